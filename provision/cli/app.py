@@ -1,0 +1,41 @@
+"""The commands, grouped as a newcomer meets them. Each imports what it needs when it runs, so that `--help` is quick."""
+
+from typing import Annotated
+
+import typer
+
+from provision import __version__
+from provision.cli import files, life, look, records, topics
+
+app = typer.Typer(
+    name="provision",
+    help="One environment file becomes a running Kafka cluster, and leaves without a trace.\n\n"
+    "Start with `provision init`, then `provision up`, and `provision down` when you are done.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"provision {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global_options(
+    version: Annotated[  # noqa: ARG001 read by its callback
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+files.register(app)
+life.register(app)
+look.register(app)
+records.register(app)
+app.add_typer(topics.app, name="topics")

@@ -1,0 +1,89 @@
+"""Which environment is meant: `ENV` on the command line, `PROVISION_ENV`, or the only file there is."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from provision.errors import InvalidEnvironment, UsageError
+from provision.pipeline import Source
+
+DIRECTORY = Path("environments")
+_SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """An environment by its file, or by its name alone when it only runs; `overrides` are the `--set` texts."""
+
+    file: Path | None
+    running_name: str = ""
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> Source:
+        """The file.
+
+        Raises:
+            UsageError: there is only a name.
+        """
+        if self.file is None:
+            raise UsageError(
+                f"there is no environment file for {self.running_name!r}",
+                why=_available(),
+                hint="`provision init` writes one",
+            )
+        return Source(self.file, self.overrides)
+
+    @property
+    def name(self) -> str:
+        """The environment's name. A file that is no longer valid still has one, so that its cluster can be removed."""
+        if self.file is None:
+            return self.running_name
+        try:
+            return self.source.load().name
+        except InvalidEnvironment:
+            return _written_name(self.file)
+
+
+def select(env: str | None, overrides: tuple[str, ...] = ()) -> Selected:
+    """Find what `ENV` means.
+
+    Raises:
+        UsageError: it is left out and there is not exactly one file, or it is a path and there is no such file.
+    """
+    chosen = env or os.environ.get("PROVISION_ENV")
+    if chosen is None:
+        files = _files()
+        if len(files) != 1:
+            raise UsageError("which environment?", why=_available(), hint="name one, or set PROVISION_ENV")
+        return Selected(files[0], overrides=overrides)
+    if os.sep in chosen or chosen.endswith(_SUFFIXES):
+        if not Path(chosen).is_file():
+            raise UsageError(f"there is no file {chosen}", why=_available())
+        return Selected(Path(chosen), overrides=overrides)
+    for suffix in _SUFFIXES:
+        if (file := DIRECTORY / f"{chosen}{suffix}").is_file():
+            return Selected(file, overrides=overrides)
+    return Selected(None, chosen, overrides)
+
+
+def select_all(envs: list[str] | None, overrides: tuple[str, ...] = ()) -> list[Selected]:
+    """Find what each `ENV` means; none given is one left out."""
+    return [select(env, overrides) for env in envs] if envs else [select(None, overrides)]
+
+
+def _files() -> list[Path]:
+    return sorted(file for suffix in _SUFFIXES for file in DIRECTORY.glob(f"*{suffix}"))
+
+
+def _available() -> str:
+    files = _files()
+    return f"there is {', '.join(map(str, files))}" if files else f"there is no file in {DIRECTORY}{os.sep}"
+
+
+def _written_name(file: Path) -> str:
+    from provision.spec.source import parse
+
+    data, _, _ = parse(file.read_text(errors="replace"), str(file))
+    name = data.get("name") if isinstance(data, dict) else None
+    return name if isinstance(name, str) else file.stem

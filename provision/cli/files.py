@@ -1,0 +1,106 @@
+"""Commands that work on environment files: init, validate, render, plan."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from provision.cli.environment import DIRECTORY, select, select_all
+from provision.cli.options import Env, Output, Set
+from provision.cli.output import Format, print_value, say
+from provision.errors import InvalidEnvironment, Problem, Refused, UsageError
+
+
+def init(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The environment's name; the file's too.")] = "dev",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
+) -> None:
+    """Write a commented environment file to start from."""
+    import re
+
+    from provision.cli.starter import starter
+    from provision.spec.model import NAME_PATTERN
+
+    if not re.match(NAME_PATTERN, name):
+        raise UsageError(
+            f"{name!r} cannot be an environment's name", hint="2 to 40 lower-case letters, digits and hyphens"
+        )
+    file = DIRECTORY / f"{name}.yaml"
+    if file.exists() and not force:
+        raise Refused(f"{file} is there already", hint="another name, or --force to overwrite it")
+    try:
+        DIRECTORY.mkdir(exist_ok=True)
+        file.write_text(starter(name), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {file}", why=error.strerror or str(error)) from error
+    say(f"wrote {file}; `provision up {name}` starts it")
+
+
+def validate(
+    envs: Annotated[list[str] | None, typer.Argument(metavar="ENV...", show_default=False)] = None,
+    overrides: Set = None,
+) -> None:
+    """Check environment files, without network or engine; shows every problem at once."""
+    from provision.pipeline import validate as check
+
+    problems: list[Problem] = []
+    for selected in select_all(envs, tuple(overrides or ())):
+        try:
+            cluster = check(selected.source)
+        except InvalidEnvironment as error:
+            problems += error.problems
+            continue
+        counts = f"{len(cluster.zookeepers)} ZooKeeper, {len(cluster.brokers)} brokers, {len(cluster.topics)} topics"
+        say(f"{selected.source.file}: {cluster.name} is valid: Kafka {cluster.version}, {counts}")
+    if problems:
+        raise InvalidEnvironment(problems)
+
+
+def render(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to write; a directory for each node.")],
+    env: Env = None,
+    overrides: Set = None,
+) -> None:
+    """Write the configuration files of every node, as the nodes would get them."""
+    from provision.pipeline import render as render_files
+
+    files = render_files(select(env, tuple(overrides or ())).source)
+    try:
+        for file in files:
+            target = out / file.node / file.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(file.content, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write below {out}", why=error.strerror or str(error)) from error
+    say(f"wrote {len(files)} files below {out}")
+
+
+def plan(
+    env: Env = None,
+    overrides: Set = None,
+    output: Output = Format.TABLE,
+    detailed_exitcode: Annotated[
+        bool, typer.Option("--detailed-exitcode", help="Exit with 2 when there are changes.")
+    ] = False,
+) -> None:
+    """Show what `up` would do, and why; changes nothing."""
+    from provision.cli.plans import plan_lines
+    from provision.pipeline import prepare
+
+    prepared = prepare(select(env, tuple(overrides or ())).source)
+    if output is Format.TABLE:
+        for line in plan_lines(prepared.plan):
+            sys.stdout.write(f"{line}\n")
+    else:
+        print_value(prepared.plan.as_dict(), output)
+    if prepared.plan.refusals:
+        raise typer.Exit(Refused.exit_code)
+    if detailed_exitcode and prepared.plan.changes:
+        raise typer.Exit(2)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (init, validate, render, plan):
+        app.command()(command)

@@ -1,0 +1,113 @@
+"""Commands of an environment's life: up, down, stop, start, restart."""
+
+import time
+from typing import Annotated
+
+import typer
+
+from provision.cli.environment import select, select_all
+from provision.cli.options import Env, Output, Set, Timeout, Until, level, seconds
+from provision.cli.output import Format, print_table, print_value, say
+from provision.cli.progress import progress
+from provision.errors import UsageError
+
+Nodes = Annotated[list[str] | None, typer.Argument(metavar="[NODE]...", help="For example broker-1; all if left out.")]
+RequiredEnv = Annotated[str, typer.Argument(metavar="ENV", help="An environment file, or a name.")]
+
+
+def up(
+    env: Env = None,
+    overrides: Set = None,
+    timeout: Timeout = "120s",
+    until: Until = "topics",
+    retain: Annotated[
+        bool, typer.Option("--retain", help="Keep what a failing first `up` made, to look at it.")
+    ] = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Create the environment, or make it what the file says, and wait until it is ready."""
+    from provision.cli.look import node_rows
+    from provision.operations import status_dict
+    from provision.pipeline import up as bring_up
+    from provision.plan.actions import Plan
+
+    def announce(plan: Plan) -> None:
+        if plan.changes and not plan.refusals:
+            say(f"{plan.environment}: {len(plan.actions)} actions (`provision plan` shows them)")
+
+    source = select(env, tuple(overrides or ())).source
+    timeout_s, wanted = seconds(timeout), level(until)
+    with progress() as tell:
+        result = bring_up(source, timeout_s=timeout_s, until=wanted, retain=retain, tell=tell, on_plan=announce)
+    observed = result.assessment.observed
+    if output is not Format.TABLE:
+        print_value(status_dict(result.assessment) | {"timings": dict(result.timings)}, output)
+        return
+    if not result.changed:
+        say(f"{observed.name}: nothing to change")
+    print_table(("NODE", "STATE", "ENDPOINT"), node_rows(result.assessment))
+    reached = list(result.timings.items())[-1:]
+    for name, taken_s in reached:
+        say(f"{observed.name} is ready ({name}) after {taken_s:.1f} s; bootstrap servers {observed.bootstrap_servers}")
+
+
+def down(
+    envs: Annotated[list[str] | None, typer.Argument(metavar="ENV...", show_default=False)] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every environment of this engine.")] = False,
+    keep_data: Annotated[bool, typer.Option("--keep-data", help="Leave the volumes, for a later `up`.")] = False,
+    delete_data: Annotated[
+        bool, typer.Option("--delete-data", help="Delete data in a `storage` directory too.")
+    ] = False,
+) -> None:
+    """Remove all that `up` made. Where there is nothing, there is nothing to do."""
+    from provision.operations import down as take_down
+    from provision.runtime import choose_runtime
+
+    if everything and envs:
+        raise UsageError("--all goes without names")
+    if keep_data and delete_data:
+        raise UsageError("--keep-data and --delete-data contradict each other")
+    runtime = choose_runtime("auto")
+    names = runtime.environments() if everything else [chosen.name for chosen in select_all(envs)]
+    for name in names:
+        began = time.monotonic()
+        with progress() as tell:
+            removed = take_down(runtime, name, keep_data=keep_data, delete_data=delete_data, tell=tell)
+        taken_s = time.monotonic() - began
+        say(f"{name} is removed ({taken_s:.1f} s)" if removed else f"{name}: there is nothing to remove")
+
+
+def stop(env: RequiredEnv, nodes: Nodes = None) -> None:
+    """Stop nodes cleanly; their data stay."""
+    from provision.operations import stop as stop_nodes
+    from provision.runtime import choose_runtime
+
+    name = select(env).name
+    with progress() as tell:
+        stopped = stop_nodes(choose_runtime("auto"), name, nodes or (), tell)
+    say(
+        f"{name}: {stopped} nodes stopped; `provision start {name}` goes on" if stopped else f"{name}: none was running"
+    )
+
+
+def start(env: RequiredEnv, nodes: Nodes = None, timeout: Timeout = "120s") -> None:
+    """Start stopped nodes, with their data, and wait until all topics are in sync."""
+    from provision.operations import start as start_nodes
+    from provision.runtime import choose_runtime
+
+    name, timeout_s = select(env).name, seconds(timeout)
+    with progress() as tell:
+        assessment = start_nodes(choose_runtime("auto"), name, nodes or (), timeout_s, tell)
+    say(f"{name} is ready ({assessment.level})")
+
+
+def restart(env: RequiredEnv, nodes: Nodes = None, timeout: Timeout = "120s") -> None:
+    """Stop and start nodes, or all of them at once."""
+    stop(env, nodes)
+    start(env, nodes, timeout)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (up, down, stop, start, restart):
+        app.command()(command)

@@ -1,0 +1,184 @@
+"""Commands that look: status, list, wait, logs, endpoints, env."""
+
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from provision.cli.environment import Selected, select
+from provision.cli.options import Env, Output, Timeout, Until, level, seconds
+from provision.cli.output import Format, print_table, print_value, say
+from provision.cli.progress import progress
+
+if TYPE_CHECKING:
+    from provision.cluster.model import Topic
+    from provision.waiting import Assessment
+
+
+def node_rows(assessment: "Assessment") -> Iterator[tuple[object, ...]]:
+    """A row for each node: name, state, endpoint."""
+    from provision.cluster.model import Role
+
+    for role in Role:
+        for node in assessment.observed.of_role(role):
+            yield (node.name, node.state, node.endpoint)
+
+
+def declared_topics(selected: Selected) -> "Sequence[Topic] | None":
+    """The topics of the file, or None where there is only a name."""
+    from provision.pipeline import validate
+
+    return validate(selected.source).topics if selected.file else None
+
+
+def status(env: Env = None, output: Output = Format.TABLE) -> None:
+    """Show how ready an environment is, its nodes and its topics."""
+    from provision.operations import status as look
+    from provision.operations import status_dict
+    from provision.runtime import choose_runtime
+
+    selected = select(env)
+    assessment = look(choose_runtime("auto"), selected.name, declared_topics(selected))
+    shown = status_dict(assessment)
+    if output is not Format.TABLE:
+        print_value(shown, output)
+        return
+    ready = "ready" if shown["ready"] else "not ready"
+    say(f"{shown['name']}: {ready} (level {shown['level']}), Kafka {shown['kafka']['version']}, {shown['runtime']}")
+    rows = ((*row, assessment.missing.get(str(row[0]), "")) for row in node_rows(assessment))
+    print_table(("NODE", "STATE", "ENDPOINT", "LACKS"), rows)
+    if shown["topics"]:
+        sys.stdout.write("\n")
+        columns = ("name", "partitions", "replication_factor", "under_replicated")
+        rows_of_topics = ([topic[column] for column in columns] for topic in shown["topics"])
+        print_table(("TOPIC", "PARTITIONS", "RF", "UNDER-REPLICATED"), rows_of_topics)
+
+
+def list_environments(output: Output = Format.TABLE) -> None:
+    """List all environments of the engine."""
+    from provision.plan.observed import NodeState
+    from provision.runtime import choose_runtime
+
+    runtime = choose_runtime("auto")
+    found = []
+    for name in runtime.environments():
+        observed = runtime.observe(name)
+        running = sum(node.state is NodeState.RUNNING for node in observed.nodes)
+        age_s = None if observed.created_s is None else int(time.time() - observed.created_s)
+        found.append(
+            {
+                "name": name,
+                "runtime": observed.runtime,
+                "version": observed.version,
+                "nodes": len(observed.nodes),
+                "running": running,
+                "age_s": age_s,
+                "bootstrap_servers": observed.bootstrap_servers,
+            }
+        )
+    if output is not Format.TABLE:
+        print_value(found, output)
+        return
+    if not found:
+        say("there is no environment; `provision up` makes one")
+        return
+    rows = (
+        (
+            e["name"],
+            e["runtime"],
+            e["version"],
+            f"{e['running']} of {e['nodes']}",
+            _age(e["age_s"]),
+            e["bootstrap_servers"],
+        )
+        for e in found
+    )
+    print_table(("NAME", "RUNTIME", "KAFKA", "RUNNING", "AGE", "BOOTSTRAP SERVERS"), rows)
+
+
+def _age(seconds_: object) -> str | None:
+    if not isinstance(seconds_, int):
+        return None
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds_ >= length:
+            return f"{seconds_ // length}{unit}"
+    return f"{seconds_}s"
+
+
+def wait(env: Env = None, until: Until = "topics", timeout: Timeout = "120s") -> None:
+    """Wait until an environment holds a readiness level."""
+    from provision.operations import wait_for
+    from provision.runtime import choose_runtime
+
+    selected, wanted, timeout_s = select(env), level(until), seconds(timeout)
+    with progress() as tell:
+        runtime = choose_runtime("auto")
+        reached = wait_for(runtime, selected.name, wanted, declared_topics(selected), timeout_s, tell)
+    say(f"{selected.name} holds {reached.level}")
+
+
+def logs(
+    env: Annotated[str, typer.Argument(metavar="ENV")],
+    node: Annotated[str | None, typer.Argument(metavar="NODE", help="For example broker-1; all if left out.")] = None,
+    tail: Annotated[int | None, typer.Option("--tail", "-n", min=0, help="Only the last lines of each node.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the node exits.")] = False,
+) -> None:
+    """Show what nodes logged."""
+    from provision.errors import UsageError
+    from provision.operations import require
+    from provision.runtime import choose_runtime
+
+    runtime = choose_runtime("auto")
+    observed = require(runtime, select(env).name)
+    known = [known.name for known in observed.nodes]
+    if node is not None and node not in known:
+        raise UsageError(f"{observed.name} has no node {node}", hint=f"it has {', '.join(known) or 'none'}")
+    if follow and node is None and len(known) > 1:
+        raise UsageError("--follow needs a node", hint=f"one of {', '.join(known)}")
+    for name in [node] if node else known:
+        prefix = "" if node else f"{name} | "
+        for line in runtime.log_lines(observed.name, name, tail=tail, follow=follow):
+            print(f"{prefix}{line}", flush=follow)
+
+
+def endpoints(env: Env = None, output: Output = Format.TABLE) -> None:
+    """Show where each node is reached from this machine and from inside the environment's network."""
+    from provision.operations import require
+    from provision.runtime import choose_runtime
+
+    runtime = choose_runtime("auto")
+    observed = require(runtime, select(env).name)
+    rows = [(node.name, node.endpoint, runtime.inside_address(observed.name, node.name)) for node in observed.nodes]
+    if output is Format.TABLE:
+        print_table(("NODE", "FROM HERE", "INSIDE"), rows)
+    else:
+        print_value([{"node": name, "endpoint": here, "inside": inside} for name, here, inside in rows], output)
+
+
+def env_variables(env: Env = None) -> None:
+    """Print shell variables for clients: eval "$(provision env ENV)"."""
+    from provision.operations import require
+    from provision.runtime import choose_runtime
+
+    observed = require(choose_runtime("auto"), select(env).name)
+    variables = {
+        "PROVISION_ENV": observed.name,
+        "KAFKA_BOOTSTRAP_SERVERS": observed.bootstrap_servers,
+        "KAFKA_ZOOKEEPER_CONNECT": observed.zookeeper_connect,
+    }
+    for name, value in variables.items():
+        if value:
+            print(f"export {name}={shlex.quote(value)}")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(status)
+    app.command("list")(list_environments)
+    app.command()(wait)
+    app.command()(logs)
+    app.command()(endpoints)
+    app.command("env")(env_variables)

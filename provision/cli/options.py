@@ -1,0 +1,56 @@
+"""Arguments and options that several commands share."""
+
+from typing import Annotated
+
+import typer
+
+from provision.cli.output import Format
+from provision.errors import UsageError
+from provision.kafka.readiness import Level
+from provision.spec.units import parse_duration_s
+
+Env = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="ENV",
+        help="An environment file, or a name: environments/NAME.yaml, else a running environment. "
+        "Left out: $PROVISION_ENV, else the only file in environments/.",
+        show_default=False,
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the file, e.g. brokers.nodes=3. Repeatable."),
+]
+Output = Annotated[Format, typer.Option("--output", "-o", help="How to show it.")]
+Timeout = Annotated[str, typer.Option("--timeout", metavar="DURATION", help="How long to wait, e.g. 90s or 5m.")]
+Until = Annotated[
+    str,
+    typer.Option(
+        "--until", metavar="LEVEL", help="Readiness to wait for: process, quorum, brokers, topics or roundtrip."
+    ),
+]
+
+
+def seconds(duration: str) -> float:
+    """The value of a duration option.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        return parse_duration_s(duration)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def level(name: str) -> Level:
+    """The value of a level option.
+
+    Raises:
+        UsageError: there is no such level.
+    """
+    levels = {str(known): known for known in Level if known is not Level.NONE}
+    if name not in levels:
+        raise UsageError(f"{name!r} is not a readiness level", hint=f"one of {', '.join(levels)}")
+    return levels[name]

@@ -1,0 +1,83 @@
+"""What the user reads: values on standard output, everything else on standard error."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+from provision.errors import NodeFailed, NotReady, ProvisionError
+
+
+class Format(StrEnum):
+    """How reading commands show what they found."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+def print_value(value: Mapping[str, Any] | Sequence[Any], form: Format) -> None:
+    """The value as JSON or YAML on standard output."""
+    if form is Format.JSON:
+        text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    else:
+        import yaml
+
+        text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+    sys.stdout.write(text)
+
+
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Aligned columns on standard output; numbers to the right. Nothing but text when it is no terminal."""
+    texts = [["–" if cell is None else str(cell) for cell in row] for row in rows]
+    numeric = [
+        bool(texts) and all(row[column].replace(".", "", 1).isdigit() or row[column] == "–" for row in texts)
+        for column in range(len(headers))
+    ]
+    widths = [max([len(header), *(len(row[i]) for row in texts)]) for i, header in enumerate(headers)]
+
+    def line(cells: Sequence[str]) -> str:
+        aligned = (
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(cells, widths, numeric, strict=True)
+        )
+        return "  ".join(aligned).rstrip()
+
+    print(styled(line(headers), bold=True, stream=sys.stdout))
+    for row in texts:
+        print(line(row))
+
+
+def say(text: str) -> None:
+    """A sentence for the user, on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_error(error: ProvisionError) -> None:
+    """What happened, because of what, and what to do; the last log lines of a node where the error carries them."""
+    say(f"{styled('error:', bold=True, color='red')} {error.what}")
+    for line in error.why.splitlines():
+        say(f"  {line}")
+    log = error.log if isinstance(error, NodeFailed | NotReady) else ()
+    if log:
+        say(styled("  its last log lines:", bold=True))
+        for line in log:
+            say(f"  | {line}")
+    if error.hint:
+        say(f"{styled('hint:', bold=True)} {error.hint}")
+
+
+def styled(text: str, *, bold: bool = False, color: str | None = None, stream: Any = None) -> str:  # noqa: ANN401
+    """The text with terminal styles, or as it is where the stream (standard error) is no terminal."""
+    if not is_terminal(stream or sys.stderr):
+        return text
+    import click
+
+    return click.style(text, bold=bold, fg=color)
+
+
+def is_terminal(stream: Any) -> bool:  # noqa: ANN401 any text stream
+    """Whether colors and redrawing are welcome there (https://no-color.org is respected)."""
+    return stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"

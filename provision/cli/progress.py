@@ -1,0 +1,139 @@
+"""Events as the user sees them: a live table on a terminal, plain lines elsewhere."""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from provision.cli.output import is_terminal, say
+from provision.events import (
+    ActionDone,
+    ActionStarted,
+    Event,
+    Fetching,
+    LevelReached,
+    Listener,
+    NodeReady,
+    NodeWaiting,
+    Notice,
+)
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_FETCH_LINE_EVERY_S = 10.0
+_PAST = {"create": "created", "start": "started", "stop": "stopped", "remove": "removed", "fetch": "fetched"}
+_GOING = {"create": "creating", "start": "starting", "stop": "stopping", "remove": "removing", "fetch": "fetching"}
+_MIB = 1024 * 1024
+
+
+@contextmanager
+def progress() -> Iterator[Listener]:
+    """A listener for the length of a command."""
+    if is_terminal(sys.stderr):
+        with _Live().shown() as listener:
+            yield listener
+    else:
+        yield _Plain()
+
+
+class _Plain:
+    """One line for each thing that ended: for logs, which cannot redraw."""
+
+    def __init__(self) -> None:
+        self._last_fetch = 0.0
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Notice(text):
+                say(text)
+            case ActionDone(resource, verb, seconds):
+                say(f"{resource} {_PAST.get(verb, verb)} ({seconds:.1f} s)")
+            case NodeReady(node, endpoint):
+                say(f"{node} is ready" + (f" at {endpoint}" if endpoint else ""))
+            case LevelReached(level, seconds):
+                say(f"{level} after {seconds:.1f} s")
+            case Fetching(what, done, total) if time.monotonic() - self._last_fetch > _FETCH_LINE_EVERY_S:
+                self._last_fetch = time.monotonic()
+                say(f"fetching {what}: {done // _MIB} of {total // _MIB} MiB")
+            case _:
+                pass
+
+
+class _Live:
+    """A table that is redrawn: a line for each resource that is worked on or waited for."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lines: dict[str, tuple[str, str]] = {}
+        self._fetch: Fetching | None = None
+        self._began = time.monotonic()
+
+    @contextmanager
+    def shown(self) -> Iterator[Listener]:
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(stderr=True)
+        with Live(console=console, get_renderable=self._render, refresh_per_second=10, transient=True) as live:
+
+            def listen(event: Event) -> None:
+                if isinstance(event, Notice):
+                    live.console.print(event.text, highlight=False)
+                with self._lock:
+                    self._take(event)
+
+            yield listen
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case ActionStarted(resource, verb):
+                self._lines[resource] = ("busy", _GOING.get(verb, verb))
+            case ActionDone(resource, verb, _):
+                node = resource.startswith(("broker-", "zookeeper-", "controller-"))
+                state = "busy" if node and verb in ("create", "start") else "done"
+                self._lines[resource] = (state, _PAST.get(verb, verb))
+                self._fetch = None if verb == "fetch" else self._fetch
+                if not node:
+                    del self._lines[resource]
+            case NodeWaiting(node, detail):
+                self._lines[node] = ("busy", detail)
+            case NodeReady(node, endpoint):
+                self._lines[node] = ("done", f"ready{f' at {endpoint}' if endpoint else ''}")
+            case Fetching():
+                self._fetch = event
+            case _:
+                pass
+
+    def _render(self) -> "RenderableType":
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.spinner import Spinner
+        from rich.table import Table
+        from rich.text import Text
+
+        with self._lock:
+            lines, fetch = dict(self._lines), self._fetch
+        table = Table.grid(padding=(0, 1))
+        for resource, (state, text) in sorted(lines.items(), key=_order):
+            mark = Spinner("dots", style="cyan") if state == "busy" else Text("✓", style="green")
+            table.add_row(mark, Text(resource, style="bold"), Text(text, overflow="ellipsis", no_wrap=True))
+        parts: list[RenderableType] = [table]
+        if fetch:
+            amount = Text(f"  {fetch.done / _MIB:.0f} of {fetch.total / _MIB:.0f} MiB of {fetch.what}")
+            parts += [ProgressBar(total=fetch.total or None, completed=fetch.done, width=40), amount]
+        parts.append(Text(f"{time.monotonic() - self._began:5.1f} s", style="dim"))
+        return Group(*parts)
+
+
+def _order(line: tuple[str, tuple[str, str]]) -> tuple[bool, str, int]:
+    """ZooKeeper first, then brokers by number, then the rest."""
+    stem, _, number = line[0].rpartition("-")
+    node = number.isdigit()
+    return (
+        not node,
+        {"zookeeper": "0", "controller": "1", "broker": "2"}.get(stem, line[0]),
+        int(number) if node else 0,
+    )

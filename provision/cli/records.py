@@ -1,0 +1,119 @@
+"""Commands that talk to the running Kafka: produce, consume, tool."""
+
+import sys
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from provision.cli.environment import select
+from provision.cli.options import seconds
+from provision.cli.output import Format, say
+from provision.errors import ProvisionError, UsageError
+
+EnvArgument = Annotated[str, typer.Argument(metavar="ENV", help="An environment file, or a name.")]
+Topic = Annotated[str, typer.Argument(metavar="TOPIC")]
+
+
+def produce(
+    env: EnvArgument,
+    topic: Topic,
+    key_separator: Annotated[
+        str | None, typer.Option("--key-separator", metavar="TEXT", help="What stands between key and value of a line.")
+    ] = None,
+) -> None:
+    """Write each line of standard input as a record, acknowledged by all in-sync replicas."""
+    from provision.kafka.messages import produce as write
+    from provision.operations import topics
+    from provision.runtime import choose_runtime
+    from provision.operations import require
+
+    if key_separator == "":
+        raise UsageError("--key-separator cannot be empty")
+    runtime = choose_runtime("auto")
+    name = select(env).name
+    topics(runtime, name, [topic])
+    count = write(require(runtime, name).bootstrap_servers, topic, _records(key_separator))
+    say(f"{count} records written to {topic}")
+
+
+def _records(key_separator: str | None) -> Iterator[tuple[bytes | None, bytes]]:
+    for number, line in enumerate(sys.stdin.buffer, start=1):
+        content = line.removesuffix(b"\n").removesuffix(b"\r")
+        if key_separator is None:
+            yield None, content
+            continue
+        key, separator, value = content.partition(key_separator.encode())
+        if not separator:
+            raise ProvisionError(f"line {number} has no {key_separator!r}", hint="every line needs a key")
+        yield key, value
+
+
+def consume(
+    env: EnvArgument,
+    topic: Topic,
+    from_beginning: Annotated[
+        bool, typer.Option("--from-beginning", help="From the first record that is kept.")
+    ] = False,
+    count: Annotated[int | None, typer.Option("--max-messages", "-n", min=1, help="Stop after so many.")] = None,
+    idle: Annotated[
+        str | None, typer.Option("--timeout", metavar="DURATION", help="Stop when nothing came for so long.")
+    ] = None,
+    key_separator: Annotated[
+        str | None, typer.Option("--key-separator", metavar="TEXT", help="Show keys too, before this text.")
+    ] = None,
+    output: Annotated[Format | None, typer.Option("--output", "-o", help="json: one object a line.")] = None,
+) -> None:
+    """Write the records of a topic to standard output, a line each."""
+    from provision.kafka.messages import consume as read
+    from provision.operations import require
+    from provision.runtime import choose_runtime
+
+    if output not in (None, Format.JSON):
+        raise UsageError("consume writes lines, or -o json")
+    observed = require(choose_runtime("auto"), select(env).name)
+    idle_s = seconds(idle) if idle else None
+    out = sys.stdout.buffer
+    for record in read(observed.bootstrap_servers, topic, from_beginning=from_beginning, limit=count, idle_s=idle_s):
+        if output is Format.JSON:
+            out.write(_json_line(record))
+        else:
+            key = b"" if key_separator is None else (record.key or b"") + key_separator.encode()
+            out.write(key + (record.value or b"") + b"\n")
+        out.flush()
+
+
+def _json_line(record: "Record") -> bytes:  # type: ignore[name-defined]  # noqa: F821
+    import json
+
+    shown = {
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "key": None if record.key is None else record.key.decode(errors="replace"),
+        "value": None if record.value is None else record.value.decode(errors="replace"),
+    }
+    return json.dumps(shown, ensure_ascii=False).encode() + b"\n"
+
+
+def tool(
+    env: EnvArgument,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="For example kafka-topics.")],
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="-- ARGS...", help="The tool's own arguments.")
+    ] = None,
+) -> None:
+    """Run Kafka's own tool of the environment's version: provision tool ENV kafka-topics -- --list ..."""
+    from provision.operations import run_tool
+    from provision.runtime import choose_runtime
+    from provision.runtime.base import Streams
+
+    streams = Streams(sys.stdin.buffer, sys.stdout.buffer, sys.stderr.buffer)
+    raise typer.Exit(run_tool(choose_runtime("auto"), select(env).name, name, arguments or (), streams))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(produce)
+    app.command()(consume)
+    app.command()(tool)

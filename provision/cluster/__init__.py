@@ -1,0 +1,1 @@
+"""What the environment means: resolved values, rendered files, the catalogue."""

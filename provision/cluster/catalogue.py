@@ -1,0 +1,128 @@
+"""The Kafka versions and images this program knows. Adding one is one entry; the module imports nothing of ours.
+
+Sources: the release notes and `gradle/dependencies.gradle` of each Kafka release for the Java range and the bundled
+ZooKeeper; the Dockerfiles of the images for their layout.
+"""
+
+import re
+from dataclasses import dataclass
+
+_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class KafkaVersion:
+    """A Kafka release, for example 3.9.1; ordered as releases are."""
+
+    major: int
+    minor: int
+    patch: int
+
+    @classmethod
+    def parse(cls, text: str) -> "KafkaVersion":
+        """Read `major.minor.patch`.
+
+        Raises:
+            ValueError: when the text has another form.
+        """
+        match = _VERSION.fullmatch(text)
+        if not match:
+            raise ValueError(f"{text!r} is not a Kafka version of the form 3.9.1")
+        return cls(*map(int, match.groups()))
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}.{self.patch}"
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What a Kafka release line needs. `first` is the first version the entry speaks for, up to the next entry's."""
+
+    first: KafkaVersion
+    java: range
+    tools: dict[str, str]
+    tools_artifact: bool
+    """Whether `org.apache.kafka:kafka-tools` holds some of the tools."""
+
+
+_TOOLS_2_8 = {
+    "kafka-acls": "kafka.admin.AclCommand",
+    "kafka-broker-api-versions": "kafka.admin.BrokerApiVersionsCommand",
+    "kafka-configs": "kafka.admin.ConfigCommand",
+    "kafka-console-consumer": "kafka.tools.ConsoleConsumer",
+    "kafka-console-producer": "kafka.tools.ConsoleProducer",
+    "kafka-consumer-groups": "kafka.admin.ConsumerGroupCommand",
+    "kafka-consumer-perf-test": "kafka.tools.ConsumerPerformance",
+    "kafka-delete-records": "kafka.admin.DeleteRecordsCommand",
+    "kafka-dump-log": "kafka.tools.DumpLogSegments",
+    "kafka-get-offsets": "kafka.tools.GetOffsetShell",
+    "kafka-leader-election": "kafka.admin.LeaderElectionCommand",
+    "kafka-log-dirs": "kafka.admin.LogDirsCommand",
+    "kafka-producer-perf-test": "org.apache.kafka.tools.ProducerPerformance",
+    "kafka-reassign-partitions": "kafka.admin.ReassignPartitionsCommand",
+    "kafka-storage": "kafka.tools.StorageTool",
+    "kafka-topics": "kafka.admin.TopicCommand",
+    "kafka-verifiable-consumer": "org.apache.kafka.tools.VerifiableConsumer",
+    "kafka-verifiable-producer": "org.apache.kafka.tools.VerifiableProducer",
+    "zookeeper-shell": "org.apache.zookeeper.ZooKeeperMainWithTlsSupportForKafka",
+}
+# Tools moved from the core jar to kafka-tools one by one (KAFKA-14525); each entry names those that moved since the last.
+_TOOLS_3_5 = _TOOLS_2_8 | {
+    "kafka-broker-api-versions": "kafka.admin.BrokerApiVersionsCommand",
+    "kafka-get-offsets": "org.apache.kafka.tools.GetOffsetShell",
+    "kafka-features": "org.apache.kafka.tools.FeatureCommand",
+    "kafka-metadata-quorum": "org.apache.kafka.tools.MetadataQuorumCommand",
+}
+_TOOLS_3_7 = _TOOLS_3_5 | {
+    "kafka-consumer-perf-test": "org.apache.kafka.tools.ConsumerPerformance",
+    "kafka-delete-records": "org.apache.kafka.tools.DeleteRecordsCommand",
+    "kafka-leader-election": "org.apache.kafka.tools.LeaderElectionCommand",
+    "kafka-log-dirs": "org.apache.kafka.tools.LogDirsCommand",
+    "kafka-reassign-partitions": "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
+    "kafka-topics": "org.apache.kafka.tools.TopicCommand",
+}
+_TOOLS_3_8 = _TOOLS_3_7 | {
+    "kafka-console-consumer": "org.apache.kafka.tools.consumer.ConsoleConsumer",
+    "kafka-consumer-groups": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+}
+_TOOLS_3_9 = _TOOLS_3_8 | {
+    "kafka-console-producer": "org.apache.kafka.tools.ConsoleProducer",
+}
+
+RELEASES = (
+    Release(KafkaVersion(2, 8, 0), java=range(8, 18), tools=_TOOLS_2_8, tools_artifact=False),
+    Release(KafkaVersion(3, 3, 0), java=range(8, 18), tools=_TOOLS_2_8, tools_artifact=False),
+    Release(KafkaVersion(3, 5, 0), java=range(8, 22), tools=_TOOLS_3_5, tools_artifact=True),
+    Release(KafkaVersion(3, 7, 0), java=range(8, 22), tools=_TOOLS_3_7, tools_artifact=True),
+    Release(KafkaVersion(3, 8, 0), java=range(8, 22), tools=_TOOLS_3_8, tools_artifact=True),
+    Release(KafkaVersion(3, 9, 0), java=range(8, 22), tools=_TOOLS_3_9, tools_artifact=True),
+)
+
+OLDEST = RELEASES[0].first
+FIRST_WITHOUT_ZOOKEEPER = KafkaVersion(4, 0, 0)
+DEFAULT_VERSION = KafkaVersion(3, 9, 1)
+
+
+def release_of(version: KafkaVersion) -> Release:
+    """The entry that speaks for `version`: the newest one that is not newer than it."""
+    return max((release for release in RELEASES if release.first <= version), key=lambda release: release.first)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLayout:
+    """Where an image keeps what a node needs, inside the container; `user` is the number of its unprivileged account."""
+
+    repository: str
+    java: str
+    libs: str
+    user: int
+
+
+APACHE_KAFKA = ImageLayout(repository="apache/kafka", java="java", libs="/opt/kafka/libs", user=1000)
+IMAGES = (APACHE_KAFKA,)
+
+
+def layout_of(image: str) -> ImageLayout:
+    """The layout of an image by its repository; an unknown one is taken to be laid out like `apache/kafka`."""
+    repository = image.split("@")[0]
+    return next((layout for layout in IMAGES if repository.startswith(layout.repository)), APACHE_KAFKA)

@@ -1,0 +1,145 @@
+"""What an environment means, decided to the last port: frozen values that every later stage reads.
+
+Nothing here knows YAML, pydantic, Docker or Kafka's client. `resolve` makes these values, nobody changes them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from provision.cluster.catalogue import KafkaVersion
+
+
+class Role(StrEnum):
+    """What a node is in the cluster."""
+
+    ZOOKEEPER = "zookeeper"
+    CONTROLLER = "controller"
+    BROKER = "broker"
+
+
+class StorageKind(StrEnum):
+    """Where data lives: in the runtime's own keeping, in memory, or in a directory of the user's."""
+
+    VOLUME = "volume"
+    MEMORY = "memory"
+    DIRECTORY = "directory"
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Where data lives; `directory` is an absolute path on this machine for `DIRECTORY`, else empty."""
+
+    kind: StorageKind
+    directory: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A port a node listens on, and how it is reached.
+
+    `bind` is what the node listens on (`0.0.0.0` in a container), `host` and `port` are what clients are told
+    (advertised), `listen_port` is the node's own port, `host_port` the port published on 127.0.0.1, if any.
+    """
+
+    name: str
+    bind: str
+    listen_port: int
+    host: str
+    port: int
+    host_port: int | None = None
+    protocol: str = "PLAINTEXT"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One JVM of the cluster.
+
+    Directories are as the node sees them. `java_args` is the whole command after `java`. `properties` are the settings
+    of its properties file beyond those the templates decide, sorted by key.
+    """
+
+    name: str
+    role: Role
+    id: int
+    listeners: tuple[Listener, ...]
+    rack: str | None
+    memory_bytes: int
+    properties: Mapping[str, str]
+    config_dir: str
+    data_dir: str
+    temp_dir: str
+    java: str
+    java_args: tuple[str, ...]
+
+    def listener(self, name: str) -> Listener:
+        """The listener of that name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for listener in self.listeners:
+            if listener.name == name:
+                return listener
+        raise KeyError(name)
+
+    @property
+    def endpoint(self) -> str | None:
+        """`127.0.0.1:PORT` where this machine reaches the node, if it does."""
+        published = next((listener.host_port for listener in self.listeners if listener.host_port), None)
+        return f"127.0.0.1:{published}" if published else None
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic that must be there, with every default filled in; `config` is sorted by key."""
+
+    name: str
+    partitions: int
+    replication_factor: int
+    config: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """One environment, resolved for one runtime. `software` names what runs: an image, or the jars of a version."""
+
+    name: str
+    runtime: str
+    version: KafkaVersion
+    mode: str
+    software: str
+    storage: Storage
+    nodes: tuple[Node, ...]
+    topics: tuple[Topic, ...]
+    variables: Mapping[str, object]
+    templates: str | None
+    ttl_s: float | None
+
+    def of_role(self, role: Role) -> tuple[Node, ...]:
+        """The nodes of a role, in the order of their numbers."""
+        return tuple(node for node in self.nodes if node.role is role)
+
+    @property
+    def brokers(self) -> tuple[Node, ...]:
+        """The brokers, in the order of their ids."""
+        return self.of_role(Role.BROKER)
+
+    @property
+    def zookeepers(self) -> tuple[Node, ...]:
+        """The ensemble, in the order of `myid`."""
+        return self.of_role(Role.ZOOKEEPER)
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Where clients on this machine begin: `127.0.0.1:9092,127.0.0.1:9093`."""
+        return ",".join(node.endpoint for node in self.brokers if node.endpoint)
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedFile:
+    """A configuration file of one node: its name in the node's configuration directory, and its whole text."""
+
+    node: str
+    name: str
+    content: str

@@ -1,0 +1,84 @@
+"""Java's properties format: escaping for writing, and reading back.
+
+Source: `java.util.Properties.load(InputStream)`, which is how Kafka and ZooKeeper read their files: ISO 8859-1, with
+`\\uXXXX` for all else.
+"""
+
+import re
+from collections.abc import Iterator
+
+_ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
+_SEPARATOR = re.compile(r"(?<!\\)(?:\\\\)*[=:\s]")
+_PRINTABLE_ASCII = range(0x20, 0x7F)
+
+
+def escape_value(text: str) -> str:
+    """The text as it must stand after `=`, so that Java reads the same text.
+
+    Raises:
+        ValueError: the text has a line break, which could smuggle in another key.
+    """
+    if "\n" in text or "\r" in text:
+        raise ValueError("a value cannot contain a line break")
+    escaped = "".join(map(_escape_character, text))
+    return "\\" + escaped if escaped.startswith(" ") else escaped
+
+
+def _escape_character(character: str) -> str:
+    if character == "\\":
+        return "\\\\"
+    if ord(character) in _PRINTABLE_ASCII:
+        return character
+    units = character.encode("utf-16-be")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
+
+
+def parse(text: str) -> dict[str, str]:
+    """The keys and values of a properties file.
+
+    Raises:
+        ValueError: a key is there twice (Java would silently take the last), or a `\\u` escape is broken.
+    """
+    found: dict[str, tuple[int, str]] = {}
+    for line_number, line in _logical_lines(text):
+        match = _SEPARATOR.search(line)
+        end = match.end() - 1 if match else len(line)
+        key = _unescape(line[:end])
+        rest = line[end:].lstrip()
+        value = _unescape(rest[1:].lstrip() if rest[:1] in ("=", ":") else rest)
+        if key in found:
+            raise ValueError(f"{key} is set twice, in line {found[key][0]} and in line {line_number}")
+        found[key] = (line_number, value)
+    return {key: value for key, (_, value) in found.items()}
+
+
+def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers: comments and blank lines left out, continued lines (`\\` at the end) joined."""
+    pending, start = "", 0
+    for number, raw in enumerate(re.split(r"\r\n|\n|\r", text), start=1):
+        line = raw.lstrip()
+        if not pending:
+            if not line or line[0] in "#!":
+                continue
+            start = number
+        backslashes = len(line) - len(line.rstrip("\\"))
+        if backslashes % 2:
+            pending += line[:-1]
+            continue
+        yield start, pending + line
+        pending = ""
+    if pending:
+        yield start, pending
+
+
+def _unescape(text: str) -> str:
+    def replace(match: re.Match[str]) -> str:
+        code = match[1]
+        if code[0] == "u":
+            if len(code) != 5:  # noqa: PLR2004 u and four digits
+                raise ValueError(f"\\{code} is not an escape of four hexadecimal digits")
+            return chr(int(code[1:], 16))
+        return _ESCAPES.get(code, code)
+
+    unescaped = re.sub(r"\\(u[0-9a-fA-F]{4}|.)", replace, text, flags=re.DOTALL)
+    return unescaped.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,0 +1,149 @@
+"""`Cluster` and templates to `RenderedFile`s. No I/O beyond reading the templates.
+
+Templates run in Jinja's sandbox with strict undefined names. In a `.properties` template every `{{ expression }}` is
+escaped for the format, so a value can neither break its line nor add a key. The same cluster gives the same bytes.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from jinja2 import ChoiceLoader, FileSystemLoader, StrictUndefined, TemplateError, TemplateSyntaxError
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from provision.cluster import properties
+from provision.cluster.layout import CLIENT, ELECTION, QUORUM
+from provision.cluster.model import Cluster, Node, RenderedFile, Role
+from provision.errors import InvalidEnvironment, Problem
+
+TEMPLATED_FILES = {
+    Role.ZOOKEEPER: ("zookeeper.properties", "log4j.properties"),
+    Role.BROKER: ("server.properties", "log4j.properties"),
+}
+LAUNCH_FILE = "launch.json"
+
+
+def render(cluster: Cluster) -> tuple[RenderedFile, ...]:
+    """Every configuration file of every node, in the order of the nodes.
+
+    Raises:
+        InvalidEnvironment: a template fails, a value has a line break, or a key comes out twice: every such problem,
+            with the template's line where Jinja knows it.
+    """
+    environment = _environment(cluster.templates)
+    files: list[RenderedFile] = []
+    problems: dict[str, Problem] = {}
+    for node in cluster.nodes:
+        files.append(_launch_file(cluster, node))
+        for name in TEMPLATED_FILES[node.role]:
+            try:
+                files.append(_render_file(environment, cluster, node, name))
+            except InvalidEnvironment as error:
+                for problem in error.problems:  # the same template fails for every node: say it once
+                    problems.setdefault(f"{problem.file}:{problem.line}", problem)
+    if problems:
+        raise InvalidEnvironment(list(problems.values()))
+    return tuple(files)
+
+
+def config_hash(node: str, files: tuple[RenderedFile, ...]) -> str:
+    """A fingerprint of all that makes a node what it is; another one means that the node is to be changed."""
+    own = {file.name: file.content for file in files if file.node == node}
+    return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@cache
+def shipped_templates() -> Path:
+    """The templates that come with the program: in the package when installed, beside it in a checkout."""
+    package = Path(__file__).parent.parent
+    installed = package / "templates"
+    return installed if installed.is_dir() else package.parent / "templates"
+
+
+def _environment(own_templates: str | None) -> ImmutableSandboxedEnvironment:
+    directories = [Path(own_templates)] if own_templates else []
+    if own_templates and not directories[0].is_dir():
+        raise InvalidEnvironment(
+            [Problem(own_templates, 0, 0, "templates", "there is no such directory", "create it, or remove the key")]
+        )
+    environment = ImmutableSandboxedEnvironment(
+        loader=ChoiceLoader([FileSystemLoader(directory) for directory in (*directories, shipped_templates())]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 no HTML; values are escaped for the properties format
+        finalize=_escape,
+    )
+    environment.globals.clear()  # range(), lipsum() and the like: a configuration file needs none
+    return environment
+
+
+def _escape(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return properties.escape_value(str(value))
+
+
+def _render_file(environment: ImmutableSandboxedEnvironment, cluster: Cluster, node: Node, name: str) -> RenderedFile:
+    template_name = f"{name}.j2"
+    try:
+        template = environment.get_template(template_name)
+        content = template.render(_context(cluster, node))
+        properties.parse(content)
+    except (TemplateError, SecurityError, ValueError, ArithmeticError, TypeError, RecursionError) as error:
+        raise InvalidEnvironment([_template_problem(error, cluster, node, template_name)]) from error
+    return RenderedFile(node.name, name, content)
+
+
+def _launch_file(cluster: Cluster, node: Node) -> RenderedFile:
+    """How the node is started, kept beside its configuration, so that any change of it can be named later."""
+    launch = {
+        "software": cluster.software,
+        "java": node.java,
+        "arguments": node.java_args,
+        "memory_bytes": node.memory_bytes,
+        "host_port": next((listener.host_port for listener in node.listeners if listener.host_port), None),
+        "storage": cluster.storage.directory or cluster.storage.kind,
+    }
+    return RenderedFile(node.name, LAUNCH_FILE, json.dumps(launch, indent=2) + "\n")
+
+
+def _context(cluster: Cluster, node: Node) -> Mapping[str, object]:
+    """What a template may use; documented in docs/reference.md."""
+    return {
+        "cluster": cluster,
+        "node": node,
+        "listeners": node.listeners,
+        "ensemble": [
+            {
+                "id": peer.id,
+                "host": peer.listener(CLIENT).host,
+                "quorum_port": peer.listener(QUORUM).port,
+                "election_port": peer.listener(ELECTION).port,
+                "client_port": peer.listener(CLIENT).port,
+            }
+            for peer in cluster.zookeepers
+        ],
+        "properties": dict(node.properties),
+        "vars": cluster.variables,
+    }
+
+
+def _template_problem(error: Exception, cluster: Cluster, node: Node, template_name: str) -> Problem:
+    file, line = template_name, 0
+    own = Path(cluster.templates or "/nowhere") / template_name
+    file = str(own) if own.is_file() else template_name
+    if isinstance(error, TemplateSyntaxError):
+        line = error.lineno
+    else:
+        traceback = error.__traceback__
+        while traceback:  # Jinja maps the frames of a template to its own lines
+            if traceback.tb_frame.f_code.co_filename.endswith(template_name):
+                line = traceback.tb_lineno
+            traceback = traceback.tb_next
+    hint = "known names: cluster, node, listeners, ensemble, properties, vars" if "undefined" in str(error) else ""
+    return Problem(file, line, 1 if line else 0, "", f"rendering {node.name}: {error}", hint)

@@ -1,0 +1,169 @@
+"""Spec to `Cluster`: defaults filled in; ids, names, ports, listeners and JVM options decided. No I/O."""
+
+import posixpath
+from collections.abc import Mapping
+
+from provision.cluster.catalogue import FIRST_WITHOUT_ZOOKEEPER, KafkaVersion
+from provision.cluster.layout import CLIENT, Layout
+from provision.cluster.model import Cluster, Node, Role, Storage, StorageKind, Topic
+from provision.spec.checks import JVM_OVERHEAD_BYTES, replication_factor_of
+from provision.spec.model import BrokerOverride, EnvironmentSpec
+from provision.spec.units import parse_duration_s, parse_size_bytes
+
+ZOOKEEPER_MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
+BROKER_MAIN = "kafka.Kafka"
+
+# Short-lived clusters start faster with the first compiler only and without parallel collectors; a JVM that runs out of
+# memory exits, so that it is seen.
+_JVM_OPTIONS = (
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+UseSerialGC",
+    "-XX:+ExitOnOutOfMemoryError",
+    "-Djava.awt.headless=true",
+)
+
+
+def automatic_ports(spec: EnvironmentSpec) -> tuple[str, ...]:
+    """The names of the nodes whose host port is `auto`."""
+    zookeepers = [f"zookeeper-{n}" for n in _numbers(spec.zookeeper.nodes) if spec.zookeeper.port == "auto"]
+    brokers = [f"broker-{n}" for n in _numbers(spec.brokers.nodes) if spec.brokers.port == "auto"]
+    return (*zookeepers, *brokers)
+
+
+def resolve(spec: EnvironmentSpec, layout: Layout, ports: Mapping[str, int], base_directory: str = "/") -> Cluster:
+    """Decide everything.
+
+    Args:
+        spec: a checked environment.
+        layout: the runtime's places.
+        ports: host ports of the nodes named by `automatic_ports`.
+        base_directory: absolute path that relative paths of the file start from.
+    """
+    version = KafkaVersion.parse(spec.kafka.version)
+    storage = _storage(spec.storage, base_directory)
+    zookeepers = tuple(_zookeeper(spec, layout, number, ports, storage) for number in _numbers(spec.zookeeper.nodes))
+    connect = ",".join(f"{node.listener(CLIENT).host}:{node.listener(CLIENT).port}" for node in zookeepers)
+    brokers = tuple(_broker(spec, layout, number, ports, connect) for number in _numbers(spec.brokers.nodes))
+    return Cluster(
+        name=spec.name,
+        runtime=layout.runtime,
+        version=version,
+        mode=spec.kafka.mode or ("zookeeper" if version < FIRST_WITHOUT_ZOOKEEPER else "kraft"),
+        software=layout.software,
+        storage=storage,
+        nodes=(*zookeepers, *brokers),
+        topics=_topics(spec),
+        variables=spec.vars,
+        templates=posixpath.join(base_directory, spec.templates) if spec.templates else None,
+        ttl_s=parse_duration_s(spec.ttl) if spec.ttl else None,
+    )
+
+
+def _numbers(count: int) -> range:
+    return range(1, count + 1)
+
+
+def _storage(text: str, base_directory: str) -> Storage:
+    if text in ("volume", "memory"):
+        return Storage(StorageKind(text))
+    return Storage(StorageKind.DIRECTORY, posixpath.normpath(posixpath.join(base_directory, text)))
+
+
+def _zookeeper(spec: EnvironmentSpec, layout: Layout, number: int, ports: Mapping[str, int], storage: Storage) -> Node:
+    name = f"zookeeper-{number}"
+    section = spec.zookeeper
+    host_port = ports[name] if section.port == "auto" else section.port and section.port + number - 1
+    defaults = {
+        "tickTime": "2000",
+        "initLimit": "10",
+        "syncLimit": "5",
+        "maxClientCnxns": "0",
+        "admin.enableServer": "false",
+        "4lw.commands.whitelist": "srvr,ruok,stat,mntr",
+        "autopurge.snapRetainCount": "3",
+        "autopurge.purgeInterval": "24",
+    }
+    if storage.kind is StorageKind.MEMORY:
+        defaults["forceSync"] = "no"  # never where data is kept: a crash would lose what was acknowledged
+    return Node(
+        name=name,
+        role=Role.ZOOKEEPER,
+        id=number,
+        listeners=layout.zookeeper_listeners(f"{spec.name}-{name}", host_port),
+        rack=None,
+        memory_bytes=parse_size_bytes(section.heap) + 2 * JVM_OVERHEAD_BYTES,
+        properties=_sorted(defaults | section.properties),
+        config_dir=layout.config_dir(name),
+        data_dir=layout.data_dir(name),
+        temp_dir=layout.temp_dir(name),
+        java=layout.java,
+        java_args=_java_args(layout, name, section.heap, ZOOKEEPER_MAIN, "zookeeper.properties"),
+    )
+
+
+def _broker(spec: EnvironmentSpec, layout: Layout, number: int, ports: Mapping[str, int], connect: str) -> Node:
+    name = f"broker-{number}"
+    section = spec.brokers
+    override = section.overrides.get(number, BrokerOverride())
+    dealt_rack = section.racks[(number - 1) % len(section.racks)] if section.racks else None
+    internal_factor = min(3, section.nodes)
+    defaults = {
+        "zookeeper.connect": connect,
+        "num.network.threads": "2",
+        "num.io.threads": "4",
+        "log.cleaner.dedupe.buffer.size": str(16 * 1024**2),
+        "group.initial.rebalance.delay.ms": "0",
+        "offsets.topic.replication.factor": str(internal_factor),
+        "transaction.state.log.replication.factor": str(internal_factor),
+        "transaction.state.log.min.isr": str(min(2, internal_factor)),
+    }
+    return Node(
+        name=name,
+        role=Role.BROKER,
+        id=number,
+        listeners=layout.broker_listeners(
+            f"{spec.name}-{name}", ports[name] if section.port == "auto" else section.port + number - 1
+        ),
+        rack=override.rack or dealt_rack,
+        memory_bytes=parse_size_bytes(section.memory),
+        properties=_sorted(defaults | section.properties | override.properties),
+        config_dir=layout.config_dir(name),
+        data_dir=layout.data_dir(name),
+        temp_dir=layout.temp_dir(name),
+        java=layout.java,
+        java_args=_java_args(layout, name, override.heap or section.heap, BROKER_MAIN, "server.properties"),
+    )
+
+
+def _java_args(layout: Layout, node: str, heap: str, main_class: str, properties_file: str) -> tuple[str, ...]:
+    config_dir, temp_dir = layout.config_dir(node), layout.temp_dir(node)
+    return (
+        f"-Xms{heap}",
+        f"-Xmx{heap}",
+        *_JVM_OPTIONS,
+        # zstd, snappy and lz4 unpack native libraries: Docker mounts tmpfs noexec unless told otherwise
+        f"-Djava.io.tmpdir={temp_dir}",
+        f"-DZstdTempFolder={temp_dir}",
+        f"-Dorg.xerial.snappy.tempdir={temp_dir}",
+        f"-Dlog4j.configuration=file:{config_dir}/log4j.properties",
+        "-cp",
+        layout.class_path,
+        main_class,
+        f"{config_dir}/{properties_file}",
+    )
+
+
+def _topics(spec: EnvironmentSpec) -> tuple[Topic, ...]:
+    return tuple(
+        Topic(
+            name=topic.name,
+            partitions=topic.partitions or spec.topic_defaults.partitions,
+            replication_factor=replication_factor_of(spec, index),
+            config=_sorted(spec.topic_defaults.config | topic.config),
+        )
+        for index, topic in enumerate(spec.topics)
+    )
+
+
+def _sorted(mapping: Mapping[str, str]) -> dict[str, str]:
+    return dict(sorted(mapping.items()))

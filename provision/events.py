@@ -1,0 +1,73 @@
+"""What the program tells while it works: one stream for the terminal, for plain lines and for whatever comes later.
+
+The stages call a `Listener` with these values and never print. The terminal's live display, the plain lines of a CI log
+and the recorded list of a test are three listeners of the same events.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A sentence for the user that is neither progress nor an error."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActionStarted:
+    """An action of the plan began, `resource` being for example `broker-1`."""
+
+    resource: str
+    verb: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActionDone:
+    """An action of the plan ended well, after `seconds`."""
+
+    resource: str
+    verb: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fetching:
+    """Software is on its way: `done` of `total` bytes of `what`; `total` is 0 while unknown."""
+
+    what: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeWaiting:
+    """A node is not ready yet; `detail` says for what it is waited."""
+
+    node: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReady:
+    """A node answers."""
+
+    node: str
+    endpoint: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LevelReached:
+    """The whole environment holds a readiness level, `seconds` after the command began."""
+
+    level: str
+    seconds: float
+
+
+Event = Notice | ActionStarted | ActionDone | Fetching | NodeWaiting | NodeReady | LevelReached
+Listener = Callable[[Event], None]
+
+
+def silent(_event: Event) -> None:
+    """The listener that drops everything."""

@@ -1,0 +1,119 @@
+"""Host ports for `port: auto`: leased once for each node of an environment, kept until it is taken down.
+
+A lease is a promise between the commands of one user; the bind test keeps away from everybody else. Ports are looked for
+below the range the operating system hands out to clients, starting at a place that depends on the environment's name,
+so that an environment tends to get the same ports everywhere.
+"""
+
+import errno
+import json
+import os
+import socket
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from provision.errors import ProvisionError
+
+PORTS = range(20000, 30000)
+_LOCK_TIMEOUT_S = 30
+
+Leases = dict[str, dict[str, int]]
+
+
+class PortLeases:
+    """The leases kept in one home directory."""
+
+    def __init__(self, directory: Path, is_free: Callable[[int], bool] | None = None) -> None:
+        self._file = directory / "ports.json"
+        self._is_free = is_free or port_is_free
+
+    def propose(self, environment: str, nodes: Iterable[str], in_use: Mapping[str, int]) -> dict[str, int]:
+        """The ports that `lease` would give, without recording them.
+
+        Args:
+            environment: its name.
+            nodes: the names of the nodes that need a port.
+            in_use: ports that nodes of this environment have already; they keep them.
+        """
+        return self._complete(self._read(), environment, nodes, in_use)
+
+    def lease(self, environment: str, nodes: Iterable[str], in_use: Mapping[str, int]) -> dict[str, int]:
+        """A port for each node, recorded until `release`; nodes that had one keep it. Arguments as for `propose`."""
+        with self._locked() as leases:
+            given = self._complete(leases, environment, nodes, in_use)
+            if given:
+                leases[environment] = given
+            return given
+
+    def release(self, environment: str) -> None:
+        """Forget the environment's ports."""
+        if self._file.exists():
+            with self._locked() as leases:
+                leases.pop(environment, None)
+
+    def _complete(
+        self, leases: Leases, environment: str, nodes: Iterable[str], in_use: Mapping[str, int]
+    ) -> dict[str, int]:
+        kept = {**leases.get(environment, {}), **in_use}
+        taken = {port for other in leases.values() for port in other.values()} | set(in_use.values())
+        free = self._free_ports(environment, taken)
+        return {node: kept[node] if node in kept else next(free) for node in nodes}
+
+    def _free_ports(self, environment: str, taken: set[int]) -> Iterator[int]:
+        start = zlib.crc32(environment.encode()) % len(PORTS)
+        for step in range(len(PORTS)):
+            port = PORTS[(start + step) % len(PORTS)]
+            if port not in taken and self._is_free(port):
+                yield port
+        raise ProvisionError(f"no port from {PORTS[0]} to {PORTS[-1]} is free", hint="name ports in the file")
+
+    @contextmanager
+    def _locked(self) -> Iterator[Leases]:
+        """The leases, held against other commands and written back when the block changed them."""
+        from filelock import FileLock, Timeout
+
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{self._file}.lock", timeout=_LOCK_TIMEOUT_S):
+                leases = self._read()
+                before = json.dumps(leases)
+                yield leases
+                if json.dumps(leases) != before:
+                    self._write(leases)
+        except Timeout as error:
+            raise ProvisionError("another command holds the port leases", why=f"{self._file}.lock") from error
+        except OSError as error:
+            raise ProvisionError(f"cannot use {self._file.parent}", why=error.strerror or str(error)) from error
+
+    def _read(self) -> Leases:
+        try:
+            content = json.loads(self._file.read_text())
+            return {name: {node: int(port) for node, port in ports.items()} for name, ports in content.items()}
+        except FileNotFoundError:
+            return {}
+        except (ValueError, AttributeError, TypeError) as error:
+            raise ProvisionError(
+                f"{self._file} is damaged", why=str(error), hint="delete it; running environments keep their ports"
+            ) from error
+
+    def _write(self, leases: Leases) -> None:
+        draft = self._file.with_suffix(".new")
+        draft.write_text(json.dumps(leases, indent=2, sort_keys=True) + "\n")
+        os.replace(draft, self._file)
+
+
+def port_is_free(port: int) -> bool:
+    """Whether nothing on this machine listens on that port of 127.0.0.1, or of all addresses."""
+    for address in ("127.0.0.1", "0.0.0.0"):  # noqa: S104 asked, not served
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            # a port that a stopped cluster used a moment ago is free, though the kernel still remembers connections
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((address, port))
+            except OSError as error:
+                if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                    return False
+                raise
+    return True

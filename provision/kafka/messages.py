@@ -1,0 +1,152 @@
+"""Records: from lines, to lines, and once around as a proof."""
+
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import KafkaError
+
+from provision.cluster.model import Topic
+from provision.errors import NotReady, ProvisionError, Unavailable
+from provision.kafka.admin import connected
+from provision.kafka.metadata import observe_cluster
+from provision.plan.actions import PlacedTopic
+from provision.plan.placement import Placement
+
+_ACKNOWLEDGE_S = 30.0
+_POLL_MS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What was read: `key` and `value` as they were written, None where there was none."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+
+def produce(bootstrap_servers: str, topic: str, records: Iterable[tuple[bytes | None, bytes]]) -> int:
+    """Write records (key, value) in order, each acknowledged by all in-sync replicas; returns how many.
+
+    Raises:
+        ProvisionError: a record was not acknowledged; the message says how many were before.
+    """
+    written = 0
+    try:
+        producer = KafkaProducer(bootstrap_servers=bootstrap_servers.split(","), acks="all", linger_ms=5)
+    except KafkaError as error:
+        raise Unavailable("no broker answers", why=str(error)) from error
+    try:
+        pending = []
+        for key, value in records:
+            pending.append(producer.send(topic, value=value, key=key))
+            if len(pending) >= 1000:  # noqa: PLR2004 bounds what is held in memory
+                written += _acknowledge(pending)
+        written += _acknowledge(pending)
+    except KafkaError as error:
+        raise ProvisionError(
+            f"{topic} did not take a record; {written} were acknowledged before", why=str(error)
+        ) from error
+    finally:
+        producer.close(timeout=5)
+    return written
+
+
+def _acknowledge(pending: list) -> int:  # type: ignore[type-arg]  # the library's futures
+    count = len(pending)
+    for future in pending:
+        future.get(timeout=_ACKNOWLEDGE_S)
+    pending.clear()
+    return count
+
+
+def consume(
+    bootstrap_servers: str, topic: str, *, from_beginning: bool, limit: int | None, idle_s: float | None
+) -> Iterator[Record]:
+    """Read a topic without a consumer group, all partitions.
+
+    Args:
+        bootstrap_servers: where to begin.
+        topic: must exist.
+        from_beginning: from the first record kept, else only what comes from now on.
+        limit: stop after so many records.
+        idle_s: stop when nothing came for so long; None waits forever.
+    """
+    try:
+        consumer = KafkaConsumer(
+            bootstrap_servers=bootstrap_servers.split(","), group_id=None, enable_auto_commit=False
+        )
+    except KafkaError as error:
+        raise Unavailable("no broker answers", why=str(error)) from error
+    try:
+        partitions = consumer.partitions_for_topic(topic)
+        if not partitions:
+            raise ProvisionError(f"there is no topic {topic}", hint="`provision topics list` shows those there are")
+        assigned = [TopicPartition(topic, number) for number in sorted(partitions)]
+        consumer.assign(assigned)
+        if from_beginning:
+            consumer.seek_to_beginning(*assigned)
+        else:
+            consumer.seek_to_end(*assigned)
+        yield from _poll(consumer, limit, idle_s)
+    except KafkaError as error:
+        raise ProvisionError(f"reading {topic} failed", why=str(error)) from error
+    finally:
+        consumer.close()
+
+
+def _poll(consumer: KafkaConsumer, limit: int | None, idle_s: float | None) -> Iterator[Record]:
+    read, last = 0, time.monotonic()
+    while idle_s is None or time.monotonic() - last < idle_s:
+        for batch in consumer.poll(timeout_ms=_POLL_MS).values():
+            for record in batch:
+                if limit is not None and read >= limit:
+                    return
+                read, last = read + 1, time.monotonic()
+                yield Record(record.topic, record.partition, record.offset, record.key, record.value)
+        if limit is not None and read >= limit:
+            return
+
+
+def roundtrip(bootstrap_servers: str, timeout_s: float) -> None:
+    """Write a record to every broker and read it back, over a topic made for it and removed afterwards.
+
+    Raises:
+        NotReady: a record did not come back within `timeout_s`.
+        ProvisionError: the topic could not be made or removed, or a record was not acknowledged.
+    """
+    cluster = observe_cluster(bootstrap_servers.split(",")[0])
+    replication_factor = min(3, len(cluster.brokers))
+    topic = Topic(f"provision-roundtrip-{uuid.uuid4().hex[:8]}", len(cluster.brokers), replication_factor, {})
+    placed = PlacedTopic(topic, Placement(cluster.brokers).place(topic.partitions, replication_factor))
+    with connected(bootstrap_servers, timeout_s) as admin:
+        if failures := admin.create_topics([placed]):
+            raise ProvisionError("the topic for a round trip could not be made", why=failures[topic.name])
+        try:
+            _write_and_read(bootstrap_servers, topic, timeout_s)
+        finally:
+            failures = admin.delete_topics([topic.name])
+        if failures:
+            raise ProvisionError(f"the topic {topic.name} could not be removed", why=failures[topic.name])
+
+
+def _write_and_read(bootstrap_servers: str, topic: Topic, timeout_s: float) -> None:
+    sent = {str(number).encode() for number in range(topic.partitions)}
+    producer = KafkaProducer(bootstrap_servers=bootstrap_servers.split(","), acks="all")
+    try:
+        for number in range(topic.partitions):
+            producer.send(topic.name, value=str(number).encode(), partition=number).get(timeout=timeout_s)
+    except KafkaError as error:
+        raise NotReady("a record was not acknowledged", why=str(error)) from error
+    finally:
+        producer.close(timeout=5)
+    records = consume(bootstrap_servers, topic.name, from_beginning=True, limit=topic.partitions, idle_s=timeout_s)
+    came_back = {record.value for record in records}
+    if missing := sent - came_back:
+        partitions = ", ".join(sorted(value.decode() for value in missing))
+        raise NotReady("a record did not come back", why=f"of partition {partitions}")

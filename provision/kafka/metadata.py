@@ -1,0 +1,47 @@
+"""What one broker says about the whole cluster (Kafka protocol, Metadata API)."""
+
+from typing import Any
+
+from provision.kafka.connection import ask
+from provision.plan.observed import ObservedBroker, ObservedCluster, ObservedPartition, ObservedTopic
+
+# Brokers from 2.4 on speak it, and 4.x still does.
+_VERSION = 9
+
+
+def observe_cluster(address: str, timeout_s: float = 5.0) -> ObservedCluster:
+    """Ask the broker at `host:port` for brokers and topics; the topics come without configuration.
+
+    Raises:
+        NotAnswering: it does not answer (yet).
+    """
+    from kafka.protocol.metadata import MetadataRequest
+
+    response = ask(address, MetadataRequest(topics=None, allow_auto_topic_creation=False, version=_VERSION), timeout_s)
+    return ObservedCluster(
+        cluster_id=response.cluster_id or "",
+        controller=response.controller_id,
+        brokers=tuple(
+            sorted((ObservedBroker(broker.node_id, broker.rack) for broker in response.brokers), key=lambda b: b.id)
+        ),
+        topics=tuple(
+            sorted((_topic(topic) for topic in response.topics if not topic.error_code), key=lambda topic: topic.name)
+        ),
+    )
+
+
+def _topic(topic: Any) -> ObservedTopic:  # noqa: ANN401 the library's response class
+    partitions = (
+        ObservedPartition(
+            number=partition.partition_index,
+            leader=partition.leader_id,
+            replicas=tuple(partition.replica_nodes),
+            in_sync=tuple(partition.isr_nodes),
+        )
+        for partition in topic.partitions
+    )
+    return ObservedTopic(
+        name=topic.name,
+        partitions=tuple(sorted(partitions, key=lambda partition: partition.number)),
+        internal=topic.is_internal,
+    )

@@ -1,0 +1,108 @@
+"""How ready a cluster is, asked of the protocol and never of a log.
+
+Levels, each including those before it:
+
+1. `process`: every node runs (the runtime knows that; it is given here as a fact).
+2. `quorum`: every ZooKeeper node answers, one of them leads.
+3. `brokers`: each broker, asked over the listener of this machine, names all brokers and a controller. It can name the
+   others only after the controller told it about them over the listener between brokers (UpdateMetadata), so that one
+   answer shows both listeners at work; and there is a controller only while ZooKeeper has a quorum.
+4. `topics`: each broker names every topic, and each partition has a leader and all its replicas in sync.
+5. `roundtrip`: a record can be written and read back (`provision.kafka.messages`).
+"""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import IntEnum
+
+from provision.cluster.model import Topic
+from provision.kafka.connection import NotAnswering
+from provision.kafka.metadata import observe_cluster
+from provision.plan.observed import ObservedCluster
+
+
+class Level(IntEnum):
+    """How ready a cluster is; greater is readier."""
+
+    NONE = 0
+    PROCESS = 1
+    QUORUM = 2
+    BROKERS = 3
+    TOPICS = 4
+    ROUNDTRIP = 5
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAnswers:
+    """What the brokers said, by id: `clusters` of those that answered, `silent` with the reason of the others."""
+
+    clusters: Mapping[int, ObservedCluster]
+    silent: Mapping[int, str]
+
+    @property
+    def best(self) -> ObservedCluster | None:
+        """The answer that knows most brokers and topics."""
+        answers = sorted(self.clusters.values(), key=lambda c: (len(c.brokers), len(c.topics)))
+        return answers[-1] if answers else None
+
+
+def ask_brokers(endpoints: Mapping[int, str], timeout_s: float = 2.0) -> BrokerAnswers:
+    """Ask every broker at once; `endpoints` are `host:port` by broker id."""
+
+    def ask_one(endpoint: str) -> ObservedCluster | str:
+        try:
+            return observe_cluster(endpoint, timeout_s)
+        except NotAnswering as reason:
+            return str(reason)
+
+    if not endpoints:
+        return BrokerAnswers({}, {})
+    with ThreadPoolExecutor(max_workers=len(endpoints)) as pool:
+        answers = dict(zip(endpoints, pool.map(ask_one, endpoints.values()), strict=True))
+    return BrokerAnswers(
+        clusters={broker: answer for broker, answer in answers.items() if isinstance(answer, ObservedCluster)},
+        silent={broker: answer for broker, answer in answers.items() if isinstance(answer, str)},
+    )
+
+
+def missing_for_brokers(answers: BrokerAnswers) -> dict[str, str]:
+    """What the level `brokers` lacks: node name to reason; empty when it holds."""
+    expected = answers.clusters.keys() | answers.silent.keys()
+    missing = {f"broker-{broker}": reason for broker, reason in answers.silent.items()}
+    for broker, cluster in answers.clusters.items():
+        unknown = sorted(expected - {known.id for known in cluster.brokers})
+        if unknown:
+            missing[f"broker-{broker}"] = f"it does not know broker {', '.join(map(str, unknown))} yet"
+        elif cluster.controller < 0:
+            missing[f"broker-{broker}"] = "it knows no controller yet"
+    return dict(sorted(missing.items()))
+
+
+def missing_for_topics(answers: BrokerAnswers, topics: Sequence[Topic] | None) -> dict[str, str]:
+    """What the level `topics` lacks, as `missing_for_brokers`; `topics` None means whichever there are."""
+    missing: dict[str, str] = {}
+    for broker, cluster in sorted(answers.clusters.items()):
+        names = [topic.name for topic in (cluster.topics if topics is None else topics)]
+        reasons = [reason for name in names if (reason := _missing_of_topic(cluster, name))]
+        if reasons:
+            more = f", and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+            missing[f"broker-{broker}"] = reasons[0] + more
+    return missing
+
+
+def _missing_of_topic(cluster: ObservedCluster, name: str) -> str:
+    topic = cluster.topic(name)
+    if topic is None:
+        return f"it does not know topic {name} yet"
+    lagging = [partition for partition in topic.partitions if partition.under_replicated]
+    if not lagging:
+        return ""
+    first = lagging[0]
+    if first.leader < 0:
+        return f"{name}-{first.number} has no leader"
+    absent = sorted(set(first.replicas) - set(first.in_sync))
+    return f"{name}-{first.number} waits for the replica on broker {', '.join(map(str, absent))}"

@@ -1,0 +1,133 @@
+"""What is there, as the runtime and Kafka tell it. Desired values never have these types."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class NodeState(StrEnum):
+    """What a node is doing."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    EXITED = "exited"
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedNode:
+    """A node that the runtime has. `endpoint` is `127.0.0.1:PORT` where this machine reaches it, if it does."""
+
+    name: str
+    role: str
+    state: NodeState
+    config_hash: str
+    endpoint: str | None = None
+    exit_code: int | None = None
+    out_of_memory: bool = False
+
+    @property
+    def number(self) -> int:
+        """The 2 of `broker-2`."""
+        return int(self.name.rpartition("-")[2])
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedEnvironment:
+    """What a runtime has of one environment.
+
+    `storages` are the names of the nodes whose data it keeps. `foreign` are things that are not ours but have a name
+    that the environment needs, each as `container orders-broker-1`. `created_s` is Unix time.
+    """
+
+    name: str
+    runtime: str
+    software: str = ""
+    version: str = ""
+    mode: str = ""
+    storage: str = ""
+    network: bool = False
+    storages: frozenset[str] = frozenset()
+    nodes: tuple[ObservedNode, ...] = ()
+    foreign: tuple[str, ...] = ()
+    created_s: float | None = None
+    ttl_s: float | None = None
+
+    def node(self, name: str) -> ObservedNode | None:
+        """The node of that name, if it is there."""
+        return next((node for node in self.nodes if node.name == name), None)
+
+    def of_role(self, role: str) -> tuple[ObservedNode, ...]:
+        """The nodes of a role, in the order of their numbers."""
+        return tuple(sorted((node for node in self.nodes if node.role == role), key=lambda node: node.number))
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether the runtime has no trace of the environment."""
+        return not (self.network or self.storages or self.nodes)
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Where clients on this machine begin."""
+        return ",".join(node.endpoint for node in self.of_role("broker") if node.endpoint)
+
+    @property
+    def zookeeper_connect(self) -> str:
+        """The ensemble as this machine reaches it; empty when no port is published."""
+        return ",".join(node.endpoint for node in self.of_role("zookeeper") if node.endpoint)
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedPartition:
+    """A partition: broker ids; `leader` is -1 while there is none; the first replica is the preferred leader."""
+
+    number: int
+    leader: int
+    replicas: tuple[int, ...]
+    in_sync: tuple[int, ...]
+
+    @property
+    def under_replicated(self) -> bool:
+        """Whether a replica lags behind, or there is no leader."""
+        return self.leader < 0 or set(self.in_sync) != set(self.replicas)
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedTopic:
+    """A topic of the cluster; `config` holds only what is set on the topic itself."""
+
+    name: str
+    partitions: tuple[ObservedPartition, ...]
+    internal: bool = False
+    config: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def replication_factor(self) -> int:
+        """The number of replicas of its first partition; while reassigned others may have more."""
+        return len(self.partitions[0].replicas) if self.partitions else 0
+
+    @property
+    def under_replicated(self) -> int:
+        """How many partitions lack an in-sync replica or a leader."""
+        return sum(partition.under_replicated for partition in self.partitions)
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedBroker:
+    """A registered broker."""
+
+    id: int
+    rack: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedCluster:
+    """What one broker answers about the whole cluster. `controller` is -1 while there is none."""
+
+    cluster_id: str
+    controller: int
+    brokers: tuple[ObservedBroker, ...]
+    topics: tuple[ObservedTopic, ...]
+
+    def topic(self, name: str) -> ObservedTopic | None:
+        """The topic of that name, if it is there."""
+        return next((topic for topic in self.topics if topic.name == name), None)

@@ -1,0 +1,128 @@
+"""The port: what the program asks of a place where nodes run. It speaks in our own types and never leaks an SDK's.
+
+Every verb does one small thing and is safe to repeat: creating what is there, starting what runs, removing what is gone
+are done, not errors. A thing that does not carry the environment's mark is never stopped, changed or removed.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, ClassVar
+
+from provision.cluster.model import Cluster, Node, RenderedFile
+from provision.events import Listener
+from provision.plan.observed import ObservedEnvironment
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """The three standard streams of a tool."""
+
+    stdin: BinaryIO | None
+    stdout: BinaryIO
+    stderr: BinaryIO
+
+
+@dataclass(frozen=True, slots=True)
+class JavaCommand:
+    """A main class of the environment's Kafka and its arguments."""
+
+    main_class: str
+    arguments: tuple[str, ...]
+
+
+class Runtime(ABC):
+    """A place where nodes run.
+
+    All methods raise `Unavailable` when the place itself does not answer, and `ProvisionError` with the reason in words
+    when it refuses.
+    """
+
+    kind: ClassVar[str]
+
+    # -- observe ------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def environments(self) -> tuple[str, ...]:
+        """The names of all environments of which there is a trace, sorted."""
+
+    @abstractmethod
+    def observe(self, name: str, wanted: Sequence[str] = ()) -> ObservedEnvironment:
+        """What is there of an environment.
+
+        Args:
+            name: the environment.
+            wanted: node names it needs, to find foreign things of the same name.
+        """
+
+    @abstractmethod
+    def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
+        """The configuration files that the node was created with."""
+
+    @abstractmethod
+    def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
+        """The node's output without line ends: all of it or its last `tail` lines; `follow` goes on until it exits."""
+
+    # -- prepare ------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def has_software(self, cluster: Cluster) -> bool:
+        """Whether `cluster.software` is there."""
+
+    @abstractmethod
+    def fetch_software(self, cluster: Cluster, tell: Listener) -> None:
+        """Bring `cluster.software`, telling `Fetching` events."""
+
+    @abstractmethod
+    def create_network(self, cluster: Cluster) -> None:
+        """What lets the nodes reach each other."""
+
+    @abstractmethod
+    def create_storage(self, cluster: Cluster, node: Node) -> None:
+        """Where the node keeps its files."""
+
+    # -- nodes --------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def create_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile], config_hash: str) -> None:
+        """Make the node, with its files in place, without starting it."""
+
+    @abstractmethod
+    def start_node(self, name: str, node: str) -> None:
+        """Start it."""
+
+    @abstractmethod
+    def stop_node(self, name: str, node: str, patience_s: float) -> None:
+        """Ask it to stop (SIGTERM), and end it (SIGKILL) when it has not after `patience_s`."""
+
+    @abstractmethod
+    def kill_node(self, name: str, node: str) -> None:
+        """End it at once (SIGKILL)."""
+
+    # -- remove -------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def remove_node(self, name: str, node: str) -> None:
+        """End it if it runs, and remove it; its storage stays."""
+
+    @abstractmethod
+    def remove_storage(self, name: str, node: str, *, delete_data: bool) -> None:
+        """Remove where it kept its files. Data in a directory of the user's stay unless `delete_data`."""
+
+    @abstractmethod
+    def remove_network(self, name: str) -> None:
+        """Remove the network, and whatever else of the environment is not a node or a storage."""
+
+    # -- run ----------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def run_in_node(self, name: str, node: str, command: JavaCommand) -> tuple[int, str]:
+        """Run a main class beside a running node, as that node sees the network; exit code and output."""
+
+    @abstractmethod
+    def run_tool(self, environment: ObservedEnvironment, command: JavaCommand, streams: Streams) -> int:
+        """Run a main class inside the environment's network with the caller's streams; returns its exit code."""
+
+    @abstractmethod
+    def inside_address(self, name: str, node: str) -> str:
+        """`host:port` at which a tool, run by `run_tool`, reaches the node."""

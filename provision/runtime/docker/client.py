@@ -1,0 +1,87 @@
+"""The connection to the engine, and the engine's errors in our words."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import docker
+import requests
+from docker.constants import DEFAULT_UNIX_SOCKET
+from docker.context import ContextAPI
+from docker.errors import APIError, DockerException
+
+from provision.errors import ProvisionError, Unavailable
+
+CALL_TIMEOUT_S = 60
+# One connection for each node that is worked on at the same time.
+_CONNECTIONS = 32
+
+_START_HINT = "start Docker, or set DOCKER_HOST to an engine that runs"
+
+
+def connect() -> docker.DockerClient:
+    """A client of the engine that `docker` itself would use: `DOCKER_HOST`, else the current context.
+
+    Raises:
+        Unavailable: no engine answers, or this user may not speak to it.
+    """
+    address = "the default address"
+    try:
+        if os.environ.get("DOCKER_HOST"):
+            address = os.environ["DOCKER_HOST"]
+            client = docker.from_env(timeout=CALL_TIMEOUT_S, max_pool_size=_CONNECTIONS)
+        else:
+            context = ContextAPI.get_current_context()
+            address = str(context.Host) if context else DEFAULT_UNIX_SOCKET
+            client = docker.DockerClient(
+                base_url=address,
+                tls=context.TLSConfig if context and context.TLSConfig else False,
+                timeout=CALL_TIMEOUT_S,
+                max_pool_size=_CONNECTIONS,
+            )
+        client.ping()
+    except (DockerException, requests.RequestException, OSError) as error:
+        raise _unreachable(error, address) from error
+    return client
+
+
+def _unreachable(error: Exception, address: str) -> Unavailable:
+    text = str(error)
+    if "Permission denied" in text or "PermissionError" in text:
+        return Unavailable(
+            f"this user may not speak to the Docker engine at {address}",
+            why="permission denied",
+            hint="add the user to the group docker (`sudo usermod -aG docker $USER`) and log in again",
+        )
+    if "FileNotFoundError" in text or "Connection refused" in text or "ConnectionRefusedError" in text:
+        return Unavailable("no Docker engine answers", why=f"nothing listens at {address}", hint=_START_HINT)
+    return Unavailable("no Docker engine answers", why=f"{address}: {text}", hint=_START_HINT)
+
+
+_PORT_TAKEN = re.compile(r"Bind for \S*?:(\d+) failed|listen tcp4? \S*?:(\d+): bind: address already in use")
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Turn the engine's errors into ours: `doing` names what was tried, for example `starting broker-1`."""
+    try:
+        yield
+    except APIError as error:
+        raise _refused(doing, error.explanation or str(error)) from error
+    except requests.Timeout as error:
+        raise Unavailable(f"{doing}: the Docker engine did not answer within {CALL_TIMEOUT_S} s") from error
+    except (DockerException, requests.RequestException) as error:
+        raise Unavailable(f"{doing}: the Docker engine stopped answering", why=str(error), hint=_START_HINT) from error
+
+
+def _refused(doing: str, explanation: str) -> ProvisionError:
+    text = str(explanation)
+    if taken := _PORT_TAKEN.search(text):
+        port = taken[1] or taken[2]
+        return ProvisionError(
+            f"{doing}: port {port} on 127.0.0.1 is taken",
+            why="another program or container listens there",
+            hint=f"stop it (`ss -ltnp 'sport = :{port}'` shows it), or use another port or `port: auto`",
+        )
+    return ProvisionError(f"{doing}: the Docker engine refused", why=text)

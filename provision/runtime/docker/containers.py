@@ -1,0 +1,170 @@
+"""The container of a node: its names, labels and limits. Pure: options go in, nothing is called."""
+
+import io
+import os
+import tarfile
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from docker.types import LogConfig, Mount
+
+from provision.cluster.catalogue import layout_of
+from provision.cluster.layout import NODE_HOME
+from provision.cluster.model import Cluster, Node, RenderedFile, StorageKind
+
+ENVIRONMENT, NODE, ROLE, HASH = (
+    "provision.environment",
+    "provision.node",
+    "provision.role",
+    "provision.config-hash",
+)
+ENDPOINT, INSIDE, SOFTWARE = "provision.endpoint", "provision.inside-address", "provision.software"
+VERSION, MODE, STORAGE = "provision.kafka-version", "provision.kafka-mode", "provision.storage"
+CREATED, TTL = "provision.created", "provision.ttl-seconds"
+TOOL_ROLE = "tool"
+
+MARKER = ".provision"
+_PROCESSES = 1024
+_DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644
+
+
+def name_of(environment: str, node: str) -> str:
+    """The container's and the volume's name."""
+    return f"{environment}-{node}"
+
+
+def environment_labels(cluster: Cluster) -> dict[str, str]:
+    """What every thing of the environment carries, so that it can be understood without its file."""
+    labels = {
+        ENVIRONMENT: cluster.name,
+        SOFTWARE: cluster.software,
+        VERSION: str(cluster.version),
+        MODE: cluster.mode,
+        STORAGE: cluster.storage.directory or cluster.storage.kind,
+        CREATED: str(int(time.time())),
+    }
+    if cluster.ttl_s:
+        labels[TTL] = str(int(cluster.ttl_s))
+    return labels
+
+
+def node_labels(cluster: Cluster, node: Node, config_hash: str = "") -> dict[str, str]:
+    """What the node's container and volume carry."""
+    first = node.listeners[0]
+    labels = environment_labels(cluster) | {NODE: node.name, ROLE: node.role, INSIDE: f"{first.host}:{first.port}"}
+    if config_hash:
+        labels[HASH] = config_hash
+    if node.endpoint:
+        labels[ENDPOINT] = node.endpoint
+    return labels
+
+
+def hardening(*, memory_bytes: int, image_volumes: Sequence[str]) -> dict[str, Any]:
+    """Limits of every container: no capabilities, a read-only root with a tmpfs, bounded memory and processes.
+
+    `image_volumes` are the paths for which the image asks an anonymous volume; an empty tmpfs takes their place, so that
+    none is left behind.
+    """
+    tmpfs = {path: "rw,noexec,nosuid,nodev,size=1m" for path in image_volumes}
+    tmpfs["/tmp"] = "rw,exec,nosuid,nodev,size=128m,mode=1777"  # noqa: S108 native libraries are unpacked there
+    return {
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        "read_only": True,
+        "tmpfs": tmpfs,
+        "mem_limit": memory_bytes,
+        "memswap_limit": memory_bytes,
+        "pids_limit": _PROCESSES,
+    }
+
+
+def node_options(
+    cluster: Cluster, node: Node, config_hash: str, image_volumes: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The container's configuration and host configuration, in the Docker SDK's low-level terms."""
+    in_memory = cluster.storage.kind is StorageKind.MEMORY and node.role == "broker"
+    # With data on a tmpfs, which counts as the container's memory, the node may use as much again for them.
+    memory_bytes = node.memory_bytes * 2 if in_memory else node.memory_bytes
+    host = hardening(memory_bytes=memory_bytes, image_volumes=image_volumes)
+    user = user_of(cluster)
+    if in_memory:
+        uid, _, gid = user.partition(":")
+        options = f"rw,noexec,nosuid,nodev,size={node.memory_bytes},mode=0750,uid={uid},gid={gid}"
+        host["tmpfs"][node.data_dir] = options
+    published = {listener.listen_port: listener.host_port for listener in node.listeners if listener.host_port}
+    host |= {
+        "network_mode": cluster.name,
+        "mounts": _mounts(cluster, node),
+        "port_bindings": {inside: ("127.0.0.1", outside) for inside, outside in published.items()},
+        "log_config": LogConfig(type="json-file", config={"max-size": "16m", "max-file": "2"}),
+    }
+    container = {
+        "image": cluster.software,
+        "name": name_of(cluster.name, node.name),
+        "hostname": name_of(cluster.name, node.name),
+        "entrypoint": [node.java, *node.java_args],
+        "command": [],
+        "user": user,
+        "labels": node_labels(cluster, node, config_hash),
+        "ports": list(published),
+    }
+    return container, host
+
+
+def user_of(cluster: Cluster) -> str:
+    """`uid:gid` of the node's account: the image's own, or the caller's where data go to a directory of theirs."""
+    if cluster.storage.kind is StorageKind.DIRECTORY and hasattr(os, "getuid") and os.getuid() != 0:
+        return f"{os.getuid()}:{os.getgid()}"
+    account = layout_of(cluster.software).user
+    return f"{account}:{account}"
+
+
+def _mounts(cluster: Cluster, node: Node) -> list[Mount]:
+    mounts = [Mount(NODE_HOME, name_of(cluster.name, node.name), type="volume", no_copy=True)]
+    if cluster.storage.kind is StorageKind.DIRECTORY:
+        mounts.append(Mount(node.data_dir, os.path.join(cluster.storage.directory, node.name, "data"), type="bind"))
+    return mounts
+
+
+def archive(cluster: Cluster, node: Node, files: Sequence[RenderedFile], *, with_data: bool) -> bytes:
+    """The content of a node's volume as a tar file: its configuration, an empty data directory, ZooKeeper's `myid`."""
+    uid, _, gid = user_of(cluster).partition(":")
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+
+        def add(path: str, content: bytes | None) -> None:
+            member = tarfile.TarInfo(path)
+            member.uid, member.gid, member.mtime = int(uid), int(gid), int(time.time())
+            member.mode = _DIRECTORY_MODE if content is None else _FILE_MODE
+            member.type = tarfile.DIRTYPE if content is None else tarfile.REGTYPE
+            member.size = len(content or b"")
+            tar.addfile(member, io.BytesIO(content or b""))
+
+        add("config", None)
+        for file in files:
+            add(f"config/{file.name}", file.content.encode())
+        if with_data:
+            add("data", None)
+        if node.role == "zookeeper":
+            add("data/myid", f"{node.id}\n".encode())
+    return buffer.getvalue()
+
+
+def files_in_archive(node: str, content: bytes) -> tuple[RenderedFile, ...]:
+    """The regular files of a tar file, by their names without directories."""
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        members = [(member, tar.extractfile(member)) for member in tar.getmembers() if member.isfile()]
+        return tuple(
+            RenderedFile(node, os.path.basename(member.name), stream.read().decode())
+            for member, stream in members
+            if stream
+        )
+
+
+def label_float(labels: Mapping[str, str], key: str) -> float | None:
+    """A number in a label; None when it is not there or somebody changed it."""
+    try:
+        return float(labels[key])
+    except (KeyError, ValueError):
+        return None

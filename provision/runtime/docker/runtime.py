@@ -1,0 +1,348 @@
+"""The port's verbs, said to a Docker engine. Each verb is one or two calls; decisions are made elsewhere."""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from docker.errors import ImageNotFound, NotFound
+
+from provision.cluster.catalogue import layout_of
+from provision.cluster.layout import NODE_HOME
+from provision.cluster.model import Cluster, Node, RenderedFile, StorageKind
+from provision.errors import ProvisionError, Refused, Unavailable
+from provision.events import Listener
+from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
+from provision.runtime.base import JavaCommand, Runtime, Streams
+from provision.runtime.docker import containers as spec
+from provision.runtime.docker.client import connect, translated
+from provision.runtime.docker.images import pull
+from provision.runtime.docker.tools import run_attached
+
+_STATES = {"created": NodeState.CREATED, "running": NodeState.RUNNING, "restarting": NodeState.RUNNING}
+
+
+class DockerRuntime(Runtime):
+    """Nodes as containers of one engine, near or far: files are uploaded, never mounted from this machine."""
+
+    kind = "docker"
+
+    def __init__(self) -> None:
+        self._client = connect()
+        self._api = self._client.api
+
+    # -- observe ------------------------------------------------------------------------------------------------------
+
+    def environments(self) -> tuple[str, ...]:
+        """By the labels of containers, networks and volumes, so that half-made ones are found too."""
+        with translated("listing environments"):
+            things = [
+                *self._api.containers(all=True, filters={"label": spec.ENVIRONMENT}),
+                *self._api.networks(filters={"label": spec.ENVIRONMENT}),
+                *(self._api.volumes(filters={"label": spec.ENVIRONMENT})["Volumes"] or ()),
+            ]
+        return tuple(sorted({thing["Labels"][spec.ENVIRONMENT] for thing in things}))
+
+    def observe(self, name: str, wanted: Sequence[str] = ()) -> ObservedEnvironment:
+        """One list call each for containers, networks and volumes."""
+        with translated(f"looking at {name}"):
+            all_containers = self._api.containers(all=True)
+            networks = self._api.networks()
+            volumes = self._api.volumes()["Volumes"] or []
+        ours = [thing for thing in all_containers if _belongs(thing, name)]
+        our_networks = [thing for thing in networks if _belongs(thing, name)]
+        our_volumes = [thing for thing in volumes if _belongs(thing, name)]
+        no_labels: Mapping[str, str] = {}
+        labels = next((thing["Labels"] for thing in (*ours, *our_networks, *our_volumes)), no_labels)
+        names = {spec.name_of(name, node) for node in wanted}
+        foreign = [
+            *(f"container {n}" for c in all_containers if not _belongs(c, name) for n in _names(c) if n in names),
+            *(
+                f"network {net['Name']}"
+                for net in networks
+                if not _belongs(net, name) and net["Name"] == name and wanted
+            ),
+            *(f"volume {v['Name']}" for v in volumes if not _belongs(v, name) and v["Name"] in names),
+        ]
+        nodes = (thing for thing in ours if thing["Labels"].get(spec.ROLE) != spec.TOOL_ROLE)
+        return ObservedEnvironment(
+            name=name,
+            runtime=self.kind,
+            software=labels.get(spec.SOFTWARE, ""),
+            version=labels.get(spec.VERSION, ""),
+            mode=labels.get(spec.MODE, ""),
+            storage=labels.get(spec.STORAGE, ""),
+            network=bool(our_networks),
+            storages=frozenset(volume["Labels"][spec.NODE] for volume in our_volumes),
+            nodes=tuple(sorted((self._node(thing) for thing in nodes), key=lambda node: (node.role, node.number))),
+            foreign=tuple(sorted(foreign)),
+            created_s=spec.label_float(labels, spec.CREATED),
+            ttl_s=spec.label_float(labels, spec.TTL),
+        )
+
+    def _node(self, container: Mapping[str, Any]) -> ObservedNode:
+        labels, state = container["Labels"], _STATES.get(container["State"], NodeState.EXITED)
+        exit_code, out_of_memory = None, False
+        if state is NodeState.EXITED:
+            try:  # the list has no exit codes
+                details = self._api.inspect_container(container["Id"])["State"]
+                exit_code, out_of_memory = details["ExitCode"], details["OOMKilled"]
+            except NotFound:  # removed since the list was made
+                pass
+        return ObservedNode(
+            name=labels[spec.NODE],
+            role=labels[spec.ROLE],
+            state=state,
+            config_hash=labels.get(spec.HASH, ""),
+            endpoint=labels.get(spec.ENDPOINT),
+            exit_code=exit_code,
+            out_of_memory=out_of_memory,
+        )
+
+    def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
+        """From the node's volume, through its container, whether that runs or not."""
+        with translated(f"reading the configuration of {node}"):
+            stream, _ = self._api.get_archive(spec.name_of(name, node), f"{NODE_HOME}/config")
+            return spec.files_in_archive(node, b"".join(stream))
+
+    def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
+        """From the engine's log of the container, standard output and standard error together."""
+        with translated(f"reading the log of {node}"):
+            container = self._ours(name, node)
+            if container is None:
+                raise ProvisionError(f"{name} has no node {node}")
+            count: Any = "all" if tail is None else tail
+            chunks = self._api.logs(container["Id"], stream=True, follow=follow, tail=count)
+            yield from _lines(chunks)
+
+    # -- prepare ------------------------------------------------------------------------------------------------------
+
+    def has_software(self, cluster: Cluster) -> bool:
+        """Whether the engine has the image."""
+        return self._image(cluster.software) is not None
+
+    def _image(self, name: str) -> Mapping[str, Any] | None:
+        with translated(f"looking for the image {name}"):
+            try:
+                image: Mapping[str, Any] = self._api.inspect_image(name)
+            except ImageNotFound:
+                return None
+        return image
+
+    def _image_volumes(self, name: str) -> tuple[str, ...]:
+        image = self._image(name)
+        if image is None:
+            raise Unavailable(f"the image {name} is not there", hint=f"`docker pull {name}`, or `provision up` again")
+        return tuple(image["Config"].get("Volumes") or ())
+
+    def fetch_software(self, cluster: Cluster, tell: Listener) -> None:
+        """Pull the image."""
+        pull(self._api, cluster.software, tell)
+
+    def create_network(self, cluster: Cluster) -> None:
+        """A bridge network named like the environment; containers find each other there by name."""
+        with translated(f"creating the network {cluster.name}"):
+            if not any(_belongs(net, cluster.name) for net in self._api.networks(names=[cluster.name])):
+                self._api.create_network(cluster.name, labels=spec.environment_labels(cluster), check_duplicate=True)
+
+    def create_storage(self, cluster: Cluster, node: Node) -> None:
+        """A volume, and a directory of the user's where the file asks for one."""
+        volume = spec.name_of(cluster.name, node.name)
+        with translated(f"creating the volume {volume}"):
+            # The engine answers with the existing volume where there is one of that name, whoever made it.
+            created = self._api.create_volume(volume, labels=spec.node_labels(cluster, node))
+        if not _belongs(created, cluster.name):
+            raise Refused(f"the volume {volume} is not of this environment", hint="remove or rename it")
+        if cluster.storage.kind is StorageKind.DIRECTORY:
+            self._create_directory(cluster, node)
+
+    def _create_directory(self, cluster: Cluster, node: Node) -> None:
+        if not str(self._api.base_url).startswith(("http+docker", "npipe")):
+            hint = "use `storage: volume`"
+            raise Unavailable(
+                "a storage directory needs an engine on this machine; this one is reached by network", hint=hint
+            )
+        directory = Path(cluster.storage.directory, node.name)
+        marker = directory / spec.MARKER
+        try:
+            if directory.is_dir() and any(directory.iterdir()) and not _marked(marker, cluster.name):
+                raise Refused(f"{directory} has files that are not of this environment", hint="name another directory")
+            (directory / "data").mkdir(parents=True, exist_ok=True)
+            marker.write_text(cluster.name)
+            user, _, group = spec.user_of(cluster).partition(":")
+            shutil.chown(directory / "data", int(user), int(group))
+        except OSError as error:
+            raise ProvisionError(f"cannot prepare {directory}", why=error.strerror or str(error)) from error
+
+    # -- nodes --------------------------------------------------------------------------------------------------------
+
+    def create_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile], config_hash: str) -> None:
+        """Create the container and fill its volume."""
+        with translated(f"creating {node.name}"):
+            if self._ours(cluster.name, node.name) is not None:
+                return
+            container, host = spec.node_options(cluster, node, config_hash, self._image_volumes(cluster.software))
+            try:
+                created = self._api.create_container(**container, host_config=self._api.create_host_config(**host))
+            except ImageNotFound as error:
+                raise Unavailable(f"the image {cluster.software} is gone") from error
+            in_volume = cluster.storage.kind is StorageKind.VOLUME or (
+                cluster.storage.kind is StorageKind.MEMORY and node.role != "broker"
+            )
+            self._api.put_archive(created["Id"], NODE_HOME, spec.archive(cluster, node, files, with_data=in_volume))
+
+    def start_node(self, name: str, node: str) -> None:
+        """Start the container; the engine reserves its host port now."""
+        with translated(f"starting {node}"):
+            self._api.start(self._required(name, node))
+
+    def stop_node(self, name: str, node: str, patience_s: float) -> None:
+        """Stop the container."""
+        container = self._ours(name, node)
+        if container is not None and container["State"] == "running":
+            with translated(f"stopping {node}"):
+                self._api.stop(container["Id"], timeout=int(patience_s))
+
+    def kill_node(self, name: str, node: str) -> None:
+        """Kill the container."""
+        container = self._ours(name, node)
+        if container is not None and container["State"] == "running":
+            with translated(f"killing {node}"):
+                self._api.kill(container["Id"])
+
+    # -- remove -------------------------------------------------------------------------------------------------------
+
+    def remove_node(self, name: str, node: str) -> None:
+        """Remove the container by force."""
+        container = self._ours(name, node)
+        if container is not None:
+            self._remove_container(container["Id"], node)
+
+    def _remove_container(self, identity: str, what: str) -> None:
+        with translated(f"removing {what}"):
+            try:
+                self._api.remove_container(identity, force=True, v=True)
+            except NotFound:
+                pass
+
+    def remove_storage(self, name: str, node: str, *, delete_data: bool) -> None:
+        """Remove the volume, and with `delete_data` the directory that carries our marker."""
+        volume = spec.name_of(name, node)
+        with translated(f"removing the volume {volume}"):
+            try:
+                details = self._api.inspect_volume(volume)
+                if not _belongs(details, name):
+                    return
+                self._api.remove_volume(volume)
+            except NotFound:
+                return
+        storage = details["Labels"].get(spec.STORAGE, "")
+        if delete_data and storage not in ("", StorageKind.VOLUME, StorageKind.MEMORY):
+            _delete_directory(Path(storage), node, name)
+
+    def remove_network(self, name: str) -> None:
+        """Remove tools that were left by a killed command, then the network."""
+        with translated(f"removing the network {name}"):
+            tools = self._api.containers(all=True, filters={"label": [f"{spec.ENVIRONMENT}={name}"]})
+            for container in tools:
+                if container["Labels"].get(spec.ROLE) == spec.TOOL_ROLE:
+                    self._remove_container(container["Id"], "a tool")
+            for network in self._api.networks(filters={"label": f"{spec.ENVIRONMENT}={name}"}):
+                try:
+                    self._api.remove_network(network["Id"])
+                except NotFound:
+                    pass
+
+    # -- run ----------------------------------------------------------------------------------------------------------
+
+    def run_in_node(self, name: str, node: str, command: JavaCommand) -> tuple[int, str]:
+        """With `exec` in the node's container, within its limits."""
+        container = self._required(name, node)
+        with translated(f"running {command.main_class} in {node}"):
+            execution = self._api.exec_create(container, _java(self._software(name), command, heap="32m"))
+            output = self._api.exec_start(execution["Id"])
+            return self._api.exec_inspect(execution["Id"])["ExitCode"], output.decode(errors="replace")
+
+    def run_tool(self, environment: ObservedEnvironment, command: JavaCommand, streams: Streams) -> int:
+        """In a container of its own, so that it neither needs a node nor takes a node's memory."""
+        image = environment.software
+        container: dict[str, Any] = {
+            "image": image,
+            "entrypoint": _java(image, command, heap="256m"),
+            "command": [],
+            "user": f"{layout_of(image).user}:{layout_of(image).user}",
+            "labels": {spec.ENVIRONMENT: environment.name, spec.ROLE: spec.TOOL_ROLE},
+            "stdin_open": streams.stdin is not None,
+        }
+        with translated(f"running {command.main_class}"):
+            host = spec.hardening(memory_bytes=768 * 1024**2, image_volumes=self._image_volumes(image))
+            host_config = self._api.create_host_config(**host, network_mode=environment.name)
+            identity = self._api.create_container(**container, host_config=host_config)["Id"]
+            try:
+                return run_attached(self._api, identity, streams)
+            finally:
+                self._remove_container(identity, "the tool")
+
+    def inside_address(self, name: str, node: str) -> str:
+        """From the node's labels."""
+        container = self._ours(name, node)
+        return str(container["Labels"][spec.INSIDE]) if container else ""
+
+    # -- finding ------------------------------------------------------------------------------------------------------
+
+    def _ours(self, name: str, node: str) -> Mapping[str, Any] | None:
+        labels = [f"{spec.ENVIRONMENT}={name}", f"{spec.NODE}={node}"]
+        with translated(f"looking for {node}"):
+            found = self._api.containers(all=True, filters={"label": labels})
+        return found[0] if found else None
+
+    def _required(self, name: str, node: str) -> str:
+        container = self._ours(name, node)
+        if container is None:
+            raise ProvisionError(f"{name} has no node {node}", hint=f"`provision status {name}` lists them")
+        return str(container["Id"])
+
+    def _software(self, name: str) -> str:
+        with translated(f"looking at {name}"):
+            found = self._api.containers(all=True, filters={"label": f"{spec.ENVIRONMENT}={name}"})
+        return str(found[0]["Labels"].get(spec.SOFTWARE, "")) if found else ""
+
+
+def _java(image: str, command: JavaCommand, heap: str) -> list[str]:
+    layout = layout_of(image)
+    options = [f"-Xmx{heap}", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData"]
+    return [layout.java, *options, "-cp", f"{layout.libs}/*", command.main_class, *command.arguments]
+
+
+def _belongs(thing: Mapping[str, Any], name: str) -> bool:
+    return (thing.get("Labels") or {}).get(spec.ENVIRONMENT) == name
+
+
+def _names(container: Mapping[str, Any]) -> list[str]:
+    return [name.removeprefix("/") for name in container["Names"] or ()]
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
+    """Whole lines of a stream of chunks."""
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from (line.decode(errors="replace").rstrip("\r") for line in lines)
+    if rest:
+        yield rest.decode(errors="replace")
+
+
+def _marked(marker: Path, name: str) -> bool:
+    return marker.is_file() and marker.read_text() == name
+
+
+def _delete_directory(storage: Path, node: str, name: str) -> None:
+    directory = storage / node
+    if not _marked(directory / spec.MARKER, name):
+        return
+    try:
+        shutil.rmtree(directory)
+        if not any(storage.iterdir()):
+            storage.rmdir()
+    except OSError as error:
+        raise ProvisionError(f"cannot delete {directory}", why=error.strerror or str(error)) from error

@@ -1,0 +1,204 @@
+"""An environment file to an `EnvironmentSpec`, or every problem in it at once."""
+
+import difflib
+import os
+from pathlib import Path as FilePath
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from provision.errors import InvalidEnvironment, Problem, UsageError
+from provision.spec.checks import check
+from provision.spec.model import EnvironmentSpec
+from provision.spec.overrides import apply_overrides
+from provision.spec.source import MAX_BYTES, Path, Source, parse
+
+# A mistyped section can hide the problems below it; three rounds of leaving out what is wrong show the rest as well.
+_ROUNDS = 3
+
+
+def load(file: FilePath, overrides: tuple[str, ...] = ()) -> EnvironmentSpec:
+    """Read and check one environment file.
+
+    Args:
+        file: the file; its stem is the environment's name unless it says another.
+        overrides: `path.to.key=value` texts of `--set`, in order.
+
+    Raises:
+        UsageError: there is no such file, it cannot be read, or an override is not of its form.
+        InvalidEnvironment: it is not valid; holds every problem with its position.
+    """
+    text = _read(file)
+    data, source, problems = parse(text, os.fspath(file))
+    if data is None and problems:
+        raise InvalidEnvironment(problems)
+    if not isinstance(data, dict):
+        problems.append(
+            source.problem((), "an environment file is a mapping of keys to values", "see `provision init`")
+        )
+        raise InvalidEnvironment(problems)
+    apply_overrides(data, source, overrides)
+    data.setdefault("name", file.stem)
+    spec, form_problems, unreadable = _validate(data, source)
+    problems += form_problems
+    if spec is not None:
+        problems += check(spec, source, unreadable)
+    if problems or spec is None:
+        raise InvalidEnvironment(problems)
+    return spec
+
+
+def _read(file: FilePath) -> str:
+    try:
+        with file.open("rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"cannot read {file}", why=error.strerror or str(error)) from error
+    if len(raw) > MAX_BYTES:
+        raise InvalidEnvironment([Problem(os.fspath(file), 1, 1, "", "the file is larger than 1 MiB")])
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        problem = Problem(os.fspath(file), line, 1, "", "this line is not UTF-8 text", "save the file as UTF-8")
+        raise InvalidEnvironment([problem]) from error
+
+
+def _validate(data: dict[Any, Any], source: Source) -> tuple[EnvironmentSpec | None, list[Problem], frozenset[Path]]:
+    """The spec, the problems of form, and the paths that had to be left out to get a spec at all."""
+    problems: list[Problem] = []
+    left_out: set[Path] = set()
+    for _ in range(_ROUNDS):
+        try:
+            return EnvironmentSpec.model_validate(data), problems, frozenset(left_out)
+        except ValidationError as error:
+            for detail in error.errors(include_url=False):
+                path = _real_path(data, detail["loc"])
+                if path not in left_out:
+                    problems.append(_describe(detail, path, source))
+                left_out.add(path)
+            for path in left_out:
+                _leave_out(data, path)
+    return None, problems, frozenset(left_out)
+
+
+def _real_path(data: object, location: Path) -> Path:
+    """Pydantic's location without what it adds for key checks (`[key]`), and with keys as the file has them."""
+    path: list[str | int] = []
+    for part in location:
+        if isinstance(data, dict) and part not in data and isinstance(part, str) and part.isdigit():
+            part = int(part)  # noqa: PLW2901 pydantic names the key 2 of a mapping "2"
+        if isinstance(data, dict | list) and part != "[key]":
+            path.append(part)
+            data = _child(data, part)
+    return tuple(path)
+
+
+def _child(data: dict[Any, Any] | list[Any], part: str | int) -> object:
+    if isinstance(data, dict):
+        return data.get(part)
+    return data[part] if isinstance(part, int) and part < len(data) else None
+
+
+def _leave_out(data: dict[Any, Any], path: Path) -> None:
+    """Take away what is wrong, so that the rest can be checked; list items are replaced, to keep the others' places."""
+    target: Any = data
+    for part in path[:-1]:
+        try:
+            target = target[part]
+        except (KeyError, IndexError, TypeError):
+            return  # gone with something above it
+    stand_in = f"unreadable-{path[-2] if path[-1] == 'name' else path[-1]}" if len(path) > 1 else ""
+    match target, path[-1]:
+        case list(), int(index):
+            target[index] = {"name": stand_in} if path[0] == "topics" else stand_in
+        case dict(), "name" if path[0] == "topics":  # a topic cannot be without one
+            target["name"] = stand_in
+        case dict(), key:
+            target.pop(key, None)
+
+
+def _describe(detail: ErrorDetails, path: Path, source: Source) -> Problem:
+    kind, context, given = detail["type"], detail.get("ctx", {}), detail["input"]
+    own_words = str(context["error"]) if kind == "value_error" and "error" in context else ""
+    match kind:
+        case "extra_forbidden":
+            return _unknown_key(path, source)
+        case "missing":
+            return source.problem(path, "this key is required")
+        case "value_error":
+            return source.problem(path, own_words)
+        case "literal_error":
+            return source.problem(path, f"{given!r} is not one of {context['expected']}")
+        case "string_pattern_mismatch" if path == ("name",):
+            message = f"{given!r} cannot be an environment's name: 2 to 40 lower-case letters, digits and hyphens"
+            return source.problem(path, message, "set `name:` in the file")
+        case "string_pattern_mismatch":
+            return source.problem(path, f"{given!r} is not of the form {context['pattern']}")
+        case "greater_than_equal" | "less_than_equal":
+            bound = "at least" if kind == "greater_than_equal" else "at most"
+            return source.problem(path, f"must be {bound} {context.get('ge', context.get('le'))}, not {given}")
+    if expected := _EXPECTED.get(kind):
+        hint = _quote_hint(kind, given, path)
+        return source.problem(path, f"must be {expected}, not {_kind_of(given)}", hint)
+    return source.problem(path, detail["msg"])
+
+
+_EXPECTED = {
+    "int_type": "a whole number",
+    "string_type": "text",
+    "list_type": "a list",
+    "dict_type": "a mapping of keys to values",
+    "model_type": "a mapping of keys to values",
+    "model_attributes_type": "a mapping of keys to values",
+}
+
+
+def _quote_hint(kind: str, given: object, path: Path) -> str:
+    if kind == "string_type" and path == ("kafka", "version"):
+        return "write all three parts, for example 3.9.1"
+    if kind == "string_type" and isinstance(given, int | float):
+        return f'quote it: "{given}"'
+    if kind == "int_type" and isinstance(given, str) and given.isdigit():
+        return "remove the quotes"
+    return ""
+
+
+def _kind_of(given: object) -> str:
+    match given:
+        case None:
+            return "nothing"
+        case bool():
+            return "true or false"
+        case int() | float():
+            return f"the number {given}"
+        case str():
+            return f"the text {given!r}" if given else "an empty text"
+        case list():
+            return "a list"
+        case dict():
+            return "a mapping"
+    return type(given).__name__
+
+
+def _unknown_key(path: Path, source: Source) -> Problem:
+    known = list(_model_at(path[:-1]).model_fields)
+    near = difflib.get_close_matches(str(path[-1]), known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+    return source.problem(path, "unknown key", hint, at_key=True)
+
+
+def _model_at(path: Path) -> type[BaseModel]:
+    """The model that describes the mapping at `path`."""
+    model: type[BaseModel] = EnvironmentSpec
+    for part in path:
+        if isinstance(part, str) and part in model.model_fields:
+            annotation: Any = model.model_fields[part].annotation
+            inner = next((kind for kind in (annotation, *get_args(annotation)) if _is_model(kind)), None)
+            model = inner or model
+    return model
+
+
+def _is_model(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)

@@ -1,0 +1,150 @@
+"""The environment file as pydantic models. They describe its form; what goes together is checked in `checks`.
+
+The field descriptions are the reference's text: `docs/reference.md` must name every key (tested).
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+
+from provision.cluster.catalogue import DEFAULT_VERSION, KafkaVersion
+from provision.spec.units import parse_duration_s, parse_size_bytes
+
+LAST_PORT = 65535
+NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{1,39}$"
+
+
+def _version(text: str) -> str:
+    KafkaVersion.parse(text)
+    return text
+
+
+def _ensemble(nodes: int) -> int:
+    if nodes not in (1, 3, 5, 7):
+        raise ValueError(
+            f"an ensemble has 1, 3, 5 or 7 nodes, not {nodes}: a majority must remain when one fails, "
+            "and an even number gains nothing"
+        )
+    return nodes
+
+
+def _property_value(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, str | int | float):
+        raise ValueError("a property's value is a string, a number, true or false")  # noqa: TRY004 pydantic's protocol
+    text = str(value)
+    if any(character in text for character in "\n\r\0"):
+        raise ValueError("a property's value cannot contain a line break or a null character")
+    return text
+
+
+def _property_key(key: str) -> str:
+    if not key or not all(character.isalnum() or character in "._-" for character in key) or not key.isascii():
+        raise ValueError(f"{key!r} cannot be a property's name: letters, digits, dots, hyphens and underscores only")
+    return key
+
+
+def _port(value: object) -> int | str:
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LAST_PORT):
+        return value
+    raise ValueError(f"a port is a number from 1 to {LAST_PORT}, or auto; not {value!r}")
+
+
+def _optional_port(value: object) -> int | str | None:
+    return None if value is None else _port(value)
+
+
+def _path(text: str) -> str:
+    if not text.strip() or any(character in text for character in "\n\r\0"):
+        raise ValueError("a path cannot be empty or contain a line break or a null character")
+    return text
+
+
+Duration = Annotated[str, AfterValidator(lambda text: (parse_duration_s(text), text)[1])]
+Size = Annotated[str, AfterValidator(lambda text: (parse_size_bytes(text), text)[1])]
+HostPort = Annotated[int | Literal["auto"], PlainValidator(_port)]
+Properties = dict[Annotated[str, AfterValidator(_property_key)], Annotated[str, BeforeValidator(_property_value)]]
+Rack = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class KafkaSpec(_Section):
+    """Which Kafka runs, and from where it comes."""
+
+    version: Annotated[str, AfterValidator(_version)] = str(DEFAULT_VERSION)
+    mode: Literal["zookeeper", "kraft"] | None = None
+    image: Annotated[str, Field(min_length=1, pattern=r"^[a-z0-9][A-Za-z0-9._/:@-]*$")] | None = None
+    distribution: Annotated[str, AfterValidator(_path)] | None = None
+
+
+class ZooKeeperSpec(_Section):
+    """The ensemble."""
+
+    nodes: Annotated[int, AfterValidator(_ensemble)] = 1
+    port: Annotated[int | Literal["auto"] | None, PlainValidator(_optional_port)] = None
+    heap: Size = "64m"
+    properties: Properties = {}
+
+
+class ControllersSpec(_Section):
+    """Dedicated KRaft controllers."""
+
+    nodes: Annotated[int, Field(ge=0, le=7)] = 0
+
+
+class BrokerOverride(_Section):
+    """What one broker has different from the others."""
+
+    rack: Rack | None = None
+    heap: Size | None = None
+    properties: Properties = {}
+
+
+class BrokersSpec(_Section):
+    """The brokers, all alike but for their overrides."""
+
+    nodes: Annotated[int, Field(ge=1, le=100)] = 1
+    port: HostPort = 9092
+    racks: list[Rack] = []
+    heap: Size = "256m"
+    memory: Size = "1g"
+    properties: Properties = {}
+    overrides: dict[Annotated[int, Field(ge=1)], BrokerOverride] = {}
+
+
+class TopicDefaults(_Section):
+    """What a topic has when it does not say otherwise."""
+
+    partitions: Annotated[int, Field(ge=1, le=100_000)] = 1
+    replication_factor: Annotated[int, Field(ge=1)] | None = None
+    config: Properties = {}
+
+
+class TopicSpec(_Section):
+    """A topic that must be there."""
+
+    name: Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[A-Za-z0-9._-]+$")]
+    partitions: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    replication_factor: Annotated[int, Field(ge=1)] | None = None
+    config: Properties = {}
+
+
+class EnvironmentSpec(_Section):
+    """One environment file."""
+
+    name: Annotated[str, Field(pattern=NAME_PATTERN)]
+    runtime: Literal["auto", "docker", "process"] = "auto"
+    kafka: KafkaSpec = KafkaSpec()
+    zookeeper: ZooKeeperSpec = ZooKeeperSpec()
+    controllers: ControllersSpec = ControllersSpec()
+    brokers: BrokersSpec = BrokersSpec()
+    storage: Annotated[str, AfterValidator(_path)] = "volume"
+    templates: Annotated[str, AfterValidator(_path)] | None = None
+    vars: dict[str, Any] = {}
+    ttl: Duration | None = None
+    topic_defaults: TopicDefaults = TopicDefaults()
+    topics: list[TopicSpec] = []

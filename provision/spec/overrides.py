@@ -1,0 +1,65 @@
+"""`--set path.to.key=value`: overrides of single keys, applied to the data before it is validated."""
+
+from typing import Any
+
+from provision.errors import UsageError
+from provision.spec.source import Path, Source, parse_scalar
+
+# Below these the rest of the path is one key, because Kafka's own keys have dots: brokers.properties.num.io.threads
+_OPEN_MAPPINGS = ("properties", "config")
+_NUMBERED = ("overrides",)
+
+
+def apply_overrides(data: dict[Any, Any], source: Source, overrides: tuple[str, ...]) -> None:
+    """Change `data` in place, in the order given, and note in `source` where the values came from.
+
+    A topic is addressed by its name or its index: `topics.sample.partitions=6`, `topics.0.partitions=6`. The value is
+    YAML: `3`, `true`, `[a, b]`, or any text.
+
+    Raises:
+        UsageError: an override without `=`, or a path through something that has no keys.
+    """
+    for text in overrides:
+        name, equals, value_text = text.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(
+                f"--set {text} is not of the form path.to.key=value", hint="for example --set brokers.nodes=3"
+            )
+        try:
+            value = parse_scalar(value_text)
+        except ValueError as error:
+            raise UsageError(f"--set {text}: the value is not YAML", why=str(error), hint="quote it") from error
+        path = _descend(data, name.strip(), value, text)
+        source.overridden[path] = f"--set {text}"
+
+
+def _descend(data: dict[Any, Any], name: str, value: object, text: str) -> Path:
+    """Set `value` at the dotted `name` below `data`, making mappings on the way; returns the path it took."""
+    target: Any = data
+    rest = name
+    path: Path = ()
+    while True:
+        part, dot, remaining = rest.partition(".")
+        if path and path[-1] in _OPEN_MAPPINGS:
+            part, dot = rest, ""
+        key = _key_in(target, part, path, text)
+        path = (*path, key)
+        if not dot:
+            target[key] = value
+            return path
+        if isinstance(target, dict) and target.get(key) is None:
+            target[key] = {}
+        target, rest = target[key], remaining
+
+
+def _key_in(target: object, part: str, path: Path, text: str) -> str | int:
+    if isinstance(target, list):
+        by_name = [i for i, item in enumerate(target) if isinstance(item, dict) and item.get("name") == part]
+        if by_name:
+            return by_name[0]
+        if part.isdigit() and int(part) < len(target):
+            return int(part)
+        raise UsageError(f"--set {text}: {'.'.join(map(str, path))} has no entry {part!r}")
+    if isinstance(target, dict):
+        return int(part) if path and path[-1] in _NUMBERED and part.isdigit() else part
+    raise UsageError(f"--set {text}: {'.'.join(map(str, path))} is a single value and has no keys below it")

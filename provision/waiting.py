@@ -1,0 +1,203 @@
+"""How ready an environment is, and waiting until it is: the runtime's and Kafka's answers put together.
+
+Waiting is honest: it polls with pauses, stops at once when a node has exited, and never says ready when time is up.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from provision.cluster.model import Topic
+from provision.errors import NodeFailed, NotReady
+from provision.events import LevelReached, Listener, NodeReady, NodeWaiting
+from provision.kafka.failures import explain
+from provision.kafka.readiness import BrokerAnswers, Level, ask_brokers, missing_for_brokers, missing_for_topics
+from provision.kafka.zookeeper import FOUR_LETTER_WORD_MAIN, SERVER_STATUS, has_quorum, mode, server_status
+from provision.plan.observed import NodeState, ObservedCluster, ObservedEnvironment, ObservedNode
+from provision.runtime.base import JavaCommand, Runtime
+
+_PAUSE_S = 0.15
+_LOG_LINES = 60
+_SHOWN_LOG_LINES = 12
+# A broker that was killed can register again when its ZooKeeper session has ended: 18 s by default.
+_RESTART_PAUSE_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """How ready an environment is, and what the next level lacks: node name to reason."""
+
+    observed: ObservedEnvironment
+    level: Level
+    missing: Mapping[str, str] = field(default_factory=dict)
+    cluster: ObservedCluster | None = None
+
+
+def assess(
+    runtime: Runtime,
+    observed: ObservedEnvironment,
+    topics: Sequence[Topic] | None,
+    *,
+    nodes: Sequence[str] | None = None,
+    ask_inside: bool = False,
+) -> Assessment:
+    """Ask everything once.
+
+    Args:
+        runtime: where the nodes are.
+        observed: what the runtime has.
+        topics: those that must be there; None for whichever there are.
+        nodes: the nodes that must run; None for those there are.
+        ask_inside: ask ZooKeeper nodes without a published port too, from inside, which costs a JVM each.
+    """
+    stopped = _not_running(observed, nodes)
+    if stopped or not observed.nodes:
+        return Assessment(observed, Level.NONE, stopped)
+    brokers = {node.number: node.endpoint for node in observed.of_role("broker") if node.endpoint}
+    answers = ask_brokers(brokers)
+    missing = missing_for_brokers(answers)
+    if missing or not brokers:
+        quorum = _missing_for_quorum(runtime, observed, ask_inside=ask_inside)
+        level = Level.PROCESS if quorum is None or quorum else Level.QUORUM
+        return Assessment(observed, level, quorum or missing, answers.best)
+    return _assess_topics(observed, answers, topics)
+
+
+def _assess_topics(observed: ObservedEnvironment, answers: BrokerAnswers, topics: Sequence[Topic] | None) -> Assessment:
+    missing = missing_for_topics(answers, topics)
+    return Assessment(observed, Level.BROKERS if missing else Level.TOPICS, missing, answers.best)
+
+
+def _not_running(observed: ObservedEnvironment, nodes: Sequence[str] | None) -> dict[str, str]:
+    wanted = [node.name for node in observed.nodes] if nodes is None else nodes
+    states = {node.name: node.state for node in observed.nodes}
+    return {
+        name: f"it is {states[name]}" if name in states else "it is not there"
+        for name in wanted
+        if states.get(name) is not NodeState.RUNNING
+    }
+
+
+def _missing_for_quorum(runtime: Runtime, observed: ObservedEnvironment, *, ask_inside: bool) -> dict[str, str] | None:
+    """What the ensemble lacks, nothing when it has its quorum, None when it cannot be told from here."""
+    ensemble = observed.of_role("zookeeper")
+    if not ask_inside and not all(node.endpoint for node in ensemble):
+        return None
+    modes = [mode(_status_of(runtime, observed.name, node)) for node in ensemble]
+    if has_quorum(modes):
+        return {}
+    return {
+        node.name: "it is not part of a quorum yet" if state is None else f"it is {state}, others are missing"
+        for node, state in zip(ensemble, modes, strict=True)
+        if state is None or "leader" not in modes
+    }
+
+
+def _status_of(runtime: Runtime, environment: str, node: ObservedNode) -> str:
+    if node.endpoint:
+        return server_status(node.endpoint)
+    host, _, port = runtime.inside_address(environment, node.name).rpartition(":")
+    return runtime.run_in_node(environment, node.name, JavaCommand(FOUR_LETTER_WORD_MAIN, (host, port, SERVER_STATUS)))[
+        1
+    ]
+
+
+@dataclass(slots=True)
+class Wait:
+    """One wait for a level.
+
+    `began` and `deadline` are `time.monotonic()` values; `timings` gets the seconds from `began` by level.
+    """
+
+    runtime: Runtime
+    environment: str
+    nodes: Sequence[str]
+    began: float
+    deadline: float
+    tell: Listener
+    timings: dict[str, float] = field(default_factory=dict)
+    _ready: set[str] = field(default_factory=set)
+    _restarted: dict[str, float] = field(default_factory=dict)
+
+    def until(self, level: Level, topics: Sequence[Topic] | None) -> Assessment:
+        """Poll until the environment holds `level`.
+
+        Raises:
+            NodeFailed: a node exited; carries its last log lines and the reason where it is known.
+            NotReady: time is up; says what is missing.
+        """
+        while True:
+            observed = self.runtime.observe(self.environment)
+            self._check_exits(observed)
+            ask_inside = level is Level.QUORUM
+            assessment = assess(self.runtime, observed, topics, nodes=self.nodes, ask_inside=ask_inside)
+            self._report(assessment)
+            if assessment.level >= min(level, Level.TOPICS):
+                return assessment if level <= Level.TOPICS else self._roundtrip(assessment)
+            if time.monotonic() > self.deadline:
+                raise self._not_ready(level, assessment)
+            time.sleep(_PAUSE_S)
+
+    def _roundtrip(self, assessment: Assessment) -> Assessment:
+        from provision.kafka.messages import roundtrip
+
+        roundtrip(assessment.observed.bootstrap_servers, max(self.deadline - time.monotonic(), 1.0))
+        proven = replace(assessment, level=Level.ROUNDTRIP)
+        self._report(proven)
+        return proven
+
+    def _report(self, assessment: Assessment) -> None:
+        for step in Level:
+            if Level.NONE < step <= assessment.level and str(step) not in self.timings:
+                self.timings[str(step)] = round(time.monotonic() - self.began, 2)
+                self.tell(LevelReached(str(step), self.timings[str(step)]))
+        for node in assessment.observed.nodes:
+            reason = assessment.missing.get(node.name)
+            if reason:
+                self._ready.discard(node.name)
+                self.tell(NodeWaiting(node.name, reason))
+            elif assessment.level >= _ready_level(node.role) and node.name not in self._ready:
+                self._ready.add(node.name)
+                self.tell(NodeReady(node.name, node.endpoint))
+
+    def _check_exits(self, observed: ObservedEnvironment) -> None:
+        for node in observed.nodes:
+            if node.state is NodeState.EXITED and node.name in self.nodes:
+                log = list(self.runtime.log_lines(self.environment, node.name, tail=_LOG_LINES))
+                failure = explain(log, out_of_memory=node.out_of_memory)
+                if failure and failure.transient:
+                    self._start_again(node.name, failure.reason)
+                    continue
+                raise NodeFailed(
+                    f"{node.name} exited with code {node.exit_code}",
+                    node=node.name,
+                    why=failure.reason if failure else "",
+                    hint=failure.hint if failure else f"its whole log: `provision logs {self.environment} {node.name}`",
+                    log=log[-_SHOWN_LOG_LINES:],
+                )
+
+    def _start_again(self, node: str, reason: str) -> None:
+        self.tell(NodeWaiting(node, reason))
+        if time.monotonic() - self._restarted.get(node, 0.0) > _RESTART_PAUSE_S:
+            self._restarted[node] = time.monotonic()
+            self.runtime.start_node(self.environment, node)
+
+    def _not_ready(self, level: Level, assessment: Assessment) -> NotReady:
+        missing = dict(assessment.missing) or {"the environment": "it cannot be told why"}
+        name, *_ = missing
+        log = (
+            list(self.runtime.log_lines(self.environment, name, tail=_SHOWN_LOG_LINES))
+            if assessment.observed.node(name)
+            else []
+        )
+        waited = round(self.deadline - self.began)
+        return NotReady(
+            f"{self.environment} did not reach {level} within {waited} s",
+            why="\n".join(f"{node}: {reason}" for node, reason in missing.items()),
+            hint="raise --timeout, or look at `provision logs`",
+            log=log,
+        )
+
+
+def _ready_level(role: str) -> Level:
+    return Level.QUORUM if role == "zookeeper" else Level.BROKERS
