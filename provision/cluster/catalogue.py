@@ -40,9 +40,8 @@ class Release:
 
     first: KafkaVersion
     java: range
+    """The major versions of Java it runs on."""
     tools: dict[str, str]
-    tools_artifact: bool
-    """Whether `org.apache.kafka:kafka-tools` holds some of the tools."""
 
 
 _TOOLS_2_8 = {
@@ -66,18 +65,24 @@ _TOOLS_2_8 = {
     "kafka-verifiable-producer": "org.apache.kafka.tools.VerifiableProducer",
     "zookeeper-shell": "org.apache.zookeeper.ZooKeeperMainWithTlsSupportForKafka",
 }
-# Tools moved from the core jar to kafka-tools one by one (KAFKA-14525); each entry names those that moved since the last.
-_TOOLS_3_5 = _TOOLS_2_8 | {
-    "kafka-broker-api-versions": "kafka.admin.BrokerApiVersionsCommand",
-    "kafka-get-offsets": "org.apache.kafka.tools.GetOffsetShell",
-    "kafka-features": "org.apache.kafka.tools.FeatureCommand",
+# Tools moved from the core jar to kafka-tools one by one (KAFKA-14525): each table names those that moved since the last.
+# A test looks every class up in the jars of its release.
+_TOOLS_3_3 = _TOOLS_2_8 | {
+    "kafka-features": "kafka.admin.FeatureCommand",
+    "kafka-metadata-quorum": "kafka.admin.MetadataQuorumCommand",
+}
+_TOOLS_3_5 = _TOOLS_3_3 | {
+    "kafka-consumer-perf-test": "org.apache.kafka.tools.ConsumerPerformance",
     "kafka-metadata-quorum": "org.apache.kafka.tools.MetadataQuorumCommand",
 }
-_TOOLS_3_7 = _TOOLS_3_5 | {
-    "kafka-consumer-perf-test": "org.apache.kafka.tools.ConsumerPerformance",
+_TOOLS_3_6 = _TOOLS_3_5 | {
     "kafka-delete-records": "org.apache.kafka.tools.DeleteRecordsCommand",
-    "kafka-leader-election": "org.apache.kafka.tools.LeaderElectionCommand",
+    "kafka-features": "org.apache.kafka.tools.FeatureCommand",
     "kafka-log-dirs": "org.apache.kafka.tools.LogDirsCommand",
+}
+_TOOLS_3_7 = _TOOLS_3_6 | {
+    "kafka-get-offsets": "org.apache.kafka.tools.GetOffsetShell",
+    "kafka-leader-election": "org.apache.kafka.tools.LeaderElectionCommand",
     "kafka-reassign-partitions": "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
     "kafka-topics": "org.apache.kafka.tools.TopicCommand",
 }
@@ -85,17 +90,14 @@ _TOOLS_3_8 = _TOOLS_3_7 | {
     "kafka-console-consumer": "org.apache.kafka.tools.consumer.ConsoleConsumer",
     "kafka-consumer-groups": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
 }
-_TOOLS_3_9 = _TOOLS_3_8 | {
-    "kafka-console-producer": "org.apache.kafka.tools.ConsoleProducer",
-}
 
 RELEASES = (
-    Release(KafkaVersion(2, 8, 0), java=range(8, 18), tools=_TOOLS_2_8, tools_artifact=False),
-    Release(KafkaVersion(3, 3, 0), java=range(8, 18), tools=_TOOLS_2_8, tools_artifact=False),
-    Release(KafkaVersion(3, 5, 0), java=range(8, 22), tools=_TOOLS_3_5, tools_artifact=True),
-    Release(KafkaVersion(3, 7, 0), java=range(8, 22), tools=_TOOLS_3_7, tools_artifact=True),
-    Release(KafkaVersion(3, 8, 0), java=range(8, 22), tools=_TOOLS_3_8, tools_artifact=True),
-    Release(KafkaVersion(3, 9, 0), java=range(8, 22), tools=_TOOLS_3_9, tools_artifact=True),
+    Release(KafkaVersion(2, 8, 0), java=range(8, 18), tools=_TOOLS_2_8),
+    Release(KafkaVersion(3, 3, 0), java=range(8, 18), tools=_TOOLS_3_3),
+    Release(KafkaVersion(3, 5, 0), java=range(8, 22), tools=_TOOLS_3_5),
+    Release(KafkaVersion(3, 6, 0), java=range(8, 22), tools=_TOOLS_3_6),
+    Release(KafkaVersion(3, 7, 0), java=range(8, 22), tools=_TOOLS_3_7),
+    Release(KafkaVersion(3, 8, 0), java=range(8, 22), tools=_TOOLS_3_8),
 )
 
 OLDEST = RELEASES[0].first

@@ -15,9 +15,9 @@ from provision.events import Listener
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime.base import JavaCommand, Runtime, Streams
 from provision.runtime.docker import containers as spec
+from provision.runtime.docker import tools
 from provision.runtime.docker.client import connect, translated
 from provision.runtime.docker.images import pull
-from provision.runtime.docker.tools import run_attached
 
 _STATES = {"created": NodeState.CREATED, "running": NodeState.RUNNING, "restarting": NodeState.RUNNING}
 
@@ -243,8 +243,7 @@ class DockerRuntime(Runtime):
     def remove_network(self, name: str) -> None:
         """Remove tools that were left by a killed command, then the network."""
         with translated(f"removing the network {name}"):
-            tools = self._api.containers(all=True, filters={"label": [f"{spec.ENVIRONMENT}={name}"]})
-            for container in tools:
+            for container in self._api.containers(all=True, filters={"label": [f"{spec.ENVIRONMENT}={name}"]}):
                 if container["Labels"].get(spec.ROLE) == spec.TOOL_ROLE:
                     self._remove_container(container["Id"], "a tool")
             for network in self._api.networks(filters={"label": f"{spec.ENVIRONMENT}={name}"}):
@@ -259,27 +258,21 @@ class DockerRuntime(Runtime):
         """With `exec` in the node's container, within its limits."""
         container = self._required(name, node)
         with translated(f"running {command.main_class} in {node}"):
-            execution = self._api.exec_create(container, _java(self._software(name), command, heap="32m"))
+            execution = self._api.exec_create(container, tools.java_command(self._software(name), command, heap="32m"))
             output = self._api.exec_start(execution["Id"])
             return self._api.exec_inspect(execution["Id"])["ExitCode"], output.decode(errors="replace")
 
     def run_tool(self, environment: ObservedEnvironment, command: JavaCommand, streams: Streams) -> int:
         """In a container of its own, so that it neither needs a node nor takes a node's memory."""
         image = environment.software
-        container: dict[str, Any] = {
-            "image": image,
-            "entrypoint": _java(image, command, heap="256m"),
-            "command": [],
-            "user": f"{layout_of(image).user}:{layout_of(image).user}",
-            "labels": {spec.ENVIRONMENT: environment.name, spec.ROLE: spec.TOOL_ROLE},
-            "stdin_open": streams.stdin is not None,
-        }
+        options = tools.tool_options(environment.name, image, command, stdin=streams.stdin is not None)
         with translated(f"running {command.main_class}"):
-            host = spec.hardening(memory_bytes=768 * 1024**2, image_volumes=self._image_volumes(image))
+            host = spec.hardening(memory_bytes=tools.MEMORY_BYTES, image_volumes=self._image_volumes(image))
             host_config = self._api.create_host_config(**host, network_mode=environment.name)
-            identity = self._api.create_container(**container, host_config=host_config)["Id"]
+            identity = self._api.create_container(**options, host_config=host_config)["Id"]
             try:
-                return run_attached(self._api, identity, streams)
+                self._api.put_archive(identity, NODE_HOME, tools.logging_archive())
+                return tools.run_attached(self._api, identity, streams)
             finally:
                 self._remove_container(identity, "the tool")
 
@@ -306,12 +299,6 @@ class DockerRuntime(Runtime):
         with translated(f"looking at {name}"):
             found = self._api.containers(all=True, filters={"label": f"{spec.ENVIRONMENT}={name}"})
         return str(found[0]["Labels"].get(spec.SOFTWARE, "")) if found else ""
-
-
-def _java(image: str, command: JavaCommand, heap: str) -> list[str]:
-    layout = layout_of(image)
-    options = [f"-Xmx{heap}", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData"]
-    return [layout.java, *options, "-cp", f"{layout.libs}/*", command.main_class, *command.arguments]
 
 
 def _belongs(thing: Mapping[str, Any], name: str) -> bool:

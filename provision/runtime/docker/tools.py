@@ -1,19 +1,67 @@
 """A container with the caller's standard streams."""
 
+import io
 import os
 import select
 import socket
+import tarfile
 import threading
 from typing import Any, BinaryIO
 
 import docker
 from docker.utils.socket import frames_iter
 
-from provision.runtime.base import Streams
+from provision.cluster.catalogue import layout_of
+from provision.cluster.layout import NODE_HOME
+from provision.runtime.base import JavaCommand, Streams
+from provision.runtime.docker.containers import ENVIRONMENT, ROLE, TOOL_ROLE
 
+# A tool speaks on standard output; what Kafka's client logs is kept apart, and to warnings.
+_LOGGING = """\
+log4j.rootLogger=WARN, stderr
+log4j.appender.stderr=org.apache.log4j.ConsoleAppender
+log4j.appender.stderr.target=System.err
+log4j.appender.stderr.layout=org.apache.log4j.PatternLayout
+log4j.appender.stderr.layout.ConversionPattern=[%d] %p %m (%c)%n
+"""
+_LOGGING_FILE = "log4j.properties"
 _STDERR = 2
 _CHUNK = 64 * 1024
 _POLL_S = 0.2
+_HEAP = "256m"
+MEMORY_BYTES = 768 * 1024**2
+
+
+def java_command(image: str, command: JavaCommand, heap: str) -> list[str]:
+    """The command line of a main class in a container of `image`."""
+    layout = layout_of(image)
+    options = [f"-Xmx{heap}", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData"]
+    logging = f"-Dlog4j.configuration=file:{NODE_HOME}/{_LOGGING_FILE}"
+    return [layout.java, *options, logging, "-cp", f"{layout.libs}/*", command.main_class, *command.arguments]
+
+
+def tool_options(environment: str, image: str, command: JavaCommand, *, stdin: bool) -> dict[str, Any]:
+    """The tool's container. Its logging configuration goes into an anonymous volume, which is removed with it."""
+    account = layout_of(image).user
+    return {
+        "image": image,
+        "entrypoint": java_command(image, command, _HEAP),
+        "command": [],
+        "user": f"{account}:{account}",
+        "labels": {ENVIRONMENT: environment, ROLE: TOOL_ROLE},
+        "stdin_open": stdin,
+        "volumes": [NODE_HOME],
+    }
+
+
+def logging_archive() -> bytes:
+    """The tar file for the volume."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        member = tarfile.TarInfo(_LOGGING_FILE)
+        member.size = len(_LOGGING)
+        tar.addfile(member, io.BytesIO(_LOGGING.encode()))
+    return buffer.getvalue()
 
 
 def run_attached(api: docker.APIClient, identity: str, streams: Streams) -> int:

@@ -1,0 +1,59 @@
+# `make` lists the targets. Everything happens in .venv, which each target makes when it is missing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ENV ?= environments/quickstart.yaml
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up down test test-unit test-matrix test-soak check format golden bench build clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/provision: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "provision needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+setup: $(BIN)/provision ## make the virtual environment with all that development needs
+
+up: $(BIN)/provision ## start environments/quickstart.yaml, or ENV=FILE
+	$(BIN)/provision up $(ENV)
+
+down: $(BIN)/provision ## remove what `make up` started
+	$(BIN)/provision down $(ENV)
+
+test: check ## all checks and tests, the end-to-end ones with real brokers where an engine answers
+	$(BIN)/python -m pytest -m 'not matrix and not soak'
+
+test-unit: $(BIN)/provision ## the tests that need no engine
+	$(BIN)/python -m pytest -m 'not engine and not matrix and not soak'
+
+test-matrix: $(BIN)/provision ## end-to-end over all supported versions
+	$(BIN)/python -m pytest -m matrix
+
+test-soak: $(BIN)/provision ## long loss and endurance tests
+	$(BIN)/python -m pytest -m soak
+
+check: $(BIN)/provision ## style, types and the rules of who may import whom
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(BIN)/provision ## let ruff format and mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+golden: $(BIN)/provision ## write the golden files anew; read the diff
+	$(BIN)/python -m pytest -q -m 'not engine' --golden
+
+bench: $(BIN)/provision ## measure, side by side
+	$(BIN)/python benchmarks/startup.py
+
+build: $(BIN)/provision ## wheel and sdist into dist/
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean: ## remove what the targets made, but for running environments
+	rm -rf $(VENV) dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
