@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from graphlib import TopologicalSorter
 
+from provision.cluster.fingerprint import config_hash
 from provision.cluster.model import Cluster, Node, RenderedFile
-from provision.cluster.render import config_hash
 from provision.errors import PartlyApplied, Refused
 from provision.events import ActionDone, ActionStarted, Listener
 from provision.plan.actions import Action, Kind, PlacedTopic, Plan, Verb

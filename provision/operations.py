@@ -1,7 +1,7 @@
 """What is done to an environment that is there: look, stop, start, remove, and talk to its Kafka.
 
-All of it works from the environment's name alone, because what runs carries all that must be known. An environment file,
-where one is given, adds what is declared and may be missing.
+All of it works from the environment's name alone, because what runs carries all that must be known. An environment
+file, where one is given, adds what is declared and may be missing.
 """
 
 import re
@@ -17,7 +17,8 @@ from provision.errors import PartlyApplied, ProvisionError, Refused, UsageError
 from provision.events import ActionDone, ActionStarted, Listener, silent
 from provision.home.directory import home_directory
 from provision.home.ports import PortLeases
-from provision.kafka.readiness import Level, ask_brokers
+from provision.kafka.levels import Level
+from provision.kafka.readiness import ask_brokers
 from provision.plan.actions import PlacedTopic
 from provision.plan.observed import NodeState, ObservedCluster, ObservedEnvironment, ObservedNode, ObservedTopic
 from provision.plan.placement import Placement

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from provision.apply import apply_nodes, apply_topics, require_no_refusal
+from provision.cluster.fingerprint import config_hash
 from provision.cluster.model import Cluster, RenderedFile
 from provision.cluster.resolve import automatic_ports, resolve
 from provision.errors import PartlyApplied, ProvisionError
@@ -20,7 +21,7 @@ from provision.events import Listener, Notice, silent
 from provision.home.directory import home_directory
 from provision.home.ports import PortLeases
 from provision.interrupts import shielded
-from provision.kafka.readiness import Level
+from provision.kafka.levels import Level
 from provision.operations import ADMIN_TIMEOUT_S, remove_environment
 from provision.plan.actions import Action, Kind, Plan
 from provision.plan.nodes import plan_nodes
@@ -92,7 +93,6 @@ def render(source: Source) -> tuple[RenderedFile, ...]:
 
 def prepare(source: Source, *, lease: bool = False) -> Prepared:
     """From the file to the plan. `lease` records automatic ports, which `up` wants and `plan` does not."""
-    from provision.cluster.render import config_hash
     from provision.cluster.render import render as render_files
 
     spec = source.load()

@@ -11,7 +11,8 @@ from provision.cluster.model import Topic
 from provision.errors import NodeFailed, NotReady
 from provision.events import LevelReached, Listener, NodeReady, NodeWaiting
 from provision.kafka.failures import explain
-from provision.kafka.readiness import BrokerAnswers, Level, ask_brokers, missing_for_brokers, missing_for_topics
+from provision.kafka.levels import Level
+from provision.kafka.readiness import BrokerAnswers, ask_brokers, missing_for_brokers, missing_for_topics
 from provision.kafka.zookeeper import FOUR_LETTER_WORD_MAIN, SERVER_STATUS, has_quorum, mode, server_status
 from provision.plan.observed import NodeState, ObservedCluster, ObservedEnvironment, ObservedNode
 from provision.runtime.base import JavaCommand, Runtime

@@ -1,4 +1,4 @@
-"""The commands, grouped as a newcomer meets them. Each imports what it needs when it runs, so that `--help` is quick."""
+"""The commands, grouped as a newcomer meets them. Each imports what it needs when it runs: `--help` is quick."""
 
 from typing import Annotated
 
@@ -27,7 +27,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _global_options(
-    version: Annotated[  # noqa: ARG001 read by its callback
+    version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:

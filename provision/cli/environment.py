@@ -3,9 +3,12 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from provision.errors import InvalidEnvironment, UsageError
-from provision.pipeline import Source
+
+if TYPE_CHECKING:
+    from provision.pipeline import Source
 
 DIRECTORY = Path("environments")
 _SUFFIXES = (".yaml", ".yml")
@@ -20,7 +23,7 @@ class Selected:
     overrides: tuple[str, ...] = ()
 
     @property
-    def source(self) -> Source:
+    def source(self) -> "Source":
         """The file.
 
         Raises:
@@ -32,6 +35,8 @@ class Selected:
                 why=_available(),
                 hint="`provision init` writes one",
             )
+        from provision.pipeline import Source
+
         return Source(self.file, self.overrides)
 
     @property

@@ -1,6 +1,5 @@
 """Commands that work on environment files: init, validate, render, plan."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +7,7 @@ import typer
 
 from provision.cli.environment import DIRECTORY, select, select_all
 from provision.cli.options import Env, Output, Set
-from provision.cli.output import Format, print_value, say
+from provision.cli.output import Format, counted, print_value, say, write_line
 from provision.errors import InvalidEnvironment, Problem, Refused, UsageError
 
 
@@ -51,7 +50,14 @@ def validate(
         except InvalidEnvironment as error:
             problems += error.problems
             continue
-        counts = f"{len(cluster.zookeepers)} ZooKeeper, {len(cluster.brokers)} brokers, {len(cluster.topics)} topics"
+        counts = ", ".join(
+            counted(what, len(things))
+            for what, things in (
+                ("ZooKeeper", cluster.zookeepers),
+                ("broker", cluster.brokers),
+                ("topic", cluster.topics),
+            )
+        )
         say(f"{selected.source.file}: {cluster.name} is valid: Kafka {cluster.version}, {counts}")
     if problems:
         raise InvalidEnvironment(problems)
@@ -91,7 +97,7 @@ def plan(
     prepared = prepare(select(env, tuple(overrides or ())).source)
     if output is Format.TABLE:
         for line in plan_lines(prepared.plan):
-            sys.stdout.write(f"{line}\n")
+            write_line(line)
     else:
         print_value(prepared.plan.as_dict(), output)
     if prepared.plan.refusals:

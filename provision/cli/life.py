@@ -7,7 +7,7 @@ import typer
 
 from provision.cli.environment import select, select_all
 from provision.cli.options import Env, Output, Set, Timeout, Until, level, seconds
-from provision.cli.output import Format, print_table, print_value, say
+from provision.cli.output import Format, counted, print_table, print_value, say
 from provision.cli.progress import progress
 from provision.errors import UsageError
 
@@ -33,7 +33,7 @@ def up(
 
     def announce(plan: Plan) -> None:
         if plan.changes and not plan.refusals:
-            say(f"{plan.environment}: {len(plan.actions)} actions (`provision plan` shows them)")
+            say(f"{plan.environment}: {counted('action', len(plan.actions))} (`provision plan` shows them)")
 
     source = select(env, tuple(overrides or ())).source
     timeout_s, wanted = seconds(timeout), level(until)
@@ -86,7 +86,9 @@ def stop(env: RequiredEnv, nodes: Nodes = None) -> None:
     with progress() as tell:
         stopped = stop_nodes(choose_runtime("auto"), name, nodes or (), tell)
     say(
-        f"{name}: {stopped} nodes stopped; `provision start {name}` goes on" if stopped else f"{name}: none was running"
+        f"{name}: {counted('node', stopped)} stopped; `provision start {name}` goes on"
+        if stopped
+        else f"{name}: none was running"
     )
 
 

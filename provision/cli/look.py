@@ -10,7 +10,7 @@ import typer
 
 from provision.cli.environment import Selected, select
 from provision.cli.options import Env, Output, Timeout, Until, level, seconds
-from provision.cli.output import Format, print_table, print_value, say
+from provision.cli.output import Format, print_table, print_value, say, write_line
 from provision.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -141,7 +141,9 @@ def logs(
     for name in [node] if node else known:
         prefix = "" if node else f"{name} | "
         for line in runtime.log_lines(observed.name, name, tail=tail, follow=follow):
-            print(f"{prefix}{line}", flush=follow)
+            write_line(f"{prefix}{line}")
+            if follow:
+                sys.stdout.flush()
 
 
 def endpoints(env: Env = None, output: Output = Format.TABLE) -> None:
@@ -171,7 +173,7 @@ def env_variables(env: Env = None) -> None:
     }
     for name, value in variables.items():
         if value:
-            print(f"export {name}={shlex.quote(value)}")
+            write_line(f"export {name}={shlex.quote(value)}")
 
 
 def register(app: typer.Typer) -> None:

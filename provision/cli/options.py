@@ -6,7 +6,7 @@ import typer
 
 from provision.cli.output import Format
 from provision.errors import UsageError
-from provision.kafka.readiness import Level
+from provision.kafka.levels import Level
 from provision.spec.units import parse_duration_s
 
 Env = Annotated[

@@ -31,9 +31,9 @@ def print_value(value: Mapping[str, Any] | Sequence[Any], form: Format) -> None:
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Aligned columns on standard output; numbers to the right. Nothing but text when it is no terminal."""
-    texts = [["–" if cell is None else str(cell) for cell in row] for row in rows]
+    texts = [["-" if cell is None else str(cell) for cell in row] for row in rows]
     numeric = [
-        bool(texts) and all(row[column].replace(".", "", 1).isdigit() or row[column] == "–" for row in texts)
+        bool(texts) and all(row[column].replace(".", "", 1).isdigit() or row[column] == "-" for row in texts)
         for column in range(len(headers))
     ]
     widths = [max([len(header), *(len(row[i]) for row in texts)]) for i, header in enumerate(headers)]
@@ -45,9 +45,19 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
         )
         return "  ".join(aligned).rstrip()
 
-    print(styled(line(headers), bold=True, stream=sys.stdout))
+    write_line(styled(line(headers), bold=True, stream=sys.stdout))
     for row in texts:
-        print(line(row))
+        write_line(line(row))
+
+
+def write_line(text: str) -> None:
+    """A line of the value on standard output."""
+    print(text)
+
+
+def counted(what: str, count: int) -> str:
+    """`1 broker`, `3 brokers`."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def say(text: str) -> None:
@@ -73,9 +83,9 @@ def styled(text: str, *, bold: bool = False, color: str | None = None, stream: A
     """The text with terminal styles, or as it is where the stream (standard error) is no terminal."""
     if not is_terminal(stream or sys.stderr):
         return text
-    import click
+    import typer
 
-    return click.style(text, bold=bold, fg=color)
+    return typer.style(text, bold=bold, fg=color)
 
 
 def is_terminal(stream: Any) -> bool:  # noqa: ANN401 any text stream

@@ -24,9 +24,8 @@ def produce(
 ) -> None:
     """Write each line of standard input as a record, acknowledged by all in-sync replicas."""
     from provision.kafka.messages import produce as write
-    from provision.operations import topics
+    from provision.operations import require, topics
     from provision.runtime import choose_runtime
-    from provision.operations import require
 
     if key_separator == "":
         raise UsageError("--key-separator cannot be empty")

@@ -3,13 +3,18 @@
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any, cast
 
-import click
+import typer
 
 from provision.cli.app import app
 from provision.cli.output import print_error
 from provision.errors import Interrupted, ProvisionError, UsageError
 from provision.interrupts import as_keyboard_interrupt
+
+# What typer raises for a wrong command line. Newer releases carry their own copy of click, older ones use click itself:
+# this is ClickException of the one in use, the parent of UsageError, the parent of BadParameter.
+_ClickException = cast(type[Exception], typer.BadParameter.__mro__[2])
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -18,20 +23,24 @@ def run(arguments: Sequence[str]) -> int:
     try:
         result = app(args=list(arguments), standalone_mode=False)
     except ProvisionError as error:
-        print_error(error)
-        return error.exit_code
-    except click.UsageError as error:
-        command = error.ctx.command_path if error.ctx else "provision"
-        print_error(UsageError(error.format_message(), hint=f"`{command} --help`"))
-        return UsageError.exit_code
-    except click.ClickException as error:
-        print_error(UsageError(error.format_message()))
-        return UsageError.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        print_error(Interrupted("interrupted"))
-        return Interrupted.exit_code
+        return _failed(error)
+    except (KeyboardInterrupt, typer.Abort):
+        return _failed(Interrupted("interrupted"))
     except BrokenPipeError:
         # The reader (`head`, a pager) has seen enough. What Python flushes at exit must not complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except _ClickException as error:
+        return _failed(_wrong_usage(error))
     return result if isinstance(result, int) else 0
+
+
+def _failed(error: ProvisionError) -> int:
+    print_error(error)
+    return error.exit_code
+
+
+def _wrong_usage(error: Any) -> UsageError:  # noqa: ANN401 see above
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "provision"
+    return UsageError(error.format_message().rstrip("."), hint=f"`{command} --help`")

@@ -65,8 +65,8 @@ _TOOLS_2_8 = {
     "kafka-verifiable-producer": "org.apache.kafka.tools.VerifiableProducer",
     "zookeeper-shell": "org.apache.zookeeper.ZooKeeperMainWithTlsSupportForKafka",
 }
-# Tools moved from the core jar to kafka-tools one by one (KAFKA-14525): each table names those that moved since the last.
-# A test looks every class up in the jars of its release.
+# Tools moved from the core jar to kafka-tools one by one (KAFKA-14525): each table names those that moved since the
+# last. A test looks every class up in the jars of its release.
 _TOOLS_3_3 = _TOOLS_2_8 | {
     "kafka-features": "kafka.admin.FeatureCommand",
     "kafka-metadata-quorum": "kafka.admin.MetadataQuorumCommand",
@@ -112,7 +112,7 @@ def release_of(version: KafkaVersion) -> Release:
 
 @dataclass(frozen=True, slots=True)
 class ImageLayout:
-    """Where an image keeps what a node needs, inside the container; `user` is the number of its unprivileged account."""
+    """Where an image keeps what a node needs; `user` is the number of its unprivileged account."""
 
     repository: str
     java: str
@@ -126,5 +126,5 @@ IMAGES = (APACHE_KAFKA,)
 
 def layout_of(image: str) -> ImageLayout:
     """The layout of an image by its repository; an unknown one is taken to be laid out like `apache/kafka`."""
-    repository = image.split("@")[0]
+    repository = image.split("@", maxsplit=1)[0]
     return next((layout for layout in IMAGES if repository.startswith(layout.repository)), APACHE_KAFKA)

@@ -1,7 +1,7 @@
-"""Java's properties format: escaping for writing, and reading back.
+r"""Java's properties format: escaping for writing, and reading back.
 
 Source: `java.util.Properties.load(InputStream)`, which is how Kafka and ZooKeeper read their files: ISO 8859-1, with
-`\\uXXXX` for all else.
+`\uXXXX` for all else.
 """
 
 import re
@@ -34,10 +34,10 @@ def _escape_character(character: str) -> str:
 
 
 def parse(text: str) -> dict[str, str]:
-    """The keys and values of a properties file.
+    r"""The keys and values of a properties file.
 
     Raises:
-        ValueError: a key is there twice (Java would silently take the last), or a `\\u` escape is broken.
+        ValueError: a key is there twice (Java would silently take the last), or a `\u` escape is broken.
     """
     found: dict[str, tuple[int, str]] = {}
     for line_number, line in _logical_lines(text):
@@ -53,7 +53,7 @@ def parse(text: str) -> dict[str, str]:
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Lines with their numbers: comments and blank lines left out, continued lines (`\\` at the end) joined."""
+    r"""Lines with their numbers: comments and blank lines left out, continued lines (`\` at the end) joined."""
     pending, start = "", 0
     for number, raw in enumerate(re.split(r"\r\n|\n|\r", text), start=1):
         line = raw.lstrip()

@@ -4,7 +4,6 @@ Templates run in Jinja's sandbox with strict undefined names. In a `.properties`
 escaped for the format, so a value can neither break its line nor add a key. The same cluster gives the same bytes.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from functools import cache
@@ -49,12 +48,6 @@ def render(cluster: Cluster) -> tuple[RenderedFile, ...]:
     return tuple(files)
 
 
-def config_hash(node: str, files: tuple[RenderedFile, ...]) -> str:
-    """A fingerprint of all that makes a node what it is; another one means that the node is to be changed."""
-    own = {file.name: file.content for file in files if file.node == node}
-    return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()[:16]
-
-
 @cache
 def shipped_templates() -> Path:
     """The templates that come with the program: in the package when installed, beside it in a checkout."""
@@ -75,7 +68,7 @@ def _environment(own_templates: str | None) -> ImmutableSandboxedEnvironment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 no HTML; values are escaped for the properties format
+        autoescape=False,
         finalize=_escape,
     )
     environment.globals.clear()  # range(), lipsum() and the like: a configuration file needs none

@@ -1,13 +1,12 @@
 """Host ports for `port: auto`: leased once for each node of an environment, kept until it is taken down.
 
-A lease is a promise between the commands of one user; the bind test keeps away from everybody else. Ports are looked for
-below the range the operating system hands out to clients, starting at a place that depends on the environment's name,
-so that an environment tends to get the same ports everywhere.
+A lease is a promise between the commands of one user; the bind test keeps away from everybody else. Ports are looked
+for below the range the operating system hands out to clients, starting at a place that depends on the environment's
+name, so that an environment tends to get the same ports everywhere.
 """
 
 import errno
 import json
-import os
 import socket
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -101,7 +100,7 @@ class PortLeases:
     def _write(self, leases: Leases) -> None:
         draft = self._file.with_suffix(".new")
         draft.write_text(json.dumps(leases, indent=2, sort_keys=True) + "\n")
-        os.replace(draft, self._file)
+        draft.replace(self._file)
 
 
 def port_is_free(port: int) -> bool:

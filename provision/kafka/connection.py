@@ -1,7 +1,7 @@
 """One question to one broker: what the whole-cluster clients do not offer.
 
-The client library chooses the broker it asks. Readiness must ask each one, over the listener it is asked about, and give
-up in time; so this puts the library's own codec (`KafkaProtocol`, which does no I/O) on a plain socket.
+The client library chooses the broker it asks. Readiness must ask each one, over the listener it is asked about, and
+give up in time; so this puts the library's own codec (`KafkaProtocol`, which does no I/O) on a plain socket.
 """
 
 import socket
@@ -11,7 +11,7 @@ from typing import Any
 _CHUNK = 64 * 1024
 
 
-class NotAnswering(Exception):  # noqa: N818 a state while a cluster starts rather than an error
+class NotAnswering(Exception):
     """The broker does not answer (yet), or not in time; the text says how that showed."""
 
 

@@ -120,7 +120,7 @@ def roundtrip(bootstrap_servers: str, timeout_s: float) -> None:
         NotReady: a record did not come back within `timeout_s`.
         ProvisionError: the topic could not be made or removed, or a record was not acknowledged.
     """
-    cluster = observe_cluster(bootstrap_servers.split(",")[0])
+    cluster = observe_cluster(bootstrap_servers.split(",", maxsplit=1)[0])
     replication_factor = min(3, len(cluster.brokers))
     topic = Topic(f"provision-roundtrip-{uuid.uuid4().hex[:8]}", len(cluster.brokers), replication_factor, {})
     placed = PlacedTopic(topic, Placement(cluster.brokers).place(topic.partitions, replication_factor))

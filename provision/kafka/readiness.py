@@ -14,26 +14,11 @@ Levels, each including those before it:
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from enum import IntEnum
 
 from provision.cluster.model import Topic
 from provision.kafka.connection import NotAnswering
 from provision.kafka.metadata import observe_cluster
 from provision.plan.observed import ObservedCluster
-
-
-class Level(IntEnum):
-    """How ready a cluster is; greater is readier."""
-
-    NONE = 0
-    PROCESS = 1
-    QUORUM = 2
-    BROKERS = 3
-    TOPICS = 4
-    ROUNDTRIP = 5
-
-    def __str__(self) -> str:
-        return self.name.lower()
 
 
 @dataclass(frozen=True, slots=True)

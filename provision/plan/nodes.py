@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
+from provision.cluster.fingerprint import config_hash
 from provision.cluster.model import Cluster, Node, RenderedFile, Role, StorageKind
-from provision.cluster.render import config_hash
 from provision.plan.actions import Action, Kind, Verb
 from provision.plan.differences import differences
 from provision.plan.observed import NodeState, ObservedEnvironment

@@ -1,4 +1,4 @@
-"""Properties that the program decides, and what decides each. A name that ends in a dot stands for all that begin so."""
+"""Properties that the program decides, and what decides each. A name with a dot at its end stands for a family."""
 
 _LISTENERS = "brokers.port and the runtime"
 

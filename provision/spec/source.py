@@ -7,7 +7,7 @@ Kafka's settings are full of them. Tags, endless aliases and huge files are refu
 import re
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -117,8 +117,7 @@ def parse(text: str, file: str) -> tuple[Any, Source, list[Problem]]:
 def _compose(text: str) -> yaml.Node | None:
     loader = _CoreLoader(text)
     try:
-        node: yaml.Node | None = loader.get_single_node()
-        return node
+        return cast("yaml.Node | None", loader.get_single_node())
     except RecursionError as error:
         raise yaml.YAMLError("it is nested too deeply") from error
     finally:
@@ -133,7 +132,7 @@ def _yaml_reason(error: yaml.YAMLError) -> str:
     return str(error)
 
 
-class _TooMuch(Exception):  # noqa: N818 never leaves this module
+class _TooMuch(Exception):
     def __init__(self, message: str, node: yaml.Node) -> None:
         super().__init__(message)
         self.line, self.column = _place(node)

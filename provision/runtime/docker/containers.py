@@ -5,6 +5,7 @@ import os
 import tarfile
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from docker.types import LogConfig, Mount
@@ -63,10 +64,10 @@ def node_labels(cluster: Cluster, node: Node, config_hash: str = "") -> dict[str
 def hardening(*, memory_bytes: int, image_volumes: Sequence[str]) -> dict[str, Any]:
     """Limits of every container: no capabilities, a read-only root with a tmpfs, bounded memory and processes.
 
-    `image_volumes` are the paths for which the image asks an anonymous volume; an empty tmpfs takes their place, so that
-    none is left behind.
+    `image_volumes` are the paths for which the image asks an anonymous volume; an empty tmpfs takes their place, so
+    that none is left behind.
     """
-    tmpfs = {path: "rw,noexec,nosuid,nodev,size=1m" for path in image_volumes}
+    tmpfs = dict.fromkeys(image_volumes, "rw,noexec,nosuid,nodev,size=1m")
     tmpfs["/tmp"] = "rw,exec,nosuid,nodev,size=128m,mode=1777"  # noqa: S108 native libraries are unpacked there
     return {
         "cap_drop": ["ALL"],
@@ -123,7 +124,7 @@ def user_of(cluster: Cluster) -> str:
 def _mounts(cluster: Cluster, node: Node) -> list[Mount]:
     mounts = [Mount(NODE_HOME, name_of(cluster.name, node.name), type="volume", no_copy=True)]
     if cluster.storage.kind is StorageKind.DIRECTORY:
-        mounts.append(Mount(node.data_dir, os.path.join(cluster.storage.directory, node.name, "data"), type="bind"))
+        mounts.append(Mount(node.data_dir, str(Path(cluster.storage.directory, node.name, "data")), type="bind"))
     return mounts
 
 
@@ -156,7 +157,7 @@ def files_in_archive(node: str, content: bytes) -> tuple[RenderedFile, ...]:
     with tarfile.open(fileobj=io.BytesIO(content)) as tar:
         members = [(member, tar.extractfile(member)) for member in tar.getmembers() if member.isfile()]
         return tuple(
-            RenderedFile(node, os.path.basename(member.name), stream.read().decode())
+            RenderedFile(node, PurePosixPath(member.name).name, stream.read().decode())
             for member, stream in members
             if stream
         )

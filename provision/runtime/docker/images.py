@@ -20,7 +20,7 @@ def pull(api: docker.APIClient, image: str, tell: Listener) -> None:
         with translated(f"pulling {image}"):
             for step in api.pull(repository, tag=tag, stream=True, decode=True):
                 if "error" in step:
-                    raise ProvisionError(f"pulling {image}", why=str(step["error"]))
+                    raise ProvisionError(f"pulling {image}", why=str(step["error"]))  # noqa: TRY301 as the engine's own
                 progress, layer = step.get("progressDetail") or {}, step.get("id", "")
                 if step.get("status") == "Downloading" and progress.get("total"):
                     done[layer], total[layer] = progress["current"], progress["total"]

@@ -2,12 +2,12 @@
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from docker.errors import ImageNotFound, NotFound
 
-from provision.cluster.catalogue import layout_of
 from provision.cluster.layout import NODE_HOME
 from provision.cluster.model import Cluster, Node, RenderedFile, StorageKind
 from provision.errors import ProvisionError, Refused, Unavailable
@@ -219,11 +219,8 @@ class DockerRuntime(Runtime):
             self._remove_container(container["Id"], node)
 
     def _remove_container(self, identity: str, what: str) -> None:
-        with translated(f"removing {what}"):
-            try:
-                self._api.remove_container(identity, force=True, v=True)
-            except NotFound:
-                pass
+        with translated(f"removing {what}"), suppress(NotFound):
+            self._api.remove_container(identity, force=True, v=True)
 
     def remove_storage(self, name: str, node: str, *, delete_data: bool) -> None:
         """Remove the volume, and with `delete_data` the directory that carries our marker."""
@@ -247,10 +244,8 @@ class DockerRuntime(Runtime):
                 if container["Labels"].get(spec.ROLE) == spec.TOOL_ROLE:
                     self._remove_container(container["Id"], "a tool")
             for network in self._api.networks(filters={"label": f"{spec.ENVIRONMENT}={name}"}):
-                try:
+                with suppress(NotFound):
                     self._api.remove_network(network["Id"])
-                except NotFound:
-                    pass
 
     # -- run ----------------------------------------------------------------------------------------------------------
 

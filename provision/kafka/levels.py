@@ -1,0 +1,17 @@
+"""The readiness levels; what each asks is told in `readiness`."""
+
+from enum import IntEnum
+
+
+class Level(IntEnum):
+    """How ready a cluster is; greater is readier."""
+
+    NONE = 0
+    PROCESS = 1
+    QUORUM = 2
+    BROKERS = 3
+    TOPICS = 4
+    ROUNDTRIP = 5
+
+    def __str__(self) -> str:
+        return self.name.lower()
