@@ -295,14 +295,15 @@ def run_tool(runtime: Runtime, name: str, tool: str, arguments: Sequence[str], s
     """
     observed = require(runtime, name)
     tools = release_of(KafkaVersion.parse(observed.version)).tools
-    main_class = tools.get(tool.removesuffix(".sh"))
-    if main_class is None:
+    entry = tools.get(tool.removesuffix(".sh"))
+    if entry is None:
         raise UsageError(f"Kafka {observed.version} has no tool {tool}", hint=f"known: {', '.join(sorted(tools))}")
     inside = {
         node.endpoint: runtime.inside_address(name, node.name) for node in observed.nodes if node.endpoint is not None
     }
-    translated = tuple(_inside(argument, inside) for argument in arguments)
-    return runtime.run_tool(observed, JavaCommand(main_class, translated), streams)
+    main_class, *first = entry.split()
+    translated = (_inside(argument, inside) for argument in arguments)
+    return runtime.run_tool(observed, JavaCommand(main_class, (*first, *translated)), streams)
 
 
 def _inside(argument: str, inside: Mapping[str, str]) -> str:

@@ -170,24 +170,28 @@ def _bring_up(prepared: Prepared, timeout_s: float, until: Level, tell: Listener
 
 
 def _plan_kafka(cluster: Cluster, observed: ObservedEnvironment) -> tuple[Action, ...]:
-    """The second wave: against the brokers where they answer, else against an empty cluster, which shows as much."""
-    from provision.kafka.admin import connected
-    from provision.kafka.readiness import ask_brokers
+    """The second wave, against the brokers where all of them answer.
 
-    running = {
-        node.number: node.endpoint
-        for node in observed.of_role("broker")
-        if node.endpoint and node.state is NodeState.RUNNING
-    }
-    there = ask_brokers(running).best
-    if there is None:
-        return plan_topics_of_new(cluster) if not observed.of_role("broker") else ()
-    declared = [topic.name for topic in cluster.topics]
+    Before there are brokers it is planned against an empty cluster. While nodes are missing or still on their way
+    nothing can be said: `up` plans again when they are there.
+    """
+    from provision.kafka.admin import connected
+    from provision.kafka.readiness import ask_brokers, missing_for_brokers
+
+    if not observed.of_role("broker"):
+        return plan_topics_of_new(cluster)
+    if any(node.state is not NodeState.RUNNING for node in observed.nodes):
+        return ()
+    answers = ask_brokers({node.number: node.endpoint for node in observed.of_role("broker") if node.endpoint})
+    there = answers.best
+    if there is None or missing_for_brokers(answers):
+        return ()
+    declared = {topic.name for topic in cluster.topics}
     existing = [topic for topic in there.topics if topic.name in declared]
+    others = [topic for topic in there.topics if topic.name not in declared]
     if existing:
         with connected(observed.bootstrap_servers, ADMIN_TIMEOUT_S) as admin:
             existing = list(admin.with_configs(existing))
-    others = [topic for topic in there.topics if topic.name not in declared]
     return plan_topics(cluster.topics, there.brokers, (*existing, *others))
 
 

@@ -174,7 +174,7 @@ class Wait:
                     node=node.name,
                     why=failure.reason if failure else "",
                     hint=failure.hint if failure else f"its whole log: `provision logs {self.environment} {node.name}`",
-                    log=log[-_SHOWN_LOG_LINES:],
+                    log=_telling(log),
                 )
 
     def _start_again(self, node: str, reason: str) -> None:
@@ -187,7 +187,7 @@ class Wait:
         missing = dict(assessment.missing) or {"the environment": "it cannot be told why"}
         name, *_ = missing
         log = (
-            list(self.runtime.log_lines(self.environment, name, tail=_SHOWN_LOG_LINES))
+            _telling(list(self.runtime.log_lines(self.environment, name, tail=_LOG_LINES)))
             if assessment.observed.node(name)
             else []
         )
@@ -198,6 +198,11 @@ class Wait:
             hint="raise --timeout, or look at `provision logs`",
             log=log,
         )
+
+
+def _telling(log: Sequence[str]) -> list[str]:
+    """The last lines of a log without the frames of Java's stack traces."""
+    return [line for line in log if not line.startswith(("\tat ", "\t... "))][-_SHOWN_LOG_LINES:]
 
 
 def _ready_level(role: str) -> Level:

@@ -62,7 +62,8 @@ def counted(what: str, count: int) -> str:
 
 def say(text: str) -> None:
     """A sentence for the user, on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    sys.stderr.write(f"{text}\n")  # in one piece, for events come from several threads
+    sys.stderr.flush()
 
 
 def print_error(error: ProvisionError) -> None:

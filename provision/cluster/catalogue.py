@@ -7,7 +7,7 @@ ZooKeeper; the Dockerfiles of the images for their layout.
 import re
 from dataclasses import dataclass
 
-_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+_VERSION = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})\.([0-9]{1,4})")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -42,6 +42,7 @@ class Release:
     java: range
     """The major versions of Java it runs on."""
     tools: dict[str, str]
+    """By the name of Kafka's own script: the main class, and the arguments that the script puts before the user's."""
 
 
 _TOOLS_2_8 = {
@@ -63,7 +64,7 @@ _TOOLS_2_8 = {
     "kafka-topics": "kafka.admin.TopicCommand",
     "kafka-verifiable-consumer": "org.apache.kafka.tools.VerifiableConsumer",
     "kafka-verifiable-producer": "org.apache.kafka.tools.VerifiableProducer",
-    "zookeeper-shell": "org.apache.zookeeper.ZooKeeperMainWithTlsSupportForKafka",
+    "zookeeper-shell": "org.apache.zookeeper.ZooKeeperMainWithTlsSupportForKafka -server",
 }
 # Tools moved from the core jar to kafka-tools one by one (KAFKA-14525): each table names those that moved since the
 # last. A test looks every class up in the jars of its release.

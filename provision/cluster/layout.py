@@ -57,8 +57,8 @@ class ContainerLayout:
     """A container each node: own addresses and equal ports inside, one published port outside.
 
     The node's volume holds `config` and `data` side by side, because files can be put into a volume before the
-    container first starts, but not into a read-only root nor a tmpfs. It is mounted at a place of its own: images declare
-    anonymous volumes at theirs, which would lie on top of it.
+    container first starts, but not into a read-only root nor a tmpfs. It is mounted at a place of its own: images
+    declare anonymous volumes at theirs, which would lie on top of it.
     """
 
     software: str

@@ -1,5 +1,6 @@
 """`--set path.to.key=value`: overrides of single keys, applied to the data before it is validated."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from provision.errors import UsageError
@@ -29,12 +30,12 @@ def apply_overrides(data: dict[Any, Any], source: Source, overrides: tuple[str, 
             value = parse_scalar(value_text)
         except ValueError as error:
             raise UsageError(f"--set {text}: the value is not YAML", why=str(error), hint="quote it") from error
-        path = _descend(data, name.strip(), value, text)
-        source.overridden[path] = f"--set {text}"
+        for path in _descend(data, name.strip(), value, text):
+            source.override(path, f"--set {text}")
 
 
-def _descend(data: dict[Any, Any], name: str, value: object, text: str) -> Path:
-    """Set `value` at the dotted `name` below `data`, making mappings on the way; returns the path it took."""
+def _descend(data: dict[Any, Any], name: str, value: object, text: str) -> Iterator[Path]:
+    """Set `value` at the dotted `name` below `data`, making mappings on the way; yields the paths it made."""
     target: Any = data
     rest = name
     path: Path = ()
@@ -46,9 +47,11 @@ def _descend(data: dict[Any, Any], name: str, value: object, text: str) -> Path:
         path = (*path, key)
         if not dot:
             target[key] = value
-            return path
+            yield path
+            return
         if isinstance(target, dict) and target.get(key) is None:
             target[key] = {}
+            yield path
         target, rest = target[key], remaining
 
 
@@ -57,9 +60,9 @@ def _key_in(target: object, part: str, path: Path, text: str) -> str | int:
         by_name = [i for i, item in enumerate(target) if isinstance(item, dict) and item.get("name") == part]
         if by_name:
             return by_name[0]
-        if part.isdigit() and int(part) < len(target):
+        if part.isdecimal() and int(part) < len(target):
             return int(part)
         raise UsageError(f"--set {text}: {'.'.join(map(str, path))} has no entry {part!r}")
     if isinstance(target, dict):
-        return int(part) if path and path[-1] in _NUMBERED and part.isdigit() else part
+        return int(part) if path and path[-1] in _NUMBERED and part.isdecimal() else part
     raise UsageError(f"--set {text}: {'.'.join(map(str, path))} is a single value and has no keys below it")

@@ -1,7 +1,8 @@
 """YAML text to plain data, keeping the place of every key and value.
 
 The rules are YAML 1.2's core schema, so that `off`, `no`, `12:30` and `2024-01-01` stay the strings their writer meant:
-Kafka's settings are full of them. Tags, endless aliases and huge files are refused before they can cost anything.
+Kafka's settings are full of them. For the same reason only decimal numbers without leading zeros are numbers; `0x10`
+and `007` stay text. Tags, endless aliases and huge files are refused before they can cost anything.
 """
 
 import re
@@ -21,6 +22,7 @@ Path = tuple[str | int, ...]
 
 _STRING, _NULL, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:null", "tag:yaml.org,2002:merge"
 _BOOL, _INT, _FLOAT = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+_NOT_PRINTABLE = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class _CoreLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the C parser where it is built
@@ -28,15 +30,58 @@ class _CoreLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignor
 
     yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 PyYAML's own protocol
 
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = 0
 
-for _tag, _pattern, _first in (
-    (_BOOL, r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    (_INT, r"[-+]?[0-9]{1,18}", "-+0123456789"),
-    (_FLOAT, r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", "-+.0123456789"),
-    (_NULL, r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    (_MERGE, r"<<", "<"),
+    def descend_resolver(self, current_node: yaml.Node | None, current_index: object) -> None:
+        """Called before each node: the C parser recurses, and a deep file would overflow its stack and kill us."""
+        self._depth += 1
+        if current_node is not None and self._depth > MAX_DEPTH + 1:
+            raise _TooMuch(f"values are nested more than {MAX_DEPTH} deep", current_node)
+        super().descend_resolver(current_node, current_index)
+
+    def ascend_resolver(self) -> None:
+        """Called after each node."""
+        self._depth -= 1
+        super().ascend_resolver()
+
+
+_FORMS = {
+    tag: re.compile(rf"(?:{pattern})\Z")
+    for tag, pattern in (
+        (_BOOL, r"true|True|TRUE|false|False|FALSE"),
+        (_INT, r"[-+]?(?:0|[1-9][0-9]{0,99})"),
+        (_FLOAT, r"[-+]?(?:0|[1-9][0-9]{0,99})?(?:\.[0-9]+|(?<=[0-9])\.|(?<=[0-9])(?=[eE]))(?:[eE][-+]?[0-9]+)?"),
+        (_NULL, r"~|null|Null|NULL|"),
+        (_MERGE, r"<<"),
+    )
+}
+for _tag, _first in (
+    (_BOOL, "tTfF"),
+    (_INT, "-+0123456789"),
+    (_FLOAT, "-+.0123456789"),
+    (_NULL, ["~", "n", "N", ""]),
+    (_MERGE, "<"),
 ):
-    _CoreLoader.add_implicit_resolver(_tag, re.compile(rf"(?:{_pattern})\Z"), list(_first))
+    _CoreLoader.add_implicit_resolver(_tag, _FORMS[_tag], list(_first))
+
+
+class Decimal(float):
+    """A number with a point or an exponent, which as text is what was written: `3.10` and `1e9` are settings as well."""
+
+    def __new__(cls, text: str) -> "Decimal":
+        """The number, and its text."""
+        self = super().__new__(cls, text)
+        self.text = text
+        return self
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    __repr__ = __str__
 
 
 @dataclass(slots=True)
@@ -51,12 +96,19 @@ class Source:
     def problem(self, path: Path, message: str, hint: str = "", *, at_key: bool = False) -> Problem:
         """A problem at the place of `path`, or of the nearest key above it that the file has."""
         for end in range(len(path), -1, -1):
-            if path[:end] in self.overridden:
-                return Problem(self.overridden[path[:end]], 0, 0, dotted(path), message, hint)
+            if origin := self.overridden.get(path[:end]):
+                return Problem(origin, 0, 0, dotted(path), message, hint)
             places = self.keys if at_key and end == len(path) else self.values
             if place := places.get(path[:end]):
                 return Problem(self.file, *place, dotted(path), message, hint)
         return Problem(self.file, 1, 1, dotted(path), message, hint)
+
+    def override(self, path: Path, origin: str) -> None:
+        """Note that `path`, with all below it, no longer comes from the file."""
+        for places in (self.keys, self.values, self.overridden):
+            for below in [known for known in places if known[: len(path)] == path]:
+                del places[below]
+        self.overridden[path] = origin
 
 
 def dotted(path: Path) -> str:
@@ -74,14 +126,14 @@ def parse_scalar(text: str) -> Any:  # noqa: ANN401 any YAML value
     Raises:
         ValueError: the text is no YAML, or uses tags or duplicate keys.
     """
+    builder = _Builder(Source("--set"))
     try:
         node = _compose(text)
+        value = builder.build(node, (), 0) if node else None
     except yaml.YAMLError as error:
         raise ValueError(_yaml_reason(error)) from error
-    if node is None:
-        return None
-    builder = _Builder(Source("--set"))
-    value = builder.build(node, (), 0)
+    except _TooMuch as error:
+        raise ValueError(str(error)) from error
     if builder.problems:
         raise ValueError(builder.problems[0].message)
     return value
@@ -94,48 +146,74 @@ def parse(text: str, file: str) -> tuple[Any, Source, list[Problem]]:
         The data, the places in it, and every problem of form: with problems the data holds what could be read.
     """
     source = Source(file)
-    try:
-        node = _compose(text)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        hint = "indent with spaces" if "\t" in text else ""
-        return None, source, [Problem(file, line, column, "", f"this is not YAML: {_yaml_reason(error)}", hint)]
-    except yaml.YAMLError as error:
-        line = text.count("\n", 0, getattr(error, "position", 0)) + 1
-        return None, source, [Problem(file, line, 1, "", f"this is not YAML: {_yaml_reason(error)}")]
-    if node is None:
-        return None, source, [Problem(file, 1, 1, "", "the file is empty", "`provision init` writes one to start from")]
     builder = _Builder(source)
     try:
-        data = builder.build(node, (), 0)
+        node = _compose(text)
+        data = builder.build(node, (), 0) if node else None
+    except yaml.YAMLError as error:
+        return None, source, [_not_yaml(error, text, file)]
     except _TooMuch as error:
         return None, source, [Problem(file, error.line, error.column, "", str(error))]
+    if node is None:
+        return None, source, [Problem(file, 1, 1, "", "the file is empty", "`provision init` writes one to start from")]
     return data, source, builder.problems
 
 
 def _compose(text: str) -> yaml.Node | None:
+    if forbidden := _NOT_PRINTABLE.search(text):
+        mark = yaml.Mark("", 0, *_line_and_column(text, forbidden.start()), None, None)
+        reason = f"the character U+{ord(forbidden[0]):04X} is not allowed"
+        raise yaml.MarkedYAMLError(problem=reason, problem_mark=mark)
     loader = _CoreLoader(text)
     try:
         return cast("yaml.Node | None", loader.get_single_node())
-    except RecursionError as error:
-        raise yaml.YAMLError("it is nested too deeply") from error
     finally:
         loader.dispose()
 
 
+def _line_and_column(text: str, position: int) -> tuple[int, int]:
+    return text.count("\n", 0, position), position - text.rfind("\n", 0, position) - 1
+
+
+def _not_yaml(error: yaml.YAMLError, text: str, file: str) -> Problem:
+    """What the parser says, with a hint for what people mostly did when it says so."""
+    mark = isinstance(error, yaml.MarkedYAMLError) and (error.problem_mark or error.context_mark)
+    line, column = (mark.line, mark.column) if mark else (0, 0)
+    reason = _yaml_reason(error)
+    lines = text.splitlines()
+    if "\t" in "".join(lines[line : line + 1]):
+        hint = "indent with spaces"
+    else:
+        hint = next((hint for sign, hint in _YAML_HINTS.items() if sign in reason), "")
+    return Problem(file, line + 1, column + 1, "", f"this is not YAML: {reason}", hint)
+
+
+_YAML_HINTS = {
+    "another document": "keep each environment in a file of its own",
+    "mapping values are not allowed": "a colon is missing above, or a text with a colon needs quotes",
+    "did not find expected key": "keys of one mapping begin in the same column",
+    "undefined alias": "an alias, *name, needs an anchor, &name, before it; quote a text that begins with *",
+    "while scanning a quoted scalar": "the closing quote is missing",
+}
+
+
 def _yaml_reason(error: yaml.YAMLError) -> str:
-    if isinstance(error, yaml.MarkedYAMLError):
-        return ", ".join(part for part in (error.context, error.problem) if part)
-    if isinstance(error, yaml.reader.ReaderError):
-        return f"{error.reason} (character {error.character!r})"
-    return str(error)
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return str(error)
+    context, mark = error.context or "", error.context_mark
+    if context and mark and error.problem_mark and mark.line != error.problem_mark.line:
+        context += f" that begins in line {mark.line + 1}"
+    return ", ".join(part for part in (context, error.problem) if part)
 
 
 class _TooMuch(Exception):
     def __init__(self, message: str, node: yaml.Node) -> None:
         super().__init__(message)
         self.line, self.column = _place(node)
+
+
+def _short(tag: str) -> str:
+    return tag.replace("tag:yaml.org,2002:", "!!")
 
 
 def _place(node: yaml.Node) -> tuple[int, int]:
@@ -166,18 +244,19 @@ class _Builder:
 
     def _scalar(self, node: yaml.Node, path: Path) -> Any:  # noqa: ANN401 any YAML scalar
         match node.tag:
-            case "tag:yaml.org,2002:str":
+            case tag if tag in _FORMS and not _FORMS[tag].match(node.value):
+                self._problem(node, path, f"{node.value!r} is not what its tag {_short(tag)} says", "remove the tag")
+                return node.value
+            case "tag:yaml.org,2002:str" | "tag:yaml.org,2002:merge":
                 return node.value
             case "tag:yaml.org,2002:bool":
                 return node.value.lower() == "true"
             case "tag:yaml.org,2002:int":
                 return int(node.value)
             case "tag:yaml.org,2002:float":
-                return float(node.value)
+                return Decimal(node.value)
             case "tag:yaml.org,2002:null":
                 return None
-            case "tag:yaml.org,2002:merge":
-                return node.value
         self._refuse_tag(node, path)
         return node.value
 
@@ -194,7 +273,7 @@ class _Builder:
                 continue
             key = self._scalar(key_node, path) if isinstance(key_node, yaml.ScalarNode) else None
             if not isinstance(key, str | int) or isinstance(key, bool):
-                self._problem(key_node, path, "a key is a plain word or number")
+                self._problem(key_node, path, "a key is a word or a whole number", "quote it to make it a word")
                 continue
             here = (*path, key)
             if key in own:
@@ -210,14 +289,15 @@ class _Builder:
             if isinstance(part, yaml.MappingNode):
                 yield part
             else:
-                self._problem(part, path, "<< merges mappings only")
+                self._problem(part, path, "<< merges mappings only", "write <<: *name, with &name before a mapping")
 
     def _check_depth(self, node: yaml.Node, depth: int) -> None:
         if depth > MAX_DEPTH:
             raise _TooMuch(f"values are nested more than {MAX_DEPTH} deep; does an alias contain itself?", node)
 
     def _refuse_tag(self, node: yaml.Node, path: Path) -> None:
-        self._problem(node, path, f"the tag {node.tag} is not allowed in an environment file", "write a plain value")
+        message = f"the tag {_short(node.tag)} is not allowed in an environment file"
+        self._problem(node, path, message, "write a plain value")
 
     def _problem(self, node: yaml.Node, path: Path, message: str, hint: str = "") -> None:
         self.problems.append(Problem(self.source.file, *_place(node), dotted(path), message, hint))

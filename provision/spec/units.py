@@ -4,7 +4,7 @@ import re
 
 _DURATION_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _SIZE_BYTES = {"k": 1024, "m": 1024**2, "g": 1024**3}
-_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)([a-z]+)")
+_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)([a-z]+)")
 
 
 def parse_duration_s(text: str) -> float:
@@ -20,8 +20,10 @@ def parse_size_bytes(text: str) -> int:
     """Bytes of a size with a unit, as the JVM and Docker write them: `512k`, `256m` or `1g` (powers of 1024).
 
     Raises:
-        ValueError: no number, no unit, another unit, or nothing at all (`0m`).
+        ValueError: no whole number (the JVM takes no other), no unit, another unit, or nothing at all (`0m`).
     """
+    if "." in text:
+        raise ValueError(f"{text!r} is not a whole number of k, m or g, which is all the JVM takes: 512m, not 0.5g")
     return int(_quantity(text, _SIZE_BYTES, "a size like 256m or 1g"))
 
 
@@ -30,6 +32,8 @@ def _quantity(text: str, units: dict[str, float] | dict[str, int], form: str) ->
     if not match or match[2] not in units:
         raise ValueError(f"{text!r} is not {form}")
     value = float(match[1]) * units[match[2]]
-    if not 0 < value < 2**53:
-        raise ValueError(f"{text!r} is out of range")
+    if value <= 0:
+        raise ValueError(f"{text!r} is nothing at all; it must be more than zero")
+    if value >= 2**53:
+        raise ValueError(f"{text!r} is too large")
     return value

@@ -1,0 +1,179 @@
+"""A runtime in memory, for tests: it keeps what a real one would keep, and can be told to fail at any verb."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from provision.cluster.layout import CLIENT, INTERNAL
+from provision.cluster.model import Cluster, Node, RenderedFile, Role
+from provision.errors import ProvisionError
+from provision.events import Fetching, Listener
+from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
+from provision.runtime.base import JavaCommand, Runtime, Streams
+
+OnVerb = Callable[[str, str], None]
+
+
+@dataclass(slots=True)
+class _Environment:
+    cluster: Cluster
+    network: bool = False
+    storages: set[str] = field(default_factory=set)
+    nodes: dict[str, ObservedNode] = field(default_factory=dict)
+    files: dict[str, tuple[RenderedFile, ...]] = field(default_factory=dict)
+    logs: dict[str, list[str]] = field(default_factory=dict)
+
+
+class FakeRuntime(Runtime):
+    """Nodes that run at once, answer nothing, and have no endpoint.
+
+    Args:
+        on_verb: called before every changing verb with its name and its subject; what it raises is the failure.
+    """
+
+    kind = "fake"
+
+    def __init__(self, on_verb: OnVerb = lambda _verb, _subject: None) -> None:
+        self.on_verb = on_verb
+        self.software: set[str] = set()
+        self.foreign: tuple[str, ...] = ()
+        self._environments: dict[str, _Environment] = {}
+
+    # -- observe ------------------------------------------------------------------------------------------------------
+
+    def environments(self) -> tuple[str, ...]:
+        """The names in memory."""
+        return tuple(sorted(name for name in self._environments if not self.observe(name).is_nothing))
+
+    def observe(self, name: str, wanted: Sequence[str] = ()) -> ObservedEnvironment:  # noqa: ARG002 foreign is set by hand
+        """What was made so far."""
+        kept = self._environments.get(name)
+        if kept is None:
+            return ObservedEnvironment(name, self.kind, foreign=self.foreign)
+        return ObservedEnvironment(
+            name=name,
+            runtime=self.kind,
+            software=kept.cluster.software,
+            version=str(kept.cluster.version),
+            mode=kept.cluster.mode,
+            storage=kept.cluster.storage.directory or kept.cluster.storage.kind,
+            network=kept.network,
+            storages=frozenset(kept.storages),
+            nodes=tuple(sorted(kept.nodes.values(), key=lambda node: (node.role, node.number))),
+            foreign=self.foreign,
+        )
+
+    def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
+        """As they were given."""
+        return self._environments[name].files[node]
+
+    def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:  # noqa: ARG002
+        """What `exit_node` was told."""
+        if node not in self._nodes(name):
+            raise ProvisionError(f"{name} has no node {node}")
+        lines = self._environments[name].logs.get(node, [])
+        yield from lines if tail is None else lines[len(lines) - min(tail, len(lines)) :]
+
+    # -- prepare ------------------------------------------------------------------------------------------------------
+
+    def has_software(self, cluster: Cluster) -> bool:
+        """Whether it was fetched."""
+        return cluster.software in self.software
+
+    def fetch_software(self, cluster: Cluster, tell: Listener) -> None:
+        """Fetched from nowhere."""
+        self.on_verb("fetch_software", cluster.software)
+        tell(Fetching(cluster.software, 1, 1))
+        self.software.add(cluster.software)
+
+    def create_network(self, cluster: Cluster) -> None:
+        """Remembered."""
+        self.on_verb("create_network", cluster.name)
+        self._environment(cluster).network = True
+
+    def create_storage(self, cluster: Cluster, node: Node) -> None:
+        """Remembered."""
+        self.on_verb("create_storage", node.name)
+        self._environment(cluster).storages.add(node.name)
+
+    def _environment(self, cluster: Cluster) -> _Environment:
+        return self._environments.setdefault(cluster.name, _Environment(cluster))
+
+    # -- nodes --------------------------------------------------------------------------------------------------------
+
+    def create_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile], config_hash: str) -> None:
+        """Remembered with its files."""
+        self.on_verb("create_node", node.name)
+        kept = self._environment(cluster)
+        kept.nodes.setdefault(node.name, ObservedNode(node.name, node.role, NodeState.CREATED, config_hash))
+        kept.files[node.name] = tuple(files)
+
+    def start_node(self, name: str, node: str) -> None:
+        """Running at once."""
+        self.on_verb("start_node", node)
+        if node not in self._nodes(name):
+            raise ProvisionError(f"{name} has no node {node}")
+        self._change(name, node, NodeState.RUNNING, None)
+
+    def stop_node(self, name: str, node: str, patience_s: float) -> None:  # noqa: ARG002 stops at once
+        """Exited as a JVM exits on SIGTERM."""
+        self.on_verb("stop_node", node)
+        self.exit_node(name, node, 143)
+
+    def kill_node(self, name: str, node: str) -> None:
+        """Exited as by SIGKILL."""
+        self.on_verb("kill_node", node)
+        self.exit_node(name, node, 137)
+
+    def exit_node(self, name: str, node: str, exit_code: int, log: Sequence[str] = ()) -> None:
+        """Let a running node exit by itself."""
+        if node in self._nodes(name) and self._nodes(name)[node].state is NodeState.RUNNING:
+            self._environments[name].logs.setdefault(node, []).extend(log)
+            self._change(name, node, NodeState.EXITED, exit_code)
+
+    def _nodes(self, name: str) -> dict[str, ObservedNode]:
+        kept = self._environments.get(name)
+        return kept.nodes if kept else {}
+
+    def _change(self, name: str, node: str, state: NodeState, exit_code: int | None) -> None:
+        nodes = self._nodes(name)
+        nodes[node] = dataclasses.replace(nodes[node], state=state, exit_code=exit_code)
+
+    # -- remove -------------------------------------------------------------------------------------------------------
+
+    def remove_node(self, name: str, node: str) -> None:
+        """Forgotten."""
+        self.on_verb("remove_node", node)
+        self._nodes(name).pop(node, None)
+
+    def remove_storage(self, name: str, node: str, *, delete_data: bool) -> None:  # noqa: ARG002 there are no data
+        """Forgotten."""
+        self.on_verb("remove_storage", node)
+        if name in self._environments:
+            self._environments[name].storages.discard(node)
+
+    def remove_network(self, name: str) -> None:
+        """Forgotten."""
+        self.on_verb("remove_network", name)
+        if name in self._environments:
+            self._environments[name].network = False
+
+    # -- run ----------------------------------------------------------------------------------------------------------
+
+    def run_in_node(self, name: str, node: str, command: JavaCommand) -> tuple[int, str]:  # noqa: ARG002
+        """It says what it would run."""
+        return 0, f"{command.main_class} {' '.join(command.arguments)}"
+
+    def run_tool(self, environment: ObservedEnvironment, command: JavaCommand, streams: Streams) -> int:  # noqa: ARG002
+        """It says what it would run, on standard output."""
+        streams.stdout.write(f"{command.main_class} {' '.join(command.arguments)}\n".encode())
+        return 0
+
+    def inside_address(self, name: str, node: str) -> str:
+        """As resolved."""
+        kept = self._environments.get(name)
+        resolved = next((known for known in kept.cluster.nodes if known.name == node), None) if kept else None
+        if resolved is None:
+            return ""
+        listener = resolved.listener(INTERNAL if resolved.role is Role.BROKER else CLIENT)
+        return f"{listener.host}:{listener.port}"

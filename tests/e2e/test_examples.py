@@ -1,0 +1,55 @@
+"""The shipped examples on real brokers: up to ready, a second time to nothing, down to nothing."""
+
+import json
+
+import pytest
+
+from tests.engine import ROOT, Provision, engine, traces
+
+EXAMPLES = sorted(file.stem for file in (ROOT / "environments").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_comes_up_stays_as_it_is_and_goes_without_a_trace(provision: Provision, name: str) -> None:
+    first = json.loads(provision.ok("up", name, "-o", "json"))
+    assert first["ready"]
+    assert first["level"] == "topics"
+    assert {"process", "quorum", "brokers", "topics"} <= first["timings"].keys()
+    assert {node["state"] for node in first["nodes"]} == {"running"}
+
+    topics = [topic["name"] for topic in first["topics"]]
+    assert topics
+    described = json.loads(provision.ok("topics", "describe", name, *topics, "-o", "json"))
+    for topic in described:
+        for partition in topic["assignment"]:
+            assert sorted(partition["in_sync"]) == sorted(partition["replicas"])
+            assert partition["leader"] == partition["replicas"][0]
+
+    containers = _ids(name)
+    second = provision("up", name)
+    assert second.code == 0
+    assert f"{name}: nothing to change" in second.err
+    assert _ids(name) == containers
+    assert provision("plan", name, "--detailed-exitcode").code == 0
+
+    provision.ok("down", name)
+    assert traces(name) == []
+
+
+def test_the_ensemble_has_a_replica_in_every_rack(provision: Provision) -> None:
+    provision.ok("up", "ensemble")
+    described = json.loads(provision.ok("topics", "describe", "ensemble", "events", "-o", "json"))
+    assert {tuple(sorted(partition["replicas"])) for partition in described[0]["assignment"]} == {(1, 2, 3)}
+    leaders = [partition["leader"] for partition in described[0]["assignment"]]
+    assert sorted(leaders) == [1, 1, 2, 2, 3, 3]
+    modes = [
+        provision.ok("tool", "ensemble", "zookeeper-shell", "--", f"localhost:{port}", "ls", "/brokers/ids")
+        for port in (2181, 2182, 2183)
+    ]
+    assert all("[1, 2, 3]" in mode for mode in modes)
+    provision.ok("down", "ensemble")
+
+
+def _ids(environment: str) -> list[str]:
+    found = engine().api.containers(all=True, filters={"label": f"provision.environment={environment}"})
+    return sorted(container["Id"] for container in found)

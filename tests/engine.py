@@ -1,0 +1,149 @@
+"""The Docker engine and images that tests with real brokers need."""
+
+import functools
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+from docker.errors import DockerException
+
+from tests.image.build import ensure_image
+
+ROOT = Path(__file__).parent.parent
+DEFAULT_VERSION = "3.9.1"
+COMMAND_TIMEOUT_S = 240
+
+
+@functools.cache
+def engine() -> docker.DockerClient:
+    """The engine; without one the test is skipped, or fails where an engine is required (in CI)."""
+    try:
+        client = docker.from_env(timeout=60)
+        client.ping()
+    except DockerException as error:
+        if os.environ.get("PROVISION_TEST_REQUIRE_ENGINE"):
+            pytest.fail(f"an engine is required here and none answers: {error}")
+        pytest.skip("no Docker engine answers")
+    return client
+
+
+@functools.cache
+def image(version: str = DEFAULT_VERSION) -> str:
+    """The test image of a Kafka version, built when it is missing."""
+    engine()
+    return ensure_image(version)
+
+
+def traces(environment: str) -> list[str]:
+    """All that the engine has of an environment: containers, networks and volumes by label, or by a name like theirs."""
+    api = engine().api
+    things = [
+        *(("container", c["Names"][0].removeprefix("/"), c["Labels"]) for c in api.containers(all=True)),
+        *(("network", network["Name"], network["Labels"]) for network in api.networks()),
+        *(("volume", volume["Name"], volume["Labels"]) for volume in api.volumes()["Volumes"] or ()),
+    ]
+    return sorted(
+        f"{kind} {name}"
+        for kind, name, labels in things
+        if (labels or {}).get("provision.environment") == environment
+        or name == environment
+        or name.startswith((f"{environment}-broker-", f"{environment}-zookeeper-"))
+    )
+
+
+def anonymous_volumes() -> frozenset[str]:
+    """The volumes that images ask for, which nobody can find by a label: none may stay behind."""
+    names = (volume["Name"] for volume in engine().api.volumes()["Volumes"] or ())
+    return frozenset(name for name in names if re.fullmatch(r"[0-9a-f]{64}", name))
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a finished command left: its exit code and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True, slots=True)
+class Provision:
+    """The command line, run as a user runs it: a process of its own, from the project's root, with its own home."""
+
+    home: Path
+    version: str = DEFAULT_VERSION
+    environment: Mapping[str, str] = field(default_factory=dict)
+    started: set[str] = field(default_factory=set)
+
+    def arguments(self, *arguments: str) -> list[str]:
+        """The whole command. Commands that take a file get the test image."""
+        image_override = ["--set", f"kafka.image={image(self.version)}", "--set", f"kafka.version={self.version}"]
+        takes_file = arguments[0] in ("up", "plan", "render", "validate")
+        return [sys.executable, "-m", "provision", *arguments, *(image_override if takes_file else ())]
+
+    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:  # noqa: ANN401 Popen's own
+        """Start the command and do not wait for it. What it may leave is removed when the module's tests are done."""
+        if arguments[0] == "up":
+            self.started.add(Path(arguments[1]).stem)
+        return subprocess.Popen(
+            self.arguments(*arguments),
+            cwd=ROOT,
+            env=os.environ | {"PROVISION_HOME": str(self.home), "NO_COLOR": "1"} | self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **({"stdin": subprocess.DEVNULL} | options),
+        )
+
+    def __call__(self, *arguments: str, stdin: str | None = None) -> Result:
+        """Run the command to its end."""
+        options = {"stdin": subprocess.DEVNULL if stdin is None else subprocess.PIPE}
+        with self.start(*arguments, **options) as process:
+            try:
+                out, err = process.communicate(stdin, timeout=COMMAND_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        return Result(process.returncode, out, err)
+
+    def ok(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run the command, which must succeed; returns its standard output."""
+        result = self(*arguments, stdin=stdin)
+        assert result.code == 0, f"{' '.join(arguments)} exited with {result.code}:\n{result.err}{result.out}"
+        return result.out
+
+
+def write_environment(directory: Path, name: str, text: str) -> str:
+    """Write an environment file and return its path, to be given as `ENV`."""
+    file = directory / f"{name}.yaml"
+    file.write_text(text)
+    return str(file)
+
+
+def wait_for_line(process: subprocess.Popen[str], text: str, timeout_s: float = 60) -> None:
+    """Read a process' standard error until a line has `text`."""
+    assert process.stderr is not None
+    deadline = time.monotonic() + timeout_s
+    seen: list[str] = []
+    while time.monotonic() < deadline:
+        line = process.stderr.readline()
+        if not line:
+            break
+        seen.append(line)
+        if text in line:
+            return
+    raise AssertionError(f"{text!r} did not come; there was:\n{''.join(seen)}")
+
+
+def container_names(environment: str) -> Sequence[str]:
+    """The names of an environment's containers, running or not."""
+    found = engine().api.containers(all=True, filters={"label": f"provision.environment={environment}"})
+    return sorted(container["Names"][0].removeprefix("/") for container in found)
