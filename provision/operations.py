@@ -115,10 +115,14 @@ def stop(runtime: Runtime, name: str, nodes: Sequence[str], tell: Listener = sil
 
 
 def start(runtime: Runtime, name: str, nodes: Sequence[str], timeout_s: float, tell: Listener = silent) -> Assessment:
-    """Start the named nodes, or all, and wait until the environment's topics are in sync again."""
-    chosen = [node for node in _chosen(require(runtime, name), nodes) if node.state is not NodeState.RUNNING]
-    _each(tell, "start", [node.name for node in chosen], lambda node: runtime.start_node(name, node))
-    return wait_for(runtime, name, Level.TOPICS, None, timeout_s, tell)
+    """Start the named nodes, or all, and wait: for the topics where every node runs then, else for those that do."""
+    observed = require(runtime, name)
+    chosen = [node.name for node in _chosen(observed, nodes) if node.state is not NodeState.RUNNING]
+    _each(tell, "start", chosen, lambda node: runtime.start_node(name, node))
+    running = [node.name for node in observed.nodes if node.name in chosen or node.state is NodeState.RUNNING]
+    level = Level.TOPICS if len(running) == len(observed.nodes) else Level.BROKERS
+    now = time.monotonic()
+    return Wait(runtime, name, running, began=now, deadline=now + timeout_s, tell=tell).until(level, None)
 
 
 def _chosen(observed: ObservedEnvironment, names: Sequence[str]) -> list[ObservedNode]:

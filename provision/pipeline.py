@@ -180,7 +180,8 @@ def _plan_kafka(cluster: Cluster, observed: ObservedEnvironment) -> tuple[Action
 
     if not observed.of_role("broker"):
         return plan_topics_of_new(cluster)
-    if any(node.state is not NodeState.RUNNING for node in observed.nodes):
+    states = {node.name: node.state for node in observed.nodes}
+    if any(states.get(node.name) is not NodeState.RUNNING for node in cluster.nodes):
         return ()
     answers = ask_brokers({node.number: node.endpoint for node in observed.of_role("broker") if node.endpoint})
     there = answers.best

@@ -54,7 +54,10 @@ def assess(
     stopped = _not_running(observed, nodes)
     if stopped or not observed.nodes:
         return Assessment(observed, Level.NONE, stopped)
-    brokers = {node.number: node.endpoint for node in observed.of_role("broker") if node.endpoint}
+    wanted = frozenset(nodes if nodes is not None else (node.name for node in observed.nodes))
+    brokers = {
+        node.number: node.endpoint for node in observed.of_role("broker") if node.endpoint and node.name in wanted
+    }
     answers = ask_brokers(brokers)
     missing = missing_for_brokers(answers)
     if missing or not brokers:

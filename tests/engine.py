@@ -82,12 +82,19 @@ class Provision:
     version: str = DEFAULT_VERSION
     environment: Mapping[str, str] = field(default_factory=dict)
     started: set[str] = field(default_factory=set)
+    own_image: bool = True
 
     def arguments(self, *arguments: str) -> list[str]:
-        """The whole command. Commands that take a file get the test image."""
+        """The whole command. Commands that take a file get the test image, unless `own_image` is off."""
         image_override = ["--set", f"kafka.image={image(self.version)}", "--set", f"kafka.version={self.version}"]
         takes_file = arguments[0] in ("up", "plan", "render", "validate")
-        return [sys.executable, "-m", "provision", *arguments, *(image_override if takes_file else ())]
+        return [
+            sys.executable,
+            "-m",
+            "provision",
+            *arguments,
+            *(image_override if takes_file and self.own_image else ()),
+        ]
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:  # noqa: ANN401 Popen's own
         """Start the command and do not wait for it. What it may leave is removed when the module's tests are done."""

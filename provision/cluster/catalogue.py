@@ -7,7 +7,7 @@ ZooKeeper; the Dockerfiles of the images for their layout.
 import re
 from dataclasses import dataclass
 
-_VERSION = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})\.([0-9]{1,4})")
+_VERSION = re.compile(r"(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})")
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -8,7 +8,10 @@ import re
 from collections.abc import Iterator
 
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
-_SEPARATOR = re.compile(r"(?<!\\)(?:\\\\)*[=:\s]")
+_BLANKS = " \t\f"  # to Java no other character is white space here, whatever str.isspace says
+_SEPARATOR = re.compile(rf"(?<!\\)(?:\\\\)*[=:{_BLANKS}]")
+_LINE_END = re.compile(r"\r\n|\n|\r")
+_LAST_LINE_END = re.compile(r"(?:\r\n|\n|\r)\Z")
 _PRINTABLE_ASCII = range(0x20, 0x7F)
 
 
@@ -44,8 +47,8 @@ def parse(text: str) -> dict[str, str]:
         match = _SEPARATOR.search(line)
         end = match.end() - 1 if match else len(line)
         key = _unescape(line[:end])
-        rest = line[end:].lstrip()
-        value = _unescape(rest[1:].lstrip() if rest[:1] in ("=", ":") else rest)
+        rest = line[end:].lstrip(_BLANKS)
+        value = _unescape(rest[1:].lstrip(_BLANKS) if rest[:1] in ("=", ":") else rest)
         if key in found:
             raise ValueError(f"{key} is set twice, in line {found[key][0]} and in line {line_number}")
         found[key] = (line_number, value)
@@ -54,20 +57,22 @@ def parse(text: str) -> dict[str, str]:
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
     r"""Lines with their numbers: comments and blank lines left out, continued lines (`\` at the end) joined."""
-    pending, start = "", 0
-    for number, raw in enumerate(re.split(r"\r\n|\n|\r", text), start=1):
-        line = raw.lstrip()
+    pending: str | None = None
+    start = 0
+    for number, raw in enumerate(_LINE_END.split(_LAST_LINE_END.sub("", text)), start=1):
+        line = raw.lstrip(_BLANKS)
         if not pending:
             if not line or line[0] in "#!":
+                pending = None
                 continue
             start = number
         backslashes = len(line) - len(line.rstrip("\\"))
         if backslashes % 2:
-            pending += line[:-1]
+            pending = (pending or "") + line[:-1]
             continue
-        yield start, pending + line
-        pending = ""
-    if pending:
+        yield start, (pending or "") + line
+        pending = None
+    if pending is not None:
         yield start, pending
 
 

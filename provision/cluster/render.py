@@ -5,12 +5,12 @@ escaped for the format, so a value can neither break its line nor add a key. The
 """
 
 import json
+import traceback
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 from jinja2 import ChoiceLoader, FileSystemLoader, StrictUndefined, TemplateError, TemplateSyntaxError
-from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from provision.cluster import properties
@@ -76,6 +76,8 @@ def _environment(own_templates: str | None) -> ImmutableSandboxedEnvironment:
 
 
 def _escape(value: object) -> str:
+    if value is None:  # "None" is no setting's value
+        raise ValueError("an expression has no value: it is null")
     if isinstance(value, bool):
         return "true" if value else "false"
     return properties.escape_value(str(value))
@@ -84,12 +86,29 @@ def _escape(value: object) -> str:
 def _render_file(environment: ImmutableSandboxedEnvironment, cluster: Cluster, node: Node, name: str) -> RenderedFile:
     template_name = f"{name}.j2"
     try:
-        template = environment.get_template(template_name)
-        content = template.render(_context(cluster, node))
-        properties.parse(content)
-    except (TemplateError, SecurityError, ValueError, ArithmeticError, TypeError, RecursionError) as error:
+        content = environment.get_template(template_name).render(_context(cluster, node))
+    except _TEMPLATE_FAILURES as error:
         raise InvalidEnvironment([_template_problem(error, cluster, node, template_name)]) from error
+    try:
+        properties.parse(content)
+    except ValueError as error:
+        file = _file_of(cluster, template_name)
+        message = f"rendering {node.name}: {error} of what it renders to"
+        raise InvalidEnvironment([Problem(file, 0, 0, "", message, "see it with `provision render`")]) from error
     return RenderedFile(node.name, name, content)
+
+
+# What an expression of a template can raise, besides Jinja's own: it may call methods, divide, and look things up.
+_TEMPLATE_FAILURES = (
+    TemplateError,
+    ValueError,
+    ArithmeticError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+    OSError,
+)
 
 
 def _launch_file(cluster: Cluster, node: Node) -> RenderedFile:
@@ -126,17 +145,20 @@ def _context(cluster: Cluster, node: Node) -> Mapping[str, object]:
     }
 
 
-def _template_problem(error: Exception, cluster: Cluster, node: Node, template_name: str) -> Problem:
-    file, line = template_name, 0
+def _file_of(cluster: Cluster, template_name: str) -> str:
     own = Path(cluster.templates or "/nowhere") / template_name
-    file = str(own) if own.is_file() else template_name
+    return str(own) if own.is_file() else template_name
+
+
+def _template_problem(error: Exception, cluster: Cluster, node: Node, template_name: str) -> Problem:
+    file, line = _file_of(cluster, template_name), 0
     if isinstance(error, TemplateSyntaxError):
-        line = error.lineno
-    else:
-        traceback = error.__traceback__
-        while traceback:  # Jinja maps the frames of a template to its own lines
-            if traceback.tb_frame.f_code.co_filename.endswith(template_name):
-                line = traceback.tb_lineno
-            traceback = traceback.tb_next
-    hint = "known names: cluster, node, listeners, ensemble, properties, vars" if "undefined" in str(error) else ""
-    return Problem(file, line, 1 if line else 0, "", f"rendering {node.name}: {error}", hint)
+        file, line = _file_of(cluster, error.name or template_name), error.lineno
+    for frame, number in traceback.walk_tb(error.__traceback__):  # Jinja maps a template's frames to its own lines
+        path = Path(frame.f_code.co_filename)
+        if path.suffix == ".j2":
+            own = cluster.templates and path.is_relative_to(cluster.templates)
+            file, line = str(path) if own else path.name, number
+    what = f"there is no {error}" if isinstance(error, KeyError) else str(error)
+    hint = "known names: cluster, node, listeners, ensemble, properties, vars" if "undefined" in what else ""
+    return Problem(file, line, 1 if line else 0, "", f"rendering {node.name}: {what}", hint)

@@ -2,8 +2,9 @@
 
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
@@ -17,6 +18,10 @@ from provision.plan.placement import Placement
 
 _ACKNOWLEDGE_S = 30.0
 _POLL_MS = 200
+# ZooKeeper notices a dead broker after zookeeper.session.timeout.ms (18 s); then a new leader has to be elected.
+_FAILOVER_S = 60.0
+_RETRY_PAUSE_S = 0.5
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,7 @@ def consume(
     except KafkaError as error:
         raise Unavailable("no broker answers", why=str(error)) from error
     try:
-        partitions = consumer.partitions_for_topic(topic)
+        partitions = _patiently(lambda: consumer.partitions_for_topic(topic))
         if not partitions:
             raise ProvisionError(f"there is no topic {topic}", hint="`provision topics list` shows those there are")
         assigned = [TopicPartition(topic, number) for number in sorted(partitions)]
@@ -103,7 +108,7 @@ def consume(
 def _poll(consumer: KafkaConsumer, limit: int | None, idle_s: float | None) -> Iterator[Record]:
     read, last = 0, time.monotonic()
     while idle_s is None or time.monotonic() - last < idle_s:
-        for batch in consumer.poll(timeout_ms=_POLL_MS).values():
+        for batch in _patiently(lambda: consumer.poll(timeout_ms=_POLL_MS)).values():
             for record in batch:
                 if limit is not None and read >= limit:
                     return
@@ -111,6 +116,18 @@ def _poll(consumer: KafkaConsumer, limit: int | None, idle_s: float | None) -> I
                 yield Record(record.topic, record.partition, record.offset, record.key, record.value)
         if limit is not None and read >= limit:
             return
+
+
+def _patiently(ask: Callable[[], _Answer]) -> _Answer:
+    """Ask again while the failure is one that passes: a leader that just died is replaced when its session ends."""
+    deadline = time.monotonic() + _FAILOVER_S
+    while True:
+        try:
+            return ask()
+        except KafkaError as error:
+            if not error.retriable or time.monotonic() > deadline:
+                raise
+            time.sleep(_RETRY_PAUSE_S)
 
 
 def roundtrip(bootstrap_servers: str, timeout_s: float) -> None:

@@ -46,4 +46,8 @@ def _values(name: str, content: str) -> Mapping[str, str]:
 
 def _flat(launch: Mapping[str, object]) -> dict[str, str]:
     """The launch file with its list of arguments as text, so that each change is one line."""
-    return {key: " ".join(map(str, value)) if isinstance(value, list) else str(value) for key, value in launch.items()}
+    return {
+        key: " ".join(map(str, value)) if isinstance(value, list) else str(value)
+        for key, value in launch.items()
+        if value is not None
+    }

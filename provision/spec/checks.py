@@ -5,6 +5,7 @@ of them could not be read at all: one mistake gives one message.
 """
 
 import posixpath
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -29,6 +30,7 @@ class Finding:
     at_key: bool = False
 
 
+_WHOLE_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 ANY = "*"
 Rule = Callable[[EnvironmentSpec], Iterator[Finding]]
 
@@ -41,12 +43,13 @@ def check(spec: EnvironmentSpec, source: Source, unreadable: frozenset[Path] = f
         source: gives the places.
         unreadable: paths whose values were replaced by defaults because their form is wrong.
     """
-    return [
+    problems = (
         source.problem(finding.path, finding.message, finding.hint, at_key=finding.at_key)
         for rule, reads in RULES
         if not any(_touches(path, read) for path in unreadable for read in reads)
         for finding in rule(spec)
-    ]
+    )
+    return list(dict.fromkeys(problems))  # a default is wrong once, for however many topics
 
 
 def _touches(unreadable: Path, read: Path) -> bool:
@@ -110,8 +113,8 @@ def _minimum_in_sync(spec: EnvironmentSpec, index: int, factor: int) -> Iterator
     own = key in topic.config
     path: Path = ("topics", index, "config", key) if own else ("topic_defaults", "config", key)
     text = topic.config.get(key, spec.topic_defaults.config.get(key, "1"))
-    if not text.isdigit() or int(text) < 1:
-        yield Finding(path, f"must be a whole number from 1 on, not {text!r}")
+    if not _WHOLE_NUMBER.fullmatch(text):
+        yield Finding(path, f"must be a whole number from 1 on, not {text!r}", "2 is common with 3 replicas")
     elif int(text) > factor:
         message = f"{text} in-sync replicas are demanded of topic {topic.name!r}, which has {factor}"
         yield Finding(path, f"{message}: every write with acks=all would fail", "lower it, or raise replication_factor")
@@ -124,7 +127,9 @@ def topic_names(spec: EnvironmentSpec) -> Iterator[Finding]:
         path: Path = ("topics", index, "name")
         folded = topic.name.replace(".", "_")
         if topic.name in (".", ".."):
-            yield Finding(path, f"{topic.name!r} cannot be a topic's name")
+            yield Finding(
+                path, f"{topic.name!r} cannot be a topic's name: it means a directory", "give it another name"
+            )
         elif topic.name.startswith("__"):
             yield Finding(path, f"{topic.name!r} is a name for Kafka's own internal topics", "drop the underscores")
         elif seen.get(folded) == topic.name:
@@ -164,7 +169,7 @@ def overrides(spec: EnvironmentSpec) -> Iterator[Finding]:
     for broker in spec.brokers.overrides:
         if broker > spec.brokers.nodes:
             message = f"there is no broker {broker}: brokers.nodes is {spec.brokers.nodes}"
-            yield Finding(("brokers", "overrides", broker), message, at_key=True)
+            yield Finding(("brokers", "overrides", broker), message, "raise brokers.nodes, or remove it", at_key=True)
 
 
 def ports(spec: EnvironmentSpec) -> Iterator[Finding]:
@@ -182,8 +187,12 @@ def ports(spec: EnvironmentSpec) -> Iterator[Finding]:
             yield Finding((section, "port"), message, "start lower, or use auto")
         for other, taken in spans.items():
             if shared := sorted(set(span) & set(taken)):
-                message = f"port {shared[0]} is also a port of {other} ({_span(taken)}); {section} takes {_span(span)}"
-                yield Finding((section, "port"), message, "move one of the two apart")
+                # at brokers.port if the file sets it; else it is the default, and the file has only the other
+                (here, mine), (there, theirs) = ((section, span), (other, taken))
+                if "port" not in spec.brokers.model_fields_set:
+                    (here, mine), (there, theirs) = (there, theirs), (here, mine)
+                message = f"port {shared[0]} is also a port of {there} ({_span(theirs)}); {here} takes {_span(mine)}"
+                yield Finding((here, "port"), message, "move one of the two apart")
         spans[section] = span
 
 

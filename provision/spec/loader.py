@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from provision.errors import InvalidEnvironment, Problem, UsageError
 from provision.spec.checks import check
-from provision.spec.model import EnvironmentSpec
+from provision.spec.model import IN_WORDS, EnvironmentSpec, kind_of
 from provision.spec.overrides import apply_overrides
 from provision.spec.source import MAX_BYTES, Path, Source, parse
 
@@ -56,7 +56,9 @@ def _read(file: FilePath) -> str:
     except OSError as error:
         raise UsageError(f"cannot read {file}", why=error.strerror or str(error)) from error
     if len(raw) > MAX_BYTES:
-        raise InvalidEnvironment([Problem(os.fspath(file), 1, 1, "", "the file is larger than 1 MiB")])
+        raise InvalidEnvironment(
+            [Problem(os.fspath(file), 1, 1, "", "the file is larger than 1 MiB", "is it the right one?")]
+        )
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -87,9 +89,9 @@ def _real_path(data: object, location: Path) -> Path:
     """Pydantic's location without what it adds for key checks (`[key]`), and with keys as the file has them."""
     path: list[str | int] = []
     for part in location:
-        if isinstance(data, dict) and part not in data and isinstance(part, str) and part.isdigit():
+        if isinstance(data, dict) and part not in data and isinstance(part, str) and part.isdecimal():
             part = int(part)  # noqa: PLW2901 pydantic names the key 2 of a mapping "2"
-        if isinstance(data, dict | list) and part != "[key]":
+        if isinstance(data, list) or (isinstance(data, dict) and (part != "[key]" or part in data)):
             path.append(part)
             data = _child(data, part)
     return tuple(path)
@@ -109,11 +111,11 @@ def _leave_out(data: dict[Any, Any], path: Path) -> None:
             target = target[part]
         except (KeyError, IndexError, TypeError):
             return  # gone with something above it
-    stand_in = f"unreadable-{path[-2] if path[-1] == 'name' else path[-1]}" if len(path) > 1 else ""
+    stand_in = f"unreadable-{path[-2] if path[-1] == 'name' else path[-1]}" if len(path) > 1 else "unreadable"
     match target, path[-1]:
         case list(), int(index):
             target[index] = {"name": stand_in} if path[0] == "topics" else stand_in
-        case dict(), "name" if path[0] == "topics":  # a topic cannot be without one
+        case dict(), "name" if path[0] in ("name", "topics"):  # neither can be without one
             target["name"] = stand_in
         case dict(), key:
             target.pop(key, None)
@@ -121,28 +123,27 @@ def _leave_out(data: dict[Any, Any], path: Path) -> None:
 
 def _describe(detail: ErrorDetails, path: Path, source: Source) -> Problem:
     kind, context, given = detail["type"], detail.get("ctx", {}), detail["input"]
-    own_words = str(context["error"]) if kind == "value_error" and "error" in context else ""
+    at_key = detail["loc"][-1:] == ("[key]",)
+    hint = _hint(kind, given, path, at_key=at_key)
     match kind:
-        case "extra_forbidden":
+        case "extra_forbidden" | "invalid_key":
             return _unknown_key(path, source)
         case "missing":
-            return source.problem(path, "this key is required")
+            message = "this key is required"
         case "value_error":
-            return source.problem(path, own_words)
+            message = str(context["error"])
         case "literal_error":
-            return source.problem(path, f"{given!r} is not one of {context['expected']}")
-        case "string_pattern_mismatch" if path == ("name",):
-            message = f"{given!r} cannot be an environment's name: 2 to 40 lower-case letters, digits and hyphens"
-            return source.problem(path, message, "set `name:` in the file")
+            message = f"must be {context['expected']}, not {kind_of(given)}"
         case "string_pattern_mismatch":
-            return source.problem(path, f"{given!r} is not of the form {context['pattern']}")
+            message = f"{given!r} cannot be {IN_WORDS[context['pattern']]}"
+            if path == ("name",) and path not in source.keys and path not in source.overridden:
+                hint = "it is the file's name: rename the file, or set `name:` in it"
         case "greater_than_equal" | "less_than_equal":
             bound = "at least" if kind == "greater_than_equal" else "at most"
-            return source.problem(path, f"must be {bound} {context.get('ge', context.get('le'))}, not {given}")
-    if expected := _EXPECTED.get(kind):
-        hint = _quote_hint(kind, given, path)
-        return source.problem(path, f"must be {expected}, not {_kind_of(given)}", hint)
-    return source.problem(path, detail["msg"])
+            message = f"must be {bound} {context.get('ge', context.get('le'))}, not {given}"
+        case _:
+            message = f"must be {_EXPECTED[kind]}, not {kind_of(given)}" if kind in _EXPECTED else detail["msg"]
+    return source.problem(path, message, hint, at_key=at_key)
 
 
 _EXPECTED = {
@@ -154,32 +155,23 @@ _EXPECTED = {
     "model_attributes_type": "a mapping of keys to values",
 }
 
+_UNITS: dict[str | int, str] = {"heap": "256m", "memory": "1g", "ttl": "2h"}
 
-def _quote_hint(kind: str, given: object, path: Path) -> str:
-    if kind == "string_type" and path == ("kafka", "version"):
+
+def _hint(kind: str, given: object, path: Path, *, at_key: bool) -> str:
+    if path[:2] == ("brokers", "overrides") and len(path) == 3 and at_key:  # noqa: PLR2004 the broker's number
+        return "overrides are by the broker's number, which counts from 1"
+    if path == ("kafka", "version"):
         return "write all three parts, for example 3.9.1"
+    if given is None:
+        return "give it a value, or remove the key"
     if kind == "string_type" and isinstance(given, int | float):
-        return f'quote it: "{given}"'
-    if kind == "int_type" and isinstance(given, str) and given.isdigit():
-        return "remove the quotes"
+        if path[-1] in _UNITS:
+            return f"write its unit too, as in {_UNITS[path[-1]]}"
+        return f'quote it: "{kind_of(given).removeprefix("the number ")}"'
+    if isinstance(given, str) and given.isdecimal() and (kind == "int_type" or path[-1] == "port"):
+        return "write it without leading zeros" if given.startswith("0") else "remove the quotes"
     return ""
-
-
-def _kind_of(given: object) -> str:
-    match given:
-        case None:
-            return "nothing"
-        case bool():
-            return "true or false"
-        case int() | float():
-            return f"the number {given}"
-        case str():
-            return f"the text {given!r}" if given else "an empty text"
-        case list():
-            return "a list"
-        case dict():
-            return "a mapping"
-    return type(given).__name__
 
 
 def _unknown_key(path: Path, source: Source) -> Problem:

@@ -12,6 +12,33 @@ from provision.spec.units import parse_duration_s, parse_size_bytes
 
 LAST_PORT = 65535
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{1,39}$"
+IMAGE_PATTERN = r"^[a-z0-9][A-Za-z0-9._/:@-]*$"
+RACK_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+TOPIC_PATTERN = r"^[A-Za-z0-9._-]{1,249}$"
+
+IN_WORDS = {
+    NAME_PATTERN: "an environment's name: 2 to 40 lower-case letters, digits and hyphens, and it begins with no hyphen",
+    IMAGE_PATTERN: "an image: write one like apache/kafka:3.9.1, or one with a digest",
+    RACK_PATTERN: "a rack: 1 to 64 letters, digits, dots, hyphens and underscores, the first one a letter or digit",
+    TOPIC_PATTERN: "a topic's name: 1 to 249 letters, digits, dots, hyphens and underscores",
+}
+"""What each pattern asks for, as an error says it."""
+
+
+def kind_of(value: object) -> str:
+    """What a value of an environment file is, as an error says it."""
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return f"the number {value}"
+        case str():
+            return f"the text {value!r}" if value else "an empty text"
+        case list():
+            return "a list"
+    return "a mapping"
 
 
 def _version(text: str) -> str:
@@ -32,7 +59,9 @@ def _property_value(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if not isinstance(value, str | int | float):
-        raise ValueError("a property's value is a string, a number, true or false")  # noqa: TRY004 pydantic's protocol
+        raise ValueError(  # noqa: TRY004 pydantic's protocol
+            f"a property's value is a text, a number, true or false; not {kind_of(value)}"
+        )
     text = str(value)
     if any(character in text for character in "\n\r\0"):
         raise ValueError("a property's value cannot contain a line break or a null character")
@@ -48,7 +77,7 @@ def _property_key(key: str) -> str:
 def _port(value: object) -> int | str:
     if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LAST_PORT):
         return value
-    raise ValueError(f"a port is a number from 1 to {LAST_PORT}, or auto; not {value!r}")
+    raise ValueError(f"a port is a number from 1 to {LAST_PORT}, or auto; not {kind_of(value)}")
 
 
 def _optional_port(value: object) -> int | str | None:
@@ -65,7 +94,7 @@ Duration = Annotated[str, AfterValidator(lambda text: (parse_duration_s(text), t
 Size = Annotated[str, AfterValidator(lambda text: (parse_size_bytes(text), text)[1])]
 HostPort = Annotated[int | Literal["auto"], PlainValidator(_port)]
 Properties = dict[Annotated[str, AfterValidator(_property_key)], Annotated[str, BeforeValidator(_property_value)]]
-Rack = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Rack = Annotated[str, Field(pattern=RACK_PATTERN)]
 
 
 class _Section(BaseModel):
@@ -77,7 +106,7 @@ class KafkaSpec(_Section):
 
     version: Annotated[str, AfterValidator(_version)] = str(DEFAULT_VERSION)
     mode: Literal["zookeeper", "kraft"] | None = None
-    image: Annotated[str, Field(min_length=1, pattern=r"^[a-z0-9][A-Za-z0-9._/:@-]*$")] | None = None
+    image: Annotated[str, Field(pattern=IMAGE_PATTERN)] | None = None
     distribution: Annotated[str, AfterValidator(_path)] | None = None
 
 
@@ -127,7 +156,7 @@ class TopicDefaults(_Section):
 class TopicSpec(_Section):
     """A topic that must be there."""
 
-    name: Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[A-Za-z0-9._-]+$")]
+    name: Annotated[str, Field(pattern=TOPIC_PATTERN)]
     partitions: Annotated[int, Field(ge=1, le=100_000)] | None = None
     replication_factor: Annotated[int, Field(ge=1)] | None = None
     config: Properties = {}

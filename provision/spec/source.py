@@ -8,7 +8,7 @@ and `007` stay text. Tags, endless aliases and huge files are refused before the
 import re
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import yaml
 
@@ -68,15 +68,15 @@ for _tag, _first in (
 
 
 class Decimal(float):
-    """A number with a point or an exponent, which as text is what was written: `3.10` and `1e9` are settings as well."""
+    """A number with a point or an exponent, whose text is what was written: a setting may well be `3.10` or `1e9`."""
 
-    def __new__(cls, text: str) -> "Decimal":
+    text: str
+
+    def __new__(cls, text: str) -> Self:
         """The number, and its text."""
         self = super().__new__(cls, text)
         self.text = text
         return self
-
-    text: str
 
     def __str__(self) -> str:
         return self.text
@@ -161,18 +161,15 @@ def parse(text: str, file: str) -> tuple[Any, Source, list[Problem]]:
 
 def _compose(text: str) -> yaml.Node | None:
     if forbidden := _NOT_PRINTABLE.search(text):
-        mark = yaml.Mark("", 0, *_line_and_column(text, forbidden.start()), None, None)
+        place = forbidden.start()
+        line, column = text.count("\n", 0, place), place - text.rfind("\n", 0, place) - 1
         reason = f"the character U+{ord(forbidden[0]):04X} is not allowed"
-        raise yaml.MarkedYAMLError(problem=reason, problem_mark=mark)
+        raise yaml.MarkedYAMLError(problem=reason, problem_mark=yaml.Mark("", place, line, column, text, place))
     loader = _CoreLoader(text)
     try:
         return cast("yaml.Node | None", loader.get_single_node())
     finally:
         loader.dispose()
-
-
-def _line_and_column(text: str, position: int) -> tuple[int, int]:
-    return text.count("\n", 0, position), position - text.rfind("\n", 0, position) - 1
 
 
 def _not_yaml(error: yaml.YAMLError, text: str, file: str) -> Problem:

@@ -84,14 +84,18 @@ def test_the_exit_code_of_a_tool_is_that_of_the_command(quickstart: Provision) -
 
 
 def test_a_container_on_the_network_reaches_the_brokers_by_name(quickstart: Provision) -> None:
-    output = engine().containers.run(
+    container = engine().containers.run(
         image(),
         entrypoint=["java", "-cp", "/opt/kafka/libs/*", "org.apache.kafka.tools.TopicCommand"],
         command=["--bootstrap-server", "quickstart-broker-1:9092", "--list"],
         network="quickstart",
-        remove=True,
-        stderr=False,
+        detach=True,
     )
+    try:
+        assert container.wait(timeout=60)["StatusCode"] == 0
+        output = container.logs(stderr=False)
+    finally:
+        container.remove(v=True, force=True)
     assert set(output.decode().split()) >= {"sample", "test_topic"}
     assert "quickstart-broker-1:9092" in quickstart.ok("endpoints", "quickstart")
 

@@ -1,12 +1,13 @@
 """The port's verbs, said to a Docker engine. Each verb is one or two calls; decisions are made elsewhere."""
 
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from docker.errors import ImageNotFound, NotFound
+from docker.errors import APIError, ImageNotFound, NotFound
 
 from provision.cluster.layout import NODE_HOME
 from provision.cluster.model import Cluster, Node, RenderedFile, StorageKind
@@ -19,6 +20,8 @@ from provision.runtime.docker import tools
 from provision.runtime.docker.client import connect, translated
 from provision.runtime.docker.images import pull
 
+_POLL_S = 0.1
+_SIGNAL_AGAIN_S = 3.0
 _STATES = {"created": NodeState.CREATED, "running": NodeState.RUNNING, "restarting": NodeState.RUNNING}
 
 
@@ -197,18 +200,44 @@ class DockerRuntime(Runtime):
             self._api.start(self._required(name, node))
 
     def stop_node(self, name: str, node: str, patience_s: float) -> None:
-        """Stop the container."""
+        """Stop the container.
+
+        SIGTERM is sent again until it works: the kernel drops it while a container's first process has no handler yet,
+        as in the first moments of a JVM, and a JVM that is shutting down takes no harm from another.
+        """
         container = self._ours(name, node)
-        if container is not None and container["State"] == "running":
-            with translated(f"stopping {node}"):
-                self._api.stop(container["Id"], timeout=int(patience_s))
+        if container is None:
+            return
+        with translated(f"stopping {node}"):
+            deadline = time.monotonic() + patience_s
+            while self._runs(container["Id"]):
+                self._signal(container["Id"], "SIGTERM" if time.monotonic() < deadline else "SIGKILL")
+                self._wait_for_exit(container["Id"], _SIGNAL_AGAIN_S)
+
+    def _wait_for_exit(self, identity: str, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while self._runs(identity) and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+
+    def _runs(self, identity: str) -> bool:
+        try:
+            return bool(self._api.inspect_container(identity)["State"]["Running"])
+        except NotFound:
+            return False
+
+    def _signal(self, identity: str, signal: str) -> None:
+        try:
+            self._api.kill(identity, signal)
+        except APIError:
+            if self._runs(identity):  # else it exited by itself in this moment
+                raise
 
     def kill_node(self, name: str, node: str) -> None:
         """Kill the container."""
         container = self._ours(name, node)
         if container is not None and container["State"] == "running":
             with translated(f"killing {node}"):
-                self._api.kill(container["Id"])
+                self._signal(container["Id"], "SIGKILL")
 
     # -- remove -------------------------------------------------------------------------------------------------------
 

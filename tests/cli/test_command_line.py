@@ -1,0 +1,142 @@
+"""The command line without an engine: usage, selection, exit codes, and no traceback ever."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from provision.cli.run import run
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before() -> object:
+    import signal
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PROVISION_ENV", raising=False)
+    monkeypatch.setenv("PROVISION_HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["nonsense"], "No such command 'nonsense'"),
+        (["up", "--nonsense"], "No such option"),
+        (["validate"], "which environment?"),
+        (["validate", "missing.yaml"], "there is no file missing.yaml"),
+        (["validate", "missing"], "there is no environment file for 'missing'"),
+        (["up", "missing.yaml", "--timeout", "soon"], "there is no file missing.yaml"),
+        (["down", "--all", "x"], "--all goes without names"),
+        (["down", "x", "--keep-data", "--delete-data"], "contradict each other"),
+        (["init", "Not/A/Name"], "cannot be an environment's name"),
+        (["produce", "x", "t", "--key-separator", ""], "--key-separator cannot be empty"),
+        (["topics", "create", "x", "t", "--config", "novalue"], "is not of the form KEY=VALUE"),
+        (["render", "x"], "--out"),
+    ],
+)
+def test_wrong_usage_is_64_with_one_message(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    assert run(arguments) == 64
+    shown = capsys.readouterr()
+    assert told in shown.err
+    assert "Traceback" not in shown.err
+    assert shown.out == ""
+
+
+def test_init_writes_a_file_that_is_valid_and_never_overwrites(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["init", "mine"]) == 0
+    assert run(["validate"]) == 0
+    assert "mine is valid: Kafka 3.9.1, 1 ZooKeeper, 1 broker, 1 topic" in capsys.readouterr().err
+    (folder / "environments" / "mine.yaml").write_text("# my own\n")
+    assert run(["init", "mine"]) == 4
+    assert (folder / "environments" / "mine.yaml").read_text() == "# my own\n"
+    assert run(["init", "mine", "--force"]) == 0
+    assert run(["validate", "mine"]) == 0
+
+
+def test_an_invalid_file_is_65_with_every_problem(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "bad.yaml").write_text("brokers:\n  nodes: two\ntopics: 3\n")
+    assert run(["validate", "bad.yaml"]) == 65
+    err = capsys.readouterr().err
+    assert "bad.yaml:2:10: brokers.nodes: must be a whole number, not the text 'two'" in err
+    assert "bad.yaml:3:9: topics: must be a list" in err
+
+
+def test_several_files_are_all_checked(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "one.yaml").write_text("brokers: {nodes: 0}\n")
+    (folder / "two.yaml").write_text("brokers: {nodes: -1}\n")
+    (folder / "fine.yaml").write_text("brokers: {nodes: 1}\n")
+    assert run(["validate", "one.yaml", "two.yaml", "fine.yaml"]) == 65
+    err = capsys.readouterr().err
+    assert "one.yaml:1:18" in err
+    assert "two.yaml:1:18" in err
+    assert "fine is valid" in err
+
+
+def test_the_environment_variable_and_the_only_file_are_used(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(["init", "one"])
+    run(["init", "two"])
+    assert run(["validate"]) == 64
+    assert "environments/one.yaml, environments/two.yaml" in capsys.readouterr().err
+    monkeypatch.setenv("PROVISION_ENV", "two")
+    assert run(["validate"]) == 0
+    assert "two is valid" in capsys.readouterr().err
+
+
+def test_render_writes_what_the_nodes_get(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(["init", "one"])
+    assert run(["render", "one", "--out", "rendered", "--set", "brokers.nodes=2"]) == 0
+    written = sorted(str(file.relative_to(folder / "rendered")) for file in (folder / "rendered").rglob("*.*"))
+    assert "broker-2/server.properties" in written
+    assert "zookeeper-1/zookeeper.properties" in written
+    launch = json.loads((folder / "rendered" / "broker-2" / "launch.json").read_text())
+    assert launch["host_port"] == 9093
+    capsys.readouterr()
+
+
+def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("provision ")
+    assert run(["--help"]) == 0
+    shown = capsys.readouterr().out
+    for command in ("init", "validate", "render", "plan", "up", "down", "stop", "start", "restart", "status", "list",
+                    "wait", "logs", "endpoints", "env", "topics", "produce", "consume", "tool"):  # fmt: skip
+        assert f"  {command} " in shown
+
+
+def test_help_and_validate_load_no_adapter() -> None:
+    probe = (
+        "import sys; from provision.cli.run import run; run({arguments}); "
+        "print([m for m in ('docker', 'kafka', 'jinja2', 'rich', 'requests') if m in sys.modules])"
+    )
+    for arguments in (["--help"], ["validate", "environments/quickstart.yaml"]):
+        shown = subprocess.run(
+            [sys.executable, "-c", probe.format(arguments=arguments)],
+            cwd=ROOT, capture_output=True, text=True, check=True, env=os.environ | {"PROVISION_HOME": "unused"},
+        )  # fmt: skip
+        assert shown.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    command = f"{sys.executable} -m provision --help | head -n 1"
+    shown = subprocess.run(["/bin/sh", "-c", command], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert shown.stderr == ""

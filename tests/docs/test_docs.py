@@ -1,0 +1,291 @@
+"""The documents against the code: what can be written and asked is documented, and what is documented exists."""
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+import pytest
+import typer
+from pydantic import BaseModel
+
+from provision.cli.app import app
+from provision.cluster.catalogue import DEFAULT_VERSION, release_of
+from provision.cluster.model import Cluster, Listener, Node, Topic
+from provision.cluster.render import TEMPLATED_FILES, render, shipped_templates
+from provision.errors import ProvisionError
+from provision.kafka.levels import Level
+from provision.pipeline import Source, validate
+from provision.runtime.docker import containers
+from provision.spec import model
+from provision.spec.model import EnvironmentSpec
+from provision.spec.reserved import RESERVED_BROKER, RESERVED_ZOOKEEPER
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "docs" / "reference.md"
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+ENVIRONMENTS = sorted((ROOT / "environments").glob("*.y*ml"))
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+DOCUMENTS = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "README.md"]
+
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_HEADING = re.compile(r"^(#{1,4}) (.+)$", re.MULTILINE)
+
+
+def without_code(text: str) -> str:
+    return _FENCE.sub("", text)
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return [content for kind, content in _FENCE.findall(text) if kind == language]
+
+
+@cache
+def section(document: Path, heading: str) -> str:
+    """The text below a heading such as `## Commands`, up to the next one of its rank or above."""
+    mark = heading.split(" ", maxsplit=1)[0]
+    text = without_code(document.read_text(encoding="utf-8"))
+    _, found, rest = text.partition(f"\n{heading}\n")
+    assert found, f"{document.name} has no {heading!r}"
+    return re.split(rf"^#{{1,{len(mark)}}} ", rest, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def rows(text: str) -> dict[str, str]:
+    """The lines of tables by the code in their first cell; a cell may name several."""
+    lines = [line for line in text.splitlines() if line.startswith("| `")]
+    return {name: line for line in lines for name in re.findall(r"`([^`]+)`", line.split(" | ")[0])}
+
+
+# -- the environment file ---------------------------------------------------------------------------------------------
+
+
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 any annotation
+    """The models that a field's annotation holds, below lists, mappings and unions."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) in (list, dict, Union, UnionType):
+        for argument in get_args(annotation):
+            yield from models_in(argument)
+
+
+def keys_of(described: type[BaseModel], heading: str = "Top level") -> Iterator[tuple[str, str, object]]:
+    """Every key of the file: the heading under which it is documented, its name, its default."""
+    for name, info in described.model_fields.items():
+        yield heading, name, info.default
+        for inner in models_in(info.annotation):
+            yield from keys_of(inner, name if heading == "Top level" else heading)
+
+
+KEYS = list(keys_of(EnvironmentSpec))
+
+
+def test_every_model_is_reached_from_the_environment() -> None:
+    named = {
+        name
+        for kind in vars(model).values()
+        if isinstance(kind, type) and issubclass(kind, BaseModel)
+        for name in kind.model_fields
+    }
+    assert {name for _, name, _ in KEYS} == named
+
+
+@pytest.mark.parametrize(("heading", "key", "default"), KEYS)
+def test_every_key_has_a_row_with_its_default(heading: str, key: str, default: object) -> None:
+    lines = [line for line in section(REFERENCE, f"### {heading}").splitlines() if line.startswith(f"| `{key}` |")]
+    assert lines
+    if isinstance(default, str | int):
+        assert any(f"`{default}`" in line for line in lines)
+
+
+@pytest.mark.parametrize("heading", sorted({heading for heading, _, _ in KEYS}))
+def test_no_row_names_a_key_that_does_not_exist(heading: str) -> None:
+    assert rows(section(REFERENCE, f"### {heading}")).keys() == {key for at, key, _ in KEYS if at == heading}
+
+
+def test_every_reserved_property_is_named_with_what_decides_it() -> None:
+    text = section(REFERENCE, "## Reserved properties")
+    for key, decided_by in (RESERVED_BROKER | RESERVED_ZOOKEEPER).items():
+        lines = [line for line in text.splitlines() if f"`{key}`" in line]
+        plain = [line.replace("`", "") for line in lines]
+        assert any(decided_by in line for line in plain), key
+
+
+@pytest.mark.parametrize("number", range(len(blocks(REFERENCE.read_text(encoding="utf-8"), "yaml"))))
+def test_every_example_of_the_reference_is_valid(number: int, tmp_path: Path) -> None:
+    file = tmp_path / "example.yaml"
+    file.write_text(blocks(REFERENCE.read_text(encoding="utf-8"), "yaml")[number], encoding="utf-8")
+    validate(Source(file))
+
+
+@pytest.mark.parametrize("file", ENVIRONMENTS, ids=lambda file: file.stem)
+def test_every_example_environment_is_valid_and_renders(file: Path) -> None:
+    assert render(validate(Source(file)))
+
+
+def test_the_architecture_follows_an_environment_that_exists() -> None:
+    followed = (ROOT / "environments" / "three-brokers.yaml").read_text(encoding="utf-8")
+    (shown,) = blocks(ARCHITECTURE.read_text(encoding="utf-8"), "yaml")
+    assert followed.endswith(shown)
+
+
+# -- the command line -------------------------------------------------------------------------------------------------
+
+
+def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 click's own or typer's copy
+    """Every command that does something, by its name as it is typed."""
+    below = getattr(command, "commands", None)
+    if below is None:
+        yield " ".join(path), command
+        return
+    for name, inner in below.items():
+        yield from leaves(inner, (*path, name))
+
+
+COMMANDS = dict(leaves(typer.main.get_command(app)))
+
+
+def command_sections() -> dict[str, str]:
+    """The section of each command; one heading may name several."""
+    headings = re.findall(r"^### (.+)$", section(REFERENCE, "## Commands"), re.MULTILINE)
+    return {name: section(REFERENCE, f"### {heading}") for heading in headings for name in heading.split(", ")}
+
+
+def options_of(command: Any) -> Iterator[str]:  # noqa: ANN401 click's own or typer's copy
+    for parameter in command.params:
+        if parameter.param_type_name == "option" and "--help" not in parameter.opts:
+            yield from (*parameter.opts, *parameter.secondary_opts)
+
+
+def test_every_command_has_a_section_and_every_section_a_command() -> None:
+    assert command_sections().keys() == COMMANDS.keys()
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_every_command_is_in_the_table(name: str) -> None:
+    assert re.search(rf"^\| \[`provision {name}[ `]", section(REFERENCE, "## Commands"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_every_option_is_named_in_its_commands_section(name: str) -> None:
+    everywhere = section(REFERENCE, "## Commands")
+    for option in options_of(COMMANDS[name]):
+        where = command_sections()[name] if option.startswith("--") else everywhere
+        assert re.search(rf"`{re.escape(option)}[ `]", where), option
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_no_section_names_an_option_that_its_command_does_not_have(name: str) -> None:
+    text = command_sections()[name]
+    together = [other for other in COMMANDS if command_sections()[other] == text]
+    known = {option for other in together for option in options_of(COMMANDS[other])}
+    named = {code.split(" ")[0] for code in rows(text) if code.startswith("-")}
+    assert named <= known
+
+
+def test_every_option_of_the_program_itself_is_named() -> None:
+    for option in options_of(typer.main.get_command(app)):
+        assert option in section(REFERENCE, "## Commands")
+
+
+def test_every_tool_of_the_default_version_is_named() -> None:
+    for tool in release_of(DEFAULT_VERSION).tools:
+        assert f"`{tool}`" in section(REFERENCE, "### tool")
+
+
+def test_every_readiness_level_has_a_row() -> None:
+    assert list(rows(section(REFERENCE, "## Readiness levels"))) == [str(level) for level in Level]
+
+
+def family(kind: type[ProvisionError] = ProvisionError) -> Iterator[type[ProvisionError]]:
+    yield kind
+    for below in kind.__subclasses__():
+        if below.__module__.startswith("provision."):
+            yield from family(below)
+
+
+@pytest.mark.parametrize("kind", list(family()), ids=lambda kind: kind.__name__)
+def test_every_error_stands_in_the_row_of_its_exit_code(kind: type[ProvisionError]) -> None:
+    lines = section(REFERENCE, "## Exit codes").splitlines()
+    (line,) = [line for line in lines if line.startswith(f"| {kind.exit_code} |")]
+    assert f"`{kind.__name__}`" in line
+
+
+# -- what is found in the engine, and templates -----------------------------------------------------------------------
+
+
+def test_every_label_has_a_row() -> None:
+    labels = {value for value in vars(containers).values() if isinstance(value, str) and value.startswith("provision.")}
+    labels -= {containers.__name__, containers.__package__}
+    assert rows(section(REFERENCE, "## Names, labels and addresses")).keys() >= labels
+
+
+def test_every_shipped_template_has_a_row() -> None:
+    shipped = {file.name for file in shipped_templates().glob("*.j2")}
+    assert shipped == {f"{name}.j2" for names in TEMPLATED_FILES.values() for name in names}
+    assert rows(section(REFERENCE, "## Templates")).keys() >= shipped
+
+
+def test_what_templates_may_use_is_there(tmp_path: Path) -> None:
+    names = [name for name in rows(section(REFERENCE, "## Templates")) if not name.endswith(".j2")]
+    (tmp_path / "log4j.properties.j2").write_text("".join(f"{name}={{{{ {name} is defined }}}}\n" for name in names))
+    file = tmp_path / "own.yaml"
+    file.write_text("templates: .\n")
+    (content,) = {each.content for each in render(validate(Source(file))) if each.name == "log4j.properties"}
+    assert content == "".join(f"{name}=true\n" for name in names)
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"), [("cluster", (Cluster, Topic)), ("node", (Node,)), ("listeners", (Listener,))], ids=str
+)
+def test_every_attribute_that_templates_may_use_is_named(name: str, kinds: tuple[type, ...]) -> None:
+    row = rows(section(REFERENCE, "## Templates"))[name]
+    for kind in kinds:
+        for field in dataclasses.fields(kind):
+            assert f"`{field.name}`" in row
+
+
+# -- links ------------------------------------------------------------------------------------------------------------
+
+
+@cache
+def anchors(document: Path) -> frozenset[str]:
+    """The anchors of a document's headings."""
+    headings = [heading for _, heading in _HEADING.findall(without_code(document.read_text(encoding="utf-8")))]
+    slugs = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+    assert len(slugs) == len(set(slugs)), f"{document.name} has two headings with one anchor"
+    return frozenset(slugs)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_every_relative_link_leads_somewhere(document: Path) -> None:
+    if not document.is_file():
+        pytest.skip("it is not written yet")
+    for link in _LINK.findall(without_code(document.read_text(encoding="utf-8"))):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (document.parent / path).resolve() if path else document
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("decision", DECISIONS, ids=lambda file: file.stem[:4])
+def test_every_decision_is_numbered_and_linked(decision: Path) -> None:
+    number = decision.stem[:4]
+    assert decision.read_text(encoding="utf-8").startswith(f"# {number}: ")
+    assert f"(decisions/{decision.name})" in ARCHITECTURE.read_text(encoding="utf-8")
+
+
+def test_decisions_are_numbered_without_gaps() -> None:
+    assert [int(file.stem[:4]) for file in DECISIONS] == list(range(1, len(DECISIONS) + 1))
+
+
+def test_every_make_target_is_told() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    told = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for target in re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE):
+        assert f"`make {target}`" in told

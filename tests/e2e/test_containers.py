@@ -1,0 +1,126 @@
+"""What containers may do, where they are reached, and that every codec works within those limits."""
+
+import contextlib
+import json
+import os
+import select
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.engine import Provision, container_names, engine, traces, write_environment
+
+FILE = "zookeeper: {port: auto}\nbrokers: {nodes: 2, port: auto}\n"
+
+
+@pytest.fixture(scope="module")
+def running(provision: Provision, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    env = write_environment(tmp_path_factory.mktemp("files"), "confined", FILE)
+    provision.ok("up", env)
+    yield env
+    provision.ok("down", env)
+
+
+def test_containers_are_confined(running: str) -> None:  # noqa: ARG001 it must be up
+    names = container_names("confined")
+    assert names == ["confined-broker-1", "confined-broker-2", "confined-zookeeper-1"]
+    for name in names:
+        details = engine().api.inspect_container(name)
+        host = details["HostConfig"]
+        assert host["CapDrop"] == ["ALL"]
+        assert host["SecurityOpt"] == ["no-new-privileges"]
+        assert host["ReadonlyRootfs"] is True
+        assert host["PidsLimit"] > 0
+        assert host["Memory"] > 0
+        assert host["Privileged"] is False
+        assert details["Config"]["User"] == "1000:1000"
+        assert {mount["Type"] for mount in details["Mounts"]} == {"volume"}
+        assert [mount["Name"] for mount in details["Mounts"]] == [name]
+        bindings = [binding for bound in host["PortBindings"].values() for binding in bound]
+        assert {binding["HostIp"] for binding in bindings} == {"127.0.0.1"}
+        assert details["Config"]["Labels"]["provision.environment"] == "confined"
+        assert details["Path"].endswith("java")
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+def test_every_codec_works_in_broker_and_tool(provision: Provision, running: str, codec: str) -> None:
+    # The broker compresses anew what comes uncompressed, so that its own native libraries are used.
+    provision.ok("topics", "create", running, codec, "--config", f"compression.type={codec}", "-r", "2")
+    provision.ok("produce", running, codec, stdin="to be compressed\n")
+    arguments = ("--bootstrap-server", "localhost:0", "--topic", codec)
+    server = json.loads(provision.ok("endpoints", running, "-o", "json"))
+    inside = next(row["inside"] for row in server if row["node"] == "broker-1")
+    arguments = ("--bootstrap-server", inside, "--topic", codec)
+    provision.ok(
+        "tool", running, "kafka-console-producer", "--", *arguments, "--compression-codec", codec, stdin="by a tool\n"
+    )
+    read = provision.ok(
+        "tool", running, "kafka-console-consumer", "--", *arguments, "--from-beginning", "--max-messages", "2",
+        "--timeout-ms", "30000",
+    )  # fmt: skip
+    assert sorted(read.splitlines()) == ["by a tool", "to be compressed"]
+
+
+def test_an_engine_that_shares_no_files_is_enough(provision: Provision, tmp_path: Path) -> None:
+    with _forwarded_engine() as address:
+        remote = Provision(provision.home, environment={"DOCKER_HOST": address}, started=provision.started)
+        env = write_environment(tmp_path, "remote", "brokers: {port: auto}\ntopics: [{name: t}]\n")
+        remote.ok("up", env)
+        for name in container_names("remote"):
+            mounts = engine().api.inspect_container(name)["Mounts"]
+            assert {mount["Type"] for mount in mounts} == {"volume"}
+        remote.ok("produce", env, "t", stdin="from afar\n")
+        tool = remote.ok("tool", env, "kafka-topics", "--", "--bootstrap-server", "remote-broker-1:9092", "--list")
+        assert tool == "t\n"
+        refused = remote("up", env, "--set", "storage=./data", "--set", "name=remote-dir")
+        assert refused.code == 69
+        assert "a storage directory needs an engine on this machine" in refused.err
+        remote.ok("down", env)
+    assert traces("remote") == traces("remote-dir") == []
+
+
+@contextlib.contextmanager
+def _forwarded_engine() -> Iterator[str]:
+    """The engine's socket behind a TCP port of the loopback, as a remote engine's would be."""
+    path = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        stopped = threading.Event()
+        thread = threading.Thread(target=_forward, args=(server, path, stopped))
+        thread.start()
+        try:
+            yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            stopped.set()
+            thread.join(timeout=10)
+
+
+def _forward(server: socket.socket, path: str, stopped: threading.Event) -> None:
+    peers: dict[socket.socket, socket.socket] = {}
+    while not stopped.is_set():
+        for ready in select.select([server, *peers], [], [], 0.1)[0]:
+            if ready is server:
+                near, _ = server.accept()
+                far = socket.socket(socket.AF_UNIX)
+                far.connect(path)
+                peers |= {near: far, far: near}
+                continue
+            if ready not in peers:
+                continue
+            data = b""
+            with contextlib.suppress(OSError):
+                data = ready.recv(65536)
+            if data:
+                with contextlib.suppress(OSError):
+                    peers[ready].sendall(data)
+                continue
+            peer = peers.pop(ready)
+            with contextlib.suppress(OSError):
+                peer.shutdown(socket.SHUT_WR)  # the other direction may still have something to say
+            if peer not in peers:
+                ready.close()
+                peer.close()
+    for peer in peers:
+        peer.close()

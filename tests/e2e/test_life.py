@@ -1,0 +1,121 @@
+"""Environments side by side, again and again, and taken down in every state."""
+
+import json
+from pathlib import Path
+
+from tests.engine import Provision, container_names, engine, traces, write_environment
+
+SMALL = "zookeeper: {port: auto}\nbrokers: {port: auto}\ntopics: [{name: t}]\n"
+
+
+def test_two_environments_with_automatic_ports_run_side_by_side(provision: Provision, tmp_path: Path) -> None:
+    left, right = (write_environment(tmp_path, name, SMALL) for name in ("side-left", "side-right"))
+    endpoints = [json.loads(provision.ok("up", env, "-o", "json"))["bootstrap_servers"] for env in (left, right)]
+    assert len(set(endpoints)) == 2
+    provision.ok("produce", left, "t", stdin="on the left\n")
+    provision.ok("produce", right, "t", stdin="on the right\n")
+    assert provision.ok("consume", left, "t", "--from-beginning", "-n", "1") == "on the left\n"
+    assert provision.ok("consume", right, "t", "--from-beginning", "-n", "1") == "on the right\n"
+    listed = json.loads(provision.ok("list", "-o", "json"))
+    assert {"side-left", "side-right"} <= {environment["name"] for environment in listed}
+    provision.ok("down", left, right)
+    assert traces("side-left") == traces("side-right") == []
+
+
+def test_ten_times_up_and_down_leave_nothing(provision: Provision, tmp_path: Path) -> None:
+    env = write_environment(tmp_path, "again", SMALL)
+    for _ in range(10):
+        provision.ok("up", env)
+        provision.ok("down", env)
+        assert traces("again") == []
+
+
+def test_down_where_nothing_is_says_so(provision: Provision, tmp_path: Path) -> None:
+    result = provision("down", write_environment(tmp_path, "never-there", SMALL))
+    assert result.code == 0
+    assert "nothing to remove" in result.err
+
+
+def test_down_removes_what_is_half_created(provision: Provision, tmp_path: Path) -> None:
+    env = write_environment(tmp_path, "half", SMALL)
+    provision.ok("up", env)
+    engine().api.remove_container("half-zookeeper-1", force=True, v=True)
+    engine().api.remove_volume("half-zookeeper-1")
+    provision.ok("down", env)
+    assert traces("half") == []
+
+
+def test_down_removes_a_leftover_volume_and_a_leftover_network(provision: Provision, tmp_path: Path) -> None:
+    env = write_environment(tmp_path, "rest", SMALL)
+    provision.ok("up", env)
+    for name in container_names("rest"):
+        engine().api.remove_container(name, force=True, v=True)
+    provision.ok("down", "rest")
+    assert traces("rest") == []
+
+
+def test_down_removes_a_stopped_environment_and_one_with_a_dead_broker(provision: Provision, tmp_path: Path) -> None:
+    env = write_environment(tmp_path, "stopped", SMALL)
+    provision.ok("up", env)
+    provision.ok("stop", env)
+    provision.ok("down", "stopped")
+    assert traces("stopped") == []
+    provision.ok("up", env)
+    engine().api.kill("stopped-broker-1")
+    provision.ok("down", "stopped")
+    assert traces("stopped") == []
+
+
+def test_down_works_when_the_file_is_no_longer_valid(provision: Provision, tmp_path: Path) -> None:
+    env = write_environment(tmp_path, "broken-later", SMALL)
+    provision.ok("up", env)
+    Path(env).write_text("name: broken-later\nbrokers: {nodes: many}\n")
+    provision.ok("down", env)
+    assert traces("broken-later") == []
+
+
+def test_kept_data_are_there_at_the_next_up(provision: Provision, tmp_path: Path) -> None:
+    env = write_environment(tmp_path, "kept", SMALL)
+    provision.ok("up", env)
+    provision.ok("produce", env, "t", stdin="still here\n")
+    provision.ok("down", env, "--keep-data")
+    assert traces("kept") == ["volume kept-broker-1", "volume kept-zookeeper-1"]
+    provision.ok("up", env)
+    assert provision.ok("consume", env, "t", "--from-beginning", "-n", "1") == "still here\n"
+    provision.ok("down", env)
+
+
+def test_a_directory_keeps_its_data_until_it_is_told_otherwise(provision: Provision, tmp_path: Path) -> None:
+    env = write_environment(tmp_path, "in-directory", SMALL + "storage: ./data\n")
+    provision.ok("up", env)
+    provision.ok("produce", env, "t", stdin="on disk\n")
+    provision.ok("down", env)
+    assert traces("in-directory") == []
+    assert (tmp_path / "data" / "broker-1" / "data" / "meta.properties").is_file()
+    provision.ok("up", env)
+    assert provision.ok("consume", env, "t", "--from-beginning", "-n", "1") == "on disk\n"
+    provision.ok("down", env, "--delete-data")
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_directory_with_other_files_is_refused(provision: Provision, tmp_path: Path) -> None:
+    env = write_environment(tmp_path, "not-mine", SMALL + "storage: ./data\n")
+    own = tmp_path / "data" / "broker-1" / "thesis.txt"
+    own.parent.mkdir(parents=True)
+    own.write_text("years of work")
+    result = provision("up", env)
+    assert result.code == 4
+    assert "files that are not of this environment" in result.err
+    provision.ok("down", env, "--delete-data")
+    assert own.read_text() == "years of work"
+
+
+def test_records_in_memory_are_not_thrown_away_by_stop(provision: Provision, tmp_path: Path) -> None:
+    env = write_environment(tmp_path, "in-memory", SMALL + "storage: memory\n")
+    provision.ok("up", env)
+    result = provision("stop", env)
+    assert result.code == 4
+    assert "would lose its records" in result.err
+    mounts = engine().api.inspect_container("in-memory-broker-1")["HostConfig"]["Tmpfs"]
+    assert "/var/lib/provision/data" in mounts
+    provision.ok("down", env)

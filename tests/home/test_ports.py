@@ -1,0 +1,76 @@
+"""Port leases: kept, shared out, released, and never two environments on one port."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from provision.errors import ProvisionError
+from provision.home.directory import home_directory
+from provision.home.ports import PORTS, PortLeases, port_is_free
+
+
+def _always_free(_port: int) -> bool:
+    return True
+
+
+def test_a_lease_is_kept_until_it_is_released(tmp_path: Path) -> None:
+    leases = PortLeases(tmp_path, _always_free)
+    first = leases.lease("one", ["broker-1", "broker-2"], {})
+    assert set(first) == {"broker-1", "broker-2"}
+    assert set(first.values()) <= set(PORTS)
+    assert PortLeases(tmp_path, _always_free).lease("one", ["broker-1", "broker-2"], {}) == first
+    leases.release("one")
+    assert "one" not in (tmp_path / "ports.json").read_text()
+
+
+def test_two_environments_never_share_a_port(tmp_path: Path) -> None:
+    leases = PortLeases(tmp_path, _always_free)
+    given = [port for name in ("a", "b", "c") for port in leases.lease(name, ["x", "y"], {}).values()]
+    assert len(given) == len(set(given))
+
+
+def test_a_proposal_is_what_a_lease_gives_and_records_nothing(tmp_path: Path) -> None:
+    leases = PortLeases(tmp_path / "home", _always_free)
+    proposed = leases.propose("one", ["broker-1"], {})
+    assert not (tmp_path / "home").exists()
+    assert leases.lease("one", ["broker-1"], {}) == proposed
+
+
+def test_ports_in_use_stay_and_taken_ports_are_passed_over(tmp_path: Path) -> None:
+    taken = PortLeases(tmp_path, _always_free).propose("one", ["broker-1"], {})["broker-1"]
+    leases = PortLeases(tmp_path, lambda port: port != taken)
+    given = leases.lease("one", ["broker-1", "broker-2"], {"broker-2": 9999})
+    assert given["broker-2"] == 9999
+    assert given["broker-1"] not in (taken, 9999)
+
+
+def test_when_no_port_is_free_the_message_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ProvisionError, match="no port from 20000 to 29999 is free"):
+        PortLeases(tmp_path, lambda _port: False).lease("one", ["broker-1"], {})
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"one": 3}', '{"one": {"broker-1": "x"}}'])
+def test_a_damaged_file_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "ports.json").write_text(content)
+    with pytest.raises(ProvisionError, match=r"ports\.json is damaged") as caught:
+        PortLeases(tmp_path, _always_free).lease("one", ["broker-1"], {})
+    assert "delete it" in caught.value.hint
+
+
+def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ProvisionError, match="cannot use"):
+        PortLeases(tmp_path / "file" / "home", _always_free).lease("one", ["broker-1"], {})
+
+
+def test_a_port_with_a_listener_is_not_free() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert not port_is_free(server.getsockname()[1])
+
+
+def test_the_home_is_what_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PROVISION_HOME", str(tmp_path))
+    assert home_directory() == tmp_path
+    monkeypatch.delenv("PROVISION_HOME")
+    assert home_directory().name == "provision"

@@ -1,0 +1,94 @@
+"""Asking one broker: bounded, and every way of not answering told apart."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from provision.kafka.connection import NotAnswering
+from provision.kafka.metadata import observe_cluster
+from provision.kafka.readiness import BrokerAnswers, ask_brokers, missing_for_brokers, missing_for_topics
+from provision.plan.observed import ObservedBroker, ObservedCluster, ObservedPartition, ObservedTopic
+
+
+@contextmanager
+def _listening(behave: Callable[[socket.socket], None]) -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(5)
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                behave(connection)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+        thread.join(timeout=5)
+
+
+def test_nothing_that_listens_is_said() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(NotAnswering, match="does not listen"):
+        observe_cluster(f"127.0.0.1:{port}")
+
+
+def test_a_connection_that_ends_is_said() -> None:
+    with _listening(lambda connection: None) as address, pytest.raises(NotAnswering):
+        observe_cluster(address)
+
+
+def test_silence_is_bounded() -> None:
+    with _listening(lambda connection: time.sleep(1)) as address, pytest.raises(NotAnswering, match="in time"):
+        observe_cluster(address, timeout_s=0.2)
+
+
+def test_an_answer_in_another_protocol_is_no_answer() -> None:
+    with (
+        _listening(lambda connection: connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as address,
+        pytest.raises(NotAnswering),
+    ):
+        observe_cluster(address, timeout_s=1.0)
+
+
+def test_brokers_are_asked_side_by_side_and_each_reason_is_kept() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    answers = ask_brokers({1: f"127.0.0.1:{port}", 2: f"127.0.0.1:{port}"})
+    assert answers.clusters == {}
+    assert missing_for_brokers(answers) == {
+        "broker-1": "it does not listen yet",
+        "broker-2": "it does not listen yet",
+    }
+    assert ask_brokers({}).best is None
+
+
+def _cluster(*ids: int, controller: int = 1, topics: tuple[ObservedTopic, ...] = ()) -> ObservedCluster:
+    return ObservedCluster("id", controller, tuple(ObservedBroker(broker, None) for broker in ids), topics)
+
+
+def test_a_broker_that_does_not_know_the_others_is_not_ready() -> None:
+    answers = BrokerAnswers({1: _cluster(1, 2), 2: _cluster(2)}, {})
+    assert missing_for_brokers(answers) == {"broker-2": "it does not know broker 1 yet"}
+    assert missing_for_brokers(BrokerAnswers({1: _cluster(1, controller=-1)}, {})) == {
+        "broker-1": "it knows no controller yet"
+    }
+    assert missing_for_brokers(BrokerAnswers({1: _cluster(1, 2), 2: _cluster(1, 2)}, {})) == {}
+
+
+@pytest.mark.parametrize(
+    ("partition", "reason"),
+    [
+        (ObservedPartition(0, 1, (1, 2), (1, 2)), None),
+        (ObservedPartition(0, 1, (1, 2), (2, 1)), None),
+        (ObservedPartition(0, 1, (1, 2), (1,)), "t-0 waits for the replica on broker 2"),
+        (ObservedPartition(0, -1, (1, 2), (1, 2)), "t-0 has no leader"),
+    ],
+)
+def test_a_topic_is_ready_when_all_replicas_are_in_sync(partition: ObservedPartition, reason: str | None) -> None:
+    answers = BrokerAnswers({1: _cluster(1, 2, topics=(ObservedTopic("t", (partition,)),))}, {})
+    assert missing_for_topics(answers, None) == ({} if reason is None else {"broker-1": reason})

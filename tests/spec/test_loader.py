@@ -1,0 +1,275 @@
+"""An environment file to its spec: defaults, what valid files may say, and what reading them never does."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from provision.errors import InvalidEnvironment, UsageError
+from provision.spec.loader import load
+from provision.spec.model import EnvironmentSpec
+
+ENVIRONMENTS = sorted((Path(__file__).parents[2] / "environments").glob("*.yaml"))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "orders.yaml"
+
+
+def spec_of(file: Path, text: str) -> EnvironmentSpec:
+    file.write_text(text, encoding="utf-8")
+    return load(file)
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda file: file.stem)
+def test_every_shipped_environment_is_valid_and_named_by_its_file(environment: Path) -> None:
+    assert load(environment).name == environment.stem
+
+
+def test_a_file_of_one_key_has_every_default(file: Path) -> None:
+    spec = spec_of(file, "storage: volume\n")
+    assert json.loads(spec.model_dump_json()) == {
+        "name": "orders",
+        "runtime": "auto",
+        "kafka": {"version": "3.9.1", "mode": None, "image": None, "distribution": None},
+        "zookeeper": {"nodes": 1, "port": None, "heap": "64m", "properties": {}},
+        "controllers": {"nodes": 0},
+        "brokers": {
+            "nodes": 1,
+            "port": 9092,
+            "racks": [],
+            "heap": "256m",
+            "memory": "1g",
+            "properties": {},
+            "overrides": {},
+        },
+        "storage": "volume",
+        "templates": None,
+        "vars": {},
+        "ttl": None,
+        "topic_defaults": {"partitions": 1, "replication_factor": None, "config": {}},
+        "topics": [],
+    }
+
+
+def test_a_file_may_say_everything(file: Path) -> None:
+    text = """\
+name: everything
+runtime: docker
+kafka: {version: 3.8.1, mode: zookeeper, image: "apache/kafka@sha256:0123456789abcdef"}
+zookeeper: {nodes: 3, port: auto, heap: 96m, properties: {tickTime: 1000}}
+controllers: {nodes: 0}
+brokers:
+  nodes: 3
+  port: auto
+  racks: [a, b]
+  heap: 300m
+  memory: 2g
+  properties: {num.io.threads: 8, auto.create.topics.enable: false, log.cleaner.io.buffer.load.factor: 0.90}
+  overrides: {2: {rack: c, heap: 1g, properties: {num.io.threads: 16}}}
+storage: ./data
+templates: ./templates
+vars: {deep: {list: [1, true, ~, 1.5]}}
+ttl: 1.5h
+topic_defaults: {partitions: 6, replication_factor: 3, config: {min.insync.replicas: 2}}
+topics:
+  - name: orders
+    partitions: 12
+    replication_factor: 2
+    config: {retention.ms: 9223372036854775807, cleanup.policy: "compact,delete"}
+"""
+    spec = spec_of(file, text)
+    assert spec.name == "everything"
+    assert spec.brokers.properties == {
+        "num.io.threads": "8",
+        "auto.create.topics.enable": "false",
+        "log.cleaner.io.buffer.load.factor": "0.90",
+    }
+    assert spec.brokers.overrides[2].properties == {"num.io.threads": "16"}
+    assert spec.topics[0].config == {"retention.ms": "9223372036854775807", "cleanup.policy": "compact,delete"}
+    assert spec.vars == {"deep": {"list": [1, True, None, 1.5]}}
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        *(("off", "off"), ("no", "no"), ("12:30", "12:30"), ("2024-01-01", "2024-01-01"), ("0x10", "0x10")),
+        *(("1e3", "1e3"), ("3.10", "3.10"), ("007", "007"), ("9223372036854775807", "9223372036854775807")),
+        *(("true", "true"), ("FALSE", "false"), ("-1", "-1"), ('"true"', "true"), ("''", ""), ("99e999", "99e999")),
+        *(("a # comment", "a"), ("a#b", "a#b"), ('" a "', " a "), ("größe", "größe"), ("C:\\temp", "C:\\temp")),
+    ],
+)
+def test_a_propertys_value_is_the_text_that_was_written(file: Path, written: str, read: str) -> None:
+    assert spec_of(file, f"brokers: {{properties: {{key: {written} \n}}}}\n").brokers.properties == {"key": read}
+
+
+def test_sections_may_share_values_by_anchors_and_merge_keys(file: Path) -> None:
+    text = """\
+vars:
+  common: &common {retention.ms: 1000, cleanup.policy: delete}
+topics:
+  - name: orders
+    config: &orders {<<: *common, retention.ms: 2000}
+  - {name: payments, config: *orders}
+"""
+    first, second = spec_of(file, text).topics
+    assert first.config == second.config == {"retention.ms": "2000", "cleanup.policy": "delete"}
+
+
+def test_a_mistake_in_a_shared_value_is_told_for_each_that_has_it(file: Path) -> None:
+    file.write_text("vars:\n  a: &a {b c: 1}\ntopics:\n  - {name: x, config: *a}\n  - {name: y, config: *a}\n")
+    with pytest.raises(InvalidEnvironment) as caught:
+        load(file)
+    assert [(p.line, p.column, p.path) for p in caught.value.problems] == [
+        (2, 10, "topics[0].config.b c"),
+        (2, 10, "topics[1].config.b c"),
+    ]
+
+
+def test_the_name_in_the_file_counts_before_the_files_stem(file: Path) -> None:
+    assert spec_of(file, "name: payments\n").name == "payments"
+
+
+@pytest.mark.parametrize("name", ["ab", "a" * 40, "0-0", "a--"])
+def test_names_at_the_limits_of_their_form_are_names(file: Path, name: str) -> None:
+    assert spec_of(file, f'name: "{name}"\n').name == name
+
+
+def test_a_byte_order_mark_and_line_ends_of_windows_are_read(file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbfname: payments\r\nbrokers:\r\n  nodes: 3\r\n")
+    assert load(file).brokers.nodes == 3
+
+
+def test_json_is_yaml(file: Path) -> None:
+    assert spec_of(file, json.dumps({"name": "payments", "brokers": {"nodes": 3}})).brokers.nodes == 3
+
+
+@pytest.mark.parametrize("nodes", [1, 3, 5, 7])
+def test_an_ensemble_is_odd(file: Path, nodes: int) -> None:
+    assert spec_of(file, f"zookeeper: {{nodes: {nodes}}}\n").zookeeper.nodes == nodes
+
+
+def test_what_just_fits_together_is_valid(file: Path) -> None:
+    text = """\
+zookeeper: {nodes: 3, port: 9089}
+brokers: {nodes: 3, port: 9092, heap: 896m, memory: 1g, overrides: {3: {rack: a}}}
+topics:
+  - {name: a.b, replication_factor: 3, config: {min.insync.replicas: 3}}
+  - {name: a-b}
+  - {name: _a}
+"""
+    assert len(spec_of(file, text).topics) == 3
+
+
+def test_the_last_port_is_a_port(file: Path) -> None:
+    assert spec_of(file, "brokers: {nodes: 2, port: 65534}\n").brokers.port == 65534
+
+
+def test_a_topic_without_replication_factor_gets_three_or_as_many_as_there_are_brokers(file: Path) -> None:
+    text = "brokers: {nodes: 2}\ntopics: [{name: orders, config: {min.insync.replicas: 2}}]\n"
+    assert spec_of(file, text).topics[0].replication_factor is None
+    file.write_text(text.replace("replicas: 2", "replicas: 3"))
+    with pytest.raises(InvalidEnvironment, match="1 problem$") as caught:
+        load(file)
+    assert "which has 2" in caught.value.why
+
+
+def test_one_unreadable_value_gives_one_message_and_no_others_from_its_default(file: Path) -> None:
+    file.write_text("brokers: {nodes: three}\ntopics: [{name: orders, replication_factor: 3}]\n")
+    with pytest.raises(InvalidEnvironment) as caught:
+        load(file)
+    assert [problem.path for problem in caught.value.problems] == ["brokers.nodes"]
+
+
+def test_a_missing_file_is_wrong_usage(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path / "nothing.yaml")
+    assert caught.value.exit_code == 64
+    assert caught.value.what == f"cannot read {tmp_path / 'nothing.yaml'}"
+    assert caught.value.why == "No such file or directory"
+
+
+def test_a_directory_is_wrong_usage(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot read"):
+        load(tmp_path)
+
+
+ANY_FILE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+KEYS = st.sampled_from(
+    sorted(
+        set(EnvironmentSpec.model_fields)
+        | {"version", "mode", "image", "nodes", "port", "racks", "heap", "memory", "properties", "overrides", "rack"}
+        | {"partitions", "replication_factor", "config", "min.insync.replicas", "a b", "", "[key]", "²"}
+    )
+)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=10)
+    | st.sampled_from(["auto", "volume", "3.9.1", "256m", "2h", "0", "²", "kraft", "a.b", "a_b"])
+)
+NESTED = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=5), max_leaves=25
+)
+
+
+@ANY_FILE
+@given(raw=st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")))
+def test_any_bytes_are_a_spec_or_an_invalid_environment(file: Path, raw: bytes) -> None:
+    file.write_bytes(raw)
+    try:
+        assert isinstance(load(file), EnvironmentSpec)
+    except InvalidEnvironment as error:
+        assert error.problems
+        assert all(
+            problem.file == str(file) and problem.line >= 1 and problem.column >= 1 for problem in error.problems
+        )
+
+
+@ANY_FILE
+@given(data=st.dictionaries(KEYS, NESTED, max_size=8))
+def test_any_nested_data_is_a_spec_or_an_invalid_environment(file: Path, data: dict[str, object]) -> None:
+    file.write_text(json.dumps(data))
+    try:
+        assert isinstance(load(file), EnvironmentSpec)
+    except InvalidEnvironment as error:
+        assert error.problems
+        assert all(problem.message for problem in error.problems)
+        assert len(set(error.problems)) == len(error.problems)
+
+
+SECTIONS = {
+    "brokers": ("nodes", "port", "racks", "heap", "memory", "properties", "overrides"),
+    "zookeeper": ("nodes", "port", "heap", "properties"),
+    "kafka": ("version", "mode", "image", "distribution"),
+    "topic_defaults": ("partitions", "replication_factor", "config"),
+}
+
+
+@ANY_FILE
+@given(
+    sections=st.fixed_dictionaries(
+        {},
+        optional={
+            name: NESTED | st.dictionaries(st.sampled_from(keys), NESTED, max_size=4) for name, keys in SECTIONS.items()
+        },
+    ),
+    topics=st.lists(
+        NESTED | st.fixed_dictionaries({"name": SCALARS}, optional={"config": NESTED, "partitions": SCALARS}),
+        max_size=4,
+    ),
+)
+def test_any_values_in_the_known_sections_are_a_spec_or_an_invalid_environment(
+    file: Path, sections: dict[str, object], topics: list[object]
+) -> None:
+    file.write_text(json.dumps({**sections, "topics": topics}))
+    try:
+        assert isinstance(load(file), EnvironmentSpec)
+    except InvalidEnvironment as error:
+        assert error.problems
+        assert all(problem.message for problem in error.problems)

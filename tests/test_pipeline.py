@@ -1,0 +1,171 @@
+"""The pipeline on the fake runtime: whatever fails, at whatever moment, a first `up` leaves nothing."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from provision.errors import InvalidEnvironment, NodeFailed, ProvisionError, Refused
+from provision.events import ActionDone, Event
+from provision.kafka.levels import Level
+from provision.operations import down
+from provision.pipeline import Source, prepare, up
+from provision.plan.observed import NodeState
+from provision.runtime.fake import FakeRuntime
+
+FILE = "name: faked\nbrokers: {nodes: 2, port: auto}\nzookeeper: {nodes: 3}\ntopics: [{name: t}]\n"
+
+Run = Callable[..., FakeRuntime]
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
+    monkeypatch.setenv("PROVISION_HOME", str(tmp_path / "home"))
+    file = tmp_path / "faked.yaml"
+    file.write_text(FILE)
+    return Source(file)
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRuntime:
+    runtime = FakeRuntime()
+    monkeypatch.setattr("provision.pipeline.choose_runtime", lambda _kind: runtime)
+    monkeypatch.setattr("provision.pipeline.LAYOUTS", _fake_layouts())
+    return runtime
+
+
+def _fake_layouts() -> dict[str, object]:
+    from provision.runtime import LAYOUTS
+
+    return {"fake": LAYOUTS["docker"], **LAYOUTS}
+
+
+def _verbs_of_a_first_up(source: Source, fake: FakeRuntime) -> list[tuple[str, str]]:
+    seen: list[tuple[str, str]] = []
+    fake.on_verb = lambda verb, subject: seen.append((verb, subject))
+    up(source, until=Level.PROCESS)
+    fake.on_verb = lambda _verb, _subject: None
+    down(fake, "faked")
+    fake.software.clear()
+    return seen
+
+
+def test_a_first_up_does_each_thing_once_and_a_second_nothing(source: Source, fake: FakeRuntime) -> None:
+    verbs = _verbs_of_a_first_up(source, fake)
+    assert len(verbs) == len(set(verbs)) == 1 + 1 + 5 + 5 + 5  # software, network, storages, nodes, starts
+    up(source, until=Level.PROCESS)
+    seen: list[str] = []
+    fake.on_verb = lambda verb, _subject: seen.append(verb)
+    assert not up(source, until=Level.PROCESS).changed
+    assert seen == []
+
+
+@pytest.mark.parametrize("failure", [ProvisionError("the engine caught fire"), KeyboardInterrupt()])
+def test_whichever_verb_fails_nothing_is_left(source: Source, fake: FakeRuntime, failure: BaseException) -> None:
+    for place in _verbs_of_a_first_up(source, fake):
+
+        def fail(verb: str, subject: str, place: tuple[str, str] = place) -> None:
+            if (verb, subject) == place:
+                raise failure
+
+        fake.on_verb = fail
+        with pytest.raises(type(failure)):
+            up(source, until=Level.PROCESS)
+        fake.on_verb = lambda _verb, _subject: None
+        assert fake.observe("faked").is_nothing, place
+        fake.software.clear()
+    assert not (Path(source.file).parent / "home" / "ports.json").read_text().count("faked")
+
+
+def test_retain_keeps_what_was_made(source: Source, fake: FakeRuntime) -> None:
+    def fail(verb: str, subject: str) -> None:
+        if (verb, subject) == ("start_node", "broker-2"):
+            raise ProvisionError("no")
+
+    fake.on_verb = fail
+    with pytest.raises(ProvisionError, match="no"):
+        up(source, until=Level.PROCESS, retain=True)
+    assert len(fake.observe("faked").nodes) == 5
+
+
+def test_a_failing_update_stops_where_it_is_and_the_next_goes_on(source: Source, fake: FakeRuntime) -> None:
+    up(source, until=Level.PROCESS)
+    fake.exit_node("faked", "broker-1", 1)
+    fake.exit_node("faked", "broker-2", 1)
+
+    def fail(verb: str, subject: str) -> None:
+        if (verb, subject) == ("start_node", "broker-2"):
+            raise ProvisionError("not now")
+
+    fake.on_verb = fail
+    with pytest.raises(ProvisionError, match="not now"):
+        up(source, until=Level.PROCESS)
+    assert len(fake.observe("faked").nodes) == 5
+    fake.on_verb = lambda _verb, _subject: None
+    assert up(source, until=Level.PROCESS).changed
+    assert {node.state for node in fake.observe("faked").nodes} == {NodeState.RUNNING}
+
+
+def test_storages_that_were_kept_survive_a_failing_up(source: Source, fake: FakeRuntime) -> None:
+    up(source, until=Level.PROCESS)
+    down(fake, "faked", keep_data=True)
+
+    def fail(verb: str, _subject: str) -> None:
+        if verb == "start_node":
+            raise ProvisionError("no")
+
+    fake.on_verb = fail
+    with pytest.raises(ProvisionError):
+        up(source, until=Level.PROCESS)
+    observed = fake.observe("faked")
+    assert len(observed.storages) == 5
+    assert observed.nodes == ()
+
+
+def test_a_node_that_exits_ends_the_wait_with_its_reason(source: Source, fake: FakeRuntime) -> None:
+    log = ["starting", "java.lang.OutOfMemoryError: Java heap space", "\tat a.b.C(C.java)"]
+
+    def exit_soon(event: Event) -> None:
+        if isinstance(event, ActionDone) and (event.resource, event.verb) == ("broker-1", "start"):
+            fake.exit_node("faked", "broker-1", 3, log)
+
+    with pytest.raises(NodeFailed) as caught:
+        up(source, until=Level.PROCESS, tell=exit_soon)
+    assert caught.value.what == "broker-1 exited with code 3"
+    assert caught.value.why == "the JVM ran out of memory"
+    assert caught.value.log == ("starting", "java.lang.OutOfMemoryError: Java heap space")
+    assert fake.observe("faked").is_nothing
+
+
+def test_a_refused_change_touches_nothing(source: Source, fake: FakeRuntime) -> None:
+    up(source, until=Level.PROCESS)
+    before = fake.observe("faked")
+    changed = Source(source.file, ("brokers.properties.num.io.threads=9",))
+    with pytest.raises(Refused) as caught:
+        up(changed, until=Level.PROCESS)
+    assert "num.io.threads 4 → 9" in caught.value.why
+    assert fake.observe("faked") == before
+
+
+def test_a_foreign_thing_is_refused(source: Source, fake: FakeRuntime) -> None:
+    fake.foreign = ("volume faked-broker-1",)
+    with pytest.raises(Refused) as caught:
+        up(source, until=Level.PROCESS)
+    assert "volume faked-broker-1" in caught.value.why
+
+
+def test_prepare_touches_nothing_and_leases_nothing(source: Source, fake: FakeRuntime) -> None:
+    prepared = prepare(source)
+    assert prepared.plan.changes
+    assert fake.observe("faked").is_nothing
+    assert not (Path(source.file).parent / "home").exists()
+
+
+def test_an_invalid_file_is_refused_before_the_runtime_is_asked(source: Source, fake: FakeRuntime) -> None:
+    def never(verb: str, _subject: str) -> None:
+        raise AssertionError(verb)
+
+    fake.on_verb = never
+    source.file.write_text("brokers: {nodes: none}\n")
+    with pytest.raises(InvalidEnvironment):
+        up(source)
