@@ -48,8 +48,10 @@ def status(env: Env = None, output: Output = Format.TABLE) -> None:
         return
     ready = "ready" if shown["ready"] else "not ready"
     say(f"{shown['name']}: {ready} (level {shown['level']}), Kafka {shown['kafka']['version']}, {shown['runtime']}")
-    rows = ((*row, assessment.missing.get(str(row[0]), "")) for row in node_rows(assessment))
-    print_table(("NODE", "STATE", "ENDPOINT", "LACKS"), rows)
+    lacking = bool(assessment.missing)
+    headers = ("NODE", "STATE", "ENDPOINT", *(["LACKS"] if lacking else []))
+    rows = ((*row, *([assessment.missing.get(str(row[0]), "")] if lacking else [])) for row in node_rows(assessment))
+    print_table(headers, rows)
     if shown["topics"]:
         sys.stdout.write("\n")
         columns = ("name", "partitions", "replication_factor", "under_replicated")

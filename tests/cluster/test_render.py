@@ -1,0 +1,326 @@
+"""Templates to files: golden files of the shipped environments, and all that own templates can do wrong."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from provision.cluster.layout import container_layout
+from provision.cluster.model import Cluster, RenderedFile
+from provision.cluster.properties import parse
+from provision.cluster.render import config_hash, render
+from provision.cluster.resolve import automatic_ports, resolve
+from provision.errors import InvalidEnvironment, Problem
+from provision.spec.loader import load
+from provision.spec.model import EnvironmentSpec
+from tests.golden import Golden
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = Path(__file__).parent / "golden"
+ENVIRONMENTS = sorted((ROOT / "environments").glob("*.yaml"))
+
+Own = Callable[..., Cluster]
+
+
+def resolved(spec: EnvironmentSpec, base_directory: str = "/environments") -> Cluster:
+    ports = {name: 20000 + number for number, name in enumerate(automatic_ports(spec))}
+    return resolve(spec, container_layout(spec), ports, base_directory)
+
+
+def cluster_of(**sections: object) -> Cluster:
+    return resolved(EnvironmentSpec.model_validate({"name": "orders", **sections}))
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Own:
+    """Makes a cluster whose templates are own ones, given by name or as `server` for server.properties.j2."""
+
+    def make(server: str | None = None, files: dict[str, str] | None = None, **sections: object) -> Cluster:
+        texts = {**({} if server is None else {"server.properties.j2": server}), **(files or {})}
+        for name, text in texts.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text)
+        return cluster_of(templates=str(tmp_path), **sections)
+
+    return make
+
+
+def text_of(cluster: Cluster, node: str = "broker-1", name: str = "server.properties") -> str:
+    return next(file.content for file in render(cluster) if (file.node, file.name) == (node, name))
+
+
+def refusal(cluster: Cluster) -> list[str]:
+    """The problem lines, with own templates shown by their names only."""
+    with pytest.raises(InvalidEnvironment) as caught:
+        render(cluster)
+    assert caught.value.exit_code == 65
+    return [str(problem).replace(f"{cluster.templates}/", "own/") for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda file: file.stem)
+def test_every_shipped_environment_renders_to_its_golden_files(environment: Path, golden: Golden) -> None:
+    files = render(resolved(load(environment)))
+    golden.directory(GOLDEN / environment.stem, {f"{file.node}/{file.name}": file.content for file in files})
+
+
+def test_there_is_no_golden_directory_without_its_environment() -> None:
+    assert {path.name for path in GOLDEN.iterdir()} == {environment.stem for environment in ENVIRONMENTS}
+
+
+def test_no_golden_file_names_this_machine() -> None:
+    for file in GOLDEN.rglob("*"):
+        if file.is_file():
+            assert str(ROOT) not in file.read_text()
+            assert str(Path.home()) not in file.read_text()
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda file: file.stem)
+def test_the_same_environment_gives_the_same_bytes(environment: Path) -> None:
+    assert render(resolved(load(environment))) == render(resolved(load(environment)))
+
+
+def test_the_order_of_keys_in_the_file_does_not_change_the_bytes() -> None:
+    one = cluster_of(brokers={"properties": {"a": 1, "b": 2}}, zookeeper={"properties": {"c": 3, "d": 4}})
+    other = cluster_of(zookeeper={"properties": {"d": 4, "c": 3}}, brokers={"properties": {"b": 2, "a": 1}})
+    assert render(one) == render(other)
+
+
+def test_every_node_has_its_settings_its_logging_and_its_launch_file() -> None:
+    assert [(file.node, file.name) for file in render(cluster_of())] == [
+        ("zookeeper-1", "launch.json"),
+        ("zookeeper-1", "zookeeper.properties"),
+        ("zookeeper-1", "log4j.properties"),
+        ("broker-1", "launch.json"),
+        ("broker-1", "server.properties"),
+        ("broker-1", "log4j.properties"),
+    ]
+
+
+def test_the_settings_say_what_was_resolved() -> None:
+    cluster = cluster_of(brokers={"nodes": 2, "racks": ["a", "b"], "properties": {"num.io.threads": 7}})
+    assert parse(text_of(cluster, "broker-2")) == {
+        "broker.id": "2",
+        "broker.rack": "b",
+        "log.dirs": "/var/lib/provision/data",
+        "listeners": "INTERNAL://0.0.0.0:9092,HOST://0.0.0.0:19092",
+        "advertised.listeners": "INTERNAL://orders-broker-2:9092,HOST://127.0.0.1:9093",
+        "listener.security.protocol.map": "INTERNAL:PLAINTEXT,HOST:PLAINTEXT",
+        "inter.broker.listener.name": "INTERNAL",
+        **cluster.brokers[1].properties,
+    }
+
+
+def test_a_single_zookeeper_has_no_ensemble_and_three_name_each_other() -> None:
+    single = parse(text_of(cluster_of(), "zookeeper-1", "zookeeper.properties"))
+    assert not [key for key in single if key.startswith("server.")]
+    third = parse(text_of(cluster_of(zookeeper={"nodes": 3}), "zookeeper-3", "zookeeper.properties"))
+    assert {key: value for key, value in third.items() if key.startswith("server.")} == {
+        f"server.{number}": f"orders-zookeeper-{number}:2888:3888" for number in (1, 2, 3)
+    }
+
+
+def test_a_propertys_value_comes_through_as_it_is() -> None:
+    value = r" C:\new=größe # ${x} {{ 1 }} 😀 "
+    assert parse(text_of(cluster_of(brokers={"properties": {"note": value}})))["note"] == value
+
+
+def test_the_launch_file_says_what_is_started() -> None:
+    cluster = cluster_of(storage="data", brokers={"port": 9100})
+    assert json.loads(text_of(cluster, "broker-1", "launch.json")) == {
+        "software": "apache/kafka:3.9.1",
+        "java": "java",
+        "arguments": list(cluster.brokers[0].java_args),
+        "memory_bytes": 1024**3,
+        "host_port": 9100,
+        "storage": "/environments/data",
+    }
+
+
+def test_the_hash_of_a_node_changes_with_its_own_files_only() -> None:
+    before = render(cluster_of(brokers={"nodes": 2}))
+    after = render(cluster_of(brokers={"nodes": 2, "overrides": {2: {"properties": {"num.io.threads": 16}}}}))
+    changed = [
+        name
+        for name in ("zookeeper-1", "broker-1", "broker-2")
+        if config_hash(name, before) != config_hash(name, after)
+    ]
+    assert changed == ["broker-2"]
+
+
+def test_the_hash_does_not_depend_on_the_order_of_the_files_but_on_their_names() -> None:
+    one, other = RenderedFile("broker-1", "a", "x"), RenderedFile("broker-1", "b", "y")
+    assert config_hash("broker-1", (one, other)) == config_hash("broker-1", (other, one))
+    swapped = (RenderedFile("broker-1", "b", "x"), RenderedFile("broker-1", "a", "y"))
+    assert config_hash("broker-1", (one, other)) != config_hash("broker-1", swapped)
+
+
+def test_own_templates_shadow_the_shipped_ones_by_name_and_leave_the_others(own: Own) -> None:
+    cluster = own("broker.id={{ node.id }}\nown={{ vars.greeting }}\n", vars={"greeting": "hello"})
+    assert text_of(cluster) == "broker.id=1\nown=hello\n"
+    assert text_of(cluster, "zookeeper-1", "zookeeper.properties") == text_of(
+        cluster_of(), "zookeeper-1", "zookeeper.properties"
+    )
+
+
+def test_own_templates_may_include_shipped_and_own_ones(own: Own) -> None:
+    cluster = own("{% include 'log4j.properties.j2' %}{% include 'parts/more.j2' %}", {"parts/more.j2": "more=yes\n"})
+    assert parse(text_of(cluster))["more"] == "yes"
+    assert parse(text_of(cluster))["log4j.rootLogger"] == "INFO, stdout"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        *((True, "true"), (False, "false"), (7, "7"), (0.5, "0.5"), ("", ""), ("a b", "a b")),
+        *((" a", r"\ a"), ("a\\b", r"a\\b"), ("é", r"\u00e9"), ("k=v:w#", "k=v:w#")),
+    ],
+)
+def test_values_are_written_as_java_reads_them(own: Own, value: object, text: str) -> None:
+    assert text_of(own("x={{ vars.x }}", vars={"x": value})) == f"x={text}"
+
+
+def test_numbers_of_the_file_are_written_as_they_are_in_the_file(own: Own, tmp_path: Path) -> None:
+    file = tmp_path / "orders.yaml"
+    file.write_text(f"templates: {tmp_path}\nvars: {{x: 3.10, y: 1e9, z: 007}}\n")
+    own("x={{ vars.x }}\ny={{ vars.y }}\nz={{ vars.z }}")
+    assert text_of(resolved(load(file))) == "x=3.10\ny=1e9\nz=007"
+
+
+@pytest.mark.parametrize("expression", ["'a\nb'", "vars.x", "'a' ~ vars.x", "[vars.x] | join", "vars.y"])
+def test_a_line_break_cannot_come_through_an_expression(own: Own, expression: str) -> None:
+    cluster = own(f"a=1\nb={{{{ {expression} }}}}\n", vars={"x": "1\nlisteners=EVIL://:1", "y": "1\r"})
+    assert refusal(cluster) == ["own/server.properties.j2:2:1: rendering broker-1: a value cannot contain a line break"]
+
+
+def test_a_key_that_comes_out_twice_is_refused_with_both_lines(own: Own) -> None:
+    assert refusal(own("# first\nbroker.id=1\na=2\nbroker.id=3\n")) == [
+        "own/server.properties.j2: rendering broker-1: broker.id is set twice, in line 2 and in line 4 "
+        "of what it renders to (see it with `provision render`)"
+    ]
+
+
+def test_a_key_that_a_shipped_template_decides_cannot_be_slipped_in_by_vars(own: Own) -> None:
+    cluster = own("a=1\n{% for key, value in vars.items() %}\n{{ key }}={{ value }}\n{% endfor %}\n", vars={"a": 2})
+    assert "a is set twice, in line 1 and in line 2" in refusal(cluster)[0]
+
+
+@pytest.mark.parametrize(
+    ("expression", "reason"),
+    [
+        ("vars.missing", "'dict object' has no attribute 'missing'"),
+        ("missing", "'missing' is undefined"),
+        ("node.missing", "'provision.cluster.model.Node object' has no attribute 'missing'"),
+        ("missing.further", "'missing' is undefined"),
+        ("range(3)", "'range' is undefined"),
+        ("lipsum()", "'lipsum' is undefined"),
+        ("self.x", "'TemplateReference object' has no attribute 'x'"),
+    ],
+)
+def test_names_that_are_not_there_are_refused(own: Own, expression: str, reason: str) -> None:
+    (line,) = refusal(own(f"a=1\n\nb={{{{ {expression} }}}}\n"))
+    assert line.startswith(f"own/server.properties.j2:3:1: rendering broker-1: {reason}")
+
+
+def test_an_undefined_name_comes_with_the_names_there_are(own: Own) -> None:
+    assert refusal(own("{{ brokers }}")) == [
+        "own/server.properties.j2:1:1: rendering broker-1: 'brokers' is undefined "
+        "(known names: cluster, node, listeners, ensemble, properties, vars)"
+    ]
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "''.__class__.__mro__",
+        "''.__class__",
+        "node.__class__.__init__.__globals__",
+        "cluster.of_role.__func__",
+        "''['__class__']",
+        "''|attr('__class__')",
+        "'{0.__class__}'.format(node)",
+        "vars.update({'a': 1})",
+        "properties.clear()",
+        "listeners.__class__",
+    ],
+)
+def test_the_sandbox_refuses_what_leads_out_of_it(own: Own, expression: str) -> None:
+    (line,) = refusal(own(f"a=1\nb={{{{ {expression} }}}}\n"))
+    assert line.startswith("own/server.properties.j2:2:1: rendering broker-1: ")
+    assert "unsafe" in line or "undefined" in line or "has no attribute" in line
+
+
+@pytest.mark.parametrize(
+    ("expression", "reason"),
+    [
+        ("1 / 0", "division by zero"),
+        ("1 + 'a'", "unsupported operand type(s) for +: 'int' and 'str'"),
+        ("node.listener('SSL')", "there is no 'SSL'"),
+        ("'a' | int(base=99)", "int() base must be >= 2 and <= 36, or 0"),
+        ("vars.nothing", "an expression has no value: it is null"),
+        ("none", "an expression has no value: it is null"),
+    ],
+)
+def test_an_expression_that_fails_is_refused_with_its_line(own: Own, expression: str, reason: str) -> None:
+    cluster = own(f"a=1\nb={{{{ {expression} }}}}\n", vars={"nothing": None})
+    assert refusal(cluster) == [f"own/server.properties.j2:2:1: rendering broker-1: {reason}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "reason"),
+    [
+        ("a=1\n{% if %}\n", 2, "Expected an expression, got 'end of statement block'"),
+        ("a=1\n\n{{ a", 3, "unexpected end of template"),
+        ("{% for x in y %}\n", 1, "Unexpected end of template"),
+        ("a=1\n{{ a | nothing }}\n", 2, "No filter named 'nothing'."),
+        ("a=1\n{% import os %}\n", 2, "expected token 'as', got 'end of statement block'"),
+    ],
+)
+def test_a_template_that_is_no_template_is_refused_with_its_line(own: Own, text: str, line: int, reason: str) -> None:
+    (problem,) = refusal(own(text))
+    assert problem.startswith(f"own/server.properties.j2:{line}:1: rendering broker-1: {reason}")
+
+
+def test_a_mistake_in_an_included_template_is_told_there(own: Own) -> None:
+    cluster = own("a=1\n{% include 'parts/more.j2' %}", {"parts/more.j2": "\n\nb={{ missing }}\n"})
+    assert refusal(cluster)[0].startswith("own/parts/more.j2:3:1: rendering broker-1: 'missing' is undefined")
+    cluster = own("a=1\n{% include 'parts/more.j2' %}", {"parts/more.j2": "\n{% if %}\n"})
+    assert refusal(cluster)[0].startswith("own/parts/more.j2:2:1: rendering broker-1: Expected an expression")
+
+
+def test_an_included_template_that_is_not_there_is_named(own: Own) -> None:
+    (line,) = refusal(own("a=1\n{% include 'nothing.j2' %}"))
+    assert line.startswith("own/server.properties.j2:2:1: rendering broker-1: 'nothing.j2' not found")
+
+
+def test_a_template_cannot_read_outside_its_directory(own: Own) -> None:
+    (line,) = refusal(own("{% include '../../../../../etc/hostname' %}"))
+    assert line.startswith("own/server.properties.j2:1:1: ")
+
+
+def test_a_template_that_includes_itself_is_refused(own: Own) -> None:
+    (line,) = refusal(own("{% include 'server.properties.j2' %}"))
+    assert "recursion" in line
+
+
+def test_a_template_that_is_not_utf_8_is_refused(own: Own, tmp_path: Path) -> None:
+    cluster = own("")
+    (tmp_path / "server.properties.j2").write_bytes(b"a=\xfc\n")
+    assert "can't decode byte 0xfc" in refusal(cluster)[0]
+
+
+def test_a_directory_of_templates_that_is_not_there_is_told_with_the_key(tmp_path: Path) -> None:
+    missing = str(tmp_path / "nothing")
+    with pytest.raises(InvalidEnvironment) as caught:
+        render(cluster_of(templates=missing))
+    assert caught.value.problems == (
+        Problem(missing, 0, 0, "templates", "there is no such directory", "create it, or remove the key"),
+    )
+
+
+def test_a_mistake_in_a_template_is_told_once_for_all_nodes_and_mistakes_of_several_templates_all(own: Own) -> None:
+    cluster = own("{{ one }}", {"zookeeper.properties.j2": "\n{{ two }}"}, brokers={"nodes": 3}, zookeeper={"nodes": 3})
+    assert [line.split(" (")[0] for line in refusal(cluster)] == [
+        "own/server.properties.j2:1:1: rendering broker-1: 'one' is undefined",
+        "own/zookeeper.properties.j2:2:1: rendering zookeeper-1: 'two' is undefined",
+    ]

@@ -1,0 +1,54 @@
+"""What is shipped: the wheel has templates and type information, and works where it is installed."""
+
+import os
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("dist")
+    build = "import sys; from hatchling.build import build_sdist, build_wheel; build_wheel(sys.argv[1]); build_sdist(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", build, target], cwd=ROOT, check=True, capture_output=True, timeout=120)
+    return target
+
+
+def test_wheel_and_sdist_contain_templates_and_types(dist: Path) -> None:
+    (wheel,) = dist.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    templates = {f"provision/templates/{file.name}" for file in (ROOT / "templates").iterdir()}
+    assert templates
+    assert templates | {"provision/py.typed", "provision/cli/app.py"} <= names
+    assert not any(name.startswith("tests/") for name in names)
+    (sdist,) = dist.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        inside = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"templates/server.properties.j2", "provision/py.typed", "README.md", "pyproject.toml"} <= inside
+
+
+def test_an_installed_wheel_works_in_an_empty_environment(dist: Path, tmp_path: Path) -> None:
+    (wheel,) = dist.glob("*.whl")
+    venv.create(tmp_path / "venv", with_pip=True)
+    binaries = tmp_path / "venv" / ("Scripts" if os.name == "nt" else "bin")
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "PROVISION"))}
+    clean["PROVISION_HOME"] = str(tmp_path / "home")
+
+    def run(*command: str) -> str:
+        return subprocess.run(
+            [str(binaries / command[0]), *command[1:]],
+            cwd=tmp_path, env=clean, check=True, capture_output=True, text=True, timeout=300,
+        ).stdout  # fmt: skip
+
+    run("python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(wheel))
+    assert run("provision", "--version").startswith("provision ")
+    run("provision", "init", "fresh")
+    run("provision", "render", "fresh", "--out", "rendered")
+    assert "broker.id=1" in (tmp_path / "rendered" / "broker-1" / "server.properties").read_text()
