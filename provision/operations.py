@@ -13,7 +13,7 @@ from typing import Any
 
 from provision.cluster.catalogue import KafkaVersion, release_of
 from provision.cluster.model import Role, StorageKind, Topic
-from provision.errors import PartlyApplied, ProvisionError, Refused, UsageError
+from provision.errors import PartlyApplied, Refused, Unavailable, UsageError
 from provision.events import ActionDone, ActionStarted, Listener, silent
 from provision.home.directory import home_directory
 from provision.home.ports import PortLeases
@@ -108,10 +108,15 @@ def stop(runtime: Runtime, name: str, nodes: Sequence[str], tell: Listener = sil
             why="its brokers keep their data in memory (storage: memory)",
             hint=f"`provision down {name}` removes it",
         )
-    brokers_first = ([n for n in chosen if n.role == Role.BROKER], [n for n in chosen if n.role != Role.BROKER])
+    _stop_all(runtime, name, chosen, tell)
+    return len(chosen)
+
+
+def _stop_all(runtime: Runtime, name: str, nodes: Sequence[ObservedNode], tell: Listener) -> None:
+    """Brokers first: they move their leaderships and close their sessions while the ensemble still answers."""
+    brokers_first = ([n for n in nodes if n.role == Role.BROKER], [n for n in nodes if n.role != Role.BROKER])
     for tier in brokers_first:
         _each(tell, "stop", [n.name for n in tier], lambda node: runtime.stop_node(name, node, STOP_PATIENCE_S))
-    return len(chosen)
 
 
 def start(runtime: Runtime, name: str, nodes: Sequence[str], timeout_s: float, tell: Listener = silent) -> Assessment:
@@ -168,7 +173,14 @@ def remove_environment(
 def down(
     runtime: Runtime, name: str, *, keep_data: bool = False, delete_data: bool = False, tell: Listener = silent
 ) -> int:
-    """Remove all that `up` made, port leases included; returns how many things were removed."""
+    """Remove all that `up` made, port leases included; returns how many things were removed.
+
+    Nodes whose data are kept are stopped cleanly first: brokers that say goodbye can come back at once.
+    """
+    observed = runtime.observe(name)
+    in_directory = observed.storage not in ("", *(kind.value for kind in StorageKind))
+    if keep_data or (in_directory and not delete_data):
+        _stop_all(runtime, name, [node for node in observed.nodes if node.state is NodeState.RUNNING], tell)
     removed = remove_environment(runtime, name, keep_data=keep_data, delete_data=delete_data, tell=tell)
     if not keep_data:
         PortLeases(home_directory()).release(name)
@@ -273,9 +285,7 @@ def _observe_cluster(observed: ObservedEnvironment) -> ObservedCluster:
     answers = ask_brokers(endpoints, timeout_s=5.0)
     if answers.best is None:
         why = "\n".join(f"broker-{number}: {reason}" for number, reason in sorted(answers.silent.items()))
-        raise ProvisionError(
-            f"no broker of {observed.name} answers", why=why, hint=f"`provision status {observed.name}`"
-        )
+        raise Unavailable(f"no broker of {observed.name} answers", why=why, hint=f"`provision status {observed.name}`")
     return answers.best
 
 

@@ -29,6 +29,7 @@ from provision.plan.observed import NodeState, ObservedEnvironment
 from provision.plan.topics import plan_topics, plan_topics_of_new
 from provision.runtime import LAYOUTS, choose_runtime
 from provision.runtime.base import Runtime
+from provision.runtime.directories import has_data
 from provision.spec.loader import load
 from provision.spec.model import EnvironmentSpec
 from provision.waiting import Assessment, Wait
@@ -60,6 +61,8 @@ class Prepared:
     files: tuple[RenderedFile, ...]
     runtime: Runtime
     observed: ObservedEnvironment
+    had_data: bool
+    """Whether a storage directory of the user's has data of an earlier life, which a rollback must not touch."""
     plan: Plan
 
 
@@ -111,8 +114,11 @@ def prepare(source: Source, *, lease: bool = False) -> Prepared:
         software_present=runtime.has_software(cluster),
         observed_files={name: runtime.read_files(spec.name, name) for name in changed},
     )
-    second_wave = _plan_kafka(cluster, observed)
-    return Prepared(cluster, files, runtime, observed, Plan(cluster.name, (*first_wave, *second_wave)))
+    plan = Plan(cluster.name, first_wave)
+    if not plan.refusals or observed.nodes:  # a creation that is refused has no second wave
+        plan = Plan(cluster.name, (*first_wave, *_plan_kafka(cluster, observed)))
+    had_data = bool(cluster.storage.directory) and has_data(Path(cluster.storage.directory), cluster.name)
+    return Prepared(cluster, files, runtime, observed, had_data, plan)
 
 
 def up(
@@ -203,7 +209,7 @@ def _roll_back(prepared: Prepared, *, retain: bool, tell: Listener) -> None:
         tell(Notice(f"{name} is kept as it is; `provision down {name}` removes it"))
         return
     with shielded(lambda: tell(Notice("still removing; a moment, please"))):
-        if remove_environment(prepared.runtime, name, before=prepared.observed, delete_data=True):
+        if remove_environment(prepared.runtime, name, before=prepared.observed, delete_data=not prepared.had_data):
             tell(Notice(f"what was made of {name} is removed again"))
         if prepared.observed.is_nothing:
             PortLeases(home_directory()).release(name)

@@ -18,10 +18,14 @@ from provision.plan.observed import NodeState, ObservedCluster, ObservedEnvironm
 from provision.runtime.base import JavaCommand, Runtime
 
 _PAUSE_S = 0.15
+_STOPPED = (0, 143)  # 143: a JVM that was asked to stop by SIGTERM
 _LOG_LINES = 60
 _SHOWN_LOG_LINES = 12
 # A broker that was killed can register again when its ZooKeeper session has ended: 18 s by default.
 _RESTART_PAUSE_S = 3.0
+
+
+_NOT_RUNNING = {NodeState.CREATED: "it was never started", NodeState.EXITED: "it has exited"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ def _not_running(observed: ObservedEnvironment, nodes: Sequence[str] | None) -> 
     wanted = [node.name for node in observed.nodes] if nodes is None else nodes
     states = {node.name: node.state for node in observed.nodes}
     return {
-        name: f"it is {states[name]}" if name in states else "it is not there"
+        name: _NOT_RUNNING[states[name]] if name in states else "it is not there"
         for name in wanted
         if states.get(name) is not NodeState.RUNNING
     }
@@ -172,6 +176,9 @@ class Wait:
                 if failure and failure.transient:
                     self._start_again(node.name, failure.reason)
                     continue
+                if node.exit_code in _STOPPED:
+                    hint = f"`provision start {self.environment} {node.name}`"
+                    raise NodeFailed(f"{node.name} is stopped", node=node.name, hint=hint)
                 raise NodeFailed(
                     f"{node.name} exited with code {node.exit_code}",
                     node=node.name,

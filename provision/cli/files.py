@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from provision.cli.environment import DIRECTORY, select, select_all
-from provision.cli.options import Env, Output, Set
+from provision.cli.options import Env, Envs, Output, Set
 from provision.cli.output import Format, counted, print_value, say, write_line
 from provision.errors import InvalidEnvironment, Problem, Refused, UsageError
 
@@ -37,7 +37,7 @@ def init(
 
 
 def validate(
-    envs: Annotated[list[str] | None, typer.Argument(metavar="ENV...", show_default=False)] = None,
+    envs: Envs = None,
     overrides: Set = None,
 ) -> None:
     """Check environment files, without network or engine; shows every problem at once."""

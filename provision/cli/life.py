@@ -6,13 +6,12 @@ from typing import Annotated
 import typer
 
 from provision.cli.environment import select, select_all
-from provision.cli.options import Env, Output, Set, Timeout, Until, level, seconds
+from provision.cli.options import Env, Envs, Output, RequiredEnv, Set, Timeout, Until, level, seconds
 from provision.cli.output import Format, counted, print_table, print_value, say
 from provision.cli.progress import progress
 from provision.errors import UsageError
 
-Nodes = Annotated[list[str] | None, typer.Argument(metavar="[NODE]...", help="For example broker-1; all if left out.")]
-RequiredEnv = Annotated[str, typer.Argument(metavar="ENV", help="An environment file, or a name.")]
+Nodes = Annotated[list[str] | None, typer.Argument(metavar="NODE", help="For example broker-1; all if left out.")]
 
 
 def up(
@@ -37,7 +36,7 @@ def up(
 
     source = select(env, tuple(overrides or ())).source
     timeout_s, wanted = seconds(timeout), level(until)
-    with progress() as tell:
+    with progress(only_when_acting=True) as tell:
         result = bring_up(source, timeout_s=timeout_s, until=wanted, retain=retain, tell=tell, on_plan=announce)
     observed = result.assessment.observed
     if output is not Format.TABLE:
@@ -46,13 +45,12 @@ def up(
     if not result.changed:
         say(f"{observed.name}: nothing to change")
     print_table(("NODE", "STATE", "ENDPOINT"), node_rows(result.assessment))
-    reached = list(result.timings.items())[-1:]
-    for name, taken_s in reached:
+    for name, taken_s in list(result.timings.items())[-1:] if result.changed else ():
         say(f"{observed.name} is ready ({name}) after {taken_s:.1f} s; bootstrap servers {observed.bootstrap_servers}")
 
 
 def down(
-    envs: Annotated[list[str] | None, typer.Argument(metavar="ENV...", show_default=False)] = None,
+    envs: Envs = None,
     everything: Annotated[bool, typer.Option("--all", help="Every environment of this engine.")] = False,
     keep_data: Annotated[bool, typer.Option("--keep-data", help="Leave the volumes, for a later `up`.")] = False,
     delete_data: Annotated[

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from provision.cli.environment import Selected, select
-from provision.cli.options import Env, Output, Timeout, Until, level, seconds
-from provision.cli.output import Format, print_table, print_value, say, write_line
+from provision.cli.options import Env, Output, RequiredEnv, Timeout, Until, level, seconds
+from provision.cli.output import Format, counted, print_table, print_value, say, write_line
 from provision.cli.progress import progress
+from provision.errors import InvalidEnvironment, UsageError
 
 if TYPE_CHECKING:
     from provision.cluster.model import Topic
@@ -31,7 +32,13 @@ def declared_topics(selected: Selected) -> "Sequence[Topic] | None":
     """The topics of the file, or None where there is only a name."""
     from provision.pipeline import validate
 
-    return validate(selected.source).topics if selected.file else None
+    if selected.file is None:
+        return None
+    try:
+        return validate(selected.source).topics
+    except InvalidEnvironment as error:
+        say(f"{selected.file} is not valid ({counted('problem', len(error.problems))}): looking at what runs alone")
+        return None
 
 
 def status(env: Env = None, output: Output = Format.TABLE) -> None:
@@ -118,18 +125,17 @@ def wait(env: Env = None, until: Until = "topics", timeout: Timeout = "120s") ->
     selected, wanted, timeout_s = select(env), level(until), seconds(timeout)
     with progress() as tell:
         runtime = choose_runtime("auto")
-        reached = wait_for(runtime, selected.name, wanted, declared_topics(selected), timeout_s, tell)
-    say(f"{selected.name} holds {reached.level}")
+        wait_for(runtime, selected.name, wanted, declared_topics(selected), timeout_s, tell)
+    say(f"{selected.name} holds {wanted}")
 
 
 def logs(
-    env: Annotated[str, typer.Argument(metavar="ENV")],
+    env: RequiredEnv,
     node: Annotated[str | None, typer.Argument(metavar="NODE", help="For example broker-1; all if left out.")] = None,
     tail: Annotated[int | None, typer.Option("--tail", "-n", min=0, help="Only the last lines of each node.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the node exits.")] = False,
 ) -> None:
     """Show what nodes logged."""
-    from provision.errors import UsageError
     from provision.operations import require
     from provision.runtime import choose_runtime
 

@@ -30,30 +30,32 @@ _MIB = 1024 * 1024
 
 
 @contextmanager
-def progress() -> Iterator[Listener]:
-    """A listener for the length of a command."""
+def progress(*, only_when_acting: bool = False) -> Iterator[Listener]:
+    """A listener for the length of a command; `only_when_acting` is silent on readiness until something is done."""
     if is_terminal(sys.stderr):
         with _Live().shown() as listener:
             yield listener
     else:
-        yield _Plain()
+        yield _Plain(acting=not only_when_acting)
 
 
 class _Plain:
     """One line for each thing that ended: for logs, which cannot redraw."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, acting: bool) -> None:
         self._last_fetch = 0.0
+        self._acting = acting
 
     def __call__(self, event: Event) -> None:
         match event:
             case Notice(text):
                 say(text)
             case ActionDone(resource, verb, seconds):
+                self._acting = True
                 say(f"{resource} {_PAST.get(verb, verb)} ({seconds:.1f} s)")
-            case NodeReady(node, endpoint):
+            case NodeReady(node, endpoint) if self._acting:
                 say(f"{node} is ready" + (f" at {endpoint}" if endpoint else ""))
-            case LevelReached(level, seconds):
+            case LevelReached(level, seconds) if self._acting:
                 say(f"{level} after {seconds:.1f} s")
             case Fetching(what, done, total) if time.monotonic() - self._last_fetch > _FETCH_LINE_EVERY_S:
                 self._last_fetch = time.monotonic()

@@ -2,21 +2,32 @@
 
 import sys
 from collections.abc import Iterator
-from typing import Annotated
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from provision.cli.environment import select
-from provision.cli.options import seconds
-from provision.cli.output import Format, say
+from provision.cli.options import RequiredEnv, seconds
+from provision.cli.output import say
 from provision.errors import ProvisionError, UsageError
 
-EnvArgument = Annotated[str, typer.Argument(metavar="ENV", help="An environment file, or a name.")]
-Topic = Annotated[str, typer.Argument(metavar="TOPIC")]
+Topic = Annotated[str, typer.Argument(metavar="TOPIC", help="A topic that exists.")]
+
+
+if TYPE_CHECKING:
+    from provision.kafka.messages import Record
+
+
+class Shape(StrEnum):
+    """How `consume` writes a record."""
+
+    LINE = "line"
+    JSON = "json"
 
 
 def produce(
-    env: EnvArgument,
+    env: RequiredEnv,
     topic: Topic,
     key_separator: Annotated[
         str | None, typer.Option("--key-separator", metavar="TEXT", help="What stands between key and value of a line.")
@@ -49,7 +60,7 @@ def _records(key_separator: str | None) -> Iterator[tuple[bytes | None, bytes]]:
 
 
 def consume(
-    env: EnvArgument,
+    env: RequiredEnv,
     topic: Topic,
     from_beginning: Annotated[
         bool, typer.Option("--from-beginning", help="From the first record that is kept.")
@@ -61,20 +72,20 @@ def consume(
     key_separator: Annotated[
         str | None, typer.Option("--key-separator", metavar="TEXT", help="Show keys too, before this text.")
     ] = None,
-    output: Annotated[Format | None, typer.Option("--output", "-o", help="json: one object a line.")] = None,
+    output: Annotated[
+        Shape, typer.Option("--output", "-o", help="The value, or an object with all of it.")
+    ] = Shape.LINE,
 ) -> None:
     """Write the records of a topic to standard output, a line each."""
     from provision.kafka.messages import consume as read
     from provision.operations import require
     from provision.runtime import choose_runtime
 
-    if output not in (None, Format.JSON):
-        raise UsageError("consume writes lines, or -o json")
     observed = require(choose_runtime("auto"), select(env).name)
     idle_s = seconds(idle) if idle else None
     out = sys.stdout.buffer
     for record in read(observed.bootstrap_servers, topic, from_beginning=from_beginning, limit=count, idle_s=idle_s):
-        if output is Format.JSON:
+        if output is Shape.JSON:
             out.write(_json_line(record))
         else:
             key = b"" if key_separator is None else (record.key or b"") + key_separator.encode()
@@ -82,7 +93,7 @@ def consume(
         out.flush()
 
 
-def _json_line(record: "Record") -> bytes:  # type: ignore[name-defined]  # noqa: F821
+def _json_line(record: "Record") -> bytes:
     import json
 
     shown = {
@@ -96,7 +107,7 @@ def _json_line(record: "Record") -> bytes:  # type: ignore[name-defined]  # noqa
 
 
 def tool(
-    env: EnvArgument,
+    env: RequiredEnv,
     name: Annotated[str, typer.Argument(metavar="NAME", help="For example kafka-topics.")],
     arguments: Annotated[
         list[str] | None, typer.Argument(metavar="-- ARGS...", help="The tool's own arguments.")

@@ -8,7 +8,7 @@ from typing import Any, cast
 import typer
 
 from provision.cli.app import app
-from provision.cli.output import print_error
+from provision.cli.output import print_error, write_line
 from provision.errors import Interrupted, ProvisionError, UsageError
 from provision.interrupts import as_keyboard_interrupt
 
@@ -25,13 +25,18 @@ def run(arguments: Sequence[str]) -> int:
     except ProvisionError as error:
         return _failed(error)
     except (KeyboardInterrupt, typer.Abort):
-        return _failed(Interrupted("interrupted"))
+        result = Interrupted.exit_code
     except BrokenPipeError:
         # The reader (`head`, a pager) has seen enough. What Python flushes at exit must not complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except _ClickException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            write_line(str(error))
+            return 0
         return _failed(_wrong_usage(error))
+    if result == Interrupted.exit_code:  # typer turns Ctrl-C into this code by itself
+        return _failed(Interrupted("interrupted"))
     return result if isinstance(result, int) else 0
 
 

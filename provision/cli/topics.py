@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from provision.cli.environment import select
-from provision.cli.options import Env, Output
+from provision.cli.options import Env, Output, RequiredEnv
 from provision.cli.output import Format, print_table, print_value, say
 from provision.errors import UsageError
 
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List, describe, create and delete topics of a running environment.", no_args_is_help=True)
 
-EnvArgument = Annotated[str, typer.Argument(metavar="ENV", help="An environment file, or a name.")]
-Names = Annotated[list[str], typer.Argument(metavar="TOPIC...")]
+Names = Annotated[list[str], typer.Argument(metavar="TOPIC", help="Topics that exist.")]
 
 
 @app.command("list")
@@ -38,7 +37,7 @@ def list_topics(
 
 
 @app.command()
-def describe(env: EnvArgument, names: Names, output: Output = Format.TABLE) -> None:
+def describe(env: RequiredEnv, names: Names, output: Output = Format.TABLE) -> None:
     """Show partitions, leaders, replicas and in-sync replicas of topics."""
     from provision.operations import topics
     from provision.runtime import choose_runtime
@@ -55,9 +54,9 @@ def describe(env: EnvArgument, names: Names, output: Output = Format.TABLE) -> N
 
 @app.command()
 def create(
-    env: EnvArgument,
-    name: Annotated[str, typer.Argument(metavar="TOPIC")],
-    partitions: Annotated[int, typer.Option("--partitions", "-p", min=1)] = 1,
+    env: RequiredEnv,
+    name: Annotated[str, typer.Argument(metavar="TOPIC", help="Its name.")],
+    partitions: Annotated[int, typer.Option("--partitions", "-p", min=1, help="How many.")] = 1,
     replication_factor: Annotated[
         int | None, typer.Option("--replication-factor", "-r", min=1, help="Default: 3, or as many as brokers.")
     ] = None,
@@ -76,7 +75,7 @@ def create(
 
 
 @app.command()
-def delete(env: EnvArgument, names: Names) -> None:
+def delete(env: RequiredEnv, names: Names) -> None:
     """Delete topics with all their records."""
     from provision.operations import delete_topics
     from provision.runtime import choose_runtime

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from jinja2 import ChoiceLoader, FileSystemLoader, StrictUndefined, TemplateError, TemplateSyntaxError
+from jinja2 import ChoiceLoader, FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from provision.cluster import properties
@@ -159,6 +159,12 @@ def _template_problem(error: Exception, cluster: Cluster, node: Node, template_n
         if path.suffix == ".j2":
             own = cluster.templates and path.is_relative_to(cluster.templates)
             file, line = str(path) if own else path.name, number
-    what = f"there is no {error}" if isinstance(error, KeyError) else str(error)
+    match error:
+        case TemplateNotFound():
+            what = f"there is no template {error.name!r}"
+        case KeyError():
+            what = f"there is no {error}"
+        case _:
+            what = str(error)
     hint = "known names: cluster, node, listeners, ensemble, properties, vars" if "undefined" in what else ""
     return Problem(file, line, 1 if line else 0, "", f"rendering {node.name}: {what}", hint)

@@ -48,5 +48,7 @@ def ask(address: str, request: Any, timeout_s: float) -> Any:  # noqa: ANN401 th
         raise NotAnswering("it does not answer in time") from error
     except ConnectionRefusedError as error:
         raise NotAnswering("it does not listen yet") from error
-    except (OSError, KafkaError) as error:
+    except OSError as error:
+        raise NotAnswering((error.strerror or str(error)).lower()) from error
+    except KafkaError as error:
         raise NotAnswering(str(error) or type(error).__name__) from error

@@ -7,6 +7,8 @@ from pathlib import PurePosixPath
 from provision.cluster.model import RenderedFile
 from provision.cluster.properties import parse
 
+Value = str | tuple[str, ...]
+
 
 def differences(before: Iterable[RenderedFile], after: Iterable[RenderedFile]) -> tuple[str, ...]:
     """Each changed setting of a node, in the order of its files."""
@@ -25,15 +27,25 @@ def _changes(name: str, old: str, new: str) -> Iterator[str]:
     old_values, new_values = _values(name, old), _values(name, new)
     changed = False
     for key in sorted(old_values.keys() | new_values.keys()):
-        before, after = old_values.get(key, "unset"), new_values.get(key, "unset")
+        before, after = old_values.get(key), new_values.get(key)
         if before != after:
             changed = True
-            yield f"{key} {before} → {after}"
+            yield f"{key} {_shown(before, after)} → {_shown(after, before)}"
     if not changed:
         yield f"{name} changed"
 
 
-def _values(name: str, content: str) -> Mapping[str, str]:
+def _shown(value: Value | None, other: Value | None) -> str:
+    """A value beside the `other` one; of two lists only what the other has not."""
+    if value is None:
+        return "unset"
+    if isinstance(value, str):
+        return value
+    own = [item for item in value if not isinstance(other, tuple) or item not in other]
+    return " ".join(own or value)
+
+
+def _values(name: str, content: str) -> Mapping[str, Value]:
     if not content:
         return {}
     try:
@@ -44,10 +56,12 @@ def _values(name: str, content: str) -> Mapping[str, str]:
         return {}
 
 
-def _flat(launch: Mapping[str, object]) -> dict[str, str]:
-    """The launch file with its list of arguments as text, so that each change is one line."""
+def _flat(launch: object) -> dict[str, Value]:
+    """The launch file as texts and lists of texts."""
+    if not isinstance(launch, dict):
+        return {}
     return {
-        key: " ".join(map(str, value)) if isinstance(value, list) else str(value)
+        key: tuple(map(str, value)) if isinstance(value, list) else str(value)
         for key, value in launch.items()
         if value is not None
     }

@@ -1,6 +1,6 @@
 """The first wave: which networks, storages and nodes must be made or started. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from provision.cluster.fingerprint import config_hash
 from provision.cluster.model import Cluster, Node, RenderedFile, Role, StorageKind
@@ -32,7 +32,8 @@ def plan_nodes(
         Actions in an order in which they can be done: software, network and storages, nodes, starts. A node starts
         only after every storage is there, so that a started broker proves that the ensemble's storage once existed.
     """
-    refusals = tuple(_refusals(cluster, files, observed, observed_files))
+    # a changed ensemble is told as such, and not as a lost one too
+    refusals = tuple(_refusals(cluster, files, observed, observed_files)) or tuple(_lost_ensemble(cluster, observed))
     if refusals:
         return refusals
     actions: list[Action] = []
@@ -97,9 +98,14 @@ def _refusals(
             yield Action(Verb.REFUSE, Kind.NODE, there.name, "it runs but is no longer in the file", RECREATE_HINT)
         elif there.config_hash != config_hash(there.name, files):
             own_files = [file for file in files if file.node == there.name]
-            changes = "; ".join(differences(observed_files.get(there.name, ()), own_files))
+            changes = _changes(observed_files.get(there.name, ()), own_files)
             yield Action(Verb.REFUSE, Kind.NODE, there.name, f"config changed: {changes}", RECREATE_HINT)
-    yield from _lost_ensemble(cluster, observed)
+
+
+def _changes(before: Sequence[RenderedFile], after: Sequence[RenderedFile]) -> str:
+    if not before:
+        return "its files cannot be read, so it is not known what"
+    return "; ".join(differences(before, after)) or "only its mark, as by another version of provision"
 
 
 def _lost_ensemble(cluster: Cluster, observed: ObservedEnvironment) -> Iterator[Action]:

@@ -92,6 +92,8 @@ def test_a_directory_keeps_its_data_until_it_is_told_otherwise(provision: Provis
     provision.ok("down", env)
     assert traces("in-directory") == []
     assert (tmp_path / "data" / "broker-1" / "data" / "meta.properties").is_file()
+    assert provision("up", env, "--timeout", "100ms").code == 124  # its rollback is of what it made, not of older data
+    assert traces("in-directory") == []
     provision.ok("up", env)
     assert provision.ok("consume", env, "t", "--from-beginning", "-n", "1") == "on disk\n"
     provision.ok("down", env, "--delete-data")

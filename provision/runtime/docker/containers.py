@@ -25,7 +25,6 @@ VERSION, MODE, STORAGE = "provision.kafka-version", "provision.kafka-mode", "pro
 CREATED, TTL = "provision.created", "provision.ttl-seconds"
 TOOL_ROLE = "tool"
 
-MARKER = ".provision"
 _PROCESSES = 1024
 _DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644
 

@@ -1,6 +1,5 @@
 """The port's verbs, said to a Docker engine. Each verb is one or two calls; decisions are made elsewhere."""
 
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -14,6 +13,7 @@ from provision.cluster.model import Cluster, Node, RenderedFile, StorageKind
 from provision.errors import ProvisionError, Refused, Unavailable
 from provision.events import Listener
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
+from provision.runtime import directories
 from provision.runtime.base import JavaCommand, Runtime, Streams
 from provision.runtime.docker import containers as spec
 from provision.runtime.docker import tools
@@ -165,17 +165,8 @@ class DockerRuntime(Runtime):
             raise Unavailable(
                 "a storage directory needs an engine on this machine; this one is reached by network", hint=hint
             )
-        directory = Path(cluster.storage.directory, node.name)
-        marker = directory / spec.MARKER
-        try:
-            if directory.is_dir() and any(directory.iterdir()) and not _marked(marker, cluster.name):
-                raise Refused(f"{directory} has files that are not of this environment", hint="name another directory")
-            (directory / "data").mkdir(parents=True, exist_ok=True)
-            marker.write_text(cluster.name)
-            user, _, group = spec.user_of(cluster).partition(":")
-            shutil.chown(directory / "data", int(user), int(group))
-        except OSError as error:
-            raise ProvisionError(f"cannot prepare {directory}", why=error.strerror or str(error)) from error
+        user, _, group = spec.user_of(cluster).partition(":")
+        directories.create(Path(cluster.storage.directory), node.name, cluster.name, (int(user), int(group)))
 
     # -- nodes --------------------------------------------------------------------------------------------------------
 
@@ -264,7 +255,7 @@ class DockerRuntime(Runtime):
                 return
         storage = details["Labels"].get(spec.STORAGE, "")
         if delete_data and storage not in ("", StorageKind.VOLUME, StorageKind.MEMORY):
-            _delete_directory(Path(storage), node, name)
+            directories.delete(Path(storage), node, name)
 
     def remove_network(self, name: str) -> None:
         """Remove tools that were left by a killed command, then the network."""
@@ -341,19 +332,3 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
         yield from (line.decode(errors="replace").rstrip("\r") for line in lines)
     if rest:
         yield rest.decode(errors="replace")
-
-
-def _marked(marker: Path, name: str) -> bool:
-    return marker.is_file() and marker.read_text() == name
-
-
-def _delete_directory(storage: Path, node: str, name: str) -> None:
-    directory = storage / node
-    if not _marked(directory / spec.MARKER, name):
-        return
-    try:
-        shutil.rmtree(directory)
-        if not any(storage.iterdir()):
-            storage.rmdir()
-    except OSError as error:
-        raise ProvisionError(f"cannot delete {directory}", why=error.strerror or str(error)) from error

@@ -1,0 +1,62 @@
+"""A directory of the user's as storage: `DIR/<node>/data`, with a marker that says whose it is."""
+
+import shutil
+from pathlib import Path
+
+from provision.errors import ProvisionError, Refused
+
+MARKER = ".provision"
+
+
+def create(storage: Path, node: str, environment: str, owner: tuple[int, int] | None = None) -> Path:
+    """Make the node's directory where it is missing; returns the one for data.
+
+    Args:
+        storage: the user's directory.
+        node: the node's name.
+        environment: its environment's.
+        owner: uid and gid that the data must belong to, None for the caller's.
+
+    Raises:
+        Refused: the node's directory has files that are not of this environment.
+        ProvisionError: it cannot be made.
+    """
+    directory = storage / node
+    try:
+        if directory.is_dir() and any(directory.iterdir()) and not _is_of(directory, environment):
+            raise Refused(f"{directory} has files that are not of this environment", hint="name another directory")
+        data = directory / "data"
+        data.mkdir(parents=True, exist_ok=True)
+        (directory / MARKER).write_text(environment)
+        if owner:
+            shutil.chown(data, *owner)
+    except OSError as error:
+        raise ProvisionError(f"cannot prepare {directory}", why=error.strerror or str(error)) from error
+    return data
+
+
+def has_data(storage: Path, environment: str) -> bool:
+    """Whether a node of that environment keeps anything there."""
+    return storage.is_dir() and any(_is_of(directory, environment) for directory in storage.iterdir())
+
+
+def delete(storage: Path, node: str, environment: str) -> None:
+    """Delete the node's directory if it is of that environment, and the user's when nothing else is in it.
+
+    Raises:
+        ProvisionError: it cannot be deleted.
+    """
+    directory = storage / node
+    if not _is_of(directory, environment):
+        return
+    try:
+        shutil.rmtree(directory)
+        if not any(storage.iterdir()):
+            storage.rmdir()
+    except OSError as error:
+        raise ProvisionError(f"cannot delete {directory}", why=error.strerror or str(error)) from error
+
+
+def _is_of(directory: Path, environment: str) -> bool:
+    marker = directory / MARKER
+    return marker.is_file() and marker.read_text() == environment
