@@ -34,11 +34,12 @@ class ActionDone:
 
 @dataclass(frozen=True, slots=True)
 class Fetching:
-    """Software is on its way: `done` of `total` bytes of `what`; `total` is 0 while unknown."""
+    """Software is on its way: `done` of `total` of `what`, in bytes or in `unit`; `total` is 0 while unknown."""
 
     what: str
     done: int
     total: int
+    unit: str = "bytes"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from provision.apply import apply_nodes, apply_topics, require_no_refusal
 from provision.cluster.fingerprint import config_hash
+from provision.cluster.layout import Layout
 from provision.cluster.model import Cluster, RenderedFile
-from provision.cluster.resolve import automatic_ports, resolve
+from provision.cluster.resolve import resolve
 from provision.errors import PartlyApplied, ProvisionError
 from provision.events import Listener, Notice, silent
 from provision.home.directory import home_directory
@@ -27,7 +28,7 @@ from provision.plan.actions import Action, Kind, Plan
 from provision.plan.nodes import plan_nodes
 from provision.plan.observed import NodeState, ObservedEnvironment
 from provision.plan.topics import plan_topics, plan_topics_of_new
-from provision.runtime import LAYOUTS, choose_runtime
+from provision.runtime import choose_runtime, layout_for
 from provision.runtime.base import Runtime
 from provision.runtime.directories import has_data
 from provision.spec.loader import load
@@ -48,9 +49,17 @@ class Source:
         """Stage one."""
         return load(self.file, self.overrides)
 
-    def resolve(self, spec: EnvironmentSpec, runtime: str, ports: Mapping[str, int]) -> Cluster:
+    def layout(self, spec: EnvironmentSpec, runtime: str) -> Layout:
+        """Where that kind of runtime puts things; `auto` is shown as Docker would have it."""
+        return layout_for("docker" if runtime == "auto" else runtime, spec, self._base_directory)
+
+    def resolve(self, spec: EnvironmentSpec, layout: Layout, ports: Mapping[str, int]) -> Cluster:
         """Stage two."""
-        return resolve(spec, LAYOUTS[runtime](spec), ports, str(self.file.absolute().parent))
+        return resolve(spec, layout, ports, self._base_directory)
+
+    @property
+    def _base_directory(self) -> str:
+        return str(self.file.absolute().parent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +91,8 @@ def validate(source: Source) -> Cluster:
         InvalidEnvironment: with every problem of the file.
     """
     spec = source.load()
-    return source.resolve(spec, _layout_kind(spec), dict.fromkeys(automatic_ports(spec), 0))
+    layout = source.layout(spec, spec.runtime)
+    return source.resolve(spec, layout, dict.fromkeys(layout.leased_ports(spec), 0))
 
 
 def render(source: Source) -> tuple[RenderedFile, ...]:
@@ -90,20 +100,22 @@ def render(source: Source) -> tuple[RenderedFile, ...]:
     from provision.cluster.render import render as render_files
 
     spec = source.load()
-    ports = PortLeases(home_directory()).propose(spec.name, automatic_ports(spec), {})
-    return render_files(source.resolve(spec, _layout_kind(spec), ports))
+    layout = source.layout(spec, spec.runtime)
+    ports = PortLeases(home_directory()).propose(spec.name, layout.leased_ports(spec), {})
+    return render_files(source.resolve(spec, layout, ports))
 
 
-def prepare(source: Source, *, lease: bool = False) -> Prepared:
+def prepare(source: Source, *, lease: bool = False, tell: Listener = silent) -> Prepared:
     """From the file to the plan. `lease` records automatic ports, which `up` wants and `plan` does not."""
     from provision.cluster.render import render as render_files
 
     spec = source.load()
-    runtime = choose_runtime(spec.runtime)
+    runtime = choose_runtime(spec.runtime, spec.name, tell)
+    layout = source.layout(spec, runtime.kind)
     leases = PortLeases(home_directory())
     before = runtime.observe(spec.name)
     assign = leases.lease if lease else leases.propose
-    cluster = source.resolve(spec, runtime.kind, assign(spec.name, automatic_ports(spec), _ports_in_use(before)))
+    cluster = source.resolve(spec, layout, assign(spec.name, layout.leased_ports(spec), _ports_in_use(before)))
     files = render_files(cluster)
     observed = runtime.observe(spec.name, [node.name for node in cluster.nodes])
     changed = [node.name for node in observed.nodes if node.config_hash != config_hash(node.name, files)]
@@ -144,7 +156,7 @@ def up(
         Refused: the plan has a refusal; nothing was touched.
         ProvisionError: anything else; a first `up` has removed what it made, unless `retain`.
     """
-    prepared = prepare(source, lease=True)
+    prepared = prepare(source, lease=True, tell=tell)
     try:
         on_plan(prepared.plan)
         require_no_refusal(prepared.plan)
@@ -213,10 +225,6 @@ def _roll_back(prepared: Prepared, *, retain: bool, tell: Listener) -> None:
             tell(Notice(f"what was made of {name} is removed again"))
         if prepared.observed.is_nothing:
             PortLeases(home_directory()).release(name)
-
-
-def _layout_kind(spec: EnvironmentSpec) -> str:
-    return "docker" if spec.runtime == "auto" else spec.runtime
 
 
 def _ports_in_use(observed: ObservedEnvironment) -> dict[str, int]:

@@ -1,8 +1,12 @@
-"""What all tests share: the golden files."""
+"""What all tests share: the golden files, and no deadlines for single examples on a busy machine."""
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.golden import Golden
+
+settings.register_profile("provision", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("provision")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -9,6 +9,7 @@ from provision.errors import InvalidEnvironment, UsageError
 
 if TYPE_CHECKING:
     from provision.pipeline import Source
+    from provision.runtime.base import Runtime
 
 DIRECTORY = Path("environments")
 _SUFFIXES = (".yaml", ".yml")
@@ -75,6 +76,16 @@ def select(env: str | None, overrides: tuple[str, ...] = ()) -> Selected:
 def select_all(envs: list[str] | None, overrides: tuple[str, ...] = ()) -> list[Selected]:
     """Find what each `ENV` means; none given is one left out."""
     return [select(env, overrides) for env in envs] if envs else [select(None, overrides)]
+
+
+def located(env: str | None) -> "tuple[Runtime, str]":
+    """The runtime that has the environment, and its name."""
+    from provision.cli.output import say
+    from provision.events import Notice
+    from provision.runtime import runtime_holding
+
+    name = select(env).name
+    return runtime_holding(name, lambda event: say(event.text) if isinstance(event, Notice) else None), name
 
 
 def _files() -> list[Path]:

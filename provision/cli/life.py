@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from provision.cli.environment import select, select_all
+from provision.cli.environment import located, select
 from provision.cli.options import Env, Envs, Output, RequiredEnv, Set, Timeout, Until, level, seconds
 from provision.cli.output import Format, counted, print_table, print_value, say
 from provision.cli.progress import progress
@@ -51,7 +51,7 @@ def up(
 
 def down(
     envs: Envs = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every environment of this engine.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Every environment of this user and this engine.")] = False,
     keep_data: Annotated[bool, typer.Option("--keep-data", help="Leave the volumes, for a later `up`.")] = False,
     delete_data: Annotated[
         bool, typer.Option("--delete-data", help="Delete data in a `storage` directory too.")
@@ -59,15 +59,17 @@ def down(
 ) -> None:
     """Remove all that `up` made. Where there is nothing, there is nothing to do."""
     from provision.operations import down as take_down
-    from provision.runtime import choose_runtime
+    from provision.runtime import answering_runtimes
 
     if everything and envs:
         raise UsageError("--all goes without names")
     if keep_data and delete_data:
         raise UsageError("--keep-data and --delete-data contradict each other")
-    runtime = choose_runtime("auto")
-    names = runtime.environments() if everything else [chosen.name for chosen in select_all(envs)]
-    for name in names:
+    if everything:
+        found = [(runtime, name) for runtime in answering_runtimes() for name in runtime.environments()]
+    else:
+        found = [located(env) for env in envs] if envs else [located(None)]
+    for runtime, name in found:
         began = time.monotonic()
         with progress() as tell:
             removed = take_down(runtime, name, keep_data=keep_data, delete_data=delete_data, tell=tell)
@@ -78,11 +80,10 @@ def down(
 def stop(env: RequiredEnv, nodes: Nodes = None) -> None:
     """Stop nodes cleanly; their data stay."""
     from provision.operations import stop as stop_nodes
-    from provision.runtime import choose_runtime
 
-    name = select(env).name
+    runtime, name = located(env)
     with progress() as tell:
-        stopped = stop_nodes(choose_runtime("auto"), name, nodes or (), tell)
+        stopped = stop_nodes(runtime, name, nodes or (), tell)
     say(
         f"{name}: {counted('node', stopped)} stopped; `provision start {name}` goes on"
         if stopped
@@ -93,11 +94,11 @@ def stop(env: RequiredEnv, nodes: Nodes = None) -> None:
 def start(env: RequiredEnv, nodes: Nodes = None, timeout: Timeout = "120s") -> None:
     """Start stopped nodes, with their data, and wait until all topics are in sync."""
     from provision.operations import start as start_nodes
-    from provision.runtime import choose_runtime
 
-    name, timeout_s = select(env).name, seconds(timeout)
+    timeout_s = seconds(timeout)
+    runtime, name = located(env)
     with progress() as tell:
-        assessment = start_nodes(choose_runtime("auto"), name, nodes or (), timeout_s, tell)
+        assessment = start_nodes(runtime, name, nodes or (), timeout_s, tell)
     say(f"{name} is ready ({assessment.level})")
 
 

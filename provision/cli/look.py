@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provision.cli.environment import Selected, select
+from provision.cli.environment import Selected, located, select
 from provision.cli.options import Env, Output, RequiredEnv, Timeout, Until, level, seconds
 from provision.cli.output import Format, counted, print_table, print_value, say, write_line
 from provision.cli.progress import progress
@@ -45,10 +45,9 @@ def status(env: Env = None, output: Output = Format.TABLE) -> None:
     """Show how ready an environment is, its nodes and its topics."""
     from provision.operations import status as look
     from provision.operations import status_dict
-    from provision.runtime import choose_runtime
 
     selected = select(env)
-    assessment = look(choose_runtime("auto"), selected.name, declared_topics(selected))
+    assessment = look(*located(env), declared_topics(selected))
     shown = status_dict(assessment)
     if output is not Format.TABLE:
         print_value(shown, output)
@@ -67,19 +66,18 @@ def status(env: Env = None, output: Output = Format.TABLE) -> None:
 
 
 def list_environments(output: Output = Format.TABLE) -> None:
-    """List all environments of the engine."""
+    """List all environments: processes of this user, containers of the engine."""
     from provision.plan.observed import NodeState
-    from provision.runtime import choose_runtime
+    from provision.runtime import answering_runtimes
 
-    runtime = choose_runtime("auto")
     found = []
-    for name in runtime.environments():
-        observed = runtime.observe(name)
+    everywhere = [place.observe(name) for place in answering_runtimes() for name in place.environments()]
+    for observed in everywhere:
         running = sum(node.state is NodeState.RUNNING for node in observed.nodes)
         age_s = None if observed.created_s is None else int(time.time() - observed.created_s)
         found.append(
             {
-                "name": name,
+                "name": observed.name,
                 "runtime": observed.runtime,
                 "version": observed.version,
                 "nodes": len(observed.nodes),
@@ -120,12 +118,10 @@ def _age(seconds_: object) -> str | None:
 def wait(env: Env = None, until: Until = "topics", timeout: Timeout = "120s") -> None:
     """Wait until an environment holds a readiness level."""
     from provision.operations import wait_for
-    from provision.runtime import choose_runtime
 
     selected, wanted, timeout_s = select(env), level(until), seconds(timeout)
     with progress() as tell:
-        runtime = choose_runtime("auto")
-        wait_for(runtime, selected.name, wanted, declared_topics(selected), timeout_s, tell)
+        wait_for(*located(env), wanted, declared_topics(selected), timeout_s, tell)
     say(f"{selected.name} holds {wanted}")
 
 
@@ -137,10 +133,9 @@ def logs(
 ) -> None:
     """Show what nodes logged."""
     from provision.operations import require
-    from provision.runtime import choose_runtime
 
-    runtime = choose_runtime("auto")
-    observed = require(runtime, select(env).name)
+    runtime, environment = located(env)
+    observed = require(runtime, environment)
     known = [known.name for known in observed.nodes]
     if node is not None and node not in known:
         raise UsageError(f"{observed.name} has no node {node}", hint=f"it has {', '.join(known) or 'none'}")
@@ -157,10 +152,9 @@ def logs(
 def endpoints(env: Env = None, output: Output = Format.TABLE) -> None:
     """Show where each node is reached from this machine and from inside the environment's network."""
     from provision.operations import require
-    from provision.runtime import choose_runtime
 
-    runtime = choose_runtime("auto")
-    observed = require(runtime, select(env).name)
+    runtime, environment = located(env)
+    observed = require(runtime, environment)
     rows = [(node.name, node.endpoint, runtime.inside_address(observed.name, node.name)) for node in observed.nodes]
     if output is Format.TABLE:
         print_table(("NODE", "FROM HERE", "INSIDE"), rows)
@@ -171,9 +165,8 @@ def endpoints(env: Env = None, output: Output = Format.TABLE) -> None:
 def env_variables(env: Env = None) -> None:
     """Print shell variables for clients: eval "$(provision env ENV)"."""
     from provision.operations import require
-    from provision.runtime import choose_runtime
 
-    observed = require(choose_runtime("auto"), select(env).name)
+    observed = require(*located(env))
     variables = {
         "PROVISION_ENV": observed.name,
         "KAFKA_BOOTSTRAP_SERVERS": observed.bootstrap_servers,

@@ -57,9 +57,9 @@ class _Plain:
                 say(f"{node} is ready" + (f" at {endpoint}" if endpoint else ""))
             case LevelReached(level, seconds) if self._acting:
                 say(f"{level} after {seconds:.1f} s")
-            case Fetching(what, done, total) if time.monotonic() - self._last_fetch > _FETCH_LINE_EVERY_S:
+            case Fetching() if time.monotonic() - self._last_fetch > _FETCH_LINE_EVERY_S:
                 self._last_fetch = time.monotonic()
-                say(f"fetching {what}: {done // _MIB} of {total // _MIB} MiB")
+                say(f"fetching {event.what}: {_amount(event)}")
             case _:
                 pass
 
@@ -124,10 +124,16 @@ class _Live:
             table.add_row(mark, Text(resource, style="bold"), Text(text, overflow="ellipsis", no_wrap=True))
         parts: list[RenderableType] = [table]
         if fetch:
-            amount = Text(f"  {fetch.done / _MIB:.0f} of {fetch.total / _MIB:.0f} MiB of {fetch.what}")
+            amount = Text(f"  {_amount(fetch)} of {fetch.what}")
             parts += [ProgressBar(total=fetch.total or None, completed=fetch.done, width=40), amount]
         parts.append(Text(f"{time.monotonic() - self._began:5.1f} s", style="dim"))
         return Group(*parts)
+
+
+def _amount(fetch: Fetching) -> str:
+    if fetch.unit != "bytes":
+        return f"{fetch.done} of {fetch.total or '?'} {fetch.unit}"
+    return f"{fetch.done // _MIB} of {fetch.total // _MIB} MiB"
 
 
 def _order(line: tuple[str, tuple[str, str]]) -> tuple[bool, str, int]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provision.cli.environment import select
+from provision.cli.environment import located
 from provision.cli.options import RequiredEnv, seconds
 from provision.cli.output import say
 from provision.errors import ProvisionError, UsageError
@@ -36,12 +36,10 @@ def produce(
     """Write each line of standard input as a record, acknowledged by all in-sync replicas."""
     from provision.kafka.messages import produce as write
     from provision.operations import require, topics
-    from provision.runtime import choose_runtime
 
     if key_separator == "":
         raise UsageError("--key-separator cannot be empty")
-    runtime = choose_runtime("auto")
-    name = select(env).name
+    runtime, name = located(env)
     topics(runtime, name, [topic])
     count = write(require(runtime, name).bootstrap_servers, topic, _records(key_separator))
     say(f"{count} records written to {topic}")
@@ -79,9 +77,8 @@ def consume(
     """Write the records of a topic to standard output, a line each."""
     from provision.kafka.messages import consume as read
     from provision.operations import require
-    from provision.runtime import choose_runtime
 
-    observed = require(choose_runtime("auto"), select(env).name)
+    observed = require(*located(env))
     idle_s = seconds(idle) if idle else None
     out = sys.stdout.buffer
     for record in read(observed.bootstrap_servers, topic, from_beginning=from_beginning, limit=count, idle_s=idle_s):
@@ -115,11 +112,10 @@ def tool(
 ) -> None:
     """Run Kafka's own tool of the environment's version: provision tool ENV kafka-topics -- --list ..."""
     from provision.operations import run_tool
-    from provision.runtime import choose_runtime
     from provision.runtime.base import Streams
 
     streams = Streams(sys.stdin.buffer, sys.stdout.buffer, sys.stderr.buffer)
-    raise typer.Exit(run_tool(choose_runtime("auto"), select(env).name, name, arguments or (), streams))
+    raise typer.Exit(run_tool(*located(env), name, arguments or (), streams))
 
 
 def register(app: typer.Typer) -> None:

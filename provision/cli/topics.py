@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from provision.cli.environment import select
+from provision.cli.environment import located
 from provision.cli.options import Env, Output, RequiredEnv
 from provision.cli.output import Format, print_table, print_value, say
 from provision.errors import UsageError
@@ -25,9 +25,8 @@ def list_topics(
 ) -> None:
     """List topics with what is set on them."""
     from provision.operations import topics
-    from provision.runtime import choose_runtime
 
-    found = topics(choose_runtime("auto"), select(env).name, internal=internal)
+    found = topics(*located(env), internal=internal)
     if output is not Format.TABLE:
         print_value([_as_dict(topic) for topic in found], output)
     elif found:
@@ -40,9 +39,8 @@ def list_topics(
 def describe(env: RequiredEnv, names: Names, output: Output = Format.TABLE) -> None:
     """Show partitions, leaders, replicas and in-sync replicas of topics."""
     from provision.operations import topics
-    from provision.runtime import choose_runtime
 
-    found = topics(choose_runtime("auto"), select(env).name, names)
+    found = topics(*located(env), names)
     if output is not Format.TABLE:
         print_value([_as_dict(topic, partitions=True) for topic in found], output)
         return
@@ -64,13 +62,12 @@ def create(
 ) -> None:
     """Create a topic that is not in the file."""
     from provision.operations import NewTopic, create_topic
-    from provision.runtime import choose_runtime
 
     pairs = [text.partition("=") for text in config or ()]
     if wrong := [key for key, equals, _ in pairs if not equals or not key]:
         raise UsageError(f"--config {wrong[0]} is not of the form KEY=VALUE")
     new = NewTopic(name, partitions, replication_factor, {key: value for key, _, value in pairs})
-    create_topic(choose_runtime("auto"), select(env).name, new)
+    create_topic(*located(env), new)
     say(f"topic {name} is created")
 
 
@@ -78,9 +75,8 @@ def create(
 def delete(env: RequiredEnv, names: Names) -> None:
     """Delete topics with all their records."""
     from provision.operations import delete_topics
-    from provision.runtime import choose_runtime
 
-    delete_topics(choose_runtime("auto"), select(env).name, names)
+    delete_topics(*located(env), names)
     say(f"deleted {', '.join(names)}")
 
 

@@ -111,6 +111,19 @@ def release_of(version: KafkaVersion) -> Release:
     return max((release for release in RELEASES if release.first <= version), key=lambda release: release.first)
 
 
+def coordinates(version: KafkaVersion) -> tuple[str, ...]:
+    """The Maven artifacts whose runtime dependencies make up a release.
+
+    A `!` keeps an artifact's own rules for versions out. A broker alone logs nothing: the binding of SLF4J to a logging
+    library is left to the distribution; from 3.5 on it comes with the tools.
+    """
+    broker = f"org.apache.kafka:kafka_2.13:{version}"
+    tools = f"org.apache.kafka:kafka-tools:{version}"
+    if version >= KafkaVersion(3, 5, 0):
+        return (broker, tools)
+    return (broker, tools, "org.slf4j:slf4j-reload4j:1.7.36!")
+
+
 @dataclass(frozen=True, slots=True)
 class ImageLayout:
     """Where an image keeps what a node needs; `user` is the number of its unprivileged account."""

@@ -1,5 +1,6 @@
 """Where a runtime puts things: the one part of `resolve` that differs between containers and local processes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,8 +14,12 @@ INTERNAL, HOST = "INTERNAL", "HOST"
 NODE_HOME = "/var/lib/provision"
 
 _ANY = "0.0.0.0"  # noqa: S104 inside a container of its own network; published on 127.0.0.1 only
+_LOOPBACK = "127.0.0.1"
 _ZOOKEEPER_PORTS = {CLIENT: 2181, QUORUM: 2888, ELECTION: 3888}
 _INTERNAL_PORT, _HOST_PORT = 9092, 19092
+
+
+Ports = Mapping[str, int]
 
 
 class Layout(Protocol):
@@ -45,11 +50,17 @@ class Layout(Protocol):
     def temp_dir(self, node: str) -> str:
         """A directory for native libraries: writable, and not mounted noexec."""
 
-    def zookeeper_listeners(self, host: str, host_port: int | None) -> tuple[Listener, ...]:
-        """The client, quorum and election ports of an ensemble's node called `host` inside the environment."""
+    def log_file(self, node: str) -> str | None:
+        """The file that the node logs to, or None for standard output."""
 
-    def broker_listeners(self, host: str, host_port: int) -> tuple[Listener, ...]:
-        """The listeners of the broker called `host` inside the environment; the first one is used between brokers."""
+    def leased_ports(self, spec: EnvironmentSpec) -> tuple[str, ...]:
+        """What needs a free port of this machine: `NODE` for its clients, `NODE/LISTENER` for another listener."""
+
+    def zookeeper_listeners(self, host: str, node: str, ports: Ports) -> tuple[Listener, ...]:
+        """The client, quorum and election ports of an ensemble's node, called `host` inside the environment."""
+
+    def broker_listeners(self, host: str, node: str, ports: Ports) -> tuple[Listener, ...]:
+        """The listeners of a broker called `host` inside the environment; the first one is used between brokers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,22 +98,101 @@ class ContainerLayout:
         """A tmpfs."""
         return "/tmp"  # noqa: S108 the container's own
 
-    def zookeeper_listeners(self, host: str, host_port: int | None) -> tuple[Listener, ...]:
+    def log_file(self, node: str) -> str | None:  # noqa: ARG002 every container has its own output
+        """Standard output, which the engine keeps."""
+        return None
+
+    def leased_ports(self, spec: EnvironmentSpec) -> tuple[str, ...]:
+        """The published ports that are `auto`; inside, all containers have the same."""
+        return automatic_ports(spec)
+
+    def zookeeper_listeners(self, host: str, node: str, ports: Ports) -> tuple[Listener, ...]:
         """The client port is published when the environment asks for a host port."""
         return tuple(
-            Listener(name, _ANY, port, host, port, host_port if name == CLIENT else None)
+            Listener(name, _ANY, port, host, port, ports.get(node) if name == CLIENT else None)
             for name, port in _ZOOKEEPER_PORTS.items()
         )
 
-    def broker_listeners(self, host: str, host_port: int) -> tuple[Listener, ...]:
+    def broker_listeners(self, host: str, node: str, ports: Ports) -> tuple[Listener, ...]:
         """INTERNAL by container name, HOST by the published port."""
         return (
             Listener(INTERNAL, _ANY, _INTERNAL_PORT, host, _INTERNAL_PORT),
-            Listener(HOST, _ANY, _HOST_PORT, "127.0.0.1", host_port, host_port),
+            Listener(HOST, _ANY, _HOST_PORT, _LOOPBACK, ports[node], ports[node]),
         )
 
 
-def container_layout(spec: EnvironmentSpec) -> ContainerLayout:
+@dataclass(frozen=True, slots=True)
+class LocalLayout:
+    """A process each node, all on this machine's loopback, so that every port is one of this machine's.
+
+    `directory` is the environment's, `data_root` where the data are. Paths have forward slashes on every system: Java
+    takes them, and a properties file needs no escapes for them.
+    """
+
+    software: str
+    libs: str
+    directory: str
+    data_root: str
+    java: str = "java"
+    runtime: str = "process"
+
+    @property
+    def class_path(self) -> str:
+        """All jars of the version."""
+        return f"{self.libs}/*"
+
+    def config_dir(self, node: str) -> str:
+        """In the node's own directory."""
+        return f"{self.directory}/{node}/config"
+
+    def data_dir(self, node: str) -> str:
+        """Below the root of the data."""
+        return f"{self.data_root}/{node}/data"
+
+    def temp_dir(self, node: str) -> str:
+        """In the node's own directory, because a machine's own may be mounted noexec."""
+        return f"{self.directory}/{node}/tmp"  # noqa: S108 not the machine's
+
+    def log_file(self, node: str) -> str | None:
+        """Rotated by size."""
+        return f"{self.directory}/{node}/log/{node}.log"
+
+    def leased_ports(self, spec: EnvironmentSpec) -> tuple[str, ...]:
+        """Whatever the file does not fix: ZooKeeper always needs a port here, and its ensemble two more a node."""
+        zookeepers = node_names("zookeeper", spec.zookeeper.nodes)
+        unfixed = zookeepers if spec.zookeeper.port is None else ()
+        between = (
+            [f"{node}/{name}" for node in zookeepers for name in (QUORUM, ELECTION)] if len(zookeepers) > 1 else []
+        )
+        return (*unfixed, *automatic_ports(spec), *between)
+
+    def zookeeper_listeners(self, host: str, node: str, ports: Ports) -> tuple[Listener, ...]:  # noqa: ARG002
+        """The quorum's ports only where there is a quorum."""
+        own = {name: ports.get(node if name == CLIENT else f"{node}/{name}") for name in _ZOOKEEPER_PORTS}
+        return tuple(
+            Listener(name, _LOOPBACK, port, _LOOPBACK, port, port if name == CLIENT else None)
+            for name, port in own.items()
+            if port is not None
+        )
+
+    def broker_listeners(self, host: str, node: str, ports: Ports) -> tuple[Listener, ...]:  # noqa: ARG002
+        """One listener serves clients and brokers alike."""
+        return (Listener(HOST, _LOOPBACK, ports[node], _LOOPBACK, ports[node], ports[node]),)
+
+
+def node_names(role: str, count: int) -> tuple[str, ...]:
+    """The names `broker-1`, `broker-2` and so on."""
+    return tuple(f"{role}-{number}" for number in range(1, count + 1))
+
+
+def automatic_ports(spec: EnvironmentSpec) -> tuple[str, ...]:
+    """The names of the nodes whose host port is `auto`."""
+    zookeepers = node_names("zookeeper", spec.zookeeper.nodes) if spec.zookeeper.port == "auto" else ()
+    brokers = node_names("broker", spec.brokers.nodes) if spec.brokers.port == "auto" else ()
+    return (*zookeepers, *brokers)
+
+
+def container_layout(spec: EnvironmentSpec, base_directory: str) -> ContainerLayout:  # noqa: ARG001 nothing is of this machine
     """Laid out as the image's entry in the catalogue says; the image follows from the version unless it is named."""
     image = spec.kafka.image or f"apache/kafka:{spec.kafka.version}"
     return ContainerLayout(software=image, image=layout_of(image))

@@ -55,8 +55,9 @@ class Listener:
 class Node:
     """One JVM of the cluster.
 
-    Directories are as the node sees them. `java_args` is the whole command after `java`. `properties` are the settings
-    of its properties file beyond those the templates decide, sorted by key.
+    Directories are as the node sees them; without a `log_file` it logs to standard output. `java_args` is the whole
+    command after `java`. `properties` are the settings of its properties file beyond those the templates decide, sorted
+    by key.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Node:
     config_dir: str
     data_dir: str
     temp_dir: str
+    log_file: str | None
     java: str
     java_args: tuple[str, ...]
 
@@ -82,6 +84,10 @@ class Node:
             if listener.name == name:
                 return listener
         raise KeyError(name)
+
+    def port_of(self, name: str) -> int | None:
+        """The port of the listener of that name, None where there is none."""
+        return next((listener.port for listener in self.listeners if listener.name == name), None)
 
     @property
     def endpoint(self) -> str | None:

@@ -134,8 +134,8 @@ def _context(cluster: Cluster, node: Node) -> Mapping[str, object]:
             {
                 "id": peer.id,
                 "host": peer.listener(CLIENT).host,
-                "quorum_port": peer.listener(QUORUM).port,
-                "election_port": peer.listener(ELECTION).port,
+                "quorum_port": peer.port_of(QUORUM),
+                "election_port": peer.port_of(ELECTION),
                 "client_port": peer.listener(CLIENT).port,
             }
             for peer in cluster.zookeepers

@@ -23,27 +23,23 @@ _JVM_OPTIONS = (
 )
 
 
-def automatic_ports(spec: EnvironmentSpec) -> tuple[str, ...]:
-    """The names of the nodes whose host port is `auto`."""
-    zookeepers = [f"zookeeper-{n}" for n in _numbers(spec.zookeeper.nodes) if spec.zookeeper.port == "auto"]
-    brokers = [f"broker-{n}" for n in _numbers(spec.brokers.nodes) if spec.brokers.port == "auto"]
-    return (*zookeepers, *brokers)
-
-
 def resolve(spec: EnvironmentSpec, layout: Layout, ports: Mapping[str, int], base_directory: str = "/") -> Cluster:
     """Decide everything.
 
     Args:
         spec: a checked environment.
         layout: the runtime's places.
-        ports: host ports of the nodes named by `automatic_ports`.
+        ports: the ports that `layout.leased_ports` names.
         base_directory: absolute path that relative paths of the file start from.
     """
     version = KafkaVersion.parse(spec.kafka.version)
-    storage = _storage(spec.storage, base_directory)
-    zookeepers = tuple(_zookeeper(spec, layout, number, ports, storage) for number in _numbers(spec.zookeeper.nodes))
+    storage = resolve_storage(spec.storage, base_directory)
+    all_ports = {**_fixed_ports(spec), **ports}
+    zookeepers = tuple(
+        _zookeeper(spec, layout, number, all_ports, storage) for number in _numbers(spec.zookeeper.nodes)
+    )
     connect = ",".join(f"{node.listener(CLIENT).host}:{node.listener(CLIENT).port}" for node in zookeepers)
-    brokers = tuple(_broker(spec, layout, number, ports, connect) for number in _numbers(spec.brokers.nodes))
+    brokers = tuple(_broker(spec, layout, number, all_ports, connect) for number in _numbers(spec.brokers.nodes))
     return Cluster(
         name=spec.name,
         runtime=layout.runtime,
@@ -59,11 +55,26 @@ def resolve(spec: EnvironmentSpec, layout: Layout, ports: Mapping[str, int], bas
     )
 
 
+def _fixed_ports(spec: EnvironmentSpec) -> dict[str, int]:
+    """The host ports that the file says: that of node 1, and the next ones."""
+    sections = (
+        ("zookeeper", spec.zookeeper.port, spec.zookeeper.nodes),
+        ("broker", spec.brokers.port, spec.brokers.nodes),
+    )
+    return {
+        f"{role}-{number}": port + number - 1
+        for role, port, nodes in sections
+        if isinstance(port, int)
+        for number in _numbers(nodes)
+    }
+
+
 def _numbers(count: int) -> range:
     return range(1, count + 1)
 
 
-def _storage(text: str, base_directory: str) -> Storage:
+def resolve_storage(text: str, base_directory: str) -> Storage:
+    """The meaning of `storage`; a relative directory starts from `base_directory`."""
     if text in ("volume", "memory"):
         return Storage(StorageKind(text))
     return Storage(StorageKind.DIRECTORY, posixpath.normpath(posixpath.join(base_directory, text)))
@@ -72,7 +83,6 @@ def _storage(text: str, base_directory: str) -> Storage:
 def _zookeeper(spec: EnvironmentSpec, layout: Layout, number: int, ports: Mapping[str, int], storage: Storage) -> Node:
     name = f"zookeeper-{number}"
     section = spec.zookeeper
-    host_port = ports[name] if section.port == "auto" else section.port and section.port + number - 1
     defaults = {
         "tickTime": "2000",
         "initLimit": "10",
@@ -89,13 +99,14 @@ def _zookeeper(spec: EnvironmentSpec, layout: Layout, number: int, ports: Mappin
         name=name,
         role=Role.ZOOKEEPER,
         id=number,
-        listeners=layout.zookeeper_listeners(f"{spec.name}-{name}", host_port),
+        listeners=layout.zookeeper_listeners(f"{spec.name}-{name}", name, ports),
         rack=None,
         memory_bytes=parse_size_bytes(section.heap) + 2 * JVM_OVERHEAD_BYTES,
         properties=_sorted(defaults | section.properties),
         config_dir=layout.config_dir(name),
         data_dir=layout.data_dir(name),
         temp_dir=layout.temp_dir(name),
+        log_file=layout.log_file(name),
         java=layout.java,
         java_args=_java_args(layout, name, section.heap, ZOOKEEPER_MAIN, "zookeeper.properties"),
     )
@@ -121,15 +132,14 @@ def _broker(spec: EnvironmentSpec, layout: Layout, number: int, ports: Mapping[s
         name=name,
         role=Role.BROKER,
         id=number,
-        listeners=layout.broker_listeners(
-            f"{spec.name}-{name}", ports[name] if section.port == "auto" else section.port + number - 1
-        ),
+        listeners=layout.broker_listeners(f"{spec.name}-{name}", name, ports),
         rack=override.rack or dealt_rack,
         memory_bytes=parse_size_bytes(section.memory),
         properties=_sorted(defaults | section.properties | override.properties),
         config_dir=layout.config_dir(name),
         data_dir=layout.data_dir(name),
         temp_dir=layout.temp_dir(name),
+        log_file=layout.log_file(name),
         java=layout.java,
         java_args=_java_args(layout, name, override.heap or section.heap, BROKER_MAIN, "server.properties"),
     )

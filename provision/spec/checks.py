@@ -84,10 +84,11 @@ def controllers(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 def runtime(spec: EnvironmentSpec) -> Iterator[Finding]:
     """Keys of one runtime are not given to another."""
-    if spec.runtime == "process":
-        yield Finding(("runtime",), "the process runtime is not supported yet", "use docker or auto")
-    if spec.kafka.distribution is not None:
-        yield Finding(("kafka", "distribution"), "an unpacked Kafka is only used by the process runtime", "remove it")
+    if spec.kafka.distribution is not None and spec.runtime != "process":
+        message = "an unpacked Kafka is only used by the process runtime"
+        yield Finding(("kafka", "distribution"), message, "add `runtime: process`, or remove it")
+    if spec.kafka.image is not None and spec.runtime == "process":
+        yield Finding(("kafka", "image"), "an image is not used by the process runtime", "remove it")
 
 
 def replication(spec: EnvironmentSpec) -> Iterator[Finding]:
@@ -224,7 +225,7 @@ def storage(spec: EnvironmentSpec) -> Iterator[Finding]:
 RULES: tuple[tuple[Rule, tuple[Path, ...]], ...] = (
     (version, (("kafka", "version"), ("kafka", "mode"))),
     (controllers, (("controllers",), ("kafka", "mode"))),
-    (runtime, (("runtime",), ("kafka", "distribution"))),
+    (runtime, (("runtime",), ("kafka", "distribution"), ("kafka", "image"))),
     (
         replication,
         (("brokers", "nodes"), ("topics", ANY, "replication_factor"), ("topics", ANY, "config"), ("topic_defaults",)),

@@ -196,8 +196,10 @@ def test_a_line_break_cannot_come_through_an_expression(own: Own, expression: st
 
 def test_a_key_that_comes_out_twice_is_refused_with_both_lines(own: Own) -> None:
     assert refusal(own("# first\nbroker.id=1\na=2\nbroker.id=3\n")) == [
-        "own/server.properties.j2: rendering broker-1: broker.id is set twice, in line 2 and in line 4 "
-        "of what it renders to (see it with `provision render`)"
+        (
+            "own/server.properties.j2: rendering broker-1: broker.id is set twice, in line 2 and in line 4 "
+            "of what it renders to (see it with `provision render`)"
+        )
     ]
 
 
@@ -225,8 +227,10 @@ def test_names_that_are_not_there_are_refused(own: Own, expression: str, reason:
 
 def test_an_undefined_name_comes_with_the_names_there_are(own: Own) -> None:
     assert refusal(own("{{ brokers }}")) == [
-        "own/server.properties.j2:1:1: rendering broker-1: 'brokers' is undefined "
-        "(known names: cluster, node, listeners, ensemble, properties, vars)"
+        (
+            "own/server.properties.j2:1:1: rendering broker-1: 'brokers' is undefined "
+            "(known names: cluster, node, listeners, ensemble, properties, vars)"
+        )
     ]
 
 

@@ -88,7 +88,7 @@ def test_on_an_empty_cluster_preferred_leaderships_differ_by_one_at_most(
 def test_without_racks_replicas_too_are_spread_evenly(count: int, partitions: int, data: st.DataObject) -> None:
     replicas = data.draw(st.integers(1, count))
     assignment = Placement(brokers_of("-" * count)).place(partitions, replicas)
-    held = Counter({number: 0 for number in range(1, count + 1)})
+    held = Counter(dict.fromkeys(range(1, count + 1), 0))
     held.update(broker for row in assignment for broker in row)
     assert max(held.values()) - min(held.values()) <= 2
 

@@ -146,8 +146,10 @@ def test_a_problem_of_an_override_names_it_instead_of_the_file(file: Path) -> No
 def test_a_problem_below_an_overridden_section_names_the_override(file: Path) -> None:
     assert problems(file, "brokers={nodes: 0, properties: {a b: 1}}") == [
         "--set brokers={nodes: 0, properties: {a b: 1}}: brokers.nodes: must be at least 1, not 0",
-        "--set brokers={nodes: 0, properties: {a b: 1}}: brokers.properties.a b: "
-        "'a b' cannot be a property's name: letters, digits, dots, hyphens and underscores only",
+        (
+            "--set brokers={nodes: 0, properties: {a b: 1}}: brokers.properties.a b: "
+            "'a b' cannot be a property's name: letters, digits, dots, hyphens and underscores only"
+        ),
     ]
 
 
@@ -174,26 +176,32 @@ def test_problems_of_the_file_keep_their_place_beside_those_of_overrides(file: P
 
 def test_overrides_take_part_in_what_goes_together(file: Path) -> None:
     assert problems(file, "topics.orders.replication_factor=4") == [
-        "--set topics.orders.replication_factor=4: topics[0].replication_factor: "
-        "4 replicas need 4 brokers; brokers.nodes is 3 (lower it, or raise brokers.nodes)",
+        (
+            "--set topics.orders.replication_factor=4: topics[0].replication_factor: "
+            "4 replicas need 4 brokers; brokers.nodes is 3 (lower it, or raise brokers.nodes)"
+        ),
     ]
 
 
 def test_the_name_of_an_override_counts_before_the_files_stem(file: Path) -> None:
     assert load(file, ("name=payments",)).name == "payments"
     assert problems(file, "name=X") == [
-        "--set name=X: name: 'X' cannot be an environment's name: "
-        "2 to 40 lower-case letters, digits and hyphens, and it begins with no hyphen",
+        (
+            "--set name=X: name: 'X' cannot be an environment's name: "
+            "2 to 40 lower-case letters, digits and hyphens, and it begins with no hyphen"
+        ),
     ]
 
 
 @given(st.lists(st.text(max_size=30) | st.from_regex(r"[a-z_.0-9]{1,20}=.{0,10}", fullmatch=True), max_size=4))
 def test_any_text_is_an_override_or_wrong_usage(texts: list[str]) -> None:
     data: dict[str, object] = {"brokers": {"nodes": 1}, "topics": [{"name": "a"}], "storage": "memory"}
+    refusal = ""
     try:
         apply_overrides(data, Source("orders.yaml"), tuple(texts))
     except UsageError as error:
-        assert any(error.what.startswith(f"--set {text}") for text in texts)
+        refusal = error.what
+    assert not refusal or any(refusal.startswith(f"--set {text}") for text in texts)
 
 
 def test_an_override_cannot_make_what_the_model_does_not_know(file: Path) -> None:

@@ -66,9 +66,9 @@ def test_whole_numbers_of_kibibytes_are_exact(number: int) -> None:
 
 @given(st.text())
 def test_any_text_is_a_positive_duration_or_a_value_error(text: str) -> None:
+    seconds, refusal = 0.0, ""
     try:
         seconds = parse_duration_s(text)
     except ValueError as error:
-        assert repr(text) in str(error)
-    else:
-        assert seconds > 0
+        refusal = str(error)
+    assert (repr(text) in refusal) is (seconds <= 0)

@@ -14,6 +14,7 @@ from docker.errors import APIError, DockerException
 from provision.errors import ProvisionError, Unavailable
 
 CALL_TIMEOUT_S = 60
+_ANSWER_S = 5
 # One connection for each node that is worked on at the same time.
 _CONNECTIONS = 32
 
@@ -40,10 +41,17 @@ def connect() -> docker.DockerClient:
                 timeout=CALL_TIMEOUT_S,
                 max_pool_size=_CONNECTIONS,
             )
-        client.ping()
+        _answer_soon(client)
     except (DockerException, requests.RequestException, OSError) as error:
         raise _unreachable(error, address) from error
     return client
+
+
+def _answer_soon(client: docker.DockerClient) -> None:
+    """An engine that runs answers at once; one that hangs must not hold up who can do without it."""
+    client.api.timeout = _ANSWER_S
+    client.ping()
+    client.api.timeout = CALL_TIMEOUT_S
 
 
 def _unreachable(error: Exception, address: str) -> Unavailable:

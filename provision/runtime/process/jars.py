@@ -1,0 +1,140 @@
+"""Kafka's jars: resolved by Maven coordinates once, verified, and kept in a cache that all environments share.
+
+A version is in the cache when its directory has a manifest, which is written last, and every file is what the manifest
+says. So a fetch that was cut off is no version, and a jar that was changed or cut later is noticed before it is used.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+
+from provision.cluster.catalogue import KafkaVersion, coordinates
+from provision.errors import Unavailable
+from provision.events import Fetching, Listener, Notice
+
+if TYPE_CHECKING:
+    from jgo.maven import Artifact
+
+_MANIFEST = "manifest.json"
+_LOCK_TIMEOUT_S = 900
+_DOWNLOADS = 8
+
+
+def cache_directory() -> Path:
+    """`PROVISION_CACHE`, else the platform's directory for a user's cache."""
+    chosen = os.environ.get("PROVISION_CACHE")
+    return Path(chosen).absolute() if chosen else platformdirs.user_cache_path("provision", appauthor=False)
+
+
+def directory_of(version: KafkaVersion) -> Path:
+    """Where the jars of that version are, or will be."""
+    return cache_directory() / "kafka" / str(version)
+
+
+def is_whole(directory: Path) -> bool:
+    """Whether every jar is there as it was fetched. Files with the size and time of then are not read again."""
+    try:
+        manifest = json.loads((directory / _MANIFEST).read_text())
+        return all(_is_as_noted(directory / name, note) for name, note in manifest.items())
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return False
+
+
+def _is_as_noted(jar: Path, note: dict[str, int | str]) -> bool:
+    found = jar.stat()
+    if found.st_size != note["size"]:
+        return False
+    return found.st_mtime_ns == note["mtime_ns"] or _sha256(jar) == note["sha256"]
+
+
+def fetch(version: KafkaVersion, tell: Listener) -> Path:
+    """Bring the jars of a version into the cache; returns their directory. Does nothing where they are whole.
+
+    Raises:
+        Unavailable: they are not there and cannot be fetched.
+    """
+    from filelock import FileLock, Timeout
+
+    directory = directory_of(version)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(f"{directory}.lock", timeout=_LOCK_TIMEOUT_S):
+            if not is_whole(directory):
+                if directory.exists():
+                    tell(Notice(f"the cached jars of Kafka {version} are damaged: fetching them again"))
+                _fetch(version, directory, tell)
+    except Timeout as error:
+        raise Unavailable(f"another command is fetching Kafka {version} and does not end") from error
+    except OSError as error:
+        raise Unavailable(f"cannot keep Kafka {version} in {directory}", why=error.strerror or str(error)) from error
+    return directory
+
+
+def _fetch(version: KafkaVersion, directory: Path, tell: Listener) -> None:
+    jars = _download(version, tell)
+    draft = directory.with_name(f"{directory.name}.new")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    manifest = {}
+    for jar in jars:
+        kept = Path(shutil.copy2(jar, draft / jar.name))
+        noted = kept.stat()
+        manifest[jar.name] = {"size": noted.st_size, "mtime_ns": noted.st_mtime_ns, "sha256": _sha256(kept)}
+    (draft / _MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True))
+    shutil.rmtree(directory, ignore_errors=True)
+    draft.rename(directory)
+
+
+def _download(version: KafkaVersion, tell: Listener) -> Sequence[Path]:
+    """The jars in Maven's own local repository, each one whole."""
+    import jgo
+    import requests
+
+    what = f"Kafka {version}"
+    tell(Fetching(what, 0, 0, "jars"))
+    done = 0
+
+    def bring(artifact: "Artifact") -> Path:
+        nonlocal done
+        jar = _whole(artifact)
+        done += 1
+        tell(Fetching(what, done, len(artifacts), "jars"))
+        return jar
+
+    try:
+        artifacts = jgo.resolve("+".join(coordinates(version)))
+        with ThreadPoolExecutor(max_workers=_DOWNLOADS) as pool:
+            return list(pool.map(bring, artifacts))
+    except (requests.RequestException, RuntimeError, ValueError) as error:
+        raise Unavailable(
+            f"the jars of Kafka {version} are not in the cache and cannot be fetched",
+            why=str(error).splitlines()[0][:300],
+            hint="check the network; or name an unpacked Kafka with kafka.distribution",
+        ) from error
+
+
+def _whole(artifact: "Artifact") -> Path:
+    """Resolve one jar. One that a download left in Maven's repository only in part is fetched again."""
+    for _ in range(2):
+        jar = Path(artifact.resolve())
+        try:
+            with zipfile.ZipFile(jar) as archive:
+                if archive.testzip() is None:
+                    return jar
+        except (zipfile.BadZipFile, OSError):
+            pass
+        jar.unlink(missing_ok=True)
+    raise RuntimeError(f"{artifact.artifactId} arrives damaged")
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

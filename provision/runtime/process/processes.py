@@ -1,0 +1,135 @@
+"""Processes that outlive the command: the only module that knows how systems differ.
+
+A process is ours when its command line carries the mark of the node's directory, which is unique on a machine. Its id
+and start time are noted beside it, so that it is found without a search, and so that another process that got the same
+id later is never taken for it.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from provision.errors import ProvisionError
+
+MARK = "-Dprovision.node="
+_NOTE = "process.json"
+_KILL_PATIENCE_S = 10.0
+
+# Children of this very command: asked for their exit code, which the system only tells a parent.
+_children: dict[int, subprocess.Popen[bytes]] = {}
+
+
+def mark(directory: Path) -> str:
+    """The argument that tells whose process it is."""
+    return f"{MARK}{directory.as_posix()}"
+
+
+def start(command: Sequence[str], directory: Path, output: Path) -> None:
+    """Start a process that outlives this one, its output appended to a file.
+
+    Raises:
+        ProvisionError: the program cannot be started.
+    """
+    options: dict[str, Any] = {"start_new_session": True}  # Ctrl-C in this terminal is not for it
+    if sys.platform == "win32":
+        options = {"creationflags": subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP}
+    try:
+        with output.open("ab") as log:
+            child = subprocess.Popen(  # noqa: S603 the command is ours
+                command, cwd=directory, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, **options
+            )
+    except OSError as error:
+        raise ProvisionError(f"cannot start {command[0]}", why=error.strerror or str(error)) from error
+    _children[child.pid] = child
+    _note(directory, psutil.Process(child.pid))
+
+
+def find(directory: Path) -> psutil.Process | None:
+    """The running process of the node with that directory.
+
+    By its note; where that is missing or speaks of another process, by a search for the mark: the command that started
+    it may have been killed before it could write the note.
+    """
+    try:
+        note = json.loads((directory / _NOTE).read_text())
+        process = psutil.Process(note["pid"])
+        if process.create_time() == note["created"] and _is_of(process, directory):
+            return process
+    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+        pass  # whatever is wrong with the note, the search tells the truth
+    for process in psutil.process_iter():
+        if _is_of(process, directory):
+            _note(directory, process)
+            return process
+    return None
+
+
+def exit_code(directory: Path) -> int | None:
+    """The exit code of the node's last process, 128 + N for signal N; None where this command was not its parent."""
+    try:
+        child = _children.get(json.loads((directory / _NOTE).read_text())["pid"])
+    except (OSError, ValueError, KeyError):
+        return None
+    code = child.poll() if child else None
+    return 128 - code if code is not None and code < 0 else code
+
+
+def was_started(directory: Path) -> bool:
+    """Whether the node ever had a process."""
+    return (directory / _NOTE).is_file()
+
+
+def stop(directory: Path, patience_s: float) -> None:
+    """Ask the node's process to stop, and kill it when it has not after `patience_s`."""
+    if process := find(directory):
+        try:
+            process.terminate()
+            _await_exit(process, patience_s)
+        except psutil.NoSuchProcess:
+            return
+        kill(directory)
+
+
+def kill(directory: Path) -> None:
+    """Kill the node's process and wait until it is gone."""
+    if process := find(directory):
+        try:
+            process.kill()
+            if not _await_exit(process, _KILL_PATIENCE_S):
+                raise ProvisionError(f"process {process.pid} does not end")
+        except psutil.NoSuchProcess:
+            return
+
+
+def _await_exit(process: psutil.Process, timeout_s: float) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if child := _children.get(process.pid):
+            child.poll()
+        if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _is_of(process: psutil.Process, directory: Path) -> bool:
+    try:
+        return mark(directory) in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:  # gone, or somebody else's
+        return False
+
+
+def _note(directory: Path, process: psutil.Process) -> None:
+    draft = directory / f"{_NOTE}.{os.getpid()}"
+    try:
+        draft.write_text(json.dumps({"pid": process.pid, "created": process.create_time()}))
+        draft.replace(directory / _NOTE)
+    except (OSError, psutil.NoSuchProcess):
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,358 @@
+"""The port's verbs for plain JVMs. An environment is a directory below the home.
+
+environments/NAME/environment.json     what it is
+environments/NAME/NODE/node.json       what the node is
+environments/NAME/NODE/process.json    its process, by id and start time
+environments/NAME/NODE/{config,data,log,tmp}
+"""
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from provision.cluster.catalogue import KafkaVersion
+from provision.cluster.model import Cluster, Node, RenderedFile, StorageKind
+from provision.errors import ProvisionError, Unavailable
+from provision.events import Listener
+from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
+from provision.runtime import directories
+from provision.runtime.base import JavaCommand, Runtime, Streams
+from provision.runtime.process import jars, processes
+from provision.runtime.process.java import find_java
+from provision.runtime.process.layout import environment_directory, environments_directory, memory_directory
+
+_ENVIRONMENT_FILE, _NODE_FILE = "environment.json", "node.json"
+_CONSOLE = "console.log"
+_FOLLOW_PAUSE_S = 0.2
+_TOOL_TIMEOUT_S = 60
+
+_TOOL_LOGGING = """\
+log4j.rootLogger=WARN, stderr
+log4j.appender.stderr=org.apache.log4j.ConsoleAppender
+log4j.appender.stderr.target=System.err
+log4j.appender.stderr.layout=org.apache.log4j.PatternLayout
+log4j.appender.stderr.layout.ConversionPattern=[%d] %p %m (%c)%n
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """`environment.json`: what must be known of an environment without its file."""
+
+    software: str
+    libs: str
+    version: str
+    mode: str
+    storage: str
+    created_s: float
+    ttl_s: float | None
+
+
+class ProcessRuntime(Runtime):
+    """Nodes as processes of this machine and this user."""
+
+    kind = "process"
+
+    # -- observe ------------------------------------------------------------------------------------------------------
+
+    def environments(self) -> tuple[str, ...]:
+        """The directories below the home."""
+        try:
+            return tuple(sorted(entry.name for entry in environments_directory().iterdir() if entry.is_dir()))
+        except FileNotFoundError:
+            return ()
+
+    def observe(self, name: str, wanted: Sequence[str] = ()) -> ObservedEnvironment:  # noqa: ARG002 the home is ours alone
+        """By directories, and by the processes that carry their mark."""
+        home = environment_directory(name)
+        if not home.is_dir():
+            return ObservedEnvironment(name, self.kind)
+        kept = _read_kept(home)
+        node_directories = sorted(entry for entry in home.iterdir() if entry.is_dir())
+        nodes = [self._node(entry) for entry in node_directories if (entry / _NODE_FILE).is_file()]
+        return ObservedEnvironment(
+            name=name,
+            runtime=self.kind,
+            software=kept.software if kept else "",
+            version=kept.version if kept else "",
+            mode=kept.mode if kept else "",
+            storage=kept.storage if kept else "",
+            network=kept is not None,
+            storages=frozenset(entry.name for entry in node_directories),
+            nodes=tuple(sorted(nodes, key=lambda node: (node.role, node.number))),
+            created_s=kept.created_s if kept else None,
+            ttl_s=kept.ttl_s if kept else None,
+        )
+
+    def _node(self, directory: Path) -> ObservedNode:
+        node = json.loads((directory / _NODE_FILE).read_text())
+        if processes.find(directory):
+            state = NodeState.RUNNING
+        else:
+            state = NodeState.EXITED if processes.was_started(directory) else NodeState.CREATED
+        return ObservedNode(
+            name=node["name"],
+            role=node["role"],
+            state=state,
+            config_hash=node["config_hash"],
+            endpoint=node["endpoint"],
+            exit_code=processes.exit_code(directory) if state is NodeState.EXITED else None,
+        )
+
+    def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
+        """From the node's directory."""
+        config = environment_directory(name) / node / "config"
+        return tuple(RenderedFile(node, file.name, file.read_text()) for file in sorted(config.iterdir()))
+
+    def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
+        """What the JVM itself wrote, then the log with what was rotated away last."""
+        directory = self._required(name, node)
+        log = directory / "log"
+        files = [log / _CONSOLE, log / f"{node}.log.1", log / f"{node}.log"]
+        lines = [line for file in files if file.is_file() for line in file.read_text(errors="replace").splitlines()]
+        yield from lines if tail is None else lines[len(lines) - min(tail, len(lines)) :]
+        if follow:
+            yield from _follow(log / f"{node}.log", directory)
+
+    # -- prepare ------------------------------------------------------------------------------------------------------
+
+    def has_software(self, cluster: Cluster) -> bool:
+        """Whether the jars are in the cache, whole, or the named distribution is there."""
+        if Path(cluster.software).is_absolute():
+            if not any(Path(cluster.software, "libs").glob("*.jar")):
+                raise Unavailable(f"there is no Kafka in {cluster.software}", why="it has no jars in libs")
+            return True
+        return jars.is_whole(jars.directory_of(cluster.version))
+
+    def fetch_software(self, cluster: Cluster, tell: Listener) -> None:
+        """Fetch the jars into the cache."""
+        jars.fetch(cluster.version, tell)
+
+    def create_network(self, cluster: Cluster) -> None:
+        """Note what the environment is. Its nodes share the loopback."""
+        find_java(cluster.version)  # before anything is made: without it nothing will start
+        home = environment_directory(cluster.name)
+        libs = cluster.nodes[0].java_args[cluster.nodes[0].java_args.index("-cp") + 1]
+        kept = _Kept(
+            software=cluster.software,
+            libs=libs,
+            version=str(cluster.version),
+            mode=cluster.mode,
+            storage=cluster.storage.directory or cluster.storage.kind,
+            created_s=time.time(),
+            ttl_s=cluster.ttl_s,
+        )
+        with _files_of(home):
+            home.mkdir(parents=True, exist_ok=True)
+            if not (home / _ENVIRONMENT_FILE).exists():
+                _write(home / _ENVIRONMENT_FILE, json.dumps(asdict(kept), indent=2))
+
+    def create_storage(self, cluster: Cluster, node: Node) -> None:
+        """Make the directories; readable by this user alone."""
+        directory = environment_directory(cluster.name) / node.name
+        with _files_of(directory):
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if cluster.storage.kind is StorageKind.DIRECTORY:
+                directories.create(Path(cluster.storage.directory), node.name, cluster.name)
+            else:
+                Path(node.data_dir).mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    # -- nodes --------------------------------------------------------------------------------------------------------
+
+    def create_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile], config_hash: str) -> None:
+        """Write its configuration."""
+        directory = environment_directory(cluster.name) / node.name
+        if (directory / _NODE_FILE).exists():
+            return
+        with _files_of(directory):
+            for part in ("config", "log", "tmp"):
+                (directory / part).mkdir(parents=True, exist_ok=True)
+            for file in files:
+                _write(directory / "config" / file.name, file.content)
+            if node.role == "zookeeper":
+                _write(Path(node.data_dir) / "myid", f"{node.id}\n")
+            described = {
+                "name": node.name,
+                "role": node.role,
+                "config_hash": config_hash,
+                "endpoint": node.endpoint,
+                "version": str(cluster.version),
+                "arguments": node.java_args,
+            }
+            _write(directory / _NODE_FILE, json.dumps(described, indent=2))
+
+    def start_node(self, name: str, node: str) -> None:
+        """Start its JVM, with the Java that is found now."""
+        directory = self._required(name, node)
+        if processes.find(directory):
+            return
+        described = json.loads((directory / _NODE_FILE).read_text())
+        java = find_java(KafkaVersion.parse(described["version"]))
+        command = [java.command, processes.mark(directory), *described["arguments"]]
+        processes.start(command, directory, directory / "log" / _CONSOLE)
+
+    def stop_node(self, name: str, node: str, patience_s: float) -> None:
+        """Stop its JVM."""
+        processes.stop(environment_directory(name) / node, patience_s)
+
+    def kill_node(self, name: str, node: str) -> None:
+        """Kill its JVM."""
+        processes.kill(environment_directory(name) / node)
+
+    # -- remove -------------------------------------------------------------------------------------------------------
+
+    def remove_node(self, name: str, node: str) -> None:
+        """Kill its JVM, and remove all of it but its data."""
+        directory = environment_directory(name) / node
+        if not directory.is_dir():
+            return
+        processes.kill(directory)
+        with _files_of(directory):
+            for entry in directory.iterdir():
+                if entry.name != "data":
+                    shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+    def remove_storage(self, name: str, node: str, *, delete_data: bool) -> None:
+        """Remove its directories."""
+        home = environment_directory(name)
+        kept = _read_kept(home)
+        with _files_of(home / node):
+            shutil.rmtree(home / node, ignore_errors=not (home / node).exists())
+            memory = memory_directory(name)
+            if memory != home:
+                shutil.rmtree(memory / node, ignore_errors=not (memory / node).exists())
+                _remove_empty(memory, memory.parent)
+        if delete_data and kept and Path(kept.storage).is_absolute():
+            directories.delete(Path(kept.storage), node, name)
+        _remove_empty(home)
+
+    def remove_network(self, name: str) -> None:
+        """Forget the environment; its directory goes with its last storage."""
+        home = environment_directory(name)
+        with _files_of(home):
+            (home / _ENVIRONMENT_FILE).unlink(missing_ok=True)
+        _remove_empty(home, home.parent)
+
+    # -- run ----------------------------------------------------------------------------------------------------------
+
+    def run_in_node(self, name: str, node: str, command: JavaCommand) -> tuple[int, str]:
+        """As any process of this machine: they all see the same network."""
+        self._required(name, node)
+        done = subprocess.run(  # noqa: S603 the command is ours
+            self._tool_command(name, command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=_TOOL_TIMEOUT_S,
+            check=False,
+        )
+        return done.returncode, done.stdout.decode(errors="replace")
+
+    def run_tool(self, environment: ObservedEnvironment, command: JavaCommand, streams: Streams) -> int:
+        """With the caller's own streams where they are files of the system, else through pipes."""
+        out, err = _descriptor(streams.stdout), _descriptor(streams.stderr)
+        with subprocess.Popen(  # noqa: S603 the command is ours
+            self._tool_command(environment.name, command),
+            stdin=streams.stdin or subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+        ) as tool:
+            try:
+                written, complained = tool.communicate()
+            except BaseException:
+                tool.kill()
+                raise
+        streams.stdout.write(written or b"")
+        streams.stderr.write(complained or b"")
+        return tool.returncode
+
+    def _tool_command(self, name: str, command: JavaCommand) -> list[str]:
+        home = environment_directory(name)
+        kept = _read_kept(home)
+        if kept is None:
+            raise ProvisionError(f"there is no environment {name}")
+        logging = home / "tools-log4j.properties"
+        _write(logging, _TOOL_LOGGING)
+        options = [
+            "-Xmx256m",
+            "-XX:TieredStopAtLevel=1",
+            "-XX:+UseSerialGC",
+            f"-Dlog4j.configuration=file:{logging.as_posix()}",
+        ]
+        java = find_java(KafkaVersion.parse(kept.version))
+        return [java.command, *options, "-cp", kept.libs, command.main_class, *command.arguments]
+
+    def inside_address(self, name: str, node: str) -> str:
+        """The same as from outside."""
+        file = environment_directory(name) / node / _NODE_FILE
+        return str(json.loads(file.read_text())["endpoint"]) if file.is_file() else ""
+
+    def _required(self, name: str, node: str) -> Path:
+        directory = environment_directory(name) / node
+        if not (directory / _NODE_FILE).is_file():
+            raise ProvisionError(f"{name} has no node {node}", hint=f"`provision status {name}` lists them")
+        return directory
+
+
+def _read_kept(home: Path) -> _Kept | None:
+    try:
+        content: Mapping[str, Any] = json.loads((home / _ENVIRONMENT_FILE).read_text())
+        return _Kept(**content)
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        raise ProvisionError(f"{home / _ENVIRONMENT_FILE} is damaged", why=str(error)) from error
+
+
+def _write(file: Path, content: str) -> None:
+    """Whole or not at all, whenever the command is killed."""
+    draft = file.with_name(f"{file.name}.new")
+    draft.write_text(content, encoding="utf-8")
+    draft.replace(file)
+
+
+@contextmanager
+def _files_of(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ProvisionError(f"cannot use {directory}", why=error.strerror or str(error)) from error
+
+
+def _remove_empty(*places: Path) -> None:
+    for place in places:
+        with suppress(OSError):  # it has something in it, or is gone: both are fine
+            place.rmdir()
+
+
+def _descriptor(stream: IO[bytes]) -> int:
+    try:
+        stream.flush()
+        return stream.fileno()
+    except (OSError, ValueError):
+        return subprocess.PIPE
+
+
+def _follow(log: Path, directory: Path) -> Iterator[str]:
+    """Lines as they come, until the process ends; a file that was rotated is opened anew."""
+    position = log.stat().st_size if log.is_file() else 0
+    rest = b""
+    while True:
+        alive = processes.find(directory) is not None
+        if log.is_file():
+            size = log.stat().st_size
+            with log.open("rb") as stream:
+                stream.seek(position if size >= position else 0)
+                chunk = stream.read()
+                position = stream.tell()
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield from (line.decode(errors="replace") for line in lines)
+        if not alive:
+            return
+        time.sleep(_FOLLOW_PAUSE_S)
