@@ -1,6 +1,6 @@
 """How long a command takes before it does anything, beside Python's own start: medians of runs one after the other.
 
-The targets are for this project's reference machine (2 cores): `--help` under 150 ms, `validate` under 300 ms. It prints
+The targets, on a machine with 2 cores: `--help` under 150 ms, `validate` under 300 ms. It prints
 and does not fail: machines differ, ratios less so.
 """
 

@@ -76,8 +76,8 @@ def _walk(actions: dict[str, Action], perform: Callable[[Action], None]) -> None
                 future.result()
 
 
-def apply_topics(actions: Sequence[Action], bootstrap_servers: str, timeout_s: float, tell: Listener) -> None:
-    """Do the second wave: create all topics in as few requests as Kafka allows.
+def apply_topics(actions: Sequence[Action], bootstrap_servers: str, timeout_s: float, tell: Listener) -> frozenset[str]:
+    """Do the second wave: create all topics in as few requests as Kafka allows; returns those that existed after all.
 
     Raises:
         PartlyApplied: Kafka refused some; each with its reason.
@@ -86,14 +86,15 @@ def apply_topics(actions: Sequence[Action], bootstrap_servers: str, timeout_s: f
 
     placed = [action.subject for action in actions if isinstance(action.subject, PlacedTopic)]
     if not placed:
-        return
+        return frozenset()
     began = time.monotonic()
     for action in actions:
         tell(ActionStarted(action.resource, action.verb))
     with connected(bootstrap_servers, timeout_s) as admin:
-        failures = admin.create_topics(placed)
+        created = admin.create_topics(placed)
+    failures = created.failures
     for action in actions:
-        if action.name not in failures:
+        if action.name not in failures and action.name not in created.existing:
             tell(ActionDone(action.resource, action.verb, time.monotonic() - began))
     if failures:
         raise PartlyApplied(
@@ -101,3 +102,4 @@ def apply_topics(actions: Sequence[Action], bootstrap_servers: str, timeout_s: f
             why="\n".join(f"topic {name}: {reason}" for name, reason in sorted(failures.items())),
             hint="correct them in the file and run `provision up` again",
         )
+    return created.existing

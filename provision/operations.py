@@ -256,8 +256,8 @@ def create_topic(runtime: Runtime, name: str, new: NewTopic) -> None:
         raise Refused(f"topic {new.name} cannot be created", why=str(error)) from error
     topic = Topic(new.name, new.partitions, replication_factor, new.config)
     with connected(observed.bootstrap_servers, ADMIN_TIMEOUT_S) as admin:
-        failures = admin.create_topics([PlacedTopic(topic, assignment)])
-    _raise_failures("created", failures)
+        created = admin.create_topics([PlacedTopic(topic, assignment)])
+    _raise_failures("created", created.failures)
     wait_for(runtime, name, Level.TOPICS, [topic], ADMIN_TIMEOUT_S, silent)
 
 

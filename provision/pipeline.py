@@ -182,8 +182,11 @@ def _bring_up(prepared: Prepared, timeout_s: float, until: Level, tell: Listener
     if until >= Level.TOPICS:
         second_wave = _plan_kafka(cluster, runtime.observe(cluster.name))
         require_no_refusal(Plan(cluster.name, second_wave))
-        apply_topics(second_wave, cluster.bootstrap_servers, ADMIN_TIMEOUT_S, tell)
+        existing = apply_topics(second_wave, cluster.bootstrap_servers, ADMIN_TIMEOUT_S, tell)
         assessment = wait.until(until, cluster.topics)
+        if existing:  # a broker that has just come back did not know them yet: compare them now
+            require_no_refusal(Plan(cluster.name, _plan_kafka(cluster, runtime.observe(cluster.name))))
+            second_wave = tuple(action for action in second_wave if action.name not in existing)
     return Upped(assessment, bool(first_wave or second_wave), wait.timings)
 
 

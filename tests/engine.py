@@ -1,17 +1,20 @@
 """The Docker engine and images that tests with real brokers need."""
 
+import contextlib
 import functools
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import docker
+import psutil
 import pytest
 from docker.errors import DockerException
 
@@ -42,8 +45,8 @@ def image(version: str = DEFAULT_VERSION) -> str:
     return ensure_image(version)
 
 
-def traces(environment: str) -> list[str]:
-    """All that the engine has of an environment: containers, networks and volumes by label, or by a name like theirs."""
+def engine_traces(environment: str) -> list[str]:
+    """What the engine has of an environment: containers, networks and volumes, by label or by a name like theirs."""
     api = engine().api
     things = [
         *(("container", c["Names"][0].removeprefix("/"), c["Labels"]) for c in api.containers(all=True)),
@@ -79,22 +82,22 @@ class Provision:
     """The command line, run as a user runs it: a process of its own, from the project's root, with its own home."""
 
     home: Path
+    runtime: str = "docker"
     version: str = DEFAULT_VERSION
     environment: Mapping[str, str] = field(default_factory=dict)
     started: set[str] = field(default_factory=set)
     own_image: bool = True
 
     def arguments(self, *arguments: str) -> list[str]:
-        """The whole command. Commands that take a file get the test image, unless `own_image` is off."""
-        image_override = ["--set", f"kafka.image={image(self.version)}", "--set", f"kafka.version={self.version}"]
+        """The whole command. Commands that take a file get the runtime, the version, and the test image where it is
+        not left out (`own_image`).
+        """
+        overrides = [f"runtime={self.runtime}", f"kafka.version={self.version}"]
+        if self.runtime == "docker" and self.own_image:
+            overrides.append(f"kafka.image={image(self.version)}")
         takes_file = arguments[0] in ("up", "plan", "render", "validate")
-        return [
-            sys.executable,
-            "-m",
-            "provision",
-            *arguments,
-            *(image_override if takes_file and self.own_image else ()),
-        ]
+        settings = [word for override in overrides for word in ("--set", override)]
+        return [sys.executable, "-m", "provision", *arguments, *(settings if takes_file else ())]
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:  # noqa: ANN401 Popen's own
         """Start the command and do not wait for it. What it may leave is removed when the module's tests are done."""
@@ -103,7 +106,7 @@ class Provision:
         return subprocess.Popen(
             self.arguments(*arguments),
             cwd=ROOT,
-            env=os.environ | {"PROVISION_HOME": str(self.home), "NO_COLOR": "1"} | self.environment,
+            env=os.environ | {"PROVISION_HOME": str(self.home), "NO_COLOR": "1", **self.environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -127,6 +130,42 @@ class Provision:
         assert result.code == 0, f"{' '.join(arguments)} exited with {result.code}:\n{result.err}{result.out}"
         return result.out
 
+    def traces(self, environment: str) -> list[str]:
+        """All that is left of an environment; nothing after `down`."""
+        if self.runtime == "docker":
+            return engine_traces(environment)
+        home = self.home / "environments" / environment
+        files = [str(path.relative_to(home.parent)) for path in [home, *home.rglob("*")] if path.exists()]
+        memory = [str(path) for path in Path("/dev/shm").glob(f"provision-*/{environment}")]
+        return sorted([*files, *memory, *(f"process {process.pid}" for process in self._processes(environment))])
+
+    def kill(self, environment: str, node: str) -> None:
+        """Kill a node as a crash would."""
+        if self.runtime == "docker":
+            engine().api.kill(f"{environment}-{node}")
+            return
+        (process,) = self._processes(environment, node)
+        process.kill()
+        process.wait(timeout=30)
+
+    def lose(self, environment: str, node: str) -> None:
+        """Take a node away with its data, behind the program's back."""
+        if self.runtime == "docker":
+            engine().api.remove_container(f"{environment}-{node}", force=True, v=True)
+            engine().api.remove_volume(f"{environment}-{node}")
+            return
+        self.kill(environment, node)
+        shutil.rmtree(self.home / "environments" / environment / node)
+
+    def _processes(self, environment: str, node: str = "") -> list[psutil.Process]:
+        mark = f"-Dprovision.node={self.home}/environments/{environment}/{node}"
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if any(word.startswith(mark) for word in process.cmdline()):
+                    found.append(process)
+        return found
+
 
 def write_environment(directory: Path, name: str, text: str) -> str:
     """Write an environment file and return its path, to be given as `ENV`."""
@@ -148,9 +187,3 @@ def wait_for_line(process: subprocess.Popen[str], text: str, timeout_s: float = 
         if text in line:
             return
     raise AssertionError(f"{text!r} did not come; there was:\n{''.join(seen)}")
-
-
-def container_names(environment: str) -> Sequence[str]:
-    """The names of an environment's containers, running or not."""
-    found = engine().api.containers(all=True, filters={"label": f"provision.environment={environment}"})
-    return sorted(container["Names"][0].removeprefix("/") for container in found)

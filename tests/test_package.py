@@ -16,7 +16,10 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("dist")
-    build = "import sys; from hatchling.build import build_sdist, build_wheel; build_wheel(sys.argv[1]); build_sdist(sys.argv[1])"
+    build = (
+        "import sys; from hatchling.build import build_sdist, build_wheel; "
+        "build_wheel(sys.argv[1]); build_sdist(sys.argv[1])"
+    )
     subprocess.run([sys.executable, "-c", build, target], cwd=ROOT, check=True, capture_output=True, timeout=120)
     return target
 

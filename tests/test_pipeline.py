@@ -11,6 +11,7 @@ from provision.kafka.levels import Level
 from provision.operations import down
 from provision.pipeline import Source, prepare, up
 from provision.plan.observed import NodeState
+from provision.runtime import layout_for
 from provision.runtime.fake import FakeRuntime
 
 FILE = "name: faked\nbrokers: {nodes: 2, port: auto}\nzookeeper: {nodes: 3}\ntopics: [{name: t}]\n"
@@ -29,15 +30,9 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRuntime:
     runtime = FakeRuntime()
-    monkeypatch.setattr("provision.pipeline.choose_runtime", lambda _kind: runtime)
-    monkeypatch.setattr("provision.pipeline.LAYOUTS", _fake_layouts())
+    monkeypatch.setattr("provision.pipeline.choose_runtime", lambda _kind, _name, _tell: runtime)
+    monkeypatch.setattr("provision.pipeline.layout_for", lambda _kind, spec, base: layout_for("docker", spec, base))
     return runtime
-
-
-def _fake_layouts() -> dict[str, object]:
-    from provision.runtime import LAYOUTS
-
-    return {"fake": LAYOUTS["docker"], **LAYOUTS}
 
 
 def _verbs_of_a_first_up(source: Source, fake: FakeRuntime) -> list[tuple[str, str]]:

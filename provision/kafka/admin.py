@@ -18,6 +18,14 @@ _PARTITIONS_PER_REQUEST = 2000
 _TOPIC_ALREADY_EXISTS, _UNKNOWN_TOPIC = 36, 3
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Created:
+    """How a creation went: the topics that were there already, and the failures with Kafka's reasons."""
+
+    existing: frozenset[str]
+    failures: Mapping[str, str]
+
+
 class Admin:
     """An admin connection, used as a context manager."""
 
@@ -25,11 +33,13 @@ class Admin:
         self._client = client
         self._timeout_ms = int(timeout_s * 1000)
 
-    def create_topics(self, placed: Sequence[PlacedTopic]) -> dict[str, str]:
-        """Create topics in batches, with explicit replicas; returns the failures, each topic with Kafka's reason.
+    def create_topics(self, placed: Sequence[PlacedTopic]) -> Created:
+        """Create topics in batches, with explicit replicas.
 
-        A topic that exists by now is no failure: an answer can be lost after the request was carried out.
+        A topic that exists by now is no failure: an answer can be lost after the request was carried out, and a broker
+        that has just come back does not know all topics yet.
         """
+        existing: set[str] = set()
         failures: dict[str, str] = {}
         for batch in _batches(placed):
             topics = {
@@ -41,8 +51,9 @@ class Admin:
             }
             with _translated("creating topics"):
                 answer = self._client.create_topics(topics, timeout_ms=self._timeout_ms, raise_errors=False)
+            existing |= {one["name"] for one in answer["topics"] if one["error_code"] == _TOPIC_ALREADY_EXISTS}
             failures |= _failures(answer["topics"], harmless=_TOPIC_ALREADY_EXISTS)
-        return failures
+        return Created(frozenset(existing), failures)
 
     def delete_topics(self, names: Sequence[str]) -> dict[str, str]:
         """Delete topics; returns the failures, each topic with Kafka's reason. One that is gone is no failure."""

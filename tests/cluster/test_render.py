@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from provision.cluster.fingerprint import config_hash
-from provision.cluster.layout import container_layout
+from provision.cluster.layout import automatic_ports, container_layout
 from provision.cluster.model import Cluster, RenderedFile
 from provision.cluster.properties import parse
 from provision.cluster.render import render
-from provision.cluster.resolve import automatic_ports, resolve
+from provision.cluster.resolve import resolve
 from provision.errors import InvalidEnvironment, Problem
 from provision.spec.loader import load
 from provision.spec.model import EnvironmentSpec
@@ -26,7 +26,7 @@ Own = Callable[..., Cluster]
 
 def resolved(spec: EnvironmentSpec, base_directory: str = "/environments") -> Cluster:
     ports = {name: 20000 + number for number, name in enumerate(automatic_ports(spec))}
-    return resolve(spec, container_layout(spec), ports, base_directory)
+    return resolve(spec, container_layout(spec, "/"), ports, base_directory)
 
 
 def cluster_of(**sections: object) -> Cluster:

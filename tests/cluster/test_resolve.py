@@ -16,9 +16,9 @@ from provision.cluster.catalogue import (
     layout_of,
     release_of,
 )
-from provision.cluster.layout import container_layout
+from provision.cluster.layout import automatic_ports, container_layout
 from provision.cluster.model import Cluster, Listener, Role, Storage, StorageKind
-from provision.cluster.resolve import automatic_ports, resolve
+from provision.cluster.resolve import resolve
 from provision.spec.model import EnvironmentSpec
 
 
@@ -28,7 +28,7 @@ def spec_of(**sections: object) -> EnvironmentSpec:
 
 def cluster_of(ports: Mapping[str, int] | None = None, /, **sections: object) -> Cluster:
     spec = spec_of(**sections)
-    return resolve(spec, container_layout(spec), ports or {}, "/home/me/orders")
+    return resolve(spec, container_layout(spec, "/"), ports or {}, "/home/me/orders")
 
 
 def test_the_ensemble_comes_before_the_brokers_each_in_the_order_of_its_numbers() -> None:
@@ -234,7 +234,7 @@ def test_the_rest_of_the_file_is_carried_along() -> None:
 
 def test_the_default_mode_follows_the_version() -> None:
     spec = spec_of(kafka={"version": "4.0.0"})
-    assert resolve(spec, container_layout(spec), {}).mode == "kraft"
+    assert resolve(spec, container_layout(spec, "/"), {}).mode == "kraft"
     assert cluster_of(kafka={"version": "3.9.0"}).mode == "zookeeper"
 
 

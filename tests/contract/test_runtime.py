@@ -1,6 +1,7 @@
 """One suite for every runtime: what the port promises, shown on each adapter."""
 
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from provision.errors import ProvisionError
 from provision.events import silent
 from provision.home.ports import port_is_free
 from provision.plan.observed import NodeState
-from provision.runtime import LAYOUTS, runtime_of_kind
+from provision.runtime import layout_for, runtime_of_kind
 from provision.runtime.base import JavaCommand, Runtime, Streams
 from provision.runtime.fake import FakeRuntime
 from provision.spec.loader import load
@@ -28,8 +29,9 @@ brokers: {port: auto}
 """
 
 
-@pytest.fixture(params=["fake", pytest.param("docker", marks=pytest.mark.engine)])
-def runtime(request: pytest.FixtureRequest) -> Iterator[Runtime]:
+@pytest.fixture(params=["fake", "process", pytest.param("docker", marks=pytest.mark.engine)])
+def runtime(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]:
+    monkeypatch.setenv("PROVISION_HOME", str(tmp_path / "home"))
     if request.param == "docker":
         image()
     adapter = FakeRuntime() if request.param == "fake" else runtime_of_kind(request.param)
@@ -46,11 +48,11 @@ def runtime(request: pytest.FixtureRequest) -> Iterator[Runtime]:
 def cluster(runtime: Runtime, tmp_path: Path) -> Cluster:
     file = tmp_path / "contract.yaml"
     file.write_text(FILE)
-    overrides = () if runtime.kind == "fake" else (f"kafka.image={image()}",)
-    spec = load(file, overrides)
+    spec = load(file, (f"kafka.image={image()}",) if runtime.kind == "docker" else ())
+    layout = layout_for("docker" if runtime.kind == "fake" else runtime.kind, spec, str(tmp_path))
     free = (port for port in range(30100, 30200) if port_is_free(port))
     ports = {"zookeeper-1": next(free), "broker-1": next(free)}
-    return resolve(spec, LAYOUTS["docker" if runtime.kind == "fake" else runtime.kind](spec), ports, str(tmp_path))
+    return resolve(spec, layout, ports, str(tmp_path))
 
 
 @pytest.fixture
@@ -163,7 +165,7 @@ def test_a_tool_writes_to_the_callers_streams(
     runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...]
 ) -> None:
     _create(runtime, cluster, files)
-    assert runtime.inside_address(NAME, "broker-1").endswith(":9092")
+    assert re.fullmatch(r"[\w.-]+:\d+", runtime.inside_address(NAME, "broker-1"))
     out, err = io.BytesIO(), io.BytesIO()
     command = JavaCommand("kafka.tools.StorageTool", ("random-uuid",))
     code = runtime.run_tool(runtime.observe(NAME), command, Streams(None, out, err))

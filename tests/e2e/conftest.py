@@ -1,35 +1,29 @@
-"""Fixtures of the end-to-end tests. Every test must leave the engine as it found it."""
+"""Fixtures of the end-to-end tests: each runs on every runtime, and must leave nothing of what it started."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.engine import Provision, anonymous_volumes, engine, traces
+from tests.engine import Provision, anonymous_volumes, engine
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All of them need an engine."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.engine)
-
-
-@pytest.fixture(scope="module")
-def provision(tmp_path_factory: pytest.TempPathFactory) -> Provision:
+@pytest.fixture(scope="module", params=[pytest.param("docker", marks=pytest.mark.engine), "process"])
+def provision(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Provision:
     """The command line with a home of its own."""
-    engine()
-    return Provision(tmp_path_factory.mktemp("home"))
+    if request.param == "docker":
+        engine()
+    return Provision(tmp_path_factory.mktemp("home"), runtime=request.param)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _nothing_is_left(provision: Provision) -> Iterator[None]:
-    """After the last test of a module the engine has what it had before, and the home no port lease."""
-    before = anonymous_volumes()
+    """After the last test of a module nothing is left of what it started, and the home has no port lease."""
+    before = anonymous_volumes() if provision.runtime == "docker" else frozenset()
     yield
     for environment in provision.started:
         provision.ok("down", environment, "--delete-data")
-        assert traces(environment) == []
-    assert anonymous_volumes() <= before
+        assert provision.traces(environment) == []
+    if provision.runtime == "docker":
+        assert anonymous_volumes() <= before
     leases = provision.home / "ports.json"
     assert not leases.exists() or leases.read_text().strip() == "{}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine import Provision, container_names, engine, image, traces, wait_for_line, write_environment
+from tests.engine import Provision, engine, image, wait_for_line, write_environment
 
 SMALL = "zookeeper: {port: auto}\nbrokers: {port: auto}\ntopics: [{name: t}]\n"
 
@@ -28,17 +28,19 @@ def test_a_taken_port_is_named_and_everything_is_rolled_back(provision: Provisio
         result = provision("up", env)
     assert result.code == 1
     assert f"port {port} on 127.0.0.1 is taken" in result.err
-    assert traces("taken") == []
+    assert provision.traces("taken") == []
 
 
 def test_a_missing_image_is_named_and_nothing_is_left(provision: Provision, tmp_path: Path) -> None:
     env = write_environment(tmp_path, "imageless", SMALL)
+    if provision.runtime == "process":
+        pytest.skip("processes have no image")
     plain = Provision(provision.home, started=provision.started, own_image=False)
     # Nothing listens there: a registry that refuses at once, on this machine.
     result = plain("up", env, "--set", "kafka.image=127.0.0.1:1/kafka:3.9.1")
     assert result.code == 69
     assert "127.0.0.1:1/kafka:3.9.1 is not on this engine and cannot be pulled" in result.err
-    assert traces("imageless") == []
+    assert provision.traces("imageless") == []
 
 
 def test_a_broken_property_ends_the_wait_with_kafkas_reason(provision: Provision, tmp_path: Path) -> None:
@@ -49,25 +51,27 @@ def test_a_broken_property_ends_the_wait_with_kafkas_reason(provision: Provision
     assert "Invalid value zero for configuration num.io.threads" in result.err
     assert "its last log lines" in result.err
     assert "\tat " not in result.err
-    assert traces("broken") == []
+    assert provision.traces("broken") == []
 
 
 def test_retain_keeps_what_failed_and_down_removes_it(provision: Provision, tmp_path: Path) -> None:
     env = write_environment(tmp_path, "retained", SMALL)
     result = provision("up", env, "--set", "brokers.properties.num.io.threads=zero", "--retain")
     assert result.code == 1
-    assert container_names("retained") == ["retained-broker-1", "retained-zookeeper-1"]
+    kept = json.loads(provision.ok("status", "retained", "-o", "json"))["nodes"]
+    assert [node["name"] for node in kept] == ["zookeeper-1", "broker-1"]
     assert "num.io.threads" in provision.ok("logs", "retained", "broker-1")
     provision.ok("down", env)
-    assert traces("retained") == []
+    assert provision.traces("retained") == []
 
 
 def test_too_little_memory_is_said_in_words(provision: Provision, tmp_path: Path) -> None:
+    """A heap too small for a broker; a limit of memory is the engine's."""
     env = write_environment(tmp_path, "starved", SMALL)
     result = provision("up", env, "--set", "brokers.heap=10m", "--set", "brokers.memory=140m")
     assert result.code == 1
     assert "memory" in result.err.splitlines()[-20:][0] or "ran out of memory" in result.err
-    assert traces("starved") == []
+    assert provision.traces("starved") == []
 
 
 def test_a_topic_that_kafka_refuses_is_named(provision: Provision, tmp_path: Path) -> None:
@@ -75,7 +79,7 @@ def test_a_topic_that_kafka_refuses_is_named(provision: Provision, tmp_path: Pat
     result = provision("up", env, "--set", "topics.t.config.retention.ms=soon")
     assert result.code == 1
     assert "topic t: Invalid value soon for configuration retention.ms" in result.err
-    assert traces("badtopic") == []
+    assert provision.traces("badtopic") == []
 
 
 def test_time_that_is_up_says_what_is_missing(provision: Provision, tmp_path: Path) -> None:
@@ -84,7 +88,7 @@ def test_time_that_is_up_says_what_is_missing(provision: Provision, tmp_path: Pa
     assert result.code == 124
     assert "did not reach" in result.err
     assert "broker-1: " in result.err or "zookeeper-1: " in result.err
-    assert traces("late") == []
+    assert provision.traces("late") == []
 
 
 @pytest.mark.parametrize(
@@ -107,14 +111,14 @@ def test_an_interrupt_at_any_moment_rolls_back(
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
     assert "Traceback" not in err
-    assert traces("interrupted") == []
+    assert provision.traces("interrupted") == []
 
 
 def test_an_update_that_is_interrupted_leaves_the_cluster_serving(provision: Provision, tmp_path: Path) -> None:
     env = write_environment(tmp_path, "serving", "brokers: {nodes: 3, port: auto}\ntopics: [{name: t}]\n")
     provision.ok("up", env)
     provision.ok("produce", env, "t", stdin="safe\n")
-    engine().api.kill("serving-broker-3")
+    provision.kill("serving", "broker-3")
     process = provision.start("up", env)
     wait_for_line(process, "broker-3 started")
     process.send_signal(signal.SIGINT)
@@ -131,16 +135,19 @@ def test_up_goes_on_where_a_killed_up_stopped(provision: Provision, tmp_path: Pa
     wait_for_line(process, "broker-1 created")
     process.kill()
     process.communicate(timeout=60)
-    assert traces("killed")
+    assert provision.traces("killed")
+    provision.ok("status", "killed")
     assert json.loads(provision.ok("up", env, "-o", "json"))["ready"]
     provision.ok("down", env)
-    assert traces("killed") == []
+    assert provision.traces("killed") == []
 
 
 @pytest.mark.parametrize("kind", ["container", "network", "volume"])
 def test_a_foreign_thing_of_the_same_name_is_refused_and_not_touched(
     provision: Provision, tmp_path: Path, kind: str
 ) -> None:
+    if provision.runtime == "process":
+        pytest.skip("nothing foreign is in a home of one's own")
     env = write_environment(tmp_path, "foreign", SMALL)
     api = engine().api
     name = "foreign" if kind == "network" else "foreign-broker-1"
@@ -157,7 +164,7 @@ def test_a_foreign_thing_of_the_same_name_is_refused_and_not_touched(
         assert f"{kind} {name}" in result.err
         assert "was not made by provision" in result.err
         provision.ok("down", env)
-        assert traces("foreign") == [f"{kind} {name}"]
+        assert provision.traces("foreign") == [f"{kind} {name}"]
     finally:
         match kind:
             case "container":
@@ -190,8 +197,7 @@ def test_an_ensemble_that_lost_its_data_is_not_replaced_under_living_brokers(
 ) -> None:
     env = write_environment(tmp_path, "lost", SMALL)
     provision.ok("up", env)
-    engine().api.remove_container("lost-zookeeper-1", force=True, v=True)
-    engine().api.remove_volume("lost-zookeeper-1")
+    provision.lose("lost", "zookeeper-1")
     result = provision("up", env)
     assert result.code == 4
     assert "zookeeper-1: its data are gone while broker-1 kept theirs" in result.err
@@ -200,7 +206,7 @@ def test_an_ensemble_that_lost_its_data_is_not_replaced_under_living_brokers(
 
 @pytest.mark.parametrize("host", ["unix:///nowhere/docker.sock", "tcp://127.0.0.1:1"])
 def test_without_an_engine_the_message_says_so(provision: Provision, host: str) -> None:
-    lonely = Provision(provision.home, environment={"DOCKER_HOST": host})
+    lonely = Provision(provision.home, environment={"DOCKER_HOST": host}, own_image=False)
     result = lonely("up", "quickstart")
     assert result.code == 69
     assert "no Docker engine answers" in result.err

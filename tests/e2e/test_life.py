@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.engine import Provision, container_names, engine, traces, write_environment
+from tests.engine import Provision, engine, write_environment
 
 SMALL = "zookeeper: {port: auto}\nbrokers: {port: auto}\ntopics: [{name: t}]\n"
 
@@ -19,7 +19,7 @@ def test_two_environments_with_automatic_ports_run_side_by_side(provision: Provi
     listed = json.loads(provision.ok("list", "-o", "json"))
     assert {"side-left", "side-right"} <= {environment["name"] for environment in listed}
     provision.ok("down", left, right)
-    assert traces("side-left") == traces("side-right") == []
+    assert provision.traces("side-left") == provision.traces("side-right") == []
 
 
 def test_ten_times_up_and_down_leave_nothing(provision: Provision, tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_ten_times_up_and_down_leave_nothing(provision: Provision, tmp_path: Pat
     for _ in range(10):
         provision.ok("up", env)
         provision.ok("down", env)
-        assert traces("again") == []
+        assert provision.traces("again") == []
 
 
 def test_down_where_nothing_is_says_so(provision: Provision, tmp_path: Path) -> None:
@@ -39,19 +39,21 @@ def test_down_where_nothing_is_says_so(provision: Provision, tmp_path: Path) -> 
 def test_down_removes_what_is_half_created(provision: Provision, tmp_path: Path) -> None:
     env = write_environment(tmp_path, "half", SMALL)
     provision.ok("up", env)
-    engine().api.remove_container("half-zookeeper-1", force=True, v=True)
-    engine().api.remove_volume("half-zookeeper-1")
+    provision.lose("half", "zookeeper-1")
     provision.ok("down", env)
-    assert traces("half") == []
+    assert provision.traces("half") == []
 
 
 def test_down_removes_a_leftover_volume_and_a_leftover_network(provision: Provision, tmp_path: Path) -> None:
     env = write_environment(tmp_path, "rest", SMALL)
     provision.ok("up", env)
-    for name in container_names("rest"):
-        engine().api.remove_container(name, force=True, v=True)
+    if provision.runtime == "process":
+        provision.ok("down", env, "--keep-data")
+    else:
+        for name in ("rest-broker-1", "rest-zookeeper-1"):
+            engine().api.remove_container(name, force=True, v=True)
     provision.ok("down", "rest")
-    assert traces("rest") == []
+    assert provision.traces("rest") == []
 
 
 def test_down_removes_a_stopped_environment_and_one_with_a_dead_broker(provision: Provision, tmp_path: Path) -> None:
@@ -59,11 +61,11 @@ def test_down_removes_a_stopped_environment_and_one_with_a_dead_broker(provision
     provision.ok("up", env)
     provision.ok("stop", env)
     provision.ok("down", "stopped")
-    assert traces("stopped") == []
+    assert provision.traces("stopped") == []
     provision.ok("up", env)
-    engine().api.kill("stopped-broker-1")
+    provision.kill("stopped", "broker-1")
     provision.ok("down", "stopped")
-    assert traces("stopped") == []
+    assert provision.traces("stopped") == []
 
 
 def test_down_works_when_the_file_is_no_longer_valid(provision: Provision, tmp_path: Path) -> None:
@@ -71,7 +73,7 @@ def test_down_works_when_the_file_is_no_longer_valid(provision: Provision, tmp_p
     provision.ok("up", env)
     Path(env).write_text("name: broken-later\nbrokers: {nodes: many}\n")
     provision.ok("down", env)
-    assert traces("broken-later") == []
+    assert provision.traces("broken-later") == []
 
 
 def test_kept_data_are_there_at_the_next_up(provision: Provision, tmp_path: Path) -> None:
@@ -79,7 +81,9 @@ def test_kept_data_are_there_at_the_next_up(provision: Provision, tmp_path: Path
     provision.ok("up", env)
     provision.ok("produce", env, "t", stdin="still here\n")
     provision.ok("down", env, "--keep-data")
-    assert traces("kept") == ["volume kept-broker-1", "volume kept-zookeeper-1"]
+    kept = provision.traces("kept")
+    assert kept
+    assert not [trace for trace in kept if trace.startswith(("container", "network", "process"))]
     provision.ok("up", env)
     assert provision.ok("consume", env, "t", "--from-beginning", "-n", "1") == "still here\n"
     provision.ok("down", env)
@@ -90,10 +94,10 @@ def test_a_directory_keeps_its_data_until_it_is_told_otherwise(provision: Provis
     provision.ok("up", env)
     provision.ok("produce", env, "t", stdin="on disk\n")
     provision.ok("down", env)
-    assert traces("in-directory") == []
+    assert provision.traces("in-directory") == []
     assert (tmp_path / "data" / "broker-1" / "data" / "meta.properties").is_file()
     assert provision("up", env, "--timeout", "100ms").code == 124  # its rollback is of what it made, not of older data
-    assert traces("in-directory") == []
+    assert provision.traces("in-directory") == []
     provision.ok("up", env)
     assert provision.ok("consume", env, "t", "--from-beginning", "-n", "1") == "on disk\n"
     provision.ok("down", env, "--delete-data")
@@ -118,6 +122,9 @@ def test_records_in_memory_are_not_thrown_away_by_stop(provision: Provision, tmp
     result = provision("stop", env)
     assert result.code == 4
     assert "would lose its records" in result.err
-    mounts = engine().api.inspect_container("in-memory-broker-1")["HostConfig"]["Tmpfs"]
-    assert "/var/lib/provision/data" in mounts
+    if provision.runtime == "docker":
+        mounts = engine().api.inspect_container("in-memory-broker-1")["HostConfig"]["Tmpfs"]
+        assert "/var/lib/provision/data" in mounts
+    else:
+        assert [trace for trace in provision.traces("in-memory") if trace.startswith("/dev/shm/")]
     provision.ok("down", env)

@@ -38,12 +38,12 @@ def test_nothing_that_listens_is_said() -> None:
 
 
 def test_a_connection_that_ends_is_said() -> None:
-    with _listening(lambda connection: None) as address, pytest.raises(NotAnswering):
+    with _listening(lambda _connection: None) as address, pytest.raises(NotAnswering):
         observe_cluster(address)
 
 
 def test_silence_is_bounded() -> None:
-    with _listening(lambda connection: time.sleep(1)) as address, pytest.raises(NotAnswering, match="in time"):
+    with _listening(lambda _connection: time.sleep(1)) as address, pytest.raises(NotAnswering, match="in time"):
         observe_cluster(address, timeout_s=0.2)
 
 

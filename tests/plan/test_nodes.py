@@ -25,7 +25,7 @@ GOLDEN = Path(__file__).parent / "golden"
 def cluster_of(**sections: object) -> Cluster:
     sections = {"zookeeper": {"port": 2181}, "brokers": {"nodes": 3, "racks": ["a", "b", "c"]}} | sections
     spec = EnvironmentSpec.model_validate({"name": "orders", **sections})
-    return resolve(spec, container_layout(spec), {}, "/home/me")
+    return resolve(spec, container_layout(spec, "/"), {}, "/home/me")
 
 
 def there(node: Node, files: Sequence[RenderedFile], state: NodeState = NodeState.RUNNING) -> ObservedNode:

@@ -92,7 +92,7 @@ def test_before_the_brokers_exist_the_plan_is_the_one_for_an_empty_cluster_of_th
             "topics": [{"name": "x", "partitions": 2, "replication_factor": 2}],
         }
     )
-    cluster = resolve(spec, container_layout(spec), {})
+    cluster = resolve(spec, container_layout(spec, "/"), {})
     (action,) = plan_topics_of_new(cluster)
     assert action.subject == PlacedTopic(cluster.topics[0], ((1, 3), (2, 4)))
     assert printed((action,)) == ["topic x create (not there, 2 × RF 2)"]

@@ -32,6 +32,7 @@ _CONSOLE = "console.log"
 _FOLLOW_PAUSE_S = 0.2
 _TOOL_TIMEOUT_S = 60
 
+_TOOL_LOGGING_FILE = "tools-log4j.properties"
 _TOOL_LOGGING = """\
 log4j.rootLogger=WARN, stderr
 log4j.appender.stderr=org.apache.log4j.ConsoleAppender
@@ -236,7 +237,8 @@ class ProcessRuntime(Runtime):
         """Forget the environment; its directory goes with its last storage."""
         home = environment_directory(name)
         with _files_of(home):
-            (home / _ENVIRONMENT_FILE).unlink(missing_ok=True)
+            for file in (_ENVIRONMENT_FILE, _TOOL_LOGGING_FILE):
+                (home / file).unlink(missing_ok=True)
         _remove_empty(home, home.parent)
 
     # -- run ----------------------------------------------------------------------------------------------------------
@@ -277,7 +279,7 @@ class ProcessRuntime(Runtime):
         kept = _read_kept(home)
         if kept is None:
             raise ProvisionError(f"there is no environment {name}")
-        logging = home / "tools-log4j.properties"
+        logging = home / _TOOL_LOGGING_FILE
         _write(logging, _TOOL_LOGGING)
         options = [
             "-Xmx256m",
