@@ -46,7 +46,7 @@ def image(version: str = DEFAULT_VERSION) -> str:
 
 
 def engine_traces(environment: str) -> list[str]:
-    """What the engine has of an environment: containers, networks and volumes, by label or by a name like theirs."""
+    """What the engine has of an environment: containers, networks and volumes, by label or by name."""
     api = engine().api
     things = [
         *(("container", c["Names"][0].removeprefix("/"), c["Labels"]) for c in api.containers(all=True)),
@@ -89,9 +89,7 @@ class Provision:
     own_image: bool = True
 
     def arguments(self, *arguments: str) -> list[str]:
-        """The whole command. Commands that take a file get the runtime, the version, and the test image where it is
-        not left out (`own_image`).
-        """
+        """The whole command. Where it takes a file it gets the runtime, the version and the test image."""
         overrides = [f"runtime={self.runtime}", f"kafka.version={self.version}"]
         if self.runtime == "docker" and self.own_image:
             overrides.append(f"kafka.image={image(self.version)}")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, ClassVar
 
 from provision.cluster.model import Cluster, Node, RenderedFile
+from provision.errors import ProvisionError
 from provision.events import Listener
 from provision.plan.observed import ObservedEnvironment
 
@@ -29,6 +30,15 @@ class JavaCommand:
 
     main_class: str
     arguments: tuple[str, ...]
+
+
+def port_taken(doing: str, port: int | str) -> ProvisionError:
+    """The error for a host port that somebody else has, the same on every runtime."""
+    return ProvisionError(
+        f"{doing}: port {port} on 127.0.0.1 is taken",
+        why="another program or container listens there",
+        hint=f"stop it (`ss -ltnp 'sport = :{port}'` shows it), or use another port or `port: auto`",
+    )
 
 
 class Runtime(ABC):

@@ -1,6 +1,7 @@
 """A directory of the user's as storage: `DIR/<node>/data`, with a marker that says whose it is."""
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from provision.errors import ProvisionError, Refused
@@ -51,10 +52,10 @@ def delete(storage: Path, node: str, environment: str) -> None:
         return
     try:
         shutil.rmtree(directory)
-        if not any(storage.iterdir()):
-            storage.rmdir()
     except OSError as error:
         raise ProvisionError(f"cannot delete {directory}", why=error.strerror or str(error)) from error
+    with suppress(OSError):  # something else is in it, or another node's removal was the last
+        storage.rmdir()
 
 
 def _is_of(directory: Path, environment: str) -> bool:

@@ -179,7 +179,7 @@ def test_a_container_has_paths_that_name_no_machine() -> None:
     assert (node.config_dir, node.data_dir, node.temp_dir) == (
         "/var/lib/provision/config",
         "/var/lib/provision/data",
-        "/tmp",  # noqa: S108 inside a container
+        "/tmp",
     )
 
 

@@ -12,6 +12,7 @@ from docker.context import ContextAPI
 from docker.errors import APIError, DockerException
 
 from provision.errors import ProvisionError, Unavailable
+from provision.runtime.base import port_taken
 
 CALL_TIMEOUT_S = 60
 _ANSWER_S = 5
@@ -86,10 +87,5 @@ def translated(doing: str) -> Iterator[None]:
 def _refused(doing: str, explanation: str) -> ProvisionError:
     text = str(explanation)
     if taken := _PORT_TAKEN.search(text):
-        port = taken[1] or taken[2]
-        return ProvisionError(
-            f"{doing}: port {port} on 127.0.0.1 is taken",
-            why="another program or container listens there",
-            hint=f"stop it (`ss -ltnp 'sport = :{port}'` shows it), or use another port or `port: auto`",
-        )
+        return port_taken(doing, taken[1] or taken[2])
     return ProvisionError(f"{doing}: the Docker engine refused", why=text)

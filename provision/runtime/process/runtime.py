@@ -20,9 +20,10 @@ from provision.cluster.catalogue import KafkaVersion
 from provision.cluster.model import Cluster, Node, RenderedFile, StorageKind
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Listener
+from provision.home.ports import port_is_free
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime import directories
-from provision.runtime.base import JavaCommand, Runtime, Streams
+from provision.runtime.base import JavaCommand, Runtime, Streams, port_taken
 from provision.runtime.process import jars, processes
 from provision.runtime.process.java import find_java
 from provision.runtime.process.layout import environment_directory, environments_directory, memory_directory
@@ -112,10 +113,10 @@ class ProcessRuntime(Runtime):
         return tuple(RenderedFile(node, file.name, file.read_text()) for file in sorted(config.iterdir()))
 
     def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
-        """What the JVM itself wrote, then the log with what was rotated away last."""
+        """The log with what was rotated away last, then what the JVM itself wrote: its last words, if any."""
         directory = self._required(name, node)
         log = directory / "log"
-        files = [log / _CONSOLE, log / f"{node}.log.1", log / f"{node}.log"]
+        files = [log / f"{node}.log.1", log / f"{node}.log", log / _CONSOLE]
         lines = [line for file in files if file.is_file() for line in file.read_text(errors="replace").splitlines()]
         yield from lines if tail is None else lines[len(lines) - min(tail, len(lines)) :]
         if follow:
@@ -184,6 +185,7 @@ class ProcessRuntime(Runtime):
                 "config_hash": config_hash,
                 "endpoint": node.endpoint,
                 "version": str(cluster.version),
+                "ports": [listener.listen_port for listener in node.listeners],
                 "arguments": node.java_args,
             }
             _write(directory / _NODE_FILE, json.dumps(described, indent=2))
@@ -194,6 +196,9 @@ class ProcessRuntime(Runtime):
         if processes.find(directory):
             return
         described = json.loads((directory / _NODE_FILE).read_text())
+        for port in described["ports"]:
+            if not port_is_free(port):
+                raise port_taken(f"starting {node}", port)
         java = find_java(KafkaVersion.parse(described["version"]))
         command = [java.command, processes.mark(directory), *described["arguments"]]
         processes.start(command, directory, directory / "log" / _CONSOLE)
