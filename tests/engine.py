@@ -18,6 +18,9 @@ import psutil
 import pytest
 from docker.errors import DockerException
 
+from provision.cluster.catalogue import KafkaVersion
+from provision.errors import Unavailable
+from provision.runtime.process.java import find_java
 from tests.image.build import ensure_image
 
 ROOT = Path(__file__).parent.parent
@@ -36,6 +39,16 @@ def engine() -> docker.DockerClient:
             pytest.fail(f"an engine is required here and none answers: {error}")
         pytest.skip("no Docker engine answers")
     return client
+
+
+def java(version: str) -> None:
+    """A Java that runs that Kafka; without one the test is skipped, or fails where everything is required (in CI)."""
+    try:
+        find_java(KafkaVersion.parse(version))
+    except Unavailable as error:
+        if os.environ.get("PROVISION_TEST_REQUIRE_ENGINE"):
+            pytest.fail(f"a Java is required here: {error}")
+        pytest.skip(str(error))
 
 
 @functools.cache

@@ -106,7 +106,26 @@ def plan(
         raise typer.Exit(2)
 
 
+def fetch(
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="A Kafka version, for example 3.9.1.")],
+) -> None:
+    """Fetch Kafka's jars ahead, for the process runtime; they are kept and work offline afterwards."""
+    from provision.cli.progress import progress
+    from provision.cluster.catalogue import OLDEST, KafkaVersion
+    from provision.runtime.process import jars
+
+    try:
+        wanted = KafkaVersion.parse(version)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    if wanted < OLDEST:
+        raise UsageError(f"Kafka {wanted} is too old", hint=f"{OLDEST} is the oldest that is supported")
+    with progress() as tell:
+        directory = jars.fetch(wanted, tell)
+    say(f"Kafka {wanted} is in {directory}")
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (init, validate, render, plan):
+    for command in (init, validate, render, plan, fetch):
         app.command()(command)

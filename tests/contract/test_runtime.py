@@ -19,7 +19,7 @@ from provision.runtime import layout_for, runtime_of_kind
 from provision.runtime.base import JavaCommand, Runtime, Streams
 from provision.runtime.fake import FakeRuntime
 from provision.spec.loader import load
-from tests.engine import image
+from tests.engine import DEFAULT_VERSION, image, java
 
 NAME = "contract"
 FILE = """
@@ -34,6 +34,8 @@ def runtime(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("PROVISION_HOME", str(tmp_path / "home"))
     if request.param == "docker":
         image()
+    if request.param == "process":
+        java(DEFAULT_VERSION)
     adapter = FakeRuntime() if request.param == "fake" else runtime_of_kind(request.param)
     yield adapter
     for node in adapter.observe(NAME).nodes:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.engine import Provision, anonymous_volumes, engine
+from tests.engine import DEFAULT_VERSION, Provision, anonymous_volumes, engine, java
 
 
 @pytest.fixture(scope="module", params=[pytest.param("docker", marks=pytest.mark.engine), "process"])
@@ -12,6 +12,8 @@ def provision(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     """The command line with a home of its own."""
     if request.param == "docker":
         engine()
+    else:
+        java(DEFAULT_VERSION)
     return Provision(tmp_path_factory.mktemp("home"), runtime=request.param)
 
 

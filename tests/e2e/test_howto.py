@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.engine import ROOT, Provision, engine, image
+from tests.engine import ROOT, Provision, engine, image, java
 
 HOWTO = ROOT / "tests" / "e2e" / "howto"
 
@@ -115,6 +115,8 @@ def test_env_prints_what_a_shell_can_evaluate(quickstart: Provision) -> None:
 
 
 def test_the_howto_with_its_zookeeper_flag_on_kafka_2_8(provision: Provision) -> None:
+    if provision.runtime == "process":
+        java("2.8.2")
     old = Provision(provision.home, provision.runtime, version="2.8.2", started=provision.started)
     old.ok("down", "quickstart")
     old.ok("up", "quickstart", "--set", "topics=[]")
