@@ -180,7 +180,7 @@ class Wait:
                     hint = f"`provision start {self.environment} {node.name}`"
                     raise NodeFailed(f"{node.name} is stopped", node=node.name, hint=hint)
                 raise NodeFailed(
-                    f"{node.name} exited with code {node.exit_code}",
+                    f"{node.name} exited" + (f" with code {node.exit_code}" if node.exit_code is not None else ""),
                     node=node.name,
                     why=failure.reason if failure else "",
                     hint=failure.hint if failure else f"its whole log: `provision logs {self.environment} {node.name}`",

@@ -21,6 +21,7 @@ from provision.errors import ProvisionError
 MARK = "-Dprovision.node="
 _NOTE = "process.json"
 _KILL_PATIENCE_S = 10.0
+_EXEC_LOOKS, _EXEC_PAUSE_S = 20, 0.01
 
 # Children of this very command: asked for their exit code, which the system only tells a parent.
 _children: dict[int, subprocess.Popen[bytes]] = {}
@@ -60,7 +61,7 @@ def find(directory: Path) -> psutil.Process | None:
     try:
         note = json.loads((directory / _NOTE).read_text())
         process = psutil.Process(note["pid"])
-        if process.create_time() == note["created"] and _is_of(process, directory):
+        if process.create_time() == note["created"] and _is_of(_after_exec(process), directory):
             return process
     except (OSError, ValueError, KeyError, TypeError, psutil.Error):
         pass  # whatever is wrong with the note, the search tells the truth
@@ -117,6 +118,15 @@ def _await_exit(process: psutil.Process, timeout_s: float) -> bool:
             return True
         time.sleep(0.05)
     return False
+
+
+def _after_exec(process: psutil.Process) -> psutil.Process:
+    """The same process, once it has a command line: in the moment of an exec (Java's launcher does two) it has none."""
+    for _ in range(_EXEC_LOOKS):
+        if process.cmdline() or process.status() == psutil.STATUS_ZOMBIE:
+            break
+        time.sleep(_EXEC_PAUSE_S)
+    return process
 
 
 def _is_of(process: psutil.Process, directory: Path) -> bool:

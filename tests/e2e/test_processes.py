@@ -1,0 +1,111 @@
+"""What only plain processes have to show: no engine, no network, a reboot, two homes, a killed command."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.engine import DEFAULT_VERSION, Provision, java, wait_for_line, write_environment
+
+SMALL = "zookeeper: {port: auto}\nbrokers: {port: auto}\ntopics: [{name: t}]\n"
+NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
+NO_NETWORK = {"HTTPS_PROXY": "http://127.0.0.1:1", "HTTP_PROXY": "http://127.0.0.1:1", "NO_PROXY": ""}
+
+
+@pytest.fixture(scope="module")
+def provision(tmp_path_factory: pytest.TempPathFactory) -> Provision:
+    """Processes, whether an engine is there or not."""
+    java(DEFAULT_VERSION)
+    return Provision(tmp_path_factory.mktemp("home"), runtime="process")
+
+
+def test_without_an_engine_auto_takes_processes_says_so_and_stays_with_them(
+    provision: Provision, tmp_path: Path
+) -> None:
+    env = write_environment(tmp_path, "auto-chosen", SMALL)
+    lonely = Provision(provision.home, "auto", environment=NO_ENGINE, started=provision.started, own_image=False)
+    first = lonely("up", env)
+    assert first.code == 0, first.err
+    assert "auto-chosen runs as plain processes: no Docker engine answers" in first.err
+    anywhere = Provision(provision.home, "auto", own_image=False)
+    second = anywhere("up", env)
+    assert "nothing to change" in second.err
+    assert json.loads(anywhere.ok("status", env, "-o", "json"))["runtime"] == "process"
+    assert "auto-chosen" in anywhere.ok("list")
+    anywhere.ok("down", env)
+
+
+def test_after_a_reboot_start_brings_the_data_back(provision: Provision, tmp_path: Path) -> None:
+    session = "brokers: {port: auto, properties: {zookeeper.session.timeout.ms: 6000}}\n"
+    env = write_environment(tmp_path, "rebooted", f"zookeeper: {{port: auto}}\n{session}topics: [{{name: t}}]\n")
+    provision.ok("up", env)
+    provision.ok("produce", env, "t", stdin="before the reboot\n")
+    provision.kill("rebooted", "broker-1")
+    provision.kill("rebooted", "zookeeper-1")
+    shown = json.loads(provision.ok("status", env, "-o", "json"))
+    assert {node["state"] for node in shown["nodes"]} == {"exited"}
+    assert shown["level"] == "none"
+    provision.ok("start", env)
+    assert provision.ok("consume", env, "t", "--from-beginning", "-n", "1") == "before the reboot\n"
+    provision.ok("down", env)
+
+
+def test_two_homes_do_not_see_each_other(provision: Provision, tmp_path: Path) -> None:
+    env = write_environment(tmp_path, "twice", SMALL)
+    neighbour = Provision(tmp_path / "other-home", runtime="process")
+    provision.ok("up", env)
+    unseen = neighbour("status", env)
+    assert unseen.code == 64
+    assert "there is no environment twice" in unseen.err
+    fixed = json.loads(provision.ok("status", env, "-o", "json"))["bootstrap_servers"].rpartition(":")[2]
+    clash = neighbour("up", env, "--set", f"brokers.port={fixed}")
+    assert clash.code == 1
+    assert f"port {fixed} on 127.0.0.1 is taken" in clash.err
+    assert neighbour.traces("twice") == []
+    neighbour.ok("up", env)
+    provision.ok("down", env)
+    assert json.loads(neighbour.ok("status", env, "-o", "json"))["ready"]
+    neighbour.ok("down", env)
+    assert neighbour.traces("twice") == []
+
+
+@pytest.mark.parametrize("moment", ["storage", "network", "broker-1 created", "broker-1 started", "quorum"])
+def test_a_killed_up_is_told_as_it_is_and_finished_by_the_next(
+    provision: Provision, tmp_path: Path, moment: str
+) -> None:
+    env = write_environment(tmp_path, "cut-off", SMALL)
+    process = provision.start("up", env)
+    wait_for_line(process, moment)
+    process.kill()
+    process.communicate(timeout=60)
+    states = {node["state"] for node in json.loads(provision.ok("status", env, "-o", "json"))["nodes"]}
+    assert states <= {"created", "running"}
+    assert json.loads(provision.ok("up", env, "-o", "json"))["ready"]
+    provision.ok("down", env)
+    assert provision.traces("cut-off") == []
+
+
+def test_a_killed_up_can_be_taken_down_at_once(provision: Provision, tmp_path: Path) -> None:
+    env = write_environment(tmp_path, "cut-short", SMALL)
+    process = provision.start("up", env)
+    wait_for_line(process, "broker-1 started")
+    process.kill()
+    process.communicate(timeout=60)
+    provision.ok("down", env)
+    assert provision.traces("cut-short") == []
+
+
+def test_cached_jars_need_no_network_and_without_them_the_message_is_clear(
+    provision: Provision, tmp_path: Path
+) -> None:
+    env = write_environment(tmp_path, "offline", SMALL)
+    provision.ok("fetch", DEFAULT_VERSION)
+    cut_off = Provision(provision.home, "process", environment=NO_NETWORK, started=provision.started)
+    cut_off.ok("up", env)
+    cut_off.ok("down", env)
+    empty = {"PROVISION_CACHE": str(tmp_path / "cache"), "M2_REPO": str(tmp_path / "maven")}
+    bare = Provision(provision.home, "process", environment=NO_NETWORK | empty, started=provision.started)
+    result = bare("up", env)
+    assert result.code == 69
+    assert "the jars of Kafka 3.9.1 are not in the cache and cannot be fetched" in result.err
+    assert provision.traces("offline") == []

@@ -1,0 +1,64 @@
+"""What holds on systems that are not at hand: Windows paths survive the way into Java's files."""
+
+import ast
+from pathlib import Path, PureWindowsPath
+
+from provision.cluster import properties
+from provision.cluster.layout import LocalLayout
+from provision.cluster.render import render
+from provision.cluster.resolve import resolve
+from provision.spec.model import EnvironmentSpec
+
+ROOT = Path(__file__).parent.parent.parent
+HOME = PureWindowsPath(r"C:\Users\Some One\AppData\Local\provision")
+
+# Names that exist on POSIX systems alone; getuid is asked for with hasattr where files belong to a container's user.
+_POSIX_ONLY = {"fork", "setsid", "killpg", "getpgid", "start_new_session", "fcntl", "pwd", "grp", "SIGKILL"}
+_MAY = {"provision/runtime/process/processes.py"}
+
+
+def test_windows_paths_arrive_in_java_as_they_are() -> None:
+    directory = (HOME / "environments" / "orders").as_posix()
+    layout = LocalLayout("kafka 3.9.1", (HOME / "cache" / "3.9.1").as_posix(), directory, directory)
+    ports = {"zookeeper-1": 2181, "broker-1": 9092}
+    cluster = resolve(EnvironmentSpec(name="orders"), layout, ports, "C:/work")
+    files = {
+        (file.node, file.name): properties.parse(file.content) for file in render(cluster) if "json" not in file.name
+    }
+    broker = files["broker-1", "server.properties"]
+    data = PureWindowsPath(broker["log.dirs"])
+    assert data == HOME / "environments" / "orders" / "broker-1" / "data"
+    assert data.is_absolute()
+    log = files["broker-1", "log4j.properties"]["log4j.appender.file.File"]
+    assert PureWindowsPath(log) == HOME / "environments" / "orders" / "broker-1" / "log" / "broker-1.log"
+    zookeeper = files["zookeeper-1", "zookeeper.properties"]
+    assert PureWindowsPath(zookeeper["dataDir"]) == HOME / "environments" / "orders" / "zookeeper-1" / "data"
+
+
+def test_backslashes_are_escaped_wherever_they_come_from() -> None:
+    layout = LocalLayout("kafka 3.9.1", "libs", str(HOME), str(HOME))
+    cluster = resolve(EnvironmentSpec(name="orders"), layout, {"zookeeper-1": 1, "broker-1": 2}, "/")
+    broker = next(file for file in render(cluster) if file.name == "server.properties")
+    assert r"log.dirs=C:\\Users\\Some One" in broker.content
+    assert properties.parse(broker.content)["log.dirs"] == rf"{HOME}/broker-1/data"
+
+
+def test_the_class_path_has_one_entry_and_so_no_separator() -> None:
+    layout = LocalLayout("kafka 3.9.1", (HOME / "cache").as_posix(), "C:/e", "C:/e")
+    cluster = resolve(EnvironmentSpec(name="orders"), layout, {"zookeeper-1": 1, "broker-1": 2}, "/")
+    arguments = cluster.brokers[0].java_args
+    class_path = arguments[arguments.index("-cp") + 1]
+    assert class_path == f"{(HOME / 'cache').as_posix()}/*"
+    assert ";" not in class_path
+
+
+def test_calls_of_one_system_stand_in_one_module() -> None:
+    for file in sorted((ROOT / "provision").rglob("*.py")):
+        name = file.relative_to(ROOT).as_posix()
+        used = {
+            part
+            for node in ast.walk(ast.parse(file.read_text()))
+            for part in (getattr(node, "attr", ""), getattr(node, "id", ""), getattr(node, "arg", ""))
+            if part in _POSIX_ONLY
+        }
+        assert not used or name in _MAY, f"{name}: {used}"

@@ -1,0 +1,100 @@
+"""A process is ours by its mark; neither a reused id nor a lost note leads to another."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from provision.errors import ProvisionError
+from provision.runtime.process import processes
+
+SLEEP = "import time; time.sleep(120)"
+
+
+@pytest.fixture
+def stranger() -> Iterator[psutil.Process]:
+    """A process that is not ours."""
+    with subprocess.Popen([sys.executable, "-c", SLEEP]) as child:
+        yield psutil.Process(child.pid)
+        child.kill()
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path
+    processes.kill(tmp_path)
+
+
+def _start(node: Path) -> psutil.Process:
+    processes.start([sys.executable, "-c", SLEEP, processes.mark(node)], node, node / "console.log")
+    found = processes.find(node)
+    assert found is not None
+    return found
+
+
+def test_a_started_process_is_found_stopped_and_gone(node: Path) -> None:
+    process = _start(node)
+    assert processes.was_started(node)
+    assert processes.exit_code(node) is None
+    processes.stop(node, patience_s=10)
+    assert processes.find(node) is None
+    assert processes.exit_code(node) == 128 + 15
+    assert not psutil.pid_exists(process.pid)
+
+
+def test_a_process_without_a_note_is_found_by_its_mark(node: Path) -> None:
+    process = _start(node)
+    (node / "process.json").unlink()
+    assert processes.find(node) == process
+    assert json.loads((node / "process.json").read_text())["pid"] == process.pid
+
+
+@pytest.mark.parametrize("damaged", ["", "{", "[]", '{"pid": "x", "created": 1}', '{"pid": 1}'])
+def test_a_damaged_note_is_mended_by_a_search(node: Path, damaged: str) -> None:
+    process = _start(node)
+    (node / "process.json").write_text(damaged)
+    assert processes.find(node) == process
+
+
+def test_a_reused_id_is_not_taken_for_ours_nor_killed(node: Path, stranger: psutil.Process) -> None:
+    note = {"pid": stranger.pid, "created": stranger.create_time()}
+    (node / "process.json").write_text(json.dumps(note))
+    assert processes.find(node) is None
+    processes.stop(node, patience_s=1)
+    processes.kill(node)
+    time.sleep(0.1)
+    assert stranger.is_running()
+    assert stranger.status() != psutil.STATUS_ZOMBIE
+
+
+def test_the_mark_of_a_neighbour_is_another_mark(tmp_path: Path) -> None:
+    first, second = tmp_path / "broker-1", tmp_path / "broker-11"
+    first.mkdir()
+    second.mkdir()
+    process = _start(second)
+    try:
+        assert processes.find(first) is None
+    finally:
+        processes.kill(second)
+    assert not psutil.pid_exists(process.pid)
+
+
+def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ProvisionError, match="cannot start /nowhere/java"):
+        processes.start(["/nowhere/java"], tmp_path, tmp_path / "console.log")
+
+
+def test_one_that_does_not_heed_sigterm_is_killed(node: Path) -> None:
+    deaf = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); {SLEEP}"
+    processes.start([sys.executable, "-c", deaf, processes.mark(node)], node, node / "console.log")
+    deadline = time.monotonic() + 20
+    while "deaf" not in (node / "console.log").read_text() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    processes.stop(node, patience_s=0.5)
+    assert processes.find(node) is None
+    assert processes.exit_code(node) == 128 + 9
