@@ -12,6 +12,11 @@ import pytest
 from tests.engine import Provision, engine, image, wait_for_line, write_environment
 
 SMALL = "zookeeper: {port: auto}\nbrokers: {port: auto}\ntopics: [{name: t}]\n"
+# A short session lets ZooKeeper notice a killed broker sooner than the default of 18 s.
+THREE = (
+    "brokers: {nodes: 3, port: auto, properties: {zookeeper.session.timeout.ms: 6000}}\n"
+    "topics: [{name: t, replication_factor: 3}]\n"
+)
 
 
 @contextmanager
@@ -115,7 +120,7 @@ def test_an_interrupt_at_any_moment_rolls_back(
 
 
 def test_an_update_that_is_interrupted_leaves_the_cluster_serving(provision: Provision, tmp_path: Path) -> None:
-    env = write_environment(tmp_path, "serving", "brokers: {nodes: 3, port: auto}\ntopics: [{name: t}]\n")
+    env = write_environment(tmp_path, "serving", THREE)
     provision.ok("up", env)
     provision.ok("produce", env, "t", stdin="safe\n")
     provision.kill("serving", "broker-3")

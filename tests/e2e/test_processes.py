@@ -69,7 +69,7 @@ def test_two_homes_do_not_see_each_other(provision: Provision, tmp_path: Path) -
     assert neighbour.traces("twice") == []
 
 
-@pytest.mark.parametrize("moment", ["storage", "network", "broker-1 created", "broker-1 started", "quorum"])
+@pytest.mark.parametrize("moment", ["storage", "broker-1 created", "quorum"])
 def test_a_killed_up_is_told_as_it_is_and_finished_by_the_next(
     provision: Provision, tmp_path: Path, moment: str
 ) -> None:

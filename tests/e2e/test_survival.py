@@ -34,8 +34,13 @@ def test_stop_and_start_keep_every_record(cluster: Provision) -> None:
     assert _records(cluster) == sorted(RECORDS)
 
 
-@pytest.mark.parametrize("broker", [1, 2, 3])
-def test_killing_a_broker_loses_nothing_and_up_brings_it_back(cluster: Provision, broker: int) -> None:
+def test_killing_any_broker_loses_nothing_and_up_brings_it_back(cluster: Provision) -> None:
+    # A container and a process die alike: on processes one broker shows it.
+    for broker in (1, 2, 3) if cluster.runtime == "docker" else (1,):
+        _kill_and_bring_back(cluster, broker)
+
+
+def _kill_and_bring_back(cluster: Provision, broker: int) -> None:
     cluster.kill("three-brokers", f"broker-{broker}")
     assert _records(cluster) == sorted(RECORDS)
 
