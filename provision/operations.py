@@ -165,7 +165,7 @@ def remove_environment(
     _each(tell, "remove", nodes, lambda node: runtime.remove_node(name, node))
     _each(silent, "remove", storages, lambda node: runtime.remove_storage(name, node, delete_data=delete_data))
     network = now.network and not earlier.network
-    if network:
+    if not earlier.network:  # asked for even where none is seen: a killed command may have left half of one
         runtime.remove_network(name)
     return len(nodes) + len(storages) + network
 

@@ -1,6 +1,7 @@
 """Which environment is meant: `ENV` on the command line, `PROVISION_ENV`, or the only file there is."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,7 +49,7 @@ class Selected:
         try:
             return self.source.load().name
         except InvalidEnvironment:
-            return _written_name(self.file)
+            return _checked(_written_name(self.file))
 
 
 def select(env: str | None, overrides: tuple[str, ...] = ()) -> Selected:
@@ -70,7 +71,7 @@ def select(env: str | None, overrides: tuple[str, ...] = ()) -> Selected:
     for suffix in _SUFFIXES:
         if (file := DIRECTORY / f"{chosen}{suffix}").is_file():
             return Selected(file, overrides=overrides)
-    return Selected(None, chosen, overrides)
+    return Selected(None, _checked(chosen), overrides)
 
 
 def select_all(envs: list[str] | None, overrides: tuple[str, ...] = ()) -> list[Selected]:
@@ -95,6 +96,15 @@ def _files() -> list[Path]:
 def _available() -> str:
     files = _files()
     return f"there is {', '.join(map(str, files))}" if files else f"there is no file in {DIRECTORY}{os.sep}"
+
+
+def _checked(name: str) -> str:
+    """The name, if it can be one: it becomes a part of paths, where `..` would lead anywhere."""
+    from provision.spec.model import NAME_PATTERN
+
+    if not re.fullmatch(NAME_PATTERN.removesuffix("$"), name):
+        raise UsageError(f"{name!r} is neither an environment's name nor a file", why=_available())
+    return name
 
 
 def _written_name(file: Path) -> str:

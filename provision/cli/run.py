@@ -30,6 +30,9 @@ def run(arguments: Sequence[str]) -> int:
         # The reader (`head`, a pager) has seen enough. What Python flushes at exit must not complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        subject = f"{error.filename}: " if error.filename else ""
+        return _failed(ProvisionError(f"{subject}{error.strerror or error}"))
     except _ClickException as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             write_line(str(error))

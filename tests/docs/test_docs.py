@@ -13,13 +13,14 @@ import typer
 from pydantic import BaseModel
 
 from provision.cli.app import app
-from provision.cluster.catalogue import DEFAULT_VERSION, release_of
+from provision.cluster.catalogue import DEFAULT_VERSION, OLDEST, RELEASES, release_of
 from provision.cluster.model import Cluster, Listener, Node, Topic
 from provision.cluster.render import TEMPLATED_FILES, render, shipped_templates
 from provision.errors import ProvisionError
 from provision.kafka.levels import Level
 from provision.pipeline import Source, validate
 from provision.runtime.docker import containers
+from provision.runtime.process.processes import MARK
 from provision.spec import model
 from provision.spec.model import EnvironmentSpec
 from provision.spec.reserved import RESERVED_BROKER, RESERVED_ZOOKEEPER
@@ -212,6 +213,37 @@ def test_every_error_stands_in_the_row_of_its_exit_code(kind: type[ProvisionErro
     lines = section(REFERENCE, "## Exit codes").splitlines()
     (line,) = [line for line in lines if line.startswith(f"| {kind.exit_code} |")]
     assert f"`{kind.__name__}`" in line
+
+
+# -- runtimes ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_runtime_is_a_column_of_what_differs_and_a_choice_of_the_file() -> None:
+    choices = get_args(EnvironmentSpec.model_fields["runtime"].annotation)
+    line = rows(section(REFERENCE, "### Top level"))["runtime"]
+    assert all(f"`{choice}`" in line for choice in choices)
+    columns = " | ".join(f"`{choice}`" for choice in choices if choice != "auto")
+    assert f"\n| | {columns} |\n" in section(REFERENCE, "## Runtimes")
+
+
+def test_the_java_versions_are_those_of_the_catalogue() -> None:
+    form = re.compile(r"^\| (\d+)\.(\d+) to (\d+)\.(\d+) \| (\d+) to (\d+) \|$", re.MULTILINE)
+    told = [tuple(map(int, found.groups())) for found in form.finditer(section(REFERENCE, "### Java"))]
+    for release in RELEASES:
+        line = (release.first.major, release.first.minor)
+        (java,) = [(lowest, highest) for *span, lowest, highest in told if tuple(span[:2]) <= line <= tuple(span[2:])]
+        assert java == (release.java[0], release.java[-1])
+    assert min(told)[:2] == (OLDEST.major, OLDEST.minor)
+
+
+def test_the_mark_of_processes_is_told() -> None:
+    assert f"`{MARK}DIRECTORY`" in section(REFERENCE, "### Processes")
+
+
+def test_every_environment_variable_of_ours_has_a_row() -> None:
+    sources = (file.read_text(encoding="utf-8") for file in (ROOT / "provision").rglob("*.py"))
+    asked = {name for source in sources for name in re.findall(r'"(PROVISION_[A-Z_]+)"', source)}
+    assert rows(section(REFERENCE, "## Environment variables")).keys() >= asked
 
 
 # -- what is found in the engine, and templates -----------------------------------------------------------------------

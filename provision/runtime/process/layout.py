@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from pathlib import Path
 
 from provision.cluster.catalogue import KafkaVersion
@@ -21,7 +22,13 @@ def environments_directory() -> Path:
 
 
 def environment_directory(name: str) -> Path:
-    """What the runtime keeps of one environment."""
+    """What the runtime keeps of one environment.
+
+    Raises:
+        ValueError: the name could lead out of the home. Whoever passes it on has checked it; this is the last door.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
+        raise ValueError(f"{name!r} is no environment's name")
     return environments_directory() / name
 
 

@@ -29,6 +29,7 @@ from provision.runtime.process.java import find_java
 from provision.runtime.process.layout import environment_directory, environments_directory, memory_directory
 
 _ENVIRONMENT_FILE, _NODE_FILE = "environment.json", "node.json"
+_NODE_KEYS = {"name", "role", "config_hash", "endpoint", "version", "ports", "arguments"}
 _CONSOLE = "console.log"
 _FOLLOW_PAUSE_S = 0.2
 _TOOL_TIMEOUT_S = 60
@@ -93,7 +94,11 @@ class ProcessRuntime(Runtime):
         )
 
     def _node(self, directory: Path) -> ObservedNode:
-        node = json.loads((directory / _NODE_FILE).read_text())
+        try:
+            node = _read_node(directory)
+        except ProvisionError:  # it must still be seen, so that it can be stopped and removed
+            role = directory.name.rpartition("-")[0]
+            node = {"name": directory.name, "role": role, "config_hash": "", "endpoint": None}
         if processes.find(directory):
             state = NodeState.RUNNING
         else:
@@ -152,7 +157,7 @@ class ProcessRuntime(Runtime):
         )
         with _files_of(home):
             home.mkdir(parents=True, exist_ok=True)
-            if not (home / _ENVIRONMENT_FILE).exists():
+            if _read_kept(home) is None:
                 _write(home / _ENVIRONMENT_FILE, json.dumps(asdict(kept), indent=2))
 
     def create_storage(self, cluster: Cluster, node: Node) -> None:
@@ -195,7 +200,7 @@ class ProcessRuntime(Runtime):
         directory = self._required(name, node)
         if processes.find(directory):
             return
-        described = json.loads((directory / _NODE_FILE).read_text())
+        described = _read_node(directory)
         for port in described["ports"]:
             if not port_is_free(port):
                 raise port_taken(f"starting {node}", port)
@@ -297,8 +302,8 @@ class ProcessRuntime(Runtime):
 
     def inside_address(self, name: str, node: str) -> str:
         """The same as from outside."""
-        file = environment_directory(name) / node / _NODE_FILE
-        return str(json.loads(file.read_text())["endpoint"]) if file.is_file() else ""
+        directory = environment_directory(name) / node
+        return str(_read_node(directory)["endpoint"]) if (directory / _NODE_FILE).is_file() else ""
 
     def _required(self, name: str, node: str) -> Path:
         directory = environment_directory(name) / node
@@ -307,14 +312,35 @@ class ProcessRuntime(Runtime):
         return directory
 
 
+def _read_node(directory: Path) -> Mapping[str, Any]:
+    """`node.json`.
+
+    Raises:
+        ProvisionError: it is not what was written.
+    """
+    file = directory / _NODE_FILE
+    try:
+        content: dict[str, Any] = json.loads(file.read_text())
+        missing = _NODE_KEYS - content.keys()
+    except (ValueError, AttributeError) as error:
+        raise _damaged(file, str(error)) from error
+    if missing:
+        raise _damaged(file, f"it lacks {', '.join(sorted(missing))}")
+    return content
+
+
 def _read_kept(home: Path) -> _Kept | None:
+    """`environment.json`, None where it is not there or not what was written: its environment can still be removed."""
     try:
         content: Mapping[str, Any] = json.loads((home / _ENVIRONMENT_FILE).read_text())
         return _Kept(**content)
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError, TypeError):
         return None
-    except (ValueError, TypeError) as error:
-        raise ProvisionError(f"{home / _ENVIRONMENT_FILE} is damaged", why=str(error)) from error
+
+
+def _damaged(file: Path, why: str) -> ProvisionError:
+    hint = f"`provision down {file.parent.parent.name}` and `provision up` make it anew"
+    return ProvisionError(f"{file} is damaged", why=why, hint=hint)
 
 
 def _write(file: Path, content: str) -> None:

@@ -1,0 +1,90 @@
+"""The process runtime's own files: whatever became of them, the environment can be seen and removed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from provision.cluster.render import render
+from provision.cluster.resolve import resolve
+from provision.errors import ProvisionError
+from provision.operations import down
+from provision.runtime.process import ProcessRuntime
+from provision.runtime.process.layout import environment_directory, local_layout
+from provision.spec.model import EnvironmentSpec
+from tests.engine import DEFAULT_VERSION, java
+
+NAME = "on-disk"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    java(DEFAULT_VERSION)
+    monkeypatch.setenv("PROVISION_HOME", str(tmp_path))
+    return tmp_path
+
+
+def _created() -> ProcessRuntime:
+    runtime = ProcessRuntime()
+    spec = EnvironmentSpec(name=NAME)
+    cluster = resolve(spec, local_layout(spec, "/"), {"zookeeper-1": 30301, "broker-1": 30302}, "/")
+    files = render(cluster)
+    runtime.create_network(cluster)
+    for node in cluster.nodes:
+        runtime.create_storage(cluster, node)
+        runtime.create_node(cluster, node, [file for file in files if file.node == node.name], "hash")
+    return runtime
+
+
+def _cut(file: Path) -> None:
+    file.write_text(file.read_text()[:20])
+
+
+def _empty(file: Path) -> None:
+    file.write_text("")
+
+
+def _list(file: Path) -> None:
+    file.write_text("[]")
+
+
+@pytest.mark.parametrize("damage", [_cut, _empty, _list, Path.unlink])
+@pytest.mark.parametrize("file", ["environment.json", "broker-1/node.json"])
+def test_with_a_damaged_file_it_is_still_seen_and_removed(
+    home: Path, damage: Callable[[Path], None], file: str
+) -> None:
+    runtime = _created()
+    damage(environment_directory(NAME) / file)
+    assert not runtime.observe(NAME).is_nothing
+    assert runtime.environments() == (NAME,)
+    down(runtime, NAME)
+    assert runtime.observe(NAME).is_nothing
+    assert not environment_directory(NAME).exists()
+
+
+def test_a_directory_that_a_killed_command_left_empty_is_removed(home: Path) -> None:
+    environment_directory(NAME).mkdir(parents=True)
+    runtime = ProcessRuntime()
+    assert runtime.environments() == (NAME,)
+    down(runtime, NAME)
+    assert not environment_directory(NAME).exists()
+
+
+def test_a_damaged_node_is_not_started(home: Path) -> None:
+    runtime = _created()
+    _cut(environment_directory(NAME) / "broker-1" / "node.json")
+    with pytest.raises(ProvisionError, match="is damaged"):
+        runtime.start_node(NAME, "broker-1")
+    down(runtime, NAME)
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "../x", "/etc", "a/b"])
+def test_no_name_leads_out_of_the_home(home: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="is no environment's name"):
+        environment_directory(name)
+
+
+def test_the_files_are_this_users_alone(home: Path) -> None:
+    _created()
+    assert (environment_directory(NAME) / "broker-1").stat().st_mode & 0o077 == 0
+    down(ProcessRuntime(), NAME)
