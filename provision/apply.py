@@ -9,6 +9,7 @@ from provision.cluster.fingerprint import config_hash
 from provision.cluster.model import Cluster, Node, RenderedFile
 from provision.errors import PartlyApplied, Refused
 from provision.events import ActionDone, ActionStarted, Listener
+from provision.interrupts import shielded
 from provision.plan.actions import Action, Kind, PlacedTopic, Plan, Verb
 from provision.runtime.base import Runtime
 
@@ -68,12 +69,17 @@ def _walk(actions: dict[str, Action], perform: Callable[[Action], None]) -> None
     order = TopologicalSorter({key: [k for k in action.after if k in actions] for key, action in actions.items()})
     order.prepare()
     running: dict[Future[None], str] = {}
-    with ThreadPoolExecutor(max_workers=_WORKERS) as pool:  # leaving the block waits for what runs
+    pool = ThreadPoolExecutor(max_workers=_WORKERS)
+    try:
         while order.is_active():
             running |= {pool.submit(perform, actions[key]): key for key in order.get_ready()}
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 order.done(running.pop(future))
                 future.result()
+    finally:
+        # Not to be cut short by a second Ctrl-C: what would go on working beside a rollback could undo it.
+        with shielded(lambda: None):
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def apply_topics(actions: Sequence[Action], bootstrap_servers: str, timeout_s: float, tell: Listener) -> frozenset[str]:

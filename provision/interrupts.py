@@ -20,7 +20,8 @@ def as_keyboard_interrupt() -> None:
         raise KeyboardInterrupt
 
     for number in _SIGNALS:
-        signal.signal(number, interrupt)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and a background job want it
+            signal.signal(number, interrupt)
 
 
 @contextmanager

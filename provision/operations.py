@@ -86,6 +86,8 @@ def wait_for(
 ) -> Assessment:
     """Wait until the environment holds `level`."""
     observed = require(runtime, name)
+    if not observed.nodes:
+        raise UsageError(f"{name} has no nodes, only kept data", hint="`provision up` makes them")
     now = time.monotonic()
     nodes = [node.name for node in observed.nodes]
     return Wait(runtime, name, nodes, began=now, deadline=now + timeout_s, tell=tell).until(level, topics)
@@ -125,7 +127,11 @@ def start(runtime: Runtime, name: str, nodes: Sequence[str], timeout_s: float, t
     chosen = [node.name for node in _chosen(observed, nodes) if node.state is not NodeState.RUNNING]
     _each(tell, "start", chosen, lambda node: runtime.start_node(name, node))
     running = [node.name for node in observed.nodes if node.name in chosen or node.state is NodeState.RUNNING]
-    level = Level.TOPICS if len(running) == len(observed.nodes) else Level.BROKERS
+    if not running:
+        raise UsageError(f"{name} has no nodes, only kept data", hint="`provision up` makes them")
+    has_broker = any(node.role == Role.BROKER for node in observed.nodes if node.name in running)
+    all_run = len(running) == len(observed.nodes)
+    level = Level.TOPICS if all_run else Level.BROKERS if has_broker else Level.PROCESS
     now = time.monotonic()
     return Wait(runtime, name, running, began=now, deadline=now + timeout_s, tell=tell).until(level, None)
 
@@ -258,7 +264,9 @@ def create_topic(runtime: Runtime, name: str, new: NewTopic) -> None:
     with connected(observed.bootstrap_servers, ADMIN_TIMEOUT_S) as admin:
         created = admin.create_topics([PlacedTopic(topic, assignment)])
     _raise_failures("created", created.failures)
-    wait_for(runtime, name, Level.TOPICS, [topic], ADMIN_TIMEOUT_S, silent)
+    running = [node.name for node in observed.nodes if node.state is NodeState.RUNNING]
+    now = time.monotonic()
+    Wait(runtime, name, running, began=now, deadline=now + ADMIN_TIMEOUT_S, tell=silent).until(Level.TOPICS, [topic])
 
 
 def delete_topics(runtime: Runtime, name: str, names: Sequence[str]) -> None:
@@ -308,6 +316,8 @@ def run_tool(runtime: Runtime, name: str, tool: str, arguments: Sequence[str], s
         UsageError: this version of Kafka has no such tool.
     """
     observed = require(runtime, name)
+    if not observed.nodes:
+        raise UsageError(f"{name} has no nodes, only kept data", hint="`provision up` makes them")
     tools = release_of(KafkaVersion.parse(observed.version)).tools
     entry = tools.get(tool.removesuffix(".sh"))
     if entry is None:

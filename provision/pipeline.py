@@ -16,7 +16,7 @@ from provision.apply import apply_nodes, apply_topics, require_no_refusal
 from provision.cluster.fingerprint import config_hash
 from provision.cluster.layout import Layout
 from provision.cluster.model import Cluster, RenderedFile
-from provision.cluster.resolve import resolve
+from provision.cluster.resolve import fixed_ports, resolve
 from provision.errors import PartlyApplied, ProvisionError
 from provision.events import Listener, Notice, silent
 from provision.home.directory import home_directory
@@ -107,24 +107,35 @@ def render(source: Source) -> tuple[RenderedFile, ...]:
 
 def prepare(source: Source, *, lease: bool = False, tell: Listener = silent) -> Prepared:
     """From the file to the plan. `lease` records automatic ports, which `up` wants and `plan` does not."""
-    from provision.cluster.render import render as render_files
-
     spec = source.load()
     runtime = choose_runtime(spec.runtime, spec.name, tell)
     layout = source.layout(spec, runtime.kind)
     leases = PortLeases(home_directory())
     before = runtime.observe(spec.name)
     assign = leases.lease if lease else leases.propose
-    cluster = source.resolve(spec, layout, assign(spec.name, layout.leased_ports(spec), _ports_in_use(before)))
+    in_use = {**fixed_ports(spec), **_ports_in_use(before)}
+    ports = assign(spec.name, layout.leased_ports(spec), in_use)
+    try:
+        return _prepare(source.resolve(spec, layout, ports), runtime)
+    except BaseException:
+        if lease and before.is_nothing:
+            leases.release(spec.name)
+        raise
+
+
+def _prepare(cluster: Cluster, runtime: Runtime) -> Prepared:
+    """From the resolved cluster on."""
+    from provision.cluster.render import render as render_files
+
     files = render_files(cluster)
-    observed = runtime.observe(spec.name, [node.name for node in cluster.nodes])
+    observed = runtime.observe(cluster.name, [node.name for node in cluster.nodes])
     changed = [node.name for node in observed.nodes if node.config_hash != config_hash(node.name, files)]
     first_wave = plan_nodes(
         cluster,
         files,
         observed,
         software_present=runtime.has_software(cluster),
-        observed_files={name: runtime.read_files(spec.name, name) for name in changed},
+        observed_files={name: runtime.read_files(cluster.name, name) for name in changed},
     )
     plan = Plan(cluster.name, first_wave)
     if not plan.refusals or observed.nodes:  # a creation that is refused has no second wave

@@ -149,6 +149,31 @@ def test_a_foreign_thing_is_refused(source: Source, fake: FakeRuntime) -> None:
     assert "volume faked-broker-1" in caught.value.why
 
 
+def test_a_failure_before_the_plan_keeps_no_lease(source: Source, fake: FakeRuntime) -> None:
+    def fail(_cluster: object) -> bool:
+        raise ProvisionError("the engine is gone")
+
+    fake.has_software = fail  # type: ignore[assignment,method-assign]
+    with pytest.raises(ProvisionError, match="the engine is gone"):
+        up(source)
+    assert "faked" not in (Path(source.file).parent / "home" / "ports.json").read_text()
+
+
+def test_after_a_failure_nothing_new_begins(source: Source, fake: FakeRuntime) -> None:
+    begun: list[str] = []
+
+    def fail(verb: str, subject: str) -> None:
+        begun.append(verb)
+        if verb == "create_network":
+            raise ProvisionError("no")
+
+    fake.on_verb = fail
+    with pytest.raises(ProvisionError, match="no"):
+        up(source, until=Level.PROCESS)
+    assert "create_node" not in begun
+    assert "start_node" not in begun
+
+
 def test_prepare_touches_nothing_and_leases_nothing(source: Source, fake: FakeRuntime) -> None:
     prepared = prepare(source)
     assert prepared.plan.changes

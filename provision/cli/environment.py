@@ -58,7 +58,7 @@ def select(env: str | None, overrides: tuple[str, ...] = ()) -> Selected:
     Raises:
         UsageError: it is left out and there is not exactly one file, or it is a path and there is no such file.
     """
-    chosen = env or os.environ.get("PROVISION_ENV")
+    chosen = os.environ.get("PROVISION_ENV") or None if env is None else env
     if chosen is None:
         files = _files()
         if len(files) != 1:

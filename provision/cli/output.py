@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
@@ -62,8 +63,9 @@ def counted(what: str, count: int) -> str:
 
 def say(text: str) -> None:
     """A sentence for the user, on standard error."""
-    sys.stderr.write(f"{text}\n")  # in one piece, for events come from several threads
-    sys.stderr.flush()
+    with suppress(BrokenPipeError):  # who reads the messages may leave; the work goes on
+        sys.stderr.write(f"{text}\n")  # in one piece, for events come from several threads
+        sys.stderr.flush()
 
 
 def print_error(error: ProvisionError) -> None:

@@ -34,7 +34,7 @@ def resolve(spec: EnvironmentSpec, layout: Layout, ports: Mapping[str, int], bas
     """
     version = KafkaVersion.parse(spec.kafka.version)
     storage = resolve_storage(spec.storage, base_directory)
-    all_ports = {**_fixed_ports(spec), **ports}
+    all_ports = {**fixed_ports(spec), **ports}
     zookeepers = tuple(
         _zookeeper(spec, layout, number, all_ports, storage) for number in _numbers(spec.zookeeper.nodes)
     )
@@ -55,7 +55,7 @@ def resolve(spec: EnvironmentSpec, layout: Layout, ports: Mapping[str, int], bas
     )
 
 
-def _fixed_ports(spec: EnvironmentSpec) -> dict[str, int]:
+def fixed_ports(spec: EnvironmentSpec) -> dict[str, int]:
     """The host ports that the file says: that of node 1, and the next ones."""
     sections = (
         ("zookeeper", spec.zookeeper.port, spec.zookeeper.nodes),

@@ -9,4 +9,5 @@ import platformdirs
 def home_directory() -> Path:
     """`PROVISION_HOME`, else the platform's directory for a user's state. It need not exist yet."""
     chosen = os.environ.get("PROVISION_HOME")
-    return Path(chosen).absolute() if chosen else platformdirs.user_state_path("provision", appauthor=False)
+    home = Path(chosen) if chosen else platformdirs.user_state_path("provision", appauthor=False)
+    return home.resolve()  # processes are found by this path: it must be the same from wherever it is named

@@ -43,7 +43,7 @@ class PortLeases:
         with self._locked() as leases:
             given = self._complete(leases, environment, nodes, in_use)
             if given:
-                leases[environment] = given
+                leases[environment] = {**leases.get(environment, {}), **given}
             return given
 
     def release(self, environment: str) -> None:

@@ -78,8 +78,8 @@ def explain(log: Sequence[str], *, out_of_memory: bool = False) -> Failure | Non
     """
     if out_of_memory:
         return Failure("it used more memory than its limit and was killed", "raise brokers.memory")
-    for pattern, failure in _PATTERNS:
-        for line in log:
+    for line in reversed(log):  # the latest: an earlier life may have ended for another reason
+        for pattern, failure in _PATTERNS:
             if match := pattern.search(line):
                 what = match.groupdict().get("what", "").strip()
                 return Failure(failure.reason.format(what=what), failure.hint, failure.transient)

@@ -11,6 +11,7 @@ Levels, each including those before it:
 5. `roundtrip`: a record can be written and read back (`provision.kafka.messages`).
 """
 
+import importlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -46,6 +47,9 @@ def ask_brokers(endpoints: Mapping[int, str], timeout_s: float = 2.0) -> BrokerA
 
     if not endpoints:
         return BrokerAnswers({}, {})
+    # The client's modules import each other in a circle, which several threads at once would trip over.
+    importlib.import_module("kafka.protocol.metadata")
+    importlib.import_module("kafka.protocol.parser")
     with ThreadPoolExecutor(max_workers=len(endpoints)) as pool:
         answers = dict(zip(endpoints, pool.map(ask_one, endpoints.values()), strict=True))
     return BrokerAnswers(

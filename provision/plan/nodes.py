@@ -39,11 +39,13 @@ def plan_nodes(
     actions: list[Action] = []
     missing_nodes = [node for node in cluster.nodes if observed.node(node.name) is None]
     if missing_nodes and not software_present:
-        actions.append(Action(Verb.FETCH, Kind.SOFTWARE, cluster.software, "not on this machine's engine"))
+        actions.append(Action(Verb.FETCH, Kind.SOFTWARE, cluster.software, "not here yet"))
     if not observed.network:
         actions.append(Action(Verb.CREATE, Kind.NETWORK, cluster.name, "not there"))
+    # The network first: with it a runtime notes whose storages these are, and finds out whether nodes can run at all.
+    network = tuple(action.key for action in actions if action.kind is Kind.NETWORK)
     actions += [
-        Action(Verb.CREATE, Kind.STORAGE, node.name, "not there", subject=node)
+        Action(Verb.CREATE, Kind.STORAGE, node.name, "not there", after=network, subject=node)
         for node in missing_nodes
         if node.name not in observed.storages
     ]

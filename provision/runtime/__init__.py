@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from provision.cluster.layout import Layout
-from provision.errors import Unavailable, UsageError
+from provision.errors import Refused, Unavailable, UsageError
 from provision.events import Listener, Notice, silent
 from provision.runtime.base import Runtime
 from provision.spec.model import EnvironmentSpec
@@ -51,8 +51,13 @@ def choose_runtime(asked: str, name: str, tell: Listener = silent) -> Runtime:
     plain processes, and tells which and why.
 
     Raises:
+        Refused: Docker is asked for, and the environment runs as processes.
         Unavailable: the one that is asked for does not answer.
     """
+    if asked == "docker" and not runtime_of_kind("process").observe(name).is_nothing:
+        raise Refused(
+            f"{name} runs as plain processes", hint=f"`provision down {name}` first, or leave `runtime: auto`"
+        )
     if asked != "auto":
         return runtime_of_kind(asked)
     return _docker_or_processes(name, lambda no: tell(Notice(f"{name} runs as plain processes: {no.what} ({no.why})")))

@@ -26,9 +26,10 @@ def create(storage: Path, node: str, environment: str, owner: tuple[int, int] | 
     try:
         if directory.is_dir() and any(directory.iterdir()) and not _is_of(directory, environment):
             raise Refused(f"{directory} has files that are not of this environment", hint="name another directory")
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / MARKER).write_text(environment)  # before the data: whenever it is cut off, it is known whose it is
         data = directory / "data"
-        data.mkdir(parents=True, exist_ok=True)
-        (directory / MARKER).write_text(environment)
+        data.mkdir(exist_ok=True)
         if owner:
             shutil.chown(data, *owner)
     except OSError as error:
@@ -51,7 +52,9 @@ def delete(storage: Path, node: str, environment: str) -> None:
     if not _is_of(directory, environment):
         return
     try:
-        shutil.rmtree(directory)
+        if (directory / "data").is_dir():
+            shutil.rmtree(directory / "data")
+        shutil.rmtree(directory)  # the marker with it, last
     except OSError as error:
         raise ProvisionError(f"cannot delete {directory}", why=error.strerror or str(error)) from error
     with suppress(OSError):  # something else is in it, or another node's removal was the last
@@ -60,4 +63,7 @@ def delete(storage: Path, node: str, environment: str) -> None:
 
 def _is_of(directory: Path, environment: str) -> bool:
     marker = directory / MARKER
-    return marker.is_file() and marker.read_text() == environment
+    try:
+        return marker.is_file() and marker.read_text() == environment
+    except (OSError, UnicodeDecodeError):  # not even readable: not ours
+        return False

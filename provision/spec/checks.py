@@ -217,7 +217,9 @@ def memory(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 
 def storage(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """A data directory is not the root of a disk."""
+    """A data directory is not the root of a disk, and Kafka can name it."""
+    if "," in spec.storage:
+        yield Finding(("storage",), "a comma separates directories for Kafka", "name a directory without one")
     if spec.storage not in ("volume", "memory") and posixpath.normpath(spec.storage) in ("/", "//"):
         yield Finding(("storage",), "data cannot be kept in the root directory", "name a directory of its own")
 

@@ -43,6 +43,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["down", "--all", "x"], "--all goes without names"),
         (["down", "x", "--keep-data", "--delete-data"], "contradict each other"),
         (["init", "Not/A/Name"], "cannot be an environment's name"),
+        (["down", ".."], "neither an environment's name nor a file"),
+        (["down", "."], "neither an environment's name nor a file"),
+        (["down", ""], "neither an environment's name nor a file"),
+        (["stop", "*"], "neither an environment's name nor a file"),
         (["produce", "x", "t", "--key-separator", ""], "--key-separator cannot be empty"),
         (["topics", "create", "x", "t", "--config", "novalue"], "is not of the form KEY=VALUE"),
         (["render", "x"], "--out"),
@@ -77,6 +81,23 @@ def test_an_invalid_file_is_65_with_every_problem(folder: Path, capsys: pytest.C
     err = capsys.readouterr().err
     assert "bad.yaml:2:10: brokers.nodes: must be a whole number, not the text 'two'" in err
     assert "bad.yaml:3:9: topics: must be a list" in err
+
+
+def test_a_name_in_an_invalid_file_leads_nowhere_else(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    victim = folder / "victim"
+    (victim / "broker-1").mkdir(parents=True)
+    (folder / "bad.yaml").write_text(f"name: {victim}\nbrokers: {{nodes: none}}\n")
+    assert run(["down", "bad.yaml"]) == 64
+    assert "neither an environment's name nor a file" in capsys.readouterr().err
+    assert (victim / "broker-1").is_dir()
+
+
+def test_an_empty_variable_is_no_environment(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROVISION_ENV", "")
+    assert run(["down"]) == 64
+    assert "which environment?" in capsys.readouterr().err
 
 
 def test_several_files_are_all_checked(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -276,7 +276,7 @@ def test_a_plan_as_json_is_what_the_contract_says() -> None:
             {
                 "resource": "software apache/kafka:3.9.1",
                 "verb": "fetch",
-                "cause": "not on this machine's engine",
+                "cause": "not here yet",
                 "detail": "",
             },
             {"resource": "network orders", "verb": "create", "cause": "not there", "detail": ""},

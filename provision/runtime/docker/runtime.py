@@ -20,8 +20,10 @@ from provision.runtime.docker import tools
 from provision.runtime.docker.client import connect, translated
 from provision.runtime.docker.images import pull
 
+_DRAFT = ".new"
 _POLL_S = 0.1
 _SIGNAL_AGAIN_S = 3.0
+_KILL_PATIENCE_S = 30.0
 _STATES = {"created": NodeState.CREATED, "running": NodeState.RUNNING, "restarting": NodeState.RUNNING}
 
 
@@ -56,7 +58,9 @@ class DockerRuntime(Runtime):
         our_networks = [thing for thing in networks if _belongs(thing, name)]
         our_volumes = [thing for thing in volumes if _belongs(thing, name)]
         no_labels: Mapping[str, str] = {}
-        labels = next((thing["Labels"] for thing in (*ours, *our_networks, *our_volumes)), no_labels)
+        things = (*ours, *our_networks, *our_volumes)
+        # a tool's container is of the environment too, but says nothing about it
+        labels = next((thing["Labels"] for thing in things if spec.VERSION in thing["Labels"]), no_labels)
         names = {spec.name_of(name, node) for node in wanted}
         foreign = [
             *(f"container {n}" for c in all_containers if not _belongs(c, name) for n in _names(c) if n in names),
@@ -67,7 +71,7 @@ class DockerRuntime(Runtime):
             ),
             *(f"volume {v['Name']}" for v in volumes if not _belongs(v, name) and v["Name"] in names),
         ]
-        nodes = (thing for thing in ours if thing["Labels"].get(spec.ROLE) != spec.TOOL_ROLE)
+        nodes = (thing for thing in ours if _is_node(thing))
         return ObservedEnvironment(
             name=name,
             runtime=self.kind,
@@ -175,15 +179,19 @@ class DockerRuntime(Runtime):
         with translated(f"creating {node.name}"):
             if self._ours(cluster.name, node.name) is not None:
                 return
+            self._remove_drafts(cluster.name, node.name)
             container, host = spec.node_options(cluster, node, config_hash, self._image_volumes(cluster.software))
             try:
-                created = self._api.create_container(**container, host_config=self._api.create_host_config(**host))
+                # Named when its files are in place: what a killed command leaves half made is no node.
+                draft = container | {"name": f"{container['name']}{_DRAFT}"}
+                created = self._api.create_container(**draft, host_config=self._api.create_host_config(**host))
             except ImageNotFound as error:
                 raise Unavailable(f"the image {cluster.software} is gone") from error
             in_volume = cluster.storage.kind is StorageKind.VOLUME or (
                 cluster.storage.kind is StorageKind.MEMORY and node.role != "broker"
             )
             self._api.put_archive(created["Id"], NODE_HOME, spec.archive(cluster, node, files, with_data=in_volume))
+            self._api.rename(created["Id"], container["name"])
 
     def start_node(self, name: str, node: str) -> None:
         """Start the container; the engine reserves its host port now."""
@@ -202,6 +210,8 @@ class DockerRuntime(Runtime):
         with translated(f"stopping {node}"):
             deadline = time.monotonic() + patience_s
             while self._runs(container["Id"]):
+                if time.monotonic() > deadline + _KILL_PATIENCE_S:
+                    raise ProvisionError(f"{node} does not end, not even by SIGKILL")
                 self._signal(container["Id"], "SIGTERM" if time.monotonic() < deadline else "SIGKILL")
                 self._wait_for_exit(container["Id"], _SIGNAL_AGAIN_S)
 
@@ -246,6 +256,7 @@ class DockerRuntime(Runtime):
         """Remove the volume, and with `delete_data` the directory that carries our marker."""
         volume = spec.name_of(name, node)
         with translated(f"removing the volume {volume}"):
+            self._remove_drafts(name, node)
             try:
                 details = self._api.inspect_volume(volume)
                 if not _belongs(details, name):
@@ -261,8 +272,8 @@ class DockerRuntime(Runtime):
         """Remove tools that were left by a killed command, then the network."""
         with translated(f"removing the network {name}"):
             for container in self._api.containers(all=True, filters={"label": [f"{spec.ENVIRONMENT}={name}"]}):
-                if container["Labels"].get(spec.ROLE) == spec.TOOL_ROLE:
-                    self._remove_container(container["Id"], "a tool")
+                if not _is_node(container):
+                    self._remove_container(container["Id"], "a tool or a draft")
             for network in self._api.networks(filters={"label": f"{spec.ENVIRONMENT}={name}"}):
                 with suppress(NotFound):
                     self._api.remove_network(network["Id"])
@@ -301,8 +312,14 @@ class DockerRuntime(Runtime):
     def _ours(self, name: str, node: str) -> Mapping[str, Any] | None:
         labels = [f"{spec.ENVIRONMENT}={name}", f"{spec.NODE}={node}"]
         with translated(f"looking for {node}"):
-            found = self._api.containers(all=True, filters={"label": labels})
+            found = [c for c in self._api.containers(all=True, filters={"label": labels}) if _is_node(c)]
         return found[0] if found else None
+
+    def _remove_drafts(self, name: str, node: str) -> None:
+        labels = [f"{spec.ENVIRONMENT}={name}", f"{spec.NODE}={node}"]
+        for container in self._api.containers(all=True, filters={"label": labels}):
+            if not _is_node(container):
+                self._remove_container(container["Id"], f"what was left of {node}")
 
     def _required(self, name: str, node: str) -> str:
         container = self._ours(name, node)
@@ -312,8 +329,16 @@ class DockerRuntime(Runtime):
 
     def _software(self, name: str) -> str:
         with translated(f"looking at {name}"):
-            found = self._api.containers(all=True, filters={"label": f"{spec.ENVIRONMENT}={name}"})
-        return str(found[0]["Labels"].get(spec.SOFTWARE, "")) if found else ""
+            labels = [f"{spec.ENVIRONMENT}={name}", spec.SOFTWARE]
+            found = self._api.containers(all=True, filters={"label": labels})
+        return str(found[0]["Labels"][spec.SOFTWARE]) if found else ""
+
+
+def _is_node(container: Mapping[str, Any]) -> bool:
+    """Whether it is neither a tool nor a draft."""
+    return container["Labels"].get(spec.ROLE) != spec.TOOL_ROLE and not any(
+        name.endswith(_DRAFT) for name in _names(container)
+    )
 
 
 def _belongs(thing: Mapping[str, Any], name: str) -> bool:

@@ -64,8 +64,8 @@ def fetch(version: KafkaVersion, tell: Listener) -> Path:
     from filelock import FileLock, Timeout
 
     directory = directory_of(version)
-    directory.parent.mkdir(parents=True, exist_ok=True)
     try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{directory}.lock", timeout=_LOCK_TIMEOUT_S):
             if not is_whole(directory):
                 if directory.exists():
@@ -95,6 +95,8 @@ def _fetch(version: KafkaVersion, directory: Path, tell: Listener) -> None:
 
 def _download(version: KafkaVersion, tell: Listener) -> Sequence[Path]:
     """The jars in Maven's own local repository, each one whole."""
+    from xml.etree import ElementTree as ET
+
     import jgo
     import requests
 
@@ -113,10 +115,10 @@ def _download(version: KafkaVersion, tell: Listener) -> Sequence[Path]:
         artifacts = jgo.resolve("+".join(coordinates(version)))
         with ThreadPoolExecutor(max_workers=_DOWNLOADS) as pool:
             return list(pool.map(bring, artifacts))
-    except (requests.RequestException, RuntimeError, ValueError) as error:
+    except (requests.RequestException, ET.ParseError, RuntimeError, ValueError) as error:
         raise Unavailable(
             f"the jars of Kafka {version} are not in the cache and cannot be fetched",
-            why=str(error).splitlines()[0][:300],
+            why=str(error).partition("\n")[0][:300],
             hint="check the network; or name an unpacked Kafka with kafka.distribution",
         ) from error
 

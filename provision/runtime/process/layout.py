@@ -13,6 +13,7 @@ from provision.home.directory import home_directory
 from provision.runtime.process.jars import directory_of
 from provision.spec.model import EnvironmentSpec
 
+NAME = r"[a-z0-9][a-z0-9-]{1,39}"
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 a tmpfs on Linux
 
 
@@ -27,7 +28,7 @@ def environment_directory(name: str) -> Path:
     Raises:
         ValueError: the name could lead out of the home. Whoever passes it on has checked it; this is the last door.
     """
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
+    if not re.fullmatch(NAME, name):
         raise ValueError(f"{name!r} is no environment's name")
     return environments_directory() / name
 

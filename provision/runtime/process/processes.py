@@ -10,7 +10,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def exit_code(directory: Path) -> int | None:
     """The exit code of the node's last process, 128 + N for signal N; None where this command was not its parent."""
     try:
         child = _children.get(json.loads((directory / _NOTE).read_text())["pid"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     code = child.poll() if child else None
     return 128 - code if code is not None and code < 0 else code
@@ -90,23 +91,30 @@ def was_started(directory: Path) -> bool:
 def stop(directory: Path, patience_s: float) -> None:
     """Ask the node's process to stop, and kill it when it has not after `patience_s`."""
     if process := find(directory):
-        try:
+        with _signalled(process):
             process.terminate()
-            _await_exit(process, patience_s)
-        except psutil.NoSuchProcess:
-            return
-        kill(directory)
+            if not _await_exit(process, patience_s):
+                kill(directory)
 
 
 def kill(directory: Path) -> None:
     """Kill the node's process and wait until it is gone."""
     if process := find(directory):
-        try:
+        with _signalled(process):
             process.kill()
             if not _await_exit(process, _KILL_PATIENCE_S):
-                raise ProvisionError(f"process {process.pid} does not end")
-        except psutil.NoSuchProcess:
-            return
+                raise ProvisionError(f"process {process.pid} does not end, not even by SIGKILL")
+
+
+@contextmanager
+def _signalled(process: psutil.Process) -> Iterator[None]:
+    try:
+        yield
+    except psutil.NoSuchProcess:
+        pass  # it ended by itself in this moment
+    except psutil.AccessDenied as error:
+        who = f"process {process.pid} belongs to another user"
+        raise ProvisionError(who, hint="stop it as the user who started it") from error
 
 
 def _await_exit(process: psutil.Process, timeout_s: float) -> bool:
@@ -115,6 +123,8 @@ def _await_exit(process: psutil.Process, timeout_s: float) -> bool:
         if child := _children.get(process.pid):
             child.poll()
         if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+            if child:
+                child.wait()  # a zombie: it is over
             return True
         time.sleep(0.05)
     return False

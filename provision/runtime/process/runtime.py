@@ -7,8 +7,11 @@ environments/NAME/NODE/{config,data,log,tmp}
 """
 
 import json
+import os
+import re
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -26,10 +29,11 @@ from provision.runtime import directories
 from provision.runtime.base import JavaCommand, Runtime, Streams, port_taken
 from provision.runtime.process import jars, processes
 from provision.runtime.process.java import find_java
-from provision.runtime.process.layout import environment_directory, environments_directory, memory_directory
+from provision.runtime.process.layout import NAME, environment_directory, environments_directory, memory_directory
 
 _ENVIRONMENT_FILE, _NODE_FILE = "environment.json", "node.json"
 _NODE_KEYS = {"name", "role", "config_hash", "endpoint", "version", "ports", "arguments"}
+_NODE_NAME = re.compile(r"(zookeeper|controller|broker)-[1-9]\d*")
 _CONSOLE = "console.log"
 _FOLLOW_PAUSE_S = 0.2
 _TOOL_TIMEOUT_S = 60
@@ -67,9 +71,10 @@ class ProcessRuntime(Runtime):
     def environments(self) -> tuple[str, ...]:
         """The directories below the home."""
         try:
-            return tuple(sorted(entry.name for entry in environments_directory().iterdir() if entry.is_dir()))
+            entries = [entry.name for entry in environments_directory().iterdir() if entry.is_dir()]
         except FileNotFoundError:
             return ()
+        return tuple(sorted(name for name in entries if re.fullmatch(NAME, name)))
 
     def observe(self, name: str, wanted: Sequence[str] = ()) -> ObservedEnvironment:  # noqa: ARG002 the home is ours alone
         """By directories, and by the processes that carry their mark."""
@@ -77,7 +82,7 @@ class ProcessRuntime(Runtime):
         if not home.is_dir():
             return ObservedEnvironment(name, self.kind)
         kept = _read_kept(home)
-        node_directories = sorted(entry for entry in home.iterdir() if entry.is_dir())
+        node_directories = sorted(e for e in home.iterdir() if e.is_dir() and _NODE_NAME.fullmatch(e.name))
         nodes = [self._node(entry) for entry in node_directories if (entry / _NODE_FILE).is_file()]
         return ObservedEnvironment(
             name=name,
@@ -115,6 +120,8 @@ class ProcessRuntime(Runtime):
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
         """From the node's directory."""
         config = environment_directory(name) / node / "config"
+        if not config.is_dir():
+            return ()
         return tuple(RenderedFile(node, file.name, file.read_text()) for file in sorted(config.iterdir()))
 
     def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
@@ -177,6 +184,7 @@ class ProcessRuntime(Runtime):
         directory = environment_directory(cluster.name) / node.name
         if (directory / _NODE_FILE).exists():
             return
+        self.create_storage(cluster, node)  # a command that was killed may have left it half made
         with _files_of(directory):
             for part in ("config", "log", "tmp"):
                 (directory / part).mkdir(parents=True, exist_ok=True)
@@ -227,28 +235,30 @@ class ProcessRuntime(Runtime):
         with _files_of(directory):
             for entry in directory.iterdir():
                 if entry.name != "data":
-                    shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+                    shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
     def remove_storage(self, name: str, node: str, *, delete_data: bool) -> None:
-        """Remove its directories."""
-        home = environment_directory(name)
+        """Remove its directories, the one by which it is found last: a removal that is cut off can be repeated."""
+        home, memory = environment_directory(name), memory_directory(name)
         kept = _read_kept(home)
-        with _files_of(home / node):
-            shutil.rmtree(home / node, ignore_errors=not (home / node).exists())
-            memory = memory_directory(name)
-            if memory != home:
-                shutil.rmtree(memory / node, ignore_errors=not (memory / node).exists())
-                _remove_empty(memory, memory.parent)
         if delete_data and kept and Path(kept.storage).is_absolute():
             directories.delete(Path(kept.storage), node, name)
+        processes.kill(home / node)
+        with _files_of(home / node):
+            for place in (memory / node, home / node):
+                if place.is_dir():
+                    shutil.rmtree(place)
+        if memory != home:
+            _remove_empty(memory, memory.parent)
         _remove_empty(home)
 
     def remove_network(self, name: str) -> None:
         """Forget the environment; its directory goes with its last storage."""
         home = environment_directory(name)
         with _files_of(home):
-            for file in (_ENVIRONMENT_FILE, _TOOL_LOGGING_FILE):
-                (home / file).unlink(missing_ok=True)
+            for file in home.glob("*") if home.is_dir() else ():
+                if file.is_file() and not any(_NODE_NAME.fullmatch(entry.name) for entry in home.iterdir()):
+                    file.unlink()
         _remove_empty(home, home.parent)
 
     # -- run ----------------------------------------------------------------------------------------------------------
@@ -282,7 +292,7 @@ class ProcessRuntime(Runtime):
                 raise
         streams.stdout.write(written or b"")
         streams.stderr.write(complained or b"")
-        return tool.returncode
+        return 128 - tool.returncode if tool.returncode < 0 else tool.returncode
 
     def _tool_command(self, name: str, command: JavaCommand) -> list[str]:
         home = environment_directory(name)
@@ -345,7 +355,7 @@ def _damaged(file: Path, why: str) -> ProvisionError:
 
 def _write(file: Path, content: str) -> None:
     """Whole or not at all, whenever the command is killed."""
-    draft = file.with_name(f"{file.name}.new")
+    draft = file.with_name(f"{file.name}.{os.getpid()}-{threading.get_ident()}.new")
     draft.write_text(content, encoding="utf-8")
     draft.replace(file)
 
