@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from provision.cluster.catalogue import KafkaVersion, release_of
+from provision.cluster.catalogue import TOOL_ADDRESSES, KafkaVersion, address_option, release_of
 from provision.cluster.model import Role, StorageKind, Topic
 from provision.errors import PartlyApplied, Refused, Unavailable, UsageError
 from provision.events import ActionDone, ActionStarted, Listener, silent
@@ -309,8 +309,9 @@ def _raise_failures(done: str, failures: Mapping[str, str]) -> None:
 def run_tool(runtime: Runtime, name: str, tool: str, arguments: Sequence[str], streams: Streams) -> int:
     """Run Kafka's own tool of that name inside the environment; returns its exit code.
 
-    The tool runs beside the nodes, where `localhost:9092` would be the tool itself. So addresses of this environment as
-    this machine knows them are replaced by those that hold inside, and what works in a how-to works here unchanged.
+    The address of the environment is filled in where none is given. The tool runs beside the nodes, where
+    `localhost:9092` would be the tool itself. So addresses of this environment as this machine knows them are replaced
+    by those that hold inside, and what works in a how-to works here unchanged.
 
     Raises:
         UsageError: this version of Kafka has no such tool.
@@ -318,16 +319,32 @@ def run_tool(runtime: Runtime, name: str, tool: str, arguments: Sequence[str], s
     observed = require(runtime, name)
     if not observed.nodes:
         raise UsageError(f"{name} has no nodes, only kept data", hint="`provision up` makes them")
-    tools = release_of(KafkaVersion.parse(observed.version)).tools
-    entry = tools.get(tool.removesuffix(".sh"))
+    version = KafkaVersion.parse(observed.version)
+    tool = tool.removesuffix(".sh")
+    tools = release_of(version).tools
+    entry = tools.get(tool)
     if entry is None:
         raise UsageError(f"Kafka {observed.version} has no tool {tool}", hint=f"known: {', '.join(sorted(tools))}")
     inside = {
         node.endpoint: runtime.inside_address(name, node.name) for node in observed.nodes if node.endpoint is not None
     }
     main_class, *first = entry.split()
+    role = Role.ZOOKEEPER if tool == "zookeeper-shell" else Role.BROKER
+    servers = ",".join(runtime.inside_address(name, node.name) for node in observed.of_role(role))
+    address = _address(address_option(tool, version), arguments, servers)
     translated = (_inside(argument, inside) for argument in arguments)
-    return runtime.run_tool(observed, JavaCommand(main_class, (*first, *translated)), streams)
+    return runtime.run_tool(observed, JavaCommand(main_class, (*first, *address, *translated)), streams)
+
+
+def _address(option: str | None, arguments: Sequence[str], servers: str) -> tuple[str, ...]:
+    """What says to a tool whom to speak to; nothing where the user says it, or asks for help only."""
+    if option is None or {"--help", "--version"} & set(arguments):
+        return ()
+    if not option:
+        first = arguments[0] if arguments else ""
+        return () if re.match(r"[\w.,:\[\]-]+:\d+", first) else (servers,)
+    said = any(argument.split("=")[0] in TOOL_ADDRESSES for argument in arguments)
+    return () if said else (option, servers)
 
 
 def _inside(argument: str, inside: Mapping[str, str]) -> str:

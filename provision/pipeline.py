@@ -109,6 +109,8 @@ def prepare(source: Source, *, lease: bool = False, tell: Listener = silent) -> 
     """From the file to the plan. `lease` records automatic ports, which `up` wants and `plan` does not."""
     spec = source.load()
     runtime = choose_runtime(spec.runtime, spec.name, tell)
+    if spec.kafka.image and runtime.kind == "process":
+        tell(Notice("kafka.image is not used by plain processes"))
     layout = source.layout(spec, runtime.kind)
     leases = PortLeases(home_directory())
     before = runtime.observe(spec.name)

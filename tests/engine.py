@@ -141,6 +141,12 @@ class Provision:
         assert result.code == 0, f"{' '.join(arguments)} exited with {result.code}:\n{result.err}{result.out}"
         return result.out
 
+    def ok_err(self, *arguments: str) -> str:
+        """Run the command, which must succeed; returns its messages."""
+        result = self(*arguments)
+        assert result.code == 0, result.err
+        return result.err
+
     def traces(self, environment: str) -> list[str]:
         """All that is left of an environment; nothing after `down`."""
         if self.runtime == "docker":

@@ -111,15 +111,17 @@ def fetch(
 ) -> None:
     """Fetch Kafka's jars ahead, for the process runtime; they are kept and work offline afterwards."""
     from provision.cli.progress import progress
-    from provision.cluster.catalogue import OLDEST, KafkaVersion
+    from provision.cluster.catalogue import FIRST_WITHOUT_ZOOKEEPER, OLDEST, KafkaVersion
     from provision.runtime.process import jars
 
     try:
         wanted = KafkaVersion.parse(version)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    if wanted < OLDEST:
-        raise UsageError(f"Kafka {wanted} is too old", hint=f"{OLDEST} is the oldest that is supported")
+    if not OLDEST <= wanted < FIRST_WITHOUT_ZOOKEEPER:
+        raise UsageError(
+            f"Kafka {wanted} is not supported", hint=f"{OLDEST} and later, before {FIRST_WITHOUT_ZOOKEEPER}"
+        )
     with progress() as tell:
         directory = jars.fetch(wanted, tell)
     say(f"Kafka {wanted} is in {directory}")

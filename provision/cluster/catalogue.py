@@ -66,6 +66,27 @@ _TOOLS_2_8 = {
     "kafka-verifiable-producer": "org.apache.kafka.tools.VerifiableProducer",
     "zookeeper-shell": "org.apache.zookeeper.ZooKeeperMainWithTlsSupportForKafka -server",
 }
+_BOOTSTRAP = "--bootstrap-server"
+_SERVER = ""  # the first argument itself, with no name
+
+# How a tool is told whom to speak to. The others take --bootstrap-server; None: it speaks to nobody, or in its own way.
+TOOL_ADDRESS: dict[str, str | None] = {
+    "kafka-dump-log": None,
+    "kafka-producer-perf-test": None,
+    "kafka-storage": None,
+    "zookeeper-shell": _SERVER,
+}
+TOOL_ADDRESSES = (_BOOTSTRAP, "--bootstrap-controller", "--broker-list", "--zookeeper")
+"""The arguments by which a user says an address."""
+
+
+def address_option(tool: str, version: KafkaVersion) -> str | None:
+    """The argument that takes the address: its name, empty where it has none, None where the tool takes no address."""
+    if tool == "kafka-get-offsets" and version < KafkaVersion(3, 0, 0):
+        return "--broker-list"  # KIP-635 renamed it
+    return TOOL_ADDRESS.get(tool, _BOOTSTRAP)
+
+
 # Tools moved from the core jar to kafka-tools one by one (KAFKA-14525): each table names those that moved since the
 # last. A test looks every class up in the jars of its release.
 _TOOLS_3_3 = _TOOLS_2_8 | {

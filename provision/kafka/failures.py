@@ -45,13 +45,11 @@ _KNOWN = (
     (r"No space left on device", Failure("its disk is full", "free some space, or use another `storage`")),
     (
         r"Could not find or load main class (?P<what>\S+)",
-        Failure(
-            "the image has no {what} where it was looked for", "check kafka.image: is it laid out like apache/kafka?"
-        ),
+        Failure("{what} is not where it was looked for", "check kafka.image or kafka.distribution"),
     ),
     (
         r"UnsupportedClassVersionError",
-        Failure("its Java is too old for this Kafka", "use an image with a newer Java"),
+        Failure("its Java is too old for this Kafka", "use an image with a newer Java, or set JAVA_HOME to one"),
     ),
     (
         r"(Unrecognized VM option|Invalid maximum heap size|Error: Could not create the Java Virtual Machine)",

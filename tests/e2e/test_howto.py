@@ -36,6 +36,12 @@ def test_kafka_topics_lists_and_describes_what_the_file_declares(quickstart: Pro
     assert "Isr: 1" in described
 
 
+def test_the_address_is_filled_in_where_none_is_given(quickstart: Provision) -> None:
+    assert quickstart.ok("tool", "quickstart", "kafka-topics", "--", "--list").split() == ["sample", "test_topic"]
+    assert "[1]" in quickstart.ok("tool", "quickstart", "zookeeper-shell", "--", "ls", "/brokers/ids")
+    assert quickstart.ok("tool", "quickstart", "kafka-topics.sh", "--", "--version").startswith("3.9.1")
+
+
 def test_console_producer_and_consumer_exchange_lines(quickstart: Provision) -> None:
     server = ("--bootstrap-server", "localhost:9092", "--topic", "test_topic")
     quickstart.ok("tool", "quickstart", "kafka-console-producer", "--", *server, stdin="first line\nsecond line\n")

@@ -95,6 +95,25 @@ def test_a_killed_up_can_be_taken_down_at_once(provision: Provision, tmp_path: P
     assert provision.traces("cut-short") == []
 
 
+def test_an_unpacked_kafka_is_used_where_the_file_names_one(provision: Provision, tmp_path: Path) -> None:
+    cached = Path(provision.ok_err("fetch", DEFAULT_VERSION).rpartition(" in ")[2].strip())
+    libs = tmp_path / "kafka" / "libs"
+    libs.mkdir(parents=True)
+    for jar in cached.glob("*.jar"):
+        (libs / jar.name).symlink_to(jar)
+    env = write_environment(tmp_path, "unpacked", SMALL + "kafka: {distribution: ./kafka}\n")
+    nothing = {"PROVISION_CACHE": str(tmp_path / "cache")}
+    own = Provision(provision.home, "process", environment=nothing, started=provision.started)
+    assert json.loads(own.ok("up", env, "-o", "json"))["ready"]
+    assert own.ok("tool", env, "kafka-topics", "--", "--list").split() == ["t"]
+    own.ok("down", env)
+    assert not (tmp_path / "cache").exists()
+    result = own("up", env, "--set", "kafka.distribution=./elsewhere")
+    assert result.code == 69
+    assert "it has no jars in libs" in result.err
+    assert provision.traces("unpacked") == []
+
+
 def test_cached_jars_need_no_network_and_without_them_the_message_is_clear(
     provision: Provision, tmp_path: Path
 ) -> None:

@@ -14,7 +14,7 @@ from provision.kafka.failures import explain
         ("java.lang.OutOfMemoryError: Java heap space", "ran out of memory"),
         ("java.net.BindException: Address already in use", "port it listens on is taken"),
         ("java.io.IOException: No space left on device", "disk is full"),
-        ("Error: Could not find or load main class kafka.Kafka", "no kafka.Kafka where it was looked for"),
+        ("Error: Could not find or load main class kafka.Kafka", "kafka.Kafka is not where it was looked for"),
         ("java.lang.UnsupportedClassVersionError: kafka/Kafka has been compiled", "Java is too old"),
         ("Unrecognized VM option 'UseX'", "does not accept its options"),
         (
