@@ -120,6 +120,9 @@ def _broker(spec: EnvironmentSpec, layout: Layout, number: int, ports: Mapping[s
     internal_factor = min(3, section.nodes)
     defaults = {
         "zookeeper.connect": connect,
+        # Everything starts at once, and a ZooKeeper that is not quite up can leave a connection unanswered until the
+        # client gives it up after a session timeout (18 s). Then the broker must still be there to try again.
+        "zookeeper.connection.timeout.ms": "60000",
         "num.network.threads": "2",
         "num.io.threads": "4",
         "log.cleaner.dedupe.buffer.size": str(16 * 1024**2),
