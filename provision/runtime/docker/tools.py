@@ -13,18 +13,10 @@ from docker.utils.socket import frames_iter
 
 from provision.cluster.catalogue import layout_of
 from provision.cluster.layout import NODE_HOME
+from provision.runtime import tool_logging
 from provision.runtime.base import JavaCommand, Streams
 from provision.runtime.docker.containers import ENVIRONMENT, ROLE, TOOL_ROLE
 
-# A tool speaks on standard output; what Kafka's client logs is kept apart, and to warnings.
-_LOGGING = """\
-log4j.rootLogger=WARN, stderr
-log4j.appender.stderr=org.apache.log4j.ConsoleAppender
-log4j.appender.stderr.target=System.err
-log4j.appender.stderr.layout=org.apache.log4j.PatternLayout
-log4j.appender.stderr.layout.ConversionPattern=[%d] %p %m (%c)%n
-"""
-_LOGGING_FILE = "log4j.properties"
 _STDERR = 2
 _CHUNK = 64 * 1024
 _POLL_S = 0.2
@@ -36,7 +28,7 @@ def java_command(image: str, command: JavaCommand, heap: str) -> list[str]:
     """The command line of a main class in a container of `image`."""
     layout = layout_of(image)
     options = [f"-Xmx{heap}", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData"]
-    logging = f"-Dlog4j.configuration=file:{NODE_HOME}/{_LOGGING_FILE}"
+    logging = f"-Dlog4j.configuration=file:{NODE_HOME}/{tool_logging.FILE_NAME}"
     return [layout.java, *options, logging, "-cp", f"{layout.libs}/*", command.main_class, *command.arguments]
 
 
@@ -58,9 +50,9 @@ def logging_archive() -> bytes:
     """The tar file for the volume."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        member = tarfile.TarInfo(_LOGGING_FILE)
-        member.size = len(_LOGGING)
-        tar.addfile(member, io.BytesIO(_LOGGING.encode()))
+        member = tarfile.TarInfo(tool_logging.FILE_NAME)
+        member.size = len(tool_logging.CONTENT)
+        tar.addfile(member, io.BytesIO(tool_logging.CONTENT.encode()))
     return buffer.getvalue()
 
 

@@ -25,7 +25,7 @@ from provision.errors import ProvisionError, Unavailable
 from provision.events import Listener
 from provision.home.ports import port_is_free
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
-from provision.runtime import directories
+from provision.runtime import directories, tool_logging
 from provision.runtime.base import JavaCommand, Runtime, Streams, port_taken
 from provision.runtime.process import jars, processes
 from provision.runtime.process.java import find_java
@@ -37,15 +37,6 @@ _NODE_NAME = re.compile(r"(zookeeper|controller|broker)-[1-9]\d*")
 _CONSOLE = "console.log"
 _FOLLOW_PAUSE_S = 0.2
 _TOOL_TIMEOUT_S = 60
-
-_TOOL_LOGGING_FILE = "tools-log4j.properties"
-_TOOL_LOGGING = """\
-log4j.rootLogger=WARN, stderr
-log4j.appender.stderr=org.apache.log4j.ConsoleAppender
-log4j.appender.stderr.target=System.err
-log4j.appender.stderr.layout=org.apache.log4j.PatternLayout
-log4j.appender.stderr.layout.ConversionPattern=[%d] %p %m (%c)%n
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,8 +290,8 @@ class ProcessRuntime(Runtime):
         kept = _read_kept(home)
         if kept is None:
             raise ProvisionError(f"there is no environment {name}")
-        logging = home / _TOOL_LOGGING_FILE
-        _write(logging, _TOOL_LOGGING)
+        logging = home / tool_logging.FILE_NAME
+        _write(logging, tool_logging.CONTENT)
         options = [
             "-Xmx256m",
             "-XX:TieredStopAtLevel=1",
