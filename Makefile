@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ENV ?= environments/quickstart.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup java up down test test-unit test-matrix test-soak check format golden bench build clean
+.PHONY: help setup java up down test test-unit test-matrix check format golden bench build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,16 +31,13 @@ down: $(BIN)/provision ## remove what `make up` started
 	$(BIN)/provision down $(ENV)
 
 test: check java ## all checks and tests, the end-to-end ones with real brokers where an engine answers
-	$(BIN)/python -m pytest -m 'not matrix and not soak'
+	$(BIN)/python -m pytest -m 'not matrix'
 
 test-unit: $(BIN)/provision ## the tests that need no engine
-	$(BIN)/python -m pytest -m 'not engine and not matrix and not soak'
+	$(BIN)/python -m pytest -m 'not engine and not matrix'
 
 test-matrix: $(BIN)/provision ## end-to-end over all supported versions
 	$(BIN)/python -m pytest -m matrix
-
-test-soak: $(BIN)/provision ## long loss and endurance tests
-	$(BIN)/python -m pytest -m soak
 
 check: $(BIN)/provision ## style, types and the rules of who may import whom
 	$(BIN)/ruff format --check --quiet .

@@ -136,13 +136,17 @@ def coordinates(version: KafkaVersion) -> tuple[str, ...]:
     """The Maven artifacts whose runtime dependencies make up a release.
 
     A `!` keeps an artifact's own rules for versions out. A broker alone logs nothing: the binding of SLF4J to a logging
-    library is left to the distribution; from 3.5 on it comes with the tools.
+    library is left to the distribution. From 3.9 on it comes with the tools; before, they name one that has moved.
     """
     broker = f"org.apache.kafka:kafka_2.13:{version}"
     tools = f"org.apache.kafka:kafka-tools:{version}"
-    if version >= KafkaVersion(3, 5, 0):
+    if version >= KafkaVersion(3, 9, 0):
         return (broker, tools)
     return (broker, tools, "org.slf4j:slf4j-reload4j:1.7.36!")
+
+
+RELOCATED = frozenset({"slf4j-log4j12"})
+"""Artifacts without a jar: their POM only says where they went (slf4j-log4j12 became slf4j-reload4j)."""
 
 
 @dataclass(frozen=True, slots=True)

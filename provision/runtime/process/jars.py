@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
-from provision.cluster.catalogue import KafkaVersion, coordinates
+from provision.cluster.catalogue import RELOCATED, KafkaVersion, coordinates
 from provision.errors import Unavailable
 from provision.events import Fetching, Listener, Notice
 
@@ -112,7 +112,7 @@ def _download(version: KafkaVersion, tell: Listener) -> Sequence[Path]:
         return jar
 
     try:
-        artifacts = jgo.resolve("+".join(coordinates(version)))
+        artifacts = [one for one in jgo.resolve("+".join(coordinates(version))) if one.artifactId not in RELOCATED]
         with ThreadPoolExecutor(max_workers=_DOWNLOADS) as pool:
             return list(pool.map(bring, artifacts))
     except (requests.RequestException, ET.ParseError, RuntimeError, ValueError) as error:

@@ -1,0 +1,1 @@
+"""Every supported line of Kafka, by `make test-matrix`."""
