@@ -289,8 +289,7 @@ def delete_topics(runtime: Runtime, name: str, names: Sequence[str]) -> None:
 
 
 def _observe_cluster(observed: ObservedEnvironment) -> ObservedCluster:
-    endpoints = {node.number: node.endpoint for node in observed.of_role(Role.BROKER) if node.endpoint}
-    answers = ask_brokers(endpoints, timeout_s=5.0)
+    answers = ask_brokers(observed.broker_endpoints, timeout_s=5.0)
     if answers.best is None:
         why = "\n".join(f"broker-{number}: {reason}" for number, reason in sorted(answers.silent.items()))
         raise Unavailable(f"no broker of {observed.name} answers", why=why, hint=f"`provision status {observed.name}`")

@@ -217,7 +217,7 @@ def _plan_kafka(cluster: Cluster, observed: ObservedEnvironment) -> tuple[Action
     states = {node.name: node.state for node in observed.nodes}
     if any(states.get(node.name) is not NodeState.RUNNING for node in cluster.nodes):
         return ()
-    answers = ask_brokers({node.number: node.endpoint for node in observed.of_role("broker") if node.endpoint})
+    answers = ask_brokers(observed.broker_endpoints)
     there = answers.best
     if there is None or missing_for_brokers(answers):
         return ()

@@ -66,9 +66,14 @@ class ObservedEnvironment:
         return not (self.network or self.storages or self.nodes)
 
     @property
+    def broker_endpoints(self) -> dict[int, str]:
+        """Where this machine reaches each broker, by its id."""
+        return {node.number: node.endpoint for node in self.of_role("broker") if node.endpoint}
+
+    @property
     def bootstrap_servers(self) -> str:
         """Where clients on this machine begin."""
-        return ",".join(node.endpoint for node in self.of_role("broker") if node.endpoint)
+        return ",".join(self.broker_endpoints.values())
 
     @property
     def zookeeper_connect(self) -> str:
