@@ -2,10 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# One for each runtime: real brokers wait more than they compute.
+WORKERS := --numprocesses 2 --dist loadgroup
 ENV ?= environments/quickstart.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup java up down test test-unit test-matrix check format golden bench build clean
+.PHONY: help setup java up down test test-unit test-matrix test-soak check format golden bench build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,13 +33,16 @@ down: $(BIN)/provision ## remove what `make up` started
 	$(BIN)/provision down $(ENV)
 
 test: check java ## all checks and tests, the end-to-end ones with real brokers where an engine answers
-	$(BIN)/python -m pytest -m 'not matrix'
+	$(BIN)/python -m pytest $(WORKERS) -m 'not matrix and not soak'
 
 test-unit: $(BIN)/provision ## the tests that need no engine
-	$(BIN)/python -m pytest -m 'not engine and not matrix'
+	$(BIN)/python -m pytest -m 'not engine and not matrix and not soak'
 
 test-matrix: $(BIN)/provision ## end-to-end over all supported versions
 	$(BIN)/python -m pytest -m matrix
+
+test-soak: $(BIN)/provision java ## that no change loses a record, whatever dies meanwhile; half an hour
+	$(BIN)/python -m pytest $(WORKERS) -m soak
 
 check: $(BIN)/provision ## style, types and the rules of who may import whom
 	$(BIN)/ruff format --check --quiet .

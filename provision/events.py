@@ -43,6 +43,15 @@ class Fetching:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """Many equal things are being done: `done` of `total` `what`, for example `partitions moved`."""
+
+    what: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class NodeWaiting:
     """A node is not ready yet; `detail` says for what it is waited."""
 
@@ -66,7 +75,7 @@ class LevelReached:
     seconds: float
 
 
-Event = Notice | ActionStarted | ActionDone | Fetching | NodeWaiting | NodeReady | LevelReached
+Event = Notice | ActionStarted | ActionDone | Fetching | Progress | NodeWaiting | NodeReady | LevelReached
 Listener = Callable[[Event], None]
 
 

@@ -4,30 +4,28 @@ All of it works from the environment's name alone, because what runs carries all
 file, where one is given, adds what is declared and may be missing.
 """
 
-import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from provision.cluster.catalogue import TOOL_ADDRESSES, KafkaVersion, address_option, release_of
-from provision.cluster.model import Role, StorageKind, Topic
-from provision.errors import PartlyApplied, Refused, Unavailable, UsageError
+from provision.apply import STOP_PATIENCE_S
+from provision.cluster.model import FIRST_CONTROLLER_ID, Role, StorageKind, Topic
+from provision.errors import ProvisionError, Refused, UsageError
 from provision.events import ActionDone, ActionStarted, Listener, silent
 from provision.home.directory import home_directory
 from provision.home.ports import PortLeases
+from provision.home.throttles import ThrottleNote
+from provision.interrupts import shielded
 from provision.kafka.levels import Level
 from provision.kafka.readiness import ask_brokers
-from provision.plan.actions import PlacedTopic
-from provision.plan.observed import NodeState, ObservedCluster, ObservedEnvironment, ObservedNode, ObservedTopic
-from provision.plan.placement import Placement
-from provision.runtime.base import JavaCommand, Runtime, Streams
-from provision.waiting import Assessment, Wait, assess
+from provision.observe import active_controller
+from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
+from provision.rolling import Roller
+from provision.runtime.base import Runtime
+from provision.waiting import Assessment, Wait, assess, ensemble_modes
 
-ADMIN_TIMEOUT_S = 30.0
-# Kafka moves its leaderships away and flushes before it stops; kept data deserve that time.
-STOP_PATIENCE_S = 90.0
 _WORKERS = 16
 
 
@@ -104,14 +102,18 @@ def stop(runtime: Runtime, name: str, nodes: Sequence[str], tell: Listener = sil
     """
     observed = require(runtime, name)
     chosen = [node for node in _chosen(observed, nodes) if node.state is NodeState.RUNNING]
-    if observed.storage == StorageKind.MEMORY and any(node.role == Role.BROKER for node in chosen):
-        raise Refused(
-            f"stopping {name} would lose its records",
-            why="its brokers keep their data in memory (storage: memory)",
-            hint=f"`provision down {name}` removes it",
-        )
+    _refuse_to_lose_memory(observed, chosen)
     _stop_all(runtime, name, chosen, tell)
     return len(chosen)
+
+
+def _refuse_to_lose_memory(observed: ObservedEnvironment, nodes: Sequence[ObservedNode]) -> None:
+    if observed.storage == StorageKind.MEMORY and any(node.role == Role.BROKER for node in nodes):
+        raise Refused(
+            f"stopping {observed.name} would lose its records",
+            why="its brokers keep their data in memory (storage: memory)",
+            hint=f"`provision down {observed.name}` removes it",
+        )
 
 
 def _stop_all(runtime: Runtime, name: str, nodes: Sequence[ObservedNode], tell: Listener) -> None:
@@ -134,6 +136,51 @@ def start(runtime: Runtime, name: str, nodes: Sequence[str], timeout_s: float, t
     level = Level.TOPICS if all_run else Level.BROKERS if has_broker else Level.PROCESS
     now = time.monotonic()
     return Wait(runtime, name, running, began=now, deadline=now + timeout_s, tell=tell).until(level, None)
+
+
+def restart_rolling(
+    runtime: Runtime, name: str, nodes: Sequence[str], timeout_s: float, tell: Listener = silent
+) -> tuple[str, ...]:
+    """Restart the named nodes, or all, one at a time: the ensemble first, the active controller last.
+
+    Returns their names, in that order.
+
+    Raises:
+        Refused: data are in memory and would be gone.
+        NotReady, NodeFailed: one cannot be spared, or did not come back; says which were not reached.
+    """
+    observed = require(runtime, name)
+    chosen = _chosen(observed, nodes)
+    _refuse_to_lose_memory(observed, chosen)
+    if stopped := [node.name for node in chosen if node.state is not NodeState.RUNNING]:
+        raise UsageError(f"{', '.join(stopped)} does not run", hint=f"`provision start {name}` starts it")
+    answers = ask_brokers(observed.broker_endpoints)
+    active = active_controller(observed, answers.best) if answers.best else -1
+    leaders = {f"{Role.BROKER}-{active}", f"{Role.CONTROLLER}-{active - FIRST_CONTROLLER_ID + 1}"}
+    members = [node for node in chosen if node.role == Role.ZOOKEEPER]
+    if len(members) > 1:
+        leaders |= {name for name, mode in ensemble_modes(runtime, observed).items() if mode == "leader"}
+    order = [Role.ZOOKEEPER, Role.CONTROLLER, Role.BROKER]
+    in_order = sorted(chosen, key=lambda node: (order.index(Role(node.role)), node.name in leaders))
+    roller = Roller(runtime, name, len(observed.of_role(Role.ZOOKEEPER)), timeout_s, tell)
+    done: list[str] = []
+    for node in in_order:
+        began = time.monotonic()
+        tell(ActionStarted(node.name, "restart"))
+        try:
+            roller.step(node.name, node.role, partial(_restart, runtime, name, node.name))
+        except ProvisionError as error:
+            error.why += f"\nrestarted before: {', '.join(done) or 'none'}; it ended at {node.name}"
+            raise
+        done.append(node.name)
+        tell(ActionDone(node.name, "restart", time.monotonic() - began))
+    return tuple(done)
+
+
+def _restart(runtime: Runtime, name: str, node: str) -> None:
+    with shielded(lambda: None):  # Ctrl-C ends the roll after this node, not with this node down
+        runtime.stop_node(name, node, STOP_PATIENCE_S)
+        runtime.start_node(name, node)
 
 
 def _chosen(observed: ObservedEnvironment, names: Sequence[str]) -> list[ObservedNode]:
@@ -190,6 +237,7 @@ def down(
     removed = remove_environment(runtime, name, keep_data=keep_data, delete_data=delete_data, tell=tell)
     if not keep_data:
         PortLeases(home_directory()).release(name)
+        ThrottleNote(name).forget_all()
     return removed
 
 
@@ -206,148 +254,3 @@ def _each(tell: Listener, verb: str, names: Iterable[str], act: Callable[[str], 
         futures = [pool.submit(one, name) for name in names]
     for future in futures:
         future.result()
-
-
-# -- topics -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class NewTopic:
-    """A topic to create by hand; `replication_factor` None means three, or as many as there are brokers."""
-
-    name: str
-    partitions: int
-    replication_factor: int | None
-    config: Mapping[str, str]
-
-
-def topics(
-    runtime: Runtime, name: str, names: Sequence[str] = (), *, internal: bool = False
-) -> tuple[ObservedTopic, ...]:
-    """The topics of the cluster with what is set on them; all, or the named ones.
-
-    Raises:
-        UsageError: a named topic does not exist.
-        Unavailable: no broker answers.
-    """
-    from provision.kafka.admin import connected
-
-    observed = require(runtime, name)
-    there = _observe_cluster(observed).topics
-    known = {topic.name for topic in there}
-    if unknown := [topic for topic in names if topic not in known]:
-        raise UsageError(f"{name} has no topic {', '.join(unknown)}", hint=f"`provision topics list {name}`")
-    chosen = [topic for topic in there if topic.name in names or (not names and (internal or not topic.internal))]
-    with connected(observed.bootstrap_servers, ADMIN_TIMEOUT_S) as admin:
-        return admin.with_configs(chosen)
-
-
-def create_topic(runtime: Runtime, name: str, new: NewTopic) -> None:
-    """Create one topic with an explicit, rack-aware placement, and wait until every broker has it.
-
-    Raises:
-        Refused: it exists already, or there are fewer brokers than replicas.
-        PartlyApplied: Kafka refused it.
-    """
-    from provision.kafka.admin import connected
-
-    observed = require(runtime, name)
-    cluster = _observe_cluster(observed)
-    if cluster.topic(new.name):
-        raise Refused(f"topic {new.name} exists already", hint=f"`provision topics describe {name} {new.name}`")
-    replication_factor = new.replication_factor or min(3, len(cluster.brokers))
-    try:
-        assignment = Placement(cluster.brokers, cluster.topics).place(new.partitions, replication_factor)
-    except ValueError as error:
-        raise Refused(f"topic {new.name} cannot be created", why=str(error)) from error
-    topic = Topic(new.name, new.partitions, replication_factor, new.config)
-    with connected(observed.bootstrap_servers, ADMIN_TIMEOUT_S) as admin:
-        created = admin.create_topics([PlacedTopic(topic, assignment)])
-    _raise_failures("created", created.failures)
-    running = [node.name for node in observed.nodes if node.state is NodeState.RUNNING]
-    now = time.monotonic()
-    Wait(runtime, name, running, began=now, deadline=now + ADMIN_TIMEOUT_S, tell=silent).until(Level.TOPICS, [topic])
-
-
-def delete_topics(runtime: Runtime, name: str, names: Sequence[str]) -> None:
-    """Delete topics by name, never Kafka's own.
-
-    Raises:
-        Refused: one of them is internal; none is deleted.
-        UsageError: one does not exist; none is deleted.
-        PartlyApplied: Kafka refused some.
-    """
-    from provision.kafka.admin import connected
-
-    observed = require(runtime, name)
-    if internal := [topic for topic in names if topic.startswith("__")]:
-        raise Refused(f"{', '.join(internal)} belongs to Kafka itself", why="without it groups lose their offsets")
-    topics(runtime, name, names)
-    with connected(observed.bootstrap_servers, ADMIN_TIMEOUT_S) as admin:
-        failures = admin.delete_topics(names)
-    _raise_failures("deleted", failures)
-
-
-def _observe_cluster(observed: ObservedEnvironment) -> ObservedCluster:
-    answers = ask_brokers(observed.broker_endpoints, timeout_s=5.0)
-    if answers.best is None:
-        why = "\n".join(f"broker-{number}: {reason}" for number, reason in sorted(answers.silent.items()))
-        raise Unavailable(f"no broker of {observed.name} answers", why=why, hint=f"`provision status {observed.name}`")
-    return answers.best
-
-
-def _raise_failures(done: str, failures: Mapping[str, str]) -> None:
-    if failures:
-        why = "\n".join(f"topic {topic}: {reason}" for topic, reason in sorted(failures.items()))
-        raise PartlyApplied(f"not every topic could be {done}", why=why)
-
-
-# -- tools ------------------------------------------------------------------------------------------------------------
-
-
-def run_tool(runtime: Runtime, name: str, tool: str, arguments: Sequence[str], streams: Streams) -> int:
-    """Run Kafka's own tool of that name inside the environment; returns its exit code.
-
-    The address of the environment is filled in where none is given. The tool runs beside the nodes, where
-    `localhost:9092` would be the tool itself. So addresses of this environment as this machine knows them are replaced
-    by those that hold inside, and what works in a how-to works here unchanged.
-
-    Raises:
-        UsageError: this version of Kafka has no such tool.
-    """
-    observed = require(runtime, name)
-    if not observed.nodes:
-        raise UsageError(f"{name} has no nodes, only kept data", hint="`provision up` makes them")
-    version = KafkaVersion.parse(observed.version)
-    tool = tool.removesuffix(".sh")
-    tools = release_of(version).tools
-    entry = tools.get(tool)
-    if entry is None:
-        raise UsageError(f"Kafka {observed.version} has no tool {tool}", hint=f"known: {', '.join(sorted(tools))}")
-    inside = {
-        node.endpoint: runtime.inside_address(name, node.name) for node in observed.nodes if node.endpoint is not None
-    }
-    main_class, *first = entry.split()
-    role = Role.ZOOKEEPER if tool == "zookeeper-shell" else Role.BROKER
-    servers = ",".join(runtime.inside_address(name, node.name) for node in observed.of_role(role))
-    address = _address(address_option(tool, version), arguments, servers)
-    translated = (_inside(argument, inside) for argument in arguments)
-    return runtime.run_tool(observed, JavaCommand(main_class, (*first, *address, *translated)), streams)
-
-
-def _address(option: str | None, arguments: Sequence[str], servers: str) -> tuple[str, ...]:
-    """What says to a tool whom to speak to; nothing where the user says it, or asks for help only."""
-    if option is None or {"--help", "--version"} & set(arguments):
-        return ()
-    if not option:
-        first = arguments[0] if arguments else ""
-        return () if re.match(r"[\w.,:\[\]-]+:\d+", first) else (servers,)
-    said = any(argument.split("=")[0] in TOOL_ADDRESSES for argument in arguments)
-    return () if said else (option, servers)
-
-
-def _inside(argument: str, inside: Mapping[str, str]) -> str:
-    def replace(match: re.Match[str]) -> str:
-        return inside.get(f"127.0.0.1:{match[1]}", match[0])
-
-    return re.sub(r"(?<![\w.-])(?:localhost|127\.0\.0\.1):(\d+)(?!\d)", replace, argument)

@@ -7,30 +7,38 @@ on: the first wave of the plan is applied, the brokers are waited for, what live
 and the environment is observed until it holds the level that was asked for.
 """
 
+import base64
+import secrets
+import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from provision.apply import apply_nodes, apply_topics, require_no_refusal
-from provision.cluster.fingerprint import config_hash
+from provision.apply import NodeWork, apply_nodes, require_no_refusal
+from provision.cluster.catalogue import KRAFT
 from provision.cluster.layout import Layout
-from provision.cluster.model import Cluster, RenderedFile
+from provision.cluster.model import Cluster, RenderedFile, StorageKind
 from provision.cluster.resolve import fixed_ports, resolve
-from provision.errors import PartlyApplied, ProvisionError
+from provision.errors import PartlyApplied, ProvisionError, UsageError
 from provision.events import Listener, Notice, silent
 from provision.home.directory import home_directory
 from provision.home.ports import PortLeases
 from provision.interrupts import shielded
 from provision.kafka.levels import Level
-from provision.operations import ADMIN_TIMEOUT_S, remove_environment
-from provision.plan.actions import Action, Kind, Plan
+from provision.observe import observe_living
+from provision.operations import remove_environment
+from provision.plan.actions import Action, Kind, Plan, Verb
 from provision.plan.nodes import plan_nodes
-from provision.plan.observed import NodeState, ObservedEnvironment
-from provision.plan.topics import plan_topics, plan_topics_of_new
+from provision.plan.observed import ObservedCluster, ObservedEnvironment
+from provision.plan.refusals import leaving
+from provision.plan.saved import SavedPlan, saved
+from provision.plan.upgrade import interim_of
+from provision.rolling import Roller
 from provision.runtime import choose_runtime, layout_for
 from provision.runtime.base import Runtime
-from provision.runtime.directories import has_data
+from provision.runtime.directories import cluster_id_in, has_data
+from provision.second_wave import Agree, agree_to_all, converge, plan_second_wave
 from provision.spec.loader import load
 from provision.spec.model import EnvironmentSpec
 from provision.waiting import Assessment, Wait
@@ -70,9 +78,39 @@ class Prepared:
     files: tuple[RenderedFile, ...]
     runtime: Runtime
     observed: ObservedEnvironment
+    there: ObservedCluster | None
+    """What Kafka says, where all of its brokers answer."""
     had_data: bool
     """Whether a storage directory of the user's has data of an earlier life, which a rollback must not touch."""
     plan: Plan
+
+    @property
+    def topics_unknown(self) -> bool:
+        """Whether the plan says nothing of topics, because not every node runs and answers."""
+        return self.there is None and bool(self.observed.nodes) and not self.plan.refusals
+
+    @property
+    def saved(self) -> SavedPlan:
+        """The plan as it can be kept in a file, bound to what it was made from."""
+        cluster = self.cluster
+        return saved(self.plan, self.files, cluster.topics, cluster.topic_policy, self.observed, self.there)
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """How `up` is to go about it.
+
+    `timeout_s` bounds each wait, the first one from the start of the nodes on. `until` is the level to reach. `retain`
+    keeps what a failing first `up` made. `saved` is the plan that must be the one that is carried out.
+    """
+
+    timeout_s: float = 120.0
+    until: Level = Level.TOPICS
+    retain: bool = False
+    saved: SavedPlan | None = None
+
+
+DEFAULTS = Wishes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +138,24 @@ def render(source: Source) -> tuple[RenderedFile, ...]:
     from provision.cluster.render import render as render_files
 
     spec = source.load()
+    _require_nodes(spec)
     layout = source.layout(spec, spec.runtime)
     ports = PortLeases(home_directory()).propose(spec.name, layout.leased_ports(spec), {})
     return render_files(source.resolve(spec, layout, ports))
 
 
+def _require_nodes(spec: EnvironmentSpec) -> None:
+    if spec.bootstrap_servers:
+        raise UsageError(
+            f"{spec.name} has bootstrap_servers: others run its nodes",
+            hint="`provision topics apply` makes its topics as the file says",
+        )
+
+
 def prepare(source: Source, *, lease: bool = False, tell: Listener = silent) -> Prepared:
     """From the file to the plan. `lease` records automatic ports, which `up` wants and `plan` does not."""
     spec = source.load()
+    _require_nodes(spec)
     runtime = choose_runtime(spec.runtime, spec.name, tell)
     if spec.kafka.image and runtime.kind == "process":
         tell(Notice("kafka.image is not used by plain processes"))
@@ -129,105 +177,102 @@ def _prepare(cluster: Cluster, runtime: Runtime) -> Prepared:
     """From the resolved cluster on."""
     from provision.cluster.render import render as render_files
 
-    files = render_files(cluster)
     observed = runtime.observe(cluster.name, [node.name for node in cluster.nodes])
-    changed = [node.name for node in observed.nodes if node.config_hash != config_hash(node.name, files)]
+    if cluster.mode == KRAFT:
+        cluster = replace(cluster, cluster_id=observed.cluster_id or _kept_cluster_id(cluster) or _new_cluster_id())
+    files = render_files(cluster)
+    first_step = interim_of(cluster, observed)
+    interim = render_files(first_step) if first_step else None
     first_wave = plan_nodes(
         cluster,
         files,
         observed,
         software_present=runtime.has_software(cluster),
-        observed_files={name: runtime.read_files(cluster.name, name) for name in changed},
+        living=observe_living(cluster, interim or files, observed, runtime),
+        interim=interim,
     )
-    plan = Plan(cluster.name, first_wave)
-    if not plan.refusals or observed.nodes:  # a creation that is refused has no second wave
-        plan = Plan(cluster.name, (*first_wave, *_plan_kafka(cluster, observed)))
+    plan, there = Plan(cluster.name, first_wave), None
+    if not plan.refusals:  # what is refused has no second wave, and brokers without their ensemble would not answer
+        second_wave, there = plan_second_wave(cluster, observed)
+        plan = Plan(cluster.name, (*first_wave, *second_wave))
     had_data = bool(cluster.storage.directory) and has_data(Path(cluster.storage.directory), cluster.name)
-    return Prepared(cluster, files, runtime, observed, had_data, plan)
+    return Prepared(cluster, files, runtime, observed, there, had_data, plan)
 
 
-def up(
-    source: Source,
-    *,
-    timeout_s: float = 120.0,
-    until: Level = Level.TOPICS,
-    retain: bool = False,
-    tell: Listener = silent,
-    on_plan: Callable[[Plan], None] = lambda _plan: None,
-) -> Upped:
-    """Create the environment, or make it what the file says, and wait until it holds `until`.
+def _kept_cluster_id(cluster: Cluster) -> str:
+    """That of an earlier life, whose data `down` left in the user's directory."""
+    if cluster.storage.kind is not StorageKind.DIRECTORY:
+        return ""
+    return cluster_id_in(Path(cluster.storage.directory), cluster.name)
+
+
+def _new_cluster_id() -> str:
+    """One of its own for every cluster, as Kafka writes them: 128 bits in URL-safe base64, no hyphen in front."""
+    return base64.urlsafe_b64encode(bytes([0x7F, *secrets.token_bytes(15)])).decode().rstrip("=")
+
+
+def up(source: Source, wishes: Wishes = DEFAULTS, *, tell: Listener = silent, agree: Agree = agree_to_all) -> Upped:
+    """Create the environment, or make it what the file says, and wait until it holds a level.
 
     Args:
         source: the file.
-        timeout_s: bounds the waiting, from the first node's start on.
-        until: the level to wait for.
-        retain: keep what a failing first `up` made.
+        wishes: how far, how long.
         tell: gets the events.
-        on_plan: is shown the plan before it is applied.
+        agree: is shown what will be done, before it is, and raises to stop it: first the plan, then what shows only
+            when the brokers answer.
 
     Raises:
-        Refused: the plan has a refusal; nothing was touched.
-        ProvisionError: anything else; a first `up` has removed what it made, unless `retain`.
+        Refused: the plan has a refusal, or is another than the saved one; nothing was touched.
+        ProvisionError: anything else; a first `up` has removed what it made, unless it is to be retained.
     """
     prepared = prepare(source, lease=True, tell=tell)
     try:
-        on_plan(prepared.plan)
+        if wishes.saved:
+            wishes.saved.require_fresh(prepared.saved)
         require_no_refusal(prepared.plan)
-        return _bring_up(prepared, timeout_s, until, tell)
+        agree(prepared.plan)
+        return _bring_up(prepared, wishes, tell, agree)
     except BaseException as error:
         if prepared.observed.nodes:  # an update that fails stops where it stands, and the next `up` goes on from there
             raise
-        _roll_back(prepared, retain=retain, tell=tell)
-        if isinstance(error, PartlyApplied) and not retain:
+        _roll_back(prepared, retain=wishes.retain, tell=tell)
+        if isinstance(error, PartlyApplied) and not wishes.retain:
             raise ProvisionError(error.what, why=error.why, hint=error.hint) from error
         raise
 
 
-def _bring_up(prepared: Prepared, timeout_s: float, until: Level, tell: Listener) -> Upped:
+def _bring_up(prepared: Prepared, wishes: Wishes, tell: Listener, agree: Agree) -> Upped:
     cluster, runtime = prepared.cluster, prepared.runtime
     began = time.monotonic()
-    first_wave = prepared.plan.of_kinds(NODE_KINDS)
-    apply_nodes(first_wave, cluster, prepared.files, runtime, tell)
-    nodes = [node.name for node in cluster.nodes]
-    wait = Wait(runtime, cluster.name, nodes, began=began, deadline=time.monotonic() + timeout_s, tell=tell)
-    assessment = wait.until(min(until, Level.BROKERS), cluster.topics)
-    second_wave: tuple[Action, ...] = ()
-    if until >= Level.TOPICS:
-        second_wave = _plan_kafka(cluster, runtime.observe(cluster.name))
-        require_no_refusal(Plan(cluster.name, second_wave))
-        existing = apply_topics(second_wave, cluster.bootstrap_servers, ADMIN_TIMEOUT_S, tell)
-        assessment = wait.until(until, cluster.topics)
-        if existing:  # a broker that has just come back did not know them yet: compare them now
-            require_no_refusal(Plan(cluster.name, _plan_kafka(cluster, runtime.observe(cluster.name))))
-            second_wave = tuple(action for action in second_wave if action.name not in existing)
-    return Upped(assessment, bool(first_wave or second_wave), wait.timings)
+    first_wave = prepared.plan.of_kinds(NODE_KINDS, but=Verb.REMOVE)
+    cancelled = threading.Event()
+    roller = Roller(runtime, cluster.name, len(cluster.zookeepers), wishes.timeout_s, tell, cancelled)
+    work = NodeWork(cluster, runtime, roller, tell)
+    apply_nodes(first_wave, work, cancelled)
+    leavers = leaving(cluster, prepared.observed)
+    nodes = [*(node.name for node in cluster.nodes), *(node.name for node in leavers)]
+    deadline = time.monotonic() + wishes.timeout_s
+    wait = Wait(runtime, cluster.name, nodes, began=began, deadline=deadline, tell=tell)
+    assessment = wait.until(min(wishes.until, Level.BROKERS), cluster.topics)
+    changed = bool(first_wave)
+    if first_wave:
+        settings = _settings_left(prepared)
+        changed |= bool(settings)
+        apply_nodes(settings, work, cancelled)
+    if wishes.until >= Level.TOPICS:
+        changed |= converge(prepared.plan, work, wait, agree)
+        wait.deadline = time.monotonic() + wishes.timeout_s
+        assessment = wait.until(wishes.until, cluster.topics)
+    return Upped(assessment, changed, wait.timings)
 
 
-def _plan_kafka(cluster: Cluster, observed: ObservedEnvironment) -> tuple[Action, ...]:
-    """The second wave, against the brokers where all of them answer.
-
-    Before there are brokers it is planned against an empty cluster. While nodes are missing or still on their way
-    nothing can be said: `up` plans again when they are there.
-    """
-    from provision.kafka.admin import connected
-    from provision.kafka.readiness import ask_brokers, missing_for_brokers
-
-    if not observed.of_role("broker"):
-        return plan_topics_of_new(cluster)
-    states = {node.name: node.state for node in observed.nodes}
-    if any(states.get(node.name) is not NodeState.RUNNING for node in cluster.nodes):
-        return ()
-    answers = ask_brokers(observed.broker_endpoints)
-    there = answers.best
-    if there is None or missing_for_brokers(answers):
-        return ()
-    declared = {topic.name for topic in cluster.topics}
-    existing = [topic for topic in there.topics if topic.name in declared]
-    others = [topic for topic in there.topics if topic.name not in declared]
-    if existing:
-        with connected(observed.bootstrap_servers, ADMIN_TIMEOUT_S) as admin:
-            existing = list(admin.with_configs(existing))
-    return plan_topics(cluster.topics, there.brokers, (*existing, *others))
+def _settings_left(prepared: Prepared) -> tuple[Action, ...]:
+    """What overrides the files of brokers that have just come: Kafka keeps it while they are away."""
+    cluster, runtime = prepared.cluster, prepared.runtime
+    observed = runtime.observe(cluster.name)
+    living = observe_living(cluster, prepared.files, observed, runtime)
+    actions = plan_nodes(cluster, prepared.files, observed, software_present=True, living=living)
+    return tuple(action for action in actions if action.verb is Verb.CONFIGURE)
 
 
 def _roll_back(prepared: Prepared, *, retain: bool, tell: Listener) -> None:

@@ -3,15 +3,18 @@
 Waiting is honest: it polls with pauses, stops at once when a node has exited, and never says ready when time is up.
 """
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from provision.cluster.catalogue import KRAFT
 from provision.cluster.model import Topic
-from provision.errors import NodeFailed, NotReady
+from provision.errors import Interrupted, NodeFailed, NotReady
 from provision.events import LevelReached, Listener, NodeReady, NodeWaiting
 from provision.kafka.failures import explain
 from provision.kafka.levels import Level
+from provision.kafka.quorum import ask_for_quorum
 from provision.kafka.readiness import BrokerAnswers, ask_brokers, missing_for_brokers, missing_for_topics
 from provision.kafka.zookeeper import FOUR_LETTER_WORD_MAIN, SERVER_STATUS, has_quorum, mode, server_status
 from provision.plan.observed import NodeState, ObservedCluster, ObservedEnvironment, ObservedNode
@@ -87,18 +90,25 @@ def _not_running(observed: ObservedEnvironment, nodes: Sequence[str] | None) -> 
 
 
 def _missing_for_quorum(runtime: Runtime, observed: ObservedEnvironment, *, ask_inside: bool) -> dict[str, str] | None:
-    """What the ensemble lacks, nothing when it has its quorum, None when it cannot be told from here."""
-    ensemble = observed.of_role("zookeeper")
-    if not ask_inside and not all(node.endpoint for node in ensemble):
+    """What ensemble or KRaft quorum lack; nothing when they are whole, None when it cannot be told from here."""
+    if observed.mode == KRAFT:
+        return {} if ask_for_quorum(observed.broker_endpoints.values()) else None
+    if not ask_inside and not all(node.endpoint for node in observed.of_role("zookeeper")):
         return None
-    modes = [mode(_status_of(runtime, observed.name, node)) for node in ensemble]
-    if has_quorum(modes):
+    modes = ensemble_modes(runtime, observed)
+    if has_quorum(list(modes.values())):
         return {}
     return {
-        node.name: "it is not part of a quorum yet" if state is None else f"it is {state}, others are missing"
-        for node, state in zip(ensemble, modes, strict=True)
-        if state is None or "leader" not in modes
+        node: "it is not part of a quorum yet" if state is None else f"it is {state}, others are missing"
+        for node, state in modes.items()
+        if state is None or "leader" not in modes.values()
     }
+
+
+def ensemble_modes(runtime: Runtime, observed: ObservedEnvironment) -> dict[str, str | None]:
+    """What each running node of the ensemble is in it: `standalone`, `leader` or `follower`; None for nothing yet."""
+    ensemble = [node for node in observed.of_role("zookeeper") if node.state is NodeState.RUNNING]
+    return {node.name: mode(_status_of(runtime, observed.name, node)) for node in ensemble}
 
 
 def _status_of(runtime: Runtime, environment: str, node: ObservedNode) -> str:
@@ -114,7 +124,8 @@ def _status_of(runtime: Runtime, environment: str, node: ObservedNode) -> str:
 class Wait:
     """One wait for a level.
 
-    `began` and `deadline` are `time.monotonic()` values; `timings` gets the seconds from `began` by level.
+    `began` and `deadline` are `time.monotonic()` values; `timings` gets the seconds from `began` by level. `cancelled`
+    ends it from another thread.
     """
 
     runtime: Runtime
@@ -123,6 +134,7 @@ class Wait:
     began: float
     deadline: float
     tell: Listener
+    cancelled: threading.Event = field(default_factory=threading.Event)
     timings: dict[str, float] = field(default_factory=dict)
     _ready: set[str] = field(default_factory=set)
     _restarted: dict[str, float] = field(default_factory=dict)
@@ -139,24 +151,33 @@ class Wait:
             self._check_exits(observed)
             ask_inside = level is Level.QUORUM
             assessment = assess(self.runtime, observed, topics, nodes=self.nodes, ask_inside=ask_inside)
-            self._report(assessment)
+            self._report(assessment, level)
             if assessment.level >= min(level, Level.TOPICS):
                 return assessment if level <= Level.TOPICS else self._roundtrip(assessment)
             if time.monotonic() > self.deadline:
                 raise self._not_ready(level, assessment)
-            time.sleep(_PAUSE_S)
+            if self.cancelled.wait(_PAUSE_S):
+                raise Interrupted(f"waiting for {level} was given up")
+
+    def check_exits(self) -> None:
+        """Raise when a node has exited; one that can come back by itself is started again.
+
+        Raises:
+            NodeFailed: with its last log lines, and the reason where it is known.
+        """
+        self._check_exits(self.runtime.observe(self.environment))
 
     def _roundtrip(self, assessment: Assessment) -> Assessment:
         from provision.kafka.messages import roundtrip
 
         roundtrip(assessment.observed.bootstrap_servers, max(self.deadline - time.monotonic(), 1.0))
         proven = replace(assessment, level=Level.ROUNDTRIP)
-        self._report(proven)
+        self._report(proven, Level.ROUNDTRIP)
         return proven
 
-    def _report(self, assessment: Assessment) -> None:
+    def _report(self, assessment: Assessment, wanted: Level) -> None:
         for step in Level:
-            if Level.NONE < step <= assessment.level and str(step) not in self.timings:
+            if Level.NONE < step <= min(assessment.level, wanted) and str(step) not in self.timings:
                 self.timings[str(step)] = round(time.monotonic() - self.began, 2)
                 self.tell(LevelReached(str(step), self.timings[str(step)]))
         for node in assessment.observed.nodes:
@@ -216,4 +237,4 @@ def _telling(log: Sequence[str]) -> list[str]:
 
 
 def _ready_level(role: str) -> Level:
-    return Level.QUORUM if role == "zookeeper" else Level.BROKERS
+    return Level.BROKERS if role == "broker" else Level.QUORUM

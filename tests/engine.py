@@ -26,6 +26,7 @@ from tests.image.build import ensure_image
 ROOT = Path(__file__).parent.parent
 DEFAULT_VERSION = "3.9.1"
 COMMAND_TIMEOUT_S = 240
+NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
 
 
 @functools.cache
@@ -62,7 +63,7 @@ def engine_traces(environment: str) -> list[str]:
     """What the engine has of an environment: containers, networks and volumes, by label or by name."""
     api = engine().api
     things = [
-        *(("container", c["Names"][0].removeprefix("/"), c["Labels"]) for c in api.containers(all=True)),
+        *(("container", c["Names"][0].removeprefix("/"), c["Labels"]) for c in api.containers(all=True) if c["Names"]),
         *(("network", network["Name"], network["Labels"]) for network in api.networks()),
         *(("volume", volume["Name"], volume["Labels"]) for volume in api.volumes()["Volumes"] or ()),
     ]
@@ -71,7 +72,7 @@ def engine_traces(environment: str) -> list[str]:
         for kind, name, labels in things
         if (labels or {}).get("provision.environment") == environment
         or name == environment
-        or name.startswith((f"{environment}-broker-", f"{environment}-zookeeper-"))
+        or name.startswith(tuple(f"{environment}-{role}-" for role in ("broker", "controller", "zookeeper")))
     )
 
 
@@ -100,13 +101,15 @@ class Provision:
     environment: Mapping[str, str] = field(default_factory=dict)
     started: set[str] = field(default_factory=set)
     own_image: bool = True
+    as_written: bool = False
+    """Whether a file is given to a command as it is."""
 
     def arguments(self, *arguments: str) -> list[str]:
         """The whole command. Where it takes a file it gets the runtime, the version and the test image."""
         overrides = [f"runtime={self.runtime}", f"kafka.version={self.version}"]
         if self.runtime == "docker" and self.own_image:
             overrides.append(f"kafka.image={image(self.version)}")
-        takes_file = arguments[0] in ("up", "plan", "render", "validate")
+        takes_file = arguments[0] in ("up", "plan", "render", "validate") and not self.as_written
         settings = [word for override in overrides for word in ("--set", override)]
         return [sys.executable, "-m", "provision", *arguments, *(settings if takes_file else ())]
 
@@ -117,12 +120,17 @@ class Provision:
         return subprocess.Popen(
             self.arguments(*arguments),
             cwd=ROOT,
-            env=os.environ | {"PROVISION_HOME": str(self.home), "NO_COLOR": "1", **self.environment},
+            env={**os.environ, "PROVISION_HOME": str(self.home), "NO_COLOR": "1", **self._engine, **self.environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             **({"stdin": subprocess.DEVNULL} | options),
         )
+
+    @property
+    def _engine(self) -> dict[str, str]:
+        """Processes know of no engine: an environment of the same name may run there at the same time."""
+        return NO_ENGINE if self.runtime == "process" else {}
 
     def __call__(self, *arguments: str, stdin: str | None = None) -> Result:
         """Run the command to its end."""

@@ -3,7 +3,7 @@
 import pytest
 
 from provision.cluster.catalogue import KafkaVersion, address_option
-from provision.operations import _address, _inside
+from provision.tools import _address, _inside
 
 SERVERS = "one:9092,two:9092"
 INSIDE = {"127.0.0.1:9092": "one:9092", "127.0.0.1:2181": "zoo:2181"}

@@ -1,22 +1,21 @@
 """The pipeline on the fake runtime: whatever fails, at whatever moment, a first `up` leaves nothing."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from provision.errors import InvalidEnvironment, NodeFailed, ProvisionError, Refused
+from provision.errors import Interrupted, InvalidEnvironment, NodeFailed, ProvisionError, Refused
 from provision.events import ActionDone, Event
 from provision.kafka.levels import Level
 from provision.operations import down
-from provision.pipeline import Source, prepare, up
+from provision.pipeline import Source, Wishes, prepare, up
 from provision.plan.observed import NodeState
 from provision.runtime import layout_for
 from provision.runtime.fake import FakeRuntime
 
 FILE = "name: faked\nbrokers: {nodes: 2, port: auto}\nzookeeper: {nodes: 3}\ntopics: [{name: t}]\n"
 
-Run = Callable[..., FakeRuntime]
+RUNNING = Wishes(until=Level.PROCESS)
 
 
 @pytest.fixture
@@ -38,7 +37,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRuntime:
 def _verbs_of_a_first_up(source: Source, fake: FakeRuntime) -> list[tuple[str, str]]:
     seen: list[tuple[str, str]] = []
     fake.on_verb = lambda verb, subject: seen.append((verb, subject))
-    up(source, until=Level.PROCESS)
+    up(source, RUNNING)
     fake.on_verb = lambda _verb, _subject: None
     down(fake, "faked")
     fake.software.clear()
@@ -48,10 +47,10 @@ def _verbs_of_a_first_up(source: Source, fake: FakeRuntime) -> list[tuple[str, s
 def test_a_first_up_does_each_thing_once_and_a_second_nothing(source: Source, fake: FakeRuntime) -> None:
     verbs = _verbs_of_a_first_up(source, fake)
     assert len(verbs) == len(set(verbs)) == 1 + 1 + 5 + 5 + 5  # software, network, storages, nodes, starts
-    up(source, until=Level.PROCESS)
+    up(source, RUNNING)
     seen: list[str] = []
     fake.on_verb = lambda verb, _subject: seen.append(verb)
-    assert not up(source, until=Level.PROCESS).changed
+    assert not up(source, RUNNING).changed
     assert seen == []
 
 
@@ -64,8 +63,8 @@ def test_whichever_verb_fails_nothing_is_left(source: Source, fake: FakeRuntime,
                 raise failure
 
         fake.on_verb = fail
-        with pytest.raises(type(failure)):
-            up(source, until=Level.PROCESS)
+        with pytest.raises((type(failure), Interrupted)):
+            up(source, RUNNING)
         fake.on_verb = lambda _verb, _subject: None
         assert fake.observe("faked").is_nothing, place
         fake.software.clear()
@@ -79,12 +78,12 @@ def test_retain_keeps_what_was_made(source: Source, fake: FakeRuntime) -> None:
 
     fake.on_verb = fail
     with pytest.raises(ProvisionError, match="no"):
-        up(source, until=Level.PROCESS, retain=True)
+        up(source, Wishes(until=Level.PROCESS, retain=True))
     assert len(fake.observe("faked").nodes) == 5
 
 
 def test_a_failing_update_stops_where_it_is_and_the_next_goes_on(source: Source, fake: FakeRuntime) -> None:
-    up(source, until=Level.PROCESS)
+    up(source, RUNNING)
     fake.exit_node("faked", "broker-1", 1)
     fake.exit_node("faked", "broker-2", 1)
 
@@ -94,15 +93,15 @@ def test_a_failing_update_stops_where_it_is_and_the_next_goes_on(source: Source,
 
     fake.on_verb = fail
     with pytest.raises(ProvisionError, match="not now"):
-        up(source, until=Level.PROCESS)
+        up(source, RUNNING)
     assert len(fake.observe("faked").nodes) == 5
     fake.on_verb = lambda _verb, _subject: None
-    assert up(source, until=Level.PROCESS).changed
+    assert up(source, RUNNING).changed
     assert {node.state for node in fake.observe("faked").nodes} == {NodeState.RUNNING}
 
 
 def test_storages_that_were_kept_survive_a_failing_up(source: Source, fake: FakeRuntime) -> None:
-    up(source, until=Level.PROCESS)
+    up(source, RUNNING)
     down(fake, "faked", keep_data=True)
 
     def fail(verb: str, _subject: str) -> None:
@@ -111,7 +110,7 @@ def test_storages_that_were_kept_survive_a_failing_up(source: Source, fake: Fake
 
     fake.on_verb = fail
     with pytest.raises(ProvisionError):
-        up(source, until=Level.PROCESS)
+        up(source, RUNNING)
     observed = fake.observe("faked")
     assert len(observed.storages) == 5
     assert observed.nodes == ()
@@ -125,7 +124,7 @@ def test_a_node_that_exits_ends_the_wait_with_its_reason(source: Source, fake: F
             fake.exit_node("faked", "broker-1", 3, log)
 
     with pytest.raises(NodeFailed) as caught:
-        up(source, until=Level.PROCESS, tell=exit_soon)
+        up(source, RUNNING, tell=exit_soon)
     assert caught.value.what == "broker-1 exited with code 3"
     assert caught.value.why == "the JVM ran out of memory"
     assert caught.value.log == ("starting", "java.lang.OutOfMemoryError: Java heap space")
@@ -133,19 +132,19 @@ def test_a_node_that_exits_ends_the_wait_with_its_reason(source: Source, fake: F
 
 
 def test_a_refused_change_touches_nothing(source: Source, fake: FakeRuntime) -> None:
-    up(source, until=Level.PROCESS)
+    up(source, RUNNING)
     before = fake.observe("faked")
-    changed = Source(source.file, ("brokers.properties.num.io.threads=9",))
     with pytest.raises(Refused) as caught:
-        up(changed, until=Level.PROCESS)
-    assert "num.io.threads 4 → 9" in caught.value.why
+        up(Source(source.file, ("zookeeper.nodes=1", "brokers.nodes=3")), RUNNING)
+    assert "zookeeper-2: it is no longer in the file" in caught.value.why
+    assert "`provision down` it first" in caught.value.hint
     assert fake.observe("faked") == before
 
 
 def test_a_foreign_thing_is_refused(source: Source, fake: FakeRuntime) -> None:
     fake.foreign = ("volume faked-broker-1",)
     with pytest.raises(Refused) as caught:
-        up(source, until=Level.PROCESS)
+        up(source, RUNNING)
     assert "volume faked-broker-1" in caught.value.why
 
 
@@ -169,7 +168,7 @@ def test_after_a_failure_nothing_new_begins(source: Source, fake: FakeRuntime) -
 
     fake.on_verb = fail
     with pytest.raises(ProvisionError, match="no"):
-        up(source, until=Level.PROCESS)
+        up(source, RUNNING)
     assert "create_node" not in begun
     assert "start_node" not in begun
 

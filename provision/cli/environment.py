@@ -11,6 +11,7 @@ from provision.errors import InvalidEnvironment, UsageError
 if TYPE_CHECKING:
     from provision.pipeline import Source
     from provision.runtime.base import Runtime
+    from provision.topics import Reached
 
 DIRECTORY = Path("environments")
 _SUFFIXES = (".yaml", ".yml")
@@ -51,6 +52,14 @@ class Selected:
         except InvalidEnvironment:
             return _checked(_written_name(self.file))
 
+    @property
+    def bootstrap_servers(self) -> str | None:
+        """The addresses of a cluster that others run, where the file says so."""
+        try:
+            return self.source.load().bootstrap_servers if self.file else None
+        except InvalidEnvironment:
+            return None
+
 
 def select(env: str | None, overrides: tuple[str, ...] = ()) -> Selected:
     """Find what `ENV` means.
@@ -81,12 +90,30 @@ def select_all(envs: list[str] | None, overrides: tuple[str, ...] = ()) -> list[
 
 def located(env: str | None) -> "tuple[Runtime, str]":
     """The runtime that has the environment, and its name."""
+    return _located(select(env))
+
+
+def _located(selected: Selected) -> "tuple[Runtime, str]":
     from provision.cli.output import say
     from provision.events import Notice
     from provision.runtime import runtime_holding
 
-    name = select(env).name
+    name = selected.name
     return runtime_holding(name, lambda event: say(event.text) if isinstance(event, Notice) else None), name
+
+
+def reached(env: str | None) -> "Reached":
+    """The cluster that is meant by `ENV`."""
+    return reached_by(select(env))
+
+
+def reached_by(selected: Selected) -> "Reached":
+    """The cluster of a selected environment, or the one behind its file's `bootstrap_servers`."""
+    from provision.topics import at_address, of_environment
+
+    if address := selected.bootstrap_servers:
+        return at_address(selected.name, address)
+    return of_environment(*_located(selected))
 
 
 def _files() -> list[Path]:

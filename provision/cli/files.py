@@ -1,14 +1,18 @@
 """Commands that work on environment files: init, validate, render, plan."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provision.cli.environment import DIRECTORY, select, select_all
+from provision.cli.environment import DIRECTORY, Selected, select, select_all
 from provision.cli.options import Env, Envs, Output, Set
 from provision.cli.output import Format, counted, print_value, say, write_line
-from provision.errors import InvalidEnvironment, Problem, Refused, UsageError
+from provision.errors import InvalidEnvironment, Problem, Refused, Unavailable, UsageError
+
+if TYPE_CHECKING:
+    from provision.plan.actions import Plan
+    from provision.plan.saved import SavedPlan
 
 
 def init(
@@ -58,7 +62,10 @@ def validate(
                 ("topic", cluster.topics),
             )
         )
-        say(f"{selected.source.file}: {cluster.name} is valid: Kafka {cluster.version}, {counts}")
+        what = f"Kafka {cluster.version}, {counts}"
+        if selected.bootstrap_servers:
+            what = f"{counted('topic', len(cluster.topics))} for {selected.bootstrap_servers}"
+        say(f"{selected.source.file}: {cluster.name} is valid: {what}")
     if problems:
         raise InvalidEnvironment(problems)
 
@@ -89,21 +96,51 @@ def plan(
     detailed_exitcode: Annotated[
         bool, typer.Option("--detailed-exitcode", help="Exit with 2 when there are changes.")
     ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Save it, for `up --plan FILE` to do just this.")
+    ] = None,
 ) -> None:
     """Show what `up` would do, and why; changes nothing."""
     from provision.cli.plans import plan_lines
-    from provision.pipeline import prepare
 
-    prepared = prepare(select(env, tuple(overrides or ())).source)
+    planned, saved, topics_unknown = _planned(select(env, tuple(overrides or ())))
+    if topics_unknown:
+        if not planned.changes:
+            raise Unavailable(
+                f"the topics of {planned.environment} cannot be compared: its brokers do not answer",
+                hint="`provision status` shows what is missing",
+            )
+        say("topics are not planned: not every broker answers yet; `up` plans them when all do")
     if output is Format.TABLE:
-        for line in plan_lines(prepared.plan):
+        for line in plan_lines(planned):
             write_line(line)
     else:
-        print_value(prepared.plan.as_dict(), output)
-    if prepared.plan.refusals:
+        print_value(planned.as_dict(), output)
+    if out and not planned.refusals:
+        if saved is None:
+            raise UsageError("--out is for environments that `up` makes", hint="`topics apply` plans anew and asks")
+        saved.write(out)
+        say(f"saved; `provision up … --plan {out}` does just this")
+    if planned.refusals:
         raise typer.Exit(Refused.exit_code)
-    if detailed_exitcode and prepared.plan.changes:
+    if detailed_exitcode and planned.changes:
         raise typer.Exit(2)
+
+
+def _planned(selected: Selected) -> "tuple[Plan, SavedPlan | None, bool]":
+    """The plan for an environment of ours, which can be saved, or for the topics of a cluster that others run.
+
+    And whether it leaves topics out.
+    """
+    if selected.bootstrap_servers:
+        from provision.cli.topics import declared
+        from provision.topics import plan_for
+
+        return plan_for(*declared(selected))[0], None, False
+    from provision.pipeline import prepare
+
+    prepared = prepare(selected.source)
+    return prepared.plan, prepared.saved, prepared.topics_unknown
 
 
 def fetch(
@@ -111,17 +148,15 @@ def fetch(
 ) -> None:
     """Fetch Kafka's jars ahead, for the process runtime; they are kept and work offline afterwards."""
     from provision.cli.progress import progress
-    from provision.cluster.catalogue import FIRST_WITHOUT_ZOOKEEPER, OLDEST, KafkaVersion
+    from provision.cluster.catalogue import OLDEST, KafkaVersion
     from provision.runtime.process import jars
 
     try:
         wanted = KafkaVersion.parse(version)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    if not OLDEST <= wanted < FIRST_WITHOUT_ZOOKEEPER:
-        raise UsageError(
-            f"Kafka {wanted} is not supported", hint=f"{OLDEST} and later, before {FIRST_WITHOUT_ZOOKEEPER}"
-        )
+    if wanted < OLDEST:
+        raise UsageError(f"Kafka {wanted} is not supported", hint=f"{OLDEST} is the oldest that is supported")
     with progress() as tell:
         directory = jars.fetch(wanted, tell)
     say(f"Kafka {wanted} is in {directory}")

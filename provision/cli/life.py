@@ -1,6 +1,7 @@
 """Commands of an environment's life: up, down, stop, start, restart."""
 
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,22 +23,40 @@ def up(
     retain: Annotated[
         bool, typer.Option("--retain", help="Keep what a failing first `up` made, to look at it.")
     ] = False,
+    plan: Annotated[
+        Path | None,
+        typer.Option("--plan", metavar="FILE", help="Do just what `plan --out FILE` showed, or nothing; never asks."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Agree to restarts and deletions without asking.")] = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """Create the environment, or make it what the file says, and wait until it is ready."""
+    """Create the environment, or make it what the file says, and wait until it is ready.
+
+    What restarts a running node, or deletes something, is asked for first.
+    """
     from provision.cli.look import node_rows
+    from provision.cli.plans import require_consent
     from provision.operations import status_dict
+    from provision.pipeline import Wishes
     from provision.pipeline import up as bring_up
     from provision.plan.actions import Plan
-
-    def announce(plan: Plan) -> None:
-        if plan.changes and not plan.refusals:
-            say(f"{plan.environment}: {counted('action', len(plan.actions))} (`provision plan` shows them)")
+    from provision.plan.saved import SavedPlan
 
     source = select(env, tuple(overrides or ())).source
-    timeout_s, wanted = seconds(timeout), level(until)
+    saved = SavedPlan.read(plan) if plan else None
+    wishes = Wishes(timeout_s=seconds(timeout), until=level(until), retain=retain, saved=saved)
     with progress(only_when_acting=True) as tell:
-        result = bring_up(source, timeout_s=timeout_s, until=wanted, retain=retain, tell=tell, on_plan=announce)
+
+        def agree(shown: Plan) -> None:
+            if saved:
+                saved.require_known(shown)
+                return
+            if shown.changes:
+                say(f"{shown.environment}: {counted('action', len(shown.actions))} (`provision plan` shows them)")
+            with tell.paused():
+                require_consent(shown, yes=yes)
+
+        result = bring_up(source, wishes, tell=tell, agree=agree)
     observed = result.assessment.observed
     if output is not Format.TABLE:
         print_value(status_dict(result.assessment) | {"timings": dict(result.timings)}, output)
@@ -102,8 +121,24 @@ def start(env: RequiredEnv, nodes: Nodes = None, timeout: Timeout = "120s") -> N
     say(f"{name} is ready ({assessment.level})")
 
 
-def restart(env: RequiredEnv, nodes: Nodes = None, timeout: Timeout = "120s") -> None:
-    """Stop and start nodes, or all of them at once."""
+def restart(
+    env: RequiredEnv,
+    nodes: Nodes = None,
+    timeout: Timeout = "120s",
+    rolling: Annotated[
+        bool, typer.Option("--rolling", help="One at a time, each only while the cluster can do without it.")
+    ] = False,
+) -> None:
+    """Stop and start nodes: all of them at once, or one at a time (--rolling)."""
+    if rolling:
+        from provision.operations import restart_rolling
+
+        timeout_s = seconds(timeout)
+        runtime, name = located(env)
+        with progress() as tell:
+            restarted = restart_rolling(runtime, name, nodes or (), timeout_s, tell)
+        say(f"{name}: {counted('node', len(restarted))} restarted, one at a time; every replica is in sync")
+        return
     stop(env, nodes)
     start(env, nodes, timeout)
 

@@ -4,8 +4,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Protocol
 
 from provision.cli.output import is_terminal, say
 from provision.events import (
@@ -14,27 +14,66 @@ from provision.events import (
     Event,
     Fetching,
     LevelReached,
-    Listener,
     NodeReady,
     NodeWaiting,
     Notice,
+    Progress,
 )
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.live import Live
 
-_FETCH_LINE_EVERY_S = 10.0
-_PAST = {"create": "created", "start": "started", "stop": "stopped", "remove": "removed", "fetch": "fetched"}
-_GOING = {"create": "creating", "start": "starting", "stop": "stopping", "remove": "removing", "fetch": "fetching"}
+_LINE_EVERY_S = 10.0
+_PAST = {
+    "create": "created",
+    "format": "formatted",
+    "start": "started",
+    "stop": "stopped",
+    "remove": "removed",
+    "fetch": "fetched",
+    "configure": "configured",
+    "restart": "restarted",
+    "recreate": "made anew",
+    "grow": "has its new partitions",
+    "reassign": "has its new replicas",
+    "restore": "taken back",
+    "delete": "deleted",
+}
+_GOING = {
+    "create": "creating",
+    "format": "formatting",
+    "start": "starting",
+    "stop": "stopping",
+    "remove": "removing",
+    "fetch": "fetching",
+    "configure": "configuring",
+    "restart": "restarting",
+    "recreate": "making anew",
+    "grow": "adding partitions",
+    "reassign": "moving replicas",
+    "restore": "taking back",
+    "delete": "deleting",
+}
 _MIB = 1024 * 1024
 
 
+class Display(Protocol):
+    """A listener that can step aside while the user is asked something."""
+
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Redraw nothing meanwhile."""
+
+
 @contextmanager
-def progress(*, only_when_acting: bool = False) -> Iterator[Listener]:
+def progress(*, only_when_acting: bool = False) -> Iterator[Display]:
     """A listener for the length of a command; `only_when_acting` is silent on readiness until something is done."""
     if is_terminal(sys.stderr):
-        with _Live().shown() as listener:
-            yield listener
+        with _Live().shown() as display:
+            yield display
     else:
         yield _Plain(acting=not only_when_acting)
 
@@ -43,7 +82,7 @@ class _Plain:
     """One line for each thing that ended: for logs, which cannot redraw."""
 
     def __init__(self, *, acting: bool) -> None:
-        self._last_fetch = 0.0
+        self._last_line = time.monotonic()
         self._acting = acting
 
     def __call__(self, event: Event) -> None:
@@ -57,37 +96,68 @@ class _Plain:
                 say(f"{node} is ready" + (f" at {endpoint}" if endpoint else ""))
             case LevelReached(level, seconds) if self._acting:
                 say(f"{level} after {seconds:.1f} s")
-            case Fetching() if time.monotonic() - self._last_fetch > _FETCH_LINE_EVERY_S:
-                self._last_fetch = time.monotonic()
+            case Fetching() if time.monotonic() - self._last_line > _LINE_EVERY_S:
+                self._last_line = time.monotonic()
                 say(f"fetching {event.what}: {_amount(event)}")
+            case Progress(what, done, total) if time.monotonic() - self._last_line > _LINE_EVERY_S:
+                self._last_line = time.monotonic()
+                say(f"{done} of {total} {what}")
             case _:
                 pass
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Lines need no room kept free."""
+        return nullcontext()
 
 
 class _Live:
     """A table that is redrawn: a line for each resource that is worked on or waited for."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock, self._showing = threading.Lock(), threading.Lock()
         self._lines: dict[str, tuple[str, str]] = {}
         self._fetch: Fetching | None = None
         self._began = time.monotonic()
 
+        self._live: Live | None = None
+
     @contextmanager
-    def shown(self) -> Iterator[Listener]:
+    def shown(self) -> Iterator["_Live"]:
+        try:
+            yield self
+        finally:
+            self._hide()
+
+    def __call__(self, event: Event) -> None:
+        with self._lock:
+            self._take(event)
+        live = self._show()
+        if isinstance(event, Notice):
+            live.console.print(event.text, highlight=False)
+
+    def _show(self) -> "Live":
+        """The table on the screen, from the first event on."""
         from rich.console import Console
         from rich.live import Live
 
-        console = Console(stderr=True)
-        with Live(console=console, get_renderable=self._render, refresh_per_second=10, transient=True) as live:
+        with self._showing:  # events come from several threads
+            if self._live is None:
+                console = Console(stderr=True)
+                self._live = Live(console=console, get_renderable=self._render, refresh_per_second=10, transient=True)
+                self._live.start()
+            return self._live
 
-            def listen(event: Event) -> None:
-                if isinstance(event, Notice):
-                    live.console.print(event.text, highlight=False)
-                with self._lock:
-                    self._take(event)
+    def _hide(self) -> None:
+        with self._showing:
+            if self._live:
+                self._live.stop()
+            self._live = None
 
-            yield listen
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Clear the table while something is asked; the next event brings it back."""
+        self._hide()
+        yield
 
     def _take(self, event: Event) -> None:
         match event:
@@ -106,6 +176,8 @@ class _Live:
                 self._lines[node] = ("done", f"ready{f' at {endpoint}' if endpoint else ''}")
             case Fetching():
                 self._fetch = event
+            case Progress(what, done, total):
+                self._lines[what] = ("done" if done == total else "busy", f"{done} of {total}")
             case _:
                 pass
 

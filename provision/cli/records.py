@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provision.cli.environment import located
+from provision.cli.environment import located, reached
 from provision.cli.options import RequiredEnv, seconds
 from provision.cli.output import say
 from provision.errors import ProvisionError, UsageError
@@ -35,13 +35,13 @@ def produce(
 ) -> None:
     """Write each line of standard input as a record, acknowledged by all in-sync replicas."""
     from provision.kafka.messages import produce as write
-    from provision.operations import require, topics
+    from provision.topics import topics
 
     if key_separator == "":
         raise UsageError("--key-separator cannot be empty")
-    runtime, name = located(env)
-    topics(runtime, name, [topic])
-    count = write(require(runtime, name).bootstrap_servers, topic, _records(key_separator))
+    cluster = reached(env)
+    topics(cluster, [topic])
+    count = write(cluster.bootstrap_servers, topic, _records(key_separator))
     say(f"{count} records written to {topic}")
 
 
@@ -76,12 +76,11 @@ def consume(
 ) -> None:
     """Write the records of a topic to standard output, a line each."""
     from provision.kafka.messages import consume as read
-    from provision.operations import require
 
-    observed = require(*located(env))
+    cluster = reached(env)
     idle_s = seconds(idle) if idle else None
     out = sys.stdout.buffer
-    for record in read(observed.bootstrap_servers, topic, from_beginning=from_beginning, limit=count, idle_s=idle_s):
+    for record in read(cluster.bootstrap_servers, topic, from_beginning=from_beginning, limit=count, idle_s=idle_s):
         if output is Shape.JSON:
             out.write(_json_line(record))
         else:
@@ -111,8 +110,8 @@ def tool(
     ] = None,
 ) -> None:
     """Run Kafka's own tool of the environment's version: provision tool ENV kafka-topics -- --list ..."""
-    from provision.operations import run_tool
     from provision.runtime.base import Streams
+    from provision.tools import run_tool
 
     streams = Streams(sys.stdin.buffer, sys.stdout.buffer, sys.stderr.buffer)
     raise typer.Exit(run_tool(*located(env), name, arguments or (), streams))

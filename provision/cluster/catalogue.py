@@ -34,6 +34,27 @@ class KafkaVersion:
         return f"{self.major}.{self.minor}.{self.patch}"
 
 
+ZOOKEEPER, KRAFT = "zookeeper", "kraft"
+# What binds SLF4J to a logging library.
+_RELOAD4J = ("org.slf4j:slf4j-reload4j:1.7.36!",)
+
+
+def _log4j2(version: str) -> tuple[str, ...]:
+    return tuple(f"org.apache.logging.log4j:{name}:{version}!" for name in ("log4j-slf4j-impl", "log4j-core"))
+
+
+@dataclass(frozen=True, slots=True)
+class LoggingFile:
+    """How a logging library is configured: the file's name, and the system property that leads to it."""
+
+    name: str
+    property: str
+
+
+LOG4J = LoggingFile("log4j.properties", "log4j.configuration")
+LOG4J2 = LoggingFile("log4j2.properties", "log4j2.configurationFile")
+
+
 @dataclass(frozen=True, slots=True)
 class Release:
     """What a Kafka release line needs. `first` is the first version the entry speaks for, up to the next entry's."""
@@ -43,6 +64,11 @@ class Release:
     """The major versions of Java it runs on."""
     tools: dict[str, str]
     """By the name of Kafka's own script: the main class, and the arguments that the script puts before the user's."""
+    modes: tuple[str, ...] = (ZOOKEEPER, KRAFT)
+    """How it keeps its metadata, the usual way first."""
+    logging: tuple[str, ...] = ()
+    """The artifacts that bind SLF4J to a logging library, where the broker's and the tools' own do not."""
+    logging_file: LoggingFile = LOG4J
 
 
 _TOOLS_2_8 = {
@@ -113,17 +139,34 @@ _TOOLS_3_8 = _TOOLS_3_7 | {
     "kafka-consumer-groups": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
 }
 
+_TOOLS_4_0 = {tool: main for tool, main in _TOOLS_3_8.items() if tool != "zookeeper-shell"} | {
+    "kafka-acls": "org.apache.kafka.tools.AclCommand",
+    "kafka-broker-api-versions": "org.apache.kafka.tools.BrokerApiVersionsCommand",
+    "kafka-console-producer": "org.apache.kafka.tools.ConsoleProducer",
+}
+_TOOLS_4_3 = _TOOLS_4_0 | {"kafka-dump-log": "org.apache.kafka.tools.DumpLogSegments"}
+
 RELEASES = (
-    Release(KafkaVersion(2, 8, 0), java=range(8, 18), tools=_TOOLS_2_8),
-    Release(KafkaVersion(3, 3, 0), java=range(8, 18), tools=_TOOLS_3_3),
-    Release(KafkaVersion(3, 5, 0), java=range(8, 22), tools=_TOOLS_3_5),
-    Release(KafkaVersion(3, 6, 0), java=range(8, 22), tools=_TOOLS_3_6),
-    Release(KafkaVersion(3, 7, 0), java=range(8, 22), tools=_TOOLS_3_7),
-    Release(KafkaVersion(3, 8, 0), java=range(8, 22), tools=_TOOLS_3_8),
+    Release(KafkaVersion(2, 8, 0), range(8, 18), _TOOLS_2_8, modes=(ZOOKEEPER,), logging=_RELOAD4J),
+    Release(KafkaVersion(3, 3, 0), range(8, 18), _TOOLS_3_3, logging=_RELOAD4J),
+    Release(KafkaVersion(3, 5, 0), range(8, 22), _TOOLS_3_5, logging=_RELOAD4J),
+    Release(KafkaVersion(3, 6, 0), range(8, 22), _TOOLS_3_6, logging=_RELOAD4J),
+    Release(KafkaVersion(3, 7, 0), range(8, 22), _TOOLS_3_7, logging=_RELOAD4J),
+    Release(KafkaVersion(3, 8, 0), range(8, 22), _TOOLS_3_8, logging=_RELOAD4J),
+    Release(KafkaVersion(3, 9, 0), range(8, 22), _TOOLS_3_8),
+    Release(
+        KafkaVersion(4, 0, 0), range(17, 26), _TOOLS_4_0, modes=(KRAFT,), logging=_log4j2("2.24.3"), logging_file=LOG4J2
+    ),
+    Release(
+        KafkaVersion(4, 2, 0), range(17, 26), _TOOLS_4_0, modes=(KRAFT,), logging=_log4j2("2.25.4"), logging_file=LOG4J2
+    ),
+    Release(
+        KafkaVersion(4, 3, 0), range(17, 26), _TOOLS_4_3, modes=(KRAFT,), logging=_log4j2("2.25.4"), logging_file=LOG4J2
+    ),
 )
 
 OLDEST = RELEASES[0].first
-FIRST_WITHOUT_ZOOKEEPER = KafkaVersion(4, 0, 0)
+FIRST_WITH_SHARE_GROUPS = KafkaVersion(4, 0, 0)
 DEFAULT_VERSION = KafkaVersion(3, 9, 1)
 
 
@@ -136,13 +179,11 @@ def coordinates(version: KafkaVersion) -> tuple[str, ...]:
     """The Maven artifacts whose runtime dependencies make up a release.
 
     A `!` keeps an artifact's own rules for versions out. A broker alone logs nothing: the binding of SLF4J to a logging
-    library is left to the distribution. From 3.9 on it comes with the tools; before, they name one that has moved.
+    library is left to the distribution. Only in 3.9 it comes with the tools; before, they name one that has moved.
     """
     broker = f"org.apache.kafka:kafka_2.13:{version}"
     tools = f"org.apache.kafka:kafka-tools:{version}"
-    if version >= KafkaVersion(3, 9, 0):
-        return (broker, tools)
-    return (broker, tools, "org.slf4j:slf4j-reload4j:1.7.36!")
+    return (broker, tools, *release_of(version).logging)
 
 
 RELOCATED = frozenset({"slf4j-log4j12"})

@@ -4,19 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from provision.cluster.catalogue import ImageLayout, layout_of
+from provision.cluster.catalogue import KRAFT, ZOOKEEPER, ImageLayout, layout_of
 from provision.cluster.model import Listener
+from provision.spec.checks import mode_of
 from provision.spec.model import EnvironmentSpec
 
 CLIENT, QUORUM, ELECTION = "CLIENT", "QUORUM", "ELECTION"
-INTERNAL, HOST = "INTERNAL", "HOST"
+INTERNAL, HOST, CONTROLLER = "INTERNAL", "HOST", "CONTROLLER"
 
 NODE_HOME = "/var/lib/provision"
 
 _ANY = "0.0.0.0"  # noqa: S104 inside a container of its own network; published on 127.0.0.1 only
 _LOOPBACK = "127.0.0.1"
 _ZOOKEEPER_PORTS = {CLIENT: 2181, QUORUM: 2888, ELECTION: 3888}
-_INTERNAL_PORT, _HOST_PORT = 9092, 19092
+_INTERNAL_PORT, _HOST_PORT, _CONTROLLER_PORT = 9092, 19092, 9093
+# Brokers that are controllers too: three are enough, and more of them need no say.
+_VOTING_BROKERS = 3
 
 
 Ports = Mapping[str, int]
@@ -61,6 +64,9 @@ class Layout(Protocol):
 
     def broker_listeners(self, host: str, node: str, ports: Ports) -> tuple[Listener, ...]:
         """The listeners of a broker called `host` inside the environment; the first one is used between brokers."""
+
+    def controller_listener(self, host: str, node: str, ports: Ports) -> Listener:
+        """Where a voter of the KRaft quorum, called `host` inside the environment, is reached by the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,10 @@ class ContainerLayout:
             for name, port in _ZOOKEEPER_PORTS.items()
         )
 
+    def controller_listener(self, host: str, node: str, ports: Ports) -> Listener:  # noqa: ARG002 equal ports inside
+        """By container name; it binds to that name's address, because a controller tells others what it binds to."""
+        return Listener(CONTROLLER, host, _CONTROLLER_PORT, host, _CONTROLLER_PORT)
+
     def broker_listeners(self, host: str, node: str, ports: Ports) -> tuple[Listener, ...]:
         """INTERNAL by container name, HOST by the published port."""
         return (
@@ -159,6 +169,8 @@ class LocalLayout:
 
     def leased_ports(self, spec: EnvironmentSpec) -> tuple[str, ...]:
         """Whatever the file does not fix: ZooKeeper always needs a port here, and its ensemble two more a node."""
+        if mode_of(spec) == KRAFT:
+            return (*automatic_ports(spec), *(f"{node}/{CONTROLLER}" for node in voter_names(spec)))
         zookeepers = node_names("zookeeper", spec.zookeeper.nodes)
         unfixed = zookeepers if spec.zookeeper.port is None else ()
         between = (
@@ -175,6 +187,11 @@ class LocalLayout:
             if port is not None
         )
 
+    def controller_listener(self, host: str, node: str, ports: Ports) -> Listener:  # noqa: ARG002
+        """A port of this machine's for each voter."""
+        port = ports[f"{node}/{CONTROLLER}"]
+        return Listener(CONTROLLER, _LOOPBACK, port, _LOOPBACK, port)
+
     def broker_listeners(self, host: str, node: str, ports: Ports) -> tuple[Listener, ...]:  # noqa: ARG002
         """One listener serves clients and brokers alike."""
         return (Listener(HOST, _LOOPBACK, ports[node], _LOOPBACK, ports[node], ports[node]),)
@@ -185,9 +202,17 @@ def node_names(role: str, count: int) -> tuple[str, ...]:
     return tuple(f"{role}-{number}" for number in range(1, count + 1))
 
 
+def voter_names(spec: EnvironmentSpec) -> tuple[str, ...]:
+    """The nodes that make up the KRaft quorum: the dedicated controllers, else one broker, or the first three."""
+    if spec.controllers.nodes:
+        return node_names("controller", spec.controllers.nodes)
+    return node_names("broker", _VOTING_BROKERS if spec.brokers.nodes >= _VOTING_BROKERS else 1)
+
+
 def automatic_ports(spec: EnvironmentSpec) -> tuple[str, ...]:
     """The names of the nodes whose host port is `auto`."""
-    zookeepers = node_names("zookeeper", spec.zookeeper.nodes) if spec.zookeeper.port == "auto" else ()
+    has_ensemble = mode_of(spec) == ZOOKEEPER and spec.zookeeper.port == "auto"
+    zookeepers = node_names("zookeeper", spec.zookeeper.nodes) if has_ensemble else ()
     brokers = node_names("broker", spec.brokers.nodes) if spec.brokers.port == "auto" else ()
     return (*zookeepers, *brokers)
 

@@ -9,6 +9,9 @@ from enum import StrEnum
 
 from provision.cluster.catalogue import KafkaVersion
 
+FIRST_CONTROLLER_ID = 1001
+"""Dedicated controllers count from here, brokers from 1."""
+
 
 class Role(StrEnum):
     """What a node is in the cluster."""
@@ -16,6 +19,17 @@ class Role(StrEnum):
     ZOOKEEPER = "zookeeper"
     CONTROLLER = "controller"
     BROKER = "broker"
+
+
+MAIN_FILES = {
+    Role.ZOOKEEPER: "zookeeper.properties",
+    Role.CONTROLLER: "controller.properties",
+    Role.BROKER: "server.properties",
+}
+"""The properties file that each role is started with."""
+
+LAUNCH_FILE = "launch.json"
+"""How a node is started, kept beside its configuration."""
 
 
 class StorageKind(StrEnum):
@@ -57,7 +71,7 @@ class Node:
 
     Directories are as the node sees them; without a `log_file` it logs to standard output. `java_args` is the whole
     command after `java`. `properties` are the settings of its properties file beyond those the templates decide, sorted
-    by key.
+    by key. `votes` tells whether it is a voter of the KRaft quorum.
     """
 
     name: str
@@ -73,6 +87,7 @@ class Node:
     log_file: str | None
     java: str
     java_args: tuple[str, ...]
+    votes: bool = False
 
     def listener(self, name: str) -> Listener:
         """The listener of that name.
@@ -98,17 +113,40 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic that must be there, with every default filled in; `config` is sorted by key."""
+    """A topic that must be there, with every default filled in; `config` is sorted by key.
+
+    `replicas` are the broker ids of each partition where the file says them. `grow_compacted` is the consent to more
+    partitions for a compacted topic, whose keys then go to other partitions than before.
+    """
 
     name: str
     partitions: int
     replication_factor: int
     config: Mapping[str, str]
+    replicas: tuple[tuple[int, ...], ...] | None = None
+    grow_compacted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TopicPolicy:
+    """What holds for all topics.
+
+    `prune` deletes those that the file does not name, `rebalance` evens replicas out over the brokers, and the throttle
+    bounds how fast replicas move, a broker.
+    """
+
+    prune: bool = False
+    rebalance: bool = False
+    throttle_bytes_per_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """One environment, resolved for one runtime. `software` names what runs: an image, or the jars of a version."""
+    """One environment, resolved for one runtime. `software` names what runs: an image, or the jars of a version.
+
+    `cluster_id` is that of a KRaft cluster, with which storages are formatted; empty while none has been chosen, and in
+    ZooKeeper mode, where brokers choose it.
+    """
 
     name: str
     runtime: str
@@ -118,9 +156,11 @@ class Cluster:
     storage: Storage
     nodes: tuple[Node, ...]
     topics: tuple[Topic, ...]
+    topic_policy: TopicPolicy
     variables: Mapping[str, object]
     templates: str | None
     ttl_s: float | None
+    cluster_id: str = ""
 
     def of_role(self, role: Role) -> tuple[Node, ...]:
         """The nodes of a role, in the order of their numbers."""
@@ -135,6 +175,16 @@ class Cluster:
     def zookeepers(self) -> tuple[Node, ...]:
         """The ensemble, in the order of `myid`."""
         return self.of_role(Role.ZOOKEEPER)
+
+    @property
+    def controllers(self) -> tuple[Node, ...]:
+        """The dedicated controllers, in the order of their ids."""
+        return self.of_role(Role.CONTROLLER)
+
+    @property
+    def voters(self) -> tuple[Node, ...]:
+        """Who makes up the KRaft quorum: dedicated controllers, or brokers that are controllers too."""
+        return tuple(node for node in self.nodes if node.votes)
 
     @property
     def bootstrap_servers(self) -> str:

@@ -14,15 +14,13 @@ from jinja2 import ChoiceLoader, FileSystemLoader, StrictUndefined, TemplateErro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from provision.cluster import properties
-from provision.cluster.layout import CLIENT, ELECTION, QUORUM
-from provision.cluster.model import Cluster, Node, RenderedFile, Role
+from provision.cluster.catalogue import KRAFT, release_of
+from provision.cluster.layout import CLIENT, CONTROLLER, ELECTION, QUORUM
+from provision.cluster.model import LAUNCH_FILE, MAIN_FILES, Cluster, Node, RenderedFile
 from provision.errors import InvalidEnvironment, Problem
 
-TEMPLATED_FILES = {
-    Role.ZOOKEEPER: ("zookeeper.properties", "log4j.properties"),
-    Role.BROKER: ("server.properties", "log4j.properties"),
-}
-LAUNCH_FILE = "launch.json"
+# Where a file differs so much between the modes that each has a template of its own.
+KRAFT_TEMPLATES = {"server.properties": "server.kraft.properties"}
 
 
 def render(cluster: Cluster) -> tuple[RenderedFile, ...]:
@@ -37,7 +35,7 @@ def render(cluster: Cluster) -> tuple[RenderedFile, ...]:
     problems: dict[str, Problem] = {}
     for node in cluster.nodes:
         files.append(_launch_file(cluster, node))
-        for name in TEMPLATED_FILES[node.role]:
+        for name in (MAIN_FILES[node.role], release_of(cluster.version).logging_file.name):
             try:
                 files.append(_render_file(environment, cluster, node, name))
             except InvalidEnvironment as error:
@@ -84,7 +82,8 @@ def _escape(value: object) -> str:
 
 
 def _render_file(environment: ImmutableSandboxedEnvironment, cluster: Cluster, node: Node, name: str) -> RenderedFile:
-    template_name = f"{name}.j2"
+    own_template = KRAFT_TEMPLATES.get(name, name) if cluster.mode == KRAFT else name
+    template_name = f"{own_template}.j2"
     try:
         content = environment.get_template(template_name).render(_context(cluster, node))
     except _TEMPLATE_FAILURES as error:
@@ -114,6 +113,7 @@ _TEMPLATE_FAILURES = (
 def _launch_file(cluster: Cluster, node: Node) -> RenderedFile:
     """How the node is started, kept beside its configuration, so that any change of it can be named later."""
     launch = {
+        "kafka": str(cluster.version),
         "software": cluster.software,
         "java": node.java,
         "arguments": node.java_args,
@@ -139,6 +139,10 @@ def _context(cluster: Cluster, node: Node) -> Mapping[str, object]:
                 "client_port": peer.listener(CLIENT).port,
             }
             for peer in cluster.zookeepers
+        ],
+        "voters": [
+            {"id": peer.id, "host": peer.listener(CONTROLLER).host, "port": peer.listener(CONTROLLER).port}
+            for peer in cluster.voters
         ],
         "properties": dict(node.properties),
         "vars": cluster.variables,
@@ -166,5 +170,5 @@ def _template_problem(error: Exception, cluster: Cluster, node: Node, template_n
             what = f"there is no {error}"
         case _:
             what = str(error)
-    hint = "known names: cluster, node, listeners, ensemble, properties, vars" if "undefined" in what else ""
+    hint = "known names: cluster, node, listeners, ensemble, voters, properties, vars" if "undefined" in what else ""
     return Problem(file, line, 1 if line else 0, "", f"rendering {node.name}: {what}", hint)

@@ -3,10 +3,20 @@
 import posixpath
 from collections.abc import Mapping
 
-from provision.cluster.catalogue import FIRST_WITHOUT_ZOOKEEPER, KafkaVersion
-from provision.cluster.layout import CLIENT, Layout
-from provision.cluster.model import Cluster, Node, Role, Storage, StorageKind, Topic
-from provision.spec.checks import JVM_OVERHEAD_BYTES, replication_factor_of
+from provision.cluster.catalogue import FIRST_WITH_SHARE_GROUPS, KRAFT, ZOOKEEPER, KafkaVersion, release_of
+from provision.cluster.layout import CLIENT, Layout, voter_names
+from provision.cluster.model import (
+    FIRST_CONTROLLER_ID,
+    MAIN_FILES,
+    Cluster,
+    Node,
+    Role,
+    Storage,
+    StorageKind,
+    Topic,
+    TopicPolicy,
+)
+from provision.spec.checks import JVM_OVERHEAD_BYTES, mode_of, partitions_of, replication_factor_of
 from provision.spec.model import BrokerOverride, EnvironmentSpec
 from provision.spec.units import parse_duration_s, parse_size_bytes
 
@@ -35,20 +45,34 @@ def resolve(spec: EnvironmentSpec, layout: Layout, ports: Mapping[str, int], bas
     version = KafkaVersion.parse(spec.kafka.version)
     storage = resolve_storage(spec.storage, base_directory)
     all_ports = {**fixed_ports(spec), **ports}
-    zookeepers = tuple(
-        _zookeeper(spec, layout, number, all_ports, storage) for number in _numbers(spec.zookeeper.nodes)
-    )
-    connect = ",".join(f"{node.listener(CLIENT).host}:{node.listener(CLIENT).port}" for node in zookeepers)
-    brokers = tuple(_broker(spec, layout, number, all_ports, connect) for number in _numbers(spec.brokers.nodes))
+    mode = mode_of(spec)
+    if mode == KRAFT:
+        nodes = _quorum_and_brokers(spec, layout, all_ports)
+    else:
+        zookeepers = tuple(
+            _zookeeper(spec, layout, number, all_ports, storage) for number in _numbers(spec.zookeeper.nodes)
+        )
+        connect = ",".join(f"{node.listener(CLIENT).host}:{node.listener(CLIENT).port}" for node in zookeepers)
+        own = {
+            "zookeeper.connect": connect,
+            # Everything starts at once, and a ZooKeeper that is not quite up can leave a connection unanswered until
+            # the client gives it up after a session timeout (18 s). Then the broker must still be there to try again.
+            "zookeeper.connection.timeout.ms": "60000",
+        }
+        nodes = (
+            *zookeepers,
+            *(_broker(spec, layout, number, all_ports, own) for number in _numbers(spec.brokers.nodes)),
+        )
     return Cluster(
         name=spec.name,
         runtime=layout.runtime,
         version=version,
-        mode=spec.kafka.mode or ("zookeeper" if version < FIRST_WITHOUT_ZOOKEEPER else "kraft"),
+        mode=mode,
         software=layout.software,
         storage=storage,
-        nodes=(*zookeepers, *brokers),
-        topics=_topics(spec),
+        nodes=nodes,
+        topics=resolve_topics(spec),
+        topic_policy=resolve_topic_policy(spec),
         variables=spec.vars,
         templates=posixpath.join(base_directory, spec.templates) if spec.templates else None,
         ttl_s=parse_duration_s(spec.ttl) if spec.ttl else None,
@@ -57,8 +81,9 @@ def resolve(spec: EnvironmentSpec, layout: Layout, ports: Mapping[str, int], bas
 
 def fixed_ports(spec: EnvironmentSpec) -> dict[str, int]:
     """The host ports that the file says: that of node 1, and the next ones."""
+    ensemble = spec.zookeeper.nodes if mode_of(spec) == ZOOKEEPER else 0
     sections = (
-        ("zookeeper", spec.zookeeper.port, spec.zookeeper.nodes),
+        ("zookeeper", spec.zookeeper.port, ensemble),
         ("broker", spec.brokers.port, spec.brokers.nodes),
     )
     return {
@@ -108,21 +133,53 @@ def _zookeeper(spec: EnvironmentSpec, layout: Layout, number: int, ports: Mappin
         temp_dir=layout.temp_dir(name),
         log_file=layout.log_file(name),
         java=layout.java,
-        java_args=_java_args(layout, name, section.heap, ZOOKEEPER_MAIN, "zookeeper.properties"),
+        java_args=_java_args(spec, layout, name, section.heap, ZOOKEEPER_MAIN, MAIN_FILES[Role.ZOOKEEPER]),
     )
 
 
-def _broker(spec: EnvironmentSpec, layout: Layout, number: int, ports: Mapping[str, int], connect: str) -> Node:
+def _quorum_and_brokers(spec: EnvironmentSpec, layout: Layout, ports: Mapping[str, int]) -> tuple[Node, ...]:
+    """The nodes of KRaft mode: dedicated controllers, if any, and brokers."""
+    controllers = tuple(_controller(spec, layout, number, ports) for number in _numbers(spec.controllers.nodes))
+    own: dict[str, str] = {}
+    if KafkaVersion.parse(spec.kafka.version) >= FIRST_WITH_SHARE_GROUPS:
+        factor = min(3, spec.brokers.nodes)
+        own["share.coordinator.state.topic.replication.factor"] = str(factor)
+        own["share.coordinator.state.topic.min.isr"] = str(min(2, factor))
+    return (*controllers, *(_broker(spec, layout, number, ports, own) for number in _numbers(spec.brokers.nodes)))
+
+
+def _controller(spec: EnvironmentSpec, layout: Layout, number: int, ports: Mapping[str, int]) -> Node:
+    name = f"controller-{number}"
+    section = spec.controllers
+    return Node(
+        name=name,
+        role=Role.CONTROLLER,
+        id=FIRST_CONTROLLER_ID + number - 1,
+        listeners=(layout.controller_listener(f"{spec.name}-{name}", name, ports),),
+        rack=None,
+        memory_bytes=parse_size_bytes(section.heap) + 2 * JVM_OVERHEAD_BYTES,
+        properties=_sorted(section.properties),
+        config_dir=layout.config_dir(name),
+        data_dir=layout.data_dir(name),
+        temp_dir=layout.temp_dir(name),
+        log_file=layout.log_file(name),
+        java=layout.java,
+        java_args=_java_args(spec, layout, name, section.heap, BROKER_MAIN, MAIN_FILES[Role.CONTROLLER]),
+        votes=True,
+    )
+
+
+def _broker(
+    spec: EnvironmentSpec, layout: Layout, number: int, ports: Mapping[str, int], own: Mapping[str, str]
+) -> Node:
+    """A broker; `own` are the settings of its mode."""
     name = f"broker-{number}"
     section = spec.brokers
     override = section.overrides.get(number, BrokerOverride())
     dealt_rack = section.racks[(number - 1) % len(section.racks)] if section.racks else None
     internal_factor = min(3, section.nodes)
     defaults = {
-        "zookeeper.connect": connect,
-        # Everything starts at once, and a ZooKeeper that is not quite up can leave a connection unanswered until the
-        # client gives it up after a session timeout (18 s). Then the broker must still be there to try again.
-        "zookeeper.connection.timeout.ms": "60000",
+        **own,
         "num.network.threads": "2",
         "num.io.threads": "4",
         "log.cleaner.dedupe.buffer.size": str(16 * 1024**2),
@@ -131,11 +188,14 @@ def _broker(spec: EnvironmentSpec, layout: Layout, number: int, ports: Mapping[s
         "transaction.state.log.replication.factor": str(internal_factor),
         "transaction.state.log.min.isr": str(min(2, internal_factor)),
     }
+    host = f"{spec.name}-{name}"
+    votes = mode_of(spec) == KRAFT and name in voter_names(spec)
+    voting = (layout.controller_listener(host, name, ports),) if votes else ()
     return Node(
         name=name,
         role=Role.BROKER,
         id=number,
-        listeners=layout.broker_listeners(f"{spec.name}-{name}", name, ports),
+        listeners=(*layout.broker_listeners(host, name, ports), *voting),
         rack=override.rack or dealt_rack,
         memory_bytes=parse_size_bytes(section.memory),
         properties=_sorted(defaults | section.properties | override.properties),
@@ -144,11 +204,15 @@ def _broker(spec: EnvironmentSpec, layout: Layout, number: int, ports: Mapping[s
         temp_dir=layout.temp_dir(name),
         log_file=layout.log_file(name),
         java=layout.java,
-        java_args=_java_args(layout, name, override.heap or section.heap, BROKER_MAIN, "server.properties"),
+        java_args=_java_args(spec, layout, name, override.heap or section.heap, BROKER_MAIN, MAIN_FILES[Role.BROKER]),
+        votes=votes,
     )
 
 
-def _java_args(layout: Layout, node: str, heap: str, main_class: str, properties_file: str) -> tuple[str, ...]:
+def _java_args(
+    spec: EnvironmentSpec, layout: Layout, node: str, heap: str, main_class: str, properties_file: str
+) -> tuple[str, ...]:
+    logging = release_of(KafkaVersion.parse(spec.kafka.version)).logging_file
     config_dir, temp_dir = layout.config_dir(node), layout.temp_dir(node)
     return (
         f"-Xms{heap}",
@@ -158,7 +222,7 @@ def _java_args(layout: Layout, node: str, heap: str, main_class: str, properties
         f"-Djava.io.tmpdir={temp_dir}",
         f"-DZstdTempFolder={temp_dir}",
         f"-Dorg.xerial.snappy.tempdir={temp_dir}",
-        f"-Dlog4j.configuration=file:{config_dir}/log4j.properties",
+        f"-D{logging.property}=file:{config_dir}/{logging.name}",
         "-cp",
         layout.class_path,
         main_class,
@@ -166,13 +230,22 @@ def _java_args(layout: Layout, node: str, heap: str, main_class: str, properties
     )
 
 
-def _topics(spec: EnvironmentSpec) -> tuple[Topic, ...]:
+def resolve_topic_policy(spec: EnvironmentSpec) -> TopicPolicy:
+    """What the file says of all topics."""
+    throttle = parse_size_bytes(spec.throttle) if spec.throttle else None
+    return TopicPolicy(prune=spec.prune, rebalance=spec.rebalance, throttle_bytes_per_s=throttle)
+
+
+def resolve_topics(spec: EnvironmentSpec, brokers: int | None = None) -> tuple[Topic, ...]:
+    """The topics with every default filled in; `brokers` is how many there are where the file does not say it."""
     return tuple(
         Topic(
             name=topic.name,
-            partitions=topic.partitions or spec.topic_defaults.partitions,
-            replication_factor=replication_factor_of(spec, index),
+            partitions=partitions_of(spec, index),
+            replication_factor=replication_factor_of(spec, index, brokers),
             config=_sorted(spec.topic_defaults.config | topic.config),
+            replicas=tuple(map(tuple, topic.replicas)) if topic.replicas else None,
+            grow_compacted=topic.grow_compacted,
         )
         for index, topic in enumerate(spec.topics)
     )

@@ -61,7 +61,8 @@ class PortLeases:
         return {node: kept[node] if node in kept else next(free) for node in nodes}
 
     def _free_ports(self, environment: str, taken: set[int]) -> Iterator[int]:
-        start = zlib.crc32(environment.encode()) % len(PORTS)
+        # The same ports each time; others in another home, so that two users do not reach for the same at once.
+        start = zlib.crc32(f"{self._file.parent}/{environment}".encode()) % len(PORTS)
         for step in range(len(PORTS)):
             port = PORTS[(start + step) % len(PORTS)]
             if port not in taken and self._is_free(port):

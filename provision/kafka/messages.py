@@ -142,12 +142,12 @@ def roundtrip(bootstrap_servers: str, timeout_s: float) -> None:
     topic = Topic(f"provision-roundtrip-{uuid.uuid4().hex[:8]}", len(cluster.brokers), replication_factor, {})
     placed = PlacedTopic(topic, Placement(cluster.brokers).place(topic.partitions, replication_factor))
     with connected(bootstrap_servers, timeout_s) as admin:
-        if failures := admin.create_topics([placed]).failures:
+        if failures := admin.topics.create([placed]).failures:
             raise ProvisionError("the topic for a round trip could not be made", why=failures[topic.name])
         try:
             _write_and_read(bootstrap_servers, topic, timeout_s)
         finally:
-            left = admin.delete_topics([topic.name])
+            left = admin.topics.delete([topic.name])
         if left:
             raise ProvisionError(f"the topic {topic.name} could not be removed", why=left[topic.name])
 

@@ -22,7 +22,8 @@ def observe_cluster(address: str, timeout_s: float = 5.0) -> ObservedCluster:
         cluster_id=response.cluster_id or "",
         controller=response.controller_id,
         brokers=tuple(
-            sorted((ObservedBroker(broker.node_id, broker.rack) for broker in response.brokers), key=lambda b: b.id)
+            ObservedBroker(broker.node_id, broker.rack, f"{broker.host}:{broker.port}")
+            for broker in sorted(response.brokers, key=lambda broker: broker.node_id)
         ),
         topics=tuple(
             sorted((_topic(topic) for topic in response.topics if not topic.error_code), key=lambda topic: topic.name)

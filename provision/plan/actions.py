@@ -1,11 +1,12 @@
 """What must change: an ordered graph of actions, each with its cause."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from provision.cluster.model import Node, Topic
+from provision.cluster.model import Node, RenderedFile, Topic
+from provision.plan.differences import Difference
 
 
 class Verb(StrEnum):
@@ -13,8 +14,46 @@ class Verb(StrEnum):
 
     FETCH = "fetch"
     CREATE = "create"
+    FORMAT = "format"
     START = "start"
+    CONFIGURE = "configure"
+    RESTART = "restart"
+    RECREATE = "recreate"
+    GROW = "grow"
+    REASSIGN = "reassign"
+    RESTORE = "restore"
+    DELETE = "delete"
+    REMOVE = "remove"
     REFUSE = "refuse"
+
+
+class Impact(StrEnum):
+    """What an action means for what runs: the class of the change."""
+
+    NONE = "none"
+    DYNAMIC = "dynamic"
+    ROLLING = "rolling"
+    RECREATE = "recreate"
+    DELETE = "delete"
+    REFUSED = "refused"
+
+
+_IMPACTS = {
+    Verb.FETCH: Impact.NONE,
+    Verb.CREATE: Impact.NONE,
+    Verb.FORMAT: Impact.NONE,
+    Verb.START: Impact.NONE,
+    Verb.CONFIGURE: Impact.DYNAMIC,
+    Verb.RESTART: Impact.ROLLING,
+    Verb.RECREATE: Impact.RECREATE,
+    Verb.GROW: Impact.DYNAMIC,
+    Verb.REASSIGN: Impact.DYNAMIC,
+    Verb.RESTORE: Impact.DYNAMIC,
+    Verb.DELETE: Impact.DELETE,
+    Verb.REMOVE: Impact.DELETE,
+    Verb.REFUSE: Impact.REFUSED,
+}
+_NEED_CONSENT = frozenset({Impact.ROLLING, Impact.RECREATE, Impact.DELETE})
 
 
 class Kind(StrEnum):
@@ -25,7 +64,27 @@ class Kind(StrEnum):
     STORAGE = "storage"
     NODE = "node"
     TOPIC = "topic"
+    THROTTLE = "throttle"
     FOREIGN = "foreign"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTarget:
+    """A node as it is to be: with these files. A running one is replaced only while its cluster can do without it."""
+
+    node: Node
+    files: tuple[RenderedFile, ...]
+    runs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerSettings:
+    """Settings of a running broker: those to set, those to take back, and the files that say so for its next start."""
+
+    broker: int
+    values: Mapping[str, str]
+    reset: tuple[str, ...] = ()
+    files: tuple[RenderedFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +96,39 @@ class PlacedTopic:
 
 
 @dataclass(frozen=True, slots=True)
+class Growth:
+    """More partitions: `count` in all, and the replicas of the new ones, in the order of their numbers."""
+
+    count: int
+    assignment: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSettings:
+    """Settings of a topic: those to set and those to take back."""
+
+    values: Mapping[str, str]
+    reset: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reassignment:
+    """New replicas by partition. `bytes_to_move` is an estimate from the sizes on disk."""
+
+    replicas: Mapping[int, tuple[int, ...]]
+    bytes_to_move: int = 0
+
+
+Subject = NodeTarget | BrokerSettings | PlacedTopic | Growth | TopicSettings | Reassignment
+
+
+@dataclass(frozen=True, slots=True)
 class Action:
     """One change, and why.
 
     `cause` is what differs between the file and what is there; `detail` says more for people. `after` holds the keys of
-    actions that must have ended before. `subject` is what the adapter needs to do it.
+    actions that must have ended before. `subject` is what the adapter needs to do it. `changes` are the settings with
+    their old and new values, `estimate_s` the seconds a reassignment may take.
     """
 
     verb: Verb
@@ -50,21 +137,51 @@ class Action:
     cause: str
     detail: str = ""
     after: tuple[str, ...] = ()
-    subject: Node | PlacedTopic | None = None
+    subject: Subject | None = None
+    changes: tuple[Difference, ...] = ()
+    estimate_s: float | None = None
+    step: int = 1
 
     @property
     def key(self) -> str:
-        """Unique within a plan."""
-        return f"{self.verb} {self.resource}"
+        """Unique within a plan; the same thing can be done twice in two steps."""
+        return f"{self.verb} {self.resource}" + (f" {self.step}" if self.step > 1 else "")
 
     @property
     def resource(self) -> str:
         """`broker-1` for a node, `topic orders` and the like for all else."""
         return self.name if self.kind in (Kind.NODE, Kind.FOREIGN) else f"{self.kind} {self.name}"
 
+    @property
+    def impact(self) -> Impact:
+        """The class of the change."""
+        return _IMPACTS[self.verb]
+
+    @property
+    def needs_consent(self) -> bool:
+        """Whether it restarts something that runs, or deletes something."""
+        at_rest = isinstance(self.subject, NodeTarget) and not self.subject.runs
+        return self.impact in _NEED_CONSENT and not at_rest
+
     def __str__(self) -> str:
         detail = f", {self.detail}" if self.detail else ""
         return f"{self.resource} {self.verb} ({self.cause}{detail})"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The action as `plan -o json` shows it."""
+        shown: dict[str, Any] = {
+            "resource": self.resource,
+            "verb": self.verb,
+            "class": self.impact,
+            "cause": self.cause,
+            "detail": self.detail,
+        }
+        if self.changes:
+            shown["changes"] = [{"key": c.key or c.file, "old": c.old, "new": c.new} for c in self.changes]
+        if isinstance(self.subject, Reassignment):
+            shown["replicas"] = {str(number): list(to) for number, to in sorted(self.subject.replicas.items())}
+            shown["bytes"], shown["estimate_s"] = self.subject.bytes_to_move, self.estimate_s
+        return shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +201,16 @@ class Plan:
         """What the file asks for and this program does not do to a living environment."""
         return tuple(action for action in self.actions if action.verb is Verb.REFUSE)
 
-    def of_kinds(self, kinds: Iterable[Kind]) -> tuple[Action, ...]:
-        """The actions of some kinds, in order."""
+    @property
+    def needs_consent(self) -> tuple[Action, ...]:
+        """What restarts something that runs, or deletes something: nobody is to be surprised by it."""
+        return tuple(action for action in self.actions if action.needs_consent)
+
+    def of_kinds(self, kinds: Iterable[Kind], *, but: Verb | None = None) -> tuple[Action, ...]:
+        """The actions of some kinds, in order, without those of one verb."""
         wanted = frozenset(kinds)
-        return tuple(action for action in self.actions if action.kind in wanted)
+        return tuple(action for action in self.actions if action.kind in wanted and action.verb is not but)
 
     def as_dict(self) -> dict[str, Any]:
         """The plan as `plan -o json` shows it."""
-        return {
-            "changes": self.changes,
-            "actions": [
-                {"resource": action.resource, "verb": action.verb, "cause": action.cause, "detail": action.detail}
-                for action in self.actions
-            ],
-        }
+        return {"changes": self.changes, "actions": [action.as_dict() for action in self.actions]}

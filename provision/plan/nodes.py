@@ -1,23 +1,43 @@
-"""The first wave: which networks, storages and nodes must be made or started. Pure."""
+"""The first wave: which networks, storages and nodes must be made, started or changed. Pure.
 
-from collections.abc import Iterator, Mapping, Sequence
+What only adds comes first, side by side. What changes a running node follows, one node at a time, in this order:
 
+1. nodes that join the ensemble, one after the other: each finds a quorum that has the data and gets them from it, so
+   that no majority of newcomers can begin an empty history;
+2. the other members, the leader last. They come after the newcomers, because a member that expects five finds no
+   majority among two others; but a node that stands alone comes before them, because nobody can join it;
+3. the brokers, the active controller last.
+
+A new Kafka version goes through the brokers twice, because brokers that already speak the new protocol between them
+cannot talk to those that do not know it: first the new software that still speaks as before (the `interim` files), then
+the new protocol (Kafka documentation, "Upgrading").
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from provision.cluster.catalogue import KRAFT
 from provision.cluster.fingerprint import config_hash
-from provision.cluster.model import Cluster, Node, RenderedFile, Role, StorageKind
-from provision.plan.actions import Action, Kind, Verb
-from provision.plan.differences import differences
-from provision.plan.observed import NodeState, ObservedEnvironment
+from provision.cluster.model import Cluster, Node, RenderedFile, Role
+from provision.cluster.properties import parse
+from provision.plan.actions import Action, BrokerSettings, Kind, NodeTarget, Verb
+from provision.plan.changes import BROKER_FILE, NodeChange, change_of
+from provision.plan.differences import Difference, same_setting
+from provision.plan.observed import Living, NodeState, ObservedEnvironment, ObservedNode
+from provision.plan.refusals import leaving, members_in, refuse
+from provision.plan.throttle import RATES
 
-RECREATE_HINT = "a running cluster is not changed like this yet: `provision down` it first, or undo the change"
+Files = tuple[RenderedFile, ...]
 
 
 def plan_nodes(
     cluster: Cluster,
-    files: tuple[RenderedFile, ...],
+    files: Files,
     observed: ObservedEnvironment,
     *,
     software_present: bool,
-    observed_files: Mapping[str, tuple[RenderedFile, ...]],
+    living: Living,
+    interim: Files | None = None,
 ) -> tuple[Action, ...]:
     """Compare the desired nodes with those there are.
 
@@ -26,45 +46,244 @@ def plan_nodes(
         files: its rendered files.
         observed: what the runtime has.
         software_present: whether the image or the jars are there.
-        observed_files: the files of nodes whose configuration hash differs, to name what changed.
+        living: what the nodes themselves say.
+        interim: the files for the first of the two steps of a new version.
 
     Returns:
-        Actions in an order in which they can be done: software, network and storages, nodes, starts. A node starts
-        only after every storage is there, so that a started broker proves that the ensemble's storage once existed.
+        Actions in an order in which they can be done. Nodes that are left out of the file are not among them: what
+        they keep has to be moved away first (`provision.plan.removal`).
     """
-    # a changed ensemble is told as such, and not as a lost one too
-    refusals = tuple(_refusals(cluster, files, observed, observed_files)) or tuple(_lost_ensemble(cluster, observed))
+    first = interim or files
+    changes = {
+        node.name: change
+        for node in cluster.nodes
+        if (there := observed.node(node.name)) and (change := _change(cluster, node, there, first, living))
+    }
+    refusals = refuse(cluster, observed, changes, living)
     if refusals:
         return refusals
-    actions: list[Action] = []
-    missing_nodes = [node for node in cluster.nodes if observed.node(node.name) is None]
-    if missing_nodes and not software_present:
-        actions.append(Action(Verb.FETCH, Kind.SOFTWARE, cluster.software, "not here yet"))
-    if not observed.network:
-        actions.append(Action(Verb.CREATE, Kind.NETWORK, cluster.name, "not there"))
-    # The network first: with it a runtime notes whose storages these are, and finds out whether nodes can run at all.
-    network = tuple(action.key for action in actions if action.kind is Kind.NETWORK)
-    actions += [
-        Action(Verb.CREATE, Kind.STORAGE, node.name, "not there", after=network, subject=node)
-        for node in missing_nodes
-        if node.name not in observed.storages
-    ]
-    prepared = tuple(action.key for action in actions)
-    creations = [
-        Action(Verb.CREATE, Kind.NODE, node.name, "not there", _describe(node), prepared, node)
-        for node in missing_nodes
-    ]
-    created = {action.name: action.key for action in creations}
-    starts = [
-        Action(Verb.START, Kind.NODE, node.name, cause, after=_after(node, created, prepared), subject=node)
-        for node in cluster.nodes
-        if (cause := _cause_to_start(node, observed))
-    ]
-    return (*actions, *creations, *starts)
+    graph = _Graph(cluster, observed, first, changes)
+    graph.prepare(software_present=software_present)
+    graph.add_nodes()
+    graph.start(cluster.zookeepers)
+    graph.start(cluster.controllers)
+    # Whoever was there has to be there before anybody may go down; whoever is new comes to the ensemble as it will be.
+    known = [node for node in cluster.brokers if observed.node(node.name)]
+    graph.start(known)
+    graph.start_leaving()
+    members = _leader_last(cluster.zookeepers, living.ensemble_leader)
+    if _stands_alone(observed, living):
+        graph.roll(members)
+        graph.join_ensemble()
+    else:
+        graph.join_ensemble()
+        graph.roll(members)
+    graph.roll(_leader_last(cluster.controllers, living.quorum_leader))
+    graph.start([node for node in cluster.brokers if node not in known])
+    graph.configure(living)
+    in_order = _leader_last(cluster.brokers, f"{Role.BROKER}-{living.controller}")
+    graph.roll(in_order)
+    if interim:
+        graph.speak_anew(in_order, interim, files)
+    return tuple(graph.actions)
 
 
-def _after(node: Node, created: Mapping[str, str], prepared: tuple[str, ...]) -> tuple[str, ...]:
-    return (*prepared, created[node.name]) if node.name in created else prepared
+def _change(cluster: Cluster, node: Node, there: ObservedNode, files: Files, living: Living) -> NodeChange | None:
+    before = living.files.get(node.name)
+    if before is None and there.config_hash == config_hash(node.name, files):
+        return None
+    return change_of(cluster, there, before or (), _own(files, node.name), living.dynamic.get(node.name, ()))
+
+
+def _stands_alone(observed: ObservedEnvironment, living: Living) -> bool:
+    """Whether the ensemble is one node that knows of no other, and will have to."""
+    there = [node for node in observed.of_role(Role.ZOOKEEPER) if node.state is NodeState.RUNNING]
+    return any(members_in(living.files.get(node.name, ())) == 1 for node in there)
+
+
+def _own(files: Files, node: str) -> Files:
+    return tuple(file for file in files if file.node == node)
+
+
+def _leader_last(nodes: Iterable[Node], leader: str) -> list[Node]:
+    return sorted(nodes, key=lambda node: node.name == leader)
+
+
+class _Graph:
+    """The actions as they come together, each after those it needs."""
+
+    def __init__(
+        self, cluster: Cluster, observed: ObservedEnvironment, files: Files, changes: Mapping[str, NodeChange]
+    ) -> None:
+        self.actions: list[Action] = []
+        self._cluster, self._observed, self._files, self._changes = cluster, observed, files, changes
+        self._prepared: tuple[str, ...] = ()
+        self._made: dict[str, str] = {}
+        # What has to be over before the next step that goes one at a time, and whether there was one.
+        self._careful: tuple[str, ...] = ()
+        self._rolls = False
+
+    def prepare(self, *, software_present: bool) -> None:
+        """Software, network, storages: what is there before any node, and disturbs none."""
+        cluster, observed = self._cluster, self._observed
+        missing = [node for node in cluster.nodes if observed.node(node.name) is None]
+        remade = any(change.verb is not Verb.CONFIGURE for change in self._changes.values())
+        if (missing or remade) and not software_present:
+            self.actions.append(Action(Verb.FETCH, Kind.SOFTWARE, cluster.software, "not here yet"))
+        if not observed.network:
+            self.actions.append(Action(Verb.CREATE, Kind.NETWORK, cluster.name, "not there"))
+        # The network first: with it a runtime notes whose storages these are, and finds out whether nodes can run.
+        network = tuple(action.key for action in self.actions if action.kind is Kind.NETWORK)
+        self.actions += [
+            Action(Verb.CREATE, Kind.STORAGE, n.name, "not there", after=network, subject=NodeTarget(n, ()))
+            for n in missing
+            if n.name not in observed.storages
+        ]
+        self._prepared = tuple(action.key for action in self.actions)
+
+    def add_nodes(self) -> None:
+        """Nodes that are missing, and new ones in the place of changed ones that do not run."""
+        for node in self._cluster.nodes:
+            there, change = self._observed.node(node.name), self._changes.get(node.name)
+            target = NodeTarget(node, _own(self._files, node.name))
+            if there is None:
+                action = Action(Verb.CREATE, Kind.NODE, node.name, "not there", _describe(node), self._prepared, target)
+            elif there.state is NodeState.CREATED and not change and self._cluster.mode == KRAFT:
+                self._made[node.name] = ""
+                self._format(target)
+                continue
+            elif change and there.state is not NodeState.RUNNING:
+                action = Action(change.verb, Kind.NODE, node.name, change.cause, "", self._prepared, target)
+                action = _with_changes(action, change.differences)
+            else:
+                continue
+            self._made[node.name] = action.key
+            self.actions.append(action)
+            if self._cluster.mode == KRAFT and (there is None or there.state is NodeState.CREATED):
+                self._format(target)
+
+    def _format(self, target: NodeTarget) -> None:
+        """A storage of KRaft gets the cluster's id before its node first starts; one that has it keeps it."""
+        name = target.node.name
+        after = tuple(key for key in (self._made[name],) if key)
+        action = Action(Verb.FORMAT, Kind.STORAGE, name, "never started", after=after, subject=target)
+        self._made[name] = action.key
+        self.actions.append(action)
+
+    def start(self, nodes: Sequence[Node]) -> None:
+        """Whatever does not run; but not what joins an ensemble that has data already."""
+        joining = {node.name for node in self._joining()}
+        starts = [
+            Action(Verb.START, Kind.NODE, n.name, cause, after=self._after(n.name), subject=NodeTarget(n, ()))
+            for n in nodes
+            if n.name not in joining and (cause := _cause_to_start(self._observed.node(n.name)))
+        ]
+        self.actions += starts
+        self._started(starts)
+
+    def start_leaving(self) -> None:
+        """Brokers that are no longer in the file must run until what they keep is elsewhere."""
+        starts = [
+            Action(Verb.START, Kind.NODE, node.name, f"{cause}; it leaves, and what it keeps must move first")
+            for node in leaving(self._cluster, self._observed)
+            if (cause := _cause_to_start(node))
+        ]
+        self.actions += starts
+        self._started(starts)
+
+    def _started(self, starts: Sequence[Action]) -> None:
+        if starts:
+            self._careful = (*self._careful, *(action.key for action in starts))
+
+    def join_ensemble(self) -> None:
+        """New members, one after the other."""
+        for node in self._joining():
+            cause = _cause_to_start(self._observed.node(node.name))
+            target = NodeTarget(node, (), runs=True)
+            after = tuple(dict.fromkeys((*self._after(node.name), *self._careful)))
+            action = Action(
+                Verb.START, Kind.NODE, node.name, f"{cause}, joins the ensemble", after=after, subject=target
+            )
+            self._one_at_a_time(action)
+
+    def _joining(self) -> list[Node]:
+        """Members that never ran, where others did."""
+        states = {node.name: node.state for node in self._observed.of_role(Role.ZOOKEEPER)}
+        never_ran = [n for n in self._cluster.zookeepers if states.get(n.name, NodeState.CREATED) is NodeState.CREATED]
+        return never_ran if len(never_ran) < len(self._cluster.zookeepers) else []
+
+    def configure(self, living: Living) -> None:
+        """Settings of running brokers; what is set on a broker and not in its file is taken back."""
+        settled: list[Action] = []
+        for node in self._cluster.brokers:
+            there, change = self._observed.node(node.name), self._changes.get(node.name)
+            if there is None or there.state is not NodeState.RUNNING:
+                continue
+            changed = change.differences if change and change.verb is Verb.CONFIGURE else ()
+            own = _own(self._files, node.name)
+            drifted = _drift(own, living.settings.get(node.name, {}), {d.key for d in changed})
+            if change and not changed:  # it is restarted: what overrides its new file has to go, whatever it says now
+                drifted = tuple(replace(d, after=None) for d in drifted)
+            if not (changed or drifted):
+                continue
+            settings = BrokerSettings(
+                broker=node.id,
+                values={d.key: str(d.after) for d in (*changed, *drifted) if d.after is not None},
+                reset=tuple(d.key for d in drifted if d.after is None),
+                files=own if changed else (),
+            )
+            causes = [change.cause] if change and changed else []
+            if drifted:
+                causes.append(f"set on the running broker: {'; '.join(map(str, drifted))}")
+            action = Action(Verb.CONFIGURE, Kind.NODE, node.name, "; ".join(causes), after=self._careful)
+            settled.append(_with_changes(action, (*changed, *drifted), settings))
+        self.actions += settled
+        self._careful = (*self._careful, *(action.key for action in settled))
+
+    def roll(self, nodes: Sequence[Node]) -> None:
+        """Running nodes that need another file or another container."""
+        for node in nodes:
+            there, change = self._observed.node(node.name), self._changes.get(node.name)
+            if change and there and there.state is NodeState.RUNNING and change.verb is not Verb.CONFIGURE:
+                target = NodeTarget(node, _own(self._files, node.name), runs=True)
+                after = tuple(dict.fromkeys((*self._prepared, *self._careful)))
+                action = Action(change.verb, Kind.NODE, node.name, change.cause, after=after, subject=target)
+                self._one_at_a_time(_with_changes(action, change.differences))
+
+    def speak_anew(self, nodes: Sequence[Node], interim: Files, files: Files) -> None:
+        """The second step of a new version: every broker speaks the protocol of the software that all have now."""
+        for node in nodes:
+            there = ObservedNode(node.name, node.role, NodeState.RUNNING, "", version=str(self._cluster.version))
+            change = change_of(self._cluster, there, _own(interim, node.name), _own(files, node.name))
+            if change:
+                target = NodeTarget(node, _own(files, node.name), runs=True)
+                cause = f"every broker runs {self._cluster.version} then: {'; '.join(map(str, change.differences))}"
+                action = Action(change.verb, Kind.NODE, node.name, cause, "", self._careful, target, step=2)
+                self._one_at_a_time(_with_changes(action, change.differences))
+
+    def _one_at_a_time(self, action: Action) -> None:
+        self.actions.append(action)
+        self._careful, self._rolls = (action.key,), True
+
+    def _after(self, node: str) -> tuple[str, ...]:
+        """A node starts when every storage is there, so that a started broker proves that the ensemble's once was."""
+        made = (self._made[node],) if node in self._made else ()
+        rolled = self._careful if self._rolls else ()
+        return tuple(dict.fromkeys((*self._prepared, *made, *rolled)))
+
+
+def _with_changes(action: Action, changes: tuple[Difference, ...], subject: BrokerSettings | None = None) -> Action:
+    return replace(action, changes=changes, subject=subject or action.subject)
+
+
+def _drift(file: Files, settings: Mapping[str, str], changed: Iterable[str]) -> tuple[Difference, ...]:
+    """What is set on a running broker and is not what its file says; a reassignment's throttle is nobody's mistake."""
+    desired = parse(next((f.content for f in file if f.name == BROKER_FILE), ""))
+    return tuple(
+        Difference(key, value, desired.get(key), BROKER_FILE)
+        for key, value in sorted(settings.items())
+        if key not in RATES and key not in changed and not same_setting(value, desired.get(key))
+    )
 
 
 def _describe(node: Node) -> str:
@@ -72,8 +291,7 @@ def _describe(node: Node) -> str:
     return f"{node.endpoint or 'no host port'}{rack}"
 
 
-def _cause_to_start(node: Node, observed: ObservedEnvironment) -> str:
-    there = observed.node(node.name)
+def _cause_to_start(there: ObservedNode | None) -> str:
     if there is None:
         return "new"
     match there.state:
@@ -83,39 +301,3 @@ def _cause_to_start(node: Node, observed: ObservedEnvironment) -> str:
             return f"exited with {there.exit_code}" if there.exit_code not in (0, 143, None) else "stopped"
         case NodeState.RUNNING:
             return ""
-
-
-def _refusals(
-    cluster: Cluster,
-    files: tuple[RenderedFile, ...],
-    observed: ObservedEnvironment,
-    observed_files: Mapping[str, tuple[RenderedFile, ...]],
-) -> Iterator[Action]:
-    for thing in observed.foreign:
-        cause = "it was not made by provision, and has a name that this environment needs"
-        yield Action(Verb.REFUSE, Kind.FOREIGN, thing, cause)
-    desired = {node.name: node for node in cluster.nodes}
-    for there in observed.nodes:
-        if there.name not in desired:
-            yield Action(Verb.REFUSE, Kind.NODE, there.name, "it runs but is no longer in the file", RECREATE_HINT)
-        elif there.config_hash != config_hash(there.name, files):
-            own_files = [file for file in files if file.node == there.name]
-            changes = _changes(observed_files.get(there.name, ()), own_files)
-            yield Action(Verb.REFUSE, Kind.NODE, there.name, f"config changed: {changes}", RECREATE_HINT)
-
-
-def _changes(before: Sequence[RenderedFile], after: Sequence[RenderedFile]) -> str:
-    if not before:
-        return "its files cannot be read, so it is not known what"
-    return "; ".join(differences(before, after)) or "only its mark, as by another version of provision"
-
-
-def _lost_ensemble(cluster: Cluster, observed: ObservedEnvironment) -> Iterator[Action]:
-    """ZooKeeper's data are gone while brokers kept theirs: a new ensemble would have another cluster id."""
-    kept = [node.name for node in observed.nodes if node.role == Role.BROKER and node.state is not NodeState.CREATED]
-    if not kept or cluster.storage.kind is StorageKind.MEMORY:
-        return
-    for node in cluster.zookeepers:
-        if observed.node(node.name) is None and node.name not in observed.storages:
-            cause = f"its data are gone while {', '.join(kept)} kept theirs: a new ensemble would not know their topics"
-            yield Action(Verb.REFUSE, Kind.NODE, node.name, cause, "`provision down` removes the rest")

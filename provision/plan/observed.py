@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from provision.cluster.model import FIRST_CONTROLLER_ID, RenderedFile, Role
+
 
 class NodeState(StrEnum):
     """What a node is doing."""
@@ -15,7 +17,10 @@ class NodeState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ObservedNode:
-    """A node that the runtime has. `endpoint` is `127.0.0.1:PORT` where this machine reaches it, if it does."""
+    """A node that the runtime has. `endpoint` is `127.0.0.1:PORT` where this machine reaches it, if it does.
+
+    `version` is the Kafka release it was made with, `software` the image or the jars; empty where its mark is damaged.
+    """
 
     name: str
     role: str
@@ -24,6 +29,8 @@ class ObservedNode:
     endpoint: str | None = None
     exit_code: int | None = None
     out_of_memory: bool = False
+    version: str = ""
+    software: str = ""
 
     @property
     def number(self) -> int:
@@ -36,7 +43,8 @@ class ObservedEnvironment:
     """What a runtime has of one environment.
 
     `storages` are the names of the nodes whose data it keeps. `foreign` are things that are not ours but have a name
-    that the environment needs, each as `container orders-broker-1`. `created_s` is Unix time.
+    that the environment needs, each as `container orders-broker-1`. `created_s` is Unix time. `cluster_id` is that of a
+    KRaft cluster, with which its storages were formatted.
     """
 
     name: str
@@ -45,6 +53,7 @@ class ObservedEnvironment:
     version: str = ""
     mode: str = ""
     storage: str = ""
+    cluster_id: str = ""
     network: bool = False
     storages: frozenset[str] = frozenset()
     nodes: tuple[ObservedNode, ...] = ()
@@ -83,12 +92,29 @@ class ObservedEnvironment:
 
 @dataclass(frozen=True, slots=True)
 class ObservedPartition:
-    """A partition: broker ids; `leader` is -1 while there is none; the first replica is the preferred leader."""
+    """A partition: broker ids; `leader` is -1 while there is none; the first replica is the preferred leader.
+
+    While it is reassigned `replicas` is the union of the old and the new ones, the new ones first, and `removing` those
+    that will go. `size_bytes` is what one replica has on disk, 0 where it was not asked.
+    """
 
     number: int
     leader: int
     replicas: tuple[int, ...]
     in_sync: tuple[int, ...]
+    adding: tuple[int, ...] = ()
+    removing: tuple[int, ...] = ()
+    size_bytes: int = 0
+
+    @property
+    def target(self) -> tuple[int, ...]:
+        """The replicas it has, or will have when its reassignment has ended."""
+        return tuple(broker for broker in self.replicas if broker not in self.removing)
+
+    @property
+    def moves(self) -> bool:
+        """Whether it is being reassigned."""
+        return bool(self.adding or self.removing)
 
     @property
     def under_replicated(self) -> bool:
@@ -107,8 +133,8 @@ class ObservedTopic:
 
     @property
     def replication_factor(self) -> int:
-        """The number of replicas of its first partition; while reassigned others may have more."""
-        return len(self.partitions[0].replicas) if self.partitions else 0
+        """The number of replicas of its first partition, as it will be where that is being reassigned."""
+        return len(self.partitions[0].target) if self.partitions else 0
 
     @property
     def under_replicated(self) -> int:
@@ -118,21 +144,48 @@ class ObservedTopic:
 
 @dataclass(frozen=True, slots=True)
 class ObservedBroker:
-    """A registered broker."""
+    """A registered broker; `address` is where it says that clients reach it, as `host:port`."""
 
     id: int
     rack: str | None
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedCluster:
-    """What one broker answers about the whole cluster. `controller` is -1 while there is none."""
+    """What one broker answers about the whole cluster. `controller` is -1 while there is none.
+
+    `deletes_topics` is the brokers' `delete.topic.enable`.
+    """
 
     cluster_id: str
     controller: int
     brokers: tuple[ObservedBroker, ...]
     topics: tuple[ObservedTopic, ...]
+    deletes_topics: bool = True
 
     def topic(self, name: str) -> ObservedTopic | None:
         """The topic of that name, if it is there."""
         return next((topic for topic in self.topics if topic.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Living:
+    """What was asked of the environment's nodes, to class what changes; empty for what is not there.
+
+    `files` are by name those of the nodes that may have changed; `dynamic` the changed keys that a broker takes
+    while it runs; `settings` what is set on a running broker and overrides its file. `controller` is the active one's
+    id, `ensemble_leader` a node's name.
+    """
+
+    files: Mapping[str, tuple[RenderedFile, ...]] = field(default_factory=dict)
+    dynamic: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    controller: int = -1
+    ensemble_leader: str = ""
+
+    @property
+    def quorum_leader(self) -> str:
+        """The dedicated controller that is active, by its name; empty where a broker is."""
+        number = self.controller - FIRST_CONTROLLER_ID + 1
+        return f"{Role.CONTROLLER}-{number}" if number > 0 else ""

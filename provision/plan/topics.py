@@ -1,54 +1,292 @@
-"""The second wave: which topics must be created. Pure."""
+"""The second wave: what must change inside Kafka. Pure.
 
-from collections.abc import Iterator, Sequence
+In this order, each step for all topics together:
 
-from provision.cluster.model import Cluster, Topic
-from provision.plan.actions import Action, Kind, PlacedTopic, Verb
-from provision.plan.observed import ObservedBroker, ObservedTopic
+1. new topics, with an explicit placement;
+2. settings;
+3. reassignments: another replication factor, named replicas, brokers that leave, an even spread. A topic that gets
+   more replicas is told its settings afterwards: `min.insync.replicas` of 2 with one replica would stop its writers;
+4. more partitions: after the reassignment, because Kafka adds none to a topic whose replicas move, and with the new
+   replication factor from the start;
+5. deletions, which only `prune` asks for.
+
+Topics that the file does not name are left alone, but their replicas leave brokers that go, and take part in an even
+spread; so do Kafka's own topics.
+"""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from provision.cluster.model import Cluster, Topic, TopicPolicy
+from provision.plan.actions import Action, Growth, Kind, PlacedTopic, Reassignment, TopicSettings, Verb
+from provision.plan.differences import Difference, same_setting
+from provision.plan.observed import ObservedBroker, ObservedCluster, ObservedTopic
 from provision.plan.placement import Placement
+from provision.plan.reassignment import Wish, moved_bytes, targets
+from provision.plan.throttle import THROTTLED_REPLICAS
+
+# What a reassignment without a throttle is taken to move, into one broker: a guess for a small machine's disk.
+UNTHROTTLED_BYTES_PER_S = 50 * 1024**2
+_SHRINK_HINT = "create a topic with fewer partitions, copy the records, delete the old one; or undo the change"
+_GROW_HINT = "add `grow_compacted: true` to the topic if that is meant"
 
 
 def plan_topics(
-    topics: Sequence[Topic], brokers: Sequence[ObservedBroker], existing: Sequence[ObservedTopic]
+    topics: Sequence[Topic],
+    there: ObservedCluster,
+    *,
+    policy: TopicPolicy,
+    leaving: Collection[int] = (),
+    throttle_left: bool = False,
 ) -> tuple[Action, ...]:
     """Compare the desired topics with those there are.
 
-    A topic that is missing is created with an explicit placement. A topic that differs is refused by name: changing it
-    in place is not done yet. Topics that the file does not name are left alone.
+    Args:
+        topics: the desired ones.
+        there: what Kafka says; the desired topics with what is set on them.
+        policy: what holds for all.
+        leaving: ids of brokers that are to hold nothing any more.
+        throttle_left: whether an interrupted reassignment left its throttle behind.
     """
-    there = {topic.name: topic for topic in existing}
-    placement = Placement(brokers, existing)
-    return tuple(
-        action
-        for topic in topics
-        for action in (_compare(topic, there[topic.name]) if topic.name in there else [_create(topic, placement)])
+    pruned = list(_prune(topics, there, policy))
+    doomed = {action.name for action in pruned}
+    undeletable = [_undeletable(action) for action in pruned if not there.deletes_topics]
+    there = dataclasses.replace(there, topics=tuple(topic for topic in there.topics if topic.name not in doomed))
+    staying = [broker for broker in there.brokers if broker.id not in leaving]
+    existing = {topic.name: topic for topic in there.topics}
+    pairs = [(topic, existing[topic.name]) for topic in topics if topic.name in existing]
+    refusals = [r for topic, old in pairs for r in _refusals(topic, old)]
+    refusals += _absent(there)
+    refusals += _without_room(topics, there, staying, leaving)
+    refusals += undeletable
+    if refusals:
+        return tuple(refusals)
+    moves = _moves(pairs, there, staying, leaving, policy)
+    after = [_with_replicas(topic, moves.get(topic.name, {})) for topic in there.topics]
+    placement = Placement(staying, after)
+    grown = [action for topic, old in pairs for action in _grow(topic, old, placement)]
+    created = [_create(topic, placement) for topic in topics if topic.name not in existing]
+    gains = {topic.name for topic, old in pairs if topic.replication_factor > _replicas_now(old)}
+    settings = [action for topic, old in pairs for action in _configure(topic, old)]
+    reassigned = _reassign(topics, there, moves, leaving, policy)
+    return (
+        *created,
+        *(action for action in settings if action.name not in gains),
+        *reassigned,
+        *(action for action in settings if action.name in gains),
+        *grown,
+        *pruned,
+        *_restore(throttle_left),
     )
 
 
 def plan_topics_of_new(cluster: Cluster) -> tuple[Action, ...]:
     """The second wave as it will be once the brokers of `cluster` answer for the first time."""
-    brokers = [ObservedBroker(node.id, node.rack) for node in cluster.brokers]
-    return plan_topics(cluster.topics, brokers, ())
+    brokers = tuple(ObservedBroker(node.id, node.rack) for node in cluster.brokers)
+    return plan_topics(cluster.topics, ObservedCluster("", -1, brokers, ()), policy=TopicPolicy())
+
+
+# -- what is refused --------------------------------------------------------------------------------------------------
+
+
+def _refusals(topic: Topic, there: ObservedTopic) -> Iterator[Action]:
+    before, after = len(there.partitions), topic.partitions
+    if after < before:
+        cause = f"partitions {before} → {after}: Kafka cannot take partitions away"
+        yield Action(Verb.REFUSE, Kind.TOPIC, topic.name, cause, _SHRINK_HINT)
+    policies = (there.config.get("cleanup.policy", ""), topic.config.get("cleanup.policy", ""))
+    if after > before and any("compact" in policy for policy in policies) and not topic.grow_compacted:
+        cause = f"partitions {before} → {after}: it is compacted, and keys would go to other partitions than before"
+        yield Action(Verb.REFUSE, Kind.TOPIC, topic.name, cause, _GROW_HINT)
+
+
+def _absent(there: ObservedCluster) -> Iterator[Action]:
+    """A broker that is only down has not left: nothing is moved away from it."""
+    registered = {broker.id for broker in there.brokers}
+    absent = {b for topic in there.topics for partition in topic.partitions for b in partition.target} - registered
+    for broker in sorted(absent):
+        cause = "it holds replicas and is not there"
+        yield Action(Verb.REFUSE, Kind.NODE, f"broker-{broker}", cause, "bring it back first")
+
+
+def _without_room(
+    topics: Sequence[Topic], there: ObservedCluster, staying: Sequence[ObservedBroker], leaving: Collection[int]
+) -> Iterator[Action]:
+    """Topics with more replicas than there are brokers to hold them."""
+    for topic in topics:
+        wanted = max(map(len, topic.replicas)) if topic.replicas else topic.replication_factor
+        if wanted > len(staying):
+            cause = f"{wanted} replicas need as many; there {_are(len(staying))}"
+            yield Action(Verb.REFUSE, Kind.TOPIC, topic.name, cause, "lower its replication_factor, or add brokers")
+    names = ", ".join(f"broker-{broker}" for broker in sorted(leaving))
+    declared = {topic.name for topic in topics}
+    for old in there.topics:
+        held = max((len(partition.target) for partition in old.partitions), default=0)
+        if leaving and old.name not in declared and not old.internal and held > len(staying):
+            cause = f"it has {held} replicas, and without {names} there {_are(len(staying))}"
+            hint = f"declare {old.name} in the file with a smaller replication_factor, or keep the brokers"
+            yield Action(Verb.REFUSE, Kind.TOPIC, old.name, cause, hint)
+
+
+def _undeletable(action: Action) -> Action:
+    cause = "it is not in the file, and the brokers have delete.topic.enable=false"
+    return dataclasses.replace(action, verb=Verb.REFUSE, cause=cause, detail="declare it, or take `prune` out")
+
+
+def _are(brokers: int) -> str:
+    return "is one broker" if brokers == 1 else f"are {brokers} brokers"
+
+
+# -- what is done -----------------------------------------------------------------------------------------------------
 
 
 def _create(topic: Topic, placement: Placement) -> Action:
-    assignment = placement.place(topic.partitions, topic.replication_factor)
+    assignment = topic.replicas or placement.place(topic.partitions, topic.replication_factor)
     detail = f"{topic.partitions} × RF {topic.replication_factor}"
     if topic.config:
         detail += ", " + ", ".join(f"{key}={value}" for key, value in topic.config.items())
     return Action(Verb.CREATE, Kind.TOPIC, topic.name, "not there", detail, subject=PlacedTopic(topic, assignment))
 
 
-def _compare(topic: Topic, there: ObservedTopic) -> Iterator[Action]:
-    changes = []
-    if len(there.partitions) != topic.partitions:
-        changes.append(f"partitions {len(there.partitions)} → {topic.partitions}")
-    if there.replication_factor != topic.replication_factor:
-        changes.append(f"replication factor {there.replication_factor} → {topic.replication_factor}")
-    for key in sorted(topic.config.keys() | there.config.keys()):
-        before, after = there.config.get(key, "unset"), topic.config.get(key, "unset")
-        if before != after:
-            changes.append(f"{key} {before} → {after}")
+def _configure(topic: Topic, there: ObservedTopic) -> Iterator[Action]:
+    changes = tuple(
+        Difference(key, there.config.get(key), topic.config.get(key))
+        for key in sorted(topic.config.keys() | there.config.keys() - THROTTLED_REPLICAS)
+        if not same_setting(there.config.get(key), topic.config.get(key))
+    )
     if changes:
-        hint = "an existing topic is not changed yet: undo the change, or use Kafka's own tool (`provision tool`)"
-        yield Action(Verb.REFUSE, Kind.TOPIC, topic.name, "; ".join(changes), hint)
+        values = {change.key: topic.config[change.key] for change in changes if change.after is not None}
+        reset = tuple(change.key for change in changes if change.after is None)
+        cause = f"config changed: {'; '.join(map(str, changes))}"
+        yield Action(
+            Verb.CONFIGURE, Kind.TOPIC, topic.name, cause, subject=TopicSettings(values, reset), changes=changes
+        )
+
+
+def _grow(topic: Topic, there: ObservedTopic, placement: Placement) -> Iterator[Action]:
+    before, after = len(there.partitions), topic.partitions
+    if after > before:
+        placed = (
+            topic.replicas[before:] if topic.replicas else placement.place(after - before, topic.replication_factor)
+        )
+        change = Difference("partitions", str(before), str(after))
+        yield Action(Verb.GROW, Kind.TOPIC, topic.name, str(change), subject=Growth(after, placed), changes=(change,))
+
+
+def _prune(topics: Sequence[Topic], there: ObservedCluster, policy: TopicPolicy) -> Iterator[Action]:
+    declared = {topic.name for topic in topics}
+    for topic in there.topics if policy.prune else ():
+        if topic.name not in declared and not topic.internal and not topic.name.startswith("__"):
+            detail = f"{len(topic.partitions)} × RF {topic.replication_factor}, with all its records"
+            yield Action(Verb.DELETE, Kind.TOPIC, topic.name, "not in the file (prune: true)", detail)
+
+
+def _restore(throttle_left: bool) -> Iterator[Action]:
+    if throttle_left:
+        cause = "an interrupted reassignment left it behind"
+        yield Action(Verb.RESTORE, Kind.THROTTLE, "of replication", cause)
+
+
+# -- reassignments ----------------------------------------------------------------------------------------------------
+
+Moves = Mapping[str, Mapping[int, tuple[int, ...]]]
+
+
+def _moves(
+    pairs: Sequence[tuple[Topic, ObservedTopic]],
+    there: ObservedCluster,
+    staying: Sequence[ObservedBroker],
+    leaving: Collection[int],
+    policy: TopicPolicy,
+) -> Moves:
+    """The replicas that partitions are to have, for those that change and those that still move there."""
+    wishes = {
+        topic.name: Wish(len(staying))
+        for topic in there.topics
+        if leaving and topic.internal and topic.replication_factor > len(staying)
+    }
+    wishes |= {topic.name: Wish(topic.replication_factor, topic.replicas) for topic, _ in pairs}
+    moves = targets(there.topics, staying, wishes, rebalance=policy.rebalance)
+    # What moves already is waited for, if it is ours to wait for: others may move topics that the file does not name.
+    ours = {topic.name for topic, _ in pairs}
+    under_way = {
+        topic.name: {p.number: p.target for p in topic.partitions if p.moves}
+        for topic in there.topics
+        if topic.name in ours or policy.rebalance or any(set(leaving) & set(p.replicas) for p in topic.partitions)
+    }
+    names = sorted(name for name in moves.keys() | under_way.keys() if moves.get(name) or under_way.get(name))
+    return {name: {**under_way.get(name, {}), **moves.get(name, {})} for name in names}
+
+
+def _replicas_now(topic: ObservedTopic) -> int:
+    """How many replicas every partition has for certain, whatever a running reassignment adds."""
+    return min((len(p.replicas) - len(p.adding) for p in topic.partitions), default=0)
+
+
+def _with_replicas(topic: ObservedTopic, replicas: Mapping[int, tuple[int, ...]]) -> ObservedTopic:
+    """The topic as it will be."""
+    partitions = tuple(
+        dataclasses.replace(p, replicas=replicas.get(p.number, p.target), adding=(), removing=())
+        for p in topic.partitions
+    )
+    return dataclasses.replace(topic, partitions=partitions)
+
+
+def _reassign(
+    topics: Sequence[Topic],
+    there: ObservedCluster,
+    moves: Moves,
+    leaving: Collection[int],
+    policy: TopicPolicy,
+) -> Iterator[Action]:
+    declared = {topic.name: topic for topic in topics}
+    for old in there.topics:
+        replicas = moves.get(old.name)
+        if not replicas:
+            continue
+        size = moved_bytes(old, replicas)
+        estimate_s = _seconds(old, replicas, policy)
+        going = all(p.moves for p in old.partitions if p.number in replicas)
+        copied = f"{_megabytes(size)} to move, about {estimate_s:.0f} s" if size else "nothing to copy"
+        copied = "under way" if going and not size else copied
+        yield Action(
+            Verb.REASSIGN,
+            Kind.TOPIC,
+            old.name,
+            _cause(declared.get(old.name), old, replicas, leaving),
+            f"{len(replicas)} of {len(old.partitions)} partitions, {copied}",
+            subject=Reassignment(replicas, size),
+            estimate_s=round(estimate_s, 1),
+        )
+
+
+def _cause(
+    topic: Topic | None, old: ObservedTopic, replicas: Mapping[int, tuple[int, ...]], leaving: Collection[int]
+) -> str:
+    causes = []
+    if topic and topic.replication_factor != old.replication_factor:
+        causes.append(f"replication factor {old.replication_factor} → {topic.replication_factor}")
+    moving = [p for p in old.partitions if p.number in replicas]
+    if leavers := sorted({broker for p in moving for broker in p.target if broker in leaving}):
+        causes.append(f"{' and '.join(f'broker-{broker}' for broker in leavers)} to be emptied")
+    if all(p.moves and p.target == replicas[p.number] for p in moving):
+        causes = ["an earlier reassignment is still under way"]
+    if not causes:
+        causes.append("replicas as the file names them" if topic and topic.replicas else "evened out (rebalance: true)")
+    return "; ".join(causes)
+
+
+def _seconds(topic: ObservedTopic, replicas: Mapping[int, tuple[int, ...]], policy: TopicPolicy) -> float:
+    """How long it may take: what the busiest broker receives, at the throttle or at a guessed speed."""
+    into: Counter[int] = Counter()
+    for partition in topic.partitions:
+        for broker in replicas.get(partition.number, ()):
+            if broker not in partition.replicas or broker in partition.adding:
+                into[broker] += partition.size_bytes
+    rate = policy.throttle_bytes_per_s or UNTHROTTLED_BYTES_PER_S
+    return max(into.values(), default=0) / rate
+
+
+def _megabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 1024**2:.1f} MiB"

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, ClassVar
 
-from provision.cluster.model import Cluster, Node, RenderedFile
+from provision.cluster.model import MAIN_FILES, Cluster, Node, RenderedFile
 from provision.errors import ProvisionError
 from provision.events import Listener
 from provision.plan.observed import ObservedEnvironment
@@ -30,6 +30,19 @@ class JavaCommand:
 
     main_class: str
     arguments: tuple[str, ...]
+
+
+def format_command(cluster: Cluster, node: Node) -> JavaCommand:
+    """What formats a storage: with the metadata version that this release takes by itself (KIP-631)."""
+    file = MAIN_FILES[node.role]
+    arguments = ("format", "--ignore-formatted", "-t", cluster.cluster_id, "-c", f"{node.config_dir}/{file}")
+    return JavaCommand("kafka.tools.StorageTool", arguments)
+
+
+def format_failed(node: str, output: str) -> ProvisionError:
+    """The error for a storage that could not be formatted, the same on every runtime."""
+    said = [line for line in output.splitlines() if line.strip() and not line.startswith("\tat ")]
+    return ProvisionError(f"the storage of {node} could not be formatted", why="\n".join(said)[-2000:])
 
 
 def port_taken(doing: str, port: int | str) -> ProvisionError:
@@ -96,6 +109,19 @@ class Runtime(ABC):
     @abstractmethod
     def create_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile], config_hash: str) -> None:
         """Make the node, with its files in place, without starting it."""
+
+    def replace_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile], config_hash: str) -> None:
+        """Make a node that does not run anew, with other files; its storage stays."""
+        self.remove_node(cluster.name, node.name)
+        self.create_node(cluster, node, files, config_hash)
+
+    @abstractmethod
+    def format_storage(self, cluster: Cluster, node: Node) -> None:
+        """Give the storage of a created node the cluster's id (`kafka-storage format`); one that has it keeps it."""
+
+    @abstractmethod
+    def update_files(self, name: str, node: str, files: Sequence[RenderedFile]) -> None:
+        """Put other files in the place of the node's, for its next start; it runs on."""
 
     @abstractmethod
     def start_node(self, name: str, node: str) -> None:

@@ -4,6 +4,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from provision.cluster.properties import parse
 from provision.errors import ProvisionError, Refused
 
 MARKER = ".provision"
@@ -40,6 +41,17 @@ def create(storage: Path, node: str, environment: str, owner: tuple[int, int] | 
 def has_data(storage: Path, environment: str) -> bool:
     """Whether a node of that environment keeps anything there."""
     return storage.is_dir() and any(_is_of(directory, environment) for directory in storage.iterdir())
+
+
+def cluster_id_in(storage: Path, environment: str) -> str:
+    """The id with which that environment's storages there were formatted; empty where none was."""
+    for directory in sorted(storage.iterdir()) if storage.is_dir() else ():
+        if _is_of(directory, environment):
+            with suppress(OSError, UnicodeDecodeError):
+                formatted = parse((directory / "data" / "meta.properties").read_text())
+                if "cluster.id" in formatted:
+                    return formatted["cluster.id"]
+    return ""
 
 
 def delete(storage: Path, node: str, environment: str) -> None:

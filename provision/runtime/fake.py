@@ -57,6 +57,7 @@ class FakeRuntime(Runtime):
             version=str(kept.cluster.version),
             mode=kept.cluster.mode,
             storage=kept.cluster.storage.directory or kept.cluster.storage.kind,
+            cluster_id=kept.cluster.cluster_id,
             network=kept.network,
             storages=frozenset(kept.storages),
             nodes=tuple(sorted(kept.nodes.values(), key=lambda node: (node.role, node.number))),
@@ -97,7 +98,13 @@ class FakeRuntime(Runtime):
         self._environment(cluster).storages.add(node.name)
 
     def _environment(self, cluster: Cluster) -> _Environment:
-        return self._environments.setdefault(cluster.name, _Environment(cluster))
+        kept = self._environments.setdefault(cluster.name, _Environment(cluster))
+        kept.cluster = cluster
+        return kept
+
+    def endpoint_of(self, node: Node) -> str | None:  # noqa: ARG002 for a test that gives its nodes a voice
+        """None: nothing answers."""
+        return None
 
     # -- nodes --------------------------------------------------------------------------------------------------------
 
@@ -105,8 +112,26 @@ class FakeRuntime(Runtime):
         """Remembered with its files."""
         self.on_verb("create_node", node.name)
         kept = self._environment(cluster)
-        kept.nodes.setdefault(node.name, ObservedNode(node.name, node.role, NodeState.CREATED, config_hash))
-        kept.files[node.name] = tuple(files)
+        if node.name not in kept.nodes:
+            kept.nodes[node.name] = ObservedNode(
+                node.name,
+                node.role,
+                NodeState.CREATED,
+                config_hash,
+                endpoint=self.endpoint_of(node),
+                version=str(cluster.version),
+                software=cluster.software,
+            )
+            kept.files[node.name] = tuple(files)
+
+    def format_storage(self, cluster: Cluster, node: Node) -> None:  # noqa: ARG002 there are no data
+        """Nothing to format."""
+        self.on_verb("format_storage", node.name)
+
+    def update_files(self, name: str, node: str, files: Sequence[RenderedFile]) -> None:
+        """Remembered."""
+        self.on_verb("update_files", node)
+        self._environments[name].files[node] = tuple(files)
 
     def start_node(self, name: str, node: str) -> None:
         """Running at once."""

@@ -6,10 +6,11 @@ of them could not be read at all: one mistake gives one message.
 
 import posixpath
 import re
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from provision.cluster.catalogue import FIRST_WITHOUT_ZOOKEEPER, OLDEST, KafkaVersion
+from provision.cluster.catalogue import KRAFT, OLDEST, RELEASES, ZOOKEEPER, KafkaVersion, release_of
 from provision.errors import Problem
 from provision.spec.model import LAST_PORT, EnvironmentSpec
 from provision.spec.reserved import RESERVED_BROKER, RESERVED_ZOOKEEPER
@@ -56,10 +57,18 @@ def _touches(unreadable: Path, read: Path) -> bool:
     return all(one in (other, ANY) or other == ANY for one, other in zip(read, unreadable, strict=False))
 
 
-def replication_factor_of(spec: EnvironmentSpec, topic_index: int) -> int:
-    """What the topic gets: its own, the file's default, else three or as many as there are brokers."""
-    default = spec.topic_defaults.replication_factor or min(3, spec.brokers.nodes)
-    return spec.topics[topic_index].replication_factor or default
+def replication_factor_of(spec: EnvironmentSpec, topic_index: int, brokers: int | None = None) -> int:
+    """What the topic gets: its own, as many as it names, the file's default, else three or as many as `brokers`."""
+    topic = spec.topics[topic_index]
+    named = len(topic.replicas[0]) if topic.replicas else None
+    default = spec.topic_defaults.replication_factor
+    return topic.replication_factor or named or default or min(3, brokers or spec.brokers.nodes)
+
+
+def partitions_of(spec: EnvironmentSpec, topic_index: int) -> int:
+    """What the topic gets: its own, as many as it names replicas for, else the file's default."""
+    topic = spec.topics[topic_index]
+    return topic.partitions or (len(topic.replicas) if topic.replicas else spec.topic_defaults.partitions)
 
 
 def version(spec: EnvironmentSpec) -> Iterator[Finding]:
@@ -68,17 +77,32 @@ def version(spec: EnvironmentSpec) -> Iterator[Finding]:
     path = ("kafka", "version")
     if wanted < OLDEST:
         yield Finding(path, f"Kafka {wanted} is too old", f"{OLDEST} is the oldest that is supported")
-    if wanted >= FIRST_WITHOUT_ZOOKEEPER and spec.kafka.mode != "kraft":
-        yield Finding(path, f"Kafka {wanted} has no ZooKeeper mode", "use a 3.9 version")
-    if spec.kafka.mode == "kraft":
-        yield Finding(
-            ("kafka", "mode"), "kraft mode is not supported yet", "use mode zookeeper and a version up to 3.9"
-        )
+        return
+    if spec.kafka.mode is not None and spec.kafka.mode not in release_of(wanted).modes:
+        first = min(release.first for release in RELEASES if spec.kafka.mode in release.modes)
+        newest = "3.9" if spec.kafka.mode == ZOOKEEPER else ""
+        hint = f"use a {newest} version" if newest else f"use {first} or later"
+        yield Finding(("kafka", "mode"), f"Kafka {wanted} has no {spec.kafka.mode} mode", hint)
+
+
+def mode_of(spec: EnvironmentSpec) -> str:
+    """What the file says, else the usual mode of its version."""
+    return spec.kafka.mode or release_of(KafkaVersion.parse(spec.kafka.version)).modes[0]
+
+
+def mode_sections(spec: EnvironmentSpec) -> Iterator[Finding]:
+    """An ensemble belongs to ZooKeeper mode."""
+    if (
+        KafkaVersion.parse(spec.kafka.version) >= OLDEST
+        and mode_of(spec) == KRAFT
+        and "zookeeper" in spec.model_fields_set
+    ):
+        yield Finding(("zookeeper",), "in kraft mode there is no ZooKeeper", "remove it", at_key=True)
 
 
 def controllers(spec: EnvironmentSpec) -> Iterator[Finding]:
     """Dedicated controllers exist only in KRaft mode."""
-    if spec.controllers.nodes and spec.kafka.mode != "kraft":
+    if spec.controllers.nodes and KafkaVersion.parse(spec.kafka.version) >= OLDEST and mode_of(spec) != KRAFT:
         yield Finding(("controllers", "nodes"), "dedicated controllers exist only with kafka.mode kraft", "remove it")
 
 
@@ -93,7 +117,7 @@ def runtime(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 def replication(spec: EnvironmentSpec) -> Iterator[Finding]:
     """No more replicas than brokers, and no more in-sync replicas demanded than there are replicas."""
-    brokers = spec.brokers.nodes
+    brokers = _known_brokers(spec)
     default = spec.topic_defaults.replication_factor
     hint = "lower it, or raise brokers.nodes"
     if default is not None and default > brokers:
@@ -104,8 +128,24 @@ def replication(spec: EnvironmentSpec) -> Iterator[Finding]:
         if topic.replication_factor is not None and factor > brokers:
             path = ("topics", index, "replication_factor")
             yield Finding(path, f"{factor} replicas need {factor} brokers; brokers.nodes is {brokers}", hint)
-        elif factor <= brokers:
+        elif factor <= brokers and (spec.bootstrap_servers is None or topic.replication_factor or default):
             yield from _minimum_in_sync(spec, index, factor)
+
+
+def _known_brokers(spec: EnvironmentSpec) -> int:
+    """How many brokers there are; of a cluster that is only reached nobody knows before it answers."""
+    return sys.maxsize if spec.bootstrap_servers else spec.brokers.nodes
+
+
+_OF_NODES = ("runtime", "kafka", "zookeeper", "controllers", "brokers", "storage", "templates", "vars", "ttl")
+
+
+def reached(spec: EnvironmentSpec) -> Iterator[Finding]:
+    """A cluster that others run has topics here, and nothing of what makes nodes."""
+    for key in _OF_NODES:
+        if spec.bootstrap_servers and key in spec.model_fields_set:
+            message = "the cluster behind bootstrap_servers is run by others: this file has only its topics"
+            yield Finding((key,), message, "remove it, or remove bootstrap_servers", at_key=True)
 
 
 def _minimum_in_sync(spec: EnvironmentSpec, index: int, factor: int) -> Iterator[Finding]:
@@ -119,6 +159,31 @@ def _minimum_in_sync(spec: EnvironmentSpec, index: int, factor: int) -> Iterator
     elif int(text) > factor:
         message = f"{text} in-sync replicas are demanded of topic {topic.name!r}, which has {factor}"
         yield Finding(path, f"{message}: every write with acks=all would fail", "lower it, or raise replication_factor")
+
+
+def replicas(spec: EnvironmentSpec) -> Iterator[Finding]:
+    """Replicas that are named are those of every partition, equally many, on brokers that exist, each once."""
+    for index, topic in enumerate(spec.topics):
+        if topic.replicas is None:
+            continue
+        path: Path = ("topics", index, "replicas")
+        factor = replication_factor_of(spec, index)
+        if len(topic.replicas) != partitions_of(spec, index):
+            message = (
+                f"there are replicas for {len(topic.replicas)} partitions, and {partitions_of(spec, index)} partitions"
+            )
+            yield Finding(path, message, "name the replicas of every partition, or leave `replicas` out")
+        for number, brokers in enumerate(topic.replicas):
+            place: Path = (*path, number)
+            if len(brokers) != factor:
+                yield Finding(
+                    place, f"partition {number} has {len(brokers)} replicas, the others {factor}", "name equally many"
+                )
+            if len(set(brokers)) != len(brokers):
+                yield Finding(place, f"a broker holds one replica of partition {number} at most", "name each once")
+            if unknown := [broker for broker in brokers if broker > _known_brokers(spec)]:
+                message = f"there is no broker {unknown[0]}: brokers.nodes is {spec.brokers.nodes}"
+                yield Finding(place, message, "name brokers that exist")
 
 
 def topic_names(spec: EnvironmentSpec) -> Iterator[Finding]:
@@ -147,6 +212,7 @@ def reserved_properties(spec: EnvironmentSpec) -> Iterator[Finding]:
     """Keys the program decides itself are not overridden behind its back."""
     places: list[tuple[Path, dict[str, str], dict[str, str]]] = [
         (("zookeeper", "properties"), spec.zookeeper.properties, RESERVED_ZOOKEEPER),
+        (("controllers", "properties"), spec.controllers.properties, RESERVED_BROKER),
         (("brokers", "properties"), spec.brokers.properties, RESERVED_BROKER),
     ]
     places += [
@@ -225,13 +291,16 @@ def storage(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 
 RULES: tuple[tuple[Rule, tuple[Path, ...]], ...] = (
+    (reached, (("bootstrap_servers",),)),
     (version, (("kafka", "version"), ("kafka", "mode"))),
-    (controllers, (("controllers",), ("kafka", "mode"))),
+    (mode_sections, (("kafka", "version"), ("kafka", "mode"))),
+    (controllers, (("controllers",), ("kafka", "version"), ("kafka", "mode"))),
     (runtime, (("runtime",), ("kafka", "distribution"), ("kafka", "image"))),
     (
         replication,
         (("brokers", "nodes"), ("topics", ANY, "replication_factor"), ("topics", ANY, "config"), ("topic_defaults",)),
     ),
+    (replicas, (("brokers", "nodes"), ("topics", ANY), ("topic_defaults",))),
     (topic_names, ()),
     (reserved_properties, ()),
     (overrides, (("brokers", "nodes"),)),

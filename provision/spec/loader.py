@@ -148,6 +148,7 @@ def _describe(detail: ErrorDetails, path: Path, source: Source) -> Problem:
 
 _EXPECTED = {
     "int_type": "a whole number",
+    "bool_type": "true or false",
     "string_type": "text",
     "list_type": "a list",
     "dict_type": "a mapping of keys to values",
@@ -155,7 +156,7 @@ _EXPECTED = {
     "model_attributes_type": "a mapping of keys to values",
 }
 
-_UNITS: dict[str | int, str] = {"heap": "256m", "memory": "1g", "ttl": "2h"}
+_UNITS: dict[str | int, str] = {"heap": "256m", "memory": "1g", "ttl": "2h", "throttle": "20m"}
 
 
 def _hint(kind: str, given: object, path: Path, *, at_key: bool) -> str:

@@ -90,11 +90,32 @@ def _path(text: str) -> str:
     return text
 
 
+def addresses_in(value: object) -> str:
+    """The addresses of a text with commas, or of a list of texts, as one text.
+
+    Raises:
+        ValueError: one has another form than `host:port`.
+    """
+    items = value if isinstance(value, list) else [value]
+    texts = [part.strip() for item in items if isinstance(item, str) for part in item.split(",")]
+    if not texts or not all(isinstance(item, str) for item in items):
+        raise ValueError(
+            f"addresses are like kafka.example:9092, several with commas or as a list; not {kind_of(value)}"
+        )
+    for text in texts:
+        host, _, port = text.rpartition(":")
+        if not host or not port.isdecimal() or not 1 <= int(port) <= LAST_PORT or any(c in host for c in " /@"):
+            raise ValueError(f"{text!r} is not an address like kafka.example:9092")
+    return ",".join(texts)
+
+
+Addresses = Annotated[str, BeforeValidator(addresses_in)]
 Duration = Annotated[str, AfterValidator(lambda text: (parse_duration_s(text), text)[1])]
 Size = Annotated[str, AfterValidator(lambda text: (parse_size_bytes(text), text)[1])]
 HostPort = Annotated[int | Literal["auto"], PlainValidator(_port)]
 Properties = dict[Annotated[str, AfterValidator(_property_key)], Annotated[str, BeforeValidator(_property_value)]]
 Rack = Annotated[str, Field(pattern=RACK_PATTERN)]
+Replicas = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
 
 
 class _Section(BaseModel):
@@ -119,10 +140,21 @@ class ZooKeeperSpec(_Section):
     properties: Properties = {}
 
 
+def _quorum(nodes: int) -> int:
+    if nodes not in (0, 1, 3, 5, 7):
+        raise ValueError(
+            f"a quorum has 1, 3, 5 or 7 controllers, or 0 where brokers are controllers too, not {nodes}: a majority "
+            "must remain when one fails, and an even number gains nothing"
+        )
+    return nodes
+
+
 class ControllersSpec(_Section):
     """Dedicated KRaft controllers."""
 
-    nodes: Annotated[int, Field(ge=0, le=7)] = 0
+    nodes: Annotated[int, AfterValidator(_quorum)] = 0
+    heap: Size = "128m"
+    properties: Properties = {}
 
 
 class BrokerOverride(_Section):
@@ -159,13 +191,16 @@ class TopicSpec(_Section):
     name: Annotated[str, Field(pattern=TOPIC_PATTERN)]
     partitions: Annotated[int, Field(ge=1, le=100_000)] | None = None
     replication_factor: Annotated[int, Field(ge=1)] | None = None
+    replicas: Annotated[list[Replicas], Field(min_length=1)] | None = None
     config: Properties = {}
+    grow_compacted: bool = False
 
 
 class EnvironmentSpec(_Section):
     """One environment file."""
 
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
+    bootstrap_servers: Addresses | None = None
     runtime: Literal["auto", "docker", "process"] = "auto"
     kafka: KafkaSpec = KafkaSpec()
     zookeeper: ZooKeeperSpec = ZooKeeperSpec()
@@ -177,3 +212,6 @@ class EnvironmentSpec(_Section):
     ttl: Duration | None = None
     topic_defaults: TopicDefaults = TopicDefaults()
     topics: list[TopicSpec] = []
+    prune: bool = False
+    rebalance: bool = False
+    throttle: Size | None = None

@@ -44,7 +44,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["down", "x", "--keep-data", "--delete-data"], "contradict each other"),
         (["init", "Not/A/Name"], "cannot be an environment's name"),
         (["fetch", "3.9"], "is not a Kafka version"),
-        (["fetch", "4.0.0"], "Kafka 4.0.0 is not supported"),
+        (["fetch", "2.7.2"], "Kafka 2.7.2 is not supported"),
         (["down", ".."], "neither an environment's name nor a file"),
         (["down", "."], "neither an environment's name nor a file"),
         (["down", ""], "neither an environment's name nor a file"),

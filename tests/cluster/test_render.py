@@ -1,13 +1,13 @@
 """Templates to files: golden files of the shipped environments, and all that own templates can do wrong."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from provision.cluster.fingerprint import config_hash
-from provision.cluster.layout import automatic_ports, container_layout
+from provision.cluster.layout import Layout, LocalLayout, container_layout
 from provision.cluster.model import Cluster, RenderedFile
 from provision.cluster.properties import parse
 from provision.cluster.render import render
@@ -24,9 +24,33 @@ ENVIRONMENTS = sorted((ROOT / "environments").glob("*.yaml"))
 Own = Callable[..., Cluster]
 
 
-def resolved(spec: EnvironmentSpec, base_directory: str = "/environments") -> Cluster:
-    ports = {name: 20000 + number for number, name in enumerate(automatic_ports(spec))}
-    return resolve(spec, container_layout(spec, "/"), ports, base_directory)
+# Environments that are no example, each with the layout of its runtime.
+KRAFT: dict[str, tuple[Mapping[str, object], bool]] = {
+    "kraft-combined": ({"kafka": {"version": "3.9.1", "mode": "kraft"}, "brokers": {"nodes": 4}}, True),
+    "kraft-dedicated": ({"kafka": {"version": "4.3.0"}, "controllers": {"nodes": 3}, "brokers": {"nodes": 2}}, True),
+    "kraft-combined-processes": (
+        {"kafka": {"version": "3.9.1", "mode": "kraft"}, "brokers": {"nodes": 3, "port": "auto", "racks": ["a", "b"]}},
+        False,
+    ),
+    "kraft-dedicated-processes": (
+        {"kafka": {"version": "4.3.0"}, "controllers": {"nodes": 1, "properties": {"num.io.threads": 2}}},
+        False,
+    ),
+}
+
+
+def resolved(spec: EnvironmentSpec, base_directory: str = "/environments", layout: Layout | None = None) -> Cluster:
+    layout = layout or container_layout(spec, "/")
+    ports = {name: 20000 + number for number, name in enumerate(layout.leased_ports(spec))}
+    return resolve(spec, layout, ports, base_directory)
+
+
+def kraft(case: str) -> Cluster:
+    sections, in_containers = KRAFT[case]
+    spec = EnvironmentSpec.model_validate({"name": "orders", **sections})
+    home = "/home/me/.local/share/provision/environments/orders"
+    local = LocalLayout(f"kafka {spec.kafka.version}", f"/cache/{spec.kafka.version}", home, home)
+    return resolved(spec, layout=None if in_containers else local)
 
 
 def cluster_of(**sections: object) -> Cluster:
@@ -65,8 +89,25 @@ def test_every_shipped_environment_renders_to_its_golden_files(environment: Path
     golden.directory(GOLDEN / environment.stem, {f"{file.node}/{file.name}": file.content for file in files})
 
 
+@pytest.mark.parametrize("case", KRAFT)
+def test_kraft_renders_to_its_golden_files_in_both_layouts(case: str, golden: Golden) -> None:
+    golden.directory(GOLDEN / case, {f"{file.node}/{file.name}": file.content for file in render(kraft(case))})
+
+
+@pytest.mark.parametrize("case", KRAFT)
+def test_every_node_of_a_kraft_cluster_is_told_the_same_voters(case: str) -> None:
+    cluster = kraft(case)
+    main = ("server.properties", "controller.properties")
+    told = [parse(file.content)["controller.quorum.voters"] for file in render(cluster) if file.name in main]
+    assert len(told) == len(cluster.nodes)
+    assert len(set(told)) == 1
+    voters = [voter.partition("@")[0] for voter in told[0].split(",")]
+    assert voters == [str(node.id) for node in cluster.voters]
+
+
 def test_there_is_no_golden_directory_without_its_environment() -> None:
-    assert {path.name for path in GOLDEN.iterdir()} == {environment.stem for environment in ENVIRONMENTS}
+    shipped = {environment.stem for environment in ENVIRONMENTS}
+    assert {path.name for path in GOLDEN.iterdir()} == shipped | KRAFT.keys()
 
 
 def test_no_golden_file_names_this_machine() -> None:
@@ -129,6 +170,7 @@ def test_a_propertys_value_comes_through_as_it_is() -> None:
 def test_the_launch_file_says_what_is_started() -> None:
     cluster = cluster_of(storage="data", brokers={"port": 9100})
     assert json.loads(text_of(cluster, "broker-1", "launch.json")) == {
+        "kafka": "3.9.1",
         "software": "apache/kafka:3.9.1",
         "java": "java",
         "arguments": list(cluster.brokers[0].java_args),
@@ -229,7 +271,7 @@ def test_an_undefined_name_comes_with_the_names_there_are(own: Own) -> None:
     assert refusal(own("{{ brokers }}")) == [
         (
             "own/server.properties.j2:1:1: rendering broker-1: 'brokers' is undefined "
-            "(known names: cluster, node, listeners, ensemble, properties, vars)"
+            "(known names: cluster, node, listeners, ensemble, voters, properties, vars)"
         )
     ]
 

@@ -9,14 +9,13 @@ from hypothesis import strategies as st
 from provision.cluster.catalogue import (
     APACHE_KAFKA,
     DEFAULT_VERSION,
-    FIRST_WITHOUT_ZOOKEEPER,
     OLDEST,
     RELEASES,
     KafkaVersion,
     layout_of,
     release_of,
 )
-from provision.cluster.layout import automatic_ports, container_layout
+from provision.cluster.layout import LocalLayout, automatic_ports, container_layout
 from provision.cluster.model import Cluster, Listener, Role, Storage, StorageKind
 from provision.cluster.resolve import resolve
 from provision.spec.model import EnvironmentSpec
@@ -273,9 +272,94 @@ def test_a_version_has_three_numbers(text: str) -> None:
 def test_the_entry_of_a_version_is_the_newest_that_is_not_newer() -> None:
     assert release_of(OLDEST) is RELEASES[0]
     assert release_of(KafkaVersion(3, 4, 1)).first == KafkaVersion(3, 3, 0)
-    assert release_of(DEFAULT_VERSION) is RELEASES[-1]
+    assert release_of(DEFAULT_VERSION).first == KafkaVersion(3, 9, 0)
+    assert release_of(KafkaVersion(4, 9, 9)) is RELEASES[-1]
     assert list(RELEASES) == sorted(RELEASES, key=lambda release: release.first)
-    assert OLDEST < DEFAULT_VERSION < FIRST_WITHOUT_ZOOKEEPER
+
+
+def test_kraft_begins_with_3_3_and_zookeeper_ends_with_3_9() -> None:
+    modes = {str(release.first): release.modes for release in RELEASES}
+    assert {first for first, known in modes.items() if "kraft" not in known} == {"2.8.0"}
+    assert {first for first, known in modes.items() if "zookeeper" not in known} == {"4.0.0", "4.2.0", "4.3.0"}
+    assert release_of(DEFAULT_VERSION).modes[0] == "zookeeper"
+
+
+# -- KRaft ------------------------------------------------------------------------------------------------------------
+
+
+def voters(**sections: object) -> list[str]:
+    return [node.name for node in cluster_of({}, **{"kafka": {"mode": "kraft"}, **sections}).voters]
+
+
+def test_the_voters_are_the_dedicated_controllers_or_one_broker_or_the_first_three() -> None:
+    assert voters() == ["broker-1"]
+    assert voters(brokers={"nodes": 2}) == ["broker-1"]
+    assert voters(brokers={"nodes": 3}) == voters(brokers={"nodes": 5}) == ["broker-1", "broker-2", "broker-3"]
+    assert voters(controllers={"nodes": 1}, brokers={"nodes": 5}) == ["controller-1"]
+    assert voters(controllers={"nodes": 5}) == [f"controller-{number}" for number in range(1, 6)]
+
+
+def test_in_zookeeper_mode_nobody_votes() -> None:
+    cluster = cluster_of(brokers={"nodes": 3})
+    assert cluster.voters == cluster.controllers == ()
+    assert not any(listener.name == "CONTROLLER" for node in cluster.nodes for listener in node.listeners)
+
+
+def test_dedicated_controllers_come_first_and_count_from_1001() -> None:
+    cluster = cluster_of(kafka={"version": "4.3.0"}, controllers={"nodes": 3, "heap": "96m"}, brokers={"nodes": 2})
+    assert [(node.name, node.role, node.id, node.votes) for node in cluster.nodes] == [
+        ("controller-1", Role.CONTROLLER, 1001, True),
+        ("controller-2", Role.CONTROLLER, 1002, True),
+        ("controller-3", Role.CONTROLLER, 1003, True),
+        ("broker-1", Role.BROKER, 1, False),
+        ("broker-2", Role.BROKER, 2, False),
+    ]
+    assert {node.memory_bytes for node in cluster.controllers} == {(96 + 256) * 1024**2}
+    assert cluster.zookeepers == ()
+    assert cluster.mode == "kraft"
+
+
+def test_a_broker_that_votes_is_reached_by_controllers_and_its_first_listener_stays_that_between_brokers() -> None:
+    voter, other = cluster_of(kafka={"mode": "kraft"}, brokers={"nodes": 2}).brokers
+    assert [listener.name for listener in voter.listeners] == ["INTERNAL", "HOST", "CONTROLLER"]
+    assert voter.listener("CONTROLLER") == Listener("CONTROLLER", "orders-broker-1", 9093, "orders-broker-1", 9093)
+    assert [listener.name for listener in other.listeners] == ["INTERNAL", "HOST"]
+
+
+def test_controllers_have_no_port_outside_and_an_ensemble_no_port_at_all() -> None:
+    cluster = cluster_of(kafka={"mode": "kraft"}, controllers={"nodes": 1}, zookeeper={"port": "auto", "nodes": 3})
+    assert cluster.controllers[0].endpoint is None
+    spec = spec_of(kafka={"mode": "kraft"}, zookeeper={"port": "auto", "nodes": 3}, brokers={"port": "auto"})
+    assert automatic_ports(spec) == ("broker-1",)
+
+
+def test_processes_lease_a_port_for_each_voter() -> None:
+    layout = LocalLayout("kafka 3.9.1", "libs", "/home/me/orders", "/home/me/orders")
+    three = spec_of(kafka={"mode": "kraft"}, brokers={"nodes": 4})
+    assert layout.leased_ports(three) == tuple(f"broker-{number}/CONTROLLER" for number in (1, 2, 3))
+    dedicated = spec_of(kafka={"mode": "kraft"}, controllers={"nodes": 1}, brokers={"port": "auto"})
+    assert layout.leased_ports(dedicated) == ("broker-1", "controller-1/CONTROLLER")
+
+
+def test_no_setting_of_zookeeper_is_left_in_kraft_mode_and_share_groups_come_with_4_0() -> None:
+    def settings(version: str, nodes: int) -> set[str]:
+        kafka = {"version": version, "mode": "kraft"}
+        properties = cluster_of(kafka=kafka, brokers={"nodes": nodes}).brokers[0].properties
+        return {f"{key}={value}" for key, value in properties.items() if key.startswith(("zookeeper", "share"))}
+
+    assert settings("3.9.1", 3) == set()
+    prefix = "share.coordinator.state.topic"
+    assert settings("4.0.0", 1) == {f"{prefix}.replication.factor=1", f"{prefix}.min.isr=1"}
+    assert settings("4.3.0", 5) == {f"{prefix}.replication.factor=3", f"{prefix}.min.isr=2"}
+
+
+def test_a_cluster_logs_with_the_library_of_its_release() -> None:
+    def options(version: str) -> set[str]:
+        cluster = cluster_of(kafka={"version": version, "mode": "kraft"})
+        return {word.partition("=")[0] for word in cluster.brokers[0].java_args if word.startswith("-Dlog4j")}
+
+    assert options("3.9.1") == {"-Dlog4j.configuration"}
+    assert options("4.0.0") == options("4.3.0") == {"-Dlog4j2.configurationFile"}
 
 
 def test_an_unknown_image_is_taken_to_be_laid_out_like_kafkas_own() -> None:

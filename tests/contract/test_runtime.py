@@ -1,5 +1,6 @@
 """One suite for every runtime: what the port promises, shown on each adapter."""
 
+import dataclasses
 import io
 import re
 from collections.abc import Iterator
@@ -7,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from provision.cluster.catalogue import KafkaVersion
 from provision.cluster.fingerprint import config_hash
-from provision.cluster.model import Cluster, RenderedFile
+from provision.cluster.model import Cluster, Node, RenderedFile
+from provision.cluster.properties import parse
 from provision.cluster.render import render
 from provision.cluster.resolve import resolve
 from provision.errors import ProvisionError
@@ -27,6 +30,13 @@ name: contract
 zookeeper: {port: auto}
 brokers: {port: auto}
 """
+KRAFT_FILE = """
+name: contract
+kafka: {mode: kraft}
+controllers: {nodes: 1}
+brokers: {port: auto}
+"""
+CLUSTER_ID, ANOTHER_ID = "fwAAAAAAAAAAAAAAAAAAAA", "fwAAAAAAAAAAAAAAAAAAAQ"
 
 
 @pytest.fixture(params=["fake", "process", pytest.param("docker", marks=pytest.mark.engine)])
@@ -52,9 +62,24 @@ def cluster(runtime: Runtime, tmp_path: Path) -> Cluster:
     file.write_text(FILE)
     spec = load(file, (f"kafka.image={image()}",) if runtime.kind == "docker" else ())
     layout = layout_for("docker" if runtime.kind == "fake" else runtime.kind, spec, str(tmp_path))
-    free = (port for port in range(30100, 30200) if port_is_free(port))
-    ports = {"zookeeper-1": next(free), "broker-1": next(free)}
-    return resolve(spec, layout, ports, str(tmp_path))
+    return resolve(spec, layout, _ports(runtime, "zookeeper-1", "broker-1"), str(tmp_path))
+
+
+def _ports(runtime: Runtime, *names: str) -> dict[str, int]:
+    first = {"fake": 30100, "process": 30130, "docker": 30160}[runtime.kind]  # they may run side by side
+    free = (port for port in range(first, first + 30) if port_is_free(port))
+    return {name: next(free) for name in names}
+
+
+@pytest.fixture
+def kraft(runtime: Runtime, tmp_path: Path) -> Cluster:
+    """A dedicated controller and a broker; the cluster's id is chosen."""
+    file = tmp_path / "contract.yaml"
+    file.write_text(KRAFT_FILE)
+    spec = load(file, (f"kafka.image={image()}",) if runtime.kind == "docker" else ())
+    layout = layout_for("docker" if runtime.kind == "fake" else runtime.kind, spec, str(tmp_path))
+    made = resolve(spec, layout, _ports(runtime, *layout.leased_ports(spec)), str(tmp_path))
+    return dataclasses.replace(made, cluster_id=CLUSTER_ID)
 
 
 @pytest.fixture
@@ -113,6 +138,103 @@ def test_the_files_of_a_node_can_be_read_back(
         assert read == sorted((file for file in files if file.node == node.name), key=lambda file: file.name)
 
 
+def test_a_node_knows_its_kafka_version_and_software(
+    runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...]
+) -> None:
+    _create(runtime, cluster, files)
+    for node in runtime.observe(NAME).nodes:
+        assert (node.version, node.software) == ("3.9.1", cluster.software)
+
+
+def test_files_are_updated_for_the_next_start_and_the_node_runs_on(
+    runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...]
+) -> None:
+    _create(runtime, cluster, files)
+    runtime.start_node(NAME, "zookeeper-1")
+    before = runtime.observe(NAME)
+    updated = _changed(files, "zookeeper-1", "# a comment\n")
+    runtime.update_files(NAME, "zookeeper-1", updated)
+    runtime.update_files(NAME, "zookeeper-1", updated)
+    assert _files(runtime, "zookeeper-1") == {file.name: file.content for file in updated}
+    assert _files(runtime, "broker-1") == {file.name: file.content for file in files if file.node == "broker-1"}
+    assert runtime.observe(NAME) == before
+
+
+def test_a_node_that_was_replaced_has_its_new_files_and_mark_and_its_storage(
+    runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...]
+) -> None:
+    _create(runtime, cluster, files)
+    before = runtime.observe(NAME)
+    (zookeeper,) = cluster.zookeepers
+    for comment in ("# one\n", "# two\n", "# two\n"):  # made anew, and again: the same twice is done
+        changed = _changed(files, "zookeeper-1", comment)
+        runtime.replace_node(cluster, zookeeper, changed, config_hash("zookeeper-1", changed))
+        assert _files(runtime, "zookeeper-1") == {file.name: file.content for file in changed}
+        marked = tuple(
+            dataclasses.replace(node, config_hash=config_hash(node.name, changed))
+            if node.name == "zookeeper-1"
+            else node
+            for node in before.nodes
+        )
+        assert runtime.observe(NAME) == dataclasses.replace(before, nodes=marked)
+    assert _files(runtime, "broker-1") == {file.name: file.content for file in files if file.node == "broker-1"}
+
+
+def test_a_node_that_has_run_is_replaced_and_starts_again(
+    runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...]
+) -> None:
+    _create(runtime, cluster, files)
+    (zookeeper,) = cluster.zookeepers
+    runtime.start_node(NAME, "zookeeper-1")
+    runtime.stop_node(NAME, "zookeeper-1", patience_s=30)
+    changed = _changed(files, "zookeeper-1", "# another\n")
+    runtime.replace_node(cluster, zookeeper, changed, config_hash("zookeeper-1", changed))
+    assert _state(runtime, "zookeeper-1") in (NodeState.CREATED, NodeState.EXITED)
+    runtime.start_node(NAME, "zookeeper-1")
+    assert _state(runtime, "zookeeper-1") is NodeState.RUNNING
+    assert _files(runtime, "zookeeper-1") == {file.name: file.content for file in changed}
+
+
+def test_a_node_that_was_replaced_for_another_version_knows_it(
+    runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...]
+) -> None:
+    _create(runtime, cluster, files)
+    newer = dataclasses.replace(cluster, version=KafkaVersion(3, 9, 2))
+    (zookeeper,) = cluster.zookeepers
+    own = _changed(files, "zookeeper-1", "")
+    runtime.replace_node(newer, zookeeper, own, config_hash("zookeeper-1", own))
+    assert {node.name: node.version for node in runtime.observe(NAME).nodes} == {
+        "broker-1": "3.9.1",
+        "zookeeper-1": "3.9.2",
+    }
+
+
+def test_a_node_that_is_not_there_is_made_when_it_is_replaced(
+    runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...]
+) -> None:
+    _create(runtime, cluster, files)
+    (zookeeper,) = cluster.zookeepers
+    before = runtime.observe(NAME)
+    runtime.remove_node(NAME, "zookeeper-1")
+    own = _changed(files, "zookeeper-1", "")
+    runtime.replace_node(cluster, zookeeper, own, config_hash("zookeeper-1", own))
+    assert runtime.observe(NAME) == before
+    assert _files(runtime, "zookeeper-1") == {file.name: file.content for file in own}
+
+
+def _changed(files: tuple[RenderedFile, ...], node: str, comment: str) -> tuple[RenderedFile, ...]:
+    """The node's files with a comment that means nothing."""
+    return tuple(
+        dataclasses.replace(file, content=file.content + comment * file.name.endswith(".properties"))
+        for file in files
+        if file.node == node
+    )
+
+
+def _files(runtime: Runtime, node: str) -> dict[str, str]:
+    return {file.name: file.content for file in runtime.read_files(NAME, node)}
+
+
 def test_a_node_starts_runs_stops_and_starts_again(
     runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...]
 ) -> None:
@@ -154,6 +276,65 @@ def test_removing_can_be_repeated_and_leaves_nothing(
             runtime.remove_storage(NAME, node.name, delete_data=False)
         runtime.remove_network(NAME)
     assert runtime.observe(NAME).is_nothing
+
+
+def test_the_cluster_id_is_kept_with_the_environment(runtime: Runtime, kraft: Cluster) -> None:
+    _create(runtime, kraft, render(kraft))
+    observed = runtime.observe(NAME)
+    assert (observed.cluster_id, observed.mode) == (CLUSTER_ID, "kraft")
+
+
+def test_without_a_cluster_id_there_is_none(
+    runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...]
+) -> None:
+    _create(runtime, cluster, files)
+    assert runtime.observe(NAME).cluster_id == ""
+
+
+def test_storages_are_formatted_and_formatting_can_be_repeated(runtime: Runtime, kraft: Cluster) -> None:
+    _create(runtime, kraft, render(kraft))
+    before = runtime.observe(NAME)
+    for _ in range(2):
+        for node in kraft.nodes:
+            runtime.format_storage(kraft, node)
+    assert runtime.observe(NAME) == before
+    if runtime.kind == "process":
+        assert {_formatted_with(node) for node in kraft.nodes} == {CLUSTER_ID}
+
+
+def test_a_formatted_storage_keeps_its_id(runtime: Runtime, kraft: Cluster) -> None:
+    if runtime.kind == "fake":
+        pytest.skip("it formats nothing")
+    _create(runtime, kraft, render(kraft))
+    (controller,) = kraft.controllers
+    runtime.format_storage(kraft, controller)
+    with pytest.raises(ProvisionError, match="the storage of controller-1 could not be formatted") as caught:
+        runtime.format_storage(dataclasses.replace(kraft, cluster_id=ANOTHER_ID), controller)
+    assert f"Expected {ANOTHER_ID}, but read {CLUSTER_ID}" in caught.value.why
+    if runtime.kind == "process":
+        assert _formatted_with(controller) == CLUSTER_ID
+
+
+def test_a_storage_that_cannot_be_formatted_is_an_error_with_what_the_tool_said(
+    runtime: Runtime, kraft: Cluster
+) -> None:
+    if runtime.kind == "fake":
+        pytest.skip("it formats nothing")
+    (controller,) = kraft.controllers
+    broken = tuple(
+        dataclasses.replace(file, content=file.content.replace("node.id=1001", "node.id=none"))
+        for file in render(kraft)
+    )
+    _create(runtime, kraft, broken)
+    with pytest.raises(ProvisionError, match="the storage of controller-1 could not be formatted") as caught:
+        runtime.format_storage(kraft, controller)
+    assert "Invalid value none" in caught.value.why
+    assert "log4j" not in caught.value.why
+    assert "\tat " not in caught.value.why
+
+
+def _formatted_with(node: Node) -> str:
+    return parse(Path(node.data_dir, "meta.properties").read_text())["cluster.id"]
 
 
 def test_a_node_that_is_not_there_cannot_be_started(runtime: Runtime) -> None:

@@ -14,8 +14,8 @@ from pydantic import BaseModel
 
 from provision.cli.app import app
 from provision.cluster.catalogue import DEFAULT_VERSION, OLDEST, RELEASES, release_of
-from provision.cluster.model import Cluster, Listener, Node, Topic
-from provision.cluster.render import TEMPLATED_FILES, render, shipped_templates
+from provision.cluster.model import MAIN_FILES, Cluster, Listener, Node, Topic
+from provision.cluster.render import KRAFT_TEMPLATES, render, shipped_templates
 from provision.errors import ProvisionError
 from provision.kafka.levels import Level
 from provision.pipeline import Source, validate
@@ -99,7 +99,8 @@ def test_every_key_has_a_row_with_its_default(heading: str, key: str, default: o
     lines = [line for line in section(REFERENCE, f"### {heading}").splitlines() if line.startswith(f"| `{key}` |")]
     assert lines
     if isinstance(default, str | int):
-        assert any(f"`{default}`" in line for line in lines)
+        shown = str(default).lower() if isinstance(default, bool) else default
+        assert any(f"`{shown}`" in line for line in lines)
 
 
 @pytest.mark.parametrize("heading", sorted({heading for heading, _, _ in KEYS}))
@@ -257,7 +258,8 @@ def test_every_label_has_a_row() -> None:
 
 def test_every_shipped_template_has_a_row() -> None:
     shipped = {file.name for file in shipped_templates().glob("*.j2")}
-    assert shipped == {f"{name}.j2" for names in TEMPLATED_FILES.values() for name in names}
+    logging = {release.logging_file.name for release in RELEASES}
+    assert shipped == {f"{name}.j2" for name in {*MAIN_FILES.values(), *KRAFT_TEMPLATES.values(), *logging}}
     assert rows(section(REFERENCE, "## Templates")).keys() >= shipped
 
 

@@ -3,8 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
+from filelock import FileLock
 
 from tests.engine import DEFAULT_VERSION, Provision, anonymous_volumes, engine, java
+
+FIXED_PORTS_S = 300
 
 
 @pytest.fixture(scope="module", params=[pytest.param("docker", marks=pytest.mark.engine), "process"])
@@ -15,6 +18,12 @@ def provision(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     else:
         java(DEFAULT_VERSION)
     return Provision(tmp_path_factory.mktemp("home"), runtime=request.param)
+
+
+@pytest.fixture(scope="session")
+def fixed_ports(tmp_path_factory: pytest.TempPathFactory) -> FileLock:
+    """Held while an environment has the ports that its file says: there is one 9092 for both runtimes."""
+    return FileLock(tmp_path_factory.getbasetemp().parent / "fixed-ports.lock", timeout=FIXED_PORTS_S)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from filelock import FileLock
 
 from tests.engine import ROOT, Provision, engine
 
@@ -10,7 +11,14 @@ EXAMPLES = sorted(file.stem for file in (ROOT / "environments").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_an_example_comes_up_stays_as_it_is_and_goes_without_a_trace(provision: Provision, name: str) -> None:
+def test_an_example_comes_up_stays_as_it_is_and_goes_without_a_trace(
+    provision: Provision, fixed_ports: FileLock, name: str
+) -> None:
+    with fixed_ports:
+        _check(provision, name)
+
+
+def _check(provision: Provision, name: str) -> None:
     first = json.loads(provision.ok("up", name, "-o", "json"))
     assert first["ready"]
     assert first["level"] == "topics"

@@ -180,23 +180,6 @@ def test_a_foreign_thing_of_the_same_name_is_refused_and_not_touched(
                 api.remove_volume(name)
 
 
-def test_a_changed_file_is_refused_by_name_and_nothing_changes(provision: Provision, tmp_path: Path) -> None:
-    env = write_environment(tmp_path, "changed", SMALL)
-    provision.ok("up", env)
-    before = provision.ok("status", "changed", "-o", "json")
-    for override, told in (
-        ("brokers.properties.num.io.threads=8", "broker-1: config changed: num.io.threads 4 → 8"),
-        ("brokers.heap=300m", "-Xmx300m"),
-        ("topics.t.partitions=4", "topic t: partitions 1 → 4"),
-        ("topics.t.config.retention.ms=1000", "topic t: retention.ms unset → 1000"),
-    ):
-        result = provision("up", env, "--set", override)
-        assert result.code == 4, override
-        assert told in result.err
-    assert provision.ok("status", "changed", "-o", "json") == before
-    provision.ok("down", env)
-
-
 def test_an_ensemble_that_lost_its_data_is_not_replaced_under_living_brokers(
     provision: Provision, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from filelock import FileLock
 
 from tests.engine import ROOT, Provision, engine, image, java
 
@@ -12,10 +13,11 @@ HOWTO = ROOT / "tests" / "e2e" / "howto"
 
 
 @pytest.fixture(scope="module")
-def quickstart(provision: Provision) -> Iterator[Provision]:
-    provision.ok("up", "quickstart")
-    yield provision
-    provision.ok("down", "quickstart")
+def quickstart(provision: Provision, fixed_ports: FileLock) -> Iterator[Provision]:
+    with fixed_ports:
+        provision.ok("up", "quickstart")
+        yield provision
+        provision.ok("down", "quickstart")
 
 
 def test_kafka_topics_lists_and_describes_what_the_file_declares(quickstart: Provision) -> None:
@@ -120,10 +122,15 @@ def test_env_prints_what_a_shell_can_evaluate(quickstart: Provision) -> None:
     assert shown.split() == ["127.0.0.1:9092", "127.0.0.1:2181"]
 
 
-def test_the_howto_with_its_zookeeper_flag_on_kafka_2_8(provision: Provision) -> None:
+def test_the_howto_with_its_zookeeper_flag_on_kafka_2_8(provision: Provision, fixed_ports: FileLock) -> None:
     if provision.runtime == "process":
         java("2.8.2")
     old = Provision(provision.home, provision.runtime, version="2.8.2", started=provision.started)
+    with fixed_ports:
+        _follow_the_howto(old)
+
+
+def _follow_the_howto(old: Provision) -> None:
     old.ok("down", "quickstart")
     old.ok("up", "quickstart", "--set", "topics=[]")
     zookeeper = ("--zookeeper", "localhost:2181")

@@ -24,7 +24,7 @@ def test_two_environments_with_automatic_ports_run_side_by_side(provision: Provi
 
 def test_up_and_down_again_and_again_leave_nothing(provision: Provision, tmp_path: Path) -> None:
     env = write_environment(tmp_path, "again", SMALL)
-    for _ in range(10 if provision.runtime == "docker" else 3):
+    for _ in range(4 if provision.runtime == "docker" else 2):
         provision.ok("up", env)
         provision.ok("down", env)
         assert provision.traces("again") == []

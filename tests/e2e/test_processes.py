@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine import DEFAULT_VERSION, Provision, java, wait_for_line, write_environment
+from tests.engine import DEFAULT_VERSION, NO_ENGINE, Provision, java, wait_for_line, write_environment
 
 SMALL = "zookeeper: {port: auto}\nbrokers: {port: auto}\ntopics: [{name: t}]\n"
-NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
 NO_NETWORK = {"HTTPS_PROXY": "http://127.0.0.1:1", "HTTP_PROXY": "http://127.0.0.1:1", "NO_PROXY": ""}
 
 

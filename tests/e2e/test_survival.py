@@ -51,7 +51,7 @@ def _kill_and_bring_back(cluster: Provision, broker: int) -> None:
     assert plan.code == 2
     cause = "exited with 137" if cluster.runtime == "docker" else "stopped"  # only a parent is told an exit code
     assert json.loads(plan.out)["actions"] == [
-        {"resource": f"broker-{broker}", "verb": "start", "cause": cause, "detail": ""}
+        {"resource": f"broker-{broker}", "verb": "start", "class": "none", "cause": cause, "detail": ""}
     ]
 
     back = json.loads(cluster.ok("up", "three-brokers", *SETTINGS, "-o", "json"))

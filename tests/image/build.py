@@ -26,6 +26,8 @@ import docker
 import jgo
 from docker.errors import APIError, BuildError, DockerException, ImageNotFound
 
+from provision.cluster.catalogue import RELOCATED, KafkaVersion, coordinates
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
@@ -92,26 +94,21 @@ def ensure_image(version: str) -> str:
 def kafka_coordinates(version: str) -> list[str]:
     """Name the Maven artifacts whose dependencies together make up a Kafka release.
 
-    A broker alone logs nothing: the SLF4J binding is left to the distribution, and from 3.5 to 3.9
-    comes along with the tools. The ``!`` keeps a logging library's own version rules from ruling
-    over Kafka's other dependencies.
+    The program's own list, and for 4.x, which it does not start as a process yet, the binding to a
+    logging library that a distribution brings.
     """
+    known = coordinates(KafkaVersion.parse(version))
     release = _release(version)
-    coordinates = [f"org.apache.kafka:kafka_2.13:{version}"]
-    if release >= (3, 5):
-        coordinates.append(f"org.apache.kafka:kafka-tools:{version}")
-    if release >= (4, 0):
-        log4j = "2.24.3" if release < (4, 2) else "2.25.4"
-        coordinates += [f"org.apache.logging.log4j:{name}:{log4j}!" for name in ("log4j-slf4j-impl", "log4j-core")]
-    elif release < (3, 5):
-        coordinates.append("org.slf4j:slf4j-reload4j:1.7.36!")
-    return coordinates
+    if release < (4, 0):
+        return list(known)
+    log4j = "2.24.3" if release < (4, 2) else "2.25.4"
+    return [*known, *(f"org.apache.logging.log4j:{name}:{log4j}!" for name in ("log4j-slf4j-impl", "log4j-core"))]
 
 
-def resolve_jars(coordinates: Iterable[str]) -> list[Path]:
+def resolve_jars(artifacts_wanted: Iterable[str]) -> list[Path]:
     """Download the artifacts and all they need at run time; return the jars sorted by name."""
     try:
-        artifacts = jgo.resolve("+".join(coordinates))
+        artifacts = [one for one in jgo.resolve("+".join(artifacts_wanted)) if one.artifactId not in RELOCATED]
         jars = sorted((artifact.resolve() for artifact in artifacts), key=lambda jar: jar.name)
     except (RuntimeError, ValueError, OSError) as error:
         message = f"the jars could not be had from Maven: {error}"
@@ -171,15 +168,15 @@ def _ensure_base(client: DockerClient) -> None:
 def _ensure_kafka(client: DockerClient, version: str) -> str:
     """Make sure that the image of one Kafka version is there, and its base if need be; return its tag."""
     tag = f"{REPOSITORY}:{version}"
-    coordinates = kafka_coordinates(version)
-    recipe = _fingerprint([*_BOOTSTRAP, _DOCKERFILE, *coordinates])
+    wanted = kafka_coordinates(version)
+    recipe = _fingerprint([*_BOOTSTRAP, _DOCKERFILE, *wanted])
     if _is_current(client, tag, recipe):
         _say(f"{tag}: up to date")
         return tag
     _ensure_base(client)
-    _say(f"{tag}: resolving {' '.join(coordinates)}")
+    _say(f"{tag}: resolving {' '.join(wanted)}")
     started = time.monotonic()
-    jars = resolve_jars(coordinates)
+    jars = resolve_jars(wanted)
     _say(f"{tag}: building with {len(jars)} jars")
     with tempfile.TemporaryFile() as context:
         _write_context(context, jars)

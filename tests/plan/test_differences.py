@@ -1,4 +1,4 @@
-"""What differs between two states of a node's files, in words."""
+"""What differs between two states of a node's files, key by key and in words."""
 
 import json
 
@@ -8,63 +8,97 @@ from hypothesis import strategies as st
 
 from provision.cluster.model import RenderedFile
 from provision.cluster.properties import escape_value
-from provision.plan.differences import differences
+from provision.plan.differences import Difference, differences, same_setting
 
 
 def files(**contents: str) -> list[RenderedFile]:
     return [RenderedFile("broker-1", name.replace("_", "."), text) for name, text in contents.items()]
 
 
+def told(before: list[RenderedFile], after: list[RenderedFile]) -> list[str]:
+    return [str(difference) for difference in differences(before, after)]
+
+
 @pytest.mark.parametrize(
     ("before", "after", "changes"),
     [
-        ("a=1\n", "a=2\n", ("a 1 → 2",)),
-        ("a=1\n", "a=1\nb=2\n", ("b unset → 2",)),
-        ("a=1\nb=2\n", "a=1\n", ("b 2 → unset",)),
-        ("b=1\na=1\n", "b=2\na=2\n", ("a 1 → 2", "b 1 → 2")),
-        ("a=1\n", "a=1\n", ()),
-        ("# one\na=1\n", "# two\na=1\n", ("server.properties changed",)),
-        ("a=1\nb=2\n", "b=2\na=1\n", ("server.properties changed",)),
-        ("a=\\u00e9\n", "a=e\n", ("a é → e",)),
-        ("a=1\na=2\n", "a=3\n", ("a unset → 3",)),
+        ("a=1\n", "a=2\n", ["a 1 → 2"]),
+        ("a=1\n", "a=1\nb=2\n", ["b unset → 2"]),
+        ("a=1\nb=2\n", "a=1\n", ["b 2 → unset"]),
+        ("b=1\na=1\n", "b=2\na=2\n", ["a 1 → 2", "b 1 → 2"]),
+        ("a=1\n", "a=1\n", []),
+        ("# one\na=1\n", "# two\na=1\n", []),
+        ("a=1\nb=2\n", "b=2\na=1\n", []),
+        ("a = 1\n", "a=1\n", []),
+        ("a=\\u00e9\n", "a=é\n", []),
+        ("a=\\u00e9\n", "a=e\n", ["a é → e"]),
+        ("a=\n", "", ["a  → unset"]),
     ],
 )
-def test_each_changed_key_is_named_with_both_values(before: str, after: str, changes: tuple[str, ...]) -> None:
-    assert differences(files(server_properties=before), files(server_properties=after)) == changes
+def test_each_changed_key_is_named_with_both_values(before: str, after: str, changes: list[str]) -> None:
+    assert told(files(server_properties=before), files(server_properties=after)) == changes
+
+
+def test_a_difference_knows_its_key_its_values_and_its_file() -> None:
+    (changed, came, went) = differences(
+        files(server_properties="a=1\nc=3\n"), files(server_properties="# anything\na=2\nb=\n")
+    )
+    assert changed == Difference("a", "1", "2", "server.properties")
+    assert came == Difference("b", None, "", "server.properties")
+    assert went == Difference("c", "3", None, "server.properties")
+    assert [(d.old, d.new) for d in (changed, came, went)] == [("1", "2"), ("unset", ""), ("3", "unset")]
 
 
 def test_files_come_in_the_order_of_their_names() -> None:
     before = files(b_properties="x=1", a_properties="y=1")
     after = files(a_properties="y=2", b_properties="x=2")
-    assert differences(before, after) == ("y 1 → 2", "x 1 → 2")
+    assert told(before, after) == ["y 1 → 2", "x 1 → 2"]
 
 
-def test_a_file_that_came_or_went_is_told_key_by_key() -> None:
-    assert differences([], files(a_properties="x=1")) == ("x unset → 1",)
-    assert differences(files(a_properties="x=1"), []) == ("x 1 → unset",)
+def test_a_file_that_came_is_told_key_by_key_and_one_that_went_is_read_by_nobody() -> None:
+    assert told([], files(a_properties="x=1")) == ["x unset → 1"]
+    assert told(files(a_properties="x=1"), []) == []
 
 
 def test_a_file_of_another_format_is_told_by_its_name() -> None:
-    assert differences(files(jaas_conf="one"), files(jaas_conf="two")) == ("jaas.conf changed",)
+    assert differences(files(jaas_conf="one"), files(jaas_conf="two")) == (Difference("", None, None, "jaas.conf"),)
+    assert told(files(jaas_conf="one"), files(jaas_conf="two")) == ["jaas.conf changed"]
+    assert told(files(jaas_conf="one"), files(jaas_conf="one")) == []
 
 
 def test_the_launch_file_is_told_key_by_key_and_of_its_arguments_those_that_changed() -> None:
     before = json.dumps({"arguments": ["-Xmx1g", "kafka.Kafka"], "host_port": None, "memory_bytes": 1})
     after = json.dumps({"arguments": ["-Xmx2g", "kafka.Kafka"], "host_port": 9092, "memory_bytes": 1})
     assert differences(files(launch_json=before), files(launch_json=after)) == (
+        Difference("arguments", ("-Xmx1g", "kafka.Kafka"), ("-Xmx2g", "kafka.Kafka"), "launch.json"),
+        Difference("host_port", None, "9092", "launch.json"),
+    )
+    assert told(files(launch_json=before), files(launch_json=after)) == [
         "arguments -Xmx1g → -Xmx2g",
         "host_port unset → 9092",
-    )
+    ]
+
+
+def test_a_launch_file_written_in_another_way_is_no_difference() -> None:
+    launch = {"arguments": ["a"], "memory_bytes": 1}
+    before, after = json.dumps(launch), json.dumps(dict(reversed(launch.items())), indent=4)
+    assert before != after
+    assert told(files(launch_json=before), files(launch_json=after)) == []
 
 
 def test_arguments_in_another_order_are_shown_whole() -> None:
     before, after = json.dumps({"arguments": ["a", "b"]}), json.dumps({"arguments": ["b", "a"]})
-    assert differences(files(launch_json=before), files(launch_json=after)) == ("arguments a b → b a",)
+    assert told(files(launch_json=before), files(launch_json=after)) == ["arguments a b → b a"]
 
 
 @pytest.mark.parametrize("broken", ["{", "[1]", '"text"', "7", "null"])
-def test_a_launch_file_written_by_hand_does_no_harm(broken: str) -> None:
-    assert differences(files(launch_json=broken), files(launch_json='{"a": 1}')) == ("a unset → 1",)
+def test_a_launch_file_that_was_damaged_by_hand_is_told_as_a_whole(broken: str) -> None:
+    assert told(files(launch_json=broken), files(launch_json='{"a": 1}')) == ["launch.json changed"]
+
+
+@pytest.mark.parametrize("broken", ["a=1\na=1\n", "a=\\u12\n"])
+def test_properties_that_were_damaged_by_hand_are_told_as_a_whole(broken: str) -> None:
+    assert told(files(server_properties=broken), files(server_properties="a=1\n")) == ["server.properties changed"]
 
 
 VALUES = st.dictionaries(
@@ -78,9 +112,55 @@ def test_exactly_the_changed_keys_are_told(before: dict[str, str], after: dict[s
     def written(values: dict[str, str]) -> list[RenderedFile]:
         return files(a_properties="".join(f"{key}={escape_value(value)}\n" for key, value in values.items()))
 
-    changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
-    told = differences(written(before), written(after))
-    if changed:
-        assert [change.split(" ")[0] for change in told] == changed
-    else:
-        assert told in ((), ("a.properties changed",))
+    changed = [
+        Difference(key, before.get(key), after.get(key), "a.properties")
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    ]
+    assert list(differences(written(before), written(after))) == changed
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (None, None),
+        ("", ""),
+        ("a", "a"),
+        ("true", "True"),
+        ("FALSE", "false"),
+        ("a,b", "a, b"),
+        (" a , b ", "a,b"),
+        ("True, 1", "true,1"),
+        ("0.5", "0.50"),
+        ("0.5", ".5"),
+        ("1", "01"),
+        ("-1", "-1 "),
+        ("9223372036854775807", "9223372036854775807"),
+    ],
+)
+def test_kafka_reads_these_as_the_same(one: str | None, other: str | None) -> None:
+    assert same_setting(one, other)
+    assert same_setting(other, one)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("1", "2"),
+        ("1", None),
+        ("", None),
+        ("a", "b"),
+        ("a", "A"),
+        ("a,b", "b,a"),
+        ("a,b", "a"),
+        ("true", "1"),
+        ("false", "0"),
+        ("0.5", "0.05"),
+        ("1g", "1"),
+        ("9223372036854775807", "9223372036854775806"),
+        ("compact,delete", "compact"),
+    ],
+)
+def test_kafka_tells_these_apart(one: str | None, other: str | None) -> None:
+    assert not same_setting(one, other)
+    assert not same_setting(other, one)

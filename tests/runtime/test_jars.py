@@ -141,3 +141,14 @@ def test_a_jar_that_always_arrives_damaged_is_an_error(maven: list[_Artifact]) -
 def test_the_logging_binding_is_named_where_the_tools_do_not_bring_it() -> None:
     assert coordinates(VERSION) == ("org.apache.kafka:kafka_2.13:3.9.1", "org.apache.kafka:kafka-tools:3.9.1")
     assert "org.slf4j:slf4j-reload4j:1.7.36!" in coordinates(KafkaVersion(2, 8, 2))
+
+
+def test_from_4_0_on_log4j_2_is_named_and_only_3_9_needs_nothing() -> None:
+    for version, log4j in ((KafkaVersion(4, 0, 0), "2.24.3"), (KafkaVersion(4, 1, 1), "2.24.3")):
+        assert coordinates(version)[2:] == _log4j2(log4j)
+    for version in (KafkaVersion(4, 2, 0), KafkaVersion(4, 3, 0)):
+        assert coordinates(version)[2:] == _log4j2("2.25.4")
+
+
+def _log4j2(version: str) -> tuple[str, ...]:
+    return tuple(f"org.apache.logging.log4j:{name}:{version}!" for name in ("log4j-slf4j-impl", "log4j-core"))

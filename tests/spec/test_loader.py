@@ -7,6 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from provision.cluster.model import TopicPolicy
+from provision.cluster.resolve import resolve_topic_policy, resolve_topics
 from provision.errors import InvalidEnvironment, UsageError
 from provision.spec.loader import load
 from provision.spec.model import EnvironmentSpec
@@ -33,10 +35,11 @@ def test_a_file_of_one_key_has_every_default(file: Path) -> None:
     spec = spec_of(file, "storage: volume\n")
     assert json.loads(spec.model_dump_json()) == {
         "name": "orders",
+        "bootstrap_servers": None,
         "runtime": "auto",
         "kafka": {"version": "3.9.1", "mode": None, "image": None, "distribution": None},
         "zookeeper": {"nodes": 1, "port": None, "heap": "64m", "properties": {}},
-        "controllers": {"nodes": 0},
+        "controllers": {"nodes": 0, "heap": "128m", "properties": {}},
         "brokers": {
             "nodes": 1,
             "port": 9092,
@@ -52,6 +55,9 @@ def test_a_file_of_one_key_has_every_default(file: Path) -> None:
         "ttl": None,
         "topic_defaults": {"partitions": 1, "replication_factor": None, "config": {}},
         "topics": [],
+        "prune": False,
+        "rebalance": False,
+        "throttle": None,
     }
 
 
@@ -80,6 +86,12 @@ topics:
     partitions: 12
     replication_factor: 2
     config: {retention.ms: 9223372036854775807, cleanup.policy: "compact,delete"}
+    grow_compacted: true
+  - name: payments
+    replicas: [[1, 2], [3, 1]]
+prune: true
+rebalance: true
+throttle: 10m
 """
     spec = spec_of(file, text)
     assert spec.name == "everything"
@@ -91,6 +103,46 @@ topics:
     assert spec.brokers.overrides[2].properties == {"num.io.threads": "16"}
     assert spec.topics[0].config == {"retention.ms": "9223372036854775807", "cleanup.policy": "compact,delete"}
     assert spec.vars == {"deep": {"list": [1, True, None, 1.5]}}
+    assert (spec.topics[0].grow_compacted, spec.topics[1].grow_compacted) == (True, False)
+    assert (spec.topics[0].replicas, spec.topics[1].replicas) == (None, [[1, 2], [3, 1]])
+    assert (spec.prune, spec.rebalance, spec.throttle) == (True, True, "10m")
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("kafka.example:9092", "kafka.example:9092"),
+        ("one:9092, two:9093", "one:9092,two:9093"),
+        ("[one:9092, 'two:9093']", "one:9092,two:9093"),
+        ("'[::1]:65535'", "[::1]:65535"),
+    ],
+)
+def test_a_file_may_name_a_cluster_that_others_run(file: Path, written: str, read: str) -> None:
+    spec = spec_of(file, f"bootstrap_servers: {written}\ntopics: [{{name: orders, replicas: [[7, 9]]}}]\nprune: true\n")
+    assert spec.bootstrap_servers == read
+
+
+def test_named_replicas_say_how_many_partitions_and_replicas_a_topic_has(file: Path) -> None:
+    text = """\
+brokers: {nodes: 3}
+topic_defaults: {partitions: 6, replication_factor: 3}
+topics:
+  - {name: named, replicas: [[1, 2], [2, 3]]}
+  - {name: named-and-said, replicas: [[1]], partitions: 1, replication_factor: 1}
+  - {name: default}
+"""
+    topics = resolve_topics(spec_of(file, text))
+    assert [(topic.partitions, topic.replication_factor, topic.replicas) for topic in topics] == [
+        (2, 2, ((1, 2), (2, 3))),
+        (1, 1, ((1,),)),
+        (6, 3, None),
+    ]
+
+
+def test_the_throttle_is_in_bytes_and_nothing_is_deleted_or_moved_unless_asked_for(file: Path) -> None:
+    assert resolve_topic_policy(spec_of(file, "throttle: 10m\n")) == TopicPolicy(throttle_bytes_per_s=10 * 1024**2)
+    assert resolve_topic_policy(spec_of(file, "name: orders\n")) == TopicPolicy(prune=False, rebalance=False)
+    assert resolve_topic_policy(spec_of(file, "{prune: true, rebalance: true}\n")) == TopicPolicy(True, True)
 
 
 @pytest.mark.parametrize(

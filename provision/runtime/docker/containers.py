@@ -10,7 +10,7 @@ from typing import Any
 
 from docker.types import LogConfig, Mount
 
-from provision.cluster.catalogue import layout_of
+from provision.cluster.catalogue import KRAFT, KafkaVersion, layout_of
 from provision.cluster.layout import NODE_HOME
 from provision.cluster.model import Cluster, Node, RenderedFile, StorageKind
 
@@ -23,7 +23,9 @@ ENVIRONMENT, NODE, ROLE, HASH = (
 ENDPOINT, INSIDE, SOFTWARE = "provision.endpoint", "provision.inside-address", "provision.software"
 VERSION, MODE, STORAGE = "provision.kafka-version", "provision.kafka-mode", "provision.storage"
 CREATED, TTL = "provision.created", "provision.ttl-seconds"
+CLUSTER_ID = "provision.cluster-id"
 TOOL_ROLE = "tool"
+UNKNOWN = KafkaVersion(0, 0, 0)
 
 _PROCESSES = 1024
 _DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644
@@ -44,6 +46,8 @@ def environment_labels(cluster: Cluster) -> dict[str, str]:
         STORAGE: cluster.storage.directory or cluster.storage.kind,
         CREATED: str(int(time.time())),
     }
+    if cluster.cluster_id:
+        labels[CLUSTER_ID] = cluster.cluster_id
     if cluster.ttl_s:
         labels[TTL] = str(int(cluster.ttl_s))
     return labels
@@ -79,11 +83,16 @@ def hardening(*, memory_bytes: int, image_volumes: Sequence[str]) -> dict[str, A
     }
 
 
+def on_tmpfs(cluster: Cluster, node: Node) -> bool:
+    """Whether the node's data are on a tmpfs, which each start makes anew: nothing can be formatted there before."""
+    return cluster.storage.kind is StorageKind.MEMORY and node.role == "broker" and cluster.mode != KRAFT
+
+
 def node_options(
     cluster: Cluster, node: Node, config_hash: str, image_volumes: Sequence[str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The container's configuration and host configuration, in the Docker SDK's low-level terms."""
-    in_memory = cluster.storage.kind is StorageKind.MEMORY and node.role == "broker"
+    in_memory = on_tmpfs(cluster, node)
     # With data on a tmpfs, which counts as the container's memory, the node may use as much again for them.
     memory_bytes = node.memory_bytes * 2 if in_memory else node.memory_bytes
     host = hardening(memory_bytes=memory_bytes, image_volumes=image_volumes)
@@ -112,6 +121,23 @@ def node_options(
     return container, host
 
 
+def format_options(
+    cluster: Cluster, node: Node, command: Sequence[str], image_volumes: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A container that formats the node's storage: with the node's mounts and account, and no network."""
+    host = hardening(memory_bytes=node.memory_bytes, image_volumes=image_volumes)
+    host |= {"network_mode": "none", "mounts": _mounts(cluster, node)}
+    labels = {ENVIRONMENT: cluster.name, ROLE: TOOL_ROLE}
+    container = {
+        "image": cluster.software,
+        "entrypoint": list(command),
+        "command": [],
+        "user": user_of(cluster),
+        "labels": labels,
+    }
+    return container, host
+
+
 def user_of(cluster: Cluster) -> str:
     """`uid:gid` of the node's account: the image's own, or the caller's where data go to a directory of theirs."""
     if cluster.storage.kind is StorageKind.DIRECTORY and hasattr(os, "getuid") and os.getuid() != 0:
@@ -129,25 +155,35 @@ def _mounts(cluster: Cluster, node: Node) -> list[Mount]:
 
 def archive(cluster: Cluster, node: Node, files: Sequence[RenderedFile], *, with_data: bool) -> bytes:
     """The content of a node's volume as a tar file: its configuration, an empty data directory, ZooKeeper's `myid`."""
-    uid, _, gid = user_of(cluster).partition(":")
+    entries: dict[str, bytes | None] = {"config": None, **_config_entries(files)}
+    if with_data:
+        entries["data"] = None
+    if node.role == "zookeeper":
+        entries["data/myid"] = f"{node.id}\n".encode()
+    return _tar(entries, user_of(cluster))
+
+
+def archive_of_files(files: Sequence[RenderedFile], user: str = "0:0") -> bytes:
+    """The configuration alone, for a node whose volume is there."""
+    return _tar(_config_entries(files), user)
+
+
+def _config_entries(files: Sequence[RenderedFile]) -> dict[str, bytes]:
+    return {f"config/{file.name}": file.content.encode() for file in files}
+
+
+def _tar(entries: Mapping[str, bytes | None], user: str) -> bytes:
+    """A tar file of these paths; None is a directory. Every account may read what is in it."""
+    uid, _, gid = user.partition(":")
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-
-        def add(path: str, content: bytes | None) -> None:
+        for path, content in entries.items():
             member = tarfile.TarInfo(path)
             member.uid, member.gid, member.mtime = int(uid), int(gid), int(time.time())
             member.mode = _DIRECTORY_MODE if content is None else _FILE_MODE
             member.type = tarfile.DIRTYPE if content is None else tarfile.REGTYPE
             member.size = len(content or b"")
             tar.addfile(member, io.BytesIO(content or b""))
-
-        add("config", None)
-        for file in files:
-            add(f"config/{file.name}", file.content.encode())
-        if with_data:
-            add("data", None)
-        if node.role == "zookeeper":
-            add("data/myid", f"{node.id}\n".encode())
     return buffer.getvalue()
 
 
@@ -160,6 +196,14 @@ def files_in_archive(node: str, content: bytes) -> tuple[RenderedFile, ...]:
             for member, stream in members
             if stream
         )
+
+
+def version_in(labels: Mapping[str, str]) -> KafkaVersion:
+    """The Kafka version in labels; `UNKNOWN`, the lowest there is, where somebody changed it."""
+    try:
+        return KafkaVersion.parse(labels[VERSION])
+    except (KeyError, ValueError):
+        return UNKNOWN
 
 
 def label_float(labels: Mapping[str, str], key: str) -> float | None:

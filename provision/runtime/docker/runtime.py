@@ -14,7 +14,7 @@ from provision.errors import ProvisionError, Refused, Unavailable
 from provision.events import Listener
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime import directories
-from provision.runtime.base import JavaCommand, Runtime, Streams
+from provision.runtime.base import JavaCommand, Runtime, Streams, format_command, format_failed
 from provision.runtime.docker import containers as spec
 from provision.runtime.docker import tools
 from provision.runtime.docker.client import connect, translated
@@ -24,6 +24,7 @@ _DRAFT = ".new"
 _POLL_S = 0.1
 _SIGNAL_AGAIN_S = 3.0
 _KILL_PATIENCE_S = 30.0
+_FORMAT_TIMEOUT_S = 60
 _STATES = {"created": NodeState.CREATED, "running": NodeState.RUNNING, "restarting": NodeState.RUNNING}
 
 
@@ -42,7 +43,7 @@ class DockerRuntime(Runtime):
         """By the labels of containers, networks and volumes, so that half-made ones are found too."""
         with translated("listing environments"):
             things = [
-                *self._api.containers(all=True, filters={"label": spec.ENVIRONMENT}),
+                *self._containers(spec.ENVIRONMENT),
                 *self._api.networks(filters={"label": spec.ENVIRONMENT}),
                 *(self._api.volumes(filters={"label": spec.ENVIRONMENT})["Volumes"] or ()),
             ]
@@ -51,7 +52,7 @@ class DockerRuntime(Runtime):
     def observe(self, name: str, wanted: Sequence[str] = ()) -> ObservedEnvironment:
         """One list call each for containers, networks and volumes."""
         with translated(f"looking at {name}"):
-            all_containers = self._api.containers(all=True)
+            all_containers = self._containers()
             networks = self._api.networks()
             volumes = self._api.volumes()["Volumes"] or []
         ours = [thing for thing in all_containers if _belongs(thing, name)]
@@ -59,8 +60,10 @@ class DockerRuntime(Runtime):
         our_volumes = [thing for thing in volumes if _belongs(thing, name)]
         no_labels: Mapping[str, str] = {}
         things = (*ours, *our_networks, *our_volumes)
-        # a tool's container is of the environment too, but says nothing about it
-        labels = next((thing["Labels"] for thing in things if spec.VERSION in thing["Labels"]), no_labels)
+        # A tool's container is of the environment too, but says nothing about it; and while nodes get a new version,
+        # one by one, it is the newest that says what the environment is.
+        described = [thing["Labels"] for thing in things if spec.VERSION in thing["Labels"]]
+        labels = max(described, key=spec.version_in, default=no_labels)
         names = {spec.name_of(name, node) for node in wanted}
         foreign = [
             *(f"container {n}" for c in all_containers if not _belongs(c, name) for n in _names(c) if n in names),
@@ -79,6 +82,7 @@ class DockerRuntime(Runtime):
             version=labels.get(spec.VERSION, ""),
             mode=labels.get(spec.MODE, ""),
             storage=labels.get(spec.STORAGE, ""),
+            cluster_id=labels.get(spec.CLUSTER_ID, ""),
             network=bool(our_networks),
             storages=frozenset(volume["Labels"][spec.NODE] for volume in our_volumes),
             nodes=tuple(sorted((self._node(thing) for thing in nodes), key=lambda node: (node.role, node.number))),
@@ -104,6 +108,8 @@ class DockerRuntime(Runtime):
             endpoint=labels.get(spec.ENDPOINT),
             exit_code=exit_code,
             out_of_memory=out_of_memory,
+            version=labels.get(spec.VERSION, "") if spec.version_in(labels) > spec.UNKNOWN else "",
+            software=labels.get(spec.SOFTWARE, ""),
         )
 
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
@@ -188,10 +194,31 @@ class DockerRuntime(Runtime):
             except ImageNotFound as error:
                 raise Unavailable(f"the image {cluster.software} is gone") from error
             in_volume = cluster.storage.kind is StorageKind.VOLUME or (
-                cluster.storage.kind is StorageKind.MEMORY and node.role != "broker"
+                cluster.storage.kind is StorageKind.MEMORY and not spec.on_tmpfs(cluster, node)
             )
             self._api.put_archive(created["Id"], NODE_HOME, spec.archive(cluster, node, files, with_data=in_volume))
             self._api.rename(created["Id"], container["name"])
+
+    def format_storage(self, cluster: Cluster, node: Node) -> None:
+        """In a container of its own, with the node's volume."""
+        command = tools.java_command(cluster.software, format_command(cluster, node), heap="64m")
+        with translated(f"formatting the storage of {node.name}"):
+            options, host = spec.format_options(cluster, node, command, self._image_volumes(cluster.software))
+            created = self._api.create_container(**options, host_config=self._api.create_host_config(**host))
+            try:
+                self._api.put_archive(created["Id"], NODE_HOME, tools.logging_archive())
+                self._api.start(created["Id"])
+                code = self._api.wait(created["Id"], timeout=_FORMAT_TIMEOUT_S)["StatusCode"]
+                output = self._api.logs(created["Id"]).decode(errors="replace")
+            finally:
+                self._remove_container(created["Id"], "what formatted a storage")
+        if code:
+            raise format_failed(node.name, output)
+
+    def update_files(self, name: str, node: str, files: Sequence[RenderedFile]) -> None:
+        """Into the node's volume, through its running container."""
+        with translated(f"writing the configuration of {node}"):
+            self._api.put_archive(self._required(name, node), NODE_HOME, spec.archive_of_files(files))
 
     def start_node(self, name: str, node: str) -> None:
         """Start the container; the engine reserves its host port now."""
@@ -271,7 +298,7 @@ class DockerRuntime(Runtime):
     def remove_network(self, name: str) -> None:
         """Remove tools that were left by a killed command, then the network."""
         with translated(f"removing the network {name}"):
-            for container in self._api.containers(all=True, filters={"label": [f"{spec.ENVIRONMENT}={name}"]}):
+            for container in self._containers(f"{spec.ENVIRONMENT}={name}"):
                 if not _is_node(container):
                     self._remove_container(container["Id"], "a tool or a draft")
             for network in self._api.networks(filters={"label": f"{spec.ENVIRONMENT}={name}"}):
@@ -309,15 +336,23 @@ class DockerRuntime(Runtime):
 
     # -- finding ------------------------------------------------------------------------------------------------------
 
+    def _containers(self, *labels: str) -> list[Mapping[str, Any]]:
+        """All containers with these labels, whether they run or not.
+
+        An engine can go on listing one that it has removed, with no name left: it is not there.
+        """
+        listed = self._api.containers(all=True, filters={"label": list(labels)} if labels else None)
+        return [container for container in listed if container["Names"]]
+
     def _ours(self, name: str, node: str) -> Mapping[str, Any] | None:
         labels = [f"{spec.ENVIRONMENT}={name}", f"{spec.NODE}={node}"]
         with translated(f"looking for {node}"):
-            found = [c for c in self._api.containers(all=True, filters={"label": labels}) if _is_node(c)]
+            found = [c for c in self._containers(*labels) if _is_node(c)]
         return found[0] if found else None
 
     def _remove_drafts(self, name: str, node: str) -> None:
         labels = [f"{spec.ENVIRONMENT}={name}", f"{spec.NODE}={node}"]
-        for container in self._api.containers(all=True, filters={"label": labels}):
+        for container in self._containers(*labels):
             if not _is_node(container):
                 self._remove_container(container["Id"], f"what was left of {node}")
 
@@ -330,7 +365,7 @@ class DockerRuntime(Runtime):
     def _software(self, name: str) -> str:
         with translated(f"looking at {name}"):
             labels = [f"{spec.ENVIRONMENT}={name}", spec.SOFTWARE]
-            found = self._api.containers(all=True, filters={"label": labels})
+            found = self._containers(*labels)
         return str(found[0]["Labels"][spec.SOFTWARE]) if found else ""
 
 
@@ -346,7 +381,7 @@ def _belongs(thing: Mapping[str, Any], name: str) -> bool:
 
 
 def _names(container: Mapping[str, Any]) -> list[str]:
-    return [name.removeprefix("/") for name in container["Names"] or ()]
+    return [name.removeprefix("/") for name in container["Names"]]
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[str]:

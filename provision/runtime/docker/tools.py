@@ -28,8 +28,15 @@ def java_command(image: str, command: JavaCommand, heap: str) -> list[str]:
     """The command line of a main class in a container of `image`."""
     layout = layout_of(image)
     options = [f"-Xmx{heap}", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData"]
-    logging = f"-Dlog4j.configuration=file:{NODE_HOME}/{tool_logging.FILE_NAME}"
-    return [layout.java, *options, logging, "-cp", f"{layout.libs}/*", command.main_class, *command.arguments]
+    return [
+        layout.java,
+        *options,
+        *tool_logging.options(NODE_HOME),
+        "-cp",
+        f"{layout.libs}/*",
+        command.main_class,
+        *command.arguments,
+    ]
 
 
 def tool_options(environment: str, image: str, command: JavaCommand, *, stdin: bool) -> dict[str, Any]:
@@ -50,9 +57,10 @@ def logging_archive() -> bytes:
     """The tar file for the volume."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        member = tarfile.TarInfo(tool_logging.FILE_NAME)
-        member.size = len(tool_logging.CONTENT)
-        tar.addfile(member, io.BytesIO(tool_logging.CONTENT.encode()))
+        for name, content in tool_logging.FILES.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content.encode()))
     return buffer.getvalue()
 
 

@@ -19,7 +19,7 @@ import psutil
 
 from provision.errors import ProvisionError
 
-MARK = "-Dprovision.node="
+MARK, TOOL_MARK = "-Dprovision.node=", "-Dprovision.tool="
 _NOTE = "process.json"
 _KILL_PATIENCE_S = 10.0
 _EXEC_LOOKS, _EXEC_PAUSE_S = 20, 0.01
@@ -31,6 +31,11 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 def mark(directory: Path) -> str:
     """The argument that tells whose process it is."""
     return f"{MARK}{directory.as_posix()}"
+
+
+def tool_mark(environment: Path) -> str:
+    """The argument that tells to which environment a tool belongs."""
+    return f"{TOOL_MARK}{environment.as_posix()}"
 
 
 def start(command: Sequence[str], directory: Path, output: Path) -> None:
@@ -100,10 +105,21 @@ def stop(directory: Path, patience_s: float) -> None:
 def kill(directory: Path) -> None:
     """Kill the node's process and wait until it is gone."""
     if process := find(directory):
-        with _signalled(process):
-            process.kill()
-            if not _await_exit(process, _KILL_PATIENCE_S):
-                raise ProvisionError(f"process {process.pid} does not end, not even by SIGKILL")
+        _kill(process)
+
+
+def kill_tools(environment: Path) -> None:
+    """Kill the tools that were left by a killed command."""
+    for process in psutil.process_iter():
+        if _has(process, tool_mark(environment)):
+            _kill(process)
+
+
+def _kill(process: psutil.Process) -> None:
+    with _signalled(process):
+        process.kill()
+        if not _await_exit(process, _KILL_PATIENCE_S):
+            raise ProvisionError(f"process {process.pid} does not end, not even by SIGKILL")
 
 
 @contextmanager
@@ -140,8 +156,12 @@ def _after_exec(process: psutil.Process) -> psutil.Process:
 
 
 def _is_of(process: psutil.Process, directory: Path) -> bool:
+    return _has(process, mark(directory))
+
+
+def _has(process: psutil.Process, argument: str) -> bool:
     try:
-        return mark(directory) in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
+        return argument in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:  # gone, or somebody else's
         return False
 

@@ -26,7 +26,7 @@ from provision.events import Listener
 from provision.home.ports import port_is_free
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime import directories, tool_logging
-from provision.runtime.base import JavaCommand, Runtime, Streams, port_taken
+from provision.runtime.base import JavaCommand, Runtime, Streams, format_command, format_failed, port_taken
 from provision.runtime.process import jars, processes
 from provision.runtime.process.java import find_java
 from provision.runtime.process.layout import NAME, environment_directory, environments_directory, memory_directory
@@ -35,6 +35,7 @@ _ENVIRONMENT_FILE, _NODE_FILE = "environment.json", "node.json"
 _NODE_KEYS = {"name", "role", "config_hash", "endpoint", "version", "ports", "arguments"}
 _NODE_NAME = re.compile(r"(zookeeper|controller|broker)-[1-9]\d*")
 _CONSOLE = "console.log"
+_DRAFT = ".new"
 _FOLLOW_PAUSE_S = 0.2
 _TOOL_TIMEOUT_S = 60
 
@@ -50,6 +51,7 @@ class _Kept:
     storage: str
     created_s: float
     ttl_s: float | None
+    cluster_id: str = ""
 
 
 class ProcessRuntime(Runtime):
@@ -82,6 +84,7 @@ class ProcessRuntime(Runtime):
             version=kept.version if kept else "",
             mode=kept.mode if kept else "",
             storage=kept.storage if kept else "",
+            cluster_id=kept.cluster_id if kept else "",
             network=kept is not None,
             storages=frozenset(entry.name for entry in node_directories),
             nodes=tuple(sorted(nodes, key=lambda node: (node.role, node.number))),
@@ -106,6 +109,8 @@ class ProcessRuntime(Runtime):
             config_hash=node["config_hash"],
             endpoint=node["endpoint"],
             exit_code=processes.exit_code(directory) if state is NodeState.EXITED else None,
+            version=node.get("version", ""),
+            software=node.get("software", ""),
         )
 
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
@@ -113,7 +118,8 @@ class ProcessRuntime(Runtime):
         config = environment_directory(name) / node / "config"
         if not config.is_dir():
             return ()
-        return tuple(RenderedFile(node, file.name, file.read_text()) for file in sorted(config.iterdir()))
+        files = (file for file in sorted(config.iterdir()) if file.suffix != _DRAFT)
+        return tuple(RenderedFile(node, file.name, file.read_text()) for file in files)
 
     def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         """The log with what was rotated away last, then what the JVM itself wrote: its last words, if any."""
@@ -142,7 +148,14 @@ class ProcessRuntime(Runtime):
     def create_network(self, cluster: Cluster) -> None:
         """Note what the environment is. Its nodes share the loopback."""
         find_java(cluster.version)  # before anything is made: without it nothing will start
+        self._note(cluster)
+
+    def _note(self, cluster: Cluster) -> None:
+        """Write `environment.json`, or again where the software is another now."""
         home = environment_directory(cluster.name)
+        before = _read_kept(home)
+        if before is not None and before.software == cluster.software:
+            return
         libs = cluster.nodes[0].java_args[cluster.nodes[0].java_args.index("-cp") + 1]
         kept = _Kept(
             software=cluster.software,
@@ -150,13 +163,13 @@ class ProcessRuntime(Runtime):
             version=str(cluster.version),
             mode=cluster.mode,
             storage=cluster.storage.directory or cluster.storage.kind,
-            created_s=time.time(),
+            created_s=before.created_s if before else time.time(),
             ttl_s=cluster.ttl_s,
+            cluster_id=cluster.cluster_id,
         )
         with _files_of(home):
             home.mkdir(parents=True, exist_ok=True)
-            if _read_kept(home) is None:
-                _write(home / _ENVIRONMENT_FILE, json.dumps(asdict(kept), indent=2))
+            _write(home / _ENVIRONMENT_FILE, json.dumps(asdict(kept), indent=2))
 
     def create_storage(self, cluster: Cluster, node: Node) -> None:
         """Make the directories; readable by this user alone."""
@@ -173,26 +186,46 @@ class ProcessRuntime(Runtime):
     def create_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile], config_hash: str) -> None:
         """Write its configuration."""
         directory = environment_directory(cluster.name) / node.name
-        if (directory / _NODE_FILE).exists():
-            return
-        self.create_storage(cluster, node)  # a command that was killed may have left it half made
+        if not (directory / _NODE_FILE).exists():
+            self.create_storage(cluster, node)  # a command that was killed may have left it half made
+            self.replace_node(cluster, node, files, config_hash)
+
+    def replace_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile], config_hash: str) -> None:
+        """Write its configuration anew; its log stays too."""
+        self._note(cluster)
+        directory = environment_directory(cluster.name) / node.name
+        described = {
+            "name": node.name,
+            "role": node.role,
+            "config_hash": "",
+            "endpoint": node.endpoint,
+            "version": str(cluster.version),
+            "software": cluster.software,
+            "ports": [listener.listen_port for listener in node.listeners],
+            "arguments": node.java_args,
+        }
         with _files_of(directory):
             for part in ("config", "log", "tmp"):
                 (directory / part).mkdir(parents=True, exist_ok=True)
-            for file in files:
-                _write(directory / "config" / file.name, file.content)
+            # Without a fingerprint until its files are there: what a killed command leaves is compared file by file.
+            _write(directory / _NODE_FILE, json.dumps(described, indent=2))
+            self.update_files(cluster.name, node.name, files)
             if node.role == "zookeeper":
                 _write(Path(node.data_dir) / "myid", f"{node.id}\n")
-            described = {
-                "name": node.name,
-                "role": node.role,
-                "config_hash": config_hash,
-                "endpoint": node.endpoint,
-                "version": str(cluster.version),
-                "ports": [listener.listen_port for listener in node.listeners],
-                "arguments": node.java_args,
-            }
-            _write(directory / _NODE_FILE, json.dumps(described, indent=2))
+            _write(directory / _NODE_FILE, json.dumps(described | {"config_hash": config_hash}, indent=2))
+
+    def format_storage(self, cluster: Cluster, node: Node) -> None:
+        """With the Java that is found now."""
+        code, output = self._run(self._tool_command(cluster.name, format_command(cluster, node)))
+        if code:
+            raise format_failed(node.name, output)
+
+    def update_files(self, name: str, node: str, files: Sequence[RenderedFile]) -> None:
+        """Into the node's directory."""
+        directory = environment_directory(name) / node / "config"
+        with _files_of(directory):
+            for file in files:
+                _write(directory / file.name, file.content)
 
     def start_node(self, name: str, node: str) -> None:
         """Start its JVM, with the Java that is found now."""
@@ -244,8 +277,9 @@ class ProcessRuntime(Runtime):
         _remove_empty(home)
 
     def remove_network(self, name: str) -> None:
-        """Forget the environment; its directory goes with its last storage."""
+        """End what a killed command left running; forget the environment. Its directory goes with its last storage."""
         home = environment_directory(name)
+        processes.kill_tools(home)
         with _files_of(home):
             for file in home.glob("*") if home.is_dir() else ():
                 if file.is_file() and not any(_NODE_NAME.fullmatch(entry.name) for entry in home.iterdir()):
@@ -257,8 +291,11 @@ class ProcessRuntime(Runtime):
     def run_in_node(self, name: str, node: str, command: JavaCommand) -> tuple[int, str]:
         """As any process of this machine: they all see the same network."""
         self._required(name, node)
+        return self._run(self._tool_command(name, command))
+
+    def _run(self, command: Sequence[str]) -> tuple[int, str]:
         done = subprocess.run(  # noqa: S603 the command is ours
-            self._tool_command(name, command),
+            command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -290,16 +327,17 @@ class ProcessRuntime(Runtime):
         kept = _read_kept(home)
         if kept is None:
             raise ProvisionError(f"there is no environment {name}")
-        logging = home / tool_logging.FILE_NAME
-        _write(logging, tool_logging.CONTENT)
+        for file, content in tool_logging.FILES.items():
+            _write(home / file, content)
         options = [
             "-Xmx256m",
             "-XX:TieredStopAtLevel=1",
             "-XX:+UseSerialGC",
-            f"-Dlog4j.configuration=file:{logging.as_posix()}",
+            *tool_logging.options(home.as_posix()),
         ]
         java = find_java(KafkaVersion.parse(kept.version))
-        return [java.command, *options, "-cp", kept.libs, command.main_class, *command.arguments]
+        mark = processes.tool_mark(home)
+        return [java.command, mark, *options, "-cp", kept.libs, command.main_class, *command.arguments]
 
     def inside_address(self, name: str, node: str) -> str:
         """The same as from outside."""
@@ -346,7 +384,7 @@ def _damaged(file: Path, why: str) -> ProvisionError:
 
 def _write(file: Path, content: str) -> None:
     """Whole or not at all, whenever the command is killed."""
-    draft = file.with_name(f"{file.name}.{os.getpid()}-{threading.get_ident()}.new")
+    draft = file.with_name(f"{file.name}.{os.getpid()}-{threading.get_ident()}{_DRAFT}")
     draft.write_text(content, encoding="utf-8")
     draft.replace(file)
 

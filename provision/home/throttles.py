@@ -1,0 +1,74 @@
+"""The throttle that a reassignment put on a cluster, noted until it is taken back: a command can die in between.
+
+home/throttles/NAME/ID.json    for the cluster with that id, each setting as it was before
+"""
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from provision.errors import ProvisionError
+from provision.home.directory import home_directory
+
+_CLUSTER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+Settings = dict[tuple[str, str], dict[str, str | None]]
+"""By kind and name (`("topic", "orders")`): each setting with its value, None where it is not set."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThrottleNote:
+    """The note of one environment."""
+
+    environment: str
+
+    @property
+    def _directory(self) -> Path:
+        return home_directory() / "throttles" / self.environment
+
+    def _file(self, cluster_id: str) -> Path:
+        # The id comes from a cluster, which may be anybody's: it becomes a name only in the form that Kafka gives it.
+        name = cluster_id if _CLUSTER_ID.fullmatch(cluster_id) else hashlib.sha256(cluster_id.encode()).hexdigest()
+        return self._directory / f"{name}.json"
+
+    def read(self, cluster_id: str) -> Settings:
+        """What is to be restored in that cluster.
+
+        Raises:
+            ProvisionError: the note is damaged.
+        """
+        file = self._file(cluster_id)
+        try:
+            content = json.loads(file.read_text())
+            return {(one["kind"], one["name"]): dict(one["settings"]) for one in content["before"]}
+        except FileNotFoundError:
+            return {}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            hint = "delete it, and take the throttle back with `provision tool … kafka-configs`"
+            raise ProvisionError(f"{file} is damaged", why=str(error), hint=hint) from error
+
+    def write(self, cluster_id: str, before: Mapping[tuple[str, str], Mapping[str, str | None]]) -> None:
+        """Note the settings as they are now, before the throttle is put on."""
+        described = [{"kind": kind, "name": name, "settings": dict(old)} for (kind, name), old in before.items()]
+        file = self._file(cluster_id)
+        draft = file.with_suffix(".new")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            draft.write_text(json.dumps({"before": described}, indent=2) + "\n")
+            draft.replace(file)
+        except OSError as error:
+            raise ProvisionError(f"cannot write {file}", why=error.strerror or str(error)) from error
+
+    def forget(self, cluster_id: str) -> None:
+        """The throttle is taken back."""
+        self._file(cluster_id).unlink(missing_ok=True)
+        with suppress(OSError):  # another cluster of that name may have one still
+            self._directory.rmdir()
+
+    def forget_all(self) -> None:
+        """The environment is gone, and its clusters with it."""
+        shutil.rmtree(self._directory, ignore_errors=True)

@@ -1,0 +1,91 @@
+"""Where partitions are: reassignments, their throttle, sizes on disk, and preferred leaders."""
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+
+from kafka import TopicPartition
+
+from provision.kafka.session import Session, translated
+from provision.plan.observed import ObservedPartition, ObservedTopic
+
+Replicas = Mapping[str, Mapping[int, tuple[int, ...]]]
+"""Broker ids by topic and partition."""
+
+_PARTITIONS_PER_REQUEST = 1000
+_PREFERRED = 0
+
+
+class PartitionAdmin:
+    """The partitions of a cluster."""
+
+    def __init__(self, session: Session) -> None:
+        self._client, self._timeout_ms = session.client, session.timeout_ms
+
+    def with_reassignments(self, topics: Sequence[ObservedTopic]) -> tuple[ObservedTopic, ...]:
+        """The topics with what is being added and removed at present."""
+        with translated("looking for reassignments"):
+            moving = self._client.list_partition_reassignments()
+        if not moving:
+            return tuple(topics)
+
+        def one(topic: ObservedTopic, partition: ObservedPartition) -> ObservedPartition:
+            move = moving.get(TopicPartition(topic.name, partition.number))
+            if move is None:
+                return partition
+            return dataclasses.replace(
+                partition,
+                replicas=tuple(move["replicas"]),
+                adding=tuple(move["adding_replicas"]),
+                removing=tuple(move["removing_replicas"]),
+            )
+
+        return tuple(
+            dataclasses.replace(topic, partitions=tuple(one(topic, partition) for partition in topic.partitions))
+            for topic in topics
+        )
+
+    def moving(self) -> dict[tuple[str, int], int]:
+        """How many replicas each partition that is being reassigned still waits for."""
+        with translated("looking for reassignments"):
+            found = self._client.list_partition_reassignments()
+        return {(at.topic, at.partition): len(move["adding_replicas"]) for at, move in found.items()}
+
+    def sizes(self, brokers: Collection[int]) -> dict[tuple[str, int], dict[int, int]]:
+        """Bytes on disk by partition and broker."""
+        with translated("asking for the sizes of partitions"):
+            answers = self._client.describe_log_dirs(brokers=sorted(brokers))
+        sizes: dict[tuple[str, int], dict[int, int]] = {}
+        for answer in answers:
+            for directory in answer["log_dirs"]:
+                for topic in directory["topics"]:
+                    for partition in topic["partitions"]:
+                        at = (topic["name"], partition["partition_index"])
+                        sizes.setdefault(at, {})[answer["broker"]] = partition["partition_size"]
+        return sizes
+
+    def reassign(self, replicas: Replicas) -> dict[str, str]:
+        """Begin to move partitions; returns topics that Kafka refused, with its reason."""
+        wanted = [
+            (TopicPartition(topic, number), list(brokers))
+            for topic, partitions in replicas.items()
+            for number, brokers in partitions.items()
+        ]
+        failed: dict[str, str] = {}
+        for start in range(0, len(wanted), _PARTITIONS_PER_REQUEST):
+            batch = dict(wanted[start : start + _PARTITIONS_PER_REQUEST])
+            with translated("reassigning partitions"):
+                answer = self._client.alter_partition_reassignments(batch, timeout_ms=self._timeout_ms)
+            for at, error in answer.items():
+                if error is not None:
+                    failed[at.topic] = f"partition {at.partition}: {error.__name__}"
+        return failed
+
+    def elect_preferred_leaders(self, partitions: Mapping[str, Collection[int]]) -> None:
+        """Let the first replica of each partition lead. Where it cannot now, Kafka does it by itself later."""
+        with translated("electing preferred leaders"):
+            self._client.elect_leaders(
+                _PREFERRED,
+                {topic: sorted(numbers) for topic, numbers in partitions.items()},
+                timeout_ms=self._timeout_ms,
+                raise_errors=False,
+            )

@@ -1,0 +1,87 @@
+"""What a changed file means for the node that has it: nothing, a new setting while it runs, a restart, or a new node.
+
+The classes, from the mildest on; the first that suffices is taken:
+
+1. none: another comment, another order of keys. The node runs as it would run with the new file.
+2. `configure`: only properties that the running broker itself declares as updatable get a new value.
+3. `restart`: any other property. The node comes back with the new file, its data and its place.
+4. `recreate`: what is outside its files: the image, the JVM's options, memory, host ports. Its data stay.
+5. `refuse`: what would leave its data behind.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from provision.cluster.model import LAUNCH_FILE, MAIN_FILES, Cluster, RenderedFile, Role, StorageKind
+from provision.plan.actions import Verb
+from provision.plan.differences import Difference, differences
+from provision.plan.observed import NodeState, ObservedNode
+
+BROKER_FILE = MAIN_FILES[Role.BROKER]
+# What a listener is told to clients and other brokers: never changed under them while a broker runs.
+_NEVER_DYNAMIC = frozenset({"listeners", "advertised.listeners", "listener.security.protocol.map"})
+_UNREADABLE = "its files cannot be read, so it is not known what changed"
+_IN_MEMORY = "it would lose its data, which are in memory (storage: memory)"
+_FOLLOWS_FROM_SOFTWARE = frozenset({"kafka", "software", "arguments", "java"})
+
+
+@dataclass(frozen=True, slots=True)
+class NodeChange:
+    """What must be done to a node, why, and which settings change. Refused ones say what to do instead."""
+
+    verb: Verb
+    cause: str
+    differences: tuple[Difference, ...] = ()
+    hint: str = ""
+
+
+def change_of(
+    cluster: Cluster,
+    there: ObservedNode,
+    before: Sequence[RenderedFile],
+    after: Sequence[RenderedFile],
+    dynamic: Collection[str] = (),
+) -> NodeChange | None:
+    """Class the change of one node.
+
+    Args:
+        cluster: what must be.
+        there: the node as it is.
+        before: its files, empty where they cannot be read.
+        after: the files it is to have.
+        dynamic: keys whose new value the running broker takes without a restart.
+    """
+    changed = differences(before, after)
+    if before and not changed:
+        return None
+    cause = _cause(cluster, there, changed) if before else _UNREADABLE
+    if before and (moved := next((d for d in changed if d.file == LAUNCH_FILE and d.key == "storage"), None)):
+        hint = "`provision down` it first, or undo the change"
+        return NodeChange(Verb.REFUSE, f"{moved}: its data would be left behind", changed, hint)
+    if quorum := next((d for d in changed if d.key == "controller.quorum.voters"), None):
+        hint = "`provision down` it first, or undo the change"
+        return NodeChange(Verb.REFUSE, f"{quorum}: the quorum of a running cluster is not changed", changed, hint)
+    verb = _verb(there, changed, dynamic)
+    has_run = there.state is not NodeState.CREATED
+    if cluster.storage.kind is StorageKind.MEMORY and verb is not Verb.CONFIGURE and has_run:
+        hint = "undo the change, or `provision down` and `up` again"
+        return NodeChange(Verb.REFUSE, f"{cause}; {_IN_MEMORY}", changed, hint)
+    return NodeChange(verb, cause, changed)
+
+
+def _verb(there: ObservedNode, changed: Sequence[Difference], dynamic: Collection[str]) -> Verb:
+    if not changed or there.state is not NodeState.RUNNING or any(d.file == LAUNCH_FILE for d in changed):
+        return Verb.RECREATE
+    takes_it = (
+        d.file == BROKER_FILE and d.after is not None and d.key in dynamic and d.key not in _NEVER_DYNAMIC
+        for d in changed
+    )
+    return Verb.CONFIGURE if all(takes_it) else Verb.RESTART
+
+
+def _cause(cluster: Cluster, there: ObservedNode, changed: Sequence[Difference]) -> str:
+    version = str(cluster.version)
+    if there.version and there.version != version:
+        others = [str(d) for d in changed if d.file != LAUNCH_FILE or d.key not in _FOLLOWS_FROM_SOFTWARE]
+        return "; ".join((f"Kafka {there.version} → {version}", *others))
+    return f"config changed: {'; '.join(map(str, changed))}"

@@ -1,0 +1,83 @@
+"""What the file asks for and a living environment cannot become without losing something. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from provision.cluster.catalogue import KafkaVersion
+from provision.cluster.model import MAIN_FILES, Cluster, RenderedFile, Role, StorageKind
+from provision.cluster.properties import parse
+from provision.plan.actions import Action, Kind, Verb
+from provision.plan.changes import NodeChange
+from provision.plan.observed import Living, NodeState, ObservedEnvironment, ObservedNode
+
+ENSEMBLE_FILE = MAIN_FILES[Role.ZOOKEEPER]
+DOWN_FIRST = "`provision down` it first, or undo the change"
+
+
+def refuse(
+    cluster: Cluster, observed: ObservedEnvironment, changes: Mapping[str, NodeChange], living: Living
+) -> tuple[Action, ...]:
+    """Every refusal; a changed ensemble is told as such, and not as a lost one too."""
+    return tuple(_refusals(cluster, observed, changes)) or tuple(_lost_ensemble(cluster, observed, living))
+
+
+def leaving(cluster: Cluster, observed: ObservedEnvironment) -> tuple[ObservedNode, ...]:
+    """Brokers that are there and no longer in the file."""
+    desired = {node.name for node in cluster.nodes}
+    return tuple(node for node in observed.of_role(Role.BROKER) if node.name not in desired)
+
+
+def _refusals(cluster: Cluster, observed: ObservedEnvironment, changes: Mapping[str, NodeChange]) -> Iterator[Action]:
+    for thing in observed.foreign:
+        cause = "it was not made by provision, and has a name that this environment needs"
+        yield Action(Verb.REFUSE, Kind.FOREIGN, thing, cause)
+    if observed.nodes and observed.mode and observed.mode != cluster.mode:
+        cause = f"kafka.mode {observed.mode} → {cluster.mode}: its metadata would be left behind"
+        yield Action(Verb.REFUSE, Kind.SOFTWARE, cluster.software, cause, DOWN_FIRST)
+        return
+    newer = [node for node in observed.nodes if node.version and _is_newer(node.version, cluster.version)]
+    for node in newer:
+        cause = f"Kafka {node.version} → {cluster.version}: an older release cannot read what a newer one has written"
+        yield Action(Verb.REFUSE, Kind.NODE, node.name, cause, DOWN_FIRST)
+    desired = {node.name for node in cluster.nodes}
+    for node in observed.nodes:
+        if node.name not in desired and node.role != Role.BROKER:
+            cause = "it is no longer in the file, and an ensemble is not made smaller while it is in use"
+            yield Action(Verb.REFUSE, Kind.NODE, node.name, cause, DOWN_FIRST)
+    for name, change in changes.items():
+        if change.verb is Verb.REFUSE and name not in {node.name for node in newer}:
+            yield Action(Verb.REFUSE, Kind.NODE, name, change.cause, change.hint, changes=change.differences)
+    for node in leaving(cluster, observed):
+        if node.version and node.version != str(cluster.version):
+            cause = f"it leaves while Kafka changes from {node.version} to {cluster.version}"
+            yield Action(Verb.REFUSE, Kind.NODE, node.name, cause, "change the version first, then brokers.nodes")
+
+
+def _is_newer(version: str, than: KafkaVersion) -> bool:
+    return KafkaVersion.parse(version) > than
+
+
+def _lost_ensemble(cluster: Cluster, observed: ObservedEnvironment, living: Living) -> Iterator[Action]:
+    """Most of the ensemble lost its data while brokers kept theirs: it would begin anew, with another cluster id."""
+    kept = [node.name for node in observed.of_role(Role.BROKER) if node.state is not NodeState.CREATED]
+    if not kept or cluster.storage.kind is StorageKind.MEMORY:
+        return
+    keepers = cluster.zookeepers or cluster.voters
+    there = [node for node in keepers if observed.node(node.name) or node.name in observed.storages]
+    if len(there) > _members(cluster, observed, living) // 2:
+        return
+    for node in keepers:
+        if node not in there:
+            cause = f"its data are gone while {', '.join(kept)} kept theirs: a new ensemble would not know their topics"
+            yield Action(Verb.REFUSE, Kind.NODE, node.name, cause, "`provision down` removes the rest")
+
+
+def _members(cluster: Cluster, observed: ObservedEnvironment, living: Living) -> int:
+    """How many nodes the ensemble has, as the nodes themselves were told."""
+    told = (members_in(living.files.get(node.name, ())) for node in observed.of_role(Role.ZOOKEEPER))
+    return next((members for members in told if members), len(cluster.zookeepers or cluster.voters))
+
+
+def members_in(files: Sequence[RenderedFile]) -> int:
+    """How many members an ensemble has according to a node's files; 0 where they do not say."""
+    content = next((file.content for file in files if file.name == ENSEMBLE_FILE), None)
+    return 0 if content is None else max(sum(key.startswith("server.") for key in parse(content)), 1)

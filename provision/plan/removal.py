@@ -1,0 +1,22 @@
+"""The last wave: brokers that the file no longer has, once nothing is left on them. Pure."""
+
+from provision.cluster.model import Cluster, Role
+from provision.plan.actions import Action, Kind, Verb
+from provision.plan.observed import ObservedEnvironment
+from provision.plan.refusals import leaving
+
+
+def plan_removals(cluster: Cluster, observed: ObservedEnvironment) -> tuple[Action, ...]:
+    """Remove each broker that leaves, one after the other, and the storages of brokers that are gone already."""
+    removals: list[Action] = []
+    count = f"brokers.nodes is {len(cluster.brokers)}"
+    for node in leaving(cluster, observed):
+        after = tuple(action.key for action in removals[-1:])
+        removals.append(Action(Verb.REMOVE, Kind.NODE, node.name, count, "when it is empty", after))
+    desired = {node.name for node in cluster.nodes}
+    removals += [
+        Action(Verb.REMOVE, Kind.STORAGE, name, count, "its node is removed already")
+        for name in sorted(observed.storages)
+        if name.startswith(f"{Role.BROKER}-") and name not in desired and observed.node(name) is None
+    ]
+    return tuple(removals)

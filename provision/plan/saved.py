@@ -1,0 +1,128 @@
+"""A plan in a file: bound to the cluster and to the state for which it was made."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from provision.cluster.model import RenderedFile, Topic, TopicPolicy
+from provision.errors import ProvisionError, Refused, UsageError
+from provision.plan.actions import Plan
+from provision.plan.observed import ObservedCluster, ObservedEnvironment
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SavedPlan:
+    """What `plan --out` writes."""
+
+    environment: str
+    cluster_id: str
+    fingerprint: str
+    plan: Mapping[str, Any]
+
+    @property
+    def resources(self) -> frozenset[tuple[str, str]]:
+        """What the plan does to what: verb and resource."""
+        return frozenset((action["verb"], action["resource"]) for action in self.plan["actions"])
+
+    def write(self, file: Path) -> None:
+        """Write it.
+
+        Raises:
+            ProvisionError: the file cannot be written.
+        """
+        content = {"provision_plan": _FORMAT, **asdict(self)}
+        try:
+            file.write_text(json.dumps(content, indent=2) + "\n")
+        except OSError as error:
+            raise ProvisionError(f"cannot write {file}", why=error.strerror or str(error)) from error
+
+    @classmethod
+    def read(cls, file: Path) -> "SavedPlan":
+        """Read what `write` wrote.
+
+        Raises:
+            UsageError: it cannot be read, or is no plan.
+        """
+        hint = "`provision plan ENV --out FILE` writes one"
+        try:
+            content = json.loads(file.read_text())
+        except OSError as error:
+            raise UsageError(f"cannot read {file}: {error.strerror}", hint=hint) from error
+        except ValueError as error:
+            raise UsageError(f"{file} is not a plan: {error}", hint=hint) from error
+        wanted = ("environment", "cluster_id", "fingerprint", "plan")
+        if (
+            not isinstance(content, dict)
+            or content.get("provision_plan") != _FORMAT
+            or set(wanted) - content.keys()
+            or not isinstance(content["plan"], dict)
+            or "actions" not in content["plan"]
+        ):
+            raise UsageError(f"{file} is not a plan of this version of provision", hint=hint)
+        return cls(**{key: content[key] for key in wanted})
+
+    def require_fresh(self, now: "SavedPlan") -> None:
+        """Refuse to do what was planned for another state.
+
+        Raises:
+            Refused: the environment, its cluster, its state or the file is another than when the plan was made.
+        """
+        if self.fingerprint == now.fingerprint and self.environment == now.environment:
+            return
+        why = "the environment or its file has changed since"
+        if self.environment != now.environment:
+            why = f"it is a plan for {self.environment}"
+        elif self.cluster_id != now.cluster_id:
+            planned, present = self.cluster_id or "that was not there yet", now.cluster_id or "not there"
+            why = f"it is for the cluster {planned}; this one is {present}"
+        raise Refused(f"the plan is stale: {why}", hint="make a new one with `provision plan --out`")
+
+    def require_known(self, plan: Plan) -> None:
+        """Refuse what was not in the plan that somebody has read.
+
+        Raises:
+            Refused: names it.
+        """
+        unknown = [action for action in plan.actions if (action.verb, action.resource) not in self.resources]
+        if unknown:
+            why = "\n".join(f"{action.resource} {action.verb}: {action.cause}" for action in unknown)
+            raise Refused("the plan does not have all that is to be done now", why=why, hint="make a new plan")
+
+
+def saved(
+    plan: Plan,
+    files: tuple[RenderedFile, ...],
+    topics: tuple[Topic, ...],
+    policy: TopicPolicy,
+    observed: ObservedEnvironment,
+    there: ObservedCluster | None,
+) -> SavedPlan:
+    """The plan with a fingerprint of all that it was made from: what must be, and what there is.
+
+    What changes by itself is left out: leaders, in-sync replicas, sizes.
+    """
+    seen = {
+        "plan": plan.as_dict() | {"actions": [_lasting(action) for action in plan.as_dict()["actions"]]},
+        "files": [asdict(file) for file in files],
+        "topics": [asdict(topic) for topic in topics],
+        "policy": asdict(policy),
+        "nodes": [(node.name, node.state, node.config_hash) for node in observed.nodes],
+        "storages": sorted(observed.storages),
+        "cluster_id": there.cluster_id if there else "",
+        "brokers": [(broker.id, broker.rack) for broker in there.brokers] if there else [],
+        "there": [
+            (topic.name, dict(topic.config), [(p.number, p.replicas, p.removing) for p in topic.partitions])
+            for topic in (there.topics if there else ())
+        ],
+    }
+    fingerprint = hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
+    return SavedPlan(plan.environment, there.cluster_id if there else "", fingerprint, plan.as_dict())
+
+
+def _lasting(action: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in action.items() if key not in ("detail", "bytes", "estimate_s")}

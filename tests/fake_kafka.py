@@ -1,0 +1,446 @@
+"""A Kafka in memory for the fake runtime: its brokers are those of the nodes that run, and it is strict.
+
+It has what the program asks of `provision.kafka.admin.Admin`, of the brokers' metadata and of ZooKeeper. What nobody
+may do to a living cluster fails the test at once: taking down what it cannot do without, removing a broker that still
+keeps replicas, demanding more replicas in sync than there are, a majority of an ensemble that begins with nothing.
+"""
+
+import sys
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from provision.cluster.model import Node, Role
+from provision.cluster.properties import parse
+from provision.events import Listener, Progress, silent
+from provision.kafka.availability import blockers
+from provision.kafka.brokers import DELETE_TOPICS
+from provision.kafka.readiness import BrokerAnswers
+from provision.kafka.topics import Created
+from provision.plan.actions import BrokerSettings, Growth, PlacedTopic, TopicSettings
+from provision.plan.observed import NodeState, ObservedBroker, ObservedCluster, ObservedPartition, ObservedTopic
+from provision.runtime.base import JavaCommand
+from provision.runtime.fake import FakeRuntime
+
+DYNAMIC = frozenset({"num.io.threads", "background.threads", "log.retention.ms", "min.insync.replicas"})
+DYNAMIC_RATES = frozenset({"leader.replication.throttled.rate", "follower.replication.throttled.rate"})
+OFFSETS = "__consumer_offsets"
+Row = tuple[int, ...]
+At = tuple[str, int]
+Entries = dict[str, dict[str, Any]]
+
+
+class SpokenRuntime(FakeRuntime):
+    """Its brokers have endpoints, and its ensemble says what it is."""
+
+    def endpoint_of(self, node: Node) -> str | None:
+        """Where this machine would reach it."""
+        return node.endpoint
+
+    def run_in_node(self, name: str, node: str, command: JavaCommand) -> tuple[int, str]:
+        """Only the four-letter word is asked: the one of the highest number leads."""
+        assert command.arguments[-1] == "srvr"
+        running = [there for there in self.observe(name).of_role(Role.ZOOKEEPER) if there.state is NodeState.RUNNING]
+        members = members_of(self, name, node)
+        if members == 1:
+            return 0, "Mode: standalone\n"
+        if len(running) <= members // 2:
+            return 0, "This ZooKeeper instance is not currently serving requests\n"
+        return 0, f"Mode: {'leader' if node == running[-1].name else 'follower'}\n"
+
+
+def members_of(runtime: FakeRuntime, name: str, node: str) -> int:
+    """How many members a node of the ensemble was told of."""
+    (content,) = (file.content for file in runtime.read_files(name, node) if file.name == "zookeeper.properties")
+    return max(sum(key.startswith("server.") for key in parse(content)), 1)
+
+
+@dataclass
+class Partition:
+    """Its replicas, those it goes to, and those that are in sync though not all of them need to be."""
+
+    replicas: Row
+    target: Row | None = None
+    lagging: frozenset[int] = frozenset()
+    size: int = 1024
+
+    @property
+    def all(self) -> Row:
+        """While it moves the new ones first, as Kafka tells it."""
+        return tuple(dict.fromkeys((*self.target, *self.replicas))) if self.target else self.replicas
+
+
+@dataclass
+class Topic:
+    """What a topic has."""
+
+    partitions: list[Partition]
+    config: dict[str, str] = field(default_factory=dict)
+
+
+class FakeKafka:
+    """The cluster of one environment.
+
+    `paces` is how often a move must be asked for until it has arrived, `refusals` the reasons by the name of what is
+    refused, `hidden` the topics of which its brokers do not know yet.
+    """
+
+    def __init__(self, runtime: FakeRuntime, name: str) -> None:
+        self.runtime, self.name = runtime, name
+        self.topics: dict[str, Topic] = {}
+        self.set_on_brokers: dict[int, dict[str, str]] = {}
+        self.static: dict[int, dict[str, str]] = {}
+        self.calls: list[tuple[str, object]] = []
+        self.on_call: Callable[[str, object], None] = lambda _what, _about: None
+        self.paces = 0
+        self.refusals: dict[str, str] = {}
+        self.hidden: set[str] = set()
+        self.members_with_data: set[str] = set()
+        self._lock = threading.RLock()
+        runtime.on_verb = self._on_verb
+
+    # -- what its nodes do ------------------------------------------------------------------------------------------
+
+    def _on_verb(self, verb: str, subject: str) -> None:
+        with self._lock:
+            if verb == "start_node" and subject.startswith(Role.ZOOKEEPER):
+                self._member_starts(subject)
+            elif verb == "start_node":
+                (file,) = (f for f in self.runtime.read_files(self.name, subject) if f.name == "server.properties")
+                self.static[int(subject.rpartition("-")[2])] = parse(file.content)
+            elif verb == "stop_node":
+                self._node_stops(subject)
+            elif verb == "remove_storage" and subject.startswith(Role.BROKER):
+                broker = int(subject.rpartition("-")[2])
+                kept = [at for at, partition in self.each() if broker in partition.all]
+                assert not kept, f"{subject} is removed and keeps {kept}"
+                self.set_on_brokers.pop(broker, None)
+
+    def _member_starts(self, node: str) -> None:
+        observed = self.runtime.observe(self.name)
+        others = [n.name for n in observed.of_role(Role.ZOOKEEPER) if n.state is NodeState.RUNNING and n.name != node]
+        members = members_of(self.runtime, self.name, node)
+        up = [*others, node]
+        empty = [name for name in up if name not in self.members_with_data]
+        if self.members_with_data:
+            assert len(empty) <= members // 2, f"{empty} could begin an empty history"
+        if len(up) > members // 2 and (members > 1 or len(up) == 1):
+            self.members_with_data |= set(up)
+
+    def _node_stops(self, node: str) -> None:
+        observed = self.runtime.observe(self.name)
+        role, number = node.rsplit("-", 1)
+        down = [n.name for n in observed.of_role(role) if n.state is NodeState.EXITED and n.name != node]
+        assert not down, f"{node} goes down while {down} is down"
+        if role == Role.BROKER:
+            found = blockers(self.cluster(), {name: self.minimum(name) for name in self.topics}, int(number))
+            assert not found, found
+
+    def each(self) -> Iterator[tuple[At, Partition]]:
+        """Every partition."""
+        for name, topic in sorted(self.topics.items()):
+            for number, partition in enumerate(topic.partitions):
+                yield (name, number), partition
+
+    # -- what it says -----------------------------------------------------------------------------------------------
+
+    @property
+    def brokers(self) -> dict[int, str]:
+        """Those that run, with their endpoints."""
+        there = self.runtime.observe(self.name).of_role(Role.BROKER)
+        return {node.number: node.endpoint or "" for node in there if node.state is NodeState.RUNNING}
+
+    def minimum(self, topic: str) -> int:
+        """`min.insync.replicas` as it holds."""
+        return int(self.topics[topic].config.get("min.insync.replicas", "1"))
+
+    def require_writable(self, topic: str) -> None:
+        """No writer with acks=all may be stopped by a change."""
+        fewest = min(len(partition.replicas) for partition in self.topics[topic].partitions)
+        assert self.minimum(topic) <= fewest, f"{topic} has {fewest} replicas and demands {self.minimum(topic)}"
+
+    def cluster(self) -> ObservedCluster:
+        """As each of its brokers tells it."""
+        up = self.brokers
+        return ObservedCluster(
+            cluster_id="fake",
+            controller=min(up, default=-1) if self._has_quorum() else -1,
+            brokers=tuple(ObservedBroker(broker, self.static[broker].get("broker.rack")) for broker in sorted(up)),
+            topics=tuple(
+                ObservedTopic(
+                    name,
+                    tuple(self._observed(number, p, up) for number, p in enumerate(topic.partitions)),
+                    internal=name == OFFSETS,
+                )
+                for name, topic in sorted(self.topics.items())
+                if name not in self.hidden
+            ),
+        )
+
+    def _has_quorum(self) -> bool:
+        there = self.runtime.observe(self.name).of_role(Role.ZOOKEEPER)
+        up = [node.name for node in there if node.state is NodeState.RUNNING]
+        return any(len(up) > members_of(self.runtime, self.name, node) // 2 for node in up)
+
+    @staticmethod
+    def _observed(number: int, partition: Partition, up: Collection[int]) -> ObservedPartition:
+        in_sync = tuple(b for b in partition.replicas if b in up and b not in partition.lagging)
+        return ObservedPartition(number, in_sync[0] if in_sync else -1, partition.all, in_sync)
+
+    def ask(self, endpoints: Mapping[int, str], timeout_s: float = 2.0) -> BrokerAnswers:
+        """Instead of `ask_brokers`."""
+        assert timeout_s > 0
+        up = self.brokers
+        answering = {broker: self.cluster() for broker, at in endpoints.items() if up.get(broker) == at}
+        return BrokerAnswers(answering, {b: "it does not listen yet" for b in endpoints if b not in answering})
+
+    @contextmanager
+    def connected(self, bootstrap_servers: str, timeout_s: float) -> Iterator["FakeAdmin"]:
+        """Instead of `provision.kafka.admin.connected`."""
+        assert timeout_s > 0
+        assert set(bootstrap_servers.split(",")) & set(self.brokers.values())
+        yield FakeAdmin(self)
+
+    def speak(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Take the place of the real one, wherever that is asked."""
+        monkeypatch.setattr("provision.kafka.admin.connected", self.connected)
+        for name, module in list(sys.modules.items()):
+            if name.startswith("provision.") and hasattr(module, "ask_brokers"):
+                monkeypatch.setattr(module, "ask_brokers", self.ask)
+
+    def note(self, what: str, about: object) -> None:
+        """Remember a call, and let a test do something with it."""
+        with self._lock:
+            self.calls.append((what, about))
+        self.on_call(what, about)
+
+    def use(self) -> None:
+        """Let somebody consume: Kafka makes its own topic."""
+        if OFFSETS not in self.topics:
+            up = sorted(self.brokers)
+            rows = [tuple(up[(n + k) % len(up)] for k in range(min(3, len(up)))) for n in range(3)]
+            self.topics[OFFSETS] = Topic([Partition(row) for row in rows], {"cleanup.policy": "compact"})
+
+
+class FakeAdmin:
+    """The parts of the connection."""
+
+    def __init__(self, kafka: FakeKafka) -> None:
+        self.settings = FakeSettings(kafka)
+        self.topics = FakeTopics(kafka, self.settings)
+        self.brokers = FakeBrokers(kafka, self.settings)
+        self.partitions = FakePartitions(kafka)
+
+
+@dataclass
+class FakeSettings:
+    """Settings of topics and brokers."""
+
+    kafka: FakeKafka
+
+    def alter(
+        self, changes: Mapping[tuple[str, str], Mapping[str, str | None]], *, validate_only: bool = False
+    ) -> dict[tuple[str, str], str]:
+        """Each resource as a whole or not at all."""
+        if changes and not validate_only:
+            self.kafka.note("alter", {at: dict(values) for at, values in changes.items()})
+        failed = {at: reason for at, values in changes.items() if (reason := self._reason(*at, values))}
+        for (kind, name), values in changes.items():
+            if (kind, name) in failed or validate_only:
+                continue
+            present = (
+                self.kafka.topics[name].config
+                if kind == "topic"
+                else self.kafka.set_on_brokers.setdefault(int(name), {})
+            )
+            for key, value in values.items():
+                present.pop(key, None)
+                if value is not None:
+                    present[key] = value
+            if kind == "topic":
+                self.kafka.require_writable(name)
+        return failed
+
+    def _reason(self, kind: str, name: str, values: Mapping[str, str | None]) -> str:
+        if reason := self.kafka.refusals.get(name):
+            return reason
+        if kind == "topic":
+            return "" if name in self.kafka.topics else f"The topic '{name}' does not exist."
+        assert int(name) in self.kafka.brokers, f"broker {name} is asked and does not run"
+        fixed = [key for key, value in values.items() if value is not None and key not in DYNAMIC | DYNAMIC_RATES]
+        return f"Cannot update these configs dynamically: {fixed}" if fixed else ""
+
+    def describe(self, kind: str, names: Collection[str], keys: Collection[str] | None = None) -> dict[str, Entries]:
+        """As Kafka describes them."""
+        found = {name: self._topic(name) if kind == "topic" else self._broker(int(name)) for name in names}
+        return {
+            name: {key: entry for key, entry in entries.items() if keys is None or key in keys}
+            for name, entries in found.items()
+        }
+
+    def _topic(self, name: str) -> Entries:
+        return {
+            "min.insync.replicas": _entry("1", "DEFAULT_CONFIG"),
+            **{key: _entry(value, "DYNAMIC_TOPIC_CONFIG") for key, value in self.kafka.topics[name].config.items()},
+        }
+
+    def _broker(self, broker: int) -> Entries:
+        assert broker in self.kafka.brokers, f"broker {broker} is asked and does not run"
+        values = {DELETE_TOPICS: _entry("true", "DEFAULT_CONFIG", read_only=True)}
+        values |= {key: _entry("0", "DEFAULT_CONFIG") for key in DYNAMIC}
+        static = self.kafka.static[broker]
+        values |= {k: _entry(v, "STATIC_BROKER_CONFIG", read_only=k not in DYNAMIC) for k, v in static.items()}
+        on_broker = self.kafka.set_on_brokers.get(broker, {})
+        return values | {key: _entry(value, "DYNAMIC_BROKER_CONFIG") for key, value in on_broker.items()}
+
+
+def _entry(value: str, source: str, *, read_only: bool = False) -> dict[str, Any]:
+    return {"value": value, "config_source": source, "read_only": read_only}
+
+
+@dataclass
+class FakeBrokers:
+    """Brokers."""
+
+    kafka: FakeKafka
+    all_settings: FakeSettings
+
+    def settings(self, brokers: Collection[int]) -> dict[int, Entries]:
+        """Of each broker."""
+        return {int(n): e for n, e in self.all_settings.describe("broker", [str(b) for b in brokers]).items()}
+
+    def configure(self, settings: BrokerSettings) -> str:
+        """Set and take back."""
+        return self._alter(settings, validate_only=False)
+
+    def takes(self, broker: int, values: Mapping[str, str]) -> bool:
+        """Whether it would."""
+        return not self._alter(BrokerSettings(broker, values), validate_only=True)
+
+    def _alter(self, settings: BrokerSettings, *, validate_only: bool) -> str:
+        at = ("broker", str(settings.broker))
+        changes: dict[str, str | None] = {**settings.values, **dict.fromkeys(settings.reset)}
+        return self.all_settings.alter({at: changes}, validate_only=validate_only).get(at, "")
+
+
+@dataclass
+class FakeTopics:
+    """Topics."""
+
+    kafka: FakeKafka
+    settings: FakeSettings
+
+    def create(self, placed: Sequence[PlacedTopic], tell: Listener = silent) -> Created:
+        """With their replicas."""
+        tell(Progress("topics created", 0, len(placed)))
+        self.kafka.note("create", [item.topic.name for item in placed])
+        existing = {item.topic.name for item in placed if item.topic.name in self.kafka.topics}
+        failures = {i.topic.name: r for i in placed if (r := self.kafka.refusals.get(i.topic.name))}
+        for item in placed:
+            if item.topic.name not in existing | failures.keys():
+                self._require_brokers(item.assignment)
+                assert len(item.assignment) == item.topic.partitions
+                rows = [Partition(row) for row in item.assignment]
+                self.kafka.topics[item.topic.name] = Topic(rows, dict(item.topic.config))
+        return Created(frozenset(existing), failures)
+
+    def _require_brokers(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            assert row
+            assert len(set(row)) == len(row)
+            assert set(row) <= self.kafka.brokers.keys()
+
+    def grow(self, growths: Mapping[str, Growth]) -> dict[str, str]:
+        """With the replicas of the new ones."""
+        self.kafka.note("grow", list(growths))
+        failures: dict[str, str] = {}
+        for name, growth in growths.items():
+            topic = self.kafka.topics[name]
+            self._require_brokers(growth.assignment)
+            if any(partition.target for partition in topic.partitions):
+                failures[name] = "A partition reassignment is in progress for the topic"
+            elif growth.count != len(topic.partitions) + len(growth.assignment):
+                failures[name] = "the assignment does not fit"
+            else:
+                topic.partitions += [Partition(row) for row in growth.assignment]
+        return failures
+
+    def configure(self, settings: Mapping[str, TopicSettings]) -> dict[str, str]:
+        """Set and take back."""
+        changes: dict[tuple[str, str], dict[str, str | None]] = {
+            ("topic", name): {**wanted.values, **dict.fromkeys(wanted.reset)} for name, wanted in settings.items()
+        }
+        return {name: reason for (_, name), reason in self.settings.alter(changes).items()}
+
+    def delete(self, names: Sequence[str]) -> dict[str, str]:
+        """If the brokers do that."""
+        self.kafka.note("delete", list(names))
+        for name in names:
+            assert not name.startswith("__")
+            del self.kafka.topics[name]
+        return {}
+
+    def with_settings(self, topics: Sequence[ObservedTopic]) -> tuple[ObservedTopic, ...]:
+        """What is set on each."""
+        return tuple(replace(topic, config=dict(self.kafka.topics[topic.name].config)) for topic in topics)
+
+    def minimum_in_sync(self, names: Sequence[str]) -> dict[str, int]:
+        """As it holds."""
+        return {name: self.kafka.minimum(name) for name in names}
+
+
+@dataclass
+class FakePartitions:
+    """Partitions. Those that move arrive when they have been asked for often enough."""
+
+    kafka: FakeKafka
+
+    def with_reassignments(self, topics: Sequence[ObservedTopic]) -> tuple[ObservedTopic, ...]:
+        """With what is added and removed."""
+
+        def one(topic: str, partition: ObservedPartition) -> ObservedPartition:
+            kept = self.kafka.topics[topic].partitions[partition.number]
+            if kept.target is None:
+                return partition
+            adding = tuple(broker for broker in kept.target if broker not in kept.replicas)
+            removing = tuple(broker for broker in kept.replicas if broker not in kept.target)
+            return replace(partition, adding=adding, removing=removing)
+
+        return tuple(replace(t, partitions=tuple(one(t.name, p) for p in t.partitions)) for t in topics)
+
+    def moving(self) -> dict[At, int]:
+        """What has not arrived."""
+        self.kafka.note("moving", None)
+        self.kafka.paces -= 1
+        found: dict[At, int] = {}
+        for at, partition in self.kafka.each():
+            if partition.target and self.kafka.paces < 0:
+                partition.replicas, partition.target = partition.target, None
+                self.kafka.require_writable(at[0])
+            if partition.target:
+                found[at] = len(set(partition.target) - set(partition.replicas))
+        return found
+
+    def sizes(self, brokers: Collection[int]) -> dict[At, dict[int, int]]:
+        """Of each replica."""
+        held = {at: {b: p.size for b in p.replicas if b in brokers} for at, p in self.kafka.each()}
+        return {at: sizes for at, sizes in held.items() if sizes}
+
+    def reassign(self, replicas: Mapping[str, Mapping[int, Row]]) -> dict[str, str]:
+        """Begin."""
+        self.kafka.note("reassign", {name: dict(rows) for name, rows in replicas.items()})
+        for name, rows in replicas.items():
+            for number, row in rows.items():
+                assert len(set(row)) == len(row) > 0
+                assert set(row) <= self.kafka.brokers.keys()
+                if name not in self.kafka.refusals:
+                    self.kafka.topics[name].partitions[number].target = tuple(row)
+        return {name: reason for name, reason in self.kafka.refusals.items() if name in replicas}
+
+    def elect_preferred_leaders(self, partitions: Mapping[str, Collection[int]]) -> None:
+        """Here they always lead."""
+        self.kafka.note("elect", {name: sorted(numbers) for name, numbers in partitions.items()})

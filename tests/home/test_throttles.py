@@ -1,0 +1,120 @@
+"""The note of a throttle: kept until it is forgotten, good for one cluster, and never half written."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from provision.errors import ProvisionError
+from provision.home.throttles import Settings, ThrottleNote
+
+BEFORE: Settings = {
+    ("broker", "1"): {"leader.replication.throttled.rate": None, "follower.replication.throttled.rate": "1000"},
+    ("topic", "orders"): {"leader.replication.throttled.replicas": "0:1"},
+}
+
+
+@pytest.fixture
+def note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ThrottleNote:
+    monkeypatch.setenv("PROVISION_HOME", str(tmp_path / "home"))
+    return ThrottleNote("shop")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "home" / "throttles" / "shop" / "one.json"
+
+
+def test_it_is_read_as_it_was_written_until_it_is_forgotten(note: ThrottleNote, file: Path) -> None:
+    assert note.read("one") == {}
+    note.write("one", BEFORE)
+    assert ThrottleNote("shop").read("one") == BEFORE
+    assert file.is_file()
+    note.forget("one")
+    assert note.read("one") == {}
+    assert not file.parent.exists()
+
+
+def test_forgetting_what_was_never_noted_is_done() -> None:
+    ThrottleNote("nobody").forget("one")
+    ThrottleNote("nobody").forget_all()
+
+
+def test_reading_leaves_no_trace(note: ThrottleNote, tmp_path: Path) -> None:
+    note.read("one")
+    assert not (tmp_path / "home").exists()
+
+
+def test_it_is_good_for_its_cluster_only(note: ThrottleNote) -> None:
+    note.write("one", BEFORE)
+    assert note.read("two") == {}
+    assert note.read("one") == BEFORE
+
+
+def test_it_is_good_for_its_environment_only(note: ThrottleNote) -> None:
+    note.write("one", BEFORE)
+    assert ThrottleNote("mall").read("one") == {}
+    ThrottleNote("mall").forget_all()
+    assert note.read("one") == BEFORE
+
+
+def test_two_clusters_of_one_name_each_have_theirs(note: ThrottleNote, file: Path) -> None:
+    note.write("one", BEFORE)
+    note.write("two", {("broker", "2"): {"a": None}})
+    assert note.read("one") == BEFORE
+    assert note.read("two") == {("broker", "2"): {"a": None}}
+    note.forget("two")
+    assert [entry.name for entry in file.parent.iterdir()] == ["one.json"]
+    note.write("two", BEFORE)
+    note.forget_all()
+    assert not file.parent.exists()
+
+
+def test_an_id_that_no_kafka_gives_leads_nowhere_else(note: ThrottleNote, file: Path) -> None:
+    note.write("../../../etc/passwd", BEFORE)
+    (entry,) = file.parent.iterdir()
+    assert len(entry.name) == len(".json") + 64
+    assert note.read("../../../etc/passwd") == BEFORE
+
+
+def test_people_can_read_it(note: ThrottleNote, file: Path) -> None:
+    note.write("one", {("topic", "orders"): {"a": None, "b": "2"}})
+    assert json.loads(file.read_text()) == {
+        "before": [{"kind": "topic", "name": "orders", "settings": {"a": None, "b": "2"}}],
+    }
+
+
+def test_a_draft_that_was_cut_off_is_no_note(note: ThrottleNote, file: Path) -> None:
+    note.write("one", BEFORE)
+    file.with_suffix(".new").write_text('{"bef')
+    assert note.read("one") == BEFORE
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "7",
+        "{}",
+        '{"before": 3}',
+        '{"before": [3]}',
+        '{"before": [{"kind": "topic", "name": "x"}]}',
+        '{"before": [{"kind": "topic", "name": "x", "settings": 3}]}',
+    ],
+)
+def test_a_damaged_note_is_named_and_does_not_mean_that_nothing_is_throttled(
+    note: ThrottleNote, file: Path, content: str
+) -> None:
+    file.parent.mkdir(parents=True)
+    file.write_text(content)
+    with pytest.raises(ProvisionError, match=r"one\.json is damaged") as caught:
+        note.read("one")
+    assert "delete it" in caught.value.hint
+
+
+def test_a_home_that_cannot_be_written_is_told(note: ThrottleNote, tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("")
+    with pytest.raises(ProvisionError, match="cannot write"):
+        note.write("one", BEFORE)

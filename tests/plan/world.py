@@ -1,0 +1,188 @@
+"""An environment as it can be found, and what the actions of a first wave make of it: for the planner's tests."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from provision.cluster.fingerprint import config_hash
+from provision.cluster.layout import container_layout
+from provision.cluster.model import Cluster, Node, RenderedFile
+from provision.cluster.render import render
+from provision.cluster.resolve import resolve
+from provision.plan.actions import Action, BrokerSettings, Kind, NodeTarget, Verb
+from provision.plan.nodes import plan_nodes
+from provision.plan.observed import Living, NodeState, ObservedEnvironment, ObservedNode
+from provision.plan.upgrade import interim_of
+from provision.spec.model import EnvironmentSpec
+
+Files = tuple[RenderedFile, ...]
+CREATED, RUNNING, EXITED = NodeState.CREATED, NodeState.RUNNING, NodeState.EXITED
+
+
+def cluster_of(**sections: object) -> Cluster:
+    """A ZooKeeper and three brokers in racks, but for the sections that are given."""
+    sections = {"zookeeper": {"port": 2181}, "brokers": brokers_with({})} | sections
+    spec = EnvironmentSpec.model_validate({"name": "orders", **sections})
+    return resolve(spec, container_layout(spec, "/"), {}, "/home/me")
+
+
+def brokers_with(properties: Mapping[str, str | int] = {}, nodes: int = 3, **keys: object) -> dict[str, object]:
+    """The section `brokers`."""
+    return {"nodes": nodes, "racks": ["a", "b", "c"], "properties": dict(properties), **keys}
+
+
+_RENDERED: dict[str, Files] = {}
+
+
+def rendered(cluster: Cluster) -> Files:
+    """Its files; rendering takes a while, and a test plans often."""
+    key = repr(cluster)
+    if key not in _RENDERED:
+        _RENDERED[key] = render(cluster)
+    return _RENDERED[key]
+
+
+def files_of(cluster: Cluster, node: str) -> Files:
+    return tuple(file for file in rendered(cluster) if file.node == node)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What is there. `files` and `settings` are by node; `dynamic` are the keys that running brokers take."""
+
+    nodes: Mapping[str, ObservedNode] = field(default_factory=dict)
+    files: Mapping[str, Files] = field(default_factory=dict)
+    settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    storages: frozenset[str] = frozenset()
+    network: bool = False
+    software: bool = True
+    mode: str = ""
+    foreign: tuple[str, ...] = ()
+    dynamic: frozenset[str] = frozenset()
+    controller: int = -1
+    ensemble_leader: str = ""
+
+    @property
+    def observed(self) -> ObservedEnvironment:
+        """As a runtime tells it."""
+        return ObservedEnvironment(
+            "orders",
+            "docker",
+            mode=self.mode,
+            network=self.network,
+            storages=self.storages,
+            nodes=tuple(sorted(self.nodes.values(), key=lambda node: (node.role, node.number))),
+            foreign=self.foreign,
+        )
+
+    def but(self, state: NodeState, *names: str, exit_code: int | None = 143) -> "World":
+        """With nodes in another state; without names all of them."""
+        code = exit_code if state is EXITED else None
+        changed = {
+            name: dataclasses.replace(self.nodes[name], state=state, exit_code=code) for name in names or self.nodes
+        }
+        return dataclasses.replace(self, nodes={**self.nodes, **changed})
+
+    def without(self, *names: str, keep_storage: bool = False) -> "World":
+        """With nodes gone."""
+        kept = {name: node for name, node in self.nodes.items() if name not in names}
+        return dataclasses.replace(
+            self, nodes=kept, storages=self.storages if keep_storage else self.storages - set(names)
+        )
+
+    def having(self, cluster: Cluster, *names: str, state: NodeState = RUNNING) -> "World":
+        """With those nodes as `cluster` has them."""
+        world = self
+        for node in (node for node in cluster.nodes if node.name in names):
+            world = world._made(cluster, node, files_of(cluster, node.name), state)
+        return world
+
+    def after(self, cluster: Cluster, *actions: Action) -> "World":
+        """What actions towards `cluster` make of it, as the runtimes and Kafka do."""
+        world = self
+        for action in actions:
+            world = world._after(cluster, action)
+        return world
+
+    def _after(self, cluster: Cluster, action: Action) -> "World":
+        match action.verb, action.kind, action.subject:
+            case Verb.FETCH, _, _:
+                return dataclasses.replace(self, software=True)
+            case Verb.CREATE, Kind.NETWORK, _:
+                return dataclasses.replace(self, network=True, mode=cluster.mode)
+            case Verb.CREATE, Kind.STORAGE, _:
+                return dataclasses.replace(self, storages=self.storages | {action.name})
+            case Verb.CREATE, _, NodeTarget(node, files):
+                return self._made(cluster, node, files, CREATED)
+            case Verb.FORMAT, _, NodeTarget():
+                return self
+            case Verb.START, _, _:
+                return self.but(RUNNING, action.name)
+            case ((Verb.RECREATE | Verb.RESTART), _, NodeTarget(node, files, runs)):
+                return self._made(cluster, node, files, RUNNING if runs else CREATED)
+            case Verb.CONFIGURE, _, BrokerSettings() as settings:
+                kept = {k: v for k, v in self.settings.get(action.name, {}).items() if k not in settings.reset}
+                files_now = {action.name: settings.files} if settings.files else {}
+                return dataclasses.replace(
+                    self,
+                    settings={**self.settings, action.name: {**kept, **settings.values}},
+                    files={**self.files, **files_now},
+                )
+            case _:
+                raise AssertionError(action)
+
+    def _made(self, cluster: Cluster, node: Node, files: Files, state: NodeState) -> "World":
+        made = ObservedNode(
+            node.name,
+            node.role,
+            state,
+            config_hash(node.name, files),
+            node.endpoint,
+            exit_code=143 if state is EXITED else None,
+            version=str(cluster.version),
+        )
+        return dataclasses.replace(
+            self,
+            nodes={**self.nodes, node.name: made},
+            files={**self.files, node.name: files},
+            storages=self.storages | {node.name},
+        )
+
+
+def running(cluster: Cluster) -> World:
+    """All of a cluster, up and running."""
+    world = World(network=True, mode=cluster.mode)
+    return world.having(cluster, *(node.name for node in cluster.nodes))
+
+
+NOTHING = World()
+
+
+def plan(cluster: Cluster, world: World) -> tuple[Action, ...]:
+    """The first wave, put together as the pipeline does."""
+    observed, files = world.observed, rendered(cluster)
+    first_step = interim_of(cluster, observed)
+    interim = rendered(first_step) if first_step else None
+    changed = [
+        node.name
+        for node in observed.nodes
+        if node.role == "broker" or node.config_hash != config_hash(node.name, interim or files)
+    ]
+    brokers = [node.name for node in observed.of_role("broker") if node.state is RUNNING]
+    living = Living(
+        files={name: world.files.get(name, ()) for name in changed},
+        dynamic=dict.fromkeys(brokers, world.dynamic),
+        settings={name: world.settings[name] for name in brokers if name in world.settings},
+        controller=world.controller,
+        ensemble_leader=world.ensemble_leader,
+    )
+    return plan_nodes(cluster, files, observed, software_present=world.software, living=living, interim=interim)
+
+
+def done(cluster: Cluster, world: World) -> World:
+    """The world when the first wave towards `cluster` is done."""
+    return world.after(cluster, *plan(cluster, world))
+
+
+def printed(actions: Sequence[Action]) -> str:
+    return "".join(f"{action}\n" for action in actions) or "nothing to change\n"

@@ -1,0 +1,139 @@
+"""No change of a cluster loses a record that was acknowledged, and neither does a leader that dies in its middle."""
+
+import json
+import logging
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+import pytest
+
+from tests.engine import COMMAND_TIMEOUT_S, Provision
+from tests.soak.command import Command
+from tests.soak.conftest import NAME, TOPIC, Bench, Shape, running
+from tests.soak.traffic import Traffic, assert_nothing_lost, kill_leader
+
+BEFORE, SERVED, AFTER = 1000, 200, 1000
+TRIES = 3
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A change that is made while records are written."""
+
+    begin: Callable[[Bench], Command]
+    """Starts the command that makes the change, and does not wait for it."""
+    before: Shape = field(default_factory=Shape)
+    """The environment before the change."""
+    middle: str = ""
+    """What the command writes when it is in the middle of the change."""
+
+
+SCENARIOS = {
+    "rolling restart": Scenario(lambda bench: bench.begin("restart", NAME, "--rolling"), middle=" restarted ("),
+    "rolling change of a setting": Scenario(
+        lambda bench: bench.begin_up(Shape(properties={"queued.max.requests": 600})), middle=" restarted ("
+    ),
+    "scale out": Scenario(lambda bench: bench.begin_up(Shape(brokers=5, rebalance=True)), middle="broker-5 started"),
+    "scale in": Scenario(lambda bench: bench.begin_up(Shape(brokers=3)), before=Shape(brokers=5), middle=" actions ("),
+    "replication factor up": Scenario(
+        lambda bench: bench.begin_up(Shape()),
+        before=Shape(replication_factor=1, min_insync_replicas=1),
+        middle=" actions (",
+    ),
+    "replication factor down": Scenario(
+        lambda bench: bench.begin_up(Shape(replication_factor=1, min_insync_replicas=1)), middle=" actions ("
+    ),
+    "upgrade": Scenario(
+        lambda bench: bench.begin_up(Shape()), before=Shape(version="3.8.1"), middle="zookeeper-1 made anew"
+    ),
+}
+
+
+class Trouble(StrEnum):
+    """What happens in the middle of the change."""
+
+    NONE = "nothing"
+    LEADER_KILLED = "leader killed"
+    COMMAND_INTERRUPTED = "command interrupted"
+    COMMAND_KILLED = "command killed"
+
+
+# What `make test` runs: each kind of change and of trouble once. The rest is `make test-soak`.
+QUICK = {
+    ("docker", "rolling restart", Trouble.LEADER_KILLED),
+    ("process", "scale out", Trouble.COMMAND_KILLED),
+    ("process", "scale in", Trouble.COMMAND_INTERRUPTED),
+    ("process", "replication factor up", Trouble.LEADER_KILLED),
+    ("process", "upgrade", Trouble.NONE),
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every change with every trouble."""
+    if "scenario" in metafunc.fixturenames:
+        table = [(name, trouble) for name in SCENARIOS for trouble in Trouble]
+        metafunc.parametrize(("scenario", "trouble"), table, ids=[f"{name}-{trouble}" for name, trouble in table])
+
+
+def test_no_acknowledged_record_is_lost(provision: Provision, tmp_path: Path, scenario: str, trouble: Trouble) -> None:
+    change_of = SCENARIOS[scenario]
+    with running(provision, tmp_path, change_of.before) as bench:
+        began = time.monotonic()
+        with Traffic(provision, NAME, TOPIC) as traffic:
+            traffic.wait_for(BEFORE)
+            change = change_of.begin(bench)
+            if trouble is Trouble.NONE:
+                code = change.end(COMMAND_TIMEOUT_S)
+                assert code == 0, f"the change failed with {code}:\n{change.said()}"
+            else:
+                _make_trouble(bench, change, change_of.middle, trouble)
+            if trouble in (Trouble.COMMAND_INTERRUPTED, Trouble.COMMAND_KILLED):
+                traffic.wait_for(SERVED)  # what is left serves
+            _is_whole(bench.up(tries=1 if trouble is Trouble.NONE else TRIES))
+            traffic.wait_for(AFTER)
+            traffic.stop()
+        took_s = time.monotonic() - began
+        _is_settled(bench)
+        proof = assert_nothing_lost(bench.provision, NAME, TOPIC, traffic, at_least=BEFORE + AFTER)
+    _log.info(
+        "%.1f s of traffic, longest pause of a partition %.1f s, errors %s: %s",
+        took_s,
+        traffic.longest_pause_s,
+        dict(traffic.errors),
+        proof,
+    )
+
+
+def _make_trouble(bench: Bench, change: Command, middle: str, trouble: Trouble) -> None:
+    node = ""
+    try:
+        came = change.messages.wait_for(middle, COMMAND_TIMEOUT_S)
+        assert came, f"{middle!r} did not come:\n{change.said()}"
+        match trouble:
+            case Trouble.LEADER_KILLED:
+                node = kill_leader(bench.provision, NAME, TOPIC)
+            case Trouble.COMMAND_INTERRUPTED:
+                change.process.send_signal(signal.SIGINT)
+            case _:
+                change.process.kill()
+    finally:
+        code = change.end(COMMAND_TIMEOUT_S)  # it may fail: what counts is that `up` mends it
+    _log.info("%s %s; the change ended with %d:\n%s", trouble, node, code, change.messages.last())
+
+
+def _is_settled(bench: Bench) -> None:
+    """Nothing is left to do, and nothing of what a change needs only for a while is left behind."""
+    plan = bench.provision("plan", bench.file, "--detailed-exitcode")
+    assert plan.code == 0, plan.out + plan.err
+
+
+def _is_whole(shown: str) -> None:
+    status = json.loads(shown)
+    assert status["ready"]
+    assert {node["state"] for node in status["nodes"]} == {"running"}
+    assert all(topic["under_replicated"] == 0 for topic in status["topics"])

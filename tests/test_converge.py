@@ -1,0 +1,399 @@
+"""A living cluster becomes what its file says: the whole pipeline on the fake runtime and a Kafka in memory."""
+
+import functools
+from pathlib import Path
+
+import pytest
+import yaml
+
+from provision.cluster import render
+from provision.errors import Interrupted, PartlyApplied, ProvisionError, Refused
+from provision.events import ActionDone, Event
+from provision.operations import down
+from provision.pipeline import Prepared, Source, Upped, Wishes, prepare, up
+from provision.plan.actions import Plan, Verb
+from provision.plan.observed import NodeState
+from provision.runtime import layout_for
+from provision.second_wave import Agree, agree_to_all
+from tests.fake_kafka import OFFSETS, FakeKafka, Partition, SpokenRuntime, Topic
+
+PATIENT = Wishes(timeout_s=5.0)
+
+
+class Living:
+    """An environment whose file is changed again and again."""
+
+    def __init__(self, directory: Path) -> None:
+        self.source = Source(directory / "living.yaml")
+        self.runtime = SpokenRuntime()
+        self.kafka = FakeKafka(self.runtime, "living")
+        self.told: list[Event] = []
+        self.file: dict[str, object] = {"name": "living", "brokers": {"nodes": 3}}
+
+    def want(self, **sections: object) -> "Living":
+        """Change sections of the file."""
+        self.file |= sections
+        self.source.file.write_text(yaml.safe_dump(self.file))
+        return self
+
+    def plan(self) -> Prepared:
+        """What would be done."""
+        return prepare(self.source)
+
+    def up(self, wishes: Wishes = PATIENT, agree: Agree = agree_to_all, **sections: object) -> Upped:
+        """Do it."""
+        self.want(**sections)
+        self.told.clear()
+        return up(self.source, wishes, tell=self.told.append, agree=agree)
+
+    def settles(self, **sections: object) -> list[str]:
+        """Do it, and see that it is done; returns what was done, in the order in which it ended."""
+        self.want(**sections).up()
+        assert [str(action) for action in self.plan().plan.actions] == []
+        return self.done
+
+    @property
+    def done(self) -> list[str]:
+        """What the last `up` did."""
+        return [f"{e.verb} {e.resource}" for e in self.told if isinstance(e, ActionDone)]
+
+    @property
+    def state(self) -> object:
+        """All that there is."""
+        topics = {n: ([(p.replicas, p.target) for p in t.partitions], t.config) for n, t in self.kafka.topics.items()}
+        return repr((self.runtime.observe("living"), topics, self.kafka.set_on_brokers))
+
+    def replicas(self, topic: str) -> list[tuple[int, ...]]:
+        """Of each partition."""
+        return [partition.replicas for partition in self.kafka.topics[topic].partitions]
+
+
+@pytest.fixture
+def living(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Living:
+    return living_in(tmp_path, monkeypatch)
+
+
+def living_in(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Living:
+    found = Living(directory)
+    monkeypatch.setenv("PROVISION_HOME", str(directory / "home"))
+    monkeypatch.setattr("provision.pipeline.choose_runtime", lambda _kind, _name, _tell: found.runtime)
+    monkeypatch.setattr("provision.pipeline.layout_for", lambda _kind, spec, base: layout_for("docker", spec, base))
+    monkeypatch.setattr("provision.kafka.moving._PAUSE_S", 0.001)
+    monkeypatch.setattr(render, "_environment", functools.cache(vars(render)["_environment"]))  # compiled once
+    found.kafka.speak(monkeypatch)
+    return found
+
+
+def topic(name: str = "t", partitions: int = 3, replication_factor: int = 3, **config: object) -> dict[str, object]:
+    named = {key.replace("_", "."): value for key, value in config.items()}
+    return {"name": name, "partitions": partitions, "replication_factor": replication_factor, "config": named}
+
+
+def brokers(nodes: int = 3, properties: dict[str, object] | None = None, **keys: object) -> dict[str, object]:
+    return {"nodes": nodes, "properties": properties or {}, **keys}
+
+
+# -- nodes ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_up_makes_everything_and_the_second_finds_nothing_to_do(living: Living) -> None:
+    done = living.settles(topics=[topic(min_insync_replicas=2)])
+    assert done[-1] == "create topic t"
+    assert living.replicas("t") == [(1, 2, 3), (2, 3, 1), (3, 1, 2)]
+    assert not living.up().changed
+    assert living.done == []
+
+
+def test_what_a_broker_takes_while_it_runs_restarts_nobody_and_is_in_its_file(living: Living) -> None:
+    living.settles()
+    done = living.settles(brokers=brokers(properties={"num.io.threads": 9}))
+    assert sorted(done) == ["configure broker-1", "configure broker-2", "configure broker-3"]
+    assert list(living.kafka.set_on_brokers.values()) == [{"num.io.threads": "9"}] * 3
+    files = {file.name: file.content for file in living.runtime.read_files("living", "broker-2")}
+    assert "num.io.threads=9\n" in files["server.properties"]
+    assert len(files) == 3
+
+
+def test_what_a_broker_does_not_take_is_rolled_out_with_the_controller_last(living: Living) -> None:
+    living.settles(topics=[topic(min_insync_replicas=2)])
+    done = living.settles(brokers=brokers(properties={"num.network.threads": 5}))
+    assert done == ["restart broker-2", "restart broker-3", "restart broker-1"]
+    assert {static["num.network.threads"] for static in living.kafka.static.values()} == {"5"}
+
+
+def test_what_was_set_by_hand_is_taken_back(living: Living) -> None:
+    living.settles()
+    living.kafka.set_on_brokers[2] = {"num.io.threads": "33", "log.retention.ms": "7"}
+    assert living.settles() == ["configure broker-2"]
+    assert living.kafka.set_on_brokers[2] == {"num.io.threads": "4"}
+
+
+def test_what_was_set_by_hand_on_a_broker_that_was_down_is_taken_back_once_it_is_up(living: Living) -> None:
+    living.settles()
+    living.kafka.set_on_brokers[2] = {"num.io.threads": "33"}
+    living.runtime.exit_node("living", "broker-2", 1)
+    assert living.settles() == ["start broker-2", "configure broker-2"]
+    assert living.kafka.set_on_brokers[2] == {"num.io.threads": "4"}
+
+
+def test_what_a_broker_took_while_it_ran_does_not_outlive_the_file_that_said_it(living: Living) -> None:
+    living.settles(brokers=brokers(properties={"num.io.threads": 8}))
+    living.settles(brokers=brokers(properties={"num.io.threads": 16}))
+    living.runtime.exit_node("living", "broker-1", 1)
+    living.settles(brokers=brokers(properties={"num.io.threads": 8}))
+    assert {settings["num.io.threads"] for settings in living.kafka.set_on_brokers.values()} == {"8"}
+    assert living.kafka.static[1]["num.io.threads"] == "8"
+
+
+def test_a_roll_that_fails_ends_there_and_the_next_up_goes_on(living: Living) -> None:
+    living.settles()
+    verb_of_kafka = living.runtime.on_verb
+
+    def fail(verb: str, subject: str) -> None:
+        if (verb, subject) == ("start_node", "broker-3"):
+            raise ProvisionError("the engine is gone")
+        verb_of_kafka(verb, subject)
+
+    living.runtime.on_verb = fail
+    with pytest.raises(ProvisionError, match="the engine is gone") as caught:
+        living.up(brokers=brokers(heap="300m"))
+    assert living.done == ["recreate broker-2"]
+    assert "not done: broker-3, broker-1" in caught.value.why
+    living.runtime.on_verb = verb_of_kafka
+    assert living.settles() == ["start broker-3", "recreate broker-1"]
+
+
+def test_a_new_version_goes_through_the_brokers_twice(living: Living) -> None:
+    living.settles(kafka={"version": "3.8.1"}, topics=[topic(min_insync_replicas=2)])
+    done = living.settles(kafka={"version": "3.9.1"})
+    assert done == [
+        "fetch software apache/kafka:3.9.1",
+        "recreate zookeeper-1",
+        *(f"recreate broker-{number}" for number in (2, 3, 1)),
+        *(f"restart broker-{number}" for number in (2, 3, 1)),
+    ]
+    assert not any("inter.broker.protocol.version" in static for static in living.kafka.static.values())
+
+
+def test_an_ensemble_grows_one_by_one_and_never_shrinks(living: Living) -> None:
+    living.settles(topics=[topic()])
+    rolled = [f"restart broker-{number}" for number in (2, 3, 1)]
+    done = living.settles(zookeeper={"nodes": 3})
+    assert done[-6:] == ["restart zookeeper-1", "start zookeeper-2", "start zookeeper-3", *rolled]
+    done = living.settles(zookeeper={"nodes": 5})
+    ensemble = ["start zookeeper-4", "start zookeeper-5", *(f"restart zookeeper-{number}" for number in (1, 2, 3))]
+    assert done[-8:] == [*ensemble, *rolled]
+    before = living.state
+    with pytest.raises(Refused, match="left as it is"):
+        living.up(zookeeper={"nodes": 3})
+    assert living.state == before
+
+
+# -- brokers come and go ----------------------------------------------------------------------------------------------
+
+
+def test_brokers_that_come_get_nothing_unless_rebalance_is_asked_for(living: Living) -> None:
+    living.settles(topics=[topic("t", 4, 1)])
+    living.settles(brokers=brokers(4))
+    assert {row[0] for row in living.replicas("t")} == {1, 2, 3}
+    assert living.settles(rebalance=True)[-1] == "reassign topic t"
+    assert sorted(row[0] for row in living.replicas("t")) == [1, 2, 3, 4]
+
+
+def test_an_even_spread_takes_in_what_the_same_up_makes_and_deletes(living: Living) -> None:
+    living.settles(brokers=brokers(2), rebalance=True, topics=[topic("a", 2, 1), topic("b", 4, 1)])
+    living.settles(topics=[{"name": "c", "replicas": [[1], [1], [1]]}, topic("b", 4, 1)], prune=True)
+    assert living.replicas("c") == [(1,)] * 3
+    assert sorted(row[0] for row in living.replicas("b")) == [1, 2, 2, 2]
+
+
+def test_brokers_that_go_are_emptied_first_also_of_what_the_file_does_not_name(living: Living) -> None:
+    living.settles(brokers=brokers(5), topics=[topic("t", 10, 3, min_insync_replicas=2)])
+    living.kafka.topics["mine"] = Topic([Partition((5, 4))])
+    living.kafka.topics[OFFSETS] = Topic([Partition((4, 5, 1)), Partition((1, 2, 3))])
+    done = living.settles(brokers=brokers(3))
+    assert done[-2:] == ["remove broker-4", "remove broker-5"]
+    assert {broker for name in living.kafka.topics for row in living.replicas(name) for broker in row} == {1, 2, 3}
+    assert living.runtime.observe("living").storages == {"zookeeper-1", "broker-1", "broker-2", "broker-3"}
+
+
+def test_a_broker_that_holds_the_only_room_for_replicas_does_not_go(living: Living) -> None:
+    living.settles()
+    living.kafka.topics["mine"] = Topic([Partition((1, 2, 3))])
+    before = living.state
+    with pytest.raises(Refused) as caught:
+        living.up(brokers=brokers(2))
+    assert "topic mine: it has 3 replicas" in caught.value.why
+    assert living.state == before
+
+
+def test_a_stopped_broker_that_leaves_is_started_emptied_and_removed(living: Living) -> None:
+    living.settles(topics=[topic("t", 3, 2)])
+    living.runtime.exit_node("living", "broker-3", 1)
+    done = living.settles(brokers=brokers(2))
+    assert "start broker-3" in done
+    assert done[-1] == "remove broker-3"
+
+
+def test_what_comes_to_a_leaving_broker_after_the_plan_keeps_it_there_until_the_next_up(living: Living) -> None:
+    living.settles(topics=[topic("t", 3, 1)])
+
+    def come(what: str, _about: object) -> None:
+        if what == "elect":
+            living.kafka.topics["late"] = Topic([Partition((3,)), Partition((1,)), Partition((3, 2))])
+
+    living.kafka.on_call = come
+    with pytest.raises(Refused, match="broker-3 is not removed") as caught:
+        living.up(Wishes(timeout_s=0.5), brokers=brokers(2))
+    assert caught.value.why.startswith("it holds late-0 and 1 more")
+    living.kafka.on_call = lambda _what, _about: None
+    assert living.settles() == ["reassign topic late", "remove broker-3"]
+
+
+# -- topics -----------------------------------------------------------------------------------------------------------
+
+
+def test_replicas_and_what_is_demanded_of_them_never_contradict_each_other(living: Living) -> None:
+    living.settles(topics=[topic("t", 3, 1)])
+    done = living.settles(topics=[topic("t", 6, 3, min_insync_replicas=3)])
+    assert done == ["reassign topic t", "configure topic t", "grow topic t"]
+    assert {len(row) for row in living.replicas("t")} == {3}
+    assert living.settles(topics=[topic("t", 6, 1)]) == ["configure topic t", "reassign topic t"]
+    assert living.kafka.topics["t"].config == {}
+
+
+def test_prune_deletes_what_the_file_does_not_name_but_for_kafkas_own(living: Living) -> None:
+    living.settles(topics=[topic("a"), topic("b")])
+    living.kafka.use()
+    assert living.settles(topics=[topic("b")]) == []
+    assert living.settles(prune=True) == ["delete topic a"]
+    assert set(living.kafka.topics) == {"b", OFFSETS}
+
+
+def test_a_topic_that_shows_only_later_is_compared_in_a_second_round(living: Living) -> None:
+    living.settles(topics=[topic("t", 1, 1, retention_ms=5)])
+    living.kafka.hidden = {"t"}
+
+    def show(what: str, _about: object) -> None:
+        if what == "create":
+            living.kafka.hidden.clear()
+
+    living.kafka.on_call = show
+    done = living.settles(topics=[topic("t", 1, 1, retention_ms=6), topic("u", 1, 1)])
+    assert done == ["create topic u", "configure topic t"]
+
+
+def test_topics_that_kafka_refuses_are_told_and_the_rest_is_done(living: Living) -> None:
+    living.settles()
+    living.kafka.refusals = {"bad": "no such setting", "worse": "nor that"}
+    with pytest.raises(PartlyApplied) as caught:
+        living.up(topics=[topic("bad"), topic("good"), topic("worse")])
+    assert caught.value.why == "topic bad: no such setting\ntopic worse: nor that"
+    assert living.done == ["create topic good"]
+    living.kafka.refusals = {}
+    assert living.settles() == ["create topic bad", "create topic worse"]
+
+
+def test_a_first_up_whose_topics_are_refused_leaves_nothing(living: Living) -> None:
+    living.kafka.refusals = {"t": "no such setting"}
+    with pytest.raises(ProvisionError) as caught:
+        living.up(topics=[topic()])
+    assert not isinstance(caught.value, PartlyApplied)
+    assert "no such setting" in caught.value.why
+    assert living.runtime.observe("living").is_nothing
+
+
+def test_brokers_stay_when_what_they_keep_cannot_move(living: Living) -> None:
+    living.settles(topics=[topic("t", 3, 1)])
+    living.kafka.refusals = {"t": "partition 2: not now"}
+    with pytest.raises(PartlyApplied, match="1 of 1 topics"):
+        living.up(brokers=brokers(2))
+    assert living.runtime.observe("living").node("broker-3")
+    living.kafka.refusals = {}
+    assert living.settles()[-1] == "remove broker-3"
+
+
+def test_a_move_that_is_cut_off_is_gone_on_with_and_its_throttle_taken_back(living: Living) -> None:
+    living.settles(topics=[topic("t", 3, 1)], throttle="10m")
+
+    def interrupt(what: str, _about: object) -> None:
+        if what == "moving":
+            raise KeyboardInterrupt
+
+    living.kafka.on_call = interrupt
+    with pytest.raises(Interrupted):
+        living.up(topics=[topic("t", 3, 2)])
+    assert living.kafka.set_on_brokers
+    living.kafka.on_call = lambda _what, _about: None
+    planned = living.plan().plan.actions
+    assert [(action.verb, action.name) for action in planned] == [("reassign", "t"), ("restore", "of replication")]
+    living.settles()
+    assert not any(living.kafka.set_on_brokers.values())
+    assert living.kafka.topics["t"].config == {}
+
+
+# -- consent ----------------------------------------------------------------------------------------------------------
+
+
+def test_who_does_not_agree_stops_it_before_anything_is_touched(living: Living) -> None:
+    living.settles()
+    before = living.state
+    shown: list[Plan] = []
+
+    def disagree(plan: Plan) -> None:
+        shown.append(plan)
+        raise Refused("no")
+
+    with pytest.raises(Refused, match="no"):
+        living.up(agree=disagree, brokers=brokers(properties={"num.network.threads": 5}))
+    assert [action.verb for action in shown[0].needs_consent] == [Verb.RESTART] * 3
+    assert living.state == before
+
+
+def test_what_shows_only_when_brokers_answer_is_agreed_to_then(living: Living) -> None:
+    living.settles(topics=[topic("a"), topic("b")])
+    living.runtime.exit_node("living", "broker-2", 1)
+    shown: list[list[str]] = []
+    living.want(topics=[topic("b"), topic("c")], prune=True)
+    living.up(agree=lambda plan: shown.append([action.key for action in plan.actions]))
+    assert shown == [["start broker-2"], ["create topic c", "delete topic a"]]
+
+
+def test_a_plan_that_was_shown_is_not_asked_about_again(living: Living) -> None:
+    living.settles(topics=[topic("a")])
+    shown: list[Plan] = []
+    living.up(agree=shown.append, topics=[], prune=True)
+    assert len(shown) == 1
+
+
+def test_a_saved_plan_is_carried_out_once(living: Living) -> None:
+    living.settles()
+    saved = living.want(brokers=brokers(4), topics=[topic()]).plan().saved
+    assert living.up(Wishes(timeout_s=5.0, saved=saved)).changed
+    before = living.state
+    with pytest.raises(Refused, match="the plan is stale"):
+        living.up(Wishes(timeout_s=5.0, saved=saved))
+    assert living.state == before
+
+
+def test_a_saved_plan_for_the_first_up_is_carried_out_too(living: Living) -> None:
+    saved = living.want(topics=[topic()]).plan().saved
+    living.up(Wishes(timeout_s=5.0, saved=saved))
+    assert living.plan().plan.actions == ()
+
+
+def test_a_stale_plan_for_a_first_up_leaves_nothing_and_keeps_nothing(living: Living) -> None:
+    saved = living.want(topics=[topic()]).plan().saved
+    with pytest.raises(Refused, match="the plan is stale"):
+        living.up(Wishes(timeout_s=5.0, saved=saved), topics=[])
+    assert living.runtime.observe("living").is_nothing
+
+
+def test_down_takes_everything_and_the_next_up_begins_anew(living: Living) -> None:
+    living.settles(topics=[topic()], throttle="1m")
+    living.kafka.topics.clear()
+    living.kafka.members_with_data.clear()
+    down(living.runtime, "living")
+    assert living.runtime.observe("living").is_nothing
+    assert "create topic t" in living.settles()
+    assert {node.state for node in living.runtime.observe("living").nodes} == {NodeState.RUNNING}
