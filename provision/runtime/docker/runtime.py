@@ -1,7 +1,7 @@
 """The port's verbs, said to a Docker engine. Each verb is one or two calls; decisions are made elsewhere."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,7 @@ class DockerRuntime(Runtime):
             storages=frozenset(volume["Labels"][spec.NODE] for volume in our_volumes),
             nodes=tuple(sorted((self._node(thing) for thing in nodes), key=lambda node: (node.role, node.number))),
             foreign=tuple(sorted(foreign)),
-            created_s=spec.label_float(labels, spec.CREATED),
+            created_s=_created_s(our_networks or things),
             ttl_s=spec.label_float(labels, spec.TTL),
         )
 
@@ -392,3 +392,9 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
         yield from (line.decode(errors="replace").rstrip("\r") for line in lines)
     if rest:
         yield rest.decode(errors="replace")
+
+
+def _created_s(things: Iterable[Mapping[str, Any]]) -> float | None:
+    """When the first of them was made (Unix time): nodes that were made anew since say something later."""
+    times = [spec.label_float(thing["Labels"], spec.CREATED) for thing in things]
+    return min((time for time in times if time is not None), default=None)
