@@ -53,9 +53,9 @@ class Source:
     file: Path
     overrides: tuple[str, ...] = ()
 
-    def load(self) -> EnvironmentSpec:
-        """Stage one."""
-        return load(self.file, self.overrides)
+    def load(self, tell: Listener = silent) -> EnvironmentSpec:
+        """Stage one; tells what is no mistake and may be regretted."""
+        return load(self.file, self.overrides, tell)
 
     def layout(self, spec: EnvironmentSpec, runtime: str) -> Layout:
         """Where that kind of runtime puts things; `auto` is shown as Docker would have it."""
@@ -122,13 +122,13 @@ class Upped:
     timings: Mapping[str, float] = field(default_factory=dict)
 
 
-def validate(source: Source) -> Cluster:
-    """Load and resolve only: no network, no engine, no templates.
+def validate(source: Source, tell: Listener = silent) -> Cluster:
+    """Load and resolve only: no network, no engine, no templates. Warnings are told.
 
     Raises:
         InvalidEnvironment: with every problem of the file.
     """
-    spec = source.load()
+    spec = source.load(tell)
     layout = source.layout(spec, spec.runtime)
     return source.resolve(spec, layout, dict.fromkeys(layout.leased_ports(spec), 0))
 
@@ -154,7 +154,7 @@ def _require_nodes(spec: EnvironmentSpec) -> None:
 
 def prepare(source: Source, *, lease: bool = False, tell: Listener = silent) -> Prepared:
     """From the file to the plan. `lease` records automatic ports, which `up` wants and `plan` does not."""
-    spec = source.load()
+    spec = source.load(tell)
     _require_nodes(spec)
     runtime = choose_runtime(spec.runtime, spec.name, tell)
     if spec.kafka.image and runtime.kind == "process":

@@ -3,7 +3,7 @@
 import posixpath
 from collections.abc import Mapping
 
-from provision.cluster.catalogue import FIRST_WITH_SHARE_GROUPS, KRAFT, ZOOKEEPER, KafkaVersion, release_of
+from provision.cluster.catalogue import KRAFT, ZOOKEEPER, KafkaVersion, release_of
 from provision.cluster.layout import CLIENT, Layout, voter_names
 from provision.cluster.model import (
     FIRST_CONTROLLER_ID,
@@ -17,6 +17,7 @@ from provision.cluster.model import (
     TopicPolicy,
 )
 from provision.spec.checks import JVM_OVERHEAD_BYTES, mode_of, partitions_of, replication_factor_of
+from provision.spec.defaults import internal_topic_settings
 from provision.spec.model import BrokerOverride, EnvironmentSpec
 from provision.spec.units import parse_duration_s, parse_size_bytes
 
@@ -140,12 +141,7 @@ def _zookeeper(spec: EnvironmentSpec, layout: Layout, number: int, ports: Mappin
 def _quorum_and_brokers(spec: EnvironmentSpec, layout: Layout, ports: Mapping[str, int]) -> tuple[Node, ...]:
     """The nodes of KRaft mode: dedicated controllers, if any, and brokers."""
     controllers = tuple(_controller(spec, layout, number, ports) for number in _numbers(spec.controllers.nodes))
-    own: dict[str, str] = {}
-    if KafkaVersion.parse(spec.kafka.version) >= FIRST_WITH_SHARE_GROUPS:
-        factor = min(3, spec.brokers.nodes)
-        own["share.coordinator.state.topic.replication.factor"] = str(factor)
-        own["share.coordinator.state.topic.min.isr"] = str(min(2, factor))
-    return (*controllers, *(_broker(spec, layout, number, ports, own) for number in _numbers(spec.brokers.nodes)))
+    return (*controllers, *(_broker(spec, layout, number, ports, {}) for number in _numbers(spec.brokers.nodes)))
 
 
 def _controller(spec: EnvironmentSpec, layout: Layout, number: int, ports: Mapping[str, int]) -> Node:
@@ -177,16 +173,12 @@ def _broker(
     section = spec.brokers
     override = section.overrides.get(number, BrokerOverride())
     dealt_rack = section.racks[(number - 1) % len(section.racks)] if section.racks else None
-    internal_factor = min(3, section.nodes)
     defaults = {
         **own,
         "num.network.threads": "2",
         "num.io.threads": "4",
-        "log.cleaner.dedupe.buffer.size": str(16 * 1024**2),
         "group.initial.rebalance.delay.ms": "0",
-        "offsets.topic.replication.factor": str(internal_factor),
-        "transaction.state.log.replication.factor": str(internal_factor),
-        "transaction.state.log.min.isr": str(min(2, internal_factor)),
+        **internal_topic_settings(section.nodes, KafkaVersion.parse(spec.kafka.version), mode_of(spec)),
     }
     host = f"{spec.name}-{name}"
     votes = mode_of(spec) == KRAFT and name in voter_names(spec)

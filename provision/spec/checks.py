@@ -7,7 +7,7 @@ of them could not be read at all: one mistake gives one message.
 import posixpath
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from provision.cluster.catalogue import KRAFT, OLDEST, RELEASES, ZOOKEEPER, KafkaVersion, release_of
@@ -29,24 +29,33 @@ class Finding:
     message: str
     hint: str = ""
     at_key: bool = False
+    warning: bool = False
 
 
 _WHOLE_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 ANY = "*"
 Rule = Callable[[EnvironmentSpec], Iterator[Finding]]
+RuleReads = tuple[Rule, tuple[Path, ...]]
+"""A rule, and the keys it reads."""
 
 
-def check(spec: EnvironmentSpec, source: Source, unreadable: frozenset[Path] = frozenset()) -> list[Problem]:
+def check(
+    spec: EnvironmentSpec,
+    source: Source,
+    rules: Sequence[RuleReads],
+    unreadable: frozenset[Path] = frozenset(),
+) -> list[Problem]:
     """Every finding of every rule, in the order of the rules.
 
     Args:
         spec: a spec of the right form.
         source: gives the places.
+        rules: what is looked for.
         unreadable: paths whose values were replaced by defaults because their form is wrong.
     """
     problems = (
-        source.problem(finding.path, finding.message, finding.hint, at_key=finding.at_key)
-        for rule, reads in RULES
+        source.problem(finding.path, finding.message, finding.hint, at_key=finding.at_key, warning=finding.warning)
+        for rule, reads in rules
         if not any(_touches(path, read) for path in unreadable for read in reads)
         for finding in rule(spec)
     )
@@ -290,7 +299,7 @@ def storage(spec: EnvironmentSpec) -> Iterator[Finding]:
         yield Finding(("storage",), "data cannot be kept in the root directory", "name a directory of its own")
 
 
-RULES: tuple[tuple[Rule, tuple[Path, ...]], ...] = (
+RULES: tuple[RuleReads, ...] = (
     (reached, (("bootstrap_servers",),)),
     (version, (("kafka", "version"), ("kafka", "mode"))),
     (mode_sections, (("kafka", "version"), ("kafka", "mode"))),

@@ -93,15 +93,21 @@ class Source:
     values: dict[Path, tuple[int, int]] = field(default_factory=dict)
     overridden: dict[Path, str] = field(default_factory=dict)
 
-    def problem(self, path: Path, message: str, hint: str = "", *, at_key: bool = False) -> Problem:
+    def problem(
+        self, path: Path, message: str, hint: str = "", *, at_key: bool = False, warning: bool = False
+    ) -> Problem:
         """A problem at the place of `path`, or of the nearest key above it that the file has."""
+        file, line, column = self._place(path, at_key=at_key)
+        return Problem(file, line, column, dotted(path), message, hint, warning)
+
+    def _place(self, path: Path, *, at_key: bool) -> tuple[str, int, int]:
         for end in range(len(path), -1, -1):
             if origin := self.overridden.get(path[:end]):
-                return Problem(origin, 0, 0, dotted(path), message, hint)
+                return origin, 0, 0
             places = self.keys if at_key and end == len(path) else self.values
             if place := places.get(path[:end]):
-                return Problem(self.file, *place, dotted(path), message, hint)
-        return Problem(self.file, 1, 1, dotted(path), message, hint)
+                return self.file, *place
+        return self.file, 1, 1
 
     def override(self, path: Path, origin: str) -> None:
         """Note that `path`, with all below it, no longer comes from the file."""
