@@ -1,7 +1,7 @@
-"""The Kafka versions and images this program knows. Adding one is one entry; the module imports nothing of ours.
+"""The Kafka versions this program knows. Adding one is one entry; the module imports nothing of ours.
 
 Sources: the release notes and `gradle/dependencies.gradle` of each Kafka release for the Java range and the bundled
-ZooKeeper; the Dockerfiles of the images for their layout.
+ZooKeeper.
 """
 
 import re
@@ -188,23 +188,3 @@ def coordinates(version: KafkaVersion) -> tuple[str, ...]:
 
 RELOCATED = frozenset({"slf4j-log4j12"})
 """Artifacts without a jar: their POM only says where they went (slf4j-log4j12 became slf4j-reload4j)."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImageLayout:
-    """Where an image keeps what a node needs; `user` is the number of its unprivileged account."""
-
-    repository: str
-    java: str
-    libs: str
-    user: int
-
-
-APACHE_KAFKA = ImageLayout(repository="apache/kafka", java="java", libs="/opt/kafka/libs", user=1000)
-IMAGES = (APACHE_KAFKA,)
-
-
-def layout_of(image: str) -> ImageLayout:
-    """The layout of an image by its repository; an unknown one is taken to be laid out like `apache/kafka`."""
-    repository = image.split("@", maxsplit=1)[0]
-    return next((layout for layout in IMAGES if repository.startswith(layout.repository)), APACHE_KAFKA)

@@ -7,12 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provision.cluster.catalogue import (
-    APACHE_KAFKA,
     DEFAULT_VERSION,
     OLDEST,
     RELEASES,
     KafkaVersion,
-    layout_of,
     release_of,
 )
 from provision.cluster.layout import LocalLayout, automatic_ports, container_layout
@@ -360,7 +358,3 @@ def test_a_cluster_logs_with_the_library_of_its_release() -> None:
 
     assert options("3.9.1") == {"-Dlog4j.configuration"}
     assert options("4.0.0") == options("4.3.0") == {"-Dlog4j2.configurationFile"}
-
-
-def test_an_unknown_image_is_taken_to_be_laid_out_like_kafkas_own() -> None:
-    assert layout_of("apache/kafka:3.9.1") is layout_of("example.org/mine@sha256:0123") is APACHE_KAFKA
