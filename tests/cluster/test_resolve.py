@@ -15,6 +15,7 @@ from provision.cluster.catalogue import (
 )
 from provision.cluster.layout import LocalLayout, automatic_ports, container_layout
 from provision.cluster.model import Cluster, Listener, Role, Storage, StorageKind
+from provision.cluster.render import render
 from provision.cluster.resolve import resolve
 from provision.spec.model import EnvironmentSpec
 
@@ -195,6 +196,31 @@ def test_a_zookeepers_limit_leaves_room_beside_its_heap_and_a_brokers_is_what_th
     zookeeper, broker = cluster_of(zookeeper={"heap": "64m"}, brokers={"memory": "2g"}).nodes
     assert zookeeper.memory_bytes == (64 + 256) * 1024**2
     assert broker.memory_bytes == 2 * 1024**3
+
+
+def test_a_version_that_is_left_out_is_that_of_the_image() -> None:
+    assert str(cluster_of(kafka={"image": "apache/kafka:3.8.1"}).version) == "3.8.1"
+    assert cluster_of(kafka={"image": "mirror.example/bitnamilegacy/kafka:4.0.0-debian-12-r10"}).mode == "kraft"
+    assert cluster_of(kafka={"image": "apache/kafka:latest"}).version == DEFAULT_VERSION
+
+
+def test_an_ensemble_runs_the_brokers_image_unless_one_is_named() -> None:
+    same = cluster_of(kafka={"version": "3.6.2"})
+    assert same.all_software == ("confluentinc/cp-kafka:7.6.1",)
+    own = cluster_of(kafka={"version": "3.9.1"}, zookeeper={"image": "zookeeper:3.8.4"})
+    assert own.software == "apache/kafka:3.9.1"
+    assert own.all_software == ("zookeeper:3.8.4", "apache/kafka:3.9.1")
+    zookeeper, broker = own.nodes
+    assert "/conf:lib/*" in zookeeper.java_args
+    assert "/opt/kafka/libs/*" in broker.java_args
+
+
+def test_software_with_its_own_logging_gets_none_of_ours() -> None:
+    own = cluster_of(kafka={"version": "3.9.1"}, zookeeper={"image": "zookeeper:3.8.4"})
+    files = {(file.node, file.name) for file in render(own)}
+    assert ("zookeeper-1", "log4j.properties") not in files
+    assert ("broker-1", "log4j.properties") in files
+    assert not [word for word in own.zookeepers[0].java_args if word.startswith("-Dlog4j")]
 
 
 def test_the_image_follows_from_the_version_unless_it_is_named() -> None:
