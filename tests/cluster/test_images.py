@@ -13,8 +13,8 @@ from provision.cluster.images import APACHE_KAFKA, Reference, default_image, is_
         ("apache/kafka:3.9.1", ("apache/kafka", "3.9.1", "")),
         ("mirror.example:5000/apache/kafka", ("mirror.example:5000/apache/kafka", "", "")),
         (
-            "mirror.example:5000/apache/kafka:3.9.1@sha256:01",
-            ("mirror.example:5000/apache/kafka", "3.9.1", "sha256:01"),
+            "example:5000/apache/kafka:3.9.1@sha256:01",
+            ("example:5000/apache/kafka", "3.9.1", "sha256:01"),
         ),
     ],
 )

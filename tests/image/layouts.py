@@ -60,7 +60,7 @@ _LOGBACK = """\
 
 
 def ensure_layout(name: str) -> str:
-    """The tag of an image laid out like `name`, made when it is missing: a mirror's, so that it is never the real one."""
+    """The tag of an image laid out like `name`, made when it is missing: a mirror's name, never the real one."""
     tag = f"layouts.test/{name}"
     kafka = ensure_image(_KAFKA)
     client = docker.from_env(timeout=600)
