@@ -187,7 +187,7 @@ def _prepare(cluster: Cluster, runtime: Runtime) -> Prepared:
         cluster,
         files,
         observed,
-        software_present=runtime.has_software(cluster),
+        missing_software=runtime.missing_software(cluster),
         living=observe_living(cluster, interim or files, observed, runtime),
         interim=interim,
     )
@@ -271,7 +271,7 @@ def _settings_left(prepared: Prepared) -> tuple[Action, ...]:
     cluster, runtime = prepared.cluster, prepared.runtime
     observed = runtime.observe(cluster.name)
     living = observe_living(cluster, prepared.files, observed, runtime)
-    actions = plan_nodes(cluster, prepared.files, observed, software_present=True, living=living)
+    actions = plan_nodes(cluster, prepared.files, observed, missing_software=(), living=living)
     return tuple(action for action in actions if action.verb is Verb.CONFIGURE)
 
 

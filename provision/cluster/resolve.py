@@ -9,6 +9,7 @@ from provision.cluster.model import (
     FIRST_CONTROLLER_ID,
     MAIN_FILES,
     Cluster,
+    Listener,
     Node,
     Role,
     Storage,
@@ -21,8 +22,11 @@ from provision.spec.defaults import internal_topic_settings
 from provision.spec.model import BrokerOverride, EnvironmentSpec
 from provision.spec.units import parse_duration_s, parse_size_bytes
 
-ZOOKEEPER_MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
-BROKER_MAIN = "kafka.Kafka"
+_MAIN_CLASSES = {
+    Role.ZOOKEEPER: "org.apache.zookeeper.server.quorum.QuorumPeerMain",
+    Role.CONTROLLER: "kafka.Kafka",
+    Role.BROKER: "kafka.Kafka",
+}
 
 # Short-lived clusters start faster with the first compiler only and without parallel collectors; a JVM that runs out of
 # memory exits, so that it is seen.
@@ -69,7 +73,7 @@ def resolve(spec: EnvironmentSpec, layout: Layout, ports: Mapping[str, int], bas
         runtime=layout.runtime,
         version=version,
         mode=mode,
-        software=layout.software,
+        software=layout.software(Role.BROKER).name,
         storage=storage,
         nodes=nodes,
         topics=resolve_topics(spec),
@@ -121,20 +125,15 @@ def _zookeeper(spec: EnvironmentSpec, layout: Layout, number: int, ports: Mappin
     }
     if storage.kind is StorageKind.MEMORY:
         defaults["forceSync"] = "no"  # never where data is kept: a crash would lose what was acknowledged
-    return Node(
-        name=name,
-        role=Role.ZOOKEEPER,
-        id=number,
+    return _node(
+        spec,
+        layout,
+        Role.ZOOKEEPER,
+        number,
         listeners=layout.zookeeper_listeners(f"{spec.name}-{name}", name, ports),
-        rack=None,
         memory_bytes=parse_size_bytes(section.heap) + 2 * JVM_OVERHEAD_BYTES,
-        properties=_sorted(defaults | section.properties),
-        config_dir=layout.config_dir(name),
-        data_dir=layout.data_dir(name),
-        temp_dir=layout.temp_dir(name),
-        log_file=layout.log_file(name),
-        java=layout.java,
-        java_args=_java_args(spec, layout, name, section.heap, ZOOKEEPER_MAIN, MAIN_FILES[Role.ZOOKEEPER]),
+        heap=section.heap,
+        properties=defaults | section.properties,
     )
 
 
@@ -147,20 +146,15 @@ def _quorum_and_brokers(spec: EnvironmentSpec, layout: Layout, ports: Mapping[st
 def _controller(spec: EnvironmentSpec, layout: Layout, number: int, ports: Mapping[str, int]) -> Node:
     name = f"controller-{number}"
     section = spec.controllers
-    return Node(
-        name=name,
-        role=Role.CONTROLLER,
-        id=FIRST_CONTROLLER_ID + number - 1,
+    return _node(
+        spec,
+        layout,
+        Role.CONTROLLER,
+        number,
         listeners=(layout.controller_listener(f"{spec.name}-{name}", name, ports),),
-        rack=None,
         memory_bytes=parse_size_bytes(section.heap) + 2 * JVM_OVERHEAD_BYTES,
-        properties=_sorted(section.properties),
-        config_dir=layout.config_dir(name),
-        data_dir=layout.data_dir(name),
-        temp_dir=layout.temp_dir(name),
-        log_file=layout.log_file(name),
-        java=layout.java,
-        java_args=_java_args(spec, layout, name, section.heap, BROKER_MAIN, MAIN_FILES[Role.CONTROLLER]),
+        heap=section.heap,
+        properties=section.properties,
         votes=True,
     )
 
@@ -183,27 +177,58 @@ def _broker(
     host = f"{spec.name}-{name}"
     votes = mode_of(spec) == KRAFT and name in voter_names(spec)
     voting = (layout.controller_listener(host, name, ports),) if votes else ()
-    return Node(
-        name=name,
-        role=Role.BROKER,
-        id=number,
+    return _node(
+        spec,
+        layout,
+        Role.BROKER,
+        number,
         listeners=(*layout.broker_listeners(host, name, ports), *voting),
-        rack=override.rack or dealt_rack,
         memory_bytes=parse_size_bytes(section.memory),
-        properties=_sorted(defaults | section.properties | override.properties),
-        config_dir=layout.config_dir(name),
-        data_dir=layout.data_dir(name),
-        temp_dir=layout.temp_dir(name),
-        log_file=layout.log_file(name),
-        java=layout.java,
-        java_args=_java_args(spec, layout, name, override.heap or section.heap, BROKER_MAIN, MAIN_FILES[Role.BROKER]),
+        heap=override.heap or section.heap,
+        properties=defaults | section.properties | override.properties,
+        rack=override.rack or dealt_rack,
         votes=votes,
     )
 
 
-def _java_args(
-    spec: EnvironmentSpec, layout: Layout, node: str, heap: str, main_class: str, properties_file: str
-) -> tuple[str, ...]:
+def _node(  # noqa: PLR0913 what differs between the roles, by name
+    spec: EnvironmentSpec,
+    layout: Layout,
+    role: Role,
+    number: int,
+    *,
+    listeners: tuple[Listener, ...],
+    memory_bytes: int,
+    heap: str,
+    properties: Mapping[str, str],
+    rack: str | None = None,
+    votes: bool = False,
+) -> Node:
+    """What is the same for all roles: the node's places, and how it is started."""
+    name = f"{role}-{number}"
+    software = layout.software(role)
+    return Node(
+        name=name,
+        role=role,
+        id=number + FIRST_CONTROLLER_ID - 1 if role is Role.CONTROLLER else number,
+        listeners=listeners,
+        rack=rack,
+        memory_bytes=memory_bytes,
+        properties=_sorted(properties),
+        config_dir=layout.config_dir(name),
+        data_dir=layout.data_dir(name),
+        temp_dir=layout.temp_dir(name),
+        log_file=layout.log_file(name),
+        software=software.name,
+        java=software.java,
+        java_args=_java_args(spec, layout, name, role, heap),
+        votes=votes,
+        logs_itself=software.logs_itself,
+    )
+
+
+def _java_args(spec: EnvironmentSpec, layout: Layout, node: str, role: Role, heap: str) -> tuple[str, ...]:
+    software = layout.software(role)
     logging = release_of(KafkaVersion.parse(spec.kafka.version)).logging_file
     config_dir, temp_dir = layout.config_dir(node), layout.temp_dir(node)
     return (
@@ -214,11 +239,11 @@ def _java_args(
         f"-Djava.io.tmpdir={temp_dir}",
         f"-DZstdTempFolder={temp_dir}",
         f"-Dorg.xerial.snappy.tempdir={temp_dir}",
-        f"-D{logging.property}=file:{config_dir}/{logging.name}",
+        *([] if software.logs_itself else [f"-D{logging.property}=file:{config_dir}/{logging.name}"]),
         "-cp",
-        layout.class_path,
-        main_class,
-        f"{config_dir}/{properties_file}",
+        software.class_path,
+        _MAIN_CLASSES[role],
+        f"{config_dir}/{MAIN_FILES[role]}",
     )
 
 

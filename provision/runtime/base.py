@@ -89,12 +89,12 @@ class Runtime(ABC):
     # -- prepare ------------------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def has_software(self, cluster: Cluster) -> bool:
-        """Whether `cluster.software` is there."""
+    def missing_software(self, cluster: Cluster) -> tuple[str, ...]:
+        """What of `cluster.all_software` is not there."""
 
     @abstractmethod
-    def fetch_software(self, cluster: Cluster, tell: Listener) -> None:
-        """Bring `cluster.software`, telling `Fetching` events."""
+    def fetch_software(self, cluster: Cluster, software: str, tell: Listener) -> None:
+        """Bring one of `cluster.all_software`, telling `Fetching` events."""
 
     @abstractmethod
     def create_network(self, cluster: Cluster) -> None:

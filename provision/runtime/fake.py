@@ -77,15 +77,15 @@ class FakeRuntime(Runtime):
 
     # -- prepare ------------------------------------------------------------------------------------------------------
 
-    def has_software(self, cluster: Cluster) -> bool:
+    def missing_software(self, cluster: Cluster) -> tuple[str, ...]:
         """Whether it was fetched."""
-        return cluster.software in self.software
+        return tuple(name for name in cluster.all_software if name not in self.software)
 
-    def fetch_software(self, cluster: Cluster, tell: Listener) -> None:
+    def fetch_software(self, cluster: Cluster, software: str, tell: Listener) -> None:  # noqa: ARG002
         """Fetched from nowhere."""
-        self.on_verb("fetch_software", cluster.software)
-        tell(Fetching(cluster.software, 1, 1))
-        self.software.add(cluster.software)
+        self.on_verb("fetch_software", software)
+        tell(Fetching(software, 1, 1))
+        self.software.add(software)
 
     def create_network(self, cluster: Cluster) -> None:
         """Remembered."""

@@ -88,8 +88,8 @@ def files(cluster: Cluster) -> tuple[RenderedFile, ...]:
 
 
 def _create(runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...]) -> None:
-    if not runtime.has_software(cluster):
-        runtime.fetch_software(cluster, silent)
+    for software in runtime.missing_software(cluster):
+        runtime.fetch_software(cluster, software, silent)
     runtime.create_network(cluster)
     for node in cluster.nodes:
         runtime.create_storage(cluster, node)

@@ -2,6 +2,7 @@
 
 import docker
 
+from provision.cluster.images import Reference
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Fetching, Listener
 from provision.runtime.docker.client import translated
@@ -13,12 +14,13 @@ def pull(api: docker.APIClient, image: str, tell: Listener) -> None:
     Raises:
         Unavailable: the registry does not answer, or has no such image.
     """
-    repository, tag = _split(image)
+    reference = Reference.parse(image)
+    tag = reference.digest or reference.tag or "latest"
     done: dict[str, int] = {}
     total: dict[str, int] = {}
     try:
         with translated(f"pulling {image}"):
-            for step in api.pull(repository, tag=tag, stream=True, decode=True):
+            for step in api.pull(reference.repository, tag=tag, stream=True, decode=True):
                 if "error" in step:
                     raise ProvisionError(f"pulling {image}", why=str(step["error"]))  # noqa: TRY301 as the engine's own
                 progress, layer = step.get("progressDetail") or {}, step.get("id", "")
@@ -34,12 +36,3 @@ def pull(api: docker.APIClient, image: str, tell: Listener) -> None:
 def _missing(image: str, why: str) -> Unavailable:
     hint = "check the name and the network; without a registry, `docker load` an image and name it with kafka.image"
     return Unavailable(f"the image {image} is not on this engine and cannot be pulled", why=why, hint=hint)
-
-
-def _split(image: str) -> tuple[str, str | None]:
-    """Repository and tag or digest; a colon before the last slash belongs to a registry's port."""
-    if "@" in image:
-        repository, _, digest = image.partition("@")
-        return repository, digest
-    repository, colon, tag = image.rpartition(":")
-    return (repository, tag) if colon and "/" not in tag else (image, "latest")

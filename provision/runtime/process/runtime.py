@@ -133,15 +133,15 @@ class ProcessRuntime(Runtime):
 
     # -- prepare ------------------------------------------------------------------------------------------------------
 
-    def has_software(self, cluster: Cluster) -> bool:
-        """Whether the jars are in the cache, whole, or the named distribution is there."""
+    def missing_software(self, cluster: Cluster) -> tuple[str, ...]:
+        """The jars of the version while they are not in the cache, whole; a distribution must be there."""
         if Path(cluster.software).is_absolute():
             if not any(Path(cluster.software, "libs").glob("*.jar")):
                 raise Unavailable(f"there is no Kafka in {cluster.software}", why="it has no jars in libs")
-            return True
-        return jars.is_whole(jars.directory_of(cluster.version))
+            return ()
+        return () if jars.is_whole(jars.directory_of(cluster.version)) else (cluster.software,)
 
-    def fetch_software(self, cluster: Cluster, tell: Listener) -> None:
+    def fetch_software(self, cluster: Cluster, software: str, tell: Listener) -> None:  # noqa: ARG002 there is one
         """Fetch the jars into the cache."""
         jars.fetch(cluster.version, tell)
 
