@@ -7,7 +7,7 @@ eligible leader replicas.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from provision.cluster.catalogue import KRAFT, OLDEST, KafkaVersion
+from provision.cluster.catalogue import KRAFT, KafkaVersion
 from provision.spec.checks import Finding, RuleReads, mode_of
 from provision.spec.lint.settings import Settings, brokers, version_of
 from provision.spec.model import EnvironmentSpec
@@ -16,21 +16,10 @@ MEBIBYTE = 1024**2
 _NO_START = "a broker does not start with it"
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """Two keys of which one may not exceed the other, `times` over."""
-
-    smaller: str
-    larger: str
-    times: int = 1
-    first: KafkaVersion = OLDEST
-    mode: str | None = None
-
-
+# Of each two keys the first may not exceed the second.
 _PAIRS = (
-    _Pair("replica.fetch.wait.max.ms", "replica.lag.time.max.ms"),
-    _Pair("replica.fetch.wait.max.ms", "replica.socket.timeout.ms"),
-    _Pair("broker.heartbeat.interval.ms", "broker.session.timeout.ms", 2, KafkaVersion(4, 2, 0), KRAFT),
+    ("replica.fetch.wait.max.ms", "replica.lag.time.max.ms"),
+    ("replica.fetch.wait.max.ms", "replica.socket.timeout.ms"),
 )
 _AT_LEAST_ONE = ("log.retention.ms", "log.retention.minutes", "log.retention.hours")
 
@@ -38,16 +27,24 @@ _AT_LEAST_ONE = ("log.retention.ms", "log.retention.minutes", "log.retention.hou
 def pairs(spec: EnvironmentSpec) -> Iterator[Finding]:
     """Keys that Kafka checks against each other when a broker starts."""
     for settings in brokers(spec):
-        for pair in _PAIRS:
-            place = settings.place(pair.smaller, pair.larger)
-            smaller, larger = settings.number(pair.smaller), settings.number(pair.larger)
-            if place is None or smaller is None or larger is None:
-                continue
-            applies = settings.version >= pair.first and pair.mode in (None, mode_of(spec))
-            if applies and smaller * pair.times > larger:
-                most = "" if pair.times == 1 else f"1/{pair.times} of "
-                message = f"{pair.smaller} ({smaller}) exceeds {most}{pair.larger} ({larger}): {_NO_START}"
+        for smaller_key, larger_key in _PAIRS:
+            place = settings.place(smaller_key, larger_key)
+            smaller, larger = settings.number(smaller_key), settings.number(larger_key)
+            if place and smaller is not None and larger is not None and smaller > larger:
+                message = f"{smaller_key} ({smaller}) exceeds {larger_key} ({larger}): {_NO_START}"
                 yield Finding(place, message, "bring the two together")
+
+
+def heartbeats(spec: EnvironmentSpec) -> Iterator[Finding]:
+    """A broker in KRaft mode says often enough that it lives. From 4.2 on Kafka logs this as an error, and starts."""
+    beat_key, session_key = "broker.heartbeat.interval.ms", "broker.session.timeout.ms"
+    for settings in brokers(spec):
+        place = settings.place(beat_key, session_key)
+        beat, session = settings.number(beat_key), settings.number(session_key)
+        if place and mode_of(spec) == KRAFT and beat is not None and session is not None and beat * 2 > session:
+            message = f"{beat_key} ({beat}) is more than half of {session_key} ({session})"
+            hint = "raise the one, or lower the other" if place[-1] == session_key else "lower it"
+            yield Finding(place, f"{message}: one late heartbeat, and the broker is fenced", hint, warning=True)
 
 
 def starts(spec: EnvironmentSpec) -> Iterator[Finding]:
@@ -188,6 +185,7 @@ _KAFKA, _NODES = (("kafka", "version"), ("kafka", "mode")), ("brokers", "nodes")
 _PROPERTIES = (("brokers", "properties"), ("brokers", "overrides"))
 RULES: tuple[RuleReads, ...] = (
     (pairs, (*_KAFKA, *_PROPERTIES)),
+    (heartbeats, (*_KAFKA, *_PROPERTIES)),
     (starts, (*_KAFKA, *_PROPERTIES)),
     (replicas, (*_KAFKA, *_PROPERTIES, _NODES)),
     (dangers, (*_KAFKA, *_PROPERTIES, ("topics",), ("prune",))),

@@ -131,6 +131,11 @@ def span(section: str, key: str) -> tuple[int, int] | None:
     return (spans[0][0], spans[-1][1]) if spans else None
 
 
+def keys(section: str) -> tuple[str, ...]:
+    """Every key that some line has."""
+    return tuple(_data()[section])
+
+
 def names(section: str, line: int) -> Iterator[str]:
     """The keys of a line that are meant for users."""
     for key, spans in _data()[section].items():

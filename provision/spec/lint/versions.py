@@ -49,7 +49,8 @@ def _behind(spec: EnvironmentSpec, version: KafkaVersion, key: str, named: tuple
     if key != PROTOCOL and (version.major, version.minor) >= _NO_FORMATS_FROM:
         return "it means nothing from Kafka 3.0 on: messages have one format", "remove it"
     if key == PROTOCOL and mode_of(spec) == KRAFT:
-        return "in kraft mode it is not read", "remove it: metadata.version stands for it, see kafka-features"
+        message = "in kraft mode it only says with which metadata.version new storages are formatted"
+        return message, "remove it, and see kafka-features for metadata.version"
     if named == (version.major, version.minor):
         return None
     if key == PROTOCOL:
