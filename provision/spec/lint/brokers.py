@@ -151,11 +151,20 @@ def dangers(spec: EnvironmentSpec) -> Iterator[Finding]:
         if created and created[0].strip().lower() == "true" and spec.topics:
             message = "a mistyped name becomes a new topic beside the declared ones, and nobody is told"
             yield Finding(created[1], message, "set it to false", warning=True)
-        deletes = settings.said("delete.topic.enable")
-        if deletes and deletes[0].strip().lower() == "false" and spec.prune:
-            yield Finding(
-                deletes[1], "`prune` deletes topics, and brokers would refuse to", "remove it, or take `prune` out"
-            )
+
+
+def deletion(spec: EnvironmentSpec) -> Iterator[Finding]:
+    """Where topics are pruned, whoever deletes them does so: dedicated controllers, or else the brokers."""
+    if not spec.prune:
+        return
+    key, hint = "delete.topic.enable", "remove it, or take `prune` out"
+    asked = [settings.said(key) for settings in brokers(spec)]
+    if spec.controllers.nodes:
+        text = spec.controllers.properties.get(key)
+        asked = [(text, ("controllers", "properties", key))] if text else []
+    for said in asked:
+        if said and said[0].strip().lower() == "false":
+            yield Finding(said[1], "`prune` deletes topics, and Kafka would refuse to", hint)
 
 
 def eligible_leader_replicas(spec: EnvironmentSpec) -> Iterator[Finding]:
@@ -188,6 +197,7 @@ RULES: tuple[RuleReads, ...] = (
     (heartbeats, (*_KAFKA, *_PROPERTIES)),
     (starts, (*_KAFKA, *_PROPERTIES)),
     (replicas, (*_KAFKA, *_PROPERTIES, _NODES)),
-    (dangers, (*_KAFKA, *_PROPERTIES, ("topics",), ("prune",))),
+    (dangers, (*_KAFKA, *_PROPERTIES, ("topics",))),
+    (deletion, (*_KAFKA, *_PROPERTIES, ("prune",), ("controllers",))),
     (eligible_leader_replicas, (*_KAFKA, *_PROPERTIES, ("controllers",))),
 )

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from provision.cluster.catalogue import KafkaVersion
@@ -90,7 +90,7 @@ def whole_number(text: str | None) -> int | None:
 
 @cache
 def _data() -> _Data:
-    data: _Data = json.loads(files(__package__).joinpath("known_keys.json").read_text(encoding="utf-8"))
+    data: _Data = json.loads(Path(__file__).with_name("known_keys.json").read_text(encoding="utf-8"))
     return data
 
 

@@ -12,6 +12,7 @@ from provision.spec.model import EnvironmentSpec
 PROTOCOL = "inter.broker.protocol.version"
 _FORMATS = ("log.message.format.version", "message.format.version")
 _RELEASE = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})(?:\.[0-9]{1,2}){0,2}(?:-IV[0-9]{1,2})?")
+_LAST_FORMAT = (0, 11)
 _NO_FORMATS_FROM = (3, 0)
 
 
@@ -56,7 +57,12 @@ def _behind(spec: EnvironmentSpec, version: KafkaVersion, key: str, named: tuple
     if key == PROTOCOL:
         message = f"brokers of {version} go on speaking as {release} did"
         return message, "remove it when every broker runs the new version: that finishes the upgrade"
-    return f"brokers of {version} convert every message to the format of {release}", "remove it"
+    if named >= _LAST_FORMAT:
+        return (
+            f"it changes nothing: messages have one format from Kafka {_LAST_FORMAT[0]}.{_LAST_FORMAT[1]} on",
+            "remove it",
+        )
+    return f"brokers of {version} convert every message to the format of {release}, which knows no headers", "remove it"
 
 
 def _short(version: KafkaVersion) -> str:
