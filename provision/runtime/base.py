@@ -5,14 +5,18 @@ are done, not errors. A thing that does not carry the environment's mark is neve
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import BinaryIO, ClassVar
 
+from provision.cluster.lock import Identities
 from provision.cluster.model import MAIN_FILES, Cluster, Node, RenderedFile
 from provision.errors import ProvisionError
 from provision.events import Listener
 from provision.plan.observed import ObservedEnvironment
+
+NOT_LOCKED: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +97,12 @@ class Runtime(ABC):
         """Whether `cluster.software` is there."""
 
     @abstractmethod
-    def fetch_software(self, cluster: Cluster, tell: Listener) -> None:
-        """Bring `cluster.software`, telling `Fetching` events."""
+    def fetch_software(self, cluster: Cluster, tell: Listener, digests: Mapping[str, str] = NOT_LOCKED) -> None:
+        """Bring `cluster.software`, telling `Fetching` events; an image by its repository digest where one is given."""
+
+    @abstractmethod
+    def identify_software(self, cluster: Cluster) -> Identities:
+        """What is there of `cluster.software` by its content, read anew: images by name, or jars by file name."""
 
     @abstractmethod
     def create_network(self, cluster: Cluster) -> None:

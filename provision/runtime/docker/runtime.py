@@ -9,16 +9,17 @@ from typing import Any
 from docker.errors import APIError, ImageNotFound, NotFound
 
 from provision.cluster.layout import NODE_HOME
+from provision.cluster.lock import Identities, images_of
 from provision.cluster.model import Cluster, Node, RenderedFile, StorageKind
 from provision.errors import ProvisionError, Refused, Unavailable
 from provision.events import Listener
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime import directories
-from provision.runtime.base import JavaCommand, Runtime, Streams, format_command, format_failed
+from provision.runtime.base import NOT_LOCKED, JavaCommand, Runtime, Streams, format_command, format_failed
 from provision.runtime.docker import containers as spec
 from provision.runtime.docker import tools
 from provision.runtime.docker.client import connect, translated
-from provision.runtime.docker.images import pull
+from provision.runtime.docker.images import identity_of, pull, tag
 
 _DRAFT = ".new"
 _POLL_S = 0.1
@@ -110,6 +111,7 @@ class DockerRuntime(Runtime):
             out_of_memory=out_of_memory,
             version=labels.get(spec.VERSION, "") if spec.version_in(labels) > spec.UNKNOWN else "",
             software=labels.get(spec.SOFTWARE, ""),
+            software_id=container["ImageID"],
         )
 
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
@@ -148,9 +150,19 @@ class DockerRuntime(Runtime):
             raise Unavailable(f"the image {name} is not there", hint=f"`docker pull {name}`, or `provision up` again")
         return tuple(image["Config"].get("Volumes") or ())
 
-    def fetch_software(self, cluster: Cluster, tell: Listener) -> None:
-        """Pull the image."""
-        pull(self._api, cluster.software, tell)
+    def fetch_software(self, cluster: Cluster, tell: Listener, digests: Mapping[str, str] = NOT_LOCKED) -> None:
+        """Pull the images that are not there; one that is given by its digest gets its name then."""
+        for name in images_of(cluster):
+            digest = digests.get(name, name)
+            if self._image(digest) is None:
+                pull(self._api, digest, tell)
+            if digest != name:
+                tag(self._api, digest, name)
+
+    def identify_software(self, cluster: Cluster) -> Identities:
+        """As the engine has the images."""
+        images = {name: self._image(name) for name in images_of(cluster)}
+        return {name: identity_of(name, image) for name, image in images.items() if image}
 
     def create_network(self, cluster: Cluster) -> None:
         """A bridge network named like the environment; containers find each other there by name."""

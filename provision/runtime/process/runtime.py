@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from provision.cluster.catalogue import KafkaVersion
+from provision.cluster.lock import Identities
 from provision.cluster.model import Cluster, Node, RenderedFile, StorageKind
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Listener
 from provision.home.ports import port_is_free
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime import directories, tool_logging
-from provision.runtime.base import JavaCommand, Runtime, Streams, format_command, format_failed, port_taken
+from provision.runtime.base import NOT_LOCKED, JavaCommand, Runtime, Streams, format_command, format_failed, port_taken
 from provision.runtime.process import jars, processes
 from provision.runtime.process.java import find_java
 from provision.runtime.process.layout import NAME, environment_directory, environments_directory, memory_directory
@@ -136,14 +137,18 @@ class ProcessRuntime(Runtime):
     def has_software(self, cluster: Cluster) -> bool:
         """Whether the jars are in the cache, whole, or the named distribution is there."""
         if Path(cluster.software).is_absolute():
-            if not any(Path(cluster.software, "libs").glob("*.jar")):
+            if not any(_libs(cluster).glob("*.jar")):
                 raise Unavailable(f"there is no Kafka in {cluster.software}", why="it has no jars in libs")
             return True
         return jars.is_whole(jars.directory_of(cluster.version))
 
-    def fetch_software(self, cluster: Cluster, tell: Listener) -> None:
+    def fetch_software(self, cluster: Cluster, tell: Listener, digests: Mapping[str, str] = NOT_LOCKED) -> None:  # noqa: ARG002 jars have none
         """Fetch the jars into the cache."""
         jars.fetch(cluster.version, tell)
+
+    def identify_software(self, cluster: Cluster) -> Identities:
+        """The jars of the class path, each read."""
+        return jars.identify(_libs(cluster))
 
     def create_network(self, cluster: Cluster) -> None:
         """Note what the environment is. Its nodes share the loopback."""
@@ -349,6 +354,13 @@ class ProcessRuntime(Runtime):
         if not (directory / _NODE_FILE).is_file():
             raise ProvisionError(f"{name} has no node {node}", hint=f"`provision status {name}` lists them")
         return directory
+
+
+def _libs(cluster: Cluster) -> Path:
+    """Where the jars are: in the named distribution, or in the cache."""
+    if Path(cluster.software).is_absolute():
+        return Path(cluster.software, "libs")
+    return jars.directory_of(cluster.version)
 
 
 def _read_node(directory: Path) -> Mapping[str, Any]:
