@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from provision.cluster.lock import Identities, Lock, all_deviations, images_of, lock_of, settled
+from provision.cluster.lock import Identities, Lock, deviations, head_deviations, images_of, lock_of, settled
 from provision.cluster.lock_file import read, text_of, write
 from provision.cluster.model import Cluster
 from provision.errors import InvalidEnvironment, Unavailable, UsageError
@@ -48,9 +48,11 @@ def check(source: Source, tell: Listener) -> Locked:
         InvalidEnvironment: the lock is damaged.
     """
     file, spec = lock_of(source.file), _lockable(source)
-    there = require_lock(source.file, spec.name)
-    differing = all_deviations(there, _look(source, spec, there, tell))
-    require_none(differing, f"{file} is not as things are", how_to_record(source.file))
+    there, hint = require_lock(source.file, spec.name), how_to_record(source.file)
+    require_none(head_deviations(there, spec.kafka.version, mode_of(spec)), f"{file} is of another Kafka", hint)
+    now = _look(source, spec, there, tell)
+    differing = (*deviations(there.images, now.images, "image"), *deviations(there.jars, now.jars, "jar"))
+    require_none(differing, f"{file} is not as things are", hint)
     return Locked(file, there, changed=False)
 
 

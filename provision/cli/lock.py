@@ -28,10 +28,10 @@ def lock(
     if output is not Format.TABLE:
         print_value({"file": str(locked.file), "changed": locked.changed, **as_dict(locked.lock)}, output)
         return
-    recorded = locked.lock
-    print_table(("SOFTWARE", "CONTENT"), [*recorded.images.items(), *recorded.jars.items()])
-    counts = [counted(what, len(n)) for what, n in (("image", recorded.images), ("jar", recorded.jars)) if n]
-    say(f"{'wrote ' if locked.changed else ''}{locked.file}: {', '.join(counts) if locked.changed else 'unchanged'}")
+    images, jars = locked.lock.images, counted("jar", len(locked.lock.jars))
+    rows = [*images.items(), *([(f"kafka {locked.lock.version}", jars)] if locked.lock.jars else [])]
+    print_table(("SOFTWARE", "CONTENT"), rows)
+    say(f"wrote {locked.file}" if locked.changed else f"{locked.file}: unchanged")
 
 
 def register(app: typer.Typer) -> None:

@@ -4,7 +4,7 @@ A lock says by content what may run: images by id and repository digest, jars by
 come from, nor of the machine.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -76,7 +76,7 @@ def images_of(cluster: Cluster) -> tuple[str, ...]:
 
 def outdated(lock: Lock, cluster: Cluster) -> tuple[Deviation, ...]:
     """Where the lock was made for another file: another version, mode or image, or the other runtime alone."""
-    deviations = list(_heads(lock, str(cluster.version), cluster.mode))
+    deviations = list(head_deviations(lock, str(cluster.version), cluster.mode))
     wanted = images_of(cluster)
     if not wanted and not lock.jars:
         deviations.append(Deviation(f"the jars of Kafka {cluster.version}", None, None))
@@ -97,19 +97,10 @@ def deviations(locked: Identities, found: Identities, kind: str) -> tuple[Deviat
     )
 
 
-def all_deviations(lock: Lock, now: Lock) -> tuple[Deviation, ...]:
-    """Where a lock that was made now differs."""
-    return (
-        *_heads(lock, now.version, now.mode),
-        *deviations(lock.images, now.images, "image"),
-        *deviations(lock.jars, now.jars, "jar"),
-    )
-
-
-def _heads(lock: Lock, version: str, mode: str) -> Iterator[Deviation]:
-    for what, locked, found in (("kafka.version", lock.version, version), ("kafka.mode", lock.mode, mode)):
-        if locked != found:
-            yield Deviation(what, locked, found)
+def head_deviations(lock: Lock, version: str, mode: str) -> tuple[Deviation, ...]:
+    """Where the lock is of another Kafka."""
+    heads = (("kafka.version", lock.version, version), ("kafka.mode", lock.mode, mode))
+    return tuple(Deviation(what, locked, found) for what, locked, found in heads if locked != found)
 
 
 def settled(earlier: Identities, found: Identities) -> dict[str, Identity]:
