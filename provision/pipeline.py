@@ -22,6 +22,7 @@ from provision.cluster.model import Cluster, RenderedFile, StorageKind
 from provision.cluster.resolve import fixed_ports, resolve
 from provision.errors import PartlyApplied, ProvisionError, UsageError
 from provision.events import Listener, Notice, silent
+from provision.frozen import hold_to_lock
 from provision.home.directory import home_directory
 from provision.home.ports import PortLeases
 from provision.interrupts import shielded
@@ -65,6 +66,11 @@ class Source:
         """Stage two."""
         return resolve(spec, layout, ports, self._base_directory)
 
+    def resolve_without_ports(self, spec: EnvironmentSpec, runtime: str) -> Cluster:
+        """Stage two for who does not ask for ports: those to be leased are 0."""
+        layout = self.layout(spec, runtime)
+        return self.resolve(spec, layout, dict.fromkeys(layout.leased_ports(spec), 0))
+
     @property
     def _base_directory(self) -> str:
         return str(self.file.absolute().parent)
@@ -101,13 +107,15 @@ class Wishes:
     """How `up` is to go about it.
 
     `timeout_s` bounds each wait, the first one from the start of the nodes on. `until` is the level to reach. `retain`
-    keeps what a failing first `up` made. `saved` is the plan that must be the one that is carried out.
+    keeps what a failing first `up` made. `saved` is the plan that must be the one that is carried out. `frozen`
+    runs what the lock beside the file says, or nothing.
     """
 
     timeout_s: float = 120.0
     until: Level = Level.TOPICS
     retain: bool = False
     saved: SavedPlan | None = None
+    frozen: bool = False
 
 
 DEFAULTS = Wishes()
@@ -129,8 +137,7 @@ def validate(source: Source, tell: Listener = silent) -> Cluster:
         InvalidEnvironment: with every problem of the file.
     """
     spec = source.load(tell)
-    layout = source.layout(spec, spec.runtime)
-    return source.resolve(spec, layout, dict.fromkeys(layout.leased_ports(spec), 0))
+    return source.resolve_without_ports(spec, spec.runtime)
 
 
 def render(source: Source) -> tuple[RenderedFile, ...]:
@@ -152,8 +159,11 @@ def _require_nodes(spec: EnvironmentSpec) -> None:
         )
 
 
-def prepare(source: Source, *, lease: bool = False, tell: Listener = silent) -> Prepared:
-    """From the file to the plan. `lease` records automatic ports, which `up` wants and `plan` does not."""
+def prepare(source: Source, *, lease: bool = False, frozen: bool = False, tell: Listener = silent) -> Prepared:
+    """From the file to the plan, of locked software alone where it is `frozen`.
+
+    `lease` records automatic ports, and brings software that is missing and locked: `up` wants that, `plan` does not.
+    """
     spec = source.load(tell)
     _require_nodes(spec)
     runtime = choose_runtime(spec.runtime, spec.name, tell)
@@ -162,6 +172,9 @@ def prepare(source: Source, *, lease: bool = False, tell: Listener = silent) -> 
     layout = source.layout(spec, runtime.kind)
     leases = PortLeases(home_directory())
     before = runtime.observe(spec.name)
+    if frozen:
+        unleased = source.resolve_without_ports(spec, layout.runtime)
+        hold_to_lock(source.file, unleased, runtime, before, tell, bring=lease)
     assign = leases.lease if lease else leases.propose
     in_use = {**fixed_ports(spec), **_ports_in_use(before)}
     ports = assign(spec.name, layout.leased_ports(spec), in_use)
@@ -222,10 +235,10 @@ def up(source: Source, wishes: Wishes = DEFAULTS, *, tell: Listener = silent, ag
             when the brokers answer.
 
     Raises:
-        Refused: the plan has a refusal, or is another than the saved one; nothing was touched.
+        Refused: the plan has a refusal or is not the saved one, or software is not the locked one; nothing was touched.
         ProvisionError: anything else; a first `up` has removed what it made, unless it is to be retained.
     """
-    prepared = prepare(source, lease=True, tell=tell)
+    prepared = prepare(source, lease=True, frozen=wishes.frozen, tell=tell)
     try:
         if wishes.saved:
             wishes.saved.require_fresh(prepared.saved)

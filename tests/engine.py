@@ -109,7 +109,7 @@ class Provision:
         overrides = [f"runtime={self.runtime}", f"kafka.version={self.version}"]
         if self.runtime == "docker" and self.own_image:
             overrides.append(f"kafka.image={image(self.version)}")
-        takes_file = arguments[0] in ("up", "plan", "render", "validate") and not self.as_written
+        takes_file = arguments[0] in ("up", "plan", "lock", "render", "validate") and not self.as_written
         settings = [word for override in overrides for word in ("--set", override)]
         return [sys.executable, "-m", "provision", *arguments, *(settings if takes_file else ())]
 

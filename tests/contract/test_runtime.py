@@ -146,6 +146,30 @@ def test_a_node_knows_its_kafka_version_and_software(
         assert (node.version, node.software) == ("3.9.1", cluster.software)
 
 
+def test_software_is_identified_by_its_content(
+    runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...]
+) -> None:
+    _create(runtime, cluster, files)
+    identities = runtime.identify_software(cluster)
+    assert identities == runtime.identify_software(cluster)
+    assert all(re.fullmatch("sha256:[0-9a-f]{64}", identity.checksum) for identity in identities.values())
+    made_from = {node.software_id for node in runtime.observe(NAME).nodes}
+    if runtime.kind == "process":
+        assert {"kafka_2.13-3.9.1.jar", "kafka-clients-3.9.1.jar"} <= identities.keys()
+        assert made_from == {""}
+    else:
+        assert list(identities) == [cluster.software]
+        assert made_from == {identities[cluster.software].checksum}
+
+
+def test_software_that_is_not_there_has_no_identity(
+    runtime: Runtime, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROVISION_CACHE", str(tmp_path / "cache"))
+    software = f"{cluster.software}-nowhere" if runtime.kind == "docker" else cluster.software
+    assert runtime.identify_software(dataclasses.replace(cluster, software=software)) == {}
+
+
 def test_files_are_updated_for_the_next_start_and_the_node_runs_on(
     runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...]
 ) -> None:

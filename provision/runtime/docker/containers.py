@@ -25,6 +25,7 @@ ENDPOINT, INSIDE, SOFTWARE = "provision.endpoint", "provision.inside-address", "
 VERSION, MODE, STORAGE = "provision.kafka-version", "provision.kafka-mode", "provision.storage"
 CREATED, TTL = "provision.created", "provision.ttl-seconds"
 CLUSTER_ID = "provision.cluster-id"
+NODE_SOFTWARE = "provision.node-software"
 TOOL_ROLE = "tool"
 UNKNOWN = KafkaVersion(0, 0, 0)
 
@@ -57,7 +58,8 @@ def environment_labels(cluster: Cluster) -> dict[str, str]:
 def node_labels(cluster: Cluster, node: Node, config_hash: str = "") -> dict[str, str]:
     """What the node's container and volume carry."""
     first = node.listeners[0]
-    labels = environment_labels(cluster) | {NODE: node.name, ROLE: node.role, INSIDE: f"{first.host}:{first.port}"}
+    own = {NODE: node.name, ROLE: node.role, INSIDE: f"{first.host}:{first.port}", NODE_SOFTWARE: node.software}
+    labels = environment_labels(cluster) | own
     if config_hash:
         labels[HASH] = config_hash
     if node.endpoint:
