@@ -177,6 +177,8 @@ def _not_yaml(error: yaml.YAMLError, text: str, file: str) -> Problem:
     mark = isinstance(error, yaml.MarkedYAMLError) and (error.problem_mark or error.context_mark)
     line, column = (mark.line, mark.column) if mark else (0, 0)
     reason = _yaml_reason(error)
+    if "maximum nesting depth" in reason:  # libyaml 0.2.6 reads a thousand brackets ahead, and has a limit of its own
+        return Problem(file, line + 1, column + 1, "", f"values are nested more than {MAX_DEPTH} deep")
     lines = text.splitlines()
     if "\t" in "".join(lines[line : line + 1]):
         hint = "indent with spaces"
