@@ -38,8 +38,8 @@ test: check java ## all checks and tests, the end-to-end ones with real brokers 
 test-unit: $(BIN)/provision ## the tests that need no engine
 	$(BIN)/python -m pytest -m 'not engine and not matrix and not soak'
 
-test-matrix: $(BIN)/provision ## end-to-end over all supported versions
-	$(BIN)/python -m pytest -m matrix
+test-matrix: $(BIN)/provision java ## end-to-end over all supported versions, on both runtimes
+	$(BIN)/python -m pytest $(WORKERS) -m matrix
 
 test-soak: $(BIN)/provision java ## that no change loses a record, whatever dies meanwhile; half an hour
 	$(BIN)/python -m pytest $(WORKERS) -m soak

@@ -119,7 +119,7 @@ def test_cached_jars_need_no_network_and_without_them_the_message_is_clear(
     env = write_environment(tmp_path, "offline", SMALL)
     provision.ok("fetch", DEFAULT_VERSION)
     cut_off = Provision(provision.home, "process", environment=NO_NETWORK, started=provision.started)
-    cut_off.ok("up", env)
+    cut_off.ok("up", env, "--until", "process")
     cut_off.ok("down", env)
     empty = {"PROVISION_CACHE": str(tmp_path / "cache"), "M2_REPO": str(tmp_path / "maven")}
     bare = Provision(provision.home, "process", environment=NO_NETWORK | empty, started=provision.started)
