@@ -91,7 +91,9 @@ def test_it_comes_up_keeps_records_stays_as_it_is_and_goes_without_a_trace(row: 
 
 
 def _file(row: Row) -> str:
-    nodes = "brokers: {nodes: 3, port: auto}\ntopics: [{name: t, partitions: 3, replication_factor: 3}]\n"
+    brokers = len(_brokers(row))
+    nodes = f"brokers: {{nodes: {brokers}, port: auto}}\n"
+    nodes += f"topics: [{{name: t, partitions: 3, replication_factor: {brokers}}}]\n"
     match row.mode:
         case "zookeeper":
             return f"zookeeper: {{port: auto}}\n{nodes}"
@@ -103,7 +105,12 @@ def _file(row: Row) -> str:
 
 def _nodes(row: Row) -> list[str]:
     before = {"zookeeper": ["zookeeper-1"], "dedicated": [f"controller-{number}" for number in (1, 2, 3)]}
-    return [*before.get(row.mode, ()), "broker-1", "broker-2", "broker-3"]
+    return [*before.get(row.mode, ()), *_brokers(row)]
+
+
+def _brokers(row: Row) -> list[str]:
+    """As many as make a quorum where they are one; else two replicate, and start sooner."""
+    return [f"broker-{number}" for number in range(1, 4 if row.mode == "combined" else 3)]
 
 
 def _check_metadata(provision: Provision, env: str, row: Row) -> None:
