@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# One for each runtime: real brokers wait more than they compute.
-WORKERS := --numprocesses 2 --dist loadgroup
+# One more than there are processors on a small machine: real brokers wait more than they compute.
+WORKERS := --numprocesses 3 --dist loadgroup
 ENV ?= environments/quickstart.yaml
 
 .DEFAULT_GOAL := help

@@ -148,8 +148,8 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("host", ["unix:///nowhere/docker.sock", "tcp://127.0.0.1:1"])
 def test_without_an_engine_the_message_says_so(folder: Path, host: str) -> None:
-    arguments = ["up", ROOT / "environments" / "quickstart.yaml", "--set", "runtime=docker"]
-    command = [sys.executable, "-m", "provision", *arguments]
+    file = str(ROOT / "environments" / "quickstart.yaml")
+    command = [sys.executable, "-m", "provision", "up", file, "--set", "runtime=docker"]
     result = subprocess.run(
         command, env={**os.environ, "DOCKER_HOST": host}, capture_output=True, text=True, check=False
     )

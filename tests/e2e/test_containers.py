@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine import Provision, engine, write_environment
+from tests.engine import SHORT_SESSION, Provision, engine, write_environment
 
 pytestmark = pytest.mark.engine
 
 CODECS = ("gzip", "snappy", "lz4", "zstd")
-FILE = "zookeeper: {port: auto}\nbrokers: {nodes: 2, port: auto}\n"
+FILE = f"zookeeper: {{port: auto}}\nbrokers: {{nodes: 2, port: auto, properties: {SHORT_SESSION}}}\n"
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine import Provision, engine, image, wait_for_line, write_environment
+from tests.engine import SHORT_SESSION, SMALL, Provision, engine, image, wait_for_line, write_environment
 
-SMALL = "zookeeper: {port: auto}\nbrokers: {port: auto}\ntopics: [{name: t}]\n"
-# A short session lets ZooKeeper notice a killed broker sooner than the default of 18 s.
 THREE = (
-    "brokers: {nodes: 3, port: auto, properties: {zookeeper.session.timeout.ms: 6000}}\n"
-    "topics: [{name: t, replication_factor: 3}]\n"
+    f"brokers: {{nodes: 3, port: auto, properties: {SHORT_SESSION}}}\ntopics: [{{name: t, replication_factor: 3}}]\n"
 )
 
 

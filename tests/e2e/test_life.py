@@ -3,9 +3,8 @@
 import json
 from pathlib import Path
 
-from tests.engine import Provision, engine, write_environment
+from tests.engine import SMALL, Provision, engine, write_environment
 
-SMALL = "zookeeper: {port: auto}\nbrokers: {port: auto}\ntopics: [{name: t}]\n"
 # For tests of what is there, not of what it answers: the nodes run, and are not waited for any longer.
 RUNNING = ("--until", "process")
 

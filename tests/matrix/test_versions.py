@@ -51,6 +51,9 @@ ROWS = (
 )
 QUICK = (Row("4.3.0", "combined", "docker"), Row("3.3.2", "dedicated", "process"))
 """The rows of `make test`: the newest and the oldest Kafka that runs without ZooKeeper, each runtime once."""
+# How long a broker waits for an answer of a ZooKeeper that is not quite up (18 s), and, as the last one to be stopped,
+# to try again to give its leaderships away (5 s, twice).
+PATIENCE = {"zookeeper.session.timeout.ms": 6000, "controlled.shutdown.retry.backoff.ms": 500}
 SERVED = (*ON_BOTH, *ON_PROCESSES, "4.1.1", "4.2.0", "4.3.0")
 
 
@@ -92,7 +95,8 @@ def test_it_comes_up_keeps_records_stays_as_it_is_and_goes_without_a_trace(row: 
 
 def _file(row: Row) -> str:
     brokers = len(_brokers(row))
-    nodes = f"brokers: {{nodes: {brokers}, port: auto}}\n"
+    properties = PATIENCE if row.mode == "zookeeper" else {}
+    nodes = f"brokers: {{nodes: {brokers}, port: auto, properties: {json.dumps(properties)}}}\n"
     nodes += f"topics: [{{name: t, partitions: 3, replication_factor: {brokers}}}]\n"
     match row.mode:
         case "zookeeper":
