@@ -216,6 +216,18 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
         assert f"  {command} " in shown
 
 
+@pytest.mark.parametrize("host", ["unix:///nowhere/docker.sock", "tcp://127.0.0.1:1"])
+def test_without_an_engine_the_message_says_so(folder: Path, host: str) -> None:
+    file = str(ROOT / "environments" / "quickstart.yaml")
+    command = [sys.executable, "-m", "provision", "up", file, "--set", "runtime=docker"]
+    result = subprocess.run(
+        command, env={**os.environ, "DOCKER_HOST": host}, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 69
+    assert "no Docker engine answers" in result.stderr
+    assert host in result.stderr
+
+
 def test_help_and_validate_load_no_adapter() -> None:
     probe = (
         "import sys; from provision.cli.run import run; run({arguments}); "

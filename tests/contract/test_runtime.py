@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -244,6 +245,24 @@ def test_a_node_that_is_not_there_is_made_when_it_is_replaced(
     runtime.replace_node(cluster, zookeeper, own, config_hash("zookeeper-1", own))
     assert runtime.observe(NAME) == before
     assert _files(runtime, "zookeeper-1") == {file.name: file.content for file in own}
+
+
+def test_nodes_that_were_made_anew_later_leave_an_environment_as_old_as_it_is(
+    runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began_s = int(time.time())
+    _create(runtime, cluster, files)
+    created_s = runtime.observe(NAME).created_s
+    if runtime.kind != "fake":  # it keeps no time
+        assert created_s is not None
+        assert began_s <= created_s <= time.time()
+    an_hour_later_s = time.time() + 3600
+    with monkeypatch.context() as clock:
+        clock.setattr(time, "time", lambda: an_hour_later_s)
+        for node in cluster.nodes:
+            own = _changed(files, node.name, "# later\n")
+            runtime.replace_node(cluster, node, own, config_hash(node.name, own))
+    assert runtime.observe(NAME).created_s == created_s
 
 
 def _changed(files: tuple[RenderedFile, ...], node: str, comment: str) -> tuple[RenderedFile, ...]:
