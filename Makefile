@@ -7,7 +7,7 @@ WORKERS := --numprocesses 2 --dist loadgroup
 ENV ?= environments/quickstart.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup java up down test test-unit test-matrix test-soak check format golden bench build clean
+.PHONY: help setup java up down test test-unit test-matrix test-soak check format golden known-keys bench build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ format: $(BIN)/provision ## let ruff format and mend
 
 golden: $(BIN)/provision ## write the golden files anew; read the diff
 	$(BIN)/python -m pytest -q -m 'not engine' --golden
+
+known-keys: $(BIN)/provision ## ask Kafka's jars of every release line for their keys; read the diff
+	$(BIN)/python -m scripts.known_keys.generate
 
 bench: $(BIN)/provision ## measure, side by side
 	$(BIN)/python benchmarks/startup.py

@@ -75,7 +75,7 @@ class NodeWork:
         cluster, runtime = self.cluster, self.runtime
         match action.verb, action.kind, action.subject:
             case Verb.FETCH, _, _:
-                runtime.fetch_software(cluster, self.tell)
+                runtime.fetch_software(cluster, action.name, self.tell)
             case Verb.CREATE, Kind.NETWORK, _:
                 runtime.create_network(cluster)
             case Verb.CREATE, Kind.STORAGE, NodeTarget(node):

@@ -90,7 +90,7 @@ class Problem:
     """One thing that is wrong in an environment file.
 
     `file`, `line` and `column` (both from 1; 0 when there is no place, as for `--set`) say where, `path` names the key
-    (`brokers.nodes`), `message` says what is wrong and why, `hint` what to do.
+    (`brokers.nodes`), `message` says what is wrong and why, `hint` what to do. A `warning` stops nothing.
     """
 
     file: str
@@ -99,9 +99,12 @@ class Problem:
     path: str
     message: str
     hint: str = ""
+    warning: bool = False
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        if self.warning:
+            place += ": warning"
         subject = f"{self.path}: " if self.path else ""
         hint = f" ({self.hint})" if self.hint else ""
         return f"{place}: {subject}{self.message}{hint}"

@@ -7,12 +7,21 @@ and the recorded list of a test are three listeners of the same events.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from provision.errors import Problem
+
 
 @dataclass(frozen=True, slots=True)
 class Notice:
     """A sentence for the user that is neither progress nor an error."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """The environment file has something that works and may be regretted."""
+
+    problem: Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +84,7 @@ class LevelReached:
     seconds: float
 
 
-Event = Notice | ActionStarted | ActionDone | Fetching | Progress | NodeWaiting | NodeReady | LevelReached
+Event = Notice | Warned | ActionStarted | ActionDone | Fetching | Progress | NodeWaiting | NodeReady | LevelReached
 Listener = Callable[[Event], None]
 
 

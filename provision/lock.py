@@ -103,6 +103,5 @@ def _images(cluster: Cluster, spec: EnvironmentSpec, before: Lock, tell: Listene
 
 
 def _identities(runtime: Runtime, cluster: Cluster, tell: Listener) -> Identities:
-    if not runtime.has_software(cluster):
-        bring_software(cluster, runtime, tell)
+    bring_software(runtime.missing_software(cluster), cluster, runtime, tell)
     return runtime.identify_software(cluster)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+KNOWN_KEYS = "provision/spec/lint/known_keys.json"
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +30,13 @@ def test_wheel_and_sdist_contain_templates_and_types(dist: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     templates = {f"provision/templates/{file.name}" for file in (ROOT / "templates").iterdir()}
     assert templates
-    assert templates | {"provision/py.typed", "provision/cli/app.py"} <= names
-    assert not any(name.startswith("tests/") for name in names)
+    assert templates | {"provision/py.typed", "provision/cli/app.py", KNOWN_KEYS} <= names
+    assert not any(name.startswith(("tests/", "scripts/")) for name in names)
     (sdist,) = dist.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         inside = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"templates/server.properties.j2", "provision/py.typed", "README.md", "pyproject.toml"} <= inside
+    shipped = {"templates/server.properties.j2", "provision/py.typed", "README.md", "pyproject.toml", KNOWN_KEYS}
+    assert shipped <= inside
 
 
 def test_an_installed_wheel_works_in_an_empty_environment(dist: Path, tmp_path: Path) -> None:
@@ -53,5 +55,6 @@ def test_an_installed_wheel_works_in_an_empty_environment(dist: Path, tmp_path: 
     run("python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(wheel))
     assert run("provision", "--version").startswith("provision ")
     run("provision", "init", "fresh")
+    run("provision", "validate", "fresh", "--strict", "--set", "brokers.properties.num.io.threads=4")
     run("provision", "render", "fresh", "--out", "rendered")
     assert "broker.id=1" in (tmp_path / "rendered" / "broker-1" / "server.properties").read_text()

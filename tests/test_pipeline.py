@@ -149,10 +149,10 @@ def test_a_foreign_thing_is_refused(source: Source, fake: FakeRuntime) -> None:
 
 
 def test_a_failure_before_the_plan_keeps_no_lease(source: Source, fake: FakeRuntime) -> None:
-    def fail(_cluster: object) -> bool:
+    def fail(_cluster: object) -> tuple[str, ...]:
         raise ProvisionError("the engine is gone")
 
-    fake.has_software = fail  # type: ignore[assignment,method-assign]
+    fake.missing_software = fail  # type: ignore[assignment,method-assign]
     with pytest.raises(ProvisionError, match="the engine is gone"):
         up(source)
     assert "faked" not in (Path(source.file).parent / "home" / "ports.json").read_text()

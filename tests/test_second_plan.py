@@ -120,7 +120,7 @@ CHANGES = st.one_of(
     part("heap", "256m", "300m"),
     entry(
         "properties",
-        ["num.io.threads", "background.threads", "num.network.threads", "log.segment.bytes"],
+        ["num.io.threads", "background.threads", "num.network.threads", "num.partitions"],
         st.sampled_from([None, 5, 6]),
     ),
     entry("topics", ["a", "b", "c"], st.one_of(st.none(), TOPICS, TOPICS)),

@@ -7,7 +7,7 @@ import typer
 
 from provision.cli.environment import DIRECTORY, Selected, select, select_all
 from provision.cli.options import Env, Envs, Frozen, Output, Set
-from provision.cli.output import Format, counted, print_value, say, write_line
+from provision.cli.output import Format, counted, print_value, say, warn, write_line
 from provision.errors import InvalidEnvironment, Problem, Refused, Unavailable, UsageError
 
 if TYPE_CHECKING:
@@ -43,14 +43,23 @@ def init(
 def validate(
     envs: Envs = None,
     overrides: Set = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings are errors.")] = False,
 ) -> None:
     """Check environment files, without network or engine; shows every problem at once."""
+    from provision.events import Event, Warned
     from provision.pipeline import validate as check
 
     problems: list[Problem] = []
+
+    def take(event: Event) -> None:
+        if strict and isinstance(event, Warned):
+            problems.append(event.problem)
+        else:
+            warn(event)
+
     for selected in select_all(envs, tuple(overrides or ())):
         try:
-            cluster = check(selected.source)
+            cluster = check(selected.source, take)
         except InvalidEnvironment as error:
             problems += error.problems
             continue
@@ -137,10 +146,10 @@ def _planned(selected: Selected, *, frozen: bool) -> "tuple[Plan, SavedPlan | No
         from provision.cli.topics import declared
         from provision.topics import plan_for
 
-        return plan_for(*declared(selected))[0], None, False
+        return plan_for(*declared(selected, tell=warn))[0], None, False
     from provision.pipeline import prepare
 
-    prepared = prepare(selected.source, frozen=frozen)
+    prepared = prepare(selected.source, frozen=frozen, tell=warn)
     return prepared.plan, prepared.saved, prepared.topics_unknown
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from provision.errors import NodeFailed, NotReady, ProvisionError
+from provision.events import Event, Warned
 
 
 class Format(StrEnum):
@@ -66,6 +67,12 @@ def say(text: str) -> None:
     with suppress(BrokenPipeError):  # who reads the messages may leave; the work goes on
         sys.stderr.write(f"{text}\n")  # in one piece, for events come from several threads
         sys.stderr.flush()
+
+
+def warn(event: Event) -> None:
+    """The listener of commands that show no progress: warnings of the file, on standard error."""
+    if isinstance(event, Warned):
+        say(str(event.problem))
 
 
 def print_error(error: ProvisionError) -> None:

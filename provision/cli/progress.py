@@ -18,6 +18,7 @@ from provision.events import (
     NodeWaiting,
     Notice,
     Progress,
+    Warned,
 )
 
 if TYPE_CHECKING:
@@ -87,8 +88,8 @@ class _Plain:
 
     def __call__(self, event: Event) -> None:
         match event:
-            case Notice(text):
-                say(text)
+            case Notice(text) | Warned(text):
+                say(str(text))
             case ActionDone(resource, verb, seconds):
                 self._acting = True
                 say(f"{resource} {_PAST.get(verb, verb)} ({seconds:.1f} s)")
@@ -132,8 +133,9 @@ class _Live:
         with self._lock:
             self._take(event)
         live = self._show()
-        if isinstance(event, Notice):
-            live.console.print(event.text, highlight=False)
+        match event:
+            case Notice(text) | Warned(text):
+                live.console.print(str(text), highlight=False, markup=False, soft_wrap=True)
 
     def _show(self) -> "Live":
         """The table on the screen, from the first event on."""

@@ -6,10 +6,11 @@ import typer
 
 from provision.cli.environment import Selected, reached, reached_by, select
 from provision.cli.options import Env, Output, RequiredEnv, Set, Timeout, seconds
-from provision.cli.output import Format, counted, print_table, print_value, say, write_line
+from provision.cli.output import Format, counted, print_table, print_value, say, warn, write_line
 from provision.errors import UsageError
 
 if TYPE_CHECKING:
+    from provision.events import Listener
     from provision.plan.observed import ObservedTopic
     from provision.topics import Declared, Reached
 
@@ -101,7 +102,7 @@ def apply(
     from provision.plan.actions import Plan
     from provision.topics import apply_for
 
-    cluster, wanted = declared(select(env, tuple(overrides or ())), tuple(names or ()))
+    cluster, wanted = declared(select(env, tuple(overrides or ())), tuple(names or ()), tell=warn)
     with progress() as tell:
 
         def agree(plan: Plan) -> None:
@@ -158,12 +159,12 @@ def _checked(addresses: str) -> str:
         raise UsageError(f"--bootstrap-servers: {error}") from error
 
 
-def declared(selected: Selected, names: tuple[str, ...] = ()) -> "tuple[Reached, Declared]":
+def declared(selected: Selected, names: tuple[str, ...] = (), *, tell: "Listener") -> "tuple[Reached, Declared]":
     """The cluster that is meant, and what its file says of topics: all, or the named ones."""
     from provision.cluster.resolve import resolve_topic_policy, resolve_topics
     from provision.topics import Declared
 
-    spec = selected.source.load()
+    spec = selected.source.load(tell)
     cluster = reached_by(selected)
     wanted = Declared(resolve_topics(spec, len(cluster.endpoints)), resolve_topic_policy(spec))
     return cluster, wanted.only(names) if names else wanted

@@ -1,7 +1,7 @@
-"""The Kafka versions and images this program knows. Adding one is one entry; the module imports nothing of ours.
+"""The Kafka versions this program knows. Adding one is one entry; the module imports nothing of ours.
 
 Sources: the release notes and `gradle/dependencies.gradle` of each Kafka release for the Java range and the bundled
-ZooKeeper; the Dockerfiles of the images for their layout.
+ZooKeeper.
 """
 
 import re
@@ -64,6 +64,8 @@ class Release:
     """The major versions of Java it runs on."""
     tools: dict[str, str]
     """By the name of Kafka's own script: the main class, and the arguments that the script puts before the user's."""
+    zookeeper: str = ""
+    """The release line of ZooKeeper that it brings, and was made for; empty from 4.0 on."""
     modes: tuple[str, ...] = (ZOOKEEPER, KRAFT)
     """How it keeps its metadata, the usual way first."""
     logging: tuple[str, ...] = ()
@@ -147,13 +149,14 @@ _TOOLS_4_0 = {tool: main for tool, main in _TOOLS_3_8.items() if tool != "zookee
 _TOOLS_4_3 = _TOOLS_4_0 | {"kafka-dump-log": "org.apache.kafka.tools.DumpLogSegments"}
 
 RELEASES = (
-    Release(KafkaVersion(2, 8, 0), range(8, 18), _TOOLS_2_8, modes=(ZOOKEEPER,), logging=_RELOAD4J),
-    Release(KafkaVersion(3, 3, 0), range(8, 18), _TOOLS_3_3, logging=_RELOAD4J),
-    Release(KafkaVersion(3, 5, 0), range(8, 22), _TOOLS_3_5, logging=_RELOAD4J),
-    Release(KafkaVersion(3, 6, 0), range(8, 22), _TOOLS_3_6, logging=_RELOAD4J),
-    Release(KafkaVersion(3, 7, 0), range(8, 22), _TOOLS_3_7, logging=_RELOAD4J),
-    Release(KafkaVersion(3, 8, 0), range(8, 22), _TOOLS_3_8, logging=_RELOAD4J),
-    Release(KafkaVersion(3, 9, 0), range(8, 22), _TOOLS_3_8),
+    Release(KafkaVersion(2, 8, 0), range(8, 18), _TOOLS_2_8, "3.5", modes=(ZOOKEEPER,), logging=_RELOAD4J),
+    Release(KafkaVersion(3, 0, 0), range(8, 18), _TOOLS_2_8, "3.6", modes=(ZOOKEEPER,), logging=_RELOAD4J),
+    Release(KafkaVersion(3, 3, 0), range(8, 18), _TOOLS_3_3, "3.6", logging=_RELOAD4J),
+    Release(KafkaVersion(3, 5, 0), range(8, 22), _TOOLS_3_5, "3.6", logging=_RELOAD4J),
+    Release(KafkaVersion(3, 6, 0), range(8, 22), _TOOLS_3_6, "3.8", logging=_RELOAD4J),
+    Release(KafkaVersion(3, 7, 0), range(8, 22), _TOOLS_3_7, "3.8", logging=_RELOAD4J),
+    Release(KafkaVersion(3, 8, 0), range(8, 22), _TOOLS_3_8, "3.8", logging=_RELOAD4J),
+    Release(KafkaVersion(3, 9, 0), range(8, 22), _TOOLS_3_8, "3.8"),
     Release(
         KafkaVersion(4, 0, 0), range(17, 26), _TOOLS_4_0, modes=(KRAFT,), logging=_log4j2("2.24.3"), logging_file=LOG4J2
     ),
@@ -188,23 +191,3 @@ def coordinates(version: KafkaVersion) -> tuple[str, ...]:
 
 RELOCATED = frozenset({"slf4j-log4j12"})
 """Artifacts without a jar: their POM only says where they went (slf4j-log4j12 became slf4j-reload4j)."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImageLayout:
-    """Where an image keeps what a node needs; `user` is the number of its unprivileged account."""
-
-    repository: str
-    java: str
-    libs: str
-    user: int
-
-
-APACHE_KAFKA = ImageLayout(repository="apache/kafka", java="java", libs="/opt/kafka/libs", user=1000)
-IMAGES = (APACHE_KAFKA,)
-
-
-def layout_of(image: str) -> ImageLayout:
-    """The layout of an image by its repository; an unknown one is taken to be laid out like `apache/kafka`."""
-    repository = image.split("@", maxsplit=1)[0]
-    return next((layout for layout in IMAGES if repository.startswith(layout.repository)), APACHE_KAFKA)

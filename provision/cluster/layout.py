@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from provision.cluster.catalogue import KRAFT, ZOOKEEPER, ImageLayout, layout_of
-from provision.cluster.model import Listener
+from provision.cluster.catalogue import KRAFT, ZOOKEEPER, KafkaVersion
+from provision.cluster.images import default_image, layout_of
+from provision.cluster.model import Listener, Role
 from provision.spec.checks import mode_of
 from provision.spec.model import EnvironmentSpec
 
@@ -25,6 +26,19 @@ _VOTING_BROKERS = 3
 Ports = Mapping[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Software:
+    """What a node runs: an image or the jars of a version, by `name`; the JVM's command, and the jars.
+
+    `logs_itself` tells that it brings its own logging configuration, for a library that Kafka's would not fit.
+    """
+
+    name: str
+    java: str
+    class_path: str
+    logs_itself: bool = False
+
+
 class Layout(Protocol):
     """What `resolve` asks of a runtime. Paths are as the node sees them."""
 
@@ -32,17 +46,8 @@ class Layout(Protocol):
     def runtime(self) -> str:
         """The runtime's kind."""
 
-    @property
-    def software(self) -> str:
-        """What runs: an image, or the jars of a version."""
-
-    @property
-    def java(self) -> str:
-        """The JVM's command."""
-
-    @property
-    def class_path(self) -> str:
-        """Kafka's jars."""
+    def software(self, role: Role) -> Software:
+        """What nodes of that role run."""
 
     def config_dir(self, node: str) -> str:
         """Where the node's configuration files are."""
@@ -78,19 +83,13 @@ class ContainerLayout:
     declare anonymous volumes at theirs, which would lie on top of it.
     """
 
-    software: str
-    image: ImageLayout
+    kafka: Software
+    zookeeper: Software
     runtime: str = "docker"
 
-    @property
-    def java(self) -> str:
-        """Found on the image's PATH unless the catalogue says a path."""
-        return self.image.java
-
-    @property
-    def class_path(self) -> str:
-        """All jars of the image."""
-        return f"{self.image.libs}/*"
+    def software(self, role: Role) -> Software:
+        """An image; ensembles may have one of their own."""
+        return self.zookeeper if role is Role.ZOOKEEPER else self.kafka
 
     def config_dir(self, node: str) -> str:  # noqa: ARG002 every container has its own file system
         """The same in every container."""
@@ -139,17 +138,15 @@ class LocalLayout:
     takes them, and a properties file needs no escapes for them.
     """
 
-    software: str
+    name: str
     libs: str
     directory: str
     data_root: str
-    java: str = "java"
     runtime: str = "process"
 
-    @property
-    def class_path(self) -> str:
-        """All jars of the version."""
-        return f"{self.libs}/*"
+    def software(self, role: Role) -> Software:  # noqa: ARG002 Kafka's jars hold its ZooKeeper too
+        """All jars of the version; the JVM is looked for when a node starts."""
+        return Software(self.name, "java", f"{self.libs}/*")
 
     def config_dir(self, node: str) -> str:
         """In the node's own directory."""
@@ -219,5 +216,10 @@ def automatic_ports(spec: EnvironmentSpec) -> tuple[str, ...]:
 
 def container_layout(spec: EnvironmentSpec, base_directory: str) -> ContainerLayout:  # noqa: ARG001 nothing is of this machine
     """Laid out as the image's entry in the catalogue says; the image follows from the version unless it is named."""
-    image = spec.kafka.image or f"apache/kafka:{spec.kafka.version}"
-    return ContainerLayout(software=image, image=layout_of(image))
+    image = spec.kafka.image or default_image(KafkaVersion.parse(spec.kafka.version))
+    return ContainerLayout(kafka=_in_image(image), zookeeper=_in_image(spec.zookeeper.image or image))
+
+
+def _in_image(image: str) -> Software:
+    layout = layout_of(image)
+    return Software(image, layout.java, layout.class_path, logs_itself=bool(layout.logging))

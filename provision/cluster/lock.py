@@ -71,7 +71,7 @@ class Deviation:
 
 def images_of(cluster: Cluster) -> tuple[str, ...]:
     """All images that a cluster's nodes run from; none where they are processes."""
-    return () if cluster.runtime == "process" else (cluster.software,)
+    return () if cluster.runtime == "process" else cluster.all_software
 
 
 def outdated(lock: Lock, cluster: Cluster) -> tuple[Deviation, ...]:

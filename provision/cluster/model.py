@@ -71,7 +71,8 @@ class Node:
 
     Directories are as the node sees them; without a `log_file` it logs to standard output. `java_args` is the whole
     command after `java`. `properties` are the settings of its properties file beyond those the templates decide, sorted
-    by key. `votes` tells whether it is a voter of the KRaft quorum.
+    by key. `software` names what it runs: an image, or the jars of a version. `votes` tells whether it is a voter of
+    the KRaft quorum; `logs_itself`, that its software brings its own logging configuration.
     """
 
     name: str
@@ -85,9 +86,11 @@ class Node:
     data_dir: str
     temp_dir: str
     log_file: str | None
+    software: str
     java: str
     java_args: tuple[str, ...]
     votes: bool = False
+    logs_itself: bool = False
 
     def listener(self, name: str) -> Listener:
         """The listener of that name.
@@ -142,7 +145,7 @@ class TopicPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """One environment, resolved for one runtime. `software` names what runs: an image, or the jars of a version.
+    """One environment, resolved for one runtime. `software` names its Kafka: an image, or the jars of a version.
 
     `cluster_id` is that of a KRaft cluster, with which storages are formatted; empty while none has been chosen, and in
     ZooKeeper mode, where brokers choose it.
@@ -185,6 +188,11 @@ class Cluster:
     def voters(self) -> tuple[Node, ...]:
         """Who makes up the KRaft quorum: dedicated controllers, or brokers that are controllers too."""
         return tuple(node for node in self.nodes if node.votes)
+
+    @property
+    def all_software(self) -> tuple[str, ...]:
+        """What its nodes run, each name once."""
+        return tuple(dict.fromkeys(node.software for node in self.nodes))
 
     @property
     def bootstrap_servers(self) -> str:

@@ -35,7 +35,8 @@ def render(cluster: Cluster) -> tuple[RenderedFile, ...]:
     problems: dict[str, Problem] = {}
     for node in cluster.nodes:
         files.append(_launch_file(cluster, node))
-        for name in (MAIN_FILES[node.role], release_of(cluster.version).logging_file.name):
+        logging = () if node.logs_itself else (release_of(cluster.version).logging_file.name,)
+        for name in (MAIN_FILES[node.role], *logging):
             try:
                 files.append(_render_file(environment, cluster, node, name))
             except InvalidEnvironment as error:
@@ -114,7 +115,7 @@ def _launch_file(cluster: Cluster, node: Node) -> RenderedFile:
     """How the node is started, kept beside its configuration, so that any change of it can be named later."""
     launch = {
         "kafka": str(cluster.version),
-        "software": cluster.software,
+        "software": node.software,
         "java": node.java,
         "arguments": node.java_args,
         "memory_bytes": node.memory_bytes,

@@ -3,12 +3,13 @@
 import posixpath
 from collections.abc import Mapping
 
-from provision.cluster.catalogue import FIRST_WITH_SHARE_GROUPS, KRAFT, ZOOKEEPER, KafkaVersion, release_of
+from provision.cluster.catalogue import KRAFT, ZOOKEEPER, KafkaVersion, release_of
 from provision.cluster.layout import CLIENT, Layout, voter_names
 from provision.cluster.model import (
     FIRST_CONTROLLER_ID,
     MAIN_FILES,
     Cluster,
+    Listener,
     Node,
     Role,
     Storage,
@@ -17,11 +18,15 @@ from provision.cluster.model import (
     TopicPolicy,
 )
 from provision.spec.checks import JVM_OVERHEAD_BYTES, mode_of, partitions_of, replication_factor_of
+from provision.spec.defaults import internal_topic_settings
 from provision.spec.model import BrokerOverride, EnvironmentSpec
 from provision.spec.units import parse_duration_s, parse_size_bytes
 
-ZOOKEEPER_MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
-BROKER_MAIN = "kafka.Kafka"
+_MAIN_CLASSES = {
+    Role.ZOOKEEPER: "org.apache.zookeeper.server.quorum.QuorumPeerMain",
+    Role.CONTROLLER: "kafka.Kafka",
+    Role.BROKER: "kafka.Kafka",
+}
 
 # Short-lived clusters start faster with the first compiler only and without parallel collectors; a JVM that runs out of
 # memory exits, so that it is seen.
@@ -68,7 +73,7 @@ def resolve(spec: EnvironmentSpec, layout: Layout, ports: Mapping[str, int], bas
         runtime=layout.runtime,
         version=version,
         mode=mode,
-        software=layout.software,
+        software=layout.software(Role.BROKER).name,
         storage=storage,
         nodes=nodes,
         topics=resolve_topics(spec),
@@ -120,51 +125,36 @@ def _zookeeper(spec: EnvironmentSpec, layout: Layout, number: int, ports: Mappin
     }
     if storage.kind is StorageKind.MEMORY:
         defaults["forceSync"] = "no"  # never where data is kept: a crash would lose what was acknowledged
-    return Node(
-        name=name,
-        role=Role.ZOOKEEPER,
-        id=number,
+    return _node(
+        spec,
+        layout,
+        Role.ZOOKEEPER,
+        number,
         listeners=layout.zookeeper_listeners(f"{spec.name}-{name}", name, ports),
-        rack=None,
         memory_bytes=parse_size_bytes(section.heap) + 2 * JVM_OVERHEAD_BYTES,
-        properties=_sorted(defaults | section.properties),
-        config_dir=layout.config_dir(name),
-        data_dir=layout.data_dir(name),
-        temp_dir=layout.temp_dir(name),
-        log_file=layout.log_file(name),
-        java=layout.java,
-        java_args=_java_args(spec, layout, name, section.heap, ZOOKEEPER_MAIN, MAIN_FILES[Role.ZOOKEEPER]),
+        heap=section.heap,
+        properties=defaults | section.properties,
     )
 
 
 def _quorum_and_brokers(spec: EnvironmentSpec, layout: Layout, ports: Mapping[str, int]) -> tuple[Node, ...]:
     """The nodes of KRaft mode: dedicated controllers, if any, and brokers."""
     controllers = tuple(_controller(spec, layout, number, ports) for number in _numbers(spec.controllers.nodes))
-    own: dict[str, str] = {}
-    if KafkaVersion.parse(spec.kafka.version) >= FIRST_WITH_SHARE_GROUPS:
-        factor = min(3, spec.brokers.nodes)
-        own["share.coordinator.state.topic.replication.factor"] = str(factor)
-        own["share.coordinator.state.topic.min.isr"] = str(min(2, factor))
-    return (*controllers, *(_broker(spec, layout, number, ports, own) for number in _numbers(spec.brokers.nodes)))
+    return (*controllers, *(_broker(spec, layout, number, ports, {}) for number in _numbers(spec.brokers.nodes)))
 
 
 def _controller(spec: EnvironmentSpec, layout: Layout, number: int, ports: Mapping[str, int]) -> Node:
     name = f"controller-{number}"
     section = spec.controllers
-    return Node(
-        name=name,
-        role=Role.CONTROLLER,
-        id=FIRST_CONTROLLER_ID + number - 1,
+    return _node(
+        spec,
+        layout,
+        Role.CONTROLLER,
+        number,
         listeners=(layout.controller_listener(f"{spec.name}-{name}", name, ports),),
-        rack=None,
         memory_bytes=parse_size_bytes(section.heap) + 2 * JVM_OVERHEAD_BYTES,
-        properties=_sorted(section.properties),
-        config_dir=layout.config_dir(name),
-        data_dir=layout.data_dir(name),
-        temp_dir=layout.temp_dir(name),
-        log_file=layout.log_file(name),
-        java=layout.java,
-        java_args=_java_args(spec, layout, name, section.heap, BROKER_MAIN, MAIN_FILES[Role.CONTROLLER]),
+        heap=section.heap,
+        properties=section.properties,
         votes=True,
     )
 
@@ -177,41 +167,68 @@ def _broker(
     section = spec.brokers
     override = section.overrides.get(number, BrokerOverride())
     dealt_rack = section.racks[(number - 1) % len(section.racks)] if section.racks else None
-    internal_factor = min(3, section.nodes)
     defaults = {
         **own,
         "num.network.threads": "2",
         "num.io.threads": "4",
-        "log.cleaner.dedupe.buffer.size": str(16 * 1024**2),
         "group.initial.rebalance.delay.ms": "0",
-        "offsets.topic.replication.factor": str(internal_factor),
-        "transaction.state.log.replication.factor": str(internal_factor),
-        "transaction.state.log.min.isr": str(min(2, internal_factor)),
+        **internal_topic_settings(section.nodes, KafkaVersion.parse(spec.kafka.version), mode_of(spec)),
     }
     host = f"{spec.name}-{name}"
     votes = mode_of(spec) == KRAFT and name in voter_names(spec)
     voting = (layout.controller_listener(host, name, ports),) if votes else ()
-    return Node(
-        name=name,
-        role=Role.BROKER,
-        id=number,
+    return _node(
+        spec,
+        layout,
+        Role.BROKER,
+        number,
         listeners=(*layout.broker_listeners(host, name, ports), *voting),
-        rack=override.rack or dealt_rack,
         memory_bytes=parse_size_bytes(section.memory),
-        properties=_sorted(defaults | section.properties | override.properties),
-        config_dir=layout.config_dir(name),
-        data_dir=layout.data_dir(name),
-        temp_dir=layout.temp_dir(name),
-        log_file=layout.log_file(name),
-        java=layout.java,
-        java_args=_java_args(spec, layout, name, override.heap or section.heap, BROKER_MAIN, MAIN_FILES[Role.BROKER]),
+        heap=override.heap or section.heap,
+        properties=defaults | section.properties | override.properties,
+        rack=override.rack or dealt_rack,
         votes=votes,
     )
 
 
-def _java_args(
-    spec: EnvironmentSpec, layout: Layout, node: str, heap: str, main_class: str, properties_file: str
-) -> tuple[str, ...]:
+def _node(  # noqa: PLR0913 what differs between the roles, by name
+    spec: EnvironmentSpec,
+    layout: Layout,
+    role: Role,
+    number: int,
+    *,
+    listeners: tuple[Listener, ...],
+    memory_bytes: int,
+    heap: str,
+    properties: Mapping[str, str],
+    rack: str | None = None,
+    votes: bool = False,
+) -> Node:
+    """What is the same for all roles: the node's places, and how it is started."""
+    name = f"{role}-{number}"
+    software = layout.software(role)
+    return Node(
+        name=name,
+        role=role,
+        id=number + FIRST_CONTROLLER_ID - 1 if role is Role.CONTROLLER else number,
+        listeners=listeners,
+        rack=rack,
+        memory_bytes=memory_bytes,
+        properties=_sorted(properties),
+        config_dir=layout.config_dir(name),
+        data_dir=layout.data_dir(name),
+        temp_dir=layout.temp_dir(name),
+        log_file=layout.log_file(name),
+        software=software.name,
+        java=software.java,
+        java_args=_java_args(spec, layout, name, role, heap),
+        votes=votes,
+        logs_itself=software.logs_itself,
+    )
+
+
+def _java_args(spec: EnvironmentSpec, layout: Layout, node: str, role: Role, heap: str) -> tuple[str, ...]:
+    software = layout.software(role)
     logging = release_of(KafkaVersion.parse(spec.kafka.version)).logging_file
     config_dir, temp_dir = layout.config_dir(node), layout.temp_dir(node)
     return (
@@ -222,11 +239,11 @@ def _java_args(
         f"-Djava.io.tmpdir={temp_dir}",
         f"-DZstdTempFolder={temp_dir}",
         f"-Dorg.xerial.snappy.tempdir={temp_dir}",
-        f"-D{logging.property}=file:{config_dir}/{logging.name}",
+        *([] if software.logs_itself else [f"-D{logging.property}=file:{config_dir}/{logging.name}"]),
         "-cp",
-        layout.class_path,
-        main_class,
-        f"{config_dir}/{properties_file}",
+        software.class_path,
+        _MAIN_CLASSES[role],
+        f"{config_dir}/{MAIN_FILES[role]}",
     )
 
 

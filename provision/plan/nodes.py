@@ -13,7 +13,7 @@ cannot talk to those that do not know it: first the new software that still spea
 the new protocol (Kafka documentation, "Upgrading").
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from provision.cluster.catalogue import KRAFT
@@ -35,7 +35,7 @@ def plan_nodes(
     files: Files,
     observed: ObservedEnvironment,
     *,
-    software_present: bool,
+    missing_software: Collection[str],
     living: Living,
     interim: Files | None = None,
 ) -> tuple[Action, ...]:
@@ -45,7 +45,7 @@ def plan_nodes(
         cluster: what must be.
         files: its rendered files.
         observed: what the runtime has.
-        software_present: whether the image or the jars are there.
+        missing_software: what of `cluster.all_software` is not there yet.
         living: what the nodes themselves say.
         interim: the files for the first of the two steps of a new version.
 
@@ -63,7 +63,7 @@ def plan_nodes(
     if refusals:
         return refusals
     graph = _Graph(cluster, observed, first, changes)
-    graph.prepare(software_present=software_present)
+    graph.prepare(missing_software)
     graph.add_nodes()
     graph.start(cluster.zookeepers)
     graph.start(cluster.controllers)
@@ -123,13 +123,13 @@ class _Graph:
         self._careful: tuple[str, ...] = ()
         self._rolls = False
 
-    def prepare(self, *, software_present: bool) -> None:
+    def prepare(self, missing_software: Collection[str]) -> None:
         """Software, network, storages: what is there before any node, and disturbs none."""
         cluster, observed = self._cluster, self._observed
         missing = [node for node in cluster.nodes if observed.node(node.name) is None]
         remade = any(change.verb is not Verb.CONFIGURE for change in self._changes.values())
-        if (missing or remade) and not software_present:
-            self.actions.append(Action(Verb.FETCH, Kind.SOFTWARE, cluster.software, "not here yet"))
+        if missing or remade:
+            self.actions += [Action(Verb.FETCH, Kind.SOFTWARE, name, "not here yet") for name in missing_software]
         if not observed.network:
             self.actions.append(Action(Verb.CREATE, Kind.NETWORK, cluster.name, "not there"))
         # The network first: with it a runtime notes whose storages these are, and finds out whether nodes can run.

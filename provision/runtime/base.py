@@ -5,9 +5,8 @@ are done, not errors. A thing that does not carry the environment's mark is neve
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import BinaryIO, ClassVar
 
 from provision.cluster.lock import Identities
@@ -15,8 +14,6 @@ from provision.cluster.model import MAIN_FILES, Cluster, Node, RenderedFile
 from provision.errors import ProvisionError
 from provision.events import Listener
 from provision.plan.observed import ObservedEnvironment
-
-NOT_LOCKED: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +90,16 @@ class Runtime(ABC):
     # -- prepare ------------------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def has_software(self, cluster: Cluster) -> bool:
-        """Whether `cluster.software` is there."""
+    def missing_software(self, cluster: Cluster) -> tuple[str, ...]:
+        """What of `cluster.all_software` is not there."""
 
     @abstractmethod
-    def fetch_software(self, cluster: Cluster, tell: Listener, digests: Mapping[str, str] = NOT_LOCKED) -> None:
-        """Bring `cluster.software`, telling `Fetching` events; an image by its repository digest where one is given."""
+    def fetch_software(self, cluster: Cluster, software: str, tell: Listener, digest: str = "") -> None:
+        """Bring one of `cluster.all_software`, telling `Fetching` events; an image by its digest where one is given."""
 
     @abstractmethod
     def identify_software(self, cluster: Cluster) -> Identities:
-        """What is there of `cluster.software` by its content, read anew: images by name, or jars by file name."""
+        """What is there of `cluster.all_software` by content, read anew: images by name, or jars by file name."""
 
     @abstractmethod
     def create_network(self, cluster: Cluster) -> None:

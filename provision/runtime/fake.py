@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from provision.cluster.layout import CLIENT, INTERNAL
@@ -11,7 +11,7 @@ from provision.cluster.model import Cluster, Node, RenderedFile, Role
 from provision.errors import ProvisionError
 from provision.events import Fetching, Listener
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
-from provision.runtime.base import NOT_LOCKED, JavaCommand, Runtime, Streams
+from provision.runtime.base import JavaCommand, Runtime, Streams
 
 OnVerb = Callable[[str, str], None]
 
@@ -80,19 +80,19 @@ class FakeRuntime(Runtime):
 
     # -- prepare ------------------------------------------------------------------------------------------------------
 
-    def has_software(self, cluster: Cluster) -> bool:
+    def missing_software(self, cluster: Cluster) -> tuple[str, ...]:
         """Whether it was fetched."""
-        return cluster.software in self.software
+        return tuple(name for name in cluster.all_software if name not in self.software)
 
-    def fetch_software(self, cluster: Cluster, tell: Listener, digests: Mapping[str, str] = NOT_LOCKED) -> None:
+    def fetch_software(self, cluster: Cluster, software: str, tell: Listener, digest: str = "") -> None:  # noqa: ARG002
         """Fetched from nowhere."""
-        self.on_verb("fetch_software", digests.get(cluster.software, cluster.software))
-        tell(Fetching(cluster.software, 1, 1))
-        self.software.add(cluster.software)
+        self.on_verb("fetch_software", digest or software)
+        tell(Fetching(software, 1, 1))
+        self.software.add(software)
 
     def identify_software(self, cluster: Cluster) -> Identities:
         """As a test says; else what was fetched has the checksum of its name."""
-        return {name: self._identity(name) for name in (cluster.software,) if name in self.software}
+        return {name: self._identity(name) for name in cluster.all_software if name in self.software}
 
     def _identity(self, name: str) -> Identity:
         return self.identities.get(name) or Identity(f"sha256:{hashlib.sha256(name.encode()).hexdigest()}")
@@ -131,7 +131,7 @@ class FakeRuntime(Runtime):
                 endpoint=self.endpoint_of(node),
                 version=str(cluster.version),
                 software=cluster.software,
-                software_id=self._identity(cluster.software).checksum,
+                software_id=self._identity(node.software).checksum,
             )
             kept.files[node.name] = tuple(files)
 

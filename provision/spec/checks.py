@@ -7,10 +7,11 @@ of them could not be read at all: one mistake gives one message.
 import posixpath
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from provision.cluster.catalogue import KRAFT, OLDEST, RELEASES, ZOOKEEPER, KafkaVersion, release_of
+from provision.cluster.images import is_of_line, kafka_line_of, layout_of
 from provision.errors import Problem
 from provision.spec.model import LAST_PORT, EnvironmentSpec
 from provision.spec.reserved import RESERVED_BROKER, RESERVED_ZOOKEEPER
@@ -19,6 +20,7 @@ from provision.spec.units import parse_size_bytes
 
 # What a JVM needs beside its heap: metaspace, code cache, thread stacks, direct buffers.
 JVM_OVERHEAD_BYTES = 128 * 1024**2
+_NO_ENSEMBLE = 4  # the first major version of Kafka without ZooKeeper
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,24 +31,33 @@ class Finding:
     message: str
     hint: str = ""
     at_key: bool = False
+    warning: bool = False
 
 
 _WHOLE_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 ANY = "*"
 Rule = Callable[[EnvironmentSpec], Iterator[Finding]]
+RuleReads = tuple[Rule, tuple[Path, ...]]
+"""A rule, and the keys it reads."""
 
 
-def check(spec: EnvironmentSpec, source: Source, unreadable: frozenset[Path] = frozenset()) -> list[Problem]:
+def check(
+    spec: EnvironmentSpec,
+    source: Source,
+    rules: Sequence[RuleReads],
+    unreadable: frozenset[Path] = frozenset(),
+) -> list[Problem]:
     """Every finding of every rule, in the order of the rules.
 
     Args:
         spec: a spec of the right form.
         source: gives the places.
+        rules: what is looked for.
         unreadable: paths whose values were replaced by defaults because their form is wrong.
     """
     problems = (
-        source.problem(finding.path, finding.message, finding.hint, at_key=finding.at_key)
-        for rule, reads in RULES
+        source.problem(finding.path, finding.message, finding.hint, at_key=finding.at_key, warning=finding.warning)
+        for rule, reads in rules
         if not any(_touches(path, read) for path in unreadable for read in reads)
         for finding in rule(spec)
     )
@@ -111,8 +122,29 @@ def runtime(spec: EnvironmentSpec) -> Iterator[Finding]:
     if spec.kafka.distribution is not None and spec.runtime != "process":
         message = "an unpacked Kafka is only used by the process runtime"
         yield Finding(("kafka", "distribution"), message, "add `runtime: process`, or remove it")
-    if spec.kafka.image is not None and spec.runtime == "process":
-        yield Finding(("kafka", "image"), "an image is not used by the process runtime", "remove it")
+    for section, image in (("kafka", spec.kafka.image), ("zookeeper", spec.zookeeper.image)):
+        if image is not None and spec.runtime == "process":
+            yield Finding((section, "image"), "an image is not used by the process runtime", "remove it")
+
+
+def images(spec: EnvironmentSpec) -> Iterator[Finding]:
+    """An image holds what it is taken for, as far as its name tells."""
+    image, version = spec.kafka.image, KafkaVersion.parse(spec.kafka.version)
+    if image is not None and not layout_of(image).has_kafka:
+        yield Finding(("kafka", "image"), f"{image} holds no Kafka", "name it with zookeeper.image")
+    elif image is not None and (line := kafka_line_of(image)) and not is_of_line(version, line):
+        said = "is" if "version" in spec.kafka.model_fields_set else "is left out and therefore"
+        message = f"{image} holds Kafka {line}, and kafka.version {said} {version}"
+        yield Finding(("kafka", "image"), message, "make the two agree")
+    ensemble = spec.zookeeper.image
+    if (
+        ensemble is not None
+        and (line := kafka_line_of(ensemble))
+        and int(line.split(".", maxsplit=1)[0]) >= _NO_ENSEMBLE
+    ):
+        yield Finding(
+            ("zookeeper", "image"), f"{ensemble} holds no ZooKeeper: Kafka {line} has none", "use an older one"
+        )
 
 
 def replication(spec: EnvironmentSpec) -> Iterator[Finding]:
@@ -290,12 +322,13 @@ def storage(spec: EnvironmentSpec) -> Iterator[Finding]:
         yield Finding(("storage",), "data cannot be kept in the root directory", "name a directory of its own")
 
 
-RULES: tuple[tuple[Rule, tuple[Path, ...]], ...] = (
+RULES: tuple[RuleReads, ...] = (
     (reached, (("bootstrap_servers",),)),
     (version, (("kafka", "version"), ("kafka", "mode"))),
     (mode_sections, (("kafka", "version"), ("kafka", "mode"))),
     (controllers, (("controllers",), ("kafka", "version"), ("kafka", "mode"))),
-    (runtime, (("runtime",), ("kafka", "distribution"), ("kafka", "image"))),
+    (runtime, (("runtime",), ("kafka", "distribution"), ("kafka", "image"), ("zookeeper", "image"))),
+    (images, (("kafka", "image"), ("kafka", "version"), ("zookeeper", "image"))),
     (
         replication,
         (("brokers", "nodes"), ("topics", ANY, "replication_factor"), ("topics", ANY, "config"), ("topic_defaults",)),

@@ -9,7 +9,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from provision.errors import InvalidEnvironment, Problem, UsageError
-from provision.spec.checks import check
+from provision.events import Listener, Warned, silent
+from provision.spec.checks import RULES, check
+from provision.spec.lint import RULES as VERSION_RULES
 from provision.spec.model import IN_WORDS, EnvironmentSpec, kind_of
 from provision.spec.overrides import apply_overrides
 from provision.spec.source import MAX_BYTES, Path, Source, parse
@@ -18,12 +20,13 @@ from provision.spec.source import MAX_BYTES, Path, Source, parse
 _ROUNDS = 3
 
 
-def load(file: FilePath, overrides: tuple[str, ...] = ()) -> EnvironmentSpec:
+def load(file: FilePath, overrides: tuple[str, ...] = (), tell: Listener = silent) -> EnvironmentSpec:
     """Read and check one environment file.
 
     Args:
         file: the file; its stem is the environment's name unless it says another.
         overrides: `path.to.key=value` texts of `--set`, in order.
+        tell: is told of every warning.
 
     Raises:
         UsageError: there is no such file, it cannot be read, or an override is not of its form.
@@ -43,7 +46,10 @@ def load(file: FilePath, overrides: tuple[str, ...] = ()) -> EnvironmentSpec:
     spec, form_problems, unreadable = _validate(data, source)
     problems += form_problems
     if spec is not None:
-        problems += check(spec, source, unreadable)
+        found = check(spec, source, (*RULES, *VERSION_RULES), unreadable)
+        problems += (problem for problem in found if not problem.warning)
+        for warning in sorted(problem for problem in found if problem.warning):
+            tell(Warned(warning))
     if problems or spec is None:
         raise InvalidEnvironment(problems)
     return spec

@@ -5,9 +5,10 @@ The field descriptions are the reference's text: `docs/reference.md` must name e
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
 from provision.cluster.catalogue import DEFAULT_VERSION, KafkaVersion
+from provision.cluster.images import kafka_line_of
 from provision.spec.units import parse_duration_s, parse_size_bytes
 
 LAST_PORT = 65535
@@ -130,11 +131,24 @@ class KafkaSpec(_Section):
     image: Annotated[str, Field(pattern=IMAGE_PATTERN)] | None = None
     distribution: Annotated[str, AfterValidator(_path)] | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _version_of_image(cls, section: object) -> object:
+        """A version that is left out is the one that the image's tag names, where it names one."""
+        if not isinstance(section, dict) or "version" in section or not isinstance(section.get("image"), str):
+            return section
+        try:
+            version = KafkaVersion.parse(kafka_line_of(section["image"]) or "")
+        except ValueError:
+            return section
+        return section | {"version": str(version)}
+
 
 class ZooKeeperSpec(_Section):
     """The ensemble."""
 
     nodes: Annotated[int, AfterValidator(_ensemble)] = 1
+    image: Annotated[str, Field(pattern=IMAGE_PATTERN)] | None = None
     port: Annotated[int | Literal["auto"] | None, PlainValidator(_optional_port)] = None
     heap: Size = "64m"
     properties: Properties = {}

@@ -18,6 +18,9 @@ MAX_BYTES = 1024 * 1024
 MAX_VALUES = 100_000
 MAX_DEPTH = 32
 
+_TOO_DEEP = f"values are nested more than {MAX_DEPTH} deep"
+_PARSERS_OWN_LIMIT = "exceeded maximum nesting depth"  # newer parsers look ahead, and give up before they reach ours
+
 Path = tuple[str | int, ...]
 
 _STRING, _NULL, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:null", "tag:yaml.org,2002:merge"
@@ -38,7 +41,7 @@ class _CoreLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignor
         """Called before each node: the C parser recurses, and a deep file would overflow its stack and kill us."""
         self._depth += 1
         if current_node is not None and self._depth > MAX_DEPTH + 1:
-            raise _TooMuch(f"values are nested more than {MAX_DEPTH} deep", current_node)
+            raise _TooMuch(_TOO_DEEP, current_node)
         super().descend_resolver(current_node, current_index)
 
     def ascend_resolver(self) -> None:
@@ -93,15 +96,21 @@ class Source:
     values: dict[Path, tuple[int, int]] = field(default_factory=dict)
     overridden: dict[Path, str] = field(default_factory=dict)
 
-    def problem(self, path: Path, message: str, hint: str = "", *, at_key: bool = False) -> Problem:
+    def problem(
+        self, path: Path, message: str, hint: str = "", *, at_key: bool = False, warning: bool = False
+    ) -> Problem:
         """A problem at the place of `path`, or of the nearest key above it that the file has."""
+        file, line, column = self._place(path, at_key=at_key)
+        return Problem(file, line, column, dotted(path), message, hint, warning)
+
+    def _place(self, path: Path, *, at_key: bool) -> tuple[str, int, int]:
         for end in range(len(path), -1, -1):
             if origin := self.overridden.get(path[:end]):
-                return Problem(origin, 0, 0, dotted(path), message, hint)
+                return origin, 0, 0
             places = self.keys if at_key and end == len(path) else self.values
             if place := places.get(path[:end]):
-                return Problem(self.file, *place, dotted(path), message, hint)
-        return Problem(self.file, 1, 1, dotted(path), message, hint)
+                return self.file, *place
+        return self.file, 1, 1
 
     def override(self, path: Path, origin: str) -> None:
         """Note that `path`, with all below it, no longer comes from the file."""
@@ -182,7 +191,8 @@ def _not_yaml(error: yaml.YAMLError, text: str, file: str) -> Problem:
         hint = "indent with spaces"
     else:
         hint = next((hint for sign, hint in _YAML_HINTS.items() if sign in reason), "")
-    return Problem(file, line + 1, column + 1, "", f"this is not YAML: {reason}", hint)
+    what = _TOO_DEEP if _PARSERS_OWN_LIMIT in reason else f"this is not YAML: {reason}"
+    return Problem(file, line + 1, column + 1, "", what, hint)
 
 
 _YAML_HINTS = {
@@ -290,7 +300,7 @@ class _Builder:
 
     def _check_depth(self, node: yaml.Node, depth: int) -> None:
         if depth > MAX_DEPTH:
-            raise _TooMuch(f"values are nested more than {MAX_DEPTH} deep; does an alias contain itself?", node)
+            raise _TooMuch(f"{_TOO_DEEP}; does an alias contain itself?", node)
 
     def _refuse_tag(self, node: yaml.Node, path: Path) -> None:
         message = f"the tag {_short(node.tag)} is not allowed in an environment file"

@@ -113,6 +113,39 @@ def test_several_files_are_all_checked(folder: Path, capsys: pytest.CaptureFixtu
     assert "fine is valid" in err
 
 
+RISKY = "brokers: {nodes: 3}\ntopics: [{name: orders, replication_factor: 1}]\n"
+WARNING = "risky.yaml:2:45: warning: topics[0].replication_factor: one replica on 3 brokers"
+
+
+def test_warnings_are_told_and_stop_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "risky.yaml").write_text(RISKY)
+    assert run(["validate", "risky.yaml"]) == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(WARNING)
+    assert "risky is valid" in err
+
+
+def test_strict_makes_warnings_errors_of_all_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "risky.yaml").write_text(RISKY)
+    (folder / "wrong.yaml").write_text("brokers: {nodes: 0}\n")
+    assert run(["validate", "--strict", "risky.yaml", "wrong.yaml"]) == 65
+    err = capsys.readouterr().err
+    assert "error: the environment file is not valid: 2 problems" in err
+    assert f"  {WARNING}" in err
+    assert "  wrong.yaml:1:18: " in err
+
+
+def test_plan_tells_warnings_once_and_reading_commands_do_not(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "risky.yaml").write_text("runtime: process\n" + RISKY)
+    assert run(["plan", "risky.yaml"]) == 0
+    out, err = capsys.readouterr()
+    assert "warning" not in out
+    assert err.count(": warning: ") == 1
+    run(["status", "risky.yaml"])
+    assert "warning" not in capsys.readouterr().err
+
+
 def test_the_environment_variable_and_the_only_file_are_used(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

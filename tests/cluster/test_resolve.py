@@ -7,16 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provision.cluster.catalogue import (
-    APACHE_KAFKA,
     DEFAULT_VERSION,
     OLDEST,
     RELEASES,
     KafkaVersion,
-    layout_of,
     release_of,
 )
 from provision.cluster.layout import LocalLayout, automatic_ports, container_layout
 from provision.cluster.model import Cluster, Listener, Role, Storage, StorageKind
+from provision.cluster.render import render
 from provision.cluster.resolve import resolve
 from provision.spec.model import EnvironmentSpec
 
@@ -199,6 +198,31 @@ def test_a_zookeepers_limit_leaves_room_beside_its_heap_and_a_brokers_is_what_th
     assert broker.memory_bytes == 2 * 1024**3
 
 
+def test_a_version_that_is_left_out_is_that_of_the_image() -> None:
+    assert str(cluster_of(kafka={"image": "apache/kafka:3.8.1"}).version) == "3.8.1"
+    assert cluster_of(kafka={"image": "mirror.example/bitnamilegacy/kafka:4.0.0-debian-12-r10"}).mode == "kraft"
+    assert cluster_of(kafka={"image": "apache/kafka:latest"}).version == DEFAULT_VERSION
+
+
+def test_an_ensemble_runs_the_brokers_image_unless_one_is_named() -> None:
+    same = cluster_of(kafka={"version": "3.6.2"})
+    assert same.all_software == ("confluentinc/cp-kafka:7.6.1",)
+    own = cluster_of(kafka={"version": "3.9.1"}, zookeeper={"image": "zookeeper:3.8.4"})
+    assert own.software == "apache/kafka:3.9.1"
+    assert own.all_software == ("zookeeper:3.8.4", "apache/kafka:3.9.1")
+    zookeeper, broker = own.nodes
+    assert "/conf:lib/*" in zookeeper.java_args
+    assert "/opt/kafka/libs/*" in broker.java_args
+
+
+def test_software_with_its_own_logging_gets_none_of_ours() -> None:
+    own = cluster_of(kafka={"version": "3.9.1"}, zookeeper={"image": "zookeeper:3.8.4"})
+    files = {(file.node, file.name) for file in render(own)}
+    assert ("zookeeper-1", "log4j.properties") not in files
+    assert ("broker-1", "log4j.properties") in files
+    assert not [word for word in own.zookeepers[0].java_args if word.startswith("-Dlog4j")]
+
+
 def test_the_image_follows_from_the_version_unless_it_is_named() -> None:
     assert cluster_of(kafka={"version": "3.8.1"}).software == "apache/kafka:3.8.1"
     assert cluster_of(kafka={"image": "example.org/kafka@sha256:0123"}).software == "example.org/kafka@sha256:0123"
@@ -279,7 +303,7 @@ def test_the_entry_of_a_version_is_the_newest_that_is_not_newer() -> None:
 
 def test_kraft_begins_with_3_3_and_zookeeper_ends_with_3_9() -> None:
     modes = {str(release.first): release.modes for release in RELEASES}
-    assert {first for first, known in modes.items() if "kraft" not in known} == {"2.8.0"}
+    assert {first for first, known in modes.items() if "kraft" not in known} == {"2.8.0", "3.0.0"}
     assert {first for first, known in modes.items() if "zookeeper" not in known} == {"4.0.0", "4.2.0", "4.3.0"}
     assert release_of(DEFAULT_VERSION).modes[0] == "zookeeper"
 
@@ -360,7 +384,3 @@ def test_a_cluster_logs_with_the_library_of_its_release() -> None:
 
     assert options("3.9.1") == {"-Dlog4j.configuration"}
     assert options("4.0.0") == options("4.3.0") == {"-Dlog4j2.configurationFile"}
-
-
-def test_an_unknown_image_is_taken_to_be_laid_out_like_kafkas_own() -> None:
-    assert layout_of("apache/kafka:3.9.1") is layout_of("example.org/mine@sha256:0123") is APACHE_KAFKA

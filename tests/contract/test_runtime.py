@@ -88,8 +88,8 @@ def files(cluster: Cluster) -> tuple[RenderedFile, ...]:
 
 
 def _create(runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...]) -> None:
-    if not runtime.has_software(cluster):
-        runtime.fetch_software(cluster, silent)
+    for software in runtime.missing_software(cluster):
+        runtime.fetch_software(cluster, software, silent)
     runtime.create_network(cluster)
     for node in cluster.nodes:
         runtime.create_storage(cluster, node)
@@ -166,8 +166,9 @@ def test_software_that_is_not_there_has_no_identity(
     runtime: Runtime, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROVISION_CACHE", str(tmp_path / "cache"))
-    software = f"{cluster.software}-nowhere" if runtime.kind == "docker" else cluster.software
-    assert runtime.identify_software(dataclasses.replace(cluster, software=software)) == {}
+    name = f"{cluster.software}-nowhere" if runtime.kind == "docker" else cluster.software
+    nodes = tuple(dataclasses.replace(node, software=name) for node in cluster.nodes)
+    assert runtime.identify_software(dataclasses.replace(cluster, nodes=nodes)) == {}
 
 
 def test_files_are_updated_for_the_next_start_and_the_node_runs_on(

@@ -176,7 +176,8 @@ def plan(cluster: Cluster, world: World) -> tuple[Action, ...]:
         controller=world.controller,
         ensemble_leader=world.ensemble_leader,
     )
-    return plan_nodes(cluster, files, observed, software_present=world.software, living=living, interim=interim)
+    missing = () if world.software else cluster.all_software
+    return plan_nodes(cluster, files, observed, missing_software=missing, living=living, interim=interim)
 
 
 def done(cluster: Cluster, world: World) -> World:

@@ -1,6 +1,5 @@
 """An image that is locked by its digest, between an engine and a registry: the same bytes come back, tag or no tag."""
 
-import dataclasses
 import hashlib
 import io
 import json
@@ -93,39 +92,39 @@ def registry() -> Iterator[Registry]:
 
 def test_the_locked_image_comes_back_when_its_tag_has_moved(registry: Registry) -> None:
     name = f"{registry.repository}:1"
-    cluster = dataclasses.replace(cluster_of(), software=name)
+    cluster = cluster_of(kafka={"image": name})
     runtime = runtime_of_kind("docker")
     digest = registry.push("1", "what is locked")
-    runtime.fetch_software(cluster, silent)
+    runtime.fetch_software(cluster, name, silent)
     locked = runtime.identify_software(cluster)
     assert locked[name].digest == digest
     engine().api.remove_image(name, force=True)
     assert runtime.identify_software(cluster) == {}
     moved = registry.push("1", "what came later")
-    runtime.fetch_software(cluster, silent, {name: digest})
+    runtime.fetch_software(cluster, name, silent, digest)
     assert runtime.identify_software(cluster) == locked
     engine().api.remove_image(name, force=True)
-    runtime.fetch_software(cluster, silent)
+    runtime.fetch_software(cluster, name, silent)
     assert runtime.identify_software(cluster)[name].digest == moved
 
 
 def test_a_digest_that_the_engine_has_needs_no_registry(registry: Registry) -> None:
     name = f"{registry.repository}:1"
-    cluster = dataclasses.replace(cluster_of(), software=name)
+    cluster = cluster_of(kafka={"image": name})
     runtime = runtime_of_kind("docker")
     digest = registry.push("1", "what is locked")
-    runtime.fetch_software(cluster, silent)
+    runtime.fetch_software(cluster, name, silent)
     engine().api.tag(name, registry.repository, "kept")
     engine().api.remove_image(name, noprune=True)
     registry.content.clear()
-    runtime.fetch_software(cluster, silent, {name: digest})
+    runtime.fetch_software(cluster, name, silent, digest)
     assert runtime.identify_software(cluster)[name].digest == digest
 
 
 def test_a_digest_that_nobody_has_is_an_error_that_names_it(registry: Registry) -> None:
     name = f"{registry.repository}:1"
-    cluster = dataclasses.replace(cluster_of(), software=name)
+    cluster = cluster_of(kafka={"image": name})
     missing = f"{registry.repository}@sha256:{'0' * 64}"
     with pytest.raises(Unavailable, match=missing):
-        runtime_of_kind("docker").fetch_software(cluster, silent, {name: missing})
+        runtime_of_kind("docker").fetch_software(cluster, name, silent, missing)
     assert runtime_of_kind("docker").identify_software(cluster) == {}

@@ -51,6 +51,24 @@ SCENARIOS = {
     "upgrade": Scenario(
         lambda bench: bench.begin_up(Shape()), before=Shape(version="3.8.1"), middle="zookeeper-1 made anew"
     ),
+    "kraft rolling restart": Scenario(
+        lambda bench: bench.begin("restart", NAME, "--rolling"), before=Shape(mode="kraft"), middle=" restarted ("
+    ),
+    "kraft scale out": Scenario(
+        lambda bench: bench.begin_up(Shape(mode="kraft", brokers=5, rebalance=True)),
+        before=Shape(mode="kraft"),
+        middle="broker-5 started",
+    ),
+    "kraft scale in": Scenario(
+        lambda bench: bench.begin_up(Shape(mode="kraft", brokers=3)),
+        before=Shape(mode="kraft", brokers=5),
+        middle=" actions (",
+    ),
+    "kraft upgrade": Scenario(
+        lambda bench: bench.begin_up(Shape(mode="kraft")),
+        before=Shape(mode="kraft", version="3.8.1"),
+        middle=" made anew (",
+    ),
 }
 
 

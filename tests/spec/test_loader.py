@@ -39,7 +39,7 @@ def test_a_file_of_one_key_has_every_default(file: Path) -> None:
         "bootstrap_servers": None,
         "runtime": "auto",
         "kafka": {"version": "3.9.1", "mode": None, "image": None, "distribution": None},
-        "zookeeper": {"nodes": 1, "port": None, "heap": "64m", "properties": {}},
+        "zookeeper": {"nodes": 1, "image": None, "port": None, "heap": "64m", "properties": {}},
         "controllers": {"nodes": 0, "heap": "128m", "properties": {}},
         "brokers": {
             "nodes": 1,

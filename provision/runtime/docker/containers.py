@@ -10,7 +10,8 @@ from typing import Any
 
 from docker.types import LogConfig, Mount
 
-from provision.cluster.catalogue import KRAFT, KafkaVersion, layout_of
+from provision.cluster.catalogue import KRAFT, KafkaVersion
+from provision.cluster.images import layout_of
 from provision.cluster.layout import NODE_HOME
 from provision.cluster.model import Cluster, Node, RenderedFile, StorageKind
 
@@ -96,7 +97,7 @@ def node_options(
     # With data on a tmpfs, which counts as the container's memory, the node may use as much again for them.
     memory_bytes = node.memory_bytes * 2 if in_memory else node.memory_bytes
     host = hardening(memory_bytes=memory_bytes, image_volumes=image_volumes)
-    user = user_of(cluster)
+    user = user_of(cluster, node)
     if in_memory:
         uid, _, gid = user.partition(":")
         options = f"rw,noexec,nosuid,nodev,size={node.memory_bytes},mode=0750,uid={uid},gid={gid}"
@@ -109,7 +110,7 @@ def node_options(
         "log_config": LogConfig(type="json-file", config={"max-size": "16m", "max-file": "2"}),
     }
     container = {
-        "image": cluster.software,
+        "image": node.software,
         "name": name_of(cluster.name, node.name),
         "hostname": name_of(cluster.name, node.name),
         "entrypoint": [node.java, *node.java_args],
@@ -129,20 +130,20 @@ def format_options(
     host |= {"network_mode": "none", "mounts": _mounts(cluster, node)}
     labels = {ENVIRONMENT: cluster.name, ROLE: TOOL_ROLE}
     container = {
-        "image": cluster.software,
+        "image": node.software,
         "entrypoint": list(command),
         "command": [],
-        "user": user_of(cluster),
+        "user": user_of(cluster, node),
         "labels": labels,
     }
     return container, host
 
 
-def user_of(cluster: Cluster) -> str:
+def user_of(cluster: Cluster, node: Node) -> str:
     """`uid:gid` of the node's account: the image's own, or the caller's where data go to a directory of theirs."""
     if cluster.storage.kind is StorageKind.DIRECTORY and hasattr(os, "getuid") and os.getuid() != 0:
         return f"{os.getuid()}:{os.getgid()}"
-    account = layout_of(cluster.software).user
+    account = layout_of(node.software).user
     return f"{account}:{account}"
 
 
@@ -160,7 +161,7 @@ def archive(cluster: Cluster, node: Node, files: Sequence[RenderedFile], *, with
         entries["data"] = None
     if node.role == "zookeeper":
         entries["data/myid"] = f"{node.id}\n".encode()
-    return _tar(entries, user_of(cluster))
+    return _tar(entries, user_of(cluster, node))
 
 
 def archive_of_files(files: Sequence[RenderedFile], user: str = "0:0") -> bytes:

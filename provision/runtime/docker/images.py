@@ -5,6 +5,7 @@ from typing import Any
 
 import docker
 
+from provision.cluster.images import Reference
 from provision.cluster.lock import Identity
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Fetching, Listener
@@ -17,12 +18,13 @@ def pull(api: docker.APIClient, image: str, tell: Listener) -> None:
     Raises:
         Unavailable: the registry does not answer, or has no such image.
     """
-    repository, tag = _split(image)
+    reference = Reference.parse(image)
+    tag = reference.digest or reference.tag or "latest"
     done: dict[str, int] = {}
     total: dict[str, int] = {}
     try:
         with translated(f"pulling {image}"):
-            for step in api.pull(repository, tag=tag, stream=True, decode=True):
+            for step in api.pull(reference.repository, tag=tag, stream=True, decode=True):
                 if "error" in step:
                     raise ProvisionError(f"pulling {image}", why=str(step["error"]))  # noqa: TRY301 as the engine's own
                 progress, layer = step.get("progressDetail") or {}, step.get("id", "")
@@ -37,9 +39,10 @@ def pull(api: docker.APIClient, image: str, tell: Listener) -> None:
 
 def tag(api: docker.APIClient, digest: str, image: str) -> None:
     """Give what was pulled by its digest the name by which it is asked for."""
-    if "@" not in image:  # else the digest is its name
+    name = Reference.parse(image)
+    if not name.digest:  # else it has it already
         with translated(f"naming {digest} {image}"):
-            api.tag(digest, *_split(image))
+            api.tag(digest, name.repository, name.tag or "latest")
 
 
 def identity_of(name: str, image: Mapping[str, Any]) -> Identity:
@@ -48,32 +51,18 @@ def identity_of(name: str, image: Mapping[str, Any]) -> Identity:
     Its digest is one in the repository that `name` says: an image may have come from another one, which may be nobody
     else's to know, and where others could not find it.
     """
-    digests = [digest.partition("@") for digest in image["RepoDigests"] or ()]
-    own = sorted(digest for repository, _, digest in digests if repository == _familiar(name))
-    pinned = name.partition("@")[2]
-    digest = pinned if pinned in own else next(iter(own), None)
-    return Identity(image["Id"], f"{_repository(name)}@{digest}" if digest else None)
+    asked = Reference.parse(name)
+    known = map(Reference.parse, image["RepoDigests"] or ())
+    own = sorted(one.digest for one in known if one.repository == _familiar(asked.repository))
+    digest = asked.digest if asked.digest in own else next(iter(own), None)
+    return Identity(image["Id"], f"{asked.repository}@{digest}" if digest else None)
 
 
-def _familiar(image: str) -> str:
-    """An image's repository as the engine shows it: without what Docker Hub has in front."""
-    repository = _repository(image).removeprefix("index.").removeprefix("docker.io/")
-    return repository.removeprefix("library/")
-
-
-def _repository(image: str) -> str:
-    return _split(image.partition("@")[0])[0]
+def _familiar(repository: str) -> str:
+    """As the engine shows it: without what Docker Hub has in front."""
+    return repository.removeprefix("index.").removeprefix("docker.io/").removeprefix("library/")
 
 
 def _missing(image: str, why: str) -> Unavailable:
     hint = "check the name and the network; without a registry, `docker load` an image and name it with kafka.image"
     return Unavailable(f"the image {image} is not on this engine and cannot be pulled", why=why, hint=hint)
-
-
-def _split(image: str) -> tuple[str, str | None]:
-    """Repository and tag or digest; a colon before the last slash belongs to a registry's port."""
-    if "@" in image:
-        repository, _, digest = image.partition("@")
-        return repository, digest
-    repository, colon, tag = image.rpartition(":")
-    return (repository, tag) if colon and "/" not in tag else (image, "latest")

@@ -9,17 +9,18 @@ from typing import Any
 from docker.errors import APIError, ImageNotFound, NotFound
 
 from provision.cluster.layout import NODE_HOME
-from provision.cluster.lock import Identities, images_of
+from provision.cluster.lock import Identities
 from provision.cluster.model import Cluster, Node, RenderedFile, StorageKind
 from provision.errors import ProvisionError, Refused, Unavailable
 from provision.events import Listener
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime import directories
-from provision.runtime.base import NOT_LOCKED, JavaCommand, Runtime, Streams, format_command, format_failed
+from provision.runtime.base import JavaCommand, Runtime, Streams, format_command, format_failed
 from provision.runtime.docker import containers as spec
 from provision.runtime.docker import tools
 from provision.runtime.docker.client import connect, translated
 from provision.runtime.docker.images import identity_of, pull, tag
+from provision.runtime.docker.layouts import require_layout
 
 _DRAFT = ".new"
 _POLL_S = 0.1
@@ -37,6 +38,7 @@ class DockerRuntime(Runtime):
     def __init__(self) -> None:
         self._client = connect()
         self._api = self._client.api
+        self._seen_layouts: set[str] = set()
 
     # -- observe ------------------------------------------------------------------------------------------------------
 
@@ -132,9 +134,9 @@ class DockerRuntime(Runtime):
 
     # -- prepare ------------------------------------------------------------------------------------------------------
 
-    def has_software(self, cluster: Cluster) -> bool:
-        """Whether the engine has the image."""
-        return self._image(cluster.software) is not None
+    def missing_software(self, cluster: Cluster) -> tuple[str, ...]:
+        """The images that the engine does not have."""
+        return tuple(image for image in cluster.all_software if self._image(image) is None)
 
     def _image(self, name: str) -> Mapping[str, Any] | None:
         with translated(f"looking for the image {name}"):
@@ -144,24 +146,30 @@ class DockerRuntime(Runtime):
                 return None
         return image
 
+    def _require_layout(self, container: str, image: str) -> None:
+        """Look into the first container of each image."""
+        if image not in self._seen_layouts:
+            require_layout(self._api, container, image, (self._image(image) or {}).get("Config", {}))
+            self._seen_layouts.add(image)
+
     def _image_volumes(self, name: str) -> tuple[str, ...]:
         image = self._image(name)
         if image is None:
             raise Unavailable(f"the image {name} is not there", hint=f"`docker pull {name}`, or `provision up` again")
         return tuple(image["Config"].get("Volumes") or ())
 
-    def fetch_software(self, cluster: Cluster, tell: Listener, digests: Mapping[str, str] = NOT_LOCKED) -> None:
-        """Pull the images that are not there; one that is given by its digest gets its name then."""
-        for name in images_of(cluster):
-            digest = digests.get(name, name)
-            if self._image(digest) is None:
-                pull(self._api, digest, tell)
-            if digest != name:
-                tag(self._api, digest, name)
+    def fetch_software(self, cluster: Cluster, software: str, tell: Listener, digest: str = "") -> None:  # noqa: ARG002
+        """Pull the image; one that is given by its digest, if it is not there under that, and name it then."""
+        if not digest:
+            pull(self._api, software, tell)
+            return
+        if self._image(digest) is None:
+            pull(self._api, digest, tell)
+        tag(self._api, digest, software)
 
     def identify_software(self, cluster: Cluster) -> Identities:
         """As the engine has the images."""
-        images = {name: self._image(name) for name in images_of(cluster)}
+        images = {name: self._image(name) for name in cluster.all_software}
         return {name: identity_of(name, image) for name, image in images.items() if image}
 
     def create_network(self, cluster: Cluster) -> None:
@@ -187,7 +195,7 @@ class DockerRuntime(Runtime):
             raise Unavailable(
                 "a storage directory needs an engine on this machine; this one is reached by network", hint=hint
             )
-        user, _, group = spec.user_of(cluster).partition(":")
+        user, _, group = spec.user_of(cluster, node).partition(":")
         directories.create(Path(cluster.storage.directory), node.name, cluster.name, (int(user), int(group)))
 
     # -- nodes --------------------------------------------------------------------------------------------------------
@@ -198,13 +206,14 @@ class DockerRuntime(Runtime):
             if self._ours(cluster.name, node.name) is not None:
                 return
             self._remove_drafts(cluster.name, node.name)
-            container, host = spec.node_options(cluster, node, config_hash, self._image_volumes(cluster.software))
+            container, host = spec.node_options(cluster, node, config_hash, self._image_volumes(node.software))
             try:
                 # Named when its files are in place: what a killed command leaves half made is no node.
                 draft = container | {"name": f"{container['name']}{_DRAFT}"}
                 created = self._api.create_container(**draft, host_config=self._api.create_host_config(**host))
+                self._require_layout(created["Id"], node.software)
             except ImageNotFound as error:
-                raise Unavailable(f"the image {cluster.software} is gone") from error
+                raise Unavailable(f"the image {node.software} is gone") from error
             in_volume = cluster.storage.kind is StorageKind.VOLUME or (
                 cluster.storage.kind is StorageKind.MEMORY and not spec.on_tmpfs(cluster, node)
             )
@@ -213,9 +222,9 @@ class DockerRuntime(Runtime):
 
     def format_storage(self, cluster: Cluster, node: Node) -> None:
         """In a container of its own, with the node's volume."""
-        command = tools.java_command(cluster.software, format_command(cluster, node), heap="64m")
+        command = tools.java_command(node.software, format_command(cluster, node), heap="64m")
         with translated(f"formatting the storage of {node.name}"):
-            options, host = spec.format_options(cluster, node, command, self._image_volumes(cluster.software))
+            options, host = spec.format_options(cluster, node, command, self._image_volumes(node.software))
             created = self._api.create_container(**options, host_config=self._api.create_host_config(**host))
             try:
                 self._api.put_archive(created["Id"], NODE_HOME, tools.logging_archive())

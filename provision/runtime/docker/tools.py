@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import docker
 from docker.utils.socket import frames_iter
 
-from provision.cluster.catalogue import layout_of
+from provision.cluster.images import layout_of
 from provision.cluster.layout import NODE_HOME
 from provision.runtime import tool_logging
 from provision.runtime.base import JavaCommand, Streams
@@ -33,7 +33,7 @@ def java_command(image: str, command: JavaCommand, heap: str) -> list[str]:
         *options,
         *tool_logging.options(NODE_HOME),
         "-cp",
-        f"{layout.libs}/*",
+        layout.class_path,
         command.main_class,
         *command.arguments,
     ]

@@ -27,7 +27,7 @@ from provision.events import Listener
 from provision.home.ports import port_is_free
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime import directories, tool_logging
-from provision.runtime.base import NOT_LOCKED, JavaCommand, Runtime, Streams, format_command, format_failed, port_taken
+from provision.runtime.base import JavaCommand, Runtime, Streams, format_command, format_failed, port_taken
 from provision.runtime.process import jars, processes
 from provision.runtime.process.java import find_java
 from provision.runtime.process.layout import NAME, environment_directory, environments_directory, memory_directory
@@ -134,15 +134,15 @@ class ProcessRuntime(Runtime):
 
     # -- prepare ------------------------------------------------------------------------------------------------------
 
-    def has_software(self, cluster: Cluster) -> bool:
-        """Whether the jars are in the cache, whole, or the named distribution is there."""
+    def missing_software(self, cluster: Cluster) -> tuple[str, ...]:
+        """The jars of the version while they are not in the cache, whole; a distribution must be there."""
         if Path(cluster.software).is_absolute():
             if not any(_libs(cluster).glob("*.jar")):
                 raise Unavailable(f"there is no Kafka in {cluster.software}", why="it has no jars in libs")
-            return True
-        return jars.is_whole(jars.directory_of(cluster.version))
+            return ()
+        return () if jars.is_whole(jars.directory_of(cluster.version)) else (cluster.software,)
 
-    def fetch_software(self, cluster: Cluster, tell: Listener, digests: Mapping[str, str] = NOT_LOCKED) -> None:  # noqa: ARG002 jars have none
+    def fetch_software(self, cluster: Cluster, software: str, tell: Listener, digest: str = "") -> None:  # noqa: ARG002
         """Fetch the jars into the cache."""
         jars.fetch(cluster.version, tell)
 

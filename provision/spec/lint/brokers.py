@@ -1,0 +1,203 @@
+"""Brokers' properties that keep a broker from starting, or the cluster from working, or that are regretted later.
+
+Sources: what `KafkaConfig.validateValues` demands of keys together, in the jars of 2.8, 3.9 and 4.3; KIP-966 for
+eligible leader replicas.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from provision.cluster.catalogue import KRAFT, KafkaVersion
+from provision.spec.checks import Finding, RuleReads, mode_of
+from provision.spec.lint.settings import Settings, brokers, version_of
+from provision.spec.model import EnvironmentSpec
+
+MEBIBYTE = 1024**2
+_NO_START = "a broker does not start with it"
+
+
+# Of each two keys the first may not exceed the second.
+_PAIRS = (
+    ("replica.fetch.wait.max.ms", "replica.lag.time.max.ms"),
+    ("replica.fetch.wait.max.ms", "replica.socket.timeout.ms"),
+)
+_AT_LEAST_ONE = ("log.retention.ms", "log.retention.minutes", "log.retention.hours")
+
+
+def pairs(spec: EnvironmentSpec) -> Iterator[Finding]:
+    """Keys that Kafka checks against each other when a broker starts."""
+    for settings in brokers(spec):
+        for smaller_key, larger_key in _PAIRS:
+            place = settings.place(smaller_key, larger_key)
+            smaller, larger = settings.number(smaller_key), settings.number(larger_key)
+            if place and smaller is not None and larger is not None and smaller > larger:
+                message = f"{smaller_key} ({smaller}) exceeds {larger_key} ({larger}): {_NO_START}"
+                yield Finding(place, message, "bring the two together")
+
+
+def heartbeats(spec: EnvironmentSpec) -> Iterator[Finding]:
+    """A broker in KRaft mode says often enough that it lives. From 4.2 on Kafka logs this as an error, and starts."""
+    beat_key, session_key = "broker.heartbeat.interval.ms", "broker.session.timeout.ms"
+    for settings in brokers(spec):
+        place = settings.place(beat_key, session_key)
+        beat, session = settings.number(beat_key), settings.number(session_key)
+        if place and mode_of(spec) == KRAFT and beat is not None and session is not None and beat * 2 > session:
+            message = f"{beat_key} ({beat}) is more than half of {session_key} ({session})"
+            hint = "raise the one, or lower the other" if place[-1] == session_key else "lower it"
+            yield Finding(place, f"{message}: one late heartbeat, and the broker is fenced", hint, warning=True)
+
+
+def starts(spec: EnvironmentSpec) -> Iterator[Finding]:
+    """Values that no definition refuses, and the start does."""
+    for settings in brokers(spec):
+        for key in _AT_LEAST_ONE:
+            if settings.said(key) and settings.number(key) == 0:
+                yield Finding(
+                    _place(settings, key), f"nothing would be kept: {_NO_START}", "-1 keeps all; else from 1 on"
+                )
+        buffer, threads = settings.number("log.cleaner.dedupe.buffer.size"), settings.number("log.cleaner.threads")
+        place = settings.place("log.cleaner.threads", "log.cleaner.dedupe.buffer.size")
+        if place and buffer is not None and threads and buffer // threads <= MEBIBYTE:
+            message = f"{buffer} bytes of log.cleaner.dedupe.buffer.size are not more than 1 MiB for each of {threads}"
+            yield Finding(
+                place, f"{message} log.cleaner.threads: {_NO_START}", "raise the buffer, or have fewer threads"
+            )
+        queued, request = settings.number("queued.max.request.bytes"), settings.number("socket.request.max.bytes")
+        place = settings.place("queued.max.request.bytes", "socket.request.max.bytes")
+        if place and queued is not None and request is not None and 0 < queued < request:
+            message = f"queued.max.request.bytes ({queued}) is less than socket.request.max.bytes ({request})"
+            yield Finding(place, f"{message}: {_NO_START}", "raise the one, or lower the other")
+
+
+@dataclass(frozen=True, slots=True)
+class _Internal:
+    """A topic of Kafka's own: the keys of its replicas and in-sync replicas, and what does not work without it."""
+
+    factor: str
+    in_sync: str
+    without: str
+
+
+_OFFSETS = _Internal("offsets.topic.replication.factor", "min.insync.replicas", "no consumer group can commit")
+_INTERNAL = (
+    _OFFSETS,
+    _Internal("transaction.state.log.replication.factor", "transaction.state.log.min.isr", "no transaction works"),
+    _Internal(
+        "share.coordinator.state.topic.replication.factor",
+        "share.coordinator.state.topic.min.isr",
+        "no share group works",
+    ),
+)
+_DEFAULT_FACTOR = _Internal("default.replication.factor", "min.insync.replicas", "no topic is made automatically")
+
+
+def replicas(spec: EnvironmentSpec) -> Iterator[Finding]:
+    """Kafka's own topics can be made, can be written to, and survive the restart of a broker."""
+    count = spec.brokers.nodes
+    for settings in brokers(spec):
+        for topic in (*_INTERNAL, _DEFAULT_FACTOR):
+            factor, place = settings.number(topic.factor), settings.place(topic.factor)
+            if place and factor and factor > count:
+                message = f"{factor} replicas need {factor} brokers, brokers.nodes is {count}: {topic.without}"
+                yield Finding(place, message, "lower it, or raise brokers.nodes")
+            elif place and factor == 1 and count > 1 and topic is not _DEFAULT_FACTOR:
+                message = f"one replica on {count} brokers: while the one that has it is away, {topic.without}"
+                yield Finding(place, message, f"{min(3, count)} replicas survive that", warning=True)
+        for topic in _INTERNAL:
+            yield from _in_sync(settings, topic)
+
+
+def _in_sync(settings: Settings, topic: _Internal) -> Iterator[Finding]:
+    factor, demanded = settings.number(topic.factor), settings.number(topic.in_sync)
+    place = settings.place(topic.in_sync, topic.factor)
+    if place is None or factor is None or demanded is None or factor > settings.spec.brokers.nodes:
+        return
+    if demanded > factor:
+        message = f"{topic.in_sync} ({demanded}) exceeds {topic.factor} ({factor}): {topic.without}"
+        yield Finding(place, message, "lower the one, or raise the other")
+    elif demanded == factor > 1 and settings.said(topic.in_sync):
+        message = f"{topic.in_sync} is {topic.factor} ({factor}): while one broker restarts, {topic.without}"
+        yield Finding(place, message, f"{factor - 1} lets one of them be away", warning=True)
+
+
+_DANGERS = {
+    ("unclean.leader.election.enable", "true"): (
+        "a replica that is behind may become leader: records that were acknowledged are lost",
+        "remove it, unless answering matters more than keeping",
+    ),
+    ("log.flush.interval.messages", "1"): (
+        "every message is forced to disk by itself, which is slow; replicas keep records safe",
+        "remove it",
+    ),
+    ("log.cleaner.enable", "false"): (
+        "compacted topics are never compacted, __consumer_offsets among them: they grow without end",
+        "remove it",
+    ),
+    ("controlled.shutdown.enable", "false"): (
+        "a broker that stops does not hand over its leaders: every restart makes partitions unavailable",
+        "remove it",
+    ),
+}
+
+
+def dangers(spec: EnvironmentSpec) -> Iterator[Finding]:
+    """What works, and loses records or halts clients when something happens."""
+    for settings in brokers(spec):
+        for (key, value), (why, advice) in _DANGERS.items():
+            said = settings.said(key)
+            if said and said[0].strip().lower() == value:
+                yield Finding(said[1], why, advice, warning=True)
+        created = settings.said("auto.create.topics.enable")
+        if created and created[0].strip().lower() == "true" and spec.topics:
+            message = "a mistyped name becomes a new topic beside the declared ones, and nobody is told"
+            yield Finding(created[1], message, "set it to false", warning=True)
+
+
+def deletion(spec: EnvironmentSpec) -> Iterator[Finding]:
+    """Where topics are pruned, whoever deletes them does so: dedicated controllers, or else the brokers."""
+    if not spec.prune:
+        return
+    key, hint = "delete.topic.enable", "remove it, or take `prune` out"
+    asked = [settings.said(key) for settings in brokers(spec)]
+    if spec.controllers.nodes:
+        text = spec.controllers.properties.get(key)
+        asked = [(text, ("controllers", "properties", key))] if text else []
+    for said in asked:
+        if said and said[0].strip().lower() == "false":
+            yield Finding(said[1], "`prune` deletes topics, and Kafka would refuse to", hint)
+
+
+def eligible_leader_replicas(spec: EnvironmentSpec) -> Iterator[Finding]:
+    """From 4.1 on new clusters have eligible leader replicas, and then `min.insync.replicas` is of the cluster."""
+    version, key = version_of(spec), "min.insync.replicas"
+    if version is None or version < KafkaVersion(4, 1, 0) or mode_of(spec) != KRAFT:
+        return
+    hint = f"set it on topics or topic_defaults, or in {_OWNER[bool(spec.controllers.nodes)]}"
+    why = "from Kafka 4.1 on a new cluster takes it from the active controller"
+    for broker, override in spec.brokers.overrides.items():
+        if key in override.properties:
+            path = ("brokers", "overrides", broker, "properties", key)
+            yield Finding(path, f"{why}, so one broker cannot have its own", hint, warning=True)
+    if spec.controllers.nodes and key in spec.brokers.properties and key not in spec.controllers.properties:
+        yield Finding(("brokers", "properties", key), f"{why}, where this is not read", hint, warning=True)
+
+
+_OWNER = {False: "brokers.properties", True: "controllers.properties"}
+
+
+def _place(settings: Settings, key: str) -> tuple[str | int, ...]:
+    said = settings.said(key)
+    return said[1] if said else ()
+
+
+_KAFKA, _NODES = (("kafka", "version"), ("kafka", "mode")), ("brokers", "nodes")
+_PROPERTIES = (("brokers", "properties"), ("brokers", "overrides"))
+RULES: tuple[RuleReads, ...] = (
+    (pairs, (*_KAFKA, *_PROPERTIES)),
+    (heartbeats, (*_KAFKA, *_PROPERTIES)),
+    (starts, (*_KAFKA, *_PROPERTIES)),
+    (replicas, (*_KAFKA, *_PROPERTIES, _NODES)),
+    (dangers, (*_KAFKA, *_PROPERTIES, ("topics",))),
+    (deletion, (*_KAFKA, *_PROPERTIES, ("prune",), ("controllers",))),
+    (eligible_leader_replicas, (*_KAFKA, *_PROPERTIES, ("controllers",))),
+)

@@ -1,0 +1,60 @@
+"""ZooKeeper's properties that are regretted later.
+
+ZooKeeper has no table of its keys, and hands what it does not know on as system properties: nothing is said of names.
+Source: ZooKeeper Administrator's Guide, "Configuration Parameters".
+"""
+
+from collections.abc import Iterator
+
+from provision.cluster.catalogue import ZOOKEEPER
+from provision.spec.checks import Finding, RuleReads, mode_of
+from provision.spec.lint.known import whole_number
+from provision.spec.lint.settings import brokers, version_of
+from provision.spec.model import EnvironmentSpec
+
+SESSION = "zookeeper.session.timeout.ms"
+DEFAULT_TICK_MS = 2000
+
+
+def session(spec: EnvironmentSpec) -> Iterator[Finding]:
+    """The session timeout that brokers ask for is one that the ensemble grants."""
+    if version_of(spec) is None or mode_of(spec) != ZOOKEEPER:
+        return
+    tick_ms = _number(spec, "tickTime") or DEFAULT_TICK_MS
+    low, high = _granted(spec, "minSessionTimeout", 2 * tick_ms), _granted(spec, "maxSessionTimeout", 20 * tick_ms)
+    for settings in brokers(spec):
+        asked, place = settings.number(SESSION), settings.place(SESSION)
+        if place and asked is not None and not low <= asked <= high:
+            granted = min(max(asked, low), high)
+            message = (
+                f"ZooKeeper grants {low} to {high} ms (2 to 20 times tickTime unless told otherwise): it is {granted}"
+            )
+            yield Finding(place, message, "choose one of these, or change tickTime", warning=True)
+
+
+def _granted(spec: EnvironmentSpec, key: str, usual: int) -> int:
+    said = _number(spec, key)
+    return usual if said is None or said < 0 else said
+
+
+def dangers(spec: EnvironmentSpec) -> Iterator[Finding]:
+    """The ensemble keeps what it acknowledged, and to whom it belongs."""
+    properties = spec.zookeeper.properties
+    if properties.get("skipACL", "").lower() == "yes":
+        message = "whoever reaches ZooKeeper may change all that Kafka keeps there"
+        yield Finding(("zookeeper", "properties", "skipACL"), message, "remove it", warning=True)
+    if properties.get("forceSync", "").lower() == "no" and spec.storage != "memory":
+        message = "a crash of the machine can lose what ZooKeeper has acknowledged, while brokers keep their data"
+        hint = "remove it; with `storage: memory` it is set anyway"
+        yield Finding(("zookeeper", "properties", "forceSync"), message, hint, warning=True)
+
+
+def _number(spec: EnvironmentSpec, key: str) -> int | None:
+    return whole_number(spec.zookeeper.properties.get(key))
+
+
+_KAFKA, _ENSEMBLE = (("kafka", "version"), ("kafka", "mode")), ("zookeeper", "properties")
+RULES: tuple[RuleReads, ...] = (
+    (session, (*_KAFKA, _ENSEMBLE, ("brokers",))),
+    (dangers, (_ENSEMBLE, ("storage",))),
+)

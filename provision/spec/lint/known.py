@@ -1,0 +1,157 @@
+"""What each release line says of its configuration keys: data that `scripts/known_keys` wrote from the jars.
+
+A key is known for spans of lines; within a span its type, bounds and default are the same.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from provision.cluster.catalogue import KafkaVersion
+
+BROKER, TOPIC = "broker", "topic"
+
+_BITS = {"short": 16, "int": 32, "long": 64}
+_WHOLE = re.compile(r"[+-]?[0-9]{1,40}")  # Python refuses to read thousands of digits
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[fFdD]?")
+_Data = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a value of a key must be.
+
+    `type` is one of Kafka's own (`int`, `long`, `list`, …). `low` and `high` bound it, both inclusive; `also` is
+    admitted beside them. `one_of` are the values there are, `any_case` tells whether upper and lower case are one.
+    `broker_key` is, for a topic's key, the broker's key that is its default. `internal` keys are Kafka's own business.
+    """
+
+    type: str
+    low: float | None = None
+    high: float | None = None
+    also: int | None = None
+    one_of: tuple[str, ...] = ()
+    any_case: bool = False
+    default: str | None = None
+    broker_key: str | None = None
+    internal: bool = False
+
+    def demand(self, text: str) -> str:
+        """What a value must be and this one is not, for example `a whole number from 1 to 9, or -1`; else nothing."""
+        value = text.strip()
+        match self.type:
+            case "boolean":
+                return "" if value.lower() in ("true", "false") else "true or false"
+            case "short" | "int" | "long":
+                number = whole_number(value)
+                return "" if number is not None and self._admits(number) else f"a whole number{self._bounds(number)}"
+            case "double":
+                size = float(value.rstrip("fFdD")) if _DECIMAL.fullmatch(value) else None
+                return "" if size is not None and self._admits(size) else f"a number{self._bounds(size)}"
+            case "string" | "list" if self.one_of and not self._all_known(value):
+                *others, last = self.one_of
+                if self.type == "list":
+                    return f"a list of {' and '.join([', '.join(others), last] if others else [last])}"
+                return f"{', '.join(others)} or {last}" if others else last
+        return ""
+
+    def _admits(self, number: float) -> bool:
+        low, high = self._limits()
+        return number == self.also or low <= number <= high
+
+    def _limits(self) -> tuple[float, float]:
+        limit = 2 ** (_BITS[self.type] - 1) if self.type in _BITS else float("inf")
+        low = -limit if self.low is None else self.low
+        high = (limit - 1 if self.type in _BITS else limit) if self.high is None else self.high
+        return low, high
+
+    def _bounds(self, number: float | None) -> str:
+        """The bounds as a sentence goes on; that of the type itself only where it is the one that is crossed."""
+        low, high = self._limits()
+        lower = "" if self.low is None and (number is None or number >= low) else f" from {low}"
+        upper = "" if self.high is None and (number is None or number <= high) else f" to {high}"
+        bounds = f"{lower} on" if lower and not upper else f"{lower}{upper}"
+        return bounds + ("" if self.also is None else f", or {self.also}")
+
+    def _all_known(self, value: str) -> bool:
+        given = [part.strip() for part in value.split(",")] if self.type == "list" and value else [value]
+        known = {choice.lower() for choice in self.one_of} if self.any_case else set(self.one_of)
+        return all((one.lower() if self.any_case else one) in known for one in given if one or self.type == "string")
+
+
+def whole_number(text: str | None) -> int | None:
+    """The number of a text as Java reads it; None where it is none."""
+    return int(text) if text is not None and _WHOLE.fullmatch(text.strip()) else None
+
+
+@cache
+def _data() -> _Data:
+    data: _Data = json.loads(Path(__file__).with_name("known_keys.json").read_text(encoding="utf-8"))
+    return data
+
+
+@cache
+def lines() -> tuple[KafkaVersion, ...]:
+    """The version of each release line that was asked, oldest first."""
+    return tuple(map(KafkaVersion.parse, _data()["versions"]))
+
+
+def line_name(number: int) -> str:
+    """`3.9`, the name of a line by its number."""
+    return f"{lines()[number].major}.{lines()[number].minor}"
+
+
+def line_of(version: KafkaVersion) -> int:
+    """The number of the line that speaks for `version`: the newest one that is not newer than it."""
+    wanted = (version.major, version.minor)
+    return max(number for number, line in enumerate(lines()) if number == 0 or (line.major, line.minor) <= wanted)
+
+
+def is_beyond(version: KafkaVersion) -> bool:
+    """Whether no line speaks for it yet."""
+    newest = lines()[-1]
+    return (version.major, version.minor) > (newest.major, newest.minor)
+
+
+def facts(section: str, key: str, line: int) -> Facts | None:
+    """What a line says of a key; None where it has none of that name."""
+    for first, last, said in _data()[section].get(key, ()):
+        if first <= line <= last:
+            return _facts(said)
+    return None
+
+
+def span(section: str, key: str) -> tuple[int, int] | None:
+    """The first and the last line that have the key; None where none has."""
+    spans = _data()[section].get(key)
+    return (spans[0][0], spans[-1][1]) if spans else None
+
+
+def keys(section: str) -> tuple[str, ...]:
+    """Every key that some line has."""
+    return tuple(_data()[section])
+
+
+def names(section: str, line: int) -> Iterator[str]:
+    """The keys of a line that are meant for users."""
+    for key, spans in _data()[section].items():
+        if any(first <= line <= last and not said.get("internal") for first, last, said in spans):
+            yield key
+
+
+def _facts(said: Mapping[str, Any]) -> Facts:
+    return Facts(
+        type=said["type"],
+        low=said.get("min"),
+        high=said.get("max"),
+        also=said.get("or"),
+        one_of=tuple(said.get("one_of", ())),
+        any_case=said.get("any_case", False),
+        default=said.get("default"),
+        broker_key=said.get("broker"),
+        internal=said.get("internal", False),
+    )

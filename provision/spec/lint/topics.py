@@ -1,0 +1,125 @@
+"""Topics that a restart stops, that lose records, or that keep them longer or shorter than was meant."""
+
+from collections.abc import Iterator
+
+from provision.spec.checks import ANY, Finding, RuleReads, replication_factor_of
+from provision.spec.lint.known import TOPIC, whole_number
+from provision.spec.lint.settings import Place, places, version_of
+from provision.spec.model import EnvironmentSpec
+from provision.spec.source import Path
+
+MIN_INSYNC = "min.insync.replicas"
+_MINUTE_MS = 60_000
+_REDUNDANT = 3
+_TO_MS = {
+    "retention.ms": 1,
+    "log.retention.ms": 1,
+    "log.retention.minutes": _MINUTE_MS,
+    "log.retention.hours": 60 * _MINUTE_MS,
+}
+
+
+def single_replicas(spec: EnvironmentSpec) -> Iterator[Finding]:
+    """With several brokers a topic has more than one replica."""
+    if spec.bootstrap_servers or spec.brokers.nodes == 1:
+        return
+    said: list[tuple[Path, int | None]] = [(("topic_defaults",), spec.topic_defaults.replication_factor)]
+    said += [(("topics", index), topic.replication_factor) for index, topic in enumerate(spec.topics)]
+    for path, factor in said:
+        if factor == 1:
+            message = (
+                f"one replica on {spec.brokers.nodes} brokers: when the one that has it is away, so are its records"
+            )
+            hint = f"{min(3, spec.brokers.nodes)} replicas survive that"
+            yield Finding((*path, "replication_factor"), message, hint, warning=True)
+
+
+def in_sync(spec: EnvironmentSpec) -> Iterator[Finding]:
+    """Topics can be written to, also while a broker restarts, and an acknowledged record is on two brokers.
+
+    `checks.replication` refuses what topics and topic_defaults demand too much of; here it is what brokers demand.
+    """
+    if version_of(spec) is None:
+        return
+    everywhere = {
+        ("topic_defaults", "config", MIN_INSYNC): spec.topic_defaults.config.get(MIN_INSYNC),
+        ("brokers", "properties", MIN_INSYNC): spec.brokers.properties.get(MIN_INSYNC),
+    }
+    told: set[Path] = set()
+    for index, topic in enumerate(spec.topics):
+        own: dict[Path, str | None] = {("topics", index, "config", MIN_INSYNC): topic.config.get(MIN_INSYNC)}
+        place, text = next(((path, text) for path, text in (own | everywhere).items() if text), ((), ""))
+        demanded = whole_number(text)
+        if demanded is None or place in told:
+            continue
+        factor = replication_factor_of(spec, index)
+        for finding in _in_sync(place, demanded, factor, topic.name):
+            told.add(place)
+            yield finding
+
+
+def _in_sync(place: Path, demanded: int, factor: int, topic: str) -> Iterator[Finding]:
+    if demanded > factor and place[0] == "brokers":
+        message = f"{demanded} in-sync replicas are demanded of topic {topic!r}, which has {factor}"
+        yield Finding(
+            place, f"{message}: every write with acks=all would fail", "lower it, or raise replication_factor"
+        )
+    elif demanded == factor > 1:
+        message = (
+            f"it is the number of replicas of topic {topic!r}: while one broker restarts, no write with acks=all works"
+        )
+        yield Finding(place, message, f"{factor - 1} lets one of them be away", warning=True)
+    elif demanded == 1 and factor >= _REDUNDANT:
+        message = f"a record of topic {topic!r} may be acknowledged by one broker alone, and lost with it"
+        yield Finding(place, message, f"2 is common with {factor} replicas", warning=True)
+
+
+def retention(spec: EnvironmentSpec) -> Iterator[Finding]:
+    """Records are not gone before anyone reads them, and what is set has an effect."""
+    for place in places(spec):
+        for key, unit in _TO_MS.items():
+            kept_ms = whole_number(place.properties.get(key))
+            if kept_ms is not None and 0 <= kept_ms * unit < _MINUTE_MS and (place.section == TOPIC or kept_ms):
+                message = f"records may be gone {kept_ms * unit} ms after they were written, read or not"
+                yield Finding((*place.path, key), message, "a minute or more; 604800000 is Kafka's week", warning=True)
+        yield from _segments(place)
+
+
+def _segments(place: Place) -> Iterator[Finding]:
+    """What is deleted is a whole segment, when it is no longer written to or all in it is too old."""
+    config = place.properties
+    for unit in ("ms", "bytes"):
+        kept, segment = whole_number(config.get(f"retention.{unit}")), whole_number(config.get(f"segment.{unit}"))
+        if kept is not None and segment is not None and 0 <= kept < segment:
+            message = f"less than segment.{unit} ({segment}): records stay until their whole segment can go"
+            yield Finding((*place.path, f"retention.{unit}"), message, f"lower segment.{unit}", warning=True)
+    policy = [part.strip() for part in config.get("cleanup.policy", "").split(",")]
+    for key in ("retention.ms", "retention.bytes"):
+        if policy == ["compact"] and (whole_number(config.get(key)) or -1) >= 0:
+            message = "it means nothing to a topic that is only compacted"
+            yield Finding(
+                (*place.path, key), message, "remove it, or set cleanup.policy to compact,delete", warning=True
+            )
+
+
+def dangers(spec: EnvironmentSpec) -> Iterator[Finding]:
+    """Topics that lose acknowledged records, or write each by itself."""
+    for place in places(spec):
+        if place.section != TOPIC:
+            continue
+        if place.properties.get("unclean.leader.election.enable", "").strip().lower() == "true":
+            message = "a replica that is behind may become leader: records that were acknowledged are lost"
+            hint = "remove it, unless answering matters more than keeping"
+            yield Finding((*place.path, "unclean.leader.election.enable"), message, hint, warning=True)
+        if whole_number(place.properties.get("flush.messages")) == 1:
+            message = "every message is forced to disk by itself, which is slow; replicas keep records safe"
+            yield Finding((*place.path, "flush.messages"), message, "remove it", warning=True)
+
+
+_CONFIG = (("topic_defaults", "config"), ("topics", ANY, "config"))
+RULES: tuple[RuleReads, ...] = (
+    (single_replicas, (("brokers", "nodes"), ("topic_defaults", "replication_factor"))),
+    (in_sync, (("brokers",), ("topics",), ("topic_defaults",))),
+    (retention, _CONFIG),
+    (dangers, _CONFIG),
+)
