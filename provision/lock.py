@@ -103,5 +103,5 @@ def _images(cluster: Cluster, spec: EnvironmentSpec, before: Lock, tell: Listene
 
 
 def _identities(runtime: Runtime, cluster: Cluster, tell: Listener) -> Identities:
-    bring_software(cluster, runtime, runtime.missing_software(cluster), tell)
+    bring_software(runtime.missing_software(cluster), cluster, runtime, tell)
     return runtime.identify_software(cluster)

@@ -18,11 +18,12 @@ from pathlib import Path
 from provision.apply import NodeWork, apply_nodes, require_no_refusal
 from provision.cluster.catalogue import KRAFT
 from provision.cluster.layout import Layout
+from provision.cluster.lock import Identities
 from provision.cluster.model import Cluster, RenderedFile, StorageKind
 from provision.cluster.resolve import fixed_ports, resolve
 from provision.errors import PartlyApplied, ProvisionError, UsageError
 from provision.events import Listener, Notice, silent
-from provision.frozen import hold_to_lock
+from provision.frozen import hold_to_lock, require_locked_nodes
 from provision.home.directory import home_directory
 from provision.home.ports import PortLeases
 from provision.interrupts import shielded
@@ -172,21 +173,20 @@ def prepare(source: Source, *, lease: bool = False, frozen: bool = False, tell: 
     layout = source.layout(spec, runtime.kind)
     leases = PortLeases(home_directory())
     before = runtime.observe(spec.name)
-    if frozen:
-        unleased = source.resolve_without_ports(spec, layout.runtime)
-        hold_to_lock(source.file, unleased, runtime, before, tell, bring=lease)
+    unleased = source.resolve_without_ports(spec, layout.runtime)
+    locked = hold_to_lock(source.file, unleased, runtime, tell, bring=lease) if frozen else {}
     assign = leases.lease if lease else leases.propose
     in_use = {**fixed_ports(spec), **_ports_in_use(before)}
     ports = assign(spec.name, layout.leased_ports(spec), in_use)
     try:
-        return _prepare(source.resolve(spec, layout, ports), runtime)
+        return _prepare(source.resolve(spec, layout, ports), runtime, locked)
     except BaseException:
         if lease and before.is_nothing:
             leases.release(spec.name)
         raise
 
 
-def _prepare(cluster: Cluster, runtime: Runtime) -> Prepared:
+def _prepare(cluster: Cluster, runtime: Runtime, locked: Identities) -> Prepared:
     """From the resolved cluster on."""
     from provision.cluster.render import render as render_files
 
@@ -208,6 +208,7 @@ def _prepare(cluster: Cluster, runtime: Runtime) -> Prepared:
     if not plan.refusals:  # what is refused has no second wave, and brokers without their ensemble would not answer
         second_wave, there = plan_second_wave(cluster, observed)
         plan = Plan(cluster.name, (*first_wave, *second_wave))
+    require_locked_nodes(locked, cluster, observed, plan)
     had_data = bool(cluster.storage.directory) and has_data(Path(cluster.storage.directory), cluster.name)
     return Prepared(cluster, files, runtime, observed, there, had_data, plan)
 

@@ -249,6 +249,37 @@ def test_nodes_that_run_from_another_image_are_refused_and_left(source: Source, 
     assert fake.observe("faked") == before
 
 
+def test_nodes_that_are_made_anew_may_have_been_of_another_image(source: Source, fake: FakeRuntime) -> None:
+    fake.identities[IMAGE] = OTHER
+    up(source, Wishes(until=Level.PROCESS))
+    for node in fake.observe("faked").nodes:
+        fake.exit_node("faked", node.name, 143)
+    fake.identities[IMAGE] = LOCKED
+    lock(source, silent)
+    changed = Source(source.file, ("brokers.heap=300m",))
+    with pytest.raises(Refused) as caught:
+        up(changed, FROZEN)
+    assert caught.value.why == f"zookeeper-1, image {IMAGE}: locked {A}, found {C}"
+    changed = Source(source.file, ("brokers.heap=300m", "zookeeper.heap=100m"))
+    assert up(changed, FROZEN).changed
+    assert {node.software_id for node in fake.observe("faked").nodes} == {A}
+
+
+def test_each_image_is_locked_and_only_the_missing_one_comes(source: Source, fake: FakeRuntime) -> None:
+    own = Source(source.file, ("zookeeper.image=zookeeper:3.8.4",))
+    fake.software.add("zookeeper:3.8.4")
+    fake.identities["zookeeper:3.8.4"] = Identity(C, f"zookeeper@{C}")
+    assert list(lock(own, silent).lock.images) == [IMAGE, "zookeeper:3.8.4"]
+    fake.software.remove("zookeeper:3.8.4")
+    seen: list[tuple[str, str]] = []
+    fake.on_verb = lambda verb, subject: seen.append((verb, subject))
+    up(own, FROZEN)
+    assert [subject for verb, subject in seen if verb == "fetch_software"] == [f"zookeeper@{C}"]
+    assert not up(own, FROZEN).changed
+    made_from = {node.name: node.software_id for node in fake.observe("faked").nodes}
+    assert made_from == {"zookeeper-1": C, "broker-1": A, "broker-2": A}
+
+
 def test_many_differences_are_counted(source: Source, fake: FakeRuntime) -> None:
     images = {f"some/image-{number}:1": LOCKED for number in range(20)}
     write(Lock("3.9.1", "zookeeper", images), lock_of(source.file))

@@ -99,7 +99,7 @@ class Runtime(ABC):
 
     @abstractmethod
     def identify_software(self, cluster: Cluster) -> Identities:
-        """What is there of the software by its content, read anew: images by name, or jars by file name."""
+        """What is there of `cluster.all_software` by content, read anew: images by name, or jars by file name."""
 
     @abstractmethod
     def create_network(self, cluster: Cluster) -> None:

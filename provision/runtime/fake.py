@@ -130,7 +130,7 @@ class FakeRuntime(Runtime):
                 config_hash,
                 endpoint=self.endpoint_of(node),
                 version=str(cluster.version),
-                software=node.software,
+                software=cluster.software,
                 software_id=self._identity(node.software).checksum,
             )
             kept.files[node.name] = tuple(files)

@@ -167,8 +167,9 @@ def test_software_that_is_not_there_has_no_identity(
     runtime: Runtime, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROVISION_CACHE", str(tmp_path / "cache"))
-    software = f"{cluster.software}-nowhere" if runtime.kind == "docker" else cluster.software
-    assert runtime.identify_software(dataclasses.replace(cluster, software=software)) == {}
+    name = f"{cluster.software}-nowhere" if runtime.kind == "docker" else cluster.software
+    nodes = tuple(dataclasses.replace(node, software=name) for node in cluster.nodes)
+    assert runtime.identify_software(dataclasses.replace(cluster, nodes=nodes)) == {}
 
 
 def test_files_are_updated_for_the_next_start_and_the_node_runs_on(

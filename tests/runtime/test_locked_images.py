@@ -92,7 +92,7 @@ def registry() -> Iterator[Registry]:
 
 def test_the_locked_image_comes_back_when_its_tag_has_moved(registry: Registry) -> None:
     name = f"{registry.repository}:1"
-    cluster = cluster_of(kafka={"version": "3.9.1", "image": name})
+    cluster = cluster_of(kafka={"image": name})
     runtime = runtime_of_kind("docker")
     digest = registry.push("1", "what is locked")
     runtime.fetch_software(cluster, name, silent)
@@ -110,7 +110,7 @@ def test_the_locked_image_comes_back_when_its_tag_has_moved(registry: Registry) 
 
 def test_a_digest_that_the_engine_has_needs_no_registry(registry: Registry) -> None:
     name = f"{registry.repository}:1"
-    cluster = cluster_of(kafka={"version": "3.9.1", "image": name})
+    cluster = cluster_of(kafka={"image": name})
     runtime = runtime_of_kind("docker")
     digest = registry.push("1", "what is locked")
     runtime.fetch_software(cluster, name, silent)
@@ -123,7 +123,7 @@ def test_a_digest_that_the_engine_has_needs_no_registry(registry: Registry) -> N
 
 def test_a_digest_that_nobody_has_is_an_error_that_names_it(registry: Registry) -> None:
     name = f"{registry.repository}:1"
-    cluster = cluster_of(kafka={"version": "3.9.1", "image": name})
+    cluster = cluster_of(kafka={"image": name})
     missing = f"{registry.repository}@sha256:{'0' * 64}"
     with pytest.raises(Unavailable, match=missing):
         runtime_of_kind("docker").fetch_software(cluster, name, silent, missing)

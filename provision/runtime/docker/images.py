@@ -39,10 +39,10 @@ def pull(api: docker.APIClient, image: str, tell: Listener) -> None:
 
 def tag(api: docker.APIClient, digest: str, image: str) -> None:
     """Give what was pulled by its digest the name by which it is asked for."""
-    if "@" not in image:  # else the digest is its name
+    name = Reference.parse(image)
+    if not name.digest:  # else it has it already
         with translated(f"naming {digest} {image}"):
-            reference = Reference.parse(image)
-            api.tag(digest, reference.repository, reference.tag or "latest")
+            api.tag(digest, name.repository, name.tag or "latest")
 
 
 def identity_of(name: str, image: Mapping[str, Any]) -> Identity:
@@ -51,17 +51,16 @@ def identity_of(name: str, image: Mapping[str, Any]) -> Identity:
     Its digest is one in the repository that `name` says: an image may have come from another one, which may be nobody
     else's to know, and where others could not find it.
     """
-    digests = [digest.partition("@") for digest in image["RepoDigests"] or ()]
-    own = sorted(digest for repository, _, digest in digests if repository == _familiar(name))
-    pinned = name.partition("@")[2]
-    digest = pinned if pinned in own else next(iter(own), None)
-    return Identity(image["Id"], f"{Reference.parse(name).repository}@{digest}" if digest else None)
+    asked = Reference.parse(name)
+    known = map(Reference.parse, image["RepoDigests"] or ())
+    own = sorted(one.digest for one in known if one.repository == _familiar(asked.repository))
+    digest = asked.digest if asked.digest in own else next(iter(own), None)
+    return Identity(image["Id"], f"{asked.repository}@{digest}" if digest else None)
 
 
-def _familiar(image: str) -> str:
-    """An image's repository as the engine shows it: without what Docker Hub has in front."""
-    repository = Reference.parse(image).repository.removeprefix("index.").removeprefix("docker.io/")
-    return repository.removeprefix("library/")
+def _familiar(repository: str) -> str:
+    """As the engine shows it: without what Docker Hub has in front."""
+    return repository.removeprefix("index.").removeprefix("docker.io/").removeprefix("library/")
 
 
 def _missing(image: str, why: str) -> Unavailable:

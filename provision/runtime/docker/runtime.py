@@ -9,7 +9,7 @@ from typing import Any
 from docker.errors import APIError, ImageNotFound, NotFound
 
 from provision.cluster.layout import NODE_HOME
-from provision.cluster.lock import Identities, images_of
+from provision.cluster.lock import Identities
 from provision.cluster.model import Cluster, Node, RenderedFile, StorageKind
 from provision.errors import ProvisionError, Refused, Unavailable
 from provision.events import Listener
@@ -159,15 +159,17 @@ class DockerRuntime(Runtime):
         return tuple(image["Config"].get("Volumes") or ())
 
     def fetch_software(self, cluster: Cluster, software: str, tell: Listener, digest: str = "") -> None:  # noqa: ARG002
-        """Pull an image; one that is given by its digest gets its name then."""
-        if not digest or self._image(digest) is None:
-            pull(self._api, digest or software, tell)
-        if digest:
-            tag(self._api, digest, software)
+        """Pull the image; one that is given by its digest, if it is not there under that, and name it then."""
+        if not digest:
+            pull(self._api, software, tell)
+            return
+        if self._image(digest) is None:
+            pull(self._api, digest, tell)
+        tag(self._api, digest, software)
 
     def identify_software(self, cluster: Cluster) -> Identities:
         """As the engine has the images."""
-        images = {name: self._image(name) for name in images_of(cluster)}
+        images = {name: self._image(name) for name in cluster.all_software}
         return {name: identity_of(name, image) for name, image in images.items() if image}
 
     def create_network(self, cluster: Cluster) -> None:
