@@ -25,7 +25,6 @@ ENDPOINT, INSIDE, SOFTWARE = "provision.endpoint", "provision.inside-address", "
 VERSION, MODE, STORAGE = "provision.kafka-version", "provision.kafka-mode", "provision.storage"
 CREATED, TTL = "provision.created", "provision.ttl-seconds"
 CLUSTER_ID = "provision.cluster-id"
-NODE_SOFTWARE = "provision.node-software"
 TOOL_ROLE = "tool"
 UNKNOWN = KafkaVersion(0, 0, 0)
 
@@ -58,8 +57,7 @@ def environment_labels(cluster: Cluster) -> dict[str, str]:
 def node_labels(cluster: Cluster, node: Node, config_hash: str = "") -> dict[str, str]:
     """What the node's container and volume carry."""
     first = node.listeners[0]
-    own = {NODE: node.name, ROLE: node.role, INSIDE: f"{first.host}:{first.port}", NODE_SOFTWARE: node.software}
-    labels = environment_labels(cluster) | own
+    labels = environment_labels(cluster) | {NODE: node.name, ROLE: node.role, INSIDE: f"{first.host}:{first.port}"}
     if config_hash:
         labels[HASH] = config_hash
     if node.endpoint:

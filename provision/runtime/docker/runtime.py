@@ -112,7 +112,7 @@ class DockerRuntime(Runtime):
             exit_code=exit_code,
             out_of_memory=out_of_memory,
             version=labels.get(spec.VERSION, "") if spec.version_in(labels) > spec.UNKNOWN else "",
-            software=labels.get(spec.NODE_SOFTWARE, ""),
+            software=labels.get(spec.SOFTWARE, ""),
             software_id=container["ImageID"],
         )
 
