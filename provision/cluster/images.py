@@ -112,6 +112,14 @@ def kafka_line_of(image: str) -> str | None:
     return layout.lines.get(".".join(numbers.group().split(".")[:2]))
 
 
+def zookeeper_line_of(image: str) -> tuple[int, ...]:
+    """The release line of ZooKeeper's own image, `(3, 8)`; empty for other images, and where the tag does not tell."""
+    layout, numbers = _known(image), _LEADING_NUMBERS.match(Reference.parse(image).tag)
+    if layout is None or layout.has_kafka or numbers is None:
+        return ()
+    return tuple(int(number) for number in numbers.group().split("."))[:2]
+
+
 def is_of_line(version: KafkaVersion, line: str) -> bool:
     """Whether a version is the one of that text, or of the release line that it names."""
     return f"{version}.".startswith(f"{line}.")
