@@ -149,7 +149,7 @@ def fetch(
     """Fetch Kafka's jars ahead, for the process runtime; they are kept and work offline afterwards."""
     from provision.cli.progress import progress
     from provision.cluster.catalogue import OLDEST, KafkaVersion
-    from provision.runtime.process import jars
+    from provision.runtime import jars
 
     try:
         wanted = KafkaVersion.parse(version)

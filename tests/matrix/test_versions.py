@@ -9,7 +9,7 @@ import pytest
 
 from provision.cluster.catalogue import KafkaVersion, release_of
 from provision.events import silent
-from provision.runtime.process import jars
+from provision.runtime import jars
 from tests.engine import Provision, java, write_environment
 
 ZOOKEEPER = ["2.8.2", "3.3.2", "3.5.2", "3.6.2", "3.7.2", "3.8.1", "3.9.1"]

@@ -12,7 +12,7 @@ import pytest
 from provision.cluster.catalogue import KafkaVersion, coordinates
 from provision.errors import Unavailable
 from provision.events import Event, Fetching, Notice, silent
-from provision.runtime.process.jars import directory_of, fetch, is_whole
+from provision.runtime.jars import directory_of, fetch, is_whole
 
 VERSION = KafkaVersion(3, 9, 1)
 NAMES = ("kafka_2.13-3.9.1.jar", "kafka-clients-3.9.1.jar", "zookeeper-3.8.4.jar")

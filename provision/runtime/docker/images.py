@@ -1,19 +1,36 @@
-"""Pulling an image, with progress."""
+"""Finding an image, and pulling it with progress."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import docker
+from docker.errors import ImageNotFound
 
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Fetching, Listener
 from provision.runtime.docker.client import translated
 
 
-def pull(api: docker.APIClient, image: str, tell: Listener) -> None:
-    """Pull `image`, telling `Fetching` events with the bytes of all layers so far.
+_HINT = "check the name and the network; without a registry, `docker load` brings an image from a file"
+
+
+def inspect(api: docker.APIClient, image: str) -> Mapping[str, Any] | None:
+    """What the engine says of an image; None where it is not there."""
+    with translated(f"looking for the image {image}"):
+        try:
+            details: Mapping[str, Any] = api.inspect_image(image)
+        except ImageNotFound:
+            return None
+    return details
+
+
+def pull(api: docker.APIClient, image: str, tell: Listener, hint: str = _HINT) -> None:
+    """Pull `image`, telling `Fetching` events with the bytes of all layers so far; `hint` is for when it cannot be had.
 
     Raises:
         Unavailable: the registry does not answer, or has no such image.
     """
-    repository, tag = _split(image)
+    repository, tag = split(image)
     done: dict[str, int] = {}
     total: dict[str, int] = {}
     try:
@@ -28,15 +45,11 @@ def pull(api: docker.APIClient, image: str, tell: Listener) -> None:
                     done[layer] = total[layer]
                 tell(Fetching(image, sum(done.values()), sum(total.values())))
     except ProvisionError as error:
-        raise _missing(image, error.why) from error
+        what = f"the image {image} is not on this engine and cannot be pulled"
+        raise Unavailable(what, why=error.why, hint=hint) from error
 
 
-def _missing(image: str, why: str) -> Unavailable:
-    hint = "check the name and the network; without a registry, `docker load` an image and name it with kafka.image"
-    return Unavailable(f"the image {image} is not on this engine and cannot be pulled", why=why, hint=hint)
-
-
-def _split(image: str) -> tuple[str, str | None]:
+def split(image: str) -> tuple[str, str | None]:
     """Repository and tag or digest; a colon before the last slash belongs to a registry's port."""
     if "@" in image:
         repository, _, digest = image.partition("@")

@@ -18,7 +18,7 @@ from provision.runtime.base import JavaCommand, Runtime, Streams, format_command
 from provision.runtime.docker import containers as spec
 from provision.runtime.docker import tools
 from provision.runtime.docker.client import connect, translated
-from provision.runtime.docker.images import pull
+from provision.runtime.docker.images import inspect, pull
 
 _DRAFT = ".new"
 _POLL_S = 0.1
@@ -60,9 +60,10 @@ class DockerRuntime(Runtime):
         our_volumes = [thing for thing in volumes if _belongs(thing, name)]
         no_labels: Mapping[str, str] = {}
         things = (*ours, *our_networks, *our_volumes)
-        # A tool's container is of the environment too, but says nothing about it; and while nodes get a new version,
-        # one by one, it is the newest that says what the environment is.
-        described = [thing["Labels"] for thing in things if spec.VERSION in thing["Labels"]]
+        # A tool's container is of the environment too, but says nothing about it, though it may have its image's label
+        # of the version; and while nodes get a new version, one by one, it is the newest that says what the environment
+        # is.
+        described = [thing["Labels"] for thing in things if spec.SOFTWARE in thing["Labels"]]
         labels = max(described, key=spec.version_in, default=no_labels)
         names = {spec.name_of(name, node) for node in wanted}
         foreign = [
@@ -132,25 +133,22 @@ class DockerRuntime(Runtime):
 
     def has_software(self, cluster: Cluster) -> bool:
         """Whether the engine has the image."""
-        return self._image(cluster.software) is not None
-
-    def _image(self, name: str) -> Mapping[str, Any] | None:
-        with translated(f"looking for the image {name}"):
-            try:
-                image: Mapping[str, Any] = self._api.inspect_image(name)
-            except ImageNotFound:
-                return None
-        return image
+        return inspect(self._api, cluster.software) is not None
 
     def _image_volumes(self, name: str) -> tuple[str, ...]:
-        image = self._image(name)
+        image = inspect(self._api, name)
         if image is None:
             raise Unavailable(f"the image {name} is not there", hint=f"`docker pull {name}`, or `provision up` again")
         return tuple(image["Config"].get("Volumes") or ())
 
     def fetch_software(self, cluster: Cluster, tell: Listener) -> None:
         """Pull the image."""
-        pull(self._api, cluster.software, tell)
+        hint = (
+            "check the name and the network; without a registry, "
+            f"`provision image build {cluster.version} --base IMAGE` makes an image and `provision image load FILE` "
+            "brings one that `docker save` wrote: name it with kafka.image"
+        )
+        pull(self._api, cluster.software, tell, hint)
 
     def create_network(self, cluster: Cluster) -> None:
         """A bridge network named like the environment; containers find each other there by name."""

@@ -55,6 +55,13 @@ def _is_as_noted(jar: Path, note: dict[str, int | str]) -> bool:
     return found.st_mtime_ns == note["mtime_ns"] or _sha256(jar) == note["sha256"]
 
 
+def fingerprint(directory: Path) -> str:
+    """One hash (sha256, hexadecimal) over the names and contents of whole jars: the same on every machine."""
+    manifest = json.loads((directory / _MANIFEST).read_text())
+    contents = {name: note["sha256"] for name, note in manifest.items()}
+    return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
+
+
 def fetch(version: KafkaVersion, tell: Listener) -> Path:
     """Bring the jars of a version into the cache; returns their directory. Does nothing where they are whole.
 
