@@ -10,7 +10,6 @@ from provision.errors import ProvisionError, Unavailable
 from provision.events import Fetching, Listener
 from provision.runtime.docker.client import translated
 
-
 _HINT = "check the name and the network; without a registry, `docker load` brings an image from a file"
 
 
