@@ -91,9 +91,7 @@ def _require_java(store: ImageStore, base: str, found: Details, kafka: KafkaVers
     shown = store.run(found, ("java", "-version"), found.path)
     if shown is None:
         home = found.variables.get("JAVA_HOME", "not set")
-        why = (
-            f"there is no command `java` that can be run in {found.path} (JAVA_HOME: {home})"
-        )
+        why = f"there is no command `java` that can be run in {found.path} (JAVA_HOME: {home})"
         raise Unavailable(f"the image {base} has no Java", why=why, hint=hint)
     code, output = shown
     java = java_version_in(output)

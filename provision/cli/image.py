@@ -88,13 +88,7 @@ def list_images(output: Output = Format.TABLE) -> None:
 def load(
     file: Annotated[
         Path,
-        typer.Argument(
-            metavar="FILE",
-            help="What `docker save` wrote, also compressed; - is standard input.",
-            exists=True,
-            dir_okay=False,
-            allow_dash=True,
-        ),
+        typer.Argument(metavar="FILE", help="What `docker save` wrote, also compressed; - is standard input."),
     ],
     output: Output = Format.TABLE,
 ) -> None:
@@ -118,6 +112,8 @@ def load(
 @contextmanager
 def _opened(file: Path) -> Iterator[BinaryIO]:
     if file != _STDIN:
+        if not file.is_file():
+            raise UsageError(f"there is no file {file}", hint="`docker save -o FILE IMAGE` writes one")
         with file.open("rb") as archive:
             yield archive
     elif sys.stdin.isatty():
