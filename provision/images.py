@@ -105,12 +105,12 @@ def _require_java(store: ImageStore, base: str, found: Details, kafka: KafkaVers
 def _make(store: ImageStore, recipe: Recipe, name: str, tell: Listener) -> None:
     began = time.monotonic()
     tell(ActionStarted(name, "build"))
-    identity = store.build(recipe, tell)
+    draft = store.build(recipe, tell)
     try:
-        _require_kafka(store, identity, recipe, name)
-        store.tag(identity, name)
+        _require_kafka(store, draft.id, recipe, name)
+        store.tag(draft.id, name)
     except BaseException:
-        store.remove_nameless(identity)
+        store.discard(draft)
         raise
     tell(ActionDone(name, "build", time.monotonic() - began))
 

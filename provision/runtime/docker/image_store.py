@@ -3,9 +3,10 @@
 import re
 import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import PurePosixPath
 from typing import IO, Any, BinaryIO, cast
 
@@ -15,6 +16,7 @@ from docker.utils import match_tag
 from provision.cluster.catalogue import APACHE_KAFKA
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Fetching, Listener
+from provision.interrupts import shielded
 from provision.runtime.docker import images
 from provision.runtime.docker.client import connect, translated
 from provision.runtime.docker.containers import ENVIRONMENT, ROLE, SOFTWARE, TOOL_ROLE, VERSION, hardening
@@ -26,6 +28,7 @@ _RUN_TIMEOUT_S = 60
 _RUN_MEMORY_BYTES = 512 * 1024**2
 _CHUNK = 1024**2
 _NOTHING_TO_RUN = re.compile(r"executable file not found|no such file or directory|permission denied")
+_STEP = re.compile(r" ---> ([0-9a-f]{12,64})$")
 _LOADED = re.compile(r"Loaded image(?: ID)?: (\S+)")
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SHORT_ID = 19  # `sha256:` and twelve digits, as docker shows it
@@ -71,6 +74,14 @@ class StoredImage:
     environments: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An image without a name: its id, and those of the builder's steps, the image's own last."""
+
+    id: str
+    steps: tuple[str, ...]
+
+
 class ImageStore:
     """The images of the engine. What is run or looked into for an answer has no network and is removed."""
 
@@ -101,30 +112,32 @@ class ImageStore:
 
     # -- make ---------------------------------------------------------------------------------------------------------
 
-    def build(self, recipe: Recipe, tell: Listener) -> str:
-        """Build an image without a name, telling `Fetching` events with the bytes sent; returns its id.
+    def build(self, recipe: Recipe, tell: Listener) -> Draft:
+        """Build an image without a name, telling `Fetching` events with the bytes sent.
+
+        A builder that is at work is let finish when the user interrupts, so that all it made is known and removed.
 
         Raises:
             ProvisionError: the builder failed; nothing of its work is left.
         """
-        what = f"the image of Kafka {recipe.version}"
+        what, interrupts = f"the image of Kafka {recipe.version}", []
         with tempfile.TemporaryFile() as context, translated(f"building {what}", _STORE_TIMEOUT_S):
             recipe.write_context(context)
             size = context.tell()
             context.seek(0)
-            sent = cast(IO[bytes], _sent(context, what, size, tell))
-            steps = self._api.build(
-                fileobj=sent, custom_context=True, labels=dict(recipe.labels), network_mode="none",
-                rm=True, forcerm=True, decode=True,
+            answers = self._api.build(
+                fileobj=cast(IO[bytes], _sent(context, what, size, tell)), custom_context=True, network_mode="none",
+                labels=dict(recipe.labels), rm=True, forcerm=True, decode=True,
             )  # fmt: skip
-            identity = ""
-            for step in steps:
-                if "error" in step:
-                    raise ProvisionError(f"{what} could not be built", why=str(step["error"]))
-                identity = (step.get("aux") or {}).get("ID", identity)
-        if not identity:
-            raise ProvisionError(f"{what} could not be built", why="the Docker engine names no image at the end")
-        return identity
+            with shielded(lambda: interrupts.append(True)):
+                draft, failure = _followed(answers, recipe.base_id)
+        if interrupts or failure:
+            self.discard(draft)
+        if interrupts:
+            raise KeyboardInterrupt
+        if failure:
+            raise ProvisionError(f"{what} could not be built", why=failure)
+        return draft
 
     def tag(self, identity: str, name: str) -> None:
         """Give an image a name, which another one may have had."""
@@ -132,11 +145,21 @@ class ImageStore:
         with translated(f"naming the image {name}", _STORE_TIMEOUT_S):
             self._api.tag(identity, repository, tag)
 
-    def remove_nameless(self, identity: str) -> None:
-        """Remove an image that was just built, unless it is also one that has a name."""
-        with translated("removing what was built", _STORE_TIMEOUT_S), suppress(NotFound):
-            if not self._api.inspect_image(identity)["RepoTags"]:
-                self._api.remove_image(identity)
+    def discard(self, draft: Draft) -> None:
+        """Remove what the builder made, but for what has a name or is part of what has one."""
+        with translated("removing what was built", _STORE_TIMEOUT_S):
+            for identity in reversed(draft.steps):
+                with suppress(NotFound):
+                    self._discard(identity)
+
+    def _discard(self, identity: str) -> None:
+        if self._api.inspect_image(identity)["RepoTags"]:
+            return
+        try:
+            self._api.remove_image(identity, noprune=True)  # a base without a name would go with it
+        except APIError as error:
+            if error.status_code != HTTPStatus.CONFLICT:
+                raise
 
     def load(self, archive: BinaryIO, name: str, size: int, tell: Listener) -> tuple[str, ...]:
         """Load an archive that `docker save` wrote, `size` bytes long (0: unknown); the names or ids of its images.
@@ -211,6 +234,19 @@ class ImageStore:
 def is_name(text: str) -> bool:
     """Whether an image can be called so: `repository` or `repository:tag`."""
     return bool(match_tag(text)) and "@" not in text
+
+
+def _followed(answers: Iterable[Mapping[str, Any]], base_id: str) -> tuple[Draft, str]:
+    """What the builder made on top of the base, and why it failed, if it did."""
+    identity, steps, failure = "", [], ""
+    for answer in answers:
+        failure = failure or str(answer.get("error", ""))
+        identity = (answer.get("aux") or {}).get("ID", identity)
+        if made := _STEP.match(answer.get("stream", "")):
+            steps.append(made[1])
+    if not identity:
+        failure = failure or "the Docker engine names no image at the end"
+    return Draft(identity, tuple(step for step in steps if step not in base_id)), failure
 
 
 def _stored(image: Mapping[str, Any], name: str, containers: Sequence[Mapping[str, Any]]) -> StoredImage:
