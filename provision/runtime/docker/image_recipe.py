@@ -18,7 +18,6 @@ IMAGE, BASE, BASE_ID = "provision.image", "provision.base", "provision.base-id"
 JARS, DOCKERFILE = "provision.jars", "provision.dockerfile"
 KAFKA = "kafka"
 """The value of the label `provision.image`."""
-MARK = f"{IMAGE}={KAFKA}"
 
 _DATA = "/var/lib/kafka/data"
 _ACCOUNT = f"{APACHE_KAFKA.user}:{APACHE_KAFKA.user}"
