@@ -95,6 +95,12 @@ def layout_of(image: str) -> ImageLayout:
     return _known(image) or APACHE_KAFKA
 
 
+def is_known(image: str) -> bool:
+    """Whether an image of that repository is known to hold Kafka."""
+    layout = _known(image)
+    return layout is not None and layout.has_kafka
+
+
 def _known(image: str) -> ImageLayout | None:
     repository = Reference.parse(image).repository
     fitting = (one for one in IMAGES if repository == one.repository or repository.endswith(f"/{one.repository}"))
