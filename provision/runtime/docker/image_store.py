@@ -30,7 +30,6 @@ _CHUNK = 1024**2
 _NOTHING_TO_RUN = re.compile(r"executable file not found|no such file or directory|permission denied")
 _STEP = re.compile(r" ---> ([0-9a-f]{12,64})$")
 _LOADED = re.compile(r"Loaded image(?: ID)?: (\S+)")
-_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SHORT_ID = 19  # `sha256:` and twelve digits, as docker shows it
 
 
@@ -51,7 +50,7 @@ class Details:
     @property
     def path(self) -> str:
         """Where commands are looked for: what the image says, or the engine's own choice; then the Java's own place."""
-        directories = self.variables.get("PATH", _DEFAULT_PATH).split(":")
+        directories = self.variables.get("PATH", images.DEFAULT_PATH).split(":")
         if home := self.variables.get("JAVA_HOME"):
             directories.append(f"{home}/bin")
         return ":".join(dict.fromkeys(directories))

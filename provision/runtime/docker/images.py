@@ -12,6 +12,9 @@ from provision.errors import ProvisionError, Unavailable
 from provision.events import Fetching, Listener
 from provision.runtime.docker.client import translated
 
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where the engine looks for commands of an image that says no PATH."""
+
 _HINT = "check the name and the network; without a registry, `docker load` brings an image from a file"
 
 
