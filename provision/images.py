@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from provision.cluster.catalogue import OLDEST, KafkaVersion, release_of
-from provision.cluster.images import Reference, is_known, kafka_line_of, layout_of
+from provision.cluster.images import APACHE_KAFKA, Reference, is_known, kafka_line_of, layout_of
 from provision.errors import ProvisionError, Refused, Unavailable, UsageError
 from provision.events import ActionDone, ActionStarted, Listener
 from provision.runtime import jars
@@ -73,6 +73,9 @@ def build(version: KafkaVersion, base: str, name: str | None, tell: Listener) ->
 def _full(name: str) -> str:
     if not is_name(name):
         raise UsageError(f"{name!r} cannot be an image's name", hint="one looks like my/kafka:3.9.1, in lower case")
+    if (layout := layout_of(name)) is not APACHE_KAFKA:
+        message = f"{name!r} is a name of images that are laid out like {layout.repository}, and this one is not"
+        raise UsageError(message, hint="choose another --tag")
     reference = Reference.parse(name)
     return f"{reference.repository}:{reference.tag or 'latest'}"
 
@@ -208,7 +211,9 @@ def _size(archive: BinaryIO) -> int:
 
 
 def _looked_into(store: ImageStore, name: str) -> Loaded:
-    libs = layout_of(name).libs[0]
+    layout, libs = layout_of(name), layout_of(name).libs[0]
+    if not layout.has_kafka:  # an ensemble's
+        return Loaded(name, "", "")
     files = store.files_in(name, libs)
     if files is None:
         return Loaded(name, "", f"there is no {libs} in it")

@@ -220,6 +220,12 @@ def test_what_can_be_no_name_is_wrong_usage(engine: _Engine, name: str) -> None:
         images.build(VERSION, "java:17", name, silent)
 
 
+def test_a_name_that_stands_for_another_layout_is_wrong_usage(engine: _Engine) -> None:
+    with pytest.raises(UsageError, match="laid out like bitnami/kafka, and this one is not"):
+        images.build(VERSION, "java:17", "mine/bitnami/kafka:3.9.1", silent)
+    assert engine.sent == b""
+
+
 @pytest.mark.parametrize("kafka", [(1, "no such class"), (0, "3.9.0 (Commit:x)"), KeyboardInterrupt()])
 def test_what_was_built_and_does_not_work_or_is_given_up_is_removed(
     engine: _Engine, kafka: tuple[int, str] | BaseException
@@ -289,7 +295,7 @@ def _directory(*names: str) -> bytes:
 
 
 def test_each_image_of_an_archive_is_looked_into(engine: _Engine) -> None:
-    names = ["my/kafka:1", "java:17", "jars:1", "old/kafka:1", "vendor/kafka:3.9.0"]
+    names = ["my/kafka:1", "java:17", "jars:1", "old/kafka:1", "vendor/kafka:3.9.0", "zookeeper:3.8.4"]
     engine.loader = [*({"stream": f"Loaded image: {name}\n"} for name in names), {"stream": "Loaded image ID: x\n"}]
     engine.files = {
         "my/kafka:1": _directory("kafka_2.13-3.9.1-test.jar", "kafka_2.13-3.9.1.jar", "kafka-clients-3.9.1.jar"),
@@ -305,6 +311,7 @@ def test_each_image_of_an_archive_is_looked_into(engine: _Engine) -> None:
         ("jars:1", "", "there are no jars of Kafka in its /opt/kafka/libs"),
         ("old/kafka:1", "1.1.1", "2.8.0 is the oldest that is supported"),
         ("vendor/kafka:3.9.0", "3.9.0", ""),
+        ("zookeeper:3.8.4", "", ""),
         ("x", "", "there is no /opt/kafka/libs in it"),
     ]
     assert not engine.containers_left
