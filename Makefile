@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# One for each runtime: real brokers wait more than they compute.
-WORKERS := --numprocesses 2 --dist loadgroup
+# One more than there are processors on a small machine: real brokers wait more than they compute.
+WORKERS := --numprocesses 3 --dist loadgroup
 ENV ?= environments/quickstart.yaml
 
 .DEFAULT_GOAL := help
@@ -38,8 +38,8 @@ test: check java ## all checks and tests, the end-to-end ones with real brokers 
 test-unit: $(BIN)/provision ## the tests that need no engine
 	$(BIN)/python -m pytest -m 'not engine and not matrix and not soak'
 
-test-matrix: $(BIN)/provision ## end-to-end over all supported versions
-	$(BIN)/python -m pytest -m matrix
+test-matrix: $(BIN)/provision java ## end-to-end over all supported versions, on both runtimes
+	$(BIN)/python -m pytest $(WORKERS) -m matrix
 
 test-soak: $(BIN)/provision java ## that no change loses a record, whatever dies meanwhile; half an hour
 	$(BIN)/python -m pytest $(WORKERS) -m soak

@@ -111,14 +111,14 @@ class Problem:
 
 
 class InvalidEnvironment(ProvisionError):
-    """The environment file cannot be used; `problems` holds everything that is wrong with it."""
+    """The environment file, or its lock (`subject`), cannot be used; `problems` holds all that is wrong with it."""
 
     exit_code = 65
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[Problem], subject: str = "the environment file") -> None:
         self.problems = tuple(sorted(problems))
         count = len(self.problems)
         super().__init__(
-            f"the environment file is not valid: {count} problem{'s' if count != 1 else ''}",
+            f"{subject} is not valid: {count} problem{'s' if count != 1 else ''}",
             why="\n".join(map(str, self.problems)),
         )

@@ -18,10 +18,12 @@ from pathlib import Path
 from provision.apply import NodeWork, apply_nodes, require_no_refusal
 from provision.cluster.catalogue import KRAFT
 from provision.cluster.layout import Layout
+from provision.cluster.lock import Identities
 from provision.cluster.model import Cluster, RenderedFile, StorageKind
 from provision.cluster.resolve import fixed_ports, resolve
 from provision.errors import PartlyApplied, ProvisionError, UsageError
 from provision.events import Listener, Notice, silent
+from provision.frozen import hold_to_lock, require_locked_nodes
 from provision.home.directory import home_directory
 from provision.home.ports import PortLeases
 from provision.interrupts import shielded
@@ -65,6 +67,11 @@ class Source:
         """Stage two."""
         return resolve(spec, layout, ports, self._base_directory)
 
+    def resolve_without_ports(self, spec: EnvironmentSpec, runtime: str) -> Cluster:
+        """Stage two for who does not ask for ports: those to be leased are 0."""
+        layout = self.layout(spec, runtime)
+        return self.resolve(spec, layout, dict.fromkeys(layout.leased_ports(spec), 0))
+
     @property
     def _base_directory(self) -> str:
         return str(self.file.absolute().parent)
@@ -101,13 +108,15 @@ class Wishes:
     """How `up` is to go about it.
 
     `timeout_s` bounds each wait, the first one from the start of the nodes on. `until` is the level to reach. `retain`
-    keeps what a failing first `up` made. `saved` is the plan that must be the one that is carried out.
+    keeps what a failing first `up` made. `saved` is the plan that must be the one that is carried out. `frozen`
+    runs what the lock beside the file says, or nothing.
     """
 
     timeout_s: float = 120.0
     until: Level = Level.TOPICS
     retain: bool = False
     saved: SavedPlan | None = None
+    frozen: bool = False
 
 
 DEFAULTS = Wishes()
@@ -129,8 +138,7 @@ def validate(source: Source, tell: Listener = silent) -> Cluster:
         InvalidEnvironment: with every problem of the file.
     """
     spec = source.load(tell)
-    layout = source.layout(spec, spec.runtime)
-    return source.resolve(spec, layout, dict.fromkeys(layout.leased_ports(spec), 0))
+    return source.resolve_without_ports(spec, spec.runtime)
 
 
 def render(source: Source) -> tuple[RenderedFile, ...]:
@@ -152,8 +160,11 @@ def _require_nodes(spec: EnvironmentSpec) -> None:
         )
 
 
-def prepare(source: Source, *, lease: bool = False, tell: Listener = silent) -> Prepared:
-    """From the file to the plan. `lease` records automatic ports, which `up` wants and `plan` does not."""
+def prepare(source: Source, *, lease: bool = False, frozen: bool = False, tell: Listener = silent) -> Prepared:
+    """From the file to the plan, of locked software alone where it is `frozen`.
+
+    `lease` records automatic ports, and brings software that is missing and locked: `up` wants that, `plan` does not.
+    """
     spec = source.load(tell)
     _require_nodes(spec)
     runtime = choose_runtime(spec.runtime, spec.name, tell)
@@ -162,18 +173,20 @@ def prepare(source: Source, *, lease: bool = False, tell: Listener = silent) -> 
     layout = source.layout(spec, runtime.kind)
     leases = PortLeases(home_directory())
     before = runtime.observe(spec.name)
+    unleased = source.resolve_without_ports(spec, layout.runtime)
+    locked = hold_to_lock(source.file, unleased, runtime, tell, bring=lease) if frozen else {}
     assign = leases.lease if lease else leases.propose
     in_use = {**fixed_ports(spec), **_ports_in_use(before)}
     ports = assign(spec.name, layout.leased_ports(spec), in_use)
     try:
-        return _prepare(source.resolve(spec, layout, ports), runtime)
+        return _prepare(source.resolve(spec, layout, ports), runtime, locked)
     except BaseException:
         if lease and before.is_nothing:
             leases.release(spec.name)
         raise
 
 
-def _prepare(cluster: Cluster, runtime: Runtime) -> Prepared:
+def _prepare(cluster: Cluster, runtime: Runtime, locked: Identities) -> Prepared:
     """From the resolved cluster on."""
     from provision.cluster.render import render as render_files
 
@@ -195,6 +208,7 @@ def _prepare(cluster: Cluster, runtime: Runtime) -> Prepared:
     if not plan.refusals:  # what is refused has no second wave, and brokers without their ensemble would not answer
         second_wave, there = plan_second_wave(cluster, observed)
         plan = Plan(cluster.name, (*first_wave, *second_wave))
+    require_locked_nodes(locked, cluster, observed, plan)
     had_data = bool(cluster.storage.directory) and has_data(Path(cluster.storage.directory), cluster.name)
     return Prepared(cluster, files, runtime, observed, there, had_data, plan)
 
@@ -222,10 +236,10 @@ def up(source: Source, wishes: Wishes = DEFAULTS, *, tell: Listener = silent, ag
             when the brokers answer.
 
     Raises:
-        Refused: the plan has a refusal, or is another than the saved one; nothing was touched.
+        Refused: the plan has a refusal or is not the saved one, or software is not the locked one; nothing was touched.
         ProvisionError: anything else; a first `up` has removed what it made, unless it is to be retained.
     """
-    prepared = prepare(source, lease=True, tell=tell)
+    prepared = prepare(source, lease=True, frozen=wishes.frozen, tell=tell)
     try:
         if wishes.saved:
             wishes.saved.require_fresh(prepared.saved)

@@ -13,16 +13,41 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--golden", action="store_true", help="write the golden files anew instead of comparing with them")
 
 
+# Environments of these have names and ports that no other file uses.
+APART = (
+    "tests/contract/",
+    "tests/e2e/test_containers.py",
+    "tests/e2e/test_life.py",
+    "tests/e2e/test_processes.py",
+    "tests/runtime/",
+    "tests/soak/",
+)
+
+
 @pytest.hookimpl(tryfirst=True)  # before the workers read the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests apart that would meet: those of one engine, and those of this machine's processes, run in a row."""
+    """Keep tests apart that would meet, and let the others run side by side.
+
+    On each runtime two groups of tests run, each in a row; the matrix has a name of its own for each environment. There
+    is one port 9092 for both runtimes: the engine has it first, processes have it last.
+    """
     for item in items:
         if "e2e/test_converge.py" in item.nodeid and "[process]" in item.nodeid:
             item.add_marker(pytest.mark.soak)  # the runtimes differ little here: `make test` shows it on one
-        if item.get_closest_marker("engine"):
-            item.add_marker(pytest.mark.xdist_group("engine"))
-        elif "process" in item.nodeid:
-            item.add_marker(pytest.mark.xdist_group("process"))
+        runtime = _runtime(item)
+        if runtime and "tests/matrix/" not in item.nodeid:
+            group = f"{runtime}-apart" if item.nodeid.startswith(APART) else runtime
+            item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: "fixed_ports" in getattr(item, "fixturenames", ()) and _TURN[_runtime(item)])
+
+
+_TURN = {"engine": -1, "": 0, "process": 1}
+
+
+def _runtime(item: pytest.Item) -> str:
+    if item.get_closest_marker("engine"):
+        return "engine"
+    return "process" if "process" in item.nodeid else ""
 
 
 @pytest.fixture

@@ -27,6 +27,10 @@ ROOT = Path(__file__).parent.parent
 DEFAULT_VERSION = "3.9.1"
 COMMAND_TIMEOUT_S = 240
 NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
+# ZooKeeper notices a killed broker after it, and a broker gives up a connection that ZooKeeper, not quite up, left
+# unanswered. The default is 18 s.
+SHORT_SESSION = "{zookeeper.session.timeout.ms: 6000}"
+SMALL = f"zookeeper: {{port: auto}}\nbrokers: {{port: auto, properties: {SHORT_SESSION}}}\ntopics: [{{name: t}}]\n"
 
 
 @functools.cache
@@ -77,8 +81,8 @@ def engine_traces(environment: str) -> list[str]:
 
 
 def anonymous_volumes() -> frozenset[str]:
-    """The volumes that images ask for, which nobody can find by a label: none may stay behind."""
-    names = (volume["Name"] for volume in engine().api.volumes()["Volumes"] or ())
+    """The volumes that images ask for, which nobody can find by a label: none may stay behind its container."""
+    names = (volume["Name"] for volume in engine().api.volumes(filters={"dangling": True})["Volumes"] or ())
     return frozenset(name for name in names if re.fullmatch(r"[0-9a-f]{64}", name))
 
 
@@ -109,7 +113,7 @@ class Provision:
         overrides = [f"runtime={self.runtime}", f"kafka.version={self.version}"]
         if self.runtime == "docker" and self.own_image:
             overrides.append(f"kafka.image={image(self.version)}")
-        takes_file = arguments[0] in ("up", "plan", "render", "validate") and not self.as_written
+        takes_file = arguments[0] in ("up", "plan", "lock", "render", "validate") and not self.as_written
         settings = [word for override in overrides for word in ("--set", override)]
         return [sys.executable, "-m", "provision", *arguments, *(settings if takes_file else ())]
 

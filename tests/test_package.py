@@ -41,20 +41,23 @@ def test_wheel_and_sdist_contain_templates_and_types(dist: Path) -> None:
 
 def test_an_installed_wheel_works_in_an_empty_environment(dist: Path, tmp_path: Path) -> None:
     (wheel,) = dist.glob("*.whl")
-    venv.create(tmp_path / "venv", with_pip=True)
+    venv.create(tmp_path / "venv")
     binaries = tmp_path / "venv" / ("Scripts" if os.name == "nt" else "bin")
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "PROVISION"))}
     clean["PROVISION_HOME"] = str(tmp_path / "home")
 
-    def run(*command: str) -> str:
+    def run(program: Path | str, *arguments: str) -> str:
         return subprocess.run(
-            [str(binaries / command[0]), *command[1:]],
+            [str(program), *arguments],
             cwd=tmp_path, env=clean, check=True, capture_output=True, text=True, timeout=300,
         ).stdout  # fmt: skip
 
-    run("python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(wheel))
-    assert run("provision", "--version").startswith("provision ")
-    run("provision", "init", "fresh")
-    run("provision", "validate", "fresh", "--strict", "--set", "brokers.properties.num.io.threads=4")
-    run("provision", "render", "fresh", "--out", "rendered")
+    # By the pip that is here, and compiling only what is used: half of the time.
+    pip = ("-m", "pip", "--python", str(binaries / "python"), "--disable-pip-version-check")
+    run(sys.executable, *pip, "install", "--quiet", "--no-compile", str(wheel))
+    provision = binaries / "provision"
+    assert run(provision, "--version").startswith("provision ")
+    run(provision, "init", "fresh")
+    run(provision, "validate", "fresh", "--strict", "--set", "brokers.properties.num.io.threads=4")
+    run(provision, "render", "fresh", "--out", "rendered")
     assert "broker.id=1" in (tmp_path / "rendered" / "broker-1" / "server.properties").read_text()

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from provision import __version__
-from provision.cli import files, life, look, records, topics
+from provision.cli import files, life, lock, look, records, topics
 
 app = typer.Typer(
     name="provision",
@@ -35,6 +35,7 @@ def _global_options(
 
 
 files.register(app)
+lock.register(app)
 life.register(app)
 look.register(app)
 records.register(app)

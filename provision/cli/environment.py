@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from provision.cluster.lock import is_lock
 from provision.errors import InvalidEnvironment, UsageError
 
 if TYPE_CHECKING:
@@ -76,16 +77,23 @@ def select(env: str | None, overrides: tuple[str, ...] = ()) -> Selected:
     if os.sep in chosen or chosen.endswith(_SUFFIXES):
         if not Path(chosen).is_file():
             raise UsageError(f"there is no file {chosen}", why=_available())
+        if is_lock(Path(chosen)):
+            raise UsageError(f"{chosen} is a lock, no environment", why=_available(), hint="name the environment")
         return Selected(Path(chosen), overrides=overrides)
     for suffix in _SUFFIXES:
-        if (file := DIRECTORY / f"{chosen}{suffix}").is_file():
+        if (file := DIRECTORY / f"{chosen}{suffix}").is_file() and not is_lock(file):
             return Selected(file, overrides=overrides)
     return Selected(None, _checked(chosen), overrides)
 
 
 def select_all(envs: list[str] | None, overrides: tuple[str, ...] = ()) -> list[Selected]:
     """Find what each `ENV` means; none given is one left out."""
-    return [select(env, overrides) for env in envs] if envs else [select(None, overrides)]
+    return [select(env, overrides) for env in without_locks(envs)] if envs else [select(None, overrides)]
+
+
+def without_locks(envs: list[str]) -> list[str]:
+    """Those that are environments: `environments/*.yaml` names their locks too."""
+    return [env for env in envs if not is_lock(Path(env))] or envs
 
 
 def located(env: str | None) -> "tuple[Runtime, str]":
@@ -117,7 +125,7 @@ def reached_by(selected: Selected) -> "Reached":
 
 
 def _files() -> list[Path]:
-    return sorted(file for suffix in _SUFFIXES for file in DIRECTORY.glob(f"*{suffix}"))
+    return sorted(file for suffix in _SUFFIXES for file in DIRECTORY.glob(f"*{suffix}") if not is_lock(file))
 
 
 def _available() -> str:

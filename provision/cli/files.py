@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from provision.cli.environment import DIRECTORY, Selected, select, select_all
-from provision.cli.options import Env, Envs, Output, Set
+from provision.cli.options import Env, Envs, Frozen, Output, Set
 from provision.cli.output import Format, counted, print_value, say, warn, write_line
 from provision.errors import InvalidEnvironment, Problem, Refused, Unavailable, UsageError
 
@@ -108,11 +108,12 @@ def plan(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Save it, for `up --plan FILE` to do just this.")
     ] = None,
+    frozen: Frozen = False,
 ) -> None:
     """Show what `up` would do, and why; changes nothing."""
     from provision.cli.plans import plan_lines
 
-    planned, saved, topics_unknown = _planned(select(env, tuple(overrides or ())))
+    planned, saved, topics_unknown = _planned(select(env, tuple(overrides or ())), frozen=frozen)
     if topics_unknown:
         if not planned.changes:
             raise Unavailable(
@@ -136,19 +137,19 @@ def plan(
         raise typer.Exit(2)
 
 
-def _planned(selected: Selected) -> "tuple[Plan, SavedPlan | None, bool]":
+def _planned(selected: Selected, *, frozen: bool) -> "tuple[Plan, SavedPlan | None, bool]":
     """The plan for an environment of ours, which can be saved, or for the topics of a cluster that others run.
 
     And whether it leaves topics out.
     """
-    if selected.bootstrap_servers:
+    if selected.bootstrap_servers and not frozen:
         from provision.cli.topics import declared
         from provision.topics import plan_for
 
         return plan_for(*declared(selected, tell=warn))[0], None, False
     from provision.pipeline import prepare
 
-    prepared = prepare(selected.source, tell=warn)
+    prepared = prepare(selected.source, frozen=frozen, tell=warn)
     return prepared.plan, prepared.saved, prepared.topics_unknown
 
 

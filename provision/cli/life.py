@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from provision.cli.environment import located, select
-from provision.cli.options import Env, Envs, Output, RequiredEnv, Set, Timeout, Until, level, seconds
+from provision.cli.environment import located, select, without_locks
+from provision.cli.options import Env, Envs, Frozen, Output, RequiredEnv, Set, Timeout, Until, level, seconds
 from provision.cli.output import Format, counted, print_table, print_value, say
 from provision.cli.progress import progress
 from provision.errors import UsageError
@@ -27,6 +27,7 @@ def up(
         Path | None,
         typer.Option("--plan", metavar="FILE", help="Do just what `plan --out FILE` showed, or nothing; never asks."),
     ] = None,
+    frozen: Frozen = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Agree to restarts and deletions without asking.")] = False,
     output: Output = Format.TABLE,
 ) -> None:
@@ -44,7 +45,7 @@ def up(
 
     source = select(env, tuple(overrides or ())).source
     saved = SavedPlan.read(plan) if plan else None
-    wishes = Wishes(timeout_s=seconds(timeout), until=level(until), retain=retain, saved=saved)
+    wishes = Wishes(timeout_s=seconds(timeout), until=level(until), retain=retain, saved=saved, frozen=frozen)
     with progress(only_when_acting=True) as tell:
 
         def agree(shown: Plan) -> None:
@@ -87,7 +88,7 @@ def down(
     if everything:
         found = [(runtime, name) for runtime in answering_runtimes() for name in runtime.environments()]
     else:
-        found = [located(env) for env in envs] if envs else [located(None)]
+        found = [located(env) for env in without_locks(envs)] if envs else [located(None)]
     for runtime, name in found:
         began = time.monotonic()
         with progress() as tell:

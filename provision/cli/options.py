@@ -27,6 +27,7 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the file, e.g. brokers.nodes=3. Repeatable."),
 ]
+Frozen = Annotated[bool, typer.Option("--frozen", help="Run what `provision lock` recorded, or nothing.")]
 Output = Annotated[Format, typer.Option("--output", "-o", help="How to show it.")]
 Timeout = Annotated[str, typer.Option("--timeout", metavar="DURATION", help="How long to wait, e.g. 90s or 5m.")]
 Until = Annotated[

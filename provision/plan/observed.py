@@ -20,6 +20,7 @@ class ObservedNode:
     """A node that the runtime has. `endpoint` is `127.0.0.1:PORT` where this machine reaches it, if it does.
 
     `version` is the Kafka release it was made with, `software` the image or the jars; empty where its mark is damaged.
+    `software_id` is the id of the image it was made from; empty for a process, which reads its jars when it starts.
     """
 
     name: str
@@ -31,6 +32,7 @@ class ObservedNode:
     out_of_memory: bool = False
     version: str = ""
     software: str = ""
+    software_id: str = ""
 
     @property
     def number(self) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, ClassVar
 
+from provision.cluster.lock import Identities
 from provision.cluster.model import MAIN_FILES, Cluster, Node, RenderedFile
 from provision.errors import ProvisionError
 from provision.events import Listener
@@ -93,8 +94,12 @@ class Runtime(ABC):
         """What of `cluster.all_software` is not there."""
 
     @abstractmethod
-    def fetch_software(self, cluster: Cluster, software: str, tell: Listener) -> None:
-        """Bring one of `cluster.all_software`, telling `Fetching` events."""
+    def fetch_software(self, cluster: Cluster, software: str, tell: Listener, digest: str = "") -> None:
+        """Bring one of `cluster.all_software`, telling `Fetching` events; an image by its digest where one is given."""
+
+    @abstractmethod
+    def identify_software(self, cluster: Cluster) -> Identities:
+        """What is there of `cluster.all_software` by content, read anew: images by name, or jars by file name."""
 
     @abstractmethod
     def create_network(self, cluster: Cluster) -> None:

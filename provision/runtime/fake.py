@@ -1,10 +1,12 @@
 """A runtime in memory, for tests: it keeps what a real one would keep, and can be told to fail at any verb."""
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from provision.cluster.layout import CLIENT, INTERNAL
+from provision.cluster.lock import Identities, Identity
 from provision.cluster.model import Cluster, Node, RenderedFile, Role
 from provision.errors import ProvisionError
 from provision.events import Fetching, Listener
@@ -36,6 +38,7 @@ class FakeRuntime(Runtime):
     def __init__(self, on_verb: OnVerb = lambda _verb, _subject: None) -> None:
         self.on_verb = on_verb
         self.software: set[str] = set()
+        self.identities: dict[str, Identity] = {}
         self.foreign: tuple[str, ...] = ()
         self._environments: dict[str, _Environment] = {}
 
@@ -81,11 +84,18 @@ class FakeRuntime(Runtime):
         """Whether it was fetched."""
         return tuple(name for name in cluster.all_software if name not in self.software)
 
-    def fetch_software(self, cluster: Cluster, software: str, tell: Listener) -> None:  # noqa: ARG002
+    def fetch_software(self, cluster: Cluster, software: str, tell: Listener, digest: str = "") -> None:  # noqa: ARG002
         """Fetched from nowhere."""
-        self.on_verb("fetch_software", software)
+        self.on_verb("fetch_software", digest or software)
         tell(Fetching(software, 1, 1))
         self.software.add(software)
+
+    def identify_software(self, cluster: Cluster) -> Identities:
+        """As a test says; else what was fetched has the checksum of its name."""
+        return {name: self._identity(name) for name in cluster.all_software if name in self.software}
+
+    def _identity(self, name: str) -> Identity:
+        return self.identities.get(name) or Identity(f"sha256:{hashlib.sha256(name.encode()).hexdigest()}")
 
     def create_network(self, cluster: Cluster) -> None:
         """Remembered."""
@@ -121,6 +131,7 @@ class FakeRuntime(Runtime):
                 endpoint=self.endpoint_of(node),
                 version=str(cluster.version),
                 software=cluster.software,
+                software_id=self._identity(node.software).checksum,
             )
             kept.files[node.name] = tuple(files)
 

@@ -32,7 +32,7 @@ def load(file: FilePath, overrides: tuple[str, ...] = (), tell: Listener = silen
         UsageError: there is no such file, it cannot be read, or an override is not of its form.
         InvalidEnvironment: it is not valid; holds every problem with its position.
     """
-    text = _read(file)
+    text = read_text(file)
     data, source, problems = parse(text, os.fspath(file))
     if data is None and problems:
         raise InvalidEnvironment(problems)
@@ -55,7 +55,13 @@ def load(file: FilePath, overrides: tuple[str, ...] = (), tell: Listener = silen
     return spec
 
 
-def _read(file: FilePath) -> str:
+def read_text(file: FilePath) -> str:
+    """The text of a file that is to be parsed.
+
+    Raises:
+        UsageError: it cannot be read.
+        InvalidEnvironment: it is too large to be one, or no UTF-8.
+    """
     try:
         with file.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)

@@ -19,7 +19,6 @@ MAX_VALUES = 100_000
 MAX_DEPTH = 32
 
 _TOO_DEEP = f"values are nested more than {MAX_DEPTH} deep"
-_PARSERS_OWN_LIMIT = "exceeded maximum nesting depth"  # newer parsers look ahead, and give up before they reach ours
 
 Path = tuple[str | int, ...]
 
@@ -186,13 +185,14 @@ def _not_yaml(error: yaml.YAMLError, text: str, file: str) -> Problem:
     mark = isinstance(error, yaml.MarkedYAMLError) and (error.problem_mark or error.context_mark)
     line, column = (mark.line, mark.column) if mark else (0, 0)
     reason = _yaml_reason(error)
+    if "maximum nesting depth" in reason:  # libyaml 0.2.6 reads a thousand brackets ahead, and has a limit of its own
+        return Problem(file, line + 1, column + 1, "", _TOO_DEEP)
     lines = text.splitlines()
     if "\t" in "".join(lines[line : line + 1]):
         hint = "indent with spaces"
     else:
         hint = next((hint for sign, hint in _YAML_HINTS.items() if sign in reason), "")
-    what = _TOO_DEEP if _PARSERS_OWN_LIMIT in reason else f"this is not YAML: {reason}"
-    return Problem(file, line + 1, column + 1, "", what, hint)
+    return Problem(file, line + 1, column + 1, "", f"this is not YAML: {reason}", hint)
 
 
 _YAML_HINTS = {

@@ -158,6 +158,43 @@ def test_the_environment_variable_and_the_only_file_are_used(
     assert "two is valid" in capsys.readouterr().err
 
 
+def test_a_lock_is_never_taken_for_an_environment(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(["init", "one"])
+    (folder / "environments" / "one.lock.yaml").write_text("provision_lock: 1\n")
+    assert run(["validate"]) == 0
+    assert run(["validate", "environments/one.lock.yaml", "environments/one.yaml"]) == 0
+    assert "one is valid" in capsys.readouterr().err
+    for command in ("validate", "up", "lock", "down"):
+        assert run([command, "environments/one.lock.yaml"]) == 64
+        assert "environments/one.lock.yaml is a lock, no environment" in capsys.readouterr().err
+    assert run(["validate", "one.lock"]) == 64
+    assert "there is environments/one.yaml\n" in capsys.readouterr().err
+
+
+def test_without_a_lock_frozen_is_refused_and_makes_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(["init", "one"])
+    for command in (["up", "one", "--frozen"], ["plan", "one", "--frozen"], ["lock", "one", "--check"]):
+        assert run([*command, "--set", "runtime=process"]) == 4
+        assert "one has no lock" in capsys.readouterr().err
+    assert not (folder / "home").exists()
+
+
+def test_a_damaged_lock_is_65_with_its_place(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(["init", "one"])
+    (folder / "environments" / "one.lock.yaml").write_text("provision_lock: 1\nextra: 2\n")
+    assert run(["up", "one", "--frozen", "--set", "runtime=process"]) == 65
+    err = capsys.readouterr().err
+    assert "environments/one.lock.yaml:2:1: extra: unknown key (`provision lock` writes it anew)" in err
+
+
+def test_what_others_run_is_neither_locked_nor_frozen(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "theirs.yaml").write_text("bootstrap_servers: nowhere:9092\n")
+    assert run(["lock", "theirs.yaml"]) == 64
+    assert "theirs has nothing to lock: it has bootstrap_servers" in capsys.readouterr().err
+    assert run(["plan", "theirs.yaml", "--frozen"]) == 64
+    assert "theirs has bootstrap_servers: others run its nodes" in capsys.readouterr().err
+
+
 def test_render_writes_what_the_nodes_get(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(["init", "one"])
     assert run(["render", "one", "--out", "rendered", "--set", "brokers.nodes=2"]) == 0
@@ -174,9 +211,21 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("provision ")
     assert run(["--help"]) == 0
     shown = capsys.readouterr().out
-    for command in ("init", "validate", "render", "plan", "up", "down", "stop", "start", "restart", "status", "list",
-                    "wait", "logs", "endpoints", "env", "topics", "produce", "consume", "tool"):  # fmt: skip
+    for command in ("init", "validate", "render", "plan", "lock", "up", "down", "stop", "start", "restart", "status",
+                    "list", "wait", "logs", "endpoints", "env", "topics", "produce", "consume", "tool"):  # fmt: skip
         assert f"  {command} " in shown
+
+
+@pytest.mark.parametrize("host", ["unix:///nowhere/docker.sock", "tcp://127.0.0.1:1"])
+def test_without_an_engine_the_message_says_so(folder: Path, host: str) -> None:
+    file = str(ROOT / "environments" / "quickstart.yaml")
+    command = [sys.executable, "-m", "provision", "up", file, "--set", "runtime=docker"]
+    result = subprocess.run(
+        command, env={**os.environ, "DOCKER_HOST": host}, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 69
+    assert "no Docker engine answers" in result.stderr
+    assert host in result.stderr
 
 
 def test_help_and_validate_load_no_adapter() -> None:

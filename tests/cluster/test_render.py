@@ -8,6 +8,7 @@ import pytest
 
 from provision.cluster.fingerprint import config_hash
 from provision.cluster.layout import Layout, LocalLayout, container_layout
+from provision.cluster.lock import is_lock
 from provision.cluster.model import Cluster, RenderedFile
 from provision.cluster.properties import parse
 from provision.cluster.render import render
@@ -19,7 +20,7 @@ from tests.golden import Golden
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden"
-ENVIRONMENTS = sorted((ROOT / "environments").glob("*.yaml"))
+ENVIRONMENTS = sorted(file for file in (ROOT / "environments").glob("*.yaml") if not is_lock(file))
 
 Own = Callable[..., Cluster]
 

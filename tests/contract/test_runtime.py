@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -146,6 +147,31 @@ def test_a_node_knows_its_kafka_version_and_software(
         assert (node.version, node.software) == ("3.9.1", cluster.software)
 
 
+def test_software_is_identified_by_its_content(
+    runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...]
+) -> None:
+    _create(runtime, cluster, files)
+    identities = runtime.identify_software(cluster)
+    assert identities == runtime.identify_software(cluster)
+    assert all(re.fullmatch("sha256:[0-9a-f]{64}", identity.checksum) for identity in identities.values())
+    made_from = {node.software_id for node in runtime.observe(NAME).nodes}
+    if runtime.kind == "process":
+        assert {"kafka_2.13-3.9.1.jar", "kafka-clients-3.9.1.jar"} <= identities.keys()
+        assert made_from == {""}
+    else:
+        assert list(identities) == [cluster.software]
+        assert made_from == {identities[cluster.software].checksum}
+
+
+def test_software_that_is_not_there_has_no_identity(
+    runtime: Runtime, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROVISION_CACHE", str(tmp_path / "cache"))
+    name = f"{cluster.software}-nowhere" if runtime.kind == "docker" else cluster.software
+    nodes = tuple(dataclasses.replace(node, software=name) for node in cluster.nodes)
+    assert runtime.identify_software(dataclasses.replace(cluster, nodes=nodes)) == {}
+
+
 def test_files_are_updated_for_the_next_start_and_the_node_runs_on(
     runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...]
 ) -> None:
@@ -220,6 +246,24 @@ def test_a_node_that_is_not_there_is_made_when_it_is_replaced(
     runtime.replace_node(cluster, zookeeper, own, config_hash("zookeeper-1", own))
     assert runtime.observe(NAME) == before
     assert _files(runtime, "zookeeper-1") == {file.name: file.content for file in own}
+
+
+def test_nodes_that_were_made_anew_later_leave_an_environment_as_old_as_it_is(
+    runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began_s = int(time.time())
+    _create(runtime, cluster, files)
+    created_s = runtime.observe(NAME).created_s
+    if runtime.kind != "fake":  # it keeps no time
+        assert created_s is not None
+        assert began_s <= created_s <= time.time()
+    an_hour_later_s = time.time() + 3600
+    with monkeypatch.context() as clock:
+        clock.setattr(time, "time", lambda: an_hour_later_s)
+        for node in cluster.nodes:
+            own = _changed(files, node.name, "# later\n")
+            runtime.replace_node(cluster, node, own, config_hash(node.name, own))
+    assert runtime.observe(NAME).created_s == created_s
 
 
 def _changed(files: tuple[RenderedFile, ...], node: str, comment: str) -> tuple[RenderedFile, ...]:

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from provision.cli.app import app
 from provision.cluster.catalogue import DEFAULT_VERSION, OLDEST, RELEASES, release_of
+from provision.cluster.lock import is_lock
 from provision.cluster.model import MAIN_FILES, Cluster, Listener, Node, Topic
 from provision.cluster.render import KRAFT_TEMPLATES, render, shipped_templates
 from provision.errors import ProvisionError
@@ -28,7 +29,7 @@ from provision.spec.reserved import RESERVED_BROKER, RESERVED_ZOOKEEPER
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference.md"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
-ENVIRONMENTS = sorted((ROOT / "environments").glob("*.y*ml"))
+ENVIRONMENTS = sorted(file for file in (ROOT / "environments").glob("*.y*ml") if not is_lock(file))
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 DOCUMENTS = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "README.md"]
 

@@ -31,9 +31,9 @@ def _nothing_is_left(provision: Provision) -> Iterator[None]:
     """After the last test of a module nothing is left of what it started, and the home has no port lease."""
     before = anonymous_volumes() if provision.runtime == "docker" else frozenset()
     yield
-    for environment in provision.started:
-        provision.ok("down", environment, "--delete-data")
-        assert provision.traces(environment) == []
+    if provision.started:
+        provision.ok("down", *sorted(provision.started), "--delete-data")
+    assert [trace for environment in provision.started for trace in provision.traces(environment)] == []
     if provision.runtime == "docker":
         assert anonymous_volumes() <= before
     leases = provision.home / "ports.json"

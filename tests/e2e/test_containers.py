@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine import Provision, engine, write_environment
+from tests.engine import SHORT_SESSION, Provision, engine, write_environment
 
 pytestmark = pytest.mark.engine
 
-FILE = "zookeeper: {port: auto}\nbrokers: {nodes: 2, port: auto}\n"
+CODECS = ("gzip", "snappy", "lz4", "zstd")
+FILE = f"zookeeper: {{port: auto}}\nbrokers: {{nodes: 2, port: auto, properties: {SHORT_SESSION}}}\n"
 
 
 @pytest.fixture(scope="module")
@@ -53,23 +54,26 @@ def test_containers_are_confined(running: str) -> None:
         assert details["Path"].endswith("java")
 
 
-@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
-def test_every_codec_works_in_broker_and_tool(provision: Provision, running: str, codec: str) -> None:
+def test_every_codec_works_in_broker_and_tool(provision: Provision, running: str) -> None:
+    endpoints = json.loads(provision.ok("endpoints", running, "-o", "json"))
+    inside = next(row["inside"] for row in endpoints if row["node"] == "broker-1")
+    server = ("--bootstrap-server", inside)
     # The broker compresses anew what comes uncompressed, so that its own native libraries are used.
-    provision.ok("topics", "create", running, codec, "--config", f"compression.type={codec}", "-r", "2")
-    provision.ok("produce", running, codec, stdin="to be compressed\n")
-    arguments = ("--bootstrap-server", "localhost:0", "--topic", codec)
-    server = json.loads(provision.ok("endpoints", running, "-o", "json"))
-    inside = next(row["inside"] for row in server if row["node"] == "broker-1")
-    arguments = ("--bootstrap-server", inside, "--topic", codec)
-    provision.ok(
-        "tool", running, "kafka-console-producer", "--", *arguments, "--compression-codec", codec, stdin="by a tool\n"
-    )
+    for codec in CODECS:
+        topic = ("--topic", codec)
+        provision.ok("topics", "create", running, codec, "--config", f"compression.type={codec}", "-r", "2")
+        provision.ok("produce", running, codec, stdin=f"to be compressed with {codec}\n")
+        provision.ok(
+            "tool", running, "kafka-console-producer", "--", *server, *topic, "--compression-codec", codec,
+            stdin=f"by a tool with {codec}\n",
+        )  # fmt: skip
     read = provision.ok(
-        "tool", running, "kafka-console-consumer", "--", *arguments, "--from-beginning", "--max-messages", "2",
-        "--timeout-ms", "30000",
+        "tool", running, "kafka-console-consumer", "--", *server, "--include", "|".join(CODECS), "--from-beginning",
+        "--property", "print.topic=true", "--max-messages", str(2 * len(CODECS)), "--timeout-ms", "30000",
     )  # fmt: skip
-    assert sorted(read.splitlines()) == ["by a tool", "to be compressed"]
+    assert sorted(read.splitlines()) == sorted(
+        f"{codec}\t{text} with {codec}" for codec in CODECS for text in ("to be compressed", "by a tool")
+    )
 
 
 def test_an_engine_that_shares_no_files_is_enough(provision: Provision, tmp_path: Path) -> None:

@@ -9,13 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine import Provision, engine, image, wait_for_line, write_environment
+from tests.engine import SHORT_SESSION, SMALL, Provision, engine, image, wait_for_line, write_environment
 
-SMALL = "zookeeper: {port: auto}\nbrokers: {port: auto}\ntopics: [{name: t}]\n"
-# A short session lets ZooKeeper notice a killed broker sooner than the default of 18 s.
 THREE = (
-    "brokers: {nodes: 3, port: auto, properties: {zookeeper.session.timeout.ms: 6000}}\n"
-    "topics: [{name: t, replication_factor: 3}]\n"
+    f"brokers: {{nodes: 3, port: auto, properties: {SHORT_SESSION}}}\ntopics: [{{name: t, replication_factor: 3}}]\n"
 )
 
 
@@ -194,12 +191,3 @@ def test_an_ensemble_that_lost_its_data_is_not_replaced_under_living_brokers(
     assert result.code == 4
     assert "zookeeper-1: its data are gone while broker-1 kept theirs" in result.err
     provision.ok("down", env)
-
-
-@pytest.mark.parametrize("host", ["unix:///nowhere/docker.sock", "tcp://127.0.0.1:1"])
-def test_without_an_engine_the_message_says_so(provision: Provision, host: str) -> None:
-    lonely = Provision(provision.home, environment={"DOCKER_HOST": host}, own_image=False)
-    result = lonely("up", "quickstart")
-    assert result.code == 69
-    assert "no Docker engine answers" in result.err
-    assert host in result.err

@@ -3,9 +3,10 @@
 import json
 from pathlib import Path
 
-from tests.engine import Provision, engine, write_environment
+from tests.engine import SMALL, Provision, engine, write_environment
 
-SMALL = "zookeeper: {port: auto}\nbrokers: {port: auto}\ntopics: [{name: t}]\n"
+# For tests of what is there, not of what it answers: the nodes run, and are not waited for any longer.
+RUNNING = ("--until", "process")
 
 
 def test_two_environments_with_automatic_ports_run_side_by_side(provision: Provision, tmp_path: Path) -> None:
@@ -24,8 +25,9 @@ def test_two_environments_with_automatic_ports_run_side_by_side(provision: Provi
 
 def test_up_and_down_again_and_again_leave_nothing(provision: Provision, tmp_path: Path) -> None:
     env = write_environment(tmp_path, "again", SMALL)
-    for _ in range(4 if provision.runtime == "docker" else 2):
-        provision.ok("up", env)
+    levels = ("topics", "process", "quorum", "brokers")
+    for level in levels if provision.runtime == "docker" else levels[:2]:
+        provision.ok("up", env, "--until", level)
         provision.ok("down", env)
         assert provision.traces("again") == []
 
@@ -38,7 +40,7 @@ def test_down_where_nothing_is_says_so(provision: Provision, tmp_path: Path) -> 
 
 def test_down_removes_what_is_half_created(provision: Provision, tmp_path: Path) -> None:
     env = write_environment(tmp_path, "half", SMALL)
-    provision.ok("up", env)
+    provision.ok("up", env, *RUNNING)
     provision.lose("half", "zookeeper-1")
     provision.ok("down", env)
     assert provision.traces("half") == []
@@ -46,7 +48,7 @@ def test_down_removes_what_is_half_created(provision: Provision, tmp_path: Path)
 
 def test_down_removes_a_leftover_volume_and_a_leftover_network(provision: Provision, tmp_path: Path) -> None:
     env = write_environment(tmp_path, "rest", SMALL)
-    provision.ok("up", env)
+    provision.ok("up", env, *RUNNING)
     if provision.runtime == "process":
         provision.ok("down", env, "--keep-data")
     else:
@@ -62,7 +64,7 @@ def test_down_removes_a_stopped_environment_and_one_with_a_dead_broker(provision
     provision.ok("stop", env)
     provision.ok("down", "stopped")
     assert provision.traces("stopped") == []
-    provision.ok("up", env)
+    provision.ok("up", env, *RUNNING)
     provision.kill("stopped", "broker-1")
     provision.ok("down", "stopped")
     assert provision.traces("stopped") == []
@@ -70,7 +72,7 @@ def test_down_removes_a_stopped_environment_and_one_with_a_dead_broker(provision
 
 def test_down_works_when_the_file_is_no_longer_valid(provision: Provision, tmp_path: Path) -> None:
     env = write_environment(tmp_path, "broken-later", SMALL)
-    provision.ok("up", env)
+    provision.ok("up", env, *RUNNING)
     Path(env).write_text("name: broken-later\nbrokers: {nodes: many}\n")
     provision.ok("down", env)
     assert provision.traces("broken-later") == []
@@ -118,7 +120,7 @@ def test_a_directory_with_other_files_is_refused(provision: Provision, tmp_path:
 
 def test_records_in_memory_are_not_thrown_away_by_stop(provision: Provision, tmp_path: Path) -> None:
     env = write_environment(tmp_path, "in-memory", SMALL + "storage: memory\n")
-    provision.ok("up", env)
+    provision.ok("up", env, *RUNNING)
     result = provision("stop", env)
     assert result.code == 4
     assert "would lose its records" in result.err

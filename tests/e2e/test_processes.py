@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine import DEFAULT_VERSION, NO_ENGINE, Provision, java, wait_for_line, write_environment
+from tests.engine import DEFAULT_VERSION, NO_ENGINE, SMALL, Provision, java, wait_for_line, write_environment
 
-SMALL = "zookeeper: {port: auto}\nbrokers: {port: auto}\ntopics: [{name: t}]\n"
 NO_NETWORK = {"HTTPS_PROXY": "http://127.0.0.1:1", "HTTP_PROXY": "http://127.0.0.1:1", "NO_PROXY": ""}
 
 
@@ -35,8 +34,7 @@ def test_without_an_engine_auto_takes_processes_says_so_and_stays_with_them(
 
 
 def test_after_a_reboot_start_brings_the_data_back(provision: Provision, tmp_path: Path) -> None:
-    session = "brokers: {port: auto, properties: {zookeeper.session.timeout.ms: 6000}}\n"
-    env = write_environment(tmp_path, "rebooted", f"zookeeper: {{port: auto}}\n{session}topics: [{{name: t}}]\n")
+    env = write_environment(tmp_path, "rebooted", SMALL)
     provision.ok("up", env)
     provision.ok("produce", env, "t", stdin="before the reboot\n")
     provision.kill("rebooted", "broker-1")
@@ -119,7 +117,7 @@ def test_cached_jars_need_no_network_and_without_them_the_message_is_clear(
     env = write_environment(tmp_path, "offline", SMALL)
     provision.ok("fetch", DEFAULT_VERSION)
     cut_off = Provision(provision.home, "process", environment=NO_NETWORK, started=provision.started)
-    cut_off.ok("up", env)
+    cut_off.ok("up", env, "--until", "process")
     cut_off.ok("down", env)
     empty = {"PROVISION_CACHE": str(tmp_path / "cache"), "M2_REPO": str(tmp_path / "maven")}
     bare = Provision(provision.home, "process", environment=NO_NETWORK | empty, started=provision.started)

@@ -7,8 +7,14 @@ import pytest
 
 from tests.engine import Provision
 
-# A short session lets ZooKeeper notice a killed broker sooner than the default of 18 s.
-SETTINGS = ("--set", "brokers.port=auto", "--set", "brokers.properties.zookeeper.session.timeout.ms=6000")
+# A short session lets ZooKeeper notice a killed broker sooner than the default of 18 s. The last broker to be stopped
+# has nobody to give its leaderships to, and need not try for 10 s.
+_SETTINGS = {
+    "brokers.port": "auto",
+    "brokers.properties.zookeeper.session.timeout.ms": 6000,
+    "brokers.properties.controlled.shutdown.retry.backoff.ms": 500,
+}
+SETTINGS = tuple(word for key, value in _SETTINGS.items() for word in ("--set", f"{key}={value}"))
 RECORDS = [f"record {number}" for number in range(50)]
 
 

@@ -3,7 +3,8 @@
 Debian's Java runtime is bootstrapped once into a base image, and each Kafka version is a layer of
 jars from Maven on top of it. What a test finds in such an image is what it finds in the official
 one: user ``appuser`` (1000), jars in ``/opt/kafka/libs``, data in ``/var/lib/kafka/data``, the same
-volumes and the same ``JAVA_HOME``. Only the start scripts are missing.
+volumes and the same ``JAVA_HOME``. Only the start scripts are missing. The jars are those of the
+program's own cache, so that no version is downloaded twice.
 
 On the command line: ``python -m tests.image.build 3.9.1 2.8.2``.
 """
@@ -19,14 +20,17 @@ import sys
 import tarfile
 import tempfile
 import time
-import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from typing import IO, TYPE_CHECKING
 
 import docker
-import jgo
 from docker.errors import APIError, BuildError, DockerException, ImageNotFound
+from filelock import BaseFileLock, FileLock
 
-from provision.cluster.catalogue import RELOCATED, KafkaVersion, coordinates
+from provision.cluster.catalogue import KafkaVersion, coordinates
+from provision.errors import Unavailable
+from provision.events import silent
+from provision.runtime.process import jars
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
 BASE_REPOSITORY = "kafka-provision-test-base"
 REPOSITORY = "kafka-provision-test"
 RECIPE_LABEL = "kafka-provision-test.recipe"
+LOCK_TIMEOUT_S = 600
 
 # "$1" is the root of the new system. JAVA_HOME gets the official image's path, so that nothing
 # depends on Debian's, which names the processor.
@@ -83,7 +88,8 @@ def ensure_image(version: str) -> str:
     """
     client = _connect()
     try:
-        return _ensure_kafka(client, version)
+        with _alone(f"{REPOSITORY}-{version}"):
+            return _ensure_kafka(client, version)
     except APIError as error:
         message = f"the Docker engine refused a step of the image for Kafka {version}: {error}"
         raise ImageBuildError(message) from error
@@ -91,34 +97,11 @@ def ensure_image(version: str) -> str:
         client.close()
 
 
-def kafka_coordinates(version: str) -> list[str]:
-    """Name the Maven artifacts whose dependencies together make up a Kafka release.
-
-    The program's own list, and for 4.x, which it does not start as a process yet, the binding to a
-    logging library that a distribution brings.
-    """
-    known = coordinates(KafkaVersion.parse(version))
-    release = _release(version)
-    if release < (4, 0):
-        return list(known)
-    log4j = "2.24.3" if release < (4, 2) else "2.25.4"
-    return [*known, *(f"org.apache.logging.log4j:{name}:{log4j}!" for name in ("log4j-slf4j-impl", "log4j-core"))]
-
-
-def resolve_jars(artifacts_wanted: Iterable[str]) -> list[Path]:
-    """Download the artifacts and all they need at run time; return the jars sorted by name."""
-    try:
-        artifacts = [one for one in jgo.resolve("+".join(artifacts_wanted)) if one.artifactId not in RELOCATED]
-        jars = sorted((artifact.resolve() for artifact in artifacts), key=lambda jar: jar.name)
-    except (RuntimeError, ValueError, OSError) as error:
-        message = f"the jars could not be had from Maven: {error}"
-        raise ImageBuildError(message) from error
-    for jar in jars:
-        # An interrupted download stays in Maven's local repository and would be taken for whole.
-        if not zipfile.is_zipfile(jar):
-            message = f"{jar} is damaged: remove it and try again"
-            raise ImageBuildError(message)
-    return jars
+def _alone(image: str) -> BaseFileLock:
+    """Return the lock that whoever builds that image holds: tests run in several processes."""
+    directory = jars.cache_directory()
+    directory.mkdir(parents=True, exist_ok=True)
+    return FileLock(directory / f"{image}.lock", timeout=LOCK_TIMEOUT_S)
 
 
 def _connect() -> DockerClient:
@@ -136,8 +119,13 @@ def _connect() -> DockerClient:
 def _ensure_base(client: DockerClient) -> None:
     """Make sure that the base image with the Java runtime is there."""
     recipe = _fingerprint(_BOOTSTRAP)
-    if _is_current(client, BASE_REPOSITORY, recipe):
-        return
+    with _alone(BASE_REPOSITORY):
+        if not _is_current(client, BASE_REPOSITORY, recipe):
+            _build_base(client, recipe)
+
+
+def _build_base(client: DockerClient, recipe: str) -> None:
+    """Bootstrap the base image and import it."""
     if shutil.which(_BOOTSTRAP[0]) is None:
         message = "mmdebstrap is not installed: apt-get install mmdebstrap"
         raise ImageBuildError(message)
@@ -168,18 +156,19 @@ def _ensure_base(client: DockerClient) -> None:
 def _ensure_kafka(client: DockerClient, version: str) -> str:
     """Make sure that the image of one Kafka version is there, and its base if need be; return its tag."""
     tag = f"{REPOSITORY}:{version}"
-    wanted = kafka_coordinates(version)
-    recipe = _fingerprint([*_BOOTSTRAP, _DOCKERFILE, *wanted])
+    try:
+        parsed = KafkaVersion.parse(version)
+    except ValueError as error:
+        raise ImageBuildError(str(error)) from error
+    recipe = _fingerprint([*_BOOTSTRAP, _DOCKERFILE, *coordinates(parsed)])
     if _is_current(client, tag, recipe):
         _say(f"{tag}: up to date")
         return tag
-    _ensure_base(client)
-    _say(f"{tag}: resolving {' '.join(wanted)}")
     started = time.monotonic()
-    jars = resolve_jars(wanted)
-    _say(f"{tag}: building with {len(jars)} jars")
+    libs = _ensure_base_and_jars(client, parsed)
+    _say(f"{tag}: building with {len(libs)} jars")
     with tempfile.TemporaryFile() as context:
-        _write_context(context, jars)
+        _write_context(context, libs)
         try:
             client.images.build(
                 fileobj=context,
@@ -196,7 +185,19 @@ def _ensure_kafka(client: DockerClient, version: str) -> str:
     return tag
 
 
-def _write_context(target: IO[bytes], jars: Iterable[Path]) -> None:
+def _ensure_base_and_jars(client: DockerClient, version: KafkaVersion) -> list[Path]:
+    """Bring both at the same time, for each waits for the network; return the jars sorted by name."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        fetched = pool.submit(jars.fetch, version, silent)
+        _ensure_base(client)
+        try:
+            return sorted(fetched.result().glob("*.jar"))
+        except Unavailable as error:
+            message = f"{error.what}: {error.why}"
+            raise ImageBuildError(message) from error
+
+
+def _write_context(target: IO[bytes], libs: Iterable[Path]) -> None:
     """Write the builder's input, a Dockerfile and the jars, as a tar archive; rewind it.
 
     Owner, mode and time are fixed, so that the same jars always make the same layer.
@@ -204,7 +205,7 @@ def _write_context(target: IO[bytes], jars: Iterable[Path]) -> None:
     with tarfile.open(fileobj=target, mode="w") as archive:
         dockerfile = _DOCKERFILE.encode()
         archive.addfile(_entry("Dockerfile", len(dockerfile)), io.BytesIO(dockerfile))
-        for jar in jars:
+        for jar in libs:
             with jar.open("rb") as content:
                 archive.addfile(_entry(f"libs/{jar.name}", jar.stat().st_size), content)
     target.seek(0)
@@ -228,16 +229,6 @@ def _is_current(client: DockerClient, tag: str, recipe: str) -> bool:
 def _fingerprint(recipe: Sequence[str]) -> str:
     """Hash all that decides what an image contains."""
     return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()
-
-
-def _release(version: str) -> tuple[int, int]:
-    """Return a version's series: ``3.9.1`` is of (3, 9)."""
-    try:
-        major, minor, *_ = version.split(".")
-        return int(major), int(minor)
-    except ValueError as error:
-        message = f"{version!r} is no Kafka version; one looks like 3.9.1"
-        raise ImageBuildError(message) from error
 
 
 def _say(line: str) -> None:

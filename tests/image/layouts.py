@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import docker
+import jgo
 from docker.errors import ImageNotFound
 
-from tests.image.build import BASE_REPOSITORY, RECIPE_LABEL, ensure_image, resolve_jars
+from tests.image.build import BASE_REPOSITORY, RECIPE_LABEL, ensure_image
 
 _KAFKA = "3.9.1"
 _ZOOKEEPER = "3.8.4"
@@ -86,7 +87,8 @@ def _is_made_by(client: docker.DockerClient, tag: str, recipe: str) -> bool:
 
 
 def _files() -> Mapping[str, bytes | Path]:
-    jars = resolve_jars([f"org.apache.zookeeper:zookeeper:{_ZOOKEEPER}", *_BESIDE_ZOOKEEPER])
+    artifacts = jgo.resolve("+".join((f"org.apache.zookeeper:zookeeper:{_ZOOKEEPER}", *_BESIDE_ZOOKEEPER)))
+    jars = sorted((artifact.resolve() for artifact in artifacts), key=lambda jar: jar.name)
     return {"conf/logback.xml": _LOGBACK.encode(), **{f"libs/{jar.name}": jar for jar in jars}}
 
 

@@ -1,69 +1,135 @@
-"""Each release line that the catalogue knows, on real brokers: it comes up, its tools are where the catalogue says."""
+"""Each release line that the catalogue knows, on real brokers: it comes up, keeps records and leaves nothing."""
 
 import json
 import re
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from kafka import KafkaAdminClient
 
-from provision.cluster.catalogue import KafkaVersion, release_of
+from provision.cluster.catalogue import RELEASES, KafkaVersion, release_of
 from provision.events import silent
 from provision.runtime.process import jars
-from tests.engine import Provision, java, write_environment
-
-ZOOKEEPER = ["2.8.2", "3.3.2", "3.5.2", "3.6.2", "3.7.2", "3.8.1", "3.9.1"]
-# With the version of the metadata that each release formats by itself.
-KRAFT = {"3.3.2": "3.3-IV3", "3.9.1": "3.9-IV0", "4.3.0": "4.3-IV0"}
-ALL = [*ZOOKEEPER, "4.1.1", "4.2.0", "4.3.0"]
-pytestmark = pytest.mark.matrix
+from tests.engine import Provision, anonymous_volumes, image, java, write_environment
 
 
-@pytest.mark.parametrize("version", ZOOKEEPER)
-def test_it_comes_up_and_carries_records(version: str, tmp_path: Path) -> None:
-    java(version)
-    provision = Provision(tmp_path / "home", "process", version=version)
-    file = "zookeeper: {port: auto}\nbrokers: {nodes: 3, port: auto}\ntopics: [{name: t, partitions: 3}]\n"
-    env = write_environment(tmp_path, "matrix", file)
-    try:
-        assert json.loads(provision.ok("up", env, "-o", "json", "--until", "roundtrip"))["ready"]
-        assert provision.ok("tool", env, "kafka-topics", "--", "--list").split() == ["t"]
-        provision.ok("produce", env, "t", stdin="kept\n")
-        provision.ok("stop", env)
-        provision.ok("start", env)
-        assert provision.ok("consume", env, "t", "--from-beginning", "-n", "1") == "kept\n"
-    finally:
-        provision.ok("down", env)
-    assert provision.traces("matrix") == []
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A version, how it keeps its metadata, and where it runs."""
+
+    version: str
+    mode: str
+    """`zookeeper`, or where the controllers of KRaft are: `combined` with brokers, or `dedicated` to it."""
+    runtime: str
+
+    def __str__(self) -> str:
+        return f"{self.version}-{self.mode}-{self.runtime}"
 
 
-@pytest.mark.parametrize("controllers", [0, 3], ids=["combined", "dedicated"])
-@pytest.mark.parametrize("version", KRAFT)
-def test_it_comes_up_in_kraft_mode_and_carries_records(version: str, controllers: int, tmp_path: Path) -> None:
-    java(version)
-    provision = Provision(tmp_path / "home", "process", version=version)
-    file = f"""
-kafka: {{mode: kraft}}
-controllers: {{nodes: {controllers}}}
-brokers: {{nodes: 3, port: auto}}
-topics: [{{name: t, partitions: 3}}]
-"""
-    env = write_environment(tmp_path, "kraft", file)
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """The version of the metadata that `kafka-storage format` of a release takes by itself (`MetadataVersion`)."""
+
+    name: str
+    level: int
+
+
+RUNTIMES = ("docker", "process")
+ON_BOTH = ("2.8.2", "3.3.2", "3.6.2", "3.9.1")
+ON_PROCESSES = ("3.5.2", "3.7.2", "3.8.1")  # the release lines in between: their images would show nothing more
+KRAFT = {
+    "3.3.2": Metadata("3.3-IV3", 7),
+    "3.9.1": Metadata("3.9-IV0", 21),
+    "4.3.0": Metadata("4.3-IV0", 30),
+}
+ROWS = (
+    *(Row(version, "zookeeper", runtime) for version in ON_BOTH for runtime in RUNTIMES),
+    *(Row(version, "zookeeper", "process") for version in ON_PROCESSES),
+    *(Row(version, mode, runtime) for version in KRAFT for mode in ("combined", "dedicated") for runtime in RUNTIMES),
+)
+QUICK = (Row("4.3.0", "combined", "docker"), Row("3.3.2", "dedicated", "process"))
+"""The rows of `make test`: the newest and the oldest Kafka that runs without ZooKeeper, each runtime once."""
+# How long a broker waits for an answer of a ZooKeeper that is not quite up (18 s), and, as the last one to be stopped,
+# to try again to give its leaderships away (5 s, twice).
+PATIENCE = {"zookeeper.session.timeout.ms": 6000, "controlled.shutdown.retry.backoff.ms": 500}
+SERVED = (*ON_BOTH, *ON_PROCESSES, "4.1.1", "4.2.0", "4.3.0")
+
+
+def _parameter(row: Row) -> object:
+    marks = [pytest.mark.engine] * (row.runtime == "docker") + [pytest.mark.matrix] * (row not in QUICK)
+    return pytest.param(row, marks=marks, id=str(row))
+
+
+@pytest.mark.parametrize("row", map(_parameter, ROWS))
+def test_it_comes_up_keeps_records_stays_as_it_is_and_goes_without_a_trace(row: Row, tmp_path: Path) -> None:
+    if row.runtime == "docker":
+        image(row.version)
+    else:
+        java(row.version)
+    volumes = anonymous_volumes() if row.runtime == "docker" else frozenset()
+    provision = Provision(tmp_path / "home", row.runtime, version=row.version)
+    name = f"matrix-{row.version.replace('.', '-')}-{row.mode}"
+    env = write_environment(tmp_path, name, _file(row))
     try:
         shown = json.loads(provision.ok("up", env, "-o", "json", "--until", "roundtrip"))
-        assert shown["ready"]
-        assert len(shown["nodes"]) == 3 + controllers
+        assert (shown["ready"], shown["level"]) == (True, "roundtrip")
+        assert shown["kafka"] == {"version": row.version, "mode": "zookeeper" if row.mode == "zookeeper" else "kraft"}
+        assert [node["name"] for node in shown["nodes"]] == _nodes(row)
         assert provision.ok("tool", env, "kafka-topics", "--", "--list").split() == ["t"]
         provision.ok("produce", env, "t", stdin="kept\n")
         provision.ok("stop", env)
         provision.ok("start", env)
         assert provision.ok("consume", env, "t", "--from-beginning", "-n", "1") == "kept\n"
         assert provision("plan", env, "--detailed-exitcode").code == 0
-        assert _finalized(provision, env) == KRAFT[version]
-        assert _voters(provision, env) == ([1001, 1002, 1003] if controllers else [1, 2, 3])
+        if row.mode != "zookeeper":
+            _check_metadata(provision, env, row)
     finally:
         provision.ok("down", env)
-    assert provision.traces("kraft") == []
+    assert provision.traces(name) == []
+    assert json.loads((provision.home / "ports.json").read_text()) == {}
+    if row.runtime == "docker":
+        assert anonymous_volumes() <= volumes
+
+
+def _file(row: Row) -> str:
+    brokers = len(_brokers(row))
+    properties = PATIENCE if row.mode == "zookeeper" else {}
+    nodes = f"brokers: {{nodes: {brokers}, port: auto, properties: {json.dumps(properties)}}}\n"
+    nodes += f"topics: [{{name: t, partitions: 3, replication_factor: {brokers}}}]\n"
+    match row.mode:
+        case "zookeeper":
+            return f"zookeeper: {{port: auto}}\n{nodes}"
+        case "combined":
+            return f"kafka: {{mode: kraft}}\n{nodes}"
+        case _:
+            return f"kafka: {{mode: kraft}}\ncontrollers: {{nodes: 3}}\n{nodes}"
+
+
+def _nodes(row: Row) -> list[str]:
+    before = {"zookeeper": ["zookeeper-1"], "dedicated": [f"controller-{number}" for number in (1, 2, 3)]}
+    return [*before.get(row.mode, ()), *_brokers(row)]
+
+
+def _brokers(row: Row) -> list[str]:
+    """As many as make a quorum where they are one; else two replicate, and start sooner."""
+    return [f"broker-{number}" for number in range(1, 4 if row.mode == "combined" else 3)]
+
+
+def _check_metadata(provision: Provision, env: str, row: Row) -> None:
+    """The metadata have the version that this release gives, as the client and Kafka's own tool tell it."""
+    expected = KRAFT[row.version]
+    status = json.loads(provision.ok("status", env, "-o", "json"))
+    admin = KafkaAdminClient(bootstrap_servers=status["bootstrap_servers"].split(","))
+    try:
+        feature = admin.describe_features()["metadata.version"]
+    finally:
+        admin.close()
+    assert feature["finalized"] == (expected.level, expected.level)
+    assert feature["supported"][1] == expected.level
+    assert _finalized(provision, env) == expected.name
+    assert _voters(provision, env) == ([1001, 1002, 1003] if row.mode == "dedicated" else [1, 2, 3])
 
 
 def _finalized(provision: Provision, env: str) -> str:
@@ -82,7 +148,8 @@ def _voters(provision: Provision, env: str) -> list[int]:
     return [int(number) for number in re.findall(r"(?:\"id\": |[\[,])\s*(\d+)", line)]
 
 
-@pytest.mark.parametrize("version", ALL)
+@pytest.mark.matrix
+@pytest.mark.parametrize("version", SERVED)
 def test_every_tool_is_a_class_of_its_jars(version: str) -> None:
     directory = jars.fetch(KafkaVersion.parse(version), silent)
     classes = {name for jar in directory.glob("*.jar") for name in zipfile.ZipFile(jar).namelist()}
@@ -91,3 +158,8 @@ def test_every_tool_is_a_class_of_its_jars(version: str) -> None:
         tool: main for tool, main in tools.items() if f"{main.split()[0].replace('.', '/')}.class" not in classes
     }
     assert not missing
+
+
+def test_every_release_line_of_the_catalogue_is_in_the_matrix() -> None:
+    served = {release_of(KafkaVersion.parse(version)).first for version in SERVED}
+    assert served == {release.first for release in RELEASES}

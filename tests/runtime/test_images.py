@@ -1,4 +1,4 @@
-"""Pulling an image: progress in bytes over all layers, and every way it can fail in words."""
+"""Images: progress of a pull in bytes, every way it can fail in words, and what an image is by its content."""
 
 from collections.abc import Iterator
 from typing import Any, cast
@@ -7,9 +7,10 @@ import docker
 import pytest
 from docker.errors import NotFound
 
+from provision.cluster.lock import Identity
 from provision.errors import Unavailable
 from provision.events import Event, Fetching
-from provision.runtime.docker.images import pull
+from provision.runtime.docker.images import identity_of, pull, tag
 
 
 class _Engine:
@@ -83,3 +84,53 @@ def test_an_image_that_cannot_be_had_is_named_with_the_reason(engine: _Engine) -
     assert caught.value.what == "the image apache/kafka:9.9.9 is not on this engine and cannot be pulled"
     assert "manifest unknown" in caught.value.why
     assert "docker load" in caught.value.hint
+
+
+ID, A, B = (f"sha256:{digit * 64}" for digit in "0ab")
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "digest"),
+    [
+        ("apache/kafka:3.9.1", [f"apache/kafka@{A}"], f"apache/kafka@{A}"),
+        ("apache/kafka", [f"apache/kafka@{A}"], f"apache/kafka@{A}"),
+        ("docker.io/apache/kafka:3.9.1", [f"apache/kafka@{A}"], f"docker.io/apache/kafka@{A}"),
+        ("docker.io/library/kafka:1", [f"kafka@{A}"], f"docker.io/library/kafka@{A}"),
+        ("registry:5000/kafka:1", [f"registry:5000/kafka@{A}"], f"registry:5000/kafka@{A}"),
+        ("apache/kafka:3.9.1", [f"mirror.example/apache/kafka@{A}"], None),
+        ("apache/kafka:3.9.1", [f"mirror.example/apache/kafka@{A}", f"apache/kafka@{B}"], f"apache/kafka@{B}"),
+        ("apache/kafka:3.9.1", [f"apache/kafka@{B}", f"apache/kafka@{A}"], f"apache/kafka@{A}"),
+        (f"apache/kafka@{B}", [f"apache/kafka@{A}", f"apache/kafka@{B}"], f"apache/kafka@{B}"),
+        (f"apache/kafka:3.9.1@{B}", [f"apache/kafka@{B}"], f"apache/kafka@{B}"),
+        ("own:1", [], None),
+        ("own:1", None, None),
+    ],
+)
+def test_an_image_is_its_id_and_its_digest_in_the_repository_that_is_named(
+    name: str, known: list[str] | None, digest: str | None
+) -> None:
+    assert identity_of(name, {"Id": ID, "RepoDigests": known}) == Identity(ID, digest)
+
+
+class _Tags:
+    def __init__(self) -> None:
+        self.made: list[tuple[str, str, str | None]] = []
+
+    def tag(self, image: str, repository: str, tag: str | None) -> None:
+        self.made.append((image, repository, tag))
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("apache/kafka:3.9.1", [(f"apache/kafka@{A}", "apache/kafka", "3.9.1")]),
+        ("registry:5000/kafka", [(f"apache/kafka@{A}", "registry:5000/kafka", "latest")]),
+        (f"apache/kafka@{A}", []),
+    ],
+)
+def test_what_came_by_its_digest_gets_the_name_that_is_asked_for(
+    name: str, made: list[tuple[str, str, str | None]]
+) -> None:
+    tags = _Tags()
+    tag(cast(docker.APIClient, tags), f"apache/kafka@{A}", name)
+    assert tags.made == made

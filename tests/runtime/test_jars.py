@@ -1,6 +1,7 @@
 """The cache of jars: fetched once, used offline, and never with a jar that is cut off or changed."""
 
 import json
+import os
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,9 +11,9 @@ import jgo
 import pytest
 
 from provision.cluster.catalogue import KafkaVersion, coordinates
-from provision.errors import Unavailable
+from provision.errors import ProvisionError, Unavailable
 from provision.events import Event, Fetching, Notice, silent
-from provision.runtime.process.jars import directory_of, fetch, is_whole
+from provision.runtime.process.jars import directory_of, fetch, identify, is_whole
 
 VERSION = KafkaVersion(3, 9, 1)
 NAMES = ("kafka_2.13-3.9.1.jar", "kafka-clients-3.9.1.jar", "zookeeper-3.8.4.jar")
@@ -113,6 +114,35 @@ def test_a_touched_jar_with_the_same_content_is_still_whole(maven: list[_Artifac
     directory = fetch(VERSION, silent)
     (directory / NAMES[0]).touch()
     assert is_whole(directory)
+
+
+def test_jars_are_known_by_their_bytes_whatever_size_and_time_say(maven: list[_Artifact]) -> None:
+    directory = fetch(VERSION, silent)
+    before, jar = identify(directory), directory / NAMES[1]
+    assert set(before) == set(NAMES)
+    times = jar.stat()
+    _change(jar)
+    os.utime(jar, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert is_whole(directory)
+    after = identify(directory)
+    assert [name for name in before if before[name] != after[name]] == [NAMES[1]]
+
+
+def test_a_jar_that_the_manifest_does_not_name_is_on_the_class_path_too(maven: list[_Artifact]) -> None:
+    directory = fetch(VERSION, silent)
+    (directory / "of-somebody.JAR").write_bytes(b"")
+    (directory / "readme.txt").write_bytes(b"")
+    assert identify(directory).keys() == {*NAMES, "of-somebody.JAR"}
+
+
+def test_where_there_are_no_jars_none_is_identified(tmp_path: Path) -> None:
+    assert identify(tmp_path / "nowhere") == {}
+
+
+def test_a_jar_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.jar").symlink_to("nowhere")
+    with pytest.raises(ProvisionError, match="cannot read the jars"):
+        identify(tmp_path)
 
 
 @pytest.mark.parametrize("manifest", ["", "{", "[]", '{"a.jar": 3}', '{"a.jar": {}}'])

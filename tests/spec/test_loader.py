@@ -7,13 +7,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from provision.cluster.lock import is_lock
 from provision.cluster.model import TopicPolicy
 from provision.cluster.resolve import resolve_topic_policy, resolve_topics
 from provision.errors import InvalidEnvironment, UsageError
 from provision.spec.loader import load
 from provision.spec.model import EnvironmentSpec
 
-ENVIRONMENTS = sorted((Path(__file__).parents[2] / "environments").glob("*.yaml"))
+ENVIRONMENTS = sorted(f for f in (Path(__file__).parents[2] / "environments").glob("*.yaml") if not is_lock(f))
 
 
 @pytest.fixture

@@ -1,8 +1,12 @@
-"""Pulling an image, with progress."""
+"""Images: pulled with progress, and known by their content."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import docker
 
 from provision.cluster.images import Reference
+from provision.cluster.lock import Identity
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Fetching, Listener
 from provision.runtime.docker.client import translated
@@ -31,6 +35,32 @@ def pull(api: docker.APIClient, image: str, tell: Listener) -> None:
                 tell(Fetching(image, sum(done.values()), sum(total.values())))
     except ProvisionError as error:
         raise _missing(image, error.why) from error
+
+
+def tag(api: docker.APIClient, digest: str, image: str) -> None:
+    """Give what was pulled by its digest the name by which it is asked for."""
+    name = Reference.parse(image)
+    if not name.digest:  # else it has it already
+        with translated(f"naming {digest} {image}"):
+            api.tag(digest, name.repository, name.tag or "latest")
+
+
+def identity_of(name: str, image: Mapping[str, Any]) -> Identity:
+    """An image by what the engine tells of it (`docker inspect`).
+
+    Its digest is one in the repository that `name` says: an image may have come from another one, which may be nobody
+    else's to know, and where others could not find it.
+    """
+    asked = Reference.parse(name)
+    known = map(Reference.parse, image["RepoDigests"] or ())
+    own = sorted(one.digest for one in known if one.repository == _familiar(asked.repository))
+    digest = asked.digest if asked.digest in own else next(iter(own), None)
+    return Identity(image["Id"], f"{asked.repository}@{digest}" if digest else None)
+
+
+def _familiar(repository: str) -> str:
+    """As the engine shows it: without what Docker Hub has in front."""
+    return repository.removeprefix("index.").removeprefix("docker.io/").removeprefix("library/")
 
 
 def _missing(image: str, why: str) -> Unavailable:

@@ -9,6 +9,7 @@ from typing import Any
 from docker.errors import APIError, ImageNotFound, NotFound
 
 from provision.cluster.layout import NODE_HOME
+from provision.cluster.lock import Identities
 from provision.cluster.model import Cluster, Node, RenderedFile, StorageKind
 from provision.errors import ProvisionError, Refused, Unavailable
 from provision.events import Listener
@@ -18,7 +19,7 @@ from provision.runtime.base import JavaCommand, Runtime, Streams, format_command
 from provision.runtime.docker import containers as spec
 from provision.runtime.docker import tools
 from provision.runtime.docker.client import connect, translated
-from provision.runtime.docker.images import pull
+from provision.runtime.docker.images import identity_of, pull, tag
 from provision.runtime.docker.layouts import require_layout
 
 _DRAFT = ".new"
@@ -112,6 +113,7 @@ class DockerRuntime(Runtime):
             out_of_memory=out_of_memory,
             version=labels.get(spec.VERSION, "") if spec.version_in(labels) > spec.UNKNOWN else "",
             software=labels.get(spec.SOFTWARE, ""),
+            software_id=container["ImageID"],
         )
 
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
@@ -156,9 +158,19 @@ class DockerRuntime(Runtime):
             raise Unavailable(f"the image {name} is not there", hint=f"`docker pull {name}`, or `provision up` again")
         return tuple(image["Config"].get("Volumes") or ())
 
-    def fetch_software(self, cluster: Cluster, software: str, tell: Listener) -> None:  # noqa: ARG002
-        """Pull the image."""
-        pull(self._api, software, tell)
+    def fetch_software(self, cluster: Cluster, software: str, tell: Listener, digest: str = "") -> None:  # noqa: ARG002
+        """Pull the image; one that is given by its digest, if it is not there under that, and name it then."""
+        if not digest:
+            pull(self._api, software, tell)
+            return
+        if self._image(digest) is None:
+            pull(self._api, digest, tell)
+        tag(self._api, digest, software)
+
+    def identify_software(self, cluster: Cluster) -> Identities:
+        """As the engine has the images."""
+        images = {name: self._image(name) for name in cluster.all_software}
+        return {name: identity_of(name, image) for name, image in images.items() if image}
 
     def create_network(self, cluster: Cluster) -> None:
         """A bridge network named like the environment; containers find each other there by name."""

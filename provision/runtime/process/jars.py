@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from provision.cluster.catalogue import RELOCATED, KafkaVersion, coordinates
-from provision.errors import Unavailable
+from provision.cluster.lock import Identities, Identity
+from provision.errors import ProvisionError, Unavailable
 from provision.events import Fetching, Listener, Notice
 
 if TYPE_CHECKING:
@@ -53,6 +54,19 @@ def _is_as_noted(jar: Path, note: dict[str, int | str]) -> bool:
     if found.st_size != note["size"]:
         return False
     return found.st_mtime_ns == note["mtime_ns"] or _sha256(jar) == note["sha256"]
+
+
+def identify(libs: Path) -> Identities:
+    """Every jar that a JVM takes from a directory (`-cp LIBS/*`), read anew; none where it is not there.
+
+    Raises:
+        ProvisionError: one cannot be read.
+    """
+    try:
+        found = sorted(libs.iterdir()) if libs.is_dir() else []
+        return {jar.name: Identity(f"sha256:{_sha256(jar)}") for jar in found if jar.suffix in (".jar", ".JAR")}
+    except OSError as error:
+        raise ProvisionError(f"cannot read the jars in {libs}", why=error.strerror or str(error)) from error
 
 
 def fetch(version: KafkaVersion, tell: Listener) -> Path:

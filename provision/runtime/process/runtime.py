@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from provision.cluster.catalogue import KafkaVersion
+from provision.cluster.lock import Identities
 from provision.cluster.model import Cluster, Node, RenderedFile, StorageKind
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Listener
@@ -136,14 +137,18 @@ class ProcessRuntime(Runtime):
     def missing_software(self, cluster: Cluster) -> tuple[str, ...]:
         """The jars of the version while they are not in the cache, whole; a distribution must be there."""
         if Path(cluster.software).is_absolute():
-            if not any(Path(cluster.software, "libs").glob("*.jar")):
+            if not any(_libs(cluster).glob("*.jar")):
                 raise Unavailable(f"there is no Kafka in {cluster.software}", why="it has no jars in libs")
             return ()
         return () if jars.is_whole(jars.directory_of(cluster.version)) else (cluster.software,)
 
-    def fetch_software(self, cluster: Cluster, software: str, tell: Listener) -> None:  # noqa: ARG002 there is one
+    def fetch_software(self, cluster: Cluster, software: str, tell: Listener, digest: str = "") -> None:  # noqa: ARG002
         """Fetch the jars into the cache."""
         jars.fetch(cluster.version, tell)
+
+    def identify_software(self, cluster: Cluster) -> Identities:
+        """The jars of the class path, each read."""
+        return jars.identify(_libs(cluster))
 
     def create_network(self, cluster: Cluster) -> None:
         """Note what the environment is. Its nodes share the loopback."""
@@ -349,6 +354,13 @@ class ProcessRuntime(Runtime):
         if not (directory / _NODE_FILE).is_file():
             raise ProvisionError(f"{name} has no node {node}", hint=f"`provision status {name}` lists them")
         return directory
+
+
+def _libs(cluster: Cluster) -> Path:
+    """Where the jars are: in the named distribution, or in the cache."""
+    if Path(cluster.software).is_absolute():
+        return Path(cluster.software, "libs")
+    return jars.directory_of(cluster.version)
 
 
 def _read_node(directory: Path) -> Mapping[str, Any]:
