@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from provision import __version__
-from provision.cli import files, life, lock, look, records, topics
+from provision.cli import files, image, life, lock, look, records, topics
 
 app = typer.Typer(
     name="provision",
@@ -40,3 +40,4 @@ life.register(app)
 look.register(app)
 records.register(app)
 app.add_typer(topics.app, name="topics")
+app.add_typer(image.app, name="image")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from provision.cli.environment import DIRECTORY, Selected, select, select_all
-from provision.cli.options import Env, Envs, Frozen, Output, Set
+from provision.cli.options import Env, Envs, Frozen, Output, Set, Version, kafka_version
 from provision.cli.output import Format, counted, print_value, say, warn, write_line
 from provision.errors import InvalidEnvironment, Problem, Refused, Unavailable, UsageError
 
@@ -154,19 +154,13 @@ def _planned(selected: Selected, *, frozen: bool) -> "tuple[Plan, SavedPlan | No
 
 
 def fetch(
-    version: Annotated[str, typer.Argument(metavar="VERSION", help="A Kafka version, for example 3.9.1.")],
+    version: Version,
 ) -> None:
-    """Fetch Kafka's jars ahead, for the process runtime; they are kept and work offline afterwards."""
+    """Fetch Kafka's jars ahead, for processes and for images; they are kept and work offline afterwards."""
     from provision.cli.progress import progress
-    from provision.cluster.catalogue import OLDEST, KafkaVersion
-    from provision.runtime.process import jars
+    from provision.runtime import jars
 
-    try:
-        wanted = KafkaVersion.parse(version)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    if wanted < OLDEST:
-        raise UsageError(f"Kafka {wanted} is not supported", hint=f"{OLDEST} is the oldest that is supported")
+    wanted = kafka_version(version)
     with progress() as tell:
         directory = jars.fetch(wanted, tell)
     say(f"Kafka {wanted} is in {directory}")

@@ -10,7 +10,7 @@ import typer
 
 from provision.cli.environment import Selected, located, select
 from provision.cli.options import Env, Output, RequiredEnv, Timeout, Until, level, seconds
-from provision.cli.output import Format, counted, print_table, print_value, say, write_line
+from provision.cli.output import Format, age, counted, print_table, print_value, say, write_line
 from provision.cli.progress import progress
 from provision.errors import InvalidEnvironment, UsageError
 
@@ -98,21 +98,12 @@ def list_environments(output: Output = Format.TABLE) -> None:
             e["runtime"],
             e["version"],
             f"{e['running']} of {e['nodes']}",
-            _age(e["age_s"]),
+            age(e["age_s"]),
             e["bootstrap_servers"],
         )
         for e in found
     )
     print_table(("NAME", "RUNTIME", "KAFKA", "RUNNING", "AGE", "BOOTSTRAP SERVERS"), rows)
-
-
-def _age(seconds_: object) -> str | None:
-    if not isinstance(seconds_, int):
-        return None
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds_ >= length:
-            return f"{seconds_ // length}{unit}"
-    return f"{seconds_}s"
 
 
 def wait(env: Env = None, until: Until = "topics", timeout: Timeout = "120s") -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from provision.cli.output import Format
+from provision.cluster.catalogue import OLDEST, KafkaVersion
 from provision.errors import UsageError
 from provision.kafka.levels import Level
 from provision.spec.units import parse_duration_s
@@ -36,6 +37,22 @@ Until = Annotated[
         "--until", metavar="LEVEL", help="Readiness to wait for: process, quorum, brokers, topics or roundtrip."
     ),
 ]
+Version = Annotated[str, typer.Argument(metavar="VERSION", help="A Kafka version, for example 3.9.1.")]
+
+
+def kafka_version(text: str) -> KafkaVersion:
+    """The value of a version argument.
+
+    Raises:
+        UsageError: it is none, or one that is not supported.
+    """
+    try:
+        version = KafkaVersion.parse(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    if version < OLDEST:
+        raise UsageError(f"Kafka {version} is not supported", hint=f"{OLDEST} is the oldest that is supported")
+    return version
 
 
 def seconds(duration: str) -> float:

@@ -62,6 +62,16 @@ def counted(what: str, count: int) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
+def age(seconds: object) -> str | None:
+    """`3d`, `5h`, `12m` or `40s`; None where it is not known."""
+    if not isinstance(seconds, int):
+        return None
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= length:
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"
+
+
 def say(text: str) -> None:
     """A sentence for the user, on standard error."""
     with suppress(BrokenPipeError):  # who reads the messages may leave; the work goes on

@@ -40,6 +40,8 @@ _PAST = {
     "reassign": "has its new replicas",
     "restore": "taken back",
     "delete": "deleted",
+    "build": "built",
+    "load": "loaded",
 }
 _GOING = {
     "create": "creating",
@@ -55,6 +57,8 @@ _GOING = {
     "reassign": "moving replicas",
     "restore": "taking back",
     "delete": "deleting",
+    "build": "building",
+    "load": "loading",
 }
 _MIB = 1024 * 1024
 
@@ -207,7 +211,7 @@ class _Live:
 def _amount(fetch: Fetching) -> str:
     if fetch.unit != "bytes":
         return f"{fetch.done} of {fetch.total or '?'} {fetch.unit}"
-    return f"{fetch.done // _MIB} of {fetch.total // _MIB} MiB"
+    return f"{fetch.done // _MIB} of {fetch.total // _MIB or '?'} MiB"
 
 
 def _order(line: tuple[str, tuple[str, str]]) -> tuple[bool, str, int]:

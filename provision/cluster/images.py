@@ -95,6 +95,12 @@ def layout_of(image: str) -> ImageLayout:
     return _known(image) or APACHE_KAFKA
 
 
+def is_known(image: str) -> bool:
+    """Whether an image of that repository is known to hold Kafka."""
+    layout = _known(image)
+    return layout is not None and layout.has_kafka
+
+
 def _known(image: str) -> ImageLayout | None:
     repository = Reference.parse(image).repository
     fitting = (one for one in IMAGES if repository == one.repository or repository.endswith(f"/{one.repository}"))
@@ -110,6 +116,14 @@ def kafka_line_of(image: str) -> str | None:
     if not layout.lines:
         return numbers.group()
     return layout.lines.get(".".join(numbers.group().split(".")[:2]))
+
+
+def zookeeper_line_of(image: str) -> tuple[int, ...]:
+    """The release line of ZooKeeper's own image, `(3, 8)`; empty for other images, and where the tag does not tell."""
+    layout, numbers = _known(image), _LEADING_NUMBERS.match(Reference.parse(image).tag)
+    if layout is None or layout.has_kafka or numbers is None:
+        return ()
+    return tuple(int(number) for number in numbers.group().split("."))[:2]
 
 
 def is_of_line(version: KafkaVersion, line: str) -> bool:

@@ -4,6 +4,7 @@ Every verb does one small thing and is safe to repeat: creating what is there, s
 are done, not errors. A thing that does not carry the environment's mark is never stopped, changed or removed.
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from provision.cluster.model import MAIN_FILES, Cluster, Node, RenderedFile
 from provision.errors import ProvisionError
 from provision.events import Listener
 from provision.plan.observed import ObservedEnvironment
+
+_JAVA_VERSION = re.compile(r'version "(?:1\.)?(\d+)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,12 @@ def format_failed(node: str, output: str) -> ProvisionError:
     """The error for a storage that could not be formatted, the same on every runtime."""
     said = [line for line in output.splitlines() if line.strip() and not line.startswith("\tat ")]
     return ProvisionError(f"the storage of {node} could not be formatted", why="\n".join(said)[-2000:])
+
+
+def java_version_in(shown: str) -> int:
+    """The major version in what `java -version` shows; 0 where there is none."""
+    match = _JAVA_VERSION.search(shown)
+    return int(match[1]) if match else 0
 
 
 def port_taken(doing: str, port: int | str) -> ProvisionError:

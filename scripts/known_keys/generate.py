@@ -17,7 +17,7 @@ from typing import Any
 
 from provision.cluster.catalogue import KafkaVersion
 from provision.events import silent
-from provision.runtime.process import jars
+from provision.runtime import jars
 
 # The newest of each release line when this was written.
 VERSIONS = (

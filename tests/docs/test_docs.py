@@ -20,7 +20,7 @@ from provision.cluster.render import KRAFT_TEMPLATES, render, shipped_templates
 from provision.errors import ProvisionError
 from provision.kafka.levels import Level
 from provision.pipeline import Source, validate
-from provision.runtime.docker import containers
+from provision.runtime.docker import containers, image_recipe
 from provision.runtime.process.processes import MARK
 from provision.spec import model
 from provision.spec.model import EnvironmentSpec
@@ -252,8 +252,9 @@ def test_every_environment_variable_of_ours_has_a_row() -> None:
 
 
 def test_every_label_has_a_row() -> None:
-    labels = {value for value in vars(containers).values() if isinstance(value, str) and value.startswith("provision.")}
-    labels -= {containers.__name__, containers.__package__}
+    values = [value for module in (containers, image_recipe) for name, value in vars(module).items() if name.isupper()]
+    labels = {value for value in values if isinstance(value, str) and value.startswith("provision.")}
+    assert "provision.environment" in labels
     assert rows(section(REFERENCE, "## Names, labels and addresses")).keys() >= labels
 
 

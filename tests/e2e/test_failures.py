@@ -42,6 +42,8 @@ def test_a_missing_image_is_named_and_nothing_is_left(provision: Provision, tmp_
     result = plain("up", env, "--set", "kafka.image=127.0.0.1:1/kafka:3.9.1")
     assert result.code == 69
     assert "127.0.0.1:1/kafka:3.9.1 is not on this engine and cannot be pulled" in result.err
+    assert f"`provision image build {plain.version} --base IMAGE`" in result.err
+    assert "`provision image load FILE`" in result.err
     assert provision.traces("imageless") == []
 
 

@@ -30,7 +30,7 @@ from filelock import BaseFileLock, FileLock
 from provision.cluster.catalogue import KafkaVersion, coordinates
 from provision.errors import Unavailable
 from provision.events import silent
-from provision.runtime.process import jars
+from provision.runtime import jars
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

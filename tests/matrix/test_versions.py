@@ -11,7 +11,7 @@ from kafka import KafkaAdminClient
 
 from provision.cluster.catalogue import RELEASES, KafkaVersion, release_of
 from provision.events import silent
-from provision.runtime.process import jars
+from provision.runtime import jars
 from tests.engine import Provision, anonymous_volumes, image, java, write_environment
 
 
@@ -38,7 +38,12 @@ class Metadata:
 
 RUNTIMES = ("docker", "process")
 ON_BOTH = ("2.8.2", "3.3.2", "3.6.2", "3.9.1")
-ON_PROCESSES = ("3.5.2", "3.7.2", "3.8.1")  # the release lines in between: their images would show nothing more
+ON_PROCESSES = (
+    "3.2.3",
+    "3.5.2",
+    "3.7.2",
+    "3.8.1",
+)  # the release lines in between: their images would show nothing more
 KRAFT = {
     "3.3.2": Metadata("3.3-IV3", 7),
     "3.9.1": Metadata("3.9-IV0", 21),
@@ -158,6 +163,15 @@ def test_every_tool_is_a_class_of_its_jars(version: str) -> None:
         tool: main for tool, main in tools.items() if f"{main.split()[0].replace('.', '/')}.class" not in classes
     }
     assert not missing
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("version", SERVED)
+def test_the_zookeeper_that_a_release_was_made_for_is_that_of_its_jars(version: str) -> None:
+    directory = jars.fetch(KafkaVersion.parse(version), silent)
+    found = {jar.name.removeprefix("zookeeper-").rpartition(".")[0] for jar in directory.glob("zookeeper-[0-9]*.jar")}
+    line = release_of(KafkaVersion.parse(version)).zookeeper
+    assert {one.rpartition(".")[0] for one in found} == ({line} if line else set())
 
 
 def test_every_release_line_of_the_catalogue_is_in_the_matrix() -> None:

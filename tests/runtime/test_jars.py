@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import pytest
 from provision.cluster.catalogue import KafkaVersion, coordinates
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Event, Fetching, Notice, silent
-from provision.runtime.process.jars import directory_of, fetch, identify, is_whole
+from provision.runtime.jars import directory_of, fetch, fingerprint, identify, is_whole
 
 VERSION = KafkaVersion(3, 9, 1)
 NAMES = ("kafka_2.13-3.9.1.jar", "kafka-clients-3.9.1.jar", "zookeeper-3.8.4.jar")
@@ -63,6 +64,19 @@ def test_a_version_is_fetched_once_and_then_works_offline(
     assert is_whole(directory)
     _offline(monkeypatch)
     assert fetch(VERSION, silent) == directory
+
+
+def test_the_fingerprint_is_of_names_and_contents_alone(maven: list[_Artifact]) -> None:
+    directory = fetch(VERSION, silent)
+    before = fingerprint(directory)
+    for artifact in maven:  # fetched again, at another time
+        os.utime(artifact.path, (1, 1))
+    shutil.rmtree(directory)
+    assert fingerprint(fetch(VERSION, silent)) == before
+    maven[0].path.rename(maven[0].path.with_name("renamed.jar"))
+    maven[0].path = maven[0].path.with_name("renamed.jar")
+    shutil.rmtree(directory)
+    assert fingerprint(fetch(VERSION, silent)) != before
 
 
 def test_progress_counts_every_jar(maven: list[_Artifact]) -> None:

@@ -72,14 +72,17 @@ _PORT_TAKEN = re.compile(r"Bind for \S*?:(\d+) failed|listen tcp4? \S*?:(\d+): b
 
 
 @contextmanager
-def translated(doing: str) -> Iterator[None]:
-    """Turn the engine's errors into ours: `doing` names what was tried, for example `starting broker-1`."""
+def translated(doing: str, timeout_s: float = CALL_TIMEOUT_S) -> Iterator[None]:
+    """Turn the engine's errors into ours: `doing` names what was tried, for example `starting broker-1`.
+
+    `timeout_s` is how long the calls wait for an answer.
+    """
     try:
         yield
     except APIError as error:
         raise _refused(doing, error.explanation or str(error)) from error
     except requests.Timeout as error:
-        raise Unavailable(f"{doing}: the Docker engine did not answer within {CALL_TIMEOUT_S} s") from error
+        raise Unavailable(f"{doing}: the Docker engine did not answer within {timeout_s:g} s") from error
     except (DockerException, requests.RequestException) as error:
         raise Unavailable(f"{doing}: the Docker engine stopped answering", why=str(error), hint=_START_HINT) from error
 

@@ -1,9 +1,10 @@
-"""Images: pulled with progress, and known by their content."""
+"""Images: found, pulled with progress, and known by their content."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import docker
+from docker.errors import ImageNotFound
 
 from provision.cluster.images import Reference
 from provision.cluster.lock import Identity
@@ -11,9 +12,24 @@ from provision.errors import ProvisionError, Unavailable
 from provision.events import Fetching, Listener
 from provision.runtime.docker.client import translated
 
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where the engine looks for commands of an image that says no PATH."""
 
-def pull(api: docker.APIClient, image: str, tell: Listener) -> None:
-    """Pull `image`, telling `Fetching` events with the bytes of all layers so far.
+_HINT = "check the name and the network; without a registry, `docker load` brings an image from a file"
+
+
+def inspect(api: docker.APIClient, image: str) -> Mapping[str, Any] | None:
+    """What the engine says of an image; None where it is not there."""
+    with translated(f"looking for the image {image}"):
+        try:
+            details: Mapping[str, Any] = api.inspect_image(image)
+        except ImageNotFound:
+            return None
+    return details
+
+
+def pull(api: docker.APIClient, image: str, tell: Listener, hint: str = _HINT) -> None:
+    """Pull `image`, telling `Fetching` events with the bytes of all layers so far; `hint` is for when it cannot be had.
 
     Raises:
         Unavailable: the registry does not answer, or has no such image.
@@ -34,15 +50,16 @@ def pull(api: docker.APIClient, image: str, tell: Listener) -> None:
                     done[layer] = total[layer]
                 tell(Fetching(image, sum(done.values()), sum(total.values())))
     except ProvisionError as error:
-        raise _missing(image, error.why) from error
+        what = f"the image {image} is not on this engine and cannot be pulled"
+        raise Unavailable(what, why=error.why, hint=hint) from error
 
 
-def tag(api: docker.APIClient, digest: str, image: str) -> None:
-    """Give what was pulled by its digest the name by which it is asked for."""
+def tag(api: docker.APIClient, known_as: str, image: str) -> None:
+    """Give what is known by a digest or an id the name by which it is asked for."""
     name = Reference.parse(image)
     if not name.digest:  # else it has it already
-        with translated(f"naming {digest} {image}"):
-            api.tag(digest, name.repository, name.tag or "latest")
+        with translated(f"naming {known_as} {image}"):
+            api.tag(known_as, name.repository, name.tag or "latest")
 
 
 def identity_of(name: str, image: Mapping[str, Any]) -> Identity:
@@ -61,8 +78,3 @@ def identity_of(name: str, image: Mapping[str, Any]) -> Identity:
 def _familiar(repository: str) -> str:
     """As the engine shows it: without what Docker Hub has in front."""
     return repository.removeprefix("index.").removeprefix("docker.io/").removeprefix("library/")
-
-
-def _missing(image: str, why: str) -> Unavailable:
-    hint = "check the name and the network; without a registry, `docker load` an image and name it with kafka.image"
-    return Unavailable(f"the image {image} is not on this engine and cannot be pulled", why=why, hint=hint)

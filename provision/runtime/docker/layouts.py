@@ -9,9 +9,7 @@ import requests
 
 from provision.cluster.images import IMAGES, layout_of
 from provision.errors import ProvisionError
-
-# What Docker takes where an image says no PATH.
-_USUAL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+from provision.runtime.docker.images import DEFAULT_PATH
 
 
 def require_layout(api: docker.APIClient, container: str, image: str, configuration: Mapping[str, Any]) -> None:
@@ -28,7 +26,7 @@ def require_layout(api: docker.APIClient, container: str, image: str, configurat
     """
     layout = layout_of(image)
     path = next((one.removeprefix("PATH=") for one in configuration.get("Env") or () if one.startswith("PATH=")), "")
-    java = [posixpath.join(directory, layout.java) for directory in (path or _USUAL_PATH).split(":")]
+    java = [posixpath.join(directory, layout.java) for directory in (path or DEFAULT_PATH).split(":")]
     libs = posixpath.join(configuration.get("WorkingDir") or "/", layout.libs[0])
     missing = [
         *([] if any(_is_there(api, container, place) for place in java) else [f"no {layout.java} (PATH is {path})"]),

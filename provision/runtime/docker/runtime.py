@@ -19,7 +19,7 @@ from provision.runtime.base import JavaCommand, Runtime, Streams, format_command
 from provision.runtime.docker import containers as spec
 from provision.runtime.docker import tools
 from provision.runtime.docker.client import connect, translated
-from provision.runtime.docker.images import identity_of, pull, tag
+from provision.runtime.docker.images import identity_of, inspect, pull, tag
 from provision.runtime.docker.layouts import require_layout
 
 _DRAFT = ".new"
@@ -63,9 +63,10 @@ class DockerRuntime(Runtime):
         our_volumes = [thing for thing in volumes if _belongs(thing, name)]
         no_labels: Mapping[str, str] = {}
         things = (*ours, *our_networks, *our_volumes)
-        # A tool's container is of the environment too, but says nothing about it; and while nodes get a new version,
-        # one by one, it is the newest that says what the environment is.
-        described = [thing["Labels"] for thing in things if spec.VERSION in thing["Labels"]]
+        # A tool's container is of the environment too, but says nothing about it, though it may have its image's label
+        # of the version; and while nodes get a new version, one by one, it is the newest that says what the environment
+        # is.
+        described = [thing["Labels"] for thing in things if spec.SOFTWARE in thing["Labels"]]
         labels = max(described, key=spec.version_in, default=no_labels)
         names = {spec.name_of(name, node) for node in wanted}
         foreign = [
@@ -136,40 +137,37 @@ class DockerRuntime(Runtime):
 
     def missing_software(self, cluster: Cluster) -> tuple[str, ...]:
         """The images that the engine does not have."""
-        return tuple(image for image in cluster.all_software if self._image(image) is None)
-
-    def _image(self, name: str) -> Mapping[str, Any] | None:
-        with translated(f"looking for the image {name}"):
-            try:
-                image: Mapping[str, Any] = self._api.inspect_image(name)
-            except ImageNotFound:
-                return None
-        return image
+        return tuple(image for image in cluster.all_software if inspect(self._api, image) is None)
 
     def _require_layout(self, container: str, image: str) -> None:
         """Look into the first container of each image."""
         if image not in self._seen_layouts:
-            require_layout(self._api, container, image, (self._image(image) or {}).get("Config", {}))
+            require_layout(self._api, container, image, (inspect(self._api, image) or {}).get("Config", {}))
             self._seen_layouts.add(image)
 
     def _image_volumes(self, name: str) -> tuple[str, ...]:
-        image = self._image(name)
+        image = inspect(self._api, name)
         if image is None:
             raise Unavailable(f"the image {name} is not there", hint=f"`docker pull {name}`, or `provision up` again")
         return tuple(image["Config"].get("Volumes") or ())
 
-    def fetch_software(self, cluster: Cluster, software: str, tell: Listener, digest: str = "") -> None:  # noqa: ARG002
+    def fetch_software(self, cluster: Cluster, software: str, tell: Listener, digest: str = "") -> None:
         """Pull the image; one that is given by its digest, if it is not there under that, and name it then."""
+        hint = (
+            "check the name and the network; without a registry, "
+            f"`provision image build {cluster.version} --base IMAGE` makes an image and `provision image load FILE` "
+            "brings one that `docker save` wrote: name it with kafka.image"
+        )
         if not digest:
-            pull(self._api, software, tell)
+            pull(self._api, software, tell, hint)
             return
-        if self._image(digest) is None:
-            pull(self._api, digest, tell)
+        if inspect(self._api, digest) is None:
+            pull(self._api, digest, tell, hint)
         tag(self._api, digest, software)
 
     def identify_software(self, cluster: Cluster) -> Identities:
         """As the engine has the images."""
-        images = {name: self._image(name) for name in cluster.all_software}
+        images = {name: inspect(self._api, name) for name in cluster.all_software}
         return {name: identity_of(name, image) for name, image in images.items() if image}
 
     def create_network(self, cluster: Cluster) -> None:

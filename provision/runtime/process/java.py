@@ -10,8 +10,8 @@ from pathlib import Path
 
 from provision.cluster.catalogue import KafkaVersion, release_of
 from provision.errors import Unavailable
+from provision.runtime.base import java_version_in
 
-_VERSION = re.compile(r'version "(?:1\.)?(\d+)')
 _RELEASE = re.compile(r'^JAVA_VERSION="(?:1\.)?(\d+)', re.MULTILINE)
 _ASK_TIMEOUT_S = 20
 
@@ -70,5 +70,4 @@ def _version_of(command: Path) -> int:
         )
     except (OSError, subprocess.SubprocessError):
         return 0
-    match = _VERSION.search(shown.stderr + shown.stdout)
-    return int(match[1]) if match else 0
+    return java_version_in(shown.stderr + shown.stdout)

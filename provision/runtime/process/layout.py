@@ -10,7 +10,7 @@ from provision.cluster.layout import LocalLayout
 from provision.cluster.model import StorageKind
 from provision.cluster.resolve import resolve_storage
 from provision.home.directory import home_directory
-from provision.runtime.process.jars import directory_of
+from provision.runtime.jars import directory_of
 from provision.spec.model import EnvironmentSpec
 
 NAME = r"[a-z0-9][a-z0-9-]{1,39}"

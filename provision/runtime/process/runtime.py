@@ -26,9 +26,9 @@ from provision.errors import ProvisionError, Unavailable
 from provision.events import Listener
 from provision.home.ports import port_is_free
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
-from provision.runtime import directories, tool_logging
+from provision.runtime import directories, jars, tool_logging
 from provision.runtime.base import JavaCommand, Runtime, Streams, format_command, format_failed, port_taken
-from provision.runtime.process import jars, processes
+from provision.runtime.process import processes
 from provision.runtime.process.java import find_java
 from provision.runtime.process.layout import NAME, environment_directory, environments_directory, memory_directory
 

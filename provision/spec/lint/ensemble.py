@@ -1,4 +1,4 @@
-"""ZooKeeper's properties that are regretted later.
+"""What of an ensemble is regretted later.
 
 ZooKeeper has no table of its keys, and hands what it does not know on as system properties: nothing is said of names.
 Source: ZooKeeper Administrator's Guide, "Configuration Parameters".
@@ -6,7 +6,8 @@ Source: ZooKeeper Administrator's Guide, "Configuration Parameters".
 
 from collections.abc import Iterator
 
-from provision.cluster.catalogue import ZOOKEEPER
+from provision.cluster.catalogue import ZOOKEEPER, release_of
+from provision.cluster.images import zookeeper_line_of
 from provision.spec.checks import Finding, RuleReads, mode_of
 from provision.spec.lint.known import whole_number
 from provision.spec.lint.settings import brokers, version_of
@@ -37,6 +38,17 @@ def _granted(spec: EnvironmentSpec, key: str, usual: int) -> int:
     return usual if said is None or said < 0 else said
 
 
+def made_for(spec: EnvironmentSpec) -> Iterator[Finding]:
+    """Brokers speak to an ensemble of the release line that their Kafka was made for, or a newer one."""
+    version, image = version_of(spec), spec.zookeeper.image
+    if version is None or image is None or mode_of(spec) != ZOOKEEPER:
+        return
+    wanted, line = release_of(version).zookeeper, zookeeper_line_of(image)
+    if line and line < tuple(map(int, wanted.split("."))):
+        message = f"Kafka {version} was made for ZooKeeper {wanted}, and {image} is older"
+        yield Finding(("zookeeper", "image"), message, f"use one of {wanted}", warning=True)
+
+
 def dangers(spec: EnvironmentSpec) -> Iterator[Finding]:
     """The ensemble keeps what it acknowledged, and to whom it belongs."""
     properties = spec.zookeeper.properties
@@ -56,5 +68,6 @@ def _number(spec: EnvironmentSpec, key: str) -> int | None:
 _KAFKA, _ENSEMBLE = (("kafka", "version"), ("kafka", "mode")), ("zookeeper", "properties")
 RULES: tuple[RuleReads, ...] = (
     (session, (*_KAFKA, _ENSEMBLE, ("brokers",))),
+    (made_for, (*_KAFKA, ("zookeeper", "image"))),
     (dangers, (_ENSEMBLE, ("storage",))),
 )

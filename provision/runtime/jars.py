@@ -69,6 +69,13 @@ def identify(libs: Path) -> Identities:
         raise ProvisionError(f"cannot read the jars in {libs}", why=error.strerror or str(error)) from error
 
 
+def fingerprint(directory: Path) -> str:
+    """One hash (sha256, hexadecimal) over the names and contents of whole jars: the same on every machine."""
+    manifest = json.loads((directory / _MANIFEST).read_text())
+    contents = {name: note["sha256"] for name, note in manifest.items()}
+    return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
+
+
 def fetch(version: KafkaVersion, tell: Listener) -> Path:
     """Bring the jars of a version into the cache; returns their directory. Does nothing where they are whole.
 

@@ -1,0 +1,126 @@
+"""`provision image …`: images of Kafka where no registry has them."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import typer
+
+from provision.cli.options import Output, Version, kafka_version
+from provision.cli.output import Format, age, print_table, print_value, say
+from provision.cli.progress import progress
+from provision.errors import ProvisionError, UsageError
+
+if TYPE_CHECKING:
+    from provision.images import Loaded
+
+app = typer.Typer(
+    help="Build, list and load images of Kafka: for machines without a registry.\n\n"
+    "On a machine with a network, for example:\n\n"
+    "  provision image build 3.9.1 --base eclipse-temurin:17-jre\n\n"
+    "  docker save -o kafka.tar provision/kafka:3.9.1\n\n"
+    "On the one without, with `image: provision/kafka:3.9.1` below `kafka:` in the environment file:\n\n"
+    "  provision image load kafka.tar\n\n"
+    "  provision up",
+    no_args_is_help=True,
+)
+
+_MB = 1000 * 1000
+_STDIN = Path("-")
+
+
+@app.command()
+def build(
+    version: Version,
+    base: Annotated[
+        str,
+        typer.Option("--base", metavar="IMAGE", help="An image with a Java, e.g. eclipse-temurin:17-jre; else pulled."),
+    ],
+    tag: Annotated[
+        str | None,
+        typer.Option("--tag", "-t", metavar="NAME", help="Its name; default: provision/kafka:VERSION."),
+    ] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Build an image: a base with a Java, and the jars of that Kafka."""
+    from provision.images import build as build_image
+
+    wanted = kafka_version(version)
+    with progress() as tell:
+        built = build_image(wanted, base, tag, tell)
+    if output is not Format.TABLE:
+        print_value(built.as_dict(), output)
+    say(
+        f"{built.name} is there; `kafka.image: {built.name}` uses it"
+        if built.changed
+        else f"{built.name} is there already, of the same base and jars: nothing to build"
+    )
+
+
+@app.command("list")
+def list_images(output: Output = Format.TABLE) -> None:
+    """List the images of Kafka on this engine, and which environments use them."""
+    from provision.images import as_dict, usable_images
+
+    found = [as_dict(image) for image in usable_images()]
+    if output is not Format.TABLE:
+        print_value(found, output)
+    elif found:
+        rows = (
+            (
+                image["name"],
+                image["version"],
+                image["size_bytes"] // _MB,
+                age(image["age_s"]),
+                image["base"],
+                ", ".join(image["environments"]) or None,
+            )
+            for image in found
+        )
+        print_table(("IMAGE", "KAFKA", "MB", "AGE", "BUILT FROM", "USED BY"), rows)
+    else:
+        say("there is no image of Kafka; `provision up` pulls one, `provision image build` makes one")
+
+
+@app.command()
+def load(
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="What `docker save` wrote, also compressed; - is standard input."),
+    ],
+    output: Output = Format.TABLE,
+) -> None:
+    """Load images from an archive, and say which of them can be used."""
+    from provision.images import load as load_images
+
+    called = "standard input" if file == _STDIN else str(file)
+    with _opened(file) as archive, progress() as tell:
+        loaded = load_images(archive, called, tell)
+    if output is Format.TABLE:
+        print_table(("IMAGE", "KAFKA", "CAN BE USED"), (_row(image) for image in loaded))
+    else:
+        print_value([image.as_dict() for image in loaded], output)
+    if all(image.lacks for image in loaded):
+        raise ProvisionError(
+            f"{called} brought no image of Kafka",
+            hint="`provision image build VERSION --base IMAGE` makes one, `docker save` writes it",
+        )
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[BinaryIO]:
+    if file != _STDIN:
+        if not file.is_file():
+            raise UsageError(f"there is no file {file}", hint="`docker save -o FILE IMAGE` writes one")
+        with file.open("rb") as archive:
+            yield archive
+    elif sys.stdin.isatty():
+        raise UsageError("standard input is a terminal", hint="`docker save IMAGE | provision image load -`")
+    else:
+        yield sys.stdin.buffer
+
+
+def _row(image: "Loaded") -> tuple[object, ...]:
+    return (image.name, image.version or None, f"no: {image.lacks}" if image.lacks else "yes")

@@ -1,0 +1,278 @@
+"""The images of one engine: found, listed, built, loaded, and looked into. Each verb is one or two calls."""
+
+import re
+import tarfile
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import PurePosixPath
+from typing import IO, Any, BinaryIO, cast
+
+from docker.errors import APIError, NotFound
+from docker.utils import match_tag
+
+from provision.cluster.images import APACHE_KAFKA
+from provision.errors import ProvisionError, Unavailable
+from provision.events import Fetching, Listener
+from provision.interrupts import shielded
+from provision.runtime.docker import images
+from provision.runtime.docker.client import connect, translated
+from provision.runtime.docker.containers import ENVIRONMENT, ROLE, SOFTWARE, TOOL_ROLE, VERSION, hardening
+from provision.runtime.docker.image_recipe import BASE, IMAGE, KAFKA, Recipe
+
+# The engine answers only when it has stored the hundreds of megabytes that were sent.
+_STORE_TIMEOUT_S = 600
+_RUN_TIMEOUT_S = 60
+_RUN_MEMORY_BYTES = 512 * 1024**2
+_CHUNK = 1024**2
+_NOTHING_TO_RUN = re.compile(r"executable file not found|no such file or directory|permission denied")
+_STEP = re.compile(r" ---> ([0-9a-f]{12,64})$")
+_LOADED = re.compile(r"Loaded image(?: ID)?: (\S+)")
+_SHORT_ID = 19  # `sha256:` and twelve digits, as docker shows it
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """An image that was found: its labels, its environment variables, and the paths it asks a volume for."""
+
+    id: str
+    labels: Mapping[str, str]
+    variables: Mapping[str, str]
+    volumes: tuple[str, ...]
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this program built it."""
+        return self.labels.get(IMAGE) == KAFKA
+
+    @property
+    def path(self) -> str:
+        """Where commands are looked for: what the image says, or the engine's own choice; then the Java's own place."""
+        directories = self.variables.get("PATH", images.DEFAULT_PATH).split(":")
+        if home := self.variables.get("JAVA_HOME"):
+            directories.append(f"{home}/bin")
+        return ":".join(dict.fromkeys(directories))
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """An image of the engine's list under one name: size in bytes, the Unix time when it was made.
+
+    `version` is the Kafka version by the labels of the image or of what uses it, else empty. `built` tells whether this
+    program made it, then `base` is what from. `environments` have containers of it.
+    """
+
+    name: str
+    version: str
+    size_bytes: int
+    created_s: int
+    built: bool
+    base: str
+    environments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An image without a name: its id, and those of the builder's steps, the image's own last."""
+
+    id: str
+    steps: tuple[str, ...]
+
+
+class ImageStore:
+    """The images of the engine. What is run or looked into for an answer has no network and is removed."""
+
+    def __init__(self) -> None:
+        self._api = connect().api
+        self._api.timeout = _STORE_TIMEOUT_S
+
+    def find(self, name: str) -> Details | None:
+        """The image of that name; None where there is none."""
+        found = images.inspect(self._api, name)
+        if found is None:
+            return None
+        config = found["Config"] or {}
+        variables = dict(text.split("=", maxsplit=1) for text in config.get("Env") or () if "=" in text)
+        return Details(found["Id"], config.get("Labels") or {}, variables, tuple(config.get("Volumes") or ()))
+
+    def pull(self, name: str, tell: Listener) -> Details:
+        """Pull an image that is not there.
+
+        Raises:
+            Unavailable: it cannot be had.
+        """
+        images.pull(self._api, name, tell)
+        found = self.find(name)
+        if found is None:
+            raise Unavailable(f"the image {name} is gone again")
+        return found
+
+    # -- make ---------------------------------------------------------------------------------------------------------
+
+    def build(self, recipe: Recipe, tell: Listener) -> Draft:
+        """Build an image without a name, telling `Fetching` events with the bytes sent.
+
+        A builder that is at work is let finish when the user interrupts, so that all it made is known and removed.
+
+        Raises:
+            ProvisionError: the builder failed; nothing of its work is left.
+        """
+        what, interrupts = f"the image of Kafka {recipe.version}", []
+        with tempfile.TemporaryFile() as context, translated(f"building {what}", _STORE_TIMEOUT_S):
+            recipe.write_context(context)
+            size = context.tell()
+            context.seek(0)
+            answers = self._api.build(
+                fileobj=cast(IO[bytes], _sent(context, what, size, tell)), custom_context=True, network_mode="none",
+                labels=dict(recipe.labels), rm=True, forcerm=True, decode=True,
+            )  # fmt: skip
+            with shielded(lambda: interrupts.append(True)):
+                draft, failure = _followed(answers, recipe.base_id)
+        if interrupts or failure:
+            self.discard(draft)
+        if interrupts:
+            raise KeyboardInterrupt
+        if failure:
+            raise ProvisionError(f"{what} could not be built", why=failure)
+        return draft
+
+    def tag(self, identity: str, name: str) -> None:
+        """Give an image a name, which another one may have had."""
+        images.tag(self._api, identity, name)
+
+    def discard(self, draft: Draft) -> None:
+        """Remove what the builder made, but for what has a name or is part of what has one."""
+        with translated("removing what was built", _STORE_TIMEOUT_S):
+            for identity in reversed(draft.steps):
+                with suppress(NotFound):
+                    self._discard(identity)
+
+    def _discard(self, identity: str) -> None:
+        if self._api.inspect_image(identity)["RepoTags"]:
+            return
+        try:
+            self._api.remove_image(identity, noprune=True)  # a base without a name would go with it
+        except APIError as error:
+            if error.status_code != HTTPStatus.CONFLICT:
+                raise
+
+    def load(self, archive: BinaryIO, name: str, size: int, tell: Listener) -> tuple[str, ...]:
+        """Load an archive that `docker save` wrote, `size` bytes long (0: unknown); the names or ids of its images.
+
+        Raises:
+            ProvisionError: it is no such archive.
+        """
+        loaded = []
+        with translated(f"loading {name}", _STORE_TIMEOUT_S):
+            for step in self._api.load_image(_sent(archive, name, size, tell)):
+                if "error" in step:
+                    raise ProvisionError(
+                        f"{name} is no archive of images, or not a whole one",
+                        why=f"the Docker engine says: {step['error']}",
+                        hint="`docker save -o FILE IMAGE` writes one",
+                    )
+                if brought := _LOADED.match(step.get("stream", "")):
+                    loaded.append(brought[1])
+        return tuple(loaded)
+
+    # -- look ---------------------------------------------------------------------------------------------------------
+
+    def run(self, image: Details, command: Sequence[str], path: str) -> tuple[int, str] | None:
+        """Run a command in an image as Kafka's account: exit code and output; None where there is no such command."""
+        host = hardening(memory_bytes=_RUN_MEMORY_BYTES, image_volumes=image.volumes) | {"network_mode": "none"}
+        options = {"entrypoint": list(command), "environment": {"PATH": path}}
+        with translated(f"running {command[0]} in {image.id[:_SHORT_ID]}", _STORE_TIMEOUT_S):
+            container = self._create(image.id, options, host)
+            try:
+                self._api.start(container)
+                code = self._api.wait(container, timeout=_RUN_TIMEOUT_S)["StatusCode"]
+                return code, self._api.logs(container).decode(errors="replace")
+            except APIError as error:
+                if _NOTHING_TO_RUN.search(str(error.explanation)):
+                    return None
+                raise
+            finally:
+                self._api.remove_container(container, force=True, v=True)
+
+    def files_in(self, name: str, directory: str) -> tuple[str, ...] | None:
+        """The names of files in a directory of an image, of which nothing is started; None where it has none such."""
+        with translated(f"looking into {name}", _STORE_TIMEOUT_S):
+            container = self._create(name, {"entrypoint": ["none"]}, {"network_mode": "none"})
+            try:
+                stream, _ = self._api.get_archive(container, directory)
+                with tempfile.TemporaryFile() as archive:
+                    archive.writelines(stream)
+                    archive.seek(0)
+                    with tarfile.open(fileobj=archive) as tar:
+                        return tuple(PurePosixPath(member.name).name for member in tar if not member.isdir())
+            except NotFound:
+                return None
+            finally:
+                self._api.remove_container(container, force=True, v=True)
+
+    def _create(self, image: str, options: Mapping[str, Any], host: Mapping[str, Any]) -> str:
+        account = f"{APACHE_KAFKA.user}:{APACHE_KAFKA.user}"
+        config = self._api.create_host_config(**host)
+        created = self._api.create_container(
+            image=image, command=[], user=account, labels={ROLE: TOOL_ROLE}, host_config=config, **options
+        )
+        return str(created["Id"])
+
+    def listed(self) -> tuple[StoredImage, ...]:
+        """Every image, once for each of its names."""
+        with translated("listing images", _STORE_TIMEOUT_S):
+            found = self._api.images()
+            containers = self._api.containers(all=True, filters={"label": [ENVIRONMENT, SOFTWARE]})
+        return tuple(_stored(image, name, containers) for image in found for name in _names(image))
+
+
+def is_name(text: str) -> bool:
+    """Whether an image can be called so: `repository` or `repository:tag`."""
+    return bool(match_tag(text)) and "@" not in text
+
+
+def _followed(answers: Iterable[Mapping[str, Any]], base_id: str) -> tuple[Draft, str]:
+    """What the builder made on top of the base, and why it failed, if it did."""
+    identity, steps, failure = "", [], ""
+    for answer in answers:
+        failure = failure or str(answer.get("error", ""))
+        identity = (answer.get("aux") or {}).get("ID", identity)
+        if made := _STEP.match(answer.get("stream", "")):
+            steps.append(made[1])
+    if not identity:
+        failure = failure or "the Docker engine names no image at the end"
+    return Draft(identity, tuple(step for step in steps if step not in base_id)), failure
+
+
+def _stored(image: Mapping[str, Any], name: str, containers: Sequence[Mapping[str, Any]]) -> StoredImage:
+    labels = image["Labels"] or {}
+    users = [container["Labels"] for container in containers if container["ImageID"] == image["Id"]]
+    versions = [labels.get(VERSION), *(user.get(VERSION) for user in users)]
+    return StoredImage(
+        name=name,
+        version=next(filter(None, versions), ""),
+        size_bytes=image["Size"],
+        created_s=image["Created"],
+        built=labels.get(IMAGE) == KAFKA,
+        base=labels.get(BASE, ""),
+        environments=tuple(sorted({user[ENVIRONMENT] for user in users})),
+    )
+
+
+def _names(image: Mapping[str, Any]) -> tuple[str, ...]:
+    """Its tags; else its digests, else the first digits of its id."""
+    for names in (image["RepoTags"], image["RepoDigests"]):
+        if known := tuple(name for name in names or () if not name.startswith("<none>")):
+            return known
+    return (image["Id"][:_SHORT_ID],)
+
+
+def _sent(stream: IO[bytes] | BinaryIO, what: str, size: int, tell: Listener) -> Iterator[bytes]:
+    """The stream in pieces, each told when it is sent."""
+    done = 0
+    while piece := stream.read(_CHUNK):
+        yield piece
+        done += len(piece)
+        tell(Fetching(what, done, size))
