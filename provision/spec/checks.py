@@ -190,7 +190,8 @@ def _minimum_in_sync(spec: EnvironmentSpec, index: int, factor: int) -> Iterator
         yield Finding(path, f"must be a whole number from 1 on, not {text!r}", "2 is common with 3 replicas")
     elif int(text) > factor:
         message = f"{text} in-sync replicas are demanded of topic {topic.name!r}, which has {factor}"
-        yield Finding(path, f"{message}: every write with acks=all would fail", "lower it, or raise replication_factor")
+        why = f"up to Kafka 3.6 every write with acks=all fails, from 3.7 on only {factor} are demanded"
+        yield Finding(path, f"{message}: {why}", "lower it, or raise replication_factor")
 
 
 def replicas(spec: EnvironmentSpec) -> Iterator[Finding]:

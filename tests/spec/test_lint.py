@@ -3,10 +3,20 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from provision.cluster.catalogue import KafkaVersion
 from provision.errors import InvalidEnvironment, Problem
 from provision.events import Event, Warned
 from provision.pipeline import Source, validate
+from provision.spec.checks import RULES as CHECKS
+from provision.spec.checks import check
+from provision.spec.lint import RULES
+from provision.spec.lint.known import BROKER, TOPIC, keys
+from provision.spec.lint.known import lines as release_lines
+from provision.spec.model import EnvironmentSpec
+from provision.spec.source import Source as Places
 from tests.golden import Golden
 
 ROOT = Path(__file__).parents[2]
@@ -64,3 +74,34 @@ def test_a_place_that_an_override_made_is_named_by_it(tmp_path: Path) -> None:
     file.write_text("name: orders\n")
     (problem,) = found(file, "brokers.properties.num.io.threads=0")
     assert (problem.file, problem.line) == ("--set brokers.properties.num.io.threads=0", 0)
+
+
+VALUES = st.one_of(
+    st.sampled_from(
+        ["", "-1", "0", "1", "true", "9" * 40, "1e9", "NaN", "3.9", "none", "compact", "${file:/a:b}", ","]
+    ),
+    st.text(st.characters(exclude_characters="\n\r\0", exclude_categories=["Cs"]), max_size=12),
+)
+
+
+@given(
+    version=st.sampled_from(release_lines()),
+    mode=st.sampled_from([None, "zookeeper", "kraft"]),
+    nodes=st.integers(1, 4),
+    broker=st.dictionaries(st.sampled_from(keys(BROKER)), VALUES, max_size=4),
+    topic=st.dictionaries(st.sampled_from(keys(TOPIC)), VALUES, max_size=4),
+)
+def test_whatever_values_keys_have_the_rules_find_words_for_it(
+    version: KafkaVersion, mode: str | None, nodes: int, broker: dict[str, str], topic: dict[str, str]
+) -> None:
+    data = {
+        "name": "any",
+        "kafka": {"version": str(version), "mode": mode},
+        "brokers": {"nodes": nodes, "properties": broker, "overrides": {1: {"properties": broker}}},
+        "topics": [{"name": "orders", "config": topic}],
+    }
+    spec = EnvironmentSpec.model_validate(data)
+    for rules in (CHECKS, RULES):
+        for problem in check(spec, Places("any.yaml"), rules):
+            assert problem.message
+            assert problem.path

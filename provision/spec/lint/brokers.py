@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from provision.cluster.catalogue import KRAFT, KafkaVersion
 from provision.spec.checks import Finding, RuleReads, mode_of
-from provision.spec.lint.settings import Settings, brokers, version_of
+from provision.spec.lint.settings import FIRST_TO_CAP, Settings, brokers, version_of
 from provision.spec.model import EnvironmentSpec
 
 MEBIBYTE = 1024**2
@@ -112,12 +112,12 @@ def _in_sync(settings: Settings, topic: _Internal) -> Iterator[Finding]:
     place = settings.place(topic.in_sync, topic.factor)
     if place is None or factor is None or demanded is None or factor > settings.spec.brokers.nodes:
         return
-    if demanded > factor:
+    if demanded > factor and settings.version < FIRST_TO_CAP:
         message = f"{topic.in_sync} ({demanded}) exceeds {topic.factor} ({factor}): {topic.without}"
         yield Finding(place, message, "lower the one, or raise the other")
-    elif demanded == factor > 1 and settings.said(topic.in_sync):
-        message = f"{topic.in_sync} is {topic.factor} ({factor}): while one broker restarts, {topic.without}"
-        yield Finding(place, message, f"{factor - 1} lets one of them be away", warning=True)
+    elif demanded >= factor > 1 and settings.said(topic.in_sync):
+        message = f"{topic.in_sync} ({demanded}) demands all {factor} of {topic.factor}: while one broker restarts"
+        yield Finding(place, f"{message}, {topic.without}", f"{factor - 1} lets one of them be away", warning=True)
 
 
 _DANGERS = {

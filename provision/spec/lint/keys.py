@@ -64,8 +64,8 @@ def known(spec: EnvironmentSpec) -> Iterator[Finding]:
     version = version_of(spec)
     if version is None:
         return
+    beyond = _beyond(spec)
     for place in places(spec):
-        beyond = _beyond(place)
         for key, value in place.properties.items():
             if place.section == BROKER and (key in RESERVED_BROKER or key.startswith(beyond)):
                 continue
@@ -77,8 +77,8 @@ def known(spec: EnvironmentSpec) -> Iterator[Finding]:
                 yield from _of_the_mode(spec, place, key)
 
 
-def _beyond(place: Place) -> tuple[str, ...]:
-    own = (place.properties.get(key, "") for key in _PREFIX_KEYS)
+def _beyond(spec: EnvironmentSpec) -> tuple[str, ...]:
+    own = (place.properties.get(key, "") for place in places(spec) for key in _PREFIX_KEYS)
     return (*_BEYOND, *(prefix for prefix in own if prefix))
 
 

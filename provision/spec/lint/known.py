@@ -27,7 +27,7 @@ class Facts:
 
     `type` is one of Kafka's own (`int`, `long`, `list`, …). `low` and `high` bound it, both inclusive; `also` is
     admitted beside them. `one_of` are the values there are, `any_case` tells whether upper and lower case are one.
-    `broker_key` is, for a topic's key, the broker's key that is its default. `internal` keys are Kafka's own business.
+    `broker_key` is, for a topic's key, the broker's key that is its default.
     """
 
     type: str
@@ -38,7 +38,6 @@ class Facts:
     any_case: bool = False
     default: str | None = None
     broker_key: str | None = None
-    internal: bool = False
 
     def demand(self, text: str) -> str:
         """What a value must be and this one is not, for example `a whole number from 1 to 9, or -1`; else nothing."""
@@ -153,5 +152,4 @@ def _facts(said: Mapping[str, Any]) -> Facts:
         any_case=said.get("any_case", False),
         default=said.get("default"),
         broker_key=said.get("broker"),
-        internal=said.get("internal", False),
     )

@@ -9,7 +9,6 @@ from provision.spec.lint.known import BROKER, TOPIC
 _GONE, _TO_COME = True, False
 _OLD_CLIENTS = "remove it: no client is that old any more"
 _ONE_FORMAT = "remove it: there is one format of messages"
-_NO_ZOOKEEPER = "remove it: Kafka 4 has no ZooKeeper"
 _QUOTAS = "remove it, and set default quotas with kafka-configs"
 
 INSTEAD = {

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from provision.spec.checks import ANY, Finding, RuleReads, replication_factor_of
 from provision.spec.lint.known import TOPIC, whole_number
-from provision.spec.lint.settings import Place, places, version_of
+from provision.spec.lint.settings import FIRST_TO_CAP, Place, places, version_of
 from provision.spec.model import EnvironmentSpec
 from provision.spec.source import Path
 
@@ -39,7 +39,8 @@ def in_sync(spec: EnvironmentSpec) -> Iterator[Finding]:
 
     `checks.replication` refuses what topics and topic_defaults demand too much of; here it is what brokers demand.
     """
-    if version_of(spec) is None:
+    version = version_of(spec)
+    if version is None:
         return
     everywhere = {
         ("topic_defaults", "config", MIN_INSYNC): spec.topic_defaults.config.get(MIN_INSYNC),
@@ -49,29 +50,24 @@ def in_sync(spec: EnvironmentSpec) -> Iterator[Finding]:
     for index, topic in enumerate(spec.topics):
         own: dict[Path, str | None] = {("topics", index, "config", MIN_INSYNC): topic.config.get(MIN_INSYNC)}
         place, text = next(((path, text) for path, text in (own | everywhere).items() if text), ((), ""))
-        demanded = whole_number(text)
+        demanded, factor = whole_number(text), replication_factor_of(spec, index)
         if demanded is None or place in told:
             continue
-        factor = replication_factor_of(spec, index)
-        for finding in _in_sync(place, demanded, factor, topic.name):
-            told.add(place)
-            yield finding
-
-
-def _in_sync(place: Path, demanded: int, factor: int, topic: str) -> Iterator[Finding]:
-    if demanded > factor and place[0] == "brokers":
-        message = f"{demanded} in-sync replicas are demanded of topic {topic!r}, which has {factor}"
-        yield Finding(
-            place, f"{message}: every write with acks=all would fail", "lower it, or raise replication_factor"
-        )
-    elif demanded == factor > 1:
-        message = (
-            f"it is the number of replicas of topic {topic!r}: while one broker restarts, no write with acks=all works"
-        )
-        yield Finding(place, message, f"{factor - 1} lets one of them be away", warning=True)
-    elif demanded == 1 and factor >= _REDUNDANT:
-        message = f"a record of topic {topic!r} may be acknowledged by one broker alone, and lost with it"
-        yield Finding(place, message, f"2 is common with {factor} replicas", warning=True)
+        if demanded > factor and place[0] == "brokers" and version < FIRST_TO_CAP:
+            message = f"{demanded} in-sync replicas are demanded of topic {topic.name!r}, which has {factor}"
+            hint = "lower it, or raise replication_factor"
+            finding = Finding(place, f"{message}: every write with acks=all fails", hint)
+        elif demanded == factor > 1 or (demanded > factor > 1 and place[0] == "brokers"):
+            message = f"all {factor} replicas of topic {topic.name!r} must be in sync: while one broker restarts"
+            hint = f"{factor - 1} lets one of them be away"
+            finding = Finding(place, f"{message}, no write with acks=all works", hint, warning=True)
+        elif demanded == 1 and factor >= _REDUNDANT:
+            message = f"a record of topic {topic.name!r} may be acknowledged by one broker alone, and lost with it"
+            finding = Finding(place, message, f"2 is common with {factor} replicas", warning=True)
+        else:
+            continue
+        told.add(place)
+        yield finding
 
 
 def retention(spec: EnvironmentSpec) -> Iterator[Finding]:
