@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -201,6 +201,14 @@ def write_environment(directory: Path, name: str, text: str) -> str:
     file = directory / f"{name}.yaml"
     file.write_text(text)
     return str(file)
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 60) -> bool:
+    """Ask again and again; whether it came true in time."""
+    deadline = time.monotonic() + timeout_s
+    while not (true := condition()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return true
 
 
 def wait_for_line(process: subprocess.Popen[str], text: str, timeout_s: float = 60) -> None:

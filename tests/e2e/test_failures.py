@@ -84,9 +84,9 @@ def test_too_little_memory_is_said_in_words(provision: Provision, tmp_path: Path
 
 def test_a_topic_that_kafka_refuses_is_named(provision: Provision, tmp_path: Path) -> None:
     env = write_environment(tmp_path, "badtopic", SMALL)
-    result = provision("up", env, "--set", "topics.t.config.retention.ms=soon")
+    result = provision("up", env, "--set", "topics.t.config.leader.replication.throttled.replicas=soon")
     assert result.code == 1
-    assert "topic t: Invalid value soon for configuration retention.ms" in result.err
+    assert "topic t: Invalid value soon for configuration leader.replication.throttled.replicas" in result.err
     assert provision.traces("badtopic") == []
 
 

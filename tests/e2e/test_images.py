@@ -3,14 +3,14 @@
 import io
 import json
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from docker.errors import ImageNotFound
 
-from tests.engine import Provision, engine, image, write_environment
+from provision.runtime.docker.containers import ENVIRONMENT
+from tests.engine import Provision, engine, image, wait_until, write_environment
 from tests.image.build import BASE_REPOSITORY
 
 pytestmark = pytest.mark.engine
@@ -30,17 +30,27 @@ BUILD = ("image", "build", "3.9.1", "--tag", NAME)
 def provision(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provision]:
     """Only on an engine, where the base of the tests' own images is."""
     image()
-    before = _everything()
+    before = _unowned()
     yield Provision(tmp_path_factory.mktemp("home"), own_image=False)
     for name in (NAME, JAVALESS):
         _forget(name)
-    assert _everything() <= before
+    # Other tests build images at the same time, whose steps come and go.
+    assert wait_until(lambda: _unowned() <= before), _unowned() - before
 
 
-def _everything() -> frozenset[str]:
-    """The containers and the images of the engine, with those in between."""
+def _unowned() -> frozenset[str]:
+    """The containers of no environment, and the images that have no name and are part of none that has one."""
     api = engine().api
-    return frozenset(thing["Id"] for thing in (*api.containers(all=True), *api.images(all=True)))
+    containers = {thing["Id"] for thing in api.containers(all=True) if ENVIRONMENT not in (thing["Labels"] or {})}
+    images = {each["Id"]: each for each in api.images(all=True)}
+    part = set()
+    for each in images.values():
+        if any(name != "<none>:<none>" for name in each["RepoTags"] or ()):
+            identity = each["Id"]
+            while identity in images and identity not in part:
+                part.add(identity)
+                identity = images[identity]["ParentId"]
+    return frozenset(containers | (images.keys() - part))
 
 
 def _forget(name: str) -> None:
@@ -89,9 +99,8 @@ def test_a_running_tool_does_not_speak_for_its_environment(provision: Provision,
     env = write_environment(tmp_path, "tooled", FILE)
     provision.ok("up", env)
     with provision.start("tool", env, "kafka-console-consumer", "--", "--topic", "orders") as tool:
-        while not engine().api.containers(filters={"label": ["provision.role=tool", "provision.environment=tooled"]}):
-            assert tool.poll() is None
-            time.sleep(0.1)
+        labels = ["provision.role=tool", f"{ENVIRONMENT}=tooled"]
+        assert wait_until(lambda: bool(engine().api.containers(filters={"label": labels})))
         assert provision("plan", env, "--detailed-exitcode").code == 0
         tool.send_signal(signal.SIGINT)
     provision.ok("down", env)

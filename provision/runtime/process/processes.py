@@ -22,6 +22,7 @@ from provision.errors import ProvisionError
 MARK, TOOL_MARK = "-Dprovision.node=", "-Dprovision.tool="
 _NOTE = "process.json"
 _KILL_PATIENCE_S = 10.0
+_REAP_S = 1.0
 _EXEC_LOOKS, _EXEC_PAUSE_S = 20, 0.01
 
 # Children of this very command: asked for their exit code, which the system only tells a parent.
@@ -79,12 +80,18 @@ def find(directory: Path) -> psutil.Process | None:
 
 
 def exit_code(directory: Path) -> int | None:
-    """The exit code of the node's last process, 128 + N for signal N; None where this command was not its parent."""
+    """The exit code of the node's last process, 128 + N for signal N; None where this command was not its parent.
+
+    The process has ended: its mark is gone. The system may need another moment to hand out its code.
+    """
     try:
         child = _children.get(json.loads((directory / _NOTE).read_text())["pid"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    code = child.poll() if child else None
+    try:
+        code = child.wait(_REAP_S) if child else None
+    except subprocess.TimeoutExpired:
+        return None
     return 128 - code if code is not None and code < 0 else code
 
 
