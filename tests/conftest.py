@@ -24,6 +24,20 @@ APART = (
 )
 
 
+# What `make test` shows on one runtime, and `make test-matrix` on the other: its time is bounded.
+OTHER_RUNTIME = (
+    "test_examples.py::test_an_example_comes_up_stays_as_it_is_and_goes_without_a_trace[docker-ci]",
+    "test_examples.py::test_an_example_comes_up_stays_as_it_is_and_goes_without_a_trace[docker-ensemble]",
+    "test_examples.py::test_an_example_comes_up_stays_as_it_is_and_goes_without_a_trace[process-kraft]",
+    "test_examples.py::test_an_example_comes_up_stays_as_it_is_and_goes_without_a_trace[process-three-brokers]",
+    "test_failures.py::test_an_interrupt_at_any_moment_rolls_back[process-created-2]",
+    "test_failures.py::test_an_interrupt_at_any_moment_rolls_back[process-network-2]",
+    "test_failures.py::test_an_interrupt_at_any_moment_rolls_back[process-quorum-1]",
+    "test_survival.py::test_killing_any_broker_loses_nothing_and_up_brings_it_back[process]",
+    "test_survival.py::test_restarting_one_broker_keeps_every_record[process]",
+)
+
+
 @pytest.hookimpl(tryfirst=True)  # before the workers read the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep tests apart that would meet, and let the others run side by side.
@@ -34,6 +48,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "e2e/test_converge.py" in item.nodeid and "[process]" in item.nodeid:
             item.add_marker(pytest.mark.soak)  # the runtimes differ little here: `make test` shows it on one
+        if item.nodeid.endswith(OTHER_RUNTIME):
+            item.add_marker(pytest.mark.matrix)
         runtime = _runtime(item)
         if runtime and "tests/matrix/" not in item.nodeid:
             group = f"{runtime}-apart" if item.nodeid.startswith(APART) else runtime

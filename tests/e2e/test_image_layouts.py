@@ -22,7 +22,7 @@ def provision(tmp_path_factory: pytest.TempPathFactory) -> Provision:
     ("kafka", "zookeeper", "user"),
     [
         ("confluentinc/cp-kafka:7.9.1", "zookeeper:3.8.4", "1000:1000"),
-        ("bitnamilegacy/kafka:3.9.1", None, "1001:1001"),
+        pytest.param("bitnamilegacy/kafka:3.9.1", None, "1001:1001", marks=pytest.mark.matrix),
     ],
     ids=["confluent with zookeeper's own", "bitnami"],
 )
