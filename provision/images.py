@@ -4,6 +4,7 @@ An image is this program's by its labels, which also say what it was made from: 
 are there already.
 """
 
+import posixpath
 import re
 import time
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from provision.cluster.catalogue import OLDEST, KafkaVersion, release_of
-from provision.cluster.images import APACHE_KAFKA, Reference, is_known, kafka_line_of, layout_of
+from provision.cluster.images import BUILT, Reference, is_known, kafka_line_of, layout_of
 from provision.errors import ProvisionError, Refused, Unavailable, UsageError
 from provision.events import ActionDone, ActionStarted, Listener
 from provision.runtime import jars
@@ -20,8 +21,8 @@ from provision.runtime.docker.image_recipe import Recipe
 from provision.runtime.docker.image_store import Details, ImageStore, StoredImage, is_name
 from provision.runtime.docker.tools import java_command
 
-REPOSITORY = "provision/kafka"
 _BROKER_JAR = re.compile(r"kafka_2\.\d+-(.+)\.jar")
+_ENSEMBLE_JAR = re.compile(r"zookeeper-\d.*\.jar")
 _VERSION_HEAP = "64m"
 _SHOWN_OUTPUT = 1000
 
@@ -53,7 +54,9 @@ def build(version: KafkaVersion, base: str, name: str | None, tell: Listener) ->
         Refused: an image of somebody else's has it.
         Unavailable: there is no engine, no such base, no Java in it that runs this Kafka, or the jars cannot be had.
     """
-    name = _full(name or f"{REPOSITORY}:{version}")
+    name = _full(name or f"{BUILT.repository}:{version}")
+    if not base.strip():
+        raise UsageError("--base names no image", hint="name one with a Java, e.g. eclipse-temurin:17-jre")
     store = ImageStore()
     there = store.find(name)
     if there and not there.is_ours:
@@ -73,7 +76,7 @@ def build(version: KafkaVersion, base: str, name: str | None, tell: Listener) ->
 def _full(name: str) -> str:
     if not is_name(name):
         raise UsageError(f"{name!r} cannot be an image's name", hint="one looks like my/kafka:3.9.1, in lower case")
-    if (layout := layout_of(name)) is not APACHE_KAFKA:
+    if (layout := layout_of(name)).libs != BUILT.libs:
         message = f"{name!r} is a name of images that are laid out like {layout.repository}, and this one is not"
         raise UsageError(message, hint="choose another --tag")
     reference = Reference.parse(name)
@@ -211,12 +214,14 @@ def _size(archive: BinaryIO) -> int:
 
 
 def _looked_into(store: ImageStore, name: str) -> Loaded:
-    layout, libs = layout_of(name), layout_of(name).libs[0]
-    if not layout.has_kafka:  # an ensemble's
-        return Loaded(name, "", "")
+    layout, found = layout_of(name), store.find(name)
+    libs = posixpath.join(found.directory if found else "/", layout.libs[0])
     files = store.files_in(name, libs)
     if files is None:
         return Loaded(name, "", f"there is no {libs} in it")
+    if not layout.has_kafka:
+        has_ensemble = any(map(_ENSEMBLE_JAR.fullmatch, files))
+        return Loaded(name, "", "" if has_ensemble else f"there are no jars of ZooKeeper in its {libs}")
     brokers = [match[1] for file in files if (match := _BROKER_JAR.fullmatch(file))]
     if not brokers:
         return Loaded(name, "", f"there are no jars of Kafka in its {libs}")

@@ -32,7 +32,7 @@ def lock(source: Source, tell: Listener) -> Locked:
         UsageError: others run its nodes.
         Unavailable: an engine is asked for and none answers, or something cannot be brought.
     """
-    file, spec = lock_of(source.file), _lockable(source)
+    file, spec = lock_of(source.file), _lockable(source, tell)
     now = _look(source, spec, _earlier(file, tell), tell)
     changed = not file.exists() or file.read_bytes() != text_of(now).encode()
     if changed:
@@ -47,7 +47,7 @@ def check(source: Source, tell: Listener) -> Locked:
         Refused: there is no lock, or something differs: each with both sides.
         InvalidEnvironment: the lock is damaged.
     """
-    file, spec = lock_of(source.file), _lockable(source)
+    file, spec = lock_of(source.file), _lockable(source, tell)
     there, hint = require_lock(source.file, spec.name), how_to_record(source.file)
     require_none(head_deviations(there, spec.kafka.version, mode_of(spec)), f"{file} is of another Kafka", hint)
     now = _look(source, spec, there, tell)
@@ -56,8 +56,8 @@ def check(source: Source, tell: Listener) -> Locked:
     return Locked(file, there, changed=False)
 
 
-def _lockable(source: Source) -> EnvironmentSpec:
-    spec = source.load()
+def _lockable(source: Source, tell: Listener) -> EnvironmentSpec:
+    spec = source.load(tell)
     if spec.bootstrap_servers:
         raise UsageError(
             f"{spec.name} has nothing to lock: it has bootstrap_servers, and others run its nodes",

@@ -141,11 +141,11 @@ def validate(source: Source, tell: Listener = silent) -> Cluster:
     return source.resolve_without_ports(spec, spec.runtime)
 
 
-def render(source: Source) -> tuple[RenderedFile, ...]:
+def render(source: Source, tell: Listener = silent) -> tuple[RenderedFile, ...]:
     """The configuration files of every node, with the ports that `up` would choose now."""
     from provision.cluster.render import render as render_files
 
-    spec = source.load()
+    spec = source.load(tell)
     _require_nodes(spec)
     layout = source.layout(spec, spec.runtime)
     ports = PortLeases(home_directory()).propose(spec.name, layout.leased_ports(spec), {})

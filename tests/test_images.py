@@ -118,7 +118,7 @@ class _Engine:
         image = self.containers_left["c"]["image"]
         if image not in self.files:
             raise NotFound("no such path")
-        assert path == "/opt/kafka/libs"
+        assert path in ("/opt/kafka/libs", "/apache-zookeeper-3.8.4-bin/lib")
         return iter([self.files[image]]), {}
 
     def images(self) -> list[dict[str, Any]]:
@@ -302,7 +302,10 @@ def test_each_image_of_an_archive_is_looked_into(engine: _Engine) -> None:
         "jars:1": _directory("guava.jar"),
         "old/kafka:1": _directory("kafka_2.11-1.1.1.jar"),
         "vendor/kafka:3.9.0": _directory("kafka_2.13-7.9.0-ccs.jar"),
+        "zookeeper:3.8.4": _directory("zookeeper-3.8.4.jar", "zookeeper-jute-3.8.4.jar"),
     }
+    engine.there["zookeeper:3.8.4"] = _image(BASE_ID, [])
+    engine.there["zookeeper:3.8.4"]["Config"]["WorkingDir"] = "/apache-zookeeper-3.8.4-bin"
     loaded = images.load(io.BytesIO(b"an archive"), "a.tar", silent)
     assert engine.sent == b"an archive"
     assert [(image.name, image.version, image.lacks) for image in loaded] == [

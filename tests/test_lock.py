@@ -122,7 +122,7 @@ def test_without_an_engine_auto_keeps_what_was_locked_of_the_same_image(
     assert not again.changed
     assert again.lock.images == {IMAGE: LOCKED}
     assert Notice(f"{IMAGE} stays as it was locked: no Docker engine answers (nothing listens)") in told
-    other = lock(Source(source.file, ("runtime=auto", "kafka.image=apache/kafka:other")), silent)
+    other = lock(Source(source.file, ("runtime=auto", "kafka.image=mine/kafka:other")), silent)
     assert other.lock.images == {}
 
 

@@ -87,7 +87,7 @@ def render(
     """Write the configuration files of every node, as the nodes would get them."""
     from provision.pipeline import render as render_files
 
-    files = render_files(select(env, tuple(overrides or ())).source)
+    files = render_files(select(env, tuple(overrides or ())).source, warn)
     try:
         for file in files:
             target = out / file.node / file.name

@@ -53,7 +53,7 @@ def build(
     if output is not Format.TABLE:
         print_value(built.as_dict(), output)
     say(
-        f"{built.name} is there; `kafka.image: {built.name}` uses it"
+        f"{built.name} is there; `kafka: {{version: {built.version}, image: {built.name}}}` uses it"
         if built.changed
         else f"{built.name} is there already, of the same base and jars: nothing to build"
     )

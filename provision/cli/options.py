@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from provision.cli.output import Format
-from provision.cluster.catalogue import OLDEST, KafkaVersion
+from provision.cluster.catalogue import KafkaVersion, unsupported
 from provision.errors import UsageError
 from provision.kafka.levels import Level
 from provision.spec.units import parse_duration_s
@@ -50,8 +50,9 @@ def kafka_version(text: str) -> KafkaVersion:
         version = KafkaVersion.parse(text)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    if version < OLDEST:
-        raise UsageError(f"Kafka {version} is not supported", hint=f"{OLDEST} is the oldest that is supported")
+    if impossible := unsupported(version):
+        what, hint = impossible
+        raise UsageError(what, hint=hint)
     return version
 
 

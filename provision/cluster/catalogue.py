@@ -169,6 +169,7 @@ RELEASES = (
 )
 
 OLDEST = RELEASES[0].first
+_LAST_LINES = {2: 8, 3: 9}
 FIRST_WITH_SHARE_GROUPS = KafkaVersion(4, 0, 0)
 DEFAULT_VERSION = KafkaVersion(3, 9, 1)
 
@@ -176,6 +177,16 @@ DEFAULT_VERSION = KafkaVersion(3, 9, 1)
 def release_of(version: KafkaVersion) -> Release:
     """The entry that speaks for `version`: the newest one that is not newer than it."""
     return max((release for release in RELEASES if release.first <= version), key=lambda release: release.first)
+
+
+def unsupported(version: KafkaVersion) -> tuple[str, str] | None:
+    """Why a version cannot be had, and what to do; None where it can, as far as is known."""
+    if version < OLDEST:
+        return f"Kafka {version} is too old", f"{OLDEST} is the oldest that is supported"
+    last = _LAST_LINES.get(version.major)
+    if last is not None and version.minor > last:
+        return f"there is no Kafka {version}", f"after {version.major}.{last} came {version.major + 1}.0"
+    return None
 
 
 def coordinates(version: KafkaVersion) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ Interoperability". The program starts Java itself and uses nothing of an image b
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from provision.cluster.catalogue import KafkaVersion
 
@@ -59,8 +59,11 @@ _CONFLUENT_LINES = {"6.2": "2.8", **{f"7.{minor}": f"3.{minor}" for minor in ran
 _CONFLUENT_LIBS = ("/usr/share/java/kafka", "/usr/share/java/cp-base-new", "/usr/share/java/cp-base-java")
 
 APACHE_KAFKA = ImageLayout("apache/kafka", libs=("/opt/kafka/libs",))
+BUILT = replace(APACHE_KAFKA, repository="provision/kafka")
+"""What `provision image build` makes."""
 IMAGES = (
     APACHE_KAFKA,
+    BUILT,
     ImageLayout("confluentinc/cp-kafka", libs=_CONFLUENT_LIBS, lines=_CONFLUENT_LINES),
     ImageLayout("confluentinc/cp-zookeeper", libs=_CONFLUENT_LIBS, lines=_CONFLUENT_LINES),
     ImageLayout("bitnamilegacy/kafka", libs=("/opt/bitnami/kafka/libs",), user=1001, java="/opt/bitnami/java/bin/java"),

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from provision.cluster.model import Cluster
 
-_SUFFIX = ".lock.yaml"
-_SUFFIXES = (_SUFFIX, ".lock.yml")
+_SUFFIXES = (".lock.yaml", ".lock.yml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,7 @@ def settled(earlier: Identities, found: Identities) -> dict[str, Identity]:
 
 def lock_of(environment: Path) -> Path:
     """Where the lock of an environment file is: `orders.lock.yaml` beside `orders.yaml`."""
-    return environment.with_name(f"{environment.stem}{_SUFFIX}")
+    return environment.with_name(f"{environment.stem}.lock{environment.suffix or '.yaml'}")
 
 
 def is_lock(file: Path) -> bool:

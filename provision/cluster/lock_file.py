@@ -15,6 +15,7 @@ from provision.errors import InvalidEnvironment, Problem, ProvisionError
 from provision.spec.loader import read_text
 from provision.spec.model import kind_of
 from provision.spec.source import Source, parse
+from provision.whole_files import write_whole
 
 _FORMAT = 1
 _HEADER = """\
@@ -77,7 +78,7 @@ def write(lock: Lock, file: Path) -> None:
         ProvisionError: the file cannot be written.
     """
     try:
-        file.write_text(text_of(lock), encoding="utf-8")
+        write_whole(file, text_of(lock))
     except OSError as error:
         raise ProvisionError(f"cannot write {file}", why=error.strerror or str(error)) from error
 

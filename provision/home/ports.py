@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from provision.errors import ProvisionError
+from provision.whole_files import write_whole
 
 PORTS = range(20000, 30000)
 _LOCK_TIMEOUT_S = 30
@@ -99,9 +100,7 @@ class PortLeases:
             ) from error
 
     def _write(self, leases: Leases) -> None:
-        draft = self._file.with_suffix(".new")
-        draft.write_text(json.dumps(leases, indent=2, sort_keys=True) + "\n")
-        draft.replace(self._file)
+        write_whole(self._file, json.dumps(leases, indent=2, sort_keys=True) + "\n")
 
 
 def port_is_free(port: int) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from provision.errors import ProvisionError
 from provision.home.directory import home_directory
+from provision.whole_files import write_whole
 
 _CLUSTER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 Settings = dict[tuple[str, str], dict[str, str | None]]
@@ -55,11 +56,9 @@ class ThrottleNote:
         """Note the settings as they are now, before the throttle is put on."""
         described = [{"kind": kind, "name": name, "settings": dict(old)} for (kind, name), old in before.items()]
         file = self._file(cluster_id)
-        draft = file.with_suffix(".new")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_text(json.dumps({"before": described}, indent=2) + "\n")
-            draft.replace(file)
+            write_whole(file, json.dumps({"before": described}, indent=2) + "\n")
         except OSError as error:
             raise ProvisionError(f"cannot write {file}", why=error.strerror or str(error)) from error
 

@@ -11,6 +11,7 @@ from provision.cluster.model import RenderedFile, Topic, TopicPolicy
 from provision.errors import ProvisionError, Refused, UsageError
 from provision.plan.actions import Plan
 from provision.plan.observed import ObservedCluster, ObservedEnvironment
+from provision.whole_files import write_whole
 
 _FORMAT = 1
 
@@ -37,7 +38,7 @@ class SavedPlan:
         """
         content = {"provision_plan": _FORMAT, **asdict(self)}
         try:
-            file.write_text(json.dumps(content, indent=2) + "\n")
+            write_whole(file, json.dumps(content, indent=2) + "\n")
         except OSError as error:
             raise ProvisionError(f"cannot write {file}", why=error.strerror or str(error)) from error
 

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from provision.cluster.catalogue import KRAFT, OLDEST, RELEASES, ZOOKEEPER, KafkaVersion, release_of
-from provision.cluster.images import is_of_line, kafka_line_of, layout_of
+from provision.cluster.catalogue import KRAFT, OLDEST, RELEASES, ZOOKEEPER, KafkaVersion, release_of, unsupported
+from provision.cluster.images import is_known, is_of_line, kafka_line_of, layout_of
 from provision.errors import Problem
 from provision.spec.model import LAST_PORT, EnvironmentSpec
 from provision.spec.reserved import RESERVED_BROKER, RESERVED_ZOOKEEPER
@@ -86,8 +86,8 @@ def version(spec: EnvironmentSpec) -> Iterator[Finding]:
     """The version is one that runs in the mode asked for."""
     wanted = KafkaVersion.parse(spec.kafka.version)
     path = ("kafka", "version")
-    if wanted < OLDEST:
-        yield Finding(path, f"Kafka {wanted} is too old", f"{OLDEST} is the oldest that is supported")
+    if impossible := unsupported(wanted):
+        yield Finding(path, *impossible)
         return
     if spec.kafka.mode is not None and spec.kafka.mode not in release_of(wanted).modes:
         first = min(release.first for release in RELEASES if spec.kafka.mode in release.modes)
@@ -130,21 +130,21 @@ def runtime(spec: EnvironmentSpec) -> Iterator[Finding]:
 def images(spec: EnvironmentSpec) -> Iterator[Finding]:
     """An image holds what it is taken for, as far as its name tells."""
     image, version = spec.kafka.image, KafkaVersion.parse(spec.kafka.version)
+    line = kafka_line_of(image) if image else None
     if image is not None and not layout_of(image).has_kafka:
         yield Finding(("kafka", "image"), f"{image} holds no Kafka", "name it with zookeeper.image")
-    elif image is not None and (line := kafka_line_of(image)) and not is_of_line(version, line):
+    elif line and not is_of_line(version, line):
         said = "is" if "version" in spec.kafka.model_fields_set else "is left out and therefore"
         message = f"{image} holds Kafka {line}, and kafka.version {said} {version}"
         yield Finding(("kafka", "image"), message, "make the two agree")
+    elif image is not None and is_known(image) and not line and "version" not in spec.kafka.model_fields_set:
+        message = f"it is not known which Kafka {image} holds"
+        yield Finding(("kafka", "image"), message, "say it with kafka.version")
     ensemble = spec.zookeeper.image
-    if (
-        ensemble is not None
-        and (line := kafka_line_of(ensemble))
-        and int(line.split(".", maxsplit=1)[0]) >= _NO_ENSEMBLE
-    ):
-        yield Finding(
-            ("zookeeper", "image"), f"{ensemble} holds no ZooKeeper: Kafka {line} has none", "use an older one"
-        )
+    line = kafka_line_of(ensemble) if ensemble else None
+    if line and int(line.split(".", maxsplit=1)[0]) >= _NO_ENSEMBLE:
+        message = f"{ensemble} holds no ZooKeeper: Kafka {line} has none"
+        yield Finding(("zookeeper", "image"), message, "use an older one")
 
 
 def replication(spec: EnvironmentSpec) -> Iterator[Finding]:

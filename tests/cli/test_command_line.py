@@ -44,7 +44,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["down", "x", "--keep-data", "--delete-data"], "contradict each other"),
         (["init", "Not/A/Name"], "cannot be an environment's name"),
         (["fetch", "3.9"], "is not a Kafka version"),
-        (["fetch", "2.7.2"], "Kafka 2.7.2 is not supported"),
+        (["fetch", "2.7.2"], "Kafka 2.7.2 is too old"),
         (["image", "build", "3.9", "--base", "java"], "is not a Kafka version"),
         (["image", "build", "3.9.1"], "--base"),
         (["image", "load", "missing.tar"], "there is no file missing.tar"),

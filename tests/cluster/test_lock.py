@@ -122,7 +122,7 @@ def test_a_file_that_is_not_there_is_no_lock(tmp_path: Path) -> None:
 
 def test_a_lock_lies_beside_its_environment_and_is_known_by_its_name() -> None:
     assert lock_of(Path("environments/orders.yaml")) == Path("environments/orders.lock.yaml")
-    assert lock_of(Path("orders.yml")) == Path("orders.lock.yaml")
+    assert lock_of(Path("orders.yml")) == Path("orders.lock.yml")
     assert is_lock(Path("environments/orders.lock.yaml"))
     assert is_lock(Path("orders.lock.yml"))
     assert not is_lock(Path("lock.yaml"))

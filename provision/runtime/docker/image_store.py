@@ -35,11 +35,12 @@ _SHORT_ID = 19  # `sha256:` and twelve digits, as docker shows it
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """An image that was found: its labels, its environment variables, and the paths it asks a volume for."""
+    """An image that was found: its labels, environment variables, working directory, and paths it asks a volume for."""
 
     id: str
     labels: Mapping[str, str]
     variables: Mapping[str, str]
+    directory: str
     volumes: tuple[str, ...]
 
     @property
@@ -95,7 +96,13 @@ class ImageStore:
             return None
         config = found["Config"] or {}
         variables = dict(text.split("=", maxsplit=1) for text in config.get("Env") or () if "=" in text)
-        return Details(found["Id"], config.get("Labels") or {}, variables, tuple(config.get("Volumes") or ()))
+        return Details(
+            id=found["Id"],
+            labels=config.get("Labels") or {},
+            variables=variables,
+            directory=config.get("WorkingDir") or "/",
+            volumes=tuple(config.get("Volumes") or ()),
+        )
 
     def pull(self, name: str, tell: Listener) -> Details:
         """Pull an image that is not there.
@@ -187,7 +194,8 @@ class ImageStore:
             container = self._create(image.id, options, host)
             try:
                 self._api.start(container)
-                code = self._api.wait(container, timeout=_RUN_TIMEOUT_S)["StatusCode"]
+                with translated(f"running {command[0]}", _RUN_TIMEOUT_S):
+                    code = self._api.wait(container, timeout=_RUN_TIMEOUT_S)["StatusCode"]
                 return code, self._api.logs(container).decode(errors="replace")
             except APIError as error:
                 if _NOTHING_TO_RUN.search(str(error.explanation)):

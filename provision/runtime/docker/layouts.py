@@ -38,7 +38,7 @@ def require_layout(api: docker.APIClient, container: str, image: str, configurat
             f"the image {image} is not laid out like {layout.repository}",
             why=f"it has {' and '.join(missing)}",
             hint=f"what an image holds is known by the end of its repository's name ({known}): give yours that of the "
-            f"one it was made from, like mine/{IMAGES[1].repository}, with `docker tag`",
+            f"one it was made from, like mine/confluentinc/cp-kafka, with `docker tag`",
         )
 
 

@@ -6,18 +6,18 @@ id later is never taken for it.
 """
 
 import json
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from provision.errors import ProvisionError
+from provision.whole_files import write_whole
 
 MARK, TOOL_MARK = "-Dprovision.node=", "-Dprovision.tool="
 _NOTE = "process.json"
@@ -174,9 +174,5 @@ def _has(process: psutil.Process, argument: str) -> bool:
 
 
 def _note(directory: Path, process: psutil.Process) -> None:
-    draft = directory / f"{_NOTE}.{os.getpid()}"
-    try:
-        draft.write_text(json.dumps({"pid": process.pid, "created": process.create_time()}))
-        draft.replace(directory / _NOTE)
-    except (OSError, psutil.NoSuchProcess):
-        draft.unlink(missing_ok=True)
+    with suppress(OSError, psutil.NoSuchProcess):
+        write_whole(directory / _NOTE, json.dumps({"pid": process.pid, "created": process.create_time()}))

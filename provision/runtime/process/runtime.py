@@ -7,11 +7,9 @@ environments/NAME/NODE/{config,data,log,tmp}
 """
 
 import json
-import os
 import re
 import shutil
 import subprocess
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -31,12 +29,12 @@ from provision.runtime.base import JavaCommand, Runtime, Streams, format_command
 from provision.runtime.process import processes
 from provision.runtime.process.java import find_java
 from provision.runtime.process.layout import NAME, environment_directory, environments_directory, memory_directory
+from provision.whole_files import DRAFT_SUFFIX, write_whole
 
 _ENVIRONMENT_FILE, _NODE_FILE = "environment.json", "node.json"
 _NODE_KEYS = {"name", "role", "config_hash", "endpoint", "version", "ports", "arguments"}
 _NODE_NAME = re.compile(r"(zookeeper|controller|broker)-[1-9]\d*")
 _CONSOLE = "console.log"
-_DRAFT = ".new"
 _FOLLOW_PAUSE_S = 0.2
 _TOOL_TIMEOUT_S = 60
 
@@ -119,7 +117,7 @@ class ProcessRuntime(Runtime):
         config = environment_directory(name) / node / "config"
         if not config.is_dir():
             return ()
-        files = (file for file in sorted(config.iterdir()) if file.suffix != _DRAFT)
+        files = (file for file in sorted(config.iterdir()) if file.suffix != DRAFT_SUFFIX)
         return tuple(RenderedFile(node, file.name, file.read_text()) for file in files)
 
     def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
@@ -174,7 +172,7 @@ class ProcessRuntime(Runtime):
         )
         with _files_of(home):
             home.mkdir(parents=True, exist_ok=True)
-            _write(home / _ENVIRONMENT_FILE, json.dumps(asdict(kept), indent=2))
+            write_whole(home / _ENVIRONMENT_FILE, json.dumps(asdict(kept), indent=2))
 
     def create_storage(self, cluster: Cluster, node: Node) -> None:
         """Make the directories; readable by this user alone."""
@@ -213,11 +211,11 @@ class ProcessRuntime(Runtime):
             for part in ("config", "log", "tmp"):
                 (directory / part).mkdir(parents=True, exist_ok=True)
             # Without a fingerprint until its files are there: what a killed command leaves is compared file by file.
-            _write(directory / _NODE_FILE, json.dumps(described, indent=2))
+            write_whole(directory / _NODE_FILE, json.dumps(described, indent=2))
             self.update_files(cluster.name, node.name, files)
             if node.role == "zookeeper":
-                _write(Path(node.data_dir) / "myid", f"{node.id}\n")
-            _write(directory / _NODE_FILE, json.dumps(described | {"config_hash": config_hash}, indent=2))
+                write_whole(Path(node.data_dir) / "myid", f"{node.id}\n")
+            write_whole(directory / _NODE_FILE, json.dumps(described | {"config_hash": config_hash}, indent=2))
 
     def format_storage(self, cluster: Cluster, node: Node) -> None:
         """With the Java that is found now."""
@@ -230,7 +228,7 @@ class ProcessRuntime(Runtime):
         directory = environment_directory(name) / node / "config"
         with _files_of(directory):
             for file in files:
-                _write(directory / file.name, file.content)
+                write_whole(directory / file.name, file.content)
 
     def start_node(self, name: str, node: str) -> None:
         """Start its JVM, with the Java that is found now."""
@@ -333,7 +331,7 @@ class ProcessRuntime(Runtime):
         if kept is None:
             raise ProvisionError(f"there is no environment {name}")
         for file, content in tool_logging.FILES.items():
-            _write(home / file, content)
+            write_whole(home / file, content)
         options = [
             "-Xmx256m",
             "-XX:TieredStopAtLevel=1",
@@ -392,13 +390,6 @@ def _read_kept(home: Path) -> _Kept | None:
 def _damaged(file: Path, why: str) -> ProvisionError:
     hint = f"`provision down {file.parent.parent.name}` and `provision up` make it anew"
     return ProvisionError(f"{file} is damaged", why=why, hint=hint)
-
-
-def _write(file: Path, content: str) -> None:
-    """Whole or not at all, whenever the command is killed."""
-    draft = file.with_name(f"{file.name}.{os.getpid()}-{threading.get_ident()}{_DRAFT}")
-    draft.write_text(content, encoding="utf-8")
-    draft.replace(file)
 
 
 @contextmanager

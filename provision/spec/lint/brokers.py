@@ -9,7 +9,14 @@ from dataclasses import dataclass
 
 from provision.cluster.catalogue import KRAFT, KafkaVersion
 from provision.spec.checks import Finding, RuleReads, mode_of
-from provision.spec.lint.settings import FIRST_TO_CAP, Settings, brokers, version_of
+from provision.spec.lint.settings import (
+    FIRST_TO_CAP,
+    FLUSHED_ONE_BY_ONE,
+    UNCLEAN_ELECTION,
+    Settings,
+    brokers,
+    version_of,
+)
 from provision.spec.model import EnvironmentSpec
 
 MEBIBYTE = 1024**2
@@ -21,7 +28,7 @@ _PAIRS = (
     ("replica.fetch.wait.max.ms", "replica.lag.time.max.ms"),
     ("replica.fetch.wait.max.ms", "replica.socket.timeout.ms"),
 )
-_AT_LEAST_ONE = ("log.retention.ms", "log.retention.minutes", "log.retention.hours")
+_RETENTION = ("log.retention.ms", "log.retention.minutes", "log.retention.hours")
 
 
 def pairs(spec: EnvironmentSpec) -> Iterator[Finding]:
@@ -50,11 +57,11 @@ def heartbeats(spec: EnvironmentSpec) -> Iterator[Finding]:
 def starts(spec: EnvironmentSpec) -> Iterator[Finding]:
     """Values that no definition refuses, and the start does."""
     for settings in brokers(spec):
-        for key in _AT_LEAST_ONE:
-            if settings.said(key) and settings.number(key) == 0:
-                yield Finding(
-                    _place(settings, key), f"nothing would be kept: {_NO_START}", "-1 keeps all; else from 1 on"
-                )
+        # Kafka looks at the first of these that is set.
+        kept = next((key for key in _RETENTION if settings.said(key)), _RETENTION[0])
+        place = settings.place(kept)
+        if place and settings.number(kept) == 0:
+            yield Finding(place, f"nothing would be kept: {_NO_START}", "-1 keeps all; else from 1 on")
         buffer, threads = settings.number("log.cleaner.dedupe.buffer.size"), settings.number("log.cleaner.threads")
         place = settings.place("log.cleaner.threads", "log.cleaner.dedupe.buffer.size")
         if place and buffer is not None and threads and buffer // threads <= MEBIBYTE:
@@ -121,14 +128,8 @@ def _in_sync(settings: Settings, topic: _Internal) -> Iterator[Finding]:
 
 
 _DANGERS = {
-    ("unclean.leader.election.enable", "true"): (
-        "a replica that is behind may become leader: records that were acknowledged are lost",
-        "remove it, unless answering matters more than keeping",
-    ),
-    ("log.flush.interval.messages", "1"): (
-        "every message is forced to disk by itself, which is slow; replicas keep records safe",
-        "remove it",
-    ),
+    ("unclean.leader.election.enable", "true"): UNCLEAN_ELECTION,
+    ("log.flush.interval.messages", "1"): FLUSHED_ONE_BY_ONE,
     ("log.cleaner.enable", "false"): (
         "compacted topics are never compacted, __consumer_offsets among them: they grow without end",
         "remove it",
@@ -183,11 +184,6 @@ def eligible_leader_replicas(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 
 _OWNER = {False: "brokers.properties", True: "controllers.properties"}
-
-
-def _place(settings: Settings, key: str) -> tuple[str | int, ...]:
-    said = settings.said(key)
-    return said[1] if said else ()
 
 
 _KAFKA, _NODES = (("kafka", "version"), ("kafka", "mode")), ("brokers", "nodes")

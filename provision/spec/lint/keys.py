@@ -21,7 +21,7 @@ from provision.spec.lint.known import (
     names,
     span,
 )
-from provision.spec.lint.settings import Place, places, version_of
+from provision.spec.lint.settings import Place, is_reference, places, version_of
 from provision.spec.lint.successors import INSTEAD
 from provision.spec.model import EnvironmentSpec
 from provision.spec.reserved import RESERVED_BROKER
@@ -83,7 +83,7 @@ def _beyond(spec: EnvironmentSpec) -> tuple[str, ...]:
 
 
 def _value(place: Place, key: str, value: str, said: Facts) -> Iterator[Finding]:
-    if "${" in value or (place.section, key) in _CHECKED_ELSEWHERE:
+    if is_reference(value) or (place.section, key) in _CHECKED_ELSEWHERE:
         return  # a config provider's value is known to Kafka alone
     if demand := said.demand(value):
         hint = f"Kafka's default is {said.default}" if said.default else ""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from provision.cluster.catalogue import OLDEST, KafkaVersion
+from provision.cluster.catalogue import KafkaVersion, unsupported
 from provision.spec.checks import mode_of
 from provision.spec.defaults import internal_topic_settings
 from provision.spec.lint.known import BROKER, TOPIC, facts, line_of, whole_number
@@ -13,6 +13,22 @@ from provision.spec.source import Path
 
 # From here on no more replicas are demanded in sync than a partition has (KAFKA-15583); before, writes failed.
 FIRST_TO_CAP = KafkaVersion(3, 7, 0)
+
+
+# What brokers and topics are warned of in the same words: why, and what to do.
+UNCLEAN_ELECTION = (
+    "a replica that is behind may become leader: records that were acknowledged are lost",
+    "remove it, unless answering matters more than keeping",
+)
+FLUSHED_ONE_BY_ONE = (
+    "every message is forced to disk by itself, which is slow; replicas keep records safe",
+    "remove it",
+)
+
+
+def is_reference(value: str) -> bool:
+    """Whether a configuration provider of Kafka's fills the value in: nobody else knows it."""
+    return "${" in value
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +54,7 @@ def places(spec: EnvironmentSpec) -> Iterator[Place]:
 def version_of(spec: EnvironmentSpec) -> KafkaVersion | None:
     """The version whose rules hold; None where nobody knows it, or `checks` refuses it."""
     version = KafkaVersion.parse(spec.kafka.version)
-    return None if spec.bootstrap_servers or version < OLDEST else version
+    return None if spec.bootstrap_servers or unsupported(version) else version
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from provision.spec.checks import ANY, Finding, RuleReads, replication_factor_of
 from provision.spec.lint.known import TOPIC, whole_number
-from provision.spec.lint.settings import FIRST_TO_CAP, Place, places, version_of
+from provision.spec.lint.settings import FIRST_TO_CAP, FLUSHED_ONE_BY_ONE, UNCLEAN_ELECTION, Place, places, version_of
 from provision.spec.model import EnvironmentSpec
 from provision.spec.source import Path
 
@@ -23,15 +23,19 @@ def single_replicas(spec: EnvironmentSpec) -> Iterator[Finding]:
     """With several brokers a topic has more than one replica."""
     if spec.bootstrap_servers or spec.brokers.nodes == 1:
         return
-    said: list[tuple[Path, int | None]] = [(("topic_defaults",), spec.topic_defaults.replication_factor)]
-    said += [(("topics", index), topic.replication_factor) for index, topic in enumerate(spec.topics)]
+    said: list[tuple[Path, int | None]] = [
+        (("topic_defaults", "replication_factor"), spec.topic_defaults.replication_factor)
+    ]
+    for index, topic in enumerate(spec.topics):
+        said.append((("topics", index, "replication_factor"), topic.replication_factor))
+        said.append((("topics", index, "replicas"), len(topic.replicas[0]) if topic.replicas else None))
     for path, factor in said:
         if factor == 1:
             message = (
                 f"one replica on {spec.brokers.nodes} brokers: when the one that has it is away, so are its records"
             )
             hint = f"{min(3, spec.brokers.nodes)} replicas survive that"
-            yield Finding((*path, "replication_factor"), message, hint, warning=True)
+            yield Finding(path, message, hint, warning=True)
 
 
 def in_sync(spec: EnvironmentSpec) -> Iterator[Finding]:
@@ -104,17 +108,15 @@ def dangers(spec: EnvironmentSpec) -> Iterator[Finding]:
         if place.section != TOPIC:
             continue
         if place.properties.get("unclean.leader.election.enable", "").strip().lower() == "true":
-            message = "a replica that is behind may become leader: records that were acknowledged are lost"
-            hint = "remove it, unless answering matters more than keeping"
-            yield Finding((*place.path, "unclean.leader.election.enable"), message, hint, warning=True)
+            yield Finding((*place.path, "unclean.leader.election.enable"), *UNCLEAN_ELECTION, warning=True)
         if whole_number(place.properties.get("flush.messages")) == 1:
-            message = "every message is forced to disk by itself, which is slow; replicas keep records safe"
-            yield Finding((*place.path, "flush.messages"), message, "remove it", warning=True)
+            yield Finding((*place.path, "flush.messages"), *FLUSHED_ONE_BY_ONE, warning=True)
 
 
+_SINGLE = (("topics", ANY, "replication_factor"), ("topics", ANY, "replicas"))
 _CONFIG = (("topic_defaults", "config"), ("topics", ANY, "config"))
 RULES: tuple[RuleReads, ...] = (
-    (single_replicas, (("brokers", "nodes"), ("topic_defaults", "replication_factor"))),
+    (single_replicas, (("brokers", "nodes"), ("topic_defaults", "replication_factor"), *_SINGLE)),
     (in_sync, (("brokers",), ("topics",), ("topic_defaults",))),
     (retention, _CONFIG),
     (dangers, _CONFIG),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from provision.cluster.catalogue import KRAFT, KafkaVersion
 from provision.spec.checks import Finding, RuleReads, mode_of
 from provision.spec.lint.known import facts, is_beyond, line_name, line_of
-from provision.spec.lint.settings import places, version_of
+from provision.spec.lint.settings import is_reference, places, version_of
 from provision.spec.model import EnvironmentSpec
 
 PROTOCOL = "inter.broker.protocol.version"
@@ -35,6 +35,8 @@ def named_versions(spec: EnvironmentSpec) -> Iterator[Finding]:
             if key not in place.properties or facts(place.section, key, line_of(version)) is None:
                 continue
             path, text = (*place.path, key), place.properties[key]
+            if is_reference(text):
+                continue
             release = _RELEASE.fullmatch(text.strip())
             if not release:
                 yield Finding(path, f"{text!r} is no version of Kafka", f"write one like {_short(version)}")
