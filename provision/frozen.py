@@ -44,9 +44,10 @@ def hold_to_lock(environment: Path, cluster: Cluster, runtime: Runtime, tell: Li
     file, lock, records = lock_of(environment), require_lock(environment, cluster.name), how_to_record(environment)
     require_none(outdated(lock, cluster), f"{file} is not for what {environment} says", records)
     missing = runtime.missing_software(cluster)
+    digests = _digests(cluster, lock, missing, records)
     if missing and not bring:
         return {}
-    bring_software(missing, cluster, runtime, tell, _digests(cluster, lock, missing, records))
+    bring_software(missing, cluster, runtime, tell, digests)
     found, kind = runtime.identify_software(cluster), "image" if images_of(cluster) else "jar"
     require_none(deviations(lock.of(cluster), found, kind), f"what is here is not what {file} says", records)
     return found

@@ -58,20 +58,22 @@ def validate(
             warn(event)
 
     for selected in select_all(envs, tuple(overrides or ())):
+        before = len(problems)
         try:
             cluster = check(selected.source, take)
         except InvalidEnvironment as error:
             problems += error.problems
             continue
-        counts = ", ".join(
-            counted(what, len(things))
-            for what, things in (
-                ("ZooKeeper", cluster.zookeepers),
-                ("broker", cluster.brokers),
-                ("topic", cluster.topics),
-            )
+        if len(problems) > before:
+            continue
+        things = (
+            *([("ZooKeeper", cluster.zookeepers)] if cluster.zookeepers else []),
+            *([("controller", cluster.controllers)] if cluster.controllers else []),
+            ("broker", cluster.brokers),
+            ("topic", cluster.topics),
         )
-        what = f"Kafka {cluster.version}, {counts}"
+        counts = ", ".join(counted(what, len(several)) for what, several in things)
+        what = f"Kafka {cluster.version} in {cluster.mode} mode, {counts}"
         if selected.bootstrap_servers:
             what = f"{counted('topic', len(cluster.topics))} for {selected.bootstrap_servers}"
         say(f"{selected.source.file}: {cluster.name} is valid: {what}")

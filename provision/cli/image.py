@@ -105,6 +105,7 @@ def load(
     if all(image.lacks for image in loaded):
         raise ProvisionError(
             f"{called} brought no image of Kafka",
+            why="what it brought stays on the engine: `docker rmi` removes it",
             hint="`provision image build VERSION --base IMAGE` makes one, `docker save` writes it",
         )
 
@@ -113,7 +114,8 @@ def load(
 def _opened(file: Path) -> Iterator[BinaryIO]:
     if file != _STDIN:
         if not file.is_file():
-            raise UsageError(f"there is no file {file}", hint="`docker save -o FILE IMAGE` writes one")
+            what = f"{file} is a directory" if file.is_dir() else f"there is no file {file}"
+            raise UsageError(what, hint="`docker save -o FILE IMAGE` writes an archive")
         with file.open("rb") as archive:
             yield archive
     elif sys.stdin.isatty():

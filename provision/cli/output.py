@@ -34,10 +34,7 @@ def print_value(value: Mapping[str, Any] | Sequence[Any], form: Format) -> None:
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Aligned columns on standard output; numbers to the right. Nothing but text when it is no terminal."""
     texts = [["-" if cell is None else str(cell) for cell in row] for row in rows]
-    numeric = [
-        bool(texts) and all(row[column].replace(".", "", 1).isdigit() or row[column] == "-" for row in texts)
-        for column in range(len(headers))
-    ]
+    numeric = [_is_numeric([row[column] for row in texts if row[column] != "-"]) for column in range(len(headers))]
     widths = [max([len(header), *(len(row[i]) for row in texts)]) for i, header in enumerate(headers)]
 
     def line(cells: Sequence[str]) -> str:
@@ -50,6 +47,10 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     write_line(styled(line(headers), bold=True, stream=sys.stdout))
     for row in texts:
         write_line(line(row))
+
+
+def _is_numeric(texts: Sequence[str]) -> bool:
+    return bool(texts) and all(text.replace(".", "", 1).isdigit() for text in texts)
 
 
 def write_line(text: str) -> None:

@@ -20,6 +20,7 @@ from provision.spec.units import parse_size_bytes
 
 # What a JVM needs beside its heap: metaspace, code cache, thread stacks, direct buffers.
 JVM_OVERHEAD_BYTES = 128 * 1024**2
+_AGREE = "make the two agree"
 _NO_ENSEMBLE = 4  # the first major version of Kafka without ZooKeeper
 
 
@@ -134,9 +135,9 @@ def images(spec: EnvironmentSpec) -> Iterator[Finding]:
     if image is not None and not layout_of(image).has_kafka:
         yield Finding(("kafka", "image"), f"{image} holds no Kafka", "name it with zookeeper.image")
     elif line and not is_of_line(version, line):
-        said = "is" if "version" in spec.kafka.model_fields_set else "is left out and therefore"
-        message = f"{image} holds Kafka {line}, and kafka.version {said} {version}"
-        yield Finding(("kafka", "image"), message, "make the two agree")
+        left_out = "version" not in spec.kafka.model_fields_set
+        said, hint = ("is left out and therefore", f"say kafka.version, one of {line}") if left_out else ("is", _AGREE)
+        yield Finding(("kafka", "image"), f"{image} holds Kafka {line}, and kafka.version {said} {version}", hint)
     elif image is not None and is_known(image) and not line and "version" not in spec.kafka.model_fields_set:
         message = f"it is not known which Kafka {image} holds"
         yield Finding(("kafka", "image"), message, "say it with kafka.version")

@@ -72,7 +72,7 @@ def test_init_writes_a_file_that_is_valid_and_never_overwrites(
 ) -> None:
     assert run(["init", "mine"]) == 0
     assert run(["validate"]) == 0
-    assert "mine is valid: Kafka 3.9.1, 1 ZooKeeper, 1 broker, 1 topic" in capsys.readouterr().err
+    assert "mine is valid: Kafka 3.9.1 in zookeeper mode, 1 ZooKeeper, 1 broker, 1 topic" in capsys.readouterr().err
     (folder / "environments" / "mine.yaml").write_text("# my own\n")
     assert run(["init", "mine"]) == 4
     assert (folder / "environments" / "mine.yaml").read_text() == "# my own\n"

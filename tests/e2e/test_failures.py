@@ -86,7 +86,7 @@ def test_a_topic_that_kafka_refuses_is_named(provision: Provision, tmp_path: Pat
     env = write_environment(tmp_path, "badtopic", SMALL)
     result = provision("up", env, "--set", "topics.t.config.leader.replication.throttled.replicas=soon")
     assert result.code == 1
-    assert "topic t: Invalid value soon for configuration leader.replication.throttled.replicas" in result.err
+    assert "topic t: Invalid value [soon] for configuration leader.replication.throttled.replicas" in result.err
     assert provision.traces("badtopic") == []
 
 
