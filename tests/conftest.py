@@ -32,7 +32,12 @@ OTHER_RUNTIME = (
     "test_examples.py::test_an_example_comes_up_stays_as_it_is_and_goes_without_a_trace[process-three-brokers]",
     "test_failures.py::test_an_interrupt_at_any_moment_rolls_back[process-created-2]",
     "test_failures.py::test_an_interrupt_at_any_moment_rolls_back[process-network-2]",
+    "test_failures.py::test_an_interrupt_at_any_moment_rolls_back[process-process-2]",
     "test_failures.py::test_an_interrupt_at_any_moment_rolls_back[process-quorum-1]",
+    "test_failures.py::test_an_update_that_is_interrupted_leaves_the_cluster_serving[process]",
+    "test_failures.py::test_up_goes_on_where_a_killed_up_stopped[process]",
+    "test_howto.py::test_the_howto_with_its_zookeeper_flag_on_kafka_2_8[process]",
+    "test_life.py::test_up_and_down_again_and_again_leave_nothing[process]",
     "test_survival.py::test_killing_any_broker_loses_nothing_and_up_brings_it_back[process]",
     "test_survival.py::test_restarting_one_broker_keeps_every_record[process]",
 )

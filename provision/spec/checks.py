@@ -21,6 +21,8 @@ from provision.spec.units import parse_size_bytes
 # What a JVM needs beside its heap: metaspace, code cache, thread stacks, direct buffers.
 JVM_OVERHEAD_BYTES = 128 * 1024**2
 _AGREE = "make the two agree"
+# From here on no more replicas are demanded in sync than a partition has (KAFKA-15583); before, writes failed.
+FIRST_TO_CAP = KafkaVersion(3, 7, 0)
 _NO_ENSEMBLE = 4  # the first major version of Kafka without ZooKeeper
 
 
@@ -191,7 +193,13 @@ def _minimum_in_sync(spec: EnvironmentSpec, index: int, factor: int) -> Iterator
         yield Finding(path, f"must be a whole number from 1 on, not {text!r}", "2 is common with 3 replicas")
     elif int(text) > factor:
         message = f"{text} in-sync replicas are demanded of topic {topic.name!r}, which has {factor}"
-        why = f"up to Kafka 3.6 every write with acks=all fails, from 3.7 on only {factor} are demanded"
+        known = None if spec.bootstrap_servers else KafkaVersion.parse(spec.kafka.version)
+        if known is None:
+            why = f"up to Kafka 3.6 every write with acks=all fails, from 3.7 on only {factor} are demanded"
+        elif known < FIRST_TO_CAP:
+            why = "every write with acks=all would fail"
+        else:
+            why = f"Kafka {known} demands only {factor}"
         yield Finding(path, f"{message}: {why}", "lower it, or raise replication_factor")
 
 

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from provision.cluster.catalogue import KRAFT, KafkaVersion
-from provision.spec.checks import Finding, RuleReads, mode_of
+from provision.spec.checks import FIRST_TO_CAP, Finding, RuleReads, mode_of
 from provision.spec.lint.settings import (
-    FIRST_TO_CAP,
     FLUSHED_ONE_BY_ONE,
     UNCLEAN_ELECTION,
     Settings,
@@ -64,7 +63,9 @@ def starts(spec: EnvironmentSpec) -> Iterator[Finding]:
             yield Finding(place, f"nothing would be kept: {_NO_START}", "-1 keeps all; else from 1 on")
         buffer, threads = settings.number("log.cleaner.dedupe.buffer.size"), settings.number("log.cleaner.threads")
         place = settings.place("log.cleaner.threads", "log.cleaner.dedupe.buffer.size")
-        if place and buffer is not None and threads and buffer // threads <= MEBIBYTE:
+        if place and threads == 0:
+            yield Finding(place, f"nobody would clean: {_NO_START}", "from 1 on")
+        elif place and buffer is not None and threads and buffer // threads <= MEBIBYTE:
             message = f"{buffer} bytes of log.cleaner.dedupe.buffer.size are not more than 1 MiB for each of {threads}"
             yield Finding(
                 place, f"{message} log.cleaner.threads: {_NO_START}", "raise the buffer, or have fewer threads"

@@ -11,10 +11,6 @@ from provision.spec.lint.known import BROKER, TOPIC, facts, line_of, whole_numbe
 from provision.spec.model import EnvironmentSpec
 from provision.spec.source import Path
 
-# From here on no more replicas are demanded in sync than a partition has (KAFKA-15583); before, writes failed.
-FIRST_TO_CAP = KafkaVersion(3, 7, 0)
-
-
 # What brokers and topics are warned of in the same words: why, and what to do.
 UNCLEAN_ELECTION = (
     "a replica that is behind may become leader: records that were acknowledged are lost",

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from provision.spec.checks import ANY, Finding, RuleReads, replication_factor_of
-from provision.spec.lint.known import TOPIC, whole_number
-from provision.spec.lint.settings import FIRST_TO_CAP, FLUSHED_ONE_BY_ONE, UNCLEAN_ELECTION, Place, places, version_of
+from provision.spec.checks import ANY, FIRST_TO_CAP, Finding, RuleReads, replication_factor_of
+from provision.spec.lint.known import BROKER, TOPIC, whole_number
+from provision.spec.lint.settings import FLUSHED_ONE_BY_ONE, UNCLEAN_ELECTION, Place, places, version_of
 from provision.spec.model import EnvironmentSpec
 from provision.spec.source import Path
 
@@ -12,10 +12,8 @@ MIN_INSYNC = "min.insync.replicas"
 _MINUTE_MS = 60_000
 _REDUNDANT = 3
 _TO_MS = {
-    "retention.ms": 1,
-    "log.retention.ms": 1,
-    "log.retention.minutes": _MINUTE_MS,
-    "log.retention.hours": 60 * _MINUTE_MS,
+    TOPIC: {"retention.ms": 1},
+    BROKER: {"log.retention.ms": 1, "log.retention.minutes": _MINUTE_MS, "log.retention.hours": 60 * _MINUTE_MS},
 }
 
 
@@ -77,12 +75,28 @@ def in_sync(spec: EnvironmentSpec) -> Iterator[Finding]:
 def retention(spec: EnvironmentSpec) -> Iterator[Finding]:
     """Records are not gone before anyone reads them, and what is set has an effect."""
     for place in places(spec):
-        for key, unit in _TO_MS.items():
+        if place.section == TOPIC and _is_only_compacted(place):
+            yield from _without_effect(place)
+            continue
+        for key, unit in _TO_MS[place.section].items():
             kept_ms = whole_number(place.properties.get(key))
             if kept_ms is not None and 0 <= kept_ms * unit < _MINUTE_MS and (place.section == TOPIC or kept_ms):
                 message = f"records may be gone {kept_ms * unit} ms after they were written, read or not"
                 yield Finding((*place.path, key), message, "a minute or more; 604800000 is Kafka's week", warning=True)
-        yield from _segments(place)
+        if place.section == TOPIC:
+            yield from _segments(place)
+
+
+def _is_only_compacted(place: Place) -> bool:
+    return [part.strip() for part in place.properties.get("cleanup.policy", "").split(",")] == ["compact"]
+
+
+def _without_effect(place: Place) -> Iterator[Finding]:
+    for key in ("retention.ms", "retention.bytes"):
+        if (whole_number(place.properties.get(key)) or -1) >= 0:
+            message = "it means nothing to a topic that is only compacted"
+            hint = "remove it, or set cleanup.policy to compact,delete"
+            yield Finding((*place.path, key), message, hint, warning=True)
 
 
 def _segments(place: Place) -> Iterator[Finding]:
@@ -93,13 +107,6 @@ def _segments(place: Place) -> Iterator[Finding]:
         if kept is not None and segment is not None and 0 <= kept < segment:
             message = f"less than segment.{unit} ({segment}): records stay until their whole segment can go"
             yield Finding((*place.path, f"retention.{unit}"), message, f"lower segment.{unit}", warning=True)
-    policy = [part.strip() for part in config.get("cleanup.policy", "").split(",")]
-    for key in ("retention.ms", "retention.bytes"):
-        if policy == ["compact"] and (whole_number(config.get(key)) or -1) >= 0:
-            message = "it means nothing to a topic that is only compacted"
-            yield Finding(
-                (*place.path, key), message, "remove it, or set cleanup.policy to compact,delete", warning=True
-            )
 
 
 def dangers(spec: EnvironmentSpec) -> Iterator[Finding]:
