@@ -1,7 +1,7 @@
 """Brokers' properties that keep a broker from starting, or the cluster from working, or that are regretted later.
 
-Sources: what `KafkaConfig.validateValues` demands of keys together, in the jars of 2.8, 3.9 and 4.3; KIP-966 for
-eligible leader replicas.
+Sources: what `KafkaConfig` demands beyond its definitions, in the jars of 2.8, 3.8, 3.9 and 4.3; KIP-966 for eligible
+leader replicas.
 """
 
 from collections.abc import Iterator
@@ -9,36 +9,71 @@ from dataclasses import dataclass
 
 from provision.cluster.catalogue import KRAFT, KafkaVersion
 from provision.spec.checks import FIRST_TO_CAP, Finding, RuleReads, mode_of
+from provision.spec.lint.known import BROKER, TOPIC, facts, line_of
 from provision.spec.lint.settings import (
     FLUSHED_ONE_BY_ONE,
     UNCLEAN_ELECTION,
     Settings,
     brokers,
+    is_reference,
     version_of,
 )
 from provision.spec.model import EnvironmentSpec
+from provision.spec.source import Path
 
 MEBIBYTE = 1024**2
 _NO_START = "a broker does not start with it"
 
 
-# Of each two keys the first may not exceed the second.
-_PAIRS = (
-    ("replica.fetch.wait.max.ms", "replica.lag.time.max.ms"),
-    ("replica.fetch.wait.max.ms", "replica.socket.timeout.ms"),
-)
+_FETCH_WAIT = "replica.fetch.wait.max.ms"
+_NOT_EXCEEDED = ("replica.lag.time.max.ms", "replica.socket.timeout.ms")
+_BUFFERS = ("socket.send.buffer.bytes", "socket.receive.buffer.bytes")
+_COMPRESSION, _PROTOCOLS = "compression.type", "group.coordinator.rebalance.protocols"
 _RETENTION = ("log.retention.ms", "log.retention.minutes", "log.retention.hours")
 
 
-def pairs(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """Keys that Kafka checks against each other when a broker starts."""
+def fetch_wait(spec: EnvironmentSpec) -> Iterator[Finding]:
+    """A replica waits no longer than what Kafka checks that against when a broker starts."""
     for settings in brokers(spec):
-        for smaller_key, larger_key in _PAIRS:
-            place = settings.place(smaller_key, larger_key)
-            smaller, larger = settings.number(smaller_key), settings.number(larger_key)
-            if place and smaller is not None and larger is not None and smaller > larger:
-                message = f"{smaller_key} ({smaller}) exceeds {larger_key} ({larger}): {_NO_START}"
-                yield Finding(place, message, "bring the two together")
+        wait, exceeded = settings.number(_FETCH_WAIT), dict[Path, list[str]]()
+        for key in _NOT_EXCEEDED:
+            place, limit = settings.place(_FETCH_WAIT, key), settings.number(key)
+            if place and wait is not None and limit is not None and wait > limit:
+                exceeded.setdefault(place, []).append(f"{key} ({limit})")
+        for place, others in exceeded.items():
+            message = f"{_FETCH_WAIT} ({wait}) exceeds {' and '.join(others)}: {_NO_START}"
+            yield Finding(place, message, "bring them together")
+
+
+def buffers(spec: EnvironmentSpec) -> Iterator[Finding]:
+    """Sockets' buffers have a size; no definition bounds it from below."""
+    for settings in brokers(spec):
+        for key in _BUFFERS:
+            place, size = settings.place(key), settings.number(key)
+            if place and size is not None and size < -1:
+                hint = "-1 leaves it to the operating system"
+                yield Finding(place, f"must be a whole number from -1 on, not '{size}'", hint)
+
+
+def compression(spec: EnvironmentSpec) -> Iterator[Finding]:
+    """Up to 3.2 only the topic's definition knows the names, and a broker that starts holds its own value to it."""
+    for settings in brokers(spec):
+        line, said = line_of(settings.version), settings.said(_COMPRESSION)
+        of_broker, of_topic = facts(BROKER, _COMPRESSION, line), facts(TOPIC, _COMPRESSION, line)
+        if said is None or is_reference(said[0]) or of_broker is None or of_broker.one_of or of_topic is None:
+            continue
+        if demand := of_topic.demand(said[0]):
+            yield Finding(said[1], f"must be {demand}, not {said[0]!r}", f"Kafka's default is {of_topic.default}")
+
+
+def protocols(spec: EnvironmentSpec) -> Iterator[Finding]:
+    """The consumer protocol is there only in KRaft mode: without it 3.8 and 3.9 do not start."""
+    for settings in brokers(spec):
+        said = settings.said(_PROTOCOLS)
+        if said is None or mode_of(spec) == KRAFT or facts(BROKER, _PROTOCOLS, line_of(settings.version)) is None:
+            continue
+        if "consumer" in [part.strip().lower() for part in said[0].split(",")]:
+            yield Finding(said[1], "the protocol consumer is there only in kraft mode", "take consumer out")
 
 
 def heartbeats(spec: EnvironmentSpec) -> Iterator[Finding]:
@@ -190,7 +225,10 @@ _OWNER = {False: "brokers.properties", True: "controllers.properties"}
 _KAFKA, _NODES = (("kafka", "version"), ("kafka", "mode")), ("brokers", "nodes")
 _PROPERTIES = (("brokers", "properties"), ("brokers", "overrides"))
 RULES: tuple[RuleReads, ...] = (
-    (pairs, (*_KAFKA, *_PROPERTIES)),
+    (fetch_wait, (*_KAFKA, *_PROPERTIES)),
+    (buffers, (*_KAFKA, *_PROPERTIES)),
+    (compression, (*_KAFKA, *_PROPERTIES)),
+    (protocols, (*_KAFKA, *_PROPERTIES)),
     (heartbeats, (*_KAFKA, *_PROPERTIES)),
     (starts, (*_KAFKA, *_PROPERTIES)),
     (replicas, (*_KAFKA, *_PROPERTIES, _NODES)),

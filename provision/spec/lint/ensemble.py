@@ -1,4 +1,4 @@
-"""What of an ensemble is regretted later.
+"""What keeps an ensemble from starting, and what of it is regretted later.
 
 ZooKeeper has no table of its keys, and hands what it does not know on as system properties: nothing is said of names.
 Source: ZooKeeper Administrator's Guide, "Configuration Parameters".
@@ -9,12 +9,32 @@ from collections.abc import Iterator
 from provision.cluster.catalogue import ZOOKEEPER, release_of
 from provision.cluster.images import zookeeper_line_of
 from provision.spec.checks import Finding, RuleReads, mode_of
-from provision.spec.lint.known import whole_number
+from provision.spec.lint.known import Facts, whole_number
 from provision.spec.lint.settings import brokers, version_of
 from provision.spec.model import EnvironmentSpec
 
 SESSION = "zookeeper.session.timeout.ms"
 DEFAULT_TICK_MS = 2000
+_WHOLE_NUMBERS = (
+    "tickTime",
+    "initLimit",
+    "syncLimit",
+    "maxClientCnxns",
+    "minSessionTimeout",
+    "maxSessionTimeout",
+    "autopurge.snapRetainCount",
+    "autopurge.purgeInterval",
+)
+
+
+def numbers(spec: EnvironmentSpec) -> Iterator[Finding]:
+    """What the guide says is a whole number is one; a server does not start with anything else."""
+    if version_of(spec) is None or mode_of(spec) != ZOOKEEPER:
+        return
+    for key in _WHOLE_NUMBERS:
+        text = spec.zookeeper.properties.get(key)
+        if text is not None and (demand := Facts("int").demand(text)):
+            yield Finding(("zookeeper", "properties", key), f"must be {demand}, not {text!r}")
 
 
 def session(spec: EnvironmentSpec) -> Iterator[Finding]:
@@ -67,6 +87,7 @@ def _number(spec: EnvironmentSpec, key: str) -> int | None:
 
 _KAFKA, _ENSEMBLE = (("kafka", "version"), ("kafka", "mode")), ("zookeeper", "properties")
 RULES: tuple[RuleReads, ...] = (
+    (numbers, (*_KAFKA, _ENSEMBLE)),
     (session, (*_KAFKA, _ENSEMBLE, ("brokers",))),
     (made_for, (*_KAFKA, ("zookeeper", "image"))),
     (dangers, (_ENSEMBLE, ("storage",))),

@@ -93,7 +93,8 @@ def _is_only_compacted(place: Place) -> bool:
 
 def _without_effect(place: Place) -> Iterator[Finding]:
     for key in ("retention.ms", "retention.bytes"):
-        if (whole_number(place.properties.get(key)) or -1) >= 0:
+        kept = whole_number(place.properties.get(key))
+        if kept is not None and kept >= 0:
             message = "it means nothing to a topic that is only compacted"
             hint = "remove it, or set cleanup.policy to compact,delete"
             yield Finding((*place.path, key), message, hint, warning=True)
@@ -102,9 +103,9 @@ def _without_effect(place: Place) -> Iterator[Finding]:
 def _segments(place: Place) -> Iterator[Finding]:
     """What is deleted is a whole segment, when it is no longer written to or all in it is too old."""
     config = place.properties
-    for unit in ("ms", "bytes"):
+    for unit, least in (("ms", _MINUTE_MS), ("bytes", 0)):  # of less than a minute `retention` warns
         kept, segment = whole_number(config.get(f"retention.{unit}")), whole_number(config.get(f"segment.{unit}"))
-        if kept is not None and segment is not None and 0 <= kept < segment:
+        if kept is not None and segment is not None and least <= kept < segment:
             message = f"less than segment.{unit} ({segment}): records stay until their whole segment can go"
             yield Finding((*place.path, f"retention.{unit}"), message, f"lower segment.{unit}", warning=True)
 
