@@ -24,10 +24,18 @@ APART = (
 )
 
 
-# What `make test` shows on one runtime, and `make test-matrix` on the other: its time is bounded.
-OTHER_RUNTIME = (
+# The time of `make test` is bounded: of what behaves alike on both runtimes, or is shown by a cheaper test too, these
+# are part of `make test-matrix`.
+IN_MATRIX = (
+    "test_containers.py::test_every_codec_works_in_broker_and_tool",
+    "test_converge.py::test_brokers_come_and_go_with_what_they_hold[docker]",
+    "test_converge.py::test_replicas_come_within_a_throttle_that_goes_again[docker]",
+    "test_images.py::test_a_running_tool_does_not_speak_for_its_environment",
+    "test_images.py::test_from_a_base_to_a_cluster_and_through_a_file_to_another_machine",
     "test_examples.py::test_an_example_comes_up_stays_as_it_is_and_goes_without_a_trace[docker-ci]",
     "test_examples.py::test_an_example_comes_up_stays_as_it_is_and_goes_without_a_trace[docker-ensemble]",
+    "test_examples.py::test_an_example_comes_up_stays_as_it_is_and_goes_without_a_trace[docker-kraft]",
+    "test_examples.py::test_an_example_comes_up_stays_as_it_is_and_goes_without_a_trace[process-ensemble]",
     "test_examples.py::test_an_example_comes_up_stays_as_it_is_and_goes_without_a_trace[process-kraft]",
     "test_examples.py::test_an_example_comes_up_stays_as_it_is_and_goes_without_a_trace[process-three-brokers]",
     "test_failures.py::test_an_interrupt_at_any_moment_rolls_back[process-created-2]",
@@ -36,7 +44,13 @@ OTHER_RUNTIME = (
     "test_failures.py::test_an_interrupt_at_any_moment_rolls_back[process-quorum-1]",
     "test_failures.py::test_an_update_that_is_interrupted_leaves_the_cluster_serving[process]",
     "test_failures.py::test_up_goes_on_where_a_killed_up_stopped[process]",
+    "test_howto.py::test_console_producer_and_consumer_exchange_lines[process]",
+    "test_howto.py::test_kafka_topics_lists_and_describes_what_the_file_declares[process]",
+    "test_howto.py::test_produce_and_consume_carry_lines_and_keys[process]",
+    "test_howto.py::test_the_address_is_filled_in_where_none_is_given[process]",
+    "test_howto.py::test_the_exit_code_of_a_tool_is_that_of_the_command[process]",
     "test_howto.py::test_the_howto_with_its_zookeeper_flag_on_kafka_2_8[process]",
+    "test_life.py::test_a_directory_keeps_its_data_until_it_is_told_otherwise[docker]",
     "test_life.py::test_up_and_down_again_and_again_leave_nothing[process]",
     "test_survival.py::test_killing_any_broker_loses_nothing_and_up_brings_it_back[process]",
     "test_survival.py::test_restarting_one_broker_keeps_every_record[process]",
@@ -53,7 +67,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "e2e/test_converge.py" in item.nodeid and "[process]" in item.nodeid:
             item.add_marker(pytest.mark.soak)  # the runtimes differ little here: `make test` shows it on one
-        if item.nodeid.endswith(OTHER_RUNTIME):
+        if item.nodeid.endswith(IN_MATRIX):
             item.add_marker(pytest.mark.matrix)
         runtime = _runtime(item)
         if runtime and "tests/matrix/" not in item.nodeid:
