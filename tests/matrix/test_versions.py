@@ -38,12 +38,8 @@ class Metadata:
 
 RUNTIMES = ("docker", "process")
 ON_BOTH = ("2.8.2", "3.3.2", "3.6.2", "3.9.1")
-ON_PROCESSES = (
-    "3.2.3",
-    "3.5.2",
-    "3.7.2",
-    "3.8.1",
-)  # the release lines in between: their images would show nothing more
+# The release lines in between: `make test-soak`, for CI has half an hour.
+ON_PROCESSES = ("3.2.3", "3.5.2", "3.7.2", "3.8.1")
 KRAFT = {
     "3.3.2": Metadata("3.3-IV3", 7),
     "3.9.1": Metadata("3.9-IV0", 21),
@@ -63,7 +59,11 @@ SERVED = (*ON_BOTH, *ON_PROCESSES, "4.1.1", "4.2.0", "4.3.0")
 
 
 def _parameter(row: Row) -> object:
-    marks = [pytest.mark.engine] * (row.runtime == "docker") + [pytest.mark.matrix] * (row not in QUICK)
+    marks = [pytest.mark.engine] if row.runtime == "docker" else []
+    if row.version in ON_PROCESSES:
+        marks.append(pytest.mark.soak)
+    elif row not in QUICK:
+        marks.append(pytest.mark.matrix)
     return pytest.param(row, marks=marks, id=str(row))
 
 
