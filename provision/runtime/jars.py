@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jgo.maven import Artifact
 
 _MANIFEST = "manifest.json"
+_TRIES = 3
 _LOCK_TIMEOUT_S = 900
 _DOWNLOADS = 8
 
@@ -91,9 +92,11 @@ def fetch(version: KafkaVersion, tell: Listener) -> Path:
             if not is_whole(directory):
                 if directory.exists():
                     tell(Notice(f"the cached jars of Kafka {version} are damaged: fetching them again"))
-                _fetch(version, directory, tell)
+                # All versions come by way of Maven's own repository on this machine, in which no two may write.
+                with FileLock(directory.parent / "maven.lock", timeout=_LOCK_TIMEOUT_S):
+                    _fetch(version, directory, tell)
     except Timeout as error:
-        raise Unavailable(f"another command is fetching Kafka {version} and does not end") from error
+        raise Unavailable("another command is fetching Kafka and does not end") from error
     except OSError as error:
         raise Unavailable(f"cannot keep Kafka {version} in {directory}", why=error.strerror or str(error)) from error
     return directory
@@ -146,8 +149,11 @@ def _download(version: KafkaVersion, tell: Listener) -> Sequence[Path]:
 
 def _whole(artifact: "Artifact") -> Path:
     """Resolve one jar. One that a download left in Maven's repository only in part is fetched again."""
-    for _ in range(2):
-        jar = Path(artifact.resolve())
+    for _ in range(_TRIES):
+        try:
+            jar = Path(artifact.resolve())
+        except AssertionError:  # jgo's way to say that somebody else, with another cache or another tool, was faster
+            continue
         try:
             with zipfile.ZipFile(jar) as archive:
                 if archive.testzip() is None:

@@ -28,8 +28,12 @@ class _Artifact:
     artifactId: str = "some-artifact"  # noqa: N815 jgo's name
     downloads: int = 0
     arrives_cut_off: int = 0
+    others_were_faster: int = 0
 
     def resolve(self) -> Path:
+        if self.others_were_faster:
+            self.others_were_faster -= 1
+            raise AssertionError
         if not self.path.exists():
             self.downloads += 1
             with zipfile.ZipFile(self.path, "w") as jar:
@@ -172,6 +176,12 @@ def test_a_download_that_was_cut_off_is_repeated(maven: list[_Artifact]) -> None
     maven[2].arrives_cut_off = 1
     assert is_whole(fetch(VERSION, silent))
     assert maven[2].downloads == 2
+
+
+def test_a_jar_that_another_command_brings_at_the_same_time_is_taken(maven: list[_Artifact]) -> None:
+    maven[1].others_were_faster = 1
+    assert is_whole(fetch(VERSION, silent))
+    assert maven[1].downloads == 1
 
 
 def test_a_jar_that_always_arrives_damaged_is_an_error(maven: list[_Artifact]) -> None:
