@@ -28,8 +28,6 @@ APART = (
 # are part of `make test-matrix`.
 IN_MATRIX = (
     "test_containers.py::test_every_codec_works_in_broker_and_tool",
-    "test_converge.py::test_brokers_come_and_go_with_what_they_hold[docker]",
-    "test_converge.py::test_replicas_come_within_a_throttle_that_goes_again[docker]",
     "test_images.py::test_a_running_tool_does_not_speak_for_its_environment",
     "test_images.py::test_from_a_base_to_a_cluster_and_through_a_file_to_another_machine",
     "test_examples.py::test_an_example_comes_up_stays_as_it_is_and_goes_without_a_trace[docker-ci]",
@@ -66,8 +64,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     for item in items:
         if "e2e/test_converge.py" in item.nodeid and "[process]" in item.nodeid:
-            item.add_marker(pytest.mark.soak)  # the runtimes differ little here: `make test` shows it on one
-        if item.nodeid.endswith(IN_MATRIX):
+            item.add_marker(pytest.mark.soak)  # the runtimes differ little here: `make test-matrix` shows it on one
+        # The tests of test_converge build on one another, so that all of them go.
+        if item.nodeid.endswith(IN_MATRIX) or ("e2e/test_converge.py" in item.nodeid and "[docker]" in item.nodeid):
             item.add_marker(pytest.mark.matrix)
         runtime = _runtime(item)
         if runtime and "tests/matrix/" not in item.nodeid:
