@@ -24,12 +24,23 @@ APART = (
 )
 
 
-# The time of `make test` is bounded: of what behaves alike on both runtimes, or is shown by a cheaper test too, these
-# are part of `make test-matrix`.
+# The time of `make test` and of CI is bounded. Of what behaves alike on both runtimes, or is shown by a cheaper test too,
+# these are part of `make test-matrix`,
 IN_MATRIX = (
     "test_containers.py::test_every_codec_works_in_broker_and_tool",
     "test_images.py::test_a_running_tool_does_not_speak_for_its_environment",
     "test_images.py::test_from_a_base_to_a_cluster_and_through_a_file_to_another_machine",
+    "test_howto.py::test_console_producer_and_consumer_exchange_lines[process]",
+    "test_howto.py::test_kafka_topics_lists_and_describes_what_the_file_declares[process]",
+    "test_howto.py::test_produce_and_consume_carry_lines_and_keys[process]",
+    "test_howto.py::test_the_address_is_filled_in_where_none_is_given[process]",
+    "test_howto.py::test_the_exit_code_of_a_tool_is_that_of_the_command[process]",
+    "test_howto.py::test_the_howto_with_its_zookeeper_flag_on_kafka_2_8[process]",
+    "test_life.py::test_a_directory_keeps_its_data_until_it_is_told_otherwise[docker]",
+    "test_life.py::test_up_and_down_again_and_again_leave_nothing[process]",
+)
+# and these of `make test-soak`.
+IN_SOAK = (
     "test_examples.py::test_an_example_comes_up_stays_as_it_is_and_goes_without_a_trace[docker-ci]",
     "test_examples.py::test_an_example_comes_up_stays_as_it_is_and_goes_without_a_trace[docker-ensemble]",
     "test_examples.py::test_an_example_comes_up_stays_as_it_is_and_goes_without_a_trace[docker-kraft]",
@@ -42,14 +53,6 @@ IN_MATRIX = (
     "test_failures.py::test_an_interrupt_at_any_moment_rolls_back[process-quorum-1]",
     "test_failures.py::test_an_update_that_is_interrupted_leaves_the_cluster_serving[process]",
     "test_failures.py::test_up_goes_on_where_a_killed_up_stopped[process]",
-    "test_howto.py::test_console_producer_and_consumer_exchange_lines[process]",
-    "test_howto.py::test_kafka_topics_lists_and_describes_what_the_file_declares[process]",
-    "test_howto.py::test_produce_and_consume_carry_lines_and_keys[process]",
-    "test_howto.py::test_the_address_is_filled_in_where_none_is_given[process]",
-    "test_howto.py::test_the_exit_code_of_a_tool_is_that_of_the_command[process]",
-    "test_howto.py::test_the_howto_with_its_zookeeper_flag_on_kafka_2_8[process]",
-    "test_life.py::test_a_directory_keeps_its_data_until_it_is_told_otherwise[docker]",
-    "test_life.py::test_up_and_down_again_and_again_leave_nothing[process]",
     "test_survival.py::test_killing_any_broker_loses_nothing_and_up_brings_it_back[process]",
     "test_survival.py::test_restarting_one_broker_keeps_every_record[process]",
 )
@@ -63,7 +66,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     is one port 9092 for both runtimes: the engine has it first, processes have it last.
     """
     for item in items:
-        if "e2e/test_converge.py" in item.nodeid and "[process]" in item.nodeid:
+        if item.nodeid.endswith(IN_SOAK) or ("e2e/test_converge.py" in item.nodeid and "[process]" in item.nodeid):
             item.add_marker(pytest.mark.soak)  # the runtimes differ little here: `make test-matrix` shows it on one
         # The tests of test_converge build on one another, so that all of them go.
         if item.nodeid.endswith(IN_MATRIX) or ("e2e/test_converge.py" in item.nodeid and "[docker]" in item.nodeid):
