@@ -24,9 +24,11 @@ APART = (
 )
 
 
-# The time of `make test` and of CI is bounded. Of what behaves alike on both runtimes, or is shown by a cheaper test too,
-# these are part of `make test-matrix`,
+# The time of `make test` and of CI is bounded. Of what behaves alike on both runtimes, or is shown by a cheaper test
+# too, these are part of `make test-matrix`,
 IN_MATRIX = (
+    "test_examples.py::test_an_example_comes_up_stays_as_it_is_and_goes_without_a_trace[process-ensemble]",
+    "test_examples.py::test_an_example_comes_up_stays_as_it_is_and_goes_without_a_trace[docker-kraft]",
     "test_containers.py::test_every_codec_works_in_broker_and_tool",
     "test_images.py::test_a_running_tool_does_not_speak_for_its_environment",
     "test_images.py::test_from_a_base_to_a_cluster_and_through_a_file_to_another_machine",
@@ -43,8 +45,6 @@ IN_MATRIX = (
 IN_SOAK = (
     "test_examples.py::test_an_example_comes_up_stays_as_it_is_and_goes_without_a_trace[docker-ci]",
     "test_examples.py::test_an_example_comes_up_stays_as_it_is_and_goes_without_a_trace[docker-ensemble]",
-    "test_examples.py::test_an_example_comes_up_stays_as_it_is_and_goes_without_a_trace[docker-kraft]",
-    "test_examples.py::test_an_example_comes_up_stays_as_it_is_and_goes_without_a_trace[process-ensemble]",
     "test_examples.py::test_an_example_comes_up_stays_as_it_is_and_goes_without_a_trace[process-kraft]",
     "test_examples.py::test_an_example_comes_up_stays_as_it_is_and_goes_without_a_trace[process-three-brokers]",
     "test_failures.py::test_an_interrupt_at_any_moment_rolls_back[process-created-2]",
