@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -18,10 +18,11 @@ from provision.cluster.model import Node, Role
 from provision.cluster.properties import parse
 from provision.events import Listener, Progress, silent
 from provision.kafka.availability import blockers
-from provision.kafka.brokers import DELETE_TOPICS
+from provision.kafka.brokers import DELETE_TOPICS, BrokerAdmin
 from provision.kafka.readiness import BrokerAnswers
+from provision.kafka.settings import SettingsAdmin
 from provision.kafka.topics import Created
-from provision.plan.actions import BrokerSettings, Growth, PlacedTopic, TopicSettings
+from provision.plan.actions import Growth, PlacedTopic, TopicSettings
 from provision.plan.observed import NodeState, ObservedBroker, ObservedCluster, ObservedPartition, ObservedTopic
 from provision.runtime.base import JavaCommand
 from provision.runtime.fake import FakeRuntime
@@ -232,7 +233,7 @@ class FakeAdmin:
     def __init__(self, kafka: FakeKafka) -> None:
         self.settings = FakeSettings(kafka)
         self.topics = FakeTopics(kafka, self.settings)
-        self.brokers = FakeBrokers(kafka, self.settings)
+        self.brokers = BrokerAdmin(cast(SettingsAdmin, self.settings))
         self.partitions = FakePartitions(kafka)
 
 
@@ -300,31 +301,6 @@ class FakeSettings:
 
 def _entry(value: str, source: str, *, read_only: bool = False) -> dict[str, Any]:
     return {"value": value, "config_source": source, "read_only": read_only}
-
-
-@dataclass
-class FakeBrokers:
-    """Brokers."""
-
-    kafka: FakeKafka
-    all_settings: FakeSettings
-
-    def settings(self, brokers: Collection[int]) -> dict[int, Entries]:
-        """Of each broker."""
-        return {int(n): e for n, e in self.all_settings.describe("broker", [str(b) for b in brokers]).items()}
-
-    def configure(self, settings: BrokerSettings) -> str:
-        """Set and take back."""
-        return self._alter(settings, validate_only=False)
-
-    def takes(self, broker: int, values: Mapping[str, str]) -> bool:
-        """Whether it would."""
-        return not self._alter(BrokerSettings(broker, values), validate_only=True)
-
-    def _alter(self, settings: BrokerSettings, *, validate_only: bool) -> str:
-        at = ("broker", str(settings.broker))
-        changes: dict[str, str | None] = {**settings.values, **dict.fromkeys(settings.reset)}
-        return self.all_settings.alter({at: changes}, validate_only=validate_only).get(at, "")
 
 
 @dataclass
