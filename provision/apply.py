@@ -194,12 +194,6 @@ def _walk(
     tell: Listener,
     cancelled: threading.Event,
 ) -> None:
-    interrupted = threading.Event()
-
-    def hold_on() -> None:
-        interrupted.set()
-        tell(Notice("what has begun is brought to its end; a moment, please"))
-
     order = TopologicalSorter({key: [k for k in action.after if k in actions] for key, action in actions.items()})
     order.prepare()
     running: dict[Future[None], str] = {}
@@ -215,7 +209,8 @@ def _walk(
         raise
     finally:
         # Not to be cut short by a second Ctrl-C: what would go on working beside a rollback could undo it.
-        with shielded(hold_on):
+        patience = Notice("what has begun is brought to its end; a moment, please")
+        with shielded(lambda: tell(patience)) as interrupted:
             pool.shutdown(wait=True, cancel_futures=True)
     if interrupted.is_set():  # in the moment when all was done
         raise KeyboardInterrupt

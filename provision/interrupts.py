@@ -19,22 +19,36 @@ def as_keyboard_interrupt() -> None:
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    for number in _SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and a background job want it
-            signal.signal(number, interrupt)
+    for number in _heeded():
+        signal.signal(number, interrupt)
+
+
+def _heeded() -> list[signal.Signals]:
+    """The signals that are not to be ignored, as nohup wants it of SIGHUP, and a background job of SIGINT."""
+    return [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 @contextmanager
-def shielded(on_interrupt: Callable[[], None]) -> Iterator[None]:
-    """Run the block to its end: signals only call `on_interrupt`, which tells the user to be patient."""
+def shielded(on_interrupt: Callable[[], None] = lambda: None) -> Iterator[threading.Event]:
+    """Run the block to its end, whatever signals come; what it gives is set when one came.
+
+    Args:
+        on_interrupt: called for each, to tell the user to be patient.
+    """
+    came = threading.Event()
     if threading.current_thread() is not threading.main_thread():  # signal handlers belong to the main thread
-        yield
+        yield came
         return
-    before = [(number, signal.getsignal(number)) for number in _SIGNALS]
-    for number in _SIGNALS:
-        signal.signal(number, lambda _number, _frame: on_interrupt())
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        came.set()
+        on_interrupt()
+
+    before = [(number, signal.getsignal(number)) for number in _heeded()]
+    for number, _ in before:
+        signal.signal(number, note)
     try:
-        yield
+        yield came
     finally:
         for number, handler in before:
             signal.signal(number, handler)

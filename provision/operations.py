@@ -12,7 +12,7 @@ from typing import Any
 
 from provision.apply import STOP_PATIENCE_S
 from provision.cluster.model import FIRST_CONTROLLER_ID, Role, StorageKind, Topic
-from provision.errors import ProvisionError, Refused, UsageError
+from provision.errors import Interrupted, ProvisionError, Refused, UsageError
 from provision.events import ActionDone, ActionStarted, Listener, silent
 from provision.home.directory import home_directory
 from provision.home.ports import PortLeases
@@ -169,8 +169,11 @@ def restart_rolling(
         tell(ActionStarted(node.name, "restart"))
         try:
             roller.step(node.name, node.role, partial(_restart, runtime, name, node.name))
-        except ProvisionError as error:
-            error.why += f"\nrestarted before: {', '.join(done) or 'none'}; it ended at {node.name}"
+        except (ProvisionError, KeyboardInterrupt) as error:
+            stands = f"restarted before: {', '.join(done) or 'none'}; it ended at {node.name}"
+            if isinstance(error, KeyboardInterrupt):
+                raise Interrupted("interrupted", why=stands) from error
+            error.why = "\n".join(filter(None, (error.why, stands)))
             raise
         done.append(node.name)
         tell(ActionDone(node.name, "restart", time.monotonic() - began))
@@ -178,9 +181,11 @@ def restart_rolling(
 
 
 def _restart(runtime: Runtime, name: str, node: str) -> None:
-    with shielded(lambda: None):  # Ctrl-C ends the roll after this node, not with this node down
+    with shielded() as interrupted:  # Ctrl-C ends the roll after this node, not with this node down
         runtime.stop_node(name, node, STOP_PATIENCE_S)
         runtime.start_node(name, node)
+    if interrupted.is_set():
+        raise KeyboardInterrupt
 
 
 def _chosen(observed: ObservedEnvironment, names: Sequence[str]) -> list[ObservedNode]:

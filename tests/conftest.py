@@ -1,5 +1,7 @@
 """What all tests share: the golden files, and no deadlines for single examples on a busy machine."""
 
+import signal
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -7,6 +9,17 @@ from tests.golden import Golden
 
 settings.register_profile("provision", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("provision")
+
+
+def pytest_configure() -> None:
+    """Let the commands that tests start heed the signals that tests send them.
+
+    Who runs the tests in the background, or with `nohup`, has them ignore Ctrl-C or the end of the terminal, and a
+    process inherits that. One that is handled is heeded by whoever is started: so the tests handle it and do nothing.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,6 +1,7 @@
 """A living cluster becomes what its file says: the whole pipeline on the fake runtime and a Kafka in memory."""
 
 import functools
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import yaml
 from provision.cluster import render
 from provision.errors import Interrupted, PartlyApplied, ProvisionError, Refused
 from provision.events import ActionDone, Event
-from provision.operations import down
+from provision.operations import down, restart_rolling
 from provision.pipeline import Prepared, Source, Upped, Wishes, prepare, up
 from provision.plan.actions import Plan, Verb
 from provision.plan.observed import NodeState
@@ -119,6 +120,32 @@ def test_what_a_broker_does_not_take_is_rolled_out_with_the_controller_last(livi
     done = living.settles(brokers=brokers(properties={"num.network.threads": 5}))
     assert done == ["restart broker-2", "restart broker-3", "restart broker-1"]
     assert {static["num.network.threads"] for static in living.kafka.static.values()} == {"5"}
+
+
+def test_a_rolling_restart_takes_the_active_controller_last(living: Living) -> None:
+    living.settles()
+    assert restart_rolling(living.runtime, "living", (), 5.0) == ("zookeeper-1", "broker-2", "broker-3", "broker-1")
+
+
+def test_an_interrupt_ends_a_rolling_restart_when_the_node_at_hand_runs_again(
+    living: Living, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    living.settles()
+    stopped: list[str] = []
+    stop = living.runtime.stop_node
+
+    def stop_and_interrupt(environment: str, node: str, patience_s: float) -> None:
+        stop(environment, node, patience_s)
+        stopped.append(node)
+        if node == "broker-2":
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(living.runtime, "stop_node", stop_and_interrupt)
+    with pytest.raises(Interrupted) as raised:
+        restart_rolling(living.runtime, "living", (), 5.0)
+    assert raised.value.why == "restarted before: zookeeper-1; it ended at broker-2"
+    assert stopped == ["zookeeper-1", "broker-2"]
+    assert {node.state for node in living.runtime.observe("living").nodes} == {NodeState.RUNNING}
 
 
 def test_what_was_set_by_hand_is_taken_back(living: Living) -> None:

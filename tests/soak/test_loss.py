@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from provision.errors import Interrupted
 from tests.engine import COMMAND_TIMEOUT_S, Provision
 from tests.soak.command import Command
 from tests.soak.conftest import NAME, TOPIC, Bench, Shape, running
@@ -81,6 +82,8 @@ class Trouble(StrEnum):
     COMMAND_KILLED = "command killed"
 
 
+_ENDS_WITH = {Trouble.COMMAND_INTERRUPTED: Interrupted.exit_code, Trouble.COMMAND_KILLED: -signal.SIGKILL}
+
 # What `make test` runs: each kind of change and of trouble once. The rest is `make test-soak`.
 QUICK = {
     ("docker", "rolling restart", Trouble.LEADER_KILLED),
@@ -140,7 +143,9 @@ def _make_trouble(bench: Bench, change: Command, middle: str, trouble: Trouble) 
             case _:
                 change.process.kill()
     finally:
-        code = change.end(COMMAND_TIMEOUT_S)  # it may fail: what counts is that `up` mends it
+        code = change.end(COMMAND_TIMEOUT_S)
+    # When a leader dies the command may fail: what counts is that `up` mends it.
+    assert code == _ENDS_WITH.get(trouble, code), f"with {trouble} the change ended with {code}:\n{change.said()}"
     _log.info("%s %s; the change ended with %d:\n%s", trouble, node, code, change.messages.last())
 
 

@@ -126,7 +126,7 @@ class ImageStore:
         Raises:
             ProvisionError: the builder failed; nothing of its work is left.
         """
-        what, interrupts = f"the image of Kafka {recipe.version}", []
+        what = f"the image of Kafka {recipe.version}"
         with tempfile.TemporaryFile() as context, translated(f"building {what}", _STORE_TIMEOUT_S):
             recipe.write_context(context)
             size = context.tell()
@@ -135,11 +135,11 @@ class ImageStore:
                 fileobj=cast(IO[bytes], _sent(context, what, size, tell)), custom_context=True, network_mode="none",
                 labels=dict(recipe.labels), rm=True, forcerm=True, decode=True,
             )  # fmt: skip
-            with shielded(lambda: interrupts.append(True)):
+            with shielded() as interrupted:
                 draft, failure = _followed(answers, recipe.base_id)
-        if interrupts or failure:
+        if interrupted.is_set() or failure:
             self.discard(draft)
-        if interrupts:
+        if interrupted.is_set():
             raise KeyboardInterrupt
         if failure:
             raise ProvisionError(f"{what} could not be built", why=failure)
