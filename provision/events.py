@@ -53,11 +53,12 @@ class Fetching:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Many equal things are being done: `done` of `total` `what`, for example `partitions moved`."""
+    """Many equal things are being done: `done` of `total` `what`, as `partitions moved`; `detail` says more."""
 
     what: str
     done: int
     total: int
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,13 +155,12 @@ def _is_true(entries: "Entries", key: str) -> bool:
 
 
 def with_sizes(there: ObservedCluster, endpoints: Mapping[int, str]) -> ObservedCluster:
-    """The cluster with what each partition has on disk: that of its largest replica."""
+    """The cluster with what each broker has of each partition on disk."""
     with admin_of(",".join(endpoints.values())) as admin:
         sizes = admin.partitions.sizes(endpoints)
 
     def sized(topic: ObservedTopic, partition: ObservedPartition) -> ObservedPartition:
-        held = sizes.get((topic.name, partition.number), {})
-        return dataclasses.replace(partition, size_bytes=max(held.values(), default=0))
+        return dataclasses.replace(partition, held_bytes=sizes.get((topic.name, partition.number), {}))
 
     topics = tuple(
         dataclasses.replace(topic, partitions=tuple(sized(topic, partition) for partition in topic.partitions))

@@ -93,9 +93,10 @@ class Roller:
 
     def _wait(self, observed: ObservedEnvironment, node: str) -> Wait:
         def tell(event: Event) -> None:
-            """What others wait for is this node's doing: it is told of this one."""
+            """What others wait for is this node's doing: it is told beside this one's name."""
             if isinstance(event, NodeWaiting):
-                self.tell(NodeWaiting(node, event.detail))
+                whose = "" if event.node == node else f"{event.node}: "
+                self.tell(NodeWaiting(node, f"{whose}{event.detail}"))
             elif isinstance(event, NodeReady) and event.node == node:
                 self.tell(event)
 

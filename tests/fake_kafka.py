@@ -62,12 +62,16 @@ def members_of(runtime: FakeRuntime, name: str, node: str) -> int:
 
 @dataclass
 class Partition:
-    """Its replicas, those it goes to, and those that are in sync though not all of them need to be."""
+    """Its replicas, those it goes to, and those that are in sync though not all of them need to be.
+
+    A replica has `size` bytes, one that is on its way `arrived` of them.
+    """
 
     replicas: Row
     target: Row | None = None
     lagging: frozenset[int] = frozenset()
     size: int = 1024
+    arrived: int = 0
 
     @property
     def all(self) -> Row:
@@ -403,7 +407,10 @@ class FakePartitions:
 
     def sizes(self, brokers: Collection[int]) -> dict[At, dict[int, int]]:
         """Of each replica."""
-        held = {at: {b: p.size for b in p.replicas if b in brokers} for at, p in self.kafka.each()}
+        held = {
+            at: {b: p.size if b in p.replicas else p.arrived for b in p.all if b in brokers}
+            for at, p in self.kafka.each()
+        }
         return {at: sizes for at, sizes in held.items() if sizes}
 
     def reassign(self, replicas: Mapping[str, Mapping[int, Row]]) -> dict[str, str]:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from provision.cli.output import say
 from provision.errors import Refused
-from provision.plan.actions import Impact, Plan, Verb
+from provision.plan.actions import Action, Impact, Plan, Reassignment, Verb
+from provision.spec.units import duration_text, size_text
 
 _SIGNS = {
     Verb.FETCH: "↓",
@@ -30,15 +31,33 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     if not plan.changes:
         yield f"{plan.environment}: nothing to change"
         return
-    verb_width = max(len(action.verb) for action in plan.actions)
-    width = max(len(action.resource) for action in plan.actions)
-    for action in plan.actions:
+    rows = [(action.verb, action.resource, _class_of(action)) for action in plan.actions]
+    # The class has no column where everything is new.
+    widths = [width for column in zip(*rows, strict=True) if (width := max(map(len, column)))]
+    for action, row in zip(plan.actions, rows, strict=True):
         detail = f"; {action.detail}" if action.detail else ""
-        yield f"{_SIGNS[action.verb]} {action.verb:<{verb_width}}  {action.resource:<{width}}  {action.cause}{detail}"
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        yield "  ".join((f"{_SIGNS[action.verb]} {cells[0]}", *cells[1:], f"{action.cause}{detail}"))
     counts = Counter(action.verb for action in plan.actions)
     summary = ", ".join(f"{count} to {verb}" for verb, count in counts.items() if verb is not Verb.REFUSE)
     refused = f"{counts[Verb.REFUSE]} refused" if counts[Verb.REFUSE] else ""
-    yield f"{plan.environment}: {', '.join(part for part in (summary, refused) if part)}"
+    yield f"{plan.environment}: {', '.join(part for part in (summary, _copied(plan), refused) if part)}"
+
+
+def _class_of(action: Action) -> str:
+    """What it means for what runs; nothing for what only adds, and where the verb says it already."""
+    says_it = action.impact in (Impact.NONE, Impact.REFUSED) or str(action.impact) == str(action.verb)
+    return "" if says_it else action.impact
+
+
+def _copied(plan: Plan) -> str:
+    """What all reassignments copy together, where there are several: each line tells only its own."""
+    moves = [action.subject for action in plan.actions if isinstance(action.subject, Reassignment)]
+    size_bytes = sum(move.bytes_to_move for move in moves)
+    if not (moves[1:] and size_bytes):
+        return ""
+    longest_s = max(action.estimate_s or 0 for action in plan.actions)
+    return f"{size_text(size_bytes)} to move in about {duration_text(longest_s)}"
 
 
 _MEANS = {

@@ -104,9 +104,9 @@ class _Plain:
             case Fetching() if time.monotonic() - self._last_line > _LINE_EVERY_S:
                 self._last_line = time.monotonic()
                 say(f"fetching {event.what}: {_amount(event)}")
-            case Progress(what, done, total) if time.monotonic() - self._last_line > _LINE_EVERY_S:
+            case Progress(what, done, total, detail) if time.monotonic() - self._last_line > _LINE_EVERY_S:
                 self._last_line = time.monotonic()
-                say(f"{done} of {total} {what}")
+                say(f"{done} of {total} {what}{_after(detail)}")
             case _:
                 pass
 
@@ -182,8 +182,8 @@ class _Live:
                 self._lines[node] = ("done", f"ready{f' at {endpoint}' if endpoint else ''}")
             case Fetching():
                 self._fetch = event
-            case Progress(what, done, total):
-                self._lines[what] = ("done" if done == total else "busy", f"{done} of {total}")
+            case Progress(what, done, total, detail):
+                self._lines[what] = ("done" if done == total else "busy", f"{done} of {total}{_after(detail)}")
             case _:
                 pass
 
@@ -212,6 +212,10 @@ def _amount(fetch: Fetching) -> str:
     if fetch.unit != "bytes":
         return f"{fetch.done} of {fetch.total or '?'} {fetch.unit}"
     return f"{fetch.done // _MIB} of {fetch.total // _MIB or '?'} MiB"
+
+
+def _after(detail: str) -> str:
+    return f", {detail}" if detail else ""
 
 
 def _order(line: tuple[str, tuple[str, str]]) -> tuple[bool, str, int]:

@@ -24,9 +24,12 @@ from provision.kafka.brokers import set_beside_file
 from provision.kafka.partitions import Replicas
 from provision.plan.observed import ObservedCluster, ObservedTopic
 from provision.plan.throttle import FOLLOWERS, LEADERS, RATES
+from provision.spec.units import size_text
 
 _PAUSE_S = 0.3
 _SIZES_EVERY_S = 2.0
+Partition = tuple[str, int]
+"""A topic's name and the partition's number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +62,8 @@ def move(
     else:  # that of an interrupted command may hold still
         restore_throttle(admin, cluster, note)
     failed = admin.partitions.reassign(replicas)
-    wanted = {(topic, number) for topic, numbers in replicas.items() for number in numbers}
     try:
-        _wait(admin, wanted, replicas, patience)
+        _wait(admin, cluster, replicas, patience)
     except KeyboardInterrupt as error:
         within = ", within its throttle" if throttle_bytes_per_s else ""
         why = f"Kafka goes on moving replicas by itself{within}"
@@ -109,14 +111,9 @@ def _throttle(admin: Admin, cluster: ObservedCluster, replicas: Replicas, note: 
 
 
 def _throttled_replicas(topic: ObservedTopic, partitions: Mapping[int, Sequence[int]]) -> dict[str, str | None]:
-    have = {p.number: [b for b in p.replicas if b not in p.adding] for p in topic.partitions}
-    leaders = [f"{number}:{broker}" for number in sorted(partitions) for broker in have[number]]
-    followers = [
-        f"{number}:{broker}"
-        for number in sorted(partitions)
-        for broker in partitions[number]
-        if broker not in have[number]
-    ]
+    moving = [partition for partition in topic.partitions if partition.number in partitions]
+    leaders = [f"{p.number}:{broker}" for p in moving for broker in p.replicas if not p.is_new_on(broker)]
+    followers = [f"{p.number}:{broker}" for p in moving for broker in partitions[p.number] if p.is_new_on(broker)]
     return {LEADERS: ",".join(leaders), FOLLOWERS: ",".join(followers)}
 
 
@@ -130,27 +127,53 @@ def _present(
     return present | {("topic", topic.name): topic.config for topic in admin.topics.with_settings(topics)}
 
 
-def _wait(admin: Admin, wanted: set[tuple[str, int]], replicas: Replicas, patience: Patience) -> None:
-    brokers = {broker for numbers in replicas.values() for targets in numbers.values() for broker in targets}
-    left: dict[tuple[str, int], int] = dict.fromkeys(wanted, 0)
+def _wait(admin: Admin, cluster: ObservedCluster, replicas: Replicas, patience: Patience) -> None:
+    newcomers = _newcomers(cluster, replicas)
+    brokers = [broker.id for broker in cluster.brokers]
+    left: dict[Partition, int] = dict.fromkeys(newcomers, 0)
     seen: tuple[object, ...] = ()
     asked_s = moved_s = time.monotonic()
-    size = 0
+    arrived, lacking = 0, 0
     while True:
         patience.check()
         with suppress(Unavailable):  # the controller moves, or a broker is on its way: asked again until time is up
-            left = {at: count for at, count in admin.partitions.moving().items() if at in wanted}
+            left = {at: count for at, count in admin.partitions.moving().items() if at in newcomers}
             if left and time.monotonic() - asked_s > _SIZES_EVERY_S:
                 asked_s = time.monotonic()
-                size = sum(sum(held.values()) for at, held in admin.partitions.sizes(brokers).items() if at in left)
+                arrived, lacking = _bytes_of({at: newcomers[at] for at in left}, admin.partitions.sizes(brokers))
         if not left:
             return
-        patience.tell(Progress("partitions moved", len(wanted) - len(left), len(wanted)))
-        if (now_seen := (sorted(left.items()), size)) != seen:
+        detail = f"{size_text(lacking)} to go" if lacking else ""
+        patience.tell(Progress("partitions moved", len(newcomers) - len(left), len(newcomers), detail))
+        if (now_seen := (sorted(left.items()), arrived)) != seen:
             seen, moved_s = now_seen, time.monotonic()
         if time.monotonic() - moved_s > patience.stalled_s:
-            raise _stalled(left, len(wanted), patience.stalled_s)
+            raise _stalled(left, len(newcomers), patience.stalled_s)
         time.sleep(_PAUSE_S)
+
+
+def _newcomers(cluster: ObservedCluster, replicas: Replicas) -> dict[Partition, tuple[int, ...]]:
+    """The brokers that each moved partition is new on."""
+    there = {(topic.name, partition.number): partition for topic in cluster.topics for partition in topic.partitions}
+    return {
+        (topic, number): tuple(broker for broker in row if there[topic, number].is_new_on(broker))
+        for topic, rows in replicas.items()
+        for number, row in rows.items()
+    }
+
+
+def _bytes_of(
+    newcomers: Mapping[Partition, Sequence[int]], sizes: Mapping[Partition, Mapping[int, int]]
+) -> tuple[int, int]:
+    """What has arrived on the newcomers, and what they lack. Only the former shows movement: producers add to both."""
+    arrived = lacking = 0
+    for at, brokers in newcomers.items():
+        held = sizes.get(at, {})
+        for broker in brokers:
+            has = held.get(broker, 0)
+            arrived += has
+            lacking += max(held.values(), default=0) - has
+    return arrived, lacking
 
 
 def _stalled(left: Mapping[tuple[str, int], int], total: int, stalled_s: float) -> NotReady:

@@ -97,7 +97,7 @@ class ObservedPartition:
     """A partition: broker ids; `leader` is -1 while there is none; the first replica is the preferred leader.
 
     While it is reassigned `replicas` is the union of the old and the new ones, the new ones first, and `removing` those
-    that will go. `size_bytes` is what one replica has on disk, 0 where it was not asked.
+    that will go. `held_bytes` is what each broker has of it on disk, empty where they were not asked.
     """
 
     number: int
@@ -106,7 +106,16 @@ class ObservedPartition:
     in_sync: tuple[int, ...]
     adding: tuple[int, ...] = ()
     removing: tuple[int, ...] = ()
-    size_bytes: int = 0
+    held_bytes: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def size_bytes(self) -> int:
+        """What a replica that has everything has on disk; 0 where nobody was asked."""
+        return max(self.held_bytes.values(), default=0)
+
+    def is_new_on(self, broker: int) -> bool:
+        """Whether the broker has no whole replica: none, or one that a reassignment is bringing."""
+        return broker not in self.replicas or broker in self.adding
 
     @property
     def target(self) -> tuple[int, ...]:

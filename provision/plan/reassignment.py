@@ -72,15 +72,6 @@ def targets(
     return changed
 
 
-def moved_bytes(topic: ObservedTopic, new: Mapping[int, tuple[int, ...]]) -> int:
-    """How much is copied for the new replicas; what a running reassignment copies already is not counted again."""
-    total = 0
-    for partition in topic.partitions:
-        has_it = set(partition.target) | (set(partition.replicas) - set(partition.adding))
-        total += partition.size_bytes * len(set(new.get(partition.number, ())) - has_it)
-    return total
-
-
 @dataclass(frozen=True, slots=True)
 class _Case:
     """A partition and what is wanted of it. `place` is where in its topic it is, from 0 to 1."""

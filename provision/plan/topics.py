@@ -15,18 +15,19 @@ spread; so do Kafka's own topics.
 """
 
 import dataclasses
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from provision.cluster.model import Cluster, Topic, TopicPolicy
 from provision.plan.actions import Action, Growth, Kind, PlacedTopic, Reassignment, TopicSettings, Verb
+from provision.plan.copying import copies, longest_s, total_bytes
 from provision.plan.differences import Difference, same_setting
 from provision.plan.observed import ObservedBroker, ObservedCluster, ObservedTopic
 from provision.plan.placement import Placement
-from provision.plan.reassignment import Wish, moved_bytes, targets
+from provision.plan.reassignment import Wish, targets
 from provision.plan.throttle import THROTTLED_REPLICAS
+from provision.spec.units import duration_text, size_text
 
-# What a reassignment without a throttle is taken to move, into one broker: a guess for a small machine's disk.
+# What a broker is taken to send, and to receive, for a reassignment without a throttle: a guess for a small machine.
 UNTHROTTLED_BYTES_PER_S = 50 * 1024**2
 _SHRINK_HINT = "create a topic with fewer partitions, copy the records, delete the old one; or undo the change"
 _GROW_HINT = "add `grow_compacted: true` to the topic if that is meant"
@@ -241,21 +242,21 @@ def _reassign(
     policy: TopicPolicy,
 ) -> Iterator[Action]:
     declared = {topic.name: topic for topic in topics}
+    copied = {old.name: copies(old, moves[old.name]) for old in there.topics if old.name in moves}
+    together = [copy for of_topic in copied.values() for copy in of_topic]
+    rate = policy.throttle_bytes_per_s or UNTHROTTLED_BYTES_PER_S
     for old in there.topics:
-        replicas = moves.get(old.name)
-        if not replicas:
+        if not (replicas := moves.get(old.name)):
             continue
-        size = moved_bytes(old, replicas)
-        estimate_s = _seconds(old, replicas, policy)
-        going = all(p.moves for p in old.partitions if p.number in replicas)
-        copied = f"{_megabytes(size)} to move, about {estimate_s:.0f} s" if size else "nothing to copy"
-        copied = "under way" if going and not size else copied
+        size = total_bytes(copied[old.name])
+        estimate_s = longest_s(copied[old.name], together, rate)
+        cost = f"{size_text(size)} to move, about {duration_text(estimate_s)}" if size else "nothing to copy"
         yield Action(
             Verb.REASSIGN,
             Kind.TOPIC,
             old.name,
             _cause(declared.get(old.name), old, replicas, leaving),
-            f"{len(replicas)} of {len(old.partitions)} partitions, {copied}",
+            f"{len(replicas)} of {len(old.partitions)} partitions, {cost}",
             subject=Reassignment(replicas, size),
             estimate_s=round(estimate_s, 1),
         )
@@ -275,18 +276,3 @@ def _cause(
     if not causes:
         causes.append("replicas as the file names them" if topic and topic.replicas else "evened out (rebalance: true)")
     return "; ".join(causes)
-
-
-def _seconds(topic: ObservedTopic, replicas: Mapping[int, tuple[int, ...]], policy: TopicPolicy) -> float:
-    """How long it may take: what the busiest broker receives, at the throttle or at a guessed speed."""
-    into: Counter[int] = Counter()
-    for partition in topic.partitions:
-        for broker in replicas.get(partition.number, ()):
-            if broker not in partition.replicas or broker in partition.adding:
-                into[broker] += partition.size_bytes
-    rate = policy.throttle_bytes_per_s or UNTHROTTLED_BYTES_PER_S
-    return max(into.values(), default=0) / rate
-
-
-def _megabytes(size_bytes: int) -> str:
-    return f"{size_bytes / 1024**2:.1f} MiB"

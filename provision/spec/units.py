@@ -1,9 +1,11 @@
-"""Durations and sizes as people write them: `2h`, `90s`, `256m`, `1g`."""
+"""Durations and sizes: as people write them (`2h`, `90s`, `256m`, `1g`), and as they are shown to them."""
 
 import re
 
 _DURATION_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _SIZE_BYTES = {"k": 1024, "m": 1024**2, "g": 1024**3}
+_STEP = 1024
+_SHOWN_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)([a-z]+)")
 
 
@@ -37,3 +39,27 @@ def _quantity(text: str, units: dict[str, float] | dict[str, int], form: str) ->
     if value >= 2**53:
         raise ValueError(f"{text!r} is too large")
     return value
+
+
+def size_text(size_bytes: int) -> str:
+    """A size as it is shown: `512 B`, `54.9 MiB`, `1.2 TiB`."""
+    if size_bytes < _STEP:
+        return f"{size_bytes} B"
+    size, units = size_bytes / _STEP, ["TiB", "GiB", "MiB", "KiB"]
+    while size >= _STEP and len(units) > 1:
+        size /= _STEP
+        units.pop()
+    return f"{size:.1f} {units[-1]}"
+
+
+def duration_text(seconds: float) -> str:
+    """A duration as it is shown, in its two largest units: `8 s`, `3 min 20 s`, `2 h`; at least one second."""
+    left = max(round(seconds), 1)
+    parts: list[str] = []
+    for unit, length in _SHOWN_UNITS:
+        count, left = divmod(left, length)
+        if count:
+            parts.append(f"{count} {unit}")
+        elif parts:  # `2 h`, and not `2 h 7 s`
+            break
+    return " ".join(parts[:2])

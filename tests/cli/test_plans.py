@@ -4,14 +4,47 @@ import pytest
 
 from provision.cli.plans import plan_lines
 from provision.cli.progress import _GOING, _PAST
-from provision.plan.actions import Action, Kind, Plan, Verb
+from provision.plan.actions import Action, Kind, Plan, Reassignment, Verb
 
 
 @pytest.mark.parametrize("verb", Verb)
 def test_every_verb_can_be_shown(verb: Verb) -> None:
     (line, total) = plan_lines(Plan("orders", (Action(verb, Kind.NODE, "broker-1", "because"),)))
-    assert f" {verb}  broker-1  because" in line
+    assert line.split()[1:3] == [verb, "broker-1"]
+    assert line.endswith("  because")
     assert total == ("orders: 1 refused" if verb is Verb.REFUSE else f"orders: 1 to {verb}")
+
+
+def test_the_lines_of_a_plan_stand_in_columns_with_their_class_and_what_is_copied_in_all() -> None:
+    def reassign(name: str, mib: int, estimate_s: float) -> Action:
+        subject = Reassignment({0: (2,)}, mib * 1024**2)
+        return Action(Verb.REASSIGN, Kind.TOPIC, name, "evened out", "much", subject=subject, estimate_s=estimate_s)
+
+    actions = (
+        Action(Verb.CREATE, Kind.NODE, "broker-2", "not there"),
+        Action(Verb.CONFIGURE, Kind.NODE, "broker-1", "a 1 → 2"),
+        Action(Verb.RECREATE, Kind.NODE, "broker-1", "heap"),
+        reassign("t", 100, 200.0),
+        reassign("orders", 1000, 100.0),
+        Action(Verb.REMOVE, Kind.NODE, "broker-3", "brokers.nodes is 2"),
+    )
+    *lines, total = plan_lines(Plan("orders", actions))
+    assert lines == [
+        "+ create     broker-2               not there",
+        "~ configure  broker-1      dynamic  a 1 → 2",
+        "↻ recreate   broker-1               heap",
+        "→ reassign   topic t       dynamic  evened out; much",
+        "→ reassign   topic orders  dynamic  evened out; much",
+        "- remove     broker-3      delete   brokers.nodes is 2",
+    ]
+    assert total.startswith("orders: 1 to create, 1 to configure, 1 to recreate, 2 to reassign, 1 to remove, ")
+    assert total.endswith(", 1.1 GiB to move in about 3 min 20 s")
+
+
+def test_where_everything_is_new_there_is_no_column_for_classes() -> None:
+    actions = tuple(Action(Verb.CREATE, Kind.NODE, f"broker-{n}", "not there") for n in (1, 2))
+    (first, *_) = plan_lines(Plan("orders", actions))
+    assert first == "+ create  broker-1  not there"
 
 
 @pytest.mark.parametrize("verb", [verb for verb in Verb if verb is not Verb.REFUSE])

@@ -188,11 +188,26 @@ def test_bytes_that_arrive_are_movement_too(moves: Moves, monkeypatch: pytest.Mo
 
     def grow(what: str, _about: object) -> None:
         if what == "moving":
-            moves.kafka.topics["t"].partitions[0].size += 1
+            moves.kafka.topics["t"].partitions[0].arrived += 1
 
     moves.kafka.on_call = grow
     moves(stalled_s=0.05)
     assert len(moves.told) > 100
+    # Of the two partitions one is new on one broker, and the other is only led by another.
+    assert moves.told[-1] == Progress("partitions moved", 0, 2, f"{1024 - 200} B to go")
+
+
+def test_what_producers_add_is_no_movement(moves: Moves, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moving, "_SIZES_EVERY_S", 0.0)
+    moves.kafka.paces = 10_000
+
+    def grow(what: str, _about: object) -> None:
+        if what == "moving":
+            moves.kafka.topics["t"].partitions[0].size += 1
+
+    moves.kafka.on_call = grow
+    with pytest.raises(NotReady, match="2 of 2 partitions have not arrived"):
+        moves(stalled_s=0.05)
 
 
 def test_a_controller_that_moves_is_asked_again(moves: Moves) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provision.plan.observed import ObservedBroker, ObservedPartition, ObservedTopic
-from provision.plan.reassignment import Wish, moved_bytes, targets
+from provision.plan.reassignment import Wish, targets
 
 Row = tuple[int, ...]
 Rows = tuple[Row, ...]
@@ -24,15 +24,13 @@ def brokers_of(racks: str) -> list[ObservedBroker]:
     return [ObservedBroker(number, None if rack == "-" else rack) for number, rack in named]
 
 
-def partition_of(
-    number: int, row: Row, in_sync: Row | None = None, old: Row | None = None, size: int = 0
-) -> ObservedPartition:
+def partition_of(number: int, row: Row, in_sync: Row | None = None, old: Row | None = None) -> ObservedPartition:
     """Has, or goes from `old` to, the replicas of the row."""
     before = row if old is None else old
     adding = tuple(broker for broker in row if broker not in before)
     removing = tuple(broker for broker in before if broker not in row)
     there = before if in_sync is None else in_sync
-    return ObservedPartition(number, there[0] if there else -1, (*row, *removing), there, adding, removing, size)
+    return ObservedPartition(number, there[0] if there else -1, (*row, *removing), there, adding, removing)
 
 
 def topic_of(*rows: Row, name: str = "t", in_sync: Row | None = None) -> ObservedTopic:
@@ -230,30 +228,6 @@ def test_nothing_is_done_where_there_is_nothing(rebalance: bool) -> None:
     assert targets([], [], rebalance=rebalance) == {}
     assert targets([topic_of(), topic_of((), name="empty")], brokers_of("ab"), rebalance=rebalance) == {}
     assert targets([], brokers_of("ab"), {"gone": Wish(9)}, rebalance=rebalance) == {}
-
-
-@pytest.mark.parametrize(
-    ("partition", "new", "moved"),
-    [
-        (partition_of(0, (1, 2), size=100), {}, 0),
-        (partition_of(0, (1, 2), size=100), {0: (2, 1)}, 0),
-        (partition_of(0, (1, 2), size=100), {0: (2,)}, 0),
-        (partition_of(0, (1, 2), size=100), {0: (3, 2)}, 100),
-        (partition_of(0, (1, 2), size=100), {0: (3, 4, 5)}, 300),
-        (partition_of(0, (1, 2), size=100), {1: (3, 4, 5)}, 0),
-        (partition_of(0, (2, 3), old=(1, 2), size=100), {0: (1, 2)}, 0),
-        (partition_of(0, (2, 3), old=(1, 2), size=100), {0: (3, 4)}, 100),
-    ],
-)
-def test_only_replicas_that_are_not_there_yet_are_copied(
-    partition: ObservedPartition, new: dict[int, Row], moved: int
-) -> None:
-    assert moved_bytes(ObservedTopic("t", (partition,)), new) == moved
-
-
-def test_the_bytes_of_all_partitions_are_added() -> None:
-    topic = ObservedTopic("t", (partition_of(0, (1,), size=1), partition_of(1, (1,), size=20)))
-    assert moved_bytes(topic, {0: (2,), 1: (2, 3)}) == 41
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,7 +146,7 @@ def test_it_is_stale_when_anything_it_was_made_from_is_another(what: str) -> Non
 STAYS: dict[str, Callable[[], Made]] = {
     "a leader": lambda: MADE.with_partition(leader=2),
     "in-sync replicas": lambda: MADE.with_partition(in_sync=(1,)),
-    "a size": lambda: MADE.with_partition(size_bytes=1024),
+    "a size": lambda: MADE.with_partition(held_bytes={1: 1024}),
     "the controller": lambda: MADE.with_cluster(controller=2),
     "an endpoint": lambda: MADE.with_node(endpoint=None),
     "a detail": lambda: replace(MADE, plan=Plan("shop", (replace(RESTART, detail="about 3 s"), CREATE))),
@@ -161,7 +161,7 @@ def test_what_changes_by_itself_does_not_make_it_stale(what: str) -> None:
 
 def test_a_reassignment_whose_partition_grows_meanwhile_is_not_stale() -> None:
     def made(size_bytes: int) -> Made:
-        partition = replace(PARTITION, size_bytes=size_bytes)
+        partition = replace(PARTITION, held_bytes={1: size_bytes})
         there = ObservedCluster("one", 1, BROKERS, (replace(TOPIC, partitions=(partition,)),))
         wanted = Topic("payments", 1, 1, {"a": "1"}, replicas=((2,),))
         actions = plan_topics([wanted], there, policy=TopicPolicy())

@@ -26,7 +26,10 @@ PAYMENTS = Topic("payments", 1, 1, {})
 def topic_there(
     name: str, *rows: Row, config: Mapping[str, str] | None = None, internal: bool = False, size: int = 0
 ) -> ObservedTopic:
-    partitions = tuple(ObservedPartition(number, row[0], row, row, size_bytes=size) for number, row in enumerate(rows))
+    partitions = tuple(
+        ObservedPartition(number, row[0], row, row, held_bytes=dict.fromkeys(row, size))
+        for number, row in enumerate(rows)
+    )
     return ObservedTopic(name, partitions, internal=internal, config=config or {})
 
 
@@ -266,7 +269,8 @@ def test_an_even_spread_takes_in_topics_that_the_file_does_not_name_and_internal
 
 def moving(old: Row, new: Row, size: int = 0) -> ObservedPartition:
     adding, removing = tuple(b for b in new if b not in old), tuple(b for b in old if b not in new)
-    return ObservedPartition(0, old[0], (*new, *removing), old, adding, removing, size)
+    held = dict.fromkeys(old, size) | dict.fromkeys(adding, size // 3)
+    return ObservedPartition(0, old[0], (*new, *removing), old, adding, removing, held)
 
 
 def test_a_reassignment_under_way_is_waited_for() -> None:
@@ -303,7 +307,7 @@ def test_a_throttle_that_was_left_is_taken_back_last() -> None:
 # -- estimates --------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_copied_is_told_with_the_seconds_of_the_broker_that_gets_most() -> None:
+def test_what_is_copied_is_told_with_the_seconds_of_the_busiest_broker() -> None:
     cluster = there(topic_there("t", (1,), (1,), (2,), size=100 * MIB))
     topic = Topic("t", 3, 1, {}, replicas=((3,), (3,), (1,)))
     (action,) = planned([topic], cluster)
@@ -323,6 +327,19 @@ def test_what_is_copied_is_told_with_the_seconds_of_the_broker_that_gets_most() 
         "bytes": 300 * MIB,
         "estimate_s": 20.0,
     }
+
+
+def test_topics_that_move_together_share_what_a_broker_may_receive() -> None:
+    cluster = there(topic_there("a", (1,), size=100 * MIB), topic_there("b", (2,), size=100 * MIB))
+    wanted = [Topic("a", 1, 1, {}, replicas=((3,),)), Topic("b", 1, 1, {}, replicas=((3,),))]
+    actions = planned(wanted, cluster, TopicPolicy(throttle_bytes_per_s=10 * MIB))
+    assert [(action.name, action.estimate_s) for action in actions] == [("a", 20.0), ("b", 20.0)]
+
+
+def test_of_a_reassignment_under_way_what_has_not_arrived_is_told() -> None:
+    cluster = there(ObservedTopic("t", (moving((1,), (2,), 30 * MIB),)))
+    (action,) = planned([Topic("t", 1, 1, {})], cluster, TopicPolicy(throttle_bytes_per_s=MIB))
+    assert action.detail == "1 of 1 partitions, 20.0 MiB to move, about 20 s"
 
 
 def test_replicas_that_only_go_cost_nothing() -> None:

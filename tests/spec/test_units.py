@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provision.spec.units import parse_duration_s, parse_size_bytes
+from provision.spec.units import duration_text, parse_duration_s, parse_size_bytes, size_text
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,34 @@ def test_any_text_is_a_positive_duration_or_a_value_error(text: str) -> None:
     except ValueError as error:
         refusal = str(error)
     assert (repr(text) in refusal) is (seconds <= 0)
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (57_566_822, "54.9 MiB"),
+        (1024**3, "1.0 GiB"),
+        (5 * 1024**5, "5120.0 TiB"),
+    ],
+)
+def test_a_size_is_shown_in_the_largest_unit_that_it_fills(size_bytes: int, text: str) -> None:
+    assert size_text(size_bytes) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "1 s"),
+        (8.4, "8 s"),
+        (59.6, "1 min"),
+        (200, "3 min 20 s"),
+        (7207, "2 h"),
+        (7800, "2 h 10 min"),
+        (4 * 86400 + 3600, "4 d 1 h"),
+    ],
+)
+def test_a_duration_is_shown_in_its_two_largest_units(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text
