@@ -27,6 +27,7 @@ from provision.plan.actions import (
     PlacedTopic,
     Plan,
     Reassignment,
+    Removal,
     TopicSettings,
     Verb,
 )
@@ -105,9 +106,11 @@ class NodeWork:
                 self._configure(action.name, settings)
             case Verb.REMOVE, _ if action.kind is Kind.STORAGE:
                 runtime.remove_storage(cluster.name, action.name, delete_data=False)
-            case Verb.REMOVE, _:
-                self._require_empty(action.name)
+            case Verb.REMOVE, Removal() as removal:
+                self._require_empty(action.name, removal.broker)
                 runtime.stop_node(cluster.name, action.name, STOP_PATIENCE_S)
+                if removal.registered:
+                    self._unregister(removal.broker)
                 runtime.remove_node(cluster.name, action.name)
                 runtime.remove_storage(cluster.name, action.name, delete_data=False)
             case _:
@@ -119,14 +122,13 @@ class NodeWork:
         self.runtime.replace_node(self.cluster, node, files, config_hash(node.name, files))
         self.runtime.start_node(self.cluster.name, node.name)
 
-    def _require_empty(self, node: str) -> None:
+    def _require_empty(self, node: str, broker: int) -> None:
         """Wait until the broker itself says that it holds nothing: what came after the plan must not go with it.
 
         Raises:
             Refused: it still holds partitions when time is up.
             Unavailable: it does not answer.
         """
-        broker = int(node.rpartition("-")[2])
         deadline = time.monotonic() + self.roller.timeout_s
         while True:
             with admin_of(self.runtime.observe(self.cluster.name).bootstrap_servers) as admin:
@@ -139,6 +141,12 @@ class NodeWork:
                 raise Refused(f"{node} is not removed", why=why, hint="`provision up` again moves what it holds")
             if self.roller.cancelled.wait(_PAUSE_S):
                 raise Interrupted(f"{node} is not removed")
+
+    def _unregister(self, broker: int) -> None:
+        from provision.kafka.registration import unregister
+
+        others = self.runtime.observe(self.cluster.name).broker_endpoints
+        unregister([address for number, address in others.items() if number != broker], broker, self.roller.timeout_s)
 
     def _configure(self, node: str, settings: BrokerSettings) -> None:
         with admin_of(self.runtime.observe(self.cluster.name).bootstrap_servers) as admin:

@@ -78,6 +78,14 @@ class NodeTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class Removal:
+    """A broker that goes when nothing is left on it; `registered` where the cluster would know it for good."""
+
+    broker: int
+    registered: bool
+
+
+@dataclass(frozen=True, slots=True)
 class BrokerSettings:
     """Settings of a running broker: those to set, those to take back, and the files that say so for its next start."""
 
@@ -119,7 +127,7 @@ class Reassignment:
     bytes_to_move: int = 0
 
 
-Subject = NodeTarget | BrokerSettings | PlacedTopic | Growth | TopicSettings | Reassignment
+Subject = NodeTarget | Removal | BrokerSettings | PlacedTopic | Growth | TopicSettings | Reassignment
 
 
 @dataclass(frozen=True, slots=True)

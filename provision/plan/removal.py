@@ -1,7 +1,8 @@
 """The last wave: brokers that the file no longer has, once nothing is left on them. Pure."""
 
+from provision.cluster.catalogue import KRAFT
 from provision.cluster.model import Cluster, Role
-from provision.plan.actions import Action, Kind, Verb
+from provision.plan.actions import Action, Kind, Removal, Verb
 from provision.plan.observed import ObservedEnvironment
 from provision.plan.refusals import leaving
 
@@ -12,7 +13,8 @@ def plan_removals(cluster: Cluster, observed: ObservedEnvironment) -> tuple[Acti
     count = f"brokers.nodes is {len(cluster.brokers)}"
     for node in leaving(cluster, observed):
         after = tuple(action.key for action in removals[-1:])
-        removals.append(Action(Verb.REMOVE, Kind.NODE, node.name, count, "when it is empty", after))
+        subject = Removal(node.number, registered=cluster.mode == KRAFT)
+        removals.append(Action(Verb.REMOVE, Kind.NODE, node.name, count, "when it is empty", after, subject))
     desired = {node.name for node in cluster.nodes}
     removals += [
         Action(Verb.REMOVE, Kind.STORAGE, name, count, "its node is removed already")

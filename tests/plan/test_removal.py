@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from provision.plan.actions import Plan
+from provision.plan.actions import Plan, Removal
 from provision.plan.removal import plan_removals
 from tests.plan.cases import CLUSTER, ENSEMBLE
 from tests.plan.world import EXITED, brokers_with, cluster_of, running
@@ -23,6 +23,13 @@ def test_brokers_go_one_after_the_other() -> None:
     ]
     assert first.after == ()
     assert second.after == (first.key,)
+
+
+def test_a_cluster_with_a_quorum_has_to_be_told_to_forget_them() -> None:
+    two = cluster_of(brokers=brokers_with(nodes=2))
+    (told,) = plan_removals(replace(two, mode="kraft"), running(CLUSTER).observed)
+    (silent,) = plan_removals(two, running(CLUSTER).observed)
+    assert (told.subject, silent.subject) == (Removal(3, registered=True), Removal(3, registered=False))
 
 
 def test_removing_needs_consent() -> None:
