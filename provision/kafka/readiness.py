@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from provision.cluster.model import Topic
 from provision.kafka.connection import NotAnswering
 from provision.kafka.metadata import observe_cluster
-from provision.plan.observed import ObservedCluster
+from provision.plan.observed import ObservedCluster, ObservedTopic
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +75,16 @@ def missing_for_topics(answers: BrokerAnswers, topics: Sequence[Topic] | None) -
     """What the level `topics` lacks, as `missing_for_brokers`; `topics` None means whichever there are."""
     missing: dict[str, str] = {}
     for broker, cluster in sorted(answers.clusters.items()):
-        names = [topic.name for topic in (cluster.topics if topics is None else topics)]
-        reasons = [reason for name in names if (reason := _missing_of_topic(cluster, name))]
+        known = {topic.name: topic for topic in cluster.topics}
+        names = known if topics is None else [topic.name for topic in topics]
+        reasons = [reason for name in names if (reason := _missing_of_topic(name, known.get(name)))]
         if reasons:
             more = f", and {len(reasons) - 1} more" if len(reasons) > 1 else ""
             missing[f"broker-{broker}"] = reasons[0] + more
     return missing
 
 
-def _missing_of_topic(cluster: ObservedCluster, name: str) -> str:
-    topic = cluster.topic(name)
+def _missing_of_topic(name: str, topic: ObservedTopic | None) -> str:
     if topic is None:
         return f"it does not know topic {name} yet"
     lagging = [partition for partition in topic.partitions if partition.under_replicated]
