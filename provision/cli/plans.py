@@ -51,13 +51,13 @@ def _class_of(action: Action) -> str:
 
 
 def _copied(plan: Plan) -> str:
-    """What all reassignments copy together, where there are several: each line tells only its own."""
+    """What all reassignments copy together, where several copy something: each line tells only its own."""
     moves = [action.subject for action in plan.actions if isinstance(action.subject, Reassignment)]
-    size_bytes = sum(move.bytes_to_move for move in moves)
-    if not (moves[1:] and size_bytes):
+    sizes = [move.bytes_to_move for move in moves if move.bytes_to_move]
+    if not sizes[1:]:
         return ""
     longest_s = max(action.estimate_s or 0 for action in plan.actions)
-    return f"{size_text(size_bytes)} to move in about {duration_text(longest_s)}"
+    return f"{size_text(sum(sizes))} to move in about {duration_text(longest_s)}"
 
 
 _MEANS = {

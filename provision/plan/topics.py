@@ -249,7 +249,7 @@ def _reassign(
         if not (replicas := moves.get(old.name)):
             continue
         size = total_bytes(copied[old.name])
-        estimate_s = longest_s(copied[old.name], together, rate)
+        estimate_s = round(longest_s(copied[old.name], together, rate), 1)
         cost = f"{size_text(size)} to move, about {duration_text(estimate_s)}" if size else "nothing to copy"
         yield Action(
             Verb.REASSIGN,
@@ -258,7 +258,7 @@ def _reassign(
             _cause(declared.get(old.name), old, replicas, leaving),
             f"{len(replicas)} of {len(old.partitions)} partitions, {cost}",
             subject=Reassignment(replicas, size),
-            estimate_s=round(estimate_s, 1),
+            estimate_s=estimate_s,
         )
 
 
