@@ -63,6 +63,8 @@ def resolve(spec: EnvironmentSpec, layout: Layout, ports: Mapping[str, int], bas
             # Everything starts at once, and a ZooKeeper that is not quite up can leave a connection unanswered until
             # the client gives it up after a session timeout (18 s). Then the broker must still be there to try again.
             "zookeeper.connection.timeout.ms": "60000",
+            # When all brokers stop, the last ones ask three times for leaders to be moved that nobody can take.
+            "controlled.shutdown.retry.backoff.ms": "1000",
         }
         nodes = (
             *zookeepers,
