@@ -3,6 +3,7 @@
 import os
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,13 +13,14 @@ from provision.errors import InvalidEnvironment, UsageError
 if TYPE_CHECKING:
     from provision.pipeline import Source
     from provision.runtime.base import Runtime
+    from provision.spec.model import EnvironmentSpec
     from provision.topics import Reached
 
 DIRECTORY = Path("environments")
 _SUFFIXES = (".yaml", ".yml")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, for what is read once
 class Selected:
     """An environment by its file, or by its name alone when it only runs; `overrides` are the `--set` texts."""
 
@@ -48,16 +50,18 @@ class Selected:
         """The environment's name. A file that is no longer valid still has one, so that its cluster can be removed."""
         if self.file is None:
             return self.running_name
-        try:
-            return self.source.load().name
-        except InvalidEnvironment:
-            return _checked(_written_name(self.file))
+        return self._spec.name if self._spec else _checked(_written_name(self.file))
 
     @property
     def bootstrap_servers(self) -> str | None:
         """The addresses of a cluster that others run, where the file says so."""
+        return self._spec.bootstrap_servers if self.file and self._spec else None
+
+    @cached_property
+    def _spec(self) -> "EnvironmentSpec | None":
+        """What the file says; None where it is not valid, which is for others to tell."""
         try:
-            return self.source.load().bootstrap_servers if self.file else None
+            return self.source.load()
         except InvalidEnvironment:
             return None
 
