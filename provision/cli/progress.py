@@ -87,7 +87,7 @@ class _Plain:
     """One line for each thing that ended: for logs, which cannot redraw."""
 
     def __init__(self, *, acting: bool) -> None:
-        self._last_line = time.monotonic()
+        self._told: dict[str, float] = {}
         self._acting = acting
 
     def __call__(self, event: Event) -> None:
@@ -101,14 +101,20 @@ class _Plain:
                 say(f"{node} is ready" + (f" at {endpoint}" if endpoint else ""))
             case LevelReached(level, seconds) if self._acting:
                 say(f"{level} after {seconds:.1f} s")
-            case Fetching() if time.monotonic() - self._last_line > _LINE_EVERY_S:
-                self._last_line = time.monotonic()
+            case Fetching() if self._is_due(event.what):
                 say(f"fetching {event.what}: {_amount(event)}")
-            case Progress(what, done, total, detail) if time.monotonic() - self._last_line > _LINE_EVERY_S:
-                self._last_line = time.monotonic()
+            case Progress(what, done, total, detail) if self._is_due(what):
                 say(f"{done} of {total} {what}{_after(detail)}")
             case _:
                 pass
+
+    def _is_due(self, what: str) -> bool:
+        """Whether it is time to tell of it: when it begins, and every now and then."""
+        now = time.monotonic()
+        due = now - self._told.get(what, -_LINE_EVERY_S) >= _LINE_EVERY_S
+        if due:
+            self._told[what] = now
+        return due
 
     def paused(self) -> AbstractContextManager[None]:
         """Lines need no room kept free."""

@@ -1,5 +1,6 @@
 """Fixtures of the tests of loss, and the environment that they change while records are written to it."""
 
+import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -43,6 +44,7 @@ class Shape:
     version: str = DEFAULT_VERSION
     mode: str = "zookeeper"
     rebalance: bool = False
+    throttle: str = "null"
     properties: Mapping[str, str | int] = field(default_factory=dict)
 
     def text(self) -> str:
@@ -53,7 +55,7 @@ class Shape:
         return (
             f"kafka: {{mode: {self.mode}}}\n"
             f"brokers:\n  nodes: {self.brokers}\n  port: auto\n  properties:\n{lines}"
-            f"rebalance: {str(self.rebalance).lower()}\n"
+            f"rebalance: {str(self.rebalance).lower()}\nthrottle: {self.throttle}\n"
             f"topics:\n  - name: {TOPIC}\n    partitions: {PARTITIONS}\n"
             f"    replication_factor: {self.replication_factor}\n"
             f"    config: {{min.insync.replicas: {self.min_insync_replicas}}}\n"
@@ -69,6 +71,7 @@ class Bench:
 
     def want(self, shape: Shape) -> None:
         """Write the environment file anew."""
+        self.shape = shape
         self.provision = replace(self._provision, version=shape.version)
         self.file = write_environment(self._directory, NAME, shape.text())
 
@@ -90,6 +93,11 @@ class Bench:
                 return result.out
             assert attempt < tries, f"up failed {tries} times, at last with {result.code}:\n{result.err}"
         raise AssertionError("it was never tried")
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Where clients begin."""
+        return str(json.loads(self.provision.ok("status", NAME, "-o", "json"))["bootstrap_servers"])
 
     def down(self) -> None:
         """Remove it."""

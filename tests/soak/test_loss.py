@@ -5,17 +5,19 @@ import logging
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
 import pytest
 
 from provision.errors import Interrupted
+from provision.kafka.admin import connected
+from provision.kafka.brokers import set_beside_file
 from tests.engine import COMMAND_TIMEOUT_S, Provision
 from tests.soak.command import Command
 from tests.soak.conftest import NAME, TOPIC, Bench, Shape, running
-from tests.soak.traffic import Traffic, assert_nothing_lost, kill_leader
+from tests.soak.traffic import Traffic, assert_nothing_lost, fill, kill_leader
 
 BEFORE, SERVED, AFTER = 1000, 200, 1000
 TRIES = 3
@@ -32,44 +34,42 @@ class Scenario:
     """The environment before the change."""
     middle: str = ""
     """What the command writes when it is in the middle of the change."""
+    moves: bool = False
+    """Whether replicas move: then there is so much of them that the throttle lets them be met on their way."""
 
 
+MOVING = "partitions moved"
+THROTTLE = "1m"  # for what `fill` writes some ten seconds
+
+
+def restart(bench: Bench) -> Command:
+    return bench.begin("restart", NAME, "--rolling")
+
+
+def becomes(shape: Shape) -> Callable[[Bench], Command]:
+    return lambda bench: bench.begin_up(shape)
+
+
+def scenarios_of(mode: str) -> dict[str, Scenario]:
+    """The changes that both modes know."""
+    three, five = Shape(mode=mode), Shape(mode=mode, brokers=5)
+    return {
+        "rolling restart": Scenario(restart, three, " restarted ("),
+        "scale out": Scenario(becomes(replace(five, rebalance=True, throttle=THROTTLE)), three, MOVING, moves=True),
+        "scale in": Scenario(becomes(replace(three, throttle=THROTTLE)), five, MOVING, moves=True),
+        "upgrade": Scenario(becomes(three), replace(three, version="3.8.1"), " made anew ("),
+    }
+
+
+ONE = Shape(replication_factor=1, min_insync_replicas=1)
 SCENARIOS = {
-    "rolling restart": Scenario(lambda bench: bench.begin("restart", NAME, "--rolling"), middle=" restarted ("),
+    **scenarios_of("zookeeper"),
     "rolling change of a setting": Scenario(
-        lambda bench: bench.begin_up(Shape(properties={"queued.max.requests": 600})), middle=" restarted ("
+        becomes(Shape(properties={"queued.max.requests": 600})), middle=" restarted ("
     ),
-    "scale out": Scenario(lambda bench: bench.begin_up(Shape(brokers=5, rebalance=True)), middle="broker-5 started"),
-    "scale in": Scenario(lambda bench: bench.begin_up(Shape(brokers=3)), before=Shape(brokers=5), middle=" actions ("),
-    "replication factor up": Scenario(
-        lambda bench: bench.begin_up(Shape()),
-        before=Shape(replication_factor=1, min_insync_replicas=1),
-        middle=" actions (",
-    ),
-    "replication factor down": Scenario(
-        lambda bench: bench.begin_up(Shape(replication_factor=1, min_insync_replicas=1)), middle=" actions ("
-    ),
-    "upgrade": Scenario(
-        lambda bench: bench.begin_up(Shape()), before=Shape(version="3.8.1"), middle="zookeeper-1 made anew"
-    ),
-    "kraft rolling restart": Scenario(
-        lambda bench: bench.begin("restart", NAME, "--rolling"), before=Shape(mode="kraft"), middle=" restarted ("
-    ),
-    "kraft scale out": Scenario(
-        lambda bench: bench.begin_up(Shape(mode="kraft", brokers=5, rebalance=True)),
-        before=Shape(mode="kraft"),
-        middle="broker-5 started",
-    ),
-    "kraft scale in": Scenario(
-        lambda bench: bench.begin_up(Shape(mode="kraft", brokers=3)),
-        before=Shape(mode="kraft", brokers=5),
-        middle=" actions (",
-    ),
-    "kraft upgrade": Scenario(
-        lambda bench: bench.begin_up(Shape(mode="kraft")),
-        before=Shape(mode="kraft", version="3.8.1"),
-        middle=" made anew (",
-    ),
+    "replication factor up": Scenario(becomes(Shape(throttle=THROTTLE)), ONE, MOVING, moves=True),
+    "replication factor down": Scenario(becomes(ONE), middle=" actions ("),  # nothing is copied: it is over at once
+    **{f"kraft {name}": scenario for name, scenario in scenarios_of("kraft").items()},
 }
 
 
@@ -104,6 +104,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def test_no_acknowledged_record_is_lost(provision: Provision, tmp_path: Path, scenario: str, trouble: Trouble) -> None:
     change_of = SCENARIOS[scenario]
     with running(provision, tmp_path, change_of.before) as bench:
+        if change_of.moves:
+            fill(bench.bootstrap_servers, TOPIC)
         began = time.monotonic()
         with Traffic(provision, NAME, TOPIC) as traffic:
             traffic.wait_for(BEFORE)
@@ -153,6 +155,11 @@ def _is_settled(bench: Bench) -> None:
     """Nothing is left to do, and nothing of what a change needs only for a while is left behind."""
     plan = bench.provision("plan", bench.file, "--detailed-exitcode")
     assert plan.code == 0, plan.out + plan.err
+    with connected(bench.bootstrap_servers, 30.0) as admin:
+        brokers = admin.brokers.settings(range(1, bench.shape.brokers + 1))
+    (topic,) = json.loads(bench.provision.ok("topics", "describe", NAME, TOPIC, "-o", "json"))
+    beside = [*topic["config"], *(key for entries in brokers.values() for key in set_beside_file(entries))]
+    assert not [key for key in beside if "throttled" in key]
 
 
 def _is_whole(shown: str) -> None:

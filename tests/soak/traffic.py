@@ -16,7 +16,7 @@ from typing import NamedTuple, Self
 
 import psutil
 from docker.errors import APIError
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
 from provision.errors import Interrupted
@@ -35,11 +35,24 @@ _IDLE_S = 15
 _POLL_MS = 500
 _PAUSE_S = 0.5
 _SHOWN = 5
+_FILL_BYTES, _FILL_RECORD_BYTES = 12 * 1024**2, 64 * 1024
 
 logging.getLogger("kafka").setLevel(logging.WARNING)  # below that it tells of every connection
 
 # Values are `RUN.NUMBER`: traffics over one topic do not meet.
 _runs = itertools.count(1)
+
+
+def fill(bootstrap_servers: str, topic: str) -> None:
+    """Write records of no traffic, 12 MiB over the partitions of the topic, so that moving them takes a while."""
+    producer = KafkaProducer(bootstrap_servers=bootstrap_servers.split(","))
+    partitions = sorted(producer.partitions_for(topic) or ())
+    try:
+        for number in range(_FILL_BYTES // _FILL_RECORD_BYTES):
+            producer.send(topic, b"-" * _FILL_RECORD_BYTES, partition=partitions[number % len(partitions)])
+        producer.flush(timeout=_END_S)
+    finally:
+        producer.close()
 
 
 class Place(NamedTuple):
