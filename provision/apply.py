@@ -260,7 +260,11 @@ def apply_topics(actions: Sequence[Action], work: TopicWork) -> frozenset[str]:
             began = time.monotonic()
             for resource in _resources(batch):
                 work.tell(ActionStarted(resource, verb))
-            failures = _perform_on_topics(admin, verb, batch, work, existing)
+            try:
+                failures = _perform_on_topics(admin, verb, batch, work, existing)
+            except ProvisionError as error:  # what failed before must be told too
+                error.why = "\n".join(filter(None, (error.why, *_reasons(failed))))
+                raise
             failed |= failures
             done = [action for action in batch if action.name not in failures and action.name not in existing]
             for resource in _resources(done):
@@ -268,10 +272,14 @@ def apply_topics(actions: Sequence[Action], work: TopicWork) -> frozenset[str]:
     if failed:
         raise PartlyApplied(
             f"{len(failed)} of {len({action.name for action in actions})} topics could not be made as the file says",
-            why="\n".join(f"topic {name}: {reason}" for name, reason in sorted(failed.items())),
+            why="\n".join(_reasons(failed)),
             hint="correct them in the file and run `provision up` again; the rest is done",
         )
     return frozenset(existing)
+
+
+def _reasons(failed: Mapping[str, str]) -> list[str]:
+    return [f"topic {name}: {reason}" for name, reason in sorted(failed.items())]
 
 
 def _resources(actions: Sequence[Action]) -> list[str]:

@@ -13,7 +13,7 @@ from provision.cluster.fingerprint import config_hash
 from provision.cluster.model import Cluster, RenderedFile, Role, Topic
 from provision.errors import Unavailable
 from provision.kafka.quorum import ask_for_quorum
-from provision.kafka.readiness import ask_brokers, missing_for_brokers
+from provision.kafka.readiness import ask_brokers, missing_for_agreement, missing_for_brokers
 from provision.plan.changes import BROKER_FILE
 from provision.plan.differences import Difference, differences
 from provision.plan.observed import (
@@ -129,25 +129,35 @@ def observe_kafka(endpoints: Mapping[int, str], topics: Sequence[Topic]) -> Obse
     """What the brokers say, the named topics with what is set on them; None while not all of them answer."""
     from provision.kafka.brokers import DELETE_TOPICS
 
-    for _ in range(_TRIES):
-        answers = ask_brokers(endpoints)
-        there = answers.best
-        if there is not None and not missing_for_brokers(answers):
-            break
-        time.sleep(_PAUSE_S)
-    else:
+    if _ask_all(endpoints) is None:
         return None
     declared = {topic.name for topic in topics}
     with admin_of(",".join(endpoints.values())) as admin:
-        with_moves = admin.partitions.with_reassignments(there.topics)
-        settled = admin.topics.with_settings([topic for topic in with_moves if topic.name in declared])
+        # The moves first: a partition that has arrived when its replicas are asked for has no others any more.
+        moves = admin.partitions.moves()
+        if (there := _ask_all(endpoints)) is None:
+            return None
+        there = there.with_moves(moves)
+        settled = admin.topics.with_settings([topic for topic in there.topics if topic.name in declared])
         entries = admin.brokers.settings([there.brokers[0].id])[there.brokers[0].id]
     known = {topic.name: topic for topic in settled}
     return dataclasses.replace(
         there,
-        topics=tuple(known.get(topic.name, topic) for topic in with_moves),
+        topics=tuple(known.get(topic.name, topic) for topic in there.topics),
         deletes_topics=_is_true(entries, DELETE_TOPICS),
     )
+
+
+def _ask_all(endpoints: Mapping[int, str]) -> ObservedCluster | None:
+    """What the brokers say when all of them answer and agree; None while they do not."""
+    for attempt in range(_TRIES):
+        if attempt:
+            time.sleep(_PAUSE_S)
+        answers = ask_brokers(endpoints)
+        there = answers.best
+        if there is not None and not missing_for_brokers(answers) and not missing_for_agreement(answers):
+            return there
+    return None
 
 
 def _is_true(entries: "Entries", key: str) -> bool:

@@ -237,11 +237,13 @@ def down(
     """
     observed = runtime.observe(name)
     in_directory = observed.storage not in ("", *(kind.value for kind in StorageKind))
-    if keep_data or (in_directory and not delete_data):
+    data_stay = keep_data or (in_directory and not delete_data)
+    if data_stay:
         _stop_all(runtime, name, [node for node in observed.nodes if node.state is NodeState.RUNNING], tell)
     removed = remove_environment(runtime, name, keep_data=keep_data, delete_data=delete_data, tell=tell)
     if not keep_data:
         PortLeases(home_directory()).release(name)
+    if not data_stay:  # the settings of an interrupted reassignment are among the data
         ThrottleNote(name).forget_all()
     return removed
 

@@ -269,9 +269,8 @@ def _bring_up(prepared: Prepared, wishes: Wishes, tell: Listener, agree: Agree) 
     wait = Wait(runtime, cluster.name, nodes, began=began, deadline=deadline, tell=tell)
     assessment = wait.until(min(wishes.until, Level.BROKERS), cluster.topics)
     changed = bool(first_wave)
-    if first_wave:
-        settings = _settings_left(prepared)
-        changed |= bool(settings)
+    if first_wave and (settings := _settings_left(prepared)):
+        agree(Plan(cluster.name, settings))
         apply_nodes(settings, work, cancelled)
     if wishes.until >= Level.TOPICS:
         changed |= converge(prepared.plan, work, wait, agree)

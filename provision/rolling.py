@@ -5,7 +5,8 @@ For each node:
 1. wait until everything answers, and until the cluster can do without this node: a broker by the rule in
    `provision.kafka.availability`, a member of an ensemble while the others are a majority;
 2. do with it what is to be done: stop it, perhaps give it another configuration, start it;
-3. wait until it is back: a member in its quorum, a broker with every replica in sync.
+3. wait until it is back: a member in its quorum, a broker with every replica in sync, but for those that a reassignment
+   is just bringing.
 
 It guarantees that no record that was acknowledged by all in-sync replicas is lost, and that with enough replicas nobody
 notices. A node that does not come back ends the roll there: those after it are as they were.
@@ -110,6 +111,7 @@ class Roller:
             began=now,
             deadline=now + self.timeout_s,
             tell=tell,
+            beside_moves=True,
             cancelled=self.cancelled,
         )
 
@@ -177,6 +179,7 @@ class Roller:
         assert cluster is not None  # noqa: S101 told by what is missing
         with admin_of(observed.bootstrap_servers) as admin:
             minimum = admin.topics.minimum_in_sync([topic.name for topic in cluster.topics])
+            cluster = cluster.with_moves(admin.partitions.moves())
         found = blockers(cluster, minimum, broker)
         more = f", and {len(found) - 1} more" if len(found) > 1 else ""
         return f"{found[0]}{more}" if found else ""

@@ -24,7 +24,7 @@ from provision.waiting import Wait
 
 KAFKA_KINDS = (Kind.TOPIC, Kind.THROTTLE)
 # Once, and again when a broker knew of topics only afterwards.
-_ROUNDS = 3
+ROUNDS = 3
 
 Agree = Callable[[Plan], None]
 
@@ -63,7 +63,7 @@ def plan_second_wave(
         cluster.topics,
         policy=cluster.topic_policy,
         leaving=[node.number for node in leavers],
-        throttle_left=bool(ThrottleNote(cluster.name).read(there.cluster_id)),
+        throttled=ThrottleNote(cluster.name).topics(there.cluster_id),
     )
     actions, there = with_costs(plan, there, observed.broker_endpoints)
     if any(action.verb is Verb.REFUSE for action in actions):
@@ -94,13 +94,11 @@ def converge(planned: Plan, work: NodeWork, wait: Wait, agree: Agree) -> bool:
     cluster, runtime = work.cluster, work.runtime
     changed = False
     seen = {action.key for action in planned.actions}
-    for _ in range(_ROUNDS):
+    for _ in range(ROUNDS):
         observed = runtime.observe(cluster.name)
-        if leaving(cluster, observed):  # what they hold must be known to the last partition
-            wait.until(Level.TOPICS, None)
         actions, there = plan_second_wave(cluster, observed)
         if there is None:
-            wait.until(Level.BROKERS, cluster.topics)
+            wait.until_agreed()
             continue
         plan = Plan(cluster.name, actions)
         require_no_refusal(plan)

@@ -18,13 +18,13 @@ from provision.kafka.connection import NotAnswering
 from provision.kafka.readiness import BrokerAnswers, ask_brokers, missing_for_topics
 from provision.observe import ADMIN_TIMEOUT_S, admin_of, observe_kafka
 from provision.operations import require
-from provision.plan.actions import PlacedTopic, Plan
+from provision.plan.actions import Action, PlacedTopic, Plan
 from provision.plan.observed import ObservedCluster, ObservedTopic
 from provision.plan.placement import Placement
 from provision.plan.throttle import THROTTLED_REPLICAS
 from provision.plan.topics import plan_topics
 from provision.runtime.base import Runtime
-from provision.second_wave import Agree, agree_to_all, with_costs
+from provision.second_wave import ROUNDS, Agree, agree_to_all, with_costs
 
 _ANSWER_S = 5.0
 _PAUSE_S = 0.2
@@ -196,8 +196,8 @@ def plan_for(reached: Reached, declared: Declared) -> tuple[Plan, ObservedCluste
     if there is None:
         answers = ask_brokers(reached.endpoints, _ANSWER_S)
         raise _silent(reached.name, answers.silent or {reached.bootstrap_servers: "they do not know each other yet"})
-    left = bool(ThrottleNote(reached.name).read(there.cluster_id))
-    plan = partial(plan_topics, declared.topics, policy=declared.policy, throttle_left=left)
+    throttled = ThrottleNote(reached.name).topics(there.cluster_id)
+    plan = partial(plan_topics, declared.topics, policy=declared.policy, throttled=throttled)
     actions, there = with_costs(plan, there, reached.endpoints)
     return Plan(reached.name, actions), there
 
@@ -212,16 +212,29 @@ def apply_for(
 ) -> Plan:
     """Make the topics as declared, and wait until they are so on every broker; returns what was done.
 
-    `timeout_s` bounds how long nothing may move, and the wait at the end.
+    `timeout_s` bounds how long nothing may move, and the wait at the end. There is another round where the first could
+    not see all: a topic that came meanwhile may be another one, and an even spread takes in topics that are new.
 
     Raises:
         Refused: something would lose data; nothing was touched.
         PartlyApplied: Kafka refused some; the rest is done.
     """
-    plan, there = plan_for(reached, declared)
-    require_no_refusal(plan)
-    agree(plan)
-    work = TopicWork(
+    done: dict[str, Action] = {}
+    for _ in range(ROUNDS):
+        plan, there = plan_for(reached, declared)
+        require_no_refusal(plan)
+        if unseen := tuple(action for action in plan.actions if action.key not in done):
+            agree(Plan(reached.name, unseen))
+        existing = apply_topics(plan.actions, _work(reached, there, declared, timeout_s, tell))
+        done |= {action.key: action for action in plan.actions if action.name not in existing}
+        _wait_for(reached, declared.topics, timeout_s)
+        if not existing and not (declared.policy.rebalance and plan.changes):
+            break
+    return Plan(reached.name, tuple(done.values()))
+
+
+def _work(reached: Reached, there: ObservedCluster, declared: Declared, timeout_s: float, tell: Listener) -> TopicWork:
+    return TopicWork(
         bootstrap_servers=reached.bootstrap_servers,
         there=there,
         note=ThrottleNote(reached.name),
@@ -230,9 +243,6 @@ def apply_for(
         check=lambda: None,
         tell=tell,
     )
-    apply_topics(plan.actions, work)
-    _wait_for(reached, declared.topics, timeout_s)
-    return plan
 
 
 def _wait_for(reached: Reached, topics: Sequence[Topic], timeout_s: float) -> None:

@@ -10,17 +10,24 @@ from dataclasses import dataclass, field, replace
 
 from provision.cluster.catalogue import KRAFT
 from provision.cluster.model import Topic
-from provision.errors import Interrupted, NodeFailed, NotReady
+from provision.errors import Interrupted, NodeFailed, NotReady, Unavailable
 from provision.events import LevelReached, Listener, NodeReady, NodeWaiting
 from provision.kafka.failures import explain
 from provision.kafka.levels import Level
 from provision.kafka.quorum import ask_for_quorum
-from provision.kafka.readiness import BrokerAnswers, ask_brokers, missing_for_brokers, missing_for_topics
+from provision.kafka.readiness import (
+    BrokerAnswers,
+    ask_brokers,
+    missing_for_agreement,
+    missing_for_brokers,
+    missing_for_topics,
+)
 from provision.kafka.zookeeper import FOUR_LETTER_WORD_MAIN, SERVER_STATUS, has_quorum, mode, server_status
 from provision.plan.observed import NodeState, ObservedCluster, ObservedEnvironment, ObservedNode
 from provision.runtime.base import JavaCommand, Runtime
 
 _PAUSE_S = 0.15
+_ADMIN_S = 5.0
 _STOPPED = (0, 143)  # 143: a JVM that was asked to stop by SIGTERM
 _LOG_LINES = 60
 _SHOWN_LOG_LINES = 12
@@ -48,6 +55,7 @@ def assess(
     *,
     nodes: Sequence[str] | None = None,
     ask_inside: bool = False,
+    beside_moves: bool = False,
 ) -> Assessment:
     """Ask everything once.
 
@@ -57,6 +65,7 @@ def assess(
         topics: those that must be there; None for whichever there are.
         nodes: the nodes that must run; None for those there are.
         ask_inside: ask ZooKeeper nodes without a published port too, from inside, which costs a JVM each.
+        beside_moves: replicas that a reassignment is bringing need not be in sync yet.
     """
     stopped = _not_running(observed, nodes)
     if stopped or not observed.nodes:
@@ -71,12 +80,22 @@ def assess(
         quorum = _missing_for_quorum(runtime, observed, ask_inside=ask_inside)
         level = Level.PROCESS if quorum is None or quorum else Level.QUORUM
         return Assessment(observed, level, quorum or missing, answers.best)
-    return _assess_topics(observed, answers, topics)
-
-
-def _assess_topics(observed: ObservedEnvironment, answers: BrokerAnswers, topics: Sequence[Topic] | None) -> Assessment:
     missing = missing_for_topics(answers, topics)
+    if missing and beside_moves:
+        missing = missing_for_topics(_with_moves(observed, answers), topics)
     return Assessment(observed, Level.BROKERS if missing else Level.TOPICS, missing, answers.best)
+
+
+def _with_moves(observed: ObservedEnvironment, answers: BrokerAnswers) -> BrokerAnswers:
+    from provision.kafka.admin import connected
+
+    try:
+        with connected(observed.bootstrap_servers, _ADMIN_S) as admin:
+            moves = admin.partitions.moves()
+    except Unavailable:  # the controller moves: it is asked again with everything else
+        return answers
+    clusters = {broker: cluster.with_moves(moves) for broker, cluster in answers.clusters.items()}
+    return replace(answers, clusters=clusters)
 
 
 def _not_running(observed: ObservedEnvironment, nodes: Sequence[str] | None) -> dict[str, str]:
@@ -124,8 +143,8 @@ def _status_of(runtime: Runtime, environment: str, node: ObservedNode) -> str:
 class Wait:
     """One wait for a level.
 
-    `began` and `deadline` are `time.monotonic()` values; `timings` gets the seconds from `began` by level. `cancelled`
-    ends it from another thread.
+    `began` and `deadline` are `time.monotonic()` values; `timings` gets the seconds from `began` by level. With
+    `beside_moves` it is not waited for what reassignments are bringing. `cancelled` ends it from another thread.
     """
 
     runtime: Runtime
@@ -134,6 +153,7 @@ class Wait:
     began: float
     deadline: float
     tell: Listener
+    beside_moves: bool = False
     cancelled: threading.Event = field(default_factory=threading.Event)
     timings: dict[str, float] = field(default_factory=dict)
     _ready: set[str] = field(default_factory=set)
@@ -150,7 +170,14 @@ class Wait:
             observed = self.runtime.observe(self.environment)
             self._check_exits(observed)
             ask_inside = level is Level.QUORUM
-            assessment = assess(self.runtime, observed, topics, nodes=self.nodes, ask_inside=ask_inside)
+            assessment = assess(
+                self.runtime,
+                observed,
+                topics,
+                nodes=self.nodes,
+                ask_inside=ask_inside,
+                beside_moves=self.beside_moves,
+            )
             self._report(assessment, level)
             if assessment.level >= min(level, Level.TOPICS):
                 return assessment if level <= Level.TOPICS else self._roundtrip(assessment)
@@ -158,6 +185,24 @@ class Wait:
                 raise self._not_ready(level, assessment)
             if self.cancelled.wait(_PAUSE_S):
                 raise Interrupted(f"waiting for {level} was given up")
+
+    def until_agreed(self) -> None:
+        """Poll until all brokers answer, and tell the same partitions.
+
+        Raises:
+            NodeFailed, NotReady: as in `until`.
+        """
+        while True:
+            observed = self.runtime.observe(self.environment)
+            self._check_exits(observed)
+            answers = ask_brokers(observed.broker_endpoints)
+            missing = missing_for_brokers(answers) or missing_for_agreement(answers)
+            if not missing:
+                return
+            if time.monotonic() > self.deadline:
+                raise self._not_ready(Level.BROKERS, Assessment(observed, Level.PROCESS, missing))
+            if self.cancelled.wait(_PAUSE_S):
+                raise Interrupted("waiting for the brokers was given up")
 
     def check_exits(self) -> None:
         """Raise when a node has exited; one that can come back by itself is started again.

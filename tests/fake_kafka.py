@@ -23,7 +23,7 @@ from provision.kafka.readiness import BrokerAnswers
 from provision.kafka.settings import SettingsAdmin
 from provision.kafka.topics import Created
 from provision.plan.actions import Growth, PlacedTopic, TopicSettings
-from provision.plan.observed import NodeState, ObservedBroker, ObservedCluster, ObservedPartition, ObservedTopic
+from provision.plan.observed import Move, NodeState, ObservedBroker, ObservedCluster, ObservedPartition, ObservedTopic
 from provision.runtime.base import JavaCommand
 from provision.runtime.fake import FakeRuntime
 
@@ -379,30 +379,19 @@ class FakePartitions:
 
     kafka: FakeKafka
 
-    def with_reassignments(self, topics: Sequence[ObservedTopic]) -> tuple[ObservedTopic, ...]:
-        """With what is added and removed."""
-
-        def one(topic: str, partition: ObservedPartition) -> ObservedPartition:
-            kept = self.kafka.topics[topic].partitions[partition.number]
-            if kept.target is None:
-                return partition
-            adding = tuple(broker for broker in kept.target if broker not in kept.replicas)
-            removing = tuple(broker for broker in kept.replicas if broker not in kept.target)
-            return replace(partition, adding=adding, removing=removing)
-
-        return tuple(replace(t, partitions=tuple(one(t.name, p) for p in t.partitions)) for t in topics)
-
-    def moving(self) -> dict[At, int]:
+    def moves(self) -> dict[At, Move]:
         """What has not arrived."""
         self.kafka.note("moving", None)
         self.kafka.paces -= 1
-        found: dict[At, int] = {}
+        found: dict[At, Move] = {}
         for at, partition in self.kafka.each():
             if partition.target and self.kafka.paces < 0:
                 partition.replicas, partition.target = partition.target, None
                 self.kafka.require_writable(at[0])
             if partition.target:
-                found[at] = len(set(partition.target) - set(partition.replicas))
+                adding = tuple(broker for broker in partition.target if broker not in partition.replicas)
+                removing = tuple(broker for broker in partition.replicas if broker not in partition.target)
+                found[at] = Move(partition.all, adding, removing)
         return found
 
     def sizes(self, brokers: Collection[int]) -> dict[At, dict[int, int]]:

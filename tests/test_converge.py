@@ -64,6 +64,16 @@ class Living:
         topics = {n: ([(p.replicas, p.target) for p in t.partitions], t.config) for n, t in self.kafka.topics.items()}
         return repr((self.runtime.observe("living"), topics, self.kafka.set_on_brokers))
 
+    def interrupts_moves(self) -> None:
+        """Have Ctrl-C come when replicas are on their way, once."""
+
+        def interrupt(what: str, _about: object) -> None:
+            if what == "moving" and any(partition.target for _, partition in self.kafka.each()):
+                self.kafka.on_call = lambda _what, _about: None
+                raise KeyboardInterrupt
+
+        self.kafka.on_call = interrupt
+
     def replicas(self, topic: str) -> list[tuple[int, ...]]:
         """Of each partition."""
         return [partition.replicas for partition in self.kafka.topics[topic].partitions]
@@ -343,20 +353,49 @@ def test_brokers_stay_when_what_they_keep_cannot_move(living: Living) -> None:
 def test_a_move_that_is_cut_off_is_gone_on_with_and_its_throttle_taken_back(living: Living) -> None:
     living.settles(topics=[topic("t", 3, 1)], throttle="10m")
 
-    def interrupt(what: str, _about: object) -> None:
-        if what == "moving":
-            raise KeyboardInterrupt
-
-    living.kafka.on_call = interrupt
+    living.interrupts_moves()
     with pytest.raises(Interrupted):
         living.up(topics=[topic("t", 3, 2)])
     assert living.kafka.set_on_brokers
-    living.kafka.on_call = lambda _what, _about: None
+    living.kafka.paces = 5
     planned = living.plan().plan.actions
     assert [(action.verb, action.name) for action in planned] == [("reassign", "t"), ("restore", "of replication")]
     living.settles()
     assert not any(living.kafka.set_on_brokers.values())
     assert living.kafka.topics["t"].config == {}
+
+
+def test_a_drain_that_is_cut_off_is_gone_on_with_at_once(living: Living) -> None:
+    living.settles(topics=[topic("t", 4, 2)], brokers=brokers(4))
+    living.interrupts_moves()
+    with pytest.raises(Interrupted):
+        living.up(brokers=brokers(3), throttle="1m")
+    living.kafka.paces = 50
+    done = living.settles(throttle="20m")  # nothing waits for the move before it is gone on with
+    assert done == ["reassign topic t", "restore throttle of replication", "remove broker-4"]
+    assert not any(living.kafka.set_on_brokers.values())
+    put_on = [about for what, about in living.kafka.calls if what == "alter"]
+    assert "20971520" in str(put_on), "another throttle holds for what is under way"
+
+
+def test_a_roll_goes_on_beside_a_move_that_is_under_way(living: Living) -> None:
+    living.settles(topics=[topic("t", 3, 2)])
+    living.interrupts_moves()
+    with pytest.raises(Interrupted):
+        living.up(topics=[topic("t", 3, 3)])
+    living.kafka.paces = 50
+    done = living.settles(brokers=brokers(properties={"num.network.threads": 5}))
+    assert done == ["restart broker-2", "restart broker-3", "restart broker-1", "reassign topic t"]
+
+
+def test_what_still_moves_within_a_throttle_is_waited_for_before_it_goes(living: Living) -> None:
+    living.settles(topics=[topic("a", 2, 1), topic("b", 1, 1)], throttle="10m")
+    living.interrupts_moves()
+    with pytest.raises(Interrupted):
+        living.up(topics=[topic("a", 2, 2), topic("b", 1, 1)])
+    living.kafka.paces = 5
+    assert living.settles(topics=[topic("b", 1, 1)]) == ["reassign topic a", "restore throttle of replication"]
+    assert living.kafka.topics["a"].config == {}
 
 
 # -- consent ----------------------------------------------------------------------------------------------------------

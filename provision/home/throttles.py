@@ -52,6 +52,11 @@ class ThrottleNote:
             hint = "delete it, and take the throttle back with `provision tool … kafka-configs`"
             raise ProvisionError(f"{file} is damaged", why=str(error), hint=hint) from error
 
+    def topics(self, cluster_id: str) -> frozenset[str] | None:
+        """The topics whose throttle is to be taken back in that cluster; None where there is no note."""
+        noted = self.read(cluster_id)
+        return frozenset(name for kind, name in noted if kind == "topic") if noted else None
+
     def write(self, cluster_id: str, before: Mapping[tuple[str, str], Mapping[str, str | None]]) -> None:
         """Note the settings as they are now, before the throttle is put on."""
         described = [{"kind": kind, "name": name, "settings": dict(old)} for (kind, name), old in before.items()]

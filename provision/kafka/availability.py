@@ -6,8 +6,9 @@ A broker may not go down while a partition that it replicates, and that has more
 2. has just as many, and this broker's is one of them.
 
 Otherwise producers with `acks=all` go on writing while it is away, and every record that was acknowledged is on a
-broker that stays. A partition with no replica to spare (one replica, or as many as must be in sync) is not available
-while its broker is away, whenever that is; so it hinders nobody. The rule is that of Strimzi's `KafkaAvailability`.
+broker that stays. Replicas that a reassignment is just bringing do not count. A partition with no replica to spare (one
+replica, or as many as must be in sync) is not available while its broker is away, whenever that is; so it hinders
+nobody. The rule is that of Strimzi's `KafkaAvailability`.
 """
 
 from collections.abc import Mapping
@@ -27,7 +28,7 @@ def blockers(cluster: ObservedCluster, minimum_in_sync: Mapping[str, int], broke
         f"{topic.name}-{partition.number} has {len(partition.in_sync)} in-sync replicas and needs {minimum}"
         for topic in cluster.topics
         for partition in topic.partitions
-        if broker in partition.replicas
-        and len(partition.replicas) > (minimum := minimum_in_sync.get(topic.name, 1))
+        if broker in partition.settled
+        and len(partition.settled) > (minimum := minimum_in_sync.get(topic.name, 1))
         and (len(partition.in_sync) < minimum or (len(partition.in_sync) == minimum and broker in partition.in_sync))
     )

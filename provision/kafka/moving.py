@@ -28,6 +28,8 @@ from provision.spec.units import size_text
 
 _PAUSE_S = 0.3
 _SIZES_EVERY_S = 2.0
+_LONGEST_SETTING = 32767
+"""Characters of a value that fits a record of KRaft's metadata."""
 Partition = tuple[str, int]
 """A topic's name and the partition's number."""
 
@@ -57,11 +59,13 @@ def move(
     Raises:
         NotReady: nothing moved for too long. Kafka goes on, within the throttle.
     """
+    failed: dict[str, str] = {}
     if throttle_bytes_per_s:
-        _throttle(admin, cluster, replicas, note, throttle_bytes_per_s)
+        failed = _throttle(admin, cluster, replicas, note, throttle_bytes_per_s)
+        replicas = {topic: rows for topic, rows in replicas.items() if topic not in failed}
     else:  # that of an interrupted command may hold still
         restore_throttle(admin, cluster, note)
-    failed = admin.partitions.reassign(replicas)
+    failed |= admin.partitions.reassign(replicas)
     try:
         _wait(admin, cluster, replicas, patience)
     except KeyboardInterrupt as error:
@@ -94,7 +98,14 @@ def restore_throttle(admin: Admin, cluster: ObservedCluster, note: ThrottleNote)
     note.forget(cluster.cluster_id)
 
 
-def _throttle(admin: Admin, cluster: ObservedCluster, replicas: Replicas, note: ThrottleNote, bytes_per_s: int) -> None:
+def _throttle(
+    admin: Admin, cluster: ObservedCluster, replicas: Replicas, note: ThrottleNote, bytes_per_s: int
+) -> dict[str, str]:
+    """Put the throttle on; returns the topics of which Kafka refused it, with its reasons.
+
+    Raises:
+        PartlyApplied: a broker refused it.
+    """
     topics = {topic.name: topic for topic in cluster.topics}
     wanted: Settings = {
         ("broker", str(broker.id)): dict.fromkeys(RATES, str(bytes_per_s)) for broker in cluster.brokers
@@ -105,16 +116,20 @@ def _throttle(admin: Admin, cluster: ObservedCluster, replicas: Replicas, note: 
     before: Settings = {at: {key: present.get(at, {}).get(key) for key in keys} for at, keys in wanted.items()}
     # What an interrupted command noted is older, so it is what was there before any throttle.
     note.write(cluster.cluster_id, before | note.read(cluster.cluster_id))
-    if failed := admin.settings.alter(wanted):
-        why = "\n".join(f"{kind} {name}: {reason}" for (kind, name), reason in failed.items())
+    failed = admin.settings.alter(wanted)
+    if brokers := {name: reason for (kind, name), reason in failed.items() if kind == "broker"}:
+        why = "\n".join(f"broker {name}: {reason}" for name, reason in brokers.items())
         raise PartlyApplied("replication could not be throttled; nothing was moved", why=why)
+    return {name: f"it could not be throttled: {reason}" for (_, name), reason in failed.items()}
 
 
 def _throttled_replicas(topic: ObservedTopic, partitions: Mapping[int, Sequence[int]]) -> dict[str, str | None]:
     moving = [partition for partition in topic.partitions if partition.number in partitions]
     leaders = [f"{p.number}:{broker}" for p in moving for broker in p.replicas if not p.is_new_on(broker)]
     followers = [f"{p.number}:{broker}" for p in moving for broker in partitions[p.number] if p.is_new_on(broker)]
-    return {LEADERS: ",".join(leaders), FOLLOWERS: ",".join(followers)}
+    lists = {LEADERS: ",".join(leaders), FOLLOWERS: ",".join(followers)}
+    # All of them, where KRaft would not keep the list. Replicas in sync are not slowed down by that.
+    return {key: value if len(value) <= _LONGEST_SETTING else "*" for key, value in lists.items()}
 
 
 def _present(
@@ -137,7 +152,7 @@ def _wait(admin: Admin, cluster: ObservedCluster, replicas: Replicas, patience: 
     while True:
         patience.check()
         with suppress(Unavailable):  # the controller moves, or a broker is on its way: asked again until time is up
-            left = {at: count for at, count in admin.partitions.moving().items() if at in newcomers}
+            left = {at: len(move.adding) for at, move in admin.partitions.moves().items() if at in newcomers}
             if left and time.monotonic() - asked_s > _SIZES_EVERY_S:
                 asked_s = time.monotonic()
                 arrived, lacking = _bytes_of({at: newcomers[at] for at in left}, admin.partitions.sizes(brokers))

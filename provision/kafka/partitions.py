@@ -1,12 +1,11 @@
 """Where partitions are: reassignments, their throttle, sizes on disk, and preferred leaders."""
 
-import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 from kafka import TopicPartition
 
 from provision.kafka.session import Session, translated
-from provision.plan.observed import ObservedPartition, ObservedTopic
+from provision.plan.observed import Move
 
 Replicas = Mapping[str, Mapping[int, tuple[int, ...]]]
 """Broker ids by topic and partition."""
@@ -21,34 +20,16 @@ class PartitionAdmin:
     def __init__(self, session: Session) -> None:
         self._client, self._timeout_ms = session.client, session.timeout_ms
 
-    def with_reassignments(self, topics: Sequence[ObservedTopic]) -> tuple[ObservedTopic, ...]:
-        """The topics with what is being added and removed at present."""
-        with translated("looking for reassignments"):
-            moving = self._client.list_partition_reassignments()
-        if not moving:
-            return tuple(topics)
-
-        def one(topic: ObservedTopic, partition: ObservedPartition) -> ObservedPartition:
-            move = moving.get(TopicPartition(topic.name, partition.number))
-            if move is None:
-                return partition
-            return dataclasses.replace(
-                partition,
-                replicas=tuple(move["replicas"]),
-                adding=tuple(move["adding_replicas"]),
-                removing=tuple(move["removing_replicas"]),
-            )
-
-        return tuple(
-            dataclasses.replace(topic, partitions=tuple(one(topic, partition) for partition in topic.partitions))
-            for topic in topics
-        )
-
-    def moving(self) -> dict[tuple[str, int], int]:
-        """How many replicas each partition that is being reassigned still waits for."""
+    def moves(self) -> dict[tuple[str, int], Move]:
+        """The reassignments that are under way, by topic and partition."""
         with translated("looking for reassignments"):
             found = self._client.list_partition_reassignments()
-        return {(at.topic, at.partition): len(move["adding_replicas"]) for at, move in found.items()}
+        return {
+            (at.topic, at.partition): Move(
+                tuple(move["replicas"]), tuple(move["adding_replicas"]), tuple(move["removing_replicas"])
+            )
+            for at, move in found.items()
+        }
 
     def sizes(self, brokers: Collection[int]) -> dict[tuple[str, int], dict[int, int]]:
         """Bytes on disk by partition and broker."""

@@ -71,6 +71,22 @@ def missing_for_brokers(answers: BrokerAnswers) -> dict[str, str]:
     return dict(sorted(missing.items()))
 
 
+def missing_for_agreement(answers: BrokerAnswers) -> dict[str, str]:
+    """What keeps the brokers from telling the same partitions: node name to reason; empty when they do."""
+    known = {broker: _partitions_of(cluster) for broker, cluster in sorted(answers.clusters.items())}
+    every = frozenset[tuple[str, int]]().union(*known.values())
+    missing: dict[str, str] = {}
+    for broker, own in known.items():
+        if unknown := every - own:
+            topic, number = min(unknown)
+            missing[f"broker-{broker}"] = f"it does not know {topic}-{number} yet"
+    return missing
+
+
+def _partitions_of(cluster: ObservedCluster) -> frozenset[tuple[str, int]]:
+    return frozenset((topic.name, partition.number) for topic in cluster.topics for partition in topic.partitions)
+
+
 def missing_for_topics(answers: BrokerAnswers, topics: Sequence[Topic] | None) -> dict[str, str]:
     """What the level `topics` lacks, as `missing_for_brokers`; `topics` None means whichever there are."""
     missing: dict[str, str] = {}

@@ -27,7 +27,9 @@ def translated(doing: str) -> Iterator[None]:
     """
     try:
         yield
-    except (KafkaError, KeyError) as error:  # KeyError: a broker that answers while its cluster still forms
+    # KeyError: a broker that answers while its cluster still forms. RuntimeError: brokers that name no active
+    # controller, or one that is none any more.
+    except (KafkaError, KeyError, RuntimeError) as error:
         why = str(error) or type(error).__name__
         raise Unavailable(
             f"{doing}: the brokers do not answer", why=why, hint="`provision status` shows them"

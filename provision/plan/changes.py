@@ -55,10 +55,11 @@ def change_of(
     if before and not changed:
         return None
     cause = _cause(cluster, there, changed) if before else _UNREADABLE
-    if before and (moved := next((d for d in changed if d.file == LAUNCH_FILE and d.key == "storage"), None)):
+    changed_before = [d for d in changed if d.before is not None]  # a file that was not written yet says nothing
+    if moved := next((d for d in changed_before if d.file == LAUNCH_FILE and d.key == "storage"), None):
         hint = "`provision down` it first, or undo the change"
         return NodeChange(Verb.REFUSE, f"{moved}: its data would be left behind", changed, hint)
-    if quorum := next((d for d in changed if d.key == "controller.quorum.voters"), None):
+    if quorum := next((d for d in changed_before if d.key == "controller.quorum.voters"), None):
         hint = "`provision down` it first, or undo the change"
         return NodeChange(Verb.REFUSE, f"{quorum}: the quorum of a running cluster is not changed", changed, hint)
     verb = _verb(there, changed, dynamic)

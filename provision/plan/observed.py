@@ -1,7 +1,7 @@
 """What is there, as the runtime and Kafka tell it. Desired values never have these types."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from provision.cluster.model import FIRST_CONTROLLER_ID, RenderedFile, Role
@@ -93,6 +93,15 @@ class ObservedEnvironment:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """A reassignment that is under way: all replicas, the new ones first, those it brings, and those it takes away."""
+
+    replicas: tuple[int, ...]
+    adding: tuple[int, ...]
+    removing: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ObservedPartition:
     """A partition: broker ids; `leader` is -1 while there is none; the first replica is the preferred leader.
 
@@ -115,7 +124,7 @@ class ObservedPartition:
 
     def is_new_on(self, broker: int) -> bool:
         """Whether the broker has no whole replica: none, or one that a reassignment is bringing."""
-        return broker not in self.replicas or broker in self.adding
+        return broker not in self.settled
 
     @property
     def target(self) -> tuple[int, ...]:
@@ -128,9 +137,14 @@ class ObservedPartition:
         return bool(self.adding or self.removing)
 
     @property
+    def settled(self) -> tuple[int, ...]:
+        """The replicas that no reassignment is bringing."""
+        return tuple(broker for broker in self.replicas if broker not in self.adding)
+
+    @property
     def under_replicated(self) -> bool:
-        """Whether a replica lags behind, or there is no leader."""
-        return self.leader < 0 or set(self.in_sync) != set(self.replicas)
+        """Whether a replica lags behind that is not just coming, or there is no leader."""
+        return self.leader < 0 or not set(self.settled) <= set(self.in_sync)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +192,21 @@ class ObservedCluster:
     def topic(self, name: str) -> ObservedTopic | None:
         """The topic of that name, if it is there."""
         return next((topic for topic in self.topics if topic.name == name), None)
+
+    def with_moves(self, moves: Mapping[tuple[str, int], Move]) -> "ObservedCluster":
+        """The cluster with the reassignments that are under way, by topic and partition: metadata do not tell them."""
+
+        def one(topic: ObservedTopic) -> ObservedTopic:
+            partitions = (
+                replace(p, replicas=move.replicas, adding=move.adding, removing=move.removing)
+                if (move := moves.get((topic.name, p.number)))
+                else p
+                for p in topic.partitions
+            )
+            return replace(topic, partitions=tuple(partitions))
+
+        moving = {name for name, _ in moves}
+        return replace(self, topics=tuple(one(topic) if topic.name in moving else topic for topic in self.topics))
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ def plan_topics(
     *,
     policy: TopicPolicy,
     leaving: Collection[int] = (),
-    throttle_left: bool = False,
+    throttled: Collection[str] | None = None,
 ) -> tuple[Action, ...]:
     """Compare the desired topics with those there are.
 
@@ -48,7 +48,8 @@ def plan_topics(
         there: what Kafka says; the desired topics with what is set on them.
         policy: what holds for all.
         leaving: ids of brokers that are to hold nothing any more.
-        throttle_left: whether an interrupted reassignment left its throttle behind.
+        throttled: the topics of an interrupted reassignment that left its throttle behind; None where none did. While
+            they move they are waited for, because the throttle goes afterwards.
     """
     pruned = list(_prune(topics, there, policy))
     doomed = {action.name for action in pruned}
@@ -63,7 +64,7 @@ def plan_topics(
     refusals += undeletable
     if refusals:
         return tuple(refusals)
-    moves = _moves(pairs, there, staying, leaving, policy)
+    moves = _moves(pairs, there, staying, leaving, policy, throttled or ())
     after = [_with_replicas(topic, moves.get(topic.name, {})) for topic in there.topics]
     placement = Placement(staying, after)
     grown = [action for topic, old in pairs for action in _grow(topic, old, placement)]
@@ -78,7 +79,7 @@ def plan_topics(
         *(action for action in settings if action.name in gains),
         *grown,
         *pruned,
-        *_restore(throttle_left),
+        *_restore(throttled),
     )
 
 
@@ -123,11 +124,16 @@ def _without_room(
     names = ", ".join(f"broker-{broker}" for broker in sorted(leaving))
     declared = {topic.name for topic in topics}
     for old in there.topics:
-        held = max((len(partition.target) for partition in old.partitions), default=0)
+        held = _most_replicas(old)
         if leaving and old.name not in declared and not old.internal and held > len(staying):
             cause = f"it has {held} replicas, and without {names} there {_are(len(staying))}"
             hint = f"declare {old.name} in the file with a smaller replication_factor, or keep the brokers"
             yield Action(Verb.REFUSE, Kind.TOPIC, old.name, cause, hint)
+
+
+def _most_replicas(topic: ObservedTopic) -> int:
+    """Of any partition: they differ where a reassignment was cut off."""
+    return max((len(partition.target) for partition in topic.partitions), default=0)
 
 
 def _undeletable(action: Action) -> Action:
@@ -183,8 +189,8 @@ def _prune(topics: Sequence[Topic], there: ObservedCluster, policy: TopicPolicy)
             yield Action(Verb.DELETE, Kind.TOPIC, topic.name, "not in the file (prune: true)", detail)
 
 
-def _restore(throttle_left: bool) -> Iterator[Action]:
-    if throttle_left:
+def _restore(throttled: Collection[str] | None) -> Iterator[Action]:
+    if throttled is not None:
         cause = "an interrupted reassignment left it behind"
         yield Action(Verb.RESTORE, Kind.THROTTLE, "of replication", cause)
 
@@ -200,17 +206,18 @@ def _moves(
     staying: Sequence[ObservedBroker],
     leaving: Collection[int],
     policy: TopicPolicy,
+    throttled: Collection[str],
 ) -> Moves:
     """The replicas that partitions are to have, for those that change and those that still move there."""
     wishes = {
         topic.name: Wish(len(staying))
         for topic in there.topics
-        if leaving and topic.internal and topic.replication_factor > len(staying)
+        if leaving and topic.internal and _most_replicas(topic) > len(staying)
     }
     wishes |= {topic.name: Wish(topic.replication_factor, topic.replicas) for topic, _ in pairs}
     moves = targets(there.topics, staying, wishes, rebalance=policy.rebalance)
     # What moves already is waited for, if it is ours to wait for: others may move topics that the file does not name.
-    ours = {topic.name for topic, _ in pairs}
+    ours = {topic.name for topic, _ in pairs} | set(throttled)
     under_way = {
         topic.name: {p.number: p.target for p in topic.partitions if p.moves}
         for topic in there.topics

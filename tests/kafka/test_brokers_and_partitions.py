@@ -13,7 +13,7 @@ from provision.kafka.partitions import PartitionAdmin
 from provision.kafka.session import Session
 from provision.kafka.settings import SettingsAdmin
 from provision.plan.actions import BrokerSettings
-from provision.plan.observed import ObservedPartition, ObservedTopic
+from provision.plan.observed import Move
 
 
 def entry(value: str | None, source: str, *, read_only: bool = False) -> dict[str, Any]:
@@ -112,18 +112,16 @@ def test_settings_of_a_broker_are_set_and_taken_back_in_one_request() -> None:
     assert client.asked[0] == ("BROKER", "1", {"a": ("SET", "1"), "b": ("DELETE", None)}, False)
 
 
-def test_partitions_tell_what_is_added_and_removed() -> None:
+def test_partitions_that_move_tell_what_is_added_and_removed() -> None:
     moving = {
         TopicPartition("t", 1): {"replicas": [3, 2, 1], "adding_replicas": [3], "removing_replicas": [1]},
         TopicPartition("other", 0): {"replicas": [1], "adding_replicas": [], "removing_replicas": []},
     }
-    partitions = tuple(ObservedPartition(number, 1, (1, 2), (1, 2)) for number in (0, 1))
-    (topic,) = partitions_of(Client(moving=moving)).with_reassignments([ObservedTopic("t", partitions)])
-    assert topic.partitions[0] == partitions[0]
-    assert topic.partitions[1] == ObservedPartition(1, 1, (3, 2, 1), (1, 2), (3,), (1,))
-    assert topic.partitions[1].target == (3, 2)
-    assert partitions_of(Client(moving=moving)).moving() == {("t", 1): 1, ("other", 0): 0}
-    assert partitions_of(Client()).with_reassignments([topic]) == (topic,)
+    assert partitions_of(Client(moving=moving)).moves() == {
+        ("t", 1): Move((3, 2, 1), (3,), (1,)),
+        ("other", 0): Move((1,), (), ()),
+    }
+    assert partitions_of(Client()).moves() == {}
 
 
 def test_a_reassignment_names_every_partition_and_its_failures_by_topic() -> None:
@@ -154,4 +152,4 @@ def test_a_cluster_that_does_not_answer_is_told_as_such() -> None:
     client = Client()
     client.broken = NodeNotReadyError("not yet")
     with pytest.raises(Unavailable, match="looking for reassignments: the brokers do not answer"):
-        partitions_of(client).moving()
+        partitions_of(client).moves()

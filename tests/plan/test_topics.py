@@ -47,9 +47,9 @@ def planned(
     policy: TopicPolicy = POLICY,
     *,
     leaving: Sequence[int] = (),
-    throttle_left: bool = False,
+    throttled: Sequence[str] | None = None,
 ) -> tuple[Action, ...]:
-    return plan_topics(topics, cluster, policy=policy, leaving=leaving, throttle_left=throttle_left)
+    return plan_topics(topics, cluster, policy=policy, leaving=leaving, throttled=throttled)
 
 
 def moved(actions: Sequence[Action]) -> dict[str, Mapping[int, Row]]:
@@ -296,12 +296,12 @@ def test_settings_wait_for_the_replicas_that_are_still_on_their_way() -> None:
 
 
 def test_a_throttle_that_was_left_is_taken_back_last() -> None:
-    actions = planned([PAYMENTS], there(topic_there("x", (1,))), PRUNE, throttle_left=True)
+    actions = planned([PAYMENTS], there(topic_there("x", (1,))), PRUNE, throttled=["under-way"])
     assert [str(action) for action in actions[-2:]] == [
         "topic x delete (not in the file (prune: true), 1 × RF 1, with all its records)",
         "throttle of replication restore (an interrupted reassignment left it behind)",
     ]
-    assert planned([], there(), throttle_left=True)[0].kind is Kind.THROTTLE
+    assert planned([], there(), throttled=["under-way"])[0].kind is Kind.THROTTLE
 
 
 # -- estimates --------------------------------------------------------------------------------------------------------
@@ -424,7 +424,7 @@ def cases() -> dict[str, tuple[Action, ...]]:
     two = dataclasses.replace(ORDERS, replication_factor=2)
     return {
         "everything-at-once": planned(
-            [ORDERS, PAYMENTS, compacted, fewer, under_way], everything, policy, throttle_left=True
+            [ORDERS, PAYMENTS, compacted, fewer, under_way], everything, policy, throttled=["under-way"]
         ),
         "a-broker-leaves": planned([two], there(ORDERS_THERE, customers), leaving=[3]),
         "a-broker-leaves-and-has-to-be-left-some-room": planned(

@@ -254,12 +254,13 @@ class ProcessRuntime(Runtime):
     # -- remove -------------------------------------------------------------------------------------------------------
 
     def remove_node(self, name: str, node: str) -> None:
-        """Kill its JVM, and remove all of it but its data."""
+        """Kill its JVM, and remove all of it but its data; first what makes it a node, so that no half of one stays."""
         directory = environment_directory(name) / node
         if not directory.is_dir():
             return
         processes.kill(directory)
         with _files_of(directory):
+            (directory / _NODE_FILE).unlink(missing_ok=True)
             for entry in directory.iterdir():
                 if entry.name != "data":
                     shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
