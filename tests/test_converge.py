@@ -8,15 +8,19 @@ import pytest
 import yaml
 
 from provision.cluster import render
+from provision.cluster.model import Topic, TopicPolicy
 from provision.errors import Interrupted, PartlyApplied, ProvisionError, Refused
 from provision.events import ActionDone, Event
+from provision.home.throttles import ThrottleNote
 from provision.operations import down, restart_rolling
 from provision.pipeline import Prepared, Source, Upped, Wishes, prepare, up
 from provision.plan.actions import Plan, Verb
 from provision.plan.observed import NodeState
 from provision.runtime import layout_for
 from provision.second_wave import Agree, agree_to_all
-from tests.fake_kafka import OFFSETS, FakeKafka, Partition, SpokenRuntime, Topic
+from provision.topics import Declared, Reached, apply_for
+from tests.fake_kafka import OFFSETS, FakeKafka, Partition, SpokenRuntime
+from tests.fake_kafka import Topic as KeptTopic
 
 PATIENT = Wishes(timeout_s=5.0)
 
@@ -246,8 +250,8 @@ def test_an_even_spread_takes_in_what_the_same_up_makes_and_deletes(living: Livi
 
 def test_brokers_that_go_are_emptied_first_also_of_what_the_file_does_not_name(living: Living) -> None:
     living.settles(brokers=brokers(5), topics=[topic("t", 10, 3, min_insync_replicas=2)])
-    living.kafka.topics["mine"] = Topic([Partition((5, 4))])
-    living.kafka.topics[OFFSETS] = Topic([Partition((4, 5, 1)), Partition((1, 2, 3))])
+    living.kafka.topics["mine"] = KeptTopic([Partition((5, 4))])
+    living.kafka.topics[OFFSETS] = KeptTopic([Partition((4, 5, 1)), Partition((1, 2, 3))])
     done = living.settles(brokers=brokers(3))
     assert done[-2:] == ["remove broker-4", "remove broker-5"]
     assert {broker for name in living.kafka.topics for row in living.replicas(name) for broker in row} == {1, 2, 3}
@@ -256,7 +260,7 @@ def test_brokers_that_go_are_emptied_first_also_of_what_the_file_does_not_name(l
 
 def test_a_broker_that_holds_the_only_room_for_replicas_does_not_go(living: Living) -> None:
     living.settles()
-    living.kafka.topics["mine"] = Topic([Partition((1, 2, 3))])
+    living.kafka.topics["mine"] = KeptTopic([Partition((1, 2, 3))])
     before = living.state
     with pytest.raises(Refused) as caught:
         living.up(brokers=brokers(2))
@@ -277,7 +281,7 @@ def test_what_comes_to_a_leaving_broker_after_the_plan_keeps_it_there_until_the_
 
     def come(what: str, _about: object) -> None:
         if what == "elect":
-            living.kafka.topics["late"] = Topic([Partition((3,)), Partition((1,)), Partition((3, 2))])
+            living.kafka.topics["late"] = KeptTopic([Partition((3,)), Partition((1,)), Partition((3, 2))])
 
     living.kafka.on_call = come
     with pytest.raises(Refused, match="broker-3 is not removed") as caught:
@@ -398,6 +402,40 @@ def test_what_still_moves_within_a_throttle_is_waited_for_before_it_goes(living:
     assert living.kafka.topics["a"].config == {}
 
 
+def test_what_shows_only_when_a_broker_is_back_must_be_in_the_saved_plan(living: Living) -> None:
+    living.settles()
+    living.kafka.set_on_brokers[2] = {"num.io.threads": "6"}
+    living.runtime.exit_node("living", "broker-2", 1)
+    saved = living.plan().saved
+    with pytest.raises(Refused, match="does not have all that is to be done"):
+        living.up(Wishes(timeout_s=5.0, saved=saved), agree=saved.require_known)
+    assert living.done == ["start broker-2"]
+
+
+# -- topics alone -----------------------------------------------------------------------------------------------------
+
+
+def test_a_topic_that_comes_between_the_plan_and_its_creation_is_made_as_declared_too(living: Living) -> None:
+    living.settles()
+    endpoints = living.runtime.observe("living").broker_endpoints
+    declared = Declared((Topic("t", 2, 3, {"retention.ms": "7"}),), TopicPolicy())
+    shown: list[Plan] = []
+
+    def agree(plan: Plan) -> None:
+        if not shown:  # somebody else is faster
+            living.kafka.topics["t"] = KeptTopic([Partition((1,))])
+        shown.append(plan)
+
+    done = apply_for(Reached("living", endpoints), declared, timeout_s=5.0, agree=agree)
+    assert [[action.verb for action in plan.actions] for plan in shown] == [
+        [Verb.CREATE],
+        [Verb.REASSIGN, Verb.CONFIGURE, Verb.GROW],
+    ]
+    assert [action.verb for action in done.actions] == [Verb.REASSIGN, Verb.CONFIGURE, Verb.GROW]
+    assert [len(row) for row in living.replicas("t")] == [3, 3]
+    assert living.kafka.topics["t"].config == {"retention.ms": "7"}
+
+
 # -- consent ----------------------------------------------------------------------------------------------------------
 
 
@@ -453,6 +491,20 @@ def test_a_stale_plan_for_a_first_up_leaves_nothing_and_keeps_nothing(living: Li
     with pytest.raises(Refused, match="the plan is stale"):
         living.up(Wishes(timeout_s=5.0, saved=saved), topics=[])
     assert living.runtime.observe("living").is_nothing
+
+
+def test_a_throttle_is_remembered_as_long_as_the_data_that_have_it(living: Living, tmp_path: Path) -> None:
+    living.settles(topics=[topic("t", 3, 1)], storage=str(tmp_path / "data"), throttle="10m")
+    living.interrupts_moves()
+    with pytest.raises(Interrupted):
+        living.up(topics=[topic("t", 3, 2)])
+    living.runtime.on_verb = lambda _verb, _subject: None  # whoever stops them all does not ask what they can spare
+    down(living.runtime, "living")
+    assert ThrottleNote("living").read("fake")
+    down(living.runtime, "living", keep_data=True)
+    assert ThrottleNote("living").read("fake")
+    down(living.runtime, "living", delete_data=True)
+    assert ThrottleNote("living").read("fake") == {}
 
 
 def test_down_takes_everything_and_the_next_up_begins_anew(living: Living) -> None:

@@ -115,11 +115,14 @@ def _throttle(
     present = _present(admin, cluster, [topics[name] for name in replicas])
     before: Settings = {at: {key: present.get(at, {}).get(key) for key in keys} for at, keys in wanted.items()}
     # What an interrupted command noted is older, so it is what was there before any throttle.
-    note.write(cluster.cluster_id, before | note.read(cluster.cluster_id))
+    older = note.read(cluster.cluster_id)
+    note.write(cluster.cluster_id, before | older)
     failed = admin.settings.alter(wanted)
     if brokers := {name: reason for (kind, name), reason in failed.items() if kind == "broker"}:
         why = "\n".join(f"broker {name}: {reason}" for name, reason in brokers.items())
         raise PartlyApplied("replication could not be throttled; nothing was moved", why=why)
+    if failed:  # they have nothing that would have to be taken back
+        note.write(cluster.cluster_id, {at: old for at, old in before.items() if at not in failed} | older)
     return {name: f"it could not be throttled: {reason}" for (_, name), reason in failed.items()}
 
 

@@ -42,6 +42,19 @@ def test_the_rule(replicas: Row, in_sync: Row, minimum: int, broker: int, *, may
     assert (blockers(there, {"t": minimum}, broker) == ()) is may
 
 
+@pytest.mark.parametrize(
+    ("in_sync", "broker", "may"),
+    [
+        pytest.param((1, 2), 1, True, id="two settled ones are enough for one"),
+        pytest.param((1,), 1, False, id="the last settled one in sync"),
+        pytest.param((1, 2), 3, True, id="one that is just coming"),
+    ],
+)
+def test_replicas_that_are_just_coming_neither_help_nor_hinder(in_sync: Row, broker: int, *, may: bool) -> None:
+    there = cluster(ObservedPartition(0, 1, (1, 2, 3, 4), in_sync, adding=(3, 4)))
+    assert (blockers(there, {"t": 1}, broker) == ()) is may
+
+
 def test_without_a_known_minimum_one_replica_in_sync_is_enough() -> None:
     there = cluster(ObservedPartition(0, 1, (1, 2), (1, 2)))
     assert blockers(there, {}, 1) == ()

@@ -10,7 +10,13 @@ import pytest
 
 from provision.kafka.connection import NotAnswering
 from provision.kafka.metadata import observe_cluster
-from provision.kafka.readiness import BrokerAnswers, ask_brokers, missing_for_brokers, missing_for_topics
+from provision.kafka.readiness import (
+    BrokerAnswers,
+    ask_brokers,
+    missing_for_agreement,
+    missing_for_brokers,
+    missing_for_topics,
+)
 from provision.plan.observed import ObservedBroker, ObservedCluster, ObservedPartition, ObservedTopic
 
 
@@ -92,3 +98,16 @@ def test_a_broker_that_does_not_know_the_others_is_not_ready() -> None:
 def test_a_topic_is_ready_when_all_replicas_are_in_sync(partition: ObservedPartition, reason: str | None) -> None:
     answers = BrokerAnswers({1: _cluster(1, 2, topics=(ObservedTopic("t", (partition,)),))}, {})
     assert missing_for_topics(answers, None) == ({} if reason is None else {"broker-1": reason})
+
+
+def test_brokers_agree_when_all_know_the_same_partitions() -> None:
+    def topic(partitions: int, leader: int = 1) -> ObservedTopic:
+        return ObservedTopic("t", tuple(ObservedPartition(n, leader, (1,), (1,)) for n in range(partitions)))
+
+    def missing(*topics: ObservedTopic | None) -> dict[str, str]:
+        told = {number: _cluster(1, 2, topics=(one,) if one else ()) for number, one in enumerate(topics, 1)}
+        return missing_for_agreement(BrokerAnswers(told, {}))
+
+    assert missing(topic(2), topic(2, leader=2)) == {}
+    assert missing(topic(2), topic(1)) == {"broker-2": "it does not know t-1 yet"}
+    assert missing(None, topic(1)) == {"broker-1": "it does not know t-0 yet"}

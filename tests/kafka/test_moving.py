@@ -241,6 +241,25 @@ def test_without_the_throttle_that_was_asked_for_nothing_moves(moves: Moves) -> 
     assert moves.note.read("fake"), "the other brokers have it"
 
 
+def test_a_topic_that_takes_no_throttle_stays_and_the_others_move(moves: Moves) -> None:
+    moves.kafka.refusals = {"t": "not authorized"}
+    replicas: dict[str, dict[int, tuple[int, ...]]] = {"t": {0: (2, 3)}, "other": {0: (3,)}}
+    patience = Patience(5.0, lambda: None, moves.told.append)
+    failed = move(moves.admin, moves.kafka.cluster(), replicas, moves.note, 1000, patience)
+    assert failed == {"t": "it could not be throttled: not authorized"}
+    assert ("reassign", {"other": {0: (3,)}}) in moves.kafka.calls
+    assert moves.kafka.topics["other"].partitions[0].replicas == (3,)
+
+
+def test_a_list_that_the_metadata_would_not_keep_is_all_replicas(moves: Moves) -> None:
+    moves.kafka.topics["t"] = Topic([Partition((1, 2)) for _ in range(5000)])
+    replicas = {"t": dict.fromkeys(range(5000), (2, 3))}
+    move(moves.admin, moves.kafka.cluster(), replicas, moves.note, 1000, Patience(5.0, lambda: None, moves.told.append))
+    (_, put_on), *_ = moves.kafka.calls
+    assert isinstance(put_on, dict)
+    assert put_on["topic", "t"] == {LEADERS: "*", FOLLOWERS: "*"}
+
+
 def test_what_cannot_be_taken_back_is_told_and_stays_noted(moves: Moves) -> None:
     with pytest.raises(Interrupted, match="interrupted"):
         moves(1000, check=interrupt)

@@ -153,6 +153,16 @@ def test_what_cannot_be_read_and_is_in_memory_is_refused() -> None:
     assert found.verb is Verb.REFUSE
 
 
+@pytest.mark.parametrize("state", [CREATED, EXITED])
+def test_files_that_were_never_written_tell_of_no_other_storage_or_quorum(state: NodeState) -> None:
+    """A killed command left a node without some of its files."""
+    after = files_of({"controller.quorum.voters": "1@one:9093"})
+    for before in ([], after[1:], after[:1]):
+        found = change_of(cluster_of(), node_of(state), before, after)
+        assert found
+        assert found.verb is Verb.RECREATE
+
+
 def test_the_cause_names_what_changes() -> None:
     found = change(files_of(BOTH))
     assert found.cause == "config changed: log.retention.ms 1 → 2; num.io.threads 4 → 8"

@@ -289,6 +289,11 @@ def test_a_reassignment_under_way_that_leads_elsewhere_is_turned() -> None:
     assert moved([action]) == {"t": {0: (2, 1)}}
 
 
+def test_a_move_of_anybodys_is_waited_for_when_its_throttle_is_ours() -> None:
+    cluster = there(ObservedTopic("t", (moving((1,), (2,)),)))
+    assert verbs(planned([], cluster, throttled=["t"])) == [("reassign", "t"), ("restore", "of replication")]
+
+
 def test_settings_wait_for_the_replicas_that_are_still_on_their_way() -> None:
     cluster = there(ObservedTopic("t", (moving((1,), (1, 2, 3)),)))
     actions = planned([Topic("t", 1, 3, {"min.insync.replicas": "2"})], cluster)

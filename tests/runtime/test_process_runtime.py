@@ -88,3 +88,20 @@ def test_the_files_are_this_users_alone(home: Path) -> None:
     _created()
     assert (environment_directory(NAME) / "broker-1").stat().st_mode & 0o077 == 0
     down(ProcessRuntime(), NAME)
+
+
+def test_a_removal_that_is_cut_off_leaves_no_half_of_a_node(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = _created()
+
+    def die(*_arguments: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as cut:
+        cut.setattr("shutil.rmtree", die)
+        with pytest.raises(KeyboardInterrupt):
+            runtime.remove_node(NAME, "broker-1")
+    observed = runtime.observe(NAME)
+    assert observed.node("broker-1") is None
+    assert "broker-1" in observed.storages
+    down(runtime, NAME)
+    assert not environment_directory(NAME).exists()
