@@ -27,7 +27,14 @@ from provision.plan.observed import Move, NodeState, ObservedBroker, ObservedClu
 from provision.runtime.base import JavaCommand
 from provision.runtime.fake import FakeRuntime
 
-DYNAMIC = frozenset({"num.io.threads", "background.threads", "log.retention.ms", "min.insync.replicas"})
+# With their defaults. `num.network.threads` is not among them: tests want a setting that is never dynamic.
+THREAD_POOLS = {
+    "num.io.threads": 8,
+    "num.replica.fetchers": 1,
+    "num.recovery.threads.per.data.dir": 1,
+    "background.threads": 10,
+}
+DYNAMIC = frozenset({*THREAD_POOLS, "log.retention.ms", "min.insync.replicas"})
 DYNAMIC_RATES = frozenset({"leader.replication.throttled.rate", "follower.replication.throttled.rate"})
 OFFSETS = "__consumer_offsets"
 Row = tuple[int, ...]
@@ -277,10 +284,23 @@ class FakeSettings:
             return "" if name in self.kafka.topics else f"The topic '{name}' does not exist."
         assert int(name) in self.kafka.brokers, f"broker {name} is asked and does not run"
         fixed = [key for key, value in values.items() if value is not None and key not in DYNAMIC | DYNAMIC_RATES]
-        return f"Cannot update these configs dynamically: {fixed}" if fixed else ""
+        if fixed:
+            return f"Cannot update these configs dynamically: {fixed}"
+        too_far = [key for key in THREAD_POOLS if not self._in_reach(int(name), key, values)]
+        return "Invalid dynamic configuration" if too_far else ""
 
-    def describe(self, kind: str, names: Collection[str], keys: Collection[str] | None = None) -> dict[str, Entries]:
-        """As Kafka describes them."""
+    def _in_reach(self, broker: int, key: str, values: Mapping[str, str | None]) -> bool:
+        """Kafka's `DynamicThreadPool` compares what would hold with what holds: half of it, rounded down, to double."""
+        beneath = int(self.kafka.static[broker].get(key, THREAD_POOLS[key]))
+        now = int(self.kafka.set_on_brokers.get(broker, {}).get(key, beneath))
+        then = now if key not in values else int(values[key] or beneath)
+        return then > 0 and now // 2 <= then <= now * 2
+
+    def describe(
+        self, kind: str, names: Collection[str], keys: Collection[str] | None = None, *, synonyms: bool = False
+    ) -> dict[str, Entries]:
+        """As Kafka describes them, here always with `synonyms`."""
+        assert kind == "broker" or not synonyms
         found = {name: self._topic(name) if kind == "topic" else self._broker(int(name)) for name in names}
         return {
             name: {key: entry for key, entry in entries.items() if keys is None or key in keys}
@@ -296,15 +316,17 @@ class FakeSettings:
     def _broker(self, broker: int) -> Entries:
         assert broker in self.kafka.brokers, f"broker {broker} is asked and does not run"
         values = {DELETE_TOPICS: _entry("true", "DEFAULT_CONFIG", read_only=True)}
-        values |= {key: _entry("0", "DEFAULT_CONFIG") for key in DYNAMIC}
+        values |= {key: _entry(str(THREAD_POOLS.get(key, 0)), "DEFAULT_CONFIG") for key in DYNAMIC}
         static = self.kafka.static[broker]
         values |= {k: _entry(v, "STATIC_BROKER_CONFIG", read_only=k not in DYNAMIC) for k, v in static.items()}
         on_broker = self.kafka.set_on_brokers.get(broker, {})
-        return values | {key: _entry(value, "DYNAMIC_BROKER_CONFIG") for key, value in on_broker.items()}
+        beneath = {key: values[key]["synonyms"] for key in on_broker if key in values}
+        return values | {k: _entry(v, "DYNAMIC_BROKER_CONFIG", beneath.get(k, ())) for k, v in on_broker.items()}
 
 
-def _entry(value: str, source: str, *, read_only: bool = False) -> dict[str, Any]:
-    return {"value": value, "config_source": source, "read_only": read_only}
+def _entry(value: str, source: str, beneath: Collection[object] = (), *, read_only: bool = False) -> dict[str, Any]:
+    synonyms = [{"value": value, "source": source}, *beneath]
+    return {"value": value, "config_source": source, "read_only": read_only, "synonyms": synonyms}
 
 
 @dataclass

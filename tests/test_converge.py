@@ -121,11 +121,11 @@ def test_the_first_up_makes_everything_and_the_second_finds_nothing_to_do(living
 
 def test_what_a_broker_takes_while_it_runs_restarts_nobody_and_is_in_its_file(living: Living) -> None:
     living.settles()
-    done = living.settles(brokers=brokers(properties={"num.io.threads": 9}))
+    done = living.settles(brokers=brokers(properties={"num.io.threads": 7}))
     assert sorted(done) == ["configure broker-1", "configure broker-2", "configure broker-3"]
-    assert list(living.kafka.set_on_brokers.values()) == [{"num.io.threads": "9"}] * 3
+    assert list(living.kafka.set_on_brokers.values()) == [{"num.io.threads": "7"}] * 3
     files = {file.name: file.content for file in living.runtime.read_files("living", "broker-2")}
-    assert "num.io.threads=9\n" in files["server.properties"]
+    assert "num.io.threads=7\n" in files["server.properties"]
     assert len(files) == 3
 
 
@@ -167,6 +167,51 @@ def test_what_was_set_by_hand_is_taken_back(living: Living) -> None:
     living.kafka.set_on_brokers[2] = {"num.io.threads": "33", "log.retention.ms": "7"}
     assert living.settles() == ["configure broker-2"]
     assert living.kafka.set_on_brokers[2] == {"num.io.threads": "4"}
+
+
+def steps(living: Living, broker: int, key: str) -> list[object]:
+    """What was sent to a broker for a key, beginning with what was refused if there was anything."""
+    requests = [about for what, about in living.kafka.calls if what == "alter" and isinstance(about, dict)]
+    return [values[key] for about in requests for at, values in about.items() if at == ("broker", str(broker))]
+
+
+def test_a_pool_of_threads_that_was_raised_twice_is_lowered_in_steps_before_the_restart(living: Living) -> None:
+    living.settles()
+    for threads in (8, 16):
+        done = living.settles(brokers=brokers(properties={"num.io.threads": threads}))
+        assert sorted(done) == ["configure broker-1", "configure broker-2", "configure broker-3"]
+    living.kafka.calls.clear()
+    done = living.settles(brokers=brokers(), topics=[topic()])
+    assert sorted(done[:3]) == ["configure broker-1", "configure broker-2", "configure broker-3"]
+    assert done[3:] == ["restart broker-2", "restart broker-3", "restart broker-1", "create topic t"]
+    assert steps(living, 2, "num.io.threads") == [None, "8", None]
+    assert not any(living.kafka.set_on_brokers.values())
+    assert {static["num.io.threads"] for static in living.kafka.static.values()} == {"4"}
+
+
+@pytest.mark.parametrize(("by_hand", "sent"), [("33", ["4", "16", "8", "4"]), ("1", ["4", "2", "4"])])
+def test_a_pool_of_threads_that_was_set_by_hand_is_taken_back_in_steps(
+    living: Living, by_hand: str, sent: list[str]
+) -> None:
+    living.settles()
+    living.kafka.set_on_brokers[2] = {"num.io.threads": by_hand}
+    assert living.settles() == ["configure broker-2"]
+    assert steps(living, 2, "num.io.threads") == sent
+
+
+def test_a_pool_of_threads_that_no_file_names_goes_back_to_kafkas_default_in_steps(living: Living) -> None:
+    living.settles()
+    living.kafka.set_on_brokers[2] = {"background.threads": "50"}
+    assert living.settles() == ["configure broker-2"]
+    assert steps(living, 2, "background.threads") == [None, "25", "12", None]
+    assert living.kafka.set_on_brokers[2] == {}
+
+
+def test_a_pool_of_threads_that_is_to_be_more_than_doubled_by_the_file_is_a_restart(living: Living) -> None:
+    living.settles()
+    done = living.settles(brokers=brokers(properties={"num.io.threads": 16}))
+    assert done == ["restart broker-2", "restart broker-3", "restart broker-1"]
+    assert not living.kafka.set_on_brokers
 
 
 def test_what_was_set_by_hand_on_a_broker_that_was_down_is_taken_back_once_it_is_up(living: Living) -> None:

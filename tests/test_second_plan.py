@@ -121,7 +121,7 @@ CHANGES = st.one_of(
     entry(
         "properties",
         ["num.io.threads", "background.threads", "num.network.threads", "num.partitions"],
-        st.sampled_from([None, 5, 6]),
+        st.sampled_from([None, 5, 6, 12, 30]),
     ),
     entry("topics", ["a", "b", "c"], st.one_of(st.none(), TOPICS, TOPICS)),
     entry("policy", ["prune", "rebalance"], st.booleans()),

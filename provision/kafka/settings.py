@@ -50,15 +50,21 @@ class SettingsAdmin:
             }
         return failed
 
-    def describe(self, kind: str, names: Iterable[str], keys: Iterable[str] | None = None) -> dict[str, Entries]:
-        """Every setting, or those of `keys`, of topics or brokers, by name."""
+    def describe(
+        self, kind: str, names: Iterable[str], keys: Iterable[str] | None = None, *, synonyms: bool = False
+    ) -> dict[str, Entries]:
+        """Every setting, or those of `keys`, of topics or brokers, by name.
+
+        With `synonyms` each has all values that Kafka has for it, the one that holds first.
+        """
         wanted = None if keys is None else dict.fromkeys(keys)
         resources = [ConfigResource(ConfigResourceType[kind.upper()], name, wanted) for name in names]
         found: dict[str, Entries] = {}
         for start in range(0, len(resources), _RESOURCES_PER_REQUEST):
             batch = resources[start : start + _RESOURCES_PER_REQUEST]
             with translated(f"reading the settings of {kind}s"):
-                answer = self._client.describe_configs(batch, config_filter="all").get(kind, {})
+                described = self._client.describe_configs(batch, include_synonyms=synonyms, config_filter="all")
+            answer = described.get(kind, {})
             if unknown := [resource.name for resource in batch if not answer.get(resource.name)]:
                 raise Unavailable(  # the client drops the error; nothing has no setting at all
                     f"reading the settings of {kind}s: the broker that was asked does not know {unknown[0]} yet",

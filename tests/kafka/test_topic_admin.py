@@ -242,9 +242,9 @@ class ConfigClient:
         self.altered += [(one.resource_type.name, one.name, one.configs) for one in resources]
         return {"topic": {one.name: self.outcomes.get(one.name, "OK") for one in resources}}
 
-    def describe_configs(self, resources: Sequence[Any], *, config_filter: str) -> dict[str, dict[str, Any]]:
+    def describe_configs(self, resources: Sequence[Any], **options: object) -> dict[str, dict[str, Any]]:
         """Those it knows."""
-        assert config_filter == "all"
+        assert options == {"include_synonyms": False, "config_filter": "all"}
         return {"topic": {one.name: self.described[one.name] for one in resources if one.name in self.described}}
 
 
