@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.cluster.catalogue import KRAFT
 from provision.cluster.fingerprint import config_hash
-from provision.cluster.model import Cluster, RenderedFile, Role, Topic
+from provision.cluster.model import Cluster, RenderedFile, Role, StorageKind, Topic
 from provision.errors import Unavailable
 from provision.kafka.quorum import ask_for_quorum
 from provision.kafka.readiness import ask_brokers, missing_for_agreement, missing_for_brokers
@@ -26,6 +27,7 @@ from provision.plan.observed import (
     ObservedTopic,
 )
 from provision.runtime.base import Runtime
+from provision.runtime.directories import nodes_with_data
 from provision.waiting import ensemble_modes
 
 if TYPE_CHECKING:
@@ -45,6 +47,15 @@ def admin_of(bootstrap_servers: str) -> "AbstractContextManager[Admin]":
 
 
 # -- nodes ------------------------------------------------------------------------------------------------------------
+
+
+def observe_nodes(cluster: Cluster, runtime: Runtime) -> ObservedEnvironment:
+    """What the runtime has, and what `down` left in the user's directory: a runtime that forgot it cannot tell."""
+    observed = runtime.observe(cluster.name, [node.name for node in cluster.nodes])
+    if cluster.storage.kind is not StorageKind.DIRECTORY:
+        return observed
+    left = nodes_with_data(Path(cluster.storage.directory), cluster.name)
+    return dataclasses.replace(observed, left_data=left)
 
 
 def observe_living(

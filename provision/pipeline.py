@@ -28,7 +28,7 @@ from provision.home.directory import home_directory
 from provision.home.ports import PortLeases
 from provision.interrupts import shielded
 from provision.kafka.levels import Level
-from provision.observe import observe_living
+from provision.observe import observe_living, observe_nodes
 from provision.operations import remove_environment
 from provision.plan.actions import Action, Kind, Plan, Verb
 from provision.plan.nodes import plan_nodes
@@ -190,7 +190,7 @@ def _prepare(cluster: Cluster, runtime: Runtime, locked: Identities) -> Prepared
     """From the resolved cluster on."""
     from provision.cluster.render import render as render_files
 
-    observed = runtime.observe(cluster.name, [node.name for node in cluster.nodes])
+    observed = observe_nodes(cluster, runtime)
     if cluster.mode == KRAFT:
         cluster = replace(cluster, cluster_id=observed.cluster_id or _kept_cluster_id(cluster) or _new_cluster_id())
     files = render_files(cluster)

@@ -2,6 +2,7 @@
 
 import functools
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from provision.operations import down, restart_rolling
 from provision.pipeline import Prepared, Source, Upped, Wishes, prepare, up
 from provision.plan.actions import Plan, Verb
 from provision.plan.observed import NodeState
-from provision.runtime import layout_for
+from provision.runtime import directories, layout_for
 from provision.second_wave import Agree, agree_to_all
 from provision.topics import Declared, Reached, apply_for
 from tests.fake_kafka import OFFSETS, FakeKafka, Partition, SpokenRuntime
@@ -272,6 +273,93 @@ def test_an_ensemble_grows_one_by_one_and_never_shrinks(living: Living) -> None:
     before = living.state
     with pytest.raises(Refused, match="left as it is"):
         living.up(zookeeper={"nodes": 3})
+    assert living.state == before
+
+
+def goes_down(living: Living, *, keep_data: bool = False) -> None:
+    """All at once, which nobody may do to a cluster that is to serve."""
+    verb_of_kafka, living.runtime.on_verb = living.runtime.on_verb, lambda _verb, _subject: None
+    down(living.runtime, "living", keep_data=keep_data)
+    living.runtime.on_verb = verb_of_kafka
+
+
+def starts_late(living: Living, node: str) -> None:
+    """Let a node take its time to start, so that whoever does not wait for it is there before it."""
+    verb_of_kafka = living.runtime.on_verb
+
+    def late(verb: str, subject: str) -> None:
+        if (verb, subject) == ("start_node", node):
+            time.sleep(0.3)
+        verb_of_kafka(verb, subject)
+
+    living.runtime.on_verb = late
+
+
+ENSEMBLE_STARTS = ["start zookeeper-1", "start zookeeper-2", "start zookeeper-3"]
+
+
+def test_an_ensemble_grows_over_kept_data_from_whoever_has_them(living: Living) -> None:
+    living.settles()
+    goes_down(living, keep_data=True)
+    starts_late(living, "zookeeper-1")
+    done = living.settles(zookeeper={"nodes": 3})
+    assert [action for action in done if action.startswith("start zookeeper")] == ENSEMBLE_STARTS
+    assert living.kafka.members_with_data == {"zookeeper-1", "zookeeper-2", "zookeeper-3"}
+
+
+def test_an_ensemble_grows_over_data_in_a_directory_of_the_users(living: Living, tmp_path: Path) -> None:
+    living.settles(storage="./data")
+    data = directories.create(tmp_path / "data", "zookeeper-1", "living")
+    (data / "myid").write_text("1\n")
+    goes_down(living)
+    assert living.runtime.observe("living").is_nothing
+    starts_late(living, "zookeeper-1")
+    done = living.settles(zookeeper={"nodes": 3})
+    assert [action for action in done if action.startswith("start zookeeper")] == ENSEMBLE_STARTS
+
+
+def test_a_growth_that_is_killed_while_the_only_member_is_made_anew_goes_on_from_it(
+    living: Living, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    living.settles(topics=[topic()])
+    start = living.runtime.start_node
+
+    def killed(environment: str, node: str) -> None:
+        if node == "zookeeper-1":
+            raise ProvisionError("killed")
+        start(environment, node)
+
+    monkeypatch.setattr(living.runtime, "start_node", killed)
+    with pytest.raises(ProvisionError, match="killed"):
+        living.up(zookeeper={"nodes": 3})
+    monkeypatch.setattr(living.runtime, "start_node", start)
+    assert {n.state for n in living.runtime.observe("living").of_role("zookeeper")} == {NodeState.CREATED}
+    starts_late(living, "zookeeper-1")
+    assert living.settles()[:3] == ENSEMBLE_STARTS
+
+
+def test_an_ensemble_with_kept_data_that_stays_as_it_is_comes_up(living: Living) -> None:
+    living.settles(zookeeper={"nodes": 3})
+    goes_down(living, keep_data=True)
+    starts_late(living, "zookeeper-1")
+    assert "start zookeeper-3" in living.settles()
+    goes_down(living, keep_data=True)
+    assert "start zookeeper-5" in living.settles(zookeeper={"nodes": 5})
+
+
+def test_a_quorum_that_would_begin_without_the_kept_data_is_refused(living: Living) -> None:
+    kraft = {"version": "4.3.0", "mode": "kraft"}
+    living.want(kafka=kraft, controllers={"nodes": 1})
+    prepared = living.plan()
+    for node in prepared.cluster.nodes:
+        living.runtime.create_storage(prepared.cluster, node)
+    before = living.state
+    with pytest.raises(Refused) as caught:
+        living.up(controllers={"nodes": 3})
+    assert (
+        "controller-2: it has no data while broker-1, broker-2, broker-3, controller-1 kept theirs" in caught.value.why
+    )
+    assert caught.value.hint == "undo the change, or `provision down` removes the rest"
     assert living.state == before
 
 

@@ -3,7 +3,7 @@
 What only adds comes first, side by side. What changes a running node follows, one node at a time, in this order:
 
 1. nodes that join the ensemble, one after the other: each finds a quorum that has the data and gets them from it, so
-   that no majority of newcomers can begin an empty history;
+   that no majority of newcomers can begin an empty history (`provision.plan.ensembles`);
 2. the other members, the leader last. They come after the newcomers, because a member that expects five finds no
    majority among two others; but a node that stands alone comes before them, because nobody can join it;
 3. the brokers, the active controller last.
@@ -23,8 +23,9 @@ from provision.cluster.properties import parse
 from provision.plan.actions import Action, BrokerSettings, Kind, NodeTarget, Verb
 from provision.plan.changes import BROKER_FILE, NodeChange, change_of
 from provision.plan.differences import Difference, same_setting
+from provision.plan.ensembles import joining, stands_alone, storage_steps
 from provision.plan.observed import Living, NodeState, ObservedEnvironment, ObservedNode
-from provision.plan.refusals import leaving, members_in, refuse
+from provision.plan.refusals import leaving, refuse
 from provision.plan.throttle import RATES
 
 Files = tuple[RenderedFile, ...]
@@ -72,7 +73,7 @@ def plan_nodes(
     graph.start(known)
     graph.start_leaving()
     members = _leader_last(cluster.zookeepers, living.ensemble_leader)
-    if _stands_alone(observed, living):
+    if stands_alone(observed, living):
         graph.roll(members)
         graph.join_ensemble()
     else:
@@ -93,12 +94,6 @@ def _change(cluster: Cluster, node: Node, there: ObservedNode, files: Files, liv
     if before is None and there.config_hash == config_hash(node.name, files):
         return None
     return change_of(cluster, there, before or (), _own(files, node.name), living.dynamic.get(node.name, ()))
-
-
-def _stands_alone(observed: ObservedEnvironment, living: Living) -> bool:
-    """Whether the ensemble is one node that knows of no other, and will have to."""
-    there = [node for node in observed.of_role(Role.ZOOKEEPER) if node.state is NodeState.RUNNING]
-    return any(members_in(living.files.get(node.name, ())) == 1 for node in there)
 
 
 def _own(files: Files, node: str) -> Files:
@@ -133,12 +128,15 @@ class _Graph:
         if not observed.network:
             self.actions.append(Action(Verb.CREATE, Kind.NETWORK, cluster.name, "not there"))
         # The network first: with it a runtime notes whose storages these are, and finds out whether nodes can run.
-        network = tuple(action.key for action in self.actions if action.kind is Kind.NETWORK)
-        self.actions += [
-            Action(Verb.CREATE, Kind.STORAGE, n.name, "not there", after=network, subject=NodeTarget(n, ()))
-            for n in missing
-            if n.name not in observed.storages
-        ]
+        before = tuple(action.key for action in self.actions if action.kind is Kind.NETWORK)
+        for step in storage_steps(cluster):
+            made = [
+                Action(Verb.CREATE, Kind.STORAGE, n.name, "not there", after=before, subject=NodeTarget(n, ()))
+                for n in step
+                if n in missing and n.name not in observed.storages
+            ]
+            self.actions += made
+            before = (*before, *(action.key for action in made))
         self._prepared = tuple(action.key for action in self.actions)
 
     def add_nodes(self) -> None:
@@ -172,11 +170,11 @@ class _Graph:
 
     def start(self, nodes: Sequence[Node]) -> None:
         """Whatever does not run; but not what joins an ensemble that has data already."""
-        joining = {node.name for node in self._joining()}
+        names = {node.name for node in joining(self._cluster, self._observed)}
         starts = [
             Action(Verb.START, Kind.NODE, n.name, cause, after=self._after(n.name), subject=NodeTarget(n, ()))
             for n in nodes
-            if n.name not in joining and (cause := _cause_to_start(self._observed.node(n.name)))
+            if n.name not in names and (cause := _cause_to_start(self._observed.node(n.name)))
         ]
         self.actions += starts
         self._started(starts)
@@ -197,7 +195,7 @@ class _Graph:
 
     def join_ensemble(self) -> None:
         """New members, one after the other."""
-        for node in self._joining():
+        for node in joining(self._cluster, self._observed):
             cause = _cause_to_start(self._observed.node(node.name))
             target = NodeTarget(node, (), runs=True)
             after = tuple(dict.fromkeys((*self._after(node.name), *self._careful)))
@@ -205,12 +203,6 @@ class _Graph:
                 Verb.START, Kind.NODE, node.name, f"{cause}, joins the ensemble", after=after, subject=target
             )
             self._one_at_a_time(action)
-
-    def _joining(self) -> list[Node]:
-        """Members that never ran, where others did."""
-        states = {node.name: node.state for node in self._observed.of_role(Role.ZOOKEEPER)}
-        never_ran = [n for n in self._cluster.zookeepers if states.get(n.name, NodeState.CREATED) is NodeState.CREATED]
-        return never_ran if len(never_ran) < len(self._cluster.zookeepers) else []
 
     def configure(self, living: Living) -> None:
         """Settings of running brokers; what is set on a broker and not in its file is taken back."""

@@ -46,7 +46,8 @@ class ObservedEnvironment:
 
     `storages` are the names of the nodes whose data it keeps. `foreign` are things that are not ours but have a name
     that the environment needs, each as `container orders-broker-1`. `created_s` is Unix time. `cluster_id` is that of a
-    KRaft cluster, with which its storages were formatted.
+    KRaft cluster, with which its storages were formatted. `left_data` are the names of the nodes whose data an earlier
+    life left in the user's directory, of which no runtime knows.
     """
 
     name: str
@@ -58,6 +59,7 @@ class ObservedEnvironment:
     cluster_id: str = ""
     network: bool = False
     storages: frozenset[str] = frozenset()
+    left_data: frozenset[str] = frozenset()
     nodes: tuple[ObservedNode, ...] = ()
     foreign: tuple[str, ...] = ()
     created_s: float | None = None
@@ -70,6 +72,11 @@ class ObservedEnvironment:
     def of_role(self, role: str) -> tuple[ObservedNode, ...]:
         """The nodes of a role, in the order of their numbers."""
         return tuple(sorted((node for node in self.nodes if node.role == role), key=lambda node: node.number))
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """The nodes that may have data, whether they are there or not."""
+        return self.storages | self.left_data
 
     @property
     def is_nothing(self) -> bool:

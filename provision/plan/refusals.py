@@ -1,15 +1,14 @@
 """What the file asks for and a living environment cannot become without losing something. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from provision.cluster.catalogue import KafkaVersion
-from provision.cluster.model import MAIN_FILES, Cluster, RenderedFile, Role, StorageKind
-from provision.cluster.properties import parse
+from provision.cluster.model import Cluster, Role, StorageKind
 from provision.plan.actions import Action, Kind, Verb
 from provision.plan.changes import NodeChange
+from provision.plan.ensembles import members_in, voters_left_behind
 from provision.plan.observed import Living, NodeState, ObservedEnvironment, ObservedNode
 
-ENSEMBLE_FILE = MAIN_FILES[Role.ZOOKEEPER]
 DOWN_FIRST = "`provision down` it first, or undo the change"
 
 
@@ -17,7 +16,11 @@ def refuse(
     cluster: Cluster, observed: ObservedEnvironment, changes: Mapping[str, NodeChange], living: Living
 ) -> tuple[Action, ...]:
     """Every refusal; a changed ensemble is told as such, and not as a lost one too."""
-    return tuple(_refusals(cluster, observed, changes)) or tuple(_lost_ensemble(cluster, observed, living))
+    return (
+        tuple(_refusals(cluster, observed, changes))
+        or tuple(_lost_ensemble(cluster, observed, living))
+        or tuple(_quorum_of_newcomers(cluster, observed))
+    )
 
 
 def leaving(cluster: Cluster, observed: ObservedEnvironment) -> tuple[ObservedNode, ...]:
@@ -71,13 +74,18 @@ def _lost_ensemble(cluster: Cluster, observed: ObservedEnvironment, living: Livi
             yield Action(Verb.REFUSE, Kind.NODE, node.name, cause, "`provision down` removes the rest")
 
 
+def _quorum_of_newcomers(cluster: Cluster, observed: ObservedEnvironment) -> Iterator[Action]:
+    """Most voters of a KRaft quorum would be formatted empty beside data that were kept, with the same cluster id."""
+    without, kept = voters_left_behind(cluster, observed)
+    hint = f"`provision down{' --delete-data' if cluster.storage.directory else ''}` removes the rest"
+    if observed.is_nothing:  # it is forgotten, and `down` would find nothing
+        hint = f"delete {cluster.storage.directory}"
+    for node in without:
+        cause = f"it has no data while {', '.join(kept)} kept theirs: most voters would begin without the topics"
+        yield Action(Verb.REFUSE, Kind.NODE, node.name, cause, f"undo the change, or {hint}")
+
+
 def _members(cluster: Cluster, observed: ObservedEnvironment, living: Living) -> int:
     """How many nodes the ensemble has, as the nodes themselves were told."""
     told = (members_in(living.files.get(node.name, ())) for node in observed.of_role(Role.ZOOKEEPER))
     return next((members for members in told if members), len(cluster.zookeepers or cluster.voters))
-
-
-def members_in(files: Sequence[RenderedFile]) -> int:
-    """How many members an ensemble has according to a node's files; 0 where they do not say."""
-    content = next((file.content for file in files if file.name == ENSEMBLE_FILE), None)
-    return 0 if content is None else max(sum(key.startswith("server.") for key in parse(content)), 1)

@@ -43,6 +43,21 @@ def has_data(storage: Path, environment: str) -> bool:
     return storage.is_dir() and any(_is_of(directory, environment) for directory in storage.iterdir())
 
 
+def nodes_with_data(storage: Path, environment: str) -> frozenset[str]:
+    """The nodes of that environment whose data there are more than an empty directory."""
+    there = storage.iterdir() if storage.is_dir() else ()
+    return frozenset(d.name for d in there if _is_of(d, environment) and _has_files(d / "data"))
+
+
+def _has_files(directory: Path) -> bool:
+    try:
+        return any(directory.iterdir())
+    except FileNotFoundError:
+        return False
+    except OSError:  # somebody else's, and so not empty as far as one can tell
+        return True
+
+
 def cluster_id_in(storage: Path, environment: str) -> str:
     """The id with which that environment's storages there were formatted; empty where none was."""
     for directory in sorted(storage.iterdir()) if storage.is_dir() else ():

@@ -3,7 +3,19 @@
 import dataclasses
 
 from provision.cluster.model import Cluster
-from tests.plan.world import CREATED, EXITED, NOTHING, RUNNING, World, brokers_with, cluster_of, files_of, running
+from tests.plan.world import (
+    CREATED,
+    EXITED,
+    NOTHING,
+    RUNNING,
+    World,
+    brokers_with,
+    cluster_of,
+    files_of,
+    kept,
+    left,
+    running,
+)
 
 Cases = dict[str, tuple[Cluster, World]]
 """By name: what must be, and what is there."""
@@ -122,7 +134,7 @@ def drifts() -> Cases:
 
 
 def ensembles() -> Cases:
-    """The ensemble grows."""
+    """The ensemble grows, or nobody can tell whether it does."""
     standalone = dataclasses.replace(running(CLUSTER), controller=3)
     grown = cluster_of(zookeeper={"nodes": 3, "port": 2181})
     three = dataclasses.replace(running(ENSEMBLE), ensemble_leader="zookeeper-2", controller=1)
@@ -130,7 +142,22 @@ def ensembles() -> Cases:
     later = three.having(LARGE_ENSEMBLE, "zookeeper-1", "zookeeper-3", "zookeeper-4").having(
         LARGE_ENSEMBLE, "zookeeper-5", state=CREATED
     )
+    made_anew = standalone.having(grown, "zookeeper-1", "zookeeper-2", "zookeeper-3", state=CREATED)
+    in_directory = cluster_of(zookeeper={"nodes": 3, "port": 2181}, storage="/srv/kafka")
     return {
+        "ensemble-grown-over-kept-data-from-1-to-3": (grown, kept(CLUSTER)),
+        "ensemble-grown-over-kept-data-from-3-to-5": (LARGE_ENSEMBLE, kept(ENSEMBLE)),
+        "ensemble-grown-over-data-in-a-directory": (in_directory, left(CLUSTER)),
+        "ensemble-growth-interrupted-over-kept-data": (grown, kept(grown)),
+        "ensemble-growth-interrupted-while-the-first-was-made-anew": (grown, made_anew),
+        "ensemble-growth-interrupted-while-all-were-stopped": (
+            grown,
+            made_anew.but(EXITED, *(node.name for node in CLUSTER.brokers)),
+        ),
+        "ensemble-of-three-kept-without-one": (
+            ENSEMBLE,
+            World(storages=kept(ENSEMBLE).storages - {"zookeeper-1"}),
+        ),
         "ensemble-grown-from-1-to-3": (grown, standalone),
         "ensemble-grown-from-3-to-5": (LARGE_ENSEMBLE, three),
         "ensemble-grown-while-a-member-and-a-broker-are-stopped": (

@@ -19,6 +19,8 @@ from tests.plan.world import (
     cluster_of,
     done,
     files_of,
+    kept,
+    left,
     plan,
     printed,
     running,
@@ -87,6 +89,13 @@ def refusals() -> Cases:
         "mode-changed-to-kraft": (COMBINED, running(cluster_of())),
         "mode-changed-to-zookeeper": (cluster_of(), there),
         "downgrade": (kraft("4.2.0", controllers=3), running(DEDICATED)),
+        "quorum-grown-over-kept-data": (DEDICATED, kept(kraft("4.3.0", controllers=1))),
+        "quorum-grown-over-data-in-a-directory": (
+            kraft("4.3.0", controllers=3, storage="/srv/kafka"),
+            left(kraft("4.3.0", controllers=1)),
+        ),
+        "voting-brokers-grown-over-kept-data": (COMBINED, kept(kraft(brokers=brokers_with(nodes=1)))),
+        "controllers-taken-out-of-brokers-over-kept-data": (kraft(controllers=3), kept(COMBINED)),
     }
 
 
@@ -245,6 +254,37 @@ def test_a_changed_quorum_is_told_with_both_values() -> None:
     assert "the quorum of a running cluster is not changed" in action.cause
     assert "controller.quorum.voters" in action.cause
     assert action.as_dict()["class"] == "refused"
+
+
+@pytest.mark.parametrize("cluster", [COMBINED, DEDICATED, kraft(controllers=1), kraft(brokers=brokers_with(nodes=5))])
+def test_a_first_up_that_is_cut_off_anywhere_is_gone_on_with(cluster: Cluster) -> None:
+    """Of storages that are made side by side any may be there without the others."""
+    actions = {action.key: action for action in plan(cluster, NOTHING)}
+    for action in actions.values():
+        if action.kind is Kind.STORAGE and action.verb is Verb.CREATE:
+            world = NOTHING.after(cluster, *(actions[key] for key in action.after), action)
+            assert plan(cluster, done(cluster, world)) == ()
+    world = NOTHING
+    for action in actions.values():
+        world = world.after(cluster, action)
+        assert plan(cluster, done(cluster, world)) == ()
+
+
+@pytest.mark.parametrize("cluster", [COMBINED, DEDICATED])
+def test_the_first_voter_gets_its_storage_after_the_others_and_who_does_not_vote_after_it(cluster: Cluster) -> None:
+    made = {a.name: set(a.after) for a in plan(cluster, NOTHING) if a.verb is Verb.CREATE and a.kind is Kind.STORAGE}
+    first, *others = (node.name for node in cluster.voters)
+    assert {f"create storage {name}" for name in others} <= made[first]
+    for node in cluster.nodes:
+        if not node.votes:
+            assert {f"create storage {name}" for name in (first, *others)} <= made[node.name]
+
+
+def test_a_quorum_with_a_majority_of_its_kept_data_goes_on() -> None:
+    without_one = World(storages=kept(DEDICATED).storages - {"controller-1"})
+    assert all(action.verb is not Verb.REFUSE for action in plan(DEDICATED, without_one))
+    without_two = World(storages=without_one.storages - {"controller-2"})
+    assert {action.name for action in plan(DEDICATED, without_two)} == {"controller-1", "controller-2"}
 
 
 def test_storages_alone_are_no_reason_to_refuse() -> None:

@@ -1,7 +1,7 @@
 """The first wave: golden plans for every state in which an environment can be found, and what holds for all of them."""
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ from provision.cluster.model import Role
 from provision.plan.actions import Action, Kind, NodeTarget, Plan, Verb
 from tests.golden import Golden
 from tests.plan.cases import CLUSTER, additions, changes, drifts, ensembles, refusals, upgrades
-from tests.plan.world import NOTHING, cluster_of, files_of, plan, printed
+from tests.plan.world import NOTHING, World, cluster_of, files_of, plan, printed
 
 GOLDEN = Path(__file__).parent / "golden" / "nodes"
 DONE = additions() | changes() | drifts() | ensembles() | upgrades()
@@ -158,6 +158,66 @@ def test_nobody_joins_a_node_that_stands_alone_but_members_change_after_newcomer
         ("restart", "zookeeper-3"),
         ("restart", "zookeeper-2"),
     ]
+
+
+def members_in_order(actions: Sequence[Action]) -> list[str]:
+    """The members that start, in an order in which each has those before it."""
+    starts = [action for action in of_role(actions, Role.ZOOKEEPER) if action.verb is Verb.START]
+    earlier = before(actions)
+    for one, other in pairwise(starts):
+        assert one.key in earlier[other.key]
+    return [action.name for action in starts]
+
+
+ALL_THREE = ["zookeeper-1", "zookeeper-2", "zookeeper-3"]
+
+
+@pytest.mark.parametrize(
+    ("name", "order"),
+    [
+        ("ensemble-grown-over-kept-data-from-1-to-3", ALL_THREE),
+        ("ensemble-grown-over-kept-data-from-3-to-5", [*ALL_THREE, "zookeeper-4", "zookeeper-5"]),
+        ("ensemble-grown-over-data-in-a-directory", ALL_THREE),
+        ("ensemble-growth-interrupted-over-kept-data", ALL_THREE),
+        ("ensemble-growth-interrupted-while-the-first-was-made-anew", ALL_THREE),
+        ("ensemble-growth-interrupted-while-all-were-stopped", ALL_THREE),
+        ("ensemble-of-three-removed-by-hand-storages-kept", ALL_THREE),
+        ("ensemble-of-three-kept-without-one", ["zookeeper-2", "zookeeper-3", "zookeeper-1"]),
+    ],
+)
+def test_where_none_runs_and_any_may_have_data_members_start_one_by_one_the_surely_empty_last(
+    name: str, order: list[str]
+) -> None:
+    assert members_in_order(PLANS[name]) == order
+
+
+@pytest.mark.parametrize(
+    "name", ["ensemble-grown-over-kept-data-from-1-to-3", "ensemble-grown-over-data-in-a-directory"]
+)
+def test_a_growth_over_kept_data_that_is_cut_off_before_anybody_starts_stays_in_order(name: str) -> None:
+    cluster, world = DONE[name]
+    for action in PLANS[name]:
+        if action.verb is not Verb.START:
+            world = world.after(cluster, action)
+            assert members_in_order(plan(cluster, world)) == ALL_THREE
+
+
+def test_brokers_whose_nodes_are_new_wait_for_an_ensemble_over_kept_data() -> None:
+    actions = PLANS["ensemble-grown-over-kept-data-from-1-to-3"]
+    for action in of_role(actions, Role.BROKER):
+        if action.verb is Verb.START:
+            assert "start zookeeper-3" in before(actions)[action.key]
+
+
+@pytest.mark.parametrize("members", [3, 5])
+def test_where_no_member_can_have_data_all_start_side_by_side(members: int) -> None:
+    cluster = cluster_of(zookeeper={"nodes": members})
+    brokers_only = World(storages=frozenset(node.name for node in cluster.brokers))
+    for world in (NOTHING, brokers_only):
+        actions = plan(cluster, world)
+        starts = {action.key for action in actions if action.verb is Verb.START}
+        assert len(starts) == members + len(cluster.brokers)
+        assert not any(starts & before(actions)[key] for key in starts)
 
 
 # -- what actions carry -----------------------------------------------------------------------------------------------

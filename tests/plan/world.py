@@ -54,6 +54,7 @@ class World:
     files: Mapping[str, Files] = field(default_factory=dict)
     settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     storages: frozenset[str] = frozenset()
+    left_data: frozenset[str] = frozenset()
     network: bool = False
     software: bool = True
     mode: str = ""
@@ -71,6 +72,7 @@ class World:
             mode=self.mode,
             network=self.network,
             storages=self.storages,
+            left_data=self.left_data,
             nodes=tuple(sorted(self.nodes.values(), key=lambda node: (node.role, node.number))),
             foreign=self.foreign,
         )
@@ -147,6 +149,16 @@ class World:
             files={**self.files, node.name: files},
             storages=self.storages | {node.name},
         )
+
+
+def kept(cluster: Cluster) -> World:
+    """What `down --keep-data` leaves of a cluster."""
+    return World(storages=frozenset(node.name for node in cluster.nodes))
+
+
+def left(cluster: Cluster) -> World:
+    """What `down` leaves of a cluster with its data in a directory of the user's."""
+    return World(left_data=frozenset(node.name for node in cluster.nodes))
 
 
 def running(cluster: Cluster) -> World:

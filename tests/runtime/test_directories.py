@@ -36,3 +36,16 @@ def test_what_cannot_be_read_tells_nothing(tmp_path: Path) -> None:
     data = directories.create(tmp_path, "broker-1", "orders")
     (data / "meta.properties").write_bytes(b"\xff\xfe")
     assert directories.cluster_id_in(tmp_path, "orders") == ""
+
+
+def test_a_node_has_data_when_more_than_an_empty_directory_is_there_and_it_is_of_that_environment(
+    tmp_path: Path,
+) -> None:
+    assert directories.nodes_with_data(tmp_path / "missing", "orders") == frozenset()
+    directories.create(tmp_path, "broker-1", "orders")
+    (tmp_path / "mine").mkdir()
+    for node, environment in (("broker-2", "orders"), ("broker-3", "others")):
+        (directories.create(tmp_path, node, environment) / "meta.properties").touch()
+    assert directories.nodes_with_data(tmp_path, "orders") == {"broker-2"}
+    (tmp_path / "broker-1" / "data").rmdir()
+    assert directories.nodes_with_data(tmp_path, "orders") == {"broker-2"}
