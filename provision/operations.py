@@ -124,8 +124,13 @@ def _stop_all(runtime: Runtime, name: str, nodes: Sequence[ObservedNode], tell: 
 
 
 def start(runtime: Runtime, name: str, nodes: Sequence[str], timeout_s: float, tell: Listener = silent) -> Assessment:
-    """Start the named nodes, or all, and wait: for the topics where every node runs then, else for those that do."""
+    """Start the named nodes, or all, and wait: for the topics where every node runs then, else for those that do.
+
+    Raises:
+        Refused: members of an ensemble never ran; started together they could begin an empty history.
+    """
     observed = require(runtime, name)
+    _refuse_newcomers(observed, _chosen(observed, nodes))
     chosen = [node.name for node in _chosen(observed, nodes) if node.state is not NodeState.RUNNING]
     _each(tell, "start", chosen, lambda node: runtime.start_node(name, node))
     running = [node.name for node in observed.nodes if node.name in chosen or node.state is NodeState.RUNNING]
@@ -136,6 +141,16 @@ def start(runtime: Runtime, name: str, nodes: Sequence[str], timeout_s: float, t
     level = Level.TOPICS if all_run else Level.BROKERS if has_broker else Level.PROCESS
     now = time.monotonic()
     return Wait(runtime, name, running, began=now, deadline=now + timeout_s, tell=tell).until(level, None)
+
+
+def _refuse_newcomers(observed: ObservedEnvironment, nodes: Sequence[ObservedNode]) -> None:
+    newcomers = [node.name for node in nodes if node.role == Role.ZOOKEEPER and node.state is NodeState.CREATED]
+    if newcomers and len(observed.of_role(Role.ZOOKEEPER)) > 1:
+        raise Refused(
+            f"{', '.join(newcomers)} cannot just be started",
+            why="members that never ran join an ensemble one after the other",
+            hint="`provision up` starts them so",
+        )
 
 
 def restart_rolling(

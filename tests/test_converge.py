@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from provision import operations
 from provision.cluster import render
 from provision.cluster.model import Topic, TopicPolicy
 from provision.errors import Interrupted, PartlyApplied, ProvisionError, Refused
@@ -334,6 +335,8 @@ def test_a_growth_that_is_killed_while_the_only_member_is_made_anew_goes_on_from
         living.up(zookeeper={"nodes": 3})
     monkeypatch.setattr(living.runtime, "start_node", start)
     assert {n.state for n in living.runtime.observe("living").of_role("zookeeper")} == {NodeState.CREATED}
+    with pytest.raises(Refused, match="zookeeper-1, zookeeper-2, zookeeper-3 cannot just be started"):
+        operations.start(living.runtime, "living", (), 5.0)
     starts_late(living, "zookeeper-1")
     assert living.settles()[:3] == ENSEMBLE_STARTS
 
