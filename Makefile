@@ -41,7 +41,7 @@ test-unit: $(BIN)/provision ## the tests that need no engine
 test-matrix: $(BIN)/provision java ## end-to-end over all supported versions, on both runtimes
 	$(BIN)/python -m pytest $(WORKERS) -m matrix
 
-test-soak: $(BIN)/provision java ## that no change loses a record, whatever dies meanwhile; half an hour
+test-soak: $(BIN)/provision java ## that no change loses a record, whatever dies meanwhile; an hour
 	$(BIN)/python -m pytest $(WORKERS) -m soak
 
 check: $(BIN)/provision ## style, types and the rules of who may import whom

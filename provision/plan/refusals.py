@@ -41,11 +41,7 @@ def _refusals(cluster: Cluster, observed: ObservedEnvironment, changes: Mapping[
     for node in newer:
         cause = f"Kafka {node.version} → {cluster.version}: an older release cannot read what a newer one has written"
         yield Action(Verb.REFUSE, Kind.NODE, node.name, cause, DOWN_FIRST)
-    desired = {node.name for node in cluster.nodes}
-    for node in observed.nodes:
-        if node.name not in desired and node.role != Role.BROKER:
-            cause = "it is no longer in the file, and an ensemble is not made smaller while it is in use"
-            yield Action(Verb.REFUSE, Kind.NODE, node.name, cause, DOWN_FIRST)
+    yield from _smaller_ensemble(cluster, observed)
     for name, change in changes.items():
         if change.verb is Verb.REFUSE and name not in {node.name for node in newer}:
             yield Action(Verb.REFUSE, Kind.NODE, name, change.cause, change.hint, changes=change.differences)
@@ -53,6 +49,19 @@ def _refusals(cluster: Cluster, observed: ObservedEnvironment, changes: Mapping[
         if node.version and node.version != str(cluster.version):
             cause = f"it leaves while Kafka changes from {node.version} to {cluster.version}"
             yield Action(Verb.REFUSE, Kind.NODE, node.name, cause, "change the version first, then brokers.nodes")
+
+
+def _smaller_ensemble(cluster: Cluster, observed: ObservedEnvironment) -> Iterator[Action]:
+    """Members that the file no longer has, there or with kept data: the others need not have all that was written."""
+    desired = {node.name for node in cluster.nodes}
+    for node in observed.nodes:
+        if node.name not in desired and node.role != Role.BROKER:
+            cause = "it is no longer in the file, and an ensemble is not made smaller while it is in use"
+            yield Action(Verb.REFUSE, Kind.NODE, node.name, cause, DOWN_FIRST)
+    for name in sorted(observed.kept - desired):
+        if observed.node(name) is None and not name.startswith(f"{Role.BROKER}-"):
+            cause = "it is no longer in the file and its data are kept: a smaller ensemble need not have all of them"
+            yield Action(Verb.REFUSE, Kind.NODE, name, cause, _undo_or_remove(cluster, observed))
 
 
 def _is_newer(version: str, than: KafkaVersion) -> bool:
@@ -77,12 +86,16 @@ def _lost_ensemble(cluster: Cluster, observed: ObservedEnvironment, living: Livi
 def _quorum_of_newcomers(cluster: Cluster, observed: ObservedEnvironment) -> Iterator[Action]:
     """Most voters of a KRaft quorum would be formatted empty beside data that were kept, with the same cluster id."""
     without, kept = voters_left_behind(cluster, observed)
-    hint = f"`provision down{' --delete-data' if cluster.storage.directory else ''}` removes the rest"
-    if observed.is_nothing:  # it is forgotten, and `down` would find nothing
-        hint = f"delete {cluster.storage.directory}"
     for node in without:
         cause = f"it has no data while {', '.join(kept)} kept theirs: most voters would begin without the topics"
-        yield Action(Verb.REFUSE, Kind.NODE, node.name, cause, f"undo the change, or {hint}")
+        yield Action(Verb.REFUSE, Kind.NODE, node.name, cause, _undo_or_remove(cluster, observed))
+
+
+def _undo_or_remove(cluster: Cluster, observed: ObservedEnvironment) -> str:
+    if observed.is_nothing:  # it is forgotten, and `down` would find nothing
+        return f"undo the change, or delete {cluster.storage.directory}"
+    options = " --delete-data" if cluster.storage.directory else ""
+    return f"undo the change, or `provision down{options}` removes the rest"
 
 
 def _members(cluster: Cluster, observed: ObservedEnvironment, living: Living) -> int:

@@ -13,6 +13,7 @@ from tests.plan.world import (
     World,
     brokers_with,
     cluster_of,
+    kept,
     plan,
     printed,
     running,
@@ -123,3 +124,14 @@ def test_nothing_is_refused_where_nothing_is() -> None:
         assert "refuse" not in printed(plan(cluster, NOTHING))
         kept = World(storages=frozenset(node.name for node in cluster.nodes))
         assert "refuse" not in printed(plan(cluster, kept))
+
+
+def test_an_ensemble_over_kept_data_is_not_made_smaller() -> None:
+    smaller = plan(CLUSTER, kept(ENSEMBLE))
+    assert [(action.verb, action.name) for action in smaller] == [
+        (Verb.REFUSE, "zookeeper-2"),
+        (Verb.REFUSE, "zookeeper-3"),
+    ]
+    assert smaller[0].detail == "undo the change, or `provision down` removes the rest"
+    fewer_brokers = plan(cluster_of(brokers=brokers_with(nodes=1)), kept(CLUSTER))
+    assert all(action.verb is not Verb.REFUSE for action in fewer_brokers)
