@@ -125,10 +125,8 @@ class Roller:
             if len(observed.of_role(Role.ZOOKEEPER)) > 1:
                 self._poll(self._missing_members, _ENSEMBLE_PAUSE_S, f"{node} cannot be taken down")
             return
-        wait = self._wait(observed, node)
 
         def hindrance() -> str:
-            wait.check_exits()
             try:
                 return self._hindrance(int(node.rpartition("-")[2]))
             except Unavailable as error:  # the controller moves, or a broker does not know a topic yet
@@ -151,9 +149,7 @@ class Roller:
         return False
 
     def _missing_members(self) -> str:
-        observed = self.runtime.observe(self.environment)
-        self._wait(observed, "").check_exits()
-        modes = ensemble_modes(self.runtime, observed)
+        modes = ensemble_modes(self.runtime, self.runtime.observe(self.environment))
         if has_quorum(list(modes.values())):
             return ""
         lost = [name for name, mode in modes.items() if mode is None]
@@ -186,7 +182,11 @@ class Roller:
 
     def _poll(self, missing: Callable[[], str], pause_s: float, failure: str, node: str = "") -> None:
         deadline = time.monotonic() + self.timeout_s
-        while reason := missing():
+        wait = self._wait(self.runtime.observe(self.environment), node)
+        while True:
+            wait.check_exits()  # nothing comes from a node that has exited
+            if not (reason := missing()):
+                return
             if node:
                 self.tell(NodeWaiting(node, reason))
             if time.monotonic() > deadline:
