@@ -43,6 +43,7 @@ IN_MATRIX = (
     "test_examples.py::test_an_example_comes_up_stays_as_it_is_and_goes_without_a_trace[process-ensemble]",
     "test_examples.py::test_an_example_comes_up_stays_as_it_is_and_goes_without_a_trace[docker-kraft]",
     "test_containers.py::test_every_codec_works_in_broker_and_tool",
+    "test_containers.py::test_up_mends_an_environment_whose_network_was_pruned",
     "test_images.py::test_a_running_tool_does_not_speak_for_its_environment",
     "test_images.py::test_from_a_base_to_a_cluster_and_through_a_file_to_another_machine",
     "test_howto.py::test_console_producer_and_consumer_exchange_lines[process]",

@@ -76,6 +76,19 @@ def test_every_codec_works_in_broker_and_tool(provision: Provision, running: str
     )
 
 
+def test_up_mends_an_environment_whose_network_was_pruned(provision: Provision, running: str) -> None:
+    provision.ok("topics", "create", running, "kept", "-r", "2")
+    provision.ok("produce", running, "kept", stdin="from before\n")
+    provision.ok("stop", running)
+    engine().api.remove_network("confined")  # as `docker network prune` does, while nobody uses it
+    refused = provision("start", running)
+    assert refused.code == 1
+    assert "the network confined is gone\nhint: `provision up confined`" in refused.err
+    provision.ok("up", running)
+    assert provision.ok("consume", running, "kept", "--from-beginning", "-n", "1") == "from before\n"
+    assert json.loads(provision.ok("plan", running, "-o", "json"))["actions"] == []
+
+
 def test_an_engine_that_shares_no_files_is_enough(provision: Provision, tmp_path: Path) -> None:
     with _forwarded_engine() as address:
         remote = Provision(provision.home, environment={"DOCKER_HOST": address}, started=provision.started)

@@ -26,6 +26,8 @@ VERSION, MODE, STORAGE = "provision.kafka-version", "provision.kafka-mode", "pro
 CREATED, TTL = "provision.created", "provision.ttl-seconds"
 CLUSTER_ID = "provision.cluster-id"
 TOOL_ROLE = "tool"
+# At the end of the name of what is not ready yet, or only tried: nothing that an environment has.
+DRAFT = ".new"
 UNKNOWN = KafkaVersion(0, 0, 0)
 
 _PROCESSES = 1024

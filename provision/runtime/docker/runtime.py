@@ -17,12 +17,11 @@ from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime import directories
 from provision.runtime.base import JavaCommand, Runtime, Streams, format_command, format_failed
 from provision.runtime.docker import containers as spec
-from provision.runtime.docker import tools
+from provision.runtime.docker import networks, tools
 from provision.runtime.docker.client import connect, translated
 from provision.runtime.docker.images import identity_of, inspect, pull, tag
 from provision.runtime.docker.layouts import require_layout
 
-_DRAFT = ".new"
 _POLL_S = 0.1
 _SIGNAL_AGAIN_S = 3.0
 _KILL_PATIENCE_S = 30.0
@@ -56,10 +55,10 @@ class DockerRuntime(Runtime):
         """One list call each for containers, networks and volumes."""
         with translated(f"looking at {name}"):
             all_containers = self._containers()
-            networks = self._api.networks()
+            all_networks = self._api.networks()
             volumes = self._api.volumes()["Volumes"] or []
         ours = [thing for thing in all_containers if _belongs(thing, name)]
-        our_networks = [thing for thing in networks if _belongs(thing, name)]
+        our_networks = [thing for thing in all_networks if _belongs(thing, name) and thing["Name"] == name]
         our_volumes = [thing for thing in volumes if _belongs(thing, name)]
         no_labels: Mapping[str, str] = {}
         things = (*ours, *our_networks, *our_volumes)
@@ -73,7 +72,7 @@ class DockerRuntime(Runtime):
             *(f"container {n}" for c in all_containers if not _belongs(c, name) for n in _names(c) if n in names),
             *(
                 f"network {net['Name']}"
-                for net in networks
+                for net in all_networks
                 if not _belongs(net, name) and net["Name"] == name and wanted
             ),
             *(f"volume {v['Name']}" for v in volumes if not _belongs(v, name) and v["Name"] in names),
@@ -173,8 +172,9 @@ class DockerRuntime(Runtime):
     def create_network(self, cluster: Cluster) -> None:
         """A bridge network named like the environment; containers find each other there by name."""
         with translated(f"creating the network {cluster.name}"):
-            if not any(_belongs(net, cluster.name) for net in self._api.networks(names=[cluster.name])):
-                self._api.create_network(cluster.name, labels=spec.environment_labels(cluster), check_duplicate=True)
+            named = [net for net in self._api.networks(names=[cluster.name]) if net["Name"] == cluster.name]
+            if not any(_belongs(net, cluster.name) for net in named):
+                networks.create(self._api, cluster.name, spec.environment_labels(cluster))
 
     def create_storage(self, cluster: Cluster, node: Node) -> None:
         """A volume, and a directory of the user's where the file asks for one."""
@@ -207,8 +207,12 @@ class DockerRuntime(Runtime):
             container, host = spec.node_options(cluster, node, config_hash, self._image_volumes(node.software))
             try:
                 # Named when its files are in place: what a killed command leaves half made is no node.
-                draft = container | {"name": f"{container['name']}{_DRAFT}"}
-                created = self._api.create_container(**draft, host_config=self._api.create_host_config(**host))
+                draft = container | {"name": f"{container['name']}{spec.DRAFT}"}
+                created = self._api.create_container(
+                    **draft,
+                    host_config=self._api.create_host_config(**host),
+                    networking_config=networks.membership(self._api, cluster.name, node.name),
+                )
                 self._require_layout(created["Id"], node.software)
             except ImageNotFound as error:
                 raise Unavailable(f"the image {node.software} is gone") from error
@@ -241,8 +245,13 @@ class DockerRuntime(Runtime):
 
     def start_node(self, name: str, node: str) -> None:
         """Start the container; the engine reserves its host port now."""
+        container = self._required(name, node)
         with translated(f"starting {node}"):
-            self._api.start(self._required(name, node))
+            try:
+                self._api.start(container)
+            except NotFound:  # perhaps its network, which `docker network prune` takes while nodes are down
+                networks.rejoin(self._api, container, name, node)
+                self._api.start(container)
 
     def stop_node(self, name: str, node: str, patience_s: float) -> None:
         """Stop the container.
@@ -391,7 +400,7 @@ class DockerRuntime(Runtime):
 def _is_node(container: Mapping[str, Any]) -> bool:
     """Whether it is neither a tool nor a draft."""
     return container["Labels"].get(spec.ROLE) != spec.TOOL_ROLE and not any(
-        name.endswith(_DRAFT) for name in _names(container)
+        name.endswith(spec.DRAFT) for name in _names(container)
     )
 
 
