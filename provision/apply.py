@@ -15,7 +15,7 @@ from provision.cluster.model import Cluster
 from provision.errors import Interrupted, PartlyApplied, ProvisionError, Refused
 from provision.events import ActionDone, ActionStarted, Listener, Notice
 from provision.home.throttles import ThrottleNote
-from provision.interrupts import shielded
+from provision.interrupts import shielded, telling_where_it_stands
 from provision.observe import admin_of
 from provision.plan.actions import (
     Action,
@@ -177,15 +177,12 @@ def apply_nodes(actions: Sequence[Action], work: NodeWork, cancelled: threading.
         timed(action)
         done.add(action.key)
 
-    try:
-        _walk({action.key: action for action in actions}, noted, work.tell, cancelled)
-    except (ProvisionError, KeyboardInterrupt) as error:
+    def standing() -> str:
         rolled = [a.name for a in actions if a.key not in done and a.impact in (Impact.ROLLING, Impact.RECREATE)]
-        stands = f"not done: {', '.join(dict.fromkeys(rolled))}; `provision up` goes on from there" if rolled else ""
-        if isinstance(error, KeyboardInterrupt):
-            raise Interrupted("interrupted", why=stands) from error
-        error.why = "\n".join(filter(None, (error.why, stands)))
-        raise
+        return f"not done: {', '.join(dict.fromkeys(rolled))}; `provision up` goes on from there" if rolled else ""
+
+    with telling_where_it_stands(standing):
+        _walk({action.key: action for action in actions}, noted, work.tell, cancelled)
 
 
 @contextmanager
@@ -263,7 +260,7 @@ def apply_topics(actions: Sequence[Action], work: TopicWork) -> frozenset[str]:
             try:
                 failures = _perform_on_topics(admin, verb, batch, work, existing)
             except ProvisionError as error:  # what failed before must be told too
-                error.why = "\n".join(filter(None, (error.why, *_reasons(failed))))
+                error.add(*_reasons(failed))
                 raise
             failed |= failures
             done = [action for action in batch if action.name not in failures and action.name not in existing]

@@ -35,6 +35,10 @@ class ProvisionError(Exception):
         self.why = why
         self.hint = hint
 
+    def add(self, *reasons: str) -> None:
+        """Tell more of the cause, each reason on a line of its own; empty ones are none."""
+        self.why = "\n".join(filter(None, (self.why, *reasons)))
+
 
 class UsageError(ProvisionError):
     """The command line asks for something that does not exist or does not go together."""

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from provision.errors import Interrupted, ProvisionError
+
 _SIGNALS = tuple(
     getattr(signal, name)
     for name in ("SIGINT", "SIGTERM", "SIGHUP")
@@ -52,3 +54,15 @@ def shielded(on_interrupt: Callable[[], None] = lambda: None) -> Iterator[thread
     finally:
         for number, handler in before:
             signal.signal(number, handler)
+
+
+@contextmanager
+def telling_where_it_stands(standing: Callable[[], str]) -> Iterator[None]:
+    """Let whatever ends the block early, an error or Ctrl-C, tell how far it came."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Interrupted("interrupted", why=standing()) from error
+    except ProvisionError as error:
+        error.add(standing())
+        raise

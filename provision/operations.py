@@ -12,12 +12,12 @@ from typing import Any
 
 from provision.apply import STOP_PATIENCE_S
 from provision.cluster.model import FIRST_CONTROLLER_ID, Role, StorageKind, Topic
-from provision.errors import Interrupted, ProvisionError, Refused, UsageError
+from provision.errors import Refused, UsageError
 from provision.events import ActionDone, ActionStarted, Listener, silent
 from provision.home.directory import home_directory
 from provision.home.ports import PortLeases
 from provision.home.throttles import ThrottleNote
-from provision.interrupts import shielded
+from provision.interrupts import shielded, telling_where_it_stands
 from provision.kafka.levels import Level
 from provision.kafka.readiness import ask_brokers
 from provision.observe import active_controller
@@ -182,14 +182,10 @@ def restart_rolling(
     for node in in_order:
         began = time.monotonic()
         tell(ActionStarted(node.name, "restart"))
-        try:
+        with telling_where_it_stands(
+            lambda: f"restarted before: {', '.join(done) or 'none'}; it ended at {in_order[len(done)].name}"
+        ):
             roller.step(node.name, node.role, partial(_restart, runtime, name, node.name))
-        except (ProvisionError, KeyboardInterrupt) as error:
-            stands = f"restarted before: {', '.join(done) or 'none'}; it ended at {node.name}"
-            if isinstance(error, KeyboardInterrupt):
-                raise Interrupted("interrupted", why=stands) from error
-            error.why = "\n".join(filter(None, (error.why, stands)))
-            raise
         done.append(node.name)
         tell(ActionDone(node.name, "restart", time.monotonic() - began))
     return tuple(done)

@@ -5,7 +5,7 @@ Waiting is honest: it polls with pauses, stops at once when a node has exited, a
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from provision.cluster.catalogue import KRAFT
@@ -166,25 +166,21 @@ class Wait:
             NodeFailed: a node exited; carries its last log lines and the reason where it is known.
             NotReady: time is up; says what is missing.
         """
-        while True:
-            observed = self.runtime.observe(self.environment)
-            self._check_exits(observed)
-            ask_inside = level is Level.QUORUM
+
+        def ask(observed: ObservedEnvironment) -> Assessment:
             assessment = assess(
                 self.runtime,
                 observed,
                 topics,
                 nodes=self.nodes,
-                ask_inside=ask_inside,
+                ask_inside=level is Level.QUORUM,
                 beside_moves=self.beside_moves,
             )
             self._report(assessment, level)
-            if assessment.level >= min(level, Level.TOPICS):
-                return assessment if level <= Level.TOPICS else self._roundtrip(assessment)
-            if time.monotonic() > self.deadline:
-                raise self._not_ready(level, assessment)
-            if self.cancelled.wait(_PAUSE_S):
-                raise Interrupted(f"waiting for {level} was given up")
+            return assessment
+
+        reached = self._poll(ask, level)
+        return reached if level <= Level.TOPICS else self._roundtrip(reached)
 
     def until_agreed(self) -> None:
         """Poll until all brokers answer, and tell the same partitions.
@@ -192,17 +188,25 @@ class Wait:
         Raises:
             NodeFailed, NotReady: as in `until`.
         """
+
+        def ask(observed: ObservedEnvironment) -> Assessment:
+            answers = ask_brokers(observed.broker_endpoints)
+            missing = missing_for_brokers(answers) or missing_for_agreement(answers)
+            return Assessment(observed, Level.PROCESS if missing else Level.BROKERS, missing)
+
+        self._poll(ask, Level.BROKERS)
+
+    def _poll(self, ask: Callable[[ObservedEnvironment], Assessment], level: Level) -> Assessment:
         while True:
             observed = self.runtime.observe(self.environment)
             self._check_exits(observed)
-            answers = ask_brokers(observed.broker_endpoints)
-            missing = missing_for_brokers(answers) or missing_for_agreement(answers)
-            if not missing:
-                return
+            assessment = ask(observed)
+            if assessment.level >= min(level, Level.TOPICS):
+                return assessment
             if time.monotonic() > self.deadline:
-                raise self._not_ready(Level.BROKERS, Assessment(observed, Level.PROCESS, missing))
+                raise self._not_ready(level, assessment)
             if self.cancelled.wait(_PAUSE_S):
-                raise Interrupted("waiting for the brokers was given up")
+                raise Interrupted(f"waiting for {level} was given up")
 
     def check_exits(self) -> None:
         """Raise when a node has exited; one that can come back by itself is started again.
