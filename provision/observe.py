@@ -89,7 +89,7 @@ def _ask_brokers(observed: ObservedEnvironment, changes: Mapping[str, Sequence[D
     from provision.kafka.brokers import set_beside_file, updatable
 
     running = [node for node in observed.of_role(Role.BROKER) if node.state is NodeState.RUNNING]
-    answers = ask_brokers({node.number: node.endpoint for node in running if node.endpoint})
+    answers = ask_brokers({node.number: node.endpoint for node in running if node.endpoint}, topics=False)
     if answers.best is None:
         return Living()
     registered = {broker.id for broker in answers.best.brokers}
@@ -140,7 +140,7 @@ def observe_kafka(endpoints: Mapping[int, str], topics: Sequence[Topic]) -> Obse
     """What the brokers say, the named topics with what is set on them; None while not all of them answer."""
     from provision.kafka.brokers import DELETE_TOPICS
 
-    if _ask_all(endpoints) is None:
+    if _ask_all(endpoints, topics=False) is None:  # the client for changes would be patient with them
         return None
     declared = {topic.name for topic in topics}
     with admin_of(",".join(endpoints.values())) as admin:
@@ -159,12 +159,12 @@ def observe_kafka(endpoints: Mapping[int, str], topics: Sequence[Topic]) -> Obse
     )
 
 
-def _ask_all(endpoints: Mapping[int, str]) -> ObservedCluster | None:
+def _ask_all(endpoints: Mapping[int, str], *, topics: bool = True) -> ObservedCluster | None:
     """What the brokers say when all of them answer and agree; None while they do not."""
     for attempt in range(_TRIES):
         if attempt:
             time.sleep(_PAUSE_S)
-        answers = ask_brokers(endpoints)
+        answers = ask_brokers(endpoints, topics=topics)
         there = answers.best
         if there is not None and not missing_for_brokers(answers) and not missing_for_agreement(answers):
             return there

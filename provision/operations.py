@@ -169,7 +169,7 @@ def restart_rolling(
     _refuse_to_lose_memory(observed, chosen)
     if stopped := [node.name for node in chosen if node.state is not NodeState.RUNNING]:
         raise UsageError(f"{', '.join(stopped)} does not run", hint=f"`provision start {name}` starts it")
-    answers = ask_brokers(observed.broker_endpoints)
+    answers = ask_brokers(observed.broker_endpoints, topics=False)
     active = active_controller(observed, answers.best) if answers.best else -1
     leaders = {f"{Role.BROKER}-{active}", f"{Role.CONTROLLER}-{active - FIRST_CONTROLLER_ID + 1}"}
     members = [node for node in chosen if node.role == Role.ZOOKEEPER]

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from provision.apply import NodeWork, apply_nodes, require_no_refusal
@@ -22,7 +23,7 @@ from provision.cluster.lock import Identities
 from provision.cluster.model import Cluster, RenderedFile, StorageKind
 from provision.cluster.resolve import fixed_ports, resolve
 from provision.errors import PartlyApplied, ProvisionError, UsageError
-from provision.events import Listener, Notice, silent
+from provision.events import Event, Listener, Notice, silent
 from provision.frozen import hold_to_lock, require_locked_nodes
 from provision.home.directory import home_directory
 from provision.home.ports import PortLeases
@@ -48,16 +49,24 @@ from provision.waiting import Assessment, Wait
 NODE_KINDS = (Kind.SOFTWARE, Kind.NETWORK, Kind.STORAGE, Kind.NODE, Kind.FOREIGN)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, for what is read once
 class Source:
-    """An environment file and the `--set` texts for it."""
+    """An environment file and the `--set` texts for it; it is read once."""
 
     file: Path
     overrides: tuple[str, ...] = ()
 
     def load(self, tell: Listener = silent) -> EnvironmentSpec:
         """Stage one; tells what is no mistake and may be regretted."""
-        return load(self.file, self.overrides, tell)
+        spec, warnings = self._loaded
+        for warning in warnings:
+            tell(warning)
+        return spec
+
+    @cached_property
+    def _loaded(self) -> tuple[EnvironmentSpec, tuple[Event, ...]]:
+        warnings: list[Event] = []
+        return load(self.file, self.overrides, warnings.append), tuple(warnings)
 
     def layout(self, spec: EnvironmentSpec, runtime: str) -> Layout:
         """Where that kind of runtime puts things; `auto` is shown as Docker would have it."""

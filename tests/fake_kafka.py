@@ -203,11 +203,12 @@ class FakeKafka:
         in_sync = tuple(b for b in partition.replicas if b in up and b not in partition.lagging)
         return ObservedPartition(number, in_sync[0] if in_sync else -1, partition.all, in_sync)
 
-    def ask(self, endpoints: Mapping[int, str], timeout_s: float = 2.0) -> BrokerAnswers:
+    def ask(self, endpoints: Mapping[int, str], timeout_s: float = 2.0, *, topics: bool = True) -> BrokerAnswers:
         """Instead of `ask_brokers`."""
         assert timeout_s > 0
-        up = self.brokers
-        answering = {broker: self.cluster() for broker, at in endpoints.items() if up.get(broker) == at}
+        up, cluster = self.brokers, self.cluster()
+        said = cluster if topics else replace(cluster, topics=())
+        answering = {broker: said for broker, at in endpoints.items() if up.get(broker) == at}
         return BrokerAnswers(answering, {b: "it does not listen yet" for b in endpoints if b not in answering})
 
     @contextmanager

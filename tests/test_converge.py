@@ -31,16 +31,21 @@ class Living:
     """An environment whose file is changed again and again."""
 
     def __init__(self, directory: Path) -> None:
-        self.source = Source(directory / "living.yaml")
+        self.path = directory / "living.yaml"
         self.runtime = SpokenRuntime()
         self.kafka = FakeKafka(self.runtime, "living")
         self.told: list[Event] = []
         self.file: dict[str, object] = {"name": "living", "brokers": {"nodes": 3}}
 
+    @property
+    def source(self) -> Source:
+        """The file as it is now."""
+        return Source(self.path)
+
     def want(self, **sections: object) -> "Living":
         """Change sections of the file."""
         self.file |= sections
-        self.source.file.write_text(yaml.safe_dump(self.file))
+        self.path.write_text(yaml.safe_dump(self.file))
         return self
 
     def plan(self) -> Prepared:

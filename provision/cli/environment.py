@@ -28,7 +28,7 @@ class Selected:
     running_name: str = ""
     overrides: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def source(self) -> "Source":
         """The file.
 

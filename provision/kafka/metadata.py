@@ -9,15 +9,18 @@ from provision.plan.observed import ObservedBroker, ObservedCluster, ObservedPar
 _VERSION = 9
 
 
-def observe_cluster(address: str, timeout_s: float = 5.0) -> ObservedCluster:
+def observe_cluster(address: str, timeout_s: float = 5.0, *, topics: bool = True) -> ObservedCluster:
     """Ask the broker at `host:port` for brokers and topics; the topics come without configuration.
+
+    Without `topics` for the brokers alone: where there are thousands of partitions, that is a far shorter answer.
 
     Raises:
         NotAnswering: it does not answer (yet).
     """
     from kafka.protocol.metadata import MetadataRequest
 
-    response = ask(address, MetadataRequest(topics=None, allow_auto_topic_creation=False, version=_VERSION), timeout_s)
+    request = MetadataRequest(topics=None if topics else [], allow_auto_topic_creation=False, version=_VERSION)
+    response = ask(address, request, timeout_s)
     return ObservedCluster(
         cluster_id=response.cluster_id or "",
         controller=response.controller_id,

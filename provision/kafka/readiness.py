@@ -36,12 +36,12 @@ class BrokerAnswers:
         return answers[-1] if answers else None
 
 
-def ask_brokers(endpoints: Mapping[int, str], timeout_s: float = 2.0) -> BrokerAnswers:
-    """Ask every broker at once; `endpoints` are `host:port` by broker id."""
+def ask_brokers(endpoints: Mapping[int, str], timeout_s: float = 2.0, *, topics: bool = True) -> BrokerAnswers:
+    """Ask every broker at once, for `topics` too or for the brokers alone; `endpoints` are `host:port` by broker id."""
 
     def ask_one(endpoint: str) -> ObservedCluster | str:
         try:
-            return observe_cluster(endpoint, timeout_s)
+            return observe_cluster(endpoint, timeout_s, topics=topics)
         except NotAnswering as reason:
             return str(reason)
 
