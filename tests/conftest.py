@@ -33,7 +33,6 @@ APART = (
     "tests/e2e/test_life.py",
     "tests/e2e/test_processes.py",
     "tests/runtime/",
-    "tests/soak/",
 )
 
 
@@ -44,6 +43,8 @@ IN_MATRIX = (
     "test_examples.py::test_an_example_comes_up_stays_as_it_is_and_goes_without_a_trace[docker-kraft]",
     "test_containers.py::test_every_codec_works_in_broker_and_tool",
     "test_containers.py::test_up_mends_an_environment_whose_network_was_pruned",
+    "test_failures.py::test_an_update_that_is_interrupted_leaves_the_cluster_serving[docker]",
+    "test_image_layouts.py::test_it_runs_and_carries_records[confluent with zookeeper's own]",
     "test_images.py::test_a_running_tool_does_not_speak_for_its_environment",
     "test_images.py::test_from_a_base_to_a_cluster_and_through_a_file_to_another_machine",
     "test_howto.py::test_console_producer_and_consumer_exchange_lines[process]",
@@ -53,7 +54,9 @@ IN_MATRIX = (
     "test_howto.py::test_the_exit_code_of_a_tool_is_that_of_the_command[process]",
     "test_howto.py::test_the_howto_with_its_zookeeper_flag_on_kafka_2_8[process]",
     "test_life.py::test_a_directory_keeps_its_data_until_it_is_told_otherwise[docker]",
+    "test_life.py::test_two_environments_with_automatic_ports_run_side_by_side[docker]",
     "test_life.py::test_up_and_down_again_and_again_leave_nothing[process]",
+    "test_survival.py::test_killing_any_broker_loses_nothing_and_up_brings_it_back[docker]",
 )
 # and these of `make test-soak`.
 IN_SOAK = (
@@ -76,8 +79,8 @@ IN_SOAK = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep tests apart that would meet, and let the others run side by side.
 
-    On each runtime two groups of tests run, each in a row; the matrix has a name of its own for each environment. There
-    is one port 9092 for both runtimes: the engine has it first, processes have it last.
+    On each runtime three groups of tests run, each in a row; the matrix has a name of its own for each environment.
+    There is one port 9092 for both runtimes: the engine has it first, processes have it last.
     """
     for item in items:
         if item.nodeid.endswith(IN_SOAK) or ("e2e/test_converge.py" in item.nodeid and "[process]" in item.nodeid):
@@ -87,12 +90,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.matrix)
         runtime = _runtime(item)
         if runtime and "tests/matrix/" not in item.nodeid:
-            group = f"{runtime}-apart" if item.nodeid.startswith(APART) else runtime
-            item.add_marker(pytest.mark.xdist_group(group))
+            item.add_marker(pytest.mark.xdist_group(f"{runtime}{_apart(item.nodeid)}"))
     items.sort(key=lambda item: "fixed_ports" in getattr(item, "fixturenames", ()) and _TURN[_runtime(item)])
 
 
 _TURN = {"engine": -1, "": 0, "process": 1}
+
+
+def _apart(test: str) -> str:
+    if test.startswith("tests/soak/"):
+        return "-soak"
+    return "-apart" if test.startswith(APART) else ""
 
 
 def _runtime(item: pytest.Item) -> str:
