@@ -22,7 +22,7 @@ from provision.cluster.layout import Layout
 from provision.cluster.lock import Identities
 from provision.cluster.model import Cluster, RenderedFile, StorageKind
 from provision.cluster.resolve import fixed_ports, resolve
-from provision.errors import PartlyApplied, ProvisionError, UsageError
+from provision.errors import InvalidEnvironment, PartlyApplied, ProvisionError, UsageError
 from provision.events import Event, Listener, Notice, silent
 from provision.frozen import hold_to_lock, require_locked_nodes
 from provision.home.directory import home_directory
@@ -58,15 +58,20 @@ class Source:
 
     def load(self, tell: Listener = silent) -> EnvironmentSpec:
         """Stage one; tells what is no mistake and may be regretted."""
-        spec, warnings = self._loaded
+        found, warnings = self._found
         for warning in warnings:
             tell(warning)
-        return spec
+        if isinstance(found, InvalidEnvironment):
+            raise found
+        return found
 
     @cached_property
-    def _loaded(self) -> tuple[EnvironmentSpec, tuple[Event, ...]]:
+    def _found(self) -> tuple[EnvironmentSpec | InvalidEnvironment, tuple[Event, ...]]:
         warnings: list[Event] = []
-        return load(self.file, self.overrides, warnings.append), tuple(warnings)
+        try:
+            return load(self.file, self.overrides, warnings.append), tuple(warnings)
+        except InvalidEnvironment as error:
+            return error, tuple(warnings)
 
     def layout(self, spec: EnvironmentSpec, runtime: str) -> Layout:
         """Where that kind of runtime puts things; `auto` is shown as Docker would have it."""

@@ -56,7 +56,9 @@ IN_MATRIX = (
     "test_life.py::test_a_directory_keeps_its_data_until_it_is_told_otherwise[docker]",
     "test_life.py::test_two_environments_with_automatic_ports_run_side_by_side[docker]",
     "test_life.py::test_up_and_down_again_and_again_leave_nothing[process]",
+    "test_lock.py::test_what_is_locked_comes_up_and_a_second_lock_changes_nothing[process]",
     "test_survival.py::test_killing_any_broker_loses_nothing_and_up_brings_it_back[docker]",
+    "test_survival.py::test_stop_and_start_keep_every_record[process]",
 )
 # and these of `make test-soak`.
 IN_SOAK = (
