@@ -215,9 +215,9 @@ class _Live:
 
 
 def _amount(fetch: Fetching) -> str:
-    if fetch.unit != "bytes":
-        return f"{fetch.done} of {fetch.total or '?'} {fetch.unit}"
-    return f"{fetch.done // _MIB} of {fetch.total // _MIB or '?'} MiB"
+    divisor, unit = (_MIB, "MiB") if fetch.unit == "bytes" else (1, fetch.unit)
+    done, total = fetch.done // divisor, fetch.total // divisor
+    return f"{done} of {total} {unit}" if total else f"{done} {unit} so far"
 
 
 def _after(detail: str) -> str:

@@ -33,8 +33,12 @@ def test_each_thing_is_told_when_it_begins_and_then_every_ten_seconds(
             tell(Progress("partitions moved", second, 12, "" if second == 0 else f"{12 - second} B to go"))
         tell(Fetching("Kafka 3.9.1", 7, 105, "jars"))
         tell(Fetching("Kafka 3.9.1", 8, 105, "jars"))
+        tell(Fetching("Kafka 3.8.1", 0, 0, "jars"))
+        tell(Fetching("apache/kafka:3.9.1", 7 << 20, 100 << 20))
     assert capsys.readouterr().err.splitlines() == [
         "0 of 12 partitions moved",
         "10 of 12 partitions moved, 2 B to go",
         "fetching Kafka 3.9.1: 7 of 105 jars",
+        "fetching Kafka 3.8.1: 0 jars so far",
+        "fetching apache/kafka:3.9.1: 7 of 100 MiB",
     ]
