@@ -236,7 +236,7 @@ def remove_environment(
     network = now.network and not earlier.network
     if not earlier.network:  # asked for even where none is seen: a killed command may have left half of one
         runtime.remove_network(name)
-    return len(nodes) + len(storages) + network
+    return len(nodes) + len(storages) + (network or now.half_made)
 
 
 def down(

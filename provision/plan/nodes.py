@@ -181,8 +181,9 @@ class _Graph:
 
     def start_leaving(self) -> None:
         """Brokers that are no longer in the file must run until what they keep is elsewhere."""
+        leave = "it leaves, and what it keeps must move first"
         starts = [
-            Action(Verb.START, Kind.NODE, node.name, f"{cause}; it leaves, and what it keeps must move first")
+            Action(Verb.START, Kind.NODE, node.name, f"{cause}; {leave}", after=self._prepared)
             for node in leaving(self._cluster, self._observed)
             if (cause := _cause_to_start(node))
         ]

@@ -46,8 +46,9 @@ class ObservedEnvironment:
 
     `storages` are the names of the nodes whose data it keeps. `foreign` are things that are not ours but have a name
     that the environment needs, each as `container orders-broker-1`. `created_s` is Unix time. `cluster_id` is that of a
-    KRaft cluster, with which its storages were formatted. `left_data` are the names of the nodes whose data an earlier
-    life left in the user's directory, of which no runtime knows.
+    KRaft cluster, with which its storages were formatted. `half_made` tells whether a command, perhaps a killed one, is
+    just making something. `left_data` are the names of the nodes whose data an earlier life left in the user's
+    directory, of which no runtime knows.
     """
 
     name: str
@@ -58,6 +59,7 @@ class ObservedEnvironment:
     storage: str = ""
     cluster_id: str = ""
     network: bool = False
+    half_made: bool = False
     storages: frozenset[str] = frozenset()
     left_data: frozenset[str] = frozenset()
     nodes: tuple[ObservedNode, ...] = ()
@@ -81,7 +83,7 @@ class ObservedEnvironment:
     @property
     def is_nothing(self) -> bool:
         """Whether the runtime has no trace of the environment."""
-        return not (self.network or self.storages or self.nodes)
+        return not (self.network or self.half_made or self.storages or self.nodes)
 
     @property
     def broker_endpoints(self) -> dict[int, str]:

@@ -101,6 +101,10 @@ def changes() -> Cases:
         "launch-files-damaged": (CLUSTER, _marked_otherwise(_with_damaged_launch_files(running(CLUSTER)))),
         "broker-left-out-of-the-file": (two, running(three)),
         "broker-left-out-of-the-file-and-stopped": (two, running(three).but(EXITED, "broker-3", exit_code=1)),
+        "broker-left-out-of-the-file-and-all-stopped-and-network-lost": (
+            two,
+            dataclasses.replace(running(three), network=False).but(EXITED),
+        ),
         "two-brokers-left-out-of-the-file": (cluster_of(brokers=brokers_with(nodes=1)), running(CLUSTER)),
     }
 

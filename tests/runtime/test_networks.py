@@ -1,12 +1,16 @@
 """The network of an environment: a node keeps its address while it is down, whoever comes in between."""
 
 from collections.abc import Iterator
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, ip_address
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from provision.cluster.model import Role
 from provision.errors import ProvisionError
+from provision.operations import down
+from provision.runtime import runtime_of_kind
 from provision.runtime.docker import networks
 from tests.engine import engine, image
 
@@ -15,41 +19,33 @@ LABELS = {"provision.environment": NAME}
 NODES = [f"{role}-{number}" for role in Role for number in range(1, 101)]
 
 
-def _described(subnet: str, **more: str) -> dict[str, object]:
-    return {"IPAM": {"Config": [{"Subnet": subnet, "Gateway": "", **more}]}}
+def _network(subnet: str, **labels: str) -> dict[str, Any]:
+    return {"Labels": labels, "IPAM": {"Config": [{"Subnet": "fd00::/64"}, {"Subnet": subnet}]}}
 
 
-def _kept(subnet: str) -> dict[str, object]:
-    return {"IPAM": {"Config": [dict(networks.kept_in_half(subnet))]}}
+def _kept(subnet: str) -> dict[str, Any]:
+    return _network(subnet, **{networks.ADDRESSES: networks.FIXED})
 
 
 @pytest.mark.parametrize("subnet", ["172.18.0.0/16", "192.168.16.0/20", "10.10.0.0/22"])
 def test_each_node_has_an_address_that_the_engine_gives_to_nobody(subnet: str) -> None:
-    pool = networks.kept_in_half(subnet)
+    pool = networks.kept_in_half(IPv4Network(subnet))
     addresses = [ip_address(networks.address_of(_kept(subnet), node) or "") for node in NODES]
     assert len(set(addresses)) == len(NODES)
     for address in addresses:
-        assert address in ip_network(subnet)
-        assert address not in ip_network(pool["IPRange"])
+        assert address in IPv4Network(subnet)
+        assert address not in IPv4Network(pool["IPRange"])
         assert str(address) != pool["Gateway"]
-    assert ip_network(pool["IPRange"]).num_addresses * 2 == ip_network(subnet).num_addresses
+    assert IPv4Network(pool["IPRange"]).num_addresses * 2 == IPv4Network(subnet).num_addresses
 
 
 def test_in_a_small_network_the_engine_chooses_for_those_who_have_no_room() -> None:
-    addresses = [networks.address_of(_kept("10.10.0.0/28"), f"broker-{number}") for number in (1, 2)]
-    assert addresses == ["10.10.0.5", None]
+    addresses = [networks.address_of(_kept("10.10.0.0/25"), f"broker-{number}") for number in (1, 20, 21)]
+    assert addresses == ["10.10.0.5", "10.10.0.62", None]
 
 
-@pytest.mark.parametrize(
-    "network",
-    [
-        pytest.param(_described("172.18.0.0/16"), id="of an earlier version"),
-        pytest.param(_described("fd00::/64", IPRange="fd00::/65"), id="IPv6"),
-        pytest.param({"IPAM": {"Config": None}}, id="no subnet"),
-    ],
-)
-def test_in_other_networks_the_engine_chooses(network: dict[str, object]) -> None:
-    assert networks.address_of(network, "broker-1") is None
+def test_in_a_network_of_an_earlier_version_the_engine_chooses() -> None:
+    assert networks.address_of(_network("172.18.0.0/16"), "broker-1") is None
 
 
 @pytest.fixture
@@ -98,26 +94,64 @@ def test_nodes_come_back_with_their_addresses_in_any_order() -> None:
 
 @pytest.mark.engine
 @pytest.mark.usefixtures("network")
-def test_a_node_joins_the_network_that_came_in_place_of_its_own() -> None:
+@pytest.mark.parametrize("state", ["stopped", "never started", "in no network", "chosen by the engine"])
+def test_a_node_joins_the_network_that_came_in_place_of_its_own(state: str) -> None:
     api = engine().api
-    node = _container("broker-1")
-    api.start(node)
-    api.kill(node)
+    other = api.create_network(f"{NAME}-other", labels=LABELS)["Id"]  # takes the next subnet
+    node = _container("" if state == "chosen by the engine" else "broker-1")
+    if state == "stopped":
+        api.start(node)
+        api.kill(node)
+    if state == "in no network":
+        api.disconnect_container_from_network(node, NAME)
+    before = networks.find(api, NAME)
     api.remove_network(NAME)
     with pytest.raises(ProvisionError, match="the network networks-test is gone"):
         networks.rejoin(api, node, NAME, "broker-1")
+    api.remove_network(other)
     networks.create(api, NAME, LABELS)
-    networks.rejoin(api, node, NAME, "broker-1")
+    after = networks.find(api, NAME)
+    assert before is not None
+    assert after is not None
+    assert after["IPAM"] != before["IPAM"]
+    for _ in range(2):  # the second time there is nothing to do
+        networks.rejoin(api, node, NAME, "broker-1")
     api.start(node)
-    assert _address(node) == networks.address_of(api.inspect_network(NAME), "broker-1")
+    assert _address(node) == networks.address_of(after, "broker-1")
+
+
+@pytest.mark.engine
+def test_a_network_of_somebody_else_is_not_joined() -> None:
+    api = engine().api
+    foreign = api.create_network(NAME)["Id"]
+    try:
+        assert networks.find(api, NAME) is None
+        with pytest.raises(ProvisionError, match="the network networks-test is gone"):
+            networks.membership(api, NAME, "broker-1")
+    finally:
+        api.remove_network(foreign)
 
 
 @pytest.mark.engine
 @pytest.mark.usefixtures("network")
 def test_what_a_killed_command_left_of_a_network_does_not_stand_in_the_way() -> None:
     api = engine().api
-    api.create_network(f"{NAME}.new", labels=LABELS)
     api.remove_network(NAME)
+    api.create_network(f"{NAME}.new", labels=LABELS)
+    runtime = runtime_of_kind("docker")
+    observed = runtime.observe(NAME)
+    assert not observed.is_nothing  # `down` has something to remove
+    assert not observed.network  # `up` has one to make
     networks.create(api, NAME, LABELS)
     names = [network["Name"] for network in api.networks(filters={"label": f"provision.environment={NAME}"})]
     assert names == [NAME]
+
+
+@pytest.mark.engine
+def test_a_leftover_draft_is_something_that_down_removes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROVISION_HOME", str(tmp_path))
+    engine().api.create_network(f"{NAME}.new", labels=LABELS)
+    runtime = runtime_of_kind("docker")
+    assert down(runtime, NAME) == 1
+    assert runtime.observe(NAME).is_nothing
+    assert down(runtime, NAME) == 0

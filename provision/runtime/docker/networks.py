@@ -6,11 +6,14 @@ on using the address (a JVM for 30 s), and Kafka does not notice that another br
 good what is for the other.
 
 Engines let containers choose their addresses only in a network whose subnet was chosen too. Which one is free they know
-best: it is the one that a network without a choice was given a moment before.
+best: it is the one that a network without a choice, a draft, was given a moment before.
 """
 
+import random
+import time
 from collections.abc import Mapping
-from ipaddress import IPv4Network, ip_network
+from contextlib import suppress
+from ipaddress import IPv4Network
 from typing import Any
 
 from docker import APIClient
@@ -21,84 +24,119 @@ from provision.cluster.model import Role
 from provision.errors import ProvisionError
 from provision.runtime.docker.containers import DRAFT, ENVIRONMENT
 
-# Two networks that are made at the same time may be given the same subnet.
-_TRIES = 5
+ADDRESSES, FIXED = "provision.addresses", "fixed"
+
+# In less room half of it could be too little for everybody else.
+_LONGEST_PREFIX = 25
+# Networks that are made at the same time may be given the same subnet.
+_TRIES, _PAUSE_S = 8, 0.3
 # Side by side for each number, so that a node's place does not depend on how many others there are.
 _ROLES = tuple(Role)
 
+Described = Mapping[str, Any]
+"""What the engine says of a network or a container, by the names of its API."""
 
-def create(api: APIClient, name: str, labels: dict[str, str]) -> None:
+
+def find(api: APIClient, name: str) -> Described | None:
+    """The environment's network; None where there is none, or one of another maker."""
+    found = api.networks(names=[name], filters={"label": f"{ENVIRONMENT}={name}"})  # a draft's name begins alike
+    return next((network for network in found if network["Name"] == name), None)
+
+
+def create(api: APIClient, name: str, labels: Mapping[str, str]) -> None:
     """Make the bridge network: containers find each other there by name, nodes with the addresses that are theirs.
 
     Raises:
         APIError: the engine refuses.
     """
     for attempt in range(1, _TRIES + 1):
-        subnet = _free_subnet(api, name, labels)
-        ipam = IPAMConfig(pool_configs=[kept_in_half(subnet)]) if subnet else None
         try:
-            api.create_network(name, labels=labels, ipam=ipam, check_duplicate=True)
+            subnet = _free_subnet(api, name, labels)
+            fixed = subnet is not None and subnet.prefixlen <= _LONGEST_PREFIX
+            ipam = IPAMConfig(pool_configs=[kept_in_half(subnet)]) if subnet and fixed else None
+            told = {**labels, ADDRESSES: FIXED} if fixed else dict(labels)
+            api.create_network(name, labels=told, ipam=ipam, check_duplicate=True)
         except APIError:
             if attempt == _TRIES:
                 raise
+            time.sleep(random.uniform(0, _PAUSE_S))  # noqa: S311 so that those who met do not meet again
         else:
             return
 
 
-def _free_subnet(api: APIClient, name: str, labels: dict[str, str]) -> str | None:
+def _free_subnet(api: APIClient, name: str, labels: Mapping[str, str]) -> IPv4Network | None:
     """The IPv4 subnet that the engine would choose; None where it gives none."""
-    draft = name + DRAFT
-    for left in api.networks(names=[draft], filters={"label": f"{ENVIRONMENT}={name}"}):  # by a killed command
-        api.remove_network(left["Id"])
-    api.create_network(draft, labels=labels, internal=True)  # what is internal is made and removed faster
+    remove_drafts(api, name)
+    # What is internal is made and removed faster.
+    draft = api.create_network(name + DRAFT, labels=dict(labels), internal=True, check_duplicate=True)["Id"]
     try:
         described = api.inspect_network(draft)
     finally:
-        api.remove_network(draft)
+        with suppress(NotFound):
+            api.remove_network(draft)
     subnets = (config.get("Subnet") or "" for config in described["IPAM"]["Config"] or ())
-    return next((subnet for subnet in subnets if "." in subnet), None)
+    return next((IPv4Network(subnet) for subnet in subnets if "." in subnet), None)
 
 
-def kept_in_half(subnet: str) -> IPAMPool:
-    """All of an IPv4 subnet, of which the engine gives away the upper half alone: the lower one is for nodes."""
-    network = IPv4Network(subnet)
-    _, upper = network.subnets()
-    return IPAMPool(subnet=subnet, iprange=str(upper), gateway=str(network[1]))
+def remove_drafts(api: APIClient, name: str) -> None:
+    """Remove what a killed command left of a network."""
+    for network in api.networks(names=[name + DRAFT], filters={"label": f"{ENVIRONMENT}={name}"}):
+        with suppress(NotFound):
+            api.remove_network(network["Id"])
 
 
-def address_of(network: Mapping[str, Any], node: str) -> str | None:
-    """The address of a node in a network as the engine describes it; None where the engine has to choose it.
+def kept_in_half(subnet: IPv4Network) -> IPAMPool:
+    """All of the subnet, of which the engine gives away the upper half alone: the lower one is for nodes."""
+    _, upper = subnet.subnets()
+    return IPAMPool(subnet=str(subnet), iprange=str(upper), gateway=str(subnet[1]))
 
-    That is so in a network that was not made by `create`, and in a small one, whose lower half is full.
+
+def address_of(network: Described, node: str) -> str | None:
+    """The address of a node in a network; None where the engine has to choose it.
+
+    That is so in a network of an earlier version, in a very small one, and for nodes that the lower half has no room
+    for.
     """
+    if (network["Labels"] or {}).get(ADDRESSES) != FIXED:
+        return None
     role, _, number = node.rpartition("-")
     place = int(number) * len(_ROLES) + _ROLES.index(Role(role))  # from 3 on: the gateway has 1
-    for config in network["IPAM"]["Config"] or ():
-        subnet = ip_network(config["Subnet"])
-        if config.get("IPRange") and isinstance(subnet, IPv4Network) and place < subnet.num_addresses // 2:
-            return str(subnet[place])
-    return None
+    subnet = next(IPv4Network(config["Subnet"]) for config in network["IPAM"]["Config"] if "." in config["Subnet"])
+    return str(subnet[place]) if place < subnet.num_addresses // 2 else None
 
 
 def membership(api: APIClient, name: str, node: str) -> NetworkingConfig:
     """The network and the node's address there, for the container to be made.
 
     Raises:
-        NotFound: there is no such network.
+        ProvisionError: there is no such network.
     """
-    endpoint = api.create_endpoint_config(ipv4_address=address_of(api.inspect_network(name), node))
+    endpoint = api.create_endpoint_config(ipv4_address=address_of(_required(api, name), node))
     return NetworkingConfig({name: endpoint})  # type: ignore[arg-type] # its types know one endpoint without a name
 
 
 def rejoin(api: APIClient, container: str, name: str, node: str) -> None:
-    """Bring a node that does not run into the network of that name, in place of one that was removed since.
+    """See that a node that does not run is in the network of that name, with the address that is its own there.
+
+    It is not where the network was removed and made anew meanwhile, as after `docker network prune`.
 
     Raises:
         ProvisionError: there is no such network.
     """
-    try:
-        network = api.inspect_network(name)
-    except NotFound as error:
-        raise ProvisionError(f"the network {name} is gone", hint=f"`provision up {name}` makes it anew") from error
-    api.disconnect_container_from_network(container, name, force=True)
-    api.connect_container_to_network(container, network["Id"], ipv4_address=address_of(network, node))
+    network = _required(api, name)
+    address = address_of(network, node)
+    joined: Described | None = api.inspect_container(container)["NetworkSettings"]["Networks"].get(name)
+    if joined:
+        chosen = (joined["IPAMConfig"] or {}).get("IPv4Address") or None
+        if joined["NetworkID"] in ("", network["Id"]) and chosen == address:  # no id: it has never run
+            return
+        with suppress(APIError):  # it may not be in what is there under the name
+            api.disconnect_container_from_network(container, name, force=True)
+    api.connect_container_to_network(container, network["Id"], ipv4_address=address)
+
+
+def _required(api: APIClient, name: str) -> Described:
+    network = find(api, name)
+    if network is None:
+        raise ProvisionError(f"the network {name} is gone", hint=f"`provision up {name}` makes it anew")
+    return network

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ class DockerRuntime(Runtime):
             all_networks = self._api.networks()
             volumes = self._api.volumes()["Volumes"] or []
         ours = [thing for thing in all_containers if _belongs(thing, name)]
-        our_networks = [thing for thing in all_networks if _belongs(thing, name) and thing["Name"] == name]
+        our_networks = [thing for thing in all_networks if _belongs(thing, name)]
         our_volumes = [thing for thing in volumes if _belongs(thing, name)]
         no_labels: Mapping[str, str] = {}
         things = (*ours, *our_networks, *our_volumes)
@@ -78,6 +79,7 @@ class DockerRuntime(Runtime):
             *(f"volume {v['Name']}" for v in volumes if not _belongs(v, name) and v["Name"] in names),
         ]
         nodes = (thing for thing in ours if _is_node(thing))
+        made = chain((network["Name"] for network in our_networks), *map(_names, ours))
         return ObservedEnvironment(
             name=name,
             runtime=self.kind,
@@ -86,7 +88,8 @@ class DockerRuntime(Runtime):
             mode=labels.get(spec.MODE, ""),
             storage=labels.get(spec.STORAGE, ""),
             cluster_id=labels.get(spec.CLUSTER_ID, ""),
-            network=bool(our_networks),
+            network=any(network["Name"] == name for network in our_networks),
+            half_made=any(map(_is_draft, made)),
             storages=frozenset(volume["Labels"][spec.NODE] for volume in our_volumes),
             nodes=tuple(sorted((self._node(thing) for thing in nodes), key=lambda node: (node.role, node.number))),
             foreign=tuple(sorted(foreign)),
@@ -172,8 +175,7 @@ class DockerRuntime(Runtime):
     def create_network(self, cluster: Cluster) -> None:
         """A bridge network named like the environment; containers find each other there by name."""
         with translated(f"creating the network {cluster.name}"):
-            named = [net for net in self._api.networks(names=[cluster.name]) if net["Name"] == cluster.name]
-            if not any(_belongs(net, cluster.name) for net in named):
+            if networks.find(self._api, cluster.name) is None:
                 networks.create(self._api, cluster.name, spec.environment_labels(cluster))
 
     def create_storage(self, cluster: Cluster, node: Node) -> None:
@@ -247,11 +249,8 @@ class DockerRuntime(Runtime):
         """Start the container; the engine reserves its host port now."""
         container = self._required(name, node)
         with translated(f"starting {node}"):
-            try:
-                self._api.start(container)
-            except NotFound:  # perhaps its network, which `docker network prune` takes while nodes are down
-                networks.rejoin(self._api, container, name, node)
-                self._api.start(container)
+            networks.rejoin(self._api, container, name, node)
+            self._api.start(container)
 
     def stop_node(self, name: str, node: str, patience_s: float) -> None:
         """Stop the container.
@@ -399,9 +398,11 @@ class DockerRuntime(Runtime):
 
 def _is_node(container: Mapping[str, Any]) -> bool:
     """Whether it is neither a tool nor a draft."""
-    return container["Labels"].get(spec.ROLE) != spec.TOOL_ROLE and not any(
-        name.endswith(spec.DRAFT) for name in _names(container)
-    )
+    return container["Labels"].get(spec.ROLE) != spec.TOOL_ROLE and not any(map(_is_draft, _names(container)))
+
+
+def _is_draft(name: str) -> bool:
+    return name.endswith(spec.DRAFT)
 
 
 def _belongs(thing: Mapping[str, Any], name: str) -> bool:
