@@ -13,6 +13,7 @@ from provision.cluster.model import Topic
 from provision.errors import Interrupted, NodeFailed, NotReady, Unavailable
 from provision.events import LevelReached, Listener, NodeReady, NodeWaiting
 from provision.kafka.failures import explain
+from provision.kafka.leaders import missing_for_leaders
 from provision.kafka.levels import Level
 from provision.kafka.quorum import ask_for_quorum
 from provision.kafka.readiness import (
@@ -83,6 +84,9 @@ def assess(
     missing = missing_for_topics(answers, topics)
     if missing and beside_moves:
         missing = missing_for_topics(_with_moves(observed, answers), topics)
+    if not missing and observed.mode == KRAFT and answers.best:
+        names = None if topics is None else [topic.name for topic in topics]
+        missing = missing_for_leaders(answers.best, brokers, names)
     return Assessment(observed, Level.BROKERS if missing else Level.TOPICS, missing, answers.best)
 
 

@@ -7,7 +7,8 @@ Levels, each including those before it:
 3. `brokers`: each broker, asked over the listener of this machine, names all brokers and a controller. It can name the
    others only after the controller told it about them over the listener between brokers (UpdateMetadata), so that one
    answer shows both listeners at work; and there is a controller only while ZooKeeper has a quorum.
-4. `topics`: each broker names every topic, and each partition has a leader and all its replicas in sync.
+4. `topics`: each broker names every topic, and each partition has a leader and all its replicas in sync; in KRaft its
+   leader also serves it (`provision.kafka.leaders`).
 5. `roundtrip`: a record can be written and read back (`provision.kafka.messages`).
 """
 

@@ -1,4 +1,4 @@
-"""What a cluster in KRaft mode must not keep: a broker that has left is no longer registered."""
+"""What is special about KRaft: who has left is no longer registered, and leaders are ready when they serve."""
 
 import json
 from dataclasses import replace
@@ -8,6 +8,8 @@ import pytest
 from kafka.protocol.admin import DescribeClusterRequest
 
 from provision.kafka.connection import ask
+from provision.kafka.leaders import missing_for_leaders
+from provision.kafka.metadata import observe_cluster
 from tests.engine import Provision, write_environment
 
 NAME = "leaver"
@@ -44,3 +46,18 @@ def test_a_broker_that_has_left_is_forgotten_and_may_come_again(provision: Provi
     assert provision("plan", _file(tmp_path, 4), "--detailed-exitcode").code == 0
     provision.ok("down", NAME)
     assert provision.traces(NAME) == []
+
+
+def test_leaders_are_asked_whether_they_serve(provision: Provision, tmp_path: Path) -> None:
+    provision = replace(provision, version=VERSION)
+    nodes = json.loads(provision.ok("up", _file(tmp_path, 2), "-o", "json"))["nodes"]
+    endpoints = {int(node["name"][-1]): node["endpoint"] for node in nodes}
+    cluster = observe_cluster(endpoints[1])
+    assert missing_for_leaders(cluster, endpoints, None) == {}
+    swapped = {1: endpoints[2], 2: endpoints[1]}  # each is asked for what the other one leads
+    assert missing_for_leaders(cluster, swapped, ["t"]) == {
+        f"broker-{broker}": f"it does not serve t-{number} yet, and 1 more"
+        for broker in (1, 2)
+        for number in [min(p.number for p in cluster.topics[0].partitions if p.leader == broker)]
+    }
+    provision.ok("down", NAME)

@@ -1,0 +1,93 @@
+"""Whether the leaders serve what they lead (Kafka protocol, ListOffsets API).
+
+Brokers of KRaft tell who leads a partition as soon as they have read it in the metadata, and a new partition has all
+its replicas in sync from the start. The leader makes its log a moment later, with thousands of partitions seconds
+later; until then it answers everybody who wants to write or read that it is not the leader.
+"""
+
+import importlib
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from provision.kafka.connection import NotAnswering, ask
+from provision.plan.observed import ObservedCluster
+
+# KRaft brokers of every version speak it.
+_VERSION = 5
+_CLIENT, _UNCHECKED_EPOCH = -1, -1
+_TIMEOUT_S = 5.0
+
+Partition = tuple[str, int]
+
+
+def missing_for_leaders(
+    cluster: ObservedCluster, endpoints: Mapping[int, str], topics: Collection[str] | None
+) -> dict[str, str]:
+    """Leaders that do not serve yet: node name to reason; empty when all do.
+
+    Args:
+        cluster: who leads.
+        endpoints: `host:port` by broker id; others are not asked.
+        topics: the names of those that count; None for all.
+    """
+    led = defaultdict[int, list[Partition]](list)
+    for topic in cluster.topics:
+        if topics is None or topic.name in topics:
+            for partition in topic.partitions:
+                led[partition.leader].append((topic.name, partition.number))
+    asked = [broker for broker in sorted(led) if broker in endpoints]
+    if not asked:
+        return {}
+    importlib.import_module("kafka.protocol.consumer")  # in one thread: its modules import each other in a circle
+    with ThreadPoolExecutor(max_workers=len(asked)) as pool:
+        reasons = pool.map(lambda broker: _missing(endpoints[broker], led[broker]), asked)
+        return {f"broker-{broker}": reason for broker, reason in zip(asked, reasons, strict=True) if reason}
+
+
+def _missing(address: str, partitions: Sequence[Partition]) -> str:
+    try:
+        unserved = _unserved(address, partitions)
+    except NotAnswering as reason:
+        return str(reason)
+    if not unserved:
+        return ""
+    name, number = unserved[0]
+    more = f", and {len(unserved) - 1} more" if len(unserved) > 1 else ""
+    return f"it does not serve {name}-{number} yet{more}"
+
+
+def _unserved(address: str, partitions: Sequence[Partition]) -> list[Partition]:
+    """Those of which the broker at `host:port` cannot tell the first offset as their leader."""
+    from kafka.protocol.consumer import ListOffsetsRequest, OffsetSpec
+
+    by_topic = defaultdict[str, list[int]](list)
+    for name, number in partitions:
+        by_topic[name].append(number)
+    topic = ListOffsetsRequest.ListOffsetsTopic
+    request = ListOffsetsRequest(
+        replica_id=_CLIENT,
+        isolation_level=0,
+        topics=[
+            topic(
+                name=name,
+                partitions=[
+                    topic.ListOffsetsPartition(
+                        partition_index=number,
+                        current_leader_epoch=_UNCHECKED_EPOCH,
+                        timestamp=OffsetSpec.EARLIEST,
+                    )
+                    for number in numbers
+                ],
+            )
+            for name, numbers in by_topic.items()
+        ],
+        version=_VERSION,
+    )
+    response = ask(address, request, _TIMEOUT_S)
+    return sorted(
+        (told.name, partition.partition_index)
+        for told in response.topics
+        for partition in told.partitions
+        if partition.error_code
+    )
