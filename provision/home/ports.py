@@ -8,6 +8,7 @@ name, so that an environment tends to get the same ports everywhere.
 import errno
 import json
 import socket
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from provision.whole_files import write_whole
 
 PORTS = range(20000, 30000)
 _LOCK_TIMEOUT_S = 30
+_PAUSE_S = 0.05
 
 Leases = dict[str, dict[str, int]]
 
@@ -115,4 +117,14 @@ def port_is_free(port: int) -> bool:
                 if error.errno in (errno.EADDRINUSE, errno.EACCES):
                     return False
                 raise
+    return True
+
+
+def port_becomes_free(port: int, patience_s: float) -> bool:
+    """Whether nothing listens there, now or within that time."""
+    deadline = time.monotonic() + patience_s
+    while not port_is_free(port):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_PAUSE_S)
     return True

@@ -1,13 +1,14 @@
 """Port leases: kept, shared out, released, and never two environments on one port."""
 
 import socket
+import threading
 from pathlib import Path
 
 import pytest
 
 from provision.errors import ProvisionError
 from provision.home.directory import home_directory
-from provision.home.ports import PORTS, PortLeases, port_is_free
+from provision.home.ports import PORTS, PortLeases, port_becomes_free, port_is_free
 
 
 def _always_free(_port: int) -> bool:
@@ -74,3 +75,13 @@ def test_the_home_is_what_the_environment_says(monkeypatch: pytest.MonkeyPatch, 
     assert home_directory() == tmp_path
     monkeypatch.delenv("PROVISION_HOME")
     assert home_directory().name == "provision"
+
+
+def test_a_port_that_is_given_up_soon_is_waited_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert not port_becomes_free(port, 0.1)
+        closing = threading.Timer(0.2, server.close)
+        closing.start()
+        assert port_becomes_free(port, 20)
+        closing.join()

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from provision.errors import ProvisionError
+from provision.home.ports import port_is_free
 from provision.runtime.process import processes
 
 SLEEP = "import time; time.sleep(120)"
@@ -98,3 +99,43 @@ def test_one_that_does_not_heed_sigterm_is_killed(node: Path) -> None:
     processes.stop(node, patience_s=0.5)
     assert processes.find(node) is None
     assert processes.exit_code(node) == 128 + 9
+
+
+LINGERS = """
+import ctypes, os, signal, socket, threading, time
+
+server, told = socket.create_server(("127.0.0.1", 0)), threading.Event()
+
+def linger():
+    told.wait()
+    time.sleep(1)
+    os._exit(0)
+
+def leave(*_):
+    told.set()
+    ctypes.CDLL(None).pthread_exit(None)
+
+threading.Thread(target=linger).start()
+signal.signal(signal.SIGTERM, leave)
+print(server.getsockname()[1], flush=True)
+while True:
+    signal.pause()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it is there that a process without its first thread is a zombie")
+def test_a_process_has_ended_when_its_last_thread_has_and_its_ports_are_free(
+    node: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console = node / "console.log"
+    processes.start([sys.executable, "-c", LINGERS, processes.mark(node)], node, console)
+    deadline = time.monotonic() + 20
+    while not console.read_text().endswith("\n") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    port = int(console.read_text())
+    process = processes.find(node)
+    assert process is not None
+    monkeypatch.setattr(processes, "_children", {})  # as if another command had started it
+    processes.stop(node, patience_s=20)
+    assert port_is_free(port)
+    assert process.wait(10) == 0  # not killed

@@ -145,12 +145,22 @@ def _await_exit(process: psutil.Process, timeout_s: float) -> bool:
     while time.monotonic() < deadline:
         if child := _children.get(process.pid):
             child.poll()
-        if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+        if _is_over(process):
             if child:
-                child.wait()  # a zombie: it is over
+                child.wait()  # so that no zombie stays
             return True
         time.sleep(0.05)
     return False
+
+
+def _is_over(process: psutil.Process) -> bool:
+    """Whether it has ended. A zombie has, when no thread is left: until then its ports and files stay open."""
+    try:
+        if not process.is_running():
+            return True
+        return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _after_exec(process: psutil.Process) -> psutil.Process:

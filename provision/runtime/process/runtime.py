@@ -22,7 +22,7 @@ from provision.cluster.lock import Identities
 from provision.cluster.model import Cluster, Node, RenderedFile, StorageKind
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Listener
-from provision.home.ports import port_is_free
+from provision.home.ports import port_becomes_free
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime import directories, jars, tool_logging
 from provision.runtime.base import JavaCommand, Runtime, Streams, format_command, format_failed, port_taken
@@ -37,6 +37,7 @@ _NODE_NAME = re.compile(r"(zookeeper|controller|broker)-[1-9]\d*")
 _CONSOLE = "console.log"
 _FOLLOW_PAUSE_S = 0.2
 _TOOL_TIMEOUT_S = 60
+_PORT_PATIENCE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +238,7 @@ class ProcessRuntime(Runtime):
             return
         described = _read_node(directory)
         for port in described["ports"]:
-            if not port_is_free(port):
+            if not port_becomes_free(port, _PORT_PATIENCE_S):  # who was killed has it until the last thread is gone
                 raise port_taken(f"starting {node}", port)
         java = find_java(KafkaVersion.parse(described["version"]))
         command = [java.command, processes.mark(directory), *described["arguments"]]
