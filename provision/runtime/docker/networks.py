@@ -11,7 +11,7 @@ best: it is the one that a network without a choice, a draft, was given a moment
 
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from ipaddress import IPv4Network
 from typing import Any
@@ -39,8 +39,7 @@ Described = Mapping[str, Any]
 
 def find(api: APIClient, name: str) -> Described | None:
     """The environment's network; None where there is none, or one of another maker."""
-    found = api.networks(names=[name], filters={"label": f"{ENVIRONMENT}={name}"})  # a draft's name begins alike
-    return next((network for network in found if network["Name"] == name), None)
+    return next((network for network in _of(api, name) if network["Name"] == name), None)
 
 
 def create(api: APIClient, name: str, labels: Mapping[str, str]) -> None:
@@ -52,9 +51,10 @@ def create(api: APIClient, name: str, labels: Mapping[str, str]) -> None:
     for attempt in range(1, _TRIES + 1):
         try:
             subnet = _free_subnet(api, name, labels)
-            fixed = subnet is not None and subnet.prefixlen <= _LONGEST_PREFIX
-            ipam = IPAMConfig(pool_configs=[kept_in_half(subnet)]) if subnet and fixed else None
-            told = {**labels, ADDRESSES: FIXED} if fixed else dict(labels)
+            if subnet and subnet.prefixlen <= _LONGEST_PREFIX:
+                ipam, told = IPAMConfig(pool_configs=[kept_in_half(subnet)]), {**labels, ADDRESSES: FIXED}
+            else:
+                ipam, told = None, dict(labels)
             api.create_network(name, labels=told, ipam=ipam, check_duplicate=True)
         except APIError:
             if attempt == _TRIES:
@@ -66,23 +66,40 @@ def create(api: APIClient, name: str, labels: Mapping[str, str]) -> None:
 
 def _free_subnet(api: APIClient, name: str, labels: Mapping[str, str]) -> IPv4Network | None:
     """The IPv4 subnet that the engine would choose; None where it gives none."""
-    remove_drafts(api, name)
+    _remove(api, [network for network in _of(api, name) if network["Name"] == name + DRAFT])  # of a killed command
     # What is internal is made and removed faster.
-    draft = api.create_network(name + DRAFT, labels=dict(labels), internal=True, check_duplicate=True)["Id"]
+    draft = api.create_network(name + DRAFT, labels=dict(labels), internal=True, check_duplicate=True)
     try:
-        described = api.inspect_network(draft)
+        return _subnet_of(api.inspect_network(draft["Id"]))
     finally:
-        with suppress(NotFound):
-            api.remove_network(draft)
-    subnets = (config.get("Subnet") or "" for config in described["IPAM"]["Config"] or ())
-    return next((IPv4Network(subnet) for subnet in subnets if "." in subnet), None)
+        _remove(api, [draft])
 
 
-def remove_drafts(api: APIClient, name: str) -> None:
-    """Remove what a killed command left of a network."""
-    for network in api.networks(names=[name + DRAFT], filters={"label": f"{ENVIRONMENT}={name}"}):
+def remove(api: APIClient, name: str) -> None:
+    """Remove the environment's network, and what a killed command left of one.
+
+    Raises:
+        APIError: the engine refuses.
+    """
+    _remove(api, _of(api, name))
+
+
+def _of(api: APIClient, name: str) -> list[Described]:
+    """The environment's network and its drafts."""
+    found: list[Described] = api.networks(filters={"label": f"{ENVIRONMENT}={name}"})
+    return found
+
+
+def _remove(api: APIClient, networks: Iterable[Described]) -> None:
+    for network in networks:
         with suppress(NotFound):
             api.remove_network(network["Id"])
+
+
+def _subnet_of(network: Described) -> IPv4Network | None:
+    """The network's IPv4 subnet; None where it has none."""
+    subnets = (config.get("Subnet") or "" for config in network["IPAM"]["Config"] or ())
+    return next((IPv4Network(subnet) for subnet in subnets if "." in subnet), None)
 
 
 def kept_in_half(subnet: IPv4Network) -> IPAMPool:
@@ -97,11 +114,11 @@ def address_of(network: Described, node: str) -> str | None:
     That is so in a network of an earlier version, in a very small one, and for nodes that the lower half has no room
     for.
     """
-    if (network["Labels"] or {}).get(ADDRESSES) != FIXED:
+    subnet = _subnet_of(network)
+    if subnet is None or (network["Labels"] or {}).get(ADDRESSES) != FIXED:
         return None
     role, _, number = node.rpartition("-")
     place = int(number) * len(_ROLES) + _ROLES.index(Role(role))  # from 3 on: the gateway has 1
-    subnet = next(IPv4Network(config["Subnet"]) for config in network["IPAM"]["Config"] if "." in config["Subnet"])
     return str(subnet[place]) if place < subnet.num_addresses // 2 else None
 
 

@@ -328,9 +328,7 @@ class DockerRuntime(Runtime):
             for container in self._containers(f"{spec.ENVIRONMENT}={name}"):
                 if not _is_node(container):
                     self._remove_container(container["Id"], "a tool or a draft")
-            for network in self._api.networks(filters={"label": f"{spec.ENVIRONMENT}={name}"}):
-                with suppress(NotFound):
-                    self._api.remove_network(network["Id"])
+            networks.remove(self._api, name)
 
     # -- run ----------------------------------------------------------------------------------------------------------
 
