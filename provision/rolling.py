@@ -24,7 +24,7 @@ from provision.events import Event, Listener, NodeReady, NodeWaiting
 from provision.kafka.availability import blockers
 from provision.kafka.levels import Level
 from provision.kafka.quorum import PARKED_FETCH_MS, Quorum, ask_for_quorum
-from provision.kafka.readiness import ask_brokers, missing_for_brokers
+from provision.kafka.readiness import ask_brokers, first_of, missing_for_brokers
 from provision.kafka.zookeeper import has_quorum
 from provision.observe import admin_of
 from provision.plan.observed import NodeState, ObservedEnvironment
@@ -176,9 +176,7 @@ class Roller:
         with admin_of(observed.bootstrap_servers) as admin:
             minimum = admin.topics.minimum_in_sync([topic.name for topic in cluster.topics])
             cluster = cluster.with_moves(admin.partitions.moves())
-        found = blockers(cluster, minimum, broker)
-        more = f", and {len(found) - 1} more" if len(found) > 1 else ""
-        return f"{found[0]}{more}" if found else ""
+        return first_of(blockers(cluster, minimum, broker))
 
     def _poll(self, missing: Callable[[], str], pause_s: float, failure: str, node: str = "") -> None:
         deadline = time.monotonic() + self.timeout_s

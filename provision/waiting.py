@@ -85,7 +85,7 @@ def assess(
     if missing and beside_moves:
         missing = missing_for_topics(_with_moves(observed, answers), topics)
     if not missing and observed.mode == KRAFT and answers.best:
-        names = None if topics is None else [topic.name for topic in topics]
+        names = None if topics is None else {topic.name for topic in topics}
         missing = missing_for_leaders(answers.best, brokers, names)
     return Assessment(observed, Level.BROKERS if missing else Level.TOPICS, missing, answers.best)
 

@@ -57,7 +57,7 @@ class Selected:
         """The addresses of a cluster that others run, where the file says so."""
         return self._spec.bootstrap_servers if self.file and self._spec else None
 
-    @cached_property
+    @property
     def _spec(self) -> "EnvironmentSpec | None":
         """What the file says; None where it is not valid, which is for others to tell."""
         try:

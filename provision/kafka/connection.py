@@ -4,11 +4,16 @@ The client library chooses the broker it asks. Readiness must ask each one, over
 give up in time; so this puts the library's own codec (`KafkaProtocol`, which does no I/O) on a plain socket.
 """
 
+import importlib
 import socket
 import time
-from typing import Any
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 _CHUNK = 64 * 1024
+
+Answer = TypeVar("Answer")
 
 
 class NotAnswering(Exception):
@@ -52,3 +57,24 @@ def ask(address: str, request: Any, timeout_s: float) -> Any:  # noqa: ANN401 th
         raise NotAnswering((error.strerror or str(error)).lower()) from error
     except KafkaError as error:
         raise NotAnswering(str(error) or type(error).__name__) from error
+
+
+def ask_side_by_side(questions: Mapping[int, Callable[[], Answer]]) -> dict[int, Answer | NotAnswering]:
+    """Ask several brokers at once; who does not answer has the reason in place of an answer.
+
+    Args:
+        questions: what is to be called for each, by broker id. The modules of the client library that it needs are
+            loaded before: they import each other in a circle, which several threads at once would trip over.
+    """
+
+    def asked(question: Callable[[], Answer]) -> Answer | NotAnswering:
+        try:
+            return question()
+        except NotAnswering as reason:
+            return reason
+
+    if not questions:
+        return {}
+    importlib.import_module("kafka.protocol.parser")
+    with ThreadPoolExecutor(max_workers=len(questions)) as pool:
+        return dict(zip(questions, pool.map(asked, questions.values()), strict=True))

@@ -8,9 +8,10 @@ later; until then it answers everybody who wants to write or read that it is not
 import importlib
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
-from provision.kafka.connection import NotAnswering, ask
+from provision.kafka.connection import NotAnswering, ask, ask_side_by_side
+from provision.kafka.readiness import first_of
 from provision.plan.observed import ObservedCluster
 
 # KRaft brokers of every version speak it.
@@ -36,25 +37,17 @@ def missing_for_leaders(
         if topics is None or topic.name in topics:
             for partition in topic.partitions:
                 led[partition.leader].append((topic.name, partition.number))
-    asked = [broker for broker in sorted(led) if broker in endpoints]
-    if not asked:
-        return {}
-    importlib.import_module("kafka.protocol.consumer")  # in one thread: its modules import each other in a circle
-    with ThreadPoolExecutor(max_workers=len(asked)) as pool:
-        reasons = pool.map(lambda broker: _missing(endpoints[broker], led[broker]), asked)
-        return {f"broker-{broker}": reason for broker, reason in zip(asked, reasons, strict=True) if reason}
+    importlib.import_module("kafka.protocol.consumer")
+    answers = ask_side_by_side(
+        {broker: partial(_unserved, endpoints[broker], led[broker]) for broker in sorted(led) if broker in endpoints}
+    )
+    return {f"broker-{broker}": _reason(answer) for broker, answer in answers.items() if answer}
 
 
-def _missing(address: str, partitions: Sequence[Partition]) -> str:
-    try:
-        unserved = _unserved(address, partitions)
-    except NotAnswering as reason:
-        return str(reason)
-    if not unserved:
-        return ""
-    name, number = unserved[0]
-    more = f", and {len(unserved) - 1} more" if len(unserved) > 1 else ""
-    return f"it does not serve {name}-{number} yet{more}"
+def _reason(answer: list[Partition] | NotAnswering) -> str:
+    if isinstance(answer, NotAnswering):
+        return str(answer)
+    return first_of([f"it does not serve {name}-{number} yet" for name, number in answer])
 
 
 def _unserved(address: str, partitions: Sequence[Partition]) -> list[Partition]:

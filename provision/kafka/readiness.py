@@ -14,11 +14,11 @@ Levels, each including those before it:
 
 import importlib
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from provision.cluster.model import Topic
-from provision.kafka.connection import NotAnswering
+from provision.kafka.connection import NotAnswering, ask_side_by_side
 from provision.kafka.metadata import observe_cluster
 from provision.plan.observed import ObservedCluster, ObservedTopic
 
@@ -39,23 +39,15 @@ class BrokerAnswers:
 
 def ask_brokers(endpoints: Mapping[int, str], timeout_s: float = 2.0, *, topics: bool = True) -> BrokerAnswers:
     """Ask every broker at once, for `topics` too or for the brokers alone; `endpoints` are `host:port` by broker id."""
-
-    def ask_one(endpoint: str) -> ObservedCluster | str:
-        try:
-            return observe_cluster(endpoint, timeout_s, topics=topics)
-        except NotAnswering as reason:
-            return str(reason)
-
     if not endpoints:
         return BrokerAnswers({}, {})
-    # The client's modules import each other in a circle, which several threads at once would trip over.
     importlib.import_module("kafka.protocol.metadata")
-    importlib.import_module("kafka.protocol.parser")
-    with ThreadPoolExecutor(max_workers=len(endpoints)) as pool:
-        answers = dict(zip(endpoints, pool.map(ask_one, endpoints.values()), strict=True))
+    answers = ask_side_by_side(
+        {broker: partial(observe_cluster, at, timeout_s, topics=topics) for broker, at in endpoints.items()}
+    )
     return BrokerAnswers(
         clusters={broker: answer for broker, answer in answers.items() if isinstance(answer, ObservedCluster)},
-        silent={broker: answer for broker, answer in answers.items() if isinstance(answer, str)},
+        silent={broker: str(answer) for broker, answer in answers.items() if isinstance(answer, NotAnswering)},
     )
 
 
@@ -96,9 +88,14 @@ def missing_for_topics(answers: BrokerAnswers, topics: Sequence[Topic] | None) -
         names = known if topics is None else [topic.name for topic in topics]
         reasons = [reason for name in names if (reason := _missing_of_topic(name, known.get(name)))]
         if reasons:
-            more = f", and {len(reasons) - 1} more" if len(reasons) > 1 else ""
-            missing[f"broker-{broker}"] = reasons[0] + more
+            missing[f"broker-{broker}"] = first_of(reasons)
     return missing
+
+
+def first_of(reasons: Sequence[object]) -> str:
+    """The first reason, and how many more there are; empty where there is none."""
+    more = f", and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+    return f"{reasons[0]}{more}" if reasons else ""
 
 
 def _missing_of_topic(name: str, topic: ObservedTopic | None) -> str:
