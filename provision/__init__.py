@@ -1,3 +1,79 @@
-"""One environment file becomes a running Kafka cluster, and leaves without a trace."""
+"""One environment file becomes a running Kafka cluster, and leaves without a trace.
+
+    >>> from provision import Environment
+    >>> with Environment(name="orders", brokers={"nodes": 3}) as environment:
+    ...     assert len(environment.validate().brokers) == 3
+
+`Environment` is the object to hold; `Level` names how ready one is; errors are of one family, `ProvisionError`; what
+happens is told as one of the events in `provision.events`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from provision.environment import Environment
+    from provision.errors import (
+        Interrupted,
+        InvalidEnvironment,
+        KafkaRefused,
+        NodeFailed,
+        NotReady,
+        PartlyApplied,
+        Problem,
+        ProvisionError,
+        Refused,
+        Unavailable,
+        UsageError,
+    )
+    from provision.kafka.levels import Level
+    from provision.pipeline import UpOptions, UpResult
 
 __version__ = "0.1.0"
+
+_ERRORS = (
+    "Interrupted",
+    "InvalidEnvironment",
+    "KafkaRefused",
+    "NodeFailed",
+    "NotReady",
+    "PartlyApplied",
+    "Problem",
+    "ProvisionError",
+    "Refused",
+    "Unavailable",
+    "UsageError",
+)
+_PUBLIC = {
+    "Environment": "provision.environment",
+    "Level": "provision.kafka.levels",
+    "UpOptions": "provision.pipeline",
+    "UpResult": "provision.pipeline",
+    **dict.fromkeys(_ERRORS, "provision.errors"),
+}
+
+__all__ = [
+    "Environment",
+    "Interrupted",
+    "InvalidEnvironment",
+    "KafkaRefused",
+    "Level",
+    "NodeFailed",
+    "NotReady",
+    "PartlyApplied",
+    "Problem",
+    "ProvisionError",
+    "Refused",
+    "Unavailable",
+    "UpOptions",
+    "UpResult",
+    "UsageError",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 any public name
+    """Public names are loaded when they are first used: the command line need not wait for all of them."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_PUBLIC[name]), name)

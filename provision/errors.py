@@ -5,6 +5,7 @@
     ├── InvalidEnvironment  65    the environment file is wrong: every problem, each with its position
     ├── Unavailable         69    an outside need is missing: no engine, no image, no Java
     ├── Refused              4    it would lose data or availability, or touch what is not ours
+    ├── KafkaRefused         1    Kafka answered, and does not do it: no permission, a policy, an invalid value
     ├── PartlyApplied        3    some actions failed, the others were done
     ├── NodeFailed           1    a node exited: its last log lines, and the reason in words where it is known
     ├── NotReady           124    not ready in time: what is missing
@@ -56,6 +57,10 @@ class Refused(ProvisionError):
     """Doing it would lose data or availability, or touch something that is not ours."""
 
     exit_code = 4
+
+
+class KafkaRefused(ProvisionError):
+    """Kafka answered a request and does not do it; `why` is its own reason."""
 
 
 class PartlyApplied(ProvisionError):

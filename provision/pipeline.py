@@ -5,90 +5,50 @@
 `prepare` takes a file through the first five stages and touches nothing; stopping there is what a dry run is. `up` goes
 on: the first wave of the plan is applied, the brokers are waited for, what lives inside Kafka is planned and applied,
 and the environment is observed until it holds the level that was asked for.
+
+Whoever has an environment in hand uses `provision.environment.Environment`, which calls these stages.
 """
 
 import base64
 import secrets
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 
-from provision.apply import NodeWork, apply_nodes, require_no_refusal
-from provision.cluster.catalogue import KRAFT
+from provision.apply.nodes import NodeWork
+from provision.apply.rolling import Roller
+from provision.apply.walk import apply_nodes, require_no_refusal
+from provision.catalogue.versions import KRAFT
+from provision.cluster.identity import Identities
 from provision.cluster.layout import Layout
-from provision.cluster.lock import Identities
 from provision.cluster.model import Cluster, RenderedFile, StorageKind
-from provision.cluster.resolve import fixed_ports, resolve
-from provision.errors import InvalidEnvironment, PartlyApplied, ProvisionError, UsageError
-from provision.events import Event, Listener, Notice, silent
-from provision.frozen import hold_to_lock, require_locked_nodes
-from provision.home.directory import home_directory
-from provision.home.ports import PortLeases
-from provision.interrupts import shielded
+from provision.cluster.resolve import fixed_ports, resolve, resolve_without_ports
+from provision.common.interrupts import shielded
+from provision.common.patience import Patience
+from provision.errors import PartlyApplied, ProvisionError, UsageError
+from provision.events import Listener, Notice, Planned, silent
+from provision.home.place import Home
 from provision.kafka.levels import Level
-from provision.observe import observe_living, observe_nodes
-from provision.operations import remove_environment
+from provision.observe.nodes import observe_details, observe_nodes
+from provision.observe.readiness import Assessment
+from provision.observe.waiting import Wait
+from provision.operations.remove import remove_environment
 from provision.plan.actions import Action, Kind, Plan, Verb
 from provision.plan.nodes import plan_nodes
-from provision.plan.observed import ObservedCluster, ObservedEnvironment
+from provision.plan.observed import ObservedEnvironment
+from provision.plan.phases import Phase
 from provision.plan.refusals import leaving
 from provision.plan.saved import SavedPlan, saved
-from provision.plan.upgrade import interim_of
-from provision.rolling import Roller
-from provision.runtime import choose_runtime, layout_for
+from provision.plan.upgrade import stages_of
+from provision.resources.registry import Resources, desired_resources
+from provision.resources.rounds import Agree, Inside, agree_to_all, converge, fingerprint, plan_resources
+from provision.runtime import Runtimes
 from provision.runtime.base import Runtime
 from provision.runtime.directories import cluster_id_in, has_data
-from provision.second_wave import Agree, agree_to_all, converge, plan_second_wave
-from provision.spec.loader import load
+from provision.software.frozen import hold_to_pins, require_pinned_nodes
 from provision.spec.model import EnvironmentSpec
-from provision.waiting import Assessment, Wait
-
-NODE_KINDS = (Kind.SOFTWARE, Kind.NETWORK, Kind.STORAGE, Kind.NODE, Kind.FOREIGN)
-
-
-@dataclass(frozen=True)  # without slots, for what is read once
-class Source:
-    """An environment file and the `--set` texts for it; it is read once."""
-
-    file: Path
-    overrides: tuple[str, ...] = ()
-
-    def load(self, tell: Listener = silent) -> EnvironmentSpec:
-        """Stage one; tells what is no mistake and may be regretted."""
-        found, warnings = self._found
-        for warning in warnings:
-            tell(warning)
-        if isinstance(found, InvalidEnvironment):
-            raise found
-        return found
-
-    @cached_property
-    def _found(self) -> tuple[EnvironmentSpec | InvalidEnvironment, tuple[Event, ...]]:
-        warnings: list[Event] = []
-        try:
-            return load(self.file, self.overrides, warnings.append), tuple(warnings)
-        except InvalidEnvironment as error:
-            return error, tuple(warnings)
-
-    def layout(self, spec: EnvironmentSpec, runtime: str) -> Layout:
-        """Where that kind of runtime puts things; `auto` is shown as Docker would have it."""
-        return layout_for("docker" if runtime == "auto" else runtime, spec, self._base_directory)
-
-    def resolve(self, spec: EnvironmentSpec, layout: Layout, ports: Mapping[str, int]) -> Cluster:
-        """Stage two."""
-        return resolve(spec, layout, ports, self._base_directory)
-
-    def resolve_without_ports(self, spec: EnvironmentSpec, runtime: str) -> Cluster:
-        """Stage two for who does not ask for ports: those to be leased are 0."""
-        layout = self.layout(spec, runtime)
-        return self.resolve(spec, layout, dict.fromkeys(layout.leased_ports(spec), 0))
-
-    @property
-    def _base_directory(self) -> str:
-        return str(self.file.absolute().parent)
+from provision.spec.source import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,30 +56,38 @@ class Prepared:
     """All that is known before anything is touched."""
 
     cluster: Cluster
-    files: tuple[RenderedFile, ...]
+    desired: Resources
+    """What the file says of what lives inside Kafka, by kind."""
+    phases: tuple[Phase, ...]
+    """The rendered files; more than one phase where the change cannot be made at once."""
     runtime: Runtime
     observed: ObservedEnvironment
-    there: ObservedCluster | None
+    inside: Inside | None
     """What Kafka says, where all of its brokers answer."""
     had_data: bool
     """Whether a storage directory of the user's has data of an earlier life, which a rollback must not touch."""
     plan: Plan
 
     @property
+    def files(self) -> tuple[RenderedFile, ...]:
+        """The files that the nodes have in the end."""
+        return self.phases[-1].files
+
+    @property
     def topics_unknown(self) -> bool:
         """Whether the plan says nothing of topics, because not every node runs and answers."""
-        return self.there is None and bool(self.observed.nodes) and not self.plan.refusals
+        return self.inside is None and bool(self.observed.nodes) and not self.plan.refusals
 
     @property
     def saved(self) -> SavedPlan:
         """The plan as it can be kept in a file, bound to what it was made from."""
-        cluster = self.cluster
-        return saved(self.plan, self.files, cluster.topics, cluster.topic_policy, self.observed, self.there)
+        cluster_id = self.inside.cluster.cluster_id if self.inside else ""
+        return saved(self.plan, self.files, self.observed, cluster_id, fingerprint(self.desired, self.inside))
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """How `up` is to go about it.
+class UpOptions:
+    """How `up` proceeds.
 
     `timeout_s` bounds each wait, the first one from the start of the nodes on. `until` is the level to reach. `retain`
     keeps what a failing first `up` made. `saved` is the plan that must be the one that is carried out. `frozen`
@@ -133,11 +101,11 @@ class Wishes:
     frozen: bool = False
 
 
-DEFAULTS = Wishes()
+DEFAULTS = UpOptions()
 
 
 @dataclass(frozen=True, slots=True)
-class Upped:
+class UpResult:
     """What `up` reached: `changed` tells whether it did anything, `timings` are seconds by level."""
 
     assessment: Assessment
@@ -145,25 +113,31 @@ class Upped:
     timings: Mapping[str, float] = field(default_factory=dict)
 
 
-def validate(source: Source, tell: Listener = silent) -> Cluster:
+def validate(source: Source, runtimes: Runtimes, tell: Listener = silent) -> Cluster:
     """Load and resolve only: no network, no engine, no templates. Warnings are told.
 
     Raises:
         InvalidEnvironment: with every problem of the file.
     """
     spec = source.load(tell)
-    return source.resolve_without_ports(spec, spec.runtime)
+    return resolve_without_ports(spec, _layout(spec, source, runtimes), source.base_directory)
 
 
-def render(source: Source, tell: Listener = silent) -> tuple[RenderedFile, ...]:
+def render(source: Source, runtimes: Runtimes, tell: Listener = silent) -> tuple[RenderedFile, ...]:
     """The configuration files of every node, with the ports that `up` would choose now."""
     from provision.cluster.render import render as render_files
 
     spec = source.load(tell)
     _require_nodes(spec)
-    layout = source.layout(spec, spec.runtime)
-    ports = PortLeases(home_directory()).propose(spec.name, layout.leased_ports(spec), {})
-    return render_files(source.resolve(spec, layout, ports))
+    layout = _layout(spec, source, runtimes)
+    ports = runtimes.home.ports.propose(spec.name, layout.leased_ports(spec), {})
+    return render_files(resolve(spec, layout, ports, source.base_directory))
+
+
+def _layout(spec: EnvironmentSpec, source: Source, runtimes: Runtimes) -> Layout:
+    """Where things will be; `auto` is shown as Docker would have it."""
+    kind = "docker" if spec.runtime == "auto" else spec.runtime
+    return runtimes.layout(kind, spec, source.base_directory)
 
 
 def _require_nodes(spec: EnvironmentSpec) -> None:
@@ -174,57 +148,58 @@ def _require_nodes(spec: EnvironmentSpec) -> None:
         )
 
 
-def prepare(source: Source, *, lease: bool = False, frozen: bool = False, tell: Listener = silent) -> Prepared:
+def prepare(
+    source: Source, runtimes: Runtimes, *, lease: bool = False, frozen: bool = False, tell: Listener = silent
+) -> Prepared:
     """From the file to the plan, of locked software alone where it is `frozen`.
 
     `lease` records automatic ports, and brings software that is missing and locked: `up` wants that, `plan` does not.
     """
     spec = source.load(tell)
     _require_nodes(spec)
-    runtime = choose_runtime(spec.runtime, spec.name, tell)
+    runtime = runtimes.choose(spec.runtime, spec.name, tell)
     if spec.kafka.image and runtime.kind == "process":
         tell(Notice("kafka.image is not used by plain processes"))
-    layout = source.layout(spec, runtime.kind)
-    leases = PortLeases(home_directory())
+    layout = runtimes.layout(runtime.kind, spec, source.base_directory)
+    leases = runtimes.home.ports
     before = runtime.observe(spec.name)
-    unleased = source.resolve_without_ports(spec, layout.runtime)
-    locked = hold_to_lock(source.file, unleased, runtime, tell, bring=lease) if frozen else {}
+    unleased = resolve_without_ports(spec, layout, source.base_directory)
+    pinned = hold_to_pins(source.required_file, unleased, runtime, tell, bring=lease) if frozen else {}
     assign = leases.lease if lease else leases.propose
     in_use = {**fixed_ports(spec), **_ports_in_use(before)}
     ports = assign(spec.name, layout.leased_ports(spec), in_use)
     try:
-        return _prepare(source.resolve(spec, layout, ports), runtime, locked)
+        cluster = resolve(spec, layout, ports, source.base_directory)
+        return _prepare(cluster, desired_resources(spec), runtime, runtimes.home, pinned)
     except BaseException:
         if lease and before.is_nothing:
             leases.release(spec.name)
         raise
 
 
-def _prepare(cluster: Cluster, runtime: Runtime, locked: Identities) -> Prepared:
+def _prepare(cluster: Cluster, desired: Resources, runtime: Runtime, home: Home, pinned: Identities) -> Prepared:
     """From the resolved cluster on."""
     from provision.cluster.render import render as render_files
 
     observed = observe_nodes(cluster, runtime)
     if cluster.mode == KRAFT:
         cluster = replace(cluster, cluster_id=observed.cluster_id or _kept_cluster_id(cluster) or _new_cluster_id())
-    files = render_files(cluster)
-    first_step = interim_of(cluster, observed)
-    interim = render_files(first_step) if first_step else None
+    stages = stages_of(cluster, observed)
+    phases = tuple(Phase(render_files(stage.cluster), stage.name, stage.cause) for stage in stages)
     first_wave = plan_nodes(
         cluster,
-        files,
+        phases,
         observed,
         missing_software=runtime.missing_software(cluster),
-        living=observe_living(cluster, interim or files, observed, runtime),
-        interim=interim,
+        details=observe_details(cluster, phases[0].files, observed, runtime),
     )
-    plan, there = Plan(cluster.name, first_wave), None
+    plan, inside = Plan(cluster.name, first_wave), None
     if not plan.refusals:  # what is refused has no second wave, and brokers without their ensemble would not answer
-        second_wave, there = plan_second_wave(cluster, observed)
+        second_wave, inside = plan_resources(cluster, desired, observed, home.throttle(cluster.name))
         plan = Plan(cluster.name, (*first_wave, *second_wave))
-    require_locked_nodes(locked, cluster, observed, plan)
+    require_pinned_nodes(pinned, cluster, observed, plan)
     had_data = bool(cluster.storage.directory) and has_data(Path(cluster.storage.directory), cluster.name)
-    return Prepared(cluster, files, runtime, observed, there, had_data, plan)
+    return Prepared(cluster, desired, phases, runtime, observed, inside, had_data, plan)
 
 
 def _kept_cluster_id(cluster: Cluster) -> str:
@@ -239,12 +214,20 @@ def _new_cluster_id() -> str:
     return base64.urlsafe_b64encode(bytes([0x7F, *secrets.token_bytes(15)])).decode().rstrip("=")
 
 
-def up(source: Source, wishes: Wishes = DEFAULTS, *, tell: Listener = silent, agree: Agree = agree_to_all) -> Upped:
+def up(
+    source: Source,
+    runtimes: Runtimes,
+    options: UpOptions = DEFAULTS,
+    *,
+    tell: Listener = silent,
+    agree: Agree = agree_to_all,
+) -> UpResult:
     """Create the environment, or make it what the file says, and wait until it holds a level.
 
     Args:
         source: the file.
-        wishes: how far, how long.
+        runtimes: where it may run.
+        options: how far, how long.
         tell: gets the events.
         agree: is shown what will be done, before it is, and raises to stop it: first the plan, then what shows only
             when the brokers answer.
@@ -253,56 +236,54 @@ def up(source: Source, wishes: Wishes = DEFAULTS, *, tell: Listener = silent, ag
         Refused: the plan has a refusal or is not the saved one, or software is not the locked one; nothing was touched.
         ProvisionError: anything else; a first `up` has removed what it made, unless it is to be retained.
     """
-    prepared = prepare(source, lease=True, frozen=wishes.frozen, tell=tell)
+    prepared = prepare(source, runtimes, lease=True, frozen=options.frozen, tell=tell)
     try:
-        if wishes.saved:
-            wishes.saved.require_fresh(prepared.saved)
+        if options.saved:
+            options.saved.require_fresh(prepared.saved)
         require_no_refusal(prepared.plan)
+        tell(Planned(prepared.plan.as_dict()))
         agree(prepared.plan)
-        return _bring_up(prepared, wishes, tell, agree)
+        return _bring_up(prepared, runtimes.home, options, tell, agree)
     except BaseException as error:
-        if prepared.observed.nodes:  # an update that fails stops where it stands, and the next `up` goes on from there
+        if prepared.observed.nodes:  # an update that fails stops where it stands, and the next `up` continues there
             raise
-        _roll_back(prepared, retain=wishes.retain, tell=tell)
-        if isinstance(error, PartlyApplied) and not wishes.retain:
+        _roll_back(prepared, runtimes.home, retain=options.retain, tell=tell)
+        if isinstance(error, PartlyApplied) and not options.retain:
             raise ProvisionError(error.what, why=error.why, hint=error.hint) from error
         raise
 
 
-def _bring_up(prepared: Prepared, wishes: Wishes, tell: Listener, agree: Agree) -> Upped:
+def _bring_up(prepared: Prepared, home: Home, options: UpOptions, tell: Listener, agree: Agree) -> UpResult:
     cluster, runtime = prepared.cluster, prepared.runtime
-    began = time.monotonic()
-    first_wave = prepared.plan.of_kinds(NODE_KINDS, but=Verb.REMOVE)
-    cancelled = threading.Event()
-    roller = Roller(runtime, cluster.name, len(cluster.zookeepers), wishes.timeout_s, tell, cancelled)
-    work = NodeWork(cluster, runtime, roller, tell)
-    apply_nodes(first_wave, work, cancelled)
+    began, patience = time.monotonic(), Patience(options.timeout_s)
+    first_wave = prepared.plan.of_kinds(Kind, but=Verb.REMOVE)
+    work = NodeWork(cluster, runtime, Roller(runtime, cluster.name, len(cluster.zookeepers), patience, tell), tell)
+    apply_nodes(first_wave, work)
     leavers = leaving(cluster, prepared.observed)
     nodes = [*(node.name for node in cluster.nodes), *(node.name for node in leavers)]
-    deadline = time.monotonic() + wishes.timeout_s
-    wait = Wait(runtime, cluster.name, nodes, began=began, deadline=deadline, tell=tell)
-    assessment = wait.until(min(wishes.until, Level.BROKERS), cluster.topics)
+    wait = Wait(runtime, cluster.name, nodes, patience, tell, began=began)
+    assessment = wait.until(min(options.until, Level.BROKERS), cluster.topics)
     changed = bool(first_wave)
     if first_wave and (settings := _settings_left(prepared)):
         agree(Plan(cluster.name, settings))
-        apply_nodes(settings, work, cancelled)
-    if wishes.until >= Level.TOPICS:
-        changed |= converge(prepared.plan, work, wait, agree)
-        wait.deadline = time.monotonic() + wishes.timeout_s
-        assessment = wait.until(wishes.until, cluster.topics)
-    return Upped(assessment, changed, wait.timings)
+        apply_nodes(settings, work)
+    if options.until >= Level.TOPICS:
+        throttle = home.throttle(cluster.name)
+        changed |= converge(prepared.plan, prepared.desired, work, wait, throttle, agree)
+        assessment = wait.until(options.until, cluster.topics)
+    return UpResult(assessment, changed, wait.timings)
 
 
 def _settings_left(prepared: Prepared) -> tuple[Action, ...]:
     """What overrides the files of brokers that have just come: Kafka keeps it while they are away."""
     cluster, runtime = prepared.cluster, prepared.runtime
     observed = runtime.observe(cluster.name)
-    living = observe_living(cluster, prepared.files, observed, runtime)
-    actions = plan_nodes(cluster, prepared.files, observed, missing_software=(), living=living)
+    details = observe_details(cluster, prepared.files, observed, runtime)
+    actions = plan_nodes(cluster, prepared.phases[-1:], observed, missing_software=(), details=details)
     return tuple(action for action in actions if action.verb is Verb.CONFIGURE)
 
 
-def _roll_back(prepared: Prepared, *, retain: bool, tell: Listener) -> None:
+def _roll_back(prepared: Prepared, home: Home, *, retain: bool, tell: Listener) -> None:
     """Undo a first `up`: remove what is there now and was not before."""
     name = prepared.cluster.name
     if retain:
@@ -310,9 +291,9 @@ def _roll_back(prepared: Prepared, *, retain: bool, tell: Listener) -> None:
         return
     with shielded(lambda: tell(Notice("still removing; a moment, please"))):
         if remove_environment(prepared.runtime, name, before=prepared.observed, delete_data=not prepared.had_data):
-            tell(Notice(f"what was made of {name} is removed again"))
+            tell(Notice(f"what was created of {name} is removed again"))
         if prepared.observed.is_nothing:
-            PortLeases(home_directory()).release(name)
+            home.ports.release(name)
 
 
 def _ports_in_use(observed: ObservedEnvironment) -> dict[str, int]:

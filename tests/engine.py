@@ -18,7 +18,7 @@ import psutil
 import pytest
 from docker.errors import DockerException
 
-from provision.cluster.catalogue import KafkaVersion
+from provision.catalogue.versions import KafkaVersion
 from provision.errors import Unavailable
 from provision.runtime.process.java import find_java
 from tests.image.build import ensure_image

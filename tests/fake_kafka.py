@@ -17,13 +17,15 @@ import pytest
 from provision.cluster.model import Node, Role
 from provision.cluster.properties import parse
 from provision.events import Listener, Progress, silent
+from provision.kafka.access import Access
 from provision.kafka.availability import blockers
-from provision.kafka.brokers import DELETE_TOPICS, BrokerAdmin
+from provision.kafka.brokers import BrokerAdmin
 from provision.kafka.readiness import BrokerAnswers
 from provision.kafka.settings import SettingsAdmin
 from provision.kafka.topics import Created
-from provision.plan.actions import Growth, PlacedTopic, TopicSettings
 from provision.plan.observed import Move, NodeState, ObservedBroker, ObservedCluster, ObservedPartition, ObservedTopic
+from provision.plan.topic_changes import Growth, PlacedTopic, TopicSettings
+from provision.resources.topics import DELETE_TOPICS
 from provision.runtime.base import JavaCommand
 from provision.runtime.fake import FakeRuntime
 
@@ -63,7 +65,7 @@ class SpokenRuntime(FakeRuntime):
 
 def members_of(runtime: FakeRuntime, name: str, node: str) -> int:
     """How many members a node of the ensemble was told of."""
-    (content,) = (file.content for file in runtime.read_files(name, node) if file.name == "zookeeper.properties")
+    (content,) = (file.text for file in runtime.read_files(name, node) if file.name == "zookeeper.properties")
     return max(sum(key.startswith("server.") for key in parse(content)), 1)
 
 
@@ -123,11 +125,11 @@ class FakeKafka:
                 self._member_starts(subject)
             elif verb == "start_node":
                 (file,) = (f for f in self.runtime.read_files(self.name, subject) if f.name == "server.properties")
-                self.static[int(subject.rpartition("-")[2])] = parse(file.content)
+                self.static[Role.parse(subject)[1]] = parse(file.text)
             elif verb == "stop_node":
                 self._node_stops(subject)
             elif verb == "remove_storage" and subject.startswith(Role.BROKER):
-                broker = int(subject.rpartition("-")[2])
+                broker = Role.parse(subject)[1]
                 kept = [at for at, partition in self.each() if broker in partition.all]
                 assert not kept, f"{subject} is removed and keeps {kept}"
                 self.set_on_brokers.pop(broker, None)
@@ -203,19 +205,18 @@ class FakeKafka:
         in_sync = tuple(b for b in partition.replicas if b in up and b not in partition.lagging)
         return ObservedPartition(number, in_sync[0] if in_sync else -1, partition.all, in_sync)
 
-    def ask(self, endpoints: Mapping[int, str], timeout_s: float = 2.0, *, topics: bool = True) -> BrokerAnswers:
+    def ask(self, access: Access, timeout_s: float = 2.0, *, topics: bool = True) -> BrokerAnswers:
         """Instead of `ask_brokers`."""
         assert timeout_s > 0
         up, cluster = self.brokers, self.cluster()
         said = cluster if topics else replace(cluster, topics=())
-        answering = {broker: said for broker, at in endpoints.items() if up.get(broker) == at}
-        return BrokerAnswers(answering, {b: "it does not listen yet" for b in endpoints if b not in answering})
+        answering = {broker: said for broker, at in access.brokers.items() if up.get(broker) == at}
+        return BrokerAnswers(answering, {b: "it does not listen yet" for b in access.brokers if b not in answering})
 
     @contextmanager
-    def connected(self, bootstrap_servers: str, timeout_s: float) -> Iterator["FakeAdmin"]:
+    def connected(self, access: Access) -> Iterator["FakeAdmin"]:
         """Instead of `provision.kafka.admin.connected`."""
-        assert timeout_s > 0
-        assert set(bootstrap_servers.split(",")) & set(self.brokers.values())
+        assert set(access.brokers.values()) & set(self.brokers.values())
         yield FakeAdmin(self)
 
     def speak(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,23 +8,31 @@ from pathlib import Path
 import pytest
 import yaml
 
-from provision import operations
+from provision import pipeline
 from provision.cluster import render
 from provision.cluster.model import Topic, TopicPolicy
+from provision.common.interrupts import handle_signals
+from provision.common.patience import Patience
 from provision.errors import Interrupted, PartlyApplied, ProvisionError, Refused
 from provision.events import ActionDone, Event
-from provision.home.throttles import ThrottleNote
-from provision.operations import down, restart_rolling
-from provision.pipeline import Prepared, Source, Upped, Wishes, prepare, up
+from provision.kafka.access import Access
+from provision.operations import life
+from provision.operations.life import restart_rolling
+from provision.operations.remove import down
+from provision.operations.topics import ReachedCluster, apply_for
+from provision.pipeline import Prepared, UpOptions, UpResult
 from provision.plan.actions import Plan, Verb
 from provision.plan.observed import NodeState
-from provision.runtime import directories, layout_for
-from provision.second_wave import Agree, agree_to_all
-from provision.topics import Declared, Reached, apply_for
+from provision.plan.topic_changes import TOPIC
+from provision.resources.rounds import Agree, agree_to_all
+from provision.resources.topics import DesiredTopics
+from provision.runtime import directories
+from provision.spec.source import Source
 from tests.fake_kafka import OFFSETS, FakeKafka, Partition, SpokenRuntime
 from tests.fake_kafka import Topic as KeptTopic
+from tests.runtimes import FakeRuntimes
 
-PATIENT = Wishes(timeout_s=5.0)
+PATIENT = UpOptions(timeout_s=5.0)
 
 
 class Living:
@@ -33,6 +41,8 @@ class Living:
     def __init__(self, directory: Path) -> None:
         self.path = directory / "living.yaml"
         self.runtime = SpokenRuntime()
+        self.runtimes = FakeRuntimes(directory / "home", self.runtime)
+        self.home = self.runtimes.home
         self.kafka = FakeKafka(self.runtime, "living")
         self.told: list[Event] = []
         self.file: dict[str, object] = {"name": "living", "brokers": {"nodes": 3}}
@@ -50,13 +60,13 @@ class Living:
 
     def plan(self) -> Prepared:
         """What would be done."""
-        return prepare(self.source)
+        return pipeline.prepare(self.source, self.runtimes)
 
-    def up(self, wishes: Wishes = PATIENT, agree: Agree = agree_to_all, **sections: object) -> Upped:
+    def up(self, options: UpOptions = PATIENT, agree: Agree = agree_to_all, **sections: object) -> UpResult:
         """Do it."""
         self.want(**sections)
         self.told.clear()
-        return up(self.source, wishes, tell=self.told.append, agree=agree)
+        return pipeline.up(self.source, self.runtimes, options, tell=self.told.append, agree=agree)
 
     def settles(self, **sections: object) -> list[str]:
         """Do it, and see that it is done; returns what was done, in the order in which it ended."""
@@ -97,9 +107,6 @@ def living(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Living:
 
 def living_in(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Living:
     found = Living(directory)
-    monkeypatch.setenv("PROVISION_HOME", str(directory / "home"))
-    monkeypatch.setattr("provision.pipeline.choose_runtime", lambda _kind, _name, _tell: found.runtime)
-    monkeypatch.setattr("provision.pipeline.layout_for", lambda _kind, spec, base: layout_for("docker", spec, base))
     monkeypatch.setattr("provision.kafka.moving._PAUSE_S", 0.001)
     monkeypatch.setattr(render, "_environment", functools.cache(vars(render)["_environment"]))  # compiled once
     found.kafka.speak(monkeypatch)
@@ -131,7 +138,7 @@ def test_what_a_broker_takes_while_it_runs_restarts_nobody_and_is_in_its_file(li
     done = living.settles(brokers=brokers(properties={"num.io.threads": 7}))
     assert sorted(done) == ["configure broker-1", "configure broker-2", "configure broker-3"]
     assert list(living.kafka.set_on_brokers.values()) == [{"num.io.threads": "7"}] * 3
-    files = {file.name: file.content for file in living.runtime.read_files("living", "broker-2")}
+    files = {file.name: file.text for file in living.runtime.read_files("living", "broker-2")}
     assert "num.io.threads=7\n" in files["server.properties"]
     assert len(files) == 3
 
@@ -145,7 +152,12 @@ def test_what_a_broker_does_not_take_is_rolled_out_with_the_controller_last(livi
 
 def test_a_rolling_restart_takes_the_active_controller_last(living: Living) -> None:
     living.settles()
-    assert restart_rolling(living.runtime, "living", (), 5.0) == ("zookeeper-1", "broker-2", "broker-3", "broker-1")
+    assert restart_rolling(living.runtime, "living", (), Patience(5.0)) == (
+        "zookeeper-1",
+        "broker-2",
+        "broker-3",
+        "broker-1",
+    )
 
 
 def test_an_interrupt_ends_a_rolling_restart_when_the_node_at_hand_runs_again(
@@ -162,8 +174,11 @@ def test_an_interrupt_ends_a_rolling_restart_when_the_node_at_hand_runs_again(
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(living.runtime, "stop_node", stop_and_interrupt)
+    before = signal.getsignal(signal.SIGINT)
+    handle_signals()
     with pytest.raises(Interrupted) as raised:
-        restart_rolling(living.runtime, "living", (), 5.0)
+        restart_rolling(living.runtime, "living", (), Patience(5.0))
+    signal.signal(signal.SIGINT, before)
     assert raised.value.why == "restarted before: zookeeper-1; it ended at broker-2"
     assert stopped == ["zookeeper-1", "broker-2"]
     assert {node.state for node in living.runtime.observe("living").nodes} == {NodeState.RUNNING}
@@ -285,7 +300,7 @@ def test_an_ensemble_grows_one_by_one_and_never_shrinks(living: Living) -> None:
 def goes_down(living: Living, *, keep_data: bool = False) -> None:
     """All at once, which nobody may do to a cluster that is to serve."""
     verb_of_kafka, living.runtime.on_verb = living.runtime.on_verb, lambda _verb, _subject: None
-    down(living.runtime, "living", keep_data=keep_data)
+    down(living.runtime, "living", living.home, keep_data=keep_data)
     living.runtime.on_verb = verb_of_kafka
 
 
@@ -324,24 +339,24 @@ def test_an_ensemble_grows_over_data_in_a_directory_of_the_users(living: Living,
     assert [action for action in done if action.startswith("start zookeeper")] == ENSEMBLE_STARTS
 
 
-def test_a_growth_that_is_killed_while_the_only_member_is_made_anew_goes_on_from_it(
+def test_a_growth_that_is_killed_while_the_only_member_is_replaced_goes_on_from_it(
     living: Living, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     living.settles(topics=[topic()])
-    start = living.runtime.start_node
+    start_node = living.runtime.start_node
 
     def killed(environment: str, node: str) -> None:
         if node == "zookeeper-1":
             raise ProvisionError("killed")
-        start(environment, node)
+        start_node(environment, node)
 
     monkeypatch.setattr(living.runtime, "start_node", killed)
     with pytest.raises(ProvisionError, match="killed"):
         living.up(zookeeper={"nodes": 3})
-    monkeypatch.setattr(living.runtime, "start_node", start)
+    monkeypatch.setattr(living.runtime, "start_node", start_node)
     assert {n.state for n in living.runtime.observe("living").of_role("zookeeper")} == {NodeState.CREATED}
-    with pytest.raises(Refused, match="zookeeper-1, zookeeper-2, zookeeper-3 cannot just be started"):
-        operations.start(living.runtime, "living", (), 5.0)
+    with pytest.raises(Refused, match="zookeeper-1, zookeeper-2, zookeeper-3 cannot be started on its own"):
+        life.start(living.runtime, "living", (), Patience(5.0))
     starts_late(living, "zookeeper-1")
     assert living.settles()[:3] == ENSEMBLE_STARTS
 
@@ -426,7 +441,7 @@ def test_what_comes_to_a_leaving_broker_after_the_plan_keeps_it_there_until_the_
 
     living.kafka.on_call = come
     with pytest.raises(Refused, match="broker-3 is not removed") as caught:
-        living.up(Wishes(timeout_s=0.5), brokers=brokers(2))
+        living.up(UpOptions(timeout_s=0.5), brokers=brokers(2))
     assert caught.value.why.startswith("it holds late-0 and 1 more")
     living.kafka.on_call = lambda _what, _about: None
     assert living.settles() == ["reassign topic late", "remove broker-3"]
@@ -488,7 +503,7 @@ def test_a_first_up_whose_topics_are_refused_leaves_nothing(living: Living) -> N
 def test_brokers_stay_when_what_they_keep_cannot_move(living: Living) -> None:
     living.settles(topics=[topic("t", 3, 1)])
     living.kafka.refusals = {"t": "partition 2: not now"}
-    with pytest.raises(PartlyApplied, match="1 of 1 topics"):
+    with pytest.raises(PartlyApplied, match="1 topics of 1 topics"):
         living.up(brokers=brokers(2))
     assert living.runtime.observe("living").node("broker-3")
     living.kafka.refusals = {}
@@ -549,7 +564,7 @@ def test_what_shows_only_when_a_broker_is_back_must_be_in_the_saved_plan(living:
     living.runtime.exit_node("living", "broker-2", 1)
     saved = living.plan().saved
     with pytest.raises(Refused, match="does not have all that is to be done"):
-        living.up(Wishes(timeout_s=5.0, saved=saved), agree=saved.require_known)
+        living.up(UpOptions(timeout_s=5.0, saved=saved), agree=saved.require_known)
     assert living.done == ["start broker-2"]
 
 
@@ -558,8 +573,8 @@ def test_what_shows_only_when_a_broker_is_back_must_be_in_the_saved_plan(living:
 
 def test_a_topic_that_comes_between_the_plan_and_its_creation_is_made_as_declared_too(living: Living) -> None:
     living.settles()
-    endpoints = living.runtime.observe("living").broker_endpoints
-    declared = Declared((Topic("t", 2, 3, {"retention.ms": "7"}),), TopicPolicy())
+    access = Access(living.runtime.observe("living").broker_endpoints)
+    desired = {TOPIC: DesiredTopics((Topic("t", 2, 3, {"retention.ms": "7"}),), TopicPolicy())}
     shown: list[Plan] = []
 
     def agree(plan: Plan) -> None:
@@ -567,7 +582,8 @@ def test_a_topic_that_comes_between_the_plan_and_its_creation_is_made_as_declare
             living.kafka.topics["t"] = KeptTopic([Partition((1,))])
         shown.append(plan)
 
-    done = apply_for(Reached("living", endpoints), declared, timeout_s=5.0, agree=agree)
+    cluster = ReachedCluster("living", access)
+    done = apply_for(cluster, desired, living.home, patience=Patience(5.0), agree=agree)
     assert [[action.verb for action in plan.actions] for plan in shown] == [
         [Verb.CREATE],
         [Verb.REASSIGN, Verb.CONFIGURE, Verb.GROW],
@@ -614,23 +630,23 @@ def test_a_plan_that_was_shown_is_not_asked_about_again(living: Living) -> None:
 def test_a_saved_plan_is_carried_out_once(living: Living) -> None:
     living.settles()
     saved = living.want(brokers=brokers(4), topics=[topic()]).plan().saved
-    assert living.up(Wishes(timeout_s=5.0, saved=saved)).changed
+    assert living.up(UpOptions(timeout_s=5.0, saved=saved)).changed
     before = living.state
     with pytest.raises(Refused, match="the plan is stale"):
-        living.up(Wishes(timeout_s=5.0, saved=saved))
+        living.up(UpOptions(timeout_s=5.0, saved=saved))
     assert living.state == before
 
 
 def test_a_saved_plan_for_the_first_up_is_carried_out_too(living: Living) -> None:
     saved = living.want(topics=[topic()]).plan().saved
-    living.up(Wishes(timeout_s=5.0, saved=saved))
+    living.up(UpOptions(timeout_s=5.0, saved=saved))
     assert living.plan().plan.actions == ()
 
 
 def test_a_stale_plan_for_a_first_up_leaves_nothing_and_keeps_nothing(living: Living) -> None:
     saved = living.want(topics=[topic()]).plan().saved
     with pytest.raises(Refused, match="the plan is stale"):
-        living.up(Wishes(timeout_s=5.0, saved=saved), topics=[])
+        living.up(UpOptions(timeout_s=5.0, saved=saved), topics=[])
     assert living.runtime.observe("living").is_nothing
 
 
@@ -640,19 +656,19 @@ def test_a_throttle_is_remembered_as_long_as_the_data_that_have_it(living: Livin
     with pytest.raises(Interrupted):
         living.up(topics=[topic("t", 3, 2)])
     living.runtime.on_verb = lambda _verb, _subject: None  # whoever stops them all does not ask what they can spare
-    down(living.runtime, "living")
-    assert ThrottleNote("living").read("fake")
-    down(living.runtime, "living", keep_data=True)
-    assert ThrottleNote("living").read("fake")
-    down(living.runtime, "living", delete_data=True)
-    assert ThrottleNote("living").read("fake") == {}
+    down(living.runtime, "living", living.home)
+    assert living.home.throttle("living").read("fake")
+    down(living.runtime, "living", living.home, keep_data=True)
+    assert living.home.throttle("living").read("fake")
+    down(living.runtime, "living", living.home, delete_data=True)
+    assert living.home.throttle("living").read("fake") == {}
 
 
-def test_down_takes_everything_and_the_next_up_begins_anew(living: Living) -> None:
+def test_down_takes_everything_and_the_next_up_starts_over(living: Living) -> None:
     living.settles(topics=[topic()], throttle="1m")
     living.kafka.topics.clear()
     living.kafka.members_with_data.clear()
-    down(living.runtime, "living")
+    down(living.runtime, "living", living.home)
     assert living.runtime.observe("living").is_nothing
     assert "create topic t" in living.settles()
     assert {node.state for node in living.runtime.observe("living").nodes} == {NodeState.RUNNING}

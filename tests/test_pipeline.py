@@ -1,50 +1,77 @@
 """The pipeline on the fake runtime: whatever fails, at whatever moment, a first `up` leaves nothing."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from provision import pipeline
 from provision.errors import Interrupted, InvalidEnvironment, NodeFailed, ProvisionError, Refused
-from provision.events import ActionDone, Event
+from provision.events import ActionDone, Event, Listener, silent
+from provision.home.place import Home
 from provision.kafka.levels import Level
-from provision.operations import down
-from provision.pipeline import Source, Wishes, prepare, up
+from provision.operations import remove
+from provision.pipeline import DEFAULTS, UpOptions, UpResult
 from provision.plan.observed import NodeState
-from provision.runtime import layout_for
 from provision.runtime.fake import FakeRuntime
+from provision.spec.source import Source
+from tests.runtimes import FakeRuntimes
 
 FILE = "name: faked\nbrokers: {nodes: 2, port: auto}\nzookeeper: {nodes: 3}\ntopics: [{name: t}]\n"
 
-RUNNING = Wishes(until=Level.PROCESS)
+RUNNING = UpOptions(until=Level.PROCESS)
+
+
+@dataclass(frozen=True)
+class Held:
+    """An environment file and the runtime for it."""
+
+    file: Path
+    runtime: FakeRuntime
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def home(self) -> Path:
+        """The home's directory."""
+        return self.file.parent / "home"
+
+    @property
+    def described(self) -> tuple[Source, FakeRuntimes]:
+        """The file as it is now, and the runtimes."""
+        return Source(self.file, self.overrides), FakeRuntimes(self.home, self.runtime)
+
+
+def up(held: Held, options: UpOptions = DEFAULTS, tell: Listener = silent) -> UpResult:
+    return pipeline.up(*held.described, options, tell=tell)
+
+
+def down(runtime: FakeRuntime, name: str, home: Path, *, keep_data: bool = False) -> int:
+    return remove.down(runtime, name, Home.at(home), keep_data=keep_data)
 
 
 @pytest.fixture
-def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
-    monkeypatch.setenv("PROVISION_HOME", str(tmp_path / "home"))
+def fake() -> FakeRuntime:
+    return FakeRuntime()
+
+
+@pytest.fixture
+def source(tmp_path: Path, fake: FakeRuntime) -> Held:
     file = tmp_path / "faked.yaml"
     file.write_text(FILE)
-    return Source(file)
+    return Held(file, fake)
 
 
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRuntime:
-    runtime = FakeRuntime()
-    monkeypatch.setattr("provision.pipeline.choose_runtime", lambda _kind, _name, _tell: runtime)
-    monkeypatch.setattr("provision.pipeline.layout_for", lambda _kind, spec, base: layout_for("docker", spec, base))
-    return runtime
-
-
-def _verbs_of_a_first_up(source: Source, fake: FakeRuntime) -> list[tuple[str, str]]:
+def _verbs_of_a_first_up(source: Held, fake: FakeRuntime) -> list[tuple[str, str]]:
     seen: list[tuple[str, str]] = []
     fake.on_verb = lambda verb, subject: seen.append((verb, subject))
     up(source, RUNNING)
     fake.on_verb = lambda _verb, _subject: None
-    down(fake, "faked")
+    down(fake, "faked", source.home)
     fake.software.clear()
     return seen
 
 
-def test_a_first_up_does_each_thing_once_and_a_second_nothing(source: Source, fake: FakeRuntime) -> None:
+def test_a_first_up_does_each_thing_once_and_a_second_nothing(source: Held, fake: FakeRuntime) -> None:
     verbs = _verbs_of_a_first_up(source, fake)
     assert len(verbs) == len(set(verbs)) == 1 + 1 + 5 + 5 + 5  # software, network, storages, nodes, starts
     up(source, RUNNING)
@@ -55,7 +82,7 @@ def test_a_first_up_does_each_thing_once_and_a_second_nothing(source: Source, fa
 
 
 @pytest.mark.parametrize("failure", [ProvisionError("the engine caught fire"), KeyboardInterrupt()])
-def test_whichever_verb_fails_nothing_is_left(source: Source, fake: FakeRuntime, failure: BaseException) -> None:
+def test_whichever_verb_fails_nothing_is_left(source: Held, fake: FakeRuntime, failure: BaseException) -> None:
     for place in _verbs_of_a_first_up(source, fake):
 
         def fail(verb: str, subject: str, place: tuple[str, str] = place) -> None:
@@ -68,21 +95,21 @@ def test_whichever_verb_fails_nothing_is_left(source: Source, fake: FakeRuntime,
         fake.on_verb = lambda _verb, _subject: None
         assert fake.observe("faked").is_nothing, place
         fake.software.clear()
-    assert not (Path(source.file).parent / "home" / "ports.json").read_text().count("faked")
+    assert not (source.home / "ports.json").read_text().count("faked")
 
 
-def test_retain_keeps_what_was_made(source: Source, fake: FakeRuntime) -> None:
+def test_retain_keeps_what_was_made(source: Held, fake: FakeRuntime) -> None:
     def fail(verb: str, subject: str) -> None:
         if (verb, subject) == ("start_node", "broker-2"):
             raise ProvisionError("no")
 
     fake.on_verb = fail
     with pytest.raises(ProvisionError, match="no"):
-        up(source, Wishes(until=Level.PROCESS, retain=True))
+        up(source, UpOptions(until=Level.PROCESS, retain=True))
     assert len(fake.observe("faked").nodes) == 5
 
 
-def test_a_failing_update_stops_where_it_is_and_the_next_goes_on(source: Source, fake: FakeRuntime) -> None:
+def test_a_failing_update_stops_where_it_is_and_the_next_goes_on(source: Held, fake: FakeRuntime) -> None:
     up(source, RUNNING)
     fake.exit_node("faked", "broker-1", 1)
     fake.exit_node("faked", "broker-2", 1)
@@ -100,9 +127,9 @@ def test_a_failing_update_stops_where_it_is_and_the_next_goes_on(source: Source,
     assert {node.state for node in fake.observe("faked").nodes} == {NodeState.RUNNING}
 
 
-def test_storages_that_were_kept_survive_a_failing_up(source: Source, fake: FakeRuntime) -> None:
+def test_storages_that_were_kept_survive_a_failing_up(source: Held, fake: FakeRuntime) -> None:
     up(source, RUNNING)
-    down(fake, "faked", keep_data=True)
+    down(fake, "faked", source.home, keep_data=True)
 
     def fail(verb: str, _subject: str) -> None:
         if verb == "start_node":
@@ -116,7 +143,7 @@ def test_storages_that_were_kept_survive_a_failing_up(source: Source, fake: Fake
     assert observed.nodes == ()
 
 
-def test_a_node_that_exits_ends_the_wait_with_its_reason(source: Source, fake: FakeRuntime) -> None:
+def test_a_node_that_exits_ends_the_wait_with_its_reason(source: Held, fake: FakeRuntime) -> None:
     log = ["starting", "java.lang.OutOfMemoryError: Java heap space", "\tat a.b.C(C.java)"]
 
     def exit_soon(event: Event) -> None:
@@ -131,34 +158,34 @@ def test_a_node_that_exits_ends_the_wait_with_its_reason(source: Source, fake: F
     assert fake.observe("faked").is_nothing
 
 
-def test_a_refused_change_touches_nothing(source: Source, fake: FakeRuntime) -> None:
+def test_a_refused_change_touches_nothing(source: Held, fake: FakeRuntime) -> None:
     up(source, RUNNING)
     before = fake.observe("faked")
     with pytest.raises(Refused) as caught:
-        up(Source(source.file, ("zookeeper.nodes=1", "brokers.nodes=3")), RUNNING)
+        up(replace(source, overrides=("zookeeper.nodes=1", "brokers.nodes=3")), RUNNING)
     assert "zookeeper-2: it is no longer in the file" in caught.value.why
     assert "`provision down` it first" in caught.value.hint
     assert fake.observe("faked") == before
 
 
-def test_a_foreign_thing_is_refused(source: Source, fake: FakeRuntime) -> None:
+def test_a_foreign_thing_is_refused(source: Held, fake: FakeRuntime) -> None:
     fake.foreign = ("volume faked-broker-1",)
     with pytest.raises(Refused) as caught:
         up(source, RUNNING)
     assert "volume faked-broker-1" in caught.value.why
 
 
-def test_a_failure_before_the_plan_keeps_no_lease(source: Source, fake: FakeRuntime) -> None:
+def test_a_failure_before_the_plan_keeps_no_lease(source: Held, fake: FakeRuntime) -> None:
     def fail(_cluster: object) -> tuple[str, ...]:
         raise ProvisionError("the engine is gone")
 
     fake.missing_software = fail  # type: ignore[assignment,method-assign]
     with pytest.raises(ProvisionError, match="the engine is gone"):
         up(source)
-    assert "faked" not in (Path(source.file).parent / "home" / "ports.json").read_text()
+    assert "faked" not in (source.home / "ports.json").read_text()
 
 
-def test_after_a_failure_nothing_new_begins(source: Source, fake: FakeRuntime) -> None:
+def test_after_a_failure_nothing_new_begins(source: Held, fake: FakeRuntime) -> None:
     begun: list[str] = []
 
     def fail(verb: str, subject: str) -> None:
@@ -173,14 +200,14 @@ def test_after_a_failure_nothing_new_begins(source: Source, fake: FakeRuntime) -
     assert "start_node" not in begun
 
 
-def test_prepare_touches_nothing_and_leases_nothing(source: Source, fake: FakeRuntime) -> None:
-    prepared = prepare(source)
+def test_prepare_touches_nothing_and_leases_nothing(source: Held, fake: FakeRuntime) -> None:
+    prepared = pipeline.prepare(*source.described)
     assert prepared.plan.changes
     assert fake.observe("faked").is_nothing
-    assert not (Path(source.file).parent / "home").exists()
+    assert not source.home.exists()
 
 
-def test_an_invalid_file_is_refused_before_the_runtime_is_asked(source: Source, fake: FakeRuntime) -> None:
+def test_an_invalid_file_is_refused_before_the_runtime_is_asked(source: Held, fake: FakeRuntime) -> None:
     def never(verb: str, _subject: str) -> None:
         raise AssertionError(verb)
 

@@ -5,10 +5,12 @@ from typing import Annotated
 import typer
 
 from provision import __version__
-from provision.cli import files, image, life, lock, look, records, topics
+from provision.cli import files, image, life, look, records, software, topics
+from provision.cli.groups import SOFTWARE, TOPICS, GroupedCommands
 
 app = typer.Typer(
     name="provision",
+    cls=GroupedCommands,
     help="One environment file becomes a running Kafka cluster, and leaves without a trace.\n\n"
     "Start with `provision init`, then `provision up`, and `provision down` when you are done.",
     no_args_is_help=True,
@@ -35,9 +37,9 @@ def _global_options(
 
 
 files.register(app)
-lock.register(app)
 life.register(app)
 look.register(app)
+app.add_typer(topics.app, name="topics", rich_help_panel=TOPICS)
 records.register(app)
-app.add_typer(topics.app, name="topics")
-app.add_typer(image.app, name="image")
+software.register(app)
+app.add_typer(image.app, name="image", rich_help_panel=SOFTWARE)

@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provision.cli.environment import DIRECTORY, Selected, select, select_all
-from provision.cli.options import Env, Envs, Frozen, Output, Set, Version, kafka_version
-from provision.cli.output import Format, counted, print_value, say, warn, write_line
+from provision.cli.environment import DIRECTORY, select_described, without_locks
+from provision.cli.groups import FILES
+from provision.cli.options import Env, Envs, Frozen, Output, Set
+from provision.cli.output import Format, counted, print_value, say, tell_warnings, write_line
 from provision.errors import InvalidEnvironment, Problem, Refused, Unavailable, UsageError
 
 if TYPE_CHECKING:
+    from provision.environment import Environment
     from provision.plan.actions import Plan
     from provision.plan.saved import SavedPlan
 
@@ -20,15 +22,11 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
 ) -> None:
     """Write a commented environment file to start from."""
-    import re
-
     from provision.cli.starter import starter
-    from provision.spec.model import NAME_PATTERN
+    from provision.spec.names import NAME_IN_WORDS, is_environment_name
 
-    if not re.match(NAME_PATTERN, name):
-        raise UsageError(
-            f"{name!r} cannot be an environment's name", hint="2 to 40 lower-case letters, digits and hyphens"
-        )
+    if not is_environment_name(name):
+        raise UsageError(f"{name!r} cannot be an environment's name", hint=NAME_IN_WORDS)
     file = DIRECTORY / f"{name}.yaml"
     if file.exists() and not force:
         raise Refused(f"{file} is there already", hint="another name, or --force to overwrite it")
@@ -45,9 +43,8 @@ def validate(
     overrides: Set = None,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings are errors.")] = False,
 ) -> None:
-    """Check environment files, without network or engine; shows every problem at once."""
+    """Check environment files; shows every problem at once."""
     from provision.events import Event, Warned
-    from provision.pipeline import validate as check
 
     problems: list[Problem] = []
 
@@ -55,12 +52,13 @@ def validate(
         if strict and isinstance(event, Warned):
             problems.append(event.problem)
         else:
-            warn(event)
+            tell_warnings(event)
 
-    for selected in select_all(envs, tuple(overrides or ())):
+    for env in without_locks(envs) if envs else [None]:
+        environment = select_described(env, overrides, take)
         before = len(problems)
         try:
-            cluster = check(selected.source, take)
+            cluster = environment.validate()
         except InvalidEnvironment as error:
             problems += error.problems
             continue
@@ -74,9 +72,9 @@ def validate(
         )
         counts = ", ".join(counted(what, len(several)) for what, several in things)
         what = f"Kafka {cluster.version} in {cluster.mode} mode, {counts}"
-        if selected.bootstrap_servers:
-            what = f"{counted('topic', len(cluster.topics))} for {selected.bootstrap_servers}"
-        say(f"{selected.source.file}: {cluster.name} is valid: {what}")
+        if environment.external_servers:
+            what = f"{counted('topic', len(cluster.topics))} for {environment.external_servers}"
+        say(f"{environment.file}: {cluster.name} is valid: {what}")
     if problems:
         raise InvalidEnvironment(problems)
 
@@ -86,18 +84,20 @@ def render(
     env: Env = None,
     overrides: Set = None,
 ) -> None:
-    """Write the configuration files of every node, as the nodes would get them."""
-    from provision.pipeline import render as render_files
-
-    files = render_files(select(env, tuple(overrides or ())).source, warn)
+    """Write the configuration files that every node would get."""
+    files = select_described(env, overrides, tell_warnings).render()
+    secret = [f"{file.node}/{file.name}" for file in files if file.secret]
     try:
         for file in files:
-            target = out / file.node / file.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(file.content, encoding="utf-8")
+            if not file.secret:
+                target = out / file.node / file.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(file.content)
     except OSError as error:
         raise UsageError(f"cannot write below {out}", why=error.strerror or str(error)) from error
-    say(f"wrote {len(files)} files below {out}")
+    say(f"wrote {len(files) - len(secret)} files below {out}")
+    if secret:
+        say(f"left out, because they are secret: {', '.join(secret)}")
 
 
 def plan(
@@ -115,7 +115,7 @@ def plan(
     """Show what `up` would do, and why; changes nothing."""
     from provision.cli.plans import plan_lines
 
-    planned, saved, topics_unknown = _planned(select(env, tuple(overrides or ())), frozen=frozen)
+    planned, saved, topics_unknown = _planned(select_described(env, overrides, tell_warnings), frozen=frozen)
     if topics_unknown:
         if not planned.changes:
             raise Unavailable(
@@ -139,36 +139,18 @@ def plan(
         raise typer.Exit(2)
 
 
-def _planned(selected: Selected, *, frozen: bool) -> "tuple[Plan, SavedPlan | None, bool]":
+def _planned(environment: "Environment", *, frozen: bool) -> "tuple[Plan, SavedPlan | None, bool]":
     """The plan for an environment of ours, which can be saved, or for the topics of a cluster that others run.
 
     And whether it leaves topics out.
     """
-    if selected.bootstrap_servers and not frozen:
-        from provision.cli.topics import declared
-        from provision.topics import plan_for
-
-        return plan_for(*declared(selected, tell=warn))[0], None, False
-    from provision.pipeline import prepare
-
-    prepared = prepare(selected.source, frozen=frozen, tell=warn)
+    if environment.external_servers and not frozen:
+        return environment.plan_resources(), None, False
+    prepared = environment.plan(frozen=frozen)
     return prepared.plan, prepared.saved, prepared.topics_unknown
-
-
-def fetch(
-    version: Version,
-) -> None:
-    """Fetch Kafka's jars ahead, for processes and for images; they are kept and work offline afterwards."""
-    from provision.cli.progress import progress
-    from provision.runtime import jars
-
-    wanted = kafka_version(version)
-    with progress() as tell:
-        directory = jars.fetch(wanted, tell)
-    say(f"Kafka {wanted} is in {directory}")
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (init, validate, render, plan, fetch):
-        app.command()(command)
+    for command in (init, validate, render, plan):
+        app.command(rich_help_panel=FILES)(command)

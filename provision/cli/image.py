@@ -14,10 +14,10 @@ from provision.cli.progress import progress
 from provision.errors import ProvisionError, UsageError
 
 if TYPE_CHECKING:
-    from provision.images import Loaded
+    from provision.software.images import Loaded
 
 app = typer.Typer(
-    help="Build, list and load images of Kafka: for machines without a registry.\n\n"
+    help="Build, list and load Kafka images without a registry.\n\n"
     "On a machine with a network, for example:\n\n"
     "  provision image build 3.9.1 --base eclipse-temurin:17-jre\n\n"
     "  docker save -o kafka.tar provision/kafka:3.9.1\n\n"
@@ -45,11 +45,13 @@ def build(
     output: Output = Format.TABLE,
 ) -> None:
     """Build an image: a base with a Java, and the jars of that Kafka."""
-    from provision.images import build as build_image
+    from provision.software.images import build as build_image
 
     wanted = kafka_version(version)
+    from provision.home.place import Home
+
     with progress() as tell:
-        built = build_image(wanted, base, tag, tell)
+        built = build_image(wanted, base, tag, Home.of_user(), tell)
     if output is not Format.TABLE:
         print_value(built.as_dict(), output)
     say(
@@ -62,7 +64,7 @@ def build(
 @app.command("list")
 def list_images(output: Output = Format.TABLE) -> None:
     """List the images of Kafka on this engine, and which environments use them."""
-    from provision.images import as_dict, usable_images
+    from provision.software.images import as_dict, usable_images
 
     found = [as_dict(image) for image in usable_images()]
     if output is not Format.TABLE:
@@ -93,7 +95,7 @@ def load(
     output: Output = Format.TABLE,
 ) -> None:
     """Load images from an archive, and say which of them can be used."""
-    from provision.images import load as load_images
+    from provision.software.images import load as load_images
 
     called = "standard input" if file == _STDIN else str(file)
     with _opened(file) as archive, progress() as tell:

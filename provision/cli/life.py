@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from provision.cli.environment import located, select, without_locks
+from provision.cli.environment import select, select_described, without_locks
+from provision.cli.groups import ENVIRONMENT
 from provision.cli.options import Env, Envs, Frozen, Output, RequiredEnv, Set, Timeout, Until, level, seconds
-from provision.cli.output import Format, counted, print_table, print_value, say
+from provision.cli.output import Format, counted, print_table, print_value, say, tell_notices
 from provision.cli.progress import progress
 from provision.errors import UsageError
 
@@ -31,22 +32,21 @@ def up(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Agree to restarts and deletions without asking.")] = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """Create the environment, or make it what the file says, and wait until it is ready.
+    """Create the environment, or change it to what the file says.
 
-    What restarts a running node, or deletes something, is asked for first.
+    Waits until it is ready. Asks before it restarts a running node or deletes something.
     """
     from provision.cli.look import node_rows
     from provision.cli.plans import require_consent
-    from provision.operations import status_dict
-    from provision.pipeline import Wishes
-    from provision.pipeline import up as bring_up
+    from provision.operations.status import status_dict
+    from provision.pipeline import UpOptions
     from provision.plan.actions import Plan
     from provision.plan.saved import SavedPlan
 
-    source = select(env, tuple(overrides or ())).source
-    saved = SavedPlan.read(plan) if plan else None
-    wishes = Wishes(timeout_s=seconds(timeout), until=level(until), retain=retain, saved=saved, frozen=frozen)
     with progress(only_when_acting=True) as tell:
+        environment = select_described(env, overrides, tell)
+        saved = SavedPlan.read(plan) if plan else None
+        options = UpOptions(timeout_s=seconds(timeout), until=level(until), retain=retain, saved=saved, frozen=frozen)
 
         def agree(shown: Plan) -> None:
             if saved:
@@ -57,7 +57,7 @@ def up(
             with tell.paused():
                 require_consent(shown, yes=yes)
 
-        result = bring_up(source, wishes, tell=tell, agree=agree)
+        result = environment.up(options, agree=agree)
     observed = result.assessment.observed
     if output is not Format.TABLE:
         print_value(status_dict(result.assessment) | {"timings": dict(result.timings)}, output)
@@ -77,49 +77,53 @@ def down(
         bool, typer.Option("--delete-data", help="Delete data in a `storage` directory too.")
     ] = False,
 ) -> None:
-    """Remove all that `up` made. Where there is nothing, there is nothing to do."""
-    from provision.operations import down as take_down
-    from provision.runtime import answering_runtimes
+    """Remove all that `up` created.
 
+    Where there is nothing, there is nothing to do.
+    """
     if everything and envs:
         raise UsageError("--all goes without names")
     if keep_data and delete_data:
         raise UsageError("--keep-data and --delete-data contradict each other")
     if everything:
-        found = [(runtime, name) for runtime in answering_runtimes() for name in runtime.environments()]
+        from provision.environment import Environment
+        from provision.home.place import Home
+        from provision.runtime import Runtimes
+
+        found = list(Environment.all(runtimes=Runtimes(Home.of_user())))
     else:
-        found = [located(env) for env in without_locks(envs)] if envs else [located(None)]
-    for runtime, name in found:
+        found = [select(env) for env in (without_locks(envs) if envs else [None])]
+    for environment in found:
+        environment.on_event = tell_notices
+        _ = environment.runtime  # what cannot be asked is told before the work begins
         began = time.monotonic()
         with progress() as tell:
-            removed = take_down(runtime, name, keep_data=keep_data, delete_data=delete_data, tell=tell)
-        taken_s = time.monotonic() - began
+            environment.on_event = tell
+            removed = environment.down(keep_data=keep_data, delete_data=delete_data)
+        taken_s, name = time.monotonic() - began, environment.name
         say(f"{name} is removed ({taken_s:.1f} s)" if removed else f"{name}: there is nothing to remove")
 
 
 def stop(env: RequiredEnv, nodes: Nodes = None) -> None:
     """Stop nodes cleanly; their data stay."""
-    from provision.operations import stop as stop_nodes
-
-    runtime, name = located(env)
     with progress() as tell:
-        stopped = stop_nodes(runtime, name, nodes or (), tell)
+        environment = select(env, tell=tell)
+        stopped = environment.stop(nodes or ())
+    name = environment.name
     say(
-        f"{name}: {counted('node', stopped)} stopped; `provision start {name}` goes on"
+        f"{name}: {counted('node', stopped)} stopped; `provision start {name}` starts them again"
         if stopped
         else f"{name}: none was running"
     )
 
 
 def start(env: RequiredEnv, nodes: Nodes = None, timeout: Timeout = "120s") -> None:
-    """Start stopped nodes, with their data, and wait until all topics are in sync."""
-    from provision.operations import start as start_nodes
-
+    """Start stopped nodes and wait until they are ready."""
     timeout_s = seconds(timeout)
-    runtime, name = located(env)
     with progress() as tell:
-        assessment = start_nodes(runtime, name, nodes or (), timeout_s, tell)
-    say(f"{name} is ready ({assessment.level})")
+        environment = select(env, tell=tell)
+        assessment = environment.start(nodes or (), timeout_s=timeout_s)
+    say(f"{environment.name} is ready ({assessment.level})")
 
 
 def restart(
@@ -130,15 +134,14 @@ def restart(
         bool, typer.Option("--rolling", help="One at a time, each only while the cluster can do without it.")
     ] = False,
 ) -> None:
-    """Stop and start nodes: all of them at once, or one at a time (--rolling)."""
+    """Restart nodes: all at once, or one at a time (--rolling)."""
     if rolling:
-        from provision.operations import restart_rolling
-
         timeout_s = seconds(timeout)
-        runtime, name = located(env)
         with progress() as tell:
-            restarted = restart_rolling(runtime, name, nodes or (), timeout_s, tell)
-        say(f"{name}: {counted('node', len(restarted))} restarted, one at a time; every replica is in sync")
+            environment = select(env, tell=tell)
+            restarted = environment.restart(nodes or (), timeout_s=timeout_s)
+        what = f"{counted('node', len(restarted))} restarted, one at a time"
+        say(f"{environment.name}: {what}; every replica is in sync")
         return
     stop(env, nodes)
     start(env, nodes, timeout)
@@ -147,4 +150,4 @@ def restart(
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     for command in (up, down, stop, start, restart):
-        app.command()(command)
+        app.command(rich_help_panel=ENVIRONMENT)(command)

@@ -3,12 +3,13 @@
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provision.cli.environment import Selected, located, select
+from provision.cli.environment import select
+from provision.cli.groups import LOOK
 from provision.cli.options import Env, Output, RequiredEnv, Timeout, Until, level, seconds
 from provision.cli.output import Format, age, counted, print_table, print_value, say, write_line
 from provision.cli.progress import progress
@@ -16,7 +17,8 @@ from provision.errors import InvalidEnvironment, UsageError
 
 if TYPE_CHECKING:
     from provision.cluster.model import Topic
-    from provision.waiting import Assessment
+    from provision.environment import Environment
+    from provision.observe.readiness import Assessment
 
 
 def node_rows(assessment: "Assessment") -> Iterator[tuple[object, ...]]:
@@ -28,26 +30,23 @@ def node_rows(assessment: "Assessment") -> Iterator[tuple[object, ...]]:
             yield (node.name, node.state, node.endpoint)
 
 
-def declared_topics(selected: Selected) -> "Sequence[Topic] | None":
+def declared_topics(environment: "Environment") -> "Sequence[Topic] | None":
     """The topics of the file, or None where there is only a name."""
-    from provision.pipeline import validate
-
-    if selected.file is None:
-        return None
     try:
-        return validate(selected.source).topics
+        return environment.declared_topics()
     except InvalidEnvironment as error:
-        say(f"{selected.file} is not valid ({counted('problem', len(error.problems))}): looking at what runs alone")
+        problems = counted("problem", len(error.problems))
+        say(f"{environment.file} is not valid ({problems}): looking only at what runs")
         return None
 
 
 def status(env: Env = None, output: Output = Format.TABLE) -> None:
     """Show how ready an environment is, its nodes and its topics."""
-    from provision.operations import status as look
-    from provision.operations import status_dict
+    from provision.operations.status import status_dict
 
-    selected = select(env)
-    assessment = look(*located(env), declared_topics(selected))
+    environment = select(env)
+    _ = environment.runtime  # what cannot be asked is told first
+    assessment = environment.status(declared_topics(environment))
     shown = status_dict(assessment)
     if output is not Format.TABLE:
         print_value(shown, output)
@@ -66,13 +65,15 @@ def status(env: Env = None, output: Output = Format.TABLE) -> None:
 
 
 def list_environments(output: Output = Format.TABLE) -> None:
-    """List all environments: processes of this user, containers of the engine."""
+    """List all environments of this user and this engine."""
+    from provision.environment import Environment
+    from provision.home.place import Home
     from provision.plan.observed import NodeState
-    from provision.runtime import answering_runtimes
+    from provision.runtime import Runtimes
 
     found = []
-    everywhere = [place.observe(name) for place in answering_runtimes() for name in place.environments()]
-    for observed in everywhere:
+    for environment in Environment.all(runtimes=Runtimes(Home.of_user())):
+        observed = environment.runtime.observe(environment.name)
         running = sum(node.state is NodeState.RUNNING for node in observed.nodes)
         age_s = None if observed.created_s is None else int(time.time() - observed.created_s)
         found.append(
@@ -108,12 +109,11 @@ def list_environments(output: Output = Format.TABLE) -> None:
 
 def wait(env: Env = None, until: Until = "topics", timeout: Timeout = "120s") -> None:
     """Wait until an environment holds a readiness level."""
-    from provision.operations import wait_for
-
-    selected, wanted, timeout_s = select(env), level(until), seconds(timeout)
+    wanted, timeout_s = level(until), seconds(timeout)
     with progress() as tell:
-        wait_for(*located(env), wanted, declared_topics(selected), timeout_s, tell)
-    say(f"{selected.name} holds {wanted}")
+        environment = select(env, tell=tell)
+        environment.wait(wanted, declared_topics(environment), timeout_s=timeout_s)
+    say(f"{environment.name} holds {wanted}")
 
 
 def logs(
@@ -123,10 +123,8 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the node exits.")] = False,
 ) -> None:
     """Show what nodes logged."""
-    from provision.operations import require
-
-    runtime, environment = located(env)
-    observed = require(runtime, environment)
+    environment = select(env)
+    observed = environment.observe()
     known = [known.name for known in observed.nodes]
     if node is not None and node not in known:
         raise UsageError(f"{observed.name} has no node {node}", hint=f"it has {', '.join(known) or 'none'}")
@@ -134,19 +132,16 @@ def logs(
         raise UsageError("--follow needs a node", hint=f"one of {', '.join(known)}")
     for name in [node] if node else known:
         prefix = "" if node else f"{name} | "
-        for line in runtime.log_lines(observed.name, name, tail=tail, follow=follow):
+        for line in environment.log_lines(name, tail=tail, follow=follow):
             write_line(f"{prefix}{line}")
             if follow:
                 sys.stdout.flush()
 
 
 def endpoints(env: Env = None, output: Output = Format.TABLE) -> None:
-    """Show where each node is reached from this machine and from inside the environment's network."""
-    from provision.operations import require
-
-    runtime, environment = located(env)
-    observed = require(runtime, environment)
-    rows = [(node.name, node.endpoint, runtime.inside_address(observed.name, node.name)) for node in observed.nodes]
+    """Show where each node is reached, from here and from inside."""
+    environment = select(env)
+    rows = [(node.name, node.endpoint, environment.inside_address(node.name)) for node in environment.observe().nodes]
     if output is Format.TABLE:
         print_table(("NODE", "FROM HERE", "INSIDE"), rows)
     else:
@@ -154,10 +149,8 @@ def endpoints(env: Env = None, output: Output = Format.TABLE) -> None:
 
 
 def env_variables(env: Env = None) -> None:
-    """Print shell variables for clients: eval "$(provision env ENV)"."""
-    from provision.operations import require
-
-    observed = require(*located(env))
+    """Print shell variables for clients: eval "$(provision env)"."""
+    observed = select(env).observe()
     variables = {
         "PROVISION_ENV": observed.name,
         "KAFKA_BOOTSTRAP_SERVERS": observed.bootstrap_servers,
@@ -170,9 +163,13 @@ def env_variables(env: Env = None) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command()(status)
-    app.command("list")(list_environments)
-    app.command()(wait)
-    app.command()(logs)
-    app.command()(endpoints)
-    app.command("env")(env_variables)
+    commands: dict[str, Callable[..., None]] = {
+        "status": status,
+        "list": list_environments,
+        "wait": wait,
+        "logs": logs,
+        "endpoints": endpoints,
+        "env": env_variables,
+    }
+    for name, command in commands.items():
+        app.command(name, rich_help_panel=LOOK)(command)

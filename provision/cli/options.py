@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
+from provision.catalogue.versions import KafkaVersion, unsupported
 from provision.cli.output import Format
-from provision.cluster.catalogue import KafkaVersion, unsupported
 from provision.errors import UsageError
 from provision.kafka.levels import Level
 from provision.spec.units import parse_duration_s

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from provision.errors import NodeFailed, NotReady, ProvisionError
-from provision.events import Event, Warned
+from provision.events import Event, Notice, Warned
 
 
 class Format(StrEnum):
@@ -80,10 +80,16 @@ def say(text: str) -> None:
         sys.stderr.flush()
 
 
-def warn(event: Event) -> None:
-    """The listener of commands that show no progress: warnings of the file, on standard error."""
+def tell_warnings(event: Event) -> None:
+    """The listener of commands that work on a file and show no progress: its warnings, on standard error."""
     if isinstance(event, Warned):
         say(str(event.problem))
+
+
+def tell_notices(event: Event) -> None:
+    """The listener of commands that look at what runs: notices, on standard error."""
+    if isinstance(event, Notice):
+        say(event.text)
 
 
 def print_error(error: ProvisionError) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from provision.cli.output import say
 from provision.errors import Refused
-from provision.plan.actions import Action, Impact, Plan, Reassignment, Verb
+from provision.plan.actions import Action, Impact, Plan, Verb
+from provision.plan.topic_changes import Reassignment
 from provision.spec.units import duration_text, size_text
 
 _SIGNS = {
@@ -62,8 +63,8 @@ def _copied(plan: Plan) -> str:
 
 _MEANS = {
     Impact.ROLLING: "restarts {} one at a time",
-    Impact.RECREATE: "makes {} anew, one at a time, with the data kept",
-    Impact.DELETE: "deletes {} with all that is kept there",
+    Impact.RECREATE: "replaces {}, one at a time, and keeps the data",
+    Impact.DELETE: "deletes {} for good",
 }
 
 

@@ -8,9 +8,13 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
 from provision.cli.output import is_terminal, say
+from provision.cluster.model import Role
+from provision.errors import Interrupted, ProvisionError
 from provision.events import (
     ActionDone,
+    ActionFailed,
     ActionStarted,
+    ActionStep,
     Event,
     Fetching,
     LevelReached,
@@ -35,10 +39,10 @@ _PAST = {
     "fetch": "fetched",
     "configure": "configured",
     "restart": "restarted",
-    "recreate": "made anew",
+    "recreate": "replaced",
     "grow": "has its new partitions",
     "reassign": "has its new replicas",
-    "restore": "taken back",
+    "restore": "restored",
     "delete": "deleted",
     "build": "built",
     "load": "loaded",
@@ -52,10 +56,10 @@ _GOING = {
     "fetch": "fetching",
     "configure": "configuring",
     "restart": "restarting",
-    "recreate": "making anew",
+    "recreate": "replacing",
     "grow": "adding partitions",
     "reassign": "moving replicas",
-    "restore": "taking back",
+    "restore": "restoring",
     "delete": "deleting",
     "build": "building",
     "load": "loading",
@@ -97,6 +101,10 @@ class _Plain:
             case ActionDone(resource, verb, seconds):
                 self._acting = True
                 say(f"{resource} {_PAST.get(verb, verb)} ({seconds:.1f} s)")
+            case ActionStep(resource, _, step):
+                say(f"{resource}: {step}")
+            case ActionFailed():
+                say(_failure(event))
             case NodeReady(node, endpoint) if self._acting:
                 say(f"{node} is ready" + (f" at {endpoint}" if endpoint else ""))
             case LevelReached(level, seconds) if self._acting:
@@ -146,6 +154,8 @@ class _Live:
         match event:
             case Notice(text) | Warned(text):
                 live.console.print(str(text), highlight=False, markup=False, soft_wrap=True)
+            case ActionFailed():  # the table goes when the command ends, and this must stay
+                live.console.print(_failure(event), style="red", highlight=False, markup=False, soft_wrap=True)
 
     def _show(self) -> "Live":
         """The table on the screen, from the first event on."""
@@ -176,12 +186,17 @@ class _Live:
             case ActionStarted(resource, verb):
                 self._lines[resource] = ("busy", _GOING.get(verb, verb))
             case ActionDone(resource, verb, _):
-                node = resource.startswith(("broker-", "zookeeper-", "controller-"))
+                node = _is_node(resource)
                 state = "busy" if node and verb in ("create", "start") else "done"
                 self._lines[resource] = (state, _PAST.get(verb, verb))
                 self._fetch = None if verb == "fetch" else self._fetch
                 if not node:
                     del self._lines[resource]
+            case ActionStep(resource, _, step):
+                self._lines[resource] = ("busy", step)
+            case ActionFailed(resource, verb, _, _):
+                self._lines[resource] = ("failed", f"{_GOING.get(verb, verb)} failed")
+                self._fetch = None if verb == "fetch" else self._fetch
             case NodeWaiting(node, detail):
                 self._lines[node] = ("busy", detail)
             case NodeReady(node, endpoint):
@@ -200,11 +215,12 @@ class _Live:
         from rich.table import Table
         from rich.text import Text
 
+        marks = {"done": Text("✓", style="green"), "failed": Text("✗", style="red")}
         with self._lock:
             lines, fetch = dict(self._lines), self._fetch
         table = Table.grid(padding=(0, 1))
         for resource, (state, text) in sorted(lines.items(), key=_order):
-            mark = Spinner("dots", style="cyan") if state == "busy" else Text("✓", style="green")
+            mark = Spinner("dots", style="cyan") if state == "busy" else marks[state]
             table.add_row(mark, Text(resource, style="bold"), Text(text, overflow="ellipsis", no_wrap=True))
         parts: list[RenderableType] = [table]
         if fetch:
@@ -212,6 +228,15 @@ class _Live:
             parts += [ProgressBar(total=fetch.total or None, completed=fetch.done, width=40), amount]
         parts.append(Text(f"{time.monotonic() - self._began:5.1f} s", style="dim"))
         return Group(*parts)
+
+
+def _failure(event: ActionFailed) -> str:
+    """Which action failed, after how long, and why, in a line."""
+    what = f"{event.resource}: {_GOING.get(event.verb, event.verb)}"
+    if isinstance(event.error, Interrupted | KeyboardInterrupt):
+        return f"{what} was interrupted ({event.seconds:.1f} s)"
+    reason = event.error.what if isinstance(event.error, ProvisionError) else str(event.error)
+    return f"{what} failed ({event.seconds:.1f} s): {reason}"
 
 
 def _amount(fetch: Fetching) -> str:
@@ -224,12 +249,17 @@ def _after(detail: str) -> str:
     return f", {detail}" if detail else ""
 
 
-def _order(line: tuple[str, tuple[str, str]]) -> tuple[bool, str, int]:
-    """ZooKeeper first, then brokers by number, then the rest."""
-    stem, _, number = line[0].rpartition("-")
-    node = number.isdigit()
-    return (
-        not node,
-        {"zookeeper": "0", "controller": "1", "broker": "2"}.get(stem, line[0]),
-        int(number) if node else 0,
-    )
+def _is_node(resource: str) -> bool:
+    try:
+        Role.parse(resource)
+    except ValueError:
+        return False
+    return True
+
+
+def _order(line: tuple[str, tuple[str, str]]) -> tuple[bool, int, int, str]:
+    """ZooKeeper first, then controllers, then brokers, each by number; then the rest by name."""
+    if not _is_node(line[0]):
+        return True, 0, 0, line[0]
+    role, number = Role.parse(line[0])
+    return False, list(Role).index(role), number, ""

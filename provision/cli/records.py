@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provision.cli.environment import located, reached
+from provision.cli.environment import select
+from provision.cli.groups import TOPICS
 from provision.cli.options import RequiredEnv, seconds
 from provision.cli.output import say
 from provision.errors import ProvisionError, UsageError
@@ -33,15 +34,10 @@ def produce(
         str | None, typer.Option("--key-separator", metavar="TEXT", help="What stands between key and value of a line.")
     ] = None,
 ) -> None:
-    """Write each line of standard input as a record, acknowledged by all in-sync replicas."""
-    from provision.kafka.messages import produce as write
-    from provision.topics import topics
-
+    """Write each line of standard input to a topic as a record."""
     if key_separator == "":
         raise UsageError("--key-separator cannot be empty")
-    cluster = reached(env)
-    topics(cluster, [topic])
-    count = write(cluster.bootstrap_servers, topic, _records(key_separator))
+    count = select(env).produce(topic, _records(key_separator))
     say(f"{count} records written to {topic}")
 
 
@@ -75,12 +71,9 @@ def consume(
     ] = Shape.LINE,
 ) -> None:
     """Write the records of a topic to standard output, a line each."""
-    from provision.kafka.messages import consume as read
-
-    cluster = reached(env)
     idle_s = seconds(idle) if idle else None
     out = sys.stdout.buffer
-    for record in read(cluster.bootstrap_servers, topic, from_beginning=from_beginning, limit=count, idle_s=idle_s):
+    for record in select(env).consume(topic, from_beginning=from_beginning, limit=count, idle_s=idle_s):
         if output is Shape.JSON:
             out.write(_json_line(record))
         else:
@@ -109,16 +102,14 @@ def tool(
         list[str] | None, typer.Argument(metavar="-- ARGS...", help="The tool's own arguments.")
     ] = None,
 ) -> None:
-    """Run Kafka's own tool of the environment's version: provision tool ENV kafka-topics -- --list ..."""
+    """Run a Kafka tool: provision tool ENV kafka-topics -- --list."""
     from provision.runtime.base import Streams
-    from provision.tools import run_tool
 
     streams = Streams(sys.stdin.buffer, sys.stdout.buffer, sys.stderr.buffer)
-    raise typer.Exit(run_tool(*located(env), name, arguments or (), streams))
+    raise typer.Exit(select(env).tool(name, arguments or (), streams))
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command()(produce)
-    app.command()(consume)
-    app.command()(tool)
+    for command in (produce, consume, tool):
+        app.command(rich_help_panel=TOPICS)(command)

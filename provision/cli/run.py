@@ -9,8 +9,8 @@ import typer
 
 from provision.cli.app import app
 from provision.cli.output import print_error, write_line
+from provision.common.interrupts import handle_signals
 from provision.errors import Interrupted, ProvisionError, UsageError
-from provision.interrupts import as_keyboard_interrupt
 
 # What typer raises for a wrong command line. Newer releases carry their own copy of click, older ones use click itself:
 # this is ClickException of the one in use, the parent of UsageError, the parent of BadParameter.
@@ -19,7 +19,7 @@ _ClickException = cast(type[Exception], typer.BadParameter.__mro__[2])
 
 def run(arguments: Sequence[str]) -> int:
     """Run `provision` with these arguments; returns the exit code and never raises a traceback at the user."""
-    as_keyboard_interrupt()
+    handle_signals()
     try:
         result = app(args=list(arguments), standalone_mode=False)
     except ProvisionError as error:

@@ -2,7 +2,7 @@
 
 _STARTER = """\
 # A Kafka cluster for development. `provision up {name}` starts it, `provision down {name}` removes it.
-# All keys: docs/reference.md
+# All keys: docs/reference/environment-file.md
 
 name: {name}
 
@@ -33,6 +33,6 @@ topics:
 
 def starter(name: str) -> str:
     """The text of a first environment file."""
-    from provision.cluster.catalogue import DEFAULT_VERSION
+    from provision.catalogue.versions import DEFAULT_VERSION
 
     return _STARTER.format(name=name, version=DEFAULT_VERSION)

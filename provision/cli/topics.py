@@ -4,18 +4,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from provision.cli.environment import Selected, reached, reached_by, select
+from provision.cli.environment import select, select_described
 from provision.cli.options import Env, Output, RequiredEnv, Set, Timeout, seconds
-from provision.cli.output import Format, counted, print_table, print_value, say, warn, write_line
+from provision.cli.output import Format, counted, print_table, print_value, say, write_line
 from provision.errors import UsageError
 
 if TYPE_CHECKING:
-    from provision.events import Listener
     from provision.plan.observed import ObservedTopic
-    from provision.topics import Declared, Reached
 
 app = typer.Typer(
-    help="List, describe, create and delete topics; make them as a file says, or write such a file.",
+    help="List, describe, create, delete topics; apply those of a file.\n\n"
+    "They are the topics of a running environment, or of any cluster that a file names with bootstrap_servers.",
     no_args_is_help=True,
 )
 
@@ -29,9 +28,7 @@ def list_topics(
     output: Output = Format.TABLE,
 ) -> None:
     """List topics with what is set on them."""
-    from provision.topics import topics
-
-    found = topics(reached(env), internal=internal)
+    found = select(env).topics(internal=internal)
     if output is not Format.TABLE:
         print_value([_as_dict(topic) for topic in found], output)
     elif found:
@@ -43,9 +40,7 @@ def list_topics(
 @app.command()
 def describe(env: RequiredEnv, names: Names, output: Output = Format.TABLE) -> None:
     """Show partitions, leaders, replicas and in-sync replicas of topics."""
-    from provision.topics import topics
-
-    found = topics(reached(env), names)
+    found = select(env).topics(names)
     if output is not Format.TABLE:
         print_value([_as_dict(topic, partitions=True) for topic in found], output)
         return
@@ -66,22 +61,18 @@ def create(
     config: Annotated[list[str] | None, typer.Option("--config", metavar="KEY=VALUE", help="Repeatable.")] = None,
 ) -> None:
     """Create a topic that is not in the file."""
-    from provision.topics import NewTopic, create_topic
-
     pairs = [text.partition("=") for text in config or ()]
     if wrong := [key for key, equals, _ in pairs if not equals or not key]:
         raise UsageError(f"--config {wrong[0]} is not of the form KEY=VALUE")
-    new = NewTopic(name, partitions, replication_factor, {key: value for key, _, value in pairs})
-    create_topic(reached(env), new)
+    settings = {key: value for key, _, value in pairs}
+    select(env).create_topic(name, partitions=partitions, replication_factor=replication_factor, config=settings)
     say(f"topic {name} is created")
 
 
 @app.command()
 def delete(env: RequiredEnv, names: Names) -> None:
     """Delete topics with all their records."""
-    from provision.topics import delete_topics
-
-    delete_topics(reached(env), names)
+    select(env).delete_topics(names)
     say(f"deleted {', '.join(names)}")
 
 
@@ -96,26 +87,28 @@ def apply(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Agree to deletions without asking.")] = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """Make the topics of a running cluster as the file says; its nodes are left as they are."""
+    """Make topics and all else inside Kafka as the file says.
+
+    The nodes of the cluster are left as they are.
+    """
     from provision.cli.plans import require_consent
     from provision.cli.progress import progress
     from provision.plan.actions import Plan
-    from provision.topics import apply_for
 
-    cluster, wanted = declared(select(env, tuple(overrides or ())), tuple(names or ()), tell=warn)
     with progress() as tell:
+        environment = select_described(env, overrides, tell)
 
         def agree(plan: Plan) -> None:
             with tell.paused():
                 require_consent(plan, yes=yes)
 
-        plan = apply_for(cluster, wanted, timeout_s=seconds(timeout), tell=tell, agree=agree)
+        plan = environment.apply_resources(names or (), timeout_s=seconds(timeout), agree=agree)
     if output is not Format.TABLE:
         print_value(plan.as_dict(), output)
     say(
-        f"{cluster.name}: {counted('action', len(plan.actions))} done"
+        f"{environment.name}: {counted('action', len(plan.actions))} done"
         if plan.changes
-        else f"{cluster.name}: nothing to change"
+        else f"{environment.name}: nothing to change"
     )
 
 
@@ -132,21 +125,27 @@ def adopt(
     ] = None,
     replicas: Annotated[bool, typer.Option("--replicas", help="Name the brokers of every partition.")] = False,
 ) -> None:
-    """Write the topics of a living cluster as YAML, to begin a file with."""
+    """Write what a running cluster has as YAML, to begin a file with."""
     import yaml
 
-    from provision.topics import adopted, at_address, topics
+    from provision.home.place import Home
+    from provision.operations.topics import adopted_sections, cluster_at, topics
 
     if env and bootstrap_servers:
         raise UsageError("name an environment or --bootstrap-servers, not both")
-    address = _checked(bootstrap_servers) if bootstrap_servers else select(env).bootstrap_servers
-    cluster = at_address("adopted", address) if bootstrap_servers and address else reached(env)
+    if bootstrap_servers:
+        address: str | None = _checked(bootstrap_servers)
+        cluster, home = cluster_at("adopted", str(address)), Home.of_user()
+    else:
+        environment = select(env)
+        address, home = environment.external_servers, environment.home
+        cluster = environment.cluster()
     found = topics(cluster)
     uneven = [topic.name for topic in found if len({len(p.target) for p in topic.partitions}) > 1]
     for name in uneven:
         say(f"{name}: its partitions have different numbers of replicas; the file asks for the first one's everywhere")
     head = {"name": cluster.name, "bootstrap_servers": address} if address else {}
-    section = {**head, "topics": adopted(found, replicas=replicas)}
+    section = {**head, **adopted_sections(cluster, home, replicas=replicas)}
     write_line(yaml.safe_dump(section, sort_keys=False, default_flow_style=None, allow_unicode=True).rstrip())
 
 
@@ -157,17 +156,6 @@ def _checked(addresses: str) -> str:
         return addresses_in(addresses)
     except ValueError as error:
         raise UsageError(f"--bootstrap-servers: {error}") from error
-
-
-def declared(selected: Selected, names: tuple[str, ...] = (), *, tell: "Listener") -> "tuple[Reached, Declared]":
-    """The cluster that is meant, and what its file says of topics: all, or the named ones."""
-    from provision.cluster.resolve import resolve_topic_policy, resolve_topics
-    from provision.topics import Declared
-
-    spec = selected.source.load(tell)
-    cluster = reached_by(selected)
-    wanted = Declared(resolve_topics(spec, len(cluster.endpoints)), resolve_topic_policy(spec))
-    return cluster, wanted.only(names) if names else wanted
 
 
 def _ids(ids: tuple[int, ...]) -> str:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from provision.cluster.catalogue import KRAFT, ZOOKEEPER, KafkaVersion
-from provision.cluster.images import default_image, layout_of
+from provision.catalogue.images import default_image, layout_of
+from provision.catalogue.versions import KRAFT, ZOOKEEPER, KafkaVersion
 from provision.cluster.model import Listener, Role
 from provision.spec.checks import mode_of
 from provision.spec.model import EnvironmentSpec
@@ -16,7 +16,8 @@ INTERNAL, HOST, CONTROLLER = "INTERNAL", "HOST", "CONTROLLER"
 NODE_HOME = "/var/lib/provision"
 
 _ANY = "0.0.0.0"  # noqa: S104 inside a container of its own network; published on 127.0.0.1 only
-_LOOPBACK = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
+"""Where clients reach nodes of this machine: ports are bound there and nowhere else."""
 _ZOOKEEPER_PORTS = {CLIENT: 2181, QUORUM: 2888, ELECTION: 3888}
 _INTERNAL_PORT, _HOST_PORT, _CONTROLLER_PORT = 9092, 19092, 9093
 # Brokers that are controllers too: three are enough, and more of them need no say.
@@ -114,7 +115,7 @@ class ContainerLayout:
     def zookeeper_listeners(self, host: str, node: str, ports: Ports) -> tuple[Listener, ...]:
         """The client port is published when the environment asks for a host port."""
         return tuple(
-            Listener(name, _ANY, port, host, port, ports.get(node) if name == CLIENT else None)
+            Listener(name, _ANY, port, host, port, ports.get(node) if name == CLIENT else None, LOOPBACK)
             for name, port in _ZOOKEEPER_PORTS.items()
         )
 
@@ -126,7 +127,7 @@ class ContainerLayout:
         """INTERNAL by container name, HOST by the published port."""
         return (
             Listener(INTERNAL, _ANY, _INTERNAL_PORT, host, _INTERNAL_PORT),
-            Listener(HOST, _ANY, _HOST_PORT, _LOOPBACK, ports[node], ports[node]),
+            Listener(HOST, _ANY, _HOST_PORT, LOOPBACK, ports[node], ports[node], LOOPBACK),
         )
 
 
@@ -168,7 +169,7 @@ class LocalLayout:
         """Whatever the file does not fix: ZooKeeper always needs a port here, and its ensemble two more a node."""
         if mode_of(spec) == KRAFT:
             return (*automatic_ports(spec), *(f"{node}/{CONTROLLER}" for node in voter_names(spec)))
-        zookeepers = node_names("zookeeper", spec.zookeeper.nodes)
+        zookeepers = Role.ZOOKEEPER.nodes(spec.zookeeper.nodes)
         unfixed = zookeepers if spec.zookeeper.port is None else ()
         between = (
             [f"{node}/{name}" for node in zookeepers for name in (QUORUM, ELECTION)] if len(zookeepers) > 1 else []
@@ -179,7 +180,7 @@ class LocalLayout:
         """The quorum's ports only where there is a quorum."""
         own = {name: ports.get(node if name == CLIENT else f"{node}/{name}") for name in _ZOOKEEPER_PORTS}
         return tuple(
-            Listener(name, _LOOPBACK, port, _LOOPBACK, port, port if name == CLIENT else None)
+            Listener(name, LOOPBACK, port, LOOPBACK, port, port if name == CLIENT else None, LOOPBACK)
             for name, port in own.items()
             if port is not None
         )
@@ -187,34 +188,29 @@ class LocalLayout:
     def controller_listener(self, host: str, node: str, ports: Ports) -> Listener:  # noqa: ARG002
         """A port of this machine's for each voter."""
         port = ports[f"{node}/{CONTROLLER}"]
-        return Listener(CONTROLLER, _LOOPBACK, port, _LOOPBACK, port)
+        return Listener(CONTROLLER, LOOPBACK, port, LOOPBACK, port)
 
     def broker_listeners(self, host: str, node: str, ports: Ports) -> tuple[Listener, ...]:  # noqa: ARG002
         """One listener serves clients and brokers alike."""
-        return (Listener(HOST, _LOOPBACK, ports[node], _LOOPBACK, ports[node], ports[node]),)
-
-
-def node_names(role: str, count: int) -> tuple[str, ...]:
-    """The names `broker-1`, `broker-2` and so on."""
-    return tuple(f"{role}-{number}" for number in range(1, count + 1))
+        return (Listener(HOST, LOOPBACK, ports[node], LOOPBACK, ports[node], ports[node], LOOPBACK),)
 
 
 def voter_names(spec: EnvironmentSpec) -> tuple[str, ...]:
     """The nodes that make up the KRaft quorum: the dedicated controllers, else one broker, or the first three."""
     if spec.controllers.nodes:
-        return node_names("controller", spec.controllers.nodes)
-    return node_names("broker", _VOTING_BROKERS if spec.brokers.nodes >= _VOTING_BROKERS else 1)
+        return Role.CONTROLLER.nodes(spec.controllers.nodes)
+    return Role.BROKER.nodes(_VOTING_BROKERS if spec.brokers.nodes >= _VOTING_BROKERS else 1)
 
 
 def automatic_ports(spec: EnvironmentSpec) -> tuple[str, ...]:
     """The names of the nodes whose host port is `auto`."""
     has_ensemble = mode_of(spec) == ZOOKEEPER and spec.zookeeper.port == "auto"
-    zookeepers = node_names("zookeeper", spec.zookeeper.nodes) if has_ensemble else ()
-    brokers = node_names("broker", spec.brokers.nodes) if spec.brokers.port == "auto" else ()
+    zookeepers = Role.ZOOKEEPER.nodes(spec.zookeeper.nodes) if has_ensemble else ()
+    brokers = Role.BROKER.nodes(spec.brokers.nodes) if spec.brokers.port == "auto" else ()
     return (*zookeepers, *brokers)
 
 
-def container_layout(spec: EnvironmentSpec, base_directory: str) -> ContainerLayout:  # noqa: ARG001 nothing is of this machine
+def container_layout(spec: EnvironmentSpec) -> ContainerLayout:
     """Laid out as the image's entry in the catalogue says; the image follows from the version unless it is named."""
     image = spec.kafka.image or default_image(KafkaVersion.parse(spec.kafka.version))
     return ContainerLayout(kafka=_in_image(image), zookeeper=_in_image(spec.zookeeper.image or image))

@@ -4,21 +4,53 @@ Nothing here knows YAML, pydantic, Docker or Kafka's client. `resolve` makes the
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from provision.cluster.catalogue import KafkaVersion
+from provision.catalogue.versions import KafkaVersion
 
-FIRST_CONTROLLER_ID = 1001
-"""Dedicated controllers count from here, brokers from 1."""
+_FIRST_CONTROLLER_ID = 1001
 
 
 class Role(StrEnum):
-    """What a node is in the cluster."""
+    """What a node is in the cluster. Nodes of a role are numbered from 1: `broker-1`, `broker-2`, and so on.
+
+    A node's id (`broker.id`, `node.id`, `myid`) is its number; dedicated controllers count from 1001.
+    """
 
     ZOOKEEPER = "zookeeper"
     CONTROLLER = "controller"
     BROKER = "broker"
+
+    def node(self, number: int) -> str:
+        """The name of the node with that number."""
+        return f"{self}-{number}"
+
+    def nodes(self, count: int) -> tuple[str, ...]:
+        """The names of the first `count` nodes."""
+        return tuple(self.node(number) for number in range(1, count + 1))
+
+    def id_of(self, number: int) -> int:
+        """The id of the node with that number."""
+        return number + _FIRST_CONTROLLER_ID - 1 if self is Role.CONTROLLER else number
+
+    @classmethod
+    def parse(cls, node: str) -> tuple["Role", int]:
+        """The role and the number in a node's name.
+
+        Raises:
+            ValueError: it is no node's name.
+        """
+        role, _, number = node.rpartition("-")
+        return cls(role), int(number)
+
+
+def node_with_id(identity: int) -> str:
+    """The name of the broker, or the dedicated controller, with that id; empty for -1, which stands for none."""
+    if identity < 0:
+        return ""
+    first = Role.CONTROLLER.id_of(1)
+    return Role.CONTROLLER.node(identity - first + 1) if identity >= first else Role.BROKER.node(identity)
 
 
 MAIN_FILES = {
@@ -53,7 +85,8 @@ class Listener:
     """A port a node listens on, and how it is reached.
 
     `bind` is what the node listens on (`0.0.0.0` in a container), `host` and `port` are what clients are told
-    (advertised), `listen_port` is the node's own port, `host_port` the port published on 127.0.0.1, if any.
+    (advertised), `listen_port` is the node's own port. `host_address` and `host_port` are where this machine reaches
+    it; without a `host_port` it does not.
     """
 
     name: str
@@ -62,7 +95,13 @@ class Listener:
     host: str
     port: int
     host_port: int | None = None
+    host_address: str = ""
     protocol: str = "PLAINTEXT"
+
+    @property
+    def endpoint(self) -> str | None:
+        """`host:port` where this machine reaches it, if it does."""
+        return f"{self.host_address}:{self.host_port}" if self.host_port else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +148,8 @@ class Node:
 
     @property
     def endpoint(self) -> str | None:
-        """`127.0.0.1:PORT` where this machine reaches the node, if it does."""
-        published = next((listener.host_port for listener in self.listeners if listener.host_port), None)
-        return f"127.0.0.1:{published}" if published else None
+        """`host:port` where this machine reaches the node, if it does."""
+        return next((listener.endpoint for listener in self.listeners if listener.endpoint), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,14 +234,23 @@ class Cluster:
 
     @property
     def bootstrap_servers(self) -> str:
-        """Where clients on this machine begin: `127.0.0.1:9092,127.0.0.1:9093`."""
+        """Where clients on this machine begin: `host:port,host:port`."""
         return ",".join(node.endpoint for node in self.brokers if node.endpoint)
 
 
 @dataclass(frozen=True, slots=True)
 class RenderedFile:
-    """A configuration file of one node: its name in the node's configuration directory, and its whole text."""
+    """A configuration file of one node: its name in the node's configuration directory, and its whole content.
+
+    Only its node may read a `secret` one; no plan, difference, log or output shows what is in it.
+    """
 
     node: str
     name: str
-    content: str
+    content: bytes = field(repr=False)
+    secret: bool = False
+
+    @property
+    def text(self) -> str:
+        """The content as text (UTF-8). What is none is not lost: it comes out as surrogates."""
+        return self.content.decode("utf-8", "surrogateescape")

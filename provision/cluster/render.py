@@ -13,8 +13,8 @@ from pathlib import Path
 from jinja2 import ChoiceLoader, FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from provision.catalogue.versions import KRAFT, release_of
 from provision.cluster import properties
-from provision.cluster.catalogue import KRAFT, release_of
 from provision.cluster.layout import CLIENT, CONTROLLER, ELECTION, QUORUM
 from provision.cluster.model import LAUNCH_FILE, MAIN_FILES, Cluster, Node, RenderedFile
 from provision.errors import InvalidEnvironment, Problem
@@ -95,7 +95,7 @@ def _render_file(environment: ImmutableSandboxedEnvironment, cluster: Cluster, n
         file = _file_of(cluster, template_name)
         message = f"rendering {node.name}: {error} of what it renders to"
         raise InvalidEnvironment([Problem(file, 0, 0, "", message, "see it with `provision render`")]) from error
-    return RenderedFile(node.name, name, content)
+    return RenderedFile(node.name, name, content.encode())
 
 
 # What an expression of a template can raise, besides Jinja's own: it may call methods, divide, and look things up.
@@ -122,11 +122,11 @@ def _launch_file(cluster: Cluster, node: Node) -> RenderedFile:
         "host_port": next((listener.host_port for listener in node.listeners if listener.host_port), None),
         "storage": cluster.storage.directory or cluster.storage.kind,
     }
-    return RenderedFile(node.name, LAUNCH_FILE, json.dumps(launch, indent=2) + "\n")
+    return RenderedFile(node.name, LAUNCH_FILE, f"{json.dumps(launch, indent=2)}\n".encode())
 
 
 def _context(cluster: Cluster, node: Node) -> Mapping[str, object]:
-    """What a template may use; documented in docs/reference.md."""
+    """What a template may use; documented in docs/reference/templates.md."""
     return {
         "cluster": cluster,
         "node": node,

@@ -3,10 +3,9 @@
 import posixpath
 from collections.abc import Mapping
 
-from provision.cluster.catalogue import KRAFT, ZOOKEEPER, KafkaVersion, release_of
+from provision.catalogue.versions import KRAFT, ZOOKEEPER, KafkaVersion, release_of
 from provision.cluster.layout import CLIENT, Layout, voter_names
 from provision.cluster.model import (
-    FIRST_CONTROLLER_ID,
     MAIN_FILES,
     Cluster,
     Listener,
@@ -86,15 +85,20 @@ def resolve(spec: EnvironmentSpec, layout: Layout, ports: Mapping[str, int], bas
     )
 
 
+def resolve_without_ports(spec: EnvironmentSpec, layout: Layout, base_directory: str = "/") -> Cluster:
+    """The same where the ports do not matter: those to be leased are 0."""
+    return resolve(spec, layout, dict.fromkeys(layout.leased_ports(spec), 0), base_directory)
+
+
 def fixed_ports(spec: EnvironmentSpec) -> dict[str, int]:
     """The host ports that the file says: that of node 1, and the next ones."""
     ensemble = spec.zookeeper.nodes if mode_of(spec) == ZOOKEEPER else 0
     sections = (
-        ("zookeeper", spec.zookeeper.port, ensemble),
-        ("broker", spec.brokers.port, spec.brokers.nodes),
+        (Role.ZOOKEEPER, spec.zookeeper.port, ensemble),
+        (Role.BROKER, spec.brokers.port, spec.brokers.nodes),
     )
     return {
-        f"{role}-{number}": port + number - 1
+        role.node(number): port + number - 1
         for role, port, nodes in sections
         if isinstance(port, int)
         for number in _numbers(nodes)
@@ -113,7 +117,7 @@ def resolve_storage(text: str, base_directory: str) -> Storage:
 
 
 def _zookeeper(spec: EnvironmentSpec, layout: Layout, number: int, ports: Mapping[str, int], storage: Storage) -> Node:
-    name = f"zookeeper-{number}"
+    name = Role.ZOOKEEPER.node(number)
     section = spec.zookeeper
     defaults = {
         "tickTime": "2000",
@@ -146,7 +150,7 @@ def _quorum_and_brokers(spec: EnvironmentSpec, layout: Layout, ports: Mapping[st
 
 
 def _controller(spec: EnvironmentSpec, layout: Layout, number: int, ports: Mapping[str, int]) -> Node:
-    name = f"controller-{number}"
+    name = Role.CONTROLLER.node(number)
     section = spec.controllers
     return _node(
         spec,
@@ -165,7 +169,7 @@ def _broker(
     spec: EnvironmentSpec, layout: Layout, number: int, ports: Mapping[str, int], own: Mapping[str, str]
 ) -> Node:
     """A broker; `own` are the settings of its mode."""
-    name = f"broker-{number}"
+    name = Role.BROKER.node(number)
     section = spec.brokers
     override = section.overrides.get(number, BrokerOverride())
     dealt_rack = section.racks[(number - 1) % len(section.racks)] if section.racks else None
@@ -207,12 +211,12 @@ def _node(  # noqa: PLR0913 what differs between the roles, by name
     votes: bool = False,
 ) -> Node:
     """What is the same for all roles: the node's places, and how it is started."""
-    name = f"{role}-{number}"
+    name = role.node(number)
     software = layout.software(role)
     return Node(
         name=name,
         role=role,
-        id=number + FIRST_CONTROLLER_ID - 1 if role is Role.CONTROLLER else number,
+        id=role.id_of(number),
         listeners=listeners,
         rack=rack,
         memory_bytes=memory_bytes,

@@ -8,14 +8,15 @@ name, so that an environment tends to get the same ports everywhere.
 import errno
 import json
 import socket
-import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from provision.cluster.layout import LOOPBACK
+from provision.common.patience import Patience
+from provision.common.whole_files import write_whole
 from provision.errors import ProvisionError
-from provision.whole_files import write_whole
 
 PORTS = range(20000, 30000)
 _LOCK_TIMEOUT_S = 30
@@ -106,8 +107,8 @@ class PortLeases:
 
 
 def port_is_free(port: int) -> bool:
-    """Whether nothing on this machine listens on that port of 127.0.0.1, or of all addresses."""
-    for address in ("127.0.0.1", "0.0.0.0"):  # noqa: S104 asked, not served
+    """Whether nothing on this machine listens on that port of the loopback address, or of all addresses."""
+    for address in (LOOPBACK, "0.0.0.0"):  # noqa: S104 asked, not served
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             # a port that a stopped cluster used a moment ago is free, though the kernel still remembers connections
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -122,9 +123,7 @@ def port_is_free(port: int) -> bool:
 
 def port_becomes_free(port: int, patience_s: float) -> bool:
     """Whether nothing listens there, now or within that time."""
-    deadline = time.monotonic() + patience_s
-    while not port_is_free(port):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(_PAUSE_S)
-    return True
+    patience = Patience(patience_s)
+    while not (free := port_is_free(port)) and patience.pause(_PAUSE_S):
+        pass
+    return free

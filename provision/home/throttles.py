@@ -12,9 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from provision.common.whole_files import write_whole
 from provision.errors import ProvisionError
-from provision.home.directory import home_directory
-from provision.whole_files import write_whole
 
 _CLUSTER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 Settings = dict[tuple[str, str], dict[str, str | None]]
@@ -23,18 +22,14 @@ Settings = dict[tuple[str, str], dict[str, str | None]]
 
 @dataclass(frozen=True, slots=True)
 class ThrottleNote:
-    """The note of one environment."""
+    """The notes of one environment, in its directory."""
 
-    environment: str
-
-    @property
-    def _directory(self) -> Path:
-        return home_directory() / "throttles" / self.environment
+    directory: Path
 
     def _file(self, cluster_id: str) -> Path:
         # The id comes from a cluster, which may be anybody's: it becomes a name only in the form that Kafka gives it.
         name = cluster_id if _CLUSTER_ID.fullmatch(cluster_id) else hashlib.sha256(cluster_id.encode()).hexdigest()
-        return self._directory / f"{name}.json"
+        return self.directory / f"{name}.json"
 
     def read(self, cluster_id: str) -> Settings:
         """What is to be restored in that cluster.
@@ -71,8 +66,8 @@ class ThrottleNote:
         """The throttle is taken back."""
         self._file(cluster_id).unlink(missing_ok=True)
         with suppress(OSError):  # another cluster of that name may have one still
-            self._directory.rmdir()
+            self.directory.rmdir()
 
     def forget_all(self) -> None:
         """The environment is gone, and its clusters with it."""
-        shutil.rmtree(self._directory, ignore_errors=True)
+        shutil.rmtree(self.directory, ignore_errors=True)

@@ -2,41 +2,38 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from kafka import KafkaAdminClient
-
+from provision.kafka.access import Access
 from provision.kafka.brokers import BrokerAdmin
+from provision.kafka.connection import REQUEST_TIMEOUT_S, admin_client
 from provision.kafka.partitions import PartitionAdmin
-from provision.kafka.session import Session, translated
 from provision.kafka.settings import SettingsAdmin
 from provision.kafka.topics import TopicAdmin
 
 
 class Admin:
-    """What can be asked and changed, by kind of resource."""
+    """What can be asked and changed, by kind of resource. `client` is for kinds that have no part here."""
 
-    def __init__(self, session: Session) -> None:
-        self.settings = SettingsAdmin(session)
-        self.topics = TopicAdmin(session, self.settings)
+    def __init__(self, client: Any) -> None:  # noqa: ANN401 the library's client, or a fake one
+        timeout_ms = int(REQUEST_TIMEOUT_S * 1000)
+        self.client = client
+        self.settings = SettingsAdmin(client)
+        self.topics = TopicAdmin(client, self.settings, timeout_ms)
         self.brokers = BrokerAdmin(self.settings)
-        self.partitions = PartitionAdmin(session)
+        self.partitions = PartitionAdmin(client, timeout_ms)
 
 
 @contextmanager
-def connected(bootstrap_servers: str, timeout_s: float) -> Iterator[Admin]:
-    """An `Admin` of the cluster behind `bootstrap_servers`, closed at the end.
+def connected(access: Access) -> Iterator[Admin]:
+    """An `Admin` of the cluster, closed at the end.
 
     Raises:
-        Unavailable: no broker answers within `timeout_s`.
+        Unavailable: no broker answers in time.
+        KafkaRefused: the credentials are not accepted.
     """
-    with translated(f"connecting to {bootstrap_servers}"):
-        client = KafkaAdminClient(
-            bootstrap_servers=bootstrap_servers.split(","),
-            client_id="provision",
-            bootstrap_timeout_ms=int(timeout_s * 1000),
-            request_timeout_ms=int(timeout_s * 1000),
-        )
+    client = admin_client(access)
     try:
-        yield Admin(Session(client, int(timeout_s * 1000)))
+        yield Admin(client)
     finally:
         client.close()

@@ -1,9 +1,9 @@
 """Settings of running brokers: what Kafka itself declares as updatable, and what is set on them beside their file."""
 
-import time
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from provision.common.patience import Patience
 from provision.kafka.settings import Entries, SettingsAdmin
 from provision.plan.actions import BrokerSettings
 
@@ -83,9 +83,9 @@ class BrokerAdmin:
         }
 
     def _alter_in_time(self, broker: int, changes: Changes, patience_s: float) -> str:
-        deadline = time.monotonic() + patience_s
-        while (reason := self._alter(broker, changes)) and time.monotonic() < deadline:
-            time.sleep(_PAUSE_S)
+        patience = Patience(patience_s)
+        while (reason := self._alter(broker, changes)) and patience.pause(_PAUSE_S):
+            pass
         return reason
 
     def _alter(self, broker: int, changes: Changes, *, validate_only: bool = False) -> str:

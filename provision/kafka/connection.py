@@ -1,17 +1,29 @@
-"""One question to one broker: what the whole-cluster clients do not offer.
+"""The one place that opens connections to brokers, and what the whole-cluster clients do not offer.
 
 The client library chooses the broker it asks. Readiness must ask each one, over the listener it is asked about, and
-give up in time; so this puts the library's own codec (`KafkaProtocol`, which does no I/O) on a plain socket.
+give up in time; so `ask` puts the library's own codec (`KafkaProtocol`, which does no I/O) on a plain socket.
 """
 
 import importlib
 import socket
-import time
+import ssl
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from provision.common.patience import Patience
+from provision.errors import KafkaRefused
+from provision.kafka.access import Access
+
+if TYPE_CHECKING:
+    from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+
+CLIENT_ID = "provision"
+REQUEST_TIMEOUT_S = 30.0
+"""How long a client waits for an answer, and for a first broker that answers."""
 _CHUNK = 64 * 1024
+_HANDSHAKE_VERSION = _AUTHENTICATE_VERSION = 1
 
 Answer = TypeVar("Answer")
 
@@ -20,35 +32,74 @@ class NotAnswering(Exception):
     """The broker does not answer (yet), or not in time; the text says how that showed."""
 
 
-def ask(address: str, request: Any, timeout_s: float) -> Any:  # noqa: ANN401 the library's request and response classes
-    """Send one request to the broker at `host:port` and return its response.
+# -- whole-cluster clients --------------------------------------------------------------------------------------------
+
+
+def admin_client(access: Access) -> "KafkaAdminClient":
+    """A client for changes; whoever asked closes it.
+
+    Raises:
+        Unavailable: no broker answers in time.
+        KafkaRefused: the credentials are not accepted.
+    """
+    from kafka import KafkaAdminClient
+
+    limit_ms = int(REQUEST_TIMEOUT_S * 1000)
+    limits = {"bootstrap_timeout_ms": limit_ms, "request_timeout_ms": limit_ms}
+    return cast("KafkaAdminClient", _opened(KafkaAdminClient, access, client_id=CLIENT_ID, **limits))
+
+
+def producer(access: Access, **options: object) -> "KafkaProducer":
+    """A client that writes; `options` are the library's own. Raises as `admin_client`."""
+    from kafka import KafkaProducer
+
+    return cast("KafkaProducer", _opened(KafkaProducer, access, **options))
+
+
+def consumer(access: Access, **options: object) -> "KafkaConsumer":
+    """A client that reads; `options` are the library's own. Raises as `admin_client`."""
+    from kafka import KafkaConsumer
+
+    return cast("KafkaConsumer", _opened(KafkaConsumer, access, **options))
+
+
+def _opened(client: Any, access: Access, **options: object) -> Any:  # noqa: ANN401 the library's classes
+    from provision.kafka.translation import translated
+
+    with translated(f"connecting to {access.bootstrap_servers}"):
+        return client(**access.client_options(), **options)
+
+
+# -- one question to one broker ---------------------------------------------------------------------------------------
+
+
+def ask(access: Access, broker: int, request: Any, timeout_s: float) -> Any:  # noqa: ANN401 the library's request and response classes
+    """Send one request to one broker and return its response.
 
     Args:
-        address: `host:port`.
+        access: how it is reached.
+        broker: which of `access.brokers`.
         request: a request of `kafka.protocol`, with its version set.
         timeout_s: for all of it, from connecting to the last byte.
 
     Raises:
         NotAnswering: nothing listens, the connection ends, or time is up.
+        KafkaRefused: the credentials are not accepted.
     """
     # Loading the library takes 0.15 s, which commands that ask no broker need not spend.
     from kafka.errors import KafkaError
-    from kafka.protocol.parser import KafkaProtocol
 
-    host, _, port = address.rpartition(":")
-    deadline = time.monotonic() + timeout_s
-    protocol = KafkaProtocol(client_id="provision")
-    protocol.send_request(request)
+    host, _, port = access.brokers[broker].rpartition(":")
+    patience = Patience(timeout_s)
     try:
-        with socket.create_connection((host, int(port)), timeout=timeout_s) as connection:
-            connection.sendall(protocol.send_bytes())
-            while True:
-                connection.settimeout(max(deadline - time.monotonic(), 0.001))
-                data = connection.recv(_CHUNK)
-                if not data:
-                    raise NotAnswering("it closes the connection")
-                for _, response in protocol.receive_bytes(data):
-                    return response
+        with socket.create_connection((host, int(port)), timeout=timeout_s) as plain:
+            connection = _encrypted(plain, host, access) if access.encrypted else plain
+            with connection:
+                conversation = _Conversation(connection, patience)
+                conversation.authenticate(access)
+                return conversation.ask(request)
+    except ssl.SSLError as error:
+        raise NotAnswering(f"TLS fails: {error.reason or error}") from error
     except TimeoutError as error:
         raise NotAnswering("it does not answer in time") from error
     except ConnectionRefusedError as error:
@@ -59,8 +110,58 @@ def ask(address: str, request: Any, timeout_s: float) -> Any:  # noqa: ANN401 th
         raise NotAnswering(str(error) or type(error).__name__) from error
 
 
+def _encrypted(plain: socket.socket, host: str, access: Access) -> ssl.SSLSocket:
+    return _tls(access.ca).wrap_socket(plain, server_hostname=host)
+
+
+@lru_cache(maxsize=8)
+def _tls(ca: str | None) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=ca)
+
+
+class _Conversation:
+    """Requests and responses, one after the other, over one connection."""
+
+    def __init__(self, connection: socket.socket, patience: Patience) -> None:
+        from kafka.protocol.parser import KafkaProtocol
+
+        self._connection, self._patience = connection, patience
+        self._protocol = KafkaProtocol(client_id=CLIENT_ID)
+
+    def ask(self, request: Any) -> Any:  # noqa: ANN401 the library's classes
+        self._protocol.send_request(request)
+        self._connection.sendall(self._protocol.send_bytes())
+        while True:
+            self._connection.settimeout(max(self._patience.left_s, 0.001))
+            data = self._connection.recv(_CHUNK)
+            if not data:
+                raise NotAnswering("it closes the connection")
+            for _, response in self._protocol.receive_bytes(data):
+                return response
+
+    def authenticate(self, access: Access) -> None:
+        """Say who asks, where the cluster wants to know (KIP-43, KIP-152)."""
+        if access.credentials is None:
+            return
+        from kafka.errors import for_code
+        from kafka.net.sasl import get_sasl_mechanism
+        from kafka.protocol.sasl import SaslAuthenticateRequest, SaslHandshakeRequest
+
+        mechanism = access.credentials.mechanism
+        answers = [self.ask(SaslHandshakeRequest(mechanism=mechanism, version=_HANDSHAKE_VERSION))]
+        client = get_sasl_mechanism(mechanism)(**access.sasl_options(), security_protocol=access.protocol)
+        while not answers[-1].error_code and not client.is_done():
+            request = SaslAuthenticateRequest(auth_bytes=client.auth_bytes(), version=_AUTHENTICATE_VERSION)
+            answers.append(self.ask(request))
+            if not answers[-1].error_code:
+                client.receive(answers[-1].auth_bytes)
+        if code := answers[-1].error_code:
+            why = getattr(answers[-1], "error_message", None) or for_code(code).__name__
+            raise KafkaRefused(f"Kafka does not let {access.credentials.username} in", why=why)
+
+
 def ask_side_by_side(questions: Mapping[int, Callable[[], Answer]]) -> dict[int, Answer | NotAnswering]:
-    """Ask several brokers at once; who does not answer has the reason in place of an answer.
+    """Ask several brokers at once; for each that does not answer, the reason takes the place of an answer.
 
     Args:
         questions: what is to be called for each, by broker id. The modules of the client library that it needs are

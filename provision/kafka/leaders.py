@@ -7,9 +7,11 @@ later; until then it answers everybody who wants to write or read that it is not
 
 import importlib
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 
+from provision.cluster.model import Role
+from provision.kafka.access import Access
 from provision.kafka.connection import NotAnswering, ask, ask_side_by_side
 from provision.kafka.readiness import first_of
 from provision.plan.observed import ObservedCluster
@@ -22,14 +24,12 @@ _TIMEOUT_S = 5.0
 Partition = tuple[str, int]
 
 
-def missing_for_leaders(
-    cluster: ObservedCluster, endpoints: Mapping[int, str], topics: Collection[str] | None
-) -> dict[str, str]:
+def missing_for_leaders(cluster: ObservedCluster, access: Access, topics: Collection[str] | None) -> dict[str, str]:
     """Leaders that do not serve yet: node name to reason; empty when all do.
 
     Args:
         cluster: who leads.
-        endpoints: `host:port` by broker id; others are not asked.
+        access: how the brokers are reached; others are not asked.
         topics: the names of those that count; None for all.
     """
     led = defaultdict[int, list[Partition]](list)
@@ -39,9 +39,9 @@ def missing_for_leaders(
                 led[partition.leader].append((topic.name, partition.number))
     importlib.import_module("kafka.protocol.consumer")
     answers = ask_side_by_side(
-        {broker: partial(_unserved, endpoints[broker], led[broker]) for broker in sorted(led) if broker in endpoints}
+        {broker: partial(_unserved, access, broker, led[broker]) for broker in sorted(led) if broker in access.brokers}
     )
-    return {f"broker-{broker}": _reason(answer) for broker, answer in answers.items() if answer}
+    return {Role.BROKER.node(broker): _reason(answer) for broker, answer in answers.items() if answer}
 
 
 def _reason(answer: list[Partition] | NotAnswering) -> str:
@@ -50,8 +50,8 @@ def _reason(answer: list[Partition] | NotAnswering) -> str:
     return first_of([f"it does not serve {name}-{number} yet" for name, number in answer])
 
 
-def _unserved(address: str, partitions: Sequence[Partition]) -> list[Partition]:
-    """Those of which the broker at `host:port` cannot tell the first offset as their leader."""
+def _unserved(access: Access, broker: int, partitions: Sequence[Partition]) -> list[Partition]:
+    """Those of which the broker cannot tell the first offset as their leader."""
     from kafka.protocol.consumer import ListOffsetsRequest, OffsetSpec
 
     by_topic = defaultdict[str, list[int]](list)
@@ -77,7 +77,7 @@ def _unserved(address: str, partitions: Sequence[Partition]) -> list[Partition]:
         ],
         version=_VERSION,
     )
-    response = ask(address, request, _TIMEOUT_S)
+    response = ask(access, broker, request, _TIMEOUT_S)
     return sorted(
         (told.name, partition.partition_index)
         for told in response.topics

@@ -1,20 +1,23 @@
 """Records: from lines, to lines, and once around as a proof."""
 
-import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from provision.cluster.model import Topic
-from provision.errors import NotReady, ProvisionError, Unavailable
+from provision.common.patience import Patience
+from provision.errors import NotReady, ProvisionError
+from provision.kafka.access import Access
 from provision.kafka.admin import connected
+from provision.kafka.connection import consumer as connected_consumer
+from provision.kafka.connection import producer as connected_producer
 from provision.kafka.metadata import observe_cluster
-from provision.plan.actions import PlacedTopic
 from provision.plan.placement import Placement
+from provision.plan.topic_changes import PlacedTopic
 
 _ACKNOWLEDGE_S = 30.0
 _POLL_MS = 200
@@ -35,17 +38,15 @@ class Record:
     value: bytes | None
 
 
-def produce(bootstrap_servers: str, topic: str, records: Iterable[tuple[bytes | None, bytes]]) -> int:
+def produce(access: Access, topic: str, records: Iterable[tuple[bytes | None, bytes]]) -> int:
     """Write records (key, value) in order, each acknowledged by all in-sync replicas; returns how many.
 
     Raises:
+        Unavailable: no broker answers.
         ProvisionError: a record was not acknowledged; the message says how many were before.
     """
     written = 0
-    try:
-        producer = KafkaProducer(bootstrap_servers=bootstrap_servers.split(","), acks="all", linger_ms=5)
-    except KafkaError as error:
-        raise Unavailable("no broker answers", why=str(error)) from error
+    producer = connected_producer(access, acks="all", linger_ms=5)
     try:
         pending = []
         for key, value in records:
@@ -71,23 +72,18 @@ def _acknowledge(pending: list) -> int:  # type: ignore[type-arg]  # the library
 
 
 def consume(
-    bootstrap_servers: str, topic: str, *, from_beginning: bool, limit: int | None, idle_s: float | None
+    access: Access, topic: str, *, from_beginning: bool, limit: int | None, idle_s: float | None
 ) -> Iterator[Record]:
     """Read a topic without a consumer group, all partitions.
 
     Args:
-        bootstrap_servers: where to begin.
+        access: how the cluster is reached.
         topic: must exist.
         from_beginning: from the first record kept, else only what comes from now on.
         limit: stop after so many records.
         idle_s: stop when nothing came for so long; None waits forever.
     """
-    try:
-        consumer = KafkaConsumer(
-            bootstrap_servers=bootstrap_servers.split(","), group_id=None, enable_auto_commit=False
-        )
-    except KafkaError as error:
-        raise Unavailable("no broker answers", why=str(error)) from error
+    consumer = connected_consumer(access, group_id=None, enable_auto_commit=False)
     try:
         partitions = _patiently(lambda: consumer.partitions_for_topic(topic))
         if not partitions:
@@ -106,13 +102,13 @@ def consume(
 
 
 def _poll(consumer: KafkaConsumer, limit: int | None, idle_s: float | None) -> Iterator[Record]:
-    read, last = 0, time.monotonic()
-    while idle_s is None or time.monotonic() - last < idle_s:
+    read, quiet = 0, Patience(float("inf") if idle_s is None else idle_s)
+    while not quiet.is_over:
         for batch in _patiently(lambda: consumer.poll(timeout_ms=_POLL_MS)).values():
             for record in batch:
                 if limit is not None and read >= limit:
                     return
-                read, last = read + 1, time.monotonic()
+                read, quiet = read + 1, quiet.renewed()
                 yield Record(record.topic, record.partition, record.offset, record.key, record.value)
         if limit is not None and read >= limit:
             return
@@ -120,41 +116,40 @@ def _poll(consumer: KafkaConsumer, limit: int | None, idle_s: float | None) -> I
 
 def _patiently(ask: Callable[[], _Answer]) -> _Answer:
     """Ask again while the failure is one that passes: a leader that just died is replaced when its session ends."""
-    deadline = time.monotonic() + _FAILOVER_S
+    patience = Patience(_FAILOVER_S)
     while True:
         try:
             return ask()
         except KafkaError as error:
-            if not error.retriable or time.monotonic() > deadline:
+            if not error.retriable or not patience.pause(_RETRY_PAUSE_S):
                 raise
-            time.sleep(_RETRY_PAUSE_S)
 
 
-def roundtrip(bootstrap_servers: str, timeout_s: float) -> None:
+def roundtrip(access: Access, timeout_s: float) -> None:
     """Write a record to every broker and read it back, over a topic made for it and removed afterwards.
 
     Raises:
         NotReady: a record did not come back within `timeout_s`.
         ProvisionError: the topic could not be made or removed, or a record was not acknowledged.
     """
-    cluster = observe_cluster(bootstrap_servers.split(",", maxsplit=1)[0])
+    cluster = observe_cluster(access, next(iter(access.brokers)))
     replication_factor = min(3, len(cluster.brokers))
     topic = Topic(f"provision-roundtrip-{uuid.uuid4().hex[:8]}", len(cluster.brokers), replication_factor, {})
     placed = PlacedTopic(topic, Placement(cluster.brokers).place(topic.partitions, replication_factor))
-    with connected(bootstrap_servers, timeout_s) as admin:
+    with connected(access) as admin:
         if failures := admin.topics.create([placed]).failures:
             raise ProvisionError("the topic for a round trip could not be made", why=failures[topic.name])
         try:
-            _write_and_read(bootstrap_servers, topic, timeout_s)
+            _write_and_read(access, topic, timeout_s)
         finally:
             left = admin.topics.delete([topic.name])
         if left:
             raise ProvisionError(f"the topic {topic.name} could not be removed", why=left[topic.name])
 
 
-def _write_and_read(bootstrap_servers: str, topic: Topic, timeout_s: float) -> None:
+def _write_and_read(access: Access, topic: Topic, timeout_s: float) -> None:
     sent = {str(number).encode() for number in range(topic.partitions)}
-    producer = KafkaProducer(bootstrap_servers=bootstrap_servers.split(","), acks="all")
+    producer = connected_producer(access, acks="all")
     try:
         for number in range(topic.partitions):
             producer.send(topic.name, value=str(number).encode(), partition=number).get(timeout=timeout_s)
@@ -162,7 +157,7 @@ def _write_and_read(bootstrap_servers: str, topic: Topic, timeout_s: float) -> N
         raise NotReady("a record was not acknowledged", why=str(error)) from error
     finally:
         producer.close(timeout=5)
-    records = consume(bootstrap_servers, topic.name, from_beginning=True, limit=topic.partitions, idle_s=timeout_s)
+    records = consume(access, topic.name, from_beginning=True, limit=topic.partitions, idle_s=timeout_s)
     came_back = {record.value for record in records}
     if missing := sent - came_back:
         partitions = ", ".join(sorted(value.decode() for value in missing))

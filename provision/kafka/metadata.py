@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from provision.kafka.access import Access
 from provision.kafka.connection import ask
 from provision.plan.observed import ObservedBroker, ObservedCluster, ObservedPartition, ObservedTopic
 
@@ -9,8 +10,8 @@ from provision.plan.observed import ObservedBroker, ObservedCluster, ObservedPar
 _VERSION = 9
 
 
-def observe_cluster(address: str, timeout_s: float = 5.0, *, topics: bool = True) -> ObservedCluster:
-    """Ask the broker at `host:port` for brokers and topics; the topics come without configuration.
+def observe_cluster(access: Access, broker: int, timeout_s: float = 5.0, *, topics: bool = True) -> ObservedCluster:
+    """Ask one broker for brokers and topics; the topics come without configuration.
 
     Without `topics` for the brokers alone: where there are thousands of partitions, that is a far shorter answer.
 
@@ -20,13 +21,13 @@ def observe_cluster(address: str, timeout_s: float = 5.0, *, topics: bool = True
     from kafka.protocol.metadata import MetadataRequest
 
     request = MetadataRequest(topics=None if topics else [], allow_auto_topic_creation=False, version=_VERSION)
-    response = ask(address, request, timeout_s)
+    response = ask(access, broker, request, timeout_s)
     return ObservedCluster(
         cluster_id=response.cluster_id or "",
         controller=response.controller_id,
         brokers=tuple(
-            ObservedBroker(broker.node_id, broker.rack, f"{broker.host}:{broker.port}")
-            for broker in sorted(response.brokers, key=lambda broker: broker.node_id)
+            ObservedBroker(known.node_id, known.rack, f"{known.host}:{known.port}")
+            for known in sorted(response.brokers, key=lambda known: known.node_id)
         ),
         topics=tuple(
             sorted((_topic(topic) for topic in response.topics if not topic.error_code), key=lambda topic: topic.name)

@@ -11,11 +11,11 @@
 5. The first replica of every moved partition is elected to lead.
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from provision.common.patience import Patience
 from provision.errors import Interrupted, NotReady, PartlyApplied, Unavailable
 from provision.events import Listener, Progress
 from provision.home.throttles import Settings, ThrottleNote
@@ -35,10 +35,14 @@ Partition = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How a move is waited for: `stalled_s` without any movement end it, `check` raises when waiting is in vain."""
+class Watch:
+    """How a move is waited for.
 
-    stalled_s: float
+    It ends when nothing has moved for as long as the `patience` allows, or when `check` raises because waiting is
+    pointless.
+    """
+
+    patience: Patience
     check: Callable[[], None]
     tell: Listener
 
@@ -49,7 +53,7 @@ def move(
     replicas: Replicas,
     note: ThrottleNote,
     throttle_bytes_per_s: int | None,
-    patience: Patience,
+    watch: Watch,
 ) -> dict[str, str]:
     """Bring partitions to these replicas, and wait until they are there.
 
@@ -67,10 +71,10 @@ def move(
         restore_throttle(admin, cluster, note)
     failed |= admin.partitions.reassign(replicas)
     try:
-        _wait(admin, cluster, replicas, patience)
-    except KeyboardInterrupt as error:
+        _wait(admin, cluster, replicas, watch)
+    except (KeyboardInterrupt, Interrupted) as error:
         within = ", within its throttle" if throttle_bytes_per_s else ""
-        why = f"Kafka goes on moving replicas by itself{within}"
+        why = f"Kafka continues to move replicas by itself{within}"
         raise Interrupted("interrupted", why=why, hint="the same command again waits for it") from error
     restore_throttle(admin, cluster, note)
     admin.partitions.elect_preferred_leaders({topic: list(numbers) for topic, numbers in replicas.items()})
@@ -145,29 +149,29 @@ def _present(
     return present | {("topic", topic.name): topic.config for topic in admin.topics.with_settings(topics)}
 
 
-def _wait(admin: Admin, cluster: ObservedCluster, replicas: Replicas, patience: Patience) -> None:
+def _wait(admin: Admin, cluster: ObservedCluster, replicas: Replicas, watch: Watch) -> None:
     newcomers = _newcomers(cluster, replicas)
     brokers = [broker.id for broker in cluster.brokers]
     left: dict[Partition, int] = dict.fromkeys(newcomers, 0)
     seen: tuple[object, ...] = ()
-    asked_s = moved_s = time.monotonic()
+    sizes_are_fresh = Patience(_SIZES_EVERY_S)
+    stalled = watch.patience.renewed("waiting for replicas to move")
     arrived, lacking = 0, 0
     while True:
-        patience.check()
+        watch.check()
         with suppress(Unavailable):  # the controller moves, or a broker is on its way: asked again until time is up
             left = {at: len(move.adding) for at, move in admin.partitions.moves().items() if at in newcomers}
-            if left and time.monotonic() - asked_s > _SIZES_EVERY_S:
-                asked_s = time.monotonic()
+            if left and sizes_are_fresh.is_over:
+                sizes_are_fresh = sizes_are_fresh.renewed()
                 arrived, lacking = _bytes_of({at: newcomers[at] for at in left}, admin.partitions.sizes(brokers))
         if not left:
             return
         detail = f"{size_text(lacking)} to go" if lacking else ""
-        patience.tell(Progress("partitions moved", len(newcomers) - len(left), len(newcomers), detail))
+        watch.tell(Progress("partitions moved", len(newcomers) - len(left), len(newcomers), detail))
         if (now_seen := (sorted(left.items()), arrived)) != seen:
-            seen, moved_s = now_seen, time.monotonic()
-        if time.monotonic() - moved_s > patience.stalled_s:
-            raise _stalled(left, len(newcomers), patience.stalled_s)
-        time.sleep(_PAUSE_S)
+            seen, stalled = now_seen, stalled.renewed()
+        if not stalled.pause(_PAUSE_S):
+            raise _stalled(left, len(newcomers), stalled)
 
 
 def _newcomers(cluster: ObservedCluster, replicas: Replicas) -> dict[Partition, tuple[int, ...]]:
@@ -194,10 +198,10 @@ def _bytes_of(
     return arrived, lacking
 
 
-def _stalled(left: Mapping[tuple[str, int], int], total: int, stalled_s: float) -> NotReady:
+def _stalled(left: Mapping[tuple[str, int], int], total: int, patience: Patience) -> NotReady:
     (topic, number), *_ = sorted(left)
     return NotReady(
         f"{len(left)} of {total} partitions have not arrived",
-        why=f"nothing has moved for {stalled_s:.0f} s; the first is {topic}-{number}",
-        hint="Kafka goes on by itself; `provision up` again waits for it",
+        why=f"nothing has moved for {patience.given}; the first is {topic}-{number}",
+        hint="Kafka continues by itself; `provision up` again waits for it",
     )

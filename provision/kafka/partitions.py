@@ -1,10 +1,11 @@
 """Where partitions are: reassignments, their throttle, sizes on disk, and preferred leaders."""
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from kafka import TopicPartition
 
-from provision.kafka.session import Session, translated
+from provision.kafka.translation import translated
 from provision.plan.observed import Move
 
 Replicas = Mapping[str, Mapping[int, tuple[int, ...]]]
@@ -17,8 +18,8 @@ _PREFERRED = 0
 class PartitionAdmin:
     """The partitions of a cluster."""
 
-    def __init__(self, session: Session) -> None:
-        self._client, self._timeout_ms = session.client, session.timeout_ms
+    def __init__(self, client: Any, timeout_ms: int) -> None:  # noqa: ANN401 the library's client, or a fake one
+        self._client, self._timeout_ms = client, timeout_ms
 
     def moves(self) -> dict[tuple[str, int], Move]:
         """The reassignments that are under way, by topic and partition."""

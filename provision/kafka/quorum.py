@@ -1,8 +1,10 @@
 """What the KRaft quorum says of itself (DescribeQuorum, KIP-595): a broker is asked, the active controller answers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
+from provision.kafka.access import Access
 from provision.kafka.connection import NotAnswering, ask
 
 _TOPIC, _PARTITION = "__cluster_metadata", 0
@@ -42,15 +44,15 @@ class Quorum:
         return voter == self.leader or self.fetched_ms.get(voter, since_ms + 1) > since_ms
 
 
-def describe_quorum(address: str, timeout_s: float = 2.0) -> Quorum | None:
-    """The quorum as the broker at `host:port` is told of it; None while it has no answer."""
+def describe_quorum(access: Access, broker: int, timeout_s: float = 2.0) -> Quorum | None:
+    """The quorum as the active controller describes it to one broker; None while there is no answer."""
     from kafka.protocol.admin import DescribeQuorumRequest
 
     topic = DescribeQuorumRequest.TopicData
     partition = topic.PartitionData(partition_index=_PARTITION)
     request = DescribeQuorumRequest(topics=[topic(topic_name=_TOPIC, partitions=[partition])], version=1)
     try:
-        response = ask(address, request, timeout_s)
+        response = ask(access, broker, request, timeout_s)
     except NotAnswering:
         return None
     if response.error_code:
@@ -65,6 +67,6 @@ def describe_quorum(address: str, timeout_s: float = 2.0) -> Quorum | None:
     )
 
 
-def ask_for_quorum(endpoints: Iterable[str]) -> Quorum | None:
-    """The answer of the first of these brokers that has one."""
-    return next(filter(None, map(describe_quorum, endpoints)), None)
+def ask_for_quorum(access: Access) -> Quorum | None:
+    """The answer of the first of the brokers that has one."""
+    return next(filter(None, map(partial(describe_quorum, access), access.brokers)), None)

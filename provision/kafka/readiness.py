@@ -17,7 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from provision.cluster.model import Topic
+from provision.cluster.model import Role, Topic
+from provision.kafka.access import Access
 from provision.kafka.connection import NotAnswering, ask_side_by_side
 from provision.kafka.metadata import observe_cluster
 from provision.plan.observed import ObservedCluster, ObservedTopic
@@ -37,13 +38,13 @@ class BrokerAnswers:
         return answers[-1] if answers else None
 
 
-def ask_brokers(endpoints: Mapping[int, str], timeout_s: float = 2.0, *, topics: bool = True) -> BrokerAnswers:
-    """Ask every broker at once, for `topics` too or for the brokers alone; `endpoints` are `host:port` by broker id."""
-    if not endpoints:
+def ask_brokers(access: Access, timeout_s: float = 2.0, *, topics: bool = True) -> BrokerAnswers:
+    """Ask every broker at once, for `topics` too or for the brokers alone."""
+    if not access.brokers:
         return BrokerAnswers({}, {})
     importlib.import_module("kafka.protocol.metadata")
     answers = ask_side_by_side(
-        {broker: partial(observe_cluster, at, timeout_s, topics=topics) for broker, at in endpoints.items()}
+        {broker: partial(observe_cluster, access, broker, timeout_s, topics=topics) for broker in access.brokers}
     )
     return BrokerAnswers(
         clusters={broker: answer for broker, answer in answers.items() if isinstance(answer, ObservedCluster)},
@@ -54,13 +55,13 @@ def ask_brokers(endpoints: Mapping[int, str], timeout_s: float = 2.0, *, topics:
 def missing_for_brokers(answers: BrokerAnswers) -> dict[str, str]:
     """What the level `brokers` lacks: node name to reason; empty when it holds."""
     expected = answers.clusters.keys() | answers.silent.keys()
-    missing = {f"broker-{broker}": reason for broker, reason in answers.silent.items()}
+    missing = {Role.BROKER.node(broker): reason for broker, reason in answers.silent.items()}
     for broker, cluster in answers.clusters.items():
         unknown = sorted(expected - {known.id for known in cluster.brokers})
         if unknown:
-            missing[f"broker-{broker}"] = f"it does not know broker {', '.join(map(str, unknown))} yet"
+            missing[Role.BROKER.node(broker)] = f"it does not know broker {', '.join(map(str, unknown))} yet"
         elif cluster.controller < 0:
-            missing[f"broker-{broker}"] = "it knows no controller yet"
+            missing[Role.BROKER.node(broker)] = "it knows no controller yet"
     return dict(sorted(missing.items()))
 
 
@@ -72,7 +73,7 @@ def missing_for_agreement(answers: BrokerAnswers) -> dict[str, str]:
     for broker, own in known.items():
         if unknown := every - own:
             topic, number = min(unknown)
-            missing[f"broker-{broker}"] = f"it does not know {topic}-{number} yet"
+            missing[Role.BROKER.node(broker)] = f"it does not know {topic}-{number} yet"
     return missing
 
 
@@ -88,7 +89,7 @@ def missing_for_topics(answers: BrokerAnswers, topics: Sequence[Topic] | None) -
         names = known if topics is None else [topic.name for topic in topics]
         reasons = [reason for name in names if (reason := _missing_of_topic(name, known.get(name)))]
         if reasons:
-            missing[f"broker-{broker}"] = first_of(reasons)
+            missing[Role.BROKER.node(broker)] = first_of(reasons)
     return missing
 
 

@@ -4,12 +4,12 @@ While a broker that is gone counts, the version of the metadata cannot be raised
 library lacks this request; its form stands beside this module, in the library's own notation.
 """
 
-import time
-from collections.abc import Sequence
-
 from kafka.protocol.api_message import ApiMessage
 
+from provision.cluster.model import Role
+from provision.common.patience import Patience
 from provision.errors import Unavailable
+from provision.kafka.access import Access
 from provision.kafka.connection import NotAnswering, ask
 
 _NOT_REGISTERED = 102
@@ -24,35 +24,35 @@ class UnregisterBrokerResponse(ApiMessage, load_json=__package__):
     """`error_code`, 0 where it is, and `error_message`."""
 
 
-def unregister(addresses: Sequence[str], broker: int, timeout_s: float) -> None:
+def unregister(access: Access, broker: int, patience: Patience) -> None:
     """Have the cluster forget a broker that was stopped; one that it does not know is forgotten already.
 
     Args:
-        addresses: `host:port` of brokers, which hand the request on to the active controller.
+        access: to the other brokers, which hand the request on to the active controller.
         broker: its id.
-        timeout_s: for how long they are asked again.
+        patience: how long they are asked again.
 
     Raises:
-        Unavailable: none of them had it done.
+        Unavailable: none of them had it done in time.
+        Interrupted: the wait was cancelled.
     """
-    deadline = time.monotonic() + timeout_s
     while True:
-        reasons: dict[str, str] = {}
-        for address in addresses:
-            if not (reason := _ask(address, broker)):
+        reasons: dict[int, str] = {}
+        for other in access.brokers:
+            if not (reason := _ask(access, other, broker)):
                 return
-            reasons[address] = reason
-        if time.monotonic() > deadline:
-            why = "\n".join(f"{address}: {reason}" for address, reason in reasons.items())
-            raise Unavailable(f"broker-{broker} is still registered", why=why, hint="`provision up` again goes on")
-        time.sleep(_PAUSE_S)
+            reasons[other] = reason
+        if not patience.pause(_PAUSE_S):
+            why = "\n".join(f"{access.brokers[other]}: {reason}" for other, reason in reasons.items())
+            what = f"{Role.BROKER.node(broker)} is still registered after {patience.given}"
+            raise Unavailable(what, why=why, hint="run `provision up` again to continue")
 
 
-def _ask(address: str, broker: int) -> str:
+def _ask(access: Access, asked: int, broker: int) -> str:
     """Why it is not done; empty where it is."""
     try:
         request = UnregisterBrokerRequest(broker_id=broker, version=0)  # type: ignore[no-untyped-call]
-        answer = ask(address, request, _ANSWER_S)
+        answer = ask(access, asked, request, _ANSWER_S)
     except NotAnswering as reason:
         return str(reason)
     done = answer.error_code in (0, _NOT_REGISTERED)

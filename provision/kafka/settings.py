@@ -6,7 +6,7 @@ from typing import Any
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from provision.errors import Unavailable
-from provision.kafka.session import Session, translated
+from provision.kafka.translation import translated
 
 _RESOURCES_PER_REQUEST = 500
 Entries = Mapping[str, Mapping[str, Any]]
@@ -16,8 +16,8 @@ Entries = Mapping[str, Mapping[str, Any]]
 class SettingsAdmin:
     """The settings of every kind of resource."""
 
-    def __init__(self, session: Session) -> None:
-        self._client = session.client
+    def __init__(self, client: Any) -> None:  # noqa: ANN401 the library's client, or a fake one
+        self._client = client
 
     def alter(
         self, changes: Mapping[tuple[str, str], Mapping[str, str | None]], *, validate_only: bool = False

@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 from kafka.errors import KafkaError, KafkaTimeoutError, RequestTimedOutError
 
 from provision.events import Listener, Progress, silent
-from provision.kafka.session import Session, failures, translated
 from provision.kafka.settings import SettingsAdmin
-from provision.plan.actions import Growth, PlacedTopic, TopicSettings
+from provision.kafka.translation import failures, translated
 from provision.plan.observed import ObservedTopic
+from provision.plan.topic_changes import Growth, PlacedTopic, TopicSettings
 
 # KRaft refuses more than 10,000 partitions in a request; ZooKeeper mode makes about a hundred a second, and a request
 # has 30 seconds.
@@ -34,8 +34,8 @@ class Created:
 class TopicAdmin:
     """The topics of a cluster. What fails is returned by name with Kafka's reason; all else has been done."""
 
-    def __init__(self, session: Session, settings: SettingsAdmin) -> None:
-        self._client, self._timeout_ms, self._settings = session.client, session.timeout_ms, settings
+    def __init__(self, client: Any, settings: SettingsAdmin, timeout_ms: int) -> None:  # noqa: ANN401 see above
+        self._client, self._settings, self._timeout_ms = client, settings, timeout_ms
 
     def create(self, placed: Sequence[PlacedTopic], tell: Listener = silent) -> Created:
         """Create topics in batches, with explicit replicas; tells how far it is when there are several.

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-from provision.cluster.model import Node, RenderedFile, Topic
+from provision.cluster.model import Node, RenderedFile
 from provision.plan.differences import Difference
 
 
@@ -57,14 +57,12 @@ _NEED_CONSENT = frozenset({Impact.ROLLING, Impact.RECREATE, Impact.DELETE})
 
 
 class Kind(StrEnum):
-    """What an action is about."""
+    """What an action on the machines is about; resources inside Kafka have kinds of their own."""
 
     SOFTWARE = "software"
     NETWORK = "network"
     STORAGE = "storage"
     NODE = "node"
-    TOPIC = "topic"
-    THROTTLE = "throttle"
     FOREIGN = "foreign"
 
 
@@ -95,65 +93,39 @@ class BrokerSettings:
     files: tuple[RenderedFile, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class PlacedTopic:
-    """A topic with its replicas: `assignment[partition]` is the broker ids, the preferred leader first."""
+@runtime_checkable
+class Shown(Protocol):
+    """A subject that has more to tell in `plan -o json` than its action."""
 
-    topic: Topic
-    assignment: tuple[tuple[int, ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Growth:
-    """More partitions: `count` in all, and the replicas of the new ones, in the order of their numbers."""
-
-    count: int
-    assignment: tuple[tuple[int, ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TopicSettings:
-    """Settings of a topic: those to set and those to take back."""
-
-    values: Mapping[str, str]
-    reset: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Reassignment:
-    """New replicas by partition. `bytes_to_move` is an estimate from the sizes on disk."""
-
-    replicas: Mapping[int, tuple[int, ...]]
-    bytes_to_move: int = 0
-
-
-Subject = NodeTarget | Removal | BrokerSettings | PlacedTopic | Growth | TopicSettings | Reassignment
+    def shown(self) -> dict[str, Any]:
+        """By key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
     """One change, and why.
 
-    `cause` is what differs between the file and what is there; `detail` says more for people. `after` holds the keys of
-    actions that must have ended before. `subject` is what the adapter needs to do it. `changes` are the settings with
-    their old and new values, `estimate_s` the seconds a reassignment may take.
+    `kind` says who performs it: one of `Kind`, or a kind of resource. `cause` is what differs between the file and what
+    is there; `detail` says more for people. `after` holds the keys of actions that must have ended before. `subject` is
+    what its performer needs. `changes` are the settings with their old and new values, `estimate_s` the seconds it may
+    take. `phase` names the phase it belongs to, where the plan has several.
     """
 
     verb: Verb
-    kind: Kind
+    kind: str
     name: str
     cause: str
     detail: str = ""
     after: tuple[str, ...] = ()
-    subject: Subject | None = None
+    subject: object = None
     changes: tuple[Difference, ...] = ()
     estimate_s: float | None = None
-    step: int = 1
+    phase: str = ""
 
     @property
     def key(self) -> str:
-        """Unique within a plan; the same thing can be done twice in two steps."""
-        return f"{self.verb} {self.resource}" + (f" {self.step}" if self.step > 1 else "")
+        """Unique within a plan; the same thing can be done once in each phase."""
+        return f"{self.verb} {self.resource}" + (f" ({self.phase})" if self.phase else "")
 
     @property
     def resource(self) -> str:
@@ -186,9 +158,12 @@ class Action:
         }
         if self.changes:
             shown["changes"] = [{"key": c.key or c.file, "old": c.old, "new": c.new} for c in self.changes]
-        if isinstance(self.subject, Reassignment):
-            shown["replicas"] = {str(number): list(to) for number, to in sorted(self.subject.replicas.items())}
-            shown["bytes"], shown["estimate_s"] = self.subject.bytes_to_move, self.estimate_s
+        if self.phase:
+            shown["phase"] = self.phase
+        if isinstance(self.subject, Shown):
+            shown |= self.subject.shown()
+        if self.estimate_s is not None:
+            shown["estimate_s"] = self.estimate_s
         return shown
 
 
@@ -214,7 +189,7 @@ class Plan:
         """What restarts something that runs, or deletes something: nobody is to be surprised by it."""
         return tuple(action for action in self.actions if action.needs_consent)
 
-    def of_kinds(self, kinds: Iterable[Kind], *, but: Verb | None = None) -> tuple[Action, ...]:
+    def of_kinds(self, kinds: Iterable[str], *, but: Verb | None = None) -> tuple[Action, ...]:
         """The actions of some kinds, in order, without those of one verb."""
         wanted = frozenset(kinds)
         return tuple(action for action in self.actions if action.kind in wanted and action.verb is not but)

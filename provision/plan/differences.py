@@ -38,15 +38,15 @@ def differences(before: Iterable[RenderedFile], after: Iterable[RenderedFile]) -
     """Each changed setting of a node, in the order of its files.
 
     Another comment, or another order of the same keys, is no difference: the node would run as it runs now. Nor is a
-    file that is no longer made: nothing reads it.
+    file that is no longer made: nothing reads it. Of a secret file no content is told, only that it changed.
     """
-    old = {file.name: file.content for file in before}
-    new = {file.name: file.content for file in after}
+    old = {file.name: file for file in before}
+    new = {file.name: file for file in after}
     return tuple(
         difference
         for name in sorted(new)
-        if old.get(name) != new.get(name)
-        for difference in _changes(name, old.get(name, ""), new.get(name, ""))
+        if name not in old or old[name].content != new[name].content
+        for difference in _changes(old.get(name), new[name])
     )
 
 
@@ -68,9 +68,10 @@ def _canonical_item(item: str) -> str | float:
         return item
 
 
-def _changes(name: str, old: str, new: str) -> Iterator[Difference]:
-    old_values, new_values = _values(name, old), _values(name, new)
-    if old_values is None or new_values is None:
+def _changes(old: RenderedFile | None, new: RenderedFile) -> Iterator[Difference]:
+    name, secret = new.name, new.secret or (old is not None and old.secret)
+    old_values, new_values = _values(name, old.text if old else ""), _values(name, new.text)
+    if secret or old_values is None or new_values is None:
         yield Difference("", None, None, name)
         return
     for key in sorted(old_values.keys() | new_values.keys()):

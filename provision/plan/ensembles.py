@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from provision.cluster.catalogue import KRAFT
+from provision.catalogue.versions import KRAFT
 from provision.cluster.model import MAIN_FILES, Cluster, Node, RenderedFile, Role
 from provision.cluster.properties import parse
-from provision.plan.observed import Living, NodeState, ObservedEnvironment
+from provision.plan.observed import NodeDetails, NodeState, ObservedEnvironment
 
 ENSEMBLE_FILE = MAIN_FILES[Role.ZOOKEEPER]
 
@@ -14,7 +14,7 @@ def joining(cluster: Cluster, observed: ObservedEnvironment) -> list[Node]:
     """Members that start one after the other, because others may have data.
 
     Where members have run, these are the ones that never did. Where none has, nobody can tell who has data: a node may
-    have been made anew over them and not started yet, and a storage may be that of a growth that was cut off. So one
+    have been created over them and not started yet, and a storage may be that of a growth that was cut off. So one
     member starts, and all others join it, until they are a majority without waiting for one, from then on each when
     those before it are a quorum. That is safe for whatever ensemble there was: a majority that begins with the lowest
     numbers has a member of each majority of the smaller one. Where nothing was kept all start side by side.
@@ -28,15 +28,15 @@ def joining(cluster: Cluster, observed: ObservedEnvironment) -> list[Node]:
     return never_ran[1:] if any(node.name in kept or node.name in states for node in members) else []
 
 
-def stands_alone(observed: ObservedEnvironment, living: Living) -> bool:
+def stands_alone(observed: ObservedEnvironment, details: NodeDetails) -> bool:
     """Whether the ensemble is one node that knows of no other, and will have to."""
     there = [node for node in observed.of_role(Role.ZOOKEEPER) if node.state is NodeState.RUNNING]
-    return any(members_in(living.files.get(node.name, ())) == 1 for node in there)
+    return any(members_in(details.files.get(node.name, ())) == 1 for node in there)
 
 
 def members_in(files: Sequence[RenderedFile]) -> int:
     """How many members an ensemble has according to a node's files; 0 where they do not say."""
-    content = next((file.content for file in files if file.name == ENSEMBLE_FILE), None)
+    content = next((file.text for file in files if file.name == ENSEMBLE_FILE), None)
     return 0 if content is None else max(sum(key.startswith("server.") for key in parse(content)), 1)
 
 

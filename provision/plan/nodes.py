@@ -8,23 +8,26 @@ What only adds comes first, side by side. What changes a running node follows, o
    majority among two others; but a node that stands alone comes before them, because nobody can join it;
 3. the brokers, the active controller last.
 
-A new Kafka version goes through the brokers twice, because brokers that already speak the new protocol between them
-cannot talk to those that do not know it: first the new software that still speaks as before (the `interim` files), then
-the new protocol (Kafka documentation, "Upgrading").
+A change that cannot be made at once has several phases (`provision.plan.phases`). All of the above is the first one;
+each later one takes the nodes that differ from their files of the phase before through another roll, in the same order.
+So a new Kafka version goes through the brokers twice: brokers that already speak the new protocol between them cannot
+talk to those that do not know it.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
-from provision.cluster.catalogue import KRAFT
+from provision.catalogue.versions import KRAFT
 from provision.cluster.fingerprint import config_hash
-from provision.cluster.model import Cluster, Node, RenderedFile, Role
+from provision.cluster.model import Cluster, Node, RenderedFile
 from provision.cluster.properties import parse
 from provision.plan.actions import Action, BrokerSettings, Kind, NodeTarget, Verb
 from provision.plan.changes import BROKER_FILE, NodeChange, change_of
 from provision.plan.differences import Difference, same_setting
 from provision.plan.ensembles import joining, stands_alone, storage_steps
-from provision.plan.observed import Living, NodeState, ObservedEnvironment, ObservedNode
+from provision.plan.observed import NodeDetails, NodeState, ObservedEnvironment, ObservedNode
+from provision.plan.phases import Phase
 from provision.plan.refusals import leaving, refuse
 from provision.plan.throttle import RATES
 
@@ -33,37 +36,35 @@ Files = tuple[RenderedFile, ...]
 
 def plan_nodes(
     cluster: Cluster,
-    files: Files,
+    phases: Sequence[Phase],
     observed: ObservedEnvironment,
     *,
     missing_software: Collection[str],
-    living: Living,
-    interim: Files | None = None,
+    details: NodeDetails,
 ) -> tuple[Action, ...]:
     """Compare the desired nodes with those there are.
 
     Args:
         cluster: what must be.
-        files: its rendered files.
+        phases: the rendered files, phase by phase; those of the last are of what must be.
         observed: what the runtime has.
         missing_software: what of `cluster.all_software` is not there yet.
-        living: what the nodes themselves say.
-        interim: the files for the first of the two steps of a new version.
+        details: what the nodes themselves say.
 
     Returns:
         Actions in an order in which they can be done. Nodes that are left out of the file are not among them: what
         they keep has to be moved away first (`provision.plan.removal`).
     """
-    first = interim or files
+    first, *later = phases
     changes = {
         node.name: change
         for node in cluster.nodes
-        if (there := observed.node(node.name)) and (change := _change(cluster, node, there, first, living))
+        if (there := observed.node(node.name)) and (change := _change(cluster, node, there, first.files, details))
     }
-    refusals = refuse(cluster, observed, changes, living)
+    refusals = refuse(cluster, observed, changes, details)
     if refusals:
         return refusals
-    graph = _Graph(cluster, observed, first, changes)
+    graph = _Graph(cluster, observed, first.files, changes)
     graph.prepare(missing_software)
     graph.add_nodes()
     graph.start(cluster.zookeepers)
@@ -72,28 +73,31 @@ def plan_nodes(
     known = [node for node in cluster.brokers if observed.node(node.name)]
     graph.start(known)
     graph.start_leaving()
-    members = _leader_last(cluster.zookeepers, living.ensemble_leader)
-    if stands_alone(observed, living):
+    members = _leader_last(cluster.zookeepers, details.ensemble_leader)
+    if stands_alone(observed, details):
         graph.roll(members)
         graph.join_ensemble()
     else:
         graph.join_ensemble()
         graph.roll(members)
-    graph.roll(_leader_last(cluster.controllers, living.quorum_leader))
+    controllers = _leader_last(cluster.controllers, details.active_controller)
+    graph.roll(controllers)
     graph.start([node for node in cluster.brokers if node not in known])
-    graph.configure(living)
-    in_order = _leader_last(cluster.brokers, f"{Role.BROKER}-{living.controller}")
-    graph.roll(in_order)
-    if interim:
-        graph.speak_anew(in_order, interim, files)
+    graph.configure(details)
+    brokers = _leader_last(cluster.brokers, details.active_controller)
+    graph.roll(brokers)
+    for before, phase in pairwise(phases):
+        graph.next_phase((*members, *controllers, *brokers), before, phase)
+    if later:
+        graph.name_first_phase(first.name)
     return tuple(graph.actions)
 
 
-def _change(cluster: Cluster, node: Node, there: ObservedNode, files: Files, living: Living) -> NodeChange | None:
-    before = living.files.get(node.name)
+def _change(cluster: Cluster, node: Node, there: ObservedNode, files: Files, details: NodeDetails) -> NodeChange | None:
+    before = details.files.get(node.name)
     if before is None and there.config_hash == config_hash(node.name, files):
         return None
-    return change_of(cluster, there, before or (), _own(files, node.name), living.dynamic.get(node.name, ()))
+    return change_of(cluster, there, before or (), _own(files, node.name), details.dynamic.get(node.name, ()))
 
 
 def _own(files: Files, node: str) -> Files:
@@ -205,7 +209,7 @@ class _Graph:
             )
             self._one_at_a_time(action)
 
-    def configure(self, living: Living) -> None:
+    def configure(self, details: NodeDetails) -> None:
         """Settings of running brokers; what is set on a broker and not in its file is taken back."""
         settled: list[Action] = []
         for node in self._cluster.brokers:
@@ -214,7 +218,7 @@ class _Graph:
                 continue
             changed = change.differences if change and change.verb is Verb.CONFIGURE else ()
             own = _own(self._files, node.name)
-            drifted = _drift(own, living.settings.get(node.name, {}), {d.key for d in changed})
+            drifted = _drift(own, details.settings.get(node.name, {}), {d.key for d in changed})
             if change and not changed:  # it is restarted: what overrides its new file has to go, whatever it says now
                 drifted = tuple(replace(d, after=None) for d in drifted)
             if not (changed or drifted):
@@ -243,16 +247,24 @@ class _Graph:
                 action = Action(change.verb, Kind.NODE, node.name, change.cause, after=after, subject=target)
                 self._one_at_a_time(_with_changes(action, change.differences))
 
-    def speak_anew(self, nodes: Sequence[Node], interim: Files, files: Files) -> None:
-        """The second step of a new version: every broker speaks the protocol of the software that all have now."""
+    def next_phase(self, nodes: Sequence[Node], before: Phase, phase: Phase) -> None:
+        """Nodes whose files differ between two phases; all of them run by then."""
         for node in nodes:
             there = ObservedNode(node.name, node.role, NodeState.RUNNING, "", version=str(self._cluster.version))
-            change = change_of(self._cluster, there, _own(interim, node.name), _own(files, node.name))
+            change = change_of(self._cluster, there, _own(before.files, node.name), _own(phase.files, node.name))
             if change:
-                target = NodeTarget(node, _own(files, node.name), runs=True)
-                cause = f"every broker runs {self._cluster.version} then: {'; '.join(map(str, change.differences))}"
-                action = Action(change.verb, Kind.NODE, node.name, cause, "", self._careful, target, step=2)
+                target = NodeTarget(node, _own(phase.files, node.name), runs=True)
+                cause = f"{phase.cause}: {'; '.join(map(str, change.differences))}"
+                action = Action(change.verb, Kind.NODE, node.name, cause, "", self._careful, target, phase=phase.name)
                 self._one_at_a_time(_with_changes(action, change.differences))
+
+    def name_first_phase(self, name: str) -> None:
+        """Say of the actions that no later phase has made that they are of the first one."""
+        keys = {action.key: replace(action, phase=action.phase or name).key for action in self.actions}
+        self.actions = [
+            replace(action, phase=action.phase or name, after=tuple(keys[key] for key in action.after))
+            for action in self.actions
+        ]
 
     def _one_at_a_time(self, action: Action) -> None:
         self.actions.append(action)
@@ -271,7 +283,7 @@ def _with_changes(action: Action, changes: tuple[Difference, ...], subject: Brok
 
 def _drift(file: Files, settings: Mapping[str, str], changed: Iterable[str]) -> tuple[Difference, ...]:
     """What is set on a running broker and is not what its file says; a reassignment's throttle is nobody's mistake."""
-    desired = parse(next((f.content for f in file if f.name == BROKER_FILE), ""))
+    desired = parse(next((f.text for f in file if f.name == BROKER_FILE), ""))
     return tuple(
         Difference(key, value, desired.get(key), BROKER_FILE)
         for key, value in sorted(settings.items())

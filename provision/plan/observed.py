@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from provision.cluster.model import FIRST_CONTROLLER_ID, RenderedFile, Role
+from provision.cluster.model import RenderedFile, Role, node_with_id
 
 
 class NodeState(StrEnum):
@@ -17,7 +17,7 @@ class NodeState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ObservedNode:
-    """A node that the runtime has. `endpoint` is `127.0.0.1:PORT` where this machine reaches it, if it does.
+    """A node that the runtime has. `endpoint` is `host:port` where this machine reaches it, if it does.
 
     `version` is the Kafka release it was made with, `software` the image or the jars; empty where its mark is damaged.
     `software_id` is the id of the image it was made from; empty for a process, which reads its jars when it starts.
@@ -37,7 +37,7 @@ class ObservedNode:
     @property
     def number(self) -> int:
         """The 2 of `broker-2`."""
-        return int(self.name.rpartition("-")[2])
+        return Role.parse(self.name)[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class ObservedEnvironment:
     @property
     def broker_endpoints(self) -> dict[int, str]:
         """Where this machine reaches each broker, by its id."""
-        return {node.number: node.endpoint for node in self.of_role("broker") if node.endpoint}
+        return {node.number: node.endpoint for node in self.of_role(Role.BROKER) if node.endpoint}
 
     @property
     def bootstrap_servers(self) -> str:
@@ -98,7 +98,7 @@ class ObservedEnvironment:
     @property
     def zookeeper_connect(self) -> str:
         """The ensemble as this machine reaches it; empty when no port is published."""
-        return ",".join(node.endpoint for node in self.of_role("zookeeper") if node.endpoint)
+        return ",".join(node.endpoint for node in self.of_role(Role.ZOOKEEPER) if node.endpoint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,16 +187,12 @@ class ObservedBroker:
 
 @dataclass(frozen=True, slots=True)
 class ObservedCluster:
-    """What one broker answers about the whole cluster. `controller` is -1 while there is none.
-
-    `deletes_topics` is the brokers' `delete.topic.enable`.
-    """
+    """What one broker answers about the whole cluster. `controller` is -1 while there is none."""
 
     cluster_id: str
     controller: int
     brokers: tuple[ObservedBroker, ...]
     topics: tuple[ObservedTopic, ...]
-    deletes_topics: bool = True
 
     def topic(self, name: str) -> ObservedTopic | None:
         """The topic of that name, if it is there."""
@@ -219,8 +215,8 @@ class ObservedCluster:
 
 
 @dataclass(frozen=True, slots=True)
-class Living:
-    """What was asked of the environment's nodes, to class what changes; empty for what is not there.
+class NodeDetails:
+    """What the environment's nodes say of themselves, to class what changes; empty for what is not there.
 
     `files` are by name those of the nodes that may have changed; `dynamic` the changed keys that a broker takes
     while it runs; `settings` what is set on a running broker and overrides its file. `controller` is the active one's
@@ -234,7 +230,6 @@ class Living:
     ensemble_leader: str = ""
 
     @property
-    def quorum_leader(self) -> str:
-        """The dedicated controller that is active, by its name; empty where a broker is."""
-        number = self.controller - FIRST_CONTROLLER_ID + 1
-        return f"{Role.CONTROLLER}-{number}" if number > 0 else ""
+    def active_controller(self) -> str:
+        """The node that is the active controller: a broker, or a dedicated controller; empty where none is."""
+        return node_with_id(self.controller)

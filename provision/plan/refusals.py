@@ -2,23 +2,23 @@
 
 from collections.abc import Iterator, Mapping
 
-from provision.cluster.catalogue import KafkaVersion
+from provision.catalogue.versions import KafkaVersion
 from provision.cluster.model import Cluster, Role, StorageKind
 from provision.plan.actions import Action, Kind, Verb
 from provision.plan.changes import NodeChange
 from provision.plan.ensembles import members_in, voters_left_behind
-from provision.plan.observed import Living, NodeState, ObservedEnvironment, ObservedNode
+from provision.plan.observed import NodeDetails, NodeState, ObservedEnvironment, ObservedNode
 
 DOWN_FIRST = "`provision down` it first, or undo the change"
 
 
 def refuse(
-    cluster: Cluster, observed: ObservedEnvironment, changes: Mapping[str, NodeChange], living: Living
+    cluster: Cluster, observed: ObservedEnvironment, changes: Mapping[str, NodeChange], details: NodeDetails
 ) -> tuple[Action, ...]:
     """Every refusal; a changed ensemble is told as such, and not as a lost one too."""
     return (
         tuple(_refusals(cluster, observed, changes))
-        or tuple(_lost_ensemble(cluster, observed, living))
+        or tuple(_lost_ensemble(cluster, observed, details))
         or tuple(_quorum_of_newcomers(cluster, observed))
     )
 
@@ -59,7 +59,7 @@ def _smaller_ensemble(cluster: Cluster, observed: ObservedEnvironment) -> Iterat
             cause = "it is no longer in the file, and an ensemble is not made smaller while it is in use"
             yield Action(Verb.REFUSE, Kind.NODE, node.name, cause, DOWN_FIRST)
     for name in sorted(observed.kept - desired):
-        if observed.node(name) is None and not name.startswith(f"{Role.BROKER}-"):
+        if observed.node(name) is None and Role.parse(name)[0] is not Role.BROKER:
             cause = "it is no longer in the file and its data are kept: a smaller ensemble need not have all of them"
             yield Action(Verb.REFUSE, Kind.NODE, name, cause, _undo_or_remove(cluster, observed))
 
@@ -68,14 +68,14 @@ def _is_newer(version: str, than: KafkaVersion) -> bool:
     return KafkaVersion.parse(version) > than
 
 
-def _lost_ensemble(cluster: Cluster, observed: ObservedEnvironment, living: Living) -> Iterator[Action]:
+def _lost_ensemble(cluster: Cluster, observed: ObservedEnvironment, details: NodeDetails) -> Iterator[Action]:
     """Most of the ensemble lost its data while brokers kept theirs: it would begin anew, with another cluster id."""
     kept = [node.name for node in observed.of_role(Role.BROKER) if node.state is not NodeState.CREATED]
     if not kept or cluster.storage.kind is StorageKind.MEMORY:
         return
     keepers = cluster.zookeepers or cluster.voters
     there = [node for node in keepers if observed.node(node.name) or node.name in observed.storages]
-    if len(there) > _members(cluster, observed, living) // 2:
+    if len(there) > _members(cluster, observed, details) // 2:
         return
     for node in keepers:
         if node not in there:
@@ -98,7 +98,7 @@ def _undo_or_remove(cluster: Cluster, observed: ObservedEnvironment) -> str:
     return f"undo the change, or `provision down{options}` removes the rest"
 
 
-def _members(cluster: Cluster, observed: ObservedEnvironment, living: Living) -> int:
+def _members(cluster: Cluster, observed: ObservedEnvironment, details: NodeDetails) -> int:
     """How many nodes the ensemble has, as the nodes themselves were told."""
-    told = (members_in(living.files.get(node.name, ())) for node in observed.of_role(Role.ZOOKEEPER))
+    told = (members_in(details.files.get(node.name, ())) for node in observed.of_role(Role.ZOOKEEPER))
     return next((members for members in told if members), len(cluster.zookeepers or cluster.voters))

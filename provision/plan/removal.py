@@ -1,6 +1,6 @@
 """The last wave: brokers that the file no longer has, once nothing is left on them. Pure."""
 
-from provision.cluster.catalogue import KRAFT
+from provision.catalogue.versions import KRAFT
 from provision.cluster.model import Cluster, Role
 from provision.plan.actions import Action, Kind, Removal, Verb
 from provision.plan.observed import ObservedEnvironment
@@ -19,6 +19,6 @@ def plan_removals(cluster: Cluster, observed: ObservedEnvironment) -> tuple[Acti
     removals += [
         Action(Verb.REMOVE, Kind.STORAGE, name, count, "its node is removed already")
         for name in sorted(observed.storages)
-        if name.startswith(f"{Role.BROKER}-") and name not in desired and observed.node(name) is None
+        if Role.parse(name)[0] is Role.BROKER and name not in desired and observed.node(name) is None
     ]
     return tuple(removals)

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from provision.cluster.model import RenderedFile, Topic, TopicPolicy
+from provision.cluster.model import RenderedFile
+from provision.common.whole_files import write_whole
 from provision.errors import ProvisionError, Refused, UsageError
 from provision.plan.actions import Plan
-from provision.plan.observed import ObservedCluster, ObservedEnvironment
-from provision.whole_files import write_whole
+from provision.plan.observed import ObservedEnvironment
 
 _FORMAT = 1
 
@@ -98,31 +98,29 @@ class SavedPlan:
 def saved(
     plan: Plan,
     files: tuple[RenderedFile, ...],
-    topics: tuple[Topic, ...],
-    policy: TopicPolicy,
     observed: ObservedEnvironment,
-    there: ObservedCluster | None,
+    cluster_id: str,
+    resources: Mapping[str, object],
 ) -> SavedPlan:
     """The plan with a fingerprint of all that it was made from: what must be, and what there is.
 
-    What changes by itself is left out: leaders, in-sync replicas, sizes.
+    Args:
+        plan: the plan.
+        files: those that the nodes are to have.
+        observed: what the runtime has.
+        cluster_id: that of the cluster that answers; empty where none does.
+        resources: by kind what must be and what there is inside Kafka, as plain data, without what changes by itself.
     """
     seen = {
         "plan": plan.as_dict() | {"actions": [_lasting(action) for action in plan.as_dict()["actions"]]},
-        "files": [asdict(file) for file in files],
-        "topics": [asdict(topic) for topic in topics],
-        "policy": asdict(policy),
+        "files": [(file.node, file.name, hashlib.sha256(file.content).hexdigest()) for file in files],
         "nodes": [(node.name, node.state, node.config_hash) for node in observed.nodes],
         "storages": sorted(observed.storages),
-        "cluster_id": there.cluster_id if there else "",
-        "brokers": [(broker.id, broker.rack) for broker in there.brokers] if there else [],
-        "there": [
-            (topic.name, dict(topic.config), [(p.number, p.replicas, p.removing) for p in topic.partitions])
-            for topic in (there.topics if there else ())
-        ],
+        "cluster_id": cluster_id,
+        "resources": resources,
     }
     fingerprint = hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
-    return SavedPlan(plan.environment, there.cluster_id if there else "", fingerprint, plan.as_dict())
+    return SavedPlan(plan.environment, cluster_id, fingerprint, plan.as_dict())
 
 
 def _lasting(action: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,14 +17,15 @@ spread; so do Kafka's own topics.
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from provision.cluster.model import Cluster, Topic, TopicPolicy
-from provision.plan.actions import Action, Growth, Kind, PlacedTopic, Reassignment, TopicSettings, Verb
+from provision.cluster.model import Role, Topic, TopicPolicy
+from provision.plan.actions import Action, Kind, Verb
 from provision.plan.copying import copies, longest_s, total_bytes
 from provision.plan.differences import Difference, same_setting
 from provision.plan.observed import ObservedBroker, ObservedCluster, ObservedTopic
 from provision.plan.placement import Placement
 from provision.plan.reassignment import Wish, targets
 from provision.plan.throttle import THROTTLED_REPLICAS
+from provision.plan.topic_changes import THROTTLE, TOPIC, Growth, PlacedTopic, Reassignment, TopicSettings
 from provision.spec.units import duration_text, size_text
 
 # What a broker is taken to send, and to receive, for a reassignment without a throttle: a guess for a small machine.
@@ -40,6 +41,7 @@ def plan_topics(
     policy: TopicPolicy,
     leaving: Collection[int] = (),
     throttled: Collection[str] | None = None,
+    deletable: bool = True,
 ) -> tuple[Action, ...]:
     """Compare the desired topics with those there are.
 
@@ -50,10 +52,11 @@ def plan_topics(
         leaving: ids of brokers that are to hold nothing any more.
         throttled: the topics of an interrupted reassignment that left its throttle behind; None where none did. While
             they move they are waited for, because the throttle goes afterwards.
+        deletable: the brokers' `delete.topic.enable`.
     """
     pruned = list(_prune(topics, there, policy))
     doomed = {action.name for action in pruned}
-    undeletable = [_undeletable(action) for action in pruned if not there.deletes_topics]
+    undeletable = [_undeletable(action) for action in pruned if not deletable]
     there = dataclasses.replace(there, topics=tuple(topic for topic in there.topics if topic.name not in doomed))
     staying = [broker for broker in there.brokers if broker.id not in leaving]
     existing = {topic.name: topic for topic in there.topics}
@@ -83,12 +86,6 @@ def plan_topics(
     )
 
 
-def plan_topics_of_new(cluster: Cluster) -> tuple[Action, ...]:
-    """The second wave as it will be once the brokers of `cluster` answer for the first time."""
-    brokers = tuple(ObservedBroker(node.id, node.rack) for node in cluster.brokers)
-    return plan_topics(cluster.topics, ObservedCluster("", -1, brokers, ()), policy=TopicPolicy())
-
-
 # -- what is refused --------------------------------------------------------------------------------------------------
 
 
@@ -96,11 +93,11 @@ def _refusals(topic: Topic, there: ObservedTopic) -> Iterator[Action]:
     before, after = len(there.partitions), topic.partitions
     if after < before:
         cause = f"partitions {before} → {after}: Kafka cannot take partitions away"
-        yield Action(Verb.REFUSE, Kind.TOPIC, topic.name, cause, _SHRINK_HINT)
+        yield Action(Verb.REFUSE, TOPIC, topic.name, cause, _SHRINK_HINT)
     policies = (there.config.get("cleanup.policy", ""), topic.config.get("cleanup.policy", ""))
     if after > before and any("compact" in policy for policy in policies) and not topic.grow_compacted:
         cause = f"partitions {before} → {after}: it is compacted, and keys would go to other partitions than before"
-        yield Action(Verb.REFUSE, Kind.TOPIC, topic.name, cause, _GROW_HINT)
+        yield Action(Verb.REFUSE, TOPIC, topic.name, cause, _GROW_HINT)
 
 
 def _absent(there: ObservedCluster) -> Iterator[Action]:
@@ -109,7 +106,7 @@ def _absent(there: ObservedCluster) -> Iterator[Action]:
     absent = {b for topic in there.topics for partition in topic.partitions for b in partition.target} - registered
     for broker in sorted(absent):
         cause = "it holds replicas and is not there"
-        yield Action(Verb.REFUSE, Kind.NODE, f"broker-{broker}", cause, "bring it back first")
+        yield Action(Verb.REFUSE, Kind.NODE, Role.BROKER.node(broker), cause, "bring it back first")
 
 
 def _without_room(
@@ -120,15 +117,15 @@ def _without_room(
         wanted = max(map(len, topic.replicas)) if topic.replicas else topic.replication_factor
         if wanted > len(staying):
             cause = f"{wanted} replicas need as many; there {_are(len(staying))}"
-            yield Action(Verb.REFUSE, Kind.TOPIC, topic.name, cause, "lower its replication_factor, or add brokers")
-    names = ", ".join(f"broker-{broker}" for broker in sorted(leaving))
+            yield Action(Verb.REFUSE, TOPIC, topic.name, cause, "lower its replication_factor, or add brokers")
+    names = ", ".join(Role.BROKER.node(broker) for broker in sorted(leaving))
     declared = {topic.name for topic in topics}
     for old in there.topics:
         held = _most_replicas(old)
         if leaving and old.name not in declared and not old.internal and held > len(staying):
             cause = f"it has {held} replicas, and without {names} there {_are(len(staying))}"
             hint = f"declare {old.name} in the file with a smaller replication_factor, or keep the brokers"
-            yield Action(Verb.REFUSE, Kind.TOPIC, old.name, cause, hint)
+            yield Action(Verb.REFUSE, TOPIC, old.name, cause, hint)
 
 
 def _most_replicas(topic: ObservedTopic) -> int:
@@ -153,7 +150,7 @@ def _create(topic: Topic, placement: Placement) -> Action:
     detail = f"{topic.partitions} × RF {topic.replication_factor}"
     if topic.config:
         detail += ", " + ", ".join(f"{key}={value}" for key, value in topic.config.items())
-    return Action(Verb.CREATE, Kind.TOPIC, topic.name, "not there", detail, subject=PlacedTopic(topic, assignment))
+    return Action(Verb.CREATE, TOPIC, topic.name, "not there", detail, subject=PlacedTopic(topic, assignment))
 
 
 def _configure(topic: Topic, there: ObservedTopic) -> Iterator[Action]:
@@ -166,9 +163,7 @@ def _configure(topic: Topic, there: ObservedTopic) -> Iterator[Action]:
         values = {change.key: topic.config[change.key] for change in changes if change.after is not None}
         reset = tuple(change.key for change in changes if change.after is None)
         cause = f"config changed: {'; '.join(map(str, changes))}"
-        yield Action(
-            Verb.CONFIGURE, Kind.TOPIC, topic.name, cause, subject=TopicSettings(values, reset), changes=changes
-        )
+        yield Action(Verb.CONFIGURE, TOPIC, topic.name, cause, subject=TopicSettings(values, reset), changes=changes)
 
 
 def _grow(topic: Topic, there: ObservedTopic, placement: Placement) -> Iterator[Action]:
@@ -178,7 +173,7 @@ def _grow(topic: Topic, there: ObservedTopic, placement: Placement) -> Iterator[
             topic.replicas[before:] if topic.replicas else placement.place(after - before, topic.replication_factor)
         )
         change = Difference("partitions", str(before), str(after))
-        yield Action(Verb.GROW, Kind.TOPIC, topic.name, str(change), subject=Growth(after, placed), changes=(change,))
+        yield Action(Verb.GROW, TOPIC, topic.name, str(change), subject=Growth(after, placed), changes=(change,))
 
 
 def _prune(topics: Sequence[Topic], there: ObservedCluster, policy: TopicPolicy) -> Iterator[Action]:
@@ -186,13 +181,13 @@ def _prune(topics: Sequence[Topic], there: ObservedCluster, policy: TopicPolicy)
     for topic in there.topics if policy.prune else ():
         if topic.name not in declared and not topic.internal and not topic.name.startswith("__"):
             detail = f"{len(topic.partitions)} × RF {topic.replication_factor}, with all its records"
-            yield Action(Verb.DELETE, Kind.TOPIC, topic.name, "not in the file (prune: true)", detail)
+            yield Action(Verb.DELETE, TOPIC, topic.name, "not in the file (prune: true)", detail)
 
 
 def _restore(throttled: Collection[str] | None) -> Iterator[Action]:
     if throttled is not None:
         cause = "an interrupted reassignment left it behind"
-        yield Action(Verb.RESTORE, Kind.THROTTLE, "of replication", cause)
+        yield Action(Verb.RESTORE, THROTTLE, "of replication", cause)
 
 
 # -- reassignments ----------------------------------------------------------------------------------------------------
@@ -260,7 +255,7 @@ def _reassign(
         cost = f"{size_text(size)} to move, about {duration_text(estimate_s)}" if size else "nothing to copy"
         yield Action(
             Verb.REASSIGN,
-            Kind.TOPIC,
+            TOPIC,
             old.name,
             _cause(declared.get(old.name), old, replicas, leaving),
             f"{len(replicas)} of {len(old.partitions)} partitions, {cost}",

@@ -1,4 +1,4 @@
-"""The first of the two steps of a new Kafka version in ZooKeeper mode. Pure.
+"""The stages of a new Kafka version. Pure.
 
 Source: Kafka documentation, "Upgrading": new software first, speaking the old protocol between brokers; the new
 protocol when every broker runs the new software.
@@ -7,18 +7,20 @@ protocol when every broker runs the new software.
 import dataclasses
 import sys
 
-from provision.cluster.catalogue import KafkaVersion
+from provision.catalogue.versions import ZOOKEEPER, KafkaVersion
 from provision.cluster.model import Cluster, Node, Role
 from provision.plan.observed import NodeState, ObservedEnvironment
+from provision.plan.phases import Stage
 
 PROTOCOL = "inter.broker.protocol.version"
+SOFTWARE_PHASE, PROTOCOL_PHASE = "software", "protocol"
 
 
-def interim_of(cluster: Cluster, observed: ObservedEnvironment) -> Cluster | None:
-    """The cluster as it is to be while brokers of an older release still run; None where one step is enough.
+def stages_of(cluster: Cluster, observed: ObservedEnvironment) -> tuple[Stage, ...]:
+    """The stages on the way to `cluster`, itself the last: two for a newer release in ZooKeeper mode, else one.
 
-    One step is enough for a patch release, when no broker runs that could be left behind, and where the file itself
-    keeps to a protocol that all of them speak.
+    One is enough for a patch release, when no broker runs that could be left behind, and where the file itself keeps to
+    a protocol that all of them speak.
     """
     running = [
         KafkaVersion.parse(node.version)
@@ -26,17 +28,24 @@ def interim_of(cluster: Cluster, observed: ObservedEnvironment) -> Cluster | Non
         if node.version and node.state is NodeState.RUNNING
     ]
     oldest = min(running, default=cluster.version)
-    if (oldest.major, oldest.minor) >= (cluster.version.major, cluster.version.minor):
-        return None
+    newer = (cluster.version.major, cluster.version.minor) > (oldest.major, oldest.minor)
+    if not newer or cluster.mode != ZOOKEEPER or _is_spoken_by_all(cluster, oldest):
+        return (Stage(cluster),)
+    still_speaking = dataclasses.replace(cluster, nodes=tuple(_speaking(node, oldest) for node in cluster.nodes))
+    return (
+        Stage(still_speaking, SOFTWARE_PHASE),
+        Stage(cluster, PROTOCOL_PHASE, f"every broker runs {cluster.version} then"),
+    )
+
+
+def _is_spoken_by_all(cluster: Cluster, oldest: KafkaVersion) -> bool:
+    """Whether the file keeps every broker to a protocol of the oldest release that runs."""
     said = [_release(node.properties[PROTOCOL]) for node in cluster.brokers if PROTOCOL in node.properties]
-    spoken_by_all = len(said) == len(cluster.brokers) and max(said) <= (oldest.major, oldest.minor)
-    if cluster.mode != "zookeeper" or spoken_by_all:
-        return None
-    return dataclasses.replace(cluster, nodes=tuple(_speaking(node, oldest) for node in cluster.nodes))
+    return len(said) == len(cluster.brokers) and max(said) <= (oldest.major, oldest.minor)
 
 
 def _release(protocol: str) -> tuple[int, ...]:
-    """The 3.8 of `3.8-IV0`; what is no release is newer than any, so that it waits for the second step."""
+    """The 3.8 of `3.8-IV0`; what is no release is newer than any, so that it waits for the second phase."""
     numbers = protocol.partition("-")[0].split(".")[:2]
     return tuple(map(int, numbers)) if all(number.isdecimal() for number in numbers) else (sys.maxsize,)
 

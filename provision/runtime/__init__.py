@@ -8,86 +8,100 @@ from typing import cast
 from provision.cluster.layout import Layout
 from provision.errors import Refused, Unavailable, UsageError
 from provision.events import Listener, Notice, silent
+from provision.home.place import Home
 from provision.runtime.base import Runtime
 from provision.spec.model import EnvironmentSpec
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
-    """One line of the registry: the adapter, and the layout, which is known without it."""
+class Kind:
+    """One line of the registry: how the adapter is made, and the layout, which is known without it."""
 
     adapter: str
     layout: str
 
 
-_KINDS = {
-    "docker": _Kind("provision.runtime.docker:DockerRuntime", "provision.cluster.layout:container_layout"),
-    "process": _Kind("provision.runtime.process:ProcessRuntime", "provision.runtime.process.layout:local_layout"),
+KINDS = {
+    "docker": Kind("provision.runtime.docker:connected", "provision.runtime.docker:make_layout"),
+    "process": Kind("provision.runtime.process:connected", "provision.runtime.process:make_layout"),
 }
 
 
-def layout_for(kind: str, spec: EnvironmentSpec, base_directory: str) -> Layout:
-    """Where a runtime of that kind puts the things of an environment, without asking it."""
-    make = cast(Callable[[EnvironmentSpec, str], Layout], _load(_KINDS[kind].layout))
-    return make(spec, base_directory)
+class Runtimes:
+    """The runtimes of one home. Each is connected when it is first used, and stays so until `close`."""
 
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self._connected: dict[str, Runtime] = {}
 
-def runtime_of_kind(kind: str) -> Runtime:
-    """The adapter of that kind, connected. Adapters are imported here, when one is used: their SDKs are slow to load.
+    def layout(self, kind: str, spec: EnvironmentSpec, base_directory: str) -> Layout:
+        """Where a runtime of that kind puts the things of an environment, without asking it."""
+        make = cast(Callable[[EnvironmentSpec, str, Home], Layout], _load(KINDS[kind].layout))
+        return make(spec, base_directory, self.home)
 
-    Raises:
-        UsageError: there is no such kind.
-        Unavailable: the place it stands for does not answer.
-    """
-    if kind not in _KINDS:
-        raise UsageError(f"there is no runtime {kind!r}", hint=f"known: {', '.join(_KINDS)}")
-    return cast(Callable[[], Runtime], _load(_KINDS[kind].adapter))()
+    def of_kind(self, kind: str) -> Runtime:
+        """The adapter of that kind, connected. It is imported here, when it is used: its SDK is slow to load.
 
+        Raises:
+            UsageError: there is no such kind.
+            Unavailable: the place it stands for does not answer.
+        """
+        if kind not in KINDS:
+            raise UsageError(f"there is no runtime {kind!r}", hint=f"known: {', '.join(KINDS)}")
+        if kind not in self._connected:
+            make = cast(Callable[[Home], Runtime], _load(KINDS[kind].adapter))
+            self._connected[kind] = make(self.home)
+        return self._connected[kind]
 
-def choose_runtime(asked: str, name: str, tell: Listener = silent) -> Runtime:
-    """The runtime for an environment.
+    def choose(self, asked: str, name: str, tell: Listener = silent) -> Runtime:
+        """The runtime for an environment.
 
-    `auto` stays with the runtime that has the environment already; else it takes Docker when an engine answers, else
-    plain processes, and tells which and why.
+        `auto` stays with the runtime that has the environment already; else it takes Docker when an engine answers,
+        else plain processes, and tells which and why.
 
-    Raises:
-        Refused: Docker is asked for, and the environment runs as processes.
-        Unavailable: the one that is asked for does not answer.
-    """
-    if asked == "docker" and not runtime_of_kind("process").observe(name).is_nothing:
-        raise Refused(
-            f"{name} runs as plain processes", hint=f"`provision down {name}` first, or leave `runtime: auto`"
+        Raises:
+            Refused: Docker is asked for, and the environment runs as processes.
+            Unavailable: the one that is asked for does not answer.
+        """
+        if asked == "docker" and not self.of_kind("process").observe(name).is_nothing:
+            raise Refused(
+                f"{name} runs as plain processes", hint=f"`provision down {name}` first, or leave `runtime: auto`"
+            )
+        if asked != "auto":
+            return self.of_kind(asked)
+        return self._docker_or_processes(
+            name, lambda no: tell(Notice(f"{name} runs as plain processes: {no.what} ({no.why})"))
         )
-    if asked != "auto":
-        return runtime_of_kind(asked)
-    return _docker_or_processes(name, lambda no: tell(Notice(f"{name} runs as plain processes: {no.what} ({no.why})")))
 
+    def holding(self, name: str, tell: Listener = silent) -> Runtime:
+        """The runtime that has an environment of that name, or would have it; tells when one could not be asked."""
+        return self._docker_or_processes(name, lambda no: tell(Notice(f"{no.what}: looking at plain processes only")))
 
-def runtime_holding(name: str, tell: Listener = silent) -> Runtime:
-    """The runtime that has an environment of that name, or would have it; tells when one could not be asked."""
-    return _docker_or_processes(name, lambda no: tell(Notice(f"{no.what}: looking at plain processes only")))
-
-
-def _docker_or_processes(name: str, on_no_engine: Callable[[Unavailable], None]) -> Runtime:
-    processes = runtime_of_kind("process")
-    if not processes.observe(name).is_nothing:
-        return processes
-    try:
-        return runtime_of_kind("docker")
-    except Unavailable as reason:
-        on_no_engine(reason)
-        return processes
-
-
-def answering_runtimes() -> tuple[Runtime, ...]:
-    """Every runtime that answers now."""
-    runtimes = []
-    for kind in _KINDS:
+    def _docker_or_processes(self, name: str, on_no_engine: Callable[[Unavailable], None]) -> Runtime:
+        processes = self.of_kind("process")
+        if not processes.observe(name).is_nothing:
+            return processes
         try:
-            runtimes.append(runtime_of_kind(kind))
-        except Unavailable:
-            continue
-    return tuple(runtimes)
+            return self.of_kind("docker")
+        except Unavailable as reason:
+            on_no_engine(reason)
+            return processes
+
+    def answering(self) -> tuple[Runtime, ...]:
+        """Every runtime that answers now."""
+        runtimes = []
+        for kind in KINDS:
+            try:
+                runtimes.append(self.of_kind(kind))
+            except Unavailable:
+                continue
+        return tuple(runtimes)
+
+    def close(self) -> None:
+        """Give back the connections; a runtime that is used again is connected again."""
+        while self._connected:
+            _, runtime = self._connected.popitem()
+            runtime.close()
 
 
 def _load(place: str) -> object:

@@ -10,12 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, ClassVar
 
-from provision.cluster.lock import Identities
+from provision.cluster.identity import Identities
 from provision.cluster.model import MAIN_FILES, Cluster, Node, RenderedFile
 from provision.errors import ProvisionError
 from provision.events import Listener
 from provision.plan.observed import ObservedEnvironment
 
+SECRET_MODE = 0o400
+"""The permissions of a secret file, on every runtime. Its owner may not write it: so it is known as one later."""
 _JAVA_VERSION = re.compile(r'version "(?:1\.)?(\d+)')
 
 
@@ -55,10 +57,10 @@ def java_version_in(shown: str) -> int:
     return int(match[1]) if match else 0
 
 
-def port_taken(doing: str, port: int | str) -> ProvisionError:
+def port_taken(doing: str, address: str, port: int | str) -> ProvisionError:
     """The error for a host port that somebody else has, the same on every runtime."""
     return ProvisionError(
-        f"{doing}: port {port} on 127.0.0.1 is taken",
+        f"{doing}: port {port} on {address} is taken",
         why="another program or container listens there",
         hint=f"stop it (`ss -ltnp 'sport = :{port}'` shows it), or use another port or `port: auto`",
     )
@@ -72,6 +74,9 @@ class Runtime(ABC):
     """
 
     kind: ClassVar[str]
+
+    def close(self) -> None:  # noqa: B027 most hold nothing
+        """Give back what it holds of this machine, such as connections. Nodes are not touched."""
 
     # -- observe ------------------------------------------------------------------------------------------------------
 
@@ -125,7 +130,7 @@ class Runtime(ABC):
         """Make the node, with its files in place, without starting it."""
 
     def replace_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile], config_hash: str) -> None:
-        """Make a node that does not run anew, with other files; its storage stays."""
+        """Replace a node that does not run by one with other files; its storage stays."""
         self.remove_node(cluster.name, node.name)
         self.create_node(cluster, node, files, config_hash)
 

@@ -5,8 +5,8 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from provision.cluster.identity import Identities, Identity
 from provision.cluster.layout import CLIENT, INTERNAL
-from provision.cluster.lock import Identities, Identity
 from provision.cluster.model import Cluster, Node, RenderedFile, Role
 from provision.errors import ProvisionError
 from provision.events import Fetching, Listener

@@ -6,7 +6,6 @@ says. So a fetch that was cut off is no version, and a jar that was changed or c
 
 import hashlib
 import json
-import os
 import shutil
 import zipfile
 from collections.abc import Sequence
@@ -14,10 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import platformdirs
-
-from provision.cluster.catalogue import RELOCATED, KafkaVersion, coordinates
-from provision.cluster.lock import Identities, Identity
+from provision.catalogue.versions import RELOCATED, KafkaVersion, coordinates
+from provision.cluster.identity import Identities, Identity
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Fetching, Listener, Notice
 
@@ -28,17 +25,6 @@ _MANIFEST = "manifest.json"
 _TRIES = 3
 _LOCK_TIMEOUT_S = 900
 _DOWNLOADS = 8
-
-
-def cache_directory() -> Path:
-    """`PROVISION_CACHE`, else the platform's directory for a user's cache."""
-    chosen = os.environ.get("PROVISION_CACHE")
-    return Path(chosen).absolute() if chosen else platformdirs.user_cache_path("provision", appauthor=False)
-
-
-def directory_of(version: KafkaVersion) -> Path:
-    """Where the jars of that version are, or will be."""
-    return cache_directory() / "kafka" / str(version)
 
 
 def is_whole(directory: Path) -> bool:
@@ -77,15 +63,14 @@ def fingerprint(directory: Path) -> str:
     return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
 
 
-def fetch(version: KafkaVersion, tell: Listener) -> Path:
-    """Bring the jars of a version into the cache; returns their directory. Does nothing where they are whole.
+def fetch(version: KafkaVersion, directory: Path, tell: Listener) -> Path:
+    """Bring the jars of a version into their directory of the cache; returns it. Does nothing where they are whole.
 
     Raises:
         Unavailable: they are not there and cannot be fetched.
     """
     from filelock import FileLock, Timeout
 
-    directory = directory_of(version)
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{directory}.lock", timeout=_LOCK_TIMEOUT_S):

@@ -10,13 +10,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from provision.cluster.catalogue import KRAFT, OLDEST, RELEASES, ZOOKEEPER, KafkaVersion, release_of, unsupported
-from provision.cluster.images import is_known, is_of_line, kafka_line_of, layout_of
+from provision.catalogue.images import is_known, is_of_line, kafka_line_of, layout_of
+from provision.catalogue.versions import KRAFT, OLDEST, RELEASES, ZOOKEEPER, KafkaVersion, release_of, unsupported
 from provision.errors import Problem
 from provision.spec.model import LAST_PORT, EnvironmentSpec
 from provision.spec.reserved import RESERVED_BROKER, RESERVED_ZOOKEEPER
-from provision.spec.source import Path, Source
 from provision.spec.units import parse_size_bytes
+from provision.spec.yaml_text import Path, Positions
 
 # What a JVM needs beside its heap: metaspace, code cache, thread stacks, direct buffers.
 JVM_OVERHEAD_BYTES = 128 * 1024**2
@@ -46,7 +46,7 @@ RuleReads = tuple[Rule, tuple[Path, ...]]
 
 def check(
     spec: EnvironmentSpec,
-    source: Source,
+    source: Positions,
     rules: Sequence[RuleReads],
     unreadable: frozenset[Path] = frozenset(),
 ) -> list[Problem]:

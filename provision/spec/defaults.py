@@ -1,6 +1,6 @@
 """Settings that the program gives every broker unless the file says otherwise, and that the checks reckon with."""
 
-from provision.cluster.catalogue import FIRST_WITH_SHARE_GROUPS, KRAFT, KafkaVersion
+from provision.catalogue.versions import FIRST_WITH_SHARE_GROUPS, KRAFT, KafkaVersion
 
 DEDUPE_BUFFER_BYTES = 16 * 1024**2
 

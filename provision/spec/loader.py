@@ -1,7 +1,9 @@
 """An environment file to an `EnvironmentSpec`, or every problem in it at once."""
 
+import copy
 import difflib
 import os
+from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import Any, get_args
 
@@ -14,7 +16,7 @@ from provision.spec.checks import RULES, check
 from provision.spec.lint import RULES as VERSION_RULES
 from provision.spec.model import IN_WORDS, EnvironmentSpec, kind_of
 from provision.spec.overrides import apply_overrides
-from provision.spec.source import MAX_BYTES, Path, Source, parse
+from provision.spec.yaml_text import MAX_BYTES, Path, Positions, parse
 
 # A mistyped section can hide the problems below it; three rounds of leaving out what is wrong show the rest as well.
 _ROUNDS = 3
@@ -43,6 +45,22 @@ def load(file: FilePath, overrides: tuple[str, ...] = (), tell: Listener = silen
         raise InvalidEnvironment(problems)
     apply_overrides(data, source, overrides)
     data.setdefault("name", file.stem)
+    return _checked(data, source, problems, tell)
+
+
+def load_values(values: Mapping[str, Any], overrides: tuple[str, ...] = (), tell: Listener = silent) -> EnvironmentSpec:
+    """Check values that have the shape of an environment file; they are copied first.
+
+    Raises:
+        UsageError: an override is not of its form.
+        InvalidEnvironment: they are not valid; holds every problem with its key.
+    """
+    data, source = copy.deepcopy(dict(values)), Positions("the given values", has_lines=False)
+    apply_overrides(data, source, overrides)
+    return _checked(data, source, [], tell)
+
+
+def _checked(data: dict[Any, Any], source: Positions, problems: list[Problem], tell: Listener) -> EnvironmentSpec:
     spec, form_problems, unreadable = _validate(data, source)
     problems += form_problems
     if spec is not None:
@@ -79,7 +97,7 @@ def read_text(file: FilePath) -> str:
         raise InvalidEnvironment([problem]) from error
 
 
-def _validate(data: dict[Any, Any], source: Source) -> tuple[EnvironmentSpec | None, list[Problem], frozenset[Path]]:
+def _validate(data: dict[Any, Any], source: Positions) -> tuple[EnvironmentSpec | None, list[Problem], frozenset[Path]]:
     """The spec, the problems of form, and the paths that had to be left out to get a spec at all."""
     problems: list[Problem] = []
     left_out: set[Path] = set()
@@ -133,7 +151,7 @@ def _leave_out(data: dict[Any, Any], path: Path) -> None:
             target.pop(key, None)
 
 
-def _describe(detail: ErrorDetails, path: Path, source: Source) -> Problem:
+def _describe(detail: ErrorDetails, path: Path, source: Positions) -> Problem:
     kind, context, given = detail["type"], detail.get("ctx", {}), detail["input"]
     at_key = detail["loc"][-1:] == ("[key]",)
     hint = _hint(kind, given, path, at_key=at_key)
@@ -187,7 +205,7 @@ def _hint(kind: str, given: object, path: Path, *, at_key: bool) -> str:
     return ""
 
 
-def _unknown_key(path: Path, source: Source) -> Problem:
+def _unknown_key(path: Path, source: Positions) -> Problem:
     known = list(_model_at(path[:-1]).model_fields)
     near = difflib.get_close_matches(str(path[-1]), known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"

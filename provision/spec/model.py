@@ -1,24 +1,24 @@
 """The environment file as pydantic models. They describe its form; what goes together is checked in `checks`.
 
-The field descriptions are the reference's text: `docs/reference.md` must name every key (tested).
+The field descriptions are the reference's text: `docs/reference/environment-file.md` must name every key (tested).
 """
 
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
-from provision.cluster.catalogue import DEFAULT_VERSION, KafkaVersion
-from provision.cluster.images import kafka_line_of
+from provision.catalogue.images import kafka_line_of
+from provision.catalogue.versions import DEFAULT_VERSION, KafkaVersion
+from provision.spec.names import NAME_IN_WORDS, NAME_PATTERN
 from provision.spec.units import parse_duration_s, parse_size_bytes
 
 LAST_PORT = 65535
-NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{1,39}$"
 IMAGE_PATTERN = r"^[a-z0-9][A-Za-z0-9._/:@-]*$"
 RACK_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 TOPIC_PATTERN = r"^[A-Za-z0-9._-]{1,249}$"
 
 IN_WORDS = {
-    NAME_PATTERN: "an environment's name: 2 to 40 lower-case letters, digits and hyphens, and it begins with no hyphen",
+    NAME_PATTERN: f"an environment's name: {NAME_IN_WORDS}",
     IMAGE_PATTERN: "an image: write one like apache/kafka:3.9.1, or one with a digest",
     RACK_PATTERN: "a rack: 1 to 64 letters, digits, dots, hyphens and underscores, the first one a letter or digit",
     TOPIC_PATTERN: "a topic's name: 1 to 249 letters, digits, dots, hyphens and underscores",

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from provision.errors import UsageError
-from provision.spec.source import Path, Source, parse_scalar
+from provision.spec.yaml_text import Path, Positions, parse_scalar
 
 # Below these the rest of the path is one key, because Kafka's own keys have dots: brokers.properties.num.io.threads
 _OPEN_MAPPINGS = ("properties", "config")
 _NUMBERED = ("overrides",)
 
 
-def apply_overrides(data: dict[Any, Any], source: Source, overrides: tuple[str, ...]) -> None:
+def apply_overrides(data: dict[Any, Any], source: Positions, overrides: tuple[str, ...]) -> None:
     """Change `data` in place, in the order given, and note in `source` where the values came from.
 
     A topic is addressed by its name or its index: `topics.sample.partitions=6`, `topics.0.partitions=6`. The value is

@@ -15,8 +15,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from provision.cluster.catalogue import KafkaVersion
+from provision.catalogue.versions import KafkaVersion
 from provision.events import silent
+from provision.home.place import Home
 from provision.runtime import jars
 
 # The newest of each release line when this was written.
@@ -35,7 +36,8 @@ _TIMEOUT_S = 120
 
 def read(version: str) -> dict[str, dict[str, Facts]]:
     """What one version says: by section and key its facts."""
-    directory = jars.fetch(KafkaVersion.parse(version), silent)
+    wanted = KafkaVersion.parse(version)
+    directory = jars.fetch(wanted, Home.of_user().jars(wanted), silent)
     java = shutil.which("java")
     if java is None:
         raise SystemExit("there is no java on PATH")

@@ -169,7 +169,7 @@ def test_a_lock_is_never_taken_for_an_environment(folder: Path, capsys: pytest.C
     assert "one is valid" in capsys.readouterr().err
     for command in ("validate", "up", "lock", "down"):
         assert run([command, "environments/one.lock.yaml"]) == 64
-        assert "environments/one.lock.yaml is a lock, no environment" in capsys.readouterr().err
+        assert "environments/one.lock.yaml is a lock, not an environment" in capsys.readouterr().err
     assert run(["validate", "one.lock"]) == 64
     assert "there is environments/one.yaml\n" in capsys.readouterr().err
 
@@ -187,7 +187,7 @@ def test_a_damaged_lock_is_65_with_its_place(folder: Path, capsys: pytest.Captur
     (folder / "environments" / "one.lock.yaml").write_text("provision_lock: 1\nextra: 2\n")
     assert run(["up", "one", "--frozen", "--set", "runtime=process"]) == 65
     err = capsys.readouterr().err
-    assert "environments/one.lock.yaml:2:1: extra: unknown key (`provision lock` writes it anew)" in err
+    assert "environments/one.lock.yaml:2:1: extra: unknown key (`provision lock` writes a new one)" in err
 
 
 def test_what_others_run_is_neither_locked_nor_frozen(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

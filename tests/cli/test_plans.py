@@ -4,7 +4,8 @@ import pytest
 
 from provision.cli.plans import plan_lines
 from provision.cli.progress import _GOING, _PAST
-from provision.plan.actions import Action, Kind, Plan, Reassignment, Verb
+from provision.plan.actions import Action, Kind, Plan, Verb
+from provision.plan.topic_changes import Reassignment
 
 
 @pytest.mark.parametrize("verb", Verb)
@@ -18,7 +19,7 @@ def test_every_verb_can_be_shown(verb: Verb) -> None:
 def test_the_lines_of_a_plan_stand_in_columns_with_their_class_and_what_is_copied_in_all() -> None:
     def reassign(name: str, mib: int, estimate_s: float) -> Action:
         subject = Reassignment({0: (2,)}, mib * 1024**2)
-        return Action(Verb.REASSIGN, Kind.TOPIC, name, "evened out", "much", subject=subject, estimate_s=estimate_s)
+        return Action(Verb.REASSIGN, "topic", name, "evened out", "much", subject=subject, estimate_s=estimate_s)
 
     actions = (
         Action(Verb.CREATE, Kind.NODE, "broker-2", "not there"),

@@ -8,19 +8,19 @@ import pytest
 
 from provision.cluster.fingerprint import config_hash
 from provision.cluster.layout import Layout, LocalLayout, container_layout
-from provision.cluster.lock import is_lock
 from provision.cluster.model import Cluster, RenderedFile
 from provision.cluster.properties import parse
 from provision.cluster.render import render
 from provision.cluster.resolve import resolve
 from provision.errors import InvalidEnvironment, Problem
+from provision.software.pins import is_lock_file
 from provision.spec.loader import load
 from provision.spec.model import EnvironmentSpec
 from tests.golden import Golden
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden"
-ENVIRONMENTS = sorted(file for file in (ROOT / "environments").glob("*.yaml") if not is_lock(file))
+ENVIRONMENTS = sorted(file for file in (ROOT / "environments").glob("*.yaml") if not is_lock_file(file))
 
 Own = Callable[..., Cluster]
 
@@ -41,7 +41,7 @@ KRAFT: dict[str, tuple[Mapping[str, object], bool]] = {
 
 
 def resolved(spec: EnvironmentSpec, base_directory: str = "/environments", layout: Layout | None = None) -> Cluster:
-    layout = layout or container_layout(spec, "/")
+    layout = layout or container_layout(spec)
     ports = {name: 20000 + number for number, name in enumerate(layout.leased_ports(spec))}
     return resolve(spec, layout, ports, base_directory)
 
@@ -73,7 +73,7 @@ def own(tmp_path: Path) -> Own:
 
 
 def text_of(cluster: Cluster, node: str = "broker-1", name: str = "server.properties") -> str:
-    return next(file.content for file in render(cluster) if (file.node, file.name) == (node, name))
+    return next(file.text for file in render(cluster) if (file.node, file.name) == (node, name))
 
 
 def refusal(cluster: Cluster) -> list[str]:
@@ -87,19 +87,19 @@ def refusal(cluster: Cluster) -> list[str]:
 @pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda file: file.stem)
 def test_every_shipped_environment_renders_to_its_golden_files(environment: Path, golden: Golden) -> None:
     files = render(resolved(load(environment)))
-    golden.directory(GOLDEN / environment.stem, {f"{file.node}/{file.name}": file.content for file in files})
+    golden.directory(GOLDEN / environment.stem, {f"{file.node}/{file.name}": file.text for file in files})
 
 
 @pytest.mark.parametrize("case", KRAFT)
 def test_kraft_renders_to_its_golden_files_in_both_layouts(case: str, golden: Golden) -> None:
-    golden.directory(GOLDEN / case, {f"{file.node}/{file.name}": file.content for file in render(kraft(case))})
+    golden.directory(GOLDEN / case, {f"{file.node}/{file.name}": file.text for file in render(kraft(case))})
 
 
 @pytest.mark.parametrize("case", KRAFT)
 def test_every_node_of_a_kraft_cluster_is_told_the_same_voters(case: str) -> None:
     cluster = kraft(case)
     main = ("server.properties", "controller.properties")
-    told = [parse(file.content)["controller.quorum.voters"] for file in render(cluster) if file.name in main]
+    told = [parse(file.text)["controller.quorum.voters"] for file in render(cluster) if file.name in main]
     assert len(told) == len(cluster.nodes)
     assert len(set(told)) == 1
     voters = [voter.partition("@")[0] for voter in told[0].split(",")]
@@ -193,9 +193,9 @@ def test_the_hash_of_a_node_changes_with_its_own_files_only() -> None:
 
 
 def test_the_hash_does_not_depend_on_the_order_of_the_files_but_on_their_names() -> None:
-    one, other = RenderedFile("broker-1", "a", "x"), RenderedFile("broker-1", "b", "y")
+    one, other = RenderedFile("broker-1", "a", b"x"), RenderedFile("broker-1", "b", b"y")
     assert config_hash("broker-1", (one, other)) == config_hash("broker-1", (other, one))
-    swapped = (RenderedFile("broker-1", "b", "x"), RenderedFile("broker-1", "a", "y"))
+    swapped = (RenderedFile("broker-1", "b", b"x"), RenderedFile("broker-1", "a", b"y"))
     assert config_hash("broker-1", (one, other)) != config_hash("broker-1", swapped)
 
 

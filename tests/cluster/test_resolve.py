@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provision.cluster.catalogue import (
+from provision.catalogue.versions import (
     DEFAULT_VERSION,
     OLDEST,
     RELEASES,
@@ -26,7 +26,7 @@ def spec_of(**sections: object) -> EnvironmentSpec:
 
 def cluster_of(ports: Mapping[str, int] | None = None, /, **sections: object) -> Cluster:
     spec = spec_of(**sections)
-    return resolve(spec, container_layout(spec, "/"), ports or {}, "/home/me/orders")
+    return resolve(spec, container_layout(spec), ports or {}, "/home/me/orders")
 
 
 def test_the_ensemble_comes_before_the_brokers_each_in_the_order_of_its_numbers() -> None:
@@ -45,16 +45,16 @@ def test_a_broker_is_reached_by_name_inside_and_by_its_own_port_outside() -> Non
     listeners = cluster_of(brokers={"nodes": 2, "port": 9092}).brokers[1].listeners
     assert listeners == (
         Listener("INTERNAL", "0.0.0.0", 9092, "orders-broker-2", 9092),  # noqa: S104 inside a container
-        Listener("HOST", "0.0.0.0", 19092, "127.0.0.1", 9093, 9093),  # noqa: S104 inside a container
+        Listener("HOST", "0.0.0.0", 19092, "127.0.0.1", 9093, 9093, "127.0.0.1"),  # noqa: S104 inside a container
     )
 
 
 def test_a_zookeeper_has_client_quorum_and_election_ports_and_publishes_the_first() -> None:
     listeners = cluster_of(zookeeper={"nodes": 3, "port": 2181}).zookeepers[2].listeners
     assert listeners == (
-        Listener("CLIENT", "0.0.0.0", 2181, "orders-zookeeper-3", 2181, 2183),  # noqa: S104 inside a container
-        Listener("QUORUM", "0.0.0.0", 2888, "orders-zookeeper-3", 2888),  # noqa: S104 inside a container
-        Listener("ELECTION", "0.0.0.0", 3888, "orders-zookeeper-3", 3888),  # noqa: S104 inside a container
+        Listener("CLIENT", "0.0.0.0", 2181, "orders-zookeeper-3", 2181, 2183, "127.0.0.1"),  # noqa: S104 inside a container
+        Listener("QUORUM", "0.0.0.0", 2888, "orders-zookeeper-3", 2888, None, "127.0.0.1"),  # noqa: S104 inside a container
+        Listener("ELECTION", "0.0.0.0", 3888, "orders-zookeeper-3", 3888, None, "127.0.0.1"),  # noqa: S104 inside a container
     )
 
 
@@ -257,7 +257,7 @@ def test_the_rest_of_the_file_is_carried_along() -> None:
 
 def test_the_default_mode_follows_the_version() -> None:
     spec = spec_of(kafka={"version": "4.0.0"})
-    assert resolve(spec, container_layout(spec, "/"), {}).mode == "kraft"
+    assert resolve(spec, container_layout(spec), {}).mode == "kraft"
     assert cluster_of(kafka={"version": "3.9.0"}).mode == "zookeeper"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from provision.cluster.catalogue import KafkaVersion
+from provision.catalogue.versions import KafkaVersion
 from provision.cluster.fingerprint import config_hash
 from provision.cluster.model import Cluster, Node, RenderedFile
 from provision.cluster.properties import parse
@@ -17,13 +17,16 @@ from provision.cluster.render import render
 from provision.cluster.resolve import resolve
 from provision.errors import ProvisionError
 from provision.events import silent
+from provision.home.place import Home
 from provision.home.ports import port_is_free
 from provision.plan.observed import NodeState
-from provision.runtime import layout_for, runtime_of_kind
+from provision.runtime import Runtimes
 from provision.runtime.base import JavaCommand, Runtime, Streams
 from provision.runtime.fake import FakeRuntime
 from provision.spec.loader import load
 from tests.engine import DEFAULT_VERSION, image, java
+
+pytestmark = pytest.mark.row("apart")
 
 NAME = "contract"
 FILE = """
@@ -40,14 +43,20 @@ brokers: {port: auto}
 CLUSTER_ID, ANOTHER_ID = "fwAAAAAAAAAAAAAAAAAAAA", "fwAAAAAAAAAAAAAAAAAAAQ"
 
 
-@pytest.fixture(params=["fake", "process", pytest.param("docker", marks=pytest.mark.engine)])
-def runtime(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]:
-    monkeypatch.setenv("PROVISION_HOME", str(tmp_path / "home"))
+@pytest.fixture(
+    params=[
+        "fake",
+        pytest.param("process", marks=pytest.mark.process),
+        pytest.param("docker", marks=pytest.mark.engine),
+    ]
+)
+def runtime(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Runtime]:
     if request.param == "docker":
         image()
     if request.param == "process":
         java(DEFAULT_VERSION)
-    adapter = FakeRuntime() if request.param == "fake" else runtime_of_kind(request.param)
+    runtimes = _runtimes(tmp_path)
+    adapter = FakeRuntime() if request.param == "fake" else runtimes.of_kind(request.param)
     yield adapter
     for node in adapter.observe(NAME).nodes:
         adapter.remove_node(NAME, node.name)
@@ -55,6 +64,11 @@ def runtime(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
         adapter.remove_storage(NAME, storage, delete_data=True)
     adapter.remove_network(NAME)
     assert adapter.observe(NAME).is_nothing
+    runtimes.close()
+
+
+def _runtimes(directory: Path) -> Runtimes:
+    return Runtimes(Home.at(directory / "home", Home.of_user().cache))
 
 
 @pytest.fixture
@@ -62,7 +76,7 @@ def cluster(runtime: Runtime, tmp_path: Path) -> Cluster:
     file = tmp_path / "contract.yaml"
     file.write_text(FILE)
     spec = load(file, (f"kafka.image={image()}",) if runtime.kind == "docker" else ())
-    layout = layout_for("docker" if runtime.kind == "fake" else runtime.kind, spec, str(tmp_path))
+    layout = _runtimes(tmp_path).layout("docker" if runtime.kind == "fake" else runtime.kind, spec, str(tmp_path))
     return resolve(spec, layout, _ports(runtime, "zookeeper-1", "broker-1"), str(tmp_path))
 
 
@@ -78,7 +92,7 @@ def kraft(runtime: Runtime, tmp_path: Path) -> Cluster:
     file = tmp_path / "contract.yaml"
     file.write_text(KRAFT_FILE)
     spec = load(file, (f"kafka.image={image()}",) if runtime.kind == "docker" else ())
-    layout = layout_for("docker" if runtime.kind == "fake" else runtime.kind, spec, str(tmp_path))
+    layout = _runtimes(tmp_path).layout("docker" if runtime.kind == "fake" else runtime.kind, spec, str(tmp_path))
     made = resolve(spec, layout, _ports(runtime, *layout.leased_ports(spec)), str(tmp_path))
     return dataclasses.replace(made, cluster_id=CLUSTER_ID)
 
@@ -181,8 +195,8 @@ def test_files_are_updated_for_the_next_start_and_the_node_runs_on(
     updated = _changed(files, "zookeeper-1", "# a comment\n")
     runtime.update_files(NAME, "zookeeper-1", updated)
     runtime.update_files(NAME, "zookeeper-1", updated)
-    assert _files(runtime, "zookeeper-1") == {file.name: file.content for file in updated}
-    assert _files(runtime, "broker-1") == {file.name: file.content for file in files if file.node == "broker-1"}
+    assert _files(runtime, "zookeeper-1") == {file.name: file.text for file in updated}
+    assert _files(runtime, "broker-1") == {file.name: file.text for file in files if file.node == "broker-1"}
     assert runtime.observe(NAME) == before
 
 
@@ -195,7 +209,7 @@ def test_a_node_that_was_replaced_has_its_new_files_and_mark_and_its_storage(
     for comment in ("# one\n", "# two\n", "# two\n"):  # made anew, and again: the same twice is done
         changed = _changed(files, "zookeeper-1", comment)
         runtime.replace_node(cluster, zookeeper, changed, config_hash("zookeeper-1", changed))
-        assert _files(runtime, "zookeeper-1") == {file.name: file.content for file in changed}
+        assert _files(runtime, "zookeeper-1") == {file.name: file.text for file in changed}
         marked = tuple(
             dataclasses.replace(node, config_hash=config_hash(node.name, changed))
             if node.name == "zookeeper-1"
@@ -203,7 +217,7 @@ def test_a_node_that_was_replaced_has_its_new_files_and_mark_and_its_storage(
             for node in before.nodes
         )
         assert runtime.observe(NAME) == dataclasses.replace(before, nodes=marked)
-    assert _files(runtime, "broker-1") == {file.name: file.content for file in files if file.node == "broker-1"}
+    assert _files(runtime, "broker-1") == {file.name: file.text for file in files if file.node == "broker-1"}
 
 
 def test_a_node_that_has_run_is_replaced_and_starts_again(
@@ -218,7 +232,7 @@ def test_a_node_that_has_run_is_replaced_and_starts_again(
     assert _state(runtime, "zookeeper-1") in (NodeState.CREATED, NodeState.EXITED)
     runtime.start_node(NAME, "zookeeper-1")
     assert _state(runtime, "zookeeper-1") is NodeState.RUNNING
-    assert _files(runtime, "zookeeper-1") == {file.name: file.content for file in changed}
+    assert _files(runtime, "zookeeper-1") == {file.name: file.text for file in changed}
 
 
 def test_a_node_that_was_replaced_for_another_version_knows_it(
@@ -245,7 +259,7 @@ def test_a_node_that_is_not_there_is_made_when_it_is_replaced(
     own = _changed(files, "zookeeper-1", "")
     runtime.replace_node(cluster, zookeeper, own, config_hash("zookeeper-1", own))
     assert runtime.observe(NAME) == before
-    assert _files(runtime, "zookeeper-1") == {file.name: file.content for file in own}
+    assert _files(runtime, "zookeeper-1") == {file.name: file.text for file in own}
 
 
 def test_nodes_that_were_made_anew_later_leave_an_environment_as_old_as_it_is(
@@ -269,14 +283,14 @@ def test_nodes_that_were_made_anew_later_leave_an_environment_as_old_as_it_is(
 def _changed(files: tuple[RenderedFile, ...], node: str, comment: str) -> tuple[RenderedFile, ...]:
     """The node's files with a comment that means nothing."""
     return tuple(
-        dataclasses.replace(file, content=file.content + comment * file.name.endswith(".properties"))
+        dataclasses.replace(file, content=file.content + comment.encode() * file.name.endswith(".properties"))
         for file in files
         if file.node == node
     )
 
 
 def _files(runtime: Runtime, node: str) -> dict[str, str]:
-    return {file.name: file.content for file in runtime.read_files(NAME, node)}
+    return {file.name: file.text for file in runtime.read_files(NAME, node)}
 
 
 def test_a_node_starts_runs_stops_and_starts_again(
@@ -366,7 +380,7 @@ def test_a_storage_that_cannot_be_formatted_is_an_error_with_what_the_tool_said(
         pytest.skip("it formats nothing")
     (controller,) = kraft.controllers
     broken = tuple(
-        dataclasses.replace(file, content=file.content.replace("node.id=1001", "node.id=none"))
+        dataclasses.replace(file, content=file.content.replace(b"node.id=1001", b"node.id=none"))
         for file in render(kraft)
     )
     _create(runtime, kraft, broken)

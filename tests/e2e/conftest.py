@@ -10,7 +10,10 @@ from tests.engine import DEFAULT_VERSION, Provision, anonymous_volumes, engine, 
 FIXED_PORTS_S = 300
 
 
-@pytest.fixture(scope="module", params=[pytest.param("docker", marks=pytest.mark.engine), "process"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param("docker", marks=pytest.mark.engine), pytest.param("process", marks=pytest.mark.process)],
+)
 def provision(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Provision:
     """The command line with a home of its own."""
     if request.param == "docker":

@@ -13,7 +13,7 @@ import pytest
 
 from tests.engine import SHORT_SESSION, Provision, engine, write_environment
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.row("apart")]
 
 CODECS = ("gzip", "snappy", "lz4", "zstd")
 FILE = f"zookeeper: {{port: auto}}\nbrokers: {{nodes: 2, port: auto, properties: {SHORT_SESSION}}}\n"
@@ -54,6 +54,7 @@ def test_containers_are_confined(running: str) -> None:
         assert details["Path"].endswith("java")
 
 
+@pytest.mark.matrix
 def test_every_codec_works_in_broker_and_tool(provision: Provision, running: str) -> None:
     endpoints = json.loads(provision.ok("endpoints", running, "-o", "json"))
     inside = next(row["inside"] for row in endpoints if row["node"] == "broker-1")
@@ -76,6 +77,7 @@ def test_every_codec_works_in_broker_and_tool(provision: Provision, running: str
     )
 
 
+@pytest.mark.matrix
 def test_up_mends_an_environment_whose_network_was_pruned(provision: Provision, running: str) -> None:
     provision.ok("topics", "create", running, "kept", "-r", "2")
     provision.ok("produce", running, "kept", stdin="from before\n")

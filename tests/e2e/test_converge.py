@@ -16,6 +16,9 @@ NAME = "converge"
 PROPERTIES = {"zookeeper.session.timeout.ms": 6000, "num.io.threads": 4}
 ORDERS: dict[str, Any] = {"name": "orders", "partitions": 3, "replication_factor": 3}
 
+# They build on one another: all of them go, and the runtimes differ little here.
+pytestmark = pytest.mark.group(docker="matrix", process="soak")
+
 
 class Environment:
     """The environment under test, written anew for each change."""

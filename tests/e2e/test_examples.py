@@ -5,13 +5,19 @@ import json
 import pytest
 from filelock import FileLock
 
-from provision.cluster.lock import is_lock
+from provision.software.pins import is_lock_file
 from tests.engine import ROOT, Provision, engine
 
-EXAMPLES = sorted(file.stem for file in (ROOT / "environments").glob("*.yaml") if not is_lock(file))
+EXAMPLES = sorted(file.stem for file in (ROOT / "environments").glob("*.yaml") if not is_lock_file(file))
+GROUPS = {
+    "ci": pytest.mark.group(docker="soak"),
+    "ensemble": pytest.mark.group(docker="soak", process="matrix"),
+    "kraft": pytest.mark.group(docker="matrix", process="soak"),
+    "three-brokers": pytest.mark.group(process="soak"),
+}
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=GROUPS.get(name, ())) for name in EXAMPLES])
 def test_an_example_comes_up_stays_as_it_is_and_goes_without_a_trace(
     provision: Provision, fixed_ports: FileLock, name: str
 ) -> None:

@@ -102,11 +102,11 @@ def test_time_that_is_up_says_what_is_missing(provision: Provision, tmp_path: Pa
 @pytest.mark.parametrize(
     ("moment", "sign"),
     [
-        ("network", signal.SIGINT),
-        ("created", signal.SIGINT),
+        pytest.param("network", signal.SIGINT, marks=pytest.mark.group(process="soak")),
+        pytest.param("created", signal.SIGINT, marks=pytest.mark.group(process="soak")),
         ("started", signal.SIGTERM),
-        ("process", signal.SIGINT),
-        ("quorum", signal.SIGHUP),
+        pytest.param("process", signal.SIGINT, marks=pytest.mark.group(process="soak")),
+        pytest.param("quorum", signal.SIGHUP, marks=pytest.mark.group(process="soak")),
     ],
 )
 def test_an_interrupt_at_any_moment_rolls_back(
@@ -122,6 +122,7 @@ def test_an_interrupt_at_any_moment_rolls_back(
     assert provision.traces("interrupted") == []
 
 
+@pytest.mark.group(docker="matrix", process="soak")
 def test_an_update_that_is_interrupted_leaves_the_cluster_serving(provision: Provision, tmp_path: Path) -> None:
     env = write_environment(tmp_path, "serving", THREE)
     provision.ok("up", env)
@@ -137,6 +138,7 @@ def test_an_update_that_is_interrupted_leaves_the_cluster_serving(provision: Pro
     provision.ok("down", env)
 
 
+@pytest.mark.group(process="soak")
 def test_up_goes_on_where_a_killed_up_stopped(provision: Provision, tmp_path: Path) -> None:
     env = write_environment(tmp_path, "killed", SMALL)
     process = provision.start("up", env)

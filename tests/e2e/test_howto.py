@@ -20,6 +20,7 @@ def quickstart(provision: Provision, fixed_ports: FileLock) -> Iterator[Provisio
         provision.ok("down", "quickstart")
 
 
+@pytest.mark.group(process="matrix")
 def test_kafka_topics_lists_and_describes_what_the_file_declares(quickstart: Provision) -> None:
     listed = quickstart.ok("tool", "quickstart", "kafka-topics", "--", "--bootstrap-server", "localhost:9092", "--list")
     assert listed.split() == ["sample", "test_topic"]
@@ -38,12 +39,14 @@ def test_kafka_topics_lists_and_describes_what_the_file_declares(quickstart: Pro
     assert "Isr: 1" in described
 
 
+@pytest.mark.group(process="matrix")
 def test_the_address_is_filled_in_where_none_is_given(quickstart: Provision) -> None:
     assert quickstart.ok("tool", "quickstart", "kafka-topics", "--", "--list").split() == ["sample", "test_topic"]
     assert "[1]" in quickstart.ok("tool", "quickstart", "zookeeper-shell", "--", "ls", "/brokers/ids")
     assert quickstart.ok("tool", "quickstart", "kafka-topics.sh", "--", "--version").startswith("3.9.1")
 
 
+@pytest.mark.group(process="matrix")
 def test_console_producer_and_consumer_exchange_lines(quickstart: Provision) -> None:
     server = ("--bootstrap-server", "localhost:9092", "--topic", "test_topic")
     quickstart.ok("tool", "quickstart", "kafka-console-producer", "--", *server, stdin="first line\nsecond line\n")
@@ -70,6 +73,7 @@ def test_both_scripts_run_unchanged(quickstart: Provision) -> None:
     assert read.splitlines() == ["=Hello, World!", "message-two=This is Kafka-Python"]
 
 
+@pytest.mark.group(process="matrix")
 def test_produce_and_consume_carry_lines_and_keys(quickstart: Provision) -> None:
     quickstart.ok("topics", "create", "quickstart", "keyed", "--partitions", "3")
     quickstart.ok("produce", "quickstart", "keyed", "--key-separator", ":", stdin="a:1\nb:2\na:3\n")
@@ -80,6 +84,7 @@ def test_produce_and_consume_carry_lines_and_keys(quickstart: Provision) -> None
     assert "keyed" not in quickstart.ok("topics", "list", "quickstart")
 
 
+@pytest.mark.group(process="matrix")
 def test_the_exit_code_of_a_tool_is_that_of_the_command(quickstart: Provision) -> None:
     result = quickstart(
         "tool", "quickstart", "kafka-topics", "--", "--bootstrap-server", "localhost:9092", "--nonsense"
@@ -122,6 +127,7 @@ def test_env_prints_what_a_shell_can_evaluate(quickstart: Provision) -> None:
     assert shown.split() == ["127.0.0.1:9092", "127.0.0.1:2181"]
 
 
+@pytest.mark.group(process="matrix")
 def test_the_howto_with_its_zookeeper_flag_on_kafka_2_8(provision: Provision, fixed_ports: FileLock) -> None:
     if provision.runtime == "process":
         java("2.8.2")

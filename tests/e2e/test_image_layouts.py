@@ -18,11 +18,12 @@ def provision(tmp_path_factory: pytest.TempPathFactory) -> Provision:
     return Provision(tmp_path_factory.mktemp("home"), own_image=False)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(
     ("kafka", "zookeeper", "user"),
     [
         ("confluentinc/cp-kafka:7.9.1", "zookeeper:3.8.4", "1000:1000"),
-        pytest.param("bitnamilegacy/kafka:3.9.1", None, "1001:1001", marks=pytest.mark.matrix),
+        ("bitnamilegacy/kafka:3.9.1", None, "1001:1001"),
     ],
     ids=["confluent with zookeeper's own", "bitnami"],
 )

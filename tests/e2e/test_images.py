@@ -65,6 +65,7 @@ def _layers() -> list[str]:
     return layers
 
 
+@pytest.mark.matrix
 def test_from_a_base_to_a_cluster_and_through_a_file_to_another_machine(provision: Provision, tmp_path: Path) -> None:
     built = json.loads(provision.ok(*BUILD, "--base", BASE_REPOSITORY, "-o", "json"))
     assert built == {"name": NAME, "version": "3.9.1", "base": BASE_REPOSITORY, "changed": True}
@@ -94,6 +95,7 @@ def test_from_a_base_to_a_cluster_and_through_a_file_to_another_machine(provisio
     assert _layers() == layers
 
 
+@pytest.mark.matrix
 def test_a_running_tool_does_not_speak_for_its_environment(provision: Provision, tmp_path: Path) -> None:
     provision.ok(*BUILD, "--base", BASE_REPOSITORY)
     env = write_environment(tmp_path, "tooled", FILE)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from kafka.protocol.admin import DescribeClusterRequest
 
+from provision.kafka.access import Access
 from provision.kafka.connection import ask
 from provision.kafka.leaders import missing_for_leaders
 from provision.kafka.metadata import observe_cluster
@@ -31,7 +32,7 @@ def _registered(provision: Provision) -> list[int]:
     """The ids of all brokers that the cluster knows, whether they are there or not."""
     status = json.loads(provision.ok("status", NAME, "-o", "json"))
     address = status["nodes"][0]["endpoint"]
-    answer = ask(address, DescribeClusterRequest(include_fenced_brokers=True, version=2), 10.0)
+    answer = ask(Access.at(address), -1, DescribeClusterRequest(include_fenced_brokers=True, version=2), 10.0)
     return sorted(broker.broker_id for broker in answer.brokers)
 
 
@@ -52,10 +53,11 @@ def test_leaders_are_asked_whether_they_serve(provision: Provision, tmp_path: Pa
     provision = replace(provision, version=VERSION)
     nodes = json.loads(provision.ok("up", _file(tmp_path, 2), "-o", "json"))["nodes"]
     endpoints = {int(node["name"][-1]): node["endpoint"] for node in nodes}
-    cluster = observe_cluster(endpoints[1])
-    assert missing_for_leaders(cluster, endpoints, None) == {}
+    access = Access(endpoints)
+    cluster = observe_cluster(access, 1)
+    assert missing_for_leaders(cluster, access, None) == {}
     swapped = {1: endpoints[2], 2: endpoints[1]}  # each is asked for what the other one leads
-    assert missing_for_leaders(cluster, swapped, ["t"]) == {
+    assert missing_for_leaders(cluster, access.to(swapped), ["t"]) == {
         f"broker-{broker}": f"it does not serve t-{number} yet, and 1 more"
         for broker in (1, 2)
         for number in [min(p.number for p in cluster.topics[0].partitions if p.leader == broker)]

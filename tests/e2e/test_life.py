@@ -3,12 +3,17 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.engine import SMALL, Provision, engine, write_environment
+
+pytestmark = pytest.mark.row("apart")
 
 # For tests of what is there, not of what it answers: the nodes run, and are not waited for any longer.
 RUNNING = ("--until", "process")
 
 
+@pytest.mark.group(docker="matrix")
 def test_two_environments_with_automatic_ports_run_side_by_side(provision: Provision, tmp_path: Path) -> None:
     left, right = (write_environment(tmp_path, name, SMALL) for name in ("side-left", "side-right"))
     endpoints = [json.loads(provision.ok("up", env, "-o", "json"))["bootstrap_servers"] for env in (left, right)]
@@ -23,6 +28,7 @@ def test_two_environments_with_automatic_ports_run_side_by_side(provision: Provi
     assert provision.traces("side-left") == provision.traces("side-right") == []
 
 
+@pytest.mark.group(process="matrix")
 def test_up_and_down_again_and_again_leave_nothing(provision: Provision, tmp_path: Path) -> None:
     env = write_environment(tmp_path, "again", SMALL)
     levels = ("topics", "process", "quorum", "brokers")
@@ -91,6 +97,7 @@ def test_kept_data_are_there_at_the_next_up(provision: Provision, tmp_path: Path
     provision.ok("down", env)
 
 
+@pytest.mark.group(docker="matrix")
 def test_a_directory_keeps_its_data_until_it_is_told_otherwise(provision: Provision, tmp_path: Path) -> None:
     env = write_environment(tmp_path, "in-directory", SMALL + "storage: ./data\n")
     provision.ok("up", env)

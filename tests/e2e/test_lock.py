@@ -19,7 +19,9 @@ JAR = f"kafka-clients-{DEFAULT_VERSION}.jar"
 ON_DOCKER = pytest.mark.parametrize(
     "provision", [pytest.param("docker", marks=pytest.mark.engine)], indirect=True, scope="module"
 )
-AS_PROCESSES = pytest.mark.parametrize("provision", ["process"], indirect=True, scope="module")
+AS_PROCESSES = pytest.mark.parametrize(
+    "provision", [pytest.param("process", marks=pytest.mark.process)], indirect=True, scope="module"
+)
 NOT_READY = ("--until", "process")
 
 
@@ -31,6 +33,7 @@ def _refused(provision: Provision, env: str) -> str:
     return result.err
 
 
+@pytest.mark.group(process="matrix")
 def test_what_is_locked_comes_up_and_a_second_lock_changes_nothing(provision: Provision, tmp_path: Path) -> None:
     env = write_environment(tmp_path, "locked", SMALL)
     assert "has no lock" in _refused(provision, env)

@@ -7,6 +7,8 @@ import pytest
 
 from tests.engine import DEFAULT_VERSION, NO_ENGINE, SMALL, Provision, java, wait_for_line, write_environment
 
+pytestmark = [pytest.mark.process, pytest.mark.row("apart")]
+
 NO_NETWORK = {"HTTPS_PROXY": "http://127.0.0.1:1", "HTTP_PROXY": "http://127.0.0.1:1", "NO_PROXY": ""}
 
 

@@ -31,6 +31,7 @@ def _records(provision: Provision) -> list[str]:
     return sorted(read.splitlines())
 
 
+@pytest.mark.group(process="matrix")
 def test_stop_and_start_keep_every_record(cluster: Provision) -> None:
     cluster.ok("stop", "three-brokers")
     stopped = json.loads(cluster.ok("status", "three-brokers", "-o", "json"))
@@ -40,6 +41,7 @@ def test_stop_and_start_keep_every_record(cluster: Provision) -> None:
     assert _records(cluster) == sorted(RECORDS)
 
 
+@pytest.mark.group(docker="matrix", process="soak")
 def test_killing_any_broker_loses_nothing_and_up_brings_it_back(cluster: Provision) -> None:
     # A container and a process die alike: on processes one broker shows it.
     for broker in (1, 2, 3) if cluster.runtime == "docker" else (1,):
@@ -66,6 +68,7 @@ def _kill_and_bring_back(cluster: Provision, broker: int) -> None:
     assert _records(cluster) == sorted(RECORDS)
 
 
+@pytest.mark.group(process="soak")
 def test_restarting_one_broker_keeps_every_record(cluster: Provision) -> None:
     cluster.ok("restart", "three-brokers", "broker-2")
     assert _records(cluster) == sorted(RECORDS)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from provision.errors import ProvisionError
-from provision.home.directory import home_directory
+from provision.home.place import Home
 from provision.home.ports import PORTS, PortLeases, port_becomes_free, port_is_free
 
 
@@ -71,10 +71,13 @@ def test_a_port_with_a_listener_is_not_free() -> None:
 
 
 def test_the_home_is_what_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PROVISION_HOME", str(tmp_path))
-    assert home_directory() == tmp_path
+    monkeypatch.setenv("PROVISION_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PROVISION_CACHE", str(tmp_path / "cache"))
+    assert Home.of_user() == Home(tmp_path / "home", tmp_path / "cache")
     monkeypatch.delenv("PROVISION_HOME")
-    assert home_directory().name == "provision"
+    monkeypatch.delenv("PROVISION_CACHE")
+    assert Home.of_user().directory.name == Home.of_user().cache.name == "provision"
+    assert Home.of_user().directory != Home.of_user().cache
 
 
 def test_a_port_that_is_given_up_soon_is_waited_for() -> None:

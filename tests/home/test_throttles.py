@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from provision.errors import ProvisionError
+from provision.home.place import Home
 from provision.home.throttles import Settings, ThrottleNote
 
 BEFORE: Settings = {
@@ -15,9 +16,13 @@ BEFORE: Settings = {
 
 
 @pytest.fixture
-def note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ThrottleNote:
-    monkeypatch.setenv("PROVISION_HOME", str(tmp_path / "home"))
-    return ThrottleNote("shop")
+def home(tmp_path: Path) -> Home:
+    return Home.at(tmp_path / "home")
+
+
+@pytest.fixture
+def note(home: Home) -> ThrottleNote:
+    return home.throttle("shop")
 
 
 @pytest.fixture
@@ -25,19 +30,19 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "home" / "throttles" / "shop" / "one.json"
 
 
-def test_it_is_read_as_it_was_written_until_it_is_forgotten(note: ThrottleNote, file: Path) -> None:
+def test_it_is_read_as_it_was_written_until_it_is_forgotten(home: Home, note: ThrottleNote, file: Path) -> None:
     assert note.read("one") == {}
     note.write("one", BEFORE)
-    assert ThrottleNote("shop").read("one") == BEFORE
+    assert home.throttle("shop").read("one") == BEFORE
     assert file.is_file()
     note.forget("one")
     assert note.read("one") == {}
     assert not file.parent.exists()
 
 
-def test_forgetting_what_was_never_noted_is_done() -> None:
-    ThrottleNote("nobody").forget("one")
-    ThrottleNote("nobody").forget_all()
+def test_forgetting_what_was_never_noted_is_done(home: Home) -> None:
+    home.throttle("nobody").forget("one")
+    home.throttle("nobody").forget_all()
 
 
 def test_reading_leaves_no_trace(note: ThrottleNote, tmp_path: Path) -> None:
@@ -51,10 +56,10 @@ def test_it_is_good_for_its_cluster_only(note: ThrottleNote) -> None:
     assert note.read("one") == BEFORE
 
 
-def test_it_is_good_for_its_environment_only(note: ThrottleNote) -> None:
+def test_it_is_good_for_its_environment_only(home: Home, note: ThrottleNote) -> None:
     note.write("one", BEFORE)
-    assert ThrottleNote("mall").read("one") == {}
-    ThrottleNote("mall").forget_all()
+    assert home.throttle("mall").read("one") == {}
+    home.throttle("mall").forget_all()
     assert note.read("one") == BEFORE
 
 

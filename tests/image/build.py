@@ -27,9 +27,10 @@ import docker
 from docker.errors import APIError, BuildError, DockerException, ImageNotFound
 from filelock import BaseFileLock, FileLock
 
-from provision.cluster.catalogue import KafkaVersion, coordinates
+from provision.catalogue.versions import KafkaVersion, coordinates
 from provision.errors import Unavailable
 from provision.events import silent
+from provision.home.place import Home
 from provision.runtime import jars
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def ensure_image(version: str) -> str:
 
 def _alone(image: str) -> BaseFileLock:
     """Return the lock that whoever builds that image holds: tests run in several processes."""
-    directory = jars.cache_directory()
+    directory = Home.of_user().cache
     directory.mkdir(parents=True, exist_ok=True)
     return FileLock(directory / f"{image}.lock", timeout=LOCK_TIMEOUT_S)
 
@@ -188,7 +189,7 @@ def _ensure_kafka(client: DockerClient, version: str) -> str:
 def _ensure_base_and_jars(client: DockerClient, version: KafkaVersion) -> list[Path]:
     """Bring both at the same time, for each waits for the network; return the jars sorted by name."""
     with ThreadPoolExecutor(max_workers=1) as pool:
-        fetched = pool.submit(jars.fetch, version, silent)
+        fetched = pool.submit(jars.fetch, version, Home.of_user().jars(version), silent)
         _ensure_base(client)
         try:
             return sorted(fetched.result().glob("*.jar"))

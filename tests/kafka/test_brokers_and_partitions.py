@@ -10,7 +10,6 @@ from kafka.errors import InvalidReplicationFactorError, KafkaError, NodeNotReady
 from provision.errors import Unavailable
 from provision.kafka.brokers import BrokerAdmin, set_beside_file, updatable
 from provision.kafka.partitions import PartitionAdmin
-from provision.kafka.session import Session
 from provision.kafka.settings import SettingsAdmin
 from provision.plan.actions import BrokerSettings
 from provision.plan.observed import Move
@@ -84,11 +83,11 @@ class Client:
 
 
 def brokers_of(client: Client) -> BrokerAdmin:
-    return BrokerAdmin(SettingsAdmin(Session(client, 1000)))
+    return BrokerAdmin(SettingsAdmin(client))
 
 
 def partitions_of(client: Client) -> PartitionAdmin:
-    return PartitionAdmin(Session(client, 1000))
+    return PartitionAdmin(client, 1000)
 
 
 def test_brokers_are_described_by_their_numbers() -> None:

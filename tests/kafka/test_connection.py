@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from provision.kafka.access import Access
 from provision.kafka.connection import NotAnswering
 from provision.kafka.metadata import observe_cluster
 from provision.kafka.readiness import (
@@ -40,17 +41,17 @@ def test_nothing_that_listens_is_said() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with pytest.raises(NotAnswering, match="does not listen"):
-        observe_cluster(f"127.0.0.1:{port}")
+        observe_cluster(Access.at(f"127.0.0.1:{port}"), -1)
 
 
 def test_a_connection_that_ends_is_said() -> None:
     with _listening(lambda _connection: None) as address, pytest.raises(NotAnswering):
-        observe_cluster(address)
+        observe_cluster(Access.at(address), -1)
 
 
 def test_silence_is_bounded() -> None:
     with _listening(lambda _connection: time.sleep(1)) as address, pytest.raises(NotAnswering, match="in time"):
-        observe_cluster(address, timeout_s=0.2)
+        observe_cluster(Access.at(address), -1, timeout_s=0.2)
 
 
 def test_an_answer_in_another_protocol_is_no_answer() -> None:
@@ -58,19 +59,19 @@ def test_an_answer_in_another_protocol_is_no_answer() -> None:
         _listening(lambda connection: connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as address,
         pytest.raises(NotAnswering),
     ):
-        observe_cluster(address, timeout_s=1.0)
+        observe_cluster(Access.at(address), -1, timeout_s=1.0)
 
 
 def test_brokers_are_asked_side_by_side_and_each_reason_is_kept() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    answers = ask_brokers({1: f"127.0.0.1:{port}", 2: f"127.0.0.1:{port}"})
+    answers = ask_brokers(Access({1: f"127.0.0.1:{port}", 2: f"127.0.0.1:{port}"}))
     assert answers.clusters == {}
     assert missing_for_brokers(answers) == {
         "broker-1": "it does not listen yet",
         "broker-2": "it does not listen yet",
     }
-    assert ask_brokers({}).best is None
+    assert ask_brokers(Access({})).best is None
 
 
 def _cluster(*ids: int, controller: int = 1, topics: tuple[ObservedTopic, ...] = ()) -> ObservedCluster:

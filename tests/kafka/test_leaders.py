@@ -5,12 +5,13 @@ from types import SimpleNamespace
 import pytest
 from kafka.protocol.consumer import ListOffsetsRequest
 
+from provision.kafka.access import Access
 from provision.kafka.connection import NotAnswering
 from provision.kafka.leaders import missing_for_leaders
 from provision.plan.observed import ObservedBroker, ObservedCluster, ObservedPartition, ObservedTopic
 
 NOT_LEADER = 6
-ENDPOINTS = {1: "127.0.0.1:1", 2: "127.0.0.1:2"}
+ACCESS = Access({1: "127.0.0.1:1", 2: "127.0.0.1:2"})
 
 
 class Brokers:
@@ -21,9 +22,10 @@ class Brokers:
         self.errors: dict[tuple[str, int], int] = {}
         self.silent = ""
 
-    def ask(self, address: str, request: ListOffsetsRequest, timeout_s: float) -> SimpleNamespace:
+    def ask(self, access: Access, broker: int, request: ListOffsetsRequest, timeout_s: float) -> SimpleNamespace:
         """Answer."""
         assert timeout_s > 0
+        address = access.brokers[broker]
         if address == self.silent:
             raise NotAnswering("it does not answer in time")
         self.asked[address] = [(t.name, p.partition_index) for t in request.topics for p in t.partitions]
@@ -61,7 +63,7 @@ CLUSTER = ObservedCluster(
 
 
 def test_each_leader_is_asked_for_what_it_leads(brokers: Brokers) -> None:
-    assert missing_for_leaders(CLUSTER, ENDPOINTS, None) == {}
+    assert missing_for_leaders(CLUSTER, ACCESS, None) == {}
     assert brokers.asked == {
         "127.0.0.1:1": [("orders", 0), ("orders", 2)],
         "127.0.0.1:2": [("orders", 1), ("payments", 0)],
@@ -69,20 +71,20 @@ def test_each_leader_is_asked_for_what_it_leads(brokers: Brokers) -> None:
 
 
 def test_only_the_topics_that_count_and_the_brokers_that_are_reached_are_asked(brokers: Brokers) -> None:
-    assert missing_for_leaders(CLUSTER, {2: ENDPOINTS[2]}, ["orders"]) == {}
+    assert missing_for_leaders(CLUSTER, ACCESS.without(1), ["orders"]) == {}
     assert brokers.asked == {"127.0.0.1:2": [("orders", 1)]}
-    assert missing_for_leaders(CLUSTER, ENDPOINTS, []) == {}
+    assert missing_for_leaders(CLUSTER, ACCESS, []) == {}
 
 
 def test_what_a_leader_does_not_serve_is_named(brokers: Brokers) -> None:
     brokers.errors = {("orders", 0): NOT_LEADER, ("orders", 2): NOT_LEADER}
-    assert missing_for_leaders(CLUSTER, ENDPOINTS, None) == {
+    assert missing_for_leaders(CLUSTER, ACCESS, None) == {
         "broker-1": "it does not serve orders-0 yet, and 1 more",
     }
     brokers.errors = {("payments", 0): NOT_LEADER}
-    assert missing_for_leaders(CLUSTER, ENDPOINTS, None) == {"broker-2": "it does not serve payments-0 yet"}
+    assert missing_for_leaders(CLUSTER, ACCESS, None) == {"broker-2": "it does not serve payments-0 yet"}
 
 
 def test_a_leader_that_is_silent_serves_nothing(brokers: Brokers) -> None:
-    brokers.silent = ENDPOINTS[2]
-    assert missing_for_leaders(CLUSTER, ENDPOINTS, None) == {"broker-2": "it does not answer in time"}
+    brokers.silent = ACCESS.brokers[2]
+    assert missing_for_leaders(CLUSTER, ACCESS, None) == {"broker-2": "it does not answer in time"}

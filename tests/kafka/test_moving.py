@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from provision.cluster.fingerprint import config_hash
+from provision.common.patience import Patience
 from provision.errors import Interrupted, NotReady, PartlyApplied, ProvisionError, Unavailable
 from provision.events import Event, Progress
+from provision.home.place import Home
 from provision.home.throttles import ThrottleNote
 from provision.kafka import moving
 from provision.kafka.admin import Admin
-from provision.kafka.moving import Patience, move, restore_throttle
+from provision.kafka.moving import Watch, move, restore_throttle
 from tests.fake_kafka import FakeAdmin, FakeKafka, Partition, SpokenRuntime, Topic
 from tests.plan.world import cluster_of, files_of
 
@@ -23,8 +25,8 @@ TARGETS = {"t": {0: (2, 3), 1: (2, 1)}}
 class Moves:
     """A cluster with two topics, and the connection to it."""
 
-    def __init__(self, kafka: FakeKafka) -> None:
-        self.kafka, self.note = kafka, ThrottleNote("orders")
+    def __init__(self, kafka: FakeKafka, note: ThrottleNote) -> None:
+        self.kafka, self.note = kafka, note
         self.admin: Admin = FakeAdmin(kafka)  # type: ignore[assignment]
         self.told: list[Event] = []
 
@@ -32,8 +34,8 @@ class Moves:
         self, throttle: int | None = None, *, check: Callable[[], None] = lambda: None, stalled_s: float = 5.0
     ) -> dict[str, str]:
         """Move what is to move."""
-        patience = Patience(stalled_s, check, self.told.append)
-        return move(self.admin, self.kafka.cluster(), TARGETS, self.note, throttle, patience)
+        watch = Watch(Patience(stalled_s), check, self.told.append)
+        return move(self.admin, self.kafka.cluster(), TARGETS, self.note, throttle, watch)
 
     @property
     def done(self) -> list[str]:
@@ -48,7 +50,6 @@ class Moves:
 
 @pytest.fixture
 def moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Moves:
-    monkeypatch.setenv("PROVISION_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(moving, "_PAUSE_S", 0.001)
     runtime, cluster = SpokenRuntime(), cluster_of()
     kafka = FakeKafka(runtime, "orders")
@@ -60,7 +61,7 @@ def moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Moves:
         "t": Topic([Partition((1, 2)), Partition((1, 2)), Partition((3,))], {"a": "1"}),
         "other": Topic([Partition((1,))]),
     }
-    return Moves(kafka)
+    return Moves(kafka, Home.at(tmp_path / "home").throttle("orders"))
 
 
 def test_without_a_throttle_nothing_is_set_or_noted(moves: Moves, tmp_path: Path) -> None:
@@ -119,7 +120,7 @@ def test_a_command_that_dies_leaves_the_note_and_the_next_one_takes_the_throttle
     with pytest.raises((type(error), Interrupted)):
         moves(1000, check=die)
     assert moves.settings != before
-    restore_throttle(moves.admin, moves.kafka.cluster(), ThrottleNote("orders"))
+    restore_throttle(moves.admin, moves.kafka.cluster(), ThrottleNote(moves.note.directory))
     assert moves.settings == before
     assert moves.note.read("fake") == {}
 
@@ -176,7 +177,7 @@ def test_when_nothing_moves_any_more_it_ends_and_kafka_goes_on_throttled(moves: 
     moves.kafka.paces = 1_000_000
     with pytest.raises(NotReady, match="2 of 2 partitions have not arrived") as caught:
         moves(1000, stalled_s=0.05)
-    assert caught.value.why == "nothing has moved for 0 s; the first is t-0"
+    assert caught.value.why == "nothing has moved for 0.05 s; the first is t-0"
     assert "`provision up` again" in caught.value.hint
     assert moves.done == ["alter", "reassign"]
     assert moves.note.read("fake")
@@ -244,8 +245,8 @@ def test_without_the_throttle_that_was_asked_for_nothing_moves(moves: Moves) -> 
 def test_a_topic_that_takes_no_throttle_stays_and_the_others_move(moves: Moves) -> None:
     moves.kafka.refusals = {"t": "not authorized"}
     replicas: dict[str, dict[int, tuple[int, ...]]] = {"t": {0: (2, 3)}, "other": {0: (3,)}}
-    patience = Patience(5.0, lambda: None, moves.told.append)
-    failed = move(moves.admin, moves.kafka.cluster(), replicas, moves.note, 1000, patience)
+    watch = Watch(Patience(5.0), lambda: None, moves.told.append)
+    failed = move(moves.admin, moves.kafka.cluster(), replicas, moves.note, 1000, watch)
     assert failed == {"t": "it could not be throttled: not authorized"}
     assert ("reassign", {"other": {0: (3,)}}) in moves.kafka.calls
     assert moves.kafka.topics["other"].partitions[0].replicas == (3,)
@@ -254,7 +255,8 @@ def test_a_topic_that_takes_no_throttle_stays_and_the_others_move(moves: Moves) 
 def test_a_list_that_the_metadata_would_not_keep_is_all_replicas(moves: Moves) -> None:
     moves.kafka.topics["t"] = Topic([Partition((1, 2)) for _ in range(5000)])
     replicas = {"t": dict.fromkeys(range(5000), (2, 3))}
-    move(moves.admin, moves.kafka.cluster(), replicas, moves.note, 1000, Patience(5.0, lambda: None, moves.told.append))
+    watch = Watch(Patience(5.0), lambda: None, moves.told.append)
+    move(moves.admin, moves.kafka.cluster(), replicas, moves.note, 1000, watch)
     (_, put_on), *_ = moves.kafka.calls
     assert isinstance(put_on, dict)
     assert put_on["topic", "t"] == {LEADERS: "*", FOLLOWERS: "*"}

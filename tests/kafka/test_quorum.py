@@ -3,6 +3,7 @@
 import pytest
 
 from provision.kafka import quorum as module
+from provision.kafka.access import Access
 from provision.kafka.quorum import CAUGHT_UP_MS, Quorum, ask_for_quorum
 
 NOW = 1_700_000_000_000
@@ -56,16 +57,17 @@ def test_who_has_been_heard_of(voter: int, since: int, *, heard: bool) -> None:
 def test_the_first_answer_counts_and_no_broker_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    def describe(address: str) -> Quorum | None:
+    def describe(access: Access, broker: int) -> Quorum | None:
+        address = access.brokers[broker]
         asked.append(address)
         return None if address == "a:1" else Quorum(1, {}, {})
 
     monkeypatch.setattr(module, "describe_quorum", describe)
-    assert ask_for_quorum(["a:1", "b:2", "c:3"]) == Quorum(1, {}, {})
+    assert ask_for_quorum(Access.at("a:1,b:2,c:3")) == Quorum(1, {}, {})
     assert asked == ["a:1", "b:2"]
-    assert ask_for_quorum([]) is None
-    assert ask_for_quorum(["a:1"]) is None
+    assert ask_for_quorum(Access({})) is None
+    assert ask_for_quorum(Access.at("a:1")) is None
 
 
 def test_a_broker_that_does_not_answer_tells_of_no_quorum() -> None:
-    assert module.describe_quorum("127.0.0.1:1", timeout_s=0.2) is None
+    assert module.describe_quorum(Access.at("127.0.0.1:1"), -1, timeout_s=0.2) is None

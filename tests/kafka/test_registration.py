@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
-from provision.errors import Unavailable
+from provision.common.patience import Patience
+from provision.errors import Interrupted, Unavailable
 from provision.kafka import registration
+from provision.kafka.access import Access
 from provision.kafka.connection import NotAnswering
 from provision.kafka.registration import UnregisterBrokerRequest, UnregisterBrokerResponse, unregister
 
@@ -21,8 +23,9 @@ class Brokers:
         monkeypatch.setattr(registration, "ask", self._ask)
         monkeypatch.setattr(registration, "_PAUSE_S", 0.001)
 
-    def _ask(self, address: str, request: UnregisterBrokerRequest, _timeout_s: float) -> SimpleNamespace:
+    def _ask(self, access: Access, broker: int, request: UnregisterBrokerRequest, _timeout_s: float) -> SimpleNamespace:
         assert request.broker_id == 4
+        address = access.brokers[broker]
         self.asked.append(address)
         answers = self._answers[address]
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
@@ -50,7 +53,7 @@ def test_one_answer_is_enough_and_one_that_is_not_known_is_forgotten(
     monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     brokers = Brokers(monkeypatch, one=[code(number)], two=[code(0)])
-    unregister(["one", "two"], 4, 1.0)
+    unregister(Access.at("one,two"), 4, Patience(1.0))
     assert brokers.asked == ["one"]
 
 
@@ -58,13 +61,21 @@ def test_it_is_asked_again_while_there_is_no_controller_and_of_others_while_one_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     brokers = Brokers(monkeypatch, one=[NotAnswering("it does not listen yet")], two=[code(41), code(0)])
-    unregister(["one", "two"], 4, 5.0)
+    unregister(Access.at("one,two"), 4, Patience(5.0))
     assert brokers.asked == ["one", "two", "one", "two"]
 
 
 def test_when_time_is_up_every_broker_has_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     Brokers(monkeypatch, one=[NotAnswering("it does not listen yet")], two=[code(41)], three=[code(31, "not allowed")])
     with pytest.raises(Unavailable) as raised:
-        unregister(["one", "two", "three"], 4, 0.01)
-    assert raised.value.what == "broker-4 is still registered"
+        unregister(Access.at("one,two,three"), 4, Patience(0.01))
+    assert raised.value.what == "broker-4 is still registered after 0.01 s"
     assert raised.value.why == "one: it does not listen yet\ntwo: error 41\nthree: not allowed"
+
+
+def test_the_wait_can_be_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    Brokers(monkeypatch, one=[code(41)])
+    patience = Patience(60.0)
+    patience.cancelled.set()
+    with pytest.raises(Interrupted):
+        unregister(Access.at("one"), 4, patience)

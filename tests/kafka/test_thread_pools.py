@@ -7,7 +7,6 @@ import pytest
 
 from provision.kafka import brokers
 from provision.kafka.brokers import BrokerAdmin, steps_between
-from provision.kafka.session import Session
 from provision.kafka.settings import SettingsAdmin
 from provision.plan.actions import BrokerSettings
 
@@ -73,7 +72,7 @@ class Client:
 
 
 def configure(client: Client, values: dict[str, str], *reset: str) -> str:
-    admin = BrokerAdmin(SettingsAdmin(Session(client, 1000)))
+    admin = BrokerAdmin(SettingsAdmin(client))
     return admin.configure(BrokerSettings(1, values, reset))
 
 

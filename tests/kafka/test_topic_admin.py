@@ -9,11 +9,10 @@ from kafka.errors import KafkaTimeoutError, NodeNotReadyError, RequestTimedOutEr
 from provision.cluster.model import Topic
 from provision.errors import Unavailable
 from provision.events import Event, Progress
-from provision.kafka.session import Session
 from provision.kafka.settings import SettingsAdmin
 from provision.kafka.topics import Answers, Created, TopicAdmin, _halving
-from provision.plan.actions import Growth, PlacedTopic, TopicSettings
 from provision.plan.observed import ObservedPartition, ObservedTopic
+from provision.plan.topic_changes import Growth, PlacedTopic, TopicSettings
 
 TIMED_OUT, EXISTS, UNKNOWN, INVALID_PARTITIONS, INVALID_CONFIG, POLICY, QUOTA = 7, 36, 3, 37, 40, 44, 89
 Codes = Callable[[Sequence[str]], Mapping[str, int]]
@@ -75,8 +74,7 @@ class Client:
 
 
 def admin_of(client: object) -> TopicAdmin:
-    session = Session(client, 1000)
-    return TopicAdmin(session, SettingsAdmin(session))
+    return TopicAdmin(client, SettingsAdmin(client), 1000)
 
 
 def placed(*names: str, partitions: int = 1) -> list[PlacedTopic]:

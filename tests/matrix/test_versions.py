@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 from kafka import KafkaAdminClient
 
-from provision.cluster.catalogue import RELEASES, KafkaVersion, release_of
+from provision.catalogue.versions import RELEASES, KafkaVersion, release_of
 from provision.events import silent
+from provision.home.place import Home
 from provision.runtime import jars
 from tests.engine import Provision, anonymous_volumes, image, java, wait_until, write_environment
+
+pytestmark = pytest.mark.row(None)  # each environment has a name of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ SERVED = (*ON_BOTH, *ON_PROCESSES, "4.1.1", "4.2.0", "4.3.0")
 
 
 def _parameter(row: Row) -> object:
-    marks = [pytest.mark.engine] if row.runtime == "docker" else []
+    marks = [pytest.mark.engine if row.runtime == "docker" else pytest.mark.process]
     if row.version in ON_PROCESSES:
         marks.append(pytest.mark.soak)
     elif row not in QUICK:
@@ -153,10 +156,15 @@ def _voters(provision: Provision, env: str) -> list[int]:
     return [int(number) for number in re.findall(r"(?:\"id\": |[\[,])\s*(\d+)", line)]
 
 
+def _jars(version: str) -> Path:
+    wanted = KafkaVersion.parse(version)
+    return jars.fetch(wanted, Home.of_user().jars(wanted), silent)
+
+
 @pytest.mark.matrix
 @pytest.mark.parametrize("version", SERVED)
 def test_every_tool_is_a_class_of_its_jars(version: str) -> None:
-    directory = jars.fetch(KafkaVersion.parse(version), silent)
+    directory = _jars(version)
     classes = {name for jar in directory.glob("*.jar") for name in zipfile.ZipFile(jar).namelist()}
     tools = release_of(KafkaVersion.parse(version)).tools
     missing = {
@@ -168,7 +176,7 @@ def test_every_tool_is_a_class_of_its_jars(version: str) -> None:
 @pytest.mark.matrix
 @pytest.mark.parametrize("version", SERVED)
 def test_the_zookeeper_that_a_release_was_made_for_is_that_of_its_jars(version: str) -> None:
-    directory = jars.fetch(KafkaVersion.parse(version), silent)
+    directory = _jars(version)
     found = {jar.name.removeprefix("zookeeper-").rpartition(".")[0] for jar in directory.glob("zookeeper-[0-9]*.jar")}
     line = release_of(KafkaVersion.parse(version)).zookeeper
     assert {one.rpartition(".")[0] for one in found} == ({line} if line else set())

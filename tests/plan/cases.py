@@ -238,7 +238,7 @@ def _marked_otherwise(world: World) -> World:
 def _with_damaged_launch_files(world: World) -> World:
     files = {
         name: tuple(
-            dataclasses.replace(file, content="{") if file.name == "launch.json" else file
+            dataclasses.replace(file, content=b"{") if file.name == "launch.json" else file
             for file in files_of(CLUSTER, name)
         )
         for name in world.nodes

@@ -27,7 +27,7 @@ LAUNCH: Mapping[str, object] = {
 
 def cluster_of(storage: str = "volume", version: str = "3.8.1") -> Cluster:
     spec = EnvironmentSpec.model_validate({"name": "orders", "storage": storage, "kafka": {"version": version}})
-    return resolve(spec, container_layout(spec, "/"), {})
+    return resolve(spec, container_layout(spec), {})
 
 
 def node_of(state: NodeState = RUNNING, version: str = "3.8.1") -> ObservedNode:
@@ -39,9 +39,9 @@ def files_of(
 ) -> list[RenderedFile]:
     text = "".join(f"{key}={value}\n" for key, value in properties.items())
     return [
-        RenderedFile("broker-1", "server.properties", f"# {comment}\n{text}"),
-        RenderedFile("broker-1", "launch.json", json.dumps({**LAUNCH, **(launch or {})})),
-        RenderedFile("broker-1", "log4j.properties", "log4j.rootLogger=INFO\n"),
+        RenderedFile("broker-1", "server.properties", f"# {comment}\n{text}".encode()),
+        RenderedFile("broker-1", "launch.json", json.dumps({**LAUNCH, **(launch or {})}).encode()),
+        RenderedFile("broker-1", "log4j.properties", b"log4j.rootLogger=INFO\n"),
     ]
 
 
@@ -93,7 +93,7 @@ def test_a_property_is_set_on_the_running_broker_where_it_takes_it(
 
 def test_the_key_of_another_file_is_never_dynamic() -> None:
     after = [
-        RenderedFile(file.node, file.name, file.content + "num.io.threads=8\n" * (file.name == "log4j.properties"))
+        RenderedFile(file.node, file.name, file.content + b"num.io.threads=8\n" * (file.name == "log4j.properties"))
         for file in files_of()
     ]
     assert change(after, THREADS).verb is Verb.RESTART

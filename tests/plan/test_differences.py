@@ -12,7 +12,7 @@ from provision.plan.differences import Difference, differences, same_setting
 
 
 def files(**contents: str) -> list[RenderedFile]:
-    return [RenderedFile("broker-1", name.replace("_", "."), text) for name, text in contents.items()]
+    return [RenderedFile("broker-1", name.replace("_", "."), text.encode()) for name, text in contents.items()]
 
 
 def told(before: list[RenderedFile], after: list[RenderedFile]) -> list[str]:
@@ -99,6 +99,26 @@ def test_a_launch_file_that_was_damaged_by_hand_is_told_as_a_whole(broken: str) 
 @pytest.mark.parametrize("broken", ["a=1\na=1\n", "a=\\u12\n"])
 def test_properties_that_were_damaged_by_hand_are_told_as_a_whole(broken: str) -> None:
     assert told(files(server_properties=broken), files(server_properties="a=1\n")) == ["server.properties changed"]
+
+
+@pytest.mark.parametrize("name", ["server.properties", "launch.json", "keystore.pem"])
+@pytest.mark.parametrize(("before_is_secret", "after_is_secret"), [(True, True), (False, True), (True, False)])
+def test_of_a_secret_file_nothing_is_told_but_that_it_changed(
+    name: str, *, before_is_secret: bool, after_is_secret: bool
+) -> None:
+    before = RenderedFile("broker-1", name, b'{"password": "hunter1"}', secret=before_is_secret)
+    after = RenderedFile("broker-1", name, b'{"password": "hunter2"}', secret=after_is_secret)
+    (difference,) = differences([before], [after])
+    assert difference == Difference("", None, None, name)
+    assert "hunter" not in f"{difference} {difference!r} {before!r} {after!r}"
+    assert differences([before], [before]) == ()
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"\x00\x01", b"a=\xe9\n"])
+def test_a_file_that_is_not_text_differs_like_any_other(content: bytes) -> None:
+    binary, text = RenderedFile("broker-1", "key.jks", content), RenderedFile("broker-1", "key.jks", b"a")
+    assert differences([binary], [text]) == (Difference("", None, None, "key.jks"),)
+    assert differences([binary], [binary]) == ()
 
 
 VALUES = st.dictionaries(

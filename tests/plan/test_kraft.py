@@ -7,7 +7,7 @@ import pytest
 
 from provision.cluster.model import Cluster, Role
 from provision.plan.actions import Action, Kind, NodeTarget, Verb
-from provision.plan.observed import Living
+from provision.plan.observed import NodeDetails
 from tests.golden import Golden
 from tests.plan.cases import Cases
 from tests.plan.world import (
@@ -214,10 +214,11 @@ def test_an_upgrade_in_kraft_mode_is_one_step() -> None:
 
 
 @pytest.mark.parametrize(
-    ("controller", "leader"), [(-1, ""), (1, ""), (1000, ""), (1001, "controller-1"), (1007, "controller-7")]
+    ("controller", "node"),
+    [(-1, ""), (1, "broker-1"), (1000, "broker-1000"), (1001, "controller-1"), (1007, "controller-7")],
 )
-def test_an_id_from_1001_on_is_that_of_a_dedicated_controller(controller: int, leader: str) -> None:
-    assert Living(controller=controller).quorum_leader == leader
+def test_an_id_from_1001_on_is_that_of_a_dedicated_controller(controller: int, node: str) -> None:
+    assert NodeDetails(controller=controller).active_controller == node
 
 
 # -- what is refused --------------------------------------------------------------------------------------------------

@@ -21,9 +21,11 @@ from provision.plan.observed import (
 )
 from provision.plan.saved import SavedPlan, saved
 from provision.plan.topics import plan_topics
+from provision.resources.rounds import Inside, fingerprint
+from provision.resources.topics import DesiredTopics, ObservedTopics, Topics
 
 RESTART = Action(Verb.RESTART, Kind.NODE, "broker-1", "config changed: a 1 → 2")
-CREATE = Action(Verb.CREATE, Kind.TOPIC, "orders", "not there")
+CREATE = Action(Verb.CREATE, "topic", "orders", "not there")
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,10 @@ class Made:
     @property
     def saved(self) -> SavedPlan:
         """The plan as it is kept."""
-        return saved(self.plan, self.files, self.topics, self.policy, self.observed, self.there)
+        desired = {Topics.name: DesiredTopics(self.topics, self.policy)}
+        inside = Inside(self.there, {Topics.name: ObservedTopics(self.there)}) if self.there else None
+        cluster_id = self.there.cluster_id if self.there else ""
+        return saved(self.plan, self.files, self.observed, cluster_id, fingerprint(desired, inside))
 
     def with_node(self, **changes: object) -> "Made":
         """With its node otherwise."""
@@ -67,7 +72,7 @@ TOPIC = ObservedTopic("payments", (ObservedPartition(0, 1, (1, 2), (1, 2)),), co
 BROKERS = (ObservedBroker(1, "a"), ObservedBroker(2, None))
 MADE = Made(
     plan=Plan("shop", (RESTART, CREATE)),
-    files=(RenderedFile("broker-1", "server.properties", "a=2\n"),),
+    files=(RenderedFile("broker-1", "server.properties", b"a=2\n"),),
     topics=(Topic("orders", 1, 1, {"b": "2"}),),
     policy=TopicPolicy(throttle_bytes_per_s=1024),
     observed=ObservedEnvironment("shop", "docker", network=True, storages=frozenset({"broker-1"}), nodes=(NODE,)),
@@ -107,8 +112,8 @@ CHANGES: dict[str, Callable[[], Made]] = {
     "the plan": lambda: replace(MADE, plan=Plan("shop", (RESTART,))),
     "a cause": lambda: replace(MADE, plan=Plan("shop", (replace(RESTART, cause="config changed: a 1 → 3"), CREATE))),
     "the order": lambda: replace(MADE, plan=Plan("shop", (CREATE, RESTART))),
-    "a file": lambda: replace(MADE, files=(replace(MADE.files[0], content="a=3\n"),)),
-    "a new file": lambda: replace(MADE, files=(*MADE.files, RenderedFile("broker-1", "b", ""))),
+    "a file": lambda: replace(MADE, files=(replace(MADE.files[0], content=b"a=3\n"),)),
+    "a new file": lambda: replace(MADE, files=(*MADE.files, RenderedFile("broker-1", "b", b""))),
     "a topic's partitions": lambda: replace(MADE, topics=(replace(MADE.topics[0], partitions=2),)),
     "a topic's config": lambda: replace(MADE, topics=(replace(MADE.topics[0], config={}),)),
     "a topic's consent": lambda: replace(MADE, topics=(replace(MADE.topics[0], grow_compacted=True),)),
@@ -231,7 +236,7 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 
 def test_what_deletes_or_restarts_and_was_not_in_the_plan_is_refused() -> None:
-    delete = Action(Verb.DELETE, Kind.TOPIC, "old", "not in the file (prune: true)")
+    delete = Action(Verb.DELETE, "topic", "old", "not in the file (prune: true)")
     other = replace(RESTART, name="broker-2")
     with pytest.raises(Refused, match="the plan does not have all that is to be done now") as caught:
         MADE.saved.require_known(Plan("shop", (RESTART, CREATE, delete, other)))
@@ -241,7 +246,7 @@ def test_what_deletes_or_restarts_and_was_not_in_the_plan_is_refused() -> None:
 
 
 def test_what_disturbs_nobody_must_be_in_it_too() -> None:
-    later = Action(Verb.CONFIGURE, Kind.TOPIC, "payments", "config changed")
+    later = Action(Verb.CONFIGURE, "topic", "payments", "config changed")
     with pytest.raises(Refused, match="does not have all"):
         MADE.saved.require_known(Plan("shop", (CREATE, later)))
     MADE.saved.require_known(Plan("shop", (CREATE,)))

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from provision.cluster.model import Topic, TopicPolicy
-from provision.plan.actions import Action, Growth, Kind, PlacedTopic, Plan, Reassignment, TopicSettings, Verb
+from provision.plan.actions import Action, Plan, Verb
 from provision.plan.observed import ObservedBroker, ObservedCluster, ObservedPartition, ObservedTopic
-from provision.plan.topics import UNTHROTTLED_BYTES_PER_S, plan_topics, plan_topics_of_new
+from provision.plan.topic_changes import THROTTLE, TOPIC, Growth, PlacedTopic, Reassignment, TopicSettings
+from provision.plan.topics import UNTHROTTLED_BYTES_PER_S, plan_topics
 from tests.golden import Golden
-from tests.plan.world import brokers_with, cluster_of
 
 GOLDEN = Path(__file__).parent / "golden" / "topics"
 MIB = 1024**2
@@ -36,9 +36,9 @@ def topic_there(
 ORDERS_THERE = topic_there("orders", (1, 2, 3), (2, 3, 1), config=ORDERS.config)
 
 
-def there(*topics: ObservedTopic, brokers: int = 3, deletes: bool = True) -> ObservedCluster:
+def there(*topics: ObservedTopic, brokers: int = 3) -> ObservedCluster:
     registered = tuple(ObservedBroker(number, None) for number in range(1, brokers + 1))
-    return ObservedCluster("id", 1, registered, tuple(sorted(topics, key=lambda t: t.name)), deletes_topics=deletes)
+    return ObservedCluster("id", 1, registered, tuple(sorted(topics, key=lambda t: t.name)))
 
 
 def planned(
@@ -48,8 +48,9 @@ def planned(
     *,
     leaving: Sequence[int] = (),
     throttled: Sequence[str] | None = None,
+    deletable: bool = True,
 ) -> tuple[Action, ...]:
-    return plan_topics(topics, cluster, policy=policy, leaving=leaving, throttled=throttled)
+    return plan_topics(topics, cluster, policy=policy, leaving=leaving, throttled=throttled, deletable=deletable)
 
 
 def moved(actions: Sequence[Action]) -> dict[str, Mapping[int, Row]]:
@@ -66,7 +67,7 @@ def verbs(actions: Sequence[Action]) -> list[tuple[str, str]]:
 def test_a_missing_topic_is_created_with_its_placement() -> None:
     (action,) = planned([ORDERS], there())
     assert str(action) == "topic orders create (not there, 2 × RF 3, min.insync.replicas=2)"
-    assert (action.verb, action.kind) == (Verb.CREATE, Kind.TOPIC)
+    assert (action.verb, action.kind) == (Verb.CREATE, TOPIC)
     assert action.subject == PlacedTopic(ORDERS, ((1, 2, 3), (2, 3, 1)))
 
 
@@ -104,14 +105,6 @@ def test_topics_of_one_plan_share_one_placement() -> None:
     topics = [Topic(f"t{number}", 1, 1, {}) for number in range(3)]
     subjects = [action.subject for action in planned(topics, there())]
     assert subjects == [PlacedTopic(topic, ((broker,),)) for topic, broker in zip(topics, (1, 2, 3), strict=True)]
-
-
-def test_before_the_brokers_exist_the_plan_is_the_one_for_an_empty_cluster_of_them() -> None:
-    brokers = brokers_with(nodes=4) | {"racks": ["a", "a", "b", "b"]}
-    cluster = cluster_of(brokers=brokers, topics=[{"name": "x", "partitions": 2, "replication_factor": 2}], prune=True)
-    (action,) = plan_topics_of_new(cluster)
-    assert action.subject == PlacedTopic(cluster.topics[0], ((1, 3), (2, 4)))
-    assert str(action) == "topic x create (not there, 2 × RF 2)"
 
 
 # -- settings ---------------------------------------------------------------------------------------------------------
@@ -306,7 +299,7 @@ def test_a_throttle_that_was_left_is_taken_back_last() -> None:
         "topic x delete (not in the file (prune: true), 1 × RF 1, with all its records)",
         "throttle of replication restore (an interrupted reassignment left it behind)",
     ]
-    assert planned([], there(), throttled=["under-way"])[0].kind is Kind.THROTTLE
+    assert planned([], there(), throttled=["under-way"])[0].kind == THROTTLE
 
 
 # -- estimates --------------------------------------------------------------------------------------------------------
@@ -400,12 +393,12 @@ def test_only_prune_deletes_and_never_what_is_declared_or_kafkas_own() -> None:
 
 
 def test_where_the_brokers_delete_nothing_prune_is_refused_before_anything_is_done() -> None:
-    cluster = there(ORDERS_THERE, topic_there("x", (1,)), deletes=False)
-    (action,) = planned([PAYMENTS], cluster, PRUNE)[1:]
+    cluster = there(ORDERS_THERE, topic_there("x", (1,)))
+    (action,) = planned([PAYMENTS], cluster, PRUNE, deletable=False)[1:]
     assert (action.verb, action.name) == (Verb.REFUSE, "x")
     assert "delete.topic.enable=false" in action.cause
-    assert planned([ORDERS, Topic("x", 1, 1, {})], cluster, PRUNE) == ()
-    assert planned([ORDERS], cluster) == ()
+    assert planned([ORDERS, Topic("x", 1, 1, {})], cluster, PRUNE, deletable=False) == ()
+    assert planned([ORDERS], cluster, deletable=False) == ()
 
 
 # -- all together -----------------------------------------------------------------------------------------------------
@@ -439,9 +432,10 @@ def cases() -> dict[str, tuple[Action, ...]]:
         ),
         "everything-refused": planned(
             [Topic("orders", 1, 2, {}), dataclasses.replace(compacted, grow_compacted=False)],
-            there(ORDERS_THERE, customers, topic_there("old", (1, 2, 3)), deletes=False),
+            there(ORDERS_THERE, customers, topic_there("old", (1, 2, 3))),
             PRUNE,
             leaving=[2],
+            deletable=False,
         ),
     }
 

@@ -1,4 +1,4 @@
-"""The first of the two steps of a new version: when it is needed, and what it is."""
+"""The two phases of a new version: when they are needed, and what the first one is."""
 
 import dataclasses
 
@@ -7,15 +7,15 @@ import pytest
 from provision.cluster.model import Cluster, Role
 from provision.plan.actions import NodeTarget, Verb
 from provision.plan.observed import ObservedEnvironment
-from provision.plan.upgrade import PROTOCOL, interim_of
+from provision.plan.upgrade import PROTOCOL, PROTOCOL_PHASE, SOFTWARE_PHASE, stages_of
 from tests.plan.cases import NEW, OLD, PATCHED
 from tests.plan.world import EXITED, NOTHING, World, brokers_with, cluster_of, plan, running
 
 
 def interim(cluster: Cluster, world: World) -> set[str | None]:
     """The protocols of the brokers in the first step; empty where there is only one."""
-    step = interim_of(cluster, world.observed)
-    return {node.properties.get(PROTOCOL) for node in step.brokers} if step else set()
+    first, *later = stages_of(cluster, world.observed)
+    return {node.properties.get(PROTOCOL) for node in first.cluster.brokers} if later else set()
 
 
 @pytest.mark.parametrize(
@@ -59,12 +59,13 @@ def test_the_file_may_say_the_protocol_itself_if_all_speak_it(brokers: dict[str,
 
 def test_a_broker_whose_version_is_not_known_holds_nothing_up() -> None:
     nodes = {name: dataclasses.replace(node, version="") for name, node in running(OLD).nodes.items()}
-    assert interim_of(PATCHED, ObservedEnvironment("orders", "docker", nodes=tuple(nodes.values()))) is None
+    assert len(stages_of(PATCHED, ObservedEnvironment("orders", "docker", nodes=tuple(nodes.values())))) == 1
 
 
 def test_the_first_step_changes_only_what_brokers_speak() -> None:
-    step = interim_of(PATCHED, running(OLD).observed)
-    assert step
+    first, last = stages_of(PATCHED, running(OLD).observed)
+    assert (first.name, last.name, last.cluster) == (SOFTWARE_PHASE, PROTOCOL_PHASE, PATCHED)
+    step = first.cluster
     assert dataclasses.replace(step, nodes=()) == dataclasses.replace(PATCHED, nodes=())
     for node, wanted in zip(step.nodes, PATCHED.nodes, strict=True):
         added = {PROTOCOL: "3.8"} if node.role is Role.BROKER else {}
@@ -72,10 +73,25 @@ def test_the_first_step_changes_only_what_brokers_speak() -> None:
         assert list(node.properties) == sorted(node.properties)
 
 
-def test_every_broker_is_made_anew_before_any_speaks_the_new_protocol() -> None:
+def test_every_broker_is_replaced_before_any_speaks_the_new_protocol() -> None:
     actions = [action for action in plan(PATCHED, running(OLD)) if action.name.startswith("broker")]
+    assert [action.phase for action in actions] == [SOFTWARE_PHASE] * 3 + [PROTOCOL_PHASE] * 3
+    assert [action.as_dict()["phase"] for action in actions] == [action.phase for action in actions]
     assert [action.verb for action in actions] == [Verb.RECREATE] * 3 + [Verb.RESTART] * 3
     for action in actions:
         assert isinstance(action.subject, NodeTarget)
-        (content,) = (file.content for file in action.subject.files if file.name == "server.properties")
+        (content,) = (file.text for file in action.subject.files if file.name == "server.properties")
         assert (f"{PROTOCOL}=3.8\n" in content) is (action.verb is Verb.RECREATE)
+
+
+def test_actions_of_a_phase_come_after_actions_that_are_in_the_plan() -> None:
+    actions = plan(PATCHED, running(OLD))
+    keys = [action.key for action in actions]
+    assert len(keys) == len(set(keys))
+    for place, action in enumerate(actions):
+        assert set(action.after) <= set(keys[:place])
+
+
+def test_a_change_in_one_phase_has_no_phase_to_name() -> None:
+    assert {action.phase for action in plan(PATCHED, NOTHING)} == {""}
+    assert all("phase" not in action.as_dict() for action in plan(PATCHED, NOTHING))

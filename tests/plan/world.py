@@ -11,8 +11,9 @@ from provision.cluster.render import render
 from provision.cluster.resolve import resolve
 from provision.plan.actions import Action, BrokerSettings, Kind, NodeTarget, Verb
 from provision.plan.nodes import plan_nodes
-from provision.plan.observed import Living, NodeState, ObservedEnvironment, ObservedNode
-from provision.plan.upgrade import interim_of
+from provision.plan.observed import NodeDetails, NodeState, ObservedEnvironment, ObservedNode
+from provision.plan.phases import Phase
+from provision.plan.upgrade import stages_of
 from provision.spec.model import EnvironmentSpec
 
 Files = tuple[RenderedFile, ...]
@@ -23,7 +24,7 @@ def cluster_of(**sections: object) -> Cluster:
     """A ZooKeeper and three brokers in racks, but for the sections that are given."""
     sections = {"zookeeper": {"port": 2181}, "brokers": brokers_with({})} | sections
     spec = EnvironmentSpec.model_validate({"name": "orders", **sections})
-    return resolve(spec, container_layout(spec, "/"), {}, "/home/me")
+    return resolve(spec, container_layout(spec), {}, "/home/me")
 
 
 def brokers_with(properties: Mapping[str, str | int] = {}, nodes: int = 3, **keys: object) -> dict[str, object]:
@@ -172,16 +173,16 @@ NOTHING = World()
 
 def plan(cluster: Cluster, world: World) -> tuple[Action, ...]:
     """The first wave, put together as the pipeline does."""
-    observed, files = world.observed, rendered(cluster)
-    first_step = interim_of(cluster, observed)
-    interim = rendered(first_step) if first_step else None
+    observed = world.observed
+    stages = stages_of(cluster, observed)
+    phases = [Phase(rendered(stage.cluster), stage.name, stage.cause) for stage in stages]
     changed = [
         node.name
         for node in observed.nodes
-        if node.role == "broker" or node.config_hash != config_hash(node.name, interim or files)
+        if node.role == "broker" or node.config_hash != config_hash(node.name, phases[0].files)
     ]
     brokers = [node.name for node in observed.of_role("broker") if node.state is RUNNING]
-    living = Living(
+    details = NodeDetails(
         files={name: world.files.get(name, ()) for name in changed},
         dynamic=dict.fromkeys(brokers, world.dynamic),
         settings={name: world.settings[name] for name in brokers if name in world.settings},
@@ -189,7 +190,7 @@ def plan(cluster: Cluster, world: World) -> tuple[Action, ...]:
         ensemble_leader=world.ensemble_leader,
     )
     missing = () if world.software else cluster.all_software
-    return plan_nodes(cluster, files, observed, missing_software=missing, living=living, interim=interim)
+    return plan_nodes(cluster, phases, observed, missing_software=missing, details=details)
 
 
 def done(cluster: Cluster, world: World) -> World:

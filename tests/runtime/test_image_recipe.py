@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from provision.cluster.catalogue import KafkaVersion
+from provision.catalogue.versions import KafkaVersion
 from provision.runtime.docker.image_recipe import BASE, Recipe
 
 

@@ -7,7 +7,7 @@ import docker
 import pytest
 from docker.errors import NotFound
 
-from provision.cluster.lock import Identity
+from provision.cluster.identity import Identity
 from provision.errors import Unavailable
 from provision.events import Event, Fetching
 from provision.runtime.docker.images import identity_of, pull, tag

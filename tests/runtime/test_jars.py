@@ -11,10 +11,12 @@ from pathlib import Path
 import jgo
 import pytest
 
-from provision.cluster.catalogue import KafkaVersion, coordinates
+from provision.catalogue.versions import KafkaVersion, coordinates
 from provision.errors import ProvisionError, Unavailable
-from provision.events import Event, Fetching, Notice, silent
-from provision.runtime.jars import directory_of, fetch, fingerprint, identify, is_whole
+from provision.events import Event, Fetching, Listener, Notice, silent
+from provision.home.place import Home
+from provision.runtime.jars import fetch as fetch_into
+from provision.runtime.jars import fingerprint, identify, is_whole
 
 VERSION = KafkaVersion(3, 9, 1)
 NAMES = ("kafka_2.13-3.9.1.jar", "kafka-clients-3.9.1.jar", "zookeeper-3.8.4.jar")
@@ -50,6 +52,14 @@ def maven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[_Artifact]:
     artifacts = [_Artifact(tmp_path / "maven" / name) for name in NAMES]
     monkeypatch.setattr(jgo, "resolve", lambda _endpoint: artifacts)
     return artifacts
+
+
+def directory_of(version: KafkaVersion) -> Path:
+    return Home.of_user().jars(version)
+
+
+def fetch(version: KafkaVersion, tell: Listener) -> Path:
+    return fetch_into(version, directory_of(version), tell)
 
 
 def _offline(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from provision.cluster.catalogue import KafkaVersion
+from provision.catalogue.versions import KafkaVersion
 from provision.errors import Unavailable
 from provision.runtime.process.java import find_java
 

@@ -14,11 +14,11 @@ from docker.errors import ImageNotFound
 
 from provision.errors import Unavailable
 from provision.events import silent
-from provision.runtime import runtime_of_kind
+from provision.runtime.docker.runtime import DockerRuntime
 from tests.engine import engine
 from tests.plan.world import cluster_of
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.row("apart")]
 
 _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 _CONFIG = "application/vnd.docker.container.image.v1+json"
@@ -93,7 +93,7 @@ def registry() -> Iterator[Registry]:
 def test_the_locked_image_comes_back_when_its_tag_has_moved(registry: Registry) -> None:
     name = f"{registry.repository}:1"
     cluster = cluster_of(kafka={"image": name})
-    runtime = runtime_of_kind("docker")
+    runtime = DockerRuntime()
     digest = registry.push("1", "what is locked")
     runtime.fetch_software(cluster, name, silent)
     locked = runtime.identify_software(cluster)
@@ -111,7 +111,7 @@ def test_the_locked_image_comes_back_when_its_tag_has_moved(registry: Registry) 
 def test_a_digest_that_the_engine_has_needs_no_registry(registry: Registry) -> None:
     name = f"{registry.repository}:1"
     cluster = cluster_of(kafka={"image": name})
-    runtime = runtime_of_kind("docker")
+    runtime = DockerRuntime()
     digest = registry.push("1", "what is locked")
     runtime.fetch_software(cluster, name, silent)
     engine().api.tag(name, registry.repository, "kept")
@@ -126,5 +126,5 @@ def test_a_digest_that_nobody_has_is_an_error_that_names_it(registry: Registry) 
     cluster = cluster_of(kafka={"image": name})
     missing = f"{registry.repository}@sha256:{'0' * 64}"
     with pytest.raises(Unavailable, match=missing):
-        runtime_of_kind("docker").fetch_software(cluster, name, silent, missing)
-    assert runtime_of_kind("docker").identify_software(cluster) == {}
+        DockerRuntime().fetch_software(cluster, name, silent, missing)
+    assert DockerRuntime().identify_software(cluster) == {}

@@ -9,10 +9,13 @@ import pytest
 
 from provision.cluster.model import Role
 from provision.errors import ProvisionError
-from provision.operations import down
-from provision.runtime import runtime_of_kind
+from provision.home.place import Home
+from provision.operations.remove import down
 from provision.runtime.docker import networks
+from provision.runtime.docker.runtime import DockerRuntime
 from tests.engine import engine, image
+
+pytestmark = pytest.mark.row("apart")
 
 NAME = "networks-test"
 LABELS = {"provision.environment": NAME}
@@ -138,7 +141,7 @@ def test_what_a_killed_command_left_of_a_network_does_not_stand_in_the_way() -> 
     api = engine().api
     api.remove_network(NAME)
     api.create_network(f"{NAME}.new", labels=LABELS)
-    runtime = runtime_of_kind("docker")
+    runtime = DockerRuntime()
     observed = runtime.observe(NAME)
     assert not observed.is_nothing  # `down` has something to remove
     assert not observed.network  # `up` has one to make
@@ -151,7 +154,7 @@ def test_what_a_killed_command_left_of_a_network_does_not_stand_in_the_way() -> 
 def test_a_leftover_draft_is_something_that_down_removes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROVISION_HOME", str(tmp_path))
     engine().api.create_network(f"{NAME}.new", labels=LABELS)
-    runtime = runtime_of_kind("docker")
-    assert down(runtime, NAME) == 1
+    runtime = DockerRuntime()
+    assert down(runtime, NAME, Home.at(tmp_path)) == 1
     assert runtime.observe(NAME).is_nothing
-    assert down(runtime, NAME) == 0
+    assert down(runtime, NAME, Home.at(tmp_path)) == 0

@@ -22,9 +22,7 @@ def test_windows_paths_arrive_in_java_as_they_are() -> None:
     layout = LocalLayout("kafka 3.9.1", (HOME / "cache" / "3.9.1").as_posix(), directory, directory)
     ports = {"zookeeper-1": 2181, "broker-1": 9092}
     cluster = resolve(EnvironmentSpec(name="orders"), layout, ports, "C:/work")
-    files = {
-        (file.node, file.name): properties.parse(file.content) for file in render(cluster) if "json" not in file.name
-    }
+    files = {(file.node, file.name): properties.parse(file.text) for file in render(cluster) if "json" not in file.name}
     broker = files["broker-1", "server.properties"]
     data = PureWindowsPath(broker["log.dirs"])
     assert data == HOME / "environments" / "orders" / "broker-1" / "data"
@@ -39,8 +37,8 @@ def test_backslashes_are_escaped_wherever_they_come_from() -> None:
     layout = LocalLayout("kafka 3.9.1", "libs", str(HOME), str(HOME))
     cluster = resolve(EnvironmentSpec(name="orders"), layout, {"zookeeper-1": 1, "broker-1": 2}, "/")
     broker = next(file for file in render(cluster) if file.name == "server.properties")
-    assert r"log.dirs=C:\\Users\\Some One" in broker.content
-    assert properties.parse(broker.content)["log.dirs"] == rf"{HOME}/broker-1/data"
+    assert r"log.dirs=C:\\Users\\Some One" in broker.text
+    assert properties.parse(broker.text)["log.dirs"] == rf"{HOME}/broker-1/data"
 
 
 def test_the_class_path_has_one_entry_and_so_no_separator() -> None:

@@ -8,26 +8,28 @@ import pytest
 from provision.cluster.render import render
 from provision.cluster.resolve import resolve
 from provision.errors import ProvisionError
-from provision.operations import down
-from provision.runtime.process import ProcessRuntime
+from provision.home.place import Home
+from provision.operations.remove import down
 from provision.runtime.process.layout import environment_directory, local_layout
+from provision.runtime.process.runtime import ProcessRuntime
 from provision.spec.model import EnvironmentSpec
 from tests.engine import DEFAULT_VERSION, java
+
+pytestmark = [pytest.mark.process, pytest.mark.row("apart")]
 
 NAME = "on-disk"
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path) -> Home:
     java(DEFAULT_VERSION)
-    monkeypatch.setenv("PROVISION_HOME", str(tmp_path))
-    return tmp_path
+    return Home.at(tmp_path)
 
 
-def _created() -> ProcessRuntime:
-    runtime = ProcessRuntime()
+def _created(home: Home) -> ProcessRuntime:
+    runtime = ProcessRuntime(home)
     spec = EnvironmentSpec(name=NAME)
-    cluster = resolve(spec, local_layout(spec, "/"), {"zookeeper-1": 30301, "broker-1": 30302}, "/")
+    cluster = resolve(spec, local_layout(spec, "/", home), {"zookeeper-1": 30301, "broker-1": 30302}, "/")
     files = render(cluster)
     runtime.create_network(cluster)
     for node in cluster.nodes:
@@ -51,47 +53,47 @@ def _list(file: Path) -> None:
 @pytest.mark.parametrize("damage", [_cut, _empty, _list, Path.unlink])
 @pytest.mark.parametrize("file", ["environment.json", "broker-1/node.json"])
 def test_with_a_damaged_file_it_is_still_seen_and_removed(
-    home: Path, damage: Callable[[Path], None], file: str
+    home: Home, damage: Callable[[Path], None], file: str
 ) -> None:
-    runtime = _created()
-    damage(environment_directory(NAME) / file)
+    runtime = _created(home)
+    damage(environment_directory(home, NAME) / file)
     assert not runtime.observe(NAME).is_nothing
     assert runtime.environments() == (NAME,)
-    down(runtime, NAME)
+    down(runtime, NAME, home)
     assert runtime.observe(NAME).is_nothing
-    assert not environment_directory(NAME).exists()
+    assert not environment_directory(home, NAME).exists()
 
 
-def test_a_directory_that_a_killed_command_left_empty_is_removed(home: Path) -> None:
-    environment_directory(NAME).mkdir(parents=True)
-    runtime = ProcessRuntime()
+def test_a_directory_that_a_killed_command_left_empty_is_removed(home: Home) -> None:
+    environment_directory(home, NAME).mkdir(parents=True)
+    runtime = ProcessRuntime(home)
     assert runtime.environments() == (NAME,)
-    down(runtime, NAME)
-    assert not environment_directory(NAME).exists()
+    down(runtime, NAME, home)
+    assert not environment_directory(home, NAME).exists()
 
 
-def test_a_damaged_node_is_not_started(home: Path) -> None:
-    runtime = _created()
-    _cut(environment_directory(NAME) / "broker-1" / "node.json")
+def test_a_damaged_node_is_not_started(home: Home) -> None:
+    runtime = _created(home)
+    _cut(environment_directory(home, NAME) / "broker-1" / "node.json")
     with pytest.raises(ProvisionError, match="is damaged"):
         runtime.start_node(NAME, "broker-1")
-    down(runtime, NAME)
+    down(runtime, NAME, home)
 
 
 @pytest.mark.parametrize("name", ["..", ".", "", "../x", "/etc", "a/b"])
-def test_no_name_leads_out_of_the_home(home: Path, name: str) -> None:
+def test_no_name_leads_out_of_the_home(home: Home, name: str) -> None:
     with pytest.raises(ValueError, match="is no environment's name"):
-        environment_directory(name)
+        environment_directory(home, name)
 
 
-def test_the_files_are_this_users_alone(home: Path) -> None:
-    _created()
-    assert (environment_directory(NAME) / "broker-1").stat().st_mode & 0o077 == 0
-    down(ProcessRuntime(), NAME)
+def test_the_files_are_this_users_alone(home: Home) -> None:
+    _created(home)
+    assert (environment_directory(home, NAME) / "broker-1").stat().st_mode & 0o077 == 0
+    down(ProcessRuntime(home), NAME, home)
 
 
-def test_a_removal_that_is_cut_off_leaves_no_half_of_a_node(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runtime = _created()
+def test_a_removal_that_is_cut_off_leaves_no_half_of_a_node(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = _created(home)
 
     def die(*_arguments: object, **_options: object) -> None:
         raise KeyboardInterrupt
@@ -103,5 +105,5 @@ def test_a_removal_that_is_cut_off_leaves_no_half_of_a_node(home: Path, monkeypa
     observed = runtime.observe(NAME)
     assert observed.node("broker-1") is None
     assert "broker-1" in observed.storages
-    down(runtime, NAME)
-    assert not environment_directory(NAME).exists()
+    down(runtime, NAME, home)
+    assert not environment_directory(home, NAME).exists()

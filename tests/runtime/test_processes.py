@@ -14,6 +14,8 @@ from provision.errors import ProvisionError
 from provision.home.ports import port_is_free
 from provision.runtime.process import processes
 
+pytestmark = [pytest.mark.process, pytest.mark.row("apart")]
+
 SLEEP = "import time; time.sleep(120)"
 
 

@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import pytest
-
 from tests.e2e.conftest import _nothing_is_left, provision
 from tests.engine import DEFAULT_VERSION, Provision, write_environment
 from tests.soak.command import Command
@@ -19,19 +17,6 @@ NAME, TOPIC, PARTITIONS = "soak", "records", 6
 _UP = ("--yes",)
 """Options of every `up`: changes are agreed to."""
 _log = logging.getLogger(__name__)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests here take long and are for `make test-soak`, but for those that stand for their kind in `make test`."""
-    from tests.soak.test_loss import QUICK
-
-    for item in items:
-        if "tests/soak/" not in item.nodeid:
-            continue
-        parameters = getattr(item, "callspec", None)
-        known = parameters.params if parameters else {}
-        if (known.get("provision"), known.get("scenario"), known.get("trouble")) not in QUICK:
-            item.add_marker(pytest.mark.soak)
 
 
 @dataclass(frozen=True, slots=True)

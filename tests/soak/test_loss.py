@@ -12,12 +12,15 @@ from pathlib import Path
 import pytest
 
 from provision.errors import Interrupted
+from provision.kafka.access import Access
 from provision.kafka.admin import connected
 from provision.kafka.brokers import set_beside_file
 from tests.engine import COMMAND_TIMEOUT_S, Provision
 from tests.soak.command import Command
 from tests.soak.conftest import NAME, TOPIC, Bench, Shape, running
 from tests.soak.traffic import Traffic, assert_nothing_lost, fill, kill_leader
+
+pytestmark = pytest.mark.row("soak")
 
 BEFORE, SERVED, AFTER = 1000, 200, 1000
 TRIES = 3
@@ -97,8 +100,13 @@ QUICK = {
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every change with every trouble."""
     if "scenario" in metafunc.fixturenames:
-        table = [(name, trouble) for name in SCENARIOS for trouble in Trouble]
-        metafunc.parametrize(("scenario", "trouble"), table, ids=[f"{name}-{trouble}" for name, trouble in table])
+        table = [_parameter(name, trouble) for name in SCENARIOS for trouble in Trouble]
+        metafunc.parametrize(("scenario", "trouble"), table)
+
+
+def _parameter(scenario: str, trouble: Trouble) -> object:
+    slow = {runtime: "soak" for runtime in ("docker", "process") if (runtime, scenario, trouble) not in QUICK}
+    return pytest.param(scenario, trouble, marks=pytest.mark.group(**slow), id=f"{scenario}-{trouble}")
 
 
 def test_no_acknowledged_record_is_lost(provision: Provision, tmp_path: Path, scenario: str, trouble: Trouble) -> None:
@@ -155,7 +163,7 @@ def _is_settled(bench: Bench) -> None:
     """Nothing is left to do, and nothing of what a change needs only for a while is left behind."""
     plan = bench.provision("plan", bench.file, "--detailed-exitcode")
     assert plan.code == 0, plan.out + plan.err
-    with connected(bench.bootstrap_servers, 30.0) as admin:
+    with connected(Access.at(bench.bootstrap_servers)) as admin:
         brokers = admin.brokers.settings(range(1, bench.shape.brokers + 1))
     (topic,) = json.loads(bench.provision.ok("topics", "describe", NAME, TOPIC, "-o", "json"))
     beside = [*topic["config"], *(key for entries in brokers.values() for key in set_beside_file(entries))]

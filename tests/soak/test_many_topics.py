@@ -3,7 +3,11 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.engine import Provision, write_environment
+
+pytestmark = [pytest.mark.soak, pytest.mark.row("soak")]
 
 NAME, COUNT, PARTITIONS = "many", 1000, 10
 WRONG = ("topic.7", "topic.500", "topic.999")

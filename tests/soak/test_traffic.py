@@ -9,6 +9,8 @@ from tests.engine import Provision
 from tests.soak.conftest import NAME, TOPIC, Shape, running
 from tests.soak.traffic import Traffic, assert_nothing_lost
 
+pytestmark = [pytest.mark.soak, pytest.mark.row("soak")]
+
 DELETED = 10
 
 

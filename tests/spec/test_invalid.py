@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from provision.environment import Environment
 from provision.errors import InvalidEnvironment
-from provision.pipeline import Source, validate
-from provision.spec.source import MAX_BYTES
+from provision.spec.yaml_text import MAX_BYTES
 from tests.golden import Golden
 
 INVALID = Path(__file__).parent.parent / "specs" / "invalid"
@@ -15,7 +15,7 @@ FILES = sorted(INVALID.glob("*.yaml"))
 
 def refusal(file: Path) -> InvalidEnvironment:
     with pytest.raises(InvalidEnvironment) as caught:
-        validate(Source(file))
+        Environment(file).validate()
     return caught.value
 
 
@@ -66,7 +66,7 @@ def test_a_file_larger_than_a_mebibyte_is_refused_unread(tmp_path: Path) -> None
 def test_a_file_of_exactly_a_mebibyte_is_read(tmp_path: Path) -> None:
     file = tmp_path / "large.yaml"
     file.write_bytes(b"name: orders".ljust(MAX_BYTES))
-    assert validate(Source(file)).name == "orders"
+    assert Environment(file).validate().name == "orders"
 
 
 @pytest.mark.parametrize("unit", ["[", "- ", "{a: ", "? "])

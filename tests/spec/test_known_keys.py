@@ -2,7 +2,7 @@
 
 import pytest
 
-from provision.cluster.catalogue import RELEASES, KafkaVersion
+from provision.catalogue.versions import RELEASES, KafkaVersion
 from provision.spec.lint.known import BROKER, TOPIC, facts, is_beyond, keys, line_name, line_of, lines, names, span
 from provision.spec.reserved import RESERVED_BROKER
 from scripts.known_keys.generate import SECTIONS, VERSIONS, Facts, read, spans

@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provision.cluster.catalogue import KafkaVersion
+from provision.catalogue.versions import KafkaVersion
+from provision.environment import Environment
 from provision.errors import InvalidEnvironment, Problem
 from provision.events import Event, Warned
-from provision.pipeline import Source, validate
 from provision.spec.checks import RULES as CHECKS
 from provision.spec.checks import check
 from provision.spec.lint import RULES
 from provision.spec.lint.known import BROKER, TOPIC, keys
 from provision.spec.lint.known import lines as release_lines
 from provision.spec.model import EnvironmentSpec
-from provision.spec.source import Source as Places
+from provision.spec.yaml_text import Positions as Places
 from tests.golden import Golden
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +33,7 @@ def found(file: Path, *overrides: str) -> list[Problem]:
             warnings.append(event.problem)
 
     try:
-        validate(Source(file, overrides), take)
+        Environment(file, overrides=overrides, on_event=take).validate()
     except InvalidEnvironment as error:
         return [*error.problems, *warnings]
     return warnings

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from provision.cluster.lock import is_lock
 from provision.cluster.model import TopicPolicy
 from provision.cluster.resolve import resolve_topic_policy, resolve_topics
 from provision.errors import InvalidEnvironment, UsageError
+from provision.software.pins import is_lock_file
 from provision.spec.loader import load
 from provision.spec.model import EnvironmentSpec
 
-ENVIRONMENTS = sorted(f for f in (Path(__file__).parents[2] / "environments").glob("*.yaml") if not is_lock(f))
+ENVIRONMENTS = sorted(f for f in (Path(__file__).parents[2] / "environments").glob("*.yaml") if not is_lock_file(f))
 
 
 @pytest.fixture

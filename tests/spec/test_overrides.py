@@ -10,7 +10,7 @@ from provision.errors import InvalidEnvironment, UsageError
 from provision.spec.loader import load
 from provision.spec.model import EnvironmentSpec
 from provision.spec.overrides import apply_overrides
-from provision.spec.source import Source
+from provision.spec.yaml_text import Positions
 
 TEXT = """\
 brokers:
@@ -188,7 +188,7 @@ def test_the_name_of_an_override_counts_before_the_files_stem(file: Path) -> Non
     assert problems(file, "name=X") == [
         (
             "--set name=X: name: 'X' cannot be an environment's name: "
-            "2 to 40 lower-case letters, digits and hyphens, and it begins with no hyphen"
+            "2 to 40 lower-case letters, digits and hyphens, beginning with a letter or digit"
         ),
     ]
 
@@ -198,7 +198,7 @@ def test_any_text_is_an_override_or_wrong_usage(texts: list[str]) -> None:
     data: dict[str, object] = {"brokers": {"nodes": 1}, "topics": [{"name": "a"}], "storage": "memory"}
     refusal = ""
     try:
-        apply_overrides(data, Source("orders.yaml"), tuple(texts))
+        apply_overrides(data, Positions("orders.yaml"), tuple(texts))
     except UsageError as error:
         refusal = error.what
     assert not refusal or any(refusal.startswith(f"--set {text}") for text in texts)

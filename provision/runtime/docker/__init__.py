@@ -1,5 +1,22 @@
 """The Docker runtime: containers, a network and volumes, found again by their labels."""
 
-from provision.runtime.docker.runtime import DockerRuntime
+from provision.cluster.layout import ContainerLayout, container_layout
+from provision.home.place import Home
+from provision.runtime.base import Runtime
+from provision.spec.model import EnvironmentSpec
 
-__all__ = ["DockerRuntime"]
+
+def connected(_home: Home) -> Runtime:
+    """The engine that `docker` itself would use; it keeps everything itself, and nothing in the home.
+
+    Raises:
+        Unavailable: no engine answers, or this user may not use it.
+    """
+    from provision.runtime.docker.runtime import DockerRuntime
+
+    return DockerRuntime()
+
+
+def make_layout(spec: EnvironmentSpec, _base_directory: str, _home: Home) -> ContainerLayout:
+    """Where containers have things: nothing of it is of this machine."""
+    return container_layout(spec)

@@ -68,7 +68,7 @@ def _unreachable(error: Exception, address: str) -> Unavailable:
     return Unavailable("no Docker engine answers", why=f"{address}: {text}", hint=_START_HINT)
 
 
-_PORT_TAKEN = re.compile(r"Bind for \S*?:(\d+) failed|listen tcp4? \S*?:(\d+): bind: address already in use")
+_PORT_TAKEN = re.compile(r"(?:Bind for|listen tcp4?) (\S*?):(\d+)(?: failed|: bind: address already in use)")
 
 
 @contextmanager
@@ -90,5 +90,5 @@ def translated(doing: str, timeout_s: float = CALL_TIMEOUT_S) -> Iterator[None]:
 def _refused(doing: str, explanation: str) -> ProvisionError:
     text = str(explanation)
     if taken := _PORT_TAKEN.search(text):
-        return port_taken(doing, taken[1] or taken[2])
+        return port_taken(doing, taken[1], taken[2])
     return ProvisionError(f"{doing}: the Docker engine refused", why=text)

@@ -4,16 +4,18 @@ import io
 import os
 import tarfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from docker.types import LogConfig, Mount
 
-from provision.cluster.catalogue import KRAFT, KafkaVersion
-from provision.cluster.images import layout_of
+from provision.catalogue.images import layout_of
+from provision.catalogue.versions import KRAFT, KafkaVersion
 from provision.cluster.layout import NODE_HOME
-from provision.cluster.model import Cluster, Node, RenderedFile, StorageKind
+from provision.cluster.model import Cluster, Node, RenderedFile, Role, StorageKind
+from provision.runtime.base import SECRET_MODE
 
 ENVIRONMENT, NODE, ROLE, HASH = (
     "provision.environment",
@@ -88,7 +90,7 @@ def hardening(*, memory_bytes: int, image_volumes: Sequence[str]) -> dict[str, A
 
 def on_tmpfs(cluster: Cluster, node: Node) -> bool:
     """Whether the node's data are on a tmpfs, which each start makes anew: nothing can be formatted there before."""
-    return cluster.storage.kind is StorageKind.MEMORY and node.role == "broker" and cluster.mode != KRAFT
+    return cluster.storage.kind is StorageKind.MEMORY and node.role is Role.BROKER and cluster.mode != KRAFT
 
 
 def node_options(
@@ -104,11 +106,11 @@ def node_options(
         uid, _, gid = user.partition(":")
         options = f"rw,noexec,nosuid,nodev,size={node.memory_bytes},mode=0750,uid={uid},gid={gid}"
         host["tmpfs"][node.data_dir] = options
-    published = {listener.listen_port: listener.host_port for listener in node.listeners if listener.host_port}
+    published = {listener.listen_port: listener for listener in node.listeners if listener.endpoint}
     host |= {
         "network_mode": cluster.name,
         "mounts": _mounts(cluster, node),
-        "port_bindings": {inside: ("127.0.0.1", outside) for inside, outside in published.items()},
+        "port_bindings": {port: (listener.host_address, listener.host_port) for port, listener in published.items()},
         "log_config": LogConfig(type="json-file", config={"max-size": "16m", "max-file": "2"}),
     }
     container = {
@@ -158,35 +160,44 @@ def _mounts(cluster: Cluster, node: Node) -> list[Mount]:
 
 def archive(cluster: Cluster, node: Node, files: Sequence[RenderedFile], *, with_data: bool) -> bytes:
     """The content of a node's volume as a tar file: its configuration, an empty data directory, ZooKeeper's `myid`."""
-    entries: dict[str, bytes | None] = {"config": None, **_config_entries(files)}
+    entries = [_Entry("config"), *_config_entries(files)]
     if with_data:
-        entries["data"] = None
-    if node.role == "zookeeper":
-        entries["data/myid"] = f"{node.id}\n".encode()
+        entries.append(_Entry("data"))
+    if node.role is Role.ZOOKEEPER:
+        entries.append(_Entry("data/myid", f"{node.id}\n".encode()))
     return _tar(entries, user_of(cluster, node))
 
 
-def archive_of_files(files: Sequence[RenderedFile], user: str = "0:0") -> bytes:
-    """The configuration alone, for a node whose volume is there."""
+def archive_of_files(files: Sequence[RenderedFile], user: str) -> bytes:
+    """The configuration alone, for a node whose volume is there and whose account is `uid:gid`."""
     return _tar(_config_entries(files), user)
 
 
-def _config_entries(files: Sequence[RenderedFile]) -> dict[str, bytes]:
-    return {f"config/{file.name}": file.content.encode() for file in files}
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A file of a tar file, or a directory where there is no content."""
+
+    path: str
+    content: bytes | None = None
+    mode: int = _FILE_MODE
 
 
-def _tar(entries: Mapping[str, bytes | None], user: str) -> bytes:
-    """A tar file of these paths; None is a directory. Every account may read what is in it."""
+def _config_entries(files: Sequence[RenderedFile]) -> list[_Entry]:
+    return [_Entry(f"config/{file.name}", file.content, SECRET_MODE if file.secret else _FILE_MODE) for file in files]
+
+
+def _tar(entries: Iterable[_Entry], user: str) -> bytes:
+    """A tar file that belongs to an account; every account may read what is not secret."""
     uid, _, gid = user.partition(":")
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for path, content in entries.items():
-            member = tarfile.TarInfo(path)
+        for entry in entries:
+            member = tarfile.TarInfo(entry.path)
             member.uid, member.gid, member.mtime = int(uid), int(gid), int(time.time())
-            member.mode = _DIRECTORY_MODE if content is None else _FILE_MODE
-            member.type = tarfile.DIRTYPE if content is None else tarfile.REGTYPE
-            member.size = len(content or b"")
-            tar.addfile(member, io.BytesIO(content or b""))
+            member.mode = _DIRECTORY_MODE if entry.content is None else entry.mode
+            member.type = tarfile.DIRTYPE if entry.content is None else tarfile.REGTYPE
+            member.size = len(entry.content or b"")
+            tar.addfile(member, io.BytesIO(entry.content or b""))
     return buffer.getvalue()
 
 
@@ -195,7 +206,7 @@ def files_in_archive(node: str, content: bytes) -> tuple[RenderedFile, ...]:
     with tarfile.open(fileobj=io.BytesIO(content)) as tar:
         members = [(member, tar.extractfile(member)) for member in tar.getmembers() if member.isfile()]
         return tuple(
-            RenderedFile(node, PurePosixPath(member.name).name, stream.read().decode())
+            RenderedFile(node, PurePosixPath(member.name).name, stream.read(), secret=member.mode == SECRET_MODE)
             for member, stream in members
             if stream
         )

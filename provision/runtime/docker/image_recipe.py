@@ -11,8 +11,8 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from provision.cluster.catalogue import KafkaVersion
-from provision.cluster.images import APACHE_KAFKA
+from provision.catalogue.images import APACHE_KAFKA
+from provision.catalogue.versions import KafkaVersion
 from provision.runtime.docker.containers import VERSION
 
 IMAGE, BASE, BASE_ID = "provision.image", "provision.base", "provision.base-id"

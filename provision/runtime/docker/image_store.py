@@ -13,10 +13,10 @@ from typing import IO, Any, BinaryIO, cast
 from docker.errors import APIError, NotFound
 from docker.utils import match_tag
 
-from provision.cluster.images import APACHE_KAFKA
+from provision.catalogue.images import APACHE_KAFKA
+from provision.common.interrupts import shielded
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Fetching, Listener
-from provision.interrupts import shielded
 from provision.runtime.docker import images
 from provision.runtime.docker.client import connect, translated
 from provision.runtime.docker.containers import ENVIRONMENT, ROLE, SOFTWARE, TOOL_ROLE, VERSION, hardening

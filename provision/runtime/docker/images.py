@@ -6,8 +6,8 @@ from typing import Any
 import docker
 from docker.errors import ImageNotFound
 
-from provision.cluster.images import Reference
-from provision.cluster.lock import Identity
+from provision.catalogue.images import Reference
+from provision.cluster.identity import Identity
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Fetching, Listener
 from provision.runtime.docker.client import translated

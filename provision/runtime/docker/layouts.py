@@ -7,7 +7,7 @@ from typing import Any
 import docker
 import requests
 
-from provision.cluster.images import IMAGES, layout_of
+from provision.catalogue.images import IMAGES, layout_of
 from provision.errors import ProvisionError
 from provision.runtime.docker.images import DEFAULT_PATH
 

@@ -59,7 +59,7 @@ def create(api: APIClient, name: str, labels: Mapping[str, str]) -> None:
         except APIError:
             if attempt == _TRIES:
                 raise
-            time.sleep(random.uniform(0, _PAUSE_S))  # noqa: S311 so that those who met do not meet again
+            time.sleep(random.uniform(0, _PAUSE_S))  # noqa: S311 so that two that met do not meet again
         else:
             return
 
@@ -117,8 +117,8 @@ def address_of(network: Described, node: str) -> str | None:
     subnet = _subnet_of(network)
     if subnet is None or (network["Labels"] or {}).get(ADDRESSES) != FIXED:
         return None
-    role, _, number = node.rpartition("-")
-    place = int(number) * len(_ROLES) + _ROLES.index(Role(role))  # from 3 on: the gateway has 1
+    role, number = Role.parse(node)
+    place = number * len(_ROLES) + _ROLES.index(role)  # from 3 on: the gateway has 1
     return str(subnet[place]) if place < subnet.num_addresses // 2 else None
 
 
@@ -135,7 +135,7 @@ def membership(api: APIClient, name: str, node: str) -> NetworkingConfig:
 def rejoin(api: APIClient, container: str, name: str, node: str) -> None:
     """See that a node that does not run is in the network of that name, with the address that is its own there.
 
-    It is not where the network was removed and made anew meanwhile, as after `docker network prune`.
+    It is not where the network was removed and created again meanwhile, as after `docker network prune`.
 
     Raises:
         ProvisionError: there is no such network.
@@ -155,5 +155,5 @@ def rejoin(api: APIClient, container: str, name: str, node: str) -> None:
 def _required(api: APIClient, name: str) -> Described:
     network = find(api, name)
     if network is None:
-        raise ProvisionError(f"the network {name} is gone", hint=f"`provision up {name}` makes it anew")
+        raise ProvisionError(f"the network {name} is gone", hint=f"`provision up {name}` creates it again")
     return network

@@ -1,24 +1,23 @@
 """The port's verbs, said to a Docker engine. Each verb is one or two calls; decisions are made elsewhere."""
 
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from docker.errors import APIError, ImageNotFound, NotFound
 
+from provision.cluster.identity import Identities
 from provision.cluster.layout import NODE_HOME
-from provision.cluster.lock import Identities
 from provision.cluster.model import Cluster, Node, RenderedFile, StorageKind
+from provision.common.patience import Patience
 from provision.errors import ProvisionError, Refused, Unavailable
 from provision.events import Listener
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime import directories
 from provision.runtime.base import JavaCommand, Runtime, Streams, format_command, format_failed
 from provision.runtime.docker import containers as spec
-from provision.runtime.docker import networks, tools
+from provision.runtime.docker import found, networks, tools
 from provision.runtime.docker.client import connect, translated
 from provision.runtime.docker.images import identity_of, inspect, pull, tag
 from provision.runtime.docker.layouts import require_layout
@@ -40,6 +39,10 @@ class DockerRuntime(Runtime):
         self._api = self._client.api
         self._seen_layouts: set[str] = set()
 
+    def close(self) -> None:
+        """Close the connections to the engine."""
+        self._client.close()
+
     # -- observe ------------------------------------------------------------------------------------------------------
 
     def environments(self) -> tuple[str, ...]:
@@ -58,43 +61,8 @@ class DockerRuntime(Runtime):
             all_containers = self._containers()
             all_networks = self._api.networks()
             volumes = self._api.volumes()["Volumes"] or []
-        ours = [thing for thing in all_containers if _belongs(thing, name)]
-        our_networks = [thing for thing in all_networks if _belongs(thing, name)]
-        our_volumes = [thing for thing in volumes if _belongs(thing, name)]
-        no_labels: Mapping[str, str] = {}
-        things = (*ours, *our_networks, *our_volumes)
-        # A tool's container is of the environment too, but says nothing about it, though it may have its image's label
-        # of the version; and while nodes get a new version, one by one, it is the newest that says what the environment
-        # is.
-        described = [thing["Labels"] for thing in things if spec.SOFTWARE in thing["Labels"]]
-        labels = max(described, key=spec.version_in, default=no_labels)
-        names = {spec.name_of(name, node) for node in wanted}
-        foreign = [
-            *(f"container {n}" for c in all_containers if not _belongs(c, name) for n in _names(c) if n in names),
-            *(
-                f"network {net['Name']}"
-                for net in all_networks
-                if not _belongs(net, name) and net["Name"] == name and wanted
-            ),
-            *(f"volume {v['Name']}" for v in volumes if not _belongs(v, name) and v["Name"] in names),
-        ]
-        nodes = (thing for thing in ours if _is_node(thing))
-        made = chain((network["Name"] for network in our_networks), *map(_names, ours))
-        return ObservedEnvironment(
-            name=name,
-            runtime=self.kind,
-            software=labels.get(spec.SOFTWARE, ""),
-            version=labels.get(spec.VERSION, ""),
-            mode=labels.get(spec.MODE, ""),
-            storage=labels.get(spec.STORAGE, ""),
-            cluster_id=labels.get(spec.CLUSTER_ID, ""),
-            network=any(network["Name"] == name for network in our_networks),
-            half_made=any(map(_is_draft, made)),
-            storages=frozenset(volume["Labels"][spec.NODE] for volume in our_volumes),
-            nodes=tuple(sorted((self._node(thing) for thing in nodes), key=lambda node: (node.role, node.number))),
-            foreign=tuple(sorted(foreign)),
-            created_s=_created_s(our_networks or things),
-            ttl_s=spec.label_float(labels, spec.TTL),
+        return found.environment(
+            self.kind, name, wanted, found.Things(all_containers, all_networks, volumes), self._node
         )
 
     def _node(self, container: Mapping[str, Any]) -> ObservedNode:
@@ -184,7 +152,7 @@ class DockerRuntime(Runtime):
         with translated(f"creating the volume {volume}"):
             # The engine answers with the existing volume where there is one of that name, whoever made it.
             created = self._api.create_volume(volume, labels=spec.node_labels(cluster, node))
-        if not _belongs(created, cluster.name):
+        if not found.belongs(created, cluster.name):
             raise Refused(f"the volume {volume} is not of this environment", hint="remove or rename it")
         if cluster.storage.kind is StorageKind.DIRECTORY:
             self._create_directory(cluster, node)
@@ -243,7 +211,9 @@ class DockerRuntime(Runtime):
     def update_files(self, name: str, node: str, files: Sequence[RenderedFile]) -> None:
         """Into the node's volume, through its running container."""
         with translated(f"writing the configuration of {node}"):
-            self._api.put_archive(self._required(name, node), NODE_HOME, spec.archive_of_files(files))
+            container = self._required(name, node)
+            account = str(self._api.inspect_container(container)["Config"]["User"])
+            self._api.put_archive(container, NODE_HOME, spec.archive_of_files(files, account))
 
     def start_node(self, name: str, node: str) -> None:
         """Start the container; the engine reserves its host port now."""
@@ -262,17 +232,17 @@ class DockerRuntime(Runtime):
         if container is None:
             return
         with translated(f"stopping {node}"):
-            deadline = time.monotonic() + patience_s
-            while self._runs(container["Id"]):
-                if time.monotonic() > deadline + _KILL_PATIENCE_S:
-                    raise ProvisionError(f"{node} does not end, not even by SIGKILL")
-                self._signal(container["Id"], "SIGTERM" if time.monotonic() < deadline else "SIGKILL")
-                self._wait_for_exit(container["Id"], _SIGNAL_AGAIN_S)
+            for signal, patience in (("SIGTERM", Patience(patience_s)), ("SIGKILL", Patience(_KILL_PATIENCE_S))):
+                while self._runs(container["Id"]) and not patience.is_over:
+                    self._signal(container["Id"], signal)
+                    self._wait_for_exit(container["Id"], min(patience.left_s, _SIGNAL_AGAIN_S))
+            if self._runs(container["Id"]):
+                raise ProvisionError(f"{node} does not end, not even by SIGKILL")
 
     def _wait_for_exit(self, identity: str, timeout_s: float) -> None:
-        deadline = time.monotonic() + timeout_s
-        while self._runs(identity) and time.monotonic() < deadline:
-            time.sleep(_POLL_S)
+        patience = Patience(timeout_s)
+        while self._runs(identity) and patience.pause(_POLL_S):
+            pass
 
     def _runs(self, identity: str) -> bool:
         try:
@@ -313,7 +283,7 @@ class DockerRuntime(Runtime):
             self._remove_drafts(name, node)
             try:
                 details = self._api.inspect_volume(volume)
-                if not _belongs(details, name):
+                if not found.belongs(details, name):
                     return
                 self._api.remove_volume(volume)
             except NotFound:
@@ -326,7 +296,7 @@ class DockerRuntime(Runtime):
         """Remove tools that were left by a killed command, then the network."""
         with translated(f"removing the network {name}"):
             for container in self._containers(f"{spec.ENVIRONMENT}={name}"):
-                if not _is_node(container):
+                if not found.is_node(container):
                     self._remove_container(container["Id"], "a tool or a draft")
             networks.remove(self._api, name)
 
@@ -372,13 +342,12 @@ class DockerRuntime(Runtime):
     def _ours(self, name: str, node: str) -> Mapping[str, Any] | None:
         labels = [f"{spec.ENVIRONMENT}={name}", f"{spec.NODE}={node}"]
         with translated(f"looking for {node}"):
-            found = [c for c in self._containers(*labels) if _is_node(c)]
-        return found[0] if found else None
+            return next((c for c in self._containers(*labels) if found.is_node(c)), None)
 
     def _remove_drafts(self, name: str, node: str) -> None:
         labels = [f"{spec.ENVIRONMENT}={name}", f"{spec.NODE}={node}"]
         for container in self._containers(*labels):
-            if not _is_node(container):
+            if not found.is_node(container):
                 self._remove_container(container["Id"], f"what was left of {node}")
 
     def _required(self, name: str, node: str) -> str:
@@ -390,25 +359,8 @@ class DockerRuntime(Runtime):
     def _software(self, name: str) -> str:
         with translated(f"looking at {name}"):
             labels = [f"{spec.ENVIRONMENT}={name}", spec.SOFTWARE]
-            found = self._containers(*labels)
-        return str(found[0]["Labels"][spec.SOFTWARE]) if found else ""
-
-
-def _is_node(container: Mapping[str, Any]) -> bool:
-    """Whether it is neither a tool nor a draft."""
-    return container["Labels"].get(spec.ROLE) != spec.TOOL_ROLE and not any(map(_is_draft, _names(container)))
-
-
-def _is_draft(name: str) -> bool:
-    return name.endswith(spec.DRAFT)
-
-
-def _belongs(thing: Mapping[str, Any], name: str) -> bool:
-    return (thing.get("Labels") or {}).get(spec.ENVIRONMENT) == name
-
-
-def _names(container: Mapping[str, Any]) -> list[str]:
-    return [name.removeprefix("/") for name in container["Names"]]
+            described = self._containers(*labels)
+        return str(described[0]["Labels"][spec.SOFTWARE]) if described else ""
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
@@ -419,9 +371,3 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
         yield from (line.decode(errors="replace").rstrip("\r") for line in lines)
     if rest:
         yield rest.decode(errors="replace")
-
-
-def _created_s(things: Iterable[Mapping[str, Any]]) -> float | None:
-    """When the first of them was made (Unix time): nodes that were made anew since say something later."""
-    times = [spec.label_float(thing["Labels"], spec.CREATED) for thing in things]
-    return min((time for time in times if time is not None), default=None)

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import docker
 from docker.utils.socket import frames_iter
 
-from provision.cluster.images import layout_of
+from provision.catalogue.images import layout_of
 from provision.cluster.layout import NODE_HOME
 from provision.runtime import tool_logging
 from provision.runtime.base import JavaCommand, Streams

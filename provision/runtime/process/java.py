@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from provision.cluster.catalogue import KafkaVersion, release_of
+from provision.catalogue.versions import KafkaVersion, release_of
 from provision.errors import Unavailable
 from provision.runtime.base import java_version_in
 

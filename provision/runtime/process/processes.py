@@ -8,7 +8,6 @@ id later is never taken for it.
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,14 +15,16 @@ from typing import Any
 
 import psutil
 
+from provision.common.patience import Patience
+from provision.common.whole_files import write_whole
 from provision.errors import ProvisionError
-from provision.whole_files import write_whole
 
 MARK, TOOL_MARK = "-Dprovision.node=", "-Dprovision.tool="
 _NOTE = "process.json"
 _KILL_PATIENCE_S = 10.0
 _REAP_S = 1.0
-_EXEC_LOOKS, _EXEC_PAUSE_S = 20, 0.01
+_EXIT_PAUSE_S = 0.05
+_EXEC_S, _EXEC_PAUSE_S = 0.2, 0.01
 
 # Children of this very command: asked for their exit code, which the system only tells a parent.
 _children: dict[int, subprocess.Popen[bytes]] = {}
@@ -141,16 +142,16 @@ def _signalled(process: psutil.Process) -> Iterator[None]:
 
 
 def _await_exit(process: psutil.Process, timeout_s: float) -> bool:
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
+    patience = Patience(timeout_s)
+    while True:
         if child := _children.get(process.pid):
             child.poll()
         if _is_over(process):
             if child:
                 child.wait()  # so that no zombie stays
             return True
-        time.sleep(0.05)
-    return False
+        if not patience.pause(_EXIT_PAUSE_S):
+            return False
 
 
 def _is_over(process: psutil.Process) -> bool:
@@ -165,10 +166,9 @@ def _is_over(process: psutil.Process) -> bool:
 
 def _after_exec(process: psutil.Process) -> psutil.Process:
     """The same process, once it has a command line: in the moment of an exec (Java's launcher does two) it has none."""
-    for _ in range(_EXEC_LOOKS):
-        if process.cmdline() or process.status() == psutil.STATUS_ZOMBIE:
-            break
-        time.sleep(_EXEC_PAUSE_S)
+    patience = Patience(_EXEC_S)
+    while not process.cmdline() and process.status() != psutil.STATUS_ZOMBIE and patience.pause(_EXEC_PAUSE_S):
+        pass
     return process
 
 

@@ -6,52 +6,51 @@ environments/NAME/NODE/process.json    its process, by id and start time
 environments/NAME/NODE/{config,data,log,tmp}
 """
 
-import json
-import re
 import shutil
+import stat
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from provision.cluster.catalogue import KafkaVersion
-from provision.cluster.lock import Identities
-from provision.cluster.model import Cluster, Node, RenderedFile, StorageKind
+from provision.catalogue.versions import KafkaVersion
+from provision.cluster.identity import Identities
+from provision.cluster.layout import LOOPBACK
+from provision.cluster.model import Cluster, Node, RenderedFile, Role, StorageKind
+from provision.common.whole_files import DRAFT_SUFFIX, write_whole
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Listener
+from provision.home.place import Home
 from provision.home.ports import port_becomes_free
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime import directories, jars, tool_logging
-from provision.runtime.base import JavaCommand, Runtime, Streams, format_command, format_failed, port_taken
-from provision.runtime.process import processes
+from provision.runtime.base import (
+    SECRET_MODE,
+    JavaCommand,
+    Runtime,
+    Streams,
+    format_command,
+    format_failed,
+    port_taken,
+)
+from provision.runtime.process import logs, processes
 from provision.runtime.process.java import find_java
-from provision.runtime.process.layout import NAME, environment_directory, environments_directory, memory_directory
-from provision.whole_files import DRAFT_SUFFIX, write_whole
+from provision.runtime.process.layout import environment_directory, memory_directory
+from provision.runtime.process.notes import (
+    NODE_FILE,
+    NODE_NAME,
+    EnvironmentNote,
+    files_of,
+    read_environment,
+    read_node,
+    write_node,
+)
+from provision.spec.names import is_environment_name
 
-_ENVIRONMENT_FILE, _NODE_FILE = "environment.json", "node.json"
-_NODE_KEYS = {"name", "role", "config_hash", "endpoint", "version", "ports", "arguments"}
-_NODE_NAME = re.compile(r"(zookeeper|controller|broker)-[1-9]\d*")
-_CONSOLE = "console.log"
-_FOLLOW_PAUSE_S = 0.2
 _TOOL_TIMEOUT_S = 60
 _PORT_PATIENCE_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """`environment.json`: what must be known of an environment without its file."""
-
-    software: str
-    libs: str
-    version: str
-    mode: str
-    storage: str
-    created_s: float
-    ttl_s: float | None
-    cluster_id: str = ""
 
 
 class ProcessRuntime(Runtime):
@@ -59,24 +58,30 @@ class ProcessRuntime(Runtime):
 
     kind = "process"
 
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    def _directory(self, name: str) -> Path:
+        return environment_directory(self._home, name)
+
     # -- observe ------------------------------------------------------------------------------------------------------
 
     def environments(self) -> tuple[str, ...]:
         """The directories below the home."""
         try:
-            entries = [entry.name for entry in environments_directory().iterdir() if entry.is_dir()]
+            entries = [entry.name for entry in self._home.environments.iterdir() if entry.is_dir()]
         except FileNotFoundError:
             return ()
-        return tuple(sorted(name for name in entries if re.fullmatch(NAME, name)))
+        return tuple(sorted(filter(is_environment_name, entries)))
 
     def observe(self, name: str, wanted: Sequence[str] = ()) -> ObservedEnvironment:  # noqa: ARG002 the home is ours alone
         """By directories, and by the processes that carry their mark."""
-        home = environment_directory(name)
+        home = self._directory(name)
         if not home.is_dir():
             return ObservedEnvironment(name, self.kind)
-        kept = _read_kept(home)
-        node_directories = sorted(e for e in home.iterdir() if e.is_dir() and _NODE_NAME.fullmatch(e.name))
-        nodes = [self._node(entry) for entry in node_directories if (entry / _NODE_FILE).is_file()]
+        kept = read_environment(home)
+        node_directories = sorted(e for e in home.iterdir() if e.is_dir() and NODE_NAME.fullmatch(e.name))
+        nodes = [self._node(entry) for entry in node_directories if (entry / NODE_FILE).is_file()]
         return ObservedEnvironment(
             name=name,
             runtime=self.kind,
@@ -94,9 +99,9 @@ class ProcessRuntime(Runtime):
 
     def _node(self, directory: Path) -> ObservedNode:
         try:
-            node = _read_node(directory)
+            node = read_node(directory)
         except ProvisionError:  # it must still be seen, so that it can be stopped and removed
-            role = directory.name.rpartition("-")[0]
+            role, _ = Role.parse(directory.name)
             node = {"name": directory.name, "role": role, "config_hash": "", "endpoint": None}
         if processes.find(directory):
             state = NodeState.RUNNING
@@ -115,39 +120,42 @@ class ProcessRuntime(Runtime):
 
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
         """From the node's directory."""
-        config = environment_directory(name) / node / "config"
+        config = self._directory(name) / node / "config"
         if not config.is_dir():
             return ()
         files = (file for file in sorted(config.iterdir()) if file.suffix != DRAFT_SUFFIX)
-        return tuple(RenderedFile(node, file.name, file.read_text()) for file in files)
+        return tuple(RenderedFile(node, file.name, file.read_bytes(), secret=_is_secret(file)) for file in files)
 
     def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
-        """The log with what was rotated away last, then what the JVM itself wrote: its last words, if any."""
+        """From the node's own files."""
         directory = self._required(name, node)
-        log = directory / "log"
-        files = [log / f"{node}.log.1", log / f"{node}.log", log / _CONSOLE]
-        lines = [line for file in files if file.is_file() for line in file.read_text(errors="replace").splitlines()]
-        yield from lines if tail is None else lines[len(lines) - min(tail, len(lines)) :]
+        yield from logs.lines(directory, tail)
         if follow:
-            yield from _follow(log / f"{node}.log", directory)
+            yield from logs.follow(directory)
 
     # -- prepare ------------------------------------------------------------------------------------------------------
 
     def missing_software(self, cluster: Cluster) -> tuple[str, ...]:
         """The jars of the version while they are not in the cache, whole; a distribution must be there."""
         if Path(cluster.software).is_absolute():
-            if not any(_libs(cluster).glob("*.jar")):
+            if not any(self._libs(cluster).glob("*.jar")):
                 raise Unavailable(f"there is no Kafka in {cluster.software}", why="it has no jars in libs")
             return ()
-        return () if jars.is_whole(jars.directory_of(cluster.version)) else (cluster.software,)
+        return () if jars.is_whole(self._libs(cluster)) else (cluster.software,)
 
     def fetch_software(self, cluster: Cluster, software: str, tell: Listener, digest: str = "") -> None:  # noqa: ARG002
         """Fetch the jars into the cache."""
-        jars.fetch(cluster.version, tell)
+        jars.fetch(cluster.version, self._libs(cluster), tell)
 
     def identify_software(self, cluster: Cluster) -> Identities:
         """The jars of the class path, each read."""
-        return jars.identify(_libs(cluster))
+        return jars.identify(self._libs(cluster))
+
+    def _libs(self, cluster: Cluster) -> Path:
+        """Where the jars are: in the named distribution, or in the cache."""
+        if Path(cluster.software).is_absolute():
+            return Path(cluster.software, "libs")
+        return self._home.jars(cluster.version)
 
     def create_network(self, cluster: Cluster) -> None:
         """Note what the environment is. Its nodes share the loopback."""
@@ -156,12 +164,12 @@ class ProcessRuntime(Runtime):
 
     def _note(self, cluster: Cluster) -> None:
         """Write `environment.json`, or again where the software is another now."""
-        home = environment_directory(cluster.name)
-        before = _read_kept(home)
+        home = self._directory(cluster.name)
+        before = read_environment(home)
         if before is not None and before.software == cluster.software:
             return
         libs = cluster.nodes[0].java_args[cluster.nodes[0].java_args.index("-cp") + 1]
-        kept = _Kept(
+        note = EnvironmentNote(
             software=cluster.software,
             libs=libs,
             version=str(cluster.version),
@@ -171,14 +179,12 @@ class ProcessRuntime(Runtime):
             ttl_s=cluster.ttl_s,
             cluster_id=cluster.cluster_id,
         )
-        with _files_of(home):
-            home.mkdir(parents=True, exist_ok=True)
-            write_whole(home / _ENVIRONMENT_FILE, json.dumps(asdict(kept), indent=2))
+        note.write(home)
 
     def create_storage(self, cluster: Cluster, node: Node) -> None:
         """Make the directories; readable by this user alone."""
-        directory = environment_directory(cluster.name) / node.name
-        with _files_of(directory):
+        directory = self._directory(cluster.name) / node.name
+        with files_of(directory):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             if cluster.storage.kind is StorageKind.DIRECTORY:
                 directories.create(Path(cluster.storage.directory), node.name, cluster.name)
@@ -189,15 +195,15 @@ class ProcessRuntime(Runtime):
 
     def create_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile], config_hash: str) -> None:
         """Write its configuration."""
-        directory = environment_directory(cluster.name) / node.name
-        if not (directory / _NODE_FILE).exists():
+        directory = self._directory(cluster.name) / node.name
+        if not (directory / NODE_FILE).exists():
             self.create_storage(cluster, node)  # a command that was killed may have left it half made
             self.replace_node(cluster, node, files, config_hash)
 
     def replace_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile], config_hash: str) -> None:
-        """Write its configuration anew; its log stays too."""
+        """Write its new configuration; its log stays too."""
         self._note(cluster)
-        directory = environment_directory(cluster.name) / node.name
+        directory = self._directory(cluster.name) / node.name
         described = {
             "name": node.name,
             "role": node.role,
@@ -208,15 +214,15 @@ class ProcessRuntime(Runtime):
             "ports": [listener.listen_port for listener in node.listeners],
             "arguments": node.java_args,
         }
-        with _files_of(directory):
+        with files_of(directory):
             for part in ("config", "log", "tmp"):
                 (directory / part).mkdir(parents=True, exist_ok=True)
             # Without a fingerprint until its files are there: what a killed command leaves is compared file by file.
-            write_whole(directory / _NODE_FILE, json.dumps(described, indent=2))
+            write_node(directory, described)
             self.update_files(cluster.name, node.name, files)
-            if node.role == "zookeeper":
+            if node.role is Role.ZOOKEEPER:
                 write_whole(Path(node.data_dir) / "myid", f"{node.id}\n")
-            write_whole(directory / _NODE_FILE, json.dumps(described | {"config_hash": config_hash}, indent=2))
+            write_node(directory, described | {"config_hash": config_hash})
 
     def format_storage(self, cluster: Cluster, node: Node) -> None:
         """With the Java that is found now."""
@@ -226,54 +232,54 @@ class ProcessRuntime(Runtime):
 
     def update_files(self, name: str, node: str, files: Sequence[RenderedFile]) -> None:
         """Into the node's directory."""
-        directory = environment_directory(name) / node / "config"
-        with _files_of(directory):
+        directory = self._directory(name) / node / "config"
+        with files_of(directory):
             for file in files:
-                write_whole(directory / file.name, file.content)
+                write_whole(directory / file.name, file.content, mode=SECRET_MODE if file.secret else None)
 
     def start_node(self, name: str, node: str) -> None:
         """Start its JVM, with the Java that is found now."""
         directory = self._required(name, node)
         if processes.find(directory):
             return
-        described = _read_node(directory)
+        described = read_node(directory)
         for port in described["ports"]:
             if not port_becomes_free(port, _PORT_PATIENCE_S):  # who was killed has it until the last thread is gone
-                raise port_taken(f"starting {node}", port)
+                raise port_taken(f"starting {node}", LOOPBACK, port)
         java = find_java(KafkaVersion.parse(described["version"]))
         command = [java.command, processes.mark(directory), *described["arguments"]]
-        processes.start(command, directory, directory / "log" / _CONSOLE)
+        processes.start(command, directory, directory / "log" / logs.CONSOLE)
 
     def stop_node(self, name: str, node: str, patience_s: float) -> None:
         """Stop its JVM."""
-        processes.stop(environment_directory(name) / node, patience_s)
+        processes.stop(self._directory(name) / node, patience_s)
 
     def kill_node(self, name: str, node: str) -> None:
         """Kill its JVM."""
-        processes.kill(environment_directory(name) / node)
+        processes.kill(self._directory(name) / node)
 
     # -- remove -------------------------------------------------------------------------------------------------------
 
     def remove_node(self, name: str, node: str) -> None:
         """Kill its JVM, and remove all of it but its data; first what makes it a node, so that no half of one stays."""
-        directory = environment_directory(name) / node
+        directory = self._directory(name) / node
         if not directory.is_dir():
             return
         processes.kill(directory)
-        with _files_of(directory):
-            (directory / _NODE_FILE).unlink(missing_ok=True)
+        with files_of(directory):
+            (directory / NODE_FILE).unlink(missing_ok=True)
             for entry in directory.iterdir():
                 if entry.name != "data":
                     shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
     def remove_storage(self, name: str, node: str, *, delete_data: bool) -> None:
         """Remove its directories, the one by which it is found last: a removal that is cut off can be repeated."""
-        home, memory = environment_directory(name), memory_directory(name)
-        kept = _read_kept(home)
+        home, memory = self._directory(name), memory_directory(self._home, name)
+        kept = read_environment(home)
         if delete_data and kept and Path(kept.storage).is_absolute():
             directories.delete(Path(kept.storage), node, name)
         processes.kill(home / node)
-        with _files_of(home / node):
+        with files_of(home / node):
             for place in (memory / node, home / node):
                 if place.is_dir():
                     shutil.rmtree(place)
@@ -283,11 +289,11 @@ class ProcessRuntime(Runtime):
 
     def remove_network(self, name: str) -> None:
         """End what a killed command left running; forget the environment. Its directory goes with its last storage."""
-        home = environment_directory(name)
+        home = self._directory(name)
         processes.kill_tools(home)
-        with _files_of(home):
+        with files_of(home):
             for file in home.glob("*") if home.is_dir() else ():
-                if file.is_file() and not any(_NODE_NAME.fullmatch(entry.name) for entry in home.iterdir()):
+                if file.is_file() and not any(NODE_NAME.fullmatch(entry.name) for entry in home.iterdir()):
                     file.unlink()
         _remove_empty(home, home.parent)
 
@@ -328,8 +334,8 @@ class ProcessRuntime(Runtime):
         return 128 - tool.returncode if tool.returncode < 0 else tool.returncode
 
     def _tool_command(self, name: str, command: JavaCommand) -> list[str]:
-        home = environment_directory(name)
-        kept = _read_kept(home)
+        home = self._directory(name)
+        kept = read_environment(home)
         if kept is None:
             raise ProvisionError(f"there is no environment {name}")
         for file, content in tool_logging.FILES.items():
@@ -346,60 +352,18 @@ class ProcessRuntime(Runtime):
 
     def inside_address(self, name: str, node: str) -> str:
         """The same as from outside."""
-        directory = environment_directory(name) / node
-        return str(_read_node(directory)["endpoint"]) if (directory / _NODE_FILE).is_file() else ""
+        directory = self._directory(name) / node
+        return str(read_node(directory)["endpoint"]) if (directory / NODE_FILE).is_file() else ""
 
     def _required(self, name: str, node: str) -> Path:
-        directory = environment_directory(name) / node
-        if not (directory / _NODE_FILE).is_file():
+        directory = self._directory(name) / node
+        if not (directory / NODE_FILE).is_file():
             raise ProvisionError(f"{name} has no node {node}", hint=f"`provision status {name}` lists them")
         return directory
 
 
-def _libs(cluster: Cluster) -> Path:
-    """Where the jars are: in the named distribution, or in the cache."""
-    if Path(cluster.software).is_absolute():
-        return Path(cluster.software, "libs")
-    return jars.directory_of(cluster.version)
-
-
-def _read_node(directory: Path) -> Mapping[str, Any]:
-    """`node.json`.
-
-    Raises:
-        ProvisionError: it is not what was written.
-    """
-    file = directory / _NODE_FILE
-    try:
-        content: dict[str, Any] = json.loads(file.read_text())
-        missing = _NODE_KEYS - content.keys()
-    except (ValueError, AttributeError) as error:
-        raise _damaged(file, str(error)) from error
-    if missing:
-        raise _damaged(file, f"it lacks {', '.join(sorted(missing))}")
-    return content
-
-
-def _read_kept(home: Path) -> _Kept | None:
-    """`environment.json`, None where it is not there or not what was written: its environment can still be removed."""
-    try:
-        content: Mapping[str, Any] = json.loads((home / _ENVIRONMENT_FILE).read_text())
-        return _Kept(**content)
-    except (FileNotFoundError, ValueError, TypeError):
-        return None
-
-
-def _damaged(file: Path, why: str) -> ProvisionError:
-    hint = f"`provision down {file.parent.parent.name}` and `provision up` make it anew"
-    return ProvisionError(f"{file} is damaged", why=why, hint=hint)
-
-
-@contextmanager
-def _files_of(directory: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ProvisionError(f"cannot use {directory}", why=error.strerror or str(error)) from error
+def _is_secret(file: Path) -> bool:
+    return stat.S_IMODE(file.stat().st_mode) == SECRET_MODE
 
 
 def _remove_empty(*places: Path) -> None:
@@ -414,22 +378,3 @@ def _descriptor(stream: IO[bytes]) -> int:
         return stream.fileno()
     except (OSError, ValueError):
         return subprocess.PIPE
-
-
-def _follow(log: Path, directory: Path) -> Iterator[str]:
-    """Lines as they come, until the process ends; a file that was rotated is opened anew."""
-    position = log.stat().st_size if log.is_file() else 0
-    rest = b""
-    while True:
-        alive = processes.find(directory) is not None
-        if log.is_file():
-            size = log.stat().st_size
-            with log.open("rb") as stream:
-                stream.seek(position if size >= position else 0)
-                chunk = stream.read()
-                position = stream.tell()
-            *lines, rest = (rest + chunk).split(b"\n")
-            yield from (line.decode(errors="replace") for line in lines)
-        if not alive:
-            return
-        time.sleep(_FOLLOW_PAUSE_S)

@@ -7,7 +7,7 @@ leader replicas.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from provision.cluster.catalogue import KRAFT, KafkaVersion
+from provision.catalogue.versions import KRAFT, KafkaVersion
 from provision.spec.checks import FIRST_TO_CAP, Finding, RuleReads, mode_of
 from provision.spec.lint.known import BROKER, TOPIC, facts, line_of
 from provision.spec.lint.settings import (
@@ -19,7 +19,7 @@ from provision.spec.lint.settings import (
     version_of,
 )
 from provision.spec.model import EnvironmentSpec
-from provision.spec.source import Path
+from provision.spec.yaml_text import Path
 
 MEBIBYTE = 1024**2
 _NO_START = "a broker does not start with it"

@@ -6,8 +6,8 @@ Source: ZooKeeper Administrator's Guide, "Configuration Parameters".
 
 from collections.abc import Iterator
 
-from provision.cluster.catalogue import ZOOKEEPER, release_of
-from provision.cluster.images import zookeeper_line_of
+from provision.catalogue.images import zookeeper_line_of
+from provision.catalogue.versions import ZOOKEEPER, release_of
 from provision.spec.checks import Finding, RuleReads, mode_of
 from provision.spec.lint.known import Facts, whole_number
 from provision.spec.lint.settings import brokers, version_of

@@ -7,7 +7,7 @@ topic's; what it takes beyond its own definitions is in `_BEYOND`.
 import difflib
 from collections.abc import Iterator
 
-from provision.cluster.catalogue import KRAFT, KafkaVersion
+from provision.catalogue.versions import KRAFT, KafkaVersion
 from provision.spec.checks import Finding, RuleReads, mode_of
 from provision.spec.lint.known import (
     BROKER,

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from provision.cluster.catalogue import KafkaVersion
+from provision.catalogue.versions import KafkaVersion
 
 BROKER, TOPIC = "broker", "topic"
 

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from provision.cluster.catalogue import KafkaVersion, unsupported
+from provision.catalogue.versions import KafkaVersion, unsupported
 from provision.spec.checks import mode_of
 from provision.spec.defaults import internal_topic_settings
 from provision.spec.lint.known import BROKER, TOPIC, facts, line_of, whole_number
 from provision.spec.model import EnvironmentSpec
-from provision.spec.source import Path
+from provision.spec.yaml_text import Path
 
 # What brokers and topics are warned of in the same words: why, and what to do.
 UNCLEAN_ELECTION = (

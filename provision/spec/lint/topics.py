@@ -6,7 +6,7 @@ from provision.spec.checks import ANY, FIRST_TO_CAP, Finding, RuleReads, replica
 from provision.spec.lint.known import BROKER, TOPIC, whole_number
 from provision.spec.lint.settings import FLUSHED_ONE_BY_ONE, UNCLEAN_ELECTION, Place, places, version_of
 from provision.spec.model import EnvironmentSpec
-from provision.spec.source import Path
+from provision.spec.yaml_text import Path
 
 MIN_INSYNC = "min.insync.replicas"
 _MINUTE_MS = 60_000

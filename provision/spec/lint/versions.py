@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from provision.cluster.catalogue import KRAFT, KafkaVersion
+from provision.catalogue.versions import KRAFT, KafkaVersion
 from provision.spec.checks import Finding, RuleReads, mode_of
 from provision.spec.lint.known import facts, is_beyond, line_name, line_of
 from provision.spec.lint.settings import is_reference, places, version_of

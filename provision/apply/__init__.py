@@ -1,0 +1,1 @@
+"""Doing it: the walk of a plan, the work on nodes, rolling restarts."""

@@ -1,0 +1,132 @@
+"""Carry out actions on nodes, each through one verb of the runtime or one question to Kafka."""
+
+import threading
+from dataclasses import dataclass
+
+from provision.apply.rolling import Roller, Step
+from provision.cluster.fingerprint import config_hash
+from provision.cluster.model import Cluster
+from provision.common.patience import Patience
+from provision.errors import ProvisionError, Refused
+from provision.events import Listener
+from provision.observe.reach import access_to
+from provision.plan.actions import Action, BrokerSettings, Kind, NodeTarget, Removal, Verb
+from provision.runtime.base import Runtime
+
+_PAUSE_S = 0.5
+_HANDLERS_GO_S = 1.0
+# Kafka moves its leaderships away and flushes before it stops; kept data deserve that time.
+STOP_PATIENCE_S = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeWork:
+    """What is needed to carry out actions on nodes; `roller` takes running ones down and up again."""
+
+    cluster: Cluster
+    runtime: Runtime
+    roller: Roller
+    tell: Listener
+
+    @property
+    def patience(self) -> Patience:
+        """How long each wait may take."""
+        return self.roller.patience
+
+    def cancel(self) -> None:
+        """End every wait."""
+        self.patience.cancelled.set()
+
+    def perform(self, action: Action) -> None:
+        """Carry out one action."""
+        cluster, runtime = self.cluster, self.runtime
+        match action.verb, action.kind, action.subject:
+            case Verb.FETCH, _, _:
+                runtime.fetch_software(cluster, action.name, self.tell)
+            case Verb.CREATE, Kind.NETWORK, _:
+                runtime.create_network(cluster)
+            case Verb.CREATE, Kind.STORAGE, NodeTarget(node):
+                runtime.create_storage(cluster, node)
+            case Verb.CREATE, Kind.NODE, NodeTarget(node, files):
+                runtime.create_node(cluster, node, files, config_hash(node.name, files))
+            case Verb.FORMAT, _, NodeTarget(node):
+                runtime.format_storage(cluster, node)
+            case Verb.START, _, NodeTarget(node, runs=True):
+                self.roller.wait_until_joinable()
+                runtime.start_node(cluster.name, node.name)
+                self.roller.wait_until_back(node.name)
+            case Verb.START, _, _:
+                runtime.start_node(cluster.name, action.name)
+            case _:
+                self._change(action)
+
+    def _change(self, action: Action) -> None:
+        """Change a node that is there, or take it away."""
+        cluster, runtime = self.cluster, self.runtime
+        match action.verb, action.subject:
+            case Verb.RECREATE, NodeTarget(node, files, runs=False):
+                runtime.replace_node(cluster, node, files, config_hash(node.name, files))
+            case ((Verb.RECREATE | Verb.RESTART), NodeTarget(node) as target):
+                self.roller.step(node.name, action.verb, lambda step: self._replace(target, step))
+            case Verb.CONFIGURE, BrokerSettings() as settings:
+                self._configure(action.name, settings)
+            case Verb.REMOVE, _ if action.kind == Kind.STORAGE:
+                runtime.remove_storage(cluster.name, action.name, delete_data=False)
+            case Verb.REMOVE, Removal() as removal:
+                self._require_empty(action.name, removal.broker)
+                runtime.stop_node(cluster.name, action.name, STOP_PATIENCE_S)
+                if removal.registered:
+                    self._unregister(removal.broker)
+                runtime.remove_node(cluster.name, action.name)
+                runtime.remove_storage(cluster.name, action.name, delete_data=False)
+            case _:
+                raise AssertionError(f"no way to {action}")
+
+    def _replace(self, target: NodeTarget, step: Step) -> None:
+        node, files = target.node, target.files
+        step("stopping")
+        self.runtime.stop_node(self.cluster.name, node.name, STOP_PATIENCE_S)
+        step("changing its configuration")
+        self.runtime.replace_node(self.cluster, node, files, config_hash(node.name, files))
+        step("starting")
+        self.runtime.start_node(self.cluster.name, node.name)
+
+    def _require_empty(self, node: str, broker: int) -> None:
+        """Wait until the broker itself says that it holds nothing: what came after the plan must not go with it.
+
+        Raises:
+            Refused: it still holds partitions when time is up.
+            Unavailable: it does not answer.
+            Interrupted: the wait was cancelled.
+        """
+        from provision.kafka.admin import connected
+
+        patience = self.patience.renewed(f"waiting until {node} is empty")
+        while True:
+            with connected(access_to(self.runtime.observe(self.cluster.name))) as admin:
+                held = sorted(admin.partitions.sizes([broker]))
+            if not held:
+                return
+            if not patience.pause(_PAUSE_S):
+                (topic, partition), *others = held
+                why = f"it holds {topic}-{partition}" + (f" and {len(others)} more" if others else "")
+                raise Refused(f"{node} is not removed", why=why, hint="`provision up` again moves what it holds")
+
+    def _unregister(self, broker: int) -> None:
+        from provision.kafka.registration import unregister
+
+        access = access_to(self.runtime.observe(self.cluster.name)).without(broker)
+        unregister(access, broker, self.patience.renewed(f"removing the registration of broker {broker}"))
+
+    def _configure(self, node: str, settings: BrokerSettings) -> None:
+        from provision.kafka.admin import connected
+
+        with connected(access_to(self.runtime.observe(self.cluster.name))) as admin:
+            if reason := admin.brokers.configure(settings):
+                raise ProvisionError(f"{node} does not take its settings", why=reason)
+        if any(key.endswith(".threads") for key in (*settings.values, *settings.reset)):
+            # A request handler that is to go looks at its queue every 300 ms, and may take from there what is to end
+            # another one: a broker that is stopped in that moment does not end. So this is not cut short.
+            threading.Event().wait(_HANDLERS_GO_S)
+        if settings.files:
+            self.runtime.update_files(self.cluster.name, node, settings.files)

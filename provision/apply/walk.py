@@ -1,0 +1,72 @@
+"""Walk a plan of machines. It decides nothing: whatever depends on the desired state was decided in `plan`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from graphlib import TopologicalSorter
+
+from provision.apply.nodes import NodeWork
+from provision.common.interrupts import shielded, telling_where_it_stands
+from provision.errors import Refused
+from provision.events import Listener, Notice, action
+from provision.plan.actions import Action, Impact, Plan
+
+# Enough for every node of a usual cluster at once, few enough not to overrun the engine.
+_WORKERS = 16
+
+
+def require_no_refusal(plan: Plan) -> None:
+    """Stop before anything is touched when the plan refuses something.
+
+    Raises:
+        Refused: names every refused change.
+    """
+    if plan.refusals:
+        why = "\n".join(f"{refusal.resource}: {refusal.cause}" for refusal in plan.refusals)
+        hints = dict.fromkeys(refusal.detail for refusal in plan.refusals if refusal.detail)
+        raise Refused(f"{plan.environment} is left as it is", why=why, hint="; ".join(hints))
+
+
+def apply_nodes(actions: Sequence[Action], work: NodeWork) -> None:
+    """Do actions on nodes: each as soon as those it comes after have ended, side by side.
+
+    The first failure ends it: what runs is waited for, nothing new begins, and the failure is raised. So does Ctrl-C.
+    The waits of `work` are cancelled then, so that what only waits ends at once.
+    """
+    done: set[str] = set()
+
+    def perform(one: Action) -> None:
+        with action(work.tell, one.verb, one.resource):
+            work.perform(one)
+        done.add(one.key)
+
+    def standing() -> str:
+        rolled = [a.name for a in actions if a.key not in done and a.impact in (Impact.ROLLING, Impact.RECREATE)]
+        return f"not done: {', '.join(dict.fromkeys(rolled))}; `provision up` continues from there" if rolled else ""
+
+    with telling_where_it_stands(standing):
+        _walk({one.key: one for one in actions}, perform, work.tell, work.cancel)
+
+
+def _walk(
+    actions: Mapping[str, Action], perform: Callable[[Action], None], tell: Listener, cancel: Callable[[], None]
+) -> None:
+    order = TopologicalSorter({key: [k for k in one.after if k in actions] for key, one in actions.items()})
+    order.prepare()
+    running: dict[Future[None], str] = {}
+    pool = ThreadPoolExecutor(max_workers=_WORKERS)
+    try:
+        while order.is_active():
+            running |= {pool.submit(perform, actions[key]): key for key in order.get_ready()}
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                order.done(running.pop(future))
+                future.result()
+    except BaseException:
+        cancel()
+        raise
+    finally:
+        # Not to be cut short by a second Ctrl-C: what would go on working beside a rollback could undo it.
+        patience = Notice("what has begun is being finished; a moment, please")
+        with shielded(lambda: tell(patience)) as interrupted:
+            pool.shutdown(wait=True, cancel_futures=True)
+    if interrupted.is_set():  # in the moment when all was done
+        raise KeyboardInterrupt

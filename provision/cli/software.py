@@ -1,0 +1,50 @@
+"""Commands for software: fetch, lock."""
+
+from typing import Annotated
+
+import typer
+
+from provision.cli.environment import select_described
+from provision.cli.groups import SOFTWARE
+from provision.cli.options import Env, Output, Set, Version, kafka_version
+from provision.cli.output import Format, counted, print_table, print_value, say
+from provision.cli.progress import progress
+
+
+def fetch(version: Version) -> None:
+    """Fetch Kafka's jars ahead of time; they work offline afterwards."""
+    from provision.home.place import Home
+    from provision.runtime import jars
+
+    wanted = kafka_version(version)
+    with progress() as tell:
+        directory = jars.fetch(wanted, Home.of_user().jars(wanted), tell)
+    say(f"Kafka {wanted} is in {directory}")
+
+
+def lock(
+    env: Env = None,
+    overrides: Set = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit with 4 when the lock does not match what is there.")
+    ] = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Record the images and jars that run, for `up --frozen`."""
+    from provision.software.pins_file import as_dict
+
+    with progress() as tell:
+        pinned = select_described(env, overrides, tell).lock(check=check)
+    if output is not Format.TABLE:
+        print_value({"file": str(pinned.file), "changed": pinned.changed, **as_dict(pinned.pins)}, output)
+        return
+    images, jars = pinned.pins.images, counted("jar", len(pinned.pins.jars))
+    rows = [*images.items(), *([(f"kafka {pinned.pins.version}", jars)] if pinned.pins.jars else [])]
+    print_table(("SOFTWARE", "CONTENT"), rows)
+    say(f"wrote {pinned.file}" if pinned.changed else f"{pinned.file}: unchanged")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (fetch, lock):
+        app.command(rich_help_panel=SOFTWARE)(command)

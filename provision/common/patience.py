@@ -1,0 +1,76 @@
+"""How long something is waited for: a time limit, pauses between two looks, and an end from outside, in one object."""
+
+import threading
+import time
+
+from provision.errors import Interrupted
+
+
+class Patience:
+    """One wait, which begins when this is made.
+
+    Whoever waits looks first and pauses then, so that what is there already costs nothing:
+
+        patience = Patience(30.0)
+        while not is_there():
+            if not patience.pause(0.3):
+                raise NotReady(f"it is not there after {patience.given}")
+
+    Args:
+        timeout_s: how long to wait; 0 for a single look.
+        cancelled: set from another thread, it ends the wait in the middle of a pause.
+        doing: names the wait where it is cancelled.
+    """
+
+    def __init__(self, timeout_s: float, cancelled: threading.Event | None = None, doing: str = "the wait") -> None:
+        self.timeout_s = timeout_s
+        self.cancelled = cancelled or threading.Event()
+        self.doing = doing
+        self._began = time.monotonic()
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self._began
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until time is up; 0 from then on."""
+        return max(self.timeout_s - self.waited_s, 0.0)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether time is up."""
+        return self.left_s <= 0
+
+    @property
+    def given(self) -> str:
+        """The time limit in words: `30 s`."""
+        return f"{self.timeout_s:g} s"
+
+    def pause(self, pause_s: float) -> bool:
+        """Pause before the next look; False when time is up. The last look is taken at the time limit itself.
+
+        Raises:
+            Interrupted: the wait is cancelled.
+        """
+        self.check()
+        left_s = self.left_s
+        if left_s <= 0:
+            return False
+        self.cancelled.wait(min(pause_s, left_s))
+        self.check()
+        return True
+
+    def check(self) -> None:
+        """Raise when the wait is cancelled.
+
+        Raises:
+            Interrupted: it is.
+        """
+        if self.cancelled.is_set():
+            raise Interrupted(f"{self.doing} was cancelled")
+
+    def renewed(self, doing: str = "") -> "Patience":
+        """The same time limit again, from now on."""
+        return Patience(self.timeout_s, self.cancelled, doing or self.doing)

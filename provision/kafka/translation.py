@@ -1,0 +1,65 @@
+"""The client library's errors in our words, in one place: whether Kafka does not answer, or refuses."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from kafka.errors import (
+    AuthorizationError,
+    BrokerNotAvailableError,
+    BrokerResponseError,
+    KafkaError,
+    SaslAuthenticationFailedError,
+    StaleBrokerEpochError,
+    StaleControllerEpochError,
+    UnknownError,
+    UnsupportedSaslMechanismError,
+    for_code,
+)
+
+from provision.errors import KafkaRefused, ProvisionError, Unavailable
+
+_HINT = "`provision status` shows the brokers"
+_NO_PERMISSION = (AuthorizationError, SaslAuthenticationFailedError, UnsupportedSaslMechanismError)
+# Kafka does not call them retriable, but they pass when a broker or a controller is there again.
+_PASSING = (BrokerNotAvailableError, StaleBrokerEpochError, StaleControllerEpochError, UnknownError)
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Turn the client's errors into ours: `doing` names what was tried, for example `creating topics`.
+
+    Raises:
+        KafkaRefused: Kafka answered, and does not do it: no permission, a policy, an invalid value.
+        Unavailable: the brokers do not answer, or not as a cluster that has formed.
+    """
+    try:
+        yield
+    # KeyError: a broker that answers while its cluster still forms. RuntimeError: brokers that name no active
+    # controller, or one that is none any more.
+    except (KafkaError, KeyError, RuntimeError) as error:
+        raise in_our_words(doing, error) from error
+
+
+def in_our_words(doing: str, error: Exception) -> ProvisionError:
+    """The client's error as one of ours."""
+    why = str(error) or type(error).__name__
+    if isinstance(error, _NO_PERMISSION):
+        return KafkaRefused(f"{doing}: Kafka does not let this user do it", why=why)
+    if isinstance(error, BrokerResponseError) and not error.retriable and not isinstance(error, _PASSING):
+        return KafkaRefused(f"{doing}: Kafka refused", why=why)
+    return Unavailable(f"{doing}: the brokers do not answer", why=why, hint=_HINT)
+
+
+def failures(answers: Iterable[Mapping[str, Any]], *harmless: int) -> dict[str, str]:
+    """The answers that tell an error, by name, each with Kafka's reason."""
+    return {
+        answer["name"]: reason_of(answer["error_code"], answer.get("error_message"))
+        for answer in answers
+        if answer["error_code"] not in (0, *harmless)
+    }
+
+
+def reason_of(code: int, message: str | None) -> str:
+    """Why Kafka refused one of many things, in its own words where it has any."""
+    return message or str(for_code(code).__name__)

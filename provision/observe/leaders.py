@@ -1,0 +1,40 @@
+"""Who leads: the active controller of the brokers, and the leader of a ZooKeeper ensemble."""
+
+from provision.catalogue.versions import KRAFT
+from provision.cluster.model import Role
+from provision.kafka.quorum import ask_for_quorum
+from provision.kafka.zookeeper import FOUR_LETTER_WORD_MAIN, SERVER_STATUS, mode, server_status
+from provision.observe.reach import access_to
+from provision.plan.observed import NodeState, ObservedCluster, ObservedEnvironment, ObservedNode
+from provision.runtime.base import JavaCommand, Runtime
+
+LEADER = "leader"
+
+
+def active_controller(observed: ObservedEnvironment, cluster: ObservedCluster) -> int:
+    """The active controller's id, -1 while there is none. Brokers of KRaft name any broker in its place (KIP-590)."""
+    if observed.mode != KRAFT:
+        return cluster.controller
+    quorum = ask_for_quorum(access_to(observed))
+    return quorum.leader if quorum else -1
+
+
+def ensemble_modes(runtime: Runtime, observed: ObservedEnvironment) -> dict[str, str | None]:
+    """What each running node of the ensemble is in it: `standalone`, `leader` or `follower`; None for nothing yet."""
+    ensemble = [node for node in observed.of_role(Role.ZOOKEEPER) if node.state is NodeState.RUNNING]
+    return {node.name: mode(_status_of(runtime, observed.name, node)) for node in ensemble}
+
+
+def ensemble_leader(runtime: Runtime, observed: ObservedEnvironment) -> str:
+    """The name of the ensemble's leader; empty where there is none, or a single node."""
+    modes = ensemble_modes(runtime, observed) if len(observed.of_role(Role.ZOOKEEPER)) > 1 else {}
+    return next((name for name, mode in modes.items() if mode == LEADER), "")
+
+
+def _status_of(runtime: Runtime, environment: str, node: ObservedNode) -> str:
+    if node.endpoint:
+        return server_status(node.endpoint)
+    host, _, port = runtime.inside_address(environment, node.name).rpartition(":")
+    command = JavaCommand(FOUR_LETTER_WORD_MAIN, (host, port, SERVER_STATUS))
+    _, output = runtime.run_in_node(environment, node.name, command)
+    return output

@@ -1,0 +1,98 @@
+"""What is there of an environment's nodes, and what they say of themselves: asked before anything is planned."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from provision.cluster.fingerprint import config_hash
+from provision.cluster.model import Cluster, RenderedFile, Role, StorageKind
+from provision.errors import Unavailable
+from provision.kafka.readiness import ask_brokers
+from provision.observe.leaders import active_controller, ensemble_leader
+from provision.observe.reach import access_to
+from provision.plan.changes import BROKER_FILE
+from provision.plan.differences import Difference, differences
+from provision.plan.observed import NodeDetails, NodeState, ObservedEnvironment, ObservedNode
+from provision.runtime.base import Runtime
+from provision.runtime.directories import nodes_with_data
+
+if TYPE_CHECKING:
+    from provision.kafka.admin import Admin
+
+_READERS = 8
+
+
+def observe_nodes(cluster: Cluster, runtime: Runtime) -> ObservedEnvironment:
+    """What the runtime has, and what `down` left in the user's directory: a runtime that forgot it cannot tell."""
+    observed = runtime.observe(cluster.name, [node.name for node in cluster.nodes])
+    if cluster.storage.kind is not StorageKind.DIRECTORY:
+        return observed
+    left = nodes_with_data(Path(cluster.storage.directory), cluster.name)
+    return dataclasses.replace(observed, left_data=left)
+
+
+def observe_details(
+    cluster: Cluster, files: Sequence[RenderedFile], observed: ObservedEnvironment, runtime: Runtime
+) -> NodeDetails:
+    """Ask the nodes what their changes would mean.
+
+    Args:
+        cluster: what must be.
+        files: the files that its nodes are to have next.
+        observed: what the runtime has.
+        runtime: where they are.
+    """
+    # A broker's fingerprint is that of its creation; settings that it took while it ran are in its files alone.
+    read = [
+        there.name
+        for node in cluster.nodes
+        if (there := observed.node(node.name))
+        and (node.role is Role.BROKER or there.config_hash != config_hash(node.name, tuple(files)))
+    ]
+    with ThreadPoolExecutor(max_workers=_READERS) as pool:
+        old = dict(zip(read, pool.map(partial(runtime.read_files, cluster.name), read), strict=True))
+    changes = {name: differences(old[name], [file for file in files if file.node == name]) for name in read}
+    asked = _ask_brokers(observed, changes)
+    ensemble_changes = any(Role.parse(name)[0] is Role.ZOOKEEPER and changes[name] for name in read)
+    leader = ensemble_leader(runtime, observed) if ensemble_changes else ""
+    return dataclasses.replace(asked, files=old, ensemble_leader=leader)
+
+
+def _ask_brokers(observed: ObservedEnvironment, changes: Mapping[str, Sequence[Difference]]) -> NodeDetails:
+    running = [node for node in observed.of_role(Role.BROKER) if node.state is NodeState.RUNNING]
+    access = access_to(observed)
+    answers = ask_brokers(access.to({node.number: node.endpoint for node in running if node.endpoint}), topics=False)
+    if answers.best is None:
+        return NodeDetails()
+    from provision.kafka.admin import connected
+    from provision.kafka.brokers import set_beside_file, updatable
+
+    registered = {broker.id for broker in answers.best.brokers}
+    answering = [node for node in running if node.number in answers.clusters and node.number in registered]
+    try:
+        with connected(access) as admin:
+            entries = admin.brokers.settings([node.number for node in answering])
+            dynamic = {
+                node.name: _taken(admin, node, changes.get(node.name, ()), updatable(entries[node.number]))
+                for node in answering
+            }
+    except Unavailable:  # a broker is just leaving or coming: what would be dynamic is then a restart
+        return NodeDetails(controller=active_controller(observed, answers.best))
+    settings = {node.name: set_beside_file(entries[node.number]) for node in answering}
+    controller = active_controller(observed, answers.best)
+    return NodeDetails(dynamic=dynamic, settings=settings, controller=controller)
+
+
+def _taken(
+    admin: "Admin", node: ObservedNode, changes: Sequence[Difference], updatable: frozenset[str]
+) -> frozenset[str]:
+    """The changed keys that the broker declares as updatable while it runs, if it agrees to their new values."""
+    values = {
+        change.key: str(change.after)
+        for change in changes
+        if change.file == BROKER_FILE and change.after is not None and change.key in updatable
+    }
+    return frozenset(values) if values and admin.brokers.takes(node.number, values) else frozenset()

@@ -1,0 +1,9 @@
+"""How the cluster of an environment is reached from this machine."""
+
+from provision.kafka.access import Access
+from provision.plan.observed import ObservedEnvironment
+
+
+def access_to(observed: ObservedEnvironment) -> Access:
+    """To all of its brokers that have a port of this machine."""
+    return Access(observed.broker_endpoints)

@@ -1,0 +1,107 @@
+"""How ready an environment is: the runtime's and Kafka's answers put together."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from provision.catalogue.versions import KRAFT
+from provision.cluster.model import Role, Topic
+from provision.errors import Unavailable
+from provision.kafka.leaders import missing_for_leaders
+from provision.kafka.levels import Level
+from provision.kafka.quorum import ask_for_quorum
+from provision.kafka.readiness import BrokerAnswers, ask_brokers, missing_for_brokers, missing_for_topics
+from provision.kafka.zookeeper import has_quorum
+from provision.observe.leaders import LEADER, ensemble_modes
+from provision.observe.reach import access_to
+from provision.plan.observed import NodeState, ObservedCluster, ObservedEnvironment
+from provision.runtime.base import Runtime
+
+_NOT_RUNNING = {NodeState.CREATED: "it was never started", NodeState.EXITED: "it has exited"}
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """How ready an environment is, and what the next level lacks: node name to reason."""
+
+    observed: ObservedEnvironment
+    level: Level
+    missing: Mapping[str, str] = field(default_factory=dict)
+    cluster: ObservedCluster | None = None
+
+
+def assess(
+    runtime: Runtime,
+    observed: ObservedEnvironment,
+    topics: Sequence[Topic] | None,
+    *,
+    nodes: Sequence[str] | None = None,
+    ask_inside: bool = False,
+    beside_moves: bool = False,
+) -> Assessment:
+    """Ask everything once.
+
+    Args:
+        runtime: where the nodes are.
+        observed: what the runtime has.
+        topics: those that must be there; None for whichever there are.
+        nodes: the nodes that must run; None for those there are.
+        ask_inside: ask ZooKeeper nodes without a published port too, from inside, which costs a JVM each.
+        beside_moves: replicas that a reassignment is bringing need not be in sync yet.
+    """
+    stopped = _not_running(observed, nodes)
+    if stopped or not observed.nodes:
+        return Assessment(observed, Level.NONE, stopped)
+    wanted = frozenset(nodes if nodes is not None else (node.name for node in observed.nodes))
+    access = access_to(observed)
+    access = access.to({n: at for n, at in access.brokers.items() if Role.BROKER.node(n) in wanted})
+    answers = ask_brokers(access)
+    missing = missing_for_brokers(answers)
+    if missing or not access.brokers:
+        quorum = _missing_for_quorum(runtime, observed, ask_inside=ask_inside)
+        level = Level.PROCESS if quorum is None or quorum else Level.QUORUM
+        return Assessment(observed, level, quorum or missing, answers.best)
+    missing = missing_for_topics(answers, topics)
+    if missing and beside_moves:
+        missing = missing_for_topics(_with_moves(observed, answers), topics)
+    if not missing and observed.mode == KRAFT and answers.best:
+        names = None if topics is None else {topic.name for topic in topics}
+        missing = missing_for_leaders(answers.best, access, names)
+    return Assessment(observed, Level.BROKERS if missing else Level.TOPICS, missing, answers.best)
+
+
+def _with_moves(observed: ObservedEnvironment, answers: BrokerAnswers) -> BrokerAnswers:
+    from provision.kafka.admin import connected
+
+    try:
+        with connected(access_to(observed)) as admin:
+            moves = admin.partitions.moves()
+    except Unavailable:  # the controller moves: it is asked again with everything else
+        return answers
+    clusters = {broker: cluster.with_moves(moves) for broker, cluster in answers.clusters.items()}
+    return replace(answers, clusters=clusters)
+
+
+def _not_running(observed: ObservedEnvironment, nodes: Sequence[str] | None) -> dict[str, str]:
+    wanted = [node.name for node in observed.nodes] if nodes is None else nodes
+    states = {node.name: node.state for node in observed.nodes}
+    return {
+        name: _NOT_RUNNING[states[name]] if name in states else "it is not there"
+        for name in wanted
+        if states.get(name) is not NodeState.RUNNING
+    }
+
+
+def _missing_for_quorum(runtime: Runtime, observed: ObservedEnvironment, *, ask_inside: bool) -> dict[str, str] | None:
+    """What the ensemble or the KRaft quorum lacks; nothing when it is whole, None when it cannot be told from here."""
+    if observed.mode == KRAFT:
+        return {} if ask_for_quorum(access_to(observed)) else None
+    if not ask_inside and not all(node.endpoint for node in observed.of_role(Role.ZOOKEEPER)):
+        return None
+    modes = ensemble_modes(runtime, observed)
+    if has_quorum(list(modes.values())):
+        return {}
+    return {
+        node: "it is not part of a quorum yet" if state is None else f"it is {state}, others are missing"
+        for node, state in modes.items()
+        if state is None or LEADER not in modes.values()
+    }

@@ -1,0 +1,177 @@
+"""Waiting until an environment is ready.
+
+Waiting is honest: it polls with pauses, stops at once when a node has exited, and never says ready when time is up.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from provision.cluster.model import Role, Topic
+from provision.common.patience import Patience
+from provision.errors import NodeFailed, NotReady
+from provision.events import LevelReached, Listener, NodeReady, NodeWaiting
+from provision.kafka.failures import explain
+from provision.kafka.levels import Level
+from provision.kafka.readiness import ask_brokers, missing_for_agreement, missing_for_brokers
+from provision.observe.reach import access_to
+from provision.observe.readiness import Assessment, assess
+from provision.plan.observed import NodeState, ObservedEnvironment
+from provision.runtime.base import Runtime
+
+_PAUSE_S = 0.15
+_STOPPED = (0, 143)  # 143: a JVM that was asked to stop by SIGTERM
+_LOG_LINES = 60
+_SHOWN_LOG_LINES = 12
+# A broker that was killed can register again when its ZooKeeper session has ended: 18 s by default.
+_RESTART_PAUSE_S = 3.0
+
+Ask = Callable[[ObservedEnvironment], Assessment]
+
+
+@dataclass(slots=True)
+class Wait:
+    """Waits for the nodes of one environment, one level after the other.
+
+    Each wait has the whole of `patience`, from its beginning on. `timings` gets the seconds by level since `began`, a
+    `time.monotonic()` value. With `beside_moves` what reassignments are bringing is not waited for.
+    """
+
+    runtime: Runtime
+    environment: str
+    nodes: Sequence[str]
+    patience: Patience
+    tell: Listener
+    beside_moves: bool = False
+    began: float = field(default_factory=time.monotonic)
+    timings: dict[str, float] = field(default_factory=dict)
+    _ready: set[str] = field(default_factory=set)
+    _restarted: dict[str, Patience] = field(default_factory=dict)
+
+    def until(self, level: Level, topics: Sequence[Topic] | None) -> Assessment:
+        """Poll until the environment holds `level`.
+
+        Raises:
+            NodeFailed: a node exited; carries its last log lines and the reason where it is known.
+            NotReady: time is up; says what is missing.
+            Interrupted: the wait was cancelled.
+        """
+
+        def ask(observed: ObservedEnvironment) -> Assessment:
+            assessment = assess(
+                self.runtime,
+                observed,
+                topics,
+                nodes=self.nodes,
+                ask_inside=level is Level.QUORUM,
+                beside_moves=self.beside_moves,
+            )
+            self._report(assessment, level)
+            return assessment
+
+        patience = self.patience.renewed(f"waiting for {level}")
+        reached = self._poll(ask, level, patience)
+        return reached if level <= Level.TOPICS else self._roundtrip(reached, patience)
+
+    def until_agreed(self) -> None:
+        """Poll until all brokers answer, and tell the same partitions.
+
+        Raises:
+            NodeFailed, NotReady, Interrupted: as in `until`.
+        """
+
+        def ask(observed: ObservedEnvironment) -> Assessment:
+            answers = ask_brokers(access_to(observed))
+            missing = missing_for_brokers(answers) or missing_for_agreement(answers)
+            return Assessment(observed, Level.PROCESS if missing else Level.BROKERS, missing)
+
+        self._poll(ask, Level.BROKERS, self.patience.renewed("waiting for the brokers to agree"))
+
+    def _poll(self, ask: Ask, level: Level, patience: Patience) -> Assessment:
+        while True:
+            observed = self.runtime.observe(self.environment)
+            self._check_exits(observed)
+            assessment = ask(observed)
+            if assessment.level >= min(level, Level.TOPICS):
+                return assessment
+            if not patience.pause(_PAUSE_S):
+                raise self._not_ready(level, assessment, patience)
+
+    def check_exits(self) -> None:
+        """Raise when a node has exited; one that can come back by itself is started again.
+
+        Raises:
+            NodeFailed: with its last log lines, and the reason where it is known.
+        """
+        self._check_exits(self.runtime.observe(self.environment))
+
+    def _roundtrip(self, assessment: Assessment, patience: Patience) -> Assessment:
+        from provision.kafka.messages import roundtrip
+
+        roundtrip(access_to(assessment.observed), max(patience.left_s, 1.0))
+        proven = replace(assessment, level=Level.ROUNDTRIP)
+        self._report(proven, Level.ROUNDTRIP)
+        return proven
+
+    def _report(self, assessment: Assessment, wanted: Level) -> None:
+        for step in Level:
+            if Level.NONE < step <= min(assessment.level, wanted) and str(step) not in self.timings:
+                self.timings[str(step)] = round(time.monotonic() - self.began, 2)
+                self.tell(LevelReached(str(step), self.timings[str(step)]))
+        for node in assessment.observed.nodes:
+            reason = assessment.missing.get(node.name)
+            if reason:
+                self._ready.discard(node.name)
+                self.tell(NodeWaiting(node.name, reason))
+            elif assessment.level >= _ready_level(node.role) and node.name not in self._ready:
+                self._ready.add(node.name)
+                self.tell(NodeReady(node.name, node.endpoint))
+
+    def _check_exits(self, observed: ObservedEnvironment) -> None:
+        for node in observed.nodes:
+            if node.state is NodeState.EXITED and node.name in self.nodes:
+                log = list(self.runtime.log_lines(self.environment, node.name, tail=_LOG_LINES))
+                failure = explain(log, out_of_memory=node.out_of_memory)
+                if failure and failure.transient:
+                    self._start_again(node.name, failure.reason)
+                    continue
+                if node.exit_code in _STOPPED:
+                    hint = f"`provision start {self.environment} {node.name}`"
+                    raise NodeFailed(f"{node.name} is stopped", node=node.name, hint=hint)
+                raise NodeFailed(
+                    f"{node.name} exited" + (f" with code {node.exit_code}" if node.exit_code is not None else ""),
+                    node=node.name,
+                    why=failure.reason if failure else "",
+                    hint=failure.hint if failure else f"its whole log: `provision logs {self.environment} {node.name}`",
+                    log=_telling(log),
+                )
+
+    def _start_again(self, node: str, reason: str) -> None:
+        self.tell(NodeWaiting(node, reason))
+        if node not in self._restarted or self._restarted[node].is_over:
+            self._restarted[node] = Patience(_RESTART_PAUSE_S)
+            self.runtime.start_node(self.environment, node)
+
+    def _not_ready(self, level: Level, assessment: Assessment, patience: Patience) -> NotReady:
+        missing = dict(assessment.missing) or {"the environment": "it is not known why"}
+        name, *_ = missing
+        log = (
+            _telling(list(self.runtime.log_lines(self.environment, name, tail=_LOG_LINES)))
+            if assessment.observed.node(name)
+            else []
+        )
+        return NotReady(
+            f"{self.environment} did not reach {level} within {patience.given}",
+            why="\n".join(f"{node}: {reason}" for node, reason in missing.items()),
+            hint="raise --timeout, or look at `provision logs`",
+            log=log,
+        )
+
+
+def _telling(log: Sequence[str]) -> list[str]:
+    """The last lines of a log without the frames of Java's stack traces."""
+    return [line for line in log if not line.startswith(("\tat ", "\t... "))][-_SHOWN_LOG_LINES:]
+
+
+def _ready_level(role: str) -> Level:
+    return Level.BROKERS if role == Role.BROKER else Level.QUORUM

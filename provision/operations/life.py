@@ -1,0 +1,143 @@
+"""Stop, start and restart the nodes of an environment; their data stay."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from provision.apply.nodes import STOP_PATIENCE_S
+from provision.apply.rolling import Roller, Step
+from provision.cluster.model import Role, StorageKind, node_with_id
+from provision.common.interrupts import shielded, telling_where_it_stands
+from provision.common.patience import Patience
+from provision.errors import Refused, UsageError
+from provision.events import Listener, action, silent
+from provision.kafka.levels import Level
+from provision.kafka.readiness import ask_brokers
+from provision.observe.leaders import active_controller, ensemble_leader
+from provision.observe.reach import access_to
+from provision.observe.readiness import Assessment
+from provision.observe.waiting import Wait
+from provision.operations.side_by_side import each
+from provision.operations.status import require, require_nodes
+from provision.plan.actions import Verb
+from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
+from provision.runtime.base import Runtime
+
+STOP = "stop"
+_ROLLING_ORDER = (Role.ZOOKEEPER, Role.CONTROLLER, Role.BROKER)
+
+
+def stop(runtime: Runtime, name: str, nodes: Sequence[str] = (), tell: Listener = silent) -> int:
+    """Stop the named nodes, or all: brokers first, because they take leave of ZooKeeper. Returns how many ran.
+
+    Raises:
+        Refused: the brokers' data are in memory and would be gone.
+    """
+    observed = require(runtime, name)
+    chosen = [node for node in _chosen(observed, nodes) if node.state is NodeState.RUNNING]
+    _refuse_to_lose_memory(observed, chosen)
+    stop_all(runtime, name, chosen, tell)
+    return len(chosen)
+
+
+def _refuse_to_lose_memory(observed: ObservedEnvironment, nodes: Sequence[ObservedNode]) -> None:
+    if observed.storage == StorageKind.MEMORY and any(node.role == Role.BROKER for node in nodes):
+        raise Refused(
+            f"stopping {observed.name} would lose its records",
+            why="its brokers keep their data in memory (storage: memory)",
+            hint=f"`provision down {observed.name}` removes it",
+        )
+
+
+def stop_all(runtime: Runtime, name: str, nodes: Sequence[ObservedNode], tell: Listener) -> None:
+    """Brokers first: they move their leaderships and close their sessions while the ensemble still answers."""
+    brokers_first = ([n for n in nodes if n.role == Role.BROKER], [n for n in nodes if n.role != Role.BROKER])
+    for tier in brokers_first:
+        each(tell, STOP, [n.name for n in tier], lambda node: runtime.stop_node(name, node, STOP_PATIENCE_S))
+
+
+def start(runtime: Runtime, name: str, nodes: Sequence[str], patience: Patience, tell: Listener = silent) -> Assessment:
+    """Start the named nodes, or all, and wait: for the topics where every node runs then, else for those that do.
+
+    Raises:
+        Refused: members of an ensemble never ran; started together they could begin an empty history.
+    """
+    observed = require(runtime, name)
+    _refuse_newcomers(observed, _chosen(observed, nodes))
+    chosen = [node.name for node in _chosen(observed, nodes) if node.state is not NodeState.RUNNING]
+    each(tell, Verb.START, chosen, lambda node: runtime.start_node(name, node))
+    running = [node.name for node in observed.nodes if node.name in chosen or node.state is NodeState.RUNNING]
+    if not running:
+        require_nodes(runtime, name)
+    has_broker = any(node.role == Role.BROKER for node in observed.nodes if node.name in running)
+    all_run = len(running) == len(observed.nodes)
+    level = Level.TOPICS if all_run else Level.BROKERS if has_broker else Level.PROCESS
+    return Wait(runtime, name, running, patience, tell).until(level, None)
+
+
+def _refuse_newcomers(observed: ObservedEnvironment, nodes: Sequence[ObservedNode]) -> None:
+    newcomers = [node.name for node in nodes if node.role == Role.ZOOKEEPER and node.state is NodeState.CREATED]
+    if newcomers and len(observed.of_role(Role.ZOOKEEPER)) > 1:
+        raise Refused(
+            f"{', '.join(newcomers)} cannot be started on its own",
+            why="members that never ran join an ensemble one after the other",
+            hint="`provision up` starts them in order",
+        )
+
+
+def restart_rolling(
+    runtime: Runtime, name: str, nodes: Sequence[str], patience: Patience, tell: Listener = silent
+) -> tuple[str, ...]:
+    """Restart the named nodes, or all, one at a time: the ensemble first, the active controller last.
+
+    Returns their names, in that order.
+
+    Raises:
+        Refused: data are in memory and would be gone.
+        NotReady, NodeFailed: one cannot be spared, or did not come back; says which were not reached.
+    """
+    observed = require(runtime, name)
+    chosen = _chosen(observed, nodes)
+    _refuse_to_lose_memory(observed, chosen)
+    if stopped := [node.name for node in chosen if node.state is not NodeState.RUNNING]:
+        raise UsageError(f"not running: {', '.join(stopped)}", hint=f"`provision start {name}` starts them")
+    in_order = _leaders_last(runtime, observed, chosen)
+    roller = Roller(runtime, name, len(observed.of_role(Role.ZOOKEEPER)), patience, tell)
+    done: list[str] = []
+    for node in in_order:
+        standing = partial(_standing, done, node.name)
+        with telling_where_it_stands(standing), action(tell, Verb.RESTART, node.name):
+            roller.step(node.name, Verb.RESTART, partial(_restart, runtime, name, node.name))
+        done.append(node.name)
+    return tuple(done)
+
+
+def _leaders_last(runtime: Runtime, observed: ObservedEnvironment, nodes: Sequence[ObservedNode]) -> list[ObservedNode]:
+    """The nodes by role, in each the one that leads last."""
+    answers = ask_brokers(access_to(observed), topics=False)
+    leaders = {node_with_id(active_controller(observed, answers.best))} if answers.best else set()
+    if sum(node.role == Role.ZOOKEEPER for node in nodes) > 1:
+        leaders.add(ensemble_leader(runtime, observed))
+    return sorted(nodes, key=lambda node: (_ROLLING_ORDER.index(Role(node.role)), node.name in leaders))
+
+
+def _standing(done: Sequence[str], reached: str) -> str:
+    return f"restarted before: {', '.join(done) or 'none'}; it ended at {reached}"
+
+
+def _restart(runtime: Runtime, name: str, node: str, step: Step) -> None:
+    with shielded() as interrupted:  # Ctrl-C ends the roll after this node, not with this node down
+        step("stopping")
+        runtime.stop_node(name, node, STOP_PATIENCE_S)
+        step("starting")
+        runtime.start_node(name, node)
+    if interrupted.is_set():
+        raise KeyboardInterrupt
+
+
+def _chosen(observed: ObservedEnvironment, names: Sequence[str]) -> list[ObservedNode]:
+    known = {node.name: node for node in observed.nodes}
+    if unknown := [name for name in names if name not in known]:
+        raise UsageError(
+            f"{observed.name} has no node {', '.join(unknown)}", hint=f"it has {', '.join(known) or 'none'}"
+        )
+    return [known[name] for name in names] if names else list(observed.nodes)

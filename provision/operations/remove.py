@@ -1,0 +1,67 @@
+"""Remove an environment: all that `up` made, whatever state it is in."""
+
+from provision.cluster.model import StorageKind
+from provision.events import Listener, silent
+from provision.home.place import Home
+from provision.operations.life import stop_all
+from provision.operations.side_by_side import each
+from provision.plan.actions import Verb
+from provision.plan.observed import NodeState, ObservedEnvironment
+from provision.runtime.base import Runtime
+
+
+def remove_environment(
+    runtime: Runtime,
+    name: str,
+    *,
+    before: ObservedEnvironment | None = None,
+    keep_data: bool = False,
+    delete_data: bool = False,
+    tell: Listener = silent,
+) -> int:
+    """Remove the environment's nodes, storages and network; returns how many things that were.
+
+    Args:
+        runtime: where it is.
+        name: its name.
+        before: leave what was there then.
+        keep_data: leave the storages.
+        delete_data: delete data in a directory of the user's too.
+        tell: gets the events.
+    """
+    now = runtime.observe(name)
+    earlier = before or ObservedEnvironment(name, runtime.kind)
+    nodes = [node.name for node in now.nodes if earlier.node(node.name) is None]
+    storages = [] if keep_data else sorted(now.storages - earlier.storages)
+    each(tell, Verb.REMOVE, nodes, lambda node: runtime.remove_node(name, node))
+    each(silent, Verb.REMOVE, storages, lambda node: runtime.remove_storage(name, node, delete_data=delete_data))
+    network = now.network and not earlier.network
+    if not earlier.network:  # asked for even where none is seen: a killed command may have left half of one
+        runtime.remove_network(name)
+    return len(nodes) + len(storages) + (network or now.half_made)
+
+
+def down(
+    runtime: Runtime,
+    name: str,
+    home: Home,
+    *,
+    keep_data: bool = False,
+    delete_data: bool = False,
+    tell: Listener = silent,
+) -> int:
+    """Remove all that `up` made, port leases included; returns how many things were removed.
+
+    Nodes whose data are kept are stopped cleanly first: brokers that take leave can come back at once.
+    """
+    observed = runtime.observe(name)
+    in_directory = observed.storage not in ("", *(kind.value for kind in StorageKind))
+    data_stay = keep_data or (in_directory and not delete_data)
+    if data_stay:
+        stop_all(runtime, name, [node for node in observed.nodes if node.state is NodeState.RUNNING], tell)
+    removed = remove_environment(runtime, name, keep_data=keep_data, delete_data=delete_data, tell=tell)
+    if not keep_data:
+        home.ports.release(name)
+    if not data_stay:  # the settings of an interrupted reassignment are among the data
+        home.throttle(name).forget_all()
+    return removed

@@ -1,0 +1,85 @@
+"""How an environment is: found by its name, looked at, waited for.
+
+All of it works from the environment's name alone, because what runs carries all that must be known. An environment
+file, where one is given, adds what is declared and may be missing.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from provision.cluster.model import Role, Topic
+from provision.common.patience import Patience
+from provision.errors import UsageError
+from provision.events import Listener
+from provision.kafka.levels import Level
+from provision.observe.readiness import Assessment, assess
+from provision.observe.waiting import Wait
+from provision.plan.observed import ObservedEnvironment
+from provision.runtime.base import Runtime
+
+
+def require(runtime: Runtime, name: str) -> ObservedEnvironment:
+    """The environment of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    observed = runtime.observe(name)
+    if observed.is_nothing:
+        there = ", ".join(runtime.environments()) or "none"
+        raise UsageError(f"there is no environment {name}", hint=f"running: {there}; `provision up` makes one")
+    return observed
+
+
+def require_nodes(runtime: Runtime, name: str) -> ObservedEnvironment:
+    """The environment of that name, which has nodes.
+
+    Raises:
+        UsageError: there is none, or only its data are kept.
+    """
+    observed = require(runtime, name)
+    if not observed.nodes:
+        raise UsageError(f"{name} has no nodes, only kept data", hint="`provision up` creates them")
+    return observed
+
+
+def status(runtime: Runtime, name: str, topics: Sequence[Topic] | None = None) -> Assessment:
+    """How ready the environment is; `topics` are the declared ones, None for whichever there are."""
+    return assess(runtime, require(runtime, name), topics, ask_inside=True)
+
+
+def status_dict(assessment: Assessment) -> dict[str, Any]:
+    """The assessment as `status -o json` shows it."""
+    observed, cluster = assessment.observed, assessment.cluster
+    return {
+        "name": observed.name,
+        "runtime": observed.runtime,
+        "ready": assessment.level >= Level.TOPICS,
+        "level": str(assessment.level),
+        "kafka": {"version": observed.version, "mode": observed.mode},
+        "bootstrap_servers": observed.bootstrap_servers,
+        "zookeeper_connect": observed.zookeeper_connect or None,
+        "nodes": [
+            {"name": node.name, "role": node.role, "state": str(node.state), "endpoint": node.endpoint}
+            for role in Role
+            for node in observed.of_role(role)
+        ],
+        "topics": [
+            {
+                "name": topic.name,
+                "partitions": len(topic.partitions),
+                "replication_factor": topic.replication_factor,
+                "under_replicated": topic.under_replicated,
+            }
+            for topic in (cluster.topics if cluster else ())
+            if not topic.internal
+        ],
+    }
+
+
+def wait_for(
+    runtime: Runtime, name: str, level: Level, topics: Sequence[Topic] | None, patience: Patience, tell: Listener
+) -> Assessment:
+    """Wait until the environment holds `level`."""
+    nodes = [node.name for node in require_nodes(runtime, name).nodes]
+    return Wait(runtime, name, nodes, patience, tell).until(level, topics)

@@ -1,0 +1,69 @@
+"""Kafka's own tools, run inside an environment."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from provision.catalogue.versions import TOOL_ADDRESSES, KafkaVersion, address_option, release_of
+from provision.cluster.layout import LOOPBACK
+from provision.cluster.model import Role
+from provision.errors import UsageError
+from provision.operations.status import require_nodes
+from provision.runtime.base import JavaCommand, Runtime, Streams
+
+_LOCALHOST = "localhost"
+
+
+def run_tool(runtime: Runtime, name: str, tool: str, arguments: Sequence[str], streams: Streams) -> int:
+    """Run Kafka's own tool of that name inside the environment; returns its exit code.
+
+    The address of the environment is filled in where none is given. The tool runs beside the nodes, where
+    `localhost:9092` would be the tool itself. So addresses of this environment as this machine knows them are replaced
+    by those that hold inside, and what works in a how-to works here unchanged.
+
+    Raises:
+        UsageError: this version of Kafka has no such tool.
+    """
+    observed = require_nodes(runtime, name)
+    version = KafkaVersion.parse(observed.version)
+    tool = tool.removesuffix(".sh")
+    tools = release_of(version).tools
+    entry = tools.get(tool)
+    if entry is None:
+        raise UsageError(f"Kafka {observed.version} has no tool {tool}", hint=f"known: {', '.join(sorted(tools))}")
+    inside = {
+        node.endpoint: runtime.inside_address(name, node.name) for node in observed.nodes if node.endpoint is not None
+    }
+    main_class, *first = entry.split()
+    role = Role.ZOOKEEPER if tool == "zookeeper-shell" else Role.BROKER
+    servers = ",".join(runtime.inside_address(name, node.name) for node in observed.of_role(role))
+    address = filled_in_address(address_option(tool, version), arguments, servers)
+    translated = (as_seen_inside(argument, inside) for argument in arguments)
+    return runtime.run_tool(observed, JavaCommand(main_class, (*first, *address, *translated)), streams)
+
+
+def filled_in_address(option: str | None, arguments: Sequence[str], servers: str) -> tuple[str, ...]:
+    """The arguments that tell a tool which servers to use; none where the user names some, or asks for help only."""
+    if option is None or {"--help", "--version"} & set(arguments):
+        return ()
+    if not option:
+        first = arguments[0] if arguments else ""
+        return () if re.match(r"[\w.,:\[\]-]+:\d+", first) else (servers,)
+    said = any(argument.split("=")[0] in TOOL_ADDRESSES for argument in arguments)
+    return () if said else (option, servers)
+
+
+def as_seen_inside(argument: str, inside: Mapping[str, str]) -> str:
+    """An argument with every address of this machine replaced.
+
+    Args:
+        argument: as the user wrote it; `localhost` stands for the loopback address.
+        inside: the addresses that hold inside, by those of this machine, both `host:port`.
+    """
+    hosts = {endpoint.rpartition(":")[0] for endpoint in inside}
+    known = "|".join(re.escape(host) for host in sorted({*hosts, _LOCALHOST}))
+
+    def replace(match: re.Match[str]) -> str:
+        host = LOOPBACK if match[1] == _LOCALHOST else match[1]
+        return inside.get(f"{host}:{match[2]}", match[0])
+
+    return re.sub(rf"(?<![\w.-])({known}):(\d+)(?!\d)", replace, argument)

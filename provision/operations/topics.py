@@ -1,0 +1,282 @@
+"""The resources of a cluster that runs: look, create, delete, make them as a file says, or write such a file.
+
+The cluster is an environment's, or any that answers under an address.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from provision.apply.walk import require_no_refusal
+from provision.cluster.model import Topic
+from provision.common.patience import Patience
+from provision.errors import NotReady, PartlyApplied, Refused, Unavailable, UsageError
+from provision.events import Listener, Planned, action, silent
+from provision.home.place import Home
+from provision.kafka.access import Access
+from provision.kafka.connection import NotAnswering
+from provision.kafka.readiness import BrokerAnswers, ask_brokers, missing_for_topics
+from provision.observe.inside import agreed
+from provision.observe.reach import access_to
+from provision.operations.status import require
+from provision.plan.actions import Action, Plan, Verb
+from provision.plan.observed import ObservedCluster, ObservedTopic
+from provision.plan.placement import Placement
+from provision.plan.topic_changes import TOPIC, PlacedTopic
+from provision.resources.kind import Target, Work
+from provision.resources.registry import KINDS, Resources
+from provision.resources.rounds import (
+    ROUNDS,
+    Agree,
+    Inside,
+    again,
+    agree_to_all,
+    apply_resources,
+    new_actions,
+    plan_against,
+)
+from provision.resources.topics import DesiredTopics
+from provision.runtime.base import Runtime
+
+_ANSWER_S = 5.0
+_PAUSE_S = 0.2
+# How long a topic that is created by hand may take until every broker has it.
+_CREATED_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReachedCluster:
+    """A cluster that answers: a name for it, and how it is reached."""
+
+    name: str
+    access: Access
+
+    def observe(self) -> ObservedCluster:
+        """What the brokers say, without settings.
+
+        Raises:
+            Unavailable: none answers.
+        """
+        answers = ask_brokers(self.access, timeout_s=_ANSWER_S)
+        if answers.best is None:
+            raise _silent(self.name, answers.silent)
+        return answers.best
+
+    def target(self, home: Home, throttle_bytes_per_s: int | None = None) -> Target:
+        """As resources are planned for it."""
+        return Target(self.name, self.access, home.throttle(self.name), throttle_bytes_per_s)
+
+
+def cluster_of(runtime: Runtime, name: str) -> ReachedCluster:
+    """The cluster of an environment.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    return ReachedCluster(name, access_to(require(runtime, name)))
+
+
+def cluster_at(name: str, bootstrap_servers: str) -> ReachedCluster:
+    """The cluster that answers under one of these addresses, whoever runs it.
+
+    Raises:
+        Unavailable: none of them answers.
+    """
+    from provision.kafka.metadata import observe_cluster
+
+    access, silent_ones = Access.at(bootstrap_servers), dict[str, str]()
+    for place, address in access.brokers.items():
+        try:
+            cluster = observe_cluster(access, place, _ANSWER_S)
+        except NotAnswering as reason:
+            silent_ones[address] = str(reason)
+        else:
+            return ReachedCluster(name, access.to({broker.id: broker.address for broker in cluster.brokers}))
+    raise _silent(name, silent_ones)
+
+
+def _silent(name: str, reasons: Mapping[Any, str]) -> Unavailable:
+    why = "\n".join(
+        f"{f'broker-{at}' if isinstance(at, int) else at}: {reason}" for at, reason in sorted(reasons.items())
+    )
+    return Unavailable(f"no broker of {name} answers", why=why, hint="do they run, and is the address right?")
+
+
+# -- by hand ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class NewTopic:
+    """A topic to create by hand; `replication_factor` None means three, or as many as there are brokers."""
+
+    name: str
+    partitions: int
+    replication_factor: int | None
+    config: Mapping[str, str]
+
+
+def topics(reached: ReachedCluster, names: Sequence[str] = (), *, internal: bool = False) -> tuple[ObservedTopic, ...]:
+    """The topics of the cluster with what is set on them; all, or the named ones.
+
+    Raises:
+        UsageError: a named topic does not exist.
+        Unavailable: no broker answers.
+    """
+    from provision.kafka.admin import connected
+
+    there = reached.observe().topics
+    known = {topic.name for topic in there}
+    if unknown := [topic for topic in names if topic not in known]:
+        hint = f"`provision topics list {reached.name}`"
+        raise UsageError(f"{reached.name} has no topic {', '.join(unknown)}", hint=hint)
+    chosen = [topic for topic in there if topic.name in names or (not names and (internal or not topic.internal))]
+    with connected(reached.access) as admin:
+        return admin.topics.with_settings(chosen)
+
+
+def create_topic(reached: ReachedCluster, new: NewTopic, tell: Listener = silent) -> None:
+    """Create one topic with an explicit, rack-aware placement, and wait until every broker has it.
+
+    Raises:
+        Refused: it exists already, or there are fewer brokers than replicas.
+        PartlyApplied: Kafka refused it.
+    """
+    from provision.kafka.admin import connected
+
+    cluster = reached.observe()
+    if cluster.topic(new.name):
+        hint = f"`provision topics describe {reached.name} {new.name}`"
+        raise Refused(f"topic {new.name} exists already", hint=hint)
+    replication_factor = new.replication_factor or min(3, len(cluster.brokers))
+    try:
+        assignment = Placement(cluster.brokers, cluster.topics).place(new.partitions, replication_factor)
+    except ValueError as error:
+        raise Refused(f"topic {new.name} cannot be created", why=str(error)) from error
+    topic = Topic(new.name, new.partitions, replication_factor, new.config)
+    with action(tell, Verb.CREATE, f"{TOPIC} {new.name}"):
+        with connected(reached.access) as admin:
+            created = admin.topics.create([PlacedTopic(topic, assignment)])
+        _raise_failures("created", created.failures)
+        _wait_for(reached, [topic], Patience(_CREATED_S))
+
+
+def delete_topics(reached: ReachedCluster, names: Sequence[str], tell: Listener = silent) -> None:
+    """Delete topics by name, never Kafka's own.
+
+    Raises:
+        Refused: one of them is internal; none is deleted.
+        UsageError: one does not exist; none is deleted.
+        PartlyApplied: Kafka refused some.
+    """
+    from provision.kafka.admin import connected
+
+    if internal := [topic for topic in names if topic.startswith("__")]:
+        raise Refused(f"{', '.join(internal)} belongs to Kafka itself", why="without it groups lose their offsets")
+    topics(reached, names)
+    with action(tell, Verb.DELETE, *(f"{TOPIC} {name}" for name in names)):
+        with connected(reached.access) as admin:
+            failures = admin.topics.delete(names)
+        _raise_failures("deleted", failures)
+
+
+def _raise_failures(done: str, failures: Mapping[str, str]) -> None:
+    if failures:
+        why = "\n".join(f"topic {topic}: {reason}" for topic, reason in sorted(failures.items()))
+        raise PartlyApplied(f"not every topic could be {done}", why=why)
+
+
+# -- as a file says ---------------------------------------------------------------------------------------------------
+
+
+def only_topics(desired: Resources, names: Sequence[str]) -> Resources:
+    """These topics alone; then nothing is deleted or evened out: what is not looked at is not known as unwanted.
+
+    Raises:
+        UsageError: a name is not in the file.
+    """
+    declared: DesiredTopics = desired[TOPIC]
+    if unknown := sorted(set(names) - {topic.name for topic in declared.topics}):
+        raise UsageError(f"the file has no topic {', '.join(unknown)}")
+    chosen = tuple(topic for topic in declared.topics if topic.name in names)
+    return {TOPIC: DesiredTopics(chosen, replace(declared.policy, prune=False, rebalance=False))}
+
+
+def plan_for(reached: ReachedCluster, desired: Resources, home: Home) -> tuple[Plan, Inside]:
+    """What must change for the cluster to have what is desired, and the cluster as it is.
+
+    Raises:
+        Unavailable: not every broker answers.
+    """
+    if agreed(reached.access, topics=False) is None:
+        answers = ask_brokers(reached.access, _ANSWER_S)
+        raise _silent(reached.name, answers.silent or {reached.access.bootstrap_servers: "not all known to each other"})
+    actions, inside = plan_against(desired, _target(reached, desired, home))
+    return Plan(reached.name, actions), inside
+
+
+def apply_for(
+    reached: ReachedCluster,
+    desired: Resources,
+    home: Home,
+    *,
+    patience: Patience,
+    tell: Listener = silent,
+    agree: Agree = agree_to_all,
+) -> Plan:
+    """Make the resources as desired, and wait until topics are so on every broker; returns what was done.
+
+    `patience` bounds how long nothing may move, and the wait at the end. There is another round where the first could
+    not see all: a topic that came meanwhile may be another one, and an even spread takes in topics that are new.
+
+    Raises:
+        Refused: something would lose data; nothing was touched.
+        PartlyApplied: Kafka refused some; the rest is done.
+    """
+    done: dict[str, Action] = {}
+    for _ in range(ROUNDS):
+        plan, inside = plan_for(reached, desired, home)
+        require_no_refusal(plan)
+        if unseen := tuple(one for one in plan.actions if one.key not in done):
+            tell(Planned(Plan(reached.name, unseen).as_dict()))
+            agree(Plan(reached.name, unseen))
+        work = Work(_target(reached, desired, home), patience, lambda: None, tell)
+        existed = apply_resources(plan.actions, inside, work)
+        done |= {one.key: one for one in new_actions(plan.actions, existed)}
+        _wait_for(reached, desired[TOPIC].topics, patience)
+        if not again(desired, plan.actions, existed):
+            break
+    return Plan(reached.name, tuple(done.values()))
+
+
+def _target(reached: ReachedCluster, desired: Resources, home: Home) -> Target:
+    return reached.target(home, desired[TOPIC].policy.throttle_bytes_per_s)
+
+
+def _wait_for(reached: ReachedCluster, wanted: Sequence[Topic], patience: Patience) -> None:
+    """Wait until every broker has the topics with all replicas in sync."""
+    patience = patience.renewed("waiting for topics")
+    while missing := _missing(ask_brokers(reached.access, _ANSWER_S), wanted):
+        if not patience.pause(_PAUSE_S):
+            why = "\n".join(f"{node}: {reason}" for node, reason in missing.items())
+            raise NotReady(f"the topics of {reached.name} are not in sync after {patience.given}", why=why)
+
+
+def _missing(answers: BrokerAnswers, topics: Sequence[Topic]) -> dict[str, str]:
+    silent_ones = {f"broker-{broker}": reason for broker, reason in answers.silent.items()}
+    return {**missing_for_topics(answers, topics), **silent_ones}
+
+
+def adopted_sections(reached: ReachedCluster, home: Home, *, replicas: bool = False) -> dict[str, list[dict[str, Any]]]:
+    """The sections of a file that describe what the cluster has, kind by kind; empty ones only for topics.
+
+    Args:
+        reached: the cluster.
+        home: where throttles are noted.
+        replicas: name the brokers of each partition, instead of only how many there are.
+    """
+    from provision.kafka.admin import connected
+
+    target = reached.target(home)
+    with connected(reached.access) as admin:
+        sections = {kind.section: kind.adopt(admin, target, replicas=replicas) for kind in KINDS}
+    return {section: entries for section, entries in sections.items() if entries or section == KINDS[0].section}

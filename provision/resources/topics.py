@@ -1,0 +1,193 @@
+"""Topics as a kind of resource: planned by `provision.plan.topics`, made through `provision.kafka`.
+
+The throttle of a reassignment belongs to them: whatever an interrupted one left behind is restored after the topics.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from provision.cluster.model import Topic, TopicPolicy
+from provision.cluster.resolve import resolve_topic_policy, resolve_topics
+from provision.errors import Unavailable
+from provision.observe.inside import agreed
+from provision.plan.actions import Action, Verb
+from provision.plan.observed import ObservedCluster, ObservedPartition, ObservedTopic
+from provision.plan.throttle import THROTTLED_REPLICAS
+from provision.plan.topic_changes import THROTTLE, TOPIC, Growth, PlacedTopic, Reassignment, TopicSettings
+from provision.plan.topics import plan_topics
+from provision.resources.kind import Kind, Outcome, Target, Work
+from provision.spec.model import EnvironmentSpec
+
+if TYPE_CHECKING:
+    from provision.kafka.admin import Admin
+
+DELETE_TOPICS = "delete.topic.enable"
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredTopics:
+    """What a file says of topics: those it names, and what holds for all."""
+
+    topics: tuple[Topic, ...]
+    policy: TopicPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedTopics:
+    """The topics of a cluster, the desired ones with what is set on them.
+
+    `deletable` is the brokers' `delete.topic.enable`; `throttled` are the topics of an interrupted reassignment that
+    left its throttle behind, None where none did.
+    """
+
+    cluster: ObservedCluster
+    deletable: bool = True
+    throttled: frozenset[str] | None = None
+
+
+class Topics(Kind[DesiredTopics, ObservedTopics]):
+    """Topics, their settings, and where their replicas are."""
+
+    name: ClassVar[str] = TOPIC
+    section: ClassVar[str] = "topics"
+    performs: ClassVar[frozenset[str]] = frozenset({TOPIC, THROTTLE})
+
+    def desired(self, spec: EnvironmentSpec, brokers: int | None = None) -> DesiredTopics:
+        """Every topic with its defaults; also where there is none, because brokers that leave hold topics too."""
+        return DesiredTopics(resolve_topics(spec, brokers), resolve_topic_policy(spec))
+
+    def of_new(self) -> ObservedTopics:
+        """None."""
+        return ObservedTopics(ObservedCluster("", -1, (), ()))
+
+    def observe(self, admin: "Admin", target: Target, desired: DesiredTopics) -> ObservedTopics:
+        """Every topic with its reassignment; the desired ones with what is set on them."""
+        # The moves first: a partition that has arrived when its replicas are asked for has no others any more.
+        moves = admin.partitions.moves()
+        cluster = agreed(target.access)
+        if cluster is None:
+            raise Unavailable(f"the brokers of {target.name} do not agree on their topics yet")
+        cluster = cluster.with_moves(moves)
+        declared = {topic.name for topic in desired.topics}
+        settled = admin.topics.with_settings([topic for topic in cluster.topics if topic.name in declared])
+        known = {topic.name: topic for topic in settled}
+        topics = tuple(known.get(topic.name, topic) for topic in cluster.topics)
+        first = cluster.brokers[0].id
+        (entries,) = admin.brokers.settings([first]).values()
+        return ObservedTopics(
+            dataclasses.replace(cluster, topics=topics),
+            deletable=DELETE_TOPICS not in entries or entries[DELETE_TOPICS]["value"] == "true",
+            throttled=target.throttle.topics(cluster.cluster_id),
+        )
+
+    def plan(
+        self, desired: DesiredTopics, observed: ObservedTopics, cluster: ObservedCluster, target: Target
+    ) -> Sequence[Action]:
+        """By comparing them."""
+        said = target.broker_properties.get(DELETE_TOPICS)  # as it will be when this plan's turn comes
+        return plan_topics(
+            desired.topics,
+            dataclasses.replace(observed.cluster, brokers=cluster.brokers),
+            policy=desired.policy,
+            leaving=target.leaving,
+            throttled=observed.throttled,
+            deletable=observed.deletable if said is None else said.lower() == "true",
+        )
+
+    def with_costs(self, observed: ObservedTopics, actions: Sequence[Action], admin: "Admin") -> ObservedTopics:
+        """With what each broker has of each partition on disk, where something is reassigned."""
+        if not any(action.verb is Verb.REASSIGN for action in actions):
+            return observed
+        cluster = observed.cluster
+        sizes = admin.partitions.sizes([broker.id for broker in cluster.brokers])
+
+        def sized(topic: ObservedTopic, partition: ObservedPartition) -> ObservedPartition:
+            return dataclasses.replace(partition, held_bytes=sizes.get((topic.name, partition.number), {}))
+
+        topics = tuple(
+            dataclasses.replace(topic, partitions=tuple(sized(topic, partition) for partition in topic.partitions))
+            for topic in cluster.topics
+        )
+        return dataclasses.replace(observed, cluster=dataclasses.replace(cluster, topics=topics))
+
+    def perform(
+        self, admin: "Admin", verb: Verb, actions: Sequence[Action], observed: ObservedTopics, work: Work
+    ) -> Outcome:
+        """Each verb in as few requests as Kafka takes."""
+        match verb:
+            case Verb.CREATE:
+                placed = [a.subject for a in actions if isinstance(a.subject, PlacedTopic)]
+                created = admin.topics.create(placed, work.tell)
+                return Outcome(created.failures, created.existing)
+            case Verb.CONFIGURE:
+                settings = {a.name: a.subject for a in actions if isinstance(a.subject, TopicSettings)}
+                return Outcome(admin.topics.configure(settings))
+            case Verb.GROW:
+                return Outcome(admin.topics.grow({a.name: a.subject for a in actions if isinstance(a.subject, Growth)}))
+            case Verb.DELETE:
+                return Outcome(admin.topics.delete([a.name for a in actions]))
+            case Verb.REASSIGN | Verb.RESTORE:
+                return Outcome(_move(admin, actions, observed, work))
+            case _:
+                raise AssertionError(f"no way to {verb} a topic")
+
+    def fingerprint(self, desired: DesiredTopics, observed: ObservedTopics | None) -> object:
+        """Without leaders, in-sync replicas and sizes."""
+        cluster = observed.cluster if observed else self.of_new().cluster
+        return {
+            "topics": [dataclasses.asdict(topic) for topic in desired.topics],
+            "policy": dataclasses.asdict(desired.policy),
+            "brokers": [(broker.id, broker.rack) for broker in cluster.brokers],
+            "there": [
+                (topic.name, dict(topic.config), [(p.number, p.replicas, p.removing) for p in topic.partitions])
+                for topic in cluster.topics
+            ],
+        }
+
+    def again(self, desired: DesiredTopics, actions: Sequence[Action]) -> bool:
+        """An even spread takes in topics that are new."""
+        return desired.policy.rebalance and bool(actions)
+
+    def adopt(self, admin: "Admin", target: Target, *, replicas: bool) -> list[dict[str, Any]]:
+        """All topics but Kafka's own."""
+        observed = self.observe(admin, target, DesiredTopics((), TopicPolicy())).cluster.topics
+        return adopted(admin.topics.with_settings(observed), replicas=replicas)
+
+
+def _move(admin: "Admin", actions: Sequence[Action], observed: ObservedTopics, work: Work) -> Mapping[str, str]:
+    """Reassign partitions, or restore what an interrupted reassignment left behind."""
+    from provision.kafka.moving import Watch, move, restore_throttle
+
+    target = work.target
+    replicas = {a.name: a.subject.replicas for a in actions if isinstance(a.subject, Reassignment)}
+    if not replicas:
+        restore_throttle(admin, observed.cluster, target.throttle)
+        return {}
+    watch = Watch(work.patience, work.check, work.tell)
+    return move(admin, observed.cluster, replicas, target.throttle, target.throttle_bytes_per_s, watch)
+
+
+def adopted(topics: Sequence[ObservedTopic], *, replicas: bool = False) -> list[dict[str, Any]]:
+    """The `topics` section of a file that describes these topics as they are.
+
+    Args:
+        topics: with what is set on them.
+        replicas: name the brokers of each partition, instead of only how many there are.
+    """
+    section: list[dict[str, Any]] = []
+    for topic in topics:
+        if topic.name.startswith("__"):
+            continue  # it is Kafka's, or another program's; no file may name it
+        entry: dict[str, Any] = {"name": topic.name}
+        entry["partitions"] = len(topic.partitions)
+        if replicas:
+            entry["replicas"] = [list(partition.target) for partition in topic.partitions]
+        else:
+            entry["replication_factor"] = topic.replication_factor
+        config = {key: value for key, value in topic.config.items() if key not in THROTTLED_REPLICAS}
+        if config:
+            entry["config"] = config
+        section.append(entry)
+    return section

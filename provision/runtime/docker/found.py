@@ -1,0 +1,101 @@
+"""What the engine lists, sorted by whose it is: an environment's own things, and those that stand in its way."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from provision.plan.observed import ObservedEnvironment, ObservedNode
+from provision.runtime.docker import containers as spec
+
+Thing = Mapping[str, Any]
+"""A container, network or volume, as the engine lists it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Things:
+    """All that one engine has."""
+
+    containers: Sequence[Thing]
+    networks: Sequence[Thing]
+    volumes: Sequence[Thing]
+
+
+def environment(
+    runtime: str, name: str, wanted: Sequence[str], things: Things, node_of: Callable[[Thing], ObservedNode]
+) -> ObservedEnvironment:
+    """An environment by its labels.
+
+    Args:
+        runtime: the kind of the runtime.
+        name: the environment's name.
+        wanted: the nodes it needs, to find things of other makers that have their names.
+        things: all there is.
+        node_of: reads a container that is a node.
+    """
+    ours = [thing for thing in things.containers if belongs(thing, name)]
+    our_networks = [thing for thing in things.networks if belongs(thing, name)]
+    our_volumes = [thing for thing in things.volumes if belongs(thing, name)]
+    every = (*ours, *our_networks, *our_volumes)
+    # A tool's container is of the environment too, but says nothing about it, though it may have its image's label of
+    # the version; and while nodes get a new version, one by one, it is the newest that says what the environment is.
+    described = [thing["Labels"] for thing in every if spec.SOFTWARE in thing["Labels"]]
+    no_labels: Mapping[str, str] = {}
+    labels = max(described, key=spec.version_in, default=no_labels)
+    made = chain((network["Name"] for network in our_networks), *map(names_of, ours))
+    nodes = [node_of(thing) for thing in ours if is_node(thing)]
+    return ObservedEnvironment(
+        name=name,
+        runtime=runtime,
+        software=labels.get(spec.SOFTWARE, ""),
+        version=labels.get(spec.VERSION, ""),
+        mode=labels.get(spec.MODE, ""),
+        storage=labels.get(spec.STORAGE, ""),
+        cluster_id=labels.get(spec.CLUSTER_ID, ""),
+        network=any(network["Name"] == name for network in our_networks),
+        half_made=any(map(_is_draft, made)),
+        storages=frozenset(volume["Labels"][spec.NODE] for volume in our_volumes),
+        nodes=tuple(sorted(nodes, key=lambda node: (node.role, node.number))),
+        foreign=tuple(sorted(_foreign(name, wanted, things))),
+        created_s=_created_s(our_networks or every),
+        ttl_s=spec.label_float(labels, spec.TTL),
+    )
+
+
+def _foreign(name: str, wanted: Sequence[str], things: Things) -> Iterator[str]:
+    """What is not of the environment and has a name that it needs."""
+    names = {spec.name_of(name, node) for node in wanted}
+    for container in things.containers:
+        if not belongs(container, name):
+            yield from (f"container {known}" for known in names_of(container) if known in names)
+    for network in things.networks:
+        if wanted and network["Name"] == name and not belongs(network, name):
+            yield f"network {name}"
+    for volume in things.volumes:
+        if volume["Name"] in names and not belongs(volume, name):
+            yield f"volume {volume['Name']}"
+
+
+def is_node(container: Thing) -> bool:
+    """Whether it is neither a tool nor a draft."""
+    return container["Labels"].get(spec.ROLE) != spec.TOOL_ROLE and not any(map(_is_draft, names_of(container)))
+
+
+def belongs(thing: Thing, name: str) -> bool:
+    """Whether it has the mark of the environment."""
+    return (thing.get("Labels") or {}).get(spec.ENVIRONMENT) == name
+
+
+def names_of(container: Thing) -> list[str]:
+    """Its names, as a user writes them."""
+    return [name.removeprefix("/") for name in container["Names"]]
+
+
+def _is_draft(name: str) -> bool:
+    return name.endswith(spec.DRAFT)
+
+
+def _created_s(things: Iterable[Thing]) -> float | None:
+    """When the first of them was made (Unix time): nodes that were replaced since say something later."""
+    times = [spec.label_float(thing["Labels"], spec.CREATED) for thing in things]
+    return min((time for time in times if time is not None), default=None)

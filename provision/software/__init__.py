@@ -1,0 +1,1 @@
+"""Images, jars, and the pins that a lock file keeps of them."""

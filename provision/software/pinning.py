@@ -1,0 +1,115 @@
+"""`provision lock`: what an environment's file means now, by content, kept beside it for `up --frozen`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from provision.cluster.identity import Identities
+from provision.cluster.model import Cluster
+from provision.cluster.resolve import resolve_without_ports
+from provision.errors import InvalidEnvironment, Unavailable, UsageError
+from provision.events import Listener, Notice
+from provision.runtime import Runtimes
+from provision.runtime.base import Runtime
+from provision.software.frozen import bring_software, how_to_record, require_none, require_pins
+from provision.software.pins import Pins, deviations, head_deviations, images_of, lock_file_of, settled
+from provision.software.pins_file import read, text_of, write
+from provision.spec.checks import mode_of
+from provision.spec.model import EnvironmentSpec
+from provision.spec.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """What is recorded in which file, and whether that is another content than before."""
+
+    file: Path
+    pins: Pins
+    changed: bool
+
+
+def pin(source: Source, runtimes: Runtimes, tell: Listener) -> Pinned:
+    """Record the software of an environment, after bringing what is missing of it.
+
+    Raises:
+        UsageError: others run its nodes.
+        Unavailable: an engine is asked for and none answers, or something cannot be brought.
+    """
+    file, spec = lock_file_of(source.required_file), _pinnable(source, tell)
+    now = _look(source, spec, _earlier(file, tell), runtimes, tell)
+    changed = not file.exists() or file.read_bytes() != text_of(now).encode()
+    if changed:
+        write(now, file)
+    return Pinned(file, now, changed)
+
+
+def check(source: Source, runtimes: Runtimes, tell: Listener) -> Pinned:
+    """Compare the lock with what there is, after bringing what is missing; writes nothing.
+
+    Raises:
+        Refused: there is no lock, or something differs: each with both sides.
+        InvalidEnvironment: the lock is damaged.
+    """
+    environment, spec = source.required_file, _pinnable(source, tell)
+    file, there, hint = lock_file_of(environment), require_pins(environment, spec.name), how_to_record(environment)
+    require_none(head_deviations(there, spec.kafka.version, mode_of(spec)), f"{file} is of another Kafka", hint)
+    now = _look(source, spec, there, runtimes, tell)
+    differing = (*deviations(there.images, now.images, "image"), *deviations(there.jars, now.jars, "jar"))
+    require_none(differing, f"{file} is not as things are", hint)
+    return Pinned(file, there, changed=False)
+
+
+def _pinnable(source: Source, tell: Listener) -> EnvironmentSpec:
+    spec = source.load(tell)
+    if spec.bootstrap_servers:
+        raise UsageError(
+            f"{spec.name} has nothing to lock: it has bootstrap_servers, and others run its nodes",
+            hint="lock an environment that `provision up` makes",
+        )
+    return spec
+
+
+def _earlier(file: Path, tell: Listener) -> Pins | None:
+    """What was recorded before; nothing where the file is damaged."""
+    try:
+        return read(file)
+    except InvalidEnvironment as error:
+        tell(Notice(f"the lock is damaged, and a new one is written: {error.problems[0]}"))
+        return None
+
+
+def _look(source: Source, spec: EnvironmentSpec, earlier: Pins | None, runtimes: Runtimes, tell: Listener) -> Pins:
+    """What there is now, in the words of the earlier record where it is the same."""
+    before = earlier or Pins("", "")
+    images: Identities = {}
+    jars: Identities = {}
+    if spec.runtime != "process":
+        cluster = _resolved(source, spec, runtimes, "docker")
+        images = settled(before.images, _images(cluster, spec, before, runtimes, tell))
+    if spec.runtime != "docker":
+        cluster = _resolved(source, spec, runtimes, "process")
+        jars = settled(before.jars, _identities(runtimes.of_kind("process"), cluster, tell))
+    return Pins(spec.kafka.version, mode_of(spec), images, jars)
+
+
+def _resolved(source: Source, spec: EnvironmentSpec, runtimes: Runtimes, kind: str) -> Cluster:
+    layout = runtimes.layout(kind, spec, source.base_directory)
+    return resolve_without_ports(spec, layout, source.base_directory)
+
+
+def _images(cluster: Cluster, spec: EnvironmentSpec, before: Pins, runtimes: Runtimes, tell: Listener) -> Identities:
+    """What the engine has; with `auto` and without one, what was recorded of the same images."""
+    try:
+        engine = runtimes.of_kind("docker")
+    except Unavailable as reason:
+        if spec.runtime != "auto":
+            raise
+        known = set(before.images) == set(images_of(cluster))
+        done = "stays as it was locked" if known else "is not recorded"
+        tell(Notice(f"{', '.join(images_of(cluster))} {done}: {reason.what} ({reason.why})"))
+        return before.images if known else {}
+    return _identities(engine, cluster, tell)
+
+
+def _identities(runtime: Runtime, cluster: Cluster, tell: Listener) -> Identities:
+    bring_software(runtime.missing_software(cluster), cluster, runtime, tell)
+    return runtime.identify_software(cluster)

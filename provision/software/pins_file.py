@@ -1,0 +1,132 @@
+"""Pins as a file, the lock: YAML that a person can read and git can compare, the same bytes for the same things."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from provision.cluster.identity import Identity
+from provision.common.whole_files import write_whole
+from provision.errors import InvalidEnvironment, Problem, ProvisionError
+from provision.software.pins import Pins
+from provision.spec.loader import read_text
+from provision.spec.model import kind_of
+from provision.spec.yaml_text import Positions, parse
+
+_FORMAT = 1
+_HEADER = """\
+# What this environment may run, by content. Written by `provision lock`, held to by `provision up --frozen`.
+# Commit it beside the environment file; do not edit it.
+"""
+_HINT = "`provision lock` writes a new one"
+_CHECKSUM = r"^sha256:[0-9a-f]{64}$"
+_DIGEST = r"^[a-z0-9][A-Za-z0-9._/:-]*@sha256:[0-9a-f]{64}$"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+Checksum = Annotated[str, Field(pattern=_CHECKSUM)]
+
+
+class _Image(_Section):
+    digest: Annotated[str, Field(pattern=_DIGEST)] | None = None
+    id: Checksum
+
+
+class _Kafka(_Section):
+    version: str
+    mode: str
+
+
+class _File(_Section):
+    provision_lock: Literal[1]
+    kafka: _Kafka
+    images: dict[str, _Image] = {}
+    jars: dict[str, Checksum] = {}
+
+
+def as_dict(pins: Pins) -> dict[str, Any]:
+    """The pins as plain data, in the order of the file; what was not recorded is left out."""
+    images = {
+        name: ({"digest": image.digest} if image.digest else {}) | {"id": image.checksum}
+        for name, image in sorted(pins.images.items())
+    }
+    jars = {name: jar.checksum for name, jar in sorted(pins.jars.items())}
+    return {
+        "kafka": {"version": pins.version, "mode": pins.mode},
+        **({"images": images} if images else {}),
+        **({"jars": jars} if jars else {}),
+    }
+
+
+def text_of(pins: Pins) -> str:
+    """The whole text of the file."""
+    content = {"provision_lock": _FORMAT, **as_dict(pins)}
+    return _HEADER + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1000)
+
+
+def write(pins: Pins, file: Path) -> None:
+    """Write it.
+
+    Raises:
+        ProvisionError: the file cannot be written.
+    """
+    try:
+        write_whole(file, text_of(pins))
+    except OSError as error:
+        raise ProvisionError(f"cannot write {file}", why=error.strerror or str(error)) from error
+
+
+def read(file: Path) -> Pins | None:
+    """Read what `write` wrote; None where there is no file.
+
+    Raises:
+        InvalidEnvironment: it is damaged, or of another format; names the place.
+        UsageError: it cannot be read.
+    """
+    if not file.exists():
+        return None
+    try:
+        text = read_text(file)
+    except InvalidEnvironment as error:
+        raise _invalid(error.problems) from error
+    data, source, problems = parse(text, os.fspath(file))
+    if problems:
+        raise _invalid(problems)
+    if not isinstance(data, dict) or "provision_lock" not in data:
+        raise _invalid([source.problem((), "this is no lock: it has no provision_lock")])
+    if data["provision_lock"] != _FORMAT:
+        message = f"format {data['provision_lock']} is not known: this version of provision knows {_FORMAT}"
+        raise _invalid([source.problem(("provision_lock",), message)])
+    try:
+        content = _File.model_validate(data)
+    except ValidationError as error:
+        raise _invalid([_problem(detail, source) for detail in error.errors(include_url=False)]) from error
+    images = {name: Identity(image.id, image.digest) for name, image in content.images.items()}
+    jars = {name: Identity(checksum) for name, checksum in content.jars.items()}
+    return Pins(content.kafka.version, content.kafka.mode, images, jars)
+
+
+def _problem(detail: ErrorDetails, source: Positions) -> Problem:
+    path = tuple(part for part in detail["loc"] if part != "[key]")
+    match detail["type"]:
+        case "extra_forbidden":
+            return source.problem(path, "unknown key", at_key=True)
+        case "missing":
+            return source.problem(path, "this key is required")
+        case "string_pattern_mismatch":
+            wanted = "a repository digest" if path[-1] == "digest" else "a checksum: sha256: and 64 hexadecimal digits"
+            return source.problem(path, f"{detail['input']!r} is not {wanted}")
+    return source.problem(path, f"{kind_of(detail['input'])} does not belong here")
+
+
+def _invalid(problems: Sequence[Problem]) -> InvalidEnvironment:
+    """One error whose every problem has the one hint: nobody mends a lock by hand."""
+    return InvalidEnvironment([replace(problem, hint=_HINT) for problem in problems], subject="the lock")

@@ -1,0 +1,55 @@
+"""How a tool is told whom to speak to, and how addresses of this machine become those inside."""
+
+import pytest
+
+from provision.catalogue.versions import KafkaVersion, address_option
+from provision.operations.tools import as_seen_inside, filled_in_address
+
+SERVERS = "one:9092,two:9092"
+INSIDE = {"127.0.0.1:9092": "one:9092", "127.0.0.1:2181": "zoo:2181"}
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "filled_in"),
+    [
+        ("kafka-topics", ["--list"], ("--bootstrap-server", SERVERS)),
+        ("kafka-topics", [], ("--bootstrap-server", SERVERS)),
+        ("kafka-topics", ["--bootstrap-server", "x:1", "--list"], ()),
+        ("kafka-topics", ["--bootstrap-server=x:1", "--list"], ()),
+        ("kafka-topics", ["--zookeeper", "x:1", "--list"], ()),
+        ("kafka-console-producer", ["--broker-list", "x:1"], ()),
+        ("kafka-topics", ["--help"], ()),
+        ("kafka-topics", ["--version"], ()),
+        ("zookeeper-shell", ["ls", "/"], (SERVERS,)),
+        ("zookeeper-shell", ["localhost:2181", "ls", "/"], ()),
+        ("kafka-dump-log", ["--files", "x"], ()),
+        ("kafka-storage", ["random-uuid"], ()),
+    ],
+)
+def test_an_address_is_filled_in_where_none_is_given(
+    tool: str, arguments: list[str], filled_in: tuple[str, ...]
+) -> None:
+    assert filled_in_address(address_option(tool, KafkaVersion(3, 9, 1)), arguments, SERVERS) == filled_in
+
+
+def test_an_old_tool_has_its_own_option() -> None:
+    assert address_option("kafka-get-offsets", KafkaVersion(2, 8, 2)) == "--broker-list"
+    assert address_option("kafka-get-offsets", KafkaVersion(3, 9, 1)) == "--bootstrap-server"
+
+
+@pytest.mark.parametrize(
+    ("argument", "inside"),
+    [
+        ("localhost:9092", "one:9092"),
+        ("127.0.0.1:9092", "one:9092"),
+        ("--bootstrap-server=localhost:9092", "--bootstrap-server=one:9092"),
+        ("localhost:9092,localhost:2181", "one:9092,zoo:2181"),
+        ("localhost:90921", "localhost:90921"),
+        ("localhost:9093", "localhost:9093"),
+        ("notlocalhost:9092", "notlocalhost:9092"),
+        ("my.localhost:9092", "my.localhost:9092"),
+        ("--topic", "--topic"),
+    ],
+)
+def test_addresses_of_this_machine_become_those_inside(argument: str, inside: str) -> None:
+    assert as_seen_inside(argument, INSIDE) == inside
