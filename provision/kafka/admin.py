@@ -13,11 +13,10 @@ from provision.kafka.topics import TopicAdmin
 
 
 class Admin:
-    """What can be asked and changed, by kind of resource. `client` is for kinds that have no part here."""
+    """What can be asked and changed, by kind of resource."""
 
     def __init__(self, client: Any) -> None:  # noqa: ANN401 the library's client, or a fake one
         timeout_ms = int(REQUEST_TIMEOUT_S * 1000)
-        self.client = client
         self.settings = SettingsAdmin(client)
         self.topics = TopicAdmin(client, self.settings, timeout_ms)
         self.brokers = BrokerAdmin(self.settings)

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from provision.common.patience import Patience
-from provision.errors import KafkaRefused
+from provision.errors import KafkaRefused, Unavailable
 from provision.kafka.access import Access
 
 if TYPE_CHECKING:
@@ -108,6 +108,28 @@ def ask(access: Access, broker: int, request: Any, timeout_s: float) -> Any:  # 
         raise NotAnswering((error.strerror or str(error)).lower()) from error
     except KafkaError as error:
         raise NotAnswering(str(error) or type(error).__name__) from error
+
+
+def ask_any(access: Access, request: Callable[[], Any], doing: str) -> Any:  # noqa: ANN401 the library's classes
+    """Send a request to the brokers in turn, until one answers.
+
+    Args:
+        access: how they are reached.
+        request: makes one; each broker gets its own.
+        doing: names it in an error, for example `reading quotas`.
+
+    Raises:
+        Unavailable: none answers, each with its reason.
+        KafkaRefused: the credentials are not accepted.
+    """
+    silent: dict[str, str] = {}
+    for broker, address in access.brokers.items():
+        try:
+            return ask(access, broker, request(), REQUEST_TIMEOUT_S)
+        except NotAnswering as reason:
+            silent[address] = str(reason)
+    why = "\n".join(f"{address}: {reason}" for address, reason in silent.items())
+    raise Unavailable(f"{doing}: no broker answers", why=why, hint="`provision status` shows them")
 
 
 def _encrypted(plain: socket.socket, host: str, access: Access) -> ssl.SSLSocket:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from provision.cluster.identity import Identity
@@ -16,6 +16,7 @@ from provision.errors import InvalidEnvironment, Problem, ProvisionError
 from provision.software.pins import Pins
 from provision.spec.loader import read_text
 from provision.spec.model import kind_of
+from provision.spec.section import Section
 from provision.spec.yaml_text import Positions, parse
 
 _FORMAT = 1
@@ -28,24 +29,20 @@ _CHECKSUM = r"^sha256:[0-9a-f]{64}$"
 _DIGEST = r"^[a-z0-9][A-Za-z0-9._/:-]*@sha256:[0-9a-f]{64}$"
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
 Checksum = Annotated[str, Field(pattern=_CHECKSUM)]
 
 
-class _Image(_Section):
+class _Image(Section):
     digest: Annotated[str, Field(pattern=_DIGEST)] | None = None
     id: Checksum
 
 
-class _Kafka(_Section):
+class _Kafka(Section):
     version: str
     mode: str
 
 
-class _File(_Section):
+class _File(Section):
     provision_lock: Literal[1]
     kafka: _Kafka
     images: dict[str, _Image] = {}

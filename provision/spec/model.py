@@ -5,11 +5,12 @@ The field descriptions are the reference's text: `docs/reference/environment-fil
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 
 from provision.catalogue.images import kafka_line_of
 from provision.catalogue.versions import DEFAULT_VERSION, KafkaVersion
 from provision.spec.names import NAME_IN_WORDS, NAME_PATTERN
+from provision.spec.section import Section
 from provision.spec.units import parse_duration_s, parse_size_bytes
 
 LAST_PORT = 65535
@@ -119,11 +120,7 @@ Rack = Annotated[str, Field(pattern=RACK_PATTERN)]
 Replicas = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class KafkaSpec(_Section):
+class KafkaSpec(Section):
     """Which Kafka runs, and from where it comes."""
 
     version: Annotated[str, AfterValidator(_version)] = str(DEFAULT_VERSION)
@@ -144,7 +141,7 @@ class KafkaSpec(_Section):
         return section | {"version": str(version)}
 
 
-class ZooKeeperSpec(_Section):
+class ZooKeeperSpec(Section):
     """The ensemble."""
 
     nodes: Annotated[int, AfterValidator(_ensemble)] = 1
@@ -163,7 +160,7 @@ def _quorum(nodes: int) -> int:
     return nodes
 
 
-class ControllersSpec(_Section):
+class ControllersSpec(Section):
     """Dedicated KRaft controllers."""
 
     nodes: Annotated[int, AfterValidator(_quorum)] = 0
@@ -171,7 +168,7 @@ class ControllersSpec(_Section):
     properties: Properties = {}
 
 
-class BrokerOverride(_Section):
+class BrokerOverride(Section):
     """What one broker has different from the others."""
 
     rack: Rack | None = None
@@ -179,7 +176,7 @@ class BrokerOverride(_Section):
     properties: Properties = {}
 
 
-class BrokersSpec(_Section):
+class BrokersSpec(Section):
     """The brokers, all alike but for their overrides."""
 
     nodes: Annotated[int, Field(ge=1, le=100)] = 1
@@ -191,7 +188,7 @@ class BrokersSpec(_Section):
     overrides: dict[Annotated[int, Field(ge=1)], BrokerOverride] = {}
 
 
-class TopicDefaults(_Section):
+class TopicDefaults(Section):
     """What a topic has when it does not say otherwise."""
 
     partitions: Annotated[int, Field(ge=1, le=100_000)] = 1
@@ -199,7 +196,7 @@ class TopicDefaults(_Section):
     config: Properties = {}
 
 
-class TopicSpec(_Section):
+class TopicSpec(Section):
     """A topic that must be there."""
 
     name: Annotated[str, Field(pattern=TOPIC_PATTERN)]
@@ -210,7 +207,7 @@ class TopicSpec(_Section):
     grow_compacted: bool = False
 
 
-class EnvironmentSpec(_Section):
+class EnvironmentSpec(Section):
     """One environment file."""
 
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
