@@ -1,0 +1,9 @@
+"""What all models of an environment file have in common."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Section(BaseModel):
+    """A mapping of known keys, in which every value has just the type that is asked for."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
