@@ -144,7 +144,8 @@ def _leave_out(data: dict[Any, Any], path: Path) -> None:
     stand_in = f"unreadable-{path[-2] if path[-1] == 'name' else path[-1]}" if len(path) > 1 else "unreadable"
     match target, path[-1]:
         case list(), int(index):
-            target[index] = {"name": stand_in} if path[0] == "topics" else stand_in
+            item = _model_at(path)
+            target[index] = stand_in if item is EnvironmentSpec else {"name": stand_in} if path[0] == "topics" else {}
         case dict(), "name" if path[0] in ("name", "topics"):  # neither can be without one
             target["name"] = stand_in
         case dict(), key:
@@ -168,6 +169,10 @@ def _describe(detail: ErrorDetails, path: Path, source: Positions) -> Problem:
             message = f"{given!r} cannot be {IN_WORDS[context['pattern']]}"
             if path == ("name",) and path not in source.keys and path not in source.overridden:
                 hint = "it is the file's name: rename the file, or set `name:` in it"
+        case "too_short":
+            message = f"must have at least {context['min_length']} item"
+        case "greater_than":
+            message = f"must be above {context['gt']:g}, not {given}"
         case "greater_than_equal" | "less_than_equal":
             bound = "at least" if kind == "greater_than_equal" else "at most"
             message = f"must be {bound} {context.get('ge', context.get('le'))}, not {given}"
@@ -178,6 +183,8 @@ def _describe(detail: ErrorDetails, path: Path, source: Positions) -> Problem:
 
 _EXPECTED = {
     "int_type": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
     "bool_type": "true or false",
     "string_type": "text",
     "list_type": "a list",

@@ -30,7 +30,7 @@ _NOT_PRINTABLE = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U000
 class _CoreLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the C parser where it is built
     """PyYAML's parser with the scalars of YAML 1.2's core schema."""
 
-    yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 PyYAML's own protocol
+    yaml_implicit_resolvers: dict[str, list[Any]] = {}
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -123,11 +123,15 @@ class Positions:
         self.overridden[path] = origin
 
 
+# Elsewhere a number is the key of a mapping.
+_LIST = re.compile(r"^topics$|^quotas$|^brokers\.racks$|^topics\[\d+\]\.replicas(\[\d+\])?$")
+
+
 def dotted(path: Path) -> str:
     """`("topics", 0, "name")` as `topics[0].name`."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) and text in ("topics", "brokers.racks") else f".{part}"
+        text += f"[{part}]" if isinstance(part, int) and _LIST.search(text) else f".{part}"
         text = text.removeprefix(".")
     return text
 
