@@ -87,6 +87,7 @@ def ask(access: Access, broker: int, request: Any, timeout_s: float) -> Any:  # 
         KafkaRefused: the credentials are not accepted.
     """
     # Loading the library takes 0.15 s, which commands that ask no broker need not spend.
+    import kafka  # noqa: F401 the package first
     from kafka.errors import KafkaError
 
     host, _, port = access.brokers[broker].rpartition(":")
@@ -145,6 +146,7 @@ class _Conversation:
     """Requests and responses, one after the other, over one connection."""
 
     def __init__(self, connection: socket.socket, patience: Patience) -> None:
+        import kafka  # noqa: F401 the package first
         from kafka.protocol.parser import KafkaProtocol
 
         self._connection, self._patience = connection, patience
@@ -165,6 +167,7 @@ class _Conversation:
         """Say who asks, where the cluster wants to know (KIP-43, KIP-152)."""
         if access.credentials is None:
             return
+        import kafka  # noqa: F401 the package first
         from kafka.errors import for_code
         from kafka.net.sasl import get_sasl_mechanism
         from kafka.protocol.sasl import SaslAuthenticateRequest, SaslHandshakeRequest

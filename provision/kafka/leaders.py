@@ -52,6 +52,7 @@ def _reason(answer: list[Partition] | NotAnswering) -> str:
 
 def _unserved(access: Access, broker: int, partitions: Sequence[Partition]) -> list[Partition]:
     """Those of which the broker cannot tell the first offset as their leader."""
+    import kafka  # noqa: F401 the package first
     from kafka.protocol.consumer import ListOffsetsRequest, OffsetSpec
 
     by_topic = defaultdict[str, list[int]](list)

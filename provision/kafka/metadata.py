@@ -18,6 +18,7 @@ def observe_cluster(access: Access, broker: int, timeout_s: float = 5.0, *, topi
     Raises:
         NotAnswering: it does not answer (yet).
     """
+    import kafka  # noqa: F401 the package first
     from kafka.protocol.metadata import MetadataRequest
 
     request = MetadataRequest(topics=None if topics else [], allow_auto_topic_creation=False, version=_VERSION)

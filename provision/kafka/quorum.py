@@ -46,6 +46,7 @@ class Quorum:
 
 def describe_quorum(access: Access, broker: int, timeout_s: float = 2.0) -> Quorum | None:
     """The quorum as the active controller describes it to one broker; None while there is no answer."""
+    import kafka  # noqa: F401 the package first
     from kafka.protocol.admin import DescribeQuorumRequest
 
     topic = DescribeQuorumRequest.TopicData

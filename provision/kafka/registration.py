@@ -4,6 +4,7 @@ While a broker that is gone counts, the version of the metadata cannot be raised
 library lacks this request; its form stands beside this module, in the library's own notation.
 """
 
+import kafka  # noqa: F401 the package first
 from kafka.protocol.api_message import ApiMessage
 
 from provision.cluster.model import Role

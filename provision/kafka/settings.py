@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import kafka  # noqa: F401 the package first
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from provision.errors import Unavailable

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import kafka  # noqa: F401 the package first
 from kafka.errors import (
     AuthorizationError,
     BrokerNotAvailableError,
