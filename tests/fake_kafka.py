@@ -20,6 +20,7 @@ from provision.events import Listener, Progress, silent
 from provision.kafka.access import Access
 from provision.kafka.availability import blockers
 from provision.kafka.brokers import BrokerAdmin
+from provision.kafka.quotas import Entity
 from provision.kafka.readiness import BrokerAnswers
 from provision.kafka.settings import SettingsAdmin
 from provision.kafka.topics import Created
@@ -108,9 +109,11 @@ class FakeKafka:
         self.topics: dict[str, Topic] = {}
         self.set_on_brokers: dict[int, dict[str, str]] = {}
         self.static: dict[int, dict[str, str]] = {}
+        self.quotas: dict[Entity, dict[str, float]] = {}
         self.calls: list[tuple[str, object]] = []
         self.on_call: Callable[[str, object], None] = lambda _what, _about: None
         self.paces = 0
+        self.late = 0
         self.refusals: dict[str, str] = {}
         self.hidden: set[str] = set()
         self.members_with_data: set[str] = set()
@@ -213,6 +216,33 @@ class FakeKafka:
         answering = {broker: said for broker, at in access.brokers.items() if up.get(broker) == at}
         return BrokerAnswers(answering, {b: "it does not listen yet" for b in access.brokers if b not in answering})
 
+    def describe_quotas(self, access: Access) -> dict[Entity, dict[str, float]]:
+        """Instead of `describe_quotas`."""
+        assert set(access.brokers.values()) & set(self.brokers.values())
+        self.note("describe quotas", None)
+        return {entity: dict(limits) for entity, limits in self.quotas.items()}
+
+    def quotas_of(self, access: Access, broker: int) -> dict[Entity, dict[str, float]]:
+        """Instead of `quotas_of`: the first `late` answers are from before the change."""
+        assert access.brokers[broker] == self.brokers[broker]
+        self.note("quotas of", broker)
+        self.late -= 1
+        return {} if self.late >= 0 else self.describe_quotas(access)
+
+    def alter_quotas(self, access: Access, changes: Mapping[Entity, Mapping[str, float | None]]) -> dict[Entity, str]:
+        """Instead of `alter_quotas`: an entity whose last limit goes is gone; one is refused by any of its names."""
+        assert set(access.brokers.values()) & set(self.brokers.values())
+        self.note("alter quotas", {entity: dict(limits) for entity, limits in changes.items()})
+        refused = {e: r for e in changes for _, name in e if name and (r := self.refusals.get(name))}
+        for entity, limits in changes.items():
+            assert limits
+            if entity not in refused:
+                there = {**self.quotas.get(entity, {}), **limits}
+                self.quotas[entity] = {key: value for key, value in there.items() if value is not None}
+                if not self.quotas[entity]:
+                    del self.quotas[entity]
+        return refused
+
     @contextmanager
     def connected(self, access: Access) -> Iterator["FakeAdmin"]:
         """Instead of `provision.kafka.admin.connected`."""
@@ -223,8 +253,18 @@ class FakeKafka:
         """Take the place of the real one, wherever that is asked."""
         monkeypatch.setattr("provision.kafka.admin.connected", self.connected)
         for name, module in list(sys.modules.items()):
-            if name.startswith("provision.") and hasattr(module, "ask_brokers"):
-                monkeypatch.setattr(module, "ask_brokers", self.ask)
+            for function, fake in self._instead.items():
+                if name.startswith("provision.") and hasattr(module, function):
+                    monkeypatch.setattr(module, function, fake)
+
+    @property
+    def _instead(self) -> dict[str, Callable[..., Any]]:
+        return {
+            "ask_brokers": self.ask,
+            "describe_quotas": self.describe_quotas,
+            "quotas_of": self.quotas_of,
+            "alter_quotas": self.alter_quotas,
+        }
 
     def note(self, what: str, about: object) -> None:
         """Remember a call, and let a test do something with it."""

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from provision.resources.kind import Kind
+from provision.resources.quotas import Quotas
 from provision.resources.topics import Topics
 from provision.spec.model import EnvironmentSpec
 
-KINDS: tuple[Kind[Any, Any], ...] = (Topics(),)
+KINDS: tuple[Kind[Any, Any], ...] = (Topics(), Quotas())
 
 Resources = Mapping[str, Any]
 """What a file says of each kind, by the kind's name; kinds of which it says nothing are left out."""

@@ -14,6 +14,7 @@ from provision.catalogue.images import is_known, is_of_line, kafka_line_of, layo
 from provision.catalogue.versions import KRAFT, OLDEST, RELEASES, ZOOKEEPER, KafkaVersion, release_of, unsupported
 from provision.errors import Problem
 from provision.spec.model import LAST_PORT, EnvironmentSpec
+from provision.spec.quotas import quotas
 from provision.spec.reserved import RESERVED_BROKER, RESERVED_ZOOKEEPER
 from provision.spec.units import parse_size_bytes
 from provision.spec.yaml_text import Path, Positions
@@ -345,6 +346,7 @@ RULES: tuple[RuleReads, ...] = (
     ),
     (replicas, (("brokers", "nodes"), ("topics", ANY), ("topic_defaults",))),
     (topic_names, ()),
+    (quotas, (("quotas", ANY),)),
     (reserved_properties, ()),
     (overrides, (("brokers", "nodes"),)),
     (ports, (("brokers", "nodes"), ("brokers", "port"), ("zookeeper", "nodes"), ("zookeeper", "port"))),

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, mod
 from provision.catalogue.images import kafka_line_of
 from provision.catalogue.versions import DEFAULT_VERSION, KafkaVersion
 from provision.spec.names import NAME_IN_WORDS, NAME_PATTERN
+from provision.spec.quotas import QuotaSpec
 from provision.spec.section import Section
 from provision.spec.units import parse_duration_s, parse_size_bytes
 
@@ -223,6 +224,7 @@ class EnvironmentSpec(Section):
     ttl: Duration | None = None
     topic_defaults: TopicDefaults = TopicDefaults()
     topics: list[TopicSpec] = []
+    quotas: list[QuotaSpec] = []
     prune: bool = False
     rebalance: bool = False
     throttle: Size | None = None

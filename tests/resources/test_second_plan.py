@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from provision.cluster.properties import parse
 from provision.errors import Refused
+from provision.kafka.quotas import Entity
 from tests.fake_kafka import DYNAMIC
 from tests.test_converge import Living, living_in
 
@@ -40,6 +41,7 @@ class File:
     racks: tuple[str, ...] = ()
     properties: dict[str, int] = field(default_factory=dict)
     topics: dict[str, TopicWish] = field(default_factory=dict)
+    quotas: dict[str, dict[str, float]] = field(default_factory=dict)
     policy: dict[str, object] = field(default_factory=dict)
 
     def sections(self) -> dict[str, object]:
@@ -54,11 +56,18 @@ class File:
                 "properties": self.properties,
             },
             "topics": [self._topic(name, wish) for name, wish in self.topics.items()],
+            **({"quotas": self._quotas()} if self.quotas else {}),
             "prune": False,
             "rebalance": False,
             "throttle": "100m",
             **self.policy,
         }
+
+    def _quotas(self) -> list[dict[str, object]]:
+        return [
+            {**dict(zip(("user", "client_id"), whom.split("/"), strict=False)), **limits}
+            for whom, limits in self.quotas.items()
+        ]
 
     def _topic(self, name: str, wish: TopicWish) -> dict[str, object]:
         factor = min(wish.factor, self.brokers)
@@ -112,6 +121,9 @@ TOPICS = st.builds(
     consent=st.booleans(),
     named=st.sampled_from([False, False, False, True]),
 )
+LIMITS = st.dictionaries(
+    st.sampled_from(["producer_byte_rate", "consumer_byte_rate"]), st.sampled_from([1, 1024, 2**31]), min_size=1
+)
 CHANGES = st.one_of(
     part("brokers", 1, 2, 3, 4, 5),
     part("racks", (), ("a", "b"), ("a", "b", "c")),
@@ -124,6 +136,7 @@ CHANGES = st.one_of(
         st.sampled_from([None, 5, 6, 12, 30]),
     ),
     entry("topics", ["a", "b", "c"], st.one_of(st.none(), TOPICS, TOPICS)),
+    entry("quotas", ["default", "alice", "alice/app", "alice/default"], st.one_of(st.none(), LIMITS, LIMITS)),
     entry("policy", ["prune", "rebalance"], st.booleans()),
     entry("policy", ["throttle"], st.sampled_from([None, "10m"])),
 )
@@ -141,12 +154,22 @@ def as_the_file_says(living: Living, file: File) -> None:
         else:
             assert [len(row) for row in rows] == [topic["replication_factor"]] * topic["partitions"]
         assert living.kafka.topics[topic["name"]].config == {k: str(v) for k, v in topic["config"].items()}
+    wanted = {entity(whom): limits for whom, limits in file.quotas.items()}
+    assert living.kafka.quotas.items() >= wanted.items()
+    if wanted and sections["prune"]:
+        assert living.kafka.quotas == wanted
     assert sorted(living.kafka.brokers) == list(range(1, file.brokers + 1))
     for broker in living.kafka.brokers:
         assert effective(living, broker) >= {(key, str(value)) for key, value in file.properties.items()}
         assert living.kafka.static[broker].get("broker.rack") == (
             file.racks[(broker - 1) % len(file.racks)] if file.racks else None
         )
+
+
+def entity(whom: str) -> Entity:
+    """As Kafka names it."""
+    names = [None if name == "default" else name for name in whom.split("/")]
+    return tuple(sorted(zip(("user", "client-id"), names, strict=False)))
 
 
 def effective(living: Living, broker: int) -> set[tuple[str, str]]:

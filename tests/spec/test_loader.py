@@ -56,6 +56,7 @@ def test_a_file_of_one_key_has_every_default(file: Path) -> None:
         "ttl": None,
         "topic_defaults": {"partitions": 1, "replication_factor": None, "config": {}},
         "topics": [],
+        "quotas": [],
         "prune": False,
         "rebalance": False,
         "throttle": None,

@@ -1,0 +1,196 @@
+"""Client quotas as a kind of resource.
+
+An entity that the file names has just the limits that the file says. Entities that it does not name are left alone, and
+removed with `prune`. A file without the key `quotas` says nothing of them: they are not even looked at.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from provision.errors import NotReady
+from provision.kafka.connection import NotAnswering
+from provision.kafka.quotas import Entity, Limits, alter_quotas, describe_quotas, quotas_of
+from provision.plan.actions import Action, Verb
+from provision.plan.differences import Difference
+from provision.plan.observed import ObservedCluster
+from provision.resources.kind import Kind, Outcome, Target, Work
+from provision.spec.model import EnvironmentSpec
+from provision.spec.quotas import DEFAULT
+
+if TYPE_CHECKING:
+    from provision.kafka.admin import Admin
+
+# Kafka's names of the keys with which a file says whom a quota is for, in the order in which they are told.
+_TYPES = {"user": "user", "client_id": "client-id", "ip": "ip"}
+_PAUSE_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredQuotas:
+    """What a file says: the limits of each entity, and whether those that it does not name are removed."""
+
+    limits: Mapping[Entity, Limits]
+    prune: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaChange:
+    """What is done to an entity's limits: those to set, and those to remove."""
+
+    entity: Entity
+    limits: Limits
+    remove: tuple[str, ...] = ()
+
+
+ObservedQuotas = Mapping[Entity, Limits]
+
+
+class Quotas(Kind[DesiredQuotas, ObservedQuotas]):
+    """Limits on users, client ids and IP addresses."""
+
+    name: ClassVar[str] = "quota"
+    section: ClassVar[str] = "quotas"
+    performs: ClassVar[frozenset[str]] = frozenset({name})
+
+    def desired(self, spec: EnvironmentSpec, brokers: int | None = None) -> DesiredQuotas | None:  # noqa: ARG002
+        """The quotas of the file; None where it has no such key."""
+        if "quotas" not in spec.model_fields_set:
+            return None
+        limits = {_entity_of(quota.entity): quota.limits for quota in spec.quotas}
+        return DesiredQuotas(limits, prune=spec.prune)
+
+    def of_new(self) -> ObservedQuotas:
+        """None."""
+        return {}
+
+    def observe(self, admin: "Admin", target: Target, desired: DesiredQuotas) -> ObservedQuotas:  # noqa: ARG002
+        """All of them."""
+        return describe_quotas(target.access)
+
+    def plan(
+        self,
+        desired: DesiredQuotas,
+        observed: ObservedQuotas,
+        cluster: ObservedCluster,  # noqa: ARG002 quotas are the same on every broker
+        target: Target,  # noqa: ARG002
+    ) -> Sequence[Action]:
+        """New ones and changed ones in the order of the file, then what is pruned."""
+        changes = [
+            action
+            for entity, limits in desired.limits.items()
+            for action in _planned(entity, limits, observed.get(entity))
+        ]
+        return (*changes, *(_pruned(desired, observed) if desired.prune else ()))
+
+    def perform(
+        self,
+        admin: "Admin",  # noqa: ARG002 it has no requests for them
+        verb: Verb,  # noqa: ARG002 each says what to set and what to remove
+        actions: Sequence[Action],
+        observed: ObservedQuotas,  # noqa: ARG002
+        work: Work,
+    ) -> Outcome:
+        """In one request; done when every broker knows."""
+        subjects = {a.name: a.subject for a in actions if isinstance(a.subject, QuotaChange)}
+        changes = {change.entity: {**change.limits, **dict.fromkeys(change.remove)} for change in subjects.values()}
+        refused = alter_quotas(work.target.access, changes)
+        failed = {name: refused[change.entity] for name, change in subjects.items() if change.entity in refused}
+        self._wait_for({entity: limits for entity, limits in changes.items() if entity not in refused}, work)
+        return Outcome(failed)
+
+    def _wait_for(self, changes: Mapping[Entity, Mapping[str, float | None]], work: Work) -> None:
+        """In KRaft mode a broker learns from the metadata log, a moment later, what the controller has accepted."""
+        access, patience = work.target.access, work.patience.renewed("waiting for quotas")
+        while missing := [broker for broker in access.brokers if not _knows(work, broker, changes)]:
+            work.check()
+            if not patience.pause(_PAUSE_S):
+                why = f"broker {missing[0]} does not know them"
+                raise NotReady(f"the quotas of {work.target.name} are not in force after {patience.given}", why=why)
+
+    def fingerprint(self, desired: DesiredQuotas, observed: ObservedQuotas | None) -> object:
+        """As they are."""
+        return {"desired": _plain(desired.limits), "prune": desired.prune, "there": _plain(observed or {})}
+
+    def adopt(self, admin: "Admin", target: Target, *, replicas: bool) -> list[dict[str, Any]]:  # noqa: ARG002
+        """All that a file can name."""
+        keys = {kafka: key for key, kafka in _TYPES.items()}
+        return [
+            {keys[kind]: DEFAULT if name is None else name for kind, name in _in_order(entity)}
+            | {key: _number(value) for key, value in sorted(limits.items())}
+            for entity, limits in sorted(describe_quotas(target.access).items(), key=lambda found: _text(found[0]))
+            if _can_be_named(entity)
+        ]
+
+
+def _entity_of(said: Sequence[tuple[str, str]]) -> Entity:
+    return tuple(sorted((_TYPES[key], None if name == DEFAULT else name) for key, name in said))
+
+
+def _planned(entity: Entity, limits: Limits, there: Limits | None) -> Iterator[Action]:
+    name = _text(entity)
+    if there is None:
+        detail = _shown(limits)
+        yield Action(Verb.CREATE, Quotas.name, name, "not there", detail, subject=QuotaChange(entity, limits))
+        return
+    changes = tuple(
+        Difference(key, _value(there.get(key)), _value(limits.get(key)))
+        for key in sorted(limits.keys() | there.keys())
+        if limits.get(key) != there.get(key)
+    )
+    if changes:
+        values = {change.key: limits[change.key] for change in changes if change.key in limits}
+        remove = tuple(change.key for change in changes if change.key not in limits)
+        cause = f"limits changed: {'; '.join(map(str, changes))}"
+        subject = QuotaChange(entity, values, remove)
+        yield Action(Verb.CONFIGURE, Quotas.name, name, cause, subject=subject, changes=changes)
+
+
+def _pruned(desired: DesiredQuotas, observed: ObservedQuotas) -> Iterator[Action]:
+    for entity, limits in sorted(observed.items(), key=lambda found: _text(found[0])):
+        if entity not in desired.limits and _can_be_named(entity):
+            subject = QuotaChange(entity, {}, tuple(sorted(limits)))
+            cause = "not in the file (prune: true)"
+            yield Action(Verb.DELETE, Quotas.name, _text(entity), cause, _shown(limits), subject=subject)
+
+
+def _knows(work: Work, broker: int, changes: Mapping[Entity, Mapping[str, float | None]]) -> bool:
+    try:
+        known = quotas_of(work.target.access, broker)
+    except NotAnswering:
+        return False
+    return all(
+        known.get(entity, {}).get(key) == value for entity, limits in changes.items() for key, value in limits.items()
+    )
+
+
+def _can_be_named(entity: Entity) -> bool:
+    """Whether a file can express it: a user whose name is `default` would be taken for Kafka's default entity."""
+    return all(kind in _TYPES.values() and name != DEFAULT for kind, name in entity)
+
+
+def _in_order(entity: Entity) -> list[tuple[str, str | None]]:
+    known = dict(entity)
+    return [(kind, known[kind]) for kind in _TYPES.values() if kind in known]
+
+
+def _text(entity: Entity) -> str:
+    """`user alice, client-id app`, or `default user`: whom the quota is for."""
+    parts = _in_order(entity) or list(entity)
+    return ", ".join(f"{DEFAULT} {kind}" if name is None else f"{kind} {name}" for kind, name in parts)
+
+
+def _shown(limits: Limits) -> str:
+    return ", ".join(f"{key}={_number(value)}" for key, value in sorted(limits.items()))
+
+
+def _number(value: float) -> int | float:
+    return int(value) if float(value).is_integer() else value
+
+
+def _value(value: float | None) -> str | None:
+    return None if value is None else str(_number(value))
+
+
+def _plain(limits: Mapping[Entity, Limits]) -> list[list[object]]:
+    return [[_text(entity), dict(sorted(of_entity.items()))] for entity, of_entity in sorted(limits.items(), key=repr)]
