@@ -25,31 +25,37 @@ from provision.software.pins import is_lock_file
 from provision.spec import model
 from provision.spec.model import EnvironmentSpec
 from provision.spec.reserved import RESERVED_BROKER, RESERVED_ZOOKEEPER
+from tests.docs.reading import REFERENCE, ROOT, blocks, headings, rows, section, without_code
 
-ROOT = Path(__file__).parents[2]
-REFERENCE = ROOT / "docs" / "reference"
 INDEX = REFERENCE / "README.md"
 PAGES = sorted(REFERENCE.glob("*.md"))
-ARCHITECTURE = ROOT / "docs" / "architecture.md"
 ENVIRONMENTS = sorted(file for file in (ROOT / "environments").glob("*.y*ml") if not is_lock_file(file))
-DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 DOCUMENTS = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "README.md"]
 
-_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-_HEADING = re.compile(r"^(#{1,4}) (.+)$", re.MULTILINE)
+
+
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 any annotation
+    """The models that a field's annotation holds, below lists, mappings and unions."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) in (list, dict, Union, UnionType):
+        for argument in get_args(annotation):
+            yield from models_in(argument)
+
+
+def keys_of(described: type[BaseModel], heading: str = "Top level") -> Iterator[tuple[str, str, object]]:
+    """Every key of the file: the heading under which it is documented, its name, its default."""
+    for name, info in described.model_fields.items():
+        yield heading, name, info.default
+        for inner in models_in(info.annotation):
+            yield from keys_of(inner, name if heading == "Top level" else heading)
+
+
+KEYS = list(keys_of(EnvironmentSpec))
 
 SECTIONS = {
-    "environment-file.md": (
-        "### Top level",
-        "### kafka",
-        "### zookeeper",
-        "### controllers",
-        "### brokers",
-        "### topic_defaults",
-        "### topics",
-        "## Reserved properties",
-    ),
+    "environment-file.md": (*dict.fromkeys(f"### {heading}" for heading, _, _ in KEYS), "## Reserved properties"),
     "commands.md": (
         "## Commands",
         "## Shared options",
@@ -82,38 +88,9 @@ COMMAND_GROUPS = (
 """Below each of these, every `###` heading names one command, or several with commas."""
 
 
-def without_code(text: str) -> str:
-    return _FENCE.sub("", text)
-
-
-def blocks(text: str, language: str) -> list[str]:
-    return [content for kind, content in _FENCE.findall(text) if kind == language]
-
-
-@cache
-def section(document: Path, heading: str) -> str:
-    """The text below a heading such as `## Commands`, up to the next one of its rank or above."""
-    mark = heading.split(" ", maxsplit=1)[0]
-    text = without_code(document.read_text(encoding="utf-8"))
-    _, found, rest = text.partition(f"\n{heading}\n")
-    assert found, f"{document.name} has no {heading!r}"
-    return re.split(rf"^#{{1,{len(mark)}}} ", rest, maxsplit=1, flags=re.MULTILINE)[0]
-
-
-def headings(document: Path) -> list[str]:
-    """The headings of a document with their marks, in order."""
-    return [f"{mark} {name}" for mark, name in _HEADING.findall(without_code(document.read_text(encoding="utf-8")))]
-
-
 def reference(heading: str) -> str:
     """The section of the reference below a heading, on the page that has it."""
     return section(PAGE_OF[heading], heading)
-
-
-def rows(text: str) -> dict[str, str]:
-    """The lines of tables by the code in their first cell; a cell may name several."""
-    lines = [line for line in text.splitlines() if line.startswith("| `")]
-    return {name: line for line in lines for name in re.findall(r"`([^`]+)`", line.split(" | ")[0])}
 
 
 # -- the pages of the reference ---------------------------------------------------------------------------------------
@@ -132,26 +109,6 @@ def test_every_page_has_one_title_and_is_linked_from_the_index(page: Path) -> No
 
 
 # -- the environment file ---------------------------------------------------------------------------------------------
-
-
-def models_in(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 any annotation
-    """The models that a field's annotation holds, below lists, mappings and unions."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    elif get_origin(annotation) in (list, dict, Union, UnionType):
-        for argument in get_args(annotation):
-            yield from models_in(argument)
-
-
-def keys_of(described: type[BaseModel], heading: str = "Top level") -> Iterator[tuple[str, str, object]]:
-    """Every key of the file: the heading under which it is documented, its name, its default."""
-    for name, info in described.model_fields.items():
-        yield heading, name, info.default
-        for inner in models_in(info.annotation):
-            yield from keys_of(inner, name if heading == "Top level" else heading)
-
-
-KEYS = list(keys_of(EnvironmentSpec))
 
 
 def test_every_model_is_reached_from_the_environment() -> None:
@@ -207,12 +164,6 @@ def test_every_example_of_the_reference_is_valid(example: str, tmp_path: Path) -
 @pytest.mark.parametrize("file", ENVIRONMENTS, ids=lambda file: file.stem)
 def test_every_example_environment_is_valid_and_renders(file: Path) -> None:
     assert render(Environment(file).validate())
-
-
-def test_the_architecture_follows_an_environment_that_exists() -> None:
-    followed = (ROOT / "environments" / "three-brokers.yaml").read_text(encoding="utf-8")
-    (shown,) = blocks(ARCHITECTURE.read_text(encoding="utf-8"), "yaml")
-    assert followed.endswith(shown)
 
 
 # -- the command line -------------------------------------------------------------------------------------------------
@@ -419,17 +370,6 @@ def test_every_relative_link_leads_somewhere(document: Path) -> None:
         target = (document.parent / path).resolve() if path else document
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
-
-
-@pytest.mark.parametrize("decision", DECISIONS, ids=lambda file: file.stem[:4])
-def test_every_decision_is_numbered_and_linked(decision: Path) -> None:
-    number = decision.stem[:4]
-    assert decision.read_text(encoding="utf-8").startswith(f"# {number}: ")
-    assert f"(decisions/{decision.name})" in ARCHITECTURE.read_text(encoding="utf-8")
-
-
-def test_decisions_are_numbered_without_gaps() -> None:
-    assert [int(file.stem[:4]) for file in DECISIONS] == list(range(1, len(DECISIONS) + 1))
 
 
 def test_every_make_target_is_told() -> None:
