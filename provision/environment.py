@@ -73,6 +73,10 @@ class Environment:
             raise UsageError("an environment is described by a file or by values, not both")
         if file is None and not isinstance(values.get("name"), str):
             raise UsageError("an environment without a file needs a name")
+        if home is not None and runtimes is not None:
+            raise UsageError("runtimes have a home of their own: give either runtimes or a home, not both")
+        if isinstance(overrides, str):
+            raise UsageError("overrides are a list of KEY=VALUE texts, not one text")
         self.on_event = on_event
         self._own_runtimes = runtimes is None
         self._runtimes = runtimes or Runtimes(_home(home))
@@ -98,13 +102,21 @@ class Environment:
         return found
 
     @classmethod
-    def all(cls, *, on_event: Listener = silent, runtimes: Runtimes) -> tuple[Self, ...]:
-        """Every environment of these runtimes, those of engines that do not answer left out."""
+    def all(
+        cls,
+        *,
+        on_event: Listener = silent,
+        home: Home | str | Path | None = None,
+        runtimes: Runtimes | None = None,
+    ) -> tuple[Self, ...]:
+        """Every environment that runs or has kept data; those of an engine that does not answer are left out."""
+        shared = runtimes or Runtimes(_home(home))
         found = []
-        for runtime in runtimes.answering():
+        for runtime in shared.answering():
             for name in runtime.environments():
-                environment = cls.named(name, on_event=on_event, runtimes=runtimes)
+                environment = cls.named(name, on_event=on_event, runtimes=shared)
                 environment.__dict__["runtime"] = runtime  # both may have one of that name
+                environment._own_runtimes = runtimes is None  # noqa: SLF001 of the same class
                 found.append(environment)
         return tuple(found)
 
@@ -145,10 +157,8 @@ class Environment:
     @cached_property
     def name(self) -> str:
         """Its name. A file that is no longer valid still has one, so that its cluster can be removed."""
-        if self._source.file is None:
-            return str((self._source.values or {}).get("name", ""))
         spec = self._spec
-        return spec.name if spec else _checked(_written_name(self._source.file))
+        return spec.name if spec else _checked(self._source.written_name)
 
     @property
     def external_servers(self) -> str | None:
@@ -174,7 +184,15 @@ class Environment:
         return self._runtimes.home
 
     def _tell(self, event: Event) -> None:
-        of_environment(self.name, self.on_event)(event)
+        of_environment(self._name_in_events, self.on_event)(event)
+
+    @cached_property
+    def _name_in_events(self) -> str:
+        """Its name; empty where the file gives it none that it could have, which `validate` and `plan` then raise."""
+        try:
+            return self.name
+        except UsageError:
+            return ""
 
     # -- from the file to the cluster ---------------------------------------------------------------------------------
 
@@ -186,7 +204,7 @@ class Environment:
         """
         from provision import pipeline
 
-        return pipeline.validate(self.source, self._runtimes, self.on_event)
+        return pipeline.validate(self.source, self._runtimes, self._tell)
 
     def declared_topics(self) -> Sequence[Topic] | None:
         """The topics of the file; None where there is only a name.
@@ -243,6 +261,8 @@ class Environment:
         """
         from provision.operations.remove import down
 
+        if keep_data and delete_data:
+            raise UsageError("keep_data and delete_data contradict each other")
         return down(self.runtime, self.name, self.home, keep_data=keep_data, delete_data=delete_data, tell=self._tell)
 
     def stop(self, nodes: Sequence[str] = ()) -> int:
@@ -325,6 +345,18 @@ class Environment:
         from provision.operations.topics import topics
 
         return topics(self.cluster(), names, internal=internal)
+
+    def adopt(self, *, replicas: bool = False) -> dict[str, Any]:
+        """What its cluster has, as the sections of an environment file; notices tell what a file cannot express.
+
+        Args:
+            replicas: name the brokers of each partition, instead of only how many there are.
+        """
+        from provision.operations.topics import adopted_sections
+
+        sections = adopted_sections(self.cluster(), self.home, replicas=replicas, tell=self._tell)
+        address = self.external_servers
+        return {**({"name": self.name, "bootstrap_servers": address} if address else {}), **sections}
 
     def create_topic(
         self,
@@ -421,11 +453,3 @@ def _checked(name: str) -> str:
     if not is_environment_name(name):
         raise UsageError(f"{name!r} is neither an environment's name nor a file", hint=f"a name is {NAME_IN_WORDS}")
     return name
-
-
-def _written_name(file: Path) -> str:
-    from provision.spec.yaml_text import parse
-
-    data, _, _ = parse(file.read_text(errors="replace"), str(file))
-    name = data.get("name") if isinstance(data, dict) else None
-    return name if isinstance(name, str) else file.stem

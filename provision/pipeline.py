@@ -290,10 +290,13 @@ def _roll_back(prepared: Prepared, home: Home, *, retain: bool, tell: Listener) 
         tell(Notice(f"{name} is kept as it is; `provision down {name}` removes it"))
         return
     with shielded(lambda: tell(Notice("still removing; a moment, please"))):
-        if remove_environment(prepared.runtime, name, before=prepared.observed, delete_data=not prepared.had_data):
-            tell(Notice(f"what was created of {name} is removed again"))
+        removed = remove_environment(
+            prepared.runtime, name, before=prepared.observed, delete_data=not prepared.had_data
+        )
         if prepared.observed.is_nothing:
             home.ports.release(name)
+        if removed:
+            tell(Notice(f"what was created of {name} is removed again"))
 
 
 def _ports_in_use(observed: ObservedEnvironment) -> dict[str, int]:

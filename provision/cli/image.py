@@ -63,7 +63,7 @@ def build(
 
 @app.command("list")
 def list_images(output: Output = Format.TABLE) -> None:
-    """List the images of Kafka on this engine, and which environments use them."""
+    """List the Kafka images of this engine, and what uses them."""
     from provision.software.images import as_dict, usable_images
 
     found = [as_dict(image) for image in usable_images()]

@@ -87,10 +87,8 @@ def down(
         raise UsageError("--keep-data and --delete-data contradict each other")
     if everything:
         from provision.environment import Environment
-        from provision.home.place import Home
-        from provision.runtime import Runtimes
 
-        found = list(Environment.all(runtimes=Runtimes(Home.of_user())))
+        found = list(Environment.all())
     else:
         found = [select(env) for env in (without_locks(envs) if envs else [None])]
     for environment in found:

@@ -67,12 +67,10 @@ def status(env: Env = None, output: Output = Format.TABLE) -> None:
 def list_environments(output: Output = Format.TABLE) -> None:
     """List all environments of this user and this engine."""
     from provision.environment import Environment
-    from provision.home.place import Home
     from provision.plan.observed import NodeState
-    from provision.runtime import Runtimes
 
     found = []
-    for environment in Environment.all(runtimes=Runtimes(Home.of_user())):
+    for environment in Environment.all():
         observed = environment.runtime.observe(environment.name)
         running = sum(node.state is NodeState.RUNNING for node in observed.nodes)
         age_s = None if observed.created_s is None else int(time.time() - observed.created_s)

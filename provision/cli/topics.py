@@ -6,7 +6,7 @@ import typer
 
 from provision.cli.environment import select, select_described
 from provision.cli.options import Env, Output, RequiredEnv, Set, Timeout, seconds
-from provision.cli.output import Format, counted, print_table, print_value, say, write_line
+from provision.cli.output import Format, counted, print_table, print_value, say, tell_notices, write_line
 from provision.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def list_topics(
 
 @app.command()
 def describe(env: RequiredEnv, names: Names, output: Output = Format.TABLE) -> None:
-    """Show partitions, leaders, replicas and in-sync replicas of topics."""
+    """Show the partitions of topics, their leaders and replicas."""
     found = select(env).topics(names)
     if output is not Format.TABLE:
         print_value([_as_dict(topic, partitions=True) for topic in found], output)
@@ -128,24 +128,16 @@ def adopt(
     """Write what a running cluster has as YAML, to begin a file with."""
     import yaml
 
-    from provision.home.place import Home
-    from provision.operations.topics import adopted_sections, cluster_at, topics
+    from provision.environment import Environment
 
     if env and bootstrap_servers:
         raise UsageError("name an environment or --bootstrap-servers, not both")
     if bootstrap_servers:
-        address: str | None = _checked(bootstrap_servers)
-        cluster, home = cluster_at("adopted", str(address)), Home.of_user()
+        address = _checked(bootstrap_servers)
+        environment = Environment(name="adopted", bootstrap_servers=address, on_event=tell_notices)
     else:
         environment = select(env)
-        address, home = environment.external_servers, environment.home
-        cluster = environment.cluster()
-    found = topics(cluster)
-    uneven = [topic.name for topic in found if len({len(p.target) for p in topic.partitions}) > 1]
-    for name in uneven:
-        say(f"{name}: its partitions have different numbers of replicas; the file asks for the first one's everywhere")
-    head = {"name": cluster.name, "bootstrap_servers": address} if address else {}
-    section = {**head, **adopted_sections(cluster, home, replicas=replicas)}
+    section = environment.adopt(replicas=replicas)
     write_line(yaml.safe_dump(section, sort_keys=False, default_flow_style=None, allow_unicode=True).rstrip())
 
 

@@ -1,1 +1,1 @@
-"""What the environment means: resolved values, rendered files, the catalogue."""
+"""What the environment means: resolved values and rendered files."""

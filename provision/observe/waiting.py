@@ -114,10 +114,6 @@ class Wait:
         return proven
 
     def _report(self, assessment: Assessment, wanted: Level) -> None:
-        for step in Level:
-            if Level.NONE < step <= min(assessment.level, wanted) and str(step) not in self.timings:
-                self.timings[str(step)] = round(time.monotonic() - self.began, 2)
-                self.tell(LevelReached(str(step), self.timings[str(step)]))
         for node in assessment.observed.nodes:
             reason = assessment.missing.get(node.name)
             if reason:
@@ -126,6 +122,10 @@ class Wait:
             elif assessment.level >= _ready_level(node.role) and node.name not in self._ready:
                 self._ready.add(node.name)
                 self.tell(NodeReady(node.name, node.endpoint))
+        for step in Level:
+            if Level.NONE < step <= min(assessment.level, wanted) and str(step) not in self.timings:
+                self.timings[str(step)] = round(time.monotonic() - self.began, 2)
+                self.tell(LevelReached(str(step), self.timings[str(step)]))
 
     def _check_exits(self, observed: ObservedEnvironment) -> None:
         for node in observed.nodes:

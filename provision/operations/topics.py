@@ -11,7 +11,7 @@ from provision.apply.walk import require_no_refusal
 from provision.cluster.model import Topic
 from provision.common.patience import Patience
 from provision.errors import NotReady, PartlyApplied, Refused, Unavailable, UsageError
-from provision.events import Listener, Planned, action, silent
+from provision.events import Listener, Notice, Planned, action, silent
 from provision.home.place import Home
 from provision.kafka.access import Access
 from provision.kafka.connection import NotAnswering
@@ -266,16 +266,23 @@ def _missing(answers: BrokerAnswers, topics: Sequence[Topic]) -> dict[str, str]:
     return {**missing_for_topics(answers, topics), **silent_ones}
 
 
-def adopted_sections(reached: ReachedCluster, home: Home, *, replicas: bool = False) -> dict[str, list[dict[str, Any]]]:
+def adopted_sections(
+    reached: ReachedCluster, home: Home, *, replicas: bool = False, tell: Listener = silent
+) -> dict[str, list[dict[str, Any]]]:
     """The sections of a file that describe what the cluster has, kind by kind; empty ones only for topics.
 
     Args:
         reached: the cluster.
         home: where throttles are noted.
         replicas: name the brokers of each partition, instead of only how many there are.
+        tell: is told of topics that only `replicas` would express.
     """
     from provision.kafka.admin import connected
 
+    for topic in topics(reached):
+        if not replicas and len({len(partition.target) for partition in topic.partitions}) > 1:
+            text = f"{topic.name}: its partitions have different numbers of replicas; the file gets that of the first"
+            tell(Notice(text))
     target = reached.target(home)
     with connected(reached.access) as admin:
         sections = {kind.section: kind.adopt(admin, target, replicas=replicas) for kind in KINDS}

@@ -69,7 +69,7 @@ def _checked(data: dict[Any, Any], source: Positions, problems: list[Problem], t
         for warning in sorted(problem for problem in found if problem.warning):
             tell(Warned(warning))
     if problems or spec is None:
-        raise InvalidEnvironment(problems)
+        raise InvalidEnvironment(problems, "the environment file" if source.has_lines else "the environment")
     return spec
 
 
@@ -167,7 +167,7 @@ def _describe(detail: ErrorDetails, path: Path, source: Positions) -> Problem:
             message = f"must be {context['expected']}, not {kind_of(given)}"
         case "string_pattern_mismatch":
             message = f"{given!r} cannot be {IN_WORDS[context['pattern']]}"
-            if path == ("name",) and path not in source.keys and path not in source.overridden:
+            if path == ("name",) and source.has_lines and path not in source.keys and path not in source.overridden:
                 hint = "it is the file's name: rename the file, or set `name:` in it"
         case "too_short":
             message = f"must have at least {context['min_length']} item"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 DEFAULT = "default"
 """Stands for all without a quota of their own: Kafka's default entity."""
 ENTITY_KEYS = ("user", "client_id", "ip")
+
+
 def _name(text: str) -> str:
     if not text.strip() or not text.isprintable():
         raise ValueError("must be a name, or default, which stands for all without a quota of their own")

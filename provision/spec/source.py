@@ -10,6 +10,8 @@ from provision.errors import InvalidEnvironment, UsageError
 from provision.events import Event, Listener, silent
 from provision.spec.loader import load, load_values
 from provision.spec.model import EnvironmentSpec
+from provision.spec.overrides import apply_overrides
+from provision.spec.yaml_text import Positions, parse
 
 
 @dataclass(frozen=True)  # without slots, for what is read once
@@ -45,6 +47,21 @@ class Source:
         except InvalidEnvironment as error:
             return error, tuple(warnings)
         return spec, tuple(warnings)
+
+    @property
+    def written_name(self) -> str:
+        """The name that it gives, however wrong the rest is; without one, the file's."""
+        if self.file is None:
+            data: Any = dict(self.values or {})
+            positions = Positions(str(self))
+        else:
+            data, positions, _ = parse(self.file.read_text(errors="replace"), str(self.file))
+        if not isinstance(data, dict):
+            data = {}
+        apply_overrides(data, positions, tuple(text for text in self.overrides if text.startswith("name=")))
+        stem = self.file.stem if self.file else ""
+        name = data.get("name", stem)
+        return name if isinstance(name, str) else stem
 
     @property
     def base_directory(self) -> str:

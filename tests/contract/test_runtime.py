@@ -157,8 +157,8 @@ def test_a_node_knows_its_kafka_version_and_software(
     runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...]
 ) -> None:
     _create(runtime, cluster, files)
-    for node in runtime.observe(NAME).nodes:
-        assert (node.version, node.software) == ("3.9.1", cluster.software)
+    known = {node.name: (node.version, node.software) for node in runtime.observe(NAME).nodes}
+    assert known == dict.fromkeys(("broker-1", "zookeeper-1"), ("3.9.1", cluster.software))
 
 
 def test_software_is_identified_by_its_content(
@@ -177,13 +177,10 @@ def test_software_is_identified_by_its_content(
         assert made_from == {identities[cluster.software].checksum}
 
 
-def test_software_that_is_not_there_has_no_identity(
-    runtime: Runtime, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PROVISION_CACHE", str(tmp_path / "cache"))
-    name = f"{cluster.software}-nowhere" if runtime.kind == "docker" else cluster.software
+def test_software_that_is_not_there_has_no_identity(runtime: Runtime, cluster: Cluster, tmp_path: Path) -> None:
+    name = str(tmp_path / "nowhere") if runtime.kind == "process" else f"{cluster.software}-nowhere"
     nodes = tuple(dataclasses.replace(node, software=name) for node in cluster.nodes)
-    assert runtime.identify_software(dataclasses.replace(cluster, nodes=nodes)) == {}
+    assert runtime.identify_software(dataclasses.replace(cluster, software=name, nodes=nodes)) == {}
 
 
 def test_files_are_updated_for_the_next_start_and_the_node_runs_on(
