@@ -63,7 +63,7 @@ known-keys: $(BIN)/provision ## ask Kafka's jars of every release line for their
 bench: $(BIN)/provision ## measure, side by side
 	$(BIN)/python benchmarks/startup.py
 
-build: $(BIN)/provision ## wheel and sdist into dist/
+build: $(BIN)/provision ## a wheel into dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean: ## remove what the targets made, but for running environments
