@@ -4,8 +4,8 @@
     >>> with Environment(name="orders", brokers={"nodes": 3}) as environment:
     ...     assert len(environment.validate().brokers) == 3
 
-`Environment` is the object to hold; `Level` names how ready one is; errors are of one family, `ProvisionError`; what
-happens is told as one of the events in `provision.events`.
+`Environment` is the entry point; `Level` names how ready one is; all errors derive from `ProvisionError`; progress is
+reported as the events in `provision.events`.
 """
 
 from importlib import import_module
@@ -73,7 +73,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 any public name
-    """Public names are loaded when they are first used: the command line need not wait for all of them."""
+    """Import public names on first use, so that the command line does not wait for all of them."""
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_PUBLIC[name]), name)

@@ -3,16 +3,16 @@
     ProvisionError           1    something failed
     ├── UsageError          64    the command line is wrong
     ├── InvalidEnvironment  65    the environment file is wrong: every problem, each with its position
-    ├── Unavailable         69    an outside need is missing: no engine, no image, no Java
-    ├── Refused              4    it would lose data or availability, or touch what is not ours
-    ├── KafkaRefused         1    Kafka answered, and does not do it: no permission, a policy, an invalid value
+    ├── Unavailable         69    something external is missing: no engine, no image, no Java
+    ├── Refused              4    it would lose data or availability, or touch what provision did not create
+    ├── KafkaRefused         1    Kafka rejected a request: no permission, a policy, an invalid value
     ├── PartlyApplied        3    some actions failed, the others were done
-    ├── NodeFailed           1    a node exited: its last log lines, and the reason in words where it is known
-    ├── NotReady           124    not ready in time: what is missing
+    ├── NodeFailed           1    a node exited: its last log lines, and the reason if it is known
+    ├── NotReady           124    not ready in time: names what is missing
     └── Interrupted        130    the user stopped it
 
-An error says three things: what happened (`what`), because of what (`why`), and what to do (`hint`). Only `cli` prints
-them and turns them into exit codes. Foreign exceptions are translated once, in the adapter that meets them.
+An error has three parts: what happened (`what`), the cause (`why`), and what to do about it (`hint`). Only `cli` prints
+errors and turns them into exit codes. Exceptions of libraries are translated once, in the adapter that catches them.
 """
 
 from collections.abc import Sequence
@@ -20,11 +20,11 @@ from dataclasses import dataclass
 
 
 class ProvisionError(Exception):
-    """Base of the family.
+    """Base of all errors that the program raises on purpose.
 
     Args:
         what: one sentence, without a full stop, that names what failed.
-        why: the cause, as far as it is known; may have several lines.
+        why: the cause, as far as known; may have several lines.
         hint: what the user can do now.
     """
 
@@ -37,30 +37,30 @@ class ProvisionError(Exception):
         self.hint = hint
 
     def add(self, *reasons: str) -> None:
-        """Tell more of the cause, each reason on a line of its own; empty ones are none."""
+        """Append reasons to the cause, one per line; empty ones are dropped."""
         self.why = "\n".join(filter(None, (self.why, *reasons)))
 
 
 class UsageError(ProvisionError):
-    """The command line asks for something that does not exist or does not go together."""
+    """The request names something that does not exist, or combines what excludes each other."""
 
     exit_code = 64
 
 
 class Unavailable(ProvisionError):
-    """Something outside the program is missing: an engine, an image, a permission."""
+    """Something external is missing: an engine, an image, a permission."""
 
     exit_code = 69
 
 
 class Refused(ProvisionError):
-    """Doing it would lose data or availability, or touch something that is not ours."""
+    """The request would lose data or availability, or touch something that provision did not create."""
 
     exit_code = 4
 
 
 class KafkaRefused(ProvisionError):
-    """Kafka answered a request and does not do it; `why` is its own reason."""
+    """Kafka rejected a request; `why` is Kafka's own reason."""
 
 
 class PartlyApplied(ProvisionError):
@@ -70,7 +70,7 @@ class PartlyApplied(ProvisionError):
 
 
 class NodeFailed(ProvisionError):
-    """A node exited while it was waited for."""
+    """A node exited during a wait for it."""
 
     def __init__(self, what: str, *, node: str, why: str = "", hint: str = "", log: Sequence[str] = ()) -> None:
         super().__init__(what, why=why, hint=hint)
@@ -79,7 +79,7 @@ class NodeFailed(ProvisionError):
 
 
 class NotReady(ProvisionError):
-    """The asked readiness level was not reached in time."""
+    """The requested readiness level was not reached in time."""
 
     exit_code = 124
 
@@ -96,10 +96,10 @@ class Interrupted(ProvisionError):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing that is wrong in an environment file.
+    """One thing that is wrong with an environment file.
 
-    `file`, `line` and `column` (both from 1; 0 when there is no place, as for `--set`) say where, `path` names the key
-    (`brokers.nodes`), `message` says what is wrong and why, `hint` what to do. A `warning` stops nothing.
+    `file`, `line` and `column` (from 1; 0 without a position, as for `--set`) locate it, `path` names the key
+    (`brokers.nodes`), `message` says what is wrong and why, `hint` what to do. A `warning` does not make it invalid.
     """
 
     file: str
@@ -120,7 +120,7 @@ class Problem:
 
 
 class InvalidEnvironment(ProvisionError):
-    """The environment file, or its lock (`subject`), cannot be used; `problems` holds all that is wrong with it."""
+    """The environment file, or its lock (`subject`), is invalid; `problems` lists everything that is wrong with it."""
 
     exit_code = 65
 

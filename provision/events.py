@@ -1,7 +1,7 @@
-"""What the program tells while it works: one stream for the terminal, for plain lines and for whatever comes later.
+"""Events that report progress: one stream for a terminal, for plain log lines and for any other listener.
 
-The stages call a `Listener` with these values and never print. The terminal's live display, the plain lines of a CI log
-and the recorded list of a test are three listeners of the same events.
+The stages pass these values to a `Listener` and never print. The terminal's live display, the plain lines of a CI log
+and the list that a test records are listeners of the same events.
 """
 
 import time
@@ -15,7 +15,7 @@ from provision.errors import Problem, ProvisionError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something that happened: `at_s` is when (Unix time), `environment` where; it is empty where none is concerned."""
+    """Something that happened: `at_s` is the Unix time, `environment` a name, empty if it concerns none."""
 
     environment: str = ""
     at_s: float = field(default_factory=time.time, compare=False)
@@ -30,21 +30,21 @@ class Notice(Event):
 
 @dataclass(frozen=True, slots=True)
 class Warned(Event):
-    """The environment file has something that works and may be regretted."""
+    """The environment file has something that works but is risky."""
 
     problem: Problem
 
 
 @dataclass(frozen=True, slots=True)
 class Planned(Event):
-    """What is going to be done: the plan, in the shape that `provision plan -o json` shows."""
+    """The plan about to be carried out, in the form that `provision plan -o json` shows."""
 
     plan: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class ActionStarted(Event):
-    """An action began: `verb` is done to `resource`, for example `start` to `broker-1`."""
+    """An action began, for example the verb `start` on the resource `broker-1`."""
 
     resource: str
     verb: str
@@ -52,7 +52,7 @@ class ActionStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class ActionStep(Event):
-    """An action that takes several steps begins one: `broker-1` is restarted, and `step` is `stopping`."""
+    """A step of an action began, for example `stopping` while `broker-1` is restarted."""
 
     resource: str
     verb: str
@@ -61,7 +61,7 @@ class ActionStep(Event):
 
 @dataclass(frozen=True, slots=True)
 class ActionDone(Event):
-    """An action ended well, after `seconds`."""
+    """An action succeeded after `seconds`."""
 
     resource: str
     verb: str
@@ -70,7 +70,7 @@ class ActionDone(Event):
 
 @dataclass(frozen=True, slots=True)
 class ActionFailed(Event):
-    """An action ended with an error, after `seconds`."""
+    """An action failed after `seconds`."""
 
     resource: str
     verb: str
@@ -80,7 +80,7 @@ class ActionFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Fetching(Event):
-    """Software is on its way: `done` of `total` of `what`, in bytes or in `unit`; `total` is 0 while unknown."""
+    """Progress of a download: `done` of `total` of `what`, in bytes or in `unit`; `total` is 0 while unknown."""
 
     what: str
     done: int
@@ -90,7 +90,7 @@ class Fetching(Event):
 
 @dataclass(frozen=True, slots=True)
 class Progress(Event):
-    """Many equal things are being done: `done` of `total` `what`, as in `partitions moved`; `detail` says more."""
+    """Progress of a long action: `done` of `total` `what`, for example `partitions moved`; `detail` adds to it."""
 
     what: str
     done: int
@@ -108,7 +108,7 @@ class NodeWaiting(Event):
 
 @dataclass(frozen=True, slots=True)
 class NodeReady(Event):
-    """A node answers."""
+    """A node is ready."""
 
     node: str
     endpoint: str | None
@@ -116,7 +116,7 @@ class NodeReady(Event):
 
 @dataclass(frozen=True, slots=True)
 class LevelReached(Event):
-    """The whole environment holds a readiness level, `seconds` after the command began."""
+    """The whole environment reached a readiness level, `seconds` after the command began."""
 
     level: str
     seconds: float
@@ -126,22 +126,22 @@ Listener = Callable[[Event], None]
 
 
 def silent(_event: Event) -> None:
-    """The listener that drops everything."""
+    """Ignore every event."""
 
 
 def of_environment(name: str, tell: Listener) -> Listener:
-    """A listener that names the environment on each event and passes it on."""
+    """A listener that adds the environment's name to each event and passes it on."""
     return lambda event: tell(event if event.environment else replace(event, environment=name))
 
 
 @contextmanager
 def action(tell: Listener, verb: str, *resources: str) -> Iterator["Ending"]:
-    """Tell that something is done to resources, and how it ended for each.
+    """Report an action on resources, and its outcome for each.
 
-    An exception is the failure of all that have none of their own in what the block gets.
+    An exception from the block counts as the failure of every resource without one of its own in the yielded `Ending`.
 
     Args:
-        tell: gets `ActionStarted` at the beginning, `ActionDone` or `ActionFailed` at the end, for each resource.
+        tell: receives `ActionStarted` at the beginning and `ActionDone` or `ActionFailed` at the end, per resource.
         verb: what is done.
         resources: what it is done to, for example `broker-1`.
     """
@@ -167,7 +167,7 @@ def action(tell: Listener, verb: str, *resources: str) -> Iterator["Ending"]:
 
 @dataclass(slots=True)
 class Ending:
-    """How an action ended: the resources that `failed`, and those that are `done`; None for all others."""
+    """The outcome of an action: the resources that `failed`, and those that are `done` (None: all others)."""
 
     failed: dict[str, ProvisionError] = field(default_factory=dict)
     done: Sequence[str] | None = None

@@ -2,11 +2,11 @@
 
     load → resolve → render → observe → plan → apply → observe
 
-`prepare` takes a file through the first five stages and touches nothing; stopping there is what a dry run is. `up` goes
-on: the first wave of the plan is applied, the brokers are waited for, what lives inside Kafka is planned and applied,
-and the environment is observed until it holds the level that was asked for.
+`prepare` takes a file through the first five stages and changes nothing: a dry run stops there. `up` continues: it
+applies the first wave of the plan, waits for the brokers, plans and applies the resources inside Kafka, and observes
+the environment until it reaches the requested level.
 
-Whoever has an environment in hand uses `provision.environment.Environment`, which calls these stages.
+Most callers use `provision.environment.Environment`, which calls these stages.
 """
 
 import base64
@@ -53,34 +53,34 @@ from provision.spec.source import Source
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """All that is known before anything is touched."""
+    """All that is known before anything is changed."""
 
     cluster: Cluster
     desired: Resources
-    """What the file says of what lives inside Kafka, by kind."""
+    """The desired resources inside Kafka, by kind."""
     phases: tuple[Phase, ...]
-    """The rendered files; more than one phase where the change cannot be made at once."""
+    """The rendered files; more than one phase if the change cannot be made in one step."""
     runtime: Runtime
     observed: ObservedEnvironment
     inside: Inside | None
-    """What Kafka says, where all of its brokers answer."""
+    """What the brokers report, if all of them answer."""
     had_data: bool
-    """Whether a storage directory of the user's has data of an earlier life, which a rollback must not touch."""
+    """Whether a user's storage directory has data from before, which a rollback must not touch."""
     plan: Plan
 
     @property
     def files(self) -> tuple[RenderedFile, ...]:
-        """The files that the nodes have in the end."""
+        """The files that the nodes have after the last phase."""
         return self.phases[-1].files
 
     @property
     def topics_unknown(self) -> bool:
-        """Whether the plan says nothing of topics, because not every node runs and answers."""
+        """Whether the plan leaves topics out, because not every node is running and answering."""
         return self.inside is None and bool(self.observed.nodes) and not self.plan.refusals
 
     @property
     def saved(self) -> SavedPlan:
-        """The plan as it can be kept in a file, bound to what it was made from."""
+        """The plan in the form that is saved to a file, bound to the state it was made from."""
         cluster_id = self.inside.cluster.cluster_id if self.inside else ""
         return saved(self.plan, self.files, self.observed, cluster_id, fingerprint(self.desired, self.inside))
 
@@ -89,9 +89,9 @@ class Prepared:
 class UpOptions:
     """How `up` proceeds.
 
-    `timeout_s` bounds each wait, the first one from the start of the nodes on. `until` is the level to reach. `retain`
-    keeps what a failing first `up` made. `saved` is the plan that must be the one that is carried out. `frozen`
-    runs what the lock beside the file says, or nothing.
+    `timeout_s` bounds each wait, the first one counted from the start of the nodes. `until` is the level to reach.
+    `retain` keeps what a failed first `up` created. `saved` is the only plan that may be carried out. `frozen` runs
+    exactly what the lock next to the file records, or nothing.
     """
 
     timeout_s: float = 120.0
@@ -106,7 +106,7 @@ DEFAULTS = UpOptions()
 
 @dataclass(frozen=True, slots=True)
 class UpResult:
-    """What `up` reached: `changed` tells whether it did anything, `timings` are seconds by level."""
+    """What `up` reached: `changed` is whether it did anything, `timings` are seconds by level."""
 
     assessment: Assessment
     changed: bool
@@ -114,10 +114,10 @@ class UpResult:
 
 
 def validate(source: Source, runtimes: Runtimes, tell: Listener = silent) -> Cluster:
-    """Load and resolve only: no network, no engine, no templates. Warnings are told.
+    """Load and resolve only: no network, no engine, no templates. Warnings go to the listener.
 
     Raises:
-        InvalidEnvironment: with every problem of the file.
+        InvalidEnvironment: lists every problem in the file.
     """
     spec = source.load(tell)
     return resolve_without_ports(spec, _layout(spec, source, runtimes), source.base_directory)
@@ -135,7 +135,7 @@ def render(source: Source, runtimes: Runtimes, tell: Listener = silent) -> tuple
 
 
 def _layout(spec: EnvironmentSpec, source: Source, runtimes: Runtimes) -> Layout:
-    """Where things will be; `auto` is shown as Docker would have it."""
+    """Where things will be; `auto` is taken as Docker."""
     kind = "docker" if spec.runtime == "auto" else spec.runtime
     return runtimes.layout(kind, spec, source.base_directory)
 
@@ -151,9 +151,9 @@ def _require_nodes(spec: EnvironmentSpec) -> None:
 def prepare(
     source: Source, runtimes: Runtimes, *, lease: bool = False, frozen: bool = False, tell: Listener = silent
 ) -> Prepared:
-    """From the file to the plan, of locked software alone where it is `frozen`.
+    """Take a file to its plan; with `frozen`, only if the software is what the lock records.
 
-    `lease` records automatic ports, and brings software that is missing and locked: `up` wants that, `plan` does not.
+    `lease` records automatic ports and fetches missing locked software, which `up` wants and `plan` does not.
     """
     spec = source.load(tell)
     _require_nodes(spec)
@@ -178,7 +178,7 @@ def prepare(
 
 
 def _prepare(cluster: Cluster, desired: Resources, runtime: Runtime, home: Home, pinned: Identities) -> Prepared:
-    """From the resolved cluster on."""
+    """Take the resolved cluster to its plan."""
     from provision.cluster.render import render as render_files
 
     observed = observe_nodes(cluster, runtime)
@@ -194,7 +194,7 @@ def _prepare(cluster: Cluster, desired: Resources, runtime: Runtime, home: Home,
         details=observe_details(cluster, phases[0].files, observed, runtime),
     )
     plan, inside = Plan(cluster.name, first_wave), None
-    if not plan.refusals:  # what is refused has no second wave, and brokers without their ensemble would not answer
+    if not plan.refusals:  # a refused plan has no second wave, and brokers without their ensemble would not answer
         second_wave, inside = plan_resources(cluster, desired, observed, home.throttle(cluster.name))
         plan = Plan(cluster.name, (*first_wave, *second_wave))
     require_pinned_nodes(pinned, cluster, observed, plan)
@@ -203,14 +203,14 @@ def _prepare(cluster: Cluster, desired: Resources, runtime: Runtime, home: Home,
 
 
 def _kept_cluster_id(cluster: Cluster) -> str:
-    """That of an earlier life, whose data `down` left in the user's directory."""
+    """The cluster id of the data that an earlier `down` left in the user's directory."""
     if cluster.storage.kind is not StorageKind.DIRECTORY:
         return ""
     return cluster_id_in(Path(cluster.storage.directory), cluster.name)
 
 
 def _new_cluster_id() -> str:
-    """One of its own for every cluster, as Kafka writes them: 128 bits in URL-safe base64, no hyphen in front."""
+    """A random id in Kafka's format: 128 bits in URL-safe base64, without a leading hyphen."""
     return base64.urlsafe_b64encode(bytes([0x7F, *secrets.token_bytes(15)])).decode().rstrip("=")
 
 
@@ -222,19 +222,19 @@ def up(
     tell: Listener = silent,
     agree: Agree = agree_to_all,
 ) -> UpResult:
-    """Create the environment, or make it what the file says, and wait until it holds a level.
+    """Create the environment or update it to match the file, and wait until it reaches a level.
 
     Args:
         source: the file.
         runtimes: where it may run.
-        options: how far, how long.
-        tell: gets the events.
-        agree: is shown what will be done, before it is, and raises to stop it: first the plan, then what shows only
-            when the brokers answer.
+        options: the level to reach and the time limit.
+        tell: receives the events.
+        agree: called with what will be done before it is done; raises to stop it. First with the plan, then with what
+            shows only once the brokers answer.
 
     Raises:
-        Refused: the plan has a refusal or is not the saved one, or software is not the locked one; nothing was touched.
-        ProvisionError: anything else; a first `up` has removed what it made, unless it is to be retained.
+        Refused: the plan has a refusal, is not the saved one, or the software is not as locked; nothing was changed.
+        ProvisionError: anything else; a first `up` has removed what it created, unless `retain` is set.
     """
     prepared = prepare(source, runtimes, lease=True, frozen=options.frozen, tell=tell)
     try:
@@ -245,7 +245,7 @@ def up(
         agree(prepared.plan)
         return _bring_up(prepared, runtimes.home, options, tell, agree)
     except BaseException as error:
-        if prepared.observed.nodes:  # an update that fails stops where it stands, and the next `up` continues there
+        if prepared.observed.nodes:  # a failed update stops where it is, and the next `up` continues from there
             raise
         _roll_back(prepared, runtimes.home, retain=options.retain, tell=tell)
         if isinstance(error, PartlyApplied) and not options.retain:
@@ -275,7 +275,7 @@ def _bring_up(prepared: Prepared, home: Home, options: UpOptions, tell: Listener
 
 
 def _settings_left(prepared: Prepared) -> tuple[Action, ...]:
-    """What overrides the files of brokers that have just come: Kafka keeps it while they are away."""
+    """Dynamic settings that override the files of newly started brokers: Kafka keeps them while a broker is down."""
     cluster, runtime = prepared.cluster, prepared.runtime
     observed = runtime.observe(cluster.name)
     details = observe_details(cluster, prepared.files, observed, runtime)
@@ -284,7 +284,7 @@ def _settings_left(prepared: Prepared) -> tuple[Action, ...]:
 
 
 def _roll_back(prepared: Prepared, home: Home, *, retain: bool, tell: Listener) -> None:
-    """Undo a first `up`: remove what is there now and was not before."""
+    """Undo a first `up`: remove what exists now and did not before."""
     name = prepared.cluster.name
     if retain:
         tell(Notice(f"{name} is kept as it is; `provision down {name}` removes it"))

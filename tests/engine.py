@@ -212,7 +212,7 @@ def wait_until(condition: Callable[[], bool], timeout_s: float = 60) -> bool:
 
 
 def wait_for_line(process: subprocess.Popen[str], text: str, timeout_s: float = 60) -> None:
-    """Read a process' standard error until a line has `text`."""
+    """Read a process' standard error until a line begins with `text`: `storage broker-1 created` is not `broker-1`."""
     assert process.stderr is not None
     deadline = time.monotonic() + timeout_s
     seen: list[str] = []
@@ -221,6 +221,6 @@ def wait_for_line(process: subprocess.Popen[str], text: str, timeout_s: float = 
         if not line:
             break
         seen.append(line)
-        if text in line:
+        if line.startswith(text):
             return
     raise AssertionError(f"{text!r} did not come; there was:\n{''.join(seen)}")

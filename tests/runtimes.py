@@ -33,7 +33,7 @@ class FakeRuntimes(Runtimes):
 
     def of_kind(self, kind: str) -> Runtime:
         """What answers for it."""
-        answer = self.answers[kind]
+        answer = self.answers["docker" if kind == "fake" else kind]
         if isinstance(answer, Unavailable):
             raise answer
         return answer

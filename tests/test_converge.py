@@ -1,6 +1,5 @@
 """A living cluster becomes what its file says: the whole pipeline on the fake runtime and a Kafka in memory."""
 
-import functools
 import signal
 import time
 from pathlib import Path
@@ -9,7 +8,6 @@ import pytest
 import yaml
 
 from provision import pipeline
-from provision.cluster import render
 from provision.cluster.model import Topic, TopicPolicy
 from provision.common.interrupts import handle_signals
 from provision.common.patience import Patience
@@ -83,7 +81,7 @@ class Living:
     def state(self) -> object:
         """All that there is."""
         topics = {n: ([(p.replicas, p.target) for p in t.partitions], t.config) for n, t in self.kafka.topics.items()}
-        return repr((self.runtime.observe("living"), topics, self.kafka.set_on_brokers))
+        return repr((self.runtime.observe("living"), topics, self.kafka.quotas, self.kafka.set_on_brokers))
 
     def interrupts_moves(self) -> None:
         """Have Ctrl-C come when replicas are on their way, once."""
@@ -107,8 +105,6 @@ def living(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Living:
 
 def living_in(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Living:
     found = Living(directory)
-    monkeypatch.setattr("provision.kafka.moving._PAUSE_S", 0.001)
-    monkeypatch.setattr(render, "_environment", functools.cache(vars(render)["_environment"]))  # compiled once
     found.kafka.speak(monkeypatch)
     return found
 
@@ -530,7 +526,7 @@ def test_a_drain_that_is_cut_off_is_gone_on_with_at_once(living: Living) -> None
     living.interrupts_moves()
     with pytest.raises(Interrupted):
         living.up(brokers=brokers(3), throttle="1m")
-    living.kafka.paces = 50
+    living.kafka.paces = 12
     done = living.settles(throttle="20m")  # nothing waits for the move before it is gone on with
     assert done == ["reassign topic t", "restore throttle of replication", "remove broker-4"]
     assert not any(living.kafka.set_on_brokers.values())
@@ -543,7 +539,7 @@ def test_a_roll_goes_on_beside_a_move_that_is_under_way(living: Living) -> None:
     living.interrupts_moves()
     with pytest.raises(Interrupted):
         living.up(topics=[topic("t", 3, 3)])
-    living.kafka.paces = 50
+    living.kafka.paces = 12
     done = living.settles(brokers=brokers(properties={"num.network.threads": 5}))
     assert done == ["restart broker-2", "restart broker-3", "restart broker-1", "reassign topic t"]
 

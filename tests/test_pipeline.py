@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from provision import pipeline
-from provision.errors import Interrupted, InvalidEnvironment, NodeFailed, ProvisionError, Refused
+from provision.cluster.model import Cluster
+from provision.errors import Interrupted, InvalidEnvironment, NodeFailed, ProvisionError, Refused, Unavailable
 from provision.events import ActionDone, Event, Listener, silent
 from provision.home.place import Home
 from provision.kafka.levels import Level
@@ -83,7 +84,9 @@ def test_a_first_up_does_each_thing_once_and_a_second_nothing(source: Held, fake
 
 @pytest.mark.parametrize("failure", [ProvisionError("the engine caught fire"), KeyboardInterrupt()])
 def test_whichever_verb_fails_nothing_is_left(source: Held, fake: FakeRuntime, failure: BaseException) -> None:
-    for place in _verbs_of_a_first_up(source, fake):
+    places = _verbs_of_a_first_up(source, fake)
+    assert {verb for verb, _ in places} >= {"fetch_software", "create_network", "create_storage", "create_node"}
+    for place in places:
 
         def fail(verb: str, subject: str, place: tuple[str, str] = place) -> None:
             if (verb, subject) == place:
@@ -95,7 +98,7 @@ def test_whichever_verb_fails_nothing_is_left(source: Held, fake: FakeRuntime, f
         fake.on_verb = lambda _verb, _subject: None
         assert fake.observe("faked").is_nothing, place
         fake.software.clear()
-    assert not (source.home / "ports.json").read_text().count("faked")
+    assert "faked" not in (source.home / "ports.json").read_text()
 
 
 def test_retain_keeps_what_was_made(source: Held, fake: FakeRuntime) -> None:
@@ -175,13 +178,17 @@ def test_a_foreign_thing_is_refused(source: Held, fake: FakeRuntime) -> None:
     assert "volume faked-broker-1" in caught.value.why
 
 
-def test_a_failure_before_the_plan_keeps_no_lease(source: Held, fake: FakeRuntime) -> None:
-    def fail(_cluster: object) -> tuple[str, ...]:
-        raise ProvisionError("the engine is gone")
+class Gone(FakeRuntime):
+    """An engine that ends when it is asked for software."""
 
-    fake.missing_software = fail  # type: ignore[assignment,method-assign]
-    with pytest.raises(ProvisionError, match="the engine is gone"):
-        up(source)
+    def missing_software(self, cluster: Cluster) -> tuple[str, ...]:
+        """Not any more."""
+        raise ProvisionError(f"the engine of {cluster.name} is gone")
+
+
+def test_a_failure_before_the_plan_keeps_no_lease(source: Held) -> None:
+    with pytest.raises(ProvisionError, match="the engine of faked is gone"):
+        up(replace(source, runtime=Gone()))
     assert "faked" not in (source.home / "ports.json").read_text()
 
 
@@ -207,11 +214,11 @@ def test_prepare_touches_nothing_and_leases_nothing(source: Held, fake: FakeRunt
     assert not source.home.exists()
 
 
-def test_an_invalid_file_is_refused_before_the_runtime_is_asked(source: Held, fake: FakeRuntime) -> None:
-    def never(verb: str, _subject: str) -> None:
-        raise AssertionError(verb)
-
-    fake.on_verb = never
+def test_an_invalid_file_is_refused_before_any_runtime_is_asked(source: Held) -> None:
+    silent_ones = FakeRuntimes(source.home, dict.fromkeys(("docker", "process"), Unavailable("nothing answers")))
+    with pytest.raises(Unavailable, match="nothing answers"):
+        pipeline.up(Source(source.file), silent_ones)
     source.file.write_text("brokers: {nodes: none}\n")
     with pytest.raises(InvalidEnvironment):
-        up(source)
+        pipeline.up(Source(source.file), silent_ones)
+    assert not source.home.exists()

@@ -1,1 +1,1 @@
-"""Doing it: the walk of a plan, the work on nodes, rolling restarts."""
+"""Apply a plan: the walk through its actions, the work on nodes, rolling restarts."""

@@ -1,4 +1,4 @@
-"""Carry out actions on nodes, each through one verb of the runtime or one question to Kafka."""
+"""Carry out actions on nodes, each through one verb of the runtime or one request to Kafka."""
 
 import threading
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from provision.runtime.base import Runtime
 
 _PAUSE_S = 0.5
 _HANDLERS_GO_S = 1.0
-# Kafka moves its leaderships away and flushes before it stops; kept data deserve that time.
+# Before it stops, a broker hands over its leaderships and flushes, which takes time when its data are kept.
 STOP_PATIENCE_S = 90.0
 
 
 @dataclass(frozen=True, slots=True)
 class NodeWork:
-    """What is needed to carry out actions on nodes; `roller` takes running ones down and up again."""
+    """What is needed to carry out actions on nodes; `roller` restarts running ones."""
 
     cluster: Cluster
     runtime: Runtime
@@ -61,7 +61,7 @@ class NodeWork:
                 self._change(action)
 
     def _change(self, action: Action) -> None:
-        """Change a node that is there, or take it away."""
+        """Change or remove an existing node."""
         cluster, runtime = self.cluster, self.runtime
         match action.verb, action.subject:
             case Verb.RECREATE, NodeTarget(node, files, runs=False):
@@ -92,10 +92,10 @@ class NodeWork:
         self.runtime.start_node(self.cluster.name, node.name)
 
     def _require_empty(self, node: str, broker: int) -> None:
-        """Wait until the broker itself says that it holds nothing: what came after the plan must not go with it.
+        """Wait until the broker itself reports that it is empty: it may have received replicas since the plan.
 
         Raises:
-            Refused: it still holds partitions when time is up.
+            Refused: it still holds partitions when the time limit has passed.
             Unavailable: it does not answer.
             Interrupted: the wait was cancelled.
         """
@@ -125,8 +125,8 @@ class NodeWork:
             if reason := admin.brokers.configure(settings):
                 raise ProvisionError(f"{node} does not take its settings", why=reason)
         if any(key.endswith(".threads") for key in (*settings.values, *settings.reset)):
-            # A request handler that is to go looks at its queue every 300 ms, and may take from there what is to end
-            # another one: a broker that is stopped in that moment does not end. So this is not cut short.
+            # A request handler that is being removed polls its queue every 300 ms, and may take the shutdown request meant
+            # for another one; a broker stopped at that moment would never exit. So this is not cut short.
             threading.Event().wait(_HANDLERS_GO_S)
         if settings.files:
             self.runtime.update_files(self.cluster.name, node, settings.files)

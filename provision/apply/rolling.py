@@ -4,12 +4,12 @@ For each node:
 
 1. wait until everything answers, and until the cluster can do without this node: a broker by the rule in
    `provision.kafka.availability`, a member of an ensemble while the others are a majority;
-2. do with it what is to be done: stop it, perhaps give it another configuration, start it;
-3. wait until it is back: a member in its quorum, a broker with every replica in sync, but for those that a reassignment
-   is just bringing.
+2. act on it: stop it, possibly replace its configuration, start it;
+3. wait until it is back: a member in its quorum, a broker with every replica in sync, except for those that a
+   reassignment is adding.
 
-It guarantees that no record that was acknowledged by all in-sync replicas is lost, and that with enough replicas nobody
-notices. A node that does not come back ends the roll there: those after it are as they were.
+No record acknowledged by all in-sync replicas is lost, and with enough replicas clients are not interrupted. A node
+that does not come back ends the roll: the nodes after it are not touched.
 """
 
 from collections.abc import Callable
@@ -32,17 +32,17 @@ from provision.plan.observed import NodeState, ObservedEnvironment
 from provision.runtime.base import Runtime
 
 _PAUSE_S = 0.3
-_ENSEMBLE_PAUSE_S = 1.0  # where no port is published, each answer costs a JVM
+_ENSEMBLE_PAUSE_S = 1.0  # without a published port, each request starts a JVM
 
 Step = Callable[[str], None]
-"""Is told what is done next to a node, for example `stopping`."""
+"""Called with each step on a node, for example `stopping`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Roller:
-    """Rolls nodes of one environment.
+    """Takes nodes of one environment down, one at a time.
 
-    `members` is how many nodes its ensemble is to have. Each wait has the whole of `patience`.
+    `members` is the intended size of its ensemble. Each wait may use the full `patience`.
     """
 
     runtime: Runtime
@@ -52,12 +52,12 @@ class Roller:
     tell: Listener
 
     def step(self, node: str, verb: str, act: Callable[[Step], None]) -> None:
-        """Take one node down by `act`, which brings it up again, and wait until it is back.
+        """Run `act`, which takes one node down and starts it again, and wait until it is back.
 
         Raises:
-            NotReady: the cluster cannot do without it, or it did not come back, in time.
+            NotReady: the cluster could not do without it, or it did not come back, in time.
             NodeFailed: a node exited meanwhile.
-            Interrupted: it was cancelled before the node was touched, or while it was waited for.
+            Interrupted: it was cancelled before the node was touched, or during a wait.
         """
 
         def told(step: str) -> None:
@@ -72,7 +72,7 @@ class Roller:
         self.wait_until_back(node)
 
     def _wait_for_voter(self, node: str) -> None:
-        """A voter of a KRaft quorum is back when the active controller hears of it again."""
+        """Wait until the active controller hears from a voter of the KRaft quorum again."""
         if self.runtime.observe(self.environment).mode != KRAFT:
             return
         role, number = Role.parse(node)
@@ -90,27 +90,27 @@ class Roller:
         self._poll(missing, _PAUSE_S, f"{node} is not back in the quorum", node)
 
     def wait_until_back(self, node: str) -> None:
-        """Wait for the quorum where that is possible, then for all brokers and replicas; tells of `node` alone."""
+        """Wait for the quorum if possible, then for all brokers and replicas; reports only about `node`."""
         observed = self.runtime.observe(self.environment)
         if observed.mode == KRAFT:
             self._poll(self._lagging_voters, _PAUSE_S, "the quorum is not whole")
         is_member = Role.parse(node)[0] is Role.ZOOKEEPER
         if is_member and not self._wait_for_members("the ensemble has no quorum"):
-            return  # the first of a growing ensemble: those that make it a majority come next
+            return  # the first of a growing ensemble: the members that complete a majority follow
         running_brokers = [node for node in observed.of_role(Role.BROKER) if node.state is NodeState.RUNNING]
         if running_brokers:
             self._wait(observed, node).until(Level.TOPICS, None)
 
     def _wait(self, observed: ObservedEnvironment, node: str) -> Wait:
         def tell(event: Event) -> None:
-            """What others wait for is this node's doing: it is told beside this one's name."""
+            """Report what other nodes wait for under this node's name, because it is the cause."""
             if isinstance(event, NodeWaiting):
                 whose = "" if event.node == node else f"{event.node}: "
                 self.tell(NodeWaiting(node, f"{whose}{event.detail}"))
             elif isinstance(event, NodeReady) and event.node == node:
                 self.tell(event)
 
-        # One that has exited meanwhile ends the wait at once; one that was never started has its turn later.
+        # A node that has exited ends the wait at once; one that was never started is started later.
         wanted = [there.name for there in observed.nodes if there.state is not NodeState.CREATED]
         return Wait(self.runtime, self.environment, wanted, self.patience, tell, beside_moves=True)
 
@@ -129,17 +129,17 @@ class Roller:
         def hindrance() -> str:
             try:
                 return self._hindrance(number)
-            except Unavailable as error:  # the controller moves, or a broker does not know a topic yet
+            except Unavailable as error:  # the controller is changing, or a broker does not know a topic yet
                 return f"{error}: {error.why}"
 
         self._poll(hindrance, _PAUSE_S, f"{node} cannot be taken down", node)
 
     def wait_until_joinable(self) -> None:
-        """Wait until the members that have data lead: a newcomer that found only newcomers would begin without them."""
+        """Wait until the members with data have a leader: newcomers on their own would begin an empty history."""
         self._wait_for_members("no node can join the ensemble")
 
     def _wait_for_members(self, failure: str) -> bool:
-        """Wait until all members that ever ran make a quorum; False where so few cannot, and all of them run."""
+        """Wait until all members that ever ran form a quorum; False if they are too few for one, and all are running."""
         observed = self.runtime.observe(self.environment)
         ran = [node for node in observed.of_role(Role.ZOOKEEPER) if node.state is not NodeState.CREATED]
         if len(ran) > self.members // 2:
@@ -166,7 +166,7 @@ class Roller:
         return ask_for_quorum(access_to(self.runtime.observe(self.environment)))
 
     def _hindrance(self, broker: int) -> str:
-        """Why a broker may not go down now."""
+        """Why a broker must not go down now."""
         from provision.kafka.admin import connected
 
         access = access_to(self.runtime.observe(self.environment))
@@ -185,7 +185,7 @@ class Roller:
         patience = self.patience.renewed(f"the wait ({failure})")
         wait = self._wait(self.runtime.observe(self.environment), node)
         while True:
-            wait.check_exits()  # nothing comes from a node that has exited
+            wait.check_exits()  # no point in waiting for a node that has exited
             if not (reason := missing()):
                 return
             if node:

@@ -1,4 +1,4 @@
-"""Walk a plan of machines. It decides nothing: whatever depends on the desired state was decided in `plan`."""
+"""Carry out the node actions of a plan. All decisions about the desired state were made in `plan`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -10,12 +10,12 @@ from provision.errors import Refused
 from provision.events import Listener, Notice, action
 from provision.plan.actions import Action, Impact, Plan
 
-# Enough for every node of a usual cluster at once, few enough not to overrun the engine.
+# Enough for every node of a typical cluster at once, few enough not to overload the engine.
 _WORKERS = 16
 
 
 def require_no_refusal(plan: Plan) -> None:
-    """Stop before anything is touched when the plan refuses something.
+    """Stop before anything is changed if the plan refuses something.
 
     Raises:
         Refused: names every refused change.
@@ -27,10 +27,10 @@ def require_no_refusal(plan: Plan) -> None:
 
 
 def apply_nodes(actions: Sequence[Action], work: NodeWork) -> None:
-    """Do actions on nodes: each as soon as those it comes after have ended, side by side.
+    """Perform actions on nodes concurrently, each as soon as those it depends on have ended.
 
-    The first failure ends it: what runs is waited for, nothing new begins, and the failure is raised. So does Ctrl-C.
-    The waits of `work` are cancelled then, so that what only waits ends at once.
+    The first failure, or Ctrl-C, ends it: running actions are finished, no new ones begin, and the failure is raised.
+    The waits of `work` are cancelled, so that actions that are only waiting end at once.
     """
     done: set[str] = set()
 
@@ -64,9 +64,9 @@ def _walk(
         cancel()
         raise
     finally:
-        # Not to be cut short by a second Ctrl-C: what would go on working beside a rollback could undo it.
+        # A second Ctrl-C must not cut this short: actions still running during a rollback could undo it.
         patience = Notice("what has begun is being finished; a moment, please")
         with shielded(lambda: tell(patience)) as interrupted:
             pool.shutdown(wait=True, cancel_futures=True)
-    if interrupted.is_set():  # in the moment when all was done
+    if interrupted.is_set():  # just as the last action ended
         raise KeyboardInterrupt

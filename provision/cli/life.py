@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from provision.cli.options import Env, Envs, Frozen, Output, RequiredEnv, Set, T
 from provision.cli.output import Format, counted, print_table, print_value, say, tell_notices
 from provision.cli.progress import progress
 from provision.errors import UsageError
+
+if TYPE_CHECKING:
+    from provision.pipeline import UpResult
 
 Nodes = Annotated[list[str] | None, typer.Argument(metavar="NODE", help="For example broker-1; all if left out.")]
 
@@ -36,9 +39,7 @@ def up(
 
     Waits until it is ready. Asks before it restarts a running node or deletes something.
     """
-    from provision.cli.look import node_rows
     from provision.cli.plans import require_consent
-    from provision.operations.status import status_dict
     from provision.pipeline import UpOptions
     from provision.plan.actions import Plan
     from provision.plan.saved import SavedPlan
@@ -58,6 +59,13 @@ def up(
                 require_consent(shown, yes=yes)
 
         result = environment.up(options, agree=agree)
+    _show(result, output)
+
+
+def _show(result: "UpResult", output: Format) -> None:
+    from provision.cli.look import node_rows
+    from provision.operations.status import status_dict
+
     observed = result.assessment.observed
     if output is not Format.TABLE:
         print_value(status_dict(result.assessment) | {"timings": dict(result.timings)}, output)

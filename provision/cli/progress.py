@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
@@ -78,21 +78,21 @@ class Display(Protocol):
 
 
 @contextmanager
-def progress(*, only_when_acting: bool = False) -> Iterator[Display]:
+def progress(*, only_when_acting: bool = False, clock: Callable[[], float] = time.monotonic) -> Iterator[Display]:
     """A listener for the length of a command; `only_when_acting` is silent on readiness until something is done."""
     if is_terminal(sys.stderr):
         with _Live().shown() as display:
             yield display
     else:
-        yield _Plain(acting=not only_when_acting)
+        yield _Plain(acting=not only_when_acting, clock=clock)
 
 
 class _Plain:
     """One line for each thing that ended: for logs, which cannot redraw."""
 
-    def __init__(self, *, acting: bool) -> None:
+    def __init__(self, *, acting: bool, clock: Callable[[], float]) -> None:
         self._told: dict[str, float] = {}
-        self._acting = acting
+        self._acting, self._clock = acting, clock
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -118,7 +118,7 @@ class _Plain:
 
     def _is_due(self, what: str) -> bool:
         """Whether it is time to tell of it: when it begins, and every now and then."""
-        now = time.monotonic()
+        now = self._clock()
         due = now - self._told.get(what, -_LINE_EVERY_S) >= _LINE_EVERY_S
         if due:
             self._told[what] = now

@@ -30,7 +30,7 @@ def render(cluster: Cluster) -> tuple[RenderedFile, ...]:
         InvalidEnvironment: a template fails, a value has a line break, or a key comes out twice: every such problem,
             with the template's line where Jinja knows it.
     """
-    environment = _environment(cluster.templates)
+    environment = _environment(cluster.templates) if cluster.templates else _shipped()
     files: list[RenderedFile] = []
     problems: dict[str, Problem] = {}
     for node in cluster.nodes:
@@ -53,6 +53,12 @@ def shipped_templates() -> Path:
     package = Path(__file__).parent.parent
     installed = package / "templates"
     return installed if installed.is_dir() else package.parent / "templates"
+
+
+@cache
+def _shipped() -> ImmutableSandboxedEnvironment:
+    """That of the shipped templates alone, which are the same for everybody and compiled once."""
+    return _environment(None)
 
 
 def _environment(own_templates: str | None) -> ImmutableSandboxedEnvironment:

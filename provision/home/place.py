@@ -21,19 +21,24 @@ class Home:
     cache: Path
 
     @classmethod
+    def of(cls, place: "Home | Path | str | None") -> "Home":
+        """A home as it is, in a directory, or, with None, the user's own."""
+        if isinstance(place, Home):
+            return place
+        return cls.of_user() if place is None else cls.at(Path(place))
+
+    @classmethod
     def of_user(cls) -> "Home":
-        """`PROVISION_HOME` and `PROVISION_CACHE`, else the platform's directories for a user's state and cache."""
-        home, cache = os.environ.get("PROVISION_HOME"), os.environ.get("PROVISION_CACHE")
-        return cls.at(
-            Path(home) if home else platformdirs.user_state_path("provision", appauthor=False),
-            Path(cache) if cache else None,
-        )
+        """`PROVISION_HOME`, else the platform's directory for a user's state."""
+        home = os.environ.get("PROVISION_HOME")
+        return cls.at(Path(home) if home else platformdirs.user_state_path("provision", appauthor=False))
 
     @classmethod
     def at(cls, directory: Path, cache: Path | None = None) -> "Home":
-        """A home in that directory; without a `cache` with the user's own."""
+        """A home in that directory; without a `cache`, with `PROVISION_CACHE`, else the platform's directory."""
+        named = os.environ.get("PROVISION_CACHE")
+        kept = cache or (Path(named) if named else platformdirs.user_cache_path("provision", appauthor=False))
         # Processes are found by this path: it must be the same, however it is named.
-        kept = cache or platformdirs.user_cache_path("provision", appauthor=False)
         return cls(directory.resolve(), kept.absolute())
 
     @property

@@ -1,5 +1,5 @@
 """Requests to a running cluster, over the Kafka protocol and, for ZooKeeper, its four-letter words.
 
-The modules of the client library import one another. Two threads that begin with different ones would each wait for
-the other; so what is imported first, everywhere in this package, is the library's own package.
+The modules of the client library import each other in a circle: two threads that start with different ones would
+deadlock. So every module here imports the library's top-level package first.
 """

@@ -1,4 +1,4 @@
-"""How a cluster is reached: where its brokers are, and what it takes to be let in."""
+"""How a cluster is reached: the addresses of its brokers, and the credentials."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -9,7 +9,7 @@ PLAINTEXT = "PLAINTEXT"
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who asks, by SASL: `mechanism` is `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`."""
+    """SASL credentials: `mechanism` is `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`."""
 
     mechanism: str
     username: str
@@ -18,11 +18,11 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Where the brokers of a cluster are, and what it takes to be let in.
+    """The addresses of a cluster's brokers, and what is needed to connect to them.
 
     `brokers` has the `host:port` of each broker by its id. As in Kafka's own clients, an address whose broker is not
     known yet has a negative id. `protocol` is the listeners' security protocol: `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or
-    `SASL_SSL`. `ca` is a PEM file with the authorities to trust; without one the system's are trusted.
+    `SASL_SSL`. `ca` is a PEM file of trusted authorities; the default is the system's.
     """
 
     brokers: Mapping[int, str]
@@ -32,20 +32,20 @@ class Access:
 
     @classmethod
     def at(cls, bootstrap_servers: str) -> "Access":
-        """Addresses of brokers with unknown ids, with commas between them."""
+        """Access by bootstrap addresses, separated by commas; the brokers' ids are unknown."""
         return cls({-number: address for number, address in enumerate(bootstrap_servers.split(","), start=1)})
 
     def to(self, brokers: Mapping[int, str]) -> "Access":
-        """The same way in, to these brokers."""
+        """Access to these brokers with the same protocol and credentials."""
         return replace(self, brokers=brokers)
 
     def without(self, broker: int) -> "Access":
-        """To all brokers but one."""
+        """Access to all brokers but one."""
         return self.to({known: address for known, address in self.brokers.items() if known != broker})
 
     @property
     def bootstrap_servers(self) -> str:
-        """Where a client begins: all addresses, with commas between them."""
+        """All addresses, separated by commas."""
         return ",".join(self.brokers.values())
 
     @property
@@ -54,7 +54,7 @@ class Access:
         return self.protocol.endswith("SSL")
 
     def client_options(self) -> dict[str, Any]:
-        """The keyword arguments with which a client of kafka-python reaches the cluster, its password among them."""
+        """The keyword arguments for a client of kafka-python, including the password."""
         options: dict[str, Any] = {
             "bootstrap_servers": list(self.brokers.values()),
             "security_protocol": self.protocol,
@@ -64,7 +64,7 @@ class Access:
         return options | self.sasl_options()
 
     def sasl_options(self) -> dict[str, str]:
-        """Those of them that concern SASL; none without credentials."""
+        """The SASL arguments; none without credentials."""
         if self.credentials is None:
             return {}
         return {

@@ -1,4 +1,4 @@
-"""A connection for changes inside a cluster, through kafka-python's admin client: one part a kind of resource."""
+"""A connection for changes inside a cluster, through kafka-python's admin client, with one part per resource type."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from provision.kafka.topics import TopicAdmin
 
 
 class Admin:
-    """What can be asked and changed, by kind of resource."""
+    """The requests and changes for each type of resource."""
 
     def __init__(self, client: Any) -> None:  # noqa: ANN401 the library's client, or a fake one
         timeout_ms = int(REQUEST_TIMEOUT_S * 1000)

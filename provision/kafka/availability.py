@@ -1,14 +1,14 @@
-"""Whether a broker may go down now without anybody noticing.
+"""Whether a broker may go down now without clients noticing.
 
-A broker may not go down while a partition that it replicates, and that has more replicas than it needs in sync,
+A broker must not go down while a partition that it replicates, and that has more replicas than it needs in sync,
 
 1. has fewer in-sync replicas than `min.insync.replicas`, or
 2. has just as many, and this broker's is one of them.
 
-Otherwise producers with `acks=all` go on writing while it is away, and every record that was acknowledged is on a
-broker that stays. Replicas that a reassignment is just bringing do not count. A partition with no replica to spare (one
-replica, or as many as must be in sync) is not available while its broker is away, whenever that is; so it hinders
-nobody. The rule is that of Strimzi's `KafkaAvailability`.
+Otherwise producers with `acks=all` can continue to write while it is down, and every acknowledged record is on a broker
+that stays up. Replicas that a reassignment is adding do not count. A partition with no replica to spare (one replica, or
+as many as must be in sync) is unavailable whenever its broker is down, so it does not block. The rule is that of
+Strimzi's `KafkaAvailability`.
 """
 
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ from provision.plan.observed import ObservedCluster
 
 
 def blockers(cluster: ObservedCluster, minimum_in_sync: Mapping[str, int], broker: int) -> tuple[str, ...]:
-    """Why the broker may not go down now, each reason a partition; empty when it may.
+    """Why the broker must not go down now, one reason per partition; empty if it may.
 
     Args:
-        cluster: what the brokers say.
-        minimum_in_sync: `min.insync.replicas` as it holds for each topic; 1 where it is not known.
+        cluster: the cluster as the brokers report it.
+        minimum_in_sync: the effective `min.insync.replicas` of each topic; 1 if it is not known.
         broker: its id.
     """
     return tuple(

@@ -1,4 +1,4 @@
-"""Settings of running brokers: what Kafka itself declares as updatable, and what is set on them beside their file."""
+"""Settings of running brokers: which ones Kafka declares as updatable, and those set dynamically over their file."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -9,19 +9,23 @@ from provision.plan.actions import BrokerSettings
 
 _SET_ON_BROKER = "DYNAMIC_BROKER_CONFIG"
 DELETE_TOPICS = "delete.topic.enable"
-# More than any number of threads needs: what would take more steps is no pool.
+# More than any thread pool needs: a setting that would take more steps is not a pool.
 _MOST_STEPS = 32
-# How long a broker may take until a step that it has agreed to is in force.
-_IN_FORCE_S, _PAUSE_S = 15.0, 0.1
+_PAUSE_S = 0.1
 Changes = Mapping[str, str | None]
-"""By key: the new value, None to take it back."""
+"""By key: the new value, None to remove it."""
 
 
 class BrokerAdmin:
-    """The brokers of a cluster."""
+    """The brokers of a cluster.
 
-    def __init__(self, settings: SettingsAdmin) -> None:
-        self._settings = settings
+    Args:
+        settings: of everything.
+        in_force_s: how long a broker may take until a step that it has agreed to is in force.
+    """
+
+    def __init__(self, settings: SettingsAdmin, in_force_s: float = 15.0) -> None:
+        self._settings, self._in_force_s = settings, in_force_s
 
     def settings(self, brokers: Collection[int]) -> dict[int, Entries]:
         """Every setting of each broker, as it describes itself (`DescribeConfigs`)."""
@@ -29,21 +33,20 @@ class BrokerAdmin:
         return {int(name): entries for name, entries in found.items()}
 
     def configure(self, settings: BrokerSettings) -> str:
-        """Set and take back settings of a running broker; returns Kafka's reason where it refuses, else nothing.
+        """Set and remove dynamic settings of a running broker; returns Kafka's reason if it refuses, else an empty text.
 
-        Kafka at most doubles and at least halves a pool of threads at once, compared with the threads that it has, also
-        where a value is taken back and the one below it comes to hold (KIP-226; `validateReconfiguration` of
-        `DynamicThreadPool`, `SocketServer` and `LogCleaner`). What is further away is reached in steps:
+        A change can at most double or halve the size of a thread pool, also when a value is removed and the one below it
+        takes effect (KIP-226; `validateReconfiguration` of `DynamicThreadPool`, `SocketServer` and `LogCleaner`). Larger
+        changes are made in steps:
 
-        1. All changes are sent in one request. Nearly always that is all.
-        2. If the broker refuses, it is asked about each number that would go further than that, alone and with
-           `validate_only`. Those that it refuses are pools: which keys are differs between versions, and a time or a
-           size may go as far as it likes.
-        3. The pools go half or double the way in each request. The first one has all other changes too, so that a
-           refusal for another reason comes before anything is changed.
-        4. The broker answers when a change is written, and has it in force a moment later. A further step that comes
-           too early is refused, and sent again for a while.
-        5. The last request is the first one again: by now it goes no further than Kafka allows.
+        1. All changes are sent in one request, which nearly always suffices.
+        2. If the broker refuses, each number that would exceed the limit is validated alone with `validate_only`. Those
+           that are refused are pools: which keys are differs between versions, and times and sizes have no such limit.
+        3. The pools are halved or doubled in each request. The first one has all other changes too, so that a refusal
+           for another reason comes before anything is changed.
+        4. The broker answers when a change is written, and applies it a moment later. A further step that comes too early
+           is refused, and is retried for a while.
+        5. The last request repeats the first one, which is now within the limit.
 
         A command that ends between two steps leaves a value that the next plan finds, like one that was set by hand.
         """
@@ -60,15 +63,15 @@ class BrokerAdmin:
         for step in (*steps, wanted):
             if reason := self._alter_in_time(settings.broker, step, patience_s):
                 return reason
-            patience_s = _IN_FORCE_S
+            patience_s = self._in_force_s
         return ""
 
     def takes(self, broker: int, values: Mapping[str, str]) -> bool:
-        """Whether the broker would take these values at once, without a restart; nothing is changed."""
+        """Whether the broker would accept these values without a restart; changes nothing."""
         return not self._alter(broker, values, validate_only=True)
 
     def _ways(self, broker: int, wanted: Changes) -> dict[str, list[int]]:
-        """The numbers between now and then, for each pool of threads that cannot go there at once."""
+        """The intermediate sizes of each thread pool that cannot reach its new size in one step."""
         (entries,) = self._settings.describe("broker", [str(broker)], synonyms=True).values()
         ways = {
             key: steps_between(int(now), int(then))
@@ -94,7 +97,7 @@ class BrokerAdmin:
 
 
 def steps_between(now: int, then: int) -> list[int]:
-    """The numbers of threads on the way, each half or double the one before; none where Kafka goes there at once.
+    """The intermediate sizes, each half or double the one before; none if one step suffices.
 
     Half is rounded down, as Kafka compares: of 9 threads it keeps 4.
     """
@@ -106,10 +109,10 @@ def steps_between(now: int, then: int) -> list[int]:
 
 
 def _falls_back_to(entries: Entries, key: str) -> object:
-    """What holds when nothing is set on the broker itself any more: the next of the values that Kafka has for the key.
+    """The value that takes effect once the broker's own setting is removed: Kafka's next synonym of the key.
 
-    It is that of the file with which the broker was started, whatever is in its file by now, if there is none for all
-    brokers together.
+    Without a cluster-wide default, that is the value in the file that the broker was started with, even if the file has
+    changed since.
     """
     beneath: list[Any] = [s for s in entries[key].get("synonyms", ()) if s["source"] != _SET_ON_BROKER]
     return beneath[0]["value"] if beneath else None
@@ -120,12 +123,12 @@ def _text(value: object) -> str:
 
 
 def updatable(entries: Entries) -> frozenset[str]:
-    """The keys that Kafka declares as updatable without a restart, in the version that answers."""
+    """The keys that this version of Kafka declares as updatable without a restart."""
     return frozenset(key for key, entry in entries.items() if not entry["read_only"])
 
 
 def set_beside_file(entries: Entries) -> dict[str, str]:
-    """What is set on this one broker and overrides its file; secrets, which Kafka does not show, are left out."""
+    """The dynamic settings of this broker that override its file; secrets, which Kafka does not show, are left out."""
     return {
         key: str(entry["value"])
         for key, entry in sorted(entries.items())

@@ -1,12 +1,13 @@
-"""The one place that opens connections to brokers, and what the whole-cluster clients do not offer.
+"""The one place that opens connections to brokers: the library's clients, and requests to a particular broker.
 
-The client library chooses the broker it asks. Readiness must ask each one, over the listener it is asked about, and
-give up in time; so `ask` puts the library's own codec (`KafkaProtocol`, which does no I/O) on a plain socket.
+The library's clients choose the broker they ask. Readiness must ask each broker over a given listener, and give up in
+time; so `ask` uses the library's codec (`KafkaProtocol`, which does no I/O) on a plain socket.
 """
 
 import importlib
 import socket
 import ssl
+import struct
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 CLIENT_ID = "provision"
 REQUEST_TIMEOUT_S = 30.0
-"""How long a client waits for an answer, and for a first broker that answers."""
+"""How long a client waits for a response, and for a first broker to connect to."""
 _CHUNK = 64 * 1024
 _HANDSHAKE_VERSION = _AUTHENTICATE_VERSION = 1
 
@@ -29,14 +30,14 @@ Answer = TypeVar("Answer")
 
 
 class NotAnswering(Exception):
-    """The broker does not answer (yet), or not in time; the text says how that showed."""
+    """The broker does not answer (yet), or not in time; the text gives the symptom."""
 
 
 # -- whole-cluster clients --------------------------------------------------------------------------------------------
 
 
 def admin_client(access: Access) -> "KafkaAdminClient":
-    """A client for changes; whoever asked closes it.
+    """A client for changes; the caller closes it.
 
     Raises:
         Unavailable: no broker answers in time.
@@ -70,7 +71,7 @@ def _opened(client: Any, access: Access, **options: object) -> Any:  # noqa: ANN
         return client(**access.client_options(), **options)
 
 
-# -- one question to one broker ---------------------------------------------------------------------------------------
+# -- one request to one broker ----------------------------------------------------------------------------------------
 
 
 def ask(access: Access, broker: int, request: Any, timeout_s: float) -> Any:  # noqa: ANN401 the library's request and response classes
@@ -80,13 +81,13 @@ def ask(access: Access, broker: int, request: Any, timeout_s: float) -> Any:  # 
         access: how it is reached.
         broker: which of `access.brokers`.
         request: a request of `kafka.protocol`, with its version set.
-        timeout_s: for all of it, from connecting to the last byte.
+        timeout_s: for the whole exchange, from connecting to the last byte.
 
-    Raises:
-        NotAnswering: nothing listens, the connection ends, or time is up.
+        Raises:
+            NotAnswering: nothing listens, the connection is closed, or the timeout has passed.
         KafkaRefused: the credentials are not accepted.
     """
-    # Loading the library takes 0.15 s, which commands that ask no broker need not spend.
+    # Loading the library takes 0.15 s, which commands that ask no broker are spared.
     import kafka  # noqa: F401 the package first
     from kafka.errors import KafkaError
 
@@ -109,6 +110,8 @@ def ask(access: Access, broker: int, request: Any, timeout_s: float) -> Any:  # 
         raise NotAnswering((error.strerror or str(error)).lower()) from error
     except KafkaError as error:
         raise NotAnswering(str(error) or type(error).__name__) from error
+    except (struct.error, ValueError, IndexError) as error:  # what the library's codec makes of other bytes
+        raise NotAnswering("it does not speak Kafka's protocol") from error
 
 
 def ask_any(access: Access, request: Callable[[], Any], doing: str) -> Any:  # noqa: ANN401 the library's classes
@@ -116,11 +119,11 @@ def ask_any(access: Access, request: Callable[[], Any], doing: str) -> Any:  # n
 
     Args:
         access: how they are reached.
-        request: makes one; each broker gets its own.
-        doing: names it in an error, for example `reading quotas`.
+        request: creates the request; each broker gets a new one.
+        doing: names the operation in an error, for example `reading quotas`.
 
-    Raises:
-        Unavailable: none answers, each with its reason.
+        Raises:
+            Unavailable: none answers; gives the reason for each.
         KafkaRefused: the credentials are not accepted.
     """
     silent: dict[str, str] = {}
@@ -143,7 +146,7 @@ def _tls(ca: str | None) -> ssl.SSLContext:
 
 
 class _Conversation:
-    """Requests and responses, one after the other, over one connection."""
+    """Requests and their responses, one at a time, over one connection."""
 
     def __init__(self, connection: socket.socket, patience: Patience) -> None:
         import kafka  # noqa: F401 the package first
@@ -164,7 +167,7 @@ class _Conversation:
                 return response
 
     def authenticate(self, access: Access) -> None:
-        """Say who asks, where the cluster wants to know (KIP-43, KIP-152)."""
+        """Authenticate by SASL if there are credentials (KIP-43, KIP-152)."""
         if access.credentials is None:
             return
         import kafka  # noqa: F401 the package first
@@ -186,11 +189,11 @@ class _Conversation:
 
 
 def ask_side_by_side(questions: Mapping[int, Callable[[], Answer]]) -> dict[int, Answer | NotAnswering]:
-    """Ask several brokers at once; for each that does not answer, the reason takes the place of an answer.
+    """Ask several brokers concurrently; for each that does not answer, its `NotAnswering` takes the answer's place.
 
     Args:
-        questions: what is to be called for each, by broker id. The modules of the client library that it needs are
-            loaded before: they import each other in a circle, which several threads at once would trip over.
+        questions: what to call for each, by broker id. The modules of the client library that it needs must be loaded
+            already: they import each other in a circle, which several threads at once would trip over.
     """
 
     def asked(question: Callable[[], Answer]) -> Answer | NotAnswering:

@@ -1,4 +1,4 @@
-"""Why a node exited, in words: what its last lines say to somebody who has seen them before."""
+"""Explain why a node exited, by known patterns in its last log lines."""
 
 import re
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A known reason. `transient` means that starting the node again, a little later, mends it."""
+    """A known reason. `transient` means that starting the node again a little later solves it."""
 
     reason: str
     hint: str = ""
@@ -68,15 +68,15 @@ _PATTERNS = tuple((re.compile(pattern), failure) for pattern, failure in _KNOWN)
 
 
 def explain(log: Sequence[str], *, out_of_memory: bool = False) -> Failure | None:
-    """The reason in the log lines of a node that exited, or None where they say nothing known.
+    """The reason why a node exited, from its log lines; None if they match nothing known.
 
     Args:
         log: its last lines, oldest first.
-        out_of_memory: whether the runtime says that it was killed for using too much memory.
+        out_of_memory: whether the runtime reports that it was killed for using too much memory.
     """
     if out_of_memory:
         return Failure("it used more memory than its limit and was killed", "raise brokers.memory")
-    for line in reversed(log):  # the latest: an earlier life may have ended for another reason
+    for line in reversed(log):  # the latest: an earlier run may have ended for another reason
         for pattern, failure in _PATTERNS:
             if match := pattern.search(line):
                 what = match.groupdict().get("what", "").strip()

@@ -1,8 +1,8 @@
-"""Whether the leaders serve what they lead (Kafka protocol, ListOffsets API).
+"""Whether leaders already serve their partitions (Kafka protocol, ListOffsets API).
 
-Brokers of KRaft tell who leads a partition as soon as they have read it in the metadata, and a new partition has all
-its replicas in sync from the start. The leader makes its log a moment later, with thousands of partitions seconds
-later; until then it answers everybody who wants to write or read that it is not the leader.
+KRaft brokers report the leader of a partition as soon as they have read it in the metadata, and a new partition has all
+its replicas in sync from the start. The leader creates its log a moment later, with thousands of partitions seconds
+later; until then it rejects writes and reads as not being the leader.
 """
 
 import importlib
@@ -16,7 +16,7 @@ from provision.kafka.connection import NotAnswering, ask, ask_side_by_side
 from provision.kafka.readiness import first_of
 from provision.plan.observed import ObservedCluster
 
-# KRaft brokers of every version speak it.
+# KRaft brokers of every version support it.
 _VERSION = 5
 _CLIENT, _UNCHECKED_EPOCH = -1, -1
 _TIMEOUT_S = 5.0
@@ -25,12 +25,12 @@ Partition = tuple[str, int]
 
 
 def missing_for_leaders(cluster: ObservedCluster, access: Access, topics: Collection[str] | None) -> dict[str, str]:
-    """Leaders that do not serve yet: node name to reason; empty when all do.
+    """Leaders that do not serve their partitions yet: node name to reason; empty if all do.
 
     Args:
-        cluster: who leads.
+        cluster: the leaders.
         access: how the brokers are reached; others are not asked.
-        topics: the names of those that count; None for all.
+        topics: the names of the topics to check; None for all.
     """
     led = defaultdict[int, list[Partition]](list)
     for topic in cluster.topics:
@@ -51,7 +51,7 @@ def _reason(answer: list[Partition] | NotAnswering) -> str:
 
 
 def _unserved(access: Access, broker: int, partitions: Sequence[Partition]) -> list[Partition]:
-    """Those of which the broker cannot tell the first offset as their leader."""
+    """The partitions for which the broker does not return an offset as their leader."""
     import kafka  # noqa: F401 the package first
     from kafka.protocol.consumer import ListOffsetsRequest, OffsetSpec
 

@@ -1,10 +1,10 @@
-"""The readiness levels; what each asks is told in `readiness`."""
+"""The readiness levels; `readiness` defines what each one requires."""
 
 from enum import IntEnum
 
 
 class Level(IntEnum):
-    """How ready a cluster is; greater is readier."""
+    """How ready a cluster is, in ascending order."""
 
     NONE = 0
     PROCESS = 1

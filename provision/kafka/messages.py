@@ -1,4 +1,4 @@
-"""Records: from lines, to lines, and once around as a proof."""
+"""Write and read records, and check that a cluster does both (a round trip)."""
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -29,7 +29,7 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What was read: `key` and `value` as they were written, None where there was none."""
+    """A record that was read: `key` and `value` as written, None if absent."""
 
     topic: str
     partition: int
@@ -43,7 +43,7 @@ def produce(access: Access, topic: str, records: Iterable[tuple[bytes | None, by
 
     Raises:
         Unavailable: no broker answers.
-        ProvisionError: a record was not acknowledged; the message says how many were before.
+        ProvisionError: a record was not acknowledged; the message has the number acknowledged before it.
     """
     written = 0
     producer = connected_producer(access, acks="all", linger_ms=5)
@@ -79,9 +79,9 @@ def consume(
     Args:
         access: how the cluster is reached.
         topic: must exist.
-        from_beginning: from the first record kept, else only what comes from now on.
-        limit: stop after so many records.
-        idle_s: stop when nothing came for so long; None waits forever.
+        from_beginning: from the first retained record, else only new ones.
+        limit: stop after this many records.
+        idle_s: stop after this long without records; None waits forever.
     """
     consumer = connected_consumer(access, group_id=None, enable_auto_commit=False)
     try:
@@ -115,7 +115,7 @@ def _poll(consumer: KafkaConsumer, limit: int | None, idle_s: float | None) -> I
 
 
 def _patiently(ask: Callable[[], _Answer]) -> _Answer:
-    """Ask again while the failure is one that passes: a leader that just died is replaced when its session ends."""
+    """Retry transient failures: a leader that just died is replaced when its session expires."""
     patience = Patience(_FAILOVER_S)
     while True:
         try:
@@ -126,11 +126,11 @@ def _patiently(ask: Callable[[], _Answer]) -> _Answer:
 
 
 def roundtrip(access: Access, timeout_s: float) -> None:
-    """Write a record to every broker and read it back, over a topic made for it and removed afterwards.
+    """Write a record to every broker and read it back, through a temporary topic.
 
     Raises:
-        NotReady: a record did not come back within `timeout_s`.
-        ProvisionError: the topic could not be made or removed, or a record was not acknowledged.
+        NotReady: a record could not be read back within `timeout_s`.
+        ProvisionError: the topic could not be created or removed, or a record was not acknowledged.
     """
     cluster = observe_cluster(access, next(iter(access.brokers)))
     replication_factor = min(3, len(cluster.brokers))

@@ -1,4 +1,4 @@
-"""What one broker says about the whole cluster (Kafka protocol, Metadata API)."""
+"""The whole cluster as one broker reports it (Kafka protocol, Metadata API)."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ from provision.kafka.access import Access
 from provision.kafka.connection import ask
 from provision.plan.observed import ObservedBroker, ObservedCluster, ObservedPartition, ObservedTopic
 
-# Brokers from 2.4 on speak it, and 4.x still does.
+# Brokers from 2.4 on support it, including 4.x.
 _VERSION = 9
 
 
 def observe_cluster(access: Access, broker: int, timeout_s: float = 5.0, *, topics: bool = True) -> ObservedCluster:
     """Ask one broker for brokers and topics; the topics come without configuration.
 
-    Without `topics` for the brokers alone: where there are thousands of partitions, that is a far shorter answer.
+    Without `topics` only for the brokers: with thousands of partitions, that is a far shorter answer.
 
     Raises:
         NotAnswering: it does not answer (yet).

@@ -1,14 +1,14 @@
-"""Carry out reassignments: throttle, move, wait, take the throttle back, let preferred leaders lead.
+"""Carry out reassignments: throttle, move, wait, remove the throttle, elect preferred leaders.
 
-1. Where a throttle is asked for, the present settings are noted on this machine, then the throttle is put on: a rate on
-   every broker, and on each topic the replicas it holds for (KIP-73). The replicas in sync already are never throttled
-   as followers, so that they stay in sync.
-2. All partitions are reassigned at once with their full target lists (KIP-455). Kafka goes on with that by itself, also
+1. If a throttle is requested, the present settings are noted on this machine, then the throttle is set: a rate on
+   every broker, and on each topic the replicas it applies to (KIP-73). Replicas already in sync are never throttled as
+   followers, so that they stay in sync.
+2. All partitions are reassigned at once with their full target lists (KIP-455). Kafka completes that on its own, even
    without this program.
-3. Until none moves any more it is told how far they are. It ends with an error when nothing has moved for a while.
-4. The noted settings are restored and the note forgotten. A command that dies before leaves the note, and the next one
-   restores them.
-5. The first replica of every moved partition is elected to lead.
+3. Progress is reported until nothing moves any more. If there is no progress for a while, this ends with an error.
+4. The noted settings are restored and the note is deleted. A command that dies before that leaves the note, and the
+   next one restores the settings.
+5. The preferred leader of every moved partition is elected.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,25 +26,26 @@ from provision.plan.observed import ObservedCluster, ObservedTopic
 from provision.plan.throttle import FOLLOWERS, LEADERS, RATES
 from provision.spec.units import size_text
 
-_PAUSE_S = 0.3
-_SIZES_EVERY_S = 2.0
 _LONGEST_SETTING = 32767
-"""Characters of a value that fits a record of KRaft's metadata."""
+"""The longest value, in characters, that fits into a record of KRaft's metadata."""
 Partition = tuple[str, int]
-"""A topic's name and the partition's number."""
+"""A topic's name and a partition's number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """How a move is waited for.
+    """How to wait for a reassignment.
 
-    It ends when nothing has moved for as long as the `patience` allows, or when `check` raises because waiting is
-    pointless.
+    The wait ends when there was no progress for as long as `patience` allows, or when `check` raises because waiting
+    is pointless. It looks every `pause_s`, and every `sizes_every_s` at how much of each replica is there, which costs the
+    brokers more.
     """
 
     patience: Patience
     check: Callable[[], None]
     tell: Listener
+    pause_s: float = 0.3
+    sizes_every_s: float = 2.0
 
 
 def move(
@@ -55,19 +56,19 @@ def move(
     throttle_bytes_per_s: int | None,
     watch: Watch,
 ) -> dict[str, str]:
-    """Bring partitions to these replicas, and wait until they are there.
+    """Reassign partitions to these replicas, and wait until that is complete.
 
     Returns:
-        The topics of which Kafka refused partitions, with its reasons; all others have moved.
+        The topics of which Kafka rejected partitions, with its reasons; all others have moved.
 
     Raises:
-        NotReady: nothing moved for too long. Kafka goes on, within the throttle.
+        NotReady: there was no progress for too long. Kafka continues, within the throttle.
     """
     failed: dict[str, str] = {}
     if throttle_bytes_per_s:
         failed = _throttle(admin, cluster, replicas, note, throttle_bytes_per_s)
         replicas = {topic: rows for topic, rows in replicas.items() if topic not in failed}
-    else:  # that of an interrupted command may hold still
+    else:  # an interrupted command may have left one
         restore_throttle(admin, cluster, note)
     failed |= admin.partitions.reassign(replicas)
     try:
@@ -82,19 +83,19 @@ def move(
 
 
 def restore_throttle(admin: Admin, cluster: ObservedCluster, note: ThrottleNote) -> None:
-    """Put the settings back that were noted before a throttle was put on.
+    """Restore the settings that were noted before a throttle was set.
 
     Raises:
-        PartlyApplied: Kafka refused some; the note stays.
+        PartlyApplied: Kafka rejected some; the note is kept.
     """
     registered = {("broker", str(broker.id)) for broker in cluster.brokers}
     before = {
         (kind, name): settings
         for (kind, name), settings in note.read(cluster.cluster_id).items()
-        if kind != "broker" or (kind, name) in registered  # its settings are asked of the broker itself
+        if kind != "broker" or (kind, name) in registered  # a broker's settings are sent to the broker itself
     }
     failed = admin.settings.alter(before)
-    # a topic that is gone by now needs nothing taken back
+    # a topic deleted meanwhile has nothing to restore
     failed = {at: reason for at, reason in failed.items() if "does not exist" not in reason}
     if failed:
         why = "\n".join(f"{kind} {name}: {reason}" for (kind, name), reason in failed.items())
@@ -105,10 +106,10 @@ def restore_throttle(admin: Admin, cluster: ObservedCluster, note: ThrottleNote)
 def _throttle(
     admin: Admin, cluster: ObservedCluster, replicas: Replicas, note: ThrottleNote, bytes_per_s: int
 ) -> dict[str, str]:
-    """Put the throttle on; returns the topics of which Kafka refused it, with its reasons.
+    """Set the throttle; returns the topics for which Kafka rejected it, with its reasons.
 
     Raises:
-        PartlyApplied: a broker refused it.
+        PartlyApplied: a broker rejected it.
     """
     topics = {topic.name: topic for topic in cluster.topics}
     wanted: Settings = {
@@ -118,14 +119,14 @@ def _throttle(
         wanted["topic", name] = _throttled_replicas(topics[name], partitions)
     present = _present(admin, cluster, [topics[name] for name in replicas])
     before: Settings = {at: {key: present.get(at, {}).get(key) for key in keys} for at, keys in wanted.items()}
-    # What an interrupted command noted is older, so it is what was there before any throttle.
+    # A note of an interrupted command is older, so it has the settings from before any throttle.
     older = note.read(cluster.cluster_id)
     note.write(cluster.cluster_id, before | older)
     failed = admin.settings.alter(wanted)
     if brokers := {name: reason for (kind, name), reason in failed.items() if kind == "broker"}:
         why = "\n".join(f"broker {name}: {reason}" for name, reason in brokers.items())
         raise PartlyApplied("replication could not be throttled; nothing was moved", why=why)
-    if failed:  # they have nothing that would have to be taken back
+    if failed:  # nothing was set on them that has to be restored
         note.write(cluster.cluster_id, {at: old for at, old in before.items() if at not in failed} | older)
     return {name: f"it could not be throttled: {reason}" for (_, name), reason in failed.items()}
 
@@ -135,7 +136,7 @@ def _throttled_replicas(topic: ObservedTopic, partitions: Mapping[int, Sequence[
     leaders = [f"{p.number}:{broker}" for p in moving for broker in p.replicas if not p.is_new_on(broker)]
     followers = [f"{p.number}:{broker}" for p in moving for broker in partitions[p.number] if p.is_new_on(broker)]
     lists = {LEADERS: ",".join(leaders), FOLLOWERS: ",".join(followers)}
-    # All of them, where KRaft would not keep the list. Replicas in sync are not slowed down by that.
+    # All replicas, if the list is too long for KRaft. Replicas in sync are not slowed down by that.
     return {key: value if len(value) <= _LONGEST_SETTING else "*" for key, value in lists.items()}
 
 
@@ -154,12 +155,14 @@ def _wait(admin: Admin, cluster: ObservedCluster, replicas: Replicas, watch: Wat
     brokers = [broker.id for broker in cluster.brokers]
     left: dict[Partition, int] = dict.fromkeys(newcomers, 0)
     seen: tuple[object, ...] = ()
-    sizes_are_fresh = Patience(_SIZES_EVERY_S)
+    sizes_are_fresh = Patience(watch.sizes_every_s)
     stalled = watch.patience.renewed("waiting for replicas to move")
     arrived, lacking = 0, 0
     while True:
         watch.check()
-        with suppress(Unavailable):  # the controller moves, or a broker is on its way: asked again until time is up
+        with suppress(
+            Unavailable
+        ):  # the controller is changing, or a broker is starting: asked again until the time limit
             left = {at: len(move.adding) for at, move in admin.partitions.moves().items() if at in newcomers}
             if left and sizes_are_fresh.is_over:
                 sizes_are_fresh = sizes_are_fresh.renewed()
@@ -170,12 +173,12 @@ def _wait(admin: Admin, cluster: ObservedCluster, replicas: Replicas, watch: Wat
         watch.tell(Progress("partitions moved", len(newcomers) - len(left), len(newcomers), detail))
         if (now_seen := (sorted(left.items()), arrived)) != seen:
             seen, stalled = now_seen, stalled.renewed()
-        if not stalled.pause(_PAUSE_S):
+        if not stalled.pause(watch.pause_s):
             raise _stalled(left, len(newcomers), stalled)
 
 
 def _newcomers(cluster: ObservedCluster, replicas: Replicas) -> dict[Partition, tuple[int, ...]]:
-    """The brokers that each moved partition is new on."""
+    """The brokers that gain a replica of each moved partition."""
     there = {(topic.name, partition.number): partition for topic in cluster.topics for partition in topic.partitions}
     return {
         (topic, number): tuple(broker for broker in row if there[topic, number].is_new_on(broker))
@@ -187,7 +190,7 @@ def _newcomers(cluster: ObservedCluster, replicas: Replicas) -> dict[Partition, 
 def _bytes_of(
     newcomers: Mapping[Partition, Sequence[int]], sizes: Mapping[Partition, Mapping[int, int]]
 ) -> tuple[int, int]:
-    """What has arrived on the newcomers, and what they lack. Only the former shows movement: producers add to both."""
+    """Bytes copied to new replicas, and bytes still missing. Only the former shows progress: producers add to both."""
     arrived = lacking = 0
     for at, brokers in newcomers.items():
         held = sizes.get(at, {})

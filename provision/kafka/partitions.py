@@ -1,4 +1,4 @@
-"""Where partitions are: reassignments, their throttle, sizes on disk, and preferred leaders."""
+"""The placement of partitions: reassignments, sizes on disk, and preferred leaders."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -22,7 +22,7 @@ class PartitionAdmin:
         self._client, self._timeout_ms = client, timeout_ms
 
     def moves(self) -> dict[tuple[str, int], Move]:
-        """The reassignments that are under way, by topic and partition."""
+        """The ongoing reassignments, by topic and partition."""
         with translated("looking for reassignments"):
             found = self._client.list_partition_reassignments()
         return {
@@ -46,7 +46,7 @@ class PartitionAdmin:
         return sizes
 
     def reassign(self, replicas: Replicas) -> dict[str, str]:
-        """Begin to move partitions; returns topics that Kafka refused, with its reason."""
+        """Start to reassign partitions; returns the topics that Kafka rejected, with its reasons."""
         wanted = [
             (TopicPartition(topic, number), list(brokers))
             for topic, partitions in replicas.items()
@@ -63,7 +63,7 @@ class PartitionAdmin:
         return failed
 
     def elect_preferred_leaders(self, partitions: Mapping[str, Collection[int]]) -> None:
-        """Let the first replica of each partition lead. Where it cannot now, Kafka does it by itself later."""
+        """Elect the preferred leader of each partition. If that fails now, Kafka does it on its own later."""
         with translated("electing preferred leaders"):
             self._client.elect_leaders(
                 _PREFERRED,

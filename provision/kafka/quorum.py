@@ -1,4 +1,4 @@
-"""What the KRaft quorum says of itself (DescribeQuorum, KIP-595): a broker is asked, the active controller answers."""
+"""The state of the KRaft quorum (DescribeQuorum, KIP-595): a broker is asked, the active controller answers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ from provision.kafka.access import Access
 from provision.kafka.connection import NotAnswering, ask
 
 _TOPIC, _PARTITION = "__cluster_metadata", 0
-# A voter that fetched within this time, as Strimzi asks it before it takes another one down.
+# A voter must have fetched within this time; Strimzi applies the same limit before it restarts another one.
 CAUGHT_UP_MS = 2000
-# The active controller keeps a fetch with no news for half a second, and notes it once more when it answers, though
-# whoever asked may be gone by then.
+# The active controller holds a fetch without news for half a second, and records its time again when it answers, even
+# if the voter has gone away by then.
 PARKED_FETCH_MS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Quorum:
-    """The active controller's id; and when each voter last asked it for more, and had all, by that controller's clock.
+    """The active controller's id, and when each voter last fetched and was last caught up, by that controller's clock.
 
-    Times are milliseconds, -1 where there was none.
+    Times are in milliseconds, -1 for never.
     """
 
     leader: int
@@ -28,7 +28,7 @@ class Quorum:
 
     @property
     def now_ms(self) -> int:
-        """The latest time that the active controller has noted: all comparisons are by its clock alone."""
+        """The latest time recorded by the active controller: all comparisons use only its clock."""
         return max(self.fetched_ms.values(), default=-1)
 
     def lacking(self) -> tuple[int, ...]:
@@ -40,12 +40,12 @@ class Quorum:
         )
 
     def heard_of(self, voter: int, since_ms: int) -> bool:
-        """Whether the voter leads, or has asked for more after that time; whoever has no vote need not."""
+        """Whether the voter leads, or has fetched after that time; always true for a node that is not a voter."""
         return voter == self.leader or self.fetched_ms.get(voter, since_ms + 1) > since_ms
 
 
 def describe_quorum(access: Access, broker: int, timeout_s: float = 2.0) -> Quorum | None:
-    """The quorum as the active controller describes it to one broker; None while there is no answer."""
+    """The quorum, asked through one broker; None while there is no answer."""
     import kafka  # noqa: F401 the package first
     from kafka.protocol.admin import DescribeQuorumRequest
 
@@ -69,5 +69,5 @@ def describe_quorum(access: Access, broker: int, timeout_s: float = 2.0) -> Quor
 
 
 def ask_for_quorum(access: Access) -> Quorum | None:
-    """The answer of the first of the brokers that has one."""
+    """The quorum, from the first broker that answers."""
     return next(filter(None, map(partial(describe_quorum, access), access.brokers)), None)

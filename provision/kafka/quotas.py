@@ -1,4 +1,4 @@
-"""Client quotas (KIP-546), read and changed with requests of the protocol: kafka-python's admin client has none."""
+"""Client quotas (KIP-546), by protocol requests, since kafka-python's admin client does not support them."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 from provision.kafka.access import Access
 from provision.kafka.connection import ask, ask_any
 
-# Brokers from 2.6 on speak it, and 4.x still does.
+# Brokers from 2.6 on support it, including 4.x.
 _VERSION = 0
 _ANSWER_S = 5.0
 
 Entity = tuple[tuple[str, str | None], ...]
-"""Sorted pairs of a type (`user`, `client-id`, `ip`) and a name; None as the name is Kafka's default entity."""
+"""Sorted pairs of a type (`user`, `client-id`, `ip`) and a name; the name None is Kafka's default entity."""
 Limits = Mapping[str, float]
 """By Kafka's own keys, for example `producer_byte_rate`."""
 

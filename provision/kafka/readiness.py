@@ -1,14 +1,14 @@
-"""How ready a cluster is, asked of the protocol and never of a log.
+"""How ready a cluster is, determined through the protocol and never from a log.
 
 Levels, each including those before it:
 
-1. `process`: every node runs (the runtime knows that; it is given here as a fact).
-2. `quorum`: every ZooKeeper node answers, one of them leads.
-3. `brokers`: each broker, asked over the listener of this machine, names all brokers and a controller. It can name the
-   others only after the controller told it about them over the listener between brokers (UpdateMetadata), so that one
-   answer shows both listeners at work; and there is a controller only while ZooKeeper has a quorum.
-4. `topics`: each broker names every topic, and each partition has a leader and all its replicas in sync; in KRaft its
-   leader also serves it (`provision.kafka.leaders`).
+1. `process`: every node runs (known from the runtime, and given here).
+2. `quorum`: every ZooKeeper node answers, and one of them leads.
+3. `brokers`: each broker, asked over its listener for this machine, names all brokers and a controller. It learns of the
+   others from the controller over the listener between brokers (UpdateMetadata), so one answer proves that both
+   listeners work; and there is a controller only while ZooKeeper has a quorum.
+4. `topics`: each broker names every topic, and each partition has a leader and all its replicas in sync; in KRaft mode
+   its leader also serves it (`provision.kafka.leaders`).
 5. `roundtrip`: a record can be written and read back (`provision.kafka.messages`).
 """
 
@@ -26,20 +26,20 @@ from provision.plan.observed import ObservedCluster, ObservedTopic
 
 @dataclass(frozen=True, slots=True)
 class BrokerAnswers:
-    """What the brokers said, by id: `clusters` of those that answered, `silent` with the reason of the others."""
+    """The brokers' answers by id: `clusters` of those that answered, `silent` with the reason for each other one."""
 
     clusters: Mapping[int, ObservedCluster]
     silent: Mapping[int, str]
 
     @property
     def best(self) -> ObservedCluster | None:
-        """The answer that knows most brokers and topics."""
+        """The answer with the most brokers and topics."""
         answers = sorted(self.clusters.values(), key=lambda c: (len(c.brokers), len(c.topics)))
         return answers[-1] if answers else None
 
 
 def ask_brokers(access: Access, timeout_s: float = 2.0, *, topics: bool = True) -> BrokerAnswers:
-    """Ask every broker at once, for `topics` too or for the brokers alone."""
+    """Ask all brokers concurrently, for brokers and topics or for the brokers alone."""
     if not access.brokers:
         return BrokerAnswers({}, {})
     importlib.import_module("kafka.protocol.metadata")
@@ -66,7 +66,7 @@ def missing_for_brokers(answers: BrokerAnswers) -> dict[str, str]:
 
 
 def missing_for_agreement(answers: BrokerAnswers) -> dict[str, str]:
-    """What keeps the brokers from telling the same partitions: node name to reason; empty when they do."""
+    """Why the brokers do not report the same partitions: node name to reason; empty if they do."""
     known = {broker: _partitions_of(cluster) for broker, cluster in sorted(answers.clusters.items())}
     every = frozenset[tuple[str, int]]().union(*known.values())
     missing: dict[str, str] = {}
@@ -82,7 +82,7 @@ def _partitions_of(cluster: ObservedCluster) -> frozenset[tuple[str, int]]:
 
 
 def missing_for_topics(answers: BrokerAnswers, topics: Sequence[Topic] | None) -> dict[str, str]:
-    """What the level `topics` lacks, as `missing_for_brokers`; `topics` None means whichever there are."""
+    """What the level `topics` lacks, as `missing_for_brokers`; `topics` None means whichever exist."""
     missing: dict[str, str] = {}
     for broker, cluster in sorted(answers.clusters.items()):
         known = {topic.name: topic for topic in cluster.topics}

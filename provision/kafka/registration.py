@@ -1,7 +1,7 @@
-"""The registration of a broker, which a KRaft cluster keeps for good when the broker only goes away (KIP-631).
+"""Unregister a broker, which a KRaft cluster otherwise keeps registered after it is gone (KIP-631).
 
-While a broker that is gone counts, the version of the metadata cannot be raised past what it last supported. The client
-library lacks this request; its form stands beside this module, in the library's own notation.
+While a removed broker is registered, metadata.version cannot be raised past what it last supported. The client library
+lacks this request; its schema is next to this module, in the library's own notation.
 """
 
 import kafka  # noqa: F401 the package first
@@ -18,23 +18,23 @@ _ANSWER_S, _PAUSE_S = 5.0, 0.3
 
 
 class UnregisterBrokerRequest(ApiMessage, load_json=__package__):
-    """`broker_id` is to be forgotten."""
+    """Unregister `broker_id`."""
 
 
 class UnregisterBrokerResponse(ApiMessage, load_json=__package__):
-    """`error_code`, 0 where it is, and `error_message`."""
+    """`error_code`, 0 for success, and `error_message`."""
 
 
 def unregister(access: Access, broker: int, patience: Patience) -> None:
-    """Have the cluster forget a broker that was stopped; one that it does not know is forgotten already.
+    """Unregister a stopped broker; one that is not registered is no error.
 
     Args:
-        access: to the other brokers, which hand the request on to the active controller.
+        access: to the other brokers, which forward the request to the active controller.
         broker: its id.
-        patience: how long they are asked again.
+        patience: how long to retry.
 
     Raises:
-        Unavailable: none of them had it done in time.
+        Unavailable: no broker got it done in time.
         Interrupted: the wait was cancelled.
     """
     while True:
@@ -50,7 +50,7 @@ def unregister(access: Access, broker: int, patience: Patience) -> None:
 
 
 def _ask(access: Access, asked: int, broker: int) -> str:
-    """Why it is not done; empty where it is."""
+    """Why it failed; empty if it succeeded."""
     try:
         request = UnregisterBrokerRequest(broker_id=broker, version=0)  # type: ignore[no-untyped-call]
         answer = ask(access, asked, request, _ANSWER_S)

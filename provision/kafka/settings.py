@@ -1,4 +1,4 @@
-"""Settings of topics and brokers, as Kafka keeps them beside the files: asked for, set and taken back."""
+"""Dynamic settings of topics and brokers, which Kafka stores itself: read, set and removed."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,7 +15,7 @@ Entries = Mapping[str, Mapping[str, Any]]
 
 
 class SettingsAdmin:
-    """The settings of every kind of resource."""
+    """The settings of topics and brokers."""
 
     def __init__(self, client: Any) -> None:  # noqa: ANN401 the library's client, or a fake one
         self._client = client
@@ -23,7 +23,7 @@ class SettingsAdmin:
     def alter(
         self, changes: Mapping[tuple[str, str], Mapping[str, str | None]], *, validate_only: bool = False
     ) -> dict[tuple[str, str], str]:
-        """Set, or with None take back, settings of `("topic", "orders")` or `("broker", "1")`, each alone (KIP-339).
+        """Set, or with None remove, settings of `("topic", "orders")` or `("broker", "1")`, incrementally (KIP-339).
 
         Returns:
             The failures with Kafka's reasons. With `validate_only` nothing is changed.
@@ -56,7 +56,7 @@ class SettingsAdmin:
     ) -> dict[str, Entries]:
         """Every setting, or those of `keys`, of topics or brokers, by name.
 
-        With `synonyms` each has all values that Kafka has for it, the one that holds first.
+        With `synonyms` each has all values that Kafka has for it, the effective one first.
         """
         wanted = None if keys is None else dict.fromkeys(keys)
         resources = [ConfigResource(ConfigResourceType[kind.upper()], name, wanted) for name in names]
@@ -67,7 +67,7 @@ class SettingsAdmin:
                 described = self._client.describe_configs(batch, include_synonyms=synonyms, config_filter="all")
             answer = described.get(kind, {})
             if unknown := [resource.name for resource in batch if not answer.get(resource.name)]:
-                raise Unavailable(  # the client drops the error; nothing has no setting at all
+                raise Unavailable(  # the client drops the error, but every resource has settings
                     f"reading the settings of {kind}s: the broker that was asked does not know {unknown[0]} yet",
                     hint="try again in a moment",
                 )

@@ -1,4 +1,4 @@
-"""Topics: create, grow, configure, delete, and what is set on them."""
+"""Topics: create, grow, configure, delete, and read their settings."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,12 +13,12 @@ from provision.kafka.translation import failures, translated
 from provision.plan.observed import ObservedTopic
 from provision.plan.topic_changes import Growth, PlacedTopic, TopicSettings
 
-# KRaft refuses more than 10,000 partitions in a request; ZooKeeper mode makes about a hundred a second, and a request
-# has 30 seconds.
+# KRaft rejects more than 10,000 partitions in a request; ZooKeeper mode creates about a hundred a second, and a request
+# times out after 30 seconds.
 _PARTITIONS_PER_REQUEST = 2000
 _REQUEST_TIMED_OUT, _TOPIC_ALREADY_EXISTS, _UNKNOWN_TOPIC = 7, 36, 3
 _INVALID_PARTITIONS, _POLICY_VIOLATION, _THROTTLING_QUOTA_EXCEEDED = 37, 44, 89
-# What may go better in a smaller request: too much at once for the time, for a policy, or for a quota.
+# Errors that a smaller request may avoid: too much at once for the timeout, a policy, or a quota.
 _TOO_MUCH = frozenset({_REQUEST_TIMED_OUT, _POLICY_VIOLATION, _THROTTLING_QUOTA_EXCEEDED})
 _Item = TypeVar("_Item")
 Answers = Sequence[Mapping[str, Any]]
@@ -26,22 +26,22 @@ Answers = Sequence[Mapping[str, Any]]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Created:
-    """How a creation went: the topics that were there already, and the failures with Kafka's reasons."""
+    """The outcome of a creation: the topics that already existed, and the failures with Kafka's reasons."""
 
     existing: frozenset[str]
     failures: Mapping[str, str]
 
 
 class TopicAdmin:
-    """The topics of a cluster. What fails is returned by name with Kafka's reason; all else has been done."""
+    """The topics of a cluster. Failures are returned by name with Kafka's reasons; everything else was done."""
 
     def __init__(self, client: Any, settings: SettingsAdmin, timeout_ms: int) -> None:  # noqa: ANN401 see above
         self._client, self._settings, self._timeout_ms = client, settings, timeout_ms
 
     def create(self, placed: Sequence[PlacedTopic], tell: Listener = silent) -> Created:
-        """Create topics in batches, with explicit replicas; tells how far it is when there are several.
+        """Create topics in batches, with explicit replicas; reports progress if there are several batches.
 
-        A topic that exists by now is no failure: an answer can be lost after the request was carried out, and a broker
+        A topic that already exists is no failure: a response can be lost after the request was carried out, and a broker
         that has just come back does not know all topics yet.
         """
         existing: set[str] = set()
@@ -70,7 +70,7 @@ class TopicAdmin:
         return topics_answered
 
     def grow(self, growths: Mapping[str, Growth]) -> dict[str, str]:
-        """Add partitions, with explicit replicas; returns the failures. A topic that has as many already is none."""
+        """Add partitions, with explicit replicas; returns the failures. A topic that already has as many is no failure."""
         failed: dict[str, str] = {}
         for batch in _batches(list(growths.items()), lambda item: len(item[1].assignment)):
             with translated("adding partitions"):
@@ -90,25 +90,25 @@ class TopicAdmin:
         ]
 
     def configure(self, settings: Mapping[str, TopicSettings]) -> dict[str, str]:
-        """Set and take back settings, each alone: what is not named stays as it is. Returns the failures."""
+        """Set and remove settings incrementally: others are left alone. Returns the failures."""
         changes: dict[tuple[str, str], dict[str, str | None]] = {
             ("topic", name): {**wanted.values, **dict.fromkeys(wanted.reset)} for name, wanted in settings.items()
         }
         return {name: reason for (_, name), reason in self._settings.alter(changes).items()}
 
     def delete(self, names: Sequence[str]) -> dict[str, str]:
-        """Delete topics; returns the failures. One that is gone is none."""
+        """Delete topics; returns the failures. A topic that does not exist is no failure."""
         with translated("deleting topics"):
             answer = self._client.delete_topics(list(names), timeout_ms=self._timeout_ms, raise_errors=False)
         return failures(answer["topics"], _UNKNOWN_TOPIC)
 
     def with_settings(self, topics: Sequence[ObservedTopic]) -> tuple[ObservedTopic, ...]:
-        """The topics with what is set on each of them."""
+        """The topics with the settings of each."""
         found = self._settings.describe("topic", [topic.name for topic in topics])
         return tuple(dataclasses.replace(topic, config=_set_on_topic(found.get(topic.name, {}))) for topic in topics)
 
     def minimum_in_sync(self, names: Sequence[str]) -> dict[str, int]:
-        """`min.insync.replicas` as it holds for each topic, wherever it is set."""
+        """The effective `min.insync.replicas` of each topic, wherever it is set."""
         found = self._settings.describe("topic", names, ["min.insync.replicas"])
         return {name: int(entries["min.insync.replicas"]["value"]) for name, entries in found.items()}
 
@@ -116,7 +116,7 @@ class TopicAdmin:
 def _halving(
     batch: Sequence[_Item], request: Callable[[Sequence[_Item]], Answers], name_of: Callable[[_Item], str]
 ) -> Answers:
-    """The answers to a request, and to two smaller ones for what was too much at once; a single one is asked twice."""
+    """Send a request, and two smaller ones for what was too much at once; a single item is retried once."""
     try:
         answers = request(batch)
     except (KafkaTimeoutError, RequestTimedOutError) as error:
@@ -139,7 +139,7 @@ def _halving(
 
 
 def _is_done(result: Mapping[str, Any], count: int) -> bool:
-    """Whether a refusal to grow means that an earlier request, whose answer was lost, has been carried out."""
+    """Whether a rejected growth means that an earlier request, whose response was lost, was carried out."""
     message = result.get("error_message") or ""
     return result["error_code"] == _INVALID_PARTITIONS and f"already has {count} partition" in message
 

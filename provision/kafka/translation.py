@@ -1,4 +1,4 @@
-"""The client library's errors in our words, in one place: whether Kafka does not answer, or refuses."""
+"""Translate the client library's errors into ours: Kafka does not answer, or rejects the request."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,28 +22,28 @@ from provision.errors import KafkaRefused, ProvisionError, Unavailable
 
 _HINT = "`provision status` shows the brokers"
 _NO_PERMISSION = (AuthorizationError, SaslAuthenticationFailedError, UnsupportedSaslMechanismError)
-# Kafka does not call them retriable, but they pass when a broker or a controller is there again.
+# Kafka does not call them retriable, but they pass once a broker or a controller is back.
 _PASSING = (BrokerNotAvailableError, StaleBrokerEpochError, StaleControllerEpochError, UnknownError)
 
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Turn the client's errors into ours: `doing` names what was tried, for example `creating topics`.
+    """Translate the client's errors into ours: `doing` names the operation, for example `creating topics`.
 
     Raises:
-        KafkaRefused: Kafka answered, and does not do it: no permission, a policy, an invalid value.
+        KafkaRefused: Kafka rejected the request: no permission, a policy, an invalid value.
         Unavailable: the brokers do not answer, or not as a cluster that has formed.
     """
     try:
         yield
-    # KeyError: a broker that answers while its cluster still forms. RuntimeError: brokers that name no active
-    # controller, or one that is none any more.
+    # KeyError: a broker answers while its cluster is still forming. RuntimeError: brokers name no active
+    # controller, or a former one.
     except (KafkaError, KeyError, RuntimeError) as error:
         raise in_our_words(doing, error) from error
 
 
 def in_our_words(doing: str, error: Exception) -> ProvisionError:
-    """The client's error as one of ours."""
+    """Translate one of the client's errors into one of ours."""
     why = str(error) or type(error).__name__
     if isinstance(error, _NO_PERMISSION):
         return KafkaRefused(f"{doing}: Kafka does not let this user do it", why=why)
@@ -53,7 +53,7 @@ def in_our_words(doing: str, error: Exception) -> ProvisionError:
 
 
 def failures(answers: Iterable[Mapping[str, Any]], *harmless: int) -> dict[str, str]:
-    """The answers that tell an error, by name, each with Kafka's reason."""
+    """The answers with an error code, by name, each with Kafka's reason."""
     return {
         answer["name"]: reason_of(answer["error_code"], answer.get("error_message"))
         for answer in answers
@@ -62,5 +62,5 @@ def failures(answers: Iterable[Mapping[str, Any]], *harmless: int) -> dict[str, 
 
 
 def reason_of(code: int, message: str | None) -> str:
-    """Why Kafka refused one of many things, in its own words where it has any."""
+    """Why Kafka rejected one of several items: its message, if it has one."""
     return message or str(for_code(code).__name__)

@@ -1,9 +1,9 @@
-"""What a ZooKeeper node says of itself: the four-letter word `srvr` (ZooKeeper Administrator's Guide)."""
+"""The status of a ZooKeeper node, by the four-letter word `srvr` (ZooKeeper Administrator's Guide)."""
 
 import re
 import socket
 
-# Asks the same from inside, where no port is published: it comes with ZooKeeper.
+# Sends the same request from inside, if no port is published; part of ZooKeeper.
 FOUR_LETTER_WORD_MAIN = "org.apache.zookeeper.client.FourLetterWordMain"
 SERVER_STATUS = "srvr"
 

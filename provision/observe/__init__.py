@@ -1,1 +1,1 @@
-"""What is there: nodes, what runs inside Kafka, who leads, how ready it is."""
+"""The observed state: nodes, the cluster inside Kafka, leaders, readiness."""

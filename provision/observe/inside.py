@@ -1,18 +1,18 @@
-"""What the brokers say together of the cluster they are."""
+"""The state of a cluster that all its brokers agree on."""
 
 from provision.common.patience import Patience
 from provision.kafka.access import Access
 from provision.kafka.readiness import ask_brokers, missing_for_agreement, missing_for_brokers
 from provision.plan.observed import ObservedCluster
 
-# A busy broker may let one question pass.
+# A busy broker may miss one request.
 _AGREE_S, _PAUSE_S = 0.7, 0.3
 
 
 def agreed(access: Access, *, topics: bool = True) -> ObservedCluster | None:
-    """What the brokers say when all of them answer and agree; None while they do not.
+    """The cluster as reported by all brokers; None while not all of them answer and agree.
 
-    Without `topics` they are asked for the brokers alone: where there are thousands of partitions, that is far shorter.
+    Without `topics` only the brokers are asked for: with thousands of partitions, that is a far shorter answer.
     """
     patience = Patience(_AGREE_S)
     while True:

@@ -1,4 +1,4 @@
-"""Who leads: the active controller of the brokers, and the leader of a ZooKeeper ensemble."""
+"""The active controller of a cluster, and the leader of a ZooKeeper ensemble."""
 
 from provision.catalogue.versions import KRAFT
 from provision.cluster.model import Role
@@ -12,7 +12,7 @@ LEADER = "leader"
 
 
 def active_controller(observed: ObservedEnvironment, cluster: ObservedCluster) -> int:
-    """The active controller's id, -1 while there is none. Brokers of KRaft name any broker in its place (KIP-590)."""
+    """The active controller's id, -1 while there is none. KRaft brokers name any broker instead (KIP-590)."""
     if observed.mode != KRAFT:
         return cluster.controller
     quorum = ask_for_quorum(access_to(observed))
@@ -20,13 +20,13 @@ def active_controller(observed: ObservedEnvironment, cluster: ObservedCluster) -
 
 
 def ensemble_modes(runtime: Runtime, observed: ObservedEnvironment) -> dict[str, str | None]:
-    """What each running node of the ensemble is in it: `standalone`, `leader` or `follower`; None for nothing yet."""
+    """The mode of each running member of the ensemble: `standalone`, `leader` or `follower`; None for none yet."""
     ensemble = [node for node in observed.of_role(Role.ZOOKEEPER) if node.state is NodeState.RUNNING]
     return {node.name: mode(_status_of(runtime, observed.name, node)) for node in ensemble}
 
 
 def ensemble_leader(runtime: Runtime, observed: ObservedEnvironment) -> str:
-    """The name of the ensemble's leader; empty where there is none, or a single node."""
+    """The name of the ensemble's leader; empty if there is none, or only a single node."""
     modes = ensemble_modes(runtime, observed) if len(observed.of_role(Role.ZOOKEEPER)) > 1 else {}
     return next((name for name, mode in modes.items() if mode == LEADER), "")
 

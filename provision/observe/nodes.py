@@ -1,4 +1,4 @@
-"""What is there of an environment's nodes, and what they say of themselves: asked before anything is planned."""
+"""The nodes of an environment, and what they report about themselves: observed before anything is planned."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ _READERS = 8
 
 
 def observe_nodes(cluster: Cluster, runtime: Runtime) -> ObservedEnvironment:
-    """What the runtime has, and what `down` left in the user's directory: a runtime that forgot it cannot tell."""
+    """What the runtime has, plus data that `down` left in the user's directory, which the runtime does not know."""
     observed = runtime.observe(cluster.name, [node.name for node in cluster.nodes])
     if cluster.storage.kind is not StorageKind.DIRECTORY:
         return observed
@@ -37,15 +37,15 @@ def observe_nodes(cluster: Cluster, runtime: Runtime) -> ObservedEnvironment:
 def observe_details(
     cluster: Cluster, files: Sequence[RenderedFile], observed: ObservedEnvironment, runtime: Runtime
 ) -> NodeDetails:
-    """Ask the nodes what their changes would mean.
+    """Ask the nodes what is needed to classify their changes.
 
     Args:
-        cluster: what must be.
-        files: the files that its nodes are to have next.
+        cluster: the desired cluster.
+        files: the files that its nodes get next.
         observed: what the runtime has.
-        runtime: where they are.
+        runtime: where the nodes run.
     """
-    # A broker's fingerprint is that of its creation; settings that it took while it ran are in its files alone.
+    # A broker's fingerprint dates from its creation; settings changed since are only in its files.
     read = [
         there.name
         for node in cluster.nodes
@@ -79,7 +79,7 @@ def _ask_brokers(observed: ObservedEnvironment, changes: Mapping[str, Sequence[D
                 node.name: _taken(admin, node, changes.get(node.name, ()), updatable(entries[node.number]))
                 for node in answering
             }
-    except Unavailable:  # a broker is just leaving or coming: what would be dynamic is then a restart
+    except Unavailable:  # a broker is just stopping or starting: dynamic changes then become restarts
         return NodeDetails(controller=active_controller(observed, answers.best))
     settings = {node.name: set_beside_file(entries[node.number]) for node in answering}
     controller = active_controller(observed, answers.best)
@@ -89,7 +89,7 @@ def _ask_brokers(observed: ObservedEnvironment, changes: Mapping[str, Sequence[D
 def _taken(
     admin: "Admin", node: ObservedNode, changes: Sequence[Difference], updatable: frozenset[str]
 ) -> frozenset[str]:
-    """The changed keys that the broker declares as updatable while it runs, if it agrees to their new values."""
+    """The changed keys that the broker declares as dynamically updatable, if it accepts the new values."""
     values = {
         change.key: str(change.after)
         for change in changes

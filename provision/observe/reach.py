@@ -5,5 +5,5 @@ from provision.plan.observed import ObservedEnvironment
 
 
 def access_to(observed: ObservedEnvironment) -> Access:
-    """To all of its brokers that have a port of this machine."""
+    """Access to all of its brokers that have a port on this machine."""
     return Access(observed.broker_endpoints)

@@ -1,4 +1,4 @@
-"""How ready an environment is: the runtime's and Kafka's answers put together."""
+"""How ready an environment is, from the answers of the runtime and of Kafka."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,7 +21,7 @@ _NOT_RUNNING = {NodeState.CREATED: "it was never started", NodeState.EXITED: "it
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """How ready an environment is, and what the next level lacks: node name to reason."""
+    """The readiness of an environment, and what the next level lacks: node name to reason."""
 
     observed: ObservedEnvironment
     level: Level
@@ -38,15 +38,15 @@ def assess(
     ask_inside: bool = False,
     beside_moves: bool = False,
 ) -> Assessment:
-    """Ask everything once.
+    """Check every level once.
 
     Args:
-        runtime: where the nodes are.
+        runtime: where the nodes run.
         observed: what the runtime has.
-        topics: those that must be there; None for whichever there are.
-        nodes: the nodes that must run; None for those there are.
-        ask_inside: ask ZooKeeper nodes without a published port too, from inside, which costs a JVM each.
-        beside_moves: replicas that a reassignment is bringing need not be in sync yet.
+        topics: those that must exist; None for whichever do.
+        nodes: the nodes that must run; None for whichever exist.
+        ask_inside: ask ZooKeeper nodes without a published port too, from inside, which starts a JVM for each.
+        beside_moves: replicas that a reassignment is adding need not be in sync yet.
     """
     stopped = _not_running(observed, nodes)
     if stopped or not observed.nodes:
@@ -75,7 +75,7 @@ def _with_moves(observed: ObservedEnvironment, answers: BrokerAnswers) -> Broker
     try:
         with connected(access_to(observed)) as admin:
             moves = admin.partitions.moves()
-    except Unavailable:  # the controller moves: it is asked again with everything else
+    except Unavailable:  # the controller is changing: it is asked again with everything else
         return answers
     clusters = {broker: cluster.with_moves(moves) for broker, cluster in answers.clusters.items()}
     return replace(answers, clusters=clusters)
@@ -92,7 +92,7 @@ def _not_running(observed: ObservedEnvironment, nodes: Sequence[str] | None) -> 
 
 
 def _missing_for_quorum(runtime: Runtime, observed: ObservedEnvironment, *, ask_inside: bool) -> dict[str, str] | None:
-    """What the ensemble or the KRaft quorum lacks; nothing when it is whole, None when it cannot be told from here."""
+    """What the ensemble or KRaft quorum lacks; empty when it is complete, None if it cannot be determined from here."""
     if observed.mode == KRAFT:
         return {} if ask_for_quorum(access_to(observed)) else None
     if not ask_inside and not all(node.endpoint for node in observed.of_role(Role.ZOOKEEPER)):

@@ -1,6 +1,6 @@
 """Waiting until an environment is ready.
 
-Waiting is honest: it polls with pauses, stops at once when a node has exited, and never says ready when time is up.
+Waits poll with pauses, stop at once when a node has exited, and never report ready because time has run out.
 """
 
 import time
@@ -23,7 +23,7 @@ _PAUSE_S = 0.15
 _STOPPED = (0, 143)  # 143: a JVM that was asked to stop by SIGTERM
 _LOG_LINES = 60
 _SHOWN_LOG_LINES = 12
-# A broker that was killed can register again when its ZooKeeper session has ended: 18 s by default.
+# A killed broker can register again once its ZooKeeper session has expired: 18 s by default.
 _RESTART_PAUSE_S = 3.0
 
 Ask = Callable[[ObservedEnvironment], Assessment]
@@ -33,8 +33,8 @@ Ask = Callable[[ObservedEnvironment], Assessment]
 class Wait:
     """Waits for the nodes of one environment, one level after the other.
 
-    Each wait has the whole of `patience`, from its beginning on. `timings` gets the seconds by level since `began`, a
-    `time.monotonic()` value. With `beside_moves` what reassignments are bringing is not waited for.
+    Each wait may use the full `patience` from its beginning. `timings` records the seconds by level since `began`, a
+    `time.monotonic()` value. With `beside_moves`, replicas that a reassignment is adding are not waited for.
     """
 
     runtime: Runtime
@@ -49,11 +49,11 @@ class Wait:
     _restarted: dict[str, Patience] = field(default_factory=dict)
 
     def until(self, level: Level, topics: Sequence[Topic] | None) -> Assessment:
-        """Poll until the environment holds `level`.
+        """Poll until the environment has reached `level`.
 
         Raises:
-            NodeFailed: a node exited; carries its last log lines and the reason where it is known.
-            NotReady: time is up; says what is missing.
+            NodeFailed: a node exited; has its last log lines, and the reason if it is known.
+            NotReady: the time limit has passed; names what is missing.
             Interrupted: the wait was cancelled.
         """
 
@@ -74,7 +74,7 @@ class Wait:
         return reached if level <= Level.TOPICS else self._roundtrip(reached, patience)
 
     def until_agreed(self) -> None:
-        """Poll until all brokers answer, and tell the same partitions.
+        """Poll until all brokers answer and report the same partitions.
 
         Raises:
             NodeFailed, NotReady, Interrupted: as in `until`.
@@ -98,10 +98,10 @@ class Wait:
                 raise self._not_ready(level, assessment, patience)
 
     def check_exits(self) -> None:
-        """Raise when a node has exited; one that can come back by itself is started again.
+        """Raise if a node has exited; one with a transient failure is started again.
 
         Raises:
-            NodeFailed: with its last log lines, and the reason where it is known.
+            NodeFailed: with its last log lines, and the reason if it is known.
         """
         self._check_exits(self.runtime.observe(self.environment))
 

@@ -1,1 +1,1 @@
-"""What is done to an environment that is there."""
+"""Operations on an existing environment."""

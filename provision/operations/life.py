@@ -1,4 +1,4 @@
-"""Stop, start and restart the nodes of an environment; their data stay."""
+"""Stop, start and restart the nodes of an environment; their data are kept."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -27,10 +27,10 @@ _ROLLING_ORDER = (Role.ZOOKEEPER, Role.CONTROLLER, Role.BROKER)
 
 
 def stop(runtime: Runtime, name: str, nodes: Sequence[str] = (), tell: Listener = silent) -> int:
-    """Stop the named nodes, or all: brokers first, because they take leave of ZooKeeper. Returns how many ran.
+    """Stop the named nodes, or all, brokers first, so that they can deregister. Returns how many were running.
 
     Raises:
-        Refused: the brokers' data are in memory and would be gone.
+        Refused: the brokers' data are in memory and would be lost.
     """
     observed = require(runtime, name)
     chosen = [node for node in _chosen(observed, nodes) if node.state is NodeState.RUNNING]
@@ -49,14 +49,14 @@ def _refuse_to_lose_memory(observed: ObservedEnvironment, nodes: Sequence[Observ
 
 
 def stop_all(runtime: Runtime, name: str, nodes: Sequence[ObservedNode], tell: Listener) -> None:
-    """Brokers first: they move their leaderships and close their sessions while the ensemble still answers."""
+    """Stop brokers first: they hand over leaderships and close their sessions while the ensemble still answers."""
     brokers_first = ([n for n in nodes if n.role == Role.BROKER], [n for n in nodes if n.role != Role.BROKER])
     for tier in brokers_first:
         each(tell, STOP, [n.name for n in tier], lambda node: runtime.stop_node(name, node, STOP_PATIENCE_S))
 
 
 def start(runtime: Runtime, name: str, nodes: Sequence[str], patience: Patience, tell: Listener = silent) -> Assessment:
-    """Start the named nodes, or all, and wait: for the topics where every node runs then, else for those that do.
+    """Start the named nodes, or all, and wait: for the topics if every node then runs, else for the running nodes.
 
     Raises:
         Refused: members of an ensemble never ran; started together they could begin an empty history.
@@ -92,8 +92,8 @@ def restart_rolling(
     Returns their names, in that order.
 
     Raises:
-        Refused: data are in memory and would be gone.
-        NotReady, NodeFailed: one cannot be spared, or did not come back; says which were not reached.
+        Refused: data are in memory and would be lost.
+        NotReady, NodeFailed: the cluster cannot do without one, or it did not come back; names those not restarted.
     """
     observed = require(runtime, name)
     chosen = _chosen(observed, nodes)
@@ -112,7 +112,7 @@ def restart_rolling(
 
 
 def _leaders_last(runtime: Runtime, observed: ObservedEnvironment, nodes: Sequence[ObservedNode]) -> list[ObservedNode]:
-    """The nodes by role, in each the one that leads last."""
+    """The nodes by role, the leader of each role last."""
     answers = ask_brokers(access_to(observed), topics=False)
     leaders = {node_with_id(active_controller(observed, answers.best))} if answers.best else set()
     if sum(node.role == Role.ZOOKEEPER for node in nodes) > 1:
@@ -125,7 +125,7 @@ def _standing(done: Sequence[str], reached: str) -> str:
 
 
 def _restart(runtime: Runtime, name: str, node: str, step: Step) -> None:
-    with shielded() as interrupted:  # Ctrl-C ends the roll after this node, not with this node down
+    with shielded() as interrupted:  # Ctrl-C ends the roll after this node, not while it is down
         step("stopping")
         runtime.stop_node(name, node, STOP_PATIENCE_S)
         step("starting")

@@ -1,4 +1,4 @@
-"""Remove an environment: all that `up` made, whatever state it is in."""
+"""Remove an environment: everything that `up` created, whatever its state."""
 
 from provision.cluster.model import StorageKind
 from provision.events import Listener, silent
@@ -19,15 +19,15 @@ def remove_environment(
     delete_data: bool = False,
     tell: Listener = silent,
 ) -> int:
-    """Remove the environment's nodes, storages and network; returns how many things that were.
+    """Remove the environment's nodes, storages and network; returns how many things were removed.
 
     Args:
         runtime: where it is.
         name: its name.
-        before: leave what was there then.
-        keep_data: leave the storages.
-        delete_data: delete data in a directory of the user's too.
-        tell: gets the events.
+        before: what existed before, which is left alone.
+        keep_data: keep the storages.
+        delete_data: also delete data in a user's directory.
+        tell: receives the events.
     """
     now = runtime.observe(name)
     earlier = before or ObservedEnvironment(name, runtime.kind)
@@ -36,7 +36,7 @@ def remove_environment(
     each(tell, Verb.REMOVE, nodes, lambda node: runtime.remove_node(name, node))
     each(silent, Verb.REMOVE, storages, lambda node: runtime.remove_storage(name, node, delete_data=delete_data))
     network = now.network and not earlier.network
-    if not earlier.network:  # asked for even where none is seen: a killed command may have left half of one
+    if not earlier.network:  # even if none is listed: a killed command may have left a partial one
         runtime.remove_network(name)
     return len(nodes) + len(storages) + (network or now.half_made)
 
@@ -50,9 +50,9 @@ def down(
     delete_data: bool = False,
     tell: Listener = silent,
 ) -> int:
-    """Remove all that `up` made, port leases included; returns how many things were removed.
+    """Remove everything that `up` created, including port leases; returns how many things were removed.
 
-    Nodes whose data are kept are stopped cleanly first: brokers that take leave can come back at once.
+    Nodes whose data are kept are stopped cleanly first: brokers that deregister can come back at once.
     """
     observed = runtime.observe(name)
     in_directory = observed.storage not in ("", *(kind.value for kind in StorageKind))
@@ -62,6 +62,6 @@ def down(
     removed = remove_environment(runtime, name, keep_data=keep_data, delete_data=delete_data, tell=tell)
     if not keep_data:
         home.ports.release(name)
-    if not data_stay:  # the settings of an interrupted reassignment are among the data
+    if not data_stay:  # a note of an interrupted reassignment is needed as long as the data are
         home.throttle(name).forget_all()
     return removed

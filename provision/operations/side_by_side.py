@@ -1,4 +1,4 @@
-"""The same done to several nodes at once."""
+"""Act on several nodes concurrently."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +9,7 @@ _WORKERS = 16
 
 
 def each(tell: Listener, verb: str, names: Iterable[str], act: Callable[[str], None]) -> None:
-    """Act on every name side by side; all are tried before the first failure is raised."""
+    """Act on every name concurrently; all are tried before the first failure is raised."""
 
     def one(name: str) -> None:
         with action(tell, verb, name):

@@ -1,7 +1,7 @@
-"""How an environment is: found by its name, looked at, waited for.
+"""The status of an environment: find it by name, look at it, wait for it.
 
-All of it works from the environment's name alone, because what runs carries all that must be known. An environment
-file, where one is given, adds what is declared and may be missing.
+All of this needs only the environment's name, because everything necessary is recorded with the running nodes. An
+environment file, if given, adds what is declared and may be missing.
 """
 
 from collections.abc import Sequence
@@ -32,10 +32,10 @@ def require(runtime: Runtime, name: str) -> ObservedEnvironment:
 
 
 def require_nodes(runtime: Runtime, name: str) -> ObservedEnvironment:
-    """The environment of that name, which has nodes.
+    """The environment of that name, if it has nodes.
 
     Raises:
-        UsageError: there is none, or only its data are kept.
+        UsageError: there is none, or it has only kept data.
     """
     observed = require(runtime, name)
     if not observed.nodes:
@@ -44,7 +44,7 @@ def require_nodes(runtime: Runtime, name: str) -> ObservedEnvironment:
 
 
 def status(runtime: Runtime, name: str, topics: Sequence[Topic] | None = None) -> Assessment:
-    """How ready the environment is; `topics` are the declared ones, None for whichever there are."""
+    """How ready the environment is; `topics` are the declared ones, None for whichever exist."""
     return assess(runtime, require(runtime, name), topics, ask_inside=True)
 
 
@@ -80,6 +80,6 @@ def status_dict(assessment: Assessment) -> dict[str, Any]:
 def wait_for(
     runtime: Runtime, name: str, level: Level, topics: Sequence[Topic] | None, patience: Patience, tell: Listener
 ) -> Assessment:
-    """Wait until the environment holds `level`."""
+    """Wait until the environment has reached `level`."""
     nodes = [node.name for node in require_nodes(runtime, name).nodes]
     return Wait(runtime, name, nodes, patience, tell).until(level, topics)

@@ -14,11 +14,11 @@ _LOCALHOST = "localhost"
 
 
 def run_tool(runtime: Runtime, name: str, tool: str, arguments: Sequence[str], streams: Streams) -> int:
-    """Run Kafka's own tool of that name inside the environment; returns its exit code.
+    """Run one of Kafka's own tools inside the environment; returns its exit code.
 
-    The address of the environment is filled in where none is given. The tool runs beside the nodes, where
-    `localhost:9092` would be the tool itself. So addresses of this environment as this machine knows them are replaced
-    by those that hold inside, and what works in a how-to works here unchanged.
+    The address of the environment is filled in if none is given. The tool runs in the environment's network, where
+    `localhost:9092` would be the tool itself. So this environment's addresses on this machine are replaced by those
+    that are valid inside, and commands from a how-to work unchanged.
 
     Raises:
         UsageError: this version of Kafka has no such tool.
@@ -42,7 +42,7 @@ def run_tool(runtime: Runtime, name: str, tool: str, arguments: Sequence[str], s
 
 
 def filled_in_address(option: str | None, arguments: Sequence[str], servers: str) -> tuple[str, ...]:
-    """The arguments that tell a tool which servers to use; none where the user names some, or asks for help only."""
+    """The arguments that give a tool its servers; none if the user names some, or only asks for help."""
     if option is None or {"--help", "--version"} & set(arguments):
         return ()
     if not option:
@@ -57,7 +57,7 @@ def as_seen_inside(argument: str, inside: Mapping[str, str]) -> str:
 
     Args:
         argument: as the user wrote it; `localhost` stands for the loopback address.
-        inside: the addresses that hold inside, by those of this machine, both `host:port`.
+        inside: the addresses valid inside, by those of this machine, both `host:port`.
     """
     hosts = {endpoint.rpartition(":")[0] for endpoint in inside}
     known = "|".join(re.escape(host) for host in sorted({*hosts, _LOCALHOST}))

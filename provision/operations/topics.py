@@ -1,6 +1,6 @@
-"""The resources of a cluster that runs: look, create, delete, make them as a file says, or write such a file.
+"""The resources of a running cluster: list, create and delete them, apply those of a file, or write such a file.
 
-The cluster is an environment's, or any that answers under an address.
+The cluster is an environment's, or any that answers at an address.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ from provision.plan.observed import ObservedCluster, ObservedTopic
 from provision.plan.placement import Placement
 from provision.plan.topic_changes import TOPIC, PlacedTopic
 from provision.resources.kind import Target, Work
-from provision.resources.registry import KINDS, Resources
+from provision.resources.registry import KINDS, Resources, desired_resources
 from provision.resources.rounds import (
     ROUNDS,
     Agree,
@@ -37,22 +37,23 @@ from provision.resources.rounds import (
 )
 from provision.resources.topics import DesiredTopics
 from provision.runtime.base import Runtime
+from provision.spec.model import EnvironmentSpec
 
 _ANSWER_S = 5.0
 _PAUSE_S = 0.2
-# How long a topic that is created by hand may take until every broker has it.
+# How long it may take until every broker knows a topic created by hand.
 _CREATED_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class ReachedCluster:
-    """A cluster that answers: a name for it, and how it is reached."""
+    """A reachable cluster: a name for it, and how it is reached."""
 
     name: str
     access: Access
 
     def observe(self) -> ObservedCluster:
-        """What the brokers say, without settings.
+        """The cluster as the brokers report it, without settings.
 
         Raises:
             Unavailable: none answers.
@@ -63,7 +64,7 @@ class ReachedCluster:
         return answers.best
 
     def target(self, home: Home, throttle_bytes_per_s: int | None = None) -> Target:
-        """As resources are planned for it."""
+        """The target for planning its resources."""
         return Target(self.name, self.access, home.throttle(self.name), throttle_bytes_per_s)
 
 
@@ -77,7 +78,7 @@ def cluster_of(runtime: Runtime, name: str) -> ReachedCluster:
 
 
 def cluster_at(name: str, bootstrap_servers: str) -> ReachedCluster:
-    """The cluster that answers under one of these addresses, whoever runs it.
+    """The cluster that answers at one of these addresses, whoever runs it.
 
     Raises:
         Unavailable: none of them answers.
@@ -107,7 +108,7 @@ def _silent(name: str, reasons: Mapping[Any, str]) -> Unavailable:
 
 @dataclass(frozen=True, slots=True)
 class NewTopic:
-    """A topic to create by hand; `replication_factor` None means three, or as many as there are brokers."""
+    """A topic to create by hand; `replication_factor` None means 3, or the number of brokers if fewer."""
 
     name: str
     partitions: int
@@ -116,7 +117,7 @@ class NewTopic:
 
 
 def topics(reached: ReachedCluster, names: Sequence[str] = (), *, internal: bool = False) -> tuple[ObservedTopic, ...]:
-    """The topics of the cluster with what is set on them; all, or the named ones.
+    """The topics of the cluster with their settings; all, or the named ones.
 
     Raises:
         UsageError: a named topic does not exist.
@@ -135,11 +136,11 @@ def topics(reached: ReachedCluster, names: Sequence[str] = (), *, internal: bool
 
 
 def create_topic(reached: ReachedCluster, new: NewTopic, tell: Listener = silent) -> None:
-    """Create one topic with an explicit, rack-aware placement, and wait until every broker has it.
+    """Create one topic with an explicit, rack-aware placement, and wait until every broker knows it.
 
     Raises:
         Refused: it exists already, or there are fewer brokers than replicas.
-        PartlyApplied: Kafka refused it.
+        PartlyApplied: Kafka rejected it.
     """
     from provision.kafka.admin import connected
 
@@ -185,11 +186,17 @@ def _raise_failures(done: str, failures: Mapping[str, str]) -> None:
         raise PartlyApplied(f"not every topic could be {done}", why=why)
 
 
-# -- as a file says ---------------------------------------------------------------------------------------------------
+# -- from a file ------------------------------------------------------------------------------------------------------
+
+
+def desired_of(spec: EnvironmentSpec, reached: ReachedCluster, names: Sequence[str] = ()) -> Resources:
+    """What a file wants in a cluster; of the named topics alone, where there are names."""
+    desired = desired_resources(spec, len(reached.access.brokers))
+    return only_topics(desired, names) if names else desired
 
 
 def only_topics(desired: Resources, names: Sequence[str]) -> Resources:
-    """These topics alone; then nothing is deleted or evened out: what is not looked at is not known as unwanted.
+    """Only these topics, without pruning or rebalancing: the other topics are not compared.
 
     Raises:
         UsageError: a name is not in the file.
@@ -202,7 +209,7 @@ def only_topics(desired: Resources, names: Sequence[str]) -> Resources:
 
 
 def plan_for(reached: ReachedCluster, desired: Resources, home: Home) -> tuple[Plan, Inside]:
-    """What must change for the cluster to have what is desired, and the cluster as it is.
+    """What must change for the cluster to have the desired resources, and the cluster as observed.
 
     Raises:
         Unavailable: not every broker answers.
@@ -223,14 +230,14 @@ def apply_for(
     tell: Listener = silent,
     agree: Agree = agree_to_all,
 ) -> Plan:
-    """Make the resources as desired, and wait until topics are so on every broker; returns what was done.
+    """Apply the desired resources, and wait until every broker has the topics; returns what was done.
 
-    `patience` bounds how long nothing may move, and the wait at the end. There is another round where the first could
-    not see all: a topic that came meanwhile may be another one, and an even spread takes in topics that are new.
+    `patience` bounds how long a reassignment may stall, and the wait at the end. Another round follows if the first
+    could not see all: a topic created meanwhile may differ, and rebalancing includes new topics.
 
     Raises:
-        Refused: something would lose data; nothing was touched.
-        PartlyApplied: Kafka refused some; the rest is done.
+        Refused: something would lose data; nothing was changed.
+        PartlyApplied: Kafka rejected some; the rest is done.
     """
     done: dict[str, Action] = {}
     for _ in range(ROUNDS):
@@ -269,13 +276,13 @@ def _missing(answers: BrokerAnswers, topics: Sequence[Topic]) -> dict[str, str]:
 def adopted_sections(
     reached: ReachedCluster, home: Home, *, replicas: bool = False, tell: Listener = silent
 ) -> dict[str, list[dict[str, Any]]]:
-    """The sections of a file that describe what the cluster has, kind by kind; empty ones only for topics.
+    """The sections of a file that describe the cluster, kind by kind; empty ones only for topics.
 
     Args:
         reached: the cluster.
         home: where throttles are noted.
-        replicas: name the brokers of each partition, instead of only how many there are.
-        tell: is told of topics that only `replicas` would express.
+        replicas: list the brokers of each partition instead of only the replication factor.
+        tell: receives a notice for each topic that only `replicas` would express.
     """
     from provision.kafka.admin import connected
 

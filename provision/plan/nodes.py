@@ -56,11 +56,7 @@ def plan_nodes(
         they keep has to be moved away first (`provision.plan.removal`).
     """
     first, *later = phases
-    changes = {
-        node.name: change
-        for node in cluster.nodes
-        if (there := observed.node(node.name)) and (change := _change(cluster, node, there, first.files, details))
-    }
+    changes = _changes(cluster, first.files, observed, details)
     refusals = refuse(cluster, observed, changes, details)
     if refusals:
         return refusals
@@ -74,12 +70,7 @@ def plan_nodes(
     graph.start(known)
     graph.start_leaving()
     members = _leader_last(cluster.zookeepers, details.ensemble_leader)
-    if stands_alone(observed, details):
-        graph.roll(members)
-        graph.join_ensemble()
-    else:
-        graph.join_ensemble()
-        graph.roll(members)
+    graph.roll_ensemble(members, alone=stands_alone(observed, details))
     controllers = _leader_last(cluster.controllers, details.active_controller)
     graph.roll(controllers)
     graph.start([node for node in cluster.brokers if node not in known])
@@ -91,6 +82,16 @@ def plan_nodes(
     if later:
         graph.name_first_phase(first.name)
     return tuple(graph.actions)
+
+
+def _changes(
+    cluster: Cluster, files: Files, observed: ObservedEnvironment, details: NodeDetails
+) -> dict[str, NodeChange]:
+    return {
+        node.name: change
+        for node in cluster.nodes
+        if (there := observed.node(node.name)) and (change := _change(cluster, node, there, files, details))
+    }
 
 
 def _change(cluster: Cluster, node: Node, there: ObservedNode, files: Files, details: NodeDetails) -> NodeChange | None:
@@ -236,6 +237,14 @@ class _Graph:
             settled.append(_with_changes(action, (*changed, *drifted), settings))
         self.actions += settled
         self._careful = (*self._careful, *(action.key for action in settled))
+
+    def roll_ensemble(self, members: Sequence[Node], *, alone: bool) -> None:
+        """Restart the members that change and add new ones; a member that stands alone has to know the others first."""
+        if alone:
+            self.roll(members)
+        self.join_ensemble()
+        if not alone:
+            self.roll(members)
 
     def roll(self, nodes: Sequence[Node]) -> None:
         """Running nodes that need another file or another container."""

@@ -1,1 +1,1 @@
-"""What lives inside Kafka: the registry of kinds, the rounds that plan and make them, one module a kind."""
+"""Resources inside Kafka: the registry of kinds, the rounds that plan and apply them, one module per kind."""

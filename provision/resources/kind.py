@@ -1,7 +1,7 @@
-"""The port of a kind of resource: what lives inside Kafka, from how it is read in a file to how it is made.
+"""The interface of a kind of resource inside Kafka, from reading it in a file to creating it.
 
-A kind speaks of its resources in its own types; everybody else handles them by the kind's name. To add one: a module
-beside this one with a subclass of `Kind`, a line in `provision.resources.registry`, and its keys in the schema.
+A kind describes its resources in its own types; other code refers to them by the kind's name. To add a kind, write a
+module in this package with a subclass of `Kind`, a line in `provision.resources.registry`, and its keys in the schema.
 """
 
 from abc import ABC, abstractmethod
@@ -26,11 +26,11 @@ Observed = TypeVar("Observed")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The cluster that resources are planned and made for.
+    """The cluster that resources are planned for and applied to.
 
-    `name` is what messages call it. `leaving` are the ids of brokers that are to hold nothing any more, `joining`
-    brokers that will be there when the plan's turn comes. `broker_properties` is what the file sets on all brokers;
-    nothing where others run them. `throttle` is where the settings are noted that a reassignment's throttle replaces.
+    `name` is used in messages. `leaving` are the ids of brokers that must be emptied, `joining` are brokers that will
+    be running when the plan is carried out. `broker_properties` is what the file sets on all brokers, empty for an
+    external cluster. `throttle` stores the settings that a reassignment's throttle replaces.
     """
 
     name: str
@@ -44,9 +44,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is needed to make resources.
+    """What is needed to apply changes to resources.
 
-    `check` raises when a node has exited; each wait has the whole of `patience`.
+    `check` raises if a node has exited; each wait may use the full `patience`.
     """
 
     target: Target
@@ -57,9 +57,9 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How equal actions ended, by the names of their resources.
+    """The outcome of a batch of actions with the same verb, by resource name.
 
-    `failed` has Kafka's reasons. `existed` are those to create that were there after all: somebody else has made them
+    `failed` has Kafka's reasons. `existed` are resources to create that already existed: somebody else has created them
     since the plan, or a broker did not know them yet; another round compares them.
     """
 
@@ -70,7 +70,7 @@ class Outcome:
 class Kind(ABC, Generic[Desired, Observed]):
     """A kind of resource inside Kafka.
 
-    `name` is the kind of its actions, as in `topic orders`; `performs` names all kinds of actions that it performs.
+    `name` is the kind of its actions, as in `topic orders`; `performs` lists all kinds of actions that it performs.
     `section` is its key in the environment file, and its plural in messages.
     """
 
@@ -80,16 +80,16 @@ class Kind(ABC, Generic[Desired, Observed]):
 
     @abstractmethod
     def desired(self, spec: EnvironmentSpec, brokers: int | None = None) -> Desired | None:
-        """What the file says; None where it says nothing of this kind, so that nothing is looked at either.
+        """The resources the file declares; None if it has no section for this kind, which is then not observed either.
 
         Args:
             spec: the file.
-            brokers: how many there are, where the file does not say it.
+            brokers: how many there are, if the file does not say so.
         """
 
     @abstractmethod
     def of_new(self) -> Observed:
-        """What a cluster has that was just made."""
+        """What a newly created cluster has."""
 
     @abstractmethod
     def observe(self, admin: "Admin", target: Target, desired: Desired) -> Observed:
@@ -101,35 +101,35 @@ class Kind(ABC, Generic[Desired, Observed]):
 
     @abstractmethod
     def plan(self, desired: Desired, observed: Observed, cluster: ObservedCluster, target: Target) -> Sequence[Action]:
-        """What must change, in its order. Pure.
+        """The actions that are needed, in order. Pure.
 
         Args:
-            desired: what the file says.
+            desired: what the file declares.
             observed: what the cluster has.
             cluster: the brokers as they will be, without topics.
-            target: what else is known of the cluster.
+            target: what else is known about the cluster.
         """
 
     def with_costs(self, observed: Observed, _actions: Sequence[Action], _admin: "Admin") -> Observed:
-        """What the cluster has, with what is asked only where a plan needs it; then it is planned again."""
+        """Add what only some plans need to what was observed, such as sizes; the plan is then made again."""
         return observed
 
     @abstractmethod
     def perform(self, admin: "Admin", verb: Verb, actions: Sequence[Action], observed: Observed, work: Work) -> Outcome:
-        """Do equal actions, in as few requests as possible. What fails is told by name; all else is done.
+        """Perform actions with the same verb in as few requests as possible; failures are returned by name.
 
         Raises:
-            ProvisionError: none of them could be done.
+            ProvisionError: none of them could be performed.
         """
 
     @abstractmethod
     def fingerprint(self, desired: Desired, observed: Observed | None) -> object:
-        """Both as plain data for a saved plan, without what changes by itself; None where nothing was observed."""
+        """Both as plain data for a saved plan, without what changes by itself; `observed` is None if nothing was."""
 
     @abstractmethod
     def adopt(self, admin: "Admin", target: Target, *, replicas: bool) -> list[dict[str, Any]]:
-        """The kind's section of a file that describes what the cluster has; `replicas` asks for brokers' ids."""
+        """The kind's section of a file that describes the cluster; `replicas` includes broker ids."""
 
     def again(self, _desired: Desired, _actions: Sequence[Action]) -> bool:
-        """Whether another round may find more to do after these actions."""
+        """Whether another round may be needed after these actions."""
         return False

@@ -1,7 +1,7 @@
 """Client quotas as a kind of resource.
 
-An entity that the file names has just the limits that the file says. Entities that it does not name are left alone, and
-removed with `prune`. A file without the key `quotas` says nothing of them: they are not even looked at.
+An entity that the file names gets exactly the limits in the file. Other entities are left alone, or removed with
+`prune`. Without the key `quotas` in the file, quotas are not even observed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,14 +21,14 @@ from provision.spec.quotas import DEFAULT
 if TYPE_CHECKING:
     from provision.kafka.admin import Admin
 
-# Kafka's names of the keys with which a file says whom a quota is for, in the order in which they are told.
+# Kafka's names for the keys that identify the entity of a quota, in display order.
 _TYPES = {"user": "user", "client_id": "client-id", "ip": "ip"}
 _PAUSE_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredQuotas:
-    """What a file says: the limits of each entity, and whether those that it does not name are removed."""
+    """The desired limits of each entity, and whether other entities are removed."""
 
     limits: Mapping[Entity, Limits]
     prune: bool = False
@@ -36,7 +36,7 @@ class DesiredQuotas:
 
 @dataclass(frozen=True, slots=True)
 class QuotaChange:
-    """What is done to an entity's limits: those to set, and those to remove."""
+    """A change of an entity's limits: those to set, and those to remove."""
 
     entity: Entity
     limits: Limits
@@ -54,18 +54,18 @@ class Quotas(Kind[DesiredQuotas, ObservedQuotas]):
     performs: ClassVar[frozenset[str]] = frozenset({name})
 
     def desired(self, spec: EnvironmentSpec, brokers: int | None = None) -> DesiredQuotas | None:  # noqa: ARG002
-        """The quotas of the file; None where it has no such key."""
+        """The quotas in the file; None if it does not have the key."""
         if "quotas" not in spec.model_fields_set:
             return None
         limits = {_entity_of(quota.entity): quota.limits for quota in spec.quotas}
         return DesiredQuotas(limits, prune=spec.prune)
 
     def of_new(self) -> ObservedQuotas:
-        """None."""
+        """No quotas."""
         return {}
 
     def observe(self, admin: "Admin", target: Target, desired: DesiredQuotas) -> ObservedQuotas:  # noqa: ARG002
-        """All of them."""
+        """All quotas of the cluster."""
         return describe_quotas(target.access)
 
     def plan(
@@ -75,7 +75,7 @@ class Quotas(Kind[DesiredQuotas, ObservedQuotas]):
         cluster: ObservedCluster,  # noqa: ARG002 quotas are the same on every broker
         target: Target,  # noqa: ARG002
     ) -> Sequence[Action]:
-        """New ones and changed ones in the order of the file, then what is pruned."""
+        """New and changed quotas in the order of the file, then those to prune."""
         changes = [
             action
             for entity, limits in desired.limits.items()
@@ -91,7 +91,7 @@ class Quotas(Kind[DesiredQuotas, ObservedQuotas]):
         observed: ObservedQuotas,  # noqa: ARG002
         work: Work,
     ) -> Outcome:
-        """In one request; done when every broker knows."""
+        """Change all quotas in one request, and wait until every broker has them."""
         subjects = {a.name: a.subject for a in actions if isinstance(a.subject, QuotaChange)}
         changes = {change.entity: {**change.limits, **dict.fromkeys(change.remove)} for change in subjects.values()}
         refused = alter_quotas(work.target.access, changes)
@@ -100,7 +100,7 @@ class Quotas(Kind[DesiredQuotas, ObservedQuotas]):
         return Outcome(failed)
 
     def _wait_for(self, changes: Mapping[Entity, Mapping[str, float | None]], work: Work) -> None:
-        """In KRaft mode a broker learns from the metadata log, a moment later, what the controller has accepted."""
+        """Wait for all brokers: in KRaft mode they read from the metadata log what the controller has accepted."""
         access, patience = work.target.access, work.patience.renewed("waiting for quotas")
         while missing := [broker for broker in access.brokers if not _knows(work, broker, changes)]:
             work.check()
@@ -109,11 +109,11 @@ class Quotas(Kind[DesiredQuotas, ObservedQuotas]):
                 raise NotReady(f"the quotas of {work.target.name} are not in force after {patience.given}", why=why)
 
     def fingerprint(self, desired: DesiredQuotas, observed: ObservedQuotas | None) -> object:
-        """As they are."""
+        """Desired and observed limits in full."""
         return {"desired": _plain(desired.limits), "prune": desired.prune, "there": _plain(observed or {})}
 
     def adopt(self, admin: "Admin", target: Target, *, replicas: bool) -> list[dict[str, Any]]:  # noqa: ARG002
-        """All that a file can name."""
+        """All quotas whose entity a file can express."""
         keys = {kafka: key for key, kafka in _TYPES.items()}
         return [
             {keys[kind]: DEFAULT if name is None else name for kind, name in _in_order(entity)}
@@ -165,7 +165,7 @@ def _knows(work: Work, broker: int, changes: Mapping[Entity, Mapping[str, float 
 
 
 def _can_be_named(entity: Entity) -> bool:
-    """Whether a file can express it: a user whose name is `default` would be taken for Kafka's default entity."""
+    """Whether a file can express it: a user called `default` would be read as Kafka's default entity."""
     return all(kind in _TYPES.values() and name != DEFAULT for kind, name in entity)
 
 
@@ -175,7 +175,7 @@ def _in_order(entity: Entity) -> list[tuple[str, str | None]]:
 
 
 def _text(entity: Entity) -> str:
-    """`user alice, client-id app`, or `default user`: whom the quota is for."""
+    """The entity as text: `user alice, client-id app`, or `default user`."""
     parts = _in_order(entity) or list(entity)
     return ", ".join(f"{DEFAULT} {kind}" if name is None else f"{kind} {name}" for kind, name in parts)
 

@@ -1,4 +1,4 @@
-"""The kinds of resources, in the order in which they are planned and made. Adding one is one line."""
+"""The kinds of resources, in the order in which they are planned and applied. Adding one is one line."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,17 +11,17 @@ from provision.spec.model import EnvironmentSpec
 KINDS: tuple[Kind[Any, Any], ...] = (Topics(), Quotas())
 
 Resources = Mapping[str, Any]
-"""What a file says of each kind, by the kind's name; kinds of which it says nothing are left out."""
+"""The desired resources by kind; kinds that the file does not mention are left out."""
 
 
 def desired_resources(spec: EnvironmentSpec, brokers: int | None = None) -> dict[str, Any]:
-    """What the file says of every kind; `brokers` is how many there are where the file does not say it."""
+    """The desired resources of every kind; `brokers` is their number if the file does not give it."""
     said = {kind.name: kind.desired(spec, brokers) for kind in KINDS}
     return {name: desired for name, desired in said.items() if desired is not None}
 
 
 def performer_of(action_kind: str) -> Kind[Any, Any] | None:
-    """The kind that performs actions of that kind; None where it is the machines' business."""
+    """The kind of resource that performs these actions; None for actions on nodes."""
     return next((kind for kind in KINDS if action_kind in kind.performs), None)
 
 

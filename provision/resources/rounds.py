@@ -1,7 +1,7 @@
-"""What lives inside Kafka, planned and made as the file says, kind by kind; and the nodes that can go when it is.
+"""Plan and apply the resources inside Kafka, kind by kind, and the removal of nodes that depends on them.
 
-It can be planned only against brokers that answer. So `up` plans it when it begins, to show it, and again when the
-nodes are there, to do it. A round looks, plans and does; there is another one where the first could not see all.
+Resources can only be planned against brokers that answer. So `up` plans them at the start, to show the plan, and again
+once the nodes are running, to apply it. A round observes, plans and applies; another follows if it could not see all.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,25 +26,25 @@ from provision.plan.removal import plan_removals
 from provision.resources.kind import Target, Work
 from provision.resources.registry import KINDS, RESOURCE_KINDS, Resources, performer_of
 
-# Once, and again when a broker knew of resources only afterwards.
+# Once, and once more if a broker learned of resources only afterwards.
 ROUNDS = 3
 _TOLD_BY_NAME = 20
 
 Agree = Callable[[Plan], None]
 Key = tuple[str, str]
-"""A resource by its kind and its name."""
+"""A resource as (kind, name)."""
 
 
 def agree_to_all(_plan: Plan) -> None:
-    """Whoever calls without a terminal has decided before."""
+    """Accept every plan: for callers that have decided beforehand."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """What the brokers of a cluster say, all of which answer.
+    """What the brokers of a cluster report when all of them answer.
 
-    `cluster` has the brokers, those that will join included, without topics; `observed` what there is of each kind, by
-    the kind's name.
+    `cluster` has the brokers, including those that will join, without topics; `observed` has what exists of each kind,
+    by the kind's name.
     """
 
     cluster: ObservedCluster
@@ -52,7 +52,7 @@ class Inside:
 
 
 def fingerprint(desired: Resources, inside: Inside | None) -> dict[str, object]:
-    """By kind what must be and what there is, as plain data, without what changes by itself."""
+    """The desired and observed resources by kind, as plain data, without what changes by itself."""
     observed = inside.observed if inside else {}
     return {
         kind.name: kind.fingerprint(desired[kind.name], observed.get(kind.name))
@@ -65,20 +65,20 @@ def fingerprint(desired: Resources, inside: Inside | None) -> dict[str, object]:
 
 
 def plan_for_new(desired: Resources, brokers: Sequence[ObservedBroker], target: Target) -> tuple[Action, ...]:
-    """What is to be done once the brokers of a new cluster answer for the first time."""
+    """The actions for a new cluster, once its brokers answer for the first time."""
     nothing = {kind.name: kind.of_new() for kind in KINDS if kind.name in desired}
     return _plan(desired, Inside(ObservedCluster("", -1, tuple(brokers), ()), nothing), target)
 
 
 def plan_against(desired: Resources, target: Target) -> tuple[tuple[Action, ...], Inside]:
-    """Look at a cluster and compare; refusals come alone.
+    """Observe a cluster and compare; if anything is refused, only the refusals are returned.
 
     Raises:
         Unavailable: not all of its brokers answer, or they do not agree yet.
     """
     from provision.kafka.admin import connected
 
-    # The client for changes would be patient with brokers that do not answer.
+    # The admin client would keep retrying brokers that do not answer.
     cluster = agreed(target.access, topics=False)
     if cluster is None:
         raise Unavailable(f"not every broker of {target.name} answers", hint="`provision status` shows what is missing")
@@ -112,10 +112,10 @@ def _plan(desired: Resources, inside: Inside, target: Target) -> tuple[Action, .
 def plan_resources(
     cluster: Cluster, desired: Resources, observed: ObservedEnvironment, throttle: ThrottleNote
 ) -> tuple[tuple[Action, ...], Inside | None]:
-    """What is to be done inside Kafka and the removals after it, and what was found there, where all brokers answer.
+    """The actions inside Kafka and the removals that follow, with what was observed if all brokers answer.
 
-    Before there are brokers it is planned against an empty cluster, and new brokers are taken to be there. While others
-    are down nothing can be said: `up` plans again when they are back.
+    Before any broker exists, the plan assumes an empty cluster; brokers to be added count as present. While existing
+    brokers are down nothing can be planned: `up` plans again when they are back.
     """
     target = target_of(cluster, observed, throttle)
     if not observed.of_role(Role.BROKER):
@@ -124,7 +124,7 @@ def plan_resources(
         return (), None
     try:
         actions, inside = plan_against(desired, target)
-    except Unavailable:  # they have just come, or lost their ensemble: that is for the waits to tell
+    except Unavailable:  # they are just starting, or have lost their ensemble: the waits report that
         return (), None
     if any(one.verb is Verb.REFUSE for one in actions):
         return actions, inside
@@ -132,7 +132,7 @@ def plan_resources(
 
 
 def target_of(cluster: Cluster, observed: ObservedEnvironment, throttle: ThrottleNote) -> Target:
-    """The cluster of an environment as it will be when its nodes are as the file says."""
+    """The cluster of an environment as it will be when its nodes match the file."""
     return Target(
         name=cluster.name,
         access=access_to(observed),
@@ -144,14 +144,14 @@ def target_of(cluster: Cluster, observed: ObservedEnvironment, throttle: Throttl
     )
 
 
-# -- do ---------------------------------------------------------------------------------------------------------------
+# -- apply ------------------------------------------------------------------------------------------------------------
 
 
 def apply_resources(actions: Sequence[Action], inside: Inside, work: Work) -> frozenset[Key]:
-    """Do actions in their order, equal ones together; returns what was to be created and existed after all.
+    """Perform actions in order, those with the same verb together; returns those to create that already existed.
 
     Raises:
-        PartlyApplied: Kafka refused some; each with its reason. All that did not depend on them is done.
+        PartlyApplied: Kafka rejected some, each with its reason. Everything that does not depend on them is done.
     """
     existed: set[Key] = set()
     failed: dict[Key, str] = {}
@@ -175,7 +175,7 @@ def apply_resources(actions: Sequence[Action], inside: Inside, work: Work) -> fr
                         if (reason := outcome.failed.get(one.name))
                     }
                     ending.done = _told(ended, kind.section)
-            except ProvisionError as error:  # what failed before must be told too
+            except ProvisionError as error:  # earlier failures must be reported too
                 error.add(*_reasons(failed))
                 raise
             failed |= {_key(one): outcome.failed[one.name] for one in batch if one.name in outcome.failed}
@@ -198,39 +198,39 @@ def _reasons(failed: Mapping[Key, str]) -> list[str]:
 
 
 def _told(actions: Sequence[Action], plural: str) -> list[str]:
-    """What is told: each by name, or how many where nobody would read the names."""
+    """The resources as reported: by name, or as a count if there are too many to list."""
     if len(actions) > _TOLD_BY_NAME:
         return [f"{len(actions)} {plural}"]
     return [one.resource for one in actions]
 
 
 def _count(keys: Any) -> str:  # noqa: ANN401 any keys
-    """`2 topics`; of several kinds `2 topics and 1 quotas` would read badly: `3 resources`."""
+    """The count as text: `2 topics`, or `3 resources` for several kinds."""
     distinct = set(keys)
     sections = {kind.section for kind in KINDS for name, _ in distinct if name in kind.performs}
     return f"{len(distinct)} {sections.pop() if len(sections) == 1 else 'resources'}"
 
 
 def again(desired: Resources, actions: Sequence[Action], existed: frozenset[Key]) -> bool:
-    """Whether another round may find more to do."""
+    """Whether another round may be needed."""
     return bool(existed) or any(kind.again(desired[kind.name], actions) for kind in KINDS if kind.name in desired)
 
 
 def new_actions(actions: Sequence[Action], existed: frozenset[Key]) -> Iterator[Action]:
-    """Those that were done: not what existed after all."""
+    """The actions without those whose resource already existed."""
     return (one for one in actions if _key(one) not in existed)
 
 
 def converge(
     planned: Plan, desired: Resources, work: NodeWork, wait: Wait, throttle: ThrottleNote, agree: Agree
 ) -> bool:
-    """Plan again what lives inside Kafka, now that every broker answers, and do it; whether anything was done.
+    """Plan the resources again, now that every broker answers, and apply them; returns whether anything was done.
 
-    What `planned` did not show is agreed to first. A broker that has just come back may not have known all topics, and
-    an even spread takes in topics that are new: hence the rounds.
+    Anything that `planned` did not show needs agreement first. A broker that has just come back may not have known all
+    topics, and rebalancing includes new topics: hence the rounds.
 
     Raises:
-        NotReady: the brokers do not say what there is.
+        NotReady: the brokers do not report what exists.
     """
     cluster, runtime = work.cluster, work.runtime
     changed = False

@@ -1,6 +1,6 @@
-"""Topics as a kind of resource: planned by `provision.plan.topics`, made through `provision.kafka`.
+"""Topics as a kind of resource: planned by `provision.plan.topics`, applied through `provision.kafka`.
 
-The throttle of a reassignment belongs to them: whatever an interrupted one left behind is restored after the topics.
+The throttle of a reassignment belongs to them: what an interrupted one left behind is removed after the topics.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ DELETE_TOPICS = "delete.topic.enable"
 
 @dataclass(frozen=True, slots=True)
 class DesiredTopics:
-    """What a file says of topics: those it names, and what holds for all."""
+    """The desired topics, and the policy for all of them."""
 
     topics: tuple[Topic, ...]
     policy: TopicPolicy
@@ -36,10 +36,10 @@ class DesiredTopics:
 
 @dataclass(frozen=True, slots=True)
 class ObservedTopics:
-    """The topics of a cluster, the desired ones with what is set on them.
+    """The topics of a cluster; the desired ones with their settings.
 
     `deletable` is the brokers' `delete.topic.enable`; `throttled` are the topics of an interrupted reassignment that
-    left its throttle behind, None where none did.
+    left its throttle behind, None if there is none.
     """
 
     cluster: ObservedCluster
@@ -48,23 +48,23 @@ class ObservedTopics:
 
 
 class Topics(Kind[DesiredTopics, ObservedTopics]):
-    """Topics, their settings, and where their replicas are."""
+    """Topics, their settings, and the placement of their replicas."""
 
     name: ClassVar[str] = TOPIC
     section: ClassVar[str] = "topics"
     performs: ClassVar[frozenset[str]] = frozenset({TOPIC, THROTTLE})
 
     def desired(self, spec: EnvironmentSpec, brokers: int | None = None) -> DesiredTopics:
-        """Every topic with its defaults; also where there is none, because brokers that leave hold topics too."""
+        """Every topic with its defaults; never None, because leaving brokers hold topics even if the file has none."""
         return DesiredTopics(resolve_topics(spec, brokers), resolve_topic_policy(spec))
 
     def of_new(self) -> ObservedTopics:
-        """None."""
+        """No topics."""
         return ObservedTopics(ObservedCluster("", -1, (), ()))
 
     def observe(self, admin: "Admin", target: Target, desired: DesiredTopics) -> ObservedTopics:
-        """Every topic with its reassignment; the desired ones with what is set on them."""
-        # The moves first: a partition that has arrived when its replicas are asked for has no others any more.
+        """Every topic with its reassignment; the desired ones with their settings."""
+        # Reassignments first: one that completes in between is then seen with its final replicas.
         moves = admin.partitions.moves()
         cluster = agreed(target.access)
         if cluster is None:
@@ -85,8 +85,8 @@ class Topics(Kind[DesiredTopics, ObservedTopics]):
     def plan(
         self, desired: DesiredTopics, observed: ObservedTopics, cluster: ObservedCluster, target: Target
     ) -> Sequence[Action]:
-        """By comparing them."""
-        said = target.broker_properties.get(DELETE_TOPICS)  # as it will be when this plan's turn comes
+        """Compare desired and observed topics."""
+        said = target.broker_properties.get(DELETE_TOPICS)  # as it will be when this plan is carried out
         return plan_topics(
             desired.topics,
             dataclasses.replace(observed.cluster, brokers=cluster.brokers),
@@ -97,7 +97,7 @@ class Topics(Kind[DesiredTopics, ObservedTopics]):
         )
 
     def with_costs(self, observed: ObservedTopics, actions: Sequence[Action], admin: "Admin") -> ObservedTopics:
-        """With what each broker has of each partition on disk, where something is reassigned."""
+        """Add the sizes of partitions on disk, if something is reassigned."""
         if not any(action.verb is Verb.REASSIGN for action in actions):
             return observed
         cluster = observed.cluster
@@ -115,7 +115,7 @@ class Topics(Kind[DesiredTopics, ObservedTopics]):
     def perform(
         self, admin: "Admin", verb: Verb, actions: Sequence[Action], observed: ObservedTopics, work: Work
     ) -> Outcome:
-        """Each verb in as few requests as Kafka takes."""
+        """Perform each verb in as few requests as Kafka allows."""
         match verb:
             case Verb.CREATE:
                 placed = [a.subject for a in actions if isinstance(a.subject, PlacedTopic)]
@@ -134,7 +134,7 @@ class Topics(Kind[DesiredTopics, ObservedTopics]):
                 raise AssertionError(f"no way to {verb} a topic")
 
     def fingerprint(self, desired: DesiredTopics, observed: ObservedTopics | None) -> object:
-        """Without leaders, in-sync replicas and sizes."""
+        """Topics without leaders, in-sync replicas and sizes."""
         cluster = observed.cluster if observed else self.of_new().cluster
         return {
             "topics": [dataclasses.asdict(topic) for topic in desired.topics],
@@ -147,17 +147,17 @@ class Topics(Kind[DesiredTopics, ObservedTopics]):
         }
 
     def again(self, desired: DesiredTopics, actions: Sequence[Action]) -> bool:
-        """An even spread takes in topics that are new."""
+        """Whether rebalancing has to include changed topics."""
         return desired.policy.rebalance and bool(actions)
 
     def adopt(self, admin: "Admin", target: Target, *, replicas: bool) -> list[dict[str, Any]]:
-        """All topics but Kafka's own."""
+        """All topics except Kafka's own."""
         observed = self.observe(admin, target, DesiredTopics((), TopicPolicy())).cluster.topics
         return adopted(admin.topics.with_settings(observed), replicas=replicas)
 
 
 def _move(admin: "Admin", actions: Sequence[Action], observed: ObservedTopics, work: Work) -> Mapping[str, str]:
-    """Reassign partitions, or restore what an interrupted reassignment left behind."""
+    """Reassign partitions, or restore the settings that an interrupted reassignment replaced."""
     from provision.kafka.moving import Watch, move, restore_throttle
 
     target = work.target
@@ -170,16 +170,16 @@ def _move(admin: "Admin", actions: Sequence[Action], observed: ObservedTopics, w
 
 
 def adopted(topics: Sequence[ObservedTopic], *, replicas: bool = False) -> list[dict[str, Any]]:
-    """The `topics` section of a file that describes these topics as they are.
+    """The `topics` section of a file that describes these topics.
 
     Args:
-        topics: with what is set on them.
-        replicas: name the brokers of each partition, instead of only how many there are.
+        topics: with their settings.
+        replicas: list the brokers of each partition instead of only the replication factor.
     """
     section: list[dict[str, Any]] = []
     for topic in topics:
         if topic.name.startswith("__"):
-            continue  # it is Kafka's, or another program's; no file may name it
+            continue  # internal to Kafka or another program: no file may name it
         entry: dict[str, Any] = {"name": topic.name}
         entry["partitions"] = len(topic.partitions)
         if replicas:

@@ -87,15 +87,15 @@ class Runtimes:
             on_no_engine(reason)
             return processes
 
-    def answering(self) -> tuple[Runtime, ...]:
-        """Every runtime that answers now."""
-        runtimes = []
+    def answering(self) -> dict[str, Runtime]:
+        """Every runtime that answers now, by its kind."""
+        runtimes = {}
         for kind in KINDS:
             try:
-                runtimes.append(self.of_kind(kind))
+                runtimes[kind] = self.of_kind(kind)
             except Unavailable:
                 continue
-        return tuple(runtimes)
+        return runtimes
 
     def close(self) -> None:
         """Give back the connections; a runtime that is used again is connected again."""

@@ -1,6 +1,6 @@
 """Where an environment is described: in a file, or in values that a program gives."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,17 +10,37 @@ from provision.errors import InvalidEnvironment, UsageError
 from provision.events import Event, Listener, silent
 from provision.spec.loader import load, load_values
 from provision.spec.model import EnvironmentSpec
+from provision.spec.names import require_environment_name
 from provision.spec.overrides import apply_overrides
 from provision.spec.yaml_text import Positions, parse
 
 
 @dataclass(frozen=True)  # without slots, for what is read once
 class Source:
-    """An environment file, or `values` in its shape, and the `--set` texts for it; it is read once."""
+    """An environment file, or `values` in its shape, and the `--set` texts for it; it is read once.
+
+    With `only_name`, the values are nothing but the name of an environment that was described elsewhere.
+    """
 
     file: Path | None
     overrides: tuple[str, ...] = ()
     values: Mapping[str, Any] | None = None
+    only_name: bool = False
+
+    @classmethod
+    def of(cls, file: str | Path | None, overrides: Sequence[str], values: Mapping[str, Any]) -> "Source":
+        """A source from what a program gives.
+
+        Raises:
+            UsageError: there is neither a file nor a name, or both a file and values; or `overrides` is one text.
+        """
+        if file is not None and values:
+            raise UsageError("an environment is described by a file or by values, not both")
+        if file is None and not isinstance(values.get("name"), str):
+            raise UsageError("an environment without a file needs a name")
+        if isinstance(overrides, str):
+            raise UsageError("overrides are a list of KEY=VALUE texts, not one text")
+        return cls(Path(file) if file is not None else None, tuple(overrides), values or None)
 
     def load(self, tell: Listener = silent) -> EnvironmentSpec:
         """What it says; tells what is no mistake and may be regretted.
@@ -49,19 +69,42 @@ class Source:
         return spec, tuple(warnings)
 
     @property
-    def written_name(self) -> str:
-        """The name that it gives, however wrong the rest is; without one, the file's."""
-        if self.file is None:
-            data: Any = dict(self.values or {})
-            positions = Positions(str(self))
-        else:
+    def required(self) -> "Source":
+        """The source itself.
+
+        Raises:
+            UsageError: it is only a name.
+        """
+        if self.only_name:
+            raise UsageError(f"there is no environment file for {self.name!r}", hint="`provision init` writes one")
+        return self
+
+    @cached_property
+    def name(self) -> str:
+        """The name that it gives, however wrong the rest is; without one, the file's.
+
+        Raises:
+            UsageError: no environment may have that name.
+        """
+        found, _ = self._found
+        return require_environment_name(self._written_name()) if isinstance(found, Exception) else found.name
+
+    def _written_name(self) -> str:
+        data: Any = dict(self.values or {})
+        positions = Positions(str(self))
+        if self.file is not None:
             data, positions, _ = parse(self.file.read_text(errors="replace"), str(self.file))
         if not isinstance(data, dict):
             data = {}
         apply_overrides(data, positions, tuple(text for text in self.overrides if text.startswith("name=")))
-        stem = self.file.stem if self.file else ""
-        name = data.get("name", stem)
-        return name if isinstance(name, str) else stem
+        name = data.get("name")
+        return name if isinstance(name, str) else self.file.stem if self.file else ""
+
+    @property
+    def external_servers(self) -> str | None:
+        """The addresses in its `bootstrap_servers`; None without them, and where it is not valid."""
+        found, _ = self._found
+        return None if isinstance(found, Exception) else found.bootstrap_servers
 
     @property
     def base_directory(self) -> str:

@@ -13,16 +13,6 @@ from provision.cli.run import run
 ROOT = Path(__file__).parent.parent.parent
 
 
-@pytest.fixture(autouse=True)
-def _signals_as_before() -> object:
-    import signal
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
@@ -145,8 +135,10 @@ def test_plan_tells_warnings_once_and_reading_commands_do_not(folder: Path, caps
     out, err = capsys.readouterr()
     assert "warning" not in out
     assert err.count(": warning: ") == 1
-    run(["status", "risky.yaml"])
-    assert "warning" not in capsys.readouterr().err
+    assert run(["status", "risky.yaml"]) == 64
+    err = capsys.readouterr().err
+    assert "there is no environment risky" in err
+    assert "warning" not in err
 
 
 def test_the_environment_variable_and_the_only_file_are_used(

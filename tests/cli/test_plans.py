@@ -1,9 +1,14 @@
 """How plans and their progress are put in words: whatever a plan can hold can be shown."""
 
+import re
+
 import pytest
 
 from provision.cli.plans import plan_lines
-from provision.cli.progress import _GOING, _PAST
+from provision.cli.progress import progress
+from provision.errors import ProvisionError
+from provision.events import ActionDone, ActionFailed
+from provision.operations.life import STOP
 from provision.plan.actions import Action, Kind, Plan, Verb
 from provision.plan.topic_changes import Reassignment
 
@@ -48,7 +53,12 @@ def test_where_everything_is_new_there_is_no_column_for_classes() -> None:
     assert first == "+ create  broker-1  not there"
 
 
-@pytest.mark.parametrize("verb", [verb for verb in Verb if verb is not Verb.REFUSE])
-def test_every_verb_that_is_done_has_its_words(verb: Verb) -> None:
-    assert _GOING[verb]
-    assert _PAST[verb]
+@pytest.mark.parametrize("verb", [*(verb for verb in Verb if verb is not Verb.REFUSE), STOP, "build", "load"])
+def test_every_verb_that_is_done_has_its_words(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with progress() as tell:
+        tell(ActionDone("broker-1", verb, 1.5))
+        tell(ActionFailed("broker-1", verb, 2.5, ProvisionError("no room")))
+    done, failed = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"broker-1 (?:\w+ed|built|has its new \w+) \(1\.5 s\)", done)
+    assert re.fullmatch(r"broker-1: \w+ing(?: \w+)? failed \(2\.5 s\): no room", failed)
+    assert f" {verb} " not in f"{done} {failed}"

@@ -12,22 +12,14 @@ class Clock:
     def __init__(self) -> None:
         self.now = 0.0
 
-    def monotonic(self) -> float:
+    def __call__(self) -> float:
         """As `time.monotonic`."""
         return self.now
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr("provision.cli.progress.time", made)
-    return made
-
-
-def test_each_thing_is_told_when_it_begins_and_then_every_ten_seconds(
-    clock: Clock, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with progress.progress() as tell:
+def test_each_thing_is_told_when_it_begins_and_then_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    with progress.progress(clock=clock) as tell:
         for second in range(13):
             clock.now = 100.0 + second
             tell(Progress("partitions moved", second, 12, "" if second == 0 else f"{12 - second} B to go"))

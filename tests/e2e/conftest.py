@@ -30,7 +30,7 @@ def fixed_ports(tmp_path_factory: pytest.TempPathFactory) -> FileLock:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _nothing_is_left(provision: Provision) -> Iterator[None]:
+def nothing_is_left(provision: Provision) -> Iterator[None]:
     """After the last test of a module nothing is left of what it started, and the home has no port lease."""
     before = anonymous_volumes() if provision.runtime == "docker" else frozenset()
     yield

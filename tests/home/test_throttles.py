@@ -40,9 +40,14 @@ def test_it_is_read_as_it_was_written_until_it_is_forgotten(home: Home, note: Th
     assert not file.parent.exists()
 
 
-def test_forgetting_what_was_never_noted_is_done(home: Home) -> None:
+def test_forgetting_what_was_never_noted_is_done_and_leaves_no_trace(home: Home, note: ThrottleNote) -> None:
     home.throttle("nobody").forget("one")
     home.throttle("nobody").forget_all()
+    assert not home.directory.exists()
+    note.write("one", BEFORE)
+    note.forget("two")
+    home.throttle("nobody").forget_all()
+    assert note.read("one") == BEFORE
 
 
 def test_reading_leaves_no_trace(note: ThrottleNote, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Reassignments on a Kafka in memory: the throttle comes first and goes last, whatever happens in between."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,6 @@ from provision.errors import Interrupted, NotReady, PartlyApplied, ProvisionErro
 from provision.events import Event, Progress
 from provision.home.place import Home
 from provision.home.throttles import ThrottleNote
-from provision.kafka import moving
 from provision.kafka.admin import Admin
 from provision.kafka.moving import Watch, move, restore_throttle
 from tests.fake_kafka import FakeAdmin, FakeKafka, Partition, SpokenRuntime, Topic
@@ -31,10 +31,15 @@ class Moves:
         self.told: list[Event] = []
 
     def __call__(
-        self, throttle: int | None = None, *, check: Callable[[], None] = lambda: None, stalled_s: float = 5.0
+        self,
+        throttle: int | None = None,
+        *,
+        check: Callable[[], None] = lambda: None,
+        stalled_s: float = 5.0,
+        sizes_every_s: float = 2.0,
     ) -> dict[str, str]:
         """Move what is to move."""
-        watch = Watch(Patience(stalled_s), check, self.told.append)
+        watch = Watch(Patience(stalled_s), check, self.told.append, pause_s=0.01, sizes_every_s=sizes_every_s)
         return move(self.admin, self.kafka.cluster(), TARGETS, self.note, throttle, watch)
 
     @property
@@ -49,8 +54,7 @@ class Moves:
 
 
 @pytest.fixture
-def moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Moves:
-    monkeypatch.setattr(moving, "_PAUSE_S", 0.001)
+def moves(tmp_path: Path) -> Moves:
     runtime, cluster = SpokenRuntime(), cluster_of()
     kafka = FakeKafka(runtime, "orders")
     for node in cluster.nodes:
@@ -183,23 +187,23 @@ def test_when_nothing_moves_any_more_it_ends_and_kafka_goes_on_throttled(moves: 
     assert moves.note.read("fake")
 
 
-def test_bytes_that_arrive_are_movement_too(moves: Moves, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(moving, "_SIZES_EVERY_S", 0.0)
-    moves.kafka.paces = 200
+def test_bytes_that_arrive_are_movement_too(moves: Moves) -> None:
+    moves.kafka.paces = 30
 
     def grow(what: str, _about: object) -> None:
         if what == "moving":
             moves.kafka.topics["t"].partitions[0].arrived += 1
 
     moves.kafka.on_call = grow
-    moves(stalled_s=0.05)
-    assert len(moves.told) > 100
+    began = time.monotonic()
+    moves(stalled_s=0.05, sizes_every_s=0.0)
+    assert time.monotonic() - began > 5 * 0.05
+    assert len(moves.told) == 30
     # Of the two partitions one is new on one broker, and the other is only led by another.
-    assert moves.told[-1] == Progress("partitions moved", 0, 2, f"{1024 - 200} B to go")
+    assert moves.told[-1] == Progress("partitions moved", 0, 2, f"{1024 - 30} B to go")
 
 
-def test_what_producers_add_is_no_movement(moves: Moves, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(moving, "_SIZES_EVERY_S", 0.0)
+def test_what_producers_add_is_no_movement(moves: Moves) -> None:
     moves.kafka.paces = 10_000
 
     def grow(what: str, _about: object) -> None:
@@ -208,7 +212,7 @@ def test_what_producers_add_is_no_movement(moves: Moves, monkeypatch: pytest.Mon
 
     moves.kafka.on_call = grow
     with pytest.raises(NotReady, match="2 of 2 partitions have not arrived"):
-        moves(stalled_s=0.05)
+        moves(stalled_s=0.05, sizes_every_s=0.0)
 
 
 def test_a_controller_that_moves_is_asked_again(moves: Moves) -> None:

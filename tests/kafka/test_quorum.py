@@ -1,10 +1,15 @@
 """What is made of a description of the KRaft quorum: who lags, and who has been heard of."""
 
-import pytest
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
 
-from provision.kafka import quorum as module
+import pytest
+from kafka.protocol.admin import DescribeQuorumRequest, DescribeQuorumResponse
+
 from provision.kafka.access import Access
-from provision.kafka.quorum import CAUGHT_UP_MS, Quorum, ask_for_quorum
+from provision.kafka.quorum import CAUGHT_UP_MS, Quorum, ask_for_quorum, describe_quorum
+from tests.kafka.scripted import listening
 
 NOW = 1_700_000_000_000
 LATE = NOW - CAUGHT_UP_MS
@@ -54,20 +59,68 @@ def test_who_has_been_heard_of(voter: int, since: int, *, heard: bool) -> None:
     assert quorum({}, {2: NOW, 3: -1}).heard_of(voter, since) is heard
 
 
-def test_the_first_answer_counts_and_no_broker_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
+NOT_CONTROLLER = 41
 
-    def describe(access: Access, broker: int) -> Quorum | None:
-        address = access.brokers[broker]
-        asked.append(address)
-        return None if address == "a:1" else Quorum(1, {}, {})
 
-    monkeypatch.setattr(module, "describe_quorum", describe)
-    assert ask_for_quorum(Access.at("a:1,b:2,c:3")) == Quorum(1, {}, {})
-    assert asked == ["a:1", "b:2"]
+def described(leader: int, *, code: int = 0, partition_code: int = 0) -> Any:  # noqa: ANN401 the library's classes
+    """Two voters of which the second never had all, as a broker tells it."""
+    topic: Any = DescribeQuorumResponse.TopicData
+    partition = topic.PartitionData
+    voters = [
+        partition.ReplicaState(
+            replica_id=voter, log_end_offset=9, last_fetch_timestamp=fetched, last_caught_up_timestamp=caught_up
+        )
+        for voter, fetched, caught_up in ((1, 7, 6), (2, 5, -1))
+    ]
+    told = partition(
+        partition_index=0, error_code=partition_code, leader_id=leader, leader_epoch=3, high_watermark=8,
+        current_voters=voters, observers=[],
+    )  # fmt: skip
+    return DescribeQuorumResponse(error_code=code, topics=[topic(topic_name="__cluster_metadata", partitions=[told])])
+
+
+def always(answer: Any, _request: Any) -> Any:  # noqa: ANN401 see above
+    return answer
+
+
+TOLD = Quorum(1, {1: 7, 2: 5}, {1: 6, 2: -1})
+
+
+def test_what_the_active_controller_notes_of_the_metadata_is_asked_for() -> None:
+    with listening(DescribeQuorumRequest, partial(always, described(1))) as broker:
+        assert describe_quorum(Access.at(broker.address), -1) == TOLD
+    (request,) = broker.asked
+    assert [(t.topic_name, [p.partition_index for p in t.partitions]) for t in request.topics] == [
+        ("__cluster_metadata", [0])
+    ]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(described(1, code=NOT_CONTROLLER), id="no controller"),
+        pytest.param(described(1, partition_code=NOT_CONTROLLER), id="no leader of the metadata"),
+        pytest.param(described(-1), id="a leader that is not known"),
+        pytest.param(None, id="the connection ends"),
+    ],
+)
+def test_an_answer_without_a_leader_tells_of_no_quorum(answer: Any) -> None:  # noqa: ANN401 see above
+    with listening(DescribeQuorumRequest, partial(always, answer)) as broker:
+        assert describe_quorum(Access.at(broker.address), -1) is None
+    assert len(broker.asked) == 1
+
+
+def test_the_first_answer_counts_and_no_broker_has_none() -> None:
+    with ExitStack() as stack:
+        brokers = [
+            stack.enter_context(listening(DescribeQuorumRequest, partial(always, described(leader))))
+            for leader in (-1, 1, 2)
+        ]
+        assert ask_for_quorum(Access.at(",".join(broker.address for broker in brokers))) == TOLD
+        assert [len(broker.asked) for broker in brokers] == [1, 1, 0]
+        assert ask_for_quorum(Access.at(brokers[0].address)) is None
     assert ask_for_quorum(Access({})) is None
-    assert ask_for_quorum(Access.at("a:1")) is None
 
 
 def test_a_broker_that_does_not_answer_tells_of_no_quorum() -> None:
-    assert module.describe_quorum(Access.at("127.0.0.1:1"), -1, timeout_s=0.2) is None
+    assert describe_quorum(Access.at("127.0.0.1:1"), -1, timeout_s=0.2) is None

@@ -1,41 +1,56 @@
 """A broker that has gone is taken out of the metadata, by whichever broker has it done."""
 
-from types import SimpleNamespace
+from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from provision.common.patience import Patience
 from provision.errors import Interrupted, Unavailable
-from provision.kafka import registration
 from provision.kafka.access import Access
-from provision.kafka.connection import NotAnswering
 from provision.kafka.registration import UnregisterBrokerRequest, UnregisterBrokerResponse, unregister
+from tests.kafka.scripted import listening
 
-Answer = SimpleNamespace | NotAnswering
+HANGS_UP = None
 
 
 class Brokers:
-    """Brokers by their addresses, each with its answers in turn; the last one is repeated."""
+    """Brokers that listen, each with its answers in turn, of which the last one is repeated."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, **answers: list[Answer]) -> None:
-        self._answers, self.asked = answers, list[str]()
-        monkeypatch.setattr(registration, "ask", self._ask)
-        monkeypatch.setattr(registration, "_PAUSE_S", 0.001)
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self.addresses: list[str] = []
+        self.asked: list[str] = []
 
-    def _ask(self, access: Access, broker: int, request: UnregisterBrokerRequest, _timeout_s: float) -> SimpleNamespace:
-        assert request.broker_id == 4
-        address = access.brokers[broker]
-        self.asked.append(address)
-        answers = self._answers[address]
-        answer = answers.pop(0) if len(answers) > 1 else answers[0]
-        if isinstance(answer, NotAnswering):
-            raise answer
-        return answer
+    def answer(self, *answers: Any) -> str:  # noqa: ANN401 the library's classes
+        """One more; returns its address."""
+        left = list(answers)
+
+        def one(request: Any) -> Any:  # noqa: ANN401 see above
+            assert request.broker_id == 4
+            self.asked.append(broker.address)
+            return left.pop(0) if len(left) > 1 else left[0]
+
+        broker = self._stack.enter_context(listening(UnregisterBrokerRequest, one))
+        self.addresses.append(broker.address)
+        return broker.address
+
+    @property
+    def access(self) -> Access:
+        """To all of them."""
+        return Access.at(",".join(self.addresses))
 
 
-def code(number: int, message: str | None = None) -> SimpleNamespace:
-    return SimpleNamespace(error_code=number, error_message=message)
+@pytest.fixture
+def brokers() -> Iterator[Brokers]:
+    with ExitStack() as stack:
+        yield Brokers(stack)
+
+
+def code(number: int, message: str | None = None) -> Any:  # noqa: ANN401 see above
+    response: Any = UnregisterBrokerResponse
+    return response(throttle_time_ms=0, error_code=number, error_message=message)
 
 
 def test_the_form_of_the_request_is_kafkas() -> None:
@@ -49,33 +64,36 @@ def test_the_form_of_the_request_is_kafkas() -> None:
 
 
 @pytest.mark.parametrize("number", [0, 102])
-def test_one_answer_is_enough_and_one_that_is_not_known_is_forgotten(
-    monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
-    brokers = Brokers(monkeypatch, one=[code(number)], two=[code(0)])
-    unregister(Access.at("one,two"), 4, Patience(1.0))
-    assert brokers.asked == ["one"]
+def test_one_answer_is_enough_and_one_that_is_not_known_is_forgotten(brokers: Brokers, number: int) -> None:
+    one, _ = brokers.answer(code(number)), brokers.answer(code(0))
+    unregister(brokers.access, 4, Patience(20.0))
+    assert brokers.asked == [one]
 
 
-def test_it_is_asked_again_while_there_is_no_controller_and_of_others_while_one_is_silent(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    brokers = Brokers(monkeypatch, one=[NotAnswering("it does not listen yet")], two=[code(41), code(0)])
-    unregister(Access.at("one,two"), 4, Patience(5.0))
-    assert brokers.asked == ["one", "two", "one", "two"]
+def test_it_is_asked_again_while_there_is_no_controller_and_of_others_while_one_is_silent(brokers: Brokers) -> None:
+    one, two = brokers.answer(HANGS_UP), brokers.answer(code(41), code(0))
+    unregister(brokers.access, 4, Patience(20.0))
+    assert brokers.asked == [one, two, one, two]
 
 
-def test_when_time_is_up_every_broker_has_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    Brokers(monkeypatch, one=[NotAnswering("it does not listen yet")], two=[code(41)], three=[code(31, "not allowed")])
+def test_when_time_is_up_every_broker_has_its_reason(brokers: Brokers) -> None:
+    one, two, three = (brokers.answer(answer) for answer in (HANGS_UP, code(41), code(31, "not allowed")))
+    brokers.addresses.append("127.0.0.1:1")
     with pytest.raises(Unavailable) as raised:
-        unregister(Access.at("one,two,three"), 4, Patience(0.01))
+        unregister(brokers.access, 4, Patience(0.01))
     assert raised.value.what == "broker-4 is still registered after 0.01 s"
-    assert raised.value.why == "one: it does not listen yet\ntwo: error 41\nthree: not allowed"
+    assert raised.value.why.splitlines() == [
+        f"{one}: it closes the connection",
+        f"{two}: error 41",
+        f"{three}: not allowed",
+        "127.0.0.1:1: it does not listen yet",
+    ]
 
 
-def test_the_wait_can_be_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
-    Brokers(monkeypatch, one=[code(41)])
+def test_the_wait_can_be_cancelled(brokers: Brokers) -> None:
     patience = Patience(60.0)
     patience.cancelled.set()
+    one = brokers.answer(code(41))
     with pytest.raises(Interrupted):
-        unregister(Access.at("one"), 4, patience)
+        unregister(brokers.access, 4, patience)
+    assert brokers.asked == [one]

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from provision.kafka import brokers
 from provision.kafka.brokers import BrokerAdmin, steps_between
 from provision.kafka.settings import SettingsAdmin
 from provision.plan.actions import BrokerSettings
@@ -72,14 +71,8 @@ class Client:
 
 
 def configure(client: Client, values: dict[str, str], *reset: str) -> str:
-    admin = BrokerAdmin(SettingsAdmin(client))
+    admin = BrokerAdmin(SettingsAdmin(client), in_force_s=0.5)
     return admin.configure(BrokerSettings(1, values, reset))
-
-
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(brokers, "_IN_FORCE_S", 0.2)
-    monkeypatch.setattr(brokers, "_PAUSE_S", 0.001)
 
 
 @pytest.mark.parametrize(
@@ -159,8 +152,17 @@ def test_a_broker_that_takes_no_further_step_ends_it_with_its_reason() -> None:
     assert client.dynamic == {IO: "16"}
 
 
-def test_where_it_is_not_known_what_comes_to_hold_the_refusal_stands(monkeypatch: pytest.MonkeyPatch) -> None:
-    client = Client(num_io_threads="33")
-    monkeypatch.setattr(client, "describe_configs", lambda _resources, **_: {"broker": {"1": {IO: {"value": "33"}}}})
+class Reticent(Client):
+    """It does not say what lies beneath."""
+
+    def describe_configs(self, resources: Sequence[Any], **options: object) -> dict[str, dict[str, Any]]:
+        """The values alone."""
+        told = super().describe_configs(resources, **options)["broker"]
+        bare = {name: {key: {"value": e["value"]} for key, e in entries.items()} for name, entries in told.items()}
+        return {"broker": bare}
+
+
+def test_where_it_is_not_known_what_comes_to_hold_the_refusal_stands() -> None:
+    client = Reticent(num_io_threads="33")
     assert configure(client, {}, IO) == "Invalid dynamic configuration"
     assert client.sent == [{IO: None}]

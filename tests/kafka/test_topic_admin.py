@@ -10,7 +10,7 @@ from provision.cluster.model import Topic
 from provision.errors import Unavailable
 from provision.events import Event, Progress
 from provision.kafka.settings import SettingsAdmin
-from provision.kafka.topics import Answers, Created, TopicAdmin, _halving
+from provision.kafka.topics import Created, TopicAdmin
 from provision.plan.observed import ObservedPartition, ObservedTopic
 from provision.plan.topic_changes import Growth, PlacedTopic, TopicSettings
 
@@ -46,6 +46,7 @@ class Client:
 
     def __init__(self, codes: Codes = fine, messages: Mapping[str, str] | None = None) -> None:
         self.codes, self.messages = codes, messages or {}
+        self.done: set[str] = set()
         self.asked: list[list[str]] = []
         self.requests: list[Any] = []
 
@@ -53,6 +54,7 @@ class Client:
         self.asked.append(list(names))
         self.requests.append(request)
         codes = self.codes(names)
+        self.done |= {name for name in names if not codes.get(name)}
         return [
             {"name": name, "error_code": codes.get(name, 0), "error_message": self.messages.get(name)} for name in names
         ]
@@ -84,18 +86,13 @@ def placed(*names: str, partitions: int = 1) -> list[PlacedTopic]:
 # -- halves -----------------------------------------------------------------------------------------------------------
 
 
-def halved(names: str, codes: Codes) -> tuple[list[str], dict[str, int]]:
-    """The requests that were made, and how each name was answered in the end."""
-    asked: list[str] = []
-
-    def request(batch: Sequence[str]) -> Answers:
-        asked.append("".join(batch))
-        found = codes(batch)
-        return [{"name": name, "error_code": found.get(name, 0), "error_message": None} for name in batch]
-
-    answers = _halving(names, request, lambda name: name)
-    assert sorted(answer["name"] for answer in answers) == sorted(names)
-    return asked, {answer["name"]: answer["error_code"] for answer in answers if answer["error_code"]}
+def halved(names: str, codes: Codes) -> tuple[list[str], dict[str, str]]:
+    """The requests that are made to create topics, and what failed in the end; all others are made."""
+    client = Client(codes)
+    created = admin_of(client).create(placed(*names))
+    assert created.existing == frozenset()
+    assert client.done == set(names) - created.failures.keys()
+    return ["".join(batch) for batch in client.asked], dict(created.failures)
 
 
 def larger_than(count: int, code: int = TIMED_OUT) -> Codes:
@@ -128,24 +125,32 @@ def test_a_request_without_an_answer_is_asked_in_halves(error: type[Exception]) 
 
 def test_only_what_was_too_much_is_asked_again() -> None:
     first = {"a": TIMED_OUT, "c": INVALID_CONFIG, "d": POLICY}
-    assert halved("abcd", lambda names: first if len(names) == 4 else {}) == (["abcd", "a", "d"], {"c": INVALID_CONFIG})
+    asked, failed = halved("abcd", lambda names: first if len(names) == 4 else {})
+    assert asked == ["abcd", "a", "d"]
+    assert failed == {"c": "InvalidConfigurationError"}
 
 
 def test_a_single_one_is_asked_twice_and_then_its_failure_is_told() -> None:
-    assert halved("a", larger_than(0, POLICY)) == (["a", "a"], {"a": POLICY})
-    assert halved("a", too_late(0, KafkaTimeoutError)) == (["a", "a"], {"a": TIMED_OUT})
-    assert halved("a", too_late(0, RequestTimedOutError)) == (["a", "a"], {"a": TIMED_OUT})
+    assert halved("a", larger_than(0, POLICY)) == (["a", "a"], {"a": "PolicyViolationError"})
+    assert halved("a", larger_than(0)) == (["a", "a"], {"a": "RequestTimedOutError"})
+    for error in (KafkaTimeoutError, RequestTimedOutError):
+        asked, failed = halved("a", too_late(0, error))
+        assert asked == ["a", "a"]
+        assert failed.keys() == {"a"}
+        assert "too late" in failed["a"]
 
 
 def test_one_that_never_works_holds_up_no_other() -> None:
     asked, failed = halved("abcd", lambda names: dict.fromkeys(names, TIMED_OUT) if "c" in names else {})
-    assert failed == {"c": TIMED_OUT}
+    assert failed == {"c": "RequestTimedOutError"}
     assert asked == ["abcd", "ab", "cd", "c", "c", "d"]
 
 
 def test_an_error_of_another_kind_is_not_answered_with_more_requests() -> None:
-    with pytest.raises(NodeNotReadyError):
-        halved("ab", too_late(0, NodeNotReadyError))
+    client = Client(too_late(0, NodeNotReadyError))
+    with pytest.raises(Unavailable, match="creating topics: the brokers do not answer"):
+        admin_of(client).create(placed("a", "b"))
+    assert client.asked == [["a", "b"]]
 
 
 # -- create -----------------------------------------------------------------------------------------------------------

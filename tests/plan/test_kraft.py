@@ -115,6 +115,7 @@ def test_a_plan_does_or_refuses_but_never_both(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(REFUSED))
 def test_a_refusal_says_what_to_do(name: str) -> None:
+    assert PLANS[name]
     assert all(action.detail for action in PLANS[name])
 
 
@@ -241,11 +242,14 @@ def test_a_quorum_that_lost_most_of_its_voters_is_not_begun_anew() -> None:
 def test_a_quorum_whose_brokers_never_ran_may_be_begun_anew() -> None:
     brokers = [node.name for node in DEDICATED.of_role(Role.BROKER)]
     world = running(DEDICATED).but(CREATED, *brokers).without("controller-1", "controller-2")
-    assert all(action.verb is not Verb.REFUSE for action in plan(DEDICATED, world))
+    actions = plan(DEDICATED, world)
+    assert {action.name for action in actions if action.verb is Verb.START} >= {"controller-1", "controller-2"}
+    assert all(action.verb is not Verb.REFUSE for action in actions)
 
 
 def test_brokers_that_do_not_vote_come_and_go() -> None:
     four, five = (kraft(brokers=brokers_with(nodes=nodes)) for nodes in (4, 5))
+    assert [action.name for action in plan(five, running(four)) if action.verb is Verb.START] == ["broker-5"]
     assert all(action.verb is not Verb.REFUSE for action in plan(five, running(four)))
     assert plan(four, running(five)) == ()
 
@@ -283,7 +287,7 @@ def test_the_first_voter_gets_its_storage_after_the_others_and_who_does_not_vote
 
 def test_a_quorum_with_a_majority_of_its_kept_data_goes_on() -> None:
     without_one = World(storages=kept(DEDICATED).storages - {"controller-1"})
-    assert all(action.verb is not Verb.REFUSE for action in plan(DEDICATED, without_one))
+    assert {action.verb for action in plan(DEDICATED, without_one)} == {Verb.CREATE, Verb.FORMAT, Verb.START}
     without_two = World(storages=without_one.storages - {"controller-2"})
     assert {action.name for action in plan(DEDICATED, without_two)} == {"controller-1", "controller-2"}
 

@@ -123,20 +123,28 @@ print(server.getsockname()[1], flush=True)
 while True:
     signal.pause()
 """
+# It stops what it did not start: it is no parent, and is told no exit code.
+ANOTHER_COMMAND = """
+import sys
+from pathlib import Path
+from provision.runtime.process import processes
+
+directory = Path(sys.argv[1])
+processes.stop(directory, patience_s=20)
+assert processes.find(directory) is None
+assert processes.exit_code(directory) is None
+"""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it is there that a process without its first thread is a zombie")
-def test_a_process_has_ended_when_its_last_thread_has_and_its_ports_are_free(
-    node: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_has_ended_when_its_last_thread_has_and_its_ports_are_free(node: Path) -> None:
     console = node / "console.log"
     processes.start([sys.executable, "-c", LINGERS, processes.mark(node)], node, console)
     deadline = time.monotonic() + 20
     while not console.read_text().endswith("\n") and time.monotonic() < deadline:
         time.sleep(0.05)
     port = int(console.read_text())
-    with monkeypatch.context() as another_command:
-        another_command.setattr(processes, "_children", {})  # which did not start it
-        processes.stop(node, patience_s=20)
+    assert not port_is_free(port)
+    subprocess.run([sys.executable, "-c", ANOTHER_COMMAND, node], check=True, timeout=60)
     assert port_is_free(port)
     assert processes.exit_code(node) == 0  # it was not killed

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tests.e2e.conftest import _nothing_is_left, provision
+from tests.e2e.conftest import nothing_is_left, provision
 from tests.engine import DEFAULT_VERSION, Provision, write_environment
 from tests.soak.command import Command
 
-__all__ = ["_nothing_is_left", "provision"]
+__all__ = ["nothing_is_left", "provision"]
 
 NAME, TOPIC, PARTITIONS = "soak", "records", 6
 _UP = ("--yes",)
