@@ -13,7 +13,7 @@ from provision.events import Event, Notice, Warned
 
 
 class Format(StrEnum):
-    """How reading commands show what they found."""
+    """The output formats of reading commands."""
 
     TABLE = "table"
     JSON = "json"
@@ -22,17 +22,17 @@ class Format(StrEnum):
 
 def print_value(value: Mapping[str, Any] | Sequence[Any], form: Format) -> None:
     """The value as JSON or YAML on standard output."""
-    if form is Format.JSON:
-        text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-    else:
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    if form is Format.YAML:
         import yaml
 
-        text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+        # From the JSON, so that both show the same: YAML alone knows no subclasses of text, such as enumerations.
+        text = yaml.safe_dump(json.loads(text), sort_keys=False, allow_unicode=True)
     sys.stdout.write(text)
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Aligned columns on standard output; numbers to the right. Nothing but text when it is no terminal."""
+    """Aligned columns on standard output, numbers to the right; plain text unless it is a terminal."""
     texts = [["-" if cell is None else str(cell) for cell in row] for row in rows]
     numeric = [_is_numeric([row[column] for row in texts if row[column] != "-"]) for column in range(len(headers))]
     widths = [max([len(header), *(len(row[i]) for row in texts)]) for i, header in enumerate(headers)]
@@ -54,7 +54,7 @@ def _is_numeric(texts: Sequence[str]) -> bool:
 
 
 def write_line(text: str) -> None:
-    """A line of the value on standard output."""
+    """A line of output on standard output."""
     print(text)
 
 
@@ -64,7 +64,7 @@ def counted(what: str, count: int) -> str:
 
 
 def age(seconds: object) -> str | None:
-    """`3d`, `5h`, `12m` or `40s`; None where it is not known."""
+    """`3d`, `5h`, `12m` or `40s`; None if it is not known."""
     if not isinstance(seconds, int):
         return None
     for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
@@ -75,8 +75,8 @@ def age(seconds: object) -> str | None:
 
 def say(text: str) -> None:
     """A sentence for the user, on standard error."""
-    with suppress(BrokenPipeError):  # who reads the messages may leave; the work goes on
-        sys.stderr.write(f"{text}\n")  # in one piece, for events come from several threads
+    with suppress(BrokenPipeError):  # the reader of the messages may exit; the work continues
+        sys.stderr.write(f"{text}\n")  # in one call, because events come from several threads
         sys.stderr.flush()
 
 
@@ -87,13 +87,13 @@ def tell_warnings(event: Event) -> None:
 
 
 def tell_notices(event: Event) -> None:
-    """The listener of commands that look at what runs: notices, on standard error."""
+    """The listener of commands that look at running environments: notices, on standard error."""
     if isinstance(event, Notice):
         say(event.text)
 
 
 def print_error(error: ProvisionError) -> None:
-    """What happened, because of what, and what to do; the last log lines of a node where the error carries them."""
+    """Print what happened, the cause, and what to do; also a node's last log lines if the error has them."""
     say(f"{styled('error:', bold=True, color='red')} {error.what}")
     for line in error.why.splitlines():
         say(f"  {line}")
@@ -107,7 +107,7 @@ def print_error(error: ProvisionError) -> None:
 
 
 def styled(text: str, *, bold: bool = False, color: str | None = None, stream: Any = None) -> str:  # noqa: ANN401
-    """The text with terminal styles, or as it is where the stream (standard error) is no terminal."""
+    """The text with terminal styles, or plain if the stream (default: standard error) is not a terminal."""
     if not is_terminal(stream or sys.stderr):
         return text
     import typer
@@ -116,5 +116,5 @@ def styled(text: str, *, bold: bool = False, color: str | None = None, stream: A
 
 
 def is_terminal(stream: Any) -> bool:  # noqa: ANN401 any text stream
-    """Whether colors and redrawing are welcome there (https://no-color.org is respected)."""
+    """Whether colors and redrawing may be used there (https://no-color.org is respected)."""
     return stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"

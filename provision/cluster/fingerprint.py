@@ -1,4 +1,4 @@
-"""What makes a node what it is, as one short text. Apart from `render`, because comparing needs no template engine."""
+"""A fingerprint of a node's files. Separate from `render`, because comparing needs no template engine."""
 
 import hashlib
 import json
@@ -7,6 +7,6 @@ from provision.cluster.model import RenderedFile
 
 
 def config_hash(node: str, files: tuple[RenderedFile, ...]) -> str:
-    """A fingerprint of all that makes a node what it is; another one means that the node is to be changed."""
-    own = {file.name: file.text for file in files if file.node == node}
+    """A fingerprint of everything that defines a node; if it differs, the node must be changed."""
+    own = {file.name: ["secret", file.text] if file.secret else file.text for file in files if file.node == node}
     return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""What a piece of software is by its content, whatever it is called and wherever it comes from."""
+"""The identity of software by its content, whatever its name and origin."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,20 +6,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What an image or a jar is by its content.
+    """The identity of an image or a jar.
 
-    `checksum` is `sha256:` and 64 hexadecimal digits: an image's id, or that of a jar's bytes. `digest` is an image's
-    `REPOSITORY@sha256:...` in its registry; None where it came from none.
+    `checksum` is `sha256:` and 64 hexadecimal digits: an image's id, or the hash of a jar's bytes. `digest` is an
+    image's `REPOSITORY@sha256:...` in its registry; None if it came from none.
     """
 
     checksum: str
     digest: str | None = None
 
     def is_same(self, other: "Identity") -> bool:
-        """Whether both stand for the same bytes.
+        """Whether both identify the same content.
 
-        An engine gives another id to an image for another processor, and none has the digest of an image that was
-        loaded from a file: either of the two is enough.
+        The id of an image differs between processor architectures, and an image loaded from a file has no digest: one
+        of the two must match.
         """
         return self.checksum == other.checksum or (self.digest is not None and self.digest == other.digest)
 
@@ -28,4 +28,4 @@ class Identity:
 
 
 Identities = Mapping[str, Identity]
-"""By the name of an image, as the environment file resolves it, or of a jar's file."""
+"""By the name of an image, as resolved from the environment file, or of a jar's file."""

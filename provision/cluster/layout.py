@@ -1,4 +1,4 @@
-"""Where a runtime puts things: the one part of `resolve` that differs between containers and local processes."""
+"""The layout of a runtime: the part of `resolve` that differs between containers and local processes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ NODE_HOME = "/var/lib/provision"
 
 _ANY = "0.0.0.0"  # noqa: S104 inside a container of its own network; published on 127.0.0.1 only
 LOOPBACK = "127.0.0.1"
-"""Where clients reach nodes of this machine: ports are bound there and nowhere else."""
+"""The address of nodes for clients on this machine: ports are bound only there."""
 _ZOOKEEPER_PORTS = {CLIENT: 2181, QUORUM: 2888, ELECTION: 3888}
 _INTERNAL_PORT, _HOST_PORT, _CONTROLLER_PORT = 9092, 19092, 9093
-# Brokers that are controllers too: three are enough, and more of them need no say.
+# If brokers are also controllers, three voters suffice.
 _VOTING_BROKERS = 3
 
 
@@ -31,7 +31,7 @@ Ports = Mapping[str, int]
 class Software:
     """What a node runs: an image or the jars of a version, by `name`; the JVM's command, and the jars.
 
-    `logs_itself` tells that it brings its own logging configuration, for a library that Kafka's would not fit.
+    `logs_itself` is whether it has its own logging configuration, for a logging library other than Kafka's.
     """
 
     name: str
@@ -41,29 +41,29 @@ class Software:
 
 
 class Layout(Protocol):
-    """What `resolve` asks of a runtime. Paths are as the node sees them."""
+    """What `resolve` needs from a runtime. Paths are as the node sees them."""
 
     @property
     def runtime(self) -> str:
         """The runtime's kind."""
 
     def software(self, role: Role) -> Software:
-        """What nodes of that role run."""
+        """The software of nodes of that role."""
 
     def config_dir(self, node: str) -> str:
-        """Where the node's configuration files are."""
+        """The directory of the node's configuration files."""
 
     def data_dir(self, node: str) -> str:
-        """Where the node keeps its data."""
+        """The directory of the node's data."""
 
     def temp_dir(self, node: str) -> str:
-        """A directory for native libraries: writable, and not mounted noexec."""
+        """A directory for native libraries, writable and not mounted noexec."""
 
     def log_file(self, node: str) -> str | None:
         """The file that the node logs to, or None for standard output."""
 
     def leased_ports(self, spec: EnvironmentSpec) -> tuple[str, ...]:
-        """What needs a free port of this machine: `NODE` for its clients, `NODE/LISTENER` for another listener."""
+        """What needs a free port on this machine: `NODE` for its clients, `NODE/LISTENER` for another listener."""
 
     def zookeeper_listeners(self, host: str, node: str, ports: Ports) -> tuple[Listener, ...]:
         """The client, quorum and election ports of an ensemble's node, called `host` inside the environment."""
@@ -72,16 +72,16 @@ class Layout(Protocol):
         """The listeners of a broker called `host` inside the environment; the first one is used between brokers."""
 
     def controller_listener(self, host: str, node: str, ports: Ports) -> Listener:
-        """Where a voter of the KRaft quorum, called `host` inside the environment, is reached by the others."""
+        """The controller listener of a voter of the KRaft quorum, called `host` inside the environment."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerLayout:
-    """A container each node: own addresses and equal ports inside, one published port outside.
+    """One container per node: own addresses and equal ports inside, one published port outside.
 
-    The node's volume holds `config` and `data` side by side, because files can be put into a volume before the
-    container first starts, but not into a read-only root nor a tmpfs. It is mounted at a place of its own: images
-    declare anonymous volumes at theirs, which would lie on top of it.
+    The node's volume has both `config` and `data`, because files can be copied into a volume before the container first
+    starts, but not into a read-only root or a tmpfs. It is mounted at a path of its own: at their usual paths, images
+    declare anonymous volumes, which would hide it.
     """
 
     kafka: Software
@@ -89,7 +89,7 @@ class ContainerLayout:
     runtime: str = "docker"
 
     def software(self, role: Role) -> Software:
-        """An image; ensembles may have one of their own."""
+        """The image; ensembles may have their own."""
         return self.zookeeper if role is Role.ZOOKEEPER else self.kafka
 
     def config_dir(self, node: str) -> str:  # noqa: ARG002 every container has its own file system
@@ -109,7 +109,7 @@ class ContainerLayout:
         return None
 
     def leased_ports(self, spec: EnvironmentSpec) -> tuple[str, ...]:
-        """The published ports that are `auto`; inside, all containers have the same."""
+        """The published ports that are `auto`; inside, all containers use the same ports."""
         return automatic_ports(spec)
 
     def zookeeper_listeners(self, host: str, node: str, ports: Ports) -> tuple[Listener, ...]:
@@ -120,7 +120,7 @@ class ContainerLayout:
         )
 
     def controller_listener(self, host: str, node: str, ports: Ports) -> Listener:  # noqa: ARG002 equal ports inside
-        """By container name; it binds to that name's address, because a controller tells others what it binds to."""
+        """By container name; bound to that name's address, because a controller advertises the address it binds to."""
         return Listener(CONTROLLER, host, _CONTROLLER_PORT, host, _CONTROLLER_PORT)
 
     def broker_listeners(self, host: str, node: str, ports: Ports) -> tuple[Listener, ...]:
@@ -133,10 +133,10 @@ class ContainerLayout:
 
 @dataclass(frozen=True, slots=True)
 class LocalLayout:
-    """A process each node, all on this machine's loopback, so that every port is one of this machine's.
+    """One process per node, all on this machine's loopback interface, so that every port is a port of this machine.
 
-    `directory` is the environment's, `data_root` where the data are. Paths have forward slashes on every system: Java
-    takes them, and a properties file needs no escapes for them.
+    `directory` is the environment's, `data_root` the root of the data. Paths have forward slashes on every system: Java
+    accepts them, and a properties file needs no escapes for them.
     """
 
     name: str
@@ -146,7 +146,7 @@ class LocalLayout:
     runtime: str = "process"
 
     def software(self, role: Role) -> Software:  # noqa: ARG002 Kafka's jars hold its ZooKeeper too
-        """All jars of the version; the JVM is looked for when a node starts."""
+        """All jars of the version; the JVM is located when a node starts."""
         return Software(self.name, "java", f"{self.libs}/*")
 
     def config_dir(self, node: str) -> str:
@@ -158,15 +158,15 @@ class LocalLayout:
         return f"{self.data_root}/{node}/data"
 
     def temp_dir(self, node: str) -> str:
-        """In the node's own directory, because a machine's own may be mounted noexec."""
+        """In the node's own directory, because the machine's may be mounted noexec."""
         return f"{self.directory}/{node}/tmp"  # noqa: S108 not the machine's
 
     def log_file(self, node: str) -> str | None:
-        """Rotated by size."""
+        """A file that is rotated by size."""
         return f"{self.directory}/{node}/log/{node}.log"
 
     def leased_ports(self, spec: EnvironmentSpec) -> tuple[str, ...]:
-        """Whatever the file does not fix: ZooKeeper always needs a port here, and its ensemble two more a node."""
+        """All ports that the file does not fix: ZooKeeper always needs one here, and an ensemble two more per node."""
         if mode_of(spec) == KRAFT:
             return (*automatic_ports(spec), *(f"{node}/{CONTROLLER}" for node in voter_names(spec)))
         zookeepers = Role.ZOOKEEPER.nodes(spec.zookeeper.nodes)
@@ -177,7 +177,7 @@ class LocalLayout:
         return (*unfixed, *automatic_ports(spec), *between)
 
     def zookeeper_listeners(self, host: str, node: str, ports: Ports) -> tuple[Listener, ...]:  # noqa: ARG002
-        """The quorum's ports only where there is a quorum."""
+        """The quorum's ports only if there is a quorum."""
         own = {name: ports.get(node if name == CLIENT else f"{node}/{name}") for name in _ZOOKEEPER_PORTS}
         return tuple(
             Listener(name, LOOPBACK, port, LOOPBACK, port, port if name == CLIENT else None, LOOPBACK)
@@ -186,7 +186,7 @@ class LocalLayout:
         )
 
     def controller_listener(self, host: str, node: str, ports: Ports) -> Listener:  # noqa: ARG002
-        """A port of this machine's for each voter."""
+        """A port of this machine for each voter."""
         port = ports[f"{node}/{CONTROLLER}"]
         return Listener(CONTROLLER, LOOPBACK, port, LOOPBACK, port)
 
@@ -196,7 +196,7 @@ class LocalLayout:
 
 
 def voter_names(spec: EnvironmentSpec) -> tuple[str, ...]:
-    """The nodes that make up the KRaft quorum: the dedicated controllers, else one broker, or the first three."""
+    """The voters of the KRaft quorum: the dedicated controllers, else one broker, or the first three."""
     if spec.controllers.nodes:
         return Role.CONTROLLER.nodes(spec.controllers.nodes)
     return Role.BROKER.nodes(_VOTING_BROKERS if spec.brokers.nodes >= _VOTING_BROKERS else 1)
@@ -211,7 +211,7 @@ def automatic_ports(spec: EnvironmentSpec) -> tuple[str, ...]:
 
 
 def container_layout(spec: EnvironmentSpec) -> ContainerLayout:
-    """Laid out as the image's entry in the catalogue says; the image follows from the version unless it is named."""
+    """The layout from the image's entry in the catalogue; the image follows from the version unless it is named."""
     image = spec.kafka.image or default_image(KafkaVersion.parse(spec.kafka.version))
     return ContainerLayout(kafka=_in_image(image), zookeeper=_in_image(spec.zookeeper.image or image))
 

@@ -1,6 +1,6 @@
-"""What an environment means, decided to the last port: frozen values that every later stage reads.
+"""The resolved environment, complete to the last port: frozen values that every later stage reads.
 
-Nothing here knows YAML, pydantic, Docker or Kafka's client. `resolve` makes these values, nobody changes them.
+Nothing here depends on YAML, pydantic, Docker or Kafka's client. `resolve` creates these values; nothing changes them.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ _FIRST_CONTROLLER_ID = 1001
 
 
 class Role(StrEnum):
-    """What a node is in the cluster. Nodes of a role are numbered from 1: `broker-1`, `broker-2`, and so on.
+    """A node's role in the cluster. Nodes of a role are numbered from 1: `broker-1`, `broker-2`, and so on.
 
     A node's id (`broker.id`, `node.id`, `myid`) is its number; dedicated controllers count from 1001.
     """
@@ -39,14 +39,14 @@ class Role(StrEnum):
         """The role and the number in a node's name.
 
         Raises:
-            ValueError: it is no node's name.
+            ValueError: it is not a node's name.
         """
         role, _, number = node.rpartition("-")
         return cls(role), int(number)
 
 
 def node_with_id(identity: int) -> str:
-    """The name of the broker, or the dedicated controller, with that id; empty for -1, which stands for none."""
+    """The name of the broker or dedicated controller with that id; empty for -1, which means none."""
     if identity < 0:
         return ""
     first = Role.CONTROLLER.id_of(1)
@@ -61,11 +61,11 @@ MAIN_FILES = {
 """The properties file that each role is started with."""
 
 LAUNCH_FILE = "launch.json"
-"""How a node is started, kept beside its configuration."""
+"""The file that records how a node is started, next to its configuration."""
 
 
 class StorageKind(StrEnum):
-    """Where data lives: in the runtime's own keeping, in memory, or in a directory of the user's."""
+    """Where data are stored: in a place of the runtime's own, in memory, or in a user's directory."""
 
     VOLUME = "volume"
     MEMORY = "memory"
@@ -74,7 +74,7 @@ class StorageKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """Where data lives; `directory` is an absolute path on this machine for `DIRECTORY`, else empty."""
+    """Where data are stored; `directory` is an absolute path on this machine for `DIRECTORY`, else empty."""
 
     kind: StorageKind
     directory: str = ""
@@ -84,9 +84,9 @@ class Storage:
 class Listener:
     """A port a node listens on, and how it is reached.
 
-    `bind` is what the node listens on (`0.0.0.0` in a container), `host` and `port` are what clients are told
-    (advertised), `listen_port` is the node's own port. `host_address` and `host_port` are where this machine reaches
-    it; without a `host_port` it does not.
+    `bind` is the address the node listens on (`0.0.0.0` in a container), `host` and `port` are advertised to clients,
+    `listen_port` is the node's own port. `host_address` and `host_port` are its address for this machine, which cannot
+    reach it without a `host_port`.
     """
 
     name: str
@@ -100,7 +100,7 @@ class Listener:
 
     @property
     def endpoint(self) -> str | None:
-        """`host:port` where this machine reaches it, if it does."""
+        """Its `host:port` for this machine, if it is reachable."""
         return f"{self.host_address}:{self.host_port}" if self.host_port else None
 
 
@@ -109,9 +109,9 @@ class Node:
     """One JVM of the cluster.
 
     Directories are as the node sees them; without a `log_file` it logs to standard output. `java_args` is the whole
-    command after `java`. `properties` are the settings of its properties file beyond those the templates decide, sorted
-    by key. `software` names what it runs: an image, or the jars of a version. `votes` tells whether it is a voter of
-    the KRaft quorum; `logs_itself`, that its software brings its own logging configuration.
+    command after `java`. `properties` are the settings of its properties file beyond those in the templates, sorted by
+    key. `software` names what it runs: an image, or the jars of a version. `votes` is whether it is a voter of the
+    KRaft quorum; `logs_itself` is whether its software has its own logging configuration.
     """
 
     name: str
@@ -143,21 +143,21 @@ class Node:
         raise KeyError(name)
 
     def port_of(self, name: str) -> int | None:
-        """The port of the listener of that name, None where there is none."""
+        """The port of the listener of that name, None if there is none."""
         return next((listener.port for listener in self.listeners if listener.name == name), None)
 
     @property
     def endpoint(self) -> str | None:
-        """`host:port` where this machine reaches the node, if it does."""
+        """The node's `host:port` for this machine, if it is reachable."""
         return next((listener.endpoint for listener in self.listeners if listener.endpoint), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic that must be there, with every default filled in; `config` is sorted by key.
+    """A declared topic with every default filled in; `config` is sorted by key.
 
-    `replicas` are the broker ids of each partition where the file says them. `grow_compacted` is the consent to more
-    partitions for a compacted topic, whose keys then go to other partitions than before.
+    `replicas` are the broker ids of each partition if the file declares them. `grow_compacted` is the consent to add
+    partitions to a compacted topic, whose keys then map to other partitions than before.
     """
 
     name: str
@@ -170,10 +170,10 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class TopicPolicy:
-    """What holds for all topics.
+    """What applies to all topics.
 
-    `prune` deletes those that the file does not name, `rebalance` evens replicas out over the brokers, and the throttle
-    bounds how fast replicas move, a broker.
+    `prune` deletes those that the file does not name, `rebalance` distributes replicas evenly over the brokers, and the
+    throttle bounds the rate of reassignments per broker.
     """
 
     prune: bool = False
@@ -185,8 +185,8 @@ class TopicPolicy:
 class Cluster:
     """One environment, resolved for one runtime. `software` names its Kafka: an image, or the jars of a version.
 
-    `cluster_id` is that of a KRaft cluster, with which storages are formatted; empty while none has been chosen, and in
-    ZooKeeper mode, where brokers choose it.
+    `cluster_id` is the id with which a KRaft cluster's storages are formatted; empty until it is chosen, and in
+    ZooKeeper mode, where the brokers generate it.
     """
 
     name: str
@@ -224,17 +224,17 @@ class Cluster:
 
     @property
     def voters(self) -> tuple[Node, ...]:
-        """Who makes up the KRaft quorum: dedicated controllers, or brokers that are controllers too."""
+        """The voters of the KRaft quorum: dedicated controllers, or brokers that are also controllers."""
         return tuple(node for node in self.nodes if node.votes)
 
     @property
     def all_software(self) -> tuple[str, ...]:
-        """What its nodes run, each name once."""
+        """All software of its nodes, each name once."""
         return tuple(dict.fromkeys(node.software for node in self.nodes))
 
     @property
     def bootstrap_servers(self) -> str:
-        """Where clients on this machine begin: `host:port,host:port`."""
+        """The bootstrap servers for clients on this machine: `host:port,host:port`."""
         return ",".join(node.endpoint for node in self.brokers if node.endpoint)
 
 
@@ -242,7 +242,7 @@ class Cluster:
 class RenderedFile:
     """A configuration file of one node: its name in the node's configuration directory, and its whole content.
 
-    Only its node may read a `secret` one; no plan, difference, log or output shows what is in it.
+    Only its node may read a `secret` one; no plan, difference, log or output shows its content.
     """
 
     node: str
@@ -252,5 +252,5 @@ class RenderedFile:
 
     @property
     def text(self) -> str:
-        """The content as text (UTF-8). What is none is not lost: it comes out as surrogates."""
+        """The content as text (UTF-8); invalid bytes are preserved as surrogates."""
         return self.content.decode("utf-8", "surrogateescape")

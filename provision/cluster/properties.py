@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
-_BLANKS = " \t\f"  # to Java no other character is white space here, whatever str.isspace says
+_BLANKS = " \t\f"  # Java's white space here; str.isspace accepts more
 _SEPARATOR = re.compile(rf"(?<!\\)(?:\\\\)*[=:{_BLANKS}]")
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _LAST_LINE_END = re.compile(r"(?:\r\n|\n|\r)\Z")
@@ -16,10 +16,10 @@ _PRINTABLE_ASCII = range(0x20, 0x7F)
 
 
 def escape_value(text: str) -> str:
-    """The text as it must stand after `=`, so that Java reads the same text.
+    """Escape a text for the place after `=`, so that Java reads the same text.
 
     Raises:
-        ValueError: the text has a line break, which could smuggle in another key.
+        ValueError: the text has a line break, which could inject another key.
     """
     if "\n" in text or "\r" in text:
         raise ValueError("a value cannot contain a line break")

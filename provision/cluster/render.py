@@ -1,7 +1,7 @@
-"""`Cluster` and templates to `RenderedFile`s. No I/O beyond reading the templates.
+"""Render a `Cluster` with templates into `RenderedFile`s. No I/O beyond reading the templates.
 
-Templates run in Jinja's sandbox with strict undefined names. In a `.properties` template every `{{ expression }}` is
-escaped for the format, so a value can neither break its line nor add a key. The same cluster gives the same bytes.
+Templates run in Jinja's sandbox, where undefined names are errors. In a `.properties` template every `{{ expression }}`
+is escaped for the format, so a value can neither break its line nor add a key. The same cluster gives the same bytes.
 """
 
 import json
@@ -19,7 +19,7 @@ from provision.cluster.layout import CLIENT, CONTROLLER, ELECTION, QUORUM
 from provision.cluster.model import LAUNCH_FILE, MAIN_FILES, Cluster, Node, RenderedFile
 from provision.errors import InvalidEnvironment, Problem
 
-# Where a file differs so much between the modes that each has a template of its own.
+# Files that differ so much between the modes that each mode has its own template.
 KRAFT_TEMPLATES = {"server.properties": "server.kraft.properties"}
 
 
@@ -27,8 +27,8 @@ def render(cluster: Cluster) -> tuple[RenderedFile, ...]:
     """Every configuration file of every node, in the order of the nodes.
 
     Raises:
-        InvalidEnvironment: a template fails, a value has a line break, or a key comes out twice: every such problem,
-            with the template's line where Jinja knows it.
+        InvalidEnvironment: a template fails, a value has a line break, or a key is rendered twice; lists every such
+            problem, with the template's line if Jinja knows it.
     """
     environment = _environment(cluster.templates) if cluster.templates else _shipped()
     files: list[RenderedFile] = []
@@ -40,7 +40,7 @@ def render(cluster: Cluster) -> tuple[RenderedFile, ...]:
             try:
                 files.append(_render_file(environment, cluster, node, name))
             except InvalidEnvironment as error:
-                for problem in error.problems:  # the same template fails for every node: say it once
+                for problem in error.problems:  # the same template fails for every node: report it once
                     problems.setdefault(f"{problem.file}:{problem.line}", problem)
     if problems:
         raise InvalidEnvironment(list(problems.values()))
@@ -49,7 +49,7 @@ def render(cluster: Cluster) -> tuple[RenderedFile, ...]:
 
 @cache
 def shipped_templates() -> Path:
-    """The templates that come with the program: in the package when installed, beside it in a checkout."""
+    """The templates that come with the program: in the package if installed, next to it in a checkout."""
     package = Path(__file__).parent.parent
     installed = package / "templates"
     return installed if installed.is_dir() else package.parent / "templates"
@@ -81,7 +81,7 @@ def _environment(own_templates: str | None) -> ImmutableSandboxedEnvironment:
 
 
 def _escape(value: object) -> str:
-    if value is None:  # "None" is no setting's value
+    if value is None:  # "None" is not a valid setting
         raise ValueError("an expression has no value: it is null")
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -104,7 +104,7 @@ def _render_file(environment: ImmutableSandboxedEnvironment, cluster: Cluster, n
     return RenderedFile(node.name, name, content.encode())
 
 
-# What an expression of a template can raise, besides Jinja's own: it may call methods, divide, and look things up.
+# What a template's expression can raise besides Jinja's own errors: it may call methods, divide, and look things up.
 _TEMPLATE_FAILURES = (
     TemplateError,
     ValueError,
@@ -118,7 +118,7 @@ _TEMPLATE_FAILURES = (
 
 
 def _launch_file(cluster: Cluster, node: Node) -> RenderedFile:
-    """How the node is started, kept beside its configuration, so that any change of it can be named later."""
+    """How the node is started, stored with its configuration so that a later plan can name any change."""
     launch = {
         "kafka": str(cluster.version),
         "software": node.software,

@@ -27,8 +27,8 @@ _MAIN_CLASSES = {
     Role.BROKER: "kafka.Kafka",
 }
 
-# Short-lived clusters start faster with the first compiler only and without parallel collectors; a JVM that runs out of
-# memory exits, so that it is seen.
+# Short-lived clusters start faster with only the first compiler and without parallel collectors; a JVM that runs out of
+# memory exits, so that this is noticed.
 _JVM_OPTIONS = (
     "-XX:TieredStopAtLevel=1",
     "-XX:+UseSerialGC",
@@ -38,13 +38,13 @@ _JVM_OPTIONS = (
 
 
 def resolve(spec: EnvironmentSpec, layout: Layout, ports: Mapping[str, int], base_directory: str = "/") -> Cluster:
-    """Decide everything.
+    """Resolve a spec completely.
 
     Args:
         spec: a checked environment.
-        layout: the runtime's places.
-        ports: the ports that `layout.leased_ports` names.
-        base_directory: absolute path that relative paths of the file start from.
+        layout: the runtime's layout.
+        ports: the ports for the names in `layout.leased_ports`.
+        base_directory: the absolute path to which relative paths in the file refer.
     """
     version = KafkaVersion.parse(spec.kafka.version)
     storage = resolve_storage(spec.storage, base_directory)
@@ -60,9 +60,9 @@ def resolve(spec: EnvironmentSpec, layout: Layout, ports: Mapping[str, int], bas
         own = {
             "zookeeper.connect": connect,
             # Everything starts at once, and a ZooKeeper that is not quite up can leave a connection unanswered until
-            # the client gives it up after a session timeout (18 s). Then the broker must still be there to try again.
+            # the client drops it after a session timeout (18 s). The broker must still be running then to retry.
             "zookeeper.connection.timeout.ms": "60000",
-            # When all brokers stop, the last ones ask three times for leaders to be moved that nobody can take.
+            # When all brokers stop, the last ones ask three times to hand over leaders that no broker can take.
             "controlled.shutdown.retry.backoff.ms": "1000",
         }
         nodes = (
@@ -86,12 +86,12 @@ def resolve(spec: EnvironmentSpec, layout: Layout, ports: Mapping[str, int], bas
 
 
 def resolve_without_ports(spec: EnvironmentSpec, layout: Layout, base_directory: str = "/") -> Cluster:
-    """The same where the ports do not matter: those to be leased are 0."""
+    """Resolve a spec if ports do not matter: those to be leased are 0."""
     return resolve(spec, layout, dict.fromkeys(layout.leased_ports(spec), 0), base_directory)
 
 
 def fixed_ports(spec: EnvironmentSpec) -> dict[str, int]:
-    """The host ports that the file says: that of node 1, and the next ones."""
+    """The host ports in the file: that of node 1, and the following ones."""
     ensemble = spec.zookeeper.nodes if mode_of(spec) == ZOOKEEPER else 0
     sections = (
         (Role.ZOOKEEPER, spec.zookeeper.port, ensemble),
@@ -110,7 +110,7 @@ def _numbers(count: int) -> range:
 
 
 def resolve_storage(text: str, base_directory: str) -> Storage:
-    """The meaning of `storage`; a relative directory starts from `base_directory`."""
+    """The storage that `storage` means; a relative directory is below `base_directory`."""
     if text in ("volume", "memory"):
         return Storage(StorageKind(text))
     return Storage(StorageKind.DIRECTORY, posixpath.normpath(posixpath.join(base_directory, text)))
@@ -130,7 +130,7 @@ def _zookeeper(spec: EnvironmentSpec, layout: Layout, number: int, ports: Mappin
         "autopurge.purgeInterval": "24",
     }
     if storage.kind is StorageKind.MEMORY:
-        defaults["forceSync"] = "no"  # never where data is kept: a crash would lose what was acknowledged
+        defaults["forceSync"] = "no"  # never if data are kept: a crash would lose acknowledged writes
     return _node(
         spec,
         layout,
@@ -210,7 +210,7 @@ def _node(  # noqa: PLR0913 what differs between the roles, by name
     rack: str | None = None,
     votes: bool = False,
 ) -> Node:
-    """What is the same for all roles: the node's places, and how it is started."""
+    """The part common to all roles: the node's directories, and how it is started."""
     name = role.node(number)
     software = layout.software(role)
     return Node(
@@ -254,13 +254,13 @@ def _java_args(spec: EnvironmentSpec, layout: Layout, node: str, role: Role, hea
 
 
 def resolve_topic_policy(spec: EnvironmentSpec) -> TopicPolicy:
-    """What the file says of all topics."""
+    """The policy for all topics."""
     throttle = parse_size_bytes(spec.throttle) if spec.throttle else None
     return TopicPolicy(prune=spec.prune, rebalance=spec.rebalance, throttle_bytes_per_s=throttle)
 
 
 def resolve_topics(spec: EnvironmentSpec, brokers: int | None = None) -> tuple[Topic, ...]:
-    """The topics with every default filled in; `brokers` is how many there are where the file does not say it."""
+    """The topics with every default filled in; `brokers` is their number if the file does not give it."""
     return tuple(
         Topic(
             name=topic.name,

@@ -53,6 +53,11 @@ class Access:
         """Whether the connections use TLS."""
         return self.protocol.endswith("SSL")
 
+    @property
+    def authenticated(self) -> bool:
+        """Whether the listeners ask for credentials."""
+        return self.protocol.startswith("SASL")
+
     def client_options(self) -> dict[str, Any]:
         """The keyword arguments for a client of kafka-python, including the password."""
         options: dict[str, Any] = {

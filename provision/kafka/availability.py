@@ -6,8 +6,8 @@ A broker must not go down while a partition that it replicates, and that has mor
 2. has just as many, and this broker's is one of them.
 
 Otherwise producers with `acks=all` can continue to write while it is down, and every acknowledged record is on a broker
-that stays up. Replicas that a reassignment is adding do not count. A partition with no replica to spare (one replica, or
-as many as must be in sync) is unavailable whenever its broker is down, so it does not block. The rule is that of
+that stays up. Replicas that a reassignment is adding do not count. A partition with no replica to spare (one replica,
+or as many as must be in sync) is unavailable whenever its broker is down, so it does not block. The rule is that of
 Strimzi's `KafkaAvailability`.
 """
 

@@ -21,7 +21,7 @@ class BrokerAdmin:
 
     Args:
         settings: of everything.
-        in_force_s: how long a broker may take until a step that it has agreed to is in force.
+        in_force_s: how long a broker may take until an accepted step takes effect.
     """
 
     def __init__(self, settings: SettingsAdmin, in_force_s: float = 15.0) -> None:
@@ -33,19 +33,19 @@ class BrokerAdmin:
         return {int(name): entries for name, entries in found.items()}
 
     def configure(self, settings: BrokerSettings) -> str:
-        """Set and remove dynamic settings of a running broker; returns Kafka's reason if it refuses, else an empty text.
+        """Set and remove dynamic settings of a running broker; returns Kafka's reason if it refuses, else nothing.
 
-        A change can at most double or halve the size of a thread pool, also when a value is removed and the one below it
-        takes effect (KIP-226; `validateReconfiguration` of `DynamicThreadPool`, `SocketServer` and `LogCleaner`). Larger
-        changes are made in steps:
+        A change can at most double or halve a thread pool, also when a value is removed and the one below it applies
+        (KIP-226; `validateReconfiguration` of `DynamicThreadPool`, `SocketServer` and `LogCleaner`). Larger changes are
+        made in steps:
 
         1. All changes are sent in one request, which nearly always suffices.
         2. If the broker refuses, each number that would exceed the limit is validated alone with `validate_only`. Those
            that are refused are pools: which keys are differs between versions, and times and sizes have no such limit.
         3. The pools are halved or doubled in each request. The first one has all other changes too, so that a refusal
            for another reason comes before anything is changed.
-        4. The broker answers when a change is written, and applies it a moment later. A further step that comes too early
-           is refused, and is retried for a while.
+        4. The broker answers when a change is written, and applies it a moment later. A further step that comes too
+           early is refused, and is retried for a while.
         5. The last request repeats the first one, which is now within the limit.
 
         A command that ends between two steps leaves a value that the next plan finds, like one that was set by hand.

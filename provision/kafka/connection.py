@@ -11,11 +11,12 @@ import struct
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from provision.common.patience import Patience
-from provision.errors import KafkaRefused, Unavailable
-from provision.kafka.access import Access
+from provision.errors import KafkaRefused, Unavailable, UsageError
+from provision.kafka.access import Access, Credentials
 
 if TYPE_CHECKING:
     from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
@@ -83,8 +84,8 @@ def ask(access: Access, broker: int, request: Any, timeout_s: float) -> Any:  # 
         request: a request of `kafka.protocol`, with its version set.
         timeout_s: for the whole exchange, from connecting to the last byte.
 
-        Raises:
-            NotAnswering: nothing listens, the connection is closed, or the timeout has passed.
+    Raises:
+        NotAnswering: nothing listens, the connection is closed, or the timeout has passed.
         KafkaRefused: the credentials are not accepted.
     """
     # Loading the library takes 0.15 s, which commands that ask no broker are spared.
@@ -110,7 +111,7 @@ def ask(access: Access, broker: int, request: Any, timeout_s: float) -> Any:  # 
         raise NotAnswering((error.strerror or str(error)).lower()) from error
     except KafkaError as error:
         raise NotAnswering(str(error) or type(error).__name__) from error
-    except (struct.error, ValueError, IndexError) as error:  # what the library's codec makes of other bytes
+    except (struct.error, ValueError, LookupError) as error:  # what the library's codec makes of other bytes
         raise NotAnswering("it does not speak Kafka's protocol") from error
 
 
@@ -122,8 +123,8 @@ def ask_any(access: Access, request: Callable[[], Any], doing: str) -> Any:  # n
         request: creates the request; each broker gets a new one.
         doing: names the operation in an error, for example `reading quotas`.
 
-        Raises:
-            Unavailable: none answers; gives the reason for each.
+    Raises:
+        Unavailable: none answers; gives the reason for each.
         KafkaRefused: the credentials are not accepted.
     """
     silent: dict[str, str] = {}
@@ -137,11 +138,17 @@ def ask_any(access: Access, request: Callable[[], Any], doing: str) -> Any:  # n
 
 
 def _encrypted(plain: socket.socket, host: str, access: Access) -> ssl.SSLSocket:
-    return _tls(access.ca).wrap_socket(plain, server_hostname=host)
+    try:
+        changed_ns = Path(access.ca).stat().st_mtime_ns if access.ca else 0
+        context = _tls(access.ca, changed_ns)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        why = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"the trusted authorities cannot be read from {access.ca}", why=why) from error
+    return context.wrap_socket(plain, server_hostname=host)
 
 
 @lru_cache(maxsize=8)
-def _tls(ca: str | None) -> ssl.SSLContext:
+def _tls(ca: str | None, changed_ns: int) -> ssl.SSLContext:  # noqa: ARG001 another version of the file is read again
     return ssl.create_default_context(cafile=ca)
 
 
@@ -167,25 +174,35 @@ class _Conversation:
                 return response
 
     def authenticate(self, access: Access) -> None:
-        """Authenticate by SASL if there are credentials (KIP-43, KIP-152)."""
-        if access.credentials is None:
+        """Authenticate if the listener's protocol has SASL and there are credentials (KIP-43, KIP-152)."""
+        if access.credentials is None or not access.authenticated:
             return
         import kafka  # noqa: F401 the package first
-        from kafka.errors import for_code
+        from kafka.errors import KafkaConfigurationError
         from kafka.net.sasl import get_sasl_mechanism
         from kafka.protocol.sasl import SaslAuthenticateRequest, SaslHandshakeRequest
 
         mechanism = access.credentials.mechanism
-        answers = [self.ask(SaslHandshakeRequest(mechanism=mechanism, version=_HANDSHAKE_VERSION))]
-        client = get_sasl_mechanism(mechanism)(**access.sasl_options(), security_protocol=access.protocol)
-        while not answers[-1].error_code and not client.is_done():
+        handshake = SaslHandshakeRequest(mechanism=mechanism, version=_HANDSHAKE_VERSION)
+        self._require_accepted(self.ask(handshake), access.credentials)
+        try:
+            client = get_sasl_mechanism(mechanism)(**access.sasl_options(), security_protocol=access.protocol)
+        except (KeyError, KafkaConfigurationError) as error:
+            raise UsageError(f"provision cannot authenticate with {mechanism}") from error
+        while not client.is_done():
             request = SaslAuthenticateRequest(auth_bytes=client.auth_bytes(), version=_AUTHENTICATE_VERSION)
-            answers.append(self.ask(request))
-            if not answers[-1].error_code:
-                client.receive(answers[-1].auth_bytes)
-        if code := answers[-1].error_code:
-            why = getattr(answers[-1], "error_message", None) or for_code(code).__name__
-            raise KafkaRefused(f"Kafka does not let {access.credentials.username} in", why=why)
+            answer = self.ask(request)
+            self._require_accepted(answer, access.credentials)
+            client.receive(answer.auth_bytes)
+
+    @staticmethod
+    def _require_accepted(answer: Any, credentials: Credentials) -> None:  # noqa: ANN401 the library's classes
+        if code := answer.error_code:
+            import kafka  # noqa: F401 the package first
+            from kafka.errors import for_code
+
+            why = getattr(answer, "error_message", None) or for_code(code).__name__
+            raise KafkaRefused(f"Kafka does not let {credentials.username} in", why=why)
 
 
 def ask_side_by_side(questions: Mapping[int, Callable[[], Answer]]) -> dict[int, Answer | NotAnswering]:

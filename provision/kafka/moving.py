@@ -37,8 +37,8 @@ class Watch:
     """How to wait for a reassignment.
 
     The wait ends when there was no progress for as long as `patience` allows, or when `check` raises because waiting
-    is pointless. It looks every `pause_s`, and every `sizes_every_s` at how much of each replica is there, which costs the
-    brokers more.
+    is pointless. It polls every `pause_s`, and every `sizes_every_s` for the sizes of replicas, which costs the brokers
+    more.
     """
 
     patience: Patience
@@ -99,7 +99,7 @@ def restore_throttle(admin: Admin, cluster: ObservedCluster, note: ThrottleNote)
     failed = {at: reason for at, reason in failed.items() if "does not exist" not in reason}
     if failed:
         why = "\n".join(f"{kind} {name}: {reason}" for (kind, name), reason in failed.items())
-        raise PartlyApplied("the throttle of replication could not be taken back", why=why)
+        raise PartlyApplied("the replication throttle could not be removed", why=why)
     note.forget(cluster.cluster_id)
 
 
@@ -160,9 +160,7 @@ def _wait(admin: Admin, cluster: ObservedCluster, replicas: Replicas, watch: Wat
     arrived, lacking = 0, 0
     while True:
         watch.check()
-        with suppress(
-            Unavailable
-        ):  # the controller is changing, or a broker is starting: asked again until the time limit
+        with suppress(Unavailable):  # the controller is changing, or a broker is starting: try again
             left = {at: len(move.adding) for at, move in admin.partitions.moves().items() if at in newcomers}
             if left and sizes_are_fresh.is_over:
                 sizes_are_fresh = sizes_are_fresh.renewed()

@@ -4,8 +4,8 @@ Levels, each including those before it:
 
 1. `process`: every node runs (known from the runtime, and given here).
 2. `quorum`: every ZooKeeper node answers, and one of them leads.
-3. `brokers`: each broker, asked over its listener for this machine, names all brokers and a controller. It learns of the
-   others from the controller over the listener between brokers (UpdateMetadata), so one answer proves that both
+3. `brokers`: each broker, asked over its listener for this machine, names all brokers and a controller. It learns of
+   the others from the controller over the listener between brokers (UpdateMetadata), so one answer proves that both
    listeners work; and there is a controller only while ZooKeeper has a quorum.
 4. `topics`: each broker names every topic, and each partition has a leader and all its replicas in sync; in KRaft mode
    its leader also serves it (`provision.kafka.leaders`).

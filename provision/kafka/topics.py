@@ -41,8 +41,8 @@ class TopicAdmin:
     def create(self, placed: Sequence[PlacedTopic], tell: Listener = silent) -> Created:
         """Create topics in batches, with explicit replicas; reports progress if there are several batches.
 
-        A topic that already exists is no failure: a response can be lost after the request was carried out, and a broker
-        that has just come back does not know all topics yet.
+        A topic that already exists is no failure: a response can be lost after the request was carried out, and a
+        broker that has just come back does not know all topics yet.
         """
         existing: set[str] = set()
         failed: dict[str, str] = {}
@@ -70,7 +70,7 @@ class TopicAdmin:
         return topics_answered
 
     def grow(self, growths: Mapping[str, Growth]) -> dict[str, str]:
-        """Add partitions, with explicit replicas; returns the failures. A topic that already has as many is no failure."""
+        """Add partitions, with explicit replicas; returns the failures. A topic that already has them is no failure."""
         failed: dict[str, str] = {}
         for batch in _batches(list(growths.items()), lambda item: len(item[1].assignment)):
             with translated("adding partitions"):

@@ -46,7 +46,7 @@ def in_our_words(doing: str, error: Exception) -> ProvisionError:
     """Translate one of the client's errors into one of ours."""
     why = str(error) or type(error).__name__
     if isinstance(error, _NO_PERMISSION):
-        return KafkaRefused(f"{doing}: Kafka does not let this user do it", why=why)
+        return KafkaRefused(f"{doing}: Kafka denies this user permission", why=why)
     if isinstance(error, BrokerResponseError) and not error.retriable and not isinstance(error, _PASSING):
         return KafkaRefused(f"{doing}: Kafka refused", why=why)
     return Unavailable(f"{doing}: the brokers do not answer", why=why, hint=_HINT)

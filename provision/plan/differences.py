@@ -1,4 +1,4 @@
-"""What differs between two states of a node's files, key by key: `num.io.threads 8 → 16`."""
+"""The differences between two states of a node's files, by key: `num.io.threads 8 → 16`."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,26 +9,31 @@ from provision.cluster.model import RenderedFile
 from provision.cluster.properties import parse
 
 Value = str | tuple[str, ...]
+_HIDDEN = "(hidden)"
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A setting that changes; None is unset. Without a `key` the file as a whole changes, in a format of its own."""
+    """A changed setting; None is unset. Without a `key`, the file changed as a whole.
+
+    The values of a `secret` one are never shown.
+    """
 
     key: str
     before: Value | None
     after: Value | None
     file: str = ""
+    secret: bool = False
 
     @property
     def old(self) -> str:
-        """The value before, in words; of a list only what goes."""
-        return _shown(self.before, self.after)
+        """The old value as text; for a list only the removed items."""
+        return _HIDDEN if self.secret and self.before is not None else _shown(self.before, self.after)
 
     @property
     def new(self) -> str:
-        """The value afterwards, in words; of a list only what comes."""
-        return _shown(self.after, self.before)
+        """The new value as text; for a list only the added items."""
+        return _HIDDEN if self.secret and self.after is not None else _shown(self.after, self.before)
 
     def __str__(self) -> str:
         return f"{self.key} {self.old} → {self.new}" if self.key else f"{self.file} changed"
@@ -37,21 +42,21 @@ class Difference:
 def differences(before: Iterable[RenderedFile], after: Iterable[RenderedFile]) -> tuple[Difference, ...]:
     """Each changed setting of a node, in the order of its files.
 
-    Another comment, or another order of the same keys, is no difference: the node would run as it runs now. Nor is a
-    file that is no longer made: nothing reads it. Of a secret file no content is told, only that it changed.
+    Other comments, or another order of the same keys, are no difference, because the node would run the same. Nor is a
+    file that is no longer rendered, because nothing reads it. For a secret file, only the fact of the change is given.
     """
     old = {file.name: file for file in before}
     new = {file.name: file for file in after}
     return tuple(
         difference
         for name in sorted(new)
-        if name not in old or old[name].content != new[name].content
+        if name not in old or (old[name].content, old[name].secret) != (new[name].content, new[name].secret)
         for difference in _changes(old.get(name), new[name])
     )
 
 
 def same_setting(one: str | None, other: str | None) -> bool:
-    """Whether Kafka reads two values of a setting as the same: `true` and `True`, `a, b` and `a,b`, `0.5` and `.50`."""
+    """Whether two values are the same to Kafka, such as `true` and `True`, `a, b` and `a,b`, `0.5` and `.50`."""
     return one == other or (one is not None and other is not None and _canonical(one) == _canonical(other))
 
 
@@ -81,7 +86,7 @@ def _changes(old: RenderedFile | None, new: RenderedFile) -> Iterator[Difference
 
 
 def _shown(value: Value | None, other: Value | None) -> str:
-    """A value beside the `other` one; of two lists only what the other has not."""
+    """A value for comparison with the `other` one; of two lists only the items that the other lacks."""
     if value is None:
         return "unset"
     if isinstance(value, str):
@@ -91,7 +96,7 @@ def _shown(value: Value | None, other: Value | None) -> str:
 
 
 def _values(name: str, content: str) -> Mapping[str, Value] | None:
-    """The settings of a file; None where its format is none of ours, or damaged by hand."""
+    """The settings of a file; None if its format is unknown or damaged."""
     if not content:
         return {}
     try:
@@ -107,7 +112,7 @@ def _values(name: str, content: str) -> Mapping[str, Value] | None:
 
 
 def _flat(launch: object) -> dict[str, Value] | None:
-    """The launch file as texts and lists of texts."""
+    """The launch file as a flat mapping of texts and lists of texts."""
     if not isinstance(launch, dict):
         return None
     return {

@@ -1,17 +1,17 @@
-"""The first wave: which networks, storages and nodes must be made, started or changed. Pure.
+"""The first wave: which networks, storages and nodes must be created, started or changed. Pure.
 
-What only adds comes first, side by side. What changes a running node follows, one node at a time, in this order:
+Additions come first, concurrently. Changes of running nodes follow, one node at a time, in this order:
 
-1. nodes that join the ensemble, one after the other: each finds a quorum that has the data and gets them from it, so
+1. nodes that join the ensemble, one after the other: each finds a quorum that has the data and copies them from it, so
    that no majority of newcomers can begin an empty history (`provision.plan.ensembles`);
 2. the other members, the leader last. They come after the newcomers, because a member that expects five finds no
-   majority among two others; but a node that stands alone comes before them, because nobody can join it;
+   majority among two others; but a single node comes before them, because nodes cannot join it otherwise;
 3. the brokers, the active controller last.
 
-A change that cannot be made at once has several phases (`provision.plan.phases`). All of the above is the first one;
-each later one takes the nodes that differ from their files of the phase before through another roll, in the same order.
-So a new Kafka version goes through the brokers twice: brokers that already speak the new protocol between them cannot
-talk to those that do not know it.
+A change that cannot be made in one step has several phases (`provision.plan.phases`). The above is the first one; each
+later phase is another rolling restart, in the same order, of the nodes whose files differ from the phase before. So a
+new Kafka version takes two rolling restarts of the brokers: brokers that already use the new inter-broker protocol
+cannot talk to those that do not know it.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -42,18 +42,18 @@ def plan_nodes(
     missing_software: Collection[str],
     details: NodeDetails,
 ) -> tuple[Action, ...]:
-    """Compare the desired nodes with those there are.
+    """Compare the desired nodes with the observed ones.
 
     Args:
-        cluster: what must be.
-        phases: the rendered files, phase by phase; those of the last are of what must be.
+        cluster: the desired cluster.
+        phases: the rendered files, phase by phase; those of the last phase are the final ones.
         observed: what the runtime has.
-        missing_software: what of `cluster.all_software` is not there yet.
-        details: what the nodes themselves say.
+        missing_software: the part of `cluster.all_software` that is not there yet.
+        details: what the nodes report about themselves.
 
     Returns:
-        Actions in an order in which they can be done. Nodes that are left out of the file are not among them: what
-        they keep has to be moved away first (`provision.plan.removal`).
+        Actions in an executable order. Nodes that the file no longer has are not included: their replicas have to be
+        moved away first (`provision.plan.removal`).
     """
     first, *later = phases
     changes = _changes(cluster, first.files, observed, details)
@@ -65,7 +65,7 @@ def plan_nodes(
     graph.add_nodes()
     graph.start(cluster.zookeepers)
     graph.start(cluster.controllers)
-    # Whoever was there has to be there before anybody may go down; whoever is new comes to the ensemble as it will be.
+    # Existing nodes must be running before any node may go down; new ones join the ensemble in its final form.
     known = [node for node in cluster.brokers if observed.node(node.name)]
     graph.start(known)
     graph.start_leaving()
@@ -110,7 +110,7 @@ def _leader_last(nodes: Iterable[Node], leader: str) -> list[Node]:
 
 
 class _Graph:
-    """The actions as they come together, each after those it needs."""
+    """Collects the actions, each after those it depends on."""
 
     def __init__(
         self, cluster: Cluster, observed: ObservedEnvironment, files: Files, changes: Mapping[str, NodeChange]
@@ -119,12 +119,12 @@ class _Graph:
         self._cluster, self._observed, self._files, self._changes = cluster, observed, files, changes
         self._prepared: tuple[str, ...] = ()
         self._made: dict[str, str] = {}
-        # What has to be over before the next step that goes one at a time, and whether there was one.
+        # What must have ended before the next one-at-a-time step, and whether there was one.
         self._careful: tuple[str, ...] = ()
         self._rolls = False
 
     def prepare(self, missing_software: Collection[str]) -> None:
-        """Software, network, storages: what is there before any node, and disturbs none."""
+        """Software, network, storages: needed before any node, and harmless to running ones."""
         cluster, observed = self._cluster, self._observed
         missing = [node for node in cluster.nodes if observed.node(node.name) is None]
         remade = any(change.verb is not Verb.CONFIGURE for change in self._changes.values())
@@ -132,7 +132,7 @@ class _Graph:
             self.actions += [Action(Verb.FETCH, Kind.SOFTWARE, name, "not here yet") for name in missing_software]
         if not observed.network:
             self.actions.append(Action(Verb.CREATE, Kind.NETWORK, cluster.name, "not there"))
-        # The network first: with it a runtime notes whose storages these are, and finds out whether nodes can run.
+        # The network first: with it a runtime records the environment, and finds out whether nodes can run.
         before = tuple(action.key for action in self.actions if action.kind is Kind.NETWORK)
         for step in storage_steps(cluster):
             made = [
@@ -145,7 +145,7 @@ class _Graph:
         self._prepared = tuple(action.key for action in self.actions)
 
     def add_nodes(self) -> None:
-        """Nodes that are missing, and new ones in the place of changed ones that do not run."""
+        """Create missing nodes, and replace changed ones that are not running."""
         for node in self._cluster.nodes:
             there, change = self._observed.node(node.name), self._changes.get(node.name)
             target = NodeTarget(node, _own(self._files, node.name))
@@ -166,7 +166,7 @@ class _Graph:
                 self._format(target)
 
     def _format(self, target: NodeTarget) -> None:
-        """A storage of KRaft gets the cluster's id before its node first starts; one that has it keeps it."""
+        """Format a KRaft storage with the cluster's id before its node first starts, unless it is formatted already."""
         name = target.node.name
         after = tuple(key for key in (self._made[name],) if key)
         action = Action(Verb.FORMAT, Kind.STORAGE, name, "never started", after=after, subject=target)
@@ -174,7 +174,7 @@ class _Graph:
         self.actions.append(action)
 
     def start(self, nodes: Sequence[Node]) -> None:
-        """Whatever does not run; but not what joins an ensemble that has data already."""
+        """Start what is not running, except for nodes that join an ensemble with data."""
         names = {node.name for node in joining(self._cluster, self._observed)}
         starts = [
             Action(Verb.START, Kind.NODE, n.name, cause, after=self._after(n.name), subject=NodeTarget(n, ()))
@@ -185,7 +185,7 @@ class _Graph:
         self._started(starts)
 
     def start_leaving(self) -> None:
-        """Brokers that are no longer in the file must run until what they keep is elsewhere."""
+        """Start brokers that are no longer in the file: they must run until their replicas are moved away."""
         leave = "it leaves, and what it keeps must move first"
         starts = [
             Action(Verb.START, Kind.NODE, node.name, f"{cause}; {leave}", after=self._prepared)
@@ -200,7 +200,7 @@ class _Graph:
             self._careful = (*self._careful, *(action.key for action in starts))
 
     def join_ensemble(self) -> None:
-        """New members, one after the other."""
+        """Start new members, one after the other."""
         for node in joining(self._cluster, self._observed):
             cause = _cause_to_start(self._observed.node(node.name))
             target = NodeTarget(node, (), runs=True)
@@ -211,7 +211,7 @@ class _Graph:
             self._one_at_a_time(action)
 
     def configure(self, details: NodeDetails) -> None:
-        """Settings of running brokers; what is set on a broker and not in its file is taken back."""
+        """Change settings of running brokers; what is set on a broker but not in its file is removed."""
         settled: list[Action] = []
         for node in self._cluster.brokers:
             there, change = self._observed.node(node.name), self._changes.get(node.name)
@@ -220,7 +220,7 @@ class _Graph:
             changed = change.differences if change and change.verb is Verb.CONFIGURE else ()
             own = _own(self._files, node.name)
             drifted = _drift(own, details.settings.get(node.name, {}), {d.key for d in changed})
-            if change and not changed:  # it is restarted: what overrides its new file has to go, whatever it says now
+            if change and not changed:  # it is restarted: no setting may override its new file
                 drifted = tuple(replace(d, after=None) for d in drifted)
             if not (changed or drifted):
                 continue
@@ -247,7 +247,7 @@ class _Graph:
             self.roll(members)
 
     def roll(self, nodes: Sequence[Node]) -> None:
-        """Running nodes that need another file or another container."""
+        """Restart or replace running nodes that need other files or another container."""
         for node in nodes:
             there, change = self._observed.node(node.name), self._changes.get(node.name)
             if change and there and there.state is NodeState.RUNNING and change.verb is not Verb.CONFIGURE:
@@ -257,7 +257,7 @@ class _Graph:
                 self._one_at_a_time(_with_changes(action, change.differences))
 
     def next_phase(self, nodes: Sequence[Node], before: Phase, phase: Phase) -> None:
-        """Nodes whose files differ between two phases; all of them run by then."""
+        """Restart nodes whose files differ between two phases; all are running by then."""
         for node in nodes:
             there = ObservedNode(node.name, node.role, NodeState.RUNNING, "", version=str(self._cluster.version))
             change = change_of(self._cluster, there, _own(before.files, node.name), _own(phase.files, node.name))
@@ -268,7 +268,7 @@ class _Graph:
                 self._one_at_a_time(_with_changes(action, change.differences))
 
     def name_first_phase(self, name: str) -> None:
-        """Say of the actions that no later phase has made that they are of the first one."""
+        """Assign the actions of no later phase to the first one."""
         keys = {action.key: replace(action, phase=action.phase or name).key for action in self.actions}
         self.actions = [
             replace(action, phase=action.phase or name, after=tuple(keys[key] for key in action.after))
@@ -292,9 +292,10 @@ def _with_changes(action: Action, changes: tuple[Difference, ...], subject: Brok
 
 def _drift(file: Files, settings: Mapping[str, str], changed: Iterable[str]) -> tuple[Difference, ...]:
     """What is set on a running broker and is not what its file says; a reassignment's throttle is nobody's mistake."""
-    desired = parse(next((f.text for f in file if f.name == BROKER_FILE), ""))
+    main = next((f for f in file if f.name == BROKER_FILE), None)
+    desired, secret = (parse(main.text), main.secret) if main else ({}, False)
     return tuple(
-        Difference(key, value, desired.get(key), BROKER_FILE)
+        Difference(key, value, desired.get(key), BROKER_FILE, secret)
         for key, value in sorted(settings.items())
         if key not in RATES and key not in changed and not same_setting(value, desired.get(key))
     )

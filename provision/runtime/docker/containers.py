@@ -1,7 +1,8 @@
-"""The container of a node: its names, labels and limits. Pure: options go in, nothing is called."""
+"""The options of a node's container: names, labels and limits. Pure: makes no calls."""
 
 import io
 import os
+import stat
 import tarfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,7 +29,7 @@ VERSION, MODE, STORAGE = "provision.kafka-version", "provision.kafka-mode", "pro
 CREATED, TTL = "provision.created", "provision.ttl-seconds"
 CLUSTER_ID = "provision.cluster-id"
 TOOL_ROLE = "tool"
-# At the end of the name of what is not ready yet, or only tried: nothing that an environment has.
+# The suffix of names of things that are not ready yet, or temporary: not part of an environment.
 DRAFT = ".new"
 UNKNOWN = KafkaVersion(0, 0, 0)
 
@@ -42,7 +43,7 @@ def name_of(environment: str, node: str) -> str:
 
 
 def environment_labels(cluster: Cluster) -> dict[str, str]:
-    """What every thing of the environment carries, so that it can be understood without its file."""
+    """The labels of everything in the environment, sufficient to describe it without its file."""
     labels = {
         ENVIRONMENT: cluster.name,
         SOFTWARE: cluster.software,
@@ -59,7 +60,7 @@ def environment_labels(cluster: Cluster) -> dict[str, str]:
 
 
 def node_labels(cluster: Cluster, node: Node, config_hash: str = "") -> dict[str, str]:
-    """What the node's container and volume carry."""
+    """The labels of the node's container and volume."""
     first = node.listeners[0]
     labels = environment_labels(cluster) | {NODE: node.name, ROLE: node.role, INSIDE: f"{first.host}:{first.port}"}
     if config_hash:
@@ -72,7 +73,7 @@ def node_labels(cluster: Cluster, node: Node, config_hash: str = "") -> dict[str
 def hardening(*, memory_bytes: int, image_volumes: Sequence[str]) -> dict[str, Any]:
     """Limits of every container: no capabilities, a read-only root with a tmpfs, bounded memory and processes.
 
-    `image_volumes` are the paths for which the image asks an anonymous volume; an empty tmpfs takes their place, so
+    `image_volumes` are the paths for which the image declares an anonymous volume; an empty tmpfs replaces each, so
     that none is left behind.
     """
     tmpfs = dict.fromkeys(image_volumes, "rw,noexec,nosuid,nodev,size=1m")
@@ -89,16 +90,16 @@ def hardening(*, memory_bytes: int, image_volumes: Sequence[str]) -> dict[str, A
 
 
 def on_tmpfs(cluster: Cluster, node: Node) -> bool:
-    """Whether the node's data are on a tmpfs, which each start makes anew: nothing can be formatted there before."""
+    """Whether the node's data are on a tmpfs, which is empty at each start, so it cannot be formatted beforehand."""
     return cluster.storage.kind is StorageKind.MEMORY and node.role is Role.BROKER and cluster.mode != KRAFT
 
 
 def node_options(
     cluster: Cluster, node: Node, config_hash: str, image_volumes: Sequence[str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The container's configuration and host configuration, in the Docker SDK's low-level terms."""
+    """The container's configuration and host configuration, for the Docker SDK's low-level API."""
     in_memory = on_tmpfs(cluster, node)
-    # With data on a tmpfs, which counts as the container's memory, the node may use as much again for them.
+    # A tmpfs counts towards the container's memory, so data in memory get the same amount again.
     memory_bytes = node.memory_bytes * 2 if in_memory else node.memory_bytes
     host = hardening(memory_bytes=memory_bytes, image_volumes=image_volumes)
     user = user_of(cluster, node)
@@ -129,7 +130,7 @@ def node_options(
 def format_options(
     cluster: Cluster, node: Node, command: Sequence[str], image_volumes: Sequence[str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A container that formats the node's storage: with the node's mounts and account, and no network."""
+    """The container that formats the node's storage, with the node's mounts and account but no network."""
     host = hardening(memory_bytes=node.memory_bytes, image_volumes=image_volumes)
     host |= {"network_mode": "none", "mounts": _mounts(cluster, node)}
     labels = {ENVIRONMENT: cluster.name, ROLE: TOOL_ROLE}
@@ -144,7 +145,7 @@ def format_options(
 
 
 def user_of(cluster: Cluster, node: Node) -> str:
-    """`uid:gid` of the node's account: the image's own, or the caller's where data go to a directory of theirs."""
+    """`uid:gid` of the node's account: the image's own, or the caller's if the data are in the user's directory."""
     if cluster.storage.kind is StorageKind.DIRECTORY and hasattr(os, "getuid") and os.getuid() != 0:
         return f"{os.getuid()}:{os.getgid()}"
     account = layout_of(node.software).user
@@ -169,13 +170,13 @@ def archive(cluster: Cluster, node: Node, files: Sequence[RenderedFile], *, with
 
 
 def archive_of_files(files: Sequence[RenderedFile], user: str) -> bytes:
-    """The configuration alone, for a node whose volume is there and whose account is `uid:gid`."""
+    """The configuration alone, for a node with an existing volume and the account `uid:gid`."""
     return _tar(_config_entries(files), user)
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A file of a tar file, or a directory where there is no content."""
+    """An entry of a tar file: a file, or a directory if there is no content."""
 
     path: str
     content: bytes | None = None
@@ -187,7 +188,7 @@ def _config_entries(files: Sequence[RenderedFile]) -> list[_Entry]:
 
 
 def _tar(entries: Iterable[_Entry], user: str) -> bytes:
-    """A tar file that belongs to an account; every account may read what is not secret."""
+    """A tar file whose entries belong to an account; all but secret files are readable by every account."""
     uid, _, gid = user.partition(":")
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
@@ -206,14 +207,16 @@ def files_in_archive(node: str, content: bytes) -> tuple[RenderedFile, ...]:
     with tarfile.open(fileobj=io.BytesIO(content)) as tar:
         members = [(member, tar.extractfile(member)) for member in tar.getmembers() if member.isfile()]
         return tuple(
-            RenderedFile(node, PurePosixPath(member.name).name, stream.read(), secret=member.mode == SECRET_MODE)
+            RenderedFile(
+                node, PurePosixPath(member.name).name, stream.read(), secret=stat.S_IMODE(member.mode) == SECRET_MODE
+            )
             for member, stream in members
             if stream
         )
 
 
 def version_in(labels: Mapping[str, str]) -> KafkaVersion:
-    """The Kafka version in labels; `UNKNOWN`, the lowest there is, where somebody changed it."""
+    """The Kafka version in labels; `UNKNOWN`, the lowest of all, if it is not valid."""
     try:
         return KafkaVersion.parse(labels[VERSION])
     except (KeyError, ValueError):
@@ -221,7 +224,7 @@ def version_in(labels: Mapping[str, str]) -> KafkaVersion:
 
 
 def label_float(labels: Mapping[str, str], key: str) -> float | None:
-    """A number in a label; None when it is not there or somebody changed it."""
+    """A number in a label; None if it is missing or not valid."""
     try:
         return float(labels[key])
     except (KeyError, ValueError):
