@@ -1,10 +1,10 @@
 """The stages in order. Read this first.
 
-    load → resolve → render → observe → plan → apply → observe
+    load → choose a runtime → resolve → render → observe → plan → apply → wait
 
-`prepare` takes a file through the first five stages and changes nothing: a dry run stops there. `up` continues: it
-applies the first wave of the plan, waits for the brokers, plans and applies the resources inside Kafka, and observes
-the environment until it reaches the requested level.
+`prepare` takes a file through the stages up to the plan and changes no node: a dry run stops there. `up` continues: it
+applies the plan to the nodes, waits for the brokers, plans and applies the resources inside Kafka, and waits until the
+environment reaches the requested level.
 
 Most callers use `provision.environment.Environment`, which calls these stages.
 """
@@ -143,8 +143,8 @@ def _layout(spec: EnvironmentSpec, source: Source, runtimes: Runtimes) -> Layout
 def _require_nodes(spec: EnvironmentSpec) -> None:
     if spec.bootstrap_servers:
         raise UsageError(
-            f"{spec.name} has bootstrap_servers: others run its nodes",
-            hint="`provision topics apply` makes its topics as the file says",
+            f"{spec.name} has bootstrap_servers: provision does not manage its nodes",
+            hint="`provision topics apply` applies its topics and quotas",
         )
 
 
@@ -289,7 +289,7 @@ def _roll_back(prepared: Prepared, home: Home, *, retain: bool, tell: Listener) 
     if retain:
         tell(Notice(f"{name} is kept as it is; `provision down {name}` removes it"))
         return
-    with shielded(lambda: tell(Notice("still removing; a moment, please"))):
+    with shielded(lambda: tell(Notice("still removing, please wait"))):
         removed = remove_environment(
             prepared.runtime, name, before=prepared.observed, delete_data=not prepared.had_data
         )

@@ -35,7 +35,7 @@ from provision.resources.rounds import (
     new_actions,
     plan_against,
 )
-from provision.resources.topics import DesiredTopics
+from provision.resources.topics import DesiredTopics, Topics
 from provision.runtime.base import Runtime
 from provision.spec.model import EnvironmentSpec
 
@@ -293,4 +293,4 @@ def adopted_sections(
     target = reached.target(home)
     with connected(reached.access) as admin:
         sections = {kind.section: kind.adopt(admin, target, replicas=replicas) for kind in KINDS}
-    return {section: entries for section, entries in sections.items() if entries or section == KINDS[0].section}
+    return {section: entries for section, entries in sections.items() if entries or section == Topics.section}

@@ -170,7 +170,7 @@ def apply_resources(actions: Sequence[Action], inside: Inside, work: Work) -> fr
                     outcome = kind.perform(admin, verb, batch, inside.observed[kind.name], work)
                     ended = [one for one in batch if one.name not in outcome.failed and one.name not in outcome.existed]
                     ending.failed = {
-                        one.resource: KafkaRefused(f"{one.resource} could not be made as planned", why=reason)
+                        one.resource: KafkaRefused(f"{one.resource} could not be applied", why=reason)
                         for one in batch
                         if (reason := outcome.failed.get(one.name))
                     }
@@ -182,9 +182,9 @@ def apply_resources(actions: Sequence[Action], inside: Inside, work: Work) -> fr
             existed |= {_key(one) for one in batch if one.name in outcome.existed}
     if failed:
         raise PartlyApplied(
-            f"{_count(failed)} of {_count(map(_key, actions))} could not be made as the file says",
+            f"{_count(failed)} of {_count(map(_key, actions))} could not be applied",
             why="\n".join(_reasons(failed)),
-            hint="correct them in the file and run `provision up` again; the rest is done",
+            hint="correct them in the file and apply it again; the rest is done",
         )
     return frozenset(existed)
 
@@ -259,5 +259,5 @@ def converge(
         wait.until(Level.TOPICS, cluster.topics)
     if inside is None:
         hint = "run `provision up` again to continue"
-        raise NotReady(f"the brokers of {cluster.name} do not say what there is", hint=hint)
+        raise NotReady(f"the brokers of {cluster.name} do not report their state", hint=hint)
     return changed
