@@ -559,7 +559,7 @@ def test_what_shows_only_when_a_broker_is_back_must_be_in_the_saved_plan(living:
     living.kafka.set_on_brokers[2] = {"num.io.threads": "6"}
     living.runtime.exit_node("living", "broker-2", 1)
     saved = living.plan().saved
-    with pytest.raises(Refused, match="does not have all that is to be done"):
+    with pytest.raises(Refused, match="does not include everything"):
         living.up(UpOptions(timeout_s=5.0, saved=saved), agree=saved.require_known)
     assert living.done == ["start broker-2"]
 

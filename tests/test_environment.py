@@ -625,7 +625,7 @@ def test_a_cluster_that_others_run_is_reached_by_its_address_and_its_nodes_are_t
             reach()
         assert silent.value.why == "127.0.0.1:1: it does not listen yet"
     for refused in (theirs.up, theirs.plan, theirs.render):
-        with pytest.raises(UsageError, match="theirs has bootstrap_servers: others run its nodes"):
+        with pytest.raises(UsageError, match="theirs has bootstrap_servers: provision does not manage its nodes"):
             refused()
     assert not (tmp_path / "home").exists()
 

@@ -125,8 +125,8 @@ class NodeWork:
             if reason := admin.brokers.configure(settings):
                 raise ProvisionError(f"{node} does not take its settings", why=reason)
         if any(key.endswith(".threads") for key in (*settings.values, *settings.reset)):
-            # A request handler that is being removed polls its queue every 300 ms, and may take the shutdown request meant
-            # for another one; a broker stopped at that moment would never exit. So this is not cut short.
+            # A request handler that is being removed polls its queue every 300 ms, and may take the shutdown request
+            # meant for another one; a broker stopped at that moment would never exit. So this is not cut short.
             threading.Event().wait(_HANDLERS_GO_S)
         if settings.files:
             self.runtime.update_files(self.cluster.name, node, settings.files)

@@ -139,7 +139,7 @@ class Roller:
         self._wait_for_members("no node can join the ensemble")
 
     def _wait_for_members(self, failure: str) -> bool:
-        """Wait until all members that ever ran form a quorum; False if they are too few for one, and all are running."""
+        """Wait until all members that ever ran form a quorum; False if they are too few for one and all are running."""
         observed = self.runtime.observe(self.environment)
         ran = [node for node in observed.of_role(Role.ZOOKEEPER) if node.state is not NodeState.CREATED]
         if len(ran) > self.members // 2:

@@ -65,7 +65,7 @@ def _walk(
         raise
     finally:
         # A second Ctrl-C must not cut this short: actions still running during a rollback could undo it.
-        patience = Notice("what has begun is being finished; a moment, please")
+        patience = Notice("finishing what has begun, please wait")
         with shielded(lambda: tell(patience)) as interrupted:
             pool.shutdown(wait=True, cancel_futures=True)
     if interrupted.is_set():  # just as the last action ended

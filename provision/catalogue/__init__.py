@@ -1,1 +1,1 @@
-"""What is known of the world outside: the Kafka versions, and the images that hold them. Adding one is one entry."""
+"""Static knowledge of Kafka versions, and of the images that have them. Adding one is one entry."""

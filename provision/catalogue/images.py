@@ -1,7 +1,7 @@
-"""The images this program knows: what each keeps where, and which Kafka a tag stands for. Adding one is one entry.
+"""The known images: their layout, and the Kafka version a tag stands for. Adding one is one entry.
 
 Sources: the Dockerfiles of the images; for the Confluent Platform, its documentation's "Supported Versions and
-Interoperability". The program starts Java itself and uses nothing of an image but Java and the jars.
+Interoperability". The program starts Java itself and uses only Java and the jars of an image.
 """
 
 import re
@@ -15,7 +15,7 @@ _LEADING_NUMBERS = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """An image's name in its parts; `tag` and `digest` (`sha256:…`) are empty where it has none."""
+    """The parts of an image's name; `tag` and `digest` (`sha256:…`) are empty if it has none."""
 
     repository: str
     tag: str
@@ -32,12 +32,12 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class ImageLayout:
-    """Where an image keeps what a node needs.
+    """Where an image has what a node needs.
 
-    `libs` are its directories of jars, the first of which must be there; a relative one starts from the image's working
+    `libs` are its directories of jars, the first of which must exist; a relative one is below the image's working
     directory. `user` is the number of its unprivileged account. `java` is a path, or found on the image's PATH. `lines`
-    are Kafka's release lines by the image's own, where a tag is not Kafka's version. `logging` is a directory with a
-    logging configuration where the logging library is not Kafka's; else a node gets that of its release.
+    are Kafka's release lines by the image's own, if tags are not Kafka versions. `logging` is a directory with a
+    logging configuration if the logging library is not Kafka's; else a node gets that of its release.
     """
 
     repository: str
@@ -50,17 +50,17 @@ class ImageLayout:
 
     @property
     def class_path(self) -> str:
-        """All its jars, as Java takes them."""
+        """All its jars, as a class path."""
         return ":".join([*([self.logging] if self.logging else []), *(f"{directory}/*" for directory in self.libs)])
 
 
 _CONFLUENT_LINES = {"6.2": "2.8", **{f"7.{minor}": f"3.{minor}" for minor in range(10)}, "8.0": "4.0", "8.1": "4.1"}
-# Kafka's own directory first: the other two are of the image's scripts, and bring what Kafka's lacks.
+# Kafka's own directory first: the other two are for the image's scripts, and add what Kafka's lacks.
 _CONFLUENT_LIBS = ("/usr/share/java/kafka", "/usr/share/java/cp-base-new", "/usr/share/java/cp-base-java")
 
 APACHE_KAFKA = ImageLayout("apache/kafka", libs=("/opt/kafka/libs",))
 BUILT = replace(APACHE_KAFKA, repository="provision/kafka")
-"""What `provision image build` makes."""
+"""The layout of what `provision image build` creates."""
 IMAGES = (
     APACHE_KAFKA,
     BUILT,
@@ -73,7 +73,7 @@ IMAGES = (
 )
 
 _FIRST_OF_APACHE = KafkaVersion(3, 7, 0)
-# For release lines that have no image of their own project: tags of confluentinc/cp-kafka.
+# For release lines without an image from Apache: tags of confluentinc/cp-kafka.
 _BEFORE_APACHE = {
     "2.8": "6.2.1",
     "3.0": "7.0.1",
@@ -87,19 +87,19 @@ _BEFORE_APACHE = {
 
 
 def default_image(version: KafkaVersion) -> str:
-    """The image for a version: Apache's own, or before 3.7.0, where there is none, Confluent's of that release line."""
+    """The image for a version: Apache's, or before 3.7.0, the first with one, Confluent's of that release line."""
     if version >= _FIRST_OF_APACHE:
         return f"apache/kafka:{version}"
     return f"confluentinc/cp-kafka:{_BEFORE_APACHE[f'{version.major}.{version.minor}']}"
 
 
 def layout_of(image: str) -> ImageLayout:
-    """The layout of an image by its repository, wherever that is mirrored; an unknown one is taken for Apache's."""
+    """The layout of an image by its repository, on any mirror; an unknown one is assumed to be like Apache's."""
     return _known(image) or APACHE_KAFKA
 
 
 def is_known(image: str) -> bool:
-    """Whether an image of that repository is known to hold Kafka."""
+    """Whether an image of that repository is known to contain Kafka."""
     layout = _known(image)
     return layout is not None and layout.has_kafka
 
@@ -112,7 +112,7 @@ def _known(image: str) -> ImageLayout | None:
 
 
 def kafka_line_of(image: str) -> str | None:
-    """The Kafka that an image's tag stands for: `3.9.1`, or only its line, `3.9`; None where the tag does not tell."""
+    """The Kafka version of an image's tag: `3.9.1`, or only its line, `3.9`; None if the tag does not give it."""
     layout, numbers = _known(image), _LEADING_NUMBERS.match(Reference.parse(image).tag)
     if layout is None or not layout.has_kafka or numbers is None:
         return None
@@ -122,7 +122,7 @@ def kafka_line_of(image: str) -> str | None:
 
 
 def zookeeper_line_of(image: str) -> tuple[int, ...]:
-    """The release line of ZooKeeper's own image, `(3, 8)`; empty for other images, and where the tag does not tell."""
+    """The release line of ZooKeeper's own image, `(3, 8)`; empty for other images and for tags that do not give it."""
     layout, numbers = _known(image), _LEADING_NUMBERS.match(Reference.parse(image).tag)
     if layout is None or layout.has_kafka or numbers is None:
         return ()
@@ -130,5 +130,5 @@ def zookeeper_line_of(image: str) -> tuple[int, ...]:
 
 
 def is_of_line(version: KafkaVersion, line: str) -> bool:
-    """Whether a version is the one of that text, or of the release line that it names."""
+    """Whether a version is that version, or belongs to that release line."""
     return f"{version}.".startswith(f"{line}.")

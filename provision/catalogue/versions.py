@@ -1,4 +1,4 @@
-"""The Kafka versions this program knows. Adding one is one entry; the module imports nothing of ours.
+"""The known Kafka versions. Adding one is one entry; the module imports nothing of provision.
 
 Sources: the release notes and `gradle/dependencies.gradle` of each Kafka release for the Java range and the bundled
 ZooKeeper.
@@ -23,7 +23,7 @@ class KafkaVersion:
         """Read `major.minor.patch`.
 
         Raises:
-            ValueError: when the text has another form.
+            ValueError: the text has another form.
         """
         match = _VERSION.fullmatch(text)
         if not match:
@@ -45,7 +45,7 @@ def _log4j2(version: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class LoggingFile:
-    """How a logging library is configured: the file's name, and the system property that leads to it."""
+    """How a logging library is configured: the file's name, and the system property for its path."""
 
     name: str
     property: str
@@ -57,19 +57,19 @@ LOG4J2 = LoggingFile("log4j2.properties", "log4j2.configurationFile")
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What a Kafka release line needs. `first` is the first version the entry speaks for, up to the next entry's."""
+    """What a Kafka release line needs. The entry applies from version `first` up to the next entry's."""
 
     first: KafkaVersion
     java: range
     """The major versions of Java it runs on."""
     tools: dict[str, str]
-    """By the name of Kafka's own script: the main class, and the arguments that the script puts before the user's."""
+    """By the name of Kafka's own script: the main class, and the arguments that the script adds before the user's."""
     zookeeper: str = ""
-    """The release line of ZooKeeper that it brings, and was made for; empty from 4.0 on."""
+    """The release line of ZooKeeper that it includes; empty from 4.0 on."""
     modes: tuple[str, ...] = (ZOOKEEPER, KRAFT)
-    """How it keeps its metadata, the usual way first."""
+    """Its metadata modes, the default first."""
     logging: tuple[str, ...] = ()
-    """The artifacts that bind SLF4J to a logging library, where the broker's and the tools' own do not."""
+    """The artifacts that bind SLF4J to a logging library, if those of the broker and the tools do not."""
     logging_file: LoggingFile = LOG4J
 
 
@@ -97,7 +97,7 @@ _TOOLS_2_8 = {
 _BOOTSTRAP = "--bootstrap-server"
 _SERVER = ""  # the first argument itself, with no name
 
-# How a tool is told whom to speak to. The others take --bootstrap-server; None: it speaks to nobody, or in its own way.
+# The option for a tool's servers, if it is not --bootstrap-server; None: it has none, or its own way.
 TOOL_ADDRESS: dict[str, str | None] = {
     "kafka-dump-log": None,
     "kafka-producer-perf-test": None,
@@ -105,11 +105,11 @@ TOOL_ADDRESS: dict[str, str | None] = {
     "zookeeper-shell": _SERVER,
 }
 TOOL_ADDRESSES = (_BOOTSTRAP, "--bootstrap-controller", "--broker-list", "--zookeeper")
-"""The arguments by which a user says an address."""
+"""All arguments by which a user can give an address."""
 
 
 def address_option(tool: str, version: KafkaVersion) -> str | None:
-    """The argument that takes the address: its name, empty where it has none, None where the tool takes no address."""
+    """The argument that takes the address: its name, empty if it has none, None if the tool takes no address."""
     if tool == "kafka-get-offsets" and version < KafkaVersion(3, 0, 0):
         return "--broker-list"  # KIP-635 renamed it
     return TOOL_ADDRESS.get(tool, _BOOTSTRAP)
@@ -175,12 +175,12 @@ DEFAULT_VERSION = KafkaVersion(3, 9, 1)
 
 
 def release_of(version: KafkaVersion) -> Release:
-    """The entry that speaks for `version`: the newest one that is not newer than it."""
+    """The entry that applies to `version`: the newest one that is not newer than it."""
     return max((release for release in RELEASES if release.first <= version), key=lambda release: release.first)
 
 
 def unsupported(version: KafkaVersion) -> tuple[str, str] | None:
-    """Why a version cannot be had, and what to do; None where it can, as far as is known."""
+    """Why a version is not available, and what to do; None if it is available as far as known."""
     if version < OLDEST:
         return f"Kafka {version} is too old", f"{OLDEST} is the oldest that is supported"
     last = _LAST_LINES.get(version.major)
@@ -192,8 +192,8 @@ def unsupported(version: KafkaVersion) -> tuple[str, str] | None:
 def coordinates(version: KafkaVersion) -> tuple[str, ...]:
     """The Maven artifacts whose runtime dependencies make up a release.
 
-    A `!` keeps an artifact's own rules for versions out. A broker alone logs nothing: the binding of SLF4J to a logging
-    library is left to the distribution. Only in 3.9 it comes with the tools; before, they name one that has moved.
+    A `!` excludes an artifact's own dependency management. A broker alone logs nothing: the binding of SLF4J to a
+    logging library is left to the distribution. Only in 3.9 the tools include it; before, they name one that has moved.
     """
     broker = f"org.apache.kafka:kafka_2.13:{version}"
     tools = f"org.apache.kafka:kafka-tools:{version}"
@@ -201,4 +201,4 @@ def coordinates(version: KafkaVersion) -> tuple[str, ...]:
 
 
 RELOCATED = frozenset({"slf4j-log4j12"})
-"""Artifacts without a jar: their POM only says where they went (slf4j-log4j12 became slf4j-reload4j)."""
+"""Artifacts without a jar: their POM only points to the new name (slf4j-log4j12 became slf4j-reload4j)."""

@@ -4,7 +4,7 @@ import sys
 
 
 def main() -> None:
-    """The `provision` command: run it, print what went wrong, and exit with the contract's code."""
+    """Run the `provision` command, print any error, and exit with the documented code."""
     from provision.cli.run import run
 
     sys.exit(run(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""The commands, grouped as a newcomer meets them. Each imports what it needs when it runs: `--help` is quick."""
+"""The commands, in groups. Each imports what it needs when it runs, so that `--help` is fast."""
 
 from typing import Annotated
 

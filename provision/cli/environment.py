@@ -1,4 +1,4 @@
-"""Which environment is meant: `ENV` on the command line, `PROVISION_ENV`, or the only file there is."""
+"""Select the environment: `ENV` on the command line, `PROVISION_ENV`, or the only file there is."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ _SUFFIXES = (".yaml", ".yml")
 
 
 def select(env: str | None, overrides: list[str] | None = None, tell: "Listener" = tell_notices) -> "Environment":
-    """Find what `ENV` means; `overrides` are the `--set` texts, `tell` gets the events.
+    """Find the environment of `ENV`; `overrides` are the `--set` texts, `tell` receives the events.
 
     Raises:
         UsageError: it is left out and there is not exactly one file, or it is a path and there is no such file.
@@ -55,7 +55,7 @@ def _only_file() -> Path:
 
 
 def _file_of(chosen: str) -> Path | None:
-    """The file of a path or a name; None where the name has none."""
+    """The file of a path or a name; None if the name has none."""
     from provision.software.pins import is_lock_file
 
     if os.sep in chosen or chosen.endswith(_SUFFIXES):
@@ -69,7 +69,7 @@ def _file_of(chosen: str) -> Path | None:
 
 
 def without_locks(envs: list[str]) -> list[str]:
-    """Those that are environments: `environments/*.yaml` names their locks too."""
+    """Drop locks, which `environments/*.yaml` matches too."""
     from provision.software.pins import is_lock_file
 
     return [env for env in envs if not is_lock_file(Path(env))] or envs

@@ -130,7 +130,7 @@ def plan(
         print_value(planned.as_dict(), output)
     if out and not planned.refusals:
         if saved is None:
-            raise UsageError("--out is for environments that `up` makes", hint="`topics apply` plans anew and asks")
+            raise UsageError("--out is for environments that `up` makes", hint="`topics apply` plans again and asks")
         saved.write(out)
         say(f"saved; `provision up … --plan {out}` does just this")
     if planned.refusals:
@@ -140,7 +140,7 @@ def plan(
 
 
 def _planned(environment: "Environment", *, frozen: bool) -> "tuple[Plan, SavedPlan | None, bool]":
-    """The plan for an environment of ours, which can be saved, or for the topics of a cluster that others run.
+    """The plan of an environment, which can be saved, or of the resources of an external cluster.
 
     And whether it leaves topics out.
     """

@@ -12,7 +12,7 @@ SOFTWARE = "Software"
 
 
 class GroupedCommands(TyperGroup):
-    """Shows the commands by their groups, in the order in which the groups first occur."""
+    """Shows the commands by group, in the order in which the groups first occur."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 click's own or typer's copy
         """Write a section for each group: every command's name and its summary."""

@@ -94,7 +94,7 @@ def load(
     ],
     output: Output = Format.TABLE,
 ) -> None:
-    """Load images from an archive, and say which of them can be used."""
+    """Load images from an archive, and show which are usable."""
     from provision.software.images import load as load_images
 
     called = "standard input" if file == _STDIN else str(file)

@@ -87,7 +87,7 @@ def down(
 ) -> None:
     """Remove all that `up` created.
 
-    Where there is nothing, there is nothing to do.
+    It is not an error if there is nothing to remove.
     """
     if everything and envs:
         raise UsageError("--all goes without names")
@@ -101,7 +101,7 @@ def down(
         found = [select(env) for env in (without_locks(envs) if envs else [None])]
     for environment in found:
         environment.on_event = tell_notices
-        _ = environment.runtime  # what cannot be asked is told before the work begins
+        _ = environment.runtime  # the notice of an unreachable engine comes before the work
         began = time.monotonic()
         with progress() as tell:
             environment.on_event = tell

@@ -31,7 +31,7 @@ def node_rows(assessment: "Assessment") -> Iterator[tuple[object, ...]]:
 
 
 def declared_topics(environment: "Environment") -> "Sequence[Topic] | None":
-    """The topics of the file, or None where there is only a name."""
+    """The topics of the file, or None if only the name is known."""
     try:
         return environment.declared_topics()
     except InvalidEnvironment as error:
@@ -45,7 +45,7 @@ def status(env: Env = None, output: Output = Format.TABLE) -> None:
     from provision.operations.status import status_dict
 
     environment = select(env)
-    _ = environment.runtime  # what cannot be asked is told first
+    _ = environment.runtime  # the notice of an unreachable engine comes first
     assessment = environment.status(declared_topics(environment))
     shown = status_dict(assessment)
     if output is not Format.TABLE:

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share."""
+"""Arguments and options shared by several commands."""
 
 from typing import Annotated
 
@@ -44,7 +44,7 @@ def kafka_version(text: str) -> KafkaVersion:
     """The value of a version argument.
 
     Raises:
-        UsageError: it is none, or one that is not supported.
+        UsageError: it is not a version, or not a supported one.
     """
     try:
         version = KafkaVersion.parse(text)
@@ -60,7 +60,7 @@ def seconds(duration: str) -> float:
     """The value of a duration option.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is not a duration.
     """
     try:
         return parse_duration_s(duration)

@@ -1,4 +1,4 @@
-"""A plan as a person reads it: one line an action, aligned, with its cause; a count at the end. And consent to it."""
+"""A plan as text: one aligned line per action with its cause, and a count at the end. And consent to it."""
 
 import sys
 from collections import Counter
@@ -33,7 +33,7 @@ def plan_lines(plan: Plan) -> Iterator[str]:
         yield f"{plan.environment}: nothing to change"
         return
     rows = [(action.verb, action.resource, _class_of(action)) for action in plan.actions]
-    # The class has no column where everything is new.
+    # No column for the class if everything is new.
     widths = [width for column in zip(*rows, strict=True) if (width := max(map(len, column)))]
     for action, row in zip(plan.actions, rows, strict=True):
         detail = f"; {action.detail}" if action.detail else ""
@@ -46,13 +46,13 @@ def plan_lines(plan: Plan) -> Iterator[str]:
 
 
 def _class_of(action: Action) -> str:
-    """What it means for what runs; nothing for what only adds, and where the verb says it already."""
+    """The action's class; empty for additions, and if the verb already implies it."""
     says_it = action.impact in (Impact.NONE, Impact.REFUSED) or str(action.impact) == str(action.verb)
     return "" if says_it else action.impact
 
 
 def _copied(plan: Plan) -> str:
-    """What all reassignments copy together, where several copy something: each line tells only its own."""
+    """The total that several reassignments copy; each line has only its own."""
     moves = [action.subject for action in plan.actions if isinstance(action.subject, Reassignment)]
     sizes = [move.bytes_to_move for move in moves if move.bytes_to_move]
     if not sizes[1:]:
@@ -69,10 +69,10 @@ _MEANS = {
 
 
 def require_consent(plan: Plan, *, yes: bool) -> None:
-    """Have the user agree to what restarts or deletes something; without a terminal only `--yes` agrees.
+    """Ask the user to agree to restarts and deletions; without a terminal only `--yes` agrees.
 
     Raises:
-        Refused: they do not, or nobody is there to ask.
+        Refused: they do not agree, or there is no terminal to ask.
     """
     if yes or not plan.needs_consent:
         return

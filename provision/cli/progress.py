@@ -68,18 +68,18 @@ _MIB = 1024 * 1024
 
 
 class Display(Protocol):
-    """A listener that can step aside while the user is asked something."""
+    """A listener that can pause while the user is asked something."""
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
 
     def paused(self) -> AbstractContextManager[None]:
-        """Redraw nothing meanwhile."""
+        """Stop redrawing inside the block."""
 
 
 @contextmanager
 def progress(*, only_when_acting: bool = False, clock: Callable[[], float] = time.monotonic) -> Iterator[Display]:
-    """A listener for the length of a command; `only_when_acting` is silent on readiness until something is done."""
+    """A listener for the duration of a command; `only_when_acting` hides readiness until something is done."""
     if is_terminal(sys.stderr):
         with _Live().shown() as display:
             yield display
@@ -88,7 +88,7 @@ def progress(*, only_when_acting: bool = False, clock: Callable[[], float] = tim
 
 
 class _Plain:
-    """One line for each thing that ended: for logs, which cannot redraw."""
+    """One line for each completed action: for logs, which cannot redraw."""
 
     def __init__(self, *, acting: bool, clock: Callable[[], float]) -> None:
         self._told: dict[str, float] = {}
@@ -117,7 +117,7 @@ class _Plain:
                 pass
 
     def _is_due(self, what: str) -> bool:
-        """Whether it is time to tell of it: when it begins, and every now and then."""
+        """Whether to report it now: when it begins, and from time to time."""
         now = self._clock()
         due = now - self._told.get(what, -_LINE_EVERY_S) >= _LINE_EVERY_S
         if due:
@@ -125,12 +125,12 @@ class _Plain:
         return due
 
     def paused(self) -> AbstractContextManager[None]:
-        """Lines need no room kept free."""
+        """Nothing to pause: plain lines do not redraw."""
         return nullcontext()
 
 
 class _Live:
-    """A table that is redrawn: a line for each resource that is worked on or waited for."""
+    """A table that is redrawn: one line per resource in progress or waited for."""
 
     def __init__(self) -> None:
         self._lock, self._showing = threading.Lock(), threading.Lock()
@@ -154,11 +154,11 @@ class _Live:
         match event:
             case Notice(text) | Warned(text):
                 live.console.print(str(text), highlight=False, markup=False, soft_wrap=True)
-            case ActionFailed():  # the table goes when the command ends, and this must stay
+            case ActionFailed():  # the table disappears when the command ends, but this must stay
                 live.console.print(_failure(event), style="red", highlight=False, markup=False, soft_wrap=True)
 
     def _show(self) -> "Live":
-        """The table on the screen, from the first event on."""
+        """Show the table from the first event on."""
         from rich.console import Console
         from rich.live import Live
 
@@ -177,7 +177,7 @@ class _Live:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Clear the table while something is asked; the next event brings it back."""
+        """Clear the table while the user is asked; the next event shows it again."""
         self._hide()
         yield
 
@@ -231,7 +231,7 @@ class _Live:
 
 
 def _failure(event: ActionFailed) -> str:
-    """Which action failed, after how long, and why, in a line."""
+    """A line with the failed action, its duration, and the reason."""
     what = f"{event.resource}: {_GOING.get(event.verb, event.verb)}"
     if isinstance(event.error, Interrupted | KeyboardInterrupt):
         return f"{what} was interrupted ({event.seconds:.1f} s)"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Shape(StrEnum):
-    """How `consume` writes a record."""
+    """The output formats of `consume`."""
 
     LINE = "line"
     JSON = "json"

@@ -18,7 +18,7 @@ _ClickException = cast(type[Exception], typer.BadParameter.__mro__[2])
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run `provision` with these arguments; returns the exit code and never raises a traceback at the user."""
+    """Run `provision` with these arguments; returns the exit code, and never shows the user a traceback."""
     handle_signals()
     try:
         result = app(args=list(arguments), standalone_mode=False)
@@ -38,7 +38,7 @@ def run(arguments: Sequence[str]) -> int:
             write_line(str(error))
             return 0
         return _failed(_wrong_usage(error))
-    if result == Interrupted.exit_code:  # typer turns Ctrl-C into this code by itself
+    if result == Interrupted.exit_code:  # typer itself turns Ctrl-C into this code
         return _failed(Interrupted("interrupted"))
     return result if isinstance(result, int) else 0
 

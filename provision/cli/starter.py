@@ -1,4 +1,4 @@
-"""The file that `provision init` writes: small, commented, and valid as it is (tested)."""
+"""The file that `provision init` writes: small, commented, and valid without changes (tested)."""
 
 _STARTER = """\
 # A Kafka cluster for development. `provision up {name}` starts it, `provision down {name}` removes it.

@@ -87,7 +87,7 @@ def apply(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Agree to deletions without asking.")] = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """Make topics and all else inside Kafka as the file says.
+    """Apply the topics and quotas of a file to its cluster.
 
     The nodes of the cluster are left as they are.
     """

@@ -1,7 +1,7 @@
-"""Ctrl-C and SIGTERM as one thing, and a shelter for the moments that must not be cut in half.
+"""Treat Ctrl-C and SIGTERM alike, and shield blocks that must not be interrupted.
 
-Only a program calls `handle_signals`; a library never changes the signal handlers of the process it is part of. Where
-nobody has called it, a shelter is open: Ctrl-C raises `KeyboardInterrupt` there as everywhere.
+Only a program calls `handle_signals`; a library never changes the signal handlers of its process. Without that call,
+shielding has no effect: Ctrl-C raises `KeyboardInterrupt` there as everywhere.
 """
 
 import signal
@@ -17,15 +17,15 @@ _SIGNALS = tuple(
     for name in ("SIGINT", "SIGTERM", "SIGHUP")
     if hasattr(signal, name)  # Windows has no SIGHUP
 )
-# What a signal does inside a shelter, the innermost last. Signals are delivered to the main thread alone.
+# What a signal does inside shielded blocks, the innermost last. Signals are delivered only to the main thread.
 _shelters: list[Callable[[], None]] = []
 
 
 def handle_signals() -> None:
-    """Make SIGINT, SIGTERM and SIGHUP raise `KeyboardInterrupt`, but for the blocks that are `shielded`.
+    """Make SIGINT, SIGTERM and SIGHUP raise `KeyboardInterrupt`, except in `shielded` blocks.
 
-    So a cancelled CI job cleans up as Ctrl-C does. Signals that are ignored stay so: nohup wants that of SIGHUP, and a
-    background job of SIGINT.
+    So a cancelled CI job cleans up like Ctrl-C does. Ignored signals stay ignored: nohup relies on that for SIGHUP, and
+    background jobs for SIGINT.
     """
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -40,10 +40,10 @@ def _on_signal(_number: int, _frame: FrameType | None) -> None:
 
 @contextmanager
 def shielded(on_interrupt: Callable[[], None] = lambda: None) -> Iterator[threading.Event]:
-    """Run the block to its end, whatever signals come; what it gives is set when one came.
+    """Run the block to its end despite signals; the yielded event is set if one came.
 
     Args:
-        on_interrupt: called for each, to tell the user to be patient.
+        on_interrupt: called for each signal, to ask the user for patience.
     """
     came = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -63,7 +63,7 @@ def shielded(on_interrupt: Callable[[], None] = lambda: None) -> Iterator[thread
 
 @contextmanager
 def telling_where_it_stands(standing: Callable[[], str]) -> Iterator[None]:
-    """Let whatever ends the block early, an error or Ctrl-C, tell how far it got."""
+    """Add to an error or Ctrl-C that ends the block early how far it got."""
     try:
         yield
     except KeyboardInterrupt as error:

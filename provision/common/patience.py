@@ -1,4 +1,4 @@
-"""How long something is waited for: a time limit, pauses between two looks, and an end from outside, in one object."""
+"""A wait: a time limit, pauses between two attempts, and cancellation, in one object."""
 
 import threading
 import time
@@ -7,9 +7,9 @@ from provision.errors import Interrupted
 
 
 class Patience:
-    """One wait, which begins when this is made.
+    """One wait, which begins when this object is created.
 
-    Whoever waits looks first and pauses then, so that what is there already costs nothing:
+    Callers check first and pause afterwards, so that nothing is lost if the condition already holds:
 
         patience = Patience(30.0)
         while not is_there():
@@ -17,9 +17,9 @@ class Patience:
                 raise NotReady(f"it is not there after {patience.given}")
 
     Args:
-        timeout_s: how long to wait; 0 for a single look.
-        cancelled: set from another thread, it ends the wait in the middle of a pause.
-        doing: names the wait where it is cancelled.
+        timeout_s: how long to wait; 0 for a single check.
+        cancelled: set from another thread, it ends the wait even during a pause.
+        doing: names the wait in the error if it is cancelled.
     """
 
     def __init__(self, timeout_s: float, cancelled: threading.Event | None = None, doing: str = "the wait") -> None:
@@ -35,21 +35,21 @@ class Patience:
 
     @property
     def left_s(self) -> float:
-        """Seconds until time is up; 0 from then on."""
+        """Seconds until the time limit; 0 from then on."""
         return max(self.timeout_s - self.waited_s, 0.0)
 
     @property
     def is_over(self) -> bool:
-        """Whether time is up."""
+        """Whether the time limit has passed."""
         return self.left_s <= 0
 
     @property
     def given(self) -> str:
-        """The time limit in words: `30 s`."""
+        """The time limit as text: `30 s`."""
         return f"{self.timeout_s:g} s"
 
     def pause(self, pause_s: float) -> bool:
-        """Pause before the next look; False when time is up. The last look is taken at the time limit itself.
+        """Pause before the next check; False if the time limit has passed. The last check is at the time limit itself.
 
         Raises:
             Interrupted: the wait is cancelled.
@@ -63,14 +63,14 @@ class Patience:
         return True
 
     def check(self) -> None:
-        """Raise when the wait is cancelled.
+        """Raise if the wait is cancelled.
 
         Raises:
-            Interrupted: it is.
+            Interrupted: the wait is cancelled.
         """
         if self.cancelled.is_set():
             raise Interrupted(f"{self.doing} was cancelled")
 
     def renewed(self, doing: str = "") -> "Patience":
-        """The same time limit again, from now on."""
+        """A new wait with the same time limit, from now on."""
         return Patience(self.timeout_s, self.cancelled, doing or self.doing)

@@ -1,1 +1,1 @@
-"""What is kept on this machine."""
+"""State kept on this machine."""

@@ -1,4 +1,4 @@
-"""The home: what must outlive a command and belongs to no runtime, and what can be fetched again."""
+"""The home: state that must outlive a command and belongs to no runtime, and a cache."""
 
 import os
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Home:
         """A home in that directory; without a `cache`, with `PROVISION_CACHE`, else the platform's directory."""
         named = os.environ.get("PROVISION_CACHE")
         kept = cache or (Path(named) if named else platformdirs.user_cache_path("provision", appauthor=False))
-        # Processes are found by this path: it must be the same, however it is named.
+        # Processes are found by this path, so it must be resolved.
         return cls(directory.resolve(), kept.absolute())
 
     @property
@@ -47,7 +47,7 @@ class Home:
         return PortLeases(self.directory)
 
     def throttle(self, environment: str) -> ThrottleNote:
-        """The note of what an environment's reassignment has to restore."""
+        """The note of settings to restore after a throttled reassignment in an environment."""
         return ThrottleNote(self.directory / "throttles" / environment)
 
     @property

@@ -1,8 +1,8 @@
-"""Host ports for `port: auto`: leased once for each node of an environment, kept until it is taken down.
+"""Host ports for `port: auto`: leased once for each node of an environment, kept until its `down`.
 
-A lease is a promise between the commands of one user; the bind test keeps away from everybody else. Ports are looked
-for below the range the operating system hands out to clients, starting at a place that depends on the environment's
-name, so that an environment tends to get the same ports everywhere.
+A lease coordinates the commands of one user; a bind test avoids ports of everybody else. Ports are searched below the
+range of the operating system's ephemeral ports, from a position that depends on the environment's name, so that an
+environment tends to get the same ports everywhere.
 """
 
 import errno
@@ -38,7 +38,7 @@ class PortLeases:
         Args:
             environment: its name.
             nodes: the names of the nodes that need a port.
-            in_use: ports that nodes of this environment have already; they keep them.
+            in_use: ports that nodes of this environment already have, and keep.
         """
         return self._complete(self._read(), environment, nodes, in_use)
 
@@ -51,7 +51,7 @@ class PortLeases:
             return given
 
     def release(self, environment: str) -> None:
-        """Forget the environment's ports."""
+        """Release the environment's ports."""
         if self._file.exists():
             with self._locked() as leases:
                 leases.pop(environment, None)
@@ -65,7 +65,7 @@ class PortLeases:
         return {node: kept[node] if node in kept else next(free) for node in nodes}
 
     def _free_ports(self, environment: str, taken: set[int]) -> Iterator[int]:
-        # The same ports each time; others in another home, so that two users do not reach for the same at once.
+        # The same ports each time, but others in another home, so that two users do not try the same at once.
         start = zlib.crc32(f"{self._file.parent}/{environment}".encode()) % len(PORTS)
         for step in range(len(PORTS)):
             port = PORTS[(start + step) % len(PORTS)]
@@ -75,7 +75,7 @@ class PortLeases:
 
     @contextmanager
     def _locked(self) -> Iterator[Leases]:
-        """The leases, held against other commands and written back when the block changed them."""
+        """The leases, locked against other commands and written back if the block changed them."""
         from filelock import FileLock, Timeout
 
         try:
@@ -107,7 +107,7 @@ class PortLeases:
 
 
 def port_is_free(port: int) -> bool:
-    """Whether nothing on this machine listens on that port of the loopback address, or of all addresses."""
+    """Whether nothing listens on that port, neither on the loopback address nor on all addresses."""
     for address in (LOOPBACK, "0.0.0.0"):  # noqa: S104 asked, not served
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             # a port that a stopped cluster used a moment ago is free, though the kernel still remembers connections
@@ -122,7 +122,7 @@ def port_is_free(port: int) -> bool:
 
 
 def port_becomes_free(port: int, patience_s: float) -> bool:
-    """Whether nothing listens there, now or within that time."""
+    """Whether the port is free, now or within that time."""
     patience = Patience(patience_s)
     while not (free := port_is_free(port)) and patience.pause(_PAUSE_S):
         pass

@@ -1,4 +1,4 @@
-"""The throttle that a reassignment put on a cluster, noted until it is taken back: a command can die in between.
+"""The settings that a reassignment's throttle replaced, noted until they are restored: a command can die in between.
 
 home/throttles/NAME/ID.json    for the cluster with that id, each setting as it was before
 """
@@ -27,12 +27,12 @@ class ThrottleNote:
     directory: Path
 
     def _file(self, cluster_id: str) -> Path:
-        # The id comes from a cluster, which may be anybody's: it becomes a name only in the form that Kafka gives it.
+        # The id comes from an untrusted cluster: it becomes a file name only in Kafka's format.
         name = cluster_id if _CLUSTER_ID.fullmatch(cluster_id) else hashlib.sha256(cluster_id.encode()).hexdigest()
         return self.directory / f"{name}.json"
 
     def read(self, cluster_id: str) -> Settings:
-        """What is to be restored in that cluster.
+        """The settings to restore in that cluster.
 
         Raises:
             ProvisionError: the note is damaged.
@@ -44,16 +44,16 @@ class ThrottleNote:
         except FileNotFoundError:
             return {}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            hint = "delete it, and take the throttle back with `provision tool … kafka-configs`"
+            hint = "delete it, and remove the throttle with `provision tool … kafka-configs`"
             raise ProvisionError(f"{file} is damaged", why=str(error), hint=hint) from error
 
     def topics(self, cluster_id: str) -> frozenset[str] | None:
-        """The topics whose throttle is to be taken back in that cluster; None where there is no note."""
+        """The topics whose throttle must be removed in that cluster; None if there is no note."""
         noted = self.read(cluster_id)
         return frozenset(name for kind, name in noted if kind == "topic") if noted else None
 
     def write(self, cluster_id: str, before: Mapping[tuple[str, str], Mapping[str, str | None]]) -> None:
-        """Note the settings as they are now, before the throttle is put on."""
+        """Note the present settings, before the throttle is set."""
         described = [{"kind": kind, "name": name, "settings": dict(old)} for (kind, name), old in before.items()]
         file = self._file(cluster_id)
         try:
@@ -63,11 +63,11 @@ class ThrottleNote:
             raise ProvisionError(f"cannot write {file}", why=error.strerror or str(error)) from error
 
     def forget(self, cluster_id: str) -> None:
-        """The throttle is taken back."""
+        """Delete the note: the settings are restored."""
         self._file(cluster_id).unlink(missing_ok=True)
-        with suppress(OSError):  # another cluster of that name may have one still
+        with suppress(OSError):  # another cluster of that name may still have one
             self.directory.rmdir()
 
     def forget_all(self) -> None:
-        """The environment is gone, and its clusters with it."""
+        """Delete all notes: the environment is removed."""
         shutil.rmtree(self.directory, ignore_errors=True)

@@ -1,1 +1,1 @@
-"""What must change: actions with causes, and the pure planners."""
+"""Plans: actions with causes, and the pure planners."""

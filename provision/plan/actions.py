@@ -1,4 +1,4 @@
-"""What must change: an ordered graph of actions, each with its cause."""
+"""A plan: an ordered graph of actions, each with its cause."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Verb(StrEnum):
 
 
 class Impact(StrEnum):
-    """What an action means for what runs: the class of the change."""
+    """The class of a change: what it means for what is running."""
 
     NONE = "none"
     DYNAMIC = "dynamic"
@@ -57,7 +57,7 @@ _NEED_CONSENT = frozenset({Impact.ROLLING, Impact.RECREATE, Impact.DELETE})
 
 
 class Kind(StrEnum):
-    """What an action on the machines is about; resources inside Kafka have kinds of their own."""
+    """The subject of an action outside Kafka; resources inside Kafka have kinds of their own."""
 
     SOFTWARE = "software"
     NETWORK = "network"
@@ -68,7 +68,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NodeTarget:
-    """A node as it is to be: with these files. A running one is replaced only while its cluster can do without it."""
+    """A node with its new files. A running one is replaced only while its cluster can do without it."""
 
     node: Node
     files: tuple[RenderedFile, ...]
@@ -77,7 +77,7 @@ class NodeTarget:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """A broker that goes when nothing is left on it; `registered` where the cluster would know it for good."""
+    """A broker to remove once it is empty; `registered` if the cluster would otherwise keep its registration."""
 
     broker: int
     registered: bool
@@ -85,7 +85,7 @@ class Removal:
 
 @dataclass(frozen=True, slots=True)
 class BrokerSettings:
-    """Settings of a running broker: those to set, those to take back, and the files that say so for its next start."""
+    """Settings of a running broker: those to set, those to remove, and the matching files for its next start."""
 
     broker: int
     values: Mapping[str, str]
@@ -95,20 +95,20 @@ class BrokerSettings:
 
 @runtime_checkable
 class Shown(Protocol):
-    """A subject that has more to tell in `plan -o json` than its action."""
+    """A subject that adds details to its action in `plan -o json`."""
 
     def shown(self) -> dict[str, Any]:
-        """By key."""
+        """The details by key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
     """One change, and why.
 
-    `kind` says who performs it: one of `Kind`, or a kind of resource. `cause` is what differs between the file and what
-    is there; `detail` says more for people. `after` holds the keys of actions that must have ended before. `subject` is
-    what its performer needs. `changes` are the settings with their old and new values, `estimate_s` the seconds it may
-    take. `phase` names the phase it belongs to, where the plan has several.
+    `kind` determines who performs it: one of `Kind`, or a kind of resource. `cause` is the difference between the file
+    and what exists; `detail` adds to it for readers. `after` has the keys of actions that must have ended before.
+    `subject` is what its performer needs. `changes` are the settings with their old and new values, `estimate_s` is its
+    estimated duration in seconds. `phase` names its phase, if the plan has several.
     """
 
     verb: Verb
@@ -124,12 +124,12 @@ class Action:
 
     @property
     def key(self) -> str:
-        """Unique within a plan; the same thing can be done once in each phase."""
+        """A key, unique within a plan; the same can be done once in each phase."""
         return f"{self.verb} {self.resource}" + (f" ({self.phase})" if self.phase else "")
 
     @property
     def resource(self) -> str:
-        """`broker-1` for a node, `topic orders` and the like for all else."""
+        """`broker-1` for a node; the kind and name for others, such as `topic orders`."""
         return self.name if self.kind in (Kind.NODE, Kind.FOREIGN) else f"{self.kind} {self.name}"
 
     @property
@@ -139,7 +139,7 @@ class Action:
 
     @property
     def needs_consent(self) -> bool:
-        """Whether it restarts something that runs, or deletes something."""
+        """Whether it restarts something that is running, or deletes something."""
         at_rest = isinstance(self.subject, NodeTarget) and not self.subject.runs
         return self.impact in _NEED_CONSENT and not at_rest
 
@@ -169,28 +169,28 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The actions in an order in which they can be done; those that do not depend on each other may run together."""
+    """The actions in an executable order; those that do not depend on each other may run concurrently."""
 
     environment: str
     actions: tuple[Action, ...]
 
     @property
     def changes(self) -> bool:
-        """Whether anything is to be done or was refused."""
+        """Whether there are any actions, including refused ones."""
         return bool(self.actions)
 
     @property
     def refusals(self) -> tuple[Action, ...]:
-        """What the file asks for and this program does not do to a living environment."""
+        """The changes in the file that provision does not make to an existing environment."""
         return tuple(action for action in self.actions if action.verb is Verb.REFUSE)
 
     @property
     def needs_consent(self) -> tuple[Action, ...]:
-        """What restarts something that runs, or deletes something: nobody is to be surprised by it."""
+        """The actions that restart something that is running, or delete something, which the user must confirm."""
         return tuple(action for action in self.actions if action.needs_consent)
 
     def of_kinds(self, kinds: Iterable[str], *, but: Verb | None = None) -> tuple[Action, ...]:
-        """The actions of some kinds, in order, without those of one verb."""
+        """The actions of these kinds, in order, without those of one verb."""
         wanted = frozenset(kinds)
         return tuple(action for action in self.actions if action.kind in wanted and action.verb is not but)
 

@@ -1,12 +1,12 @@
-"""What a changed file means for the node that has it: nothing, a new setting while it runs, a restart, or a new node.
+"""Classify what a changed file means for its node: nothing, a dynamic setting, a restart, or a new node.
 
-The classes, from the mildest on; the first that suffices is taken:
+The classes, from the mildest; the first that suffices is used:
 
-1. none: another comment, another order of keys. The node runs as it would run with the new file.
-2. `configure`: only properties that the running broker itself declares as updatable get a new value.
-3. `restart`: any other property. The node comes back with the new file, its data and its place.
-4. `recreate`: what is outside its files: the image, the JVM's options, memory, host ports. Its data stay.
-5. `refuse`: what would leave its data behind.
+1. none: another comment or order of keys, which makes no difference to the node.
+2. `configure`: only properties that the running broker itself declares as updatable change.
+3. `restart`: any other property changes. The node restarts with the new file and keeps its data.
+4. `recreate`: something outside its files changes: the image, JVM options, memory, host ports. Its data are kept.
+5. `refuse`: a change that would leave its data behind.
 """
 
 from collections.abc import Collection, Sequence
@@ -18,7 +18,7 @@ from provision.plan.differences import Difference, differences
 from provision.plan.observed import NodeState, ObservedNode
 
 BROKER_FILE = MAIN_FILES[Role.BROKER]
-# What a listener is told to clients and other brokers: never changed under them while a broker runs.
+# Advertised addresses: never changed while clients and other brokers use them.
 _NEVER_DYNAMIC = frozenset({"listeners", "advertised.listeners", "listener.security.protocol.map"})
 _UNREADABLE = "its files cannot be read, so it is not known what changed"
 _IN_MEMORY = "it would lose its data, which are in memory (storage: memory)"
@@ -27,7 +27,7 @@ _FOLLOWS_FROM_SOFTWARE = frozenset({"kafka", "software", "arguments", "java"})
 
 @dataclass(frozen=True, slots=True)
 class NodeChange:
-    """What must be done to a node, why, and which settings change. Refused ones say what to do instead."""
+    """What must be done to a node, why, and which settings change; a refused change has a hint."""
 
     verb: Verb
     cause: str
@@ -42,20 +42,20 @@ def change_of(
     after: Sequence[RenderedFile],
     dynamic: Collection[str] = (),
 ) -> NodeChange | None:
-    """Class the change of one node.
+    """Classify the change of one node.
 
     Args:
-        cluster: what must be.
-        there: the node as it is.
-        before: its files, empty where they cannot be read.
-        after: the files it is to have.
-        dynamic: keys whose new value the running broker takes without a restart.
+        cluster: the desired cluster.
+        there: the node as observed.
+        before: its present files, empty if they cannot be read.
+        after: its new files.
+        dynamic: keys whose new value the running broker accepts without a restart.
     """
     changed = differences(before, after)
     if before and not changed:
         return None
     cause = _cause(cluster, there, changed) if before else _UNREADABLE
-    changed_before = [d for d in changed if d.before is not None]  # a file that was not written yet says nothing
+    changed_before = [d for d in changed if d.before is not None]  # a file that did not exist yet has no old values
     if moved := next((d for d in changed_before if d.file == LAUNCH_FILE and d.key == "storage"), None):
         hint = "`provision down` it first, or undo the change"
         return NodeChange(Verb.REFUSE, f"{moved}: its data would be left behind", changed, hint)

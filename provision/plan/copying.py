@@ -1,4 +1,4 @@
-"""What a reassignment copies between brokers, and how long that may take. Pure."""
+"""How much a reassignment copies between brokers, and how long that may take. Pure."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +9,7 @@ from provision.plan.observed import ObservedTopic
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """Bytes that one broker has to get of a partition, from the broker that leads it."""
+    """The bytes of a partition that one broker has to fetch from its leader."""
 
     source: int
     target: int
@@ -17,9 +17,9 @@ class Copy:
 
 
 def copies(topic: ObservedTopic, new: Mapping[int, Sequence[int]]) -> tuple[Copy, ...]:
-    """What is copied until the partitions have the `new` replicas.
+    """What has to be copied until the partitions have the `new` replicas.
 
-    Of a reassignment that is under way it is what has not arrived yet.
+    For an ongoing reassignment, that is what is still missing.
     """
     found = []
     for partition in topic.partitions:
@@ -31,14 +31,14 @@ def copies(topic: ObservedTopic, new: Mapping[int, Sequence[int]]) -> tuple[Copy
 
 
 def total_bytes(moved: Iterable[Copy]) -> int:
-    """How much is copied in all."""
+    """The total size to copy."""
     return sum(copy.bytes for copy in moved)
 
 
 def longest_s(own: Sequence[Copy], together: Iterable[Copy], bytes_per_s: int) -> float:
-    """The seconds until `own` are done at the latest, while all of `together` go on at the same time.
+    """The seconds after which `own` are done at the latest, while all of `together` run at the same time.
 
-    Each broker sends, and receives, `bytes_per_s` for all of them: so it is the time of the busiest that takes part.
+    Each broker sends and receives `bytes_per_s` in total, so the busiest broker involved determines the time.
     """
     sent: Counter[int] = Counter()
     received: Counter[int] = Counter()

@@ -1,4 +1,4 @@
-"""Who of an ensemble may have data, and who joins it: no majority may begin an empty history beside them. Pure."""
+"""Which members of an ensemble may have data, and which ones join: no majority may start empty. Pure."""
 
 from collections.abc import Sequence
 
@@ -11,16 +11,16 @@ ENSEMBLE_FILE = MAIN_FILES[Role.ZOOKEEPER]
 
 
 def joining(cluster: Cluster, observed: ObservedEnvironment) -> list[Node]:
-    """Members that start one after the other, because others may have data.
+    """Members that have to start one after the other, because others may have data.
 
-    Where members have run, these are the ones that never did. Where none has, nobody can tell who has data: a node may
-    have been created over them and not started yet, and a storage may be that of a growth that was cut off. So one
-    member starts, and all others join it, until they are a majority without waiting for one, from then on each when
-    those before it are a quorum. That is safe for whatever ensemble there was: a majority that begins with the lowest
-    numbers has a member of each majority of the smaller one. Where nothing was kept all start side by side.
+    If some members have run, these are the ones that never did. If none has, it is unknown which have data: a node may
+    have been created for existing data and not started yet, and a storage may be left from interrupted growth. So one
+    member starts, and the others join it: without waiting until they are a majority, from then on each once those
+    before it form a quorum. That is safe whatever ensemble there was: a majority that begins with the lowest numbers
+    has a member of each majority of the smaller ensemble. If no data were kept, all members start concurrently.
     """
     kept = observed.kept
-    members = sorted(cluster.zookeepers, key=lambda node: node.name not in kept)  # whoever is surely empty comes last
+    members = sorted(cluster.zookeepers, key=lambda node: node.name not in kept)  # members surely empty come last
     states = {node.name: node.state for node in observed.of_role(Role.ZOOKEEPER)}
     never_ran = [node for node in members if states.get(node.name, NodeState.CREATED) is NodeState.CREATED]
     if len(never_ran) < len(members):
@@ -29,22 +29,22 @@ def joining(cluster: Cluster, observed: ObservedEnvironment) -> list[Node]:
 
 
 def stands_alone(observed: ObservedEnvironment, details: NodeDetails) -> bool:
-    """Whether the ensemble is one node that knows of no other, and will have to."""
+    """Whether the ensemble is a single node, configured without the others it needs now."""
     there = [node for node in observed.of_role(Role.ZOOKEEPER) if node.state is NodeState.RUNNING]
     return any(members_in(details.files.get(node.name, ())) == 1 for node in there)
 
 
 def members_in(files: Sequence[RenderedFile]) -> int:
-    """How many members an ensemble has according to a node's files; 0 where they do not say."""
+    """The size of the ensemble according to a node's files; 0 if they do not give it."""
     content = next((file.text for file in files if file.name == ENSEMBLE_FILE), None)
     return 0 if content is None else max(sum(key.startswith("server.") for key in parse(content)), 1)
 
 
 def storage_steps(cluster: Cluster) -> tuple[tuple[Node, ...], ...]:
-    """The nodes in the steps in which their storages are made; within a step in any order.
+    """The nodes in the steps in which their storages are created; within a step in any order.
 
-    In KRaft mode first those of all voters but the first one, then the first one's, then those that do not vote. So a
-    first `up` that is cut off here leaves another picture than data that were kept of a smaller quorum, and
+    In KRaft mode the storages of all voters but the first come first, then the first voter's, then those of nodes that
+    do not vote. So an interrupted first `up` differs from data that were kept of a smaller quorum, and
     `voters_left_behind` can tell them apart.
     """
     if cluster.mode != KRAFT:
@@ -54,16 +54,16 @@ def storage_steps(cluster: Cluster) -> tuple[tuple[Node, ...], ...]:
 
 
 def voters_left_behind(cluster: Cluster, observed: ObservedEnvironment) -> tuple[list[Node], list[str]]:
-    """The voters that would begin empty, and whose kept data show that there was a cluster before.
+    """The voters that would start empty, and the nodes whose kept data show that there was a cluster before.
 
-    Nobody where a majority of the voters has storages: any majority has one of them then.
+    Empty if a majority of the voters has storages: any majority then includes one of them.
     """
     if cluster.mode != KRAFT:
         return [], []
     without = [n for n in cluster.voters if n.name not in observed.kept and observed.node(n.name) is None]
     if len(without) <= len(cluster.voters) // 2:
         return [], []
-    # What a first `up` makes before all else proves nothing, and a node that is there says by its state if it has run.
+    # The storages that a first `up` creates first prove nothing, and the state of an existing node tells if it has run.
     early = {node.name for node in storage_steps(cluster)[0]}
     kept = sorted(name for name in observed.kept if name not in early and observed.node(name) is None)
     return (without, kept) if kept else ([], [])

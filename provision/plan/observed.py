@@ -1,4 +1,4 @@
-"""What is there, as the runtime and Kafka tell it. Desired values never have these types."""
+"""The observed state, as reported by the runtime and Kafka. Desired values never have these types."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -8,7 +8,7 @@ from provision.cluster.model import RenderedFile, Role, node_with_id
 
 
 class NodeState(StrEnum):
-    """What a node is doing."""
+    """The state of a node."""
 
     CREATED = "created"
     RUNNING = "running"
@@ -17,10 +17,10 @@ class NodeState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ObservedNode:
-    """A node that the runtime has. `endpoint` is `host:port` where this machine reaches it, if it does.
+    """A node that the runtime has. `endpoint` is the `host:port` at which this machine reaches it, if any.
 
-    `version` is the Kafka release it was made with, `software` the image or the jars; empty where its mark is damaged.
-    `software_id` is the id of the image it was made from; empty for a process, which reads its jars when it starts.
+    `version` is the Kafka release it was created with, `software` the image or the jars; empty if its mark is damaged.
+    `software_id` is the id of its image; empty for a process, which reads its jars when it starts.
     """
 
     name: str
@@ -44,11 +44,11 @@ class ObservedNode:
 class ObservedEnvironment:
     """What a runtime has of one environment.
 
-    `storages` are the names of the nodes whose data it keeps. `foreign` are things that are not ours but have a name
-    that the environment needs, each as `container orders-broker-1`. `created_s` is Unix time. `cluster_id` is that of a
-    KRaft cluster, with which its storages were formatted. `half_made` tells whether a command, perhaps a killed one, is
-    just making something. `left_data` are the names of the nodes whose data an earlier life left in the user's
-    directory, of which no runtime knows.
+    `storages` are the names of the nodes whose data it keeps. `foreign` are things that provision did not create but
+    whose names the environment needs, each as `container orders-broker-1`. `created_s` is Unix time. `cluster_id` is
+    the id with which a KRaft cluster's storages were formatted. `half_made` is whether something is only partly
+    created, by a running or killed command. `left_data` are the names of the nodes whose data an earlier `down` left in
+    the user's directory, which the runtime does not know.
     """
 
     name: str
@@ -68,7 +68,7 @@ class ObservedEnvironment:
     ttl_s: float | None = None
 
     def node(self, name: str) -> ObservedNode | None:
-        """The node of that name, if it is there."""
+        """The node of that name, if it exists."""
         return next((node for node in self.nodes if node.name == name), None)
 
     def of_role(self, role: str) -> tuple[ObservedNode, ...]:
@@ -77,7 +77,7 @@ class ObservedEnvironment:
 
     @property
     def kept(self) -> frozenset[str]:
-        """The nodes that may have data, whether they are there or not."""
+        """The names of nodes that may have data, whether the nodes exist or not."""
         return self.storages | self.left_data
 
     @property
@@ -87,23 +87,23 @@ class ObservedEnvironment:
 
     @property
     def broker_endpoints(self) -> dict[int, str]:
-        """Where this machine reaches each broker, by its id."""
+        """The address of each broker for this machine, by broker id."""
         return {node.number: node.endpoint for node in self.of_role(Role.BROKER) if node.endpoint}
 
     @property
     def bootstrap_servers(self) -> str:
-        """Where clients on this machine begin."""
+        """The bootstrap servers for clients on this machine."""
         return ",".join(self.broker_endpoints.values())
 
     @property
     def zookeeper_connect(self) -> str:
-        """The ensemble as this machine reaches it; empty when no port is published."""
+        """The ensemble's addresses for this machine; empty if no port is published."""
         return ",".join(node.endpoint for node in self.of_role(Role.ZOOKEEPER) if node.endpoint)
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A reassignment that is under way: all replicas, the new ones first, those it brings, and those it takes away."""
+    """An ongoing reassignment: all replicas, the new ones first, those being added, and those being removed."""
 
     replicas: tuple[int, ...]
     adding: tuple[int, ...]
@@ -114,8 +114,8 @@ class Move:
 class ObservedPartition:
     """A partition: broker ids; `leader` is -1 while there is none; the first replica is the preferred leader.
 
-    While it is reassigned `replicas` is the union of the old and the new ones, the new ones first, and `removing` those
-    that will go. `held_bytes` is what each broker has of it on disk, empty where they were not asked.
+    During a reassignment `replicas` is the union of the old and the new ones, the new ones first, and `removing` those
+    being removed. `held_bytes` is its size on each broker's disk, empty if that was not asked.
     """
 
     number: int
@@ -128,16 +128,16 @@ class ObservedPartition:
 
     @property
     def size_bytes(self) -> int:
-        """What a replica that has everything has on disk; 0 where nobody was asked."""
+        """The size of a complete replica on disk; 0 if that was not asked."""
         return max(self.held_bytes.values(), default=0)
 
     def is_new_on(self, broker: int) -> bool:
-        """Whether the broker has no whole replica: none, or one that a reassignment is bringing."""
+        """Whether the broker has no complete replica: none, or one that a reassignment is adding."""
         return broker not in self.settled
 
     @property
     def target(self) -> tuple[int, ...]:
-        """The replicas it has, or will have when its reassignment has ended."""
+        """The replicas it has, or will have once its reassignment has ended."""
         return tuple(broker for broker in self.replicas if broker not in self.removing)
 
     @property
@@ -147,12 +147,12 @@ class ObservedPartition:
 
     @property
     def settled(self) -> tuple[int, ...]:
-        """The replicas that no reassignment is bringing."""
+        """The replicas that no reassignment is adding."""
         return tuple(broker for broker in self.replicas if broker not in self.adding)
 
     @property
     def under_replicated(self) -> bool:
-        """Whether a replica lags behind that is not just coming, or there is no leader."""
+        """Whether there is no leader, or a replica lags that no reassignment is adding."""
         return self.leader < 0 or not set(self.settled) <= set(self.in_sync)
 
 
@@ -167,7 +167,7 @@ class ObservedTopic:
 
     @property
     def replication_factor(self) -> int:
-        """The number of replicas of its first partition, as it will be where that is being reassigned."""
+        """The number of replicas of its first partition; during a reassignment, its target."""
         return len(self.partitions[0].target) if self.partitions else 0
 
     @property
@@ -178,7 +178,7 @@ class ObservedTopic:
 
 @dataclass(frozen=True, slots=True)
 class ObservedBroker:
-    """A registered broker; `address` is where it says that clients reach it, as `host:port`."""
+    """A registered broker; `address` is its advertised `host:port`."""
 
     id: int
     rack: str | None
@@ -187,7 +187,7 @@ class ObservedBroker:
 
 @dataclass(frozen=True, slots=True)
 class ObservedCluster:
-    """What one broker answers about the whole cluster. `controller` is -1 while there is none."""
+    """The whole cluster as one broker reports it. `controller` is -1 while there is none."""
 
     cluster_id: str
     controller: int
@@ -195,11 +195,11 @@ class ObservedCluster:
     topics: tuple[ObservedTopic, ...]
 
     def topic(self, name: str) -> ObservedTopic | None:
-        """The topic of that name, if it is there."""
+        """The topic of that name, if it exists."""
         return next((topic for topic in self.topics if topic.name == name), None)
 
     def with_moves(self, moves: Mapping[tuple[str, int], Move]) -> "ObservedCluster":
-        """The cluster with the reassignments that are under way, by topic and partition: metadata do not tell them."""
+        """The cluster with ongoing reassignments, by topic and partition, which the metadata do not include."""
 
         def one(topic: ObservedTopic) -> ObservedTopic:
             partitions = (
@@ -216,11 +216,11 @@ class ObservedCluster:
 
 @dataclass(frozen=True, slots=True)
 class NodeDetails:
-    """What the environment's nodes say of themselves, to class what changes; empty for what is not there.
+    """What the environment's nodes report about themselves, needed to classify changes; empty for missing nodes.
 
-    `files` are by name those of the nodes that may have changed; `dynamic` the changed keys that a broker takes
-    while it runs; `settings` what is set on a running broker and overrides its file. `controller` is the active one's
-    id, `ensemble_leader` a node's name.
+    `files` are, by name, those of the nodes that may have changed; `dynamic` the changed keys that a running broker
+    accepts; `settings` the dynamic settings of a running broker that override its file. `controller` is the active
+    controller's id, `ensemble_leader` a node's name.
     """
 
     files: Mapping[str, tuple[RenderedFile, ...]] = field(default_factory=dict)
@@ -231,5 +231,5 @@ class NodeDetails:
 
     @property
     def active_controller(self) -> str:
-        """The node that is the active controller: a broker, or a dedicated controller; empty where none is."""
+        """The name of the active controller's node, a broker or a dedicated controller; empty if there is none."""
         return node_with_id(self.controller)

@@ -1,4 +1,4 @@
-"""A change in several phases: where one state cannot become another at once, those on the way, in their order."""
+"""A change in several phases: the intermediate states, in order, if a change cannot be made in one step."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,9 @@ from provision.cluster.model import Cluster, RenderedFile
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The environment as it is to be when a phase is over.
+    """The environment at the end of a phase.
 
-    The only stage of a plan has no name. The `cause` of a later one says why it can begin when the one before is over.
+    The only stage of a plan has no name. The `cause` of a later one is why it can begin after the one before.
     """
 
     cluster: Cluster

@@ -1,4 +1,4 @@
-"""Where the replicas of new partitions go."""
+"""The placement of replicas of new partitions."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from provision.plan.observed import ObservedBroker, ObservedTopic
 
 
 class Placement:
-    """Deals replicas to brokers, evenly and over racks, remembering what it has dealt.
+    """Assigns replicas to brokers, evenly and across racks, keeping count of what it has assigned.
 
     For each partition, in order:
 
@@ -16,8 +16,8 @@ class Placement:
     2. each further replica goes to a rack that the partition has not used yet, as long as there is one, and there to
        the broker with the fewest replicas, then the lowest id after the leader's, in a ring.
 
-    It guarantees: no broker twice in a partition; as many racks as replicas where there are enough; on an empty
-    cluster the preferred leaderships of two brokers differ by one at most. The same input gives the same placement.
+    Guarantees: no broker twice in a partition; as many racks as replicas if there are enough; on an empty cluster the
+    preferred leaderships of two brokers differ by at most one. The same input gives the same placement.
     """
 
     def __init__(self, brokers: Sequence[ObservedBroker], existing: Iterable[ObservedTopic] = ()) -> None:

@@ -1,10 +1,10 @@
-"""Where the replicas of partitions that are there already are to go: a new factor, brokers that leave, even loads.
+"""The new placement of existing partitions: another replication factor, leaving brokers, even loads.
 
-Every partition is looked at as it will be when its running reassignment, if any, has ended (`partition.target`). The
+Every partition counts as it will be when its ongoing reassignment, if any, has ended (`partition.target`). The
 replicas and preferred leaderships (first replicas) that each staying broker has of all topics are counted, decision by
-decision. Topics are taken by name, partitions by number; of equal brokers the one with the lowest id is taken.
+decision. Topics are taken by name, partitions by number; among equal brokers the one with the lowest id is taken.
 
-1. A partition with a wished placement gets exactly that, whatever it names, and no further step touches it.
+1. A partition with a declared placement gets exactly that, whatever it names, and no further step touches it.
 2. Replicas on brokers that do not stay are left out. Of more than are wanted, first one whose rack another one covers
    is dropped, then one that is not in sync, then the one on the broker with the most replicas; but never the preferred
    leader while it is in sync, nor the last one in sync.
@@ -19,13 +19,14 @@ decision. Topics are taken by name, partitions by number; of equal brokers the o
 7. To rebalance, preferred leaderships go likewise, within partitions that both brokers have and by way of any number of
    others. This reorders replicas and copies nothing.
 
-It guarantees, where no placement is wished: no broker twice; only staying brokers; the wanted factor. Without
-rebalancing a partition that has its factor on staying brokers stays as it is, any other keeps as many of its replicas
-as it may, one in sync among them if one was. With it: as many racks as replicas where there are enough; where no topic
-has a wished placement, replicas of two brokers of a rack (without racks: of any two) differ by one at most; leaderships
-are as even as the places of the replicas allow. Across racks replicas may be less even than they could be, since step 6
-tries two moves at most; and it may move the only replica in sync, which Kafka keeps until the new one is. Each step
-lowers a sum (of racks not used, of squared counts), so it ends; given its own result, `targets` returns nothing.
+Guarantees, without a declared placement: no broker twice; only staying brokers; the wanted replication factor. Without
+rebalancing a partition that has its factor on staying brokers is left alone, any other keeps as many of its replicas as
+it may, including one in sync if it had one. With rebalancing: as many racks as replicas if there are enough; if no
+topic has a declared placement, replicas of two brokers of a rack (without racks: of any two) differ by at most one;
+leaderships are as even as the placement of replicas allows. Across racks replicas may be less even than possible, since
+step 6 tries at most two moves; and it may move the only in-sync replica, which Kafka keeps until the new one is in
+sync. Each step lowers a sum (of unused racks, of squared counts), so it ends; given its own result, `targets` returns
+nothing.
 """
 
 from collections import Counter, defaultdict
@@ -39,10 +40,10 @@ from provision.plan.observed import ObservedBroker, ObservedPartition, ObservedT
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a topic's partitions are to have; None leaves the replication factor of each partition as it is."""
+    """What a topic's partitions should have; None keeps the replication factor of each partition."""
 
     replication_factor: int | None = None
-    replicas: tuple[tuple[int, ...], ...] | None = None  # a placement by partition number, which wins over everything
+    replicas: tuple[tuple[int, ...], ...] | None = None  # a placement by partition number, which takes precedence
 
 
 def targets(
@@ -52,13 +53,13 @@ def targets(
     *,
     rebalance: bool = False,
 ) -> dict[str, dict[int, tuple[int, ...]]]:
-    """The new replicas, preferred leader first, by topic and partition, of the partitions that must change only.
+    """The new replicas, preferred leader first, by topic and partition, of only those partitions that must change.
 
-    `topics` are all of the cluster, internal ones too, `brokers` those that stay. A partition that is being reassigned
-    is among the result only where its reassignment leads elsewhere: what it has until then does not count.
+    `topics` are all of the cluster, including internal ones, `brokers` those that stay. A partition that is being
+    reassigned is in the result only if its reassignment leads elsewhere: its present replicas do not count.
 
     Raises:
-        ValueError: a topic is to have, or to keep, more replicas than there are staying brokers.
+        ValueError: a topic would have, or keep, more replicas than there are staying brokers.
     """
     cases = list(_cases(topics, wishes, len(brokers)))
     plan = _Plan(brokers, cases)
@@ -74,7 +75,7 @@ def targets(
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """A partition and what is wanted of it. `place` is where in its topic it is, from 0 to 1."""
+    """A partition and its wanted replicas. `place` is its position within its topic, from 0 to 1."""
 
     topic: str
     partition: ObservedPartition
@@ -100,9 +101,9 @@ def _cases(topics: Sequence[ObservedTopic], wishes: Mapping[str, Wish], remainin
 
 
 class _Openings:
-    """For each two brokers the partitions in which the one can give something to the other, best first.
+    """For each pair of brokers, the partitions in which the first can give something to the second, best first.
 
-    Those that no longer can are forgotten, so nothing is searched twice; a changed partition has to be offered anew.
+    Partitions that no longer can are dropped, so nothing is searched twice; a changed partition must be offered again.
     """
 
     def __init__(self, can_give: Callable[[int, int, int], bool]) -> None:
@@ -136,7 +137,7 @@ class _Plan:
         self._free = [index for index, case in enumerate(cases) if case.fixed is None]
 
     def new_replicas(self, index: int) -> tuple[int, ...]:
-        """As planned, without changes of order that came about on the way but mean nothing."""
+        """The planned replicas, without incidental changes of order that have no effect."""
         case, row = self._cases[index], self._rows[index]
         if case.fixed is not None:
             return row
@@ -151,7 +152,7 @@ class _Plan:
         racks = len(set(self._rack_of.values()))
         for index in self._free:
             factor = self._cases[index].factor
-            # While this holds two replicas share a rack and another rack has none, so each round gains one.
+            # While this is true, two replicas share a rack and another rack has none, so each round gains one.
             while len({self._rack_of[broker] for broker in self._rows[index]}) < min(factor, racks):
                 self._fit_one(index, factor - 1)
                 self._fit_one(index, factor)
@@ -232,7 +233,7 @@ class _Plan:
                     if taker not in paths and openings.first(via, taker) is not None:
                         paths[taker] = [*paths[via], taker]
                         reached.append(taker)
-                        if counts[giver] - counts[taker] > 1:  # by one they would only change places
+                        if counts[giver] - counts[taker] > 1:  # with a difference of one they would only swap
                             ends.append(taker)
                             longest = len(paths[taker])
             if ends:

@@ -1,4 +1,4 @@
-"""What the file asks for and a living environment cannot become without losing something. Pure."""
+"""Changes in the file that an existing environment cannot undergo without losing something. Pure."""
 
 from collections.abc import Iterator, Mapping
 
@@ -15,7 +15,7 @@ DOWN_FIRST = "`provision down` it first, or undo the change"
 def refuse(
     cluster: Cluster, observed: ObservedEnvironment, changes: Mapping[str, NodeChange], details: NodeDetails
 ) -> tuple[Action, ...]:
-    """Every refusal; a changed ensemble is told as such, and not as a lost one too."""
+    """Every refusal; a changed ensemble is not reported as a lost one too."""
     return (
         tuple(_refusals(cluster, observed, changes))
         or tuple(_lost_ensemble(cluster, observed, details))
@@ -24,7 +24,7 @@ def refuse(
 
 
 def leaving(cluster: Cluster, observed: ObservedEnvironment) -> tuple[ObservedNode, ...]:
-    """Brokers that are there and no longer in the file."""
+    """Existing brokers that are no longer in the file."""
     desired = {node.name for node in cluster.nodes}
     return tuple(node for node in observed.of_role(Role.BROKER) if node.name not in desired)
 
@@ -52,7 +52,7 @@ def _refusals(cluster: Cluster, observed: ObservedEnvironment, changes: Mapping[
 
 
 def _smaller_ensemble(cluster: Cluster, observed: ObservedEnvironment) -> Iterator[Action]:
-    """Members that the file no longer has, there or with kept data: the others need not have all that was written."""
+    """Former members, existing or with kept data: the remaining ones may lack acknowledged writes."""
     desired = {node.name for node in cluster.nodes}
     for node in observed.nodes:
         if node.name not in desired and node.role != Role.BROKER:
@@ -69,7 +69,7 @@ def _is_newer(version: str, than: KafkaVersion) -> bool:
 
 
 def _lost_ensemble(cluster: Cluster, observed: ObservedEnvironment, details: NodeDetails) -> Iterator[Action]:
-    """Most of the ensemble lost its data while brokers kept theirs: it would begin anew, with another cluster id."""
+    """A majority of the ensemble lost its data while brokers kept theirs: it would start over with a new cluster id."""
     kept = [node.name for node in observed.of_role(Role.BROKER) if node.state is not NodeState.CREATED]
     if not kept or cluster.storage.kind is StorageKind.MEMORY:
         return
@@ -84,7 +84,7 @@ def _lost_ensemble(cluster: Cluster, observed: ObservedEnvironment, details: Nod
 
 
 def _quorum_of_newcomers(cluster: Cluster, observed: ObservedEnvironment) -> Iterator[Action]:
-    """Most voters of a KRaft quorum would be formatted empty beside data that were kept, with the same cluster id."""
+    """A majority of the KRaft voters would be formatted empty while other data were kept, with the same cluster id."""
     without, kept = voters_left_behind(cluster, observed)
     for node in without:
         cause = f"it has no data while {', '.join(kept)} kept theirs: most voters would begin without the topics"
@@ -92,13 +92,13 @@ def _quorum_of_newcomers(cluster: Cluster, observed: ObservedEnvironment) -> Ite
 
 
 def _undo_or_remove(cluster: Cluster, observed: ObservedEnvironment) -> str:
-    if observed.is_nothing:  # it is forgotten, and `down` would find nothing
+    if observed.is_nothing:  # the runtime has no record of it, so `down` would find nothing
         return f"undo the change, or delete {cluster.storage.directory}"
     options = " --delete-data" if cluster.storage.directory else ""
     return f"undo the change, or `provision down{options}` removes the rest"
 
 
 def _members(cluster: Cluster, observed: ObservedEnvironment, details: NodeDetails) -> int:
-    """How many nodes the ensemble has, as the nodes themselves were told."""
+    """The size of the ensemble according to the nodes' own configuration."""
     told = (members_in(details.files.get(node.name, ())) for node in observed.of_role(Role.ZOOKEEPER))
     return next((members for members in told if members), len(cluster.zookeepers or cluster.voters))

@@ -1,4 +1,4 @@
-"""The last wave: brokers that the file no longer has, once nothing is left on them. Pure."""
+"""The last wave: remove brokers that the file no longer has, once they are empty. Pure."""
 
 from provision.catalogue.versions import KRAFT
 from provision.cluster.model import Cluster, Role
@@ -8,7 +8,7 @@ from provision.plan.refusals import leaving
 
 
 def plan_removals(cluster: Cluster, observed: ObservedEnvironment) -> tuple[Action, ...]:
-    """Remove each broker that leaves, one after the other, and the storages of brokers that are gone already."""
+    """Remove each leaving broker, one after the other, and storages of brokers that were removed before."""
     removals: list[Action] = []
     count = f"brokers.nodes is {len(cluster.brokers)}"
     for node in leaving(cluster, observed):

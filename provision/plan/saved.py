@@ -1,4 +1,4 @@
-"""A plan in a file: bound to the cluster and to the state for which it was made."""
+"""A plan in a file, bound to the cluster and the state for which it was made."""
 
 import hashlib
 import json
@@ -27,11 +27,11 @@ class SavedPlan:
 
     @property
     def resources(self) -> frozenset[tuple[str, str]]:
-        """What the plan does to what: verb and resource."""
+        """The planned changes as (verb, resource)."""
         return frozenset((action["verb"], action["resource"]) for action in self.plan["actions"])
 
     def write(self, file: Path) -> None:
-        """Write it.
+        """Write the plan to a file.
 
         Raises:
             ProvisionError: the file cannot be written.
@@ -68,10 +68,10 @@ class SavedPlan:
         return cls(**{key: content[key] for key in wanted})
 
     def require_fresh(self, now: "SavedPlan") -> None:
-        """Refuse to do what was planned for another state.
+        """Refuse a plan that was made for another state.
 
         Raises:
-            Refused: the environment, its cluster, its state or the file is another than when the plan was made.
+            Refused: the environment, its cluster, its state or the file differ from when the plan was made.
         """
         if self.fingerprint == now.fingerprint and self.environment == now.environment:
             return
@@ -84,15 +84,15 @@ class SavedPlan:
         raise Refused(f"the plan is stale: {why}", hint="make a new one with `provision plan --out`")
 
     def require_known(self, plan: Plan) -> None:
-        """Refuse what was not in the plan that somebody has read.
+        """Refuse changes that were not in the saved plan.
 
         Raises:
-            Refused: names it.
+            Refused: names them.
         """
         unknown = [action for action in plan.actions if (action.verb, action.resource) not in self.resources]
         if unknown:
             why = "\n".join(f"{action.resource} {action.verb}: {action.cause}" for action in unknown)
-            raise Refused("the plan does not have all that is to be done now", why=why, hint="make a new plan")
+            raise Refused("the plan does not include everything that must be done now", why=why, hint="make a new plan")
 
 
 def saved(
@@ -102,14 +102,14 @@ def saved(
     cluster_id: str,
     resources: Mapping[str, object],
 ) -> SavedPlan:
-    """The plan with a fingerprint of all that it was made from: what must be, and what there is.
+    """The plan with a fingerprint of the desired and observed state that it was made from.
 
     Args:
         plan: the plan.
-        files: those that the nodes are to have.
+        files: the desired files of the nodes.
         observed: what the runtime has.
-        cluster_id: that of the cluster that answers; empty where none does.
-        resources: by kind what must be and what there is inside Kafka, as plain data, without what changes by itself.
+        cluster_id: the id of the cluster that answers; empty if none does.
+        resources: by kind, the desired and observed state inside Kafka as plain data, without what changes by itself.
     """
     seen = {
         "plan": plan.as_dict() | {"actions": [_lasting(action) for action in plan.as_dict()["actions"]]},

@@ -1,4 +1,4 @@
-"""What is done to a topic: the subjects of its actions."""
+"""The changes of a topic: the subjects of its actions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class PlacedTopic:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """More partitions: `count` in all, and the replicas of the new ones, in the order of their numbers."""
+    """More partitions: the total `count`, and the replicas of the new ones, in the order of their numbers."""
 
     count: int
     assignment: tuple[tuple[int, ...], ...]
@@ -28,7 +28,7 @@ class Growth:
 
 @dataclass(frozen=True, slots=True)
 class TopicSettings:
-    """Settings of a topic: those to set and those to take back."""
+    """Settings of a topic: those to set and those to remove."""
 
     values: Mapping[str, str]
     reset: tuple[str, ...] = ()

@@ -4,14 +4,14 @@ In this order, each step for all topics together:
 
 1. new topics, with an explicit placement;
 2. settings;
-3. reassignments: another replication factor, named replicas, brokers that leave, an even spread. A topic that gets
-   more replicas is told its settings afterwards: `min.insync.replicas` of 2 with one replica would stop its writers;
-4. more partitions: after the reassignment, because Kafka adds none to a topic whose replicas move, and with the new
-   replication factor from the start;
-5. deletions, which only `prune` asks for.
+3. reassignments: another replication factor, declared replicas, leaving brokers, rebalancing. A topic that gets more
+   replicas gets its settings afterwards: `min.insync.replicas` of 2 with one replica would block its producers;
+4. more partitions: after the reassignment, because Kafka adds none to a topic that is being reassigned, and with the
+   new replication factor from the start;
+5. deletions, only with `prune`.
 
-Topics that the file does not name are left alone, but their replicas leave brokers that go, and take part in an even
-spread; so do Kafka's own topics.
+Topics that the file does not name are left alone, but their replicas are moved off leaving brokers and take part in
+rebalancing; so are Kafka's own topics.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ from provision.plan.throttle import THROTTLED_REPLICAS
 from provision.plan.topic_changes import THROTTLE, TOPIC, Growth, PlacedTopic, Reassignment, TopicSettings
 from provision.spec.units import duration_text, size_text
 
-# What a broker is taken to send, and to receive, for a reassignment without a throttle: a guess for a small machine.
+# The assumed rate at which a broker sends and receives without a throttle: a guess for a small machine.
 UNTHROTTLED_BYTES_PER_S = 50 * 1024**2
 _SHRINK_HINT = "create a topic with fewer partitions, copy the records, delete the old one; or undo the change"
 _GROW_HINT = "add `grow_compacted: true` to the topic if that is meant"
@@ -43,15 +43,15 @@ def plan_topics(
     throttled: Collection[str] | None = None,
     deletable: bool = True,
 ) -> tuple[Action, ...]:
-    """Compare the desired topics with those there are.
+    """Compare the desired topics with the observed ones.
 
     Args:
         topics: the desired ones.
-        there: what Kafka says; the desired topics with what is set on them.
-        policy: what holds for all.
-        leaving: ids of brokers that are to hold nothing any more.
-        throttled: the topics of an interrupted reassignment that left its throttle behind; None where none did. While
-            they move they are waited for, because the throttle goes afterwards.
+        there: the cluster as observed; the desired topics with their settings.
+        policy: what applies to all topics.
+        leaving: ids of brokers that must be emptied.
+        throttled: the topics of an interrupted reassignment that left its throttle behind; None if there is none.
+            While they move they are waited for, because the throttle is removed afterwards.
         deletable: the brokers' `delete.topic.enable`.
     """
     pruned = list(_prune(topics, there, policy))
@@ -101,7 +101,7 @@ def _refusals(topic: Topic, there: ObservedTopic) -> Iterator[Action]:
 
 
 def _absent(there: ObservedCluster) -> Iterator[Action]:
-    """A broker that is only down has not left: nothing is moved away from it."""
+    """Refuse to move replicas off a broker that is only down."""
     registered = {broker.id for broker in there.brokers}
     absent = {b for topic in there.topics for partition in topic.partitions for b in partition.target} - registered
     for broker in sorted(absent):
@@ -112,7 +112,7 @@ def _absent(there: ObservedCluster) -> Iterator[Action]:
 def _without_room(
     topics: Sequence[Topic], there: ObservedCluster, staying: Sequence[ObservedBroker], leaving: Collection[int]
 ) -> Iterator[Action]:
-    """Topics with more replicas than there are brokers to hold them."""
+    """Refuse topics with more replicas than there are brokers to hold them."""
     for topic in topics:
         wanted = max(map(len, topic.replicas)) if topic.replicas else topic.replication_factor
         if wanted > len(staying):
@@ -129,7 +129,7 @@ def _without_room(
 
 
 def _most_replicas(topic: ObservedTopic) -> int:
-    """Of any partition: they differ where a reassignment was cut off."""
+    """The most replicas of any partition: they differ if a reassignment was interrupted."""
     return max((len(partition.target) for partition in topic.partitions), default=0)
 
 
@@ -203,7 +203,7 @@ def _moves(
     policy: TopicPolicy,
     throttled: Collection[str],
 ) -> Moves:
-    """The replicas that partitions are to have, for those that change and those that still move there."""
+    """The target replicas of partitions that change, and of those still moving there."""
     wishes = {
         topic.name: Wish(len(staying))
         for topic in there.topics
@@ -211,7 +211,7 @@ def _moves(
     }
     wishes |= {topic.name: Wish(topic.replication_factor, topic.replicas) for topic, _ in pairs}
     moves = targets(there.topics, staying, wishes, rebalance=policy.rebalance)
-    # What moves already is waited for, if it is ours to wait for: others may move topics that the file does not name.
+    # Ongoing moves are waited for only if they are ours: others may be moving topics that the file does not name.
     ours = {topic.name for topic, _ in pairs} | set(throttled)
     under_way = {
         topic.name: {p.number: p.target for p in topic.partitions if p.moves}
@@ -223,12 +223,12 @@ def _moves(
 
 
 def _replicas_now(topic: ObservedTopic) -> int:
-    """How many replicas every partition has for certain, whatever a running reassignment adds."""
+    """The number of replicas that every partition has already, whatever an ongoing reassignment adds."""
     return min((len(p.replicas) - len(p.adding) for p in topic.partitions), default=0)
 
 
 def _with_replicas(topic: ObservedTopic, replicas: Mapping[int, tuple[int, ...]]) -> ObservedTopic:
-    """The topic as it will be."""
+    """The topic with its new replicas."""
     partitions = tuple(
         dataclasses.replace(p, replicas=replicas.get(p.number, p.target), adding=(), removing=())
         for p in topic.partitions

@@ -1,7 +1,7 @@
 """The stages of a new Kafka version. Pure.
 
-Source: Kafka documentation, "Upgrading": new software first, speaking the old protocol between brokers; the new
-protocol when every broker runs the new software.
+Source: Kafka documentation, "Upgrading": first the new software with the old inter-broker protocol; then the new
+protocol, once every broker runs the new software.
 """
 
 import dataclasses
@@ -17,10 +17,10 @@ SOFTWARE_PHASE, PROTOCOL_PHASE = "software", "protocol"
 
 
 def stages_of(cluster: Cluster, observed: ObservedEnvironment) -> tuple[Stage, ...]:
-    """The stages on the way to `cluster`, itself the last: two for a newer release in ZooKeeper mode, else one.
+    """The stages of an update, `cluster` being the last: two for a newer release in ZooKeeper mode, else one.
 
-    One is enough for a patch release, when no broker runs that could be left behind, and where the file itself keeps to
-    a protocol that all of them speak.
+    One suffices for a patch release, if no broker is running, and if the file itself sets a protocol that all brokers
+    support.
     """
     running = [
         KafkaVersion.parse(node.version)
@@ -39,13 +39,13 @@ def stages_of(cluster: Cluster, observed: ObservedEnvironment) -> tuple[Stage, .
 
 
 def _is_spoken_by_all(cluster: Cluster, oldest: KafkaVersion) -> bool:
-    """Whether the file keeps every broker to a protocol of the oldest release that runs."""
+    """Whether the file sets a protocol on every broker that the oldest running release supports."""
     said = [_release(node.properties[PROTOCOL]) for node in cluster.brokers if PROTOCOL in node.properties]
     return len(said) == len(cluster.brokers) and max(said) <= (oldest.major, oldest.minor)
 
 
 def _release(protocol: str) -> tuple[int, ...]:
-    """The 3.8 of `3.8-IV0`; what is no release is newer than any, so that it waits for the second phase."""
+    """The 3.8 of `3.8-IV0`; anything else counts as newer than any release, and so waits for the second phase."""
     numbers = protocol.partition("-")[0].split(".")[:2]
     return tuple(map(int, numbers)) if all(number.isdecimal() for number in numbers) else (sys.maxsize,)
 

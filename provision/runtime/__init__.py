@@ -1,4 +1,4 @@
-"""Where nodes run: the port in `base`, its adapters, and the registry of them."""
+"""Where nodes run: the interface in `base`, its adapters, and their registry."""
 
 import importlib
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from provision.spec.model import EnvironmentSpec
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One line of the registry: how the adapter is made, and the layout, which is known without it."""
+    """A registry entry: how to create the adapter, and its layout, which needs no connection."""
 
     adapter: str
     layout: str
@@ -28,23 +28,23 @@ KINDS = {
 
 
 class Runtimes:
-    """The runtimes of one home. Each is connected when it is first used, and stays so until `close`."""
+    """The runtimes of one home. Each is connected on first use, until `close`."""
 
     def __init__(self, home: Home) -> None:
         self.home = home
         self._connected: dict[str, Runtime] = {}
 
     def layout(self, kind: str, spec: EnvironmentSpec, base_directory: str) -> Layout:
-        """Where a runtime of that kind puts the things of an environment, without asking it."""
+        """The layout of an environment on a runtime of that kind; needs no connection."""
         make = cast(Callable[[EnvironmentSpec, str, Home], Layout], _load(KINDS[kind].layout))
         return make(spec, base_directory, self.home)
 
     def of_kind(self, kind: str) -> Runtime:
-        """The adapter of that kind, connected. It is imported here, when it is used: its SDK is slow to load.
+        """The connected adapter of that kind, imported on first use, because its SDK is slow to load.
 
         Raises:
             UsageError: there is no such kind.
-            Unavailable: the place it stands for does not answer.
+            Unavailable: the runtime does not answer.
         """
         if kind not in KINDS:
             raise UsageError(f"there is no runtime {kind!r}", hint=f"known: {', '.join(KINDS)}")
@@ -56,12 +56,12 @@ class Runtimes:
     def choose(self, asked: str, name: str, tell: Listener = silent) -> Runtime:
         """The runtime for an environment.
 
-        `auto` stays with the runtime that has the environment already; else it takes Docker when an engine answers,
-        else plain processes, and tells which and why.
+        `auto` keeps the runtime that already hosts the environment; else it chooses Docker if an engine answers, else
+        plain processes, with a notice that gives the reason.
 
         Raises:
-            Refused: Docker is asked for, and the environment runs as processes.
-            Unavailable: the one that is asked for does not answer.
+            Refused: Docker is requested, but the environment runs as processes.
+            Unavailable: the requested one does not answer.
         """
         if asked == "docker" and not self.of_kind("process").observe(name).is_nothing:
             raise Refused(
@@ -74,7 +74,7 @@ class Runtimes:
         )
 
     def holding(self, name: str, tell: Listener = silent) -> Runtime:
-        """The runtime that has an environment of that name, or would have it; tells when one could not be asked."""
+        """The runtime that hosts an environment of that name, or would; a notice tells if Docker could not be asked."""
         return self._docker_or_processes(name, lambda no: tell(Notice(f"{no.what}: looking at plain processes only")))
 
     def _docker_or_processes(self, name: str, on_no_engine: Callable[[Unavailable], None]) -> Runtime:
@@ -98,7 +98,7 @@ class Runtimes:
         return runtimes
 
     def close(self) -> None:
-        """Give back the connections; a runtime that is used again is connected again."""
+        """Close the connections; a runtime that is used again is connected again."""
         while self._connected:
             _, runtime = self._connected.popitem()
             runtime.close()

@@ -1,7 +1,7 @@
-"""The port: what the program asks of a place where nodes run. It speaks in our own types and never leaks an SDK's.
+"""The interface of a runtime, a place where nodes run. It uses provision's own types and never exposes an SDK's.
 
-Every verb does one small thing and is safe to repeat: creating what is there, starting what runs, removing what is gone
-are done, not errors. A thing that does not carry the environment's mark is never stopped, changed or removed.
+Every verb does one small thing and is idempotent: creating what exists, starting what runs and removing what is gone
+succeed. A thing without the environment's mark is never stopped, changed or removed.
 """
 
 import re
@@ -17,7 +17,7 @@ from provision.events import Listener
 from provision.plan.observed import ObservedEnvironment
 
 SECRET_MODE = 0o400
-"""The permissions of a secret file, on every runtime. Its owner may not write it: so it is known as one later."""
+"""The permissions of a secret file, on every runtime: read-only, which later identifies it as secret."""
 _JAVA_VERSION = re.compile(r'version "(?:1\.)?(\d+)')
 
 
@@ -39,7 +39,7 @@ class JavaCommand:
 
 
 def format_command(cluster: Cluster, node: Node) -> JavaCommand:
-    """What formats a storage: with the metadata version that this release takes by itself (KIP-631)."""
+    """The command that formats a storage, with the release's default metadata.version (KIP-631)."""
     file = MAIN_FILES[node.role]
     arguments = ("format", "--ignore-formatted", "-t", cluster.cluster_id, "-c", f"{node.config_dir}/{file}")
     return JavaCommand("kafka.tools.StorageTool", arguments)
@@ -52,13 +52,13 @@ def format_failed(node: str, output: str) -> ProvisionError:
 
 
 def java_version_in(shown: str) -> int:
-    """The major version in what `java -version` shows; 0 where there is none."""
+    """The major version in the output of `java -version`; 0 if there is none."""
     match = _JAVA_VERSION.search(shown)
     return int(match[1]) if match else 0
 
 
 def port_taken(doing: str, address: str, port: int | str) -> ProvisionError:
-    """The error for a host port that somebody else has, the same on every runtime."""
+    """The error for a host port that is already in use, the same on every runtime."""
     return ProvisionError(
         f"{doing}: port {port} on {address} is taken",
         why="another program or container listens there",
@@ -69,28 +69,27 @@ def port_taken(doing: str, address: str, port: int | str) -> ProvisionError:
 class Runtime(ABC):
     """A place where nodes run.
 
-    All methods raise `Unavailable` when the place itself does not answer, and `ProvisionError` with the reason in words
-    when it refuses.
+    All methods raise `Unavailable` if the runtime does not answer, and `ProvisionError` with the reason if it refuses.
     """
 
     kind: ClassVar[str]
 
     def close(self) -> None:  # noqa: B027 most hold nothing
-        """Give back what it holds of this machine, such as connections. Nodes are not touched."""
+        """Release resources of this machine, such as connections. Nodes are not touched."""
 
     # -- observe ------------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def environments(self) -> tuple[str, ...]:
-        """The names of all environments of which there is a trace, sorted."""
+        """The names of all environments that have left any trace, sorted."""
 
     @abstractmethod
     def observe(self, name: str, wanted: Sequence[str] = ()) -> ObservedEnvironment:
-        """What is there of an environment.
+        """What the runtime has of an environment.
 
         Args:
             name: the environment.
-            wanted: node names it needs, to find foreign things of the same name.
+            wanted: the names of its desired nodes, to find foreign things with the same names.
         """
 
     @abstractmethod
@@ -99,70 +98,70 @@ class Runtime(ABC):
 
     @abstractmethod
     def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
-        """The node's output without line ends: all of it or its last `tail` lines; `follow` goes on until it exits."""
+        """The node's log without line ends: all of it or its last `tail` lines; `follow` continues until it exits."""
 
     # -- prepare ------------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def missing_software(self, cluster: Cluster) -> tuple[str, ...]:
-        """What of `cluster.all_software` is not there."""
+        """The part of `cluster.all_software` that is not there."""
 
     @abstractmethod
     def fetch_software(self, cluster: Cluster, software: str, tell: Listener, digest: str = "") -> None:
-        """Bring one of `cluster.all_software`, telling `Fetching` events; an image by its digest where one is given."""
+        """Fetch one of `cluster.all_software`, with `Fetching` events; an image by its digest, if one is given."""
 
     @abstractmethod
     def identify_software(self, cluster: Cluster) -> Identities:
-        """What is there of `cluster.all_software` by content, read anew: images by name, or jars by file name."""
+        """The identities of `cluster.all_software`, always read again: images by name, or jars by file name."""
 
     @abstractmethod
     def create_network(self, cluster: Cluster) -> None:
-        """What lets the nodes reach each other."""
+        """Create what lets the nodes reach each other."""
 
     @abstractmethod
     def create_storage(self, cluster: Cluster, node: Node) -> None:
-        """Where the node keeps its files."""
+        """Create the place for the node's files."""
 
     # -- nodes --------------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def create_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile], config_hash: str) -> None:
-        """Make the node, with its files in place, without starting it."""
+        """Create the node with its files in place, without starting it."""
 
     def replace_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile], config_hash: str) -> None:
-        """Replace a node that does not run by one with other files; its storage stays."""
+        """Replace a stopped node by one with other files; its storage is kept."""
         self.remove_node(cluster.name, node.name)
         self.create_node(cluster, node, files, config_hash)
 
     @abstractmethod
     def format_storage(self, cluster: Cluster, node: Node) -> None:
-        """Give the storage of a created node the cluster's id (`kafka-storage format`); one that has it keeps it."""
+        """Format a created node's storage with the cluster's id (`kafka-storage format`), unless it is formatted."""
 
     @abstractmethod
     def update_files(self, name: str, node: str, files: Sequence[RenderedFile]) -> None:
-        """Put other files in the place of the node's, for its next start; it runs on."""
+        """Replace the node's files for its next start, while it keeps running."""
 
     @abstractmethod
     def start_node(self, name: str, node: str) -> None:
-        """Start it."""
+        """Start the node."""
 
     @abstractmethod
     def stop_node(self, name: str, node: str, patience_s: float) -> None:
-        """Ask it to stop (SIGTERM), and end it (SIGKILL) when it has not after `patience_s`."""
+        """Stop the node with SIGTERM, and with SIGKILL if it is still running after `patience_s`."""
 
     @abstractmethod
     def kill_node(self, name: str, node: str) -> None:
-        """End it at once (SIGKILL)."""
+        """Kill the node at once (SIGKILL)."""
 
     # -- remove -------------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def remove_node(self, name: str, node: str) -> None:
-        """End it if it runs, and remove it; its storage stays."""
+        """Kill the node if it is running, and remove it; its storage is kept."""
 
     @abstractmethod
     def remove_storage(self, name: str, node: str, *, delete_data: bool) -> None:
-        """Remove where it kept its files. Data in a directory of the user's stay unless `delete_data`."""
+        """Remove the node's storage. Data in a user's directory are kept unless `delete_data`."""
 
     @abstractmethod
     def remove_network(self, name: str) -> None:
@@ -172,7 +171,7 @@ class Runtime(ABC):
 
     @abstractmethod
     def run_in_node(self, name: str, node: str, command: JavaCommand) -> tuple[int, str]:
-        """Run a main class beside a running node, as that node sees the network; exit code and output."""
+        """Run a main class in the network context of a running node; returns exit code and output."""
 
     @abstractmethod
     def run_tool(self, environment: ObservedEnvironment, command: JavaCommand, streams: Streams) -> int:
@@ -180,4 +179,4 @@ class Runtime(ABC):
 
     @abstractmethod
     def inside_address(self, name: str, node: str) -> str:
-        """`host:port` at which a tool, run by `run_tool`, reaches the node."""
+        """The `host:port` at which a tool, run by `run_tool`, reaches the node."""

@@ -1,4 +1,4 @@
-"""A directory of the user's as storage: `DIR/<node>/data`, with a marker that says whose it is."""
+"""A user's directory as storage: `DIR/<node>/data`, with a marker that names its environment."""
 
 import shutil
 from contextlib import suppress
@@ -11,13 +11,13 @@ MARKER = ".provision"
 
 
 def create(storage: Path, node: str, environment: str, owner: tuple[int, int] | None = None) -> Path:
-    """Make the node's directory where it is missing; returns the one for data.
+    """Create the node's directory if it is missing; returns the one for data.
 
     Args:
         storage: the user's directory.
         node: the node's name.
         environment: its environment's.
-        owner: uid and gid that the data must belong to, None for the caller's.
+        owner: uid and gid of the data directory, None for the caller's.
 
     Raises:
         Refused: the node's directory has files that are not of this environment.
@@ -28,7 +28,7 @@ def create(storage: Path, node: str, environment: str, owner: tuple[int, int] | 
         if directory.is_dir() and any(directory.iterdir()) and not _is_of(directory, environment):
             raise Refused(f"{directory} has files that are not of this environment", hint="name another directory")
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / MARKER).write_text(environment)  # before the data: whenever it is cut off, it is known whose it is
+        (directory / MARKER).write_text(environment)  # before the data: an interrupted creation can still be recognised
         data = directory / "data"
         data.mkdir(exist_ok=True)
         if owner:
@@ -39,12 +39,12 @@ def create(storage: Path, node: str, environment: str, owner: tuple[int, int] | 
 
 
 def has_data(storage: Path, environment: str) -> bool:
-    """Whether a node of that environment keeps anything there."""
+    """Whether a node of that environment has data there."""
     return storage.is_dir() and any(_is_of(directory, environment) for directory in storage.iterdir())
 
 
 def nodes_with_data(storage: Path, environment: str) -> frozenset[str]:
-    """The nodes of that environment whose data there are more than an empty directory."""
+    """The nodes of that environment whose data directory is not empty."""
     there = storage.iterdir() if storage.is_dir() else ()
     return frozenset(d.name for d in there if _is_of(d, environment) and _has_files(d / "data"))
 
@@ -54,12 +54,12 @@ def _has_files(directory: Path) -> bool:
         return any(directory.iterdir())
     except FileNotFoundError:
         return False
-    except OSError:  # somebody else's, and so not empty as far as one can tell
+    except OSError:  # not readable by this user, so it may have files
         return True
 
 
 def cluster_id_in(storage: Path, environment: str) -> str:
-    """The id with which that environment's storages there were formatted; empty where none was."""
+    """The id with which that environment's storages there were formatted; empty if none was."""
     for directory in sorted(storage.iterdir()) if storage.is_dir() else ():
         if _is_of(directory, environment):
             with suppress(OSError, UnicodeDecodeError):
@@ -70,7 +70,7 @@ def cluster_id_in(storage: Path, environment: str) -> str:
 
 
 def delete(storage: Path, node: str, environment: str) -> None:
-    """Delete the node's directory if it is of that environment, and the user's when nothing else is in it.
+    """Delete the node's directory if it belongs to that environment, and the user's if nothing else is in it.
 
     Raises:
         ProvisionError: it cannot be deleted.

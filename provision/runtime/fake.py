@@ -1,4 +1,4 @@
-"""A runtime in memory, for tests: it keeps what a real one would keep, and can be told to fail at any verb."""
+"""A runtime in memory, for tests: it keeps what a real one would keep, and can be made to fail at any verb."""
 
 import dataclasses
 import hashlib
@@ -30,7 +30,7 @@ class FakeRuntime(Runtime):
     """Nodes that run at once, answer nothing, and have no endpoint.
 
     Args:
-        on_verb: called before every changing verb with its name and its subject; what it raises is the failure.
+        on_verb: called before every changing verb with its name and its subject; an exception is the verb's failure.
     """
 
     kind = "fake"
@@ -49,7 +49,7 @@ class FakeRuntime(Runtime):
         return tuple(sorted(name for name in self._environments if not self.observe(name).is_nothing))
 
     def observe(self, name: str, wanted: Sequence[str] = ()) -> ObservedEnvironment:  # noqa: ARG002 foreign is set by hand
-        """What was made so far."""
+        """What was created so far."""
         kept = self._environments.get(name)
         if kept is None:
             return ObservedEnvironment(name, self.kind, foreign=self.foreign)
@@ -68,11 +68,11 @@ class FakeRuntime(Runtime):
         )
 
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
-        """As they were given."""
+        """The files as given."""
         return self._environments[name].files[node]
 
     def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:  # noqa: ARG002
-        """What `exit_node` was told."""
+        """The log given to `exit_node`."""
         if node not in self._nodes(name):
             raise ProvisionError(f"{name} has no node {node}")
         lines = self._environments[name].logs.get(node, [])
@@ -81,17 +81,17 @@ class FakeRuntime(Runtime):
     # -- prepare ------------------------------------------------------------------------------------------------------
 
     def missing_software(self, cluster: Cluster) -> tuple[str, ...]:
-        """Whether it was fetched."""
+        """The software that was not fetched yet."""
         return tuple(name for name in cluster.all_software if name not in self.software)
 
     def fetch_software(self, cluster: Cluster, software: str, tell: Listener, digest: str = "") -> None:  # noqa: ARG002
-        """Fetched from nowhere."""
+        """Note it as fetched."""
         self.on_verb("fetch_software", digest or software)
         tell(Fetching(software, 1, 1))
         self.software.add(software)
 
     def identify_software(self, cluster: Cluster) -> Identities:
-        """As a test says; else what was fetched has the checksum of its name."""
+        """The identities that a test has set; else the checksum of its name for what was fetched."""
         return {name: self._identity(name) for name in cluster.all_software if name in self.software}
 
     def _identity(self, name: str) -> Identity:
@@ -119,7 +119,7 @@ class FakeRuntime(Runtime):
     # -- nodes --------------------------------------------------------------------------------------------------------
 
     def create_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile], config_hash: str) -> None:
-        """Remembered with its files."""
+        """Keep the node with its files."""
         self.on_verb("create_node", node.name)
         kept = self._environment(cluster)
         if node.name not in kept.nodes:
@@ -136,7 +136,7 @@ class FakeRuntime(Runtime):
             kept.files[node.name] = tuple(files)
 
     def format_storage(self, cluster: Cluster, node: Node) -> None:  # noqa: ARG002 there are no data
-        """Nothing to format."""
+        """Do nothing."""
         self.on_verb("format_storage", node.name)
 
     def update_files(self, name: str, node: str, files: Sequence[RenderedFile]) -> None:
@@ -145,19 +145,19 @@ class FakeRuntime(Runtime):
         self._environments[name].files[node] = tuple(files)
 
     def start_node(self, name: str, node: str) -> None:
-        """Running at once."""
+        """Mark it as running."""
         self.on_verb("start_node", node)
         if node not in self._nodes(name):
             raise ProvisionError(f"{name} has no node {node}")
         self._change(name, node, NodeState.RUNNING, None)
 
     def stop_node(self, name: str, node: str, patience_s: float) -> None:  # noqa: ARG002 stops at once
-        """Exited as a JVM exits on SIGTERM."""
+        """Mark it as exited, like a JVM on SIGTERM."""
         self.on_verb("stop_node", node)
         self.exit_node(name, node, 143)
 
     def kill_node(self, name: str, node: str) -> None:
-        """Exited as by SIGKILL."""
+        """Mark it as exited, as by SIGKILL."""
         self.on_verb("kill_node", node)
         self.exit_node(name, node, 137)
 
@@ -197,16 +197,16 @@ class FakeRuntime(Runtime):
     # -- run ----------------------------------------------------------------------------------------------------------
 
     def run_in_node(self, name: str, node: str, command: JavaCommand) -> tuple[int, str]:  # noqa: ARG002
-        """It says what it would run."""
+        """Return the command line as the output."""
         return 0, f"{command.main_class} {' '.join(command.arguments)}"
 
     def run_tool(self, environment: ObservedEnvironment, command: JavaCommand, streams: Streams) -> int:  # noqa: ARG002
-        """It says what it would run, on standard output."""
+        """Write the command line to standard output."""
         streams.stdout.write(f"{command.main_class} {' '.join(command.arguments)}\n".encode())
         return 0
 
     def inside_address(self, name: str, node: str) -> str:
-        """As resolved."""
+        """The address in the resolved cluster."""
         kept = self._environments.get(name)
         resolved = next((known for known in kept.cluster.nodes if known.name == node), None) if kept else None
         if resolved is None:

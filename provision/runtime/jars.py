@@ -1,7 +1,7 @@
 """Kafka's jars: resolved by Maven coordinates once, verified, and kept in a cache that all environments share.
 
-A version is in the cache when its directory has a manifest, which is written last, and every file is what the manifest
-says. So a fetch that was cut off is no version, and a jar that was changed or cut later is noticed before it is used.
+A version is in the cache if its directory has a manifest, which is written last, and every file matches the manifest.
+So an interrupted fetch does not count, and a jar that was changed or truncated later is noticed before it is used.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ _DOWNLOADS = 8
 
 
 def is_whole(directory: Path) -> bool:
-    """Whether every jar is there as it was fetched. Files with the size and time of then are not read again."""
+    """Whether every jar is as it was fetched. Files with unchanged size and time are not read again."""
     try:
         manifest = json.loads((directory / _MANIFEST).read_text())
         return all(_is_as_noted(directory / name, note) for name, note in manifest.items())
@@ -44,7 +44,7 @@ def _is_as_noted(jar: Path, note: dict[str, int | str]) -> bool:
 
 
 def identify(libs: Path) -> Identities:
-    """Every jar that a JVM takes from a directory (`-cp LIBS/*`), read anew; none where it is not there.
+    """The identity of every jar on a directory's class path (`-cp LIBS/*`), always read again; empty if it is missing.
 
     Raises:
         ProvisionError: one cannot be read.
@@ -57,14 +57,14 @@ def identify(libs: Path) -> Identities:
 
 
 def fingerprint(directory: Path) -> str:
-    """One hash (sha256, hexadecimal) over the names and contents of whole jars: the same on every machine."""
+    """One hash (sha256, hexadecimal) over the names and contents of all jars: the same on every machine."""
     manifest = json.loads((directory / _MANIFEST).read_text())
     contents = {name: note["sha256"] for name, note in manifest.items()}
     return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
 
 
 def fetch(version: KafkaVersion, directory: Path, tell: Listener) -> Path:
-    """Bring the jars of a version into their directory of the cache; returns it. Does nothing where they are whole.
+    """Fetch the jars of a version into their cache directory, and return it. Does nothing if they are complete.
 
     Raises:
         Unavailable: they are not there and cannot be fetched.
@@ -77,7 +77,7 @@ def fetch(version: KafkaVersion, directory: Path, tell: Listener) -> Path:
             if not is_whole(directory):
                 if directory.exists():
                     tell(Notice(f"the cached jars of Kafka {version} are damaged: fetching them again"))
-                # All versions come by way of Maven's own repository on this machine, in which no two may write.
+                # All versions go through Maven's local repository, which only one command at a time may write to.
                 with FileLock(directory.parent / "maven.lock", timeout=_LOCK_TIMEOUT_S):
                     _fetch(version, directory, tell)
     except Timeout as error:
@@ -103,7 +103,7 @@ def _fetch(version: KafkaVersion, directory: Path, tell: Listener) -> None:
 
 
 def _download(version: KafkaVersion, tell: Listener) -> Sequence[Path]:
-    """The jars in Maven's own local repository, each one whole."""
+    """The jars in Maven's local repository, each one complete."""
     from xml.etree import ElementTree as ET
 
     import jgo
@@ -133,11 +133,11 @@ def _download(version: KafkaVersion, tell: Listener) -> Sequence[Path]:
 
 
 def _whole(artifact: "Artifact") -> Path:
-    """Resolve one jar. One that a download left in Maven's repository only in part is fetched again."""
+    """Resolve one jar. A partial download in Maven's repository is fetched again."""
     for _ in range(_TRIES):
         try:
             jar = Path(artifact.resolve())
-        except AssertionError:  # jgo's way to say that somebody else, with another cache or another tool, was faster
+        except AssertionError:  # raised by jgo if another tool, or a command with another cache, fetched it first
             continue
         try:
             with zipfile.ZipFile(jar) as archive:

@@ -1,4 +1,4 @@
-"""How Kafka's own tools log on every runtime: they speak on standard output; what the client logs is kept apart."""
+"""How Kafka's own tools log on every runtime: their output goes to standard output, client logs to standard error."""
 
 _LOG4J = """\
 log4j.rootLogger=WARN, stderr
@@ -20,7 +20,7 @@ FILES = {"tools-log4j.properties": _LOG4J, "tools-log4j2.properties": _LOG4J2}
 
 
 def options(directory: str) -> tuple[str, str]:
-    """The JVM's options that lead to the files in `directory`: each release reads the one of its logging library."""
+    """The JVM options that name the files in `directory`; each release reads the one for its logging library."""
     log4j, log4j2 = FILES
     return (
         f"-Dlog4j.configuration=file:{directory}/{log4j}",

@@ -1,11 +1,11 @@
-"""`--frozen`: an environment runs what its lock says, byte for byte, or nothing of it is touched.
+"""`--frozen`: an environment runs exactly what its lock records, byte for byte, or is not touched.
 
-1. The lock must be for what the file says: version, mode, images.
-2. An image that is missing is brought by its digest, jars as ever.
-3. What is there then, read again, must be what is locked.
-4. No node that the plan leaves as it is may have been made from another image.
+1. The lock must match the file: version, mode, images.
+2. A missing image is pulled by its digest; jars are fetched as usual.
+3. What is then present, read again, must be what is locked.
+4. No node that the plan leaves alone may have been created from another image.
 
-So what is made afterwards, by the images' names and from the jars, is what is locked.
+So the nodes created afterwards, from the images' names and the jars, run what is locked.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,38 +28,38 @@ _NO_DIGESTS: Mapping[str, str] = MappingProxyType({})
 
 
 def hold_to_pins(environment: Path, cluster: Cluster, runtime: Runtime, tell: Listener, *, bring: bool) -> Identities:
-    """Refuse to go on with any other software than the locked one; returns what there is of it.
+    """Refuse any other software than the locked one; returns the identities of what is present.
 
     Args:
-        environment: the environment file, beside which the lock is.
-        cluster: what it means; ports do not matter.
+        environment: the environment file, next to the lock.
+        cluster: the resolved environment; ports do not matter.
         runtime: where it runs.
-        tell: gets the events of bringing what is missing.
-        bring: whether to bring it; else nothing is compared while something is missing.
+        tell: receives the events of fetching what is missing.
+        bring: whether to fetch it; else nothing is compared while something is missing.
 
     Raises:
-        Refused: there is no lock, it is for another file, or something is not as locked: each with both sides.
+        Refused: there is no lock, it is for another file, or something differs from it: gives both sides of each.
         InvalidEnvironment: the lock is damaged.
     """
     file, pins, records = lock_file_of(environment), require_pins(environment, cluster.name), how_to_record(environment)
-    require_none(outdated(pins, cluster), f"{file} is not for what {environment} says", records)
+    require_none(outdated(pins, cluster), f"{file} does not match {environment}", records)
     missing = runtime.missing_software(cluster)
     digests = _digests(cluster, pins, missing, records)
     if missing and not bring:
         return {}
     bring_software(missing, cluster, runtime, tell, digests)
     found, kind = runtime.identify_software(cluster), "image" if images_of(cluster) else "jar"
-    require_none(deviations(pins.of(cluster), found, kind), f"what is here is not what {file} says", records)
+    require_none(deviations(pins.of(cluster), found, kind), f"the software here differs from {file}", records)
     return found
 
 
 def require_pinned_nodes(found: Identities, cluster: Cluster, observed: ObservedEnvironment, plan: Plan) -> None:
-    """Refuse to keep nodes that were made from another image than the one that has its name now.
+    """Refuse to keep nodes that were created from another image than the one that has its name now.
 
     Raises:
         Refused: names each.
     """
-    if plan.refusals:  # they are told in its place
+    if plan.refusals:  # they are reported instead
         return
     remade = {one.name for one in plan.actions if one.kind == Kind.NODE and one.verb in _REMADE}
     kept = [(node, there) for node in cluster.nodes if (there := observed.node(node.name)) and node.name not in remade]
@@ -86,12 +86,12 @@ def require_pins(environment: Path, name: str) -> Pins:
 
 
 def how_to_record(environment: Path) -> str:
-    """The hint for what is there and is not what was recorded."""
+    """The hint for software that differs from the recorded one."""
     return f"`provision lock {environment}` records what is here, if that is intended"
 
 
 def require_none(found: Iterable[Deviation], what: str, hint: str) -> None:
-    """Refuse where something deviates.
+    """Refuse if anything deviates.
 
     Raises:
         Refused: names each, or the first and how many more there are.
@@ -106,17 +106,17 @@ def require_none(found: Iterable[Deviation], what: str, hint: str) -> None:
 def bring_software(
     missing: Iterable[str], cluster: Cluster, runtime: Runtime, tell: Listener, digests: Mapping[str, str] = _NO_DIGESTS
 ) -> None:
-    """Fetch what is missing, each told as an action."""
+    """Fetch what is missing, each reported as an action."""
     for name in missing:
         with action(tell, Verb.FETCH, f"{Kind.SOFTWARE} {name}"):
             runtime.fetch_software(cluster, name, tell, digests.get(name, ""))
 
 
 def _digests(cluster: Cluster, pins: Pins, missing: Iterable[str], records: str) -> dict[str, str]:
-    """By which to pull the images that are not there.
+    """The digests by which to pull the missing images.
 
     Raises:
-        Refused: one is known by its id alone, and no registry finds images by that.
+        Refused: one is known only by its id, by which no registry finds images.
     """
     locked = {name: pins.images[name] for name in images_of(cluster) if name in missing}
     lost = [Deviation(f"image {name}", image, None) for name, image in locked.items() if not image.digest]

@@ -1,7 +1,7 @@
 """Images of Kafka for a machine without a registry: built from a base with a Java, listed, and loaded from an archive.
 
-An image is this program's by its labels, which also say what it was made from: the same version, base and jars again
-are there already.
+Labels mark an image as built by provision and record what it was built from, so that the same version, base and jars
+are not built again.
 """
 
 import posixpath
@@ -33,7 +33,7 @@ _SHOWN_OUTPUT = 1000
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What `build` leaves: the image's name and Kafka version, its base, and whether it is new."""
+    """The result of `build`: the image's name and Kafka version, its base, and whether it is new."""
 
     name: str
     version: KafkaVersion
@@ -48,12 +48,12 @@ class Built:
 def build(version: KafkaVersion, base: str, name: str | None, home: Home, tell: Listener) -> Built:
     """Build an image from `base` with the jars of that version, called `name` (default: `provision/kafka:VERSION`).
 
-    It has its name when all is well: its Java has run, and its jars have told their version.
+    It is tagged only once its Java has run and its jars have reported their version.
 
     Raises:
-        UsageError: no image can have that name.
-        Refused: an image of somebody else's has it.
-        Unavailable: there is no engine, no such base, no Java in it that runs this Kafka, or the jars cannot be had.
+        UsageError: the name is not valid.
+        Refused: an image that provision did not build has that name.
+        Unavailable: there is no engine, no such base, no suitable Java in it, or the jars cannot be fetched.
     """
     name = _full(name or f"{BUILT.repository}:{version}")
     if not base.strip():
@@ -90,7 +90,7 @@ def _pulled(store: ImageStore, base: str, tell: Listener) -> Details:
 
 
 def _require_java(store: ImageStore, base: str, found: Details, kafka: KafkaVersion) -> None:
-    """Run the base's Java as the nodes will."""
+    """Run the base's Java the way the nodes will."""
     fitting = release_of(kafka).java
     hint = f"Kafka {kafka} needs Java {fitting[0]} to {fitting[-1]}: name a base with one, e.g. eclipse-temurin:17-jre"
     shown = store.run(found, ("java", "-version"), found.path)
@@ -119,7 +119,7 @@ def _make(store: ImageStore, recipe: Recipe, name: str, tell: Listener) -> None:
 
 
 def _require_kafka(store: ImageStore, identity: str, recipe: Recipe, name: str) -> None:
-    """Have Kafka itself tell its version, with the command line of a tool in an image of that name."""
+    """Have Kafka report its version, with the command line of a tool in an image of that name."""
     made = store.find(identity)
     command = java_command(name, JavaCommand("kafka.Kafka", ("--version",)), _VERSION_HEAP)
     code, output = (made and store.run(made, command, made.path)) or (None, "there is no Java in it")
@@ -133,7 +133,7 @@ def _require_kafka(store: ImageStore, identity: str, recipe: Recipe, name: str) 
 def usable_images() -> tuple[StoredImage, ...]:
     """The images of Kafka on the engine, by name.
 
-    That is those that this program built, those of the repositories that it knows, and those that environments use.
+    These are images that provision built, images of known repositories, and images that environments use.
     """
     found = ImageStore().listed()
     ours = (image for image in found if image.built or image.environments or is_known(image.name))
@@ -141,7 +141,7 @@ def usable_images() -> tuple[StoredImage, ...]:
 
 
 def version_of(image: StoredImage) -> str:
-    """Its Kafka version: by label, else by its tag; empty where neither says it."""
+    """Its Kafka version: by label, else by its tag; empty if neither gives it."""
     return image.version or _version_in_tag(image.name)
 
 
@@ -159,7 +159,7 @@ def as_dict(image: StoredImage) -> dict[str, Any]:
 
 
 def _version_in_tag(name: str) -> str:
-    """A version, or only its line; of images of unknown names whatever tag is a version."""
+    """The version, or only its release line; for unknown repositories, any tag that is a version."""
     if line := kafka_line_of(name):
         return line
     try:
@@ -173,7 +173,7 @@ def _version_in_tag(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """An image that an archive brought: its name, its Kafka version where one is found, and why it cannot be used."""
+    """A loaded image: its name, its Kafka version if one is found, and why it cannot be used."""
 
     name: str
     version: str
@@ -190,10 +190,10 @@ class Loaded:
 
 
 def load(archive: BinaryIO, called: str, tell: Listener) -> tuple[Loaded, ...]:
-    """Load an archive of images, as `docker save` writes it, and look into each.
+    """Load an archive of images, as `docker save` writes it, and inspect each.
 
     Raises:
-        ProvisionError: it is no such archive.
+        ProvisionError: it is not such an archive.
         Unavailable: there is no engine.
     """
     store = ImageStore()
@@ -203,7 +203,7 @@ def load(archive: BinaryIO, called: str, tell: Listener) -> tuple[Loaded, ...]:
 
 
 def _size(archive: BinaryIO) -> int:
-    """In bytes; 0 where it comes through a pipe."""
+    """The archive's size in bytes; 0 for a pipe."""
     name = getattr(archive, "name", None)
     return Path(name).stat().st_size if isinstance(name, str) and Path(name).is_file() else 0
 
@@ -222,6 +222,6 @@ def _looked_into(store: ImageStore, name: str) -> Loaded:
         return Loaded(name, "", f"there are no jars of Kafka in its {libs}")
     try:
         version = KafkaVersion.parse(min(brokers, key=len))
-    except ValueError:  # other makers' versions have other forms
+    except ValueError:  # other vendors' versions have other forms
         return Loaded(name, _version_in_tag(name), "")
     return Loaded(name, str(version), f"{OLDEST} is the oldest that is supported" if version < OLDEST else "")

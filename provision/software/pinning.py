@@ -1,4 +1,4 @@
-"""`provision lock`: what an environment's file means now, by content, kept beside it for `up --frozen`."""
+"""`provision lock`: record the software of an environment file by content, next to it, for `up --frozen`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from provision.spec.source import Source
 
 @dataclass(frozen=True, slots=True)
 class Pinned:
-    """What is recorded in which file, and whether that is another content than before."""
+    """The recorded pins, their file, and whether it has changed."""
 
     file: Path
     pins: Pins
@@ -28,11 +28,11 @@ class Pinned:
 
 
 def pin(source: Source, runtimes: Runtimes, tell: Listener) -> Pinned:
-    """Record the software of an environment, after bringing what is missing of it.
+    """Record the software of an environment, after fetching what is missing.
 
     Raises:
-        UsageError: others run its nodes.
-        Unavailable: an engine is asked for and none answers, or something cannot be brought.
+        UsageError: it describes an external cluster.
+        Unavailable: an engine is required and none answers, or something cannot be fetched.
     """
     file, spec = lock_file_of(source.required_file), _pinnable(source, tell)
     now = _look(source, spec, _earlier(file, tell), runtimes, tell)
@@ -43,18 +43,18 @@ def pin(source: Source, runtimes: Runtimes, tell: Listener) -> Pinned:
 
 
 def check(source: Source, runtimes: Runtimes, tell: Listener) -> Pinned:
-    """Compare the lock with what there is, after bringing what is missing; writes nothing.
+    """Compare the lock with what is present, after fetching what is missing; writes nothing.
 
     Raises:
-        Refused: there is no lock, or something differs: each with both sides.
+        Refused: there is no lock, or something differs: gives both sides of each.
         InvalidEnvironment: the lock is damaged.
     """
     environment, spec = source.required_file, _pinnable(source, tell)
     file, there, hint = lock_file_of(environment), require_pins(environment, spec.name), how_to_record(environment)
-    require_none(head_deviations(there, spec.kafka.version, mode_of(spec)), f"{file} is of another Kafka", hint)
+    require_none(head_deviations(there, spec.kafka.version, mode_of(spec)), f"{file} is for another Kafka", hint)
     now = _look(source, spec, there, runtimes, tell)
     differing = (*deviations(there.images, now.images, "image"), *deviations(there.jars, now.jars, "jar"))
-    require_none(differing, f"{file} is not as things are", hint)
+    require_none(differing, f"{file} is out of date", hint)
     return Pinned(file, there, changed=False)
 
 
@@ -62,14 +62,14 @@ def _pinnable(source: Source, tell: Listener) -> EnvironmentSpec:
     spec = source.load(tell)
     if spec.bootstrap_servers:
         raise UsageError(
-            f"{spec.name} has nothing to lock: it has bootstrap_servers, and others run its nodes",
-            hint="lock an environment that `provision up` makes",
+            f"{spec.name} has nothing to lock: it is an external cluster (bootstrap_servers)",
+            hint="lock an environment that `provision up` creates",
         )
     return spec
 
 
 def _earlier(file: Path, tell: Listener) -> Pins | None:
-    """What was recorded before; nothing where the file is damaged."""
+    """The earlier record; None if the file is damaged."""
     try:
         return read(file)
     except InvalidEnvironment as error:
@@ -78,7 +78,7 @@ def _earlier(file: Path, tell: Listener) -> Pins | None:
 
 
 def _look(source: Source, spec: EnvironmentSpec, earlier: Pins | None, runtimes: Runtimes, tell: Listener) -> Pins:
-    """What there is now, in the words of the earlier record where it is the same."""
+    """What is present now; entries with the same content keep their earlier record."""
     before = earlier or Pins("", "")
     images: Identities = {}
     jars: Identities = {}
@@ -97,7 +97,7 @@ def _resolved(source: Source, spec: EnvironmentSpec, runtimes: Runtimes, kind: s
 
 
 def _images(cluster: Cluster, spec: EnvironmentSpec, before: Pins, runtimes: Runtimes, tell: Listener) -> Identities:
-    """What the engine has; with `auto` and without one, what was recorded of the same images."""
+    """The engine's images; with `auto` and no engine, the earlier record of the same images."""
     try:
         engine = runtimes.of_kind("docker")
     except Unavailable as reason:

@@ -1,7 +1,7 @@
-"""The pins that `provision lock` records, and where what is there differs from them. Pure.
+"""The pins that `provision lock` records, and deviations from them. Pure.
 
-Pins say by content what may run: images by id and repository digest, jars by checksum. They say nothing of where these
-come from, nor of the machine. Their file is called a lock, as people know it from other tools.
+Pins identify by content what may run: images by id and repository digest, jars by checksum. They do not record where
+these come from, nor anything about the machine. Their file is called a lock, as in other tools.
 """
 
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ _SUFFIXES = (".lock.yaml", ".lock.yml")
 
 @dataclass(frozen=True, slots=True)
 class Pins:
-    """What an environment may run; `images` or `jars` are empty where they were not recorded."""
+    """The software an environment may run; `images` or `jars` are empty if they were not recorded."""
 
     version: str
     mode: str
@@ -23,13 +23,13 @@ class Pins:
     jars: Identities = field(default_factory=dict)
 
     def of(self, cluster: Cluster) -> Identities:
-        """What is pinned of the software of a cluster: its images, or its jars."""
+        """The pins that apply to a cluster's software: its images, or its jars."""
         return self.images if images_of(cluster) else self.jars
 
 
 @dataclass(frozen=True, slots=True)
 class Deviation:
-    """One thing that is not as pinned; None: it is not pinned, or it is not there."""
+    """One deviation from the pins; None: not pinned, or not present."""
 
     what: str
     locked: object | None
@@ -42,12 +42,12 @@ class Deviation:
 
 
 def images_of(cluster: Cluster) -> tuple[str, ...]:
-    """All images that a cluster's nodes run from; none where they are processes."""
+    """All images of a cluster's nodes; none if they are processes."""
     return () if cluster.runtime == "process" else cluster.all_software
 
 
 def outdated(pins: Pins, cluster: Cluster) -> tuple[Deviation, ...]:
-    """Where the pins were made for another file: another version, mode or image, or the other runtime alone."""
+    """Deviations of the pins from the file: another version, mode or image, or only the other runtime."""
     deviations = list(head_deviations(pins, str(cluster.version), cluster.mode))
     wanted = images_of(cluster)
     if not wanted and not pins.jars:
@@ -60,7 +60,7 @@ def outdated(pins: Pins, cluster: Cluster) -> tuple[Deviation, ...]:
 
 
 def deviations(locked: Identities, found: Identities, kind: str) -> tuple[Deviation, ...]:
-    """What is found in another form than locked, is missing, or was not locked; `kind` is `image` or `jar`."""
+    """What differs from the lock, is missing, or was not locked; `kind` is `image` or `jar`."""
     pairs = ((name, locked.get(name), found.get(name)) for name in sorted({**locked, **found}))
     return tuple(
         Deviation(f"{kind} {name}", before, now)
@@ -70,15 +70,15 @@ def deviations(locked: Identities, found: Identities, kind: str) -> tuple[Deviat
 
 
 def head_deviations(pins: Pins, version: str, mode: str) -> tuple[Deviation, ...]:
-    """Where the pins are of another Kafka."""
+    """Deviations of the pinned Kafka version and mode."""
     heads = (("kafka.version", pins.version, version), ("kafka.mode", pins.mode, mode))
     return tuple(Deviation(what, locked, found) for what, locked, found in heads if locked != found)
 
 
 def settled(earlier: Identities, found: Identities) -> dict[str, Identity]:
-    """What to record: an earlier record of the same bytes stays, so that another machine does not change the file.
+    """What to record: an earlier record of the same bytes is kept, so that another machine does not change the file.
 
-    It gives way only to one that knows a digest where it knows none.
+    It is replaced only by one that adds a digest.
     """
     return {
         name: kept if (kept := earlier.get(name)) and kept.is_same(now) and (kept.digest or not now.digest) else now
@@ -87,10 +87,10 @@ def settled(earlier: Identities, found: Identities) -> dict[str, Identity]:
 
 
 def lock_file_of(environment: Path) -> Path:
-    """Where the lock of an environment file is: `orders.lock.yaml` beside `orders.yaml`."""
+    """The path of an environment file's lock: `orders.lock.yaml` next to `orders.yaml`."""
     return environment.with_name(f"{environment.stem}.lock{environment.suffix or '.yaml'}")
 
 
 def is_lock_file(file: Path) -> bool:
-    """Whether it is a lock by its name, and so no environment."""
+    """Whether it is a lock by its name, and so not an environment."""
     return file.name.endswith(_SUFFIXES)

@@ -1,4 +1,4 @@
-"""Pins as a file, the lock: YAML that a person can read and git can compare, the same bytes for the same things."""
+"""The lock, the file with the pins: readable YAML that git can compare, with the same bytes for the same content."""
 
 import os
 from collections.abc import Sequence
@@ -21,8 +21,8 @@ from provision.spec.yaml_text import Positions, parse
 
 _FORMAT = 1
 _HEADER = """\
-# What this environment may run, by content. Written by `provision lock`, held to by `provision up --frozen`.
-# Commit it beside the environment file; do not edit it.
+# What this environment may run, by content. Written by `provision lock`, enforced by `provision up --frozen`.
+# Commit it with the environment file; do not edit it.
 """
 _HINT = "`provision lock` writes a new one"
 _CHECKSUM = r"^sha256:[0-9a-f]{64}$"
@@ -50,7 +50,7 @@ class _File(Section):
 
 
 def as_dict(pins: Pins) -> dict[str, Any]:
-    """The pins as plain data, in the order of the file; what was not recorded is left out."""
+    """The pins as plain data, in file order, without what was not recorded."""
     images = {
         name: ({"digest": image.digest} if image.digest else {}) | {"id": image.checksum}
         for name, image in sorted(pins.images.items())
@@ -70,7 +70,7 @@ def text_of(pins: Pins) -> str:
 
 
 def write(pins: Pins, file: Path) -> None:
-    """Write it.
+    """Write the lock.
 
     Raises:
         ProvisionError: the file cannot be written.
@@ -82,10 +82,10 @@ def write(pins: Pins, file: Path) -> None:
 
 
 def read(file: Path) -> Pins | None:
-    """Read what `write` wrote; None where there is no file.
+    """Read what `write` wrote; None if there is no file.
 
     Raises:
-        InvalidEnvironment: it is damaged, or of another format; names the place.
+        InvalidEnvironment: it is damaged, or has another format; gives the position.
         UsageError: it cannot be read.
     """
     if not file.exists():
@@ -98,7 +98,7 @@ def read(file: Path) -> Pins | None:
     if problems:
         raise _invalid(problems)
     if not isinstance(data, dict) or "provision_lock" not in data:
-        raise _invalid([source.problem((), "this is no lock: it has no provision_lock")])
+        raise _invalid([source.problem((), "this is not a lock: it has no provision_lock")])
     if data["provision_lock"] != _FORMAT:
         message = f"format {data['provision_lock']} is not known: this version of provision knows {_FORMAT}"
         raise _invalid([source.problem(("provision_lock",), message)])
@@ -125,5 +125,5 @@ def _problem(detail: ErrorDetails, source: Positions) -> Problem:
 
 
 def _invalid(problems: Sequence[Problem]) -> InvalidEnvironment:
-    """One error whose every problem has the one hint: nobody mends a lock by hand."""
+    """An error whose problems all have the same hint, because a lock is not repaired by hand."""
     return InvalidEnvironment([replace(problem, hint=_HINT) for problem in problems], subject="the lock")

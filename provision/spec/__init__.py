@@ -1,1 +1,1 @@
-"""What the user writes: models, a loader that knows positions, and the checks."""
+"""The environment file: models, a loader that records positions, and the checks."""

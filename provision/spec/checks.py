@@ -1,7 +1,7 @@
-"""What goes together in an environment file and what does not: one small function a rule.
+"""Consistency checks of an environment file: one small function per rule.
 
-A rule yields problems of a spec whose form is right. It names the keys it reads, so that a rule stays silent when one
-of them could not be read at all: one mistake gives one message.
+A rule yields problems of a well-formed spec. It declares the keys it reads, so that it is skipped if one of them could
+not be read at all: one mistake gives one message.
 """
 
 import posixpath
@@ -19,17 +19,17 @@ from provision.spec.reserved import RESERVED_BROKER, RESERVED_ZOOKEEPER
 from provision.spec.units import parse_size_bytes
 from provision.spec.yaml_text import Path, Positions
 
-# What a JVM needs beside its heap: metaspace, code cache, thread stacks, direct buffers.
+# What a JVM needs in addition to its heap: metaspace, code cache, thread stacks, direct buffers.
 JVM_OVERHEAD_BYTES = 128 * 1024**2
 _AGREE = "make the two agree"
-# From here on no more replicas are demanded in sync than a partition has (KAFKA-15583); before, writes failed.
+# From this version on, no more in-sync replicas are required than a partition has (KAFKA-15583); before, writes failed.
 FIRST_TO_CAP = KafkaVersion(3, 7, 0)
 _NO_ENSEMBLE = 4  # the first major version of Kafka without ZooKeeper
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A problem before it has a place: `path` is the key at fault."""
+    """A problem without its position: `path` is the offending key."""
 
     path: Path
     message: str
@@ -54,9 +54,9 @@ def check(
     """Every finding of every rule, in the order of the rules.
 
     Args:
-        spec: a spec of the right form.
-        source: gives the places.
-        rules: what is looked for.
+        spec: a well-formed spec.
+        source: gives the positions.
+        rules: the rules to apply.
         unreadable: paths whose values were replaced by defaults because their form is wrong.
     """
     problems = (
@@ -65,7 +65,7 @@ def check(
         if not any(_touches(path, read) for path in unreadable for read in reads)
         for finding in rule(spec)
     )
-    return list(dict.fromkeys(problems))  # a default is wrong once, for however many topics
+    return list(dict.fromkeys(problems))  # a wrong default is reported once, for however many topics
 
 
 def _touches(unreadable: Path, read: Path) -> bool:
@@ -73,7 +73,7 @@ def _touches(unreadable: Path, read: Path) -> bool:
 
 
 def replication_factor_of(spec: EnvironmentSpec, topic_index: int, brokers: int | None = None) -> int:
-    """What the topic gets: its own, as many as it names, the file's default, else three or as many as `brokers`."""
+    """The topic's factor: its own, that of its replicas, the file's default, else 3 or `brokers` if fewer."""
     topic = spec.topics[topic_index]
     named = len(topic.replicas[0]) if topic.replicas else None
     default = spec.topic_defaults.replication_factor
@@ -81,13 +81,13 @@ def replication_factor_of(spec: EnvironmentSpec, topic_index: int, brokers: int 
 
 
 def partitions_of(spec: EnvironmentSpec, topic_index: int) -> int:
-    """What the topic gets: its own, as many as it names replicas for, else the file's default."""
+    """The topic's partitions: its own number, that of its replicas, else the file's default."""
     topic = spec.topics[topic_index]
     return topic.partitions or (len(topic.replicas) if topic.replicas else spec.topic_defaults.partitions)
 
 
 def version(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """The version is one that runs in the mode asked for."""
+    """The version supports the requested mode."""
     wanted = KafkaVersion.parse(spec.kafka.version)
     path = ("kafka", "version")
     if impossible := unsupported(wanted):
@@ -101,12 +101,12 @@ def version(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 
 def mode_of(spec: EnvironmentSpec) -> str:
-    """What the file says, else the usual mode of its version."""
+    """The mode in the file, else the default mode of its version."""
     return spec.kafka.mode or release_of(KafkaVersion.parse(spec.kafka.version)).modes[0]
 
 
 def mode_sections(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """An ensemble belongs to ZooKeeper mode."""
+    """An ensemble exists only in ZooKeeper mode."""
     if (
         KafkaVersion.parse(spec.kafka.version) >= OLDEST
         and mode_of(spec) == KRAFT
@@ -122,7 +122,7 @@ def controllers(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 
 def runtime(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """Keys of one runtime are not given to another."""
+    """Keys of one runtime are not used with another."""
     if spec.kafka.distribution is not None and spec.runtime != "process":
         message = "an unpacked Kafka is only used by the process runtime"
         yield Finding(("kafka", "distribution"), message, "add `runtime: process`, or remove it")
@@ -132,7 +132,7 @@ def runtime(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 
 def images(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """An image holds what it is taken for, as far as its name tells."""
+    """An image contains what it is used for, as far as its name tells."""
     image, version = spec.kafka.image, KafkaVersion.parse(spec.kafka.version)
     line = kafka_line_of(image) if image else None
     if image is not None and not layout_of(image).has_kafka:
@@ -152,7 +152,7 @@ def images(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 
 def replication(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """No more replicas than brokers, and no more in-sync replicas demanded than there are replicas."""
+    """No more replicas than brokers, and no more in-sync replicas required than there are replicas."""
     brokers = _known_brokers(spec)
     default = spec.topic_defaults.replication_factor
     hint = "lower it, or raise brokers.nodes"
@@ -169,7 +169,7 @@ def replication(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 
 def _known_brokers(spec: EnvironmentSpec) -> int:
-    """How many brokers there are; of a cluster that is only reached nobody knows before it answers."""
+    """The number of brokers; unknown for an external cluster until it answers."""
     return sys.maxsize if spec.bootstrap_servers else spec.brokers.nodes
 
 
@@ -177,7 +177,7 @@ _OF_NODES = ("runtime", "kafka", "zookeeper", "controllers", "brokers", "storage
 
 
 def reached(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """A cluster that others run has topics here, and nothing of what makes nodes."""
+    """A file for an external cluster has resources inside Kafka, and no keys about nodes."""
     for key in _OF_NODES:
         if spec.bootstrap_servers and key in spec.model_fields_set:
             message = "the cluster behind bootstrap_servers is run by others: this file has only its topics"
@@ -205,7 +205,7 @@ def _minimum_in_sync(spec: EnvironmentSpec, index: int, factor: int) -> Iterator
 
 
 def replicas(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """Replicas that are named are those of every partition, equally many, on brokers that exist, each once."""
+    """Declared replicas cover every partition, equally many, on existing brokers, each broker once."""
     for index, topic in enumerate(spec.topics):
         if topic.replicas is None:
             continue
@@ -252,7 +252,7 @@ def topic_names(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 
 def reserved_properties(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """Keys the program decides itself are not overridden behind its back."""
+    """Properties that the program sets are not overridden."""
     places: list[tuple[Path, dict[str, str], dict[str, str]]] = [
         (("zookeeper", "properties"), spec.zookeeper.properties, RESERVED_ZOOKEEPER),
         (("controllers", "properties"), spec.controllers.properties, RESERVED_BROKER),
@@ -275,7 +275,7 @@ def _is_reserved(key: str, pattern: str) -> bool:
 
 
 def overrides(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """Overrides are for brokers that exist."""
+    """Overrides are for existing brokers."""
     for broker in spec.brokers.overrides:
         if broker > spec.brokers.nodes:
             message = f"there is no broker {broker}: brokers.nodes is {spec.brokers.nodes}"
@@ -283,7 +283,7 @@ def overrides(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 
 def ports(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """Every node's port exists, and no two nodes want the same."""
+    """Every node's port is valid, and no two nodes have the same."""
     spans: dict[str, range] = {}
     for section, port, nodes in (
         ("zookeeper", spec.zookeeper.port, spec.zookeeper.nodes),
@@ -311,7 +311,7 @@ def _span(span: range) -> str:
 
 
 def memory(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """A container has room for the heap and for what the JVM needs beside it."""
+    """A container has room for the heap and for the JVM's other memory."""
     limit = parse_size_bytes(spec.brokers.memory)
     heaps: list[tuple[Path, str]] = [(("brokers", "heap"), spec.brokers.heap)]
     heaps += [
@@ -326,7 +326,7 @@ def memory(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 
 def storage(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """A data directory is not the root of a disk, and Kafka can name it."""
+    """A data directory is not the root directory, and has a name that Kafka accepts."""
     if "," in spec.storage:
         yield Finding(("storage",), "a comma separates directories for Kafka", "name a directory without one")
     if spec.storage not in ("volume", "memory") and posixpath.normpath(spec.storage) in ("/", "//"):

@@ -1,4 +1,4 @@
-"""Settings that the program gives every broker unless the file says otherwise, and that the checks reckon with."""
+"""Settings that every broker gets unless the file overrides them; the checks take them into account."""
 
 from provision.catalogue.versions import FIRST_WITH_SHARE_GROUPS, KRAFT, KafkaVersion
 
@@ -6,7 +6,7 @@ DEDUPE_BUFFER_BYTES = 16 * 1024**2
 
 
 def internal_topic_settings(brokers: int, version: KafkaVersion, mode: str) -> dict[str, str]:
-    """Replicas of Kafka's own topics: three, or as many as there are brokers; and the buffer that fits a small heap."""
+    """Replicas of Kafka's own topics: 3, or the number of brokers if fewer; and a buffer that fits a small heap."""
     factor = min(3, brokers)
     settings = {
         "log.cleaner.dedupe.buffer.size": str(DEDUPE_BUFFER_BYTES),

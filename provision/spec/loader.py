@@ -18,7 +18,7 @@ from provision.spec.model import IN_WORDS, EnvironmentSpec, kind_of
 from provision.spec.overrides import apply_overrides
 from provision.spec.yaml_text import MAX_BYTES, Path, Positions, parse
 
-# A mistyped section can hide the problems below it; three rounds of leaving out what is wrong show the rest as well.
+# A mistyped section can hide the problems below it; leaving out what is wrong, three times, shows the rest as well.
 _ROUNDS = 3
 
 
@@ -26,13 +26,13 @@ def load(file: FilePath, overrides: tuple[str, ...] = (), tell: Listener = silen
     """Read and check one environment file.
 
     Args:
-        file: the file; its stem is the environment's name unless it says another.
+        file: the file; its stem is the environment's name unless it sets another.
         overrides: `path.to.key=value` texts of `--set`, in order.
-        tell: is told of every warning.
+        tell: receives every warning.
 
     Raises:
-        UsageError: there is no such file, it cannot be read, or an override is not of its form.
-        InvalidEnvironment: it is not valid; holds every problem with its position.
+        UsageError: there is no such file, it cannot be read, or an override is malformed.
+        InvalidEnvironment: it is not valid; lists every problem with its position.
     """
     text = read_text(file)
     data, source, problems = parse(text, os.fspath(file))
@@ -49,11 +49,11 @@ def load(file: FilePath, overrides: tuple[str, ...] = (), tell: Listener = silen
 
 
 def load_values(values: Mapping[str, Any], overrides: tuple[str, ...] = (), tell: Listener = silent) -> EnvironmentSpec:
-    """Check values that have the shape of an environment file; they are copied first.
+    """Check values in the form of an environment file; they are copied first.
 
     Raises:
-        UsageError: an override is not of its form.
-        InvalidEnvironment: they are not valid; holds every problem with its key.
+        UsageError: an override is malformed.
+        InvalidEnvironment: they are not valid; lists every problem with its key.
     """
     data, source = copy.deepcopy(dict(values)), Positions("the given values", has_lines=False)
     apply_overrides(data, source, overrides)
@@ -74,11 +74,11 @@ def _checked(data: dict[Any, Any], source: Positions, problems: list[Problem], t
 
 
 def read_text(file: FilePath) -> str:
-    """The text of a file that is to be parsed.
+    """The text of a file to parse.
 
     Raises:
         UsageError: it cannot be read.
-        InvalidEnvironment: it is too large to be one, or no UTF-8.
+        InvalidEnvironment: it is too large, or not UTF-8.
     """
     try:
         with file.open("rb") as stream:
@@ -116,7 +116,7 @@ def _validate(data: dict[Any, Any], source: Positions) -> tuple[EnvironmentSpec 
 
 
 def _real_path(data: object, location: Path) -> Path:
-    """Pydantic's location without what it adds for key checks (`[key]`), and with keys as the file has them."""
+    """Pydantic's location without its additions for key checks (`[key]`), and with the keys as in the file."""
     path: list[str | int] = []
     for part in location:
         if isinstance(data, dict) and part not in data and isinstance(part, str) and part.isdecimal():
@@ -134,7 +134,7 @@ def _child(data: dict[Any, Any] | list[Any], part: str | int) -> object:
 
 
 def _leave_out(data: dict[Any, Any], path: Path) -> None:
-    """Take away what is wrong, so that the rest can be checked; list items are replaced, to keep the others' places."""
+    """Remove what is wrong, so that the rest can be checked; list items are replaced, to keep the others' positions."""
     target: Any = data
     for part in path[:-1]:
         try:
@@ -146,7 +146,7 @@ def _leave_out(data: dict[Any, Any], path: Path) -> None:
         case list(), int(index):
             item = _model_at(path)
             target[index] = stand_in if item is EnvironmentSpec else {"name": stand_in} if path[0] == "topics" else {}
-        case dict(), "name" if path[0] in ("name", "topics"):  # neither can be without one
+        case dict(), "name" if path[0] in ("name", "topics"):  # both require a name
             target["name"] = stand_in
         case dict(), key:
             target.pop(key, None)

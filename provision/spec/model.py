@@ -1,4 +1,4 @@
-"""The environment file as pydantic models. They describe its form; what goes together is checked in `checks`.
+"""The environment file as pydantic models. They describe its form; consistency is checked in `checks`.
 
 The field descriptions are the reference's text: `docs/reference/environment-file.md` must name every key (tested).
 """
@@ -25,11 +25,11 @@ IN_WORDS = {
     RACK_PATTERN: "a rack: 1 to 64 letters, digits, dots, hyphens and underscores, the first one a letter or digit",
     TOPIC_PATTERN: "a topic's name: 1 to 249 letters, digits, dots, hyphens and underscores",
 }
-"""What each pattern asks for, as an error says it."""
+"""What each pattern requires, as worded in errors."""
 
 
 def kind_of(value: object) -> str:
-    """What a value of an environment file is, as an error says it."""
+    """A value of an environment file as worded in errors."""
     match value:
         case None:
             return "nothing"
@@ -94,7 +94,7 @@ def _path(text: str) -> str:
 
 
 def addresses_in(value: object) -> str:
-    """The addresses of a text with commas, or of a list of texts, as one text.
+    """Addresses given as a text with commas, or as a list of texts, as one text.
 
     Raises:
         ValueError: one has another form than `host:port`.
@@ -122,7 +122,7 @@ Replicas = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
 
 
 class KafkaSpec(Section):
-    """Which Kafka runs, and from where it comes."""
+    """The Kafka version, and its origin."""
 
     version: Annotated[str, AfterValidator(_version)] = str(DEFAULT_VERSION)
     mode: Literal["zookeeper", "kraft"] | None = None
@@ -132,7 +132,7 @@ class KafkaSpec(Section):
     @model_validator(mode="before")
     @classmethod
     def _version_of_image(cls, section: object) -> object:
-        """A version that is left out is the one that the image's tag names, where it names one."""
+        """Take a missing version from the image's tag, if that gives one."""
         if not isinstance(section, dict) or "version" in section or not isinstance(section.get("image"), str):
             return section
         try:
@@ -170,7 +170,7 @@ class ControllersSpec(Section):
 
 
 class BrokerOverride(Section):
-    """What one broker has different from the others."""
+    """Settings of one broker that differ from the others."""
 
     rack: Rack | None = None
     heap: Size | None = None
@@ -178,7 +178,7 @@ class BrokerOverride(Section):
 
 
 class BrokersSpec(Section):
-    """The brokers, all alike but for their overrides."""
+    """The brokers, all alike except for their overrides."""
 
     nodes: Annotated[int, Field(ge=1, le=100)] = 1
     port: HostPort = 9092
@@ -190,7 +190,7 @@ class BrokersSpec(Section):
 
 
 class TopicDefaults(Section):
-    """What a topic has when it does not say otherwise."""
+    """Defaults for topics."""
 
     partitions: Annotated[int, Field(ge=1, le=100_000)] = 1
     replication_factor: Annotated[int, Field(ge=1)] | None = None
@@ -198,7 +198,7 @@ class TopicDefaults(Section):
 
 
 class TopicSpec(Section):
-    """A topic that must be there."""
+    """A declared topic."""
 
     name: Annotated[str, Field(pattern=TOPIC_PATTERN)]
     partitions: Annotated[int, Field(ge=1, le=100_000)] | None = None

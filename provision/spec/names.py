@@ -1,4 +1,4 @@
-"""What an environment may be called. The name becomes part of paths, container names and labels."""
+"""Names of environments. They become part of paths, container names and labels."""
 
 import re
 
@@ -14,10 +14,10 @@ def is_environment_name(text: str) -> bool:
 
 
 def require_environment_name(text: str) -> str:
-    """The text, if it can be a name: it becomes a part of paths, where `..` would lead anywhere.
+    """The text if it is a valid name: it becomes part of paths, where `..` would lead anywhere.
 
     Raises:
-        UsageError: no environment may have this name.
+        UsageError: it is not a valid name.
     """
     if not is_environment_name(text):
         raise UsageError(f"{text!r} is neither an environment's name nor a file", hint=f"a name is {NAME_IN_WORDS}")

@@ -6,7 +6,7 @@ from typing import Any
 from provision.errors import UsageError
 from provision.spec.yaml_text import Path, Positions, parse_scalar
 
-# Below these the rest of the path is one key, because Kafka's own keys have dots: brokers.properties.num.io.threads
+# Below these the rest of the path is a single key, because Kafka's keys have dots: brokers.properties.num.io.threads
 _OPEN_MAPPINGS = ("properties", "config")
 _NUMBERED = ("overrides",)
 
@@ -35,7 +35,7 @@ def apply_overrides(data: dict[Any, Any], source: Positions, overrides: tuple[st
 
 
 def _descend(data: dict[Any, Any], name: str, value: object, text: str) -> Iterator[Path]:
-    """Set `value` at the dotted `name` below `data`, making mappings on the way; yields the paths it made."""
+    """Set `value` at the dotted `name` below `data`, creating mappings on the way; yields the created paths."""
     target: Any = data
     rest = name
     path: Path = ()

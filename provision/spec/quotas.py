@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from provision.spec.model import EnvironmentSpec
 
 DEFAULT = "default"
-"""Stands for all without a quota of their own: Kafka's default entity."""
+"""The name of Kafka's default entity: all clients without a quota of their own."""
 ENTITY_KEYS = ("user", "client_id", "ip")
 
 
@@ -57,19 +57,19 @@ class QuotaSpec(Section):
 
     @property
     def entity(self) -> tuple[tuple[str, str], ...]:
-        """Whom it is for: `user`, `client_id` and `ip` with their names, those that are given."""
+        """The entity: those of `user`, `client_id` and `ip` that are given, with their names."""
         said = ((key, getattr(self, key)) for key in ENTITY_KEYS)
         return tuple((key, name) for key, name in said if name is not None)
 
     @property
     def limits(self) -> dict[str, float]:
-        """The limits that are given, by Kafka's own keys."""
+        """The given limits, by Kafka's own keys."""
         keys = (key for key in type(self).model_fields if key not in ENTITY_KEYS)
         return {key: value for key in keys if (value := getattr(self, key)) is not None}
 
 
 def quotas(spec: "EnvironmentSpec") -> Iterator["Finding"]:
-    """Each quota is for somebody, limits something that Kafka limits for them, and stands once."""
+    """Each quota has an entity and limits that Kafka applies to it, and no entity occurs twice."""
     from provision.spec.checks import Finding
 
     seen: list[tuple[tuple[str, str], ...]] = []

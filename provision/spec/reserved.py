@@ -1,4 +1,4 @@
-"""Properties that the program decides, and what decides each. A name with a dot at its end stands for a family."""
+"""Properties that the program sets, and what determines each. A name that ends with a dot is a prefix."""
 
 _LISTENERS = "brokers.port and the runtime"
 

@@ -1,4 +1,4 @@
-"""Where an environment is described: in a file, or in values that a program gives."""
+"""The description of an environment: a file, or values from a program."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ from provision.spec.yaml_text import Positions, parse
 
 @dataclass(frozen=True)  # without slots, for what is read once
 class Source:
-    """An environment file, or `values` in its shape, and the `--set` texts for it; it is read once.
+    """An environment file, or `values` in the same form, and the `--set` texts for it; it is read once.
 
-    With `only_name`, the values are nothing but the name of an environment that was described elsewhere.
+    With `only_name`, the values are only the name of an environment that was described elsewhere.
     """
 
     file: Path | None
@@ -29,7 +29,7 @@ class Source:
 
     @classmethod
     def of(cls, file: str | Path | None, overrides: Sequence[str], values: Mapping[str, Any]) -> "Source":
-        """A source from what a program gives.
+        """A source from a program's arguments.
 
         Raises:
             UsageError: there is neither a file nor a name, or both a file and values; or `overrides` is one text.
@@ -43,11 +43,11 @@ class Source:
         return cls(Path(file) if file is not None else None, tuple(overrides), values or None)
 
     def load(self, tell: Listener = silent) -> EnvironmentSpec:
-        """What it says; tells what is no mistake and may be regretted.
+        """Load and check it; warnings go to the listener.
 
         Raises:
-            UsageError: there is no such file, it cannot be read, or an override is not of its form.
-            InvalidEnvironment: with every problem and its place.
+            UsageError: there is no such file, it cannot be read, or an override is malformed.
+            InvalidEnvironment: lists every problem with its position.
         """
         found, warnings = self._found
         for warning in warnings:
@@ -81,10 +81,10 @@ class Source:
 
     @cached_property
     def name(self) -> str:
-        """The name that it gives, however wrong the rest is; without one, the file's.
+        """The name it sets, even if the rest is invalid; without one, the file's.
 
         Raises:
-            UsageError: no environment may have that name.
+            UsageError: the name is not valid.
         """
         found, _ = self._found
         return require_environment_name(self._written_name()) if isinstance(found, Exception) else found.name
@@ -102,13 +102,13 @@ class Source:
 
     @property
     def external_servers(self) -> str | None:
-        """The addresses in its `bootstrap_servers`; None without them, and where it is not valid."""
+        """The addresses in its `bootstrap_servers`; None without them, or if it is not valid."""
         found, _ = self._found
         return None if isinstance(found, Exception) else found.bootstrap_servers
 
     @property
     def base_directory(self) -> str:
-        """Where relative paths start: the file's directory; of values the present one. Absolute."""
+        """The absolute directory to which relative paths refer: the file's, or for values the current one."""
         return str(self.file.absolute().parent if self.file else Path.cwd())
 
     @property

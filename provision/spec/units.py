@@ -1,4 +1,4 @@
-"""Durations and sizes: as people write them (`2h`, `90s`, `256m`, `1g`), and as they are shown to them."""
+"""Durations and sizes: as users write them (`2h`, `90s`, `256m`, `1g`), and as they are displayed."""
 
 import re
 

@@ -1,8 +1,8 @@
-"""YAML text to plain data, keeping the place of every key and value.
+"""YAML text to plain data, with the position of every key and value.
 
-The rules are YAML 1.2's core schema, so that `off`, `no`, `12:30` and `2024-01-01` stay the strings their writer meant:
-Kafka's settings are full of them. For the same reason only decimal numbers without leading zeros are numbers; `0x10`
-and `007` stay text. Tags, endless aliases and huge files are refused before they can cost anything.
+The rules are YAML 1.2's core schema, so that `off`, `no`, `12:30` and `2024-01-01` stay strings, as intended: they are
+common in Kafka's settings. For the same reason only decimal numbers without leading zeros are numbers; `0x10` and `007`
+stay text. Tags, recursive aliases and huge files are rejected early.
 """
 
 import re
@@ -70,7 +70,7 @@ for _tag, _first in (
 
 
 class Decimal(float):
-    """A number with a point or an exponent, whose text is what was written: a setting may well be `3.10` or `1e9`."""
+    """A number with a point or an exponent that keeps its original text: a setting may well be `3.10` or `1e9`."""
 
     text: str
 
@@ -88,9 +88,9 @@ class Decimal(float):
 
 @dataclass(slots=True)
 class Positions:
-    """Where each key and value of a file stands, by its path (`("brokers", "nodes")`).
+    """The position of each key and value of a file, by its path (`("brokers", "nodes")`).
 
-    Values that a program gives have no lines.
+    Values from a program have no lines.
     """
 
     file: str
@@ -102,7 +102,7 @@ class Positions:
     def problem(
         self, path: Path, message: str, hint: str = "", *, at_key: bool = False, warning: bool = False
     ) -> Problem:
-        """A problem at the place of `path`, or of the nearest key above it that the file has."""
+        """A problem at the position of `path`, or of the nearest key above it that the file has."""
         file, line, column = self._place(path, at_key=at_key)
         return Problem(file, line, column, dotted(path), message, hint, warning)
 
@@ -116,7 +116,7 @@ class Positions:
         return (self.file, 1, 1) if self.has_lines else (self.file, 0, 0)
 
     def override(self, path: Path, origin: str) -> None:
-        """Note that `path`, with all below it, no longer comes from the file."""
+        """Record that `path`, and everything below it, no longer comes from the file."""
         for places in (self.keys, self.values, self.overridden):
             for below in [known for known in places if known[: len(path)] == path]:
                 del places[below]
@@ -140,7 +140,7 @@ def parse_scalar(text: str) -> Any:  # noqa: ANN401 any YAML value
     """The value of one YAML fragment under the same rules, as `--set` takes it.
 
     Raises:
-        ValueError: the text is no YAML, or uses tags or duplicate keys.
+        ValueError: the text is not YAML, or uses tags or duplicate keys.
     """
     builder = _Builder(Positions("--set"))
     try:
@@ -159,7 +159,7 @@ def parse(text: str, file: str) -> tuple[Any, Positions, list[Problem]]:
     """Read YAML text.
 
     Returns:
-        The data, the places in it, and every problem of form: with problems the data holds what could be read.
+        The data, its positions, and every problem of form; with problems, the data has what could be read.
     """
     source = Positions(file)
     builder = _Builder(source)
@@ -189,7 +189,7 @@ def _compose(text: str) -> yaml.Node | None:
 
 
 def _not_yaml(error: yaml.YAMLError, text: str, file: str) -> Problem:
-    """What the parser says, with a hint for what people mostly did when it says so."""
+    """The parser's message, with a hint for the most likely mistake."""
     mark = isinstance(error, yaml.MarkedYAMLError) and (error.problem_mark or error.context_mark)
     line, column = (mark.line, mark.column) if mark else (0, 0)
     reason = _yaml_reason(error)
@@ -236,7 +236,7 @@ def _place(node: yaml.Node) -> tuple[int, int]:
 
 
 class _Builder:
-    """Turns composed nodes into data, noting places and problems on the way."""
+    """Turns composed nodes into data, recording positions and problems."""
 
     def __init__(self, source: Positions) -> None:
         self.source = source

@@ -185,9 +185,9 @@ def test_a_damaged_lock_is_65_with_its_place(folder: Path, capsys: pytest.Captur
 def test_what_others_run_is_neither_locked_nor_frozen(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "theirs.yaml").write_text("bootstrap_servers: nowhere:9092\n")
     assert run(["lock", "theirs.yaml"]) == 64
-    assert "theirs has nothing to lock: it has bootstrap_servers" in capsys.readouterr().err
+    assert "theirs has nothing to lock: it is an external cluster" in capsys.readouterr().err
     assert run(["plan", "theirs.yaml", "--frozen"]) == 64
-    assert "theirs has bootstrap_servers: others run its nodes" in capsys.readouterr().err
+    assert "theirs has bootstrap_servers: provision does not manage its nodes" in capsys.readouterr().err
 
 
 def test_render_writes_what_the_nodes_get(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,13 +3,14 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.engine import SHORT_SESSION, Provision, write_environment
+from tests.engine import SHORT_SESSION, Provision, java, write_environment
 
 NAME = "quotas"
 QUOTAS: list[dict[str, Any]] = [
@@ -29,10 +30,7 @@ SHOWN = {
     "the default ip": "connection_creation_rate=1000.0",
 }
 TYPES = (("users",), ("clients",), ("ips",), ("users", "clients"))
-OLDEST, NEWEST = (
-    {"kafka": {"version": "2.8.2"}, "zookeeper": {"port": "auto"}},
-    {"kafka": {"version": "4.3.0"}},
-)
+OLDEST, NEWEST = "2.8.2", "4.3.0"
 
 pytestmark = pytest.mark.group(docker="matrix")
 
@@ -40,15 +38,16 @@ pytestmark = pytest.mark.group(docker="matrix")
 class Environment:
     """Two brokers and the quotas of the file."""
 
-    def __init__(self, provision: Provision, directory: Path, base: dict[str, Any]) -> None:
-        self.provision, self._directory, self._base = provision, directory, base
+    def __init__(self, provision: Provision, directory: Path) -> None:
+        self.provision, self._directory = provision, directory
         self.file = ""
 
     def want(self, quotas: list[dict[str, Any]], **keys: Any) -> None:  # noqa: ANN401 any keys of the file
         """Write the file."""
-        properties = yaml.safe_load(SHORT_SESSION) if "zookeeper" in self._base else {}
+        properties = yaml.safe_load(SHORT_SESSION) if self.provision.version == OLDEST else {}
         brokers = {"nodes": 2, "port": "auto", "properties": properties}
-        text = json.dumps(self._base | {"brokers": brokers, "quotas": quotas} | keys)  # JSON is YAML
+        topics = [{"name": "written"}]
+        text = json.dumps({"brokers": brokers, "topics": topics, "quotas": quotas} | keys)  # JSON is YAML
         self.file = write_environment(self._directory, NAME, text)
 
     def plan(self) -> list[tuple[str, str]]:
@@ -82,16 +81,22 @@ class Environment:
         return float(re.findall(metric, said, re.MULTILINE)[0])
 
 
-@pytest.fixture(scope="module", params=[OLDEST, NEWEST], ids=["zookeeper", "kraft"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(OLDEST, marks=pytest.mark.matrix, id="zookeeper"), pytest.param(NEWEST, id="kraft")],
+)
 def environment(
     request: pytest.FixtureRequest, provision: Provision, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Environment]:
-    made = Environment(provision, tmp_path_factory.mktemp("files"), request.param)
+    version: str = request.param
+    if provision.runtime == "process":
+        java(version)
+    made = Environment(replace(provision, version=version), tmp_path_factory.mktemp("files"))
     made.want(QUOTAS)
-    provision.ok("up", made.file, "--yes")
+    made.provision.ok("up", made.file, "--yes")
     yield made
-    provision.ok("down", NAME)
-    assert provision.traces(NAME) == []
+    made.provision.ok("down", NAME)
+    assert made.provision.traces(NAME) == []
 
 
 def test_quotas_are_there_with_the_cluster_as_kafkas_own_tool_tells_them(environment: Environment) -> None:

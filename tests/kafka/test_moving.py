@@ -270,7 +270,7 @@ def test_what_cannot_be_taken_back_is_told_and_stays_noted(moves: Moves) -> None
     with pytest.raises(Interrupted, match="interrupted"):
         moves(1000, check=interrupt)
     moves.kafka.refusals = {"3": "not authorized"}
-    with pytest.raises(PartlyApplied, match="could not be taken back") as caught:
+    with pytest.raises(PartlyApplied, match="could not be removed") as caught:
         restore_throttle(moves.admin, moves.kafka.cluster(), moves.note)
     assert caught.value.why == "broker 3: not authorized"
     assert moves.note.read("fake")

@@ -238,7 +238,7 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 def test_what_deletes_or_restarts_and_was_not_in_the_plan_is_refused() -> None:
     delete = Action(Verb.DELETE, "topic", "old", "not in the file (prune: true)")
     other = replace(RESTART, name="broker-2")
-    with pytest.raises(Refused, match="the plan does not have all that is to be done now") as caught:
+    with pytest.raises(Refused, match="the plan does not include everything that must be done now") as caught:
         MADE.saved.require_known(Plan("shop", (RESTART, CREATE, delete, other)))
     assert caught.value.why == (
         "topic old delete: not in the file (prune: true)\nbroker-2 restart: config changed: a 1 → 2"
@@ -247,12 +247,12 @@ def test_what_deletes_or_restarts_and_was_not_in_the_plan_is_refused() -> None:
 
 def test_what_disturbs_nobody_must_be_in_it_too() -> None:
     later = Action(Verb.CONFIGURE, "topic", "payments", "config changed")
-    with pytest.raises(Refused, match="does not have all"):
+    with pytest.raises(Refused, match="does not include everything"):
         MADE.saved.require_known(Plan("shop", (CREATE, later)))
     MADE.saved.require_known(Plan("shop", (CREATE,)))
     MADE.saved.require_known(Plan("shop", ()))
 
 
 def test_another_verb_for_the_same_thing_is_another_thing() -> None:
-    with pytest.raises(Refused, match="does not have all"):
+    with pytest.raises(Refused, match="does not include everything"):
         MADE.saved.require_known(Plan("shop", (replace(RESTART, verb=Verb.RECREATE),)))

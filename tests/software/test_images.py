@@ -325,5 +325,5 @@ def test_what_is_no_archive_is_one_error(engine: _Engine) -> None:
     engine.loader = [{"error": "archive/tar: invalid tar header"}]
     with pytest.raises(ProvisionError) as caught:
         images.load(io.BytesIO(b"text"), "notes.txt", silent)
-    assert caught.value.what == "notes.txt is no archive of images, or not a whole one"
+    assert caught.value.what == "notes.txt is not an archive of images, or is incomplete"
     assert "invalid tar header" in caught.value.why

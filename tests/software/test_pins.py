@@ -137,8 +137,8 @@ HEAD = "provision_lock: 1\nkafka: {version: 3.9.1, mode: zookeeper}\n"
     [
         ("", "1:1: the file is empty"),
         ("jars: [", "2:1: this is not YAML"),
-        ("- a\n", "1:1: this is no lock: it has no provision_lock"),
-        ("name: orders\n", "1:1: this is no lock: it has no provision_lock"),
+        ("- a\n", "1:1: this is not a lock: it has no provision_lock"),
+        ("name: orders\n", "1:1: this is not a lock: it has no provision_lock"),
         ("provision_lock: 2\n", "1:17: provision_lock: format 2 is not known: this version of provision knows 1"),
         ("provision_lock: 1\n", "1:1: kafka: this key is required"),
         (HEAD + "extra: 1\n", "3:1: extra: unknown key"),

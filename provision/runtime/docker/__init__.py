@@ -7,7 +7,7 @@ from provision.spec.model import EnvironmentSpec
 
 
 def connected(_home: Home) -> Runtime:
-    """The engine that `docker` itself would use; it keeps everything itself, and nothing in the home.
+    """The engine that `docker` would use; nothing is kept in the home.
 
     Raises:
         Unavailable: no engine answers, or this user may not use it.
@@ -18,5 +18,5 @@ def connected(_home: Home) -> Runtime:
 
 
 def make_layout(spec: EnvironmentSpec, _base_directory: str, _home: Home) -> ContainerLayout:
-    """Where containers have things: nothing of it is of this machine."""
+    """The layout inside containers, which does not depend on this machine."""
     return container_layout(spec)

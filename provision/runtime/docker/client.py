@@ -1,4 +1,4 @@
-"""The connection to the engine, and the engine's errors in our words."""
+"""The connection to the engine, and the translation of its errors."""
 
 import os
 import re
@@ -16,17 +16,17 @@ from provision.runtime.base import port_taken
 
 CALL_TIMEOUT_S = 60
 _ANSWER_S = 5
-# One connection for each node that is worked on at the same time.
+# One connection for each concurrent action.
 _CONNECTIONS = 32
 
 _START_HINT = "start Docker, or set DOCKER_HOST to an engine that runs"
 
 
 def connect() -> docker.DockerClient:
-    """A client of the engine that `docker` itself would use: `DOCKER_HOST`, else the current context.
+    """A client of the engine that `docker` would use: `DOCKER_HOST`, else the current context.
 
     Raises:
-        Unavailable: no engine answers, or this user may not speak to it.
+        Unavailable: no engine answers, or this user has no permission.
     """
     address = "the default address"
     try:
@@ -49,7 +49,7 @@ def connect() -> docker.DockerClient:
 
 
 def _answer_soon(client: docker.DockerClient) -> None:
-    """An engine that runs answers at once; one that hangs must not hold up who can do without it."""
+    """Check that the engine answers: a hanging engine must not block a command that can do without it."""
     client.api.timeout = _ANSWER_S
     client.ping()
     client.api.timeout = CALL_TIMEOUT_S
@@ -73,9 +73,9 @@ _PORT_TAKEN = re.compile(r"(?:Bind for|listen tcp4?) (\S*?):(\d+)(?: failed|: bi
 
 @contextmanager
 def translated(doing: str, timeout_s: float = CALL_TIMEOUT_S) -> Iterator[None]:
-    """Turn the engine's errors into ours: `doing` names what was tried, for example `starting broker-1`.
+    """Translate the engine's errors into ours: `doing` names the operation, for example `starting broker-1`.
 
-    `timeout_s` is how long the calls wait for an answer.
+    `timeout_s` is the timeout of the calls, for the message.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""What the engine lists, sorted by whose it is: an environment's own things, and those that stand in its way."""
+"""What the engine lists, separated into an environment's own things and those that conflict with it."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Thing = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Things:
-    """All that one engine has."""
+    """Everything that one engine has."""
 
     containers: Sequence[Thing]
     networks: Sequence[Thing]
@@ -24,21 +24,21 @@ class Things:
 def environment(
     runtime: str, name: str, wanted: Sequence[str], things: Things, node_of: Callable[[Thing], ObservedNode]
 ) -> ObservedEnvironment:
-    """An environment by its labels.
+    """An environment, identified by its labels.
 
     Args:
         runtime: the kind of the runtime.
         name: the environment's name.
-        wanted: the nodes it needs, to find things of other makers that have their names.
-        things: all there is.
-        node_of: reads a container that is a node.
+        wanted: the names of its desired nodes, to find foreign things with the same names.
+        things: everything the engine has.
+        node_of: converts a node's container.
     """
     ours = [thing for thing in things.containers if belongs(thing, name)]
     our_networks = [thing for thing in things.networks if belongs(thing, name)]
     our_volumes = [thing for thing in things.volumes if belongs(thing, name)]
     every = (*ours, *our_networks, *our_volumes)
-    # A tool's container is of the environment too, but says nothing about it, though it may have its image's label of
-    # the version; and while nodes get a new version, one by one, it is the newest that says what the environment is.
+    # A tool's container belongs to the environment but does not describe it, though it may have its image's version
+    # label; and during a rolling update, the newest version of any node is the environment's.
     described = [thing["Labels"] for thing in every if spec.SOFTWARE in thing["Labels"]]
     no_labels: Mapping[str, str] = {}
     labels = max(described, key=spec.version_in, default=no_labels)
@@ -63,7 +63,7 @@ def environment(
 
 
 def _foreign(name: str, wanted: Sequence[str], things: Things) -> Iterator[str]:
-    """What is not of the environment and has a name that it needs."""
+    """Things that do not belong to the environment but have a name that it needs."""
     names = {spec.name_of(name, node) for node in wanted}
     for container in things.containers:
         if not belongs(container, name):
@@ -82,12 +82,12 @@ def is_node(container: Thing) -> bool:
 
 
 def belongs(thing: Thing, name: str) -> bool:
-    """Whether it has the mark of the environment."""
+    """Whether it has the environment's mark."""
     return (thing.get("Labels") or {}).get(spec.ENVIRONMENT) == name
 
 
 def names_of(container: Thing) -> list[str]:
-    """Its names, as a user writes them."""
+    """Its names, as users write them."""
     return [name.removeprefix("/") for name in container["Names"]]
 
 
@@ -96,6 +96,6 @@ def _is_draft(name: str) -> bool:
 
 
 def _created_s(things: Iterable[Thing]) -> float | None:
-    """When the first of them was made (Unix time): nodes that were replaced since say something later."""
+    """When the first of them was created (Unix time); replaced nodes are younger than the environment."""
     times = [spec.label_float(thing["Labels"], spec.CREATED) for thing in things]
     return min((time for time in times if time is not None), default=None)

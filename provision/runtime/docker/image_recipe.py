@@ -1,4 +1,4 @@
-"""What an image of Kafka is made of: a base with a Java, and the jars of one version. Pure: nothing is called."""
+"""The content of an image of Kafka: a base with a Java, and the jars of one version. Pure: makes no calls."""
 
 import hashlib
 import io
@@ -28,10 +28,10 @@ _DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides what is in an image.
+    """Everything that determines the content of an image.
 
-    `base` is the name that the user gave, `base_id` the image behind it, `path` the directories where its Java is
-    looked for, `jars_hash` one hash over the `jars`.
+    `base` is the name that the user gave, `base_id` the id of that image, `path` the directories searched for its
+    Java, `jars_hash` one hash over the `jars`.
     """
 
     version: KafkaVersion
@@ -43,13 +43,13 @@ class Recipe:
 
     @cached_property
     def dockerfile(self) -> str:
-        """No step runs anything: the base may have no shell, and the build needs no network."""
+        """The Dockerfile, without RUN steps: the base may have no shell, and the build needs no network."""
         path = json.dumps(self.path).replace("$", "\\$")
         return f"FROM {self.base_id}\nENV PATH={path}\nUSER {_ACCOUNT}\nADD {_ROOT} /\n"
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """By which the image is known as this program's, and as made from just this."""
+        """The labels that mark the image as built by provision from exactly this recipe."""
         return {
             IMAGE: KAFKA,
             VERSION: str(self.version),
@@ -60,14 +60,14 @@ class Recipe:
         }
 
     def made(self, labels: Mapping[str, str]) -> bool:
-        """Whether an image with these labels is made from just this; the base's name may be another."""
+        """Whether an image with these labels was built from this recipe, even if under another name of the base."""
         return all(labels.get(key) == value for key, value in self.labels.items() if key != BASE)
 
     def write_context(self, target: IO[bytes]) -> None:
         """Write the builder's input as a tar archive: the Dockerfile, and the new files in an archive of their own.
 
-        The builder unpacks that one as it is, so that owner, mode and time of files and directories are the same each
-        time, and the same jars are the same layer. Of what the builder copies it only keeps the files' own time.
+        The builder unpacks that archive unchanged, so that owner, mode and time of files and directories are the same
+        each time, and the same jars give the same layer. For copied files it would only keep the files' own times.
         """
         with tempfile.TemporaryFile() as root, tarfile.open(fileobj=target, mode="w") as context:
             self._write_root(root)
@@ -92,7 +92,7 @@ def _and_parents(directory: PurePosixPath) -> tuple[PurePosixPath, ...]:
 
 
 def _entry(path: str, *, size: int | None = None, owner: int = 0) -> tarfile.TarInfo:
-    """A file of that size, or a directory where there is none; from 1970."""
+    """A file of that size, or a directory if none is given, dated 1970."""
     entry = tarfile.TarInfo(path.removeprefix("/"))
     entry.uid = entry.gid = owner
     entry.type = tarfile.DIRTYPE if size is None else tarfile.REGTYPE

@@ -1,4 +1,4 @@
-"""The images of one engine: found, listed, built, loaded, and looked into. Each verb is one or two calls."""
+"""The images of one engine: find, list, build, load and inspect them. Each method is one or two calls."""
 
 import re
 import tarfile
@@ -22,7 +22,7 @@ from provision.runtime.docker.client import connect, translated
 from provision.runtime.docker.containers import ENVIRONMENT, ROLE, SOFTWARE, TOOL_ROLE, VERSION, hardening
 from provision.runtime.docker.image_recipe import BASE, IMAGE, KAFKA, Recipe
 
-# The engine answers only when it has stored the hundreds of megabytes that were sent.
+# The engine answers only once it has stored the hundreds of megabytes that were sent.
 _STORE_TIMEOUT_S = 600
 _RUN_TIMEOUT_S = 60
 _RUN_MEMORY_BYTES = 512 * 1024**2
@@ -35,7 +35,7 @@ _SHORT_ID = 19  # `sha256:` and twelve digits, as docker shows it
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """An image that was found: its labels, environment variables, working directory, and paths it asks a volume for."""
+    """An image's labels, environment variables, working directory, and the paths of its declared volumes."""
 
     id: str
     labels: Mapping[str, str]
@@ -50,7 +50,7 @@ class Details:
 
     @property
     def path(self) -> str:
-        """Where commands are looked for: what the image says, or the engine's own choice; then the Java's own place."""
+        """The PATH for commands: the image's or the engine's default, then the Java's own directory."""
         directories = self.variables.get("PATH", images.DEFAULT_PATH).split(":")
         if home := self.variables.get("JAVA_HOME"):
             directories.append(f"{home}/bin")
@@ -59,10 +59,10 @@ class Details:
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """An image of the engine's list under one name: size in bytes, the Unix time when it was made.
+    """An image in the engine's list under one name: size in bytes, Unix time of its creation.
 
-    `version` is the Kafka version by the labels of the image or of what uses it, else empty. `built` tells whether this
-    program made it, then `base` is what from. `environments` have containers of it.
+    `version` is the Kafka version by the labels of the image or of its containers, else empty. `built` is whether
+    provision built it, and then `base` is its base. `environments` have containers of it.
     """
 
     name: str
@@ -76,21 +76,21 @@ class StoredImage:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An image without a name: its id, and those of the builder's steps, the image's own last."""
+    """An image without a name: its id, and the ids of the builder's steps, the image's own last."""
 
     id: str
     steps: tuple[str, ...]
 
 
 class ImageStore:
-    """The images of the engine. What is run or looked into for an answer has no network and is removed."""
+    """The images of the engine. Containers for inspection have no network and are removed."""
 
     def __init__(self) -> None:
         self._api = connect().api
         self._api.timeout = _STORE_TIMEOUT_S
 
     def find(self, name: str) -> Details | None:
-        """The image of that name; None where there is none."""
+        """The image of that name; None if there is none."""
         found = images.inspect(self._api, name)
         if found is None:
             return None
@@ -105,10 +105,10 @@ class ImageStore:
         )
 
     def pull(self, name: str, tell: Listener) -> Details:
-        """Pull an image that is not there.
+        """Pull a missing image.
 
         Raises:
-            Unavailable: it cannot be had.
+            Unavailable: it cannot be pulled.
         """
         images.pull(self._api, name, tell)
         found = self.find(name)
@@ -116,15 +116,15 @@ class ImageStore:
             raise Unavailable(f"the image {name} is gone again")
         return found
 
-    # -- make ---------------------------------------------------------------------------------------------------------
+    # -- create -------------------------------------------------------------------------------------------------------
 
     def build(self, recipe: Recipe, tell: Listener) -> Draft:
-        """Build an image without a name, telling `Fetching` events with the bytes sent.
+        """Build an image without a name, with `Fetching` events for the bytes sent.
 
-        A builder that is at work is let finish when the user interrupts, so that all it made is known and removed.
+        When the user interrupts, a running build is finished first, so that everything it created is known and removed.
 
         Raises:
-            ProvisionError: the builder failed; nothing of its work is left.
+            ProvisionError: the build failed; nothing of it is left.
         """
         what = f"the image of Kafka {recipe.version}"
         with tempfile.TemporaryFile() as context, translated(f"building {what}", _STORE_TIMEOUT_S):
@@ -146,11 +146,11 @@ class ImageStore:
         return draft
 
     def tag(self, identity: str, name: str) -> None:
-        """Give an image a name, which another one may have had."""
+        """Tag an image with a name, taking it from another image if necessary."""
         images.tag(self._api, identity, name)
 
     def discard(self, draft: Draft) -> None:
-        """Remove what the builder made, but for what has a name or is part of what has one."""
+        """Remove what the builder created, except for named images and their layers."""
         with translated("removing what was built", _STORE_TIMEOUT_S):
             for identity in reversed(draft.steps):
                 with suppress(NotFound):
@@ -160,23 +160,23 @@ class ImageStore:
         if self._api.inspect_image(identity)["RepoTags"]:
             return
         try:
-            self._api.remove_image(identity, noprune=True)  # a base without a name would go with it
+            self._api.remove_image(identity, noprune=True)  # pruning would remove a base without a name
         except APIError as error:
             if error.status_code != HTTPStatus.CONFLICT:
                 raise
 
     def load(self, archive: BinaryIO, name: str, size: int, tell: Listener) -> tuple[str, ...]:
-        """Load an archive that `docker save` wrote, `size` bytes long (0: unknown); the names or ids of its images.
+        """Load an archive that `docker save` wrote, `size` bytes long (0: unknown); returns its images' names or ids.
 
         Raises:
-            ProvisionError: it is no such archive.
+            ProvisionError: it is not such an archive.
         """
         loaded = []
         with translated(f"loading {name}", _STORE_TIMEOUT_S):
             for step in self._api.load_image(_sent(archive, name, size, tell)):
                 if "error" in step:
                     raise ProvisionError(
-                        f"{name} is no archive of images, or not a whole one",
+                        f"{name} is not an archive of images, or is incomplete",
                         why=f"the Docker engine says: {step['error']}",
                         hint="`docker save -o FILE IMAGE` writes one",
                     )
@@ -184,10 +184,10 @@ class ImageStore:
                     loaded.append(brought[1])
         return tuple(loaded)
 
-    # -- look ---------------------------------------------------------------------------------------------------------
+    # -- inspect ------------------------------------------------------------------------------------------------------
 
     def run(self, image: Details, command: Sequence[str], path: str) -> tuple[int, str] | None:
-        """Run a command in an image as Kafka's account: exit code and output; None where there is no such command."""
+        """Run a command in an image as Kafka's account: exit code and output; None if there is no such command."""
         host = hardening(memory_bytes=_RUN_MEMORY_BYTES, image_volumes=image.volumes) | {"network_mode": "none"}
         options = {"entrypoint": list(command), "environment": {"PATH": path}}
         with translated(f"running {command[0]} in {image.id[:_SHORT_ID]}", _STORE_TIMEOUT_S):
@@ -205,7 +205,7 @@ class ImageStore:
                 self._api.remove_container(container, force=True, v=True)
 
     def files_in(self, name: str, directory: str) -> tuple[str, ...] | None:
-        """The names of files in a directory of an image, of which nothing is started; None where it has none such."""
+        """The names of files in a directory of an image, without starting it; None if there is no such directory."""
         with translated(f"looking into {name}", _STORE_TIMEOUT_S):
             container = self._create(name, {"entrypoint": ["none"]}, {"network_mode": "none"})
             try:
@@ -237,12 +237,12 @@ class ImageStore:
 
 
 def is_name(text: str) -> bool:
-    """Whether an image can be called so: `repository` or `repository:tag`."""
+    """Whether it is a valid image name: `repository` or `repository:tag`."""
     return bool(match_tag(text)) and "@" not in text
 
 
 def _followed(answers: Iterable[Mapping[str, Any]], base_id: str) -> tuple[Draft, str]:
-    """What the builder made on top of the base, and why it failed, if it did."""
+    """What the builder created on top of the base, and why it failed, if it did."""
     identity, steps, failure = "", [], ""
     for answer in answers:
         failure = failure or str(answer.get("error", ""))
@@ -278,7 +278,7 @@ def _names(image: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _sent(stream: IO[bytes] | BinaryIO, what: str, size: int, tell: Listener) -> Iterator[bytes]:
-    """The stream in pieces, each told when it is sent."""
+    """The stream in chunks, with an event for each one sent."""
     done = 0
     while piece := stream.read(_CHUNK):
         yield piece

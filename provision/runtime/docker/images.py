@@ -1,4 +1,4 @@
-"""Images: found, pulled with progress, and known by their content."""
+"""Images: find them, pull them with progress, identify them by content."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,13 +13,13 @@ from provision.events import Fetching, Listener
 from provision.runtime.docker.client import translated
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-"""Where the engine looks for commands of an image that says no PATH."""
+"""The engine's default PATH for an image that sets none."""
 
 _HINT = "check the name and the network; without a registry, `docker load` brings an image from a file"
 
 
 def inspect(api: docker.APIClient, image: str) -> Mapping[str, Any] | None:
-    """What the engine says of an image; None where it is not there."""
+    """The engine's description of an image; None if it does not have it."""
     with translated(f"looking for the image {image}"):
         try:
             details: Mapping[str, Any] = api.inspect_image(image)
@@ -29,7 +29,7 @@ def inspect(api: docker.APIClient, image: str) -> Mapping[str, Any] | None:
 
 
 def pull(api: docker.APIClient, image: str, tell: Listener, hint: str = _HINT) -> None:
-    """Pull `image`, telling `Fetching` events with the bytes of all layers so far; `hint` is for when it cannot be had.
+    """Pull `image`, with `Fetching` events for the bytes of all layers so far; `hint` is for the error if that fails.
 
     Raises:
         Unavailable: the registry does not answer, or has no such image.
@@ -55,18 +55,18 @@ def pull(api: docker.APIClient, image: str, tell: Listener, hint: str = _HINT) -
 
 
 def tag(api: docker.APIClient, known_as: str, image: str) -> None:
-    """Give what is known by a digest or an id the name by which it is asked for."""
+    """Tag an image that is known by a digest or id with the requested name."""
     name = Reference.parse(image)
-    if not name.digest:  # else it has it already
+    if not name.digest:  # a name with a digest cannot be a tag
         with translated(f"naming {known_as} {image}"):
             api.tag(known_as, name.repository, name.tag or "latest")
 
 
 def identity_of(name: str, image: Mapping[str, Any]) -> Identity:
-    """An image by what the engine tells of it (`docker inspect`).
+    """An image's identity from the engine's description (`docker inspect`).
 
-    Its digest is one in the repository that `name` says: an image may have come from another one, which may be nobody
-    else's to know, and where others could not find it.
+    Its digest is one in the repository that `name` gives: the image may have been pulled from another one, which may be
+    private, and where others could not find it.
     """
     asked = Reference.parse(name)
     known = map(Reference.parse, image["RepoDigests"] or ())
@@ -76,5 +76,5 @@ def identity_of(name: str, image: Mapping[str, Any]) -> Identity:
 
 
 def _familiar(repository: str) -> str:
-    """As the engine shows it: without what Docker Hub has in front."""
+    """The name as the engine shows it: without Docker Hub's prefix."""
     return repository.removeprefix("index.").removeprefix("docker.io/").removeprefix("library/")

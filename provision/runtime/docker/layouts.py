@@ -1,4 +1,4 @@
-"""Whether an image is laid out as the catalogue says, found out before its container starts."""
+"""Check an image's layout against the catalogue before its container starts."""
 
 import posixpath
 from collections.abc import Mapping
@@ -13,16 +13,16 @@ from provision.runtime.docker.images import DEFAULT_PATH
 
 
 def require_layout(api: docker.APIClient, container: str, image: str, configuration: Mapping[str, Any]) -> None:
-    """Make sure that Java and the jars are where the catalogue says, in a container of `image` that need not run.
+    """Check that Java and the jars are where the catalogue expects them, in a container of `image`, running or not.
 
     Args:
         api: the engine.
         container: the container's id.
         image: the image's name.
-        configuration: the image's, as the engine tells it: `Env`, `WorkingDir`, …
+        configuration: the image's, as the engine reports it: `Env`, `WorkingDir`, …
 
     Raises:
-        ProvisionError: one of them is not there; it says what was looked for.
+        ProvisionError: one of them is missing; names what was expected.
     """
     layout = layout_of(image)
     path = next((one.removeprefix("PATH=") for one in configuration.get("Env") or () if one.startswith("PATH=")), "")
@@ -43,7 +43,7 @@ def require_layout(api: docker.APIClient, container: str, image: str, configurat
 
 
 def _is_there(api: docker.APIClient, container: str, path: str) -> bool:
-    """Whether the container's file system has the path; the SDK itself would fetch all that is there."""
+    """Whether the container's file system has the path; the SDK's own method would download its content."""
     url = f"{api.base_url}/v{api.api_version}/containers/{container}/archive"
     answer = api.head(url, params={"path": path}, timeout=api.timeout)
     if answer.status_code == requests.codes.not_found:

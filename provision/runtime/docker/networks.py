@@ -1,12 +1,12 @@
-"""An environment's network, in which each node has an address that nobody else gets while the node is down.
+"""An environment's network, in which each node has an address that no other container gets while the node is down.
 
-An engine gives the address of a stopped container to the next one that starts. Whoever looked the name up before goes
-on using the address (a JVM for 30 s), and Kafka does not notice that another broker answers than the one it meant
-(KIP-1242 is to change that): where two brokers come back with each other's address, a controller tells one of them for
-good what is for the other.
+An engine gives the address of a stopped container to the next one that starts. Clients that resolved the name before
+keep using the address (a JVM for 30 s), and Kafka does not notice that another broker answers than the intended one
+(KIP-1242 would change that): if two brokers swap addresses, a controller may permanently send one of them the requests
+meant for the other.
 
-Engines let containers choose their addresses only in a network whose subnet was chosen too. Which one is free they know
-best: it is the one that a network without a choice, a draft, was given a moment before.
+Engines accept chosen container addresses only in a network whose subnet was chosen too. The engine knows best which
+one is free: it is the one it gave a moment before to a temporary network, a draft, without a chosen subnet.
 """
 
 import random
@@ -26,24 +26,24 @@ from provision.runtime.docker.containers import DRAFT, ENVIRONMENT
 
 ADDRESSES, FIXED = "provision.addresses", "fixed"
 
-# In less room half of it could be too little for everybody else.
+# In a smaller subnet, half of it could be too little for other containers.
 _LONGEST_PREFIX = 25
-# Networks that are made at the same time may be given the same subnet.
+# Networks that are created at the same time may be given the same subnet.
 _TRIES, _PAUSE_S = 8, 0.3
-# Side by side for each number, so that a node's place does not depend on how many others there are.
+# Interleaved by number, so that a node's address does not depend on how many others there are.
 _ROLES = tuple(Role)
 
 Described = Mapping[str, Any]
-"""What the engine says of a network or a container, by the names of its API."""
+"""A network or container as the engine's API describes it."""
 
 
 def find(api: APIClient, name: str) -> Described | None:
-    """The environment's network; None where there is none, or one of another maker."""
+    """The environment's network; None if there is none, or only a foreign one."""
     return next((network for network in _of(api, name) if network["Name"] == name), None)
 
 
 def create(api: APIClient, name: str, labels: Mapping[str, str]) -> None:
-    """Make the bridge network: containers find each other there by name, nodes with the addresses that are theirs.
+    """Create the bridge network, in which containers find each other by name and nodes have fixed addresses.
 
     Raises:
         APIError: the engine refuses.
@@ -65,9 +65,9 @@ def create(api: APIClient, name: str, labels: Mapping[str, str]) -> None:
 
 
 def _free_subnet(api: APIClient, name: str, labels: Mapping[str, str]) -> IPv4Network | None:
-    """The IPv4 subnet that the engine would choose; None where it gives none."""
-    _remove(api, [network for network in _of(api, name) if network["Name"] == name + DRAFT])  # of a killed command
-    # What is internal is made and removed faster.
+    """The IPv4 subnet that the engine would choose; None if it gives none."""
+    _remove(api, [network for network in _of(api, name) if network["Name"] == name + DRAFT])  # left by a killed command
+    # An internal network is created and removed faster.
     draft = api.create_network(name + DRAFT, labels=dict(labels), internal=True, check_duplicate=True)
     try:
         return _subnet_of(api.inspect_network(draft["Id"]))
@@ -76,7 +76,7 @@ def _free_subnet(api: APIClient, name: str, labels: Mapping[str, str]) -> IPv4Ne
 
 
 def remove(api: APIClient, name: str) -> None:
-    """Remove the environment's network, and what a killed command left of one.
+    """Remove the environment's network, and drafts left by a killed command.
 
     Raises:
         APIError: the engine refuses.
@@ -97,22 +97,22 @@ def _remove(api: APIClient, networks: Iterable[Described]) -> None:
 
 
 def _subnet_of(network: Described) -> IPv4Network | None:
-    """The network's IPv4 subnet; None where it has none."""
+    """The network's IPv4 subnet; None if it has none."""
     subnets = (config.get("Subnet") or "" for config in network["IPAM"]["Config"] or ())
     return next((IPv4Network(subnet) for subnet in subnets if "." in subnet), None)
 
 
 def kept_in_half(subnet: IPv4Network) -> IPAMPool:
-    """All of the subnet, of which the engine gives away the upper half alone: the lower one is for nodes."""
+    """The whole subnet, of which the engine assigns only the upper half: the lower half is for nodes."""
     _, upper = subnet.subnets()
     return IPAMPool(subnet=str(subnet), iprange=str(upper), gateway=str(subnet[1]))
 
 
 def address_of(network: Described, node: str) -> str | None:
-    """The address of a node in a network; None where the engine has to choose it.
+    """The address of a node in a network; None if the engine has to choose it.
 
-    That is so in a network of an earlier version, in a very small one, and for nodes that the lower half has no room
-    for.
+    That is the case in a network of an earlier version, in a very small one, and for nodes beyond the capacity of the
+    lower half.
     """
     subnet = _subnet_of(network)
     if subnet is None or (network["Labels"] or {}).get(ADDRESSES) != FIXED:
@@ -123,7 +123,7 @@ def address_of(network: Described, node: str) -> str | None:
 
 
 def membership(api: APIClient, name: str, node: str) -> NetworkingConfig:
-    """The network and the node's address there, for the container to be made.
+    """The network and the node's address there, for a new container.
 
     Raises:
         ProvisionError: there is no such network.
@@ -133,9 +133,9 @@ def membership(api: APIClient, name: str, node: str) -> NetworkingConfig:
 
 
 def rejoin(api: APIClient, container: str, name: str, node: str) -> None:
-    """See that a node that does not run is in the network of that name, with the address that is its own there.
+    """Ensure that a stopped node is connected to the network of that name, with its own address.
 
-    It is not where the network was removed and created again meanwhile, as after `docker network prune`.
+    It is not after the network was removed and created again, for example after `docker network prune`.
 
     Raises:
         ProvisionError: there is no such network.
@@ -147,7 +147,7 @@ def rejoin(api: APIClient, container: str, name: str, node: str) -> None:
         chosen = (joined["IPAMConfig"] or {}).get("IPv4Address") or None
         if joined["NetworkID"] in ("", network["Id"]) and chosen == address:  # no id: it has never run
             return
-        with suppress(APIError):  # it may not be in what is there under the name
+        with suppress(APIError):  # it may not be connected to the present network of that name
             api.disconnect_container_from_network(container, name, force=True)
     api.connect_container_to_network(container, network["Id"], ipv4_address=address)
 

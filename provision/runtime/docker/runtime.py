@@ -1,4 +1,4 @@
-"""The port's verbs, said to a Docker engine. Each verb is one or two calls; decisions are made elsewhere."""
+"""The runtime interface for a Docker engine. Each verb is one or two calls; decisions are made elsewhere."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -30,7 +30,7 @@ _STATES = {"created": NodeState.CREATED, "running": NodeState.RUNNING, "restarti
 
 
 class DockerRuntime(Runtime):
-    """Nodes as containers of one engine, near or far: files are uploaded, never mounted from this machine."""
+    """Nodes as containers of one engine, local or remote: files are uploaded, never mounted from this machine."""
 
     kind = "docker"
 
@@ -46,7 +46,7 @@ class DockerRuntime(Runtime):
     # -- observe ------------------------------------------------------------------------------------------------------
 
     def environments(self) -> tuple[str, ...]:
-        """By the labels of containers, networks and volumes, so that half-made ones are found too."""
+        """List them by the labels of containers, networks and volumes, so that partial ones are found too."""
         with translated("listing environments"):
             things = [
                 *self._containers(spec.ENVIRONMENT),
@@ -56,7 +56,7 @@ class DockerRuntime(Runtime):
         return tuple(sorted({thing["Labels"][spec.ENVIRONMENT] for thing in things}))
 
     def observe(self, name: str, wanted: Sequence[str] = ()) -> ObservedEnvironment:
-        """One list call each for containers, networks and volumes."""
+        """Observe with one list call each for containers, networks and volumes."""
         with translated(f"looking at {name}"):
             all_containers = self._containers()
             all_networks = self._api.networks()
@@ -88,13 +88,13 @@ class DockerRuntime(Runtime):
         )
 
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
-        """From the node's volume, through its container, whether that runs or not."""
+        """Read them from the node's volume through its container, running or not."""
         with translated(f"reading the configuration of {node}"):
             stream, _ = self._api.get_archive(spec.name_of(name, node), f"{NODE_HOME}/config")
             return spec.files_in_archive(node, b"".join(stream))
 
     def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
-        """From the engine's log of the container, standard output and standard error together."""
+        """Read them from the engine's log of the container, standard output and standard error together."""
         with translated(f"reading the log of {node}"):
             container = self._ours(name, node)
             if container is None:
@@ -110,7 +110,7 @@ class DockerRuntime(Runtime):
         return tuple(image for image in cluster.all_software if inspect(self._api, image) is None)
 
     def _require_layout(self, container: str, image: str) -> None:
-        """Look into the first container of each image."""
+        """Check the layout in the first container of each image."""
         if image not in self._seen_layouts:
             require_layout(self._api, container, image, (inspect(self._api, image) or {}).get("Config", {}))
             self._seen_layouts.add(image)
@@ -122,7 +122,7 @@ class DockerRuntime(Runtime):
         return tuple(image["Config"].get("Volumes") or ())
 
     def fetch_software(self, cluster: Cluster, software: str, tell: Listener, digest: str = "") -> None:
-        """Pull the image; one that is given by its digest, if it is not there under that, and name it then."""
+        """Pull the image; with a digest, only if that is missing, and tag it then."""
         hint = (
             "check the name and the network; without a registry, "
             f"`provision image build {cluster.version} --base IMAGE` makes an image and `provision image load FILE` "
@@ -136,21 +136,21 @@ class DockerRuntime(Runtime):
         tag(self._api, digest, software)
 
     def identify_software(self, cluster: Cluster) -> Identities:
-        """As the engine has the images."""
+        """The identities of the images on the engine."""
         images = {name: inspect(self._api, name) for name in cluster.all_software}
         return {name: identity_of(name, image) for name, image in images.items() if image}
 
     def create_network(self, cluster: Cluster) -> None:
-        """A bridge network named like the environment; containers find each other there by name."""
+        """Create a bridge network named like the environment; containers find each other there by name."""
         with translated(f"creating the network {cluster.name}"):
             if networks.find(self._api, cluster.name) is None:
                 networks.create(self._api, cluster.name, spec.environment_labels(cluster))
 
     def create_storage(self, cluster: Cluster, node: Node) -> None:
-        """A volume, and a directory of the user's where the file asks for one."""
+        """Create a volume, and the user's directory if the file names one."""
         volume = spec.name_of(cluster.name, node.name)
         with translated(f"creating the volume {volume}"):
-            # The engine answers with the existing volume where there is one of that name, whoever made it.
+            # If a volume of that name exists, the engine returns it, whoever created it.
             created = self._api.create_volume(volume, labels=spec.node_labels(cluster, node))
         if not found.belongs(created, cluster.name):
             raise Refused(f"the volume {volume} is not of this environment", hint="remove or rename it")
@@ -176,7 +176,7 @@ class DockerRuntime(Runtime):
             self._remove_drafts(cluster.name, node.name)
             container, host = spec.node_options(cluster, node, config_hash, self._image_volumes(node.software))
             try:
-                # Named when its files are in place: what a killed command leaves half made is no node.
+                # Renamed once its files are in place: a partial container, left by a killed command, is not a node.
                 draft = container | {"name": f"{container['name']}{spec.DRAFT}"}
                 created = self._api.create_container(
                     **draft,
@@ -193,7 +193,7 @@ class DockerRuntime(Runtime):
             self._api.rename(created["Id"], container["name"])
 
     def format_storage(self, cluster: Cluster, node: Node) -> None:
-        """In a container of its own, with the node's volume."""
+        """Format it in a separate container with the node's volume."""
         command = tools.java_command(node.software, format_command(cluster, node), heap="64m")
         with translated(f"formatting the storage of {node.name}"):
             options, host = spec.format_options(cluster, node, command, self._image_volumes(node.software))
@@ -209,7 +209,7 @@ class DockerRuntime(Runtime):
             raise format_failed(node.name, output)
 
     def update_files(self, name: str, node: str, files: Sequence[RenderedFile]) -> None:
-        """Into the node's volume, through its running container."""
+        """Write them to the node's volume through its running container."""
         with translated(f"writing the configuration of {node}"):
             container = self._required(name, node)
             account = str(self._api.inspect_container(container)["Config"]["User"])
@@ -225,8 +225,8 @@ class DockerRuntime(Runtime):
     def stop_node(self, name: str, node: str, patience_s: float) -> None:
         """Stop the container.
 
-        SIGTERM is sent again until it works: the kernel drops it while a container's first process has no handler yet,
-        as in the first moments of a JVM, and a JVM that is shutting down takes no harm from another.
+        SIGTERM is repeated until it works: the kernel drops it while a container's first process has no handler yet, as
+        in the first moments of a JVM, and a JVM that is shutting down ignores another one.
         """
         container = self._ours(name, node)
         if container is None:
@@ -254,7 +254,7 @@ class DockerRuntime(Runtime):
         try:
             self._api.kill(identity, signal)
         except APIError:
-            if self._runs(identity):  # else it exited by itself in this moment
+            if self._runs(identity):  # else it has just exited by itself
                 raise
 
     def kill_node(self, name: str, node: str) -> None:
@@ -277,7 +277,7 @@ class DockerRuntime(Runtime):
             self._api.remove_container(identity, force=True, v=True)
 
     def remove_storage(self, name: str, node: str, *, delete_data: bool) -> None:
-        """Remove the volume, and with `delete_data` the directory that carries our marker."""
+        """Remove the volume, and with `delete_data` the directory with provision's marker."""
         volume = spec.name_of(name, node)
         with translated(f"removing the volume {volume}"):
             self._remove_drafts(name, node)
@@ -293,7 +293,7 @@ class DockerRuntime(Runtime):
             directories.delete(Path(storage), node, name)
 
     def remove_network(self, name: str) -> None:
-        """Remove tools that were left by a killed command, then the network."""
+        """Remove tools left by a killed command, then the network."""
         with translated(f"removing the network {name}"):
             for container in self._containers(f"{spec.ENVIRONMENT}={name}"):
                 if not found.is_node(container):
@@ -303,7 +303,7 @@ class DockerRuntime(Runtime):
     # -- run ----------------------------------------------------------------------------------------------------------
 
     def run_in_node(self, name: str, node: str, command: JavaCommand) -> tuple[int, str]:
-        """With `exec` in the node's container, within its limits."""
+        """Run it with `exec` in the node's container, within its limits."""
         container = self._required(name, node)
         with translated(f"running {command.main_class} in {node}"):
             execution = self._api.exec_create(container, tools.java_command(self._software(name), command, heap="32m"))
@@ -311,7 +311,7 @@ class DockerRuntime(Runtime):
             return self._api.exec_inspect(execution["Id"])["ExitCode"], output.decode(errors="replace")
 
     def run_tool(self, environment: ObservedEnvironment, command: JavaCommand, streams: Streams) -> int:
-        """In a container of its own, so that it neither needs a node nor takes a node's memory."""
+        """Run it in a separate container, so that it needs no running node and does not use a node's memory."""
         image = environment.software
         options = tools.tool_options(environment.name, image, command, stdin=streams.stdin is not None)
         with translated(f"running {command.main_class}"):
@@ -325,16 +325,16 @@ class DockerRuntime(Runtime):
                 self._remove_container(identity, "the tool")
 
     def inside_address(self, name: str, node: str) -> str:
-        """From the node's labels."""
+        """Read it from the node's labels."""
         container = self._ours(name, node)
         return str(container["Labels"][spec.INSIDE]) if container else ""
 
     # -- finding ------------------------------------------------------------------------------------------------------
 
     def _containers(self, *labels: str) -> list[Mapping[str, Any]]:
-        """All containers with these labels, whether they run or not.
+        """All containers with these labels, running or not.
 
-        An engine can go on listing one that it has removed, with no name left: it is not there.
+        An engine can still list a removed container, without a name; it is skipped.
         """
         listed = self._api.containers(all=True, filters={"label": list(labels)} if labels else None)
         return [container for container in listed if container["Names"]]
@@ -364,7 +364,7 @@ class DockerRuntime(Runtime):
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
-    """Whole lines of a stream of chunks."""
+    """The complete lines of a stream of chunks."""
     rest = b""
     for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")

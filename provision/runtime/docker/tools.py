@@ -1,4 +1,4 @@
-"""A container with the caller's standard streams."""
+"""A container attached to the caller's standard streams."""
 
 import io
 import os
@@ -73,7 +73,7 @@ def run_attached(api: docker.APIClient, identity: str, streams: Streams) -> int:
     try:
         api.start(identity)
         if streams.stdin is not None:
-            # A daemon: it may be inside a read of the terminal when the container exits.
+            # A daemon: it may be blocked reading the terminal when the container exits.
             threading.Thread(target=_feed, args=(streams.stdin, connection, ended), daemon=True).start()
         for stream, data in frames_iter(attached, tty=False):
             out = streams.stderr if stream == _STDERR else streams.stdout
@@ -87,7 +87,7 @@ def run_attached(api: docker.APIClient, identity: str, streams: Streams) -> int:
 
 
 def _feed(stdin: BinaryIO, connection: Any, ended: threading.Event) -> None:  # noqa: ANN401 differs by transport
-    """Copy standard input as it comes, and close the container's when it ends."""
+    """Copy standard input to the container as it arrives, and close the container's when it ends."""
     try:
         descriptor = stdin.fileno()
         while not ended.is_set():
@@ -99,4 +99,4 @@ def _feed(stdin: BinaryIO, connection: Any, ended: threading.Event) -> None:  # 
                 return
             connection.sendall(data)
     except OSError:
-        return  # the container exited first: nobody is left to read
+        return  # the container exited first

@@ -29,7 +29,7 @@ def find_java(kafka: KafkaVersion) -> Java:
     """The first Java that fits the Kafka version.
 
     Raises:
-        Unavailable: none does; says which were found, which fit, and the command that brings one.
+        Unavailable: none fits; names those found, the versions that fit, and how to get one.
     """
     fitting = release_of(kafka).java
     seen = []
@@ -58,7 +58,7 @@ def _candidates() -> Iterator[tuple[Path, str]]:
 
 
 def _version_of(command: Path) -> int:
-    """The major version, from the `release` file beside it or by asking it; 0 where it does not run."""
+    """The major version, from the `release` file next to it or by running it; 0 if it does not run."""
     try:
         if match := _RELEASE.search((command.resolve().parent.parent / "release").read_text()):
             return int(match[1])

@@ -19,7 +19,7 @@ def environment_directory(home: Home, name: str) -> Path:
     """What the runtime keeps of one environment.
 
     Raises:
-        ValueError: the name could lead out of the home. Whoever passes it on has checked it; this is the last door.
+        ValueError: the name could lead out of the home. Callers check it before; this is the last safeguard.
     """
     if not is_environment_name(name):
         raise ValueError(f"{name!r} is no environment's name")
@@ -27,7 +27,7 @@ def environment_directory(home: Home, name: str) -> Path:
 
 
 def memory_directory(home: Home, name: str) -> Path:
-    """Data in memory, apart for each home; on disk where there is no tmpfs."""
+    """The directory for data in memory, one per home; on disk if there is no tmpfs."""
     if not os.access(_SHARED_MEMORY, os.W_OK):
         return environment_directory(home, name)
     digest = hashlib.sha256(str(home.directory).encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""What a node that is a process has logged, and goes on logging."""
+"""The log of a node that is a process."""
 
 import threading
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ _FOLLOW_PAUSE_S = 0.2
 
 
 def lines(directory: Path, tail: int | None) -> Iterator[str]:
-    """The log with what was rotated away last, then what the JVM itself wrote: its last words, if any."""
+    """The log including the last rotated file, then the JVM's own output, if any."""
     log, name = directory / "log", directory.name
     files = [log / f"{name}.log.1", log / f"{name}.log", log / CONSOLE]
     found = [line for file in files if file.is_file() for line in file.read_text(errors="replace").splitlines()]
@@ -19,7 +19,7 @@ def lines(directory: Path, tail: int | None) -> Iterator[str]:
 
 
 def follow(directory: Path) -> Iterator[str]:
-    """Lines as they come, until the process ends; a file that was rotated is opened again."""
+    """New lines until the process ends; a rotated file is reopened."""
     log = directory / "log" / f"{directory.name}.log"
     position = log.stat().st_size if log.is_file() else 0
     rest, never = b"", threading.Event()

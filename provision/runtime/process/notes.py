@@ -1,4 +1,4 @@
-"""What the process runtime notes of an environment and of its nodes, beside their files."""
+"""The process runtime's notes of an environment and its nodes, next to their files."""
 
 import json
 import re
@@ -18,7 +18,7 @@ _NODE_KEYS = {"name", "role", "config_hash", "endpoint", "version", "ports", "ar
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentNote:
-    """`environment.json`: what must be known of an environment without its file."""
+    """`environment.json`: what must be known about an environment without its file."""
 
     software: str
     libs: str
@@ -37,7 +37,7 @@ class EnvironmentNote:
 
 
 def read_environment(home: Path) -> EnvironmentNote | None:
-    """`environment.json`, None where it is missing or not what was written: its environment can still be removed."""
+    """`environment.json`; None if it is missing or damaged, so that the environment can still be removed."""
     try:
         content: Mapping[str, Any] = json.loads((home / ENVIRONMENT_FILE).read_text())
         return EnvironmentNote(**content)
@@ -74,7 +74,7 @@ def _damaged(file: Path, why: str) -> ProvisionError:
 
 @contextmanager
 def files_of(directory: Path) -> Iterator[None]:
-    """Turn what the system says of files into our errors.
+    """Translate the system's file errors into ours.
 
     Raises:
         ProvisionError: something there cannot be read, written or removed.

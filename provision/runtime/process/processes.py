@@ -1,8 +1,8 @@
 """Processes that outlive the command: the only module that knows how systems differ.
 
-A process is ours when its command line carries the mark of the node's directory, which is unique on a machine. Its id
-and start time are noted beside it, so that it is found without a search, and so that another process that got the same
-id later is never taken for it.
+A process belongs to a node if its command line has the mark of the node's directory, which is unique on a machine. Its
+id and start time are noted there, so that it is found without a search, and so that a later process with the same id
+is never mistaken for it.
 """
 
 import json
@@ -26,17 +26,17 @@ _REAP_S = 1.0
 _EXIT_PAUSE_S = 0.05
 _EXEC_S, _EXEC_PAUSE_S = 0.2, 0.01
 
-# Children of this very command: asked for their exit code, which the system only tells a parent.
+# Children of this command: their exit codes are available only to their parent.
 _children: dict[int, subprocess.Popen[bytes]] = {}
 
 
 def mark(directory: Path) -> str:
-    """The argument that tells whose process it is."""
+    """The argument that marks a node's process."""
     return f"{MARK}{directory.as_posix()}"
 
 
 def tool_mark(environment: Path) -> str:
-    """The argument that tells to which environment a tool belongs."""
+    """The argument that marks an environment's tool."""
     return f"{TOOL_MARK}{environment.as_posix()}"
 
 
@@ -46,7 +46,7 @@ def start(command: Sequence[str], directory: Path, output: Path) -> None:
     Raises:
         ProvisionError: the program cannot be started.
     """
-    options: dict[str, Any] = {"start_new_session": True}  # Ctrl-C in this terminal is not for it
+    options: dict[str, Any] = {"start_new_session": True}  # Ctrl-C in this terminal must not reach it
     if sys.platform == "win32":
         options = {"creationflags": subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP}
     try:
@@ -63,8 +63,8 @@ def start(command: Sequence[str], directory: Path, output: Path) -> None:
 def find(directory: Path) -> psutil.Process | None:
     """The running process of the node with that directory.
 
-    By its note; where that is missing or speaks of another process, by a search for the mark: the command that started
-    it may have been killed before it could write the note.
+    By its note; if that is missing or does not match, by a search for the mark: the command that started it may have
+    been killed before it could write the note.
     """
     try:
         note = json.loads((directory / _NOTE).read_text())
@@ -72,7 +72,7 @@ def find(directory: Path) -> psutil.Process | None:
         if process.create_time() == note["created"] and _is_of(_after_exec(process), directory):
             return process
     except (OSError, ValueError, KeyError, TypeError, psutil.Error):
-        pass  # whatever is wrong with the note, the search tells the truth
+        pass  # whatever is wrong with the note, the search is reliable
     for process in psutil.process_iter():
         if _is_of(process, directory):
             _note(directory, process)
@@ -81,9 +81,9 @@ def find(directory: Path) -> psutil.Process | None:
 
 
 def exit_code(directory: Path) -> int | None:
-    """The exit code of the node's last process, 128 + N for signal N; None where this command was not its parent.
+    """The exit code of the node's last process, 128 + N for signal N; None if this command was not its parent.
 
-    The process has ended: its mark is gone. The system may need another moment to hand out its code.
+    The process has already ended, but the system may need another moment to provide its exit code.
     """
     try:
         child = _children.get(json.loads((directory / _NOTE).read_text())["pid"])
@@ -102,7 +102,7 @@ def was_started(directory: Path) -> bool:
 
 
 def stop(directory: Path, patience_s: float) -> None:
-    """Ask the node's process to stop, and kill it when it has not after `patience_s`."""
+    """Stop the node's process, and kill it if it is still running after `patience_s`."""
     if process := find(directory):
         with _signalled(process):
             process.terminate()
@@ -117,7 +117,7 @@ def kill(directory: Path) -> None:
 
 
 def kill_tools(environment: Path) -> None:
-    """Kill the tools that were left by a killed command."""
+    """Kill tools left running by a killed command."""
     for process in psutil.process_iter():
         if _has(process, tool_mark(environment)):
             _kill(process)
@@ -135,7 +135,7 @@ def _signalled(process: psutil.Process) -> Iterator[None]:
     try:
         yield
     except psutil.NoSuchProcess:
-        pass  # it ended by itself in this moment
+        pass  # it has just ended by itself
     except psutil.AccessDenied as error:
         who = f"process {process.pid} belongs to another user"
         raise ProvisionError(who, hint="stop it as the user who started it") from error
@@ -155,7 +155,7 @@ def _await_exit(process: psutil.Process, timeout_s: float) -> bool:
 
 
 def _is_over(process: psutil.Process) -> bool:
-    """Whether it has ended. A zombie has, when no thread is left: until then its ports and files stay open."""
+    """Whether it has ended. A zombie has only once no thread is left: until then its ports and files stay open."""
     try:
         if not process.is_running():
             return True
@@ -165,7 +165,7 @@ def _is_over(process: psutil.Process) -> bool:
 
 
 def _after_exec(process: psutil.Process) -> psutil.Process:
-    """The same process, once it has a command line: in the moment of an exec (Java's launcher does two) it has none."""
+    """The same process, once it has a command line: during an exec (Java's launcher does two) it has none."""
     patience = Patience(_EXEC_S)
     while not process.cmdline() and process.status() != psutil.STATUS_ZOMBIE and patience.pause(_EXEC_PAUSE_S):
         pass

@@ -1,7 +1,7 @@
-"""The port's verbs for plain JVMs. An environment is a directory below the home.
+"""The runtime interface for plain JVMs. An environment is a directory below the home.
 
-environments/NAME/environment.json     what it is
-environments/NAME/NODE/node.json       what the node is
+environments/NAME/environment.json     the environment
+environments/NAME/NODE/node.json       the node
 environments/NAME/NODE/process.json    its process, by id and start time
 environments/NAME/NODE/{config,data,log,tmp}
 """
@@ -54,7 +54,7 @@ _PORT_PATIENCE_S = 1.0
 
 
 class ProcessRuntime(Runtime):
-    """Nodes as processes of this machine and this user."""
+    """Nodes as processes of this user on this machine."""
 
     kind = "process"
 
@@ -75,7 +75,7 @@ class ProcessRuntime(Runtime):
         return tuple(sorted(filter(is_environment_name, entries)))
 
     def observe(self, name: str, wanted: Sequence[str] = ()) -> ObservedEnvironment:  # noqa: ARG002 the home is ours alone
-        """By directories, and by the processes that carry their mark."""
+        """Observe directories, and the processes that carry their mark."""
         home = self._directory(name)
         if not home.is_dir():
             return ObservedEnvironment(name, self.kind)
@@ -100,7 +100,7 @@ class ProcessRuntime(Runtime):
     def _node(self, directory: Path) -> ObservedNode:
         try:
             node = read_node(directory)
-        except ProvisionError:  # it must still be seen, so that it can be stopped and removed
+        except ProvisionError:  # it must stay visible, so that it can be stopped and removed
             role, _ = Role.parse(directory.name)
             node = {"name": directory.name, "role": role, "config_hash": "", "endpoint": None}
         if processes.find(directory):
@@ -119,7 +119,7 @@ class ProcessRuntime(Runtime):
         )
 
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
-        """From the node's directory."""
+        """Read them from the node's directory."""
         config = self._directory(name) / node / "config"
         if not config.is_dir():
             return ()
@@ -127,7 +127,7 @@ class ProcessRuntime(Runtime):
         return tuple(RenderedFile(node, file.name, file.read_bytes(), secret=_is_secret(file)) for file in files)
 
     def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
-        """From the node's own files."""
+        """Read them from the node's own files."""
         directory = self._required(name, node)
         yield from logs.lines(directory, tail)
         if follow:
@@ -136,7 +136,7 @@ class ProcessRuntime(Runtime):
     # -- prepare ------------------------------------------------------------------------------------------------------
 
     def missing_software(self, cluster: Cluster) -> tuple[str, ...]:
-        """The jars of the version while they are not in the cache, whole; a distribution must be there."""
+        """The jars of the version, unless the cache has all of them; a named distribution must exist."""
         if Path(cluster.software).is_absolute():
             if not any(self._libs(cluster).glob("*.jar")):
                 raise Unavailable(f"there is no Kafka in {cluster.software}", why="it has no jars in libs")
@@ -148,22 +148,22 @@ class ProcessRuntime(Runtime):
         jars.fetch(cluster.version, self._libs(cluster), tell)
 
     def identify_software(self, cluster: Cluster) -> Identities:
-        """The jars of the class path, each read."""
+        """The identity of each jar on the class path."""
         return jars.identify(self._libs(cluster))
 
     def _libs(self, cluster: Cluster) -> Path:
-        """Where the jars are: in the named distribution, or in the cache."""
+        """The directory of the jars: in the named distribution, or in the cache."""
         if Path(cluster.software).is_absolute():
             return Path(cluster.software, "libs")
         return self._home.jars(cluster.version)
 
     def create_network(self, cluster: Cluster) -> None:
-        """Note what the environment is. Its nodes share the loopback."""
-        find_java(cluster.version)  # before anything is made: without it nothing will start
+        """Write the environment's note. Its nodes share the loopback interface."""
+        find_java(cluster.version)  # before anything is created: without Java nothing can start
         self._note(cluster)
 
     def _note(self, cluster: Cluster) -> None:
-        """Write `environment.json`, or again where the software is another now."""
+        """Write `environment.json`, also if the software has changed."""
         home = self._directory(cluster.name)
         before = read_environment(home)
         if before is not None and before.software == cluster.software:
@@ -182,7 +182,7 @@ class ProcessRuntime(Runtime):
         note.write(home)
 
     def create_storage(self, cluster: Cluster, node: Node) -> None:
-        """Make the directories; readable by this user alone."""
+        """Create the directories, readable only by this user."""
         directory = self._directory(cluster.name) / node.name
         with files_of(directory):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -194,14 +194,14 @@ class ProcessRuntime(Runtime):
     # -- nodes --------------------------------------------------------------------------------------------------------
 
     def create_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile], config_hash: str) -> None:
-        """Write its configuration."""
+        """Write the node's configuration."""
         directory = self._directory(cluster.name) / node.name
         if not (directory / NODE_FILE).exists():
-            self.create_storage(cluster, node)  # a command that was killed may have left it half made
+            self.create_storage(cluster, node)  # a killed command may have left it incomplete
             self.replace_node(cluster, node, files, config_hash)
 
     def replace_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile], config_hash: str) -> None:
-        """Write its new configuration; its log stays too."""
+        """Write the node's new configuration; its log is kept too."""
         self._note(cluster)
         directory = self._directory(cluster.name) / node.name
         described = {
@@ -217,7 +217,7 @@ class ProcessRuntime(Runtime):
         with files_of(directory):
             for part in ("config", "log", "tmp"):
                 (directory / part).mkdir(parents=True, exist_ok=True)
-            # Without a fingerprint until its files are there: what a killed command leaves is compared file by file.
+            # Without a fingerprint until the files are written: what a killed command leaves is compared by file.
             write_node(directory, described)
             self.update_files(cluster.name, node.name, files)
             if node.role is Role.ZOOKEEPER:
@@ -225,13 +225,13 @@ class ProcessRuntime(Runtime):
             write_node(directory, described | {"config_hash": config_hash})
 
     def format_storage(self, cluster: Cluster, node: Node) -> None:
-        """With the Java that is found now."""
+        """Format it with the Java that is found now."""
         code, output = self._run(self._tool_command(cluster.name, format_command(cluster, node)))
         if code:
             raise format_failed(node.name, output)
 
     def update_files(self, name: str, node: str, files: Sequence[RenderedFile]) -> None:
-        """Into the node's directory."""
+        """Write them to the node's directory."""
         directory = self._directory(name) / node / "config"
         with files_of(directory):
             for file in files:
@@ -244,7 +244,7 @@ class ProcessRuntime(Runtime):
             return
         described = read_node(directory)
         for port in described["ports"]:
-            if not port_becomes_free(port, _PORT_PATIENCE_S):  # who was killed has it until the last thread is gone
+            if not port_becomes_free(port, _PORT_PATIENCE_S):  # held until a killed process's last thread ends
                 raise port_taken(f"starting {node}", LOOPBACK, port)
         java = find_java(KafkaVersion.parse(described["version"]))
         command = [java.command, processes.mark(directory), *described["arguments"]]
@@ -261,7 +261,7 @@ class ProcessRuntime(Runtime):
     # -- remove -------------------------------------------------------------------------------------------------------
 
     def remove_node(self, name: str, node: str) -> None:
-        """Kill its JVM, and remove all of it but its data; first what makes it a node, so that no half of one stays."""
+        """Kill its JVM, and remove all but its data; its note first, so that no partial node remains."""
         directory = self._directory(name) / node
         if not directory.is_dir():
             return
@@ -273,7 +273,7 @@ class ProcessRuntime(Runtime):
                     shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
     def remove_storage(self, name: str, node: str, *, delete_data: bool) -> None:
-        """Remove its directories, the one by which it is found last: a removal that is cut off can be repeated."""
+        """Remove its directories; the one that identifies it last, so that an interrupted removal can be repeated."""
         home, memory = self._directory(name), memory_directory(self._home, name)
         kept = read_environment(home)
         if delete_data and kept and Path(kept.storage).is_absolute():
@@ -288,7 +288,7 @@ class ProcessRuntime(Runtime):
         _remove_empty(home)
 
     def remove_network(self, name: str) -> None:
-        """End what a killed command left running; forget the environment. Its directory goes with its last storage."""
+        """Kill what a killed command left running; delete the note. The directory is removed with the last storage."""
         home = self._directory(name)
         processes.kill_tools(home)
         with files_of(home):
@@ -300,7 +300,7 @@ class ProcessRuntime(Runtime):
     # -- run ----------------------------------------------------------------------------------------------------------
 
     def run_in_node(self, name: str, node: str, command: JavaCommand) -> tuple[int, str]:
-        """As any process of this machine: they all see the same network."""
+        """Run it as a process of this machine: all share the same network."""
         self._required(name, node)
         return self._run(self._tool_command(name, command))
 
@@ -316,7 +316,7 @@ class ProcessRuntime(Runtime):
         return done.returncode, done.stdout.decode(errors="replace")
 
     def run_tool(self, environment: ObservedEnvironment, command: JavaCommand, streams: Streams) -> int:
-        """With the caller's own streams where they are files of the system, else through pipes."""
+        """Run it with the caller's streams if they are files of the system, else through pipes."""
         out, err = _descriptor(streams.stdout), _descriptor(streams.stderr)
         with subprocess.Popen(  # noqa: S603 the command is ours
             self._tool_command(environment.name, command),
@@ -351,7 +351,7 @@ class ProcessRuntime(Runtime):
         return [java.command, mark, *options, "-cp", kept.libs, command.main_class, *command.arguments]
 
     def inside_address(self, name: str, node: str) -> str:
-        """The same as from outside."""
+        """The same address as from outside."""
         directory = self._directory(name) / node
         return str(read_node(directory)["endpoint"]) if (directory / NODE_FILE).is_file() else ""
 
@@ -368,7 +368,7 @@ def _is_secret(file: Path) -> bool:
 
 def _remove_empty(*places: Path) -> None:
     for place in places:
-        with suppress(OSError):  # it has something in it, or is gone: both are fine
+        with suppress(OSError):  # not empty, or gone: both are fine
             place.rmdir()
 
 

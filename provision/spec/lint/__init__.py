@@ -1,8 +1,8 @@
-"""What Kafka itself would say of a file, before anything is started: the rules that know the version.
+"""Version-specific rules: problems that Kafka itself would report or suffer from, found before anything is started.
 
-`keys` looks up every property in what the jars of the version say, `versions` looks at versions that properties name;
-`brokers`, `topics` and `ensemble` at what does not go together, and at what works and is regretted later. Without
-network, and with no data but the package's own.
+`keys` looks up every property in data from the version's jars, `versions` checks versions in properties; `brokers`,
+`topics` and `ensemble` find settings that conflict, and settings that work but are risky. They need no network and no
+data but the package's own.
 """
 
 from provision.spec.checks import RuleReads

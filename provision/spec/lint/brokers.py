@@ -1,6 +1,6 @@
-"""Brokers' properties that keep a broker from starting, or the cluster from working, or that are regretted later.
+"""Broker properties that prevent a broker from starting or the cluster from working, or that are risky.
 
-Sources: what `KafkaConfig` demands beyond its definitions, in the jars of 2.8, 3.8, 3.9 and 4.3; KIP-966 for eligible
+Sources: what `KafkaConfig` requires beyond its definitions, in the jars of 2.8, 3.8, 3.9 and 4.3; KIP-966 for eligible
 leader replicas.
 """
 
@@ -33,7 +33,7 @@ _RETENTION = ("log.retention.ms", "log.retention.minutes", "log.retention.hours"
 
 
 def fetch_wait(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """A replica waits no longer than what Kafka checks that against when a broker starts."""
+    """The fetch wait of replicas is within the limits that Kafka checks when a broker starts."""
     for settings in brokers(spec):
         wait, exceeded = settings.number(_FETCH_WAIT), dict[Path, list[str]]()
         for key in _NOT_EXCEEDED:
@@ -46,7 +46,7 @@ def fetch_wait(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 
 def buffers(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """Sockets' buffers have a size; no definition bounds it from below."""
+    """Socket buffers have a valid size, for which the definitions have no lower bound."""
     for settings in brokers(spec):
         for key in _BUFFERS:
             place, size = settings.place(key), settings.number(key)
@@ -56,7 +56,7 @@ def buffers(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 
 def compression(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """Up to 3.2 only the topic's definition knows the names, and a broker that starts holds its own value to it."""
+    """Up to 3.2 only the topic's definition has the valid names; a starting broker checks its own value against it."""
     for settings in brokers(spec):
         line, said = line_of(settings.version), settings.said(_COMPRESSION)
         of_broker, of_topic = facts(BROKER, _COMPRESSION, line), facts(TOPIC, _COMPRESSION, line)
@@ -67,7 +67,7 @@ def compression(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 
 def protocols(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """The consumer protocol is there only in KRaft mode: without it 3.8 and 3.9 do not start."""
+    """The consumer protocol exists only in KRaft mode: in ZooKeeper mode 3.8 and 3.9 do not start with it."""
     for settings in brokers(spec):
         said = settings.said(_PROTOCOLS)
         if said is None or mode_of(spec) == KRAFT or facts(BROKER, _PROTOCOLS, line_of(settings.version)) is None:
@@ -77,7 +77,7 @@ def protocols(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 
 def heartbeats(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """A broker in KRaft mode says often enough that it lives. From 4.2 on Kafka logs this as an error, and starts."""
+    """A KRaft broker sends heartbeats often enough. From 4.2 on Kafka logs an error otherwise, but starts."""
     beat_key, session_key = "broker.heartbeat.interval.ms", "broker.session.timeout.ms"
     for settings in brokers(spec):
         place = settings.place(beat_key, session_key)
@@ -89,9 +89,9 @@ def heartbeats(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 
 def starts(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """Values that no definition refuses, and the start does."""
+    """Values that the definitions accept, but with which a broker does not start."""
     for settings in brokers(spec):
-        # Kafka looks at the first of these that is set.
+        # Kafka uses the first of these that is set.
         kept = next((key for key in _RETENTION if settings.said(key)), _RETENTION[0])
         place = settings.place(kept)
         if place and settings.number(kept) == 0:
@@ -114,7 +114,7 @@ def starts(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 @dataclass(frozen=True, slots=True)
 class _Internal:
-    """A topic of Kafka's own: the keys of its replicas and in-sync replicas, and what does not work without it."""
+    """One of Kafka's own topics: the keys of its replicas and in-sync replicas, and what fails without it."""
 
     factor: str
     in_sync: str
@@ -135,7 +135,7 @@ _DEFAULT_FACTOR = _Internal("default.replication.factor", "min.insync.replicas",
 
 
 def replicas(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """Kafka's own topics can be made, can be written to, and survive the restart of a broker."""
+    """Kafka's own topics can be created and written to, and stay available during the restart of a broker."""
     count = spec.brokers.nodes
     for settings in brokers(spec):
         for topic in (*_INTERNAL, _DEFAULT_FACTOR):
@@ -178,7 +178,7 @@ _DANGERS = {
 
 
 def dangers(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """What works, and loses records or halts clients when something happens."""
+    """Settings that work, but can lose records or block clients."""
     for settings in brokers(spec):
         for (key, value), (why, advice) in _DANGERS.items():
             said = settings.said(key)
@@ -186,12 +186,12 @@ def dangers(spec: EnvironmentSpec) -> Iterator[Finding]:
                 yield Finding(said[1], why, advice, warning=True)
         created = settings.said("auto.create.topics.enable")
         if created and created[0].strip().lower() == "true" and spec.topics:
-            message = "a mistyped name becomes a new topic beside the declared ones, and nobody is told"
+            message = "a mistyped topic name silently creates a new topic"
             yield Finding(created[1], message, "set it to false", warning=True)
 
 
 def deletion(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """Where topics are pruned, whoever deletes them does so: dedicated controllers, or else the brokers."""
+    """With `prune`, the nodes that delete topics allow it: dedicated controllers, or else the brokers."""
     if not spec.prune:
         return
     key, hint = "delete.topic.enable", "remove it, or take `prune` out"
@@ -205,7 +205,7 @@ def deletion(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 
 def eligible_leader_replicas(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """From 4.1 on new clusters have eligible leader replicas, and then `min.insync.replicas` is of the cluster."""
+    """From 4.1 on new clusters have eligible leader replicas, and `min.insync.replicas` is then cluster-wide."""
     version, key = version_of(spec), "min.insync.replicas"
     if version is None or version < KafkaVersion(4, 1, 0) or mode_of(spec) != KRAFT:
         return

@@ -1,6 +1,6 @@
-"""What keeps an ensemble from starting, and what of it is regretted later.
+"""Settings that prevent an ensemble from starting, or are risky.
 
-ZooKeeper has no table of its keys, and hands what it does not know on as system properties: nothing is said of names.
+ZooKeeper has no table of its keys, and passes unknown ones on as system properties, so names are not checked.
 Source: ZooKeeper Administrator's Guide, "Configuration Parameters".
 """
 
@@ -28,7 +28,7 @@ _WHOLE_NUMBERS = (
 
 
 def numbers(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """What the guide says is a whole number is one; a server does not start with anything else."""
+    """Keys that require whole numbers have them; otherwise a server does not start."""
     if version_of(spec) is None or mode_of(spec) != ZOOKEEPER:
         return
     for key in _WHOLE_NUMBERS:
@@ -38,7 +38,7 @@ def numbers(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 
 def session(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """The session timeout that brokers ask for is one that the ensemble grants."""
+    """The session timeout that brokers request is within the ensemble's limits."""
     if version_of(spec) is None or mode_of(spec) != ZOOKEEPER:
         return
     tick_ms = _number(spec, "tickTime") or DEFAULT_TICK_MS
@@ -59,7 +59,7 @@ def _granted(spec: EnvironmentSpec, key: str, usual: int) -> int:
 
 
 def made_for(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """Brokers speak to an ensemble of the release line that their Kafka was made for, or a newer one."""
+    """The ensemble is of the release line that the Kafka version was built for, or newer."""
     version, image = version_of(spec), spec.zookeeper.image
     if version is None or image is None or mode_of(spec) != ZOOKEEPER:
         return
@@ -70,7 +70,7 @@ def made_for(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 
 def dangers(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """The ensemble keeps what it acknowledged, and to whom it belongs."""
+    """The ensemble keeps acknowledged writes, and its access control."""
     properties = spec.zookeeper.properties
     if properties.get("skipACL", "").lower() == "yes":
         message = "whoever reaches ZooKeeper may change all that Kafka keeps there"

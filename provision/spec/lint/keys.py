@@ -1,7 +1,7 @@
-"""Every property is one that its version has, and its value one that Kafka takes.
+"""Every property exists in its version, and has a value that Kafka accepts.
 
-Source: the jars of each release line (see `known`). Kafka ignores a broker's key that it does not know, and refuses a
-topic's; what it takes beyond its own definitions is in `_BEYOND`.
+Source: the jars of each release line (see `known`). Kafka ignores an unknown broker key, and rejects an unknown topic
+key; keys it accepts beyond its own definitions are in `_BEYOND`.
 """
 
 import difflib
@@ -26,7 +26,7 @@ from provision.spec.lint.successors import INSTEAD
 from provision.spec.model import EnvironmentSpec
 from provision.spec.reserved import RESERVED_BROKER
 
-# Read by what a broker plugs in, or by parts of Kafka with a prefix of their own, and in no definition.
+# Read by broker plugins, or by parts of Kafka with their own prefix, and in no definition.
 _BEYOND = (
     "listener.name.",
     "config.providers",
@@ -60,7 +60,7 @@ _OTHER = {BROKER: TOPIC, TOPIC: BROKER}
 
 
 def known(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """Keys that the version has, with values that it takes."""
+    """Keys exist in the version and have valid values."""
     version = version_of(spec)
     if version is None:
         return
@@ -100,7 +100,7 @@ def _of_the_mode(spec: EnvironmentSpec, place: Place, key: str) -> Iterator[Find
 
 
 def _not_there(spec: EnvironmentSpec, version: KafkaVersion, place: Place, key: str) -> Finding:
-    """Why a version does not have a key: it went, it is yet to come, it is of something else, or it is a mistake."""
+    """Why a version lacks a key: it was removed, comes later, belongs elsewhere, or is a mistake."""
     path, section = (*place.path, key), place.section
     line = line_of(version)
     if elsewhere := span(section, key):
@@ -161,7 +161,7 @@ def _unknown(spec: EnvironmentSpec, version: KafkaVersion, place: Place, key: st
 
 
 def unknown_of_reached(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """Of a cluster that is only reached nobody knows the version: a key that no version has may be a mistake."""
+    """The version of an external cluster is unknown: a key that no version has may be a mistake."""
     if not spec.bootstrap_servers:
         return
     newest = len(lines()) - 1
@@ -174,7 +174,7 @@ def unknown_of_reached(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 
 def _nearest(key: str, section: str, line: int) -> str | None:
-    """The known key that a slip of the pen or two away is this one."""
+    """The known key that differs from this one by one or two typing errors."""
     plain = _plain(key)
     slips = 2 if len(key) >= _LONG_NAME else 1
     near = ((_distance(plain, _plain(name), slips), name) for name in names(section, line))
@@ -187,7 +187,7 @@ def _plain(key: str) -> str:
 
 
 def _distance(one: str, other: str, limit: int) -> int:
-    """Characters to insert, leave out, change or swap (optimal string alignment); anything above `limit` is enough."""
+    """The optimal string alignment distance; inexact above `limit`."""
     if abs(len(one) - len(other)) > limit:
         return limit + 1
     before: list[int] = []

@@ -1,6 +1,6 @@
-"""What each release line says of its configuration keys: data that `scripts/known_keys` wrote from the jars.
+"""The configuration keys of each release line: data that `scripts/known_keys` extracted from the jars.
 
-A key is known for spans of lines; within a span its type, bounds and default are the same.
+A key is recorded for spans of lines; within a span its type, bounds and default are the same.
 """
 
 import json
@@ -23,10 +23,10 @@ _Data = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a value of a key must be.
+    """The definition of a key's values.
 
-    `type` is one of Kafka's own (`int`, `long`, `list`, …). `low` and `high` bound it, both inclusive; `also` is
-    admitted beside them. `one_of` are the values there are, `any_case` tells whether upper and lower case are one.
+    `type` is one of Kafka's own (`int`, `long`, `list`, …). `low` and `high` are inclusive bounds; `also` is a value
+    allowed in addition. `one_of` are the allowed values, `any_case` is whether case is ignored.
     `broker_key` is, for a topic's key, the broker's key that is its default.
     """
 
@@ -40,7 +40,7 @@ class Facts:
     broker_key: str | None = None
 
     def demand(self, text: str) -> str:
-        """What a value must be and this one is not, for example `a whole number from 1 to 9, or -1`; else nothing."""
+        """The requirement that a value does not meet, for example `a whole number from 1 to 9, or -1`; else empty."""
         value = text.strip()
         match self.type:
             case "boolean":
@@ -69,7 +69,7 @@ class Facts:
         return low, high
 
     def _bounds(self, number: float | None) -> str:
-        """The bounds as a sentence goes on; that of the type itself only where it is the one that is crossed."""
+        """The bounds as the end of a phrase; those of the type itself only if they are exceeded."""
         low, high = self._limits()
         lower = "" if self.low is None and (number is None or number >= low) else f" from {low}"
         upper = "" if self.high is None and (number is None or number <= high) else f" to {high}"
@@ -83,7 +83,7 @@ class Facts:
 
 
 def whole_number(text: str | None) -> int | None:
-    """The number of a text as Java reads it; None where it is none."""
+    """The number in a text as Java reads it; None if it is not one."""
     return int(text) if text is not None and _WHOLE.fullmatch(text.strip()) else None
 
 
@@ -95,7 +95,7 @@ def _data() -> _Data:
 
 @cache
 def lines() -> tuple[KafkaVersion, ...]:
-    """The version of each release line that was asked, oldest first."""
+    """The version of each release line that the data come from, oldest first."""
     return tuple(map(KafkaVersion.parse, _data()["versions"]))
 
 
@@ -105,19 +105,19 @@ def line_name(number: int) -> str:
 
 
 def line_of(version: KafkaVersion) -> int:
-    """The number of the line that speaks for `version`: the newest one that is not newer than it."""
+    """The number of the line that applies to `version`: the newest one that is not newer than it."""
     wanted = (version.major, version.minor)
     return max(number for number, line in enumerate(lines()) if number == 0 or (line.major, line.minor) <= wanted)
 
 
 def is_beyond(version: KafkaVersion) -> bool:
-    """Whether no line speaks for it yet."""
+    """Whether the version is newer than every known line."""
     newest = lines()[-1]
     return (version.major, version.minor) > (newest.major, newest.minor)
 
 
 def facts(section: str, key: str, line: int) -> Facts | None:
-    """What a line says of a key; None where it has none of that name."""
+    """A line's definition of a key; None if it has no such key."""
     for first, last, said in _data()[section].get(key, ()):
         if first <= line <= last:
             return _facts(said)
@@ -125,18 +125,18 @@ def facts(section: str, key: str, line: int) -> Facts | None:
 
 
 def span(section: str, key: str) -> tuple[int, int] | None:
-    """The first and the last line that have the key; None where none has."""
+    """The first and the last line with the key; None if there is none."""
     spans = _data()[section].get(key)
     return (spans[0][0], spans[-1][1]) if spans else None
 
 
 def keys(section: str) -> tuple[str, ...]:
-    """Every key that some line has."""
+    """Every key of any line."""
     return tuple(_data()[section])
 
 
 def names(section: str, line: int) -> Iterator[str]:
-    """The keys of a line that are meant for users."""
+    """The keys of a line that are intended for users."""
     for key, spans in _data()[section].items():
         if any(first <= line <= last and not said.get("internal") for first, last, said in spans):
             yield key

@@ -1,4 +1,4 @@
-"""The properties of a file with the places they come from, as rules ask for them."""
+"""The properties of a file with their positions, for the rules."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from provision.spec.lint.known import BROKER, TOPIC, facts, line_of, whole_numbe
 from provision.spec.model import EnvironmentSpec
 from provision.spec.yaml_text import Path
 
-# What brokers and topics are warned of in the same words: why, and what to do.
+# Warnings shared by brokers and topics: why, and what to do.
 UNCLEAN_ELECTION = (
     "a replica that is behind may become leader: records that were acknowledged are lost",
     "remove it, unless answering matters more than keeping",
@@ -23,13 +23,13 @@ FLUSHED_ONE_BY_ONE = (
 
 
 def is_reference(value: str) -> bool:
-    """Whether a configuration provider of Kafka's fills the value in: nobody else knows it."""
+    """Whether one of Kafka's configuration providers supplies the value, so that it is unknown here."""
     return "${" in value
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A mapping of properties: where it stands, whose keys they are, and what it says."""
+    """A mapping of properties: its path, whose keys they are, and its values."""
 
     path: Path
     section: str
@@ -48,28 +48,28 @@ def places(spec: EnvironmentSpec) -> Iterator[Place]:
 
 
 def version_of(spec: EnvironmentSpec) -> KafkaVersion | None:
-    """The version whose rules hold; None where nobody knows it, or `checks` refuses it."""
+    """The version whose rules apply; None if it is unknown, or rejected by `checks`."""
     version = KafkaVersion.parse(spec.kafka.version)
     return None if spec.bootstrap_servers or unsupported(version) else version
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What one broker gets: of several mappings the later ones win, and what none says is the default."""
+    """The properties of one broker: later mappings override earlier ones and the defaults."""
 
     spec: EnvironmentSpec
     version: KafkaVersion
     layers: tuple[Place, ...]
 
     def said(self, key: str) -> tuple[str, Path] | None:
-        """What the file says, and where."""
+        """The value in the file, and its path."""
         for place in reversed(self.layers):
             if key in place.properties:
                 return place.properties[key], (*place.path, key)
         return None
 
     def number(self, key: str) -> int | None:
-        """The number that holds, from the file or a default; None where there is none (`keys` tells what is wrong)."""
+        """The effective number, from the file or a default; None if it is not one (`keys` reports that)."""
         known = facts(BROKER, key, line_of(self.version))
         if known is None:
             return None
@@ -78,7 +78,7 @@ class Settings:
         return None if text is None or known.demand(text) else whole_number(text)
 
     def place(self, *keys: str) -> Path | None:
-        """Where the file has the first of `keys` that it says; None where it says none."""
+        """The path of the first of `keys` that the file sets; None if it sets none."""
         return next((said[1] for key in keys if (said := self.said(key))), None)
 
     @cached_property
@@ -87,7 +87,7 @@ class Settings:
 
 
 def brokers(spec: EnvironmentSpec) -> Iterator[Settings]:
-    """What all brokers get, then what each one that differs gets."""
+    """The properties of all brokers, then those of each broker that differs."""
     version = version_of(spec)
     if version is None:
         return

@@ -1,6 +1,6 @@
-"""What to write instead of a key that a version does not have, where that is certain.
+"""Replacements for keys that a version does not have, as far as they are certain.
 
-By section, key, and whether the key is gone (else it is yet to come). Sources: "Notable changes" of each release in
+By section, key, and whether the key was removed (else it comes later). Sources: "Notable changes" of each release in
 Kafka's upgrade notes; KIP-724, KIP-830, KIP-937, KIP-1041.
 """
 

@@ -1,4 +1,4 @@
-"""Topics that a restart stops, that lose records, or that keep them longer or shorter than was meant."""
+"""Topics that a restart makes unavailable, that can lose records, or that retain them longer or shorter than meant."""
 
 from collections.abc import Iterator
 
@@ -37,9 +37,9 @@ def single_replicas(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 
 def in_sync(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """Topics can be written to, also while a broker restarts, and an acknowledged record is on two brokers.
+    """Topics accept writes, even while a broker restarts, and an acknowledged record is on two brokers.
 
-    `checks.replication` refuses what topics and topic_defaults demand too much of; here it is what brokers demand.
+    `checks.replication` rejects excessive requirements of topics and topic_defaults; this one looks at the brokers'.
     """
     version = version_of(spec)
     if version is None:
@@ -73,7 +73,7 @@ def in_sync(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 
 def retention(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """Records are not gone before anyone reads them, and what is set has an effect."""
+    """Records are not deleted before anyone reads them, and settings have an effect."""
     for place in places(spec):
         if place.section == TOPIC and _is_only_compacted(place):
             yield from _without_effect(place)
@@ -101,7 +101,7 @@ def _without_effect(place: Place) -> Iterator[Finding]:
 
 
 def _segments(place: Place) -> Iterator[Finding]:
-    """What is deleted is a whole segment, when it is no longer written to or all in it is too old."""
+    """Segments are no larger than retention: only whole segments are deleted, once closed or entirely too old."""
     config = place.properties
     for unit, least in (("ms", _MINUTE_MS), ("bytes", 0)):  # of less than a minute `retention` warns
         kept, segment = whole_number(config.get(f"retention.{unit}")), whole_number(config.get(f"segment.{unit}"))
@@ -111,7 +111,7 @@ def _segments(place: Place) -> Iterator[Finding]:
 
 
 def dangers(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """Topics that lose acknowledged records, or write each by itself."""
+    """Settings with which topics lose acknowledged records, or flush each one separately."""
     for place in places(spec):
         if place.section != TOPIC:
             continue

@@ -1,4 +1,4 @@
-"""The version itself, and the versions that properties name."""
+"""The Kafka version, and versions in properties."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ _NO_FORMATS_FROM = (3, 0)
 
 
 def newer_than_known(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """A version that this program does not know yet is taken for the newest that it knows."""
+    """A version that is not known yet is treated like the newest known one."""
     version = version_of(spec)
     if version and is_beyond(version):
         newest = line_name(line_of(version))
@@ -26,7 +26,7 @@ def newer_than_known(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 
 def named_versions(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """The protocol between brokers and the message format are of a release, and of none that is yet to come."""
+    """The inter-broker protocol and the message format are versions of Kafka, no newer than kafka.version."""
     version = version_of(spec)
     if version is None:
         return
@@ -39,7 +39,7 @@ def named_versions(spec: EnvironmentSpec) -> Iterator[Finding]:
                 continue
             release = _RELEASE.fullmatch(text.strip())
             if not release:
-                yield Finding(path, f"{text!r} is no version of Kafka", f"write one like {_short(version)}")
+                yield Finding(path, f"{text!r} is not a Kafka version", f"write one like {_short(version)}")
             elif (named := (int(release[1]), int(release[2]))) > (version.major, version.minor):
                 message = f"{text} is newer than kafka.version {version}"
                 yield Finding(path, message, "remove it, or raise kafka.version")
@@ -57,7 +57,7 @@ def _behind(spec: EnvironmentSpec, version: KafkaVersion, key: str, named: tuple
     if named == (version.major, version.minor):
         return None
     if key == PROTOCOL:
-        message = f"brokers of {version} go on speaking as {release} did"
+        message = f"brokers of {version} still use the protocol of {release}"
         return message, "remove it when every broker runs the new version: that finishes the upgrade"
     if named >= _LAST_FORMAT:
         return (
