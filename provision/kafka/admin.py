@@ -15,9 +15,9 @@ from provision.kafka.topics import TopicAdmin
 class Admin:
     """The requests and changes for each type of resource."""
 
-    def __init__(self, client: Any) -> None:  # noqa: ANN401 the library's client, or a fake one
+    def __init__(self, client: Any, access: Access) -> None:  # noqa: ANN401 the library's client, or a fake one
         timeout_ms = int(REQUEST_TIMEOUT_S * 1000)
-        self.settings = SettingsAdmin(client)
+        self.settings = SettingsAdmin(client, access)
         self.topics = TopicAdmin(client, self.settings, timeout_ms)
         self.brokers = BrokerAdmin(self.settings)
         self.partitions = PartitionAdmin(client, timeout_ms)
@@ -33,6 +33,6 @@ def connected(access: Access) -> Iterator[Admin]:
     """
     client = admin_client(access)
     try:
-        yield Admin(client)
+        yield Admin(client, access)
     finally:
         client.close()

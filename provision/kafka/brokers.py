@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from provision.common.patience import Patience
+from provision.errors import KafkaRefused
 from provision.kafka.settings import Entries, SettingsAdmin
 from provision.plan.actions import BrokerSettings
 
@@ -52,7 +53,10 @@ class BrokerAdmin:
         """
         wanted: Changes = {**settings.values, **dict.fromkeys(settings.reset)}
         reason = self._alter(settings.broker, wanted)
-        ways = self._ways(settings.broker, wanted) if reason else {}
+        try:
+            ways = self._ways(settings.broker, wanted) if reason else {}
+        except KafkaRefused:  # without permission to read the settings; the refusal of the change says more
+            return reason
         if not ways:
             return reason
         steps: list[Changes] = [

@@ -68,8 +68,32 @@ def consumer(access: Access, **options: object) -> "KafkaConsumer":
 def _opened(client: Any, access: Access, **options: object) -> Any:  # noqa: ANN401 the library's classes
     from provision.kafka.translation import translated
 
-    with translated(f"connecting to {access.bootstrap_servers}"):
-        return client(**access.client_options(), **options)
+    doing = f"connecting to {access.bootstrap_servers}"
+    symptoms = _symptoms(access, doing)
+    try:
+        with translated(doing):
+            return client(**access.client_options(), **options)
+    except Unavailable as error:
+        error.add(*symptoms)
+        raise
+
+
+def _symptoms(access: Access, doing: str) -> list[str]:
+    """Why secured listeners do not answer, one line each, which the library's clients only log; none if they do.
+
+    Raises:
+        KafkaRefused: the credentials are not accepted.
+    """
+    if not (access.authenticated or access.encrypted):
+        return []
+    import kafka  # noqa: F401 the package first
+    from kafka.protocol.metadata import ApiVersionsRequest
+
+    try:
+        ask_any(access, lambda: ApiVersionsRequest(version=0), doing)
+    except Unavailable as error:
+        return error.why.splitlines()
+    return []
 
 
 # -- one request to one broker ----------------------------------------------------------------------------------------
@@ -92,7 +116,8 @@ def ask(access: Access, broker: int, request: Any, timeout_s: float) -> Any:  # 
     import kafka  # noqa: F401 the package first
     from kafka.errors import KafkaError
 
-    host, _, port = access.brokers[broker].rpartition(":")
+    bracketed, _, port = access.brokers[broker].rpartition(":")
+    host = bracketed.strip("[]")  # of an IPv6 address
     patience = Patience(timeout_s)
     try:
         with socket.create_connection((host, int(port)), timeout=timeout_s) as plain:

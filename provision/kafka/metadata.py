@@ -27,13 +27,17 @@ def observe_cluster(access: Access, broker: int, timeout_s: float = 5.0, *, topi
         cluster_id=response.cluster_id or "",
         controller=response.controller_id,
         brokers=tuple(
-            ObservedBroker(known.node_id, known.rack, f"{known.host}:{known.port}")
+            ObservedBroker(known.node_id, known.rack, _address(known.host, known.port))
             for known in sorted(response.brokers, key=lambda known: known.node_id)
         ),
         topics=tuple(
             sorted((_topic(topic) for topic in response.topics if not topic.error_code), key=lambda topic: topic.name)
         ),
     )
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _topic(topic: Any) -> ObservedTopic:  # noqa: ANN401 the library's response class

@@ -5,20 +5,32 @@ from typing import Any
 
 import kafka  # noqa: F401 the package first
 from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.errors import UnknownTopicOrPartitionError, for_code
+from kafka.protocol.admin import DescribeConfigsRequest
 
-from provision.errors import Unavailable
-from provision.kafka.translation import translated
+from provision.errors import KafkaRefused, ProvisionError, Unavailable
+from provision.kafka.access import Access
+from provision.kafka.connection import ask_any
+from provision.kafka.translation import in_our_words, translated
 
+_UNKNOWN_TOPIC = UnknownTopicOrPartitionError.errno
+# Brokers from 2.0 on support it, and 4.x still does.
+_VERSION = 1
 _RESOURCES_PER_REQUEST = 500
 Entries = Mapping[str, Mapping[str, Any]]
 """By key: the value, where it comes from, and whether it can be changed while the broker runs."""
 
 
 class SettingsAdmin:
-    """The settings of topics and brokers."""
+    """The settings of topics and brokers.
 
-    def __init__(self, client: Any) -> None:  # noqa: ANN401 the library's client, or a fake one
-        self._client = client
+    Args:
+        client: the library's admin client.
+        access: how the cluster is reached; asks for the error that the client drops from an answer without settings.
+    """
+
+    def __init__(self, client: Any, access: Access | None = None) -> None:  # noqa: ANN401 the library's client, or a fake one
+        self._client, self._access = client, access
 
     def alter(
         self, changes: Mapping[tuple[str, str], Mapping[str, str | None]], *, validate_only: bool = False
@@ -66,10 +78,24 @@ class SettingsAdmin:
             with translated(f"reading the settings of {kind}s"):
                 described = self._client.describe_configs(batch, include_synonyms=synonyms, config_filter="all")
             answer = described.get(kind, {})
-            if unknown := [resource.name for resource in batch if not answer.get(resource.name)]:
-                raise Unavailable(  # the client drops the error, but every resource has settings
-                    f"reading the settings of {kind}s: the broker that was asked does not know {unknown[0]} yet",
-                    hint="try again in a moment",
-                )
+            if unknown := [resource for resource in batch if not answer.get(resource.name)]:
+                raise self._why_none(kind, unknown[0])  # every resource has settings
             found |= answer
         return found
+
+    def _why_none(self, kind: str, resource: ConfigResource) -> ProvisionError:
+        doing = f"reading the settings of {kind}s"
+        unknown = Unavailable(
+            f"{doing}: the broker that was asked does not know {resource.name} yet", hint="try again in a moment"
+        )
+        if self._access is None:
+            return unknown
+        of = DescribeConfigsRequest.DescribeConfigsResource
+        asked = of(resource_type=resource.resource_type.value, resource_name=resource.name, configuration_keys=None)
+        access = self._access
+        if kind == "broker" and int(resource.name) in access.brokers:
+            access = access.to({int(resource.name): access.brokers[int(resource.name)]})
+        answer = ask_any(access, lambda: DescribeConfigsRequest(resources=[asked], version=_VERSION), doing)
+        (result,) = answer.results
+        refusal = in_our_words(doing, for_code(result.error_code)(result.error_message or ""))
+        return refusal if isinstance(refusal, KafkaRefused) and result.error_code != _UNKNOWN_TOPIC else unknown

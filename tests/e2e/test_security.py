@@ -296,4 +296,4 @@ def test_who_may_not_read_settings_is_refused_and_not_asked_to_try_again(walled:
 
 def test_who_may_not_change_a_broker_has_kafkas_reason_and_no_other(walled: Walled) -> None:
     with connected(walled.access(SASL_SSL, "PLAIN", "bob")) as admin:
-        assert "uthoriz" in admin.brokers.configure(BrokerSettings(1, {"num.io.threads": "9"}))
+        assert "uthoriz" in admin.brokers.configure(BrokerSettings(1, {"num.io.threads": "6"}))
