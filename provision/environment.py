@@ -179,9 +179,9 @@ class Environment:
         Raises:
             InvalidEnvironment: lists every problem in the file, each with its position.
         """
-        from provision import pipeline
+        from provision.operations.files import validate
 
-        return pipeline.validate(self.source, self._runtimes, self._tell)
+        return validate(self.source, self._runtimes, self._tell)
 
     def declared_topics(self) -> Sequence[Topic] | None:
         """The topics of the file; None if only the name is known.
@@ -189,15 +189,15 @@ class Environment:
         Raises:
             InvalidEnvironment: as `validate`.
         """
-        from provision import pipeline
+        from provision.operations.files import validate
 
-        return None if self._source.only_name else pipeline.validate(self._source, self._runtimes).topics
+        return None if self._source.only_name else validate(self._source, self._runtimes).topics
 
     def render(self) -> tuple[RenderedFile, ...]:
         """The configuration files of every node, as `up` would write them."""
-        from provision import pipeline
+        from provision.operations.files import render
 
-        return pipeline.render(self.source, self._runtimes, self._tell)
+        return render(self.source, self._runtimes, self._tell)
 
     def plan(self, *, frozen: bool = False) -> Prepared:
         """What `up` would do, and why; changes nothing. `frozen` enforces the lock next to the file."""

@@ -21,18 +21,18 @@ from provision.apply.rolling import Roller
 from provision.apply.walk import apply_nodes, require_no_refusal
 from provision.catalogue.versions import KRAFT
 from provision.cluster.identity import Identities
-from provision.cluster.layout import Layout
 from provision.cluster.model import Cluster, RenderedFile, StorageKind
 from provision.cluster.resolve import fixed_ports, resolve, resolve_without_ports
 from provision.common.interrupts import shielded
 from provision.common.patience import Patience
-from provision.errors import PartlyApplied, ProvisionError, UsageError
+from provision.errors import PartlyApplied, ProvisionError
 from provision.events import Listener, Notice, Planned, silent
 from provision.home.place import Home
 from provision.kafka.levels import Level
 from provision.observe.nodes import observe_details, observe_nodes
 from provision.observe.readiness import Assessment
 from provision.observe.waiting import Wait
+from provision.operations.files import require_nodes
 from provision.operations.remove import remove_environment
 from provision.plan.actions import Action, Kind, Plan, Verb
 from provision.plan.nodes import plan_nodes
@@ -47,7 +47,6 @@ from provision.runtime import Runtimes
 from provision.runtime.base import Runtime
 from provision.runtime.directories import cluster_id_in, has_data
 from provision.software.frozen import hold_to_pins, require_pinned_nodes
-from provision.spec.model import EnvironmentSpec
 from provision.spec.source import Source
 
 
@@ -113,41 +112,6 @@ class UpResult:
     timings: Mapping[str, float] = field(default_factory=dict)
 
 
-def validate(source: Source, runtimes: Runtimes, tell: Listener = silent) -> Cluster:
-    """Load and resolve only: no network, no engine, no templates. Warnings go to the listener.
-
-    Raises:
-        InvalidEnvironment: lists every problem in the file.
-    """
-    spec = source.load(tell)
-    return resolve_without_ports(spec, _layout(spec, source, runtimes), source.base_directory)
-
-
-def render(source: Source, runtimes: Runtimes, tell: Listener = silent) -> tuple[RenderedFile, ...]:
-    """The configuration files of every node, with the ports that `up` would choose now."""
-    from provision.cluster.render import render as render_files
-
-    spec = source.load(tell)
-    _require_nodes(spec)
-    layout = _layout(spec, source, runtimes)
-    ports = runtimes.home.ports.propose(spec.name, layout.leased_ports(spec), {})
-    return render_files(resolve(spec, layout, ports, source.base_directory))
-
-
-def _layout(spec: EnvironmentSpec, source: Source, runtimes: Runtimes) -> Layout:
-    """Where things will be; `auto` is taken as Docker."""
-    kind = "docker" if spec.runtime == "auto" else spec.runtime
-    return runtimes.layout(kind, spec, source.base_directory)
-
-
-def _require_nodes(spec: EnvironmentSpec) -> None:
-    if spec.bootstrap_servers:
-        raise UsageError(
-            f"{spec.name} has bootstrap_servers: provision does not manage its nodes",
-            hint="`provision topics apply` applies its topics and quotas",
-        )
-
-
 def prepare(
     source: Source, runtimes: Runtimes, *, lease: bool = False, frozen: bool = False, tell: Listener = silent
 ) -> Prepared:
@@ -156,7 +120,7 @@ def prepare(
     `lease` records automatic ports and fetches missing locked software, which `up` wants and `plan` does not.
     """
     spec = source.load(tell)
-    _require_nodes(spec)
+    require_nodes(spec)
     runtime = runtimes.choose(spec.runtime, spec.name, tell)
     if spec.kafka.image and runtime.kind == "process":
         tell(Notice("kafka.image is not used by plain processes"))

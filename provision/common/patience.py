@@ -46,7 +46,7 @@ class Patience:
     @property
     def given(self) -> str:
         """The time limit as text: `30 s`."""
-        return f"{self.timeout_s:g} s"
+        return f"{self.timeout_s:.12g} s"
 
     def pause(self, pause_s: float) -> bool:
         """Pause before the next check; False if the time limit has passed. The last check is at the time limit itself.

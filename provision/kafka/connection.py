@@ -6,7 +6,6 @@ time; so `ask` uses the library's codec (`KafkaProtocol`, which does no I/O) on 
 
 import importlib
 import socket
-import ssl
 import struct
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,8 @@ from provision.errors import KafkaRefused, Unavailable, UsageError
 from provision.kafka.access import Access, Credentials
 
 if TYPE_CHECKING:
+    import ssl
+
     from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
 CLIENT_ID = "provision"
@@ -113,6 +114,8 @@ def ask(access: Access, broker: int, request: Any, timeout_s: float) -> Any:  # 
         KafkaRefused: the credentials are not accepted.
     """
     # Loading the library takes 0.15 s, which commands that ask no broker are spared.
+    import ssl
+
     import kafka  # noqa: F401 the package first
     from kafka.errors import KafkaError
 
@@ -162,7 +165,7 @@ def ask_any(access: Access, request: Callable[[], Any], doing: str) -> Any:  # n
     raise Unavailable(f"{doing}: no broker answers", why=why, hint="`provision status` shows them")
 
 
-def _encrypted(plain: socket.socket, host: str, access: Access) -> ssl.SSLSocket:
+def _encrypted(plain: socket.socket, host: str, access: Access) -> "ssl.SSLSocket":
     try:
         changed_ns = Path(access.ca).stat().st_mtime_ns if access.ca else 0
         context = _tls(access.ca, changed_ns)
@@ -173,7 +176,9 @@ def _encrypted(plain: socket.socket, host: str, access: Access) -> ssl.SSLSocket
 
 
 @lru_cache(maxsize=8)
-def _tls(ca: str | None, changed_ns: int) -> ssl.SSLContext:  # noqa: ARG001 another version of the file is read again
+def _tls(ca: str | None, changed_ns: int) -> "ssl.SSLContext":  # noqa: ARG001 another version of the file is read again
+    import ssl
+
     return ssl.create_default_context(cafile=ca)
 
 
