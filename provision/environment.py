@@ -17,7 +17,7 @@ from provision.events import Event, Listener, of_environment, silent
 from provision.home.place import Home
 from provision.kafka.levels import Level
 from provision.runtime import Runtimes
-from provision.spec.names import require_environment_name
+from provision.spec.names import is_environment_name, require_environment_name
 from provision.spec.source import Source
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Environment:
         shared = runtimes or Runtimes(Home.of(home))
         found = []
         for kind, runtime in shared.answering().items():
-            for name in runtime.environments():
+            for name in filter(is_environment_name, runtime.environments()):
                 environment = cls.named(name, on_event=on_event, runtimes=shared)
                 environment._kind = kind  # noqa: SLF001 both runtimes may have one of that name
                 environment._own_runtimes = runtimes is None  # noqa: SLF001
@@ -319,11 +319,7 @@ class Environment:
         return topics(self.cluster(), names, internal=internal)
 
     def adopt(self, *, replicas: bool = False) -> dict[str, Any]:
-        """Describe its cluster as sections of an environment file; notices report what a file cannot express.
-
-        Args:
-            replicas: list the brokers of each partition instead of only the replication factor.
-        """
+        """Its cluster as sections of an environment file; `replicas` lists the brokers of each partition."""
         from provision.operations.topics import adopted_sections
 
         sections = adopted_sections(self.cluster(), self.home, replicas=replicas, tell=self._tell)
