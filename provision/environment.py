@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from provision.cluster.model import Cluster, RenderedFile, Topic
     from provision.kafka.messages import Record
     from provision.observe.readiness import Assessment
-    from provision.operations.topics import ReachedCluster
+    from provision.operations.topics import KafkaCluster
     from provision.pipeline import Prepared, UpOptions, UpResult
     from provision.plan.actions import Plan
     from provision.plan.observed import ObservedEnvironment, ObservedTopic
@@ -217,9 +217,9 @@ class Environment:
             ProvisionError: anything else; a first `up` has removed what it created, unless `retain` is set.
         """
         from provision import pipeline
-        from provision.resources.rounds import agree_to_all
+        from provision.resources.rounds import accept_all
 
-        chosen, agree = options or pipeline.UpOptions(), agree or agree_to_all
+        chosen, agree = options or pipeline.UpOptions(), agree or accept_all
         result = pipeline.up(self.source, self._runtimes, chosen, tell=self._tell, agree=agree)
         self._kind = None  # it may have changed
         return result
@@ -304,7 +304,7 @@ class Environment:
 
     # -- what lives inside Kafka --------------------------------------------------------------------------------------
 
-    def cluster(self) -> ReachedCluster:
+    def cluster(self) -> KafkaCluster:
         """Its cluster, or the external one at its file's `bootstrap_servers`."""
         from provision.operations.topics import cluster_at, cluster_of
 
@@ -363,12 +363,12 @@ class Environment:
         Returns what was done.
         """
         from provision.operations.topics import apply_for, desired_of
-        from provision.resources.rounds import agree_to_all
+        from provision.resources.rounds import accept_all
 
         spec, cluster = self.source.load(self._tell), self.cluster()
         desired = desired_of(spec, cluster, names)
         patience = Patience(timeout_s)
-        return apply_for(cluster, desired, self.home, patience=patience, tell=self._tell, agree=agree or agree_to_all)
+        return apply_for(cluster, desired, self.home, patience=patience, tell=self._tell, agree=agree or accept_all)
 
     def produce(self, topic: str, records: Iterable[tuple[bytes | None, bytes]]) -> int:
         """Write records (key, value) to an existing topic with `acks=all`; returns how many."""

@@ -42,11 +42,11 @@ from provision.plan.refusals import leaving
 from provision.plan.saved import SavedPlan, saved
 from provision.plan.upgrade import stages_of
 from provision.resources.registry import Resources, desired_resources
-from provision.resources.rounds import Agree, Inside, agree_to_all, converge, fingerprint, plan_resources
+from provision.resources.rounds import Agree, Inside, accept_all, converge, fingerprint, plan_resources
 from provision.runtime import Runtimes
 from provision.runtime.base import Runtime
 from provision.runtime.directories import cluster_id_in, has_data
-from provision.software.frozen import hold_to_pins, require_pinned_nodes
+from provision.software.frozen import require_pinned_nodes, require_pins_match
 from provision.spec.source import Source
 
 
@@ -128,7 +128,7 @@ def prepare(
     leases = runtimes.home.ports
     before = runtime.observe(spec.name)
     unleased = resolve_without_ports(spec, layout, source.base_directory)
-    pinned = hold_to_pins(source.required_file, unleased, runtime, tell, bring=lease) if frozen else {}
+    pinned = require_pins_match(source.required_file, unleased, runtime, tell, bring=lease) if frozen else {}
     assign = leases.lease if lease else leases.propose
     in_use = {**fixed_ports(spec), **_ports_in_use(before)}
     ports = assign(spec.name, layout.leased_ports(spec), in_use)
@@ -136,7 +136,7 @@ def prepare(
         cluster = resolve(spec, layout, ports, source.base_directory)
         return _prepare(cluster, desired_resources(spec), runtime, runtimes.home, pinned)
     except BaseException:
-        if lease and before.is_nothing:
+        if lease and before.is_absent:
             leases.release(spec.name)
         raise
 
@@ -184,7 +184,7 @@ def up(
     options: UpOptions = DEFAULTS,
     *,
     tell: Listener = silent,
-    agree: Agree = agree_to_all,
+    agree: Agree = accept_all,
 ) -> UpResult:
     """Create the environment or update it to match the file, and wait until it reaches a level.
 
@@ -257,7 +257,7 @@ def _roll_back(prepared: Prepared, home: Home, *, retain: bool, tell: Listener) 
         removed = remove_environment(
             prepared.runtime, name, before=prepared.observed, delete_data=not prepared.had_data
         )
-        if prepared.observed.is_nothing:
+        if prepared.observed.is_absent:
             home.ports.release(name)
         if removed:
             tell(Notice(f"what was created of {name} is removed again"))

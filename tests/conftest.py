@@ -23,7 +23,7 @@ def pytest_configure() -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--golden", action="store_true", help="write the golden files anew instead of comparing with them")
+    parser.addoption("--golden", action="store_true", help="rewrite the golden files instead of comparing with them")
 
 
 @pytest.hookimpl(tryfirst=True)  # before the workers read the rows

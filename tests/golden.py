@@ -1,4 +1,4 @@
-"""Golden files: what was once read and found right, compared byte for byte; `pytest --golden` writes them anew."""
+"""Golden files: reviewed output, compared byte for byte; `pytest --golden` rewrites them."""
 
 from pathlib import Path
 

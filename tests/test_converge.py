@@ -17,12 +17,12 @@ from provision.kafka.access import Access
 from provision.operations import life
 from provision.operations.life import restart_rolling
 from provision.operations.remove import down
-from provision.operations.topics import ReachedCluster, apply_for
+from provision.operations.topics import KafkaCluster, apply_for
 from provision.pipeline import Prepared, UpOptions, UpResult
 from provision.plan.actions import Plan, Verb
 from provision.plan.observed import NodeState
 from provision.plan.topic_changes import TOPIC
-from provision.resources.rounds import Agree, agree_to_all
+from provision.resources.rounds import Agree, accept_all
 from provision.resources.topics import DesiredTopics
 from provision.runtime import directories
 from provision.spec.source import Source
@@ -60,7 +60,7 @@ class Living:
         """What would be done."""
         return pipeline.prepare(self.source, self.runtimes)
 
-    def up(self, options: UpOptions = PATIENT, agree: Agree = agree_to_all, **sections: object) -> UpResult:
+    def up(self, options: UpOptions = PATIENT, agree: Agree = accept_all, **sections: object) -> UpResult:
         """Do it."""
         self.want(**sections)
         self.told.clear()
@@ -329,7 +329,7 @@ def test_an_ensemble_grows_over_data_in_a_directory_of_the_users(living: Living,
     data = directories.create(tmp_path / "data", "zookeeper-1", "living")
     (data / "myid").write_text("1\n")
     goes_down(living)
-    assert living.runtime.observe("living").is_nothing
+    assert living.runtime.observe("living").is_absent
     starts_late(living, "zookeeper-1")
     done = living.settles(zookeeper={"nodes": 3})
     assert [action for action in done if action.startswith("start zookeeper")] == ENSEMBLE_STARTS
@@ -493,7 +493,7 @@ def test_a_first_up_whose_topics_are_refused_leaves_nothing(living: Living) -> N
         living.up(topics=[topic()])
     assert not isinstance(caught.value, PartlyApplied)
     assert "no such setting" in caught.value.why
-    assert living.runtime.observe("living").is_nothing
+    assert living.runtime.observe("living").is_absent
 
 
 def test_brokers_stay_when_what_they_keep_cannot_move(living: Living) -> None:
@@ -527,7 +527,7 @@ def test_a_drain_that_is_cut_off_is_gone_on_with_at_once(living: Living) -> None
     with pytest.raises(Interrupted):
         living.up(brokers=brokers(3), throttle="1m")
     living.kafka.paces = 12
-    done = living.settles(throttle="20m")  # nothing waits for the move before it is gone on with
+    done = living.settles(throttle="20m")  # the move is resumed before anything waits for it
     assert done == ["reassign topic t", "restore throttle of replication", "remove broker-4"]
     assert not any(living.kafka.set_on_brokers.values())
     put_on = [about for what, about in living.kafka.calls if what == "alter"]
@@ -578,7 +578,7 @@ def test_a_topic_that_comes_between_the_plan_and_its_creation_is_made_as_declare
             living.kafka.topics["t"] = KeptTopic([Partition((1,))])
         shown.append(plan)
 
-    cluster = ReachedCluster("living", access)
+    cluster = KafkaCluster("living", access)
     done = apply_for(cluster, desired, living.home, patience=Patience(5.0), agree=agree)
     assert [[action.verb for action in plan.actions] for plan in shown] == [
         [Verb.CREATE],
@@ -643,7 +643,7 @@ def test_a_stale_plan_for_a_first_up_leaves_nothing_and_keeps_nothing(living: Li
     saved = living.want(topics=[topic()]).plan().saved
     with pytest.raises(Refused, match="the plan is stale"):
         living.up(UpOptions(timeout_s=5.0, saved=saved), topics=[])
-    assert living.runtime.observe("living").is_nothing
+    assert living.runtime.observe("living").is_absent
 
 
 def test_a_throttle_is_remembered_as_long_as_the_data_that_have_it(living: Living, tmp_path: Path) -> None:
@@ -665,6 +665,6 @@ def test_down_takes_everything_and_the_next_up_starts_over(living: Living) -> No
     living.kafka.topics.clear()
     living.kafka.members_with_data.clear()
     down(living.runtime, "living", living.home)
-    assert living.runtime.observe("living").is_nothing
+    assert living.runtime.observe("living").is_absent
     assert "create topic t" in living.settles()
     assert {node.state for node in living.runtime.observe("living").nodes} == {NodeState.RUNNING}

@@ -347,7 +347,7 @@ def test_what_a_listener_raises_ends_it_and_nothing_is_left(shop: Shop) -> None:
     environment.on_event = fail
     with pytest.raises(ValueError, match="the listener is broken"):
         environment.up()
-    assert shop.runtime.observe(NAME).is_nothing
+    assert shop.runtime.observe(NAME).is_absent
 
 
 # -- its life ---------------------------------------------------------------------------------------------------------
@@ -398,7 +398,7 @@ def test_a_failing_first_up_leaves_nothing_unless_it_is_to_be_retained(shop: Sho
     shop.runtime.on_verb = fail
     with pytest.raises(ProvisionError, match="no room"):
         shop.of().up()
-    assert shop.runtime.observe(NAME).is_nothing
+    assert shop.runtime.observe(NAME).is_absent
     with pytest.raises(ProvisionError, match="no room"):
         shop.of().up(UpOptions(retain=True))
     assert shop.states.keys() == set(NODES)
@@ -662,7 +662,7 @@ def test_by_its_name_alone_what_runs_is_looked_at_changed_and_removed(living: Sh
     assert environment.restart(["broker-2"]) == ("broker-2",)
     living.looks_away()
     assert environment.down() == 9
-    assert living.runtime.observe(NAME).is_nothing
+    assert living.runtime.observe(NAME).is_absent
     assert {event.environment for event in living.told} == {NAME}
 
 
@@ -747,7 +747,7 @@ def test_a_whole_life_prints_nothing_and_changes_no_signal_handler_in_whatever_t
     assert all_handlers() == before
     assert len(manners.handlers) > 50
     assert all(during == before for during in manners.handlers)
-    assert shop.runtime.observe(NAME).is_nothing
+    assert shop.runtime.observe(NAME).is_absent
     assert capfd.readouterr() == ("", "")
 
 
@@ -810,7 +810,7 @@ def test_an_interrupt_of_the_program_is_its_own_and_a_first_up_still_leaves_noth
     finally:
         signal.signal(signal.SIGINT, before)
     assert came
-    assert shop.runtime.observe(NAME).is_nothing
+    assert shop.runtime.observe(NAME).is_absent
 
 
 # -- what it opens ----------------------------------------------------------------------------------------------------
@@ -916,10 +916,10 @@ def test_runtimes_that_are_shared_are_closed_by_whoever_made_them(engine: Engine
     shared = Runtimes(Home.at(tmp_path / "home"))
     with Environment(runtimes=shared, **VALUES) as one, Environment.named("mall", runtimes=shared) as other:
         assert one.runtime is other.runtime
-        assert other.runtime.observe("mall").is_nothing
+        assert other.runtime.observe("mall").is_absent
     asked = len(engine.served)
     assert engine.connected > 0
-    assert shared.of_kind("docker").observe("mall").is_nothing  # over the same connection
+    assert shared.of_kind("docker").observe("mall").is_absent  # over the same connection
     assert "version" not in engine.served[asked:]
     shared.close()
     assert wait_until(lambda: engine.connected == 0)

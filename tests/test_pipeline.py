@@ -96,7 +96,7 @@ def test_whichever_verb_fails_nothing_is_left(source: Held, fake: FakeRuntime, f
         with pytest.raises((type(failure), Interrupted)):
             up(source, RUNNING)
         fake.on_verb = lambda _verb, _subject: None
-        assert fake.observe("faked").is_nothing, place
+        assert fake.observe("faked").is_absent, place
         fake.software.clear()
     assert "faked" not in (source.home / "ports.json").read_text()
 
@@ -158,7 +158,7 @@ def test_a_node_that_exits_ends_the_wait_with_its_reason(source: Held, fake: Fak
     assert caught.value.what == "broker-1 exited with code 3"
     assert caught.value.why == "the JVM ran out of memory"
     assert caught.value.log == ("starting", "java.lang.OutOfMemoryError: Java heap space")
-    assert fake.observe("faked").is_nothing
+    assert fake.observe("faked").is_absent
 
 
 def test_a_refused_change_touches_nothing(source: Held, fake: FakeRuntime) -> None:
@@ -210,7 +210,7 @@ def test_after_a_failure_nothing_new_begins(source: Held, fake: FakeRuntime) -> 
 def test_prepare_touches_nothing_and_leases_nothing(source: Held, fake: FakeRuntime) -> None:
     prepared = pipeline.prepare(*source.described)
     assert prepared.plan.changes
-    assert fake.observe("faked").is_nothing
+    assert fake.observe("faked").is_absent
     assert not source.home.exists()
 
 

@@ -112,7 +112,7 @@ class Roller:
 
         # A node that has exited ends the wait at once; one that was never started is started later.
         wanted = [there.name for there in observed.nodes if there.state is not NodeState.CREATED]
-        return Wait(self.runtime, self.environment, wanted, self.patience, tell, beside_moves=True)
+        return Wait(self.runtime, self.environment, wanted, self.patience, tell, ignore_moves=True)
 
     def _wait_until_expendable(self, node: str) -> None:
         observed = self.runtime.observe(self.environment)

@@ -131,7 +131,7 @@ def updatable(entries: Entries) -> frozenset[str]:
     return frozenset(key for key, entry in entries.items() if not entry["read_only"])
 
 
-def set_beside_file(entries: Entries) -> dict[str, str]:
+def dynamic_overrides(entries: Entries) -> dict[str, str]:
     """The dynamic settings of this broker that override its file; secrets, which Kafka does not show, are left out."""
     return {
         key: str(entry["value"])

@@ -20,7 +20,7 @@ from provision.errors import Interrupted, NotReady, PartlyApplied, Unavailable
 from provision.events import Listener, Progress
 from provision.home.throttles import Settings, ThrottleNote
 from provision.kafka.admin import Admin
-from provision.kafka.brokers import set_beside_file
+from provision.kafka.brokers import dynamic_overrides
 from provision.kafka.partitions import Replicas
 from provision.plan.observed import ObservedCluster, ObservedTopic
 from provision.plan.throttle import FOLLOWERS, LEADERS, RATES
@@ -145,7 +145,7 @@ def _present(
 ) -> dict[tuple[str, str], Mapping[str, str]]:
     brokers = admin.brokers.settings([broker.id for broker in cluster.brokers])
     present: dict[tuple[str, str], Mapping[str, str]] = {
-        ("broker", str(broker)): set_beside_file(entries) for broker, entries in brokers.items()
+        ("broker", str(broker)): dynamic_overrides(entries) for broker, entries in brokers.items()
     }
     return present | {("topic", topic.name): topic.config for topic in admin.topics.with_settings(topics)}
 

@@ -89,9 +89,9 @@ def _read(response: Any, doing: str) -> dict[Entity, dict[str, float]]:  # noqa:
         import kafka  # noqa: F401 the package first
         from kafka.errors import for_code
 
-        from provision.kafka.translation import in_our_words
+        from provision.kafka.translation import as_provision_error
 
-        raise in_our_words(doing, for_code(response.error_code)(response.error_message or ""))
+        raise as_provision_error(doing, for_code(response.error_code)(response.error_message or ""))
     return {_entity(entry.entity): {told.key: told.value for told in entry.values} for entry in response.entries or ()}
 
 

@@ -11,7 +11,7 @@ from kafka.protocol.admin import DescribeConfigsRequest
 from provision.errors import KafkaRefused, ProvisionError, Unavailable
 from provision.kafka.access import Access
 from provision.kafka.connection import ask_any
-from provision.kafka.translation import in_our_words, translated
+from provision.kafka.translation import as_provision_error, translated
 
 _UNKNOWN_TOPIC = UnknownTopicOrPartitionError.errno
 # Brokers from 2.0 on support it, and 4.x still does.
@@ -97,5 +97,5 @@ class SettingsAdmin:
             access = access.to({int(resource.name): access.brokers[int(resource.name)]})
         answer = ask_any(access, lambda: DescribeConfigsRequest(resources=[asked], version=_VERSION), doing)
         (result,) = answer.results
-        refusal = in_our_words(doing, for_code(result.error_code)(result.error_message or ""))
+        refusal = as_provision_error(doing, for_code(result.error_code)(result.error_message or ""))
         return refusal if isinstance(refusal, KafkaRefused) and result.error_code != _UNKNOWN_TOPIC else unknown

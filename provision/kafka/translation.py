@@ -39,10 +39,10 @@ def translated(doing: str) -> Iterator[None]:
     # KeyError: a broker answers while its cluster is still forming. RuntimeError: brokers name no active
     # controller, or a former one.
     except (KafkaError, KeyError, RuntimeError) as error:
-        raise in_our_words(doing, error) from error
+        raise as_provision_error(doing, error) from error
 
 
-def in_our_words(doing: str, error: Exception) -> ProvisionError:
+def as_provision_error(doing: str, error: Exception) -> ProvisionError:
     """Translate one of the client's errors into one of ours."""
     why = str(error) or type(error).__name__
     if isinstance(error, _NO_PERMISSION):

@@ -31,7 +31,7 @@ def observe_nodes(cluster: Cluster, runtime: Runtime) -> ObservedEnvironment:
     if cluster.storage.kind is not StorageKind.DIRECTORY:
         return observed
     left = nodes_with_data(Path(cluster.storage.directory), cluster.name)
-    return dataclasses.replace(observed, left_data=left)
+    return dataclasses.replace(observed, orphaned_data=left)
 
 
 def observe_details(
@@ -68,7 +68,7 @@ def _ask_brokers(observed: ObservedEnvironment, changes: Mapping[str, Sequence[D
     if answers.best is None:
         return NodeDetails()
     from provision.kafka.admin import connected
-    from provision.kafka.brokers import set_beside_file, updatable
+    from provision.kafka.brokers import dynamic_overrides, updatable
 
     registered = {broker.id for broker in answers.best.brokers}
     answering = [node for node in running if node.number in answers.clusters and node.number in registered]
@@ -81,7 +81,7 @@ def _ask_brokers(observed: ObservedEnvironment, changes: Mapping[str, Sequence[D
             }
     except Unavailable:  # a broker is just stopping or starting: dynamic changes then become restarts
         return NodeDetails(controller=active_controller(observed, answers.best))
-    settings = {node.name: set_beside_file(entries[node.number]) for node in answering}
+    settings = {node.name: dynamic_overrides(entries[node.number]) for node in answering}
     controller = active_controller(observed, answers.best)
     return NodeDetails(dynamic=dynamic, settings=settings, controller=controller)
 

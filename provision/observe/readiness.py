@@ -36,7 +36,7 @@ def assess(
     *,
     nodes: Sequence[str] | None = None,
     ask_inside: bool = False,
-    beside_moves: bool = False,
+    ignore_moves: bool = False,
 ) -> Assessment:
     """Check every level once.
 
@@ -46,7 +46,7 @@ def assess(
         topics: those that must exist; None for whichever do.
         nodes: the nodes that must run; None for whichever exist.
         ask_inside: ask ZooKeeper nodes without a published port too, from inside, which starts a JVM for each.
-        beside_moves: replicas that a reassignment is adding need not be in sync yet.
+        ignore_moves: replicas that a reassignment is adding need not be in sync yet.
     """
     stopped = _not_running(observed, nodes)
     if stopped or not observed.nodes:
@@ -61,7 +61,7 @@ def assess(
         level = Level.PROCESS if quorum is None or quorum else Level.QUORUM
         return Assessment(observed, level, quorum or missing, answers.best)
     missing = missing_for_topics(answers, topics)
-    if missing and beside_moves:
+    if missing and ignore_moves:
         missing = missing_for_topics(_with_moves(observed, answers), topics)
     if not missing and observed.mode == KRAFT and answers.best:
         names = None if topics is None else {topic.name for topic in topics}

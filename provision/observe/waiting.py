@@ -34,7 +34,7 @@ class Wait:
     """Waits for the nodes of one environment, one level after the other.
 
     Each wait may use the full `patience` from its beginning. `timings` records the seconds by level since `began`, a
-    `time.monotonic()` value. With `beside_moves`, replicas that a reassignment is adding are not waited for.
+    `time.monotonic()` value. With `ignore_moves`, replicas that a reassignment is adding are not waited for.
     """
 
     runtime: Runtime
@@ -42,7 +42,7 @@ class Wait:
     nodes: Sequence[str]
     patience: Patience
     tell: Listener
-    beside_moves: bool = False
+    ignore_moves: bool = False
     began: float = field(default_factory=time.monotonic)
     timings: dict[str, float] = field(default_factory=dict)
     _ready: set[str] = field(default_factory=set)
@@ -64,7 +64,7 @@ class Wait:
                 topics,
                 nodes=self.nodes,
                 ask_inside=level is Level.QUORUM,
-                beside_moves=self.beside_moves,
+                ignore_moves=self.ignore_moves,
             )
             self._report(assessment, level)
             return assessment

@@ -16,7 +16,7 @@ from provision.observe.leaders import active_controller, ensemble_leader
 from provision.observe.reach import access_to
 from provision.observe.readiness import Assessment
 from provision.observe.waiting import Wait
-from provision.operations.side_by_side import each
+from provision.operations.concurrently import each
 from provision.operations.status import require, require_nodes
 from provision.plan.actions import Verb
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode

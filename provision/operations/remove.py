@@ -3,8 +3,8 @@
 from provision.cluster.model import StorageKind
 from provision.events import Listener, silent
 from provision.home.place import Home
+from provision.operations.concurrently import each
 from provision.operations.life import stop_all
-from provision.operations.side_by_side import each
 from provision.plan.actions import Verb
 from provision.plan.observed import NodeState, ObservedEnvironment
 from provision.runtime.base import Runtime
@@ -38,7 +38,7 @@ def remove_environment(
     network = now.network and not earlier.network
     if not earlier.network:  # even if none is listed: a killed command may have left a partial one
         runtime.remove_network(name)
-    return len(nodes) + len(storages) + (network or now.half_made)
+    return len(nodes) + len(storages) + (network or now.incomplete)
 
 
 def down(

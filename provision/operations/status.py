@@ -25,7 +25,7 @@ def require(runtime: Runtime, name: str) -> ObservedEnvironment:
         UsageError: there is none.
     """
     observed = runtime.observe(name)
-    if observed.is_nothing:
+    if observed.is_absent:
         there = ", ".join(runtime.environments()) or "none"
         raise UsageError(f"there is no environment {name}", hint=f"running: {there}; `provision up` makes one")
     return observed

@@ -29,8 +29,8 @@ from provision.resources.rounds import (
     ROUNDS,
     Agree,
     Inside,
+    accept_all,
     again,
-    agree_to_all,
     apply_resources,
     new_actions,
     plan_against,
@@ -46,8 +46,8 @@ _CREATED_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class ReachedCluster:
-    """A reachable cluster: a name for it, and how it is reached."""
+class KafkaCluster:
+    """A reachable cluster: a name for it, and its addresses."""
 
     name: str
     access: Access
@@ -68,16 +68,16 @@ class ReachedCluster:
         return Target(self.name, self.access, home.throttle(self.name), throttle_bytes_per_s)
 
 
-def cluster_of(runtime: Runtime, name: str) -> ReachedCluster:
+def cluster_of(runtime: Runtime, name: str) -> KafkaCluster:
     """The cluster of an environment.
 
     Raises:
         UsageError: there is none of that name.
     """
-    return ReachedCluster(name, access_to(require(runtime, name)))
+    return KafkaCluster(name, access_to(require(runtime, name)))
 
 
-def cluster_at(name: str, bootstrap_servers: str) -> ReachedCluster:
+def cluster_at(name: str, bootstrap_servers: str) -> KafkaCluster:
     """The cluster that answers at one of these addresses, whoever runs it.
 
     Raises:
@@ -92,7 +92,7 @@ def cluster_at(name: str, bootstrap_servers: str) -> ReachedCluster:
         except NotAnswering as reason:
             silent_ones[address] = str(reason)
         else:
-            return ReachedCluster(name, access.to({broker.id: broker.address for broker in cluster.brokers}))
+            return KafkaCluster(name, access.to({broker.id: broker.address for broker in cluster.brokers}))
     raise _silent(name, silent_ones)
 
 
@@ -116,7 +116,7 @@ class NewTopic:
     config: Mapping[str, str]
 
 
-def topics(reached: ReachedCluster, names: Sequence[str] = (), *, internal: bool = False) -> tuple[ObservedTopic, ...]:
+def topics(cluster: KafkaCluster, names: Sequence[str] = (), *, internal: bool = False) -> tuple[ObservedTopic, ...]:
     """The topics of the cluster with their settings; all, or the named ones.
 
     Raises:
@@ -125,17 +125,17 @@ def topics(reached: ReachedCluster, names: Sequence[str] = (), *, internal: bool
     """
     from provision.kafka.admin import connected
 
-    there = reached.observe().topics
+    there = cluster.observe().topics
     known = {topic.name for topic in there}
     if unknown := [topic for topic in names if topic not in known]:
-        hint = f"`provision topics list {reached.name}`"
-        raise UsageError(f"{reached.name} has no topic {', '.join(unknown)}", hint=hint)
+        hint = f"`provision topics list {cluster.name}`"
+        raise UsageError(f"{cluster.name} has no topic {', '.join(unknown)}", hint=hint)
     chosen = [topic for topic in there if topic.name in names or (not names and (internal or not topic.internal))]
-    with connected(reached.access) as admin:
+    with connected(cluster.access) as admin:
         return admin.topics.with_settings(chosen)
 
 
-def create_topic(reached: ReachedCluster, new: NewTopic, tell: Listener = silent) -> None:
+def create_topic(cluster: KafkaCluster, new: NewTopic, tell: Listener = silent) -> None:
     """Create one topic with an explicit, rack-aware placement, and wait until every broker knows it.
 
     Raises:
@@ -144,24 +144,24 @@ def create_topic(reached: ReachedCluster, new: NewTopic, tell: Listener = silent
     """
     from provision.kafka.admin import connected
 
-    cluster = reached.observe()
-    if cluster.topic(new.name):
-        hint = f"`provision topics describe {reached.name} {new.name}`"
+    observed = cluster.observe()
+    if observed.topic(new.name):
+        hint = f"`provision topics describe {cluster.name} {new.name}`"
         raise Refused(f"topic {new.name} exists already", hint=hint)
-    replication_factor = new.replication_factor or min(3, len(cluster.brokers))
+    replication_factor = new.replication_factor or min(3, len(observed.brokers))
     try:
-        assignment = Placement(cluster.brokers, cluster.topics).place(new.partitions, replication_factor)
+        assignment = Placement(observed.brokers, observed.topics).place(new.partitions, replication_factor)
     except ValueError as error:
         raise Refused(f"topic {new.name} cannot be created", why=str(error)) from error
     topic = Topic(new.name, new.partitions, replication_factor, new.config)
     with action(tell, Verb.CREATE, f"{TOPIC} {new.name}"):
-        with connected(reached.access) as admin:
+        with connected(cluster.access) as admin:
             created = admin.topics.create([PlacedTopic(topic, assignment)])
         _raise_failures("created", created.failures)
-        _wait_for(reached, [topic], Patience(_CREATED_S))
+        _wait_for(cluster, [topic], Patience(_CREATED_S))
 
 
-def delete_topics(reached: ReachedCluster, names: Sequence[str], tell: Listener = silent) -> None:
+def delete_topics(cluster: KafkaCluster, names: Sequence[str], tell: Listener = silent) -> None:
     """Delete topics by name, never Kafka's own.
 
     Raises:
@@ -173,9 +173,9 @@ def delete_topics(reached: ReachedCluster, names: Sequence[str], tell: Listener 
 
     if internal := [topic for topic in names if topic.startswith("__")]:
         raise Refused(f"{', '.join(internal)} belongs to Kafka itself", why="without it groups lose their offsets")
-    topics(reached, names)
+    topics(cluster, names)
     with action(tell, Verb.DELETE, *(f"{TOPIC} {name}" for name in names)):
-        with connected(reached.access) as admin:
+        with connected(cluster.access) as admin:
             failures = admin.topics.delete(names)
         _raise_failures("deleted", failures)
 
@@ -189,9 +189,9 @@ def _raise_failures(done: str, failures: Mapping[str, str]) -> None:
 # -- from a file ------------------------------------------------------------------------------------------------------
 
 
-def desired_of(spec: EnvironmentSpec, reached: ReachedCluster, names: Sequence[str] = ()) -> Resources:
+def desired_of(spec: EnvironmentSpec, cluster: KafkaCluster, names: Sequence[str] = ()) -> Resources:
     """What a file wants in a cluster; of the named topics alone, where there are names."""
-    desired = desired_resources(spec, len(reached.access.brokers))
+    desired = desired_resources(spec, len(cluster.access.brokers))
     return only_topics(desired, names) if names else desired
 
 
@@ -208,27 +208,27 @@ def only_topics(desired: Resources, names: Sequence[str]) -> Resources:
     return {TOPIC: DesiredTopics(chosen, replace(declared.policy, prune=False, rebalance=False))}
 
 
-def plan_for(reached: ReachedCluster, desired: Resources, home: Home) -> tuple[Plan, Inside]:
+def plan_for(cluster: KafkaCluster, desired: Resources, home: Home) -> tuple[Plan, Inside]:
     """What must change for the cluster to have the desired resources, and the cluster as observed.
 
     Raises:
         Unavailable: not every broker answers.
     """
-    if agreed(reached.access, topics=False) is None:
-        answers = ask_brokers(reached.access, _ANSWER_S)
-        raise _silent(reached.name, answers.silent or {reached.access.bootstrap_servers: "not all known to each other"})
-    actions, inside = plan_against(desired, _target(reached, desired, home))
-    return Plan(reached.name, actions), inside
+    if agreed(cluster.access, topics=False) is None:
+        answers = ask_brokers(cluster.access, _ANSWER_S)
+        raise _silent(cluster.name, answers.silent or {cluster.access.bootstrap_servers: "not all known to each other"})
+    actions, inside = plan_against(desired, _target(cluster, desired, home))
+    return Plan(cluster.name, actions), inside
 
 
 def apply_for(
-    reached: ReachedCluster,
+    cluster: KafkaCluster,
     desired: Resources,
     home: Home,
     *,
     patience: Patience,
     tell: Listener = silent,
-    agree: Agree = agree_to_all,
+    agree: Agree = accept_all,
 ) -> Plan:
     """Apply the desired resources, and wait until every broker has the topics; returns what was done.
 
@@ -241,31 +241,31 @@ def apply_for(
     """
     done: dict[str, Action] = {}
     for _ in range(ROUNDS):
-        plan, inside = plan_for(reached, desired, home)
+        plan, inside = plan_for(cluster, desired, home)
         require_no_refusal(plan)
         if unseen := tuple(one for one in plan.actions if one.key not in done):
-            tell(Planned(Plan(reached.name, unseen).as_dict()))
-            agree(Plan(reached.name, unseen))
-        work = Work(_target(reached, desired, home), patience, lambda: None, tell)
+            tell(Planned(Plan(cluster.name, unseen).as_dict()))
+            agree(Plan(cluster.name, unseen))
+        work = Work(_target(cluster, desired, home), patience, lambda: None, tell)
         existed = apply_resources(plan.actions, inside, work)
         done |= {one.key: one for one in new_actions(plan.actions, existed)}
-        _wait_for(reached, desired[TOPIC].topics, patience)
+        _wait_for(cluster, desired[TOPIC].topics, patience)
         if not again(desired, plan.actions, existed):
             break
-    return Plan(reached.name, tuple(done.values()))
+    return Plan(cluster.name, tuple(done.values()))
 
 
-def _target(reached: ReachedCluster, desired: Resources, home: Home) -> Target:
-    return reached.target(home, desired[TOPIC].policy.throttle_bytes_per_s)
+def _target(cluster: KafkaCluster, desired: Resources, home: Home) -> Target:
+    return cluster.target(home, desired[TOPIC].policy.throttle_bytes_per_s)
 
 
-def _wait_for(reached: ReachedCluster, wanted: Sequence[Topic], patience: Patience) -> None:
+def _wait_for(cluster: KafkaCluster, wanted: Sequence[Topic], patience: Patience) -> None:
     """Wait until every broker has the topics with all replicas in sync."""
     patience = patience.renewed("waiting for topics")
-    while missing := _missing(ask_brokers(reached.access, _ANSWER_S), wanted):
+    while missing := _missing(ask_brokers(cluster.access, _ANSWER_S), wanted):
         if not patience.pause(_PAUSE_S):
             why = "\n".join(f"{node}: {reason}" for node, reason in missing.items())
-            raise NotReady(f"the topics of {reached.name} are not in sync after {patience.given}", why=why)
+            raise NotReady(f"the topics of {cluster.name} are not in sync after {patience.given}", why=why)
 
 
 def _missing(answers: BrokerAnswers, topics: Sequence[Topic]) -> dict[str, str]:
@@ -274,23 +274,23 @@ def _missing(answers: BrokerAnswers, topics: Sequence[Topic]) -> dict[str, str]:
 
 
 def adopted_sections(
-    reached: ReachedCluster, home: Home, *, replicas: bool = False, tell: Listener = silent
+    cluster: KafkaCluster, home: Home, *, replicas: bool = False, tell: Listener = silent
 ) -> dict[str, list[dict[str, Any]]]:
     """The sections of a file that describe the cluster, kind by kind; empty ones only for topics.
 
     Args:
-        reached: the cluster.
+        cluster: what is adopted.
         home: where throttles are noted.
         replicas: list the brokers of each partition instead of only the replication factor.
         tell: receives a notice for each topic that only `replicas` would express.
     """
     from provision.kafka.admin import connected
 
-    for topic in topics(reached):
+    for topic in topics(cluster):
         if not replicas and len({len(partition.target) for partition in topic.partitions}) > 1:
             text = f"{topic.name}: its partitions have different numbers of replicas; the file gets that of the first"
             tell(Notice(text))
-    target = reached.target(home)
-    with connected(reached.access) as admin:
+    target = cluster.target(home)
+    with connected(cluster.access) as admin:
         sections = {kind.section: kind.adopt(admin, target, replicas=replicas) for kind in KINDS}
     return {section: entries for section, entries in sections.items() if entries or section == Topics.section}

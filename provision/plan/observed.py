@@ -46,9 +46,9 @@ class ObservedEnvironment:
 
     `storages` are the names of the nodes whose data it keeps. `foreign` are things that provision did not create but
     whose names the environment needs, each as `container orders-broker-1`. `created_s` is Unix time. `cluster_id` is
-    the id with which a KRaft cluster's storages were formatted. `half_made` is whether something is only partly
-    created, by a running or killed command. `left_data` are the names of the nodes whose data an earlier `down` left in
-    the user's directory, which the runtime does not know.
+    the id with which a KRaft cluster's storages were formatted. `incomplete` is whether something is only partly
+    created, by a running or killed command. `orphaned_data` names the nodes whose data an earlier `down` left in the
+    user's directory, which the runtime does not know.
     """
 
     name: str
@@ -59,9 +59,9 @@ class ObservedEnvironment:
     storage: str = ""
     cluster_id: str = ""
     network: bool = False
-    half_made: bool = False
+    incomplete: bool = False
     storages: frozenset[str] = frozenset()
-    left_data: frozenset[str] = frozenset()
+    orphaned_data: frozenset[str] = frozenset()
     nodes: tuple[ObservedNode, ...] = ()
     foreign: tuple[str, ...] = ()
     created_s: float | None = None
@@ -78,12 +78,12 @@ class ObservedEnvironment:
     @property
     def kept(self) -> frozenset[str]:
         """The names of nodes that may have data, whether the nodes exist or not."""
-        return self.storages | self.left_data
+        return self.storages | self.orphaned_data
 
     @property
-    def is_nothing(self) -> bool:
+    def is_absent(self) -> bool:
         """Whether the runtime has no trace of the environment."""
-        return not (self.network or self.half_made or self.storages or self.nodes)
+        return not (self.network or self.incomplete or self.storages or self.nodes)
 
     @property
     def broker_endpoints(self) -> dict[int, str]:

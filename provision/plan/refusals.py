@@ -92,7 +92,7 @@ def _quorum_of_newcomers(cluster: Cluster, observed: ObservedEnvironment) -> Ite
 
 
 def _undo_or_remove(cluster: Cluster, observed: ObservedEnvironment) -> str:
-    if observed.is_nothing:  # the runtime has no record of it, so `down` would find nothing
+    if observed.is_absent:  # the runtime has no record of it, so `down` would find nothing
         return f"undo the change, or delete {cluster.storage.directory}"
     options = " --delete-data" if cluster.storage.directory else ""
     return f"undo the change, or `provision down{options}` removes the rest"

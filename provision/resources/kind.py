@@ -88,7 +88,7 @@ class Kind(ABC, Generic[Desired, Observed]):
         """
 
     @abstractmethod
-    def of_new(self) -> Observed:
+    def empty_state(self) -> Observed:
         """What a newly created cluster has."""
 
     @abstractmethod

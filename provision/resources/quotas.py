@@ -60,7 +60,7 @@ class Quotas(Kind[DesiredQuotas, ObservedQuotas]):
         limits = {_entity_of(quota.entity): quota.limits for quota in spec.quotas}
         return DesiredQuotas(limits, prune=spec.prune)
 
-    def of_new(self) -> ObservedQuotas:
+    def empty_state(self) -> ObservedQuotas:
         """No quotas."""
         return {}
 

@@ -35,7 +35,7 @@ Key = tuple[str, str]
 """A resource as (kind, name)."""
 
 
-def agree_to_all(_plan: Plan) -> None:
+def accept_all(_plan: Plan) -> None:
     """Accept every plan: for callers that have decided beforehand."""
 
 
@@ -66,7 +66,7 @@ def fingerprint(desired: Resources, inside: Inside | None) -> dict[str, object]:
 
 def plan_for_new(desired: Resources, brokers: Sequence[ObservedBroker], target: Target) -> tuple[Action, ...]:
     """The actions for a new cluster, once its brokers answer for the first time."""
-    nothing = {kind.name: kind.of_new() for kind in KINDS if kind.name in desired}
+    nothing = {kind.name: kind.empty_state() for kind in KINDS if kind.name in desired}
     return _plan(desired, Inside(ObservedCluster("", -1, tuple(brokers), ()), nothing), target)
 
 

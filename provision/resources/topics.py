@@ -58,7 +58,7 @@ class Topics(Kind[DesiredTopics, ObservedTopics]):
         """Every topic with its defaults; never None, because leaving brokers hold topics even if the file has none."""
         return DesiredTopics(resolve_topics(spec, brokers), resolve_topic_policy(spec))
 
-    def of_new(self) -> ObservedTopics:
+    def empty_state(self) -> ObservedTopics:
         """No topics."""
         return ObservedTopics(ObservedCluster("", -1, (), ()))
 
@@ -135,7 +135,7 @@ class Topics(Kind[DesiredTopics, ObservedTopics]):
 
     def fingerprint(self, desired: DesiredTopics, observed: ObservedTopics | None) -> object:
         """Topics without leaders, in-sync replicas and sizes."""
-        cluster = observed.cluster if observed else self.of_new().cluster
+        cluster = observed.cluster if observed else self.empty_state().cluster
         return {
             "topics": [dataclasses.asdict(topic) for topic in desired.topics],
             "policy": dataclasses.asdict(desired.policy),

@@ -63,7 +63,7 @@ class Runtimes:
             Refused: Docker is requested, but the environment runs as processes.
             Unavailable: the requested one does not answer.
         """
-        if asked == "docker" and not self.of_kind("process").observe(name).is_nothing:
+        if asked == "docker" and not self.of_kind("process").observe(name).is_absent:
             raise Refused(
                 f"{name} runs as plain processes", hint=f"`provision down {name}` first, or leave `runtime: auto`"
             )
@@ -79,7 +79,7 @@ class Runtimes:
 
     def _docker_or_processes(self, name: str, on_no_engine: Callable[[Unavailable], None]) -> Runtime:
         processes = self.of_kind("process")
-        if not processes.observe(name).is_nothing:
+        if not processes.observe(name).is_absent:
             return processes
         try:
             return self.of_kind("docker")

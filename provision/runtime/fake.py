@@ -46,7 +46,7 @@ class FakeRuntime(Runtime):
 
     def environments(self) -> tuple[str, ...]:
         """The names in memory."""
-        return tuple(sorted(name for name in self._environments if not self.observe(name).is_nothing))
+        return tuple(sorted(name for name in self._environments if not self.observe(name).is_absent))
 
     def observe(self, name: str, wanted: Sequence[str] = ()) -> ObservedEnvironment:  # noqa: ARG002 foreign is set by hand
         """What was created so far."""

@@ -27,7 +27,9 @@ _REMADE = (Verb.RECREATE, Verb.RESTART)  # both replace the node
 _NO_DIGESTS: Mapping[str, str] = MappingProxyType({})
 
 
-def hold_to_pins(environment: Path, cluster: Cluster, runtime: Runtime, tell: Listener, *, bring: bool) -> Identities:
+def require_pins_match(
+    environment: Path, cluster: Cluster, runtime: Runtime, tell: Listener, *, bring: bool
+) -> Identities:
     """Refuse any other software than the locked one; returns the identities of what is present.
 
     Args:

@@ -199,7 +199,7 @@ def load(archive: BinaryIO, called: str, tell: Listener) -> tuple[Loaded, ...]:
     store = ImageStore()
     with action(tell, "load", called):
         names = store.load(archive, called, _size(archive), tell)
-    return tuple(_looked_into(store, name) for name in names)
+    return tuple(_inspected(store, name) for name in names)
 
 
 def _size(archive: BinaryIO) -> int:
@@ -208,7 +208,7 @@ def _size(archive: BinaryIO) -> int:
     return Path(name).stat().st_size if isinstance(name, str) and Path(name).is_file() else 0
 
 
-def _looked_into(store: ImageStore, name: str) -> Loaded:
+def _inspected(store: ImageStore, name: str) -> Loaded:
     layout, found = layout_of(name), store.find(name)
     libs = posixpath.join(found.directory if found else "/", layout.libs[0])
     files = store.files_in(name, libs)

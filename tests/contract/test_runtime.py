@@ -63,7 +63,7 @@ def runtime(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Runtime]
     for storage in adapter.observe(NAME).storages:
         adapter.remove_storage(NAME, storage, delete_data=True)
     adapter.remove_network(NAME)
-    assert adapter.observe(NAME).is_nothing
+    assert adapter.observe(NAME).is_absent
     runtimes.close()
 
 
@@ -114,7 +114,7 @@ def _create(runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...])
 
 def test_nothing_is_observed_where_nothing_was_made(runtime: Runtime) -> None:
     observed = runtime.observe(NAME, ["broker-1"])
-    assert observed.is_nothing
+    assert observed.is_absent
     assert observed.foreign == ()
     assert NAME not in runtime.environments()
 
@@ -203,7 +203,7 @@ def test_a_node_that_was_replaced_has_its_new_files_and_mark_and_its_storage(
     _create(runtime, cluster, files)
     before = runtime.observe(NAME)
     (zookeeper,) = cluster.zookeepers
-    for comment in ("# one\n", "# two\n", "# two\n"):  # made anew, and again: the same twice is done
+    for comment in ("# one\n", "# two\n", "# two\n"):  # changed, and again: writing the same twice is harmless
         changed = _changed(files, "zookeeper-1", comment)
         runtime.replace_node(cluster, zookeeper, changed, config_hash("zookeeper-1", changed))
         assert _files(runtime, "zookeeper-1") == {file.name: file.text for file in changed}
@@ -259,7 +259,7 @@ def test_a_node_that_is_not_there_is_made_when_it_is_replaced(
     assert _files(runtime, "zookeeper-1") == {file.name: file.text for file in own}
 
 
-def test_nodes_that_were_made_anew_later_leave_an_environment_as_old_as_it_is(
+def test_nodes_that_were_recreated_later_leave_an_environment_as_old_as_it_is(
     runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     began_s = int(time.time())
@@ -330,7 +330,7 @@ def test_removing_can_be_repeated_and_leaves_nothing(
         for node in cluster.nodes:
             runtime.remove_storage(NAME, node.name, delete_data=False)
         runtime.remove_network(NAME)
-    assert runtime.observe(NAME).is_nothing
+    assert runtime.observe(NAME).is_absent
 
 
 def test_the_cluster_id_is_kept_with_the_environment(runtime: Runtime, kraft: Cluster) -> None:

@@ -175,6 +175,6 @@ def test_nothing_is_left_of_a_secret_file(runtime: Runtime, cluster: Cluster) ->
         runtime.remove_node(contract.NAME, node.name)
         runtime.remove_storage(contract.NAME, node.name, delete_data=False)
     runtime.remove_network(contract.NAME)
-    assert runtime.observe(contract.NAME).is_nothing
+    assert runtime.observe(contract.NAME).is_absent
     if runtime.kind == "process":
         assert not Path(cluster.nodes[0].config_dir).parents[1].exists()

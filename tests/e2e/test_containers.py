@@ -59,7 +59,7 @@ def test_every_codec_works_in_broker_and_tool(provision: Provision, running: str
     endpoints = json.loads(provision.ok("endpoints", running, "-o", "json"))
     inside = next(row["inside"] for row in endpoints if row["node"] == "broker-1")
     server = ("--bootstrap-server", inside)
-    # The broker compresses anew what comes uncompressed, so that its own native libraries are used.
+    # The broker compresses records that arrive uncompressed, so that its own native libraries are used.
     for codec in CODECS:
         topic = ("--topic", codec)
         provision.ok("topics", "create", running, codec, "--config", f"compression.type={codec}", "-r", "2")

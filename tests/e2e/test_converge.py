@@ -21,7 +21,7 @@ pytestmark = pytest.mark.group(docker="matrix", process="soak")
 
 
 class Environment:
-    """The environment under test, written anew for each change."""
+    """The environment under test, rewritten for each change."""
 
     def __init__(self, provision: Provision, directory: Path) -> None:
         self.provision, self._directory = provision, directory

@@ -65,7 +65,7 @@ def _check_ensemble(provision: Provision) -> None:
 
 
 def _pids_or_ids(provision: Provision, environment: str) -> list[str]:
-    """What would change if anything was started anew."""
+    """What would change if anything was recreated."""
     if provision.runtime == "process":
         return [trace for trace in provision.traces(environment) if trace.startswith("process ")]
     found = engine().api.containers(all=True, filters={"label": f"provision.environment={environment}"})

@@ -8,7 +8,7 @@ from kafka import TopicPartition
 from kafka.errors import InvalidReplicationFactorError, KafkaError, NodeNotReadyError
 
 from provision.errors import Unavailable
-from provision.kafka.brokers import BrokerAdmin, set_beside_file, updatable
+from provision.kafka.brokers import BrokerAdmin, dynamic_overrides, updatable
 from provision.kafka.partitions import PartitionAdmin
 from provision.kafka.settings import SettingsAdmin
 from provision.plan.actions import BrokerSettings
@@ -33,7 +33,7 @@ def test_what_kafka_declares_as_read_only_is_not_updatable() -> None:
 
 
 def test_only_what_is_set_on_the_broker_itself_and_shown_is_beside_its_file() -> None:
-    assert set_beside_file(ENTRIES) == {"num.io.threads": "8"}
+    assert dynamic_overrides(ENTRIES) == {"num.io.threads": "8"}
 
 
 class Client:

@@ -9,7 +9,7 @@ from kafka import errors as library
 from kafka.errors import BrokerResponseError, KafkaError, for_code
 
 from provision.errors import Interrupted, KafkaRefused, ProvisionError, Unavailable
-from provision.kafka.translation import failures, in_our_words, reason_of, translated
+from provision.kafka.translation import as_provision_error, failures, reason_of, translated
 
 NOT_LET_IN = "creating topics: Kafka denies this user permission"
 REFUSED = "creating topics: Kafka refused"
@@ -32,7 +32,7 @@ def translation_of(error: Exception) -> ProvisionError:
     with pytest.raises(ProvisionError) as caught, translated("creating topics"):
         raise error
     assert caught.value.__cause__ is error
-    same = in_our_words("creating topics", error)
+    same = as_provision_error("creating topics", error)
     assert (type(same), same.what, same.why) == (type(caught.value), caught.value.what, caught.value.why)
     return caught.value
 

@@ -110,7 +110,7 @@ def changes() -> Cases:
 
 
 def drifts() -> Cases:
-    """Something is set on a running broker beside its file."""
+    """Something is set on a running broker outside its file."""
     eight, sixteen = (cluster_of(brokers=brokers_with({"num.io.threads": threads})) for threads in (8, 16))
     both = cluster_of(brokers=brokers_with({"num.io.threads": 16, "background.threads": 9}))
     there = dataclasses.replace(
@@ -146,17 +146,17 @@ def ensembles() -> Cases:
     later = three.having(LARGE_ENSEMBLE, "zookeeper-1", "zookeeper-3", "zookeeper-4").having(
         LARGE_ENSEMBLE, "zookeeper-5", state=CREATED
     )
-    made_anew = standalone.having(grown, "zookeeper-1", "zookeeper-2", "zookeeper-3", state=CREATED)
+    recreated = standalone.having(grown, "zookeeper-1", "zookeeper-2", "zookeeper-3", state=CREATED)
     in_directory = cluster_of(zookeeper={"nodes": 3, "port": 2181}, storage="/srv/kafka")
     return {
         "ensemble-grown-over-kept-data-from-1-to-3": (grown, kept(CLUSTER)),
         "ensemble-grown-over-kept-data-from-3-to-5": (LARGE_ENSEMBLE, kept(ENSEMBLE)),
         "ensemble-grown-over-data-in-a-directory": (in_directory, left(CLUSTER)),
         "ensemble-growth-interrupted-over-kept-data": (grown, kept(grown)),
-        "ensemble-growth-interrupted-while-the-first-was-made-anew": (grown, made_anew),
+        "ensemble-growth-interrupted-while-the-first-was-recreated": (grown, recreated),
         "ensemble-growth-interrupted-while-all-were-stopped": (
             grown,
-            made_anew.but(EXITED, *(node.name for node in CLUSTER.brokers)),
+            recreated.but(EXITED, *(node.name for node in CLUSTER.brokers)),
         ),
         "ensemble-of-three-kept-without-one": (
             ENSEMBLE,

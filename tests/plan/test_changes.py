@@ -53,7 +53,7 @@ def change(after: list[RenderedFile], *dynamic: str, state: NodeState = RUNNING,
 
 @pytest.mark.parametrize("state", NodeState)
 def test_another_comment_or_another_order_means_nothing(state: NodeState) -> None:
-    after = files_of(dict(reversed(BEFORE.items())), comment="written anew")
+    after = files_of(dict(reversed(BEFORE.items())), comment="rewritten")
     assert change_of(cluster_of(), node_of(state), files_of(), after) is None
 
 
@@ -116,7 +116,7 @@ def test_what_is_outside_its_files_makes_a_node_anew(launch: dict[str, object]) 
 
 
 @pytest.mark.parametrize("state", [CREATED, EXITED])
-def test_a_node_that_does_not_run_is_made_anew_whatever_changes(state: NodeState) -> None:
+def test_a_node_that_does_not_run_is_recreated_whatever_changes(state: NodeState) -> None:
     assert change(files_of(THREADS_TO_8), THREADS, state=state).verb is Verb.RECREATE
     assert change(files_of(BEFORE | {"listeners": "A://:2"}), state=state).verb is Verb.RECREATE
 

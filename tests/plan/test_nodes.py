@@ -180,7 +180,7 @@ ALL_THREE = ["zookeeper-1", "zookeeper-2", "zookeeper-3"]
         ("ensemble-grown-over-kept-data-from-3-to-5", [*ALL_THREE, "zookeeper-4", "zookeeper-5"]),
         ("ensemble-grown-over-data-in-a-directory", ALL_THREE),
         ("ensemble-growth-interrupted-over-kept-data", ALL_THREE),
-        ("ensemble-growth-interrupted-while-the-first-was-made-anew", ALL_THREE),
+        ("ensemble-growth-interrupted-while-the-first-was-recreated", ALL_THREE),
         ("ensemble-growth-interrupted-while-all-were-stopped", ALL_THREE),
         ("ensemble-of-three-removed-by-hand-storages-kept", ALL_THREE),
         ("ensemble-of-three-kept-without-one", ["zookeeper-2", "zookeeper-3", "zookeeper-1"]),

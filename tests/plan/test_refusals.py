@@ -66,7 +66,7 @@ def test_a_majority_is_that_of_the_ensemble_as_it_is_and_not_as_it_is_to_be() ->
     assert {action.verb for action in plan(LARGE_ENSEMBLE, lost_two)} == {Verb.REFUSE}
 
 
-def test_an_ensemble_may_be_made_anew_while_no_broker_has_ever_run() -> None:
+def test_an_ensemble_may_be_recreated_while_no_broker_has_ever_run() -> None:
     brokers = [node.name for node in CLUSTER.brokers]
     world = running(CLUSTER).but(CREATED, *brokers).without("zookeeper-1")
     assert all(action.verb is not Verb.REFUSE for action in plan(CLUSTER, world))
@@ -115,7 +115,7 @@ def test_what_is_refused_of_a_change_is_shown_with_its_values() -> None:
     assert action.as_dict()["class"] == "refused"
 
 
-def test_nodes_that_never_ran_may_be_made_anew_in_memory() -> None:
+def test_nodes_that_never_ran_may_be_recreated_in_memory() -> None:
     in_memory = cluster_of(storage="memory")
     changed = cluster_of(storage="memory", brokers=brokers_with({"num.io.threads": 16}))
     never_ran = running(in_memory).but(CREATED, *(node.name for node in in_memory.brokers))

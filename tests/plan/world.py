@@ -55,7 +55,7 @@ class World:
     files: Mapping[str, Files] = field(default_factory=dict)
     settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     storages: frozenset[str] = frozenset()
-    left_data: frozenset[str] = frozenset()
+    orphaned_data: frozenset[str] = frozenset()
     network: bool = False
     software: bool = True
     mode: str = ""
@@ -73,7 +73,7 @@ class World:
             mode=self.mode,
             network=self.network,
             storages=self.storages,
-            left_data=self.left_data,
+            orphaned_data=self.orphaned_data,
             nodes=tuple(sorted(self.nodes.values(), key=lambda node: (node.role, node.number))),
             foreign=self.foreign,
         )
@@ -159,7 +159,7 @@ def kept(cluster: Cluster) -> World:
 
 def left(cluster: Cluster) -> World:
     """What `down` leaves of a cluster with its data in a directory of the user's."""
-    return World(left_data=frozenset(node.name for node in cluster.nodes))
+    return World(orphaned_data=frozenset(node.name for node in cluster.nodes))
 
 
 def running(cluster: Cluster) -> World:

@@ -143,7 +143,7 @@ def test_what_a_killed_command_left_of_a_network_does_not_stand_in_the_way() -> 
     api.create_network(f"{NAME}.new", labels=LABELS)
     runtime = DockerRuntime()
     observed = runtime.observe(NAME)
-    assert not observed.is_nothing  # `down` has something to remove
+    assert not observed.is_absent  # `down` has something to remove
     assert not observed.network  # `up` has one to make
     networks.create(api, NAME, LABELS)
     names = [network["Name"] for network in api.networks(filters={"label": f"provision.environment={NAME}"})]
@@ -156,5 +156,5 @@ def test_a_leftover_draft_is_something_that_down_removes(tmp_path: Path, monkeyp
     engine().api.create_network(f"{NAME}.new", labels=LABELS)
     runtime = DockerRuntime()
     assert down(runtime, NAME, Home.at(tmp_path)) == 1
-    assert runtime.observe(NAME).is_nothing
+    assert runtime.observe(NAME).is_absent
     assert down(runtime, NAME, Home.at(tmp_path)) == 0

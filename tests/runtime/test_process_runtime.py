@@ -57,10 +57,10 @@ def test_with_a_damaged_file_it_is_still_seen_and_removed(
 ) -> None:
     runtime = _created(home)
     damage(environment_directory(home, NAME) / file)
-    assert not runtime.observe(NAME).is_nothing
+    assert not runtime.observe(NAME).is_absent
     assert runtime.environments() == (NAME,)
     down(runtime, NAME, home)
-    assert runtime.observe(NAME).is_nothing
+    assert runtime.observe(NAME).is_absent
     assert not environment_directory(home, NAME).exists()
 
 

@@ -55,7 +55,7 @@ class Bench:
         self.want(shape)
 
     def want(self, shape: Shape) -> None:
-        """Write the environment file anew."""
+        """Rewrite the environment file."""
         self.shape = shape
         self.provision = replace(self._provision, version=shape.version)
         self.file = write_environment(self._directory, NAME, shape.text())

@@ -14,7 +14,7 @@ import pytest
 from provision.errors import Interrupted
 from provision.kafka.access import Access
 from provision.kafka.admin import connected
-from provision.kafka.brokers import set_beside_file
+from provision.kafka.brokers import dynamic_overrides
 from tests.engine import COMMAND_TIMEOUT_S, Provision
 from tests.soak.command import Command
 from tests.soak.conftest import NAME, TOPIC, Bench, Shape, running
@@ -166,7 +166,7 @@ def _is_settled(bench: Bench) -> None:
     with connected(Access.at(bench.bootstrap_servers)) as admin:
         brokers = admin.brokers.settings(range(1, bench.shape.brokers + 1))
     (topic,) = json.loads(bench.provision.ok("topics", "describe", NAME, TOPIC, "-o", "json"))
-    beside = [*topic["config"], *(key for entries in brokers.values() for key in set_beside_file(entries))]
+    beside = [*topic["config"], *(key for entries in brokers.values() for key in dynamic_overrides(entries))]
     assert not [key for key in beside if "throttled" in key]
 
 

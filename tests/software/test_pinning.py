@@ -97,7 +97,7 @@ def _refused(source: Held, fake: FakeRuntime, options: UpOptions = FROZEN) -> Re
     with pytest.raises(Refused) as caught:
         up(source, options)
     assert seen == []
-    assert fake.observe("faked").is_nothing
+    assert fake.observe("faked").is_absent
     assert not (source.file.parent / "home").exists()
     return caught.value
 
@@ -250,7 +250,7 @@ def test_what_arrives_is_compared_too(source: Held, fake: FakeRuntime) -> None:
     fake.identities[IMAGE] = OTHER
     with pytest.raises(Refused, match="the software here differs from"):
         up(source, FROZEN)
-    assert fake.observe("faked").is_nothing
+    assert fake.observe("faked").is_absent
 
 
 def test_a_missing_image_that_is_known_by_its_id_alone_is_refused(source: Held, fake: FakeRuntime) -> None:
@@ -318,7 +318,7 @@ def test_a_damaged_lock_ends_it_before_anything_is_asked(source: Held, fake: Fak
     lock_file_of(source.file).write_text("provision_lock: 7\n")
     with pytest.raises(InvalidEnvironment, match="the lock is not valid"):
         up(source, FROZEN)
-    assert fake.observe("faked").is_nothing
+    assert fake.observe("faked").is_absent
 
 
 def test_a_frozen_plan_fetches_nothing_and_refuses_alike(source: Held, fake: FakeRuntime) -> None:

@@ -53,7 +53,7 @@ def environment(
         storage=labels.get(spec.STORAGE, ""),
         cluster_id=labels.get(spec.CLUSTER_ID, ""),
         network=any(network["Name"] == name for network in our_networks),
-        half_made=any(map(_is_draft, made)),
+        incomplete=any(map(_is_draft, made)),
         storages=frozenset(volume["Labels"][spec.NODE] for volume in our_volumes),
         nodes=tuple(sorted(nodes, key=lambda node: (node.role, node.number))),
         foreign=tuple(sorted(_foreign(name, wanted, things))),
