@@ -95,16 +95,15 @@ class Environment:
         cls, *, on_event: Listener = silent, home: Place = None, runtimes: Runtimes | None = None
     ) -> tuple[Self, ...]:
         """Every environment that is running or has kept data; those of an engine that does not answer are left out."""
-        shared = runtimes or Runtimes(Home.of(home))
+        looking = runtimes or Runtimes(Home.of(home))
         found = []
-        for kind, runtime in shared.answering().items():
+        for kind, runtime in looking.answering().items():
             for name in filter(is_environment_name, runtime.environments()):
-                environment = cls.named(name, on_event=on_event, runtimes=shared)
+                environment = cls.named(name, on_event=on_event, home=home, runtimes=runtimes)
                 environment._kind = kind  # noqa: SLF001 both runtimes may have one of that name
-                environment._own_runtimes = runtimes is None  # noqa: SLF001
                 found.append(environment)
-        if runtimes is None and not found:
-            shared.close()
+        if runtimes is None:
+            looking.close()
         return tuple(found)
 
     def __enter__(self) -> Self:
@@ -220,9 +219,10 @@ class Environment:
         from provision.resources.rounds import accept_all
 
         chosen, agree = options or pipeline.UpOptions(), agree or accept_all
-        result = pipeline.up(self.source, self._runtimes, chosen, tell=self._tell, agree=agree)
-        self._kind = None  # it may have changed
-        return result
+        try:
+            return pipeline.up(self.source, self._runtimes, chosen, tell=self._tell, agree=agree)
+        finally:
+            self._kind = None  # it may have moved to another runtime
 
     # -- its life -----------------------------------------------------------------------------------------------------
 

@@ -229,7 +229,9 @@ def _bring_up(prepared: Prepared, home: Home, options: UpOptions, tell: Listener
     assessment = wait.until(min(options.until, Level.BROKERS), cluster.topics)
     changed = bool(first_wave)
     if first_wave and (settings := _settings_left(prepared)):
-        agree(Plan(cluster.name, settings))
+        late = Plan(cluster.name, settings)
+        tell(Planned(late.as_dict()))
+        agree(late)
         apply_nodes(settings, work)
     if options.until >= Level.TOPICS:
         throttle = home.throttle(cluster.name)

@@ -244,8 +244,9 @@ class FakeKafka:
         return refused
 
     @contextmanager
-    def connected(self, access: Access) -> Iterator["FakeAdmin"]:
+    def connected(self, access: Access, timeout_s: float = 30.0) -> Iterator["FakeAdmin"]:
         """Instead of `provision.kafka.admin.connected`."""
+        assert timeout_s > 0
         assert set(access.brokers.values()) & set(self.brokers.values())
         yield FakeAdmin(self)
 

@@ -15,8 +15,8 @@ from provision.kafka.topics import TopicAdmin
 class Admin:
     """The requests and changes for each type of resource."""
 
-    def __init__(self, client: Any, access: Access) -> None:  # noqa: ANN401 the library's client, or a fake one
-        timeout_ms = int(REQUEST_TIMEOUT_S * 1000)
+    def __init__(self, client: Any, access: Access, timeout_s: float = REQUEST_TIMEOUT_S) -> None:  # noqa: ANN401 the library's client, or a fake one
+        timeout_ms = int(timeout_s * 1000)
         self.settings = SettingsAdmin(client, access)
         self.topics = TopicAdmin(client, self.settings, timeout_ms)
         self.brokers = BrokerAdmin(self.settings)
@@ -24,15 +24,15 @@ class Admin:
 
 
 @contextmanager
-def connected(access: Access) -> Iterator[Admin]:
-    """An `Admin` of the cluster, closed at the end.
+def connected(access: Access, timeout_s: float = REQUEST_TIMEOUT_S) -> Iterator[Admin]:
+    """An `Admin` of the cluster, closed at the end; `timeout_s` limits each request.
 
     Raises:
         Unavailable: no broker answers in time.
         KafkaRefused: the credentials are not accepted.
     """
-    client = admin_client(access)
+    client = admin_client(access, timeout_s)
     try:
-        yield Admin(client, access)
+        yield Admin(client, access, timeout_s)
     finally:
         client.close()

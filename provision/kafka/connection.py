@@ -38,8 +38,8 @@ class NotAnswering(Exception):
 # -- whole-cluster clients --------------------------------------------------------------------------------------------
 
 
-def admin_client(access: Access) -> "KafkaAdminClient":
-    """A client for changes; the caller closes it.
+def admin_client(access: Access, timeout_s: float | None = None) -> "KafkaAdminClient":
+    """A client for changes, which waits so long for each response; the caller closes it.
 
     Raises:
         Unavailable: no broker answers in time.
@@ -47,7 +47,7 @@ def admin_client(access: Access) -> "KafkaAdminClient":
     """
     from kafka import KafkaAdminClient
 
-    limit_ms = int(REQUEST_TIMEOUT_S * 1000)
+    limit_ms = int((timeout_s or REQUEST_TIMEOUT_S) * 1000)
     limits = {"bootstrap_timeout_ms": limit_ms, "request_timeout_ms": limit_ms}
     return cast("KafkaAdminClient", _opened(KafkaAdminClient, access, client_id=CLIENT_ID, **limits))
 

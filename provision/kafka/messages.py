@@ -13,6 +13,7 @@ from provision.common.patience import Patience
 from provision.errors import NotReady, ProvisionError
 from provision.kafka.access import Access
 from provision.kafka.admin import connected
+from provision.kafka.connection import REQUEST_TIMEOUT_S, NotAnswering
 from provision.kafka.connection import consumer as connected_consumer
 from provision.kafka.connection import producer as connected_producer
 from provision.kafka.metadata import observe_cluster
@@ -132,11 +133,14 @@ def roundtrip(access: Access, timeout_s: float) -> None:
         NotReady: a record could not be read back within `timeout_s`.
         ProvisionError: the topic could not be created or removed, or a record was not acknowledged.
     """
-    cluster = observe_cluster(access, next(iter(access.brokers)))
+    try:
+        cluster = observe_cluster(access, next(iter(access.brokers)))
+    except NotAnswering as reason:
+        raise NotReady("a broker does not answer", why=str(reason)) from reason
     replication_factor = min(3, len(cluster.brokers))
     topic = Topic(f"provision-roundtrip-{uuid.uuid4().hex[:8]}", len(cluster.brokers), replication_factor, {})
     placed = PlacedTopic(topic, Placement(cluster.brokers).place(topic.partitions, replication_factor))
-    with connected(access) as admin:
+    with connected(access, min(timeout_s, REQUEST_TIMEOUT_S)) as admin:
         if failures := admin.topics.create([placed]).failures:
             raise ProvisionError("the topic for a round trip could not be made", why=failures[topic.name])
         try:

@@ -16,6 +16,7 @@ from provision.observe.reach import access_to
 from provision.plan.observed import NodeState, ObservedCluster, ObservedEnvironment
 from provision.runtime.base import Runtime
 
+_ADMIN_S = 5.0
 _NOT_RUNNING = {NodeState.CREATED: "it was never started", NodeState.EXITED: "it has exited"}
 
 
@@ -73,7 +74,7 @@ def _with_moves(observed: ObservedEnvironment, answers: BrokerAnswers) -> Broker
     from provision.kafka.admin import connected
 
     try:
-        with connected(access_to(observed)) as admin:
+        with connected(access_to(observed), _ADMIN_S) as admin:
             moves = admin.partitions.moves()
     except Unavailable:  # the controller is changing: it is asked again with everything else
         return answers

@@ -10,7 +10,7 @@ from typing import Any
 from provision.apply.walk import require_no_refusal
 from provision.cluster.model import Topic
 from provision.common.patience import Patience
-from provision.errors import NotReady, PartlyApplied, Refused, Unavailable, UsageError
+from provision.errors import KafkaRefused, NotReady, PartlyApplied, Refused, Unavailable, UsageError
 from provision.events import Listener, Notice, Planned, action, silent
 from provision.home.place import Home
 from provision.kafka.access import Access
@@ -292,5 +292,11 @@ def adopted_sections(
             tell(Notice(text))
     target = cluster.target(home)
     with connected(cluster.access) as admin:
-        sections = {kind.section: kind.adopt(admin, target, replicas=replicas) for kind in KINDS}
+        sections = {Topics.section: Topics().adopt(admin, target, replicas=replicas)}
+        for kind in KINDS:
+            if kind.section not in sections:
+                try:
+                    sections[kind.section] = kind.adopt(admin, target, replicas=replicas)
+                except (KafkaRefused, Unavailable) as error:  # an older cluster, or no permission
+                    tell(Notice(f"{kind.section} are left out: {error.what}"))
     return {section: entries for section, entries in sections.items() if entries or section == Topics.section}

@@ -4,9 +4,12 @@ An entity that the file names gets exactly the limits in the file. Other entitie
 `prune`. Without the key `quotas` in the file, quotas are not even observed.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import ValidationError
 
 from provision.errors import NotReady
 from provision.kafka.connection import NotAnswering
@@ -16,7 +19,7 @@ from provision.plan.differences import Difference
 from provision.plan.observed import ObservedCluster
 from provision.resources.kind import Kind, Outcome, Target, Work
 from provision.spec.model import EnvironmentSpec
-from provision.spec.quotas import DEFAULT
+from provision.spec.quotas import DEFAULT, QuotaSpec
 
 if TYPE_CHECKING:
     from provision.kafka.admin import Admin
@@ -92,10 +95,10 @@ class Quotas(Kind[DesiredQuotas, ObservedQuotas]):
         work: Work,
     ) -> Outcome:
         """Change all quotas in one request, and wait until every broker has them."""
-        subjects = {a.name: a.subject for a in actions if isinstance(a.subject, QuotaChange)}
-        changes = {change.entity: {**change.limits, **dict.fromkeys(change.remove)} for change in subjects.values()}
+        subjects = [(a.name, a.subject) for a in actions if isinstance(a.subject, QuotaChange)]
+        changes = {change.entity: {**change.limits, **dict.fromkeys(change.remove)} for _, change in subjects}
         refused = alter_quotas(work.target.access, changes)
-        failed = {name: refused[change.entity] for name, change in subjects.items() if change.entity in refused}
+        failed = {name: refused[change.entity] for name, change in subjects if change.entity in refused}
         self._wait_for({entity: limits for entity, limits in changes.items() if entity not in refused}, work)
         return Outcome(failed)
 
@@ -114,12 +117,10 @@ class Quotas(Kind[DesiredQuotas, ObservedQuotas]):
 
     def adopt(self, admin: "Admin", target: Target, *, replicas: bool) -> list[dict[str, Any]]:  # noqa: ARG002
         """All quotas whose entity a file can express."""
-        keys = {kafka: key for key, kafka in _TYPES.items()}
         return [
-            {keys[kind]: DEFAULT if name is None else name for kind, name in _in_order(entity)}
-            | {key: _number(value) for key, value in sorted(limits.items())}
+            _entry(entity, limits)
             for entity, limits in sorted(describe_quotas(target.access).items(), key=lambda found: _text(found[0]))
-            if _can_be_named(entity)
+            if _can_be_named(entity, limits)
         ]
 
 
@@ -148,7 +149,7 @@ def _planned(entity: Entity, limits: Limits, there: Limits | None) -> Iterator[A
 
 def _pruned(desired: DesiredQuotas, observed: ObservedQuotas) -> Iterator[Action]:
     for entity, limits in sorted(observed.items(), key=lambda found: _text(found[0])):
-        if entity not in desired.limits and _can_be_named(entity):
+        if entity not in desired.limits and _can_be_named(entity, {}):
             subject = QuotaChange(entity, {}, tuple(sorted(limits)))
             cause = "not in the file (prune: true)"
             yield Action(Verb.DELETE, Quotas.name, _text(entity), cause, _shown(limits), subject=subject)
@@ -164,9 +165,20 @@ def _knows(work: Work, broker: int, changes: Mapping[Entity, Mapping[str, float 
     )
 
 
-def _can_be_named(entity: Entity) -> bool:
-    """Whether a file can express it: a user called `default` would be read as Kafka's default entity."""
-    return all(kind in _TYPES.values() and name != DEFAULT for kind, name in entity)
+def _entry(entity: Entity, limits: Limits) -> dict[str, Any]:
+    """As a file says it, if it can: not a user whose name is `default`, which there is Kafka's default entity."""
+    keys = {kafka: key for key, kafka in _TYPES.items()}
+    named = {keys.get(kind, kind): DEFAULT if name is None else name for kind, name in _in_order(entity) or entity}
+    return named | {key: _number(value) for key, value in sorted(limits.items())}
+
+
+def _can_be_named(entity: Entity, limits: Limits) -> bool:
+    """Whether a file can express it."""
+    try:
+        QuotaSpec.model_validate(_entry(entity, limits))
+    except ValidationError:
+        return False
+    return all(name != DEFAULT for _, name in entity)
 
 
 def _in_order(entity: Entity) -> list[tuple[str, str | None]]:
@@ -177,7 +189,12 @@ def _in_order(entity: Entity) -> list[tuple[str, str | None]]:
 def _text(entity: Entity) -> str:
     """The entity as text: `user alice, client-id app`, or `default user`."""
     parts = _in_order(entity) or list(entity)
-    return ", ".join(f"{DEFAULT} {kind}" if name is None else f"{kind} {name}" for kind, name in parts)
+    return ", ".join(f"{DEFAULT} {kind}" if name is None else f"{kind} {_quoted(name)}" for kind, name in parts)
+
+
+def _quoted(name: str) -> str:
+    """In quotation marks where it could be taken for more than a name."""
+    return json.dumps(name, ensure_ascii=False) if set(name) & set(' ,"') else name
 
 
 def _shown(limits: Limits) -> str:

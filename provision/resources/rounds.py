@@ -164,6 +164,8 @@ def apply_resources(actions: Sequence[Action], inside: Inside, work: Work) -> fr
             if kind is None:
                 raise AssertionError(f"no kind performs {verb} here")
             batch = [one for one in group if _key(one) not in failed]
+            if not batch:
+                continue
             told = _told(batch, kind.section)
             try:
                 with action(work.tell, verb, *told) as ending:

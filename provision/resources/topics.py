@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from provision.cluster.model import Topic, TopicPolicy
 from provision.cluster.resolve import resolve_topic_policy, resolve_topics
 from provision.errors import Unavailable
+from provision.kafka.readiness import ask_brokers
 from provision.observe.inside import agreed
 from provision.plan.actions import Action, Verb
 from provision.plan.observed import ObservedCluster, ObservedPartition, ObservedTopic
@@ -23,6 +24,7 @@ from provision.spec.model import EnvironmentSpec
 if TYPE_CHECKING:
     from provision.kafka.admin import Admin
 
+_ANSWER_S = 5.0
 DELETE_TOPICS = "delete.topic.enable"
 
 
@@ -152,8 +154,10 @@ class Topics(Kind[DesiredTopics, ObservedTopics]):
 
     def adopt(self, admin: "Admin", target: Target, *, replicas: bool) -> list[dict[str, Any]]:
         """All topics except Kafka's own."""
-        observed = self.observe(admin, target, DesiredTopics((), TopicPolicy())).cluster.topics
-        return adopted(admin.topics.with_settings(observed), replicas=replicas)
+        best = ask_brokers(target.access, _ANSWER_S).best  # one that answers is enough
+        if best is None:
+            raise Unavailable(f"no broker of {target.name} answers", hint="`provision status` shows what is missing")
+        return adopted(admin.topics.with_settings(best.topics), replicas=replicas)
 
 
 def _move(admin: "Admin", actions: Sequence[Action], observed: ObservedTopics, work: Work) -> Mapping[str, str]:

@@ -1,6 +1,7 @@
 """Where nodes run: the interface in `base`, its adapters, and their registry."""
 
 import importlib
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
@@ -33,6 +34,7 @@ class Runtimes:
     def __init__(self, home: Home) -> None:
         self.home = home
         self._connected: dict[str, Runtime] = {}
+        self._connecting = threading.Lock()
 
     def layout(self, kind: str, spec: EnvironmentSpec, base_directory: str) -> Layout:
         """The layout of an environment on a runtime of that kind; needs no connection."""
@@ -48,10 +50,11 @@ class Runtimes:
         """
         if kind not in KINDS:
             raise UsageError(f"there is no runtime {kind!r}", hint=f"known: {', '.join(KINDS)}")
-        if kind not in self._connected:
-            make = cast(Callable[[Home], Runtime], _load(KINDS[kind].adapter))
-            self._connected[kind] = make(self.home)
-        return self._connected[kind]
+        with self._connecting:
+            if kind not in self._connected:
+                make = cast(Callable[[Home], Runtime], _load(KINDS[kind].adapter))
+                self._connected[kind] = make(self.home)
+            return self._connected[kind]
 
     def choose(self, asked: str, name: str, tell: Listener = silent) -> Runtime:
         """The runtime for an environment.
@@ -99,9 +102,10 @@ class Runtimes:
 
     def close(self) -> None:
         """Close the connections; a runtime that is used again is connected again."""
-        while self._connected:
-            _, runtime = self._connected.popitem()
-            runtime.close()
+        with self._connecting:
+            while self._connected:
+                _, runtime = self._connected.popitem()
+                runtime.close()
 
 
 def _load(place: str) -> object:

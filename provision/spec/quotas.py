@@ -28,17 +28,19 @@ def _name(text: str) -> str:
 
 
 def _address(text: str) -> str:
-    if text != DEFAULT:
-        try:
-            ipaddress.ip_address(text)
-        except ValueError:
-            message = f"{text!r} is not an IP address, nor default, which is all without a quota of their own"
-            raise ValueError(message) from None
-    return text
+    if text == DEFAULT:
+        return text
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        address = None
+    if address is None or "%" in text:
+        raise ValueError(f"{text!r} is not an IP address, nor default, which is all without a quota of their own")
+    return str(address)
 
 
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
-Bytes = Annotated[int, Field(ge=1, le=2**63 - 1)]
+Bytes = Annotated[int, Field(ge=1, le=2**53)]  # Kafka's requests have floating-point numbers, exact up to here
 Rate = Annotated[float, Field(gt=0)]
 Name = Annotated[str, AfterValidator(_name)]
 
@@ -65,7 +67,7 @@ class QuotaSpec(Section):
     def limits(self) -> dict[str, float]:
         """The given limits, by Kafka's own keys."""
         keys = (key for key in type(self).model_fields if key not in ENTITY_KEYS)
-        return {key: value for key in keys if (value := getattr(self, key)) is not None}
+        return {key: float(value) for key in keys if (value := getattr(self, key)) is not None}
 
 
 def quotas(spec: "EnvironmentSpec") -> Iterator["Finding"]:

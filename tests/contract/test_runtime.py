@@ -2,11 +2,14 @@
 
 import dataclasses
 import io
+import os
 import re
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from provision.catalogue.versions import KafkaVersion
@@ -24,7 +27,7 @@ from provision.runtime import Runtimes
 from provision.runtime.base import JavaCommand, Runtime, Streams
 from provision.runtime.fake import FakeRuntime
 from provision.spec.loader import load
-from tests.engine import DEFAULT_VERSION, image, java
+from tests.engine import DEFAULT_VERSION, engine, image, java
 
 pytestmark = pytest.mark.row("apart")
 
@@ -414,3 +417,27 @@ def test_a_tool_writes_to_the_callers_streams(
 def _state(runtime: Runtime, node: str) -> NodeState | None:
     observed = runtime.observe(NAME).node(node)
     return observed.state if observed else None
+
+
+@pytest.mark.matrix
+def test_a_node_that_does_not_act_on_sigterm_is_killed_when_time_is_up(
+    runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...]
+) -> None:
+    """A process that is stopped by a signal cannot act on another one, apart from SIGKILL."""
+    if runtime.kind == "fake":
+        pytest.skip("it has no processes")
+    _create(runtime, cluster, files)
+    runtime.start_node(NAME, "zookeeper-1")
+    os.kill(_process_of(runtime, "zookeeper-1"), signal.SIGSTOP)
+    runtime.stop_node(NAME, "zookeeper-1", patience_s=31.0)  # longer than any runtime waits after SIGKILL
+    stopped = runtime.observe(NAME).node("zookeeper-1")
+    assert stopped is not None
+    assert (stopped.state, stopped.exit_code) == (NodeState.EXITED, 137)
+
+
+def _process_of(runtime: Runtime, node: str) -> int:
+    if runtime.kind == "docker":
+        return int(engine().containers.get(f"{NAME}-{node}").attrs["State"]["Pid"])
+    lines = {process.pid: " ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])}
+    (found,) = (pid for pid, line in lines.items() if f"/{NAME}/{node} " in line)
+    return found

@@ -129,7 +129,7 @@ def test_archives_that_cannot_be_used_are_told(provision: Provision, tmp_path: P
     text.write_text("no archive\n" * 100)
     refused = provision("image", "load", str(text))
     assert refused.code == 1
-    assert f"{text} is no archive of images" in refused.err
+    assert f"{text} is not an archive of images" in refused.err
     archive = tmp_path / "base.tar"
     with archive.open("wb") as file:
         file.writelines(engine().api.get_image(BASE_REPOSITORY))

@@ -232,7 +232,8 @@ class DockerRuntime(Runtime):
         if container is None:
             return
         with translated(f"stopping {node}"):
-            for signal, patience in (("SIGTERM", Patience(patience_s)), ("SIGKILL", Patience(_KILL_PATIENCE_S))):
+            for signal, limit_s in (("SIGTERM", patience_s), ("SIGKILL", _KILL_PATIENCE_S)):
+                patience = Patience(limit_s)
                 while self._runs(container["Id"]) and not patience.is_over:
                     self._signal(container["Id"], signal)
                     self._wait_for_exit(container["Id"], min(patience.left_s, _SIGNAL_AGAIN_S))
