@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from provision.errors import NotReady, PartlyApplied, Refused
-from provision.kafka.quotas import Entity
+from provision.environment import Environment
+from provision.errors import InvalidEnvironment, KafkaRefused, NotReady, PartlyApplied, Refused
+from provision.events import Event, Notice
+from provision.kafka.access import Access
+from provision.kafka.quotas import Entity, Limits
 from provision.pipeline import UpOptions
 from provision.plan.actions import Plan
 from provision.resources.registry import KINDS
@@ -157,3 +160,64 @@ def test_every_kind_has_a_section_of_the_file_and_a_name_of_its_own() -> None:
     assert len(performed) == len(set(performed))
     spec = load_values({"name": "orders"})
     assert {kind.section for kind in KINDS if kind.desired(spec) is not None} == {"topics"}
+
+
+def test_names_that_read_alike_are_two_entities(living: Living) -> None:
+    quotas = [
+        {"user": "a, client-id b", "producer_byte_rate": 1},
+        {"user": "a", "client_id": "b", "producer_byte_rate": 2},
+        {"user": 'a "b"', "producer_byte_rate": 3},
+    ]
+    done = living.settles(quotas=quotas)[-3:]
+    assert len(set(done)) == 3
+    assert sorted(living.kafka.quotas.values(), key=str) == [{"producer_byte_rate": float(n)} for n in (1, 2, 3)]
+
+
+def test_the_largest_rates_come_into_force(living: Living) -> None:
+    quotas = [
+        {"user": "alice", "producer_byte_rate": 2**53, "consumer_byte_rate": 2**53 - 1},
+        {"ip": "::1", "connection_creation_rate": 2**31 - 1},
+    ]
+    living.settles(quotas=quotas)
+    assert living.kafka.quotas[ALICE] == {"producer_byte_rate": 2**53, "consumer_byte_rate": 2**53 - 1}
+
+
+def test_what_a_file_cannot_express_is_neither_pruned_nor_adopted(living: Living) -> None:
+    living.settles(quotas=FILE)
+    odd: dict[Entity, dict[str, float]] = {
+        (("user", "a\tb"),): {"consumer_byte_rate": 1},
+        (("region", "eu"),): {"consumer_byte_rate": 1},
+    }
+    living.kafka.quotas |= odd | CALLED_DEFAULT
+    assert living.settles(prune=True) == []
+    assert living.kafka.quotas == THERE | odd | CALLED_DEFAULT
+    adopted = Environment(living.path, runtimes=living.runtimes).adopt()
+    assert sorted(adopted["quotas"], key=str) == sorted(FILE, key=str)
+
+
+def test_a_cluster_that_refuses_to_tell_quotas_is_adopted_without_them(
+    living: Living, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_access: Access) -> dict[Entity, Limits]:
+        raise KafkaRefused("reading quotas: Kafka denies this user permission")
+
+    living.settles(topics=[topic()])
+    monkeypatch.setattr("provision.resources.quotas.describe_quotas", refuse)
+    told: list[Event] = []
+    adopted = Environment(living.path, runtimes=living.runtimes, on_event=told.append).adopt()
+    assert list(adopted) == ["topics"]
+    assert [event.text for event in told if isinstance(event, Notice)] == [
+        "quotas are left out: reading quotas: Kafka denies this user permission"
+    ]
+
+
+@pytest.mark.parametrize("address", ["fe80::1%eth0", "10.0.0.1/8", "10.0.0", "localhost", ""])
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(InvalidEnvironment, match="the environment is not valid"):
+        load_values({"name": "orders", "quotas": [{"ip": address, "connection_creation_rate": 1}]})
+
+
+def test_one_address_in_two_spellings_is_one_entity() -> None:
+    quotas = [{"ip": address, "connection_creation_rate": 1} for address in ("::1", "0:0:0:0:0:0:0:1")]
+    with pytest.raises(InvalidEnvironment, match="1 problem"):
+        load_values({"name": "orders", "quotas": quotas})
