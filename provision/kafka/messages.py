@@ -25,6 +25,7 @@ _POLL_MS = 200
 # ZooKeeper notices a dead broker after zookeeper.session.timeout.ms (18 s); then a new leader has to be elected.
 _FAILOVER_S = 60.0
 _RETRY_PAUSE_S = 0.5
+_GONE_PAUSE_S = 0.1
 _Answer = TypeVar("_Answer")
 
 
@@ -149,6 +150,17 @@ def roundtrip(access: Access, timeout_s: float) -> None:
             left = admin.topics.delete([topic.name])
         if left:
             raise ProvisionError(f"the topic {topic.name} could not be removed", why=left[topic.name])
+    # In KRaft mode, brokers learn of the deletion a moment later.
+    patience = Patience(min(timeout_s, REQUEST_TIMEOUT_S))
+    while any(_knows(access, broker, topic.name) for broker in access.brokers) and patience.pause(_GONE_PAUSE_S):
+        pass
+
+
+def _knows(access: Access, broker: int, topic: str) -> bool:
+    try:
+        return observe_cluster(access, broker).topic(topic) is not None
+    except NotAnswering:
+        return False
 
 
 def _write_and_read(access: Access, topic: Topic, timeout_s: float) -> None:
