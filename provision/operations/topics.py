@@ -282,21 +282,18 @@ def adopted_sections(
         cluster: what is adopted.
         home: where throttles are noted.
         replicas: list the brokers of each partition instead of only the replication factor.
-        tell: receives a notice for each topic that only `replicas` would express.
+        tell: receives a notice for whatever the sections cannot express.
     """
     from provision.kafka.admin import connected
 
-    for topic in topics(cluster):
-        if not replicas and len({len(partition.target) for partition in topic.partitions}) > 1:
-            text = f"{topic.name}: its partitions have different numbers of replicas; the file gets that of the first"
-            tell(Notice(text))
-    target = cluster.target(home)
+    cluster.observe()  # fails at once where nobody answers, with the reason of each broker
+    target, sections = cluster.target(home), dict[str, list[dict[str, Any]]]()
     with connected(cluster.access) as admin:
-        sections = {Topics.section: Topics().adopt(admin, target, replicas=replicas)}
         for kind in KINDS:
-            if kind.section not in sections:
-                try:
-                    sections[kind.section] = kind.adopt(admin, target, replicas=replicas)
-                except (KafkaRefused, Unavailable) as error:  # an older cluster, or no permission
-                    tell(Notice(f"{kind.section} are left out: {error.what}"))
+            try:
+                sections[kind.section] = kind.adopt(admin, target, tell, replicas=replicas)
+            except (KafkaRefused, Unavailable) as error:  # an older cluster, or no permission
+                if kind.section == Topics.section:
+                    raise
+                tell(Notice(f"{kind.section} are left out: {error.what}"))
     return {section: entries for section, entries in sections.items() if entries or section == Topics.section}

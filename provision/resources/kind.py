@@ -127,8 +127,11 @@ class Kind(ABC, Generic[Desired, Observed]):
         """Both as plain data for a saved plan, without what changes by itself; `observed` is None if nothing was."""
 
     @abstractmethod
-    def adopt(self, admin: "Admin", target: Target, *, replicas: bool) -> list[dict[str, Any]]:
-        """The kind's section of a file that describes the cluster; `replicas` includes broker ids."""
+    def adopt(self, admin: "Admin", target: Target, tell: Listener, *, replicas: bool) -> list[dict[str, Any]]:
+        """The kind's section of a file that describes the cluster; `replicas` includes broker ids.
+
+        Notices report what the section cannot express.
+        """
 
     def again(self, _desired: Desired, _actions: Sequence[Action]) -> bool:
         """Whether another round may be needed after these actions."""

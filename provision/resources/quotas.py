@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import ValidationError
 
 from provision.errors import NotReady
+from provision.events import Listener
 from provision.kafka.connection import NotAnswering
 from provision.kafka.quotas import Entity, Limits, alter_quotas, describe_quotas, quotas_of
 from provision.plan.actions import Action, Verb
@@ -115,7 +116,14 @@ class Quotas(Kind[DesiredQuotas, ObservedQuotas]):
         """Desired and observed limits in full."""
         return {"desired": _plain(desired.limits), "prune": desired.prune, "there": _plain(observed or {})}
 
-    def adopt(self, admin: "Admin", target: Target, *, replicas: bool) -> list[dict[str, Any]]:  # noqa: ARG002
+    def adopt(
+        self,
+        admin: "Admin",  # noqa: ARG002
+        target: Target,
+        tell: Listener,  # noqa: ARG002
+        *,
+        replicas: bool,  # noqa: ARG002
+    ) -> list[dict[str, Any]]:
         """All quotas whose entity a file can express."""
         return [
             _entry(entity, limits)

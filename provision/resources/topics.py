@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from provision.cluster.model import Topic, TopicPolicy
 from provision.cluster.resolve import resolve_topic_policy, resolve_topics
 from provision.errors import Unavailable
+from provision.events import Listener, Notice
 from provision.kafka.readiness import ask_brokers
 from provision.observe.inside import agreed
 from provision.plan.actions import Action, Verb
@@ -152,12 +153,17 @@ class Topics(Kind[DesiredTopics, ObservedTopics]):
         """Whether rebalancing has to include changed topics."""
         return desired.policy.rebalance and bool(actions)
 
-    def adopt(self, admin: "Admin", target: Target, *, replicas: bool) -> list[dict[str, Any]]:
+    def adopt(self, admin: "Admin", target: Target, tell: Listener, *, replicas: bool) -> list[dict[str, Any]]:
         """All topics except Kafka's own."""
         best = ask_brokers(target.access, _ANSWER_S).best  # one that answers is enough
         if best is None:
             raise Unavailable(f"no broker of {target.name} answers", hint="`provision status` shows what is missing")
-        return adopted(admin.topics.with_settings(best.topics), replicas=replicas)
+        topics = [topic for topic in best.topics if not topic.internal]
+        for topic in topics:
+            if not replicas and len({len(partition.target) for partition in topic.partitions}) > 1:
+                text = "its partitions have different numbers of replicas; the file gets that of the first"
+                tell(Notice(f"{topic.name}: {text}"))
+        return adopted(admin.topics.with_settings(topics), replicas=replicas)
 
 
 def _move(admin: "Admin", actions: Sequence[Action], observed: ObservedTopics, work: Work) -> Mapping[str, str]:

@@ -66,14 +66,20 @@ class _Connection(socketserver.StreamRequestHandler):
 
 
 @contextmanager
+def serving(server: socketserver.BaseServer) -> Iterator[None]:
+    """A server at work in a thread for the length of a block."""
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+
+
+@contextmanager
 def listening(request: Any, answer: Answer) -> Iterator[ScriptedBroker]:  # noqa: ANN401 see above
     """A broker for the length of a block."""
-    with ScriptedBroker(request, answer) as broker:
-        serving = threading.Thread(target=broker.serve_forever, kwargs={"poll_interval": 0.01})
-        serving.start()
-        try:
-            yield broker
-        finally:
-            broker.shutdown()
-            serving.join()
+    with ScriptedBroker(request, answer) as broker, serving(broker):
+        yield broker
     assert not broker.mistakes, broker.mistakes

@@ -10,7 +10,6 @@ import socket
 import socketserver
 import ssl
 import struct
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -35,6 +34,7 @@ from provision.kafka import connection
 from provision.kafka.access import Access, Credentials
 from provision.kafka.connection import NotAnswering, ask, ask_any, ask_side_by_side
 from tests.certificates import Authority
+from tests.kafka.scripted import serving
 
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 PASSWORD = "w0nderland-0f-s3crets"  # noqa: S105 of nobody
@@ -265,14 +265,8 @@ class _Visit(socketserver.StreamRequestHandler):
 
 @contextmanager
 def door(*arguments: Any, **options: Any) -> Iterator[Door]:  # noqa: ANN401 as the class takes them
-    with Door(*arguments, **options) as broker:
-        serving = threading.Thread(target=broker.serve_forever, kwargs={"poll_interval": 0.01})
-        serving.start()
-        try:
-            yield broker
-        finally:
-            broker.shutdown()
-            serving.join()
+    with Door(*arguments, **options) as broker, serving(broker):
+        yield broker
 
 
 def answered(access: Access) -> bool:
