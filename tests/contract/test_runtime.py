@@ -18,6 +18,7 @@ from provision.cluster.model import Cluster, Node, RenderedFile
 from provision.cluster.properties import parse
 from provision.cluster.render import render
 from provision.cluster.resolve import resolve
+from provision.common.patience import Patience
 from provision.errors import ProvisionError
 from provision.events import silent
 from provision.home.place import Home
@@ -428,11 +429,26 @@ def test_a_node_that_does_not_act_on_sigterm_is_killed_when_time_is_up(
         pytest.skip("it has no processes")
     _create(runtime, cluster, files)
     runtime.start_node(NAME, "zookeeper-1")
-    os.kill(_process_of(runtime, "zookeeper-1"), signal.SIGSTOP)
+    _freeze(_process_of(runtime, "zookeeper-1"))
     runtime.stop_node(NAME, "zookeeper-1", patience_s=31.0)  # longer than any runtime waits after SIGKILL
     stopped = runtime.observe(NAME).node("zookeeper-1")
     assert stopped is not None
     assert (stopped.state, stopped.exit_code) == (NodeState.EXITED, 137)
+
+
+def _freeze(pid: int) -> None:
+    """Stop a process by a signal, and wait until it has stopped: until then a thread of it still acts on SIGTERM."""
+    os.kill(pid, signal.SIGSTOP)
+    patience = Patience(10.0)
+    while any(_state_of(thread) != "T" for thread in Path(f"/proc/{pid}/task").iterdir()):
+        assert patience.pause(0.02), f"process {pid} does not stop"
+
+
+def _state_of(thread: Path) -> str:
+    try:
+        return (thread / "stat").read_text().rpartition(") ")[2][0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""  # it has just ended
 
 
 def _process_of(runtime: Runtime, node: str) -> int:
