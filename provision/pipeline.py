@@ -21,7 +21,7 @@ from provision.apply.rolling import Roller
 from provision.apply.walk import apply_nodes, require_no_refusal
 from provision.catalogue.versions import KRAFT
 from provision.cluster.identity import Identities
-from provision.cluster.model import Cluster, RenderedFile, StorageKind
+from provision.cluster.model import Cluster, RenderedFile
 from provision.cluster.resolve import fixed_ports, resolve, resolve_without_ports
 from provision.common.interrupts import shielded
 from provision.common.patience import Patience
@@ -34,18 +34,19 @@ from provision.observe.readiness import Assessment
 from provision.observe.waiting import Wait
 from provision.operations.files import require_nodes
 from provision.operations.remove import remove_environment
-from provision.plan.actions import Action, Kind, Plan, Verb
+from provision.plan.actions import Action, Plan, Verb
 from provision.plan.nodes import plan_nodes
 from provision.plan.observed import ObservedEnvironment
 from provision.plan.phases import Phase
-from provision.plan.refusals import leaving
+from provision.plan.refusals import leaving, leftovers
 from provision.plan.saved import SavedPlan, saved
+from provision.plan.stored import common_cluster_id
 from provision.plan.upgrade import stages_of
 from provision.resources.registry import Resources, desired_resources
 from provision.resources.rounds import Agree, Inside, accept_all, converge, fingerprint, plan_resources
 from provision.runtime import Runtimes
 from provision.runtime.base import Runtime
-from provision.runtime.directories import cluster_id_in, has_data
+from provision.runtime.directories import has_data
 from provision.software.frozen import require_pinned_nodes, require_pins_match
 from provision.spec.source import Source
 
@@ -147,7 +148,8 @@ def _prepare(cluster: Cluster, desired: Resources, runtime: Runtime, home: Home,
 
     observed = observe_nodes(cluster, runtime)
     if cluster.mode == KRAFT:
-        cluster = replace(cluster, cluster_id=observed.cluster_id or _kept_cluster_id(cluster) or _new_cluster_id())
+        cluster_id = observed.cluster_id or common_cluster_id(observed.stored) or _new_cluster_id()
+        cluster = replace(cluster, cluster_id=cluster_id)
     stages = stages_of(cluster, observed)
     phases = tuple(Phase(render_files(stage.cluster), stage.name, stage.cause) for stage in stages)
     first_wave = plan_nodes(
@@ -159,18 +161,12 @@ def _prepare(cluster: Cluster, desired: Resources, runtime: Runtime, home: Home,
     )
     plan, inside = Plan(cluster.name, first_wave), None
     if not plan.refusals:  # a refused plan has no second wave, and brokers without their ensemble would not answer
-        second_wave, inside = plan_resources(cluster, desired, observed, home.throttle(cluster.name))
+        then = observed.without(leftovers(cluster, observed))
+        second_wave, inside = plan_resources(cluster, desired, then, home.throttle(cluster.name))
         plan = Plan(cluster.name, (*first_wave, *second_wave))
     require_pinned_nodes(pinned, cluster, observed, plan)
     had_data = bool(cluster.storage.directory) and has_data(Path(cluster.storage.directory), cluster.name)
     return Prepared(cluster, desired, phases, runtime, observed, inside, had_data, plan)
-
-
-def _kept_cluster_id(cluster: Cluster) -> str:
-    """The cluster id of the data that an earlier `down` left in the user's directory."""
-    if cluster.storage.kind is not StorageKind.DIRECTORY:
-        return ""
-    return cluster_id_in(Path(cluster.storage.directory), cluster.name)
 
 
 def _new_cluster_id() -> str:
@@ -220,7 +216,7 @@ def up(
 def _bring_up(prepared: Prepared, home: Home, options: UpOptions, tell: Listener, agree: Agree) -> UpResult:
     cluster, runtime = prepared.cluster, prepared.runtime
     began, patience = time.monotonic(), Patience(options.timeout_s)
-    first_wave = prepared.plan.of_kinds(Kind, but=Verb.REMOVE)
+    first_wave = prepared.plan.first_wave
     work = NodeWork(cluster, runtime, Roller(runtime, cluster.name, len(cluster.zookeepers), patience, tell), tell)
     apply_nodes(first_wave, work)
     leavers = leaving(cluster, prepared.observed)

@@ -372,6 +372,7 @@ def test_a_quorum_that_would_begin_without_the_kept_data_is_refused(living: Livi
     prepared = living.plan()
     for node in prepared.cluster.nodes:
         living.runtime.create_storage(prepared.cluster, node)
+        living.runtime.fill_storage(prepared.cluster.name, node.name)
     before = living.state
     with pytest.raises(Refused) as caught:
         living.up(controllers={"nodes": 3})

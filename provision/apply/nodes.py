@@ -10,7 +10,7 @@ from provision.common.patience import Patience
 from provision.errors import ProvisionError, Refused
 from provision.events import Listener
 from provision.observe.reach import access_to
-from provision.plan.actions import Action, BrokerSettings, Kind, NodeTarget, Removal, Verb
+from provision.plan.actions import Action, BrokerSettings, Kind, Leftover, NodeTarget, Removal, Verb
 from provision.runtime.base import Runtime
 
 _PAUSE_S = 0.5
@@ -50,7 +50,7 @@ class NodeWork:
             case Verb.CREATE, Kind.NODE, NodeTarget(node, files):
                 runtime.create_node(cluster, node, files, config_hash(node.name, files))
             case Verb.FORMAT, _, NodeTarget(node):
-                runtime.format_storage(cluster, node)
+                runtime.format_storage(cluster.name, node.name, cluster.cluster_id)
             case Verb.START, _, NodeTarget(node, runs=True):
                 self.roller.wait_until_joinable()
                 runtime.start_node(cluster.name, node.name)
@@ -71,6 +71,9 @@ class NodeWork:
             case Verb.CONFIGURE, BrokerSettings() as settings:
                 self._configure(action.name, settings)
             case Verb.REMOVE, _ if action.kind == Kind.STORAGE:
+                runtime.remove_storage(cluster.name, action.name, delete_data=False)
+            case Verb.REMOVE, Leftover():
+                runtime.remove_node(cluster.name, action.name)
                 runtime.remove_storage(cluster.name, action.name, delete_data=False)
             case Verb.REMOVE, Removal() as removal:
                 self._require_empty(action.name, removal.broker)

@@ -17,7 +17,7 @@ from provision.plan.changes import BROKER_FILE
 from provision.plan.differences import Difference, differences
 from provision.plan.observed import NodeDetails, NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime.base import Runtime
-from provision.runtime.directories import nodes_with_data
+from provision.runtime.directories import data_of, kept_files, nodes_with_data, stored_in
 
 if TYPE_CHECKING:
     from provision.kafka.admin import Admin
@@ -29,9 +29,22 @@ def observe_nodes(cluster: Cluster, runtime: Runtime) -> ObservedEnvironment:
     """What the runtime has, plus data that `down` left in the user's directory, which the runtime does not know."""
     observed = runtime.observe(cluster.name, [node.name for node in cluster.nodes])
     if cluster.storage.kind is not StorageKind.DIRECTORY:
+        return with_stored(observed, runtime)
+    storage = Path(cluster.storage.directory)
+    left = nodes_with_data(storage, cluster.name)
+    observed = with_stored(dataclasses.replace(observed, orphaned_data=left), runtime)
+    orphans = [stored_in(data_of(storage, n), n, kept_files(storage, n)) for n in left - observed.storages]
+    return dataclasses.replace(observed, stored={**observed.stored, **{data.node: data for data in orphans if data}})
+
+
+def with_stored(observed: ObservedEnvironment, runtime: Runtime) -> ObservedEnvironment:
+    """The environment with what its storages contain, unless every node that has one is running."""
+    running = {node.name for node in observed.nodes if node.state is NodeState.RUNNING}
+    if observed.kept <= running:
         return observed
-    left = nodes_with_data(Path(cluster.storage.directory), cluster.name)
-    return dataclasses.replace(observed, orphaned_data=left)
+    with ThreadPoolExecutor(max_workers=_READERS) as pool:
+        read = pool.map(partial(runtime.read_storage, observed.name), sorted(observed.storages))
+        return dataclasses.replace(observed, stored={data.node: data for data in read if data})
 
 
 def observe_details(

@@ -5,6 +5,7 @@ from functools import partial
 
 from provision.apply.nodes import STOP_PATIENCE_S
 from provision.apply.rolling import Roller, Step
+from provision.catalogue.versions import KRAFT
 from provision.cluster.model import Role, StorageKind, node_with_id
 from provision.common.interrupts import shielded, telling_where_it_stands
 from provision.common.patience import Patience
@@ -13,6 +14,7 @@ from provision.events import Listener, action, silent
 from provision.kafka.levels import Level
 from provision.kafka.readiness import ask_brokers
 from provision.observe.leaders import active_controller, ensemble_leader
+from provision.observe.nodes import with_stored
 from provision.observe.reach import access_to
 from provision.observe.readiness import Assessment
 from provision.observe.waiting import Wait
@@ -20,6 +22,8 @@ from provision.operations.concurrently import each
 from provision.operations.status import require, require_nodes
 from provision.plan.actions import Verb
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
+from provision.plan.refusals import lost_members
+from provision.plan.stored import common_cluster_id, strangers
 from provision.runtime.base import Runtime
 
 STOP = "stop"
@@ -59,11 +63,14 @@ def start(runtime: Runtime, name: str, nodes: Sequence[str], patience: Patience,
     """Start the named nodes, or all, and wait: for the topics if every node then runs, else for the running nodes.
 
     Raises:
-        Refused: members of an ensemble never ran; started together they could begin an empty history.
+        Refused: members of an ensemble never ran, and started together they could begin an empty history; or a storage
+            has lost its data, or has those of another cluster or node.
     """
-    observed = require(runtime, name)
+    observed = with_stored(require(runtime, name), runtime)
     _refuse_newcomers(observed, _chosen(observed, nodes))
     chosen = [node.name for node in _chosen(observed, nodes) if node.state is not NodeState.RUNNING]
+    _refuse_wrong_data(observed, chosen)
+    _format(runtime, observed, chosen, tell)
     each(tell, Verb.START, chosen, lambda node: runtime.start_node(name, node))
     running = [node.name for node in observed.nodes if node.name in chosen or node.state is NodeState.RUNNING]
     if not running:
@@ -82,6 +89,28 @@ def _refuse_newcomers(observed: ObservedEnvironment, nodes: Sequence[ObservedNod
             why="members that never ran join an ensemble one after the other",
             hint="`provision up` starts them in order",
         )
+
+
+def _refuse_wrong_data(observed: ObservedEnvironment, nodes: Sequence[str]) -> None:
+    """Kafka would find out only after a minute, or start over without the topics."""
+    voters = next((data.voters for data in observed.stored.values() if data.voters), frozenset())
+    keepers = [node.name for node in observed.of_role(Role.ZOOKEEPER)] or sorted(map(node_with_id, voters))
+    lost = [] if observed.storage == StorageKind.MEMORY else list(lost_members(keepers, observed, len(keepers)))
+    wrong = [*lost, *strangers(observed.stored, observed.cluster_id)]
+    if reasons := [f"{name}: {cause}" for name, cause in wrong if name in nodes]:
+        raise Refused(
+            f"{observed.name} is not started",
+            why="\n".join(reasons),
+            hint=f"put their own data back; else `provision down {observed.name}` removes all",
+        )
+
+
+def _format(runtime: Runtime, observed: ObservedEnvironment, nodes: Sequence[str], tell: Listener) -> None:
+    """Format storages that an interrupted `up` has not formatted: their nodes could not start."""
+    cluster_id = observed.cluster_id or common_cluster_id(observed.stored)
+    if observed.mode == KRAFT and cluster_id:
+        new = [name for name in nodes if name in observed.stored and not observed.stored[name].cluster_id]
+        each(tell, Verb.FORMAT, new, lambda node: runtime.format_storage(observed.name, node, cluster_id))
 
 
 def restart_rolling(

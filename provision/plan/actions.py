@@ -84,6 +84,11 @@ class Removal:
 
 
 @dataclass(frozen=True, slots=True)
+class Leftover:
+    """What an interrupted `up` left of a node that was never used: to remove with its storage, before all else."""
+
+
+@dataclass(frozen=True, slots=True)
 class BrokerSettings:
     """Settings of a running broker: those to set, those to remove, and the matching files for its next start."""
 
@@ -140,7 +145,7 @@ class Action:
     @property
     def needs_consent(self) -> bool:
         """Whether it restarts something that is running, or deletes something."""
-        at_rest = isinstance(self.subject, NodeTarget) and not self.subject.runs
+        at_rest = isinstance(self.subject, Leftover) or (isinstance(self.subject, NodeTarget) and not self.subject.runs)
         return self.impact in _NEED_CONSENT and not at_rest
 
     def __str__(self) -> str:
@@ -189,10 +194,16 @@ class Plan:
         """The actions that restart something that is running, or delete something, which the user must confirm."""
         return tuple(action for action in self.actions if action.needs_consent)
 
-    def of_kinds(self, kinds: Iterable[str], *, but: Verb | None = None) -> tuple[Action, ...]:
-        """The actions of these kinds, in order, without those of one verb."""
+    @property
+    def first_wave(self) -> tuple[Action, ...]:
+        """The actions that need no answer of the brokers: all on nodes, but the removal of those that must be empty."""
+        waits = Verb.REMOVE
+        return tuple(one for one in self.of_kinds(Kind) if one.verb is not waits or isinstance(one.subject, Leftover))
+
+    def of_kinds(self, kinds: Iterable[str]) -> tuple[Action, ...]:
+        """The actions of these kinds, in order."""
         wanted = frozenset(kinds)
-        return tuple(action for action in self.actions if action.kind in wanted and action.verb is not but)
+        return tuple(action for action in self.actions if action.kind in wanted)
 
     def as_dict(self) -> dict[str, Any]:
         """The plan as `plan -o json` shows it."""

@@ -65,5 +65,6 @@ def voters_left_behind(cluster: Cluster, observed: ObservedEnvironment) -> tuple
         return [], []
     # The storages that a first `up` creates first prove nothing, and the state of an existing node tells if it has run.
     early = {node.name for node in storage_steps(cluster)[0]}
-    kept = sorted(name for name in observed.kept if name not in early and observed.node(name) is None)
+    gone = sorted(name for name in observed.kept if name not in early and observed.node(name) is None)
+    kept = [name for name in gone if not observed.never_ran(name)]
     return (without, kept) if kept else ([], [])

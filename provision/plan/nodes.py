@@ -22,13 +22,13 @@ from provision.catalogue.versions import KRAFT
 from provision.cluster.fingerprint import config_hash
 from provision.cluster.model import Cluster, Node, RenderedFile
 from provision.cluster.properties import parse
-from provision.plan.actions import Action, BrokerSettings, Kind, NodeTarget, Verb
+from provision.plan.actions import Action, BrokerSettings, Kind, Leftover, NodeTarget, Verb
 from provision.plan.changes import BROKER_FILE, NodeChange, change_of
 from provision.plan.differences import Difference, same_setting
 from provision.plan.ensembles import joining, stands_alone, storage_steps
 from provision.plan.observed import NodeDetails, NodeState, ObservedEnvironment, ObservedNode
 from provision.plan.phases import Phase
-from provision.plan.refusals import leaving, refuse
+from provision.plan.refusals import leaving, leftovers, refuse
 from provision.plan.throttle import RATES
 
 Files = tuple[RenderedFile, ...]
@@ -52,8 +52,8 @@ def plan_nodes(
         details: what the nodes report about themselves.
 
     Returns:
-        Actions in an executable order. Nodes that the file no longer has are not included: their replicas have to be
-        moved away first (`provision.plan.removal`).
+        Actions in an executable order. Nodes that the file no longer has are included only if they were never used:
+        the replicas of others have to be moved away first (`provision.plan.removal`).
     """
     first, *later = phases
     changes = _changes(cluster, first.files, observed, details)
@@ -61,6 +61,7 @@ def plan_nodes(
     if refusals:
         return refusals
     graph = _Graph(cluster, observed, first.files, changes)
+    graph.remove_leftovers()
     graph.prepare(missing_software)
     graph.add_nodes()
     graph.start(cluster.zookeepers)
@@ -123,6 +124,13 @@ class _Graph:
         self._careful: tuple[str, ...] = ()
         self._rolls = False
 
+    def remove_leftovers(self) -> None:
+        """Remove what an interrupted `up` left of nodes that the file no longer has."""
+        cause = "it is not in the file and was never used"
+        for name in leftovers(self._cluster, self._observed):
+            kind = Kind.NODE if self._observed.node(name) else Kind.STORAGE
+            self.actions.append(Action(Verb.REMOVE, kind, name, cause, subject=Leftover()))
+
     def prepare(self, missing_software: Collection[str]) -> None:
         """Software, network, storages: needed before any node, and harmless to running ones."""
         cluster, observed = self._cluster, self._observed
@@ -151,25 +159,27 @@ class _Graph:
             target = NodeTarget(node, _own(self._files, node.name))
             if there is None:
                 action = Action(Verb.CREATE, Kind.NODE, node.name, "not there", _describe(node), self._prepared, target)
-            elif there.state is NodeState.CREATED and not change and self._cluster.mode == KRAFT:
-                self._made[node.name] = ""
-                self._format(target)
-                continue
             elif change and there.state is not NodeState.RUNNING:
                 action = Action(change.verb, Kind.NODE, node.name, change.cause, "", self._prepared, target)
                 action = _with_changes(action, change.differences)
             else:
+                self._format(target)
                 continue
             self._made[node.name] = action.key
             self.actions.append(action)
-            if self._cluster.mode == KRAFT and (there is None or there.state is NodeState.CREATED):
-                self._format(target)
+            self._format(target)
 
     def _format(self, target: NodeTarget) -> None:
-        """Format a KRaft storage with the cluster's id before its node first starts, unless it is formatted already."""
+        """Format a KRaft storage with the cluster's id before its node starts, unless it is formatted already."""
         name = target.node.name
+        there, data = self._observed.node(name), self._observed.stored.get(name)
+        state = there.state if there else NodeState.CREATED
+        formatted = bool(data.cluster_id) if data else state is not NodeState.CREATED
+        if self._cluster.mode != KRAFT or formatted or state not in (NodeState.CREATED, NodeState.EXITED):
+            return
+        self._made.setdefault(name, "")
         after = tuple(key for key in (self._made[name],) if key)
-        action = Action(Verb.FORMAT, Kind.STORAGE, name, "never started", after=after, subject=target)
+        action = Action(Verb.FORMAT, Kind.STORAGE, name, "not formatted yet", after=after, subject=target)
         self._made[name] = action.key
         self.actions.append(action)
 

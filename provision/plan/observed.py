@@ -1,10 +1,11 @@
 """The observed state, as reported by the runtime and Kafka. Desired values never have these types."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from provision.cluster.model import RenderedFile, Role, node_with_id
+from provision.plan.stored import StoredData
 
 
 class NodeState(StrEnum):
@@ -48,7 +49,8 @@ class ObservedEnvironment:
     whose names the environment needs, each as `container orders-broker-1`. `created_s` is Unix time. `cluster_id` is
     the id with which a KRaft cluster's storages were formatted. `incomplete` is whether something is only partly
     created, by a running or killed command. `orphaned_data` names the nodes whose data an earlier `down` left in the
-    user's directory, which the runtime does not know.
+    user's directory, which the runtime does not know. `stored` is, by node, what the storages contain; empty while
+    every node that has one is running.
     """
 
     name: str
@@ -62,6 +64,7 @@ class ObservedEnvironment:
     incomplete: bool = False
     storages: frozenset[str] = frozenset()
     orphaned_data: frozenset[str] = frozenset()
+    stored: Mapping[str, StoredData] = field(default_factory=dict)
     nodes: tuple[ObservedNode, ...] = ()
     foreign: tuple[str, ...] = ()
     created_s: float | None = None
@@ -79,6 +82,18 @@ class ObservedEnvironment:
     def kept(self) -> frozenset[str]:
         """The names of nodes that may have data, whether the nodes exist or not."""
         return self.storages | self.orphaned_data
+
+    def never_ran(self, name: str) -> bool:
+        """Whether nothing has ever been written by a node of that name, as far as is known."""
+        node, data = self.node(name), self.stored.get(name)
+        if node and node.state is NodeState.CREATED:
+            return data is None or not data.written
+        return (node is None or node.state is NodeState.EXITED) and data is not None and not data.written
+
+    def without(self, names: Collection[str]) -> "ObservedEnvironment":
+        """The environment as it is once those nodes and storages are gone."""
+        nodes = tuple(node for node in self.nodes if node.name not in names)
+        return replace(self, nodes=nodes, storages=self.storages - frozenset(names))
 
     @property
     def is_absent(self) -> bool:

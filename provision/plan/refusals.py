@@ -1,6 +1,6 @@
 """Changes in the file that an existing environment cannot undergo without losing something. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from provision.catalogue.versions import KafkaVersion
 from provision.cluster.model import Cluster, Role, StorageKind
@@ -8,6 +8,7 @@ from provision.plan.actions import Action, Kind, Verb
 from provision.plan.changes import NodeChange
 from provision.plan.ensembles import members_in, voters_left_behind
 from provision.plan.observed import NodeDetails, NodeState, ObservedEnvironment, ObservedNode
+from provision.plan.stored import StoredData, strangers
 
 DOWN_FIRST = "`provision down` it first, or undo the change"
 
@@ -18,15 +19,25 @@ def refuse(
     """Every refusal; a changed ensemble is not reported as a lost one too."""
     return (
         tuple(_refusals(cluster, observed, changes))
-        or tuple(_lost_ensemble(cluster, observed, details))
+        or tuple(_over_kept_data(cluster, observed))
         or tuple(_quorum_of_newcomers(cluster, observed))
+        or tuple(_lost_ensemble(cluster, observed, details))
+        or tuple(_mixed_up(observed))
     )
 
 
 def leaving(cluster: Cluster, observed: ObservedEnvironment) -> tuple[ObservedNode, ...]:
-    """Existing brokers that are no longer in the file."""
+    """Existing brokers that are no longer in the file and may have replicas."""
     desired = {node.name for node in cluster.nodes}
-    return tuple(node for node in observed.of_role(Role.BROKER) if node.name not in desired)
+    brokers = (node for node in observed.of_role(Role.BROKER) if node.name not in desired)
+    return tuple(node for node in brokers if not observed.never_ran(node.name))
+
+
+def leftovers(cluster: Cluster, observed: ObservedEnvironment) -> tuple[str, ...]:
+    """Nodes and storages that are no longer in the file and were never used, as an interrupted `up` leaves them."""
+    desired = {node.name for node in cluster.nodes}
+    there = {node.name for node in observed.nodes} | observed.storages
+    return tuple(sorted(name for name in there - desired if observed.never_ran(name)))
 
 
 def _refusals(cluster: Cluster, observed: ObservedEnvironment, changes: Mapping[str, NodeChange]) -> Iterator[Action]:
@@ -34,13 +45,11 @@ def _refusals(cluster: Cluster, observed: ObservedEnvironment, changes: Mapping[
         cause = "it was not made by provision, and has a name that this environment needs"
         yield Action(Verb.REFUSE, Kind.FOREIGN, thing, cause)
     if observed.nodes and observed.mode and observed.mode != cluster.mode:
-        cause = f"kafka.mode {observed.mode} → {cluster.mode}: its metadata would be left behind"
-        yield Action(Verb.REFUSE, Kind.SOFTWARE, cluster.software, cause, DOWN_FIRST)
+        yield Action(Verb.REFUSE, Kind.SOFTWARE, cluster.software, _another_mode(observed.mode, cluster), DOWN_FIRST)
         return
     newer = [node for node in observed.nodes if node.version and _is_newer(node.version, cluster.version)]
     for node in newer:
-        cause = f"Kafka {node.version} → {cluster.version}: an older release cannot read what a newer one has written"
-        yield Action(Verb.REFUSE, Kind.NODE, node.name, cause, DOWN_FIRST)
+        yield Action(Verb.REFUSE, Kind.NODE, node.name, _older(node.version, cluster), DOWN_FIRST)
     yield from _smaller_ensemble(cluster, observed)
     for name, change in changes.items():
         if change.verb is Verb.REFUSE and name not in {node.name for node in newer}:
@@ -55,11 +64,13 @@ def _smaller_ensemble(cluster: Cluster, observed: ObservedEnvironment) -> Iterat
     """Former members, existing or with kept data: the remaining ones may lack acknowledged writes."""
     desired = {node.name for node in cluster.nodes}
     for node in observed.nodes:
-        if node.name not in desired and node.role != Role.BROKER:
+        if node.name not in desired and node.role != Role.BROKER and not observed.never_ran(node.name):
             cause = "it is no longer in the file, and an ensemble is not made smaller while it is in use"
             yield Action(Verb.REFUSE, Kind.NODE, node.name, cause, DOWN_FIRST)
     for name in sorted(observed.kept - desired):
-        if observed.node(name) is None and Role.parse(name)[0] is not Role.BROKER:
+        if observed.node(name) or observed.never_ran(name):
+            continue
+        if Role.parse(name)[0] is not Role.BROKER:
             cause = "it is no longer in the file and its data are kept: a smaller ensemble need not have all of them"
             yield Action(Verb.REFUSE, Kind.NODE, name, cause, _undo_or_remove(cluster, observed))
 
@@ -68,19 +79,80 @@ def _is_newer(version: str, than: KafkaVersion) -> bool:
     return KafkaVersion.parse(version) > than
 
 
+def _older(before: object, cluster: Cluster) -> str:
+    return f"Kafka {before} → {cluster.version}: an older release cannot read what a newer one has written"
+
+
+def _another_mode(before: str, cluster: Cluster) -> str:
+    return f"kafka.mode {before} → {cluster.mode}: its metadata would be left behind"
+
+
+def _over_kept_data(cluster: Cluster, observed: ObservedEnvironment) -> Iterator[Action]:
+    """What is refused while nodes exist is also refused if only their data do."""
+    hint = _undo_or_remove(cluster, observed)
+    kept = [data for name, data in sorted(observed.stored.items()) if data.written and observed.node(name) is None]
+    if other := next((data.mode for data in kept if data.mode and data.mode != cluster.mode), ""):
+        yield Action(Verb.REFUSE, Kind.SOFTWARE, cluster.software, _another_mode(other, cluster), hint)
+        return
+    for data in kept:
+        if cause := _unusable(data, cluster):
+            yield Action(Verb.REFUSE, Kind.NODE, data.node, f"{cause} ({data.place})", hint)
+
+
+def _unusable(data: StoredData, cluster: Cluster) -> str:
+    """Why the cluster cannot use what a node left; empty if it can."""
+    storage = cluster.storage.directory or cluster.storage.kind
+    voters = frozenset(node.id for node in cluster.voters)
+    if data.version and data.version > cluster.version:
+        return _older(data.version, cluster)
+    if data.storage and data.storage != storage:
+        return f"storage {data.storage} → {storage}: its data would be left behind"
+    if data.voters and data.voters != voters:
+        return "the quorum has other voters, and that of a cluster with data is not changed"
+    return ""
+
+
+def _mixed_up(observed: ObservedEnvironment) -> Iterator[Action]:
+    """Storages with the data of another cluster or another node: Kafka would not start, or start without topics."""
+    for name, cause in strangers(observed.stored, observed.cluster_id):
+        yield Action(Verb.REFUSE, Kind.NODE, name, cause, "put its own data back; else `provision down` removes all")
+
+
 def _lost_ensemble(cluster: Cluster, observed: ObservedEnvironment, details: NodeDetails) -> Iterator[Action]:
     """A majority of the ensemble lost its data while brokers kept theirs: it would start over with a new cluster id."""
-    kept = [node.name for node in observed.of_role(Role.BROKER) if node.state is not NodeState.CREATED]
-    if not kept or cluster.storage.kind is StorageKind.MEMORY:
+    keepers = [node.name for node in cluster.zookeepers or cluster.voters]
+    if cluster.storage.kind is not StorageKind.MEMORY:
+        hint = _undo_or_remove(cluster, observed) if observed.is_absent else "`provision down` removes the rest"
+        for name, cause in lost_members(keepers, observed, _members(cluster, observed, details)):
+            yield Action(Verb.REFUSE, Kind.NODE, name, cause, hint)
+
+
+def lost_members(keepers: Sequence[str], observed: ObservedEnvironment, members: int) -> Iterator[tuple[str, str]]:
+    """The members of an ensemble that lost their data, each with the reason, if with them a majority of `members` did.
+
+    Args:
+        keepers: the ensemble's nodes.
+        observed: what is there, and what the storages contain if a node is to be started.
+        members: the size of the ensemble that the data are from.
+    """
+    brokers = sorted(node.name for node in observed.of_role(Role.BROKER) if node.name not in observed.stored)
+    with_data = [name for name in brokers if not observed.never_ran(name)]
+    with_data += [name for name, data in observed.stored.items() if data.written and data.role is Role.BROKER]
+    lost = [name for name in keepers if _is_lost(observed, name)]
+    if not with_data or len(keepers) - len(lost) > members // 2:
         return
-    keepers = cluster.zookeepers or cluster.voters
-    there = [node for node in keepers if observed.node(node.name) or node.name in observed.storages]
-    if len(there) > _members(cluster, observed, details) // 2:
-        return
-    for node in keepers:
-        if node not in there:
-            cause = f"its data are gone while {', '.join(kept)} kept theirs: a new ensemble would not know their topics"
-            yield Action(Verb.REFUSE, Kind.NODE, node.name, cause, "`provision down` removes the rest")
+    for name in lost:
+        where = f" ({observed.stored[name].place})" if name in observed.stored else ""
+        kept = ", ".join(sorted(set(with_data)))
+        yield name, f"its data are gone{where} while {kept} kept theirs: a new ensemble would not know their topics"
+
+
+def _is_lost(observed: ObservedEnvironment, name: str) -> bool:
+    """Whether a member has no data although it must have had some; one that was never started had none."""
+    node, data = observed.node(name), observed.stored.get(name)
+    if node is None and name not in observed.kept:
+        return True
+    return data is not None and not data.written and (node is None or node.state is NodeState.EXITED)
 
 
 def _quorum_of_newcomers(cluster: Cluster, observed: ObservedEnvironment) -> Iterator[Action]:
@@ -100,5 +172,6 @@ def _undo_or_remove(cluster: Cluster, observed: ObservedEnvironment) -> str:
 
 def _members(cluster: Cluster, observed: ObservedEnvironment, details: NodeDetails) -> int:
     """The size of the ensemble according to the nodes' own configuration."""
-    told = (members_in(details.files.get(node.name, ())) for node in observed.of_role(Role.ZOOKEEPER))
+    told = [members_in(details.files.get(node.name, ())) for node in observed.of_role(Role.ZOOKEEPER)]
+    told += [data.members for data in observed.stored.values() if data.written]
     return next((members for members in told if members), len(cluster.zookeepers or cluster.voters))

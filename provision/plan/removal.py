@@ -19,6 +19,9 @@ def plan_removals(cluster: Cluster, observed: ObservedEnvironment) -> tuple[Acti
     removals += [
         Action(Verb.REMOVE, Kind.STORAGE, name, count, "its node is removed already")
         for name in sorted(observed.storages)
-        if Role.parse(name)[0] is Role.BROKER and name not in desired and observed.node(name) is None
+        if Role.parse(name)[0] is Role.BROKER
+        and name not in desired
+        and observed.node(name) is None
+        and not observed.never_ran(name)
     ]
     return tuple(removals)

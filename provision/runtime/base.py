@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import BinaryIO, ClassVar
 
 from provision.cluster.identity import Identities
-from provision.cluster.model import MAIN_FILES, Cluster, Node, RenderedFile
+from provision.cluster.model import MAIN_FILES, Cluster, Node, RenderedFile, Role
 from provision.errors import ProvisionError
 from provision.events import Listener
 from provision.plan.observed import ObservedEnvironment
+from provision.plan.stored import StoredData
 
 SECRET_MODE = 0o400
 """The permissions of a secret file, on every runtime: read-only, which later identifies it as secret."""
@@ -38,11 +39,10 @@ class JavaCommand:
     arguments: tuple[str, ...]
 
 
-def format_command(cluster: Cluster, node: Node) -> JavaCommand:
-    """The command that formats a storage, with the release's default metadata.version (KIP-631)."""
-    file = MAIN_FILES[node.role]
-    arguments = ("format", "--ignore-formatted", "-t", cluster.cluster_id, "-c", f"{node.config_dir}/{file}")
-    return JavaCommand("kafka.tools.StorageTool", arguments)
+def format_command(node: str, cluster_id: str, config_dir: str) -> JavaCommand:
+    """The command that formats a node's storage, with the release's default metadata.version (KIP-631)."""
+    file = f"{config_dir}/{MAIN_FILES[Role.parse(node)[0]]}"
+    return JavaCommand("kafka.tools.StorageTool", ("format", "--ignore-formatted", "-t", cluster_id, "-c", file))
 
 
 def format_failed(node: str, output: str) -> ProvisionError:
@@ -94,7 +94,11 @@ class Runtime(ABC):
 
     @abstractmethod
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
-        """The configuration files that the node was created with."""
+        """The configuration files that the node was created with, or that its kept storage was last used with."""
+
+    @abstractmethod
+    def read_storage(self, name: str, node: str) -> StoredData | None:
+        """What the node's storage contains, whether the node exists or not; None if that cannot be read."""
 
     @abstractmethod
     def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
@@ -134,8 +138,8 @@ class Runtime(ABC):
         self.create_node(cluster, node, files, config_hash)
 
     @abstractmethod
-    def format_storage(self, cluster: Cluster, node: Node) -> None:
-        """Format a created node's storage with the cluster's id (`kafka-storage format`), unless it is formatted."""
+    def format_storage(self, name: str, node: str, cluster_id: str) -> None:
+        """Format an existing node's storage with the cluster's id (`kafka-storage format`), unless it is formatted."""
 
     @abstractmethod
     def update_files(self, name: str, node: str, files: Sequence[RenderedFile]) -> None:

@@ -1,11 +1,16 @@
 """A user's directory as storage: `DIR/<node>/data`, with a marker that names its environment."""
 
+import os
 import shutil
+import stat
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from provision.cluster.properties import parse
+from provision.cluster.model import RenderedFile
+from provision.common.whole_files import DRAFT_SUFFIX, write_whole
 from provision.errors import ProvisionError, Refused
+from provision.plan.stored import LOGS, META_FILE, StoredData, is_used, meta_in, shows_use
 
 MARKER = ".provision"
 
@@ -58,15 +63,62 @@ def _has_files(directory: Path) -> bool:
         return True
 
 
-def cluster_id_in(storage: Path, environment: str) -> str:
-    """The id with which that environment's storages there were formatted; empty if none was."""
-    for directory in sorted(storage.iterdir()) if storage.is_dir() else ():
-        if _is_of(directory, environment):
-            with suppress(OSError, UnicodeDecodeError):
-                formatted = parse((directory / "data" / "meta.properties").read_text())
-                if "cluster.id" in formatted:
-                    return formatted["cluster.id"]
-    return ""
+def data_of(storage: Path, node: str) -> Path:
+    """The data directory of a node."""
+    return storage / node / "data"
+
+
+def keep_files(storage: Path, node: str, files: Sequence[RenderedFile]) -> None:
+    """Store a node's configuration with its data, which may outlive everything else; secrets are left out.
+
+    Raises:
+        ProvisionError: it cannot be written.
+    """
+    config = storage / node / "config"
+    try:
+        config.mkdir(exist_ok=True)
+        for file in files:
+            if not file.secret:
+                write_whole(config / file.name, file.content)
+    except OSError as error:
+        raise ProvisionError(f"cannot write to {config}", why=error.strerror or str(error)) from error
+
+
+def kept_files(storage: Path, node: str) -> tuple[RenderedFile, ...]:
+    """The configuration that is stored with a node's data; empty if there is none."""
+    config = storage / node / "config"
+    try:
+        files = sorted(file for file in config.iterdir() if file.is_file() and file.suffix != DRAFT_SUFFIX)
+        return tuple(RenderedFile(node, file.name, file.read_bytes()) for file in files)
+    except OSError:
+        return ()
+
+
+def stored_in(data: Path, node: str, files: Sequence[RenderedFile] = ()) -> StoredData | None:
+    """What a node's data directory contains; None if it cannot be read.
+
+    Args:
+        data: the directory; if there is none, nothing is stored.
+        node: the node's name.
+        files: the configuration that it was last used with.
+    """
+    try:
+        entries = dict(_entries(data)) if data.exists() else {}
+        meta = meta_in((data / META_FILE).read_bytes()) if META_FILE in entries else {}
+    except OSError:
+        return None
+    used = is_used(meta) or any(
+        shows_use(path, found.st_size, is_directory=stat.S_ISDIR(found.st_mode)) for path, found in entries.items()
+    )
+    return StoredData(node, str(data / META_FILE if META_FILE in entries else data), meta, used, tuple(files))
+
+
+def _entries(data: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """The files and directories in it by path; the content only of those that show whether it was used."""
+    for entry in data.iterdir():
+        yield entry.name, entry.stat()
+        if entry.name in LOGS and entry.is_dir():
+            yield from ((f"{entry.name}/{below.name}", below.stat()) for below in entry.iterdir())
 
 
 def delete(storage: Path, node: str, environment: str) -> None:

@@ -11,6 +11,7 @@ from provision.cluster.model import Cluster, Node, RenderedFile, Role
 from provision.errors import ProvisionError
 from provision.events import Fetching, Listener
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
+from provision.plan.stored import StoredData
 from provision.runtime.base import JavaCommand, Runtime, Streams
 
 OnVerb = Callable[[str, str], None]
@@ -24,6 +25,8 @@ class _Environment:
     nodes: dict[str, ObservedNode] = field(default_factory=dict)
     files: dict[str, tuple[RenderedFile, ...]] = field(default_factory=dict)
     logs: dict[str, list[str]] = field(default_factory=dict)
+    formatted: dict[str, str] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
 
 
 class FakeRuntime(Runtime):
@@ -71,6 +74,12 @@ class FakeRuntime(Runtime):
         """The files as given."""
         return self._environments[name].files[node]
 
+    def read_storage(self, name: str, node: str) -> StoredData | None:
+        """What formatting and a first start leave."""
+        kept = self._environments[name]
+        meta = {"cluster.id": kept.formatted[node]} if node in kept.formatted else {}
+        return StoredData(node, f"the memory of {node}", meta, node in kept.used, kept.files.get(node, ()))
+
     def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:  # noqa: ARG002
         """The log given to `exit_node`."""
         if node not in self._nodes(name):
@@ -107,6 +116,13 @@ class FakeRuntime(Runtime):
         self.on_verb("create_storage", node.name)
         self._environment(cluster).storages.add(node.name)
 
+    def fill_storage(self, name: str, node: str, cluster_id: str = "") -> None:
+        """Let a storage have the data of an earlier cluster."""
+        kept = self._environments[name]
+        kept.used.add(node)
+        if cluster_id:
+            kept.formatted[node] = cluster_id
+
     def _environment(self, cluster: Cluster) -> _Environment:
         kept = self._environments.setdefault(cluster.name, _Environment(cluster))
         kept.cluster = cluster
@@ -135,9 +151,10 @@ class FakeRuntime(Runtime):
             )
             kept.files[node.name] = tuple(files)
 
-    def format_storage(self, cluster: Cluster, node: Node) -> None:  # noqa: ARG002 there are no data
-        """Do nothing."""
-        self.on_verb("format_storage", node.name)
+    def format_storage(self, name: str, node: str, cluster_id: str) -> None:
+        """Remembered."""
+        self.on_verb("format_storage", node)
+        self._environments[name].formatted[node] = cluster_id
 
     def update_files(self, name: str, node: str, files: Sequence[RenderedFile]) -> None:
         """Remembered."""
@@ -150,6 +167,7 @@ class FakeRuntime(Runtime):
         if node not in self._nodes(name):
             raise ProvisionError(f"{name} has no node {node}")
         self._change(name, node, NodeState.RUNNING, None)
+        self._environments[name].used.add(node)
 
     def stop_node(self, name: str, node: str, patience_s: float) -> None:  # noqa: ARG002 stops at once
         """Mark it as exited, like a JVM on SIGTERM."""
@@ -186,7 +204,10 @@ class FakeRuntime(Runtime):
         """Forgotten."""
         self.on_verb("remove_storage", node)
         if name in self._environments:
-            self._environments[name].storages.discard(node)
+            kept = self._environments[name]
+            kept.storages.discard(node)
+            kept.formatted.pop(node, None)
+            kept.used.discard(node)
 
     def remove_network(self, name: str) -> None:
         """Forgotten."""

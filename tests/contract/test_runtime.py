@@ -355,7 +355,7 @@ def test_storages_are_formatted_and_formatting_can_be_repeated(runtime: Runtime,
     before = runtime.observe(NAME)
     for _ in range(2):
         for node in kraft.nodes:
-            runtime.format_storage(kraft, node)
+            runtime.format_storage(NAME, node.name, kraft.cluster_id)
     assert runtime.observe(NAME) == before
     if runtime.kind == "process":
         assert {_formatted_with(node) for node in kraft.nodes} == {CLUSTER_ID}
@@ -366,9 +366,9 @@ def test_a_formatted_storage_keeps_its_id(runtime: Runtime, kraft: Cluster) -> N
         pytest.skip("it formats nothing")
     _create(runtime, kraft, render(kraft))
     (controller,) = kraft.controllers
-    runtime.format_storage(kraft, controller)
+    runtime.format_storage(NAME, controller.name, kraft.cluster_id)
     with pytest.raises(ProvisionError, match="the storage of controller-1 could not be formatted") as caught:
-        runtime.format_storage(dataclasses.replace(kraft, cluster_id=ANOTHER_ID), controller)
+        runtime.format_storage(NAME, controller.name, ANOTHER_ID)
     assert f"Expected {ANOTHER_ID}, but read {CLUSTER_ID}" in caught.value.why
     if runtime.kind == "process":
         assert _formatted_with(controller) == CLUSTER_ID
@@ -386,7 +386,7 @@ def test_a_storage_that_cannot_be_formatted_is_an_error_with_what_the_tool_said(
     )
     _create(runtime, kraft, broken)
     with pytest.raises(ProvisionError, match="the storage of controller-1 could not be formatted") as caught:
-        runtime.format_storage(kraft, controller)
+        runtime.format_storage(NAME, controller.name, kraft.cluster_id)
     assert "Invalid value none" in caught.value.why
     assert "log4j" not in caught.value.why
     assert "\tat " not in caught.value.why

@@ -147,7 +147,7 @@ def test_a_storage_is_formatted_by_the_secret_file_of_its_node(runtime: Runtime,
     files = files_of(kraft)
     create(runtime, kraft, files)
     for node in kraft.nodes:
-        runtime.format_storage(kraft, node)
+        runtime.format_storage(contract.NAME, node.name, kraft.cluster_id)
         assert read(runtime, node) == own(files, node)
         require_private(runtime, node, own(files, node))
 
@@ -164,7 +164,7 @@ def test_what_a_failure_says_of_a_secret_file_has_nothing_of_it(runtime: Runtime
     )
     create(runtime, kraft, broken)
     with pytest.raises(ProvisionError, match="the storage of controller-1 could not be formatted") as caught:
-        runtime.format_storage(kraft, controller)
+        runtime.format_storage(contract.NAME, controller.name, kraft.cluster_id)
     assert "Invalid value none" in caught.value.why
     assert "xyzzy" not in f"{caught.value!r} {caught.value.why} {caught.value.hint}"
 

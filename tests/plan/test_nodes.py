@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from provision.cluster.model import Role
-from provision.plan.actions import Action, Kind, NodeTarget, Plan, Verb
+from provision.plan.actions import Action, Kind, Leftover, NodeTarget, Plan, Verb
 from tests.golden import Golden
 from tests.plan.cases import CLUSTER, additions, changes, drifts, ensembles, refusals, upgrades
 from tests.plan.world import NOTHING, World, cluster_of, files_of, plan, printed
@@ -292,7 +292,10 @@ def test_a_plan_knows_its_refusals_and_the_actions_of_a_kind() -> None:
     assert both.refusals == (refusal,)
     assert both.needs_consent == (removal,)
     assert both.of_kinds([Kind.NETWORK, Kind.NODE]) == (network, removal)
-    assert both.of_kinds([Kind.NETWORK, Kind.NODE], but=Verb.REMOVE) == (network,)
+    assert both.first_wave == (network, refusal)
+    leftover = Action(Verb.REMOVE, Kind.NODE, "broker-5", "never used", subject=Leftover())
+    assert Plan("orders", (leftover, removal)).first_wave == (leftover,)
+    assert not leftover.needs_consent
     assert both.changes
     assert [str(action) for action in both.actions] == [
         "network orders create (not there)",

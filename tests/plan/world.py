@@ -4,15 +4,17 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from provision.catalogue.versions import KRAFT
 from provision.cluster.fingerprint import config_hash
 from provision.cluster.layout import container_layout
-from provision.cluster.model import Cluster, Node, RenderedFile
+from provision.cluster.model import Cluster, Node, RenderedFile, Role
 from provision.cluster.render import render
 from provision.cluster.resolve import resolve
-from provision.plan.actions import Action, BrokerSettings, Kind, NodeTarget, Verb
+from provision.plan.actions import Action, BrokerSettings, Kind, Leftover, NodeTarget, Verb
 from provision.plan.nodes import plan_nodes
 from provision.plan.observed import NodeDetails, NodeState, ObservedEnvironment, ObservedNode
 from provision.plan.phases import Phase
+from provision.plan.stored import StoredData
 from provision.plan.upgrade import stages_of
 from provision.spec.model import EnvironmentSpec
 
@@ -56,6 +58,7 @@ class World:
     settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     storages: frozenset[str] = frozenset()
     orphaned_data: frozenset[str] = frozenset()
+    stored: Mapping[str, StoredData] = field(default_factory=dict)
     network: bool = False
     software: bool = True
     mode: str = ""
@@ -74,6 +77,7 @@ class World:
             network=self.network,
             storages=self.storages,
             orphaned_data=self.orphaned_data,
+            stored=self.stored,
             nodes=tuple(sorted(self.nodes.values(), key=lambda node: (node.role, node.number))),
             foreign=self.foreign,
         )
@@ -100,6 +104,11 @@ class World:
             world = world._made(cluster, node, files_of(cluster, node.name), state)
         return world
 
+    def storing(self, cluster: Cluster, *names: str, used: bool = True) -> "World":
+        """With what those nodes of `cluster` have stored, and what they were last used with."""
+        stored = {name: stored_by(cluster, name, used=used) for name in names}
+        return dataclasses.replace(self, stored={**self.stored, **stored})
+
     def after(self, cluster: Cluster, *actions: Action) -> "World":
         """What actions towards `cluster` make of it, as the runtimes and Kafka do."""
         world = self
@@ -117,8 +126,11 @@ class World:
                 return dataclasses.replace(self, storages=self.storages | {action.name})
             case Verb.CREATE, _, NodeTarget(node, files):
                 return self._made(cluster, node, files, CREATED)
+            case Verb.REMOVE, _, Leftover():
+                stored = {name: data for name, data in self.stored.items() if name != action.name}
+                return dataclasses.replace(self.without(action.name), stored=stored)
             case Verb.FORMAT, _, NodeTarget():
-                return self
+                return self.storing(cluster, action.name, used=False) if self.stored else self
             case Verb.START, _, _:
                 return self.but(RUNNING, action.name)
             case ((Verb.RECREATE | Verb.RESTART), _, NodeTarget(node, files, runs)):
@@ -152,13 +164,24 @@ class World:
         )
 
 
+CLUSTER_ID = "fwAAAAAAAAAAAAAAAAAAAA"
+
+
+def stored_by(cluster: Cluster, node: str, *, used: bool = True, cluster_id: str = CLUSTER_ID) -> StoredData:
+    """What a node of `cluster` leaves in its storage."""
+    role, number = Role.parse(node)
+    key = "node.id" if cluster.mode == KRAFT else "broker.id"
+    meta = {} if role is Role.ZOOKEEPER else {key: str(role.id_of(number)), "cluster.id": cluster_id}
+    return StoredData(node, f"/data/{node}/meta.properties", meta, used, files_of(cluster, node))
+
+
 def kept(cluster: Cluster) -> World:
-    """What `down --keep-data` leaves of a cluster."""
+    """What `down --keep-data` leaves of a cluster; what the storages contain is not known."""
     return World(storages=frozenset(node.name for node in cluster.nodes))
 
 
 def left(cluster: Cluster) -> World:
-    """What `down` leaves of a cluster with its data in a directory of the user's."""
+    """What `down` leaves of a cluster with its data in a directory of the user's; what they contain is not known."""
     return World(orphaned_data=frozenset(node.name for node in cluster.nodes))
 
 

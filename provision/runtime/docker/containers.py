@@ -128,18 +128,20 @@ def node_options(
 
 
 def format_options(
-    cluster: Cluster, node: Node, command: Sequence[str], image_volumes: Sequence[str]
+    environment: str, details: Mapping[str, Any], command: Sequence[str], image_volumes: Sequence[str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The container that formats the node's storage, with the node's mounts and account but no network."""
-    host = hardening(memory_bytes=node.memory_bytes, image_volumes=image_volumes)
-    host |= {"network_mode": "none", "mounts": _mounts(cluster, node)}
-    labels = {ENVIRONMENT: cluster.name, ROLE: TOOL_ROLE}
+    """The container that formats a node's storage, with the node's mounts and account but no network.
+
+    `details` are those of the node's container, as the engine inspects it.
+    """
+    host = hardening(memory_bytes=details["HostConfig"]["Memory"], image_volumes=image_volumes)
+    host |= {"network_mode": "none", "mounts": details["HostConfig"]["Mounts"]}
     container = {
-        "image": node.software,
+        "image": details["Config"]["Image"],
         "entrypoint": list(command),
         "command": [],
-        "user": user_of(cluster, node),
-        "labels": labels,
+        "user": details["Config"]["User"],
+        "labels": {ENVIRONMENT: environment, ROLE: TOOL_ROLE},
     }
     return container, host
 
@@ -152,8 +154,13 @@ def user_of(cluster: Cluster, node: Node) -> str:
     return f"{account}:{account}"
 
 
+def volume_mount(environment: str, node: str) -> Mount:
+    """The node's volume, where each of its containers has it."""
+    return Mount(NODE_HOME, name_of(environment, node), type="volume", no_copy=True)
+
+
 def _mounts(cluster: Cluster, node: Node) -> list[Mount]:
-    mounts = [Mount(NODE_HOME, name_of(cluster.name, node.name), type="volume", no_copy=True)]
+    mounts = [volume_mount(cluster.name, node.name)]
     if cluster.storage.kind is StorageKind.DIRECTORY:
         mounts.append(Mount(node.data_dir, str(Path(cluster.storage.directory, node.name, "data")), type="bind"))
     return mounts

@@ -14,10 +14,11 @@ from provision.common.patience import Patience
 from provision.errors import ProvisionError, Refused, Unavailable
 from provision.events import Listener
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
+from provision.plan.stored import StoredData
 from provision.runtime import directories
 from provision.runtime.base import JavaCommand, Runtime, Streams, format_command, format_failed
 from provision.runtime.docker import containers as spec
-from provision.runtime.docker import found, networks, tools
+from provision.runtime.docker import found, networks, stored, tools
 from provision.runtime.docker.client import connect, translated
 from provision.runtime.docker.images import identity_of, inspect, pull, tag
 from provision.runtime.docker.layouts import require_layout
@@ -90,8 +91,19 @@ class DockerRuntime(Runtime):
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
         """Read them from the node's volume through its container, running or not."""
         with translated(f"reading the configuration of {node}"):
-            stream, _ = self._api.get_archive(spec.name_of(name, node), f"{NODE_HOME}/config")
-            return spec.files_in_archive(node, b"".join(stream))
+            return stored.files_of(self._api, spec.name_of(name, node), node)
+
+    def read_storage(self, name: str, node: str) -> StoredData | None:
+        """Read it from the node's volume, through a temporary container if the node has none."""
+        container = self._ours(name, node)
+        with translated(f"reading the storage of {node}"):
+            if container is not None:
+                return stored.stored_in(self._api, container["Id"], name, node)
+            try:
+                with stored.reader(self._api, name, node) as temporary:
+                    return stored.stored_in(self._api, temporary, name, node)
+            except NotFound:
+                return None
 
     def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         """Read them from the engine's log of the container, standard output and standard error together."""
@@ -191,12 +203,16 @@ class DockerRuntime(Runtime):
             )
             self._api.put_archive(created["Id"], NODE_HOME, spec.archive(cluster, node, files, with_data=in_volume))
             self._api.rename(created["Id"], container["name"])
+        if cluster.storage.kind is StorageKind.DIRECTORY:
+            directories.keep_files(Path(cluster.storage.directory), node.name, files)
 
-    def format_storage(self, cluster: Cluster, node: Node) -> None:
-        """Format it in a separate container with the node's volume."""
-        command = tools.java_command(node.software, format_command(cluster, node), heap="64m")
-        with translated(f"formatting the storage of {node.name}"):
-            options, host = spec.format_options(cluster, node, command, self._image_volumes(node.software))
+    def format_storage(self, name: str, node: str, cluster_id: str) -> None:
+        """Format it in a separate container with the node's mounts."""
+        with translated(f"formatting the storage of {node}"):
+            details = self._api.inspect_container(self._required(name, node))
+            image = details["Config"]["Image"]
+            command = tools.java_command(image, format_command(node, cluster_id, f"{NODE_HOME}/config"), heap="64m")
+            options, host = spec.format_options(name, details, command, self._image_volumes(image))
             created = self._api.create_container(**options, host_config=self._api.create_host_config(**host))
             try:
                 self._api.put_archive(created["Id"], NODE_HOME, tools.logging_archive())
@@ -206,7 +222,7 @@ class DockerRuntime(Runtime):
             finally:
                 self._remove_container(created["Id"], "what formatted a storage")
         if code:
-            raise format_failed(node.name, output)
+            raise format_failed(node, output)
 
     def update_files(self, name: str, node: str, files: Sequence[RenderedFile]) -> None:
         """Write them to the node's volume through its running container."""

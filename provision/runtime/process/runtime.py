@@ -25,6 +25,7 @@ from provision.events import Listener
 from provision.home.place import Home
 from provision.home.ports import port_becomes_free
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
+from provision.plan.stored import StoredData
 from provision.runtime import directories, jars, tool_logging
 from provision.runtime.base import (
     SECRET_MODE,
@@ -126,6 +127,17 @@ class ProcessRuntime(Runtime):
         files = (file for file in sorted(config.iterdir()) if file.suffix != DRAFT_SUFFIX)
         return tuple(RenderedFile(node, file.name, file.read_bytes(), secret=_is_secret(file)) for file in files)
 
+    def read_storage(self, name: str, node: str) -> StoredData | None:
+        """Read it from the data directory."""
+        return directories.stored_in(self._data_directory(name, node), node, self.read_files(name, node))
+
+    def _data_directory(self, name: str, node: str) -> Path:
+        kept = read_environment(self._directory(name))
+        if kept and Path(kept.storage).is_absolute():
+            return directories.data_of(Path(kept.storage), node)
+        in_memory = directories.data_of(memory_directory(self._home, name), node)
+        return in_memory if in_memory.is_dir() else directories.data_of(self._directory(name), node)
+
     def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         """Read them from the node's own files."""
         directory = self._required(name, node)
@@ -223,12 +235,15 @@ class ProcessRuntime(Runtime):
             if node.role is Role.ZOOKEEPER:
                 write_whole(Path(node.data_dir) / "myid", f"{node.id}\n")
             write_node(directory, described | {"config_hash": config_hash})
+        if cluster.storage.kind is StorageKind.DIRECTORY:
+            directories.keep_files(Path(cluster.storage.directory), node.name, files)
 
-    def format_storage(self, cluster: Cluster, node: Node) -> None:
+    def format_storage(self, name: str, node: str, cluster_id: str) -> None:
         """Format it with the Java that is found now."""
-        code, output = self._run(self._tool_command(cluster.name, format_command(cluster, node)))
+        config = self._required(name, node) / "config"
+        code, output = self._run(self._tool_command(name, format_command(node, cluster_id, config.as_posix())))
         if code:
-            raise format_failed(node.name, output)
+            raise format_failed(node, output)
 
     def update_files(self, name: str, node: str, files: Sequence[RenderedFile]) -> None:
         """Write them to the node's directory."""
@@ -261,7 +276,10 @@ class ProcessRuntime(Runtime):
     # -- remove -------------------------------------------------------------------------------------------------------
 
     def remove_node(self, name: str, node: str) -> None:
-        """Kill its JVM, and remove all but its data; its note first, so that no partial node remains."""
+        """Kill its JVM, and remove all but its data and what they were used with.
+
+        Its note goes first, so that no partial node remains.
+        """
         directory = self._directory(name) / node
         if not directory.is_dir():
             return
@@ -269,7 +287,7 @@ class ProcessRuntime(Runtime):
         with files_of(directory):
             (directory / NODE_FILE).unlink(missing_ok=True)
             for entry in directory.iterdir():
-                if entry.name != "data":
+                if entry.name not in ("data", "config"):
                     shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
     def remove_storage(self, name: str, node: str, *, delete_data: bool) -> None:

@@ -1,0 +1,101 @@
+"""What a node's volume contains, read through its container, or through a temporary one that is never started."""
+
+import io
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from docker.errors import NotFound
+
+from provision.cluster.layout import NODE_HOME
+from provision.cluster.model import RenderedFile
+from provision.plan.stored import META_FILE, StoredData, is_used, meta_in, shows_use
+from provision.runtime.docker import containers as spec
+
+_DATA = f"{NODE_HOME}/data"
+
+
+@contextmanager
+def reader(api: Any, name: str, node: str) -> Iterator[str]:  # noqa: ANN401 the SDK's client has no types
+    """A container with the node's volume, not started; any image will do, for nothing of it runs.
+
+    Raises:
+        NotFound: the volume is gone, or the engine has no image.
+    """
+    api.inspect_volume(spec.name_of(name, node))  # else the engine would create it
+    images = api.images(quiet=True)
+    if not images:
+        raise NotFound("the engine has no image")
+    container = {
+        "image": images[0],
+        "entrypoint": ["true"],
+        "command": [],
+        "labels": {spec.ENVIRONMENT: name, spec.ROLE: spec.TOOL_ROLE},
+    }
+    host = {"mounts": [spec.volume_mount(name, node)], "network_mode": "none", "read_only": True}
+    identity = api.create_container(**container, host_config=api.create_host_config(**host))["Id"]
+    try:
+        yield identity
+    finally:
+        api.remove_container(identity, force=True, v=True)
+
+
+def files_of(api: Any, container: str, node: str) -> tuple[RenderedFile, ...]:  # noqa: ANN401 as above
+    """The node's configuration files; empty if there are none."""
+    try:
+        stream, _ = api.get_archive(container, f"{NODE_HOME}/config")
+    except NotFound:
+        return ()
+    return spec.files_in_archive(node, b"".join(stream))
+
+
+def stored_in(api: Any, container: str, name: str, node: str) -> StoredData:  # noqa: ANN401 as above
+    """What the node's data directory contains."""
+    meta = _meta(api, container)
+    place = f"volume {spec.name_of(name, node)}, {_DATA}{f'/{META_FILE}' if meta else ''}"
+    used = is_used(meta) or _is_used(api, container)
+    return StoredData(node, place, meta, used, files_of(api, container, node))
+
+
+def _meta(api: Any, container: str) -> dict[str, str]:  # noqa: ANN401 as above
+    try:
+        stream, _ = api.get_archive(container, f"{_DATA}/{META_FILE}")
+    except NotFound:
+        return {}
+    with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
+        files = [tar.extractfile(member) for member in tar.getmembers() if member.isfile()]
+        return meta_in(files[0].read()) if files and files[0] else {}
+
+
+def _is_used(api: Any, container: str) -> bool:  # noqa: ANN401 as above
+    """Read only as much as is needed: the engine sends the content of all files along with their names."""
+    try:
+        stream, _ = api.get_archive(container, _DATA)
+    except NotFound:
+        return False
+    with tarfile.open(fileobj=_Chunks(stream), mode="r|") as tar:
+        for member in tar:
+            path = member.name.partition("/")[2]  # the first part is the directory itself
+            if shows_use(path, member.size, is_directory=member.isdir()):
+                return True
+    return False
+
+
+class _Chunks(io.RawIOBase):
+    """A stream of chunks as a file."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks, self._rest = chunks, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        while size < 0 or len(self._rest) < size:
+            chunk = next(self._chunks, b"")
+            if not chunk:
+                break
+            self._rest += chunk
+        taken, self._rest = (self._rest, b"") if size < 0 else (self._rest[:size], self._rest[size:])
+        return taken
