@@ -44,8 +44,11 @@ def _refusals(cluster: Cluster, observed: ObservedEnvironment, changes: Mapping[
     for thing in observed.foreign:
         cause = "it was not made by provision, and has a name that this environment needs"
         yield Action(Verb.REFUSE, Kind.FOREIGN, thing, cause)
-    if observed.nodes and observed.mode and observed.mode != cluster.mode:
-        yield Action(Verb.REFUSE, Kind.SOFTWARE, cluster.software, _another_mode(observed.mode, cluster), DOWN_FIRST)
+    modes = [observed.mode] if observed.nodes else [data.mode for data in observed.stored.values() if data.written]
+    if other := next((mode for mode in modes if mode and mode != cluster.mode), ""):
+        cause = f"kafka.mode {other} → {cluster.mode}: its metadata would be left behind"
+        hint = DOWN_FIRST if observed.nodes else _undo_or_remove(cluster, observed)
+        yield Action(Verb.REFUSE, Kind.SOFTWARE, cluster.software, cause, hint)
         return
     newer = [node for node in observed.nodes if node.version and _is_newer(node.version, cluster.version)]
     for node in newer:
@@ -83,20 +86,12 @@ def _older(before: object, cluster: Cluster) -> str:
     return f"Kafka {before} → {cluster.version}: an older release cannot read what a newer one has written"
 
 
-def _another_mode(before: str, cluster: Cluster) -> str:
-    return f"kafka.mode {before} → {cluster.mode}: its metadata would be left behind"
-
-
 def _over_kept_data(cluster: Cluster, observed: ObservedEnvironment) -> Iterator[Action]:
     """What is refused while nodes exist is also refused if only their data do."""
     hint = _undo_or_remove(cluster, observed)
-    kept = [data for name, data in sorted(observed.stored.items()) if data.written and observed.node(name) is None]
-    if other := next((data.mode for data in kept if data.mode and data.mode != cluster.mode), ""):
-        yield Action(Verb.REFUSE, Kind.SOFTWARE, cluster.software, _another_mode(other, cluster), hint)
-        return
-    for data in kept:
-        if cause := _unusable(data, cluster):
-            yield Action(Verb.REFUSE, Kind.NODE, data.node, f"{cause} ({data.place})", hint)
+    for name, data in sorted(observed.stored.items()):
+        if data.written and observed.node(name) is None and (cause := _unusable(data, cluster)):
+            yield Action(Verb.REFUSE, Kind.NODE, name, f"{cause} ({data.place})", hint)
 
 
 def _unusable(data: StoredData, cluster: Cluster) -> str:
