@@ -8,11 +8,12 @@ from provision.cluster.model import RenderedFile, Role, node_with_id
 
 
 class NodeState(StrEnum):
-    """The state of a node."""
+    """The state of a node. One that is lost runs, but the files that describe it are gone: it can only be ended."""
 
     CREATED = "created"
     RUNNING = "running"
     EXITED = "exited"
+    LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True)

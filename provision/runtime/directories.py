@@ -1,17 +1,20 @@
 """A user's directory as storage: `DIR/<node>/data`, with a marker that names its environment."""
 
+import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
 from provision.cluster.properties import parse
+from provision.common.own_directories import give, is_own, make_own, remove_tree, require_own
+from provision.common.whole_files import write_whole
 from provision.errors import ProvisionError, Refused
 
 MARKER = ".provision"
 
 
 def create(storage: Path, node: str, environment: str, owner: tuple[int, int] | None = None) -> Path:
-    """Create the node's directory if it is missing; returns the one for data.
+    """Create the node's directory if it is missing, for nobody else to read; returns the one for data.
 
     Args:
         storage: the user's directory.
@@ -20,22 +23,33 @@ def create(storage: Path, node: str, environment: str, owner: tuple[int, int] | 
         owner: uid and gid of the data directory, None for the caller's.
 
     Raises:
-        Refused: the node's directory has files that are not of this environment.
+        Refused: the node's directory has files that are not of this environment, or it is not the caller's alone.
         ProvisionError: it cannot be made.
     """
-    directory = storage / node
+    directory, data = storage / node, storage / node / "data"
     try:
-        if directory.is_dir() and any(directory.iterdir()) and not _is_of(directory, environment):
-            raise Refused(f"{directory} has files that are not of this environment", hint="name another directory")
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / MARKER).write_text(environment)  # before the data: an interrupted creation can still be recognised
-        data = directory / "data"
-        data.mkdir(exist_ok=True)
-        if owner:
-            shutil.chown(data, *owner)
+        if os.path.lexists(directory):
+            require_own(directory)
+            if any(directory.iterdir()) and not _is_of(directory, environment):
+                raise Refused(f"{directory} has files that are not of this environment", hint="name another directory")
+        make_own(directory, below=storage)
+        write_whole(directory / MARKER, environment)  # before the data: an interrupted creation can be recognised
+        with suppress(FileExistsError):
+            data.mkdir()
+        give(data, owner)
     except OSError as error:
         raise ProvisionError(f"cannot prepare {directory}", why=error.strerror or str(error)) from error
     return data
+
+
+def require_unchanged(storage: Path, node: str) -> None:
+    """Check before a node starts that nobody has replaced its directories; missing ones are not created.
+
+    Raises:
+        Refused: one is a link, or another user's.
+    """
+    if is_own(storage / node, below=storage) and (storage / node / "data").is_symlink():
+        raise Refused(f"{storage / node / 'data'} is a link", hint="remove the link, or use another directory")
 
 
 def has_data(storage: Path, environment: str) -> bool:
@@ -79,8 +93,7 @@ def delete(storage: Path, node: str, environment: str) -> None:
     if not _is_of(directory, environment):
         return
     try:
-        if (directory / "data").is_dir():
-            shutil.rmtree(directory / "data")
+        remove_tree(directory / "data")
         shutil.rmtree(directory)  # the marker with it, last
     except OSError as error:
         raise ProvisionError(f"cannot delete {directory}", why=error.strerror or str(error)) from error
@@ -91,6 +104,7 @@ def delete(storage: Path, node: str, environment: str) -> None:
 def _is_of(directory: Path, environment: str) -> bool:
     marker = directory / MARKER
     try:
+        require_own(directory)
         return marker.is_file() and marker.read_text() == environment
-    except (OSError, UnicodeDecodeError):  # not even readable: not ours
+    except (OSError, UnicodeDecodeError, Refused):  # not even readable, or another user's: not ours
         return False
