@@ -33,7 +33,7 @@ def stop(runtime: Runtime, name: str, nodes: Sequence[str] = (), tell: Listener 
         Refused: the brokers' data are in memory and would be lost.
     """
     observed = require(runtime, name)
-    chosen = [node for node in _chosen(observed, nodes) if node.state is NodeState.RUNNING]
+    chosen = [node for node in _chosen(observed, nodes) if node.has_process]
     _refuse_to_lose_memory(observed, chosen)
     stop_all(runtime, name, chosen, tell)
     return len(chosen)
@@ -63,6 +63,7 @@ def start(runtime: Runtime, name: str, nodes: Sequence[str], patience: Patience,
     """
     observed = require(runtime, name)
     _refuse_newcomers(observed, _chosen(observed, nodes))
+    _refuse_lost(observed, _chosen(observed, nodes))
     chosen = [node.name for node in _chosen(observed, nodes) if node.state is not NodeState.RUNNING]
     each(tell, Verb.START, chosen, lambda node: runtime.start_node(name, node))
     running = [node.name for node in observed.nodes if node.name in chosen or node.state is NodeState.RUNNING]
@@ -84,6 +85,15 @@ def _refuse_newcomers(observed: ObservedEnvironment, nodes: Sequence[ObservedNod
         )
 
 
+def _refuse_lost(observed: ObservedEnvironment, nodes: Sequence[ObservedNode]) -> None:
+    if lost := [node.name for node in nodes if node.state is NodeState.LOST]:
+        raise Refused(
+            f"{', '.join(lost)} cannot be started",
+            why="it runs, but its directory is gone",
+            hint=f"`provision down {observed.name} --keep-data` ends it; `provision up` makes it again",
+        )
+
+
 def restart_rolling(
     runtime: Runtime, name: str, nodes: Sequence[str], patience: Patience, tell: Listener = silent
 ) -> tuple[str, ...]:
@@ -97,6 +107,7 @@ def restart_rolling(
     """
     observed = require(runtime, name)
     chosen = _chosen(observed, nodes)
+    _refuse_lost(observed, chosen)
     _refuse_to_lose_memory(observed, chosen)
     if stopped := [node.name for node in chosen if node.state is not NodeState.RUNNING]:
         raise UsageError(f"not running: {', '.join(stopped)}", hint=f"`provision start {name}` starts them")

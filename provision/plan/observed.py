@@ -36,6 +36,11 @@ class ObservedNode:
     software_id: str = ""
 
     @property
+    def has_process(self) -> bool:
+        """Whether there is a process to end."""
+        return self.state in (NodeState.RUNNING, NodeState.LOST)
+
+    @property
     def number(self) -> int:
         """The 2 of `broker-2`."""
         return Role.parse(self.name)[1]

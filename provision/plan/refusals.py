@@ -10,6 +10,7 @@ from provision.plan.ensembles import members_in, voters_left_behind
 from provision.plan.observed import NodeDetails, NodeState, ObservedEnvironment, ObservedNode
 
 DOWN_FIRST = "`provision down` it first, or undo the change"
+END_LOST = "`provision down --keep-data` ends it and keeps what is left; `provision up` goes on from there"
 
 
 def refuse(
@@ -33,6 +34,12 @@ def _refusals(cluster: Cluster, observed: ObservedEnvironment, changes: Mapping[
     for thing in observed.foreign:
         cause = "it was not made by provision, and has a name that this environment needs"
         yield Action(Verb.REFUSE, Kind.FOREIGN, thing, cause)
+    lost = [node.name for node in observed.nodes if node.state is NodeState.LOST]
+    for name in lost:
+        cause = "it runs, but its directory is gone: the file cannot be compared with it"
+        yield Action(Verb.REFUSE, Kind.NODE, name, cause, END_LOST)
+    if lost:
+        return
     if observed.nodes and observed.mode and observed.mode != cluster.mode:
         cause = f"kafka.mode {observed.mode} → {cluster.mode}: its metadata would be left behind"
         yield Action(Verb.REFUSE, Kind.SOFTWARE, cluster.software, cause, DOWN_FIRST)

@@ -83,10 +83,11 @@ def find(directory: Path, running: Mapping[str, psutil.Process] | None = None) -
             return process
     except (OSError, ValueError, KeyError, TypeError, psutil.Error):
         pass  # whatever is wrong with the note, the search is reliable
-    process = (marked(directory.parent) if running is None else running).get(directory.name)
-    if process:
-        _note(directory, process)
-    return process
+    marks = marked(directory.parent) if running is None else running
+    if directory.name not in marks:
+        return None
+    _note(directory, marks[directory.name])
+    return marks[directory.name]
 
 
 def exit_code(directory: Path) -> int | None:

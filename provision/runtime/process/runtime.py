@@ -72,11 +72,9 @@ class ProcessRuntime(Runtime):
         """Observe directories, and the processes that carry their mark."""
         home = self._places.environment(name)
         kept, storages, running = read_environment(home), self._places.storages(name), processes.marked(home)
-        nodes = [
-            self._node(home / node, running) if (home / node / NODE_FILE).is_file() else _lost(node)
-            for node in sorted(storages | set(filter(NODE_NAME.fullmatch, running)))
-            if node in running or (home / node / NODE_FILE).is_file()
-        ]
+        known = {node for node in storages if (home / node / NODE_FILE).is_file()}
+        lost = {node for node in running if NODE_NAME.fullmatch(node)} - known
+        nodes = [*(self._node(home / node, running) for node in known), *map(_lost, lost)]
         return ObservedEnvironment(
             name=name,
             runtime=self.kind,
