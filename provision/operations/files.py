@@ -8,6 +8,7 @@ from provision.cluster.model import Cluster, RenderedFile
 from provision.cluster.resolve import resolve, resolve_without_ports
 from provision.errors import UsageError
 from provision.events import Listener, silent
+from provision.operations.storage import require_storage_apart
 from provision.runtime import Runtimes
 from provision.spec.model import EnvironmentSpec
 from provision.spec.source import Source
@@ -20,6 +21,7 @@ def validate(source: Source, runtimes: Runtimes, tell: Listener = silent) -> Clu
         InvalidEnvironment: lists every problem in the file.
     """
     spec = source.load(tell)
+    require_storage_apart(source, spec, runtimes.home)
     return resolve_without_ports(spec, _layout(spec, source, runtimes), source.base_directory)
 
 
@@ -29,6 +31,7 @@ def render(source: Source, runtimes: Runtimes, tell: Listener = silent) -> tuple
 
     spec = source.load(tell)
     require_nodes(spec)
+    require_storage_apart(source, spec, runtimes.home)
     layout = _layout(spec, source, runtimes)
     ports = runtimes.home.ports.propose(spec.name, layout.leased_ports(spec), {})
     return render_files(resolve(spec, layout, ports, source.base_directory))

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from provision.cluster.properties import parse
-from provision.common.own_directories import give, is_own, make_own, remove_tree, require_own
+from provision.common.own_directories import give, make_own, remove_tree, require_own
 from provision.common.whole_files import write_whole
 from provision.errors import ProvisionError, Refused
 
@@ -42,14 +42,16 @@ def create(storage: Path, node: str, environment: str, owner: tuple[int, int] | 
     return data
 
 
-def require_unchanged(storage: Path, node: str) -> None:
-    """Check before a node starts that nobody has replaced its directories; missing ones are not created.
+def require_no_links(storage: Path, node: str) -> None:
+    """Check before a node starts that its directories have not been replaced by links; they may be missing.
 
     Raises:
-        Refused: one is a link, or another user's.
+        Refused: one is a link.
     """
-    if is_own(storage / node, below=storage) and (storage / node / "data").is_symlink():
-        raise Refused(f"{storage / node / 'data'} is a link", hint="remove the link, or use another directory")
+    for level in (storage / node, storage / node / "data"):
+        with suppress(PermissionError):  # what this user cannot look into, nobody else has changed
+            if level.is_symlink():
+                raise Refused(f"{level} is a link", hint="remove the link, or use another directory")
 
 
 def has_data(storage: Path, environment: str) -> bool:
@@ -83,6 +85,18 @@ def cluster_id_in(storage: Path, environment: str) -> str:
     return ""
 
 
+def environments_in(storage: Path) -> frozenset[str]:
+    """The environments whose nodes have directories there, as far as this user can see."""
+    with suppress(OSError):
+        return frozenset(filter(None, map(_marked_for, storage.iterdir())))
+    return frozenset()
+
+
+def environment_around(storage: Path) -> str:
+    """The environment in whose node's directory that directory is, or would be; empty if it is in none."""
+    return next(filter(None, map(_marked_for, (storage, *storage.parents))), "")
+
+
 def delete(storage: Path, node: str, environment: str) -> None:
     """Delete the node's directory if it belongs to that environment, and the user's if nothing else is in it.
 
@@ -102,9 +116,14 @@ def delete(storage: Path, node: str, environment: str) -> None:
 
 
 def _is_of(directory: Path, environment: str) -> bool:
-    marker = directory / MARKER
+    return _marked_for(directory) == environment
+
+
+def _marked_for(directory: Path) -> str:
+    """The environment in the marker of a node's directory; empty without one, or if it is another user's."""
     try:
         require_own(directory)
-        return marker.is_file() and marker.read_text() == environment
-    except (OSError, UnicodeDecodeError, Refused):  # not even readable, or another user's: not ours
-        return False
+        marker = directory / MARKER
+        return marker.read_text() if marker.is_file() else ""
+    except (OSError, UnicodeDecodeError, Refused):
+        return ""

@@ -44,8 +44,8 @@ def running(home: Home) -> Iterator[dict[str, psutil.Process]]:
         places.make(NAME, node, "log")
         places.make_data(NAME, node, "memory")
         directory = environment_directory(home, NAME) / node
-        described = {"config_hash": "h", "endpoint": None, "version": "3.9.1", "ports": [], "arguments": []}
-        write_node(directory, {"name": node, "role": node.partition("-")[0], **described})
+        described = {"name": node, "role": node.partition("-")[0], "config_hash": "h", "endpoint": None}
+        write_node(directory, described | {"version": "3.9.1", "ports": [], "arguments": []})
         processes.start(["sh", "-c", "sleep 60; :", "sh", processes.mark(directory)], directory, directory / "console")
         process = processes.find(directory)
         assert process is not None

@@ -19,7 +19,7 @@ from provision.catalogue.versions import KafkaVersion
 from provision.cluster.identity import Identities
 from provision.cluster.layout import LOOPBACK
 from provision.cluster.model import Cluster, Node, RenderedFile, Role, StorageKind
-from provision.common.own_directories import remove_tree
+from provision.common.own_directories import is_own, remove_tree
 from provision.common.whole_files import DRAFT_SUFFIX, write_whole
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Listener
@@ -253,7 +253,8 @@ class ProcessRuntime(Runtime):
             if kept and kept.storage == StorageKind.MEMORY:
                 self._places.make_data(name, node, kept.storage)
             elif kept and Path(kept.storage).is_absolute():
-                directories.require_unchanged(Path(kept.storage), node)
+                is_own(Path(kept.storage, node), below=Path(kept.storage))
+                directories.require_no_links(Path(kept.storage), node)
 
     def stop_node(self, name: str, node: str, patience_s: float) -> None:
         """Stop its JVM."""
