@@ -34,6 +34,7 @@ from provision.observe.readiness import Assessment
 from provision.observe.waiting import Wait
 from provision.operations.files import require_nodes
 from provision.operations.remove import remove_environment
+from provision.operations.storage import require_storage_apart
 from provision.plan.actions import Action, Plan, Verb
 from provision.plan.nodes import plan_nodes
 from provision.plan.observed import ObservedEnvironment
@@ -122,6 +123,7 @@ def prepare(
     """
     spec = source.load(tell)
     require_nodes(spec)
+    require_storage_apart(source, spec, runtimes.home)
     runtime = runtimes.choose(spec.runtime, spec.name, tell)
     if spec.kafka.image and runtime.kind == "process":
         tell(Notice("kafka.image is not used by plain processes"))

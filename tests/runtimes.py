@@ -21,10 +21,11 @@ class FakeRuntimes(Runtimes):
     Args:
         home: the home's directory.
         answers: by kind what answers; one runtime stands for every kind.
+        cache: the cache; the home's own without it.
     """
 
-    def __init__(self, home: Path, answers: FakeRuntime | Answers) -> None:
-        super().__init__(Home.at(home, home / "cache"))
+    def __init__(self, home: Path, answers: FakeRuntime | Answers, cache: Path | None = None) -> None:
+        super().__init__(Home.at(home, cache or home / "cache"))
         self.answers: Answers = {"docker": answers, "process": answers} if isinstance(answers, FakeRuntime) else answers
 
     def layout(self, kind: str, spec: EnvironmentSpec, base_directory: str) -> Layout:

@@ -1,5 +1,6 @@
 """Commands that work on environment files: init, validate, render, plan."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,16 +24,17 @@ def init(
 ) -> None:
     """Write a commented environment file to start from."""
     from provision.cli.starter import starter
+    from provision.common.whole_files import write_whole
     from provision.spec.names import NAME_IN_WORDS, is_environment_name
 
     if not is_environment_name(name):
         raise UsageError(f"{name!r} cannot be an environment's name", hint=NAME_IN_WORDS)
     file = DIRECTORY / f"{name}.yaml"
-    if file.exists() and not force:
+    if os.path.lexists(file) and not force:
         raise Refused(f"{file} is there already", hint="another name, or --force to overwrite it")
     try:
         DIRECTORY.mkdir(exist_ok=True)
-        file.write_text(starter(name), encoding="utf-8")
+        write_whole(file, starter(name))
     except OSError as error:
         raise UsageError(f"cannot write {file}", why=error.strerror or str(error)) from error
     say(f"wrote {file}; `provision up {name}` starts it")
@@ -85,14 +87,12 @@ def render(
     overrides: Set = None,
 ) -> None:
     """Write the configuration files that every node would get."""
+    from provision.operations.files import write_below
+
     files = select_described(env, overrides, tell_warnings).render()
     secret = [f"{file.node}/{file.name}" for file in files if file.secret]
     try:
-        for file in files:
-            if not file.secret:
-                target = out / file.node / file.name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(file.content)
+        write_below(out, [file for file in files if not file.secret])
     except OSError as error:
         raise UsageError(f"cannot write below {out}", why=error.strerror or str(error)) from error
     say(f"wrote {len(files) - len(secret)} files below {out}")

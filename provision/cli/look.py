@@ -52,7 +52,8 @@ def status(env: Env = None, output: Output = Format.TABLE) -> None:
         print_value(shown, output)
         return
     ready = "ready" if shown["ready"] else "not ready"
-    say(f"{shown['name']}: {ready} (level {shown['level']}), Kafka {shown['kafka']['version']}, {shown['runtime']}")
+    version = shown["kafka"]["version"] or "(version unknown)"
+    say(f"{shown['name']}: {ready} (level {shown['level']}), Kafka {version}, {shown['runtime']}")
     lacking = bool(assessment.missing)
     headers = ("NODE", "STATE", "ENDPOINT", *(["LACKS"] if lacking else []))
     rows = ((*row, *([assessment.missing.get(str(row[0]), "")] if lacking else [])) for row in node_rows(assessment))
@@ -67,12 +68,11 @@ def status(env: Env = None, output: Output = Format.TABLE) -> None:
 def list_environments(output: Output = Format.TABLE) -> None:
     """List all environments of this user and this engine."""
     from provision.environment import Environment
-    from provision.plan.observed import NodeState
 
     found = []
     for environment in Environment.all():
         observed = environment.runtime.observe(environment.name)
-        running = sum(node.state is NodeState.RUNNING for node in observed.nodes)
+        running = sum(node.has_process for node in observed.nodes)
         age_s = None if observed.created_s is None else int(time.time() - observed.created_s)
         found.append(
             {

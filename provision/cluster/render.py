@@ -5,12 +5,22 @@ is escaped for the format, so a value can neither break its line nor add a key. 
 """
 
 import json
+import os
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
-from jinja2 import ChoiceLoader, FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound, TemplateSyntaxError
+from jinja2 import (
+    ChoiceLoader,
+    Environment,
+    FileSystemLoader,
+    StrictUndefined,
+    TemplateError,
+    TemplateNotFound,
+    TemplateSyntaxError,
+)
+from jinja2.loaders import split_template_path
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from provision.catalogue.versions import KRAFT, release_of
@@ -68,7 +78,7 @@ def _environment(own_templates: str | None) -> ImmutableSandboxedEnvironment:
             [Problem(own_templates, 0, 0, "templates", "there is no such directory", "create it, or remove the key")]
         )
     environment = ImmutableSandboxedEnvironment(
-        loader=ChoiceLoader([FileSystemLoader(directory) for directory in (*directories, shipped_templates())]),
+        loader=ChoiceLoader([*map(_OwnTemplates, directories), FileSystemLoader(shipped_templates())]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -78,6 +88,25 @@ def _environment(own_templates: str | None) -> ImmutableSandboxedEnvironment:
     )
     environment.globals.clear()  # range(), lipsum() and the like: a configuration file needs none
     return environment
+
+
+class _OwnTemplates(FileSystemLoader):
+    """The templates of a directory. A link in it may lead to another one there, but not out of it."""
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        """As in the base class.
+
+        Raises:
+            TemplateError: it is a link that leads out of the directory, or is reached through one; or it is no file.
+        """
+        directory = Path(self.searchpath[0])
+        file = directory.joinpath(*split_template_path(template))
+        target = os.path.realpath(file)
+        if not Path(target).is_relative_to(os.path.realpath(directory)):
+            raise TemplateError(f"{file} leads out of {directory}, to {target}")
+        if os.path.lexists(file) and not file.is_file():
+            raise TemplateError(f"{file} is not a file")
+        return super().get_source(environment, template)
 
 
 def _escape(value: object) -> str:

@@ -39,7 +39,7 @@ class Home:
         named = os.environ.get("PROVISION_CACHE")
         kept = cache or (Path(named) if named else platformdirs.user_cache_path("provision", appauthor=False))
         # Processes are found by this path, so it must be resolved.
-        return cls(directory.resolve(), kept.absolute())
+        return cls(Path(os.path.realpath(directory)), kept.absolute())
 
     @property
     def ports(self) -> PortLeases:

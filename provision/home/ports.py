@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from provision.cluster.layout import LOOPBACK
+from provision.common.own_directories import make_private
 from provision.common.patience import Patience
 from provision.common.whole_files import write_whole
 from provision.errors import ProvisionError
@@ -79,7 +80,7 @@ class PortLeases:
         from filelock import FileLock, Timeout
 
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
+            make_private(self._file.parent)
             with FileLock(f"{self._file}.lock", timeout=_LOCK_TIMEOUT_S):
                 leases = self._read()
                 before = json.dumps(leases)

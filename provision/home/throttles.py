@@ -12,8 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from provision.common.own_directories import is_own, make_own
 from provision.common.whole_files import write_whole
-from provision.errors import ProvisionError
+from provision.errors import ProvisionError, Refused
 
 _CLUSTER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 Settings = dict[tuple[str, str], dict[str, str | None]]
@@ -25,6 +26,10 @@ class ThrottleNote:
     """The notes of one environment, in its directory."""
 
     directory: Path
+
+    @property
+    def _home(self) -> Path:
+        return self.directory.parent.parent
 
     def _file(self, cluster_id: str) -> Path:
         # The id comes from an untrusted cluster: it becomes a file name only in Kafka's format.
@@ -38,6 +43,7 @@ class ThrottleNote:
             ProvisionError: the note is damaged.
         """
         file = self._file(cluster_id)
+        is_own(self.directory, below=self._home)
         try:
             content = json.loads(file.read_text())
             return {(one["kind"], one["name"]): dict(one["settings"]) for one in content["before"]}
@@ -57,17 +63,20 @@ class ThrottleNote:
         described = [{"kind": kind, "name": name, "settings": dict(old)} for (kind, name), old in before.items()]
         file = self._file(cluster_id)
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
+            make_own(self.directory, below=self._home)
             write_whole(file, json.dumps({"before": described}, indent=2) + "\n")
         except OSError as error:
             raise ProvisionError(f"cannot write {file}", why=error.strerror or str(error)) from error
 
     def forget(self, cluster_id: str) -> None:
         """Delete the note: the settings are restored."""
-        self._file(cluster_id).unlink(missing_ok=True)
+        if is_own(self.directory, below=self._home):
+            self._file(cluster_id).unlink(missing_ok=True)
         with suppress(OSError):  # another cluster of that name may still have one
             self.directory.rmdir()
 
     def forget_all(self) -> None:
         """Delete all notes: the environment is removed."""
-        shutil.rmtree(self.directory, ignore_errors=True)
+        with suppress(Refused):  # another user's notes are none
+            if is_own(self.directory, below=self._home):
+                shutil.rmtree(self.directory, ignore_errors=True)

@@ -17,7 +17,11 @@ from provision.plan.observed import NodeState, ObservedCluster, ObservedEnvironm
 from provision.runtime.base import Runtime
 
 _ADMIN_S = 5.0
-_NOT_RUNNING = {NodeState.CREATED: "it was never started", NodeState.EXITED: "it has exited"}
+_NOT_RUNNING = {
+    NodeState.CREATED: "it was never started",
+    NodeState.EXITED: "it has exited",
+    NodeState.LOST: "it runs, but its directory is gone",
+}
 
 
 @dataclass(frozen=True, slots=True)

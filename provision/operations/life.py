@@ -37,7 +37,7 @@ def stop(runtime: Runtime, name: str, nodes: Sequence[str] = (), tell: Listener 
         Refused: the brokers' data are in memory and would be lost.
     """
     observed = require(runtime, name)
-    chosen = [node for node in _chosen(observed, nodes) if node.state is NodeState.RUNNING]
+    chosen = [node for node in _chosen(observed, nodes) if node.has_process]
     _refuse_to_lose_memory(observed, chosen)
     stop_all(runtime, name, chosen, tell)
     return len(chosen)
@@ -68,6 +68,7 @@ def start(runtime: Runtime, name: str, nodes: Sequence[str], patience: Patience,
     """
     observed = with_stored(require(runtime, name), runtime)
     _refuse_newcomers(observed, _chosen(observed, nodes))
+    _refuse_lost(observed, _chosen(observed, nodes))
     chosen = [node.name for node in _chosen(observed, nodes) if node.state is not NodeState.RUNNING]
     _refuse_wrong_data(observed, chosen)
     _format(runtime, observed, chosen, tell)
@@ -113,6 +114,15 @@ def _format(runtime: Runtime, observed: ObservedEnvironment, nodes: Sequence[str
         each(tell, Verb.FORMAT, new, lambda node: runtime.format_storage(observed.name, node, cluster_id))
 
 
+def _refuse_lost(observed: ObservedEnvironment, nodes: Sequence[ObservedNode]) -> None:
+    if lost := [node.name for node in nodes if node.state is NodeState.LOST]:
+        raise Refused(
+            f"{', '.join(lost)} cannot be started",
+            why="it runs, but its directory is gone",
+            hint=f"`provision down {observed.name} --keep-data` ends it; `provision up` makes it again",
+        )
+
+
 def restart_rolling(
     runtime: Runtime, name: str, nodes: Sequence[str], patience: Patience, tell: Listener = silent
 ) -> tuple[str, ...]:
@@ -126,6 +136,7 @@ def restart_rolling(
     """
     observed = require(runtime, name)
     chosen = _chosen(observed, nodes)
+    _refuse_lost(observed, chosen)
     _refuse_to_lose_memory(observed, chosen)
     if stopped := [node.name for node in chosen if node.state is not NodeState.RUNNING]:
         raise UsageError(f"not running: {', '.join(stopped)}", hint=f"`provision start {name}` starts them")

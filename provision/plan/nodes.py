@@ -324,5 +324,5 @@ def _cause_to_start(there: ObservedNode | None) -> str:
             return "never started"
         case NodeState.EXITED:
             return f"exited with {there.exit_code}" if there.exit_code not in (0, 143, None) else "stopped"
-        case NodeState.RUNNING:
+        case NodeState.RUNNING | NodeState.LOST:
             return ""

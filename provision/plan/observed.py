@@ -9,11 +9,12 @@ from provision.plan.stored import StoredData
 
 
 class NodeState(StrEnum):
-    """The state of a node."""
+    """The state of a node. One that is lost runs, but the files that describe it are gone: it can only be ended."""
 
     CREATED = "created"
     RUNNING = "running"
     EXITED = "exited"
+    LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,11 @@ class ObservedNode:
     version: str = ""
     software: str = ""
     software_id: str = ""
+
+    @property
+    def has_process(self) -> bool:
+        """Whether there is a process to end."""
+        return self.state in (NodeState.RUNNING, NodeState.LOST)
 
     @property
     def number(self) -> int:

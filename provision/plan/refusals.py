@@ -11,6 +11,7 @@ from provision.plan.observed import NodeDetails, NodeState, ObservedEnvironment,
 from provision.plan.stored import StoredData, strangers
 
 DOWN_FIRST = "`provision down` it first, or undo the change"
+END_LOST = "`provision down --keep-data` ends it and keeps what is left; `provision up` goes on from there"
 
 
 def refuse(
@@ -44,6 +45,12 @@ def _refusals(cluster: Cluster, observed: ObservedEnvironment, changes: Mapping[
     for thing in observed.foreign:
         cause = "it was not made by provision, and has a name that this environment needs"
         yield Action(Verb.REFUSE, Kind.FOREIGN, thing, cause)
+    lost = [node.name for node in observed.nodes if node.state is NodeState.LOST]
+    for name in lost:
+        cause = "it runs, but its directory is gone: the file cannot be compared with it"
+        yield Action(Verb.REFUSE, Kind.NODE, name, cause, END_LOST)
+    if lost:
+        return
     modes = [observed.mode] if observed.nodes else [data.mode for data in observed.stored.values() if data.written]
     if other := next((mode for mode in modes if mode and mode != cluster.mode), ""):
         cause = f"kafka.mode {other} → {cluster.mode}: its metadata would be left behind"

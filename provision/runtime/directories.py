@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from provision.cluster.model import RenderedFile
+from provision.common.own_directories import give, make_own, remove_tree, require_own
 from provision.common.whole_files import DRAFT_SUFFIX, write_whole
 from provision.errors import ProvisionError, Refused
 from provision.plan.stored import LOGS, META_FILE, StoredData, is_used, meta_in, shows_use
@@ -16,7 +17,7 @@ MARKER = ".provision"
 
 
 def create(storage: Path, node: str, environment: str, owner: tuple[int, int] | None = None) -> Path:
-    """Create the node's directory if it is missing; returns the one for data.
+    """Create the node's directory if it is missing, for nobody else to read; returns the one for data.
 
     Args:
         storage: the user's directory.
@@ -25,22 +26,35 @@ def create(storage: Path, node: str, environment: str, owner: tuple[int, int] | 
         owner: uid and gid of the data directory, None for the caller's.
 
     Raises:
-        Refused: the node's directory has files that are not of this environment.
+        Refused: the node's directory has files that are not of this environment, or it is not the caller's alone.
         ProvisionError: it cannot be made.
     """
-    directory = storage / node
+    directory, data = storage / node, storage / node / "data"
     try:
-        if directory.is_dir() and any(directory.iterdir()) and not _is_of(directory, environment):
-            raise Refused(f"{directory} has files that are not of this environment", hint="name another directory")
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / MARKER).write_text(environment)  # before the data: an interrupted creation can still be recognised
-        data = directory / "data"
-        data.mkdir(exist_ok=True)
-        if owner:
-            shutil.chown(data, *owner)
+        if os.path.lexists(directory):
+            require_own(directory)
+            if any(directory.iterdir()) and not _is_of(directory, environment):
+                raise Refused(f"{directory} has files that are not of this environment", hint="name another directory")
+        make_own(directory, below=storage)
+        write_whole(directory / MARKER, environment)  # before the data: an interrupted creation can be recognised
+        with suppress(FileExistsError):
+            data.mkdir()
+        give(data, owner)
     except OSError as error:
         raise ProvisionError(f"cannot prepare {directory}", why=error.strerror or str(error)) from error
     return data
+
+
+def require_no_links(storage: Path, node: str) -> None:
+    """Check before a node starts that its directories have not been replaced by links; they may be missing.
+
+    Raises:
+        Refused: one is a link.
+    """
+    for level in (storage / node, storage / node / "data"):
+        with suppress(PermissionError):  # what this user cannot look into, nobody else has changed
+            if level.is_symlink():
+                raise Refused(f"{level} is a link", hint="remove the link, or use another directory")
 
 
 def has_data(storage: Path, environment: str) -> bool:
@@ -76,7 +90,7 @@ def keep_files(storage: Path, node: str, files: Sequence[RenderedFile]) -> None:
     """
     config = storage / node / "config"
     try:
-        config.mkdir(exist_ok=True)
+        make_own(config, below=storage)
         for file in files:
             if not file.secret:
                 write_whole(config / file.name, file.content)
@@ -121,6 +135,18 @@ def _entries(data: Path) -> Iterator[tuple[str, os.stat_result]]:
             yield from ((f"{entry.name}/{below.name}", below.stat()) for below in entry.iterdir())
 
 
+def environments_in(storage: Path) -> frozenset[str]:
+    """The environments whose nodes have directories there, as far as this user can see."""
+    with suppress(OSError):
+        return frozenset(filter(None, map(_marked_for, storage.iterdir())))
+    return frozenset()
+
+
+def environment_around(storage: Path) -> str:
+    """The environment in whose node's directory that directory is, or would be; empty if it is in none."""
+    return next(filter(None, map(_marked_for, (storage, *storage.parents))), "")
+
+
 def delete(storage: Path, node: str, environment: str) -> None:
     """Delete the node's directory if it belongs to that environment, and the user's if nothing else is in it.
 
@@ -131,8 +157,7 @@ def delete(storage: Path, node: str, environment: str) -> None:
     if not _is_of(directory, environment):
         return
     try:
-        if (directory / "data").is_dir():
-            shutil.rmtree(directory / "data")
+        remove_tree(directory / "data")
         shutil.rmtree(directory)  # the marker with it, last
     except OSError as error:
         raise ProvisionError(f"cannot delete {directory}", why=error.strerror or str(error)) from error
@@ -141,8 +166,14 @@ def delete(storage: Path, node: str, environment: str) -> None:
 
 
 def _is_of(directory: Path, environment: str) -> bool:
-    marker = directory / MARKER
+    return _marked_for(directory) == environment
+
+
+def _marked_for(directory: Path) -> str:
+    """The environment in the marker of a node's directory; empty without one, or if it is another user's."""
     try:
-        return marker.is_file() and marker.read_text() == environment
-    except (OSError, UnicodeDecodeError):  # not even readable: not ours
-        return False
+        require_own(directory)
+        marker = directory / MARKER
+        return marker.read_text() if marker.is_file() else ""
+    except (OSError, UnicodeDecodeError, Refused):
+        return ""

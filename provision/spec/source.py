@@ -1,5 +1,6 @@
 """The description of an environment: a file, or values from a program."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,7 @@ from provision.spec.loader import load, load_values
 from provision.spec.model import EnvironmentSpec
 from provision.spec.names import require_environment_name
 from provision.spec.overrides import apply_overrides
+from provision.spec.yaml_text import Path as KeyPath
 from provision.spec.yaml_text import Positions, parse
 
 
@@ -90,15 +92,26 @@ class Source:
         return require_environment_name(self._written_name()) if isinstance(found, Exception) else found.name
 
     def _written_name(self) -> str:
-        data: Any = dict(self.values or {})
-        positions = Positions(str(self))
+        data, _ = self._written(tuple(text for text in self.overrides if text.startswith("name=")))
+        name = data.get("name")
+        return name if isinstance(name, str) else self.file.stem if self.file else ""
+
+    def _written(self, overrides: Sequence[str]) -> tuple[dict[Any, Any], Positions]:
+        """The unchecked data with overrides, and their positions."""
+        data: Any = copy.deepcopy(dict(self.values or {}))
+        positions = Positions(str(self), has_lines=False)
         if self.file is not None:
             data, positions, _ = parse(self.file.read_text(errors="replace"), str(self.file))
         if not isinstance(data, dict):
             data = {}
-        apply_overrides(data, positions, tuple(text for text in self.overrides if text.startswith("name=")))
-        name = data.get("name")
-        return name if isinstance(name, str) else self.file.stem if self.file else ""
+        apply_overrides(data, positions, tuple(overrides))
+        return data, positions
+
+    def invalid(self, path: KeyPath, message: str, hint: str = "") -> InvalidEnvironment:
+        """The error for a value that is well-formed but wrong on this machine, at its position."""
+        _, positions = self._written(self.overrides)
+        subject = "the environment file" if positions.has_lines else "the environment"
+        return InvalidEnvironment([positions.problem(path, message, hint)], subject)
 
     @property
     def external_servers(self) -> str | None:

@@ -35,6 +35,7 @@ from provision.plan.phases import Phase
 from provision.runtime.base import SECRET_MODE
 from provision.runtime.docker import containers
 from provision.runtime.process.layout import environment_directory
+from provision.runtime.process.places import Places
 from provision.runtime.process.runtime import ProcessRuntime
 from provision.spec.model import EnvironmentSpec
 from tests.fake_kafka import FakeKafka, SpokenRuntime
@@ -343,8 +344,7 @@ def test_a_secret_file_is_readable_by_this_user_alone_and_known_as_one(
     tmp_path_factory: pytest.TempPathFactory, files: Files, later: Files
 ) -> None:
     home = Home.at(tmp_path_factory.mktemp("home"))
-    node = OnDisk(ProcessRuntime(home), environment_directory(home, NAME) / NODE / "config")
-    node.config.mkdir(parents=True)
+    node = OnDisk(ProcessRuntime(home), Places(home).make(NAME, NODE, "config"))
     wanted: dict[str, RenderedFile] = {}
     for given_files in (files, files, later):  # made, once more, and with others in their place
         node.put(*given_files)

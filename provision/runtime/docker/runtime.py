@@ -234,9 +234,17 @@ class DockerRuntime(Runtime):
     def start_node(self, name: str, node: str) -> None:
         """Start the container; the engine reserves its host port now."""
         container = self._required(name, node)
+        self._require_no_links(name, node)
         with translated(f"starting {node}"):
             networks.rejoin(self._api, container, name, node)
             self._api.start(container)
+
+    def _require_no_links(self, name: str, node: str) -> None:
+        """The engine, which may do all that root may, would follow them when it mounts the user's directory."""
+        container = self._ours(name, node)
+        storage = container["Labels"].get(spec.STORAGE, "") if container else ""
+        if Path(storage).is_absolute():
+            directories.require_no_links(Path(storage), node)
 
     def stop_node(self, name: str, node: str, patience_s: float) -> None:
         """Stop the container.

@@ -26,12 +26,22 @@ def environment_directory(home: Home, name: str) -> Path:
     return home.environments / name
 
 
-def memory_directory(home: Home, name: str) -> Path:
-    """The directory for data in memory, one per home; on disk if there is no tmpfs."""
-    if not os.access(_SHARED_MEMORY, os.W_OK):
-        return environment_directory(home, name)
+def memory_place(home: Home) -> Path:
+    """The place below which data in memory are: everybody's, or the home if there is no tmpfs."""
+    return _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else home.directory
+
+
+def memory_root(home: Home) -> Path:
+    """What holds the data in memory of all environments of a home; on disk if there is no tmpfs."""
+    if memory_place(home) != _SHARED_MEMORY:
+        return home.environments
     digest = hashlib.sha256(str(home.directory).encode()).hexdigest()[:12]
-    return _SHARED_MEMORY / f"provision-{digest}" / name
+    return _SHARED_MEMORY / f"provision-{digest}"
+
+
+def memory_directory(home: Home, name: str) -> Path:
+    """The directory for an environment's data in memory."""
+    return memory_root(home) / environment_directory(home, name).name
 
 
 def local_layout(spec: EnvironmentSpec, base_directory: str, home: Home) -> LocalLayout:

@@ -32,7 +32,6 @@ class EnvironmentNote:
     def write(self, home: Path) -> None:
         """Write it into the environment's directory."""
         with files_of(home):
-            home.mkdir(parents=True, exist_ok=True)
             write_whole(home / ENVIRONMENT_FILE, json.dumps(asdict(self), indent=2))
 
 

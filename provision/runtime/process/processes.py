@@ -1,14 +1,15 @@
 """Processes that outlive the command: the only module that knows how systems differ.
 
-A process belongs to a node if its command line has the mark of the node's directory, which is unique on a machine. Its
-id and start time are noted there, so that it is found without a search, and so that a later process with the same id
-is never mistaken for it.
+A process belongs to a node if it is this user's and its command line has the mark of the node's directory, which is
+unique on a machine. Its id and start time are noted there, so that it is found without a search, and so that a later
+process with the same id is never mistaken for it. The mark alone suffices: the directory may be gone.
 """
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -60,11 +61,20 @@ def start(command: Sequence[str], directory: Path, output: Path) -> None:
     _note(directory, psutil.Process(child.pid))
 
 
-def find(directory: Path) -> psutil.Process | None:
+def marked(directory: Path) -> dict[str, psutil.Process]:
+    """Running nodes of this user with a mark below that directory, by the rest of its path, such as `broker-1`."""
+    prefix, found = f"{mark(directory)}/", dict[str, psutil.Process]()
+    for process in psutil.process_iter():
+        if name := next((one.removeprefix(prefix) for one in _arguments(process) if one.startswith(prefix)), ""):
+            found[name] = process
+    return found
+
+
+def find(directory: Path, running: Mapping[str, psutil.Process] | None = None) -> psutil.Process | None:
     """The running process of the node with that directory.
 
-    By its note; if that is missing or does not match, by a search for the mark: the command that started it may have
-    been killed before it could write the note.
+    By its note; if that is missing or does not match, by its mark: the command that started it may have been killed
+    before it could write the note. `running` are the `marked` nodes of its environment, if they are known already.
     """
     try:
         note = json.loads((directory / _NOTE).read_text())
@@ -73,11 +83,11 @@ def find(directory: Path) -> psutil.Process | None:
             return process
     except (OSError, ValueError, KeyError, TypeError, psutil.Error):
         pass  # whatever is wrong with the note, the search is reliable
-    for process in psutil.process_iter():
-        if _is_of(process, directory):
-            _note(directory, process)
-            return process
-    return None
+    marks = marked(directory.parent) if running is None else running
+    if directory.name not in marks:
+        return None
+    _note(directory, marks[directory.name])
+    return marks[directory.name]
 
 
 def exit_code(directory: Path) -> int | None:
@@ -119,7 +129,7 @@ def kill(directory: Path) -> None:
 def kill_tools(environment: Path) -> None:
     """Kill tools left running by a killed command."""
     for process in psutil.process_iter():
-        if _has(process, tool_mark(environment)):
+        if tool_mark(environment) in _arguments(process):
             _kill(process)
 
 
@@ -173,14 +183,27 @@ def _after_exec(process: psutil.Process) -> psutil.Process:
 
 
 def _is_of(process: psutil.Process, directory: Path) -> bool:
-    return _has(process, mark(directory))
+    return mark(directory) in _arguments(process)
 
 
-def _has(process: psutil.Process, argument: str) -> bool:
+def _arguments(process: psutil.Process) -> Sequence[str]:
+    """The command line of a process that has a mark; nothing if it has ended, or is not this user's."""
     try:
-        return argument in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
+        arguments = process.cmdline()
+        if any(one.startswith((MARK, TOOL_MARK)) for one in arguments) and _is_ours(process):
+            return arguments
     except psutil.Error:  # gone, or somebody else's
+        pass
+    return ()
+
+
+def _is_ours(process: psutil.Process) -> bool:
+    """Whether it runs, and for this user: anybody can give a process of his own any argument."""
+    if process.status() == psutil.STATUS_ZOMBIE:
         return False
+    if hasattr(os, "geteuid"):
+        return bool(process.uids().effective == os.geteuid())
+    return bool(process.username() == psutil.Process().username())
 
 
 def _note(directory: Path, process: psutil.Process) -> None:

@@ -6,19 +6,20 @@ environments/NAME/NODE/process.json    its process, by id and start time
 environments/NAME/NODE/{config,data,log,tmp}
 """
 
-import shutil
 import stat
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
+
+from psutil import Process
 
 from provision.catalogue.versions import KafkaVersion
 from provision.cluster.identity import Identities
 from provision.cluster.layout import LOOPBACK
 from provision.cluster.model import Cluster, Node, RenderedFile, Role, StorageKind
+from provision.common.own_directories import is_own, remove_tree
 from provision.common.whole_files import DRAFT_SUFFIX, write_whole
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Listener
@@ -38,7 +39,6 @@ from provision.runtime.base import (
 )
 from provision.runtime.process import logs, processes
 from provision.runtime.process.java import find_java
-from provision.runtime.process.layout import environment_directory, memory_directory
 from provision.runtime.process.notes import (
     NODE_FILE,
     NODE_NAME,
@@ -48,7 +48,7 @@ from provision.runtime.process.notes import (
     read_node,
     write_node,
 )
-from provision.spec.names import is_environment_name
+from provision.runtime.process.places import Places, remove_empty
 
 _TOOL_TIMEOUT_S = 60
 _PORT_PATIENCE_S = 1.0
@@ -61,28 +61,21 @@ class ProcessRuntime(Runtime):
 
     def __init__(self, home: Home) -> None:
         self._home = home
-
-    def _directory(self, name: str) -> Path:
-        return environment_directory(self._home, name)
+        self._places = Places(home)
 
     # -- observe ------------------------------------------------------------------------------------------------------
 
     def environments(self) -> tuple[str, ...]:
-        """The directories below the home."""
-        try:
-            entries = [entry.name for entry in self._home.environments.iterdir() if entry.is_dir()]
-        except FileNotFoundError:
-            return ()
-        return tuple(sorted(filter(is_environment_name, entries)))
+        """Those with a directory, or with a process that carries their mark."""
+        return self._places.environments()
 
     def observe(self, name: str, wanted: Sequence[str] = ()) -> ObservedEnvironment:  # noqa: ARG002 the home is ours alone
         """Observe directories, and the processes that carry their mark."""
-        home = self._directory(name)
-        if not home.is_dir():
-            return ObservedEnvironment(name, self.kind)
-        kept = read_environment(home)
-        node_directories = sorted(e for e in home.iterdir() if e.is_dir() and NODE_NAME.fullmatch(e.name))
-        nodes = [self._node(entry) for entry in node_directories if (entry / NODE_FILE).is_file()]
+        home = self._places.environment(name)
+        kept, storages, running = read_environment(home), self._places.storages(name), processes.marked(home)
+        known = {node for node in storages if (home / node / NODE_FILE).is_file()}
+        lost = {node for node in running if NODE_NAME.fullmatch(node)} - known
+        nodes = [*(self._node(home / node, running) for node in known), *map(_lost, lost)]
         return ObservedEnvironment(
             name=name,
             runtime=self.kind,
@@ -92,19 +85,19 @@ class ProcessRuntime(Runtime):
             storage=kept.storage if kept else "",
             cluster_id=kept.cluster_id if kept else "",
             network=kept is not None,
-            storages=frozenset(entry.name for entry in node_directories),
+            storages=storages,
             nodes=tuple(sorted(nodes, key=lambda node: (node.role, node.number))),
             created_s=kept.created_s if kept else None,
             ttl_s=kept.ttl_s if kept else None,
         )
 
-    def _node(self, directory: Path) -> ObservedNode:
+    def _node(self, directory: Path, running: Mapping[str, Process]) -> ObservedNode:
         try:
             node = read_node(directory)
         except ProvisionError:  # it must stay visible, so that it can be stopped and removed
             role, _ = Role.parse(directory.name)
             node = {"name": directory.name, "role": role, "config_hash": "", "endpoint": None}
-        if processes.find(directory):
+        if processes.find(directory, running):
             state = NodeState.RUNNING
         else:
             state = NodeState.EXITED if processes.was_started(directory) else NodeState.CREATED
@@ -121,7 +114,7 @@ class ProcessRuntime(Runtime):
 
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
         """Read them from the node's directory."""
-        config = self._directory(name) / node / "config"
+        config = self._places.environment(name) / node / "config"
         if not config.is_dir():
             return ()
         files = (file for file in sorted(config.iterdir()) if file.suffix != DRAFT_SUFFIX)
@@ -129,14 +122,9 @@ class ProcessRuntime(Runtime):
 
     def read_storage(self, name: str, node: str) -> StoredData | None:
         """Read it from the data directory."""
-        return directories.stored_in(self._data_directory(name, node), node, self.read_files(name, node))
-
-    def _data_directory(self, name: str, node: str) -> Path:
-        kept = read_environment(self._directory(name))
-        if kept and Path(kept.storage).is_absolute():
-            return directories.data_of(Path(kept.storage), node)
-        in_memory = directories.data_of(memory_directory(self._home, name), node)
-        return in_memory if in_memory.is_dir() else directories.data_of(self._directory(name), node)
+        kept = read_environment(self._places.environment(name))
+        data = self._places.data(name, node, kept.storage if kept else "")
+        return directories.stored_in(data, node, self.read_files(name, node))
 
     def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         """Read them from the node's own files."""
@@ -176,10 +164,12 @@ class ProcessRuntime(Runtime):
 
     def _note(self, cluster: Cluster) -> None:
         """Write `environment.json`, also if the software has changed."""
-        home = self._directory(cluster.name)
+        home = self._places.environment(cluster.name)
         before = read_environment(home)
         if before is not None and before.software == cluster.software:
             return
+        with files_of(home):
+            self._places.make(cluster.name)
         libs = cluster.nodes[0].java_args[cluster.nodes[0].java_args.index("-cp") + 1]
         note = EnvironmentNote(
             software=cluster.software,
@@ -195,19 +185,16 @@ class ProcessRuntime(Runtime):
 
     def create_storage(self, cluster: Cluster, node: Node) -> None:
         """Create the directories, readable only by this user."""
-        directory = self._directory(cluster.name) / node.name
+        directory = self._places.environment(cluster.name) / node.name
         with files_of(directory):
-            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if cluster.storage.kind is StorageKind.DIRECTORY:
-                directories.create(Path(cluster.storage.directory), node.name, cluster.name)
-            else:
-                Path(node.data_dir).mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._places.make(cluster.name, node.name)
+            self._places.make_data(cluster.name, node.name, cluster.storage.directory or cluster.storage.kind)
 
     # -- nodes --------------------------------------------------------------------------------------------------------
 
     def create_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile], config_hash: str) -> None:
         """Write the node's configuration."""
-        directory = self._directory(cluster.name) / node.name
+        directory = self._places.environment(cluster.name) / node.name
         if not (directory / NODE_FILE).exists():
             self.create_storage(cluster, node)  # a killed command may have left it incomplete
             self.replace_node(cluster, node, files, config_hash)
@@ -215,7 +202,7 @@ class ProcessRuntime(Runtime):
     def replace_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile], config_hash: str) -> None:
         """Write the node's new configuration; its log is kept too."""
         self._note(cluster)
-        directory = self._directory(cluster.name) / node.name
+        directory = self._places.environment(cluster.name) / node.name
         described = {
             "name": node.name,
             "role": node.role,
@@ -228,7 +215,7 @@ class ProcessRuntime(Runtime):
         }
         with files_of(directory):
             for part in ("config", "log", "tmp"):
-                (directory / part).mkdir(parents=True, exist_ok=True)
+                self._places.make(cluster.name, node.name, part)
             # Without a fingerprint until the files are written: what a killed command leaves is compared by file.
             write_node(directory, described)
             self.update_files(cluster.name, node.name, files)
@@ -247,8 +234,9 @@ class ProcessRuntime(Runtime):
 
     def update_files(self, name: str, node: str, files: Sequence[RenderedFile]) -> None:
         """Write them to the node's directory."""
-        directory = self._directory(name) / node / "config"
+        directory = self._places.environment(name) / node / "config"
         with files_of(directory):
+            self._places.make(name, node, "config")
             for file in files:
                 write_whole(directory / file.name, file.content, mode=SECRET_MODE if file.secret else None)
 
@@ -258,6 +246,7 @@ class ProcessRuntime(Runtime):
         if processes.find(directory):
             return
         described = read_node(directory)
+        self._require_directories(name, node)
         for port in described["ports"]:
             if not port_becomes_free(port, _PORT_PATIENCE_S):  # held until a killed process's last thread ends
                 raise port_taken(f"starting {node}", LOOPBACK, port)
@@ -265,13 +254,25 @@ class ProcessRuntime(Runtime):
         command = [java.command, processes.mark(directory), *described["arguments"]]
         processes.start(command, directory, directory / "log" / logs.CONSOLE)
 
+    def _require_directories(self, name: str, node: str) -> None:
+        """Since the node's last start its directories may have gone, and somebody else's may have taken their place."""
+        home = self._places.environment(name)
+        kept = read_environment(home)
+        with files_of(home / node):
+            self._places.make(name, node, "log")
+            if kept and kept.storage == StorageKind.MEMORY:
+                self._places.make_data(name, node, kept.storage)
+            elif kept and Path(kept.storage).is_absolute():
+                is_own(Path(kept.storage, node), below=Path(kept.storage))
+                directories.require_no_links(Path(kept.storage), node)
+
     def stop_node(self, name: str, node: str, patience_s: float) -> None:
         """Stop its JVM."""
-        processes.stop(self._directory(name) / node, patience_s)
+        processes.stop(self._places.environment(name) / node, patience_s)
 
     def kill_node(self, name: str, node: str) -> None:
         """Kill its JVM."""
-        processes.kill(self._directory(name) / node)
+        processes.kill(self._places.environment(name) / node)
 
     # -- remove -------------------------------------------------------------------------------------------------------
 
@@ -280,40 +281,36 @@ class ProcessRuntime(Runtime):
 
         Its note goes first, so that no partial node remains.
         """
-        directory = self._directory(name) / node
-        if not directory.is_dir():
-            return
+        directory = self._places.environment(name) / node
         processes.kill(directory)
+        if not directory.is_dir() or directory.is_symlink():  # a link goes with the storage
+            return
         with files_of(directory):
             (directory / NODE_FILE).unlink(missing_ok=True)
             for entry in directory.iterdir():
                 if entry.name not in ("data", "config"):
-                    shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+                    remove_tree(entry)
 
     def remove_storage(self, name: str, node: str, *, delete_data: bool) -> None:
         """Remove its directories; the one that identifies it last, so that an interrupted removal can be repeated."""
-        home, memory = self._directory(name), memory_directory(self._home, name)
+        home = self._places.environment(name)
         kept = read_environment(home)
         if delete_data and kept and Path(kept.storage).is_absolute():
             directories.delete(Path(kept.storage), node, name)
         processes.kill(home / node)
         with files_of(home / node):
-            for place in (memory / node, home / node):
-                if place.is_dir():
-                    shutil.rmtree(place)
-        if memory != home:
-            _remove_empty(memory, memory.parent)
-        _remove_empty(home)
+            self._places.remove(name, node)
 
     def remove_network(self, name: str) -> None:
         """Kill what a killed command left running; delete the note. The directory is removed with the last storage."""
-        home = self._directory(name)
+        home = self._places.environment(name)
         processes.kill_tools(home)
         with files_of(home):
             for file in home.glob("*") if home.is_dir() else ():
-                if file.is_file() and not any(NODE_NAME.fullmatch(entry.name) for entry in home.iterdir()):
+                if not file.is_dir() and not any(NODE_NAME.fullmatch(entry.name) for entry in home.iterdir()):
                     file.unlink()
-        _remove_empty(home, home.parent)
+        for place in (home, home.parent):
+            remove_empty(place)
 
     # -- run ----------------------------------------------------------------------------------------------------------
 
@@ -352,7 +349,7 @@ class ProcessRuntime(Runtime):
         return 128 - tool.returncode if tool.returncode < 0 else tool.returncode
 
     def _tool_command(self, name: str, command: JavaCommand) -> list[str]:
-        home = self._directory(name)
+        home = self._places.environment(name)
         kept = read_environment(home)
         if kept is None:
             raise ProvisionError(f"there is no environment {name}")
@@ -370,24 +367,22 @@ class ProcessRuntime(Runtime):
 
     def inside_address(self, name: str, node: str) -> str:
         """The same address as from outside."""
-        directory = self._directory(name) / node
+        directory = self._places.environment(name) / node
         return str(read_node(directory)["endpoint"]) if (directory / NODE_FILE).is_file() else ""
 
     def _required(self, name: str, node: str) -> Path:
-        directory = self._directory(name) / node
+        directory = self._places.environment(name) / node
         if not (directory / NODE_FILE).is_file():
             raise ProvisionError(f"{name} has no node {node}", hint=f"`provision status {name}` lists them")
         return directory
 
 
+def _lost(node: str) -> ObservedNode:
+    return ObservedNode(node, Role.parse(node)[0], NodeState.LOST, config_hash="")
+
+
 def _is_secret(file: Path) -> bool:
     return stat.S_IMODE(file.stat().st_mode) == SECRET_MODE
-
-
-def _remove_empty(*places: Path) -> None:
-    for place in places:
-        with suppress(OSError):  # not empty, or gone: both are fine
-            place.rmdir()
 
 
 def _descriptor(stream: IO[bytes]) -> int:

@@ -1,0 +1,151 @@
+"""Directories of this user alone, in places where other users may write too: /tmp, /dev/shm, a shared directory.
+
+There somebody else can be first, and create a directory or a link of the name that we are going to use. So each level
+below such a place must be a real directory, owned by this user, with permissions 0700, before anything in it is read,
+written, run or removed. Once a level has passed, nobody else can put anything into it.
+"""
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from provision.errors import ProvisionError, Refused
+
+_PRIVATE = 0o700
+_WRITABLE_FOR_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+_TRIES = 5
+
+
+def make_own(directory: Path, below: Path) -> Path:
+    """Create a directory, each level of it below the place `below` for this user alone; returns it.
+
+    Existing levels lose the permissions that others have to read. The place is created if it is missing, but not
+    checked: it is the user's, or the system's.
+
+    Raises:
+        Refused: a level is a link, another user's, or writable for others.
+        OSError: it cannot be created.
+    """
+    for left in reversed(range(_TRIES)):
+        try:
+            make_private(below)
+            for level in _levels(directory, below):
+                with suppress(FileExistsError):
+                    level.mkdir(mode=_PRIVATE)
+                require_own(level)
+                _close(level)
+            break
+        except FileNotFoundError:  # another command has just removed a level that was empty
+            if not left:
+                raise
+    return directory
+
+
+def make_private(place: Path) -> None:
+    """Create a directory and what is missing above it, new ones for this user alone; existing ones stay as they are.
+
+    Raises:
+        OSError: it cannot be created.
+    """
+    if not place.is_dir():
+        make_private(place.parent)
+        with suppress(FileExistsError):
+            place.mkdir(mode=_PRIVATE)
+
+
+def is_own(directory: Path, below: Path) -> bool:
+    """Whether a directory is there, and each level of it below the place `below` is this user's alone.
+
+    Raises:
+        Refused: a level is a link, another user's, or writable for others.
+        ProvisionError: it cannot be looked at.
+    """
+    try:
+        for level in _levels(directory, below):
+            require_own(level)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise ProvisionError(f"cannot use {directory}", why=error.strerror or str(error)) from error
+    return True
+
+
+def require_own(level: Path) -> None:
+    """Check one level, without looking at those above.
+
+    Raises:
+        Refused: it is a link, no directory, another user's, or writable for others.
+        OSError: it is not there, or cannot be looked at.
+    """
+    found = level.lstat()
+    hint = "remove it if nobody needs it, or use another directory"
+    if _is_link(found):
+        raise Refused(f"{level} is a link", why="a directory of provision's may not lead elsewhere", hint=hint)
+    if not stat.S_ISDIR(found.st_mode):
+        raise Refused(f"{level} is not a directory", hint=hint)
+    if not hasattr(os, "geteuid"):  # Windows has other means, and no place that is like /tmp
+        return
+    if found.st_uid != os.geteuid():
+        raise Refused(f"{level} belongs to another user", why=f"its owner is {_owner(level, found.st_uid)}", hint=hint)
+    if found.st_mode & _WRITABLE_FOR_OTHERS:
+        hint = f"remove it, or, if nobody else has put anything there, `chmod 700 {level}`"
+        raise Refused(f"other users can write to {level}", why=f"its mode is {found.st_mode & 0o7777:o}", hint=hint)
+
+
+def give(directory: Path, owner: tuple[int, int] | None = None) -> None:
+    """Reserve an existing directory for one account: uid and gid, None for its present owner. No link is followed.
+
+    Raises:
+        Refused: it is a link, or no directory.
+        OSError: it cannot be changed.
+    """
+    if _is_link(directory.lstat()):
+        raise Refused(f"{directory} is a link", hint="remove the link, or use another directory")
+    if not hasattr(os, "fchown"):
+        return
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        os.fchmod(descriptor, _PRIVATE)
+        if owner:
+            os.fchown(descriptor, *owner)
+    finally:
+        os.close(descriptor)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove what is there, if anything: a directory with all that is in it, a file, or a link but not its target.
+
+    Raises:
+        OSError: something cannot be removed.
+    """
+    if path.is_dir() and not _is_link(path.lstat()):
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _levels(directory: Path, below: Path) -> Iterator[Path]:
+    level = below
+    for part in directory.relative_to(below).parts:
+        level /= part
+        yield level
+
+
+def _close(level: Path) -> None:
+    if stat.S_IMODE(level.lstat().st_mode) & 0o077:
+        give(level)
+
+
+def _is_link(found: os.stat_result) -> bool:
+    reparse: int = getattr(found, "st_reparse_tag", 0)  # a junction on Windows
+    return stat.S_ISLNK(found.st_mode) or reparse == getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", -1)
+
+
+def _owner(level: Path, uid: int) -> str:
+    try:
+        return level.owner()
+    except KeyError:
+        return f"user {uid}"

@@ -1,0 +1,100 @@
+"""The directories of environments that run as processes: each is this user's alone before anything uses it.
+
+That concerns the home, which others may be able to write to, and shared memory, where everybody can.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from provision.cluster.model import StorageKind
+from provision.common.own_directories import is_own, make_own, remove_tree
+from provision.errors import Refused
+from provision.home.place import Home
+from provision.runtime import directories
+from provision.runtime.process import processes
+from provision.runtime.process.layout import environment_directory, memory_directory, memory_place, memory_root
+from provision.runtime.process.notes import NODE_NAME
+from provision.spec.names import is_environment_name
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The directories of one home.
+
+    All methods raise `Refused` for a directory in the home that is a link, another user's, or writable for others. What
+    another user has put where data in memory would be is nobody's to remove, and counts as nothing until it is needed.
+    """
+
+    home: Home
+
+    def environments(self) -> tuple[str, ...]:
+        """The names of all environments that have a directory, data in memory, or a running node."""
+        there = is_own(self.home.environments, below=self.home.directory)
+        places = [self.home.environments] if there else []
+        if _is_ours(memory_root(self.home), memory_place(self.home)):
+            places.append(memory_root(self.home))
+        names = {entry.name for place in places for entry in place.iterdir() if _is_ours(entry, place)}
+        names |= {key.partition("/")[0] for key in processes.marked(self.home.environments)}
+        return tuple(sorted(filter(is_environment_name, names)))
+
+    def environment(self, name: str) -> Path:
+        """The environment's directory, which need not exist."""
+        directory = environment_directory(self.home, name)
+        is_own(directory, below=self.home.directory)
+        return directory
+
+    def roots(self, name: str) -> tuple[Path, ...]:
+        """The existing directories in which the environment's nodes have theirs: in the home, and in memory."""
+        directory, memory = self.environment(name), memory_directory(self.home, name)
+        there = [directory] if directory.is_dir() else []
+        if memory != directory and _is_ours(memory, memory_place(self.home)):
+            there.append(memory)
+        return tuple(there)
+
+    def storages(self, name: str) -> frozenset[str]:
+        """The nodes that have a directory or data in memory."""
+        entries = (entry for root in self.roots(name) for entry in root.iterdir())
+        return frozenset(e.name for e in entries if NODE_NAME.fullmatch(e.name) and (e.is_dir() or e.is_symlink()))
+
+    def data(self, name: str, node: str, storage: str) -> Path:
+        """The data directory of a node, which need not exist; `storage` is what the environment's note says."""
+        if Path(storage).is_absolute():
+            return directories.data_of(Path(storage), node)
+        there = [root for root in self.roots(name) if directories.data_of(root, node).is_dir()]
+        return directories.data_of(there[-1] if there else self.environment(name), node)
+
+    def make(self, name: str, *parts: str) -> Path:
+        """Create a directory of the environment."""
+        return make_own(environment_directory(self.home, name).joinpath(*parts), below=self.home.directory)
+
+    def make_data(self, name: str, node: str, storage: str) -> None:
+        """Create the directory of a node's data; `storage` is a kind, or the user's directory."""
+        match storage:
+            case StorageKind.VOLUME:
+                self.make(name, node, "data")
+            case StorageKind.MEMORY:
+                make_own(memory_directory(self.home, name) / node / "data", below=memory_place(self.home))
+            case _:
+                directories.create(Path(storage), node, name)
+
+    def remove(self, name: str, node: str) -> None:
+        """Remove a node's directories, the one that identifies it last, and what is empty then."""
+        roots = self.roots(name)
+        for root in reversed(roots):
+            remove_tree(root / node)
+            remove_empty(root)
+        if memory_root(self.home) != self.home.environments:
+            remove_empty(memory_root(self.home))
+
+
+def remove_empty(place: Path) -> None:
+    """Remove a directory unless something is in it, or it is gone, or not ours."""
+    with suppress(OSError):
+        place.rmdir()
+
+
+def _is_ours(directory: Path, below: Path) -> bool:
+    with suppress(Refused):
+        return is_own(directory, below)
+    return False

@@ -1,0 +1,146 @@
+"""A directory is used only if each of its levels is this user's alone, whatever somebody else has put there first."""
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from provision.common.own_directories import give, is_own, make_own, make_private, remove_tree
+from provision.errors import Refused
+from tests.users import NOBODY, needs_root
+
+LEVELS = ("provision-1", "orders", "broker-1", "data")
+
+
+def _link_to_directory(level: Path, victim: Path) -> None:
+    level.symlink_to(victim, target_is_directory=True)
+
+
+def _dangling_link(level: Path, victim: Path) -> None:
+    level.symlink_to(victim / "not-there")
+
+
+def _link_to_itself(level: Path, victim: Path) -> None:
+    level.symlink_to(level)
+
+
+def _file(level: Path, victim: Path) -> None:
+    level.touch()
+
+
+def _open_for_all(level: Path, victim: Path) -> None:
+    level.mkdir()
+    level.chmod(0o777)
+
+
+def _open_for_all_but_sticky(level: Path, victim: Path) -> None:
+    level.mkdir()
+    level.chmod(0o1777)
+
+
+def _open_for_the_group(level: Path, victim: Path) -> None:
+    level.mkdir()
+    level.chmod(0o770)
+
+
+def _of_another_user(level: Path, victim: Path) -> None:
+    level.mkdir(mode=0o700)
+    os.chown(level, NOBODY, NOBODY)
+
+
+OBSTACLES = [
+    _link_to_directory,
+    _dangling_link,
+    _link_to_itself,
+    _file,
+    _open_for_all,
+    _open_for_all_but_sticky,
+    _open_for_the_group,
+    pytest.param(_of_another_user, marks=needs_root),
+]
+
+
+@pytest.mark.parametrize("obstacle", OBSTACLES)
+@pytest.mark.parametrize("depth", range(1, len(LEVELS) + 1))
+def test_a_level_that_is_not_ours_alone_is_refused_by_name_and_nothing_is_made_behind_it(
+    tmp_path: Path, depth: int, obstacle: Callable[[Path, Path], None]
+) -> None:
+    place, victim = tmp_path / "shm", tmp_path / "victim"
+    victim.mkdir()
+    level = place.joinpath(*LEVELS[:depth])
+    make_own(level.parent, below=place)
+    obstacle(level, victim)
+    before = level.lstat()
+    directory = place.joinpath(*LEVELS)
+    with pytest.raises(Refused) as made:
+        make_own(directory, below=place)
+    with pytest.raises(Refused) as looked:
+        is_own(directory, below=place)
+    assert str(level) in made.value.what
+    assert str(level) in looked.value.what
+    assert made.value.hint
+    assert list(victim.iterdir()) == []
+    assert level.lstat().st_mode == before.st_mode
+    assert not level.is_dir() or list(level.iterdir()) == []
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o002, 0o022, 0o077])
+def test_every_level_is_made_for_this_user_alone(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        made = make_own(tmp_path / "new" / "place" / "a" / "b", below=tmp_path / "new" / "place")
+    finally:
+        os.umask(before)
+    modes = [stat.S_IMODE(level.stat().st_mode) for level in (made, *made.parents) if level.is_relative_to(tmp_path)]
+    assert set(modes[:-1]) == {0o700}
+    assert is_own(made, below=tmp_path / "new" / "place")
+    assert make_own(made, below=tmp_path / "new" / "place") == made
+
+
+def test_what_others_can_read_is_closed_and_the_place_itself_stays_as_it_is(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    place.chmod(0o755)
+    (place / "a").mkdir(mode=0o755)
+    make_own(place / "a" / "b", below=place)
+    assert stat.S_IMODE((place / "a").stat().st_mode) == 0o700
+    assert stat.S_IMODE(place.stat().st_mode) == 0o755
+    make_private(place)
+    assert stat.S_IMODE(place.stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize("below", ["missing", "file"])
+def test_what_is_not_there_is_not_own(tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").touch()
+    assert not is_own(tmp_path / below / "a" / "b", below=tmp_path / below)
+
+
+@needs_root
+def test_an_account_is_given_a_directory_but_never_the_target_of_a_link(tmp_path: Path) -> None:
+    target, link, own = tmp_path / "target", tmp_path / "link", tmp_path / "own"
+    target.mkdir(mode=0o755)
+    own.mkdir(mode=0o755)
+    link.symlink_to(target)
+    with pytest.raises(Refused, match="is a link"):
+        give(link, (NOBODY, NOBODY))
+    assert target.stat().st_uid == 0
+    assert stat.S_IMODE(target.stat().st_mode) == 0o755
+    give(own, (NOBODY, NOBODY))
+    assert (own.stat().st_uid, stat.S_IMODE(own.stat().st_mode)) == (NOBODY, 0o700)
+
+
+def test_a_removal_takes_links_and_leaves_their_targets(tmp_path: Path) -> None:
+    victim, tree = tmp_path / "victim", tmp_path / "tree"
+    victim.mkdir()
+    (victim / "records").write_text("kept")
+    (tree / "deep").mkdir(parents=True)
+    (tree / "link").symlink_to(victim)
+    (tree / "deep" / "file").symlink_to(victim / "records")
+    (tmp_path / "top").symlink_to(victim)
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    for path in ("tree", "top", "dangling", "not-there"):
+        remove_tree(tmp_path / path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["victim"]
+    assert (victim / "records").read_text() == "kept"
