@@ -5,7 +5,7 @@ and the list that a test records are listeners of the same events.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -79,6 +79,16 @@ class ActionFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ActionSkipped(Event):
+    """An action ended after `seconds` without a change, for `reason`: what it should create existed already."""
+
+    resource: str
+    verb: str
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Fetching(Event):
     """Progress of a download: `done` of `total` of `what`, in bytes or in `unit`; `total` is 0 while unknown."""
 
@@ -138,10 +148,12 @@ def of_environment(name: str, tell: Listener) -> Listener:
 def action(tell: Listener, verb: str, *resources: str) -> Iterator["Ending"]:
     """Report an action on resources, and its outcome for each.
 
-    An exception from the block counts as the failure of every resource without one of its own in the yielded `Ending`.
+    An exception from the block counts as the failure of every resource without an outcome of its own in the yielded
+    `Ending`.
 
     Args:
-        tell: receives `ActionStarted` at the beginning and `ActionDone` or `ActionFailed` at the end, per resource.
+        tell: receives `ActionStarted` at the beginning, and `ActionDone`, `ActionFailed` or `ActionSkipped` at the end,
+            per resource.
         verb: what is done.
         resources: what it is done to, for example `broker-1`.
     """
@@ -157,17 +169,20 @@ def action(tell: Listener, verb: str, *resources: str) -> Iterator["Ending"]:
         raise
     finally:
         seconds = time.monotonic() - began
-        failed: dict[str, BaseException] = {**(dict.fromkeys(resources, error) if error else {}), **ending.failed}
-        for resource, reason in failed.items():
-            tell(ActionFailed(resource, verb, seconds, reason))
-        for resource in resources if ending.done is None else ending.done:
-            if resource not in failed:
+        for resource in resources:
+            if reason := ending.failed.get(resource):
+                tell(ActionFailed(resource, verb, seconds, reason))
+            elif resource in ending.skipped:
+                tell(ActionSkipped(resource, verb, seconds, ending.skipped[resource]))
+            elif error:
+                tell(ActionFailed(resource, verb, seconds, error))
+            else:
                 tell(ActionDone(resource, verb, seconds))
 
 
 @dataclass(slots=True)
 class Ending:
-    """The outcome of an action: the resources that `failed`, and those that are `done` (None: all others)."""
+    """The outcome of an action: the resources that `failed`, and those `skipped`, with the reason; others are done."""
 
-    failed: dict[str, ProvisionError] = field(default_factory=dict)
-    done: Sequence[str] | None = None
+    failed: Mapping[str, ProvisionError] = field(default_factory=dict)
+    skipped: Mapping[str, str] = field(default_factory=dict)

@@ -101,7 +101,8 @@ class FakeKafka:
     """The cluster of one environment.
 
     `paces` is how often a move must be asked for until it has arrived, `refusals` the reasons by the name of what is
-    refused, `hidden` the topics of which its brokers do not know yet.
+    refused, `hidden` the topics of which its brokers do not know yet, `unserved` the number of times each leader still
+    says that it does not serve them.
     """
 
     def __init__(self, runtime: FakeRuntime, name: str) -> None:
@@ -116,6 +117,7 @@ class FakeKafka:
         self.late = 0
         self.refusals: dict[str, str] = {}
         self.hidden: set[str] = set()
+        self.unserved = 0
         self.members_with_data: set[str] = set()
         self._lock = threading.RLock()
         runtime.on_verb = self._on_verb
@@ -216,6 +218,17 @@ class FakeKafka:
         answering = {broker: said for broker, at in access.brokers.items() if up.get(broker) == at}
         return BrokerAnswers(answering, {b: "it does not listen yet" for b in access.brokers if b not in answering})
 
+    def missing_for_leaders(
+        self, cluster: ObservedCluster, access: Access, topics: Collection[str] | None
+    ) -> dict[str, str]:
+        """Instead of `missing_for_leaders`: leaders serve once they were asked often enough."""
+        led = {p.leader for t in cluster.topics if topics is None or t.name in topics for p in t.partitions}
+        asked = {Role.BROKER.node(broker) for broker in led & access.brokers.keys()}
+        self.note("serving", sorted(asked))
+        if asked:
+            self.unserved -= 1
+        return dict.fromkeys(sorted(asked), "it does not serve t-0 yet") if self.unserved >= 0 else {}
+
     def describe_quotas(self, access: Access) -> dict[Entity, dict[str, float]]:
         """Instead of `describe_quotas`."""
         assert set(access.brokers.values()) & set(self.brokers.values())
@@ -262,6 +275,7 @@ class FakeKafka:
     def _instead(self) -> dict[str, Callable[..., Any]]:
         return {
             "ask_brokers": self.ask,
+            "missing_for_leaders": self.missing_for_leaders,
             "describe_quotas": self.describe_quotas,
             "quotas_of": self.quotas_of,
             "alter_quotas": self.alter_quotas,
@@ -379,8 +393,11 @@ class FakeTopics:
     kafka: FakeKafka
     settings: FakeSettings
 
-    def create(self, placed: Sequence[PlacedTopic], tell: Listener = silent) -> Created:
+    def create(
+        self, placed: Sequence[PlacedTopic], tell: Listener = silent, check: Callable[[], None] = lambda: None
+    ) -> Created:
         """With their replicas."""
+        check()
         tell(Progress("topics created", 0, len(placed)))
         self.kafka.note("create", [item.topic.name for item in placed])
         existing = {item.topic.name for item in placed if item.topic.name in self.kafka.topics}
@@ -391,6 +408,7 @@ class FakeTopics:
                 assert len(item.assignment) == item.topic.partitions
                 rows = [Partition(row) for row in item.assignment]
                 self.kafka.topics[item.topic.name] = Topic(rows, dict(item.topic.config))
+        self.kafka.note("created", [item.topic.name for item in placed])
         return Created(frozenset(existing), failures)
 
     def _require_brokers(self, rows: Sequence[Row]) -> None:
@@ -399,8 +417,9 @@ class FakeTopics:
             assert len(set(row)) == len(row)
             assert set(row) <= self.kafka.brokers.keys()
 
-    def grow(self, growths: Mapping[str, Growth]) -> dict[str, str]:
+    def grow(self, growths: Mapping[str, Growth], check: Callable[[], None] = lambda: None) -> dict[str, str]:
         """With the replicas of the new ones."""
+        check()
         self.kafka.note("grow", list(growths))
         failures: dict[str, str] = {}
         for name, growth in growths.items():

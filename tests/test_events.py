@@ -4,7 +4,6 @@ import inspect
 import random
 import sys
 import typing
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import FrozenInstanceError, fields, is_dataclass
@@ -19,6 +18,7 @@ from provision.errors import Problem, ProvisionError
 from provision.events import (
     ActionDone,
     ActionFailed,
+    ActionSkipped,
     ActionStarted,
     ActionStep,
     Event,
@@ -130,7 +130,7 @@ def test_silence_takes_everything() -> None:
 
 def shown(told: Sequence[Event]) -> list[tuple[str, str, str]]:
     """Each event of an action as its kind, what is done, and to what."""
-    known = (ActionStarted, ActionStep, ActionDone, ActionFailed)
+    known = (ActionStarted, ActionStep, ActionDone, ActionFailed, ActionSkipped)
     return [(type(event).__name__, event.verb, event.resource) for event in told if isinstance(event, known)]
 
 
@@ -185,14 +185,19 @@ def test_what_failed_for_a_reason_of_its_own_keeps_it_when_the_rest_fails() -> N
     assert failures(told) == {"a": common, "b": own, "c": common}
 
 
-def test_of_a_batch_some_fail_some_are_done_and_of_the_others_nothing_is_said() -> None:
+def test_of_a_batch_some_fail_some_are_done_and_some_were_there() -> None:
     told: list[Event] = []
     reason = ProvisionError("refused")
     with action(told.append, "create", "made", "refused", "there already") as ending:
         ending.failed = {"refused": reason}
-        ending.done = ["made"]
-    assert shown(told)[3:] == [("ActionFailed", "create", "refused"), ("ActionDone", "create", "made")]
+        ending.skipped = {"there already": "it existed"}
+    assert shown(told)[3:] == [
+        ("ActionDone", "create", "made"),
+        ("ActionFailed", "create", "refused"),
+        ("ActionSkipped", "create", "there already"),
+    ]
     assert failures(told) == {"refused": reason}
+    assert [event.reason for event in told if isinstance(event, ActionSkipped)] == ["it existed"]
 
 
 def test_nothing_is_done_to_nothing() -> None:
@@ -207,33 +212,26 @@ def test_nothing_is_done_to_nothing() -> None:
 names = st.lists(st.text("abcdef", min_size=1, max_size=3), unique=True, max_size=6)
 
 
-@given(resources=names, choice=st.randoms(use_true_random=False), raises=st.booleans(), done_is_said=st.booleans())
-def test_everything_begins_once_and_ends_at_most_once(
-    resources: list[str], choice: random.Random, *, raises: bool, done_is_said: bool
-) -> None:
+@given(resources=names, choice=st.randoms(use_true_random=False), raises=st.booleans())
+def test_everything_begins_once_and_ends_once(resources: list[str], choice: random.Random, *, raises: bool) -> None:
     told: list[Event] = []
     failed = {name: ProvisionError(name) for name in resources if choice.random() < 0.5}
-    done = [name for name in resources if choice.random() < 0.5] if done_is_said else None
+    skipped = {name: "it was there" for name in resources if choice.random() < 0.5}
     error = ProvisionError("of all")
     with (
         pytest.raises(ProvisionError, match="of all") if raises else nullcontext(),
         action(told.append, "create", *resources) as ending,
     ):
-        ending.failed, ending.done = failed, done
+        ending.failed, ending.skipped = failed, skipped
         if raises:
             raise error
-    assert set(Counter(shown(told)).values()) <= {1}
-    starts = [event.resource for event in told if isinstance(event, ActionStarted)]
-    ends = [event for event in told if isinstance(event, ActionDone | ActionFailed)]
-    assert starts == resources
-    assert told[: len(starts)] == [ActionStarted(name, "create") for name in resources]
-    assert len(ends) == len({event.resource for event in ends})
-    assert failures(told) == ({name: failed.get(name, error) for name in resources} if raises else failed)
-    good = resources if done is None else done
-    expected = [] if raises else [name for name in good if name not in failed]
-    assert [event.resource for event in told if isinstance(event, ActionDone)] == expected
-    if done is None or raises:
-        assert sorted(event.resource for event in ends) == sorted(resources)
+    assert told[: len(resources)] == [ActionStarted(name, "create") for name in resources]
+    ends = [event for event in told if isinstance(event, ActionDone | ActionFailed | ActionSkipped)]
+    assert told[len(resources) :] == ends
+    assert [event.resource for event in ends] == resources
+    others = {name: error for name in resources if raises and name not in skipped}
+    assert failures(told) == {**others, **failed}
+    assert {e.resource for e in ends if isinstance(e, ActionSkipped)} == skipped.keys() - failed.keys()
     took = {event.seconds for event in ends}
     assert len(took) == min(len(ends), 1)
     assert all(seconds >= 0 for seconds in took)

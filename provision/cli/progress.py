@@ -13,6 +13,7 @@ from provision.errors import Interrupted, ProvisionError
 from provision.events import (
     ActionDone,
     ActionFailed,
+    ActionSkipped,
     ActionStarted,
     ActionStep,
     Event,
@@ -105,6 +106,8 @@ class _Plain:
                 say(f"{resource}: {step}")
             case ActionFailed():
                 say(_failure(event))
+            case ActionSkipped(resource, _, _, reason):
+                say(f"{resource}: {reason}")
             case NodeReady(node, endpoint) if self._acting:
                 say(f"{node} is ready" + (f" at {endpoint}" if endpoint else ""))
             case LevelReached(level, seconds) if self._acting:
@@ -185,7 +188,7 @@ class _Live:
         match event:
             case ActionStarted(resource, verb):
                 self._lines[resource] = ("busy", _GOING.get(verb, verb))
-            case ActionDone(resource, verb, _):
+            case ActionDone(resource, verb) | ActionSkipped(resource, verb):
                 node = _is_node(resource)
                 state = "busy" if node and verb in ("create", "start") else "done"
                 self._lines[resource] = (state, _PAST.get(verb, verb))

@@ -1,8 +1,10 @@
-"""Whether leaders already serve their partitions (Kafka protocol, ListOffsets API).
+"""Whether topics are ready, and in particular whether leaders serve their partitions (Kafka protocol, ListOffsets API).
 
-KRaft brokers report the leader of a partition as soon as they have read it in the metadata, and a new partition has all
-its replicas in sync from the start. The leader creates its log a moment later, with thousands of partitions seconds
-later; until then it rejects writes and reads as not being the leader.
+What brokers report about a partition says nothing about its log. KRaft brokers name its leader as soon as they have
+read it in the metadata, and a new partition has all its replicas in sync from the start; the leader creates the log a
+moment later, with thousands of partitions seconds later. In ZooKeeper mode a leader that could not create the log, for
+example because of too many open files, is reported like any other. Until there is a log, the leader rejects writes and
+reads as not being the leader. So it is asked.
 """
 
 import importlib
@@ -10,18 +12,32 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from functools import partial
 
-from provision.cluster.model import Role
+from provision.cluster.model import Role, Topic
 from provision.kafka.access import Access
 from provision.kafka.connection import NotAnswering, ask, ask_side_by_side
-from provision.kafka.readiness import first_of
+from provision.kafka.readiness import BrokerAnswers, first_of, missing_in_metadata
 from provision.plan.observed import ObservedCluster
 
-# KRaft brokers of every version support it.
+# Brokers from 2.2 on support it, including 4.x.
 _VERSION = 5
 _CLIENT, _UNCHECKED_EPOCH = -1, -1
 _TIMEOUT_S = 5.0
 
 Partition = tuple[str, int]
+
+
+def missing_for_topics(answers: BrokerAnswers, access: Access, topics: Sequence[Topic] | None) -> dict[str, str]:
+    """What the level `topics` lacks, in either mode: node name to reason; empty when it holds.
+
+    Args:
+        answers: what the brokers report.
+        access: how the leaders are reached, which are asked once there is nothing missing in what is reported.
+        topics: the topics that must be ready; None for whichever exist.
+    """
+    missing = missing_in_metadata(answers, topics)
+    if missing or answers.best is None:
+        return missing
+    return missing_for_leaders(answers.best, access, None if topics is None else {topic.name for topic in topics})
 
 
 def missing_for_leaders(cluster: ObservedCluster, access: Access, topics: Collection[str] | None) -> dict[str, str]:

@@ -7,8 +7,8 @@ Levels, each including those before it:
 3. `brokers`: each broker, asked over its listener for this machine, names all brokers and a controller. It learns of
    the others from the controller over the listener between brokers (UpdateMetadata), so one answer proves that both
    listeners work; and there is a controller only while ZooKeeper has a quorum.
-4. `topics`: each broker names every topic, and each partition has a leader and all its replicas in sync; in KRaft mode
-   its leader also serves it (`provision.kafka.leaders`).
+4. `topics`: each broker names every topic, and each partition has a leader, which also serves it, and all its replicas
+   in sync (`provision.kafka.leaders`).
 5. `roundtrip`: a record can be written and read back (`provision.kafka.messages`).
 """
 
@@ -81,8 +81,8 @@ def _partitions_of(cluster: ObservedCluster) -> frozenset[tuple[str, int]]:
     return frozenset((topic.name, partition.number) for topic in cluster.topics for partition in topic.partitions)
 
 
-def missing_for_topics(answers: BrokerAnswers, topics: Sequence[Topic] | None) -> dict[str, str]:
-    """What the level `topics` lacks, as `missing_for_brokers`; `topics` None means whichever exist."""
+def missing_in_metadata(answers: BrokerAnswers, topics: Sequence[Topic] | None) -> dict[str, str]:
+    """What the brokers do not report of topics, as `missing_for_brokers`; `topics` None means whichever exist."""
     missing: dict[str, str] = {}
     for broker, cluster in sorted(answers.clusters.items()):
         known = {topic.name: topic for topic in cluster.topics}

@@ -22,6 +22,11 @@ _INVALID_PARTITIONS, _POLICY_VIOLATION, _THROTTLING_QUOTA_EXCEEDED = 37, 44, 89
 _TOO_MUCH = frozenset({_REQUEST_TIMED_OUT, _POLICY_VIOLATION, _THROTTLING_QUOTA_EXCEEDED})
 _Item = TypeVar("_Item")
 Answers = Sequence[Mapping[str, Any]]
+Check = Callable[[], None]
+
+
+def _nothing() -> None:
+    """Check nothing."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,11 +43,12 @@ class TopicAdmin:
     def __init__(self, client: Any, settings: SettingsAdmin, timeout_ms: int) -> None:  # noqa: ANN401 see above
         self._client, self._settings, self._timeout_ms = client, settings, timeout_ms
 
-    def create(self, placed: Sequence[PlacedTopic], tell: Listener = silent) -> Created:
+    def create(self, placed: Sequence[PlacedTopic], tell: Listener = silent, check: Check = _nothing) -> Created:
         """Create topics in batches, with explicit replicas; reports progress if there are several batches.
 
         A topic that already exists is no failure: a response can be lost after the request was carried out, and a
-        broker that has just come back does not know all topics yet.
+        broker that has just come back does not know all topics yet. `check` is called before anything is sent again,
+        and raises if that is pointless.
         """
         existing: set[str] = set()
         failed: dict[str, str] = {}
@@ -52,7 +58,7 @@ class TopicAdmin:
                 tell(Progress("topics created", asked, len(placed)))
             asked += len(batch)
             with translated("creating topics"):
-                answers = _halving(batch, self._create, lambda item: item.topic.name)
+                answers = _halving(batch, self._create, lambda item: item.topic.name, check)
             existing |= {one["name"] for one in answers if one["error_code"] == _TOPIC_ALREADY_EXISTS}
             failed |= failures(answers, _TOPIC_ALREADY_EXISTS)
         return Created(frozenset(existing), failed)
@@ -69,12 +75,15 @@ class TopicAdmin:
         topics_answered: Answers = answer["topics"]
         return topics_answered
 
-    def grow(self, growths: Mapping[str, Growth]) -> dict[str, str]:
-        """Add partitions, with explicit replicas; returns the failures. A topic that already has them is no failure."""
+    def grow(self, growths: Mapping[str, Growth], check: Check = _nothing) -> dict[str, str]:
+        """Add partitions, with explicit replicas; returns the failures. A topic that already has them is no failure.
+
+        `check` is as in `create`.
+        """
         failed: dict[str, str] = {}
         for batch in _batches(list(growths.items()), lambda item: len(item[1].assignment)):
             with translated("adding partitions"):
-                failed |= failures(_halving(batch, self._grow, lambda item: item[0]))
+                failed |= failures(_halving(batch, self._grow, lambda item: item[0], check))
         return failed
 
     def _grow(self, batch: Sequence[tuple[str, Growth]]) -> Answers:
@@ -114,7 +123,10 @@ class TopicAdmin:
 
 
 def _halving(
-    batch: Sequence[_Item], request: Callable[[Sequence[_Item]], Answers], name_of: Callable[[_Item], str]
+    batch: Sequence[_Item],
+    request: Callable[[Sequence[_Item]], Answers],
+    name_of: Callable[[_Item], str],
+    check: Check,
 ) -> Answers:
     """Send a request, and two smaller ones for what was too much at once; a single item is retried once."""
     try:
@@ -127,6 +139,7 @@ def _halving(
     rest = [item for item in batch if name_of(item) in again]
     if not rest:
         return answers
+    check()
     settled = [answer for answer in answers if answer["name"] not in again]
     if len(batch) == 1:
         try:
@@ -135,7 +148,7 @@ def _halving(
             return [{"name": name_of(batch[0]), "error_code": _REQUEST_TIMED_OUT, "error_message": str(error)}]
     middle = (len(rest) + 1) // 2
     halves = [half for half in (rest[:middle], rest[middle:]) if half]
-    return [*settled, *(answer for half in halves for answer in _halving(half, request, name_of))]
+    return [*settled, *(answer for half in halves for answer in _halving(half, request, name_of, check))]
 
 
 def _is_done(result: Mapping[str, Any], count: int) -> bool:

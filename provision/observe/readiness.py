@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from provision.catalogue.versions import KRAFT
 from provision.cluster.model import Role, Topic
 from provision.errors import Unavailable
-from provision.kafka.leaders import missing_for_leaders
+from provision.kafka.leaders import missing_for_topics
 from provision.kafka.levels import Level
 from provision.kafka.quorum import ask_for_quorum
-from provision.kafka.readiness import BrokerAnswers, ask_brokers, missing_for_brokers, missing_for_topics
+from provision.kafka.readiness import BrokerAnswers, ask_brokers, missing_for_brokers
 from provision.kafka.zookeeper import has_quorum
 from provision.observe.leaders import LEADER, ensemble_modes
 from provision.observe.reach import access_to
@@ -65,12 +65,9 @@ def assess(
         quorum = _missing_for_quorum(runtime, observed, ask_inside=ask_inside)
         level = Level.PROCESS if quorum is None or quorum else Level.QUORUM
         return Assessment(observed, level, quorum or missing, answers.best)
-    missing = missing_for_topics(answers, topics)
+    missing = missing_for_topics(answers, access, topics)
     if missing and ignore_moves:
-        missing = missing_for_topics(_with_moves(observed, answers), topics)
-    if not missing and observed.mode == KRAFT and answers.best:
-        names = None if topics is None else {topic.name for topic in topics}
-        missing = missing_for_leaders(answers.best, access, names)
+        missing = missing_for_topics(_with_moves(observed, answers), access, topics)
     return Assessment(observed, Level.BROKERS if missing else Level.TOPICS, missing, answers.best)
 
 

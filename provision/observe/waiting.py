@@ -34,7 +34,8 @@ class Wait:
     """Waits for the nodes of one environment, one level after the other.
 
     Each wait may use the full `patience` from its beginning. `timings` records the seconds by level since `began`, a
-    `time.monotonic()` value. With `ignore_moves`, replicas that a reassignment is adding are not waited for.
+    `time.monotonic()` value. With `ignore_moves`, replicas that a reassignment is adding are not waited for. Without
+    `restarts`, no node is started again.
     """
 
     runtime: Runtime
@@ -43,6 +44,7 @@ class Wait:
     patience: Patience
     tell: Listener
     ignore_moves: bool = False
+    restarts: bool = True
     began: float = field(default_factory=time.monotonic)
     timings: dict[str, float] = field(default_factory=dict)
     _ready: set[str] = field(default_factory=set)
@@ -132,7 +134,7 @@ class Wait:
             if node.state is NodeState.EXITED and node.name in self.nodes:
                 log = list(self.runtime.log_lines(self.environment, node.name, tail=_LOG_LINES))
                 failure = explain(log, out_of_memory=node.out_of_memory)
-                if failure and failure.transient:
+                if failure and failure.transient and self.restarts:
                     self._start_again(node.name, failure.reason)
                     continue
                 if node.exit_code in _STOPPED:

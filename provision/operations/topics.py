@@ -3,21 +3,24 @@
 The cluster is an environment's, or any that answers at an address.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from provision.apply.walk import require_no_refusal
-from provision.cluster.model import Topic
+from provision.cluster.model import Role, Topic
 from provision.common.patience import Patience
 from provision.errors import KafkaRefused, NotReady, PartlyApplied, Refused, Unavailable, UsageError
 from provision.events import Listener, Notice, Planned, action, silent
 from provision.home.place import Home
 from provision.kafka.access import Access
 from provision.kafka.connection import NotAnswering
-from provision.kafka.readiness import BrokerAnswers, ask_brokers, missing_for_topics
+from provision.kafka.leaders import missing_for_topics
+from provision.kafka.readiness import BrokerAnswers, ask_brokers, missing_for_brokers
+from provision.observe.exits import check_beside, told_by_exits
 from provision.observe.inside import agreed
 from provision.observe.reach import access_to
+from provision.observe.waiting import Wait
 from provision.operations.status import require
 from provision.plan.actions import Action, Plan, Verb
 from provision.plan.observed import ObservedCluster, ObservedTopic
@@ -43,14 +46,21 @@ _ANSWER_S = 5.0
 _PAUSE_S = 0.2
 # How long it may take until every broker knows a topic created by hand.
 _CREATED_S = 30.0
+_ADDRESS_HINT = "do they run, and is the address right?"
+_STATUS_HINT = "`provision status` shows what is missing"
+
+
+def _nothing() -> None:
+    """Check nothing: of another's cluster only the brokers' answers are known."""
 
 
 @dataclass(frozen=True, slots=True)
 class KafkaCluster:
-    """A reachable cluster: a name for it, and its addresses."""
+    """A reachable cluster: a name for it, and its addresses; `check` raises `NodeFailed` if a node has exited."""
 
     name: str
     access: Access
+    check: Callable[[], None] = _nothing
 
     def observe(self) -> ObservedCluster:
         """The cluster as the brokers report it, without settings.
@@ -60,7 +70,7 @@ class KafkaCluster:
         """
         answers = ask_brokers(self.access, timeout_s=_ANSWER_S)
         if answers.best is None:
-            raise _silent(self.name, answers.silent)
+            raise _silent(self.name, answers)
         return answers.best
 
     def target(self, home: Home, throttle_bytes_per_s: int | None = None) -> Target:
@@ -74,7 +84,9 @@ def cluster_of(runtime: Runtime, name: str) -> KafkaCluster:
     Raises:
         UsageError: there is none of that name.
     """
-    return KafkaCluster(name, access_to(require(runtime, name)))
+    observed = require(runtime, name)
+    wait = Wait(runtime, name, [node.name for node in observed.nodes], Patience(0.0), silent, restarts=False)
+    return KafkaCluster(name, access_to(observed), wait.check_exits)
 
 
 def cluster_at(name: str, bootstrap_servers: str) -> KafkaCluster:
@@ -85,22 +97,29 @@ def cluster_at(name: str, bootstrap_servers: str) -> KafkaCluster:
     """
     from provision.kafka.metadata import observe_cluster
 
-    access, silent_ones = Access.at(bootstrap_servers), dict[str, str]()
+    access, reasons = Access.at(bootstrap_servers), dict[str, str]()
     for place, address in access.brokers.items():
         try:
             cluster = observe_cluster(access, place, _ANSWER_S)
         except NotAnswering as reason:
-            silent_ones[address] = str(reason)
+            reasons[address] = str(reason)
         else:
             return KafkaCluster(name, access.to({broker.id: broker.address for broker in cluster.brokers}))
-    raise _silent(name, silent_ones)
+    raise Unavailable(f"no broker of {name} answers", why=_lines(reasons), hint=_ADDRESS_HINT)
 
 
-def _silent(name: str, reasons: Mapping[Any, str]) -> Unavailable:
-    why = "\n".join(
-        f"{f'broker-{at}' if isinstance(at, int) else at}: {reason}" for at, reason in sorted(reasons.items())
-    )
-    return Unavailable(f"no broker of {name} answers", why=why, hint="do they run, and is the address right?")
+def _silent(name: str, answers: BrokerAnswers) -> Unavailable:
+    """The brokers that do not answer, or do not know each other."""
+    missing = missing_for_brokers(answers)
+    if answers.clusters and not answers.silent:
+        return Unavailable(f"the brokers of {name} do not know each other yet", why=_lines(missing), hint=_STATUS_HINT)
+    which = "not every broker" if answers.clusters else "no broker"
+    hint = _STATUS_HINT if answers.clusters else _ADDRESS_HINT
+    return Unavailable(f"{which} of {name} answers", why=_lines(missing), hint=hint)
+
+
+def _lines(reasons: Mapping[str, str]) -> str:
+    return "\n".join(f"{at}: {reason}" for at, reason in sorted(reasons.items()))
 
 
 # -- by hand ----------------------------------------------------------------------------------------------------------
@@ -155,8 +174,8 @@ def create_topic(cluster: KafkaCluster, new: NewTopic, tell: Listener = silent) 
         raise Refused(f"topic {new.name} cannot be created", why=str(error)) from error
     topic = Topic(new.name, new.partitions, replication_factor, new.config)
     with action(tell, Verb.CREATE, f"{TOPIC} {new.name}"):
-        with connected(cluster.access) as admin:
-            created = admin.topics.create([PlacedTopic(topic, assignment)])
+        with told_by_exits(cluster.check), connected(cluster.access) as admin:
+            created = admin.topics.create([PlacedTopic(topic, assignment)], check=cluster.check)
         _raise_failures("created", created.failures)
         _wait_for(cluster, [topic], Patience(_CREATED_S))
 
@@ -215,8 +234,7 @@ def plan_for(cluster: KafkaCluster, desired: Resources, home: Home) -> tuple[Pla
         Unavailable: not every broker answers.
     """
     if agreed(cluster.access, topics=False) is None:
-        answers = ask_brokers(cluster.access, _ANSWER_S)
-        raise _silent(cluster.name, answers.silent or {cluster.access.bootstrap_servers: "not all known to each other"})
+        raise _silent(cluster.name, ask_brokers(cluster.access, _ANSWER_S))
     actions, inside = plan_against(desired, _target(cluster, desired, home))
     return Plan(cluster.name, actions), inside
 
@@ -246,7 +264,7 @@ def apply_for(
         if unseen := tuple(one for one in plan.actions if one.key not in done):
             tell(Planned(Plan(cluster.name, unseen).as_dict()))
             agree(Plan(cluster.name, unseen))
-        work = Work(_target(cluster, desired, home), patience, lambda: None, tell)
+        work = Work(_target(cluster, desired, home), patience, cluster.check, tell)
         existed = apply_resources(plan.actions, inside, work)
         done |= {one.key: one for one in new_actions(plan.actions, existed)}
         _wait_for(cluster, desired[TOPIC].topics, patience)
@@ -260,17 +278,18 @@ def _target(cluster: KafkaCluster, desired: Resources, home: Home) -> Target:
 
 
 def _wait_for(cluster: KafkaCluster, wanted: Sequence[Topic], patience: Patience) -> None:
-    """Wait until every broker has the topics with all replicas in sync."""
+    """Wait until the topics are ready on every broker."""
     patience = patience.renewed("waiting for topics")
-    while missing := _missing(ask_brokers(cluster.access, _ANSWER_S), wanted):
+    while missing := _missing(cluster.access, wanted):
+        check_beside(cluster.check, _lines(missing).splitlines())
         if not patience.pause(_PAUSE_S):
-            why = "\n".join(f"{node}: {reason}" for node, reason in missing.items())
-            raise NotReady(f"the topics of {cluster.name} are not in sync after {patience.given}", why=why)
+            raise NotReady(f"the topics of {cluster.name} are not ready after {patience.given}", why=_lines(missing))
 
 
-def _missing(answers: BrokerAnswers, topics: Sequence[Topic]) -> dict[str, str]:
-    silent_ones = {f"broker-{broker}": reason for broker, reason in answers.silent.items()}
-    return {**missing_for_topics(answers, topics), **silent_ones}
+def _missing(access: Access, topics: Sequence[Topic]) -> dict[str, str]:
+    answers = ask_brokers(access, _ANSWER_S)
+    silent_ones = {Role.BROKER.node(broker): reason for broker, reason in answers.silent.items()}
+    return silent_ones or missing_for_topics(answers, access, topics)
 
 
 def adopted_sections(

@@ -13,9 +13,10 @@ from provision.apply.nodes import NodeWork
 from provision.apply.walk import apply_nodes, require_no_refusal
 from provision.cluster.model import Cluster, Role
 from provision.errors import KafkaRefused, NotReady, PartlyApplied, ProvisionError, Unavailable
-from provision.events import Planned, action
+from provision.events import Ending, Planned, action
 from provision.home.throttles import ThrottleNote
 from provision.kafka.levels import Level
+from provision.observe.exits import check_beside, told_by_exits
 from provision.observe.inside import agreed
 from provision.observe.reach import access_to
 from provision.observe.waiting import Wait
@@ -23,12 +24,13 @@ from provision.plan.actions import Action, Kind, Plan, Verb
 from provision.plan.observed import NodeState, ObservedBroker, ObservedCluster, ObservedEnvironment
 from provision.plan.refusals import leaving
 from provision.plan.removal import plan_removals
-from provision.resources.kind import Target, Work
+from provision.resources.kind import Outcome, Target, Work
 from provision.resources.registry import KINDS, RESOURCE_KINDS, Resources, performer_of
 
 # Once, and once more if a broker learned of resources only afterwards.
 ROUNDS = 3
 _TOLD_BY_NAME = 20
+_EXISTED = "existed already"
 
 Agree = Callable[[Plan], None]
 Key = tuple[str, str]
@@ -159,36 +161,46 @@ def apply_resources(actions: Sequence[Action], inside: Inside, work: Work) -> fr
         return frozenset()
     from provision.kafka.admin import connected
 
-    with connected(work.target.access) as admin:
-        for (kind, verb), group in groupby(actions, key=lambda one: (performer_of(one.kind), one.verb)):
-            if kind is None:
-                raise AssertionError(f"no kind performs {verb} here")
-            batch = [one for one in group if _key(one) not in failed]
-            if not batch:
-                continue
-            told = _told(batch, kind.section)
-            try:
-                with action(work.tell, verb, *told) as ending:
-                    outcome = kind.perform(admin, verb, batch, inside.observed[kind.name], work)
-                    ended = [one for one in batch if one.name not in outcome.failed and one.name not in outcome.existed]
-                    ending.failed = {
-                        one.resource: KafkaRefused(f"{one.resource} could not be applied", why=reason)
-                        for one in batch
-                        if (reason := outcome.failed.get(one.name))
-                    }
-                    ending.done = _told(ended, kind.section)
-            except ProvisionError as error:  # earlier failures must be reported too
-                error.add(*_reasons(failed))
-                raise
-            failed |= {_key(one): outcome.failed[one.name] for one in batch if one.name in outcome.failed}
-            existed |= {_key(one) for one in batch if one.name in outcome.existed}
+    try:
+        with told_by_exits(work.check), connected(work.target.access) as admin:
+            for (kind, verb), group in groupby(actions, key=lambda one: (performer_of(one.kind), one.verb)):
+                if kind is None:
+                    raise AssertionError(f"no kind performs {verb} here")
+                if batch := [one for one in group if _key(one) not in failed]:
+                    with action(work.tell, verb, *_told(batch, kind.section)) as ending:
+                        outcome = kind.perform(admin, verb, batch, inside.observed[kind.name], work)
+                        _end(ending, batch, kind.section, outcome)
+                    failed |= {_key(one): outcome.failed[one.name] for one in batch if one.name in outcome.failed}
+                    existed |= {_key(one) for one in batch if one.name in outcome.existed}
+    except ProvisionError as error:  # earlier failures must be reported too
+        error.add(*_reasons(failed))
+        raise
     if failed:
+        check_beside(work.check, _reasons(failed))
         raise PartlyApplied(
             f"{_count(failed)} of {_count(map(_key, actions))} could not be applied",
             why="\n".join(_reasons(failed)),
             hint="correct them in the file and apply it again; the rest is done",
         )
     return frozenset(existed)
+
+
+def _end(ending: Ending, batch: Sequence[Action], plural: str, outcome: Outcome) -> None:
+    """Tell how each resource ended, or all of them as they were announced."""
+    failed = {one.resource: outcome.failed[one.name] for one in batch if one.name in outcome.failed}
+    existed = [one.resource for one in batch if one.name in outcome.existed and one.resource not in failed]
+    told = _told(batch, plural)
+    if len(told) == len(batch):
+        ending.failed = {
+            resource: KafkaRefused(f"{resource} could not be applied", why=why) for resource, why in failed.items()
+        }
+        ending.skipped = dict.fromkeys(existed, _EXISTED)
+    elif failed:
+        why = "\n".join(f"{resource}: {reason}" for resource, reason in failed.items())
+        what = f"{len(failed)} of them could not be applied"
+        ending.failed = dict.fromkeys(told, KafkaRefused(what, why=why))
+    elif len(existed) == len(batch):
+        ending.skipped = dict.fromkeys(told, _EXISTED)
 
 
 def _key(one: Action) -> Key:

@@ -122,13 +122,14 @@ class Topics(Kind[DesiredTopics, ObservedTopics]):
         match verb:
             case Verb.CREATE:
                 placed = [a.subject for a in actions if isinstance(a.subject, PlacedTopic)]
-                created = admin.topics.create(placed, work.tell)
+                created = admin.topics.create(placed, work.tell, work.check)
                 return Outcome(created.failures, created.existing)
             case Verb.CONFIGURE:
                 settings = {a.name: a.subject for a in actions if isinstance(a.subject, TopicSettings)}
                 return Outcome(admin.topics.configure(settings))
             case Verb.GROW:
-                return Outcome(admin.topics.grow({a.name: a.subject for a in actions if isinstance(a.subject, Growth)}))
+                growths = {a.name: a.subject for a in actions if isinstance(a.subject, Growth)}
+                return Outcome(admin.topics.grow(growths, work.check))
             case Verb.DELETE:
                 return Outcome(admin.topics.delete([a.name for a in actions]))
             case Verb.REASSIGN | Verb.RESTORE:

@@ -16,7 +16,7 @@ from provision.kafka.readiness import (
     ask_brokers,
     missing_for_agreement,
     missing_for_brokers,
-    missing_for_topics,
+    missing_in_metadata,
 )
 from provision.plan.observed import ObservedBroker, ObservedCluster, ObservedPartition, ObservedTopic
 
@@ -116,7 +116,7 @@ def test_a_broker_that_does_not_know_the_others_is_not_ready() -> None:
 )
 def test_a_topic_is_ready_when_all_replicas_are_in_sync(partition: ObservedPartition, reason: str | None) -> None:
     answers = BrokerAnswers({1: _cluster(1, 2, topics=(ObservedTopic("t", (partition,)),))}, {})
-    assert missing_for_topics(answers, None) == ({} if reason is None else {"broker-1": reason})
+    assert missing_in_metadata(answers, None) == ({} if reason is None else {"broker-1": reason})
 
 
 def test_brokers_agree_when_all_know_the_same_partitions() -> None:

@@ -1,0 +1,40 @@
+"""Errors that a node's exit explains better than what its clients saw of it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from provision.common.patience import Patience
+from provision.errors import NodeFailed, Unavailable
+
+# A JVM that is dying closes its connections a moment before it has exited.
+_EXITS_S, _PAUSE_S = 3.0, 0.2
+
+
+@contextmanager
+def told_by_exits(check: Callable[[], None]) -> Iterator[None]:
+    """Replace "the brokers do not answer" by the exit of a node, with its reason and log, if that is why.
+
+    Args:
+        check: raises `NodeFailed` if a node has exited.
+    """
+    try:
+        yield
+    except Unavailable:
+        patience = Patience(_EXITS_S)
+        while True:
+            check()
+            if not patience.pause(_PAUSE_S):
+                raise
+
+
+def check_beside(check: Callable[[], None], reasons: Sequence[str]) -> None:
+    """Check for exits; one that has happened is told together with what was found before.
+
+    Raises:
+        NodeFailed: a node has exited; `reasons` follow its own.
+    """
+    try:
+        check()
+    except NodeFailed as error:
+        error.add(*reasons)
+        raise
