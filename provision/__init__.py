@@ -8,10 +8,10 @@
 reported as the events in `provision.events`.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as in typing, which costs the command line more time than everything else here
 if TYPE_CHECKING:
+    from typing import Any
+
     from provision.environment import Environment
     from provision.errors import (
         Interrupted,
@@ -72,8 +72,10 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 any public name
+def __getattr__(name: str) -> "Any":  # noqa: ANN401 any public name
     """Import public names on first use, so that the command line does not wait for all of them."""
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     return getattr(import_module(_PUBLIC[name]), name)

@@ -271,6 +271,11 @@ class Environment:
         return require(self.runtime, self.name)
 
     @property
+    def is_absent(self) -> bool:
+        """Whether its runtime has no trace of it."""
+        return self.runtime.observe(self.name).is_absent
+
+    @property
     def bootstrap_servers(self) -> str:
         """The bootstrap servers for clients on this machine: `host:port`, separated by commas."""
         return self.cluster().access.bootstrap_servers
@@ -297,6 +302,17 @@ class Environment:
     def log_lines(self, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         """A node's log: all of it or its last `tail` lines; `follow` continues until the node exits."""
         return self.runtime.log_lines(self.name, node, tail=tail, follow=follow)
+
+    def logs(self, nodes: Sequence[str], *, tail: int | None = None, follow: bool = False) -> Iterator[tuple[str, str]]:
+        """The logs of several nodes in the order of time, as (node, line); arguments as for `log_lines`."""
+        from provision.operations import logs
+
+        runtime, name = self.runtime, self.name
+
+        def read(node: str) -> Iterator[str]:
+            return runtime.log_lines(name, node, tail=tail, follow=follow)
+
+        return (logs.followed if follow else logs.merged)(nodes, read)
 
     def inside_address(self, node: str) -> str:
         """The `host:port` of a node for tools inside the environment's network."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from provision.cli.output import tell_notices
 from provision.errors import UsageError
+from provision.spec.names import is_environment_name
 
 if TYPE_CHECKING:
     from provision.environment import Environment
@@ -66,6 +67,15 @@ def _file_of(chosen: str) -> Path | None:
         return Path(chosen)
     candidates = (DIRECTORY / f"{chosen}{suffix}" for suffix in _SUFFIXES)
     return next((file for file in candidates if file.is_file() and not is_lock_file(file)), None)
+
+
+def names_environment(word: str) -> bool:
+    """Whether a word that may also be something else names an environment: by a file, or one that is there."""
+    from provision.environment import Environment
+
+    if os.sep in word or word.endswith(_SUFFIXES) or _file_of(word):
+        return True
+    return is_environment_name(word) and not Environment.named(word).is_absent
 
 
 def without_locks(envs: list[str]) -> list[str]:

@@ -123,15 +123,16 @@ def plan(
                 hint="`provision status` shows what is missing",
             )
         say("topics are not planned: not every broker answers yet; `up` plans them when all do")
+    if out and not planned.refusals:
+        if saved is None:
+            raise UsageError("--out is for environments that `up` makes", hint="`topics apply` plans again and asks")
+        saved.write(out)
     if output is Format.TABLE:
         for line in plan_lines(planned):
             write_line(line)
     else:
         print_value(planned.as_dict(), output)
     if out and not planned.refusals:
-        if saved is None:
-            raise UsageError("--out is for environments that `up` makes", hint="`topics apply` plans again and asks")
-        saved.write(out)
         say(f"saved; `provision up … --plan {out}` does just this")
     if planned.refusals:
         raise typer.Exit(Refused.exit_code)

@@ -11,6 +11,7 @@ import typer
 from provision.cli.options import Output, Version, kafka_version
 from provision.cli.output import Format, age, print_table, print_value, say
 from provision.cli.progress import progress
+from provision.cli.streams import Purpose, write_as
 from provision.errors import ProvisionError, UsageError
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def build(
 
     with progress() as tell:
         built = build_image(wanted, base, tag, Home.of_user(), tell)
+    write_as(Purpose.REPORT)
     if output is not Format.TABLE:
         print_value(built.as_dict(), output)
     say(
@@ -100,6 +102,7 @@ def load(
     called = "standard input" if file == _STDIN else str(file)
     with _opened(file) as archive, progress() as tell:
         loaded = load_images(archive, called, tell)
+    write_as(Purpose.REPORT)
     if output is Format.TABLE:
         print_table(("IMAGE", "KAFKA", "CAN BE USED"), (_row(image) for image in loaded))
     else:

@@ -8,15 +8,15 @@ import typer
 
 from provision.cli.environment import select, select_described, without_locks
 from provision.cli.groups import ENVIRONMENT
-from provision.cli.options import Env, Envs, Frozen, Output, RequiredEnv, Set, Timeout, Until, level, seconds
+from provision.cli.options import Env, Envs, Frozen, Nodes, Output, Set, Timeout, Until, level, seconds
 from provision.cli.output import Format, counted, print_table, print_value, say, tell_notices
 from provision.cli.progress import progress
+from provision.cli.streams import Purpose, write_as
+from provision.cli.words import env_and_nodes
 from provision.errors import UsageError
 
 if TYPE_CHECKING:
     from provision.pipeline import UpResult
-
-Nodes = Annotated[list[str] | None, typer.Argument(metavar="NODE", help="For example broker-1; all if left out.")]
 
 
 def up(
@@ -66,6 +66,7 @@ def _show(result: "UpResult", output: Format) -> None:
     from provision.cli.look import node_rows
     from provision.operations.status import status_dict
 
+    write_as(Purpose.REPORT)
     observed = result.assessment.observed
     if output is not Format.TABLE:
         print_value(status_dict(result.assessment) | {"timings": dict(result.timings)}, output)
@@ -110,11 +111,12 @@ def down(
         say(f"{name} is removed ({taken_s:.1f} s)" if removed else f"{name}: there is nothing to remove")
 
 
-def stop(env: RequiredEnv, nodes: Nodes = None) -> None:
+def stop(env: Env = None, nodes: Nodes = None) -> None:
     """Stop nodes cleanly; their data stay."""
+    env, names = env_and_nodes(env, nodes)
     with progress() as tell:
         environment = select(env, tell=tell)
-        stopped = environment.stop(nodes or ())
+        stopped = environment.stop(names)
     name = environment.name
     say(
         f"{name}: {counted('node', stopped)} stopped; `provision start {name}` starts them again"
@@ -123,17 +125,18 @@ def stop(env: RequiredEnv, nodes: Nodes = None) -> None:
     )
 
 
-def start(env: RequiredEnv, nodes: Nodes = None, timeout: Timeout = "120s") -> None:
+def start(env: Env = None, nodes: Nodes = None, timeout: Timeout = "120s") -> None:
     """Start stopped nodes and wait until they are ready."""
+    env, names = env_and_nodes(env, nodes)
     timeout_s = seconds(timeout)
     with progress() as tell:
         environment = select(env, tell=tell)
-        assessment = environment.start(nodes or (), timeout_s=timeout_s)
+        assessment = environment.start(names, timeout_s=timeout_s)
     say(f"{environment.name} is ready ({assessment.level})")
 
 
 def restart(
-    env: RequiredEnv,
+    env: Env = None,
     nodes: Nodes = None,
     timeout: Timeout = "120s",
     rolling: Annotated[
@@ -141,16 +144,17 @@ def restart(
     ] = False,
 ) -> None:
     """Restart nodes: all at once, or one at a time (--rolling)."""
+    env, names = env_and_nodes(env, nodes)
     if rolling:
         timeout_s = seconds(timeout)
         with progress() as tell:
             environment = select(env, tell=tell)
-            restarted = environment.restart(nodes or (), timeout_s=timeout_s)
+            restarted = environment.restart(names, timeout_s=timeout_s)
         what = f"{counted('node', len(restarted))} restarted, one at a time"
         say(f"{environment.name}: {what}; every replica is in sync")
         return
-    stop(env, nodes)
-    start(env, nodes, timeout)
+    stop(env, names)
+    start(env, names, timeout)
 
 
 def register(app: typer.Typer) -> None:

@@ -1,5 +1,6 @@
 """Commands that look: status, list, wait, logs, endpoints, env."""
 
+import itertools
 import shlex
 import sys
 import time
@@ -10,9 +11,11 @@ import typer
 
 from provision.cli.environment import select
 from provision.cli.groups import LOOK
-from provision.cli.options import Env, Output, RequiredEnv, Timeout, Until, level, seconds
-from provision.cli.output import Format, age, counted, print_table, print_value, say, write_line
+from provision.cli.options import Env, Nodes, Output, Timeout, Until, level, seconds
+from provision.cli.output import Format, age, counted, print_table, print_value, say, styled, write_line
 from provision.cli.progress import progress
+from provision.cli.streams import Purpose, write_as
+from provision.cli.words import env_and_nodes
 from provision.errors import InvalidEnvironment, UsageError
 
 if TYPE_CHECKING:
@@ -115,25 +118,35 @@ def wait(env: Env = None, until: Until = "topics", timeout: Timeout = "120s") ->
 
 
 def logs(
-    env: RequiredEnv,
-    node: Annotated[str | None, typer.Argument(metavar="NODE", help="For example broker-1; all if left out.")] = None,
+    env: Env = None,
+    nodes: Nodes = None,
     tail: Annotated[int | None, typer.Option("--tail", "-n", min=0, help="Only the last lines of each node.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the node exits.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until all of them have exited.")] = False,
 ) -> None:
-    """Show what nodes logged."""
+    """Show what nodes logged, in the order of time."""
+    env, wanted = env_and_nodes(env, nodes)
     environment = select(env)
     observed = environment.observe()
     known = [known.name for known in observed.nodes]
-    if node is not None and node not in known:
-        raise UsageError(f"{observed.name} has no node {node}", hint=f"it has {', '.join(known) or 'none'}")
-    if follow and node is None and len(known) > 1:
-        raise UsageError("--follow needs a node", hint=f"one of {', '.join(known)}")
-    for name in [node] if node else known:
-        prefix = "" if node else f"{name} | "
-        for line in environment.log_lines(name, tail=tail, follow=follow):
-            write_line(f"{prefix}{line}")
-            if follow:
-                sys.stdout.flush()
+    if unknown := [node for node in wanted if node not in known]:
+        raise UsageError(f"{observed.name} has no node {unknown[0]}", hint=f"it has {', '.join(known) or 'none'}")
+    write_as(Purpose.STREAM)
+    chosen = list(dict.fromkeys(wanted)) or known
+    prefixes = _prefixes(chosen) if len(wanted) != 1 else {}
+    for node, line in environment.logs(chosen, tail=tail, follow=follow):
+        write_line(f"{prefixes.get(node, '')}{line}")
+        if follow:
+            sys.stdout.flush()
+
+
+def _prefixes(nodes: Sequence[str]) -> dict[str, str]:
+    """What stands before a node's lines: its name, on a terminal in a color of its own."""
+    width = max(map(len, nodes), default=0)
+    colors = itertools.cycle(("cyan", "yellow", "green", "magenta", "blue", "red"))
+    return {
+        node: styled(f"{node.ljust(width)} |", color=color, stream=sys.stdout) + " "
+        for node, color in zip(nodes, colors, strict=False)
+    }
 
 
 def endpoints(env: Env = None, output: Output = Format.TABLE) -> None:

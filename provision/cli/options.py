@@ -19,11 +19,11 @@ Env = Annotated[
         show_default=False,
     ),
 ]
-RequiredEnv = Annotated[str, typer.Argument(metavar="ENV", help="An environment file, or a name.")]
 Envs = Annotated[
     list[str] | None,
     typer.Argument(metavar="ENV", help="Environment files or names; left out as for `up`.", show_default=False),
 ]
+Nodes = Annotated[list[str] | None, typer.Argument(metavar="NODE", help="For example broker-1; all if left out.")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the file, e.g. brokers.nodes=3. Repeatable."),

@@ -4,11 +4,11 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
-from provision.errors import NodeFailed, NotReady, ProvisionError
+from provision.cli.streams import is_encodable
+from provision.errors import Interrupted, NodeFailed, NotReady, ProvisionError
 from provision.events import Event, Notice, Warned
 
 
@@ -22,13 +22,24 @@ class Format(StrEnum):
 
 def print_value(value: Mapping[str, Any] | Sequence[Any], form: Format) -> None:
     """The value as JSON or YAML on standard output."""
-    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(value, indent=2, ensure_ascii=False)
     if form is Format.YAML:
-        import yaml
-
         # From the JSON, so that both show the same: YAML alone knows no subclasses of text, such as enumerations.
-        text = yaml.safe_dump(json.loads(text), sort_keys=False, allow_unicode=True)
-    sys.stdout.write(text)
+        write_line(as_yaml(json.loads(text)))
+    else:
+        write_line(text if is_encodable(text) else json.dumps(value, indent=2))
+
+
+def as_yaml(value: Any, *, flow: bool | None = False) -> str:  # noqa: ANN401 whatever YAML has
+    """The value as YAML, without the last line end; with escapes for what standard output cannot show."""
+    import yaml
+
+    def dump(*, allow_unicode: bool) -> str:
+        text = yaml.safe_dump(value, sort_keys=False, default_flow_style=flow, allow_unicode=allow_unicode)
+        return text.rstrip("\n")
+
+    text = dump(allow_unicode=True)
+    return text if is_encodable(text) else dump(allow_unicode=False)
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -75,9 +86,8 @@ def age(seconds: object) -> str | None:
 
 def say(text: str) -> None:
     """A sentence for the user, on standard error."""
-    with suppress(BrokenPipeError):  # the reader of the messages may exit; the work continues
-        sys.stderr.write(f"{text}\n")  # in one call, because events come from several threads
-        sys.stderr.flush()
+    sys.stderr.write(f"{text}\n")  # in one call, because events come from several threads
+    sys.stderr.flush()
 
 
 def tell_warnings(event: Event) -> None:
@@ -94,7 +104,8 @@ def tell_notices(event: Event) -> None:
 
 def print_error(error: ProvisionError) -> None:
     """Print what happened, the cause, and what to do; also a node's last log lines if the error has them."""
-    say(f"{styled('error:', bold=True, color='red')} {error.what}")
+    interrupted = isinstance(error, Interrupted)  # what the user wanted is no error
+    say(error.what if interrupted else f"{styled('error:', bold=True, color='red')} {error.what}")
     for line in error.why.splitlines():
         say(f"  {line}")
     log = error.log if isinstance(error, NodeFailed | NotReady) else ()

@@ -9,11 +9,13 @@ import typer
 
 from provision.cli.environment import select
 from provision.cli.groups import TOPICS
-from provision.cli.options import RequiredEnv, seconds
+from provision.cli.options import Env, seconds
 from provision.cli.output import say
+from provision.cli.streams import Purpose, write_as
+from provision.cli.words import env_and_one, env_and_tool
 from provision.errors import ProvisionError, UsageError
 
-Topic = Annotated[str, typer.Argument(metavar="TOPIC", help="A topic that exists.")]
+Topic = Annotated[str | None, typer.Argument(metavar="TOPIC", help="A topic that exists.")]
 
 
 if TYPE_CHECKING:
@@ -28,8 +30,8 @@ class Shape(StrEnum):
 
 
 def produce(
-    env: RequiredEnv,
-    topic: Topic,
+    env: Env = None,
+    topic: Topic = None,
     key_separator: Annotated[
         str | None, typer.Option("--key-separator", metavar="TEXT", help="What stands between key and value of a line.")
     ] = None,
@@ -37,8 +39,9 @@ def produce(
     """Write each line of standard input to a topic as a record."""
     if key_separator == "":
         raise UsageError("--key-separator cannot be empty")
-    count = select(env).produce(topic, _records(key_separator))
-    say(f"{count} records written to {topic}")
+    env, name = env_and_one(env, topic, "TOPIC")
+    count = select(env).produce(name, _records(key_separator))
+    say(f"{count} records written to {name}")
 
 
 def _records(key_separator: str | None) -> Iterator[tuple[bytes | None, bytes]]:
@@ -54,8 +57,8 @@ def _records(key_separator: str | None) -> Iterator[tuple[bytes | None, bytes]]:
 
 
 def consume(
-    env: RequiredEnv,
-    topic: Topic,
+    env: Env = None,
+    topic: Topic = None,
     from_beginning: Annotated[
         bool, typer.Option("--from-beginning", help="From the first record that is kept.")
     ] = False,
@@ -72,8 +75,10 @@ def consume(
 ) -> None:
     """Write the records of a topic to standard output, a line each."""
     idle_s = seconds(idle) if idle else None
+    env, name = env_and_one(env, topic, "TOPIC")
+    write_as(Purpose.STREAM)
     out = sys.stdout.buffer
-    for record in select(env).consume(topic, from_beginning=from_beginning, limit=count, idle_s=idle_s):
+    for record in select(env).consume(name, from_beginning=from_beginning, limit=count, idle_s=idle_s):
         if output is Shape.JSON:
             out.write(_json_line(record))
         else:
@@ -96,17 +101,21 @@ def _json_line(record: "Record") -> bytes:
 
 
 def tool(
-    env: RequiredEnv,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="For example kafka-topics.")],
+    env: Env = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="For example kafka-topics.")] = None,
     arguments: Annotated[
         list[str] | None, typer.Argument(metavar="-- ARGS...", help="The tool's own arguments.")
     ] = None,
 ) -> None:
-    """Run a Kafka tool: provision tool ENV kafka-topics -- --list."""
+    """Run a Kafka tool: provision tool kafka-topics -- --list."""
+    from provision.catalogue.versions import RELEASES
     from provision.runtime.base import Streams
 
+    known = frozenset(tool for release in RELEASES for tool in release.tools)
+    env, (tool_name, *rest) = env_and_tool(env, name, arguments, known)
+    write_as(Purpose.STREAM)
     streams = Streams(sys.stdin.buffer, sys.stdout.buffer, sys.stderr.buffer)
-    raise typer.Exit(select(env).tool(name, arguments or (), streams))
+    raise typer.Exit(select(env).tool(tool_name, rest, streams))
 
 
 def register(app: typer.Typer) -> None:

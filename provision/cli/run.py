@@ -1,14 +1,14 @@
 """One run of the command line: arguments in, exit code out."""
 
-import os
-import sys
 from collections.abc import Sequence
 from typing import Any, cast
 
 import typer
 
 from provision.cli.app import app
-from provision.cli.output import print_error, write_line
+from provision.cli.output import print_error, say, write_line
+from provision.cli.streams import OutputLost, Purpose
+from provision.cli.streams import lost as lost_output
 from provision.common.interrupts import handle_signals
 from provision.errors import Interrupted, ProvisionError, UsageError
 
@@ -21,14 +21,19 @@ def run(arguments: Sequence[str]) -> int:
     """Run `provision` with these arguments; returns the exit code, and never shows the user a traceback."""
     handle_signals()
     try:
+        return _settled(_run(arguments))
+    except KeyboardInterrupt:  # while an error is printed
+        return Interrupted.exit_code
+
+
+def _run(arguments: Sequence[str]) -> int:
+    try:
         result = app(args=list(arguments), standalone_mode=False)
     except ProvisionError as error:
         return _failed(error)
     except (KeyboardInterrupt, typer.Abort):
         result = Interrupted.exit_code
-    except BrokenPipeError:
-        # The reader (`head`, a pager) has seen enough. What Python flushes at exit must not complain again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OutputLost:
         return 0
     except OSError as error:
         subject = f"{error.filename}: " if error.filename else ""
@@ -41,6 +46,19 @@ def run(arguments: Sequence[str]) -> int:
     if result == Interrupted.exit_code:  # typer itself turns Ctrl-C into this code
         return _failed(Interrupted("interrupted"))
     return result if isinstance(result, int) else 0
+
+
+def _settled(code: int) -> int:
+    """The exit code after what was written to standard output has arrived, or has not."""
+    if (lost := lost_output()) is None:
+        return code
+    purpose, reason = lost
+    what = f"standard output cannot be written: {reason.strerror or reason}"
+    if purpose is Purpose.REPORT:
+        say(f"{what}; the work is done")
+        return code
+    failed = _failed(ProvisionError(what))
+    return code or failed
 
 
 def _failed(error: ProvisionError) -> int:

@@ -9,6 +9,7 @@ from provision.cli.groups import SOFTWARE
 from provision.cli.options import Env, Output, Set, Version, kafka_version
 from provision.cli.output import Format, counted, print_table, print_value, say
 from provision.cli.progress import progress
+from provision.cli.streams import Purpose, write_as
 
 
 def fetch(version: Version) -> None:
@@ -35,6 +36,7 @@ def lock(
 
     with progress() as tell:
         pinned = select_described(env, overrides, tell).lock(check=check)
+    write_as(Purpose.REPORT)
     if output is not Format.TABLE:
         print_value({"file": str(pinned.file), "changed": pinned.changed, **as_dict(pinned.pins)}, output)
         return

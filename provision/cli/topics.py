@@ -4,9 +4,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from provision.cli.environment import select, select_described
-from provision.cli.options import Env, Output, RequiredEnv, Set, Timeout, seconds
-from provision.cli.output import Format, counted, print_table, print_value, say, tell_notices, write_line
+from provision.cli.environment import names_environment, select, select_described
+from provision.cli.options import Env, Output, Set, Timeout, seconds
+from provision.cli.output import Format, as_yaml, counted, print_table, print_value, say, tell_notices, write_line
+from provision.cli.streams import Purpose, write_as
+from provision.cli.words import env_and_one, env_and_topics
 from provision.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-Names = Annotated[list[str], typer.Argument(metavar="TOPIC", help="Topics that exist.")]
+Names = Annotated[list[str] | None, typer.Argument(metavar="TOPIC", help="Topics that exist.")]
 
 
 @app.command("list")
@@ -38,9 +40,10 @@ def list_topics(
 
 
 @app.command()
-def describe(env: RequiredEnv, names: Names, output: Output = Format.TABLE) -> None:
+def describe(env: Env = None, names: Names = None, output: Output = Format.TABLE) -> None:
     """Show the partitions of topics, their leaders and replicas."""
-    found = select(env).topics(names)
+    env, wanted = env_and_topics(env, names, names_environment, at_least=1)
+    found = select(env).topics(wanted)
     if output is not Format.TABLE:
         print_value([_as_dict(topic, partitions=True) for topic in found], output)
         return
@@ -52,8 +55,8 @@ def describe(env: RequiredEnv, names: Names, output: Output = Format.TABLE) -> N
 
 @app.command()
 def create(
-    env: RequiredEnv,
-    name: Annotated[str, typer.Argument(metavar="TOPIC", help="Its name.")],
+    env: Env = None,
+    name: Annotated[str | None, typer.Argument(metavar="TOPIC", help="Its name.")] = None,
     partitions: Annotated[int, typer.Option("--partitions", "-p", min=1, help="How many.")] = 1,
     replication_factor: Annotated[
         int | None, typer.Option("--replication-factor", "-r", min=1, help="Default: 3, or as many as brokers.")
@@ -61,24 +64,26 @@ def create(
     config: Annotated[list[str] | None, typer.Option("--config", metavar="KEY=VALUE", help="Repeatable.")] = None,
 ) -> None:
     """Create a topic that is not in the file."""
+    env, topic = env_and_one(env, name, "TOPIC")
     pairs = [text.partition("=") for text in config or ()]
     if wrong := [key for key, equals, _ in pairs if not equals or not key]:
         raise UsageError(f"--config {wrong[0]} is not of the form KEY=VALUE")
     settings = {key: value for key, _, value in pairs}
-    select(env).create_topic(name, partitions=partitions, replication_factor=replication_factor, config=settings)
-    say(f"topic {name} is created")
+    select(env).create_topic(topic, partitions=partitions, replication_factor=replication_factor, config=settings)
+    say(f"topic {topic} is created")
 
 
 @app.command()
-def delete(env: RequiredEnv, names: Names) -> None:
+def delete(env: Env = None, names: Names = None) -> None:
     """Delete topics with all their records."""
-    select(env).delete_topics(names)
-    say(f"deleted {', '.join(names)}")
+    env, unwanted = env_and_topics(env, names, names_environment, at_least=1)
+    select(env).delete_topics(unwanted)
+    say(f"deleted {', '.join(unwanted)}")
 
 
 @app.command()
 def apply(
-    env: RequiredEnv,
+    env: Env = None,
     names: Annotated[
         list[str] | None, typer.Argument(metavar="TOPIC", help="Only these; then nothing is pruned or evened out.")
     ] = None,
@@ -95,6 +100,7 @@ def apply(
     from provision.cli.progress import progress
     from provision.plan.actions import Plan
 
+    env, chosen = env_and_topics(env, names, names_environment, at_least=0)
     with progress() as tell:
         environment = select_described(env, overrides, tell)
 
@@ -102,7 +108,8 @@ def apply(
             with tell.paused():
                 require_consent(plan, yes=yes)
 
-        plan = environment.apply_resources(names or (), timeout_s=seconds(timeout), agree=agree)
+        plan = environment.apply_resources(chosen, timeout_s=seconds(timeout), agree=agree)
+    write_as(Purpose.REPORT)
     if output is not Format.TABLE:
         print_value(plan.as_dict(), output)
     say(
@@ -126,8 +133,6 @@ def adopt(
     replicas: Annotated[bool, typer.Option("--replicas", help="Name the brokers of every partition.")] = False,
 ) -> None:
     """Write what a running cluster has as YAML, to begin a file with."""
-    import yaml
-
     from provision.environment import Environment
 
     if env and bootstrap_servers:
@@ -138,7 +143,7 @@ def adopt(
     else:
         environment = select(env)
     section = environment.adopt(replicas=replicas)
-    write_line(yaml.safe_dump(section, sort_keys=False, default_flow_style=None, allow_unicode=True).rstrip())
+    write_line(as_yaml(section, flow=None))
 
 
 def _checked(addresses: str) -> str:

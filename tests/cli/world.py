@@ -1,0 +1,102 @@
+"""What every command of the program meets in tests: an environment that is up, with fakes for the engine and Kafka."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# The fakes take the place of what is loaded.
+import provision.environment
+import provision.kafka.messages
+import provision.operations.topics
+import provision.runtime.jars
+import provision.software.images
+from provision.catalogue.versions import KafkaVersion
+from provision.cli.run import run
+from provision.events import Listener
+from provision.home.place import Home
+from provision.kafka.access import Access
+from provision.kafka.messages import Record
+from provision.software.images import Built, Loaded
+from tests.cli.test_help import COMMANDS
+from tests.fake_kafka import FakeKafka, SpokenRuntime
+from tests.runtimes import FakeRuntimes
+
+NAME = "shop"
+FILE = """\
+name: shop
+brokers: {nodes: 3}
+topics:
+  - {name: orders, partitions: 3, replication_factor: 3}
+"""
+CHANGED = FILE + "  - {name: fresh, partitions: 1, replication_factor: 3}\n"
+WORDS = {"ENV": NAME, "TOPIC": "orders", "NODE": "", "VERSION": "3.9.1", "FILE": "-", "-- ARGS...": ""}
+SPECIAL = {
+    ("init",): ["other"],
+    ("render",): ["--out", "rendered"],
+    ("up",): ["--yes"],
+    ("wait",): ["--until", "brokers"],
+    ("topics", "create"): [NAME, "more"],
+    ("consume",): ["-n", "3"],
+    ("tool",): [NAME, "kafka-topics", "--", "--list"],
+    ("image", "build"): ["--base", "java:17"],
+}
+LEAVES = sorted(path for path, command in COMMANDS.items() if not hasattr(command, "commands"))
+
+
+def line_of(path: tuple[str, ...]) -> list[str]:
+    """A command line that works, for every command: a new one has one by itself, unless it needs new words."""
+    special = SPECIAL.get(path, [])
+    arguments = [one for one in COMMANDS[path].params if one.param_type_name == "argument"]
+    words = [] if special and not special[0].startswith("-") else [WORDS[one.metavar] for one in arguments]
+    return [*path, *filter(None, words), *special]
+
+
+def settle(directory: Path, patch: pytest.MonkeyPatch) -> tuple[SpokenRuntime, FakeKafka]:
+    """Bring the environment up in a directory, and change its file, so that there is something to do."""
+    patch.chdir(directory)
+    patch.setenv("PROVISION_HOME", str(directory / "home"))
+    patch.delenv("PROVISION_ENV", raising=False)
+    runtime = SpokenRuntime()
+    kafka = FakeKafka(runtime, NAME)
+    patch.setattr(provision.environment, "Runtimes", lambda home: FakeRuntimes(home.directory, runtime))
+    kafka.speak(patch)
+    for module, name, instead in _INSTEAD:
+        patch.setattr(module, name, instead)
+    file = directory / "environments" / f"{NAME}.yaml"
+    file.parent.mkdir()
+    file.write_text(FILE)
+    assert run(["up"]) == 0
+    for node in runtime.observe(NAME).nodes:
+        runtime._environments[NAME].logs[node.name] = [f"[2026-01-0{node.number} 10:00:00,000] {node.name} → starts"]  # noqa: SLF001
+    file.write_text(CHANGED)
+    runtime.on_verb = lambda _verb, _subject: None  # it may be stopped as a whole
+    return runtime, kafka
+
+
+def _consume(_access: Access, topic: str, **_options: Any) -> Iterator[Record]:  # noqa: ANN401 as asked
+    for offset in range(3):
+        yield Record(topic, 0, offset, b"key", f"värde → {offset}".encode())
+
+
+def _produce(_access: Access, _topic: str, records: Any, **_options: Any) -> int:  # noqa: ANN401 as asked
+    return len(list(records))
+
+
+def _build(version: KafkaVersion, base: str, _tag: str | None, _home: Home, _tell: Listener) -> Built:
+    return Built(f"provision/kafka:{version}", version, base, changed=True)
+
+
+def _load(_archive: object, _called: str, _tell: Listener) -> list[Loaded]:
+    return [Loaded("provision/kafka:3.9.1", "3.9.1", "")]
+
+
+_INSTEAD: tuple[tuple[Any, str, Any], ...] = (
+    (provision.kafka.messages, "consume", _consume),
+    (provision.kafka.messages, "produce", _produce),
+    (provision.software.images, "build", _build),
+    (provision.software.images, "load", _load),
+    (provision.software.images, "usable_images", list),
+    (provision.runtime.jars, "fetch", lambda _version, directory, _tell: directory),
+)
