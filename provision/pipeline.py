@@ -263,6 +263,8 @@ def _roll_back(prepared: Prepared, home: Home, *, retain: bool, tell: Listener) 
             home.ports.release(name)
         if removed:
             tell(Notice(f"what was created of {name} is removed again"))
+        if grown := sorted(prepared.runtime.observe(name).storages - prepared.observed.storages):
+            tell(Notice(f"the data of {', '.join(grown)} stay: some may have moved there from the kept ones"))
 
 
 def _ports_in_use(observed: ObservedEnvironment) -> dict[str, int]:

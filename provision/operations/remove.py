@@ -24,7 +24,8 @@ def remove_environment(
     Args:
         runtime: where it is.
         name: its name.
-        before: what existed before, which is left alone.
+        before: what existed before, which is left alone. If there were data, so are the storages of new nodes that have
+            run: replicas may have moved there, and members may have written what the older ones do not have.
         keep_data: keep the storages.
         delete_data: also delete data in a user's directory.
         tell: receives the events.
@@ -32,7 +33,8 @@ def remove_environment(
     now = runtime.observe(name)
     earlier = before or ObservedEnvironment(name, runtime.kind)
     nodes = [node.name for node in now.nodes if earlier.node(node.name) is None]
-    storages = [] if keep_data else sorted(now.storages - earlier.storages)
+    used = {node.name for node in now.nodes if node.state is not NodeState.CREATED} if earlier.kept else set[str]()
+    storages = [] if keep_data else sorted(now.storages - earlier.storages - used)
     each(tell, Verb.REMOVE, nodes, lambda node: runtime.remove_node(name, node))
     each(silent, Verb.REMOVE, storages, lambda node: runtime.remove_storage(name, node, delete_data=delete_data))
     network = now.network and not earlier.network
