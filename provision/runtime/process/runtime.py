@@ -248,7 +248,9 @@ class ProcessRuntime(Runtime):
                 raise port_taken(f"starting {node}", LOOPBACK, port)
         java = find_java(KafkaVersion.parse(described["version"]))
         command = [java.command, processes.mark(directory), *described["arguments"]]
-        processes.start(command, directory, directory / "log" / logs.CONSOLE)
+        with files_of(directory):
+            console = logs.fresh_console(directory)
+        processes.start(command, directory, console)
 
     def stop_node(self, name: str, node: str, patience_s: float) -> None:
         """Stop its JVM."""
