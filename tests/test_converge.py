@@ -385,6 +385,27 @@ def test_a_quorum_that_would_begin_without_the_kept_data_is_refused(living: Livi
     assert living.state == before
 
 
+@pytest.mark.parametrize("cut_off", [(), ("broker-2",), ("zookeeper-1", "broker-3")])
+def test_nodes_that_lost_their_network_join_it_one_after_the_other_and_nothing_restarts(
+    living: Living, cut_off: tuple[str, ...]
+) -> None:
+    living.settles(topics=[topic()])
+    living.runtime.lose_network("living", *cut_off)
+    joins = [f"join {node}" for node in cut_off or ("zookeeper-1", "broker-1", "broker-2", "broker-3")]
+    assert living.settles() == ([] if cut_off else ["create network living"]) + joins
+
+
+def test_a_node_at_another_address_joins_at_its_own_while_the_others_can_do_without_it(living: Living) -> None:
+    living.settles(topics=[topic(min_insync_replicas=2)])
+    nodes = living.runtime._nodes("living")  # noqa: SLF001 what only an engine does
+    nodes["broker-2"] = replace(nodes["broker-2"], astray="it has the address 10.0.0.9 instead of its own, 10.0.0.5")
+    living.kafka.topics["t"].partitions[0].lagging = frozenset({1, 3})
+    with pytest.raises(NotReady, match="broker-2 cannot be taken down"):
+        living.up(UpOptions(timeout_s=0.3))
+    living.kafka.topics["t"].partitions[0].lagging = frozenset()
+    assert living.settles() == ["join broker-2"]
+
+
 # -- brokers come and go ----------------------------------------------------------------------------------------------
 
 

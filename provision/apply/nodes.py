@@ -11,7 +11,7 @@ from provision.common.patience import Patience
 from provision.errors import ProvisionError
 from provision.events import Listener
 from provision.observe.reach import access_to
-from provision.plan.actions import Action, BrokerSettings, Kind, NodeTarget, Removal, Verb
+from provision.plan.actions import Action, BrokerSettings, Kind, NodeTarget, Rejoining, Removal, Verb
 from provision.runtime.base import Runtime
 
 _HANDLERS_GO_S = 1.0
@@ -70,6 +70,12 @@ class NodeWork:
                 runtime.replace_node(cluster, node, files, config_hash(node.name, files))
             case ((Verb.RECREATE | Verb.RESTART), NodeTarget(node) as target):
                 self.roller.step(node.name, action.verb, lambda step: self._replace(target, step))
+            case Verb.JOIN, Rejoining(cut_off=True):
+                runtime.join_network(cluster.name, action.name)
+            case Verb.JOIN, _:
+                self.roller.step(
+                    action.name, action.verb, lambda _step: runtime.join_network(cluster.name, action.name)
+                )
             case Verb.CONFIGURE, BrokerSettings() as settings:
                 self._configure(action.name, settings)
             case Verb.REMOVE, _ if action.kind == Kind.STORAGE:

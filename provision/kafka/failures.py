@@ -28,8 +28,12 @@ _LIMIT_HINT = (
     "raise it (`ulimit -{}` where processes start; Docker's own with `default-ulimits`), or make the cluster smaller"
 )
 _FULL = "free some space (`df -h` shows where), or use another `storage`"
-_PORT_OF_OPTION = "name another one in brokers.java.options; several brokers cannot have the same"
+_OPTIONS = "look for it in JAVA_TOOL_OPTIONS and JDK_JAVA_OPTIONS"
+_PORT_OF_OPTION = f"{_OPTIONS}: JVMs cannot share a port"
 _BOTH_GO = "`provision down` removes both; they are created and deleted together"
+_NO_CLASS = Failure(
+    "it does not find the class {what}", "correct its name, or use an image or distribution that has its jar"
+)
 
 # In a record the first that fits is the reason, so special ones come before general ones.
 _CAUSES = (
@@ -88,17 +92,17 @@ _CAUSES = (
     # -- memory ---------------------------------------------------------------------------------------------------
     (
         r"OutOfMemoryError: Compressed class space",
-        Failure("the JVM has no more room for classes", "raise -XX:CompressedClassSpaceSize in its java.options"),
+        Failure("the JVM has no more room for classes", f"raise -XX:CompressedClassSpaceSize; {_OPTIONS}"),
     ),
     (
         r"OutOfMemoryError: Metaspace",
-        Failure("the JVM has no more room for classes", "raise -XX:MaxMetaspaceSize in its java.options"),
+        Failure("the JVM has no more room for classes", f"raise -XX:MaxMetaspaceSize; {_OPTIONS}"),
     ),
     (
         r"OutOfMemoryError: (?:Cannot reserve \d+ bytes of direct|Direct) buffer memory",
         Failure(
             "the JVM has no more room for network buffers",
-            "raise -XX:MaxDirectMemorySize in its java.options, or its heap, by which that is bounded",
+            "raise its heap, by which that is bounded, or -XX:MaxDirectMemorySize",
         ),
     ),
     (
@@ -122,7 +126,7 @@ _CAUSES = (
         r"transport error .*(?:Address already in use|bind failed)",
         Failure("the port of its debugger (jdwp) is taken", _PORT_OF_OPTION),
     ),
-    (r"JDWP (?:exit error|Transport)", Failure("its debugger (jdwp) cannot start", "correct it in its java.options")),
+    (r"JDWP (?:exit error|Transport)", Failure("its debugger (jdwp) cannot start", _OPTIONS)),
     (
         r"Port already in use: (?P<what>\d+)",
         Failure("the port {what} of JMX is taken", _PORT_OF_OPTION),
@@ -133,7 +137,7 @@ _CAUSES = (
     ),
     (
         r"(?:JAR manifest missing ?: |Could not find agent library )(?P<what>\S+)",
-        Failure("the agent {what} in its Java options is not there", "correct it in its java.options"),
+        Failure("the agent {what} in its Java options is not there", _OPTIONS),
     ),
     (
         r"(?s)(?P<what>[^\n]{0,200}BindException[^\n]*).*processing of -javaagent failed",
@@ -141,7 +145,7 @@ _CAUSES = (
     ),
     (
         r"processing of -javaagent failed|Exception thrown by the agent",
-        Failure("an agent in its Java options cannot start", "correct it in its java.options"),
+        Failure("an agent in its Java options cannot start", _OPTIONS),
     ),
     (
         r"failed to bind to (?P<what>\S+:\d+)",
@@ -164,15 +168,11 @@ _CAUSES = (
         r"UnsupportedClassVersionError",
         Failure("its Java is too old for this Kafka", "use an image with a newer Java, or set JAVA_HOME to one"),
     ),
-    (
-        r"(?:ClassNotFoundException: |NoClassDefFoundError: |\bClass )(?P<what>[\w.$/]+)(?: cannot be found|\s|$)",
-        Failure(
-            "it does not find the class {what}", "correct its name, or use an image or distribution that has its jar"
-        ),
-    ),
+    (r"\bClass (?P<what>[\w.$]+) (?:cannot|could not) be found", _NO_CLASS),
+    (r"(?:ClassNotFoundException|NoClassDefFoundError): (?P<what>[\w.$/]+)", _NO_CLASS),
     (
         r"(Unrecognized VM option|Invalid maximum heap size|Error: Could not create the Java Virtual Machine)",
-        Failure("the JVM does not accept its options", "check heap and java.options"),
+        Failure("the JVM does not accept its options", "check heap, JAVA_TOOL_OPTIONS and JDK_JAVA_OPTIONS"),
     ),
     (
         r"KafkaException: (?P<what>.+ is not an instance of .+)",

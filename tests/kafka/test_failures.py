@@ -92,7 +92,7 @@ FATAL ERROR in native method: processing of -javaagent failed, processJavaStart 
 Terminating due to java.lang.OutOfMemoryError: unable to create native thread: possibly out of memory or process""",
     "raise -XX:CompressedClassSpaceSize": "Terminating due to java.lang.OutOfMemoryError: Compressed class space",
     "raise -XX:MaxMetaspaceSize": "Terminating due to java.lang.OutOfMemoryError: Metaspace",
-    "raise -XX:MaxDirectMemorySize": "java.lang.OutOfMemoryError: Cannot reserve 65536 bytes of direct buffer memory",
+    "or -XX:MaxDirectMemorySize": "java.lang.OutOfMemoryError: Cannot reserve 65536 bytes of direct buffer memory",
     "vm.max_map_count": "java.lang.OutOfMemoryError: Map failed",
     "ran out of memory": "Terminating due to java.lang.OutOfMemoryError: Java heap space",
     "memory for its classes": """\

@@ -19,15 +19,16 @@ FILE = "kafka: {mode: kraft}\nbrokers: {port: auto}\ntopics: [{name: t, partitio
 
 
 @contextmanager
-def fails(tmp_path: Path, name: str, *settings: str, wrapper: str = "") -> Iterator[tuple[Provision, list[str]]]:
-    """A home whose Java is started through `wrapper` where it is a broker's, and the arguments of `up`."""
+def fails(
+    tmp_path: Path, name: str, *settings: str, jvm: tuple[str, str] = ("", "")
+) -> Iterator[tuple[Provision, list[str]]]:
+    """A home whose Java gets a wrapper and an option where it is a broker's, and the arguments of `up`."""
     java(DEFAULT_VERSION)
     command = tmp_path / "jvm" / "bin" / "java"
     command.parent.mkdir(parents=True)
-    real = shutil.which("java")
-    command.write_text(
-        f'#!/bin/sh\ncase "$*" in *provision.node=*broker-1*) exec {wrapper} {real} "$@";; *) exec {real} "$@";; esac\n'
-    )
+    real, (wrapper, option) = shutil.which("java"), jvm
+    broker = f'*provision.node=*broker-1*) exec {wrapper} {real} {option} "$@";;'
+    command.write_text(f'#!/bin/sh\ncase "$*" in {broker} *) exec {real} "$@";; esac\n')
     command.chmod(0o755)
     provision = Provision(tmp_path / "home", "process", environment={"JAVA_HOME": str(tmp_path / "jvm")})
     env = write_environment(tmp_path, name, FILE)
@@ -75,12 +76,11 @@ JMX = "-Dcom.sun.management.jmxremote"
     ],
 )
 def test_what_the_java_options_ask_for(tmp_path: Path, taken: int, option: str, said: str) -> None:
-    options = ", ".join(option.format(port=taken).split())
-    with fails(tmp_path, "nodes-options", f"brokers.java.options=[{options}]") as (provision, arguments):
+    with fails(tmp_path, "nodes-options", jvm=("", option.format(port=taken))) as (provision, arguments):
         assert said.format(port=taken) in reason(provision, arguments)
 
 
-@pytest.mark.parametrize("key", ["metric.reporters", "authorizer.class.name", "principal.builder.class"])
+@pytest.mark.parametrize("key", ["metric.reporters", "authorizer.class.name"])
 def test_a_plugin_that_is_not_there(tmp_path: Path, key: str) -> None:
     with fails(tmp_path, "nodes-plugin", f"brokers.properties.{key}=no.such.Plugin") as (provision, arguments):
         assert "it does not find the class no.such.Plugin" in reason(provision, arguments)
@@ -94,8 +94,7 @@ def test_a_plugin_that_is_not_there(tmp_path: Path, key: str) -> None:
     ],
 )
 def test_a_limit_of_the_system(tmp_path: Path, wrapper: str, option: str, said: str) -> None:
-    settings = f"brokers.java.options=[{option}]"
-    with fails(tmp_path, "nodes-limit", settings, wrapper=wrapper) as (provision, arguments):
+    with fails(tmp_path, "nodes-limit", jvm=(wrapper, option)) as (provision, arguments):
         assert said in reason(provision, arguments)
 
 
@@ -107,7 +106,11 @@ def test_a_full_disk(tmp_path: Path) -> None:
         pytest.skip("only root mounts a small disk")
     try:
         with fails(tmp_path, "nodes-disk", f"storage={small}/data") as (provision, arguments):
-            said = reason(provision, arguments)
+            provision.ok("up", *arguments)
+            provision("produce", arguments[0], "t", stdin=f"{'x' * 1000}\n" * 2000)
+            result = provision("wait", "nodes-disk", "--timeout", "60s")
+            assert result.code == 1, result.err
+            said = result.err
         assert "its disk is full" in said or "its disk or /dev/shm is full" in said
     finally:
         subprocess.run(["/bin/umount", small], check=True)
