@@ -25,7 +25,6 @@ from provision.cluster.model import Cluster, RenderedFile
 from provision.cluster.resolve import fixed_ports, resolve, resolve_without_ports
 from provision.common.interrupts import shielded
 from provision.common.patience import Patience
-from provision.errors import PartlyApplied, ProvisionError
 from provision.events import Listener, Notice, Planned, silent
 from provision.home.place import Home
 from provision.kafka.levels import Level
@@ -34,6 +33,7 @@ from provision.observe.readiness import Assessment
 from provision.observe.waiting import Wait
 from provision.operations.files import require_nodes
 from provision.operations.remove import remove_environment
+from provision.operations.rollback import undone
 from provision.operations.storage import require_storage_apart
 from provision.plan.actions import Action, Plan, Verb
 from provision.plan.nodes import plan_nodes
@@ -209,10 +209,14 @@ def up(
     except BaseException as error:
         if prepared.observed.nodes:  # a failed update stops where it is, and the next `up` continues from there
             raise
-        _roll_back(prepared, runtimes.home, retain=options.retain, tell=tell)
-        if isinstance(error, PartlyApplied) and not options.retain:
-            raise ProvisionError(error.what, why=error.why, hint=error.hint) from error
-        raise
+        name = prepared.cluster.name
+        if options.retain:
+            tell(Notice(f"{name} is kept as it is; `provision down {name}` removes it"))
+            raise
+        told = undone(error, lambda: _roll_back(prepared, runtimes.home, tell), name)
+        if told is error:
+            raise
+        raise told from error
 
 
 def _bring_up(prepared: Prepared, home: Home, options: UpOptions, tell: Listener, agree: Agree) -> UpResult:
@@ -247,12 +251,9 @@ def _settings_left(prepared: Prepared) -> tuple[Action, ...]:
     return tuple(action for action in actions if action.verb is Verb.CONFIGURE)
 
 
-def _roll_back(prepared: Prepared, home: Home, *, retain: bool, tell: Listener) -> None:
+def _roll_back(prepared: Prepared, home: Home, tell: Listener) -> None:
     """Undo a first `up`: remove what exists now and did not before."""
     name = prepared.cluster.name
-    if retain:
-        tell(Notice(f"{name} is kept as it is; `provision down {name}` removes it"))
-        return
     with shielded(lambda: tell(Notice("still removing, please wait"))):
         removed = remove_environment(
             prepared.runtime, name, before=prepared.observed, delete_data=not prepared.had_data
@@ -261,6 +262,8 @@ def _roll_back(prepared: Prepared, home: Home, *, retain: bool, tell: Listener) 
             home.ports.release(name)
         if removed:
             tell(Notice(f"what was created of {name} is removed again"))
+        if grown := sorted(prepared.runtime.observe(name).storages - prepared.observed.storages):
+            tell(Notice(f"the data of {', '.join(grown)} stay: some may have moved there from the kept ones"))
 
 
 def _ports_in_use(observed: ObservedEnvironment) -> dict[str, int]:

@@ -2,24 +2,27 @@
 
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from provision import pipeline
+from provision.apply.nodes import NodeWork
+from provision.apply.rolling import Roller
 from provision.cluster.model import Topic, TopicPolicy
 from provision.common.interrupts import handle_signals
 from provision.common.patience import Patience
-from provision.errors import Interrupted, PartlyApplied, ProvisionError, Refused
-from provision.events import ActionDone, Event
+from provision.errors import Interrupted, NotReady, PartlyApplied, ProvisionError, Refused
+from provision.events import ActionDone, Event, silent
 from provision.kafka.access import Access
 from provision.operations import life
 from provision.operations.life import restart_rolling
 from provision.operations.remove import down
 from provision.operations.topics import KafkaCluster, apply_for
 from provision.pipeline import Prepared, UpOptions, UpResult
-from provision.plan.actions import Plan, Verb
+from provision.plan.actions import Action, Kind, Plan, Removal, Verb
 from provision.plan.observed import NodeState
 from provision.plan.topic_changes import TOPIC
 from provision.resources.rounds import Agree, accept_all
@@ -383,6 +386,27 @@ def test_a_quorum_that_would_begin_without_the_kept_data_is_refused(living: Livi
     assert living.state == before
 
 
+@pytest.mark.parametrize("cut_off", [(), ("broker-2",), ("zookeeper-1", "broker-3")])
+def test_nodes_that_lost_their_network_join_it_one_after_the_other_and_nothing_restarts(
+    living: Living, cut_off: tuple[str, ...]
+) -> None:
+    living.settles(topics=[topic()])
+    living.runtime.lose_network("living", *cut_off)
+    joins = [f"join {node}" for node in cut_off or ("zookeeper-1", "broker-1", "broker-2", "broker-3")]
+    assert living.settles() == ([] if cut_off else ["create network living"]) + joins
+
+
+def test_a_node_at_another_address_joins_at_its_own_while_the_others_can_do_without_it(living: Living) -> None:
+    living.settles(topics=[topic(min_insync_replicas=2)])
+    nodes = living.runtime._nodes("living")  # noqa: SLF001 what only an engine does
+    nodes["broker-2"] = replace(nodes["broker-2"], astray="it has the address 10.0.0.9 instead of its own, 10.0.0.5")
+    living.kafka.topics["t"].partitions[0].lagging = frozenset({1, 3})
+    with pytest.raises(NotReady, match="broker-2 cannot be taken down"):
+        living.up(UpOptions(timeout_s=0.3))
+    living.kafka.topics["t"].partitions[0].lagging = frozenset()
+    assert living.settles() == ["join broker-2"]
+
+
 # -- brokers come and go ----------------------------------------------------------------------------------------------
 
 
@@ -429,19 +453,158 @@ def test_a_stopped_broker_that_leaves_is_started_emptied_and_removed(living: Liv
     assert done[-1] == "remove broker-3"
 
 
-def test_what_comes_to_a_leaving_broker_after_the_plan_keeps_it_there_until_the_next_up(living: Living) -> None:
+@pytest.fixture
+def no_lag(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Brokers in memory know everything at once."""
+    monkeypatch.setattr("provision.apply.leaving._LAG_S", 0.0)
+
+
+LATE = [Partition((3,)), Partition((1,)), Partition((3, 2))]
+
+
+def comes_when(living: Living, verb: str, node: str, *, times: int = 1) -> None:
+    """Somebody makes a topic on a broker just before, or just after, something is done with the broker's node."""
+    verb_of_kafka, left = living.runtime.on_verb, [times]
+
+    def come(done: str, subject: str) -> None:
+        verb_of_kafka(done, subject)
+        if (done, subject) == (verb, node) and left[0]:
+            left[0] -= 1
+            living.kafka.topics[f"late{left[0]}"] = KeptTopic([replace(partition) for partition in LATE])
+
+    living.runtime.on_verb = come
+
+
+@pytest.mark.usefixtures("no_lag")
+def test_what_comes_to_a_leaving_broker_before_it_is_stopped_moves_in_the_same_up(living: Living) -> None:
     living.settles(topics=[topic("t", 3, 1)])
+    came: list[str] = []
 
     def come(what: str, _about: object) -> None:
-        if what == "elect":
-            living.kafka.topics["late"] = KeptTopic([Partition((3,)), Partition((1,)), Partition((3, 2))])
+        if what == "elect" and not came:
+            came.append(what)
+            living.kafka.topics["late"] = KeptTopic([replace(partition) for partition in LATE])
 
     living.kafka.on_call = come
+    done = living.settles(brokers=brokers(2))
+    assert done[-2:] == ["reassign topic late", "remove broker-3"]
+
+
+@pytest.mark.usefixtures("no_lag")
+def test_what_comes_to_a_leaving_broker_up_to_its_stop_moves_before_it_goes(living: Living) -> None:
+    living.settles(topics=[topic("t", 3, 1)])
+    comes_when(living, "stop_node", "broker-3")
+    done = living.settles(brokers=brokers(2))
+    assert done[-3:] == ["reassign topic t", "reassign topic late0", "remove broker-3"]
+    assert {broker for name in living.kafka.topics for row in living.replicas(name) for broker in row} == {1, 2}
+    assert living.runtime.observe("living").storages == {"zookeeper-1", "broker-1", "broker-2"}
+
+
+@pytest.mark.usefixtures("no_lag")
+def test_a_leaving_broker_to_which_something_comes_again_and_again_stays_and_serves_it(living: Living) -> None:
+    living.settles(topics=[topic("t", 3, 1)])
+    quiet = living.runtime.on_verb
+    comes_when(living, "stop_node", "broker-3", times=9)
     with pytest.raises(Refused, match="broker-3 is not removed") as caught:
-        living.up(UpOptions(timeout_s=0.5), brokers=brokers(2))
-    assert caught.value.why.startswith("it holds late-0 and 1 more")
+        living.up(brokers=brokers(2))
+    assert caught.value.why == "it holds late6-0, and 1 more"
+    (there,) = (node for node in living.runtime.observe("living").nodes if node.name == "broker-3")
+    assert there.state is NodeState.RUNNING
+    living.runtime.on_verb = quiet
+    assert living.settles() == ["reassign topic late6", "remove broker-3"]
+
+
+@pytest.mark.parametrize("moment", ["before", "while"])
+def test_what_comes_to_a_leaving_broker_of_kraft_until_it_is_unregistered_keeps_it(
+    living: Living, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """As one of several replicas it can be named until then: a controller asks only that one of them lives."""
+    living.settles()
+    cluster = living.plan().cluster
+    runs = ("stop_node", "broker-3") if moment == "before" else ("", "")
+    comes_when(living, *runs)
+
+    def unregister(_access: Access, _broker: int, _patience: Patience) -> None:
+        living.kafka.topics["late0"] = KeptTopic([replace(partition) for partition in LATE])
+
+    monkeypatch.setattr("provision.kafka.registration.unregister", unregister)
+    work = NodeWork(cluster, living.runtime, Roller(living.runtime, "living", 1, Patience(5.0), silent), silent)
+    with pytest.raises(Refused, match="broker-3 is not removed") as caught:
+        work.perform(Action(Verb.REMOVE, Kind.NODE, "broker-3", "it leaves", subject=Removal(3, registered=True)))
+    assert caught.value.why == "it holds late0-0, and 1 more"
+    there = living.runtime.observe("living").node("broker-3")
+    assert there
+    assert there.state is NodeState.RUNNING
+
+
+def test_the_storage_of_a_broker_that_is_gone_stays_while_a_topic_names_it(living: Living) -> None:
+    """Its container was removed by hand, or a command was killed at the wrong moment."""
+    living.settles(topics=[topic("t", 3, 1)])
+    living.want(brokers=brokers(2))
+    cluster = living.plan().cluster
+    living.runtime.exit_node("living", "broker-3", 1)
+    living.runtime.remove_node("living", "broker-3")
+    work = NodeWork(cluster, living.runtime, Roller(living.runtime, "living", 1, Patience(5.0), silent), silent)
+    with pytest.raises(Refused, match="broker-3 is not removed"):
+        work.perform(Action(Verb.REMOVE, Kind.STORAGE, "broker-3", "its node is removed already"))
+    assert "broker-3" in living.runtime.observe("living").storages
+
+
+def test_a_broker_is_not_removed_while_others_count_it_among_the_living(
+    living: Living, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    living.settles()
+    cluster = living.plan().cluster
+    said = living.kafka.cluster()
+    monkeypatch.setattr(living.kafka, "cluster", lambda: said)
+    roller = Roller(living.runtime, "living", 1, Patience(0.1), silent)
+    with pytest.raises(NotReady, match="what it holds is not certain") as caught:
+        NodeWork(cluster, living.runtime, roller, silent).perform(
+            Action(Verb.REMOVE, Kind.NODE, "broker-3", "it leaves", subject=Removal(3, registered=False))
+        )
+    assert "broker-1: it counts broker-3 among the living" in caught.value.why
+    there = living.runtime.observe("living").node("broker-3")
+    assert there
+    assert there.state is NodeState.RUNNING
+
+
+def test_a_first_up_over_kept_data_that_fails_takes_no_broker_away_to_which_records_have_moved(living: Living) -> None:
+    living.settles(topics=[topic("t", 4, 1)])
+    goes_down(living, keep_data=True)
+    came: list[str] = []
+
+    def fail(what: str, _about: object) -> None:
+        if what == "elect":
+            came.append(what)
+            raise ProvisionError("the engine is gone")
+
+    living.kafka.on_call = fail
+    with pytest.raises(ProvisionError, match="the engine is gone"):
+        living.up(brokers=brokers(4), rebalance=True)
+    assert came
+    assert living.runtime.observe("living").nodes == ()
+    assert "broker-4" in living.runtime.observe("living").storages
     living.kafka.on_call = lambda _what, _about: None
-    assert living.settles() == ["reassign topic late", "remove broker-3"]
+    living.settles()
+    assert sorted(row[0] for row in living.replicas("t")) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("grown", ["zookeeper", "brokers"])
+def test_a_first_up_over_kept_data_that_fails_before_new_nodes_run_leaves_none_of_theirs(
+    living: Living, monkeypatch: pytest.MonkeyPatch, grown: str
+) -> None:
+    living.settles()
+    goes_down(living, keep_data=True)
+    before = living.runtime.observe("living").storages
+
+    def fail(*_: object) -> None:
+        raise ProvisionError("the image is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(living.runtime, "start_node", fail)
+        with pytest.raises(ProvisionError, match="the image is gone"):
+            living.up(**{grown: {"nodes": 5}})
+    assert living.runtime.observe("living").storages == before
 
 
 # -- topics -----------------------------------------------------------------------------------------------------------

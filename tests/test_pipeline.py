@@ -1,5 +1,6 @@
 """The pipeline on the fake runtime: whatever fails, at whatever moment, a first `up` leaves nothing."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -110,6 +111,91 @@ def test_retain_keeps_what_was_made(source: Held, fake: FakeRuntime) -> None:
     with pytest.raises(ProvisionError, match="no"):
         up(source, UpOptions(until=Level.PROCESS, retain=True))
     assert len(fake.observe("faked").nodes) == 5
+
+
+@pytest.mark.parametrize("stuck", ["remove_node", "remove_storage", "remove_network"])
+@pytest.mark.parametrize("bug", [False, True])
+@pytest.mark.parametrize(
+    ("first", "told"),
+    [
+        (lambda: ProvisionError("the engine caught fire", why="it was hot", hint="pour water"), ProvisionError),
+        (lambda: NodeFailed("broker-2 exited", node="broker-2", why="no room", log=["ERROR no room"]), NodeFailed),
+        (KeyboardInterrupt, Interrupted),
+    ],
+)
+def test_the_first_error_leads_and_what_could_not_be_removed_follows(
+    source: Held,
+    fake: FakeRuntime,
+    stuck: str,
+    bug: bool,
+    first: Callable[[], BaseException],
+    told: type[ProvisionError],
+) -> None:
+    def fail(verb: str, subject: str) -> None:
+        if (verb, subject) == ("start_node", "broker-2"):
+            raise first()
+        if verb == stuck and subject in ("broker-1", "faked"):
+            raise RuntimeError("a bug") if bug else ProvisionError(f"{subject} is in use", why="by somebody")
+
+    fake.on_verb = fail
+    with pytest.raises(told) as caught:
+        up(source, RUNNING)
+    error = caught.value
+    started = first()
+    assert error.what == (started.what if isinstance(started, ProvisionError) else "interrupted")
+    if isinstance(started, ProvisionError):
+        assert error.why.startswith(started.why)
+        assert error.hint.startswith(started.hint)
+    assert "faked could not be removed again: " in error.why
+    assert ("a bug" if bug else "is in use\nby somebody") in error.why
+    assert error.hint.endswith("`provision down faked` removes what is left")
+    if not bug:
+        left = fake.observe("faked")
+        assert [node.name for node in left.nodes] == (["broker-1"] if stuck == "remove_node" else [])
+        assert left.storages == ({"broker-1"} if stuck in ("remove_node", "remove_storage") else set())
+        assert left.network is (stuck == "remove_network")
+    fake.on_verb = lambda _verb, _subject: None
+    down(fake, "faked", source.home)
+    assert fake.observe("faked").is_absent
+
+
+@pytest.mark.parametrize(
+    ("hint", "left"),
+    [
+        ("its whole log: `provision logs faked broker-1`", ""),
+        ("raise --timeout, or look at `provision logs`", "raise --timeout; "),
+        ("`provision status` shows the brokers", ""),
+        ("`provision status faked` shows what is missing; then again", "then again; "),
+        ("`provision topics list` shows those there are", ""),
+        ("`provision start faked broker-1`", ""),
+    ],
+)
+def test_a_hint_does_not_send_anybody_to_what_is_removed(source: Held, fake: FakeRuntime, hint: str, left: str) -> None:
+    def fail(verb: str, _subject: str) -> None:
+        if verb == "start_node":
+            raise Unavailable("no broker answers", hint=hint)
+
+    fake.on_verb = fail
+    with pytest.raises(Unavailable) as caught:
+        up(source, RUNNING)
+    assert caught.value.hint == f"{left}`provision up --retain` keeps what fails, with its logs"
+    with pytest.raises(Unavailable) as caught:
+        up(source, UpOptions(until=Level.PROCESS, retain=True))
+    assert caught.value.hint == hint
+
+
+def test_a_first_up_whose_node_exits_shows_what_matters_of_a_log_that_is_gone(source: Held, fake: FakeRuntime) -> None:
+    log = ["[now] ERROR Something new (kafka.Kafka)", *(f"[now] INFO Stopping {n} (kafka.network)" for n in range(99))]
+
+    def fail(verb: str, subject: str) -> None:
+        if (verb, subject) == ("start_node", "broker-2"):
+            fake.exit_node("faked", "broker-1", 1, log)
+
+    fake.on_verb = fail
+    with pytest.raises(NodeFailed, match="broker-1 exited with code 1") as caught:
+        up(source, RUNNING)
+    assert caught.value.log[0] == log[0]
+    assert caught.value.hint == "`provision up --retain` keeps what fails, with its logs"
 
 
 def test_a_failing_update_stops_where_it_is_and_the_next_goes_on(source: Held, fake: FakeRuntime) -> None:

@@ -1,22 +1,20 @@
 """Carry out actions on nodes, each through one verb of the runtime or one request to Kafka."""
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from provision.apply.leaving import STOP_PATIENCE_S, remove_broker, require_unnamed
 from provision.apply.rolling import Roller, Step
 from provision.cluster.fingerprint import config_hash
-from provision.cluster.model import Cluster
+from provision.cluster.model import Cluster, Role
 from provision.common.patience import Patience
-from provision.errors import ProvisionError, Refused
+from provision.errors import ProvisionError
 from provision.events import Listener
 from provision.observe.reach import access_to
-from provision.plan.actions import Action, BrokerSettings, Kind, Leftover, NodeTarget, Removal, Verb
+from provision.plan.actions import Action, BrokerSettings, Kind, Leftover, NodeTarget, Rejoining, Removal, Verb
 from provision.runtime.base import Runtime
 
-_PAUSE_S = 0.5
 _HANDLERS_GO_S = 1.0
-# Before it stops, a broker hands over its leaderships and flushes, which takes time when its data are kept.
-STOP_PATIENCE_S = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +30,10 @@ class NodeWork:
     def patience(self) -> Patience:
         """How long each wait may take."""
         return self.roller.patience
+
+    def anew(self) -> "NodeWork":
+        """The same work with waits of its own: its end by a failure does not cancel what follows."""
+        return replace(self, roller=replace(self.roller, patience=Patience(self.patience.timeout_s)))
 
     def cancel(self) -> None:
         """End every wait."""
@@ -68,20 +70,23 @@ class NodeWork:
                 runtime.replace_node(cluster, node, files, config_hash(node.name, files))
             case ((Verb.RECREATE | Verb.RESTART), NodeTarget(node) as target):
                 self.roller.step(node.name, action.verb, lambda step: self._replace(target, step))
+            case Verb.JOIN, Rejoining(cut_off=True):
+                runtime.join_network(cluster.name, action.name)
+            case Verb.JOIN, _:
+                self.roller.step(
+                    action.name, action.verb, lambda _step: runtime.join_network(cluster.name, action.name)
+                )
             case Verb.CONFIGURE, BrokerSettings() as settings:
                 self._configure(action.name, settings)
-            case Verb.REMOVE, _ if action.kind == Kind.STORAGE:
-                runtime.remove_storage(cluster.name, action.name, delete_data=False)
             case Verb.REMOVE, Leftover():
                 runtime.remove_node(cluster.name, action.name)
                 runtime.remove_storage(cluster.name, action.name, delete_data=False)
-            case Verb.REMOVE, Removal() as removal:
-                self._require_empty(action.name, removal.broker)
-                runtime.stop_node(cluster.name, action.name, STOP_PATIENCE_S)
-                if removal.registered:
-                    self._unregister(removal.broker)
-                runtime.remove_node(cluster.name, action.name)
+            case Verb.REMOVE, _ if action.kind == Kind.STORAGE:
+                others = access_to(runtime.observe(cluster.name))
+                require_unnamed(others, action.name, Role.parse(action.name)[1], self.patience)
                 runtime.remove_storage(cluster.name, action.name, delete_data=False)
+            case Verb.REMOVE, Removal() as removal:
+                remove_broker(runtime, cluster.name, action.name, removal, self.patience)
             case _:
                 raise AssertionError(f"no way to {action}")
 
@@ -93,33 +98,6 @@ class NodeWork:
         self.runtime.replace_node(self.cluster, node, files, config_hash(node.name, files))
         step("starting")
         self.runtime.start_node(self.cluster.name, node.name)
-
-    def _require_empty(self, node: str, broker: int) -> None:
-        """Wait until the broker itself reports that it is empty: it may have received replicas since the plan.
-
-        Raises:
-            Refused: it still holds partitions when the time limit has passed.
-            Unavailable: it does not answer.
-            Interrupted: the wait was cancelled.
-        """
-        from provision.kafka.admin import connected
-
-        patience = self.patience.renewed(f"waiting until {node} is empty")
-        while True:
-            with connected(access_to(self.runtime.observe(self.cluster.name))) as admin:
-                held = sorted(admin.partitions.sizes([broker]))
-            if not held:
-                return
-            if not patience.pause(_PAUSE_S):
-                (topic, partition), *others = held
-                why = f"it holds {topic}-{partition}" + (f" and {len(others)} more" if others else "")
-                raise Refused(f"{node} is not removed", why=why, hint="`provision up` again moves what it holds")
-
-    def _unregister(self, broker: int) -> None:
-        from provision.kafka.registration import unregister
-
-        access = access_to(self.runtime.observe(self.cluster.name)).without(broker)
-        unregister(access, broker, self.patience.renewed(f"removing the registration of broker {broker}"))
 
     def _configure(self, node: str, settings: BrokerSettings) -> None:
         from provision.kafka.admin import connected

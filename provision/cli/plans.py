@@ -18,6 +18,7 @@ _SIGNS = {
     Verb.CONFIGURE: "~",
     Verb.GROW: "~",
     Verb.REASSIGN: "→",
+    Verb.JOIN: "~",
     Verb.RESTORE: "~",
     Verb.RESTART: "↻",
     Verb.RECREATE: "↻",

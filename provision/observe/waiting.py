@@ -11,7 +11,7 @@ from provision.cluster.model import Role, Topic
 from provision.common.patience import Patience
 from provision.errors import NodeFailed, NotReady
 from provision.events import LevelReached, Listener, NodeReady, NodeWaiting
-from provision.kafka.failures import explain
+from provision.kafka.failures import LOG_LINES, explain, telling
 from provision.kafka.levels import Level
 from provision.kafka.readiness import ask_brokers, missing_for_agreement, missing_for_brokers
 from provision.observe.reach import access_to
@@ -21,8 +21,6 @@ from provision.runtime.base import Runtime
 
 _PAUSE_S = 0.15
 _STOPPED = (0, 143)  # 143: a JVM that was asked to stop by SIGTERM
-_LOG_LINES = 60
-_SHOWN_LOG_LINES = 12
 # A killed broker can register again once its ZooKeeper session has expired: 18 s by default.
 _RESTART_PAUSE_S = 3.0
 
@@ -132,7 +130,7 @@ class Wait:
     def _check_exits(self, observed: ObservedEnvironment) -> None:
         for node in observed.nodes:
             if node.state is NodeState.EXITED and node.name in self.nodes:
-                log = list(self.runtime.log_lines(self.environment, node.name, tail=_LOG_LINES))
+                log = list(self.runtime.log_lines(self.environment, node.name, tail=LOG_LINES))
                 failure = explain(log, out_of_memory=node.out_of_memory)
                 if failure and failure.transient and self.restarts:
                     self._start_again(node.name, failure.reason)
@@ -145,7 +143,7 @@ class Wait:
                     node=node.name,
                     why=failure.reason if failure else "",
                     hint=failure.hint if failure else f"its whole log: `provision logs {self.environment} {node.name}`",
-                    log=_telling(log),
+                    log=telling(log),
                 )
 
     def _start_again(self, node: str, reason: str) -> None:
@@ -157,22 +155,18 @@ class Wait:
     def _not_ready(self, level: Level, assessment: Assessment, patience: Patience) -> NotReady:
         missing = dict(assessment.missing) or {"the environment": "it is not known why"}
         name, *_ = missing
-        log = (
-            _telling(list(self.runtime.log_lines(self.environment, name, tail=_LOG_LINES)))
-            if assessment.observed.node(name)
-            else []
-        )
-        return NotReady(
+        there = assessment.observed.node(name)
+        log = list(self.runtime.log_lines(self.environment, name, tail=LOG_LINES)) if there else []
+        known = explain(log)
+        error = NotReady(
             f"{self.environment} did not reach {level} within {patience.given}",
             why="\n".join(f"{node}: {reason}" for node, reason in missing.items()),
-            hint="raise --timeout, or look at `provision logs`",
-            log=log,
+            hint=known.hint if known else "raise --timeout, or look at `provision logs`",
+            log=telling(log),
         )
-
-
-def _telling(log: Sequence[str]) -> list[str]:
-    """The last lines of a log without the frames of Java's stack traces."""
-    return [line for line in log if not line.startswith(("\tat ", "\t... "))][-_SHOWN_LOG_LINES:]
+        if known:
+            error.add(f"{name} may say why in its log: {known.reason}")
+        return error
 
 
 def _ready_level(role: str) -> Level:

@@ -1,15 +1,16 @@
 """Act on several nodes concurrently."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from provision.errors import ProvisionError
 from provision.events import Listener, action
 
 _WORKERS = 16
 
 
 def each(tell: Listener, verb: str, names: Iterable[str], act: Callable[[str], None]) -> None:
-    """Act on every name concurrently; all are tried before the first failure is raised."""
+    """Act on every name concurrently; all are tried, and then the first failure is raised with the others' reasons."""
 
     def one(name: str) -> None:
         with action(tell, verb, name):
@@ -17,5 +18,17 @@ def each(tell: Listener, verb: str, names: Iterable[str], act: Callable[[str], N
 
     with ThreadPoolExecutor(max_workers=_WORKERS) as pool:
         futures = [pool.submit(one, name) for name in names]
-    for future in futures:
-        future.result()
+    raise_all([error for future in futures if (error := future.exception())])
+
+
+def raise_all(errors: Sequence[BaseException]) -> None:
+    """Raise the first error, if there is one, with what the others say."""
+    if not errors:
+        return
+    first, *others = errors
+    for other in others:
+        if isinstance(first, ProvisionError):
+            first.add(f"and {other}", other.why if isinstance(other, ProvisionError) else "")
+        else:
+            first.add_note(f"and {other}")
+    raise first

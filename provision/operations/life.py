@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from provision.apply.nodes import STOP_PATIENCE_S
+from provision.apply.leaving import STOP_PATIENCE_S
 from provision.apply.rolling import Roller, Step
 from provision.catalogue.versions import KRAFT
 from provision.cluster.model import Role, StorageKind, node_with_id

@@ -1,12 +1,16 @@
 """Remove an environment: everything that `up` created, whatever its state."""
 
+from collections.abc import Callable
+from functools import partial
+
 from provision.cluster.model import StorageKind
+from provision.errors import ProvisionError
 from provision.events import Listener, silent
 from provision.home.place import Home
-from provision.operations.concurrently import each
+from provision.operations.concurrently import each, raise_all
 from provision.operations.life import stop_all
 from provision.plan.actions import Verb
-from provision.plan.observed import ObservedEnvironment
+from provision.plan.observed import NodeState, ObservedEnvironment
 from provision.runtime.base import Runtime
 
 
@@ -21,10 +25,13 @@ def remove_environment(
 ) -> int:
     """Remove the environment's nodes, storages and network; returns how many things were removed.
 
+    Whatever fails, everything else is removed too; then the first failure is raised with the others' reasons.
+
     Args:
         runtime: where it is.
         name: its name.
-        before: what existed before, which is left alone.
+        before: what existed before, which is left alone. If there were data, so are the storages of new nodes that have
+            run: replicas may have moved there, and members may have written what the older ones do not have.
         keep_data: keep the storages.
         delete_data: also delete data in a user's directory.
         tell: receives the events.
@@ -32,12 +39,25 @@ def remove_environment(
     now = runtime.observe(name)
     earlier = before or ObservedEnvironment(name, runtime.kind)
     nodes = [node.name for node in now.nodes if earlier.node(node.name) is None]
-    storages = [] if keep_data else sorted(now.storages - earlier.storages)
-    each(tell, Verb.REMOVE, nodes, lambda node: runtime.remove_node(name, node))
-    each(silent, Verb.REMOVE, storages, lambda node: runtime.remove_storage(name, node, delete_data=delete_data))
+    used = {node.name for node in now.nodes if node.state is not NodeState.CREATED} if earlier.kept else set[str]()
+    storages = [] if keep_data else sorted(now.storages - earlier.storages - used)
     network = now.network and not earlier.network
+    failed: list[ProvisionError] = []
+
+    def attempt(remove: Callable[[], None]) -> None:
+        try:
+            remove()
+        except ProvisionError as error:
+            failed.append(error)
+
+    attempt(lambda: each(tell, Verb.REMOVE, nodes, lambda node: runtime.remove_node(name, node)))
+    left = {node.name for node in runtime.observe(name).nodes} if failed else set[str]()
+    storages = [node for node in storages if node not in left]  # one that is in use cannot go
+    delete = partial(runtime.remove_storage, name, delete_data=delete_data)
+    attempt(lambda: each(silent, Verb.REMOVE, storages, delete))
     if not earlier.network:  # even if none is listed: a killed command may have left a partial one
-        runtime.remove_network(name)
+        attempt(lambda: runtime.remove_network(name))
+    raise_all(failed)
     return len(nodes) + len(storages) + (network or now.incomplete)
 
 

@@ -16,6 +16,7 @@ class Verb(StrEnum):
     CREATE = "create"
     FORMAT = "format"
     START = "start"
+    JOIN = "join"
     CONFIGURE = "configure"
     RESTART = "restart"
     RECREATE = "recreate"
@@ -43,6 +44,7 @@ _IMPACTS = {
     Verb.CREATE: Impact.NONE,
     Verb.FORMAT: Impact.NONE,
     Verb.START: Impact.NONE,
+    Verb.JOIN: Impact.DYNAMIC,
     Verb.CONFIGURE: Impact.DYNAMIC,
     Verb.RESTART: Impact.ROLLING,
     Verb.RECREATE: Impact.RECREATE,
@@ -73,6 +75,13 @@ class NodeTarget:
     node: Node
     files: tuple[RenderedFile, ...]
     runs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rejoining:
+    """A running node to connect to its network; one that is `cut_off` serves nobody, so nothing is waited for."""
+
+    cut_off: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,9 @@ from itertools import pairwise
 
 from provision.catalogue.versions import KRAFT
 from provision.cluster.fingerprint import config_hash
-from provision.cluster.model import Cluster, Node, RenderedFile
+from provision.cluster.model import Cluster, Node, RenderedFile, Role
 from provision.cluster.properties import parse
-from provision.plan.actions import Action, BrokerSettings, Kind, Leftover, NodeTarget, Verb
+from provision.plan.actions import Action, BrokerSettings, Kind, Leftover, NodeTarget, Rejoining, Verb
 from provision.plan.changes import BROKER_FILE, NodeChange, change_of
 from provision.plan.differences import Difference, same_setting
 from provision.plan.ensembles import joining, stands_alone, storage_steps
@@ -64,6 +64,7 @@ def plan_nodes(
     graph.remove_leftovers()
     graph.prepare(missing_software)
     graph.add_nodes()
+    graph.join_network()
     graph.start(cluster.zookeepers)
     graph.start(cluster.controllers)
     # Existing nodes must be running before any node may go down; new ones join the ensemble in its final form.
@@ -182,6 +183,19 @@ class _Graph:
         action = Action(Verb.FORMAT, Kind.STORAGE, name, "not formatted yet", after=after, subject=target)
         self._made[name] = action.key
         self.actions.append(action)
+
+    def join_network(self) -> None:
+        """Connect running nodes that are not where the others look for them, one after the other.
+
+        Those that nobody finds come first, the ensemble before the brokers: until they are back, the cluster cannot do
+        without any other.
+        """
+        roles = list(Role)
+        astray = [node for node in self._observed.nodes if node.astray]
+        for node in sorted(astray, key=lambda node: (not node.cut_off, roles.index(Role(node.role)), node.number)):
+            after = tuple(dict.fromkeys((*self._prepared, *self._careful)))
+            action = Action(Verb.JOIN, Kind.NODE, node.name, node.astray, after=after, subject=Rejoining(node.cut_off))
+            self._one_at_a_time(action)
 
     def start(self, nodes: Sequence[Node]) -> None:
         """Start what is not running, except for nodes that join an ensemble with data."""

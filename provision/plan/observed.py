@@ -22,7 +22,8 @@ class ObservedNode:
     """A node that the runtime has. `endpoint` is the `host:port` at which this machine reaches it, if any.
 
     `version` is the Kafka release it was created with, `software` the image or the jars; empty if its mark is damaged.
-    `software_id` is the id of its image; empty for a process, which reads its jars when it starts.
+    `software_id` is the id of its image; empty for a process, which reads its jars when it starts. `astray` says how a
+    running node is not where the others look for it; if it is `cut_off`, they cannot find it at all.
     """
 
     name: str
@@ -35,6 +36,8 @@ class ObservedNode:
     version: str = ""
     software: str = ""
     software_id: str = ""
+    astray: str = ""
+    cut_off: bool = False
 
     @property
     def has_process(self) -> bool:

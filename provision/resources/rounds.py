@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
+from provision.apply.leaving import StillHolds
 from provision.apply.nodes import NodeWork
 from provision.apply.walk import apply_nodes, require_no_refusal
 from provision.cluster.model import Cluster, Role
 from provision.errors import KafkaRefused, NotReady, PartlyApplied, ProvisionError, Unavailable
-from provision.events import Ending, Planned, action
+from provision.events import Ending, Notice, Planned, action
 from provision.home.throttles import ThrottleNote
 from provision.kafka.levels import Level
 from provision.observe.exits import check_beside, told_by_exits
@@ -249,7 +250,7 @@ def converge(
     cluster, runtime = work.cluster, work.runtime
     changed = False
     seen = {one.key for one in planned.actions}
-    for _ in range(ROUNDS):
+    for rounds_left in reversed(range(ROUNDS)):
         observed = runtime.observe(cluster.name)
         actions, inside = plan_resources(cluster, desired, observed, throttle)
         if inside is None:
@@ -263,11 +264,12 @@ def converge(
             agree(unseen)
         resource_work = Work(target_of(cluster, observed, throttle), work.patience, wait.check_exits, work.tell)
         existed = apply_resources(plan.of_kinds(RESOURCE_KINDS), inside, resource_work)
-        wait.nodes = [node.name for node in cluster.nodes]
-        apply_nodes(plan.of_kinds((Kind.NODE, Kind.STORAGE)), work)
         done = list(new_actions(actions, existed))
         changed |= bool(done)
         seen |= {one.key for one in done}
+        if not _remove(plan, work, wait, last=not rounds_left):
+            wait.until(Level.BROKERS, None)
+            continue
         if not again(desired, actions, existed):
             return changed
         wait.until(Level.TOPICS, cluster.topics)
@@ -275,3 +277,23 @@ def converge(
         hint = "run `provision up` again to continue"
         raise NotReady(f"the brokers of {cluster.name} do not report their state", hint=hint)
     return changed
+
+
+def _remove(plan: Plan, work: NodeWork, wait: Wait, *, last: bool) -> bool:
+    """Remove the brokers that leave; False if another round has to empty one that something has come to since.
+
+    Raises:
+        StillHolds: that was the last round.
+    """
+    cluster = work.cluster
+    wait.nodes = [node.name for node in cluster.nodes]
+    try:
+        apply_nodes(plan.of_kinds((Kind.NODE, Kind.STORAGE)), work.anew())
+    except StillHolds as error:
+        if last:
+            raise
+        work.tell(Notice(f"{error}: {error.why}, which moves first"))
+        leavers = leaving(cluster, work.runtime.observe(cluster.name))
+        wait.nodes = [*wait.nodes, *(node.name for node in leavers)]
+        return False
+    return True

@@ -157,6 +157,9 @@ class Runtime(ABC):
     def kill_node(self, name: str, node: str) -> None:
         """Kill the node at once (SIGKILL)."""
 
+    def join_network(self, name: str, node: str) -> None:  # noqa: B027 not every runtime has a network of its own
+        """Connect a running node to the environment's network, at its own address, while it keeps running."""
+
     # -- remove -------------------------------------------------------------------------------------------------------
 
     @abstractmethod

@@ -185,13 +185,29 @@ class FakeRuntime(Runtime):
             self._environments[name].logs.setdefault(node, []).extend(log)
             self._change(name, node, NodeState.EXITED, exit_code)
 
+    def lose_network(self, name: str, *nodes: str) -> None:
+        """Cut running nodes off, as if somebody had removed the network; only some of them, if they are named."""
+        if not nodes:
+            self._environments[name].network = False
+        kept = self._nodes(name)
+        for node in nodes or tuple(kept):
+            if kept[node].state is NodeState.RUNNING:
+                kept[node] = dataclasses.replace(kept[node], astray=f"it is not in the network {name}", cut_off=True)
+
+    def join_network(self, name: str, node: str) -> None:
+        """Where it belongs again."""
+        self.on_verb("join_network", node)
+        if not self._environments[name].network:
+            raise ProvisionError(f"the network {name} is gone")
+        self._nodes(name)[node] = dataclasses.replace(self._nodes(name)[node], astray="", cut_off=False)
+
     def _nodes(self, name: str) -> dict[str, ObservedNode]:
         kept = self._environments.get(name)
         return kept.nodes if kept else {}
 
     def _change(self, name: str, node: str, state: NodeState, exit_code: int | None) -> None:
         nodes = self._nodes(name)
-        nodes[node] = dataclasses.replace(nodes[node], state=state, exit_code=exit_code)
+        nodes[node] = dataclasses.replace(nodes[node], state=state, exit_code=exit_code, astray="", cut_off=False)
 
     # -- remove -------------------------------------------------------------------------------------------------------
 

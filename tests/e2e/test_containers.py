@@ -91,6 +91,36 @@ def test_up_mends_an_environment_whose_network_was_pruned(provision: Provision, 
     assert json.loads(provision.ok("plan", running, "-o", "json"))["actions"] == []
 
 
+@pytest.mark.matrix
+def test_running_nodes_join_the_network_that_they_lost(provision: Provision, running: str) -> None:
+    api = engine().api
+    nodes = [row["name"] for row in json.loads(provision.ok("status", running, "-o", "json"))["nodes"]]
+    provision.ok("topics", "create", running, "lost", "-r", "2")
+    provision.ok("produce", running, "lost", stdin="from before\n")
+    started = [api.inspect_container(f"confined-{node}")["State"]["StartedAt"] for node in nodes]
+    for node in nodes:
+        api.disconnect_container_from_network(f"confined-{node}", "confined", force=True)
+    api.remove_network("confined")
+    planned = json.loads(provision.ok("plan", running, "-o", "json"))["actions"]
+    assert [(action["verb"], action["resource"]) for action in planned] == [
+        ("create", "network confined"),
+        *(("join", node) for node in sorted(nodes, key=lambda node: not node.startswith("zookeeper"))),
+    ]
+    provision.ok("up", running)
+    assert [api.inspect_container(f"confined-{node}")["State"]["StartedAt"] for node in nodes] == started
+    assert provision.ok("consume", running, "lost", "--from-beginning", "-n", "1") == "from before\n"
+
+    api.disconnect_container_from_network("confined-broker-1", "confined", force=True)
+    api.disconnect_container_from_network("confined-broker-2", "confined", force=True)
+    api.connect_container_to_network("confined-broker-2", "confined")  # at an address that the engine chooses
+    planned = json.loads(provision.ok("plan", running, "-o", "json"))["actions"]
+    assert [action["verb"] for action in planned] == ["join", "join"]
+    assert "it has the address" in planned[1]["cause"]
+    provision.ok("up", running)
+    assert json.loads(provision.ok("plan", running, "-o", "json"))["actions"] == []
+    assert provision.ok("consume", running, "lost", "--from-beginning", "-n", "1") == "from before\n"
+
+
 def test_an_engine_that_shares_no_files_is_enough(provision: Provision, tmp_path: Path) -> None:
     with _forwarded_engine() as address:
         remote = Provision(provision.home, environment={"DOCKER_HOST": address}, started=provision.started)

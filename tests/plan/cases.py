@@ -46,7 +46,18 @@ def additions() -> Cases:
         "ensemble-new-without-host-ports": (ENSEMBLE, NOTHING),
         "half-created": (CLUSTER, there.without("broker-2", "broker-3")),
         "network-and-storages-only": (CLUSTER, World(network=True, storages=there.storages)),
-        "network-lost": (CLUSTER, dataclasses.replace(there, network=False)),
+        "network-lost": (CLUSTER, dataclasses.replace(there, network=False).but(EXITED)),
+        "network-lost-under-running-nodes": (ENSEMBLE, dataclasses.replace(running(ENSEMBLE).astray(), network=False)),
+        "network-lost-and-some-nodes-down": (
+            CLUSTER,
+            dataclasses.replace(there.astray("broker-1", "broker-3").but(EXITED, "zookeeper-1"), network=False),
+        ),
+        "one-node-cut-off": (CLUSTER, there.astray("broker-2")),
+        "leaving-broker-cut-off": (two, running(three).astray("broker-3")),
+        "one-node-at-another-address-and-one-cut-off": (
+            CLUSTER,
+            there.astray("zookeeper-1", how="it has the address 10.0.0.9", cut_off=False).astray("broker-2"),
+        ),
         "all-created-none-started": (CLUSTER, there.but(CREATED)),
         "all-stopped": (CLUSTER, there.but(EXITED)),
         "never-started-stopped-and-killed": (

@@ -90,6 +90,13 @@ class World:
         }
         return dataclasses.replace(self, nodes={**self.nodes, **changed})
 
+    def astray(self, *names: str, how: str = "it is not in the network orders", cut_off: bool = True) -> "World":
+        """With running nodes that are not where they belong; without names all of them."""
+        lost = {
+            name: dataclasses.replace(self.nodes[name], astray=how, cut_off=cut_off) for name in names or self.nodes
+        }
+        return dataclasses.replace(self, nodes={**self.nodes, **lost})
+
     def without(self, *names: str, keep_storage: bool = False) -> "World":
         """With nodes gone."""
         kept = {name: node for name, node in self.nodes.items() if name not in names}
@@ -126,13 +133,23 @@ class World:
                 return dataclasses.replace(self, storages=self.storages | {action.name})
             case Verb.CREATE, _, NodeTarget(node, files):
                 return self._made(cluster, node, files, CREATED)
+            case Verb.FORMAT, _, NodeTarget():
+                return self.storing(cluster, action.name, used=False) if self.stored else self
+            case _:
+                return self._changed(cluster, action)
+
+    def _changed(self, cluster: Cluster, action: Action) -> "World":
+        """What becomes of a node that is there."""
+        match action.verb, action.kind, action.subject:
             case Verb.REMOVE, _, Leftover():
                 stored = {name: data for name, data in self.stored.items() if name != action.name}
                 return dataclasses.replace(self.without(action.name), stored=stored)
-            case Verb.FORMAT, _, NodeTarget():
-                return self.storing(cluster, action.name, used=False) if self.stored else self
             case Verb.START, _, _:
                 return self.but(RUNNING, action.name)
+            case Verb.JOIN, _, _:
+                assert self.network
+                joined = dataclasses.replace(self.nodes[action.name], astray="", cut_off=False)
+                return dataclasses.replace(self, nodes={**self.nodes, action.name: joined})
             case ((Verb.RECREATE | Verb.RESTART), _, NodeTarget(node, files, runs)):
                 return self._made(cluster, node, files, RUNNING if runs else CREATED)
             case Verb.CONFIGURE, _, BrokerSettings() as settings:

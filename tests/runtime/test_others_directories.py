@@ -193,7 +193,6 @@ def test_what_others_call_an_environments_data_is_not_believed(
     (storage / NODE / "data" / "meta.properties").write_text("cluster.id=fwAAAAAAAAAAAAAAAAAAAA\n")
     assert not directories.has_data(storage, marker)
     assert directories.nodes_with_data(storage, marker) == frozenset()
-    assert directories.cluster_id_in(storage, marker) == ""
     assert directories.environments_in(storage) == frozenset()
 
 

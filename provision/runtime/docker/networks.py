@@ -13,6 +13,7 @@ import random
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -39,7 +40,13 @@ Described = Mapping[str, Any]
 
 def find(api: APIClient, name: str) -> Described | None:
     """The environment's network; None if there is none, or only a foreign one."""
-    return next((network for network in _of(api, name) if network["Name"] == name), None)
+    return among(_of(api, name), name)
+
+
+def among(listed: Iterable[Described], name: str) -> Described | None:
+    """The environment's network in a list; None if there is none, or only a foreign one."""
+    ours = (network for network in listed if (network["Labels"] or {}).get(ENVIRONMENT) == name)
+    return next((network for network in ours if network["Name"] == name), None)
 
 
 def create(api: APIClient, name: str, labels: Mapping[str, str]) -> None:
@@ -132,10 +139,35 @@ def membership(api: APIClient, name: str, node: str) -> NetworkingConfig:
     return NetworkingConfig({name: endpoint})  # type: ignore[arg-type] # its types know one endpoint without a name
 
 
-def rejoin(api: APIClient, container: str, name: str, node: str) -> None:
-    """Ensure that a stopped node is connected to the network of that name, with its own address.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How a running node is `astray`, not where others look for it (empty: it is); `cut_off` if it is nowhere."""
 
-    It is not after the network was removed and created again, for example after `docker network prune`.
+    astray: str = ""
+    cut_off: bool = False
+
+
+def place_of(container: Described, network: Described | None, name: str, node: str) -> Place:
+    """Where a running node is.
+
+    Args:
+        container: as the engine lists it.
+        network: the environment's network; None if there is none.
+        name: the network's name.
+        node: the node's.
+    """
+    joined = (container["NetworkSettings"]["Networks"] or {}).get(name)
+    if network is None or not joined or joined["NetworkID"] != network["Id"]:
+        return Place(f"it is not in the network {name}", cut_off=True)
+    address, own = joined["IPAddress"], address_of(network, node)
+    return Place() if own in (None, address) else Place(f"it has the address {address} instead of its own, {own}")
+
+
+def rejoin(api: APIClient, container: str, name: str, node: str) -> None:
+    """Ensure that a node, running or not, is connected to the network of that name, with its own address.
+
+    It is not after the network was removed and created again, for example after `docker network prune`, nor after
+    `docker network disconnect`. While it runs, the engine also publishes its ports again.
 
     Raises:
         ProvisionError: there is no such network.

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +63,11 @@ class DockerRuntime(Runtime):
             all_containers = self._containers()
             all_networks = self._api.networks()
             volumes = self._api.volumes()["Volumes"] or []
-        return found.environment(
-            self.kind, name, wanted, found.Things(all_containers, all_networks, volumes), self._node
-        )
+        network = networks.among(all_networks, name)
+        node_of = partial(self._node, network)
+        return found.environment(self.kind, name, wanted, found.Things(all_containers, all_networks, volumes), node_of)
 
-    def _node(self, container: Mapping[str, Any]) -> ObservedNode:
+    def _node(self, network: Mapping[str, Any] | None, container: Mapping[str, Any]) -> ObservedNode:
         labels, state = container["Labels"], _STATES.get(container["State"], NodeState.EXITED)
         exit_code, out_of_memory = None, False
         if state is NodeState.EXITED:
@@ -75,6 +76,9 @@ class DockerRuntime(Runtime):
                 exit_code, out_of_memory = details["ExitCode"], details["OOMKilled"]
             except NotFound:  # removed since the list was made
                 pass
+        place = networks.Place()
+        if state is NodeState.RUNNING:
+            place = networks.place_of(container, network, labels[spec.ENVIRONMENT], labels[spec.NODE])
         return ObservedNode(
             name=labels[spec.NODE],
             role=labels[spec.ROLE],
@@ -86,6 +90,8 @@ class DockerRuntime(Runtime):
             version=labels.get(spec.VERSION, "") if spec.version_in(labels) > spec.UNKNOWN else "",
             software=labels.get(spec.SOFTWARE, ""),
             software_id=container["ImageID"],
+            astray=place.astray,
+            cut_off=place.cut_off,
         )
 
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
@@ -245,6 +251,12 @@ class DockerRuntime(Runtime):
         storage = container["Labels"].get(spec.STORAGE, "") if container else ""
         if Path(storage).is_absolute():
             directories.require_no_links(Path(storage), node)
+
+    def join_network(self, name: str, node: str) -> None:
+        """Connect the running container, whose ports the engine publishes again."""
+        container = self._required(name, node)
+        with translated(f"connecting {node} to the network {name}"):
+            networks.rejoin(self._api, container, name, node)
 
     def stop_node(self, name: str, node: str, patience_s: float) -> None:
         """Stop the container.

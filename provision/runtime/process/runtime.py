@@ -252,7 +252,9 @@ class ProcessRuntime(Runtime):
                 raise port_taken(f"starting {node}", LOOPBACK, port)
         java = find_java(KafkaVersion.parse(described["version"]))
         command = [java.command, processes.mark(directory), *described["arguments"]]
-        processes.start(command, directory, directory / "log" / logs.CONSOLE)
+        with files_of(directory):
+            console = logs.fresh_console(directory)
+        processes.start(command, directory, console)
 
     def _require_directories(self, name: str, node: str) -> None:
         """Since the node's last start its directories may have gone, and somebody else's may have taken their place."""

@@ -1,0 +1,129 @@
+"""Why a broker exits, made for real: limits, full disks, taken ports, missing classes, a crash of the JVM."""
+
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.engine import DEFAULT_VERSION, Provision, java, wait_until, write_environment
+
+pytestmark = [pytest.mark.matrix, pytest.mark.process, pytest.mark.row(None)]
+
+FILE = "kafka: {mode: kraft}\nbrokers: {port: auto}\ntopics: [{name: t, partitions: 40}]\n"
+
+
+@contextmanager
+def fails(
+    tmp_path: Path, name: str, *settings: str, jvm: tuple[str, str] = ("", "")
+) -> Iterator[tuple[Provision, list[str]]]:
+    """A home whose Java gets a wrapper and an option where it is a broker's, and the arguments of `up`."""
+    java(DEFAULT_VERSION)
+    command = tmp_path / "jvm" / "bin" / "java"
+    command.parent.mkdir(parents=True)
+    real, (wrapper, option) = shutil.which("java"), jvm
+    broker = f'*provision.node=*broker-1*) exec {wrapper} {real} {option} "$@";;'
+    command.write_text(f'#!/bin/sh\ncase "$*" in {broker} *) exec {real} "$@";; esac\n')
+    command.chmod(0o755)
+    provision = Provision(tmp_path / "home", "process", environment={"JAVA_HOME": str(tmp_path / "jvm")})
+    env = write_environment(tmp_path, name, FILE)
+    overrides = [word for setting in settings for word in ("--set", setting)]
+    try:
+        yield provision, [env, *overrides]
+    finally:
+        provision.ok("down", env, "--delete-data")
+        assert provision.traces(name) == []
+
+
+def reason(provision: Provision, arguments: list[str]) -> str:
+    """What a failing `up` says; it is not the shutdown, and no stack trace."""
+    result = provision("up", *arguments)
+    assert result.code == 1, result.err
+    assert "broker-1 exited" in result.err
+    assert "\tat " not in result.err
+    return result.err
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield server.getsockname()[1]
+
+
+JMX = "-Dcom.sun.management.jmxremote"
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (
+            "-agentlib:jdwp=transport=dt_socket,server=y,suspend=n,address=127.0.0.1:{port}",
+            "its debugger (jdwp) is taken",
+        ),
+        (
+            f"{JMX}.port={{port}} {JMX}.host=127.0.0.1 {JMX}.ssl=false {JMX}.authenticate=false",
+            "the port {port} of JMX is taken",
+        ),
+        ("-javaagent:/no/such.jar", "the agent /no/such.jar in its Java options is not there"),
+        ("-XX:MaxMetaspaceSize=16m", "the JVM has no more room for classes"),
+    ],
+)
+def test_what_the_java_options_ask_for(tmp_path: Path, taken: int, option: str, said: str) -> None:
+    with fails(tmp_path, "nodes-options", jvm=("", option.format(port=taken))) as (provision, arguments):
+        assert said.format(port=taken) in reason(provision, arguments)
+
+
+@pytest.mark.parametrize("key", ["metric.reporters", "authorizer.class.name"])
+def test_a_plugin_that_is_not_there(tmp_path: Path, key: str) -> None:
+    with fails(tmp_path, "nodes-plugin", f"brokers.properties.{key}=no.such.Plugin") as (provision, arguments):
+        assert "it does not find the class no.such.Plugin" in reason(provision, arguments)
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "option", "said"),
+    [
+        ("prlimit --nofile=170", "-Xss1m", "its limit of open files is reached"),
+        ("prlimit --as=8000000000", "-Xss300m", "it may not start another thread"),
+    ],
+)
+def test_a_limit_of_the_system(tmp_path: Path, wrapper: str, option: str, said: str) -> None:
+    with fails(tmp_path, "nodes-limit", jvm=(wrapper, option)) as (provision, arguments):
+        assert said in reason(provision, arguments)
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(["/bin/mount", "-t", "tmpfs", "-o", "size=500k", "tmpfs", small], check=False)
+    if mounted.returncode:
+        pytest.skip("only root mounts a small disk")
+    try:
+        with fails(tmp_path, "nodes-disk", f"storage={small}/data") as (provision, arguments):
+            provision.ok("up", *arguments)
+            provision("produce", arguments[0], "t", stdin=f"{'x' * 1000}\n" * 2000)
+            result = provision("wait", "nodes-disk", "--timeout", "60s")
+            assert result.code == 1, result.err
+            said = result.err
+        assert "its disk is full" in said or "its disk or /dev/shm is full" in said
+    finally:
+        subprocess.run(["/bin/umount", small], check=True)
+
+
+def test_a_crash_by_sigbus(tmp_path: Path) -> None:
+    """As the kernel sends it when a page of a mapped file cannot be had."""
+    with fails(tmp_path, "nodes-sigbus") as (provision, arguments):
+        provision.ok("up", *arguments)
+        mark = f"-Dprovision.node={provision.home}/environments/nodes-sigbus/broker-1"
+        (broker,) = [p for p in psutil.process_iter(["cmdline"]) if mark in (p.info["cmdline"] or ())]
+        broker.send_signal(signal.SIGBUS)
+        assert wait_until(lambda: not broker.is_running())
+        result = provision("wait", "nodes-sigbus")
+        assert result.code == 1, result.err
+        assert "it could not write a file that is mapped into memory" in result.err
