@@ -24,10 +24,9 @@ def print_value(value: Mapping[str, Any] | Sequence[Any], form: Format) -> None:
     """The value as JSON or YAML on standard output."""
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     if form is Format.YAML:
-        import yaml
+        from provision.spec.yaml_output import dump
 
-        # From the JSON, so that both show the same: YAML alone knows no subclasses of text, such as enumerations.
-        text = yaml.safe_dump(json.loads(text), sort_keys=False, allow_unicode=True)
+        text = dump(json.loads(text))  # from the JSON, so that both show the same
     sys.stdout.write(text)
 
 

@@ -126,9 +126,8 @@ def adopt(
     replicas: Annotated[bool, typer.Option("--replicas", help="Name the brokers of every partition.")] = False,
 ) -> None:
     """Write what a running cluster has as YAML, to begin a file with."""
-    import yaml
-
     from provision.environment import Environment
+    from provision.spec.yaml_output import dump
 
     if env and bootstrap_servers:
         raise UsageError("name an environment or --bootstrap-servers, not both")
@@ -138,7 +137,7 @@ def adopt(
     else:
         environment = select(env)
     section = environment.adopt(replicas=replicas)
-    write_line(yaml.safe_dump(section, sort_keys=False, default_flow_style=None, allow_unicode=True).rstrip())
+    write_line(dump(section, compact=True).removesuffix("\n"))
 
 
 def _checked(addresses: str) -> str:
