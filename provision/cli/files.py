@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provision.cli.environment import DIRECTORY, select_described, without_locks
+from provision.cli.environment import select_described
 from provision.cli.groups import FILES
 from provision.cli.options import Env, Envs, Frozen, Output, Set
 from provision.cli.output import Format, counted, print_value, say, tell_warnings, write_line
@@ -22,11 +22,14 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
 ) -> None:
     """Write a commented environment file to start from."""
+    from provision.cli.finding import DIRECTORY
     from provision.cli.starter import starter
-    from provision.spec.names import NAME_IN_WORDS, is_environment_name
+    from provision.spec.names import NAME_IN_WORDS, is_environment_name, network_of_engine
 
     if not is_environment_name(name):
         raise UsageError(f"{name!r} cannot be an environment's name", hint=NAME_IN_WORDS)
+    if why := network_of_engine(name):
+        raise UsageError(why, hint="give it another name")
     file = DIRECTORY / f"{name}.yaml"
     if file.exists() and not force:
         raise Refused(f"{file} is there already", hint="another name, or --force to overwrite it")
@@ -44,6 +47,7 @@ def validate(
     strict: Annotated[bool, typer.Option("--strict", help="Warnings are errors.")] = False,
 ) -> None:
     """Check environment files; shows every problem at once."""
+    from provision.cli.finding import without_locks
     from provision.events import Event, Warned
 
     problems: list[Problem] = []

@@ -14,6 +14,7 @@ from provision.catalogue.images import is_known, is_of_line, kafka_line_of, layo
 from provision.catalogue.versions import KRAFT, OLDEST, RELEASES, ZOOKEEPER, KafkaVersion, release_of, unsupported
 from provision.errors import Problem
 from provision.spec.model import LAST_PORT, EnvironmentSpec
+from provision.spec.names import network_of_engine
 from provision.spec.quotas import quotas
 from provision.spec.reserved import RESERVED_BROKER, RESERVED_ZOOKEEPER
 from provision.spec.units import parse_size_bytes
@@ -84,6 +85,12 @@ def partitions_of(spec: EnvironmentSpec, topic_index: int) -> int:
     """The topic's partitions: its own number, that of its replicas, else the file's default."""
     topic = spec.topics[topic_index]
     return topic.partitions or (len(topic.replicas) if topic.replicas else spec.topic_defaults.partitions)
+
+
+def name(spec: EnvironmentSpec) -> Iterator[Finding]:
+    """The network of the environment is not one of the engine's own."""
+    if not spec.bootstrap_servers and (why := network_of_engine(spec.name)):
+        yield Finding(("name",), why, "give it another name with `name:`")
 
 
 def version(spec: EnvironmentSpec) -> Iterator[Finding]:
@@ -335,6 +342,7 @@ def storage(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 RULES: tuple[RuleReads, ...] = (
     (reached, (("bootstrap_servers",),)),
+    (name, (("name",),)),
     (version, (("kafka", "version"), ("kafka", "mode"))),
     (mode_sections, (("kafka", "version"), ("kafka", "mode"))),
     (controllers, (("controllers",), ("kafka", "version"), ("kafka", "mode"))),

@@ -12,10 +12,12 @@ from pydantic_core import ErrorDetails
 
 from provision.errors import InvalidEnvironment, Problem, UsageError
 from provision.events import Listener, Warned, silent
-from provision.spec.checks import RULES, check
+from provision.spec.checks import RULES, RuleReads, check
+from provision.spec.foreign import foreign, foreign_key_hint
 from provision.spec.lint import RULES as VERSION_RULES
 from provision.spec.model import IN_WORDS, EnvironmentSpec, kind_of
 from provision.spec.overrides import apply_overrides
+from provision.spec.paths import paths
 from provision.spec.yaml_text import MAX_BYTES, Path, Positions, parse
 
 # A mistyped section can hide the problems below it; leaving out what is wrong, three times, shows the rest as well.
@@ -36,6 +38,8 @@ def load(file: FilePath, overrides: tuple[str, ...] = (), tell: Listener = silen
     """
     text = read_text(file)
     data, source, problems = parse(text, os.fspath(file))
+    if known := foreign(data, text):
+        raise InvalidEnvironment([source.problem((), f"this is {known.what}, not an environment file", known.hint)])
     if data is None and problems:
         raise InvalidEnvironment(problems)
     if not isinstance(data, dict):
@@ -45,7 +49,7 @@ def load(file: FilePath, overrides: tuple[str, ...] = (), tell: Listener = silen
         raise InvalidEnvironment(problems)
     apply_overrides(data, source, overrides)
     data.setdefault("name", file.stem)
-    return _checked(data, source, problems, tell)
+    return _checked(data, source, problems, tell, file.absolute().parent)
 
 
 def load_values(values: Mapping[str, Any], overrides: tuple[str, ...] = (), tell: Listener = silent) -> EnvironmentSpec:
@@ -57,14 +61,17 @@ def load_values(values: Mapping[str, Any], overrides: tuple[str, ...] = (), tell
     """
     data, source = copy.deepcopy(dict(values)), Positions("the given values", has_lines=False)
     apply_overrides(data, source, overrides)
-    return _checked(data, source, [], tell)
+    return _checked(data, source, [], tell, FilePath.cwd())
 
 
-def _checked(data: dict[Any, Any], source: Positions, problems: list[Problem], tell: Listener) -> EnvironmentSpec:
+def _checked(
+    data: dict[Any, Any], source: Positions, problems: list[Problem], tell: Listener, base_directory: FilePath
+) -> EnvironmentSpec:
     spec, form_problems, unreadable = _validate(data, source)
     problems += form_problems
     if spec is not None:
-        found = check(spec, source, (*RULES, *VERSION_RULES), unreadable)
+        on_disk: RuleReads = (lambda spec: paths(spec, base_directory), (("templates",), ("storage",), ("kafka",)))
+        found = check(spec, source, (*RULES, on_disk, *VERSION_RULES), unreadable)
         problems += (problem for problem in found if not problem.warning)
         for warning in sorted(problem for problem in found if problem.warning):
             tell(Warned(warning))
@@ -216,6 +223,8 @@ def _unknown_key(path: Path, source: Positions) -> Problem:
     known = list(_model_at(path[:-1]).model_fields)
     near = difflib.get_close_matches(str(path[-1]), known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+    if len(path) == 1:
+        hint = foreign_key_hint(path[0]) or hint
     return source.problem(path, "unknown key", hint, at_key=True)
 
 

@@ -11,8 +11,9 @@ from provision.events import Event, Listener, silent
 from provision.spec.loader import load, load_values
 from provision.spec.model import EnvironmentSpec
 from provision.spec.names import require_environment_name
+from provision.spec.naming import name_in
 from provision.spec.overrides import apply_overrides
-from provision.spec.yaml_text import Positions, parse
+from provision.spec.yaml_text import Positions
 
 
 @dataclass(frozen=True)  # without slots, for what is read once
@@ -40,6 +41,9 @@ class Source:
             raise UsageError("an environment without a file needs a name")
         if isinstance(overrides, str):
             raise UsageError("overrides are a list of KEY=VALUE texts, not one text")
+        if file is not None and not Path(file).name.isprintable():  # it would break every message about the file
+            name = Path(file).name
+            raise UsageError(f"the file name {name!r} has a line break or another control character", hint="rename it")
         return cls(Path(file) if file is not None else None, tuple(overrides), values or None)
 
     def load(self, tell: Listener = silent) -> EnvironmentSpec:
@@ -84,21 +88,17 @@ class Source:
         """The name it sets, even if the rest is invalid; without one, the file's.
 
         Raises:
-            UsageError: the name is not valid.
+            UsageError: the name is not valid, or the file is no environment file.
         """
         found, _ = self._found
         return require_environment_name(self._written_name()) if isinstance(found, Exception) else found.name
 
     def _written_name(self) -> str:
-        data: Any = dict(self.values or {})
-        positions = Positions(str(self))
-        if self.file is not None:
-            data, positions, _ = parse(self.file.read_text(errors="replace"), str(self.file))
-        if not isinstance(data, dict):
-            data = {}
-        apply_overrides(data, positions, tuple(text for text in self.overrides if text.startswith("name=")))
+        data: dict[Any, Any] = {"name": name_in(self.file)} if self.file else dict(self.values or {})
+        said = tuple(text for text in self.overrides if text.startswith("name="))
+        apply_overrides(data, Positions(str(self)), said)
         name = data.get("name")
-        return name if isinstance(name, str) else self.file.stem if self.file else ""
+        return name if isinstance(name, str) else ""
 
     @property
     def external_servers(self) -> str | None:

@@ -4,6 +4,7 @@ PyYAML writes for readers of YAML 1.1, where `1e3` is a text; environment files 
 that is anything else under either of the two is quoted, so that other programs read it as a text as well.
 """
 
+import datetime as dt
 import math
 import re
 from typing import Any
@@ -37,11 +38,11 @@ def _whole_number(dumper: yaml.SafeDumper, number: int) -> yaml.Node:
     return dumper.represent_int(int(number))
 
 
+_Dumper.add_representer(str, _text)
 _Dumper.add_multi_representer(str, _text)
+_Dumper.add_representer(float, _number)
 _Dumper.add_multi_representer(int, _whole_number)
-for _kind, _represent in ((str, _text), (float, _number)):
-    _Dumper.add_representer(_kind, _represent)
-for _kind in (bytes, set, *(kind for kind in _Dumper.yaml_representers if getattr(kind, "__module__", "") == "datetime")):
+for _kind in (bytes, set, dt.date, dt.datetime):
     _Dumper.yaml_representers.pop(_kind, None)
 
 
