@@ -80,9 +80,10 @@ def say(text: str) -> None:
 
 
 def tell_warnings(event: Event) -> None:
-    """The listener of commands that work on a file and show no progress: its warnings, on standard error."""
+    """The listener of commands that work on a file and show no progress: warnings and notices, on standard error."""
     if isinstance(event, Warned):
         say(str(event.problem))
+    tell_notices(event)
 
 
 def tell_notices(event: Event) -> None:

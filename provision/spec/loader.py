@@ -11,7 +11,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from provision.errors import InvalidEnvironment, Problem, UsageError
-from provision.events import Listener, Warned, silent
+from provision.events import Listener, Notice, Warned, silent
+from provision.spec.assumptions import assumptions
 from provision.spec.checks import RULES, RuleReads, check
 from provision.spec.foreign import foreign, foreign_key_hint
 from provision.spec.lint import RULES as VERSION_RULES
@@ -75,6 +76,8 @@ def _checked(
         problems += (problem for problem in found if not problem.warning)
         for warning in sorted(problem for problem in found if problem.warning):
             tell(Warned(warning))
+        for text in assumptions(spec, data) if not problems else ():
+            tell(Notice(text))
     if problems or spec is None:
         raise InvalidEnvironment(problems, "the environment file" if source.has_lines else "the environment")
     return spec
@@ -207,7 +210,7 @@ def _hint(kind: str, given: object, path: Path, *, at_key: bool) -> str:
     if path[:2] == ("brokers", "overrides") and len(path) == 3 and at_key:  # noqa: PLR2004 the broker's number
         return "overrides are by the broker's number, which counts from 1"
     if path == ("kafka", "version"):
-        return "write all three parts, for example 3.9.1"
+        return "write it like 3.9.1, or 3.9 for the newest 3.9"
     if given is None:
         return "give it a value, or remove the key"
     if kind == "string_type" and isinstance(given, int | float):

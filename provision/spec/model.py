@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 
-from provision.catalogue.images import kafka_line_of
-from provision.catalogue.versions import DEFAULT_VERSION, KafkaVersion
+from provision.catalogue.images import is_of_line, kafka_line_of
+from provision.catalogue.versions import DEFAULT_VERSION, KafkaVersion, version_or_newest
 from provision.spec.names import NAME_IN_WORDS, NAME_PATTERN
 from provision.spec.quotas import QuotaSpec
 from provision.spec.section import Section
 from provision.spec.units import parse_duration_s, parse_size_bytes
+from provision.spec.yaml_text import Decimal
 
 LAST_PORT = 65535
 IMAGE_PATTERN = r"^[a-z0-9][A-Za-z0-9._/:@-]*$"
@@ -44,9 +45,17 @@ def kind_of(value: object) -> str:
     return "a mapping"
 
 
+def version_text(value: object) -> object:
+    """A version as text. A number of a file, such as 3.10, has kept its text; in a program's number it is lost."""
+    if isinstance(value, Decimal) or (isinstance(value, int) and not isinstance(value, bool)):
+        return str(value)
+    if isinstance(value, float):
+        raise ValueError(f"must be text, not the number {value}, which 3.10 and 3.1 share")  # noqa: TRY004 pydantic's protocol
+    return value
+
+
 def _version(text: str) -> str:
-    KafkaVersion.parse(text)
-    return text
+    return str(version_or_newest(text))
 
 
 def _ensemble(nodes: int) -> int:
@@ -124,7 +133,7 @@ Replicas = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
 class KafkaSpec(Section):
     """The Kafka version, and its origin."""
 
-    version: Annotated[str, AfterValidator(_version)] = str(DEFAULT_VERSION)
+    version: Annotated[str, BeforeValidator(version_text), AfterValidator(_version)] = str(DEFAULT_VERSION)
     mode: Literal["zookeeper", "kraft"] | None = None
     image: Annotated[str, Field(pattern=IMAGE_PATTERN)] | None = None
     distribution: Annotated[str, AfterValidator(_path)] | None = None
@@ -132,14 +141,16 @@ class KafkaSpec(Section):
     @model_validator(mode="before")
     @classmethod
     def _version_of_image(cls, section: object) -> object:
-        """Take a missing version from the image's tag, if that gives one."""
-        if not isinstance(section, dict) or "version" in section or not isinstance(section.get("image"), str):
+        """Take a version that is missing, or only a line, from the image's tag if that gives one."""
+        if not isinstance(section, dict) or not isinstance(section.get("image"), str):
             return section
         try:
             version = KafkaVersion.parse(kafka_line_of(section["image"]) or "")
         except ValueError:
             return section
-        return section | {"version": str(version)}
+        line = section.get("version", "")
+        fits = isinstance(line, str | int | Decimal) and (line == "" or is_of_line(version, str(line)))
+        return section | {"version": str(version)} if fits else section
 
 
 class ZooKeeperSpec(Section):

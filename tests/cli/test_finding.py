@@ -230,7 +230,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("name", OTHERS)
-@pytest.mark.parametrize("command", ["down", "status", "logs", "stop"])
+@pytest.mark.parametrize("command", ["down", "logs"])
 def test_a_path_to_what_is_no_environment_file_is_never_turned_into_a_name(
     folder: Path, err: Err, command: str, name: str
 ) -> None:
