@@ -63,8 +63,8 @@ known-keys: $(BIN)/provision ## ask Kafka's jars of every release line for their
 bench: $(BIN)/provision ## measure, side by side
 	$(BIN)/python benchmarks/startup.py
 
-build: $(BIN)/provision ## a wheel into dist/
-	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+build: $(BIN)/provision ## a wheel and a source distribution into dist/
+	$(BIN)/python -m hatchling build -d dist
 
 clean: ## remove what the targets made, but for running environments
 	rm -rf $(VENV) dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis

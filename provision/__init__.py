@@ -1,4 +1,4 @@
-"""One environment file becomes a running Kafka cluster, and leaves without a trace.
+"""Turns one environment file into a running Kafka cluster, and removes it without a trace.
 
     >>> from provision import Environment
     >>> with Environment(name="orders", brokers={"nodes": 3}) as environment:

@@ -104,6 +104,11 @@ def is_known(image: str) -> bool:
     return layout is not None and layout.has_kafka
 
 
+def is_known_ensemble(image: str) -> bool:
+    """Whether an image of that repository is known to contain ZooKeeper."""
+    return _known(image) is not None
+
+
 def _known(image: str) -> ImageLayout | None:
     repository = Reference.parse(image).repository
     fitting = (one for one in IMAGES if repository == one.repository or repository.endswith(f"/{one.repository}"))

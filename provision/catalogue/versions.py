@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 
 _VERSION = re.compile(r"(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})")
+_LINE = re.compile(r"(?:0|[1-9][0-9]{0,3})(?:\.(?:0|[1-9][0-9]{0,3}))?")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -172,11 +173,35 @@ OLDEST = RELEASES[0].first
 _LAST_LINES = {2: 8, 3: 9}
 FIRST_WITH_SHARE_GROUPS = KafkaVersion(4, 0, 0)
 DEFAULT_VERSION = KafkaVersion(3, 9, 1)
+NEWEST = tuple(
+    KafkaVersion.parse(text)
+    for text in (
+        *("2.8.2", "3.0.2", "3.1.2", "3.2.3", "3.3.2", "3.4.1", "3.5.2", "3.6.2", "3.7.2", "3.8.1", "3.9.1"),
+        *("4.0.0", "4.1.1", "4.2.0", "4.3.0"),
+    )
+)
+"""The newest known version of each release line, the oldest line first."""
 
 
 def release_of(version: KafkaVersion) -> Release:
     """The entry that applies to `version`: the newest one that is not newer than it."""
     return max((release for release in RELEASES if release.first <= version), key=lambda release: release.first)
+
+
+def version_or_newest(text: str) -> KafkaVersion:
+    """Read a version; a release line stands for its newest known version: `3.6` for 3.6.2, `4` for 4.3.0.
+
+    Raises:
+        ValueError: the text has another form, or no version of that line is known.
+    """
+    if not _LINE.fullmatch(text):
+        return KafkaVersion.parse(text)
+    if known := [version for version in NEWEST if f"{version}.".startswith(f"{text}.")]:
+        return known[-1]
+    first = KafkaVersion.parse(f"{text}.0" if "." in text else f"{text}.0.0")
+    if unsupported(first):
+        return first  # what is wrong with it is told as for any version
+    raise ValueError(f"no version of Kafka {text} is known")
 
 
 def unsupported(version: KafkaVersion) -> tuple[str, str] | None:

@@ -5,13 +5,13 @@ from typing import Annotated
 import typer
 
 from provision import __version__
-from provision.cli import files, image, life, look, records, software, topics
+from provision.cli import files, image, life, look, records, reference, software, topics
 from provision.cli.groups import SOFTWARE, TOPICS, GroupedCommands
 
 app = typer.Typer(
     name="provision",
     cls=GroupedCommands,
-    help="One environment file becomes a running Kafka cluster, and leaves without a trace.\n\n"
+    help="Turns one environment file into a running Kafka cluster, and removes it without a trace.\n\n"
     "Start with `provision init`, then `provision up`, and `provision down` when you are done.",
     no_args_is_help=True,
     add_completion=False,
@@ -37,6 +37,7 @@ def _global_options(
 
 
 files.register(app)
+reference.register(app)
 life.register(app)
 look.register(app)
 app.add_typer(topics.app, name="topics", rich_help_panel=TOPICS)

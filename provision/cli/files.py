@@ -1,18 +1,23 @@
 """Commands that work on environment files: init, validate, render, plan."""
 
 import os
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provision.cli.environment import DIRECTORY, select_described, without_locks
+from provision.cli.environment import select_described
 from provision.cli.groups import FILES
 from provision.cli.options import Env, Envs, Frozen, Output, Set
 from provision.cli.output import Format, counted, print_value, say, tell_warnings, write_line
 from provision.errors import InvalidEnvironment, Problem, Refused, Unavailable, UsageError
 
+MAX_BROKERS = 100
+
 if TYPE_CHECKING:
+    from provision.cli.starter import Start
     from provision.environment import Environment
     from provision.plan.actions import Plan
     from provision.plan.saved import SavedPlan
@@ -20,24 +25,67 @@ if TYPE_CHECKING:
 
 def init(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The environment's name; the file's too.")] = "dev",
+    kraft: Annotated[bool, typer.Option("--kraft", help="Without ZooKeeper.")] = False,
+    brokers: Annotated[
+        int | None, typer.Option("--brokers", metavar="N", min=1, max=MAX_BROKERS, help="How many.")
+    ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option("--template", metavar="NAME", help="What to start from: quickstart, three-brokers or ci."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
 ) -> None:
-    """Write a commented environment file to start from."""
-    from provision.cli.starter import starter
+    """Write a commented environment file to start from.
+
+    On a terminal it asks for what no option says.
+    """
+    from provision.cli.finding import DIRECTORY
+    from provision.cli.starter import Start, Template, starter
     from provision.common.whole_files import write_whole
-    from provision.spec.names import NAME_IN_WORDS, is_environment_name
+    from provision.spec.names import NAME_IN_WORDS, is_environment_name, network_of_engine
 
     if not is_environment_name(name):
         raise UsageError(f"{name!r} cannot be an environment's name", hint=NAME_IN_WORDS)
+    if why := network_of_engine(name):
+        raise UsageError(why, hint="give it another name")
+    if template is not None and template not in list(Template):
+        raise UsageError(f"there is no template {template!r}", hint=f"one of {', '.join(Template)}")
     file = DIRECTORY / f"{name}.yaml"
     if os.path.lexists(file) and not force:
         raise Refused(f"{file} is there already", hint="another name, or --force to overwrite it")
+    start = Start(Template(template or Template.QUICKSTART), kraft, brokers)
+    if not kraft and brokers is None and template is None and sys.stdin.isatty() and sys.stderr.isatty():
+        start = _asked(start)
     try:
         DIRECTORY.mkdir(exist_ok=True)
-        write_whole(file, starter(name))
+        write_whole(file, starter(name, start))
+        _write_schema(DIRECTORY)
     except OSError as error:
-        raise UsageError(f"cannot write {file}", why=error.strerror or str(error)) from error
+        raise UsageError(f"cannot write {error.filename or file}", why=error.strerror or str(error)) from error
     say(f"wrote {file}; `provision up {name}` starts it")
+
+
+def _asked(start: "Start") -> "Start":
+    """The choices of a user at a terminal; the return key alone takes the default."""
+    brokers = typer.prompt("How many brokers?", default="1", value_proc=_broker_count, err=True)
+    kraft = not typer.confirm("With ZooKeeper? (no: KRaft)", default=True, err=True)
+    return replace(start, brokers=brokers, kraft=kraft)
+
+
+def _broker_count(text: str) -> int:
+    if text.isdecimal() and 1 <= int(text) <= MAX_BROKERS:
+        return int(text)
+    raise typer.BadParameter(f"a number from 1 to {MAX_BROKERS}")
+
+
+def _write_schema(directory: Path) -> None:
+    """Write the schema that the file refers to, unless somebody else's is there."""
+    from provision.common.whole_files import write_whole
+    from provision.spec.schema import FILE_NAME, TITLE, schema_text
+
+    file = directory / FILE_NAME
+    if not file.exists() or TITLE in file.read_text(encoding="utf-8", errors="replace"):
+        write_whole(file, schema_text())
 
 
 def validate(
@@ -46,6 +94,7 @@ def validate(
     strict: Annotated[bool, typer.Option("--strict", help="Warnings are errors.")] = False,
 ) -> None:
     """Check environment files; shows every problem at once."""
+    from provision.cli.finding import without_locks
     from provision.events import Event, Warned
 
     problems: list[Problem] = []

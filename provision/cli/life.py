@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provision.cli.environment import select, select_described, without_locks
+from provision.cli.environment import select, select_described
 from provision.cli.groups import ENVIRONMENT
 from provision.cli.options import Env, Envs, Frozen, Nodes, Output, Set, Timeout, Until, level, seconds
 from provision.cli.output import Format, counted, print_table, print_value, say, tell_notices
@@ -94,6 +94,8 @@ def down(
         raise UsageError("--all goes without names")
     if keep_data and delete_data:
         raise UsageError("--keep-data and --delete-data contradict each other")
+    from provision.cli.finding import without_locks
+
     if everything:
         from provision.environment import Environment
 

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from provision.catalogue.versions import KafkaVersion, unsupported
-from provision.cli.output import Format
+from provision.catalogue.versions import KafkaVersion, unsupported, version_or_newest
+from provision.cli.output import Format, say
 from provision.errors import UsageError
 from provision.kafka.levels import Level
 from provision.spec.units import parse_duration_s
@@ -37,22 +37,24 @@ Until = Annotated[
         "--until", metavar="LEVEL", help="Readiness to wait for: process, quorum, brokers, topics or roundtrip."
     ),
 ]
-Version = Annotated[str, typer.Argument(metavar="VERSION", help="A Kafka version, for example 3.9.1.")]
+Version = Annotated[str, typer.Argument(metavar="VERSION", help="A Kafka version: 3.9.1, or 3.9 for its newest.")]
 
 
 def kafka_version(text: str) -> KafkaVersion:
-    """The value of a version argument.
+    """The value of a version argument; a release line is its newest version, which is said.
 
     Raises:
         UsageError: it is not a version, or not a supported one.
     """
     try:
-        version = KafkaVersion.parse(text)
+        version = version_or_newest(text)
     except ValueError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(str(error), hint="write it like 3.9.1, or 3.9 for the newest 3.9") from error
     if impossible := unsupported(version):
         what, hint = impossible
         raise UsageError(what, hint=hint)
+    if str(version) != text:
+        say(f"Kafka {text} is taken as {version}, the newest that is known")
     return version
 
 

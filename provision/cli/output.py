@@ -30,16 +30,13 @@ def print_value(value: Mapping[str, Any] | Sequence[Any], form: Format) -> None:
         write_line(text if is_encodable(text) else json.dumps(value, indent=2))
 
 
-def as_yaml(value: Any, *, flow: bool | None = False) -> str:  # noqa: ANN401 whatever YAML has
+def as_yaml(value: Any, *, compact: bool = False) -> str:  # noqa: ANN401 whatever YAML has
     """The value as YAML, without the last line end; with escapes for what standard output cannot show."""
-    import yaml
+    from provision.spec.yaml_output import dump
 
-    def dump(*, allow_unicode: bool) -> str:
-        text = yaml.safe_dump(value, sort_keys=False, default_flow_style=flow, allow_unicode=allow_unicode)
-        return text.rstrip("\n")
-
-    text = dump(allow_unicode=True)
-    return text if is_encodable(text) else dump(allow_unicode=False)
+    text = dump(value, compact=compact)
+    shown = text if is_encodable(text) else dump(value, compact=compact, ascii_only=True)
+    return shown.removesuffix("\n")
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -91,9 +88,10 @@ def say(text: str) -> None:
 
 
 def tell_warnings(event: Event) -> None:
-    """The listener of commands that work on a file and show no progress: its warnings, on standard error."""
+    """The listener of commands that work on a file and show no progress: warnings and notices, on standard error."""
     if isinstance(event, Warned):
         say(str(event.problem))
+    tell_notices(event)
 
 
 def tell_notices(event: Event) -> None:

@@ -143,7 +143,7 @@ def adopt(
     else:
         environment = select(env)
     section = environment.adopt(replicas=replicas)
-    write_line(as_yaml(section, flow=None))
+    write_line(as_yaml(section, compact=True))
 
 
 def _checked(addresses: str) -> str:

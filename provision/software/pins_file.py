@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -17,6 +16,7 @@ from provision.software.pins import Pins
 from provision.spec.loader import read_text
 from provision.spec.model import kind_of
 from provision.spec.section import Section
+from provision.spec.yaml_output import dump
 from provision.spec.yaml_text import Positions, parse
 
 _FORMAT = 1
@@ -66,7 +66,7 @@ def as_dict(pins: Pins) -> dict[str, Any]:
 def text_of(pins: Pins) -> str:
     """The whole text of the file."""
     content = {"provision_lock": _FORMAT, **as_dict(pins)}
-    return _HEADER + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1000)
+    return _HEADER + dump(content)
 
 
 def write(pins: Pins, file: Path) -> None:

@@ -14,6 +14,7 @@ from provision.catalogue.images import is_known, is_of_line, kafka_line_of, layo
 from provision.catalogue.versions import KRAFT, OLDEST, RELEASES, ZOOKEEPER, KafkaVersion, release_of, unsupported
 from provision.errors import Problem
 from provision.spec.model import LAST_PORT, EnvironmentSpec
+from provision.spec.names import network_of_engine
 from provision.spec.quotas import quotas
 from provision.spec.reserved import RESERVED_BROKER, RESERVED_ZOOKEEPER
 from provision.spec.units import parse_size_bytes
@@ -25,6 +26,7 @@ _AGREE = "make the two agree"
 # From this version on, no more in-sync replicas are required than a partition has (KAFKA-15583); before, writes failed.
 FIRST_TO_CAP = KafkaVersion(3, 7, 0)
 _NO_ENSEMBLE = 4  # the first major version of Kafka without ZooKeeper
+_LAST_WITH_ENSEMBLE = "3.9"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,12 @@ def partitions_of(spec: EnvironmentSpec, topic_index: int) -> int:
     return topic.partitions or (len(topic.replicas) if topic.replicas else spec.topic_defaults.partitions)
 
 
+def name(spec: EnvironmentSpec) -> Iterator[Finding]:
+    """The network of the environment is not one of the engine's own."""
+    if not spec.bootstrap_servers and (why := network_of_engine(spec.name)):
+        yield Finding(("name",), why, "give it another name with `name:`")
+
+
 def version(spec: EnvironmentSpec) -> Iterator[Finding]:
     """The version supports the requested mode."""
     wanted = KafkaVersion.parse(spec.kafka.version)
@@ -95,8 +103,8 @@ def version(spec: EnvironmentSpec) -> Iterator[Finding]:
         return
     if spec.kafka.mode is not None and spec.kafka.mode not in release_of(wanted).modes:
         first = min(release.first for release in RELEASES if spec.kafka.mode in release.modes)
-        newest = "3.9" if spec.kafka.mode == ZOOKEEPER else ""
-        hint = f"use a {newest} version" if newest else f"use {first} or later"
+        older = f"remove it, or use Kafka {_LAST_WITH_ENSEMBLE}"
+        hint = older if spec.kafka.mode == ZOOKEEPER else f"use {first} or later"
         yield Finding(("kafka", "mode"), f"Kafka {wanted} has no {spec.kafka.mode} mode", hint)
 
 
@@ -107,12 +115,15 @@ def mode_of(spec: EnvironmentSpec) -> str:
 
 def mode_sections(spec: EnvironmentSpec) -> Iterator[Finding]:
     """An ensemble exists only in ZooKeeper mode."""
-    if (
-        KafkaVersion.parse(spec.kafka.version) >= OLDEST
-        and mode_of(spec) == KRAFT
-        and "zookeeper" in spec.model_fields_set
-    ):
-        yield Finding(("zookeeper",), "in kraft mode there is no ZooKeeper", "remove it", at_key=True)
+    version = KafkaVersion.parse(spec.kafka.version)
+    if version < OLDEST or mode_of(spec) != KRAFT or "zookeeper" not in spec.model_fields_set:
+        return
+    if ZOOKEEPER not in release_of(version).modes:
+        message = f"Kafka {version} has no ZooKeeper: from 4.0 on it keeps its metadata itself, in kraft mode"
+        yield Finding(("zookeeper",), message, f"remove it, or use Kafka {_LAST_WITH_ENSEMBLE}", at_key=True)
+    else:
+        message = "in kraft mode there is no ZooKeeper"
+        yield Finding(("zookeeper",), message, "remove it, or set `kafka: {mode: zookeeper}`", at_key=True)
 
 
 def controllers(spec: EnvironmentSpec) -> Iterator[Finding]:
@@ -139,7 +150,7 @@ def images(spec: EnvironmentSpec) -> Iterator[Finding]:
         yield Finding(("kafka", "image"), f"{image} holds no Kafka", "name it with zookeeper.image")
     elif line and not is_of_line(version, line):
         left_out = "version" not in spec.kafka.model_fields_set
-        said, hint = ("is left out and therefore", f"say kafka.version, one of {line}") if left_out else ("is", _AGREE)
+        said, hint = ("is left out and therefore", f"say it: `version: {line}`") if left_out else ("is", _AGREE)
         yield Finding(("kafka", "image"), f"{image} holds Kafka {line}, and kafka.version {said} {version}", hint)
     elif image is not None and is_known(image) and not line and "version" not in spec.kafka.model_fields_set:
         message = f"it is not known which Kafka {image} holds"
@@ -335,6 +346,7 @@ def storage(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 RULES: tuple[RuleReads, ...] = (
     (reached, (("bootstrap_servers",),)),
+    (name, (("name",),)),
     (version, (("kafka", "version"), ("kafka", "mode"))),
     (mode_sections, (("kafka", "version"), ("kafka", "mode"))),
     (controllers, (("controllers",), ("kafka", "version"), ("kafka", "mode"))),

@@ -11,11 +11,14 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from provision.errors import InvalidEnvironment, Problem, UsageError
-from provision.events import Listener, Warned, silent
-from provision.spec.checks import RULES, check
+from provision.events import Listener, Notice, Warned, silent
+from provision.spec.assumptions import assumptions
+from provision.spec.checks import RULES, RuleReads, check
+from provision.spec.foreign import foreign, foreign_key_hint
 from provision.spec.lint import RULES as VERSION_RULES
 from provision.spec.model import IN_WORDS, EnvironmentSpec, kind_of
 from provision.spec.overrides import apply_overrides
+from provision.spec.paths import paths
 from provision.spec.yaml_text import MAX_BYTES, Path, Positions, parse
 
 # A mistyped section can hide the problems below it; leaving out what is wrong, three times, shows the rest as well.
@@ -36,6 +39,8 @@ def load(file: FilePath, overrides: tuple[str, ...] = (), tell: Listener = silen
     """
     text = read_text(file)
     data, source, problems = parse(text, os.fspath(file))
+    if known := foreign(data, text):
+        raise InvalidEnvironment([source.problem((), f"this is {known.what}, not an environment file", known.hint)])
     if data is None and problems:
         raise InvalidEnvironment(problems)
     if not isinstance(data, dict):
@@ -45,7 +50,7 @@ def load(file: FilePath, overrides: tuple[str, ...] = (), tell: Listener = silen
         raise InvalidEnvironment(problems)
     apply_overrides(data, source, overrides)
     data.setdefault("name", file.stem)
-    return _checked(data, source, problems, tell)
+    return _checked(data, source, problems, tell, file.absolute().parent)
 
 
 def load_values(values: Mapping[str, Any], overrides: tuple[str, ...] = (), tell: Listener = silent) -> EnvironmentSpec:
@@ -57,17 +62,22 @@ def load_values(values: Mapping[str, Any], overrides: tuple[str, ...] = (), tell
     """
     data, source = copy.deepcopy(dict(values)), Positions("the given values", has_lines=False)
     apply_overrides(data, source, overrides)
-    return _checked(data, source, [], tell)
+    return _checked(data, source, [], tell, FilePath.cwd())
 
 
-def _checked(data: dict[Any, Any], source: Positions, problems: list[Problem], tell: Listener) -> EnvironmentSpec:
+def _checked(
+    data: dict[Any, Any], source: Positions, problems: list[Problem], tell: Listener, base_directory: FilePath
+) -> EnvironmentSpec:
     spec, form_problems, unreadable = _validate(data, source)
     problems += form_problems
     if spec is not None:
-        found = check(spec, source, (*RULES, *VERSION_RULES), unreadable)
+        on_disk: RuleReads = (lambda spec: paths(spec, base_directory), (("templates",), ("storage",), ("kafka",)))
+        found = check(spec, source, (*RULES, on_disk, *VERSION_RULES), unreadable)
         problems += (problem for problem in found if not problem.warning)
         for warning in sorted(problem for problem in found if problem.warning):
             tell(Warned(warning))
+        for text in assumptions(spec, data) if not problems else ():
+            tell(Notice(text))
     if problems or spec is None:
         raise InvalidEnvironment(problems, "the environment file" if source.has_lines else "the environment")
     return spec
@@ -200,7 +210,7 @@ def _hint(kind: str, given: object, path: Path, *, at_key: bool) -> str:
     if path[:2] == ("brokers", "overrides") and len(path) == 3 and at_key:  # noqa: PLR2004 the broker's number
         return "overrides are by the broker's number, which counts from 1"
     if path == ("kafka", "version"):
-        return "write all three parts, for example 3.9.1"
+        return "write it like 3.9.1, or 3.9 for the newest 3.9"
     if given is None:
         return "give it a value, or remove the key"
     if kind == "string_type" and isinstance(given, int | float):
@@ -216,6 +226,8 @@ def _unknown_key(path: Path, source: Positions) -> Problem:
     known = list(_model_at(path[:-1]).model_fields)
     near = difflib.get_close_matches(str(path[-1]), known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+    if len(path) == 1:
+        hint = foreign_key_hint(path[0]) or hint
     return source.problem(path, "unknown key", hint, at_key=True)
 
 

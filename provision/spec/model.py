@@ -1,18 +1,20 @@
 """The environment file as pydantic models. They describe its form; consistency is checked in `checks`.
 
-The field descriptions are the reference's text: `docs/reference/environment-file.md` must name every key (tested).
+The text below each field is its description in the JSON Schema. `docs/reference/environment-file.md` has more; it must
+name every key (tested).
 """
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema, model_validator
 
-from provision.catalogue.images import kafka_line_of
-from provision.catalogue.versions import DEFAULT_VERSION, KafkaVersion
+from provision.catalogue.images import is_of_line, kafka_line_of
+from provision.catalogue.versions import DEFAULT_VERSION, KafkaVersion, version_or_newest
 from provision.spec.names import NAME_IN_WORDS, NAME_PATTERN
 from provision.spec.quotas import QuotaSpec
 from provision.spec.section import Section
 from provision.spec.units import parse_duration_s, parse_size_bytes
+from provision.spec.yaml_text import Decimal
 
 LAST_PORT = 65535
 IMAGE_PATTERN = r"^[a-z0-9][A-Za-z0-9._/:@-]*$"
@@ -44,9 +46,17 @@ def kind_of(value: object) -> str:
     return "a mapping"
 
 
+def version_text(value: object) -> object:
+    """A version as text. A number of a file, such as 3.10, has kept its text; in a program's number it is lost."""
+    if isinstance(value, Decimal) or (isinstance(value, int) and not isinstance(value, bool)):
+        return str(value)
+    if isinstance(value, float):
+        raise ValueError(f"must be text, not the number {value}, which 3.10 and 3.1 share")  # noqa: TRY004 pydantic's protocol
+    return value
+
+
 def _version(text: str) -> str:
-    KafkaVersion.parse(text)
-    return text
+    return str(version_or_newest(text))
 
 
 def _ensemble(nodes: int) -> int:
@@ -112,11 +122,28 @@ def addresses_in(value: object) -> str:
     return ",".join(texts)
 
 
-Addresses = Annotated[str, BeforeValidator(addresses_in)]
-Duration = Annotated[str, AfterValidator(lambda text: (parse_duration_s(text), text)[1])]
-Size = Annotated[str, AfterValidator(lambda text: (parse_size_bytes(text), text)[1])]
-HostPort = Annotated[int | Literal["auto"], PlainValidator(_port)]
-Properties = dict[Annotated[str, AfterValidator(_property_key)], Annotated[str, BeforeValidator(_property_value)]]
+# How the JSON Schema describes what validators check.
+_TEXT_OR_TEXTS = {"type": ["string", "array"], "items": {"type": "string"}, "minItems": 1}
+_SCALAR = {"type": ["string", "number", "boolean"]}
+_PORT = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": LAST_PORT}, {"const": "auto"}]}
+_VERSION = {"type": ["string", "number"], "pattern": r"^[0-9]+(\.[0-9]+){0,2}$"}
+_DURATION = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$"}
+_SIZE = {"type": "string", "pattern": r"^[0-9]+[kmg]$"}
+
+Addresses = Annotated[str, BeforeValidator(addresses_in), WithJsonSchema(_TEXT_OR_TEXTS)]
+Duration = Annotated[str, AfterValidator(lambda text: (parse_duration_s(text), text)[1]), WithJsonSchema(_DURATION)]
+Size = Annotated[str, AfterValidator(lambda text: (parse_size_bytes(text), text)[1]), WithJsonSchema(_SIZE)]
+HostPort = Annotated[int | Literal["auto"], PlainValidator(_port), WithJsonSchema(_PORT)]
+OptionalPort = Annotated[
+    int | Literal["auto"] | None,
+    PlainValidator(_optional_port),
+    WithJsonSchema({"anyOf": [*_PORT["anyOf"], {"type": "null"}]}),
+]
+Version = Annotated[str, BeforeValidator(version_text), AfterValidator(_version), WithJsonSchema(_VERSION)]
+Properties = dict[
+    Annotated[str, AfterValidator(_property_key)],
+    Annotated[str, BeforeValidator(_property_value), WithJsonSchema(_SCALAR)],
+]
 Rack = Annotated[str, Field(pattern=RACK_PATTERN)]
 Replicas = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
 
@@ -124,32 +151,43 @@ Replicas = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
 class KafkaSpec(Section):
     """The Kafka version, and its origin."""
 
-    version: Annotated[str, AfterValidator(_version)] = str(DEFAULT_VERSION)
+    version: Version = str(DEFAULT_VERSION)
+    """The Kafka version, such as 3.9.1; a release line, such as 3.9, stands for its newest known version."""
     mode: Literal["zookeeper", "kraft"] | None = None
+    """Where the cluster keeps its metadata: in ZooKeeper (up to 3.9) or in a KRaft quorum (from 3.3 on)."""
     image: Annotated[str, Field(pattern=IMAGE_PATTERN)] | None = None
+    """Docker only: the image to run, by tag or pinned by digest. Default: `apache/kafka` of the version."""
     distribution: Annotated[str, AfterValidator(_path)] | None = None
+    """With `runtime: process` only: the directory of an unpacked Kafka, used instead of fetched jars."""
 
     @model_validator(mode="before")
     @classmethod
     def _version_of_image(cls, section: object) -> object:
-        """Take a missing version from the image's tag, if that gives one."""
-        if not isinstance(section, dict) or "version" in section or not isinstance(section.get("image"), str):
+        """Take a version that is missing, or only a line, from the image's tag if that gives one."""
+        if not isinstance(section, dict) or not isinstance(section.get("image"), str):
             return section
         try:
             version = KafkaVersion.parse(kafka_line_of(section["image"]) or "")
         except ValueError:
             return section
-        return section | {"version": str(version)}
+        line = section.get("version", "")
+        fits = isinstance(line, str | int | Decimal) and (line == "" or is_of_line(version, str(line)))
+        return section | {"version": str(version)} if fits else section
 
 
 class ZooKeeperSpec(Section):
     """The ensemble."""
 
-    nodes: Annotated[int, AfterValidator(_ensemble)] = 1
+    nodes: Annotated[int, AfterValidator(_ensemble), WithJsonSchema({"enum": [1, 3, 5, 7]})] = 1
+    """The size of the ensemble."""
     image: Annotated[str, Field(pattern=IMAGE_PATTERN)] | None = None
-    port: Annotated[int | Literal["auto"] | None, PlainValidator(_optional_port)] = None
+    """Docker only: the image of the ensemble. Default: that of the brokers."""
+    port: OptionalPort = None
+    """Host port of node 1 on 127.0.0.1; node 2 gets the next one, and so on. `auto` leases free ports."""
     heap: Size = "64m"
+    """`-Xms` and `-Xmx` of each node."""
     properties: Properties = {}
+    """Additional keys for `zookeeper.properties`."""
 
 
 def _quorum(nodes: int) -> int:
@@ -164,67 +202,106 @@ def _quorum(nodes: int) -> int:
 class ControllersSpec(Section):
     """Dedicated KRaft controllers."""
 
-    nodes: Annotated[int, AfterValidator(_quorum)] = 0
+    nodes: Annotated[int, AfterValidator(_quorum), WithJsonSchema({"enum": [0, 1, 3, 5, 7]})] = 0
+    """The number of dedicated controllers. With 0, brokers are controllers too."""
     heap: Size = "128m"
+    """`-Xms` and `-Xmx` of each controller."""
     properties: Properties = {}
+    """Additional keys for `controller.properties`."""
 
 
 class BrokerOverride(Section):
     """Settings of one broker that differ from the others."""
 
     rack: Rack | None = None
+    """The broker's rack."""
     heap: Size | None = None
+    """`-Xms` and `-Xmx` of the broker."""
     properties: Properties = {}
+    """Additional keys for the broker's `server.properties`; they win over `brokers.properties`."""
 
 
 class BrokersSpec(Section):
     """The brokers, all alike except for their overrides."""
 
     nodes: Annotated[int, Field(ge=1, le=100)] = 1
+    """The number of brokers."""
     port: HostPort = 9092
+    """Host port of broker 1 on 127.0.0.1; broker 2 gets the next one, and so on. `auto` leases free ports."""
     racks: list[Rack] = []
+    """Racks, assigned to the brokers in turn."""
     heap: Size = "256m"
+    """`-Xms` and `-Xmx` of each broker."""
     memory: Size = "1g"
+    """The memory limit of each broker's container, at least 128 MiB more than the heap."""
     properties: Properties = {}
+    """Additional keys for every `server.properties`."""
     overrides: dict[Annotated[int, Field(ge=1)], BrokerOverride] = {}
+    """Settings of single brokers, by the broker's number, which counts from 1."""
 
 
 class TopicDefaults(Section):
     """Defaults for topics."""
 
     partitions: Annotated[int, Field(ge=1, le=100_000)] = 1
+    """The number of partitions of topics that do not set it."""
     replication_factor: Annotated[int, Field(ge=1)] | None = None
+    """The replicas of each partition of topics that do not set it. Default: 3, or one per broker if fewer."""
     config: Properties = {}
+    """Configuration of every topic; a topic's own keys win."""
 
 
 class TopicSpec(Section):
     """A declared topic."""
 
     name: Annotated[str, Field(pattern=TOPIC_PATTERN)]
+    """The topic's name."""
     partitions: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """The number of partitions."""
     replication_factor: Annotated[int, Field(ge=1)] | None = None
+    """The replicas of each partition."""
     replicas: Annotated[list[Replicas], Field(min_length=1)] | None = None
+    """The brokers of every partition, the preferred leader first."""
     config: Properties = {}
+    """Configuration of the topic, such as `retention.ms`."""
     grow_compacted: bool = False
+    """Whether partitions may be added to a compacted topic, even though keys then change their partition."""
 
 
 class EnvironmentSpec(Section):
     """One environment file."""
 
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
+    """The environment's name. Default: the file's name without its suffix."""
     bootstrap_servers: Addresses | None = None
+    """The address of a cluster that others run. Such a file describes only its topics and quotas."""
     runtime: Literal["auto", "docker", "process"] = "auto"
+    """Where nodes run: as containers, or as processes. `auto`: Docker if an engine answers, else processes."""
     kafka: KafkaSpec = KafkaSpec()
+    """Which Kafka runs."""
     zookeeper: ZooKeeperSpec = ZooKeeperSpec()
+    """The ZooKeeper ensemble, in ZooKeeper mode."""
     controllers: ControllersSpec = ControllersSpec()
+    """Dedicated controllers, in KRaft mode."""
     brokers: BrokersSpec = BrokersSpec()
+    """The brokers."""
     storage: Annotated[str, AfterValidator(_path)] = "volume"
+    """Where data is kept: `volume` until `down`, `memory` until the nodes stop, or a directory."""
     templates: Annotated[str, AfterValidator(_path)] | None = None
+    """A directory of configuration templates of your own, which take precedence over the shipped ones."""
     vars: dict[str, Any] = {}
+    """Whatever your own templates use as `vars`."""
     ttl: Duration | None = None
+    """The environment's time to live, recorded with it."""
     topic_defaults: TopicDefaults = TopicDefaults()
+    """Defaults for all topics."""
     topics: list[TopicSpec] = []
+    """The topics that must exist."""
     quotas: list[QuotaSpec] = []
+    """Client quotas."""
     prune: bool = False
+    """Whether topics that the file does not name are deleted, and, if the file has quotas, such quotas too."""
     rebalance: bool = False
+    """Whether replicas and leaders are kept evenly spread over the brokers."""
     throttle: Size | None = None
+    """The rate that moved replicas may use, per second and broker."""

@@ -7,6 +7,16 @@ from provision.errors import UsageError
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{1,39}$"
 NAME_IN_WORDS = "2 to 40 lower-case letters, digits and hyphens, beginning with a letter or digit"
 
+# A network cannot have these names: the engine has one of its own, or the name is a way to have none.
+_NETWORKS_OF_ENGINES = frozenset({"bridge", "container", "default", "host", "ingress", "nat", "none", "podman"})
+
+
+def network_of_engine(name: str) -> str:
+    """Why an environment cannot have a name that is fine in form; empty if it can."""
+    if name not in _NETWORKS_OF_ENGINES:
+        return ""
+    return f"{name!r} is the name of a network of the engine's own, and an environment's network is named like it"
+
 
 def is_environment_name(text: str) -> bool:
     """Whether an environment may have this name."""

@@ -49,13 +49,21 @@ class QuotaSpec(Section):
     """The limits of a user, a client id, a user with a client id, or an IP address."""
 
     user: Name | None = None
+    """The user; `default` stands for all users without a quota of their own."""
     client_id: Name | None = None
+    """The client id; `default` stands for all client ids without a quota of their own."""
     ip: Annotated[str, AfterValidator(_address)] | None = None
+    """The IP address; `default` stands for all addresses without a quota of their own."""
     producer_byte_rate: Bytes | None = None
+    """Bytes per second that may be written, per broker."""
     consumer_byte_rate: Bytes | None = None
+    """Bytes per second that may be read, per broker."""
     request_percentage: Rate | None = None
+    """Share of the request handler and network threads, in percent of one thread."""
     controller_mutation_rate: Rate | None = None
+    """Partitions per second that may be created or deleted."""
     connection_creation_rate: Count | None = None
+    """Connections per second that an address may open, per broker."""
 
     @property
     def entity(self) -> tuple[tuple[str, str], ...]:

@@ -12,6 +12,7 @@ from provision.events import Event, Listener, silent
 from provision.spec.loader import load, load_values
 from provision.spec.model import EnvironmentSpec
 from provision.spec.names import require_environment_name
+from provision.spec.naming import name_in
 from provision.spec.overrides import apply_overrides
 from provision.spec.yaml_text import Path as KeyPath
 from provision.spec.yaml_text import Positions, parse
@@ -42,6 +43,9 @@ class Source:
             raise UsageError("an environment without a file needs a name")
         if isinstance(overrides, str):
             raise UsageError("overrides are a list of KEY=VALUE texts, not one text")
+        if file is not None and not Path(file).name.isprintable():  # it would break every message about the file
+            name = Path(file).name
+            raise UsageError(f"the file name {name!r} has a line break or another control character", hint="rename it")
         return cls(Path(file) if file is not None else None, tuple(overrides), values or None)
 
     def load(self, tell: Listener = silent) -> EnvironmentSpec:
@@ -86,15 +90,17 @@ class Source:
         """The name it sets, even if the rest is invalid; without one, the file's.
 
         Raises:
-            UsageError: the name is not valid.
+            UsageError: the name is not valid, or the file is no environment file.
         """
         found, _ = self._found
         return require_environment_name(self._written_name()) if isinstance(found, Exception) else found.name
 
     def _written_name(self) -> str:
-        data, _ = self._written(tuple(text for text in self.overrides if text.startswith("name=")))
+        data: dict[Any, Any] = {"name": name_in(self.file)} if self.file else dict(self.values or {})
+        said = tuple(text for text in self.overrides if text.startswith("name="))
+        apply_overrides(data, Positions(str(self)), said)
         name = data.get("name")
-        return name if isinstance(name, str) else self.file.stem if self.file else ""
+        return name if isinstance(name, str) else ""
 
     def _written(self, overrides: Sequence[str]) -> tuple[dict[Any, Any], Positions]:
         """The unchecked data with overrides, and their positions."""

@@ -69,6 +69,11 @@ for _tag, _first in (
     _CoreLoader.add_implicit_resolver(_tag, _FORMS[_tag], list(_first))
 
 
+def means_no_text(text: str) -> bool:
+    """Whether a scalar that is written like this, without quotes, is read as something else than text."""
+    return any(form.match(text) for form in _FORMS.values())
+
+
 class Decimal(float):
     """A number with a point or an exponent that keeps its original text: a setting may well be `3.10` or `1e9`."""
 

@@ -3,7 +3,7 @@
     python -m scripts.known_keys.generate
 
 Needs a Java that runs all of them (17) and, for versions that are not in the cache yet, the network. For a new release
-line add a version to `VERSIONS`, run it, and read the diff: what came, what went, what has other bounds.
+line add a version to `NEWEST` of the catalogue, run it, and read the diff: what came, what went, what has other bounds.
 """
 
 import json
@@ -15,16 +15,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from provision.catalogue.versions import KafkaVersion
+from provision.catalogue.versions import NEWEST, KafkaVersion
 from provision.events import silent
 from provision.home.place import Home
 from provision.runtime import jars
 
-# The newest of each release line when this was written.
-VERSIONS = (
-    "2.8.2", "3.0.2", "3.1.2", "3.2.3", "3.3.2", "3.4.1", "3.5.2", "3.6.2", "3.7.2", "3.8.1", "3.9.1",
-    "4.0.0", "4.1.1", "4.2.0", "4.3.0",
-)  # fmt: skip
+VERSIONS = tuple(map(str, NEWEST))
 SECTIONS = ("broker", "topic")
 TARGET = Path(__file__).parents[2] / "provision" / "spec" / "lint" / "known_keys.json"
 

