@@ -17,7 +17,12 @@ from provision.plan.observed import NodeState, ObservedCluster, ObservedEnvironm
 from provision.runtime.base import Runtime
 
 _ADMIN_S = 5.0
-_NOT_RUNNING = {NodeState.CREATED: "it was never started", NodeState.EXITED: "it has exited"}
+NOT_RUNNING = {
+    NodeState.CREATED: "it was never started",
+    NodeState.PAUSED: "it is paused (`provision start` resumes it)",
+    NodeState.RESTARTING: "it has exited, and the engine restarts it",
+    NodeState.EXITED: "it has exited",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,7 @@ def _not_running(observed: ObservedEnvironment, nodes: Sequence[str] | None) -> 
     wanted = [node.name for node in observed.nodes] if nodes is None else nodes
     states = {node.name: node.state for node in observed.nodes}
     return {
-        name: _NOT_RUNNING[states[name]] if name in states else "it is not there"
+        name: NOT_RUNNING[states[name]] if name in states else "it is not there"
         for name in wanted
         if states.get(name) is not NodeState.RUNNING
     }

@@ -6,7 +6,7 @@ from provision.home.place import Home
 from provision.operations.concurrently import each
 from provision.operations.life import stop_all
 from provision.plan.actions import Verb
-from provision.plan.observed import NodeState, ObservedEnvironment
+from provision.plan.observed import ObservedEnvironment
 from provision.runtime.base import Runtime
 
 
@@ -58,7 +58,7 @@ def down(
     in_directory = observed.storage not in ("", *(kind.value for kind in StorageKind))
     data_stay = keep_data or (in_directory and not delete_data)
     if data_stay:
-        stop_all(runtime, name, [node for node in observed.nodes if node.state is NodeState.RUNNING], tell)
+        stop_all(runtime, name, [node for node in observed.nodes if node.needs_stop], tell)
     removed = remove_environment(runtime, name, keep_data=keep_data, delete_data=delete_data, tell=tell)
     if not keep_data:
         home.ports.release(name)

@@ -155,7 +155,7 @@ class _Graph:
                 self._made[node.name] = ""
                 self._format(target)
                 continue
-            elif change and there.state is not NodeState.RUNNING:
+            elif change and not there.is_alive:
                 action = Action(change.verb, Kind.NODE, node.name, change.cause, "", self._prepared, target)
                 action = _with_changes(action, change.differences)
             else:
@@ -174,7 +174,7 @@ class _Graph:
         self.actions.append(action)
 
     def start(self, nodes: Sequence[Node]) -> None:
-        """Start what is not running, except for nodes that join an ensemble with data."""
+        """Start or resume what is not running, except for nodes that join an ensemble with data."""
         names = {node.name for node in joining(self._cluster, self._observed)}
         starts = [
             Action(Verb.START, Kind.NODE, n.name, cause, after=self._after(n.name), subject=NodeTarget(n, ()))
@@ -250,7 +250,7 @@ class _Graph:
         """Restart or replace running nodes that need other files or another container."""
         for node in nodes:
             there, change = self._observed.node(node.name), self._changes.get(node.name)
-            if change and there and there.state is NodeState.RUNNING and change.verb is not Verb.CONFIGURE:
+            if change and there and there.is_alive and change.verb is not Verb.CONFIGURE:
                 target = NodeTarget(node, _own(self._files, node.name), runs=True)
                 after = tuple(dict.fromkeys((*self._prepared, *self._careful)))
                 action = Action(change.verb, Kind.NODE, node.name, change.cause, after=after, subject=target)
@@ -314,5 +314,9 @@ def _cause_to_start(there: ObservedNode | None) -> str:
             return "never started"
         case NodeState.EXITED:
             return f"exited with {there.exit_code}" if there.exit_code not in (0, 143, None) else "stopped"
+        case NodeState.PAUSED:
+            return "paused"
+        case NodeState.RESTARTING:
+            return f"exited with {there.exit_code}, and the engine restarts it"
         case NodeState.RUNNING:
             return ""

@@ -8,10 +8,16 @@ from provision.cluster.model import RenderedFile, Role, node_with_id
 
 
 class NodeState(StrEnum):
-    """The state of a node."""
+    """The state of a node.
+
+    A paused node (`docker pause`, SIGSTOP) keeps its process and ports, and answers nothing. A restarting one has
+    exited, and the engine is about to start it again (by a restart policy that somebody gave the container).
+    """
 
     CREATED = "created"
     RUNNING = "running"
+    PAUSED = "paused"
+    RESTARTING = "restarting"
     EXITED = "exited"
 
 
@@ -38,6 +44,16 @@ class ObservedNode:
     def number(self) -> int:
         """The 2 of `broker-2`."""
         return Role.parse(self.name)[1]
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has a process, even if that is paused; changing it takes something away from its cluster."""
+        return self.state in (NodeState.RUNNING, NodeState.PAUSED)
+
+    @property
+    def needs_stop(self) -> bool:
+        """Whether it would run, now or soon, unless it is stopped."""
+        return self.is_alive or self.state is NodeState.RESTARTING
 
 
 @dataclass(frozen=True, slots=True)

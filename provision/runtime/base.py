@@ -143,11 +143,11 @@ class Runtime(ABC):
 
     @abstractmethod
     def start_node(self, name: str, node: str) -> None:
-        """Start the node."""
+        """Start the node, or let it go on if it is paused."""
 
     @abstractmethod
     def stop_node(self, name: str, node: str, patience_s: float) -> None:
-        """Stop the node with SIGTERM, and with SIGKILL if it is still running after `patience_s`."""
+        """Stop the node with SIGTERM, paused or not, and with SIGKILL if it is still running after `patience_s`."""
 
     @abstractmethod
     def kill_node(self, name: str, node: str) -> None:

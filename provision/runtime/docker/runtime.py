@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,11 @@ from provision.runtime.docker.client import connect, translated
 from provision.runtime.docker.images import identity_of, inspect, pull, tag
 from provision.runtime.docker.layouts import require_layout
 
+_BEING_REMOVED = "removing"
 _POLL_S = 0.1
 _SIGNAL_AGAIN_S = 3.0
 _KILL_PATIENCE_S = 30.0
 _FORMAT_TIMEOUT_S = 60
-_STATES = {"created": NodeState.CREATED, "running": NodeState.RUNNING, "restarting": NodeState.RUNNING}
 
 
 class DockerRuntime(Runtime):
@@ -66,14 +67,16 @@ class DockerRuntime(Runtime):
         )
 
     def _node(self, container: Mapping[str, Any]) -> ObservedNode:
-        labels, state = container["Labels"], _STATES.get(container["State"], NodeState.EXITED)
+        labels, state = container["Labels"], spec.STATES.get(container["State"])
         exit_code, out_of_memory = None, False
-        if state is NodeState.EXITED:
+        if state in (NodeState.EXITED, NodeState.RESTARTING, None):
             try:  # the list has no exit codes
                 details = self._api.inspect_container(container["Id"])["State"]
                 exit_code, out_of_memory = details["ExitCode"], details["OOMKilled"]
+                # A state that only a later engine has.
+                state = state or (NodeState.RUNNING if details["Running"] else NodeState.EXITED)
             except NotFound:  # removed since the list was made
-                pass
+                state = NodeState.EXITED
         return ObservedNode(
             name=labels[spec.NODE],
             role=labels[spec.ROLE],
@@ -216,14 +219,17 @@ class DockerRuntime(Runtime):
             self._api.put_archive(container, NODE_HOME, spec.archive_of_files(files, account))
 
     def start_node(self, name: str, node: str) -> None:
-        """Start the container; the engine reserves its host port now."""
+        """Start the container, for which the engine now reserves its host port, or unpause it."""
         container = self._required(name, node)
         with translated(f"starting {node}"):
+            if self._api.inspect_container(container)["State"]["Paused"]:
+                self._api.unpause(container)
+                return
             networks.rejoin(self._api, container, name, node)
             self._api.start(container)
 
     def stop_node(self, name: str, node: str, patience_s: float) -> None:
-        """Stop the container.
+        """Stop the container; the engine unpauses a paused one by itself, and no longer restarts a restarting one.
 
         SIGTERM is repeated until it works: the kernel drops it while a container's first process has no handler yet, as
         in the first moments of a JVM, and a JVM that is shutting down ignores another one.
@@ -261,7 +267,7 @@ class DockerRuntime(Runtime):
     def kill_node(self, name: str, node: str) -> None:
         """Kill the container."""
         container = self._ours(name, node)
-        if container is not None and container["State"] == "running":
+        if container is not None:
             with translated(f"killing {node}"):
                 self._signal(container["Id"], "SIGKILL")
 
@@ -275,7 +281,19 @@ class DockerRuntime(Runtime):
 
     def _remove_container(self, identity: str, what: str) -> None:
         with translated(f"removing {what}"), suppress(NotFound):
-            self._api.remove_container(identity, force=True, v=True)
+            try:
+                self._api.remove_container(identity, force=True, v=True)
+            except APIError as error:
+                if error.status_code != HTTPStatus.CONFLICT:
+                    raise
+                self._wait_until_removed(identity)  # somebody is removing it already
+
+    def _wait_until_removed(self, identity: str) -> None:
+        """Wait for another's removal; raises `NotFound` when it is gone."""
+        patience = Patience(_KILL_PATIENCE_S)
+        while self._api.inspect_container(identity)["State"]["Status"] == _BEING_REMOVED and patience.pause(_POLL_S):
+            pass
+        self._api.remove_container(identity, force=True, v=True)
 
     def remove_storage(self, name: str, node: str, *, delete_data: bool) -> None:
         """Remove the volume, and with `delete_data` the directory with provision's marker."""

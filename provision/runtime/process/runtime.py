@@ -103,8 +103,8 @@ class ProcessRuntime(Runtime):
         except ProvisionError:  # it must stay visible, so that it can be stopped and removed
             role, _ = Role.parse(directory.name)
             node = {"name": directory.name, "role": role, "config_hash": "", "endpoint": None}
-        if processes.find(directory):
-            state = NodeState.RUNNING
+        if process := processes.find(directory):
+            state = NodeState.PAUSED if processes.is_paused(process) else NodeState.RUNNING
         else:
             state = NodeState.EXITED if processes.was_started(directory) else NodeState.CREATED
         return ObservedNode(
@@ -238,9 +238,9 @@ class ProcessRuntime(Runtime):
                 write_whole(directory / file.name, file.content, mode=SECRET_MODE if file.secret else None)
 
     def start_node(self, name: str, node: str) -> None:
-        """Start its JVM, with the Java that is found now."""
+        """Start its JVM, with the Java that is found now; one that is paused goes on."""
         directory = self._required(name, node)
-        if processes.find(directory):
+        if processes.resume(directory):
             return
         described = read_node(directory)
         for port in described["ports"]:
