@@ -9,7 +9,7 @@ import errno
 import json
 import socket
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,6 +32,10 @@ class PortLeases:
         self._file = directory / "ports.json"
         self._is_free = is_free or port_is_free
 
+    def held(self, environment: str) -> frozenset[str]:
+        """The names under which the environment has leased ports."""
+        return frozenset(self._read().get(environment, ()))
+
     def propose(self, environment: str, nodes: Iterable[str], in_use: Mapping[str, int]) -> dict[str, int]:
         """The ports that `lease` would give, without recording them.
 
@@ -50,11 +54,14 @@ class PortLeases:
                 leases[environment] = {**leases.get(environment, {}), **given}
             return given
 
-    def release(self, environment: str) -> None:
-        """Release the environment's ports."""
-        if self._file.exists():
+    def release(self, environment: str, nodes: Collection[str] | None = None) -> None:
+        """Release the ports of these nodes of an environment, or all of its ports."""
+        if self._file.exists() and (nodes is None or nodes):
             with self._locked() as leases:
+                left = {} if nodes is None else {n: p for n, p in leases.get(environment, {}).items() if n not in nodes}
                 leases.pop(environment, None)
+                if left:
+                    leases[environment] = left
 
     def _complete(
         self, leases: Leases, environment: str, nodes: Iterable[str], in_use: Mapping[str, int]
