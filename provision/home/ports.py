@@ -8,9 +8,11 @@ environment tends to get the same ports everywhere.
 import errno
 import json
 import socket
+import sys
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from enum import Enum, auto
 from pathlib import Path
 
 from provision.cluster.layout import LOOPBACK
@@ -21,6 +23,10 @@ from provision.errors import ProvisionError
 PORTS = range(20000, 30000)
 _LOCK_TIMEOUT_S = 30
 _PAUSE_S = 0.05
+
+# Linux refuses the loopback address if a socket has the port on all addresses, of IPv4 or both families; other systems
+# have to be asked for all addresses too, and see no other loopback address there.
+_PROBED = (LOOPBACK,) if sys.platform == "linux" else (LOOPBACK, "0.0.0.0")  # noqa: S104 asked, not served
 
 Leases = dict[str, dict[str, int]]
 
@@ -113,19 +119,38 @@ class PortLeases:
         write_whole(self._file, json.dumps(leases, indent=2, sort_keys=True) + "\n")
 
 
-def port_is_free(port: int) -> bool:
-    """Whether nothing listens on that port, neither on the loopback address nor on all addresses."""
-    for address in (LOOPBACK, "0.0.0.0"):  # noqa: S104 asked, not served
+class PortState(Enum):
+    """Whether this user can listen on a port of the loopback address."""
+
+    FREE = auto()
+    TAKEN = auto()
+    FORBIDDEN = auto()
+
+
+def port_state(port: int) -> PortState:
+    """The state of a port, found out by binding it.
+
+    Raises:
+        ProvisionError: this machine has no loopback address.
+    """
+    for address in _PROBED:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             # a port that a stopped cluster used a moment ago is free, though the kernel still remembers connections
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((address, port))
             except OSError as error:
-                if error.errno in (errno.EADDRINUSE, errno.EACCES):
-                    return False
-                raise
-    return True
+                if error.errno == errno.EADDRINUSE:
+                    return PortState.TAKEN
+                if isinstance(error, PermissionError):
+                    return PortState.FORBIDDEN
+                raise ProvisionError(f"cannot open a port on {address}", why=error.strerror or str(error)) from error
+    return PortState.FREE
+
+
+def port_is_free(port: int) -> bool:
+    """Whether nothing else uses that port of the loopback address, and this user may."""
+    return port_state(port) is PortState.FREE
 
 
 def port_becomes_free(port: int, patience_s: float) -> bool:

@@ -13,7 +13,7 @@ from docker.errors import APIError, DockerException
 from requests.utils import get_environ_proxies
 
 from provision.errors import ProvisionError, Unavailable
-from provision.runtime.base import port_taken
+from provision.runtime.base import port_forbidden, port_taken
 from provision.runtime.docker.engine import Engine, chosen_engine
 
 CALL_TIMEOUT_S = 60
@@ -90,7 +90,12 @@ def _unreachable(error: Exception, engine: Engine) -> Unavailable:
     return Unavailable("no Docker engine answers", why=f"{engine}: {error}", hint=hint)
 
 
-_PORT_TAKEN = re.compile(r"(?:Bind for|listen tcp4?) (\S*?):(\d+)(?: failed|: bind: address already in use)")
+# As written by Docker 20 to 28, rootless Docker and Docker Desktop, also on Windows.
+_PORT = re.compile(
+    r"(?:Bind for|listen tcp4?|bind host port(?: for)?) (?P<address>\S*?):(?P<port>\d+)(?P<reason>.*)", re.DOTALL
+)
+_TAKEN = re.compile(r"already (?:in use|allocated)|Only one usage of each socket address")
+_FORBIDDEN = re.compile(r"permission denied|forbidden by its access permissions")
 
 
 @contextmanager
@@ -111,6 +116,9 @@ def translated(doing: str, timeout_s: float = CALL_TIMEOUT_S) -> Iterator[None]:
 
 def _refused(doing: str, explanation: str) -> ProvisionError:
     text = str(explanation)
-    if taken := _PORT_TAKEN.search(text):
-        return port_taken(doing, taken[1], taken[2])
+    if port := _PORT.search(text):
+        if _TAKEN.search(port["reason"]):
+            return port_taken(doing, port["address"], port["port"])
+        if _FORBIDDEN.search(port["reason"]):
+            return port_forbidden(doing, port["address"], port["port"])
     return ProvisionError(f"{doing}: the Docker engine refused", why=text)

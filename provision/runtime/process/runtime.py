@@ -23,7 +23,7 @@ from provision.common.whole_files import DRAFT_SUFFIX, write_whole
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Listener
 from provision.home.place import Home
-from provision.home.ports import port_becomes_free
+from provision.home.ports import PortState, port_becomes_free, port_state
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime import directories, jars, tool_logging
 from provision.runtime.base import (
@@ -33,6 +33,7 @@ from provision.runtime.base import (
     Streams,
     format_command,
     format_failed,
+    port_forbidden,
     port_taken,
 )
 from provision.runtime.process import logs, processes
@@ -244,6 +245,8 @@ class ProcessRuntime(Runtime):
             return
         described = read_node(directory)
         for port in described["ports"]:
+            if port_state(port) is PortState.FORBIDDEN:
+                raise port_forbidden(f"starting {node}", LOOPBACK, port)
             if not port_becomes_free(port, _PORT_PATIENCE_S):  # held until a killed process's last thread ends
                 raise port_taken(f"starting {node}", LOOPBACK, port)
         java = find_java(KafkaVersion.parse(described["version"]))
