@@ -272,7 +272,8 @@ class Environment:
     @property
     def bootstrap_servers(self) -> str:
         """The bootstrap servers for clients on this machine: `host:port`, separated by commas."""
-        return self.cluster().access.bootstrap_servers
+        external = self.external_servers is not None
+        return self.cluster().access.bootstrap_servers if external else self.observe().bootstrap_servers
 
     def status(self, topics: Sequence[Topic] | None = None) -> Assessment:
         """How ready it is; `topics` are those that must exist, None for whichever do."""

@@ -12,17 +12,11 @@ from provision.kafka.quorum import ask_for_quorum
 from provision.kafka.readiness import BrokerAnswers, ask_brokers, missing_for_brokers, missing_for_topics
 from provision.kafka.zookeeper import has_quorum
 from provision.observe.leaders import LEADER, ensemble_modes
-from provision.observe.reach import access_to
+from provision.observe.reach import NOT_RUNNING, access_to
 from provision.plan.observed import NodeState, ObservedCluster, ObservedEnvironment
 from provision.runtime.base import Runtime
 
 _ADMIN_S = 5.0
-NOT_RUNNING = {
-    NodeState.CREATED: "it was never started",
-    NodeState.PAUSED: "it is paused (`provision start` resumes it)",
-    NodeState.RESTARTING: "it has exited, and the engine restarts it",
-    NodeState.EXITED: "it has exited",
-}
 
 
 @dataclass(frozen=True, slots=True)

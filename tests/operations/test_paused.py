@@ -8,7 +8,7 @@ from provision.common.patience import Patience
 from provision.errors import NotReady, UsageError
 from provision.events import silent
 from provision.kafka.levels import Level
-from provision.observe import readiness
+from provision.observe import reach
 from provision.operations import life
 from provision.operations.remove import down
 from provision.operations.status import status, status_dict, wait_for
@@ -80,4 +80,4 @@ def test_down_stops_paused_nodes_whose_data_stay_and_removes_the_others(living: 
 
 
 def test_each_state_of_a_node_has_a_reason_for_what_is_missing() -> None:
-    assert readiness.NOT_RUNNING.keys() == set(NodeState) - {NodeState.RUNNING}
+    assert reach.NOT_RUNNING.keys() == set(NodeState) - {NodeState.RUNNING}
