@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from provision.cluster.model import StorageKind
-from provision.errors import UsageError
+from provision.errors import PartlyApplied, UsageError
 from provision.events import Listener, silent
 from provision.home.place import Home
 from provision.operations.concurrently import each
@@ -60,6 +60,9 @@ def down(  # noqa: PLR0913 what it is, and how it goes
 
     `elsewhere` tells whether another runtime has an environment of that name, None if it cannot be asked. The leases
     are that one's then; if it cannot be asked, they may be, unless something was removed here.
+
+    Raises:
+        PartlyApplied: only what somebody else's container uses is left.
     """
     if keep_data and delete_data:
         raise UsageError("keep_data and delete_data contradict each other")
@@ -68,9 +71,17 @@ def down(  # noqa: PLR0913 what it is, and how it goes
     data_stay = keep_data or (in_directory and not delete_data)
     if data_stay:
         stop_all(runtime, name, [node for node in observed.nodes if node.needs_stop], tell)
-    removed = remove_environment(runtime, name, keep_data=keep_data, delete_data=delete_data, tell=tell)
-    if not keep_data and (others := elsewhere(name, runtime)) is not True and (removed or others is False):
-        home.ports.release(name)
-    if not data_stay:  # a note of an interrupted reassignment is needed as long as the data are
-        home.throttle(name).forget_all()
+
+    def forget(*, removed: bool) -> None:
+        if not keep_data and (others := elsewhere(name, runtime)) is not True and (removed or others is False):
+            home.ports.release(name)
+        if not data_stay:  # a note of an interrupted reassignment is needed as long as the data are
+            home.throttle(name).forget_all()
+
+    try:
+        removed = remove_environment(runtime, name, keep_data=keep_data, delete_data=delete_data, tell=tell)
+    except PartlyApplied:  # somebody uses something of it, but its nodes are gone
+        forget(removed=True)
+        raise
+    forget(removed=bool(removed))
     return removed

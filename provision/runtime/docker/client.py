@@ -2,7 +2,7 @@
 
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,7 @@ from docker.constants import MINIMUM_DOCKER_API_VERSION
 from docker.errors import APIError, DockerException
 from requests.utils import get_environ_proxies
 
-from provision.errors import ProvisionError, Unavailable
+from provision.errors import PartlyApplied, ProvisionError, Unavailable
 from provision.runtime.base import port_forbidden, port_taken
 from provision.runtime.docker.engine import Engine, chosen_engine
 
@@ -112,6 +112,16 @@ def translated(doing: str, timeout_s: float = CALL_TIMEOUT_S) -> Iterator[None]:
         raise Unavailable(f"{doing}: the Docker engine did not answer within {timeout_s:g} s") from error
     except (DockerException, requests.RequestException) as error:
         raise Unavailable(f"{doing}: the Docker engine stopped answering", why=str(error), hint=_START_HINT) from error
+
+
+def still_used(what: str, users: Sequence[str], environment: str, command: str) -> PartlyApplied:
+    """The error for what cannot be removed because containers that provision did not create use it."""
+    commands = "; ".join(f"{command} {user}" for user in users)
+    return PartlyApplied(
+        f"{what} is left",
+        why=f"{', '.join(users)} {'uses' if len(users) == 1 else 'use'} it, which provision did not create",
+        hint=f"`{commands}`, then `provision down {environment}` again",
+    )
 
 
 def _refused(doing: str, explanation: str) -> ProvisionError:

@@ -19,7 +19,7 @@ from provision.runtime import directories
 from provision.runtime.base import JavaCommand, Runtime, Streams, format_command, format_failed
 from provision.runtime.docker import containers as spec
 from provision.runtime.docker import found, networks, tools
-from provision.runtime.docker.client import connect, translated
+from provision.runtime.docker.client import connect, still_used, translated
 from provision.runtime.docker.images import identity_of, inspect, pull, tag
 from provision.runtime.docker.layouts import require_layout
 
@@ -307,6 +307,11 @@ class DockerRuntime(Runtime):
                 self._api.remove_volume(volume)
             except NotFound:
                 return
+            except APIError as error:
+                users = self._api.containers(all=True, filters={"volume": volume})
+                if not (names := [found.names_of(user)[0] for user in users if user["Names"]]):
+                    raise
+                raise still_used(f"the volume {volume}", names, name, "docker rm -f") from error
         storage = details["Labels"].get(spec.STORAGE, "")
         if delete_data and storage not in ("", StorageKind.VOLUME, StorageKind.MEMORY):
             directories.delete(Path(storage), node, name)
@@ -317,7 +322,12 @@ class DockerRuntime(Runtime):
             for container in self._containers(f"{spec.ENVIRONMENT}={name}"):
                 if not found.is_node(container):
                     self._remove_container(container["Id"], "a tool or a draft")
-            networks.remove(self._api, name)
+            try:
+                networks.remove(self._api, name)
+            except APIError as error:
+                if not (names := networks.members(self._api, name)):
+                    raise
+                raise still_used(f"the network {name}", names, name, f"docker network disconnect {name}") from error
 
     # -- run ----------------------------------------------------------------------------------------------------------
 
