@@ -233,9 +233,8 @@ class Environment:
         """
         from provision.operations.remove import down
 
-        if keep_data and delete_data:
-            raise UsageError("keep_data and delete_data contradict each other")
-        return down(self.runtime, self.name, self.home, keep_data=keep_data, delete_data=delete_data, tell=self._tell)
+        data = {"keep_data": keep_data, "delete_data": delete_data}
+        return down(self.runtime, self.name, self.home, **data, tell=self._tell, elsewhere=self._runtimes.elsewhere)
 
     def stop(self, nodes: Sequence[str] = ()) -> int:
         """Stop the named nodes, or all, cleanly; their data are kept. Returns how many were running."""
@@ -278,7 +277,8 @@ class Environment:
     @property
     def bootstrap_servers(self) -> str:
         """The bootstrap servers for clients on this machine: `host:port`, separated by commas."""
-        return self.cluster().access.bootstrap_servers
+        external = self.external_servers is not None
+        return self.cluster().access.bootstrap_servers if external else self.observe().bootstrap_servers
 
     def status(self, topics: Sequence[Topic] | None = None) -> Assessment:
         """How ready it is; `topics` are those that must exist, None for whichever do."""

@@ -68,6 +68,8 @@ class Prepared:
     had_data: bool
     """Whether a user's storage directory has data from before, which a rollback must not touch."""
     plan: Plan
+    leased: frozenset[str] = frozenset()
+    """The names under which this command has leased ports, which a rollback releases."""
 
     @property
     def files(self) -> tuple[RenderedFile, ...]:
@@ -134,14 +136,16 @@ def prepare(
     pinned = require_pins_match(source.required_file, unleased, runtime, tell, bring=lease) if frozen else {}
     assign = leases.lease if lease else leases.propose
     in_use = {**fixed_ports(spec), **_ports_in_use(before)}
+    leased_before = leases.held(spec.name)
     ports = assign(spec.name, layout.leased_ports(spec), in_use)
+    leased = frozenset(ports.keys() - leased_before) if lease else frozenset[str]()
     try:
         cluster = resolve(spec, layout, ports, source.base_directory)
-        return _prepare(cluster, desired_resources(spec), runtime, runtimes.home, pinned)
+        prepared = _prepare(cluster, desired_resources(spec), runtime, runtimes.home, pinned)
     except BaseException:
-        if lease and before.is_absent:
-            leases.release(spec.name)
+        leases.release(spec.name, leased)
         raise
+    return replace(prepared, leased=leased)
 
 
 def _prepare(cluster: Cluster, desired: Resources, runtime: Runtime, home: Home, pinned: Identities) -> Prepared:
@@ -258,8 +262,7 @@ def _roll_back(prepared: Prepared, home: Home, tell: Listener) -> None:
         removed = remove_environment(
             prepared.runtime, name, before=prepared.observed, delete_data=not prepared.had_data
         )
-        if prepared.observed.is_absent:
-            home.ports.release(name)
+        home.ports.release(name, prepared.leased)
         if removed:
             tell(Notice(f"what was created of {name} is removed again"))
         if grown := sorted(prepared.runtime.observe(name).storages - prepared.observed.storages):

@@ -216,7 +216,9 @@ class FakeKafka:
         up, cluster = self.brokers, self.cluster()
         said = cluster if topics else replace(cluster, topics=())
         answering = {broker: said for broker, at in access.brokers.items() if up.get(broker) == at}
-        return BrokerAnswers(answering, {b: "it does not listen yet" for b in access.brokers if b not in answering})
+        unserved = frozenset(access.brokers) - answering.keys()
+        silent = {**access.down, **dict.fromkeys(unserved, "it does not listen yet")}
+        return BrokerAnswers(answering, silent, unserved)
 
     def missing_for_leaders(
         self, cluster: ObservedCluster, access: Access, topics: Collection[str] | None

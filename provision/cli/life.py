@@ -9,13 +9,14 @@ import typer
 from provision.cli.environment import select, select_described
 from provision.cli.groups import ENVIRONMENT
 from provision.cli.options import Env, Envs, Frozen, Nodes, Output, Set, Timeout, Until, level, seconds
-from provision.cli.output import Format, counted, print_table, print_value, say, tell_notices
+from provision.cli.output import Format, counted, print_error, print_table, print_value, say, tell_notices
 from provision.cli.progress import progress
 from provision.cli.streams import Purpose, write_as
 from provision.cli.words import env_and_nodes
-from provision.errors import UsageError
+from provision.errors import Interrupted, ProvisionError, UsageError
 
 if TYPE_CHECKING:
+    from provision.environment import Environment
     from provision.pipeline import UpResult
 
 
@@ -102,15 +103,29 @@ def down(
         found = list(Environment.all())
     else:
         found = [select(env) for env in (without_locks(envs) if envs else [None])]
+    failed: list[ProvisionError] = []
     for environment in found:
-        environment.on_event = tell_notices
-        _ = environment.runtime  # the notice of an unreachable engine comes before the work
-        began = time.monotonic()
-        with progress() as tell:
-            environment.on_event = tell
-            removed = environment.down(keep_data=keep_data, delete_data=delete_data)
-        taken_s, name = time.monotonic() - began, environment.name
-        say(f"{name} is removed ({taken_s:.1f} s)" if removed else f"{name}: there is nothing to remove")
+        try:
+            _remove(environment, keep_data=keep_data, delete_data=delete_data)
+        except Interrupted:
+            raise
+        except ProvisionError as error:  # the others are removed too
+            failed.append(error)
+    for earlier in failed[:-1]:
+        print_error(earlier)
+    if failed:
+        raise failed[-1]
+
+
+def _remove(environment: "Environment", *, keep_data: bool, delete_data: bool) -> None:
+    environment.on_event = tell_notices
+    _ = environment.runtime  # the notice of an unreachable engine comes before the work
+    began = time.monotonic()
+    with progress() as tell:
+        environment.on_event = tell
+        removed = environment.down(keep_data=keep_data, delete_data=delete_data)
+    taken_s, name = time.monotonic() - began, environment.name
+    say(f"{name} is removed ({taken_s:.1f} s)" if removed else f"{name}: there is nothing to remove")
 
 
 def stop(env: Env = None, nodes: Nodes = None) -> None:

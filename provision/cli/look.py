@@ -75,7 +75,7 @@ def list_environments(output: Output = Format.TABLE) -> None:
     found = []
     for environment in Environment.all():
         observed = environment.runtime.observe(environment.name)
-        running = sum(node.has_process for node in observed.nodes)
+        running = sum(node.is_alive for node in observed.nodes)
         age_s = None if observed.created_s is None else int(time.time() - observed.created_s)
         found.append(
             {

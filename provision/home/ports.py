@@ -8,9 +8,11 @@ environment tends to get the same ports everywhere.
 import errno
 import json
 import socket
+import sys
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from enum import Enum, auto
 from pathlib import Path
 
 from provision.cluster.layout import LOOPBACK
@@ -23,6 +25,10 @@ PORTS = range(20000, 30000)
 _LOCK_TIMEOUT_S = 30
 _PAUSE_S = 0.05
 
+# Linux refuses the loopback address if a socket has the port on all addresses, of IPv4 or both families; other systems
+# have to be asked for all addresses too, and see no other loopback address there.
+_PROBED = (LOOPBACK,) if sys.platform == "linux" else (LOOPBACK, "0.0.0.0")  # noqa: S104 asked, not served
+
 Leases = dict[str, dict[str, int]]
 
 
@@ -32,6 +38,10 @@ class PortLeases:
     def __init__(self, directory: Path, is_free: Callable[[int], bool] | None = None) -> None:
         self._file = directory / "ports.json"
         self._is_free = is_free or port_is_free
+
+    def held(self, environment: str) -> frozenset[str]:
+        """The names under which the environment has leased ports."""
+        return frozenset(self._read().get(environment, ()))
 
     def propose(self, environment: str, nodes: Iterable[str], in_use: Mapping[str, int]) -> dict[str, int]:
         """The ports that `lease` would give, without recording them.
@@ -51,11 +61,14 @@ class PortLeases:
                 leases[environment] = {**leases.get(environment, {}), **given}
             return given
 
-    def release(self, environment: str) -> None:
-        """Release the environment's ports."""
-        if self._file.exists():
+    def release(self, environment: str, nodes: Collection[str] | None = None) -> None:
+        """Release the ports of these nodes of an environment, or all of its ports."""
+        if self._file.exists() and (nodes is None or nodes):
             with self._locked() as leases:
+                left = {} if nodes is None else {n: p for n, p in leases.get(environment, {}).items() if n not in nodes}
                 leases.pop(environment, None)
+                if left:
+                    leases[environment] = left
 
     def _complete(
         self, leases: Leases, environment: str, nodes: Iterable[str], in_use: Mapping[str, int]
@@ -107,19 +120,38 @@ class PortLeases:
         write_whole(self._file, json.dumps(leases, indent=2, sort_keys=True) + "\n")
 
 
-def port_is_free(port: int) -> bool:
-    """Whether nothing listens on that port, neither on the loopback address nor on all addresses."""
-    for address in (LOOPBACK, "0.0.0.0"):  # noqa: S104 asked, not served
+class PortState(Enum):
+    """Whether this user can listen on a port of the loopback address."""
+
+    FREE = auto()
+    TAKEN = auto()
+    FORBIDDEN = auto()
+
+
+def port_state(port: int) -> PortState:
+    """The state of a port, found out by binding it.
+
+    Raises:
+        ProvisionError: this machine has no loopback address.
+    """
+    for address in _PROBED:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             # a port that a stopped cluster used a moment ago is free, though the kernel still remembers connections
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((address, port))
             except OSError as error:
-                if error.errno in (errno.EADDRINUSE, errno.EACCES):
-                    return False
-                raise
-    return True
+                if error.errno == errno.EADDRINUSE:
+                    return PortState.TAKEN
+                if isinstance(error, PermissionError):
+                    return PortState.FORBIDDEN
+                raise ProvisionError(f"cannot open a port on {address}", why=error.strerror or str(error)) from error
+    return PortState.FREE
+
+
+def port_is_free(port: int) -> bool:
+    """Whether nothing else uses that port of the loopback address, and this user may."""
+    return port_state(port) is PortState.FREE
 
 
 def port_becomes_free(port: int, patience_s: float) -> bool:

@@ -22,13 +22,15 @@ class Access:
 
     `brokers` has the `host:port` of each broker by its id. As in Kafka's own clients, an address whose broker is not
     known yet has a negative id. `protocol` is the listeners' security protocol: `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or
-    `SASL_SSL`. `ca` is a PEM file of trusted authorities; the default is the system's.
+    `SASL_SSL`. `ca` is a PEM file of trusted authorities; the default is the system's. `down` has the brokers that are
+    known not to run, each with the reason: they are not asked, because anybody may listen at their addresses meanwhile.
     """
 
     brokers: Mapping[int, str]
     protocol: str = PLAINTEXT
     credentials: Credentials | None = None
     ca: str | None = None
+    down: Mapping[int, str] = field(default_factory=dict)
 
     @classmethod
     def at(cls, bootstrap_servers: str) -> "Access":
@@ -36,16 +38,21 @@ class Access:
         return cls({-number: address for number, address in enumerate(bootstrap_servers.split(","), start=1)})
 
     def to(self, brokers: Mapping[int, str]) -> "Access":
-        """Access to these brokers with the same protocol and credentials."""
-        return replace(self, brokers=brokers)
+        """Access to these brokers alone, with the same protocol and credentials."""
+        return replace(self, brokers=brokers, down={})
 
     def without(self, broker: int) -> "Access":
         """Access to all brokers but one."""
         return self.to({known: address for known, address in self.brokers.items() if known != broker})
 
     @property
+    def size(self) -> int:
+        """The number of brokers, whether they run or not."""
+        return len(self.brokers) + len(self.down)
+
+    @property
     def bootstrap_servers(self) -> str:
-        """All addresses, separated by commas."""
+        """The addresses of all brokers that may be asked, separated by commas."""
         return ",".join(self.brokers.values())
 
     @property

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from provision.cluster.model import Role
 from provision.common.patience import Patience
 from provision.errors import KafkaRefused, Unavailable, UsageError
 from provision.kafka.access import Access, Credentials
@@ -33,6 +34,14 @@ Answer = TypeVar("Answer")
 
 class NotAnswering(Exception):
     """The broker does not answer (yet), or not in time; the text gives the symptom."""
+
+
+class NotServing(NotAnswering):
+    """Nobody serves the connection: it is refused, reset or closed.
+
+    While a container starts, the engine accepts connections to its published port, and resets or closes them, now one
+    and now the other.
+    """
 
 
 # -- whole-cluster clients --------------------------------------------------------------------------------------------
@@ -69,6 +78,9 @@ def consumer(access: Access, **options: object) -> "KafkaConsumer":
 def _opened(client: Any, access: Access, **options: object) -> Any:  # noqa: ANN401 the library's classes
     from provision.kafka.translation import translated
 
+    if not access.brokers:
+        why = "\n".join(f"{Role.BROKER.node(broker)}: {reason}" for broker, reason in access.down.items())
+        raise Unavailable("no broker is running", why=why, hint="`provision status` shows them")
     doing = f"connecting to {access.bootstrap_servers}"
     symptoms = _symptoms(access, doing)
     try:
@@ -110,7 +122,8 @@ def ask(access: Access, broker: int, request: Any, timeout_s: float) -> Any:  # 
         timeout_s: for the whole exchange, from connecting to the last byte.
 
     Raises:
-        NotAnswering: nothing listens, the connection is closed, or the timeout has passed.
+        NotServing: nothing listens, or the connection is closed.
+        NotAnswering: anything else is wrong, or the timeout has passed.
         KafkaRefused: the credentials are not accepted.
     """
     # Loading the library takes 0.15 s, which commands that ask no broker are spared.
@@ -134,7 +147,9 @@ def ask(access: Access, broker: int, request: Any, timeout_s: float) -> Any:  # 
     except TimeoutError as error:
         raise NotAnswering("it does not answer in time") from error
     except ConnectionRefusedError as error:
-        raise NotAnswering("it does not listen yet") from error
+        raise NotServing("it does not listen yet") from error
+    except (ConnectionResetError, BrokenPipeError) as error:
+        raise NotServing((error.strerror or str(error)).lower()) from error
     except OSError as error:
         raise NotAnswering((error.strerror or str(error)).lower()) from error
     except KafkaError as error:
@@ -155,7 +170,7 @@ def ask_any(access: Access, request: Callable[[], Any], doing: str) -> Any:  # n
         Unavailable: none answers; gives the reason for each.
         KafkaRefused: the credentials are not accepted.
     """
-    silent: dict[str, str] = {}
+    silent = {Role.BROKER.node(broker): reason for broker, reason in access.down.items()}
     for broker, address in access.brokers.items():
         try:
             return ask(access, broker, request(), REQUEST_TIMEOUT_S)
@@ -199,9 +214,11 @@ class _Conversation:
             self._connection.settimeout(max(self._patience.left_s, 0.001))
             data = self._connection.recv(_CHUNK)
             if not data:
-                raise NotAnswering("it closes the connection")
+                raise NotServing("it closes the connection")
             for _, response in self._protocol.receive_bytes(data):
                 return response
+            if self._patience.is_over:  # it may send for ever
+                raise TimeoutError
 
     def authenticate(self, access: Access) -> None:
         """Authenticate if the listener's protocol has SASL and there are credentials (KIP-43, KIP-152)."""

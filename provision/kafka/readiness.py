@@ -19,17 +19,23 @@ from functools import partial
 
 from provision.cluster.model import Role, Topic
 from provision.kafka.access import Access
-from provision.kafka.connection import NotAnswering, ask_side_by_side
+from provision.kafka.connection import NotAnswering, NotServing, ask_side_by_side
 from provision.kafka.metadata import observe_cluster
 from provision.plan.observed import ObservedCluster, ObservedTopic
+
+STARTING = "it is starting: it serves no connection yet"
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerAnswers:
-    """The brokers' answers by id: `clusters` of those that answered, `silent` with the reason for each other one."""
+    """The brokers' answers by id: `clusters` of those that answered, `silent` with the reason for each other one.
+
+    `unserved` are the silent ones to which a connection is not even served.
+    """
 
     clusters: Mapping[int, ObservedCluster]
     silent: Mapping[int, str]
+    unserved: frozenset[int] = frozenset()
 
     @property
     def best(self) -> ObservedCluster | None:
@@ -39,23 +45,30 @@ class BrokerAnswers:
 
 
 def ask_brokers(access: Access, timeout_s: float = 2.0, *, topics: bool = True) -> BrokerAnswers:
-    """Ask all brokers concurrently, for brokers and topics or for the brokers alone."""
+    """Ask all brokers concurrently, for brokers and topics or for the brokers alone; who is down is not asked."""
     if not access.brokers:
-        return BrokerAnswers({}, {})
+        return BrokerAnswers({}, access.down)
     importlib.import_module("kafka.protocol.metadata")
     answers = ask_side_by_side(
         {broker: partial(observe_cluster, access, broker, timeout_s, topics=topics) for broker in access.brokers}
     )
     return BrokerAnswers(
         clusters={broker: answer for broker, answer in answers.items() if isinstance(answer, ObservedCluster)},
-        silent={broker: str(answer) for broker, answer in answers.items() if isinstance(answer, NotAnswering)},
+        silent={
+            **access.down,
+            **{broker: str(answer) for broker, answer in answers.items() if isinstance(answer, NotAnswering)},
+        },
+        unserved=frozenset(broker for broker, answer in answers.items() if isinstance(answer, NotServing)),
     )
 
 
 def missing_for_brokers(answers: BrokerAnswers) -> dict[str, str]:
-    """What the level `brokers` lacks: node name to reason; empty when it holds."""
+    """What the level `brokers` lacks, of brokers that run: node name to reason; empty when it holds."""
     expected = answers.clusters.keys() | answers.silent.keys()
-    missing = {Role.BROKER.node(broker): reason for broker, reason in answers.silent.items()}
+    missing = {
+        Role.BROKER.node(broker): STARTING if broker in answers.unserved else reason
+        for broker, reason in answers.silent.items()
+    }
     for broker, cluster in answers.clusters.items():
         unknown = sorted(expected - {known.id for known in cluster.brokers})
         if unknown:

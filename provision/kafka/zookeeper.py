@@ -3,6 +3,8 @@
 import re
 import socket
 
+from provision.common.patience import Patience
+
 # Sends the same request from inside, if no port is published; part of ZooKeeper.
 FOUR_LETTER_WORD_MAIN = "org.apache.zookeeper.client.FourLetterWordMain"
 SERVER_STATUS = "srvr"
@@ -13,12 +15,13 @@ _MODE = re.compile(r"^Mode: (\w+)$", re.MULTILINE)
 def server_status(address: str, timeout_s: float = 2.0) -> str:
     """The answer of the node at `host:port` to `srvr`; empty when there is none in time."""
     host, _, port = address.rpartition(":")
-    answer = b""
+    answer, patience = b"", Patience(timeout_s)
     try:
         with socket.create_connection((host, int(port)), timeout=timeout_s) as connection:
             connection.sendall(SERVER_STATUS.encode())
-            while chunk := connection.recv(4096):
+            while not patience.is_over and (chunk := connection.recv(4096)):
                 answer += chunk
+                connection.settimeout(max(patience.left_s, 0.001))
     except OSError:
         return ""
     return answer.decode(errors="replace")

@@ -77,7 +77,7 @@ def observe_details(
 def _ask_brokers(observed: ObservedEnvironment, changes: Mapping[str, Sequence[Difference]]) -> NodeDetails:
     running = [node for node in observed.of_role(Role.BROKER) if node.state is NodeState.RUNNING]
     access = access_to(observed)
-    answers = ask_brokers(access.to({node.number: node.endpoint for node in running if node.endpoint}), topics=False)
+    answers = ask_brokers(access, topics=False)
     if answers.best is None:
         return NodeDetails()
     from provision.kafka.admin import connected

@@ -12,16 +12,11 @@ from provision.kafka.quorum import ask_for_quorum
 from provision.kafka.readiness import BrokerAnswers, ask_brokers, missing_for_brokers
 from provision.kafka.zookeeper import has_quorum
 from provision.observe.leaders import LEADER, ensemble_modes
-from provision.observe.reach import access_to
+from provision.observe.reach import NOT_RUNNING, access_to
 from provision.plan.observed import NodeState, ObservedCluster, ObservedEnvironment
 from provision.runtime.base import Runtime
 
 _ADMIN_S = 5.0
-_NOT_RUNNING = {
-    NodeState.CREATED: "it was never started",
-    NodeState.EXITED: "it has exited",
-    NodeState.LOST: "it runs, but its directory is gone",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +82,7 @@ def _not_running(observed: ObservedEnvironment, nodes: Sequence[str] | None) -> 
     wanted = [node.name for node in observed.nodes] if nodes is None else nodes
     states = {node.name: node.state for node in observed.nodes}
     return {
-        name: _NOT_RUNNING[states[name]] if name in states else "it is not there"
+        name: NOT_RUNNING[states[name]] if name in states else "it is not there"
         for name in wanted
         if states.get(name) is not NodeState.RUNNING
     }

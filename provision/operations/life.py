@@ -31,13 +31,13 @@ _ROLLING_ORDER = (Role.ZOOKEEPER, Role.CONTROLLER, Role.BROKER)
 
 
 def stop(runtime: Runtime, name: str, nodes: Sequence[str] = (), tell: Listener = silent) -> int:
-    """Stop the named nodes, or all, brokers first, so that they can deregister. Returns how many were running.
+    """Stop the named nodes, or all, brokers first, so that they can deregister. Returns how many were not stopped.
 
     Raises:
         Refused: the brokers' data are in memory and would be lost.
     """
     observed = require(runtime, name)
-    chosen = [node for node in _chosen(observed, nodes) if node.has_process]
+    chosen = [node for node in _chosen(observed, nodes) if node.needs_stop]
     _refuse_to_lose_memory(observed, chosen)
     stop_all(runtime, name, chosen, tell)
     return len(chosen)
@@ -60,7 +60,7 @@ def stop_all(runtime: Runtime, name: str, nodes: Sequence[ObservedNode], tell: L
 
 
 def start(runtime: Runtime, name: str, nodes: Sequence[str], patience: Patience, tell: Listener = silent) -> Assessment:
-    """Start the named nodes, or all, and wait: for the topics if every node then runs, else for the running nodes.
+    """Start or resume the named nodes, or all, and wait: for the topics if every node then runs, else for those.
 
     Raises:
         Refused: members of an ensemble never ran, and started together they could begin an empty history; or a storage
@@ -138,7 +138,7 @@ def restart_rolling(
     chosen = _chosen(observed, nodes)
     _refuse_lost(observed, chosen)
     _refuse_to_lose_memory(observed, chosen)
-    if stopped := [node.name for node in chosen if node.state is not NodeState.RUNNING]:
+    if stopped := [f"{node.name} ({node.state})" for node in chosen if node.state is not NodeState.RUNNING]:
         raise UsageError(f"not running: {', '.join(stopped)}", hint=f"`provision start {name}` starts them")
     in_order = _leaders_last(runtime, observed, chosen)
     roller = Roller(runtime, name, len(observed.of_role(Role.ZOOKEEPER)), patience, tell)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from provision.cluster.model import StorageKind
-from provision.errors import ProvisionError
+from provision.errors import PartlyApplied, ProvisionError, UsageError
 from provision.events import Listener, silent
 from provision.home.place import Home
 from provision.operations.concurrently import each, raise_all
@@ -61,7 +61,7 @@ def remove_environment(
     return len(nodes) + len(storages) + (network or now.incomplete)
 
 
-def down(
+def down(  # noqa: PLR0913 what it is, and how it goes
     runtime: Runtime,
     name: str,
     home: Home,
@@ -69,19 +69,36 @@ def down(
     keep_data: bool = False,
     delete_data: bool = False,
     tell: Listener = silent,
+    elsewhere: Callable[[str, Runtime], bool | None] = lambda _name, _runtime: False,
 ) -> int:
     """Remove everything that `up` created, including port leases; returns how many things were removed.
 
     Nodes whose data are kept are stopped cleanly first: brokers that deregister can come back at once.
+
+    `elsewhere` tells whether another runtime has an environment of that name, None if it cannot be asked. The leases
+    are that one's then; if it cannot be asked, they may be, unless something was removed here.
+
+    Raises:
+        PartlyApplied: only what somebody else's container uses is left.
     """
+    if keep_data and delete_data:
+        raise UsageError("keep_data and delete_data contradict each other")
     observed = runtime.observe(name)
     in_directory = observed.storage not in ("", *(kind.value for kind in StorageKind))
     data_stay = keep_data or (in_directory and not delete_data)
     if data_stay:
-        stop_all(runtime, name, [node for node in observed.nodes if node.has_process], tell)
-    removed = remove_environment(runtime, name, keep_data=keep_data, delete_data=delete_data, tell=tell)
-    if not keep_data:
-        home.ports.release(name)
-    if not data_stay:  # a note of an interrupted reassignment is needed as long as the data are
-        home.throttle(name).forget_all()
+        stop_all(runtime, name, [node for node in observed.nodes if node.needs_stop], tell)
+
+    def forget(*, removed: bool) -> None:
+        if not keep_data and (others := elsewhere(name, runtime)) is not True and (removed or others is False):
+            home.ports.release(name)
+        if not data_stay:  # a note of an interrupted reassignment is needed as long as the data are
+            home.throttle(name).forget_all()
+
+    try:
+        removed = remove_environment(runtime, name, keep_data=keep_data, delete_data=delete_data, tell=tell)
+    except PartlyApplied:  # somebody uses something of it, but its nodes are gone
+        forget(removed=True)
+        raise
+    forget(removed=bool(removed))
     return removed

@@ -210,7 +210,7 @@ def _raise_failures(done: str, failures: Mapping[str, str]) -> None:
 
 def desired_of(spec: EnvironmentSpec, cluster: KafkaCluster, names: Sequence[str] = ()) -> Resources:
     """What a file wants in a cluster; of the named topics alone, where there are names."""
-    desired = desired_resources(spec, len(cluster.access.brokers))
+    desired = desired_resources(spec, cluster.access.size)
     return only_topics(desired, names) if names else desired
 
 

@@ -71,7 +71,7 @@ def change_of(
 
 
 def _verb(there: ObservedNode, changed: Sequence[Difference], dynamic: Collection[str]) -> Verb:
-    if not changed or there.state is not NodeState.RUNNING or any(d.file == LAUNCH_FILE for d in changed):
+    if not changed or not there.is_alive or any(d.file == LAUNCH_FILE for d in changed):
         return Verb.RECREATE
     takes_it = (
         d.file == BROKER_FILE and d.after is not None and d.key in dynamic and d.key not in _NEVER_DYNAMIC

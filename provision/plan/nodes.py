@@ -198,7 +198,7 @@ class _Graph:
             self._one_at_a_time(action)
 
     def start(self, nodes: Sequence[Node]) -> None:
-        """Start what is not running, except for nodes that join an ensemble with data."""
+        """Start or resume what is not running, except for nodes that join an ensemble with data."""
         names = {node.name for node in joining(self._cluster, self._observed)}
         starts = [
             Action(Verb.START, Kind.NODE, n.name, cause, after=self._after(n.name), subject=NodeTarget(n, ()))
@@ -274,7 +274,7 @@ class _Graph:
         """Restart or replace running nodes that need other files or another container."""
         for node in nodes:
             there, change = self._observed.node(node.name), self._changes.get(node.name)
-            if change and there and there.state is NodeState.RUNNING and change.verb is not Verb.CONFIGURE:
+            if change and there and there.is_alive and change.verb is not Verb.CONFIGURE:
                 target = NodeTarget(node, _own(self._files, node.name), runs=True)
                 after = tuple(dict.fromkeys((*self._prepared, *self._careful)))
                 action = Action(change.verb, Kind.NODE, node.name, change.cause, after=after, subject=target)
@@ -338,5 +338,9 @@ def _cause_to_start(there: ObservedNode | None) -> str:
             return "never started"
         case NodeState.EXITED:
             return f"exited with {there.exit_code}" if there.exit_code not in (0, 143, None) else "stopped"
+        case NodeState.PAUSED:
+            return "paused"
+        case NodeState.RESTARTING:
+            return f"exited with {there.exit_code}, and the engine restarts it"
         case NodeState.RUNNING | NodeState.LOST:
             return ""

@@ -9,10 +9,17 @@ from provision.plan.stored import StoredData
 
 
 class NodeState(StrEnum):
-    """The state of a node. One that is lost runs, but the files that describe it are gone: it can only be ended."""
+    """The state of a node.
+
+    A paused node (`docker pause`, SIGSTOP) keeps its process and ports, and answers nothing. A restarting one has
+    exited, and the engine is about to start it again (by a restart policy that somebody gave the container). A lost one
+    runs, but the files that describe it are gone: it can only be ended.
+    """
 
     CREATED = "created"
     RUNNING = "running"
+    PAUSED = "paused"
+    RESTARTING = "restarting"
     EXITED = "exited"
     LOST = "lost"
 
@@ -40,14 +47,19 @@ class ObservedNode:
     cut_off: bool = False
 
     @property
-    def has_process(self) -> bool:
-        """Whether there is a process to end."""
-        return self.state in (NodeState.RUNNING, NodeState.LOST)
-
-    @property
     def number(self) -> int:
         """The 2 of `broker-2`."""
         return Role.parse(self.name)[1]
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has a process, even if that is paused; changing it takes something away from its cluster."""
+        return self.state in (NodeState.RUNNING, NodeState.PAUSED, NodeState.LOST)
+
+    @property
+    def needs_stop(self) -> bool:
+        """Whether it would run, now or soon, unless it is stopped."""
+        return self.is_alive or self.state is NodeState.RESTARTING
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import sys
 
 from provision.catalogue.versions import ZOOKEEPER, KafkaVersion
 from provision.cluster.model import Cluster, Node, Role
-from provision.plan.observed import NodeState, ObservedEnvironment
+from provision.plan.observed import ObservedEnvironment
 from provision.plan.phases import Stage
 
 PROTOCOL = "inter.broker.protocol.version"
@@ -23,9 +23,7 @@ def stages_of(cluster: Cluster, observed: ObservedEnvironment) -> tuple[Stage, .
     support.
     """
     running = [
-        KafkaVersion.parse(node.version)
-        for node in observed.of_role(Role.BROKER)
-        if node.version and node.state is NodeState.RUNNING
+        KafkaVersion.parse(node.version) for node in observed.of_role(Role.BROKER) if node.version and node.is_alive
     ]
     oldest = min(running, default=cluster.version)
     newer = (cluster.version.major, cluster.version.minor) > (oldest.major, oldest.minor)

@@ -63,15 +63,17 @@ class Runtimes:
         plain processes, with a notice that gives the reason.
 
         Raises:
-            Refused: Docker is requested, but the environment runs as processes.
+            Refused: one is requested, but only the other one has the environment, running or with kept data.
             Unavailable: the requested one does not answer.
         """
-        if asked == "docker" and not self.of_kind("process").observe(name).is_absent:
-            raise Refused(
-                f"{name} runs as plain processes", hint=f"`provision down {name}` first, or leave `runtime: auto`"
-            )
         if asked != "auto":
-            return self.of_kind(asked)
+            chosen = self.of_kind(asked)
+            # An environment that is there already needs no look at the other runtime, which costs a connection.
+            if (asked == "docker" or chosen.observe(name).is_absent) and self.elsewhere(name, chosen):
+                where = "in Docker" if asked == "process" else "as plain processes"
+                hint = f"`provision down {name}` first, or leave `runtime: auto`"
+                raise Refused(f"{name} runs {where}, or has data there", hint=hint)
+            return chosen
         return self._docker_or_processes(
             name, lambda no: tell(Notice(f"{name} runs as plain processes: {no.what} ({no.why})"))
         )
@@ -89,6 +91,18 @@ class Runtimes:
         except Unavailable as reason:
             on_no_engine(reason)
             return processes
+
+    def elsewhere(self, name: str, runtime: Runtime) -> bool | None:
+        """Whether another runtime has an environment of that name; None if one that may have it does not answer."""
+        found: bool | None = False
+        for kind in KINDS:
+            try:
+                other = self.of_kind(kind)
+                if other is not runtime and not other.observe(name).is_absent:
+                    return True
+            except Unavailable:
+                found = None
+        return found
 
     def answering(self) -> dict[str, Runtime]:
         """Every runtime that answers now, by its kind."""

@@ -61,8 +61,17 @@ def port_taken(doing: str, address: str, port: int | str) -> ProvisionError:
     """The error for a host port that is already in use, the same on every runtime."""
     return ProvisionError(
         f"{doing}: port {port} on {address} is taken",
-        why="another program or container listens there",
-        hint=f"stop it (`ss -ltnp 'sport = :{port}'` shows it), or use another port or `port: auto`",
+        why="another program or container uses it",
+        hint=f"stop it (`ss -tanp 'sport = :{port}'` shows it), or use another port or `port: auto`",
+    )
+
+
+def port_forbidden(doing: str, address: str, port: int | str) -> ProvisionError:
+    """The error for a host port that may not be opened, the same on every runtime."""
+    return ProvisionError(
+        f"{doing}: port {port} on {address} is forbidden",
+        why="the system reserves it; usually, ports below 1024 are for root only",
+        hint="use a port from 1024 on, or `port: auto`",
     )
 
 
@@ -147,11 +156,11 @@ class Runtime(ABC):
 
     @abstractmethod
     def start_node(self, name: str, node: str) -> None:
-        """Start the node."""
+        """Start the node, or let it go on if it is paused."""
 
     @abstractmethod
     def stop_node(self, name: str, node: str, patience_s: float) -> None:
-        """Stop the node with SIGTERM, and with SIGKILL if it is still running after `patience_s`."""
+        """Stop the node with SIGTERM, paused or not, and with SIGKILL if it is still running after `patience_s`."""
 
     @abstractmethod
     def kill_node(self, name: str, node: str) -> None:

@@ -174,6 +174,10 @@ class FakeRuntime(Runtime):
         self.on_verb("stop_node", node)
         self.exit_node(name, node, 143)
 
+    def pause_node(self, name: str, node: str) -> None:
+        """Let a running node freeze, as by `docker pause`."""
+        self._change(name, node, NodeState.PAUSED, None)
+
     def kill_node(self, name: str, node: str) -> None:
         """Mark it as exited, as by SIGKILL."""
         self.on_verb("kill_node", node)
@@ -181,7 +185,7 @@ class FakeRuntime(Runtime):
 
     def exit_node(self, name: str, node: str, exit_code: int, log: Sequence[str] = ()) -> None:
         """Let a running node exit by itself."""
-        if node in self._nodes(name) and self._nodes(name)[node].state is NodeState.RUNNING:
+        if node in self._nodes(name) and self._nodes(name)[node].needs_stop:
             self._environments[name].logs.setdefault(node, []).extend(log)
             self._change(name, node, NodeState.EXITED, exit_code)
 

@@ -8,8 +8,9 @@ import hashlib
 import json
 import shutil
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ _MANIFEST = "manifest.json"
 _TRIES = 3
 _LOCK_TIMEOUT_S = 900
 _DOWNLOADS = 8
+_DESCRIPTIONS = "POMs"
 
 
 def is_whole(directory: Path) -> bool:
@@ -77,9 +79,7 @@ def fetch(version: KafkaVersion, directory: Path, tell: Listener) -> Path:
             if not is_whole(directory):
                 if directory.exists():
                     tell(Notice(f"the cached jars of Kafka {version} are damaged: fetching them again"))
-                # All versions go through Maven's local repository, which only one command at a time may write to.
-                with FileLock(directory.parent / "maven.lock", timeout=_LOCK_TIMEOUT_S):
-                    _fetch(version, directory, tell)
+                _fetch(version, directory, tell)
     except Timeout as error:
         raise Unavailable("another command is fetching Kafka and does not end") from error
     except OSError as error:
@@ -88,40 +88,46 @@ def fetch(version: KafkaVersion, directory: Path, tell: Listener) -> Path:
 
 
 def _fetch(version: KafkaVersion, directory: Path, tell: Listener) -> None:
-    jars = _download(version, tell)
-    draft = directory.with_name(f"{directory.name}.new")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    manifest = {}
-    for jar in jars:
-        kept = Path(shutil.copy2(jar, draft / jar.name))
-        noted = kept.stat()
-        manifest[jar.name] = {"size": noted.st_size, "mtime_ns": noted.st_mtime_ns, "sha256": _sha256(kept)}
-    (draft / _MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True))
-    shutil.rmtree(directory, ignore_errors=True)
-    draft.rename(directory)
+    draft, repository = (directory.with_name(f"{directory.name}.{kind}") for kind in ("new", "maven"))
+    for left in (draft, repository):  # by a killed command, perhaps with half a file
+        shutil.rmtree(left, ignore_errors=True)
+    try:
+        jars = _download(version, repository, tell)
+        draft.mkdir(parents=True)
+        manifest = {}
+        for jar in jars:
+            keep = shutil.move if repository in jar.parents else shutil.copy2
+            kept = Path(keep(jar, draft / jar.name))
+            noted = kept.stat()
+            manifest[jar.name] = {"size": noted.st_size, "mtime_ns": noted.st_mtime_ns, "sha256": _sha256(kept)}
+        (draft / _MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True))
+        shutil.rmtree(directory, ignore_errors=True)
+        draft.rename(directory)
+    finally:
+        shutil.rmtree(repository, ignore_errors=True)
 
 
-def _download(version: KafkaVersion, tell: Listener) -> Sequence[Path]:
-    """The jars in Maven's local repository, each one complete."""
+def _download(version: KafkaVersion, repository: Path, tell: Listener) -> Sequence[Path]:
+    """The jars, each one complete, in a Maven repository of our own, or in the user's if they are there already."""
     from xml.etree import ElementTree as ET
 
-    import jgo
     import requests
 
     what = f"Kafka {version}"
-    tell(Fetching(what, 0, 0, "jars"))
+    tell(Fetching(what, 0, 0, _DESCRIPTIONS))
     done = 0
 
     def bring(artifact: "Artifact") -> Path:
         nonlocal done
-        jar = _whole(artifact)
+        jar = _whole(artifact, repository)
         done += 1
         tell(Fetching(what, done, len(artifacts), "jars"))
         return jar
 
     try:
-        artifacts = [one for one in jgo.resolve("+".join(coordinates(version))) if one.artifactId not in RELOCATED]
+        found = _artifacts(version, repository, lambda count: tell(Fetching(what, count, 0, _DESCRIPTIONS)))
+        artifacts = [one for one in found if one.artifactId not in RELOCATED]
+        tell(Fetching(what, 0, len(artifacts), "jars"))
         with ThreadPoolExecutor(max_workers=_DOWNLOADS) as pool:
             return list(pool.map(bring, artifacts))
     except (requests.RequestException, ET.ParseError, RuntimeError, ValueError) as error:
@@ -132,21 +138,50 @@ def _download(version: KafkaVersion, tell: Listener) -> Sequence[Path]:
         ) from error
 
 
-def _whole(artifact: "Artifact") -> Path:
-    """Resolve one jar. A partial download in Maven's repository is fetched again."""
+def _artifacts(version: KafkaVersion, repository: Path, count: Callable[[int], None]) -> "list[Artifact]":
+    """Kafka's jars and all that they need, none fetched yet; `count` is told how many descriptions (POMs) were."""
+    from jgo.constants import MAVEN_CENTRAL_URL, default_maven_repo
+    from jgo.maven import MavenContext, PythonResolver
+    from jgo.parse import Endpoint
+
+    class Counting(PythonResolver):
+        fetched = 0
+
+        def download(self, artifact: "Artifact") -> Path | None:
+            if artifact.packaging == "pom":
+                self.fetched += 1
+                count(self.fetched)
+            return super().download(artifact)
+
+    # The user's own repository is only read: what is fetched has one place, the cache.
+    context = MavenContext(Counting(), repository, [default_maven_repo()], {"central": MAVEN_CENTRAL_URL})
+    wanted = Endpoint.parse("+".join(coordinates(version))).coordinates
+    named = [context.create_dependency(replace(one, scope=one.scope or "compile")) for one in wanted]
+    inputs, needed = context.resolver.resolve(named)
+    return [one.artifact for one in (*inputs, *(one for one in needed if one.scope in ("compile", "runtime")))]
+
+
+def _whole(artifact: "Artifact", repository: Path) -> Path:
+    """Resolve one jar. One that arrives cut off is fetched again; one that the user has cut off is left alone."""
+    import requests
+
+    failure: Exception = RuntimeError(f"{artifact.artifactId} arrives damaged")
+    jar: Path | None = None
     for _ in range(_TRIES):
         try:
+            if jar and repository not in jar.parents:
+                artifact.context.resolver.download(artifact)
             jar = Path(artifact.resolve())
-        except AssertionError:  # raised by jgo if another tool, or a command with another cache, fetched it first
-            continue
-        try:
             with zipfile.ZipFile(jar) as archive:
                 if archive.testzip() is None:
                     return jar
+        except requests.RequestException as error:
+            failure = error
         except (zipfile.BadZipFile, OSError):
             pass
-        jar.unlink(missing_ok=True)
-    raise RuntimeError(f"{artifact.artifactId} arrives damaged")
+        if artifact.cached_path:
+            artifact.cached_path.unlink(missing_ok=True)
+    raise failure
 
 
 def _sha256(file: Path) -> str:

@@ -78,36 +78,47 @@ def _earlier(file: Path, tell: Listener) -> Pins | None:
 
 
 def _look(source: Source, spec: EnvironmentSpec, earlier: Pins | None, runtimes: Runtimes, tell: Listener) -> Pins:
-    """What is present now; entries with the same content keep their earlier record."""
-    before = earlier or Pins("", "")
+    """What is present now of what `up` would use here; entries with the same content keep their earlier record.
+
+    With `auto`, the other runtime's software is not fetched: what was recorded of it stays, if the file still names it.
+    """
+    before, version, auto = earlier or Pins("", ""), spec.kafka.version, spec.runtime == "auto"
+    kind, no_engine = _kind(spec, runtimes)
+    cluster = _resolved(source, spec, runtimes, kind)
+    found = _identities(runtimes.of_kind(kind), cluster, tell)
+    if kind == "docker":
+        jars = before.jars if auto and before.version == version else {}
+        if auto:
+            tell(Notice(f"Kafka {version} for processes {_kept(jars)}: {spec.name} runs in Docker here"))
+        return Pins(version, mode_of(spec), settled(before.images, found), jars)
     images: Identities = {}
-    jars: Identities = {}
-    if spec.runtime != "process":
-        cluster = _resolved(source, spec, runtimes, "docker")
-        images = settled(before.images, _images(cluster, spec, before, runtimes, tell))
-    if spec.runtime != "docker":
-        cluster = _resolved(source, spec, runtimes, "process")
-        jars = settled(before.jars, _identities(runtimes.of_kind("process"), cluster, tell))
-    return Pins(spec.kafka.version, mode_of(spec), images, jars)
+    if no_engine:
+        names = images_of(_resolved(source, spec, runtimes, "docker"))
+        images = before.images if set(before.images) == set(names) else {}
+        tell(Notice(f"{', '.join(names)} {_kept(images)}: {no_engine.what} ({no_engine.why})"))
+    return Pins(version, mode_of(spec), images, settled(before.jars, found))
+
+
+def _kept(record: Identities) -> str:
+    return "stays as it was locked" if record else "is not recorded"
+
+
+def _kind(spec: EnvironmentSpec, runtimes: Runtimes) -> tuple[str, Unavailable | None]:
+    """The kind of the runtime that `up` would use here, and with `auto` why that is not Docker."""
+    if spec.runtime == "process":
+        return "process", None
+    try:
+        runtimes.of_kind("docker")
+    except Unavailable as reason:
+        if spec.runtime != "auto":
+            raise
+        return "process", reason
+    return "docker", None
 
 
 def _resolved(source: Source, spec: EnvironmentSpec, runtimes: Runtimes, kind: str) -> Cluster:
     layout = runtimes.layout(kind, spec, source.base_directory)
     return resolve_without_ports(spec, layout, source.base_directory)
-
-
-def _images(cluster: Cluster, spec: EnvironmentSpec, before: Pins, runtimes: Runtimes, tell: Listener) -> Identities:
-    """The engine's images; with `auto` and no engine, the earlier record of the same images."""
-    try:
-        engine = runtimes.of_kind("docker")
-    except Unavailable as reason:
-        if spec.runtime != "auto":
-            raise
-        known = set(before.images) == set(images_of(cluster))
-        done = "stays as it was locked" if known else "is not recorded"
-        tell(Notice(f"{', '.join(images_of(cluster))} {done}: {reason.what} ({reason.why})"))
-        return before.images if known else {}
-    return _identities(engine, cluster, tell)
 
 
 def _identities(runtime: Runtime, cluster: Cluster, tell: Listener) -> Identities:

@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -321,6 +321,42 @@ def test_a_killed_node_has_exited_with_137(runtime: Runtime, cluster: Cluster, f
     assert (killed.state, killed.exit_code) == (NodeState.EXITED, 137)
 
 
+def test_a_paused_node_is_one_that_goes_on_stops_dies_or_is_removed(
+    runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...]
+) -> None:
+    _create(runtime, cluster, files)
+    runtime.start_node(NAME, "zookeeper-1")
+    before = runtime.observe(NAME)
+    _pause(runtime, "zookeeper-1")
+    assert _files(runtime, "zookeeper-1")
+    runtime.start_node(NAME, "zookeeper-1")
+    assert runtime.observe(NAME) == before
+    for end, exit_code in ((lambda node: runtime.stop_node(NAME, node, 30), 143), (_kill(runtime), 137)):
+        _pause(runtime, "zookeeper-1")
+        end("zookeeper-1")
+        ended = runtime.observe(NAME).node("zookeeper-1")
+        assert ended is not None
+        assert (ended.state, ended.exit_code) == (NodeState.EXITED, exit_code)
+        runtime.start_node(NAME, "zookeeper-1")
+    _pause(runtime, "zookeeper-1")
+    runtime.remove_node(NAME, "zookeeper-1")
+    assert runtime.observe(NAME).node("zookeeper-1") is None
+
+
+def _kill(runtime: Runtime) -> Callable[[str], None]:
+    return lambda node: runtime.kill_node(NAME, node)
+
+
+def _pause(runtime: Runtime, node: str) -> None:
+    if isinstance(runtime, FakeRuntime):
+        runtime.pause_node(NAME, node)
+    elif runtime.kind == "docker":
+        engine().containers.get(f"{NAME}-{node}").pause()
+    else:
+        _freeze(_process_of(runtime, node))
+    assert _state(runtime, node) is NodeState.PAUSED
+
+
 def test_removing_can_be_repeated_and_leaves_nothing(
     runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...]
 ) -> None:
@@ -424,9 +460,9 @@ def _state(runtime: Runtime, node: str) -> NodeState | None:
 def test_a_node_that_does_not_act_on_sigterm_is_killed_when_time_is_up(
     runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...]
 ) -> None:
-    """A process that is stopped by a signal cannot act on another one, apart from SIGKILL."""
-    if runtime.kind == "fake":
-        pytest.skip("it has no processes")
+    """A container's process that is stopped by a signal cannot act on another one, apart from SIGKILL."""
+    if runtime.kind != "docker":
+        pytest.skip("a process that was stopped by a signal is resumed to stop")
     _create(runtime, cluster, files)
     runtime.start_node(NAME, "zookeeper-1")
     _freeze(_process_of(runtime, "zookeeper-1"))

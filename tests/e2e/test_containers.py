@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine import SHORT_SESSION, Provision, engine, write_environment
+from tests.engine import SHORT_SESSION, Provision, engine, image, write_environment
 
 pytestmark = [pytest.mark.engine, pytest.mark.row("apart")]
 
@@ -52,6 +52,43 @@ def test_containers_are_confined(running: str) -> None:
         assert {binding["HostIp"] for binding in bindings} == {"127.0.0.1"}
         assert details["Config"]["Labels"]["provision.environment"] == "confined"
         assert details["Path"].endswith("java")
+
+
+def test_containers_listen_on_what_the_documents_say_and_only_members_of_the_network_reach_it(running: str) -> None:
+    api = engine().api
+    for node, expected in (("broker-1", {9092, 19092}), ("zookeeper-1", {2181})):
+        name = f"confined-{node}"
+        assert _listening(name) == expected
+        address = api.inspect_container(name)["NetworkSettings"]["Networks"]["confined"]["IPAddress"]
+        for port in expected:
+            assert _reaches("confined", address, port)
+            assert not _reaches("bridge", address, port)
+
+
+def _listening(container: str) -> set[int]:
+    """The TCP ports on which a container listens, apart from the engine's name server, which has a loopback address."""
+    api = engine().api
+    execution = api.exec_create(container, ["cat", "/proc/net/tcp", "/proc/net/tcp6"])
+    rows = [line.split() for line in api.exec_start(execution["Id"]).decode().splitlines()]
+    listening = [row[1].rpartition(":") for row in rows if row[3] == _LISTEN]
+    return {int(port, 16) for address, _, port in listening if not address.endswith(_LOOPBACK)}
+
+
+# In /proc/net/tcp: the state of a socket that listens, and the last byte of 127.0.0.11, in the order of the machine.
+_LISTEN, _LOOPBACK = "0A", "00007F"
+
+
+def _reaches(network: str, address: str, port: int) -> bool:
+    """Whether a container in that network can open a connection."""
+    connect = f"timeout 2 bash -c 'exec 3<>/dev/tcp/{address}/{port}'"
+    api = engine().api
+    host = api.create_host_config(network_mode=network)
+    container = api.create_container(image(), entrypoint=["sh", "-c"], command=[connect], host_config=host)["Id"]
+    try:
+        api.start(container)
+        return bool(api.wait(container, timeout=30)["StatusCode"] == 0)
+    finally:
+        api.remove_container(container, force=True, v=True)
 
 
 @pytest.mark.matrix

@@ -1,14 +1,17 @@
 """Port leases: kept, shared out, released, and never two environments on one port."""
 
+import errno
 import socket
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
+from provision.cluster.layout import LOOPBACK
 from provision.errors import ProvisionError
 from provision.home.place import Home
-from provision.home.ports import PORTS, PortLeases, port_becomes_free, port_is_free
+from provision.home.ports import PORTS, PortLeases, PortState, port_becomes_free, port_is_free, port_state
 
 
 def _always_free(_port: int) -> bool:
@@ -88,3 +91,68 @@ def test_a_port_that_is_given_up_soon_is_waited_for() -> None:
         closing.start()
         assert port_becomes_free(port, 20)
         closing.join()
+
+
+# What holds the port, and whether Kafka could still listen on it on the loopback address.
+@pytest.mark.skipif(sys.platform != "linux", reason="systems differ")
+@pytest.mark.parametrize(
+    ("family", "address", "only_its_family", "free"),
+    [
+        (socket.AF_INET, "127.0.0.1", None, False),
+        (socket.AF_INET, "127.0.0.2", None, True),
+        (socket.AF_INET, "0.0.0.0", None, False),  # noqa: S104 taken by a test
+        (socket.AF_INET6, "::", 0, False),
+        (socket.AF_INET6, "::", 1, True),
+        (socket.AF_INET6, "::1", 1, True),
+        (socket.AF_INET6, "::ffff:127.0.0.1", 0, False),
+    ],
+)
+def test_a_port_is_taken_only_if_the_loopback_address_is(
+    family: socket.AddressFamily, address: str, only_its_family: int | None, free: bool
+) -> None:
+    with socket.socket(family) as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if only_its_family is not None:
+            holder.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only_its_family)
+        try:
+            holder.bind((address, 0))
+        except OSError:
+            pytest.skip(f"this machine has no address {address}")
+        holder.listen()
+        port = holder.getsockname()[1]
+        assert port_is_free(port) is free
+        if free:
+            socket.create_server((LOOPBACK, port)).close()
+
+
+def test_a_port_remembers_no_connections() -> None:
+    with socket.create_server((LOOPBACK, 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection((LOOPBACK, port)):
+            server.accept()[0].close()  # who closes first waits
+    assert port_state(port) is PortState.FREE
+
+
+def test_the_port_of_a_connection_is_taken() -> None:
+    with socket.create_server((LOOPBACK, 0)) as server, socket.create_connection(server.getsockname()) as client:
+        assert port_state(client.getsockname()[1]) is PortState.TAKEN
+
+
+def test_a_port_that_this_user_may_not_open_is_forbidden_and_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    assert port_state(80) is PortState.FORBIDDEN
+    assert not port_is_free(80)
+    assert not port_becomes_free(80, 0.0)
+
+
+def test_another_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    with pytest.raises(ProvisionError, match="cannot open a port") as caught:
+        port_state(80)
+    assert "Cannot assign" in caught.value.why

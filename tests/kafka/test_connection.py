@@ -1,24 +1,38 @@
 """Asking one broker: bounded, and every way of not answering told apart."""
 
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
+from provision.errors import Unavailable
 from provision.kafka.access import Access
-from provision.kafka.connection import NotAnswering
+from provision.kafka.admin import connected
+from provision.kafka.connection import NotAnswering, ask_any
 from provision.kafka.metadata import observe_cluster
+from provision.kafka.quorum import ask_for_quorum, describe_quorum
 from provision.kafka.readiness import (
+    STARTING,
     BrokerAnswers,
     ask_brokers,
     missing_for_agreement,
     missing_for_brokers,
     missing_in_metadata,
 )
-from provision.plan.observed import ObservedBroker, ObservedCluster, ObservedPartition, ObservedTopic
+from provision.kafka.zookeeper import mode, server_status
+from provision.observe.reach import NOT_RUNNING, access_to
+from provision.plan.observed import (
+    ObservedBroker,
+    ObservedCluster,
+    ObservedEnvironment,
+    ObservedNode,
+    ObservedPartition,
+    ObservedTopic,
+)
 
 
 @contextmanager
@@ -86,8 +100,8 @@ def test_brokers_are_asked_side_by_side_and_each_reason_is_kept() -> None:
     answers = ask_brokers(Access({1: f"127.0.0.1:{port}", 2: f"127.0.0.1:{port}"}))
     assert answers.clusters == {}
     assert missing_for_brokers(answers) == {
-        "broker-1": "it does not listen yet",
-        "broker-2": "it does not listen yet",
+        "broker-1": STARTING,
+        "broker-2": STARTING,
     }
     assert ask_brokers(Access({})).best is None
 
@@ -130,3 +144,95 @@ def test_brokers_agree_when_all_know_the_same_partitions() -> None:
     assert missing(topic(2), topic(2, leader=2)) == {}
     assert missing(topic(2), topic(1)) == {"broker-2": "it does not know t-1 yet"}
     assert missing(None, topic(1)) == {"broker-1": "it does not know t-0 yet"}
+
+
+def _hang_up(connection: socket.socket) -> None:
+    connection.recv(1024)
+
+
+def _reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+@pytest.mark.parametrize("behave", [_hang_up, _reset])
+def test_a_broker_whose_connections_the_engine_resets_or_closes_is_starting(
+    behave: Callable[[socket.socket], None],
+) -> None:
+    with _listening(behave) as address:
+        answers = ask_brokers(Access({1: address}))
+    assert missing_for_brokers(answers) == {"broker-1": STARTING}
+
+
+def _silent(connection: socket.socket) -> None:
+    while connection.recv(1024):
+        pass
+
+
+def _flood(frame: bytes) -> Callable[[socket.socket], None]:
+    def behave(connection: socket.socket) -> None:
+        connection.sendall(frame)
+        while True:
+            connection.sendall(b"\0" * 65536)
+
+    return behave
+
+
+def _drip(connection: socket.socket) -> None:
+    connection.sendall((9000).to_bytes(4, "big"))
+    while not _PAUSE.wait(0.05):
+        connection.sendall(b"x")
+
+
+_PAUSE = threading.Event()
+# What a stranger on a port may do: never answer, answer without end in one frame or many, or byte by byte.
+STRANGERS = (_silent, _flood((90_000_000).to_bytes(4, "big")), _flood(b""), _drip)
+
+
+@pytest.mark.parametrize("behave", STRANGERS)
+@pytest.mark.parametrize("ask", ["broker", "quorum", "zookeeper", "client"])
+def test_whatever_a_stranger_does_who_asks_is_not_held_up(behave: Callable[[socket.socket], None], ask: str) -> None:
+    def bear(connection: socket.socket) -> None:
+        with suppress(OSError):  # who asks hangs up
+            behave(connection)
+
+    with _listening(bear) as address:
+        asking = threading.Thread(target=_ask_stranger, args=(ask, address), daemon=True)
+        asking.start()
+        asking.join(20.0)
+        assert not asking.is_alive(), "it is asked without end"
+
+
+def _ask_stranger(ask: str, address: str) -> None:
+    access = Access({1: address})
+    if ask == "broker":
+        assert ask_brokers(access, 0.2).best is None
+    elif ask == "quorum":
+        assert describe_quorum(access, 1, 0.2) is None
+    elif ask == "zookeeper":
+        assert mode(server_status(address, 0.2)) is None
+    else:
+        with pytest.raises(Unavailable), connected(access, 0.2):
+            pass
+
+
+def test_who_is_known_to_be_down_is_not_asked() -> None:
+    asked = threading.Event()
+    with _listening(lambda _connection: asked.set()) as address:
+        access = access_to(observed(address))
+        answers = ask_brokers(access)
+        assert missing_for_brokers(answers) == {f"broker-{n}": r for n, r in enumerate(NOT_RUNNING.values(), 1)}
+        assert ask_for_quorum(access) is None
+        for question in (lambda: connected(access).__enter__(), lambda: ask_any(access, lambda: None, "asking")):
+            with pytest.raises(Unavailable) as caught:
+                question()
+            assert "broker-4: it has exited" in caught.value.why
+        assert not asked.is_set()
+        socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))).close()
+
+
+def observed(address: str) -> ObservedEnvironment:
+    """Brokers in every state but running, on whose port somebody listens."""
+    nodes = [
+        ObservedNode(f"broker-{number}", "broker", state, "", address) for number, state in enumerate(NOT_RUNNING, 1)
+    ]
+    return ObservedEnvironment("odd", "docker", mode="kraft", nodes=tuple(nodes))

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import jgo
 import pytest
+import requests
 
 from provision.catalogue.versions import KafkaVersion, coordinates
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Event, Fetching, Listener, Notice, silent
 from provision.home.place import Home
+from provision.runtime import jars
 from provision.runtime.jars import fetch as fetch_into
 from provision.runtime.jars import fingerprint, identify, is_whole
 
@@ -24,33 +25,61 @@ NAMES = ("kafka_2.13-3.9.1.jar", "kafka-clients-3.9.1.jar", "zookeeper-3.8.4.jar
 
 @dataclass
 class _Artifact:
-    """What jgo's artifact does: a path in Maven's repository, downloaded when it is missing."""
+    """What jgo's artifact does: a path in our repository, or the user's, downloaded when it is in neither."""
 
-    path: Path
+    name: str
+    users: Path
     artifactId: str = "some-artifact"  # noqa: N815 jgo's name
     downloads: int = 0
     arrives_cut_off: int = 0
-    others_were_faster: int = 0
+    breaks_off: int = 0
+    repository: Path = Path()
+
+    @property
+    def cached_path(self) -> Path:
+        return self.repository / self.name
+
+    @property
+    def context(self) -> "_Artifact":
+        return self
+
+    resolver = context
 
     def resolve(self) -> Path:
-        if self.others_were_faster:
-            self.others_were_faster -= 1
-            raise AssertionError
-        if not self.path.exists():
-            self.downloads += 1
-            with zipfile.ZipFile(self.path, "w") as jar:
-                jar.writestr("kafka/Kafka.class", self.path.name * 100)
-            if self.downloads <= self.arrives_cut_off:
-                self.path.write_bytes(self.path.read_bytes()[:-40])
-        return self.path
+        if not self.cached_path.exists() and (self.users / self.name).exists():
+            return self.users / self.name
+        if not self.cached_path.exists():
+            self.download(self)
+        return self.cached_path
+
+    def download(self, _artifact: object) -> None:
+        self.downloads += 1
+        self.repository.mkdir(parents=True, exist_ok=True)
+        write_jar(self.cached_path)
+        if self.downloads <= self.arrives_cut_off + self.breaks_off:
+            _cut_off(self.cached_path)
+        if self.downloads <= self.breaks_off:
+            raise requests.ConnectionError("connection broken")
+
+
+def write_jar(file: Path) -> None:
+    with zipfile.ZipFile(file, "w") as jar:
+        jar.writestr(zipfile.ZipInfo("kafka/Kafka.class"), file.name * 100)
 
 
 @pytest.fixture
 def maven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[_Artifact]:
     monkeypatch.setenv("PROVISION_CACHE", str(tmp_path / "cache"))
     (tmp_path / "maven").mkdir()
-    artifacts = [_Artifact(tmp_path / "maven" / name) for name in NAMES]
-    monkeypatch.setattr(jgo, "resolve", lambda _endpoint: artifacts)
+    artifacts = [_Artifact(name, tmp_path / "maven") for name in NAMES]
+
+    def found(_version: KafkaVersion, repository: Path, count: Callable[[int], None]) -> list[_Artifact]:
+        count(1)
+        for artifact in artifacts:
+            artifact.repository = repository
+        return artifacts
+
+    monkeypatch.setattr(jars, "_artifacts", found)
     return artifacts
 
 
@@ -63,10 +92,10 @@ def fetch(version: KafkaVersion, tell: Listener) -> Path:
 
 
 def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_endpoint: str) -> list[_Artifact]:
+    def fail(*_: object) -> list[_Artifact]:
         raise RuntimeError("no route to host")
 
-    monkeypatch.setattr(jgo, "resolve", fail)
+    monkeypatch.setattr(jars, "_artifacts", fail)
 
 
 def test_a_version_is_fetched_once_and_then_works_offline(
@@ -83,12 +112,9 @@ def test_a_version_is_fetched_once_and_then_works_offline(
 def test_the_fingerprint_is_of_names_and_contents_alone(maven: list[_Artifact]) -> None:
     directory = fetch(VERSION, silent)
     before = fingerprint(directory)
-    for artifact in maven:  # fetched again, at another time
-        os.utime(artifact.path, (1, 1))
-    shutil.rmtree(directory)
+    shutil.rmtree(directory)  # fetched again, at another time
     assert fingerprint(fetch(VERSION, silent)) == before
-    maven[0].path.rename(maven[0].path.with_name("renamed.jar"))
-    maven[0].path = maven[0].path.with_name("renamed.jar")
+    maven[0].name = "renamed.jar"
     shutil.rmtree(directory)
     assert fingerprint(fetch(VERSION, silent)) != before
 
@@ -97,7 +123,9 @@ def test_progress_counts_every_jar(maven: list[_Artifact]) -> None:
     events: list[Event] = []
     fetch(VERSION, events.append)
     fetched = [event for event in events if isinstance(event, Fetching)]
-    assert {(event.done, event.total, event.unit) for event in fetched} >= {(3, 3, "jars")}
+    told = [(event.done, event.total, event.unit) for event in fetched]
+    assert told[:3] == [(0, 0, "POMs"), (1, 0, "POMs"), (0, 3, "jars")]
+    assert sorted(told[3:]) == [(1, 3, "jars"), (2, 3, "jars"), (3, 3, "jars")]
 
 
 def test_without_network_and_cache_it_is_a_missing_need(
@@ -188,10 +216,32 @@ def test_a_download_that_was_cut_off_is_repeated(maven: list[_Artifact]) -> None
     assert maven[2].downloads == 2
 
 
-def test_a_jar_that_another_command_brings_at_the_same_time_is_taken(maven: list[_Artifact]) -> None:
-    maven[1].others_were_faster = 1
+def test_a_download_that_breaks_off_is_repeated(maven: list[_Artifact]) -> None:
+    maven[1].breaks_off = 2
     assert is_whole(fetch(VERSION, silent))
-    assert maven[1].downloads == 1
+    assert maven[1].downloads == 3
+    maven[1].breaks_off = 9
+    shutil.rmtree(directory_of(VERSION))
+    with pytest.raises(Unavailable) as caught:
+        fetch(VERSION, silent)
+    assert "connection broken" in caught.value.why
+
+
+def test_jars_are_stored_once(maven: list[_Artifact]) -> None:
+    directory = fetch(VERSION, silent)
+    assert [entry.name for entry in directory.parent.iterdir() if entry.suffix != ".lock"] == ["3.9.1"]
+    assert not any(maven[0].users.iterdir())
+
+
+def test_what_the_user_has_is_taken_and_left_as_it_is(maven: list[_Artifact]) -> None:
+    users = maven[0].users
+    for name in NAMES[:2]:
+        write_jar(users / name)
+    _cut_off(users / NAMES[1])
+    before = {file.name: file.read_bytes() for file in users.iterdir()}
+    assert is_whole(fetch(VERSION, silent))
+    assert [artifact.downloads for artifact in maven] == [0, 1, 1]
+    assert {file.name: file.read_bytes() for file in users.iterdir()} == before
 
 
 def test_a_jar_that_always_arrives_damaged_is_an_error(maven: list[_Artifact]) -> None:

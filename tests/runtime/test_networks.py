@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from provision.cluster.model import Role
-from provision.errors import ProvisionError
+from provision.errors import PartlyApplied, ProvisionError
 from provision.home.place import Home
 from provision.operations.remove import down
 from provision.runtime.docker import networks
@@ -158,3 +158,24 @@ def test_a_leftover_draft_is_something_that_down_removes(tmp_path: Path, monkeyp
     assert down(runtime, NAME, Home.at(tmp_path)) == 1
     assert runtime.observe(NAME).is_absent
     assert down(runtime, NAME, Home.at(tmp_path)) == 0
+
+
+@pytest.mark.engine
+@pytest.mark.usefixtures("network")
+def test_a_network_that_somebody_elses_container_is_in_stays_until_that_has_left(tmp_path: Path) -> None:
+    api, theirs = engine().api, "networks-test-theirs"
+    host = api.create_host_config(network_mode=NAME)
+    api.create_container(image(), entrypoint=["sleep"], command=["60"], name=theirs, host_config=host)
+    try:
+        api.start(theirs)
+        runtime, home = DockerRuntime(), Home.at(tmp_path)
+        home.ports.lease(NAME, ["broker-1"], {})
+        with pytest.raises(PartlyApplied, match=f"the network {NAME} is left") as caught:
+            down(runtime, NAME, home)
+        assert home.ports.held(NAME) == frozenset()
+        assert f"`docker network disconnect {NAME} {theirs}`" in caught.value.hint
+        api.disconnect_container_from_network(theirs, NAME)
+        assert down(runtime, NAME, home) == 1
+        assert runtime.observe(NAME).is_absent
+    finally:
+        api.remove_container(theirs, force=True, v=True)

@@ -123,7 +123,7 @@ def test_lock_fetches_what_is_missing_first(source: Held, fake: FakeRuntime) -> 
     assert seen == ["fetch_software"]
 
 
-@pytest.mark.parametrize(("runtime", "images", "jars"), [("docker", 1, 0), ("process", 0, 1), ("auto", 1, 1)])
+@pytest.mark.parametrize(("runtime", "images", "jars"), [("docker", 1, 0), ("process", 0, 1), ("auto", 1, 0)])
 def test_what_the_file_says_of_its_runtime_is_recorded(
     source: Held, fake: FakeRuntime, runtime: str, images: int, jars: int
 ) -> None:
@@ -147,11 +147,33 @@ def test_without_an_engine_auto_keeps_what_was_locked_of_the_same_image(
     fakes["docker"] = Unavailable("no Docker engine answers", why="nothing listens")
     told: list[Event] = []
     again = lock(auto, told.append)
-    assert not again.changed
     assert again.pins.images == {IMAGE: LOCKED}
+    assert again.pins.jars
+    assert not lock(auto, silent).changed
     assert Notice(f"{IMAGE} stays as it was locked: no Docker engine answers (nothing listens)") in told
     other = lock(source.with_set("runtime=auto", "kafka.image=mine/kafka:other"), silent)
     assert other.pins.images == {}
+
+
+def test_with_an_engine_auto_fetches_nothing_for_processes_and_keeps_what_was_locked_of_them(
+    source: Held, fake: FakeRuntime, fakes: Fakes
+) -> None:
+    auto = source.with_set("runtime=auto")
+    engine = fakes["docker"]
+    fakes["docker"] = Unavailable("no Docker engine answers")
+    jars = lock(auto, silent).pins.jars
+    assert jars
+    processes = FakeRuntime()
+    fakes["docker"], fakes["process"] = engine, processes
+    processes.on_verb = lambda verb, subject: pytest.fail(f"{verb} {subject}: Docker never uses it")
+    told: list[Event] = []
+    again = lock(auto, told.append)
+    assert again.pins == Pins("3.9.1", "zookeeper", {IMAGE: LOCKED}, jars)
+    assert Notice("Kafka 3.9.1 for processes stays as it was locked: faked runs in Docker here") in told
+    assert not check(auto, silent).changed
+    told.clear()
+    assert lock(auto.with_set("runtime=auto", "kafka.version=3.8.1"), told.append).pins.jars == {}
+    assert Notice("Kafka 3.8.1 for processes is not recorded: faked runs in Docker here") in told
 
 
 def test_docker_without_an_engine_cannot_be_locked(source: Held, fake: FakeRuntime, fakes: Fakes) -> None:

@@ -1,18 +1,20 @@
 """The connection to the engine, and the translation of its errors."""
 
-import os
 import re
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import docker
 import requests
-from docker.constants import DEFAULT_UNIX_SOCKET
-from docker.context import ContextAPI
+from docker.constants import MINIMUM_DOCKER_API_VERSION
 from docker.errors import APIError, DockerException
+from requests.utils import get_environ_proxies
 
-from provision.errors import ProvisionError, Unavailable
-from provision.runtime.base import port_taken
+from provision.errors import PartlyApplied, ProvisionError, Unavailable
+from provision.runtime.base import port_forbidden, port_taken
+from provision.runtime.docker.engine import Engine, chosen_engine
 
 CALL_TIMEOUT_S = 60
 _ANSWER_S = 5
@@ -23,52 +25,77 @@ _START_HINT = "start Docker, or set DOCKER_HOST to an engine that runs"
 
 
 def connect() -> docker.DockerClient:
-    """A client of the engine that `docker` would use: `DOCKER_HOST`, else the current context.
+    """A client of the engine that `docker` would use.
 
     Raises:
-        Unavailable: no engine answers, or this user has no permission.
+        Unavailable: no engine answers, this user has no permission, or what names the engine is not valid.
     """
-    address = "the default address"
     try:
-        if os.environ.get("DOCKER_HOST"):
-            address = os.environ["DOCKER_HOST"]
-            client = docker.from_env(timeout=CALL_TIMEOUT_S, max_pool_size=_CONNECTIONS)
-        else:
-            context = ContextAPI.get_current_context()
-            address = str(context.Host) if context else DEFAULT_UNIX_SOCKET
-            client = docker.DockerClient(
-                base_url=address,
-                tls=context.TLSConfig if context and context.TLSConfig else False,
-                timeout=CALL_TIMEOUT_S,
-                max_pool_size=_CONNECTIONS,
-            )
-        _answer_soon(client)
+        engine = chosen_engine()
+    except DockerException as error:
+        raise Unavailable("the certificates for the Docker engine cannot be used", why=str(error)) from error
+    try:
+        return _client(engine, _api_version(engine), CALL_TIMEOUT_S)
     except (DockerException, requests.RequestException, OSError) as error:
-        raise _unreachable(error, address) from error
+        raise _unreachable(error, engine) from error
+    except (LookupError, TypeError, ValueError, AttributeError) as error:  # whatever answered, or is in config.json
+        raise Unavailable(f"what answers at {engine} is not a Docker engine", why=str(error)) from error
+
+
+def _api_version(engine: Engine) -> str:
+    """The version of the API that the engine speaks, which it has to tell soon: a command may do without it."""
+    client = _client(engine, MINIMUM_DOCKER_API_VERSION, _ANSWER_S)  # with a version, it asks nothing by itself
+    try:
+        if not client.api.proxies:
+            _require_listener(engine)
+        return str(client.api.version(api_version=False)["ApiVersion"])
+    finally:
+        client.close()
+
+
+def _require_listener(engine: Engine) -> None:
+    """Connect once: the SDK leaves its socket open where nothing listens, and hides the reason in a long text."""
+    if engine.socket:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(_ANSWER_S)
+            probe.connect(engine.socket)
+    elif engine.tcp:
+        socket.create_connection(engine.tcp, timeout=_ANSWER_S).close()
+
+
+def _client(engine: Engine, version: str, timeout_s: int) -> docker.DockerClient:
+    options: dict[str, Any] = {"tls": engine.tls} if engine.tls else {}
+    client = docker.DockerClient(
+        base_url=engine.address, version=version, timeout=timeout_s, max_pool_size=_CONNECTIONS, **options
+    )
+    # Else a proxy would be asked for this machine too, and `.netrc` or REQUESTS_CA_BUNDLE would change the requests.
+    client.api.trust_env = False
+    if not engine.is_loopback:
+        client.api.proxies = get_environ_proxies(client.api.base_url)
     return client
 
 
-def _answer_soon(client: docker.DockerClient) -> None:
-    """Check that the engine answers: a hanging engine must not block a command that can do without it."""
-    client.api.timeout = _ANSWER_S
-    client.ping()
-    client.api.timeout = CALL_TIMEOUT_S
-
-
-def _unreachable(error: Exception, address: str) -> Unavailable:
-    text = str(error)
-    if "Permission denied" in text or "PermissionError" in text:
+def _unreachable(error: Exception, engine: Engine) -> Unavailable:
+    hint = f"start that engine, or correct or remove {engine.named_by}" if engine.named_by else _START_HINT
+    if isinstance(error, PermissionError):
         return Unavailable(
-            f"this user may not speak to the Docker engine at {address}",
+            f"this user may not speak to the Docker engine at {engine}",
             why="permission denied",
             hint="add the user to the group docker (`sudo usermod -aG docker $USER`) and log in again",
         )
-    if "FileNotFoundError" in text or "Connection refused" in text or "ConnectionRefusedError" in text:
-        return Unavailable("no Docker engine answers", why=f"nothing listens at {address}", hint=_START_HINT)
-    return Unavailable("no Docker engine answers", why=f"{address}: {text}", hint=_START_HINT)
+    if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+        return Unavailable("no Docker engine answers", why=f"nothing listens at {engine}", hint=hint)
+    if isinstance(error, requests.Timeout | TimeoutError):
+        return Unavailable("no Docker engine answers", why=f"{engine} is silent for {_ANSWER_S} s", hint=hint)
+    return Unavailable("no Docker engine answers", why=f"{engine}: {error}", hint=hint)
 
 
-_PORT_TAKEN = re.compile(r"(?:Bind for|listen tcp4?) (\S*?):(\d+)(?: failed|: bind: address already in use)")
+# As written by Docker 20 to 28, rootless Docker and Docker Desktop, also on Windows.
+_PORT = re.compile(
+    r"(?:Bind for|listen tcp4?|bind host port(?: for)?) (?P<address>\S*?):(?P<port>\d+)(?P<reason>.*)", re.DOTALL
+)
+_TAKEN = re.compile(r"already (?:in use|allocated)|Only one usage of each socket address")
+_FORBIDDEN = re.compile(r"permission denied|forbidden by its access permissions")
 
 
 @contextmanager
@@ -87,8 +114,21 @@ def translated(doing: str, timeout_s: float = CALL_TIMEOUT_S) -> Iterator[None]:
         raise Unavailable(f"{doing}: the Docker engine stopped answering", why=str(error), hint=_START_HINT) from error
 
 
+def still_used(what: str, users: Sequence[str], environment: str, command: str) -> PartlyApplied:
+    """The error for what cannot be removed because containers that provision did not create use it."""
+    commands = "; ".join(f"{command} {user}" for user in users)
+    return PartlyApplied(
+        f"{what} is left",
+        why=f"{', '.join(users)} {'uses' if len(users) == 1 else 'use'} it, which provision did not create",
+        hint=f"`{commands}`, then `provision down {environment}` again",
+    )
+
+
 def _refused(doing: str, explanation: str) -> ProvisionError:
     text = str(explanation)
-    if taken := _PORT_TAKEN.search(text):
-        return port_taken(doing, taken[1], taken[2])
+    if port := _PORT.search(text):
+        if _TAKEN.search(port["reason"]):
+            return port_taken(doing, port["address"], port["port"])
+        if _FORBIDDEN.search(port["reason"]):
+            return port_forbidden(doing, port["address"], port["port"])
     return ProvisionError(f"{doing}: the Docker engine refused", why=text)

@@ -16,6 +16,7 @@ from provision.catalogue.images import layout_of
 from provision.catalogue.versions import KRAFT, KafkaVersion
 from provision.cluster.layout import NODE_HOME
 from provision.cluster.model import Cluster, Node, RenderedFile, Role, StorageKind
+from provision.plan.observed import NodeState
 from provision.runtime.base import SECRET_MODE
 
 ENVIRONMENT, NODE, ROLE, HASH = (
@@ -32,6 +33,17 @@ TOOL_ROLE = "tool"
 # The suffix of names of things that are not ready yet, or temporary: not part of an environment.
 DRAFT = ".new"
 UNKNOWN = KafkaVersion(0, 0, 0)
+
+STATES: Mapping[str, NodeState | None] = {
+    "created": NodeState.CREATED,
+    "running": NodeState.RUNNING,
+    "paused": NodeState.PAUSED,
+    "restarting": NodeState.RESTARTING,
+    "exited": NodeState.EXITED,
+    "removing": None,
+    "dead": None,
+}
+"""The states of the Docker Engine API. None: what is left of a container, which can only be removed, is no node."""
 
 _PROCESSES = 1024
 _DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from provision.plan.observed import ObservedEnvironment, ObservedNode
+from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime.docker import containers as spec
 
 Thing = Mapping[str, Any]
@@ -42,7 +42,7 @@ def environment(
     described = [thing["Labels"] for thing in every if spec.SOFTWARE in thing["Labels"]]
     no_labels: Mapping[str, str] = {}
     labels = max(described, key=spec.version_in, default=no_labels)
-    made = chain((network["Name"] for network in our_networks), *map(names_of, ours))
+    drafts = any(map(_is_draft, chain((network["Name"] for network in our_networks), *map(names_of, ours))))
     nodes = [node_of(thing) for thing in ours if is_node(thing)]
     return ObservedEnvironment(
         name=name,
@@ -53,7 +53,7 @@ def environment(
         storage=labels.get(spec.STORAGE, ""),
         cluster_id=labels.get(spec.CLUSTER_ID, ""),
         network=any(network["Name"] == name for network in our_networks),
-        incomplete=any(map(_is_draft, made)),
+        incomplete=drafts or any(map(_is_remnant, ours)),
         storages=frozenset(volume["Labels"][spec.NODE] for volume in our_volumes),
         nodes=tuple(sorted(nodes, key=lambda node: (node.role, node.number))),
         foreign=tuple(sorted(_foreign(name, wanted, things))),
@@ -77,8 +77,9 @@ def _foreign(name: str, wanted: Sequence[str], things: Things) -> Iterator[str]:
 
 
 def is_node(container: Thing) -> bool:
-    """Whether it is neither a tool nor a draft."""
-    return container["Labels"].get(spec.ROLE) != spec.TOOL_ROLE and not any(map(_is_draft, names_of(container)))
+    """Whether it is neither a tool, nor a draft, nor what is left of a removed node."""
+    is_tool = container["Labels"].get(spec.ROLE) == spec.TOOL_ROLE
+    return not (is_tool or _is_remnant(container) or any(map(_is_draft, names_of(container))))
 
 
 def belongs(thing: Thing, name: str) -> bool:
@@ -93,6 +94,10 @@ def names_of(container: Thing) -> list[str]:
 
 def _is_draft(name: str) -> bool:
     return name.endswith(spec.DRAFT)
+
+
+def _is_remnant(container: Thing) -> bool:
+    return spec.STATES.get(container["State"], NodeState.EXITED) is None
 
 
 def _created_s(things: Iterable[Thing]) -> float | None:

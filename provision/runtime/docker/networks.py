@@ -91,6 +91,12 @@ def remove(api: APIClient, name: str) -> None:
     _remove(api, _of(api, name))
 
 
+def members(api: APIClient, name: str) -> list[str]:
+    """The names of the running containers in the environment's network."""
+    described = [api.inspect_network(network["Id"]) for network in _of(api, name)]
+    return sorted(member["Name"] for network in described for member in (network.get("Containers") or {}).values())
+
+
 def _of(api: APIClient, name: str) -> list[Described]:
     """The environment's network and its drafts."""
     found: list[Described] = api.networks(filters={"label": f"{ENVIRONMENT}={name}"})

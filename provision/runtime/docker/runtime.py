@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,15 @@ from provision.runtime import directories
 from provision.runtime.base import JavaCommand, Runtime, Streams, format_command, format_failed
 from provision.runtime.docker import containers as spec
 from provision.runtime.docker import found, networks, stored, tools
-from provision.runtime.docker.client import connect, translated
+from provision.runtime.docker.client import connect, still_used, translated
 from provision.runtime.docker.images import identity_of, inspect, pull, tag
 from provision.runtime.docker.layouts import require_layout
 
+_BEING_REMOVED = "removing"
 _POLL_S = 0.1
 _SIGNAL_AGAIN_S = 3.0
 _KILL_PATIENCE_S = 30.0
 _FORMAT_TIMEOUT_S = 60
-_STATES = {"created": NodeState.CREATED, "running": NodeState.RUNNING, "restarting": NodeState.RUNNING}
 
 
 class DockerRuntime(Runtime):
@@ -68,14 +69,16 @@ class DockerRuntime(Runtime):
         return found.environment(self.kind, name, wanted, found.Things(all_containers, all_networks, volumes), node_of)
 
     def _node(self, network: Mapping[str, Any] | None, container: Mapping[str, Any]) -> ObservedNode:
-        labels, state = container["Labels"], _STATES.get(container["State"], NodeState.EXITED)
+        labels, state = container["Labels"], spec.STATES.get(container["State"])
         exit_code, out_of_memory = None, False
-        if state is NodeState.EXITED:
+        if state in (NodeState.EXITED, NodeState.RESTARTING, None):
             try:  # the list has no exit codes
                 details = self._api.inspect_container(container["Id"])["State"]
                 exit_code, out_of_memory = details["ExitCode"], details["OOMKilled"]
+                # A state that only a later engine has.
+                state = state or (NodeState.RUNNING if details["Running"] else NodeState.EXITED)
             except NotFound:  # removed since the list was made
-                pass
+                state = NodeState.EXITED
         place = networks.Place()
         if state is NodeState.RUNNING:
             place = networks.place_of(container, network, labels[spec.ENVIRONMENT], labels[spec.NODE])
@@ -238,10 +241,13 @@ class DockerRuntime(Runtime):
             self._api.put_archive(container, NODE_HOME, spec.archive_of_files(files, account))
 
     def start_node(self, name: str, node: str) -> None:
-        """Start the container; the engine reserves its host port now."""
+        """Start the container, for which the engine now reserves its host port, or unpause it."""
         container = self._required(name, node)
         self._require_no_links(name, node)
         with translated(f"starting {node}"):
+            if self._api.inspect_container(container)["State"]["Paused"]:
+                self._api.unpause(container)
+                return
             networks.rejoin(self._api, container, name, node)
             self._api.start(container)
 
@@ -259,7 +265,7 @@ class DockerRuntime(Runtime):
             networks.rejoin(self._api, container, name, node)
 
     def stop_node(self, name: str, node: str, patience_s: float) -> None:
-        """Stop the container.
+        """Stop the container; the engine unpauses a paused one by itself, and no longer restarts a restarting one.
 
         SIGTERM is repeated until it works: the kernel drops it while a container's first process has no handler yet, as
         in the first moments of a JVM, and a JVM that is shutting down ignores another one.
@@ -297,7 +303,7 @@ class DockerRuntime(Runtime):
     def kill_node(self, name: str, node: str) -> None:
         """Kill the container."""
         container = self._ours(name, node)
-        if container is not None and container["State"] == "running":
+        if container is not None:
             with translated(f"killing {node}"):
                 self._signal(container["Id"], "SIGKILL")
 
@@ -311,7 +317,19 @@ class DockerRuntime(Runtime):
 
     def _remove_container(self, identity: str, what: str) -> None:
         with translated(f"removing {what}"), suppress(NotFound):
-            self._api.remove_container(identity, force=True, v=True)
+            try:
+                self._api.remove_container(identity, force=True, v=True)
+            except APIError as error:
+                if error.status_code != HTTPStatus.CONFLICT:
+                    raise
+                self._wait_until_removed(identity)  # somebody is removing it already
+
+    def _wait_until_removed(self, identity: str) -> None:
+        """Wait for another's removal; raises `NotFound` when it is gone."""
+        patience = Patience(_KILL_PATIENCE_S)
+        while self._api.inspect_container(identity)["State"]["Status"] == _BEING_REMOVED and patience.pause(_POLL_S):
+            pass
+        self._api.remove_container(identity, force=True, v=True)
 
     def remove_storage(self, name: str, node: str, *, delete_data: bool) -> None:
         """Remove the volume, and with `delete_data` the directory with provision's marker."""
@@ -325,6 +343,11 @@ class DockerRuntime(Runtime):
                 self._api.remove_volume(volume)
             except NotFound:
                 return
+            except APIError as error:
+                users = self._api.containers(all=True, filters={"volume": volume})
+                if not (names := [found.names_of(user)[0] for user in users if user["Names"]]):
+                    raise
+                raise still_used(f"the volume {volume}", names, name, "docker rm -f") from error
         storage = details["Labels"].get(spec.STORAGE, "")
         if delete_data and storage not in ("", StorageKind.VOLUME, StorageKind.MEMORY):
             directories.delete(Path(storage), node, name)
@@ -335,7 +358,12 @@ class DockerRuntime(Runtime):
             for container in self._containers(f"{spec.ENVIRONMENT}={name}"):
                 if not found.is_node(container):
                     self._remove_container(container["Id"], "a tool or a draft")
-            networks.remove(self._api, name)
+            try:
+                networks.remove(self._api, name)
+            except APIError as error:
+                if not (names := networks.members(self._api, name)):
+                    raise
+                raise still_used(f"the network {name}", names, name, f"docker network disconnect {name}") from error
 
     # -- run ----------------------------------------------------------------------------------------------------------
 

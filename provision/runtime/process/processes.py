@@ -111,11 +111,30 @@ def was_started(directory: Path) -> bool:
     return (directory / _NOTE).is_file()
 
 
+def is_paused(process: psutil.Process) -> bool:
+    """Whether it was stopped by a signal (SIGSTOP; the state T of `ps`), so that it answers nothing until SIGCONT."""
+    try:
+        return process.status() == psutil.STATUS_STOPPED
+    except psutil.NoSuchProcess:
+        return False
+
+
+def resume(directory: Path) -> bool:
+    """Let the node's process go on if it is paused; whether there is one."""
+    process = find(directory)
+    if process and is_paused(process):
+        with _signalled(process):
+            process.resume()
+    return process is not None
+
+
 def stop(directory: Path, patience_s: float) -> None:
     """Stop the node's process, and kill it if it is still running after `patience_s`."""
     if process := find(directory):
         with _signalled(process):
             process.terminate()
+            if is_paused(process):  # it notices SIGTERM only then
+                process.resume()
             if not _await_exit(process, patience_s):
                 kill(directory)
 

@@ -24,7 +24,7 @@ from provision.common.whole_files import DRAFT_SUFFIX, write_whole
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Listener
 from provision.home.place import Home
-from provision.home.ports import port_becomes_free
+from provision.home.ports import PortState, port_becomes_free, port_state
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.plan.stored import StoredData
 from provision.runtime import directories, jars, tool_logging
@@ -35,6 +35,7 @@ from provision.runtime.base import (
     Streams,
     format_command,
     format_failed,
+    port_forbidden,
     port_taken,
 )
 from provision.runtime.process import logs, processes
@@ -97,8 +98,8 @@ class ProcessRuntime(Runtime):
         except ProvisionError:  # it must stay visible, so that it can be stopped and removed
             role, _ = Role.parse(directory.name)
             node = {"name": directory.name, "role": role, "config_hash": "", "endpoint": None}
-        if processes.find(directory, running):
-            state = NodeState.RUNNING
+        if process := processes.find(directory, running):
+            state = NodeState.PAUSED if processes.is_paused(process) else NodeState.RUNNING
         else:
             state = NodeState.EXITED if processes.was_started(directory) else NodeState.CREATED
         return ObservedNode(
@@ -241,13 +242,15 @@ class ProcessRuntime(Runtime):
                 write_whole(directory / file.name, file.content, mode=SECRET_MODE if file.secret else None)
 
     def start_node(self, name: str, node: str) -> None:
-        """Start its JVM, with the Java that is found now."""
+        """Start its JVM, with the Java that is found now; one that is paused goes on."""
         directory = self._required(name, node)
-        if processes.find(directory):
+        if processes.resume(directory):
             return
         described = read_node(directory)
         self._require_directories(name, node)
         for port in described["ports"]:
+            if port_state(port) is PortState.FORBIDDEN:
+                raise port_forbidden(f"starting {node}", LOOPBACK, port)
             if not port_becomes_free(port, _PORT_PATIENCE_S):  # held until a killed process's last thread ends
                 raise port_taken(f"starting {node}", LOOPBACK, port)
         java = find_java(KafkaVersion.parse(described["version"]))

@@ -1,0 +1,130 @@
+"""One name is one environment: the other runtime's is refused, and its port leases are its own."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from provision import Environment, Level, UpOptions
+from provision.errors import ProvisionError, Refused, Unavailable
+from provision.home.place import Home
+from provision.runtime import Runtimes
+from provision.runtime.base import Runtime
+from provision.runtime.fake import FakeRuntime
+
+FILE = "name: twin\nzookeeper: {port: auto}\nbrokers: {port: auto}\n"
+KINDS = ("docker", "process")
+RUNNING = UpOptions(until=Level.PROCESS)
+
+
+class Two(Runtimes):
+    """Two fake runtimes, of which one may not answer."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(Home.at(home, home / "cache"))
+        self.fakes = {kind: FakeRuntime() for kind in KINDS}
+        for kind, fake in self.fakes.items():
+            fake.kind = kind  # type: ignore[misc]
+        self.silent: set[str] = set()
+
+    def of_kind(self, kind: str) -> Runtime:
+        """One of them."""
+        if kind in self.silent:
+            raise Unavailable(f"no {kind} answers")
+        return self.fakes[kind]
+
+    @property
+    def leases(self) -> str:
+        """The file of the leases."""
+        file = self.home.directory / "ports.json"
+        return file.read_text() if file.exists() else ""
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Two:
+    return Two(tmp_path / "home")
+
+
+@pytest.fixture
+def environment(two: Two, tmp_path: Path) -> Callable[[str], Environment]:
+    file = tmp_path / "twin.yaml"
+    file.write_text(FILE)
+    return lambda runtime: Environment(file, overrides=[f"runtime={runtime}"], runtimes=two)
+
+
+def other(kind: str) -> str:
+    return next(one for one in KINDS if one != kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kept", [False, True])
+def test_an_environment_of_the_other_runtime_is_refused_by_name(
+    two: Two, environment: Callable[[str], Environment], kind: str, kept: bool
+) -> None:
+    environment(kind).up(RUNNING)
+    if kept:
+        environment(kind).down(keep_data=True)
+    before, leases = two.fakes[kind].observe("twin"), two.leases
+    for act in ("up", "plan"):
+        with pytest.raises(Refused, match=r"twin runs (in Docker|as plain processes), or has data there") as caught:
+            getattr(environment(other(kind)), act)()
+        assert "`provision down twin` first" in caught.value.hint
+    assert two.fakes[other(kind)].observe("twin").is_absent
+    assert two.fakes[kind].observe("twin") == before
+    assert two.leases == leases
+    environment(kind).up(RUNNING)
+    environment("auto").up(RUNNING)
+
+
+def test_without_an_engine_processes_are_not_refused(two: Two, environment: Callable[[str], Environment]) -> None:
+    two.silent.add("docker")
+    environment("process").up(RUNNING)
+    environment("process").down()
+    assert "twin" not in two.leases
+
+
+def test_an_up_that_fails_releases_only_what_it_leased_itself(
+    two: Two, environment: Callable[[str], Environment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment("docker").up(RUNNING)
+    leases = two.leases
+    two.silent.add("docker")  # so that nobody knows of it
+
+    def fail(verb: str, subject: str) -> None:
+        if verb == "fetch_software":
+            raise ProvisionError(f"no {verb} {subject}")
+
+    two.fakes["process"].on_verb = fail
+    with pytest.raises(ProvisionError, match="no fetch_software"):
+        environment("process").up(RUNNING)
+    assert two.leases == leases
+    monkeypatch.setattr(two.fakes["process"], "missing_software", lambda _cluster: fail("fetch_software", "before"))
+    with pytest.raises(ProvisionError, match="no fetch_software before"):
+        environment("process").up(RUNNING)
+    assert two.leases == leases
+
+
+def test_down_keeps_the_leases_of_the_other_runtimes_environment(
+    two: Two, environment: Callable[[str], Environment]
+) -> None:
+    environment("docker").up(RUNNING)
+    two.silent.add("docker")
+    environment("process").up(RUNNING)
+    two.silent.clear()
+    leases = two.leases
+    environment("auto").down()
+    assert two.fakes["process"].observe("twin").is_absent
+    assert two.leases == leases
+    environment("auto").down()
+    assert two.fakes["docker"].observe("twin").is_absent
+    assert "twin" not in two.leases
+
+
+def test_down_that_finds_nothing_keeps_the_leases_of_what_it_could_not_see(
+    two: Two, environment: Callable[[str], Environment]
+) -> None:
+    environment("docker").up(RUNNING)
+    leases = two.leases
+    two.silent.add("docker")
+    assert environment("auto").down() == 0
+    assert two.leases == leases
