@@ -82,6 +82,7 @@ def down(
     removed = remove_environment(runtime, name, keep_data=keep_data, delete_data=delete_data, tell=tell)
     if not keep_data:
         home.ports.release(name)
-    if not data_stay:  # a note of an interrupted reassignment is needed as long as the data are
+    # A note of an interrupted reassignment is needed as long as the data are; where nothing was, some may be elsewhere.
+    if not data_stay and (removed or delete_data):
         home.throttle(name).forget_all()
     return removed

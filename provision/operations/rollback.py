@@ -52,7 +52,7 @@ def _without_environment(error: BaseException) -> BaseException:
     kept = [clause for clause in clauses if not _LOOK.search(clause)]
     if isinstance(error, NodeFailed | NotReady) or len(kept) < len(clauses):
         kept.append("`provision up --retain` keeps what fails, with its logs")
-    if len(kept) > 1 or kept != clauses:
+    if kept != clauses:
         error.hint = _joined(*kept)
     return error
 

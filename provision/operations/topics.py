@@ -47,10 +47,11 @@ _CREATED_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class KafkaCluster:
-    """A reachable cluster: a name for it, and its addresses."""
+    """A reachable cluster: a name for it, and its addresses; `external` if it is no environment's."""
 
     name: str
     access: Access
+    external: bool = False
 
     def observe(self) -> ObservedCluster:
         """The cluster as the brokers report it, without settings.
@@ -65,7 +66,8 @@ class KafkaCluster:
 
     def target(self, home: Home, throttle_bytes_per_s: int | None = None) -> Target:
         """The target for planning its resources."""
-        return Target(self.name, self.access, home.throttle(self.name), throttle_bytes_per_s)
+        throttle = home.external_throttle(self.name) if self.external else home.throttle(self.name)
+        return Target(self.name, self.access, throttle, throttle_bytes_per_s)
 
 
 def cluster_of(runtime: Runtime, name: str) -> KafkaCluster:
@@ -92,7 +94,8 @@ def cluster_at(name: str, bootstrap_servers: str) -> KafkaCluster:
         except NotAnswering as reason:
             silent_ones[address] = str(reason)
         else:
-            return KafkaCluster(name, access.to({broker.id: broker.address for broker in cluster.brokers}))
+            brokers = {broker.id: broker.address for broker in cluster.brokers}
+            return KafkaCluster(name, access.to(brokers), external=True)
     raise _silent(name, silent_ones)
 
 

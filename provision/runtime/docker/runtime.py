@@ -316,10 +316,11 @@ class DockerRuntime(Runtime):
     # -- run ----------------------------------------------------------------------------------------------------------
 
     def run_in_node(self, name: str, node: str, command: JavaCommand) -> tuple[int, str]:
-        """Run it with `exec` in the node's container, within its limits."""
+        """Run it with `exec` in the node's container, within its limits and with the Java and jars of its own image."""
         container = self._required(name, node)
         with translated(f"running {command.main_class} in {node}"):
-            execution = self._api.exec_create(container, tools.java_command(self._software(name), command, heap="32m"))
+            image = self._api.inspect_container(container)["Config"]["Image"]
+            execution = self._api.exec_create(container, tools.java_command(image, command, heap="32m"))
             output = self._api.exec_start(execution["Id"])
             return self._api.exec_inspect(execution["Id"])["ExitCode"], output.decode(errors="replace")
 
@@ -368,12 +369,6 @@ class DockerRuntime(Runtime):
         if container is None:
             raise ProvisionError(f"{name} has no node {node}", hint=f"`provision status {name}` lists them")
         return str(container["Id"])
-
-    def _software(self, name: str) -> str:
-        with translated(f"looking at {name}"):
-            labels = [f"{spec.ENVIRONMENT}={name}", spec.SOFTWARE]
-            described = self._containers(*labels)
-        return str(described[0]["Labels"][spec.SOFTWARE]) if described else ""
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
