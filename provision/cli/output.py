@@ -93,13 +93,13 @@ def tell_notices(event: Event) -> None:
 
 
 def print_error(error: ProvisionError) -> None:
-    """Print what happened, the cause, and what to do; also a node's last log lines if the error has them."""
+    """Print what happened, the cause, and what to do; also the lines of a node's log that the error has."""
     say(f"{styled('error:', bold=True, color='red')} {error.what}")
     for line in error.why.splitlines():
         say(f"  {line}")
     log = error.log if isinstance(error, NodeFailed | NotReady) else ()
     if log:
-        say(styled("  its last log lines:", bold=True))
+        say(styled("  from its log:", bold=True))
         for line in log:
             say(f"  | {line}")
     if error.hint:
