@@ -48,12 +48,11 @@ def _without_environment(error: BaseException) -> BaseException:
     """The error without hints at logs and nodes that are removed; `--retain` would have kept them."""
     if not isinstance(error, ProvisionError):
         return error
-    clauses = _CLAUSES.split(error.hint)
-    kept = [clause for clause in clauses if not _LOOK.search(clause)]
-    if isinstance(error, NodeFailed | NotReady) or len(kept) < len(clauses):
-        kept.append("`provision up --retain` keeps what fails, with its logs")
-    if kept != clauses:
-        error.hint = _joined(*kept)
+    looks = bool(_LOOK.search(error.hint))
+    if looks:
+        error.hint = _joined(*(clause for clause in _CLAUSES.split(error.hint) if not _LOOK.search(clause)))
+    if looks or isinstance(error, NodeFailed | NotReady):
+        error.hint = _joined(error.hint, "`provision up --retain` keeps what fails, with its logs")
     return error
 
 
