@@ -62,8 +62,7 @@ class DockerRuntime(Runtime):
             all_containers = self._containers()
             all_networks = self._api.networks()
             volumes = self._api.volumes()["Volumes"] or []
-        network = networks.among(all_networks, name)
-        node_of = partial(self._node, network)
+        node_of = partial(self._node, networks.among(all_networks, name))
         return found.environment(self.kind, name, wanted, found.Things(all_containers, all_networks, volumes), node_of)
 
     def _node(self, network: Mapping[str, Any] | None, container: Mapping[str, Any]) -> ObservedNode:
@@ -75,9 +74,7 @@ class DockerRuntime(Runtime):
                 exit_code, out_of_memory = details["ExitCode"], details["OOMKilled"]
             except NotFound:  # removed since the list was made
                 pass
-        place = networks.Place()
-        if state is NodeState.RUNNING:
-            place = networks.place_of(container, network, labels[spec.ENVIRONMENT], labels[spec.NODE])
+        place = networks.place_of(container, network)
         return ObservedNode(
             name=labels[spec.NODE],
             role=labels[spec.ROLE],
