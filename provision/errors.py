@@ -7,7 +7,7 @@
     ├── Refused              4    it would lose data or availability, or touch what provision did not create
     ├── KafkaRefused         1    Kafka rejected a request: no permission, a policy, an invalid value
     ├── PartlyApplied        3    some actions failed, the others were done
-    ├── NodeFailed           1    a node exited: its last log lines, and the reason if it is known
+    ├── NodeFailed           1    a node exited: what its log says, and the reason if it is known
     ├── NotReady           124    not ready in time: names what is missing
     └── Interrupted        130    the user stopped it
 

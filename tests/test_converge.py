@@ -14,7 +14,7 @@ from provision.apply.rolling import Roller
 from provision.cluster.model import Topic, TopicPolicy
 from provision.common.interrupts import handle_signals
 from provision.common.patience import Patience
-from provision.errors import Interrupted, NotReady, PartlyApplied, ProvisionError, Refused
+from provision.errors import Interrupted, NodeFailed, NotReady, PartlyApplied, ProvisionError, Refused
 from provision.events import ActionDone, Event, silent
 from provision.kafka.access import Access
 from provision.operations import life
@@ -550,6 +550,25 @@ def test_the_storage_of_a_broker_that_is_gone_stays_while_a_topic_names_it(livin
     assert "broker-3" in living.runtime.observe("living").storages
 
 
+def test_a_removal_does_not_wait_for_a_broker_that_has_exited(living: Living) -> None:
+    living.settles()
+    cluster = living.want(brokers=brokers(2)).plan().cluster
+    verb_of_kafka = living.runtime.on_verb
+
+    def die(verb: str, subject: str) -> None:
+        verb_of_kafka(verb, subject)
+        if (verb, subject) == ("stop_node", "broker-3"):
+            living.runtime.exit_node("living", "broker-2", 1)
+
+    living.runtime.on_verb = die
+    work = NodeWork(cluster, living.runtime, Roller(living.runtime, "living", 1, Patience(60.0), silent), silent)
+    with pytest.raises(NodeFailed, match="broker-2 exited with code 1"):
+        work.perform(Action(Verb.REMOVE, Kind.NODE, "broker-3", "it leaves", subject=Removal(3, registered=False)))
+    there = living.runtime.observe("living").node("broker-3")
+    assert there
+    assert there.state is NodeState.RUNNING
+
+
 def test_a_broker_is_not_removed_while_others_count_it_among_the_living(
     living: Living, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -603,7 +622,7 @@ def test_a_first_up_over_kept_data_that_fails_before_new_nodes_run_leaves_none_o
     with monkeypatch.context() as patch:
         patch.setattr(living.runtime, "start_node", fail)
         with pytest.raises(ProvisionError, match="the image is gone"):
-            living.up(**{grown: {"nodes": 5}})
+            living.want(**{grown: {"nodes": 5}}).up()
     assert living.runtime.observe("living").storages == before
 
 
@@ -822,6 +841,51 @@ def test_a_throttle_is_remembered_as_long_as_the_data_that_have_it(living: Livin
     assert living.home.throttle("living").read("fake")
     down(living.runtime, "living", living.home, delete_data=True)
     assert living.home.throttle("living").read("fake") == {}
+
+
+def test_no_down_deletes_the_note_of_an_external_clusters_throttle(living: Living) -> None:
+    """An environment may have the name of the file, or there may be none of that name."""
+    living.settles(topics=[topic("t", 3, 1)])
+    access = Access(living.runtime.observe("living").broker_endpoints)
+    desired = {TOPIC: DesiredTopics((Topic("t", 3, 2, {}),), TopicPolicy(throttle_bytes_per_s=1024))}
+    cluster = KafkaCluster("living", access, external=True)
+    living.interrupts_moves()
+    with pytest.raises((Interrupted, KeyboardInterrupt)):
+        apply_for(cluster, desired, living.home, patience=Patience(5.0))
+    assert any(living.kafka.set_on_brokers.values())
+    here = living.runtime
+    elsewhere = SpokenRuntime()  # nothing is there
+    here.on_verb = lambda _verb, _subject: None
+    for runtime in (elsewhere, here):
+        down(runtime, "living", living.home, delete_data=runtime is here)
+        assert living.home.external_throttle("living").read("fake")
+
+
+def test_a_down_that_finds_nothing_forgets_nothing(living: Living, tmp_path: Path) -> None:
+    """Its data are in a directory of the user's, or in another runtime."""
+    living.settles(topics=[topic("t", 3, 1)], storage=str(tmp_path / "data"), throttle="10m")
+    living.interrupts_moves()
+    with pytest.raises(Interrupted):
+        living.up(topics=[topic("t", 3, 2)])
+    living.runtime.on_verb = lambda _verb, _subject: None
+    for _ in range(3):
+        down(living.runtime, "living", living.home)
+        assert living.home.throttle("living").read("fake")
+
+
+def test_a_throttle_on_an_external_cluster_is_taken_back_by_the_next_apply(living: Living) -> None:
+    living.settles(topics=[topic("t", 3, 1)])
+    access = Access(living.runtime.observe("living").broker_endpoints)
+    cluster = KafkaCluster("living", access, external=True)
+    desired = {TOPIC: DesiredTopics((Topic("t", 3, 2, {}),), TopicPolicy(throttle_bytes_per_s=1024))}
+    living.interrupts_moves()
+    with pytest.raises((Interrupted, KeyboardInterrupt)):
+        apply_for(cluster, desired, living.home, patience=Patience(5.0))
+    down(SpokenRuntime(), "living", living.home)
+    living.kafka.paces = 2
+    apply_for(cluster, desired, living.home, patience=Patience(5.0))
+    assert not any(living.kafka.set_on_brokers.values())
+    assert living.home.external_throttle("living").read("fake") == {}
 
 
 def test_down_takes_everything_and_the_next_up_starts_over(living: Living) -> None:

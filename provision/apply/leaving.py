@@ -7,15 +7,16 @@ order: UpdateMetadata, or the metadata log). What they name once none of them co
 all there is. If that includes the broker, it is started again with all its data, and its replicas have to move first.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
+from provision.cluster.model import Role
 from provision.common.patience import Patience
 from provision.errors import NotReady, ProvisionError, Refused
 from provision.kafka.access import Access
-from provision.kafka.readiness import ask_brokers, first_of, missing_for_agreement, missing_for_brokers
+from provision.kafka.readiness import BrokerAnswers, ask_brokers, first_of, missing_for_agreement, missing_for_brokers
 from provision.observe.inside import agreed
 from provision.observe.reach import access_to
-from provision.plan.actions import Removal
 from provision.plan.observed import ObservedCluster
 from provision.runtime.base import Runtime
 
@@ -34,92 +35,120 @@ class StillHolds(Refused):
         super().__init__(f"{node} is not removed", why=why, hint="`provision up` again moves what it holds")
 
 
-def remove_broker(runtime: Runtime, environment: str, node: str, removal: Removal, patience: Patience) -> None:
-    """Stop an empty broker, unregister it if that is needed, and remove it with its storage.
+@dataclass(frozen=True, slots=True)
+class Leaver:
+    """A broker's node to remove, or the storage that is left of one.
 
-    Raises:
-        StillHolds: partitions are on it that no reassignment moves away; it runs again.
-        Refused: it is not empty when the time limit has passed.
-        ProvisionError: anything else; it runs again, if it was stopped.
+    Each wait may use the full `patience`. `check` raises `NodeFailed` if another node has exited, which no wait would
+    outlast.
     """
-    from provision.kafka.registration import unregister
 
-    broker = removal.broker
-    _wait_until_empty(runtime, environment, node, broker, patience.renewed(f"waiting until {node} is empty"))
-    others = access_to(runtime.observe(environment)).without(broker)
-    runtime.stop_node(environment, node, STOP_PATIENCE_S)
-    try:
-        require_unnamed(others, node, broker, patience)
-        if removal.registered:
-            unregister(others, broker, patience.renewed(f"removing the registration of broker {broker}"))
-            # Until then it could still be named as one of several replicas.
-            require_unnamed(others, node, broker, patience)
-    except ProvisionError as error:
-        _start_again(runtime, environment, node, error)
-        raise
-    runtime.remove_node(environment, node)
-    runtime.remove_storage(environment, node, delete_data=False)
+    runtime: Runtime
+    environment: str
+    node: str
+    patience: Patience
+    check: Callable[[], None]
 
+    def remove(self, *, registered: bool) -> None:
+        """Stop it once it is empty, unregister it if the cluster would keep its registration, and remove it.
 
-def _start_again(runtime: Runtime, environment: str, node: str, why: ProvisionError) -> None:
-    """Let it serve what it holds; should that fail, `why` is still the error to report."""
-    try:
-        runtime.start_node(environment, node)
-    except ProvisionError as error:
-        why.add(f"{node} could not be started again: {error}")
+        Raises:
+            StillHolds: partitions are on it that no reassignment moves away, or that did not go in time; it runs again.
+            ProvisionError: anything else; it runs again, if it was stopped.
+        """
+        from provision.kafka.registration import unregister
 
+        self._wait_until_empty()
+        self.runtime.stop_node(self.environment, self.node, STOP_PATIENCE_S)
+        try:
+            self._require_unnamed()
+            if registered:
+                patience = self.patience.renewed(f"removing the registration of {self.node}")
+                unregister(self._access.without(self._broker), self._broker, patience)
+                self._require_unnamed()  # until then it could still be named as one of several replicas
+        except ProvisionError as error:
+            self._start_again(error)
+            raise
+        self.runtime.remove_node(self.environment, self.node)
+        self.runtime.remove_storage(self.environment, self.node, delete_data=False)
 
-def _wait_until_empty(runtime: Runtime, environment: str, node: str, broker: int, patience: Patience) -> None:
-    """Wait until the running broker itself reports no replica, and no other one names it as having any."""
-    from provision.kafka.admin import connected
+    def remove_storage(self) -> None:
+        """Remove the storage of a node that is gone, unless a partition has a replica there.
 
-    lag = Patience(_LAG_S)
-    while True:
-        access = access_to(runtime.observe(environment))
-        with connected(access) as admin:
-            moving = admin.partitions.moves()
-            held = {f"{topic}-{number}" for topic, number in admin.partitions.sizes([broker])}
-        cluster = agreed(access)
-        named = named_on(broker, cluster.with_moves(moving)) if cluster else frozenset()
-        if cluster and not held and not named:
-            return
-        if named and lag.is_over:
-            raise StillHolds(node, named)
-        if not patience.pause(_PAUSE_S):
-            raise StillHolds(node, held or named or {"something: the brokers do not agree on it"})
+        Raises:
+            StillHolds: one has.
+            ProvisionError: the others do not agree on it, or something else.
+        """
+        self._require_unnamed()
+        self.runtime.remove_storage(self.environment, self.node, delete_data=False)
 
+    @property
+    def _broker(self) -> int:
+        return Role.parse(self.node)[1]
 
-def require_unnamed(others: Access, node: str, broker: int, patience: Patience) -> None:
-    """Require that no partition has a replica on a broker that does not run.
+    @property
+    def _access(self) -> Access:
+        return access_to(self.runtime.observe(self.environment))
 
-    Args:
-        others: to all brokers but this one.
-        node: its node.
-        broker: its id.
-        patience: how long to wait until the others know that it does not run.
+    def _start_again(self, why: ProvisionError) -> None:
+        """Let it serve what it holds; should that fail, `why` is still the error to report."""
+        try:
+            self.runtime.start_node(self.environment, self.node)
+        except ProvisionError as error:
+            why.add(f"{self.node} could not be started again: {error}")
 
-    Raises:
-        StillHolds: some have.
-        NotReady: the others do not agree that it is gone.
-        Interrupted: the wait was cancelled.
-    """
-    patience = patience.renewed(f"waiting until the brokers know that {node} is stopped")
-    while True:
-        answers = ask_brokers(others)
-        missing = missing_for_brokers(answers) or missing_for_agreement(answers)
-        alive = [other for other, told in answers.clusters.items() if broker in {known.id for known in told.brokers}]
-        if not missing and not alive:
-            if named := frozenset[str]().union(*(named_on(broker, told) for told in answers.clusters.values())):
-                raise StillHolds(node, named)
-            return
-        if not patience.pause(_PAUSE_S):
-            why = [f"{name}: {reason}" for name, reason in missing.items()]
-            why += [f"broker-{other}: it counts {node} among the living" for other in alive]
-            raise NotReady(
-                f"{node} is not removed: what it holds is not certain after {patience.given}",
-                why="\n".join(why),
-                hint="run `provision up` again to continue",
-            )
+    def _wait_until_empty(self) -> None:
+        """Wait until the running broker itself reports no replica, and no other one names it as having any."""
+        from provision.kafka.admin import connected
+
+        patience, lag = self.patience.renewed(f"waiting until {self.node} is empty"), Patience(_LAG_S)
+        while True:
+            self.check()
+            access = self._access
+            with connected(access) as admin:
+                moving = admin.partitions.moves()
+                held = {f"{topic}-{number}" for topic, number in admin.partitions.sizes([self._broker])}
+            cluster = agreed(access)
+            named = named_on(self._broker, cluster.with_moves(moving)) if cluster else frozenset()
+            if cluster and not held and not named:
+                return
+            if named and lag.is_over:
+                raise StillHolds(self.node, named)
+            if not patience.pause(_PAUSE_S):
+                raise StillHolds(self.node, held or named or {"something: the brokers do not agree on it"})
+
+    def _require_unnamed(self) -> None:
+        """Require that no partition has a replica on it, now that it does not run.
+
+        Raises:
+            StillHolds: some have.
+            NotReady: the others do not agree in time that it is gone.
+            NodeFailed, Interrupted: the wait has ended.
+        """
+        patience = self.patience.renewed(f"waiting until the brokers know that {self.node} is stopped")
+        others = self._access.without(self._broker)
+        while True:
+            self.check()
+            answers = ask_brokers(others)
+            unsure = missing_for_brokers(answers) or missing_for_agreement(answers) or self._alive_for(answers)
+            if not unsure:
+                every = (named_on(self._broker, told) for told in answers.clusters.values())
+                if named := frozenset[str]().union(*every):
+                    raise StillHolds(self.node, named)
+                return
+            if not patience.pause(_PAUSE_S):
+                raise NotReady(
+                    f"{self.node} is not removed: what it holds is not certain after {patience.given}",
+                    why="\n".join(f"{name}: {reason}" for name, reason in unsure.items()),
+                    hint="run `provision up` again to continue",
+                )
+
+    def _alive_for(self, answers: BrokerAnswers) -> dict[str, str]:
+        return {
+            Role.BROKER.node(other): f"it counts {self.node} among the living"
+            for other, told in answers.clusters.items()
+            if self._broker in {known.id for known in told.brokers}
+        }
 
 
 def named_on(broker: int, cluster: ObservedCluster) -> frozenset[str]:

@@ -3,14 +3,15 @@
 import threading
 from dataclasses import dataclass, replace
 
-from provision.apply.leaving import STOP_PATIENCE_S, remove_broker, require_unnamed
+from provision.apply.leaving import STOP_PATIENCE_S, Leaver
 from provision.apply.rolling import Roller, Step
 from provision.cluster.fingerprint import config_hash
-from provision.cluster.model import Cluster, Role
+from provision.cluster.model import Cluster
 from provision.common.patience import Patience
 from provision.errors import ProvisionError
 from provision.events import Listener
 from provision.observe.reach import access_to
+from provision.observe.waiting import Wait
 from provision.plan.actions import Action, BrokerSettings, Kind, Leftover, NodeTarget, Rejoining, Removal, Verb
 from provision.runtime.base import Runtime
 
@@ -82,13 +83,16 @@ class NodeWork:
                 runtime.remove_node(cluster.name, action.name)
                 runtime.remove_storage(cluster.name, action.name, delete_data=False)
             case Verb.REMOVE, _ if action.kind == Kind.STORAGE:
-                others = access_to(runtime.observe(cluster.name))
-                require_unnamed(others, action.name, Role.parse(action.name)[1], self.patience)
-                runtime.remove_storage(cluster.name, action.name, delete_data=False)
-            case Verb.REMOVE, Removal() as removal:
-                remove_broker(runtime, cluster.name, action.name, removal, self.patience)
+                self._leaver(action.name).remove_storage()
+            case Verb.REMOVE, Removal(_, registered):
+                self._leaver(action.name).remove(registered=registered)
             case _:
                 raise AssertionError(f"no way to {action}")
+
+    def _leaver(self, node: str) -> Leaver:
+        stay = [other.name for other in self.cluster.nodes if other.name != node]
+        others = Wait(self.runtime, self.cluster.name, stay, self.patience, self.tell)
+        return Leaver(self.runtime, self.cluster.name, node, self.patience, others.check_exits)
 
     def _replace(self, target: NodeTarget, step: Step) -> None:
         node, files = target.node, target.files

@@ -108,7 +108,7 @@ def print_error(error: ProvisionError) -> None:
         say(f"  {line}")
     log = error.log if isinstance(error, NodeFailed | NotReady) else ()
     if log:
-        say(styled("  its last log lines:", bold=True))
+        say(styled("  from its log:", bold=True))
         for line in log:
             say(f"  | {line}")
     if error.hint:

@@ -50,6 +50,10 @@ class Home:
         """The note of settings to restore after a throttled reassignment in an environment."""
         return ThrottleNote(self.directory / "throttles" / environment)
 
+    def external_throttle(self, name: str) -> ThrottleNote:
+        """The same for an external cluster of that name, which no `down` of an environment removes."""
+        return ThrottleNote(self.directory / "external-throttles" / name)
+
     @property
     def environments(self) -> Path:
         """The environments that run as processes, each in a directory of its name."""

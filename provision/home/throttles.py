@@ -1,6 +1,7 @@
 """The settings that a reassignment's throttle replaced, noted until they are restored: a command can die in between.
 
-home/throttles/NAME/ID.json    for the cluster with that id, each setting as it was before
+home/throttles/NAME/ID.json             for an environment's cluster with that id, each setting as it was before
+home/external-throttles/NAME/ID.json    for a cluster at a file's `bootstrap_servers`
 """
 
 import hashlib
@@ -23,7 +24,7 @@ Settings = dict[tuple[str, str], dict[str, str | None]]
 
 @dataclass(frozen=True, slots=True)
 class ThrottleNote:
-    """The notes of one environment, in its directory."""
+    """The notes of one environment, or of one external cluster's file, in a directory."""
 
     directory: Path
 

@@ -2,6 +2,7 @@
 
 from provision.catalogue.versions import KRAFT
 from provision.cluster.model import Role
+from provision.errors import ProvisionError
 from provision.kafka.quorum import ask_for_quorum
 from provision.kafka.zookeeper import FOUR_LETTER_WORD_MAIN, SERVER_STATUS, mode, server_status
 from provision.observe.reach import access_to
@@ -9,6 +10,9 @@ from provision.plan.observed import NodeState, ObservedCluster, ObservedEnvironm
 from provision.runtime.base import JavaCommand, Runtime
 
 LEADER = "leader"
+# Of a shell and of `docker exec`: the program is not there, or is none.
+_CANNOT_RUN = (126, 127)
+_NO_MAIN_CLASS = "Could not find or load main class"
 
 
 def active_controller(observed: ObservedEnvironment, cluster: ObservedCluster) -> int:
@@ -36,5 +40,7 @@ def _status_of(runtime: Runtime, environment: str, node: ObservedNode) -> str:
         return server_status(node.endpoint)
     host, _, port = runtime.inside_address(environment, node.name).rpartition(":")
     command = JavaCommand(FOUR_LETTER_WORD_MAIN, (host, port, SERVER_STATUS))
-    _, output = runtime.run_in_node(environment, node.name, command)
+    code, output = runtime.run_in_node(environment, node.name, command)
+    if code in _CANNOT_RUN or _NO_MAIN_CLASS in output:  # waiting would not help
+        raise ProvisionError(f"{node.name} cannot be asked for its status", why=output.strip())
     return output

@@ -56,6 +56,9 @@ def assess(
     access = access.to({n: at for n, at in access.brokers.items() if Role.BROKER.node(n) in wanted})
     answers = ask_brokers(access)
     missing = missing_for_brokers(answers)
+    if missing:  # a node that nobody finds is the reason, whatever else the brokers miss
+        cut_off = {node.name: node.astray for node in observed.nodes if node.cut_off and node.name in wanted}
+        missing = {**cut_off, **missing, **cut_off}
     if missing or not access.brokers:
         quorum = _missing_for_quorum(runtime, observed, ask_inside=ask_inside)
         level = Level.PROCESS if quorum is None or quorum else Level.QUORUM

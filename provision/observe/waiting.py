@@ -52,7 +52,7 @@ class Wait:
         """Poll until the environment has reached `level`.
 
         Raises:
-            NodeFailed: a node exited; has its last log lines, and the reason if it is known.
+            NodeFailed: a node exited; has the errors in its log, and the reason if it is known.
             NotReady: the time limit has passed; names what is missing.
             Interrupted: the wait was cancelled.
         """
@@ -101,7 +101,7 @@ class Wait:
         """Raise if a node has exited; one with a transient failure is started again.
 
         Raises:
-            NodeFailed: with its last log lines, and the reason if it is known.
+            NodeFailed: with the errors in its log, and the reason if it is known.
         """
         self._check_exits(self.runtime.observe(self.environment))
 

@@ -92,7 +92,9 @@ def down(  # noqa: PLR0913 what it is, and how it goes
     def forget(*, removed: bool) -> None:
         if not keep_data and (others := elsewhere(name, runtime)) is not True and (removed or others is False):
             home.ports.release(name)
-        if not data_stay:  # a note of an interrupted reassignment is needed as long as the data are
+        # A note of an interrupted reassignment is needed as long as the data are; if nothing was here, they may be
+        # elsewhere.
+        if not data_stay and (removed or delete_data):
             home.throttle(name).forget_all()
 
     try:

@@ -48,11 +48,11 @@ def _without_environment(error: BaseException) -> BaseException:
     """The error without hints at logs and nodes that are removed; `--retain` would have kept them."""
     if not isinstance(error, ProvisionError):
         return error
-    clauses = _CLAUSES.split(error.hint)
-    kept = [clause for clause in clauses if not _LOOK.search(clause)]
-    if isinstance(error, NodeFailed | NotReady) or len(kept) < len(clauses):
-        still = error.hint if len(kept) == len(clauses) else _joined(*kept)
-        error.hint = _joined(still, "`provision up --retain` keeps what fails, with its logs")
+    looks = bool(_LOOK.search(error.hint))
+    if looks:
+        error.hint = _joined(*(clause for clause in _CLAUSES.split(error.hint) if not _LOOK.search(clause)))
+    if looks or isinstance(error, NodeFailed | NotReady):
+        error.hint = _joined(error.hint, "`provision up --retain` keeps what fails, with its logs")
     return error
 
 

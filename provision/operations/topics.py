@@ -56,11 +56,15 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class KafkaCluster:
-    """A reachable cluster: a name for it, and its addresses; `check` raises `NodeFailed` if a node has exited."""
+    """A reachable cluster: a name for it, and its addresses.
+
+    `check` raises `NodeFailed` if a node has exited; `external` is whether it is no environment's.
+    """
 
     name: str
     access: Access
     check: Callable[[], None] = _nothing
+    external: bool = False
 
     def observe(self) -> ObservedCluster:
         """The cluster as the brokers report it, without settings.
@@ -75,7 +79,8 @@ class KafkaCluster:
 
     def target(self, home: Home, throttle_bytes_per_s: int | None = None) -> Target:
         """The target for planning its resources."""
-        return Target(self.name, self.access, home.throttle(self.name), throttle_bytes_per_s)
+        throttle = home.external_throttle(self.name) if self.external else home.throttle(self.name)
+        return Target(self.name, self.access, throttle, throttle_bytes_per_s)
 
 
 def cluster_of(runtime: Runtime, name: str) -> KafkaCluster:
@@ -104,7 +109,8 @@ def cluster_at(name: str, bootstrap_servers: str) -> KafkaCluster:
         except NotAnswering as reason:
             reasons[address] = str(reason)
         else:
-            return KafkaCluster(name, access.to({broker.id: broker.address for broker in cluster.brokers}))
+            brokers = {broker.id: broker.address for broker in cluster.brokers}
+            return KafkaCluster(name, access.to(brokers), external=True)
     raise Unavailable(f"no broker of {name} answers", why=_lines(reasons), hint=_ADDRESS_HINT)
 
 

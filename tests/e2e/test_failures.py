@@ -57,7 +57,7 @@ def test_a_broken_property_ends_the_wait_with_kafkas_reason(provision: Provision
     assert result.code == 1
     assert "broker-1 exited with code 1" in result.err
     assert "com.example.Missing" in result.err
-    assert "its last log lines" in result.err
+    assert "from its log:" in result.err
     assert "\tat " not in result.err
     assert provision.traces("broken") == []
 

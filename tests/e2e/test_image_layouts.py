@@ -56,6 +56,25 @@ topics: [{{name: t}}]
     assert provision.traces("laid-out") == []
 
 
+@pytest.mark.matrix
+def test_an_ensemble_with_an_image_of_its_own_and_no_port_grows_and_is_rolled(
+    provision: Provision, tmp_path: Path
+) -> None:
+    file = f"""
+kafka: {{image: {ensure_layout("confluentinc/cp-kafka:7.9.1")}}}
+zookeeper: {{image: {ensure_layout("bitnamilegacy/kafka:3.9.1")}, nodes: NODES, properties: {{snapCount: 5000}}}}
+brokers: {{port: auto}}
+"""
+    env = write_environment(tmp_path, "laid-out-three", file.replace("NODES", "1"))
+    provision.ok("up", env)
+    write_environment(tmp_path, "laid-out-three", file.replace("NODES", "3"))
+    provision.ok("up", env, "--yes")
+    write_environment(tmp_path, "laid-out-three", file.replace("NODES", "3").replace("5000", "6000"))
+    provision.ok("up", env, "--yes")
+    assert json.loads(provision.ok("status", env, "-o", "json"))["ready"]
+    provision.ok("down", env)
+
+
 def test_an_image_that_is_laid_out_like_none_is_named_with_what_was_looked_for(
     provision: Provision, tmp_path: Path
 ) -> None:

@@ -51,6 +51,36 @@ def test_in_a_network_of_an_earlier_version_the_engine_chooses() -> None:
     assert networks.address_of(_network("172.18.0.0/16"), "broker-1") is None
 
 
+def _listed(state: str = "running", **networks_joined: dict[str, str]) -> dict[str, Any]:
+    labels = {"provision.environment": NAME, "provision.node": "broker-1"}
+    return {"State": state, "Labels": labels, "NetworkSettings": {"Networks": networks_joined}}
+
+
+@pytest.mark.parametrize(
+    ("container", "astray", "cut_off"),
+    [
+        (_listed(n={"NetworkID": "1", "IPAddress": "172.18.0.5"}), "", False),
+        (_listed(n={"NetworkID": "1", "IPAddress": "172.18.0.6"}), "172.18.0.6 instead of its own, 172.18.0.5", False),
+        (_listed(n={"NetworkID": "2", "IPAddress": "172.18.0.5"}), "not in the network n", True),
+        (_listed(), "not in the network n", True),
+        (_listed(other={"NetworkID": "3", "IPAddress": "10.0.0.5"}), "not in the network n", True),
+        (_listed("paused"), "not in the network n", True),
+        (_listed("exited"), "", False),
+        (_listed("created"), "", False),
+    ],
+)
+def test_a_running_node_that_is_not_where_others_look_for_it_is_seen(
+    container: dict[str, Any], astray: str, *, cut_off: bool
+) -> None:
+    container["Labels"]["provision.environment"] = "n"
+    place = networks.place_of(container, {"Id": "1", **_kept("172.18.0.0/16")})
+    assert astray in place.astray
+    assert bool(place.astray) is bool(astray)
+    assert place.cut_off is cut_off
+    without = networks.place_of(container, None)
+    assert without.cut_off is (container["State"] in ("running", "paused"))
+
+
 @pytest.fixture
 def network() -> Iterator[None]:
     api = engine().api

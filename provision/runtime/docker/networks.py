@@ -23,7 +23,7 @@ from docker.types import IPAMConfig, IPAMPool, NetworkingConfig
 
 from provision.cluster.model import Role
 from provision.errors import ProvisionError
-from provision.runtime.docker.containers import DRAFT, ENVIRONMENT
+from provision.runtime.docker.containers import DRAFT, ENVIRONMENT, NODE
 
 ADDRESSES, FIXED = "provision.addresses", "fixed"
 
@@ -33,6 +33,7 @@ _LONGEST_PREFIX = 25
 _TRIES, _PAUSE_S = 8, 0.3
 # Interleaved by number, so that a node's address does not depend on how many others there are.
 _ROLES = tuple(Role)
+_ALIVE = ("running", "paused")
 
 Described = Mapping[str, Any]
 """A network or container as the engine's API describes it."""
@@ -153,15 +154,11 @@ class Place:
     cut_off: bool = False
 
 
-def place_of(container: Described, network: Described | None, name: str, node: str) -> Place:
-    """Where a running node is.
-
-    Args:
-        container: as the engine lists it.
-        network: the environment's network; None if there is none.
-        name: the network's name.
-        node: the node's.
-    """
+def place_of(container: Described, network: Described | None) -> Place:
+    """Where a node's container, as the engine lists it, is; one that does not run joins its network when it starts."""
+    if container["State"] not in _ALIVE:
+        return Place()
+    name, node = container["Labels"][ENVIRONMENT], container["Labels"][NODE]
     joined = (container["NetworkSettings"]["Networks"] or {}).get(name)
     if network is None or not joined or joined["NetworkID"] != network["Id"]:
         return Place(f"it is not in the network {name}", cut_off=True)

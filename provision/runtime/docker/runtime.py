@@ -64,8 +64,7 @@ class DockerRuntime(Runtime):
             all_containers = self._containers()
             all_networks = self._api.networks()
             volumes = self._api.volumes()["Volumes"] or []
-        network = networks.among(all_networks, name)
-        node_of = partial(self._node, network)
+        node_of = partial(self._node, networks.among(all_networks, name))
         return found.environment(self.kind, name, wanted, found.Things(all_containers, all_networks, volumes), node_of)
 
     def _node(self, network: Mapping[str, Any] | None, container: Mapping[str, Any]) -> ObservedNode:
@@ -79,9 +78,7 @@ class DockerRuntime(Runtime):
                 state = state or (NodeState.RUNNING if details["Running"] else NodeState.EXITED)
             except NotFound:  # removed since the list was made
                 state = NodeState.EXITED
-        place = networks.Place()
-        if state is NodeState.RUNNING:
-            place = networks.place_of(container, network, labels[spec.ENVIRONMENT], labels[spec.NODE])
+        place = networks.place_of(container, network)
         return ObservedNode(
             name=labels[spec.NODE],
             role=labels[spec.ROLE],
@@ -368,10 +365,11 @@ class DockerRuntime(Runtime):
     # -- run ----------------------------------------------------------------------------------------------------------
 
     def run_in_node(self, name: str, node: str, command: JavaCommand) -> tuple[int, str]:
-        """Run it with `exec` in the node's container, within its limits."""
+        """Run it with `exec` in the node's container, within its limits and with the Java and jars of its own image."""
         container = self._required(name, node)
         with translated(f"running {command.main_class} in {node}"):
-            execution = self._api.exec_create(container, tools.java_command(self._software(name), command, heap="32m"))
+            image = self._api.inspect_container(container)["Config"]["Image"]
+            execution = self._api.exec_create(container, tools.java_command(image, command, heap="32m"))
             output = self._api.exec_start(execution["Id"])
             return self._api.exec_inspect(execution["Id"])["ExitCode"], output.decode(errors="replace")
 
@@ -420,12 +418,6 @@ class DockerRuntime(Runtime):
         if container is None:
             raise ProvisionError(f"{name} has no node {node}", hint=f"`provision status {name}` lists them")
         return str(container["Id"])
-
-    def _software(self, name: str) -> str:
-        with translated(f"looking at {name}"):
-            labels = [f"{spec.ENVIRONMENT}={name}", spec.SOFTWARE]
-            described = self._containers(*labels)
-        return str(described[0]["Labels"][spec.SOFTWARE]) if described else ""
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
