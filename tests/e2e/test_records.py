@@ -3,10 +3,11 @@
 import json
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import psutil
 import pytest
@@ -38,8 +39,14 @@ HOSTILE = {
 pytestmark = pytest.mark.group(docker="matrix")
 
 
-def _file(directory: Path, name: str, brokers: int = 1, kafka: str = "{}", **properties: str) -> str:
-    settings = json.dumps({"zookeeper.session.timeout.ms": "6000"} | properties)
+def _file(
+    directory: Path,
+    name: str,
+    brokers: int = 1,
+    kafka: str = "{}",
+    properties: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    settings = json.dumps({"zookeeper.session.timeout.ms": "6000", **properties})
     return write_environment(
         directory, name, f"kafka: {kafka}\nbrokers: {{nodes: {brokers}, port: auto, properties: {settings}}}\n"
     )
@@ -76,7 +83,7 @@ def test_whatever_is_set_on_the_brokers_a_round_trip_succeeds_and_leaves_nothing
     if version < "3.6":
         settings["log.message.timestamp.difference.max.ms"] = settings.pop("log.message.timestamp.before.max.ms")
     provision = replace(provision, version=version)
-    env = _file(tmp_path, "hostile", kafka=f"{{mode: {mode}}}", **settings)
+    env = _file(tmp_path, "hostile", kafka=f"{{mode: {mode}}}", properties=settings)
     assert json.loads(provision.ok("up", env, "--until", "roundtrip", "-o", "json"))["level"] == "roundtrip"
     assert _topics(provision, "hostile") == set()
     provision.ok("down", "hostile")
