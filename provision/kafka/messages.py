@@ -21,6 +21,7 @@ from provision.kafka.translation import as_provision_error
 from provision.spec.units import size_text
 
 if TYPE_CHECKING:
+    import kafka  # noqa: F401 the package first
     from kafka.producer.future import FutureRecordMetadata
 
 _MIB = 1024 * 1024

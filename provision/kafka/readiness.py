@@ -9,7 +9,7 @@ Levels, each including those before it:
    listeners work; and there is a controller only while ZooKeeper has a quorum.
 4. `topics`: each broker names every topic, and each partition has a leader, which also serves it, and all its replicas
    in sync (`provision.kafka.leaders`).
-5. `roundtrip`: a record can be written and read back (`provision.kafka.messages`).
+5. `roundtrip`: a record can be written and read back (`provision.kafka.roundtrip`).
 """
 
 import importlib

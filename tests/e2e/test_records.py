@@ -14,7 +14,7 @@ import pytest
 from kafka import KafkaProducer
 
 from provision import Environment
-from provision.errors import KafkaRefused, ProvisionError
+from provision.errors import Interrupted, KafkaRefused, ProvisionError
 from provision.kafka import messages
 from tests.engine import Provision, wait_until, write_environment
 
@@ -175,6 +175,22 @@ def test_a_topic_that_goes_ends_who_reads_and_who_writes_and_does_not_come_back(
         assert reader.returncode == 1
         assert "there is no topic doomed any more" in told
     assert "doomed" not in _topics(provision, running)
+
+
+def test_whatever_ends_it_what_was_acknowledged_is_told(provision: Provision, running: str) -> None:
+    environment = Environment.named(running, home=provision.home)
+    environment.create_topic("counted", partitions=2)
+
+    def then(error: BaseException) -> Iterator[tuple[None, bytes]]:
+        yield from ((None, str(number).encode()) for number in range(3))
+        raise error
+
+    for error, kind in ((ProvisionError("line 4 has no key"), ProvisionError), (KeyboardInterrupt(), Interrupted)):
+        with pytest.raises(kind) as raised:
+            environment.produce("counted", then(error))
+        assert isinstance(raised.value, ProvisionError)
+        assert raised.value.why == "3 records were acknowledged"
+    assert len(list(environment.consume("counted", limit=6, idle_s=30.0))) == 6
 
 
 # -- sizes ------------------------------------------------------------------------------------------------------------
