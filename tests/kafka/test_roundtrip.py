@@ -3,14 +3,18 @@
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
+from typing import Any
 
 import pytest
+from kafka.protocol.admin import DescribeConfigsRequest, DescribeConfigsResponse
 
 from provision.common.patience import Patience
-from provision.errors import NotReady
+from provision.errors import NotReady, UsageError
 from provision.kafka.access import Access
 from provision.kafka.roundtrip import CONFIG, roundtrip
 from provision.spec.lint import known
+from tests.kafka.scripted import listening
 
 HARMLESS = {
     "compression.gzip.level": "nothing is compressed",
@@ -71,3 +75,29 @@ def test_brokers_that_say_nothing_end_it_at_its_deadline(silent: Access) -> None
         roundtrip(silent, Patience(0.3))
     assert raised.value.what == "the topic for a round trip was not created within 0.3 s"
     assert raised.value.why == "; ".join(f"broker-{number}: it does not answer in time" for number in (1, 2))
+
+
+def configured(deletable: str, request: Any) -> Any:  # noqa: ANN401 the library's classes
+    result: Any = DescribeConfigsResponse.DescribeConfigsResult
+    (asked,) = request.resources
+    entry = result.DescribeConfigsResourceResult(
+        name="delete.topic.enable", value=deletable, read_only=True, config_source=5, is_sensitive=False, synonyms=[]
+    )
+    found = result(
+        error_code=0, error_message=None, resource_type=4, resource_name=asked.resource_name, configs=[entry]
+    )
+    return DescribeConfigsResponse(throttle_time_ms=0, results=[found])
+
+
+def test_what_any_broker_could_not_delete_is_not_created() -> None:
+    with ExitStack() as stack:
+        brokers = [
+            stack.enter_context(listening(DescribeConfigsRequest, partial(configured, said)))
+            for said in ("true", "false")
+        ]
+        access = Access(dict(enumerate((broker.address for broker in brokers), start=1)))
+        with pytest.raises(UsageError, match="a round trip would leave its topic behind") as raised:
+            roundtrip(access, Patience(10.0))
+        # scripted brokers know no other request, so nothing was created
+        assert [len(broker.asked) for broker in brokers] == [1, 1]
+    assert raised.value.why == "broker-2: delete.topic.enable is false"
