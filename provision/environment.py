@@ -386,13 +386,13 @@ class Environment:
         patience = Patience(timeout_s)
         return apply_for(cluster, desired, self.home, patience=patience, tell=self._tell, agree=agree or accept_all)
 
-    def produce(self, topic: str, records: Iterable[tuple[bytes | None, bytes]]) -> int:
-        """Write records (key, value) to an existing topic with `acks=all`; returns how many."""
+    def produce(self, topic: str, records: Iterable[tuple[bytes | None, bytes]], *, max_bytes: int = 1024**2) -> int:
+        """Write records (key, value) of at most `max_bytes` to an existing topic with `acks=all`; returns how many."""
         from provision.kafka.messages import produce
         from provision.operations.topics import topics
 
         topics(cluster := self.cluster(), [topic])
-        return produce(cluster.access, topic, records)
+        return produce(cluster.access, topic, records, largest_bytes=max_bytes)
 
     def consume(
         self, topic: str, *, from_beginning: bool = True, limit: int | None = None, idle_s: float | None = None

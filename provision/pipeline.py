@@ -23,8 +23,9 @@ from provision.catalogue.versions import KRAFT
 from provision.cluster.identity import Identities
 from provision.cluster.model import Cluster, RenderedFile
 from provision.cluster.resolve import fixed_ports, resolve, resolve_without_ports
-from provision.common.interrupts import shielded
+from provision.common.interrupts import shielded, telling_where_it_stands
 from provision.common.patience import Patience
+from provision.errors import UsageError
 from provision.events import Listener, Notice, Planned, silent
 from provision.home.place import Home
 from provision.kafka.levels import Level
@@ -45,6 +46,7 @@ from provision.plan.stored import common_cluster_id
 from provision.plan.upgrade import stages_of
 from provision.resources.registry import Resources, desired_resources
 from provision.resources.rounds import Agree, Inside, accept_all, converge, fingerprint, plan_resources
+from provision.resources.topics import DELETE_TOPICS
 from provision.runtime import Runtimes
 from provision.runtime.base import Runtime
 from provision.runtime.directories import has_data
@@ -75,6 +77,10 @@ class Prepared:
     def files(self) -> tuple[RenderedFile, ...]:
         """The files that the nodes have after the last phase."""
         return self.phases[-1].files
+
+    def plan_until(self, level: Level) -> Plan:
+        """The part of the plan that is carried out if `up` only has to reach this level."""
+        return self.plan if level >= Level.TOPICS else Plan(self.cluster.name, self.plan.first_wave)
 
     @property
     def topics_unknown(self) -> bool:
@@ -207,9 +213,12 @@ def up(
         if options.saved:
             options.saved.require_fresh(prepared.saved)
         require_no_refusal(prepared.plan)
-        tell(Planned(prepared.plan.as_dict()))
-        agree(prepared.plan)
-        return _bring_up(prepared, runtimes.home, options, tell, agree)
+        if options.until is Level.ROUNDTRIP:
+            _require_deletable_topics(prepared.cluster)
+        plan = prepared.plan_until(options.until)
+        tell(Planned(plan.as_dict()))
+        agree(plan)
+        result, wait = _bring_up(prepared, runtimes.home, options, tell, agree)
     except BaseException as error:
         if prepared.observed.nodes:  # a failed update stops where it is, and the next `up` continues from there
             raise
@@ -221,9 +230,26 @@ def up(
         if told is error:
             raise
         raise told from error
+    if options.until <= Level.TOPICS:
+        return result
+    name = prepared.cluster.name  # what works is not removed because the last check of it fails
+    with telling_where_it_stands(lambda: f"{name} is up and has reached topics; `provision down {name}` removes it"):
+        return replace(result, assessment=wait.roundtrip(result.assessment))
 
 
-def _bring_up(prepared: Prepared, home: Home, options: UpOptions, tell: Listener, agree: Agree) -> UpResult:
+def _require_deletable_topics(cluster: Cluster) -> None:
+    """A round trip creates a topic, and deletes it again."""
+    if any(str(node.properties.get(DELETE_TOPICS)).lower() == "false" for node in cluster.nodes):
+        raise UsageError(
+            "a round trip would leave its topic behind",
+            why=f"the file sets {DELETE_TOPICS} to false",
+            hint="use `--until topics`",
+        )
+
+
+def _bring_up(
+    prepared: Prepared, home: Home, options: UpOptions, tell: Listener, agree: Agree
+) -> tuple[UpResult, Wait]:
     cluster, runtime = prepared.cluster, prepared.runtime
     began, patience = time.monotonic(), Patience(options.timeout_s)
     first_wave = prepared.plan.first_wave
@@ -242,8 +268,8 @@ def _bring_up(prepared: Prepared, home: Home, options: UpOptions, tell: Listener
     if options.until >= Level.TOPICS:
         throttle = home.throttle(cluster.name)
         changed |= converge(prepared.plan, prepared.desired, work, wait, throttle, agree)
-        assessment = wait.until(options.until, cluster.topics)
-    return UpResult(assessment, changed, wait.timings)
+        assessment = wait.until(Level.TOPICS, cluster.topics)
+    return UpResult(assessment, changed, wait.timings), wait
 
 
 def _settings_left(prepared: Prepared) -> tuple[Action, ...]:

@@ -14,12 +14,23 @@ from provision.apply.rolling import Roller
 from provision.cluster.model import Topic, TopicPolicy
 from provision.common.interrupts import handle_signals
 from provision.common.patience import Patience
-from provision.errors import Interrupted, NodeFailed, NotReady, PartlyApplied, ProvisionError, Refused
-from provision.events import ActionDone, Event, silent
+from provision.errors import (
+    Interrupted,
+    KafkaRefused,
+    NodeFailed,
+    NotReady,
+    PartlyApplied,
+    ProvisionError,
+    Refused,
+    UsageError,
+)
+from provision.events import ActionDone, Event, Planned, silent
 from provision.kafka.access import Access
+from provision.kafka.levels import Level
 from provision.operations import life
 from provision.operations.life import restart_rolling
 from provision.operations.remove import down
+from provision.operations.status import status, wait_for
 from provision.operations.topics import KafkaCluster, apply_for
 from provision.pipeline import Prepared, UpOptions, UpResult
 from provision.plan.actions import Action, Kind, Plan, Removal, Verb
@@ -770,6 +781,82 @@ def test_a_topic_that_comes_between_the_plan_and_its_creation_is_made_as_declare
     assert [action.verb for action in done.actions] == [Verb.REASSIGN, Verb.CONFIGURE, Verb.GROW]
     assert [len(row) for row in living.replicas("t")] == [3, 3]
     assert living.kafka.topics["t"].config == {"retention.ms": "7"}
+
+
+# -- how far it goes --------------------------------------------------------------------------------------------------
+
+SILENT = "broker-2: it does not answer in time"
+
+
+def late() -> NotReady:
+    return NotReady("a record was not acknowledged within 5 s", why=SILENT)
+
+
+@pytest.mark.parametrize(
+    "failure", [late(), KafkaRefused("creating a topic: Kafka refused"), KeyboardInterrupt()], ids=repr
+)
+def test_a_round_trip_that_fails_undoes_nothing(
+    living: Living, monkeypatch: pytest.MonkeyPatch, failure: BaseException
+) -> None:
+    def fail(_access: Access, _patience: Patience) -> None:
+        raise failure
+
+    monkeypatch.setattr("provision.kafka.roundtrip.roundtrip", fail)
+    with pytest.raises((NotReady, KafkaRefused, Interrupted)) as raised:
+        living.up(UpOptions(timeout_s=5.0, until=Level.ROUNDTRIP), topics=[topic()])
+    assert raised.value.why.splitlines()[-1] == (
+        "living is up and has reached topics; `provision down living` removes it"
+    )
+    assert status(living.runtime, "living").level is Level.TOPICS
+    assert not living.up().changed
+
+
+def test_a_broker_that_dies_during_the_round_trip_is_told_itself(
+    living: Living, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(_access: Access, _patience: Patience) -> None:
+        living.runtime.exit_node("living", "broker-2", 1, ["java.lang.OutOfMemoryError: Java heap space"])
+        raise late()
+
+    monkeypatch.setattr("provision.kafka.roundtrip.roundtrip", die)
+    with pytest.raises(NodeFailed, match="broker-2 exited with code 1") as raised:
+        living.up(UpOptions(timeout_s=5.0, until=Level.ROUNDTRIP))
+    assert raised.value.why.splitlines()[:2] == ["the JVM ran out of memory", SILENT]
+
+
+@pytest.mark.parametrize("command", ["up", "wait"])
+def test_a_round_trip_has_what_is_left_of_the_time(
+    living: Living, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    given: list[Patience] = []
+    monkeypatch.setattr("provision.kafka.roundtrip.roundtrip", lambda _access, patience: given.append(patience))
+    until = Level.ROUNDTRIP
+    living.settles()
+    reached = (
+        living.up(UpOptions(timeout_s=7.0, until=until)).assessment
+        if command == "up"
+        else wait_for(living.runtime, "living", until, None, Patience(7.0), silent)
+    )
+    assert reached.level is until
+    assert [patience.timeout_s for patience in given] == [7.0]
+
+
+@pytest.mark.parametrize("said", [False, "false", "FALSE"])
+def test_a_round_trip_whose_topic_could_not_be_deleted_is_refused_before_anything_is_made(
+    living: Living, said: object
+) -> None:
+    with pytest.raises(UsageError, match="a round trip would leave its topic behind"):
+        living.up(UpOptions(until=Level.ROUNDTRIP), brokers=brokers(properties={"delete.topic.enable": said}))
+    assert living.runtime.observe("living").is_absent
+
+
+@pytest.mark.parametrize("until", [Level.PROCESS, Level.BROKERS])
+def test_only_what_is_going_to_be_done_is_shown(living: Living, until: Level) -> None:
+    shown: list[Plan] = []
+    living.up(UpOptions(timeout_s=5.0, until=until), agree=shown.append, topics=[topic("a"), topic("b")])
+    assert {str(action.kind) for plan in shown for action in plan.actions} <= {"network", "storage", "node", "software"}
+    (planned,) = (event.plan for event in living.told if isinstance(event, Planned))
+    assert len(planned["actions"]) == len(living.done) == len(shown[0].actions)
 
 
 # -- consent ----------------------------------------------------------------------------------------------------------

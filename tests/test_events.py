@@ -218,6 +218,7 @@ def test_everything_begins_once_and_ends_once(resources: list[str], choice: rand
     failed = {name: ProvisionError(name) for name in resources if choice.random() < 0.5}
     skipped = {name: "it was there" for name in resources if choice.random() < 0.5}
     error = ProvisionError("of all")
+    others = {name: error for name in resources if raises and name not in skipped}
     with (
         pytest.raises(ProvisionError, match="of all") if raises else nullcontext(),
         action(told.append, "create", *resources) as ending,
@@ -229,7 +230,6 @@ def test_everything_begins_once_and_ends_once(resources: list[str], choice: rand
     ends = [event for event in told if isinstance(event, ActionDone | ActionFailed | ActionSkipped)]
     assert told[len(resources) :] == ends
     assert [event.resource for event in ends] == resources
-    others = {name: error for name in resources if raises and name not in skipped}
     assert failures(told) == {**others, **failed}
     assert {e.resource for e in ends if isinstance(e, ActionSkipped)} == skipped.keys() - failed.keys()
     took = {event.seconds for event in ends}

@@ -35,13 +35,26 @@ def produce(
     key_separator: Annotated[
         str | None, typer.Option("--key-separator", metavar="TEXT", help="What stands between key and value of a line.")
     ] = None,
+    max_record_size: Annotated[
+        str, typer.Option("--max-record-size", metavar="SIZE", help="The largest record to send, for example 4m.")
+    ] = "1m",
 ) -> None:
     """Write each line of standard input to a topic as a record."""
     if key_separator == "":
         raise UsageError("--key-separator cannot be empty")
     env, name = env_and_one(env, topic, "TOPIC")
-    count = select(env).produce(name, _records(key_separator))
+    largest_bytes = _bytes(max_record_size)
+    count = select(env).produce(name, _records(key_separator), max_bytes=largest_bytes)
     say(f"{count} records written to {name}")
+
+
+def _bytes(size: str) -> int:
+    from provision.spec.units import parse_size_bytes
+
+    try:
+        return parse_size_bytes(size)
+    except ValueError as error:
+        raise UsageError(f"--max-record-size: {error}") from error
 
 
 def _records(key_separator: str | None) -> Iterator[tuple[bytes | None, bytes]]:

@@ -5,11 +5,12 @@ time; so `ask` uses the library's codec (`KafkaProtocol`, which does no I/O) on 
 """
 
 import importlib
+import re
 import socket
 import struct
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 CLIENT_ID = "provision"
 REQUEST_TIMEOUT_S = 30.0
 """How long a client waits for a response, and for a first broker to connect to."""
+_LOOK_S = 2.0
 _CHUNK = 64 * 1024
+_LAST_PORT = 65535
 _HANDSHAKE_VERSION = _AUTHENTICATE_VERSION = 1
 
 Answer = TypeVar("Answer")
@@ -83,12 +86,32 @@ def _opened(client: Any, access: Access, **options: object) -> Any:  # noqa: ANN
         raise Unavailable("no broker is running", why=why, hint="`provision status` shows them")
     doing = f"connecting to {access.bootstrap_servers}"
     symptoms = _symptoms(access, doing)
+    access = _answering(access)
     try:
         with translated(doing):
             return client(**access.client_options(), **options)
     except Unavailable as error:
         error.add(*symptoms)
         raise
+
+
+def _answering(access: Access) -> Access:
+    """Access to those brokers that answer, or to all if none does.
+
+    The library would wait for one that listens and says nothing as long as it is allowed to wait for all of them.
+    """
+    if len(access.brokers) == 1:
+        return access
+    import kafka  # noqa: F401 the package first
+    from kafka.protocol.metadata import ApiVersionsRequest
+
+    answers = ask_side_by_side(
+        {broker: partial(ask, access, broker, ApiVersionsRequest(version=0), _LOOK_S) for broker in access.brokers}
+    )
+    answering = {
+        broker: access.brokers[broker] for broker, answer in answers.items() if not isinstance(answer, NotAnswering)
+    }
+    return access.to(answering) if answering else access
 
 
 def _symptoms(access: Access, doing: str) -> list[str]:
@@ -125,6 +148,7 @@ def ask(access: Access, broker: int, request: Any, timeout_s: float) -> Any:  # 
         NotServing: nothing listens, or the connection is closed.
         NotAnswering: anything else is wrong, or the timeout has passed.
         KafkaRefused: the credentials are not accepted.
+        UsageError: it is no address.
     """
     # Loading the library takes 0.15 s, which commands that ask no broker are spared.
     import ssl
@@ -132,11 +156,10 @@ def ask(access: Access, broker: int, request: Any, timeout_s: float) -> Any:  # 
     import kafka  # noqa: F401 the package first
     from kafka.errors import KafkaError
 
-    bracketed, _, port = access.brokers[broker].rpartition(":")
-    host = bracketed.strip("[]")  # of an IPv6 address
+    host, port = _host_and_port(access.brokers[broker])
     patience = Patience(timeout_s)
     try:
-        with socket.create_connection((host, int(port)), timeout=timeout_s) as plain:
+        with socket.create_connection((host, port), timeout=timeout_s) as plain:
             connection = _encrypted(plain, host, access) if access.encrypted else plain
             with connection:
                 conversation = _Conversation(connection, patience)
@@ -154,6 +177,8 @@ def ask(access: Access, broker: int, request: Any, timeout_s: float) -> Any:  # 
         raise NotAnswering((error.strerror or str(error)).lower()) from error
     except KafkaError as error:
         raise NotAnswering(str(error) or type(error).__name__) from error
+    except UnicodeError as error:  # of the host's name
+        raise NotAnswering(f"{host} cannot be the name of a host") from error
     except (struct.error, ValueError, LookupError) as error:  # what the library's codec makes of other bytes
         raise NotAnswering("it does not speak Kafka's protocol") from error
 
@@ -178,6 +203,14 @@ def ask_any(access: Access, request: Callable[[], Any], doing: str) -> Any:  # n
             silent[address] = str(reason)
     why = "\n".join(f"{address}: {reason}" for address, reason in silent.items())
     raise Unavailable(f"{doing}: no broker answers", why=why, hint="`provision status` shows them")
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    bracketed, _, port = address.rpartition(":")
+    if not bracketed or not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) <= _LAST_PORT:
+        hint = "an address is HOST:PORT, for example 127.0.0.1:9092"
+        raise UsageError(f"{address!r} is not the address of a broker", hint=hint)
+    return bracketed.strip("[]"), int(port)  # brackets of an IPv6 address
 
 
 def _encrypted(plain: socket.socket, host: str, access: Access) -> "ssl.SSLSocket":

@@ -1,31 +1,40 @@
-"""Write and read records, and check that a cluster does both (a round trip)."""
+"""Write and read records."""
 
-import uuid
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, RecordListTooLargeError
 
-from provision.cluster.model import Topic
+from provision.common.interrupts import telling_where_it_stands
 from provision.common.patience import Patience
-from provision.errors import NotReady, ProvisionError
+from provision.errors import KafkaRefused, ProvisionError, UsageError
 from provision.kafka.access import Access
 from provision.kafka.admin import connected
-from provision.kafka.connection import REQUEST_TIMEOUT_S, NotAnswering
 from provision.kafka.connection import consumer as connected_consumer
 from provision.kafka.connection import producer as connected_producer
-from provision.kafka.metadata import observe_cluster
-from provision.plan.placement import Placement
-from provision.plan.topic_changes import PlacedTopic
+from provision.kafka.readiness import is_gone
+from provision.kafka.translation import as_provision_error
+from provision.spec.units import size_text
 
-_ACKNOWLEDGE_S = 30.0
+if TYPE_CHECKING:
+    import kafka  # noqa: F401 the package first
+    from kafka.producer.future import FutureRecordMetadata
+
+_MIB = 1024 * 1024
+_MOST_BYTES = 2**31 - 1
+_ACKNOWLEDGE_S, _REQUEST_S, _CLOSE_S = 30.0, 25.0, 5.0
+# How often to look whether the topic is still there, while nothing is acknowledged or read.
+_LOOK_S = 2.0
 _POLL_MS = 200
+_PENDING = 1000
 # ZooKeeper notices a dead broker after zookeeper.session.timeout.ms (18 s); then a new leader has to be elected.
 _FAILOVER_S = 60.0
 _RETRY_PAUSE_S = 0.5
-_GONE_PAUSE_S = 0.1
+_TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 _Answer = TypeVar("_Answer")
 
 
@@ -40,52 +49,215 @@ class Record:
     value: bytes | None
 
 
-def produce(access: Access, topic: str, records: Iterable[tuple[bytes | None, bytes]]) -> int:
+# -- write ------------------------------------------------------------------------------------------------------------
+
+
+def produce(
+    access: Access,
+    topic: str,
+    records: Iterable[tuple[bytes | None, bytes]],
+    *,
+    largest_bytes: int = _MIB,
+) -> int:
     """Write records (key, value) in order, each acknowledged by all in-sync replicas; returns how many.
+
+    Args:
+        access: how the cluster is reached.
+        topic: must exist; it is never created.
+        records: what is written.
+        largest_bytes: the size of the largest record that is sent; what Kafka takes is decided by Kafka.
 
     Raises:
         Unavailable: no broker answers.
-        ProvisionError: a record was not acknowledged; the message has the number acknowledged before it.
+        ProvisionError, Interrupted: a record was not acknowledged, or `records` raised it; has the number of records
+            that were.
     """
-    written = 0
-    producer = connected_producer(access, acks="all", linger_ms=5)
+    if not 0 < largest_bytes <= _MOST_BYTES:
+        raise UsageError("the limit for a record must be less than 2g, the most that Kafka can take")
+    options: dict[str, object] = {
+        "acks": "all",
+        "linger_ms": 5,
+        "allow_auto_create_topics": False,
+        "max_request_size": largest_bytes,
+        "max_block_ms": int(_LOOK_S * 1000),
+        "request_timeout_ms": int(_REQUEST_S * 1000),
+        "delivery_timeout_ms": int(_ACKNOWLEDGE_S * 1000),
+    }
+    producer = connected_producer(access, **options)
+    writer = _Writer(access, topic, producer, largest_bytes)
     try:
-        pending = []
-        for key, value in records:
-            pending.append(producer.send(topic, value=value, key=key))
-            if len(pending) >= 1000:  # noqa: PLR2004 bounds what is held in memory
-                written += _acknowledge(pending)
-        written += _acknowledge(pending)
-    except KafkaError as error:
-        raise ProvisionError(
-            f"{topic} did not take a record; {written} were acknowledged before", why=str(error)
-        ) from error
+        with telling_where_it_stands(writer.standing):
+            try:
+                for key, value in records:
+                    writer.write(key, value)
+                writer.finish()
+            except (ProvisionError, KeyboardInterrupt):
+                writer.count()
+                raise
     finally:
-        producer.close(timeout=5)
-    return written
+        _close(producer)
+    return writer.acknowledged
 
 
-def _acknowledge(pending: list) -> int:  # type: ignore[type-arg]  # the library's futures
-    count = len(pending)
-    for future in pending:
-        future.get(timeout=_ACKNOWLEDGE_S)
-    pending.clear()
-    return count
+def _close(producer: KafkaProducer) -> None:
+    """Close a producer; what it still has to send then is told by the error at hand."""
+    try:
+        producer.close(timeout=_CLOSE_S)
+    except KafkaError:  # it gives up before it has ended its thread, and would try it again when it is collected
+        producer._sender.force_close()  # noqa: SLF001 there is no other way
+        with suppress(KafkaError):
+            producer.close(timeout=_CLOSE_S)
+
+
+@dataclass(slots=True)
+class _Sent:
+    number: int
+    size_bytes: int
+    future: "FutureRecordMetadata"
+
+
+class _Writer:
+    """Sends records, and keeps count of those that are acknowledged."""
+
+    def __init__(self, access: Access, topic: str, producer: KafkaProducer, largest_bytes: int) -> None:
+        self._access, self._topic, self._producer, self._largest_bytes = access, topic, producer, largest_bytes
+        self._pending = deque[_Sent]()
+        self._number = 0
+        self.acknowledged = 0
+
+    def standing(self) -> str:
+        """How many records were acknowledged, and of how many that is not known."""
+        count = "1 record was" if self.acknowledged == 1 else f"{self.acknowledged} records were"
+        unknown = f"; {len(self._pending)} more may be written, too" if self._pending else ""
+        return f"{count} acknowledged{unknown}"
+
+    def write(self, key: bytes | None, value: bytes) -> None:
+        """Send a record; those sent before are acknowledged meanwhile."""
+        self._number += 1
+        size_bytes = len(key or b"") + len(value or b"")
+        self._pending.append(_Sent(self._number, size_bytes, self._send(key, value, size_bytes)))
+        while self._pending and (self._pending[0].future.is_done or len(self._pending) > _PENDING):
+            self._settle()
+
+    def finish(self) -> None:
+        """Wait until every record is acknowledged."""
+        while self._pending:
+            self._settle()
+
+    def count(self) -> None:
+        """After a failure: what is acknowledged all the same, and of what that is not known."""
+        patience = Patience(_CLOSE_S)
+        unknown = deque[_Sent]()
+        for sent in self._pending:
+            try:
+                sent.future.get(timeout=patience.left_s)
+                self.acknowledged += 1
+            except KafkaError as error:  # the failure at hand is told
+                if error.retriable:
+                    unknown.append(sent)
+        self._pending = unknown
+
+    def _send(self, key: bytes | None, value: bytes, size_bytes: int) -> "FutureRecordMetadata":
+        patience = Patience(_ACKNOWLEDGE_S)
+        while True:
+            try:
+                sent: FutureRecordMetadata = self._producer.send(self._topic, value=value, key=key)
+            except MessageSizeTooLargeError as error:
+                raise self._too_large_to_send(size_bytes) from error
+            except (KafkaTimeoutError, ValueError) as error:  # no partition of the topic is known
+                self._require_topic()
+                if not patience.pause(_RETRY_PAUSE_S):
+                    raise self._failure(self._number, error) from error
+            except KafkaError as error:
+                raise self._failure(self._number, error) from error
+            else:
+                return sent
+
+    def _settle(self) -> None:
+        """Wait until the first of the pending records is acknowledged."""
+        sent, patience = self._pending[0], Patience(_ACKNOWLEDGE_S + _LOOK_S)
+        while True:
+            try:
+                sent.future.get(timeout=_LOOK_S)
+            except KafkaError as error:
+                self._require_topic()
+                if sent.future.is_done or patience.is_over:
+                    raise self._refusal(sent, error) from error
+            else:
+                break
+        self._pending.popleft()
+        self.acknowledged += 1
+
+    def _require_topic(self) -> None:
+        if is_gone(self._access, self._topic):
+            raise ProvisionError(f"there is no topic {self._topic} any more", why="it was deleted meanwhile")
+
+    def _too_large_to_send(self, size_bytes: int) -> ProvisionError:
+        return ProvisionError(
+            f"record {self._number} is too large to be sent: {size_text(size_bytes)}",
+            why=f"the limit of this client is {size_text(self._largest_bytes)}",
+            hint=f"raise it: --max-record-size {_roomy(size_bytes)}",
+        )
+
+    def _refusal(self, sent: _Sent, error: KafkaError) -> ProvisionError:
+        if not isinstance(error, _TOO_LARGE):
+            return self._failure(sent.number, error)
+        what = f"{self._topic} does not take record {sent.number}, which is too large: {size_text(sent.size_bytes)}"
+        key = "max.message.bytes" if isinstance(error, MessageSizeTooLargeError) else "segment.bytes"
+        return KafkaRefused(what, why=_limit(self._access, self._topic, key), hint=f"raise {key} of the topic")
+
+    def _failure(self, number: int, error: Exception) -> ProvisionError:
+        return as_provision_error(f"writing record {number} to {self._topic}", error)
+
+
+def _limit(access: Access, topic: str, key: str) -> str:
+    """The topic's limit for a record, and where it is set."""
+    try:
+        with connected(access) as admin:
+            entry = admin.settings.describe("topic", [topic], [key])[topic][key]
+    except (ProvisionError, KeyError):  # without permission to read it
+        return f"it is more than its {key}"
+    origin = {
+        "DYNAMIC_TOPIC_CONFIG": "set on the topic",
+        "DEFAULT_CONFIG": "Kafka's default",
+    }.get(entry["config_source"], "set on the brokers for all topics")
+    return f"its {key} is {entry['value']} ({origin})"
+
+
+def _roomy(size_bytes: int) -> str:
+    """A size in whole MiB that has room for a record and what is sent along with it."""
+    return f"{size_bytes // _MIB + 1}m"
+
+
+# -- read -------------------------------------------------------------------------------------------------------------
 
 
 def consume(
     access: Access, topic: str, *, from_beginning: bool, limit: int | None, idle_s: float | None
 ) -> Iterator[Record]:
-    """Read a topic without a consumer group, all partitions.
+    """Read a topic without a consumer group, all partitions; records may have any size.
 
     Args:
         access: how the cluster is reached.
-        topic: must exist.
+        topic: must exist; it is never created.
         from_beginning: from the first retained record, else only new ones.
         limit: stop after this many records.
         idle_s: stop after this long without records; None waits forever.
+
+    Raises:
+        Unavailable: no broker answers, or a package that decompresses the records is missing.
+        ProvisionError: there is no such topic, or not any more.
     """
-    consumer = connected_consumer(access, group_id=None, enable_auto_commit=False)
+    options: dict[str, object] = {
+        "group_id": None,
+        "enable_auto_commit": False,
+        "allow_auto_create_topics": False,
+        # Where records are deleted while they are read, those that are left are not skipped.
+        "auto_offset_reset": "earliest" if from_beginning else "latest",
+        # A broker returns at least one batch, whatever its size.
+        "receive_message_max_bytes": _MOST_BYTES,
+    }
+    consumer = connected_consumer(access, **options)
     try:
         partitions = _patiently(lambda: consumer.partitions_for_topic(topic))
         if not partitions:
@@ -96,24 +268,31 @@ def consume(
             consumer.seek_to_beginning(*assigned)
         else:
             consumer.seek_to_end(*assigned)
-        yield from _poll(consumer, limit, idle_s)
+        yield from _poll(consumer, limit, idle_s, lambda: is_gone(access, topic))
     except KafkaError as error:
-        raise ProvisionError(f"reading {topic} failed", why=str(error)) from error
+        raise as_provision_error(f"reading {topic}", error) from error
     finally:
         consumer.close()
 
 
-def _poll(consumer: KafkaConsumer, limit: int | None, idle_s: float | None) -> Iterator[Record]:
-    read, quiet = 0, Patience(float("inf") if idle_s is None else idle_s)
+def _poll(
+    consumer: KafkaConsumer, limit: int | None, idle_s: float | None, gone: Callable[[], bool]
+) -> Iterator[Record]:
+    read, quiet, unlooked = 0, Patience(float("inf") if idle_s is None else idle_s), Patience(_LOOK_S)
     while not quiet.is_over:
         for batch in _patiently(lambda: consumer.poll(timeout_ms=_POLL_MS)).values():
             for record in batch:
                 if limit is not None and read >= limit:
                     return
-                read, quiet = read + 1, quiet.renewed()
+                read, quiet, unlooked = read + 1, quiet.renewed(), unlooked.renewed()
                 yield Record(record.topic, record.partition, record.offset, record.key, record.value)
         if limit is not None and read >= limit:
             return
+        if unlooked.is_over:
+            if gone():
+                topics = sorted({partition.topic for partition in consumer.assignment()})
+                raise ProvisionError(f"there is no topic {', '.join(topics)} any more", why="it was deleted meanwhile")
+            unlooked = unlooked.renewed()
 
 
 def _patiently(ask: Callable[[], _Answer]) -> _Answer:
@@ -125,56 +304,3 @@ def _patiently(ask: Callable[[], _Answer]) -> _Answer:
         except KafkaError as error:
             if not error.retriable or not patience.pause(_RETRY_PAUSE_S):
                 raise
-
-
-def roundtrip(access: Access, timeout_s: float) -> None:
-    """Write a record to every broker and read it back, through a temporary topic.
-
-    Raises:
-        NotReady: a record could not be read back within `timeout_s`.
-        ProvisionError: the topic could not be created or removed, or a record was not acknowledged.
-    """
-    try:
-        cluster = observe_cluster(access, next(iter(access.brokers)))
-    except NotAnswering as reason:
-        raise NotReady("a broker does not answer", why=str(reason)) from reason
-    replication_factor = min(3, len(cluster.brokers))
-    topic = Topic(f"provision-roundtrip-{uuid.uuid4().hex[:8]}", len(cluster.brokers), replication_factor, {})
-    placed = PlacedTopic(topic, Placement(cluster.brokers).place(topic.partitions, replication_factor))
-    with connected(access, min(timeout_s, REQUEST_TIMEOUT_S)) as admin:
-        if failures := admin.topics.create([placed]).failures:
-            raise ProvisionError("the topic for a round trip could not be made", why=failures[topic.name])
-        try:
-            _write_and_read(access, topic, timeout_s)
-        finally:
-            left = admin.topics.delete([topic.name])
-        if left:
-            raise ProvisionError(f"the topic {topic.name} could not be removed", why=left[topic.name])
-    # In KRaft mode, brokers learn of the deletion a moment later.
-    patience = Patience(min(timeout_s, REQUEST_TIMEOUT_S))
-    while any(_knows(access, broker, topic.name) for broker in access.brokers) and patience.pause(_GONE_PAUSE_S):
-        pass
-
-
-def _knows(access: Access, broker: int, topic: str) -> bool:
-    try:
-        return observe_cluster(access, broker).topic(topic) is not None
-    except NotAnswering:
-        return False
-
-
-def _write_and_read(access: Access, topic: Topic, timeout_s: float) -> None:
-    sent = {str(number).encode() for number in range(topic.partitions)}
-    producer = connected_producer(access, acks="all")
-    try:
-        for number in range(topic.partitions):
-            producer.send(topic.name, value=str(number).encode(), partition=number).get(timeout=timeout_s)
-    except KafkaError as error:
-        raise NotReady("a record was not acknowledged", why=str(error)) from error
-    finally:
-        producer.close(timeout=5)
-    records = consume(access, topic.name, from_beginning=True, limit=topic.partitions, idle_s=timeout_s)
-    came_back = {record.value for record in records}
-    if missing := sent - came_back:
-        partitions = ", ".join(sorted(value.decode() for value in missing))
-        raise NotReady("a record did not come back", why=f"of partition {partitions}")

@@ -3,11 +3,12 @@
 from typing import Any
 
 from provision.kafka.access import Access
-from provision.kafka.connection import ask
+from provision.kafka.connection import NotAnswering, ask
 from provision.plan.observed import ObservedBroker, ObservedCluster, ObservedPartition, ObservedTopic
 
 # Brokers from 2.4 on support it, including 4.x.
 _VERSION = 9
+_UNKNOWN_TOPIC = 3
 
 
 def observe_cluster(access: Access, broker: int, timeout_s: float = 5.0, *, topics: bool = True) -> ObservedCluster:
@@ -34,6 +35,24 @@ def observe_cluster(access: Access, broker: int, timeout_s: float = 5.0, *, topi
             sorted((_topic(topic) for topic in response.topics if not topic.error_code), key=lambda topic: topic.name)
         ),
     )
+
+
+def observe_topic(access: Access, broker: int, name: str, timeout_s: float = 5.0) -> ObservedTopic | None:
+    """Ask one broker for one topic, which is never created by that; None if it knows of none.
+
+    Raises:
+        NotAnswering: it does not answer (yet), or has just started and does not know the cluster.
+    """
+    import kafka  # noqa: F401 the package first
+    from kafka.protocol.metadata import MetadataRequest
+
+    topics = [MetadataRequest.MetadataRequestTopic(name=name)]
+    request = MetadataRequest(topics=topics, allow_auto_topic_creation=False, version=_VERSION)
+    response = ask(access, broker, request, timeout_s)
+    if not response.brokers or response.controller_id < 0:
+        raise NotAnswering("it does not know the cluster yet")
+    (topic,) = response.topics
+    return None if topic.error_code == _UNKNOWN_TOPIC else _topic(topic)
 
 
 def _address(host: str, port: int) -> str:

@@ -1,11 +1,12 @@
 """The state of the KRaft quorum (DescribeQuorum, KIP-595): a broker is asked, the active controller answers."""
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from provision.kafka.access import Access
-from provision.kafka.connection import NotAnswering, ask
+from provision.kafka.connection import NotAnswering, ask, ask_side_by_side
 
 _TOPIC, _PARTITION = "__cluster_metadata", 0
 # A voter must have fetched within this time; Strimzi applies the same limit before it restarts another one.
@@ -69,5 +70,7 @@ def describe_quorum(access: Access, broker: int, timeout_s: float = 2.0) -> Quor
 
 
 def ask_for_quorum(access: Access) -> Quorum | None:
-    """The quorum, from the first broker that answers."""
-    return next(filter(None, map(partial(describe_quorum, access), access.brokers)), None)
+    """The quorum, from a broker that can describe it; all are asked at once, so that silent ones hold up little."""
+    importlib.import_module("kafka.protocol.admin")
+    answers = ask_side_by_side({broker: partial(describe_quorum, access, broker) for broker in access.brokers})
+    return next((answer for answer in answers.values() if isinstance(answer, Quorum)), None)

@@ -9,7 +9,7 @@ Levels, each including those before it:
    listeners work; and there is a controller only while ZooKeeper has a quorum.
 4. `topics`: each broker names every topic, and each partition has a leader, which also serves it, and all its replicas
    in sync (`provision.kafka.leaders`).
-5. `roundtrip`: a record can be written and read back (`provision.kafka.messages`).
+5. `roundtrip`: a record can be written and read back (`provision.kafka.roundtrip`).
 """
 
 import importlib
@@ -20,7 +20,7 @@ from functools import partial
 from provision.cluster.model import Role, Topic
 from provision.kafka.access import Access
 from provision.kafka.connection import NotAnswering, NotServing, ask_side_by_side
-from provision.kafka.metadata import observe_cluster
+from provision.kafka.metadata import observe_cluster, observe_topic
 from provision.plan.observed import ObservedCluster, ObservedTopic
 
 STARTING = "it is starting: it serves no connection yet"
@@ -60,6 +60,16 @@ def ask_brokers(access: Access, timeout_s: float = 2.0, *, topics: bool = True) 
         },
         unserved=frozenset(broker for broker, answer in answers.items() if isinstance(answer, NotServing)),
     )
+
+
+def is_gone(access: Access, topic: str, timeout_s: float = 2.0) -> bool:
+    """Whether there is no such topic: no broker that answers knows of it, and one does answer."""
+    importlib.import_module("kafka.protocol.metadata")
+    answers = ask_side_by_side(
+        {broker: partial(observe_topic, access, broker, topic, timeout_s) for broker in access.brokers}
+    )
+    found = [answer for answer in answers.values() if not isinstance(answer, NotAnswering)]
+    return bool(found) and not any(found)
 
 
 def missing_for_brokers(answers: BrokerAnswers) -> dict[str, str]:

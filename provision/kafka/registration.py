@@ -40,6 +40,7 @@ def unregister(access: Access, broker: int, patience: Patience) -> None:
     while True:
         reasons: dict[int, str] = {}
         for other in access.brokers:
+            patience.check()  # one that is silent takes a while
             if not (reason := _ask(access, other, broker)):
                 return
             reasons[other] = reason

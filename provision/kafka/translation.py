@@ -1,5 +1,6 @@
 """Translate the client library's errors into ours: Kafka does not answer, or rejects the request."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -10,10 +11,13 @@ from kafka.errors import (
     BrokerNotAvailableError,
     BrokerResponseError,
     KafkaError,
+    KafkaProtocolError,
     SaslAuthenticationFailedError,
     StaleBrokerEpochError,
     StaleControllerEpochError,
+    UnknownBrokerIdError,
     UnknownError,
+    UnsupportedCodecError,
     UnsupportedSaslMechanismError,
     for_code,
 )
@@ -22,8 +26,18 @@ from provision.errors import KafkaRefused, ProvisionError, Unavailable
 
 _HINT = "`provision status` shows the brokers"
 _NO_PERMISSION = (AuthorizationError, SaslAuthenticationFailedError, UnsupportedSaslMechanismError)
-# Kafka does not call them retriable, but they pass once a broker or a controller is back.
-_PASSING = (BrokerNotAvailableError, StaleBrokerEpochError, StaleControllerEpochError, UnknownError)
+# The library does not call them retriable, but they pass once a broker or a controller is back, or the cluster has
+# formed.
+_PASSING = (
+    BrokerNotAvailableError,
+    KafkaProtocolError,
+    StaleBrokerEpochError,
+    StaleControllerEpochError,
+    UnknownBrokerIdError,
+    UnknownError,
+)
+_PACKAGES = {"lz4": "lz4", "snappy": "python-snappy", "zstd": "zstandard"}
+"""The Python package that the library needs for a codec."""
 
 
 @contextmanager
@@ -32,7 +46,8 @@ def translated(doing: str) -> Iterator[None]:
 
     Raises:
         KafkaRefused: Kafka rejected the request: no permission, a policy, an invalid value.
-        Unavailable: the brokers do not answer, or not as a cluster that has formed.
+        Unavailable: the brokers do not answer, or not as a cluster that has formed; or a codec is missing here.
+        ProvisionError: the client could not do it.
     """
     try:
         yield
@@ -47,9 +62,21 @@ def as_provision_error(doing: str, error: Exception) -> ProvisionError:
     why = str(error) or type(error).__name__
     if isinstance(error, _NO_PERMISSION):
         return KafkaRefused(f"{doing}: Kafka denies this user permission", why=why)
-    if isinstance(error, BrokerResponseError) and not error.retriable and not isinstance(error, _PASSING):
-        return KafkaRefused(f"{doing}: Kafka refused", why=why)
+    if isinstance(error, UnsupportedCodecError):
+        return _without_codec(doing, why)
+    if isinstance(error, KafkaError) and not error.retriable and not isinstance(error, _PASSING):
+        if isinstance(error, BrokerResponseError):
+            return KafkaRefused(f"{doing}: Kafka refused", why=why)
+        return ProvisionError(f"{doing}: the client cannot do that", why=why)
     return Unavailable(f"{doing}: the brokers do not answer", why=why, hint=_HINT)
+
+
+def _without_codec(doing: str, why: str) -> ProvisionError:
+    codec = next((codec for codec in _PACKAGES if re.search(rf"\b{codec}\b", why)), "")
+    if not codec:
+        return ProvisionError(f"{doing}: the records are compressed in a way that the client does not know", why=why)
+    what = f"{doing}: the records are compressed with {codec}, which is not installed here"
+    return Unavailable(what, why=why, hint=f"install the Python package {_PACKAGES[codec]}")
 
 
 def failures(answers: Iterable[Mapping[str, Any]], *harmless: int) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """The active controller of a cluster, and the leader of a ZooKeeper ensemble."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 from provision.catalogue.versions import KRAFT
 from provision.cluster.model import Role
 from provision.errors import ProvisionError
@@ -26,7 +28,11 @@ def active_controller(observed: ObservedEnvironment, cluster: ObservedCluster) -
 def ensemble_modes(runtime: Runtime, observed: ObservedEnvironment) -> dict[str, str | None]:
     """The mode of each running member of the ensemble: `standalone`, `leader` or `follower`; None for none yet."""
     ensemble = [node for node in observed.of_role(Role.ZOOKEEPER) if node.state is NodeState.RUNNING]
-    return {node.name: mode(_status_of(runtime, observed.name, node)) for node in ensemble}
+    if not ensemble:
+        return {}
+    with ThreadPoolExecutor(max_workers=len(ensemble)) as pool:  # silent ones cost no more time than one
+        statuses = pool.map(lambda node: _status_of(runtime, observed.name, node), ensemble)
+        return {node.name: mode(status) for node, status in zip(ensemble, statuses, strict=True)}
 
 
 def ensemble_leader(runtime: Runtime, observed: ObservedEnvironment) -> str:

@@ -14,6 +14,7 @@ from provision.events import LevelReached, Listener, NodeReady, NodeWaiting
 from provision.kafka.failures import LOG_LINES, explain, telling
 from provision.kafka.levels import Level
 from provision.kafka.readiness import ask_brokers, missing_for_agreement, missing_for_brokers
+from provision.observe.exits import check_beside
 from provision.observe.reach import access_to
 from provision.observe.readiness import Assessment, assess
 from provision.plan.observed import NodeState, ObservedEnvironment
@@ -71,7 +72,7 @@ class Wait:
 
         patience = self.patience.renewed(f"waiting for {level}")
         reached = self._poll(ask, level, patience)
-        return reached if level <= Level.TOPICS else self._roundtrip(reached, patience)
+        return reached if level <= Level.TOPICS else self.roundtrip(reached, patience)
 
     def until_agreed(self) -> None:
         """Poll until all brokers answer and report the same partitions.
@@ -105,10 +106,21 @@ class Wait:
         """
         self._check_exits(self.runtime.observe(self.environment))
 
-    def _roundtrip(self, assessment: Assessment, patience: Patience) -> Assessment:
-        from provision.kafka.messages import roundtrip
+    def roundtrip(self, assessment: Assessment, patience: Patience | None = None) -> Assessment:
+        """Check, in an environment that has reached `topics`, that each broker takes and returns a record.
 
-        roundtrip(access_to(assessment.observed), max(patience.left_s, 1.0))
+        Raises:
+            NotReady: not in time: as long as `patience` allows, which may have begun already.
+            NodeFailed: a node has exited.
+        """
+        from provision.kafka.roundtrip import roundtrip
+
+        patience = patience or self.patience.renewed("waiting for a round trip")
+        try:
+            roundtrip(access_to(assessment.observed), patience)
+        except NotReady as error:
+            check_beside(self.check_exits, error.why.splitlines())
+            raise
         proven = replace(assessment, level=Level.ROUNDTRIP)
         self._report(proven, Level.ROUNDTRIP)
         return proven

@@ -257,7 +257,7 @@ def _reassign(
             Verb.REASSIGN,
             TOPIC,
             old.name,
-            _cause(declared.get(old.name), old, replicas, leaving),
+            _cause(declared.get(old.name), old, replicas, leaving, policy),
             f"{len(replicas)} of {len(old.partitions)} partitions, {cost}",
             subject=Reassignment(replicas, size),
             estimate_s=estimate_s,
@@ -265,16 +265,23 @@ def _reassign(
 
 
 def _cause(
-    topic: Topic | None, old: ObservedTopic, replicas: Mapping[int, tuple[int, ...]], leaving: Collection[int]
+    topic: Topic | None,
+    old: ObservedTopic,
+    replicas: Mapping[int, tuple[int, ...]],
+    leaving: Collection[int],
+    policy: TopicPolicy,
 ) -> str:
     causes = []
-    if topic and topic.replication_factor != old.replication_factor:
-        causes.append(f"replication factor {old.replication_factor} → {topic.replication_factor}")
     moving = [p for p in old.partitions if p.number in replicas]
+    counts = sorted({(len(p.target), len(replicas[p.number])) for p in moving})
+    if changes := ", ".join(f"{before} → {after}" for before, after in counts if before != after):
+        causes.append(f"replication factor {changes}")
     if leavers := sorted({broker for p in moving for broker in p.target if broker in leaving}):
         causes.append(f"{' and '.join(f'broker-{broker}' for broker in leavers)} to be emptied")
     if all(p.moves and p.target == replicas[p.number] for p in moving):
         causes = ["an earlier reassignment is still under way"]
-    if not causes:
-        causes.append("replicas as the file names them" if topic and topic.replicas else "evened out (rebalance: true)")
-    return "; ".join(causes)
+    if not causes and topic and topic.replicas:
+        causes.append("replicas as the file names them")
+    if not causes and policy.rebalance:
+        causes.append("evened out (rebalance: true)")
+    return "; ".join(causes) or "an earlier reassignment is still under way"

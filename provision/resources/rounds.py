@@ -84,7 +84,8 @@ def plan_against(desired: Resources, target: Target) -> tuple[tuple[Action, ...]
     # The admin client would keep retrying brokers that do not answer.
     cluster = agreed(target.access, topics=False)
     if cluster is None:
-        raise Unavailable(f"not every broker of {target.name} answers", hint="`provision status` shows what is missing")
+        what = f"the brokers of {target.name} do not all answer, or do not know each other yet"
+        raise Unavailable(what, hint="`provision status` shows what is missing")
     with connected(target.access) as admin:
         wanted = [kind for kind in KINDS if kind.name in desired]
         observed = {kind.name: kind.observe(admin, target, desired[kind.name]) for kind in wanted}

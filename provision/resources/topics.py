@@ -71,7 +71,7 @@ class Topics(Kind[DesiredTopics, ObservedTopics]):
         moves = admin.partitions.moves()
         cluster = agreed(target.access)
         if cluster is None:
-            raise Unavailable(f"the brokers of {target.name} do not agree on their topics yet")
+            raise Unavailable(f"the brokers of {target.name} do not all report the same topics yet")
         cluster = cluster.with_moves(moves)
         declared = {topic.name for topic in desired.topics}
         settled = admin.topics.with_settings([topic for topic in cluster.topics if topic.name in declared])

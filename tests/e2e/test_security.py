@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from provision.cluster.model import Topic
+from provision.common.patience import Patience
 from provision.errors import KafkaRefused, ProvisionError, Unavailable
 from provision.home.ports import port_is_free
 from provision.kafka import connection
@@ -24,10 +25,11 @@ from provision.kafka.access import Access, Credentials
 from provision.kafka.admin import connected
 from provision.kafka.connection import NotAnswering
 from provision.kafka.leaders import missing_for_leaders
-from provision.kafka.messages import consume, produce, roundtrip
+from provision.kafka.messages import consume, produce
 from provision.kafka.metadata import observe_cluster
 from provision.kafka.quorum import describe_quorum
 from provision.kafka.readiness import ask_brokers, missing_for_brokers
+from provision.kafka.roundtrip import roundtrip
 from provision.plan.actions import BrokerSettings
 from provision.plan.topic_changes import PlacedTopic, TopicSettings
 from tests.certificates import Authority
@@ -180,7 +182,7 @@ def test_whoever_is_let_in_can_change_write_and_read(walled: Walled, protocol: s
     assert produce(access, topic.name, records) == len(records)
     read = list(consume(access, topic.name, from_beginning=True, limit=len(records), idle_s=IDLE_S))
     assert sorted((record.key, record.value) for record in read) == sorted(records)
-    roundtrip(access, ROUNDTRIP_S)
+    roundtrip(access, Patience(ROUNDTRIP_S))
     with connected(access) as admin:
         assert admin.topics.delete([topic.name]) == {}
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from provision.errors import Unavailable
+from provision.errors import Unavailable, UsageError
 from provision.kafka.access import Access
 from provision.kafka.admin import connected
 from provision.kafka.connection import NotAnswering, ask_any
@@ -77,6 +77,22 @@ def test_an_answer_that_is_none_is_said(answer: bytes, reason: str) -> None:
 
     with _listening(behave) as address, pytest.raises(NotAnswering, match=reason):
         observe_cluster(Access.at(address), -1)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["localhost", "", ":9092", "localhost:", "localhost:http", "h:0", "h:65536", "h:-1", "h:٣", "h:" + "9" * 5000],
+)
+def test_what_is_no_address_is_named_and_nobody_is_blamed(address: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        observe_cluster(Access.at(address), -1)
+    assert raised.value.what == f"{address!r} is not the address of a broker"
+    assert "HOST:PORT" in raised.value.hint
+
+
+def test_a_name_that_no_host_can_have_is_not_taken_for_another_protocol() -> None:
+    with pytest.raises(NotAnswering, match="cannot be the name of a host"):
+        observe_cluster(Access.at(f"{'ä' * 80}:9092"), -1)
 
 
 def test_silence_is_bounded() -> None:

@@ -1,6 +1,6 @@
 """A broker that has gone is taken out of the metadata, by whichever broker has it done."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -22,6 +22,7 @@ class Brokers:
         self._stack = stack
         self.addresses: list[str] = []
         self.asked: list[str] = []
+        self.on_ask: Callable[[], None] = lambda: None
 
     def answer(self, *answers: Any) -> str:  # noqa: ANN401 the library's classes
         """One more; returns its address."""
@@ -30,6 +31,7 @@ class Brokers:
         def one(request: Any) -> Any:  # noqa: ANN401 see above
             assert request.broker_id == 4
             self.asked.append(broker.address)
+            self.on_ask()
             return left.pop(0) if len(left) > 1 else left[0]
 
         broker = self._stack.enter_context(listening(UnregisterBrokerRequest, one))
@@ -90,10 +92,19 @@ def test_when_time_is_up_every_broker_has_its_reason(brokers: Brokers) -> None:
     ]
 
 
-def test_the_wait_can_be_cancelled(brokers: Brokers) -> None:
+def test_a_wait_that_was_cancelled_asks_nobody(brokers: Brokers) -> None:
     patience = Patience(60.0)
     patience.cancelled.set()
-    one = brokers.answer(code(41))
+    brokers.answer(code(41))
+    with pytest.raises(Interrupted):
+        unregister(brokers.access, 4, patience)
+    assert brokers.asked == []
+
+
+def test_the_wait_can_be_cancelled_between_two_brokers(brokers: Brokers) -> None:
+    patience = Patience(60.0)
+    one, _ = brokers.answer(HANGS_UP), brokers.answer(code(41))
+    brokers.on_ask = patience.cancelled.set
     with pytest.raises(Interrupted):
         unregister(brokers.access, 4, patience)
     assert brokers.asked == [one]

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kafka import errors as library
 from kafka.errors import BrokerResponseError, KafkaError, for_code
+from kafka.record import MemoryRecords, MemoryRecordsBuilder
 
 from provision.errors import Interrupted, KafkaRefused, ProvisionError, Unavailable
 from provision.kafka.translation import as_provision_error, failures, reason_of, translated
@@ -14,7 +15,8 @@ from provision.kafka.translation import as_provision_error, failures, reason_of,
 NOT_LET_IN = "creating topics: Kafka denies this user permission"
 REFUSED = "creating topics: Kafka refused"
 SILENT = "creating topics: the brokers do not answer"
-EXIT_CODES = {KafkaRefused: 1, Unavailable: 69}
+EXIT_CODES = {KafkaRefused: 1, Unavailable: 69, ProvisionError: 1}
+CANNOT = "creating topics: the client cannot do that"
 
 
 def kinds() -> list[type[KafkaError]]:
@@ -41,7 +43,7 @@ every_kind = pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.__na
 
 
 @every_kind
-def test_every_error_is_one_of_two_with_its_reason_and_its_exit_code(kind: type[KafkaError]) -> None:
+def test_every_error_is_one_of_three_with_its_reason_and_its_exit_code(kind: type[KafkaError]) -> None:
     ours = translation_of(made(kind))
     assert ours.exit_code == EXIT_CODES[type(ours)]
     assert ours.what.startswith("creating topics: ")
@@ -68,6 +70,40 @@ def test_only_a_broker_refuses_and_what_it_means_for_good_is_a_refusal(kind: typ
         | library.StaleControllerEpochError,
     )
     assert isinstance(ours, KafkaRefused) is (issubclass(kind, BrokerResponseError) and not passing)
+
+
+@every_kind
+def test_the_brokers_do_not_answer_is_said_only_where_they_may_answer_later(kind: type[KafkaError]) -> None:
+    may_pass = kind.retriable or issubclass(
+        kind,
+        library.UnknownError
+        | library.BrokerNotAvailableError
+        | library.StaleBrokerEpochError
+        | library.StaleControllerEpochError
+        | library.KafkaProtocolError
+        | library.UnknownBrokerIdError,  # while a cluster forms
+    )
+    assert (translation_of(made(kind)).what == SILENT) is may_pass
+
+
+@pytest.mark.parametrize(("codec", "package"), [("lz4", "lz4"), ("zstd", "zstandard"), ("snappy", "python-snappy")])
+def test_a_codec_that_is_not_installed_is_named_with_its_package(codec: str, package: str) -> None:
+    ours = translation_of(library.UnsupportedCodecError(f"Libraries for {codec} compression codec not found"))
+    assert isinstance(ours, Unavailable)
+    assert ours.what == f"creating topics: the records are compressed with {codec}, which is not installed here"
+    assert ours.hint == f"install the Python package {package}"
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+def test_every_codec_is_installed_with_provision(codec: str) -> None:
+    attributes = {"gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
+    builder = MemoryRecordsBuilder(2, attributes[codec], 1 << 20)
+    for number in range(100):
+        builder.append(timestamp=number, key=None, value=b"compressed " * 100, headers=[])
+    builder.close()
+    batch = MemoryRecords(builder.buffer()).next_batch()
+    assert batch.compression_type == attributes[codec]
+    assert [record.value for record in batch] == [b"compressed " * 100] * 100
 
 
 @pytest.mark.parametrize(
@@ -97,6 +133,10 @@ def test_only_a_broker_refuses_and_what_it_means_for_good_is_a_refusal(kind: typ
         (library.MessageSizeTooLargeError, KafkaRefused, REFUSED),
         (library.IllegalSaslStateError, KafkaRefused, REFUSED),
         (library.SecurityDisabledError, KafkaRefused, REFUSED),
+        # not by this client
+        (library.KafkaConfigurationError, ProvisionError, CANNOT),
+        (library.IllegalArgumentError, ProvisionError, CANNOT),
+        (library.IllegalStateError, ProvisionError, CANNOT),
         # not now
         (library.NotControllerError, Unavailable, SILENT),
         (library.LeaderNotAvailableError, Unavailable, SILENT),

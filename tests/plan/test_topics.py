@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from provision.cluster.model import Topic, TopicPolicy
 from provision.plan.actions import Action, Plan, Verb
@@ -237,6 +239,40 @@ def test_named_replicas_are_brought_about() -> None:
     assert moved([action]) == {"orders": {1: (1, 2, 3)}}
     assert action.cause == "replicas as the file names them"
     assert action.detail == "1 of 2 partitions, nothing to copy"
+
+
+def test_partitions_with_fewer_replicas_than_the_first_are_the_cause_themselves() -> None:
+    (action,) = planned([Topic("t", 3, 2, {})], there(topic_there("t", (1, 2), (2,), (3,))))
+    assert (action.cause, action.detail) == ("replication factor 1 → 2", "2 of 3 partitions, nothing to copy")
+
+
+some_rows = st.lists(
+    st.tuples(st.permutations([1, 2, 3, 4]), st.integers(1, 3)).map(lambda drawn: tuple(drawn[0][: drawn[1]])),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(
+    rows=some_rows,
+    added=st.lists(st.integers(1, 4), max_size=4),
+    factor=st.integers(1, 3),
+    leaving=st.sampled_from([(), (4,)]),
+    declared=st.booleans(),
+)
+def test_without_rebalance_it_is_never_the_cause(
+    rows: list[Row], added: list[int], factor: int, leaving: tuple[int, ...], *, declared: bool
+) -> None:
+    partitions = topic_there("t", *rows).partitions
+    moving = [
+        dataclasses.replace(p, replicas=(*p.replicas, new), adding=(new,)) if new not in p.replicas else p
+        for p, new in zip(partitions, added, strict=False)
+    ]
+    old = ObservedTopic("t", (*moving, *partitions[len(moving) :]))
+    wanted = [Topic("t", len(rows), factor, {})] if declared else []
+    for action in planned(wanted, there(old, brokers=4), leaving=leaving, throttled=["t"]):
+        assert "rebalance" not in action.cause
+        assert action.verb is not Verb.REASSIGN or action.cause
 
 
 def test_without_rebalance_an_uneven_topic_stays_as_it_is() -> None:

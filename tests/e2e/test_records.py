@@ -1,0 +1,230 @@
+"""Records through real brokers: round trips, every codec, topics that go, brokers that freeze, sizes."""
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+import psutil
+import pytest
+from kafka import KafkaProducer
+
+from provision import Environment
+from provision.errors import Interrupted, KafkaRefused, ProvisionError
+from provision.kafka import messages
+from tests.engine import Provision, wait_until, write_environment
+
+CODECS = ("gzip", "snappy", "lz4", "zstd")
+HOSTILE = {
+    "auto.create.topics.enable": "true",
+    "compression.type": "zstd",
+    "log.cleanup.policy": "compact",
+    "log.index.size.max.bytes": "4",
+    "log.message.timestamp.before.max.ms": "0",
+    "log.preallocate": "true",
+    "log.retention.bytes": "1",
+    "log.retention.check.interval.ms": "1",
+    "log.retention.ms": "1",
+    "log.roll.ms": "1",
+    "message.max.bytes": "10",
+    "min.insync.replicas": "2",
+    "num.partitions": "7",
+}
+"""What may be set on brokers for their topics, and must not matter to the topic of a round trip."""
+
+pytestmark = pytest.mark.group(docker="matrix")
+
+
+def _file(
+    directory: Path,
+    name: str,
+    brokers: int = 1,
+    kafka: str = "{}",
+    properties: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    settings = json.dumps({"zookeeper.session.timeout.ms": "6000", **properties})
+    return write_environment(
+        directory, name, f"kafka: {kafka}\nbrokers: {{nodes: {brokers}, port: auto, properties: {settings}}}\n"
+    )
+
+
+@pytest.fixture(scope="module")
+def running(provision: Provision, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Two brokers that make topics of whatever they are asked for."""
+    provision.ok("up", _file(tmp_path_factory.mktemp("files"), "records", 2), "--until", "brokers")
+    return "records"
+
+
+def _topics(provision: Provision, env: str) -> set[str]:
+    return {topic["name"] for topic in json.loads(provision.ok("topics", "list", env, "-o", "json"))}
+
+
+# -- round trips ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("version", "mode"),
+    [
+        pytest.param("3.9.1", "zookeeper", id="zookeeper"),
+        pytest.param("4.3.0", "kraft", id="kraft", marks=pytest.mark.matrix),
+        pytest.param("2.8.2", "zookeeper", id="oldest", marks=pytest.mark.matrix),
+    ],
+)
+def test_whatever_is_set_on_the_brokers_a_round_trip_succeeds_and_leaves_nothing(
+    provision: Provision, tmp_path: Path, version: str, mode: str
+) -> None:
+    settings = dict(HOSTILE)
+    if version != "3.9.1":  # elsewhere no file may demand more replicas than Kafka's own topics have
+        del settings["min.insync.replicas"]
+    if version < "3.6":
+        settings["log.message.timestamp.difference.max.ms"] = settings.pop("log.message.timestamp.before.max.ms")
+    provision = replace(provision, version=version)
+    env = _file(tmp_path, "hostile", kafka=f"{{mode: {mode}}}", properties=settings)
+    assert json.loads(provision.ok("up", env, "--until", "roundtrip", "-o", "json"))["level"] == "roundtrip"
+    assert _topics(provision, "hostile") == set()
+    provision.ok("down", "hostile")
+
+
+@contextmanager
+def _frozen(provision: Provision, env: str, node: str) -> Iterator[None]:
+    """A broker that does nothing, and does not go away either."""
+    (process,) = provision._processes(env, node)  # noqa: SLF001
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.matrix
+def test_a_round_trip_keeps_its_deadline_when_a_broker_freezes_and_undoes_nothing(
+    provision: Provision, running: str
+) -> None:
+    if provision.runtime == "docker":
+        pytest.skip("a container is frozen by the engine")
+    with _frozen(provision, running, "broker-2"):
+        late = provision("wait", running, "--until", "roundtrip", "--timeout", "3s")
+    assert late.code == 124
+    assert "Traceback" not in late.err
+    assert wait_until(lambda: provision("wait", running, "--until", "roundtrip").code == 0)
+    assert wait_until(lambda: not [t for t in _topics(provision, running) if t.startswith("provision-")])
+
+
+# -- codecs -----------------------------------------------------------------------------------------------------------
+
+
+def test_records_of_every_codec_are_read(provision: Provision, running: str) -> None:
+    environment = Environment.named(running, home=provision.home)
+    for codec in CODECS:
+        environment.create_topic(f"by-{codec}", config={"compression.type": codec})
+        environment.create_topic(f"with-{codec}")
+        # Kafka's own libraries compress what comes in another way, and ours what a client sends.
+        environment.produce(f"by-{codec}", [(None, b"compressed " * 100)])
+        with KafkaProducer(bootstrap_servers=environment.bootstrap_servers, compression_type=codec) as client:
+            client.send(f"with-{codec}", b"compressed " * 100).get(timeout=30)
+        for topic in (f"by-{codec}", f"with-{codec}"):
+            read = environment.consume(topic, limit=1, idle_s=30.0)
+            assert [record.value for record in read] == [b"compressed " * 100]
+
+
+# -- topics that are not there ----------------------------------------------------------------------------------------
+
+
+def test_nobody_makes_a_topic_by_asking_for_it(provision: Provision, running: str) -> None:
+    environment = Environment.named(running, home=provision.home)
+    access, before = environment.cluster().access, {topic.name for topic in environment.topics()}
+    for ask in (
+        lambda: list(environment.consume("nowhere", limit=1)),
+        lambda: environment.produce("nowhere", [(None, b"lost")]),
+        lambda: messages.produce(access, "nowhere", [(None, b"lost")]),
+        lambda: environment.topics(["nowhere"]),
+        lambda: environment.delete_topics(["nowhere"]),
+    ):
+        with pytest.raises(ProvisionError, match="no topic nowhere"):
+            ask()
+    assert {topic.name for topic in environment.topics()} == before
+
+
+@pytest.mark.matrix
+def test_a_topic_that_goes_ends_who_reads_and_who_writes_and_does_not_come_back(
+    provision: Provision, running: str
+) -> None:
+    provision.ok("topics", "create", running, "doomed")
+    provision.ok("produce", running, "doomed", stdin="first\n")
+    with (
+        provision.start("consume", running, "doomed", "--from-beginning") as reader,
+        provision.start("produce", running, "doomed", stdin=subprocess.PIPE) as writer,
+    ):
+        assert reader.stdout is not None
+        assert writer.stdin is not None
+        assert reader.stdout.readline() == "first\n"
+        writer.stdin.write("second\n")
+        writer.stdin.flush()
+        assert reader.stdout.readline() == "second\n"
+        provision.ok("topics", "delete", running, "doomed")
+        assert wait_until(lambda: "doomed" not in _topics(provision, running))
+        _, told = writer.communicate("third\n", timeout=60)
+        assert writer.returncode == 1
+        assert "there is no topic doomed any more" in told
+        assert "1 record was acknowledged" in told
+        _, told = reader.communicate(timeout=60)
+        assert reader.returncode == 1
+        assert "there is no topic doomed any more" in told
+    assert "doomed" not in _topics(provision, running)
+
+
+def test_whatever_ends_it_what_was_acknowledged_is_told(provision: Provision, running: str) -> None:
+    environment = Environment.named(running, home=provision.home)
+    environment.create_topic("counted", partitions=2)
+
+    def then(error: BaseException) -> Iterator[tuple[None, bytes]]:
+        yield from ((None, str(number).encode()) for number in range(3))
+        raise error
+
+    for error, kind in ((ProvisionError("line 4 has no key"), ProvisionError), (KeyboardInterrupt(), Interrupted)):
+        with pytest.raises(kind) as raised:
+            environment.produce("counted", then(error))
+        assert isinstance(raised.value, ProvisionError)
+        assert raised.value.why == "3 records were acknowledged"
+    assert len(list(environment.consume("counted", limit=6, idle_s=30.0))) == 6
+
+
+# -- sizes ------------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_too_large_names_the_limit_that_it_is_beyond(provision: Provision, running: str) -> None:
+    environment = Environment.named(running, home=provision.home)
+    records = [(None, b"small"), (None, b"x" * 2 * 1024 * 1024)]
+    environment.create_topic("large")
+    with pytest.raises(ProvisionError, match=r"record 2 is too large to be sent: 2\.0 MiB") as ours:
+        environment.produce("large", records)
+    assert ours.value.why == "the limit of this client is 1.0 MiB\n1 record was acknowledged"
+    assert ours.value.hint.endswith("--max-record-size 3m")
+    with pytest.raises(KafkaRefused, match=r"large does not take record 2, which is too large: 2\.0 MiB") as theirs:
+        environment.produce("large", records, max_bytes=3 * 1024 * 1024)
+    limit = "its max.message.bytes is 1048588 (Kafka's default)"
+    assert theirs.value.why == f"{limit}\n1 record was acknowledged"
+    environment.create_topic("small", config={"max.message.bytes": "100"})
+    with pytest.raises(KafkaRefused) as small:
+        environment.produce("small", [(None, b"y" * 1000)])
+    assert small.value.why.splitlines()[0] == "its max.message.bytes is 100 (set on the topic)"
+    environment.create_topic("larger", config={"max.message.bytes": "3000000"})
+    assert environment.produce("larger", records, max_bytes=3 * 1024 * 1024) == 2
+    assert [(None, record.value) for record in environment.consume("larger", limit=2, idle_s=30.0)] == records
+
+
+@pytest.mark.matrix
+def test_a_broker_that_freezes_is_told_with_what_was_acknowledged(provision: Provision, running: str) -> None:
+    if provision.runtime == "docker":
+        pytest.skip("a container is frozen by the engine")
+    provision.ok("topics", "create", running, "halting", "--partitions", "2", "-r", "1")
+    with _frozen(provision, running, "broker-2"):
+        told = provision("produce", running, "halting", stdin="".join(f"{n}\n" for n in range(1000)))
+    assert told.code == 69
+    assert "Traceback" not in told.err
+    assert "acknowledged" in told.err
+    assert psutil.pid_exists(provision._processes(running, "broker-2")[0].pid)  # noqa: SLF001
