@@ -26,11 +26,10 @@ if TYPE_CHECKING:
 
 def node_rows(assessment: "Assessment") -> Iterator[tuple[object, ...]]:
     """A row for each node: name, state, endpoint."""
-    from provision.cluster.model import Role
+    from provision.operations.status import node_states
 
-    for role in Role:
-        for node in assessment.observed.of_role(role):
-            yield (node.name, node.state, node.endpoint)
+    for name, _, state, endpoint in node_states(assessment.observed):
+        yield (name, state, endpoint)
 
 
 def declared_topics(environment: "Environment") -> "Sequence[Topic] | None":
@@ -82,7 +81,7 @@ def list_environments(output: Output = Format.TABLE) -> None:
                 "name": observed.name,
                 "runtime": observed.runtime,
                 "version": observed.version,
-                "nodes": len(observed.nodes),
+                "nodes": len(observed.nodes) + len(observed.gone),
                 "running": running,
                 "age_s": age_s,
                 "bootstrap_servers": observed.bootstrap_servers,

@@ -30,7 +30,7 @@ def memory_directory(home: Home, name: str) -> Path:
     """The directory for data in memory, one per home; on disk if there is no tmpfs."""
     if not os.access(_SHARED_MEMORY, os.W_OK):
         return environment_directory(home, name)
-    digest = hashlib.sha256(str(home.directory).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(os.fsencode(home.directory)).hexdigest()[:12]
     return _SHARED_MEMORY / f"provision-{digest}" / name
 
 

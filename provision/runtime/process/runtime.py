@@ -70,14 +70,14 @@ class ProcessRuntime(Runtime):
         """The directories below the home."""
         try:
             entries = [entry.name for entry in self._home.environments.iterdir() if entry.is_dir()]
-        except FileNotFoundError:
+        except OSError:  # nobody who may not look into it has put anything there
             return ()
         return tuple(sorted(filter(is_environment_name, entries)))
 
     def observe(self, name: str, wanted: Sequence[str] = ()) -> ObservedEnvironment:  # noqa: ARG002 the home is ours alone
         """Observe directories, and the processes that carry their mark."""
         home = self._directory(name)
-        if not home.is_dir():
+        if not _is_directory(home):
             return ObservedEnvironment(name, self.kind)
         kept = read_environment(home)
         node_directories = sorted(e for e in home.iterdir() if e.is_dir() and NODE_NAME.fullmatch(e.name))
@@ -360,6 +360,14 @@ class ProcessRuntime(Runtime):
         if not (directory / NODE_FILE).is_file():
             raise ProvisionError(f"{name} has no node {node}", hint=f"`provision status {name}` lists them")
         return directory
+
+
+def _is_directory(path: Path) -> bool:
+    """Whether it is one that this user may look at."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def _is_secret(file: Path) -> bool:
