@@ -49,10 +49,10 @@ def select_described(env: str | None, overrides: list[str] | None, tell: "Listen
 
 
 def _only_file() -> Path:
-    files = _files()
-    if len(files) != 1:
+    found = files()
+    if len(found) != 1:
         raise UsageError("which environment?", why=_available(), hint="name one, or set PROVISION_ENV")
-    return files[0]
+    return found[0]
 
 
 def _file_of(chosen: str) -> Path | None:
@@ -85,12 +85,13 @@ def without_locks(envs: list[str]) -> list[str]:
     return [env for env in envs if not is_lock_file(Path(env))] or envs
 
 
-def _files() -> list[Path]:
+def files() -> list[Path]:
+    """The environment files in `environments/`, sorted."""
     from provision.software.pins import is_lock_file
 
     return sorted(file for suffix in _SUFFIXES for file in DIRECTORY.glob(f"*{suffix}") if not is_lock_file(file))
 
 
 def _available() -> str:
-    files = _files()
-    return f"there is {', '.join(map(str, files))}" if files else f"there is no file in {DIRECTORY}{os.sep}"
+    found = files()
+    return f"there is {', '.join(map(str, found))}" if found else f"there is no file in {DIRECTORY}{os.sep}"

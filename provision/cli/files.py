@@ -1,5 +1,6 @@
 """Commands that work on environment files: init, validate, render, plan."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,8 +8,9 @@ import typer
 
 from provision.cli.environment import DIRECTORY, select_described, without_locks
 from provision.cli.groups import FILES
+from provision.cli.layout import columns_of
 from provision.cli.options import Env, Envs, Frozen, Output, Set
-from provision.cli.output import Format, counted, print_value, say, tell_warnings, write_line
+from provision.cli.output import Format, counted, painted, print_value, say, tell_warnings, write_line
 from provision.errors import InvalidEnvironment, Problem, Refused, Unavailable, UsageError
 
 if TYPE_CHECKING:
@@ -128,7 +130,7 @@ def plan(
             raise UsageError("--out is for environments that `up` makes", hint="`topics apply` plans again and asks")
         saved.write(out)
     if output is Format.TABLE:
-        for line in plan_lines(planned):
+        for line in plan_lines(planned, columns_of(sys.stdout), painted):
             write_line(line)
     else:
         print_value(planned.as_dict(), output)

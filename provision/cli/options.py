@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from provision.catalogue.versions import KafkaVersion, unsupported
+from provision.cli.completion import environments, nodes
 from provision.cli.output import Format
 from provision.errors import UsageError
 from provision.kafka.levels import Level
@@ -17,13 +18,22 @@ Env = Annotated[
         help="An environment file, or a name: environments/NAME.yaml, else a running environment. "
         "Left out: $PROVISION_ENV, else the only file in environments/.",
         show_default=False,
+        autocompletion=environments,
     ),
 ]
 Envs = Annotated[
     list[str] | None,
-    typer.Argument(metavar="ENV", help="Environment files or names; left out as for `up`.", show_default=False),
+    typer.Argument(
+        metavar="ENV",
+        help="Environment files or names; left out as for `up`.",
+        show_default=False,
+        autocompletion=environments,
+    ),
 ]
-Nodes = Annotated[list[str] | None, typer.Argument(metavar="NODE", help="For example broker-1; all if left out.")]
+Nodes = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="NODE", help="For example broker-1; all if left out.", autocompletion=nodes),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the file, e.g. brokers.nodes=3. Repeatable."),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from provision.cli import completion
 from provision.cli.environment import select
 from provision.cli.groups import TOPICS
 from provision.cli.options import Env, seconds
@@ -15,7 +16,9 @@ from provision.cli.streams import Purpose, write_as
 from provision.cli.words import env_and_one, env_and_tool
 from provision.errors import ProvisionError, UsageError
 
-Topic = Annotated[str | None, typer.Argument(metavar="TOPIC", help="A topic that exists.")]
+Topic = Annotated[
+    str | None, typer.Argument(metavar="TOPIC", help="A topic that exists.", autocompletion=completion.topics)
+]
 
 
 if TYPE_CHECKING:
@@ -102,7 +105,9 @@ def _json_line(record: "Record") -> bytes:
 
 def tool(
     env: Env = None,
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="For example kafka-topics.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="For example kafka-topics.", autocompletion=completion.tools)
+    ] = None,
     arguments: Annotated[
         list[str] | None, typer.Argument(metavar="-- ARGS...", help="The tool's own arguments.")
     ] = None,

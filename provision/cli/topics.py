@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from provision.cli import completion
 from provision.cli.environment import names_environment, select, select_described
 from provision.cli.options import Env, Output, Set, Timeout, seconds
 from provision.cli.output import Format, as_yaml, counted, print_table, print_value, say, tell_notices, write_line
@@ -20,7 +21,9 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="TOPIC", help="Topics that exist.")]
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="TOPIC", help="Topics that exist.", autocompletion=completion.topics)
+]
 
 
 @app.command("list")
@@ -85,7 +88,10 @@ def delete(env: Env = None, names: Names = None) -> None:
 def apply(
     env: Env = None,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="TOPIC", help="Only these; then nothing is pruned or evened out.")
+        list[str] | None,
+        typer.Argument(
+            metavar="TOPIC", help="Only these; then nothing is pruned or evened out.", autocompletion=completion.topics
+        ),
     ] = None,
     overrides: Set = None,
     timeout: Timeout = "120s",
@@ -122,7 +128,12 @@ def apply(
 @app.command()
 def adopt(
     env: Annotated[
-        str | None, typer.Argument(metavar="ENV", help="A running environment, or a file with bootstrap_servers.")
+        str | None,
+        typer.Argument(
+            metavar="ENV",
+            help="A running environment, or a file with bootstrap_servers.",
+            autocompletion=completion.environments,
+        ),
     ] = None,
     bootstrap_servers: Annotated[
         str | None,
