@@ -271,11 +271,6 @@ class Environment:
         return require(self.runtime, self.name)
 
     @property
-    def is_absent(self) -> bool:
-        """Whether its runtime has no trace of it."""
-        return self.runtime.observe(self.name).is_absent
-
-    @property
     def bootstrap_servers(self) -> str:
         """The bootstrap servers for clients on this machine: `host:port`, separated by commas."""
         return self.cluster().access.bootstrap_servers

@@ -75,7 +75,7 @@ def names_environment(word: str) -> bool:
 
     if os.sep in word or word.endswith(_SUFFIXES) or _file_of(word):
         return True
-    return is_environment_name(word) and not Environment.named(word).is_absent
+    return is_environment_name(word) and not Environment.named(word).runtime.observe(word).is_absent
 
 
 def without_locks(envs: list[str]) -> list[str]:

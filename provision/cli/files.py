@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 def init(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The environment's name; the file's too.")] = "dev",
-    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the environment, and of its file.")] = "dev",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
     """Write a commented environment file to start from."""
     from provision.cli.starter import starter
@@ -43,9 +43,9 @@ def init(
 def validate(
     envs: Envs = None,
     overrides: Set = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Warnings are errors.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
 ) -> None:
-    """Check environment files; shows every problem at once."""
+    """Check environment files, and show all problems at once."""
     from provision.events import Event, Warned
 
     problems: list[Problem] = []
@@ -82,11 +82,13 @@ def validate(
 
 
 def render(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to write; a directory for each node.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="The directory to write to; each node gets a subdirectory.")
+    ],
     env: Env = None,
     overrides: Set = None,
 ) -> None:
-    """Write the configuration files that every node would get."""
+    """Write the configuration files that the nodes would get."""
     files = select_described(env, overrides, tell_warnings).render()
     secret = [f"{file.node}/{file.name}" for file in files if file.secret]
     try:
@@ -107,14 +109,19 @@ def plan(
     overrides: Set = None,
     output: Output = Format.TABLE,
     detailed_exitcode: Annotated[
-        bool, typer.Option("--detailed-exitcode", help="Exit with 2 when there are changes.")
+        bool, typer.Option("--detailed-exitcode", help="Exit with 2 if there are changes.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Save it, for `up --plan FILE` to do just this.")
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="Save the plan to a file. `up --plan FILE` then carries out exactly this plan.",
+        ),
     ] = None,
     frozen: Frozen = False,
 ) -> None:
-    """Show what `up` would do, and why; changes nothing."""
+    """Show what `up` would do and why, without changing anything."""
     from provision.cli.plans import plan_lines
 
     planned, saved, topics_unknown = _planned(select_described(env, overrides, tell_warnings), frozen=frozen)

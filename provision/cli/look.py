@@ -108,19 +108,21 @@ def list_environments(output: Output = Format.TABLE) -> None:
 
 
 def wait(env: Env = None, until: Until = "topics", timeout: Timeout = "120s") -> None:
-    """Wait until an environment holds a readiness level."""
+    """Wait until an environment has reached a readiness level."""
     wanted, timeout_s = level(until), seconds(timeout)
     with progress() as tell:
         environment = select(env, tell=tell)
         environment.wait(wanted, declared_topics(environment), timeout_s=timeout_s)
-    say(f"{environment.name} holds {wanted}")
+    say(f"{environment.name} has reached the level {wanted}")
 
 
 def logs(
     env: Env = None,
     nodes: Nodes = None,
-    tail: Annotated[int | None, typer.Option("--tail", "-n", min=0, help="Only the last lines of each node.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until all of them have exited.")] = False,
+    tail: Annotated[
+        int | None, typer.Option("--tail", "-n", min=0, help="Show only the last N lines of each node.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing until the nodes have exited.")] = False,
 ) -> None:
     """Show what nodes logged, in the order of time."""
     env, wanted = env_and_nodes(env, nodes)

@@ -17,7 +17,7 @@ from provision.cli.words import env_and_one, env_and_tool
 from provision.errors import ProvisionError, UsageError
 
 Topic = Annotated[
-    str | None, typer.Argument(metavar="TOPIC", help="A topic that exists.", autocompletion=completion.topics)
+    str | None, typer.Argument(metavar="TOPIC", help="An existing topic.", autocompletion=completion.topics)
 ]
 
 
@@ -36,7 +36,8 @@ def produce(
     env: Env = None,
     topic: Topic = None,
     key_separator: Annotated[
-        str | None, typer.Option("--key-separator", metavar="TEXT", help="What stands between key and value of a line.")
+        str | None,
+        typer.Option("--key-separator", metavar="TEXT", help="The text between the key and the value in each line."),
     ] = None,
 ) -> None:
     """Write each line of standard input to a topic as a record."""
@@ -62,18 +63,21 @@ def _records(key_separator: str | None) -> Iterator[tuple[bytes | None, bytes]]:
 def consume(
     env: Env = None,
     topic: Topic = None,
-    from_beginning: Annotated[
-        bool, typer.Option("--from-beginning", help="From the first record that is kept.")
-    ] = False,
-    count: Annotated[int | None, typer.Option("--max-messages", "-n", min=1, help="Stop after so many.")] = None,
+    from_beginning: Annotated[bool, typer.Option("--from-beginning", help="Start with the oldest record.")] = False,
+    count: Annotated[
+        int | None, typer.Option("--max-messages", "-n", min=1, help="Stop after this many records.")
+    ] = None,
     idle: Annotated[
-        str | None, typer.Option("--timeout", metavar="DURATION", help="Stop when nothing came for so long.")
+        str | None, typer.Option("--timeout", metavar="DURATION", help="Stop when no record has arrived for this long.")
     ] = None,
     key_separator: Annotated[
-        str | None, typer.Option("--key-separator", metavar="TEXT", help="Show keys too, before this text.")
+        str | None,
+        typer.Option(
+            "--key-separator", metavar="TEXT", help="Also print the key of each record, followed by this text."
+        ),
     ] = None,
     output: Annotated[
-        Shape, typer.Option("--output", "-o", help="The value, or an object with all of it.")
+        Shape, typer.Option("--output", "-o", help="Print only the value, or the whole record as JSON.")
     ] = Shape.LINE,
 ) -> None:
     """Write the records of a topic to standard output, a line each."""

@@ -3,6 +3,8 @@
 The field descriptions are the reference's text: `docs/reference/environment-file.md` must name every key (tested).
 """
 
+from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
@@ -39,9 +41,17 @@ def kind_of(value: object) -> str:
             return f"the number {value}"
         case str():
             return f"the text {value!r}" if value else "an empty text"
-        case list():
+        case list() | tuple():
             return "a list"
-    return "a mapping"
+        case Mapping():
+            return "a mapping"
+        case bytes():
+            return "bytes"
+        case set() | frozenset():
+            return "a set"
+        case PurePath():
+            return f"the path {str(value)!r}"
+    return f"a Python object of the type {type(value).__name__}"  # only programs can give such values
 
 
 def _version(text: str) -> str:
