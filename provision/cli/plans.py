@@ -58,13 +58,14 @@ def plan_lines(plan: Plan, columns: int | None = None, paint: Paint = lambda tex
     ]
     # No column for the class if everything is new.
     widths = [width for column in list(zip(*rows, strict=True))[:3] if (width := max(map(len, column)))]
+    narrow = columns is not None and columns - sum(widths) - 2 * len(widths) - 2 < _NARROWEST
     for verb, *row, reason in rows:
-        first, *cells = (cell.ljust(width) for cell, width in zip((verb, *row), widths, strict=False))
-        start = "  ".join((f"{_SIGNS[verb]} {first}", *cells, ""))
-        narrow = columns is not None and columns - len(start) < _NARROWEST
-        for line in wrapped(f"{start}{reason}", columns, 4 if narrow else len(start)):
-            sign = f"{_SIGNS[verb]} {first}"
-            yield line.replace(sign, paint(sign, _COLORS.get(verb, "yellow")), 1) if line.startswith(sign) else line
+        cells = [cell if narrow else cell.ljust(width) for cell, width in zip((verb, *row), widths, strict=False)]
+        sign = f"{_SIGNS[verb]} {cells[0]}"
+        start = "".join(f"{cell}  " for cell in (sign, *cells[1:]) if cell)
+        first, *further = wrapped(f"{start}{reason}", columns, 4 if narrow else len(start))
+        yield paint(sign, _COLORS.get(verb, "yellow")) + first.removeprefix(sign)
+        yield from further
     counts = Counter(action.verb for action in plan.actions)
     summary = ", ".join(f"{count} to {verb}" for verb, count in counts.items() if verb is not Verb.REFUSE)
     refused = f"{counts[Verb.REFUSE]} refused" if counts[Verb.REFUSE] else ""

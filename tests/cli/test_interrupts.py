@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from provision.cli.run import run
 from tests.cli.program import ROOT
+from tests.cli.world import settle
 
 START = "import os, provision.cli; os.write(1, b'.'); provision.cli.main()"
 END = (
@@ -48,6 +50,26 @@ def test_while_it_starts(tmp_path: Path, after_ms: int) -> None:
     assert code in (130, 69)  # it had nothing left to do
     if code == 130:
         assert err.split() in ([], ["interrupted"])
+
+
+@pytest.mark.parametrize(
+    "line", [["consume", "orders"], ["logs", "-f"], ["logs", "broker-1"], ["tool", "kafka-topics"]]
+)
+def test_what_goes_on_and_on_is_ended_without_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], line: list[str]
+) -> None:
+    settle(tmp_path, monkeypatch)
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("provision.environment.Environment.consume", interrupt)
+    monkeypatch.setattr("provision.environment.Environment.logs", interrupt)
+    monkeypatch.setattr("provision.environment.Environment.tool", interrupt)
+    monkeypatch.setattr("sys.stdin", sys.__stdin__)
+    capsys.readouterr()
+    assert run(line) == 130
+    assert capsys.readouterr() == ("", "interrupted\n")
 
 
 @pytest.mark.parametrize("late", LATE)
