@@ -270,11 +270,6 @@ class Environment:
         return require(self.runtime, self.name)
 
     @property
-    def is_absent(self) -> bool:
-        """Whether its runtime has no trace of it."""
-        return self.runtime.observe(self.name).is_absent
-
-    @property
     def bootstrap_servers(self) -> str:
         """The bootstrap servers for clients on this machine: `host:port`, separated by commas."""
         external = self.external_servers is not None

@@ -133,8 +133,10 @@ def prepare(
     require_nodes(spec)
     require_storage_apart(source, spec, runtimes.home)
     runtime = runtimes.choose(spec.runtime, spec.name, tell)
-    if spec.kafka.image and runtime.kind == "process":
-        tell(Notice("kafka.image is not used by plain processes"))
+    if runtime.kind == "process":
+        runtimes.home.require_path()  # it is in the files of every node
+        if spec.kafka.image:
+            tell(Notice("kafka.image is not used by plain processes"))
     layout = runtimes.layout(runtime.kind, spec, source.base_directory)
     leases = runtimes.home.ports
     before = runtime.observe(spec.name)

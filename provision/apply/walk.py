@@ -9,6 +9,7 @@ from provision.common.interrupts import shielded, telling_where_it_stands
 from provision.errors import Refused
 from provision.events import Listener, Notice, action
 from provision.plan.actions import Action, Impact, Plan
+from provision.plan.listing import listed
 
 # Enough for every node of a typical cluster at once, few enough not to overload the engine.
 _WORKERS = 16
@@ -21,7 +22,10 @@ def require_no_refusal(plan: Plan) -> None:
         Refused: names every refused change.
     """
     if plan.refusals:
-        why = "\n".join(f"{refusal.resource}: {refusal.cause}" for refusal in plan.refusals)
+        causes: dict[str, list[str]] = {}
+        for refusal in plan.refusals:
+            causes.setdefault(refusal.cause, []).append(refusal.resource)
+        why = "\n".join(f"{listed(resources)}: {cause}" for cause, resources in causes.items())
         hints = dict.fromkeys(refusal.detail for refusal in plan.refusals if refusal.detail)
         raise Refused(f"{plan.environment} is left as it is", why=why, hint="; ".join(hints))
 

@@ -14,7 +14,6 @@ app = typer.Typer(
     help="Turns one environment file into a running Kafka cluster, and removes it without a trace.\n\n"
     "Start with `provision init`, then `provision up`, and `provision down` when you are done.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

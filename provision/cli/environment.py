@@ -55,4 +55,4 @@ def names_environment(word: str) -> bool:
 
     if looks_like_path(word) or file_of(word):
         return True
-    return is_environment_name(word) and not Environment.named(word).is_absent
+    return is_environment_name(word) and not Environment.named(word).runtime.observe(word).is_absent

@@ -10,8 +10,9 @@ import typer
 
 from provision.cli.environment import select_described
 from provision.cli.groups import FILES
+from provision.cli.layout import columns_of
 from provision.cli.options import Env, Envs, Frozen, Output, Set
-from provision.cli.output import Format, counted, print_value, say, tell_warnings, write_line
+from provision.cli.output import Format, counted, painted, print_value, say, tell_warnings, write_line
 from provision.errors import InvalidEnvironment, Problem, Refused, Unavailable, UsageError
 
 MAX_BROKERS = 100
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def init(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The environment's name; the file's too.")] = "dev",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the environment, and of its file.")] = "dev",
     kraft: Annotated[bool, typer.Option("--kraft", help="Without ZooKeeper.")] = False,
     brokers: Annotated[
         int | None, typer.Option("--brokers", metavar="N", min=1, max=MAX_BROKERS, help="How many.")
@@ -33,7 +34,7 @@ def init(
         str | None,
         typer.Option("--template", metavar="NAME", help="What to start from: quickstart, three-brokers or ci."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
     """Write a commented environment file to start from.
 
@@ -91,9 +92,9 @@ def _write_schema(directory: Path) -> None:
 def validate(
     envs: Envs = None,
     overrides: Set = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Warnings are errors.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
 ) -> None:
-    """Check environment files; shows every problem at once."""
+    """Check environment files, and show all problems at once."""
     from provision.cli.finding import without_locks
     from provision.events import Event, Warned
 
@@ -131,11 +132,13 @@ def validate(
 
 
 def render(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to write; a directory for each node.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="The directory to write to; each node gets a subdirectory.")
+    ],
     env: Env = None,
     overrides: Set = None,
 ) -> None:
-    """Write the configuration files that every node would get."""
+    """Write the configuration files that the nodes would get."""
     from provision.operations.files import write_below
 
     files = select_described(env, overrides, tell_warnings).render()
@@ -154,14 +157,19 @@ def plan(
     overrides: Set = None,
     output: Output = Format.TABLE,
     detailed_exitcode: Annotated[
-        bool, typer.Option("--detailed-exitcode", help="Exit with 2 when there are changes.")
+        bool, typer.Option("--detailed-exitcode", help="Exit with 2 if there are changes.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Save it, for `up --plan FILE` to do just this.")
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="Save the plan to a file. `up --plan FILE` then carries out exactly this plan.",
+        ),
     ] = None,
     frozen: Frozen = False,
 ) -> None:
-    """Show what `up` would do, and why; changes nothing."""
+    """Show what `up` would do and why, without changing anything."""
     from provision.cli.plans import plan_lines
 
     planned, saved, topics_unknown = _planned(select_described(env, overrides, tell_warnings), frozen=frozen)
@@ -177,7 +185,7 @@ def plan(
             raise UsageError("--out is for environments that `up` makes", hint="`topics apply` plans again and asks")
         saved.write(out)
     if output is Format.TABLE:
-        for line in plan_lines(planned):
+        for line in plan_lines(planned, columns_of(sys.stdout), painted):
             write_line(line)
     else:
         print_value(planned.as_dict(), output)

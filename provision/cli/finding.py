@@ -18,10 +18,10 @@ def only_file() -> Path:
     Raises:
         UsageError: there is none, or more than one.
     """
-    files = _files()
-    if len(files) != 1:
+    found = files()
+    if len(found) != 1:
         raise UsageError("which environment?", why=available(), hint="name one, or set PROVISION_ENV")
-    return files[0]
+    return found[0]
 
 
 def looks_like_path(chosen: str) -> bool:
@@ -37,7 +37,7 @@ def file_of(chosen: str) -> Path | None:
     """
     if looks_like_path(chosen) or (not is_environment_name(chosen) and Path(chosen).is_file()):
         return _required(chosen)
-    fitting = {file: name for file in _files() if chosen in (file.stem, name := _name_in(file))}
+    fitting = {file: name for file in files() if chosen in (file.stem, name := _name_in(file))}
     if len(fitting) > 1:
         why = "\n".join(
             f"{_shown(file)} describes {name or 'an environment without a valid name'}"
@@ -90,14 +90,15 @@ def _entries() -> list[Path]:
     ]
 
 
-def _files() -> list[Path]:
+def files() -> list[Path]:
+    """The environment files in `environments/`, sorted."""
     return [entry for entry in _entries() if not what_is(entry)]
 
 
 def available() -> str:
     """What there is instead, for an error."""
-    files = [_shown(file) for file in _files()]
-    text = f"there is {', '.join(files)}" if files else f"there is no file in {DIRECTORY}{os.sep}"
+    found = [_shown(file) for file in files()]
+    text = f"there is {', '.join(found)}" if found else f"there is no file in {DIRECTORY}{os.sep}"
     others = [f"{_shown(entry)} is {what}" for entry in _entries() if (what := what_is(entry))]
     return "; ".join([text, *others])
 

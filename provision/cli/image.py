@@ -37,15 +37,19 @@ def build(
     version: Version,
     base: Annotated[
         str,
-        typer.Option("--base", metavar="IMAGE", help="An image with a Java, e.g. eclipse-temurin:17-jre; else pulled."),
+        typer.Option(
+            "--base",
+            metavar="IMAGE",
+            help="An image that contains Java, e.g. eclipse-temurin:17-jre; pulled if missing.",
+        ),
     ],
     tag: Annotated[
         str | None,
-        typer.Option("--tag", "-t", metavar="NAME", help="Its name; default: provision/kafka:VERSION."),
+        typer.Option("--tag", "-t", metavar="NAME", help="The name of the image. Default: provision/kafka:VERSION."),
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Build an image: a base with a Java, and the jars of that Kafka."""
+    """Build an image from a base with Java and Kafka's jars."""
     from provision.software.images import build as build_image
 
     wanted = kafka_version(version)
@@ -92,11 +96,13 @@ def list_images(output: Output = Format.TABLE) -> None:
 def load(
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="What `docker save` wrote, also compressed; - is standard input."),
+        typer.Argument(
+            metavar="FILE", help="An archive written by `docker save`, compressed or not; - for standard input."
+        ),
     ],
     output: Output = Format.TABLE,
 ) -> None:
-    """Load images from an archive, and show which are usable."""
+    """Load images from an archive, and show which of them can be used."""
     from provision.software.images import load as load_images
 
     called = "standard input" if file == _STDIN else str(file)

@@ -26,11 +26,13 @@ def up(
     timeout: Timeout = "120s",
     until: Until = "topics",
     retain: Annotated[
-        bool, typer.Option("--retain", help="Keep what a failing first `up` made, to look at it.")
+        bool, typer.Option("--retain", help="If a first `up` fails, keep what it created for inspection.")
     ] = False,
     plan: Annotated[
         Path | None,
-        typer.Option("--plan", metavar="FILE", help="Do just what `plan --out FILE` showed, or nothing; never asks."),
+        typer.Option(
+            "--plan", metavar="FILE", help="Carry out a plan saved by `plan --out FILE`: exactly that, or nothing."
+        ),
     ] = None,
     frozen: Frozen = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Agree to restarts and deletions without asking.")] = False,
@@ -81,10 +83,12 @@ def _show(result: "UpResult", output: Format) -> None:
 
 def down(
     envs: Envs = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every environment of this user and this engine.")] = False,
-    keep_data: Annotated[bool, typer.Option("--keep-data", help="Leave the volumes, for a later `up`.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Remove every environment of this user and this engine.")
+    ] = False,
+    keep_data: Annotated[bool, typer.Option("--keep-data", help="Keep the data for a later `up`.")] = False,
     delete_data: Annotated[
-        bool, typer.Option("--delete-data", help="Delete data in a `storage` directory too.")
+        bool, typer.Option("--delete-data", help="Also delete the data in a `storage` directory.")
     ] = False,
 ) -> None:
     """Remove all that `up` created.
@@ -129,7 +133,7 @@ def _remove(environment: "Environment", *, keep_data: bool, delete_data: bool) -
 
 
 def stop(env: Env = None, nodes: Nodes = None) -> None:
-    """Stop nodes cleanly; their data stay."""
+    """Stop nodes cleanly, and keep their data."""
     env, names = env_and_nodes(env, nodes)
     with progress() as tell:
         environment = select(env, tell=tell)
@@ -157,7 +161,8 @@ def restart(
     nodes: Nodes = None,
     timeout: Timeout = "120s",
     rolling: Annotated[
-        bool, typer.Option("--rolling", help="One at a time, each only while the cluster can do without it.")
+        bool,
+        typer.Option("--rolling", help="Restart one node at a time, each only when the cluster can do without it."),
     ] = False,
 ) -> None:
     """Restart nodes: all at once, or one at a time (--rolling)."""

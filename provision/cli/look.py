@@ -26,11 +26,10 @@ if TYPE_CHECKING:
 
 def node_rows(assessment: "Assessment") -> Iterator[tuple[object, ...]]:
     """A row for each node: name, state, endpoint."""
-    from provision.cluster.model import Role
+    from provision.operations.status import node_states
 
-    for role in Role:
-        for node in assessment.observed.of_role(role):
-            yield (node.name, node.state, node.endpoint)
+    for name, _, state, endpoint in node_states(assessment.observed):
+        yield (name, state, endpoint)
 
 
 def declared_topics(environment: "Environment") -> "Sequence[Topic] | None":
@@ -82,7 +81,7 @@ def list_environments(output: Output = Format.TABLE) -> None:
                 "name": observed.name,
                 "runtime": observed.runtime,
                 "version": observed.version,
-                "nodes": len(observed.nodes),
+                "nodes": len(observed.nodes) + len(observed.gone),
                 "running": running,
                 "age_s": age_s,
                 "bootstrap_servers": observed.bootstrap_servers,
@@ -109,19 +108,21 @@ def list_environments(output: Output = Format.TABLE) -> None:
 
 
 def wait(env: Env = None, until: Until = "topics", timeout: Timeout = "120s") -> None:
-    """Wait until an environment holds a readiness level."""
+    """Wait until an environment has reached a readiness level."""
     wanted, timeout_s = level(until), seconds(timeout)
     with progress() as tell:
         environment = select(env, tell=tell)
         environment.wait(wanted, declared_topics(environment), timeout_s=timeout_s)
-    say(f"{environment.name} holds {wanted}")
+    say(f"{environment.name} has reached the level {wanted}")
 
 
 def logs(
     env: Env = None,
     nodes: Nodes = None,
-    tail: Annotated[int | None, typer.Option("--tail", "-n", min=0, help="Only the last lines of each node.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until all of them have exited.")] = False,
+    tail: Annotated[
+        int | None, typer.Option("--tail", "-n", min=0, help="Show only the last N lines of each node.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing until the nodes have exited.")] = False,
 ) -> None:
     """Show what nodes logged, in the order of time."""
     env, wanted = env_and_nodes(env, nodes)

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from provision.catalogue.versions import KafkaVersion, unsupported, version_or_newest
+from provision.cli.completion import environments, nodes
 from provision.cli.output import Format, say
 from provision.errors import UsageError
 from provision.kafka.levels import Level
@@ -17,24 +18,37 @@ Env = Annotated[
         help="An environment file, or a name: environments/NAME.yaml, else a running environment. "
         "Left out: $PROVISION_ENV, else the only file in environments/.",
         show_default=False,
+        autocompletion=environments,
     ),
 ]
 Envs = Annotated[
     list[str] | None,
-    typer.Argument(metavar="ENV", help="Environment files or names; left out as for `up`.", show_default=False),
+    typer.Argument(
+        metavar="ENV",
+        help="Environment files or names. Left out: as for `up`.",
+        show_default=False,
+        autocompletion=environments,
+    ),
 ]
-Nodes = Annotated[list[str] | None, typer.Argument(metavar="NODE", help="For example broker-1; all if left out.")]
+Nodes = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="NODE", help="Nodes, for example broker-1. Left out: all nodes.", autocompletion=nodes),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the file, e.g. brokers.nodes=3. Repeatable."),
 ]
-Frozen = Annotated[bool, typer.Option("--frozen", help="Run what `provision lock` recorded, or nothing.")]
-Output = Annotated[Format, typer.Option("--output", "-o", help="How to show it.")]
+Frozen = Annotated[
+    bool, typer.Option("--frozen", help="Run exactly the software recorded by `provision lock`, or nothing.")
+]
+Output = Annotated[Format, typer.Option("--output", "-o", help="The output format.")]
 Timeout = Annotated[str, typer.Option("--timeout", metavar="DURATION", help="How long to wait, e.g. 90s or 5m.")]
 Until = Annotated[
     str,
     typer.Option(
-        "--until", metavar="LEVEL", help="Readiness to wait for: process, quorum, brokers, topics or roundtrip."
+        "--until",
+        metavar="LEVEL",
+        help="The readiness level to wait for: process, quorum, brokers, topics or roundtrip.",
     ),
 ]
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="A Kafka version: 3.9.1, or 3.9 for its newest.")]

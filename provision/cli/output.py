@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
+from provision.cli.layout import columns_of, table_lines, wrapped
 from provision.cli.streams import is_encodable
 from provision.errors import Interrupted, NodeFailed, NotReady, ProvisionError
 from provision.events import Event, Notice, Warned
@@ -40,25 +41,12 @@ def as_yaml(value: Any, *, compact: bool = False) -> str:  # noqa: ANN401 whatev
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Aligned columns on standard output, numbers to the right; plain text unless it is a terminal."""
+    """Aligned columns on standard output, numbers to the right; on a terminal as wide as that is."""
     texts = [["-" if cell is None else str(cell) for cell in row] for row in rows]
-    numeric = [_is_numeric([row[column] for row in texts if row[column] != "-"]) for column in range(len(headers))]
-    widths = [max([len(header), *(len(row[i]) for row in texts)]) for i, header in enumerate(headers)]
-
-    def line(cells: Sequence[str]) -> str:
-        aligned = (
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(cells, widths, numeric, strict=True)
-        )
-        return "  ".join(aligned).rstrip()
-
-    write_line(styled(line(headers), bold=True, stream=sys.stdout))
-    for row in texts:
-        write_line(line(row))
-
-
-def _is_numeric(texts: Sequence[str]) -> bool:
-    return bool(texts) and all(text.replace(".", "", 1).isdigit() for text in texts)
+    first, *others = table_lines(headers, texts, columns_of(sys.stdout))
+    write_line(styled(first, bold=True, stream=sys.stdout))
+    for line in others:
+        write_line(line)
 
 
 def write_line(text: str) -> None:
@@ -83,7 +71,9 @@ def age(seconds: object) -> str | None:
 
 def say(text: str) -> None:
     """A sentence for the user, on standard error."""
-    sys.stderr.write(f"{text}\n")  # in one call, because events come from several threads
+    columns = columns_of(sys.stderr)
+    lines = [part for line in text.split("\n") for part in wrapped(line, columns)]
+    sys.stderr.write("\n".join((*lines, "")))  # in one call, because events come from several threads
     sys.stderr.flush()
 
 
@@ -122,6 +112,11 @@ def styled(text: str, *, bold: bool = False, color: str | None = None, stream: A
     import typer
 
     return typer.style(text, bold=bold, fg=color)
+
+
+def painted(text: str, color: str) -> str:
+    """The text in a color, if standard output is a terminal."""
+    return styled(text, color=color, stream=sys.stdout)
 
 
 def is_terminal(stream: Any) -> bool:  # noqa: ANN401 any text stream

@@ -2,14 +2,18 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import groupby
 
+from provision.cli.layout import wrapped
 from provision.cli.output import say
 from provision.errors import Refused
 from provision.plan.actions import Action, Impact, Plan, Verb
+from provision.plan.listing import listed, split
 from provision.plan.topic_changes import Reassignment
 from provision.spec.units import duration_text, size_text
 
+Paint = Callable[[str, str], str]
 _SIGNS = {
     Verb.FETCH: "↓",
     Verb.CREATE: "+",
@@ -28,28 +32,54 @@ _SIGNS = {
 }
 
 
-def plan_lines(plan: Plan) -> Iterator[str]:
-    """The plan's lines, without styles."""
+_COLORS = {
+    **dict.fromkeys((Verb.CREATE, Verb.FORMAT, Verb.START), "green"),
+    **dict.fromkeys((Verb.DELETE, Verb.REMOVE, Verb.REFUSE), "red"),
+}
+_NARROWEST = 24
+
+
+def plan_lines(plan: Plan, columns: int | None = None, paint: Paint = lambda text, _color: text) -> Iterator[str]:
+    """The plan's lines; nodes to which the same happens for the same reason, one after the other, share one.
+
+    Args:
+        plan: what is shown.
+        columns: of the terminal; None if lines may be as long as they are.
+        paint: gives a text a color; what is added is green, what changes yellow, what goes or is refused red.
+    """
     if not plan.changes:
         yield f"{plan.environment}: nothing to change"
         return
-    rows = [(action.verb, action.resource, _class_of(action)) for action in plan.actions]
+    grouped = groupby(
+        plan.actions, lambda action: (action.verb, split(action.resource)[0], action.impact, _reason(action))
+    )
+    rows = [
+        (verb, listed(action.resource for action in actions), "" if _says_it(verb, impact) else impact, reason)
+        for (verb, _, impact, reason), actions in grouped
+    ]
     # No column for the class if everything is new.
-    widths = [width for column in zip(*rows, strict=True) if (width := max(map(len, column)))]
-    for action, row in zip(plan.actions, rows, strict=True):
-        detail = f"; {action.detail}" if action.detail else ""
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        yield "  ".join((f"{_SIGNS[action.verb]} {cells[0]}", *cells[1:], f"{action.cause}{detail}"))
+    widths = [width for column in list(zip(*rows, strict=True))[:3] if (width := max(map(len, column)))]
+    narrow = columns is not None and columns - sum(widths) - 2 * len(widths) - 2 < _NARROWEST
+    for verb, *row, reason in rows:
+        cells = [cell if narrow else cell.ljust(width) for cell, width in zip((verb, *row), widths, strict=False)]
+        sign = f"{_SIGNS[verb]} {cells[0]}"
+        start = "".join(f"{cell}  " for cell in (sign, *cells[1:]) if cell)
+        first, *further = wrapped(f"{start}{reason}", columns, 4 if narrow else len(start))
+        yield paint(sign, _COLORS.get(verb, "yellow")) + first.removeprefix(sign)
+        yield from further
     counts = Counter(action.verb for action in plan.actions)
     summary = ", ".join(f"{count} to {verb}" for verb, count in counts.items() if verb is not Verb.REFUSE)
     refused = f"{counts[Verb.REFUSE]} refused" if counts[Verb.REFUSE] else ""
     yield f"{plan.environment}: {', '.join(part for part in (summary, _copied(plan), refused) if part)}"
 
 
-def _class_of(action: Action) -> str:
-    """The action's class; empty for additions, and if the verb already implies it."""
-    says_it = action.impact in (Impact.NONE, Impact.REFUSED) or str(action.impact) == str(action.verb)
-    return "" if says_it else action.impact
+def _reason(action: Action) -> str:
+    return f"{action.cause}; {action.detail}" if action.detail else action.cause
+
+
+def _says_it(verb: Verb, impact: Impact) -> bool:
+    """Whether the verb already implies the class."""
+    return impact in (Impact.NONE, Impact.REFUSED) or str(impact) == str(verb)
 
 
 def _copied(plan: Plan) -> str:
@@ -78,9 +108,9 @@ def require_consent(plan: Plan, *, yes: bool) -> None:
     if yes or not plan.needs_consent:
         return
     for impact, text in _MEANS.items():
-        resources = list(dict.fromkeys(action.resource for action in plan.needs_consent if action.impact is impact))
+        resources = dict.fromkeys(action.resource for action in plan.needs_consent if action.impact is impact)
         if resources:
-            say(f"{plan.environment}: this {text.format(_listed(resources))}")
+            say(f"{plan.environment}: this {text.format(_few(listed(resources)))}")
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         why = "nobody has agreed to that, and there is no terminal to ask"
         raise Refused(f"{plan.environment} is left as it is", why=why, hint="--yes agrees; `provision plan` shows it")
@@ -90,7 +120,8 @@ def require_consent(plan: Plan, *, yes: bool) -> None:
         raise Refused(f"{plan.environment} is left as it is", why="you did not agree")
 
 
-def _listed(names: list[str]) -> str:
-    shown = 6
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return f"{', '.join(names[:shown])}{more}"
+def _few(names: str) -> str:
+    """At most so many names of a list."""
+    shown, several = 6, names.split(", ")
+    more = f" and {len(several) - shown} more" if len(several) > shown else ""
+    return f"{', '.join(several[:shown])}{more}"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
+from provision.cli.layout import columns_of, wrapped
 from provision.cli.output import is_terminal, say
 from provision.cluster.model import Role
 from provision.errors import Interrupted, ProvisionError
@@ -158,9 +159,11 @@ class _Live:
         live = self._show()
         match event:
             case Notice(text) | Warned(text):
-                live.console.print(str(text), highlight=False, markup=False, soft_wrap=True)
+                live.console.print(_fitting(str(text)), highlight=False, markup=False, soft_wrap=True)
             case ActionFailed():  # the table disappears when the command ends, but this must stay
-                live.console.print(_failure(event), style="red", highlight=False, markup=False, soft_wrap=True)
+                live.console.print(
+                    _fitting(_failure(event)), style="red", highlight=False, markup=False, soft_wrap=True
+                )
 
     def _show(self) -> "Live":
         """Show the table from the first event on."""
@@ -233,6 +236,11 @@ class _Live:
             parts += [ProgressBar(total=fetch.total or None, completed=fetch.done, width=40), amount]
         parts.append(Text(f"{time.monotonic() - self._began:5.1f} s", style="dim"))
         return Group(*parts)
+
+
+def _fitting(text: str) -> str:
+    columns = columns_of(sys.stderr)
+    return "\n".join(part for line in text.split("\n") for part in wrapped(line, columns))
 
 
 def _failure(event: ActionFailed) -> str:

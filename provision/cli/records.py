@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from provision.cli import completion
 from provision.cli.environment import select
 from provision.cli.groups import TOPICS
 from provision.cli.options import Env, seconds
@@ -15,7 +16,9 @@ from provision.cli.streams import Purpose, write_as
 from provision.cli.words import env_and_one, env_and_tool
 from provision.errors import ProvisionError, UsageError
 
-Topic = Annotated[str | None, typer.Argument(metavar="TOPIC", help="A topic that exists.")]
+Topic = Annotated[
+    str | None, typer.Argument(metavar="TOPIC", help="An existing topic.", autocompletion=completion.topics)
+]
 
 
 if TYPE_CHECKING:
@@ -33,7 +36,8 @@ def produce(
     env: Env = None,
     topic: Topic = None,
     key_separator: Annotated[
-        str | None, typer.Option("--key-separator", metavar="TEXT", help="What stands between key and value of a line.")
+        str | None,
+        typer.Option("--key-separator", metavar="TEXT", help="The text between the key and the value in each line."),
     ] = None,
     max_record_size: Annotated[
         str, typer.Option("--max-record-size", metavar="SIZE", help="The largest record to send, for example 4m.")
@@ -72,18 +76,21 @@ def _records(key_separator: str | None) -> Iterator[tuple[bytes | None, bytes]]:
 def consume(
     env: Env = None,
     topic: Topic = None,
-    from_beginning: Annotated[
-        bool, typer.Option("--from-beginning", help="From the first record that is kept.")
-    ] = False,
-    count: Annotated[int | None, typer.Option("--max-messages", "-n", min=1, help="Stop after so many.")] = None,
+    from_beginning: Annotated[bool, typer.Option("--from-beginning", help="Start with the oldest record.")] = False,
+    count: Annotated[
+        int | None, typer.Option("--max-messages", "-n", min=1, help="Stop after this many records.")
+    ] = None,
     idle: Annotated[
-        str | None, typer.Option("--timeout", metavar="DURATION", help="Stop when nothing came for so long.")
+        str | None, typer.Option("--timeout", metavar="DURATION", help="Stop when no record has arrived for this long.")
     ] = None,
     key_separator: Annotated[
-        str | None, typer.Option("--key-separator", metavar="TEXT", help="Show keys too, before this text.")
+        str | None,
+        typer.Option(
+            "--key-separator", metavar="TEXT", help="Also print the key of each record, followed by this text."
+        ),
     ] = None,
     output: Annotated[
-        Shape, typer.Option("--output", "-o", help="The value, or an object with all of it.")
+        Shape, typer.Option("--output", "-o", help="Print only the value, or the whole record as JSON.")
     ] = Shape.LINE,
 ) -> None:
     """Write the records of a topic to standard output, a line each."""
@@ -115,7 +122,9 @@ def _json_line(record: "Record") -> bytes:
 
 def tool(
     env: Env = None,
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="For example kafka-topics.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="For example kafka-topics.", autocompletion=completion.tools)
+    ] = None,
     arguments: Annotated[
         list[str] | None, typer.Argument(metavar="-- ARGS...", help="The tool's own arguments.")
     ] = None,

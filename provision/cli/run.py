@@ -28,7 +28,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _run(arguments: Sequence[str]) -> int:
     try:
-        result = app(args=list(arguments), standalone_mode=False)
+        result = app(args=list(arguments), prog_name="provision", standalone_mode=False)
     except ProvisionError as error:
         return _failed(error)
     except (KeyboardInterrupt, typer.Abort):

@@ -13,7 +13,7 @@ from provision.cli.streams import Purpose, write_as
 
 
 def fetch(version: Version) -> None:
-    """Fetch Kafka's jars ahead of time; they work offline afterwards."""
+    """Fetch Kafka's jars in advance, for use without a network."""
     from provision.home.place import Home
     from provision.runtime import jars
 
@@ -27,11 +27,12 @@ def lock(
     env: Env = None,
     overrides: Set = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; exit with 4 when the lock does not match what is there.")
+        bool,
+        typer.Option("--check", help="Write nothing; exit with 4 if the lock does not match the current software."),
     ] = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """Record the images and jars that run, for `up --frozen`."""
+    """Record which images and jars are used, for `up --frozen`."""
     from provision.software.pins_file import as_dict
 
     with progress() as tell:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from provision.cli import completion
 from provision.cli.environment import names_environment, select, select_described
 from provision.cli.options import Env, Output, Set, Timeout, seconds
 from provision.cli.output import Format, as_yaml, counted, print_table, print_value, say, tell_notices, write_line
@@ -15,21 +16,23 @@ if TYPE_CHECKING:
     from provision.plan.observed import ObservedTopic
 
 app = typer.Typer(
-    help="List, describe, create, delete topics; apply those of a file.\n\n"
+    help="List, describe, create, delete or apply topics.\n\n"
     "They are the topics of a running environment, or of any cluster that a file names with bootstrap_servers.",
     no_args_is_help=True,
 )
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="TOPIC", help="Topics that exist.")]
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="TOPIC", help="Existing topics.", autocompletion=completion.topics)
+]
 
 
 @app.command("list")
 def list_topics(
     env: Env = None,
-    internal: Annotated[bool, typer.Option("--internal", help="Kafka's own topics too.")] = False,
+    internal: Annotated[bool, typer.Option("--internal", help="Also list Kafka's own topics.")] = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """List topics with what is set on them."""
+    """List topics and the settings made on them."""
     found = select(env).topics(internal=internal)
     if output is not Format.TABLE:
         print_value([_as_dict(topic) for topic in found], output)
@@ -56,12 +59,17 @@ def describe(env: Env = None, names: Names = None, output: Output = Format.TABLE
 @app.command()
 def create(
     env: Env = None,
-    name: Annotated[str | None, typer.Argument(metavar="TOPIC", help="Its name.")] = None,
-    partitions: Annotated[int, typer.Option("--partitions", "-p", min=1, help="How many.")] = 1,
+    name: Annotated[str | None, typer.Argument(metavar="TOPIC", help="The name of the topic.")] = None,
+    partitions: Annotated[int, typer.Option("--partitions", "-p", min=1, help="The number of partitions.")] = 1,
     replication_factor: Annotated[
-        int | None, typer.Option("--replication-factor", "-r", min=1, help="Default: 3, or as many as brokers.")
+        int | None,
+        typer.Option(
+            "--replication-factor", "-r", min=1, help="Default: 3, or the number of brokers if there are fewer."
+        ),
     ] = None,
-    config: Annotated[list[str] | None, typer.Option("--config", metavar="KEY=VALUE", help="Repeatable.")] = None,
+    config: Annotated[
+        list[str] | None, typer.Option("--config", metavar="KEY=VALUE", help="A setting of the topic. Repeatable.")
+    ] = None,
 ) -> None:
     """Create a topic that is not in the file."""
     env, topic = env_and_one(env, name, "TOPIC")
@@ -85,7 +93,12 @@ def delete(env: Env = None, names: Names = None) -> None:
 def apply(
     env: Env = None,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="TOPIC", help="Only these; then nothing is pruned or evened out.")
+        list[str] | None,
+        typer.Argument(
+            metavar="TOPIC",
+            help="Apply only these topics; nothing is deleted or rebalanced then.",
+            autocompletion=completion.topics,
+        ),
     ] = None,
     overrides: Set = None,
     timeout: Timeout = "120s",
@@ -122,17 +135,24 @@ def apply(
 @app.command()
 def adopt(
     env: Annotated[
-        str | None, typer.Argument(metavar="ENV", help="A running environment, or a file with bootstrap_servers.")
+        str | None,
+        typer.Argument(
+            metavar="ENV",
+            help="A running environment, or a file with bootstrap_servers.",
+            autocompletion=completion.environments,
+        ),
     ] = None,
     bootstrap_servers: Annotated[
         str | None,
         typer.Option(
-            "--bootstrap-servers", metavar="HOST:PORT", help="Any cluster that answers there, without a file."
+            "--bootstrap-servers",
+            metavar="HOST:PORT",
+            help="Addresses of any running cluster; no environment or file is needed.",
         ),
     ] = None,
-    replicas: Annotated[bool, typer.Option("--replicas", help="Name the brokers of every partition.")] = False,
+    replicas: Annotated[bool, typer.Option("--replicas", help="Include the brokers of every partition.")] = False,
 ) -> None:
-    """Write what a running cluster has as YAML, to begin a file with."""
+    """Print the topics and quotas of a cluster as YAML for a file."""
     from provision.environment import Environment
 
     if env and bootstrap_servers:

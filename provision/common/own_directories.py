@@ -66,7 +66,7 @@ def is_own(directory: Path, below: Path) -> bool:
     try:
         for level in _levels(directory, below):
             require_own(level)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError):  # nothing of a user is where they may not look
         return False
     except OSError as error:
         raise ProvisionError(f"cannot use {directory}", why=error.strerror or str(error)) from error

@@ -1,6 +1,7 @@
 """The home: state that must outlive a command and belongs to no runtime, and a cache."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import platformdirs
 
 from provision.home.ports import PortLeases
 from provision.home.throttles import ThrottleNote
+from provision.home.usable import require_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,21 +27,29 @@ class Home:
         """A home as it is, in a directory, or, with None, the user's own."""
         if isinstance(place, Home):
             return place
-        return cls.of_user() if place is None else cls.at(Path(place))
+        return cls.of_user() if place is None else cls.at(Path(place).absolute())
 
     @classmethod
     def of_user(cls) -> "Home":
         """`PROVISION_HOME`, else the platform's directory for a user's state."""
         home = os.environ.get("PROVISION_HOME")
-        return cls.at(Path(home) if home else platformdirs.user_state_path("provision", appauthor=False))
+        return cls.at(Path(home).absolute() if home else _of_platform(platformdirs.user_state_path))
 
     @classmethod
     def at(cls, directory: Path, cache: Path | None = None) -> "Home":
         """A home in that directory; without a `cache`, with `PROVISION_CACHE`, else the platform's directory."""
         named = os.environ.get("PROVISION_CACHE")
-        kept = cache or (Path(named) if named else platformdirs.user_cache_path("provision", appauthor=False))
-        # Processes are found by this path, so it must be resolved.
-        return cls(Path(os.path.realpath(directory)), kept.absolute())
+        kept = cache or (Path(named) if named else None)
+        return cls(_resolved(directory), kept.absolute() if kept else _of_platform(platformdirs.user_cache_path))
+
+    def require_path(self) -> None:
+        """Check that nodes can be told where it is.
+
+        Raises:
+            Unavailable: its path is not valid UTF-8, or the user's home directory is not known.
+        """
+        require_path(self.directory)
+        require_path(self.cache)
 
     @property
     def ports(self) -> PortLeases:
@@ -62,3 +72,20 @@ class Home:
     def jars(self, version: object) -> Path:
         """The jars of a Kafka version."""
         return self.cache / "kafka" / str(version)
+
+
+def _of_platform(place: Callable[..., Path]) -> Path:
+    """The platform's directory for this program; a relative path, which no one may use, if it depends on no known home.
+
+    A relative `HOME` or XDG variable would lead somewhere else from every directory.
+    """
+    directory = place("provision", appauthor=False)
+    return Path("~", *directory.parts[1:]) if os.environ.get("HOME") == "" else directory
+
+
+def _resolved(directory: Path) -> Path:
+    """The path by which processes are found: with no links in it."""
+    try:
+        return directory.resolve() if directory.is_absolute() else directory
+    except (OSError, RuntimeError):  # links that lead to each other, or a path that is too long
+        return directory

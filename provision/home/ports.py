@@ -16,10 +16,10 @@ from enum import Enum, auto
 from pathlib import Path
 
 from provision.cluster.layout import LOOPBACK
-from provision.common.own_directories import make_private
 from provision.common.patience import Patience
 from provision.common.whole_files import write_whole
 from provision.errors import ProvisionError
+from provision.home.usable import made, unusable
 
 PORTS = range(20000, 30000)
 _LOCK_TIMEOUT_S = 30
@@ -51,7 +51,11 @@ class PortLeases:
             nodes: the names of the nodes that need a port.
             in_use: ports that nodes of this environment already have, and keep.
         """
-        return self._complete(self._read(), environment, nodes, in_use)
+        try:
+            leases = self._read()
+        except OSError:  # a home that this user cannot look into has no leases of theirs
+            leases = {}
+        return self._complete(leases, environment, nodes, in_use)
 
     def lease(self, environment: str, nodes: Iterable[str], in_use: Mapping[str, int]) -> dict[str, int]:
         """A port for each node, recorded until `release`; nodes that had one keep it. Arguments as for `propose`."""
@@ -93,7 +97,7 @@ class PortLeases:
         from filelock import FileLock, Timeout
 
         try:
-            make_private(self._file.parent)
+            made(self._file.parent)
             with FileLock(f"{self._file}.lock", timeout=_LOCK_TIMEOUT_S):
                 leases = self._read()
                 before = json.dumps(leases)
@@ -103,7 +107,7 @@ class PortLeases:
         except Timeout as error:
             raise ProvisionError("another command holds the port leases", why=f"{self._file}.lock") from error
         except OSError as error:
-            raise ProvisionError(f"cannot use {self._file.parent}", why=error.strerror or str(error)) from error
+            raise unusable(self._file.parent, error.strerror or str(error)) from error
 
     def _read(self) -> Leases:
         try:

@@ -16,6 +16,7 @@ from pathlib import Path
 from provision.common.own_directories import is_own, make_own
 from provision.common.whole_files import write_whole
 from provision.errors import ProvisionError, Refused
+from provision.home.usable import made
 
 _CLUSTER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 Settings = dict[tuple[str, str], dict[str, str | None]]
@@ -48,7 +49,7 @@ class ThrottleNote:
         try:
             content = json.loads(file.read_text())
             return {(one["kind"], one["name"]): dict(one["settings"]) for one in content["before"]}
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             hint = "delete it, and remove the throttle with `provision tool … kafka-configs`"
@@ -64,6 +65,7 @@ class ThrottleNote:
         described = [{"kind": kind, "name": name, "settings": dict(old)} for (kind, name), old in before.items()]
         file = self._file(cluster_id)
         try:
+            made(self._home)
             make_own(self.directory, below=self._home)
             write_whole(file, json.dumps({"before": described}, indent=2) + "\n")
         except OSError as error:

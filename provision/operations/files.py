@@ -37,6 +37,8 @@ def render(source: Source, runtimes: Runtimes, tell: Listener = silent) -> tuple
     require_nodes(spec)
     require_storage_apart(source, spec, runtimes.home)
     layout = _layout(spec, source, runtimes)
+    if spec.runtime == "process":  # the files of processes have its path in them
+        runtimes.home.require_path()
     ports = runtimes.home.ports.propose(spec.name, layout.leased_ports(spec), {})
     return render_files(resolve(spec, layout, ports, source.base_directory))
 

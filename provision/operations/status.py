@@ -4,7 +4,7 @@ All of this needs only the environment's name, because everything necessary is r
 environment file, if given, adds what is declared and may be missing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from provision.cluster.model import Role, Topic
@@ -16,6 +16,8 @@ from provision.observe.readiness import Assessment, assess
 from provision.observe.waiting import Wait
 from provision.plan.observed import ObservedEnvironment
 from provision.runtime.base import Runtime
+
+GONE = "gone"
 
 
 def require(runtime: Runtime, name: str) -> ObservedEnvironment:
@@ -45,7 +47,22 @@ def require_nodes(runtime: Runtime, name: str) -> ObservedEnvironment:
 
 def status(runtime: Runtime, name: str, topics: Sequence[Topic] | None = None) -> Assessment:
     """How ready the environment is; `topics` are the declared ones, None for whichever exist."""
-    return assess(runtime, require(runtime, name), topics, ask_inside=True)
+    observed = require(runtime, name)
+    return assess(runtime, observed, topics, nodes=_all_nodes(observed), ask_inside=True)
+
+
+def _all_nodes(observed: ObservedEnvironment) -> list[str]:
+    """The names of its nodes, also of those of which only the data are left: it is not whole without them."""
+    return [*(node.name for node in observed.nodes), *observed.gone]
+
+
+def node_states(observed: ObservedEnvironment) -> Iterator[tuple[str, Role, str, str | None]]:
+    """The name, role, state and endpoint of each node; `gone` is the state of those of which only data are left."""
+    for role in Role:
+        rows = [(node.number, node.name, str(node.state), node.endpoint) for node in observed.of_role(role)]
+        rows += [(Role.parse(name)[1], name, GONE, None) for name in observed.gone if Role.parse(name)[0] is role]
+        for _, name, state, endpoint in sorted(rows):
+            yield name, role, state, endpoint
 
 
 def status_dict(assessment: Assessment) -> dict[str, Any]:
@@ -60,9 +77,8 @@ def status_dict(assessment: Assessment) -> dict[str, Any]:
         "bootstrap_servers": observed.bootstrap_servers,
         "zookeeper_connect": observed.zookeeper_connect or None,
         "nodes": [
-            {"name": node.name, "role": node.role, "state": str(node.state), "endpoint": node.endpoint}
-            for role in Role
-            for node in observed.of_role(role)
+            {"name": name, "role": role, "state": state, "endpoint": endpoint}
+            for name, role, state, endpoint in node_states(observed)
         ],
         "topics": [
             {
@@ -81,5 +97,5 @@ def wait_for(
     runtime: Runtime, name: str, level: Level, topics: Sequence[Topic] | None, patience: Patience, tell: Listener
 ) -> Assessment:
     """Wait until the environment has reached `level`."""
-    nodes = [node.name for node in require_nodes(runtime, name).nodes]
+    nodes = _all_nodes(require_nodes(runtime, name))
     return Wait(runtime, name, nodes, patience, tell).until(level, topics)

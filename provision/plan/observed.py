@@ -1,5 +1,6 @@
 """The observed state, as reported by the runtime and Kafka. Desired values never have these types."""
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -98,6 +99,12 @@ class ObservedEnvironment:
     def of_role(self, role: str) -> tuple[ObservedNode, ...]:
         """The nodes of a role, in the order of their numbers."""
         return tuple(sorted((node for node in self.nodes if node.role == role), key=lambda node: node.number))
+
+    @property
+    def gone(self) -> tuple[str, ...]:
+        """The names of nodes that are not there although their data are, by role and number."""
+        absent = sorted(self.storages - {node.name for node in self.nodes}, key=lambda name: (len(name), name))
+        return tuple(name for role in Role for name in absent if re.fullmatch(rf"{role}-[1-9][0-9]*", name))
 
     @property
     def kept(self) -> frozenset[str]:

@@ -18,6 +18,7 @@ from provision.catalogue.versions import RELOCATED, KafkaVersion, coordinates
 from provision.cluster.identity import Identities, Identity
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Fetching, Listener, Notice
+from provision.home.usable import made
 
 if TYPE_CHECKING:
     from jgo.maven import Artifact
@@ -74,7 +75,7 @@ def fetch(version: KafkaVersion, directory: Path, tell: Listener) -> Path:
     from filelock import FileLock, Timeout
 
     try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
+        made(directory.parent)
         with FileLock(f"{directory}.lock", timeout=_LOCK_TIMEOUT_S):
             if not is_whole(directory):
                 if directory.exists():

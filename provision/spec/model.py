@@ -4,6 +4,8 @@ The text below each field is its description in the JSON Schema. `docs/reference
 name every key (tested).
 """
 
+from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema, model_validator
@@ -41,9 +43,17 @@ def kind_of(value: object) -> str:
             return f"the number {value}"
         case str():
             return f"the text {value!r}" if value else "an empty text"
-        case list():
+        case list() | tuple():
             return "a list"
-    return "a mapping"
+        case Mapping():
+            return "a mapping"
+        case bytes():
+            return "bytes"
+        case set() | frozenset():
+            return "a set"
+        case PurePath():
+            return f"the path {str(value)!r}"
+    return f"a Python object of the type {type(value).__name__}"  # only programs can give such values
 
 
 def version_text(value: object) -> object:

@@ -87,7 +87,7 @@ def _as_python_starts(case: Case, directory: Path) -> None:
         None if one is None else open(number, mode, encoding=case.encoding, errors=error, closefd=False)  # noqa: SIM115
         for number, (one, mode, error) in enumerate(zip(kept, modes, errors, strict=True))
     ]
-    sys.stdin, sys.stdout, sys.stderr = opened  # type: ignore[assignment]
+    sys.stdin, sys.stdout, sys.stderr = opened
 
 
 def _child(case: Case, directory: Path, runtime: Any, kafka: Any) -> None:  # noqa: ANN401 fakes

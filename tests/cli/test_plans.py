@@ -3,10 +3,14 @@
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from provision.apply.walk import require_no_refusal
+from provision.cli.layout import table_lines, wrapped
 from provision.cli.plans import plan_lines
 from provision.cli.progress import progress
-from provision.errors import ProvisionError
+from provision.errors import ProvisionError, Refused
 from provision.events import ActionDone, ActionFailed
 from provision.operations.life import STOP
 from provision.plan.actions import Action, Kind, Plan, Verb
@@ -50,7 +54,67 @@ def test_the_lines_of_a_plan_stand_in_columns_with_their_class_and_what_is_copie
 def test_where_everything_is_new_there_is_no_column_for_classes() -> None:
     actions = tuple(Action(Verb.CREATE, Kind.NODE, f"broker-{n}", "not there") for n in (1, 2))
     (first, *_) = plan_lines(Plan("orders", actions))
-    assert first == "+ create  broker-1  not there"
+    assert first == "+ create  broker-1, 2  not there"
+
+
+def test_what_happens_to_many_nodes_for_one_reason_is_one_line_and_no_word_is_broken() -> None:
+    nodes = [f"broker-{number}" for number in range(1, 101)]
+    reason = "kafka.version 3.9.1 → 3.8.1: Kafka cannot read what a newer release wrote"
+    refused = [Action(Verb.REFUSE, Kind.NODE, node, reason, "set it back") for node in nodes]
+    restarts = [Action(Verb.RESTART, Kind.NODE, node, "config changed: num.io.threads 4 → 16") for node in nodes[1:]]
+    other = Action(Verb.RESTART, Kind.NODE, "zookeeper-1", "config changed: maxClientCnxns 60 → 70")
+    plan = Plan("orders", (*refused, other, *restarts))
+    lines = list(plan_lines(plan))
+    assert [re.split("  +", line)[:2] for line in lines[:-1]] == [
+        ["✗ refuse", "broker-1 … 100"],
+        ["↻ restart", "zookeeper-1"],
+        ["↻ restart", "broker-2 … 100"],
+    ]
+    assert lines[-1] == "orders: 100 to restart, 100 refused"
+    for columns in (40, 60, 80, 120):
+        narrow = list(plan_lines(plan, columns))
+        assert max(map(len, narrow)) <= columns
+        assert " ".join(" ".join(narrow).split()) == " ".join(" ".join(lines).split())
+
+
+def test_refusals_are_named_together_where_a_command_is_refused() -> None:
+    refused = [Action(Verb.REFUSE, Kind.NODE, f"broker-{number}", "it cannot", "do not") for number in (1, 2, 3, 5)]
+    with pytest.raises(Refused) as raised:
+        require_no_refusal(Plan("orders", tuple(refused)))
+    assert (raised.value.why, raised.value.hint) == ("broker-1 … 3, 5: it cannot", "do not")
+
+
+def test_a_plan_in_colors_says_the_same_without() -> None:
+    verbs = {Verb.CREATE: "green", Verb.CONFIGURE: "yellow", Verb.RESTART: "yellow", Verb.REMOVE: "red"}
+    plan = Plan("orders", tuple(Action(verb, Kind.NODE, "broker-1", "because") for verb in verbs))
+    painted = list(plan_lines(plan, None, lambda text, color: f"<{color}>{text}</>"))
+    plain = list(plan_lines(plan))
+    for line, color in zip(painted, verbs.values(), strict=False):
+        assert line.startswith(f"<{color}>")
+    assert [re.sub("<[^>]*>", "", line) for line in painted] == plain
+
+
+@given(st.text(alphabet="ab, …", max_size=300), st.integers(min_value=1, max_value=100))
+def test_lines_end_between_words(text: str, columns: int) -> None:
+    lines = wrapped(text, columns)
+    assert "".join("".join(lines).split()) == "".join(text.split())
+    longest = max((len(word) for word in re.findall("[^ ,]+,*", text)), default=0)
+    assert max(map(len, lines)) <= max(columns, longest + 2, 22) or max(map(len, lines)) <= columns
+    pieces = re.findall("[^ ,]+", text)
+    assert re.findall("[^ ,]+", " ".join(lines)) == pieces
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 66), st.integers(1, 9), st.integers(0, 8)), max_size=5),
+    st.sampled_from([60, 80, 120]),
+)
+def test_tables_fit_the_terminal_as_far_as_their_words_do(rows: list[tuple[int, int, int]], columns: int) -> None:
+    cells = [["x" * name, str(count), ", ".join(["min.insync.replicas=2"] * several)] for name, count, several in rows]
+    headers = ("TOPIC", "PARTITIONS", "CONFIG")
+    lines = list(table_lines(headers, cells, columns))
+    assert all(len(line) <= max(columns, 66) for line in lines)
+    words = [word for row in (headers, *cells) for cell in row for word in cell.split()]
+    assert " ".join(lines).split() == words
 
 
 @pytest.mark.parametrize("verb", [*(verb for verb in Verb if verb is not Verb.REFUSE), STOP, "build", "load"])

@@ -64,7 +64,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: str) -> None:
 
 def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ProvisionError, match="cannot use"):
+    with pytest.raises(ProvisionError, match="cannot be used"):
         PortLeases(tmp_path / "file" / "home", _always_free).lease("one", ["broker-1"], {})
 
 

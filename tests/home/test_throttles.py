@@ -126,5 +126,5 @@ def test_a_damaged_note_is_named_and_does_not_mean_that_nothing_is_throttled(
 
 def test_a_home_that_cannot_be_written_is_told(note: ThrottleNote, tmp_path: Path) -> None:
     (tmp_path / "home").write_text("")
-    with pytest.raises(ProvisionError, match="cannot write"):
+    with pytest.raises(ProvisionError, match="cannot be used"):
         note.write("one", BEFORE)

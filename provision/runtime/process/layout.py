@@ -35,7 +35,7 @@ def memory_root(home: Home) -> Path:
     """What holds the data in memory of all environments of a home; on disk if there is no tmpfs."""
     if memory_place(home) != _SHARED_MEMORY:
         return home.environments
-    digest = hashlib.sha256(str(home.directory).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(os.fsencode(home.directory)).hexdigest()[:12]
     return _SHARED_MEMORY / f"provision-{digest}"
 
 
