@@ -160,7 +160,7 @@ class _Graph:
             target = NodeTarget(node, _own(self._files, node.name))
             if there is None:
                 action = Action(Verb.CREATE, Kind.NODE, node.name, "not there", _describe(node), self._prepared, target)
-            elif change and there.state is not NodeState.RUNNING:
+            elif change and not there.is_alive:
                 action = Action(change.verb, Kind.NODE, node.name, change.cause, "", self._prepared, target)
                 action = _with_changes(action, change.differences)
             else:
