@@ -24,7 +24,8 @@ LABELS = {
 
 
 def container(state: str) -> dict[str, Any]:
-    return {"Id": "c1", "Names": ["/odd-broker-1"], "Labels": LABELS, "State": state, "ImageID": "sha256:0"}
+    listed = {"Id": "c1", "Names": ["/odd-broker-1"], "Labels": LABELS, "State": state, "ImageID": "sha256:0"}
+    return listed | {"NetworkSettings": {"Networks": {}}}
 
 
 def details(state: str, exit_code: int = 3, **more: object) -> dict[str, Any]:
