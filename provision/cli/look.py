@@ -70,11 +70,12 @@ def status(env: Env = None, output: Output = Format.TABLE) -> None:
 def list_environments(output: Output = Format.TABLE) -> None:
     """List all environments of this user and this engine."""
     from provision.environment import Environment
+    from provision.plan.observed import NodeState
 
     found = []
     for environment in Environment.all():
         observed = environment.runtime.observe(environment.name)
-        running = sum(node.is_alive for node in observed.nodes)
+        running = sum(node.is_alive and node.state is not NodeState.PAUSED for node in observed.nodes)
         age_s = None if observed.created_s is None else int(time.time() - observed.created_s)
         found.append(
             {

@@ -1,9 +1,7 @@
 """The runtime interface for a Docker engine. Each verb is one or two calls; decisions are made elsewhere."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,6 @@ from docker.errors import APIError, ImageNotFound, NotFound
 from provision.cluster.identity import Identities
 from provision.cluster.layout import NODE_HOME
 from provision.cluster.model import Cluster, Node, RenderedFile, StorageKind
-from provision.common.patience import Patience
 from provision.errors import ProvisionError, Refused, Unavailable
 from provision.events import Listener
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
@@ -20,15 +17,11 @@ from provision.plan.stored import StoredData
 from provision.runtime import directories
 from provision.runtime.base import JavaCommand, Runtime, Streams, format_command, format_failed
 from provision.runtime.docker import containers as spec
-from provision.runtime.docker import found, networks, stored, tools
+from provision.runtime.docker import ending, found, networks, stored, tools
 from provision.runtime.docker.client import connect, still_used, translated
 from provision.runtime.docker.images import identity_of, inspect, pull, tag
 from provision.runtime.docker.layouts import require_layout
 
-_BEING_REMOVED = "removing"
-_POLL_S = 0.1
-_SIGNAL_AGAIN_S = 3.0
-_KILL_PATIENCE_S = 30.0
 _FORMAT_TIMEOUT_S = 60
 
 
@@ -226,7 +219,7 @@ class DockerRuntime(Runtime):
                 code = self._api.wait(created["Id"], timeout=_FORMAT_TIMEOUT_S)["StatusCode"]
                 output = self._api.logs(created["Id"]).decode(errors="replace")
             finally:
-                self._remove_container(created["Id"], "what formatted a storage")
+                ending.remove(self._api, created["Id"], "what formatted a storage")
         if code:
             raise format_failed(node, output)
 
@@ -262,71 +255,21 @@ class DockerRuntime(Runtime):
             networks.rejoin(self._api, container, name, node)
 
     def stop_node(self, name: str, node: str, patience_s: float) -> None:
-        """Stop the container; the engine unpauses a paused one by itself, and no longer restarts a restarting one.
-
-        SIGTERM is repeated until it works: the kernel drops it while a container's first process has no handler yet, as
-        in the first moments of a JVM, and a JVM that is shutting down ignores another one.
-        """
-        container = self._ours(name, node)
-        if container is None:
-            return
-        with translated(f"stopping {node}"):
-            for signal, limit_s in (("SIGTERM", patience_s), ("SIGKILL", _KILL_PATIENCE_S)):
-                patience = Patience(limit_s)
-                while self._runs(container["Id"]) and not patience.is_over:
-                    self._signal(container["Id"], signal)
-                    self._wait_for_exit(container["Id"], min(patience.left_s, _SIGNAL_AGAIN_S))
-            if self._runs(container["Id"]):
-                raise ProvisionError(f"{node} does not end, not even by SIGKILL")
-
-    def _wait_for_exit(self, identity: str, timeout_s: float) -> None:
-        patience = Patience(timeout_s)
-        while self._runs(identity) and patience.pause(_POLL_S):
-            pass
-
-    def _runs(self, identity: str) -> bool:
-        try:
-            return bool(self._api.inspect_container(identity)["State"]["Running"])
-        except NotFound:
-            return False
-
-    def _signal(self, identity: str, signal: str) -> None:
-        try:
-            self._api.kill(identity, signal)
-        except APIError:
-            if self._runs(identity):  # else it has just exited by itself
-                raise
+        """Stop the container, paused or not."""
+        if container := self._ours(name, node):
+            ending.stop(self._api, container["Id"], node, patience_s)
 
     def kill_node(self, name: str, node: str) -> None:
         """Kill the container."""
-        container = self._ours(name, node)
-        if container is not None:
-            with translated(f"killing {node}"):
-                self._signal(container["Id"], "SIGKILL")
+        if container := self._ours(name, node):
+            ending.kill(self._api, container["Id"], node)
 
     # -- remove -------------------------------------------------------------------------------------------------------
 
     def remove_node(self, name: str, node: str) -> None:
         """Remove the container by force."""
-        container = self._ours(name, node)
-        if container is not None:
-            self._remove_container(container["Id"], node)
-
-    def _remove_container(self, identity: str, what: str) -> None:
-        with translated(f"removing {what}"), suppress(NotFound):
-            try:
-                self._api.remove_container(identity, force=True, v=True)
-            except APIError as error:
-                if error.status_code != HTTPStatus.CONFLICT:
-                    raise
-                self._wait_until_removed(identity)  # somebody is removing it already
-
-    def _wait_until_removed(self, identity: str) -> None:
-        """Wait for another's removal; raises `NotFound` when it is gone."""
-        patience = Patience(_KILL_PATIENCE_S)
-        while self._api.inspect_container(identity)["State"]["Status"] == _BEING_REMOVED and patience.pause(_POLL_S):
-            pass
-        self._api.remove_container(identity, force=True, v=True)
+        if container := self._ours(name, node):
+            ending.remove(self._api, container["Id"], node)
 
     def remove_storage(self, name: str, node: str, *, delete_data: bool) -> None:
         """Remove the volume, and with `delete_data` the directory with provision's marker."""
@@ -354,7 +297,7 @@ class DockerRuntime(Runtime):
         with translated(f"removing the network {name}"):
             for container in self._containers(f"{spec.ENVIRONMENT}={name}"):
                 if not found.is_node(container):
-                    self._remove_container(container["Id"], "a tool or a draft")
+                    ending.remove(self._api, container["Id"], "a tool or a draft")
             try:
                 networks.remove(self._api, name)
             except APIError as error:
@@ -385,7 +328,7 @@ class DockerRuntime(Runtime):
                 self._api.put_archive(identity, NODE_HOME, tools.logging_archive())
                 return tools.run_attached(self._api, identity, streams)
             finally:
-                self._remove_container(identity, "the tool")
+                ending.remove(self._api, identity, "the tool")
 
     def inside_address(self, name: str, node: str) -> str:
         """Read it from the node's labels."""
@@ -411,7 +354,7 @@ class DockerRuntime(Runtime):
         labels = [f"{spec.ENVIRONMENT}={name}", f"{spec.NODE}={node}"]
         for container in self._containers(*labels):
             if not found.is_node(container):
-                self._remove_container(container["Id"], f"what was left of {node}")
+                ending.remove(self._api, container["Id"], f"what was left of {node}")
 
     def _required(self, name: str, node: str) -> str:
         container = self._ours(name, node)

@@ -1,0 +1,80 @@
+"""End containers: stop, kill and remove them, also while they change by themselves."""
+
+from contextlib import suppress
+from http import HTTPStatus
+
+from docker import APIClient
+from docker.errors import APIError, NotFound
+
+from provision.common.patience import Patience
+from provision.errors import ProvisionError
+from provision.runtime.docker.client import translated
+
+_BEING_REMOVED = "removing"
+_POLL_S = 0.1
+_SIGNAL_AGAIN_S = 3.0
+_KILL_PATIENCE_S = 30.0
+
+
+def stop(api: APIClient, container: str, node: str, patience_s: float) -> None:
+    """Stop a container; the engine unpauses a paused one by itself, and no longer restarts a restarting one.
+
+    SIGTERM is repeated until it works: the kernel drops it while a container's first process has no handler yet, as in
+    the first moments of a JVM, and a JVM that is shutting down ignores another one. After `patience_s`, it is killed.
+
+    Raises:
+        ProvisionError: it does not end.
+    """
+    with translated(f"stopping {node}"):
+        for signal, limit_s in (("SIGTERM", patience_s), ("SIGKILL", _KILL_PATIENCE_S)):
+            patience = Patience(limit_s)
+            while _runs(api, container) and not patience.is_over:
+                _signal(api, container, signal)
+                _wait_for_exit(api, container, min(patience.left_s, _SIGNAL_AGAIN_S))
+        if _runs(api, container):
+            raise ProvisionError(f"{node} does not end, not even by SIGKILL")
+
+
+def kill(api: APIClient, container: str, node: str) -> None:
+    """Kill a container, unless it has exited."""
+    with translated(f"killing {node}"):
+        _signal(api, container, "SIGKILL")
+
+
+def remove(api: APIClient, container: str, what: str) -> None:
+    """Remove a container by force, with its anonymous volumes; one that somebody is removing is waited for."""
+    with translated(f"removing {what}"), suppress(NotFound):
+        try:
+            api.remove_container(container, force=True, v=True)
+        except APIError as error:
+            if error.status_code != HTTPStatus.CONFLICT:
+                raise
+            patience = Patience(_KILL_PATIENCE_S)
+            while _status(api, container) == _BEING_REMOVED and patience.pause(_POLL_S):
+                pass
+            api.remove_container(container, force=True, v=True)
+
+
+def _status(api: APIClient, container: str) -> str:
+    return str(api.inspect_container(container)["State"]["Status"])
+
+
+def _runs(api: APIClient, container: str) -> bool:
+    try:
+        return bool(api.inspect_container(container)["State"]["Running"])
+    except NotFound:
+        return False
+
+
+def _wait_for_exit(api: APIClient, container: str, timeout_s: float) -> None:
+    patience = Patience(timeout_s)
+    while _runs(api, container) and patience.pause(_POLL_S):
+        pass
+
+
+def _signal(api: APIClient, container: str, signal: str) -> None:
+    try:
+        api.kill(container, signal)
+    except APIError:
+        if _runs(api, container):  # else it has just exited by itself
+            raise
