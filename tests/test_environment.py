@@ -617,6 +617,19 @@ def test_what_a_cluster_has_is_adopted_as_values_that_describe_it(living: Shop) 
     assert told.environment == NAME
 
 
+def test_what_no_file_may_say_is_told_when_it_is_adopted(living: Shop) -> None:
+    environment = living.of()
+    environment.create_topic("clicks", replication_factor=1, config={"min.insync.replicas": "2"})
+    living.kafka.topics["orders"].partitions[1].replicas = (1, 2)
+    clicks, orders = environment.adopt(replicas=True)["topics"]
+    assert clicks == {"name": "clicks", "partitions": 1, "replicas": [[1]], "config": {"min.insync.replicas": "2"}}
+    assert orders == {"name": "orders", "partitions": 3, "replication_factor": 3}
+    uneven, refused = (event.text for event in living.told if isinstance(event, Notice))
+    assert uneven.startswith("orders: its partitions have different numbers of replicas")
+    assert refused.startswith("topics[0].config.min.insync.replicas: 2 in-sync replicas are demanded of topic 'clicks'")
+    assert refused.endswith("; `validate` refuses it")
+
+
 def test_a_cluster_that_others_run_is_reached_by_its_address_and_its_nodes_are_theirs(tmp_path: Path) -> None:
     theirs = Environment(name="theirs", bootstrap_servers="127.0.0.1:1", topics=[{"name": "t"}], home=tmp_path / "home")
     assert theirs.external_servers == "127.0.0.1:1"

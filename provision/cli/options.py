@@ -15,7 +15,7 @@ Env = Annotated[
     str | None,
     typer.Argument(
         metavar="ENV",
-        help="An environment file, or a name: environments/NAME.yaml, else a running environment. "
+        help="An environment file, or the name of one in environments/, else of a running environment. "
         "Left out: $PROVISION_ENV, else the only file in environments/.",
         show_default=False,
         autocompletion=environments,

@@ -10,7 +10,7 @@ from typing import Any
 from provision.apply.walk import require_no_refusal
 from provision.cluster.model import Role, Topic
 from provision.common.patience import Patience
-from provision.errors import KafkaRefused, NotReady, PartlyApplied, Refused, Unavailable, UsageError
+from provision.errors import InvalidEnvironment, KafkaRefused, NotReady, PartlyApplied, Refused, Unavailable, UsageError
 from provision.events import Listener, Notice, Planned, action, silent
 from provision.home.place import Home
 from provision.kafka.access import Access
@@ -40,6 +40,7 @@ from provision.resources.rounds import (
 )
 from provision.resources.topics import DesiredTopics, Topics
 from provision.runtime.base import Runtime
+from provision.spec.loader import load_values
 from provision.spec.model import EnvironmentSpec
 
 _ANSWER_S = 5.0
@@ -321,4 +322,15 @@ def adopted_sections(
                 if kind.section == Topics.section:
                     raise
                 tell(Notice(f"{kind.section} are left out: {error.what}"))
-    return {section: entries for section, entries in sections.items() if entries or section == Topics.section}
+    found = {section: entries for section, entries in sections.items() if entries or section == Topics.section}
+    _tell_what_is_refused(found, tell)
+    return found
+
+
+def _tell_what_is_refused(sections: Mapping[str, Any], tell: Listener) -> None:
+    """Kafka itself allows what no file may say, such as more in-sync replicas than there are replicas."""
+    try:
+        load_values({"name": "adopted", "bootstrap_servers": "localhost:1", **sections})
+    except InvalidEnvironment as error:
+        for problem in error.problems:
+            tell(Notice(f"{problem.path}: {problem.message}; `validate` refuses it"))

@@ -161,7 +161,7 @@ class Topics(Kind[DesiredTopics, ObservedTopics]):
             raise Unavailable(f"no broker of {target.name} answers", hint="`provision status` shows what is missing")
         topics = [topic for topic in best.topics if not topic.internal]
         for topic in topics:
-            if not replicas and len({len(partition.target) for partition in topic.partitions}) > 1:
+            if len({len(partition.target) for partition in topic.partitions}) > 1:
                 text = "its partitions have different numbers of replicas; the file gets that of the first"
                 tell(Notice(f"{topic.name}: {text}"))
         return adopted(admin.topics.with_settings(topics), replicas=replicas)
@@ -185,7 +185,7 @@ def adopted(topics: Sequence[ObservedTopic], *, replicas: bool = False) -> list[
 
     Args:
         topics: with their settings.
-        replicas: list the brokers of each partition instead of only the replication factor.
+        replicas: list the brokers of each partition instead of only the replication factor, if all have equally many.
     """
     section: list[dict[str, Any]] = []
     for topic in topics:
@@ -193,7 +193,7 @@ def adopted(topics: Sequence[ObservedTopic], *, replicas: bool = False) -> list[
             continue  # internal to Kafka or another program: no file may name it
         entry: dict[str, Any] = {"name": topic.name}
         entry["partitions"] = len(topic.partitions)
-        if replicas:
+        if replicas and len({len(partition.target) for partition in topic.partitions}) == 1:
             entry["replicas"] = [list(partition.target) for partition in topic.partitions]
         else:
             entry["replication_factor"] = topic.replication_factor

@@ -175,7 +175,9 @@ def replication(spec: EnvironmentSpec) -> Iterator[Finding]:
         if topic.replication_factor is not None and factor > brokers:
             path = ("topics", index, "replication_factor")
             yield Finding(path, f"{factor} replicas need {factor} brokers; brokers.nodes is {brokers}", hint)
-        elif factor <= brokers and (spec.bootstrap_servers is None or topic.replication_factor or default):
+        elif factor <= brokers and (
+            spec.bootstrap_servers is None or topic.replication_factor or topic.replicas or default
+        ):
             yield from _minimum_in_sync(spec, index, factor)
 
 
@@ -235,8 +237,8 @@ def replicas(spec: EnvironmentSpec) -> Iterator[Finding]:
                 )
             if len(set(brokers)) != len(brokers):
                 yield Finding(place, f"a broker holds one replica of partition {number} at most", "name each once")
-            if unknown := [broker for broker in brokers if broker > _known_brokers(spec)]:
-                message = f"there is no broker {unknown[0]}: brokers.nodes is {spec.brokers.nodes}"
+            if not spec.bootstrap_servers and (unknown := set(brokers) - set(range(1, spec.brokers.nodes + 1))):
+                message = f"there is no broker {min(unknown)}: brokers.nodes is {spec.brokers.nodes}"
                 yield Finding(place, message, "name brokers that exist")
 
 

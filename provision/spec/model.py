@@ -155,7 +155,7 @@ Properties = dict[
     Annotated[str, BeforeValidator(_property_value), WithJsonSchema(_SCALAR)],
 ]
 Rack = Annotated[str, Field(pattern=RACK_PATTERN)]
-Replicas = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
+Replicas = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]  # others may have a broker 0
 
 
 class KafkaSpec(Section):

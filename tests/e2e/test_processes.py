@@ -109,8 +109,8 @@ def test_an_unpacked_kafka_is_used_where_the_file_names_one(provision: Provision
     own.ok("down", env)
     assert not (tmp_path / "cache").exists()
     result = own("up", env, "--set", "kafka.distribution=./elsewhere")
-    assert result.code == 69
-    assert "it has no jars in libs" in result.err
+    assert result.code == 65
+    assert f"kafka.distribution: there is no directory {tmp_path / 'elsewhere'}" in result.err
     assert provision.traces("unpacked") == []
 
 

@@ -95,6 +95,7 @@ prune: true
 rebalance: true
 throttle: 10m
 """
+    (file.parent / "templates").mkdir()
     spec = spec_of(file, text)
     assert spec.name == "everything"
     assert spec.brokers.properties == {
