@@ -10,11 +10,13 @@ import psutil
 import pytest
 
 from provision.common.patience import Patience
-from provision.errors import Refused
+from provision.errors import NodeFailed, Refused
+from provision.events import silent
 from provision.home.place import Home
+from provision.kafka.levels import Level
 from provision.operations.life import start
 from provision.operations.remove import down
-from provision.operations.status import status
+from provision.operations.status import status, wait_for
 from provision.plan.observed import NodeState
 from provision.runtime.process import processes
 from provision.runtime.process.layout import environment_directory, memory_directory
@@ -140,6 +142,8 @@ def test_a_lost_node_is_told_stopped_and_never_started_twice(home: Home, running
     assert status(runtime, NAME).missing == {"broker-2": "it runs, but its directory is gone"}
     with pytest.raises(Refused, match="broker-2 cannot be started"):
         start(runtime, NAME, (), Patience(1.0))
+    with pytest.raises(NodeFailed, match="broker-2 runs, but its directory is gone"):
+        wait_for(runtime, NAME, Level.PROCESS, None, Patience(60.0), silent)
     runtime.stop_node(NAME, "broker-2", patience_s=5.0)
     assert not running["broker-2"].is_running()
     assert running["broker-1"].is_running()
