@@ -10,6 +10,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 from provision.errors import ProvisionError, Refused
@@ -17,18 +18,20 @@ from provision.errors import ProvisionError, Refused
 _PRIVATE = 0o700
 _WRITABLE_FOR_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _TRIES = 5
+_LINKS = 40  # as many as the kernel follows
 
 
 def make_own(directory: Path, below: Path) -> Path:
     """Create a directory, each level of it below the place `below` for this user alone; returns it.
 
-    Existing levels lose the permissions that others have to read. The place is created if it is missing, but not
-    checked: it is the user's, or the system's.
+    Existing levels lose the permissions that others have to read. The place is created if it is missing; an existing
+    one may be anybody's, such as the system's, unless it could be a trap.
 
     Raises:
-        Refused: a level is a link, another user's, or writable for others.
+        Refused: a level is a link, another user's, or writable for others; or the place is a trap.
         OSError: it cannot be created.
     """
+    _require_no_trap(below)
     for left in reversed(range(_TRIES)):
         try:
             make_private(below)
@@ -54,6 +57,31 @@ def make_private(place: Path) -> None:
         make_private(place.parent)
         with suppress(FileExistsError):
             place.mkdir(mode=_PRIVATE)
+
+
+def _require_no_trap(place: Path) -> None:
+    """Check that nothing on the way to a place is another user's, put where everybody can write."""
+    if not hasattr(os, "geteuid"):
+        return
+    trusted = {0, os.geteuid(), int(user) if (user := os.environ.get("SUDO_UID", "")).isdecimal() else 0}
+    for parent, level in _way_to(place.absolute()):
+        if parent.stat().st_mode & stat.S_IWOTH and level.lstat().st_uid not in trusted:
+            why = f"everybody can write to {parent}, and what is there could lead elsewhere"
+            raise Refused(f"{level} belongs to another user", why=why, hint="use another directory")
+
+
+def _way_to(place: Path) -> Iterator[tuple[Path, Path]]:
+    """Each existing step of a path, as a directory and what is in it, also those that links on the way take."""
+    for _ in range(_LINKS):
+        for parent, level in pairwise(reversed((place, *place.parents))):
+            if not os.path.lexists(level):
+                return
+            yield parent, level
+            if level.is_symlink():
+                place = parent / level.readlink() / place.relative_to(level)
+                break
+        else:
+            return
 
 
 def is_own(directory: Path, below: Path) -> bool:

@@ -86,6 +86,33 @@ def test_a_level_that_is_not_ours_alone_is_refused_by_name_and_nothing_is_made_b
     assert not level.is_dir() or list(level.iterdir()) == []
 
 
+@needs_root
+@pytest.mark.parametrize("below", ["trap", "trap/deep/down", "to-trap", "to-trap/deep"])
+@pytest.mark.parametrize("as_link", [True, False])
+def test_a_place_that_another_user_made_where_everybody_can_write_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: str, *, as_link: bool
+) -> None:
+    public, victim = tmp_path / "public", tmp_path / "victim"
+    for place in (public, victim):
+        place.mkdir()
+    (tmp_path / "to-trap").symlink_to(public / "trap")
+    public.chmod(0o1777)
+    if as_link:
+        (public / "trap").symlink_to(victim)
+    else:
+        (public / "trap").mkdir(mode=0o777)
+    os.chown(public / "trap", NOBODY, NOBODY, follow_symlinks=False)
+    place = (public if below.startswith("trap") else tmp_path) / below
+    with pytest.raises(Refused, match=r"trap belongs to another user"):
+        make_own(place / "broker-1", below=place)
+    assert [*victim.iterdir(), *(public / "trap").iterdir()] == []
+    public.chmod(0o755)  # then it was put there by who owns the place
+    make_own(place / "broker-1", below=place)
+    public.chmod(0o1777)
+    monkeypatch.setenv("SUDO_UID", str(NOBODY))
+    make_own(place / "broker-1", below=place)
+
+
 @pytest.mark.parametrize("umask", [0o000, 0o002, 0o022, 0o077])
 def test_every_level_is_made_for_this_user_alone(tmp_path: Path, umask: int) -> None:
     before = os.umask(umask)

@@ -27,6 +27,7 @@ from tests.users import NOBODY, needs_root
 
 NAME = "lost-and-found"
 NODES = ("broker-1", "broker-2", "zookeeper-1")
+RUNS = ("sh", "-c", "while :; do sleep 1; done", "sh")
 # It runs until its standard input is closed, and shows whatever arguments it is given.
 IDLE = ("sh", "-c", "read line", "sh")
 
@@ -48,14 +49,13 @@ def running(home: Home) -> Iterator[dict[str, psutil.Process]]:
         directory = environment_directory(home, NAME) / node
         described = {"name": node, "role": node.partition("-")[0], "config_hash": "h", "endpoint": None}
         write_node(directory, described | {"version": "3.9.1", "ports": [], "arguments": []})
-        processes.start(["sh", "-c", "sleep 60; :", "sh", processes.mark(directory)], directory, directory / "console")
+        processes.start([*RUNS, processes.mark(directory)], directory, directory / "console")
         process = processes.find(directory)
         assert process is not None
         found[node] = process
     yield found
-    for process in found.values():
-        for one in (*process.children(), process) if process.is_running() else ():
-            one.kill()
+    for node in NODES:
+        processes.kill(environment_directory(home, NAME) / node)
     shutil.rmtree(memory_directory(home, NAME), ignore_errors=True)
 
 
