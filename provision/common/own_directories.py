@@ -9,7 +9,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -109,7 +109,7 @@ def require_own(level: Path) -> None:
         OSError: it is not there, or cannot be looked at.
     """
     found = level.lstat()
-    hint = "remove it if nobody needs it, or use another directory"
+    hint = "have it removed if nobody needs it, or use another directory: PROVISION_HOME, or `storage`"
     if _is_link(found):
         raise Refused(f"{level} is a link", why="a directory of provision's may not lead elsewhere", hint=hint)
     if not stat.S_ISDIR(found.st_mode):
@@ -118,7 +118,7 @@ def require_own(level: Path) -> None:
         return
     if found.st_uid != os.geteuid():
         raise Refused(f"{level} belongs to another user", why=f"its owner is {_owner(level, found.st_uid)}", hint=hint)
-    if found.st_mode & _WRITABLE_FOR_OTHERS:
+    if found.st_mode & _WRITABLE_FOR_OTHERS and _keeps_permissions(level):
         hint = f"remove it, or, if nobody else has put anything there, `chmod 700 {level}`"
         raise Refused(f"other users can write to {level}", why=f"its mode is {found.st_mode & 0o7777:o}", hint=hint)
 
@@ -134,13 +134,11 @@ def give(directory: Path, owner: tuple[int, int] | None = None) -> None:
         raise Refused(f"{directory} is a link", hint="remove the link, or use another directory")
     if not hasattr(os, "fchown"):
         return
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        os.fchmod(descriptor, _PRIVATE)
+    with _opened(directory) as descriptor:
+        with suppress(PermissionError):  # some file systems have no permissions, as those of Windows and of cards
+            os.fchmod(descriptor, _PRIVATE)
         if owner:
             os.fchown(descriptor, *owner)
-    finally:
-        os.close(descriptor)
 
 
 def remove_tree(path: Path) -> None:
@@ -153,6 +151,26 @@ def remove_tree(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _keeps_permissions(level: Path) -> bool:
+    """Whether its file system has permissions that can be changed; without them all directories look alike."""
+    with _opened(level) as descriptor, suppress(PermissionError):
+        before = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        os.fchmod(descriptor, before & ~_WRITABLE_FOR_OTHERS)
+        if stat.S_IMODE(os.fstat(descriptor).st_mode) != before:
+            os.fchmod(descriptor, before)
+            return True
+    return False
+
+
+@contextmanager
+def _opened(directory: Path) -> Iterator[int]:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _levels(directory: Path, below: Path) -> Iterator[Path]:

@@ -86,6 +86,27 @@ def test_a_level_that_is_not_ours_alone_is_refused_by_name_and_nothing_is_made_b
     assert not level.is_dir() or list(level.iterdir()) == []
 
 
+def _no_permissions(_descriptor: int, _mode: int) -> None:
+    """As on a Windows drive in WSL."""
+
+
+def _not_permitted(_descriptor: int, _mode: int) -> None:
+    """As on a memory card."""
+    raise PermissionError
+
+
+@pytest.mark.parametrize("chmod", [_no_permissions, _not_permitted])
+def test_where_the_file_system_has_no_permissions_there_is_nothing_to_ask_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chmod: Callable[[int, int], None]
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a").chmod(0o777)
+    monkeypatch.setattr(os, "fchmod", chmod)
+    made = make_own(tmp_path / "a" / "b", below=tmp_path)
+    give(made)
+    assert is_own(made, below=tmp_path)
+
+
 @needs_root
 @pytest.mark.parametrize("below", ["trap", "trap/deep/down", "to-trap", "to-trap/deep"])
 @pytest.mark.parametrize("as_link", [True, False])
