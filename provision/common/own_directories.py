@@ -31,7 +31,7 @@ def make_own(directory: Path, below: Path) -> Path:
         Refused: a level is a link, another user's, or writable for others; or the place is a trap.
         OSError: it cannot be created.
     """
-    _require_no_trap(below)
+    require_no_trap(below)
     for left in reversed(range(_TRIES)):
         try:
             make_private(below)
@@ -59,8 +59,12 @@ def make_private(place: Path) -> None:
             place.mkdir(mode=_PRIVATE)
 
 
-def _require_no_trap(place: Path) -> None:
-    """Check that nothing on the way to a place is another user's, put where everybody can write."""
+def require_no_trap(place: Path) -> None:
+    """Check that nothing on the way to a place is another user's, put where everybody can write.
+
+    Raises:
+        Refused: something is.
+    """
     if not hasattr(os, "geteuid"):
         return
     trusted = {0, os.geteuid(), int(user) if (user := os.environ.get("SUDO_UID", "")).isdecimal() else 0}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import platformdirs
 
+from provision.common.own_directories import require_no_trap
 from provision.home.ports import PortLeases
 from provision.home.throttles import ThrottleNote
 
@@ -35,7 +36,12 @@ class Home:
 
     @classmethod
     def at(cls, directory: Path, cache: Path | None = None) -> "Home":
-        """A home in that directory; without a `cache`, with `PROVISION_CACHE`, else the platform's directory."""
+        """A home in that directory; without a `cache`, with `PROVISION_CACHE`, else the platform's directory.
+
+        Raises:
+            Refused: the directory, or something on the way to it, is another user's, put where everybody can write.
+        """
+        require_no_trap(directory)
         named = os.environ.get("PROVISION_CACHE")
         kept = cache or (Path(named) if named else platformdirs.user_cache_path("provision", appauthor=False))
         # Processes are found by this path, so it must be resolved.

@@ -9,6 +9,7 @@ import pytest
 
 from provision.common.own_directories import give, is_own, make_own, make_private, remove_tree
 from provision.errors import Refused
+from provision.home.place import Home
 from tests.users import NOBODY, needs_root
 
 LEVELS = ("provision-1", "orders", "broker-1", "data")
@@ -126,6 +127,8 @@ def test_a_place_that_another_user_made_where_everybody_can_write_is_refused(
     place = (public if below.startswith("trap") else tmp_path) / below
     with pytest.raises(Refused, match=r"trap belongs to another user"):
         make_own(place / "broker-1", below=place)
+    with pytest.raises(Refused, match=r"trap belongs to another user"):
+        Home.at(place)
     assert [*victim.iterdir(), *(public / "trap").iterdir()] == []
     public.chmod(0o755)  # then it was put there by who owns the place
     make_own(place / "broker-1", below=place)
