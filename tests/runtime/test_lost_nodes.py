@@ -57,8 +57,8 @@ def running(home: Home) -> Iterator[dict[str, psutil.Process]]:
         assert process is not None
         found[node.name] = process
     yield found
-    for node in NODES:
-        processes.kill(environment_directory(home, NAME) / node)
+    for name in NODES:
+        processes.kill(environment_directory(home, NAME) / name)
     shutil.rmtree(memory_directory(home, NAME), ignore_errors=True)
 
 
