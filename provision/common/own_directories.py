@@ -9,7 +9,8 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 
 from provision.errors import ProvisionError, Refused
@@ -17,18 +18,20 @@ from provision.errors import ProvisionError, Refused
 _PRIVATE = 0o700
 _WRITABLE_FOR_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _TRIES = 5
+_LINKS = 40  # as many as the kernel follows
 
 
 def make_own(directory: Path, below: Path) -> Path:
     """Create a directory, each level of it below the place `below` for this user alone; returns it.
 
-    Existing levels lose the permissions that others have to read. The place is created if it is missing, but not
-    checked: it is the user's, or the system's.
+    Existing levels lose the permissions that others have to read. The place is created if it is missing; an existing
+    one may be anybody's, such as the system's, unless it could be a trap.
 
     Raises:
-        Refused: a level is a link, another user's, or writable for others.
+        Refused: a level is a link, another user's, or writable for others; or the place is a trap.
         OSError: it cannot be created.
     """
+    require_no_trap(below)
     for left in reversed(range(_TRIES)):
         try:
             make_private(below)
@@ -56,6 +59,35 @@ def make_private(place: Path) -> None:
             place.mkdir(mode=_PRIVATE)
 
 
+def require_no_trap(place: Path) -> None:
+    """Check that nothing on the way to a place is another user's, put where everybody can write.
+
+    Raises:
+        Refused: something is.
+    """
+    if not hasattr(os, "geteuid"):
+        return
+    trusted = {0, os.geteuid(), int(user) if (user := os.environ.get("SUDO_UID", "")).isdecimal() else 0}
+    for parent, level in _way_to(place.absolute()):
+        if parent.stat().st_mode & stat.S_IWOTH and level.lstat().st_uid not in trusted:
+            why = f"everybody can write to {parent}, and what is there could lead elsewhere"
+            raise Refused(f"{level} belongs to another user", why=why, hint="use another directory")
+
+
+def _way_to(place: Path) -> Iterator[tuple[Path, Path]]:
+    """Each existing step of a path, as a directory and what is in it, also those that links on the way take."""
+    for _ in range(_LINKS):
+        for parent, level in pairwise(reversed((place, *place.parents))):
+            if not os.path.lexists(level):
+                return
+            yield parent, level
+            if level.is_symlink():
+                place = parent / level.readlink() / place.relative_to(level)
+                break
+        else:
+            return
+
+
 def is_own(directory: Path, below: Path) -> bool:
     """Whether a directory is there, and each level of it below the place `below` is this user's alone.
 
@@ -81,7 +113,7 @@ def require_own(level: Path) -> None:
         OSError: it is not there, or cannot be looked at.
     """
     found = level.lstat()
-    hint = "remove it if nobody needs it, or use another directory"
+    hint = "have it removed if nobody needs it, or use another directory: PROVISION_HOME, or `storage`"
     if _is_link(found):
         raise Refused(f"{level} is a link", why="a directory of provision's may not lead elsewhere", hint=hint)
     if not stat.S_ISDIR(found.st_mode):
@@ -90,7 +122,7 @@ def require_own(level: Path) -> None:
         return
     if found.st_uid != os.geteuid():
         raise Refused(f"{level} belongs to another user", why=f"its owner is {_owner(level, found.st_uid)}", hint=hint)
-    if found.st_mode & _WRITABLE_FOR_OTHERS:
+    if found.st_mode & _WRITABLE_FOR_OTHERS and _keeps_permissions(level):
         hint = f"remove it, or, if nobody else has put anything there, `chmod 700 {level}`"
         raise Refused(f"other users can write to {level}", why=f"its mode is {found.st_mode & 0o7777:o}", hint=hint)
 
@@ -106,13 +138,11 @@ def give(directory: Path, owner: tuple[int, int] | None = None) -> None:
         raise Refused(f"{directory} is a link", hint="remove the link, or use another directory")
     if not hasattr(os, "fchown"):
         return
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        os.fchmod(descriptor, _PRIVATE)
+    with _opened(directory) as descriptor:
+        with suppress(PermissionError):  # some file systems have no permissions, as those of Windows and of cards
+            os.fchmod(descriptor, _PRIVATE)
         if owner:
             os.fchown(descriptor, *owner)
-    finally:
-        os.close(descriptor)
 
 
 def remove_tree(path: Path) -> None:
@@ -125,6 +155,26 @@ def remove_tree(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _keeps_permissions(level: Path) -> bool:
+    """Whether its file system has permissions that can be changed; without them all directories look alike."""
+    with _opened(level) as descriptor, suppress(PermissionError):
+        before = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        os.fchmod(descriptor, before & ~_WRITABLE_FOR_OTHERS)
+        if stat.S_IMODE(os.fstat(descriptor).st_mode) != before:
+            os.fchmod(descriptor, before)
+            return True
+    return False
+
+
+@contextmanager
+def _opened(directory: Path) -> Iterator[int]:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _levels(directory: Path, below: Path) -> Iterator[Path]:

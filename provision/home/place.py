@@ -7,6 +7,7 @@ from pathlib import Path
 
 import platformdirs
 
+from provision.common.own_directories import require_no_trap
 from provision.home.ports import PortLeases
 from provision.home.throttles import ThrottleNote
 from provision.home.usable import require_path
@@ -37,7 +38,12 @@ class Home:
 
     @classmethod
     def at(cls, directory: Path, cache: Path | None = None) -> "Home":
-        """A home in that directory; without a `cache`, with `PROVISION_CACHE`, else the platform's directory."""
+        """A home in that directory; without a `cache`, with `PROVISION_CACHE`, else the platform's directory.
+
+        Raises:
+            Refused: the directory, or something on the way to it, is another user's, put where everybody can write.
+        """
+        require_no_trap(directory)
         named = os.environ.get("PROVISION_CACHE")
         kept = cache or (Path(named) if named else None)
         return cls(_resolved(directory), kept.absolute() if kept else _of_platform(platformdirs.user_cache_path))

@@ -141,6 +141,9 @@ class Wait:
 
     def _check_exits(self, observed: ObservedEnvironment) -> None:
         for node in observed.nodes:
+            if node.state is NodeState.LOST and node.name in self.nodes:
+                hint = f"`provision down {self.environment} --keep-data` ends it; `provision up` makes it again"
+                raise NodeFailed(f"{node.name} runs, but its directory is gone", node=node.name, hint=hint)
             if node.state is NodeState.EXITED and node.name in self.nodes:
                 log = list(self.runtime.log_lines(self.environment, node.name, tail=LOG_LINES))
                 failure = explain(log, out_of_memory=node.out_of_memory)

@@ -9,6 +9,7 @@ import pytest
 
 from provision.common.own_directories import give, is_own, make_own, make_private, remove_tree
 from provision.errors import Refused
+from provision.home.place import Home
 from tests.users import NOBODY, needs_root
 
 LEVELS = ("provision-1", "orders", "broker-1", "data")
@@ -84,6 +85,56 @@ def test_a_level_that_is_not_ours_alone_is_refused_by_name_and_nothing_is_made_b
     assert list(victim.iterdir()) == []
     assert level.lstat().st_mode == before.st_mode
     assert not level.is_dir() or list(level.iterdir()) == []
+
+
+def _no_permissions(_descriptor: int, _mode: int) -> None:
+    """As on a Windows drive in WSL."""
+
+
+def _not_permitted(_descriptor: int, _mode: int) -> None:
+    """As on a memory card."""
+    raise PermissionError
+
+
+@pytest.mark.parametrize("chmod", [_no_permissions, _not_permitted])
+def test_where_the_file_system_has_no_permissions_there_is_nothing_to_ask_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chmod: Callable[[int, int], None]
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a").chmod(0o777)
+    monkeypatch.setattr(os, "fchmod", chmod)
+    made = make_own(tmp_path / "a" / "b", below=tmp_path)
+    give(made)
+    assert is_own(made, below=tmp_path)
+
+
+@needs_root
+@pytest.mark.parametrize("below", ["trap", "trap/deep/down", "to-trap", "to-trap/deep"])
+@pytest.mark.parametrize("as_link", [True, False])
+def test_a_place_that_another_user_made_where_everybody_can_write_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: str, *, as_link: bool
+) -> None:
+    public, victim = tmp_path / "public", tmp_path / "victim"
+    for place in (public, victim):
+        place.mkdir()
+    (tmp_path / "to-trap").symlink_to(public / "trap")
+    public.chmod(0o1777)
+    if as_link:
+        (public / "trap").symlink_to(victim)
+    else:
+        (public / "trap").mkdir(mode=0o777)
+    os.chown(public / "trap", NOBODY, NOBODY, follow_symlinks=False)
+    place = (public if below.startswith("trap") else tmp_path) / below
+    with pytest.raises(Refused, match=r"trap belongs to another user"):
+        make_own(place / "broker-1", below=place)
+    with pytest.raises(Refused, match=r"trap belongs to another user"):
+        Home.at(place)
+    assert [*victim.iterdir(), *(public / "trap").iterdir()] == []
+    public.chmod(0o755)  # then it was put there by who owns the place
+    make_own(place / "broker-1", below=place)
+    public.chmod(0o1777)
+    monkeypatch.setenv("SUDO_UID", str(NOBODY))
+    make_own(place / "broker-1", below=place)
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o002, 0o022, 0o077])

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from provision.plan.actions import Kind, Verb
+from provision.plan.observed import NodeState
 from tests.plan.cases import CLUSTER, ENSEMBLE, LARGE_ENSEMBLE, OLD, PATCHED, refusals
 from tests.plan.world import (
     CREATED,
@@ -34,6 +35,16 @@ def test_a_refusal_says_what_to_do_unless_nobody_but_the_user_can_tell(name: str
 def test_each_thing_is_refused_once(name: str) -> None:
     keys = [action.key for action in plan(*CASES[name])]
     assert len(keys) == len(set(keys)) > 0
+
+
+@pytest.mark.parametrize("name", ["zookeeper-1", "broker-1"])
+def test_a_node_without_its_files_is_refused_and_nothing_else_is_planned(name: str) -> None:
+    world = running(CLUSTER)
+    there = dataclasses.replace(world.nodes[name], state=NodeState.LOST, config_hash="", endpoint=None)
+    (action,) = plan(CLUSTER, dataclasses.replace(world, nodes={**world.nodes, name: there}))
+    assert (action.verb, action.name) == (Verb.REFUSE, name)
+    assert "its directory is gone" in action.cause
+    assert "--keep-data" in action.detail
 
 
 def lost(members: int, *names: str) -> set[str]:

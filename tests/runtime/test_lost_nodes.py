@@ -9,22 +9,27 @@ from pathlib import Path
 import psutil
 import pytest
 
+from provision.cluster.render import render
+from provision.cluster.resolve import resolve
 from provision.common.patience import Patience
-from provision.errors import Refused
+from provision.errors import NodeFailed, Refused
+from provision.events import silent
 from provision.home.place import Home
+from provision.kafka.levels import Level
 from provision.operations.life import start
 from provision.operations.remove import down
-from provision.operations.status import status
+from provision.operations.status import status, wait_for
 from provision.plan.observed import NodeState
 from provision.runtime.process import processes
-from provision.runtime.process.layout import environment_directory, memory_directory
-from provision.runtime.process.notes import EnvironmentNote, write_node
+from provision.runtime.process.layout import environment_directory, local_layout, memory_directory
 from provision.runtime.process.places import Places
 from provision.runtime.process.runtime import ProcessRuntime
+from provision.spec.model import EnvironmentSpec
 from tests.users import NOBODY, needs_root
 
 NAME = "lost-and-found"
 NODES = ("broker-1", "broker-2", "zookeeper-1")
+RUNS = ("sh", "-c", "while :; do sleep 1; done", "sh")
 # It runs until its standard input is closed, and shows whatever arguments it is given.
 IDLE = ("sh", "-c", "read line", "sh")
 
@@ -37,23 +42,23 @@ def home(tmp_path: Path) -> Home:
 @pytest.fixture
 def running(home: Home) -> Iterator[dict[str, psutil.Process]]:
     """An environment of three running nodes, each a process that stands for a JVM."""
-    places = Places(home)
-    EnvironmentNote("kafka 3.9.1", "/libs", "3.9.1", "zookeeper", "memory", 1.0, None).write(places.make(NAME))
+    runtime = ProcessRuntime(home)
+    spec = EnvironmentSpec.model_validate({"name": NAME, "storage": "memory", "brokers": {"nodes": 2}})
+    ports = {node: 30361 + number for number, node in enumerate(NODES)}
+    cluster = resolve(spec, local_layout(spec, "/", home), ports, "/")
+    files = render(cluster)
     found = {}
-    for node in NODES:
-        places.make(NAME, node, "log")
-        places.make_data(NAME, node, "memory")
-        directory = environment_directory(home, NAME) / node
-        described = {"name": node, "role": node.partition("-")[0], "config_hash": "h", "endpoint": None}
-        write_node(directory, described | {"version": "3.9.1", "ports": [], "arguments": []})
-        processes.start(["sh", "-c", "sleep 60; :", "sh", processes.mark(directory)], directory, directory / "console")
+    for node in cluster.nodes:
+        runtime.create_storage(cluster, node)
+        runtime.create_node(cluster, node, [file for file in files if file.node == node.name], "hash")
+        directory = environment_directory(home, NAME) / node.name
+        processes.start([*RUNS, processes.mark(directory)], directory, directory / "log" / "console.log")
         process = processes.find(directory)
         assert process is not None
-        found[node] = process
+        found[node.name] = process
     yield found
-    for process in found.values():
-        for one in (*process.children(), process) if process.is_running() else ():
-            one.kill()
+    for name in NODES:
+        processes.kill(environment_directory(home, NAME) / name)
     shutil.rmtree(memory_directory(home, NAME), ignore_errors=True)
 
 
@@ -140,6 +145,8 @@ def test_a_lost_node_is_told_stopped_and_never_started_twice(home: Home, running
     assert status(runtime, NAME).missing == {"broker-2": "it runs, but its directory is gone"}
     with pytest.raises(Refused, match="broker-2 cannot be started"):
         start(runtime, NAME, (), Patience(1.0))
+    with pytest.raises(NodeFailed, match="broker-2 runs, but its directory is gone"):
+        wait_for(runtime, NAME, Level.PROCESS, None, Patience(60.0), silent)
     runtime.stop_node(NAME, "broker-2", patience_s=5.0)
     assert not running["broker-2"].is_running()
     assert running["broker-1"].is_running()

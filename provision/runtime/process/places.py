@@ -34,7 +34,7 @@ class Places:
         places = [self.home.environments] if there else []
         if _is_ours(memory_root(self.home), memory_place(self.home)):
             places.append(memory_root(self.home))
-        names = {entry.name for place in places for entry in place.iterdir() if _is_ours(entry, place)}
+        names = {entry.name for place in places for entry in _entries(place) if _is_ours(entry, place)}
         names |= {key.partition("/")[0] for key in processes.marked(self.home.environments)}
         return tuple(sorted(filter(is_environment_name, names)))
 
@@ -54,7 +54,7 @@ class Places:
 
     def storages(self, name: str) -> frozenset[str]:
         """The nodes that have a directory or data in memory."""
-        entries = (entry for root in self.roots(name) for entry in root.iterdir())
+        entries = (entry for root in self.roots(name) for entry in _entries(root))
         return frozenset(e.name for e in entries if NODE_NAME.fullmatch(e.name) and (e.is_dir() or e.is_symlink()))
 
     def data(self, name: str, node: str, storage: str) -> Path:
@@ -92,6 +92,12 @@ def remove_empty(place: Path) -> None:
     """Remove a directory unless something is in it, or it is gone, or not ours."""
     with suppress(OSError):
         place.rmdir()
+
+
+def _entries(place: Path) -> tuple[Path, ...]:
+    with suppress(FileNotFoundError):  # another command has just removed it
+        return tuple(place.iterdir())
+    return ()
 
 
 def _is_ours(directory: Path, below: Path) -> bool:
