@@ -8,7 +8,7 @@ is never mistaken for it.
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,8 @@ def tool_mark(environment: Path) -> str:
     return f"{TOOL_MARK}{environment.as_posix()}"
 
 
-def start(command: Sequence[str], directory: Path, output: Path) -> None:
-    """Start a process that outlives this one, its output appended to a file.
+def start(command: Sequence[str], directory: Path, output: Path, variables: Mapping[str, str] | None = None) -> None:
+    """Start a process that outlives this one, its output appended to a file; `variables` are its environment.
 
     Raises:
         ProvisionError: the program cannot be started.
@@ -52,7 +52,13 @@ def start(command: Sequence[str], directory: Path, output: Path) -> None:
     try:
         with output.open("ab") as log:
             child = subprocess.Popen(  # noqa: S603 the command is ours
-                command, cwd=directory, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, **options
+                command,
+                cwd=directory,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                **options,
             )
     except OSError as error:
         raise ProvisionError(f"cannot start {command[0]}", why=error.strerror or str(error)) from error

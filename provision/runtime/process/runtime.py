@@ -36,7 +36,7 @@ from provision.runtime.base import (
     port_taken,
 )
 from provision.runtime.process import logs, processes
-from provision.runtime.process.java import find_java
+from provision.runtime.process.java import find_java, variables
 from provision.runtime.process.layout import environment_directory, memory_directory
 from provision.runtime.process.notes import (
     NODE_FILE,
@@ -248,7 +248,7 @@ class ProcessRuntime(Runtime):
                 raise port_taken(f"starting {node}", LOOPBACK, port)
         java = find_java(KafkaVersion.parse(described["version"]))
         command = [java.command, processes.mark(directory), *described["arguments"]]
-        processes.start(command, directory, directory / "log" / logs.CONSOLE)
+        processes.start(command, directory, directory / "log" / logs.CONSOLE, variables())
 
     def stop_node(self, name: str, node: str, patience_s: float) -> None:
         """Stop its JVM."""
@@ -310,6 +310,7 @@ class ProcessRuntime(Runtime):
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            env=variables(),
             timeout=_TOOL_TIMEOUT_S,
             check=False,
         )
@@ -323,6 +324,7 @@ class ProcessRuntime(Runtime):
             stdin=streams.stdin or subprocess.DEVNULL,
             stdout=out,
             stderr=err,
+            env=variables(),
         ) as tool:
             try:
                 written, complained = tool.communicate()
