@@ -10,6 +10,7 @@ import typer
 from provision.cli.app import app
 from provision.cli.output import print_error, write_line
 from provision.common.interrupts import handle_signals
+from provision.common.texts import is_text
 from provision.errors import Interrupted, ProvisionError, UsageError
 
 # What typer raises for a wrong command line. Newer releases carry their own copy of click, older ones use click itself:
@@ -21,6 +22,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run `provision` with these arguments; returns the exit code, and never shows the user a traceback."""
     handle_signals()
     try:
+        _require_text(arguments)
         result = app(args=list(arguments), standalone_mode=False)
     except ProvisionError as error:
         return _failed(error)
@@ -41,6 +43,17 @@ def run(arguments: Sequence[str]) -> int:
     if result == Interrupted.exit_code:  # typer itself turns Ctrl-C into this code
         return _failed(Interrupted("interrupted"))
     return result if isinstance(result, int) else 0
+
+
+def _require_text(arguments: Sequence[str]) -> None:
+    """Refuse bytes that are no text: neither Kafka, Java nor Docker takes a name with them, and they cannot be printed.
+
+    Raises:
+        UsageError: an argument, or `PROVISION_ENV`, has some.
+    """
+    for argument in (*arguments, os.environ.get("PROVISION_ENV", "")):
+        if not is_text(argument):
+            raise UsageError(f"{argument!r} is not UTF-8 text", hint="rename it, or write it in UTF-8")
 
 
 def _failed(error: ProvisionError) -> int:

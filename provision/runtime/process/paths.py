@@ -8,6 +8,8 @@ import os
 import unicodedata
 from collections.abc import Mapping
 
+from provision.common.texts import is_text
+
 DATA: Mapping[str, str] = {
     ",": "Kafka takes a comma for the end of one directory and the start of another",
     "${": "Kafka takes ${ for the start of a reference",
@@ -26,7 +28,7 @@ def trouble(path: str, meanings: Mapping[str, str]) -> str:
 
     `meanings` are the texts that it must not contain, each with the reason, beyond what no path of a JVM can have.
     """
-    if any("\ud800" <= character <= "\udfff" for character in path):
+    if not is_text(path):
         return "its name is not UTF-8 text, and Java would not find it"
     if any(unicodedata.category(character) == "Cc" for character in path):
         return "it contains a line break or another control character"
