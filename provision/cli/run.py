@@ -1,5 +1,6 @@
 """One run of the command line: arguments in, exit code out."""
 
+import os
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ from provision.cli.output import print_error, say, write_line
 from provision.cli.streams import OutputLost, Purpose
 from provision.cli.streams import lost as lost_output
 from provision.common.interrupts import handle_signals
+from provision.common.texts import is_text
 from provision.errors import Interrupted, ProvisionError, UsageError
 
 # What typer raises for a wrong command line. Newer releases carry their own copy of click, older ones use click itself:
@@ -28,6 +30,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _run(arguments: Sequence[str]) -> int:
     try:
+        _require_text(arguments)
         result = app(args=list(arguments), prog_name="provision", standalone_mode=False)
     except ProvisionError as error:
         return _failed(error)
@@ -59,6 +62,17 @@ def _settled(code: int) -> int:
         return code
     failed = _failed(ProvisionError(what))
     return code or failed
+
+
+def _require_text(arguments: Sequence[str]) -> None:
+    """Refuse bytes that are no text: neither Kafka, Java nor Docker takes a name with them, and they cannot be printed.
+
+    Raises:
+        UsageError: an argument, or `PROVISION_ENV`, has some.
+    """
+    for argument in (*arguments, os.environ.get("PROVISION_ENV", "")):
+        if not is_text(argument):
+            raise UsageError(f"{argument!r} is not UTF-8 text", hint="rename it, or write it in UTF-8")
 
 
 def _failed(error: ProvisionError) -> int:

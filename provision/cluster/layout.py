@@ -60,7 +60,7 @@ class Layout(Protocol):
         """A directory for native libraries, writable and not mounted noexec."""
 
     def log_file(self, node: str) -> str | None:
-        """The file that the node logs to, or None for standard output."""
+        """The file that the node logs to, from the directory it is started in, or None for standard output."""
 
     def leased_ports(self, spec: EnvironmentSpec) -> tuple[str, ...]:
         """What needs a free port on this machine: `NODE` for its clients, `NODE/LISTENER` for another listener."""
@@ -162,8 +162,12 @@ class LocalLayout:
         return f"{self.directory}/{node}/tmp"  # noqa: S108 not the machine's
 
     def log_file(self, node: str) -> str | None:
-        """A file that is rotated by size."""
-        return f"{self.directory}/{node}/log/{node}.log"
+        """A file that is rotated by size.
+
+        Relative to the node's own directory, in which it is started, because logging libraries give `${`, `%` and
+        other characters of a file's name a meaning.
+        """
+        return f"log/{node}.log"
 
     def leased_ports(self, spec: EnvironmentSpec) -> tuple[str, ...]:
         """All ports that the file does not fix: ZooKeeper always needs one here, and an ensemble two more per node."""

@@ -13,6 +13,7 @@ _SEPARATOR = re.compile(rf"(?<!\\)(?:\\\\)*[=:{_BLANKS}]")
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _LAST_LINE_END = re.compile(r"(?:\r\n|\n|\r)\Z")
 _PRINTABLE_ASCII = range(0x20, 0x7F)
+_NOT_ASCII = re.compile(r"\\([^\x00-\x7f])|([^\x00-\x7f])|\\[\x00-\x7f]")
 
 
 def escape_value(text: str) -> str:
@@ -27,12 +28,22 @@ def escape_value(text: str) -> str:
     return "\\" + escaped if escaped.startswith(" ") else escaped
 
 
+def encode(text: str) -> bytes:
+    r"""A whole file as bytes from which Java reads the same: `\uXXXX` for what is not ASCII."""
+
+    def replace(match: re.Match[str]) -> str:
+        other = match[1] or match[2]  # a backslash before it means nothing, and would be one before `\u`
+        return _escape_character(other) if other else match[0]
+
+    return _NOT_ASCII.sub(replace, text).encode("ascii")
+
+
 def _escape_character(character: str) -> str:
     if character == "\\":
         return "\\\\"
     if ord(character) in _PRINTABLE_ASCII:
         return character
-    units = character.encode("utf-16-be")
+    units = character.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
 
 

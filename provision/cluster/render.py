@@ -2,29 +2,36 @@
 
 Templates run in Jinja's sandbox, where undefined names are errors. In a `.properties` template every `{{ expression }}`
 is escaped for the format, so a value can neither break its line nor add a key. The same cluster gives the same bytes.
+
+A sandbox bounds neither time nor memory. So a user's templates are rendered in a process of their own (`confined`).
 """
 
 import json
 import os
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from functools import cache
 from pathlib import Path
+from types import CodeType
+from typing import cast
 
 from jinja2 import (
     ChoiceLoader,
     Environment,
     FileSystemLoader,
     StrictUndefined,
+    Template,
     TemplateError,
     TemplateNotFound,
     TemplateSyntaxError,
+    pass_eval_context,
 )
 from jinja2.loaders import split_template_path
+from jinja2.nodes import EvalContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from provision.catalogue.versions import KRAFT, release_of
-from provision.cluster import properties
+from provision.cluster import confined, properties
 from provision.cluster.layout import CLIENT, CONTROLLER, ELECTION, QUORUM
 from provision.cluster.model import LAUNCH_FILE, MAIN_FILES, Cluster, Node, RenderedFile
 from provision.errors import InvalidEnvironment, Problem
@@ -32,15 +39,28 @@ from provision.errors import InvalidEnvironment, Problem
 # Files that differ so much between the modes that each mode has its own template.
 KRAFT_TEMPLATES = {"server.properties": "server.kraft.properties"}
 
+MAX_CHARACTERS = 1024 * 1024
+"""The length of the longest file that may be rendered."""
+
 
 def render(cluster: Cluster) -> tuple[RenderedFile, ...]:
     """Every configuration file of every node, in the order of the nodes.
 
     Raises:
-        InvalidEnvironment: a template fails, a value has a line break, or a key is rendered twice; lists every such
-            problem, with the template's line if Jinja knows it.
+        InvalidEnvironment: a template fails or takes more time or memory than it may, a value has a line break, or a
+            key is rendered twice; lists every such problem, with the template's line if it is known.
+    """
+    return confined.render(cluster) if cluster.templates else render_here(cluster)
+
+
+def render_here(cluster: Cluster, tell: Callable[[str, str], None] | None = None) -> tuple[RenderedFile, ...]:
+    """The same in this process, with nothing but the length of the files bounded.
+
+    `tell` receives the name of each template's file and the Python code made of it, before it runs.
     """
     environment = _environment(cluster.templates) if cluster.templates else _shipped()
+    if tell:
+        environment.tell = tell
     files: list[RenderedFile] = []
     problems: dict[str, Problem] = {}
     for node in cluster.nodes:
@@ -57,6 +77,16 @@ def render(cluster: Cluster) -> tuple[RenderedFile, ...]:
     return tuple(files)
 
 
+class _Environment(ImmutableSandboxedEnvironment):
+    """The sandbox; `tell` receives the name of each template's file and the Python code made of it."""
+
+    tell: Callable[[str, str], None] = staticmethod(lambda _file, _code: None)
+
+    def _compile(self, source: str, filename: str) -> CodeType:
+        self.tell(filename, source)
+        return super()._compile(source, filename)
+
+
 @cache
 def shipped_templates() -> Path:
     """The templates that come with the program: in the package if installed, next to it in a checkout."""
@@ -66,25 +96,28 @@ def shipped_templates() -> Path:
 
 
 @cache
-def _shipped() -> ImmutableSandboxedEnvironment:
+def _shipped() -> _Environment:
     """That of the shipped templates alone, which are the same for everybody and compiled once."""
     return _environment(None)
 
 
-def _environment(own_templates: str | None) -> ImmutableSandboxedEnvironment:
+def _environment(own_templates: str | None) -> _Environment:
     directories = [Path(own_templates)] if own_templates else []
     if own_templates and not directories[0].is_dir():
         raise InvalidEnvironment(
             [Problem(own_templates, 0, 0, "templates", "there is no such directory", "create it, or remove the key")]
         )
-    environment = ImmutableSandboxedEnvironment(
-        loader=ChoiceLoader([*map(_OwnTemplates, directories), FileSystemLoader(shipped_templates())]),
+    shipped = FileSystemLoader(shipped_templates(), encoding="utf-8-sig")
+    environment = _Environment(
+        loader=ChoiceLoader([*(_OwnTemplates(own, encoding="utf-8-sig") for own in directories), shipped]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
         autoescape=False,
         finalize=_escape,
+        # What is evaluated while a template is compiled has no line; `_escape` is called later for the same reason.
+        optimized=False,
     )
     environment.globals.clear()  # range(), lipsum() and the like: a configuration file needs none
     return environment
@@ -109,7 +142,8 @@ class _OwnTemplates(FileSystemLoader):
         return super().get_source(environment, template)
 
 
-def _escape(value: object) -> str:
+@pass_eval_context
+def _escape(_context: EvalContext, value: object) -> str:
     if value is None:  # "None" is not a valid setting
         raise ValueError("an expression has no value: it is null")
     if isinstance(value, bool):
@@ -117,12 +151,12 @@ def _escape(value: object) -> str:
     return properties.escape_value(str(value))
 
 
-def _render_file(environment: ImmutableSandboxedEnvironment, cluster: Cluster, node: Node, name: str) -> RenderedFile:
+def _render_file(environment: _Environment, cluster: Cluster, node: Node, name: str) -> RenderedFile:
     own_template = KRAFT_TEMPLATES.get(name, name) if cluster.mode == KRAFT else name
     template_name = f"{own_template}.j2"
     try:
-        content = environment.get_template(template_name).render(_context(cluster, node))
-    except _TEMPLATE_FAILURES as error:
+        content = _text_of(environment.get_template(template_name), _context(cluster, node))
+    except Exception as error:  # what a template calls may raise anything
         raise InvalidEnvironment([_template_problem(error, cluster, node, template_name)]) from error
     try:
         properties.parse(content)
@@ -130,20 +164,24 @@ def _render_file(environment: ImmutableSandboxedEnvironment, cluster: Cluster, n
         file = _file_of(cluster, template_name)
         message = f"rendering {node.name}: {error} of what it renders to"
         raise InvalidEnvironment([Problem(file, 0, 0, "", message, "see it with `provision render`")]) from error
-    return RenderedFile(node.name, name, content.encode())
+    return RenderedFile(node.name, name, properties.encode(content))
 
 
-# What a template's expression can raise besides Jinja's own errors: it may call methods, divide, and look things up.
-_TEMPLATE_FAILURES = (
-    TemplateError,
-    ValueError,
-    ArithmeticError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    RecursionError,
-    OSError,
-)
+def _text_of(template: Template, context: Mapping[str, object]) -> str:
+    """What the template renders to.
+
+    Raises:
+        OverflowError: it is longer than it may be; in the template, so that its line is known.
+    """
+    parts = cast("Generator[str, None, None]", template.generate(context))
+    rendered: list[str] = []
+    size = 0
+    for part in parts:
+        size += len(part)
+        if size > MAX_CHARACTERS:
+            parts.throw(OverflowError(f"it renders to more than {MAX_CHARACTERS} characters"))
+        rendered.append(part)
+    return "".join(rendered)
 
 
 def _launch_file(cluster: Cluster, node: Node) -> RenderedFile:
@@ -204,7 +242,11 @@ def _template_problem(error: Exception, cluster: Cluster, node: Node, template_n
             what = f"there is no template {error.name!r}"
         case KeyError():
             what = f"there is no {error}"
+        case MemoryError():
+            what = confined.too_large()
+        case RecursionError():
+            what = "it includes or calls itself without end (maximum recursion depth exceeded)"
         case _:
-            what = str(error)
+            what = str(error) or type(error).__name__
     hint = "known names: cluster, node, listeners, ensemble, voters, properties, vars" if "undefined" in what else ""
     return Problem(file, line, 1 if line else 0, "", f"rendering {node.name}: {what}", hint)

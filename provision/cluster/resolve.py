@@ -2,6 +2,7 @@
 
 import posixpath
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from provision.catalogue.versions import KRAFT, ZOOKEEPER, KafkaVersion, release_of
 from provision.cluster.layout import CLIENT, Layout, voter_names
@@ -245,12 +246,17 @@ def _java_args(spec: EnvironmentSpec, layout: Layout, node: str, role: Role, hea
         f"-Djava.io.tmpdir={temp_dir}",
         f"-DZstdTempFolder={temp_dir}",
         f"-Dorg.xerial.snappy.tempdir={temp_dir}",
-        *([] if software.logs_itself else [f"-D{logging.property}=file:{config_dir}/{logging.name}"]),
+        *([] if software.logs_itself else [f"-D{logging.property}={file_url(f'{config_dir}/{logging.name}')}"]),
         "-cp",
         software.class_path,
         _MAIN_CLASSES[role],
         f"{config_dir}/{MAIN_FILES[role]}",
     )
+
+
+def file_url(path: str) -> str:
+    """An absolute path as the URL that a logging library asks for."""
+    return f"file:{quote(path, safe='/:')}"
 
 
 def resolve_topic_policy(spec: EnvironmentSpec) -> TopicPolicy:

@@ -1,5 +1,7 @@
 """How Kafka's own tools log on every runtime: their output goes to standard output, client logs to standard error."""
 
+from provision.cluster.resolve import file_url
+
 _LOG4J = """\
 log4j.rootLogger=WARN, stderr
 log4j.appender.stderr=org.apache.log4j.ConsoleAppender
@@ -23,6 +25,6 @@ def options(directory: str) -> tuple[str, str]:
     """The JVM options that name the files in `directory`; each release reads the one for its logging library."""
     log4j, log4j2 = FILES
     return (
-        f"-Dlog4j.configuration=file:{directory}/{log4j}",
-        f"-Dlog4j2.configurationFile=file:{directory}/{log4j2}",
+        f"-Dlog4j.configuration={file_url(f'{directory}/{log4j}')}",
+        f"-Dlog4j2.configurationFile={file_url(f'{directory}/{log4j2}')}",
     )

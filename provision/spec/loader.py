@@ -15,6 +15,7 @@ from provision.events import Listener, Notice, Warned, silent
 from provision.spec.assumptions import assumptions
 from provision.spec.checks import RULES, RuleReads, check
 from provision.spec.foreign import foreign, foreign_key_hint
+from provision.spec.given import unfit
 from provision.spec.lint import RULES as VERSION_RULES
 from provision.spec.model import IN_WORDS, EnvironmentSpec, kind_of
 from provision.spec.overrides import apply_overrides
@@ -23,6 +24,7 @@ from provision.spec.yaml_text import MAX_BYTES, Path, Positions, parse
 
 # A mistyped section can hide the problems below it; leaving out what is wrong, three times, shows the rest as well.
 _ROUNDS = 3
+_SUGGESTIONS = 100  # after so many problems none is suggested: comparing keys is slow
 
 
 def load(file: FilePath, overrides: tuple[str, ...] = (), tell: Listener = silent) -> EnvironmentSpec:
@@ -60,7 +62,10 @@ def load_values(values: Mapping[str, Any], overrides: tuple[str, ...] = (), tell
         UsageError: an override is malformed.
         InvalidEnvironment: they are not valid; lists every problem with its key.
     """
-    data, source = copy.deepcopy(dict(values)), Positions("the given values", has_lines=False)
+    source = Positions("the given values", has_lines=False)
+    if found := unfit(dict(values)):
+        raise InvalidEnvironment([source.problem(*found)], "the environment")
+    data = copy.deepcopy(dict(values))
     apply_overrides(data, source, overrides)
     return _checked(data, source, [], tell, FilePath.cwd())
 
@@ -118,7 +123,7 @@ def _validate(data: dict[Any, Any], source: Positions) -> tuple[EnvironmentSpec 
             for detail in error.errors(include_url=False):
                 path = _real_path(data, detail["loc"])
                 if path not in left_out:
-                    problems.append(_describe(detail, path, source))
+                    problems.append(_describe(detail, path, source, suggest=len(problems) < _SUGGESTIONS))
                 left_out.add(path)
             for path in left_out:
                 _leave_out(data, path)
@@ -162,13 +167,13 @@ def _leave_out(data: dict[Any, Any], path: Path) -> None:
             target.pop(key, None)
 
 
-def _describe(detail: ErrorDetails, path: Path, source: Positions) -> Problem:
+def _describe(detail: ErrorDetails, path: Path, source: Positions, *, suggest: bool) -> Problem:
     kind, context, given = detail["type"], detail.get("ctx", {}), detail["input"]
     at_key = detail["loc"][-1:] == ("[key]",)
     hint = _hint(kind, given, path, at_key=at_key)
     match kind:
         case "extra_forbidden" | "invalid_key":
-            return _unknown_key(path, source)
+            return _unknown_key(path, source, suggest=suggest)
         case "missing":
             message = "this key is required"
         case "value_error":
@@ -222,9 +227,9 @@ def _hint(kind: str, given: object, path: Path, *, at_key: bool) -> str:
     return ""
 
 
-def _unknown_key(path: Path, source: Positions) -> Problem:
+def _unknown_key(path: Path, source: Positions, *, suggest: bool) -> Problem:
     known = list(_model_at(path[:-1]).model_fields)
-    near = difflib.get_close_matches(str(path[-1]), known, n=1)
+    near = difflib.get_close_matches(str(path[-1]), known, n=1) if suggest else []
     hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
     if len(path) == 1:
         hint = foreign_key_hint(path[0]) or hint

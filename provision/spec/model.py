@@ -127,7 +127,8 @@ def addresses_in(value: object) -> str:
         )
     for text in texts:
         host, _, port = text.rpartition(":")
-        if not host or not port.isdecimal() or not 1 <= int(port) <= LAST_PORT or any(c in host for c in " /@"):
+        is_port = port.isdecimal() and len(port) <= len(str(LAST_PORT)) and 1 <= int(port) <= LAST_PORT
+        if not host or not is_port or any(c in host for c in " /@"):
             raise ValueError(f"{text!r} is not an address like kafka.example:9092")
     return ",".join(texts)
 

@@ -3,12 +3,15 @@
 from collections.abc import Iterator
 from typing import Any
 
+from provision.common.texts import is_text
 from provision.errors import UsageError
-from provision.spec.yaml_text import Path, Positions, parse_scalar
+from provision.spec.given import MAX_DIGITS
+from provision.spec.yaml_text import MAX_DEPTH, Path, Positions, parse_scalar
 
 # Below these the rest of the path is a single key, because Kafka's keys have dots: brokers.properties.num.io.threads
 _OPEN_MAPPINGS = ("properties", "config")
 _NUMBERED = ("overrides",)
+_SHOWN = 200
 
 
 def apply_overrides(data: dict[Any, Any], source: Positions, overrides: tuple[str, ...]) -> None:
@@ -18,20 +21,22 @@ def apply_overrides(data: dict[Any, Any], source: Positions, overrides: tuple[st
     YAML: `3`, `true`, `[a, b]`, or any text.
 
     Raises:
-        UsageError: an override without `=`, or a path through something that has no keys.
+        UsageError: an override without `=`, one that is not UTF-8, a path too deep, or one through a single value.
     """
     for text in overrides:
+        if not is_text(text):
+            raise UsageError(f"--set {_short(text)!r} is not UTF-8 text")
         name, equals, value_text = text.partition("=")
         if not equals or not name.strip():
             raise UsageError(
-                f"--set {text} is not of the form path.to.key=value", hint="for example --set brokers.nodes=3"
+                f"--set {_short(text)} is not of the form path.to.key=value", hint="for example --set brokers.nodes=3"
             )
         try:
             value = parse_scalar(value_text)
         except ValueError as error:
-            raise UsageError(f"--set {text}: the value is not YAML", why=str(error), hint="quote it") from error
+            raise UsageError(f"--set {_short(text)}: the value is not YAML", why=str(error), hint="quote it") from error
         for path in _descend(data, name.strip(), value, text):
-            source.override(path, f"--set {text}")
+            source.override(path, f"--set {_short(text)}")
 
 
 def _descend(data: dict[Any, Any], name: str, value: object, text: str) -> Iterator[Path]:
@@ -43,6 +48,8 @@ def _descend(data: dict[Any, Any], name: str, value: object, text: str) -> Itera
         part, dot, remaining = rest.partition(".")
         if path and path[-1] in _OPEN_MAPPINGS:
             part, dot = rest, ""
+        if len(path) >= MAX_DEPTH:
+            raise UsageError(f"--set {_short(text)}: values are nested more than {MAX_DEPTH} deep")
         key = _key_in(target, part, path, text)
         path = (*path, key)
         if not dot:
@@ -60,9 +67,17 @@ def _key_in(target: object, part: str, path: Path, text: str) -> str | int:
         by_name = [i for i, item in enumerate(target) if isinstance(item, dict) and item.get("name") == part]
         if by_name:
             return by_name[0]
-        if part.isdecimal() and int(part) < len(target):
+        if _is_number(part) and int(part) < len(target):
             return int(part)
-        raise UsageError(f"--set {text}: {'.'.join(map(str, path))} has no entry {part!r}")
+        raise UsageError(f"--set {_short(text)}: {'.'.join(map(str, path))} has no entry {_short(part)!r}")
     if isinstance(target, dict):
-        return int(part) if path and path[-1] in _NUMBERED and part.isdecimal() else part
-    raise UsageError(f"--set {text}: {'.'.join(map(str, path))} is a single value and has no keys below it")
+        return int(part) if path and path[-1] in _NUMBERED and _is_number(part) else part
+    raise UsageError(f"--set {_short(text)}: {'.'.join(map(str, path))} is a single value and has no keys below it")
+
+
+def _is_number(part: str) -> bool:
+    return part.isdecimal() and len(part) <= MAX_DIGITS
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

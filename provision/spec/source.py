@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from provision.common.texts import is_text
 from provision.errors import InvalidEnvironment, UsageError
 from provision.events import Event, Listener, silent
 from provision.spec.loader import load, load_values
@@ -127,8 +128,15 @@ class Source:
 
     @property
     def base_directory(self) -> str:
-        """The absolute directory to which relative paths refer: the file's, or for values the current one."""
-        return str(self.file.absolute().parent if self.file else Path.cwd())
+        """The absolute directory to which relative paths refer: the file's, or for values the current one.
+
+        Raises:
+            UsageError: its name is not UTF-8 text; no message, engine or JVM could be given it.
+        """
+        directory = str(self.file.absolute().parent if self.file else Path.cwd())
+        if not is_text(directory):
+            raise UsageError(f"the directory {directory!r} is not UTF-8 text", hint="rename it")
+        return directory
 
     @property
     def required_file(self) -> Path:

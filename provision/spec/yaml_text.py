@@ -16,8 +16,10 @@ from provision.errors import Problem
 
 MAX_BYTES = 1024 * 1024
 MAX_VALUES = 100_000
+MAX_CHARACTERS = 4 * MAX_BYTES
 MAX_DEPTH = 32
 
+_SHOWN = 1000
 _TOO_DEEP = f"values are nested more than {MAX_DEPTH} deep"
 
 Path = tuple[str | int, ...]
@@ -109,7 +111,7 @@ class Positions:
     ) -> Problem:
         """A problem at the position of `path`, or of the nearest key above it that the file has."""
         file, line, column = self._place(path, at_key=at_key)
-        return Problem(file, line, column, dotted(path), message, hint, warning)
+        return Problem(file, line, column, _shown(dotted(path)), _shown(message), hint, warning)
 
     def _place(self, path: Path, *, at_key: bool) -> tuple[str, int, int]:
         for end in range(len(path), -1, -1):
@@ -126,6 +128,11 @@ class Positions:
             for below in [known for known in places if known[: len(path)] == path]:
                 del places[below]
         self.overridden[path] = origin
+
+
+def _shown(text: str) -> str:
+    """A text as far as it is read: a key or a value may have a million characters."""
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]} … {text[-_SHOWN // 2 :]}"
 
 
 # Elsewhere a number is the key of a mapping.
@@ -247,11 +254,10 @@ class _Builder:
         self.source = source
         self.problems: list[Problem] = []
         self._values = 0
+        self._characters = 0
 
     def build(self, node: yaml.Node, path: Path, depth: int) -> Any:  # noqa: ANN401 any YAML value
-        self._values += 1
-        if self._values > MAX_VALUES:
-            raise _TooMuch(f"the file unfolds to more than {MAX_VALUES} values; too many aliases (*name)?", node)
+        self._count(node)
         self.source.values[path] = _place(node)
         self._check_depth(node, depth)
         if isinstance(node, yaml.MappingNode):
@@ -261,6 +267,17 @@ class _Builder:
                 self._refuse_tag(node, path)
             return [self.build(item, (*path, index), depth + 1) for index, item in enumerate(node.value)]
         return self._scalar(node, path)
+
+    def _count(self, node: yaml.Node) -> None:
+        """Aliases make a small file large: each time they are used counts."""
+        self._values += 1
+        if self._values > MAX_VALUES:
+            raise _TooMuch(f"the file unfolds to more than {MAX_VALUES} values; too many aliases (*name)?", node)
+        if isinstance(node, yaml.ScalarNode):
+            self._characters += len(node.value)
+            if self._characters > MAX_CHARACTERS:
+                too_many = f"the file unfolds to more than {MAX_CHARACTERS} characters; too many aliases (*name)?"
+                raise _TooMuch(too_many, node)
 
     def _scalar(self, node: yaml.Node, path: Path) -> Any:  # noqa: ANN401 any YAML scalar
         match node.tag:
@@ -289,6 +306,7 @@ class _Builder:
         for key_node, value_node in node.value:
             if key_node.tag == _MERGE:
                 for part in self._merge_sources(value_node, path):
+                    self._count(part)
                     merged = self._mapping(part, path, depth + 1) | merged
                 continue
             key = self._scalar(key_node, path) if isinstance(key_node, yaml.ScalarNode) else None
@@ -320,4 +338,4 @@ class _Builder:
         self._problem(node, path, message, "write a plain value")
 
     def _problem(self, node: yaml.Node, path: Path, message: str, hint: str = "") -> None:
-        self.problems.append(Problem(self.source.file, *_place(node), dotted(path), message, hint))
+        self.problems.append(Problem(self.source.file, *_place(node), _shown(dotted(path)), _shown(message), hint))

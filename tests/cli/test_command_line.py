@@ -240,3 +240,51 @@ def test_a_closed_pipe_is_no_error() -> None:
     command = f"{sys.executable} -m provision --help | head -n 1"
     shown = subprocess.run(["/bin/sh", "-c", command], cwd=ROOT, capture_output=True, text=True, check=True)
     assert shown.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("validate", "\udcff"),
+        ("validate", "dev", "--set", "\udcff=1"),
+        ("up", "/tmp/\udcff/dev.yaml"),
+        ("down", "\udcff"),
+        ("topics", "create", "dev", "\udcff"),
+        ("topics", "create", "dev", "orders", "--config", "a=\udcff"),
+        ("produce", "dev", "\udcff"),
+        ("init", "\udcff"),
+        ("render", "dev", "--out", "\udcff"),
+        ("tool", "dev", "kafka-topics", "--", "\udcff"),
+        ("\udcff",),
+        ("--\udcff",),
+    ],
+)
+def test_bytes_that_are_no_text_are_wrong_usage_wherever_they_stand(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    assert run(arguments) == 64
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2
+    assert said[0].startswith("error: '")
+    assert said[0].endswith("\\udcff' is not UTF-8 text") or "\\udcff" in said[0]
+    assert said[1] == "hint: rename it, or write it in UTF-8"
+
+
+def test_a_variable_with_bytes_that_are_no_text_is_wrong_usage(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROVISION_ENV", "\udcff")
+    assert run(("validate",)) == 64
+    assert capsys.readouterr().err.startswith("error: '\\udcff' is not UTF-8 text")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names themselves")
+def test_a_directory_whose_name_is_no_text_is_wrong_usage(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    directory = tmp_path / "\udcff"
+    directory.mkdir()
+    (directory / "dev.yaml").write_text("storage: ./data\n")
+    monkeypatch.chdir(directory)
+    assert run(("validate", "./dev.yaml")) == 64
+    assert "\\udcff' is not UTF-8 text" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provision.cluster.properties import escape_value, parse
+from provision.cluster.properties import encode, escape_value, parse
 
 JAVA_READS: list[tuple[str, dict[str, str]]] = [
     ("k=v", {"k": "v"}),
@@ -179,3 +179,16 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     except ValueError as error:
         refusal = str(error)
     assert not refusal or "is set twice" in refusal or "is not an escape" in refusal
+
+
+@given(st.lists(st.sampled_from("ab=: \t\\#!u0é\x80☃\N{GRINNING FACE}\n\r")).map("".join))
+def test_a_whole_file_means_the_same_once_it_is_encoded(text: str) -> None:
+    try:
+        values = parse(text)
+    except ValueError:  # no properties file
+        return
+    assert parse(encode(text).decode("ascii")) == values
+
+
+def test_a_text_that_no_file_can_hold_is_escaped_as_java_has_it() -> None:
+    assert escape_value("a\udcffb") == "a\\udcffb"

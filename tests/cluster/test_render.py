@@ -10,7 +10,7 @@ from provision.cluster.fingerprint import config_hash
 from provision.cluster.layout import Layout, LocalLayout, container_layout
 from provision.cluster.model import Cluster, RenderedFile
 from provision.cluster.properties import parse
-from provision.cluster.render import render
+from provision.cluster.render import MAX_CHARACTERS, render, render_here
 from provision.cluster.resolve import resolve
 from provision.errors import InvalidEnvironment, Problem
 from provision.software.pins import is_lock_file
@@ -73,13 +73,13 @@ def own(tmp_path: Path) -> Own:
 
 
 def text_of(cluster: Cluster, node: str = "broker-1", name: str = "server.properties") -> str:
-    return next(file.text for file in render(cluster) if (file.node, file.name) == (node, name))
+    return next(file.text for file in render_here(cluster) if (file.node, file.name) == (node, name))
 
 
 def refusal(cluster: Cluster) -> list[str]:
     """The problem lines, with own templates shown by their names only."""
     with pytest.raises(InvalidEnvironment) as caught:
-        render(cluster)
+        render_here(cluster)
     assert caught.value.exit_code == 65
     return [str(problem).replace(f"{cluster.templates}/", "own/") for problem in caught.value.problems]
 
@@ -307,11 +307,20 @@ def test_the_sandbox_refuses_what_leads_out_of_it(own: Own, expression: str) -> 
         ("'a'.encode('nothing')", "unknown encoding: nothing"),
         ("vars.nothing", "an expression has no value: it is null"),
         ("none", "an expression has no value: it is null"),
+        ("'x' | truncate(-5)", "expected length >= 3, got -5"),
+        ("'x' | wordwrap(0)", "invalid width 0 (must be > 0)"),
+        ("'x'.expandtabs(10 ** 10)", "Python int too large to convert to C int"),
+        ("'x' | round", "type str doesn't define __round__ method"),
+        ("'{' .format(1)", "Single '{' encountered in format string"),
+        ("1 | batch", "do_batch() missing 1 required positional argument: 'linecount'"),
+        ("cluster | tojson", "Object of type Cluster is not JSON serializable"),
+        ("(10 ** 5000)", "Exceeds the limit (4300 digits) for integer string conversion"),
     ],
 )
 def test_an_expression_that_fails_is_refused_with_its_line(own: Own, expression: str, reason: str) -> None:
     cluster = own(f"a=1\nb={{{{ {expression} }}}}\n", vars={"nothing": None})
-    assert refusal(cluster) == [f"own/server.properties.j2:2:1: rendering broker-1: {reason}"]
+    (line,) = refusal(cluster)
+    assert line.startswith(f"own/server.properties.j2:2:1: rendering broker-1: {reason}")
 
 
 @pytest.mark.parametrize(
@@ -346,9 +355,50 @@ def test_a_template_cannot_read_outside_its_directory(own: Own) -> None:
     assert line.startswith("own/server.properties.j2:1:1: ")
 
 
-def test_a_template_that_includes_itself_is_refused(own: Own) -> None:
-    (line,) = refusal(own("{% include 'server.properties.j2' %}"))
-    assert "recursion" in line
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{% include 'server.properties.j2' %}",
+        "{% include 'other.j2' %}",
+        "{% extends 'server.properties.j2' %}",
+        "{% import 'server.properties.j2' as it %}",
+        "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+        "{% for node in cluster.nodes recursive %}{{ loop(cluster.nodes) }}{% endfor %}",
+    ],
+)
+def test_a_template_without_end_is_refused(own: Own, text: str) -> None:
+    (line,) = refusal(own(text, {"other.j2": "{% include 'server.properties.j2' %}"}))
+    assert "it includes or calls itself without end" in line
+
+
+def test_an_expression_nested_too_deep_is_refused(own: Own) -> None:
+    (line,) = refusal(own(f"{{{{ {'(' * 5000}1{')' * 5000} }}}}"))
+    assert line.startswith("own/server.properties.j2: rendering broker-1: ")
+
+
+@pytest.mark.parametrize(
+    "text", ["x" * 1024, "{{ 'x' * 1024 }}", "{{ vars.x }}", "{% include 'other.j2' %}"], ids=range(4)
+)
+def test_a_file_of_more_than_a_mebibyte_is_refused_with_the_line_that_is_too_much(own: Own, text: str) -> None:
+    loop = f"{{% for _ in vars.x * 1025 %}}\n{text}\n{{% endfor %}}\n"
+    (line,) = refusal(own(f"a=\n{loop}", {"other.j2": "x" * 1024}, vars={"x": "x" * 1024}))
+    # Jinja counts a text without an expression to the statement before it.
+    assert line.startswith(("own/server.properties.j2:2:1: ", "own/server.properties.j2:3:1: "))
+    assert line.endswith(f"rendering broker-1: it renders to more than {MAX_CHARACTERS} characters")
+
+
+def test_a_file_is_written_as_java_reads_it(own: Own) -> None:
+    r"""Java reads ISO 8859-1, and `\uXXXX` for all else; a backslash before any other character means nothing."""
+    cluster = own("# für\nrack=zürich ☃ \N{GRINNING FACE} \\é \\\\é\n")
+    (file,) = (file for file in render_here(cluster) if (file.node, file.name) == ("broker-1", "server.properties"))
+    assert file.content.isascii()
+    assert parse(file.content.decode("latin-1")) == {"rack": "zürich ☃ \N{GRINNING FACE} é \\é"}
+
+
+def test_a_mark_of_windows_editors_at_the_start_is_no_part_of_the_first_key(own: Own, tmp_path: Path) -> None:
+    cluster = own("")
+    (tmp_path / "server.properties.j2").write_text("a=1\n", encoding="utf-8-sig")
+    assert parse(text_of(cluster)) == {"a": "1"}
 
 
 def test_a_template_that_is_not_utf_8_is_refused(own: Own, tmp_path: Path) -> None:

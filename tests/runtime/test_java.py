@@ -1,5 +1,6 @@
 """Which Java is taken, and what is said when none fits."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -71,3 +72,19 @@ def test_a_java_home_that_is_wrong_is_told(monkeypatch: pytest.MonkeyPatch, tmp_
     with pytest.raises(Unavailable) as caught:
         find_java(KAFKA)
     assert "does not run" in caught.value.why
+
+
+def test_one_that_would_not_start_where_it_is_is_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A JVM takes the colon in its own directory for the end of a path."""
+    _java(tmp_path / f"a{os.pathsep}b", "17.0.1", release_file=True)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / f"a{os.pathsep}b"))
+    with pytest.raises(Unavailable) as caught:
+        find_java(KAFKA)
+    assert caught.value.why == f"JAVA_HOME: a Java in a directory with {os.pathsep} in its path does not start"
+
+
+def test_a_relative_java_home_is_one_of_this_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    command = _java(tmp_path / "jdk", "17.0.1", release_file=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAVA_HOME", "./jdk")
+    assert find_java(KAFKA).command == str(command)  # nodes are started in directories of their own

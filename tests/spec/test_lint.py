@@ -1,5 +1,6 @@
 """Every file of `tests/specs/lint` has exactly the errors and warnings beside it, found without a broker."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ from provision.events import Event, Warned
 from provision.spec.checks import RULES as CHECKS
 from provision.spec.checks import check
 from provision.spec.lint import RULES
-from provision.spec.lint.known import BROKER, TOPIC, keys
+from provision.spec.lint.keys import _distance, _nearest, _plain
+from provision.spec.lint.known import BROKER, TOPIC, keys, names
 from provision.spec.lint.known import lines as release_lines
+from provision.spec.loader import load_values
 from provision.spec.model import EnvironmentSpec
 from provision.spec.yaml_text import Positions as Places
 from tests.golden import Golden
@@ -105,3 +108,39 @@ def test_whatever_values_keys_have_the_rules_find_words_for_it(
         for problem in check(spec, Places("any.yaml"), rules):
             assert problem.message
             assert problem.path
+
+
+def _warnings(values: Mapping[str, object]) -> list[Problem]:
+    told: list[Problem] = []
+    load_values({"name": "orders", **values}, tell=lambda event: told.append(event.problem))  # type: ignore[attr-defined]
+    return told
+
+
+def test_however_many_unknown_keys_are_told_and_only_the_first_with_the_nearest_one() -> None:
+    """Comparing a key with all known ones is slow; 20,000 keys took two minutes."""
+    keys_of_plugins = {f"log.segments.bytes.of.{number}": "1" for number in range(20_000)}
+    told = _warnings({"brokers": {"properties": keys_of_plugins}})
+    assert len(told) == len(keys_of_plugins)
+    assert len([problem for problem in told if problem.hint]) == 50
+
+
+def test_the_same_unknown_keys_of_a_hundred_brokers_are_told_for_each() -> None:
+    override = {"properties": {f"my.plugin.setting.{number}": "1" for number in range(300)}}
+    told = _warnings({"brokers": {"nodes": 100, "overrides": dict.fromkeys(range(1, 101), override)}})
+    assert len(told) == 30_000
+
+
+@given(
+    st.sampled_from(sorted(keys(BROKER))),
+    st.lists(st.tuples(st.integers(0, 60), st.sampled_from("abes.-_0A")), max_size=4),
+)
+def test_the_nearest_key_is_that_of_all_whose_distance_is_least(key: str, errors: list[tuple[int, str]]) -> None:
+    for place, letter in errors:
+        place %= len(key) + 1  # noqa: PLW2901
+        key = key[:place] + letter + key[place + (ord(letter) % 2) :]
+    line = len(release_lines()) - 1
+    slips = 2 if len(key) >= 10 else 1
+    plain = _plain(key)
+    distances = [(_distance(plain, _plain(name), slips), name) for name in names(BROKER, line)]
+    distance, name = min(distances)
+    assert _nearest(key, BROKER, line) == (name if distance <= slips else None)

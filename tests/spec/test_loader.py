@@ -11,7 +11,7 @@ from provision.cluster.model import TopicPolicy
 from provision.cluster.resolve import resolve_topic_policy, resolve_topics
 from provision.errors import InvalidEnvironment, UsageError
 from provision.software.pins import is_lock_file
-from provision.spec.loader import load
+from provision.spec.loader import load, load_values
 from provision.spec.model import EnvironmentSpec
 
 ENVIRONMENTS = sorted(f for f in (Path(__file__).parents[2] / "environments").glob("*.yaml") if not is_lock_file(f))
@@ -330,3 +330,48 @@ def test_any_values_in_the_known_sections_are_a_spec_or_an_invalid_environment(
 ) -> None:
     file.write_text(json.dumps({**sections, "topics": topics}))
     assert is_told_properly(outcome(file), file)
+
+
+def _nested(depth: int) -> object:
+    value: object = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+ENDLESS: list[object] = []
+ENDLESS.append(ENDLESS)
+
+
+@pytest.mark.parametrize(
+    ("values", "path", "reason"),
+    [
+        ({"vars": {"a": _nested(100_000)}}, "vars", "nested more than 32 deep"),
+        ({"vars": {"a": ENDLESS}}, "vars", "nested more than 32 deep"),
+        ({"vars": {"a": "\udcff"}}, "vars.a", "is not text"),
+        ({"\ud800": 1}, "", "is not text"),
+        ({"brokers": {"properties": {"a\udcff": 1}}}, "brokers.properties", "is not text"),
+        ({"storage": "/data/\udcff"}, "storage", "is not text"),
+        ({"brokers": {"nodes": 10**5000}}, "brokers.nodes", "a whole number has at most 100 digits"),
+        ({"brokers": {"overrides": {-(10**5000): {}}}}, "brokers.overrides", "a whole number has at most 100 digits"),
+        (
+            {"quotas": [{"client_id": "a", "producer_byte_rate": 10**5000}]},
+            "quotas[0].producer_byte_rate",
+            "100 digits",
+        ),
+    ],
+)
+def test_values_that_no_file_could_hold_are_refused(values: dict[str, object], path: str, reason: str) -> None:
+    with pytest.raises(InvalidEnvironment) as caught:
+        load_values({"name": "orders", **values})
+    (problem,) = caught.value.problems
+    assert (problem.path, reason in problem.message) == (path, True)
+
+
+def test_thousands_of_unknown_keys_are_all_told_and_the_first_with_a_suggestion(file: Path) -> None:
+    file.write_text("".join(f"broker{number}: 1\n" for number in range(5000)))
+    with pytest.raises(InvalidEnvironment) as caught:
+        load(file)
+    hints = [problem.hint for problem in caught.value.problems]
+    assert len(hints) == 5000
+    assert (hints[0], hints[-1][:12]) == ("did you mean brokers?", "known here: ")

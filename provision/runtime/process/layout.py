@@ -8,7 +8,9 @@ from provision.catalogue.versions import KafkaVersion
 from provision.cluster.layout import LocalLayout
 from provision.cluster.model import StorageKind
 from provision.cluster.resolve import resolve_storage
+from provision.errors import InvalidEnvironment, Problem, UsageError
 from provision.home.place import Home
+from provision.runtime.process.paths import DATA, JARS, trouble
 from provision.spec.model import EnvironmentSpec
 from provision.spec.names import is_environment_name
 
@@ -45,7 +47,12 @@ def memory_directory(home: Home, name: str) -> Path:
 
 
 def local_layout(spec: EnvironmentSpec, base_directory: str, home: Home) -> LocalLayout:
-    """The places of an environment; `base_directory` is where relative paths of its file start."""
+    """The places of an environment; `base_directory` is where relative paths of its file start.
+
+    Raises:
+        UsageError: the home or the cache has a path that Kafka's JVMs cannot use.
+        InvalidEnvironment: a path in the file is one.
+    """
     directory = environment_directory(home, spec.name)
     storage = resolve_storage(spec.storage, base_directory)
     data_root = {
@@ -53,10 +60,34 @@ def local_layout(spec: EnvironmentSpec, base_directory: str, home: Home) -> Loca
         StorageKind.MEMORY: memory_directory(home, spec.name),
         StorageKind.DIRECTORY: Path(storage.directory),
     }[storage.kind]
+    if reason := trouble(directory.as_posix(), DATA if data_root == directory else {}):
+        raise _unusable("home", home.directory, reason, "PROVISION_HOME")
+    if reason := trouble(data_root.as_posix(), DATA):
+        raise _unusable_key("storage", data_root, reason)
+    name, libs = _software(spec, base_directory, home)
+    return LocalLayout(name, libs.as_posix(), directory.as_posix(), data_root.as_posix())
+
+
+def _software(spec: EnvironmentSpec, base_directory: str, home: Home) -> tuple[str, Path]:
+    """Kafka's name, and the directory of its jars: in the named distribution, or in the cache."""
     if spec.kafka.distribution:
         software = Path(base_directory, spec.kafka.distribution)
-        libs = software / "libs"
-        return LocalLayout(software.as_posix(), libs.as_posix(), directory.as_posix(), data_root.as_posix())
+        if reason := trouble((software / "libs").as_posix(), JARS):
+            raise _unusable_key("kafka.distribution", software, reason)
+        return software.as_posix(), software / "libs"
     version = KafkaVersion.parse(spec.kafka.version)
     libs = home.jars(version)
-    return LocalLayout(f"kafka {version}", libs.as_posix(), directory.as_posix(), data_root.as_posix())
+    if reason := trouble(libs.as_posix(), JARS):
+        raise _unusable("cache", home.cache, reason, "PROVISION_CACHE")
+    return f"kafka {version}", libs
+
+
+def _unusable(what: str, path: Path, reason: str, variable: str) -> UsageError:
+    return UsageError(
+        f"the {what} cannot be {str(path)!r}", why=reason, hint=f"set {variable} to a directory with a plainer path"
+    )
+
+
+def _unusable_key(key: str, path: Path, reason: str) -> InvalidEnvironment:
+    message = f"it cannot be {str(path)!r}: {reason}"
+    return InvalidEnvironment([Problem("the environment", 0, 0, key, message, "use a directory with a plainer path")])

@@ -41,8 +41,8 @@ def tool_mark(environment: Path) -> str:
     return f"{TOOL_MARK}{environment.as_posix()}"
 
 
-def start(command: Sequence[str], directory: Path, output: Path) -> None:
-    """Start a process that outlives this one, its output appended to a file.
+def start(command: Sequence[str], directory: Path, output: Path, variables: Mapping[str, str] | None = None) -> None:
+    """Start a process that outlives this one, its output appended to a file; `variables` are its environment.
 
     Raises:
         ProvisionError: the program cannot be started.
@@ -53,7 +53,13 @@ def start(command: Sequence[str], directory: Path, output: Path) -> None:
     try:
         with output.open("ab") as log:
             child = subprocess.Popen(  # noqa: S603 the command is ours
-                command, cwd=directory, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, **options
+                command,
+                cwd=directory,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                **options,
             )
     except OSError as error:
         raise ProvisionError(f"cannot start {command[0]}", why=error.strerror or str(error)) from error

@@ -39,7 +39,7 @@ from provision.runtime.base import (
     port_taken,
 )
 from provision.runtime.process import logs, processes
-from provision.runtime.process.java import find_java
+from provision.runtime.process.java import find_java, variables
 from provision.runtime.process.notes import (
     NODE_FILE,
     NODE_NAME,
@@ -257,7 +257,7 @@ class ProcessRuntime(Runtime):
         command = [java.command, processes.mark(directory), *described["arguments"]]
         with files_of(directory):
             console = logs.fresh_console(directory)
-        processes.start(command, directory, console)
+        processes.start(command, directory, console, variables())
 
     def _require_directories(self, name: str, node: str) -> None:
         """Since the node's last start its directories may have gone, and somebody else's may have taken their place."""
@@ -330,6 +330,7 @@ class ProcessRuntime(Runtime):
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            env=variables(),
             timeout=_TOOL_TIMEOUT_S,
             check=False,
         )
@@ -343,6 +344,7 @@ class ProcessRuntime(Runtime):
             stdin=streams.stdin or subprocess.DEVNULL,
             stdout=out,
             stderr=err,
+            env=variables(),
         ) as tool:
             try:
                 written, complained = tool.communicate()

@@ -5,7 +5,9 @@ key; keys it accepts beyond its own definitions are in `_BEYOND`.
 """
 
 import difflib
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from functools import cache, lru_cache
 
 from provision.catalogue.versions import KRAFT, KafkaVersion
 from provision.spec.checks import Finding, RuleReads, mode_of
@@ -56,6 +58,7 @@ _ONLY_KRAFT = (
 _ONLY_ZOOKEEPER = ("zookeeper.",)
 _CHECKED_ELSEWHERE = {(TOPIC, "min.insync.replicas")}  # by `checks.replication`
 _LONG_NAME = 10
+_NEAREST_OF = 50  # keys of a file: difflib is slow, and nobody reads more
 _OTHER = {BROKER: TOPIC, TOPIC: BROKER}
 
 
@@ -64,14 +67,14 @@ def known(spec: EnvironmentSpec) -> Iterator[Finding]:
     version = version_of(spec)
     if version is None:
         return
-    beyond = _beyond(spec)
+    beyond, alike = _beyond(spec), _Alike()
     for place in places(spec):
         for key, value in place.properties.items():
             if place.section == BROKER and (key in RESERVED_BROKER or key.startswith(beyond)):
                 continue
             said = facts(place.section, key, line_of(version))
             if said is None:
-                yield _not_there(spec, version, place, key)
+                yield _not_there(spec, version, place, key, alike)
             else:
                 yield from _value(place, key, value, said)
                 yield from _of_the_mode(spec, place, key)
@@ -99,7 +102,7 @@ def _of_the_mode(spec: EnvironmentSpec, place: Place, key: str) -> Iterator[Find
         )
 
 
-def _not_there(spec: EnvironmentSpec, version: KafkaVersion, place: Place, key: str) -> Finding:
+def _not_there(spec: EnvironmentSpec, version: KafkaVersion, place: Place, key: str, alike: "_Alike") -> Finding:
     """Why a version lacks a key: it was removed, comes later, belongs elsewhere, or is a mistake."""
     path, section = (*place.path, key), place.section
     line = line_of(version)
@@ -116,7 +119,7 @@ def _not_there(spec: EnvironmentSpec, version: KafkaVersion, place: Place, key: 
         return Finding(path, *_of_something_else(section, key, line), at_key=True)
     if (near := _nearest(key, section, line)) and not is_beyond(version):
         return Finding(path, f"Kafka {version} has no such key", f"did you mean {near}?", at_key=True)
-    return _unknown(spec, version, place, key)
+    return _unknown(spec, version, place, key, alike.to(key, section, line))
 
 
 def _gone_or_to_come(version: KafkaVersion, line: int, elsewhere: tuple[int, int]) -> str:
@@ -139,18 +142,36 @@ def _of_something_else(section: str, key: str, line: int) -> tuple[str, str]:
             "this is a topic's key",
             f"its default for all topics is {broker_key}" if broker_key else "set it on topics",
         )
-    topic_key = next((name for name in names(TOPIC, line) if _broker_key(name, line) == key), None)
+    topic_key = _topic_keys(line).get(key)
     return "this is a broker's key", f"a topic's is {topic_key}" if topic_key else "set it in brokers.properties"
 
 
-def _broker_key(topic_key: str, line: int) -> str | None:
-    said = facts(TOPIC, topic_key, line)
-    return said.broker_key if said else None
+@cache
+def _topic_keys(line: int) -> Mapping[str, str]:
+    """The topic's key for each broker's key that is its default."""
+    found: dict[str, str] = {}
+    for name in names(TOPIC, line):
+        said = facts(TOPIC, name, line)
+        if said and said.broker_key:
+            found.setdefault(said.broker_key, name)
+    return found
 
 
-def _unknown(spec: EnvironmentSpec, version: KafkaVersion, place: Place, key: str) -> Finding:
-    alike = difflib.get_close_matches(key, list(names(place.section, line_of(version))), n=1, cutoff=0.75)
-    hint = f"the nearest is {alike[0]}" if alike else ""
+class _Alike:
+    """The known key that resembles an unknown one somewhat, for the first unknown ones of a file."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, str] = {}
+
+    def to(self, key: str, section: str, line: int) -> str:
+        """A hint that names it; empty if there is none."""
+        if key not in self._found and len(self._found) < _NEAREST_OF:
+            alike = difflib.get_close_matches(key, names(section, line), n=1, cutoff=0.75)
+            self._found[key] = f"the nearest is {alike[0]}" if alike else ""
+        return self._found.get(key, "")
+
+
+def _unknown(spec: EnvironmentSpec, version: KafkaVersion, place: Place, key: str, hint: str) -> Finding:
     path = (*place.path, key)
     apaches = spec.kafka.image is None and spec.kafka.distribution is None and not is_beyond(version)
     if place.section == TOPIC:
@@ -173,13 +194,39 @@ def unknown_of_reached(spec: EnvironmentSpec) -> Iterator[Finding]:
                 yield Finding((*place.path, key), "no version of Kafka has such a key", hint, at_key=True, warning=True)
 
 
+@lru_cache(maxsize=4096)
 def _nearest(key: str, section: str, line: int) -> str | None:
     """The known key that differs from this one by one or two typing errors."""
     plain = _plain(key)
     slips = 2 if len(key) >= _LONG_NAME else 1
-    near = ((_distance(plain, _plain(name), slips), name) for name in names(section, line))
-    best = min(near, default=(slips + 1, ""))
-    return best[1] if best[0] <= slips else None
+    lengths, letters = _by_length(section, line), _letters(plain)
+    best, found = slips + 1, None
+    for length in range(len(plain) - slips, len(plain) + slips + 1):
+        for name, its_plain, its_letters in lengths.get(length, ()):
+            if max((letters & ~its_letters).bit_count(), (its_letters & ~letters).bit_count()) > slips:
+                continue  # each error exchanges one letter at most
+            distance = _distance(plain, its_plain, slips)
+            if distance < best or (distance == best <= slips and name < (found or name)):
+                best, found = distance, name
+    return found
+
+
+@cache
+def _by_length(section: str, line: int) -> Mapping[int, list[tuple[str, str, int]]]:
+    """The keys of a line by the length of their plain form, each with that and its letters."""
+    lengths = defaultdict(list)
+    for name in names(section, line):
+        plain = _plain(name)
+        lengths[len(plain)].append((name, plain, _letters(plain)))
+    return dict(lengths)
+
+
+def _letters(text: str) -> int:
+    """The set of letters in a text of ASCII, as bits."""
+    bits = 0
+    for letter in set(text):
+        bits |= 1 << ord(letter)
+    return bits
 
 
 def _plain(key: str) -> str:

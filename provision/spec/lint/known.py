@@ -5,7 +5,7 @@ A key is recorded for spans of lines; within a span its type, bounds and default
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -135,11 +135,14 @@ def keys(section: str) -> tuple[str, ...]:
     return tuple(_data()[section])
 
 
-def names(section: str, line: int) -> Iterator[str]:
+@cache
+def names(section: str, line: int) -> tuple[str, ...]:
     """The keys of a line that are intended for users."""
-    for key, spans in _data()[section].items():
-        if any(first <= line <= last and not said.get("internal") for first, last, said in spans):
-            yield key
+    return tuple(
+        key
+        for key, spans in _data()[section].items()
+        if any(first <= line <= last and not said.get("internal") for first, last, said in spans)
+    )
 
 
 def _facts(said: Mapping[str, Any]) -> Facts:

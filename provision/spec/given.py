@@ -1,0 +1,26 @@
+"""Values that a program gives instead of a file: those that no file could hold are refused before they are used."""
+
+from provision.common.texts import is_text
+from provision.spec.yaml_text import MAX_DEPTH, Path
+
+MAX_DIGITS = 100
+"""The digits of the largest whole number, as in a file: Python refuses to write a few thousand."""
+
+
+def unfit(value: object, path: Path = ()) -> tuple[Path, str] | None:
+    """The place of a value that cannot be used, and why; None if there is none. Other objects are not looked into."""
+    match value:
+        case _ if len(path) > MAX_DEPTH:
+            return path[:1], f"values are nested more than {MAX_DEPTH} deep; does a value contain itself?"
+        case str() if not is_text(value):
+            return path, f"{value!r} is not text: it has half a character"
+        case int() if abs(value) >= 10**MAX_DIGITS:
+            return path, f"a whole number has at most {MAX_DIGITS} digits"
+        case dict():
+            for key, below in value.items():
+                found = unfit(key, path) or unfit(below, (*path, key if isinstance(key, int) else str(key)))
+                if found:
+                    return found
+        case list() | tuple():
+            return next((found for i, below in enumerate(value) if (found := unfit(below, (*path, i)))), None)
+    return None
