@@ -9,8 +9,6 @@ environment reaches the requested level.
 Most callers use `provision.environment.Environment`, which calls these stages.
 """
 
-import base64
-import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -21,7 +19,7 @@ from provision.apply.rolling import Roller
 from provision.apply.walk import apply_nodes, require_no_refusal
 from provision.catalogue.versions import KRAFT
 from provision.cluster.identity import Identities
-from provision.cluster.model import Cluster, RenderedFile, StorageKind
+from provision.cluster.model import Cluster, RenderedFile
 from provision.cluster.resolve import fixed_ports, resolve, resolve_without_ports
 from provision.common.interrupts import shielded
 from provision.common.patience import Patience
@@ -29,6 +27,7 @@ from provision.errors import PartlyApplied, ProvisionError
 from provision.events import Listener, Notice, Planned, silent
 from provision.home.place import Home
 from provision.kafka.levels import Level
+from provision.observe.cluster_id import cluster_id_for
 from provision.observe.nodes import observe_details, observe_nodes
 from provision.observe.readiness import Assessment
 from provision.observe.waiting import Wait
@@ -45,7 +44,7 @@ from provision.resources.registry import Resources, desired_resources
 from provision.resources.rounds import Agree, Inside, accept_all, converge, fingerprint, plan_resources
 from provision.runtime import Runtimes
 from provision.runtime.base import Runtime
-from provision.runtime.directories import cluster_id_in, has_data
+from provision.runtime.directories import has_data
 from provision.software.frozen import require_pinned_nodes, require_pins_match
 from provision.spec.source import Source
 
@@ -147,7 +146,7 @@ def _prepare(cluster: Cluster, desired: Resources, runtime: Runtime, home: Home,
 
     observed = observe_nodes(cluster, runtime)
     if cluster.mode == KRAFT:
-        cluster = replace(cluster, cluster_id=observed.cluster_id or _kept_cluster_id(cluster) or _new_cluster_id())
+        cluster = replace(cluster, cluster_id=cluster_id_for(cluster, observed))
     stages = stages_of(cluster, observed)
     phases = tuple(Phase(render_files(stage.cluster), stage.name, stage.cause) for stage in stages)
     first_wave = plan_nodes(
@@ -164,18 +163,6 @@ def _prepare(cluster: Cluster, desired: Resources, runtime: Runtime, home: Home,
     require_pinned_nodes(pinned, cluster, observed, plan)
     had_data = bool(cluster.storage.directory) and has_data(Path(cluster.storage.directory), cluster.name)
     return Prepared(cluster, desired, phases, runtime, observed, inside, had_data, plan)
-
-
-def _kept_cluster_id(cluster: Cluster) -> str:
-    """The cluster id of the data that an earlier `down` left in the user's directory."""
-    if cluster.storage.kind is not StorageKind.DIRECTORY:
-        return ""
-    return cluster_id_in(Path(cluster.storage.directory), cluster.name)
-
-
-def _new_cluster_id() -> str:
-    """A random id in Kafka's format: 128 bits in URL-safe base64, without a leading hyphen."""
-    return base64.urlsafe_b64encode(bytes([0x7F, *secrets.token_bytes(15)])).decode().rstrip("=")
 
 
 def up(

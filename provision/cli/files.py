@@ -9,6 +9,7 @@ from provision.cli.environment import DIRECTORY, select_described, without_locks
 from provision.cli.groups import FILES
 from provision.cli.options import Env, Envs, Frozen, Output, Set
 from provision.cli.output import Format, counted, print_value, say, tell_warnings, write_line
+from provision.common.whole_files import write_whole
 from provision.errors import InvalidEnvironment, Problem, Refused, Unavailable, UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def init(
         raise Refused(f"{file} is there already", hint="another name, or --force to overwrite it")
     try:
         DIRECTORY.mkdir(exist_ok=True)
-        file.write_text(starter(name), encoding="utf-8")
+        write_whole(file, starter(name))
     except OSError as error:
         raise UsageError(f"cannot write {file}", why=error.strerror or str(error)) from error
     say(f"wrote {file}; `provision up {name}` starts it")

@@ -1,13 +1,18 @@
 """A user's directory as storage: `DIR/<node>/data`, with a marker that names its environment."""
 
 import shutil
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from provision.cluster.properties import parse
+from provision.cluster.identity import is_cluster_id
+from provision.cluster.model import is_node_name
+from provision.cluster.properties import read
+from provision.common.whole_files import is_draft, read_whole, write_whole
 from provision.errors import ProvisionError, Refused
 
 MARKER = ".provision"
+_LARGEST = 64 * 1024
 
 
 def create(storage: Path, node: str, environment: str, owner: tuple[int, int] | None = None) -> Path:
@@ -25,10 +30,10 @@ def create(storage: Path, node: str, environment: str, owner: tuple[int, int] | 
     """
     directory = storage / node
     try:
-        if directory.is_dir() and any(directory.iterdir()) and not _is_of(directory, environment):
+        if directory.is_dir() and not _is_of(directory, environment) and any(map(_is_foreign, directory.iterdir())):
             raise Refused(f"{directory} has files that are not of this environment", hint="name another directory")
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / MARKER).write_text(environment)  # before the data: an interrupted creation can still be recognised
+        write_whole(directory / MARKER, environment)  # before the data: an interrupted creation can still be recognised
         data = directory / "data"
         data.mkdir(exist_ok=True)
         if owner:
@@ -38,21 +43,41 @@ def create(storage: Path, node: str, environment: str, owner: tuple[int, int] | 
     return data
 
 
+def _is_foreign(entry: Path) -> bool:
+    """Whether it is neither a draft of a marker nor an empty one, left by a command that was killed or had no space."""
+    if entry.name == MARKER:
+        return not entry.is_file() or entry.stat().st_size > 0
+    return not (entry.name.startswith(MARKER) and is_draft(entry.name))
+
+
 def has_data(storage: Path, environment: str) -> bool:
     """Whether a node of that environment has data there."""
-    return storage.is_dir() and any(_is_of(directory, environment) for directory in storage.iterdir())
+    return any(_nodes(storage, environment))
 
 
 def nodes_with_data(storage: Path, environment: str) -> frozenset[str]:
     """The nodes of that environment whose data directory is not empty."""
-    there = storage.iterdir() if storage.is_dir() else ()
-    return frozenset(d.name for d in there if _is_of(d, environment) and _has_files(d / "data"))
+    return frozenset(node.name for node in _nodes(storage, environment) if has_files(node / "data"))
 
 
-def _has_files(directory: Path) -> bool:
+def _nodes(storage: Path, environment: str) -> Iterator[Path]:
+    """The directories of that environment's nodes.
+
+    Raises:
+        ProvisionError: the user's directory cannot be read.
+    """
+    try:
+        entries = sorted(storage.iterdir()) if storage.is_dir() else []
+    except OSError as error:
+        raise ProvisionError(f"cannot read {storage}", why=error.strerror or str(error)) from error
+    yield from (entry for entry in entries if is_node_name(entry.name) and _is_of(entry, environment))
+
+
+def has_files(directory: Path) -> bool:
+    """Whether a directory has anything in it, as far as this user may see."""
     try:
         return any(directory.iterdir())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:  # not readable by this user, so it may have files
         return True
@@ -60,12 +85,15 @@ def _has_files(directory: Path) -> bool:
 
 def cluster_id_in(storage: Path, environment: str) -> str:
     """The id with which that environment's storages there were formatted; empty if none was."""
-    for directory in sorted(storage.iterdir()) if storage.is_dir() else ():
-        if _is_of(directory, environment):
-            with suppress(OSError, UnicodeDecodeError):
-                formatted = parse((directory / "data" / "meta.properties").read_text())
-                if "cluster.id" in formatted:
-                    return formatted["cluster.id"]
+    return next(filter(None, (cluster_id_of(node / "data") for node in _nodes(storage, environment))), "")
+
+
+def cluster_id_of(data: Path) -> str:
+    """The cluster's id in a node's data directory; empty if it is not formatted or `meta.properties` is damaged."""
+    with suppress(OSError, UnicodeDecodeError):
+        formatted = read(read_whole(data / "meta.properties", _LARGEST).decode()) or {}
+        if is_cluster_id(formatted.get("cluster.id", "")):
+            return formatted["cluster.id"]
     return ""
 
 
@@ -89,8 +117,7 @@ def delete(storage: Path, node: str, environment: str) -> None:
 
 
 def _is_of(directory: Path, environment: str) -> bool:
-    marker = directory / MARKER
     try:
-        return marker.is_file() and marker.read_text() == environment
-    except (OSError, UnicodeDecodeError):  # not even readable: not ours
+        return read_whole(directory / MARKER, _LARGEST).strip() == environment.encode()
+    except OSError:  # not even readable: not ours
         return False

@@ -51,7 +51,21 @@ def test_when_no_port_is_free_the_message_says_so(tmp_path: Path) -> None:
         PortLeases(tmp_path, lambda _port: False).lease("one", ["broker-1"], {})
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"one": 3}', '{"one": {"broker-1": "x"}}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "[" * 100_000,
+        '{"one": 3}',
+        *(
+            f'{{"one": {{"broker-1": {port}}}}}'
+            for port in ('"x"', '"9092"', "0", "-1", "65536", "9e9", "9092.5", "true")
+        ),
+        f'{{"one": {{"broker-1": {"9" * 5000}}}}}',
+    ],
+)
 def test_a_damaged_file_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "ports.json").write_text(content)
     with pytest.raises(ProvisionError, match=r"ports\.json is damaged") as caught:

@@ -14,6 +14,8 @@ BEFORE: Settings = {
     ("topic", "orders"): {"leader.replication.throttled.replicas": "0:1"},
 }
 
+OTHER: Settings = {("broker", "2"): {"leader.replication.throttled.rate": None}}
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
@@ -70,9 +72,9 @@ def test_it_is_good_for_its_environment_only(home: Home, note: ThrottleNote) -> 
 
 def test_two_clusters_of_one_name_each_have_theirs(note: ThrottleNote, file: Path) -> None:
     note.write("one", BEFORE)
-    note.write("two", {("broker", "2"): {"a": None}})
+    note.write("two", OTHER)
     assert note.read("one") == BEFORE
-    assert note.read("two") == {("broker", "2"): {"a": None}}
+    assert note.read("two") == OTHER
     note.forget("two")
     assert [entry.name for entry in file.parent.iterdir()] == ["one.json"]
     note.write("two", BEFORE)
@@ -88,9 +90,9 @@ def test_an_id_that_no_kafka_gives_leads_nowhere_else(note: ThrottleNote, file: 
 
 
 def test_people_can_read_it(note: ThrottleNote, file: Path) -> None:
-    note.write("one", {("topic", "orders"): {"a": None, "b": "2"}})
+    note.write("one", OTHER)
     assert json.loads(file.read_text()) == {
-        "before": [{"kind": "topic", "name": "orders", "settings": {"a": None, "b": "2"}}],
+        "before": [{"kind": "broker", "name": "2", "settings": {"leader.replication.throttled.rate": None}}],
     }
 
 
@@ -112,6 +114,9 @@ def test_a_draft_that_was_cut_off_is_no_note(note: ThrottleNote, file: Path) -> 
         '{"before": [3]}',
         '{"before": [{"kind": "topic", "name": "x"}]}',
         '{"before": [{"kind": "topic", "name": "x", "settings": 3}]}',
+        '{"before": [{"kind": "topic", "name": "x", "settings": {"retention.ms": "1"}}]}',
+        '{"before": [{"kind": "broker", "name": "", "settings": {"leader.replication.throttled.rate": "1"}}]}',
+        '{"before": [{"kind": "user", "name": "x", "settings": {}}]}',
     ],
 )
 def test_a_damaged_note_is_named_and_does_not_mean_that_nothing_is_throttled(

@@ -7,7 +7,6 @@ environments/NAME/NODE/{config,data,log,tmp}
 """
 
 import shutil
-import stat
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -18,13 +17,13 @@ from typing import IO
 from provision.catalogue.versions import KafkaVersion
 from provision.cluster.identity import Identities
 from provision.cluster.layout import LOOPBACK
-from provision.cluster.model import Cluster, Node, RenderedFile, Role, StorageKind
-from provision.common.whole_files import DRAFT_SUFFIX, write_whole
+from provision.cluster.model import Cluster, Node, RenderedFile, Role, StorageKind, is_node_name
+from provision.common.whole_files import write_whole
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Listener
 from provision.home.place import Home
 from provision.home.ports import port_becomes_free
-from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
+from provision.plan.observed import ObservedEnvironment
 from provision.runtime import directories, jars, tool_logging
 from provision.runtime.base import (
     SECRET_MODE,
@@ -35,17 +34,18 @@ from provision.runtime.base import (
     format_failed,
     port_taken,
 )
-from provision.runtime.process import logs, processes
+from provision.runtime.process import logs, observing, processes
 from provision.runtime.process.java import find_java
 from provision.runtime.process.layout import environment_directory, memory_directory
 from provision.runtime.process.notes import (
+    ENVIRONMENT_FILE,
     NODE_FILE,
-    NODE_NAME,
     EnvironmentNote,
+    NodeNote,
     files_of,
     read_environment,
     read_node,
-    write_node,
+    required_environment,
 )
 from provision.spec.names import is_environment_name
 
@@ -68,63 +68,24 @@ class ProcessRuntime(Runtime):
 
     def environments(self) -> tuple[str, ...]:
         """The directories below the home."""
-        try:
-            entries = [entry.name for entry in self._home.environments.iterdir() if entry.is_dir()]
-        except FileNotFoundError:
-            return ()
+        with files_of(self._home.environments):
+            try:
+                entries = [entry.name for entry in self._home.environments.iterdir() if entry.is_dir()]
+            except FileNotFoundError:
+                return ()
         return tuple(sorted(filter(is_environment_name, entries)))
 
     def observe(self, name: str, wanted: Sequence[str] = ()) -> ObservedEnvironment:  # noqa: ARG002 the home is ours alone
         """Observe directories, and the processes that carry their mark."""
         home = self._directory(name)
-        if not home.is_dir():
-            return ObservedEnvironment(name, self.kind)
-        kept = read_environment(home)
-        node_directories = sorted(e for e in home.iterdir() if e.is_dir() and NODE_NAME.fullmatch(e.name))
-        nodes = [self._node(entry) for entry in node_directories if (entry / NODE_FILE).is_file()]
-        return ObservedEnvironment(
-            name=name,
-            runtime=self.kind,
-            software=kept.software if kept else "",
-            version=kept.version if kept else "",
-            mode=kept.mode if kept else "",
-            storage=kept.storage if kept else "",
-            cluster_id=kept.cluster_id if kept else "",
-            network=kept is not None,
-            storages=frozenset(entry.name for entry in node_directories),
-            nodes=tuple(sorted(nodes, key=lambda node: (node.role, node.number))),
-            created_s=kept.created_s if kept else None,
-            ttl_s=kept.ttl_s if kept else None,
-        )
-
-    def _node(self, directory: Path) -> ObservedNode:
-        try:
-            node = read_node(directory)
-        except ProvisionError:  # it must stay visible, so that it can be stopped and removed
-            role, _ = Role.parse(directory.name)
-            node = {"name": directory.name, "role": role, "config_hash": "", "endpoint": None}
-        if processes.find(directory):
-            state = NodeState.RUNNING
-        else:
-            state = NodeState.EXITED if processes.was_started(directory) else NodeState.CREATED
-        return ObservedNode(
-            name=node["name"],
-            role=node["role"],
-            state=state,
-            config_hash=node["config_hash"],
-            endpoint=node["endpoint"],
-            exit_code=processes.exit_code(directory) if state is NodeState.EXITED else None,
-            version=node.get("version", ""),
-            software=node.get("software", ""),
-        )
+        with files_of(home):
+            if not home.is_dir():
+                return ObservedEnvironment(name, self.kind)
+            return observing.environment(home, memory_directory(self._home, name), self.kind)
 
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
-        """Read them from the node's directory."""
-        config = self._directory(name) / node / "config"
-        if not config.is_dir():
-            return ()
-        files = (file for file in sorted(config.iterdir()) if file.suffix != DRAFT_SUFFIX)
-        return tuple(RenderedFile(node, file.name, file.read_bytes(), secret=_is_secret(file)) for file in files)
+        """Read them from the node's directory; none of a node whose note is damaged, so that it is created again."""
+        return observing.files_of_node(self._directory(name) / node)
 
     def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         """Read them from the node's own files."""
@@ -174,7 +135,7 @@ class ProcessRuntime(Runtime):
             libs=libs,
             version=str(cluster.version),
             mode=cluster.mode,
-            storage=cluster.storage.directory or cluster.storage.kind,
+            storage=cluster.storage.directory or str(cluster.storage.kind),
             created_s=before.created_s if before else time.time(),
             ttl_s=cluster.ttl_s,
             cluster_id=cluster.cluster_id,
@@ -196,7 +157,7 @@ class ProcessRuntime(Runtime):
     def create_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile], config_hash: str) -> None:
         """Write the node's configuration."""
         directory = self._directory(cluster.name) / node.name
-        if not (directory / NODE_FILE).exists():
+        if not observing.is_there(directory):
             self.create_storage(cluster, node)  # a killed command may have left it incomplete
             self.replace_node(cluster, node, files, config_hash)
 
@@ -204,25 +165,23 @@ class ProcessRuntime(Runtime):
         """Write the node's new configuration; its log is kept too."""
         self._note(cluster)
         directory = self._directory(cluster.name) / node.name
-        described = {
-            "name": node.name,
-            "role": node.role,
-            "config_hash": "",
-            "endpoint": node.endpoint,
-            "version": str(cluster.version),
-            "software": cluster.software,
-            "ports": [listener.listen_port for listener in node.listeners],
-            "arguments": node.java_args,
-        }
+        note = NodeNote(
+            config_hash="",
+            endpoint=node.endpoint,
+            version=str(cluster.version),
+            software=cluster.software,
+            ports=tuple(listener.listen_port for listener in node.listeners),
+            arguments=node.java_args,
+        )
         with files_of(directory):
             for part in ("config", "log", "tmp"):
                 (directory / part).mkdir(parents=True, exist_ok=True)
             # Without a fingerprint until the files are written: what a killed command leaves is compared by file.
-            write_node(directory, described)
+            note.write(directory)
             self.update_files(cluster.name, node.name, files)
             if node.role is Role.ZOOKEEPER:
                 write_whole(Path(node.data_dir) / "myid", f"{node.id}\n")
-            write_node(directory, described | {"config_hash": config_hash})
+            note.model_copy(update={"config_hash": config_hash}).write(directory)
 
     def format_storage(self, cluster: Cluster, node: Node) -> None:
         """Format it with the Java that is found now."""
@@ -242,12 +201,12 @@ class ProcessRuntime(Runtime):
         directory = self._required(name, node)
         if processes.find(directory):
             return
-        described = read_node(directory)
-        for port in described["ports"]:
+        note = read_node(directory)
+        for port in note.ports:
             if not port_becomes_free(port, _PORT_PATIENCE_S):  # held until a killed process's last thread ends
                 raise port_taken(f"starting {node}", LOOPBACK, port)
-        java = find_java(KafkaVersion.parse(described["version"]))
-        command = [java.command, processes.mark(directory), *described["arguments"]]
+        java = find_java(KafkaVersion.parse(note.version))
+        command = [java.command, processes.mark(directory), *note.arguments]
         processes.start(command, directory, directory / "log" / logs.CONSOLE)
 
     def stop_node(self, name: str, node: str, patience_s: float) -> None:
@@ -266,11 +225,18 @@ class ProcessRuntime(Runtime):
         if not directory.is_dir():
             return
         processes.kill(directory)
+        self._restore_note(name)
         with files_of(directory):
-            (directory / NODE_FILE).unlink(missing_ok=True)
+            _remove(directory / NODE_FILE)
             for entry in directory.iterdir():
                 if entry.name != "data":
-                    shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+                    _remove(entry)
+
+    def _restore_note(self, name: str) -> None:
+        """Write a lost `environment.json` again as long as there are nodes to tell it: data that are kept need it."""
+        home, memory = self._directory(name), memory_directory(self._home, name)
+        if read_environment(home) is None and (note := observing.described(home, memory).as_note()):
+            note.write(home)
 
     def remove_storage(self, name: str, node: str, *, delete_data: bool) -> None:
         """Remove its directories; the one that identifies it last, so that an interrupted removal can be repeated."""
@@ -293,8 +259,9 @@ class ProcessRuntime(Runtime):
         processes.kill_tools(home)
         with files_of(home):
             for file in home.glob("*") if home.is_dir() else ():
-                if file.is_file() and not any(NODE_NAME.fullmatch(entry.name) for entry in home.iterdir()):
-                    file.unlink()
+                ours = file.name == ENVIRONMENT_FILE or not file.is_dir()
+                if ours and not any(is_node_name(entry.name) for entry in home.iterdir()):
+                    _remove(file)
         _remove_empty(home, home.parent)
 
     # -- run ----------------------------------------------------------------------------------------------------------
@@ -335,9 +302,7 @@ class ProcessRuntime(Runtime):
 
     def _tool_command(self, name: str, command: JavaCommand) -> list[str]:
         home = self._directory(name)
-        kept = read_environment(home)
-        if kept is None:
-            raise ProvisionError(f"there is no environment {name}")
+        kept = required_environment(home)
         for file, content in tool_logging.FILES.items():
             write_whole(home / file, content)
         options = [
@@ -353,17 +318,20 @@ class ProcessRuntime(Runtime):
     def inside_address(self, name: str, node: str) -> str:
         """The same address as from outside."""
         directory = self._directory(name) / node
-        return str(read_node(directory)["endpoint"]) if (directory / NODE_FILE).is_file() else ""
+        return (read_node(directory).endpoint or "") if observing.is_there(directory) else ""
 
     def _required(self, name: str, node: str) -> Path:
         directory = self._directory(name) / node
-        if not (directory / NODE_FILE).is_file():
+        if not observing.is_there(directory):
             raise ProvisionError(f"{name} has no node {node}", hint=f"`provision status {name}` lists them")
         return directory
 
 
-def _is_secret(file: Path) -> bool:
-    return stat.S_IMODE(file.stat().st_mode) == SECRET_MODE
+def _remove(entry: Path) -> None:
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.rmtree(entry)
+    else:
+        entry.unlink(missing_ok=True)
 
 
 def _remove_empty(*places: Path) -> None:
