@@ -4,7 +4,7 @@ _LONGEST = 4000
 
 
 def printable(text: str) -> str:
-    r"""The text in one line, with escapes (`\x1b`) for what a terminal would act on or cannot show; cut if it is long."""
+    r"""The text in one line, with escapes (`\x1b`) for what a terminal would act on or cannot show; cut if long."""
     shown = text if text.isprintable() else "".join(map(_shown, text[: _LONGEST + 1]))
     return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"
 

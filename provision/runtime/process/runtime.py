@@ -236,7 +236,8 @@ class ProcessRuntime(Runtime):
         """Write a lost `environment.json` again as long as there are nodes to tell it: data that are kept need it."""
         home, memory = self._directory(name), memory_directory(self._home, name)
         if read_environment(home) is None and (note := observing.described(home, memory).as_note()):
-            note.write(home)
+            with suppress(ProvisionError):  # a full disk, for example, does not keep anything from being removed
+                note.write(home)
 
     def remove_storage(self, name: str, node: str, *, delete_data: bool) -> None:
         """Remove its directories; the one that identifies it last, so that an interrupted removal can be repeated."""
