@@ -74,9 +74,7 @@ def _edited(draw: st.DrawFn, content: bytes) -> bytes:
             case "drop":
                 del holder[key]
             case "add" if isinstance(holder, dict):
-                holder[draw(st.sampled_from(("new", "", "../x", "\ud800")))] = draw(
-                    st.sampled_from(ODD_VALUES)
-                )
+                holder[draw(st.sampled_from(("new", "", "../x", "\ud800")))] = draw(st.sampled_from(ODD_VALUES))
     return json.dumps(document).encode()
 
 

@@ -15,7 +15,8 @@ from provision.common.whole_files import MAX_BYTES, read_whole
 
 _ENDPOINT = re.compile(r"[A-Za-z0-9._:\[\]-]+:([1-9][0-9]{0,4})")
 _LAST_PORT = 65535
-_LATEST_S = 1e11  # the year 5138
+LATEST_S = 1e11
+"""The latest time that is believed: in the year 5138."""
 
 
 def is_endpoint(text: str) -> bool:
@@ -32,7 +33,7 @@ def _endpoint(text: str) -> str:
 
 Port = Annotated[int, Field(ge=1, le=_LAST_PORT)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
-Seconds = Annotated[float, Field(ge=0, le=_LATEST_S)]
+Seconds = Annotated[float, Field(ge=0, le=LATEST_S)]
 """A duration, or a Unix time."""
 
 

@@ -14,14 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from provision import Environment
-from provision.errors import ProvisionError, Refused
-from provision.plan.actions import Verb
-from provision.plan.observed import NodeState
+from provision.errors import ProvisionError
 from provision.runtime import directories
-from provision.runtime.process import processes
 from provision.runtime.process import runtime as process_runtime
 from provision.runtime.process.java import Java
-from provision.spec.source import Source
 from tests.mutations import REPLACED, mangled, mutated
 
 NAME = "read-back"

@@ -9,13 +9,12 @@ from pathlib import Path
 
 from provision.cluster.model import UNREADABLE, RenderedFile, Role, is_node_name
 from provision.common.whole_files import is_draft, read_whole
-from provision.errors import ProvisionError
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime.base import SECRET_MODE
 from provision.runtime.process import logs, processes
 from provision.runtime.process.lost import Description
 from provision.runtime.process.lost import described as described_by
-from provision.runtime.process.notes import NODE_FILE, NodeNote, known, read_environment, read_node
+from provision.runtime.process.notes import NODE_FILE, NodeNote, known, read_environment
 
 
 def environment(home: Path, memory: Path, kind: str) -> ObservedEnvironment:
@@ -87,10 +86,11 @@ def _node(directory: Path) -> ObservedNode:
 
 def files_of_node(directory: Path) -> tuple[RenderedFile, ...]:
     """A node's configuration; none if its note is damaged, so that it is created again."""
+    if is_there(directory) and known(directory / NODE_FILE, NodeNote) is None:
+        return ()
     try:
-        read_node(directory)
         found = sorted(file for file in (directory / "config").iterdir() if not is_draft(file.name))
-    except (ProvisionError, OSError):
+    except OSError:
         return ()
     return tuple(_read(directory.name, file) for file in found)
 
