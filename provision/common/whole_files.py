@@ -13,7 +13,7 @@ from pathlib import Path
 
 MAX_BYTES = 16 * 1024**2
 """The largest file that is read: far more than any that is written."""
-_DRAFT = re.compile(r".+\.([1-9][0-9]{0,9})-[0-9]+\.new")
+_DRAFT = re.compile(r".+\.([1-9][0-9]{0,8})-[0-9]+\.new")
 _ONLY_FILES: int = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 

@@ -81,7 +81,7 @@ class Engine:
 
 def runtime_on(engine: Engine) -> DockerRuntime:
     runtime = object.__new__(DockerRuntime)
-    runtime._api = engine
+    vars(runtime)["_api"] = engine  # in place of a connection
     return runtime
 
 
