@@ -18,7 +18,7 @@ from provision.plan.actions import Plan
 from provision.plan.observed import ObservedEnvironment
 
 _FORMAT = 1
-_MAX_BYTES = 256 * 1024**2
+_MAX_BYTES = 64 * 1024**2
 
 
 class _SavedAction(Note):

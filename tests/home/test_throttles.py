@@ -1,13 +1,17 @@
 """The note of a throttle: kept until it is forgotten, good for one cluster, and never half written."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from provision.errors import ProvisionError
 from provision.home.place import Home
 from provision.home.throttles import Settings, ThrottleNote
+from tests.mutations import REPLACED, mutated
 
 BEFORE: Settings = {
     ("broker", "1"): {"leader.replication.throttled.rate": None, "follower.replication.throttled.rate": "1000"},
@@ -127,6 +131,35 @@ def test_a_damaged_note_is_named_and_does_not_mean_that_nothing_is_throttled(
     with pytest.raises(ProvisionError, match=r"one\.json is damaged") as caught:
         note.read("one")
     assert "delete it" in caught.value.hint
+
+
+@pytest.mark.parametrize("what", REPLACED)
+def test_whatever_stands_in_its_place_is_told(note: ThrottleNote, file: Path, what: str) -> None:
+    note.write("one", BEFORE)
+    REPLACED[what](file)
+    try:
+        assert note.read("one") == BEFORE
+    except ProvisionError as error:
+        assert "one.json is damaged" in error.what  # noqa: PT017 root can read what nobody may
+    note.forget_all()
+    assert not file.parent.exists()
+
+
+@given(data=st.data())
+def test_whatever_has_become_of_it_nothing_but_a_throttle_is_restored(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    home = tmp_path_factory.mktemp("home")
+    note = Home.at(home).throttle("shop")
+    note.write("one", BEFORE)
+    file = home / "throttles" / "shop" / "one.json"
+    file.write_bytes(data.draw(mutated(file.read_bytes())))
+    with suppress(ProvisionError):
+        for (kind, name), settings in note.read("one").items():
+            assert kind in ("broker", "topic")
+            assert name.isascii()
+            assert all("replication.throttled" in key for key in settings)
+            assert all(value is None or isinstance(value, str) for value in settings.values())
 
 
 def test_a_home_that_cannot_be_written_is_told(note: ThrottleNote, tmp_path: Path) -> None:
