@@ -230,14 +230,15 @@ def test_whatever_has_become_of_a_plan_it_is_used_as_it_was_saved_or_told(
     MADE.saved.write(file)
     content = data.draw(mutated(file.read_bytes()))
     file.write_bytes(content)
+    told = ""
     try:
         read = SavedPlan.read(file)
         read.require_fresh(MADE.saved)
         read.require_known(MADE.plan)
-    except (UsageError, Refused) as error:
-        assert "".join((error.what, error.why, error.hint)).replace("\n", "").isprintable()
-    else:
         assert (read.environment, read.fingerprint) == (MADE.saved.environment, MADE.saved.fingerprint)
+    except (UsageError, Refused) as error:
+        told = f"{error.what}{error.why}{error.hint}"
+    assert told.replace("\n", "").isprintable()
 
 
 def test_a_plan_without_an_end_is_no_plan() -> None:
