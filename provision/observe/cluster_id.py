@@ -19,7 +19,10 @@ def cluster_id_for(cluster: Cluster, observed: ObservedEnvironment) -> str:
     if known := observed.cluster_id or _kept_cluster_id(cluster):
         return known
     if why := observed.unidentified or _unidentified(cluster, observed):
-        hint = "restore it from a copy, or remove the environment with its data: `provision down --delete-data`"
+        remove = f"delete {cluster.storage.directory}"  # of an absent environment, `down` would find nothing
+        if not observed.is_absent:
+            remove = f"remove the environment with its data: `provision down --delete-data {cluster.name}`"
+        hint = f"restore it from a copy, or {remove}"
         raise Refused(f"{cluster.name} has data of a cluster whose id cannot be read", why=why, hint=hint)
     return _new_cluster_id()
 

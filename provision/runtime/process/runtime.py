@@ -79,9 +79,10 @@ class ProcessRuntime(Runtime):
         """Observe directories, and the processes that carry their mark."""
         home = self._directory(name)
         with files_of(home):
-            if not home.is_dir():
+            try:
+                return observing.environment(home, memory_directory(self._home, name), self.kind)
+            except (FileNotFoundError, NotADirectoryError):  # or another command has just removed it
                 return ObservedEnvironment(name, self.kind)
-            return observing.environment(home, memory_directory(self._home, name), self.kind)
 
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
         """Read them from the node's directory; none of a node whose note is damaged, so that it is created again."""
