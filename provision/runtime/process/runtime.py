@@ -91,9 +91,10 @@ class ProcessRuntime(Runtime):
     def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         """Read them from the node's own files."""
         directory = self._required(name, node)
-        yield from logs.lines(directory, tail)
-        if follow:
-            yield from logs.follow(directory)
+        with files_of(directory):
+            yield from logs.lines(directory, tail)
+            if follow:
+                yield from logs.follow(directory)
 
     # -- prepare ------------------------------------------------------------------------------------------------------
 
