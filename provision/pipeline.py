@@ -9,8 +9,6 @@ environment reaches the requested level.
 Most callers use `provision.environment.Environment`, which calls these stages.
 """
 
-import base64
-import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -29,6 +27,7 @@ from provision.errors import UsageError
 from provision.events import Listener, Notice, Planned, silent
 from provision.home.place import Home
 from provision.kafka.levels import Level
+from provision.observe.cluster_id import cluster_id_for
 from provision.observe.nodes import observe_details, observe_nodes
 from provision.observe.readiness import Assessment
 from provision.observe.waiting import Wait
@@ -42,7 +41,6 @@ from provision.plan.observed import ObservedEnvironment
 from provision.plan.phases import Phase
 from provision.plan.refusals import leaving, leftovers
 from provision.plan.saved import SavedPlan, saved
-from provision.plan.stored import common_cluster_id
 from provision.plan.upgrade import stages_of
 from provision.resources.registry import Resources, desired_resources
 from provision.resources.rounds import Agree, Inside, accept_all, converge, fingerprint, plan_resources
@@ -162,8 +160,7 @@ def _prepare(cluster: Cluster, desired: Resources, runtime: Runtime, home: Home,
 
     observed = observe_nodes(cluster, runtime)
     if cluster.mode == KRAFT:
-        cluster_id = observed.cluster_id or common_cluster_id(observed.stored) or _new_cluster_id()
-        cluster = replace(cluster, cluster_id=cluster_id)
+        cluster = replace(cluster, cluster_id=cluster_id_for(cluster, observed))
     stages = stages_of(cluster, observed)
     phases = tuple(Phase(render_files(stage.cluster), stage.name, stage.cause) for stage in stages)
     first_wave = plan_nodes(
@@ -181,11 +178,6 @@ def _prepare(cluster: Cluster, desired: Resources, runtime: Runtime, home: Home,
     require_pinned_nodes(pinned, cluster, observed, plan)
     had_data = bool(cluster.storage.directory) and has_data(Path(cluster.storage.directory), cluster.name)
     return Prepared(cluster, desired, phases, runtime, observed, inside, had_data, plan)
-
-
-def _new_cluster_id() -> str:
-    """A random id in Kafka's format: 128 bits in URL-safe base64, without a leading hyphen."""
-    return base64.urlsafe_b64encode(bytes([0x7F, *secrets.token_bytes(15)])).decode().rstrip("=")
 
 
 def up(

@@ -214,6 +214,15 @@ def unsupported(version: KafkaVersion) -> tuple[str, str] | None:
     return None
 
 
+def version_of(text: str) -> KafkaVersion | None:
+    """The version in a text that was read back; None if it is none that this program could have written."""
+    try:
+        version = KafkaVersion.parse(text)
+    except ValueError:
+        return None
+    return None if version < OLDEST else version
+
+
 def coordinates(version: KafkaVersion) -> tuple[str, ...]:
     """The Maven artifacts whose runtime dependencies make up a release.
 

@@ -13,6 +13,7 @@ from provision.cli.groups import FILES
 from provision.cli.layout import columns_of
 from provision.cli.options import Env, Envs, Frozen, Output, Set
 from provision.cli.output import Format, counted, painted, print_value, say, tell_warnings, write_line
+from provision.common.whole_files import write_whole
 from provision.errors import InvalidEnvironment, Problem, Refused, Unavailable, UsageError
 
 MAX_BROKERS = 100
@@ -42,7 +43,6 @@ def init(
     """
     from provision.cli.finding import DIRECTORY
     from provision.cli.starter import Start, Template, starter
-    from provision.common.whole_files import write_whole
     from provision.spec.names import NAME_IN_WORDS, is_environment_name, network_of_engine
 
     if not is_environment_name(name):
@@ -81,7 +81,6 @@ def _broker_count(text: str) -> int:
 
 def _write_schema(directory: Path) -> None:
     """Write the schema that the file refers to, unless somebody else's is there."""
-    from provision.common.whole_files import write_whole
     from provision.spec.schema import FILE_NAME, TITLE, schema_text
 
     file = directory / FILE_NAME

@@ -1,7 +1,15 @@
 """The identity of software by its content, whatever its name and origin."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+_CLUSTER_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{21}")
+
+
+def is_cluster_id(text: str) -> bool:
+    """Whether it is a cluster's id as Kafka makes them: 128 bits in URL-safe base64, without a leading hyphen."""
+    return _CLUSTER_ID.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)

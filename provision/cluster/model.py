@@ -3,6 +3,7 @@
 Nothing here depends on YAML, pydantic, Docker or Kafka's client. `resolve` creates these values; nothing changes them.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -10,6 +11,7 @@ from enum import StrEnum
 from provision.catalogue.versions import KafkaVersion
 
 _FIRST_CONTROLLER_ID = 1001
+_NODE_NAME = re.compile(r"(zookeeper|controller|broker)-[1-9][0-9]{0,8}")
 
 
 class Role(StrEnum):
@@ -45,6 +47,11 @@ class Role(StrEnum):
         return cls(role), int(number)
 
 
+def is_node_name(text: str) -> bool:
+    """Whether a text that was read back is a node's name, such as `broker-2`, and therefore no path either."""
+    return _NODE_NAME.fullmatch(text) is not None
+
+
 def node_with_id(identity: int) -> str:
     """The name of the broker or dedicated controller with that id; empty for -1, which means none."""
     if identity < 0:
@@ -59,6 +66,9 @@ MAIN_FILES = {
     Role.BROKER: "server.properties",
 }
 """The properties file that each role is started with."""
+
+UNREADABLE = b"\0"
+"""The content that stands for a file that is there but cannot be read, or is none. No text has it."""
 
 LAUNCH_FILE = "launch.json"
 """The file that records how a node is started, next to its configuration."""
@@ -252,5 +262,5 @@ class RenderedFile:
 
     @property
     def text(self) -> str:
-        """The content as text (UTF-8); invalid bytes are preserved as surrogates."""
-        return self.content.decode("utf-8", "surrogateescape")
+        """The content as text (UTF-8), with U+FFFD for bytes that are no text: a file that was read may have any."""
+        return self.content.decode("utf-8", "replace")

@@ -66,6 +66,14 @@ def parse(text: str) -> dict[str, str]:
     return {key: value for key, (_, value) in found.items()}
 
 
+def read(text: str) -> dict[str, str] | None:
+    """The keys and values of a file that may have been edited; None if it is damaged."""
+    try:
+        return None if "\0" in text else parse(text)
+    except ValueError:
+        return None
+
+
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
     r"""Lines with their numbers: comments and blank lines left out, continued lines (`\` at the end) joined."""
     pending: str | None = None

@@ -1,15 +1,26 @@
-"""Atomic writes: a file is written completely or not at all, even if the command is killed or the disk is full."""
+"""Files that are written completely or not at all, even if the command is killed or the disk is full; and read safely.
 
+What stands in a file's place when it is read may be anything: a directory, a link, a device without an end.
+"""
+
+import errno
 import os
+import re
+import stat
 import threading
+from contextlib import suppress
 from pathlib import Path
 
-DRAFT_SUFFIX = ".new"
-"""The suffix of files that are not complete yet."""
+MAX_BYTES = 16 * 1024**2
+"""The largest file that is read: far more than any that is written."""
+_DRAFT = re.compile(r".+\.([1-9][0-9]{0,8})-[0-9]+\.new")
+_ONLY_FILES: int = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 def write_whole(file: Path, content: str | bytes, mode: int | None = None) -> None:
     """Write a file (text as UTF-8) next to its destination, then move it there.
+
+    Drafts of the same file that a killed command has left are removed.
 
     Args:
         file: the destination.
@@ -19,13 +30,65 @@ def write_whole(file: Path, content: str | bytes, mode: int | None = None) -> No
     Raises:
         OSError: it cannot be written; an existing file is unchanged.
     """
-    draft = file.with_name(f"{file.name}.{os.getpid()}-{threading.get_ident()}{DRAFT_SUFFIX}")
+    draft = file.with_name(f"{file.name}.{os.getpid()}-{threading.get_ident()}.new")
+    _remove_left_drafts(file)
+    created = 0o666 if mode is None else 0o600  # nobody else can read it while it is written
     try:
-        if mode is not None:
-            draft.touch(0o600)  # nobody else can read it while it is written
-        draft.write_bytes(content.encode() if isinstance(content, str) else content)
+        # "x" creates the file: a link that somebody has put there is never followed.
+        with open(draft, "xb", opener=lambda path, flags: os.open(path, flags, created)) as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
         if mode is not None:
             draft.chmod(mode)
         draft.replace(file)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def is_draft(name: str) -> bool:
+    """Whether a file of that name is not complete yet, or was left incomplete."""
+    return _DRAFT.fullmatch(name) is not None
+
+
+def _remove_left_drafts(file: Path) -> None:
+    """Remove the file's drafts whose writers no longer run."""
+    with suppress(OSError):  # the write that follows reports what is wrong with the directory
+        for entry in file.parent.iterdir():
+            match = _DRAFT.fullmatch(entry.name) if entry.name.startswith(f"{file.name}.") else None
+            if match and not _is_running(int(match[1])):
+                entry.unlink(missing_ok=True)
+
+
+def _is_running(pid: int) -> bool:
+    import psutil
+
+    return psutil.pid_exists(pid)
+
+
+def read_whole(file: Path, limit: int = MAX_BYTES) -> bytes:
+    """The content of a regular file.
+
+    Raises:
+        OSError: it cannot be read, is a link or no regular file, or has more than `limit` bytes.
+    """
+    try:
+        descriptor = os.open(file, os.O_RDONLY | _ONLY_FILES)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "it is a link", str(file)) from error
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is not a file", str(file))
+        return _read(descriptor, file, limit)
+    finally:
+        os.close(descriptor)
+
+
+def _read(descriptor: int, file: Path, limit: int) -> bytes:
+    pieces, left = [], limit + 1
+    while left > 0 and (piece := os.read(descriptor, left)):
+        pieces.append(piece)
+        left -= len(piece)
+    if left <= 0:
+        raise OSError(errno.EFBIG, f"it is larger than {limit} bytes", str(file))
+    return b"".join(pieces)

@@ -16,6 +16,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 from provision.cluster.layout import LOOPBACK
+from provision.common.notes import DamagedNote, Port, read_note
 from provision.common.patience import Patience
 from provision.common.whole_files import write_whole
 from provision.errors import ProvisionError
@@ -30,6 +31,7 @@ _PAUSE_S = 0.05
 _PROBED = (LOOPBACK,) if sys.platform == "linux" else (LOOPBACK, "0.0.0.0")  # noqa: S104 asked, not served
 
 Leases = dict[str, dict[str, int]]
+_Noted = dict[str, dict[str, Port]]
 
 
 class PortLeases:
@@ -111,11 +113,8 @@ class PortLeases:
 
     def _read(self) -> Leases:
         try:
-            content = json.loads(self._file.read_text())
-            return {name: {node: int(port) for node, port in ports.items()} for name, ports in content.items()}
-        except FileNotFoundError:
-            return {}
-        except (ValueError, AttributeError, TypeError) as error:
+            return read_note(self._file, _Noted) or {}
+        except DamagedNote as error:
             raise ProvisionError(
                 f"{self._file} is damaged", why=str(error), hint="delete it; running environments keep their ports"
             ) from error

@@ -12,15 +12,44 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, Self
 
+from pydantic import model_validator
+
+from provision.common.notes import DamagedNote, Note, read_note
 from provision.common.own_directories import is_own, make_own
 from provision.common.whole_files import write_whole
 from provision.errors import ProvisionError, Refused
 from provision.home.usable import made
+from provision.plan.throttle import RATES, THROTTLED_REPLICAS
 
 _CLUSTER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 Settings = dict[tuple[str, str], dict[str, str | None]]
 """By kind and name (`("topic", "orders")`): each setting with its value, None where it is not set."""
+
+
+_KNOWN = {
+    "broker": (re.compile(r"[0-9]{1,9}"), frozenset(RATES)),
+    "topic": (re.compile(r"[A-Za-z0-9._-]{1,249}"), THROTTLED_REPLICAS),
+}
+"""By kind: the names and the settings that a note may have. Restoring sets what is noted, so it is nothing else."""
+
+
+class _Replaced(Note):
+    kind: Literal["broker", "topic"]
+    name: str
+    settings: dict[str, str | None]
+
+    @model_validator(mode="after")
+    def _is_of_a_throttle(self) -> Self:
+        names, settings = _KNOWN[self.kind]
+        if not names.fullmatch(self.name) or not self.settings.keys() <= settings:
+            raise ValueError(f"this is no throttle of a {self.kind}")
+        return self
+
+
+class _Noted(Note):
+    before: list[_Replaced]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +76,11 @@ class ThrottleNote:
         file = self._file(cluster_id)
         is_own(self.directory, below=self._home)
         try:
-            content = json.loads(file.read_text())
-            return {(one["kind"], one["name"]): dict(one["settings"]) for one in content["before"]}
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            noted = read_note(file, _Noted)
+        except DamagedNote as error:
             hint = "delete it, and remove the throttle with `provision tool … kafka-configs`"
             raise ProvisionError(f"{file} is damaged", why=str(error), hint=hint) from error
+        return {(one.kind, one.name): dict(one.settings) for one in noted.before} if noted else {}
 
     def topics(self, cluster_id: str) -> frozenset[str] | None:
         """The topics whose throttle must be removed in that cluster; None if there is no note."""

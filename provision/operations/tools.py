@@ -3,10 +3,10 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from provision.catalogue.versions import TOOL_ADDRESSES, KafkaVersion, address_option, release_of
+from provision.catalogue.versions import TOOL_ADDRESSES, address_option, release_of, version_of
 from provision.cluster.layout import LOOPBACK
 from provision.cluster.model import Role
-from provision.errors import UsageError
+from provision.errors import ProvisionError, UsageError
 from provision.operations.status import require_nodes
 from provision.runtime.base import JavaCommand, Runtime, Streams
 
@@ -24,7 +24,9 @@ def run_tool(runtime: Runtime, name: str, tool: str, arguments: Sequence[str], s
         UsageError: this version of Kafka has no such tool.
     """
     observed = require_nodes(runtime, name)
-    version = KafkaVersion.parse(observed.version)
+    version = version_of(observed.version)
+    if version is None:
+        raise ProvisionError(f"the Kafka version of {name} is not known", hint=f"`provision up {name}` notes it again")
     tool = tool.removesuffix(".sh")
     tools = release_of(version).tools
     entry = tools.get(tool)

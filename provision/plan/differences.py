@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from provision.cluster.model import RenderedFile
-from provision.cluster.properties import parse
+from provision.cluster.properties import read
+from provision.common.printable import printable
 
 Value = str | tuple[str, ...]
 _HIDDEN = "(hidden)"
@@ -36,7 +37,7 @@ class Difference:
         return _HIDDEN if self.secret and self.after is not None else _shown(self.after, self.before)
 
     def __str__(self) -> str:
-        return f"{self.key} {self.old} → {self.new}" if self.key else f"{self.file} changed"
+        return f"{printable(self.key)} {self.old} → {self.new}" if self.key else f"{self.file} changed"
 
 
 def differences(before: Iterable[RenderedFile], after: Iterable[RenderedFile]) -> tuple[Difference, ...]:
@@ -90,9 +91,9 @@ def _shown(value: Value | None, other: Value | None) -> str:
     if value is None:
         return "unset"
     if isinstance(value, str):
-        return value
+        return printable(value)
     own = [item for item in value if not isinstance(other, tuple) or item not in other]
-    return " ".join(own or value)
+    return printable(" ".join(own or value))
 
 
 def _values(name: str, content: str) -> Mapping[str, Value] | None:
@@ -104,10 +105,10 @@ def _values(name: str, content: str) -> Mapping[str, Value] | None:
             case ".json":
                 return _flat(json.loads(content))
             case ".properties":
-                return parse(content)
+                return read(content)
             case _:
                 return None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
@@ -116,7 +117,7 @@ def _flat(launch: object) -> dict[str, Value] | None:
     if not isinstance(launch, dict):
         return None
     return {
-        key: tuple(map(str, value)) if isinstance(value, list) else str(value)
+        printable(key): tuple(map(str, value)) if isinstance(value, list) else str(value)
         for key, value in launch.items()
         if value is not None
     }

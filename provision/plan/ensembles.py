@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from provision.catalogue.versions import KRAFT
 from provision.cluster.model import MAIN_FILES, Cluster, Node, RenderedFile, Role
-from provision.cluster.properties import parse
+from provision.cluster.properties import read
 from provision.plan.observed import NodeDetails, NodeState, ObservedEnvironment
 
 ENSEMBLE_FILE = MAIN_FILES[Role.ZOOKEEPER]
@@ -37,7 +37,8 @@ def stands_alone(observed: ObservedEnvironment, details: NodeDetails) -> bool:
 def members_in(files: Sequence[RenderedFile]) -> int:
     """The size of the ensemble according to a node's files; 0 if they do not give it."""
     content = next((file.text for file in files if file.name == ENSEMBLE_FILE), None)
-    return 0 if content is None else max(sum(key.startswith("server.") for key in parse(content)), 1)
+    settings = None if content is None else read(content)
+    return 0 if settings is None else max(sum(key.startswith("server.") for key in settings), 1)
 
 
 def storage_steps(cluster: Cluster) -> tuple[tuple[Node, ...], ...]:

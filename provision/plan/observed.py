@@ -69,10 +69,10 @@ class ObservedEnvironment:
 
     `storages` are the names of the nodes whose data it keeps. `foreign` are things that provision did not create but
     whose names the environment needs, each as `container orders-broker-1`. `created_s` is Unix time. `cluster_id` is
-    the id with which a KRaft cluster's storages were formatted. `incomplete` is whether something is only partly
-    created, by a running or killed command. `orphaned_data` names the nodes whose data an earlier `down` left in the
-    user's directory, which the runtime does not know. `stored` is, by node, what the storages contain; empty while
-    every node that has one is running.
+    the id with which a KRaft cluster's storages were formatted, and `unidentified` says why it is not known although
+    there are data. `incomplete` is whether something is only partly created, by a running or killed command.
+    `orphaned_data` names the nodes whose data an earlier `down` left in the user's directory, which the runtime does
+    not know. `stored` is, by node, what the storages contain; empty while every node that has one is running.
     """
 
     name: str
@@ -82,6 +82,7 @@ class ObservedEnvironment:
     mode: str = ""
     storage: str = ""
     cluster_id: str = ""
+    unidentified: str = ""
     network: bool = False
     incomplete: bool = False
     storages: frozenset[str] = frozenset()

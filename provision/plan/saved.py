@@ -5,15 +5,41 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import ConfigDict
 
 from provision.cluster.model import RenderedFile
+from provision.common.notes import DamagedNote, Note, parse_note
+from provision.common.printable import printable
 from provision.common.whole_files import write_whole
 from provision.errors import ProvisionError, Refused, UsageError
 from provision.plan.actions import Plan
 from provision.plan.observed import ObservedEnvironment
 
 _FORMAT = 1
+_MAX_BYTES = 64 * 1024**2
+
+
+class _SavedAction(Note):
+    model_config = ConfigDict(extra="allow")
+
+    verb: str
+    resource: str
+
+
+class _Actions(Note):
+    model_config = ConfigDict(extra="allow")
+
+    actions: list[_SavedAction]
+
+
+class _File(Note):
+    provision_plan: Literal[1]
+    environment: str
+    cluster_id: str
+    fingerprint: str
+    plan: _Actions
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +77,15 @@ class SavedPlan:
         """
         hint = "`provision plan ENV --out FILE` writes one"
         try:
-            content = json.loads(file.read_text())
+            with file.open("rb") as stream:  # of any kind: the user named it
+                raw = stream.read(_MAX_BYTES + 1)
         except OSError as error:
-            raise UsageError(f"cannot read {file}: {error.strerror}", hint=hint) from error
-        except ValueError as error:
-            raise UsageError(f"{file} is not a plan: {error}", hint=hint) from error
-        wanted = ("environment", "cluster_id", "fingerprint", "plan")
-        if (
-            not isinstance(content, dict)
-            or content.get("provision_plan") != _FORMAT
-            or set(wanted) - content.keys()
-            or not isinstance(content["plan"], dict)
-            or "actions" not in content["plan"]
-        ):
-            raise UsageError(f"{file} is not a plan of this version of provision", hint=hint)
-        return cls(**{key: content[key] for key in wanted})
+            raise UsageError(f"cannot read {file}: {error.strerror or error}", hint=hint) from error
+        try:
+            content = parse_note(raw[:_MAX_BYTES], _File)
+        except DamagedNote as error:
+            raise UsageError(f"{file} is not a plan of this version of provision", why=str(error), hint=hint) from error
+        return cls(content.environment, content.cluster_id, content.fingerprint, content.plan.model_dump())
 
     def require_fresh(self, now: "SavedPlan") -> None:
         """Refuse a plan that was made for another state.
@@ -77,9 +97,9 @@ class SavedPlan:
             return
         why = "the environment or its file has changed since"
         if self.environment != now.environment:
-            why = f"it is a plan for {self.environment}"
+            why = f"it is a plan for {printable(self.environment)}"
         elif self.cluster_id != now.cluster_id:
-            planned, present = self.cluster_id or "that was not there yet", now.cluster_id or "not there"
+            planned, present = printable(self.cluster_id) or "that was not there yet", now.cluster_id or "not there"
             why = f"it is for the cluster {planned}; this one is {present}"
         raise Refused(f"the plan is stale: {why}", hint="make a new one with `provision plan --out`")
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from provision.catalogue.versions import KRAFT, ZOOKEEPER, KafkaVersion
+from provision.cluster.identity import is_cluster_id
 from provision.cluster.model import LAUNCH_FILE, MAIN_FILES, RenderedFile, Role
-from provision.cluster.properties import parse
+from provision.cluster.properties import read
 
 META_FILE = "meta.properties"
 LOGS = _METADATA_LOG, _ZOOKEEPER_LOG = "__cluster_metadata-0", "version-2"
@@ -39,7 +40,8 @@ class StoredData:
     @property
     def cluster_id(self) -> str:
         """The cluster it belongs to; empty if it was never formatted."""
-        return self.meta.get(_CLUSTER_ID, "")
+        identity = self.meta.get(_CLUSTER_ID, "")
+        return identity if is_cluster_id(identity) else ""
 
     @property
     def node_id(self) -> str:
@@ -89,10 +91,7 @@ class StoredData:
         return max(sum(key.startswith("server.") for key in settings), 1) if settings else 0
 
     def _settings(self) -> Mapping[str, str]:
-        try:
-            return parse(self._text(MAIN_FILES[self.role]))
-        except ValueError:
-            return {}
+        return read(self._text(MAIN_FILES[self.role])) or {}
 
     def _launch(self, key: str) -> str:
         try:
@@ -108,10 +107,7 @@ class StoredData:
 
 def meta_in(content: bytes) -> dict[str, str]:
     """The keys and values of a `meta.properties`; empty if it is not one."""
-    try:
-        return parse(content.decode())
-    except ValueError:
-        return {}
+    return read(content.decode(errors="replace")) or {}
 
 
 def is_used(meta: Mapping[str, str]) -> bool:

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from provision.cluster.model import RenderedFile
+from provision.cluster.model import RenderedFile, is_node_name
 from provision.common.own_directories import give, make_own, remove_tree, require_own
-from provision.common.whole_files import DRAFT_SUFFIX, write_whole
+from provision.common.whole_files import is_draft, read_whole, write_whole
 from provision.errors import ProvisionError, Refused
 from provision.plan.stored import LOGS, META_FILE, StoredData, is_used, meta_in, shows_use
 
 MARKER = ".provision"
+_LARGEST = 64 * 1024
 
 
 def create(storage: Path, node: str, environment: str, owner: tuple[int, int] | None = None) -> Path:
@@ -33,7 +34,7 @@ def create(storage: Path, node: str, environment: str, owner: tuple[int, int] | 
     try:
         if os.path.lexists(directory):
             require_own(directory)
-            if any(directory.iterdir()) and not _is_of(directory, environment):
+            if not _is_of(directory, environment) and any(map(_is_foreign, directory.iterdir())):
                 raise Refused(f"{directory} has files that are not of this environment", hint="name another directory")
         make_own(directory, below=storage)
         write_whole(directory / MARKER, environment)  # before the data: an interrupted creation can be recognised
@@ -57,21 +58,41 @@ def require_no_links(storage: Path, node: str) -> None:
                 raise Refused(f"{level} is a link", hint="remove the link, or use another directory")
 
 
+def _is_foreign(entry: Path) -> bool:
+    """Whether it is neither a draft of a marker nor an empty one, left by a command that was killed or had no space."""
+    if entry.name == MARKER:
+        return not entry.is_file() or entry.stat().st_size > 0
+    return not (entry.name.startswith(MARKER) and is_draft(entry.name))
+
+
 def has_data(storage: Path, environment: str) -> bool:
     """Whether a node of that environment has data there."""
-    return storage.is_dir() and any(_is_of(directory, environment) for directory in storage.iterdir())
+    return any(_nodes(storage, environment))
 
 
 def nodes_with_data(storage: Path, environment: str) -> frozenset[str]:
     """The nodes of that environment whose data directory is not empty."""
-    there = storage.iterdir() if storage.is_dir() else ()
-    return frozenset(d.name for d in there if _is_of(d, environment) and _has_files(d / "data"))
+    return frozenset(node.name for node in _nodes(storage, environment) if has_files(node / "data"))
 
 
-def _has_files(directory: Path) -> bool:
+def _nodes(storage: Path, environment: str) -> Iterator[Path]:
+    """The directories of that environment's nodes.
+
+    Raises:
+        ProvisionError: the user's directory cannot be read.
+    """
+    try:
+        entries = sorted(storage.iterdir()) if storage.is_dir() else []
+    except OSError as error:
+        raise ProvisionError(f"cannot read {storage}", why=error.strerror or str(error)) from error
+    yield from (entry for entry in entries if is_node_name(entry.name) and _is_of(entry, environment))
+
+
+def has_files(directory: Path) -> bool:
+    """Whether a directory has anything in it, as far as this user may see."""
     try:
         return any(directory.iterdir())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:  # not readable by this user, so it may have files
         return True
@@ -102,8 +123,8 @@ def kept_files(storage: Path, node: str) -> tuple[RenderedFile, ...]:
     """The configuration that is stored with a node's data; empty if there is none."""
     config = storage / node / "config"
     try:
-        files = sorted(file for file in config.iterdir() if file.is_file() and file.suffix != DRAFT_SUFFIX)
-        return tuple(RenderedFile(node, file.name, file.read_bytes()) for file in files)
+        files = sorted(file for file in config.iterdir() if not is_draft(file.name))
+        return tuple(RenderedFile(node, file.name, read_whole(file)) for file in files)
     except OSError:
         return ()
 
@@ -118,7 +139,7 @@ def stored_in(data: Path, node: str, files: Sequence[RenderedFile] = ()) -> Stor
     """
     try:
         entries = dict(_entries(data)) if data.exists() else {}
-        meta = meta_in((data / META_FILE).read_bytes()) if META_FILE in entries else {}
+        meta = meta_in(read_whole(data / META_FILE, _LARGEST)) if META_FILE in entries else {}
     except OSError:
         return None
     used = is_used(meta) or any(
@@ -147,6 +168,18 @@ def environment_around(storage: Path) -> str:
     return next(filter(None, map(_marked_for, (storage, *storage.parents))), "")
 
 
+def cluster_id_in(storage: Path, environment: str) -> str:
+    """The id with which that environment's storages there were formatted; empty if none was."""
+    return next(filter(None, (cluster_id_of(node / "data") for node in _nodes(storage, environment))), "")
+
+
+def cluster_id_of(data: Path) -> str:
+    """The cluster's id in a node's data directory; empty if it is not formatted or `meta.properties` is damaged."""
+    with suppress(OSError):
+        return StoredData("", "", meta_in(read_whole(data / META_FILE, _LARGEST))).cluster_id
+    return ""
+
+
 def delete(storage: Path, node: str, environment: str) -> None:
     """Delete the node's directory if it belongs to that environment, and the user's if nothing else is in it.
 
@@ -173,7 +206,6 @@ def _marked_for(directory: Path) -> str:
     """The environment in the marker of a node's directory; empty without one, or if it is another user's."""
     try:
         require_own(directory)
-        marker = directory / MARKER
-        return marker.read_text() if marker.is_file() else ""
+        return read_whole(directory / MARKER, _LARGEST).decode().strip()
     except (OSError, UnicodeDecodeError, Refused):
         return ""

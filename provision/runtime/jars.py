@@ -12,10 +12,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from provision.catalogue.versions import RELOCATED, KafkaVersion, coordinates
 from provision.cluster.identity import Identities, Identity
+from provision.common.notes import DamagedNote, Note, read_note
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Fetching, Listener, Notice
 from provision.home.usable import made
@@ -23,7 +26,15 @@ from provision.home.usable import made
 if TYPE_CHECKING:
     from jgo.maven import Artifact
 
+
+class _Jar(Note):
+    size: int
+    mtime_ns: int
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
 _MANIFEST = "manifest.json"
+_Manifest = dict[Annotated[str, Field(pattern=r"^[^/\\]+$")], _Jar]
 _TRIES = 3
 _LOCK_TIMEOUT_S = 900
 _DOWNLOADS = 8
@@ -33,17 +44,17 @@ _DESCRIPTIONS = "POMs"
 def is_whole(directory: Path) -> bool:
     """Whether every jar is as it was fetched. Files with unchanged size and time are not read again."""
     try:
-        manifest = json.loads((directory / _MANIFEST).read_text())
-        return all(_is_as_noted(directory / name, note) for name, note in manifest.items())
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        manifest = read_note(directory / _MANIFEST, _Manifest) or {}
+        return bool(manifest) and all(_is_as_noted(directory / name, note) for name, note in manifest.items())
+    except (OSError, DamagedNote):
         return False
 
 
-def _is_as_noted(jar: Path, note: dict[str, int | str]) -> bool:
+def _is_as_noted(jar: Path, note: _Jar) -> bool:
     found = jar.stat()
-    if found.st_size != note["size"]:
+    if found.st_size != note.size:
         return False
-    return found.st_mtime_ns == note["mtime_ns"] or _sha256(jar) == note["sha256"]
+    return found.st_mtime_ns == note.mtime_ns or _sha256(jar) == note.sha256
 
 
 def identify(libs: Path) -> Identities:
@@ -61,8 +72,8 @@ def identify(libs: Path) -> Identities:
 
 def fingerprint(directory: Path) -> str:
     """One hash (sha256, hexadecimal) over the names and contents of all jars: the same on every machine."""
-    manifest = json.loads((directory / _MANIFEST).read_text())
-    contents = {name: note["sha256"] for name, note in manifest.items()}
+    manifest = read_note(directory / _MANIFEST, _Manifest) or {}
+    contents = {name: note.sha256 for name, note in manifest.items()}
     return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
 
 

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from provision.cluster.identity import Identity
 from provision.common.whole_files import write_whole
-from provision.errors import InvalidEnvironment, Problem, ProvisionError
+from provision.errors import InvalidEnvironment, Problem, ProvisionError, UsageError
 from provision.software.pins import Pins
 from provision.spec.loader import read_text
 from provision.spec.model import kind_of
@@ -90,6 +90,10 @@ def read(file: Path) -> Pins | None:
     """
     if not file.exists():
         return None
+    if not file.is_file():  # a pipe would block, a device might have no end
+        raise UsageError(
+            f"cannot read {file}", why="it is not a file", hint="move it away; `provision lock` writes one"
+        )
     try:
         text = read_text(file)
     except InvalidEnvironment as error:

@@ -4,14 +4,18 @@ import errno
 import socket
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from provision.cluster.layout import LOOPBACK
 from provision.errors import ProvisionError
 from provision.home.place import Home
 from provision.home.ports import PORTS, PortLeases, PortState, port_becomes_free, port_is_free, port_state
+from tests.mutations import REPLACED, mutated
 
 
 def _always_free(_port: int) -> bool:
@@ -54,12 +58,53 @@ def test_when_no_port_is_free_the_message_says_so(tmp_path: Path) -> None:
         PortLeases(tmp_path, lambda _port: False).lease("one", ["broker-1"], {})
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"one": 3}', '{"one": {"broker-1": "x"}}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "[" * 100_000,
+        '{"one": 3}',
+        *(
+            f'{{"one": {{"broker-1": {port}}}}}'
+            for port in ('"x"', '"9092"', "0", "-1", "65536", "9e9", "9092.5", "true")
+        ),
+        f'{{"one": {{"broker-1": {"9" * 5000}}}}}',
+    ],
+)
 def test_a_damaged_file_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "ports.json").write_text(content)
     with pytest.raises(ProvisionError, match=r"ports\.json is damaged") as caught:
         PortLeases(tmp_path, _always_free).lease("one", ["broker-1"], {})
     assert "delete it" in caught.value.hint
+
+
+@given(data=st.data())
+def test_whatever_has_become_of_the_file_no_port_is_given_that_is_none(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    home = tmp_path_factory.mktemp("home")
+    leases = PortLeases(home, _always_free)
+    leases.lease("one", ["broker-1", "broker-2"], {})
+    leases.lease("two", ["broker-1"], {})
+    (home / "ports.json").write_bytes(data.draw(mutated((home / "ports.json").read_bytes())))
+    for attempt in (leases.propose, leases.lease):
+        with suppress(ProvisionError):
+            assert all(1 <= port <= 65535 for port in attempt("one", ["broker-1", "broker-2"], {}).values())
+    with suppress(ProvisionError):
+        leases.release("one")
+
+
+@pytest.mark.parametrize("what", REPLACED)
+def test_whatever_stands_in_its_place_is_told(tmp_path: Path, what: str) -> None:
+    leases = PortLeases(tmp_path, _always_free)
+    leases.lease("one", ["broker-1"], {})
+    REPLACED[what](tmp_path / "ports.json")
+    try:
+        assert leases.lease("one", ["broker-1"], {})
+    except ProvisionError as error:
+        assert "ports.json is damaged" in error.what  # noqa: PT017 root can read what nobody may
 
 
 def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -1,9 +1,16 @@
 """How a tool is told whom to speak to, and how addresses of this machine become those inside."""
 
+import io
+from collections.abc import Sequence
+
 import pytest
 
 from provision.catalogue.versions import KafkaVersion, address_option
-from provision.operations.tools import as_seen_inside, filled_in_address
+from provision.errors import ProvisionError
+from provision.operations.tools import as_seen_inside, filled_in_address, run_tool
+from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
+from provision.runtime.base import Streams
+from provision.runtime.fake import FakeRuntime
 
 SERVERS = "one:9092,two:9092"
 INSIDE = {"127.0.0.1:9092": "one:9092", "127.0.0.1:2181": "zoo:2181"}
@@ -53,3 +60,17 @@ def test_an_old_tool_has_its_own_option() -> None:
 )
 def test_addresses_of_this_machine_become_those_inside(argument: str, inside: str) -> None:
     assert as_seen_inside(argument, INSIDE) == inside
+
+
+@pytest.mark.parametrize("version", ["", "x", "3.9", "1.0.0"])
+def test_where_nothing_tells_the_version_that_is_told(version: str) -> None:
+    class Lost(FakeRuntime):
+        """An environment of which little is known."""
+
+        def observe(self, name: str, wanted: Sequence[str] = ()) -> ObservedEnvironment:  # noqa: ARG002
+            nodes = (ObservedNode("broker-1", "broker", NodeState.RUNNING, ""),)
+            return ObservedEnvironment(name, self.kind, version=version, nodes=nodes)
+
+    with pytest.raises(ProvisionError, match="the Kafka version of lost is not known") as caught:
+        run_tool(Lost(), "lost", "kafka-topics", (), Streams(None, io.BytesIO(), io.BytesIO()))
+    assert "provision up lost" in caught.value.hint

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from provision.cluster.model import RenderedFile, Topic, TopicPolicy
 from provision.errors import ProvisionError, Refused, UsageError
@@ -23,6 +25,7 @@ from provision.plan.saved import SavedPlan, saved
 from provision.plan.topics import plan_topics
 from provision.resources.rounds import Inside, fingerprint
 from provision.resources.topics import DesiredTopics, ObservedTopics, Topics
+from tests.mutations import mutated
 
 RESTART = Action(Verb.RESTART, Kind.NODE, "broker-1", "config changed: a 1 → 2")
 CREATE = Action(Verb.CREATE, "topic", "orders", "not there")
@@ -217,6 +220,30 @@ def test_a_file_that_is_no_plan_is_told(tmp_path: Path, content: str) -> None:
     with pytest.raises(UsageError, match=r"plan\.json is not a plan") as caught:
         SavedPlan.read(file)
     assert "--out" in caught.value.hint
+
+
+@given(data=st.data())
+def test_whatever_has_become_of_a_plan_it_is_used_as_it_was_saved_or_told(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    file = tmp_path_factory.mktemp("plans") / "plan.json"
+    MADE.saved.write(file)
+    content = data.draw(mutated(file.read_bytes()))
+    file.write_bytes(content)
+    told = ""
+    try:
+        read = SavedPlan.read(file)
+        read.require_fresh(MADE.saved)
+        read.require_known(MADE.plan)
+        assert (read.environment, read.fingerprint) == (MADE.saved.environment, MADE.saved.fingerprint)
+    except (UsageError, Refused) as error:
+        told = f"{error.what}{error.why}{error.hint}"
+    assert told.replace("\n", "").isprintable()
+
+
+def test_a_plan_without_an_end_is_no_plan() -> None:
+    with pytest.raises(UsageError, match="is not a plan"):
+        SavedPlan.read(Path("/dev/zero"))
 
 
 def test_a_file_that_is_no_text_or_not_there_is_told(tmp_path: Path) -> None:

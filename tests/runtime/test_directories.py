@@ -1,11 +1,15 @@
 """What a user's directory with earlier data tells of the cluster that wrote it."""
 
+import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
 
 from provision.cluster.model import RenderedFile
+from provision.errors import Refused
 from provision.runtime import directories
+from tests.mutations import REPLACED, mangled
 
 ID = "fwAAAAAAAAAAAAAAAAAAAA"
 
@@ -69,3 +73,53 @@ def test_a_node_has_data_when_more_than_an_empty_directory_is_there_and_it_is_of
     assert directories.nodes_with_data(tmp_path, "orders") == {"broker-2"}
     (tmp_path / "broker-1" / "data").rmdir()
     assert directories.nodes_with_data(tmp_path, "orders") == {"broker-2"}
+
+
+@pytest.mark.parametrize("left", [[".provision"], [".provision.999999999-1.new"], [".provision", ".provision.7-7.new"]])
+def test_what_is_left_of_a_marker_does_not_make_a_directory_somebody_elses(tmp_path: Path, left: list[str]) -> None:
+    (tmp_path / "broker-1").mkdir()
+    for name in left:
+        (tmp_path / "broker-1" / name).touch()
+    directories.create(tmp_path, "broker-1", "orders")
+    assert directories.has_data(tmp_path, "orders")
+
+
+@pytest.mark.parametrize("name", [".provision/x", "notes.txt", ".provision.new", "data", "mine.1-1.new"])
+def test_any_other_file_is_somebody_elses(tmp_path: Path, name: str) -> None:
+    (tmp_path / "broker-1" / name).parent.mkdir(parents=True)
+    (tmp_path / "broker-1" / name).touch()
+    with pytest.raises(Refused, match="has files that are not of this environment"):
+        directories.create(tmp_path, "broker-1", "orders")
+    assert (tmp_path / "broker-1" / name).exists()
+
+
+def test_a_marker_that_an_editor_gave_a_line_end_is_still_one(tmp_path: Path) -> None:
+    directories.create(tmp_path, "broker-1", "orders")
+    (tmp_path / "broker-1" / ".provision").write_text("orders\n")
+    directories.create(tmp_path, "broker-1", "orders")
+    assert directories.has_data(tmp_path, "orders")
+
+
+@pytest.mark.parametrize("name", ["broker-1.bak", "copy", "broker-0", "broker-1000000000", "tool-1"])
+def test_a_copy_of_a_nodes_directory_is_no_node(tmp_path: Path, name: str) -> None:
+    (directories.create(tmp_path, name, "orders") / "meta.properties").write_text(f"cluster.id={ID}\n")
+    assert directories.nodes_with_data(tmp_path, "orders") == frozenset()
+    assert directories.cluster_id_in(tmp_path, "orders") == ""
+
+
+@pytest.mark.parametrize("what", REPLACED)
+@pytest.mark.parametrize("file", [".provision", "data/meta.properties"])
+def test_whatever_stands_in_the_place_of_a_file_it_is_no_error(tmp_path: Path, file: str, what: str) -> None:
+    formatted(tmp_path, "broker-1", f"cluster.id={ID}\n".encode())
+    REPLACED[what](tmp_path / "broker-1" / file)
+    assert directories.cluster_id_in(tmp_path, "orders") in ("", ID)
+    assert directories.nodes_with_data(tmp_path, "orders") in (frozenset(), {"broker-1"})
+
+
+@given(content=mangled(f"version=1\ncluster.id={ID}\n".encode()))
+def test_whatever_meta_properties_say_an_id_is_one_or_unknown(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    storage = tmp_path_factory.mktemp("storage")
+    (directories.create(storage, "broker-1", "orders") / "meta.properties").write_bytes(content)
+    assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{21}|", directories.cluster_id_in(storage, "orders"))

@@ -201,7 +201,7 @@ def test_a_jar_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
         identify(tmp_path)
 
 
-@pytest.mark.parametrize("manifest", ["", "{", "[]", '{"a.jar": 3}', '{"a.jar": {}}'])
+@pytest.mark.parametrize("manifest", ["", "{", "[]", "{}", "[" * 100_000, '{"a.jar": 3}', '{"a.jar": {}}'])
 def test_a_damaged_manifest_is_no_version(maven: list[_Artifact], manifest: str) -> None:
     directory = fetch(VERSION, silent)
     (directory / "manifest.json").write_text(manifest)

@@ -1,11 +1,16 @@
 """Locks: what counts as the same, what differs, and the file: stable, readable, and damaged in every way."""
 
+import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from provision.cluster.identity import Identity
-from provision.errors import InvalidEnvironment, UsageError
+from provision.errors import InvalidEnvironment, ProvisionError, UsageError
 from provision.software.pins import (
     Deviation,
     Pins,
@@ -18,6 +23,7 @@ from provision.software.pins import (
 )
 from provision.software.pins_file import read, text_of, write
 from tests.golden import Golden
+from tests.mutations import REPLACED, mangled, mutated
 from tests.plan.world import cluster_of
 
 GOLDEN = Path(__file__).parent / "lock" / "orders.lock.yaml"
@@ -172,3 +178,32 @@ def test_a_lock_that_is_no_text_or_no_file_is_an_error_with_its_place(tmp_path: 
     file.mkdir()
     with pytest.raises(UsageError, match="cannot read"):
         read(file)
+
+
+@given(data=st.data())
+def test_whatever_has_become_of_a_lock_it_is_read_as_it_stands_or_told(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    file = tmp_path_factory.mktemp("locks") / "orders.lock.yaml"
+    text = text_of(LOCK)
+    content = yaml.safe_load(text)
+    file.write_bytes(data.draw(mangled(text.encode()) | mutated(json.dumps(content).encode())))  # JSON is YAML too
+    lock, told = None, ""
+    try:
+        lock = read(file)
+    except InvalidEnvironment as error:
+        told = error.why
+    assert bool(told) is (lock is None)
+    if lock is not None:
+        found = (*outdated(lock, cluster_of()), *deviations(lock.jars, LOCK.jars, "jar"))
+        told = "\n".join(map(str, found))
+    assert told.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("what", REPLACED)
+def test_whatever_stands_in_the_place_of_a_lock_is_told(tmp_path: Path, what: str) -> None:
+    file = tmp_path / "orders.lock.yaml"
+    write(LOCK, file)
+    REPLACED[what](file)
+    with suppress(ProvisionError):
+        assert read(file) in (LOCK, None)

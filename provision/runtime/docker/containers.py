@@ -13,9 +13,10 @@ from typing import Any
 from docker.types import LogConfig, Mount
 
 from provision.catalogue.images import layout_of
-from provision.catalogue.versions import KRAFT, KafkaVersion
+from provision.catalogue.versions import KRAFT, KafkaVersion, version_of
 from provision.cluster.layout import NODE_HOME
-from provision.cluster.model import Cluster, Node, RenderedFile, Role, StorageKind
+from provision.cluster.model import UNREADABLE, Cluster, Node, RenderedFile, Role, StorageKind
+from provision.common.whole_files import MAX_BYTES
 from provision.plan.observed import NodeState
 from provision.runtime.base import SECRET_MODE
 
@@ -47,6 +48,8 @@ STATES: Mapping[str, NodeState | None] = {
 
 _PROCESSES = 1024
 _DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644
+_LARGEST_ARCHIVE = 64 * 1024**2
+_DEPTH = 2  # of a file in an archive of a directory: `config/server.properties`
 
 
 def name_of(environment: str, node: str) -> str:
@@ -221,25 +224,37 @@ def _tar(entries: Iterable[_Entry], user: str) -> bytes:
     return buffer.getvalue()
 
 
-def files_in_archive(node: str, content: bytes) -> tuple[RenderedFile, ...]:
-    """The regular files of a tar file, by their names without directories."""
-    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
-        members = [(member, tar.extractfile(member)) for member in tar.getmembers() if member.isfile()]
-        return tuple(
-            RenderedFile(
-                node, PurePosixPath(member.name).name, stream.read(), secret=stat.S_IMODE(member.mode) == SECRET_MODE
+def files_in_archive(node: str, stream: Iterable[bytes]) -> tuple[RenderedFile, ...]:
+    """The files of a directory in a tar file, whatever has become of them; none if it is no tar file, or a huge one."""
+    archive = io.BytesIO()
+    for piece in stream:
+        archive.write(piece)
+        if archive.tell() > _LARGEST_ARCHIVE:
+            return ()
+    archive.seek(0)
+    try:
+        with tarfile.open(fileobj=archive) as tar:
+            return tuple(
+                RenderedFile(node, PurePosixPath(member.name).name, _content(tar, member), secret=_is_secret(member))
+                for member in tar.getmembers()
+                if len(PurePosixPath(member.name).parts) == _DEPTH
             )
-            for member, stream in members
-            if stream
-        )
+    except tarfile.TarError:
+        return ()
+
+
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    stream = tar.extractfile(member) if member.isreg() and member.size <= MAX_BYTES else None
+    return stream.read() if stream else UNREADABLE
+
+
+def _is_secret(member: tarfile.TarInfo) -> bool:
+    return stat.S_IMODE(member.mode) == SECRET_MODE
 
 
 def version_in(labels: Mapping[str, str]) -> KafkaVersion:
-    """The Kafka version in labels; `UNKNOWN`, the lowest of all, if it is not valid."""
-    try:
-        return KafkaVersion.parse(labels[VERSION])
-    except (KeyError, ValueError):
-        return UNKNOWN
+    """The Kafka version in labels; `UNKNOWN`, the lowest of all, if there is no valid one."""
+    return version_of(labels.get(VERSION, "")) or UNKNOWN
 
 
 def label_float(labels: Mapping[str, str], key: str) -> float | None:

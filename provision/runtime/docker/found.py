@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+from provision.catalogue.versions import KRAFT
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime.docker import containers as spec
 
@@ -40,9 +41,8 @@ def environment(
     # A tool's container belongs to the environment but does not describe it, though it may have its image's version
     # label; and during a rolling update, the newest version of any node is the environment's.
     described = [thing["Labels"] for thing in every if spec.SOFTWARE in thing["Labels"]]
-    no_labels: Mapping[str, str] = {}
-    labels = max(described, key=spec.version_in, default=no_labels)
     drafts = any(map(_is_draft, chain((network["Name"] for network in our_networks), *map(names_of, ours))))
+    labels = {key: text for one in sorted(described, key=spec.version_in) for key, text in one.items()}
     nodes = [node_of(thing) for thing in ours if is_node(thing)]
     return ObservedEnvironment(
         name=name,
@@ -54,7 +54,8 @@ def environment(
         cluster_id=labels.get(spec.CLUSTER_ID, ""),
         network=any(network["Name"] == name for network in our_networks),
         incomplete=drafts or any(map(_is_remnant, ours)),
-        storages=frozenset(volume["Labels"][spec.NODE] for volume in our_volumes),
+        unidentified=_unidentified(labels, our_volumes),
+        storages=frozenset(volume["Labels"][spec.NODE] for volume in our_volumes if spec.NODE in volume["Labels"]),
         nodes=tuple(sorted(nodes, key=lambda node: (node.role, node.number))),
         foreign=tuple(sorted(_foreign(name, wanted, things))),
         created_s=_created_s(our_networks or every),
@@ -76,10 +77,17 @@ def _foreign(name: str, wanted: Sequence[str], things: Things) -> Iterator[str]:
             yield f"volume {volume['Name']}"
 
 
+def _unidentified(labels: Mapping[str, str], volumes: Sequence[Thing]) -> str:
+    if labels.get(spec.MODE) != KRAFT or spec.CLUSTER_ID in labels or not volumes:
+        return ""
+    return f"no label {spec.CLUSTER_ID} of its volumes, containers and networks tells it"
+
+
 def is_node(container: Thing) -> bool:
     """Whether it is neither a tool, nor a draft, nor what is left of a removed node."""
-    is_tool = container["Labels"].get(spec.ROLE) == spec.TOOL_ROLE
-    return not (is_tool or _is_remnant(container) or any(map(_is_draft, names_of(container))))
+    labels = container["Labels"]
+    is_of_node = spec.NODE in labels and labels.get(spec.ROLE) != spec.TOOL_ROLE
+    return is_of_node and not (_is_remnant(container) or any(map(_is_draft, names_of(container))))
 
 
 def belongs(thing: Thing, name: str) -> bool:

@@ -14,6 +14,7 @@ from docker.errors import APIError, NotFound
 from docker.utils import match_tag
 
 from provision.catalogue.images import APACHE_KAFKA
+from provision.catalogue.versions import version_of
 from provision.common.interrupts import shielded
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Fetching, Listener
@@ -260,7 +261,7 @@ def _stored(image: Mapping[str, Any], name: str, containers: Sequence[Mapping[st
     versions = [labels.get(VERSION), *(user.get(VERSION) for user in users)]
     return StoredImage(
         name=name,
-        version=next(filter(None, versions), ""),
+        version=next((text for text in versions if text and version_of(text)), ""),
         size_bytes=image["Size"],
         created_s=image["Created"],
         built=labels.get(IMAGE) == KAFKA,

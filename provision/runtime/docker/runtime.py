@@ -9,7 +9,7 @@ from docker.errors import APIError, ImageNotFound, NotFound
 
 from provision.cluster.identity import Identities
 from provision.cluster.layout import NODE_HOME
-from provision.cluster.model import Cluster, Node, RenderedFile, StorageKind
+from provision.cluster.model import Cluster, Node, RenderedFile, Role, StorageKind
 from provision.errors import ProvisionError, Refused, Unavailable
 from provision.events import Listener
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
@@ -20,7 +20,9 @@ from provision.runtime.docker import containers as spec
 from provision.runtime.docker import ending, found, networks, stored, tools
 from provision.runtime.docker.client import connect, still_used, translated
 from provision.runtime.docker.images import identity_of, inspect, pull, tag
+from provision.runtime.docker.labels import checked
 from provision.runtime.docker.layouts import require_layout
+from provision.spec.names import is_environment_name
 
 _FORMAT_TIMEOUT_S = 60
 
@@ -49,14 +51,14 @@ class DockerRuntime(Runtime):
                 *self._api.networks(filters={"label": spec.ENVIRONMENT}),
                 *(self._api.volumes(filters={"label": spec.ENVIRONMENT})["Volumes"] or ()),
             ]
-        return tuple(sorted({thing["Labels"][spec.ENVIRONMENT] for thing in things}))
+        return tuple(sorted(filter(is_environment_name, {thing["Labels"][spec.ENVIRONMENT] for thing in things})))
 
     def observe(self, name: str, wanted: Sequence[str] = ()) -> ObservedEnvironment:
         """Observe with one list call each for containers, networks and volumes."""
         with translated(f"looking at {name}"):
             all_containers = self._containers()
-            all_networks = self._api.networks()
-            volumes = self._api.volumes()["Volumes"] or []
+            all_networks = list(map(checked, self._api.networks()))
+            volumes = list(map(checked, self._api.volumes()["Volumes"] or ()))
         node_of = partial(self._node, networks.among(all_networks, name))
         return found.environment(self.kind, name, wanted, found.Things(all_containers, all_networks, volumes), node_of)
 
@@ -74,13 +76,13 @@ class DockerRuntime(Runtime):
         place = networks.place_of(container, network)
         return ObservedNode(
             name=labels[spec.NODE],
-            role=labels[spec.ROLE],
+            role=Role.parse(labels[spec.NODE])[0],
             state=state,
             config_hash=labels.get(spec.HASH, ""),
             endpoint=labels.get(spec.ENDPOINT),
             exit_code=exit_code,
             out_of_memory=out_of_memory,
-            version=labels.get(spec.VERSION, "") if spec.version_in(labels) > spec.UNKNOWN else "",
+            version=labels.get(spec.VERSION, ""),
             software=labels.get(spec.SOFTWARE, ""),
             software_id=container["ImageID"],
             astray=place.astray,
@@ -88,9 +90,9 @@ class DockerRuntime(Runtime):
         )
 
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
-        """Read them from the node's volume through its container, running or not."""
+        """Read them from the node's volume through its container, running or not; none if the directory is gone."""
         with translated(f"reading the configuration of {node}"):
-            return stored.files_of(self._api, spec.name_of(name, node), node)
+            return stored.files_of(self._api, self._required(name, node), node)
 
     def read_storage(self, name: str, node: str) -> StoredData | None:
         """Read it from the node's volume, through a temporary container if the node has none."""
@@ -288,7 +290,7 @@ class DockerRuntime(Runtime):
                 if not (names := [found.names_of(user)[0] for user in users if user["Names"]]):
                     raise
                 raise still_used(f"the volume {volume}", names, name, "docker rm -f") from error
-        storage = details["Labels"].get(spec.STORAGE, "")
+        storage = checked(details)["Labels"].get(spec.STORAGE, "")
         if delete_data and storage not in ("", StorageKind.VOLUME, StorageKind.MEMORY):
             directories.delete(Path(storage), node, name)
 
@@ -333,7 +335,7 @@ class DockerRuntime(Runtime):
     def inside_address(self, name: str, node: str) -> str:
         """Read it from the node's labels."""
         container = self._ours(name, node)
-        return str(container["Labels"][spec.INSIDE]) if container else ""
+        return str(container["Labels"].get(spec.INSIDE, "")) if container else ""
 
     # -- finding ------------------------------------------------------------------------------------------------------
 
@@ -343,7 +345,7 @@ class DockerRuntime(Runtime):
         An engine can still list a removed container, without a name; it is skipped.
         """
         listed = self._api.containers(all=True, filters={"label": list(labels)} if labels else None)
-        return [container for container in listed if container["Names"]]
+        return [checked(container) for container in listed if container["Names"]]
 
     def _ours(self, name: str, node: str) -> Mapping[str, Any] | None:
         labels = [f"{spec.ENVIRONMENT}={name}", f"{spec.NODE}={node}"]

@@ -14,6 +14,7 @@ from provision.plan.stored import META_FILE, StoredData, is_used, meta_in, shows
 from provision.runtime.docker import containers as spec
 
 _DATA = f"{NODE_HOME}/data"
+_LARGEST = 64 * 1024
 
 
 @contextmanager
@@ -47,7 +48,7 @@ def files_of(api: Any, container: str, node: str) -> tuple[RenderedFile, ...]:  
         stream, _ = api.get_archive(container, f"{NODE_HOME}/config")
     except NotFound:
         return ()
-    return spec.files_in_archive(node, b"".join(stream))
+    return spec.files_in_archive(node, stream)
 
 
 def stored_in(api: Any, container: str, name: str, node: str) -> StoredData:  # noqa: ANN401 as above
@@ -63,9 +64,13 @@ def _meta(api: Any, container: str) -> dict[str, str]:  # noqa: ANN401 as above
         stream, _ = api.get_archive(container, f"{_DATA}/{META_FILE}")
     except NotFound:
         return {}
-    with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
-        files = [tar.extractfile(member) for member in tar.getmembers() if member.isfile()]
-        return meta_in(files[0].read()) if files and files[0] else {}
+    try:
+        with tarfile.open(fileobj=_Chunks(stream), mode="r|") as tar:
+            first = tar.next()
+            content = tar.extractfile(first) if first and first.isreg() and first.size <= _LARGEST else None
+            return meta_in(content.read()) if content else {}
+    except tarfile.TarError:
+        return {}
 
 
 def _is_used(api: Any, container: str) -> bool:  # noqa: ANN401 as above

@@ -76,7 +76,7 @@ def _candidates() -> Iterator[tuple[Path, str]]:
 def _version_of(command: Path) -> int:
     """The major version, from the `release` file next to it or by running it; 0 if it does not run."""
     try:
-        if match := _RELEASE.search((command.resolve().parent.parent / "release").read_text()):
+        if match := _RELEASE.search((command.resolve().parent.parent / "release").read_text(errors="replace")):
             return int(match[1])
     except OSError:
         pass  # not every distribution has the file

@@ -1,74 +1,133 @@
-"""The process runtime's notes of an environment and its nodes, next to their files."""
+"""The process runtime's notes of an environment and its nodes, next to their files.
 
-import json
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+They may be damaged, or written by another version. What a note says is checked, but what exists, and under which name,
+is taken from the directories alone.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, TypeVar
 
+from pydantic import AfterValidator
+
+from provision.catalogue.versions import KRAFT, ZOOKEEPER, version_of
+from provision.cluster.identity import is_cluster_id
+from provision.cluster.model import StorageKind
+from provision.common.notes import DamagedNote, Endpoint, Note, Port, Seconds, read_note
 from provision.common.whole_files import write_whole
 from provision.errors import ProvisionError
 
 ENVIRONMENT_FILE, NODE_FILE = "environment.json", "node.json"
-NODE_NAME = re.compile(r"(zookeeper|controller|broker)-[1-9]\d*")
-_NODE_KEYS = {"name", "role", "config_hash", "endpoint", "version", "ports", "arguments"}
 
 
-@dataclass(frozen=True, slots=True)
-class EnvironmentNote:
+def _version(text: str) -> str:
+    if version_of(text) is None:
+        raise ValueError("it is no version of Kafka")
+    return text
+
+
+def _mode(text: str) -> str:
+    if text not in (ZOOKEEPER, KRAFT):
+        raise ValueError("it is no mode of Kafka")
+    return text
+
+
+def _storage(text: str) -> str:
+    if text not in (StorageKind.VOLUME, StorageKind.MEMORY) and not Path(text).is_absolute():
+        raise ValueError("it is neither a kind of storage nor an absolute path")
+    return text
+
+
+def _cluster_id(text: str) -> str:
+    if text and not is_cluster_id(text):
+        raise ValueError("it is no id of a cluster")
+    return text
+
+
+Version = Annotated[str, AfterValidator(_version)]
+Storage = Annotated[str, AfterValidator(_storage)]
+
+
+class EnvironmentNote(Note):
     """`environment.json`: what must be known about an environment without its file."""
 
     software: str
     libs: str
-    version: str
-    mode: str
-    storage: str
-    created_s: float
-    ttl_s: float | None
-    cluster_id: str = ""
+    version: Version
+    mode: Annotated[str, AfterValidator(_mode)]
+    storage: Storage
+    created_s: Seconds
+    ttl_s: Seconds | None = None
+    cluster_id: Annotated[str, AfterValidator(_cluster_id)] = ""
 
     def write(self, home: Path) -> None:
         """Write it into the environment's directory."""
         with files_of(home):
-            write_whole(home / ENVIRONMENT_FILE, json.dumps(asdict(self), indent=2))
+            write_whole(home / ENVIRONMENT_FILE, self.model_dump_json(indent=2))
+
+
+class NodeNote(Note):
+    """`node.json`: how a node is reached and started. Its `config_hash` is empty until its files are complete."""
+
+    config_hash: str
+    endpoint: Endpoint | None
+    version: Version
+    software: str = ""
+    ports: tuple[Port, ...]
+    arguments: tuple[str, ...]
+
+    def write(self, directory: Path) -> None:
+        """Write it into the node's directory."""
+        write_whole(directory / NODE_FILE, self.model_dump_json(indent=2))
+
+
+N = TypeVar("N")
 
 
 def read_environment(home: Path) -> EnvironmentNote | None:
     """`environment.json`; None if it is missing or damaged, so that the environment can still be removed."""
+    return known(home / ENVIRONMENT_FILE, EnvironmentNote)
+
+
+def required_environment(home: Path) -> EnvironmentNote:
+    """`environment.json`.
+
+    Raises:
+        ProvisionError: it is missing or damaged.
+    """
+    file = home / ENVIRONMENT_FILE
     try:
-        content: Mapping[str, Any] = json.loads((home / ENVIRONMENT_FILE).read_text())
-        return EnvironmentNote(**content)
-    except (FileNotFoundError, ValueError, TypeError):
-        return None
+        note = read_note(file, EnvironmentNote)
+    except DamagedNote as error:
+        raise ProvisionError(f"{file} is damaged", why=str(error), hint=f"`provision up {home.name}`") from error
+    if note is None:
+        raise ProvisionError(f"there is no {file}", hint=f"`provision up {home.name}`")
+    return note
 
 
-def write_node(directory: Path, described: Mapping[str, Any]) -> None:
-    """Write `node.json`."""
-    write_whole(directory / NODE_FILE, json.dumps(described, indent=2))
-
-
-def read_node(directory: Path) -> Mapping[str, Any]:
+def read_node(directory: Path) -> NodeNote:
     """`node.json`.
 
     Raises:
-        ProvisionError: it is not what was written.
+        ProvisionError: it is missing, or not what was written.
     """
     file = directory / NODE_FILE
+    hint = f"`provision up {directory.parent.name}` writes it again"
     try:
-        content: dict[str, Any] = json.loads(file.read_text())
-        missing = _NODE_KEYS - content.keys()
-    except (ValueError, AttributeError) as error:
-        raise _damaged(file, str(error)) from error
-    if missing:
-        raise _damaged(file, f"it lacks {', '.join(sorted(missing))}")
-    return content
+        note = read_note(file, NodeNote)
+    except DamagedNote as error:
+        raise ProvisionError(f"{file} is damaged", why=str(error), hint=hint) from error
+    if note is None:
+        raise ProvisionError(f"there is no {file}", hint=hint)
+    return note
 
 
-def _damaged(file: Path, why: str) -> ProvisionError:
-    hint = f"`provision down {file.parent.parent.name}`, then `provision up`"
-    return ProvisionError(f"{file} is damaged", why=why, hint=hint)
+def known(file: Path, kind: type[N]) -> N | None:
+    """What a note says; None if it is missing or damaged."""
+    with suppress(DamagedNote):
+        return read_note(file, kind)
+    return None
 
 
 @contextmanager
@@ -81,4 +140,6 @@ def files_of(directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ProvisionError(f"cannot use {directory}", why=error.strerror or str(error)) from error
+        hint = "move it away" if isinstance(error, IsADirectoryError) else ""
+        place = error.filename2 or error.filename or directory
+        raise ProvisionError(f"cannot use {place}", why=error.strerror or str(error), hint=hint) from error

@@ -7,14 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from provision.cluster.model import StorageKind
+from provision.cluster.model import StorageKind, is_node_name
 from provision.common.own_directories import is_own, make_own, remove_tree
 from provision.errors import Refused
 from provision.home.place import Home
 from provision.runtime import directories
 from provision.runtime.process import processes
 from provision.runtime.process.layout import environment_directory, memory_directory, memory_place, memory_root
-from provision.runtime.process.notes import NODE_NAME
 from provision.spec.names import is_environment_name
 
 
@@ -55,7 +54,11 @@ class Places:
     def storages(self, name: str) -> frozenset[str]:
         """The nodes that have a directory or data in memory."""
         entries = (entry for root in self.roots(name) for entry in _entries(root))
-        return frozenset(e.name for e in entries if NODE_NAME.fullmatch(e.name) and (e.is_dir() or e.is_symlink()))
+        return frozenset(e.name for e in entries if is_node_name(e.name) and (e.is_dir() or e.is_symlink()))
+
+    def memory(self, name: str) -> Path:
+        """The environment's data in memory, which need not exist."""
+        return memory_directory(self.home, name)
 
     def data(self, name: str, node: str, storage: str) -> Path:
         """The data directory of a node, which need not exist; `storage` is what the environment's note says."""

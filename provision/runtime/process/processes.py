@@ -5,17 +5,18 @@ unique on a machine. Its id and start time are noted there, so that it is found 
 process with the same id is never mistaken for it. The mark alone suffices: the directory may be gone.
 """
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import psutil
+from pydantic import Field
 
+from provision.common.notes import DamagedNote, Note, Seconds, read_note
 from provision.common.patience import Patience
 from provision.common.whole_files import write_whole
 from provision.errors import ProvisionError
@@ -26,6 +27,14 @@ _KILL_PATIENCE_S = 10.0
 _REAP_S = 1.0
 _EXIT_PAUSE_S = 0.05
 _EXEC_S, _EXEC_PAUSE_S = 0.2, 0.01
+
+
+class _Process(Note):
+    """`process.json`: a process, by its id and when it was started."""
+
+    pid: Annotated[int, Field(ge=1, lt=2**31)]
+    created: Seconds
+
 
 # Children of this command: their exit codes are available only to their parent.
 _children: dict[int, subprocess.Popen[bytes]] = {}
@@ -83,12 +92,12 @@ def find(directory: Path, running: Mapping[str, psutil.Process] | None = None) -
     before it could write the note. `running` are the `marked` nodes of its environment, if they are known already.
     """
     try:
-        note = json.loads((directory / _NOTE).read_text())
-        process = psutil.Process(note["pid"])
-        if process.create_time() == note["created"] and _is_of(_after_exec(process), directory):
+        note = _noted(directory)
+        process = psutil.Process(note.pid) if note else None
+        if note and process and process.create_time() == note.created and _is_of(_after_exec(process), directory):
             return process
-    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
-        pass  # whatever is wrong with the note, the search is reliable
+    except psutil.Error:
+        pass  # it has ended, so another command may have started one since
     marks = marked(directory.parent) if running is None else running
     if directory.name not in marks:
         return None
@@ -101,10 +110,8 @@ def exit_code(directory: Path) -> int | None:
 
     The process has already ended, but the system may need another moment to provide its exit code.
     """
-    try:
-        child = _children.get(json.loads((directory / _NOTE).read_text())["pid"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    note = _noted(directory)
+    child = _children.get(note.pid) if note else None
     try:
         code = child.wait(_REAP_S) if child else None
     except subprocess.TimeoutExpired:
@@ -112,9 +119,17 @@ def exit_code(directory: Path) -> int | None:
     return 128 - code if code is not None and code < 0 else code
 
 
+def _noted(directory: Path) -> _Process | None:
+    """The note; None if it is missing or damaged: then the search tells."""
+    try:
+        return read_note(directory / _NOTE, _Process)
+    except DamagedNote:
+        return None
+
+
 def was_started(directory: Path) -> bool:
-    """Whether the node ever had a process."""
-    return (directory / _NOTE).is_file()
+    """Whether a process of the node was noted, even if the note is damaged now."""
+    return os.path.lexists(directory / _NOTE)
 
 
 def is_paused(process: psutil.Process) -> bool:
@@ -233,4 +248,4 @@ def _is_ours(process: psutil.Process) -> bool:
 
 def _note(directory: Path, process: psutil.Process) -> None:
     with suppress(OSError, psutil.NoSuchProcess):
-        write_whole(directory / _NOTE, json.dumps({"pid": process.pid, "created": process.create_time()}))
+        write_whole(directory / _NOTE, _Process(pid=process.pid, created=process.create_time()).model_dump_json())

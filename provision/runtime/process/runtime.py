@@ -6,26 +6,24 @@ environments/NAME/NODE/process.json    its process, by id and start time
 environments/NAME/NODE/{config,data,log,tmp}
 """
 
-import stat
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
-
-from psutil import Process
 
 from provision.catalogue.versions import KafkaVersion
 from provision.cluster.identity import Identities
 from provision.cluster.layout import LOOPBACK
-from provision.cluster.model import Cluster, Node, RenderedFile, Role, StorageKind
+from provision.cluster.model import Cluster, Node, RenderedFile, Role, StorageKind, is_node_name
 from provision.common.own_directories import is_own, remove_tree
-from provision.common.whole_files import DRAFT_SUFFIX, write_whole
+from provision.common.whole_files import write_whole
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Listener
 from provision.home.place import Home
 from provision.home.ports import PortState, port_becomes_free, port_state
-from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
+from provision.plan.observed import ObservedEnvironment
 from provision.plan.stored import StoredData
 from provision.runtime import directories, jars, tool_logging
 from provision.runtime.base import (
@@ -38,16 +36,17 @@ from provision.runtime.base import (
     port_forbidden,
     port_taken,
 )
-from provision.runtime.process import logs, processes
+from provision.runtime.process import logs, observing, processes
 from provision.runtime.process.java import find_java, variables
 from provision.runtime.process.notes import (
+    ENVIRONMENT_FILE,
     NODE_FILE,
-    NODE_NAME,
     EnvironmentNote,
+    NodeNote,
     files_of,
     read_environment,
     read_node,
-    write_node,
+    required_environment,
 )
 from provision.runtime.process.places import Places, remove_empty
 
@@ -73,53 +72,12 @@ class ProcessRuntime(Runtime):
     def observe(self, name: str, wanted: Sequence[str] = ()) -> ObservedEnvironment:  # noqa: ARG002 the home is ours alone
         """Observe directories, and the processes that carry their mark."""
         home = self._places.environment(name)
-        kept, storages, running = read_environment(home), self._places.storages(name), processes.marked(home)
-        known = {node for node in storages if (home / node / NODE_FILE).is_file()}
-        lost = {node for node in running if NODE_NAME.fullmatch(node)} - known
-        nodes = [*(self._node(home / node, running) for node in known), *map(_lost, lost)]
-        return ObservedEnvironment(
-            name=name,
-            runtime=self.kind,
-            software=kept.software if kept else "",
-            version=kept.version if kept else "",
-            mode=kept.mode if kept else "",
-            storage=kept.storage if kept else "",
-            cluster_id=kept.cluster_id if kept else "",
-            network=kept is not None,
-            storages=storages,
-            nodes=tuple(sorted(nodes, key=lambda node: (node.role, node.number))),
-            created_s=kept.created_s if kept else None,
-            ttl_s=kept.ttl_s if kept else None,
-        )
-
-    def _node(self, directory: Path, running: Mapping[str, Process]) -> ObservedNode:
-        try:
-            node = read_node(directory)
-        except ProvisionError:  # it must stay visible, so that it can be stopped and removed
-            role, _ = Role.parse(directory.name)
-            node = {"name": directory.name, "role": role, "config_hash": "", "endpoint": None}
-        if process := processes.find(directory, running):
-            state = NodeState.PAUSED if processes.is_paused(process) else NodeState.RUNNING
-        else:
-            state = NodeState.EXITED if processes.was_started(directory) else NodeState.CREATED
-        return ObservedNode(
-            name=node["name"],
-            role=node["role"],
-            state=state,
-            config_hash=node["config_hash"],
-            endpoint=node["endpoint"],
-            exit_code=processes.exit_code(directory) if state is NodeState.EXITED else None,
-            version=node.get("version", ""),
-            software=node.get("software", ""),
-        )
+        with files_of(home):
+            return observing.environment(self._places, name, self.kind)
 
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
-        """Read them from the node's directory."""
-        config = self._places.environment(name) / node / "config"
-        if not config.is_dir():
-            return ()
-        files = (file for file in sorted(config.iterdir()) if file.suffix != DRAFT_SUFFIX)
-        return tuple(RenderedFile(node, file.name, file.read_bytes(), secret=_is_secret(file)) for file in files)
+        """Read them from the node's directory; none of a node whose note is damaged, so that it is created again."""
+        return observing.files_of_node(self._places.environment(name) / node)
 
     def read_storage(self, name: str, node: str) -> StoredData | None:
         """Read it from the data directory."""
@@ -130,9 +88,10 @@ class ProcessRuntime(Runtime):
     def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         """Read them from the node's own files."""
         directory = self._required(name, node)
-        yield from logs.lines(directory, tail)
-        if follow:
-            yield from logs.follow(directory)
+        with files_of(directory):
+            yield from logs.lines(directory, tail)
+            if follow:
+                yield from logs.follow(directory)
 
     # -- prepare ------------------------------------------------------------------------------------------------------
 
@@ -177,7 +136,7 @@ class ProcessRuntime(Runtime):
             libs=libs,
             version=str(cluster.version),
             mode=cluster.mode,
-            storage=cluster.storage.directory or cluster.storage.kind,
+            storage=cluster.storage.directory or str(cluster.storage.kind),
             created_s=before.created_s if before else time.time(),
             ttl_s=cluster.ttl_s,
             cluster_id=cluster.cluster_id,
@@ -196,7 +155,7 @@ class ProcessRuntime(Runtime):
     def create_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile], config_hash: str) -> None:
         """Write the node's configuration."""
         directory = self._places.environment(cluster.name) / node.name
-        if not (directory / NODE_FILE).exists():
+        if not observing.is_there(directory):
             self.create_storage(cluster, node)  # a killed command may have left it incomplete
             self.replace_node(cluster, node, files, config_hash)
 
@@ -204,25 +163,23 @@ class ProcessRuntime(Runtime):
         """Write the node's new configuration; its log is kept too."""
         self._note(cluster)
         directory = self._places.environment(cluster.name) / node.name
-        described = {
-            "name": node.name,
-            "role": node.role,
-            "config_hash": "",
-            "endpoint": node.endpoint,
-            "version": str(cluster.version),
-            "software": cluster.software,
-            "ports": [listener.listen_port for listener in node.listeners],
-            "arguments": node.java_args,
-        }
+        note = NodeNote(
+            config_hash="",
+            endpoint=node.endpoint,
+            version=str(cluster.version),
+            software=cluster.software,
+            ports=tuple(listener.listen_port for listener in node.listeners),
+            arguments=node.java_args,
+        )
         with files_of(directory):
             for part in ("config", "log", "tmp"):
                 self._places.make(cluster.name, node.name, part)
             # Without a fingerprint until the files are written: what a killed command leaves is compared by file.
-            write_node(directory, described)
+            note.write(directory)
             self.update_files(cluster.name, node.name, files)
             if node.role is Role.ZOOKEEPER:
                 write_whole(Path(node.data_dir) / "myid", f"{node.id}\n")
-            write_node(directory, described | {"config_hash": config_hash})
+            note.model_copy(update={"config_hash": config_hash}).write(directory)
         if cluster.storage.kind is StorageKind.DIRECTORY:
             directories.keep_files(Path(cluster.storage.directory), node.name, files)
 
@@ -246,15 +203,15 @@ class ProcessRuntime(Runtime):
         directory = self._required(name, node)
         if processes.resume(directory):
             return
-        described = read_node(directory)
+        note = read_node(directory)
         self._require_directories(name, node)
-        for port in described["ports"]:
+        for port in note.ports:
             if port_state(port) is PortState.FORBIDDEN:
                 raise port_forbidden(f"starting {node}", LOOPBACK, port)
             if not port_becomes_free(port, _PORT_PATIENCE_S):  # held until a killed process's last thread ends
                 raise port_taken(f"starting {node}", LOOPBACK, port)
-        java = find_java(KafkaVersion.parse(described["version"]))
-        command = [java.command, processes.mark(directory), *described["arguments"]]
+        java = find_java(KafkaVersion.parse(note.version))
+        command = [java.command, processes.mark(directory), *note.arguments]
         with files_of(directory):
             console = logs.fresh_console(directory)
         processes.start(command, directory, console, variables())
@@ -290,11 +247,19 @@ class ProcessRuntime(Runtime):
         processes.kill(directory)
         if not directory.is_dir() or directory.is_symlink():  # a link goes with the storage
             return
+        self._restore_note(name)
         with files_of(directory):
-            (directory / NODE_FILE).unlink(missing_ok=True)
+            remove_tree(directory / NODE_FILE)
             for entry in directory.iterdir():
                 if entry.name not in ("data", "config"):
                     remove_tree(entry)
+
+    def _restore_note(self, name: str) -> None:
+        """Write a lost `environment.json` again as long as there are nodes to tell it: data that are kept need it."""
+        home = self._places.environment(name)
+        if read_environment(home) is None and (note := observing.described(self._places, name).as_note()):
+            with suppress(ProvisionError):  # a full disk, for example, does not keep anything from being removed
+                note.write(home)
 
     def remove_storage(self, name: str, node: str, *, delete_data: bool) -> None:
         """Remove its directories; the one that identifies it last, so that an interrupted removal can be repeated."""
@@ -312,8 +277,9 @@ class ProcessRuntime(Runtime):
         processes.kill_tools(home)
         with files_of(home):
             for file in home.glob("*") if home.is_dir() else ():
-                if not file.is_dir() and not any(NODE_NAME.fullmatch(entry.name) for entry in home.iterdir()):
-                    file.unlink()
+                ours = file.name == ENVIRONMENT_FILE or not file.is_dir()
+                if ours and not any(is_node_name(entry.name) for entry in home.iterdir()):
+                    remove_tree(file)
         for place in (home, home.parent):
             remove_empty(place)
 
@@ -357,9 +323,7 @@ class ProcessRuntime(Runtime):
 
     def _tool_command(self, name: str, command: JavaCommand) -> list[str]:
         home = self._places.environment(name)
-        kept = read_environment(home)
-        if kept is None:
-            raise ProvisionError(f"there is no environment {name}")
+        kept = required_environment(home)
         for file, content in tool_logging.FILES.items():
             write_whole(home / file, content)
         options = [
@@ -375,21 +339,13 @@ class ProcessRuntime(Runtime):
     def inside_address(self, name: str, node: str) -> str:
         """The same address as from outside."""
         directory = self._places.environment(name) / node
-        return str(read_node(directory)["endpoint"]) if (directory / NODE_FILE).is_file() else ""
+        return (read_node(directory).endpoint or "") if observing.is_there(directory) else ""
 
     def _required(self, name: str, node: str) -> Path:
         directory = self._places.environment(name) / node
-        if not (directory / NODE_FILE).is_file():
+        if not observing.is_there(directory):
             raise ProvisionError(f"{name} has no node {node}", hint=f"`provision status {name}` lists them")
         return directory
-
-
-def _lost(node: str) -> ObservedNode:
-    return ObservedNode(node, Role.parse(node)[0], NodeState.LOST, config_hash="")
-
-
-def _is_secret(file: Path) -> bool:
-    return stat.S_IMODE(file.stat().st_mode) == SECRET_MODE
 
 
 def _descriptor(stream: IO[bytes]) -> int:
