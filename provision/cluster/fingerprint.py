@@ -8,5 +8,7 @@ from provision.cluster.model import RenderedFile
 
 def config_hash(node: str, files: tuple[RenderedFile, ...]) -> str:
     """A fingerprint of everything that defines a node; if it differs, the node must be changed."""
-    own = {file.name: ["secret", file.text] if file.secret else file.text for file in files if file.node == node}
+    texts = {file.name: file.content.decode("utf-8", "surrogateescape") for file in files if file.node == node}
+    secret = {file.name for file in files if file.node == node and file.secret}
+    own = {name: ["secret", text] if name in secret else text for name, text in texts.items()}
     return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()[:16]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from provision.cluster.identity import Identities, Identity
 from provision.cluster.model import Cluster
+from provision.common.printable import printable
 
 _SUFFIXES = (".lock.yaml", ".lock.yml")
 
@@ -38,7 +39,7 @@ class Deviation:
     def __str__(self) -> str:
         locked = f"locked {self.locked}" if self.locked else "not in the lock"
         found = f", found {self.found}" if self.found else ", not there" if self.locked else ""
-        return f"{self.what}: {locked}{found}"
+        return printable(f"{self.what}: {locked}{found}")
 
 
 def images_of(cluster: Cluster) -> tuple[str, ...]:

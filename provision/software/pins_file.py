@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from provision.cluster.identity import Identity
+from provision.common.printable import printable
 from provision.common.whole_files import write_whole
 from provision.errors import InvalidEnvironment, Problem, ProvisionError, UsageError
 from provision.software.pins import Pins
@@ -130,4 +131,5 @@ def _problem(detail: ErrorDetails, source: Positions) -> Problem:
 
 def _invalid(problems: Sequence[Problem]) -> InvalidEnvironment:
     """An error whose problems all have the same hint, because a lock is not repaired by hand."""
-    return InvalidEnvironment([replace(problem, hint=_HINT) for problem in problems], subject="the lock")
+    told = [replace(one, path=printable(one.path), message=printable(one.message), hint=_HINT) for one in problems]
+    return InvalidEnvironment(told, subject="the lock")
