@@ -128,3 +128,30 @@ def test_cached_jars_need_no_network_and_without_them_the_message_is_clear(
     assert result.code == 69
     assert "the jars of Kafka 3.9.1 are not in the cache and cannot be fetched" in result.err
     assert provision.traces("offline") == []
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("version", ["3.9.1", "4.3.0"])
+@pytest.mark.parametrize("locale", ["C.UTF-8", "C"])
+def test_in_directories_of_any_name_data_and_logs_are_where_they_belong(
+    tmp_path: Path, version: str, locale: str
+) -> None:
+    """Java, Kafka, a logging library and a properties file give each of these characters a meaning."""
+    odd = "a #%41%i;?&\"'$x$${y}\\t+=:!*~@[é☃"
+    java(version)
+    home, work = tmp_path / odd / "home", tmp_path / odd.replace("${", "{")
+    provision = Provision(home, runtime="process", version=version, environment={"LC_ALL": locale})
+    work.mkdir(parents=True)
+    env = write_environment(work, "odd-paths", "brokers: {port: auto}\nstorage: ./data\ntopics: [{name: t}]\n")
+    provision.ok("up", env)
+    try:
+        provision.ok("produce", env, "t", stdin="a record\n")
+        assert provision.ok("consume", env, "t", "--from-beginning", "-n", "1") == "a record\n"
+        assert list((work / "data" / "broker-1" / "data").glob("t-0/*.log"))
+        assert (home / "environments" / "odd-paths" / "broker-1" / "log" / "broker-1.log").stat().st_size
+        servers = json.loads(provision.ok("status", env, "-o", "json"))["bootstrap_servers"]
+        listed = provision.ok("tool", env, "kafka-topics", "--", "--bootstrap-server", servers, "--list")
+        assert "t" in listed.split()
+        assert {entry.name for entry in tmp_path.iterdir()} == {odd, work.name}
+    finally:
+        provision.ok("down", env, "--delete-data")
