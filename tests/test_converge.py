@@ -391,7 +391,8 @@ def test_a_quorum_that_would_begin_without_the_kept_data_is_refused(living: Livi
     with pytest.raises(Refused) as caught:
         living.up(controllers={"nodes": 3})
     assert (
-        "controller-2: it has no data while broker-1, broker-2, broker-3, controller-1 kept theirs" in caught.value.why
+        "controller-2, 3: it has no data while broker-1, broker-2, broker-3, controller-1 kept theirs"
+        in caught.value.why
     )
     assert caught.value.hint == "undo the change, or `provision down` removes the rest"
     assert living.state == before

@@ -252,7 +252,7 @@ def test_a_refused_change_touches_nothing(source: Held, fake: FakeRuntime) -> No
     before = fake.observe("faked")
     with pytest.raises(Refused) as caught:
         up(replace(source, overrides=("zookeeper.nodes=1", "brokers.nodes=3")), RUNNING)
-    assert "zookeeper-2: it is no longer in the file" in caught.value.why
+    assert "zookeeper-2, 3: it is no longer in the file" in caught.value.why
     assert "`provision down` it first" in caught.value.hint
     assert fake.observe("faked") == before
 
