@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -272,8 +273,7 @@ class Environment:
     @property
     def bootstrap_servers(self) -> str:
         """The bootstrap servers for clients on this machine: `host:port`, separated by commas."""
-        external = self.external_servers is not None
-        return self.cluster().access.bootstrap_servers if external else self.observe().bootstrap_servers
+        return (self.cluster().access if self.external_servers else self.observe()).bootstrap_servers
 
     def status(self, topics: Sequence[Topic] | None = None) -> Assessment:
         """How ready it is; `topics` are those that must exist, None for whichever do."""
@@ -302,12 +302,7 @@ class Environment:
         """The logs of several nodes in the order of time, as (node, line); arguments as for `log_lines`."""
         from provision.operations import logs
 
-        runtime, name = self.runtime, self.name
-
-        def read(node: str) -> Iterator[str]:
-            return runtime.log_lines(name, node, tail=tail, follow=follow)
-
-        return (logs.followed if follow else logs.merged)(nodes, read)
+        return (logs.followed if follow else logs.merged)(nodes, partial(self.log_lines, tail=tail, follow=follow))
 
     def inside_address(self, node: str) -> str:
         """The `host:port` of a node for tools inside the environment's network."""
