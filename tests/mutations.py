@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +71,12 @@ def _edited(draw: st.DrawFn, content: bytes) -> bytes:
         holder, key = draw(st.sampled_from(places))
         match draw(st.sampled_from(("set", "drop", "add"))):
             case "set":
-                holder[key] = draw(st.sampled_from(ODD_VALUES))
+                holder[key] = deepcopy(draw(st.sampled_from(ODD_VALUES)))  # it may be changed too
             case "drop":
                 del holder[key]
             case "add" if isinstance(holder, dict):
-                holder[draw(st.sampled_from(("new", "", "../x", "\ud800")))] = draw(st.sampled_from(ODD_VALUES))
+                name = draw(st.sampled_from(("new", "", "../x", "\ud800")))
+                holder[name] = deepcopy(draw(st.sampled_from(ODD_VALUES)))
     return json.dumps(document).encode()
 
 

@@ -1,6 +1,7 @@
 """Port leases: kept, shared out, released, and never two environments on one port."""
 
 import errno
+import json
 import socket
 import sys
 import threading
@@ -86,9 +87,8 @@ def test_whatever_has_become_of_the_file_no_port_is_given_that_is_none(
 ) -> None:
     home = tmp_path_factory.mktemp("home")
     leases = PortLeases(home, _always_free)
-    leases.lease("one", ["broker-1", "broker-2"], {})
-    leases.lease("two", ["broker-1"], {})
-    (home / "ports.json").write_bytes(data.draw(mutated((home / "ports.json").read_bytes())))
+    content = json.dumps({"one": {"broker-1": 20001, "broker-2": 20002}, "two": {"broker-1": 20003}})
+    (home / "ports.json").write_bytes(data.draw(mutated(content.encode())))
     for attempt in (leases.propose, leases.lease):
         with suppress(ProvisionError):
             assert all(1 <= port <= 65535 for port in attempt("one", ["broker-1", "broker-2"], {}).values())
