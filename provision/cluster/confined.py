@@ -53,7 +53,7 @@ def render(cluster: Cluster) -> tuple[RenderedFile, ...]:
 
 def _run(task: bytes) -> tuple[int, bytes, str]:
     """The exit code, the answer, and what went wrong."""
-    start = f"import sys; sys.path[:] = {sys.path!r}; {_START}; main({SECONDS})"
+    start = f"import sys; sys.path[:] = {[str(place) for place in sys.path]!r}; {_START}; main({SECONDS})"
     patience, given, excess = Patience(SECONDS + _START_S), task, ""
     with subprocess.Popen(  # noqa: S603 this program
         [sys.executable, "-c", start], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -7,6 +7,7 @@ not be read at all: one mistake gives one message.
 import posixpath
 import re
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -61,10 +62,13 @@ def check(
         rules: the rules to apply.
         unreadable: paths whose values were replaced by defaults because their form is wrong.
     """
+    touched: dict[Path, list[Path]] = defaultdict(list)  # by section: a file may have many wrong keys
+    for path in unreadable:
+        touched[path[:1]].append(path)
     problems = (
         source.problem(finding.path, finding.message, finding.hint, at_key=finding.at_key, warning=finding.warning)
         for rule, reads in rules
-        if not any(_touches(path, read) for path in unreadable for read in reads)
+        if not any(_touches(path, read) for read in reads for path in touched.get(read[:1], ()))
         for finding in rule(spec)
     )
     return list(dict.fromkeys(problems))  # a wrong default is reported once, for however many topics

@@ -139,7 +139,7 @@ def test_in_directories_of_any_name_data_and_logs_are_where_they_belong(
     """Java, Kafka, a logging library and a properties file give each of these characters a meaning."""
     odd = "a #%41%i;?&\"'$x$${y}\\t+=:!*~@[é☃"
     java(version)
-    home, work = tmp_path / odd / "home", tmp_path / odd.replace("${", "{")
+    home, work = tmp_path / odd / "home", tmp_path / odd.replace("$", "")
     provision = Provision(home, runtime="process", version=version, environment={"LC_ALL": locale})
     work.mkdir(parents=True)
     env = write_environment(work, "odd-paths", "brokers: {port: auto}\nstorage: ./data\ntopics: [{name: t}]\n")
