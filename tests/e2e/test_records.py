@@ -45,7 +45,7 @@ def _file(
     kafka: str = "{}",
     properties: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    settings = json.dumps({"zookeeper.session.timeout.ms": "6000", **properties})
+    settings = json.dumps(dict(properties))
     return write_environment(
         directory, name, f"kafka: {kafka}\nbrokers: {{nodes: {brokers}, port: auto, properties: {settings}}}\n"
     )
@@ -54,7 +54,12 @@ def _file(
 @pytest.fixture(scope="module")
 def running(provision: Provision, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Two brokers that make topics of whatever they are asked for."""
-    provision.ok("up", _file(tmp_path_factory.mktemp("files"), "records", 2), "--until", "brokers")
+    provision.ok(
+        "up",
+        _file(tmp_path_factory.mktemp("files"), "records", 2, properties={"zookeeper.session.timeout.ms": "6000"}),
+        "--until",
+        "brokers",
+    )
     return "records"
 
 
