@@ -28,6 +28,7 @@ CLIENT_ID = "provision"
 REQUEST_TIMEOUT_S = 30.0
 """How long a client waits for a response, and for a first broker to connect to."""
 _LOOK_S = 2.0
+_CREATES_NOTHING = {"allow_auto_create_topics": False}
 _CHUNK = 64 * 1024
 _LAST_PORT = 65535
 _HANDSHAKE_VERSION = _AUTHENTICATE_VERSION = 1
@@ -65,17 +66,21 @@ def admin_client(access: Access, timeout_s: float | None = None) -> "KafkaAdminC
 
 
 def producer(access: Access, **options: object) -> "KafkaProducer":
-    """A client that writes; `options` are the library's own. Raises as `admin_client`."""
+    """A client that writes, and never creates a topic; `options` are the library's own. Raises as `admin_client`."""
     from kafka import KafkaProducer
 
-    return cast("KafkaProducer", _opened(KafkaProducer, access, **options))
+    client = cast("KafkaProducer", _opened(KafkaProducer, access, **options, **_CREATES_NOTHING))
+    client._metadata.config |= _CREATES_NOTHING  # noqa: SLF001 the library (3.0.12) does not hand the option on
+    return client
 
 
 def consumer(access: Access, **options: object) -> "KafkaConsumer":
-    """A client that reads; `options` are the library's own. Raises as `admin_client`."""
+    """A client that reads, and never creates a topic; `options` are the library's own. Raises as `admin_client`."""
     from kafka import KafkaConsumer
 
-    return cast("KafkaConsumer", _opened(KafkaConsumer, access, **options))
+    client = cast("KafkaConsumer", _opened(KafkaConsumer, access, **options, **_CREATES_NOTHING))
+    client._cluster.config |= _CREATES_NOTHING  # noqa: SLF001 see above
+    return client
 
 
 def _opened(client: Any, access: Access, **options: object) -> Any:  # noqa: ANN401 the library's classes

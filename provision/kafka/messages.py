@@ -77,7 +77,6 @@ def produce(
     options: dict[str, object] = {
         "acks": "all",
         "linger_ms": 5,
-        "allow_auto_create_topics": False,
         "max_request_size": largest_bytes,
         "max_block_ms": int(_LOOK_S * 1000),
         "request_timeout_ms": int(_REQUEST_S * 1000),
@@ -251,7 +250,6 @@ def consume(
     options: dict[str, object] = {
         "group_id": None,
         "enable_auto_commit": False,
-        "allow_auto_create_topics": False,
         # Where records are deleted while they are read, those that are left are not skipped.
         "auto_offset_reset": "earliest" if from_beginning else "latest",
         # A broker returns at least one batch, whatever its size.

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -46,7 +45,7 @@ def _file(
     kafka: str = "{}",
     properties: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    settings = json.dumps({"zookeeper.session.timeout.ms": "6000", **properties})
+    settings = json.dumps(dict(properties))
     return write_environment(
         directory, name, f"kafka: {kafka}\nbrokers: {{nodes: {brokers}, port: auto, properties: {settings}}}\n"
     )
@@ -55,7 +54,12 @@ def _file(
 @pytest.fixture(scope="module")
 def running(provision: Provision, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Two brokers that make topics of whatever they are asked for."""
-    provision.ok("up", _file(tmp_path_factory.mktemp("files"), "records", 2), "--until", "brokers")
+    provision.ok(
+        "up",
+        _file(tmp_path_factory.mktemp("files"), "records", 2, properties={"zookeeper.session.timeout.ms": "6000"}),
+        "--until",
+        "brokers",
+    )
     return "records"
 
 
@@ -153,27 +157,22 @@ def test_nobody_makes_a_topic_by_asking_for_it(provision: Provision, running: st
 def test_a_topic_that_goes_ends_who_reads_and_who_writes_and_does_not_come_back(
     provision: Provision, running: str
 ) -> None:
-    provision.ok("topics", "create", running, "doomed")
-    provision.ok("produce", running, "doomed", stdin="first\n")
-    with (
-        provision.start("consume", running, "doomed", "--from-beginning") as reader,
-        provision.start("produce", running, "doomed", stdin=subprocess.PIPE) as writer,
-    ):
-        assert reader.stdout is not None
-        assert writer.stdin is not None
-        assert reader.stdout.readline() == "first\n"
-        writer.stdin.write("second\n")
-        writer.stdin.flush()
-        assert reader.stdout.readline() == "second\n"
-        provision.ok("topics", "delete", running, "doomed")
+    environment = Environment.named(running, home=provision.home)
+    environment.create_topic("doomed")
+
+    def records() -> Iterator[tuple[None, bytes]]:
+        yield None, b"first"
+        assert next(reader).value == b"first"
+        environment.delete_topics(["doomed"])
         assert wait_until(lambda: "doomed" not in _topics(provision, running))
-        _, told = writer.communicate("third\n", timeout=60)
-        assert writer.returncode == 1
-        assert "there is no topic doomed any more" in told
-        assert "1 record was acknowledged" in told
-        _, told = reader.communicate(timeout=60)
-        assert reader.returncode == 1
-        assert "there is no topic doomed any more" in told
+        yield None, b"second"
+
+    reader = environment.consume("doomed")
+    with pytest.raises(ProvisionError, match="there is no topic doomed any more") as written:
+        environment.produce("doomed", records())
+    assert "1 record was acknowledged" in written.value.why
+    with pytest.raises(ProvisionError, match="there is no topic doomed any more"):
+        next(reader)
     assert "doomed" not in _topics(provision, running)
 
 
