@@ -147,7 +147,12 @@ def test_each_client_is_told_what_it_takes_and_no_more(
 @pytest.mark.parametrize("client", ["KafkaProducer", "KafkaConsumer"])
 def test_options_of_the_library_are_handed_on(monkeypatch: pytest.MonkeyPatch, client: str) -> None:
     opened: list[dict[str, Any]] = []
-    monkeypatch.setattr(f"kafka.{client}", lambda **given: opened.append(given) or CLIENT)
+
+    def opens(**given: object) -> object:
+        opened.append(given)
+        return CLIENT
+
+    monkeypatch.setattr(f"kafka.{client}", opens)
     OPENERS[client](Access(SERVERS), request_timeout_ms=7)
     own = {"allow_auto_create_topics": False}
     assert opened == [{**Access(SERVERS).client_options(), **own, "request_timeout_ms": 7}]
