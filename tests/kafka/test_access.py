@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -109,6 +110,7 @@ OPTIONS = [
     ),
 ]
 SERVERS = {1: "one:9092", 2: "two:9092"}
+CLIENT = SimpleNamespace(_metadata=SimpleNamespace(config={}), _cluster=SimpleNamespace(config={}))
 OPENERS: Mapping[str, Callable[..., Any]] = {
     "KafkaAdminClient": connection.admin_client,
     "KafkaProducer": connection.producer,
@@ -128,15 +130,15 @@ def test_each_client_is_told_what_it_takes_and_no_more(
 ) -> None:
     opened: list[dict[str, Any]] = []
 
-    def opens(**given: object) -> str:
+    def opens(**given: object) -> object:
         opened.append(given)
-        return "the client"
+        return CLIENT
 
     monkeypatch.setattr(f"kafka.{client}", opens)
     access = Access(SERVERS, protocol, credentials, ca)
     expected = {"bootstrap_servers": ["one:9092", "two:9092"], "security_protocol": protocol, **options}
     assert access.client_options() == expected
-    assert OPENERS[client](access) == "the client"
+    assert OPENERS[client](access) is CLIENT
     (given,) = opened
     assert {key: value for key, value in given.items() if key in expected} == expected
     assert not {key for key in given if key.startswith(("sasl_", "ssl_"))} - expected.keys()
@@ -145,9 +147,15 @@ def test_each_client_is_told_what_it_takes_and_no_more(
 @pytest.mark.parametrize("client", ["KafkaProducer", "KafkaConsumer"])
 def test_options_of_the_library_are_handed_on(monkeypatch: pytest.MonkeyPatch, client: str) -> None:
     opened: list[dict[str, Any]] = []
-    monkeypatch.setattr(f"kafka.{client}", lambda **given: opened.append(given))
+
+    def opens(**given: object) -> object:
+        opened.append(given)
+        return CLIENT
+
+    monkeypatch.setattr(f"kafka.{client}", opens)
     OPENERS[client](Access(SERVERS), request_timeout_ms=7)
-    assert opened == [{**Access(SERVERS).client_options(), "request_timeout_ms": 7}]
+    own = {"allow_auto_create_topics": False}
+    assert opened == [{**Access(SERVERS).client_options(), **own, "request_timeout_ms": 7}]
 
 
 def test_the_limit_of_a_client_for_changes_is_that_of_every_request(monkeypatch: pytest.MonkeyPatch) -> None:
