@@ -21,7 +21,7 @@ from provision.operations.remove import down
 from provision.operations.status import status, wait_for
 from provision.plan.observed import NodeState
 from provision.runtime.process import processes
-from provision.runtime.process.layout import environment_directory, local_layout, memory_directory
+from provision.runtime.process.layout import environment_directory, local_layout, memory_root
 from provision.runtime.process.places import Places
 from provision.runtime.process.runtime import ProcessRuntime
 from provision.spec.model import EnvironmentSpec
@@ -59,7 +59,7 @@ def running(home: Home) -> Iterator[dict[str, psutil.Process]]:
     yield found
     for name in NODES:
         processes.kill(environment_directory(home, NAME) / name)
-    shutil.rmtree(memory_directory(home, NAME), ignore_errors=True)
+    shutil.rmtree(memory_root(home), ignore_errors=True)
 
 
 def _environment(home: Home) -> Path:
@@ -125,7 +125,7 @@ def test_what_lost_its_files_is_seen_and_ended(
     assert not any(process.is_running() for process in running.values())
     assert runtime.observe(NAME).is_absent
     assert runtime.environments() == ()
-    assert not memory_directory(home, NAME).exists()
+    assert not memory_root(home).exists()
 
 
 @pytest.mark.parametrize("keep_data", [True, False])
