@@ -256,7 +256,7 @@ def _java_args(spec: EnvironmentSpec, layout: Layout, node: str, role: Role, hea
 
 def file_url(path: str) -> str:
     """An absolute path as the URL that a logging library asks for."""
-    return f"file:{quote(path, safe='/:')}"
+    return f"file:{quote(path, safe='/:', errors='surrogateescape')}"
 
 
 def resolve_topic_policy(spec: EnvironmentSpec) -> TopicPolicy:

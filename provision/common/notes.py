@@ -63,7 +63,7 @@ def read_note(file: Path, kind: type[N], limit: int = MAX_BYTES) -> N | None:
     """
     try:
         content = read_whole(file, limit)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise DamagedNote(error.strerror or str(error)) from error

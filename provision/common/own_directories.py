@@ -5,6 +5,7 @@ below such a place must be a real directory, owned by this user, with permission
 written, run or removed. Once a level has passed, nobody else can put anything into it.
 """
 
+import errno
 import os
 import shutil
 import stat
@@ -101,6 +102,8 @@ def is_own(directory: Path, below: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError, PermissionError):  # nothing of a user is where they may not look
         return False
     except OSError as error:
+        if error.errno == errno.ELOOP:  # links that lead to each other lead nowhere
+            return False
         raise ProvisionError(f"cannot use {directory}", why=error.strerror or str(error)) from error
     return True
 

@@ -7,6 +7,7 @@ environment tends to get the same ports everywhere.
 
 import errno
 import json
+import os
 import socket
 import sys
 import zlib
@@ -53,11 +54,7 @@ class PortLeases:
             nodes: the names of the nodes that need a port.
             in_use: ports that nodes of this environment already have, and keep.
         """
-        try:
-            leases = self._read()
-        except OSError:  # a home that this user cannot look into has no leases of theirs
-            leases = {}
-        return self._complete(leases, environment, nodes, in_use)
+        return self._complete(self._read(), environment, nodes, in_use)
 
     def lease(self, environment: str, nodes: Iterable[str], in_use: Mapping[str, int]) -> dict[str, int]:
         """A port for each node, recorded until `release`; nodes that had one keep it. Arguments as for `propose`."""
@@ -86,7 +83,7 @@ class PortLeases:
 
     def _free_ports(self, environment: str, taken: set[int]) -> Iterator[int]:
         # The same ports each time, but others in another home, so that two users do not try the same at once.
-        start = zlib.crc32(f"{self._file.parent}/{environment}".encode()) % len(PORTS)
+        start = zlib.crc32(os.fsencode(f"{self._file.parent}/{environment}")) % len(PORTS)
         for step in range(len(PORTS)):
             port = PORTS[(start + step) % len(PORTS)]
             if port not in taken and self._is_free(port):
@@ -112,6 +109,8 @@ class PortLeases:
             raise unusable(self._file.parent, error.strerror or str(error)) from error
 
     def _read(self) -> Leases:
+        if not os.access(self._file.parent, os.X_OK):  # where this user cannot look there are no leases of theirs
+            return {}
         try:
             return read_note(self._file, _Noted) or {}
         except DamagedNote as error:

@@ -320,5 +320,5 @@ def test_the_common_id_needs_a_majority() -> None:
         }
         return common_cluster_id(stored)
 
-    assert common() == common("", "") == common("a", "b") == ""
-    assert common("a", "b", "a") == common("", "a") == "a"
+    assert common() == common("", "") == common(CLUSTER_ID, OTHER_ID) == common("no id") == ""
+    assert common(CLUSTER_ID, OTHER_ID, CLUSTER_ID) == common("", CLUSTER_ID) == CLUSTER_ID

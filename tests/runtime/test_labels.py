@@ -54,6 +54,7 @@ class Engine:
         """One, if any."""
         labels = self._container
         found = {"Id": "1", "Names": [f"/{NAME}-broker-1"], "State": "running", "ImageID": "sha256:1", "Labels": labels}
+        found["NetworkSettings"] = {"Networks": {}}
         return [] if labels is None else [found]
 
     def networks(self, **_: Any) -> list[dict[str, Any]]:  # noqa: ANN401

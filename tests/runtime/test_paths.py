@@ -115,12 +115,12 @@ def test_data_are_where_the_file_says(name: str) -> None:
 COMMA, REFERENCE = "Kafka takes a comma for the end of one directory", "Kafka takes ${ for the start of a reference"
 NO_TEXT, CONTROL = "its name is not UTF-8 text", "it contains a line break or another control character"
 BAD_DATA = [
-    *(("a,b", COMMA), (",", COMMA), ("a, b", COMMA), ("${a}", REFERENCE), ("$${a", REFERENCE), ("a\udcff", NO_TEXT)),
+    *(("a,b", COMMA), (",", COMMA), ("a, b", COMMA), ("${a}", REFERENCE), ("$${a", REFERENCE)),
     *(("a\tb", CONTROL), ("a\nb", CONTROL), ("a\rb", CONTROL), ("a\x00b", CONTROL), ("a\x7fb", CONTROL)),
 ]
 
 
-@pytest.mark.parametrize(("name", "reason"), BAD_DATA)
+@pytest.mark.parametrize(("name", "reason"), [*BAD_DATA, ("a\udcff", NO_TEXT)])
 def test_a_directory_that_kafka_would_misread_is_refused(name: str, reason: str) -> None:
     with pytest.raises(InvalidEnvironment) as caught:
         _cluster(f"/work/{name}", Path("/home/me"), storage="./data")
@@ -147,7 +147,7 @@ def test_a_home_without_data_may_have_a_comma() -> None:
 BAD_JARS = [
     (f"a{os.pathsep}b", f"Java takes {os.pathsep} for the end of one path"),
     ("a!", "Java takes !/ for the end of an archive's name"),
-    *(("a\udcff", NO_TEXT), ("a\nb", CONTROL)),
+    ("a\nb", CONTROL),
 ]
 
 

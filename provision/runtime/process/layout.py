@@ -2,12 +2,14 @@
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from provision.catalogue.versions import KafkaVersion
 from provision.cluster.layout import LocalLayout
 from provision.cluster.model import StorageKind
 from provision.cluster.resolve import resolve_storage
+from provision.common.texts import is_text
 from provision.errors import InvalidEnvironment, Problem, UsageError
 from provision.home.place import Home
 from provision.runtime.process.paths import DATA, JARS, trouble
@@ -60,9 +62,9 @@ def local_layout(spec: EnvironmentSpec, base_directory: str, home: Home) -> Loca
         StorageKind.MEMORY: memory_directory(home, spec.name),
         StorageKind.DIRECTORY: Path(storage.directory),
     }[storage.kind]
-    if reason := trouble(directory.as_posix(), DATA if data_root == directory else {}):
+    if reason := _trouble(directory, DATA if data_root == directory else {}):
         raise _unusable("home", home.directory, reason, "PROVISION_HOME")
-    if reason := trouble(data_root.as_posix(), DATA):
+    if storage.directory and (reason := trouble(data_root.as_posix(), DATA)):
         raise _unusable_key("storage", data_root, reason)
     name, libs = _software(spec, base_directory, home)
     return LocalLayout(name, libs.as_posix(), directory.as_posix(), data_root.as_posix())
@@ -77,9 +79,14 @@ def _software(spec: EnvironmentSpec, base_directory: str, home: Home) -> tuple[s
         return software.as_posix(), software / "libs"
     version = KafkaVersion.parse(spec.kafka.version)
     libs = home.jars(version)
-    if reason := trouble(libs.as_posix(), JARS):
+    if reason := _trouble(libs, JARS):
         raise _unusable("cache", home.cache, reason, "PROVISION_CACHE")
     return f"kafka {version}", libs
+
+
+def _trouble(own: Path, meanings: Mapping[str, str]) -> str:
+    """As `trouble`, of a path of this machine; that it is text at all is checked where it is written into files."""
+    return trouble(own.as_posix(), meanings) if is_text(str(own)) else ""
 
 
 def _unusable(what: str, path: Path, reason: str, variable: str) -> UsageError:

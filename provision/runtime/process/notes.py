@@ -15,6 +15,7 @@ from provision.catalogue.versions import KRAFT, ZOOKEEPER, version_of
 from provision.cluster.identity import is_cluster_id
 from provision.cluster.model import StorageKind
 from provision.common.notes import DamagedNote, Endpoint, Note, Port, Seconds, read_note
+from provision.common.own_directories import make_private
 from provision.common.whole_files import write_whole
 from provision.errors import ProvisionError
 
@@ -64,6 +65,7 @@ class EnvironmentNote(Note):
     def write(self, home: Path) -> None:
         """Write it into the environment's directory."""
         with files_of(home):
+            make_private(home)
             write_whole(home / ENVIRONMENT_FILE, self.model_dump_json(indent=2))
 
 
