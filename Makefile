@@ -43,6 +43,7 @@ test-matrix: $(BIN)/provision java ## end-to-end over all supported versions, on
 
 test-soak: $(BIN)/provision java ## that no change loses a record, whatever dies meanwhile; an hour
 	$(BIN)/python -m pytest $(WORKERS) -m soak
+	$(BIN)/python -m pytest $(WORKERS) -m 'not engine and not process and not matrix and not soak' --hypothesis-profile thorough
 
 check: $(BIN)/provision ## style, types and the rules of who may import whom
 	$(BIN)/ruff format --check --quiet .

@@ -7,8 +7,13 @@ from hypothesis import HealthCheck, settings
 
 from tests.golden import Golden
 
-settings.register_profile("provision", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("provision")
+# How many examples a property is tried with: few in `make test`, many in `make test-soak`. A property whose examples
+# take longer than most takes a part of them (`tests.examples`).
+for _name, _examples in (("quick", 40), ("thorough", 200)):
+    settings.register_profile(
+        _name, deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=_examples
+    )
+settings.load_profile("quick")
 
 
 def pytest_configure() -> None:

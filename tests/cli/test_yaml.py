@@ -14,6 +14,7 @@ from provision.environment import Environment
 from provision.software.pins import Pins
 from provision.software.pins_file import read, write
 from provision.spec.yaml_text import parse
+from tests.examples import examples
 from tests.spec.test_yaml_output import TELLING, values
 
 ONE_LINE = [text for text in TELLING if text.isprintable() and text.strip()]
@@ -58,7 +59,7 @@ def test_what_adopt_writes_is_a_file_that_says_the_same(
 
 
 @given(st.dictionaries(st.text(min_size=1), values, max_size=3))
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(of=2), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_yaml_output_is_read_as_json_output(capsys: pytest.CaptureFixture[str], value: dict[str, Any]) -> None:
     print_value(value, Format.YAML)
     data, _, problems = parse(capsys.readouterr().out, "output")

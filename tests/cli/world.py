@@ -31,7 +31,15 @@ topics:
   - {name: orders, partitions: 3, replication_factor: 3}
 """
 CHANGED = FILE + "  - {name: fresh, partitions: 1, replication_factor: 3}\n"
-WORDS = {"ENV": NAME, "TOPIC": "orders", "NODE": "", "VERSION": "3.9.1", "FILE": "-", "-- ARGS...": "", "PAGE": "commands"}
+WORDS = {
+    "ENV": NAME,
+    "TOPIC": "orders",
+    "NODE": "",
+    "VERSION": "3.9.1",
+    "FILE": "-",
+    "-- ARGS...": "",
+    "PAGE": "commands",
+}
 SPECIAL = {
     ("init",): ["other"],
     ("render",): ["--out", "rendered"],

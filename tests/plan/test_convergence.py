@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from provision.cluster.model import Cluster
 from provision.plan.actions import Verb
 from provision.plan.differences import differences
+from tests.examples import examples
 from tests.plan.cases import additions, changes, drifts, ensembles, upgrades
 from tests.plan.world import EXITED, NOTHING, RUNNING, World, brokers_with, cluster_of, done, files_of, plan, printed
 
@@ -89,7 +90,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples())
 @given(STEPS)
 def test_any_sequence_of_files_and_interruptions_ends_as_the_last_file_says(steps: list[Step]) -> None:
     """A refused file is followed by the next one. No broker stops on which something is set: that is asked too late."""

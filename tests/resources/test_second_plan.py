@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from provision.cluster.properties import parse
 from provision.errors import Refused
 from provision.kafka.quotas import Entity
+from tests.examples import examples
 from tests.fake_kafka import DYNAMIC
 from tests.test_converge import Living, living_in
 
@@ -181,7 +182,7 @@ def effective(living: Living, broker: int) -> set[tuple[str, str]]:
     return set({**read, **living.kafka.set_on_brokers.get(broker, {})}.items())
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(of=2))
 @given(st.lists(st.lists(CHANGES, min_size=1, max_size=4), min_size=3, max_size=6), st.integers(0, 5))
 def test_a_second_plan_after_any_up_is_empty(steps: list[list[Change]], used: int) -> None:
     """From step `used` on Kafka has a topic of its own. A file that is refused changes nothing and is given up."""

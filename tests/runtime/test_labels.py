@@ -53,7 +53,13 @@ class Engine:
     def containers(self, **_: Any) -> list[dict[str, Any]]:  # noqa: ANN401
         """One, if any."""
         labels = self._container
-        found = {"Id": "1", "Names": [f"/{NAME}-broker-1"], "State": "running", "ImageID": "sha256:1", "Labels": labels}
+        found: dict[str, Any] = {
+            "Id": "1",
+            "Names": [f"/{NAME}-broker-1"],
+            "State": "running",
+            "ImageID": "sha256:1",
+            "Labels": labels,
+        }
         found["NetworkSettings"] = {"Networks": {}}
         return [] if labels is None else [found]
 

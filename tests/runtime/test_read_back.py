@@ -20,13 +20,16 @@ from provision.plan.observed import NodeState
 from provision.runtime import directories
 from provision.runtime.process import runtime as process_runtime
 from provision.runtime.process.java import Java
+from tests.examples import examples
 from tests.mutations import REPLACED, mangled, mutated
 
 NAME = "read-back"
 ID, ANOTHER_ID = "fwAAAAAAAAAAAAAAAAAAAA", "fwAAAAAAAAAAAAAAAAAAAQ"
 MODES = ("zookeeper", "kraft")
 EXAMPLES = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=examples(of=2),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 

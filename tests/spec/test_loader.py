@@ -13,6 +13,7 @@ from provision.errors import InvalidEnvironment, UsageError
 from provision.software.pins import is_lock_file
 from provision.spec.loader import load, load_values
 from provision.spec.model import EnvironmentSpec
+from tests.examples import examples
 
 ENVIRONMENTS = sorted(f for f in (Path(__file__).parents[2] / "environments").glob("*.yaml") if not is_lock_file(f))
 
@@ -269,7 +270,9 @@ def is_told_properly(result: EnvironmentSpec | InvalidEnvironment, file: Path) -
     return bool(problems) and placed and all(p.message for p in problems) and len(set(problems)) == len(problems)
 
 
-ANY_FILE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=200)
+ANY_FILE = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=examples()
+)
 KEYS = st.sampled_from(
     sorted(
         set(EnvironmentSpec.model_fields)

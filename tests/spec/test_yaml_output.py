@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from provision.spec.yaml_output import dump
 from provision.spec.yaml_text import parse, parse_scalar
+from tests.examples import examples
 
 # Each has a meaning of its own in YAML 1.1, in the core schema of 1.2, or in the syntax itself.
 TELLING = (
@@ -54,7 +55,7 @@ def test_a_text_that_means_something_else_unquoted_is_read_as_text(text: str) ->
 
 
 @given(st.dictionaries(keys, values, min_size=1, max_size=3), st.booleans())
-@settings(max_examples=20)
+@settings(max_examples=examples(of=2))
 @example({"a": 0.1, "b": -0.0, "c": 1e300, "d": 5e-324, "e": 10**30, "f": True, "g": None}, True)
 def test_what_is_written_is_read_as_it_was(value: dict[str, Any], compact: bool) -> None:
     written = dump(value, compact=compact)
@@ -63,7 +64,7 @@ def test_what_is_written_is_read_as_it_was(value: dict[str, Any], compact: bool)
 
 
 @given(scalars)
-@settings(max_examples=60)
+@settings(max_examples=examples())
 def test_a_single_value_is_read_as_it_was(value: object) -> None:
     again = parse_scalar(dump(value))
     assert again == value
