@@ -694,7 +694,7 @@ def test_a_first_up_whose_topics_are_refused_leaves_nothing(living: Living) -> N
 def test_brokers_stay_when_what_they_keep_cannot_move(living: Living) -> None:
     living.settles(topics=[topic("t", 3, 1)])
     living.kafka.refusals = {"t": "partition 2: not now"}
-    with pytest.raises(PartlyApplied, match="1 topics of 1 topics"):
+    with pytest.raises(PartlyApplied, match="1 of 1 topics"):
         living.up(brokers=brokers(2))
     assert living.runtime.observe("living").node("broker-3")
     living.kafka.refusals = {}

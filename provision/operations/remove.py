@@ -39,7 +39,8 @@ def remove_environment(
     now = runtime.observe(name)
     earlier = before or ObservedEnvironment(name, runtime.kind)
     nodes = [node.name for node in now.nodes if earlier.node(node.name) is None]
-    used = {node.name for node in now.nodes if node.state is not NodeState.CREATED} if earlier.kept else set[str]()
+    may_hold = earlier.kept and not _in_directory(now)
+    used = {node.name for node in now.nodes if node.state is not NodeState.CREATED} if may_hold else set[str]()
     storages = [] if keep_data else sorted(now.storages - earlier.storages - used)
     network = now.network and not earlier.network
     failed: list[ProvisionError] = []
@@ -84,8 +85,7 @@ def down(  # noqa: PLR0913 what it is, and how it goes
     if keep_data and delete_data:
         raise UsageError("keep_data and delete_data contradict each other")
     observed = runtime.observe(name)
-    in_directory = observed.storage not in ("", *(kind.value for kind in StorageKind))
-    data_stay = keep_data or (in_directory and not delete_data)
+    data_stay = keep_data or (_in_directory(observed) and not delete_data)
     if data_stay:
         stop_all(runtime, name, [node for node in observed.nodes if node.needs_stop], tell)
 
@@ -104,3 +104,8 @@ def down(  # noqa: PLR0913 what it is, and how it goes
         raise
     forget(removed=bool(removed))
     return removed
+
+
+def _in_directory(observed: ObservedEnvironment) -> bool:
+    """Whether the data are in the user's directory, where they stay when a storage is removed."""
+    return observed.storage not in ("", *(kind.value for kind in StorageKind))

@@ -180,7 +180,7 @@ def apply_resources(actions: Sequence[Action], inside: Inside, work: Work) -> fr
     if failed:
         check_beside(work.check, _reasons(failed))
         raise PartlyApplied(
-            f"{_count(failed)} of {_count(map(_key, actions))} could not be applied",
+            f"{len(failed)} of {_count(map(_key, actions))} could not be applied",
             why="\n".join(_reasons(failed)),
             hint="correct them in the file and apply it again; the rest is done",
         )
