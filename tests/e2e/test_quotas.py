@@ -32,7 +32,7 @@ SHOWN = {
 TYPES = (("users",), ("clients",), ("ips",), ("users", "clients"))
 OLDEST, NEWEST = "2.8.2", "4.3.0"
 
-pytestmark = pytest.mark.group(docker="matrix")
+pytestmark = pytest.mark.matrix
 
 
 class Environment:

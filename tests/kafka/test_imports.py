@@ -10,9 +10,10 @@ import pytest
 
 ROOM = Path(__file__).parents[2] / "provision" / "kafka"
 MODULES = sorted(ROOM.glob("*.py"))
-# Runs in a process of its own, in which nothing is loaded yet.
+# Runs in a process of its own, in which nothing is loaded yet but what every program begins with.
 LOADS_AT_ONCE = """
 import importlib, json, sys, threading
+import provision.environment
 barrier, failed = threading.Barrier(len(sys.argv) - 1), []
 def load(name):
     barrier.wait()
