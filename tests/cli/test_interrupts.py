@@ -56,7 +56,8 @@ def test_while_it_starts(tmp_path: Path, after_ms: int) -> None:
     (tmp_path / "far.yaml").write_text("name: far\nbootstrap_servers: 127.0.0.1:1\n")
     code, err = interrupted(START, ["plan", "far.yaml"], tmp_path, after_ms / 1000)
     assert "Traceback" not in err
-    assert code in (130, 69)  # it had nothing left to do
+    # 69: it had nothing left to do. Once Python has dismantled itself, the signal kills, which shells show as 130 too.
+    assert code in (130, 69, -signal.SIGINT)
     if code == 130:
         assert err.split() in ([], ["interrupted"])
 
