@@ -203,6 +203,7 @@ def up(
         ProvisionError: anything else; a first `up` has removed what it created, unless `retain` is set.
     """
     prepared = prepare(source, runtimes, lease=True, frozen=options.frozen, tell=tell)
+    begun = False
     try:
         if options.saved:
             options.saved.require_fresh(prepared.saved)
@@ -212,9 +213,12 @@ def up(
         plan = prepared.plan_until(options.until)
         tell(Planned(plan.as_dict()))
         agree(plan)
+        begun = True
         result, wait = _bring_up(prepared, runtimes.home, options, tell, agree)
     except BaseException as error:
         if prepared.observed.nodes:  # a failed update stops where it is, and the next `up` continues from there
+            if not begun:
+                runtimes.home.ports.release(prepared.cluster.name, prepared.leased)
             raise
         name = prepared.cluster.name
         if options.retain:

@@ -35,6 +35,8 @@ def file_of(chosen: str) -> Path | None:
     Raises:
         UsageError: a path leads to something else than a file, or several files have the name.
     """
+    if not chosen:
+        return None
     if looks_like_path(chosen) or (not is_environment_name(chosen) and Path(chosen).is_file()):
         return _required(chosen)
     fitting = {file: name for file in files() if chosen in (file.stem, name := _name_in(file))}

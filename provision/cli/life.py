@@ -167,8 +167,8 @@ def restart(
 ) -> None:
     """Restart nodes: all at once, or one at a time (--rolling)."""
     env, names = env_and_nodes(env, nodes)
+    timeout_s = seconds(timeout)  # before anything is stopped
     if rolling:
-        timeout_s = seconds(timeout)
         with progress() as tell:
             environment = select(env, tell=tell)
             restarted = environment.restart(names, timeout_s=timeout_s)

@@ -11,7 +11,7 @@ from provision.cli import completion
 from provision.cli.environment import select
 from provision.cli.groups import TOPICS
 from provision.cli.options import Env, seconds
-from provision.cli.output import say
+from provision.cli.output import counted, say
 from provision.cli.streams import Purpose, write_as
 from provision.cli.words import env_and_one, env_and_tool
 from provision.errors import ProvisionError, UsageError
@@ -49,7 +49,7 @@ def produce(
     env, name = env_and_one(env, topic, "TOPIC")
     largest_bytes = _bytes(max_record_size)
     count = select(env).produce(name, _records(key_separator), max_bytes=largest_bytes)
-    say(f"{count} records written to {name}")
+    say(f"{counted('record', count)} written to {name}")
 
 
 def _bytes(size: str) -> int:

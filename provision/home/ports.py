@@ -66,7 +66,7 @@ class PortLeases:
 
     def release(self, environment: str, nodes: Collection[str] | None = None) -> None:
         """Release the ports of these nodes of an environment, or all of its ports."""
-        if self._file.exists() and (nodes is None or nodes):
+        if (nodes is None or nodes) and os.access(self._file, os.F_OK):
             with self._locked() as leases:
                 left = {} if nodes is None else {n: p for n, p in leases.get(environment, {}).items() if n not in nodes}
                 leases.pop(environment, None)

@@ -52,8 +52,10 @@ def remove_environment(
             failed.append(error)
 
     attempt(lambda: each(tell, Verb.REMOVE, nodes, lambda node: runtime.remove_node(name, node)))
-    left = {node.name for node in runtime.observe(name).nodes} if failed else set[str]()
-    storages = [node for node in storages if node not in left]  # one that is in use cannot go
+    if failed:  # the storage of a node that is still there is in use, and cannot go
+        left = set(nodes)
+        attempt(lambda: left.intersection_update(node.name for node in runtime.observe(name).nodes))
+        storages = [node for node in storages if node not in left]
     delete = partial(runtime.remove_storage, name, delete_data=delete_data)
     attempt(lambda: each(silent, Verb.REMOVE, storages, delete))
     if not earlier.network:  # even if none is listed: a killed command may have left a partial one

@@ -57,20 +57,20 @@ def plan_nodes(
     """
     first, *later = phases
     changes = _changes(cluster, first.files, observed, details)
-    refusals = refuse(cluster, observed, changes, details)
-    if refusals:
+    if refusals := refuse(cluster, observed, changes, details):
         return refusals
     graph = _Graph(cluster, observed, first.files, changes)
     graph.remove_leftovers()
     graph.prepare(missing_software)
     graph.add_nodes()
-    graph.join_network()
+    graph.join_network(cut_off=True)
     graph.start(cluster.zookeepers)
     graph.start(cluster.controllers)
     # Existing nodes must be running before any node may go down; new ones join the ensemble in its final form.
     known = [node for node in cluster.brokers if observed.node(node.name)]
     graph.start(known)
     graph.start_leaving()
+    graph.join_network(cut_off=False)
     members = _leader_last(cluster.zookeepers, details.ensemble_leader)
     graph.roll_ensemble(members, alone=stands_alone(observed, details))
     controllers = _leader_last(cluster.controllers, details.active_controller)
@@ -184,15 +184,15 @@ class _Graph:
         self._made[name] = action.key
         self.actions.append(action)
 
-    def join_network(self) -> None:
+    def join_network(self, *, cut_off: bool) -> None:
         """Connect running nodes that are not where the others look for them, one after the other.
 
-        Those that nobody finds come first, the ensemble before the brokers: until they are back, the cluster cannot do
-        without any other.
+        Those that nobody finds (`cut_off`) come before anything starts, the ensemble before the brokers: until they are
+        back, the cluster cannot do without any other. The others can be spared only once all are running.
         """
         roles = list(Role)
-        astray = [node for node in self._observed.nodes if node.astray]
-        for node in sorted(astray, key=lambda node: (not node.cut_off, roles.index(Role(node.role)), node.number)):
+        astray = [node for node in self._observed.nodes if node.astray and node.cut_off is cut_off]
+        for node in sorted(astray, key=lambda node: (roles.index(Role(node.role)), node.number)):
             after = tuple(dict.fromkeys((*self._prepared, *self._careful)))
             action = Action(Verb.JOIN, Kind.NODE, node.name, node.astray, after=after, subject=Rejoining(node.cut_off))
             self._one_at_a_time(action)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from provision.cluster.model import RenderedFile, Role, node_with_id
+from provision.cluster.model import RenderedFile, Role, StorageKind, node_with_id
 from provision.plan.stored import StoredData
 
 
@@ -117,6 +117,8 @@ class ObservedEnvironment:
         node, data = self.node(name), self.stored.get(name)
         if node and node.state is NodeState.CREATED:
             return data is None or not data.written
+        if node and self.storage == StorageKind.MEMORY:  # what an exited node had in memory is gone
+            return False
         return (node is None or node.state is NodeState.EXITED) and data is not None and not data.written
 
     def without(self, names: Collection[str]) -> "ObservedEnvironment":

@@ -12,6 +12,7 @@ from provision.common.own_directories import give, make_own, remove_tree, requir
 from provision.common.whole_files import is_draft, read_whole, write_whole
 from provision.errors import ProvisionError, Refused
 from provision.plan.stored import LOGS, META_FILE, StoredData, is_used, meta_in, shows_use
+from provision.spec.names import is_environment_name
 
 MARKER = ".provision"
 _LARGEST = 64 * 1024
@@ -206,6 +207,7 @@ def _marked_for(directory: Path) -> str:
     """The environment in the marker of a node's directory; empty without one, or if it is another user's."""
     try:
         require_own(directory)
-        return read_whole(directory / MARKER, _LARGEST).decode().strip()
+        name = read_whole(directory / MARKER, _LARGEST).decode().strip()
+        return name if is_environment_name(name) else ""
     except (OSError, UnicodeDecodeError, Refused):
         return ""

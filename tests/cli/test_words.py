@@ -109,3 +109,26 @@ def test_logs_of_several_nodes_are_in_the_order_of_time(
         assert shown == ["yet", "one", "one", "two", "three", "four"]
     assert run(["logs", "broker-1", "-n", "1"]) == 0
     assert capsys.readouterr().out == "[2026-01-01 10:00:03,000] four\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["restart", "--timeout", "90"],
+        ["restart", "--rolling", "--timeout", "90"],
+        ["start", "--timeout", "90"],
+        ["up", "--timeout", "90"],
+        ["up", "--until", "soon"],
+        ["stop", "broker-9"],
+        ["restart", "broker-9"],
+        ["down", "--keep-data", "--delete-data"],
+    ],
+)
+def test_a_wrong_option_is_told_before_anything_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: list[str]
+) -> None:
+    runtime, _ = settle(tmp_path, monkeypatch)
+    done: list[str] = []
+    runtime.on_verb = lambda verb, subject: done.append(f"{verb} {subject}")
+    assert run(line) == 64
+    assert done == []

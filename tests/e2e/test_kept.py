@@ -53,6 +53,9 @@ def test_the_release_is_kept_with_data_in_a_directory(provision: Provision, tmp_
     newer, older = (replace(provision, version=version) for version in (NEWER, OLDER))
     env = write_environment(tmp_path, "kept-directory", SMALL + "storage: ./data\n")
     newer.ok("up", env, "--until", "brokers")
+    newer.ok("down", env, "--keep-data")
+    assert f"Kafka {NEWER} → {OLDER}" in refused(older, "up", env)
+    newer.ok("up", env, "--until", "brokers")
     newer.ok("down", env)
     message = refused(older, "up", env)
     assert f"Kafka {NEWER} → {OLDER}" in message

@@ -53,6 +53,10 @@ def additions() -> Cases:
             dataclasses.replace(there.astray("broker-1", "broker-3").but(EXITED, "zookeeper-1"), network=False),
         ),
         "one-node-cut-off": (CLUSTER, there.astray("broker-2")),
+        "one-node-at-another-address-while-a-broker-is-stopped": (
+            CLUSTER,
+            there.astray("broker-2", how="it has the address 10.0.0.9", cut_off=False).but(EXITED, "broker-3"),
+        ),
         "leaving-broker-cut-off": (two, running(three).astray("broker-3")),
         "one-node-at-another-address-and-one-cut-off": (
             CLUSTER,

@@ -254,6 +254,13 @@ def test_a_broker_that_may_have_replicas_is_not_a_leftover() -> None:
             assert all(action.verb is not Verb.REMOVE for action in plan(three, world))
 
 
+def test_what_a_stopped_node_had_in_memory_is_not_there_and_proves_nothing() -> None:
+    three, two = (cluster_of(storage="memory", brokers=brokers_with(nodes=nodes)) for nodes in (3, 2))
+    stopped = dataclasses.replace(running(three).but(EXITED, "broker-3"), storage="memory")
+    world = emptied(with_data(stopped, three), "broker-3")
+    assert all(action.verb is not Verb.REMOVE for action in plan(two, world))
+
+
 # -- what a storage tells ---------------------------------------------------------------------------------------------
 
 

@@ -62,6 +62,7 @@ class World:
     network: bool = False
     software: bool = True
     mode: str = ""
+    storage: str = ""
     foreign: tuple[str, ...] = ()
     dynamic: frozenset[str] = frozenset()
     controller: int = -1
@@ -74,6 +75,7 @@ class World:
             "orders",
             "docker",
             mode=self.mode,
+            storage=self.storage,
             network=self.network,
             storages=self.storages,
             orphaned_data=self.orphaned_data,

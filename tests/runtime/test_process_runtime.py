@@ -1,5 +1,7 @@
 """The process runtime's own files: whatever became of them, the environment can be seen and removed."""
 
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,9 +9,10 @@ import pytest
 
 from provision.cluster.render import render
 from provision.cluster.resolve import resolve
-from provision.errors import ProvisionError
+from provision.errors import ProvisionError, Unavailable
 from provision.home.place import Home
 from provision.operations.remove import down
+from provision.runtime.base import JavaCommand
 from provision.runtime.process.layout import environment_directory, local_layout
 from provision.runtime.process.runtime import ProcessRuntime
 from provision.spec.model import EnvironmentSpec
@@ -26,9 +29,9 @@ def home(tmp_path: Path) -> Home:
     return Home.at(tmp_path)
 
 
-def _created(home: Home) -> ProcessRuntime:
+def _created(home: Home, **sections: object) -> ProcessRuntime:
     runtime = ProcessRuntime(home)
-    spec = EnvironmentSpec(name=NAME)
+    spec = EnvironmentSpec.model_validate({"name": NAME, **sections})
     cluster = resolve(spec, local_layout(spec, "/", home), {"zookeeper-1": 30301, "broker-1": 30302}, "/")
     files = render(cluster)
     runtime.create_network(cluster)
@@ -107,3 +110,50 @@ def test_a_removal_that_is_cut_off_leaves_no_half_of_a_node(home: Home, monkeypa
     assert "broker-1" in observed.storages
     down(runtime, NAME, home)
     assert not environment_directory(home, NAME).exists()
+
+
+def test_the_data_of_a_lost_environment_are_looked_for_where_its_nodes_say(home: Home, tmp_path: Path) -> None:
+    storage = tmp_path / "apart"
+    runtime = _created(home, storage=str(storage))
+    (storage / "broker-1" / "data" / "orders-0").mkdir()
+    (environment_directory(home, NAME) / "environment.json").unlink()
+    found = runtime.read_storage(NAME, "broker-1")
+    assert found is not None
+    assert found.written
+    down(runtime, NAME, home, delete_data=True)
+    assert not storage.exists()
+
+
+def test_the_note_says_what_the_file_says_now(home: Home) -> None:
+    runtime = _created(home)
+    before = runtime.observe(NAME)
+    _created(home, storage="memory", ttl="1h")
+    after = runtime.observe(NAME)
+    assert (before.storage, after.storage) == ("volume", "memory")
+    assert (before.ttl_s, after.ttl_s) == (None, 3600)
+    assert before.created_s == after.created_s
+    down(runtime, NAME, home)
+    assert not environment_directory(home, NAME).exists()
+
+
+def test_an_ensemble_in_memory_knows_its_ids_after_a_reboot(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = _created(home, storage="memory")
+    myid = runtime._places.data(NAME, "zookeeper-1", "memory") / "myid"  # noqa: SLF001 what a reboot would empty
+    shutil.rmtree(myid.parents[1])
+    monkeypatch.setattr("provision.runtime.process.processes.start", lambda *_: None)
+    runtime.start_node(NAME, "zookeeper-1")
+    assert myid.read_text() == "1\n"
+    down(runtime, NAME, home)
+
+
+def test_a_tool_that_does_not_end_is_an_error_of_ours(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = _created(home)
+
+    def hang(*_: object, **__: object) -> None:
+        raise subprocess.TimeoutExpired("java", 60)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("subprocess.run", hang)
+        with pytest.raises(Unavailable, match="did not end within 60 s"):
+            runtime.run_in_node(NAME, "broker-1", JavaCommand("kafka.Kafka", ()))
+    down(runtime, NAME, home)

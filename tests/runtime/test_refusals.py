@@ -110,7 +110,7 @@ def test_what_somebody_elses_container_uses_is_left_and_told_with_the_command(
         with pytest.raises(PartlyApplied, match=left) as caught:
             down(runtimes.of_kind("docker"), "odd", home)
         runtimes.close()
-    assert caught.value.why == "theirs uses it, which provision did not create"
+    assert caught.value.why == "containers that provision did not create use it: theirs"
     assert caught.value.hint == f"`{command}`, then `provision down odd` again"
     assert home.ports.held("odd") == frozenset()
 

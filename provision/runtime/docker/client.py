@@ -119,7 +119,7 @@ def still_used(what: str, users: Sequence[str], environment: str, command: str) 
     commands = "; ".join(f"{command} {user}" for user in users)
     return PartlyApplied(
         f"{what} is left",
-        why=f"{', '.join(users)} {'uses' if len(users) == 1 else 'use'} it, which provision did not create",
+        why=f"containers that provision did not create use it: {', '.join(users)}",
         hint=f"`{commands}`, then `provision down {environment}` again",
     )
 

@@ -26,6 +26,8 @@ from provision.errors import ProvisionError
 from provision.runtime.docker.containers import DRAFT, ENVIRONMENT, NODE
 
 ADDRESSES, FIXED = "provision.addresses", "fixed"
+SUBNET = "provision.subnet"
+"""The label of a node's container with the subnet of its network, in case that is lost while the node runs."""
 
 # In a smaller subnet, half of it could be too little for other containers.
 _LONGEST_PREFIX = 25
@@ -50,15 +52,18 @@ def among(listed: Iterable[Described], name: str) -> Described | None:
     return next((network for network in ours if network["Name"] == name), None)
 
 
-def create(api: APIClient, name: str, labels: Mapping[str, str]) -> None:
+def create(api: APIClient, name: str, labels: Mapping[str, str], former: str = "") -> None:
     """Create the bridge network, in which containers find each other by name and nodes have fixed addresses.
+
+    `former` is the subnet of a lost network of that name, which is used again if it is still free: running nodes have
+    resolved each other's names and keep using the addresses.
 
     Raises:
         APIError: the engine refuses.
     """
     for attempt in range(1, _TRIES + 1):
         try:
-            subnet = _free_subnet(api, name, labels)
+            subnet = IPv4Network(former) if former and attempt == 1 else _free_subnet(api, name, labels)
             if subnet and subnet.prefixlen <= _LONGEST_PREFIX:
                 ipam, told = IPAMConfig(pool_configs=[kept_in_half(subnet)]), {**labels, ADDRESSES: FIXED}
             else:
@@ -120,6 +125,21 @@ def kept_in_half(subnet: IPv4Network) -> IPAMPool:
     """The whole subnet, of which the engine assigns only the upper half: the lower half is for nodes."""
     _, upper = subnet.subnets()
     return IPAMPool(subnet=str(subnet), iprange=str(upper), gateway=str(subnet[1]))
+
+
+def subnet_label(api: APIClient, name: str) -> dict[str, str]:
+    """The label with the subnet of the environment's network; none if its nodes have no fixed addresses."""
+    network = _required(api, name)
+    subnet = _subnet_of(network) if (network["Labels"] or {}).get(ADDRESSES) == FIXED else None
+    return {SUBNET: str(subnet)} if subnet else {}
+
+
+def former_subnet(containers: Iterable[Described]) -> str:
+    """The subnet in the labels of an environment's containers; empty if none is valid."""
+    for container in containers:
+        with suppress(ValueError):
+            return str(IPv4Network(container["Labels"].get(SUBNET, "")))
+    return ""
 
 
 def address_of(network: Described, node: str) -> str | None:

@@ -1,5 +1,6 @@
 """The runtime interface for a Docker engine. Each verb is one or two calls; decisions are made elsewhere."""
 
+import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -98,13 +99,22 @@ class DockerRuntime(Runtime):
         """Read it from the node's volume, through a temporary container if the node has none."""
         container = self._ours(name, node)
         with translated(f"reading the storage of {node}"):
-            if container is not None:
-                return stored.stored_in(self._api, container["Id"], name, node)
             try:
+                if in_directory := self._directory_of(name, node):
+                    data, files = directories.data_of(in_directory, node), directories.kept_files(in_directory, node)
+                    if found_there := directories.stored_in(data, node, files):
+                        return found_there
+                if container is not None:
+                    return stored.stored_in(self._api, container["Id"], name, node)
                 with stored.reader(self._api, name, node) as temporary:
                     return stored.stored_in(self._api, temporary, name, node)
-            except NotFound:
+            except (NotFound, tarfile.TarError):  # it is gone, or just being written to
                 return None
+
+    def _directory_of(self, name: str, node: str) -> Path | None:
+        """The user's directory with the node's data, according to its volume."""
+        storage = checked(self._api.inspect_volume(spec.name_of(name, node)))["Labels"].get(spec.STORAGE, "")
+        return Path(storage) if Path(storage).is_absolute() else None
 
     def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         """Read them from the engine's log of the container, standard output and standard error together."""
@@ -157,7 +167,8 @@ class DockerRuntime(Runtime):
         """Create a bridge network named like the environment; containers find each other there by name."""
         with translated(f"creating the network {cluster.name}"):
             if networks.find(self._api, cluster.name) is None:
-                networks.create(self._api, cluster.name, spec.environment_labels(cluster))
+                former = networks.former_subnet(self._containers(f"{spec.ENVIRONMENT}={cluster.name}"))
+                networks.create(self._api, cluster.name, spec.environment_labels(cluster), former)
 
     def create_storage(self, cluster: Cluster, node: Node) -> None:
         """Create a volume, and the user's directory if the file names one."""
@@ -190,7 +201,8 @@ class DockerRuntime(Runtime):
             container, host = spec.node_options(cluster, node, config_hash, self._image_volumes(node.software))
             try:
                 # Renamed once its files are in place: a partial container, left by a killed command, is not a node.
-                draft = container | {"name": f"{container['name']}{spec.DRAFT}"}
+                labels = container["labels"] | networks.subnet_label(self._api, cluster.name)
+                draft = container | {"name": f"{container['name']}{spec.DRAFT}", "labels": labels}
                 created = self._api.create_container(
                     **draft,
                     host_config=self._api.create_host_config(**host),

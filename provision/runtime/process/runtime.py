@@ -81,9 +81,13 @@ class ProcessRuntime(Runtime):
 
     def read_storage(self, name: str, node: str) -> StoredData | None:
         """Read it from the data directory."""
-        kept = read_environment(self._places.environment(name))
-        data = self._places.data(name, node, kept.storage if kept else "")
+        data = self._places.data(name, node, self._storage_of(name))
         return directories.stored_in(data, node, self.read_files(name, node))
+
+    def _storage_of(self, name: str) -> str:
+        """The kind or directory of the environment's storage, from its note, or else from its nodes'."""
+        kept = read_environment(self._places.environment(name))
+        return kept.storage if kept else observing.described(self._places, name).storage
 
     def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         """Read them from the node's own files."""
@@ -123,13 +127,9 @@ class ProcessRuntime(Runtime):
         self._note(cluster)
 
     def _note(self, cluster: Cluster) -> None:
-        """Write `environment.json`, also if the software has changed."""
+        """Write `environment.json` if it is not there, or says something else."""
         home = self._places.environment(cluster.name)
         before = read_environment(home)
-        if before is not None and before.software == cluster.software:
-            return
-        with files_of(home):
-            self._places.make(cluster.name)
         libs = cluster.nodes[0].java_args[cluster.nodes[0].java_args.index("-cp") + 1]
         note = EnvironmentNote(
             software=cluster.software,
@@ -141,7 +141,10 @@ class ProcessRuntime(Runtime):
             ttl_s=cluster.ttl_s,
             cluster_id=cluster.cluster_id,
         )
-        note.write(home)
+        if note != before:
+            with files_of(home):
+                self._places.make(cluster.name)
+            note.write(home)
 
     def create_storage(self, cluster: Cluster, node: Node) -> None:
         """Create the directories, readable only by this user."""
@@ -218,15 +221,16 @@ class ProcessRuntime(Runtime):
 
     def _require_directories(self, name: str, node: str) -> None:
         """Since the node's last start its directories may have gone, and somebody else's may have taken their place."""
-        home = self._places.environment(name)
-        kept = read_environment(home)
-        with files_of(home / node):
+        storage, (role, number) = self._storage_of(name), Role.parse(node)
+        with files_of(self._places.environment(name) / node):
             self._places.make(name, node, "log")
-            if kept and kept.storage == StorageKind.MEMORY:
-                self._places.make_data(name, node, kept.storage)
-            elif kept and Path(kept.storage).is_absolute():
-                is_own(Path(kept.storage, node), below=Path(kept.storage))
-                directories.require_no_links(Path(kept.storage), node)
+            if storage == StorageKind.MEMORY:
+                self._places.make_data(name, node, storage)
+                if role is Role.ZOOKEEPER:  # gone with the rest, after a reboot
+                    write_whole(self._places.data(name, node, storage) / "myid", f"{role.id_of(number)}\n")
+            elif Path(storage).is_absolute():
+                is_own(Path(storage, node), below=Path(storage))
+                directories.require_no_links(Path(storage), node)
 
     def stop_node(self, name: str, node: str, patience_s: float) -> None:
         """Stop its JVM."""
@@ -263,10 +267,9 @@ class ProcessRuntime(Runtime):
 
     def remove_storage(self, name: str, node: str, *, delete_data: bool) -> None:
         """Remove its directories; the one that identifies it last, so that an interrupted removal can be repeated."""
-        home = self._places.environment(name)
-        kept = read_environment(home)
-        if delete_data and kept and Path(kept.storage).is_absolute():
-            directories.delete(Path(kept.storage), node, name)
+        home, storage = self._places.environment(name), self._storage_of(name)
+        if delete_data and Path(storage).is_absolute():
+            directories.delete(Path(storage), node, name)
         processes.kill(home / node)
         with files_of(home / node):
             self._places.remove(name, node)
@@ -291,15 +294,20 @@ class ProcessRuntime(Runtime):
         return self._run(self._tool_command(name, command))
 
     def _run(self, command: Sequence[str]) -> tuple[int, str]:
-        done = subprocess.run(  # noqa: S603 the command is ours
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=variables(),
-            timeout=_TOOL_TIMEOUT_S,
-            check=False,
-        )
+        try:
+            done = subprocess.run(  # noqa: S603 the command is ours
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=variables(),
+                timeout=_TOOL_TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise Unavailable(f"{command[0]} did not end within {_TOOL_TIMEOUT_S} s") from error
+        except OSError as error:
+            raise Unavailable(f"{command[0]} cannot be run", why=error.strerror or str(error)) from error
         return done.returncode, done.stdout.decode(errors="replace")
 
     def run_tool(self, environment: ObservedEnvironment, command: JavaCommand, streams: Streams) -> int:
@@ -324,8 +332,9 @@ class ProcessRuntime(Runtime):
     def _tool_command(self, name: str, command: JavaCommand) -> list[str]:
         home = self._places.environment(name)
         kept = required_environment(home)
-        for file, content in tool_logging.FILES.items():
-            write_whole(home / file, content)
+        with files_of(home):
+            for file, content in tool_logging.FILES.items():
+                write_whole(home / file, content)
         options = [
             "-Xmx256m",
             "-XX:TieredStopAtLevel=1",
