@@ -97,5 +97,7 @@ class SettingsAdmin:
             access = access.to({int(resource.name): access.brokers[int(resource.name)]})
         answer = ask_any(access, lambda: DescribeConfigsRequest(resources=[asked], version=_VERSION), doing)
         (result,) = answer.results
+        if result.error_code in (0, _UNKNOWN_TOPIC):  # 0: it knows it by now, or the one that is asked this time does
+            return unknown
         refusal = as_provision_error(doing, for_code(result.error_code)(result.error_message or ""))
-        return refusal if isinstance(refusal, KafkaRefused) and result.error_code != _UNKNOWN_TOPIC else unknown
+        return refusal if isinstance(refusal, KafkaRefused) else unknown

@@ -1,14 +1,17 @@
 """Topics through a scripted client: batches, halves of what was too much, and every topic's own failure."""
 
 from collections.abc import Callable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from kafka.errors import KafkaTimeoutError, NodeNotReadyError, RequestTimedOutError
+from kafka.protocol.admin import DescribeConfigsResponse
 
 from provision.cluster.model import Topic
-from provision.errors import Unavailable
+from provision.errors import KafkaRefused, ProvisionError, Unavailable
 from provision.events import Event, Progress
+from provision.kafka.access import Access
 from provision.kafka.settings import SettingsAdmin
 from provision.kafka.topics import Created, TopicAdmin
 from provision.plan.observed import ObservedPartition, ObservedTopic
@@ -285,3 +288,27 @@ def test_the_minimum_in_sync_is_told_wherever_it_is_set() -> None:
     assert admin_of(ConfigClient({}, described)).minimum_in_sync(["a"]) == {"a": 2}
     with pytest.raises(Unavailable, match="does not know b yet"):  # it may need 2, too
         admin_of(ConfigClient({}, described)).minimum_in_sync(["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("code", "expected", "said"),
+    [
+        (0, Unavailable, "does not know gone yet"),  # the one that was asked again knows it by now
+        (3, Unavailable, "does not know gone yet"),
+        (-1, Unavailable, "does not know gone yet"),
+        (41, Unavailable, "does not know gone yet"),
+        (29, KafkaRefused, "denies this user permission"),
+        (40, KafkaRefused, "Kafka refused"),
+    ],
+)
+def test_why_a_resource_has_no_settings_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, code: int, expected: type[ProvisionError], said: str
+) -> None:
+    result = DescribeConfigsResponse.DescribeConfigsResult(
+        error_code=code, error_message=None, resource_type=2, resource_name="gone", configs=[]
+    )
+    answer = DescribeConfigsResponse(throttle_time_ms=0, results=[result])
+    monkeypatch.setattr("provision.kafka.settings.ask_any", lambda *_: answer)
+    client = SimpleNamespace(describe_configs=lambda *_, **__: {"topic": {}})
+    with pytest.raises(expected, match=said):
+        SettingsAdmin(client, Access.at("127.0.0.1:9092")).describe("topic", ["gone"])
