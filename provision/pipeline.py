@@ -205,14 +205,7 @@ def up(
     prepared = prepare(source, runtimes, lease=True, frozen=options.frozen, tell=tell)
     begun = False
     try:
-        if options.saved:
-            options.saved.require_fresh(prepared.saved)
-        require_no_refusal(prepared.plan)
-        if options.until is Level.ROUNDTRIP:
-            _require_deletable_topics(prepared.cluster)
-        plan = prepared.plan_until(options.until)
-        tell(Planned(plan.as_dict()))
-        agree(plan)
+        _decide(prepared, options, tell, agree)
         begun = True
         result, wait = _bring_up(prepared, runtimes.home, options, tell, agree)
     except BaseException as error:
@@ -233,6 +226,18 @@ def up(
     name = prepared.cluster.name  # what works is not removed because the last check of it fails
     with telling_where_it_stands(lambda: f"{name} is up and has reached topics; `provision down {name}` removes it"):
         return replace(result, assessment=wait.roundtrip(result.assessment))
+
+
+def _decide(prepared: Prepared, options: UpOptions, tell: Listener, agree: Agree) -> None:
+    """Raise unless the plan may be carried out, and have it agreed to; nothing is changed."""
+    if options.saved:
+        options.saved.require_fresh(prepared.saved)
+    require_no_refusal(prepared.plan)
+    if options.until is Level.ROUNDTRIP:
+        _require_deletable_topics(prepared.cluster)
+    plan = prepared.plan_until(options.until)
+    tell(Planned(plan.as_dict()))
+    agree(plan)
 
 
 def _require_deletable_topics(cluster: Cluster) -> None:

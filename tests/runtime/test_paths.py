@@ -108,8 +108,8 @@ def test_tools_find_their_logging_below_any_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in ODD if "${" not in name])
 def test_data_are_where_the_file_says(name: str) -> None:
-    cluster = _cluster("/work", Path("/home/me"), storage=f"./{name}")
-    assert _settings(cluster, cluster.brokers[0], "server.properties")["log.dirs"] == f"/work/{name}/broker-1/data"
+    cluster = _cluster("/srv", Path("/home/me"), storage=f"./{name}")
+    assert _settings(cluster, cluster.brokers[0], "server.properties")["log.dirs"] == f"/srv/{name}/broker-1/data"
 
 
 COMMA, REFERENCE = "Kafka takes a comma for the end of one directory", "Kafka takes ${ for the start of a reference"
@@ -123,10 +123,10 @@ BAD_DATA = [
 @pytest.mark.parametrize(("name", "reason"), [*BAD_DATA, ("a\udcff", NO_TEXT)])
 def test_a_directory_that_kafka_would_misread_is_refused(name: str, reason: str) -> None:
     with pytest.raises(InvalidEnvironment) as caught:
-        _cluster(f"/work/{name}", Path("/home/me"), storage="./data")
+        _cluster(f"/srv/{name}", Path("/home/me"), storage="./data")
     (problem,) = caught.value.problems
     assert problem.path == "storage"
-    assert problem.message.startswith(f"it cannot be {f'/work/{name}/data'!r}: {reason}")
+    assert problem.message.startswith(f"it cannot be {f'/srv/{name}/data'!r}: {reason}")
     assert problem.hint == "use a directory with a plainer path"
 
 
