@@ -67,9 +67,10 @@ def start(runtime: Runtime, name: str, nodes: Sequence[str], patience: Patience,
             has lost its data, or has those of another cluster or node.
     """
     observed = with_stored(require(runtime, name), runtime)
-    _refuse_newcomers(observed, _chosen(observed, nodes))
-    _refuse_lost(observed, _chosen(observed, nodes))
-    chosen = [node.name for node in _chosen(observed, nodes) if node.state is not NodeState.RUNNING]
+    wanted = _chosen(observed, nodes)
+    _refuse_newcomers(observed, wanted)
+    _refuse_lost(observed, wanted)
+    chosen = [node.name for node in wanted if node.state is not NodeState.RUNNING]
     _refuse_wrong_data(observed, chosen)
     _format(runtime, observed, chosen, tell)
     each(tell, Verb.START, chosen, lambda node: runtime.start_node(name, node))

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from provision.errors import InvalidEnvironment, Problem, UsageError
+from provision.errors import InvalidEnvironment, Problem
 from provision.events import Listener, Notice, Warned, silent
 from provision.spec.assumptions import assumptions
 from provision.spec.checks import RULES, RuleReads, check
@@ -18,6 +18,7 @@ from provision.spec.foreign import foreign, foreign_key_hint
 from provision.spec.given import unfit
 from provision.spec.lint import RULES as VERSION_RULES
 from provision.spec.model import IN_WORDS, EnvironmentSpec, kind_of
+from provision.spec.naming import read_start
 from provision.spec.overrides import apply_overrides
 from provision.spec.paths import paths
 from provision.spec.yaml_text import MAX_BYTES, Path, Positions, parse
@@ -95,11 +96,7 @@ def read_text(file: FilePath) -> str:
         UsageError: it cannot be read.
         InvalidEnvironment: it is too large, or not UTF-8.
     """
-    try:
-        with file.open("rb") as stream:
-            raw = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise UsageError(f"cannot read {file}", why=error.strerror or str(error)) from error
+    raw = read_start(file)
     if len(raw) > MAX_BYTES:
         raise InvalidEnvironment(
             [Problem(os.fspath(file), 1, 1, "", "the file is larger than 1 MiB", "is it the right one?")]

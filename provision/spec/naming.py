@@ -40,15 +40,24 @@ def _is_of_other_form(data: object, problems: list[Problem]) -> bool:
     return data is not None or not problems
 
 
+def read_start(file: Path) -> bytes:
+    """The first bytes of a file: all of it, or one byte more than an environment file may have.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    try:
+        with file.open("rb") as stream:
+            return stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"cannot read {file}", why=error.strerror or str(error)) from error
+
+
 def _text(file: Path) -> str:
     what = what_is(file)
     if what:
         raise UsageError(f"{file} is {what}, not an environment file", hint=_HINT)
-    try:
-        with file.open("rb") as stream:
-            raw = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise UsageError(f"cannot read {file}", why=error.strerror or str(error)) from error
+    raw = read_start(file)
     if len(raw) > MAX_BYTES:
         raise UsageError(f"{file} is larger than 1 MiB, and so no environment file", hint=_HINT)
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
