@@ -379,9 +379,9 @@ class Environment:
     def produce(self, topic: str, records: Iterable[tuple[bytes | None, bytes]], *, max_bytes: int = 1024**2) -> int:
         """Write records (key, value) of at most `max_bytes` to an existing topic with `acks=all`; returns how many."""
         from provision.kafka.messages import produce
-        from provision.operations.topics import topics
+        from provision.operations.topics import require_topics
 
-        topics(cluster := self.cluster(), [topic])
+        require_topics(cluster := self.cluster(), [topic])
         return produce(cluster.access, topic, records, largest_bytes=max_bytes)
 
     def consume(

@@ -82,7 +82,8 @@ def produce(
         "request_timeout_ms": int(_REQUEST_S * 1000),
         "delivery_timeout_ms": int(_ACKNOWLEDGE_S * 1000),
     }
-    producer = connected_producer(access, **options)
+    with telling_where_it_stands(lambda: _acknowledged(0)):
+        producer = connected_producer(access, **options)
     writer = _Writer(access, topic, producer, largest_bytes)
     try:
         with telling_where_it_stands(writer.standing):
@@ -96,6 +97,10 @@ def produce(
     finally:
         _close(producer)
     return writer.acknowledged
+
+
+def _acknowledged(count: int) -> str:
+    return f"{count} {'record was' if count == 1 else 'records were'} acknowledged"
 
 
 def _close(producer: KafkaProducer) -> None:
@@ -126,9 +131,8 @@ class _Writer:
 
     def standing(self) -> str:
         """How many records were acknowledged, and of how many that is not known."""
-        count = "1 record was" if self.acknowledged == 1 else f"{self.acknowledged} records were"
         unknown = f"; {len(self._pending)} more may be written, too" if self._pending else ""
-        return f"{count} acknowledged{unknown}"
+        return f"{_acknowledged(self.acknowledged)}{unknown}"
 
     def write(self, key: bytes | None, value: bytes) -> None:
         """Send a record; those sent before are acknowledged meanwhile."""

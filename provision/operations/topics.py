@@ -151,14 +151,28 @@ def topics(cluster: KafkaCluster, names: Sequence[str] = (), *, internal: bool =
     """
     from provision.kafka.admin import connected
 
-    there = cluster.observe().topics
-    known = {topic.name for topic in there}
-    if unknown := [topic for topic in names if topic not in known]:
-        hint = f"`provision topics list {cluster.name}`"
-        raise UsageError(f"{cluster.name} has no topic {', '.join(unknown)}", hint=hint)
+    there = _existing(cluster, names)
     chosen = [topic for topic in there if topic.name in names or (not names and (internal or not topic.internal))]
     with connected(cluster.access) as admin:
         return admin.topics.with_settings(chosen)
+
+
+def require_topics(cluster: KafkaCluster, names: Sequence[str]) -> None:
+    """The named topics exist.
+
+    Raises:
+        UsageError, Unavailable: as `topics`.
+    """
+    _existing(cluster, names)
+
+
+def _existing(cluster: KafkaCluster, names: Sequence[str]) -> tuple[ObservedTopic, ...]:
+    """All topics of the cluster without their settings; the named ones are among them."""
+    there = cluster.observe().topics
+    if unknown := sorted(set(names) - {topic.name for topic in there}):
+        hint = f"`provision topics list {cluster.name}`"
+        raise UsageError(f"{cluster.name} has no topic {', '.join(unknown)}", hint=hint)
+    return there
 
 
 def create_topic(cluster: KafkaCluster, new: NewTopic, tell: Listener = silent) -> None:
