@@ -17,13 +17,15 @@ from provision.errors import UsageError
 from provision.events import Event, Listener, of_environment, silent
 from provision.home.place import Home
 from provision.kafka.levels import Level
+from provision.kafka.records import NewRecord
 from provision.runtime import Runtimes
 from provision.spec.names import is_environment_name, require_environment_name
 from provision.spec.source import Source
 
 if TYPE_CHECKING:
     from provision.cluster.model import Cluster, RenderedFile, Topic
-    from provision.kafka.messages import Record
+    from provision.kafka.groups import Group
+    from provision.kafka.records import Record
     from provision.observe.readiness import Assessment
     from provision.operations.topics import KafkaCluster
     from provision.pipeline import Prepared, UpOptions, UpResult
@@ -376,13 +378,19 @@ class Environment:
         patience = Patience(timeout_s)
         return apply_for(cluster, desired, self.home, patience=patience, tell=self._tell, agree=agree or accept_all)
 
-    def produce(self, topic: str, records: Iterable[tuple[bytes | None, bytes]], *, max_bytes: int = 1024**2) -> int:
-        """Write records (key, value) of at most `max_bytes` to an existing topic with `acks=all`; returns how many."""
-        from provision.kafka.messages import produce
-        from provision.operations.topics import require_topics
+    def produce(
+        self, topic: str, records: Iterable[NewRecord | tuple[bytes | None, bytes | None]], *, max_bytes: int = 1024**2
+    ) -> int:
+        """Write records, or pairs of key and value, to an existing topic with `acks=all`; returns how many.
 
-        require_topics(cluster := self.cluster(), [topic])
-        return produce(cluster.access, topic, records, largest_bytes=max_bytes)
+        `max_bytes` limits the size of one.
+        """
+        from provision.kafka.messages import produce
+        from provision.operations.topics import topics_without_settings
+
+        topics_without_settings(cluster := self.cluster(), [topic])
+        new = (record if isinstance(record, NewRecord) else NewRecord(record[1], record[0]) for record in records)
+        return produce(cluster.access, topic, new, largest_bytes=max_bytes)
 
     def consume(
         self, topic: str, *, from_beginning: bool = True, limit: int | None = None, idle_s: float | None = None
@@ -391,6 +399,28 @@ class Environment:
         from provision.kafka.messages import consume
 
         return consume(self.cluster().access, topic, from_beginning=from_beginning, limit=limit, idle_s=idle_s)
+
+    def groups(self, names: Sequence[str] = ()) -> tuple[Group, ...]:
+        """Consumer groups with their members: all, or the named ones; one that does not exist is `Dead`."""
+        from provision.operations.groups import groups
+
+        return groups(self.cluster(), names)
+
+    def lag(self, group: str, topics: Sequence[str]) -> dict[tuple[str, int], int]:
+        """How many records of these topics the group has not committed yet, by topic and partition."""
+        from provision.operations.groups import lag
+
+        return lag(self.cluster(), group, topics)
+
+    def delete_groups(self, names: Sequence[str]) -> None:
+        """Delete consumer groups with their offsets; those that do not exist are ignored.
+
+        Raises:
+            PartlyApplied: Kafka refused some, because they have members; the others are deleted.
+        """
+        from provision.operations.groups import delete_groups
+
+        delete_groups(self.cluster(), names)
 
     def tool(self, name: str, arguments: Sequence[str], streams: Streams) -> int:
         """Run one of Kafka's own tools inside the environment; returns its exit code."""

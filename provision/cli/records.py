@@ -22,7 +22,7 @@ Topic = Annotated[
 
 
 if TYPE_CHECKING:
-    from provision.kafka.messages import Record
+    from provision.kafka.records import Record
 
 
 class Shape(StrEnum):

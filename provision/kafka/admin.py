@@ -7,6 +7,7 @@ from typing import Any
 from provision.kafka.access import Access
 from provision.kafka.brokers import BrokerAdmin
 from provision.kafka.connection import REQUEST_TIMEOUT_S, admin_client
+from provision.kafka.groups import GroupAdmin
 from provision.kafka.partitions import PartitionAdmin
 from provision.kafka.settings import SettingsAdmin
 from provision.kafka.topics import TopicAdmin
@@ -19,6 +20,7 @@ class Admin:
         timeout_ms = int(timeout_s * 1000)
         self.settings = SettingsAdmin(client, access)
         self.topics = TopicAdmin(client, self.settings, timeout_ms)
+        self.groups = GroupAdmin(client)
         self.brokers = BrokerAdmin(self.settings)
         self.partitions = PartitionAdmin(client, timeout_ms)
 

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, RecordListTooLargeError
@@ -17,6 +17,7 @@ from provision.kafka.admin import connected
 from provision.kafka.connection import consumer as connected_consumer
 from provision.kafka.connection import producer as connected_producer
 from provision.kafka.readiness import is_gone
+from provision.kafka.records import NewRecord, Record
 from provision.kafka.translation import as_provision_error
 from provision.spec.units import size_text
 
@@ -38,28 +39,17 @@ _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 _Answer = TypeVar("_Answer")
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A record that was read: `key` and `value` as written, None if absent."""
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-
-
 # -- write ------------------------------------------------------------------------------------------------------------
 
 
 def produce(
     access: Access,
     topic: str,
-    records: Iterable[tuple[bytes | None, bytes]],
+    records: Iterable[NewRecord],
     *,
     largest_bytes: int = _MIB,
 ) -> int:
-    """Write records (key, value) in order, each acknowledged by all in-sync replicas; returns how many.
+    """Write records in order, each acknowledged by all in-sync replicas; returns how many.
 
     Args:
         access: how the cluster is reached.
@@ -88,8 +78,8 @@ def produce(
     try:
         with telling_where_it_stands(writer.standing):
             try:
-                for key, value in records:
-                    writer.write(key, value)
+                for record in records:
+                    writer.write(record)
                 writer.finish()
             except (ProvisionError, KeyboardInterrupt):
                 writer.count()
@@ -134,11 +124,10 @@ class _Writer:
         unknown = f"; {len(self._pending)} more may be written, too" if self._pending else ""
         return f"{_acknowledged(self.acknowledged)}{unknown}"
 
-    def write(self, key: bytes | None, value: bytes) -> None:
+    def write(self, record: NewRecord) -> None:
         """Send a record; those sent before are acknowledged meanwhile."""
         self._number += 1
-        size_bytes = len(key or b"") + len(value or b"")
-        self._pending.append(_Sent(self._number, size_bytes, self._send(key, value, size_bytes)))
+        self._pending.append(_Sent(self._number, record.size_bytes, self._send(record)))
         while self._pending and (self._pending[0].future.is_done or len(self._pending) > _PENDING):
             self._settle()
 
@@ -160,13 +149,20 @@ class _Writer:
                     unknown.append(sent)
         self._pending = unknown
 
-    def _send(self, key: bytes | None, value: bytes, size_bytes: int) -> "FutureRecordMetadata":
+    def _send(self, record: NewRecord) -> "FutureRecordMetadata":
         patience = Patience(_ACKNOWLEDGE_S)
         while True:
             try:
-                sent: FutureRecordMetadata = self._producer.send(self._topic, value=value, key=key)
+                sent: FutureRecordMetadata = self._producer.send(
+                    self._topic,
+                    value=record.value,
+                    key=record.key,
+                    headers=list(record.headers),
+                    partition=record.partition,
+                    timestamp_ms=record.timestamp_ms,
+                )
             except MessageSizeTooLargeError as error:
-                raise self._too_large_to_send(size_bytes) from error
+                raise self._too_large_to_send(record.size_bytes) from error
             except (KafkaTimeoutError, ValueError) as error:  # no partition of the topic is known
                 self._require_topic()
                 if not patience.pause(_RETRY_PAUSE_S):
@@ -287,7 +283,7 @@ def _poll(
                 if limit is not None and read >= limit:
                     return
                 read, quiet, unlooked = read + 1, quiet.renewed(), unlooked.renewed()
-                yield Record(record.topic, record.partition, record.offset, record.key, record.value)
+                yield _as_read(record)
         if limit is not None and read >= limit:
             return
         if unlooked.is_over:
@@ -295,6 +291,11 @@ def _poll(
                 topics = sorted({partition.topic for partition in consumer.assignment()})
                 raise ProvisionError(f"there is no topic {', '.join(topics)} any more", why="it was deleted meanwhile")
             unlooked = unlooked.renewed()
+
+
+def _as_read(record: Any) -> Record:  # noqa: ANN401 the library's record
+    headers = tuple((name, value) for name, value in record.headers)
+    return Record(record.topic, record.partition, record.offset, record.key, record.value, headers, record.timestamp)
 
 
 def _patiently(ask: Callable[[], _Answer]) -> _Answer:

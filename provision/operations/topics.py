@@ -151,23 +151,18 @@ def topics(cluster: KafkaCluster, names: Sequence[str] = (), *, internal: bool =
     """
     from provision.kafka.admin import connected
 
-    there = _existing(cluster, names)
+    there = topics_without_settings(cluster, names)
     chosen = [topic for topic in there if topic.name in names or (not names and (internal or not topic.internal))]
     with connected(cluster.access) as admin:
         return admin.topics.with_settings(chosen)
 
 
-def require_topics(cluster: KafkaCluster, names: Sequence[str]) -> None:
-    """The named topics exist.
+def topics_without_settings(cluster: KafkaCluster, names: Sequence[str]) -> tuple[ObservedTopic, ...]:
+    """All topics of the cluster; the named ones are among them.
 
     Raises:
         UsageError, Unavailable: as `topics`.
     """
-    _existing(cluster, names)
-
-
-def _existing(cluster: KafkaCluster, names: Sequence[str]) -> tuple[ObservedTopic, ...]:
-    """All topics of the cluster without their settings; the named ones are among them."""
     there = cluster.observe().topics
     if unknown := sorted(set(names) - {topic.name for topic in there}):
         hint = f"`provision topics list {cluster.name}`"
@@ -213,7 +208,7 @@ def delete_topics(cluster: KafkaCluster, names: Sequence[str], tell: Listener = 
 
     if internal := [topic for topic in names if topic.startswith("__")]:
         raise Refused(f"{', '.join(internal)} belongs to Kafka itself", why="without it groups lose their offsets")
-    topics(cluster, names)
+    topics_without_settings(cluster, names)
     with action(tell, Verb.DELETE, *(f"{TOPIC} {name}" for name in names)):
         with connected(cluster.access) as admin:
             failures = admin.topics.delete(names)

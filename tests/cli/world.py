@@ -17,7 +17,7 @@ from provision.cli.run import run
 from provision.events import Listener
 from provision.home.place import Home
 from provision.kafka.access import Access
-from provision.kafka.messages import Record
+from provision.kafka.records import Record
 from provision.software.images import Built, Loaded
 from tests.cli.test_help import COMMANDS
 from tests.fake_kafka import FakeKafka, SpokenRuntime

@@ -29,6 +29,7 @@ from provision.kafka.messages import consume, produce
 from provision.kafka.metadata import observe_cluster
 from provision.kafka.quorum import describe_quorum
 from provision.kafka.readiness import ask_brokers, missing_for_brokers
+from provision.kafka.records import NewRecord
 from provision.kafka.roundtrip import roundtrip
 from provision.plan.actions import BrokerSettings
 from provision.plan.topic_changes import PlacedTopic, TopicSettings
@@ -178,10 +179,10 @@ def test_whoever_is_let_in_can_change_write_and_read(walled: Walled, protocol: s
         assert wait_until(lambda: admin.brokers.settings([1])[1]["log.retention.ms"]["value"] == "600000")
         assert admin.brokers.configure(BrokerSettings(1, {}, ("log.retention.ms",))) == ""
         assert set(admin.partitions.sizes([1])) >= {(topic.name, 0), (topic.name, 1)}
-    records = [(f"key {n}".encode(), f"value {n}".encode()) for n in range(20)]
+    records = [NewRecord(f"value {n}".encode(), f"key {n}".encode()) for n in range(20)]
     assert produce(access, topic.name, records) == len(records)
     read = list(consume(access, topic.name, from_beginning=True, limit=len(records), idle_s=IDLE_S))
-    assert sorted((record.key, record.value) for record in read) == sorted(records)
+    assert sorted((record.key, record.value) for record in read) == sorted((new.key, new.value) for new in records)
     roundtrip(access, Patience(ROUNDTRIP_S))
     with connected(access) as admin:
         assert admin.topics.delete([topic.name]) == {}
@@ -286,7 +287,7 @@ def test_who_may_not_change_anything_has_kafkas_reason(walled: Walled) -> None:
     assert list(altered) == [("broker", "1")]
     assert all("uthoriz" in reason for reason in (*failures.values(), *altered.values()))
     with pytest.raises(ProvisionError) as caught:
-        produce(access, "t", [(None, b"from bob")])
+        produce(access, "t", [NewRecord(b"from bob")])
     assert "TopicAuthorizationFailedError" in caught.value.why
 
 

@@ -1,0 +1,75 @@
+"""Consumer groups: which there are, who is in them, how far they are, and their removal."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import kafka  # noqa: F401 the package first
+from kafka import TopicPartition
+from kafka.admin import OffsetSpec
+
+from provision.kafka.translation import translated
+
+_GONE = ("OK", "GroupIdNotFoundError")
+
+Place = tuple[str, int]
+"""A topic and the number of a partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A consumer group: `state` is Kafka's word (`Stable`, `Empty`, …), `members` the client ids of its consumers."""
+
+    name: str
+    state: str
+    members: tuple[str, ...]
+
+
+class GroupAdmin:
+    """The consumer groups of a cluster."""
+
+    def __init__(self, client: Any) -> None:  # noqa: ANN401 the library's client
+        self._client = client
+
+    def names(self) -> tuple[str, ...]:
+        """The names of all groups, sorted."""
+        with translated("listing consumer groups"):
+            return tuple(sorted(group["group_id"] for group in self._client.list_groups()))
+
+    def describe(self, names: Sequence[str]) -> tuple[Group, ...]:
+        """The named groups; one that does not exist is `Dead`, and has no members."""
+        if not names:
+            return ()
+        with translated("reading consumer groups"):
+            described = self._client.describe_groups(list(names))
+        return tuple(
+            Group(name, group["group_state"], tuple(sorted(member["client_id"] for member in group["members"])))
+            for name, group in sorted(described.items())
+        )
+
+    def lag(self, group: str, partitions: Collection[Place]) -> dict[Place, int]:
+        """How many records the group has not committed yet, by partition; all of a partition without a commit."""
+        asked = [TopicPartition(*place) for place in partitions]
+        with translated(f"reading the offsets of {group}"):
+            committed = self._client.list_group_offsets({group: asked})[group] if asked else {}
+            first = self._client.list_partition_offsets(dict.fromkeys(asked, OffsetSpec.EARLIEST)) if asked else {}
+            last = self._client.list_partition_offsets(dict.fromkeys(asked, OffsetSpec.LATEST)) if asked else {}
+        return {
+            (place.topic, place.partition): max(
+                0, last[place].offset - _position(committed, place, first[place].offset)
+            )
+            for place in asked
+        }
+
+    def delete(self, names: Sequence[str]) -> dict[str, str]:
+        """Delete groups without members; returns those that could not be deleted, with Kafka's reasons."""
+        if not names:
+            return {}
+        with translated("deleting consumer groups"):
+            answers = self._client.delete_groups(list(names))
+        return {name: answer for name, answer in answers.items() if answer not in _GONE}
+
+
+def _position(committed: Mapping[TopicPartition, Any], place: TopicPartition, first: int) -> int:
+    offset = committed[place].offset if place in committed else -1
+    return offset if offset >= 0 else first

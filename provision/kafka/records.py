@@ -1,0 +1,39 @@
+"""Records, as they are written and read."""
+
+from dataclasses import dataclass
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NewRecord:
+    """A record to be written.
+
+    `key` and `value` may be None: a record without a key, and a tombstone. Without a `partition` the key decides, or
+    chance. `timestamp_ms` is in milliseconds since 1970; the default is now.
+    """
+
+    value: bytes | None
+    key: bytes | None = None
+    headers: Headers = ()
+    partition: int | None = None
+    timestamp_ms: int | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of its key, value and headers."""
+        parts = [self.key, self.value, *(part for name, value in self.headers for part in (name.encode(), value))]
+        return sum(len(part or b"") for part in parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record that was read: `key` and `value` as written, None if absent; the time in milliseconds since 1970."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    timestamp_ms: int = -1

@@ -1,0 +1,54 @@
+"""Consumer groups of a cluster."""
+
+from collections.abc import Sequence
+
+from provision.errors import PartlyApplied
+from provision.kafka.groups import Group, Place
+from provision.operations.topics import KafkaCluster, topics_without_settings
+
+
+def groups(cluster: KafkaCluster, names: Sequence[str] = ()) -> tuple[Group, ...]:
+    """Groups with their members: all, or the named ones; one that does not exist is `Dead`.
+
+    Raises:
+        Unavailable: no broker answers.
+    """
+    from provision.kafka.admin import connected
+
+    with connected(cluster.access) as admin:
+        # To ask for a group that is not there would have Kafka create its topic of offsets.
+        known = admin.groups.names()
+        described = admin.groups.describe([name for name in known if not names or name in names])
+    return (*described, *(Group(name, "Dead", ()) for name in names if name not in known))
+
+
+def lag(cluster: KafkaCluster, group: str, names: Sequence[str]) -> dict[Place, int]:
+    """How many records of these topics the group has not committed yet, by topic and partition.
+
+    Raises:
+        UsageError: a topic does not exist.
+        Unavailable: no broker answers.
+    """
+    from provision.kafka.admin import connected
+
+    chosen = [topic for topic in topics_without_settings(cluster, names) if topic.name in names]
+    places = [(topic.name, partition.number) for topic in chosen for partition in topic.partitions]
+    with connected(cluster.access) as admin:
+        return admin.groups.lag(group, places)
+
+
+def delete_groups(cluster: KafkaCluster, names: Sequence[str]) -> None:
+    """Delete groups with their offsets; those that do not exist are ignored.
+
+    Raises:
+        PartlyApplied: Kafka refused some, because they have members; the others are deleted.
+        Unavailable: no broker answers.
+    """
+    from provision.kafka.admin import connected
+
+    with connected(cluster.access) as admin:
+        known = admin.groups.names()
+        refused = admin.groups.delete([name for name in names if name in known])
+    if refused:
+        why = "\n".join(f"group {name}: {reason}" for name, reason in sorted(refused.items()))
+        raise PartlyApplied("not every consumer group could be deleted", why=why, hint="stop its consumers first")

@@ -1,0 +1,217 @@
+"""The pytest plugin: fixtures for tests against a real cluster, started once for all workers of a test run.
+
+It is loaded with every pytest of an environment where the distribution is installed, so nothing is imported here that
+costs time; the rest of the program is loaded by the first test that asks for a cluster.
+"""
+
+import os
+import secrets
+import time
+from collections.abc import Generator, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from provision.environment import Environment
+    from provision.testing import Kafka, Pool, Wanted
+
+_RUN = "provision_run"
+_MARK = (
+    "kafka(version=None, mode=None, brokers=None, check=True): which cluster the `kafka` fixture gives the test, and "
+    "whether what the test leaves behind fails it."
+)
+_TAIL = 200
+_pool = pytest.StashKey["Pool"]()
+_used = pytest.StashKey["Kafka"]()
+_began = pytest.StashKey[float]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options, and the keys of the configuration file."""
+    group = parser.getgroup("kafka", "clusters by provision")
+    group.addoption("--kafka-environment", metavar="FILE", help="The environment file; overrides `kafka_environment`.")
+    group.addoption(
+        "--kafka-keep", action="store_true", help="Leave the clusters running; the next run with this option uses them."
+    )
+    group.addoption(
+        "--kafka-logs", metavar="DIR", help="Write the logs of nodes around failed tests to this directory."
+    )
+    parser.addini("kafka_environment", "The environment file, from the root directory.", default="")
+    parser.addini("kafka_check", "Fail tests that leave topics, groups or connections.", type="bool", default=True)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The mark is known, also with `--strict-markers`."""
+    config.addinivalue_line("markers", _MARK)
+
+
+class _Workers:
+    """What only pytest-xdist calls."""
+
+    def __init__(self, run: str) -> None:
+        self._run = run
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:  # noqa: ANN401 a class of xdist
+        node.workerinput[_RUN] = self._run
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """The run gets its identity before pytest-xdist starts the workers."""
+    config = session.config
+    if not _is_worker(config):
+        run = f"{secrets.token_hex(4)}-{os.getpid()}"
+        config.stash[_run_key] = run
+        config.pluginmanager.register(_Workers(run), "provision-workers")
+
+
+_run_key = pytest.StashKey[str]()
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+def _run_of(config: pytest.Config) -> str:
+    return str(config.workerinput[_RUN]) if _is_worker(config) else config.stash[_run_key]  # type: ignore[attr-defined]
+
+
+def _pool_of(config: pytest.Config) -> "Pool":
+    if _pool not in config.stash:
+        from provision.testing import Pool
+
+        config.stash[_pool] = Pool(_run_of(config), keep=config.getoption("kafka_keep"))
+    return config.stash[_pool]
+
+
+# -- fixtures ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def kafka_environment_values() -> Mapping[str, Any]:
+    """The environment as values instead of a file: override it in `conftest.py`."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def kafka_environment(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str, Any]) -> "Environment":
+    """The running environment of the test run, shared by all tests and workers."""
+    return _running(request, _wanted(request.config, kafka_environment_values))
+
+
+@pytest.fixture
+def kafka(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str, Any]) -> Iterator["Kafka"]:
+    """A running cluster with topics and groups of this test alone, which are removed after it."""
+    from provision.testing import Kafka
+
+    mark = request.node.get_closest_marker("kafka")
+    wanted = _wanted(request.config, kafka_environment_values, mark)
+    pool = _pool_of(request.config)
+    environment = _running(request, wanted)
+    use = pool.use(wanted)
+    try:
+        given = Kafka(environment, use, alone=not _is_worker(request.config))
+    except BaseException:
+        use.release()
+        raise
+    request.node.stash[_used], request.node.stash[_began] = given, time.time()
+    yield given
+    check = mark.kwargs.get("check", True) if mark else True
+    try:
+        given.close(check=check and request.config.getini("kafka_check"))
+    except AssertionError as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+def _running(request: pytest.FixtureRequest, wanted: "Wanted") -> "Environment":
+    """The running environment; if it cannot be started, that is told once, and the run ends."""
+    from provision.errors import ProvisionError
+    from provision.testing.pool import AlreadyFailed
+
+    try:
+        return _pool_of(request.config).environment(wanted)
+    except ProvisionError as failure:
+        error = failure
+    request.session.shouldfail = f"no Kafka environment: {error.what}"
+    if isinstance(error, AlreadyFailed):
+        pytest.skip(f"no Kafka environment: {error.what}")
+    pytest.fail(_as_told(error), pytrace=False)
+
+
+def _as_told(error: Any) -> str:  # noqa: ANN401 a ProvisionError, which is not loaded yet
+    why = "".join(f"\n  {line}" for line in error.why.splitlines())
+    return f"error: {error.what}{why}" + (f"\nhint: {error.hint}" if error.hint else "")
+
+
+def _wanted(config: pytest.Config, values: Mapping[str, Any], mark: pytest.Mark | None = None) -> "Wanted":
+    from provision.testing import Wanted
+
+    named = config.getoption("kafka_environment") or config.getini("kafka_environment")
+    overrides = []
+    asked = dict(mark.kwargs) if mark else {}
+    asked.pop("check", None)
+    keys = {"version": "kafka.version", "mode": "kafka.mode", "brokers": "brokers.nodes"}
+    if unknown := sorted(asked.keys() - keys.keys()) + [repr(value) for value in (mark.args if mark else ())]:
+        raise pytest.UsageError(f"the mark kafka does not take {', '.join(unknown)}: it takes {', '.join(keys)}, check")
+    overrides = [f"{keys[key]}={value}" for key, value in asked.items() if value is not None]
+    if values and not config.getoption("kafka_environment"):
+        return Wanted(values=values, overrides=tuple(overrides))
+    return Wanted(file=_file(config, named) if named else None, overrides=tuple(overrides))
+
+
+def _file(config: pytest.Config, named: str) -> Path:
+    file = config.rootpath / named
+    in_environments = config.rootpath / "environments" / f"{named}.yaml"
+    return in_environments if not file.is_file() and in_environments.is_file() else file
+
+
+# -- failures, and the end --------------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test's report has the state of the cluster and its logs."""
+    report = yield
+    if report.failed and report.when == "call" and _used in item.stash:
+        from provision.testing.reporting import sections
+
+        directory = item.config.getoption("kafka_logs")
+        place = Path(directory) if directory else None
+        report.sections += sections(item.stash[_used], item.nodeid, item.stash[_began], place, tail=_TAIL)
+    return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The controlling process removes what the run has started, once all workers have ended."""
+    config = session.config
+    if _is_worker(config):
+        if _pool in config.stash:
+            config.stash[_pool].close()
+        return
+    if _pool not in config.stash and not _has_workers(config):
+        return
+    from provision.errors import ProvisionError
+
+    pool = _pool_of(config)
+    names = pool.names
+    try:
+        pool.remove()
+    except ProvisionError as error:
+        _say(config, _as_told(error))
+    if config.getoption("kafka_keep"):
+        for name in names:
+            _say(config, f"{name} is kept: `provision status {name}` shows it, `provision down {name}` removes it")
+
+
+def _has_workers(config: pytest.Config) -> bool:
+    return bool(getattr(config.option, "numprocesses", None) or getattr(config.option, "tx", None))
+
+
+def _say(config: pytest.Config, text: str) -> None:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter:
+        reporter.write_line(f"\n{text}" if not text.startswith("\n") else text)

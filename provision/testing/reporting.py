@@ -1,0 +1,60 @@
+"""What a failed test's report says of the cluster."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+from provision.errors import ProvisionError
+from provision.testing.kafka import Kafka
+
+_TIME = re.compile(r"\[?(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)")
+_EARLIER_S = 1.0
+
+
+def sections(kafka: Kafka, test: str, began: float, directory: Path | None, *, tail: int) -> list[tuple[str, str]]:
+    """Titles and texts: the state of the environment and its topics, and the nodes' logs since the test began.
+
+    Args:
+        kafka: what the test used.
+        test: names it, for the files.
+        began: its Unix time.
+        directory: where the logs are written, too; None for nowhere.
+        tail: at most so many lines of each log.
+    """
+    try:
+        told = [("Kafka: status", _status(kafka)), ("Kafka: logs", _logs(kafka, began, tail))]
+    except ProvisionError as error:  # the report says so, and the failure of the test stays the first
+        return [("Kafka", f"{error.what}\n{error.why}".strip())]
+    if directory:
+        place = directory / re.sub(r"[^A-Za-z0-9._-]+", "-", test).strip("-")[-150:]
+        place.mkdir(parents=True, exist_ok=True)
+        for title, text in told:
+            (place / f"{title.rpartition(' ')[2]}.txt").write_text(f"{text}\n", encoding="utf-8")
+    return told
+
+
+def _status(kafka: Kafka) -> str:
+    environment = kafka.environment
+    assessment = environment.status()
+    lines = [f"{environment.name} at {kafka.bootstrap_servers}: {assessment.level}"]
+    lines += [f"  {node.name}: {node.state}" for node in assessment.observed.nodes]
+    lines += [f"  {what}: {why}" for what, why in assessment.missing.items()]
+    for topic in environment.topics():
+        behind = f", {topic.under_replicated} under-replicated" if topic.under_replicated else ""
+        lines.append(f"  topic {topic.name}: {len(topic.partitions)} partitions{behind}")
+    return "\n".join(lines)
+
+
+def _logs(kafka: Kafka, began: float, tail: int) -> str:
+    environment = kafka.environment
+    nodes = [node.name for node in environment.observe().nodes]
+    # Containers log in UTC, processes of this machine in its own time.
+    zone = UTC if environment.runtime.kind == "docker" else None
+    since = datetime.fromtimestamp(began - _EARLIER_S, tz=zone).strftime("%Y-%m-%d %H:%M:%S")
+    lines, now = [], False
+    for node, line in environment.logs(nodes, tail=tail):
+        match = _TIME.match(line)
+        now = " ".join(match.groups()) >= since if match else now
+        if now:
+            lines.append(f"{node}  {line}")
+    return "\n".join(lines) or "nothing was logged during the test"

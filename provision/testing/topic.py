@@ -1,0 +1,118 @@
+"""A topic of one test."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from provision.common.patience import Patience
+from provision.environment import Environment
+from provision.kafka.records import NewRecord, Record
+
+WAIT_S = 30.0
+"""How long a test waits for records, unless it says otherwise."""
+_PAUSE_S = 0.05
+_SHOWN = 5
+
+
+class TestTopic:
+    """A topic that belongs to one test, under a name of its own; `str(topic)` is that name."""
+
+    __test__ = False  # it is no test
+
+    def __init__(self, environment: Environment, name: str) -> None:
+        self._environment, self.name = environment, name
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+    def produce(self, records: Iterable[bytes | str | Mapping[str, Any] | NewRecord]) -> int:
+        """Write records, each acknowledged by all in-sync replicas; returns how many.
+
+        Args:
+            records: values as text or bytes, or mappings with `value` and optionally `key`, `headers`, `partition` and
+                `timestamp_ms`.
+        """
+        return self._environment.produce(self.name, [new_record(record) for record in records])
+
+    def consume(self, count: int, timeout: float = WAIT_S) -> list[Record]:
+        """The first `count` records, from the beginning and without a group, in the order of each partition.
+
+        Raises:
+            AssertionError: there are fewer after `timeout` seconds; shows those that there are.
+        """
+        __tracebackhide__ = True
+        read: list[Record] = []
+        patience = Patience(timeout)
+        for record in self._environment.consume(self.name, limit=count, idle_s=timeout):
+            read.append(record)
+            if patience.is_over:
+                break
+        if len(read) < count:
+            raise AssertionError(f"{self.name} has {_listed(read)}, not {count} after {patience.given}")
+        return read
+
+    def wait_for_records(self, count: int, timeout: float = WAIT_S) -> list[Record]:
+        """Wait until the topic has at least `count` records, and return all that it has then.
+
+        Raises:
+            AssertionError: it has fewer after `timeout` seconds.
+        """
+        __tracebackhide__ = True
+        self.consume(count, timeout)
+        return list(self._environment.consume(self.name, idle_s=0.5))
+
+    def lag(self, group: str) -> int:
+        """How many records the group has not committed yet, over all partitions."""
+        return sum(self._environment.lag(group, [self.name]).values())
+
+    def wait_until_read(self, group: str, timeout: float = WAIT_S) -> None:
+        """Wait until the group has committed every record of the topic.
+
+        Raises:
+            AssertionError: it has not after `timeout` seconds.
+        """
+        __tracebackhide__ = True
+        patience = Patience(timeout)
+        while left := self.lag(group):
+            if not patience.pause(_PAUSE_S):
+                raise AssertionError(f"{group} has {left} records of {self.name} to read after {patience.given}")
+
+
+def new_record(content: bytes | str | Mapping[str, Any] | NewRecord) -> NewRecord:
+    """A record as a test writes it down.
+
+    Raises:
+        TypeError: it is nothing that can be a record, or has an unknown key.
+    """
+    if isinstance(content, NewRecord):
+        return content
+    if isinstance(content, bytes | str):
+        return NewRecord(_bytes(content))
+    if not isinstance(content, Mapping):
+        raise TypeError(f"a record is text, bytes or a mapping, not {type(content).__name__}")
+    known = {"key", "value", "headers", "partition", "timestamp_ms"}
+    if unknown := sorted(map(str, content.keys() - known)):
+        raise TypeError(f"a record has no {', '.join(unknown)}: it has {', '.join(sorted(known))}")
+    headers = content.get("headers") or {}
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    return NewRecord(
+        _bytes(content.get("value")),
+        _bytes(content.get("key")),
+        tuple((name, _bytes(value) or b"") for name, value in pairs),
+        content.get("partition"),
+        content.get("timestamp_ms"),
+    )
+
+
+def _bytes(content: bytes | str | None) -> bytes | None:
+    return content.encode() if isinstance(content, str) else content
+
+
+def _listed(records: list[Record]) -> str:
+    if not records:
+        return "no records"
+    count = "1 record" if len(records) == 1 else f"{len(records)} records"
+    shown = ", ".join(repr(record.value) for record in records[:_SHOWN])
+    return f"{count} ({shown}{', …' if len(records) > _SHOWN else ''})"
