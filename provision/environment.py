@@ -320,11 +320,16 @@ class Environment:
             return cluster_at(self.name, address)
         return cluster_of(self.runtime, self.name)
 
-    def topics(self, names: Sequence[str] = (), *, internal: bool = False) -> tuple[ObservedTopic, ...]:
-        """Topics with their settings: all, or the named ones; `internal` includes Kafka's own."""
+    def topics(
+        self, names: Sequence[str] = (), *, internal: bool = False, settings: bool = True
+    ) -> tuple[ObservedTopic, ...]:
+        """Topics, with their `settings` unless they are not wanted: all, or the named ones.
+
+        `internal` includes Kafka's own.
+        """
         from provision.operations.topics import topics
 
-        return topics(self.cluster(), names, internal=internal)
+        return topics(self.cluster(), names, internal=internal, settings=settings)
 
     def adopt(self, *, replicas: bool = False) -> dict[str, Any]:
         """Its cluster as sections of an environment file; `replicas` lists the brokers of each partition."""

@@ -142,8 +142,10 @@ class NewTopic:
     config: Mapping[str, str]
 
 
-def topics(cluster: KafkaCluster, names: Sequence[str] = (), *, internal: bool = False) -> tuple[ObservedTopic, ...]:
-    """The topics of the cluster with their settings; all, or the named ones.
+def topics(
+    cluster: KafkaCluster, names: Sequence[str] = (), *, internal: bool = False, settings: bool = True
+) -> tuple[ObservedTopic, ...]:
+    """The topics of the cluster, with their `settings` unless they are not wanted; all, or the named ones.
 
     Raises:
         UsageError: a named topic does not exist.
@@ -153,6 +155,8 @@ def topics(cluster: KafkaCluster, names: Sequence[str] = (), *, internal: bool =
 
     there = topics_without_settings(cluster, names)
     chosen = [topic for topic in there if topic.name in names or (not names and (internal or not topic.internal))]
+    if not settings:
+        return tuple(chosen)
     with connected(cluster.access) as admin:
         return admin.topics.with_settings(chosen)
 

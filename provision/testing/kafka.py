@@ -183,7 +183,7 @@ class Kafka:
         return self._alone and name not in before and not name.startswith("__") and not _TOKEN.search(name)
 
     def _names(self) -> tuple[frozenset[str], frozenset[str]]:
-        topics = frozenset(topic.name for topic in self.environment.topics())
+        topics = frozenset(topic.name for topic in self.environment.topics(settings=False))
         return topics, frozenset(group.name for group in self.environment.groups())
 
     def _members(self, groups: Sequence[str]) -> list[str]:

@@ -19,6 +19,7 @@ from provision.common.whole_files import write_whole
 from provision.environment import Environment
 from provision.errors import ProvisionError
 from provision.home.place import Home
+from provision.kafka.levels import Level
 from provision.pipeline import UpOptions
 from provision.spec.naming import name_in
 from provision.testing.use import Use
@@ -97,7 +98,7 @@ class Pool:
         known = read_note(note, dict[str, str]) or {}
         if "what" in known:
             raise AlreadyFailed(known["what"], why=known["why"], hint=known["hint"])
-        if not known or self._keep:  # a kept one may have been stopped or removed meanwhile
+        if not known or not self._is_ready(name):
             write_whole(note, json.dumps({"name": name}))
             try:
                 environment.up(UpOptions(timeout_s=_UP_S))
@@ -107,6 +108,16 @@ class Pool:
                     write_whole(note, json.dumps(said))
                 raise
         return environment
+
+    def _is_ready(self, name: str) -> bool:
+        """Whether it still runs; a kept one may have been stopped or removed meanwhile."""
+        if not self._keep:
+            return True
+        with Environment.named(name) as kept:
+            try:
+                return kept.status().level >= Level.TOPICS
+            except ProvisionError:
+                return False
 
     @contextmanager
     def _locked(self, key: str) -> Iterator[None]:

@@ -39,7 +39,7 @@ def _status(kafka: Kafka) -> str:
     lines = [f"{environment.name} at {kafka.bootstrap_servers}: {assessment.level}"]
     lines += [f"  {node.name}: {node.state}" for node in assessment.observed.nodes]
     lines += [f"  {what}: {why}" for what, why in assessment.missing.items()]
-    for topic in environment.topics():
+    for topic in environment.topics(settings=False):
         behind = f", {topic.under_replicated} under-replicated" if topic.under_replicated else ""
         lines.append(f"  topic {topic.name}: {len(topic.partitions)} partitions{behind}")
     return "\n".join(lines)

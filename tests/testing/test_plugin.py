@@ -1,0 +1,231 @@
+"""The pytest plugin, run by pytest as its users run it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from provision import Environment
+
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT / "examples" / "pytest-service"
+ONE = "kafka: {mode: kraft}\nbrokers: {nodes: 1, port: auto}\nruntime: process\n"
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project with tests, and a home of its own."""
+
+    directory: Path
+    home: Path
+
+    def write(self, **files: str) -> None:
+        """Write files; two underscores in a name stand for its dot."""
+        for name, content in files.items():
+            (self.directory / f"{name.replace('__', '.')}").write_text(content)
+
+    def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
+        variables = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("PYTEST")},
+            "PROVISION_HOME": str(self.home),
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{self.directory}",
+            "NO_COLOR": "1",
+            **environment,
+        }
+        # However the distribution is installed here, the plugin is loaded once, and from this checkout.
+        plugin = ["-p", "provision.pytest_plugin"]
+        command = [sys.executable, "-m", "pytest", *plugin, "-p", "no:cacheprovider", "-W", "ignore", *arguments]
+        return subprocess.Popen(
+            command, cwd=self.directory, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+    def run(self, *arguments: str, **environment: str) -> tuple[int, str]:
+        with self.start(*arguments, **environment) as running:
+            out, _ = running.communicate(timeout=480)
+            return running.returncode, out
+
+    @property
+    def nodes(self) -> list[psutil.Process]:
+        mark = f"-Dprovision.node={self.home}"
+        return [one for one in psutil.process_iter(["cmdline"]) if any(mark in a for a in one.info["cmdline"] or ())]
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether no node runs, and the home has nothing of the run."""
+        left = [file for file in (self.home / "tests").rglob("*") if file.is_file()]
+        environments = self.home / "environments"
+        return not self.nodes and not left and not (environments.is_dir() and any(environments.iterdir()))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    directory = tmp_path / "project"
+    directory.mkdir()
+    (directory / "pytest.ini").write_text("[pytest]\nkafka_environment = kafka.yaml\n")
+    (directory / "kafka.yaml").write_text(ONE)
+    return Project(directory, tmp_path / "home")
+
+
+def _counts(out: str) -> dict[str, int]:
+    return {kind.rstrip("s"): int(count) for count, kind in re.findall(r"(\d+) (\w+)", out.splitlines()[-1])}
+
+
+# -- without a cluster ------------------------------------------------------------------------------------------------
+
+
+def test_it_costs_nothing_until_it_is_used() -> None:
+    heavy = "docker kafka pydantic typer rich psutil jinja2 yaml provision.environment provision.testing"
+    program = (
+        "import pytest, sys\nbefore = set(sys.modules)\nimport provision.pytest_plugin\n"
+        f"print(sorted((set(sys.modules) - before) & set('{heavy}'.split())))"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert told.stdout == "[]\n"
+
+
+def test_a_run_that_asks_for_no_cluster_starts_none(project: Project) -> None:
+    project.write(test_it__py="def test_nothing():\n    pass\n")
+    code, out = project.run()
+    assert (code, _counts(out)["passed"]) == (0, 1)
+    assert not project.home.exists()
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "workers"])
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [
+        ("runtime: docker\n", "no Docker engine answers"),
+        ("brokers: {nodes: many}\n", "kafka.yaml:1"),
+        (None, "kafka.yaml"),
+    ],
+    ids=["no engine", "not valid", "no file"],
+)
+def test_what_is_wrong_is_told_once(project: Project, file: str | None, told: str, workers: list[str]) -> None:
+    if file is None:
+        (project.directory / "kafka.yaml").unlink()
+    else:
+        project.write(kafka__yaml=file)
+    tests = "".join(f"def test_{number}(kafka):\n    pass\n" for number in range(6))
+    project.write(test_it__py=tests)
+    code, out = project.run(*workers, DOCKER_HOST="unix:///nowhere.sock")
+    assert code != 0
+    assert told in out
+    assert "Traceback" not in out
+    assert out.count("\nerror: ") == 1
+    assert _counts(out)["error"] == 1
+    assert project.is_clean
+
+
+@pytest.mark.parametrize(
+    ("mark", "told"), [("kafka(verison='4.1.0')", "verison"), ("kafka(3)", "3"), ("kafka(brokers='x')", "brokers")]
+)
+def test_a_wrong_mark_is_told(project: Project, mark: str, told: str) -> None:
+    project.write(test_it__py=f"import pytest\n@pytest.mark.{mark}\ndef test_it(kafka):\n    pass\n")
+    code, out = project.run("--strict-markers")
+    assert code != 0
+    assert told in out
+    assert "Traceback" not in out
+
+
+# -- with a cluster ---------------------------------------------------------------------------------------------------
+
+BEHAVIOUR = """
+import pytest
+from kafka import KafkaConsumer, KafkaProducer
+
+left = []
+
+@pytest.mark.parametrize("number", range(3))
+def test_same_names(kafka, number):
+    orders = kafka.topic("orders", partitions=2, records=[str(number)])
+    assert orders.name != "orders" and kafka.topic("orders") is orders
+    assert [record.value for record in orders.consume(1)] == [str(number).encode()]
+
+def test_leaves_a_topic(kafka):
+    kafka.environment.create_topic("stray")
+
+def test_leaves_a_client(kafka):
+    producer = KafkaProducer(**kafka.client_config())
+    producer.send(kafka.topic("t").name, b"x").get(timeout=30)
+    left.append(producer)
+
+def test_leaves_a_consumer(kafka):
+    topic = kafka.topic("t", records=["x"])
+    consumer = KafkaConsumer(topic.name, **kafka.client_config(group_id=kafka.group(), auto_offset_reset="earliest"))
+    next(consumer)
+    left.append(consumer)
+
+@pytest.mark.kafka(check=False)
+def test_may_leave_a_client(kafka):
+    left.append(KafkaProducer(**kafka.client_config()))
+
+def test_fails(kafka):
+    kafka.topic("t", records=["only"]).consume(2, timeout=1)
+
+def test_groups(kafka):
+    topic = kafka.topic("t", records=["x", "y"])
+    group = kafka.group()
+    with KafkaConsumer(topic.name, **kafka.client_config(group_id=group, auto_offset_reset="earliest")) as consumer:
+        next(consumer), next(consumer)
+        consumer.commit()
+    topic.wait_until_read(group)
+    topic.produce(["z"])
+    assert kafka.lag(group) == topic.lag(group) == 1
+
+def test_sees_nothing_of_the_others(kafka):
+    names = [topic.name for topic in kafka.environment.topics(settings=False)]
+    assert [name for name in names if name != "stray"] == []
+"""
+
+
+@pytest.mark.process
+@pytest.mark.matrix
+def test_what_a_test_leaves_behind_fails_it_and_what_fails_is_explained(project: Project) -> None:
+    project.write(test_it__py=BEHAVIOUR)
+    code, out = project.run("--kafka-logs", "logs", "-rA")
+    assert code == 1
+    assert _counts(out) == {"failed": 1, "passed": 9, "error": 3}
+    assert re.search(r"ERROR test_it.py::test_leaves_a_topic", out)
+    assert "topic stray, which was not made by `kafka.topic`" in out
+    assert re.search(r"1 open connection to 127\.0\.0\.1:\d+: close the client", out)
+    assert re.search(r"consumer kafka-python-\S+ in group group-t[0-9a-f]+: close it", out)
+    assert "has 1 record (b'only'), not 2 after 1 s" in out
+    assert "broker-1: running" in out
+    written = {file.name for file in (project.directory / "logs").rglob("*.txt")}
+    assert written == {"status.txt", "logs.txt"}
+    assert project.is_clean
+
+
+@pytest.mark.process
+@pytest.mark.matrix
+def test_a_kept_cluster_is_used_again(project: Project) -> None:
+    project.write(test_it__py="def test_it(kafka):\n    kafka.topic('t', records=['x']).consume(1)\n")
+    try:
+        for _ in range(2):
+            code, out = project.run("--kafka-keep")
+            assert code == 0, out
+            (name,) = re.findall(r"(\S+) is kept", out)
+            assert (first := [node.pid for node in project.nodes])
+        assert [node.pid for node in project.nodes] == first
+    finally:
+        Environment.named(name, home=project.home).down()
+    assert not project.nodes
+
+
+@pytest.mark.process
+@pytest.mark.soak
+@pytest.mark.parametrize("arguments", [["-n", "4"], ["-p", "no:xdist"]], ids=["four workers", "no xdist"])
+def test_the_sample_project_passes_and_leaves_nothing(project: Project, arguments: list[str]) -> None:
+    shutil.copytree(SAMPLE, project.directory, dirs_exist_ok=True)
+    (project.directory / "pytest.ini").unlink()
+    (project.directory / "kafka.yaml").write_text((SAMPLE / "kafka.yaml").read_text() + "runtime: process\n")
+    code, out = project.run(*arguments)
+    assert code == 0, out
+    assert _counts(out)["passed"] == 15
+    assert project.is_clean
