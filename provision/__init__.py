@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from provision.kafka.levels import Level
+    from provision.kafka.records import NewRecord, Record
     from provision.pipeline import UpOptions, UpResult
 
 __version__ = "0.1.0"
@@ -47,6 +48,8 @@ _ERRORS = (
 _PUBLIC = {
     "Environment": "provision.environment",
     "Level": "provision.kafka.levels",
+    "NewRecord": "provision.kafka.records",
+    "Record": "provision.kafka.records",
     "UpOptions": "provision.pipeline",
     "UpResult": "provision.pipeline",
     **dict.fromkeys(_ERRORS, "provision.errors"),
@@ -58,11 +61,13 @@ __all__ = [
     "InvalidEnvironment",
     "KafkaRefused",
     "Level",
+    "NewRecord",
     "NodeFailed",
     "NotReady",
     "PartlyApplied",
     "Problem",
     "ProvisionError",
+    "Record",
     "Refused",
     "Unavailable",
     "UpOptions",

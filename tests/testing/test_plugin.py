@@ -31,6 +31,7 @@ class Project:
             (self.directory / f"{name.replace('__', '.')}").write_text(content)
 
     def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
+        """Start pytest with these arguments and variables."""
         variables = {
             **{name: value for name, value in os.environ.items() if not name.startswith("PYTEST")},
             "PROVISION_HOME": str(self.home),
@@ -46,12 +47,14 @@ class Project:
         )
 
     def run(self, *arguments: str, **environment: str) -> tuple[int, str]:
+        """Run pytest; returns its exit code and output."""
         with self.start(*arguments, **environment) as running:
             out, _ = running.communicate(timeout=480)
             return running.returncode, out
 
     @property
     def nodes(self) -> list[psutil.Process]:
+        """The nodes of this home that run."""
         mark = f"-Dprovision.node={self.home}"
         return [one for one in psutil.process_iter(["cmdline"]) if any(mark in a for a in one.info["cmdline"] or ())]
 
