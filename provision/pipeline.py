@@ -35,7 +35,7 @@ from provision.operations.files import require_nodes
 from provision.operations.remove import remove_environment
 from provision.operations.rollback import undone
 from provision.operations.storage import require_storage_apart
-from provision.plan.actions import Action, Plan, Verb
+from provision.plan.actions import Action, Impact, Plan, Verb
 from provision.plan.nodes import plan_nodes
 from provision.plan.observed import ObservedEnvironment
 from provision.plan.phases import Phase
@@ -43,7 +43,7 @@ from provision.plan.refusals import leaving, leftovers
 from provision.plan.saved import SavedPlan, saved
 from provision.plan.upgrade import stages_of
 from provision.resources.registry import Resources, desired_resources
-from provision.resources.rounds import Agree, Inside, accept_all, converge, fingerprint, plan_resources
+from provision.resources.rounds import Agree, Inside, Known, accept_all, converge, fingerprint, plan_resources
 from provision.resources.topics import DELETE_TOPICS
 from provision.runtime import Runtimes
 from provision.runtime.base import Runtime
@@ -84,6 +84,16 @@ class Prepared:
     def topics_unknown(self) -> bool:
         """Whether the plan leaves topics out, because not every node is running and answering."""
         return self.inside is None and bool(self.observed.nodes) and not self.plan.refusals
+
+    @property
+    def holds(self) -> bool:
+        """Whether the plan need not be made again when it is carried out.
+
+        It was made against brokers that all answered, and only adds to them: neither a change of a node nor a user who
+        is asked comes between.
+        """
+        added = all(action.impact is Impact.NONE for action in self.plan.actions)
+        return self.inside is not None and not self.plan.first_wave and added
 
     @property
     def saved(self) -> SavedPlan:
@@ -257,11 +267,13 @@ def _bring_up(
     began, patience = time.monotonic(), Patience(options.timeout_s)
     first_wave = prepared.plan.first_wave
     work = NodeWork(cluster, runtime, Roller(runtime, cluster.name, len(cluster.zookeepers), patience, tell), tell)
+    known = Known(prepared.plan, prepared.observed, prepared.inside if prepared.holds else None)
     apply_nodes(first_wave, work)
     leavers = leaving(cluster, prepared.observed)
     nodes = [*(node.name for node in cluster.nodes), *(node.name for node in leavers)]
     wait = Wait(runtime, cluster.name, nodes, patience, tell, began=began)
-    assessment = wait.until(min(options.until, Level.BROKERS), cluster.topics)
+    if not prepared.holds or options.until < Level.TOPICS:
+        assessment = wait.until(min(options.until, Level.BROKERS), cluster.topics)
     changed = bool(first_wave)
     if first_wave and (settings := _settings_left(prepared)):
         late = Plan(cluster.name, settings)
@@ -270,7 +282,7 @@ def _bring_up(
         apply_nodes(settings, work)
     if options.until >= Level.TOPICS:
         throttle = home.throttle(cluster.name)
-        changed |= converge(prepared.plan, prepared.desired, work, wait, throttle, agree)
+        changed |= converge(known, prepared.desired, work, wait, throttle, agree)
         assessment = wait.until(Level.TOPICS, cluster.topics)
     return UpResult(assessment, changed, wait.timings), wait
 
