@@ -24,7 +24,7 @@ from provision.cluster.resolve import fixed_ports, resolve, resolve_without_port
 from provision.common.interrupts import shielded, telling_where_it_stands
 from provision.common.patience import Patience
 from provision.errors import UsageError
-from provision.events import Listener, Notice, Planned, silent
+from provision.events import Listener, Notice, Planned, StageDone, silent
 from provision.home.place import Home
 from provision.kafka.levels import Level
 from provision.observe.cluster_id import cluster_id_for
@@ -138,6 +138,7 @@ def prepare(
     `lease` records automatic ports and fetches missing locked software, which `up` wants and `plan` does not.
     """
     spec = source.load(tell)
+    tell(StageDone("load"))
     require_nodes(spec)
     require_storage_apart(source, spec, runtimes.home)
     runtime = runtimes.choose(spec.runtime, spec.name, tell)
@@ -145,6 +146,7 @@ def prepare(
         runtimes.home.require_path()  # it is in the files of every node
         if spec.kafka.image:
             tell(Notice("kafka.image is not used by plain processes"))
+    tell(StageDone("choose", runtime.kind))
     layout = runtimes.layout(runtime.kind, spec, source.base_directory)
     leases = runtimes.home.ports
     before = runtime.observe(spec.name)
@@ -157,34 +159,36 @@ def prepare(
     leased = frozenset(ports.keys() - leased_before) if lease else frozenset[str]()
     try:
         cluster = resolve(spec, layout, ports, source.base_directory)
-        prepared = _prepare(cluster, desired_resources(spec), runtime, runtimes.home, pinned)
+        tell(StageDone("resolve"))
+        prepared = _prepare(cluster, desired_resources(spec), runtime, runtimes.home, pinned, tell)
     except BaseException:
         leases.release(spec.name, leased)
         raise
     return replace(prepared, leased=leased)
 
 
-def _prepare(cluster: Cluster, desired: Resources, runtime: Runtime, home: Home, pinned: Identities) -> Prepared:
+def _prepare(
+    cluster: Cluster, desired: Resources, runtime: Runtime, home: Home, pinned: Identities, tell: Listener
+) -> Prepared:
     """Take the resolved cluster to its plan."""
     from provision.cluster.render import render as render_files
 
     observed = observe_nodes(cluster, runtime)
+    tell(StageDone("observe", "nodes"))
     if cluster.mode == KRAFT:
         cluster = replace(cluster, cluster_id=cluster_id_for(cluster, observed))
     stages = stages_of(cluster, observed)
     phases = tuple(Phase(render_files(stage.cluster), stage.name, stage.cause) for stage in stages)
-    first_wave = plan_nodes(
-        cluster,
-        phases,
-        observed,
-        missing_software=runtime.missing_software(cluster),
-        details=observe_details(cluster, phases[0].files, observed, runtime),
-    )
+    tell(StageDone("render"))
+    missing, details = runtime.missing_software(cluster), observe_details(cluster, phases[0].files, observed, runtime)
+    tell(StageDone("observe", "files and brokers"))
+    first_wave = plan_nodes(cluster, phases, observed, missing_software=missing, details=details)
     plan, inside = Plan(cluster.name, first_wave), None
     if not plan.refusals:  # a refused plan has no second wave, and brokers without their ensemble would not answer
         then = observed.without(leftovers(cluster, observed))
         second_wave, inside = plan_resources(cluster, desired, then, home.throttle(cluster.name))
         plan = Plan(cluster.name, (*first_wave, *second_wave))
+    tell(StageDone("plan", "with what the brokers have" if inside else ""))
     require_pinned_nodes(pinned, cluster, observed, plan)
     had_data = bool(cluster.storage.directory) and has_data(Path(cluster.storage.directory), cluster.name)
     return Prepared(cluster, desired, phases, runtime, observed, inside, had_data, plan)
