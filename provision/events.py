@@ -43,6 +43,14 @@ class Planned(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class StageDone(Event):
+    """A stage before the first change ended, such as `load`, or `observe` of `what`; the next one begins with it."""
+
+    stage: str
+    what: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ActionStarted(Event):
     """An action began, for example the verb `start` on the resource `broker-1`."""
 

@@ -24,7 +24,7 @@ from provision.cluster.resolve import fixed_ports, resolve, resolve_without_port
 from provision.common.interrupts import shielded, telling_where_it_stands
 from provision.common.patience import Patience
 from provision.errors import UsageError
-from provision.events import Listener, Notice, Planned, silent
+from provision.events import Listener, Notice, Planned, StageDone, silent
 from provision.home.place import Home
 from provision.kafka.levels import Level
 from provision.observe.cluster_id import cluster_id_for
@@ -35,7 +35,7 @@ from provision.operations.files import require_nodes
 from provision.operations.remove import remove_environment
 from provision.operations.rollback import undone
 from provision.operations.storage import require_storage_apart
-from provision.plan.actions import Action, Plan, Verb
+from provision.plan.actions import Action, Impact, Plan, Verb
 from provision.plan.nodes import plan_nodes
 from provision.plan.observed import ObservedEnvironment
 from provision.plan.phases import Phase
@@ -43,7 +43,7 @@ from provision.plan.refusals import leaving, leftovers
 from provision.plan.saved import SavedPlan, saved
 from provision.plan.upgrade import stages_of
 from provision.resources.registry import Resources, desired_resources
-from provision.resources.rounds import Agree, Inside, accept_all, converge, fingerprint, plan_resources
+from provision.resources.rounds import Agree, Inside, Known, accept_all, converge, fingerprint, plan_resources
 from provision.resources.topics import DELETE_TOPICS
 from provision.runtime import Runtimes
 from provision.runtime.base import Runtime
@@ -84,6 +84,16 @@ class Prepared:
     def topics_unknown(self) -> bool:
         """Whether the plan leaves topics out, because not every node is running and answering."""
         return self.inside is None and bool(self.observed.nodes) and not self.plan.refusals
+
+    @property
+    def holds(self) -> bool:
+        """Whether the plan need not be made again when it is carried out.
+
+        It was made against brokers that all answered, and only adds to them: neither a change of a node nor a user who
+        is asked comes between.
+        """
+        added = all(action.impact is Impact.NONE for action in self.plan.actions)
+        return self.inside is not None and not self.plan.first_wave and added
 
     @property
     def saved(self) -> SavedPlan:
@@ -128,6 +138,7 @@ def prepare(
     `lease` records automatic ports and fetches missing locked software, which `up` wants and `plan` does not.
     """
     spec = source.load(tell)
+    tell(StageDone("load"))
     require_nodes(spec)
     require_storage_apart(source, spec, runtimes.home)
     runtime = runtimes.choose(spec.runtime, spec.name, tell)
@@ -135,6 +146,7 @@ def prepare(
         runtimes.home.require_path()  # it is in the files of every node
         if spec.kafka.image:
             tell(Notice("kafka.image is not used by plain processes"))
+    tell(StageDone("choose", runtime.kind))
     layout = runtimes.layout(runtime.kind, spec, source.base_directory)
     leases = runtimes.home.ports
     before = runtime.observe(spec.name)
@@ -147,34 +159,36 @@ def prepare(
     leased = frozenset(ports.keys() - leased_before) if lease else frozenset[str]()
     try:
         cluster = resolve(spec, layout, ports, source.base_directory)
-        prepared = _prepare(cluster, desired_resources(spec), runtime, runtimes.home, pinned)
+        tell(StageDone("resolve"))
+        prepared = _prepare(cluster, desired_resources(spec), runtime, runtimes.home, pinned, tell)
     except BaseException:
         leases.release(spec.name, leased)
         raise
     return replace(prepared, leased=leased)
 
 
-def _prepare(cluster: Cluster, desired: Resources, runtime: Runtime, home: Home, pinned: Identities) -> Prepared:
+def _prepare(
+    cluster: Cluster, desired: Resources, runtime: Runtime, home: Home, pinned: Identities, tell: Listener
+) -> Prepared:
     """Take the resolved cluster to its plan."""
     from provision.cluster.render import render as render_files
 
     observed = observe_nodes(cluster, runtime)
+    tell(StageDone("observe", "nodes"))
     if cluster.mode == KRAFT:
         cluster = replace(cluster, cluster_id=cluster_id_for(cluster, observed))
     stages = stages_of(cluster, observed)
     phases = tuple(Phase(render_files(stage.cluster), stage.name, stage.cause) for stage in stages)
-    first_wave = plan_nodes(
-        cluster,
-        phases,
-        observed,
-        missing_software=runtime.missing_software(cluster),
-        details=observe_details(cluster, phases[0].files, observed, runtime),
-    )
+    tell(StageDone("render"))
+    missing, details = runtime.missing_software(cluster), observe_details(cluster, phases[0].files, observed, runtime)
+    tell(StageDone("observe", "files and brokers"))
+    first_wave = plan_nodes(cluster, phases, observed, missing_software=missing, details=details)
     plan, inside = Plan(cluster.name, first_wave), None
     if not plan.refusals:  # a refused plan has no second wave, and brokers without their ensemble would not answer
         then = observed.without(leftovers(cluster, observed))
         second_wave, inside = plan_resources(cluster, desired, then, home.throttle(cluster.name))
         plan = Plan(cluster.name, (*first_wave, *second_wave))
+    tell(StageDone("plan", "with what the brokers have" if inside else ""))
     require_pinned_nodes(pinned, cluster, observed, plan)
     had_data = bool(cluster.storage.directory) and has_data(Path(cluster.storage.directory), cluster.name)
     return Prepared(cluster, desired, phases, runtime, observed, inside, had_data, plan)
@@ -257,11 +271,13 @@ def _bring_up(
     began, patience = time.monotonic(), Patience(options.timeout_s)
     first_wave = prepared.plan.first_wave
     work = NodeWork(cluster, runtime, Roller(runtime, cluster.name, len(cluster.zookeepers), patience, tell), tell)
+    known = Known(prepared.plan, prepared.observed, prepared.inside if prepared.holds else None)
     apply_nodes(first_wave, work)
     leavers = leaving(cluster, prepared.observed)
     nodes = [*(node.name for node in cluster.nodes), *(node.name for node in leavers)]
     wait = Wait(runtime, cluster.name, nodes, patience, tell, began=began)
-    assessment = wait.until(min(options.until, Level.BROKERS), cluster.topics)
+    if not prepared.holds or options.until < Level.TOPICS:
+        assessment = wait.until(min(options.until, Level.BROKERS), cluster.topics)
     changed = bool(first_wave)
     if first_wave and (settings := _settings_left(prepared)):
         late = Plan(cluster.name, settings)
@@ -270,7 +286,7 @@ def _bring_up(
         apply_nodes(settings, work)
     if options.until >= Level.TOPICS:
         throttle = home.throttle(cluster.name)
-        changed |= converge(prepared.plan, prepared.desired, work, wait, throttle, agree)
+        changed |= converge(known, prepared.desired, work, wait, throttle, agree)
         assessment = wait.until(Level.TOPICS, cluster.topics)
     return UpResult(assessment, changed, wait.timings), wait
 

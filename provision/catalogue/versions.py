@@ -171,6 +171,7 @@ RELEASES = (
 
 OLDEST = RELEASES[0].first
 _LAST_LINES = {2: 8, 3: 9}
+FIRST_WITH_DIRECTORY_IDS = KafkaVersion(3, 7, 0)
 FIRST_WITH_SHARE_GROUPS = KafkaVersion(4, 0, 0)
 DEFAULT_VERSION = KafkaVersion(3, 9, 1)
 NEWEST = tuple(
@@ -186,6 +187,36 @@ NEWEST = tuple(
 def release_of(version: KafkaVersion) -> Release:
     """The entry that applies to `version`: the newest one that is not newer than it."""
     return max((release for release in RELEASES if release.first <= version), key=lambda release: release.first)
+
+
+_ELR, _GROUP, _SHARE, _STREAMS, _TRANSACTION = (
+    ("eligible.leader.replicas.version", 1),
+    ("group.version", 1),
+    ("share.version", 1),
+    ("streams.version", 1),
+    ("transaction.version", 2),
+)
+# By release line, the level of `metadata.version` and the other features with which `kafka-storage format` makes a new
+# cluster begin: what is fixed when a line is released (KIP-584), so that patch releases do not change it.
+_FEATURES: dict[tuple[int, int], tuple[int, tuple[tuple[str, int], ...]]] = {
+    (3, 3): (7, ()),
+    (3, 4): (8, ()),
+    (3, 5): (11, ()),
+    (3, 6): (14, ()),
+    (3, 7): (19, ()),
+    (3, 8): (20, ()),
+    (3, 9): (21, ()),
+    (4, 0): (25, (_GROUP, _TRANSACTION)),
+    (4, 1): (27, (_ELR, _GROUP, _TRANSACTION)),
+    (4, 2): (29, (_ELR, _GROUP, _SHARE, _STREAMS, _TRANSACTION)),
+    (4, 3): (30, (_ELR, _GROUP, _SHARE, _STREAMS, _TRANSACTION)),
+}
+
+
+def features_of(version: KafkaVersion) -> tuple[tuple[str, int], ...] | None:
+    """The features of a new KRaft cluster with their levels, `metadata.version` first; None if they are not known."""
+    known = _FEATURES.get((version.major, version.minor))
+    return (("metadata.version", known[0]), *known[1]) if known else None
 
 
 def version_or_newest(text: str) -> KafkaVersion:
@@ -232,6 +263,11 @@ def coordinates(version: KafkaVersion) -> tuple[str, ...]:
     broker = f"org.apache.kafka:kafka_2.13:{version}"
     tools = f"org.apache.kafka:kafka-tools:{version}"
     return (broker, tools, *release_of(version).logging)
+
+
+def core_jar(version: KafkaVersion) -> str:
+    """The name of a release's jar of the broker; other distributions' versions have another form."""
+    return f"kafka_2.13-{version}.jar"
 
 
 RELOCATED = frozenset({"slf4j-log4j12"})

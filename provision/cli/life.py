@@ -16,6 +16,8 @@ from provision.cli.words import env_and_nodes
 from provision.errors import Interrupted, ProvisionError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from provision.environment import Environment
     from provision.pipeline import UpResult
 
@@ -37,18 +39,22 @@ def up(
     frozen: Frozen = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Agree to restarts and deletions without asking.")] = False,
     output: Output = Format.TABLE,
+    timings: Annotated[
+        bool, typer.Option("--timings", help="Show where the time went, by phase, level and node.")
+    ] = False,
 ) -> None:
     """Create the environment, or change it to what the file says.
 
     Waits until it is ready. Asks before it restarts a running node or deletes something.
     """
     from provision.cli.plans import require_consent
+    from provision.cli.timings import timed
     from provision.pipeline import UpOptions
     from provision.plan.actions import Plan
     from provision.plan.saved import SavedPlan
 
-    with progress(only_when_acting=True) as tell:
-        environment = select_described(env, overrides, tell)
+    with timed(wanted=timings) as measured, progress(only_when_acting=True) as tell:
+        environment = select_described(env, overrides, measured.beside(tell) if measured else tell)
         saved = SavedPlan.read(plan) if plan else None
         options = UpOptions(timeout_s=seconds(timeout), until=level(until), retain=retain, saved=saved, frozen=frozen)
 
@@ -62,17 +68,17 @@ def up(
                 require_consent(shown, yes=yes)
 
         result = environment.up(options, agree=agree)
-    _show(result, output)
+    _show(result, output, {"phases": measured.as_dicts()} if measured else {})
 
 
-def _show(result: "UpResult", output: Format) -> None:
+def _show(result: "UpResult", output: Format, more: "Mapping[str, object]") -> None:
     from provision.cli.look import node_rows
     from provision.operations.status import status_dict
 
     write_as(Purpose.REPORT)
     observed = result.assessment.observed
     if output is not Format.TABLE:
-        print_value(status_dict(result.assessment) | {"timings": dict(result.timings)}, output)
+        print_value(status_dict(result.assessment) | {"timings": dict(result.timings), **more}, output)
         return
     if not result.changed:
         say(f"{observed.name}: nothing to change")

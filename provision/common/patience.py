@@ -6,6 +6,29 @@ import time
 from provision.errors import Interrupted
 
 
+class Pauses:
+    """Pauses between polls: the first ones short, each double the one before, up to the longest.
+
+    Args:
+        first_s: the first pause.
+        longest_s: what no pause exceeds.
+    """
+
+    def __init__(self, first_s: float = 0.01, longest_s: float = 0.15) -> None:
+        self._first_s, self._longest_s = first_s, longest_s
+        self._next_s = first_s
+
+    def next_s(self) -> float:
+        """How long to pause now."""
+        now_s = min(self._next_s, self._longest_s)
+        self._next_s = now_s * 2
+        return now_s
+
+    def begin_again(self) -> None:
+        """Something has changed, and more may soon."""
+        self._next_s = self._first_s
+
+
 class Patience:
     """One wait, which begins when this object is created.
 

@@ -107,7 +107,7 @@ def _answering(access: Access) -> Access:
     """
     if len(access.brokers) == 1:
         return access
-    import kafka  # noqa: F401 the package first
+    import provision.kafka.library  # noqa: F401 the library first
     from kafka.protocol.metadata import ApiVersionsRequest
 
     answers = ask_side_by_side(
@@ -127,7 +127,7 @@ def _symptoms(access: Access, doing: str) -> list[str]:
     """
     if not (access.authenticated or access.encrypted):
         return []
-    import kafka  # noqa: F401 the package first
+    import provision.kafka.library  # noqa: F401 the library first
     from kafka.protocol.metadata import ApiVersionsRequest
 
     try:
@@ -158,7 +158,7 @@ def ask(access: Access, broker: int, request: Any, timeout_s: float) -> Any:  # 
     # Loading the library takes 0.15 s, which commands that ask no broker are spared.
     import ssl
 
-    import kafka  # noqa: F401 the package first
+    import provision.kafka.library  # noqa: F401 the library first
     from kafka.errors import KafkaError
 
     host, port = _host_and_port(access.brokers[broker])
@@ -239,7 +239,7 @@ class _Conversation:
     """Requests and their responses, one at a time, over one connection."""
 
     def __init__(self, connection: socket.socket, patience: Patience) -> None:
-        import kafka  # noqa: F401 the package first
+        import provision.kafka.library  # noqa: F401 the library first
         from kafka.protocol.parser import KafkaProtocol
 
         self._connection, self._patience = connection, patience
@@ -262,7 +262,7 @@ class _Conversation:
         """Authenticate if the listener's protocol has SASL and there are credentials (KIP-43, KIP-152)."""
         if access.credentials is None or not access.authenticated:
             return
-        import kafka  # noqa: F401 the package first
+        import provision.kafka.library  # noqa: F401 the library first
         from kafka.errors import KafkaConfigurationError
         from kafka.net.sasl import get_sasl_mechanism
         from kafka.protocol.sasl import SaslAuthenticateRequest, SaslHandshakeRequest
@@ -283,7 +283,7 @@ class _Conversation:
     @staticmethod
     def _require_accepted(answer: Any, credentials: Credentials) -> None:  # noqa: ANN401 the library's classes
         if code := answer.error_code:
-            import kafka  # noqa: F401 the package first
+            import provision.kafka.library  # noqa: F401 the library first
             from kafka.errors import for_code
 
             why = getattr(answer, "error_message", None) or for_code(code).__name__
@@ -306,6 +306,6 @@ def ask_side_by_side(questions: Mapping[int, Callable[[], Answer]]) -> dict[int,
 
     if not questions:
         return {}
-    importlib.import_module("kafka.protocol.parser")
+    importlib.import_module("provision.kafka.library")
     with ThreadPoolExecutor(max_workers=len(questions)) as pool:
         return dict(zip(questions, pool.map(asked, questions.values()), strict=True))

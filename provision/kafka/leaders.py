@@ -53,7 +53,7 @@ def missing_for_leaders(cluster: ObservedCluster, access: Access, topics: Collec
         if topics is None or topic.name in topics:
             for partition in topic.partitions:
                 led[partition.leader].append((topic.name, partition.number))
-    importlib.import_module("kafka.protocol.consumer")
+    importlib.import_module("provision.kafka.library")
     answers = ask_side_by_side(
         {broker: partial(_unserved, access, broker, led[broker]) for broker in sorted(led) if broker in access.brokers}
     )
@@ -68,7 +68,7 @@ def _reason(answer: list[Partition] | NotAnswering) -> str:
 
 def _unserved(access: Access, broker: int, partitions: Sequence[Partition]) -> list[Partition]:
     """The partitions for which the broker does not return an offset as their leader."""
-    import kafka  # noqa: F401 the package first
+    import provision.kafka.library  # noqa: F401 the library first
     from kafka.protocol.consumer import ListOffsetsRequest, OffsetSpec
 
     by_topic = defaultdict[str, list[int]](list)

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import provision.kafka.library  # noqa: F401 the library first
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, RecordListTooLargeError
 
@@ -22,7 +23,6 @@ from provision.kafka.translation import as_provision_error
 from provision.spec.units import size_text
 
 if TYPE_CHECKING:
-    import kafka  # noqa: F401 the package first
     from kafka.producer.future import FutureRecordMetadata
 
 _MIB = 1024 * 1024

@@ -19,7 +19,7 @@ def observe_cluster(access: Access, broker: int, timeout_s: float = 5.0, *, topi
     Raises:
         NotAnswering: it does not answer (yet).
     """
-    import kafka  # noqa: F401 the package first
+    import provision.kafka.library  # noqa: F401 the library first
     from kafka.protocol.metadata import MetadataRequest
 
     request = MetadataRequest(topics=None if topics else [], allow_auto_topic_creation=False, version=_VERSION)
@@ -43,7 +43,7 @@ def observe_topic(access: Access, broker: int, name: str, timeout_s: float = 5.0
     Raises:
         NotAnswering: it does not answer (yet), or has just started and does not know the cluster.
     """
-    import kafka  # noqa: F401 the package first
+    import provision.kafka.library  # noqa: F401 the library first
     from kafka.protocol.metadata import MetadataRequest
 
     topics = [MetadataRequest.MetadataRequestTopic(name=name)]

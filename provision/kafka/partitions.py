@@ -3,7 +3,8 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from kafka import TopicPartition
+import provision.kafka.library  # noqa: F401 the library first
+from kafka.structs import TopicPartition
 
 from provision.kafka.translation import translated
 from provision.plan.observed import Move

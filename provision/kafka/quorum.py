@@ -47,7 +47,7 @@ class Quorum:
 
 def describe_quorum(access: Access, broker: int, timeout_s: float = 2.0) -> Quorum | None:
     """The quorum, asked through one broker; None while there is no answer."""
-    import kafka  # noqa: F401 the package first
+    import provision.kafka.library  # noqa: F401 the library first
     from kafka.protocol.admin import DescribeQuorumRequest
 
     topic = DescribeQuorumRequest.TopicData
@@ -71,6 +71,7 @@ def describe_quorum(access: Access, broker: int, timeout_s: float = 2.0) -> Quor
 
 def ask_for_quorum(access: Access) -> Quorum | None:
     """The quorum, from a broker that can describe it; all are asked at once, so that silent ones hold up little."""
+    importlib.import_module("provision.kafka.library")
     importlib.import_module("kafka.protocol.admin")
     answers = ask_side_by_side({broker: partial(describe_quorum, access, broker) for broker in access.brokers})
     return next((answer for answer in answers.values() if isinstance(answer, Quorum)), None)

@@ -46,7 +46,7 @@ def alter_quotas(access: Access, changes: Mapping[Entity, Mapping[str, float | N
     Raises:
         Unavailable: no broker answers.
     """
-    import kafka  # noqa: F401 the package first
+    import provision.kafka.library  # noqa: F401 the library first
     from kafka.protocol.admin import AlterClientQuotasRequest
 
     from provision.kafka.translation import reason_of
@@ -78,7 +78,7 @@ def alter_quotas(access: Access, changes: Mapping[Entity, Mapping[str, float | N
 
 
 def _describe_request() -> Any:  # noqa: ANN401 the library's classes
-    import kafka  # noqa: F401 the package first
+    import provision.kafka.library  # noqa: F401 the library first
     from kafka.protocol.admin import DescribeClientQuotasRequest
 
     return DescribeClientQuotasRequest(components=[], strict=False, version=_VERSION)
@@ -86,7 +86,7 @@ def _describe_request() -> Any:  # noqa: ANN401 the library's classes
 
 def _read(response: Any, doing: str) -> dict[Entity, dict[str, float]]:  # noqa: ANN401 the library's classes
     if response.error_code:
-        import kafka  # noqa: F401 the package first
+        import provision.kafka.library  # noqa: F401 the library first
         from kafka.errors import for_code
 
         from provision.kafka.translation import as_provision_error

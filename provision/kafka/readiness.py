@@ -48,7 +48,7 @@ def ask_brokers(access: Access, timeout_s: float = 2.0, *, topics: bool = True) 
     """Ask all brokers concurrently, for brokers and topics or for the brokers alone; who is down is not asked."""
     if not access.brokers:
         return BrokerAnswers({}, access.down)
-    importlib.import_module("kafka.protocol.metadata")
+    importlib.import_module("provision.kafka.library")
     answers = ask_side_by_side(
         {broker: partial(observe_cluster, access, broker, timeout_s, topics=topics) for broker in access.brokers}
     )
@@ -64,7 +64,7 @@ def ask_brokers(access: Access, timeout_s: float = 2.0, *, topics: bool = True) 
 
 def is_gone(access: Access, topic: str, timeout_s: float = 2.0) -> bool:
     """Whether there is no such topic: no broker that answers knows of it, and one does answer."""
-    importlib.import_module("kafka.protocol.metadata")
+    importlib.import_module("provision.kafka.library")
     answers = ask_side_by_side(
         {broker: partial(observe_topic, access, broker, topic, timeout_s) for broker in access.brokers}
     )

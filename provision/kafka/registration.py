@@ -4,7 +4,7 @@ While a removed broker is registered, metadata.version cannot be raised past wha
 lacks this request; its schema is next to this module, in the library's own notation.
 """
 
-import kafka  # noqa: F401 the package first
+import provision.kafka.library  # noqa: F401 the library first
 from kafka.protocol.api_message import ApiMessage
 
 from provision.cluster.model import Role

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import kafka  # noqa: F401 the package first
+import provision.kafka.library  # noqa: F401 the library first
 from kafka.errors import for_code
 from kafka.protocol.admin import CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest
 from kafka.protocol.consumer import FetchRequest

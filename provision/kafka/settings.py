@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import kafka  # noqa: F401 the package first
+import provision.kafka.library  # noqa: F401 the library first
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import UnknownTopicOrPartitionError, for_code
 from kafka.protocol.admin import DescribeConfigsRequest

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-import kafka  # noqa: F401 the package first
+import provision.kafka.library  # noqa: F401 the library first
 from kafka.errors import KafkaError, KafkaTimeoutError, RequestTimedOutError
 
 from provision.events import Listener, Progress, silent

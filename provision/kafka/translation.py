@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import kafka  # noqa: F401 the package first
+import provision.kafka.library  # noqa: F401 the library first
 from kafka.errors import (
     AuthorizationError,
     BrokerNotAvailableError,

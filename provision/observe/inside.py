@@ -1,12 +1,12 @@
 """The state of a cluster that all its brokers agree on."""
 
-from provision.common.patience import Patience
+from provision.common.patience import Patience, Pauses
 from provision.kafka.access import Access
 from provision.kafka.readiness import ask_brokers, missing_for_agreement, missing_for_brokers
 from provision.plan.observed import ObservedCluster
 
 # A busy broker may miss one request.
-_AGREE_S, _PAUSE_S = 0.7, 0.3
+_AGREE_S = 0.7
 
 
 def agreed(access: Access, *, topics: bool = True) -> ObservedCluster | None:
@@ -14,11 +14,11 @@ def agreed(access: Access, *, topics: bool = True) -> ObservedCluster | None:
 
     Without `topics` only the brokers are asked for: with thousands of partitions, that is a far shorter answer.
     """
-    patience = Patience(_AGREE_S)
+    patience, pauses = Patience(_AGREE_S), Pauses()
     while True:
         answers = ask_brokers(access, topics=topics)
         cluster = answers.best
         if cluster is not None and not missing_for_brokers(answers) and not missing_for_agreement(answers):
             return cluster
-        if not patience.pause(_PAUSE_S):
+        if not patience.pause(pauses.next_s()):
             return None

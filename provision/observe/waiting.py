@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from provision.cluster.model import Role, Topic
-from provision.common.patience import Patience
+from provision.common.patience import Patience, Pauses
 from provision.errors import NodeFailed, NotReady
 from provision.events import LevelReached, Listener, NodeReady, NodeWaiting
 from provision.kafka.failures import LOG_LINES, explain, telling
@@ -20,7 +20,6 @@ from provision.observe.readiness import Assessment, assess
 from provision.plan.observed import NodeState, ObservedEnvironment
 from provision.runtime.base import Runtime
 
-_PAUSE_S = 0.15
 _STOPPED = (0, 143)  # 143: a JVM that was asked to stop by SIGTERM
 # A killed broker can register again once its ZooKeeper session has expired: 18 s by default.
 _RESTART_PAUSE_S = 3.0
@@ -89,13 +88,17 @@ class Wait:
         self._poll(ask, Level.BROKERS, self.patience.renewed("waiting for the brokers to agree"))
 
     def _poll(self, ask: Ask, level: Level, patience: Patience) -> Assessment:
+        pauses, before = Pauses(), None
         while True:
             observed = self.runtime.observe(self.environment)
             self._check_exits(observed)
             assessment = ask(observed)
             if assessment.level >= min(level, Level.TOPICS):
                 return assessment
-            if not patience.pause(_PAUSE_S):
+            if (found := (assessment.level, assessment.missing)) != before:
+                pauses.begin_again()
+                before = found
+            if not patience.pause(pauses.next_s()):
                 raise self._not_ready(level, assessment, patience)
 
     def check_exits(self) -> None:

@@ -54,6 +54,15 @@ class Inside:
     observed: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A plan that was shown, and the observation it was made from; that is None if it may not hold any more."""
+
+    plan: Plan
+    observed: ObservedEnvironment
+    inside: Inside | None = None
+
+
 def fingerprint(desired: Resources, inside: Inside | None) -> dict[str, object]:
     """The desired and observed resources by kind, as plain data, without what changes by itself."""
     observed = inside.observed if inside else {}
@@ -238,11 +247,12 @@ def new_actions(actions: Sequence[Action], existed: frozenset[Key]) -> Iterator[
 
 
 def converge(
-    planned: Plan, desired: Resources, work: NodeWork, wait: Wait, throttle: ThrottleNote, agree: Agree
+    known: Known, desired: Resources, work: NodeWork, wait: Wait, throttle: ThrottleNote, agree: Agree
 ) -> bool:
     """Plan the resources again, now that every broker answers, and apply them; returns whether anything was done.
 
-    Anything that `planned` did not show needs agreement first. A broker that has just come back may not have known all
+    What is `known` to hold still is not asked for again at first. Anything that its plan did not show needs agreement
+    first. A broker that has just come back may not have known all
     topics, and rebalancing includes new topics: hence the rounds.
 
     Raises:
@@ -250,10 +260,12 @@ def converge(
     """
     cluster, runtime = work.cluster, work.runtime
     changed = False
-    seen = {one.key for one in planned.actions}
+    seen = {one.key for one in known.plan.actions}
     for rounds_left in reversed(range(ROUNDS)):
-        observed = runtime.observe(cluster.name)
-        actions, inside = plan_resources(cluster, desired, observed, throttle)
+        observed, actions, inside = known.observed, known.plan.actions, known.inside
+        if inside is None or rounds_left < ROUNDS - 1:
+            observed = runtime.observe(cluster.name)
+            actions, inside = plan_resources(cluster, desired, observed, throttle)
         if inside is None:
             wait.until_agreed()
             continue

@@ -397,6 +397,35 @@ def test_storages_are_formatted_and_formatting_can_be_repeated(runtime: Runtime,
         assert {_formatted_with(node) for node in kraft.nodes} == {CLUSTER_ID}
 
 
+def test_a_storage_is_formatted_without_a_jvm_and_as_the_node_would_write_it(
+    runtime: Runtime, kraft: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if runtime.kind == "fake":
+        pytest.skip("it formats nothing")
+    for tool in ("provision.runtime.process.runtime.format_command", "provision.runtime.docker.formatting.run_format"):
+        monkeypatch.setattr(tool, None)
+    _create(runtime, kraft, render(kraft))
+    for node in kraft.nodes:
+        runtime.format_storage(NAME, node.name, kraft.cluster_id)
+    for node in kraft.nodes:
+        data = runtime.read_storage(NAME, node.name)
+        assert data is not None
+        assert (data.cluster_id, data.node_id, data.written) == (CLUSTER_ID, str(node.id), False)
+        assert data.meta["version"] == "1"
+
+
+def test_a_storage_with_anything_in_it_is_left_to_the_tool(runtime: Runtime, kraft: Cluster) -> None:
+    if runtime.kind != "process":
+        pytest.skip("its files cannot be put there by hand")
+    _create(runtime, kraft, render(kraft))
+    (controller,) = kraft.controllers
+    note = Path(controller.data_dir, "meta.properties")
+    note.write_text(f"node.id=7\nversion=1\ncluster.id={ANOTHER_ID}\n")
+    with pytest.raises(ProvisionError, match="the storage of controller-1 could not be formatted"):
+        runtime.format_storage(NAME, controller.name, kraft.cluster_id)
+    assert parse(note.read_text())["cluster.id"] == ANOTHER_ID
+
+
 def test_a_formatted_storage_keeps_its_id(runtime: Runtime, kraft: Cluster) -> None:
     if runtime.kind == "fake":
         pytest.skip("it formats nothing")

@@ -196,6 +196,11 @@ def archive_of_files(files: Sequence[RenderedFile], user: str) -> bytes:
     return _tar(_config_entries(files), user)
 
 
+def archive_of_data(contents: Mapping[str, bytes], user: str) -> bytes:
+    """Files of a node's data directory, in this order, for the account `uid:gid`."""
+    return _tar([_Entry(name, content) for name, content in contents.items()], user)
+
+
 @dataclass(frozen=True, slots=True)
 class _Entry:
     """An entry of a tar file: a file, or a directory if there is no content."""

@@ -29,8 +29,8 @@ def require_layout(api: docker.APIClient, container: str, image: str, configurat
     java = [posixpath.join(directory, layout.java) for directory in (path or DEFAULT_PATH).split(":")]
     libs = posixpath.join(configuration.get("WorkingDir") or "/", layout.libs[0])
     missing = [
-        *([] if any(_is_there(api, container, place) for place in java) else [f"no {layout.java} (PATH is {path})"]),
-        *([] if _is_there(api, container, libs) else [f"no jars in {libs}"]),
+        *([] if any(is_there(api, container, place) for place in java) else [f"no {layout.java} (PATH is {path})"]),
+        *([] if is_there(api, container, libs) else [f"no jars in {libs}"]),
     ]
     if missing:
         known = ", ".join(one.repository for one in IMAGES)
@@ -42,7 +42,7 @@ def require_layout(api: docker.APIClient, container: str, image: str, configurat
         )
 
 
-def _is_there(api: docker.APIClient, container: str, path: str) -> bool:
+def is_there(api: docker.APIClient, container: str, path: str) -> bool:
     """Whether the container's file system has the path; the SDK's own method would download its content."""
     url = f"{api.base_url}/v{api.api_version}/containers/{container}/archive"
     answer = api.head(url, params={"path": path}, timeout=api.timeout)

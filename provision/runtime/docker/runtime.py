@@ -16,16 +16,14 @@ from provision.events import Listener
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.plan.stored import StoredData
 from provision.runtime import directories
-from provision.runtime.base import JavaCommand, Runtime, Streams, format_command, format_failed
+from provision.runtime.base import JavaCommand, Runtime, Streams, format_failed
 from provision.runtime.docker import containers as spec
-from provision.runtime.docker import ending, found, networks, stored, tools
+from provision.runtime.docker import ending, formatting, found, networks, stored, tools
 from provision.runtime.docker.client import connect, still_used, translated
 from provision.runtime.docker.images import identity_of, inspect, pull, tag
 from provision.runtime.docker.labels import checked
 from provision.runtime.docker.layouts import require_layout
 from provision.spec.names import is_environment_name
-
-_FORMAT_TIMEOUT_S = 60
 
 
 class DockerRuntime(Runtime):
@@ -220,20 +218,13 @@ class DockerRuntime(Runtime):
             directories.keep_files(Path(cluster.storage.directory), node.name, files)
 
     def format_storage(self, name: str, node: str, cluster_id: str) -> None:
-        """Format it in a separate container with the node's mounts."""
+        """Upload the two files that the release's own tool would write; where it might write others, run that."""
         with translated(f"formatting the storage of {node}"):
             details = self._api.inspect_container(self._required(name, node))
-            image = details["Config"]["Image"]
-            command = tools.java_command(image, format_command(node, cluster_id, f"{NODE_HOME}/config"), heap="64m")
-            options, host = spec.format_options(name, details, command, self._image_volumes(image))
-            created = self._api.create_container(**options, host_config=self._api.create_host_config(**host))
-            try:
-                self._api.put_archive(created["Id"], NODE_HOME, tools.logging_archive())
-                self._api.start(created["Id"])
-                code = self._api.wait(created["Id"], timeout=_FORMAT_TIMEOUT_S)["StatusCode"]
-                output = self._api.logs(created["Id"]).decode(errors="replace")
-            finally:
-                ending.remove(self._api, created["Id"], "what formatted a storage")
+            if formatting.upload_formatted(self._api, details, node, cluster_id):
+                return
+            volumes = self._image_volumes(details["Config"]["Image"])
+            code, output = formatting.run_format(self._api, details, node, cluster_id, volumes)
         if code:
             raise format_failed(node, output)
 

@@ -87,6 +87,20 @@ def _is_used(api: Any, container: str) -> bool:  # noqa: ANN401 as above
     return False
 
 
+def names_in(api: Any, container: str, directory: str) -> Iterator[str]:  # noqa: ANN401 as above
+    """What a directory of a container contains, as paths below it.
+
+    Raises:
+        NotFound: there is no such directory.
+        TarError: it is just being written to.
+    """
+    stream, _ = api.get_archive(container, directory)
+    with tarfile.open(fileobj=_Chunks(stream), mode="r|") as tar:
+        for member in tar:
+            if name := member.name.partition("/")[2]:
+                yield name
+
+
 class _Chunks(io.RawIOBase):
     """A stream of chunks as a file."""
 

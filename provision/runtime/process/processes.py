@@ -17,7 +17,7 @@ import psutil
 from pydantic import Field
 
 from provision.common.notes import DamagedNote, Note, Seconds, read_note
-from provision.common.patience import Patience
+from provision.common.patience import Patience, Pauses
 from provision.common.whole_files import write_whole
 from provision.errors import ProvisionError
 
@@ -25,7 +25,7 @@ MARK, TOOL_MARK = "-Dprovision.node=", "-Dprovision.tool="
 _NOTE = "process.json"
 _KILL_PATIENCE_S = 10.0
 _REAP_S = 1.0
-_EXIT_PAUSE_S = 0.05
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.002, 0.05
 _EXEC_S, _EXEC_PAUSE_S = 0.2, 0.01
 
 
@@ -192,7 +192,7 @@ def _signalled(process: psutil.Process) -> Iterator[None]:
 
 
 def _await_exit(process: psutil.Process, timeout_s: float) -> bool:
-    patience = Patience(timeout_s)
+    patience, pauses = Patience(timeout_s), Pauses(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
     while True:
         if child := _children.get(process.pid):
             child.poll()
@@ -200,7 +200,7 @@ def _await_exit(process: psutil.Process, timeout_s: float) -> bool:
             if child:
                 child.wait()  # so that no zombie stays
             return True
-        if not patience.pause(_EXIT_PAUSE_S):
+        if not patience.pause(pauses.next_s()):
             return False
 
 

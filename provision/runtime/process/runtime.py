@@ -37,6 +37,7 @@ from provision.runtime.base import (
     port_taken,
 )
 from provision.runtime.process import logs, observing, processes
+from provision.runtime.process.formatting import write_formatted
 from provision.runtime.process.java import find_java, variables
 from provision.runtime.process.notes import (
     ENVIRONMENT_FILE,
@@ -187,8 +188,11 @@ class ProcessRuntime(Runtime):
             directories.keep_files(Path(cluster.storage.directory), node.name, files)
 
     def format_storage(self, name: str, node: str, cluster_id: str) -> None:
-        """Format it with the Java that is found now."""
-        config = self._required(name, node) / "config"
+        """Write the two files that the release's own tool would write; where it might write others, run that."""
+        directory, data = self._required(name, node), self._places.data(name, node, self._storage_of(name))
+        if write_formatted(directory, data, cluster_id):
+            return
+        config = directory / "config"
         code, output = self._run(self._tool_command(name, format_command(node, cluster_id, config.as_posix())))
         if code:
             raise format_failed(node, output)

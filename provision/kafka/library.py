@@ -1,0 +1,49 @@
+"""The client library, loaded in two steps: what speaks the protocol at once, its clients when they are first needed.
+
+`import kafka` loads everything, which takes twice as long as what a question to a broker needs. So the package's module
+is put in place unexecuted, which is enough for its submodules; it is executed as soon as anything is looked up in it.
+Every module of this room imports this one first: it loads the protocol's modules in one thread, in an order that their
+circular imports allow.
+"""
+
+import importlib
+import importlib.util
+import sys
+import threading
+from types import ModuleType
+
+_NAME = "kafka"
+_PROTOCOL = ("errors", "protocol.parser", "protocol.metadata", "protocol.consumer")
+
+
+class _Package(ModuleType):
+    """The package, not executed until something of it is missing."""
+
+    _lock = threading.RLock()  # this thread looks up more while it executes the package
+    _begun = False
+
+    def __getattr__(self, name: str) -> object:
+        with self._lock:
+            if not self._begun:
+                self._begun = True
+                spec = self.__spec__
+                if spec is None or spec.loader is None:
+                    raise ImportError(f"{_NAME} has no loader")
+                spec.loader.exec_module(self)
+        try:
+            return self.__dict__[name]
+        except KeyError:
+            raise AttributeError(f"module {_NAME!r} has no attribute {name!r}", name=name, obj=self) from None
+
+
+def _load() -> None:
+    """Put the package in place, unless the whole is loaded already, and load what speaks the protocol."""
+    if _NAME not in sys.modules and (spec := importlib.util.find_spec(_NAME)):
+        package = importlib.util.module_from_spec(spec)
+        package.__class__ = _Package
+        sys.modules[_NAME] = package
+    for name in _PROTOCOL:
+        importlib.import_module(f"{_NAME}.{name}")
+
+
+_load()
