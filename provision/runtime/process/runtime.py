@@ -36,7 +36,9 @@ from provision.runtime.base import (
     port_forbidden,
     port_taken,
 )
+from provision.runtime.archives import kind_of
 from provision.runtime.process import logs, observing, processes
+from provision.runtime.process.archives import ProcessArchives
 from provision.runtime.process.java import find_java, variables
 from provision.runtime.process.notes import (
     ENVIRONMENT_FILE,
@@ -62,6 +64,7 @@ class ProcessRuntime(Runtime):
     def __init__(self, home: Home) -> None:
         self._home = home
         self._places = Places(home)
+        self.archives = ProcessArchives(home, self._places)
 
     # -- observe ------------------------------------------------------------------------------------------------------
 
@@ -173,6 +176,7 @@ class ProcessRuntime(Runtime):
             software=cluster.software,
             ports=tuple(listener.listen_port for listener in node.listeners),
             arguments=node.java_args,
+            archive=kind_of(cluster, node),
         )
         with files_of(directory):
             for part in ("config", "log", "tmp"):
@@ -214,9 +218,9 @@ class ProcessRuntime(Runtime):
             if not port_becomes_free(port, _PORT_PATIENCE_S):  # held until a killed process's last thread ends
                 raise port_taken(f"starting {node}", LOOPBACK, port)
         java = find_java(KafkaVersion.parse(note.version))
-        command = [java.command, processes.mark(directory), *note.arguments]
         with files_of(directory):
             console = logs.fresh_console(directory)
+            command = [java.command, processes.mark(directory), *self.archives.launched(note, java, directory)]
         processes.start(command, directory, console, variables())
 
     def _require_directories(self, name: str, node: str) -> None:
