@@ -25,14 +25,15 @@ if TYPE_CHECKING:
     from provision.cluster.model import Cluster, RenderedFile, Topic
     from provision.kafka.messages import Record
     from provision.observe.readiness import Assessment
+    from provision.operations.caches import RemovedCaches
     from provision.operations.topics import KafkaCluster
     from provision.pipeline import Prepared, UpOptions, UpResult
     from provision.plan.actions import Plan
     from provision.plan.observed import ObservedEnvironment, ObservedTopic
     from provision.resources.rounds import Agree
     from provision.runtime.base import Runtime, Streams
-    from provision.warming import Warmed
     from provision.software.pinning import Pinned
+    from provision.warming import Warmed
 
 Place = Home | str | Path | None
 """A home, its directory, or None for the user's own."""
@@ -107,6 +108,18 @@ class Environment:
         if runtimes is None:
             looking.close()
         return tuple(found)
+
+    @staticmethod
+    def remove_caches(*, home: Place = None, runtimes: Runtimes | None = None) -> RemovedCaches:
+        """Remove what is kept only to be faster: archives of classes, and Kafka's jars. No environment is touched."""
+        from provision.operations.caches import remove_caches
+
+        looking = runtimes or Runtimes(Home.of(home))
+        try:
+            return remove_caches(looking)
+        finally:
+            if runtimes is None:
+                looking.close()
 
     def __enter__(self) -> Self:
         """The environment itself; leaving the block does not touch the cluster."""

@@ -147,7 +147,8 @@ class _Training:
         zookeeper: dict[str, Any] = {"java": java}
         if self.runtime.kind == "docker":
             kafka["image"] = cluster.software
-            zookeeper |= {"image": node.software for node in cluster.zookeepers[:1]}
+            if cluster.zookeepers:
+                zookeeper["image"] = cluster.zookeepers[0].software
         elif os.path.isabs(cluster.software):  # noqa: PTH117 it is a text that may be a version
             kafka["distribution"] = cluster.software
         values: dict[str, Any] = {

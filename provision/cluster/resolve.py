@@ -264,7 +264,12 @@ def _java_args(spec: EnvironmentSpec, layout: Layout, node: str, role: Role, hea
 
 
 def _java_of(spec: EnvironmentSpec, role: Role) -> JavaSpec:
-    return {Role.ZOOKEEPER: spec.zookeeper, Role.CONTROLLER: spec.controllers, Role.BROKER: spec.brokers}[role].java
+    java = {
+        Role.ZOOKEEPER: spec.zookeeper.java,
+        Role.CONTROLLER: spec.controllers.java,
+        Role.BROKER: spec.brokers.java,
+    }
+    return java[role]
 
 
 def file_url(path: str) -> str:

@@ -1,4 +1,4 @@
-"""Archives of loaded classes (AppCDS): with one, the JVM of a node starts in about half the time, and needs less memory.
+"""Archives of loaded classes (AppCDS): with one, the JVM of a node starts in about half the time.
 
 An archive is made once for what a node runs: the role, the Kafka, the JVM, and the class path in its order. It changes
 nothing else, and is no part of what defines a node: a JVM whose archive does not fit starts without it.
@@ -24,14 +24,14 @@ LARGEST_LOG = 1024**2
 
 COMBINED, ENSEMBLE_BROKER = "combined", "zookeeper-broker"
 KINDS = (*(str(role) for role in Role), COMBINED, ENSEMBLE_BROKER)
-"""What an archive is for: a role; in KRaft mode `broker` is a broker alone and `combined` one that is a controller too."""
+"""What an archive is for: a role. In KRaft mode, `combined` is a broker that is a controller too."""
 
 _MAGIC = 0xF00BABA2.to_bytes(4, "little")
 # Java 11 and 17 tell every failure after `UseSharedSpaces`. Later ones have no common beginning.
 _UNFIT = re.compile(
     r"UseSharedSpaces: (?P<old>.+)"
-    r"|\] (?P<new>(?:(?:shared|Shared) class paths? mismatch|The name of app classpath|The shared archive file (?:has been"
-    r" truncated|was created by)|Checksum verification failed|Unable to read generic|Specified shared archive).*)"
+    r"|\] (?P<new>(?:[sS]hared class paths? mismatch|The name of app classpath|The shared archive file has been"
+    r"|The shared archive file was created by|Checksum verification failed|Unable to read|Specified shared archive).*)"
     r"|\] (?P<other>(?:Unable to (?:use|map) shared|An error has occurred while processing the shared).*)"
 )
 _ABOUT_ARCHIVES = ("-Xshare", "-XX:SharedArchiveFile", "-XX:DumpLoadedClassList", "-XX:ArchiveClassesAtExit", "-XX:AOT")
@@ -136,7 +136,7 @@ def trying(archive: str, class_path: str) -> tuple[str, ...]:
 
 
 def is_archive(beginning: bytes) -> bool:
-    """Whether a file's first bytes are those of a static archive. Java 17 crashes on other files instead of refusing."""
+    """Whether a file's first bytes are those of a static archive. Java 17 crashes on other files."""
     return beginning.startswith(_MAGIC)
 
 

@@ -83,11 +83,14 @@ class Runtime(ABC):
     """
 
     kind: ClassVar[str]
-    archives: Archives | None = None
-    """The archives with which its nodes start faster, if it can have any."""
 
     def close(self) -> None:  # noqa: B027 most hold nothing
         """Release resources of this machine, such as connections. Nodes are not touched."""
+
+    @property
+    def archives(self) -> Archives | None:
+        """The archives with which its nodes start faster, if it can have any."""
+        return None
 
     # -- observe ------------------------------------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ _ENDING = ("-version", "--version", "-showversion", "-help", "--help", "-h", "-?
 def _option(text: str) -> str:
     if not text.startswith("-") or text == "-" or any(character in text for character in "\n\r\0"):
         raise ValueError(
-            f"{text!r} is not an option of Java: one begins with a hyphen, and its value follows = or : in the same text"
+            f"{text!r} is not an option of Java: one begins with a hyphen, and has its value after = or : in one text"
         )
     return text
 

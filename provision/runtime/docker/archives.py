@@ -125,7 +125,7 @@ class DockerArchives(Archives):
 
     def unused(self, name: str) -> dict[str, str]:
         """Read it from what the JVMs have written to the volumes of their nodes."""
-        found = {}
+        found: dict[str, str] = {}
         with translated(f"looking at the archives of {name}"):
             for container in self._api.containers(all=True, filters={"label": f"{spec.ENVIRONMENT}={name}"}):
                 if any(mount.get("Destination") == _HOME for mount in container["Mounts"]):
@@ -191,11 +191,13 @@ class DockerArchives(Archives):
         try:
             with self._container(cluster, node, (), [mount]) as identity:
                 self._api.put_archive(identity, _HOME, content)
-                if not self._is_whole(identity, kept):
-                    raise ProvisionError(f"the archive did not arrive whole in the volume {kept.volume}")
+                whole = self._is_whole(identity, kept)
         except BaseException:
             self._remove(kept.volume)
             raise
+        if not whole:
+            self._remove(kept.volume)
+            raise ProvisionError(f"the archive did not arrive whole in the volume {kept.volume}")
         return kept
 
     def _java_and_class_path(self, cluster: Cluster, node: Node) -> tuple[int, str]:

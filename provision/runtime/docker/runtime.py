@@ -37,12 +37,17 @@ class DockerRuntime(Runtime):
     def __init__(self) -> None:
         self._client = connect()
         self._api = self._client.api
-        self.archives = DockerArchives(self._api)
+        self._archives = DockerArchives(self._api)
         self._seen_layouts: set[str] = set()
 
     def close(self) -> None:
         """Close the connections to the engine."""
         self._client.close()
+
+    @property
+    def archives(self) -> DockerArchives:
+        """Those in volumes of the engine."""
+        return self._archives
 
     # -- observe ------------------------------------------------------------------------------------------------------
 
@@ -208,10 +213,11 @@ class DockerRuntime(Runtime):
                 membership = networks.membership(self._api, cluster.name, node.name)
 
                 def create(container: dict[str, Any], host: dict[str, Any]) -> str:
-                    options = {"host_config": self._api.create_host_config(**host), "networking_config": membership}
-                    return str(self._api.create_container(**container, **options)["Id"])
+                    host_config = self._api.create_host_config(**host)
+                    joined = {**container, "host_config": host_config, "networking_config": membership}
+                    return str(self._api.create_container(**joined)["Id"])
 
-                created = self.archives.created(cluster, node, draft, host, create)
+                created = self._archives.created(cluster, node, draft, host, create)
                 self._require_layout(created, node.software)
             except ImageNotFound as error:
                 raise Unavailable(f"the image {node.software} is gone") from error

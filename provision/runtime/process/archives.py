@@ -219,7 +219,7 @@ class ProcessArchives(Archives):
 
 
 def _jars(class_path: str) -> tuple[Path, ...]:
-    """The jars that `DIRECTORY/*` stands for, sorted: the order in which a JVM finds them is that of the file system."""
+    """The jars that `DIRECTORY/*` stands for, sorted: a JVM itself takes them in the order of the file system."""
     directory, star, _ = class_path.rpartition("/*")
     with suppress(OSError):
         return tuple(sorted(jar for jar in Path(directory).iterdir() if jar.suffix in (".jar", ".JAR"))) if star else ()

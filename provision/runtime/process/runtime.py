@@ -26,6 +26,7 @@ from provision.home.ports import PortState, port_becomes_free, port_state
 from provision.plan.observed import ObservedEnvironment
 from provision.plan.stored import StoredData
 from provision.runtime import directories, jars, tool_logging
+from provision.runtime.archives import kind_of
 from provision.runtime.base import (
     SECRET_MODE,
     JavaCommand,
@@ -36,7 +37,6 @@ from provision.runtime.base import (
     port_forbidden,
     port_taken,
 )
-from provision.runtime.archives import kind_of
 from provision.runtime.process import logs, observing, processes
 from provision.runtime.process.archives import ProcessArchives
 from provision.runtime.process.java import find_java, variables
@@ -64,7 +64,12 @@ class ProcessRuntime(Runtime):
     def __init__(self, home: Home) -> None:
         self._home = home
         self._places = Places(home)
-        self.archives = ProcessArchives(home, self._places)
+        self._archives = ProcessArchives(home, self._places)
+
+    @property
+    def archives(self) -> ProcessArchives:
+        """Those in the cache."""
+        return self._archives
 
     # -- observe ------------------------------------------------------------------------------------------------------
 
@@ -220,7 +225,7 @@ class ProcessRuntime(Runtime):
         java = find_java(KafkaVersion.parse(note.version))
         with files_of(directory):
             console = logs.fresh_console(directory)
-            command = [java.command, processes.mark(directory), *self.archives.launched(note, java, directory)]
+            command = [java.command, processes.mark(directory), *self._archives.launched(note, java, directory)]
         processes.start(command, directory, console, variables())
 
     def _require_directories(self, name: str, node: str) -> None:
