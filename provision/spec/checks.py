@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from provision.catalogue.images import is_known, is_of_line, kafka_line_of, layout_of
 from provision.catalogue.versions import KRAFT, OLDEST, RELEASES, ZOOKEEPER, KafkaVersion, release_of, unsupported
 from provision.errors import Problem
-from provision.spec.java import java_options
 from provision.spec.model import LAST_PORT, EnvironmentSpec
 from provision.spec.names import network_of_engine
 from provision.spec.quotas import quotas
@@ -369,7 +368,6 @@ RULES: tuple[RuleReads, ...] = (
     (reserved_properties, ()),
     (overrides, (("brokers", "nodes"),)),
     (ports, (("brokers", "nodes"), ("brokers", "port"), ("zookeeper", "nodes"), ("zookeeper", "port"))),
-    (java_options, (("zookeeper", "java"), ("controllers", "java"), ("brokers", "java"))),
     (memory, (("brokers", "memory"), ("brokers", "heap"), ("brokers", "overrides"))),
     (storage, (("storage",),)),
 )

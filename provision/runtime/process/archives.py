@@ -20,7 +20,7 @@ from pydantic import Field
 
 from provision.cluster.model import Cluster, Node
 from provision.common.notes import Note, Seconds
-from provision.common.own_directories import is_own, make_own, require_no_trap
+from provision.common.own_directories import is_own, make_own, remove_tree, require_no_trap
 from provision.common.whole_files import read_whole, write_whole
 from provision.errors import ProvisionError, Refused, Unavailable
 from provision.home.place import Home
@@ -131,7 +131,10 @@ class ProcessArchives(Archives):
                 raise ProvisionError(f"the archive for {purpose.kind} does not fit the Java that made it")
             with draft.open("rb") as stream:
                 checksum = hashlib.file_digest(stream, "sha256").hexdigest()
-            draft.replace(file := self._file(purpose))
+            file = self._file(purpose)
+            if file.is_dir():
+                remove_tree(file)
+            draft.replace(file)
         except OSError as error:
             raise ProvisionError(f"cannot keep an archive in {directory}", why=error.strerror or str(error)) from error
         finally:
