@@ -195,6 +195,11 @@ def _link(file: Path) -> None:
     file.symlink_to(file.with_name("elsewhere"))
 
 
+def _directory(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "half of it": _truncate,
     "empty": lambda file: _write(file, b""),
@@ -202,7 +207,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "other content of the same size": lambda file: _write(file, bytes(file.stat().st_size)),
     "one byte": lambda file: _write(file, file.read_bytes()[:-1] + b"?"),
     "a link": _link,
-    "a directory": lambda file: (file.unlink(), file.mkdir()),
+    "a directory": _directory,
     "writable for others": lambda file: file.chmod(0o666),
     "gone": lambda file: file.unlink(),
     "without its note": lambda file: file.with_suffix(".json").unlink(),

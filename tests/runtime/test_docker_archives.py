@@ -25,7 +25,7 @@ def cluster(**values: object) -> Cluster:
     return resolve_without_ports(spec, container_layout(spec))
 
 
-def volume(name: str, content: bytes | None = ARCHIVE, **labels: str) -> dict[str, Any]:
+def volume(name: str, content: bytes | None = ARCHIVE, labels: Mapping[str, str] | None = None) -> dict[str, Any]:
     """A volume as the engine lists it, with its content."""
     own = {
         docker_archives.KIND: "zookeeper-broker",
@@ -35,7 +35,7 @@ def volume(name: str, content: bytes | None = ARCHIVE, **labels: str) -> dict[st
         docker_archives.SIZE: str(len(ARCHIVE)),
         containers.CREATED: "1000",
     }
-    return {"Name": name, "Labels": own | labels, "content": content}
+    return {"Name": name, "Labels": own | dict(labels or {}), "content": content}
 
 
 class Engine:
@@ -121,16 +121,16 @@ def test_an_archive_is_no_part_of_what_defines_a_container() -> None:
 
 
 def test_the_newest_archive_of_several_is_taken() -> None:
-    older, newer = volume("older"), volume("newer", **{containers.CREATED: "2000.5"})
+    older, newer = volume("older"), volume("newer", labels={containers.CREATED: "2000.5"})
     assert created(Engine(newer, older))[1]["mounts"][-1]["Source"] == "newer"
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        volume("of another image", **{docker_archives.IMAGE: "sha256:two"}),
-        volume("of another kind", **{docker_archives.KIND: "combined"}),
-        volume("without a size", **{docker_archives.SIZE: "much"}),
+        volume("of another image", labels={docker_archives.IMAGE: "sha256:two"}),
+        volume("of another kind", labels={docker_archives.KIND: "combined"}),
+        volume("without a size", labels={docker_archives.SIZE: "much"}),
     ],
     ids=lambda one: one["Name"],
 )
