@@ -109,8 +109,8 @@ class Environment:
             looking.close()
         return tuple(found)
 
-    @staticmethod
-    def remove_caches(*, home: Place = None, runtimes: Runtimes | None = None) -> RemovedCaches:
+    @classmethod
+    def remove_caches(cls, *, home: Place = None, runtimes: Runtimes | None = None) -> RemovedCaches:
         """Remove what is kept only to be faster: archives of classes, and Kafka's jars. No environment is touched."""
         from provision.operations.caches import remove_caches
 

@@ -54,9 +54,9 @@ def lock(
 
 
 def warm(env: Env = None, overrides: Set = None, timeout: Timeout = "120s", output: Output = Format.TABLE) -> None:
-    """Train what lets the JVMs of an environment start faster (AppCDS archives).
+    """Train archives that let nodes start faster.
 
-    Starts a small throwaway Kafka, and keeps the archives in the cache, or in Docker in volumes.
+    Starts a small throwaway Kafka. The archives (AppCDS) are kept in the cache, or in Docker in volumes.
     """
     with progress() as tell:
         warmed = select_described(env, overrides, tell).warm(timeout_s=seconds(timeout))
