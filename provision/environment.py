@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from provision.kafka.groups import Group
     from provision.kafka.records import Record
     from provision.observe.readiness import Assessment
+    from provision.operations.caches import RemovedCaches
     from provision.operations.topics import KafkaCluster
     from provision.pipeline import Prepared, UpOptions, UpResult
     from provision.plan.actions import Plan
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from provision.resources.rounds import Agree
     from provision.runtime.base import Runtime, Streams
     from provision.software.pinning import Pinned
+    from provision.warming import Warmed
 
 Place = Home | str | Path | None
 """A home, its directory, or None for the user's own."""
@@ -108,6 +110,18 @@ class Environment:
         if runtimes is None:
             looking.close()
         return tuple(found)
+
+    @classmethod
+    def remove_caches(cls, *, home: Place = None, runtimes: Runtimes | None = None) -> RemovedCaches:
+        """Remove what is kept only to be faster: archives of classes, and Kafka's jars. No environment is touched."""
+        from provision.operations.caches import remove_caches
+
+        looking = runtimes or Runtimes(Home.of(home))
+        try:
+            return remove_caches(looking)
+        finally:
+            if runtimes is None:
+                looking.close()
 
     def __enter__(self) -> Self:
         """The environment itself; leaving the block does not touch the cluster."""
@@ -226,6 +240,17 @@ class Environment:
             return pipeline.up(self.source, self._runtimes, chosen, tell=self._tell, agree=agree)
         finally:
             self._kind = None  # it may have moved to another runtime
+
+    def warm(self, *, timeout_s: float = WAIT_S) -> tuple[Warmed, ...]:
+        """Train the archives with which its nodes start faster, where they are missing; the environment is left alone.
+
+        Raises:
+            Unavailable: its Java is too old for archives.
+            ProvisionError: the training failed; nothing is left of it.
+        """
+        from provision.warming import warm
+
+        return warm(self.source, self._runtimes, timeout_s=timeout_s, tell=self._tell)
 
     # -- its life -----------------------------------------------------------------------------------------------------
 

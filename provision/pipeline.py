@@ -288,6 +288,9 @@ def _bring_up(
         throttle = home.throttle(cluster.name)
         changed |= converge(known, prepared.desired, work, wait, throttle, agree)
         assessment = wait.until(Level.TOPICS, cluster.topics)
+    if first_wave and runtime.archives:
+        for node, why in runtime.archives.unused(cluster.name).items():
+            tell(Notice(f"{node} started without its archive: {why} (`provision warm {cluster.name}` makes a new one)"))
     return UpResult(assessment, changed, wait.timings), wait
 
 

@@ -96,23 +96,19 @@ def down(
     delete_data: Annotated[
         bool, typer.Option("--delete-data", help="Also delete the data in a `storage` directory.")
     ] = False,
+    caches: Annotated[
+        bool, typer.Option("--caches", help="With --all: also remove Kafka's jars and the archives of `warm`.")
+    ] = False,
 ) -> None:
     """Remove all that `up` created.
 
     It is not an error if there is nothing to remove.
     """
-    if everything and envs:
-        raise UsageError("--all goes without names")
     if keep_data and delete_data:
         raise UsageError("--keep-data and --delete-data contradict each other")
-    from provision.cli.finding import without_locks
-
-    if everything:
-        from provision.environment import Environment
-
-        found = list(Environment.all())
-    else:
-        found = [select(env) for env in (without_locks(envs) if envs else [None])]
+    if caches and not everything:
+        raise UsageError("--caches goes with --all", why="all environments share the caches")
+    found = _to_remove(envs, everything=everything)
     failed: list[ProvisionError] = []
     for environment in found:
         try:
@@ -125,6 +121,29 @@ def down(
         print_error(earlier)
     if failed:
         raise failed[-1]
+    if caches:
+        _remove_caches()
+
+
+def _to_remove(envs: list[str] | None, *, everything: bool) -> "list[Environment]":
+    if everything and envs:
+        raise UsageError("--all goes without names")
+    from provision.cli.finding import without_locks
+    from provision.environment import Environment
+
+    if everything:
+        return list(Environment.all())
+    return [select(env) for env in (without_locks(envs) if envs else [None])]
+
+
+def _remove_caches() -> None:
+    from provision.environment import Environment
+
+    removed = Environment.remove_caches()
+    jars = f"Kafka's jars ({', '.join(removed.versions)})" if removed.versions else ""
+    archives = counted("archive", removed.archives) if removed.archives else ""
+    what = " and ".join(filter(None, (jars, archives)))
+    say(f"removed from the caches: {what}" if what else "the caches are empty")
 
 
 def _remove(environment: "Environment", *, keep_data: bool, delete_data: bool) -> None:

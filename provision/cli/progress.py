@@ -49,6 +49,7 @@ _PAST = {
     "delete": "deleted",
     "build": "built",
     "load": "loaded",
+    "train": "trained",
 }
 _GOING = {
     "create": "creating",
@@ -67,6 +68,7 @@ _GOING = {
     "delete": "deleting",
     "build": "building",
     "load": "loading",
+    "train": "training",
 }
 _MIB = 1024 * 1024
 

@@ -19,6 +19,7 @@ from provision.cluster.model import (
 )
 from provision.spec.checks import JVM_OVERHEAD_BYTES, mode_of, partitions_of, replication_factor_of
 from provision.spec.defaults import internal_topic_settings
+from provision.spec.java import JavaSpec
 from provision.spec.model import BrokerOverride, EnvironmentSpec
 from provision.spec.units import parse_duration_s, parse_size_bytes
 
@@ -28,14 +29,20 @@ _MAIN_CLASSES = {
     Role.BROKER: "kafka.Kafka",
 }
 
-# Short-lived clusters start faster with only the first compiler and without parallel collectors; a JVM that runs out of
-# memory exits, so that this is noticed.
-_JVM_OPTIONS = (
-    "-XX:TieredStopAtLevel=1",
-    "-XX:+UseSerialGC",
-    "-XX:+ExitOnOutOfMemoryError",
-    "-Djava.awt.headless=true",
-)
+# A JVM that runs out of memory exits, so that this is noticed.
+_JVM_OPTIONS = ("-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true")
+_PROFILES = {
+    # Short-lived clusters start faster with only the first compiler and without parallel collectors.
+    "fast": ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),
+    # As `kafka-run-class.sh` has it.
+    "server": (
+        "-server",
+        "-XX:+UseG1GC",
+        "-XX:MaxGCPauseMillis=20",
+        "-XX:InitiatingHeapOccupancyPercent=35",
+        "-XX:+ExplicitGCInvokesConcurrent",
+    ),
+}
 
 
 def resolve(spec: EnvironmentSpec, layout: Layout, ports: Mapping[str, int], base_directory: str = "/") -> Cluster:
@@ -235,23 +242,34 @@ def _node(  # noqa: PLR0913 what differs between the roles, by name
 
 
 def _java_args(spec: EnvironmentSpec, layout: Layout, node: str, role: Role, heap: str) -> tuple[str, ...]:
-    software = layout.software(role)
+    software, java = layout.software(role), _java_of(spec, role)
     logging = release_of(KafkaVersion.parse(spec.kafka.version)).logging_file
     config_dir, temp_dir = layout.config_dir(node), layout.temp_dir(node)
     return (
         f"-Xms{heap}",
         f"-Xmx{heap}",
+        *_PROFILES[java.profile],
         *_JVM_OPTIONS,
         # zstd, snappy and lz4 unpack native libraries: Docker mounts tmpfs noexec unless told otherwise
         f"-Djava.io.tmpdir={temp_dir}",
         f"-DZstdTempFolder={temp_dir}",
         f"-Dorg.xerial.snappy.tempdir={temp_dir}",
         *([] if software.logs_itself else [f"-D{logging.property}={file_url(f'{config_dir}/{logging.name}')}"]),
+        *java.options,
         "-cp",
         software.class_path,
         _MAIN_CLASSES[role],
         f"{config_dir}/{MAIN_FILES[role]}",
     )
+
+
+def _java_of(spec: EnvironmentSpec, role: Role) -> JavaSpec:
+    java = {
+        Role.ZOOKEEPER: spec.zookeeper.java,
+        Role.CONTROLLER: spec.controllers.java,
+        Role.BROKER: spec.brokers.java,
+    }
+    return java[role]
 
 
 def file_url(path: str) -> str:

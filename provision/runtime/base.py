@@ -16,6 +16,7 @@ from provision.errors import ProvisionError
 from provision.events import Listener
 from provision.plan.observed import ObservedEnvironment
 from provision.plan.stored import StoredData
+from provision.runtime.archives import Archives
 
 SECRET_MODE = 0o400
 """The permissions of a secret file, on every runtime: read-only, which later identifies it as secret."""
@@ -85,6 +86,11 @@ class Runtime(ABC):
 
     def close(self) -> None:  # noqa: B027 most hold nothing
         """Release resources of this machine, such as connections. Nodes are not touched."""
+
+    @property
+    def archives(self) -> Archives | None:
+        """The archives with which its nodes start faster, if it can have any."""
+        return None
 
     # -- observe ------------------------------------------------------------------------------------------------------
 

@@ -10,15 +10,17 @@ import shutil
 import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from provision.catalogue.versions import RELOCATED, KafkaVersion, coordinates
+from provision.catalogue.versions import RELOCATED, KafkaVersion, coordinates, version_of
 from provision.cluster.identity import Identities, Identity
 from provision.common.notes import DamagedNote, Note, read_note
+from provision.common.own_directories import remove_tree
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Fetching, Listener, Notice
 from provision.home.usable import made
@@ -39,6 +41,8 @@ _TRIES = 3
 _LOCK_TIMEOUT_S = 900
 _DOWNLOADS = 8
 _DESCRIPTIONS = "POMs"
+_OF_VERSION = (".lock", ".new", ".maven")
+"""What stands beside the directory of a version while it is fetched."""
 
 
 def is_whole(directory: Path) -> bool:
@@ -97,6 +101,34 @@ def fetch(version: KafkaVersion, directory: Path, tell: Listener) -> Path:
     except OSError as error:
         raise Unavailable(f"cannot keep Kafka {version} in {directory}", why=error.strerror or str(error)) from error
     return directory
+
+
+def remove_all(directory: Path) -> tuple[str, ...]:
+    """Remove the fetched jars of every version from the cache; returns the versions. Other things there stay.
+
+    Raises:
+        ProvisionError: something cannot be removed.
+    """
+    removed = []
+    try:
+        for entry in sorted(directory.iterdir()) if directory.is_dir() else ():
+            version = next(
+                (entry.name.removesuffix(end) for end in _OF_VERSION if entry.name.endswith(end)), entry.name
+            )
+            if version_of(version) is None or entry.is_symlink():
+                continue
+            if entry.name != version:
+                remove_tree(entry)
+            elif (entry / _MANIFEST).is_file():
+                remove_tree(entry)
+                removed.append(version)
+    except OSError as error:
+        raise ProvisionError(
+            f"cannot remove {error.filename or directory}", why=error.strerror or str(error)
+        ) from error
+    with suppress(OSError):  # something else is in it, or it is not there
+        directory.rmdir()
+    return tuple(removed)
 
 
 def _fetch(version: KafkaVersion, directory: Path, tell: Listener) -> None:

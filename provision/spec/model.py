@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, Wit
 
 from provision.catalogue.images import is_of_line, kafka_line_of
 from provision.catalogue.versions import DEFAULT_VERSION, KafkaVersion, version_or_newest
+from provision.spec.java import JavaSpec
 from provision.spec.names import NAME_IN_WORDS, NAME_PATTERN
 from provision.spec.quotas import QuotaSpec
 from provision.spec.section import Section
@@ -197,6 +198,8 @@ class ZooKeeperSpec(Section):
     """Host port of node 1 on 127.0.0.1; node 2 gets the next one, and so on. `auto` leases free ports."""
     heap: Size = "64m"
     """`-Xms` and `-Xmx` of each node."""
+    java: JavaSpec = JavaSpec()
+    """How the JVM of each node is started."""
     properties: Properties = {}
     """Additional keys for `zookeeper.properties`."""
 
@@ -217,6 +220,8 @@ class ControllersSpec(Section):
     """The number of dedicated controllers. With 0, brokers are controllers too."""
     heap: Size = "128m"
     """`-Xms` and `-Xmx` of each controller."""
+    java: JavaSpec = JavaSpec()
+    """How the JVM of each node is started."""
     properties: Properties = {}
     """Additional keys for `controller.properties`."""
 
@@ -245,6 +250,8 @@ class BrokersSpec(Section):
     """`-Xms` and `-Xmx` of each broker."""
     memory: Size = "1g"
     """The memory limit of each broker's container, at least 128 MiB more than the heap."""
+    java: JavaSpec = JavaSpec()
+    """How the JVM of each node is started."""
     properties: Properties = {}
     """Additional keys for every `server.properties`."""
     overrides: dict[Annotated[int, Field(ge=1)], BrokerOverride] = {}

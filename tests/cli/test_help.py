@@ -16,7 +16,7 @@ GROUPS = {
     "Environment": ["up", "down", "stop", "start", "restart"],
     "Look": ["status", "list", "wait", "logs", "endpoints", "env"],
     "Topics and records": ["produce", "consume", "tool", "topics"],
-    "Software": ["fetch", "lock", "image"],
+    "Software": ["fetch", "lock", "warm", "image"],
 }
 
 

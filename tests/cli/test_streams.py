@@ -20,7 +20,7 @@ LINES = [
     ["nonsense"],
     ["plan", "-o", "json"],
 ]
-ACTING = {"up", "lock", "topics apply", "image build", "image load"}
+ACTING = {"up", "lock", "warm", "topics apply", "image build", "image load"}
 """They report what they have done on standard output. For all others, what is there is what they are asked for."""
 
 

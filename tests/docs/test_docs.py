@@ -49,9 +49,11 @@ def keys_of(described: type[BaseModel], heading: str = "Top level") -> Iterator[
     for name, info in described.model_fields.items():
         yield heading, name, info.default
         for inner in models_in(info.annotation):
-            yield from keys_of(inner, name if heading == "Top level" else heading)
+            yield from keys_of(inner, name if heading == "Top level" or name in OF_SEVERAL_SECTIONS else heading)
 
 
+OF_SEVERAL_SECTIONS = ("java",)
+"""Keys with a section of their own, because several sections have them."""
 KEYS = list(keys_of(EnvironmentSpec))
 
 SECTIONS = {

@@ -33,6 +33,9 @@ def test_every_shipped_environment_is_valid_and_named_by_its_file(environment: P
     assert load(environment).name == environment.stem
 
 
+JAVA = {"profile": "fast", "options": []}
+
+
 def test_a_file_of_one_key_has_every_default(file: Path) -> None:
     spec = spec_of(file, "storage: volume\n")
     assert json.loads(spec.model_dump_json()) == {
@@ -40,14 +43,15 @@ def test_a_file_of_one_key_has_every_default(file: Path) -> None:
         "bootstrap_servers": None,
         "runtime": "auto",
         "kafka": {"version": "3.9.1", "mode": None, "image": None, "distribution": None},
-        "zookeeper": {"nodes": 1, "image": None, "port": None, "heap": "64m", "properties": {}},
-        "controllers": {"nodes": 0, "heap": "128m", "properties": {}},
+        "zookeeper": {"nodes": 1, "image": None, "port": None, "heap": "64m", "java": JAVA, "properties": {}},
+        "controllers": {"nodes": 0, "heap": "128m", "java": JAVA, "properties": {}},
         "brokers": {
             "nodes": 1,
             "port": 9092,
             "racks": [],
             "heap": "256m",
             "memory": "1g",
+            "java": JAVA,
             "properties": {},
             "overrides": {},
         },
@@ -276,7 +280,20 @@ ANY_FILE = settings(
 KEYS = st.sampled_from(
     sorted(
         set(EnvironmentSpec.model_fields)
-        | {"version", "mode", "image", "nodes", "port", "racks", "heap", "memory", "properties", "overrides", "rack"}
+        | {
+            "version",
+            "mode",
+            "image",
+            "nodes",
+            "port",
+            "racks",
+            "heap",
+            "memory",
+            "java",
+            "properties",
+            "overrides",
+            "rack",
+        }
         | {"partitions", "replication_factor", "config", "min.insync.replicas", "a b", "", "[key]", "²"}
     )
 )
@@ -308,8 +325,8 @@ def test_any_nested_data_is_a_spec_or_an_invalid_environment(file: Path, data: d
 
 
 SECTIONS = {
-    "brokers": ("nodes", "port", "racks", "heap", "memory", "properties", "overrides"),
-    "zookeeper": ("nodes", "port", "heap", "properties"),
+    "brokers": ("nodes", "port", "racks", "heap", "memory", "java", "properties", "overrides"),
+    "zookeeper": ("nodes", "port", "heap", "java", "properties"),
     "kafka": ("version", "mode", "image", "distribution"),
     "topic_defaults": ("partitions", "replication_factor", "config"),
 }

@@ -183,7 +183,7 @@ def _mounts(cluster: Cluster, node: Node) -> list[Mount]:
 
 def archive(cluster: Cluster, node: Node, files: Sequence[RenderedFile], *, with_data: bool) -> bytes:
     """The content of a node's volume as a tar file: its configuration, an empty data directory, ZooKeeper's `myid`."""
-    entries = [_Entry("config"), *_config_entries(files)]
+    entries = [_Entry("config"), *_config_entries(files), _Entry("log")]
     if with_data:
         entries.append(_Entry("data"))
     if node.role is Role.ZOOKEEPER:

@@ -19,6 +19,7 @@ from provision.runtime import directories
 from provision.runtime.base import JavaCommand, Runtime, Streams, format_failed
 from provision.runtime.docker import containers as spec
 from provision.runtime.docker import ending, formatting, found, networks, stored, tools
+from provision.runtime.docker.archives import DockerArchives
 from provision.runtime.docker.client import connect, still_used, translated
 from provision.runtime.docker.images import identity_of, inspect, pull, tag
 from provision.runtime.docker.labels import checked
@@ -34,11 +35,17 @@ class DockerRuntime(Runtime):
     def __init__(self) -> None:
         self._client = connect()
         self._api = self._client.api
+        self._archives = DockerArchives(self._api)
         self._seen_layouts: set[str] = set()
 
     def close(self) -> None:
         """Close the connections to the engine."""
         self._client.close()
+
+    @property
+    def archives(self) -> DockerArchives:
+        """Those in volumes of the engine."""
+        return self._archives
 
     # -- observe ------------------------------------------------------------------------------------------------------
 
@@ -201,19 +208,22 @@ class DockerRuntime(Runtime):
                 # Renamed once its files are in place: a partial container, left by a killed command, is not a node.
                 labels = container["labels"] | networks.subnet_label(self._api, cluster.name)
                 draft = container | {"name": f"{container['name']}{spec.DRAFT}", "labels": labels}
-                created = self._api.create_container(
-                    **draft,
-                    host_config=self._api.create_host_config(**host),
-                    networking_config=networks.membership(self._api, cluster.name, node.name),
-                )
-                self._require_layout(created["Id"], node.software)
+                membership = networks.membership(self._api, cluster.name, node.name)
+
+                def create(container: dict[str, Any], host: dict[str, Any]) -> str:
+                    host_config = self._api.create_host_config(**host)
+                    joined = {**container, "host_config": host_config, "networking_config": membership}
+                    return str(self._api.create_container(**joined)["Id"])
+
+                created = self._archives.created(cluster, node, draft, host, create)
+                self._require_layout(created, node.software)
             except ImageNotFound as error:
                 raise Unavailable(f"the image {node.software} is gone") from error
             in_volume = cluster.storage.kind is StorageKind.VOLUME or (
                 cluster.storage.kind is StorageKind.MEMORY and not spec.on_tmpfs(cluster, node)
             )
-            self._api.put_archive(created["Id"], NODE_HOME, spec.archive(cluster, node, files, with_data=in_volume))
-            self._api.rename(created["Id"], container["name"])
+            self._api.put_archive(created, NODE_HOME, spec.archive(cluster, node, files, with_data=in_volume))
+            self._api.rename(created, container["name"])
         if cluster.storage.kind is StorageKind.DIRECTORY:
             directories.keep_files(Path(cluster.storage.directory), node.name, files)
 

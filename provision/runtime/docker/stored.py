@@ -64,13 +64,19 @@ def _meta(api: Any, container: str) -> dict[str, str]:  # noqa: ANN401 as above
         stream, _ = api.get_archive(container, f"{_DATA}/{META_FILE}")
     except NotFound:
         return {}
+    content = first_file(stream, _LARGEST)
+    return meta_in(content) if content else {}
+
+
+def first_file(stream: Iterator[bytes], limit: int) -> bytes:
+    """The content of the first entry of a tar file; empty if that is no file, or is larger than `limit` bytes."""
     try:
         with tarfile.open(fileobj=_Chunks(stream), mode="r|") as tar:
             first = tar.next()
-            content = tar.extractfile(first) if first and first.isreg() and first.size <= _LARGEST else None
-            return meta_in(content.read()) if content else {}
+            content = tar.extractfile(first) if first and first.isreg() and first.size <= limit else None
+            return content.read() if content else b""
     except tarfile.TarError:
-        return {}
+        return b""
 
 
 def _is_used(api: Any, container: str) -> bool:  # noqa: ANN401 as above

@@ -78,6 +78,8 @@ class NodeNote(Note):
     software: str = ""
     ports: tuple[Port, ...]
     arguments: tuple[str, ...]
+    archive: str = ""
+    """The kind of the archive that it may start with."""
 
     def write(self, directory: Path) -> None:
         """Write it into the node's directory."""

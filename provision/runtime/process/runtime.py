@@ -26,6 +26,7 @@ from provision.home.ports import PortState, port_becomes_free, port_state
 from provision.plan.observed import ObservedEnvironment
 from provision.plan.stored import StoredData
 from provision.runtime import directories, jars, tool_logging
+from provision.runtime.archives import kind_of
 from provision.runtime.base import (
     SECRET_MODE,
     JavaCommand,
@@ -37,6 +38,7 @@ from provision.runtime.base import (
     port_taken,
 )
 from provision.runtime.process import logs, observing, processes
+from provision.runtime.process.archives import ProcessArchives
 from provision.runtime.process.formatting import write_formatted
 from provision.runtime.process.java import find_java, variables
 from provision.runtime.process.notes import (
@@ -63,6 +65,12 @@ class ProcessRuntime(Runtime):
     def __init__(self, home: Home) -> None:
         self._home = home
         self._places = Places(home)
+        self._archives = ProcessArchives(home, self._places)
+
+    @property
+    def archives(self) -> ProcessArchives:
+        """Those in the cache."""
+        return self._archives
 
     # -- observe ------------------------------------------------------------------------------------------------------
 
@@ -174,6 +182,7 @@ class ProcessRuntime(Runtime):
             software=cluster.software,
             ports=tuple(listener.listen_port for listener in node.listeners),
             arguments=node.java_args,
+            archive=kind_of(cluster, node),
         )
         with files_of(directory):
             for part in ("config", "log", "tmp"):
@@ -218,9 +227,9 @@ class ProcessRuntime(Runtime):
             if not port_becomes_free(port, _PORT_PATIENCE_S):  # held until a killed process's last thread ends
                 raise port_taken(f"starting {node}", LOOPBACK, port)
         java = find_java(KafkaVersion.parse(note.version))
-        command = [java.command, processes.mark(directory), *note.arguments]
         with files_of(directory):
             console = logs.fresh_console(directory)
+            command = [java.command, processes.mark(directory), *self._archives.launched(note, java, directory)]
         processes.start(command, directory, console, variables())
 
     def _require_directories(self, name: str, node: str) -> None:

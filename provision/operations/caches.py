@@ -1,0 +1,28 @@
+"""Remove what is kept only to be faster: archives of classes, and Kafka's jars."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from provision.runtime import Runtimes, jars
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedCaches:
+    """How many archives were removed, and the Kafka versions whose jars were."""
+
+    archives: int
+    versions: tuple[str, ...]
+
+
+def remove_caches(runtimes: Runtimes) -> RemovedCaches:
+    """Remove the caches of this home and of the engine that answers; what nodes still use stays.
+
+    Raises:
+        ProvisionError: something cannot be removed.
+    """
+    archives = sum(one.archives.remove_all() for one in runtimes.answering().values() if one.archives)
+    versions = jars.remove_all(runtimes.home.cache / "kafka")
+    (runtimes.home.cache / "training.lock").unlink(missing_ok=True)
+    with suppress(OSError):  # somebody else's files are in it, or it is not there
+        runtimes.home.cache.rmdir()
+    return RemovedCaches(archives, versions)

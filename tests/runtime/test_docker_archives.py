@@ -1,0 +1,159 @@
+"""The archives of containers: a volume that nodes mount read-only, if it fits their image and is whole."""
+
+import io
+import tarfile
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from docker.errors import ImageNotFound, NotFound
+
+from provision.cluster.layout import container_layout
+from provision.cluster.model import Cluster
+from provision.cluster.resolve import resolve_without_ports
+from provision.runtime.docker import archives as docker_archives
+from provision.runtime.docker import containers
+from provision.runtime.docker.archives import DockerArchives
+from provision.spec.loader import load_values
+
+ARCHIVE = b"\xa2\xab\x0b\xf0" + bytes(5000)
+CLASS_PATH = "/opt/kafka/libs/a.jar:/opt/kafka/libs/b.jar"
+
+
+def cluster(**values: object) -> Cluster:
+    spec = load_values({"name": "dev", **values}, (), lambda _: None)
+    return resolve_without_ports(spec, container_layout(spec))
+
+
+def volume(name: str, content: bytes | None = ARCHIVE, labels: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """A volume as the engine lists it, with its content."""
+    own = {
+        docker_archives.KIND: "zookeeper-broker",
+        docker_archives.IMAGE: "sha256:one",
+        docker_archives.CLASS_PATH: CLASS_PATH,
+        docker_archives.JAVA: "17",
+        docker_archives.SIZE: str(len(ARCHIVE)),
+        containers.CREATED: "1000",
+    }
+    return {"Name": name, "Labels": own | dict(labels or {}), "content": content}
+
+
+class Engine:
+    """The calls of the SDK that choosing an archive needs, answered from memory."""
+
+    def __init__(self, *volumes: Mapping[str, Any], images: Mapping[str, str] | None = None) -> None:
+        self.all_volumes = volumes
+        self.images = {"apache/kafka:3.9.1": "sha256:one"} if images is None else images
+        self.created: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        self.removed: list[str] = []
+
+    def volumes(self, filters: Mapping[str, str]) -> dict[str, Any]:
+        """Those with a label."""
+        key, _, value = filters["label"].partition("=")
+        return {"Volumes": [one for one in self.all_volumes if one["Labels"].get(key) == value]}
+
+    def inspect_image(self, name: str) -> dict[str, Any]:
+        """Its id."""
+        if name not in self.images:
+            raise ImageNotFound(name)
+        return {"Id": self.images[name]}
+
+    def create(self, container: dict[str, Any], host: dict[str, Any]) -> str:
+        """Remember a container."""
+        self.created.append((container, host))
+        return str(len(self.created) - 1)
+
+    def remove_container(self, identity: str, **_: object) -> None:
+        """Remember it."""
+        self.removed.append(identity)
+
+    def get_archive(self, identity: str, path: str) -> tuple[Iterator[bytes], dict[str, Any]]:
+        """The content of the volume that it mounts, in pieces."""
+        mounted = {mount["Source"] for mount in self.created[int(identity)][1]["mounts"]}
+        content = next((one["content"] for one in self.all_volumes if one["Name"] in mounted), None)
+        if content is None:
+            raise NotFound(path)
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            member = tarfile.TarInfo("archive.jsa")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+        text = buffer.getvalue()
+        return (text[start : start + 300] for start in range(0, len(text), 300)), {"size": len(content)}
+
+
+def created(engine: Engine, **values: object) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The configuration of the broker's container that stays, and its host configuration."""
+    described = cluster(**values)
+    broker = described.brokers[0]
+    container, host = containers.node_options(described, broker, "hash", ())
+    identity = DockerArchives(engine).created(described, broker, container, host, engine.create)  # type: ignore[arg-type]
+    return engine.created[int(identity)]
+
+
+def test_without_a_volume_a_container_is_as_described() -> None:
+    described = cluster()
+    container, host = containers.node_options(described, described.brokers[0], "hash", ())
+    stays, stays_host = created(Engine())
+    assert stays["entrypoint"] == container["entrypoint"]
+    assert stays_host["mounts"] == host["mounts"]
+
+
+def test_a_container_mounts_its_archive_read_only_and_names_every_jar() -> None:
+    engine = Engine(volume("kept"))
+    container, host = created(engine)
+    assert container["entrypoint"][:4] == [
+        "java",
+        "-XX:SharedArchiveFile=/var/lib/provision-archive/archive.jsa",
+        "-Xshare:auto",
+        "-XX:+VerifySharedSpaces",
+    ]
+    assert container["entrypoint"][container["entrypoint"].index("-cp") + 1] == CLASS_PATH
+    mount = host["mounts"][-1]
+    assert (mount["Source"], mount["Target"], mount["ReadOnly"]) == ("kept", "/var/lib/provision-archive", True)
+    assert engine.removed == []
+
+
+def test_an_archive_is_no_part_of_what_defines_a_container() -> None:
+    with_it, without = created(Engine(volume("kept")))[0], created(Engine())[0]
+    differing = {key for key in with_it if with_it[key] != without[key]}
+    assert differing == {"entrypoint"}  # the label with the fingerprint of the files is the same
+
+
+def test_the_newest_archive_of_several_is_taken() -> None:
+    older, newer = volume("older"), volume("newer", labels={containers.CREATED: "2000.5"})
+    assert created(Engine(newer, older))[1]["mounts"][-1]["Source"] == "newer"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        volume("of another image", labels={docker_archives.IMAGE: "sha256:two"}),
+        volume("of another kind", labels={docker_archives.KIND: "combined"}),
+        volume("without a size", labels={docker_archives.SIZE: "much"}),
+    ],
+    ids=lambda one: one["Name"],
+)
+def test_a_volume_that_does_not_fit_is_not_even_tried(other: Mapping[str, Any]) -> None:
+    engine = Engine(other)
+    container, _ = created(engine)
+    assert len(engine.created) == 1
+    assert container["entrypoint"][1].startswith("-Xms")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [None, b"", ARCHIVE[:100], ARCHIVE + b"more", bytes(len(ARCHIVE))],
+    ids=["gone", "empty", "cut off", "longer", "no archive"],
+)
+def test_an_archive_that_is_not_whole_is_ignored(content: bytes | None) -> None:
+    engine = Engine(volume("damaged", content))
+    container, _ = created(engine)
+    assert container["entrypoint"][1].startswith("-Xms")
+    assert engine.removed == ["0"]  # the container that would have mounted it
+
+
+def test_a_node_with_its_own_word_on_archives_gets_none_of_ours() -> None:
+    container, _ = created(Engine(volume("kept")), brokers={"java": {"options": ["-Xshare:off"]}})
+    assert "-Xshare:off" in container["entrypoint"]
+    assert not any("provision-archive" in word for word in container["entrypoint"])
