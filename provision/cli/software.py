@@ -7,9 +7,10 @@ import typer
 from provision.cli.environment import select_described
 from provision.cli.groups import SOFTWARE
 from provision.cli.options import Env, Output, Set, Version, kafka_version
-from provision.cli.output import Format, counted, print_table, print_value, say
+from provision.cli.output import Format, print_table, print_value, say
 from provision.cli.progress import progress
 from provision.cli.streams import Purpose, write_as
+from provision.common.counts import counted
 
 
 def fetch(version: Version) -> None:
