@@ -276,7 +276,7 @@ def test_a_roll_that_fails_ends_there_and_the_next_up_goes_on(living: Living) ->
     with pytest.raises(ProvisionError, match="the engine is gone") as caught:
         living.up(brokers=brokers(heap="300m"))
     assert living.done == ["recreate broker-2"]
-    assert "not done: broker-3, broker-1" in caught.value.why
+    assert "not done: broker-1, 3" in caught.value.why
     living.runtime.on_verb = verb_of_kafka
     assert living.settles() == ["start broker-3", "recreate broker-1"]
 
@@ -390,10 +390,7 @@ def test_a_quorum_that_would_begin_without_the_kept_data_is_refused(living: Livi
     before = living.state
     with pytest.raises(Refused) as caught:
         living.up(controllers={"nodes": 3})
-    assert (
-        "controller-2, 3: it has no data while broker-1, broker-2, broker-3, controller-1 kept theirs"
-        in caught.value.why
-    )
+    assert "controller-2, 3: it has no data while broker-1 … 3, controller-1 kept theirs" in caught.value.why
     assert caught.value.hint == "undo the change, or `provision down` removes the rest"
     assert living.state == before
 
@@ -694,7 +691,7 @@ def test_a_first_up_whose_topics_are_refused_leaves_nothing(living: Living) -> N
 def test_brokers_stay_when_what_they_keep_cannot_move(living: Living) -> None:
     living.settles(topics=[topic("t", 3, 1)])
     living.kafka.refusals = {"t": "partition 2: not now"}
-    with pytest.raises(PartlyApplied, match="1 of 1 topics"):
+    with pytest.raises(PartlyApplied, match="topic t could not be applied"):
         living.up(brokers=brokers(2))
     assert living.runtime.observe("living").node("broker-3")
     living.kafka.refusals = {}

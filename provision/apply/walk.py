@@ -45,7 +45,7 @@ def apply_nodes(actions: Sequence[Action], work: NodeWork) -> None:
 
     def standing() -> str:
         rolled = [a.name for a in actions if a.key not in done and a.impact in (Impact.ROLLING, Impact.RECREATE)]
-        return f"not done: {', '.join(dict.fromkeys(rolled))}; `provision up` continues from there" if rolled else ""
+        return f"not done: {listed(rolled)}; `provision up` continues from there" if rolled else ""
 
     with telling_where_it_stands(standing):
         _walk({one.key: one for one in actions}, perform, work.tell, work.cancel)

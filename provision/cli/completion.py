@@ -3,16 +3,31 @@
 It never says anything itself, and does not keep the user waiting: what cannot be found out in a moment is not offered.
 """
 
+import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+
+from provision.errors import UsageError
 
 if TYPE_CHECKING:
     from provision.environment import Environment
 
 _LONGEST_S = 2.0
+_SAFE = re.compile(r"[\w.-]+")
+"""What no shell takes for more than a word: zsh evaluates what it is offered, and files may be called anything."""
+_INSTALL, _SHOW = "--install-completion", "--show-completion"
+_DEFINED = "compdef _provision_completion provision"
+_DEFINED_OR_LOADED = f"""\
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+  _provision_completion "$@"
+else
+  {_DEFINED}
+fi"""
 Find = Callable[[], Iterable[str]]
 
 
@@ -37,6 +52,29 @@ def tools(incomplete: str) -> list[str]:
     return _offered(incomplete, lambda: _tools(None))
 
 
+@contextmanager
+def installation(arguments: Sequence[str]) -> Iterator[None]:
+    """While typer installs completion, or shows it.
+
+    Its script for zsh only defines the completion when it is loaded, which is at the first Tab of a session: that one
+    would complete nothing.
+
+    Raises:
+        UsageError: a shell is named, which typer would ignore.
+    """
+    option, *more = arguments or [""]
+    if option in (_INSTALL, _SHOW) and more:
+        raise UsageError(f"{option} is for the shell in which it runs", hint=f"run `provision {option}` in that shell")
+    try:
+        yield
+    finally:
+        script = Path("~/.zfunc/_provision").expanduser()
+        if option == _INSTALL and script.is_file():
+            text = script.read_text()
+            if text.endswith(_DEFINED):
+                script.write_text(text.removesuffix(_DEFINED) + _DEFINED_OR_LOADED + "\n")
+
+
 def _offered(incomplete: str, *finds: Find) -> list[str]:
     """What begins like that and was found in time, each in a daemon thread, which the end does not wait for."""
     found: list[str] = []
@@ -52,7 +90,7 @@ def _offered(incomplete: str, *finds: Find) -> list[str]:
         thread.start()
     for thread in threads:
         thread.join(_LONGEST_S)
-    return sorted({name for name in list(found) if name.startswith(incomplete)})
+    return sorted({name for name in list(found) if name.startswith(incomplete) and _SAFE.fullmatch(name)})
 
 
 def _selected(env: str | None) -> "Environment":

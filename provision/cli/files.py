@@ -12,7 +12,8 @@ from provision.cli.environment import select_described
 from provision.cli.groups import FILES
 from provision.cli.layout import columns_of
 from provision.cli.options import Env, Envs, Frozen, Output, Set
-from provision.cli.output import Format, counted, painted, print_value, say, tell_warnings, write_line
+from provision.cli.output import Format, painted, print_value, say, tell_warnings, write_line
+from provision.common.counts import counted
 from provision.common.whole_files import write_whole
 from provision.errors import InvalidEnvironment, Problem, Refused, Unavailable, UsageError
 
@@ -146,7 +147,7 @@ def render(
         write_below(out, [file for file in files if not file.secret])
     except OSError as error:
         raise UsageError(f"cannot write below {out}", why=error.strerror or str(error)) from error
-    say(f"wrote {len(files) - len(secret)} files below {out}")
+    say(f"wrote {counted('file', len(files) - len(secret))} below {out}")
     if secret:
         say(f"left out, because they are secret: {', '.join(secret)}")
 

@@ -7,8 +7,7 @@ from typing import Any
 
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 _WORD = re.compile(r"[^ ,]*(?:,+|(?= |$))[ ]?|[ ]")
-_NARROWEST = 20
-_INDENT = 4
+_INDENT, _DEEPER = 4, 6
 
 
 def columns_of(stream: Any) -> int | None:  # noqa: ANN401 any text stream
@@ -35,45 +34,59 @@ def wrapped(text: str, columns: int | None, indent: int | None = None) -> list[s
     Args:
         text: one line, which may have styles.
         columns: how many there are; None if it may be as long as it is.
-        indent: the columns before each further line; by default two more than before the first.
+        indent: the columns before each further line, or fewer where its first word needs them; by default two more
+            than before the first line.
     """
     if columns is None or shown_width(text) <= columns:
         return [text]
     if indent is None:
         indent = len(text) - len(text.lstrip(" ")) + 2
-    indent = indent if columns - indent >= _NARROWEST else 0
     lines, line = [], ""
     for word in filter(None, _WORD.findall(text)):
-        if line.strip() and shown_width(line) + shown_width(word.rstrip(" ")) > columns:
-            lines.append(line.rstrip(" "))
-            line = " " * indent
-            word = word.lstrip(" ")  # noqa: PLW2901 the break stands for it
+        width = shown_width(word.rstrip(" "))
+        if word != " " and shown_width(line) + width > columns:
+            before = len(line)
+            if line.strip():
+                lines.append(line.rstrip(" "))
+                before = indent
+            line = " " * max(min(before, columns - width), 0)
         line += word
     return [*lines, line.rstrip(" ")]
 
 
-def table_lines(headers: Sequence[str], rows: Sequence[Sequence[str]], columns: int | None) -> Iterator[str]:
-    """A header and rows in columns, numbers to the right; the first line is the header.
+def table_lines(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], columns: int | None
+) -> tuple[list[str], list[str]]:
+    """The lines of the header, and those of the rows, in columns, numbers to the right.
 
-    If the rows do not fit, the first cell of each has a line of its own, and the last one goes on below itself.
+    If the rows do not fit, the first cell of each has a line of its own, and the last one goes on below itself. If it
+    has words that do not fit there, it has lines of its own too.
     """
     widths = [max(len(header), *(len(row[i]) for row in rows), 0) for i, header in enumerate(headers)]
     right = [_is_numeric([row[i] for row in rows if row[i] != "-"]) for i in range(len(headers))]
 
-    def aligned(cells: Sequence[str], first: int) -> str:
+    def aligned(cells: Sequence[str], first: int = 0) -> str:
         several = (
             cell.rjust(width) if numeric else cell.ljust(width)
-            for cell, width, numeric in zip(cells[first:], widths[first:], right[first:], strict=True)
+            for cell, width, numeric in zip(cells, widths[first:], right[first:], strict=False)
         )
         return "  ".join(several).rstrip()
 
     if columns is None or sum(widths) + 2 * (len(widths) - 1) <= columns or len(headers) == 1:
-        yield from (aligned(cells, 0) for cells in (headers, *rows))
-        return
+        return [aligned(headers)], [aligned(cells) for cells in rows]
     last = _INDENT + sum(widths[1:-1]) + 2 * (len(widths) - 2)
-    for cells in (headers, *rows):
+    longest = max(shown_width(word.rstrip(" ")) for cells in (headers, *rows) for word in _WORD.findall(cells[-1]))
+    below = last + longest > columns and len(headers) > 2  # noqa: PLR2004 two columns have two lines anyway
+
+    def listed(cells: Sequence[str]) -> Iterator[str]:
         yield cells[0]
-        yield from wrapped(" " * _INDENT + aligned(cells, 1), columns, last)
+        if below:
+            yield from wrapped(" " * _INDENT + aligned(cells[1:-1], 1), columns)
+            yield from wrapped(" " * _DEEPER + cells[-1], columns, _DEEPER) if cells[-1] else ()
+        else:
+            yield from wrapped(" " * _INDENT + aligned(cells[1:], 1), columns, last)
+
+    return list(listed(headers)), [line for cells in rows for line in listed(cells)]
 
 
 def _is_numeric(texts: Sequence[str]) -> bool:

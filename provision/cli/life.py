@@ -9,10 +9,11 @@ import typer
 from provision.cli.environment import select, select_described
 from provision.cli.groups import ENVIRONMENT
 from provision.cli.options import Env, Envs, Frozen, Nodes, Output, Set, Timeout, Until, level, seconds
-from provision.cli.output import Format, counted, print_error, print_table, print_value, say, tell_notices
+from provision.cli.output import Format, print_error, print_table, print_value, say, tell_notices
 from provision.cli.progress import progress
 from provision.cli.streams import Purpose, write_as
 from provision.cli.words import env_and_nodes
+from provision.common.counts import counted
 from provision.errors import Interrupted, ProvisionError, UsageError
 
 if TYPE_CHECKING:

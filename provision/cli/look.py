@@ -12,10 +12,11 @@ import typer
 from provision.cli.environment import select
 from provision.cli.groups import LOOK
 from provision.cli.options import Env, Nodes, Output, Timeout, Until, level, seconds
-from provision.cli.output import Format, age, counted, print_table, print_value, say, styled, write_line
+from provision.cli.output import Format, age, print_table, print_value, say, styled, write_line
 from provision.cli.progress import progress
 from provision.cli.streams import Purpose, write_as
 from provision.cli.words import env_and_nodes
+from provision.common.counts import counted
 from provision.errors import InvalidEnvironment, UsageError
 
 if TYPE_CHECKING:

@@ -43,20 +43,16 @@ def as_yaml(value: Any, *, compact: bool = False) -> str:  # noqa: ANN401 whatev
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Aligned columns on standard output, numbers to the right; on a terminal as wide as that is."""
     texts = [["-" if cell is None else str(cell) for cell in row] for row in rows]
-    first, *others = table_lines(headers, texts, columns_of(sys.stdout))
-    write_line(styled(first, bold=True, stream=sys.stdout))
-    for line in others:
+    header, lines = table_lines(headers, texts, columns_of(sys.stdout))
+    for line in header:
+        write_line(styled(line, bold=True, stream=sys.stdout))
+    for line in lines:
         write_line(line)
 
 
 def write_line(text: str) -> None:
     """A line of output on standard output."""
     print(text)
-
-
-def counted(what: str, count: int) -> str:
-    """`1 broker`, `3 brokers`."""
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def age(seconds: object) -> str | None:

@@ -2,14 +2,15 @@
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
 from provision.cli.layout import wrapped
 from provision.cli.output import say
+from provision.cluster.model import Node
 from provision.errors import Refused
-from provision.plan.actions import Action, Impact, Plan, Verb
-from provision.plan.listing import listed, split
+from provision.plan.actions import Action, Impact, Kind, NodeTarget, Plan, Verb
+from provision.plan.listing import listed, placed, split
 from provision.plan.topic_changes import Reassignment
 from provision.spec.units import duration_text, size_text
 
@@ -51,12 +52,13 @@ def plan_lines(plan: Plan, columns: int | None = None, paint: Paint = lambda tex
         yield f"{plan.environment}: nothing to change"
         return
     grouped = groupby(
-        plan.actions, lambda action: (action.verb, split(action.resource)[0], action.impact, _reason(action))
+        plan.actions, lambda action: (action.verb, split(action.resource)[0], action.impact, _common_reason(action))
     )
-    rows = [
-        (verb, listed(action.resource for action in actions), "" if _says_it(verb, impact) else impact, reason)
-        for (verb, _, impact, reason), actions in grouped
-    ]
+    rows = []
+    for (verb, _, impact, _), several in grouped:
+        actions = list(several)
+        resources = listed(action.resource for action in actions)
+        rows.append((verb, resources, "" if _says_it(verb, impact) else impact, _reason(actions)))
     # No column for the class if everything is new.
     widths = [width for column in list(zip(*rows, strict=True))[:3] if (width := max(map(len, column)))]
     narrow = columns is not None and columns - sum(widths) - 2 * len(widths) - 2 < _NARROWEST
@@ -73,8 +75,23 @@ def plan_lines(plan: Plan, columns: int | None = None, paint: Paint = lambda tex
     yield f"{plan.environment}: {', '.join(part for part in (summary, _copied(plan), refused) if part)}"
 
 
-def _reason(action: Action) -> str:
-    return f"{action.cause}; {action.detail}" if action.detail else action.cause
+def _common_reason(action: Action) -> tuple[object, ...]:
+    """What is the same for all nodes that share a line: each new one has a place of its own."""
+    if node := _new_node(action):
+        return action.cause, node.endpoint is None, node.rack is None
+    return action.cause, action.detail
+
+
+def _new_node(action: Action) -> Node | None:
+    is_new = action.verb is Verb.CREATE and action.kind is Kind.NODE
+    return action.subject.node if is_new and isinstance(action.subject, NodeTarget) else None
+
+
+def _reason(actions: Sequence[Action]) -> str:
+    cause, detail = actions[0].cause, actions[0].detail
+    if nodes := [node for action in actions if (node := _new_node(action))]:
+        detail = placed(nodes)
+    return f"{cause}; {detail}" if detail else cause
 
 
 def _says_it(verb: Verb, impact: Impact) -> bool:

@@ -71,6 +71,7 @@ _GOING = {
     "train": "training",
 }
 _MIB = 1024 * 1024
+_UNKNOWN_COLUMNS, _BAR = 80, 40
 
 
 class Display(Protocol):
@@ -225,17 +226,24 @@ class _Live:
         from rich.table import Table
         from rich.text import Text
 
+        def one_line(text: str, style: str = "", longest: int | None = None) -> Text:
+            line = Text(text, style=style, overflow="ellipsis", no_wrap=True)
+            if longest is not None:
+                line.truncate(longest, overflow="ellipsis")
+            return line
+
         marks = {"done": Text("✓", style="green"), "failed": Text("✗", style="red")}
+        columns = columns_of(sys.stderr) or _UNKNOWN_COLUMNS
         with self._lock:
             lines, fetch = dict(self._lines), self._fetch
         table = Table.grid(padding=(0, 1))
         for resource, (state, text) in sorted(lines.items(), key=_order):
             mark = Spinner("dots", style="cyan") if state == "busy" else marks[state]
-            table.add_row(mark, Text(resource, style="bold"), Text(text, overflow="ellipsis", no_wrap=True))
+            table.add_row(mark, one_line(resource, "bold", columns // 2), one_line(text))
         parts: list[RenderableType] = [table]
         if fetch:
-            amount = Text(f"  {_amount(fetch)} of {fetch.what}")
-            parts += [ProgressBar(total=fetch.total or None, completed=fetch.done, width=40), amount]
+            amount = one_line(f"  {_amount(fetch)} of {fetch.what}", longest=columns - _BAR)
+            parts += [ProgressBar(total=fetch.total or None, completed=fetch.done, width=_BAR), amount]
         parts.append(Text(f"{time.monotonic() - self._began:5.1f} s", style="dim"))
         return Group(*parts)
 

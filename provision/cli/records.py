@@ -11,9 +11,10 @@ from provision.cli import completion
 from provision.cli.environment import select
 from provision.cli.groups import TOPICS
 from provision.cli.options import Env, seconds
-from provision.cli.output import counted, say
+from provision.cli.output import say
 from provision.cli.streams import Purpose, write_as
 from provision.cli.words import env_and_one, env_and_tool
+from provision.common.counts import counted
 from provision.errors import ProvisionError, UsageError
 
 Topic = Annotated[

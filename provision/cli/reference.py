@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from provision.cli.groups import FILES
+from provision.cli.layout import columns_of, wrapped
 from provision.cli.output import print_table, say, write_line
 from provision.errors import UsageError
 
@@ -29,7 +30,10 @@ def docs(
         near = difflib.get_close_matches(name, pages, n=1)
         hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(sorted(set(pages) - {_INDEX}))}"
         raise UsageError(f"there is no page {page!r}", hint=hint)
-    write_line(pages[name].read_text(encoding="utf-8").rstrip("\n"))
+    columns = columns_of(sys.stdout)
+    for line in pages[name].read_text(encoding="utf-8").splitlines():
+        for part in wrapped(line, columns):
+            write_line(part)
 
 
 def _title(file: Path) -> str:

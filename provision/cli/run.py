@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import typer
 
+from provision.cli import completion
 from provision.cli.app import app
 from provision.cli.output import print_error, say, write_line
 from provision.cli.streams import OutputLost, Purpose
@@ -31,7 +32,8 @@ def run(arguments: Sequence[str]) -> int:
 def _run(arguments: Sequence[str]) -> int:
     try:
         _require_text(arguments)
-        result = app(args=list(arguments), prog_name="provision", standalone_mode=False)
+        with completion.installation(arguments):
+            result = app(args=list(arguments), prog_name="provision", standalone_mode=False)
     except ProvisionError as error:
         return _failed(error)
     except (KeyboardInterrupt, typer.Abort):

@@ -8,9 +8,10 @@ import typer
 from provision.cli.environment import select_described
 from provision.cli.groups import SOFTWARE
 from provision.cli.options import Env, Output, Set, Timeout, Version, kafka_version, seconds
-from provision.cli.output import Format, counted, print_table, print_value, say
+from provision.cli.output import Format, print_table, print_value, say
 from provision.cli.progress import progress
 from provision.cli.streams import Purpose, write_as
+from provision.common.counts import counted
 
 if TYPE_CHECKING:
     from provision.warming import Warmed

@@ -7,9 +7,10 @@ import typer
 from provision.cli import completion
 from provision.cli.environment import names_environment, select, select_described
 from provision.cli.options import Env, Output, Set, Timeout, seconds
-from provision.cli.output import Format, as_yaml, counted, print_table, print_value, say, tell_notices, write_line
+from provision.cli.output import Format, as_yaml, print_table, print_value, say, tell_notices, write_line
 from provision.cli.streams import Purpose, write_as
 from provision.cli.words import env_and_one, env_and_topics
+from provision.common.counts import counted
 from provision.errors import UsageError
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ Strimzi's `KafkaAvailability`.
 
 from collections.abc import Mapping
 
+from provision.common.counts import counted
 from provision.plan.observed import ObservedCluster
 
 
@@ -25,7 +26,7 @@ def blockers(cluster: ObservedCluster, minimum_in_sync: Mapping[str, int], broke
         broker: its id.
     """
     return tuple(
-        f"{topic.name}-{partition.number} has {len(partition.in_sync)} in-sync replicas and needs {minimum}"
+        f"{topic.name}-{partition.number} has {counted('in-sync replica', len(partition.in_sync))} and needs {minimum}"
         for topic in cluster.topics
         for partition in topic.partitions
         if broker in partition.settled

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from provision.common.counts import counted, plural
 from provision.common.patience import Patience
 from provision.errors import Interrupted, NotReady, PartlyApplied, Unavailable
 from provision.events import Listener, Progress
@@ -168,7 +169,8 @@ def _wait(admin: Admin, cluster: ObservedCluster, replicas: Replicas, watch: Wat
         if not left:
             return
         detail = f"{size_text(lacking)} to go" if lacking else ""
-        watch.tell(Progress("partitions moved", len(newcomers) - len(left), len(newcomers), detail))
+        moved = f"{plural('partition', len(newcomers))} moved"
+        watch.tell(Progress(moved, len(newcomers) - len(left), len(newcomers), detail))
         if (now_seen := (sorted(left.items()), arrived)) != seen:
             seen, stalled = now_seen, stalled.renewed()
         if not stalled.pause(watch.pause_s):
@@ -202,7 +204,7 @@ def _bytes_of(
 def _stalled(left: Mapping[tuple[str, int], int], total: int, patience: Patience) -> NotReady:
     (topic, number), *_ = sorted(left)
     return NotReady(
-        f"{len(left)} of {total} partitions have not arrived",
+        f"{len(left)} of {counted('partition', total)} {'has' if total == 1 else 'have'} not arrived",
         why=f"nothing has moved for {patience.given}; the first is {topic}-{number}",
         hint="Kafka continues by itself; `provision up` again waits for it",
     )

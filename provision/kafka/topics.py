@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import provision.kafka.library  # noqa: F401 the library first
 from kafka.errors import KafkaError, KafkaTimeoutError, RequestTimedOutError
 
+from provision.common.counts import plural
 from provision.events import Listener, Progress, silent
 from provision.kafka.settings import SettingsAdmin
 from provision.kafka.translation import failures, translated
@@ -55,7 +56,7 @@ class TopicAdmin:
         asked = 0
         for batch in _batches(placed, lambda item: item.topic.partitions):
             if asked or len(batch) < len(placed):
-                tell(Progress("topics created", asked, len(placed)))
+                tell(Progress(f"{plural('topic', len(placed))} created", asked, len(placed)))
             asked += len(batch)
             with translated("creating topics"):
                 answers = _halving(batch, self._create, lambda item: item.topic.name, check)

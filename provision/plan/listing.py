@@ -1,7 +1,10 @@
 """Many nodes in few words: `broker-1 … 3, 5`."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import cycle
+
+from provision.cluster.model import Node
 
 _NUMBERED = re.compile(r"(.*\b(?:zookeeper|controller|broker)-)([1-9][0-9]*)")
 
@@ -19,6 +22,26 @@ def split(name: str) -> tuple[str, tuple[int, ...]]:
     """What the names of nodes of a role have in common, and the node's number; any other name has none."""
     match = _NUMBERED.fullmatch(name)
     return (match[1], (int(match[2]),)) if match else (name, ())
+
+
+def placed(nodes: Sequence[Node]) -> str:
+    """Where nodes are reached, and their racks: `127.0.0.1:9092 … 9094 in racks a, b, c`."""
+    ports: dict[str, list[int]] = {}
+    for node in nodes:
+        if node.endpoint:
+            host, _, port = node.endpoint.rpartition(":")
+            ports.setdefault(host, []).append(int(port))
+    addresses = ", ".join(f"{host}:{_ranges(sorted(known))}" for host, known in ports.items()) or "no host port"
+    racks = [node.rack for node in nodes if node.rack]
+    if not racks:
+        return addresses
+    distinct = list(dict.fromkeys(racks))
+    if len(distinct) == 1:
+        return f"{addresses} in rack {racks[0]}"
+    in_turn = all(rack == next_one for rack, next_one in zip(racks, cycle(distinct), strict=False))
+    if len(distinct) < len(racks) and in_turn:
+        return f"{addresses} in racks {', '.join(distinct)} in turn"
+    return f"{addresses} in racks {', '.join(racks)}"
 
 
 def _ranges(numbers: list[int]) -> str:

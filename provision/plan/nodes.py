@@ -26,6 +26,7 @@ from provision.plan.actions import Action, BrokerSettings, Kind, Leftover, NodeT
 from provision.plan.changes import BROKER_FILE, NodeChange, change_of
 from provision.plan.differences import Difference, same_setting
 from provision.plan.ensembles import joining, stands_alone, storage_steps
+from provision.plan.listing import placed
 from provision.plan.observed import NodeDetails, NodeState, ObservedEnvironment, ObservedNode
 from provision.plan.phases import Phase
 from provision.plan.refusals import leaving, leftovers, refuse
@@ -63,6 +64,7 @@ def plan_nodes(
     graph.remove_leftovers()
     graph.prepare(missing_software)
     graph.add_nodes()
+    graph.format_storages()
     graph.join_network(cut_off=True)
     graph.start(cluster.zookeepers)
     graph.start(cluster.controllers)
@@ -159,24 +161,26 @@ class _Graph:
             there, change = self._observed.node(node.name), self._changes.get(node.name)
             target = NodeTarget(node, _own(self._files, node.name))
             if there is None:
-                action = Action(Verb.CREATE, Kind.NODE, node.name, "not there", _describe(node), self._prepared, target)
+                action = Action(Verb.CREATE, Kind.NODE, node.name, "not there", placed([node]), self._prepared, target)
             elif change and not there.is_alive:
                 action = Action(change.verb, Kind.NODE, node.name, change.cause, "", self._prepared, target)
                 action = _with_changes(action, change.differences)
             else:
-                self._format(target)
                 continue
             self._made[node.name] = action.key
             self.actions.append(action)
-            self._format(target)
+
+    def format_storages(self) -> None:
+        """Format KRaft storages with the cluster's id before their nodes start, unless they are formatted already."""
+        for node in self._cluster.nodes if self._cluster.mode == KRAFT else ():
+            self._format(NodeTarget(node, _own(self._files, node.name)))
 
     def _format(self, target: NodeTarget) -> None:
-        """Format a KRaft storage with the cluster's id before its node starts, unless it is formatted already."""
         name = target.node.name
         there, data = self._observed.node(name), self._observed.stored.get(name)
         state = there.state if there else NodeState.CREATED
         formatted = bool(data.cluster_id) if data else state is not NodeState.CREATED
-        if self._cluster.mode != KRAFT or formatted or state not in (NodeState.CREATED, NodeState.EXITED):
+        if formatted or state not in (NodeState.CREATED, NodeState.EXITED):
             return
         self._made.setdefault(name, "")
         after = tuple(key for key in (self._made[name],) if key)
@@ -323,11 +327,6 @@ def _drift(file: Files, settings: Mapping[str, str], changed: Iterable[str]) -> 
         for key, value in sorted(settings.items())
         if key not in RATES and key not in changed and not same_setting(value, desired.get(key))
     )
-
-
-def _describe(node: Node) -> str:
-    rack = f" in rack {node.rack}" if node.rack else ""
-    return f"{node.endpoint or 'no host port'}{rack}"
 
 
 def _cause_to_start(there: ObservedNode | None) -> str:

@@ -7,6 +7,7 @@ from provision.cluster.model import Cluster, Role, StorageKind
 from provision.plan.actions import Action, Kind, Verb
 from provision.plan.changes import NodeChange
 from provision.plan.ensembles import members_in, voters_left_behind
+from provision.plan.listing import listed
 from provision.plan.observed import NodeDetails, NodeState, ObservedEnvironment, ObservedNode
 from provision.plan.stored import StoredData, strangers
 
@@ -145,7 +146,7 @@ def lost_members(keepers: Sequence[str], observed: ObservedEnvironment, members:
         return
     for name in lost:
         where = f" ({observed.stored[name].place})" if name in observed.stored else ""
-        kept = ", ".join(sorted(set(with_data)))
+        kept = listed(with_data)
         yield name, f"its data are gone{where} while {kept} kept theirs: a new ensemble would not know their topics"
 
 
@@ -161,7 +162,7 @@ def _quorum_of_newcomers(cluster: Cluster, observed: ObservedEnvironment) -> Ite
     """A majority of the KRaft voters would be formatted empty while other data were kept, with the same cluster id."""
     without, kept = voters_left_behind(cluster, observed)
     for node in without:
-        cause = f"it has no data while {', '.join(kept)} kept theirs: most voters would begin without the topics"
+        cause = f"it has no data while {listed(kept)} kept theirs: most voters would begin without the topics"
         yield Action(Verb.REFUSE, Kind.NODE, node.name, cause, _undo_or_remove(cluster, observed))
 
 

@@ -1,8 +1,9 @@
 """What the nodes' storages contain, as far as it decides what may run over them. Pure."""
 
 import json
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from provision.catalogue.versions import KRAFT, ZOOKEEPER, KafkaVersion
@@ -11,10 +12,14 @@ from provision.cluster.model import LAUNCH_FILE, MAIN_FILES, RenderedFile, Role
 from provision.cluster.properties import read
 
 META_FILE = "meta.properties"
-LOGS = _METADATA_LOG, _ZOOKEEPER_LOG = "__cluster_metadata-0", "version-2"
+LOGS = _METADATA_LOG, ZOOKEEPER_LOG = "__cluster_metadata-0", "version-2"
 """The directories of a data directory whose files show whether it was used."""
+CHUNK = 1024 * 1024
+"""How much of a file to read at once for `clusters_noted`, in bytes."""
 _CLUSTER_ID, _NODE_IDS = "cluster.id", ("node.id", "broker.id")
 _VOTERS = "controller.quorum.voters"
+_NOTED, _LONGEST_NOTE = b'{"version":"1","id":"', 64
+_CLUSTER_NOTE = re.compile(_NOTED + rb'([A-Za-z0-9_-]{22})"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,7 @@ class StoredData:
     `place` is where it is, as users know it. `meta` is Kafka's `meta.properties`, which `kafka-storage format` writes,
     or in ZooKeeper mode the broker's first start. `written` is whether the node has ever been part of a cluster: it has
     a history, which nothing else may replace. `files` are the configuration files that the data were last used with.
+    `ensemble_of` are the ids of the cluster that a ZooKeeper node has noted: usually one, none before the first broker.
     """
 
     node: str
@@ -31,6 +37,7 @@ class StoredData:
     meta: Mapping[str, str] = field(default_factory=dict)
     written: bool = False
     files: tuple[RenderedFile, ...] = ()
+    ensemble_of: frozenset[str] = frozenset()
 
     @property
     def role(self) -> Role:
@@ -110,6 +117,16 @@ def meta_in(content: bytes) -> dict[str, str]:
     return read(content.decode(errors="replace")) or {}
 
 
+def clusters_noted(chunks: Iterable[bytes]) -> Iterator[str]:
+    """The ids of the cluster in a log or snapshot of ZooKeeper, where the first broker writes it to `/cluster/id`."""
+    rest = b""
+    for chunk in chunks:
+        read = rest + chunk
+        if _NOTED in read:  # most of a log is empty, and this is faster
+            yield from (match[1].decode() for match in _CLUSTER_NOTE.finditer(read))
+        rest = read[-_LONGEST_NOTE:]
+
+
 def is_used(meta: Mapping[str, str]) -> bool:
     """Whether a broker in ZooKeeper mode wrote it: it does so when it has found its cluster."""
     return _CLUSTER_ID in meta and "broker.id" in meta
@@ -129,7 +146,7 @@ def shows_use(path: str, size_bytes: int, *, is_directory: bool) -> bool:
     top, *below = path.split("/")
     if top == _METADATA_LOG:
         return not is_directory and path.endswith(".log") and size_bytes > 0
-    if top == _ZOOKEEPER_LOG:
+    if top == ZOOKEEPER_LOG:
         return not is_directory and size_bytes > 0
     return is_directory and not below and top not in ("", ".", "lost+found")
 
@@ -143,13 +160,14 @@ def common_cluster_id(stored: Mapping[str, StoredData]) -> str:
 def strangers(stored: Mapping[str, StoredData], cluster_id: str) -> Iterator[tuple[str, str]]:
     """The nodes whose storage has the data of another cluster or another node, each with the reason.
 
-    `cluster_id` is the cluster's id, if it is known; else that of most storages counts.
+    `cluster_id` is the cluster's id, if it is known; else what the ensemble has noted counts, or that of most storages.
     """
-    expected = cluster_id or common_cluster_id(stored)
+    noted = frozenset[str]().union(*(data.ensemble_of for data in stored.values()))
+    expected = frozenset({cluster_id} - {""}) or noted or frozenset({common_cluster_id(stored)} - {""})
     known = {name: data for name, data in sorted(stored.items()) if data.cluster_id}
     for name, data in known.items():
-        if data.cluster_id != expected and (expected or len(known) > 1):
-            ours = f"the cluster is {expected}" if expected else "others are of another"
+        if data.cluster_id not in expected and (expected or len(known) > 1):
+            ours = f"the cluster is {' or '.join(sorted(expected))}" if expected else "others are of another"
             yield name, f"its data are of cluster {data.cluster_id} ({data.place}), but {ours}"
         elif data.node_id and data.node_id != data.expected_id:
             yield name, f"its data are those of node {data.node_id} ({data.place}), but its id is {data.expected_id}"

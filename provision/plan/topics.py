@@ -18,6 +18,7 @@ import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from provision.cluster.model import Role, Topic, TopicPolicy
+from provision.common.counts import counted
 from provision.plan.actions import Action, Kind, Verb
 from provision.plan.copying import copies, longest_s, total_bytes
 from provision.plan.differences import Difference, same_setting
@@ -258,7 +259,7 @@ def _reassign(
             TOPIC,
             old.name,
             _cause(declared.get(old.name), old, replicas, leaving, policy),
-            f"{len(replicas)} of {len(old.partitions)} partitions, {cost}",
+            f"{len(replicas)} of {counted('partition', len(old.partitions))}, {cost}",
             subject=Reassignment(replicas, size),
             estimate_s=estimate_s,
         )

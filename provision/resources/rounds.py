@@ -4,7 +4,7 @@ Resources can only be planned against brokers that answer. So `up` plans them at
 once the nodes are running, to apply it. A round observes, plans and applies; another follows if it could not see all.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
@@ -189,7 +189,7 @@ def apply_resources(actions: Sequence[Action], inside: Inside, work: Work) -> fr
     if failed:
         check_beside(work.check, _reasons(failed))
         raise PartlyApplied(
-            f"{len(failed)} of {_count(map(_key, actions))} could not be applied",
+            f"{_failed_of(failed, {_key(one) for one in actions})} could not be applied",
             why="\n".join(_reasons(failed)),
             hint="correct them in the file and apply it again; the rest is done",
         )
@@ -229,11 +229,12 @@ def _told(actions: Sequence[Action], plural: str) -> list[str]:
     return [one.resource for one in actions]
 
 
-def _count(keys: Any) -> str:  # noqa: ANN401 any keys
-    """The count as text: `2 topics`, or `3 resources` for several kinds."""
-    distinct = set(keys)
-    sections = {kind.section for kind in KINDS for name, _ in distinct if name in kind.performs}
-    return f"{len(distinct)} {sections.pop() if len(sections) == 1 else 'resources'}"
+def _failed_of(failed: Collection[Key], keys: Collection[Key]) -> str:
+    """`1 of 2 topics`, or `2 of 3 resources` for several kinds; a single one by its name."""
+    if len(keys) == 1:
+        return " ".join(*keys)
+    sections = {kind.section for kind in KINDS for name, _ in keys if name in kind.performs}
+    return f"{len(failed)} of {len(keys)} {sections.pop() if len(sections) == 1 else 'resources'}"
 
 
 def again(desired: Resources, actions: Sequence[Action], existed: frozenset[Key]) -> bool:

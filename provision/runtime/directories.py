@@ -5,13 +5,24 @@ import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
-from provision.cluster.model import RenderedFile, is_node_name
+from provision.cluster.model import RenderedFile, Role, is_node_name
 from provision.common.own_directories import give, make_own, remove_tree, require_own
 from provision.common.whole_files import is_draft, read_whole, write_whole
 from provision.errors import ProvisionError, Refused
-from provision.plan.stored import LOGS, META_FILE, StoredData, is_used, meta_in, shows_use
+from provision.plan.stored import (
+    CHUNK,
+    LOGS,
+    META_FILE,
+    ZOOKEEPER_LOG,
+    StoredData,
+    clusters_noted,
+    is_used,
+    meta_in,
+    shows_use,
+)
 from provision.spec.names import is_environment_name
 
 MARKER = ".provision"
@@ -146,7 +157,18 @@ def stored_in(data: Path, node: str, files: Sequence[RenderedFile] = ()) -> Stor
     used = is_used(meta) or any(
         shows_use(path, found.st_size, is_directory=stat.S_ISDIR(found.st_mode)) for path, found in entries.items()
     )
-    return StoredData(node, str(data / META_FILE if META_FILE in entries else data), meta, used, tuple(files))
+    place = str(data / META_FILE if META_FILE in entries else data)
+    return StoredData(node, place, meta, used, tuple(files), _ensemble_of(data, node))
+
+
+def _ensemble_of(data: Path, node: str) -> frozenset[str]:
+    """What a ZooKeeper node has noted; nothing where a file cannot be read, or has just gone."""
+    found: set[str] = set()
+    if node.startswith(Role.ZOOKEEPER):
+        for file in (data / ZOOKEEPER_LOG).glob("*"):
+            with suppress(OSError), file.open("rb") as opened:
+                found.update(clusters_noted(iter(partial(opened.read, CHUNK), b"")))
+    return frozenset(found)
 
 
 def _entries(data: Path) -> Iterator[tuple[str, os.stat_result]]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from provision.catalogue.images import is_known, is_of_line, kafka_line_of, layout_of
 from provision.catalogue.versions import KRAFT, OLDEST, RELEASES, ZOOKEEPER, KafkaVersion, release_of, unsupported
+from provision.common.counts import counted
 from provision.errors import Problem
 from provision.spec.model import LAST_PORT, EnvironmentSpec
 from provision.spec.names import network_of_engine
@@ -229,16 +230,14 @@ def replicas(spec: EnvironmentSpec) -> Iterator[Finding]:
         path: Path = ("topics", index, "replicas")
         factor = replication_factor_of(spec, index)
         if len(topic.replicas) != partitions_of(spec, index):
-            message = (
-                f"there are replicas for {len(topic.replicas)} partitions, and {partitions_of(spec, index)} partitions"
-            )
+            described, there = (counted("partition", n) for n in (len(topic.replicas), partitions_of(spec, index)))
+            message = f"there are replicas for {described}, and {there}"
             yield Finding(path, message, "name the replicas of every partition, or leave `replicas` out")
         for number, brokers in enumerate(topic.replicas):
             place: Path = (*path, number)
             if len(brokers) != factor:
-                yield Finding(
-                    place, f"partition {number} has {len(brokers)} replicas, the others {factor}", "name equally many"
-                )
+                message = f"partition {number} has {counted('replica', len(brokers))}, the others {factor}"
+                yield Finding(place, message, "name equally many")
             if len(set(brokers)) != len(brokers):
                 yield Finding(place, f"a broker holds one replica of partition {number} at most", "name each once")
             if not spec.bootstrap_servers and (unknown := set(brokers) - set(range(1, spec.brokers.nodes + 1))):

@@ -1,6 +1,7 @@
-"""Completion in a real bash, with the script that the program installs."""
+"""Completion in real shells, with the script that the program installs in each."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,45 +13,111 @@ from provision.cli.run import run
 from tests.cli.program import ROOT
 from tests.cli.world import settle
 
+PROGRAM = f"""\
+#!{sys.executable}
+from provision.cli import completion, main
+
+completion._LONGEST_S = 60.0  # this machine may be busy
+main()
+"""
 FILE = "name: {name}\nruntime: process\n"
+# Each is asked as at the first Tab of a session: what is offered for the last of the words, one a line.
+BASH = """
+    source ~/.bashrc
+    COMP_WORDS=(provision "$@"); COMP_CWORD=$#; COMPREPLY=()
+    _provision_completion provision
+    printf '%s\\n' "${COMPREPLY[@]}"
+"""
+FISH = 'complete -C "provision $argv" | string replace -r "\\t.*" ""; true'
+ZSH = """
+    rm -f ~/offered
+    zmodload zsh/zpty
+    zpty shell zsh -f -i
+    zpty -w shell 'PS1=; stty -echo; source ~/.zshrc'
+    # As much of zsh as a completion needs outside of its line editor: it shows what would be offered.
+    zpty -w shell 'compadd() {
+        local -a offered; builtin compadd -O offered "$@"
+        (( $#offered )) && print -rl -- "<"$^offered">" >>~/offered
+        builtin compadd "$@"
+    }'
+    zpty -w -n shell "provision ${(j: :)@}"
+    zpty -w -n shell $'\\t'
+    zpty -w -n shell $'\\C-a\\C-k'
+    zpty -w shell 'print -r -- do''ne'
+    zpty -r shell said '*done*'
+    zpty -d shell
+    [[ ! -e ~/offered ]] || sed -n 's/^<\\(.*\\)>$/\\1/p' ~/offered
+"""
+SHELLS = {"bash": BASH, "fish": FISH, "zsh": ZSH}
 
 
-def completed(directory: Path, *words: str) -> list[str]:
-    """What bash offers for the last word, after `--install-completion bash`."""
-    program = directory / "bin" / "provision"
-    program.parent.mkdir(exist_ok=True)
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m provision "$@"\n')
-    program.chmod(0o755)
-    (directory / "environments").mkdir(exist_ok=True)
-    for name in ("dev", "devil", "other"):
-        (directory / "environments" / f"{name}.yaml").write_text(FILE.format(name=name))
-    script = """
-        set -e
-        test -e ~/.bash_completions/provision.sh || provision --install-completion bash >/dev/null
-        source ~/.bash_completions/provision.sh
-        COMP_WORDS=(provision "$@"); COMP_CWORD=$#; COMPREPLY=()
-        _provision_completion provision
-        echo "${COMPREPLY[*]}"
-    """
-    env = {
-        "HOME": str(directory),
-        "PATH": f"{program.parent}:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-        "DOCKER_HOST": "unix:///nowhere",
-    }
-    done = subprocess.run(
-        ["/bin/bash", "-c", script, "bash", *words],
-        cwd=directory, env=env, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert done.stderr == ""
-    return done.stdout.split()
+@pytest.fixture(params=["bash", *(pytest.param(one, marks=pytest.mark.matrix) for one in ("zsh", "fish"))])
+def shell(request: pytest.FixtureRequest, tmp_path: Path) -> "Shell":
+    """Each of the shells that this machine has, with completion installed and some files."""
+    if shutil.which(request.param) is None:
+        pytest.skip(f"{request.param} is not installed")
+    return Shell(request.param, tmp_path)
 
 
-def test_bash_completes_commands_environments_and_tools(tmp_path: Path) -> None:
-    assert {"up", "topics", "logs"} <= set(completed(tmp_path, ""))
-    assert completed(tmp_path, "up", "de") == ["dev", "devil"]
-    assert completed(tmp_path, "tool", "kafka-top") == ["kafka-topics"]
-    assert completed(tmp_path, "logs", "dev", "") == []  # nothing runs, and nothing is said
+class Shell:
+    """A shell of a user whose home has nothing else."""
+
+    def __init__(self, kind: str, home: Path) -> None:
+        self.kind, self.home = kind, home
+        program = home / "bin" / "provision"
+        program.parent.mkdir()
+        program.write_text(PROGRAM)
+        program.chmod(0o755)
+        (home / "environments").mkdir()
+        for name in ("dev", "devil", "other"):
+            (home / "environments" / f"{name}.yaml").write_text(FILE.format(name=name))
+        assert f"{kind} completion installed" in self.run("provision --install-completion; true")
+
+    def run(self, script: str, *words: str) -> str:
+        """What a script prints that is given words."""
+        env = {
+            "HOME": str(self.home),
+            "PATH": f"{self.home / 'bin'}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "DOCKER_HOST": "unix:///nowhere",
+            "TERM": "xterm",
+        }
+        zeroth = () if self.kind == "fish" else (self.kind,)
+        done = subprocess.run(
+            [self.kind, "-c", script, *zeroth, *words],
+            cwd=self.home, env=env, capture_output=True, text=True, check=True, timeout=60,
+        )  # fmt: skip
+        assert done.stderr == ""
+        return done.stdout
+
+    def offers(self, *words: str) -> list[str]:
+        """What is offered for the last word."""
+        return sorted(set(self.run(SHELLS[self.kind], *words).split()))
+
+
+def test_commands_environments_and_tools_are_completed_at_the_first_tab(shell: Shell) -> None:
+    assert shell.offers("up", "de") == ["dev", "devil"]
+    assert shell.offers("tool", "kafka-top") == ["kafka-topics"]
+    assert shell.offers("topics", "des") == ["describe"]
+    assert shell.offers("logs", "dev", "bro") == []  # nothing runs, and nothing is said
+
+
+def test_names_of_files_are_not_evaluated(shell: Shell) -> None:
+    for name in (
+        "devi$(touch was-here)",
+        "devi`touch was-here`",
+        r"devi\$(touch was-here)",
+        'devi"; touch was-here; "',
+    ):
+        (shell.home / "environments" / f"{name}.yaml").write_text(FILE.format(name="devious"))
+    assert shell.offers("up", "devi") == ["devil"]
+    assert not (shell.home / "was-here").exists()
+
+
+def test_a_shell_that_is_named_is_not_ignored(capsys: pytest.CaptureFixture[str]) -> None:
+    for option in ("--install-completion", "--show-completion"):
+        assert run([option, "zsh"]) == 64
+        assert f"{option} is for the shell in which it runs" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,28 @@ def test_data_of_another_cluster_are_told_before_anything_starts(provision: Prov
     provision.ok("down", env, "--delete-data")
 
 
+@pytest.mark.parametrize("stopped", [("broker-1",), ()], ids=["zookeeper-runs", "all-stopped"])
+def test_a_single_broker_with_data_of_another_cluster_is_told_before_it_starts(
+    provision: Provision, tmp_path: Path, stopped: tuple[str, ...]
+) -> None:
+    env = write_environment(tmp_path, "stranger", SMALL + "storage: ./data\n")
+    provision.ok("up", env)
+    provision.ok("stop", env, *stopped)
+    assert json.loads(provision.ok("plan", env, "-o", "json"))["actions"][-1]["verb"] == "start"
+    meta = tmp_path / "data" / "broker-1" / "data" / "meta.properties"
+    own = meta.read_text()
+    (identity,) = re.findall("cluster.id=(.*)", own)
+    meta.write_text(own.replace(identity, "fwAAAAAAAAAAAAAAAAAAAA"))
+    for command in ("plan", "up", "start"):
+        result = provision(command, env)
+        assert result.code == 4, result.err
+        told = f"its data are of cluster fwAAAAAAAAAAAAAAAAAAAA ({meta}), but the cluster is {identity}"
+        assert told in " ".join(f"{result.out} {result.err}".split())
+    meta.write_text(own)
+    provision.ok("up", env)
+    provision.ok("down", env, "--delete-data")
+
+
 @pytest.mark.parametrize("running", [True, False], ids=["brokers-running", "all-stopped"])
 def test_an_ensemble_whose_data_were_wiped_is_not_begun_anew(
     provision: Provision, tmp_path: Path, running: bool

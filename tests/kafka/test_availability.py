@@ -69,7 +69,7 @@ def test_each_partition_that_hinders_is_named_with_what_it_has_and_needs() -> No
     )
     assert blockers(cluster(*partitions, name="orders"), {"orders": 2}, 1) == (
         "orders-0 has 2 in-sync replicas and needs 2",
-        "orders-2 has 1 in-sync replicas and needs 2",
+        "orders-2 has 1 in-sync replica and needs 2",
     )
 
 

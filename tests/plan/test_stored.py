@@ -180,6 +180,31 @@ def test_where_no_cluster_has_the_majority_all_are_named() -> None:
     assert [action.name for action in refusals] == ["broker-1", "broker-2"]
 
 
+def noting(world: World, cluster: Cluster, *identities: str) -> World:
+    """With an ensemble that has noted those clusters."""
+    members = {node.name: world.stored[node.name] for node in cluster.zookeepers}
+    noted = {name: dataclasses.replace(data, ensemble_of=frozenset(identities)) for name, data in members.items()}
+    return dataclasses.replace(world, stored={**world.stored, **noted})
+
+
+@pytest.mark.parametrize("brokers", [1, 2, 3])
+@pytest.mark.parametrize("others", [1, 2, 3])
+def test_the_ensemble_says_whose_data_are_those_of_others(brokers: int, others: int) -> None:
+    cluster = cluster_of(brokers=brokers_with(nodes=brokers))
+    names = [f"broker-{number}" for number in range(1, min(brokers, others) + 1)]
+    world = with_cluster_id(with_data(running(cluster).but(EXITED), cluster), cluster, *names)
+    refusals = refused(cluster, noting(world, cluster, CLUSTER_ID))
+    assert [action.name for action in refusals] == names
+    assert all(CLUSTER_ID in action.cause and OTHER_ID in action.cause for action in refusals)
+
+
+def test_an_ensemble_that_knew_several_clusters_refuses_none_of_them() -> None:
+    cluster = cluster_of(brokers=brokers_with(nodes=1))
+    world = with_cluster_id(with_data(running(cluster).but(EXITED), cluster), cluster, "broker-1")
+    assert refused(cluster, noting(world, cluster, CLUSTER_ID, OTHER_ID)) == []
+    assert refused(cluster, noting(world, cluster)) == []
+
+
 def test_swapped_data_are_named() -> None:
     world = with_data(kept(ONE), ONE)
     one, two = (stored_by(ONE, node) for node in ("broker-1", "broker-2"))

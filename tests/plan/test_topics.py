@@ -373,12 +373,12 @@ def test_topics_that_move_together_share_what_a_broker_may_receive() -> None:
 def test_of_a_reassignment_under_way_what_has_not_arrived_is_told() -> None:
     cluster = there(ObservedTopic("t", (moving((1,), (2,), 30 * MIB),)))
     (action,) = planned([Topic("t", 1, 1, {})], cluster, TopicPolicy(throttle_bytes_per_s=MIB))
-    assert action.detail == "1 of 1 partitions, 20.0 MiB to move, about 20 s"
+    assert action.detail == "1 of 1 partition, 20.0 MiB to move, about 20 s"
 
 
 def test_replicas_that_only_go_cost_nothing() -> None:
     (action,) = planned([Topic("t", 1, 1, {})], there(topic_there("t", (1, 2), size=100 * MIB)))
-    assert (action.detail, action.estimate_s) == ("1 of 1 partitions, nothing to copy", 0.0)
+    assert (action.detail, action.estimate_s) == ("1 of 1 partition, nothing to copy", 0.0)
 
 
 # -- brokers that leave -----------------------------------------------------------------------------------------------

@@ -32,6 +32,33 @@ def test_what_a_node_has_stored_is_read_from_its_directory(tmp_path: Path) -> No
     assert used.written
 
 
+NOTE = b'\0\x31{"version":"1","id":"' + ID.encode() + b'"}\0\0'
+
+
+@pytest.mark.parametrize("at", [0, 1000, 1024**2 - len(NOTE), 1024**2 - 60, 1024**2 - 3, 1024**2, 3 * 1024**2 - 20])
+def test_the_cluster_that_an_ensemble_notes_is_found_wherever_it_stands(tmp_path: Path, at: int) -> None:
+    log = tmp_path / "version-2" / "log.1"
+    log.parent.mkdir()
+    log.write_bytes(b"\0" * at + NOTE + b"\0" * 5_000_000)
+    found = directories.stored_in(tmp_path, "zookeeper-1")
+    assert found is not None
+    assert found.ensemble_of == {ID}
+    for node in ("broker-1", "controller-1"):
+        assert getattr(directories.stored_in(tmp_path, node), "ensemble_of", None) == frozenset()
+
+
+def test_an_ensemble_that_noted_no_cluster_or_several_is_read_so(tmp_path: Path) -> None:
+    logs = tmp_path / "version-2"
+    logs.mkdir()
+    topic = b'{"topic_id":"fwAAAAAAAAAAAAAAAAAAAB","version":3,"id":"fwAAAAAAAAAAAAAAAAAAAB"}'
+    (logs / "log.1").write_bytes(topic)
+    assert getattr(directories.stored_in(tmp_path, "zookeeper-1"), "ensemble_of", None) == frozenset()
+    other = ID[:-1] + "C"
+    (logs / "log.1").write_bytes(NOTE + topic)
+    (logs / "snapshot.7").write_bytes(NOTE.replace(ID.encode(), other.encode()))
+    assert getattr(directories.stored_in(tmp_path, "zookeeper-1"), "ensemble_of", None) == {ID, other}
+
+
 @pytest.mark.parametrize("content", [b"", b"version=1\n", b"cluster.id", b"\xff\xfe", b"a=1\na=2\n"])
 def test_a_storage_that_was_not_formatted_has_no_cluster(tmp_path: Path, content: bytes) -> None:
     found = directories.stored_in(formatted(tmp_path, "broker-1", content), "broker-1")

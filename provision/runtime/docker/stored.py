@@ -9,8 +9,17 @@ from typing import Any
 from docker.errors import NotFound
 
 from provision.cluster.layout import NODE_HOME
-from provision.cluster.model import RenderedFile
-from provision.plan.stored import META_FILE, StoredData, is_used, meta_in, shows_use
+from provision.cluster.model import RenderedFile, Role
+from provision.plan.stored import (
+    CHUNK,
+    META_FILE,
+    ZOOKEEPER_LOG,
+    StoredData,
+    clusters_noted,
+    is_used,
+    meta_in,
+    shows_use,
+)
 from provision.runtime.docker import containers as spec
 
 _DATA = f"{NODE_HOME}/data"
@@ -56,7 +65,17 @@ def stored_in(api: Any, container: str, name: str, node: str) -> StoredData:  # 
     meta = _meta(api, container)
     place = f"volume {spec.name_of(name, node)}, {_DATA}{f'/{META_FILE}' if meta else ''}"
     used = is_used(meta) or _is_used(api, container)
-    return StoredData(node, place, meta, used, files_of(api, container, node))
+    noted = _ensemble_of(api, container) if node.startswith(Role.ZOOKEEPER) else frozenset()
+    return StoredData(node, place, meta, used, files_of(api, container, node), noted)
+
+
+def _ensemble_of(api: Any, container: str) -> frozenset[str]:  # noqa: ANN401 as above
+    """What a ZooKeeper node has noted."""
+    try:
+        stream, _ = api.get_archive(container, f"{_DATA}/{ZOOKEEPER_LOG}", chunk_size=CHUNK)
+    except NotFound:
+        return frozenset()
+    return frozenset(clusters_noted(stream))
 
 
 def _meta(api: Any, container: str) -> dict[str, str]:  # noqa: ANN401 as above
