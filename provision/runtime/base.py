@@ -6,7 +6,7 @@ succeed. A thing without the environment's mark is never stopped, changed or rem
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, ClassVar
 
@@ -14,6 +14,7 @@ from provision.cluster.identity import Identities
 from provision.cluster.model import MAIN_FILES, Cluster, Node, RenderedFile, Role
 from provision.errors import ProvisionError
 from provision.events import Listener
+from provision.plan.about import About
 from provision.plan.observed import ObservedEnvironment
 from provision.plan.stored import StoredData
 
@@ -102,6 +103,14 @@ class Runtime(ABC):
         """
 
     @abstractmethod
+    def abouts(self) -> Mapping[str, About]:
+        """What environments know of themselves, by name; also of those of which nothing else is there."""
+
+    def about(self, name: str) -> About | None:
+        """What an environment knows of itself; None if that is not known."""
+        return self.abouts().get(name)
+
+    @abstractmethod
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
         """The configuration files that the node was created with, or that its kept storage was last used with."""
 
@@ -126,6 +135,13 @@ class Runtime(ABC):
     @abstractmethod
     def identify_software(self, cluster: Cluster) -> Identities:
         """The identities of `cluster.all_software`, always read again: images by name, or jars by file name."""
+
+    @abstractmethod
+    def write_about(self, name: str, about: About) -> None:
+        """Note what an environment is to know of itself, in place of what it knew.
+
+        It is no trace of the environment by itself, and goes with the last one.
+        """
 
     @abstractmethod
     def create_network(self, cluster: Cluster) -> None:
@@ -181,7 +197,10 @@ class Runtime(ABC):
 
     @abstractmethod
     def remove_network(self, name: str) -> None:
-        """Remove the network, and whatever else of the environment is not a node or a storage."""
+        """Remove the network, and whatever else of the environment is not a node or a storage.
+
+        What it knows of itself stays as long as one of its storages is there.
+        """
 
     # -- run ----------------------------------------------------------------------------------------------------------
 

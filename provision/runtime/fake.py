@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from provision.cluster.identity import Identities, Identity
@@ -10,6 +10,7 @@ from provision.cluster.layout import CLIENT, INTERNAL
 from provision.cluster.model import Cluster, Node, RenderedFile, Role
 from provision.errors import ProvisionError
 from provision.events import Fetching, Listener
+from provision.plan.about import About
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.plan.stored import StoredData
 from provision.runtime.base import JavaCommand, Runtime, Streams
@@ -44,6 +45,7 @@ class FakeRuntime(Runtime):
         self.identities: dict[str, Identity] = {}
         self.foreign: tuple[str, ...] = ()
         self._environments: dict[str, _Environment] = {}
+        self._abouts: dict[str, About] = {}
 
     # -- observe ------------------------------------------------------------------------------------------------------
 
@@ -55,7 +57,7 @@ class FakeRuntime(Runtime):
         """What was created so far."""
         kept = self._environments.get(name)
         if kept is None:
-            return ObservedEnvironment(name, self.kind, foreign=self.foreign)
+            return ObservedEnvironment(name, self.kind, foreign=self.foreign, about=self._abouts.get(name))
         return ObservedEnvironment(
             name=name,
             runtime=self.kind,
@@ -68,7 +70,12 @@ class FakeRuntime(Runtime):
             storages=frozenset(kept.storages),
             nodes=tuple(sorted(kept.nodes.values(), key=lambda node: (node.role, node.number))),
             foreign=self.foreign,
+            about=self._abouts.get(name),
         )
+
+    def abouts(self) -> Mapping[str, About]:
+        """A copy."""
+        return dict(self._abouts)
 
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
         """The files as given."""
@@ -105,6 +112,11 @@ class FakeRuntime(Runtime):
 
     def _identity(self, name: str) -> Identity:
         return self.identities.get(name) or Identity(f"sha256:{hashlib.sha256(name.encode()).hexdigest()}")
+
+    def write_about(self, name: str, about: About) -> None:
+        """Remembered."""
+        self.on_verb("write_about", name)
+        self._abouts[name] = about
 
     def create_network(self, cluster: Cluster) -> None:
         """Remembered."""
@@ -234,6 +246,8 @@ class FakeRuntime(Runtime):
         self.on_verb("remove_network", name)
         if name in self._environments:
             self._environments[name].network = False
+        if not self.observe(name).storages:
+            self._abouts.pop(name, None)
 
     # -- run ----------------------------------------------------------------------------------------------------------
 
