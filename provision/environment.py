@@ -46,6 +46,7 @@ class Environment:
         file: an environment file; None if `values` describe the environment.
         overrides: `path.to.key=value` texts, as `--set` takes them, applied in order.
         on_event: receives the events; see `provision.events`.
+        take_over: also changes and removes an environment of that name that was made from another file.
         home: where this machine keeps leases, notes, and environments that run as processes; a directory, or None for
             the user's own (`PROVISION_HOME`).
         runtimes: connections to share with other environments; `close` leaves them open.
@@ -68,12 +69,14 @@ class Environment:
         on_event: Listener = silent,
         home: Place = None,
         runtimes: Runtimes | None = None,
+        take_over: bool = False,
         **values: Any,  # noqa: ANN401 whatever the schema takes; it is checked
     ) -> None:
         if home is not None and runtimes is not None:
             raise UsageError("runtimes have a home of their own: give either runtimes or a home, not both")
         self._source = Source.of(file, overrides, values)
         self.on_event = on_event
+        self.take_over = take_over
         self._own_runtimes = runtimes is None
         self._kind: str | None = None
         self._runtimes = runtimes or Runtimes(Home.of(home))
@@ -203,7 +206,7 @@ class Environment:
         """What `up` would do, and why; changes nothing. `frozen` enforces the lock next to the file."""
         from provision import pipeline
 
-        return pipeline.prepare(self.source, self._runtimes, frozen=frozen, tell=self._tell)
+        return pipeline.prepare(self.source, self._runtimes, frozen=frozen, take_over=self.take_over, tell=self._tell)
 
     def up(self, options: UpOptions | None = None, *, agree: Agree | None = None) -> UpResult:
         """Create the environment or update it to match the file, and wait until it is ready.
@@ -220,12 +223,20 @@ class Environment:
         from provision.resources.rounds import accept_all
 
         chosen, agree = options or pipeline.UpOptions(), agree or accept_all
+        chosen = replace(chosen, take_over=chosen.take_over or self.take_over)
         try:
             return pipeline.up(self.source, self._runtimes, chosen, tell=self._tell, agree=agree)
         finally:
             self._kind = None  # it may have moved to another runtime
 
     # -- its life -----------------------------------------------------------------------------------------------------
+
+    def _require_same_file(self) -> None:
+        """Refuse to change an environment that was made from another file than this one."""
+        from provision.operations.whose import require_same_file
+
+        about = None if self._source.only_name else self.runtime.about(self.name)
+        require_same_file(self.name, about, self._source, take_over=self.take_over, tell=self._tell)
 
     def down(self, *, keep_data: bool = False, delete_data: bool = False) -> int:
         """Remove everything that `up` created; returns how many things were removed.
@@ -234,6 +245,7 @@ class Environment:
         """
         from provision.operations.remove import down
 
+        self._require_same_file()
         data = {"keep_data": keep_data, "delete_data": delete_data}
         return down(self.runtime, self.name, self.home, **data, tell=self._tell, elsewhere=self._runtimes.elsewhere)
 
@@ -241,12 +253,14 @@ class Environment:
         """Stop the named nodes, or all, cleanly; their data are kept. Returns how many were running."""
         from provision.operations.life import stop
 
+        self._require_same_file()
         return stop(self.runtime, self.name, nodes, self._tell)
 
     def start(self, nodes: Sequence[str] = (), *, timeout_s: float = WAIT_S) -> Assessment:
         """Start the named nodes, or all, and wait until they are ready."""
         from provision.operations.life import start
 
+        self._require_same_file()
         return start(self.runtime, self.name, nodes, Patience(timeout_s), self._tell)
 
     def restart(self, nodes: Sequence[str] = (), *, timeout_s: float = WAIT_S) -> tuple[str, ...]:
@@ -256,6 +270,7 @@ class Environment:
         """
         from provision.operations.life import restart_rolling
 
+        self._require_same_file()
         return restart_rolling(self.runtime, self.name, nodes, Patience(timeout_s), self._tell)
 
     # -- look ---------------------------------------------------------------------------------------------------------
@@ -318,6 +333,12 @@ class Environment:
             return cluster_at(self.name, address)
         return cluster_of(self.runtime, self.name)
 
+    def _changed_cluster(self) -> KafkaCluster:
+        """Its cluster, in order to change it."""
+        if not self.external_servers:
+            self._require_same_file()
+        return self.cluster()
+
     def topics(self, names: Sequence[str] = (), *, internal: bool = False) -> tuple[ObservedTopic, ...]:
         """Topics with their settings: all, or the named ones; `internal` includes Kafka's own."""
         from provision.operations.topics import topics
@@ -346,19 +367,19 @@ class Environment:
         """
         from provision.operations.topics import NewTopic, create_topic
 
-        create_topic(self.cluster(), NewTopic(name, partitions, replication_factor, config or {}), self._tell)
+        create_topic(self._changed_cluster(), NewTopic(name, partitions, replication_factor, config or {}), self._tell)
 
     def delete_topics(self, names: Sequence[str]) -> None:
         """Delete topics with all their records; never Kafka's own."""
         from provision.operations.topics import delete_topics
 
-        delete_topics(self.cluster(), names, self._tell)
+        delete_topics(self._changed_cluster(), names, self._tell)
 
     def plan_resources(self, names: Sequence[str] = ()) -> Plan:
         """What `apply_resources` would do; changes nothing."""
         from provision.operations.topics import desired_of, plan_for
 
-        spec, cluster = self.source.load(self._tell), self.cluster()
+        spec, cluster = self.source.load(self._tell), self._changed_cluster()
         return plan_for(cluster, desired_of(spec, cluster, names), self.home)[0]
 
     def apply_resources(
@@ -371,7 +392,7 @@ class Environment:
         from provision.operations.topics import apply_for, desired_of
         from provision.resources.rounds import accept_all
 
-        spec, cluster = self.source.load(self._tell), self.cluster()
+        spec, cluster = self.source.load(self._tell), self._changed_cluster()
         desired = desired_of(spec, cluster, names)
         patience = Patience(timeout_s)
         return apply_for(cluster, desired, self.home, patience=patience, tell=self._tell, agree=agree or accept_all)

@@ -35,6 +35,7 @@ from provision.operations.files import require_nodes
 from provision.operations.remove import remove_environment
 from provision.operations.rollback import undone
 from provision.operations.storage import require_storage_apart
+from provision.operations.whose import Maker, about_of, note_about, require_same_file
 from provision.plan.actions import Action, Plan, Verb
 from provision.plan.nodes import plan_nodes
 from provision.plan.observed import ObservedEnvironment
@@ -98,7 +99,9 @@ class UpOptions:
 
     `timeout_s` bounds each wait, the first one counted from the start of the nodes. `until` is the level to reach.
     `retain` keeps what a failed first `up` created. `saved` is the only plan that may be carried out. `frozen` runs
-    exactly what the lock next to the file records, or nothing.
+    exactly what the lock next to the file records, or nothing. `take_over` also uses an environment that was made from
+    another file. `owner` is the person or CI job it is for (empty: what `PROVISION_OWNER` names), `owner_pid` the
+    process with whose end it goes.
     """
 
     timeout_s: float = 120.0
@@ -106,6 +109,9 @@ class UpOptions:
     retain: bool = False
     saved: SavedPlan | None = None
     frozen: bool = False
+    take_over: bool = False
+    owner: str = ""
+    owner_pid: int | None = None
 
 
 DEFAULTS = UpOptions()
@@ -121,11 +127,18 @@ class UpResult:
 
 
 def prepare(
-    source: Source, runtimes: Runtimes, *, lease: bool = False, frozen: bool = False, tell: Listener = silent
+    source: Source,
+    runtimes: Runtimes,
+    *,
+    lease: bool = False,
+    frozen: bool = False,
+    take_over: bool = False,
+    tell: Listener = silent,
 ) -> Prepared:
     """Take a file to its plan; with `frozen`, only if the software is what the lock records.
 
     `lease` records automatic ports and fetches missing locked software, which `up` wants and `plan` does not.
+    `take_over` also uses an environment that was made from another file.
     """
     spec = source.load(tell)
     require_nodes(spec)
@@ -138,6 +151,7 @@ def prepare(
     layout = runtimes.layout(runtime.kind, spec, source.base_directory)
     leases = runtimes.home.ports
     before = runtime.observe(spec.name)
+    require_same_file(spec.name, before.about, source, take_over=take_over, tell=tell)
     unleased = resolve_without_ports(spec, layout, source.base_directory)
     pinned = require_pins_match(source.required_file, unleased, runtime, tell, bring=lease) if frozen else {}
     assign = leases.lease if lease else leases.propose
@@ -202,11 +216,14 @@ def up(
         Refused: the plan has a refusal, is not the saved one, or the software is not as locked; nothing was changed.
         ProvisionError: anything else; a first `up` has removed what it created, unless `retain` is set.
     """
-    prepared = prepare(source, runtimes, lease=True, frozen=options.frozen, tell=tell)
+    maker = Maker.of(runtimes.home.directory, options.owner, options.owner_pid)
+    prepared = prepare(source, runtimes, lease=True, frozen=options.frozen, take_over=options.take_over, tell=tell)
     begun = False
     try:
         _decide(prepared, options, tell, agree)
         begun = True
+        about = about_of(source, maker, prepared.observed, prepared.cluster.ttl_s, take_over=options.take_over)
+        note_about(prepared.runtime, prepared.observed, about, tell)
         result, wait = _bring_up(prepared, runtimes.home, options, tell, agree)
     except BaseException as error:
         if prepared.observed.nodes:  # a failed update stops where it is, and the next `up` continues from there
@@ -294,7 +311,10 @@ def _roll_back(prepared: Prepared, home: Home, tell: Listener) -> None:
         home.ports.release(name, prepared.leased)
         if removed:
             tell(Notice(f"what was created of {name} is removed again"))
-        if grown := sorted(prepared.runtime.observe(name).storages - prepared.observed.storages):
+        left = prepared.runtime.observe(name)
+        if prepared.observed.about and not left.is_absent:
+            prepared.runtime.write_about(name, prepared.observed.about)
+        if grown := sorted(left.storages - prepared.observed.storages):
             tell(Notice(f"the data of {', '.join(grown)} stay: some may have moved there from the kept ones"))
 
 

@@ -8,7 +8,7 @@ import typer
 
 from provision.cli.environment import select, select_described
 from provision.cli.groups import ENVIRONMENT
-from provision.cli.options import Env, Envs, Frozen, Nodes, Output, Set, Timeout, Until, level, seconds
+from provision.cli.options import Env, Envs, Frozen, Nodes, Output, Set, TakeOver, Timeout, Until, level, seconds
 from provision.cli.output import Format, counted, print_error, print_table, print_value, say, tell_notices
 from provision.cli.progress import progress
 from provision.cli.streams import Purpose, write_as
@@ -35,6 +35,19 @@ def up(
         ),
     ] = None,
     frozen: Frozen = False,
+    take_over: TakeOver = False,
+    owner_pid: Annotated[
+        int | None,
+        typer.Option("--owner-pid", metavar="PID", min=1, help="Remove the environment once this process has ended."),
+    ] = None,
+    owner_job: Annotated[
+        str,
+        typer.Option(
+            "--owner-job",
+            metavar="ID",
+            help="The CI job it is for; `gc --job-ended ID` removes it. Default: $PROVISION_OWNER.",
+        ),
+    ] = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Agree to restarts and deletions without asking.")] = False,
     output: Output = Format.TABLE,
 ) -> None:
@@ -48,9 +61,17 @@ def up(
     from provision.plan.saved import SavedPlan
 
     with progress(only_when_acting=True) as tell:
-        environment = select_described(env, overrides, tell)
+        environment = select_described(env, overrides, tell, take_over=take_over)
         saved = SavedPlan.read(plan) if plan else None
-        options = UpOptions(timeout_s=seconds(timeout), until=level(until), retain=retain, saved=saved, frozen=frozen)
+        options = UpOptions(
+            timeout_s=seconds(timeout),
+            until=level(until),
+            retain=retain,
+            saved=saved,
+            frozen=frozen,
+            owner=owner_job,
+            owner_pid=owner_pid,
+        )
 
         def agree(shown: Plan) -> None:
             if saved:
@@ -90,6 +111,7 @@ def down(
     delete_data: Annotated[
         bool, typer.Option("--delete-data", help="Also delete the data in a `storage` directory.")
     ] = False,
+    take_over: TakeOver = False,
 ) -> None:
     """Remove all that `up` created.
 
@@ -106,7 +128,7 @@ def down(
 
         found = list(Environment.all())
     else:
-        found = [select(env) for env in (without_locks(envs) if envs else [None])]
+        found = [select(env, take_over=take_over) for env in (without_locks(envs) if envs else [None])]
     failed: list[ProvisionError] = []
     for environment in found:
         try:
@@ -132,11 +154,11 @@ def _remove(environment: "Environment", *, keep_data: bool, delete_data: bool) -
     say(f"{name} is removed ({taken_s:.1f} s)" if removed else f"{name}: there is nothing to remove")
 
 
-def stop(env: Env = None, nodes: Nodes = None) -> None:
+def stop(env: Env = None, nodes: Nodes = None, take_over: TakeOver = False) -> None:
     """Stop nodes cleanly, and keep their data."""
     env, names = env_and_nodes(env, nodes)
     with progress() as tell:
-        environment = select(env, tell=tell)
+        environment = select(env, tell=tell, take_over=take_over)
         stopped = environment.stop(names)
     name = environment.name
     say(
@@ -146,12 +168,12 @@ def stop(env: Env = None, nodes: Nodes = None) -> None:
     )
 
 
-def start(env: Env = None, nodes: Nodes = None, timeout: Timeout = "120s") -> None:
+def start(env: Env = None, nodes: Nodes = None, timeout: Timeout = "120s", take_over: TakeOver = False) -> None:
     """Start stopped nodes and wait until they are ready."""
     env, names = env_and_nodes(env, nodes)
     timeout_s = seconds(timeout)
     with progress() as tell:
-        environment = select(env, tell=tell)
+        environment = select(env, tell=tell, take_over=take_over)
         assessment = environment.start(names, timeout_s=timeout_s)
     say(f"{environment.name} is ready ({assessment.level})")
 
@@ -164,19 +186,20 @@ def restart(
         bool,
         typer.Option("--rolling", help="Restart one node at a time, each only when the cluster can do without it."),
     ] = False,
+    take_over: TakeOver = False,
 ) -> None:
     """Restart nodes: all at once, or one at a time (--rolling)."""
     env, names = env_and_nodes(env, nodes)
     timeout_s = seconds(timeout)  # before anything is stopped
     if rolling:
         with progress() as tell:
-            environment = select(env, tell=tell)
+            environment = select(env, tell=tell, take_over=take_over)
             restarted = environment.restart(names, timeout_s=timeout_s)
         what = f"{counted('node', len(restarted))} restarted, one at a time"
         say(f"{environment.name}: {what}; every replica is in sync")
         return
-    stop(env, names)
-    start(env, names, timeout)
+    stop(env, names, take_over)
+    start(env, names, timeout, take_over)
 
 
 def register(app: typer.Typer) -> None:

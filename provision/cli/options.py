@@ -41,6 +41,9 @@ Set = Annotated[
 Frozen = Annotated[
     bool, typer.Option("--frozen", help="Run exactly the software recorded by `provision lock`, or nothing.")
 ]
+TakeOver = Annotated[
+    bool, typer.Option("--take-over", help="Use the environment even if it was made from another file.")
+]
 Output = Annotated[Format, typer.Option("--output", "-o", help="The output format.")]
 Timeout = Annotated[str, typer.Option("--timeout", metavar="DURATION", help="How long to wait, e.g. 90s or 5m.")]
 Until = Annotated[
