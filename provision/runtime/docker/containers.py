@@ -30,6 +30,7 @@ ENDPOINT, INSIDE, SOFTWARE = "provision.endpoint", "provision.inside-address", "
 VERSION, MODE, STORAGE = "provision.kafka-version", "provision.kafka-mode", "provision.storage"
 CREATED, TTL = "provision.created", "provision.ttl-seconds"
 CLUSTER_ID = "provision.cluster-id"
+NOTE = "provision.note"
 TOOL_ROLE = "tool"
 # The suffix of names of things that are not ready yet, or temporary: not part of an environment.
 DRAFT = ".new"

@@ -8,6 +8,7 @@ from typing import Any
 from provision.catalogue.versions import KRAFT
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime.docker import containers as spec
+from provision.runtime.docker.notes import is_note
 
 Thing = Mapping[str, Any]
 """A container, network or volume, as the engine lists it."""
@@ -36,7 +37,7 @@ def environment(
     """
     ours = [thing for thing in things.containers if belongs(thing, name)]
     our_networks = [thing for thing in things.networks if belongs(thing, name)]
-    our_volumes = [thing for thing in things.volumes if belongs(thing, name)]
+    our_volumes = [thing for thing in things.volumes if belongs(thing, name) and not is_note(thing)]
     every = (*ours, *our_networks, *our_volumes)
     # A tool's container belongs to the environment but does not describe it, though it may have its image's version
     # label; and during a rolling update, the newest version of any node is the environment's.

@@ -18,7 +18,7 @@ from provision.plan.stored import StoredData
 from provision.runtime import directories
 from provision.runtime.base import JavaCommand, Runtime, Streams, format_command, format_failed
 from provision.runtime.docker import containers as spec
-from provision.runtime.docker import ending, found, networks, stored, tools
+from provision.runtime.docker import ending, found, networks, notes, stored, tools
 from provision.runtime.docker.client import connect, still_used, translated
 from provision.runtime.docker.images import identity_of, inspect, pull, tag
 from provision.runtime.docker.labels import checked
@@ -47,10 +47,11 @@ class DockerRuntime(Runtime):
     def environments(self) -> tuple[str, ...]:
         """List them by the labels of containers, networks and volumes, so that partial ones are found too."""
         with translated("listing environments"):
+            volumes = self._api.volumes(filters={"label": spec.ENVIRONMENT})["Volumes"] or ()
             things = [
                 *self._containers(spec.ENVIRONMENT),
                 *self._api.networks(filters={"label": spec.ENVIRONMENT}),
-                *(self._api.volumes(filters={"label": spec.ENVIRONMENT})["Volumes"] or ()),
+                *(volume for volume in volumes if not notes.is_note(volume)),
             ]
         return tuple(sorted(filter(is_environment_name, {thing["Labels"][spec.ENVIRONMENT] for thing in things})))
 
