@@ -67,7 +67,7 @@ class ProcessIdentity(Note):
 
 
 def host_name() -> str:
-    """This machine's name, which a container has of its own."""
+    """The name of this machine; a container has one of its own."""
     return platform.node()
 
 

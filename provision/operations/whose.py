@@ -123,7 +123,7 @@ def _changes(before: About, after: About) -> Iterator[str]:
 
 def _path(source: Source) -> str:
     """The file's absolute path, with links as the user knows them; empty if there is no file."""
-    return os.path.abspath(source.file) if source.file else ""  # noqa: PTH100 as above
+    return os.path.abspath(source.file) if source.file else ""  # noqa: PTH100 not resolved
 
 
 def _is_same(about: About, source: Source) -> bool:
@@ -133,7 +133,7 @@ def _is_same(about: About, source: Source) -> bool:
     if about.host != host_name():
         return False
     try:
-        return about.file == path or os.path.samefile(about.file, path)
+        return about.file == path or Path(about.file).samefile(path)
     except OSError:
         return False
 

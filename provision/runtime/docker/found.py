@@ -7,6 +7,7 @@ from typing import Any
 
 from provision.catalogue.versions import KRAFT
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
+from provision.runtime.docker import abouts
 from provision.runtime.docker import containers as spec
 from provision.runtime.docker.notes import is_note
 
@@ -45,6 +46,7 @@ def environment(
     drafts = any(map(_is_draft, chain((network["Name"] for network in our_networks), *map(names_of, ours))))
     labels = {key: text for one in sorted(described, key=spec.version_in) for key, text in one.items()}
     nodes = [node_of(thing) for thing in ours if is_node(thing)]
+    about = abouts.among(things.volumes, name)
     return ObservedEnvironment(
         name=name,
         runtime=runtime,
@@ -60,7 +62,8 @@ def environment(
         nodes=tuple(sorted(nodes, key=lambda node: (node.role, node.number))),
         foreign=tuple(sorted(_foreign(name, wanted, things))),
         created_s=_created_s(our_networks or every),
-        ttl_s=spec.label_float(labels, spec.TTL),
+        ttl_s=about.ttl_s if about else spec.label_float(labels, spec.TTL),
+        about=about,
     )
 
 

@@ -83,10 +83,11 @@ def all_of(api: APIClient, environment: str = "") -> tuple[Note, ...]:
     """All notes of an environment, or of every environment."""
     label = f"{spec.ENVIRONMENT}={environment}" if environment else spec.ENVIRONMENT
     with translated("listing notes"):
-        return tuple(_notes(api.volumes(filters={"label": [label, spec.NOTE]})["Volumes"] or ()))
+        return tuple(among(api.volumes(filters={"label": [label, spec.NOTE]})["Volumes"] or ()))
 
 
-def _notes(volumes: Iterable[Mapping[str, Any]]) -> Iterator[Note]:
+def among(volumes: Iterable[Mapping[str, Any]]) -> Iterator[Note]:
+    """Those of the volumes that are notes."""
     yield from (note for volume in volumes if (note := _note_in(volume)))
 
 

@@ -13,12 +13,13 @@ from provision.cluster.layout import NODE_HOME
 from provision.cluster.model import Cluster, Node, RenderedFile, Role, StorageKind
 from provision.errors import ProvisionError, Refused, Unavailable
 from provision.events import Listener
+from provision.plan.about import About
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.plan.stored import StoredData
 from provision.runtime import directories
 from provision.runtime.base import JavaCommand, Runtime, Streams, format_command, format_failed
+from provision.runtime.docker import abouts, ending, found, logs, networks, notes, stored, tools
 from provision.runtime.docker import containers as spec
-from provision.runtime.docker import ending, found, networks, notes, stored, tools
 from provision.runtime.docker.client import connect, still_used, translated
 from provision.runtime.docker.images import identity_of, inspect, pull, tag
 from provision.runtime.docker.labels import checked
@@ -91,6 +92,10 @@ class DockerRuntime(Runtime):
             cut_off=place.cut_off,
         )
 
+    def abouts(self) -> Mapping[str, About]:
+        """Read them from notes in the engine."""
+        return abouts.known(self._api)
+
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
         """Read them from the node's volume through its container, running or not; none if the directory is gone."""
         with translated(f"reading the configuration of {node}"):
@@ -125,7 +130,7 @@ class DockerRuntime(Runtime):
                 raise ProvisionError(f"{name} has no node {node}")
             count: Any = "all" if tail is None else tail
             chunks = self._api.logs(container["Id"], stream=True, follow=follow, tail=count)
-            yield from _lines(chunks)
+            yield from logs.lines(chunks)
 
     # -- prepare ------------------------------------------------------------------------------------------------------
 
@@ -163,6 +168,10 @@ class DockerRuntime(Runtime):
         """The identities of the images on the engine."""
         images = {name: inspect(self._api, name) for name in cluster.all_software}
         return {name: identity_of(name, image) for name, image in images.items() if image}
+
+    def write_about(self, name: str, about: About) -> None:
+        """Write it as a note in the engine."""
+        abouts.write(self._api, name, about)
 
     def create_network(self, cluster: Cluster) -> None:
         """Create a bridge network named like the environment; containers find each other there by name."""
@@ -319,6 +328,7 @@ class DockerRuntime(Runtime):
                 if not (names := networks.members(self._api, name)):
                     raise
                 raise still_used(f"the network {name}", names, name, f"docker network disconnect {name}") from error
+        abouts.remove_without_storages(self._api, name)
 
     # -- run ----------------------------------------------------------------------------------------------------------
 
@@ -376,13 +386,3 @@ class DockerRuntime(Runtime):
         if container is None:
             raise ProvisionError(f"{name} has no node {node}", hint=f"`provision status {name}` lists them")
         return str(container["Id"])
-
-
-def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
-    """The complete lines of a stream of chunks."""
-    rest = b""
-    for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from (line.decode(errors="replace").rstrip("\r") for line in lines)
-    if rest:
-        yield rest.decode(errors="replace")

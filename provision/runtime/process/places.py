@@ -15,8 +15,8 @@ from provision.errors import Refused
 from provision.home.place import Home
 from provision.runtime import directories
 from provision.runtime.process import processes
-from provision.runtime.process.notes import ABOUT_FILE
 from provision.runtime.process.layout import environment_directory, memory_directory, memory_place, memory_root
+from provision.runtime.process.notes import ABOUT_FILE
 from provision.spec.names import is_environment_name
 
 
