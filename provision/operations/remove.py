@@ -5,7 +5,7 @@ from functools import partial
 
 from provision.cluster.model import StorageKind
 from provision.errors import PartlyApplied, ProvisionError, UsageError
-from provision.events import Listener, silent
+from provision.events import Listener, Notice, silent
 from provision.home.place import Home
 from provision.operations.concurrently import each, raise_all
 from provision.operations.life import stop_all
@@ -105,7 +105,15 @@ def down(  # noqa: PLR0913 what it is, and how it goes
         forget(removed=True)
         raise
     forget(removed=bool(removed))
+    for thing in observed.foreign:
+        tell(Notice(f"the {thing} was not made by provision; if nobody needs it, {_removal_of(thing)} removes it"))
     return removed
+
+
+def _removal_of(thing: str) -> str:
+    """The command that removes a thing that provision did not create, for its user to decide."""
+    what, _, name = thing.partition(" ")
+    return f"`docker {'rm -f' if what == 'container' else f'{what} rm'} {name}`"
 
 
 def _in_directory(observed: ObservedEnvironment) -> bool:

@@ -99,7 +99,8 @@ class Runtime(ABC):
 
         Args:
             name: the environment.
-            wanted: the names of its desired nodes, to find foreign things with the same names.
+            wanted: the names of its desired nodes, to find foreign things with the same names; without any, things are
+                found that are called like a node of it.
         """
 
     @abstractmethod

@@ -170,13 +170,16 @@ def user_of(cluster: Cluster, node: Node) -> str:
     return f"{account}:{account}"
 
 
-def volume_mount(environment: str, node: str) -> Mount:
-    """The node's volume, where each of its containers has it."""
-    return Mount(NODE_HOME, name_of(environment, node), type="volume", no_copy=True)
+def volume_mount(environment: str, node: str, labels: Mapping[str, str]) -> Mount:
+    """The node's volume, where each of its containers has it.
+
+    `labels` are those that it gets if it is not there: the engine creates it then by itself.
+    """
+    return Mount(NODE_HOME, name_of(environment, node), type="volume", no_copy=True, labels=dict(labels))
 
 
 def _mounts(cluster: Cluster, node: Node) -> list[Mount]:
-    mounts = [volume_mount(cluster.name, node.name)]
+    mounts = [volume_mount(cluster.name, node.name, node_labels(cluster, node))]
     if cluster.storage.kind is StorageKind.DIRECTORY:
         mounts.append(Mount(node.data_dir, str(Path(cluster.storage.directory, node.name, "data")), type="bind"))
     return mounts

@@ -6,6 +6,7 @@ from itertools import chain
 from typing import Any
 
 from provision.catalogue.versions import KRAFT
+from provision.cluster.model import is_node_name
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime.docker import abouts
 from provision.runtime.docker import containers as spec
@@ -32,7 +33,8 @@ def environment(
     Args:
         runtime: the kind of the runtime.
         name: the environment's name.
-        wanted: the names of its desired nodes, to find foreign things with the same names.
+        wanted: the names of its desired nodes, to find foreign things with the same names; without any, containers and
+            volumes that are called like a node of it.
         things: everything the engine has.
         node_of: converts a node's container.
     """
@@ -70,15 +72,24 @@ def environment(
 def _foreign(name: str, wanted: Sequence[str], things: Things) -> Iterator[str]:
     """Things that do not belong to the environment but have a name that it needs."""
     names = {spec.name_of(name, node) for node in wanted}
+
+    def is_needed(thing: str) -> bool:
+        return thing in names if wanted else thing.startswith(f"{name}-") and is_node_name(thing[len(name) + 1 :])
+
     for container in things.containers:
-        if not belongs(container, name):
-            yield from (f"container {known}" for known in names_of(container) if known in names)
+        if not _is_known(container, name, wanted):
+            yield from (f"container {known}" for known in names_of(container) if is_needed(known))
     for network in things.networks:
         if wanted and network["Name"] == name and not belongs(network, name):
             yield f"network {name}"
     for volume in things.volumes:
-        if volume["Name"] in names and not belongs(volume, name):
+        if is_needed(volume["Name"]) and not _is_known(volume, name, wanted):
             yield f"volume {volume['Name']}"
+
+
+def _is_known(thing: Thing, name: str, wanted: Sequence[str]) -> bool:
+    """Whether it belongs to the environment; or to another one, if only what nobody knows is looked for."""
+    return belongs(thing, name) or (not wanted and spec.ENVIRONMENT in (thing.get("Labels") or {}))
 
 
 def _unidentified(labels: Mapping[str, str], volumes: Sequence[Thing]) -> str:

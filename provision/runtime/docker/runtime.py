@@ -322,6 +322,7 @@ class DockerRuntime(Runtime):
             for container in self._containers(f"{spec.ENVIRONMENT}={name}"):
                 if not found.is_node(container):
                     ending.remove(self._api, container["Id"], "a tool or a draft")
+            stored.remove_strays(self._api, name)
             try:
                 networks.remove(self._api, name)
             except APIError as error:

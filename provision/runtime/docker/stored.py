@@ -3,10 +3,10 @@
 import io
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from docker.errors import NotFound
+from docker.errors import APIError, NotFound
 
 from provision.cluster.layout import NODE_HOME
 from provision.cluster.model import RenderedFile
@@ -28,18 +28,23 @@ def reader(api: Any, name: str, node: str) -> Iterator[str]:  # noqa: ANN401 the
     images = api.images(quiet=True)
     if not images:
         raise NotFound("the engine has no image")
-    container = {
-        "image": images[0],
-        "entrypoint": ["true"],
-        "command": [],
-        "labels": {spec.ENVIRONMENT: name, spec.ROLE: spec.TOOL_ROLE},
-    }
-    host = {"mounts": [spec.volume_mount(name, node)], "network_mode": "none", "read_only": True}
+    labels = {spec.ENVIRONMENT: name, spec.ROLE: spec.TOOL_ROLE}
+    container = {"image": images[0], "entrypoint": ["true"], "command": [], "labels": labels}
+    host = {"mounts": [spec.volume_mount(name, node, labels)], "network_mode": "none", "read_only": True}
     identity = api.create_container(**container, host_config=api.create_host_config(**host))["Id"]
     try:
         yield identity
     finally:
         api.remove_container(identity, force=True, v=True)
+        remove_strays(api, name)
+
+
+def remove_strays(api: Any, name: str) -> None:  # noqa: ANN401 as above
+    """Remove the volumes that the engine created for a reader, because somebody removed the node's at that moment."""
+    label = [f"{spec.ENVIRONMENT}={name}", f"{spec.ROLE}={spec.TOOL_ROLE}"]
+    for volume in api.volumes(filters={"label": label})["Volumes"] or ():
+        with suppress(APIError):  # another reader uses it, and removes it in its turn
+            api.remove_volume(volume["Name"])
 
 
 def files_of(api: Any, container: str, node: str) -> tuple[RenderedFile, ...]:  # noqa: ANN401 as above
