@@ -105,28 +105,32 @@ def _show(result: "UpResult", output: Format) -> None:
 def down(
     envs: Envs = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Remove every environment of this user and this engine.")
+        bool, typer.Option("--all", help="Remove every environment of this home and of $PROVISION_OWNER.")
+    ] = False,
+    engine: Annotated[
+        bool, typer.Option("--engine", help="Remove every environment of the engine, whosesoever it is.")
     ] = False,
     keep_data: Annotated[bool, typer.Option("--keep-data", help="Keep the data for a later `up`.")] = False,
     delete_data: Annotated[
         bool, typer.Option("--delete-data", help="Also delete the data in a `storage` directory.")
     ] = False,
     take_over: TakeOver = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Agree to --all or --engine without being asked.")] = False,
 ) -> None:
     """Remove all that `up` created.
 
     It is not an error if there is nothing to remove.
     """
-    if everything and envs:
-        raise UsageError("--all goes without names")
+    if (everything or engine) and envs:
+        raise UsageError(f"{'--all' if everything else '--engine'} goes without names")
     if keep_data and delete_data:
         raise UsageError("--keep-data and --delete-data contradict each other")
     from provision.cli.finding import without_locks
 
-    if everything:
-        from provision.environment import Environment
+    if everything or engine:
+        from provision.cli.several import agreed
 
-        found = list(Environment.all())
+        found = agreed(everything=everything, engine=engine, yes=yes)
     else:
         found = [select(env, take_over=take_over) for env in (without_locks(envs) if envs else [None])]
     failed: list[ProvisionError] = []

@@ -85,6 +85,10 @@ def list_environments(output: Output = Format.TABLE) -> None:
                 "nodes": len(observed.nodes) + len(observed.gone),
                 "running": running,
                 "age_s": age_s,
+                "file": observed.about.file if observed.about else None,
+                "home": observed.about.home if observed.about else None,
+                "owner": observed.about.owner if observed.about else None,
+                "expires_s": observed.expires_s,
                 "bootstrap_servers": observed.bootstrap_servers,
             }
         )

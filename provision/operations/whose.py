@@ -93,7 +93,7 @@ def about_of(
     )
     if before is None:
         return new
-    kept = {"created_s": before.created_s}
+    kept: dict[str, object] = {"created_s": before.created_s}
     if not take_over:
         kept |= {} if maker.owner else {"owner": before.owner}
         kept |= {} if maker.process else {"owner_process": before.owner_process}
@@ -119,6 +119,17 @@ def _changes(before: About, after: About) -> Iterator[str]:
         yield f"its owner is {after.owner or 'nobody'} now"
     if before.owner_process != after.owner_process:
         yield f"it goes with {after.owner_process}" if after.owner_process else "it goes with no process any more"
+
+
+def is_of(observed: ObservedEnvironment, home: Path, owner: str) -> bool:
+    """Whether an environment belongs to this home, and was made for that owner (empty: for nobody who was named).
+
+    Processes are always this home's. Of containers that an earlier version created, nobody knows whose they are.
+    """
+    about = observed.about
+    if observed.runtime != "process" and (about is None or (about.host, about.home) != (host_name(), str(home))):
+        return False
+    return (about.owner if about else "") == owner
 
 
 def _path(source: Source) -> str:

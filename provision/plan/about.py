@@ -1,6 +1,5 @@
 """What an environment knows of itself, kept with it: where it comes from, whose it is, and how long it is wanted."""
 
-from pathlib import Path
 from typing import Self
 
 from provision.common.notes import DamagedNote, Note, Seconds, parse_note
@@ -49,7 +48,3 @@ class About(Note):
         if not self.file:
             return "values that a program gave, without a file"
         return self.file if self.host == host_name() else f"{self.file} on {self.host}"
-
-    def is_of(self, home: Path, owner: str) -> bool:
-        """Whether it belongs to this home on this machine, and was made for that owner (empty: for nobody named)."""
-        return (self.host, self.home, self.owner) == (host_name(), str(home), owner)

@@ -135,6 +135,11 @@ class ObservedEnvironment:
         return not (self.network or self.incomplete or self.storages or self.nodes)
 
     @property
+    def expires_s(self) -> float | None:
+        """The Unix time from which on it is no longer wanted, by its `ttl`; None without one."""
+        return None if self.created_s is None or self.ttl_s is None else self.created_s + self.ttl_s
+
+    @property
     def broker_endpoints(self) -> dict[int, str]:
         """The address of each broker for this machine, by broker id."""
         return {node.number: node.endpoint for node in self.of_role(Role.BROKER) if node.endpoint}

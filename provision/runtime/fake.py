@@ -55,9 +55,9 @@ class FakeRuntime(Runtime):
 
     def observe(self, name: str, wanted: Sequence[str] = ()) -> ObservedEnvironment:  # noqa: ARG002 foreign is set by hand
         """What was created so far."""
-        kept = self._environments.get(name)
+        kept, about = self._environments.get(name), self._abouts.get(name)
         if kept is None:
-            return ObservedEnvironment(name, self.kind, foreign=self.foreign, about=self._abouts.get(name))
+            return ObservedEnvironment(name, self.kind, foreign=self.foreign, about=about)
         return ObservedEnvironment(
             name=name,
             runtime=self.kind,
@@ -70,7 +70,9 @@ class FakeRuntime(Runtime):
             storages=frozenset(kept.storages),
             nodes=tuple(sorted(kept.nodes.values(), key=lambda node: (node.role, node.number))),
             foreign=self.foreign,
-            about=self._abouts.get(name),
+            created_s=about.created_s if about else None,
+            ttl_s=about.ttl_s if about else kept.cluster.ttl_s,
+            about=about,
         )
 
     def abouts(self) -> Mapping[str, About]:
