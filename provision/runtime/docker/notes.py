@@ -34,7 +34,7 @@ class Note:
     environment: str
     kind: str
     texts: Mapping[str, str]
-    made_s: float
+    made_s: float = 0.0
 
 
 def name_of(environment: str, kind: str) -> str:
@@ -79,14 +79,23 @@ def remove(api: APIClient, environment: str, kind: str) -> None:
             api.remove_volume(volume)
 
 
+def remove_same(api: APIClient, note: Note) -> None:
+    """Remove a note, unless another one has been made in its place."""
+    now = read(api, note.environment, note.kind)
+    if now and now.texts == note.texts:
+        with translated(f"removing the volume {name_of(note.environment, note.kind)}"), suppress(NotFound):
+            api.remove_volume(name_of(note.environment, note.kind))
+
+
 def all_of(api: APIClient, environment: str = "") -> tuple[Note, ...]:
     """All notes of an environment, or of every environment."""
     label = f"{spec.ENVIRONMENT}={environment}" if environment else spec.ENVIRONMENT
     with translated("listing notes"):
-        return tuple(_notes(api.volumes(filters={"label": [label, spec.NOTE]})["Volumes"] or ()))
+        return tuple(among(api.volumes(filters={"label": [label, spec.NOTE]})["Volumes"] or ()))
 
 
-def _notes(volumes: Iterable[Mapping[str, Any]]) -> Iterator[Note]:
+def among(volumes: Iterable[Mapping[str, Any]]) -> Iterator[Note]:
+    """Those of the volumes that are notes."""
     yield from (note for volume in volumes if (note := _note_in(volume)))
 
 
