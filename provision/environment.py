@@ -225,10 +225,11 @@ class Environment:
             ProvisionError: anything else; a first `up` has removed what it created, unless `retain` is set.
         """
         from provision import pipeline
+        from provision.operations.files import require_nodes
         from provision.resources.rounds import accept_all
 
         chosen, agree = options or pipeline.UpOptions(), agree or accept_all
-        self.source.load(silent)  # what is wrong with the file comes before all else
+        require_nodes(self.source.require_valid(self._tell))  # what is wrong with the file comes before the lock
         with self._changing("up") as change:
             try:
                 return pipeline.up(self.source, self._runtimes, chosen, agree=agree, change=change)

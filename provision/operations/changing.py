@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 
 from provision.common.interrupts import leaving, shielded
 from provision.common.patience import Patience
-from provision.errors import Busy, Interrupted
+from provision.errors import Busy, Interrupted, ProvisionError, Refused, Unavailable
 from provision.events import ActionStarted, ActionStep, Event, Fetching, Listener, NodeWaiting, Notice, Progress, silent
 from provision.home.holders import Holder
 from provision.home.journals import DONE, KILLED, Journal, Run
@@ -118,7 +118,7 @@ class _Held(Change):
             else:
                 self._wait(self._lock.take)
         except OSError as error:
-            self._listener(Notice(f"other commands are not kept off {self._name}: {self._lock.file}: {error.strerror}"))
+            self._tell_unlocked(f"{self._lock.file}: {error.strerror or error}")
         self._last = self._journal.last() if self._journal else None
         if self._last and self._last.state == KILLED:
             self._listener(Notice(f"{told_as_killed(self._last)}; going on from there"))
@@ -129,7 +129,15 @@ class _Held(Change):
         def claim(holder: Holder) -> None:
             self._hold = runtime.hold(self._name, holder, force)
 
-        self._wait(claim)
+        try:
+            self._wait(claim)
+        except (Busy, Refused, Unavailable):
+            raise
+        except ProvisionError as error:  # there is no room for a lock: then nobody else gets one either
+            self._tell_unlocked(error.why or error.what)
+
+    def _tell_unlocked(self, reason: str) -> None:
+        self._listener(Notice(f"other commands are not kept off {self._name}, as it cannot be locked: {reason}"))
 
     def _wait(self, take: Callable[[Holder], None]) -> None:
         told = False
