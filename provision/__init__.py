@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from provision.environment import Environment
     from provision.errors import (
+        Busy,
         Interrupted,
         InvalidEnvironment,
         KafkaRefused,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ERRORS = (
+    "Busy",
     "Interrupted",
     "InvalidEnvironment",
     "KafkaRefused",
@@ -53,6 +55,7 @@ _PUBLIC = {
 }
 
 __all__ = [
+    "Busy",
     "Environment",
     "Interrupted",
     "InvalidEnvironment",

@@ -8,6 +8,7 @@
     ├── KafkaRefused         1    Kafka rejected a request: no permission, a policy, an invalid value
     ├── PartlyApplied        3    some actions failed, the others were done
     ├── NodeFailed           1    a node exited: what its log says, and the reason if it is known
+    ├── Busy                75    another command is changing the environment, or has taken it over: names that one
     ├── NotReady           124    not ready in time: names what is missing
     └── Interrupted        130    the user stopped it
 
@@ -76,6 +77,12 @@ class NodeFailed(ProvisionError):
         super().__init__(what, why=why, hint=hint)
         self.node = node
         self.log = tuple(log)
+
+
+class Busy(ProvisionError):
+    """Another command is changing the environment, or has taken it over from this one; `what` names it."""
+
+    exit_code = 75
 
 
 class NotReady(ProvisionError):

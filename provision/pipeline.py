@@ -10,7 +10,7 @@ Most callers use `provision.environment.Environment`, which calls these stages.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from provision.observe.cluster_id import cluster_id_for
 from provision.observe.nodes import observe_details, observe_nodes
 from provision.observe.readiness import Assessment
 from provision.observe.waiting import Wait
+from provision.operations.changing import Change
 from provision.operations.files import require_nodes
 from provision.operations.remove import remove_environment
 from provision.operations.rollback import undone
@@ -126,7 +127,7 @@ class UpResult:
     timings: Mapping[str, float] = field(default_factory=dict)
 
 
-def prepare(
+def prepare(  # noqa: PLR0913 what it is, and how it is taken
     source: Source,
     runtimes: Runtimes,
     *,
@@ -134,16 +135,19 @@ def prepare(
     frozen: bool = False,
     take_over: bool = False,
     tell: Listener = silent,
+    hold: Callable[[Runtime], None] = lambda _runtime: None,
 ) -> Prepared:
     """Take a file to its plan; with `frozen`, only if the software is what the lock records.
 
-    `lease` records automatic ports and fetches missing locked software, which `up` wants and `plan` does not.
-    `take_over` also uses an environment that was made from another file.
+    `lease` records automatic ports and fetches missing locked software, which `up` wants and `plan` does not. `hold`
+    claims the environment in its runtime before anything of it is looked at. `take_over` also uses an environment that
+    was made from another file.
     """
     spec = source.load(tell)
     require_nodes(spec)
     require_storage_apart(source, spec, runtimes.home)
     runtime = runtimes.choose(spec.runtime, spec.name, tell)
+    hold(runtime)
     if runtime.kind == "process":
         runtimes.home.require_path()  # it is in the files of every node
         if spec.kafka.image:
@@ -201,6 +205,7 @@ def up(
     *,
     tell: Listener = silent,
     agree: Agree = accept_all,
+    change: Change | None = None,
 ) -> UpResult:
     """Create the environment or update it to match the file, and wait until it reaches a level.
 
@@ -211,13 +216,24 @@ def up(
         tell: receives the events.
         agree: called with what will be done before it is done; raises to stop it. First with the plan, then with what
             shows only once the brokers answer.
+        change: holds the environment, and has the listener; None if the caller sees to it that nobody else changes it.
 
     Raises:
         Refused: the plan has a refusal, is not the saved one, or the software is not as locked; nothing was changed.
         ProvisionError: anything else; a first `up` has removed what it created, unless `retain` is set.
     """
     maker = Maker.of(runtimes.home.directory, options.owner, options.owner_pid)
-    prepared = prepare(source, runtimes, lease=True, frozen=options.frozen, take_over=options.take_over, tell=tell)
+    change = change or Change(tell)
+    tell = change.tell
+    prepared = prepare(
+        source,
+        runtimes,
+        lease=True,
+        frozen=options.frozen,
+        take_over=options.take_over,
+        tell=tell,
+        hold=change.hold,
+    )
     begun = False
     try:
         _decide(prepared, options, tell, agree)
@@ -226,7 +242,9 @@ def up(
         note_about(prepared.runtime, prepared.observed, about, tell)
         result, wait = _bring_up(prepared, runtimes.home, options, tell, agree)
     except BaseException as error:
-        if prepared.observed.nodes:  # a failed update stops where it is, and the next `up` continues from there
+        # A failed update stops where it is, and the next `up` continues from there; another command that has taken the
+        # environment over decides what becomes of it.
+        if prepared.observed.nodes or not change.is_held:
             if not begun:
                 runtimes.home.ports.release(prepared.cluster.name, prepared.leased)
             raise
@@ -234,6 +252,7 @@ def up(
         if options.retain:
             tell(Notice(f"{name} is kept as it is; `provision down {name}` removes it"))
             raise
+        change.roll_back()
         told = undone(error, lambda: _roll_back(prepared, runtimes.home, tell), name)
         if told is error:
             raise
@@ -304,7 +323,7 @@ def _settings_left(prepared: Prepared) -> tuple[Action, ...]:
 def _roll_back(prepared: Prepared, home: Home, tell: Listener) -> None:
     """Undo a first `up`: remove what exists now and did not before."""
     name = prepared.cluster.name
-    with shielded(lambda: tell(Notice("still removing, please wait"))):
+    with shielded(lambda: tell(Notice("still removing, please wait; again ends it at once"))):
         removed = remove_environment(
             prepared.runtime, name, before=prepared.observed, delete_data=not prepared.had_data
         )

@@ -8,7 +8,21 @@ import typer
 
 from provision.cli.environment import select, select_described
 from provision.cli.groups import ENVIRONMENT
-from provision.cli.options import Env, Envs, Frozen, Nodes, Output, Set, TakeOver, Timeout, Until, level, seconds
+from provision.cli.options import (
+    Env,
+    Envs,
+    Frozen,
+    LockTimeout,
+    Nodes,
+    Output,
+    Set,
+    TakeOver,
+    Timeout,
+    Until,
+    level,
+    lock_seconds,
+    seconds,
+)
 from provision.cli.output import Format, counted, print_error, print_table, print_value, say, tell_notices
 from provision.cli.progress import progress
 from provision.cli.streams import Purpose, write_as
@@ -49,6 +63,7 @@ def up(
         ),
     ] = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Agree to restarts and deletions without asking.")] = False,
+    lock_timeout: LockTimeout = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Create the environment, or change it to what the file says.
@@ -62,6 +77,7 @@ def up(
 
     with progress(only_when_acting=True) as tell:
         environment = select_described(env, overrides, tell, take_over=take_over)
+        environment.lock_timeout_s = lock_seconds(lock_timeout)
         saved = SavedPlan.read(plan) if plan else None
         options = UpOptions(
             timeout_s=seconds(timeout),
@@ -116,6 +132,10 @@ def down(
     ] = False,
     take_over: TakeOver = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Agree to --all or --engine without being asked.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also if another command is changing it, which is made to end.")
+    ] = False,
+    lock_timeout: LockTimeout = None,
 ) -> None:
     """Remove all that `up` created.
 
@@ -125,8 +145,11 @@ def down(
         raise UsageError(f"{'--all' if everything else '--engine'} goes without names")
     if keep_data and delete_data:
         raise UsageError("--keep-data and --delete-data contradict each other")
+    if force and lock_timeout:
+        raise UsageError("--force waits for nobody, so that --lock-timeout says nothing")
     from provision.cli.finding import without_locks
 
+    wait_s = lock_seconds(lock_timeout)
     if everything or engine:
         from provision.cli.several import agreed
 
@@ -135,8 +158,9 @@ def down(
         found = [select(env, take_over=take_over) for env in (without_locks(envs) if envs else [None])]
     failed: list[ProvisionError] = []
     for environment in found:
+        environment.lock_timeout_s = wait_s
         try:
-            _remove(environment, keep_data=keep_data, delete_data=delete_data)
+            _remove(environment, keep_data=keep_data, delete_data=delete_data, force=force)
         except Interrupted:
             raise
         except ProvisionError as error:  # the others are removed too
@@ -147,24 +171,29 @@ def down(
         raise failed[-1]
 
 
-def _remove(environment: "Environment", *, keep_data: bool, delete_data: bool) -> None:
+def _remove(environment: "Environment", *, keep_data: bool, delete_data: bool, force: bool) -> None:
     environment.on_event = tell_notices
     _ = environment.runtime  # the notice of an unreachable engine comes before the work
     began = time.monotonic()
     with progress() as tell:
         environment.on_event = tell
-        removed = environment.down(keep_data=keep_data, delete_data=delete_data)
+        removed = environment.down(keep_data=keep_data, delete_data=delete_data, force=force)
     taken_s, name = time.monotonic() - began, environment.name
     say(f"{name} is removed ({taken_s:.1f} s)" if removed else f"{name}: there is nothing to remove")
 
 
-def stop(env: Env = None, nodes: Nodes = None, take_over: TakeOver = False) -> None:
+def stop(env: Env = None, nodes: Nodes = None, take_over: TakeOver = False, lock_timeout: LockTimeout = None) -> None:
     """Stop nodes cleanly, and keep their data."""
     env, names = env_and_nodes(env, nodes)
+    wait_s = lock_seconds(lock_timeout)
     with progress() as tell:
         environment = select(env, tell=tell, take_over=take_over)
+        environment.lock_timeout_s = wait_s
         stopped = environment.stop(names)
-    name = environment.name
+    _say_stopped(environment.name, stopped)
+
+
+def _say_stopped(name: str, stopped: int) -> None:
     say(
         f"{name}: {counted('node', stopped)} stopped; `provision start {name}` starts them again"
         if stopped
@@ -172,12 +201,19 @@ def stop(env: Env = None, nodes: Nodes = None, take_over: TakeOver = False) -> N
     )
 
 
-def start(env: Env = None, nodes: Nodes = None, timeout: Timeout = "120s", take_over: TakeOver = False) -> None:
+def start(
+    env: Env = None,
+    nodes: Nodes = None,
+    timeout: Timeout = "120s",
+    take_over: TakeOver = False,
+    lock_timeout: LockTimeout = None,
+) -> None:
     """Start stopped nodes and wait until they are ready."""
     env, names = env_and_nodes(env, nodes)
-    timeout_s = seconds(timeout)
+    timeout_s, wait_s = seconds(timeout), lock_seconds(lock_timeout)
     with progress() as tell:
         environment = select(env, tell=tell, take_over=take_over)
+        environment.lock_timeout_s = wait_s
         assessment = environment.start(names, timeout_s=timeout_s)
     say(f"{environment.name} is ready ({assessment.level})")
 
@@ -191,19 +227,22 @@ def restart(
         typer.Option("--rolling", help="Restart one node at a time, each only when the cluster can do without it."),
     ] = False,
     take_over: TakeOver = False,
+    lock_timeout: LockTimeout = None,
 ) -> None:
     """Restart nodes: all at once, or one at a time (--rolling)."""
     env, names = env_and_nodes(env, nodes)
-    timeout_s = seconds(timeout)  # before anything is stopped
-    if rolling:
-        with progress() as tell:
-            environment = select(env, tell=tell, take_over=take_over)
+    timeout_s, wait_s = seconds(timeout), lock_seconds(lock_timeout)  # before anything is stopped
+    with progress() as tell:
+        environment = select(env, tell=tell, take_over=take_over)
+        environment.lock_timeout_s = wait_s
+        if rolling:
             restarted = environment.restart(names, timeout_s=timeout_s)
-        what = f"{counted('node', len(restarted))} restarted, one at a time"
-        say(f"{environment.name}: {what}; every replica is in sync")
-        return
-    stop(env, names, take_over)
-    start(env, names, timeout, take_over)
+            done = f": {counted('node', len(restarted))} restarted, one at a time; every replica is in sync"
+        else:
+            with environment.changing("restart"):
+                _say_stopped(environment.name, environment.stop(names))
+                done = f" is ready ({environment.start(names, timeout_s=timeout_s).level})"
+    say(f"{environment.name}{done}")
 
 
 def register(app: typer.Typer) -> None:

@@ -44,9 +44,11 @@ def declared_topics(environment: "Environment") -> "Sequence[Topic] | None":
 
 def status(env: Env = None, output: Output = Format.TABLE) -> None:
     """Show how ready an environment is, its nodes and its topics."""
+    from provision.cli.history import tell_if_killed
     from provision.operations.status import status_dict
 
     environment = select(env)
+    tell_if_killed(environment.name, environment.history())
     _ = environment.runtime  # the notice of an unreachable engine comes first
     assessment = environment.status(declared_topics(environment))
     shown = status_dict(assessment)

@@ -12,8 +12,10 @@ from typing import BinaryIO, ClassVar
 
 from provision.cluster.identity import Identities
 from provision.cluster.model import MAIN_FILES, Cluster, Node, RenderedFile, Role
+from provision.common.patience import Patience
 from provision.errors import ProvisionError
 from provision.events import Listener
+from provision.home.holders import Holder
 from provision.plan.about import About
 from provision.plan.observed import ObservedEnvironment
 from provision.plan.stored import StoredData
@@ -76,6 +78,20 @@ def port_forbidden(doing: str, address: str, port: int | str) -> ProvisionError:
     )
 
 
+class Hold:
+    """A claim on an environment among all who use a runtime. This one is for a runtime that no other home can use."""
+
+    def require_held(self) -> None:
+        """Check, often and cheaply, that no other command has taken it over.
+
+        Raises:
+            Busy: one has; names it.
+        """
+
+    def release(self) -> None:
+        """Give it up."""
+
+
 class Runtime(ABC):
     """A place where nodes run.
 
@@ -122,6 +138,21 @@ class Runtime(ABC):
     @abstractmethod
     def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         """The node's log without line ends: all of it or its last `tail` lines; `follow` continues until it exits."""
+
+    # -- claim --------------------------------------------------------------------------------------------------------
+
+    def hold(self, name: str, holder: Holder, force: Patience | None = None) -> Hold:  # noqa: ARG002 no other home
+        """Claim an environment for one command, before it looks at what there is; also if a killed one has claimed it.
+
+        Args:
+            name: the environment, which need not exist.
+            holder: the command; its home's lock is its already.
+            force: take it over also from a command that runs, which has so long to end before its next action.
+
+        Raises:
+            Busy: another command holds it; names that one.
+        """
+        return Hold()
 
     # -- prepare ------------------------------------------------------------------------------------------------------
 

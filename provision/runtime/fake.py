@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from provision.cluster.identity import Identities, Identity
 from provision.cluster.layout import CLIENT, INTERNAL
 from provision.cluster.model import Cluster, Node, RenderedFile, Role
+from provision.common.patience import Patience
 from provision.errors import ProvisionError
 from provision.events import Fetching, Listener
+from provision.home.holders import Holder, busy, taken_over
 from provision.plan.about import About
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.plan.stored import StoredData
-from provision.runtime.base import JavaCommand, Runtime, Streams
+from provision.runtime.base import Hold, JavaCommand, Runtime, Streams
 
 OnVerb = Callable[[str, str], None]
 
@@ -28,6 +30,21 @@ class _Environment:
     logs: dict[str, list[str]] = field(default_factory=dict)
     formatted: dict[str, str] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _FakeHold(Hold):
+    holders: dict[str, Holder]
+    name: str
+    holder: Holder
+
+    def require_held(self) -> None:
+        if (now := self.holders.get(self.name)) != self.holder:
+            raise taken_over(self.name, now)
+
+    def release(self) -> None:
+        if self.holders.get(self.name) == self.holder:
+            del self.holders[self.name]
 
 
 class FakeRuntime(Runtime):
@@ -46,6 +63,7 @@ class FakeRuntime(Runtime):
         self.foreign: tuple[str, ...] = ()
         self._environments: dict[str, _Environment] = {}
         self._abouts: dict[str, About] = {}
+        self._holders: dict[str, Holder] = {}
 
     # -- observe ------------------------------------------------------------------------------------------------------
 
@@ -95,6 +113,14 @@ class FakeRuntime(Runtime):
             raise ProvisionError(f"{name} has no node {node}")
         lines = self._environments[name].logs.get(node, [])
         yield from lines if tail is None else lines[len(lines) - min(tail, len(lines)) :]
+
+    def hold(self, name: str, holder: Holder, force: Patience | None = None) -> Hold:
+        """Claim it among all who have this object; who is forced has no time to end."""
+        now = self._holders.setdefault(name, holder)
+        if now != holder and force is None and not now.process.is_over:
+            raise busy(name, now)
+        self._holders[name] = holder
+        return _FakeHold(self._holders, name, holder)
 
     # -- prepare ------------------------------------------------------------------------------------------------------
 

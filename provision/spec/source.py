@@ -63,6 +63,15 @@ class Source:
             raise found
         return found
 
+    def require_valid(self, tell: Listener = silent) -> EnvironmentSpec:
+        """What `load` returns. The listener is told of warnings only if it raises, so that `load` can follow.
+
+        Raises:
+            InvalidEnvironment: as `load`.
+        """
+        found, _ = self._found
+        return self.load(tell) if isinstance(found, InvalidEnvironment) else found
+
     @cached_property
     def _found(self) -> tuple[EnvironmentSpec | InvalidEnvironment, tuple[Event, ...]]:
         warnings: list[Event] = []

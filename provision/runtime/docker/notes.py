@@ -34,7 +34,7 @@ class Note:
     environment: str
     kind: str
     texts: Mapping[str, str]
-    made_s: float
+    made_s: float = 0.0
 
 
 def name_of(environment: str, kind: str) -> str:
@@ -77,6 +77,14 @@ def remove(api: APIClient, environment: str, kind: str) -> None:
     with translated(f"removing the volume {volume}"), suppress(NotFound):
         if read(api, environment, kind):
             api.remove_volume(volume)
+
+
+def remove_same(api: APIClient, note: Note) -> None:
+    """Remove a note, unless another one has been made in its place."""
+    now = read(api, note.environment, note.kind)
+    if now and now.texts == note.texts:
+        with translated(f"removing the volume {name_of(note.environment, note.kind)}"), suppress(NotFound):
+            api.remove_volume(name_of(note.environment, note.kind))
 
 
 def all_of(api: APIClient, environment: str = "") -> tuple[Note, ...]:

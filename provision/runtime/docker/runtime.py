@@ -11,14 +11,16 @@ from docker.errors import APIError, ImageNotFound, NotFound
 from provision.cluster.identity import Identities
 from provision.cluster.layout import NODE_HOME
 from provision.cluster.model import Cluster, Node, RenderedFile, Role, StorageKind
+from provision.common.patience import Patience
 from provision.errors import ProvisionError, Refused, Unavailable
 from provision.events import Listener
+from provision.home.holders import Holder
 from provision.plan.about import About
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.plan.stored import StoredData
 from provision.runtime import directories
-from provision.runtime.base import JavaCommand, Runtime, Streams, format_command, format_failed
-from provision.runtime.docker import abouts, ending, found, logs, networks, notes, stored, tools
+from provision.runtime.base import Hold, JavaCommand, Runtime, Streams, format_command, format_failed
+from provision.runtime.docker import abouts, ending, found, locks, logs, networks, notes, stored, tools
 from provision.runtime.docker import containers as spec
 from provision.runtime.docker.client import connect, still_used, translated
 from provision.runtime.docker.images import identity_of, inspect, pull, tag
@@ -131,6 +133,10 @@ class DockerRuntime(Runtime):
             count: Any = "all" if tail is None else tail
             chunks = self._api.logs(container["Id"], stream=True, follow=follow, tail=count)
             yield from logs.lines(chunks)
+
+    def hold(self, name: str, holder: Holder, force: Patience | None = None) -> Hold:
+        """Claim it in the engine, which other homes and machines may use too."""
+        return locks.hold(self._api, name, holder, force)
 
     # -- prepare ------------------------------------------------------------------------------------------------------
 
@@ -317,7 +323,8 @@ class DockerRuntime(Runtime):
             directories.delete(Path(storage), node, name)
 
     def remove_network(self, name: str) -> None:
-        """Remove tools left by a killed command, then the network."""
+        """Remove tools and locks left by a killed command, then the network."""
+        locks.sweep(self._api, name)
         with translated(f"removing the network {name}"):
             for container in self._containers(f"{spec.ENVIRONMENT}={name}"):
                 if not found.is_node(container):
