@@ -23,7 +23,7 @@ from provision.cluster.model import Cluster, RenderedFile
 from provision.cluster.resolve import fixed_ports, resolve, resolve_without_ports
 from provision.common.interrupts import shielded, telling_where_it_stands
 from provision.common.patience import Patience
-from provision.errors import UsageError
+from provision.errors import NodeFailed, PortTaken, ProvisionError, UsageError
 from provision.events import Listener, Notice, Planned, silent
 from provision.home.place import Home
 from provision.kafka.levels import Level
@@ -33,6 +33,7 @@ from provision.observe.readiness import Assessment
 from provision.observe.waiting import Wait
 from provision.operations.changing import Change
 from provision.operations.files import require_nodes
+from provision.operations.ports import back_to, found_taken, ports_in_use, situation
 from provision.operations.remove import remove_environment
 from provision.operations.rollback import undone
 from provision.operations.storage import require_storage_apart
@@ -133,6 +134,7 @@ def prepare(  # noqa: PLR0913 what it is, and how it is taken
     *,
     lease: bool = False,
     frozen: bool = False,
+    taken: frozenset[int] = frozenset(),
     take_over: bool = False,
     tell: Listener = silent,
     hold: Callable[[Runtime], None] = lambda _runtime: None,
@@ -141,7 +143,7 @@ def prepare(  # noqa: PLR0913 what it is, and how it is taken
 
     `lease` records automatic ports and fetches missing locked software, which `up` wants and `plan` does not. `hold`
     claims the environment in its runtime before anything of it is looked at. `take_over` also uses an environment that
-    was made from another file.
+    was made from another file. `taken` are automatic ports that others must replace.
     """
     spec = source.load(tell)
     require_nodes(spec)
@@ -159,9 +161,10 @@ def prepare(  # noqa: PLR0913 what it is, and how it is taken
     unleased = resolve_without_ports(spec, layout, source.base_directory)
     pinned = require_pins_match(source.required_file, unleased, runtime, tell, bring=lease) if frozen else {}
     assign = leases.lease if lease else leases.propose
-    in_use = {**fixed_ports(spec), **_ports_in_use(before)}
-    leased_before = leases.held(spec.name)
-    ports = assign(spec.name, layout.leased_ports(spec), in_use)
+    in_use = {**fixed_ports(spec), **ports_in_use(before, taken)}
+    leased_before, names = leases.held(spec.name), layout.leased_ports(spec)
+    choice = situation(runtimes, runtime, before, taken, lease=lease and bool(names))
+    ports = assign(spec.name, names, in_use, choice)
     leased = frozenset(ports.keys() - leased_before) if lease else frozenset[str]()
     try:
         cluster = resolve(spec, layout, ports, source.base_directory)
@@ -239,8 +242,14 @@ def up(
         _decide(prepared, options, tell, agree)
         begun = True
         about = about_of(source, maker, prepared.observed, prepared.cluster.ttl_s, take_over=options.take_over)
-        note_about(prepared.runtime, prepared.observed, about, tell)
-        result, wait = _bring_up(prepared, runtimes.home, options, tell, agree)
+        note_about(prepared.runtime, prepared.observed, about, tell)  # before anything is created
+        try:
+            result, wait = _bring_up(prepared, runtimes.home, options, tell, agree)
+        except (PortTaken, NodeFailed) as error:
+            again = _with_other_ports(source, runtimes, prepared, options, error, tell)
+            _decide(again, options, tell, agree)
+            note_about(again.runtime, again.observed, about, tell)
+            result, wait = _bring_up(again, runtimes.home, options, tell, agree)
     except BaseException as error:
         # A failed update stops where it is, and the next `up` continues from there; another command that has taken the
         # environment over decides what becomes of it.
@@ -262,6 +271,33 @@ def up(
     name = prepared.cluster.name  # what works is not removed because the last check of it fails
     with telling_where_it_stands(lambda: f"{name} is up and has reached topics; `provision down {name}` removes it"):
         return replace(result, assessment=wait.roundtrip(result.assessment))
+
+
+def _with_other_ports(
+    source: Source,
+    runtimes: Runtimes,
+    prepared: Prepared,
+    options: UpOptions,
+    error: PortTaken | NodeFailed,
+    tell: Listener,
+) -> Prepared:
+    """What is to be done instead, after a port that was free when it was chosen has turned out to be taken.
+
+    Raises:
+        ProvisionError: the error, if it is about something else, or a port that was not chosen here.
+    """
+    cluster, home = prepared.cluster, runtimes.home
+    taken = found_taken(error, home.ports.of(cluster.name))
+    if not taken or options.saved:  # a saved plan has its ports
+        raise error
+    ports = ", ".join(f"{port} of {name}" for name, port in taken.items())
+    tell(Notice(f"taken by another program meanwhile: port {ports}; {cluster.name} begins again with another one"))
+    try:
+        back_to(prepared.observed, prepared.runtime, tell, delete_data=not prepared.had_data)
+    except ProvisionError as failure:
+        error.add(f"and it could not begin again: {failure}", failure.why)
+        raise error from failure
+    return prepare(source, runtimes, lease=True, frozen=options.frozen, taken=frozenset(taken.values()))
 
 
 def _decide(prepared: Prepared, options: UpOptions, tell: Listener, agree: Agree) -> None:
@@ -335,7 +371,3 @@ def _roll_back(prepared: Prepared, home: Home, tell: Listener) -> None:
             prepared.runtime.write_about(name, prepared.observed.about)
         if grown := sorted(left.storages - prepared.observed.storages):
             tell(Notice(f"the data of {', '.join(grown)} stay: some may have moved there from the kept ones"))
-
-
-def _ports_in_use(observed: ObservedEnvironment) -> dict[str, int]:
-    return {node.name: int(node.endpoint.rpartition(":")[2]) for node in observed.nodes if node.endpoint}

@@ -13,7 +13,7 @@ from typing import BinaryIO, ClassVar
 from provision.cluster.identity import Identities
 from provision.cluster.model import MAIN_FILES, Cluster, Node, RenderedFile, Role
 from provision.common.patience import Patience
-from provision.errors import ProvisionError
+from provision.errors import PortTaken, ProvisionError
 from provision.events import Listener
 from provision.home.holders import Holder
 from provision.plan.about import About
@@ -60,10 +60,11 @@ def java_version_in(shown: str) -> int:
     return int(match[1]) if match else 0
 
 
-def port_taken(doing: str, address: str, port: int | str) -> ProvisionError:
+def port_taken(doing: str, address: str, port: int) -> PortTaken:
     """The error for a host port that is already in use, the same on every runtime."""
-    return ProvisionError(
+    return PortTaken(
         f"{doing}: port {port} on {address} is taken",
+        port=port,
         why="another program or container uses it",
         hint=f"stop it (`ss -tanp 'sport = :{port}'` shows it), or use another port or `port: auto`",
     )
@@ -104,6 +105,11 @@ class Runtime(ABC):
         """Release resources of this machine, such as connections. Nodes are not touched."""
 
     # -- observe ------------------------------------------------------------------------------------------------------
+
+    @property
+    def place(self) -> str:
+        """What tells it from others: its kind, and, where there may be several of a kind, which one, after a space."""
+        return self.kind
 
     @abstractmethod
     def environments(self) -> tuple[str, ...]:

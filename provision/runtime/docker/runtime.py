@@ -47,6 +47,12 @@ class DockerRuntime(Runtime):
 
     # -- observe ------------------------------------------------------------------------------------------------------
 
+    @property
+    def place(self) -> str:
+        """Its kind and the engine's id."""
+        with translated("asking the Docker engine who it is"):
+            return f"{self.kind} {self._api.info().get('ID', '')}"
+
     def environments(self) -> tuple[str, ...]:
         """List them by the labels of containers, networks and volumes, so that partial ones are found too."""
         with translated("listing environments"):
