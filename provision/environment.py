@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from provision.kafka.messages import Record
     from provision.observe.readiness import Assessment
     from provision.operations.changing import Change
+    from provision.operations.gc.collector import Collector
     from provision.operations.topics import KafkaCluster
     from provision.pipeline import Prepared, UpOptions, UpResult
     from provision.plan.actions import Plan
@@ -116,6 +117,30 @@ class Environment:
         if runtimes is None:
             looking.close()
         return tuple(found)
+
+    @classmethod
+    @contextmanager
+    def collector(
+        cls,
+        *,
+        older_than_s: float = 0.0,
+        jobs_ended: Sequence[str] = (),
+        on_event: Listener = silent,
+        home: Place = None,
+        runtimes: Runtimes | None = None,
+    ) -> Iterator[Collector]:
+        """What finds and removes what is left over in a home, and in the runtimes that answer.
+
+        `older_than_s` leaves alone what is younger, `jobs_ended` names owners that have ended.
+        """
+        from provision.operations.gc.collector import Collector
+
+        looking = runtimes or Runtimes(Home.of(home))
+        try:
+            yield Collector(looking, older_than_s, frozenset(jobs_ended), on_event)
+        finally:
+            if runtimes is None:
+                looking.close()
 
     def __enter__(self) -> Self:
         """The environment itself; leaving the block does not touch the cluster."""

@@ -37,7 +37,7 @@ from provision.operations.ports import back_to, found_taken, ports_in_use, situa
 from provision.operations.remove import remove_environment
 from provision.operations.rollback import undone
 from provision.operations.storage import require_storage_apart
-from provision.operations.whose import Maker, about_of, note_about, require_same_file
+from provision.operations.whose import Maker, about_of, note_about, require_same_file, tell_expired
 from provision.plan.actions import Action, Plan, Verb
 from provision.plan.nodes import plan_nodes
 from provision.plan.observed import ObservedEnvironment
@@ -243,6 +243,7 @@ def up(
         begun = True
         about = about_of(source, maker, prepared.observed, prepared.cluster.ttl_s, take_over=options.take_over)
         note_about(prepared.runtime, prepared.observed, about, tell)  # before anything is created
+        tell_expired(prepared.runtime, tell)
         try:
             result, wait = _bring_up(prepared, runtimes.home, options, tell, agree)
         except (PortTaken, NodeFailed) as error:

@@ -104,12 +104,28 @@ def about_of(
 
 
 def note_about(runtime: Runtime, observed: ObservedEnvironment, about: About, tell: Listener) -> None:
-    """Let an environment know something else of itself; a notice tells what no node shows."""
-    if about == observed.about:
-        return
-    runtime.write_about(observed.name, about)
-    if observed.about and (told := ", ".join(_changes(observed.about, about))):
-        tell(Notice(f"{observed.name}: {told}"))
+    """Let an environment know something else of itself; a notice tells what no node shows.
+
+    If it goes with a process, what watches that is started.
+
+    Raises:
+        Unavailable: that cannot be started.
+    """
+    if about != observed.about:
+        runtime.write_about(observed.name, about)
+        if observed.about and (told := ", ".join(_changes(observed.about, about))):
+            tell(Notice(f"{observed.name}: {told}"))
+    if about.owner_process:
+        from provision.operations.gc import reaper
+
+        reaper.start(Path(about.home))
+
+
+def tell_expired(runtime: Runtime, tell: Listener) -> None:
+    """A notice of the environments that are past their `ttl`, if there are any."""
+    now_s = time.time()
+    if over := sorted(name for name, about in runtime.abouts().items() if (about.expires_s or now_s) < now_s):
+        tell(Notice(f"past their ttl: {', '.join(over)}; `provision gc` removes them"))
 
 
 def _changes(before: About, after: About) -> Iterator[str]:

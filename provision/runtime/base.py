@@ -6,8 +6,9 @@ succeed. A thing without the environment's mark is never stopped, changed or rem
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 from provision.cluster.identity import Identities
@@ -93,6 +94,21 @@ class Hold:
         """Give it up."""
 
 
+@dataclass(frozen=True, slots=True)
+class Remnant:
+    """What a killed command has left in a runtime beside environments.
+
+    `what` it is and its `name` are for the user, `why` it counts as left. `made_s` is Unix time, None if that is not
+    known. `remove` removes it, and returns whether it was still left over then.
+    """
+
+    what: str
+    name: str
+    why: str
+    remove: Callable[[], bool] = field(compare=False, repr=False)
+    made_s: float | None = None
+
+
 class Runtime(ABC):
     """A place where nodes run.
 
@@ -132,6 +148,18 @@ class Runtime(ABC):
     def about(self, name: str) -> About | None:
         """What an environment knows of itself; None if that is not known."""
         return self.abouts().get(name)
+
+    def sizes(self) -> Mapping[str, int]:
+        """How many bytes the data of environments have, by name, as far as it is known."""
+        return {}
+
+    def remnants(self) -> tuple[Remnant, ...]:
+        """What killed commands have left beside environments."""
+        return ()
+
+    def lost_homes(self) -> tuple[Path, ...]:
+        """Other homes that have been deleted while nodes of theirs run."""
+        return ()
 
     @abstractmethod
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:

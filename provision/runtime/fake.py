@@ -15,7 +15,7 @@ from provision.home.holders import Holder, busy, taken_over
 from provision.plan.about import About
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.plan.stored import StoredData
-from provision.runtime.base import Hold, JavaCommand, Runtime, Streams
+from provision.runtime.base import Hold, JavaCommand, Remnant, Runtime, Streams
 
 OnVerb = Callable[[str, str], None]
 
@@ -63,6 +63,7 @@ class FakeRuntime(Runtime):
         self.foreign: tuple[str, ...] = ()
         self._environments: dict[str, _Environment] = {}
         self._abouts: dict[str, About] = {}
+        self.left: dict[str, Remnant] = {}
         self._holders: dict[str, Holder] = {}
 
     # -- observe ------------------------------------------------------------------------------------------------------
@@ -96,6 +97,14 @@ class FakeRuntime(Runtime):
     def abouts(self) -> Mapping[str, About]:
         """A copy."""
         return dict(self._abouts)
+
+    def remnants(self) -> tuple[Remnant, ...]:
+        """Those that a test has set."""
+        return tuple(self.left.values())
+
+    def sizes(self) -> Mapping[str, int]:
+        """A byte for each storage."""
+        return {name: len(self.observe(name).storages) for name in self.environments()}
 
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
         """The files as given."""

@@ -8,8 +8,9 @@ import hashlib
 import json
 import shutil
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -97,6 +98,18 @@ def fetch(version: KafkaVersion, directory: Path, tell: Listener) -> Path:
     except OSError as error:
         raise Unavailable(f"cannot keep Kafka {version} in {directory}", why=error.strerror or str(error)) from error
     return directory
+
+
+def left_fetches(cache: Path) -> Iterator[Path]:
+    """What killed commands have left of downloads below the directory of all versions."""
+    from filelock import FileLock, Timeout
+
+    for left in sorted([*cache.glob("*.new"), *cache.glob("*.maven")]) if cache.is_dir() else ():
+        with (
+            suppress(Timeout, OSError),
+            FileLock(f"{left.with_suffix('')}.lock", timeout=0),
+        ):  # else it is being fetched
+            yield left
 
 
 def _fetch(version: KafkaVersion, directory: Path, tell: Listener) -> None:

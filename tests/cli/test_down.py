@@ -1,6 +1,7 @@
 """`down` of several environments: which ones, who agrees, and that it goes on when one of them cannot be removed."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,7 +64,7 @@ def test_down_tells_what_is_called_like_a_node_of_it_but_nobodys(
     assert told.count("was not made by provision") == 2
 
 
-OURS = {"host": host_name(), "created_s": 1.0, "user": "ada"}
+OURS: dict[str, Any] = {"host": host_name(), "created_s": 1.0, "user": "ada"}
 
 
 @pytest.fixture

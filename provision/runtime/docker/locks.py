@@ -69,6 +69,16 @@ def sweep(api: APIClient, environment: str) -> None:
             notes.remove_same(api, note)
 
 
+def abandoned(api: APIClient) -> tuple[notes.Note, ...]:
+    """The locks of commands that have ended without giving them up, in whichever environment."""
+    return tuple(note for note in notes.all_of(api) if note.kind == LOCK and _is_dead(api, note))
+
+
+def remove_abandoned(api: APIClient, note: notes.Note) -> bool:
+    """Remove such a lock, with what belongs to it; False if another command is just doing so."""
+    return _remove_dead(api, note, Holder.of("gc"))
+
+
 class _EngineHold(Hold):
     """A lock in the engine, with its heartbeat."""
 

@@ -1,6 +1,5 @@
 """The runtime interface for a Docker engine. Each verb is one or two calls; decisions are made elsewhere."""
 
-import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,8 +18,8 @@ from provision.plan.about import About
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.plan.stored import StoredData
 from provision.runtime import directories
-from provision.runtime.base import Hold, JavaCommand, Runtime, Streams, format_command, format_failed
-from provision.runtime.docker import abouts, ending, found, locks, logs, networks, notes, stored, tools
+from provision.runtime.base import Hold, JavaCommand, Remnant, Runtime, Streams, format_command, format_failed
+from provision.runtime.docker import abouts, ending, found, locks, logs, networks, notes, remnants, stored, tools
 from provision.runtime.docker import containers as spec
 from provision.runtime.docker.client import connect, still_used, translated
 from provision.runtime.docker.images import identity_of, inspect, pull, tag
@@ -104,6 +103,14 @@ class DockerRuntime(Runtime):
         """Read them from notes in the engine."""
         return abouts.known(self._api)
 
+    def sizes(self) -> Mapping[str, int]:
+        """Have the engine add up the volumes."""
+        return remnants.sizes(self._api)
+
+    def remnants(self) -> tuple[Remnant, ...]:
+        """Containers of tools, and locks."""
+        return remnants.found(self._api)
+
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
         """Read them from the node's volume through its container, running or not; none if the directory is gone."""
         with translated(f"reading the configuration of {node}"):
@@ -113,22 +120,7 @@ class DockerRuntime(Runtime):
         """Read it from the node's volume, through a temporary container if the node has none."""
         container = self._ours(name, node)
         with translated(f"reading the storage of {node}"):
-            try:
-                if in_directory := self._directory_of(name, node):
-                    data, files = directories.data_of(in_directory, node), directories.kept_files(in_directory, node)
-                    if found_there := directories.stored_in(data, node, files):
-                        return found_there
-                if container is not None:
-                    return stored.stored_in(self._api, container["Id"], name, node)
-                with stored.reader(self._api, name, node) as temporary:
-                    return stored.stored_in(self._api, temporary, name, node)
-            except (NotFound, tarfile.TarError):  # it is gone, or just being written to
-                return None
-
-    def _directory_of(self, name: str, node: str) -> Path | None:
-        """The user's directory with the node's data, according to its volume."""
-        storage = checked(self._api.inspect_volume(spec.name_of(name, node)))["Labels"].get(spec.STORAGE, "")
-        return Path(storage) if Path(storage).is_absolute() else None
+            return stored.read(self._api, container["Id"] if container else "", name, node)
 
     def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         """Read them from the engine's log of the container, standard output and standard error together."""

@@ -55,6 +55,15 @@ class Places:
         names = (entry.name for entry in ours if os.path.lexists(entry / ABOUT_FILE))
         return tuple(sorted(filter(is_environment_name, names)))
 
+    def lost_homes(self) -> tuple[Path, ...]:
+        """Other homes that are gone, although nodes of theirs run."""
+        homes = {node.parents[2] for node in processes.all_marked() if node.parent.parent.name == "environments"}
+        return tuple(sorted(home for home in homes - {self.home.directory} if not os.path.lexists(home)))
+
+    def sizes(self) -> dict[str, int]:
+        """The bytes of the files that each environment has in the home and in memory, as far as they can be read."""
+        return {name: sum(map(_size, self.roots(name))) for name in self.environments()}
+
     def roots(self, name: str) -> tuple[Path, ...]:
         """The existing directories in which the environment's nodes have theirs: in the home, and in memory."""
         directory, memory = self.environment(name), memory_directory(self.home, name)
@@ -119,6 +128,15 @@ def _has_only_about(directory: Path) -> bool:
     """Whether what the environment knows of itself is all that is there."""
     names = [entry.name for entry in _entries(directory)]
     return ABOUT_FILE in names and all(name == ABOUT_FILE or is_draft(name) for name in names)
+
+
+def _size(directory: Path) -> int:
+    sizes = 0
+    for place, _, names in os.walk(directory):
+        for name in names:
+            with suppress(OSError):
+                sizes += Path(place, name).lstat().st_size
+    return sizes
 
 
 def _is_ours(directory: Path, below: Path) -> bool:

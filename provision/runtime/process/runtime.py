@@ -87,6 +87,14 @@ class ProcessRuntime(Runtime):
         """Read it from the environment's directory."""
         return known(self._places.environment(name) / ABOUT_FILE, About)
 
+    def sizes(self) -> Mapping[str, int]:
+        """Add up their files."""
+        return self._places.sizes()
+
+    def lost_homes(self) -> tuple[Path, ...]:
+        """Find them by the marks of processes."""
+        return self._places.lost_homes()
+
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
         """Read them from the node's directory; none of a node whose note is damaged, so that it is created again."""
         return observing.files_of_node(self._places.environment(name) / node)
