@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 
     from provision.environment import Environment
     from provision.errors import (
+        Busy,
         Interrupted,
         InvalidEnvironment,
         KafkaRefused,
         NodeFailed,
         NotReady,
         PartlyApplied,
+        PortTaken,
         Problem,
         ProvisionError,
         Refused,
@@ -33,12 +35,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ERRORS = (
+    "Busy",
     "Interrupted",
     "InvalidEnvironment",
     "KafkaRefused",
     "NodeFailed",
     "NotReady",
     "PartlyApplied",
+    "PortTaken",
     "Problem",
     "ProvisionError",
     "Refused",
@@ -56,6 +60,7 @@ _PUBLIC = {
 }
 
 __all__ = [
+    "Busy",
     "Environment",
     "Interrupted",
     "InvalidEnvironment",
@@ -65,6 +70,7 @@ __all__ = [
     "NodeFailed",
     "NotReady",
     "PartlyApplied",
+    "PortTaken",
     "Problem",
     "ProvisionError",
     "Record",

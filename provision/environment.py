@@ -7,6 +7,7 @@ the errors in `provision.errors`. Any thread may use an object, but only one at 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,10 +25,13 @@ from provision.spec.source import Source
 
 if TYPE_CHECKING:
     from provision.cluster.model import Cluster, RenderedFile, Topic
+    from provision.home.journals import Run
     from provision.kafka.groups import Group
     from provision.kafka.records import Record
     from provision.observe.readiness import Assessment
     from provision.operations.caches import RemovedCaches
+    from provision.operations.changing import Change
+    from provision.operations.gc.collector import Collector
     from provision.operations.topics import KafkaCluster
     from provision.pipeline import Prepared, UpOptions, UpResult
     from provision.plan.actions import Plan
@@ -50,6 +54,8 @@ class Environment:
         file: an environment file; None if `values` describe the environment.
         overrides: `path.to.key=value` texts, as `--set` takes them, applied in order.
         on_event: receives the events; see `provision.events`.
+        take_over: also changes and removes an environment of that name that was made from another file.
+        lock_timeout_s: how long to wait for another command that is changing the environment; not at all by default.
         home: where this machine keeps leases, notes, and environments that run as processes; a directory, or None for
             the user's own (`PROVISION_HOME`).
         runtimes: connections to share with other environments; `close` leaves them open.
@@ -64,20 +70,25 @@ class Environment:
         ...     assert environment.validate().name == "orders"
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 what it is, and with what it works
         self,
         file: str | Path | None = None,
         *,
         overrides: Sequence[str] = (),
         on_event: Listener = silent,
+        lock_timeout_s: float = 0.0,
         home: Place = None,
         runtimes: Runtimes | None = None,
+        take_over: bool = False,
         **values: Any,  # noqa: ANN401 whatever the schema takes; it is checked
     ) -> None:
         if home is not None and runtimes is not None:
             raise UsageError("runtimes have a home of their own: give either runtimes or a home, not both")
         self._source = Source.of(file, overrides, values)
         self.on_event = on_event
+        self.take_over = take_over
+        self.lock_timeout_s = lock_timeout_s
+        self._change: Change | None = None
         self._own_runtimes = runtimes is None
         self._kind: str | None = None
         self._runtimes = runtimes or Runtimes(Home.of(home))
@@ -119,6 +130,30 @@ class Environment:
         looking = runtimes or Runtimes(Home.of(home))
         try:
             return remove_caches(looking)
+        finally:
+            if runtimes is None:
+                looking.close()
+
+    @classmethod
+    @contextmanager
+    def collector(
+        cls,
+        *,
+        older_than_s: float = 0.0,
+        jobs_ended: Sequence[str] = (),
+        on_event: Listener = silent,
+        home: Place = None,
+        runtimes: Runtimes | None = None,
+    ) -> Iterator[Collector]:
+        """What finds and removes what is left over in a home, and in the runtimes that answer.
+
+        `older_than_s` leaves alone what is younger, `jobs_ended` names owners that have ended.
+        """
+        from provision.operations.gc.collector import Collector
+
+        looking = runtimes or Runtimes(Home.of(home))
+        try:
+            yield Collector(looking, older_than_s, frozenset(jobs_ended), on_event)
         finally:
             if runtimes is None:
                 looking.close()
@@ -219,7 +254,7 @@ class Environment:
         """What `up` would do, and why; changes nothing. `frozen` enforces the lock next to the file."""
         from provision import pipeline
 
-        return pipeline.prepare(self.source, self._runtimes, frozen=frozen, tell=self._tell)
+        return pipeline.prepare(self.source, self._runtimes, frozen=frozen, take_over=self.take_over, tell=self._tell)
 
     def up(self, options: UpOptions | None = None, *, agree: Agree | None = None) -> UpResult:
         """Create the environment or update it to match the file, and wait until it is ready.
@@ -229,17 +264,75 @@ class Environment:
             agree: called with each plan before it is carried out; raises to stop it. By default every plan is accepted.
 
         Raises:
+            Busy: another command is changing it.
             Refused: the change would lose data or availability; nothing was changed.
             ProvisionError: anything else; a first `up` has removed what it created, unless `retain` is set.
         """
         from provision import pipeline
+        from provision.operations.files import require_nodes
         from provision.resources.rounds import accept_all
 
         chosen, agree = options or pipeline.UpOptions(), agree or accept_all
-        try:
-            return pipeline.up(self.source, self._runtimes, chosen, tell=self._tell, agree=agree)
-        finally:
-            self._kind = None  # it may have moved to another runtime
+        require_nodes(self.source.require_valid(self._tell))  # what is wrong with the file comes before the lock
+        chosen = replace(chosen, take_over=chosen.take_over or self.take_over)
+        with self._changing("up") as change:
+            try:
+                return pipeline.up(self.source, self._runtimes, chosen, agree=agree, change=change)
+            finally:
+                self._kind = None  # it may have moved to another runtime
+
+    @contextmanager
+    def changing(self, command: str) -> Iterator[None]:
+        """Let the changes inside the block be one: nobody else comes between, and they are one run of the history.
+
+        Args:
+            command: what the history calls it.
+
+        Raises:
+            Busy: another command is changing it.
+        """
+        with self._changed(command):
+            yield
+
+    @contextmanager
+    def _changing(self, command: str, *, force: bool = False) -> Iterator[Change]:
+        """Change the environment with the lock of the home; `up` chooses the runtime only then."""
+        from provision.operations.changing import changing
+
+        if self._change:  # one step of a larger change
+            yield self._change
+            return
+        wait_s, name = self.lock_timeout_s, self.name
+        with changing(self.home, name, command, tell=self._tell, timeout_s=wait_s, force=force) as change:
+            self._change = change
+            try:
+                yield change
+            finally:
+                self._change = None
+
+    @contextmanager
+    def _changed(self, command: str, *, force: bool = False) -> Iterator[Listener]:
+        """Change the environment where it is, with both locks; yields the listener.
+
+        First, because a lock may be taken over: a file that has nothing to do with it must not end anybody's command.
+        """
+        from provision.operations.whose import require_same_file
+
+        if self._change is None and not self._source.only_name:
+            about = self.runtime.about(self.name)
+            require_same_file(self.name, about, self._source, take_over=self.take_over, tell=self._tell)
+        with self._changing(command, force=force) as change:
+            change.hold(self.runtime)
+            yield change.tell
+
+    @contextmanager
+    def _changed_inside(self, command: str) -> Iterator[Listener]:
+        """Change what is inside Kafka; a cluster that others run has no lock."""
+        if self.external_servers:
+            yield self._tell
+        else:
+            with self._changed(command) as tell:
+                yield tell
 
     def warm(self, *, timeout_s: float = WAIT_S) -> tuple[Warmed, ...]:
         """Train the archives with which its nodes start faster, where they are missing; the environment is left alone.
@@ -254,27 +347,31 @@ class Environment:
 
     # -- its life -----------------------------------------------------------------------------------------------------
 
-    def down(self, *, keep_data: bool = False, delete_data: bool = False) -> int:
+    def down(self, *, keep_data: bool = False, delete_data: bool = False, force: bool = False) -> int:
         """Remove everything that `up` created; returns how many things were removed.
 
-        Data in a user's directory are kept unless `delete_data`; `keep_data` keeps all data for a later `up`.
+        Data in a user's directory are kept unless `delete_data`; `keep_data` keeps all data for a later `up`. With
+        `force`, a command that is changing the environment is made to end first.
         """
         from provision.operations.remove import down
 
         data = {"keep_data": keep_data, "delete_data": delete_data}
-        return down(self.runtime, self.name, self.home, **data, tell=self._tell, elsewhere=self._runtimes.elsewhere)
+        with self._changed("down", force=force) as tell:
+            return down(self.runtime, self.name, self.home, **data, tell=tell, elsewhere=self._runtimes.elsewhere)
 
     def stop(self, nodes: Sequence[str] = ()) -> int:
         """Stop the named nodes, or all, cleanly; their data are kept. Returns how many were running."""
         from provision.operations.life import stop
 
-        return stop(self.runtime, self.name, nodes, self._tell)
+        with self._changed("stop") as tell:
+            return stop(self.runtime, self.name, nodes, tell)
 
     def start(self, nodes: Sequence[str] = (), *, timeout_s: float = WAIT_S) -> Assessment:
         """Start the named nodes, or all, and wait until they are ready."""
         from provision.operations.life import start
 
-        return start(self.runtime, self.name, nodes, Patience(timeout_s), self._tell)
+        with self._changed("start") as tell:
+            return start(self.runtime, self.name, nodes, Patience(timeout_s), tell)
 
     def restart(self, nodes: Sequence[str] = (), *, timeout_s: float = WAIT_S) -> tuple[str, ...]:
         """Restart the named nodes, or all, one at a time, each only while the cluster can do without it.
@@ -283,7 +380,8 @@ class Environment:
         """
         from provision.operations.life import restart_rolling
 
-        return restart_rolling(self.runtime, self.name, nodes, Patience(timeout_s), self._tell)
+        with self._changed("restart") as tell:
+            return restart_rolling(self.runtime, self.name, nodes, Patience(timeout_s), tell)
 
     # -- look ---------------------------------------------------------------------------------------------------------
 
@@ -320,6 +418,12 @@ class Environment:
         from provision.operations.status import wait_for
 
         return wait_for(self.runtime, self.name, until, topics, Patience(timeout_s), self._tell)
+
+    def history(self) -> tuple[Run, ...]:
+        """Which commands have changed it, the oldest first; the history outlives the environment."""
+        from provision.home.journals import Journal
+
+        return Journal(self.home.directory, self.name).runs()
 
     def log_lines(self, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         """A node's log: all of it or its last `tail` lines; `follow` continues until the node exits."""
@@ -378,13 +482,16 @@ class Environment:
         """
         from provision.operations.topics import NewTopic, create_topic
 
-        create_topic(self.cluster(), NewTopic(name, partitions, replication_factor, config or {}), self._tell)
+        new = NewTopic(name, partitions, replication_factor, config or {})
+        with self._changed_inside("topics create") as tell:
+            create_topic(self.cluster(), new, tell)
 
     def delete_topics(self, names: Sequence[str]) -> None:
         """Delete topics with all their records; never Kafka's own."""
         from provision.operations.topics import delete_topics
 
-        delete_topics(self.cluster(), names, self._tell)
+        with self._changed_inside("topics delete") as tell:
+            delete_topics(self.cluster(), names, tell)
 
     def plan_resources(self, names: Sequence[str] = ()) -> Plan:
         """What `apply_resources` would do; changes nothing."""
@@ -403,10 +510,11 @@ class Environment:
         from provision.operations.topics import apply_for, desired_of
         from provision.resources.rounds import accept_all
 
-        spec, cluster = self.source.load(self._tell), self.cluster()
-        desired = desired_of(spec, cluster, names)
-        patience = Patience(timeout_s)
-        return apply_for(cluster, desired, self.home, patience=patience, tell=self._tell, agree=agree or accept_all)
+        spec = self.source.load(self._tell)
+        with self._changed_inside("topics apply") as tell:
+            cluster = self.cluster()
+            desired, patience = desired_of(spec, cluster, names), Patience(timeout_s)
+            return apply_for(cluster, desired, self.home, patience=patience, tell=tell, agree=agree or accept_all)
 
     def produce(
         self, topic: str, records: Iterable[NewRecord | tuple[bytes | None, bytes | None]], *, max_bytes: int = 1024**2

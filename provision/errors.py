@@ -7,7 +7,9 @@
     ├── Refused              4    it would lose data or availability, or touch what provision did not create
     ├── KafkaRefused         1    Kafka rejected a request: no permission, a policy, an invalid value
     ├── PartlyApplied        3    some actions failed, the others were done
+    ├── PortTaken            1    a port of this machine is used by something else
     ├── NodeFailed           1    a node exited: what its log says, and the reason if it is known
+    ├── Busy                75    another command is changing the environment, or has taken it over: names that one
     ├── NotReady           124    not ready in time: names what is missing
     └── Interrupted        130    the user stopped it
 
@@ -69,13 +71,29 @@ class PartlyApplied(ProvisionError):
     exit_code = 3
 
 
+class PortTaken(ProvisionError):
+    """A port of this machine that a node needs is used by something else."""
+
+    def __init__(self, what: str, *, port: int, why: str = "", hint: str = "") -> None:
+        super().__init__(what, why=why, hint=hint)
+        self.port = port
+
+
 class NodeFailed(ProvisionError):
-    """A node exited during a wait for it."""
+    """A node exited during a wait for it; `port_taken` is whether one of its ports was used by something else."""
+
+    port_taken = False
 
     def __init__(self, what: str, *, node: str, why: str = "", hint: str = "", log: Sequence[str] = ()) -> None:
         super().__init__(what, why=why, hint=hint)
         self.node = node
         self.log = tuple(log)
+
+
+class Busy(ProvisionError):
+    """Another command is changing the environment, or has taken it over from this one; `what` names it."""
+
+    exit_code = 75
 
 
 class NotReady(ProvisionError):

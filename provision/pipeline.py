@@ -10,7 +10,7 @@ Most callers use `provision.environment.Environment`, which calls these stages.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from provision.cluster.model import Cluster, RenderedFile
 from provision.cluster.resolve import fixed_ports, resolve, resolve_without_ports
 from provision.common.interrupts import shielded, telling_where_it_stands
 from provision.common.patience import Patience
-from provision.errors import UsageError
+from provision.errors import NodeFailed, PortTaken, ProvisionError, UsageError
 from provision.events import Listener, Notice, Planned, StageDone, silent
 from provision.home.place import Home
 from provision.kafka.levels import Level
@@ -31,10 +31,13 @@ from provision.observe.cluster_id import cluster_id_for
 from provision.observe.nodes import observe_details, observe_nodes
 from provision.observe.readiness import Assessment
 from provision.observe.waiting import Wait
+from provision.operations.changing import Change
 from provision.operations.files import require_nodes
+from provision.operations.ports import back_to, found_taken, ports_in_use, situation
 from provision.operations.remove import remove_environment
 from provision.operations.rollback import undone
 from provision.operations.storage import require_storage_apart
+from provision.operations.whose import Maker, about_of, note_about, require_same_file, tell_expired
 from provision.plan.actions import Action, Impact, Plan, Verb
 from provision.plan.nodes import plan_nodes
 from provision.plan.observed import ObservedEnvironment
@@ -108,7 +111,9 @@ class UpOptions:
 
     `timeout_s` bounds each wait, the first one counted from the start of the nodes. `until` is the level to reach.
     `retain` keeps what a failed first `up` created. `saved` is the only plan that may be carried out. `frozen` runs
-    exactly what the lock next to the file records, or nothing.
+    exactly what the lock next to the file records, or nothing. `take_over` also uses an environment that was made from
+    another file. `owner` is the person or CI job it is for (empty: what `PROVISION_OWNER` names), `owner_pid` the
+    process with whose end it goes.
     """
 
     timeout_s: float = 120.0
@@ -116,6 +121,9 @@ class UpOptions:
     retain: bool = False
     saved: SavedPlan | None = None
     frozen: bool = False
+    take_over: bool = False
+    owner: str = ""
+    owner_pid: int | None = None
 
 
 DEFAULTS = UpOptions()
@@ -130,18 +138,29 @@ class UpResult:
     timings: Mapping[str, float] = field(default_factory=dict)
 
 
-def prepare(
-    source: Source, runtimes: Runtimes, *, lease: bool = False, frozen: bool = False, tell: Listener = silent
+def prepare(  # noqa: PLR0913 what it is, and how it is taken
+    source: Source,
+    runtimes: Runtimes,
+    *,
+    lease: bool = False,
+    frozen: bool = False,
+    taken: frozenset[int] = frozenset(),
+    take_over: bool = False,
+    tell: Listener = silent,
+    hold: Callable[[Runtime], None] = lambda _runtime: None,
 ) -> Prepared:
     """Take a file to its plan; with `frozen`, only if the software is what the lock records.
 
-    `lease` records automatic ports and fetches missing locked software, which `up` wants and `plan` does not.
+    `lease` records automatic ports and fetches missing locked software, which `up` wants and `plan` does not. `hold`
+    claims the environment in its runtime before anything of it is looked at. `take_over` also uses an environment that
+    was made from another file. `taken` are automatic ports that others must replace.
     """
     spec = source.load(tell)
     tell(StageDone("load"))
     require_nodes(spec)
     require_storage_apart(source, spec, runtimes.home)
     runtime = runtimes.choose(spec.runtime, spec.name, tell)
+    hold(runtime)
     if runtime.kind == "process":
         runtimes.home.require_path()  # it is in the files of every node
         if spec.kafka.image:
@@ -150,12 +169,14 @@ def prepare(
     layout = runtimes.layout(runtime.kind, spec, source.base_directory)
     leases = runtimes.home.ports
     before = runtime.observe(spec.name)
+    require_same_file(spec.name, before.about, source, take_over=take_over, tell=tell)
     unleased = resolve_without_ports(spec, layout, source.base_directory)
     pinned = require_pins_match(source.required_file, unleased, runtime, tell, bring=lease) if frozen else {}
     assign = leases.lease if lease else leases.propose
-    in_use = {**fixed_ports(spec), **_ports_in_use(before)}
-    leased_before = leases.held(spec.name)
-    ports = assign(spec.name, layout.leased_ports(spec), in_use)
+    in_use = {**fixed_ports(spec), **ports_in_use(before, taken)}
+    leased_before, names = leases.held(spec.name), layout.leased_ports(spec)
+    choice = situation(runtimes, runtime, before, taken, lease=lease and bool(names))
+    ports = assign(spec.name, names, in_use, choice)
     leased = frozenset(ports.keys() - leased_before) if lease else frozenset[str]()
     try:
         cluster = resolve(spec, layout, ports, source.base_directory)
@@ -201,6 +222,7 @@ def up(
     *,
     tell: Listener = silent,
     agree: Agree = accept_all,
+    change: Change | None = None,
 ) -> UpResult:
     """Create the environment or update it to match the file, and wait until it reaches a level.
 
@@ -211,19 +233,42 @@ def up(
         tell: receives the events.
         agree: called with what will be done before it is done; raises to stop it. First with the plan, then with what
             shows only once the brokers answer.
+        change: holds the environment, and has the listener; None if the caller sees to it that nobody else changes it.
 
     Raises:
         Refused: the plan has a refusal, is not the saved one, or the software is not as locked; nothing was changed.
         ProvisionError: anything else; a first `up` has removed what it created, unless `retain` is set.
     """
-    prepared = prepare(source, runtimes, lease=True, frozen=options.frozen, tell=tell)
+    maker = Maker.of(runtimes.home.directory, options.owner, options.owner_pid)
+    change = change or Change(tell)
+    tell = change.tell
+    prepared = prepare(
+        source,
+        runtimes,
+        lease=True,
+        frozen=options.frozen,
+        take_over=options.take_over,
+        tell=tell,
+        hold=change.hold,
+    )
     begun = False
     try:
         _decide(prepared, options, tell, agree)
         begun = True
-        result, wait = _bring_up(prepared, runtimes.home, options, tell, agree)
+        about = about_of(source, maker, prepared.observed, prepared.cluster.ttl_s, take_over=options.take_over)
+        note_about(prepared.runtime, prepared.observed, about, tell)  # before anything is created
+        tell_expired(prepared.runtime, tell)
+        try:
+            result, wait = _bring_up(prepared, runtimes.home, options, tell, agree)
+        except (PortTaken, NodeFailed) as error:
+            again = _with_other_ports(source, runtimes, prepared, options, error, tell)
+            _decide(again, options, tell, agree)
+            note_about(again.runtime, again.observed, about, tell)
+            result, wait = _bring_up(again, runtimes.home, options, tell, agree)
     except BaseException as error:
-        if prepared.observed.nodes:  # a failed update stops where it is, and the next `up` continues from there
+        # A failed update stops where it is, and the next `up` continues from there; another command that has taken the
+        # environment over decides what becomes of it.
+        if prepared.observed.nodes or not change.is_held:
             if not begun:
                 runtimes.home.ports.release(prepared.cluster.name, prepared.leased)
             raise
@@ -231,6 +276,7 @@ def up(
         if options.retain:
             tell(Notice(f"{name} is kept as it is; `provision down {name}` removes it"))
             raise
+        change.roll_back()
         told = undone(error, lambda: _roll_back(prepared, runtimes.home, tell), name)
         if told is error:
             raise
@@ -240,6 +286,33 @@ def up(
     name = prepared.cluster.name  # what works is not removed because the last check of it fails
     with telling_where_it_stands(lambda: f"{name} is up and has reached topics; `provision down {name}` removes it"):
         return replace(result, assessment=wait.roundtrip(result.assessment))
+
+
+def _with_other_ports(
+    source: Source,
+    runtimes: Runtimes,
+    prepared: Prepared,
+    options: UpOptions,
+    error: PortTaken | NodeFailed,
+    tell: Listener,
+) -> Prepared:
+    """What is to be done instead, after a port that was free when it was chosen has turned out to be taken.
+
+    Raises:
+        ProvisionError: the error, if it is about something else, or a port that was not chosen here.
+    """
+    cluster, home = prepared.cluster, runtimes.home
+    taken = found_taken(error, home.ports.of(cluster.name))
+    if not taken or options.saved:  # a saved plan has its ports
+        raise error
+    ports = ", ".join(f"{port} of {name}" for name, port in taken.items())
+    tell(Notice(f"taken by another program meanwhile: port {ports}; {cluster.name} begins again with another one"))
+    try:
+        back_to(prepared.observed, prepared.runtime, tell, delete_data=not prepared.had_data)
+    except ProvisionError as failure:
+        error.add(f"and it could not begin again: {failure}", failure.why)
+        raise error from failure
+    return prepare(source, runtimes, lease=True, frozen=options.frozen, taken=frozenset(taken.values()))
 
 
 def _decide(prepared: Prepared, options: UpOptions, tell: Listener, agree: Agree) -> None:
@@ -306,16 +379,15 @@ def _settings_left(prepared: Prepared) -> tuple[Action, ...]:
 def _roll_back(prepared: Prepared, home: Home, tell: Listener) -> None:
     """Undo a first `up`: remove what exists now and did not before."""
     name = prepared.cluster.name
-    with shielded(lambda: tell(Notice("still removing, please wait"))):
+    with shielded(lambda: tell(Notice("still removing, please wait; again ends it at once"))):
         removed = remove_environment(
             prepared.runtime, name, before=prepared.observed, delete_data=not prepared.had_data
         )
         home.ports.release(name, prepared.leased)
         if removed:
             tell(Notice(f"what was created of {name} is removed again"))
-        if grown := sorted(prepared.runtime.observe(name).storages - prepared.observed.storages):
+        left = prepared.runtime.observe(name)
+        if prepared.observed.about and not left.is_absent:
+            prepared.runtime.write_about(name, prepared.observed.about)
+        if grown := sorted(left.storages - prepared.observed.storages):
             tell(Notice(f"the data of {', '.join(grown)} stay: some may have moved there from the kept ones"))
-
-
-def _ports_in_use(observed: ObservedEnvironment) -> dict[str, int]:
-    return {node.name: int(node.endpoint.rpartition(":")[2]) for node in observed.nodes if node.endpoint}

@@ -185,7 +185,7 @@ def test_an_interrupt_ends_a_rolling_restart_when_the_node_at_hand_runs_again(
 
     monkeypatch.setattr(living.runtime, "stop_node", stop_and_interrupt)
     before = signal.getsignal(signal.SIGINT)
-    handle_signals()
+    handle_signals(lambda _way_on: None)
     with pytest.raises(Interrupted) as raised:
         restart_rolling(living.runtime, "living", (), Patience(5.0))
     signal.signal(signal.SIGINT, before)

@@ -75,7 +75,7 @@ def _verbs_of_a_first_up(source: Held, fake: FakeRuntime) -> list[tuple[str, str
 
 def test_a_first_up_does_each_thing_once_and_a_second_nothing(source: Held, fake: FakeRuntime) -> None:
     verbs = _verbs_of_a_first_up(source, fake)
-    assert len(verbs) == len(set(verbs)) == 1 + 1 + 5 + 5 + 5  # software, network, storages, nodes, starts
+    assert len(verbs) == len(set(verbs)) == 1 + 1 + 1 + 5 + 5 + 5  # about, software, network, storages, nodes, starts
     up(source, RUNNING)
     seen: list[str] = []
     fake.on_verb = lambda verb, _subject: seen.append(verb)

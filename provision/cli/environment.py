@@ -12,8 +12,12 @@ if TYPE_CHECKING:
     from provision.events import Listener
 
 
-def select(env: str | None, overrides: list[str] | None = None, tell: "Listener" = tell_notices) -> "Environment":
+def select(
+    env: str | None, overrides: list[str] | None = None, tell: "Listener" = tell_notices, *, take_over: bool = False
+) -> "Environment":
     """Find the environment of `ENV`; `overrides` are the `--set` texts, `tell` receives the events.
+
+    With `take_over`, it may have been made from another file.
 
     Raises:
         UsageError: it is left out and there is not exactly one file, it is a path and there is no such file, or it is a
@@ -25,20 +29,22 @@ def select(env: str | None, overrides: list[str] | None = None, tell: "Listener"
     chosen = os.environ.get("PROVISION_ENV") or None if env is None else env
     file = only_file() if chosen is None else file_of(chosen)
     if file is not None:
-        return Environment(file, overrides=overrides or (), on_event=tell)
+        return Environment(file, overrides=overrides or (), on_event=tell, take_over=take_over)
     try:
         return Environment.named(chosen or "", on_event=tell)
     except UsageError as error:
         raise UsageError(f"{chosen!r} is neither an environment's name nor a file", why=available()) from error
 
 
-def select_described(env: str | None, overrides: list[str] | None, tell: "Listener") -> "Environment":
-    """Find an environment by its file.
+def select_described(
+    env: str | None, overrides: list[str] | None, tell: "Listener", *, take_over: bool = False
+) -> "Environment":
+    """Find an environment by its file; arguments as for `select`.
 
     Raises:
         UsageError: there is none, or only an environment of that name.
     """
-    environment = select(env, overrides, tell)
+    environment = select(env, overrides, tell, take_over=take_over)
     if environment.file is None:
         from provision.cli.finding import available
 

@@ -11,7 +11,7 @@ import typer
 from provision.cli.environment import select_described
 from provision.cli.groups import FILES
 from provision.cli.layout import columns_of
-from provision.cli.options import Env, Envs, Frozen, Output, Set
+from provision.cli.options import Env, Envs, Frozen, Output, Set, TakeOver
 from provision.cli.output import Format, painted, print_value, say, tell_warnings, write_line
 from provision.common.counts import counted
 from provision.common.whole_files import write_whole
@@ -168,11 +168,13 @@ def plan(
         ),
     ] = None,
     frozen: Frozen = False,
+    take_over: TakeOver = False,
 ) -> None:
     """Show what `up` would do and why, without changing anything."""
     from provision.cli.plans import plan_lines
 
-    planned, saved, topics_unknown = _planned(select_described(env, overrides, tell_warnings), frozen=frozen)
+    environment = select_described(env, overrides, tell_warnings, take_over=take_over)
+    planned, saved, topics_unknown = _planned(environment, frozen=frozen)
     if topics_unknown:
         if not planned.changes:
             raise Unavailable(

@@ -8,7 +8,21 @@ import typer
 
 from provision.cli.environment import select, select_described
 from provision.cli.groups import ENVIRONMENT
-from provision.cli.options import Env, Envs, Frozen, Nodes, Output, Set, Timeout, Until, level, seconds
+from provision.cli.options import (
+    Env,
+    Envs,
+    Frozen,
+    LockTimeout,
+    Nodes,
+    Output,
+    Set,
+    TakeOver,
+    Timeout,
+    Until,
+    level,
+    lock_seconds,
+    seconds,
+)
 from provision.cli.output import Format, print_error, print_table, print_value, say, tell_notices
 from provision.cli.progress import progress
 from provision.cli.streams import Purpose, write_as
@@ -17,7 +31,7 @@ from provision.common.counts import counted
 from provision.errors import Interrupted, ProvisionError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from provision.environment import Environment
     from provision.pipeline import UpResult
@@ -38,7 +52,21 @@ def up(
         ),
     ] = None,
     frozen: Frozen = False,
+    take_over: TakeOver = False,
+    owner_pid: Annotated[
+        int | None,
+        typer.Option("--owner-pid", metavar="PID", min=1, help="Remove the environment once this process has ended."),
+    ] = None,
+    owner_job: Annotated[
+        str,
+        typer.Option(
+            "--owner-job",
+            metavar="ID",
+            help="The CI job it is for; `gc --job-ended ID` removes it. Default: $PROVISION_OWNER.",
+        ),
+    ] = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Agree to restarts and deletions without asking.")] = False,
+    lock_timeout: LockTimeout = None,
     output: Output = Format.TABLE,
     timings: Annotated[
         bool, typer.Option("--timings", help="Show where the time went, by phase, level and node.")
@@ -55,9 +83,18 @@ def up(
     from provision.plan.saved import SavedPlan
 
     with timed(wanted=timings) as measured, progress(only_when_acting=True) as tell:
-        environment = select_described(env, overrides, measured.beside(tell) if measured else tell)
+        environment = select_described(env, overrides, measured.beside(tell) if measured else tell, take_over=take_over)
+        environment.lock_timeout_s = lock_seconds(lock_timeout)
         saved = SavedPlan.read(plan) if plan else None
-        options = UpOptions(timeout_s=seconds(timeout), until=level(until), retain=retain, saved=saved, frozen=frozen)
+        options = UpOptions(
+            timeout_s=seconds(timeout),
+            until=level(until),
+            retain=retain,
+            saved=saved,
+            frozen=frozen,
+            owner=owner_job,
+            owner_pid=owner_pid,
+        )
 
         def agree(shown: Plan) -> None:
             if saved:
@@ -91,7 +128,10 @@ def _show(result: "UpResult", output: Format, more: "Mapping[str, object]") -> N
 def down(
     envs: Envs = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Remove every environment of this user and this engine.")
+        bool, typer.Option("--all", help="Remove every environment of this home and of $PROVISION_OWNER.")
+    ] = False,
+    engine: Annotated[
+        bool, typer.Option("--engine", help="Remove every environment of the engine, whosesoever it is.")
     ] = False,
     keep_data: Annotated[bool, typer.Option("--keep-data", help="Keep the data for a later `up`.")] = False,
     delete_data: Annotated[
@@ -100,6 +140,12 @@ def down(
     caches: Annotated[
         bool, typer.Option("--caches", help="With --all: also remove Kafka's jars and the archives of `warm`.")
     ] = False,
+    take_over: TakeOver = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Agree to --all or --engine without being asked.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also if another command is changing it, which is made to end.")
+    ] = False,
+    lock_timeout: LockTimeout = None,
 ) -> None:
     """Remove all that `up` created.
 
@@ -107,34 +153,43 @@ def down(
     """
     if keep_data and delete_data:
         raise UsageError("--keep-data and --delete-data contradict each other")
+    if force and lock_timeout:
+        raise UsageError("--force waits for nobody, so that --lock-timeout says nothing")
     if caches and not everything:
         raise UsageError("--caches goes with --all", why="all environments share the caches")
-    found = _to_remove(envs, everything=everything)
+    wait_s = lock_seconds(lock_timeout)
+    if everything or engine:
+        from provision.cli.several import agreed
+
+        if envs:
+            raise UsageError(f"{'--all' if everything else '--engine'} goes without names")
+        found = agreed(everything=everything, engine=engine, yes=yes)
+    else:
+        from provision.cli.finding import without_locks
+
+        found = [select(env, take_over=take_over) for env in (without_locks(envs) if envs else [None])]
+    _remove_each(found, wait_s, keep_data=keep_data, delete_data=delete_data, force=force)
+    if caches:
+        _remove_caches()
+
+
+def _remove_each(
+    found: "Sequence[Environment]", wait_s: float, *, keep_data: bool, delete_data: bool, force: bool
+) -> None:
+    """Remove environments; if one cannot be removed, the others are, too."""
     failed: list[ProvisionError] = []
     for environment in found:
+        environment.lock_timeout_s = wait_s
         try:
-            _remove(environment, keep_data=keep_data, delete_data=delete_data)
+            _remove(environment, keep_data=keep_data, delete_data=delete_data, force=force)
         except Interrupted:
             raise
-        except ProvisionError as error:  # the others are removed too
+        except ProvisionError as error:
             failed.append(error)
     for earlier in failed[:-1]:
         print_error(earlier)
     if failed:
         raise failed[-1]
-    if caches:
-        _remove_caches()
-
-
-def _to_remove(envs: list[str] | None, *, everything: bool) -> "list[Environment]":
-    if everything and envs:
-        raise UsageError("--all goes without names")
-    from provision.cli.finding import without_locks
-    from provision.environment import Environment
-
-    if everything:
-        return list(Environment.all())
-    return [select(env) for env in (without_locks(envs) if envs else [None])]
 
 
 def _remove_caches() -> None:
@@ -147,24 +202,29 @@ def _remove_caches() -> None:
     say(f"removed from the caches: {what}" if what else "the caches are empty")
 
 
-def _remove(environment: "Environment", *, keep_data: bool, delete_data: bool) -> None:
+def _remove(environment: "Environment", *, keep_data: bool, delete_data: bool, force: bool) -> None:
     environment.on_event = tell_notices
     _ = environment.runtime  # the notice of an unreachable engine comes before the work
     began = time.monotonic()
     with progress() as tell:
         environment.on_event = tell
-        removed = environment.down(keep_data=keep_data, delete_data=delete_data)
+        removed = environment.down(keep_data=keep_data, delete_data=delete_data, force=force)
     taken_s, name = time.monotonic() - began, environment.name
     say(f"{name} is removed ({taken_s:.1f} s)" if removed else f"{name}: there is nothing to remove")
 
 
-def stop(env: Env = None, nodes: Nodes = None) -> None:
+def stop(env: Env = None, nodes: Nodes = None, take_over: TakeOver = False, lock_timeout: LockTimeout = None) -> None:
     """Stop nodes cleanly, and keep their data."""
     env, names = env_and_nodes(env, nodes)
+    wait_s = lock_seconds(lock_timeout)
     with progress() as tell:
-        environment = select(env, tell=tell)
+        environment = select(env, tell=tell, take_over=take_over)
+        environment.lock_timeout_s = wait_s
         stopped = environment.stop(names)
-    name = environment.name
+    _say_stopped(environment.name, stopped)
+
+
+def _say_stopped(name: str, stopped: int) -> None:
     say(
         f"{name}: {counted('node', stopped)} stopped; `provision start {name}` starts them again"
         if stopped
@@ -172,12 +232,19 @@ def stop(env: Env = None, nodes: Nodes = None) -> None:
     )
 
 
-def start(env: Env = None, nodes: Nodes = None, timeout: Timeout = "120s") -> None:
+def start(
+    env: Env = None,
+    nodes: Nodes = None,
+    timeout: Timeout = "120s",
+    take_over: TakeOver = False,
+    lock_timeout: LockTimeout = None,
+) -> None:
     """Start stopped nodes and wait until they are ready."""
     env, names = env_and_nodes(env, nodes)
-    timeout_s = seconds(timeout)
+    timeout_s, wait_s = seconds(timeout), lock_seconds(lock_timeout)
     with progress() as tell:
-        environment = select(env, tell=tell)
+        environment = select(env, tell=tell, take_over=take_over)
+        environment.lock_timeout_s = wait_s
         assessment = environment.start(names, timeout_s=timeout_s)
     say(f"{environment.name} is ready ({assessment.level})")
 
@@ -190,19 +257,23 @@ def restart(
         bool,
         typer.Option("--rolling", help="Restart one node at a time, each only when the cluster can do without it."),
     ] = False,
+    take_over: TakeOver = False,
+    lock_timeout: LockTimeout = None,
 ) -> None:
     """Restart nodes: all at once, or one at a time (--rolling)."""
     env, names = env_and_nodes(env, nodes)
-    timeout_s = seconds(timeout)  # before anything is stopped
-    if rolling:
-        with progress() as tell:
-            environment = select(env, tell=tell)
+    timeout_s, wait_s = seconds(timeout), lock_seconds(lock_timeout)  # before anything is stopped
+    with progress() as tell:
+        environment = select(env, tell=tell, take_over=take_over)
+        environment.lock_timeout_s = wait_s
+        if rolling:
             restarted = environment.restart(names, timeout_s=timeout_s)
-        what = f"{counted('node', len(restarted))} restarted, one at a time"
-        say(f"{environment.name}: {what}; every replica is in sync")
-        return
-    stop(env, names)
-    start(env, names, timeout)
+            done = f": {counted('node', len(restarted))} restarted, one at a time; every replica is in sync"
+        else:
+            with environment.changing("restart"):
+                _say_stopped(environment.name, environment.stop(names))
+                done = f" is ready ({environment.start(names, timeout_s=timeout_s).level})"
+    say(f"{environment.name}{done}")
 
 
 def register(app: typer.Typer) -> None:

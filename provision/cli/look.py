@@ -45,9 +45,11 @@ def declared_topics(environment: "Environment") -> "Sequence[Topic] | None":
 
 def status(env: Env = None, output: Output = Format.TABLE) -> None:
     """Show how ready an environment is, its nodes and its topics."""
+    from provision.cli.history import tell_if_killed
     from provision.operations.status import status_dict
 
     environment = select(env)
+    tell_if_killed(environment.name, environment.history())
     _ = environment.runtime  # the notice of an unreachable engine comes first
     assessment = environment.status(declared_topics(environment))
     shown = status_dict(assessment)
@@ -86,6 +88,10 @@ def list_environments(output: Output = Format.TABLE) -> None:
                 "nodes": len(observed.nodes) + len(observed.gone),
                 "running": running,
                 "age_s": age_s,
+                "file": observed.about.file if observed.about else None,
+                "home": observed.about.home if observed.about else None,
+                "owner": observed.about.owner if observed.about else None,
+                "expires_s": observed.expires_s,
                 "bootstrap_servers": observed.bootstrap_servers,
             }
         )

@@ -41,8 +41,20 @@ Set = Annotated[
 Frozen = Annotated[
     bool, typer.Option("--frozen", help="Run exactly the software recorded by `provision lock`, or nothing.")
 ]
+TakeOver = Annotated[
+    bool, typer.Option("--take-over", help="Use the environment even if it was made from another file.")
+]
 Output = Annotated[Format, typer.Option("--output", "-o", help="The output format.")]
 Timeout = Annotated[str, typer.Option("--timeout", metavar="DURATION", help="How long to wait, e.g. 90s or 5m.")]
+LockTimeout = Annotated[
+    str | None,
+    typer.Option(
+        "--lock-timeout",
+        metavar="DURATION",
+        help="How long to wait for another command that is changing the environment. Default: not at all.",
+        show_default=False,
+    ),
+]
 Until = Annotated[
     str,
     typer.Option(
@@ -82,6 +94,15 @@ def seconds(duration: str) -> float:
         return parse_duration_s(duration)
     except ValueError as error:
         raise UsageError(str(error)) from error
+
+
+def lock_seconds(duration: str | None) -> float:
+    """The value of `--lock-timeout`; 0 without it.
+
+    Raises:
+        UsageError: it is not a duration.
+    """
+    return 0.0 if duration is None else seconds(duration)
 
 
 def level(name: str) -> Level:

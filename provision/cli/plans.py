@@ -1,14 +1,13 @@
 """A plan as text: one aligned line per action with its cause, and a count at the end. And consent to it."""
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
+from provision.cli.consent import require_agreement
 from provision.cli.layout import wrapped
 from provision.cli.output import say
 from provision.cluster.model import Node
-from provision.errors import Refused
 from provision.plan.actions import Action, Impact, Kind, NodeTarget, Plan, Verb
 from provision.plan.listing import listed, placed, split
 from provision.plan.topic_changes import Reassignment
@@ -128,13 +127,7 @@ def require_consent(plan: Plan, *, yes: bool) -> None:
         resources = dict.fromkeys(action.resource for action in plan.needs_consent if action.impact is impact)
         if resources:
             say(f"{plan.environment}: this {text.format(_few(listed(resources)))}")
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        why = "nobody has agreed to that, and there is no terminal to ask"
-        raise Refused(f"{plan.environment} is left as it is", why=why, hint="--yes agrees; `provision plan` shows it")
-    import typer
-
-    if not typer.confirm("Go on?", err=True):
-        raise Refused(f"{plan.environment} is left as it is", why="you did not agree")
+    require_agreement(f"{plan.environment} is left as it is", "--yes agrees; `provision plan` shows it")
 
 
 def _few(names: str) -> str:

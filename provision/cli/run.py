@@ -1,7 +1,9 @@
 """One run of the command line: arguments in, exit code out."""
 
 import os
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 import typer
@@ -17,12 +19,13 @@ from provision.errors import Interrupted, ProvisionError, UsageError
 
 # What typer raises for a wrong command line. Newer releases carry their own copy of click, older ones use click itself:
 # this is ClickException of the one in use, the parent of UsageError, the parent of BadParameter.
+_SHOW_CURSOR = b"\x1b[?25h"
 _ClickException = cast(type[Exception], typer.BadParameter.__mro__[2])
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run `provision` with these arguments; returns the exit code, and never shows the user a traceback."""
-    handle_signals()
+    handle_signals(_end_at_once)
     try:
         return _settled(_run(arguments))
     except KeyboardInterrupt:  # while an error is printed
@@ -51,6 +54,16 @@ def _run(arguments: Sequence[str]) -> int:
     if result == Interrupted.exit_code:  # typer itself turns Ctrl-C into this code
         return _failed(Interrupted("interrupted"))
     return result if isinstance(result, int) else 0
+
+
+def _end_at_once(way_on: str) -> None:
+    """End the program, whatever is going on: also from the middle of a write to standard error."""
+    text = f"\ninterrupted again: what was being done is left as it is\nhint: {way_on}\n" if way_on else ""
+    with suppress(OSError):
+        if sys.stderr.isatty():
+            os.write(2, _SHOW_CURSOR)  # a live table hides it
+        os.write(2, text.encode())
+    os._exit(Interrupted.exit_code)
 
 
 def _settled(code: int) -> int:

@@ -6,7 +6,7 @@ import typer
 
 from provision.cli import completion
 from provision.cli.environment import names_environment, select, select_described
-from provision.cli.options import Env, Output, Set, Timeout, seconds
+from provision.cli.options import Env, LockTimeout, Output, Set, TakeOver, Timeout, lock_seconds, seconds
 from provision.cli.output import Format, as_yaml, print_table, print_value, say, tell_notices, write_line
 from provision.cli.streams import Purpose, write_as
 from provision.cli.words import env_and_one, env_and_topics
@@ -71,6 +71,8 @@ def create(
     config: Annotated[
         list[str] | None, typer.Option("--config", metavar="KEY=VALUE", help="A setting of the topic. Repeatable.")
     ] = None,
+    take_over: TakeOver = False,
+    lock_timeout: LockTimeout = None,
 ) -> None:
     """Create a topic that is not in the file."""
     env, topic = env_and_one(env, name, "TOPIC")
@@ -78,15 +80,19 @@ def create(
     if wrong := [key for key, equals, _ in pairs if not equals or not key]:
         raise UsageError(f"--config {wrong[0]} is not of the form KEY=VALUE")
     settings = {key: value for key, _, value in pairs}
-    select(env).create_topic(topic, partitions=partitions, replication_factor=replication_factor, config=settings)
+    environment = select(env, take_over=take_over)
+    environment.lock_timeout_s = lock_seconds(lock_timeout)
+    environment.create_topic(topic, partitions=partitions, replication_factor=replication_factor, config=settings)
     say(f"topic {topic} is created")
 
 
 @app.command()
-def delete(env: Env = None, names: Names = None) -> None:
+def delete(env: Env = None, names: Names = None, take_over: TakeOver = False, lock_timeout: LockTimeout = None) -> None:
     """Delete topics with all their records."""
     env, unwanted = env_and_topics(env, names, names_environment, at_least=1)
-    select(env).delete_topics(unwanted)
+    environment = select(env, take_over=take_over)
+    environment.lock_timeout_s = lock_seconds(lock_timeout)
+    environment.delete_topics(unwanted)
     say(f"deleted {', '.join(unwanted)}")
 
 
@@ -103,7 +109,9 @@ def apply(
     ] = None,
     overrides: Set = None,
     timeout: Timeout = "120s",
+    take_over: TakeOver = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Agree to deletions without asking.")] = False,
+    lock_timeout: LockTimeout = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Apply the topics and quotas of a file to its cluster.
@@ -116,7 +124,8 @@ def apply(
 
     env, chosen = env_and_topics(env, names, names_environment, at_least=0)
     with progress() as tell:
-        environment = select_described(env, overrides, tell)
+        environment = select_described(env, overrides, tell, take_over=take_over)
+        environment.lock_timeout_s = lock_seconds(lock_timeout)
 
         def agree(plan: Plan) -> None:
             with tell.paused():

@@ -1,7 +1,8 @@
-"""Treat Ctrl-C and SIGTERM alike, and shield blocks that must not be interrupted.
+"""Treat Ctrl-C, SIGTERM and SIGHUP alike: the first one ends the work in an orderly way, the second one at once.
 
-Only a program calls `handle_signals`; a library never changes the signal handlers of its process. Without that call,
-shielding has no effect: Ctrl-C raises `KeyboardInterrupt` there as everywhere.
+Blocks that must not be interrupted are shielded from the first one. Only a program calls `handle_signals`; a library
+never changes the signal handlers of its process. Without that call, shielding has no effect: Ctrl-C raises
+`KeyboardInterrupt` there as everywhere.
 """
 
 import signal
@@ -19,23 +20,43 @@ _SIGNALS = tuple(
 )
 # What a signal does inside shielded blocks, the innermost last. Signals are delivered only to the main thread.
 _shelters: list[Callable[[], None]] = []
+# What is to be said if the program ends at once, the innermost last.
+_ways_on: list[Callable[[], str]] = []
 
 
-def handle_signals() -> None:
-    """Make SIGINT, SIGTERM and SIGHUP raise `KeyboardInterrupt`, except in `shielded` blocks.
+def handle_signals(end: Callable[[str], None]) -> None:
+    """Make SIGINT, SIGTERM and SIGHUP raise `KeyboardInterrupt`, except in `shielded` blocks; a second one is the end.
 
     So a cancelled CI job cleans up like Ctrl-C does. Ignored signals stay ignored: nohup relies on that for SIGHUP, and
     background jobs for SIGINT.
+
+    Args:
+        end: ends the program without waiting for anything; is given what remains to be said, which may be nothing.
     """
+    came = 0
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        nonlocal came
+        came += 1
+        if came > 1:
+            end(_ways_on[-1]() if _ways_on else "")
+        if not _shelters:
+            raise KeyboardInterrupt
+        _shelters[-1]()
+
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _on_signal)
+            signal.signal(number, on_signal)
 
 
-def _on_signal(_number: int, _frame: FrameType | None) -> None:
-    if not _shelters:
-        raise KeyboardInterrupt
-    _shelters[-1]()
+@contextmanager
+def leaving(way_on: Callable[[], str]) -> Iterator[None]:
+    """Have something said if the program has to end at once inside the block, such as the command that goes on."""
+    _ways_on.append(way_on)
+    try:
+        yield
+    finally:
+        _ways_on.remove(way_on)
 
 
 @contextmanager

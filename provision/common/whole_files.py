@@ -8,6 +8,7 @@ import os
 import re
 import stat
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -47,6 +48,19 @@ def write_whole(file: Path, content: str | bytes, mode: int | None = None) -> No
 def is_draft(name: str) -> bool:
     """Whether a file of that name is not complete yet, or was left incomplete."""
     return _DRAFT.fullmatch(name) is not None
+
+
+def left_drafts(directory: Path) -> Iterator[Path]:
+    """The drafts below a directory whose writers no longer run; links are not followed, what cannot be read is left.
+
+    Directories called `data` are left out: what is in them is not ours to judge.
+    """
+    for place, below, names in os.walk(directory):
+        below[:] = [name for name in below if name != "data"]
+        for name in names:
+            match = _DRAFT.fullmatch(name)
+            if match and not _is_running(int(match[1])):
+                yield Path(place, name)
 
 
 def _remove_left_drafts(file: Path) -> None:

@@ -3,6 +3,10 @@
 A lease coordinates the commands of one user; a bind test avoids ports of everybody else. Ports are searched below the
 range of the operating system's ephemeral ports, from a position that depends on the environment's name, so that an
 environment tends to get the same ports everywhere.
+
+An environment can end without a `down` that knows of this home: by hand, or by another machine. So a lease says where
+its environment is and which command took it. It is reclaimed if nothing of the environment is there, unless that
+command is still at work: then it may not have created anything yet.
 """
 
 import errno
@@ -10,14 +14,19 @@ import json
 import os
 import socket
 import sys
+import time
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
 
 from provision.cluster.layout import LOOPBACK
-from provision.common.notes import DamagedNote, Port, read_note
+from provision.common.notes import DamagedNote, Note, Port, Seconds, read_note
 from provision.common.patience import Patience
 from provision.common.whole_files import write_whole
 from provision.errors import ProvisionError
@@ -26,13 +35,92 @@ from provision.home.usable import made, unusable
 PORTS = range(20000, 30000)
 _LOCK_TIMEOUT_S = 30
 _PAUSE_S = 0.05
+# A port that an ended node had is free a moment later.
+_KEPT_S = 1.0
+# Two commands that read the time of a start from different clocks may differ by so much.
+_SAME_START_S = 5.0
+# A holder in another container or on another machine cannot be looked at; no command takes longer to create something.
+_UNSEEN_S = 3600.0
 
 # Linux refuses the loopback address if a socket has the port on all addresses, of IPv4 or both families; other systems
 # have to be asked for all addresses too, and see no other loopback address there.
 _PROBED = (LOOPBACK,) if sys.platform == "linux" else (LOOPBACK, "0.0.0.0")  # noqa: S104 asked, not served
 
-Leases = dict[str, dict[str, int]]
-_Noted = dict[str, dict[str, Port]]
+
+class _Holder(Note):
+    """The command that took a lease: a process, by its id and when it was started (Unix time), on a host."""
+
+    pid: int
+    created: Seconds
+    host: str
+    since: Seconds
+
+    @classmethod
+    def this(cls) -> "_Holder":
+        """The present process."""
+        import psutil
+
+        me = psutil.Process()
+        return cls(pid=me.pid, created=me.create_time(), host=socket.gethostname(), since=time.time())
+
+    @property
+    def may_live(self) -> bool:
+        """Whether it may still be at work."""
+        import psutil
+
+        if self.host != socket.gethostname():
+            return time.time() - self.since < _UNSEEN_S
+        try:
+            return abs(psutil.Process(self.pid).create_time() - self.created) < _SAME_START_S
+        except psutil.NoSuchProcess:
+            return False
+        except psutil.Error:  # it is there, and somebody else's
+            return True
+
+
+class _Lease(Note):
+    """The ports of an environment by name, the place of its runtime, and the command that used them last.
+
+    The place is empty if it is not known, as in old files, or could be several.
+    """
+
+    ports: dict[str, Port]
+    place: str = ""
+    holder: _Holder | None = None
+
+
+def _former(value: Any) -> Any:  # noqa: ANN401 whatever the file has
+    """A lease as earlier versions wrote it: only the ports."""
+    return {"ports": value} if isinstance(value, dict) and "ports" not in value else value
+
+
+_Leases = dict[str, _Lease]
+_Noted = dict[str, Annotated[_Lease, BeforeValidator(_former)]]
+
+Known = Callable[[str], Collection[str] | None]
+"""The environments at the place of a runtime (`Runtime.place`; with an empty one, of all); None if it is not known."""
+
+
+def _not_known(_place: str) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What else matters for the choice of ports.
+
+    `place` is where the environment will be (`Runtime.place`). `present` are its existing nodes, which may be listening
+    on their ports; None if they are not known. `taken` are ports that turned out to be somebody else's, when a node was
+    started. `known` tells which other environments there are.
+    """
+
+    place: str = ""
+    present: frozenset[str] | None = None
+    taken: frozenset[int] = frozenset()
+    known: Known = field(default=_not_known)
+
+
+ALONE = Situation()
 
 
 class PortLeases:
@@ -41,45 +129,98 @@ class PortLeases:
     def __init__(self, directory: Path, is_free: Callable[[int], bool] | None = None) -> None:
         self._file = directory / "ports.json"
         self._is_free = is_free or port_is_free
+        self._stays_free = is_free or (lambda port: port_becomes_free(port, _KEPT_S))
 
     def held(self, environment: str) -> frozenset[str]:
         """The names under which the environment has leased ports."""
-        return frozenset(self._read().get(environment, ()))
+        return frozenset(self.of(environment))
 
-    def propose(self, environment: str, nodes: Iterable[str], in_use: Mapping[str, int]) -> dict[str, int]:
+    def of(self, environment: str) -> Mapping[str, int]:
+        """The environment's leased ports, by name."""
+        lease = self._read().get(environment)
+        return lease.ports if lease else {}
+
+    def propose(
+        self, environment: str, nodes: Iterable[str], in_use: Mapping[str, int], situation: Situation = ALONE
+    ) -> dict[str, int]:
         """The ports that `lease` would give, without recording them.
 
         Args:
             environment: its name.
             nodes: the names of the nodes that need a port.
             in_use: ports that nodes of this environment already have, and keep.
+            situation: what else matters.
         """
-        return self._complete(self._read(), environment, nodes, in_use)
+        return self._complete(self._read(), environment, nodes, in_use, situation)
 
-    def lease(self, environment: str, nodes: Iterable[str], in_use: Mapping[str, int]) -> dict[str, int]:
+    def lease(
+        self, environment: str, nodes: Iterable[str], in_use: Mapping[str, int], situation: Situation = ALONE
+    ) -> dict[str, int]:
         """A port for each node, recorded until `release`; nodes that had one keep it. Arguments as for `propose`."""
         with self._locked() as leases:
-            given = self._complete(leases, environment, nodes, in_use)
+            given = self._complete(leases, environment, nodes, in_use, situation)
             if given:
-                leases[environment] = {**leases.get(environment, {}), **given}
+                before = leases.get(environment) or _Lease(ports={}, place=situation.place)
+                place = situation.place if before.place == situation.place else ""  # either may have it
+                leases[environment] = _Lease(ports={**before.ports, **given}, place=place, holder=_Holder.this())
             return given
 
     def release(self, environment: str, nodes: Collection[str] | None = None) -> None:
         """Release the ports of these nodes of an environment, or all of its ports."""
         if (nodes is None or nodes) and os.access(self._file, os.F_OK):
             with self._locked() as leases:
-                left = {} if nodes is None else {n: p for n, p in leases.get(environment, {}).items() if n not in nodes}
-                leases.pop(environment, None)
-                if left:
-                    leases[environment] = left
+                if lease := leases.pop(environment, None):
+                    left = {} if nodes is None else {n: p for n, p in lease.ports.items() if n not in nodes}
+                    if left:
+                        leases[environment] = lease.model_copy(update={"ports": left})
+
+    def reclaim(self, known: Known, *, dry_run: bool = False) -> tuple[str, ...]:
+        """Release the ports of environments that are gone; returns their names. With `dry_run` nothing is released."""
+        if not os.access(self._file, os.F_OK):
+            return ()
+        if dry_run:
+            return self._gone(self._read(), known)
+        with self._locked() as leases:
+            return self._drop(leases, known)
+
+    def _drop(self, leases: _Leases, known: Known, spared: str = "") -> tuple[str, ...]:
+        gone = tuple(name for name in self._gone(leases, known) if name != spared)
+        for name in gone:
+            del leases[name]
+        return gone
+
+    @staticmethod
+    def _gone(leases: Mapping[str, _Lease], known: Known) -> tuple[str, ...]:
+        """The environments of which certainly nothing is there.
+
+        Holders are looked at first: what one of them created before it ended is there when the runtimes are asked.
+        """
+        ended = {name: lease for name, lease in leases.items() if not (lease.holder and lease.holder.may_live)}
+        there = {place: known(place) for place in {lease.place for lease in ended.values()}}
+        found = ((name, there[lease.place]) for name, lease in ended.items())
+        return tuple(sorted(name for name, names in found if names is not None and name not in names))
 
     def _complete(
-        self, leases: Leases, environment: str, nodes: Iterable[str], in_use: Mapping[str, int]
+        self,
+        leases: _Leases,
+        environment: str,
+        nodes: Iterable[str],
+        in_use: Mapping[str, int],
+        situation: Situation,
     ) -> dict[str, int]:
-        kept = {**leases.get(environment, {}), **in_use}
-        taken = {port for other in leases.values() for port in other.values()} | set(in_use.values())
+        leased = dict(leases[environment].ports) if environment in leases else {}
+        kept = {name: port for name, port in {**leased, **in_use}.items() if port not in situation.taken}
+        wanted = tuple(nodes)
+        if situation.present is not None:
+            unused = (name for name in wanted if name in kept and name.partition("/")[0] not in situation.present)
+            for name in [name for name in unused if name not in in_use and not self._stays_free(kept[name])]:
+                del kept[name]
+        if set(wanted) - kept.keys():
+            self._drop(leases, situation.known, spared=environment)
+        others = (port for name, lease in leases.items() if name != environment for port in lease.ports.values())
+        taken = {*others, *leased.values(), *in_use.values(), *situation.taken}
         free = self._free_ports(environment, taken)
-        return {node: kept[node] if node in kept else next(free) for node in nodes}
+        return {node: kept[node] if node in kept else next(free) for node in wanted}
 
     def _free_ports(self, environment: str, taken: set[int]) -> Iterator[int]:
         # The same ports each time, but others in another home, so that two users do not try the same at once.
@@ -91,7 +232,7 @@ class PortLeases:
         raise ProvisionError(f"no port from {PORTS[0]} to {PORTS[-1]} is free", hint="name ports in the file")
 
     @contextmanager
-    def _locked(self) -> Iterator[Leases]:
+    def _locked(self) -> Iterator[_Leases]:
         """The leases, locked against other commands and written back if the block changed them."""
         from filelock import FileLock, Timeout
 
@@ -99,16 +240,16 @@ class PortLeases:
             made(self._file.parent)
             with FileLock(f"{self._file}.lock", timeout=_LOCK_TIMEOUT_S):
                 leases = self._read()
-                before = json.dumps(leases)
+                before = _as_text(leases)
                 yield leases
-                if json.dumps(leases) != before:
-                    self._write(leases)
+                if (now := _as_text(leases)) != before:
+                    write_whole(self._file, now)
         except Timeout as error:
             raise ProvisionError("another command holds the port leases", why=f"{self._file}.lock") from error
         except OSError as error:
             raise unusable(self._file.parent, error.strerror or str(error)) from error
 
-    def _read(self) -> Leases:
+    def _read(self) -> _Leases:
         if not os.access(self._file.parent, os.X_OK):  # where this user cannot look there are no leases of theirs
             return {}
         try:
@@ -118,8 +259,10 @@ class PortLeases:
                 f"{self._file} is damaged", why=str(error), hint="delete it; running environments keep their ports"
             ) from error
 
-    def _write(self, leases: Leases) -> None:
-        write_whole(self._file, json.dumps(leases, indent=2, sort_keys=True) + "\n")
+
+def _as_text(leases: Mapping[str, _Lease]) -> str:
+    noted = {name: lease.model_dump(exclude_none=True) for name, lease in leases.items()}
+    return json.dumps(noted, indent=2, sort_keys=True) + "\n"
 
 
 class PortState(Enum):

@@ -17,11 +17,15 @@ _SHOWN_LINES = 12
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A known reason. `transient` means that starting the node again a little later solves it."""
+    """A known reason. `transient` means that starting the node again a little later solves it.
+
+    `port_taken` means that it could not listen where its configuration says.
+    """
 
     reason: str
     hint: str = ""
     transient: bool = False
+    port_taken: bool = False
 
 
 _LIMIT_HINT = (
@@ -149,11 +153,11 @@ _CAUSES = (
     ),
     (
         r"failed to bind to (?P<what>\S+:\d+)",
-        Failure("{what}, where it listens, is taken", "use other ports, or `port: auto`"),
+        Failure("{what}, where it listens, is taken", "use other ports, or `port: auto`", port_taken=True),
     ),
     (
         r"Address already in use|BindException",
-        Failure("a port it listens on is taken", "use other ports, or `port: auto`"),
+        Failure("a port it listens on is taken", "use other ports, or `port: auto`", port_taken=True),
     ),
     # -- software -------------------------------------------------------------------------------------------------
     (

@@ -156,13 +156,15 @@ class Wait:
                 if node.exit_code in _STOPPED:
                     hint = f"`provision start {self.environment} {node.name}`"
                     raise NodeFailed(f"{node.name} is stopped", node=node.name, hint=hint)
-                raise NodeFailed(
+                error = NodeFailed(
                     f"{node.name} exited" + (f" with code {node.exit_code}" if node.exit_code is not None else ""),
                     node=node.name,
                     why=failure.reason if failure else "",
                     hint=failure.hint if failure else f"its whole log: `provision logs {self.environment} {node.name}`",
                     log=telling(log),
                 )
+                error.port_taken = failure is not None and failure.port_taken
+                raise error
 
     def _start_again(self, node: str, reason: str) -> None:
         self.tell(NodeWaiting(node, reason))

@@ -5,11 +5,11 @@ from functools import partial
 
 from provision.cluster.model import StorageKind
 from provision.errors import PartlyApplied, ProvisionError, UsageError
-from provision.events import Listener, silent
+from provision.events import Listener, Notice, silent
 from provision.home.place import Home
 from provision.operations.concurrently import each, raise_all
 from provision.operations.life import stop_all
-from provision.plan.actions import Verb
+from provision.plan.actions import Kind, Verb
 from provision.plan.observed import NodeState, ObservedEnvironment
 from provision.runtime.base import Runtime
 
@@ -56,8 +56,11 @@ def remove_environment(
         left = set(nodes)
         attempt(lambda: left.intersection_update(node.name for node in runtime.observe(name).nodes))
         storages = [node for node in storages if node not in left]
-    delete = partial(runtime.remove_storage, name, delete_data=delete_data)
-    attempt(lambda: each(silent, Verb.REMOVE, storages, delete))
+    delete = {
+        f"{Kind.STORAGE} {node}": partial(runtime.remove_storage, name, node, delete_data=delete_data)
+        for node in storages
+    }
+    attempt(lambda: each(tell, Verb.REMOVE, delete, lambda storage: delete[storage]()))
     if not earlier.network:  # even if none is listed: a killed command may have left a partial one
         attempt(lambda: runtime.remove_network(name))
     raise_all(failed)
@@ -105,7 +108,15 @@ def down(  # noqa: PLR0913 what it is, and how it goes
         forget(removed=True)
         raise
     forget(removed=bool(removed))
+    for thing in observed.foreign:
+        tell(Notice(f"the {thing} was not made by provision; if nobody needs it, {_removal_of(thing)} removes it"))
     return removed
+
+
+def _removal_of(thing: str) -> str:
+    """The command that removes a thing that provision did not create, for its user to decide."""
+    what, _, name = thing.partition(" ")
+    return f"`docker {'rm -f' if what == 'container' else f'{what} rm'} {name}`"
 
 
 def _in_directory(observed: ObservedEnvironment) -> bool:

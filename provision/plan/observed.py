@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from provision.cluster.model import RenderedFile, Role, StorageKind, node_with_id
+from provision.plan.about import About
 from provision.plan.stored import StoredData
 
 
@@ -72,7 +73,8 @@ class ObservedEnvironment:
     the id with which a KRaft cluster's storages were formatted, and `unidentified` says why it is not known although
     there are data. `incomplete` is whether something is only partly created, by a running or killed command.
     `orphaned_data` names the nodes whose data an earlier `down` left in the user's directory, which the runtime does
-    not know. `stored` is, by node, what the storages contain; empty while every node that has one is running.
+    not know. `stored` is, by node, what the storages contain; empty while every node that has one is running. `about`
+    is what the environment knows of itself, None if that is not known.
     """
 
     name: str
@@ -92,6 +94,7 @@ class ObservedEnvironment:
     foreign: tuple[str, ...] = ()
     created_s: float | None = None
     ttl_s: float | None = None
+    about: About | None = None
 
     def node(self, name: str) -> ObservedNode | None:
         """The node of that name, if it exists."""
@@ -130,6 +133,11 @@ class ObservedEnvironment:
     def is_absent(self) -> bool:
         """Whether the runtime has no trace of the environment."""
         return not (self.network or self.incomplete or self.storages or self.nodes)
+
+    @property
+    def expires_s(self) -> float | None:
+        """The Unix time from which on it is no longer wanted, by its `ttl`; None without one."""
+        return None if self.created_s is None or self.ttl_s is None else self.created_s + self.ttl_s
 
     @property
     def broker_endpoints(self) -> dict[int, str]:

@@ -2,12 +2,12 @@
 
 import importlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import cast
 
 from provision.cluster.layout import Layout
-from provision.errors import Refused, Unavailable, UsageError
+from provision.errors import ProvisionError, Refused, Unavailable, UsageError
 from provision.events import Listener, Notice, silent
 from provision.home.place import Home
 from provision.runtime.base import Runtime
@@ -103,6 +103,22 @@ class Runtimes:
             except Unavailable:
                 found = None
         return found
+
+    def environments_at(self, place: str) -> Collection[str] | None:
+        """The names of all environments at a place (`Runtime.place`), with an empty one those of every runtime.
+
+        None if that is not certain: a runtime does not answer, or it is not the one that was there.
+        """
+        names = set[str]()
+        for kind in [place.partition(" ")[0]] if place else KINDS:
+            try:
+                runtime = self.of_kind(kind)
+                if place and runtime.place != place:
+                    return None
+                names.update(runtime.environments())
+            except ProvisionError:
+                return None
+        return names
 
     def answering(self) -> dict[str, Runtime]:
         """Every runtime that answers now, by its kind."""

@@ -6,14 +6,18 @@ succeed. A thing without the environment's mark is never stopped, changed or rem
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 from provision.cluster.identity import Identities
 from provision.cluster.model import MAIN_FILES, Cluster, Node, RenderedFile, Role
-from provision.errors import ProvisionError
+from provision.common.patience import Patience
+from provision.errors import PortTaken, ProvisionError
 from provision.events import Listener
+from provision.home.holders import Holder
+from provision.plan.about import About
 from provision.plan.observed import ObservedEnvironment
 from provision.plan.stored import StoredData
 from provision.runtime.archives import Archives
@@ -58,10 +62,11 @@ def java_version_in(shown: str) -> int:
     return int(match[1]) if match else 0
 
 
-def port_taken(doing: str, address: str, port: int | str) -> ProvisionError:
+def port_taken(doing: str, address: str, port: int) -> PortTaken:
     """The error for a host port that is already in use, the same on every runtime."""
-    return ProvisionError(
+    return PortTaken(
         f"{doing}: port {port} on {address} is taken",
+        port=port,
         why="another program or container uses it",
         hint=f"stop it (`ss -tanp 'sport = :{port}'` shows it), or use another port or `port: auto`",
     )
@@ -74,6 +79,35 @@ def port_forbidden(doing: str, address: str, port: int | str) -> ProvisionError:
         why="the system reserves it; usually, ports below 1024 are for root only",
         hint="use a port from 1024 on, or `port: auto`",
     )
+
+
+class Hold:
+    """A claim on an environment among all who use a runtime. This one is for a runtime that no other home can use."""
+
+    def require_held(self) -> None:
+        """Check, often and cheaply, that no other command has taken it over.
+
+        Raises:
+            Busy: one has; names it.
+        """
+
+    def release(self) -> None:
+        """Give it up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remnant:
+    """What a killed command has left in a runtime beside environments.
+
+    `what` it is and its `name` are for the user, `why` it counts as left. `made_s` is Unix time, None if that is not
+    known. `remove` removes it, and returns whether it was still left over then.
+    """
+
+    what: str
+    name: str
+    why: str
+    remove: Callable[[], bool] = field(compare=False, repr=False)
+    made_s: float | None = None
 
 
 class Runtime(ABC):
@@ -94,6 +128,11 @@ class Runtime(ABC):
 
     # -- observe ------------------------------------------------------------------------------------------------------
 
+    @property
+    def place(self) -> str:
+        """What tells it from others: its kind, and, where there may be several of a kind, which one, after a space."""
+        return self.kind
+
     @abstractmethod
     def environments(self) -> tuple[str, ...]:
         """The names of all environments that have left any trace, sorted."""
@@ -104,8 +143,29 @@ class Runtime(ABC):
 
         Args:
             name: the environment.
-            wanted: the names of its desired nodes, to find foreign things with the same names.
+            wanted: the names of its desired nodes, to find foreign things with the same names; without any, things are
+                found that are called like a node of it.
         """
+
+    @abstractmethod
+    def abouts(self) -> Mapping[str, About]:
+        """What environments know of themselves, by name; also of those of which nothing else is there."""
+
+    def about(self, name: str) -> About | None:
+        """What an environment knows of itself; None if that is not known."""
+        return self.abouts().get(name)
+
+    def sizes(self) -> Mapping[str, int]:
+        """How many bytes the data of environments have, by name, as far as it is known."""
+        return {}
+
+    def remnants(self) -> tuple[Remnant, ...]:
+        """What killed commands have left beside environments."""
+        return ()
+
+    def lost_homes(self) -> tuple[Path, ...]:
+        """Other homes that have been deleted while nodes of theirs run."""
+        return ()
 
     @abstractmethod
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
@@ -118,6 +178,21 @@ class Runtime(ABC):
     @abstractmethod
     def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         """The node's log without line ends: all of it or its last `tail` lines; `follow` continues until it exits."""
+
+    # -- claim --------------------------------------------------------------------------------------------------------
+
+    def hold(self, name: str, holder: Holder, force: Patience | None = None) -> Hold:  # noqa: ARG002 no other home
+        """Claim an environment for one command, before it looks at what there is; also if a killed one has claimed it.
+
+        Args:
+            name: the environment, which need not exist.
+            holder: the command; its home's lock is its already.
+            force: take it over also from a command that runs, which has so long to end before its next action.
+
+        Raises:
+            Busy: another command holds it; names that one.
+        """
+        return Hold()
 
     # -- prepare ------------------------------------------------------------------------------------------------------
 
@@ -132,6 +207,13 @@ class Runtime(ABC):
     @abstractmethod
     def identify_software(self, cluster: Cluster) -> Identities:
         """The identities of `cluster.all_software`, always read again: images by name, or jars by file name."""
+
+    @abstractmethod
+    def write_about(self, name: str, about: About) -> None:
+        """Note what an environment is to know of itself, in place of what it knew.
+
+        It is no trace of the environment by itself, and goes with the last one.
+        """
 
     @abstractmethod
     def create_network(self, cluster: Cluster) -> None:
@@ -187,7 +269,10 @@ class Runtime(ABC):
 
     @abstractmethod
     def remove_network(self, name: str) -> None:
-        """Remove the network, and whatever else of the environment is not a node or a storage."""
+        """Remove the network, and whatever else of the environment is not a node or a storage.
+
+        What it knows of itself stays as long as one of its storages is there.
+        """
 
     # -- run ----------------------------------------------------------------------------------------------------------
 

@@ -2,17 +2,20 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from provision.cluster.identity import Identities, Identity
 from provision.cluster.layout import CLIENT, INTERNAL
 from provision.cluster.model import Cluster, Node, RenderedFile, Role
+from provision.common.patience import Patience
 from provision.errors import ProvisionError
 from provision.events import Fetching, Listener
+from provision.home.holders import Holder, busy, taken_over
+from provision.plan.about import About
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.plan.stored import StoredData
-from provision.runtime.base import JavaCommand, Runtime, Streams
+from provision.runtime.base import Hold, JavaCommand, Remnant, Runtime, Streams
 
 OnVerb = Callable[[str, str], None]
 
@@ -27,6 +30,21 @@ class _Environment:
     logs: dict[str, list[str]] = field(default_factory=dict)
     formatted: dict[str, str] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _FakeHold(Hold):
+    holders: dict[str, Holder]
+    name: str
+    holder: Holder
+
+    def require_held(self) -> None:
+        if (now := self.holders.get(self.name)) != self.holder:
+            raise taken_over(self.name, now)
+
+    def release(self) -> None:
+        if self.holders.get(self.name) == self.holder:
+            del self.holders[self.name]
 
 
 class FakeRuntime(Runtime):
@@ -44,6 +62,9 @@ class FakeRuntime(Runtime):
         self.identities: dict[str, Identity] = {}
         self.foreign: tuple[str, ...] = ()
         self._environments: dict[str, _Environment] = {}
+        self._abouts: dict[str, About] = {}
+        self.left: dict[str, Remnant] = {}
+        self._holders: dict[str, Holder] = {}
 
     # -- observe ------------------------------------------------------------------------------------------------------
 
@@ -53,9 +74,9 @@ class FakeRuntime(Runtime):
 
     def observe(self, name: str, wanted: Sequence[str] = ()) -> ObservedEnvironment:  # noqa: ARG002 foreign is set by hand
         """What was created so far."""
-        kept = self._environments.get(name)
+        kept, about = self._environments.get(name), self._abouts.get(name)
         if kept is None:
-            return ObservedEnvironment(name, self.kind, foreign=self.foreign)
+            return ObservedEnvironment(name, self.kind, foreign=self.foreign, about=about)
         return ObservedEnvironment(
             name=name,
             runtime=self.kind,
@@ -68,7 +89,22 @@ class FakeRuntime(Runtime):
             storages=frozenset(kept.storages),
             nodes=tuple(sorted(kept.nodes.values(), key=lambda node: (node.role, node.number))),
             foreign=self.foreign,
+            created_s=about.created_s if about else None,
+            ttl_s=about.ttl_s if about else kept.cluster.ttl_s,
+            about=about,
         )
+
+    def abouts(self) -> Mapping[str, About]:
+        """A copy."""
+        return dict(self._abouts)
+
+    def remnants(self) -> tuple[Remnant, ...]:
+        """Those that a test has set."""
+        return tuple(self.left.values())
+
+    def sizes(self) -> Mapping[str, int]:
+        """A byte for each storage."""
+        return {name: len(self.observe(name).storages) for name in self.environments()}
 
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
         """The files as given."""
@@ -86,6 +122,14 @@ class FakeRuntime(Runtime):
             raise ProvisionError(f"{name} has no node {node}")
         lines = self._environments[name].logs.get(node, [])
         yield from lines if tail is None else lines[len(lines) - min(tail, len(lines)) :]
+
+    def hold(self, name: str, holder: Holder, force: Patience | None = None) -> Hold:
+        """Claim it among all who have this object; who is forced has no time to end."""
+        now = self._holders.setdefault(name, holder)
+        if now != holder and force is None and not now.process.is_over:
+            raise busy(name, now)
+        self._holders[name] = holder
+        return _FakeHold(self._holders, name, holder)
 
     # -- prepare ------------------------------------------------------------------------------------------------------
 
@@ -105,6 +149,11 @@ class FakeRuntime(Runtime):
 
     def _identity(self, name: str) -> Identity:
         return self.identities.get(name) or Identity(f"sha256:{hashlib.sha256(name.encode()).hexdigest()}")
+
+    def write_about(self, name: str, about: About) -> None:
+        """Remembered."""
+        self.on_verb("write_about", name)
+        self._abouts[name] = about
 
     def create_network(self, cluster: Cluster) -> None:
         """Remembered."""
@@ -234,6 +283,8 @@ class FakeRuntime(Runtime):
         self.on_verb("remove_network", name)
         if name in self._environments:
             self._environments[name].network = False
+        if not self.observe(name).storages:
+            self._abouts.pop(name, None)
 
     # -- run ----------------------------------------------------------------------------------------------------------
 

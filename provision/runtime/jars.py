@@ -8,7 +8,7 @@ import hashlib
 import json
 import shutil
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -129,6 +129,18 @@ def remove_all(directory: Path) -> tuple[str, ...]:
     with suppress(OSError):  # something else is in it, or it is not there
         directory.rmdir()
     return tuple(removed)
+
+
+def left_fetches(cache: Path) -> Iterator[Path]:
+    """What killed commands have left of downloads below the directory of all versions."""
+    from filelock import FileLock, Timeout
+
+    for left in sorted([*cache.glob("*.new"), *cache.glob("*.maven")]) if cache.is_dir() else ():
+        with (
+            suppress(Timeout, OSError),
+            FileLock(f"{left.with_suffix('')}.lock", timeout=0),
+        ):  # else it is being fetched
+            yield left
 
 
 def _fetch(version: KafkaVersion, directory: Path, tell: Listener) -> None:

@@ -18,6 +18,16 @@ def name_in(file: Path) -> str:
     """The name that a file sets; without one, the file's own without its suffix. It may not be a valid name.
 
     Raises:
+        UsageError: as `said_name`.
+    """
+    said = said_name(file)
+    return file.stem if said is None else said
+
+
+def said_name(file: Path) -> str | None:
+    """The name that a file sets, valid or not; None if it sets none.
+
+    Raises:
         UsageError: the file is no environment file, and so stands for no environment; says what it is.
     """
     text = _text(file)
@@ -28,11 +38,11 @@ def name_in(file: Path) -> str:
         if not is_ours(data):
             raise UsageError(f"{file} is no environment file", why="it has no key of one", hint=_HINT)
         name = data.get("name")
-        return file.stem if name is None else str(name)
+        return None if name is None else str(name)
     if _is_of_other_form(data, problems) or file.suffix not in SUFFIXES:
         why = "its text has no keys and values, as YAML has them"
         raise UsageError(f"{file} is no environment file", why=why, hint=_HINT)
-    return _name_of_damaged(text) or file.stem
+    return _name_of_damaged(text) or None
 
 
 def _is_of_other_form(data: object, problems: list[Problem]) -> bool:

@@ -13,7 +13,7 @@ from provision.events import Event, Listener, silent
 from provision.spec.loader import load, load_values
 from provision.spec.model import EnvironmentSpec
 from provision.spec.names import require_environment_name
-from provision.spec.naming import name_in
+from provision.spec.naming import name_in, said_name
 from provision.spec.overrides import apply_overrides
 from provision.spec.yaml_text import Path as KeyPath
 from provision.spec.yaml_text import Positions, parse
@@ -63,6 +63,15 @@ class Source:
             raise found
         return found
 
+    def require_valid(self, tell: Listener = silent) -> EnvironmentSpec:
+        """What `load` returns. The listener is told of warnings only if it raises, so that `load` can follow.
+
+        Raises:
+            InvalidEnvironment: as `load`.
+        """
+        found, _ = self._found
+        return self.load(tell) if isinstance(found, InvalidEnvironment) else found
+
     @cached_property
     def _found(self) -> tuple[EnvironmentSpec | InvalidEnvironment, tuple[Event, ...]]:
         warnings: list[Event] = []
@@ -95,6 +104,13 @@ class Source:
         """
         found, _ = self._found
         return require_environment_name(self._written_name()) if isinstance(found, Exception) else found.name
+
+    @property
+    def says_name(self) -> bool:
+        """Whether it sets the name, which is the file's otherwise."""
+        if self.file is None or any(text.startswith("name=") for text in self.overrides):
+            return True
+        return said_name(self.file) is not None
 
     def _written_name(self) -> str:
         data: dict[Any, Any] = {"name": name_in(self.file)} if self.file else dict(self.values or {})

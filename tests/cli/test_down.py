@@ -1,13 +1,24 @@
-"""`down` of several environments goes on when one of them cannot be removed."""
+"""`down` of several environments: which ones, who agrees, and that it goes on when one of them cannot be removed."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import provision.environment
 from provision.cli.run import run
-from provision.errors import PartlyApplied
+from provision.cluster.resolve import resolve_without_ports
+from provision.common.process_identity import host_name
+from provision.errors import PartlyApplied, Refused, Unavailable, UsageError
 from provision.home.place import Home
+from provision.plan.about import About
+from provision.runtime.fake import FakeRuntime
+from provision.spec.loader import load
+from tests.fake_engine import FakeEngine
 from tests.runtime.test_refusals import used
+from tests.runtimes import FakeRuntimes
+
+NONE = Unavailable("no Docker engine answers")
 
 
 def test_the_other_environments_that_down_names_are_removed_too(
@@ -25,3 +36,101 @@ def test_the_other_environments_that_down_names_are_removed_too(
     assert "even: there is nothing to remove" in told
     assert "the network odd is left" in told
     assert home.ports.held("odd") == home.ports.held("even") == frozenset()
+
+
+def test_down_tells_what_is_called_like_a_node_of_it_but_nobodys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    others = {"provision.environment": "odd-broker"}  # whose node `broker-1` is called `odd-broker-broker-1`
+    container = {"Id": "c", "Labels": {}, "State": "exited", "ImageID": ""}
+    volumes = [
+        {"Name": "odd-broker-1", "Labels": None},
+        {"Name": "odd-zookeeper-1", "Labels": {"provision.environment": "another"}},
+        {"Name": "odd-broker-broker-1", "Labels": others},
+        {"Name": "odd-broker-x", "Labels": None},
+    ]
+    answers = {
+        "GET /containers/json": (200, [container | {"Names": ["/odd-broker-2"]}, container | {"Names": ["/odd-mine"]}]),
+        "GET /volumes": (200, {"Volumes": volumes}),
+    }
+    monkeypatch.setenv("PROVISION_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    with FakeEngine(answers).on_socket(tmp_path / "engine.sock") as address:
+        monkeypatch.setenv("DOCKER_HOST", address)
+        assert run(["down", "odd"]) == 0
+    told = capsys.readouterr().err
+    assert "`docker volume rm odd-broker-1` removes it" in told
+    assert "`docker rm -f odd-broker-2` removes it" in told
+    assert told.count("was not made by provision") == 2
+
+
+OURS: dict[str, Any] = {"host": host_name(), "created_s": 1.0, "user": "ada"}
+
+
+@pytest.fixture
+def several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeRuntime:
+    """Environments of this home and of others, and one of an earlier version."""
+    monkeypatch.setenv("PROVISION_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("PROVISION_OWNER", raising=False)
+    monkeypatch.chdir(tmp_path)
+    runtime = FakeRuntime()
+    monkeypatch.setattr(
+        provision.environment,
+        "Runtimes",
+        lambda home: FakeRuntimes(home.directory, {"docker": runtime, "process": NONE}),
+    )
+    home = str(tmp_path / "home")
+    abouts = {
+        "mine": About(home=home, file="/work/mine.yaml", **OURS),
+        "job": About(home=home, owner="job-7", **OURS),
+        "of-another-home": About(home="/elsewhere", **OURS),
+        "of-another-machine": About(home=home, **{**OURS, "host": "far-away"}),
+    }
+    for name in (*abouts, "of-an-earlier-version"):
+        file = tmp_path / f"{name}.yaml"
+        file.write_text("brokers: {port: auto}\n")
+        spec = load(file)
+        runtimes = FakeRuntimes(tmp_path / "home", runtime)
+        layout = runtimes.layout("docker", spec, str(tmp_path))
+        runtime.create_network(resolve_without_ports(spec, layout))
+        if name in abouts:
+            runtime.write_about(name, abouts[name])
+    return runtime
+
+
+@pytest.mark.parametrize(
+    ("options", "owner", "removed"),
+    [
+        (["--all"], "", {"mine"}),
+        (["--all"], "job-7", {"job"}),
+        (["--all"], "nobody", set()),
+        (["--engine"], "", {"mine", "job", "of-another-home", "of-another-machine", "of-an-earlier-version"}),
+        (["--all", "--engine"], "", {"mine", "job", "of-another-home", "of-another-machine", "of-an-earlier-version"}),
+    ],
+)
+def test_all_are_those_of_this_home_and_owner_and_engine_means_everybodys(
+    several: FakeRuntime,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    owner: str,
+    removed: set[str],
+) -> None:
+    if owner:
+        monkeypatch.setenv("PROVISION_OWNER", owner)
+    before = set(several.environments())
+    assert run(["down", *options]) == (Refused.exit_code if removed else 0)
+    told = capsys.readouterr().err
+    assert set(several.environments()) == before
+    assert all(f"\n{name}: containers" in f"\n{told}" for name in removed)
+    assert not any(f"\n{name}: containers" in f"\n{told}" for name in before - removed)
+    assert ("--yes agrees" in told) is bool(removed)
+    assert run(["down", *options, "--yes"]) == 0
+    assert set(several.environments()) == before - removed
+    told = capsys.readouterr().err
+    assert all(name in told for name in (before if "--all" in options else removed))
+
+
+@pytest.mark.parametrize("option", ["--all", "--engine"])
+def test_several_environments_are_removed_without_names(option: str) -> None:
+    assert run(["down", option, "orders"]) == UsageError.exit_code

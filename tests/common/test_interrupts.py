@@ -14,6 +14,10 @@ from provision.errors import Interrupted, Refused
 ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+def _unended(_way_on: str) -> None:
+    """A program that goes on where it should end at once."""
+
+
 @pytest.fixture(autouse=True)
 def _handlers_of_before() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in ALL}
@@ -24,14 +28,14 @@ def _handlers_of_before() -> Iterator[None]:
 
 @pytest.mark.parametrize("number", ALL)
 def test_each_of_them_is_a_keyboard_interrupt(number: signal.Signals) -> None:
-    handle_signals()
+    handle_signals(_unended)
     with pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), number)
 
 
 @pytest.mark.parametrize("number", ALL)
 def test_a_sheltered_block_ends_and_knows_of_the_signal(number: signal.Signals) -> None:
-    handle_signals()
+    handle_signals(_unended)
     told: list[int] = []
     with shielded(lambda: told.append(1)) as interrupted:
         assert not interrupted.is_set()
@@ -45,7 +49,7 @@ def test_a_sheltered_block_ends_and_knows_of_the_signal(number: signal.Signals) 
 
 def test_what_a_background_job_ignores_is_ignored_in_a_shelter_too() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    handle_signals()
+    handle_signals(_unended)
     with shielded(lambda: pytest.fail("it is to be ignored")) as interrupted:
         os.kill(os.getpid(), signal.SIGHUP)
     assert not interrupted.is_set()
@@ -79,7 +83,7 @@ def test_a_shelter_touches_no_signal_handler() -> None:
 
 
 def test_a_shelter_in_another_thread_touches_none_either() -> None:
-    handle_signals()
+    handle_signals(_unended)
     before = everything()
     with ThreadPoolExecutor(max_workers=1) as pool:
         assert pool.submit(sheltered_twice).result() == [before] * 3
@@ -87,7 +91,7 @@ def test_a_shelter_in_another_thread_touches_none_either() -> None:
 
 def test_a_shelter_in_another_thread_shelters_nobody_else() -> None:
     """Signals are for the main thread: it is interrupted, and the other one goes on."""
-    handle_signals()
+    handle_signals(_unended)
     came: list[bool] = []
     told = threading.Event()
 
@@ -123,7 +127,7 @@ def test_where_nobody_handles_signals_a_shelter_is_open() -> None:
 
 
 def test_of_two_shelters_the_inner_one_is_told_and_then_the_outer_one() -> None:
-    handle_signals()
+    handle_signals(_unended)
     told: list[str] = []
     with shielded(lambda: told.append("outer")) as outer:
         with shielded(lambda: told.append("inner")) as inner:
@@ -135,7 +139,7 @@ def test_of_two_shelters_the_inner_one_is_told_and_then_the_outer_one() -> None:
 
 
 def test_a_shelter_that_is_left_by_an_error_shelters_no_longer() -> None:
-    handle_signals()
+    handle_signals(_unended)
     with pytest.raises(ValueError, match="it failed"), shielded():
         raise ValueError("it failed")
     with pytest.raises(KeyboardInterrupt):

@@ -23,6 +23,7 @@ from provision.errors import ProvisionError
 from provision.events import silent
 from provision.home.place import Home
 from provision.home.ports import port_is_free
+from provision.plan.about import About
 from provision.plan.observed import NodeState
 from provision.runtime import Runtimes
 from provision.runtime.base import JavaCommand, Runtime, Streams
@@ -121,6 +122,50 @@ def test_nothing_is_observed_where_nothing_was_made(runtime: Runtime) -> None:
     assert observed.is_absent
     assert observed.foreign == ()
     assert NAME not in runtime.environments()
+
+
+def test_what_an_environment_knows_of_itself_is_no_trace_of_it_and_goes_with_the_last(
+    runtime: Runtime, cluster: Cluster
+) -> None:
+    first = About(file="/one/orders.yaml", host="here", home="/h", user="ada", created_s=1.5, ttl_s=60)
+    second = About(file="/other/orders.yaml", owner="job 7", created_s=2)
+    runtime.write_about(NAME, first)
+    assert (runtime.observe(NAME).about, runtime.about(NAME)) == (first, first)
+    assert runtime.observe(NAME).is_absent
+    assert NAME not in runtime.environments()
+    runtime.create_network(cluster)
+    runtime.create_storage(cluster, cluster.brokers[0])
+    for about in (second, first, second):
+        runtime.write_about(NAME, about)
+        assert (runtime.observe(NAME).about, runtime.abouts()[NAME]) == (about, about)
+        assert runtime.observe(NAME).ttl_s == about.ttl_s
+    runtime.remove_network(NAME)
+    assert runtime.about(NAME) == second  # the storage's
+    runtime.remove_storage(NAME, "broker-1", delete_data=True)
+    assert runtime.observe(NAME).storages == frozenset()
+    runtime.remove_network(NAME)
+    assert runtime.about(NAME) is None
+    assert NAME not in runtime.abouts()
+    assert runtime.observe(NAME).is_absent
+
+
+def test_a_storage_that_somebody_removes_before_its_node_is_created_does_not_come_back_as_nobodys(
+    runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...]
+) -> None:
+    for software in runtime.missing_software(cluster):
+        runtime.fetch_software(cluster, software, silent)
+    runtime.create_network(cluster)
+    broker = cluster.brokers[0]
+    runtime.create_storage(cluster, broker)
+    runtime.remove_storage(NAME, broker.name, delete_data=True)
+    runtime.create_node(cluster, broker, [file for file in files if file.node == broker.name], "hash")
+    runtime.remove_node(NAME, broker.name)
+    for storage in runtime.observe(NAME).storages:
+        runtime.remove_storage(NAME, storage, delete_data=True)
+    runtime.remove_network(NAME)
+    observed = runtime.observe(NAME, [broker.name])
+    assert observed.is_absent
+    assert observed.foreign == ()
 
 
 def test_what_was_made_is_observed_with_its_hash(

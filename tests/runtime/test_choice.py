@@ -1,5 +1,6 @@
 """One name is one environment: the other runtime's is refused, and its port leases are its own."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,10 +35,11 @@ class Two(Runtimes):
         return self.fakes[kind]
 
     @property
-    def leases(self) -> str:
-        """The file of the leases."""
+    def leases(self) -> dict[str, dict[str, int]]:
+        """The leased ports of each environment."""
         file = self.home.directory / "ports.json"
-        return file.read_text() if file.exists() else ""
+        noted = json.loads(file.read_text()) if file.exists() else {}
+        return {name: lease["ports"] for name, lease in noted.items()}
 
 
 @pytest.fixture

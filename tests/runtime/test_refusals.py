@@ -81,7 +81,7 @@ def used(what: str, *, users: bool) -> FakeEngine:
 
     def containers(method: str, url: str) -> Answer:
         if "provision.environment%3Deven" in url:  # a filter for another environment
-            return 200, []
+            return 200, {"Volumes": []} if "/volumes" in url else []
         return (200, [theirs]) if users and "containers/json" in url and "volume" in url else answer(method, url)
 
     engine.answer = containers  # type: ignore[method-assign]

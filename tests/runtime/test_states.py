@@ -86,7 +86,8 @@ def test_what_somebody_is_removing_is_waited_for(tmp_path: Path, monkeypatch: py
 
     def answer(method: str, url: str) -> tuple[int, Any]:
         if "/containers/c1" not in url:
-            return 200, [container("removing")] if "containers/json" in url else {"ApiVersion": "1.41"}
+            listed = {"ApiVersion": "1.41", "Volumes": []}
+            return 200, [container("removing")] if "containers/json" in url else listed
         if method == "DELETE":
             return engine.answers["DELETE /containers/c1"] if left else (404, {"message": "gone"})
         return (200, details(left.pop())) if left else (404, {"message": "gone"})

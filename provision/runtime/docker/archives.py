@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import docker
@@ -157,7 +157,8 @@ class DockerArchives(Archives):
         """Make it in a container with the trained node's volume, and copy it into a volume of its own."""
         with translated(f"making the archive of {node.name}"):
             java, class_path = self._java_and_class_path(cluster, node)
-            volume = spec.volume_mount(trained, node.role.node(1))
+            of_training = spec.node_labels(replace(cluster, name=trained), node)
+            volume = spec.volume_mount(trained, node.role.node(1), of_training)
             draft = f"{_LOGS}/{_NAME}"
             arguments = archives.making(self.class_list, draft, class_path)
             with self._container(cluster, node, arguments, [volume]) as identity:

@@ -128,7 +128,7 @@ def _refused(doing: str, explanation: str) -> ProvisionError:
     text = str(explanation)
     if port := _PORT.search(text):
         if _TAKEN.search(port["reason"]):
-            return port_taken(doing, port["address"], port["port"])
+            return port_taken(doing, port["address"], int(port["port"]))
         if _FORBIDDEN.search(port["reason"]):
             return port_forbidden(doing, port["address"], port["port"])
     return ProvisionError(f"{doing}: the Docker engine refused", why=text)

@@ -16,6 +16,7 @@ from provision.catalogue.images import layout_of
 from provision.catalogue.versions import KRAFT, KafkaVersion, version_of
 from provision.cluster.layout import NODE_HOME
 from provision.cluster.model import UNREADABLE, Cluster, Node, RenderedFile, Role, StorageKind
+from provision.common.process_identity import ProcessIdentity
 from provision.common.whole_files import MAX_BYTES
 from provision.plan.observed import NodeState
 from provision.runtime.base import SECRET_MODE
@@ -30,6 +31,7 @@ ENDPOINT, INSIDE, SOFTWARE = "provision.endpoint", "provision.inside-address", "
 VERSION, MODE, STORAGE = "provision.kafka-version", "provision.kafka-mode", "provision.storage"
 CREATED, TTL = "provision.created", "provision.ttl-seconds"
 CLUSTER_ID = "provision.cluster-id"
+NOTE, PROCESS = "provision.note", "provision.process"
 TOOL_ROLE = "tool"
 # The suffix of names of things that are not ready yet, or temporary: not part of an environment.
 DRAFT = ".new"
@@ -83,6 +85,11 @@ def node_labels(cluster: Cluster, node: Node, config_hash: str = "") -> dict[str
     if node.endpoint:
         labels[ENDPOINT] = node.endpoint
     return labels
+
+
+def process_label() -> dict[str, str]:
+    """The label of a container that is there only as long as this command runs: the command's process."""
+    return {PROCESS: ProcessIdentity.of().model_dump_json()}
 
 
 def hardening(*, memory_bytes: int, image_volumes: Sequence[str]) -> dict[str, Any]:
@@ -156,7 +163,7 @@ def format_options(
         "entrypoint": list(command),
         "command": [],
         "user": details["Config"]["User"],
-        "labels": {ENVIRONMENT: environment, ROLE: TOOL_ROLE},
+        "labels": {ENVIRONMENT: environment, ROLE: TOOL_ROLE, **process_label()},
     }
     return container, host
 
@@ -169,13 +176,16 @@ def user_of(cluster: Cluster, node: Node) -> str:
     return f"{account}:{account}"
 
 
-def volume_mount(environment: str, node: str) -> Mount:
-    """The node's volume, where each of its containers has it."""
-    return Mount(NODE_HOME, name_of(environment, node), type="volume", no_copy=True)
+def volume_mount(environment: str, node: str, labels: Mapping[str, str]) -> Mount:
+    """The node's volume, where each of its containers has it.
+
+    `labels` are those that it gets if it is not there: the engine creates it then by itself.
+    """
+    return Mount(NODE_HOME, name_of(environment, node), type="volume", no_copy=True, labels=dict(labels))
 
 
 def _mounts(cluster: Cluster, node: Node) -> list[Mount]:
-    mounts = [volume_mount(cluster.name, node.name)]
+    mounts = [volume_mount(cluster.name, node.name, node_labels(cluster, node))]
     if cluster.storage.kind is StorageKind.DIRECTORY:
         mounts.append(Mount(node.data_dir, str(Path(cluster.storage.directory, node.name, "data")), type="bind"))
     return mounts

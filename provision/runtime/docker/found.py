@@ -6,8 +6,11 @@ from itertools import chain
 from typing import Any
 
 from provision.catalogue.versions import KRAFT
+from provision.cluster.model import is_node_name
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
+from provision.runtime.docker import abouts
 from provision.runtime.docker import containers as spec
+from provision.runtime.docker.notes import is_note
 
 Thing = Mapping[str, Any]
 """A container, network or volume, as the engine lists it."""
@@ -30,13 +33,14 @@ def environment(
     Args:
         runtime: the kind of the runtime.
         name: the environment's name.
-        wanted: the names of its desired nodes, to find foreign things with the same names.
+        wanted: the names of its desired nodes, to find foreign things with the same names; without any, containers and
+            volumes that are called like a node of it.
         things: everything the engine has.
         node_of: converts a node's container.
     """
     ours = [thing for thing in things.containers if belongs(thing, name)]
     our_networks = [thing for thing in things.networks if belongs(thing, name)]
-    our_volumes = [thing for thing in things.volumes if belongs(thing, name)]
+    our_volumes = [thing for thing in things.volumes if belongs(thing, name) and not is_note(thing)]
     every = (*ours, *our_networks, *our_volumes)
     # A tool's container belongs to the environment but does not describe it, though it may have its image's version
     # label; and during a rolling update, the newest version of any node is the environment's.
@@ -44,6 +48,7 @@ def environment(
     drafts = any(map(_is_draft, chain((network["Name"] for network in our_networks), *map(names_of, ours))))
     labels = {key: text for one in sorted(described, key=spec.version_in) for key, text in one.items()}
     nodes = [node_of(thing) for thing in ours if is_node(thing)]
+    about = abouts.among(things.volumes, name)
     return ObservedEnvironment(
         name=name,
         runtime=runtime,
@@ -59,22 +64,32 @@ def environment(
         nodes=tuple(sorted(nodes, key=lambda node: (node.role, node.number))),
         foreign=tuple(sorted(_foreign(name, wanted, things))),
         created_s=_created_s(our_networks or every),
-        ttl_s=spec.label_float(labels, spec.TTL),
+        ttl_s=about.ttl_s if about else spec.label_float(labels, spec.TTL),
+        about=about,
     )
 
 
 def _foreign(name: str, wanted: Sequence[str], things: Things) -> Iterator[str]:
     """Things that do not belong to the environment but have a name that it needs."""
     names = {spec.name_of(name, node) for node in wanted}
+
+    def is_needed(thing: str) -> bool:
+        return thing in names if wanted else thing.startswith(f"{name}-") and is_node_name(thing[len(name) + 1 :])
+
     for container in things.containers:
-        if not belongs(container, name):
-            yield from (f"container {known}" for known in names_of(container) if known in names)
+        if not _is_known(container, name, wanted):
+            yield from (f"container {known}" for known in names_of(container) if is_needed(known))
     for network in things.networks:
         if wanted and network["Name"] == name and not belongs(network, name):
             yield f"network {name}"
     for volume in things.volumes:
-        if volume["Name"] in names and not belongs(volume, name):
+        if is_needed(volume["Name"]) and not _is_known(volume, name, wanted):
             yield f"volume {volume['Name']}"
+
+
+def _is_known(thing: Thing, name: str, wanted: Sequence[str]) -> bool:
+    """Whether it belongs to the environment; or to another one, if only what nobody knows is looked for."""
+    return belongs(thing, name) or (not wanted and spec.ENVIRONMENT in (thing.get("Labels") or {}))
 
 
 def _unidentified(labels: Mapping[str, str], volumes: Sequence[Thing]) -> str:

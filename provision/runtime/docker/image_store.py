@@ -20,7 +20,15 @@ from provision.errors import ProvisionError, Unavailable
 from provision.events import Fetching, Listener
 from provision.runtime.docker import images
 from provision.runtime.docker.client import connect, translated
-from provision.runtime.docker.containers import ENVIRONMENT, ROLE, SOFTWARE, TOOL_ROLE, VERSION, hardening
+from provision.runtime.docker.containers import (
+    ENVIRONMENT,
+    ROLE,
+    SOFTWARE,
+    TOOL_ROLE,
+    VERSION,
+    hardening,
+    process_label,
+)
 from provision.runtime.docker.image_recipe import BASE, IMAGE, KAFKA, Recipe
 
 # The engine answers only once it has stored the hundreds of megabytes that were sent.
@@ -225,7 +233,12 @@ class ImageStore:
         account = f"{APACHE_KAFKA.user}:{APACHE_KAFKA.user}"
         config = self._api.create_host_config(**host)
         created = self._api.create_container(
-            image=image, command=[], user=account, labels={ROLE: TOOL_ROLE}, host_config=config, **options
+            image=image,
+            command=[],
+            user=account,
+            labels={ROLE: TOOL_ROLE, **process_label()},
+            host_config=config,
+            **options,
         )
         return str(created["Id"])
 

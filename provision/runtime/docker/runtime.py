@@ -1,6 +1,5 @@
 """The runtime interface for a Docker engine. Each verb is one or two calls; decisions are made elsewhere."""
 
-import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,14 +10,29 @@ from docker.errors import APIError, ImageNotFound, NotFound
 from provision.cluster.identity import Identities
 from provision.cluster.layout import NODE_HOME
 from provision.cluster.model import Cluster, Node, RenderedFile, Role, StorageKind
+from provision.common.patience import Patience
 from provision.errors import ProvisionError, Refused, Unavailable
 from provision.events import Listener
+from provision.home.holders import Holder
+from provision.plan.about import About
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.plan.stored import StoredData
 from provision.runtime import directories
-from provision.runtime.base import JavaCommand, Runtime, Streams, format_failed
+from provision.runtime.base import Hold, JavaCommand, Remnant, Runtime, Streams, format_failed
+from provision.runtime.docker import (
+    abouts,
+    ending,
+    formatting,
+    found,
+    locks,
+    logs,
+    networks,
+    notes,
+    remnants,
+    stored,
+    tools,
+)
 from provision.runtime.docker import containers as spec
-from provision.runtime.docker import ending, formatting, found, networks, stored, tools
 from provision.runtime.docker.archives import DockerArchives
 from provision.runtime.docker.client import connect, still_used, translated
 from provision.runtime.docker.images import identity_of, inspect, pull, tag
@@ -49,13 +63,20 @@ class DockerRuntime(Runtime):
 
     # -- observe ------------------------------------------------------------------------------------------------------
 
+    @property
+    def place(self) -> str:
+        """Its kind and the engine's id."""
+        with translated("asking the Docker engine who it is"):
+            return f"{self.kind} {self._api.info().get('ID', '')}"
+
     def environments(self) -> tuple[str, ...]:
         """List them by the labels of containers, networks and volumes, so that partial ones are found too."""
         with translated("listing environments"):
+            volumes = self._api.volumes(filters={"label": spec.ENVIRONMENT})["Volumes"] or ()
             things = [
                 *self._containers(spec.ENVIRONMENT),
                 *self._api.networks(filters={"label": spec.ENVIRONMENT}),
-                *(self._api.volumes(filters={"label": spec.ENVIRONMENT})["Volumes"] or ()),
+                *(volume for volume in volumes if not notes.is_note(volume)),
             ]
         return tuple(sorted(filter(is_environment_name, {thing["Labels"][spec.ENVIRONMENT] for thing in things})))
 
@@ -95,6 +116,18 @@ class DockerRuntime(Runtime):
             cut_off=place.cut_off,
         )
 
+    def abouts(self) -> Mapping[str, About]:
+        """Read them from notes in the engine."""
+        return abouts.known(self._api)
+
+    def sizes(self) -> Mapping[str, int]:
+        """Have the engine add up the volumes."""
+        return remnants.sizes(self._api)
+
+    def remnants(self) -> tuple[Remnant, ...]:
+        """Containers of tools, and locks."""
+        return remnants.found(self._api)
+
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
         """Read them from the node's volume through its container, running or not; none if the directory is gone."""
         with translated(f"reading the configuration of {node}"):
@@ -104,22 +137,7 @@ class DockerRuntime(Runtime):
         """Read it from the node's volume, through a temporary container if the node has none."""
         container = self._ours(name, node)
         with translated(f"reading the storage of {node}"):
-            try:
-                if in_directory := self._directory_of(name, node):
-                    data, files = directories.data_of(in_directory, node), directories.kept_files(in_directory, node)
-                    if found_there := directories.stored_in(data, node, files):
-                        return found_there
-                if container is not None:
-                    return stored.stored_in(self._api, container["Id"], name, node)
-                with stored.reader(self._api, name, node) as temporary:
-                    return stored.stored_in(self._api, temporary, name, node)
-            except (NotFound, tarfile.TarError):  # it is gone, or just being written to
-                return None
-
-    def _directory_of(self, name: str, node: str) -> Path | None:
-        """The user's directory with the node's data, according to its volume."""
-        storage = checked(self._api.inspect_volume(spec.name_of(name, node)))["Labels"].get(spec.STORAGE, "")
-        return Path(storage) if Path(storage).is_absolute() else None
+            return stored.read(self._api, container["Id"] if container else "", name, node)
 
     def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         """Read them from the engine's log of the container, standard output and standard error together."""
@@ -129,7 +147,11 @@ class DockerRuntime(Runtime):
                 raise ProvisionError(f"{name} has no node {node}")
             count: Any = "all" if tail is None else tail
             chunks = self._api.logs(container["Id"], stream=True, follow=follow, tail=count)
-            yield from _lines(chunks)
+            yield from logs.lines(chunks)
+
+    def hold(self, name: str, holder: Holder, force: Patience | None = None) -> Hold:
+        """Claim it in the engine, which other homes and machines may use too."""
+        return locks.hold(self._api, name, holder, force)
 
     # -- prepare ------------------------------------------------------------------------------------------------------
 
@@ -167,6 +189,10 @@ class DockerRuntime(Runtime):
         """The identities of the images on the engine."""
         images = {name: inspect(self._api, name) for name in cluster.all_software}
         return {name: identity_of(name, image) for name, image in images.items() if image}
+
+    def write_about(self, name: str, about: About) -> None:
+        """Write it as a note in the engine."""
+        abouts.write(self._api, name, about)
 
     def create_network(self, cluster: Cluster) -> None:
         """Create a bridge network named like the environment; containers find each other there by name."""
@@ -308,17 +334,20 @@ class DockerRuntime(Runtime):
             directories.delete(Path(storage), node, name)
 
     def remove_network(self, name: str) -> None:
-        """Remove tools left by a killed command, then the network."""
+        """Remove tools and locks left by a killed command, then the network."""
+        locks.sweep(self._api, name)
         with translated(f"removing the network {name}"):
             for container in self._containers(f"{spec.ENVIRONMENT}={name}"):
                 if not found.is_node(container):
                     ending.remove(self._api, container["Id"], "a tool or a draft")
+            stored.remove_strays(self._api, name)
             try:
                 networks.remove(self._api, name)
             except APIError as error:
                 if not (names := networks.members(self._api, name)):
                     raise
                 raise still_used(f"the network {name}", names, name, f"docker network disconnect {name}") from error
+        abouts.remove_without_storages(self._api, name)
 
     # -- run ----------------------------------------------------------------------------------------------------------
 
@@ -376,13 +405,3 @@ class DockerRuntime(Runtime):
         if container is None:
             raise ProvisionError(f"{name} has no node {node}", hint=f"`provision status {name}` lists them")
         return str(container["Id"])
-
-
-def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
-    """The complete lines of a stream of chunks."""
-    rest = b""
-    for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from (line.decode(errors="replace").rstrip("\r") for line in lines)
-    if rest:
-        yield rest.decode(errors="replace")

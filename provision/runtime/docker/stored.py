@@ -3,10 +3,11 @@
 import io
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
-from docker.errors import NotFound
+from docker.errors import APIError, NotFound
 
 from provision.cluster.layout import NODE_HOME
 from provision.cluster.model import RenderedFile, Role
@@ -20,14 +21,44 @@ from provision.plan.stored import (
     meta_in,
     shows_use,
 )
+from provision.runtime import directories
 from provision.runtime.docker import containers as spec
+from provision.runtime.docker.labels import checked
 
 _DATA = f"{NODE_HOME}/data"
 _LARGEST = 64 * 1024
 
 
+def read(api: Any, container: str, name: str, node: str) -> StoredData | None:  # noqa: ANN401 the SDK's client has no types
+    """What a node's storage contains; None if that cannot be read.
+
+    Args:
+        api: the engine.
+        container: the node's; empty if there is none.
+        name: the environment.
+        node: the node.
+    """
+    try:
+        if in_directory := _directory_of(api, name, node):
+            data, files = directories.data_of(in_directory, node), directories.kept_files(in_directory, node)
+            if found_there := directories.stored_in(data, node, files):
+                return found_there
+        if container:
+            return stored_in(api, container, name, node)
+        with reader(api, name, node) as temporary:
+            return stored_in(api, temporary, name, node)
+    except (NotFound, tarfile.TarError):  # it is gone, or just being written to
+        return None
+
+
+def _directory_of(api: Any, name: str, node: str) -> Path | None:  # noqa: ANN401 as above
+    """The user's directory with the node's data, according to its volume."""
+    storage = checked(api.inspect_volume(spec.name_of(name, node)))["Labels"].get(spec.STORAGE, "")
+    return Path(storage) if Path(storage).is_absolute() else None
+
+
 @contextmanager
-def reader(api: Any, name: str, node: str) -> Iterator[str]:  # noqa: ANN401 the SDK's client has no types
+def reader(api: Any, name: str, node: str) -> Iterator[str]:  # noqa: ANN401 as above
     """A container with the node's volume, not started; any image will do, for nothing of it runs.
 
     Raises:
@@ -37,18 +68,24 @@ def reader(api: Any, name: str, node: str) -> Iterator[str]:  # noqa: ANN401 the
     images = api.images(quiet=True)
     if not images:
         raise NotFound("the engine has no image")
-    container = {
-        "image": images[0],
-        "entrypoint": ["true"],
-        "command": [],
-        "labels": {spec.ENVIRONMENT: name, spec.ROLE: spec.TOOL_ROLE},
-    }
-    host = {"mounts": [spec.volume_mount(name, node)], "network_mode": "none", "read_only": True}
+    labels = {spec.ENVIRONMENT: name, spec.ROLE: spec.TOOL_ROLE}
+    described = labels | spec.process_label()
+    container = {"image": images[0], "entrypoint": ["true"], "command": [], "labels": described}
+    host = {"mounts": [spec.volume_mount(name, node, labels)], "network_mode": "none", "read_only": True}
     identity = api.create_container(**container, host_config=api.create_host_config(**host))["Id"]
     try:
         yield identity
     finally:
         api.remove_container(identity, force=True, v=True)
+        remove_strays(api, name)
+
+
+def remove_strays(api: Any, name: str) -> None:  # noqa: ANN401 as above
+    """Remove the volumes that the engine created for a reader, because somebody removed the node's at that moment."""
+    label = [f"{spec.ENVIRONMENT}={name}", f"{spec.ROLE}={spec.TOOL_ROLE}"]
+    for volume in api.volumes(filters={"label": label})["Volumes"] or ():
+        with suppress(APIError):  # another reader uses it, and removes it in its turn
+            api.remove_volume(volume["Name"])
 
 
 def files_of(api: Any, container: str, node: str) -> tuple[RenderedFile, ...]:  # noqa: ANN401 as above

@@ -15,7 +15,7 @@ from provision.catalogue.images import layout_of
 from provision.cluster.layout import NODE_HOME
 from provision.runtime import tool_logging
 from provision.runtime.base import JavaCommand, Streams
-from provision.runtime.docker.containers import ENVIRONMENT, ROLE, TOOL_ROLE
+from provision.runtime.docker.containers import ENVIRONMENT, ROLE, TOOL_ROLE, process_label
 
 _STDERR = 2
 _CHUNK = 64 * 1024
@@ -47,7 +47,7 @@ def tool_options(environment: str, image: str, command: JavaCommand, *, stdin: b
         "entrypoint": java_command(image, command, _HEAP),
         "command": [],
         "user": f"{account}:{account}",
-        "labels": {ENVIRONMENT: environment, ROLE: TOOL_ROLE},
+        "labels": {ENVIRONMENT: environment, ROLE: TOOL_ROLE, **process_label()},
         "stdin_open": stdin,
         "volumes": [NODE_HOME],
     }

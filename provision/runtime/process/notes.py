@@ -19,7 +19,7 @@ from provision.common.own_directories import make_private
 from provision.common.whole_files import write_whole
 from provision.errors import ProvisionError
 
-ENVIRONMENT_FILE, NODE_FILE = "environment.json", "node.json"
+ENVIRONMENT_FILE, NODE_FILE, ABOUT_FILE = "environment.json", "node.json", "about.json"
 
 
 def _version(text: str) -> str:

@@ -12,12 +12,13 @@ from psutil import Process
 
 from provision.cluster.model import UNREADABLE, RenderedFile, Role, is_node_name
 from provision.common.whole_files import is_draft, read_whole
+from provision.plan.about import About
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime.base import SECRET_MODE
 from provision.runtime.process import logs, processes
 from provision.runtime.process.lost import Description
 from provision.runtime.process.lost import described as described_by
-from provision.runtime.process.notes import NODE_FILE, NodeNote, known, read_environment
+from provision.runtime.process.notes import ABOUT_FILE, NODE_FILE, NodeNote, known, read_environment
 from provision.runtime.process.places import Places
 
 
@@ -39,7 +40,7 @@ def environment(places: Places, name: str, kind: str) -> ObservedEnvironment:
     nodes = [*(_node(home / node, running) for node in known_nodes), *map(_lost, lost)]
     note = read_environment(home)
     found = Description() if note else described(places, name)
-    described_as = note or found
+    described_as, about = note or found, known(home / ABOUT_FILE, About)
     return ObservedEnvironment(
         name=name,
         runtime=kind,
@@ -53,7 +54,8 @@ def environment(places: Places, name: str, kind: str) -> ObservedEnvironment:
         storages=storages,
         nodes=tuple(sorted(nodes, key=lambda node: (node.role, node.number))),
         created_s=note.created_s if note else None,
-        ttl_s=note.ttl_s if note else None,
+        ttl_s=about.ttl_s if about else note.ttl_s if note else None,
+        about=about,
     )
 
 

@@ -3,17 +3,20 @@
 That concerns the home, which others may be able to write to, and shared memory, where everybody can.
 """
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from provision.cluster.model import StorageKind, is_node_name
 from provision.common.own_directories import is_own, make_own, remove_tree
+from provision.common.whole_files import is_draft
 from provision.errors import Refused
 from provision.home.place import Home
 from provision.runtime import directories
 from provision.runtime.process import processes
 from provision.runtime.process.layout import environment_directory, memory_directory, memory_place, memory_root
+from provision.runtime.process.notes import ABOUT_FILE
 from provision.spec.names import is_environment_name
 
 
@@ -33,7 +36,8 @@ class Places:
         places = [self.home.environments] if there else []
         if _is_ours(memory_root(self.home), memory_place(self.home)):
             places.append(memory_root(self.home))
-        names = {entry.name for place in places for entry in _entries(place) if _is_ours(entry, place)}
+        ours = (entry for place in places for entry in _entries(place) if _is_ours(entry, place))
+        names = {entry.name for entry in ours if not _has_only_about(entry)}
         names |= {key.partition("/")[0] for key in processes.marked(self.home.environments)}
         return tuple(sorted(filter(is_environment_name, names)))
 
@@ -42,6 +46,23 @@ class Places:
         directory = environment_directory(self.home, name)
         is_own(directory, below=self.home.directory)
         return directory
+
+    def with_about(self) -> tuple[str, ...]:
+        """The names of the environments that know something of themselves, sorted."""
+        if not is_own(self.home.environments, below=self.home.directory):
+            return ()
+        ours = (entry for entry in _entries(self.home.environments) if _is_ours(entry, self.home.environments))
+        names = (entry.name for entry in ours if os.path.lexists(entry / ABOUT_FILE))
+        return tuple(sorted(filter(is_environment_name, names)))
+
+    def lost_homes(self) -> tuple[Path, ...]:
+        """Other homes that are gone, although nodes of theirs run."""
+        homes = {node.parents[2] for node in processes.all_marked() if node.parent.parent.name == "environments"}
+        return tuple(sorted(home for home in homes - {self.home.directory} if not os.path.lexists(home)))
+
+    def sizes(self) -> dict[str, int]:
+        """The bytes of the files that each environment has in the home and in memory, as far as they can be read."""
+        return {name: sum(map(_size, self.roots(name))) for name in self.environments()}
 
     def roots(self, name: str) -> tuple[Path, ...]:
         """The existing directories in which the environment's nodes have theirs: in the home, and in memory."""
@@ -101,6 +122,21 @@ def _entries(place: Path) -> tuple[Path, ...]:
     with suppress(FileNotFoundError):  # another command has just removed it
         return tuple(place.iterdir())
     return ()
+
+
+def _has_only_about(directory: Path) -> bool:
+    """Whether what the environment knows of itself is all that is there."""
+    names = [entry.name for entry in _entries(directory)]
+    return ABOUT_FILE in names and all(name == ABOUT_FILE or is_draft(name) for name in names)
+
+
+def _size(directory: Path) -> int:
+    sizes = 0
+    for place, _, names in os.walk(directory):
+        for name in names:
+            with suppress(OSError):
+                sizes += Path(place, name).lstat().st_size
+    return sizes
 
 
 def _is_ours(directory: Path, below: Path) -> bool:

@@ -85,6 +85,12 @@ def marked(directory: Path) -> dict[str, psutil.Process]:
     return found
 
 
+def all_marked() -> frozenset[Path]:
+    """The directories of all running nodes of this user, in whatever home."""
+    arguments = (one for process in psutil.process_iter() for one in _arguments(process))
+    return frozenset(Path(one.removeprefix(MARK)) for one in arguments if one.startswith(MARK))
+
+
 def find(directory: Path, running: Mapping[str, psutil.Process] | None = None) -> psutil.Process | None:
     """The running process of the node with that directory.
 

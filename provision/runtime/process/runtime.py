@@ -1,6 +1,7 @@
 """The runtime interface for plain JVMs. An environment is a directory below the home.
 
 environments/NAME/environment.json     the environment
+environments/NAME/about.json           what it knows of itself
 environments/NAME/NODE/node.json       the node
 environments/NAME/NODE/process.json    its process, by id and start time
 environments/NAME/NODE/{config,data,log,tmp}
@@ -8,7 +9,7 @@ environments/NAME/NODE/{config,data,log,tmp}
 
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -23,6 +24,7 @@ from provision.errors import ProvisionError, Unavailable
 from provision.events import Listener
 from provision.home.place import Home
 from provision.home.ports import PortState, port_becomes_free, port_state
+from provision.plan.about import About
 from provision.plan.observed import ObservedEnvironment
 from provision.plan.stored import StoredData
 from provision.runtime import directories, jars, tool_logging
@@ -42,11 +44,13 @@ from provision.runtime.process.archives import ProcessArchives
 from provision.runtime.process.formatting import write_formatted
 from provision.runtime.process.java import find_java, variables
 from provision.runtime.process.notes import (
+    ABOUT_FILE,
     ENVIRONMENT_FILE,
     NODE_FILE,
     EnvironmentNote,
     NodeNote,
     files_of,
+    known,
     read_environment,
     read_node,
     required_environment,
@@ -83,6 +87,22 @@ class ProcessRuntime(Runtime):
         home = self._places.environment(name)
         with files_of(home):
             return observing.environment(self._places, name, self.kind)
+
+    def abouts(self) -> Mapping[str, About]:
+        """Read them from the environments' directories."""
+        return {name: about for name in self._places.with_about() if (about := self.about(name))}
+
+    def about(self, name: str) -> About | None:
+        """Read it from the environment's directory."""
+        return known(self._places.environment(name) / ABOUT_FILE, About)
+
+    def sizes(self) -> Mapping[str, int]:
+        """Add up their files."""
+        return self._places.sizes()
+
+    def lost_homes(self) -> tuple[Path, ...]:
+        """Find them by the marks of processes."""
+        return self._places.lost_homes()
 
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
         """Read them from the node's directory; none of a node whose note is damaged, so that it is created again."""
@@ -129,6 +149,11 @@ class ProcessRuntime(Runtime):
         if Path(cluster.software).is_absolute():
             return Path(cluster.software, "libs")
         return self._home.jars(cluster.version)
+
+    def write_about(self, name: str, about: About) -> None:
+        """Write it into the environment's directory."""
+        with files_of(self._places.environment(name)):
+            write_whole(self._places.make(name) / ABOUT_FILE, about.written)
 
     def create_network(self, cluster: Cluster) -> None:
         """Write the environment's note. Its nodes share the loopback interface."""

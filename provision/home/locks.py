@@ -1,0 +1,152 @@
+"""The lock of an environment in a home: a file that is locked as long as the command that changes the environment runs.
+
+The system gives up the lock of a process that ends in whatever way. The file says who holds it, and is gone when nobody
+does. So a process that has opened a file may lock it when it has gone already; it then tries again.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from provision.common.notes import DamagedNote, read_note
+from provision.common.own_directories import make_own
+from provision.common.patience import Patience
+from provision.home.holders import Holder, busy, taken_over
+from provision.home.usable import made
+
+_MODE = 0o600
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+_PAUSE_S = 0.05
+_MOMENT_S = 2.0
+_LARGEST = 16 * 1024
+
+
+class HomeLock:
+    """The lock of one environment, held by this object from `take` or `take_over` until `release`.
+
+    Args:
+        home: the home's directory.
+        environment: the name that the lock is for.
+    """
+
+    def __init__(self, home: Path, environment: str) -> None:
+        self._home, self._environment = home, environment
+        self.file = home / "locks" / environment
+        self._held: int | None = None
+
+    def take(self, holder: Holder) -> None:
+        """Take the lock.
+
+        Raises:
+            Busy: another command holds it; names that one.
+            OSError: there can be no such file.
+        """
+        self._make_directory()
+        patience = Patience(_MOMENT_S)
+        while True:
+            opened = os.open(self.file, _FLAGS, _MODE)
+            try:
+                if not _locked(opened):
+                    raise busy(self._environment, self.holder())
+                if self._is_there(opened):
+                    _write(opened, holder)
+                    self._held, opened = opened, -1
+                    return
+            finally:
+                if opened >= 0:
+                    os.close(opened)
+            if not patience.pause(_PAUSE_S / 10):
+                raise busy(self._environment, self.holder())
+
+    def take_over(self, holder: Holder, patience: Patience) -> bool:
+        """Take the lock also from a command that holds it, which then ends before its next action; wait for that.
+
+        Returns:
+            Whether the other one has ended; also if there was none.
+
+        Raises:
+            OSError: there can be no such file.
+        """
+        self._make_directory()
+        draft = self.file.with_name(f"{self._environment}.{holder.token}.new")
+        with self._alone():
+            before = os.open(self.file, _FLAGS, _MODE)
+            self._held = os.open(draft, _FLAGS | os.O_EXCL, _MODE)
+            _locked(self._held)
+            _write(self._held, holder)
+            draft.replace(self.file)
+        try:
+            while not (ended := _locked(before)) and patience.pause(_PAUSE_S):
+                pass
+            return ended
+        finally:
+            os.close(before)
+
+    def require_held(self) -> None:
+        """Check that nobody has taken it over.
+
+        Raises:
+            Busy: somebody has; names them.
+        """
+        if self._held is not None and not self._is_there(self._held):
+            raise taken_over(self._environment, self.holder())
+
+    def release(self) -> None:
+        """Give it up."""
+        if self._held is None:
+            return
+        held, self._held = self._held, None
+        with self._alone():
+            if self._is_there(held):
+                self.file.unlink()
+            os.close(held)
+
+    def holder(self) -> Holder | None:
+        """Who holds it, or held it last; None if that is not known."""
+        with suppress(DamagedNote):
+            return read_note(self.file, Holder, _LARGEST)
+        return None
+
+    def _make_directory(self) -> None:
+        made(self._home)
+        make_own(self.file.parent, below=self._home)
+
+    def _is_there(self, opened: int) -> bool:
+        """Whether the open file is the one that others would open now."""
+        try:
+            return os.path.samestat(os.fstat(opened), self.file.lstat())
+        except FileNotFoundError:
+            return False
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let nobody else put another file in the place of a lock, or remove one, for a moment.
+
+        Who makes everybody else wait for long is frozen, and not waited for.
+        """
+        directory = os.open(self.file.parent, os.O_RDONLY)
+        try:
+            patience = Patience(_MOMENT_S)
+            while not _locked(directory) and patience.pause(_PAUSE_S / 10):
+                pass
+            yield
+        finally:
+            os.close(directory)
+
+
+def _locked(opened: int) -> bool:
+    """Lock an open file unless another process has done so; whether that worked."""
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _write(opened: int, holder: Holder) -> None:
+    """Say who holds it. A full disk does not matter: what counts is the lock."""
+    with suppress(OSError):
+        os.ftruncate(opened, 0)
+        os.pwrite(opened, holder.model_dump_json().encode(), 0)

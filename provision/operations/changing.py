@@ -1,0 +1,251 @@
+"""The one way into every change of an environment: with its lock, and noted in its journal.
+
+The lock is taken before the command looks at what there is, and lasts until it has ended. There are two: that of the
+home, and that of the runtime (`Runtime.hold`), for those who use the same engine from another home. The journal is
+written from the events, from the first action on: a command that changes nothing is not noted.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from provision.common.interrupts import leaving, shielded
+from provision.common.patience import Patience
+from provision.errors import Busy, Interrupted, ProvisionError, Refused, Unavailable
+from provision.events import ActionStarted, ActionStep, Event, Fetching, Listener, NodeWaiting, Notice, Progress, silent
+from provision.home.holders import Holder
+from provision.home.journals import DONE, KILLED, Journal, Run
+from provision.home.locks import HomeLock
+from provision.home.place import Home
+from provision.runtime.base import Hold, Runtime
+
+FORCE_S = 30.0
+"""How long a command has to end if its lock is taken over; what it is doing is finished in that time."""
+_PAUSE_S = 0.2
+_BETWEEN_ACTIONS = (ActionStarted, ActionStep, Fetching, NodeWaiting, Progress)
+"""The events at which a command that has lost its lock stops: something is about to begin, or it only waits."""
+
+
+class Change:
+    """A command that changes an environment. This one has no lock and no journal: for callers that have their own.
+
+    Args:
+        tell: receives the events.
+    """
+
+    def __init__(self, tell: Listener = silent) -> None:
+        self.tell = tell
+
+    def hold(self, runtime: Runtime) -> None:
+        """Claim the environment in the runtime too, before anything of it is looked at.
+
+        Raises:
+            Busy: another command holds it.
+        """
+
+    @property
+    def is_held(self) -> bool:
+        """Whether no other command has taken the environment over."""
+        return True
+
+    def roll_back(self) -> None:
+        """Note that what was made is about to be removed again."""
+
+
+@contextmanager
+def changing(
+    home: Home, name: str, command: str, *, tell: Listener = silent, timeout_s: float = 0.0, force: bool = False
+) -> Iterator[Change]:
+    """Change an environment: alone, and with a note of it.
+
+    Args:
+        home: where the lock and the journal are.
+        name: the environment's name.
+        command: the verb, as in `provision up`.
+        tell: receives the events, and what is to be said about the lock.
+        timeout_s: how long to wait for another command.
+        force: take the lock over from a command that runs.
+
+    Raises:
+        Busy: another command is changing it; or it has taken the environment over while this one was at work.
+        Interrupted: Ctrl-C; says which command goes on.
+    """
+    change = _Held(home, name, command, tell, Patience(timeout_s), force=force)
+    with ExitStack() as stack:
+        stack.callback(change.release)
+        change.take()
+        stack.enter_context(leaving(change.way_on))
+        try:
+            yield change
+        except BaseException as error:
+            change.end(error)
+            if change.is_unfinished and isinstance(error, KeyboardInterrupt):
+                raise Interrupted("interrupted", hint=change.way_on()) from error
+            if change.is_unfinished and isinstance(error, Interrupted) and not error.hint:
+                error.hint = change.way_on()
+            raise
+        change.end(None)
+
+
+class _Held(Change):
+    """A change with both locks and a journal."""
+
+    def __init__(self, home: Home, name: str, command: str, tell: Listener, patience: Patience, *, force: bool) -> None:
+        super().__init__(self._on_event)
+        self._name, self._command, self._listener = name, command, tell
+        self._patience, self._force = patience, force
+        self._holder = Holder.of(command)
+        self._began_s = time.monotonic()
+        self._lock = HomeLock(home.directory, name)
+        self._hold = Hold()
+        self._journal: Journal | None = Journal(home.directory, name)
+        self._journaling = threading.Lock()
+        self._last: Run | None = None
+        self._begun = self._rolled_back = False
+
+    # -- take and give up ---------------------------------------------------------------------------------------------
+
+    def take(self) -> None:
+        """Take the home's lock.
+
+        Raises:
+            Busy: another command holds it, and has not ended in time.
+        """
+        try:
+            if self._force:
+                self._take_over()
+            else:
+                self._wait(self._lock.take)
+        except OSError as error:
+            self._tell_unlocked(f"{self._lock.file}: {error.strerror or error}")
+        self._last = self._journal.last() if self._journal else None
+        if self._last and self._last.state == KILLED:
+            self._listener(Notice(f"{told_as_killed(self._last)}; going on from there"))
+
+    def hold(self, runtime: Runtime) -> None:
+        force = Patience(FORCE_S) if self._force else None
+
+        def claim(holder: Holder) -> None:
+            self._hold = runtime.hold(self._name, holder, force)
+
+        try:
+            self._wait(claim)
+        except (Busy, Refused, Unavailable):
+            raise
+        except ProvisionError as error:  # there is no room for a lock: then nobody else gets one either
+            self._tell_unlocked(error.why or error.what)
+
+    def _tell_unlocked(self, reason: str) -> None:
+        self._listener(Notice(f"other commands are not kept off {self._name}, as it cannot be locked: {reason}"))
+
+    def _wait(self, take: Callable[[Holder], None]) -> None:
+        told = False
+        while True:
+            try:
+                take(self._holder)
+            except Busy as reason:
+                if self._patience.is_over:
+                    raise
+                if not told:
+                    self._listener(Notice(f"{reason.what}; waiting for it"))
+                    told = True
+                self._patience.pause(_PAUSE_S)
+            else:
+                return
+
+    def _take_over(self) -> None:
+        try:
+            self._lock.take(self._holder)
+        except Busy as reason:
+            self._listener(Notice(f"{reason.what}; taking over from it"))
+            if not self._lock.take_over(self._holder, Patience(FORCE_S)):
+                self._listener(
+                    Notice("it does not end; what it has begun may still appear, `provision down` again then")
+                )
+
+    def release(self) -> None:
+        """Give both locks up, whatever has come of it."""
+        with shielded():
+            try:
+                self._hold.release()
+            finally:
+                self._lock.release()
+
+    # -- while it lasts -----------------------------------------------------------------------------------------------
+
+    @property
+    def is_held(self) -> bool:
+        try:
+            self._require_held()
+        except Busy:
+            return False
+        return True
+
+    def _require_held(self) -> None:
+        self._lock.require_held()
+        self._hold.require_held()
+
+    def roll_back(self) -> None:
+        self._rolled_back = True
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether something was begun, and neither ended nor undone."""
+        return self._begun and not self._rolled_back
+
+    def way_on(self) -> str:
+        """Which commands go on if this one ends now."""
+        return way_on(self._command, self._name)
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, _BETWEEN_ACTIONS):
+            self._require_held()
+        self._note(event)
+        self._listener(event)
+
+    def _note(self, event: Event) -> None:
+        with self._journaling:
+            if isinstance(event, ActionStarted):
+                self._begin()
+            if self._begun:
+                self._write(lambda journal: journal.tell(self._holder.token, event))
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self._begun = True
+            self._write(lambda journal: journal.begin(self._holder))
+
+    def end(self, error: BaseException | None) -> None:
+        """Note how it ended; a success also without an action, if what was noted last did not end well."""
+        with self._journaling:
+            if error is None and self._last and self._last.state != DONE:
+                self._begin()
+            if self._begun:
+                taken_s, now_s = time.monotonic() - self._began_s, time.time()
+                undone = self._rolled_back
+                self._write(lambda journal: journal.end(self._holder.token, now_s, taken_s, error, rolled_back=undone))
+
+    def _write(self, write: Callable[[Journal], None]) -> None:
+        """Write to the journal; if that is not possible, the work goes on without one."""
+        if self._journal is None:
+            return
+        try:
+            write(self._journal)
+        except OSError as error:
+            file, self._journal = self._journal.file, None
+            self._listener(Notice(f"no history is kept: {file} cannot be written: {error.strerror or error}"))
+
+
+def told_as_killed(run: Run) -> str:
+    """What is said about a run that was killed."""
+    return f"the last change was killed: {run.holder}"
+
+
+def way_on(command: str, name: str) -> str:
+    """Which commands go on after one that was interrupted or killed."""
+    if command == "down":
+        return f"`provision down {name}` removes what is left"
+    if command.startswith("topics"):
+        return f"`provision topics list {name}` shows what is there"
+    return f"`provision {command} {name}` continues, `provision down {name}` removes it"

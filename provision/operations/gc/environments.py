@@ -1,0 +1,132 @@
+"""Environments that nobody needs any more. They are removed like by `down`: alone, and only if that is still so."""
+
+from collections.abc import Callable, Iterator
+
+from provision.errors import ProvisionError
+from provision.events import Listener, Notice
+from provision.home.place import Home
+from provision.operations.changing import changing
+from provision.operations.gc.leftover import Found, Leftover, Removal, Situation
+from provision.operations.remove import down
+from provision.plan.about import About
+from provision.plan.observed import ObservedEnvironment
+from provision.runtime import Runtimes
+from provision.runtime.base import Runtime
+from provision.spec.units import duration_text
+
+Why = Callable[[ObservedEnvironment, Situation], str]
+"""Why an environment is left over; empty if it is not."""
+
+
+def expired(situation: Situation) -> Iterator[Leftover]:
+    """Environments that are past their `ttl`."""
+    for found in situation.environments:
+        yield from _judged(found, situation, "expired", _why_expired, found.observed.expires_s)
+
+
+def _why_expired(observed: ObservedEnvironment, situation: Situation) -> str:
+    over_s = situation.now_s - (observed.expires_s or situation.now_s)
+    return f"past its ttl of {duration_text(observed.ttl_s or 0)} by {duration_text(over_s)}" if over_s > 0 else ""
+
+
+def ownerless(situation: Situation) -> Iterator[Leftover]:
+    """Environments whose owner, a process or a CI job, has ended; also those of which only a note is left."""
+    for found in (*situation.environments, *situation.noted):
+        yield from _judged(found, situation, "owner ended", _why_ownerless, found.observed.created_s)
+
+
+def _why_ownerless(observed: ObservedEnvironment, situation: Situation) -> str:
+    about = observed.about
+    if about and about.owner and about.owner in situation.jobs_ended:
+        return f"its owner {about.owner} has ended"
+    if about and about.owner_process and about.owner_process.is_over:
+        return f"its owner, {about.owner_process}, has ended"
+    return ""
+
+
+def half_made(situation: Situation) -> Iterator[Leftover]:
+    """Environments without nodes and without data: what a killed command leaves."""
+    for found in situation.environments:
+        runtime = found.runtime
+
+        def why(observed: ObservedEnvironment, _situation: Situation, runtime: Runtime = runtime) -> str:
+            return "it has no nodes, and nothing was ever stored" if _is_empty(observed, runtime) else ""
+
+        yield from _judged(found, situation, "half-made", why, found.observed.created_s)
+
+
+def _is_empty(observed: ObservedEnvironment, runtime: Runtime) -> bool:
+    if observed.nodes or observed.is_absent:
+        return False
+    stored = [runtime.read_storage(observed.name, node) for node in observed.storages]
+    return all(data is not None and not data.written for data in stored)
+
+
+def remembered(situation: Situation) -> Iterator[Leftover]:
+    """Environments that are gone but for what they knew of themselves."""
+    for found in situation.noted:
+        since_s = found.observed.about.created_s if found.observed.about else None
+        yield from _judged(found, situation, "note", _why_remembered, since_s)
+
+
+def _why_remembered(observed: ObservedEnvironment, _situation: Situation) -> str:
+    return "only a note is left of the environment" if observed.is_absent and observed.about else ""
+
+
+def homeless(situation: Situation) -> Iterator[Leftover]:
+    """Processes of environments whose directory, or whose whole home, has been deleted under them."""
+    for found in situation.environments:
+        yield from _judged(found, situation, "home gone", _why_homeless, found.observed.created_s)
+    for runtime in situation.answering:
+        for home in runtime.lost_homes():
+            place = Home.at(home, situation.runtimes.home.cache)
+            for name in (lost := Runtimes(place).of_kind(runtime.kind)).environments():
+                why = f"it runs, but its home {home} is gone"
+                yield Leftover("home gone", name, why, _removal_of_lost(lost, name, place), environment=name)
+
+
+def _why_homeless(observed: ObservedEnvironment, _situation: Situation) -> str:
+    lost = observed.nodes and all(node.state == "lost" for node in observed.nodes)
+    return "it runs, but its directory is gone" if lost and not observed.network else ""
+
+
+def _removal_of_lost(runtime: Runtime, name: str, home: Home) -> Removal:
+    """The removal of what has no home, and so neither a lock nor a journal."""
+
+    def remove(tell: Listener) -> bool:
+        return bool(down(runtime, name, home, tell=tell))
+
+    return remove
+
+
+def _judged(found: Found, situation: Situation, kind: str, why: Why, since_s: float | None) -> Iterator[Leftover]:
+    """The environment, if it is left over."""
+    try:
+        reason = why(found.observed, situation)
+    except ProvisionError as error:  # the others are looked at all the same
+        situation.tell(Notice(f"{found.name} cannot be looked at: {error}"))
+        return
+    if reason:
+        told = f"{reason}; {_told_of(found.observed.about)}" if found.observed.about else reason
+        remove = _removal(found, situation, why)
+        yield Leftover(kind, found.name, told, remove, since_s, f"{found.runtime.kind} {found.name}")
+
+
+def _told_of(about: About) -> str:
+    whose = f" by {about.user}" if about.user else ""
+    return f"made from {about.origin}{whose}"
+
+
+def _removal(found: Found, situation: Situation, why: Why) -> Removal:
+    runtimes, runtime, name = situation.runtimes, found.runtime, found.name
+
+    def remove(tell: Listener) -> bool:
+        with changing(runtimes.home, name, "gc", tell=tell) as change:
+            change.hold(runtime)
+            now = Situation(runtimes, situation.jobs_ended)
+            if not why(runtime.observe(name), now):  # somebody has changed it since it was found
+                return False
+            down(runtime, name, runtimes.home, tell=change.tell, elsewhere=runtimes.elsewhere)
+        return True
+
+    return remove

@@ -1,0 +1,93 @@
+"""What killed commands leave in the home and in the cache: drafts of files, locks, port leases, old histories."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from provision.common.notes import DamagedNote, read_note
+from provision.common.own_directories import is_own, remove_tree
+from provision.common.whole_files import left_drafts
+from provision.errors import Busy, ProvisionError, Refused
+from provision.events import Listener
+from provision.home.holders import Holder
+from provision.home.locks import HomeLock
+from provision.operations.gc.leftover import Leftover, Situation
+from provision.runtime.jars import left_fetches
+from provision.spec.names import is_environment_name
+
+
+def leases(situation: Situation) -> Iterator[Leftover]:
+    """Port leases of environments that no runtime has."""
+    ports, known = situation.runtimes.home.ports, situation.runtimes.environments_at
+    for name in ports.reclaim(known, dry_run=True):
+        count = len(ports.of(name))
+
+        def remove(_tell: Listener, name: str = name) -> bool:
+            return name in ports.reclaim(known)
+
+        yield Leftover("port lease", name, f"{count} leased, but no runtime has the environment", remove)
+
+
+def locks(situation: Situation) -> Iterator[Leftover]:
+    """Locks in the home whose commands were killed."""
+    home = situation.runtimes.home.directory
+    for file in _entries(home / "locks", home):
+        holder = None
+        with suppress(DamagedNote):
+            holder = read_note(file, Holder)
+        if is_environment_name(file.name) and holder and holder.process.is_over:
+            why = f"its command was killed: {holder}"
+            yield Leftover("lock", file.name, why, partial(_unlock, home, file.name), holder.since)
+
+
+def _unlock(home: Path, name: str, _tell: Listener) -> bool:
+    """Take the lock and give it up, which removes it, unless somebody else has it meanwhile."""
+    lock = HomeLock(home, name)
+    try:
+        lock.take(Holder.of("gc"))
+    except Busy:
+        return False
+    lock.release()
+    return True
+
+
+def journals(situation: Situation) -> Iterator[Leftover]:
+    """Histories of environments that are gone."""
+    home = situation.runtimes.home.directory
+    files = [file for file in _entries(home / "journals", home) if file.suffix == ".jsonl"]
+    there = situation.runtimes.environments_at("") if files else None
+    for file in files if there is not None else ():
+        if file.stem not in (there or ()):
+            yield _file("history", file, "its environment is gone")
+
+
+def drafts(situation: Situation) -> Iterator[Leftover]:
+    """Files and downloads that a killed command was writing."""
+    home = situation.runtimes.home
+    for place in (home.directory, home.cache):
+        for draft in left_drafts(place):
+            yield _file("draft", draft, "the command that was writing it has ended")
+    for directory in left_fetches(home.cache / "kafka"):
+        yield _file("download", directory, "the command that was fetching it has ended")
+
+
+def _file(kind: str, path: Path, why: str) -> Leftover:
+    def remove(_tell: Listener) -> bool:
+        try:
+            remove_tree(path)
+        except OSError as error:
+            raise ProvisionError(f"cannot remove {path}", why=error.strerror or str(error)) from error
+        return True
+
+    since_s = None
+    with suppress(OSError):
+        since_s = path.lstat().st_mtime
+    return Leftover(kind, str(path), why, remove, since_s)
+
+
+def _entries(directory: Path, below: Path) -> list[Path]:
+    try:
+        return sorted(directory.iterdir()) if is_own(directory, below=below) else []
+    except (OSError, Refused):  # not ours to remove
+        return []

@@ -1,0 +1,20 @@
+"""The kinds of leftovers, in the order in which they are removed: a further kind is one line."""
+
+from provision.operations.gc import engine, environments, files
+from provision.operations.gc.leftover import Kind
+
+OWNERLESS = Kind("owner ended", environments.ownerless)
+_MINUTES_S, _DAYS_S = 60.0, 86400.0
+
+KINDS = (
+    Kind("expired", environments.expired),
+    OWNERLESS,
+    Kind("home gone", environments.homeless),
+    Kind("half-made", environments.half_made, grace_s=10 * _MINUTES_S),
+    Kind("note", environments.remembered, grace_s=10 * _MINUTES_S),
+    Kind("remnant", engine.remnants),
+    Kind("lock", files.locks),
+    Kind("port lease", files.leases),
+    Kind("draft", files.drafts),
+    Kind("history", files.journals, grace_s=30 * _DAYS_S),
+)

@@ -1,0 +1,93 @@
+"""The types of what is left over."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from provision.events import Listener, silent
+from provision.plan.observed import ObservedEnvironment
+from provision.runtime import Runtimes
+from provision.runtime.base import Runtime
+
+Removal = Callable[[Listener], bool]
+"""Removes something, and returns whether it was still left over then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """Something that nobody needs any more: what `kind` of thing, called what, and why it counts as left over.
+
+    `since_s` is the Unix time from which on it has been, or at which it was made; None if that is not known.
+    """
+
+    kind: str
+    name: str
+    why: str
+    remove: Removal = field(compare=False, repr=False)
+    since_s: float | None = field(default=None, compare=False)
+    environment: str = ""
+    """The environment that goes with it, if it is one; its size is then that of its data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An environment, and where it is."""
+
+    runtime: Runtime
+    observed: ObservedEnvironment
+
+    @property
+    def name(self) -> str:
+        """The environment's name."""
+        return self.observed.name
+
+
+@dataclass(frozen=True)  # without slots, for what is read once
+class Situation:
+    """What is looked at, once for all kinds.
+
+    `jobs_ended` are the owners that have ended, as far as they were told.
+    """
+
+    runtimes: Runtimes
+    jobs_ended: frozenset[str] = frozenset()
+    now_s: float = field(default_factory=time.time)
+    tell: Listener = silent
+
+    @cached_property
+    def answering(self) -> tuple[Runtime, ...]:
+        """The runtimes that can be asked."""
+        return tuple(dict.fromkeys(self.runtimes.answering().values()))
+
+    @cached_property
+    def environments(self) -> tuple[Found, ...]:
+        """Every environment that has left a trace."""
+        return tuple(
+            Found(runtime, runtime.observe(name)) for runtime in self.answering for name in runtime.environments()
+        )
+
+    @cached_property
+    def noted(self) -> tuple[Found, ...]:
+        """Environments of which only what they knew of themselves is left."""
+        there = {(found.runtime, found.name) for found in self.environments}
+        return tuple(
+            Found(runtime, ObservedEnvironment(name, runtime.kind, about=about))
+            for runtime in self.answering
+            for name, about in runtime.abouts().items()
+            if (runtime, name) not in there
+        )
+
+    @cached_property
+    def sizes(self) -> Mapping[str, int]:
+        """The sizes of the environments' data in bytes, by runtime and name (`docker orders`), where they are known."""
+        return {f"{r.kind} {name}": size for r in self.answering for name, size in r.sizes().items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of leftover: what finds it, and for how long it is left alone, because it may just be in the making."""
+
+    name: str
+    find: Callable[[Situation], Iterator[Leftover]]
+    grace_s: float = 0.0

@@ -1,0 +1,56 @@
+"""The ports of `port: auto` while an environment is brought up: chosen, and replaced if they turn out to be taken."""
+
+from collections.abc import Mapping
+
+from provision.common.interrupts import shielded
+from provision.errors import NodeFailed, PortTaken
+from provision.events import Listener, Notice
+from provision.home.ports import Situation
+from provision.operations.life import stop_all
+from provision.operations.remove import remove_environment
+from provision.plan.observed import ObservedEnvironment
+from provision.runtime import Runtimes
+from provision.runtime.base import Runtime
+
+
+def situation(
+    runtimes: Runtimes, runtime: Runtime, observed: ObservedEnvironment, taken: frozenset[int], *, lease: bool
+) -> Situation:
+    """What matters for the choice of an environment's ports; only a lease needs its place."""
+    present = frozenset(node.name for node in observed.nodes)
+    return Situation(runtime.place if lease else "", present, taken, runtimes.environments_at)
+
+
+def ports_in_use(observed: ObservedEnvironment, taken: frozenset[int]) -> dict[str, int]:
+    """The ports that existing nodes have, and keep unless they are taken."""
+    ports = {node.name: int(node.endpoint.rpartition(":")[2]) for node in observed.nodes if node.endpoint}
+    return {name: port for name, port in ports.items() if port not in taken}
+
+
+def found_taken(error: PortTaken | NodeFailed, leased: Mapping[str, int]) -> dict[str, int]:
+    """Which leased ports could not be opened, by name; none if the error is about something else."""
+    if isinstance(error, PortTaken):
+        return {name: port for name, port in leased.items() if port == error.port}
+    if not error.port_taken:
+        return {}
+    return {name: port for name, port in leased.items() if name.partition("/")[0] == error.node}
+
+
+def back_to(before: ObservedEnvironment, runtime: Runtime, tell: Listener, *, delete_data: bool) -> None:
+    """Undo what was begun, so that it can begin again: remove what is new, or stop what was started since.
+
+    Args:
+        before: what there was.
+        runtime: where it is.
+        tell: receives the events.
+        delete_data: also delete data in a user's directory; there were none before.
+    """
+    with shielded(lambda: tell(Notice("still going back, please wait"))) as interrupted:
+        if before.nodes:
+            alive = {node.name for node in before.nodes if node.is_alive}
+            now = runtime.observe(before.name)
+            stop_all(runtime, before.name, [n for n in now.nodes if n.needs_stop and n.name not in alive], tell)
+        else:
+            remove_environment(runtime, before.name, before=before, delete_data=delete_data)
+    if interrupted.is_set():
+        raise KeyboardInterrupt

@@ -1,0 +1,185 @@
+"""Whose an environment is: the file it was made from, the home it belongs to, and who or what it was made for."""
+
+import getpass
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from provision.common.process_identity import ProcessIdentity, host_name
+from provision.errors import Refused
+from provision.events import Listener, Notice
+from provision.plan.about import About
+from provision.plan.observed import ObservedEnvironment
+from provision.runtime.base import Runtime
+from provision.spec.source import Source
+from provision.spec.units import duration_text
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """For whom an environment is made.
+
+    `home` is the home directory it belongs to, `owner` the person or CI job that is named (empty: none), and `process`
+    the one with whose end it is to go.
+    """
+
+    home: Path
+    owner: str = ""
+    process: ProcessIdentity | None = None
+
+    @classmethod
+    def of(cls, home: Path, owner: str = "", owner_pid: int | None = None) -> "Maker":
+        """Who is named; without an `owner`, the one in `PROVISION_OWNER`.
+
+        Raises:
+            UsageError: there is no process with that id.
+        """
+        process = None if owner_pid is None else ProcessIdentity.of(owner_pid)
+        return cls(home, owner or named_owner(), process)
+
+
+def named_owner() -> str:
+    """The owner that `PROVISION_OWNER` names; empty without one."""
+    return os.environ.get("PROVISION_OWNER", "")
+
+
+def require_same_file(
+    name: str, about: About | None, source: Source, *, take_over: bool = False, tell: Listener
+) -> None:
+    """Refuse an environment that was made from another file, unless that is meant; a notice tells why it may be used.
+
+    It is meant if it is to be taken over, if the other file is no longer there, because it has been moved, or if this
+    one says the environment's name, where it could have had its own.
+
+    Raises:
+        Refused: it was made from another file.
+    """
+    if about is None or source.only_name or _is_same(about, source):
+        return
+    here = _path(source) or "the given values"
+    if take_over:
+        tell(Notice(f"{name} was made from {about.origin}; {here} takes it over"))
+    elif _is_moved(about) and source.file:
+        tell(Notice(f"{name} was made from {about.origin}, which is no longer there; {here} takes its place"))
+    elif source.says_name:
+        tell(Notice(f"{name} was made from {about.origin}; {here} says the same name"))
+    else:
+        raise Refused(
+            f"{name} was made from another file",
+            why=f"it was made from {about.origin}{f' by {about.user}' if about.user else ''}\nand not from {here}",
+            hint="--take-over uses it all the same; or say another `name` in the file, for an environment of its own",
+        )
+
+
+def about_of(
+    source: Source, maker: Maker, observed: ObservedEnvironment, ttl_s: float | None, *, take_over: bool = False
+) -> About:
+    """What an environment is to know of itself after `up`.
+
+    It keeps its maker and its owner until another file takes its place, or another owner is named.
+    """
+    before = observed.about
+    new = About(
+        file=_path(source),
+        host=host_name(),
+        home=str(maker.home),
+        user=_user_name(),
+        owner=maker.owner,
+        owner_process=maker.process,
+        created_s=observed.created_s or time.time(),
+        ttl_s=ttl_s,
+    )
+    if before is None:
+        return new
+    kept: dict[str, object] = {"created_s": before.created_s}
+    if not take_over:
+        kept |= {} if maker.owner else {"owner": before.owner}
+        kept |= {} if maker.process else {"owner_process": before.owner_process}
+    if _is_same(before, source):
+        kept |= {"file": before.file, "host": before.host}
+        kept |= {} if take_over else {"home": before.home, "user": before.user}
+    return new.model_copy(update=kept)
+
+
+def note_about(runtime: Runtime, observed: ObservedEnvironment, about: About, tell: Listener) -> None:
+    """Let an environment know something else of itself; a notice tells what no node shows.
+
+    If it goes with a process, what watches that is started.
+
+    Raises:
+        Unavailable: that cannot be started.
+    """
+    if about != observed.about:
+        runtime.write_about(observed.name, about)
+        if observed.about and (told := ", ".join(_changes(observed.about, about))):
+            tell(Notice(f"{observed.name}: {told}"))
+    if about.owner_process:
+        from provision.operations.gc import reaper
+
+        reaper.start(Path(about.home))
+
+
+def tell_expired(runtime: Runtime, tell: Listener) -> None:
+    """A notice of the environments that are past their `ttl`, if there are any."""
+    now_s = time.time()
+    if over := sorted(name for name, about in runtime.abouts().items() if (about.expires_s or now_s) < now_s):
+        tell(Notice(f"past their ttl: {', '.join(over)}; `provision gc` removes them"))
+
+
+def _changes(before: About, after: About) -> Iterator[str]:
+    if before.ttl_s != after.ttl_s:
+        yield "its ttl is none now" if after.ttl_s is None else f"its ttl is {duration_text(after.ttl_s)} now"
+    if before.owner != after.owner:
+        yield f"its owner is {after.owner or 'nobody'} now"
+    if before.owner_process != after.owner_process:
+        yield f"it goes with {after.owner_process}" if after.owner_process else "it goes with no process any more"
+
+
+def is_of(observed: ObservedEnvironment, home: Path, owner: str) -> bool:
+    """Whether an environment belongs to this home, and was made for that owner (empty: for nobody who was named).
+
+    Processes are always this home's. Of containers that an earlier version created, nobody knows whose they are.
+    """
+    about = observed.about
+    if observed.runtime != "process" and (about is None or (about.host, about.home) != (host_name(), str(home))):
+        return False
+    return (about.owner if about else "") == owner
+
+
+def _path(source: Source) -> str:
+    """The file's absolute path, with links as the user knows them; empty if there is no file."""
+    return os.path.abspath(source.file) if source.file else ""  # noqa: PTH100 not resolved
+
+
+def _is_same(about: About, source: Source) -> bool:
+    path = _path(source)
+    if not (about.file and path):
+        return about.file == path
+    if about.host != host_name():
+        return False
+    try:
+        return about.file == path or Path(about.file).samefile(path)
+    except OSError:
+        return False
+
+
+def _is_moved(about: About) -> bool:
+    """Whether the file was on this machine, and is not there any more, as far as this user may see."""
+    if not about.file or about.host != host_name():
+        return False
+    try:
+        os.lstat(about.file)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def _user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return str(os.geteuid()) if hasattr(os, "geteuid") else ""

@@ -1,0 +1,50 @@
+"""What an environment knows of itself, kept with it: where it comes from, whose it is, and how long it is wanted."""
+
+from typing import Self
+
+from provision.common.notes import DamagedNote, Note, Seconds, parse_note
+from provision.common.process_identity import ProcessIdentity, host_name
+
+
+class About(Note):
+    """What an environment knows of itself.
+
+    `file` is the absolute path of the file it was made from, on `host`; empty if a program gave the values. `home` is
+    the home directory it belongs to, `user` who made it. `owner` is the person or CI job it was made for, if one was
+    named, and `owner_process` the process with whose end it is to go. `created_s` is Unix time, `ttl_s` how long it is
+    wanted after that.
+    """
+
+    file: str = ""
+    host: str = ""
+    home: str = ""
+    user: str = ""
+    owner: str = ""
+    owner_process: ProcessIdentity | None = None
+    created_s: Seconds
+    ttl_s: Seconds | None = None
+
+    @classmethod
+    def parse(cls, content: str | bytes) -> Self | None:
+        """What is written somewhere; None if it is damaged."""
+        try:
+            return parse_note(content.encode() if isinstance(content, str) else content, cls)
+        except DamagedNote:
+            return None
+
+    @property
+    def written(self) -> str:
+        """As it is kept."""
+        return self.model_dump_json(exclude_defaults=True)
+
+    @property
+    def expires_s(self) -> float | None:
+        """The Unix time from which on it is no longer wanted; None if it has no limit."""
+        return None if self.ttl_s is None else self.created_s + self.ttl_s
+
+    @property
+    def origin(self) -> str:
+        """What it was made from, for messages."""
+        if not self.file:
+            return "values that a program gave, without a file"
+        return self.file if self.host == host_name() else f"{self.file} on {self.host}"

@@ -1,0 +1,195 @@
+"""The lock of an environment in the engine, for commands of other homes and other machines that use the same engine.
+
+It is a note, so exactly one of those who make it at once has it. Nothing removes the note of a command that was killed,
+so others have to find out that it is dead: by its process if that is on their machine, else by the age of its last
+heartbeat, told by the engine's own clock. A heartbeat is another note, made anew all the time by a command that takes
+long; while it is short, its lock itself is young enough.
+
+Somebody else's lock is removed only by the one who has made a note of its token: of two who take over at once, only one
+does, and looks again before. A living holder finds that note, stops before its next action, and gives up its lock.
+"""
+
+import threading
+import time
+from contextlib import suppress
+
+from docker import APIClient
+
+from provision.common.notes import DamagedNote, parse_note
+from provision.common.patience import Patience
+from provision.errors import ProvisionError
+from provision.home.holders import Holder, busy, taken_over
+from provision.runtime.base import Hold
+from provision.runtime.docker import notes
+from provision.runtime.docker.client import translated
+
+LOCK, BEAT = "lock", "beat"
+BEAT_S, DEAD_S = 15.0, 60.0
+_HOLDER = "holder"
+_PAUSE_S = 0.2
+_MOMENT_S = 5.0
+_LOOK_EVERY_S = 1.0
+_JOIN_S = 5.0
+
+
+def hold(api: APIClient, environment: str, holder: Holder, force: Patience | None = None) -> Hold:
+    """Take the lock of an environment, also from a dead holder; with `force`, also from a living one.
+
+    Args:
+        api: the engine.
+        environment: the name.
+        holder: who takes it.
+        force: how long a living holder has to give it up; then it is taken away.
+
+    Raises:
+        Busy: another command holds it; names that one.
+        Refused: something else has the name of the lock.
+    """
+    patience = Patience(_MOMENT_S)
+    while True:
+        there = notes.make(api, environment, LOCK, _said(holder))
+        other = _holder_in(there)
+        if other == holder:
+            return _EngineHold(api, environment, holder)
+        if not _is_dead(api, there):
+            if force is None:
+                raise busy(environment, other)
+            _ask_to_end(api, there, holder, force)
+        elif not _remove_dead(api, there, holder) and not patience.pause(_PAUSE_S):
+            raise busy(environment, other)
+
+
+def sweep(api: APIClient, environment: str) -> None:
+    """Remove what killed commands have left of locks; the lock that is held stays, and what belongs to it."""
+    there = notes.all_of(api, environment)
+    held = {_token_of(note) for note in there if note.kind == LOCK}
+    for note in there:
+        kind, _, token = note.kind.partition(".")
+        if kind in (LOCK, BEAT) and token and token.partition(".")[0] not in held:
+            notes.remove_same(api, note)
+
+
+def abandoned(api: APIClient) -> tuple[notes.Note, ...]:
+    """The locks of commands that have ended without giving them up, in whichever environment."""
+    return tuple(note for note in notes.all_of(api) if note.kind == LOCK and _is_dead(api, note))
+
+
+def remove_abandoned(api: APIClient, note: notes.Note) -> bool:
+    """Remove such a lock, with what belongs to it; False if another command is just doing so."""
+    return _remove_dead(api, note, Holder.of("gc"))
+
+
+class _EngineHold(Hold):
+    """A lock in the engine, with its heartbeat."""
+
+    def __init__(self, api: APIClient, environment: str, holder: Holder) -> None:
+        self._api, self._environment, self._holder = api, environment, holder
+        self._ended = threading.Event()
+        self._looked_s = time.monotonic()
+        self._heart = threading.Thread(target=self._beat, name=f"heartbeat of {environment}", daemon=True)
+        self._heart.start()
+
+    def require_held(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._looked_s < _LOOK_EVERY_S:
+            return
+        self._looked_s = now_s
+        there = {note.kind: note for note in notes.all_of(self._api, self._environment)}
+        if asked := there.get(_request(self._holder.token)):
+            raise taken_over(self._environment, _holder_in(asked))
+        # Somebody may have removed all unused volumes by hand: then it is made again, unless another is quicker.
+        lock = there.get(LOCK) or notes.make(self._api, self._environment, LOCK, _said(self._holder))
+        if (other := _holder_in(lock)) != self._holder:
+            raise taken_over(self._environment, other)
+
+    def release(self) -> None:
+        self._ended.set()
+        self._heart.join(_JOIN_S)
+        mine = notes.Note(self._environment, LOCK, _said(self._holder))
+        notes.remove_same(self._api, mine)
+
+    def _beat(self) -> None:
+        last: notes.Note | None = None
+        count = 0
+        while not self._ended.wait(BEAT_S):
+            count += 1
+            # An engine that does not answer is met by what the command itself does.
+            with suppress(ProvisionError):
+                beat = notes.make(self._api, self._environment, f"{BEAT}.{self._holder.token}.{count}", {})
+                if last:
+                    notes.remove_same(self._api, last)
+                last = beat
+        if last:
+            with suppress(ProvisionError):  # `sweep` finds it
+                notes.remove_same(self._api, last)
+
+
+def _said(holder: Holder) -> dict[str, str]:
+    return {_HOLDER: holder.model_dump_json()}
+
+
+def _holder_in(note: notes.Note) -> Holder | None:
+    """Who made it; None if that cannot be read."""
+    with suppress(DamagedNote):
+        return parse_note(note.texts.get(_HOLDER, "").encode(), Holder)
+    return None
+
+
+def _token_of(note: notes.Note) -> str:
+    holder = _holder_in(note)
+    return holder.token if holder else ""
+
+
+def _request(token: str) -> str:
+    """The kind of the note by which a lock is taken away; the lock may be such a note itself."""
+    return f"{LOCK}.{token}"
+
+
+def _is_dead(api: APIClient, note: notes.Note) -> bool:
+    """Whether the command that made a lock has ended."""
+    holder = _holder_in(note)
+    over = holder.process.is_over if holder else None
+    if over is not None:
+        return over
+    beats = [
+        other.made_s
+        for other in notes.all_of(api, note.environment)
+        if holder and other.kind.startswith(f"{BEAT}.{holder.token}.")
+    ]
+    youngest_s = max([note.made_s, *beats])
+    with translated("reading the clock of the engine"):
+        now_s = notes.engine_time_s(api.info().get("SystemTime"))
+    return youngest_s > 0 and now_s - youngest_s > DEAD_S
+
+
+def _remove_dead(api: APIClient, dead: notes.Note, holder: Holder) -> bool:
+    """Remove a dead command's lock; False if another command is just doing so."""
+    request = notes.make(api, dead.environment, _request(_token_of(dead)), _said(holder))
+    if _holder_in(request) != holder:
+        return _is_dead(api, request) and _remove_dead(api, request, holder)
+    try:
+        notes.remove_same(api, dead)
+        sweep(api, dead.environment)
+    finally:
+        notes.remove_same(api, request)
+    return True
+
+
+def _ask_to_end(api: APIClient, lock: notes.Note, holder: Holder, patience: Patience) -> None:
+    """Have a living command give up its lock, and take the lock away if it does not.
+
+    Raises:
+        Busy: another command is doing the same.
+    """
+    request = notes.make(api, lock.environment, _request(_token_of(lock)), _said(holder))
+    if (other := _holder_in(request)) != holder:
+        if not _is_dead(api, request):
+            raise busy(lock.environment, other)
+        _remove_dead(api, request, holder)
+        return
+    try:
+        while notes.read(api, lock.environment, LOCK) == lock and patience.pause(_PAUSE_S):
+            pass
+        notes.remove_same(api, lock)
+    finally:
+        notes.remove_same(api, request)
