@@ -13,7 +13,18 @@ from contextlib import ExitStack, contextmanager
 from provision.common.interrupts import leaving, shielded
 from provision.common.patience import Patience
 from provision.errors import Busy, Interrupted, ProvisionError, Refused, Unavailable
-from provision.events import ActionStarted, ActionStep, Event, Fetching, Listener, NodeWaiting, Notice, Progress, silent
+from provision.events import (
+    ActionStarted,
+    ActionStep,
+    Event,
+    Fetching,
+    Listener,
+    NodeWaiting,
+    Notice,
+    Progress,
+    StillWaiting,
+    silent,
+)
 from provision.home.holders import Holder
 from provision.home.journals import DONE, KILLED, Journal, Run
 from provision.home.locks import HomeLock
@@ -23,7 +34,7 @@ from provision.runtime.base import Hold, Runtime
 FORCE_S = 30.0
 """How long a command has to end if its lock is taken over; what it is doing is finished in that time."""
 _PAUSE_S = 0.2
-_BETWEEN_ACTIONS = (ActionStarted, ActionStep, Fetching, NodeWaiting, Progress)
+_BETWEEN_ACTIONS = (ActionStarted, ActionStep, Fetching, NodeWaiting, Progress, StillWaiting)
 """The events at which a command that has lost its lock stops: something is about to begin, or it only waits."""
 
 
@@ -124,13 +135,18 @@ class _Held(Change):
             self._listener(Notice(f"{told_as_killed(self._last)}; going on from there"))
 
     def hold(self, runtime: Runtime) -> None:
-        force = Patience(FORCE_S) if self._force else None
-
         def claim(holder: Holder) -> None:
-            self._hold = runtime.hold(self._name, holder, force)
+            self._hold = runtime.hold(self._name, holder)
+
+        def take_over(holder: Holder) -> None:
+            try:
+                claim(holder)
+            except Busy as reason:
+                self._listener(Notice(f"{reason.what}; taking over from it"))
+                self._hold = runtime.hold(self._name, holder, Patience(FORCE_S))
 
         try:
-            self._wait(claim)
+            self._wait(take_over if self._force else claim)
         except (Busy, Refused, Unavailable):
             raise
         except ProvisionError as error:  # there is no room for a lock: then nobody else gets one either
