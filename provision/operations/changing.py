@@ -26,7 +26,7 @@ from provision.events import (
     silent,
 )
 from provision.home.holders import Holder
-from provision.home.journals import DONE, KILLED, Journal, Run
+from provision.home.journals import KILLED, Journal, Run
 from provision.home.locks import HomeLock
 from provision.home.place import Home
 from provision.runtime.base import Hold, Runtime
@@ -130,7 +130,8 @@ class _Held(Change):
                 self._wait(self._lock.take)
         except OSError as error:
             self._tell_unlocked(f"{self._lock.file}: {error.strerror or error}")
-        self._last = self._journal.last() if self._journal else None
+        if self._journal and not self._journal.ended_well:
+            self._last = self._journal.last()
         if self._last and self._last.state == KILLED:
             self._listener(Notice(f"{told_as_killed(self._last)}; going on from there"))
 
@@ -235,7 +236,7 @@ class _Held(Change):
     def end(self, error: BaseException | None) -> None:
         """Note how it ended; a success also without an action, if what was noted last did not end well."""
         with self._journaling:
-            if error is None and self._last and self._last.state != DONE:
+            if error is None and self._last:
                 self._begin()
             if self._begun:
                 taken_s, now_s = time.monotonic() - self._began_s, time.time()

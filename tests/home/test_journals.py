@@ -62,6 +62,7 @@ def test_every_end_has_its_name(journal: Journal, error: BaseException | None, s
     last = journal.last()
     assert last
     assert (last.state, last.exit_code) == (state, code)
+    assert journal.ended_well is (state == "done")
 
 
 def test_what_has_not_ended_runs_or_was_killed(journal: Journal) -> None:
@@ -70,6 +71,7 @@ def test_what_has_not_ended_runs_or_was_killed(journal: Journal) -> None:
     journal.tell(holder.token, ActionStarted("broker-1", "start"))
     (told,) = journal.runs()
     assert told.state == "running"
+    assert not journal.ended_well
     assert told.actions[0].seconds is None
     journal.begin(dead())
     assert [one.state for one in journal.runs()] == ["running", "killed"]
@@ -81,6 +83,7 @@ def test_a_cut_line_spoils_neither_the_next_run_nor_the_one_before(journal: Jour
     whole = journal.file.read_bytes()
     for cut in (1, 10, len(whole.splitlines()[-1])):
         journal.file.write_bytes(whole[:-cut])
+        assert journal.ended_well is (cut < 20)
         second = run(journal, "down")
         assert [one.id for one in journal.runs()] == [first.token, second.token]
         last = journal.last()
@@ -127,6 +130,7 @@ def test_a_run_that_is_too_large_itself_is_dropped_by_the_next(journal: Journal)
 def test_without_one_nothing_is_known(journal: Journal, tmp_path: Path) -> None:
     assert journal.runs() == ()
     assert journal.last() is None
+    assert journal.ended_well
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "journals").mkdir(mode=0o700)
     journal.file.mkdir()
