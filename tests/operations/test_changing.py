@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from provision.events import Event, Notice, StillWaiting
 from provision.home.journals import Journal
 from provision.home.locks import HomeLock
 from provision.kafka.levels import Level
-from provision.pipeline import UpOptions
+from provision.pipeline import UpOptions, UpResult
 from provision.runtime.base import Hold
 from provision.runtime.fake import FakeRuntime
 from tests.holders import dead
@@ -40,7 +41,7 @@ def make(tmp_path: Path, fake: FakeRuntime) -> Make:
     file = tmp_path / "faked.yaml"
     file.write_text(FILE)
 
-    def made(home: str = "home", **options: object) -> Environment:
+    def made(home: str = "home", **options: Any) -> Environment:  # noqa: ANN401
         return Environment(file, runtimes=FakeRuntimes(tmp_path / home, fake, tmp_path / "cache"), **options)
 
     return made
@@ -65,7 +66,7 @@ class Stop:
 
 
 @contextmanager
-def held_up(environment: Environment, fake: FakeRuntime, at: int = 0) -> Iterator[tuple[Future[object], Stop]]:
+def held_up(environment: Environment, fake: FakeRuntime, at: int = 0) -> Iterator[tuple[Future[UpResult], Stop]]:
     """An `up` that has come to one of its verbs."""
     stop = Stop(fake, at)
     with ThreadPoolExecutor(1) as pool:
@@ -159,7 +160,11 @@ def test_who_wants_to_wait_waits_and_says_so(make: Make, fake: FakeRuntime, home
 def test_up_against_down_never_leaves_a_half_made_state(make: Make, fake: FakeRuntime, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 no secret
     pauses = [chance.uniform(0, 0.004) for _ in range(64)]
-    fake.on_verb = lambda _verb, _subject: threading.Event().wait(chance.choice(pauses)) and None
+
+    def linger(_verb: str, _subject: str) -> None:
+        threading.Event().wait(chance.choice(pauses))
+
+    fake.on_verb = linger
 
     def run(act: Callable[[], object], after_s: float) -> str:
         threading.Event().wait(after_s)

@@ -4,7 +4,7 @@ import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from docker.errors import APIError, ImageNotFound, NotFound
 
@@ -14,20 +14,18 @@ from provision.cluster.model import Cluster, Node, RenderedFile, Role, StorageKi
 from provision.common.patience import Patience
 from provision.errors import ProvisionError, Refused, Unavailable
 from provision.events import Listener
+from provision.home.holders import Holder
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.plan.stored import StoredData
 from provision.runtime import directories
 from provision.runtime.base import Hold, JavaCommand, Runtime, Streams, format_command, format_failed
 from provision.runtime.docker import containers as spec
-from provision.runtime.docker import ending, found, networks, notes, stored, tools
+from provision.runtime.docker import ending, found, locks, networks, notes, stored, tools
 from provision.runtime.docker.client import connect, still_used, translated
 from provision.runtime.docker.images import identity_of, inspect, pull, tag
 from provision.runtime.docker.labels import checked
 from provision.runtime.docker.layouts import require_layout
 from provision.spec.names import is_environment_name
-
-if TYPE_CHECKING:
-    from provision.home.holders import Holder
 
 _FORMAT_TIMEOUT_S = 60
 
@@ -131,10 +129,8 @@ class DockerRuntime(Runtime):
             chunks = self._api.logs(container["Id"], stream=True, follow=follow, tail=count)
             yield from _lines(chunks)
 
-    def hold(self, name: str, holder: "Holder", force: Patience | None = None) -> Hold:
+    def hold(self, name: str, holder: Holder, force: Patience | None = None) -> Hold:
         """Claim it in the engine, which other homes and machines may use too."""
-        from provision.runtime.docker import locks
-
         return locks.hold(self._api, name, holder, force)
 
     # -- prepare ------------------------------------------------------------------------------------------------------
@@ -319,8 +315,6 @@ class DockerRuntime(Runtime):
 
     def remove_network(self, name: str) -> None:
         """Remove tools and locks left by a killed command, then the network."""
-        from provision.runtime.docker import locks
-
         locks.sweep(self._api, name)
         with translated(f"removing the network {name}"):
             for container in self._containers(f"{spec.ENVIRONMENT}={name}"):
