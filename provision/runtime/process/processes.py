@@ -56,6 +56,7 @@ def start(command: Sequence[str], directory: Path, output: Path, variables: Mapp
     Raises:
         ProvisionError: the program cannot be started.
     """
+    forget(directory)
     options: dict[str, Any] = {"start_new_session": True}  # Ctrl-C in this terminal must not reach it
     if sys.platform == "win32":
         options = {"creationflags": subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP}
@@ -117,6 +118,12 @@ def exit_code(directory: Path) -> int | None:
     except subprocess.TimeoutExpired:
         return None
     return 128 - code if code is not None and code < 0 else code
+
+
+def forget(directory: Path) -> None:
+    """Forget the node's last process, which has ended and whose exit code nobody will ask for."""
+    if note := _noted(directory):
+        _children.pop(note.pid, None)
 
 
 def _noted(directory: Path) -> _Process | None:
