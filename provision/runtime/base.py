@@ -107,6 +107,10 @@ class Runtime(ABC):
             wanted: the names of its desired nodes, to find foreign things with the same names.
         """
 
+    def halted(self, name: str, nodes: Sequence[str]) -> frozenset[str]:  # noqa: ARG002 `observe` usually tells it
+        """Those of the nodes that it calls running whose process was stopped by a signal (SIGSTOP)."""
+        return frozenset()
+
     @abstractmethod
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
         """The configuration files that the node was created with, or that its kept storage was last used with."""

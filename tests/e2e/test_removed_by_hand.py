@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def provision(tmp_path_factory: pytest.TempPathFactory) -> Provision:
 
 
 def _remove(*containers: str) -> None:
-    for container in containers:
+    for container in containers or CONTAINERS:
         engine().api.remove_container(container, force=True, v=True)
 
 
@@ -38,7 +39,13 @@ def _without_network() -> None:
     engine().api.remove_network(NAME)
 
 
-def _without_volumes() -> None:
+def _with_volumes_only() -> None:
+    _without_network()
+    _remove()
+
+
+def _with_network_only() -> None:
+    _remove()
     for container in CONTAINERS:
         engine().api.remove_volume(container)
 
@@ -60,12 +67,12 @@ def _rename() -> None:
 RUNNING, GONE, EXITED, PAUSED = "running", "gone", "exited", "paused"
 # What is done by hand, and the states of broker and ZooKeeper then; none if they have left no trace of themselves.
 TABLE: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
-    "one container": (lambda: _remove(CONTAINERS[0]), (GONE, RUNNING)),
-    "all containers": (lambda: _remove(*CONTAINERS), (GONE, GONE)),
+    "one container": (partial(_remove, CONTAINERS[0]), (GONE, RUNNING)),
+    "all containers": (_remove, (GONE, GONE)),
     "the network of running nodes": (_without_network, (RUNNING, RUNNING)),
     "the connections to the network": (_cut_off, (RUNNING, RUNNING)),
-    "all but the volumes": (lambda: (_without_network(), _remove(*CONTAINERS)), (GONE, GONE)),
-    "all but the network": (lambda: (_remove(*CONTAINERS), _without_volumes()), ()),
+    "all but the volumes": (_with_volumes_only, (GONE, GONE)),
+    "all but the network": (_with_network_only, ()),
     "a volume under a stopped container": (_lose_volume_of_stopped, (EXITED, RUNNING)),
     "the names of the containers": (_rename, (RUNNING, RUNNING)),
     "nothing, but one is paused": (lambda: engine().api.pause(CONTAINERS[0]), (PAUSED, RUNNING)),

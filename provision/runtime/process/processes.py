@@ -8,6 +8,7 @@ process with the same id is never mistaken for it. The mark alone suffices: the 
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -145,6 +146,14 @@ def is_paused(process: psutil.Process) -> bool:
         return process.status() == psutil.STATUS_STOPPED
     except psutil.NoSuchProcess:
         return False
+
+
+def up_s(process: psutil.Process) -> float | None:
+    """For how many seconds it has been there; None if it has just ended."""
+    try:
+        return max(time.time() - process.create_time(), 0.0)
+    except psutil.Error:
+        return None
 
 
 def resume(directory: Path) -> bool:
