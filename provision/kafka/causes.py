@@ -125,7 +125,25 @@ CAUSES = (
         ),
     ),
     (
-        r"(?P<what>Read-only file system|Input/output error|Structure needs cleaning|Stale file handle)",
+        r"(?P<what>Read-only file system)",
+        Failure(
+            "read-only-data-directory",
+            "its disk fails: {what}",
+            "make it writable again (`mount -o remount,rw`), or use another `storage`",
+            keys=("storage",),
+        ),
+    ),
+    (
+        r"(?:exec format error|[Ee]xec user process caused: exec format error)",
+        Failure(
+            "wrong-architecture",
+            "its Java is made for another processor",
+            "use an image for this one (`docker pull --platform`)",
+            keys=("image", "distribution"),
+        ),
+    ),
+    (
+        r"(?P<what>Input/output error|Structure needs cleaning|Stale file handle)",
         Failure("disk-failed", "its disk fails: {what}", "repair it, or use another `storage`", keys=("storage",)),
     ),
     # -- memory ---------------------------------------------------------------------------------------------------

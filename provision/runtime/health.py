@@ -53,20 +53,22 @@ class Vitals:
 class Surroundings:
     """What is around an environment's nodes.
 
-    `strangers` are containers in its network that are not its own, as `orders-broker-1 (environment orders)`.
+    `strangers` are containers of other environments in its network, as `orders-broker-1 (environment orders)`.
     `software` has the processor architecture of each image that its nodes run, by name: None if it is missing.
+    `published` are the host ports of other containers, each with the container's name.
     """
 
     strangers: tuple[str, ...] = ()
     software: Mapping[str, str | None] = field(default_factory=dict)
+    published: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
     """Where nodes run: this machine, or that of an engine.
 
-    `name` is what is asked (`the Docker engine at unix:///var/run/docker.sock`), `version` its version. `clock_ahead_s`
-    is how far its clock is ahead of this process's. `started_s` is when the engine was last started (Unix time).
+    `name` is what is asked, `version` its version, `architecture` that of its processors, as images have it (`amd64`). `clock_ahead_s` is how far its clock is ahead of this process's.
+    `started_s` is when the engine was last started (Unix time). `is_here` is whether it is the machine of this process.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Machine:
     clock_ahead_s: float | None = None
     started_s: float | None = None
     spaces: tuple[Space, ...] = ()
+    is_here: bool = True
 
 
 class Asker(StrEnum):
@@ -93,6 +96,14 @@ class Probe:
 
     address: str
     request: bytes
+
+
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+
+
+def architecture_of(name: str) -> str:
+    """A processor architecture by the name that images have for it: `amd64` for `x86_64`."""
+    return _ARCHITECTURES.get(name.lower(), name.lower())
 
 
 Reached = Mapping[str, str]

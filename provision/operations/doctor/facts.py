@@ -12,6 +12,7 @@ from provision.kafka.causes import Failure
 from provision.kafka.failures import explain
 from provision.kafka.quorum import Quorum
 from provision.kafka.readiness import BrokerAnswers
+from provision.observe.readiness import Assessment
 from provision.operations.doctor.reachability import Reach
 from provision.plan.observed import Move, NodeState, ObservedCluster, ObservedEnvironment, ObservedNode, ObservedTopic
 from provision.plan.stored import StoredData
@@ -89,7 +90,8 @@ class Facts:
 
     `source` describes it, if that is more than its name; `cluster` is what it means, None if it is not valid
     (`problems`) or only the name is known. `observed` is what the runtime has. `engine` is why Docker does not answer,
-    if it was asked and does not.
+    if it was asked and does not. `assessment` is how ready it is, as `status` tells. `taken_ports` are those of
+    nodes that do not run, by node, each with who has it.
     """
 
     name: str
@@ -102,7 +104,9 @@ class Facts:
     surroundings: Surroundings | Unasked = NOT_ASKED
     nodes: Mapping[str, NodeFacts] = field(default_factory=dict)
     inside: Inside = Inside()
+    assessment: Assessment | Unasked = NOT_ASKED
     reachability: tuple[Reach, ...] | Unasked = NOT_ASKED
+    taken_ports: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
     def line_of(self, *path: str | int) -> str:
         """`FILE:LINE` of a key of the environment file, as in `line_of("topics", 0)`; empty if it does not have it."""
@@ -135,6 +139,23 @@ class Facts:
         """The nodes that the runtime has."""
         observed = known(self.observed)
         return observed.nodes if observed else ()
+
+    @property
+    def each(self) -> Iterator[tuple[ObservedNode, NodeFacts]]:
+        """All nodes, with what is known of each."""
+        return self.in_state(*NodeState)
+
+    @property
+    def missing(self) -> Mapping[str, str]:
+        """Why the environment is not ready, by node; empty if it is."""
+        assessment = known(self.assessment)
+        return assessment.missing if assessment else {}
+
+    @property
+    def is_in_docker(self) -> bool:
+        """Whether its nodes are containers."""
+        observed = known(self.observed)
+        return bool(observed and observed.runtime == "docker")
 
     def in_state(self, *states: NodeState) -> Iterator[tuple[ObservedNode, NodeFacts]]:
         """The nodes in one of these states, with what is known of each."""

@@ -54,6 +54,7 @@ class Finding:
         cause: why it is so, as far as known.
         file: the place in the environment file that causes it, `FILE:LINE`; empty if none does.
         fix: the command or the change that mends it.
+        node: the node that it is about, if it is about one; what several checks find of one node is told once.
         repairs: what `--fix` does about it; nothing if that would not be safe, or cannot be done by a program.
     """
 
@@ -65,6 +66,7 @@ class Finding:
     fix: str = ""
     severity: Severity = Severity.ERROR
     repairs: tuple[Repair, ...] = ()
+    node: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """The finding as `doctor -o json` shows it."""
@@ -72,6 +74,7 @@ class Finding:
             "id": self.id,
             "title": self.title,
             "severity": str(self.severity),
+            "node": self.node or None,
             "evidence": list(self.evidence),
             "cause": self.cause or None,
             "file": self.file or None,

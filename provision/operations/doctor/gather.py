@@ -11,14 +11,17 @@ from functools import partial
 from typing import Any, TypeVar, cast
 
 from provision.catalogue.versions import KRAFT
-from provision.cluster.model import Cluster, Role
+from provision.cluster.model import Cluster, Role, Topic
+from provision.cluster.resolve import fixed_ports
 from provision.common.patience import Patience
 from provision.errors import InvalidEnvironment, ProvisionError, Unavailable
+from provision.home.ports import PortState, port_state
 from provision.kafka.failures import LOG_LINES
 from provision.kafka.quorum import ask_for_quorum
 from provision.kafka.readiness import BrokerAnswers, ask_brokers
 from provision.observe.leaders import ensemble_modes
 from provision.observe.reach import access_to
+from provision.observe.readiness import assess
 from provision.operations.doctor.facts import Facts, Inside, NodeFacts, Unasked, known
 from provision.operations.doctor.reachability import Reach, advertised, asked_from_here, matrix
 from provision.operations.files import validate
@@ -26,6 +29,7 @@ from provision.plan.observed import NodeState, ObservedEnvironment
 from provision.runtime import Runtimes
 from provision.runtime.base import Runtime
 from provision.runtime.health import Asker
+from provision.runtime.process.vitals import holder_of
 from provision.spec.source import Source
 
 STEP_S = 20.0
@@ -114,7 +118,8 @@ def gather(source: Source, runtimes: Runtimes) -> tuple[Facts, Runtime | None]:
     observed = known(held.observed)
     if held.runtime is None or observed is None:
         return facts, held.runtime
-    return _with_nodes(facts, held.runtime, observed), held.runtime
+    facts = _with_nodes(facts, held.runtime, observed)
+    return replace(facts, taken_ports=_taken_ports(facts, observed)), held.runtime
 
 
 def _described(source: Source, runtimes: Runtimes) -> tuple[Cluster | None, InvalidEnvironment | None, str]:
@@ -139,6 +144,7 @@ def _with_nodes(facts: Facts, runtime: Runtime, observed: ObservedEnvironment) -
         **{f"files {one}": partial(runtime.read_files, name, one) for one in there},
         **{f"vitals {one}": partial(runtime.vitals, name, one) for one in there},
         **{f"stored {one}": partial(runtime.read_storage, name, one) for one in down if one in observed.kept},
+        "assessment": partial(assess, runtime, observed, _topics(facts), nodes=names, ask_inside=True),
         **_asks_inside(runtime, observed),
     }
     found = side_by_side(asks)
@@ -158,11 +164,33 @@ def _with_nodes(facts: Facts, runtime: Runtime, observed: ObservedEnvironment) -
         facts,
         observed=replace(observed, stored={one: data for one, each in nodes.items() if (data := known(each.stored))}),
         machine=found["machine"],
+        assessment=found["assessment"],
         surroundings=found["surroundings"],
         nodes=nodes,
         inside=replace(inside, slow=later["slow"]),
         reachability=later["reachability"],
     )
+
+
+def _topics(facts: Facts) -> Sequence[Topic] | None:
+    """The topics that must be there: those of the file, or whichever are."""
+    return facts.cluster.topics if facts.cluster else None
+
+
+def _taken_ports(facts: Facts, observed: ObservedEnvironment) -> dict[str, tuple[int, str]]:
+    """The ports that nodes need to start and somebody else has, by node."""
+    machine, around = known(facts.machine), known(facts.surroundings)
+    wanted = {n.name: int(n.endpoint.rpartition(":")[2]) for n in observed.nodes if n.endpoint and not n.needs_stop}
+    if not observed.nodes and facts.cluster and facts.source:
+        wanted = fixed_ports(facts.source.load())
+    published = around.published if around else {}
+    taken = {}
+    for node, port in wanted.items():
+        if port in published:
+            taken[node] = (port, f"the container {published[port]}")
+        elif (machine is None or machine.is_here) and port_state(port) is PortState.TAKEN:
+            taken[node] = (port, holder_of(port))
+    return taken
 
 
 def _log(runtime: Runtime, name: str, node: str) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """What an engine knows about itself, and about the containers of an environment."""
 
-import platform
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -9,15 +8,18 @@ from typing import Any
 
 from docker.errors import APIError, NotFound
 
+from provision.cluster.layout import NODE_HOME
 from provision.runtime.docker import found, networks
-from provision.runtime.docker.containers import ENVIRONMENT, ROLE, TOOL_ROLE
+from provision.runtime.docker.containers import ENVIRONMENT, ROLE, SOFTWARE, TOOL_ROLE
 from provision.runtime.docker.images import inspect
-from provision.runtime.health import Machine, Probe, Reached, Space, Surroundings, Usage, Vitals
+from provision.runtime.health import Machine, Probe, Reached, Space, Surroundings, Usage, Vitals, architecture_of
 
 DEFAULT_NETWORK = "bridge"
 """The engine's own network. It is created again whenever the engine starts, so that it tells when that was."""
 ASK_TIMEOUT_S = 30
 _ANSWER_S = 3
+_LOCAL = ("http+docker", "npipe")
+_LOOKED_AT = (NODE_HOME, "/tmp", "/dev/shm")  # noqa: S108 other places are empty stand-ins for an image's volumes
 _KIB = 1024
 _COLUMNS = 6  # of `df -P`: file system, blocks, used, available, capacity, mount point
 
@@ -56,13 +58,14 @@ def machine(api: Any) -> Machine:  # noqa: ANN401 the SDK's client has no types
     now = (before + time.time()) / 2
     at = _time_s(told.get("SystemTime", ""))
     return Machine(
-        name=f"the Docker engine at {api.base_url}".replace("http+docker://localhost", "the local socket"),
+        name="the Docker engine",
         version=str(told.get("ServerVersion", "")),
-        architecture=str(told.get("Architecture", "")),
+        architecture=architecture_of(str(told.get("Architecture", ""))),
         processors=told.get("NCPU"),
         memory_bytes=told.get("MemTotal"),
         clock_ahead_s=at - now if at is not None else None,
         started_s=_started_s(api),
+        is_here=str(api.base_url).startswith(_LOCAL),
     )
 
 
@@ -73,18 +76,27 @@ def _started_s(api: Any) -> float | None:  # noqa: ANN401 see above
 
 
 def surroundings(api: Any, name: str, containers: Iterable[Mapping[str, Any]]) -> Surroundings:  # noqa: ANN401 see above
-    """What is around an environment's nodes; `containers` are its own."""
-    ours = list(containers)
-    images = {container["Image"]: inspect(api, container["ImageID"]) for container in ours if found.is_node(container)}
+    """What is around an environment's nodes; `containers` are all, its own and others."""
+    every = list(containers)
+    ours = [container for container in every if found.belongs(container, name)]
+    names = {container["Labels"].get(SOFTWARE, container["Image"]) for container in ours if found.is_node(container)}
+    images = {image: inspect(api, image) for image in sorted(names)}
     known = {container["Id"] for container in ours}
     strangers = []
     if network := networks.find(api, name):
         for identity, member in (api.inspect_network(network["Id"]).get("Containers") or {}).items():
-            if identity not in known:
-                strangers.append(_stranger(api, identity, member["Name"]))
+            if identity not in known and (stranger := _stranger(api, identity, member["Name"])):
+                strangers.append(stranger)
     return Surroundings(
         strangers=tuple(sorted(strangers)),
-        software={image: told.get("Architecture") if told else None for image, told in images.items()},
+        software={image: architecture_of(told["Architecture"]) if told else None for image, told in images.items()},
+        published={
+            port["PublicPort"]: found.names_of(container)[0]
+            for container in every
+            if not found.belongs(container, name)
+            for port in container["Ports"] or ()
+            if "PublicPort" in port
+        },
     )
 
 
@@ -93,7 +105,7 @@ def _stranger(api: Any, identity: str, name: str) -> str:  # noqa: ANN401 see ab
         labels = api.inspect_container(identity)["Config"]["Labels"] or {}
         if other := labels.get(ENVIRONMENT):
             return f"{name} (environment {other})"
-    return name
+    return ""  # what clients run may be there
 
 
 def of_node(api: Any, container: str) -> Vitals:  # noqa: ANN401 see above
@@ -103,8 +115,9 @@ def of_node(api: Any, container: str) -> Vitals:  # noqa: ANN401 see above
     ended_s = None if state["Running"] else _time_s(state.get("FinishedAt", ""))
     seen: dict[str, Any] = {}
     if state["Running"] and not state["Paused"]:
-        places = [*(mount["Destination"] for mount in told["Mounts"]), *(host.get("Tmpfs") or {}), "/dev/shm"]  # noqa: S108
-        execution = api.exec_create(container, ["sh", "-c", _LOOK, "look", *dict.fromkeys(places)])
+        places = [*(mount["Destination"] for mount in told["Mounts"]), *(host.get("Tmpfs") or {}), *_LOOKED_AT]
+        wanted = [place for place in dict.fromkeys(places) if place.startswith(_LOOKED_AT)]
+        execution = api.exec_create(container, ["sh", "-c", _LOOK, "look", *wanted])
         seen = _seen(api.exec_start(execution["Id"]).decode(errors="replace"))
     return Vitals(
         stopped=seen.get("stopped", False),
@@ -167,12 +180,6 @@ def reached(probes: Sequence[Probe], output: str) -> Reached:
         reason = said.get(probe.address, "it was not asked").strip()
         answers[probe.address] = "" if reason == "answered" else reason.rpartition(": ")[2]
     return answers
-
-
-def architecture_of(name: str) -> str:
-    """A processor architecture by the name that images have for it: `amd64` for `x86_64`."""
-    known = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
-    return known.get(name or platform.machine(), name)
 
 
 def _time_s(text: str) -> float | None:

@@ -137,7 +137,7 @@ class DockerRuntime(Runtime):
     def surroundings(self, name: str) -> Surroundings:
         """Look for others in its network, at the images of its nodes, and at the files of its volumes."""
         with translated(f"looking around {name}"):
-            return health.surroundings(self._api, name, self._containers(f"{spec.ENVIRONMENT}={name}"))
+            return health.surroundings(self._api, name, self._containers())
 
     def vitals(self, name: str, node: str) -> Vitals:
         """Inspect its container, and look into it with `exec` while it runs."""
@@ -277,12 +277,18 @@ class DockerRuntime(Runtime):
             self._api.put_archive(container, NODE_HOME, spec.archive_of_files(files, account))
 
     def start_node(self, name: str, node: str) -> None:
-        """Start the container, for which the engine now reserves its host port, or unpause it."""
+        """Start the container, for which the engine now reserves its host port, or let it go on.
+
+        It is paused by the engine, or a signal (SIGSTOP) has stopped its process, of which the engine knows nothing.
+        """
         container = self._required(name, node)
         self._require_no_links(name, node)
         with translated(f"starting {node}"):
-            if self._api.inspect_container(container)["State"]["Paused"]:
+            state = self._api.inspect_container(container)["State"]
+            if state["Paused"]:
                 self._api.unpause(container)
+            if state["Running"]:
+                self._api.kill(container, "SIGCONT")
                 return
             networks.rejoin(self._api, container, name, node)
             self._api.start(container)

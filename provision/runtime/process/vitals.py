@@ -4,12 +4,13 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from provision.runtime.health import Machine, Space, Usage, Vitals
+from provision.runtime.health import Machine, Space, Usage, Vitals, architecture_of
 
 _UNLIMITED = 2**60
 """What is above it is no limit: systems write infinity in several ways."""
@@ -21,7 +22,7 @@ def this_machine(directories: Iterable[Path]) -> Machine:
     return Machine(
         name="this machine",
         version=f"{platform.system()} {platform.release()}",
-        architecture=platform.machine(),
+        architecture=architecture_of(platform.machine()),
         processors=os.cpu_count(),
         memory_bytes=psutil.virtual_memory().total,
         clock_ahead_s=0.0,
@@ -39,6 +40,19 @@ def space_of(directory: Path) -> Space | None:
     except OSError:
         return None
     return Space(str(directory), found.total, found.free, writable=os.access(there, os.W_OK))
+
+
+def holder_of(port: int) -> str:
+    """The process that listens on a port of this machine, as `java (process 4711)`, as far as this user may know."""
+    for connection in _asked(lambda: psutil.net_connections("tcp")) or ():
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            name = _asked(partial(_name_of, connection.pid))
+            return f"{name or 'a program'} (process {connection.pid})"
+    return "another program"
+
+
+def _name_of(pid: int) -> str:
+    return str(psutil.Process(pid).name())
 
 
 def of_node(process: psutil.Process | None, data: Path) -> Vitals:

@@ -5,17 +5,39 @@ from pathlib import Path
 from provision.operations.doctor.findings import Severity
 from provision.operations.doctor.registry import CHECKS
 from provision.plan.observed import NodeState
-from provision.runtime.health import Vitals
-from tests.operations.doctor.world import described, facts, found, node
+from provision.runtime.health import Usage, Vitals
+from tests.operations.doctor.world import described, facts, found, missing, node
 
 
 def test_nothing_is_wrong_with_nodes_that_run() -> None:
     assert found(facts(node("zookeeper-1"), node("broker-1"))) == {}
 
 
-def test_each_id_stands_in_one_entry() -> None:
-    ids = [one for entry in CHECKS for one in entry.ids]
-    assert len(ids) == len(set(ids))
+def test_what_two_checks_find_of_a_node_is_told_once() -> None:
+    log = "[2026-01-01 10:00:00,000] ERROR Error while accepting connection\njava.io.IOException: Too many open files"
+    busy = Vitals(open_files=Usage(100, 100))
+    running = facts(
+        node("broker-1"),
+        logs={"broker-1": log},
+        vitals={"broker-1": busy},
+        assessment=missing({"broker-1": "it does not answer"}),
+    )
+    (finding,) = found(running).values()
+    assert finding.id == "too-few-open-files"
+    assert "100 of 100 open files are in use" in finding.evidence
+    assert any("Too many open files" in line for line in finding.evidence)
+
+
+def test_what_nothing_explains_is_told_as_not_ready() -> None:
+    silent = facts(node("broker-1"), assessment=missing({"broker-1": "it does not answer"}))
+    assert list(found(silent)) == ["not-ready"]
+    paused = facts(node("broker-1", NodeState.PAUSED), assessment=missing({"broker-1": "it is paused"}))
+    assert list(found(paused)) == ["paused-node"]
+
+
+def test_every_check_names_what_it_finds() -> None:
+    assert CHECKS
+    assert all(entry.ids for entry in CHECKS)
 
 
 def test_a_paused_node() -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from provision.cluster.model import RenderedFile, Role
+from provision.kafka.levels import Level
+from provision.observe.readiness import Assessment
 from provision.operations.doctor.checks import findings
 from provision.operations.doctor.facts import Facts, NodeFacts
 from provision.operations.doctor.findings import Finding
@@ -40,6 +42,11 @@ def facts(
     )
     every: dict[str, Any] = {"name": NAME, "observed": observed, "nodes": known}
     return Facts(**every | of)
+
+
+def missing(reasons: dict[str, str]) -> Assessment:
+    """An environment that is not ready for these reasons."""
+    return Assessment(ObservedEnvironment(NAME, "docker"), Level.NONE, reasons)
 
 
 def described(directory: Path, text: str) -> Source:

@@ -41,6 +41,7 @@ def _of_failure(facts: Facts, node: ObservedNode, known_of: NodeFacts, failure: 
         file=facts.line_of_property(node.name, text) or facts.line_for(node.name, *failure.keys),
         fix=f"{failure.hint}; then provision up {facts.name}" if failure.hint else f"provision up {facts.name}",
         repairs=starting(node.name) if failure.transient else (),
+        node=node.name,
     )
 
 
@@ -56,6 +57,7 @@ def _without_reason(facts: Facts, node: ObservedNode, known_of: NodeFacts) -> Fi
             fix=fix,
             severity=Severity.WARNING,
             repairs=starting(node.name),
+            node=node.name,
         )
     if node.exit_code in (None, _KILLED):
         return Finding(
@@ -65,6 +67,7 @@ def _without_reason(facts: Facts, node: ObservedNode, known_of: NodeFacts) -> Fi
             cause="SIGKILL ended it in the middle of its work: somebody sent it, or the system was out of memory",
             fix=f"{fix}; if it happens again, give the machine more memory or the nodes less (`heap`)",
             repairs=starting(node.name),
+            node=node.name,
         )
     return Finding(
         "node-exited",
@@ -72,6 +75,7 @@ def _without_reason(facts: Facts, node: ObservedNode, known_of: NodeFacts) -> Fi
         evidence=_evidence(node, log),
         cause="its log tells no reason that is known",
         fix=f"provision logs {facts.name} {node.name} shows its whole log; then {fix}",
+        node=node.name,
     )
 
 

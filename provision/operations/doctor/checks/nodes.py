@@ -13,7 +13,7 @@ from provision.plan.observed import NodeState
 def paused(facts: Facts) -> Iterator[Finding]:
     """A node keeps its process and ports, and answers nothing."""
     for node, _ in facts.in_state(NodeState.PAUSED):
-        how = "`docker pause`" if facts.cluster is None or facts.cluster.runtime == "docker" else "SIGSTOP"
+        how = "`docker pause`" if facts.is_in_docker else "SIGSTOP"
         yield Finding(
             "paused-node",
             f"{node.name} is paused",
@@ -21,6 +21,7 @@ def paused(facts: Facts) -> Iterator[Finding]:
             cause=f"somebody paused it ({how})",
             fix=f"provision start {facts.name} {node.name}",
             repairs=starting(node.name),
+            node=node.name,
         )
 
 
@@ -37,6 +38,7 @@ def frozen(facts: Facts) -> Iterator[Finding]:
                 cause="a signal stopped its process (SIGSTOP); connections are accepted, and nothing is answered",
                 fix=f"provision start {facts.name} {node.name}",
                 repairs=starting(node.name),
+                node=node.name,
             )
 
 
@@ -53,6 +55,7 @@ def slow(facts: Facts) -> Iterator[Finding]:
                 cause="it is starting, or its machine or its disk is busy",
                 fix="give it a moment; then look at the load of the machine",
                 severity=Severity.WARNING,
+                node=name,
             )
 
 
@@ -70,4 +73,5 @@ def astray(facts: Facts) -> Iterator[Finding]:
             cause="its network was removed (`docker network prune`), or it was disconnected from it",
             fix=f"provision up {facts.name}",
             repairs=joining(node.name) if observed and observed.network else (),
+            node=node.name,
         )
