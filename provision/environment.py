@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from provision.kafka.messages import Record
     from provision.observe.readiness import Assessment
     from provision.operations.doctor.examine import Choose, Diagnosis
+    from provision.operations.doctor.machine import MachineDiagnosis
     from provision.operations.topics import KafkaCluster
     from provision.pipeline import Prepared, UpOptions, UpResult
     from provision.plan.actions import Plan
@@ -107,6 +108,18 @@ class Environment:
         if runtimes is None:
             looking.close()
         return tuple(found)
+
+    @classmethod
+    def examine_machine(cls, *, home: Place = None, runtimes: Runtimes | None = None) -> MachineDiagnosis:
+        """Whether environments can run on this machine, as what, and what is wrong with it; changes nothing."""
+        from provision.operations.doctor.machine import examine_machine
+
+        looking = runtimes or Runtimes(Home.of(home))
+        try:
+            return examine_machine(looking)
+        finally:
+            if runtimes is None:
+                looking.close()
 
     def __enter__(self) -> Self:
         """The environment itself; leaving the block does not touch the cluster."""

@@ -1,14 +1,15 @@
 """The command doctor: what is wrong, why, and what mends it."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from provision.cli.completion import environments
 from provision.cli.environment import select
 from provision.cli.groups import LOOK
-from provision.cli.options import Env, Output
+from provision.cli.options import Output
 from provision.cli.output import Format, counted, painted, print_table, print_value, say, write_line
 from provision.cli.progress import progress
 from provision.errors import UsageError
@@ -22,17 +23,30 @@ _YES = ("y", "yes")
 
 
 def doctor(
-    env: Env = None,
+    env: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="ENV",
+            help="An environment file, or a name. Left out: this machine is examined.",
+            show_default=False,
+            autocompletion=environments,
+        ),
+    ] = None,
     fix: Annotated[bool, typer.Option("--fix", help="Carry out the safe repairs, each after asking.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="With --fix: do not ask.")] = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """Say what is wrong with an environment, why, and what mends it.
+    """Say what is wrong with an environment or this machine, why, and what mends it.
 
     Exits with 1 if something is wrong.
     """
     if yes and not fix:
         raise UsageError("--yes goes with --fix")
+    if env is None:
+        if fix:
+            raise UsageError("--fix needs an environment: nothing of a machine is mended by itself")
+        _examine_machine(output)
+        return
     with progress() as tell:
         environment = select(env, tell=tell)
 
@@ -42,6 +56,20 @@ def doctor(
 
         diagnosis = environment.mend(choose) if fix else environment.examine()
     _show(diagnosis, output)
+    if diagnosis.findings:
+        raise typer.Exit(1)
+
+
+def _examine_machine(output: Format) -> None:
+    from provision.environment import Environment
+
+    diagnosis = Environment.examine_machine()
+    if output is Format.TABLE:
+        _print_findings(diagnosis.findings)
+        print_table(("WHAT", "IS"), diagnosis.rows())
+        say(f"this machine: {_count(diagnosis.findings)}")
+    else:
+        print_value(diagnosis.as_dict(), output)
     if diagnosis.findings:
         raise typer.Exit(1)
 
@@ -56,10 +84,7 @@ def _show(diagnosis: "Diagnosis", output: Format) -> None:
     if output is not Format.TABLE:
         print_value(diagnosis.as_dict(), output)
         return
-    for finding in diagnosis.findings:
-        for line in _lines(finding):
-            write_line(line)
-        write_line("")
+    _print_findings(diagnosis.findings)
     if diagnosis.reachability:
         rows = (
             (row.node, row.listener or None, row.address, row.asker, _said(row.expected), _said(row.answers), row.why)
@@ -67,8 +92,18 @@ def _show(diagnosis: "Diagnosis", output: Format) -> None:
         )
         headers = ("NODE", "LISTENER", "ADDRESS", "FROM", "EXPECTED", "ANSWERS", "WHY NOT")
         print_table(headers, rows)
-    found = counted("finding", len(diagnosis.findings)) if diagnosis.findings else "nothing wrong"
-    say(f"{diagnosis.environment}: {found}" + ("" if diagnosis.is_up else "; it is not up"))
+    say(f"{diagnosis.environment}: {_count(diagnosis.findings)}" + ("" if diagnosis.is_up else "; it is not up"))
+
+
+def _print_findings(findings: "Sequence[Finding]") -> None:
+    for finding in findings:
+        for line in _lines(finding):
+            write_line(line)
+        write_line("")
+
+
+def _count(findings: "Sequence[Finding]") -> str:
+    return counted("finding", len(findings)) if findings else "nothing wrong"
 
 
 def _said(answers: bool | None) -> str | None:

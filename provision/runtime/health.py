@@ -67,8 +67,9 @@ class Surroundings:
 class Machine:
     """Where nodes run: this machine, or that of an engine.
 
-    `name` is what is asked, `version` its version, `architecture` that of its processors, as images have it (`amd64`). `clock_ahead_s` is how far its clock is ahead of this process's.
-    `started_s` is when the engine was last started (Unix time). `is_here` is whether it is the machine of this process.
+    `name` is what is asked, `version` its version, `architecture` that of its processors as images have it (`amd64`).
+    `clock_ahead_s` is how far its clock is ahead of this process's. `started_s` is when the engine was last started
+    (Unix time). `is_here` is whether it is the machine of this process.
     """
 
     name: str

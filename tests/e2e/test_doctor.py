@@ -3,11 +3,20 @@
 Each test breaks a cluster, which several share, has the failure named, and has it mended.
 """
 
+import contextlib
+import io
 import json
+import shutil
+import signal
 import socket
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.engine import SHORT_SESSION, Provision, engine, image, wait_until, write_environment
@@ -180,3 +189,137 @@ def test_a_container_that_is_gone_and_a_volume_that_is_lost(provision: Provision
 def run_inside(container: str, command: str) -> None:
     api = engine().api
     api.exec_start(api.exec_create(container, ["sh", "-c", command])["Id"])
+
+
+# -- single nodes that are broken for good ----------------------------------------------------------------------------
+
+ONE = "kafka: {mode: kraft}\nbrokers:\n  port: auto\n  heap: 128m\n  memory: 512m\ntopics: [{name: t, partitions: 4}]\n"
+
+
+@pytest.fixture
+def alone(provision: Provision, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The file of a cluster with one broker, which is removed after the test."""
+    part = request.node.name.partition("[")[0].removeprefix("test_").replace("_", "-")[:24].strip("-")
+    env = write_environment(tmp_path, f"doctor-{provision.runtime}-{part}", ONE)
+    yield env
+    provision.ok("down", env, "--delete-data")
+
+
+def broker_of(provision: Provision, env: str) -> psutil.Process:
+    (process,) = provision._processes(Path(env).stem, "broker-1")  # noqa: SLF001 what a test may look at
+    return process
+
+
+def only(provision: Provision, runtime: str) -> None:
+    if provision.runtime != runtime:
+        pytest.skip(f"it is about {runtime}")
+
+
+def test_limits_of_files_and_threads(provision: Provision, alone: str) -> None:
+    only(provision, "process")
+    provision.ok("up", alone)
+    broker = broker_of(provision, alone)
+    files, threads = broker.rlimit(psutil.RLIMIT_NOFILE), broker.rlimit(psutil.RLIMIT_NPROC)
+    broker.rlimit(psutil.RLIMIT_NOFILE, (broker.num_fds() + 1, files[1]))
+    broker.rlimit(psutil.RLIMIT_NPROC, (broker.num_threads() + 1, threads[1]))
+    assert "open files are in use" in found(provision, alone, "too-few-open-files", "broker-1")["evidence"][0]
+    assert "threads are in use" in found(provision, alone, "too-few-threads", "broker-1")["evidence"][0]
+    broker.rlimit(psutil.RLIMIT_NOFILE, files)
+    broker.rlimit(psutil.RLIMIT_NPROC, threads)
+    assert healthy(provision, alone)
+
+
+def test_a_full_disk_and_one_that_is_read_only(provision: Provision, alone: str, tmp_path: Path) -> None:
+    only(provision, "process")
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(["/bin/mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", small], check=False)
+    if mounted.returncode:
+        pytest.skip("only root mounts a small disk")
+    file = Path(alone)
+    file.write_text(f"{ONE}storage: {small}/data\n")
+    try:
+        provision.ok("up", alone)
+        assert healthy(provision, alone)
+        subprocess.run(["/bin/mount", "-o", "remount,ro", small], check=True)
+        finding = found(provision, alone, "read-only-data-directory", "broker-1")
+        assert finding["file"] == f"{alone}:7"
+        subprocess.run(["/bin/mount", "-o", "remount,rw", small], check=True)
+        with contextlib.suppress(OSError), (small / "full").open("wb") as full:
+            full.write(b"x" * 16 * 1024**2)
+        assert found(provision, alone, "disk-full", "broker-1")["file"] == f"{alone}:7"
+        provision("produce", alone, "t", stdin=f"{'x' * 1000}\n" * 2000)
+        assert wait_until(lambda: not provision._processes(file.stem, "broker-1"))  # noqa: SLF001 see above
+        dead = {finding["id"] for finding in examined(provision, alone)["findings"]}
+        assert dead & {"disk-full", "sigbus"}
+        (small / "full").unlink()
+        provision.ok("down", alone, "--delete-data")
+    finally:
+        provision("down", alone, "--delete-data")
+        subprocess.run(["/bin/umount", small], check=True)
+
+
+def test_a_crash_by_sigbus(provision: Provision, alone: str) -> None:
+    only(provision, "process")
+    provision.ok("up", alone)
+    broker = broker_of(provision, alone)
+    broker.send_signal(signal.SIGBUS)
+    assert wait_until(lambda: not broker.is_running())
+    assert any("SIGBUS" in line for line in found(provision, alone, "sigbus", "broker-1")["evidence"])
+
+
+def test_a_directory_that_is_removed_while_its_node_runs(provision: Provision, alone: str) -> None:
+    only(provision, "process")
+    provision.ok("up", alone)
+    shutil.rmtree(provision.home / "environments" / Path(alone).stem / "broker-1")
+    assert "--keep-data" in found(provision, alone, "directory-lost", "broker-1")["fix"]
+
+
+def test_out_of_memory(provision: Provision, alone: str) -> None:
+    """The kernel kills it: its heap, touched as a whole, is more than its limit."""
+    only(provision, "docker")
+    provision.ok("up", alone)
+    container = f"{Path(alone).stem}-broker-1"
+    engine().api.stop(container)
+    engine().api.update_container(container, mem_limit="60m", memswap_limit="60m")
+    engine().api.start(container)
+    assert engine().api.wait(container, timeout=60)["StatusCode"] == 137
+    finding = found(provision, alone, "out-of-memory", "broker-1")
+    assert finding["file"] == f"{alone}:5"
+    assert "exit code 137" in finding["evidence"][0]
+
+
+def test_a_missing_image(provision: Provision, alone: str) -> None:
+    only(provision, "docker")
+    api, own = engine().api, "doctor-own/kafka:3.9.1"
+    api.tag(image(), "doctor-own/kafka", "3.9.1")
+    replace(provision, own_image=False).ok("up", alone, "--set", f"kafka.image={own}")
+    api.remove_image(own)
+    assert own in found(provision, alone, "image-missing")["title"]
+
+
+def test_a_java_for_another_processor(provision: Provision, alone: str) -> None:
+    only(provision, "docker")
+    api, own = engine().api, "doctor-arm/kafka:3.9.1"
+    base = api.create_container(image(), entrypoint=["true"])["Id"]
+    try:
+        api.put_archive(base, "/usr/bin", tar_of("java", b"\x7fELF\x02\x01\x01" + bytes(57), 0o755))
+        api.commit(base, "doctor-arm/kafka", "3.9.1")
+    finally:
+        api.remove_container(base, force=True, v=True)
+    try:
+        settings = ("--set", f"kafka.image={own}", "--set", "kafka.mode=zookeeper")  # nothing is formatted with it
+        replace(provision, own_image=False)("up", alone, "--retain", *settings)
+        found(provision, alone, "wrong-architecture", "broker-1")
+        provision.ok("down", alone)
+    finally:
+        api.remove_image(own, force=True)
+
+
+def tar_of(name: str, content: bytes, mode: int) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        member = tarfile.TarInfo(name)
+        member.size, member.mode = len(content), mode
+        tar.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()

@@ -11,6 +11,7 @@ from docker.errors import APIError, NotFound
 from provision.cluster.layout import NODE_HOME
 from provision.runtime.docker import found, networks
 from provision.runtime.docker.containers import ENVIRONMENT, ROLE, SOFTWARE, TOOL_ROLE
+from provision.runtime.docker.engine import chosen_engine
 from provision.runtime.docker.images import inspect
 from provision.runtime.health import Machine, Probe, Reached, Space, Surroundings, Usage, Vitals, architecture_of
 
@@ -58,7 +59,7 @@ def machine(api: Any) -> Machine:  # noqa: ANN401 the SDK's client has no types
     now = (before + time.time()) / 2
     at = _time_s(told.get("SystemTime", ""))
     return Machine(
-        name="the Docker engine",
+        name=f"the Docker engine at {chosen_engine()}",
         version=str(told.get("ServerVersion", "")),
         architecture=architecture_of(str(told.get("Architecture", ""))),
         processors=told.get("NCPU"),
