@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from provision.observe.readiness import Assessment
     from provision.operations.caches import RemovedCaches
     from provision.operations.changing import Change
+    from provision.operations.doctor.examine import Choose, Diagnosis
+    from provision.operations.doctor.machine import MachineDiagnosis
     from provision.operations.gc.collector import Collector
     from provision.operations.topics import KafkaCluster
     from provision.pipeline import Prepared, UpOptions, UpResult
@@ -154,6 +156,18 @@ class Environment:
         looking = runtimes or Runtimes(Home.of(home))
         try:
             yield Collector(looking, older_than_s, frozenset(jobs_ended), on_event)
+        finally:
+            if runtimes is None:
+                looking.close()
+
+    @classmethod
+    def examine_machine(cls, *, home: Place = None, runtimes: Runtimes | None = None) -> MachineDiagnosis:
+        """Whether environments can run on this machine, as what, and what is wrong with it; changes nothing."""
+        from provision.operations.doctor.machine import examine_machine
+
+        looking = runtimes or Runtimes(Home.of(home))
+        try:
+            return examine_machine(looking)
         finally:
             if runtimes is None:
                 looking.close()
@@ -424,6 +438,22 @@ class Environment:
         from provision.home.journals import Journal
 
         return Journal(self.home.directory, self.name).runs()
+
+    def examine(self) -> Diagnosis:
+        """What is wrong with it, why, and what mends it; changes nothing.
+
+        Raises:
+            UsageError: there is neither a file nor an environment of that name.
+        """
+        from provision.operations.doctor.examine import examine
+
+        return examine(self._source, self._runtimes)[0]
+
+    def mend(self, choose: Choose) -> Diagnosis:
+        """Carry out the safe repairs that `choose` accepts, and examine it again."""
+        from provision.operations.doctor.examine import mend
+
+        return mend(self._source, self._runtimes, self.home, choose=choose, tell=self._tell)[0]
 
     def log_lines(self, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         """A node's log: all of it or its last `tail` lines; `follow` continues until the node exits."""

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from provision import __version__
-from provision.cli import files, garbage, history, image, life, look, records, reference, software, topics
+from provision.cli import doctor, files, garbage, history, image, life, look, records, reference, software, topics
 from provision.cli.groups import SOFTWARE, TOPICS, GroupedCommands
 
 app = typer.Typer(
@@ -41,6 +41,7 @@ life.register(app)
 garbage.register(app)
 look.register(app)
 history.register(app)
+doctor.register(app)
 app.add_typer(topics.app, name="topics", rich_help_panel=TOPICS)
 records.register(app)
 software.register(app)

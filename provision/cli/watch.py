@@ -133,5 +133,6 @@ def _redraw(looks: Iterator["Assessment | ProvisionError"]) -> None:
                 headline = found.what
             else:
                 headline, rows = f"{found.observed.name}: {_headline(found)}", _rows(found)
-            lines = [f"{time.strftime('%H:%M:%S')} {headline}", *table_lines(_HEADERS, rows, columns_of(sys.stdout))]
+            head, body = table_lines(_HEADERS, rows, columns_of(sys.stdout))
+            lines = [f"{time.strftime('%H:%M:%S')} {headline}", *head, *body]
             live.update(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"), refresh=True)

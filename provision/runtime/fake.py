@@ -16,6 +16,7 @@ from provision.plan.about import About
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.plan.stored import StoredData
 from provision.runtime.base import Hold, JavaCommand, Remnant, Runtime, Streams
+from provision.runtime.health import Asker, Machine, Probe, Reached, Surroundings, Vitals
 
 _PAUSE_S = 0.01
 OnVerb = Callable[[str, str], None]
@@ -64,6 +65,8 @@ class FakeRuntime(Runtime):
         self.software: set[str] = set()
         self.identities: dict[str, Identity] = {}
         self.foreign: tuple[str, ...] = ()
+        self.healths: dict[str, Vitals] = {}
+        self.around = Surroundings()
         self._environments: dict[str, _Environment] = {}
         self._abouts: dict[str, About] = {}
         self.left: dict[str, Remnant] = {}
@@ -139,6 +142,24 @@ class FakeRuntime(Runtime):
             del self._asked[name]
         self._holders[name] = holder
         return _FakeHold(self._holders, self._asked, name, holder)
+
+    # -- examine ------------------------------------------------------------------------------------------------------
+
+    def machine(self) -> Machine:
+        """The memory of a test."""
+        return Machine("the memory of this process", version="1")
+
+    def surroundings(self, name: str) -> Surroundings:  # noqa: ARG002 the same for all
+        """What a test has set."""
+        return self.around
+
+    def vitals(self, name: str, node: str) -> Vitals:  # noqa: ARG002 a test has one environment
+        """What a test has set."""
+        return self.healths.get(node, Vitals())
+
+    def ask(self, environment: ObservedEnvironment, asker: Asker, probes: Sequence[Probe]) -> Reached | None:  # noqa: ARG002
+        """Nodes have no network."""
+        return None
 
     # -- prepare ------------------------------------------------------------------------------------------------------
 
