@@ -47,6 +47,7 @@ _PAST = {
     "reassign": "has its new replicas",
     "restore": "restored",
     "delete": "deleted",
+    "elect": "elected",
     "build": "built",
     "load": "loaded",
 }
@@ -65,6 +66,7 @@ _GOING = {
     "reassign": "moving replicas",
     "restore": "restoring",
     "delete": "deleting",
+    "elect": "electing",
     "build": "building",
     "load": "loading",
 }
