@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from provision.cluster.model import Cluster, RenderedFile, Topic
     from provision.kafka.messages import Record
     from provision.observe.readiness import Assessment
+    from provision.operations.doctor.examine import Choose, Diagnosis
+    from provision.operations.doctor.machine import MachineDiagnosis
     from provision.operations.topics import KafkaCluster
     from provision.pipeline import Prepared, UpOptions, UpResult
     from provision.plan.actions import Plan
@@ -106,6 +108,18 @@ class Environment:
         if runtimes is None:
             looking.close()
         return tuple(found)
+
+    @classmethod
+    def examine_machine(cls, *, home: Place = None, runtimes: Runtimes | None = None) -> MachineDiagnosis:
+        """Whether environments can run on this machine, as what, and what is wrong with it; changes nothing."""
+        from provision.operations.doctor.machine import examine_machine
+
+        looking = runtimes or Runtimes(Home.of(home))
+        try:
+            return examine_machine(looking)
+        finally:
+            if runtimes is None:
+                looking.close()
 
     def __enter__(self) -> Self:
         """The environment itself; leaving the block does not touch the cluster."""
@@ -293,6 +307,22 @@ class Environment:
         from provision.operations.status import wait_for
 
         return wait_for(self.runtime, self.name, until, topics, Patience(timeout_s), self._tell)
+
+    def examine(self) -> Diagnosis:
+        """What is wrong with it, why, and what mends it; changes nothing.
+
+        Raises:
+            UsageError: there is neither a file nor an environment of that name.
+        """
+        from provision.operations.doctor.examine import examine
+
+        return examine(self._source, self._runtimes)[0]
+
+    def mend(self, choose: Choose) -> Diagnosis:
+        """Carry out the safe repairs that `choose` accepts, and examine it again."""
+        from provision.operations.doctor.examine import mend
+
+        return mend(self._source, self._runtimes, self.home, choose=choose, tell=self._tell)[0]
 
     def log_lines(self, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         """A node's log: all of it or its last `tail` lines; `follow` continues until the node exits."""

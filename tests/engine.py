@@ -177,6 +177,14 @@ class Provision:
         process.kill()
         process.wait(timeout=30)
 
+    def pause(self, environment: str, node: str) -> None:
+        """Let a node keep its process and answer nothing."""
+        if self.runtime == "docker":
+            engine().api.pause(f"{environment}-{node}")
+            return
+        (process,) = self._processes(environment, node)
+        process.suspend()
+
     def lose(self, environment: str, node: str) -> None:
         """Take a node away with its data, behind the program's back."""
         if self.runtime == "docker":

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from provision import __version__
-from provision.cli import files, image, life, look, records, reference, software, topics
+from provision.cli import doctor, files, image, life, look, records, reference, software, topics
 from provision.cli.groups import SOFTWARE, TOPICS, GroupedCommands
 
 app = typer.Typer(
@@ -39,6 +39,7 @@ files.register(app)
 reference.register(app)
 life.register(app)
 look.register(app)
+doctor.register(app)
 app.add_typer(topics.app, name="topics", rich_help_panel=TOPICS)
 records.register(app)
 software.register(app)

@@ -10,197 +10,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
+from provision.kafka.causes import CAUSES, CONSEQUENCES, OUT_OF_MEMORY, Failure
+
 LOG_LINES = 3000
 """How many of its last lines `explain` needs: the reason can be far above the end."""
 _SHOWN_LINES = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A known reason. `transient` means that starting the node again a little later solves it."""
-
-    reason: str
-    hint: str = ""
-    transient: bool = False
-
-
-_LIMIT_HINT = (
-    "raise it (`ulimit -{}` where processes start; Docker's own with `default-ulimits`), or make the cluster smaller"
-)
-_FULL = "free some space (`df -h` shows where), or use another `storage`"
-_OPTIONS = "look for it in JAVA_TOOL_OPTIONS and JDK_JAVA_OPTIONS"
-_PORT_OF_OPTION = f"{_OPTIONS}: JVMs cannot share a port"
-_BOTH_GO = "`provision down` removes both; they are created and deleted together"
-_NO_CLASS = Failure(
-    "it does not find the class {what}", "correct its name, or use an image or distribution that has its jar"
-)
-
-# In a record the first that fits is the reason, so special ones come before general ones.
-_CAUSES = (
-    (
-        r"NodeExists(Exception)?\b",
-        Failure(
-            "its former self is still registered in ZooKeeper, until that session ends",
-            "start it again in 20 seconds",
-            transient=True,
-        ),
-    ),
-    (
-        r"Invalid cluster\.id in: (?P<what>\S+?)\.? ",
-        Failure("{what} says that its data belong to another cluster than ZooKeeper's (cluster id mismatch)", _BOTH_GO),
-    ),
-    (
-        r"InconsistentClusterIdException|doesn't match stored clusterId|Invalid cluster\.id in",
-        Failure("its data belong to another cluster than the ZooKeeper it found (cluster id mismatch)", _BOTH_GO),
-    ),
-    (
-        r"INCONSISTENT_CLUSTER_ID|InconsistentClusterId",
-        Failure("its data belong to another cluster than the controllers' (cluster id mismatch)", _BOTH_GO),
-    ),
-    (
-        r"InconsistentBrokerIdException|(?:Stored|Configured) (?:node|broker)\.? ?id .{1,40}doesn't match",
-        Failure("its data are those of another node", "give each node its own directory back, or `provision down`"),
-    ),
-    (
-        r"(?:No readable|No `?)meta\.properties`?|You must run `?kafka-storage",
-        Failure("its storage was never formatted", "`provision up` formats what never ran; else `provision down` it"),
-    ),
-    (
-        r"Failed to acquire lock on file \.lock in (?P<what>\S+?)\.? ",
-        Failure("another process uses its data directory {what}", "end that process"),
-    ),
-    # -- limits ---------------------------------------------------------------------------------------------------
-    (
-        r"unable to create (?:new )?native thread|pthread_create failed|Cannot create worker GC thread",
-        Failure("it may not start another thread: a limit of threads or processes is reached", _LIMIT_HINT.format("u")),
-    ),
-    (
-        r"Too many open files",
-        Failure("it may not open another file: its limit of open files is reached", _LIMIT_HINT.format("n")),
-    ),
-    (r"No space left on device|Disk quota exceeded|not enough space on the disk", Failure("its disk is full", _FULL)),
-    (
-        r"SIGBUS|fault occurred in (?:a recent|an) unsafe memory access",
-        Failure(
-            "it could not write a file that is mapped into memory: most likely its disk or /dev/shm is full", _FULL
-        ),
-    ),
-    (
-        r"(?P<what>Read-only file system|Input/output error|Structure needs cleaning|Stale file handle)",
-        Failure("its disk fails: {what}", "repair it, or use another `storage`"),
-    ),
-    # -- memory ---------------------------------------------------------------------------------------------------
-    (
-        r"OutOfMemoryError: Compressed class space",
-        Failure("the JVM has no more room for classes", f"raise -XX:CompressedClassSpaceSize; {_OPTIONS}"),
-    ),
-    (
-        r"OutOfMemoryError: Metaspace",
-        Failure("the JVM has no more room for classes", f"raise -XX:MaxMetaspaceSize; {_OPTIONS}"),
-    ),
-    (
-        r"OutOfMemoryError: (?:Cannot reserve \d+ bytes of direct|Direct) buffer memory",
-        Failure(
-            "the JVM has no more room for network buffers",
-            "raise its heap, by which that is bounded, or -XX:MaxDirectMemorySize",
-        ),
-    ),
-    (
-        r"OutOfMemoryError: Map failed|MapFailed",
-        Failure("it may not map another file into memory", "raise the system's vm.max_map_count (`sysctl`)"),
-    ),
-    (
-        r"OutOfMemoryError",
-        Failure("the JVM ran out of memory", "raise brokers.heap (and brokers.memory), or zookeeper.heap"),
-    ),
-    (
-        r"Could not (?:allocate|reserve).{0,20} compressed class space",
-        Failure("the JVM could not get the memory for its classes", "raise the limit of memory (`ulimit -v`)"),
-    ),
-    (
-        r"There is insufficient memory for the Java Runtime|Could not reserve enough space",
-        Failure("the JVM could not get the memory for its heap", "lower heap, or raise brokers.memory"),
-    ),
-    # -- ports ----------------------------------------------------------------------------------------------------
-    (
-        r"transport error .*(?:Address already in use|bind failed)",
-        Failure("the port of its debugger (jdwp) is taken", _PORT_OF_OPTION),
-    ),
-    (r"JDWP (?:exit error|Transport)", Failure("its debugger (jdwp) cannot start", _OPTIONS)),
-    (
-        r"Port already in use: (?P<what>\d+)",
-        Failure("the port {what} of JMX is taken", _PORT_OF_OPTION),
-    ),
-    (
-        r"JMX connector server communication error: \S+?:(?P<what>\d+)",
-        Failure("the port {what} of JMX is taken", _PORT_OF_OPTION),
-    ),
-    (
-        r"(?:JAR manifest missing ?: |Could not find agent library )(?P<what>\S+)",
-        Failure("the agent {what} in its Java options is not there", _OPTIONS),
-    ),
-    (
-        r"(?s)(?P<what>[^\n]{0,200}BindException[^\n]*).*processing of -javaagent failed",
-        Failure("a port of its Java agent is taken: {what}", _PORT_OF_OPTION),
-    ),
-    (
-        r"processing of -javaagent failed|Exception thrown by the agent",
-        Failure("an agent in its Java options cannot start", _OPTIONS),
-    ),
-    (
-        r"failed to bind to (?P<what>\S+:\d+)",
-        Failure("{what}, where it listens, is taken", "use other ports, or `port: auto`"),
-    ),
-    (
-        r"Address already in use|BindException",
-        Failure("a port it listens on is taken", "use other ports, or `port: auto`"),
-    ),
-    # -- software -------------------------------------------------------------------------------------------------
-    (
-        r"Could not find or load main class (?P<what>\S+)",
-        Failure("{what} is not where it was looked for", "check kafka.image or kafka.distribution"),
-    ),
-    (
-        r"UnsupportedClassVersionError: (?!kafka|org/apache/kafka)(?P<what>\S+)",
-        Failure("its Java is too old for {what}", "use a plugin made for it, or an image with a newer Java"),
-    ),
-    (
-        r"UnsupportedClassVersionError",
-        Failure("its Java is too old for this Kafka", "use an image with a newer Java, or set JAVA_HOME to one"),
-    ),
-    (r"\bClass (?P<what>[\w.$]+) (?:cannot|could not) be found", _NO_CLASS),
-    (r"(?:ClassNotFoundException|NoClassDefFoundError): (?P<what>[\w.$/]+)", _NO_CLASS),
-    (
-        r"(Unrecognized VM option|Invalid maximum heap size|Error: Could not create the Java Virtual Machine)",
-        Failure("the JVM does not accept its options", "check heap, JAVA_TOOL_OPTIONS and JDK_JAVA_OPTIONS"),
-    ),
-    (
-        r"KafkaException: (?P<what>.+ is not an instance of .+)",
-        Failure("it does not accept its configuration: {what}", "correct the property in the environment file"),
-    ),
-    (
-        r"(?:ConfigException|IllegalArgumentException|requirement failed)[^:]*: (?P<what>.+)",
-        Failure("it does not accept its configuration: {what}", "correct the property in the environment file"),
-    ),
-    (
-        r"(AccessDeniedException|Permission denied)",
-        Failure("it may not write to its data directory", "check who owns the storage directory"),
-    ),
-)
-# What follows from something else, and is the reason only if nothing else is said.
-_CONSEQUENCES = (
-    (
-        r"all log dirs in (?P<what>.+?) have failed|[Nn]one of the specified log dirs",
-        Failure("its data directory failed", "check the disk; the log says which file"),
-    ),
-    (
-        r"ZooKeeperClientTimeoutException|Timed out waiting for connection while in state",
-        Failure("ZooKeeper did not answer it", "`provision logs` of its nodes says why"),
-    ),
-)
 Patterns = Sequence[tuple[re.Pattern[str], Failure]]
 _PATTERNS: Sequence[Patterns] = [
-    [(re.compile(pattern, re.MULTILINE), failure) for pattern, failure in known] for known in (_CAUSES, _CONSEQUENCES)
+    [(re.compile(pattern, re.MULTILINE), failure) for pattern, failure in known] for known in (CAUSES, CONSEQUENCES)
 ]
 
 
@@ -240,7 +59,7 @@ def explain(log: Sequence[str], *, out_of_memory: bool = False) -> Failure | Non
         out_of_memory: whether the runtime reports that it was killed for using too much memory.
     """
     if out_of_memory:
-        return Failure("it used more memory than its limit and was killed", "raise brokers.memory")
+        return OUT_OF_MEMORY
     records = [record for record in reversed(_records(log)) if record.level is not _Level.OTHER]
     texts = ["\n".join(record.lines) for record in sorted(records, key=lambda record: record.level)]
     found = (known for patterns in _PATTERNS for text in texts for known in _known(text, patterns))

@@ -16,6 +16,7 @@ from provision.errors import ProvisionError
 from provision.events import Listener
 from provision.plan.observed import ObservedEnvironment
 from provision.plan.stored import StoredData
+from provision.runtime.health import Asker, Machine, Probe, Reached, Surroundings, Vitals
 
 SECRET_MODE = 0o400
 """The permissions of a secret file, on every runtime: read-only, which later identifies it as secret."""
@@ -112,6 +113,27 @@ class Runtime(ABC):
     @abstractmethod
     def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         """The node's log without line ends: all of it or its last `tail` lines; `follow` continues until it exits."""
+
+    # -- examine ------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def machine(self) -> Machine:
+        """Where its nodes run."""
+
+    @abstractmethod
+    def surroundings(self, name: str) -> Surroundings:
+        """What is around an environment's nodes."""
+
+    @abstractmethod
+    def vitals(self, name: str, node: str) -> Vitals:
+        """What a node uses, and how its last run ended; asked of the node itself as far as it can answer."""
+
+    @abstractmethod
+    def ask(self, environment: ObservedEnvironment, asker: Asker, probes: Sequence[Probe]) -> Reached | None:
+        """Send probes from the environment's network, or from another one; None if nodes have no such network here.
+
+        Whatever it takes for that is removed again.
+        """
 
     # -- prepare ------------------------------------------------------------------------------------------------------
 

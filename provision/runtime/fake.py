@@ -13,6 +13,7 @@ from provision.events import Fetching, Listener
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.plan.stored import StoredData
 from provision.runtime.base import JavaCommand, Runtime, Streams
+from provision.runtime.health import Asker, Machine, Probe, Reached, Surroundings, Vitals
 
 OnVerb = Callable[[str, str], None]
 
@@ -43,6 +44,8 @@ class FakeRuntime(Runtime):
         self.software: set[str] = set()
         self.identities: dict[str, Identity] = {}
         self.foreign: tuple[str, ...] = ()
+        self.healths: dict[str, Vitals] = {}
+        self.around = Surroundings()
         self._environments: dict[str, _Environment] = {}
 
     # -- observe ------------------------------------------------------------------------------------------------------
@@ -86,6 +89,24 @@ class FakeRuntime(Runtime):
             raise ProvisionError(f"{name} has no node {node}")
         lines = self._environments[name].logs.get(node, [])
         yield from lines if tail is None else lines[len(lines) - min(tail, len(lines)) :]
+
+    # -- examine ------------------------------------------------------------------------------------------------------
+
+    def machine(self) -> Machine:
+        """The memory of a test."""
+        return Machine("the memory of this process", version="1")
+
+    def surroundings(self, name: str) -> Surroundings:  # noqa: ARG002 the same for all
+        """What a test has set."""
+        return self.around
+
+    def vitals(self, name: str, node: str) -> Vitals:  # noqa: ARG002 a test has one environment
+        """What a test has set."""
+        return self.healths.get(node, Vitals())
+
+    def ask(self, environment: ObservedEnvironment, asker: Asker, probes: Sequence[Probe]) -> Reached | None:  # noqa: ARG002
+        """Nodes have no network."""
+        return None
 
     # -- prepare ------------------------------------------------------------------------------------------------------
 

@@ -120,6 +120,24 @@ class Source:
         subject = "the environment file" if positions.has_lines else "the environment"
         return InvalidEnvironment([positions.problem(path, message, hint)], subject)
 
+    def line_of(self, path: KeyPath) -> str:
+        """`FILE:LINE` of the key at `path` in its file; empty if the file does not have that key."""
+        place = self._positions.keys.get(path) if self.file else None
+        return f"{self.file}:{place[0]}" if place else ""
+
+    @property
+    def written_keys(self) -> tuple[KeyPath, ...]:
+        """The paths of all keys in its file, in their order; none without a file."""
+        return tuple(self._positions.keys) if self.file else ()
+
+    @cached_property
+    def _positions(self) -> Positions:
+        """Those in the file; none if it cannot be read."""
+        try:
+            return self._written(())[1]
+        except OSError:
+            return Positions(str(self))
+
     @property
     def external_servers(self) -> str | None:
         """The addresses in its `bootstrap_servers`; None without them, or if it is not valid."""

@@ -18,11 +18,12 @@ from provision.plan.stored import StoredData
 from provision.runtime import directories
 from provision.runtime.base import JavaCommand, Runtime, Streams, format_command, format_failed
 from provision.runtime.docker import containers as spec
-from provision.runtime.docker import ending, found, networks, stored, tools
+from provision.runtime.docker import ending, found, health, networks, stored, tools
 from provision.runtime.docker.client import connect, still_used, translated
 from provision.runtime.docker.images import identity_of, inspect, pull, tag
 from provision.runtime.docker.labels import checked
 from provision.runtime.docker.layouts import require_layout
+from provision.runtime.health import Asker, Machine, Probe, Reached, Surroundings, Vitals
 from provision.spec.names import is_environment_name
 
 _FORMAT_TIMEOUT_S = 60
@@ -125,6 +126,37 @@ class DockerRuntime(Runtime):
             count: Any = "all" if tail is None else tail
             chunks = self._api.logs(container["Id"], stream=True, follow=follow, tail=count)
             yield from _lines(chunks)
+
+    # -- examine ------------------------------------------------------------------------------------------------------
+
+    def machine(self) -> Machine:
+        """Ask the engine about itself and its machine."""
+        with translated("asking the engine"):
+            return health.machine(self._api)
+
+    def surroundings(self, name: str) -> Surroundings:
+        """Look for others in its network, at the images of its nodes, and at the files of its volumes."""
+        with translated(f"looking around {name}"):
+            return health.surroundings(self._api, name, self._containers())
+
+    def vitals(self, name: str, node: str) -> Vitals:
+        """Inspect its container, and look into it with `exec` while it runs."""
+        with translated(f"examining {node}"):
+            return health.of_node(self._api, self._required(name, node))
+
+    def ask(self, environment: ObservedEnvironment, asker: Asker, probes: Sequence[Probe]) -> Reached | None:
+        """Ask in a separate container, in the environment's network or in the engine's default one."""
+        network = environment.name if asker is Asker.NETWORK else health.DEFAULT_NETWORK
+        with translated(f"asking from {asker}"):
+            options, host = health.asking(environment.name, environment.software, network, probes)
+            host |= spec.hardening(memory_bytes=tools.MEMORY_BYTES, image_volumes=self._image_volumes(options["image"]))
+            created = self._api.create_container(**options, host_config=self._api.create_host_config(**host))
+            try:
+                self._api.start(created["Id"])
+                self._api.wait(created["Id"], timeout=health.ASK_TIMEOUT_S)
+                return health.reached(probes, self._api.logs(created["Id"]).decode(errors="replace"))
+            finally:
+                ending.remove(self._api, created["Id"], "what asked for addresses")
 
     # -- prepare ------------------------------------------------------------------------------------------------------
 
@@ -245,12 +277,18 @@ class DockerRuntime(Runtime):
             self._api.put_archive(container, NODE_HOME, spec.archive_of_files(files, account))
 
     def start_node(self, name: str, node: str) -> None:
-        """Start the container, for which the engine now reserves its host port, or unpause it."""
+        """Start the container, for which the engine now reserves its host port, or let it go on.
+
+        It is paused by the engine, or a signal (SIGSTOP) has stopped its process, of which the engine knows nothing.
+        """
         container = self._required(name, node)
         self._require_no_links(name, node)
         with translated(f"starting {node}"):
-            if self._api.inspect_container(container)["State"]["Paused"]:
+            state = self._api.inspect_container(container)["State"]
+            if state["Paused"]:
                 self._api.unpause(container)
+            if state["Running"]:
+                self._api.kill(container, "SIGCONT")
                 return
             networks.rejoin(self._api, container, name, node)
             self._api.start(container)

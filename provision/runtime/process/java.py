@@ -28,6 +28,17 @@ class Java:
     found_in: str
 
 
+def all_java() -> tuple[Java, ...]:
+    """Every Java that is looked at, in that order, whether it fits a Kafka version or not; version 0 does not run."""
+    return tuple(Java(str(command), _version_of(command), found_in) for command, found_in in _candidates())
+
+
+def has_base_archive(java: Java) -> bool:
+    """Whether it has the archive of its own classes (base CDS), without which every start takes longer."""
+    server = Path(java.command).resolve().parent.parent / "lib" / "server"
+    return any(server.glob("classes*.jsa"))
+
+
 def find_java(kafka: KafkaVersion) -> Java:
     """The first Java that fits the Kafka version.
 

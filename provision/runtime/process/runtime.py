@@ -36,7 +36,8 @@ from provision.runtime.base import (
     port_forbidden,
     port_taken,
 )
-from provision.runtime.process import logs, observing, processes
+from provision.runtime.health import Asker, Machine, Probe, Reached, Surroundings, Vitals
+from provision.runtime.process import logs, observing, processes, vitals
 from provision.runtime.process.java import find_java, variables
 from provision.runtime.process.notes import (
     ENVIRONMENT_FILE,
@@ -96,6 +97,25 @@ class ProcessRuntime(Runtime):
             yield from logs.lines(directory, tail)
             if follow:
                 yield from logs.follow(directory)
+
+    # -- examine ------------------------------------------------------------------------------------------------------
+
+    def machine(self) -> Machine:
+        """The machine of this process, with the directories that are written to."""
+        return vitals.this_machine((self._home.directory, self._home.cache))
+
+    def surroundings(self, name: str) -> Surroundings:  # noqa: ARG002 its nodes share the machine with everything
+        """Nothing of its own: nodes are in no network, and run jars."""
+        return Surroundings()
+
+    def vitals(self, name: str, node: str) -> Vitals:
+        """Ask the system about its process, and about the file system with its data."""
+        data = self._places.data(name, node, self._storage_of(name))
+        return vitals.of_node(processes.find(self._places.environment(name) / node), data)
+
+    def ask(self, environment: ObservedEnvironment, asker: Asker, probes: Sequence[Probe]) -> Reached | None:  # noqa: ARG002
+        """There is no network but this machine's."""
+        return None
 
     # -- prepare ------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,91 @@
+"""Nodes that have exited: why, as the runtime or their log tells."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from provision.cluster.model import Role
+from provision.kafka.causes import Failure, failure_ids
+from provision.kafka.failures import telling
+from provision.operations.doctor.checks.engine import ended_with_engine
+from provision.operations.doctor.facts import Facts, NodeFacts, known
+from provision.operations.doctor.findings import Finding, Severity, starting
+from provision.operations.doctor.registry import check
+from provision.plan.observed import NodeState, ObservedNode
+
+_STOPPED = (0, 143)  # 143: a JVM that was asked to stop by SIGTERM
+_KILLED = 137
+_EVIDENCE = 4
+_SHUTS_DOWN = re.compile(r"[Ss]hutting down|shut down completed")
+
+
+@check(*failure_ids(), "node-killed", "node-stopped", "node-exited")
+def exited(facts: Facts) -> Iterator[Finding]:
+    """A node that has exited: the reason is that of its log, or how it was ended."""
+    by_engine = ended_with_engine(facts)
+    for node, known_of in facts.in_state(NodeState.EXITED, NodeState.RESTARTING):
+        failure = facts.failure_of(node)
+        if failure:
+            yield _of_failure(facts, node, known_of, failure)
+        elif node.name not in by_engine:
+            yield _without_reason(facts, node, known_of)
+
+
+def _of_failure(facts: Facts, node: ObservedNode, known_of: NodeFacts, failure: Failure) -> Finding:
+    log = known(known_of.log) or ()
+    text = "\n".join((failure.reason, *telling(log)))
+    return Finding(
+        failure.id,
+        f"{node.name} exited: {failure.reason}",
+        evidence=_evidence(node, log),
+        cause=failure.reason,
+        file=facts.line_of_property(node.name, text) or facts.line_for(node.name, *failure.keys),
+        fix=f"{failure.hint}; then provision up {facts.name}" if failure.hint else f"provision up {facts.name}",
+        repairs=starting(node.name) if failure.transient else (),
+        node=node.name,
+    )
+
+
+def _without_reason(facts: Facts, node: ObservedNode, known_of: NodeFacts) -> Finding:
+    log = known(known_of.log) or ()
+    fix = f"provision start {facts.name} {node.name}"
+    if node.exit_code in _STOPPED or (node.exit_code is None and _was_shut_down(node, log)):
+        return Finding(
+            "node-stopped",
+            f"{node.name} is stopped",
+            evidence=_evidence(node, log[-1:], chosen=True),
+            cause="it was asked to stop, by `provision stop` or by SIGTERM",
+            fix=fix,
+            severity=Severity.WARNING,
+            repairs=starting(node.name),
+            node=node.name,
+        )
+    if node.exit_code in (None, _KILLED):
+        return Finding(
+            "node-killed",
+            f"{node.name} was killed",
+            evidence=_evidence(node, log[-1:], chosen=True),
+            cause="SIGKILL ended it in the middle of its work: somebody sent it, or the system was out of memory",
+            fix=f"{fix}; if it happens again, give the machine more memory or the nodes less (`heap`)",
+            repairs=starting(node.name),
+            node=node.name,
+        )
+    return Finding(
+        "node-exited",
+        f"{node.name} exited with code {node.exit_code}",
+        evidence=_evidence(node, log),
+        cause="its log tells no reason that is known",
+        fix=f"provision logs {facts.name} {node.name} shows its whole log; then {fix}",
+        node=node.name,
+    )
+
+
+def _was_shut_down(node: ObservedNode, log: Sequence[str]) -> bool:
+    """Whether its log ends like that of a node that was asked to stop; ZooKeeper writes nothing then."""
+    return node.role == Role.ZOOKEEPER or any(_SHUTS_DOWN.search(line) for line in log[-200:])
+
+
+def _evidence(node: ObservedNode, log: Sequence[str], *, chosen: bool = False) -> tuple[str, ...]:
+    code = f", exit code {node.exit_code}" if node.exit_code is not None else ""
+    memory = ", killed for its memory" if node.out_of_memory else ""
+    lines = log if chosen else telling(log)[:_EVIDENCE]
+    return (f"{node.name} is {node.state}{code}{memory}", *(f"log: {line}" for line in lines))

@@ -1,0 +1,20 @@
+"""What is not ready, though no other entry says why."""
+
+from collections.abc import Iterator
+
+from provision.operations.doctor.facts import Facts
+from provision.operations.doctor.findings import Finding
+from provision.operations.doctor.registry import last_check
+
+
+@last_check("not-ready")
+def not_ready(facts: Facts) -> Iterator[Finding]:
+    """The environment is not ready, and nothing that is known explains it."""
+    if facts.missing:
+        yield Finding(
+            "not-ready",
+            f"{facts.name} is not ready",
+            evidence=tuple(f"{node}: {reason}" for node, reason in facts.missing.items()),
+            cause="it is not known; it may still be starting",
+            fix=f"provision wait {facts.name}; if it stays so, provision logs {facts.name}",
+        )

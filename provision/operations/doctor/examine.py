@@ -1,0 +1,96 @@
+"""Examine an environment: gather the facts, let every check look at them, and repair what is safe to repair."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from provision.common.patience import Patience
+from provision.errors import NodeFailed, NotReady, UsageError
+from provision.events import Listener, action, silent
+from provision.home.place import Home
+from provision.kafka.levels import Level
+from provision.observe.waiting import Wait
+from provision.operations.doctor.checks import findings
+from provision.operations.doctor.facts import Facts, known
+from provision.operations.doctor.findings import Finding, Hands, Repair
+from provision.operations.doctor.gather import gather
+from provision.operations.doctor.reachability import Reach
+from provision.runtime import Runtimes
+from provision.runtime.base import Runtime
+from provision.spec.source import Source
+
+_READY_S = 60.0
+
+Choose = Callable[[Repair], bool]
+"""Whether the user agrees to a repair."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What an environment has, and whether it exists at all: `is_up` is whether there are nodes."""
+
+    environment: str
+    findings: tuple[Finding, ...]
+    reachability: tuple[Reach, ...]
+    is_up: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """The diagnosis as `doctor -o json` shows it."""
+        return {
+            "environment": self.environment,
+            "findings": [finding.as_dict() for finding in self.findings],
+            "reachability": [row.as_dict() for row in self.reachability],
+        }
+
+
+def examine(source: Source, runtimes: Runtimes) -> tuple[Diagnosis, Runtime | None]:
+    """Examine an environment, and return with it the runtime that has it.
+
+    Raises:
+        UsageError: there is neither a file nor an environment of that name.
+    """
+    facts, runtime = gather(source, runtimes)
+    _require_something(facts, runtime)
+    rows = known(facts.reachability) or ()
+    return Diagnosis(facts.name, findings(facts), rows, bool(facts.there)), runtime
+
+
+def _require_something(facts: Facts, runtime: Runtime | None) -> None:
+    observed = known(facts.observed)
+    if facts.source is None and facts.engine is None and runtime and observed and observed.is_absent:
+        there = ", ".join(runtime.environments()) or "none"
+        raise UsageError(f"there is no environment {facts.name}", hint=f"running: {there}; `provision up` makes one")
+
+
+def mend(
+    source: Source, runtimes: Runtimes, home: Home, *, choose: Choose, tell: Listener = silent
+) -> tuple[Diagnosis, Sequence[str]]:
+    """Examine, carry out the safe repairs that are agreed to, and examine again.
+
+    Returns:
+        The last diagnosis, and what was done.
+
+    Raises:
+        UsageError: as `examine`.
+        ProvisionError: a repair failed.
+    """
+    diagnosis, runtime = examine(source, runtimes)
+    repairs = dict.fromkeys(repair for found in diagnosis.findings for repair in found.repairs)
+    chosen = [repair for repair in repairs if choose(repair)]
+    if not chosen or runtime is None:
+        return diagnosis, ()
+    hands = Hands(runtime, diagnosis.environment, home, tell)
+    for repair in chosen:
+        with action(tell, repair.verb, repair.subject):
+            repair.act(hands)
+    _await_ready(hands)
+    return examine(source, runtimes)[0], list(map(str, chosen))
+
+
+def _await_ready(hands: Hands) -> None:
+    """Give what was repaired the time to come back; what does not is found by the next examination."""
+    nodes = [node.name for node in hands.runtime.observe(hands.name).nodes]
+    try:
+        Wait(hands.runtime, hands.name, nodes, Patience(_READY_S), hands.tell).until(Level.TOPICS, None)
+    except (NotReady, NodeFailed):
+        return

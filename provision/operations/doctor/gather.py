@@ -1,0 +1,276 @@
+"""Gather the facts about an environment once, side by side and with a time limit.
+
+Whatever is broken, this comes to an end and raises nothing but what the user did wrong: a fact that cannot be asked is
+`Unasked`, with the reason.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeVar, cast
+
+from provision.catalogue.versions import KRAFT
+from provision.cluster.model import Cluster, Role, Topic
+from provision.cluster.resolve import fixed_ports
+from provision.common.patience import Patience
+from provision.errors import InvalidEnvironment, ProvisionError, Unavailable
+from provision.home.ports import PortState, port_state
+from provision.kafka.failures import LOG_LINES
+from provision.kafka.quorum import ask_for_quorum
+from provision.kafka.readiness import BrokerAnswers, ask_brokers
+from provision.observe.leaders import ensemble_modes
+from provision.observe.reach import access_to
+from provision.observe.readiness import assess
+from provision.operations.doctor.facts import Facts, Inside, NodeFacts, Unasked, known
+from provision.operations.doctor.reachability import Reach, advertised, asked_from_here, matrix
+from provision.operations.files import validate
+from provision.plan.observed import NodeState, ObservedEnvironment
+from provision.runtime import Runtimes
+from provision.runtime.base import Runtime
+from provision.runtime.health import Asker
+from provision.runtime.process.vitals import holder_of
+from provision.spec.source import Source
+
+STEP_S = 20.0
+"""How long each of the steps may take; the facts that are not there by then are left out."""
+_ADMIN_S = 5.0
+_PATIENT_S = 10.0
+
+T = TypeVar("T")
+
+
+def side_by_side(asks: Mapping[str, Callable[[], Any]], limit_s: float = STEP_S) -> dict[str, Any]:
+    """What all of them return, by name, or `Unasked` with the reason; nothing is waited for longer than the limit."""
+    answers: dict[str, Any] = {}
+
+    def one(name: str, ask: Callable[[], Any]) -> None:
+        try:
+            answers[name] = ask()
+        except ProvisionError as error:
+            answers[name] = Unasked(": ".join(filter(None, (error.what, error.why.replace("\n", "; ")))))
+        except Exception as error:  # noqa: BLE001 whatever a broken thing answers, the other facts are told with it
+            answers[name] = Unasked(f"{type(error).__name__}: {error}")
+
+    threads = [threading.Thread(target=one, args=item, daemon=True) for item in asks.items()]
+    patience = Patience(limit_s)
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(patience.left_s)
+    late = Unasked(f"there was no answer within {patience.given}")
+    return {name: answers.get(name, late) for name in asks}
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The runtime that has an environment, or would have it, and what it has; `engine` is why Docker is not asked."""
+
+    runtime: Runtime | None
+    observed: ObservedEnvironment | Unasked
+    engine: Unasked | None = None
+
+
+def find(name: str, kind: str, wanted: Sequence[str], runtimes: Runtimes) -> Held:
+    """Find the runtime of an environment.
+
+    Args:
+        name: the environment.
+        kind: the runtime that its file asks for, or `auto`.
+        wanted: the nodes that its file describes.
+        runtimes: where it may be.
+    """
+    asks = {
+        one: partial(lambda one: _observed(runtimes.of_kind(one), name, wanted), one) for one in ("process", "docker")
+    }
+    found = side_by_side(asks)
+    engine = found["docker"] if isinstance(found["docker"], Unasked) else None
+    for one in ("process", "docker") if kind == "auto" else (kind, "process", "docker"):
+        observed = found[one]
+        if not isinstance(observed, Unasked) and not observed.is_absent:
+            return Held(runtimes.of_kind(one), observed, engine)
+    chosen = "docker" if kind == "docker" or (kind == "auto" and engine is None) else "process"
+    runtime = None if chosen == "docker" and engine else runtimes.of_kind(chosen)
+    return Held(runtime, found[chosen], engine)
+
+
+def _observed(runtime: Runtime, name: str, wanted: Sequence[str]) -> ObservedEnvironment:
+    return runtime.observe(name, wanted)
+
+
+def gather(source: Source, runtimes: Runtimes) -> tuple[Facts, Runtime | None]:
+    """All that can be asked about an environment, and the runtime that has it or would have it.
+
+    Raises:
+        UsageError: no environment can have the name that the source gives.
+    """
+    cluster, problems, kind = _described(source, runtimes)
+    wanted = [node.name for node in cluster.nodes] if cluster else []
+    held = find(source.name, kind, wanted, runtimes)
+    facts = Facts(
+        source.name,
+        held.observed,
+        None if source.only_name else source,
+        cluster,
+        problems.problems if problems else (),
+        held.engine,
+    )
+    observed = known(held.observed)
+    if held.runtime is None or observed is None:
+        return facts, held.runtime
+    facts = _with_nodes(facts, held.runtime, observed)
+    return replace(facts, taken_ports=_taken_ports(facts, observed)), held.runtime
+
+
+def _described(source: Source, runtimes: Runtimes) -> tuple[Cluster | None, InvalidEnvironment | None, str]:
+    """What the file means, what is wrong with it, and the runtime that it asks for."""
+    if source.only_name:
+        return None, None, "auto"
+    try:
+        kind = source.load().runtime
+        return validate(source, runtimes), None, kind
+    except InvalidEnvironment as error:
+        return None, error, "auto"
+
+
+def _with_nodes(facts: Facts, runtime: Runtime, observed: ObservedEnvironment) -> Facts:
+    name, names = observed.name, [*(node.name for node in observed.nodes), *observed.gone]
+    there = [node.name for node in observed.nodes]
+    down = [one for one in names if (node := observed.node(one)) is None or node.state is not NodeState.RUNNING]
+    asks: dict[str, Callable[[], Any]] = {
+        "machine": runtime.machine,
+        "surroundings": partial(runtime.surroundings, name),
+        **{f"log {one}": partial(_log, runtime, name, one) for one in there},
+        **{f"files {one}": partial(runtime.read_files, name, one) for one in there},
+        **{f"vitals {one}": partial(runtime.vitals, name, one) for one in there},
+        **{f"stored {one}": partial(runtime.read_storage, name, one) for one in down if one in observed.kept},
+        "assessment": partial(assess, runtime, observed, _topics(facts), nodes=names, ask_inside=True),
+        **_asks_inside(runtime, observed),
+    }
+    found = side_by_side(asks)
+    nodes = {
+        one: NodeFacts(
+            one,
+            **{
+                kind: found[f"{kind} {one}"] for kind in ("log", "files", "vitals", "stored") if f"{kind} {one}" in asks
+            },
+        )
+        for one in names
+    }
+    fields = ("answers", "quorum", "modes", "settings", "topics", "moves")
+    inside = Inside(**{one: found[one] for one in fields if one in asks})
+    later = side_by_side(_second_look(runtime, observed, nodes, inside))
+    return replace(
+        facts,
+        observed=replace(observed, stored={one: data for one, each in nodes.items() if (data := known(each.stored))}),
+        machine=found["machine"],
+        assessment=found["assessment"],
+        surroundings=found["surroundings"],
+        nodes=nodes,
+        inside=replace(inside, slow=later["slow"]),
+        reachability=later["reachability"],
+    )
+
+
+def _topics(facts: Facts) -> Sequence[Topic] | None:
+    """The topics that must be there: those of the file, or whichever are."""
+    return facts.cluster.topics if facts.cluster else None
+
+
+def _taken_ports(facts: Facts, observed: ObservedEnvironment) -> dict[str, tuple[int, str]]:
+    """The ports that nodes need to start and somebody else has, by node."""
+    machine, around = known(facts.machine), known(facts.surroundings)
+    wanted = {n.name: int(n.endpoint.rpartition(":")[2]) for n in observed.nodes if n.endpoint and not n.needs_stop}
+    if not observed.nodes and facts.cluster and facts.source:
+        wanted = fixed_ports(facts.source.load())
+    published = around.published if around else {}
+    taken = {}
+    for node, port in wanted.items():
+        if port in published:
+            taken[node] = (port, f"the container {published[port]}")
+        elif (machine is None or machine.is_here) and port_state(port) is PortState.TAKEN:
+            taken[node] = (port, holder_of(port))
+    return taken
+
+
+def _log(runtime: Runtime, name: str, node: str) -> tuple[str, ...]:
+    return tuple(runtime.log_lines(name, node, tail=LOG_LINES))
+
+
+def _asks_inside(runtime: Runtime, observed: ObservedEnvironment) -> dict[str, Callable[[], Any]]:
+    access = access_to(observed)
+    asks: dict[str, Callable[[], Any]] = {"answers": partial(ask_brokers, access)}
+    if observed.mode == KRAFT:
+        asks["quorum"] = partial(ask_for_quorum, access)
+    if observed.of_role(Role.ZOOKEEPER):
+        asks["modes"] = partial(ensemble_modes, runtime, observed)
+    for what in ("settings", "topics", "moves") if access.brokers else ():
+        asks[what] = partial(_through_admin, observed, what)
+    return asks
+
+
+def _through_admin(observed: ObservedEnvironment, what: str) -> object:
+    """What only the admin client asks: dynamic settings of brokers, settings of topics, or reassignments."""
+    from provision.kafka.admin import connected
+    from provision.kafka.brokers import dynamic_overrides
+
+    access = access_to(observed)
+    answers = ask_brokers(access)
+    if answers.best is None:
+        raise Unavailable("no broker answers")
+    answering = {broker: access.brokers[broker] for broker in answers.clusters}
+    with connected(access.to(answering), _ADMIN_S) as admin:
+        if what == "moves":
+            return admin.partitions.moves()
+        if what == "topics":
+            return admin.topics.with_settings(answers.best.topics)
+        registered = {broker.id for broker in answers.best.brokers} & answering.keys()
+        entries = admin.brokers.settings(sorted(registered))
+        return {broker: dynamic_overrides(found) for broker, found in entries.items()}
+
+
+def _second_look(
+    runtime: Runtime, observed: ObservedEnvironment, nodes: Mapping[str, NodeFacts], inside: Inside
+) -> dict[str, Callable[[], Any]]:
+    """What is asked once the rest is known: silent brokers again, and the addresses."""
+    return {
+        "slow": partial(_ask_again, observed, known(inside.answers)),
+        "reachability": partial(_reachability, runtime, observed, nodes, inside),
+    }
+
+
+def _ask_again(observed: ObservedEnvironment, answers: BrokerAnswers | None) -> Mapping[int, str]:
+    """Ask those that were silent again, with more time: why they do not answer, or nothing if they are only slow."""
+    access = access_to(observed)
+    silent = {broker: at for broker, at in access.brokers.items() if answers and broker in answers.silent}
+    again = ask_brokers(access.to(silent), _PATIENT_S, topics=False)
+    return {broker: again.silent.get(broker, "") for broker in silent}
+
+
+def _reachability(
+    runtime: Runtime, observed: ObservedEnvironment, nodes: Mapping[str, NodeFacts], inside: Inside
+) -> tuple[Reach, ...]:
+    dynamic = known(inside.settings) or {}
+    addresses = [
+        one
+        for node in observed.nodes
+        if node.state is NodeState.RUNNING
+        for one in advertised(
+            node,
+            nodes[node.name].settings,
+            dynamic.get(node.number, {}) if node.role == Role.BROKER else {},
+            runtime.inside_address(observed.name, node.name),
+        )
+    ]
+    probes = list(dict.fromkeys(one.probe for one in addresses))
+    if not probes:
+        return ()
+    asks = {
+        Asker.HOST: partial(asked_from_here, probes),
+        Asker.NETWORK: partial(runtime.ask, observed, Asker.NETWORK, probes),
+        Asker.ELSEWHERE: partial(runtime.ask, observed, Asker.ELSEWHERE, probes),
+    }
+    found = side_by_side(cast("Mapping[str, Callable[[], Any]]", asks), STEP_S / 2)
+    own_network = observed.network and runtime.kind == "docker"
+    places = {asker: known(found[asker]) for asker in asks if own_network or asker is Asker.HOST}
+    return matrix(addresses, places, own_network=own_network)

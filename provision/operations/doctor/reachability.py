@@ -1,0 +1,143 @@
+"""Every advertised address, asked from this machine, from the environment's network, and from another network."""
+
+import socket
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from provision.cluster.layout import LOOPBACK
+from provision.cluster.model import Role
+from provision.plan.observed import ObservedNode
+from provision.runtime.health import Asker, Probe, Reached
+
+ASK_S = 3.0
+# An ApiVersions request (KIP-35), version 0: any broker answers it, whatever it thinks of the client.
+_BROKER = bytes.fromhex("0000000a 0012 0000 00000001 0000".replace(" ", ""))
+_ZOOKEEPER = b"srvr"
+_ADVERTISED = "advertised.listeners"
+_LOOPBACKS = (LOOPBACK, "localhost", "::1")
+_MOST = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Whether an address answers from somewhere, and whether it should.
+
+    `listener` is its name in Kafka; empty for ZooKeeper. `why` is why it does not answer; empty if it does, None if it
+    could not be asked from there.
+    """
+
+    node: str
+    listener: str
+    address: str
+    asker: Asker
+    expected: bool
+    why: str | None
+
+    @property
+    def answers(self) -> bool | None:
+        """Whether it answers; None if it could not be asked."""
+        return None if self.why is None else not self.why
+
+    @property
+    def differs(self) -> bool:
+        """Whether it is not as expected."""
+        return self.answers is not None and self.answers != self.expected
+
+    def as_dict(self) -> dict[str, Any]:
+        """The row as `doctor -o json` shows it."""
+        return {
+            "node": self.node,
+            "listener": self.listener or None,
+            "address": self.address,
+            "from": str(self.asker),
+            "expected": self.expected,
+            "answers": self.answers,
+            "why": self.why or None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Advertised:
+    """An address that a node advertises to clients or other nodes."""
+
+    node: str
+    listener: str
+    address: str
+
+    @property
+    def probe(self) -> Probe:
+        """How it is asked."""
+        return Probe(self.address, _ZOOKEEPER if Role.parse(self.node)[0] is Role.ZOOKEEPER else _BROKER)
+
+
+def advertised(
+    node: ObservedNode, settings: Mapping[str, str], dynamic: Mapping[str, str], inside: str
+) -> Iterator[Advertised]:
+    """The addresses of a node.
+
+    Args:
+        node: the node.
+        settings: those in its file.
+        dynamic: those that were set while it runs, which come first.
+        inside: where it is for the others, which for ZooKeeper is not in its file.
+    """
+    written = dynamic.get(_ADVERTISED) or settings.get(_ADVERTISED, "")
+    for one in filter(None, written.split(",")):
+        listener, _, address = one.strip().partition("://")
+        yield Advertised(node.name, listener, address)
+    if node.role == Role.ZOOKEEPER:
+        for address in dict.fromkeys(filter(None, (inside, node.endpoint))):
+            yield Advertised(node.name, "", address)
+
+
+def expected(address: str, asker: Asker, *, own_network: bool) -> bool:
+    """Whether an address should answer there: the loopback address on this machine, others in the nodes' network.
+
+    `own_network` is whether the nodes have a network of their own, so that their names are known only there.
+    """
+    is_loopback = address.rpartition(":")[0].strip("[]") in _LOOPBACKS
+    if not own_network:
+        return asker is not Asker.ELSEWHERE
+    return is_loopback if asker is Asker.HOST else not is_loopback and asker is Asker.NETWORK
+
+
+def matrix(
+    addresses: Sequence[Advertised], answers: Mapping[Asker, Reached | None], *, own_network: bool
+) -> tuple[Reach, ...]:
+    """The rows: each address from each place; `answers` is None for a place from where nothing could be asked."""
+    return tuple(
+        Reach(
+            one.node,
+            one.listener,
+            one.address,
+            asker,
+            expected(one.address, asker, own_network=own_network),
+            None if reached is None else reached.get(one.address),
+        )
+        for one in addresses
+        for asker, reached in answers.items()
+    )
+
+
+def asked_from_here(probes: Iterable[Probe]) -> Reached:
+    """Ask from this machine, all at once."""
+    wanted = list(dict.fromkeys(probes))
+    with ThreadPoolExecutor(max_workers=_MOST) as pool:
+        return dict(zip((one.address for one in wanted), pool.map(_ask, wanted), strict=True))
+
+
+def _ask(probe: Probe) -> str:
+    host, _, port = probe.address.rpartition(":")
+    if not port.isdecimal():
+        return "it is no address"
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=ASK_S) as connection:
+            connection.settimeout(ASK_S)
+            connection.sendall(probe.request)
+            return "" if connection.recv(1) else "the connection is closed"
+    except TimeoutError:
+        return f"no answer within {ASK_S:g} s"
+    except (OSError, OverflowError, UnicodeError) as error:
+        return getattr(error, "strerror", None) or str(error)
