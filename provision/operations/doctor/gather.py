@@ -22,8 +22,10 @@ from provision.kafka.readiness import BrokerAnswers, ask_brokers
 from provision.observe.leaders import ensemble_modes
 from provision.observe.reach import access_to
 from provision.observe.readiness import assess
-from provision.operations.doctor.facts import Facts, Inside, NodeFacts, Unasked, known
+from provision.operations.doctor.facts import Arrival, Facts, Inside, NodeFacts, Unasked, known
+from provision.operations.doctor.moving import arrivals
 from provision.operations.doctor.reachability import Reach, advertised, asked_from_here, matrix
+from provision.operations.doctor.rendering import rendered
 from provision.operations.files import validate
 from provision.plan.observed import NodeState, ObservedEnvironment
 from provision.runtime import Runtimes
@@ -119,7 +121,12 @@ def gather(source: Source, runtimes: Runtimes) -> tuple[Facts, Runtime | None]:
     if held.runtime is None or observed is None:
         return facts, held.runtime
     facts = _with_nodes(facts, held.runtime, observed)
-    return replace(facts, taken_ports=_taken_ports(facts, observed)), held.runtime
+    if facts.source and cluster:
+        ask = partial(rendered, facts.source, runtimes, held.runtime, observed)
+        facts = replace(facts, rendered=side_by_side({"rendered": ask})["rendered"])
+    around = known(facts.surroundings)
+    damaged = {**runtimes.home.throttle(facts.name).damaged(), **(around.damaged if around else {})}
+    return replace(facts, taken_ports=_taken_ports(facts, observed), damaged=damaged), held.runtime
 
 
 def _described(source: Source, runtimes: Runtimes) -> tuple[Cluster | None, InvalidEnvironment | None, str]:
@@ -167,7 +174,7 @@ def _with_nodes(facts: Facts, runtime: Runtime, observed: ObservedEnvironment) -
         assessment=found["assessment"],
         surroundings=found["surroundings"],
         nodes=nodes,
-        inside=replace(inside, slow=later["slow"]),
+        inside=replace(inside, slow=later["slow"], arrivals=later["arrivals"]),
         reachability=later["reachability"],
     )
 
@@ -235,6 +242,7 @@ def _second_look(
     """What is asked once the rest is known: silent brokers again, and the addresses."""
     return {
         "slow": partial(_ask_again, observed, known(inside.answers)),
+        "arrivals": partial(_arrivals, observed, inside),
         "reachability": partial(_reachability, runtime, observed, nodes, inside),
     }
 
@@ -245,6 +253,14 @@ def _ask_again(observed: ObservedEnvironment, answers: BrokerAnswers | None) -> 
     silent = {broker: at for broker, at in access.brokers.items() if answers and broker in answers.silent}
     again = ask_brokers(access.to(silent), _PATIENT_S, topics=False)
     return {broker: again.silent.get(broker, "") for broker in silent}
+
+
+def _arrivals(observed: ObservedEnvironment, inside: Inside) -> Mapping[tuple[str, int], Arrival]:
+    answers, moves = known(inside.answers), known(inside.moves)
+    if not answers or not moves:
+        return {}
+    access = access_to(observed)
+    return arrivals(access.to({b: at for b, at in access.brokers.items() if b in answers.clusters}), moves, _ADMIN_S)
 
 
 def _reachability(
