@@ -88,9 +88,15 @@ def _logged_last_s(about: NodeFacts) -> float | None:
     return None
 
 
-def is_stopped_as_a_whole(facts: Facts) -> bool:
-    """Whether no node runs: an environment that was stopped lacks nothing."""
+def nothing_runs(facts: Facts) -> bool:
+    """Whether no node has a process: what is said of a cluster is not said of an environment that is down."""
     return not any(node.is_alive for node in facts.there)
+
+
+def is_stopped_as_a_whole(facts: Facts) -> bool:
+    """Whether every node was asked to stop: that is no failure."""
+    ended = list(facts.in_state(NodeState.EXITED))
+    return len(ended) == len(facts.there) and all(was_stopped(node, about) for node, about in ended)
 
 
 def _of_exited(facts: Facts, node: ObservedNode, about: NodeFacts, start: str) -> Absence:

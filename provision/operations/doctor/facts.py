@@ -38,6 +38,10 @@ def known(fact: T | Unasked) -> T | None:
     return None if isinstance(fact, Unasked) else fact
 
 
+def _mentions(text: str, name: str) -> bool:
+    return re.search(rf"(?<![\w.]){re.escape(name.strip())}(?![\w.])", text) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
     """One node, as far as it could be asked.
@@ -143,7 +147,12 @@ class Facts:
         section = _SECTIONS[role]
         above = {(section, "properties"), (section, "overrides", number, "properties")}
         written = [path for path in (self.source.written_keys if self.source else ()) if path[:-1] in above]
-        mentioned = [path for path in written if re.search(rf"(?<![\w.]){re.escape(str(path[-1]))}(?![\w.])", text)]
+        mentioned = [path for path in written if _mentions(text, str(path[-1]))]
+        if not mentioned:  # a class that is missing is told without its key
+            known_nodes = {one.name: one for one in self.cluster.nodes} if self.cluster else {}
+            values = known_nodes[node].properties if node in known_nodes else {}
+            names = {path: values.get(str(path[-1]), "").split(",") for path in written}
+            mentioned = [path for path in written if any("." in name and _mentions(text, name) for name in names[path])]
         return self.line_of(*mentioned[-1]) if mentioned else ""
 
     @property

@@ -19,14 +19,6 @@ def _stored(facts: Facts) -> dict[str, StoredData]:
     return {name: data for name, about in facts.nodes.items() if (data := known(about.stored))}
 
 
-def _told_by_log(facts: Facts, name: str) -> str:
-    """The id of the reason why a node has exited, which is reported already; empty if there is none."""
-    for node, _ in facts.in_state(NodeState.EXITED, NodeState.RESTARTING):
-        if node.name == name and (failure := facts.failure_of(node)):
-            return failure.id
-    return ""
-
-
 @check(_MISMATCH, _OTHER_NODE)
 def of_another_cluster(facts: Facts) -> Iterator[Finding]:
     """Storages with the data of another cluster or another node."""
@@ -38,15 +30,15 @@ def of_another_cluster(facts: Facts) -> Iterator[Finding]:
         data = stored[name]
         is_ours = data.cluster_id == (ours or common_cluster_id(stored))
         identity, what = (_OTHER_NODE, "node") if is_ours else (_MISMATCH, "cluster")
-        if _told_by_log(facts, name) != identity:
-            yield Finding(
-                identity,
-                f"{name} has the data of another {what}",
-                evidence=(cause,),
-                cause=f"{META_FILE} was edited, or the data were put there from elsewhere",
-                file=data.place,
-                fix=f"put its own data back; else `provision down {facts.name}` removes all",
-            )
+        yield Finding(
+            identity,
+            f"{name} has the data of another {what}",
+            evidence=(cause,),
+            cause=f"{META_FILE} was edited, or the data were put there from elsewhere",
+            file=data.place,
+            fix=f"put its own data back; else `provision down {facts.name}` removes all",
+            node=name,
+        )
 
 
 @check("ensemble-data-lost")
@@ -65,6 +57,7 @@ def ensemble_lost(facts: Facts) -> Iterator[Finding]:
             cause="its data directory or its volume was emptied",
             file=stored[name].place if name in stored else "",
             fix=f"put its data back from a copy; else `provision down {facts.name}` removes all",
+            node=name,
         )
 
 
@@ -76,9 +69,7 @@ def not_formatted(facts: Facts) -> Iterator[Finding]:
         return
     for name, data in _stored(facts).items():
         node = observed.node(name)
-        if data.cluster_id or node is None or node.state is not NodeState.EXITED:
-            continue
-        if _told_by_log(facts, name) != _UNFORMATTED:
+        if not data.cluster_id and node and node.state is NodeState.EXITED:
             yield Finding(
                 _UNFORMATTED,
                 f"the storage of {name} is not formatted",
@@ -86,6 +77,7 @@ def not_formatted(facts: Facts) -> Iterator[Finding]:
                 cause=f"its {META_FILE} is gone or damaged" if data.written else "a command was interrupted",
                 file=data.place if data.meta else "",
                 fix=f"provision start {facts.name} {name}, which formats it with the cluster's id",
+                node=name,
             )
 
 
@@ -111,6 +103,7 @@ def _unusable(facts: Facts, cluster: Cluster, data: StoredData) -> Iterator[Find
             cause="kafka.mode was changed while the data were kept",
             file=facts.line_of("kafka", "mode") or facts.line_of("kafka", "version"),
             fix=f"set kafka.mode to {data.mode}; else {remove}",
+            node=data.node,
         )
     elif data.version and data.version > wanted:
         yield Finding(
@@ -120,6 +113,7 @@ def _unusable(facts: Facts, cluster: Cluster, data: StoredData) -> Iterator[Find
             cause="an older release cannot read what a newer one has written",
             file=facts.line_of("kafka", "version"),
             fix=f"set kafka.version to {data.version} or later; else {remove}",
+            node=data.node,
         )
     elif data.voters and data.voters != voters:
         yield Finding(
@@ -129,4 +123,5 @@ def _unusable(facts: Facts, cluster: Cluster, data: StoredData) -> Iterator[Find
             cause="the quorum was changed while the data were kept",
             file=facts.line_of("controllers", "nodes") or facts.line_of("brokers", "nodes"),
             fix=f"undo the change; else {remove}",
+            node=data.node,
         )

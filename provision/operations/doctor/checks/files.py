@@ -91,6 +91,7 @@ def _edited(facts: Facts, node: ObservedNode, about: NodeFacts, changed: list[Di
         file=next(places, ""),
         fix=f"provision up {facts.name}, which writes them again; what shall stay belongs into the environment file",
         severity=Severity.WARNING,
+        node=node.name,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from provision.catalogue.versions import KRAFT
 from provision.cluster.model import Role, node_with_id
 from provision.observe.reach import NOT_RUNNING
-from provision.operations.doctor.away import RETURNING_S, is_stopped_as_a_whole, started_within
+from provision.operations.doctor.away import RETURNING_S, nothing_runs, started_within
 from provision.operations.doctor.facts import Facts, NodeFacts, known
 from provision.operations.doctor.findings import Finding, starting
 from provision.operations.doctor.places import place_of_setting
@@ -29,7 +29,7 @@ def zookeeper_quorum_lost(facts: Facts) -> Iterator[Finding]:
     size = max([len(members), *(sum(key.startswith(_SERVER) for key in about.settings) for about in told)], default=0)
     reasons = _not_running(facts, members)
     serving = [name for name, mode in (modes or {}).items() if mode]
-    if is_stopped_as_a_whole(facts) or not members or _has_majority(serving, size) or (modes is None and not reasons):
+    if nothing_runs(facts) or not members or _has_majority(serving, size) or (modes is None and not reasons):
         return
     silent = [name for name in members if name not in serving and name not in reasons]
     if silent and set(silent) & set(started_within(facts, RETURNING_S)) and _has_majority([*serving, *silent], size):
@@ -46,7 +46,7 @@ def zookeeper_quorum_lost(facts: Facts) -> Iterator[Finding]:
 def kraft_quorum_lost(facts: Facts) -> Iterator[Finding]:
     """Too few voters of the KRaft quorum run, or those that run have no active controller."""
     observed = known(facts.observed)
-    if observed is None or observed.mode != KRAFT or is_stopped_as_a_whole(facts):
+    if observed is None or observed.mode != KRAFT or nothing_runs(facts):
         return
     voters = [node_with_id(voter) for voter in sorted(_voters(facts))]
     reasons = _not_running(facts, voters)
@@ -135,4 +135,5 @@ def voters_differ(facts: Facts) -> Iterator[Finding]:
                 cause="its file was edited, or a change was interrupted",
                 file=place_of_setting(facts, about, _VOTERS),
                 fix=f"provision up {facts.name}",
+                node=about.name,
             )

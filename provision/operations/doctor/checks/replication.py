@@ -62,6 +62,7 @@ def under_replicated(facts: Facts) -> Iterator[Finding]:
                 fix=why.fix,
                 severity=Severity.WARNING,
                 repairs=why.repairs,
+                node=why.broker,
             )
 
 
@@ -216,6 +217,7 @@ def reassignment_hangs(facts: Facts) -> Iterator[Finding]:
                 cause=why.why,
                 fix=why.fix,
                 repairs=why.repairs,
+                node=why.broker,
             )
 
 

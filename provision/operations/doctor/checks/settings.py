@@ -69,4 +69,5 @@ def dynamic_setting(facts: Facts) -> Iterator[Finding]:
                 file=facts.line_of("brokers", "properties", first) or place_of_setting(facts, about, first),
                 fix=f"provision up {facts.name}, which reverts them; or write them into the environment file",
                 severity=Severity.WARNING,
+                node=name,
             )
