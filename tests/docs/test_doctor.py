@@ -5,8 +5,7 @@ import re
 
 import pytest
 
-from provision.operations.doctor import machine
-from provision.operations.doctor.checks import findings
+from provision.operations.doctor import checks, machine
 from provision.operations.doctor.registry import CHECKS, LAST
 from tests.docs.reading import REFERENCE
 
@@ -16,7 +15,7 @@ _ROW = re.compile(r"^\| `([a-z-]+)`(?: ⚕)? \| (.+) \| (.+) \|$", re.MULTILINE)
 
 
 def test_every_finding_of_an_environment_has_one_row_and_every_row_a_finding() -> None:
-    assert findings  # importing the checks registers them
+    assert "exits" in checks.__all__  # importing them has registered them
     known = {identity for entry in (*CHECKS, *LAST) for identity in entry.ids}
     assert sorted(identity for identity, _, _ in _ROW.findall(OF_ENVIRONMENTS)) == sorted(known)
 
