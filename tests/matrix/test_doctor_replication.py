@@ -69,14 +69,19 @@ def test_settings_that_were_made_by_hand(ill: Patient) -> None:
     with ill.admin() as admin:
         _set(admin, "broker", "1", {"num.io.threads": "5", "leader.replication.throttled.rate": "1000"})
         _set(admin, "topic", "t", {"leader.replication.throttled.replicas": "*"})
+        _set(admin, "broker", "", {"log.retention.ms": "1000000", "num.network.threads": "2"})
     found = ill.found()
-    assert sorted(found) == ["dynamic-setting", "stale-throttle"]
+    assert sorted(found) == ["dynamic-default", "dynamic-setting", "stale-throttle"]
+    (default,) = found["dynamic-default"]["evidence"]  # of the other, the brokers' files say the same
+    assert default.startswith("log.retention.ms=1000000, without it ")
     assert found["dynamic-setting"]["evidence"] == ["num.io.threads=5, in its file 4"]
     assert found["stale-throttle"]["evidence"] == [
         "broker 1: leader.replication.throttled.rate=1000",
         "topic t: leader.replication.throttled.replicas=*",
     ]
-    assert list(ill.found("--fix", "--yes")) == ["dynamic-setting"]
+    assert sorted(ill.found("--fix", "--yes")) == ["dynamic-default", "dynamic-setting"]
+    with ill.admin() as admin:
+        _set(admin, "broker", "", {"log.retention.ms": None, "num.network.threads": None})
     ill.provision.ok("up", ill.env, "--yes")
     assert ill.findings() == []
 

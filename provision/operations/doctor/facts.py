@@ -76,8 +76,9 @@ class Inside:
     """What lives inside Kafka.
 
     `answers` is what each broker reports within two seconds, and `slow` the reason why those that were silent then did
-    not answer within ten either; empty if they did. `settings` are each broker's dynamic settings, by its id. `topics`
-    have their own settings. `modes` are those of the ZooKeeper nodes that run (`leader`, `follower`, `standalone`, or
+    not answer within ten either; empty if they did. `settings` are each broker's dynamic settings, by its id, and
+    `defaults` those for all brokers, by key, each with what would be in effect without it. `topics` have their own
+    settings. `modes` are those of the ZooKeeper nodes that run (`leader`, `follower`, `standalone`, or
     None for one without a quorum). `arrivals` are those of the partitions that are being reassigned.
     """
 
@@ -86,6 +87,7 @@ class Inside:
     quorum: Quorum | Unasked | None = NOT_ASKED
     modes: Mapping[str, str | None] | Unasked = NOT_ASKED
     settings: Mapping[int, Mapping[str, str]] | Unasked = NOT_ASKED
+    defaults: Mapping[str, tuple[str, str]] | Unasked = NOT_ASKED
     topics: tuple[ObservedTopic, ...] | Unasked = NOT_ASKED
     moves: Mapping[tuple[str, int], Move] | Unasked = NOT_ASKED
     arrivals: Mapping[tuple[str, int], Arrival] | Unasked = NOT_ASKED

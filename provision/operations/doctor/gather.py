@@ -164,7 +164,7 @@ def _with_nodes(facts: Facts, runtime: Runtime, observed: ObservedEnvironment) -
         )
         for one in names
     }
-    fields = ("answers", "quorum", "modes", "settings", "topics", "moves")
+    fields = ("answers", "quorum", "modes", "settings", "defaults", "topics", "moves")
     inside = Inside(**{one: found[one] for one in fields if one in asks})
     later = side_by_side(_second_look(runtime, observed, nodes, inside))
     return replace(
@@ -211,7 +211,7 @@ def _asks_inside(runtime: Runtime, observed: ObservedEnvironment) -> dict[str, C
         asks["quorum"] = partial(ask_for_quorum, access)
     if observed.of_role(Role.ZOOKEEPER):
         asks["modes"] = partial(ensemble_modes, runtime, observed)
-    for what in ("settings", "topics", "moves") if access.brokers else ():
+    for what in ("settings", "defaults", "topics", "moves") if access.brokers else ():
         asks[what] = partial(_through_admin, observed, what)
     return asks
 
@@ -231,6 +231,8 @@ def _through_admin(observed: ObservedEnvironment, what: str) -> object:
             return admin.partitions.moves()
         if what == "topics":
             return admin.topics.with_settings(answers.best.topics)
+        if what == "defaults":
+            return admin.brokers.defaults(min(answering))
         registered = {broker.id for broker in answers.best.brokers} & answering.keys()
         entries = admin.brokers.settings(sorted(registered))
         return {broker: dynamic_overrides(found) for broker, found in entries.items()}

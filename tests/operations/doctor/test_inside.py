@@ -248,6 +248,13 @@ def test_leaders_that_stay_where_they_are_only_if_kafka_does_not_give_them_back(
     assert list(map(str, leaders.repairs)) == ["elect preferred leaders"]
 
 
+def test_a_setting_for_all_brokers_unless_it_changes_nothing() -> None:
+    defaults = {"log.retention.ms": ("5", ""), "min.insync.replicas": ("1", "1")}
+    told = found(facts(*three(), inside=inside(up=(1, 2, 3), defaults=defaults)))["dynamic-default"]
+    assert told.evidence == ("log.retention.ms=5, without it unset",)
+    assert told.fix.startswith("provision tool shop kafka-configs -- --alter --entity-type brokers --entity-default")
+
+
 def test_a_dynamic_setting_that_is_not_in_the_file(tmp_path: Path) -> None:
     source = described(tmp_path, "brokers:\n  properties:\n    num.io.threads: 4\n")
     of = facts(*three(), source=source, inside=inside(LACKING, settings={1: {"num.io.threads": "5"}}))

@@ -43,6 +43,27 @@ def stale_throttle(facts: Facts) -> Iterator[Finding]:
         )
 
 
+@check("dynamic-default")
+def dynamic_default(facts: Facts) -> Iterator[Finding]:
+    """Settings for all brokers that override their files; no `up` compares them."""
+    defaults = known(facts.inside.defaults) or {}
+    overriding = {key: told for key, told in defaults.items() if key not in RATES and not same_setting(*told)}
+    if overriding:
+        first = next(iter(overriding))
+        delete = f"--alter --entity-type brokers --entity-default --delete-config {','.join(overriding)}"
+        yield Finding(
+            "dynamic-default",
+            "settings for all brokers override their files",
+            evidence=first_few(
+                f"{key}={now}, without it {before or 'unset'}" for key, (now, before) in overriding.items()
+            ),
+            cause="they were set on the cluster, as `kafka-configs --entity-default` does",
+            file=facts.line_of("brokers", "properties", first),
+            fix=f"provision tool {facts.name} kafka-configs -- {delete}; or write them into the environment file",
+            severity=Severity.WARNING,
+        )
+
+
 @check("dynamic-setting")
 def dynamic_setting(facts: Facts) -> Iterator[Finding]:
     """Settings of a running broker that override its file."""
