@@ -135,6 +135,7 @@ def _of_running(
 def throttle_of(facts: Facts, broker: int, lacking: Iterable[tuple[str, ObservedPartition]]) -> int | None:
     """The rate (bytes/s) to which a throttle holds down what this broker, as a follower, lacks; None without one."""
     settings, topics = known(facts.inside.settings) or {}, {t.name: t for t in known(facts.inside.topics) or ()}
+    of_all = {key: now for key, (now, _) in (known(facts.inside.defaults) or {}).items()}
     rates = []
     for name, partition in lacking:
         config = topics[name].config if name in topics else {}
@@ -143,7 +144,7 @@ def throttle_of(facts: Facts, broker: int, lacking: Iterable[tuple[str, Observed
             int(rate)
             for key, setting, on in sides
             if is_listed(config.get(key, ""), partition.number, on)
-            and (rate := settings.get(on, {}).get(setting, "")).isdecimal()
+            and (rate := {**of_all, **settings.get(on, {})}.get(setting, "")).isdecimal()
         ]
     return min(rates, default=None)
 

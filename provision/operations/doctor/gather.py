@@ -25,7 +25,7 @@ from provision.observe.readiness import assess
 from provision.operations.doctor.facts import Arrival, Facts, Inside, NodeFacts, Unasked, known
 from provision.operations.doctor.moving import arrivals
 from provision.operations.doctor.reachability import Reach, advertised, asked_from_here, matrix
-from provision.operations.doctor.rendering import rendered
+from provision.operations.doctor.rendering import orphans, rendered
 from provision.operations.files import validate
 from provision.plan.observed import NodeState, ObservedEnvironment
 from provision.runtime import Runtimes
@@ -122,8 +122,12 @@ def gather(source: Source, runtimes: Runtimes) -> tuple[Facts, Runtime | None]:
         return facts, held.runtime
     facts = _with_nodes(facts, held.runtime, observed)
     if facts.source and cluster:
-        ask = partial(rendered, facts.source, runtimes, held.runtime, observed)
-        facts = replace(facts, rendered=side_by_side({"rendered": ask})["rendered"])
+        asks = {
+            "rendered": partial(rendered, facts.source, runtimes, held.runtime, observed),
+            "orphans": partial(orphans, cluster, observed),
+        }
+        meant = side_by_side(cast("Mapping[str, Callable[[], Any]]", asks))
+        facts = replace(facts, rendered=meant["rendered"], nodes={**facts.nodes, **(known(meant["orphans"]) or {})})
     around = known(facts.surroundings)
     damaged = {**runtimes.home.throttle(facts.name).damaged(), **(around.damaged if around else {})}
     return replace(facts, taken_ports=_taken_ports(facts, observed), damaged=damaged), held.runtime

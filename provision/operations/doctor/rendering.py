@@ -1,12 +1,15 @@
-"""The files that `up` would give the nodes, to compare those that they have."""
+"""What the environment file means for what is there: the files that nodes would get, and data kept in its directory."""
 
 from dataclasses import replace
+from pathlib import Path
 
-from provision.cluster.model import RenderedFile
+from provision.cluster.model import Cluster, RenderedFile, StorageKind
 from provision.cluster.resolve import fixed_ports, resolve
+from provision.operations.doctor.facts import NodeFacts
 from provision.plan.observed import ObservedEnvironment
 from provision.runtime import Runtimes
 from provision.runtime.base import Runtime
+from provision.runtime.directories import data_of, kept_files, nodes_with_data, stored_in
 from provision.spec.source import Source
 
 
@@ -26,3 +29,19 @@ def rendered(
     leased = runtimes.home.ports.propose(spec.name, layout.leased_ports(spec), {**fixed_ports(spec), **in_use})
     cluster = resolve(spec, layout, leased, source.base_directory)
     return render(replace(cluster, cluster_id=observed.cluster_id))
+
+
+def orphans(cluster: Cluster, observed: ObservedEnvironment) -> dict[str, NodeFacts]:
+    """The nodes of which the user's directory has data that the runtime does not know.
+
+    Raises:
+        ProvisionError: the directory cannot be read.
+    """
+    if cluster.storage.kind is not StorageKind.DIRECTORY:
+        return {}
+    storage = Path(cluster.storage.directory)
+    left = sorted(nodes_with_data(storage, cluster.name) - observed.storages)
+    return {
+        name: NodeFacts(name, stored=stored_in(data_of(storage, name), name, kept_files(storage, name)))
+        for name in left
+    }

@@ -130,12 +130,15 @@ def test_one_that_was_killed_is_told_at_once() -> None:
     [
         ({1: {LEADER_RATE: "1000"}}, {LEADER_REPLICAS: "*"}),
         ({1: {LEADER_RATE: "1000"}}, {LEADER_REPLICAS: "0:1, 1:1"}),
+        ({0: {LEADER_RATE: "1000"}}, {LEADER_REPLICAS: "*"}),  # of all brokers
         ({3: {"follower.replication.throttled.rate": "1000"}}, {"follower.replication.throttled.replicas": "1:3"}),
     ],
 )
 def test_a_throttle_is_the_cause_where_it_holds(settings: dict[int, dict[str, str]], config: dict[str, str]) -> None:
     lacking = replace(LACKING, config=config)
-    told = found(facts(*three(), vitals=NOW, inside=inside(lacking, up=(1, 2, 3), settings=settings)))
+    of_all = {key: (rate, "") for key, rate in settings.pop(0, {}).items()}
+    of = inside(lacking, up=(1, 2, 3), settings=settings, defaults=of_all)
+    told = found(facts(*three(), vitals=NOW, inside=of))
     assert list(told) == ["stale-throttle", "under-replicated"] or list(told) == ["under-replicated", "stale-throttle"]
     assert told["under-replicated"].cause == "the replication of broker-3 is throttled to 1000 B/s"
     assert list(map(str, told["stale-throttle"].repairs)) == ["remove the replication throttle"]

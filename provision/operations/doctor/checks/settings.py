@@ -28,13 +28,16 @@ def stale_throttle(facts: Facts) -> Iterator[Finding]:
         own = declared.get(topic.name, {})
         left = {key: value for key, value in topic.config.items() if key in THROTTLED_REPLICAS and key not in own}
         found["topic", topic.name] = left
+    found["broker", ""] = {key: now for key, (now, _) in (known(facts.inside.defaults) or {}).items() if key in RATES}
     found = {at: left for at, left in found.items() if left}
     if found:
         yield Finding(
             "stale-throttle",
             "the throttle of a reassignment that has ended still slows replication down",
             evidence=first_few(
-                f"{kind} {name}: {key}={value}" for (kind, name), left in found.items() for key, value in left.items()
+                f"{f'{kind} {name}' if name else 'all brokers'}: {key}={value}"
+                for (kind, name), left in found.items()
+                for key, value in left.items()
             ),
             cause="the command that set it was killed, or it was set by hand",
             fix=f"provision doctor {facts.name} --fix",
