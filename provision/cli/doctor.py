@@ -36,7 +36,7 @@ def doctor(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="With --fix: do not ask.")] = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """Say what is wrong with an environment or this machine, why, and what mends it.
+    """Say what is wrong, why, and what mends it.
 
     Exits with 1 if something is wrong.
     """

@@ -1,6 +1,6 @@
 """What every command of the program meets in tests: an environment that is up, with fakes for the engine and Kafka."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import pytest
 # The fakes take the place of what is loaded.
 import provision.environment
 import provision.kafka.messages
+import provision.operations.doctor.gather
 import provision.operations.topics
 import provision.runtime.jars
 import provision.software.images
@@ -18,6 +19,7 @@ from provision.events import Listener
 from provision.home.place import Home
 from provision.kafka.access import Access
 from provision.kafka.messages import Record
+from provision.runtime.health import Probe, Reached
 from provision.software.images import Built, Loaded
 from tests.cli.test_help import COMMANDS
 from tests.fake_kafka import FakeKafka, SpokenRuntime
@@ -47,6 +49,7 @@ SPECIAL = {
     ("wait",): ["--until", "brokers"],
     ("topics", "create"): [NAME, "more"],
     ("consume",): ["-n", "3"],
+    ("doctor",): [NAME],
     ("tool",): [NAME, "kafka-topics", "--", "--list"],
     ("image", "build"): ["--base", "java:17"],
 }
@@ -100,7 +103,12 @@ def _load(_archive: object, _called: str, _tell: Listener) -> list[Loaded]:
     return [Loaded("provision/kafka:3.9.1", "3.9.1", "")]
 
 
+def _answered(probes: Iterable[Probe]) -> Reached:
+    return {probe.address: "" for probe in probes}
+
+
 _INSTEAD: tuple[tuple[Any, str, Any], ...] = (
+    (provision.operations.doctor.gather, "asked_from_here", _answered),
     (provision.kafka.messages, "consume", _consume),
     (provision.kafka.messages, "produce", _produce),
     (provision.software.images, "build", _build),

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, TypeVar, cast
 
 from provision.catalogue.versions import KRAFT
-from provision.cluster.model import Cluster, Role, Topic
+from provision.cluster.model import Cluster, Role
 from provision.cluster.resolve import fixed_ports
 from provision.common.patience import Patience
 from provision.errors import InvalidEnvironment, ProvisionError, Unavailable
@@ -155,7 +155,7 @@ def _with_nodes(facts: Facts, runtime: Runtime, observed: ObservedEnvironment) -
         **{f"files {one}": partial(runtime.read_files, name, one) for one in there},
         **{f"vitals {one}": partial(runtime.vitals, name, one) for one in there},
         **{f"stored {one}": partial(runtime.read_storage, name, one) for one in down if one in observed.kept},
-        "assessment": partial(assess, runtime, observed, _topics(facts), nodes=names, ask_inside=True),
+        "assessment": partial(assess, runtime, observed, None, nodes=names, ask_inside=True),
         **_asks_inside(runtime, observed),
     }
     found = side_by_side(asks)
@@ -181,11 +181,6 @@ def _with_nodes(facts: Facts, runtime: Runtime, observed: ObservedEnvironment) -
         inside=replace(inside, slow=later["slow"], arrivals=later["arrivals"]),
         reachability=later["reachability"],
     )
-
-
-def _topics(facts: Facts) -> Sequence[Topic] | None:
-    """The topics that must be there: those of the file, or whichever are."""
-    return facts.cluster.topics if facts.cluster else None
 
 
 def _taken_ports(facts: Facts, observed: ObservedEnvironment) -> dict[str, tuple[int, str]]:

@@ -20,7 +20,7 @@ DEFAULT_NETWORK = "bridge"
 ASK_TIMEOUT_S = 30
 _ANSWER_S = 3
 _LOCAL = ("http+docker", "npipe")
-_LOOKED_AT = (NODE_HOME, "/tmp", "/dev/shm")  # noqa: S108 other places are empty stand-ins for an image's volumes
+_LOOKED_AT = (f"{NODE_HOME}/data", "/tmp", "/dev/shm")  # noqa: S108 what a node writes to
 _KIB = 1024
 _COLUMNS = 6  # of `df -P`: file system, blocks, used, available, capacity, mount point
 
@@ -120,9 +120,7 @@ def of_node(api: Any, container: str) -> Vitals:  # noqa: ANN401 see above
     ended_s = None if state["Running"] else _time_s(state.get("FinishedAt", ""))
     seen: dict[str, Any] = {}
     if state["Running"] and not state["Paused"]:
-        places = [*(mount["Destination"] for mount in told["Mounts"]), *(host.get("Tmpfs") or {}), *_LOOKED_AT]
-        wanted = [place for place in dict.fromkeys(places) if place.startswith(_LOOKED_AT)]
-        execution = api.exec_create(container, ["sh", "-c", _LOOK, "look", *wanted])
+        execution = api.exec_create(container, ["sh", "-c", _LOOK, "look", *_LOOKED_AT])
         seen = _seen(api.exec_start(execution["Id"]).decode(errors="replace"))
     return Vitals(
         stopped=seen.get("stopped", False),
