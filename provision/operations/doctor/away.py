@@ -2,9 +2,9 @@
 
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from provision.cluster.model import Role
 from provision.operations.doctor.facts import Facts, NodeFacts, known
@@ -15,7 +15,7 @@ from provision.spec.units import size_text
 
 RETURNING_S = 45.0
 """How long a node that has just been started may take until all its replicas are in sync."""
-_RESTARTING_S = 10.0
+_RESTARTING_S, _GOING_DOWN_S = 10.0, 30.0
 _STOPPED = (0, 143)  # 143: a JVM that was asked to stop by SIGTERM
 _SHUTS_DOWN = re.compile(r"[Ss]hutting down|shut down completed")
 _TIME = re.compile(r"\[?(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)")
@@ -73,18 +73,22 @@ def was_stopped(node: ObservedNode, about: NodeFacts) -> bool:
     return node.role == Role.ZOOKEEPER or any(_SHUTS_DOWN.search(line) for line in log[-_LAST_LINES:])
 
 
-def is_passing(node: ObservedNode, about: NodeFacts) -> bool:
-    """Whether a node that was stopped may be on its way up again, as in a rolling restart."""
+def is_passing(facts: Facts, node: ObservedNode, about: NodeFacts) -> bool:
+    """Whether a node may be on its way down and up again, as in a rolling restart."""
     vitals = known(about.vitals)
-    ended_s = vitals.ended_s if vitals and vitals.ended_s else _logged_last_s(about)
-    return was_stopped(node, about) and _is_within(ended_s, _RESTARTING_S)
+    if node.state is NodeState.RUNNING:
+        started_s = vitals.started_s if vitals else None
+        return _is_within(started_s, RETURNING_S) or _is_within(_logged_s(facts, about, _SHUTS_DOWN), _GOING_DOWN_S)
+    ended_s = vitals.ended_s if vitals and vitals.ended_s else _logged_s(facts, about, _TIME)
+    return node.state is NodeState.EXITED and was_stopped(node, about) and _is_within(ended_s, _RESTARTING_S)
 
 
-def _logged_last_s(about: NodeFacts) -> float | None:
-    """When a node last logged something (Unix time); None if its lines have no times."""
+def _logged_s(facts: Facts, about: NodeFacts, what: re.Pattern[str]) -> float | None:
+    """When a node last logged that (Unix time); None if it did not, or its lines have no times."""
     for line in reversed((known(about.log) or ())[-_LAST_LINES:]):
-        if match := _TIME.match(line):
-            return datetime.strptime(match[1], "%Y-%m-%d %H:%M:%S").timestamp()  # noqa: DTZ007 of this machine
+        if what.search(line) and (match := _TIME.match(line)):
+            zone = UTC if facts.is_in_docker else None  # the time of a container, or of this machine
+            return datetime.strptime(match[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=zone).timestamp()
     return None
 
 
@@ -104,7 +108,7 @@ def _of_exited(facts: Facts, node: ObservedNode, about: NodeFacts, start: str) -
     if failure := facts.failure_of(node):
         return Absence(name, f"{name} has exited: {failure.reason}", failure.hint or start)
     if was_stopped(node, about):
-        return Absence(name, f"{name} is stopped", start, starting(name), is_passing=is_passing(node, about))
+        return Absence(name, f"{name} is stopped", start, starting(name), is_passing=is_passing(facts, node, about))
     code = "" if node.exit_code is None else f" with code {node.exit_code}"
     return Absence(name, f"{name} has exited{code}", start, starting(name))
 
@@ -116,7 +120,7 @@ def _of_running(
     if vitals and vitals.stopped:
         fix = f"provision start {facts.name} {name}"
         return Absence(name, f"a signal (SIGSTOP) has stopped the process of {name}", fix, starting(name))
-    passing = vitals is not None and _is_within(vitals.started_s, RETURNING_S)
+    passing = is_passing(facts, node, about)
     logs = f"provision logs {facts.name} {name}"
     if full := next((space for space in vitals.spaces if not space.free_bytes), None) if vitals else None:
         return Absence(name, f"the disk of {name} is full ({full.place})", f"free some space in {full.place}")
@@ -158,12 +162,11 @@ def _is_within(since_s: float | None, duration_s: float) -> bool:
     return since_s is not None and time.time() - since_s < duration_s
 
 
-def started_within(facts: Facts, duration_s: float) -> Iterator[str]:
-    """The nodes that were started so recently."""
-    for node, about in facts.running:
-        vitals = known(about.vitals)
-        if vitals and _is_within(vitals.started_s, duration_s):
-            yield node.name
+def passing(facts: Facts) -> frozenset[str]:
+    """The nodes that may be on their way down or up: what is said of them now need not be true in a moment."""
+    return frozenset(
+        node.name for node in facts.there if is_passing(facts, node, facts.nodes.get(node.name) or NodeFacts(node.name))
+    )
 
 
 def numbers(ids: Iterable[int]) -> str:

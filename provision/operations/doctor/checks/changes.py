@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from provision.operations.doctor.away import RETURNING_S, started_within
+from provision.operations.doctor.away import passing
 from provision.operations.doctor.facts import Facts, known
 from provision.operations.doctor.findings import Finding, Severity
 from provision.operations.doctor.registry import check
@@ -13,7 +13,7 @@ from provision.plan.observed import NodeState
 def change_interrupted(facts: Facts) -> Iterator[Finding]:
     """Nodes that were never started, that run different releases, or that are only partly created."""
     observed = known(facts.observed)
-    if observed is None or not observed.nodes or any(started_within(facts, RETURNING_S)):
+    if observed is None or not observed.nodes or passing(facts):
         return
     created = [f"{node.name} was never started" for node in observed.nodes if node.state is NodeState.CREATED]
     versions = {node.name: node.version for node in observed.nodes if node.version}

@@ -29,7 +29,7 @@ def exited(facts: Facts) -> Iterator[Finding]:
 
 def _is_meant(facts: Facts, node: ObservedNode, known_of: NodeFacts) -> bool:
     """Whether it was stopped with everything else, or is just being restarted."""
-    return was_stopped(node, known_of) and (is_stopped_as_a_whole(facts) or is_passing(node, known_of))
+    return was_stopped(node, known_of) and (is_stopped_as_a_whole(facts) or is_passing(facts, node, known_of))
 
 
 def _of_failure(facts: Facts, node: ObservedNode, known_of: NodeFacts, failure: Failure) -> Finding:

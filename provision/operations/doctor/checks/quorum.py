@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from provision.catalogue.versions import KRAFT
 from provision.cluster.model import Role, node_with_id
 from provision.observe.reach import NOT_RUNNING
-from provision.operations.doctor.away import RETURNING_S, nothing_runs, started_within
+from provision.operations.doctor.away import nothing_runs, passing
 from provision.operations.doctor.facts import Facts, NodeFacts, known
 from provision.operations.doctor.findings import Finding, starting
 from provision.operations.doctor.places import place_of_setting
@@ -32,8 +32,9 @@ def zookeeper_quorum_lost(facts: Facts) -> Iterator[Finding]:
     if nothing_runs(facts) or not members or _has_majority(serving, size) or (modes is None and not reasons):
         return
     silent = [name for name in members if name not in serving and name not in reasons]
-    if silent and set(silent) & set(started_within(facts, RETURNING_S)) and _has_majority([*serving, *silent], size):
-        return  # they are looking for each other
+    coming = passing(facts) & {*silent, *reasons}
+    if coming and _has_majority([*serving, *(set(silent) | coming)], size):
+        return  # they are looking for each other, or are just being restarted
     yield _lost(
         "zookeeper-quorum-lost",
         f"ZooKeeper has no majority: {len(serving)} of {size} members serve, {size // 2 + 1} are needed",
@@ -54,19 +55,15 @@ def kraft_quorum_lost(facts: Facts) -> Iterator[Finding]:
     needed = len(voters) // 2 + 1
     if not voters:
         return
-    if len(running) < needed:
-        yield _lost(
-            "kraft-quorum-lost",
-            f"the KRaft quorum has no majority: {len(running)} of {len(voters)} voters run, {needed} are needed",
-            reasons,
-            facts,
-        )
+    coming = passing(facts)
+    if len({*running, *(coming & reasons.keys())}) < needed:
+        title = f"the KRaft quorum has no majority: {len(running)} of {len(voters)} voters run, {needed} are needed"
+        yield _lost("kraft-quorum-lost", title, reasons, facts)
         return
     brokers = [node.name for node, _ in facts.running if node.role == Role.BROKER]
-    starting_now = set(started_within(facts, RETURNING_S)) & {*running, *brokers}
     answers = known(facts.inside.answers)
     # A quorum that nobody can be asked about is not known to be lost.
-    if facts.inside.quorum is None and answers and answers.clusters and not starting_now:
+    if facts.inside.quorum is None and answers and answers.clusters and not coming & {*running, *brokers}:
         why = dict.fromkeys(running, "it runs, and the brokers find no active controller")
         yield _lost("kraft-quorum-lost", "the KRaft quorum has no active controller", reasons | why, facts)
 

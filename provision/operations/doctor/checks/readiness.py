@@ -2,20 +2,16 @@
 
 from collections.abc import Iterator
 
-from provision.operations.doctor.away import RETURNING_S, is_passing, is_stopped_as_a_whole, started_within
+from provision.operations.doctor.away import is_stopped_as_a_whole, passing
 from provision.operations.doctor.facts import Facts
 from provision.operations.doctor.findings import Finding
 from provision.operations.doctor.registry import last_check
-from provision.plan.observed import NodeState
 
 
 @last_check("not-ready")
 def not_ready(facts: Facts) -> Iterator[Finding]:
     """The environment is not ready, and nothing that is known explains it."""
-    is_coming = any(started_within(facts, RETURNING_S)) or any(
-        is_passing(node, about) for node, about in facts.in_state(NodeState.EXITED)
-    )
-    if facts.missing and not is_coming and not is_stopped_as_a_whole(facts):
+    if facts.missing and not passing(facts) and not is_stopped_as_a_whole(facts):
         yield Finding(
             "not-ready",
             f"{facts.name} is not ready",
