@@ -170,6 +170,7 @@ def test_a_broker_that_is_still_registered(ill: Patient) -> None:
 
 def test_an_ensemble_without_a_majority(ill: Patient) -> None:
     ill.kill("zookeeper-1", "zookeeper-3")
+    assert wait_until(lambda: "zookeeper-quorum-lost" in ill.ids())  # they may be just being restarted
     lost = ill.found()["zookeeper-quorum-lost"]
     assert lost["title"] == "ZooKeeper has no majority: 0 of 3 members serve, 2 are needed"
     assert lost["evidence"] == [

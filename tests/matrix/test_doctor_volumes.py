@@ -92,4 +92,7 @@ def test_data_of_another_cluster_and_those_that_were_kept(ill: Patient) -> None:
     with rewritten(Path(ill.env), b"version: 3.9.1", b"version: 3.8.1") as line:
         (newer,) = ill.findings()
         assert (newer["id"], newer["file"]) == ("kept-data-newer", f"{ill.env}:{line}")
+    with rewritten(Path(ill.env), b"mode: kraft", b"mode: zookeeper") as line:
+        (mode,) = ill.findings()
+        assert (mode["id"], mode["file"]) == ("kept-data-other-mode", f"{ill.env}:{line}")
     assert ill.findings() == []
