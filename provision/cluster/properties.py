@@ -6,6 +6,7 @@ Source: `java.util.Properties.load(InputStream)`, which is how Kafka and ZooKeep
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
 _BLANKS = " \t\f"  # Java's white space here; str.isspace accepts more
@@ -64,6 +65,16 @@ def parse(text: str) -> dict[str, str]:
             raise ValueError(f"{key} is set twice, in line {found[key][0]} and in line {line_number}")
         found[key] = (line_number, value)
     return {key: value for key, (_, value) in found.items()}
+
+
+def line_of(text: str, key: str) -> int:
+    """The number of the line that sets a key, from 1; 0 if none does. Of several, Java takes the last."""
+    found = 0
+    for number, line in _logical_lines(text):
+        match = _SEPARATOR.search(line)
+        with suppress(ValueError):  # a broken escape in another key
+            found = number if _unescape(line[: match.end() - 1] if match else line) == key else found
+    return found
 
 
 def read(text: str) -> dict[str, str] | None:

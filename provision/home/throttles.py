@@ -82,6 +82,16 @@ class ThrottleNote:
             raise ProvisionError(f"{file} is damaged", why=str(error), hint=hint) from error
         return {(one.kind, one.name): dict(one.settings) for one in noted.before} if noted else {}
 
+    def damaged(self) -> dict[str, str]:
+        """The notes that cannot be read, by their paths, each with the reason."""
+        found: dict[str, str] = {}
+        for file in sorted(self.directory.glob("*.json")):
+            try:
+                read_note(file, _Noted)
+            except DamagedNote as error:
+                found[str(file)] = str(error)
+        return found
+
     def topics(self, cluster_id: str) -> frozenset[str] | None:
         """The topics whose throttle must be removed in that cluster; None if there is no note."""
         noted = self.read(cluster_id)

@@ -8,7 +8,7 @@ from provision.errors import KafkaRefused
 from provision.kafka.settings import Entries, SettingsAdmin
 from provision.plan.actions import BrokerSettings
 
-_SET_ON_BROKER = "DYNAMIC_BROKER_CONFIG"
+_SET_ON_BROKER, _SET_FOR_ALL = "DYNAMIC_BROKER_CONFIG", "DYNAMIC_DEFAULT_BROKER_CONFIG"
 DELETE_TOPICS = "delete.topic.enable"
 # More than any thread pool needs: a setting that would take more steps is not a pool.
 _MOST_STEPS = 32
@@ -32,6 +32,15 @@ class BrokerAdmin:
         """Every setting of each broker, as it describes itself (`DescribeConfigs`)."""
         found = self._settings.describe("broker", [str(broker) for broker in sorted(brokers)])
         return {int(name): entries for name, entries in found.items()}
+
+    def defaults(self, broker: int) -> dict[str, tuple[str, str]]:
+        """The dynamic settings for all brokers that take effect on this one, by key, and what would without them."""
+        (entries,) = self._settings.describe("broker", [str(broker)], synonyms=True).values()
+        return {
+            key: (_text(entry["value"]), _text(_beneath(entry, _SET_FOR_ALL)))
+            for key, entry in sorted(entries.items())
+            if entry["config_source"] == _SET_FOR_ALL and entry["value"] is not None
+        }
 
     def configure(self, settings: BrokerSettings) -> str:
         """Set and remove dynamic settings of a running broker; returns Kafka's reason if it refuses, else nothing.
@@ -118,7 +127,12 @@ def _falls_back_to(entries: Entries, key: str) -> object:
     Without a cluster-wide default, that is the value in the file that the broker was started with, even if the file has
     changed since.
     """
-    beneath: list[Any] = [s for s in entries[key].get("synonyms", ()) if s["source"] != _SET_ON_BROKER]
+    return _beneath(entries[key], _SET_ON_BROKER)
+
+
+def _beneath(entry: Mapping[str, Any], source: str) -> object:
+    """The value of the next synonym that is not from that source."""
+    beneath: list[Any] = [synonym for synonym in entry.get("synonyms", ()) if synonym["source"] != source]
     return beneath[0]["value"] if beneath else None
 
 

@@ -33,6 +33,9 @@ _FULL = "free some space (`df -h` shows where), or use another `storage`"
 _OPTIONS = "look for it in JAVA_TOOL_OPTIONS and JDK_JAVA_OPTIONS"
 _PORT_OF_OPTION = f"{_OPTIONS}: JVMs cannot share a port"
 _BOTH_GO = "`provision down` removes both; they are created and deleted together"
+_DAMAGED = (
+    "put it back from a copy; a partition that other brokers have in sync may be deleted here, and is copied again"
+)
 _NO_CLASS = Failure(
     "class-missing",
     "it does not find the class {what}",
@@ -96,6 +99,23 @@ CAUSES = (
             "data-directory-in-use",
             "another process uses its data directory {what}",
             "end that process",
+            keys=("storage",),
+        ),
+    ),
+    (
+        r"Malformed line in checkpoint file [(\[](?P<what>.+?)[)\]]:",
+        Failure("log-damaged", "its file {what} is damaged", _DAMAGED),
+    ),
+    (
+        r"(?P<what>Unable to load database on disk|No snapshot found, but there are log entries|CRC check failed)",
+        Failure("log-damaged", "its data are damaged: {what}", _DAMAGED),
+    ),
+    (
+        r"Found directory (?P<what>.+?), '.*' is not in the form of topic-partition",
+        Failure(
+            "log-directory-has-strangers",
+            "{what} is in its data directory, and is not Kafka's",
+            "move it away",
             keys=("storage",),
         ),
     ),
@@ -271,7 +291,7 @@ CAUSES = (
             "java-too-old",
             "its Java is too old for this Kafka",
             "use an image with a newer Java, or set JAVA_HOME to one",
-            keys=("version", "image"),
+            keys=("version", "image", "distribution"),
         ),
     ),
     (r"\bClass (?P<what>[\w.$]+) (?:cannot|could not) be found", _NO_CLASS),

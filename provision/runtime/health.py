@@ -55,12 +55,16 @@ class Surroundings:
 
     `strangers` are containers of other environments in its network, as `orders-broker-1 (environment orders)`.
     `software` has the processor architecture of each image that its nodes run, by name: None if it is missing.
-    `published` are the host ports of other containers, each with the container's name.
+    `published` are the host ports of other containers, each with the container's name. `configured` is where each
+    node's configuration files are, as users find them. `damaged` are the runtime's own notes that cannot be read, by
+    their places, each with the reason.
     """
 
     strangers: tuple[str, ...] = ()
     software: Mapping[str, str | None] = field(default_factory=dict)
     published: Mapping[int, str] = field(default_factory=dict)
+    configured: Mapping[str, str] = field(default_factory=dict)
+    damaged: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

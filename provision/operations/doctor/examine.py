@@ -21,6 +21,19 @@ from provision.spec.source import Source
 
 _READY_S = 60.0
 
+MOMENTARY = frozenset(
+    {
+        "kraft-quorum-lost",
+        "min-isr-not-met",
+        "no-leader",
+        "not-ready",
+        "under-replicated",
+        "unreachable-listener",
+        "zookeeper-quorum-lost",
+    }
+)
+"""What may be true only while a node goes down or comes up: it is told if a second look finds it too."""
+
 Choose = Callable[[Repair], bool]
 """Whether the user agrees to a repair."""
 
@@ -51,8 +64,16 @@ def examine(source: Source, runtimes: Runtimes) -> tuple[Diagnosis, Runtime | No
     """
     facts, runtime = gather(source, runtimes)
     _require_something(facts, runtime)
+    found = findings(facts)
+    if suspected := {_subject(one) for one in found if one.id in MOMENTARY}:
+        facts, runtime = gather(source, runtimes)
+        found = tuple(one for one in findings(facts) if one.id not in MOMENTARY or _subject(one) in suspected)
     rows = known(facts.reachability) or ()
-    return Diagnosis(facts.name, findings(facts), rows, bool(facts.there)), runtime
+    return Diagnosis(facts.name, found, rows, bool(facts.there)), runtime
+
+
+def _subject(finding: Finding) -> tuple[str, str]:
+    return finding.id, finding.node
 
 
 def _require_something(facts: Facts, runtime: Runtime | None) -> None:

@@ -40,6 +40,10 @@ def known(fact: T | Unasked) -> T | None:
     return None if isinstance(fact, Unasked) else fact
 
 
+def _mentions(text: str, name: str) -> bool:
+    return re.search(rf"(?<![\w.]){re.escape(name.strip())}(?![\w.])", text) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
     """One node, as far as it could be asked.
@@ -62,13 +66,22 @@ class NodeFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrival:
+    """What the new replicas of a partition lack, and what they gained while they were watched for a few seconds."""
+
+    lacking_bytes: int
+    gained_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Inside:
     """What lives inside Kafka.
 
     `answers` is what each broker reports within two seconds, and `slow` the reason why those that were silent then did
-    not answer within ten either; empty if they did. `settings` are each broker's dynamic settings, by its id. `topics`
-    have their own settings. `modes` are those of the ZooKeeper nodes that run (`leader`, `follower`, `standalone`, or
-    None for one without a quorum).
+    not answer within ten either; empty if they did. `settings` are each broker's dynamic settings, by its id, and
+    `defaults` those for all brokers, by key, each with what would be in effect without it. `topics` have their own
+    settings. `modes` are those of the ZooKeeper nodes that run (`leader`, `follower`, `standalone`, or
+    None for one without a quorum). `arrivals` are those of the partitions that are being reassigned.
     """
 
     answers: BrokerAnswers | Unasked = NOT_ASKED
@@ -76,8 +89,10 @@ class Inside:
     quorum: Quorum | Unasked | None = NOT_ASKED
     modes: Mapping[str, str | None] | Unasked = NOT_ASKED
     settings: Mapping[int, Mapping[str, str]] | Unasked = NOT_ASKED
+    defaults: Mapping[str, tuple[str, str]] | Unasked = NOT_ASKED
     topics: tuple[ObservedTopic, ...] | Unasked = NOT_ASKED
     moves: Mapping[tuple[str, int], Move] | Unasked = NOT_ASKED
+    arrivals: Mapping[tuple[str, int], Arrival] | Unasked = NOT_ASKED
 
     @property
     def cluster(self) -> ObservedCluster | None:
@@ -93,7 +108,8 @@ class Facts:
     `source` describes it, if that is more than its name; `cluster` is what it means, None if it is not valid
     (`problems`) or only the name is known. `observed` is what the runtime has. `engine` is why Docker does not answer,
     if it was asked and does not. `assessment` is how ready it is, as `status` tells. `taken_ports` are those of
-    nodes that do not run, by node, each with who has it.
+    nodes that do not run, by node, each with who has it. `rendered` are the files that `up` would give the nodes.
+    `damaged` are notes of the program's own that cannot be read, by their places, each with the reason.
     """
 
     name: str
@@ -109,6 +125,8 @@ class Facts:
     assessment: Assessment | Unasked = NOT_ASKED
     reachability: tuple[Reach, ...] | Unasked = NOT_ASKED
     taken_ports: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    rendered: tuple[RenderedFile, ...] | Unasked = NOT_ASKED
+    damaged: Mapping[str, str] = field(default_factory=dict)
 
     def line_of(self, *path: str | int) -> str:
         """`FILE:LINE` of a key of the environment file, as in `line_of("topics", 0)`; empty if it does not have it."""
@@ -133,7 +151,12 @@ class Facts:
         section = _SECTIONS[role]
         above = {(section, "properties"), (section, "overrides", number, "properties")}
         written = [path for path in (self.source.written_keys if self.source else ()) if path[:-1] in above]
-        mentioned = [path for path in written if re.search(rf"(?<![\w.]){re.escape(str(path[-1]))}(?![\w.])", text)]
+        mentioned = [path for path in written if _mentions(text, str(path[-1]))]
+        if not mentioned:  # a class that is missing is told without its key
+            known_nodes = {one.name: one for one in self.cluster.nodes} if self.cluster else {}
+            values = known_nodes[node].properties if node in known_nodes else {}
+            names = {path: values.get(str(path[-1]), "").split(",") for path in written}
+            mentioned = [path for path in written if any("." in name and _mentions(text, name) for name in names[path])]
         return self.line_of(*mentioned[-1]) if mentioned else ""
 
     @property

@@ -52,7 +52,7 @@ class Finding:
         title: what is wrong, in one sentence without a full stop.
         evidence: the lines that show it: of a log, a state, an answer.
         cause: why it is so, as far as known.
-        file: the place in the environment file that causes it, `FILE:LINE`; empty if none does.
+        file: the place that causes it, `FILE:LINE`, in the environment file or in a node's own; empty if none does.
         fix: the command or the change that mends it.
         node: the node that it is about, if it is about one; what several checks find of one node is told once.
         repairs: what `--fix` does about it; nothing if that would not be safe, or cannot be done by a program.

@@ -22,8 +22,10 @@ from provision.kafka.readiness import BrokerAnswers, ask_brokers
 from provision.observe.leaders import ensemble_modes
 from provision.observe.reach import access_to
 from provision.observe.readiness import assess
-from provision.operations.doctor.facts import Facts, Inside, NodeFacts, Unasked, known
+from provision.operations.doctor.facts import Arrival, Facts, Inside, NodeFacts, Unasked, known
+from provision.operations.doctor.moving import arrivals
 from provision.operations.doctor.reachability import Reach, advertised, asked_from_here, matrix
+from provision.operations.doctor.rendering import orphans, rendered
 from provision.operations.files import validate
 from provision.plan.observed import NodeState, ObservedEnvironment
 from provision.runtime import Runtimes
@@ -119,7 +121,16 @@ def gather(source: Source, runtimes: Runtimes) -> tuple[Facts, Runtime | None]:
     if held.runtime is None or observed is None:
         return facts, held.runtime
     facts = _with_nodes(facts, held.runtime, observed)
-    return replace(facts, taken_ports=_taken_ports(facts, observed)), held.runtime
+    if facts.source and cluster:
+        asks = {
+            "rendered": partial(rendered, facts.source, runtimes, held.runtime, observed),
+            "orphans": partial(orphans, cluster, observed),
+        }
+        meant = side_by_side(cast("Mapping[str, Callable[[], Any]]", asks))
+        facts = replace(facts, rendered=meant["rendered"], nodes={**facts.nodes, **(known(meant["orphans"]) or {})})
+    around = known(facts.surroundings)
+    damaged = {**runtimes.home.throttle(facts.name).damaged(), **(around.damaged if around else {})}
+    return replace(facts, taken_ports=_taken_ports(facts, observed), damaged=damaged), held.runtime
 
 
 def _described(source: Source, runtimes: Runtimes) -> tuple[Cluster | None, InvalidEnvironment | None, str]:
@@ -157,7 +168,7 @@ def _with_nodes(facts: Facts, runtime: Runtime, observed: ObservedEnvironment) -
         )
         for one in names
     }
-    fields = ("answers", "quorum", "modes", "settings", "topics", "moves")
+    fields = ("answers", "quorum", "modes", "settings", "defaults", "topics", "moves")
     inside = Inside(**{one: found[one] for one in fields if one in asks})
     later = side_by_side(_second_look(runtime, observed, nodes, inside))
     return replace(
@@ -167,7 +178,7 @@ def _with_nodes(facts: Facts, runtime: Runtime, observed: ObservedEnvironment) -
         assessment=found["assessment"],
         surroundings=found["surroundings"],
         nodes=nodes,
-        inside=replace(inside, slow=later["slow"]),
+        inside=replace(inside, slow=later["slow"], arrivals=later["arrivals"]),
         reachability=later["reachability"],
     )
 
@@ -199,7 +210,7 @@ def _asks_inside(runtime: Runtime, observed: ObservedEnvironment) -> dict[str, C
         asks["quorum"] = partial(ask_for_quorum, access)
     if observed.of_role(Role.ZOOKEEPER):
         asks["modes"] = partial(ensemble_modes, runtime, observed)
-    for what in ("settings", "topics", "moves") if access.brokers else ():
+    for what in ("settings", "defaults", "topics", "moves") if access.brokers else ():
         asks[what] = partial(_through_admin, observed, what)
     return asks
 
@@ -219,6 +230,8 @@ def _through_admin(observed: ObservedEnvironment, what: str) -> object:
             return admin.partitions.moves()
         if what == "topics":
             return admin.topics.with_settings(answers.best.topics)
+        if what == "defaults":
+            return admin.brokers.defaults(min(answering))
         registered = {broker.id for broker in answers.best.brokers} & answering.keys()
         entries = admin.brokers.settings(sorted(registered))
         return {broker: dynamic_overrides(found) for broker, found in entries.items()}
@@ -230,6 +243,7 @@ def _second_look(
     """What is asked once the rest is known: silent brokers again, and the addresses."""
     return {
         "slow": partial(_ask_again, observed, known(inside.answers)),
+        "arrivals": partial(_arrivals, observed, inside),
         "reachability": partial(_reachability, runtime, observed, nodes, inside),
     }
 
@@ -240,6 +254,14 @@ def _ask_again(observed: ObservedEnvironment, answers: BrokerAnswers | None) -> 
     silent = {broker: at for broker, at in access.brokers.items() if answers and broker in answers.silent}
     again = ask_brokers(access.to(silent), _PATIENT_S, topics=False)
     return {broker: again.silent.get(broker, "") for broker in silent}
+
+
+def _arrivals(observed: ObservedEnvironment, inside: Inside) -> Mapping[tuple[str, int], Arrival]:
+    answers, moves = known(inside.answers), known(inside.moves)
+    if not answers or not moves:
+        return {}
+    access = access_to(observed)
+    return arrivals(access.to({b: at for b, at in access.brokers.items() if b in answers.clusters}), moves, _ADMIN_S)
 
 
 def _reachability(

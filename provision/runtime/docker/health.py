@@ -10,7 +10,7 @@ from docker.errors import APIError, NotFound
 
 from provision.cluster.layout import NODE_HOME
 from provision.runtime.docker import found, networks
-from provision.runtime.docker.containers import ENVIRONMENT, ROLE, SOFTWARE, TOOL_ROLE
+from provision.runtime.docker.containers import ENVIRONMENT, NODE, ROLE, SOFTWARE, TOOL_ROLE, name_of
 from provision.runtime.docker.engine import chosen_engine
 from provision.runtime.docker.images import inspect
 from provision.runtime.health import Machine, Probe, Reached, Space, Surroundings, Usage, Vitals, architecture_of
@@ -97,6 +97,10 @@ def surroundings(api: Any, name: str, containers: Iterable[Mapping[str, Any]]) -
             if not found.belongs(container, name)
             for port in container["Ports"] or ()
             if "PublicPort" in port
+        },
+        configured={
+            node: f"{name_of(name, node)}:{NODE_HOME}/config"
+            for node in sorted(container["Labels"][NODE] for container in ours if found.is_node(container))
         },
     )
 

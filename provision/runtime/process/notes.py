@@ -4,7 +4,7 @@ They may be damaged, or written by another version. What a note says is checked,
 is taken from the directories alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -132,6 +132,25 @@ def known(file: Path, kind: type[N]) -> N | None:
     with suppress(DamagedNote):
         return read_note(file, kind)
     return None
+
+
+def damaged(home: Path, nodes: Sequence[Path]) -> dict[str, str]:
+    """The notes of an environment and its nodes that cannot be read, by their paths, each with the reason.
+
+    Args:
+        home: the environment's directory.
+        nodes: the directories of its nodes.
+    """
+    found: dict[str, str] = {}
+    kinds: dict[Path, type[Note]] = {home / ENVIRONMENT_FILE: EnvironmentNote}
+    kinds |= {node / NODE_FILE: NodeNote for node in nodes}
+    for file, kind in kinds.items():
+        try:
+            if read_note(file, kind) is None and nodes and kind is EnvironmentNote:
+                found[str(file)] = "it is not there"
+        except DamagedNote as error:
+            found[str(file)] = str(error)
+    return found
 
 
 @contextmanager

@@ -50,6 +50,7 @@ from provision.runtime.process.notes import (
     NODE_FILE,
     EnvironmentNote,
     NodeNote,
+    damaged,
     files_of,
     known,
     read_environment,
@@ -133,9 +134,15 @@ class ProcessRuntime(Runtime):
         """The machine of this process, with the directories that are written to."""
         return vitals.this_machine((self._home.directory, self._home.cache))
 
-    def surroundings(self, name: str) -> Surroundings:  # noqa: ARG002 its nodes share the machine with everything
-        """Nothing of its own: nodes are in no network, and run jars."""
-        return Surroundings()
+    def surroundings(self, name: str) -> Surroundings:
+        """The directories of its nodes and its notes: nodes are in no network, and run jars."""
+        home = self._places.environment(name)
+        with files_of(home):
+            nodes = sorted(self._places.storages(name))
+            return Surroundings(
+                configured={node: str(home / node / "config") for node in nodes},
+                damaged=damaged(home, [home / node for node in nodes]),
+            )
 
     def vitals(self, name: str, node: str) -> Vitals:
         """Ask the system about its process, and about the file system with its data."""

@@ -1,6 +1,33 @@
 """The known failures: each module registers its checks when it is imported, in the order of this list."""
 
-from provision.operations.doctor.checks import engine, exits, limits, nodes, places, readiness
+from provision.operations.doctor.checks import (
+    changes,
+    data,
+    engine,
+    exits,
+    files,
+    limits,
+    nodes,
+    places,
+    quorum,
+    readiness,
+    replication,
+    settings,
+)
 from provision.operations.doctor.registry import findings
 
-__all__ = ["engine", "exits", "findings", "limits", "nodes", "places", "readiness"]
+__all__ = [
+    "changes",
+    "data",
+    "engine",
+    "exits",
+    "files",
+    "findings",
+    "limits",
+    "nodes",
+    "places",
+    "quorum",
+    "readiness",
+    "replication",
+    "settings",
+]

@@ -1,21 +1,18 @@
 """Nodes that have exited: why, as the runtime or their log tells."""
 
-import re
 from collections.abc import Iterator, Sequence
 
-from provision.cluster.model import Role
 from provision.kafka.causes import Failure, failure_ids
 from provision.kafka.failures import telling
+from provision.operations.doctor.away import is_passing, is_stopped_as_a_whole, was_stopped
 from provision.operations.doctor.checks.engine import ended_with_engine
 from provision.operations.doctor.facts import Facts, NodeFacts, known
 from provision.operations.doctor.findings import Finding, Severity, starting
 from provision.operations.doctor.registry import check
 from provision.plan.observed import NodeState, ObservedNode
 
-_STOPPED = (0, 143)  # 143: a JVM that was asked to stop by SIGTERM
 _KILLED = 137
 _EVIDENCE = 4
-_SHUTS_DOWN = re.compile(r"[Ss]hutting down|shut down completed")
 
 
 @check(*failure_ids(), "node-killed", "node-stopped", "node-exited")
@@ -26,8 +23,13 @@ def exited(facts: Facts) -> Iterator[Finding]:
         failure = facts.failure_of(node)
         if failure:
             yield _of_failure(facts, node, known_of, failure)
-        elif node.name not in by_engine:
+        elif node.name not in by_engine and not _is_meant(facts, node, known_of):
             yield _without_reason(facts, node, known_of)
+
+
+def _is_meant(facts: Facts, node: ObservedNode, known_of: NodeFacts) -> bool:
+    """Whether it was stopped with everything else, or is just being restarted."""
+    return was_stopped(node, known_of) and (is_stopped_as_a_whole(facts) or is_passing(facts, node, known_of))
 
 
 def _of_failure(facts: Facts, node: ObservedNode, known_of: NodeFacts, failure: Failure) -> Finding:
@@ -48,7 +50,7 @@ def _of_failure(facts: Facts, node: ObservedNode, known_of: NodeFacts, failure: 
 def _without_reason(facts: Facts, node: ObservedNode, known_of: NodeFacts) -> Finding:
     log = known(known_of.log) or ()
     fix = f"provision start {facts.name} {node.name}"
-    if node.exit_code in _STOPPED or (node.exit_code is None and _was_shut_down(node, log)):
+    if was_stopped(node, known_of):
         return Finding(
             "node-stopped",
             f"{node.name} is stopped",
@@ -77,11 +79,6 @@ def _without_reason(facts: Facts, node: ObservedNode, known_of: NodeFacts) -> Fi
         fix=f"provision logs {facts.name} {node.name} shows its whole log; then {fix}",
         node=node.name,
     )
-
-
-def _was_shut_down(node: ObservedNode, log: Sequence[str]) -> bool:
-    """Whether its log ends like that of a node that was asked to stop; ZooKeeper writes nothing then."""
-    return node.role == Role.ZOOKEEPER or any(_SHUTS_DOWN.search(line) for line in log[-200:])
 
 
 def _evidence(node: ObservedNode, log: Sequence[str], *, chosen: bool = False) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from provision.cluster.model import Role
+from provision.operations.doctor.away import passing
 from provision.operations.doctor.facts import Facts, known
 from provision.operations.doctor.findings import Finding, Severity, joining, starting
 from provision.operations.doctor.registry import check
@@ -46,8 +47,8 @@ def frozen(facts: Facts) -> Iterator[Finding]:
 def slow(facts: Facts) -> Iterator[Finding]:
     """A broker answers, but not in the time in which clients expect it."""
     for broker, why in (known(facts.inside.slow) or {}).items():
-        if not why:
-            name = Role.BROKER.node(broker)
+        name = Role.BROKER.node(broker)
+        if not why and name not in passing(facts):
             yield Finding(
                 "slow-node",
                 f"{name} is slow",

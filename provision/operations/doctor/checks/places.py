@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from provision.cluster.model import Role, is_node_name, node_with_id
+from provision.operations.doctor.away import passing
 from provision.operations.doctor.facts import Facts, known
 from provision.operations.doctor.findings import Finding, Severity
 from provision.operations.doctor.reachability import Reach
@@ -131,7 +132,7 @@ def strangers(facts: Facts) -> Iterator[Finding]:
 def unreachable(facts: Facts) -> Iterator[Finding]:
     """A broker works, and advertises an address at which nobody reaches it."""
     answers = known(facts.inside.answers)
-    working = {Role.BROKER.node(broker) for broker in (answers.clusters if answers else ())}
+    working = {Role.BROKER.node(broker) for broker in (answers.clusters if answers else ())} - passing(facts)
     rows = [row for row in known(facts.reachability) or () if row.expected and row.differs and row.node in working]
     by_address: dict[tuple[str, str, str], list[Reach]] = {}
     for row in rows:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from provision.operations.doctor.away import is_stopped_as_a_whole, passing
 from provision.operations.doctor.facts import Facts
 from provision.operations.doctor.findings import Finding, Severity
 from provision.operations.doctor.registry import last_check
@@ -10,7 +11,7 @@ from provision.operations.doctor.registry import last_check
 @last_check("not-ready")
 def not_ready(facts: Facts) -> Iterator[Finding]:
     """The environment is not ready, and nothing that is known explains it."""
-    if facts.missing:
+    if facts.missing and not passing(facts) and not is_stopped_as_a_whole(facts):
         yield Finding(
             "not-ready",
             f"{facts.name} is not ready",

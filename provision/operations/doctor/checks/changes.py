@@ -1,0 +1,34 @@
+"""A change that was begun and not finished."""
+
+from collections.abc import Iterator
+
+from provision.operations.doctor.away import passing
+from provision.operations.doctor.facts import Facts, known
+from provision.operations.doctor.findings import Finding, Severity
+from provision.operations.doctor.registry import check
+from provision.plan.observed import NodeState
+
+
+@check("change-interrupted")
+def change_interrupted(facts: Facts) -> Iterator[Finding]:
+    """Nodes that were never started, that run different releases, or that are only partly created."""
+    observed = known(facts.observed)
+    if observed is None or not observed.nodes or passing(facts):
+        return
+    created = [f"{node.name} was never started" for node in observed.nodes if node.state is NodeState.CREATED]
+    versions = {node.name: node.version for node in observed.nodes if node.version}
+    differing = [f"{name}: Kafka {version}" for name, version in sorted(versions.items())]
+    evidence = [
+        *created,
+        *(differing if len(set(versions.values())) > 1 else ()),
+        *(["something is only partly created"] if observed.incomplete else ()),
+    ]
+    if evidence:
+        yield Finding(
+            "change-interrupted",
+            f"a change of {observed.name} was begun and not finished",
+            evidence=tuple(evidence),
+            cause="the command that made it was ended, or failed",
+            fix=f"provision up {observed.name}, which finishes it",
+            severity=Severity.WARNING,
+        )

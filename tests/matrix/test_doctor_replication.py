@@ -1,0 +1,202 @@
+"""What the doctor says about brokers in ZooKeeper mode that are away, slowed down or set by hand, made for real.
+
+The tests follow one another on one cluster, and each leaves it healthy.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import pytest
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
+
+from provision.home.place import Home
+from provision.runtime.process.runtime import ProcessRuntime
+from tests.engine import DEFAULT_VERSION, Provision, java, wait_until, write_environment
+from tests.matrix.doctoring import Patient, away, rewritten
+
+pytestmark = [pytest.mark.matrix, pytest.mark.process, pytest.mark.row(None)]
+
+FILE = """\
+zookeeper: {nodes: 3, port: auto}
+brokers:
+  nodes: 3
+  port: auto
+  properties:
+    zookeeper.session.timeout.ms: 6000
+    controlled.shutdown.retry.backoff.ms: 500
+  overrides: {2: {properties: {zookeeper.session.timeout.ms: 20000}}}
+topics:
+  - {name: alone, replicas: [[1], [2], [3]]}
+  - name: t
+    partitions: 6
+    replication_factor: 3
+    config:
+      min.insync.replicas: 2
+"""
+
+
+@pytest.fixture(scope="module")
+def ill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Patient]:
+    """A cluster in ZooKeeper mode that is well."""
+    java(DEFAULT_VERSION)
+    directory = tmp_path_factory.mktemp("replication")
+    patient = Patient(Provision(directory / "home", "process"), write_environment(directory, "known-replication", FILE))
+    try:
+        patient.provision.ok("up", patient.env)
+        yield patient
+    finally:
+        patient.provision.ok("down", patient.env)
+        assert patient.provision.traces(patient.name) == []
+
+
+def test_a_cluster_that_has_just_come_up_has_nothing(ill: Patient) -> None:
+    assert ill.findings() == []
+
+
+def test_nor_has_one_that_is_restarted_one_node_at_a_time(ill: Patient) -> None:
+    restart = ill.provision.start("restart", ill.env, "--rolling")
+    looks = 0
+    while restart.poll() is None:
+        assert ill.findings() == []
+        looks += 1
+    _, err = restart.communicate()
+    assert restart.returncode == 0, err
+    assert looks > 2
+    assert ill.findings() == []
+
+
+def test_settings_that_were_made_by_hand(ill: Patient) -> None:
+    with ill.admin() as admin:
+        _set(admin, "broker", "1", {"num.io.threads": "5", "leader.replication.throttled.rate": "1000"})
+        _set(admin, "topic", "t", {"leader.replication.throttled.replicas": "*"})
+        _set(admin, "broker", "", {"log.retention.ms": "1000000", "num.network.threads": "2"})
+    found = ill.found()
+    assert sorted(found) == ["dynamic-default", "dynamic-setting", "stale-throttle"]
+    (default,) = found["dynamic-default"]["evidence"]  # of the other, the brokers' files say the same
+    assert default.startswith("log.retention.ms=1000000, without it ")
+    assert found["dynamic-setting"]["evidence"] == ["num.io.threads=5, in its file 4"]
+    assert found["stale-throttle"]["evidence"] == [
+        "broker 1: leader.replication.throttled.rate=1000",
+        "topic t: leader.replication.throttled.replicas=*",
+    ]
+    assert sorted(ill.found("--fix", "--yes")) == ["dynamic-default", "dynamic-setting"]
+    with ill.admin() as admin:
+        _set(admin, "broker", "", {"log.retention.ms": None, "num.network.threads": None})
+    ill.provision.ok("up", ill.env, "--yes")
+    assert ill.findings() == []
+
+
+LARGE = f"{'x' * 100_000}\n"
+
+
+def _throttle(admin: KafkaAdminClient, topic: str, *brokers: str, to: str | None = "1") -> None:
+    """Hold down what those brokers give away of a topic (bytes/s), or, with None, no longer."""
+    _set(admin, "topic", topic, {"leader.replication.throttled.replicas": None if to is None else "*"})
+    for broker in brokers:
+        _set(admin, "broker", broker, {"leader.replication.throttled.rate": to})
+
+
+def _set(admin: KafkaAdminClient, kind: str, name: str, settings: Mapping[str, str | None]) -> None:
+    changes = {key: ("DELETE", None) if value is None else ("SET", value) for key, value in settings.items()}
+    resource = ConfigResource(ConfigResourceType[kind.upper()], name, changes)
+    admin.alter_configs([resource], incremental=True)
+
+
+def test_a_broker_that_is_stopped(ill: Patient) -> None:
+    ill.provision.ok("stop", ill.env, "broker-3")
+    assert wait_until(lambda: "under-replicated" in ill.ids())  # one that is just being restarted has nothing
+    with ill.admin() as admin:
+        _set(admin, "topic", "t", {"min.insync.replicas": "3"})
+    found = ill.found()
+    assert sorted(found) == ["min-isr-not-met", "no-leader", "node-stopped", "under-replicated"]
+    lacking = found["under-replicated"]
+    assert lacking["title"] == "6 of the 7 partitions on broker-3 are not in sync there"
+    assert lacking["cause"] == "broker-3 is stopped"
+    assert lacking["fix"] == f"provision start {ill.name} broker-3"
+    assert "t-0: replicas" in lacking["evidence"][0]
+    assert found["no-leader"]["evidence"] == ["alone-2: replicas 3; in sync 3"]
+    assert found["no-leader"]["cause"] == "broker-3 is stopped"
+    writes = found["min-isr-not-met"]
+    assert writes["title"] == "nobody can write with acks=all to 6 partitions of t"
+    assert writes["evidence"][0] == "min.insync.replicas=3"
+    assert writes["cause"] == "broker-3 is stopped"
+    assert writes["file"] == f"{ill.env}:{1 + FILE.splitlines().index('      min.insync.replicas: 2')}"
+    with ill.admin() as admin:
+        _set(admin, "topic", "t", {"min.insync.replicas": "2"})
+
+
+def test_a_broker_that_is_not_let_catch_up(ill: Patient) -> None:
+    """The one that the test before has left stopped."""
+    with ill.admin() as admin:
+        _throttle(admin, "t", "1", "2")
+    ill.provision.ok("produce", ill.env, "t", stdin=LARGE * 300)
+    ill.provision("start", ill.env, "broker-3", "--timeout", "5s")
+    found = ill.found()
+    assert sorted(found) == ["stale-throttle", "under-replicated"]
+    assert found["under-replicated"]["cause"] == "the replication of broker-3 is throttled to 1 B/s"
+    assert ill.findings("--fix", "--yes") == []
+
+
+def test_a_reassignment_that_does_not_end(ill: Patient) -> None:
+    ill.provision.ok("produce", ill.env, "alone", stdin=LARGE * 300)
+    with ill.admin() as admin:
+        _throttle(admin, "alone", "1")
+        admin.alter_partition_reassignments({TopicPartition("alone", 0): [3]})
+    found = ill.found()
+    assert list(found) == ["reassignment-hangs"]
+    assert found["reassignment-hangs"]["cause"] == "the replication of broker-3 is throttled to 1 B/s"
+    assert found["reassignment-hangs"]["evidence"][0].startswith("alone-0: 1 → 3; ")
+    ill.process("broker-3").suspend()
+    assert wait_until(lambda: "under-replicated" in ill.ids())
+    found = ill.found()
+    assert found["reassignment-hangs"]["cause"] == found["under-replicated"]["cause"] == "broker-3 is paused"
+    assert "paused-node" in found
+    assert list(ill.found("--fix", "--yes")) == ["reassignment-hangs"]
+    with ill.admin() as admin:
+        _throttle(admin, "alone", "1", to=None)
+    ill.provision.ok("up", ill.env, "--yes")  # as the file has its replicas
+    assert ill.findings() == []
+
+
+def test_a_broker_that_is_still_registered(ill: Patient) -> None:
+    ill.kill("broker-2")
+    ProcessRuntime(Home.at(ill.provision.home)).start_node(ill.name, "broker-2")
+    assert wait_until(lambda: not ill.runs("broker-2"))
+    found = ill.found()
+    assert found["node-exists"]["title"].startswith("broker-2 exited: its former self is still registered")
+    assert "NodeExists" in str(found["node-exists"]["evidence"])
+    assert ill.findings("--fix", "--yes") == []
+
+
+def test_an_ensemble_without_a_majority(ill: Patient) -> None:
+    ill.kill("zookeeper-1", "zookeeper-3")
+    assert wait_until(lambda: "zookeeper-quorum-lost" in ill.ids())  # they may be just being restarted
+    lost = ill.found()["zookeeper-quorum-lost"]
+    assert lost["title"] == "ZooKeeper has no majority: 0 of 3 members serve, 2 are needed"
+    assert lost["evidence"] == [
+        "zookeeper-1: it has exited",
+        "zookeeper-3: it has exited",
+        "zookeeper-2: it runs, and is not part of a quorum",
+    ]
+    assert lost["fix"] == f"provision start {ill.name} zookeeper-1 zookeeper-3"
+    assert ill.findings("--fix", "--yes") == []
+
+
+def test_data_of_another_cluster_and_of_none(ill: Patient) -> None:
+    ill.provision.ok("stop", ill.env)
+    assert ill.findings() == []  # that is no failure
+    meta = ill.directory / "broker-2" / "data" / "meta.properties"
+    identity = next(one for one in meta.read_text().splitlines() if one.startswith("cluster.id="))
+    with rewritten(meta, identity.encode(), b"cluster.id=AAAAAAAAAAAAAAAAAAAAAA") as line:
+        (other,) = ill.findings()
+        assert (other["id"], other["file"]) == ("cluster-id-mismatch", f"{meta}:{line}")
+        assert "its data are of cluster AAAAAAAAAAAAAAAAAAAAAA" in other["evidence"][0]
+    with rewritten(meta, b"broker.id=2", b"broker.id=3"):
+        assert ill.ids() == ["node-id-mismatch"]
+    with away(ill.directory / "zookeeper-1" / "data"), away(ill.directory / "zookeeper-2" / "data"):
+        lost = ill.findings()
+        assert [one["id"] for one in lost] == ["ensemble-data-lost"] * 2
+        assert "its data are gone" in lost[0]["evidence"][0]
+    assert ill.findings() == []
+    ill.provision.ok("start", ill.env)
+    assert ill.findings() == []
