@@ -126,5 +126,6 @@ def timed(*, wanted: bool) -> Iterator[Timings | None]:
     try:
         yield timings
     finally:
-        for line in table_lines(_HEADERS, [list(row) for row in timings.rows()], columns_of(sys.stderr)):
+        header, lines = table_lines(_HEADERS, [list(row) for row in timings.rows()], columns_of(sys.stderr))
+        for line in (*header, *lines):
             sys.stderr.write(f"{line}\n")
