@@ -27,6 +27,7 @@ from provision.cli.progress import progress
 from provision.cli.streams import Purpose, write_as
 from provision.cli.words import env_and_nodes
 from provision.errors import Interrupted, ProvisionError, UsageError
+from provision.events import Notice
 
 if TYPE_CHECKING:
     from provision.environment import Environment
@@ -163,15 +164,13 @@ def stop(env: Env = None, nodes: Nodes = None, lock_timeout: LockTimeout = None)
         environment = select(env, tell=tell)
         environment.lock_timeout_s = wait_s
         stopped = environment.stop(names)
-    _say_stopped(environment.name, stopped)
+    say(_stopped(environment.name, stopped))
 
 
-def _say_stopped(name: str, stopped: int) -> None:
-    say(
-        f"{name}: {counted('node', stopped)} stopped; `provision start {name}` starts them again"
-        if stopped
-        else f"{name}: none was running"
-    )
+def _stopped(name: str, count: int) -> str:
+    if not count:
+        return f"{name}: none was running"
+    return f"{name}: {counted('node', count)} stopped; `provision start {name}` starts them again"
 
 
 def start(env: Env = None, nodes: Nodes = None, timeout: Timeout = "120s", lock_timeout: LockTimeout = None) -> None:
@@ -206,7 +205,7 @@ def restart(
             done = f": {counted('node', len(restarted))} restarted, one at a time; every replica is in sync"
         else:
             with environment.changing("restart"):
-                _say_stopped(environment.name, environment.stop(names))
+                tell(Notice(_stopped(environment.name, environment.stop(names))))
                 done = f" is ready ({environment.start(names, timeout_s=timeout_s).level})"
     say(f"{environment.name}{done}")
 
