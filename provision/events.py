@@ -117,6 +117,13 @@ class NodeWaiting(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class StillWaiting(Event):
+    """A wait for a readiness level begins, or looks again; it comes often."""
+
+    level: str
+
+
+@dataclass(frozen=True, slots=True)
 class NodeReady(Event):
     """A node is ready."""
 

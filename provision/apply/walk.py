@@ -56,6 +56,7 @@ def _walk(
 ) -> None:
     order = TopologicalSorter({key: [k for k in one.after if k in actions] for key, one in actions.items()})
     order.prepare()
+    patience = Notice("finishing what has begun, please wait; again ends it at once")
     running: dict[Future[None], str] = {}
     pool = ThreadPoolExecutor(max_workers=_WORKERS)
     try:
@@ -64,12 +65,15 @@ def _walk(
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 order.done(running.pop(future))
                 future.result()
+    except KeyboardInterrupt:
+        cancel()
+        tell(patience)
+        raise
     except BaseException:
         cancel()
         raise
     finally:
-        # A second Ctrl-C must not cut this short: actions still running during a rollback could undo it.
-        patience = Notice("finishing what has begun, please wait")
+        # Only the end of the program cuts this short: actions still running during a rollback could undo it.
         with shielded(lambda: tell(patience)) as interrupted:
             pool.shutdown(wait=True, cancel_futures=True)
     if interrupted.is_set():  # just as the last action ended

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from provision.common.notes import DamagedNote, Note, Seconds, parse_note
 from provision.common.own_directories import is_own, make_own
@@ -38,6 +38,8 @@ Text = Annotated[str, Field(max_length=_LONGEST + 1)]
 
 class _Line(Note):
     """A line: `what` says which of the other keys it has."""
+
+    model_config = ConfigDict(defer_build=True)  # most commands only write
 
     run: Annotated[str, Field(max_length=32)]
     at: Seconds
@@ -187,6 +189,12 @@ class Journal:
     def runs(self) -> tuple[Run, ...]:
         """All runs that it has, the oldest first; what cannot be read is left out."""
         return tuple(_runs(_lines(self._content())))
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether there is no run, or the last one has ended as it should; found out without reading all."""
+        *_, last = self._content().splitlines() or [b""]
+        return not last or (b'"what": "ended"' in last and f'"outcome": "{DONE}"'.encode() in last)
 
     def last(self) -> Run | None:
         """The last run; None if there is none."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from provision.cluster.model import Role, Topic
 from provision.common.patience import Patience
 from provision.errors import NodeFailed, NotReady
-from provision.events import LevelReached, Listener, NodeReady, NodeWaiting
+from provision.events import LevelReached, Listener, NodeReady, NodeWaiting, StillWaiting
 from provision.kafka.failures import LOG_LINES, explain, telling
 from provision.kafka.levels import Level
 from provision.kafka.readiness import ask_brokers, missing_for_agreement, missing_for_brokers
@@ -90,6 +90,7 @@ class Wait:
 
     def _poll(self, ask: Ask, level: Level, patience: Patience) -> Assessment:
         while True:
+            self.tell(StillWaiting(str(level)))
             observed = self.runtime.observe(self.environment)
             self._check_exits(observed)
             assessment = ask(observed)

@@ -13,9 +13,20 @@ from contextlib import ExitStack, contextmanager
 from provision.common.interrupts import leaving, shielded
 from provision.common.patience import Patience
 from provision.errors import Busy, Interrupted, ProvisionError, Refused, Unavailable
-from provision.events import ActionStarted, ActionStep, Event, Fetching, Listener, NodeWaiting, Notice, Progress, silent
+from provision.events import (
+    ActionStarted,
+    ActionStep,
+    Event,
+    Fetching,
+    Listener,
+    NodeWaiting,
+    Notice,
+    Progress,
+    StillWaiting,
+    silent,
+)
 from provision.home.holders import Holder
-from provision.home.journals import DONE, KILLED, Journal, Run
+from provision.home.journals import KILLED, Journal, Run
 from provision.home.locks import HomeLock
 from provision.home.place import Home
 from provision.runtime.base import Hold, Runtime
@@ -23,7 +34,7 @@ from provision.runtime.base import Hold, Runtime
 FORCE_S = 30.0
 """How long a command has to end if its lock is taken over; what it is doing is finished in that time."""
 _PAUSE_S = 0.2
-_BETWEEN_ACTIONS = (ActionStarted, ActionStep, Fetching, NodeWaiting, Progress)
+_BETWEEN_ACTIONS = (ActionStarted, ActionStep, Fetching, NodeWaiting, Progress, StillWaiting)
 """The events at which a command that has lost its lock stops: something is about to begin, or it only waits."""
 
 
@@ -119,18 +130,24 @@ class _Held(Change):
                 self._wait(self._lock.take)
         except OSError as error:
             self._tell_unlocked(f"{self._lock.file}: {error.strerror or error}")
-        self._last = self._journal.last() if self._journal else None
+        if self._journal and not self._journal.ended_well:
+            self._last = self._journal.last()
         if self._last and self._last.state == KILLED:
             self._listener(Notice(f"{told_as_killed(self._last)}; going on from there"))
 
     def hold(self, runtime: Runtime) -> None:
-        force = Patience(FORCE_S) if self._force else None
-
         def claim(holder: Holder) -> None:
-            self._hold = runtime.hold(self._name, holder, force)
+            self._hold = runtime.hold(self._name, holder)
+
+        def take_over(holder: Holder) -> None:
+            try:
+                claim(holder)
+            except Busy as reason:
+                self._listener(Notice(f"{reason.what}; taking over from it"))
+                self._hold = runtime.hold(self._name, holder, Patience(FORCE_S))
 
         try:
-            self._wait(claim)
+            self._wait(take_over if self._force else claim)
         except (Busy, Refused, Unavailable):
             raise
         except ProvisionError as error:  # there is no room for a lock: then nobody else gets one either
@@ -219,7 +236,7 @@ class _Held(Change):
     def end(self, error: BaseException | None) -> None:
         """Note how it ended; a success also without an action, if what was noted last did not end well."""
         with self._journaling:
-            if error is None and self._last and self._last.state != DONE:
+            if error is None and self._last:
                 self._begin()
             if self._begun:
                 taken_s, now_s = time.monotonic() - self._began_s, time.time()

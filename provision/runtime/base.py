@@ -9,17 +9,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, ClassVar
+from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
 from provision.cluster.identity import Identities
 from provision.cluster.model import MAIN_FILES, Cluster, Node, RenderedFile, Role
 from provision.common.patience import Patience
 from provision.errors import PortTaken, ProvisionError
 from provision.events import Listener
-from provision.home.holders import Holder
 from provision.plan.about import About
 from provision.plan.observed import ObservedEnvironment
 from provision.plan.stored import StoredData
+
+if TYPE_CHECKING:
+    from provision.home.holders import Holder
 
 SECRET_MODE = 0o400
 """The permissions of a secret file, on every runtime: read-only, which later identifies it as secret."""
@@ -175,7 +177,7 @@ class Runtime(ABC):
 
     # -- claim --------------------------------------------------------------------------------------------------------
 
-    def hold(self, name: str, holder: Holder, force: Patience | None = None) -> Hold:  # noqa: ARG002 no other home
+    def hold(self, name: str, holder: "Holder", force: Patience | None = None) -> Hold:  # noqa: ARG002 no other home
         """Claim an environment for one command, before it looks at what there is; also if a killed one has claimed it.
 
         Args:

@@ -17,6 +17,7 @@ from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.plan.stored import StoredData
 from provision.runtime.base import Hold, JavaCommand, Remnant, Runtime, Streams
 
+_PAUSE_S = 0.01
 OnVerb = Callable[[str, str], None]
 
 
@@ -35,11 +36,13 @@ class _Environment:
 @dataclass(slots=True)
 class _FakeHold(Hold):
     holders: dict[str, Holder]
+    asked: dict[str, Holder]
     name: str
     holder: Holder
 
     def require_held(self) -> None:
-        if (now := self.holders.get(self.name)) != self.holder:
+        now = self.asked.get(self.name) or self.holders.get(self.name)
+        if now != self.holder:
             raise taken_over(self.name, now)
 
     def release(self) -> None:
@@ -65,6 +68,7 @@ class FakeRuntime(Runtime):
         self._abouts: dict[str, About] = {}
         self.left: dict[str, Remnant] = {}
         self._holders: dict[str, Holder] = {}
+        self._asked: dict[str, Holder] = {}
 
     # -- observe ------------------------------------------------------------------------------------------------------
 
@@ -124,12 +128,17 @@ class FakeRuntime(Runtime):
         yield from lines if tail is None else lines[len(lines) - min(tail, len(lines)) :]
 
     def hold(self, name: str, holder: Holder, force: Patience | None = None) -> Hold:
-        """Claim it among all who have this object; who is forced has no time to end."""
+        """Claim it among all who have this object."""
         now = self._holders.setdefault(name, holder)
-        if now != holder and force is None and not now.process.is_over:
-            raise busy(name, now)
+        if now != holder and not now.process.is_over:
+            if force is None:
+                raise busy(name, now)
+            self._asked[name] = holder
+            while self._holders.get(name) == now and force.pause(_PAUSE_S):
+                pass
+            del self._asked[name]
         self._holders[name] = holder
-        return _FakeHold(self._holders, name, holder)
+        return _FakeHold(self._holders, self._asked, name, holder)
 
     # -- prepare ------------------------------------------------------------------------------------------------------
 

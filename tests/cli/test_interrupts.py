@@ -1,14 +1,18 @@
 """Ctrl-C and its like at any moment, from the first line of the program to the last: exit code 130, no traceback."""
 
+import fcntl
+import os
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
 import pytest
 
 from provision.cli.run import run
+from provision.home.journals import Journal, Run
 from tests.cli.program import ROOT
 from tests.cli.world import settle
 
@@ -86,3 +90,124 @@ def test_what_goes_on_and_on_is_ended_without_an_error(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_while_it_ends(tmp_path: Path, late: str, number: int) -> None:
     assert interrupted(END.format(late=LATE[late]), [], tmp_path, 0.05, number) == (130, "")
+
+
+# -- while it changes something: the first signal ends it in an orderly way, the second at once -----------------------
+
+UP = """
+import os, sys, threading
+import provision.environment
+from pathlib import Path
+from provision.cli import streams
+from provision.cli.run import run
+from provision.runtime.fake import FakeRuntime
+from tests.runtimes import FakeRuntimes
+streams.open_all()
+runtime = FakeRuntime()
+verb, holds = sys.argv[1], float(sys.argv[2])
+def on_verb(now, subject):
+    if now == verb:
+        os.write(1, b".")
+        threading.Event().wait(holds)
+runtime.on_verb = on_verb
+provision.environment.Runtimes = lambda home: FakeRuntimes(home.directory, runtime)
+Path("shop.yaml").write_text("name: shop\\nbrokers: {port: auto}\\n")
+code = run(["up", "shop.yaml", "--until", "process"])
+os.write(1, b"" if runtime.observe("shop").is_absent else b"left")
+os._exit(code)
+"""
+
+
+def up_with_signals(directory: Path, verb: str, holds_s: float, *signals: int) -> tuple[int, str, str]:
+    """Interrupt an `up` in one of its verbs, which takes so long; its exit code, what is left, and what it said."""
+    command = [sys.executable, "-c", UP, verb, str(holds_s)]
+    env = {"PYTHONPATH": str(ROOT), "PROVISION_HOME": str(directory / "home"), "PATH": "/usr/bin:/bin"}
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=directory, env=env, **streams) as started:  # type: ignore[call-overload]
+        assert started.stdout.read(1) == b"."
+        for already, number in enumerate(signals):
+            while already and b"please wait; again ends it at once" not in started.stderr.readline():
+                assert started.poll() is None
+            started.send_signal(number)
+        out, err = started.communicate(timeout=60)
+    return started.returncode, out.decode(), err.decode()
+
+
+def last_run(directory: Path) -> Run:
+    (run,) = Journal(directory / "home", "shop").runs()
+    return run
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_first_signal_ends_an_up_and_leaves_nothing(tmp_path: Path, number: int) -> None:
+    code, left, said = up_with_signals(tmp_path, "create_node", 0.3, number)
+    assert (code, left.strip(".")) == (130, "")
+    assert "what was created of shop is removed again" in said
+    assert said.endswith("interrupted\n")
+    run = last_run(tmp_path)
+    assert (run.state, run.rolled_back) == ("interrupted", True)
+
+
+@pytest.mark.parametrize(
+    ("verb", "numbers"), [("create_node", (2, 2)), ("create_node", (15, 1)), ("start_node", (1, 15))]
+)
+def test_the_second_signal_ends_it_at_once_and_says_what_goes_on(
+    tmp_path: Path, verb: str, numbers: tuple[int, int]
+) -> None:
+    code, _, said = up_with_signals(tmp_path, verb, 50, *numbers)
+    assert code == 130
+    assert said.endswith(
+        "interrupted again: what was being done is left as it is\n"
+        "hint: `provision up shop` continues, `provision down shop` removes it\n"
+    )
+    run = last_run(tmp_path)
+    assert (run.state, run.rolled_back) == ("killed", False)
+
+
+def test_the_second_signal_ends_a_rollback_at_once_too(tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text("name: shop\n")
+    code = UP.replace(
+        "if now == verb:", "if now == 'start_node':\n        raise OSError(5, 'broken')\n    if now == verb:"
+    )
+    command = [sys.executable, "-c", code, "remove_node", "50"]
+    env = {"PYTHONPATH": str(ROOT), "PROVISION_HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin"}
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=tmp_path, env=env, **streams) as started:  # type: ignore[call-overload]
+        assert started.stdout.read(1) == b"."
+        started.send_signal(signal.SIGTERM)
+        while b"still removing, please wait; again ends it at once" not in started.stderr.readline():
+            assert started.poll() is None
+        started.send_signal(signal.SIGTERM)
+        _, err = started.communicate(timeout=30)
+    assert started.returncode == 130
+    assert b"interrupted again: what was being done is left as it is" in err
+    assert last_run(tmp_path).state == "killed"
+
+
+def test_a_closed_terminal_ends_an_up_in_an_orderly_way(tmp_path: Path) -> None:
+    controller, terminal = os.openpty()
+    command = [sys.executable, "-c", UP, "create_node", "0.3"]
+    env = {"PYTHONPATH": str(ROOT), "PROVISION_HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin", "TERM": "xterm"}
+
+    def take_terminal() -> None:
+        os.setsid()
+        fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=env,
+        stdin=terminal,
+        stderr=terminal,
+        stdout=subprocess.PIPE,
+        preexec_fn=take_terminal,  # noqa: PLW1509 nothing else runs in this process
+    ) as started:
+        os.close(terminal)
+        assert started.stdout
+        assert started.stdout.read(1) == b"."
+        os.close(controller)  # as if the window was closed
+        out, _ = started.communicate(timeout=60)
+    assert started.returncode == 130
+    assert b"left" not in out
+    run = last_run(tmp_path)
+    assert (run.state, run.rolled_back) == ("interrupted", True)

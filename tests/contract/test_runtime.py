@@ -19,8 +19,9 @@ from provision.cluster.properties import parse
 from provision.cluster.render import render
 from provision.cluster.resolve import resolve
 from provision.common.patience import Patience
-from provision.errors import ProvisionError
+from provision.errors import Busy, ProvisionError
 from provision.events import silent
+from provision.home.holders import Holder
 from provision.home.place import Home
 from provision.home.ports import port_is_free
 from provision.plan.about import About
@@ -30,6 +31,7 @@ from provision.runtime.base import JavaCommand, Runtime, Streams
 from provision.runtime.fake import FakeRuntime
 from provision.spec.loader import load
 from tests.engine import DEFAULT_VERSION, engine, image, java
+from tests.holders import dead, living, reused
 
 pytestmark = pytest.mark.row("apart")
 
@@ -538,3 +540,36 @@ def _process_of(runtime: Runtime, node: str) -> int:
     lines = {process.pid: " ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])}
     (found,) = (pid for pid, line in lines.items() if f"/{NAME}/{node} " in line)
     return found
+
+
+def test_an_environment_is_held_by_one_command_at_a_time(runtime: Runtime) -> None:
+    hold = runtime.hold(NAME, living("up"))
+    hold.require_held()
+    assert runtime.observe(NAME).is_absent  # a lock is no trace of an environment
+    assert NAME not in runtime.environments()
+    if runtime.kind != "process":  # there, the home's lock is enough
+        with pytest.raises(Busy, match="contract is being changed by `provision up`"):
+            runtime.hold(NAME, living("down"))
+    hold.release()
+    again = runtime.hold(NAME, living("down"))
+    again.require_held()
+    again.release()
+    again.release()
+
+
+@pytest.mark.parametrize("gone", [dead, reused], ids=["killed", "its id was reused"])
+def test_what_a_dead_command_held_is_free(runtime: Runtime, gone: Callable[[], Holder]) -> None:
+    runtime.hold(NAME, gone())
+    hold = runtime.hold(NAME, living("down"))
+    hold.require_held()
+    hold.release()
+
+
+def test_a_living_command_that_does_not_end_loses_what_it_held(runtime: Runtime) -> None:
+    mine = runtime.hold(NAME, living("up"))
+    theirs = runtime.hold(NAME, living("down"), Patience(0.2))
+    theirs.require_held()
+    mine.release()
+    theirs.require_held()
+    theirs.release()
+    runtime.hold(NAME, living("up")).release()

@@ -1,0 +1,191 @@
+"""The lock in the engine: for one command at a time, from whatever home or machine; dead ones do not count."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from provision.common.patience import Patience
+from provision.errors import Busy
+from provision.home.holders import Holder
+from provision.runtime.docker import locks, notes
+from tests.fake_volumes import FakeVolumes
+from tests.holders import dead, elsewhere, living, reused
+
+
+@pytest.fixture
+def api() -> Any:  # noqa: ANN401 it stands for the SDK's
+    return FakeVolumes()
+
+
+def leave(api: Any, holder: Holder, kind: str = locks.LOCK) -> None:  # noqa: ANN401
+    """What a command that was killed leaves."""
+    notes.make(api, "orders", kind, {"holder": holder.model_dump_json()})
+
+
+@pytest.fixture(autouse=True)
+def _looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "_LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(locks, "_PAUSE_S", 0.01)
+
+
+def test_one_holds_it_and_the_other_is_told_who(api: Any) -> None:  # noqa: ANN401
+    hold = locks.hold(api, "orders", living("up"))
+    hold.require_held()
+    with pytest.raises(Busy, match=r"orders is being changed by `provision up` \("):
+        locks.hold(api, "orders", living("down"))
+    locks.hold(api, "payments", living("down")).release()
+    hold.release()
+    assert api.there == {}
+
+
+def test_of_many_at_once_one_has_it(api: Any) -> None:  # noqa: ANN401
+    def take(_number: int) -> bool:
+        try:
+            locks.hold(api, "orders", living())
+        except Busy:
+            return False
+        return True
+
+    with ThreadPoolExecutor(16) as pool:
+        assert sum(pool.map(take, range(48))) == 1
+
+
+@pytest.mark.parametrize("gone", [dead, reused], ids=["killed", "its id was reused"])
+def test_the_lock_of_a_dead_command_is_taken(api: Any, gone: Callable[[], Holder]) -> None:  # noqa: ANN401
+    left = gone()
+    leave(api, left)
+    leave(api, left, f"beat.{left.token}.3")
+    hold = locks.hold(api, "orders", living())
+    hold.require_held()
+    assert list(api.there) == ["orders.lock"]
+    hold.release()
+    assert api.there == {}
+
+
+def test_of_many_who_take_over_from_a_dead_one_one_has_it(api: Any) -> None:  # noqa: ANN401
+    for _ in range(20):
+        leave(api, dead_holder)
+        barrier = threading.Barrier(8)
+
+        def take(_number: int, meet: threading.Barrier = barrier) -> Any:  # noqa: ANN401
+            meet.wait(20)
+            try:
+                return locks.hold(api, "orders", living())
+            except Busy:
+                return None
+
+        with ThreadPoolExecutor(8) as pool:
+            (held,) = filter(None, pool.map(take, range(8)))
+        held.require_held()
+        held.release()
+        assert api.there == {}
+
+
+dead_holder = dead()
+
+
+def test_who_was_killed_while_taking_over_is_no_obstacle(api: Any) -> None:  # noqa: ANN401
+    first, second, third = dead(), dead(), dead()
+    leave(api, first)
+    leave(api, second, f"lock.{first.token}")
+    leave(api, third, f"lock.{second.token}")
+    hold = locks.hold(api, "orders", living())
+    assert list(api.there) == ["orders.lock"]
+    hold.release()
+
+
+def test_a_command_of_another_machine_is_dead_a_minute_after_its_last_heartbeat(api: Any) -> None:  # noqa: ANN401
+    far = elsewhere()
+    leave(api, far)
+    api.now_s += 59
+    with pytest.raises(Busy, match="elsewhere"):
+        locks.hold(api, "orders", living())
+    notes.make(api, "orders", f"beat.{far.token}.4", {})
+    api.now_s += 59
+    with pytest.raises(Busy, match="elsewhere"):
+        locks.hold(api, "orders", living())
+    api.now_s += 2
+    locks.hold(api, "orders", living()).release()
+    assert api.there == {}
+
+
+def test_a_lock_that_cannot_be_read_is_dead_after_a_minute_too(api: Any) -> None:  # noqa: ANN401
+    notes.make(api, "orders", "lock", {"holder": "{}"})
+    with pytest.raises(Busy, match="another command"):
+        locks.hold(api, "orders", living())
+    api.now_s += 61
+    locks.hold(api, "orders", living()).release()
+    assert api.there == {}
+
+
+def test_a_command_that_takes_long_beats(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401
+    monkeypatch.setattr(locks, "BEAT_S", 0.01)
+    holder = living()
+    hold = locks.hold(api, "orders", holder)
+    patience = Patience(20)
+    while f"orders.beat.{holder.token}.3" not in api.there and patience.pause(0.005):
+        pass
+    assert f"orders.beat.{holder.token}.1" not in api.there
+    hold.release()
+    assert api.there == {}
+
+
+def test_a_living_command_gives_its_lock_up_and_only_then_it_is_taken(api: Any) -> None:  # noqa: ANN401
+    mine = locks.hold(api, "orders", living("up"))
+    with ThreadPoolExecutor(1) as pool:
+        over = pool.submit(locks.hold, api, "orders", living("down"), Patience(30))
+        patience = Patience(20)
+        with pytest.raises(Busy, match="orders was taken over by `provision down`"):  # noqa: PT012 at some time
+            while patience.pause(0.005):
+                mine.require_held()
+        assert not over.done()
+        mine.release()
+        theirs = over.result(20)
+    theirs.require_held()
+    theirs.release()
+    assert api.there == {}
+
+
+def test_a_living_command_that_does_not_end_loses_its_lock(api: Any) -> None:  # noqa: ANN401
+    mine = locks.hold(api, "orders", living("up"))
+    theirs = locks.hold(api, "orders", living("down"), Patience(0))
+    with pytest.raises(Busy, match="`provision down`"):
+        mine.require_held()
+    mine.release()
+    theirs.require_held()
+    theirs.release()
+    assert api.there == {}
+
+
+def test_of_two_who_take_over_from_a_living_command_one_is_told(api: Any) -> None:  # noqa: ANN401
+    holder = living("up")
+    leave(api, holder)
+    leave(api, living("down"), f"lock.{holder.token}")
+    with pytest.raises(Busy, match="`provision down`"):
+        locks.hold(api, "orders", living("down"), Patience(0))
+
+
+def test_a_lock_that_was_removed_by_hand_is_made_again(api: Any) -> None:  # noqa: ANN401
+    hold = locks.hold(api, "orders", living())
+    api.there.clear()
+    hold.require_held()
+    assert list(api.there) == ["orders.lock"]
+    api.there.clear()
+    leave(api, elsewhere("down"))
+    with pytest.raises(Busy, match="elsewhere"):
+        hold.require_held()
+
+
+def test_what_is_left_of_locks_is_swept_but_not_the_lock(api: Any) -> None:  # noqa: ANN401
+    holder = living()
+    hold = locks.hold(api, "orders", holder)
+    for kind in (f"beat.{holder.token}.1", f"lock.{holder.token}", "beat.0123456789ab.7", "lock.0123456789ab"):
+        leave(api, dead_holder, kind)
+    notes.make(api, "orders", "about", {})
+    locks.sweep(api, "orders")
+    mine = {"orders.lock", f"orders.beat.{holder.token}.1", f"orders.lock.{holder.token}"}
+    assert set(api.there) == mine | {"orders.about"}
+    hold.release()
