@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 
 
 def node_rows(assessment: "Assessment") -> Iterator[tuple[object, ...]]:
-    """A row for each node: name, state, endpoint."""
+    """A row for each node: name, state (of a running one, how it answers, if it was asked), endpoint."""
     from provision.operations.status import node_states
 
     for name, _, state, endpoint in node_states(assessment.observed):
-        yield (name, state, endpoint)
+        health = assessment.health.get(name)
+        yield (name, health.condition if health else state, endpoint)
 
 
 def declared_topics(environment: "Environment") -> "Sequence[Topic] | None":
@@ -42,15 +43,34 @@ def declared_topics(environment: "Environment") -> "Sequence[Topic] | None":
         return None
 
 
-def status(env: Env = None, output: Output = Format.TABLE) -> None:
+def status(
+    env: Env = None,
+    output: Output = Format.TABLE,
+    watching: Annotated[
+        bool, typer.Option("--watch", "-w", help="Look again and again, and show what changes, until Ctrl-C.")
+    ] = False,
+    every: Annotated[
+        str | None,
+        typer.Option("--every", metavar="DURATION", help="How long to pause between two looks. [default: 2s]"),
+    ] = None,
+) -> None:
     """Show how ready an environment is, its nodes and its topics."""
     from provision.cli.history import tell_if_killed
     from provision.operations.status import status_dict
 
+    if every and not watching:
+        raise UsageError("--every goes with --watch")
+    every_s = seconds(every or "2s")
     environment = select(env)
     tell_if_killed(environment.name, environment.history())
     _ = environment.runtime  # the notice of an unreachable engine comes first
-    assessment = environment.status(declared_topics(environment))
+    topics = declared_topics(environment)
+    if watching:
+        from provision.cli.watch import watch
+
+        watch(lambda: environment.status(topics), every_s, output)
+        return
+    assessment = environment.status(topics)
     shown = status_dict(assessment)
     if output is not Format.TABLE:
         print_value(shown, output)

@@ -93,6 +93,8 @@ def tell_notices(event: Event) -> None:
 def print_error(error: ProvisionError) -> None:
     """Print what happened, the cause, and what to do; also a node's last log lines if the error has them."""
     interrupted = isinstance(error, Interrupted)  # what the user wanted is no error
+    if interrupted and not error.what:
+        return
     say(error.what if interrupted else f"{styled('error:', bold=True, color='red')} {error.what}")
     for line in error.why.splitlines():
         say(f"  {line}")

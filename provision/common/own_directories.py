@@ -40,6 +40,7 @@ def make_own(directory: Path, below: Path) -> Path:
                 with suppress(FileExistsError):
                     level.mkdir(mode=_PRIVATE)
                 require_own(level)
+                reopen(level)
                 _close(level)
             break
         except FileNotFoundError:  # another command has just removed a level that was empty
@@ -92,13 +93,18 @@ def _way_to(place: Path) -> Iterator[tuple[Path, Path]]:
 def is_own(directory: Path, below: Path) -> bool:
     """Whether a directory is there, and each level of it below the place `below` is this user's alone.
 
+    A level to which this user has no access is opened again: it is theirs.
+
     Raises:
         Refused: a level is a link, another user's, or writable for others.
         ProvisionError: it cannot be looked at.
     """
     try:
         for level in _levels(directory, below):
+            if stat.S_ISREG(level.lstat().st_mode):  # nothing can be in it
+                return False
             require_own(level)
+            reopen(level)
     except (FileNotFoundError, NotADirectoryError, PermissionError):  # nothing of a user is where they may not look
         return False
     except OSError as error:
@@ -130,6 +136,19 @@ def require_own(level: Path) -> None:
         raise Refused(f"other users can write to {level}", why=f"its mode is {found.st_mode & 0o7777:o}", hint=hint)
 
 
+def reopen(directory: Path) -> None:
+    """Give this user back the access to a directory of theirs, if somebody has taken it away (`chmod 000`)."""
+    try:
+        found = directory.lstat()
+    except OSError:  # it is not there, or out of reach
+        return
+    if not hasattr(os, "geteuid") or not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        return
+    if found.st_mode & _PRIVATE != _PRIVATE:
+        with suppress(OSError):  # whoever needs it will tell
+            directory.chmod(stat.S_IMODE(found.st_mode) | _PRIVATE)
+
+
 def give(directory: Path, owner: tuple[int, int] | None = None) -> None:
     """Reserve an existing directory for one account: uid and gid, None for its present owner. No link is followed.
 
@@ -151,13 +170,22 @@ def give(directory: Path, owner: tuple[int, int] | None = None) -> None:
 def remove_tree(path: Path) -> None:
     """Remove what is there, if anything: a directory with all that is in it, a file, or a link but not its target.
 
+    Directories of this user's that nobody may enter or change are removed too.
+
     Raises:
         OSError: something cannot be removed.
     """
-    if path.is_dir() and not _is_link(path.lstat()):
-        shutil.rmtree(path)
-    else:
+    if not path.is_dir() or _is_link(path.lstat()):
         path.unlink(missing_ok=True)
+        return
+    try:
+        shutil.rmtree(path)
+    except PermissionError:
+        reopen(path)
+        for level, names, _ in os.walk(path):  # it enters each of them afterwards
+            for name in names:
+                reopen(Path(level, name))
+        shutil.rmtree(path)
 
 
 def _keeps_permissions(level: Path) -> bool:

@@ -11,6 +11,7 @@ from provision.cluster.fingerprint import config_hash
 from provision.cluster.model import Cluster, RenderedFile, Role, StorageKind
 from provision.errors import Unavailable
 from provision.kafka.readiness import ask_brokers
+from provision.observe.health import with_halted
 from provision.observe.leaders import active_controller, ensemble_leader
 from provision.observe.reach import access_to
 from provision.plan.changes import BROKER_FILE
@@ -27,7 +28,7 @@ _READERS = 8
 
 def observe_nodes(cluster: Cluster, runtime: Runtime) -> ObservedEnvironment:
     """What the runtime has, plus data that `down` left in the user's directory, which the runtime does not know."""
-    observed = runtime.observe(cluster.name, [node.name for node in cluster.nodes])
+    observed = with_halted(runtime.observe(cluster.name, [node.name for node in cluster.nodes]), runtime)
     if cluster.storage.kind is not StorageKind.DIRECTORY:
         return with_stored(observed, runtime)
     storage = Path(cluster.storage.directory)

@@ -11,6 +11,7 @@ from provision.kafka.levels import Level
 from provision.kafka.quorum import ask_for_quorum
 from provision.kafka.readiness import BrokerAnswers, ask_brokers, missing_for_brokers
 from provision.kafka.zookeeper import has_quorum
+from provision.observe.health import Health, silence_of
 from provision.observe.leaders import LEADER, ensemble_modes
 from provision.observe.reach import NOT_RUNNING, access_to
 from provision.plan.observed import NodeState, ObservedCluster, ObservedEnvironment
@@ -21,12 +22,16 @@ _ADMIN_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """The readiness of an environment, and what the next level lacks: node name to reason."""
+    """The readiness of an environment, and what the next level lacks: node name to reason.
+
+    `health` is what each node is like, if that was asked.
+    """
 
     observed: ObservedEnvironment
     level: Level
     missing: Mapping[str, str] = field(default_factory=dict)
     cluster: ObservedCluster | None = None
+    health: Mapping[str, Health] = field(default_factory=dict)
 
 
 def assess(
@@ -57,6 +62,7 @@ def assess(
     answers = ask_brokers(access)
     missing = missing_for_brokers(answers)
     if missing:  # a node that nobody finds is the reason, whatever else the brokers miss
+        missing |= silence_of(observed, answers)
         cut_off = {node.name: node.astray for node in observed.nodes if node.cut_off and node.name in wanted}
         missing = {**cut_off, **missing, **cut_off}
     if missing or not access.brokers:

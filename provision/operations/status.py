@@ -5,6 +5,7 @@ environment file, if given, adds what is declared and may be missing.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from provision.cluster.model import Role, Topic
@@ -12,6 +13,7 @@ from provision.common.patience import Patience
 from provision.errors import UsageError
 from provision.events import Listener
 from provision.kafka.levels import Level
+from provision.observe.health import health_of, with_halted
 from provision.observe.readiness import Assessment, assess
 from provision.observe.waiting import Wait
 from provision.plan.observed import ObservedEnvironment
@@ -47,8 +49,11 @@ def require_nodes(runtime: Runtime, name: str) -> ObservedEnvironment:
 
 def status(runtime: Runtime, name: str, topics: Sequence[Topic] | None = None) -> Assessment:
     """How ready the environment is; `topics` are the declared ones, None for whichever exist."""
-    observed = require(runtime, name)
-    return assess(runtime, observed, topics, nodes=_all_nodes(observed), ask_inside=True)
+    observed = with_halted(require(runtime, name), runtime)
+    assessment = assess(runtime, observed, topics, nodes=_all_nodes(observed), ask_inside=True)
+    health = health_of(observed)
+    told = {node: one.detail for node, one in health.items() if one.detail}
+    return replace(assessment, health=health, missing={**assessment.missing, **told})
 
 
 def _all_nodes(observed: ObservedEnvironment) -> list[str]:
@@ -77,7 +82,7 @@ def status_dict(assessment: Assessment) -> dict[str, Any]:
         "bootstrap_servers": observed.bootstrap_servers,
         "zookeeper_connect": observed.zookeeper_connect or None,
         "nodes": [
-            {"name": name, "role": role, "state": state, "endpoint": endpoint}
+            {"name": name, "role": role, "state": state, "endpoint": endpoint, **_health(assessment, name)}
             for name, role, state, endpoint in node_states(observed)
         ],
         "topics": [
@@ -91,6 +96,15 @@ def status_dict(assessment: Assessment) -> dict[str, Any]:
             if not topic.internal
         ],
     }
+
+
+def _health(assessment: Assessment, node: str) -> dict[str, Any]:
+    """What `status` asked the node itself; nothing for other commands."""
+    health = assessment.health.get(node)
+    if health is None:
+        return {}
+    answer_ms = None if health.answer_s is None else round(health.answer_s * 1000)
+    return {"condition": str(health.condition), "answer_ms": answer_ms}
 
 
 def wait_for(

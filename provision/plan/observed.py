@@ -32,7 +32,8 @@ class ObservedNode:
 
     `version` is the Kafka release it was created with, `software` the image or the jars; empty if its mark is damaged.
     `software_id` is the id of its image; empty for a process, which reads its jars when it starts. `astray` says how a
-    running node is not where the others look for it; if it is `cut_off`, they cannot find it at all.
+    running node is not where the others look for it; if it is `cut_off`, they cannot find it at all. `up_s` is for how
+    long it has been running, roughly, in seconds.
     """
 
     name: str
@@ -47,6 +48,7 @@ class ObservedNode:
     software_id: str = ""
     astray: str = ""
     cut_off: bool = False
+    up_s: float | None = field(default=None, compare=False)
 
     @property
     def number(self) -> int:

@@ -143,6 +143,10 @@ class Runtime(ABC):
                 found that are called like a node of it.
         """
 
+    def halted(self, name: str, nodes: Sequence[str]) -> frozenset[str]:  # noqa: ARG002 `observe` usually tells it
+        """Those of the nodes that it calls running whose process was stopped by a signal (SIGSTOP)."""
+        return frozenset()
+
     @abstractmethod
     def abouts(self) -> Mapping[str, About]:
         """What environments know of themselves, by name; also of those of which nothing else is there."""

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import stat
 import tarfile
 import time
@@ -265,6 +266,25 @@ def _is_secret(member: tarfile.TarInfo) -> bool:
 def version_in(labels: Mapping[str, str]) -> KafkaVersion:
     """The Kafka version in labels; `UNKNOWN`, the lowest of all, if there is no valid one."""
     return version_of(labels.get(VERSION, "")) or UNKNOWN
+
+
+_UP = re.compile(r"Up (?:(?P<number>\d+|About an?|Less than a) )?(?P<unit>second|minute|hour)")
+_UNITS_S = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
+
+
+def up_s(container: Mapping[str, Any]) -> float | None:
+    """For how many seconds it has been running, roughly, by the engine's own clock; None if it does not tell.
+
+    Docker writes `Up 5 seconds`, `Up Less than a second`, `Up About a minute`, `Up 3 days`.
+    """
+    status = str(container.get("Status", ""))
+    if not status.startswith("Up "):
+        return None
+    match = _UP.match(status)
+    if match is None:  # days, weeks, months
+        return 86400.0
+    number = float(match["number"]) if (match["number"] or "").isdecimal() else 1.0
+    return number * _UNITS_S[match["unit"]]
 
 
 def label_float(labels: Mapping[str, str], key: str) -> float | None:

@@ -30,9 +30,26 @@ def stop(api: APIClient, container: str, node: str, patience_s: float) -> None:
             patience = Patience(limit_s)
             while _runs(api, container) and not patience.is_over:
                 _signal(api, container, signal)
+                _signal(api, container, "SIGCONT")  # one that was stopped by a signal notices the other only then
                 _wait_for_exit(api, container, min(patience.left_s, _SIGNAL_AGAIN_S))
         if _runs(api, container):
             raise ProvisionError(f"{node} does not end, not even by SIGKILL")
+
+
+def is_halted(api: APIClient, container: str) -> bool:
+    """Whether a running container's first process was stopped by a signal, and goes on only after SIGCONT."""
+    try:
+        told = api.top(container, ps_args="-o pid,stat")
+        first = dict(zip(told["Titles"], told["Processes"][0], strict=False))
+    except (APIError, LookupError, TypeError):  # it has just ended, or the engine tells it in another way
+        return False
+    return str(first.get("STAT", "")).startswith("T")
+
+
+def let_go_on(api: APIClient, container: str) -> None:
+    """Let a container go on whose process was stopped by a signal; others do not notice."""
+    if is_halted(api, container):
+        _signal(api, container, "SIGCONT")
 
 
 def kill(api: APIClient, container: str, node: str) -> None:

@@ -1,6 +1,7 @@
 """The runtime interface for a Docker engine. Each verb is one or two calls; decisions are made elsewhere."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from provision.runtime.docker.layouts import require_layout
 from provision.spec.names import is_environment_name
 
 _FORMAT_TIMEOUT_S = 60
+_LOOKERS = 16
 
 
 class DockerRuntime(Runtime):
@@ -97,6 +99,7 @@ class DockerRuntime(Runtime):
             software_id=container["ImageID"],
             astray=place.astray,
             cut_off=place.cut_off,
+            up_s=spec.up_s(container),
         )
 
     def abouts(self) -> Mapping[str, About]:
@@ -110,6 +113,16 @@ class DockerRuntime(Runtime):
     def remnants(self) -> tuple[Remnant, ...]:
         """Containers of tools, and locks."""
         return remnants.found(self._api)
+
+    def halted(self, name: str, nodes: Sequence[str]) -> frozenset[str]:
+        """Read it from the engine's list of their processes: of a container's state it is no part."""
+
+        def is_halted(node: str) -> bool:
+            container = self._ours(name, node)
+            return container is not None and ending.is_halted(self._api, container["Id"])
+
+        with ThreadPoolExecutor(max_workers=_LOOKERS) as pool:
+            return frozenset(node for node, halted in zip(nodes, pool.map(is_halted, nodes), strict=True) if halted)
 
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
         """Read them from the node's volume through its container, running or not; none if the directory is gone."""
@@ -268,6 +281,7 @@ class DockerRuntime(Runtime):
                 return
             networks.rejoin(self._api, container, name, node)
             self._api.start(container)
+            ending.let_go_on(self._api, container)
 
     def _require_no_links(self, name: str, node: str) -> None:
         """The engine, which may do all that root may, would follow them when it mounts the user's directory."""

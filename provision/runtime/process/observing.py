@@ -91,6 +91,7 @@ def _node(directory: Path, running: Mapping[str, Process]) -> ObservedNode:
         exit_code=processes.exit_code(directory) if state is NodeState.EXITED else None,
         version=note.version if note else "",
         software=note.software if note else "",
+        up_s=processes.up_s(process) if process else None,
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provision.cluster.model import StorageKind, is_node_name
-from provision.common.own_directories import is_own, make_own, remove_tree
+from provision.common.own_directories import is_own, make_own, remove_tree, reopen
 from provision.common.whole_files import is_draft
 from provision.errors import Refused
 from provision.home.place import Home
@@ -32,6 +32,7 @@ class Places:
 
     def environments(self) -> tuple[str, ...]:
         """The names of all environments that have a directory, data in memory, or a running node."""
+        reopen(self.home.directory)
         there = is_own(self.home.environments, below=self.home.directory)
         places = [self.home.environments] if there else []
         if _is_ours(memory_root(self.home), memory_place(self.home)):
@@ -43,6 +44,7 @@ class Places:
 
     def environment(self, name: str) -> Path:
         """The environment's directory, which need not exist."""
+        reopen(self.home.directory)
         directory = environment_directory(self.home, name)
         is_own(directory, below=self.home.directory)
         return directory
@@ -74,8 +76,11 @@ class Places:
 
     def storages(self, name: str) -> frozenset[str]:
         """The nodes that have a directory or data in memory."""
-        entries = (entry for root in self.roots(name) for entry in _entries(root))
-        return frozenset(e.name for e in entries if is_node_name(e.name) and (e.is_dir() or e.is_symlink()))
+        entries = (entry for root in self.roots(name) for entry in _entries(root) if is_node_name(entry.name))
+        found = [entry for entry in entries if entry.is_dir() or entry.is_symlink()]
+        for entry in found:
+            reopen(entry)
+        return frozenset(entry.name for entry in found)
 
     def memory(self, name: str) -> Path:
         """The environment's data in memory, which need not exist."""
@@ -107,9 +112,15 @@ class Places:
         roots = self.roots(name)
         for root in reversed(roots):
             remove_tree(root / node)
+        self.tidy(name)
+
+    def tidy(self, name: str) -> None:
+        """Remove the environment's directories that are empty."""
+        for root in reversed(self.roots(name)):
             remove_empty(root)
-        if memory_root(self.home) != self.home.environments:
+        if _is_ours(memory_root(self.home), memory_place(self.home)):
             remove_empty(memory_root(self.home))
+        remove_empty(self.home.environments)
 
 
 def remove_empty(place: Path) -> None:

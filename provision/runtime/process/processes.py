@@ -8,6 +8,7 @@ process with the same id is never mistaken for it. The mark alone suffices: the 
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -56,6 +57,7 @@ def start(command: Sequence[str], directory: Path, output: Path, variables: Mapp
     Raises:
         ProvisionError: the program cannot be started.
     """
+    forget(directory)
     options: dict[str, Any] = {"start_new_session": True}  # Ctrl-C in this terminal must not reach it
     if sys.platform == "win32":
         options = {"creationflags": subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP}
@@ -125,6 +127,12 @@ def exit_code(directory: Path) -> int | None:
     return 128 - code if code is not None and code < 0 else code
 
 
+def forget(directory: Path) -> None:
+    """Forget the node's last process, which has ended and whose exit code nobody will ask for."""
+    if note := _noted(directory):
+        _children.pop(note.pid, None)
+
+
 def _noted(directory: Path) -> _Process | None:
     """The note; None if it is missing or damaged: then the search tells."""
     try:
@@ -144,6 +152,14 @@ def is_paused(process: psutil.Process) -> bool:
         return process.status() == psutil.STATUS_STOPPED
     except psutil.NoSuchProcess:
         return False
+
+
+def up_s(process: psutil.Process) -> float | None:
+    """For how many seconds it has been there; None if it has just ended."""
+    try:
+        return max(time.time() - process.create_time(), 0.0)
+    except psutil.Error:
+        return None
 
 
 def resume(directory: Path) -> bool:

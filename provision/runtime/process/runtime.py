@@ -52,7 +52,7 @@ from provision.runtime.process.notes import (
     read_node,
     required_environment,
 )
-from provision.runtime.process.places import Places, remove_empty
+from provision.runtime.process.places import Places
 
 _TOOL_TIMEOUT_S = 60
 _PORT_PATIENCE_S = 1.0
@@ -274,6 +274,7 @@ class ProcessRuntime(Runtime):
         """
         directory = self._places.environment(name) / node
         processes.kill(directory)
+        processes.forget(directory)
         if not directory.is_dir() or directory.is_symlink():  # a link goes with the storage
             return
         self._restore_note(name)
@@ -308,8 +309,7 @@ class ProcessRuntime(Runtime):
                 ours = file.name == ENVIRONMENT_FILE or not file.is_dir()
                 if ours and not any(is_node_name(entry.name) for entry in home.iterdir()):
                     remove_tree(file)
-        for place in (home, home.parent):
-            remove_empty(place)
+        self._places.tidy(name)
 
     # -- run ----------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,49 @@
+"""How promptly nodes answer: each is asked something that costs it nothing, on its own, for a bounded time."""
+
+import socket
+import time
+from dataclasses import dataclass
+
+from provision.kafka.access import Access
+from provision.kafka.connection import NotAnswering, NotServing, ask
+from provision.kafka.zookeeper import SERVER_STATUS
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Seconds until the answer, None if none came in time; `served` is whether the connection was at least served."""
+
+    seconds: float | None
+    served: bool = True
+
+
+UNSERVED = Reply(None, served=False)
+
+
+def ask_broker(access: Access, broker: int, timeout_s: float) -> Reply:
+    """How soon a broker answers which requests it knows (ApiVersions). The library must be loaded already."""
+    from kafka.protocol.metadata import ApiVersionsRequest
+
+    began = time.monotonic()
+    try:
+        ask(access, broker, ApiVersionsRequest(version=0), timeout_s)
+    except NotServing:
+        return UNSERVED
+    except NotAnswering:
+        return Reply(None)
+    return Reply(time.monotonic() - began)
+
+
+def ask_zookeeper(address: str, timeout_s: float) -> Reply:
+    """How soon a ZooKeeper node at `host:port` says how it is (`srvr`), whether it is part of a quorum or not."""
+    host, _, port = address.rpartition(":")
+    began = time.monotonic()
+    try:
+        with socket.create_connection((host, int(port)), timeout=timeout_s) as connection:
+            connection.settimeout(max(timeout_s - (time.monotonic() - began), 0.001))
+            connection.sendall(SERVER_STATUS.encode())
+            return Reply(time.monotonic() - began) if connection.recv(1) else UNSERVED
+    except TimeoutError:
+        return Reply(None)
+    except OSError:
+        return UNSERVED
