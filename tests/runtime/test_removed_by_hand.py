@@ -3,6 +3,7 @@
 Each row of the table is tried with the program's own command lines. A process that idles stands for each JVM.
 """
 
+import json
 import os
 import shutil
 import tempfile
@@ -115,9 +116,8 @@ def _states(home: Home, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
     (row,) = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith(NAME)]
     assert row[1] == "process"
     assert "3 of 3" in " ".join(row)
-    assert run(["status", NAME]) == 0
-    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    return {row[0]: row[1] for row in rows if row and row[0] in NODES}
+    assert run(["status", NAME, "-o", "json"]) == 0
+    return {node["name"]: node["state"] for node in json.loads(capsys.readouterr().out)["nodes"]}
 
 
 def _taken_down(home: Home, processes: dict[str, psutil.Process], capsys: pytest.CaptureFixture[str]) -> None:
