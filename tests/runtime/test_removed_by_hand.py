@@ -15,8 +15,10 @@ import psutil
 import pytest
 
 from provision.cli.run import run
+from provision.errors import Refused
 from provision.home.place import Home
 from provision.runtime.process.layout import environment_directory, memory_root
+from provision.runtime.process.places import Places
 from tests.engine import NO_ENGINE
 from tests.runtime.test_lost_nodes import NAME, NODES, running
 from tests.users import NOBODY, needs_root
@@ -177,3 +179,17 @@ def test_what_its_user_may_not_enter_or_change_any_more_is_opened_again(
         LOCKED[what](home).chmod(mode)
         assert _states(home, capsys) == dict.fromkeys(NODES, RUNNING)
         _taken_down(home, processes, capsys)
+
+
+def test_what_cannot_be_looked_at_does_not_hide_the_others(
+    home: Home,
+    running: dict[str, psutil.Process],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Places, "environments", lambda _: ("linked", NAME))
+    (home.environments / "linked").symlink_to(_env(home))
+    assert run(["list", "-o", "json"]) == Refused.exit_code
+    told = capsys.readouterr()
+    assert [row["name"] for row in json.loads(told.out)] == [NAME]
+    assert "linked is a link" in told.err

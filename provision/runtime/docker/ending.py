@@ -30,7 +30,8 @@ def stop(api: APIClient, container: str, node: str, patience_s: float) -> None:
             patience = Patience(limit_s)
             while _runs(api, container) and not patience.is_over:
                 _signal(api, container, signal)
-                _signal(api, container, "SIGCONT")  # one that was stopped by a signal notices the other only then
+                with suppress(APIError):  # one that was stopped by a signal notices the other only then
+                    api.kill(container, "SIGCONT")
                 _wait_for_exit(api, container, min(patience.left_s, _SIGNAL_AGAIN_S))
         if _runs(api, container):
             raise ProvisionError(f"{node} does not end, not even by SIGKILL")

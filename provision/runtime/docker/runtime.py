@@ -39,6 +39,7 @@ class DockerRuntime(Runtime):
         self._client = connect()
         self._api = self._client.api
         self._seen_layouts: set[str] = set()
+        self._place = ""
 
     def close(self) -> None:
         """Close the connections to the engine."""
@@ -48,9 +49,15 @@ class DockerRuntime(Runtime):
 
     @property
     def place(self) -> str:
-        """Its kind and the engine's id."""
-        with translated("asking the Docker engine who it is"):
-            return f"{self.kind} {self._api.info().get('ID', '')}"
+        """Its kind and the engine's id; its address if the engine, or a proxy before it, does not tell."""
+        if not self._place:
+            with translated("asking the Docker engine who it is"):
+                try:
+                    identity = self._api.info().get("ID")
+                except APIError:
+                    identity = None
+            self._place = f"{self.kind} {identity or self._api.base_url}"
+        return self._place
 
     def environments(self) -> tuple[str, ...]:
         """List them by the labels of containers, networks and volumes, so that partial ones are found too."""
@@ -101,13 +108,11 @@ class DockerRuntime(Runtime):
 
     def halted(self, name: str, nodes: Sequence[str]) -> frozenset[str]:
         """Read it from the engine's list of their processes: of a container's state it is no part."""
-
-        def is_halted(node: str) -> bool:
-            container = self._ours(name, node)
-            return container is not None and ending.is_halted(self._api, container["Id"])
-
-        with ThreadPoolExecutor(max_workers=_LOOKERS) as pool:
-            return frozenset(node for node, halted in zip(nodes, pool.map(is_halted, nodes), strict=True) if halted)
+        with translated(f"looking at {name}"), ThreadPoolExecutor(max_workers=_LOOKERS) as pool:
+            ours = [one for one in self._containers(f"{spec.ENVIRONMENT}={name}") if found.is_node(one)]
+            asked = {one["Labels"][spec.NODE]: one["Id"] for one in ours if one["Labels"][spec.NODE] in nodes}
+            halted = pool.map(partial(ending.is_halted, self._api), asked.values())
+            return frozenset(node for node, is_halted in zip(asked, halted, strict=True) if is_halted)
 
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
         """Read them from the node's volume through its container, running or not; none if the directory is gone."""
