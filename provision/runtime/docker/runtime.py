@@ -2,7 +2,6 @@
 
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,14 +19,13 @@ from provision.runtime import directories
 from provision.runtime.base import JavaCommand, Runtime, Streams, format_command, format_failed
 from provision.runtime.docker import containers as spec
 from provision.runtime.docker import ending, found, networks, stored, tools
-from provision.runtime.docker.client import connect, still_used, translated
+from provision.runtime.docker.client import connect, engine_identity, lines_in, still_used, translated
 from provision.runtime.docker.images import identity_of, inspect, pull, tag
 from provision.runtime.docker.labels import checked
 from provision.runtime.docker.layouts import require_layout
 from provision.spec.names import is_environment_name
 
 _FORMAT_TIMEOUT_S = 60
-_LOOKERS = 16
 
 
 class DockerRuntime(Runtime):
@@ -39,7 +37,7 @@ class DockerRuntime(Runtime):
         self._client = connect()
         self._api = self._client.api
         self._seen_layouts: set[str] = set()
-        self._place = ""
+        self._identity = ""
 
     def close(self) -> None:
         """Close the connections to the engine."""
@@ -50,14 +48,8 @@ class DockerRuntime(Runtime):
     @property
     def place(self) -> str:
         """Its kind and the engine's id; its address if the engine, or a proxy before it, does not tell."""
-        if not self._place:
-            with translated("asking the Docker engine who it is"):
-                try:
-                    identity = self._api.info().get("ID")
-                except APIError:
-                    identity = None
-            self._place = f"{self.kind} {identity or self._api.base_url}"
-        return self._place
+        self._identity = self._identity or engine_identity(self._api)
+        return f"{self.kind} {self._identity}"
 
     def environments(self) -> tuple[str, ...]:
         """List them by the labels of containers, networks and volumes, so that partial ones are found too."""
@@ -108,11 +100,10 @@ class DockerRuntime(Runtime):
 
     def halted(self, name: str, nodes: Sequence[str]) -> frozenset[str]:
         """Read it from the engine's list of their processes: of a container's state it is no part."""
-        with translated(f"looking at {name}"), ThreadPoolExecutor(max_workers=_LOOKERS) as pool:
+        with translated(f"looking at {name}"):
             ours = [one for one in self._containers(f"{spec.ENVIRONMENT}={name}") if found.is_node(one)]
-            asked = {one["Labels"][spec.NODE]: one["Id"] for one in ours if one["Labels"][spec.NODE] in nodes}
-            halted = pool.map(partial(ending.is_halted, self._api), asked.values())
-            return frozenset(node for node, is_halted in zip(asked, halted, strict=True) if is_halted)
+            ids = {one["Labels"][spec.NODE]: one["Id"] for one in ours}
+            return ending.halted(self._api, {node: ids[node] for node in nodes if node in ids})
 
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
         """Read them from the node's volume through its container, running or not; none if the directory is gone."""
@@ -148,7 +139,7 @@ class DockerRuntime(Runtime):
                 raise ProvisionError(f"{name} has no node {node}")
             count: Any = "all" if tail is None else tail
             chunks = self._api.logs(container["Id"], stream=True, follow=follow, tail=count)
-            yield from _lines(chunks)
+            yield from lines_in(chunks)
 
     # -- prepare ------------------------------------------------------------------------------------------------------
 
@@ -400,13 +391,3 @@ class DockerRuntime(Runtime):
         if container is None:
             raise ProvisionError(f"{name} has no node {node}", hint=f"`provision status {name}` lists them")
         return str(container["Id"])
-
-
-def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
-    """The complete lines of a stream of chunks."""
-    rest = b""
-    for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from (line.decode(errors="replace").rstrip("\r") for line in lines)
-    if rest:
-        yield rest.decode(errors="replace")
