@@ -19,14 +19,9 @@ from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.plan.stored import StoredData
 from provision.runtime import directories
 from provision.runtime.base import Hold, JavaCommand, Remnant, Runtime, Streams, format_command, format_failed
-from provision.runtime.docker import abouts, ending, found, locks, logs, networks, notes, remnants, stored, tools
+from provision.runtime.docker import abouts, ending, found, locks, networks, notes, remnants, stored, tools
 from provision.runtime.docker import containers as spec
-<<<<<<< HEAD
-from provision.runtime.docker.client import connect, still_used, translated
-=======
-from provision.runtime.docker import ending, found, networks, stored, tools
 from provision.runtime.docker.client import connect, engine_identity, lines_in, still_used, translated
->>>>>>> w-leases
 from provision.runtime.docker.images import identity_of, inspect, pull, tag
 from provision.runtime.docker.labels import checked
 from provision.runtime.docker.layouts import require_layout
@@ -144,15 +139,11 @@ class DockerRuntime(Runtime):
                 raise ProvisionError(f"{name} has no node {node}")
             count: Any = "all" if tail is None else tail
             chunks = self._api.logs(container["Id"], stream=True, follow=follow, tail=count)
-<<<<<<< HEAD
-            yield from logs.lines(chunks)
+            yield from lines_in(chunks)
 
     def hold(self, name: str, holder: Holder, force: Patience | None = None) -> Hold:
         """Claim it in the engine, which other homes and machines may use too."""
         return locks.hold(self._api, name, holder, force)
-=======
-            yield from lines_in(chunks)
->>>>>>> w-leases
 
     # -- prepare ------------------------------------------------------------------------------------------------------
 
@@ -211,16 +202,7 @@ class DockerRuntime(Runtime):
         if not found.belongs(created, cluster.name):
             raise Refused(f"the volume {volume} is not of this environment", hint="remove or rename it")
         if cluster.storage.kind is StorageKind.DIRECTORY:
-            self._create_directory(cluster, node)
-
-    def _create_directory(self, cluster: Cluster, node: Node) -> None:
-        if not str(self._api.base_url).startswith(("http+docker", "npipe")):
-            hint = "use `storage: volume`"
-            raise Unavailable(
-                "a storage directory needs an engine on this machine; this one is reached by network", hint=hint
-            )
-        user, _, group = spec.user_of(cluster, node).partition(":")
-        directories.create(Path(cluster.storage.directory), node.name, cluster.name, (int(user), int(group)))
+            stored.create_directory(self._api, cluster, node)
 
     # -- nodes --------------------------------------------------------------------------------------------------------
 
