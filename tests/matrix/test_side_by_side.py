@@ -1,0 +1,147 @@
+"""Several commands for one environment at once, with real nodes: one works, and what it leaves is whole."""
+
+import json
+import random
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.engine import DEFAULT_VERSION, Provision, engine, image, java, wait_until, write_environment
+
+pytestmark = [pytest.mark.matrix, pytest.mark.row(None)]
+
+FILE = "brokers: {port: auto}\ntopics: [{name: t}]\n"
+BUSY = re.compile(r"error: \S+ is being changed by `provision \w+` \(.+, pid \d+ on .+, since .+\)\n")
+
+
+@pytest.fixture(
+    params=[pytest.param("docker", marks=pytest.mark.engine), pytest.param("process", marks=pytest.mark.process)]
+)
+def provision(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Provision]:
+    """The command line with a home of its own; afterwards nothing is left."""
+    if request.param == "docker":
+        engine()
+        image()
+    else:
+        java(DEFAULT_VERSION)
+    made = Provision(tmp_path / "home", request.param)
+    yield made
+    if made.started:
+        made.ok("down", *sorted(made.started), "--force")
+    assert [trace for environment in made.started for trace in made.traces(environment)] == []
+    assert list((made.home / "locks").iterdir()) == []
+
+
+def another_home(provision: Provision, tmp_path: Path) -> Provision:
+    return Provision(tmp_path / "another home", provision.runtime)
+
+
+def is_whole(provision: Provision, name: str) -> bool:
+    """Whether it is ready; if not, nothing of it is there."""
+    status = provision("status", name, "-o", "json")
+    if status.code == 64:
+        assert provision.traces(name) == []
+        return False
+    assert status.code == 0, status.err
+    assert json.loads(status.out)["ready"], status.out
+    return True
+
+
+def begun(process: subprocess.Popen[str], text: str) -> None:
+    """Read until it says that."""
+    assert process.stderr
+    seen = []
+    while text not in (line := process.stderr.readline()):
+        seen.append(line)
+        assert line, "".join(seen)
+
+
+def test_of_ten_one_works_and_nine_are_told_who(provision: Provision, tmp_path: Path) -> None:
+    env = write_environment(tmp_path, "lock-ten", FILE)
+    with ThreadPoolExecutor(10) as pool:
+        results = list(pool.map(lambda _: provision("up", env), range(10)))
+    assert sorted(result.code for result in results) == [0] + [75] * 9, [result.err for result in results]
+    assert all(BUSY.match(result.err) for result in results if result.code == 75)
+    assert is_whole(provision, "lock-ten")
+    assert "nothing to change" in provision.ok_err("up", env)
+    (run,) = json.loads(provision.ok("history", "lock-ten", "-o", "json"))
+    assert (run["command"], run["outcome"], run["action_count"]) == ("up", "done", 8)
+
+
+@pytest.mark.parametrize("provision", [pytest.param("docker", marks=pytest.mark.engine)], indirect=True)
+def test_of_two_homes_with_one_engine_one_works(provision: Provision, tmp_path: Path) -> None:
+    env = write_environment(tmp_path, "lock-two", FILE)
+    other = another_home(provision, tmp_path)
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(lambda one: one("up", env), (provision, other)))
+    assert sorted(result.code for result in results) == [0, 75], [result.err for result in results]
+    assert any(BUSY.match(result.err) for result in results)
+    assert is_whole(provision, "lock-two")
+
+
+@pytest.mark.parametrize("at", ["storage broker-1 created", "broker-1 started"])
+def test_what_a_killed_command_held_is_free_for_the_next(provision: Provision, tmp_path: Path, at: str) -> None:
+    env = write_environment(tmp_path, "lock-kill", FILE)
+    with provision.start("up", env) as killed:
+        begun(killed, at)
+        killed.kill()
+    assert provision("status", "lock-kill").err.startswith("lock-kill: the last change was killed: `provision up` (")
+    other = another_home(provision, tmp_path) if provision.runtime == "docker" else provision
+    said = other.ok_err("up", env)
+    if other is not provision:  # the history is the home's
+        said = provision.ok_err("up", env)
+    assert "the last change was killed: `provision up`" in said
+    assert is_whole(provision, "lock-kill")
+    assert "the last change was killed" not in provision.ok_err("status", "lock-kill")
+    runs = json.loads(provision.ok("history", "lock-kill", "-o", "json"))
+    assert [run["outcome"] for run in runs] == ["killed", "done"]
+    actions = json.loads(provision.ok("history", "lock-kill", "--run", runs[0]["run"], "-o", "json"))["actions"]
+    assert {"resource": "storage broker-1", "verb": "create"}.items() <= {
+        key: value for action in actions if action["resource"] == "storage broker-1" for key, value in action.items()
+    }.items()
+
+
+@pytest.mark.parametrize("at", ["storage broker-1 created", "broker-1 started"])
+def test_down_by_force_ends_an_up_and_leaves_nothing(provision: Provision, tmp_path: Path, at: str) -> None:
+    env = write_environment(tmp_path, "lock-force", FILE)
+    with provision.start("up", env) as up:
+        begun(up, at)
+        other = another_home(provision, tmp_path) if provision.runtime == "docker" else provision
+        assert other("down", "lock-force").code == 75
+        said = other.ok_err("down", "lock-force", "--force")
+        assert "; taking over from it" in said
+        assert provision.traces("lock-force") == []
+        _, err = up.communicate(timeout=60)
+    assert up.returncode == 75, err
+    assert "lock-force was taken over by `provision down` (" in err
+    assert "this command has stopped, and has removed nothing" in err
+    assert provision.traces("lock-force") == []
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(20))
+def test_up_against_down_is_never_half_made(provision: Provision, tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311 no secret
+    env = write_environment(tmp_path, "lock-race", FILE)
+    down_by = another_home(provision, tmp_path) if provision.runtime == "docker" and seed % 2 else provision
+    if seed % 3 == 0:
+        provision.ok("up", env)
+    with ThreadPoolExecutor(2) as pool:
+
+        def later(one: Provision, *arguments: str, after_s: float) -> int:
+            time.sleep(after_s)
+            return one(*arguments).code
+
+        up = pool.submit(later, provision, "up", env, after_s=chance.uniform(0, 2))
+        down = pool.submit(later, down_by, "down", "lock-race", after_s=chance.uniform(0, 6))
+        codes = (up.result(), down.result())
+    assert 0 in codes
+    assert set(codes) <= {0, 75}
+    is_whole(provision, "lock-race")
+    provision.ok("up", env)
+    assert wait_until(lambda: is_whole(provision, "lock-race"))
