@@ -57,6 +57,7 @@ def status(
     """Show how ready an environment is, its nodes and its topics."""
     from provision.cli.history import tell_if_killed
     from provision.operations.status import status_dict
+    from provision.operations.whose import other_origin
 
     if every and not watching:
         raise UsageError("--every goes with --watch")
@@ -71,6 +72,8 @@ def status(
         watch(lambda: environment.status(topics), every_s, output)
         return
     assessment = environment.status(topics)
+    if environment.file and (origin := other_origin(assessment.observed.about, environment.source)):
+        say(f"{environment.name} was made from {origin}, and not from {environment.file}")
     shown = status_dict(assessment)
     if output is not Format.TABLE:
         print_value(shown, output)
