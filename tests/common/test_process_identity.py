@@ -5,9 +5,9 @@ import subprocess
 import pytest
 
 from provision.common import process_identity
-from provision.common.patience import Patience
 from provision.common.process_identity import ProcessIdentity
 from provision.errors import UsageError
+from tests.engine import wait_until
 
 ELSEWHERE: dict[str, tuple[dict[str, str], bool | None]] = {
     "a later process with its id": ({"started": "1"}, True),
@@ -23,10 +23,10 @@ def test_a_process_runs_until_it_has_ended() -> None:
     with subprocess.Popen(["sleep", "60"]) as process:  # noqa: S607
         identity = ProcessIdentity.of(process.pid)
         assert identity == ProcessIdentity.of(process.pid)
-        assert identity.is_over is False
+        before = identity.is_over
         process.kill()
         process.wait()
-    assert identity.is_over is True
+    assert (before, identity.is_over) == (False, True)
     assert str(identity) == f"process {process.pid} on {process_identity.host_name()}"
 
 
@@ -34,10 +34,7 @@ def test_a_process_that_nobody_has_waited_for_has_ended() -> None:
     with subprocess.Popen(["sleep", "60"]) as process:  # noqa: S607
         identity = ProcessIdentity.of(process.pid)
         process.kill()
-        patience = Patience(30)  # for the system; the process itself is not waited for
-        while not identity.is_over and patience.pause(0.01):
-            pass
-        assert identity.is_over is True
+        assert wait_until(lambda: identity.is_over is True)  # by the system; the process itself is not waited for
 
 
 @pytest.mark.parametrize(("differs", "over"), ELSEWHERE.values(), ids=ELSEWHERE)

@@ -23,7 +23,10 @@ GONE_S = 30
 )
 def provision(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Provision]:
     """The command line with a home of its own, in which nothing is left."""
-    _ = engine() if request.param == "docker" else java(DEFAULT_VERSION)
+    if request.param == "docker":
+        engine()
+    else:
+        java(DEFAULT_VERSION)
     command = Provision(tmp_path / "home", request.param, environment={"PROVISION_OWNER": ""})
     yield command
     for name in command.started:

@@ -9,7 +9,7 @@ import pytest
 
 from provision.common.process_identity import ProcessIdentity
 from provision.home.holders import Holder
-from provision.runtime.docker import abouts, locks, remnants, stored
+from provision.runtime.docker import abouts, locks, notes, remnants, stored
 from provision.runtime.docker import containers as spec
 from tests.fake_engine import FakeEngine
 from tests.fake_volumes import FakeVolumes
@@ -90,7 +90,7 @@ def test_the_lock_of_a_command_that_has_ended_is_left_over() -> None:
     engine: Any = Engine()
     dead = Holder.of("up").model_copy(update={"process": ENDED})
     for name, holder in (("dead", dead), ("alive", Holder.of("up"))):
-        locks.notes.make(engine, name, locks.LOCK, {"holder": holder.model_dump_json()})
+        notes.make(engine, name, locks.LOCK, {"holder": holder.model_dump_json()})
     (left,) = remnants.found(engine)
     assert (left.what, left.name) == ("engine lock", "dead")
     assert left.remove()
@@ -111,7 +111,7 @@ def test_reading_a_storage_leaves_no_volume_that_was_not_there(removed: bool) ->
 def test_of_several_notes_the_newest_says_what_an_environment_knows() -> None:
     engine: Any = Engine()
     for number, said in ((9, '{"created_s": 1}'), (10, '{"created_s": 2, "owner": "ada"}'), (11, "{damaged")):
-        locks.notes.make(engine, "orders", f"about-{number}", {"about": said})
+        notes.make(engine, "orders", f"about-{number}", {"about": said})
     assert {name: about.owner for name, about in abouts.known(engine).items()} == {"orders": "ada"}
     about = abouts.known(engine)["orders"]
     abouts.write(engine, "orders", about.model_copy(update={"owner": "eve"}))
