@@ -302,7 +302,7 @@ def _with_other_ports(
         ProvisionError: the error, if it is about something else, or a port that was not chosen here.
     """
     cluster, home = prepared.cluster, runtimes.home
-    taken = found_taken(error, home.ports.of(cluster.name))
+    taken = found_taken(error, cluster, home.ports.of(cluster.name))
     if not taken or options.saved:  # a saved plan has its ports
         raise error
     ports = ", ".join(f"{port} of {name}" for name, port in taken.items())

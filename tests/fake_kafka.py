@@ -20,6 +20,7 @@ from provision.events import Listener, Progress, silent
 from provision.kafka.access import Access
 from provision.kafka.availability import blockers
 from provision.kafka.brokers import BrokerAdmin
+from provision.kafka.promptness import UNSERVED, Reply
 from provision.kafka.quotas import Entity
 from provision.kafka.readiness import BrokerAnswers
 from provision.kafka.settings import SettingsAdmin
@@ -277,11 +278,17 @@ class FakeKafka:
     def _instead(self) -> dict[str, Callable[..., Any]]:
         return {
             "ask_brokers": self.ask,
+            "ask_broker": self.reply,
+            "ask_zookeeper": lambda _address, _timeout_s: Reply(0.001),
             "missing_for_leaders": self.missing_for_leaders,
             "describe_quotas": self.describe_quotas,
             "quotas_of": self.quotas_of,
             "alter_quotas": self.alter_quotas,
         }
+
+    def reply(self, access: Access, broker: int, _timeout_s: float) -> Reply:
+        """How soon one of its brokers answers: at once, or not at all."""
+        return Reply(0.001) if broker in self.ask(access).clusters else UNSERVED
 
     def note(self, what: str, about: object) -> None:
         """Remember a call, and let a test do something with it."""

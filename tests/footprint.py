@@ -36,11 +36,31 @@ def of_home(home: Path) -> Footprint:
     }
 
 
-def unchanged_by(cycle: Callable[[], object], times: int, footprint: Callable[[], Footprint]) -> None:
-    """Assert that a cycle leaves the same footprint however often it runs; the first two may load and open things."""
+def growth(before: Footprint, after: Footprint) -> Footprint:
+    """What is there more than before."""
+    grown: Footprint = {}
+    for name, now in after.items():
+        match before[name], now:
+            case int(then), int(count):
+                more: object = max(count - then, 0)
+            case list(then), list(things):
+                more = sorted(set(things) - set(then))
+            case Counter() as then, Counter() as things:
+                more = things - then
+            case dict(then), dict(things):
+                more = {key: value for key, value in things.items() if key not in then}
+            case then, thing:
+                raise AssertionError(f"{name}: {then!r} and {thing!r} cannot be compared")
+        if more:
+            grown[name] = more
+    return grown
+
+
+def grows_not_by(cycle: Callable[[], object], times: int, footprint: Callable[[], Footprint]) -> None:
+    """Assert that nothing grows however often a cycle runs, of which the first two may load and open things."""
     for _ in range(2):
         cycle()
     before = footprint()
     for _ in range(times - 2):
         cycle()
-    assert footprint() == before
+    assert growth(before, footprint()) == {}

@@ -11,7 +11,7 @@ from provision.pipeline import UpOptions
 from provision.plan.observed import NodeState
 from provision.runtime.fake import FakeRuntime
 from provision.spec.source import Source
-from tests.footprint import of_home, of_this_process, unchanged_by
+from tests.footprint import grows_not_by, of_home, of_this_process
 from tests.runtimes import FakeRuntimes
 
 NAME = "again"
@@ -34,7 +34,7 @@ def test_nothing_grows(tmp_path: Path, times: int) -> None:
         assert runtime.observe(NAME).is_absent
 
     home = runtimes.home.directory
-    unchanged_by(cycle, times, lambda: {**of_this_process(), **of_home(home)} | {"memory": []})
+    grows_not_by(cycle, times, lambda: {**of_this_process(), **of_home(home)} | {"memory": []})
     assert len(seen) == times
     assert len(set(seen)) == 1  # ports that were given back are given again
     assert of_home(home)["leases"] == {}

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from provision import pipeline
+from provision.cluster.layout import Layout
 from provision.cluster.model import Node
 from provision.errors import NodeFailed, PortTaken, ProvisionError, Refused
 from provision.events import Event, Notice, Planned
@@ -13,8 +14,10 @@ from provision.operations import life, remove
 from provision.pipeline import UpOptions, UpResult
 from provision.plan.actions import Plan
 from provision.plan.observed import NodeState
+from provision.runtime import Runtimes
 from provision.runtime.base import port_taken
 from provision.runtime.fake import FakeRuntime
+from provision.spec.model import EnvironmentSpec
 from provision.spec.source import Source
 from tests.runtimes import FakeRuntimes
 
@@ -50,6 +53,14 @@ class Taking(FakeRuntime):
             self.exit_node(name, node, 1, LOG)
 
 
+class LocalRuntimes(FakeRuntimes):
+    """Nodes listen on the ports of this machine, as processes do."""
+
+    def layout(self, kind: str, spec: EnvironmentSpec, base_directory: str) -> Layout:  # noqa: ARG002 it is always this
+        """As processes have it."""
+        return Runtimes.layout(self, "process", spec, base_directory)
+
+
 class World:
     """An environment file, its runtime, and what was told."""
 
@@ -57,7 +68,7 @@ class World:
         self.file = directory / "taken.yaml"
         self.file.write_text(AUTO)
         self.runtime = Taking()
-        self.runtimes = FakeRuntimes(directory / "home", self.runtime)
+        self.runtimes: FakeRuntimes = LocalRuntimes(directory / "home", self.runtime)
         self.told: list[Event] = []
 
     def up(self, options: UpOptions = RUNNING) -> UpResult:
@@ -67,8 +78,9 @@ class World:
 
     @property
     def ports(self) -> dict[str, int]:
-        """The leased ports."""
-        return dict(self.runtimes.home.ports.of(NAME))
+        """The leased ports of the brokers."""
+        leased = self.runtimes.home.ports.of(NAME)
+        return {name: port for name, port in leased.items() if name.startswith("broker")}
 
     @property
     def proposed(self) -> dict[str, int]:
@@ -203,3 +215,14 @@ def test_who_does_not_agree_to_begin_again_has_nothing_left(world: World) -> Non
         pipeline.up(Source(world.file), world.runtimes, RUNNING, agree=agree_once)
     assert world.runtime.observe(NAME).is_absent
     assert world.ports == {}
+
+
+def test_a_port_inside_a_container_is_none_that_was_leased(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.runtimes = FakeRuntimes(tmp_path / "home", world.runtime)
+    world.runtime.exits = True
+    world.runtime.taken.add(world.proposed["broker-1"])
+    with pytest.raises(NodeFailed, match="broker-1 exited"):
+        world.up()
+    assert not [notice for notice in world.notices if "begins again" in notice]
+    assert world.runtime.observe(NAME).is_absent

@@ -4,20 +4,20 @@ import itertools
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from provision.cli.environment import select
 from provision.cli.groups import LOOK
 from provision.cli.options import Env, Nodes, Output, Timeout, Until, level, seconds
-from provision.cli.output import Format, age, print_table, print_value, say, styled, write_line
+from provision.cli.output import Format, age, print_error, print_table, print_value, say, styled, write_line
 from provision.cli.progress import progress
 from provision.cli.streams import Purpose, write_as
 from provision.cli.words import env_and_nodes
 from provision.common.counts import counted
-from provision.errors import InvalidEnvironment, UsageError
+from provision.errors import InvalidEnvironment, ProvisionError, UsageError
 
 if TYPE_CHECKING:
     from provision.cluster.model import Topic
@@ -58,6 +58,7 @@ def status(
     """Show how ready an environment is, its nodes and its topics."""
     from provision.cli.history import tell_if_killed
     from provision.operations.status import status_dict
+    from provision.operations.whose import other_origin
 
     if every and not watching:
         raise UsageError("--every goes with --watch")
@@ -72,6 +73,8 @@ def status(
         watch(lambda: environment.status(topics), every_s, output)
         return
     assessment = environment.status(topics)
+    if environment.file and (origin := other_origin(assessment.observed.about, environment.source)):
+        say(f"{environment.name} was made from {origin}, and not from {environment.file}")
     shown = status_dict(assessment)
     if output is not Format.TABLE:
         print_value(shown, output)
@@ -96,8 +99,13 @@ def list_environments(output: Output = Format.TABLE) -> None:
     from provision.plan.observed import NodeState
 
     found = []
+    failed: list[ProvisionError] = []
     for environment in Environment.all():
-        observed = environment.runtime.observe(environment.name)
+        try:
+            observed = environment.runtime.observe(environment.name)
+        except ProvisionError as error:  # the others are listed all the same
+            failed.append(error)
+            continue
         running = sum(node.is_alive and node.state is not NodeState.PAUSED for node in observed.nodes)
         age_s = None if observed.created_s is None else int(time.time() - observed.created_s)
         found.append(
@@ -115,6 +123,14 @@ def list_environments(output: Output = Format.TABLE) -> None:
                 "bootstrap_servers": observed.bootstrap_servers,
             }
         )
+    _print_list(found, output)
+    for earlier in failed[:-1]:
+        print_error(earlier)
+    if failed:
+        raise failed[-1]
+
+
+def _print_list(found: Sequence[Mapping[str, Any]], output: Format) -> None:
     if output is not Format.TABLE:
         print_value(found, output)
         return

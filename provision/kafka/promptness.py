@@ -22,6 +22,7 @@ UNSERVED = Reply(None, served=False)
 
 def ask_broker(access: Access, broker: int, timeout_s: float) -> Reply:
     """How soon a broker answers which requests it knows (ApiVersions). The library must be loaded already."""
+    import kafka  # noqa: F401 the package first
     from kafka.protocol.metadata import ApiVersionsRequest
 
     began = time.monotonic()

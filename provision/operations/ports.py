@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from provision.cluster.model import Cluster
 from provision.common.interrupts import shielded
 from provision.errors import NodeFailed, PortTaken
 from provision.events import Listener, Notice
@@ -27,13 +28,16 @@ def ports_in_use(observed: ObservedEnvironment, taken: frozenset[int]) -> dict[s
     return {name: port for name, port in ports.items() if port not in taken}
 
 
-def found_taken(error: PortTaken | NodeFailed, leased: Mapping[str, int]) -> dict[str, int]:
-    """Which leased ports could not be opened, by name; none if the error is about something else."""
+def found_taken(error: PortTaken | NodeFailed, cluster: Cluster, leased: Mapping[str, int]) -> dict[str, int]:
+    """Which leased ports could not be opened, by name; none if the error is about something else.
+
+    A node that says so itself means a port on which it listens; in a container, those are its own.
+    """
     if isinstance(error, PortTaken):
         return {name: port for name, port in leased.items() if port == error.port}
-    if not error.port_taken:
-        return {}
-    return {name: port for name, port in leased.items() if name.partition("/")[0] == error.node}
+    listening = [node.listeners for node in cluster.nodes if error.port_taken and node.name == error.node]
+    own = {listener.listen_port for listeners in listening for listener in listeners}
+    return {name: port for name, port in leased.items() if port in own}
 
 
 def back_to(before: ObservedEnvironment, runtime: Runtime, tell: Listener, *, delete_data: bool) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provision.common.process_identity import ProcessIdentity, host_name
-from provision.errors import Refused
+from provision.errors import Refused, UsageError
 from provision.events import Listener, Notice
 from provision.plan.about import About
 from provision.plan.observed import ObservedEnvironment
@@ -34,10 +34,13 @@ class Maker:
         """Who is named; without an `owner`, the one in `PROVISION_OWNER`.
 
         Raises:
-            UsageError: there is no process with that id.
+            UsageError: there is no process with that id, or the owner cannot be shown.
         """
         process = None if owner_pid is None else ProcessIdentity.of(owner_pid)
-        return cls(home, owner or named_owner(), process)
+        named = owner or named_owner()
+        if not named.isprintable():
+            raise UsageError(f"the owner {named!r} has a line break or another control character")
+        return cls(home, named, process)
 
 
 def named_owner() -> str:
@@ -71,6 +74,11 @@ def require_same_file(
             why=f"it was made from {about.origin}{f' by {about.user}' if about.user else ''}\nand not from {here}",
             hint="--take-over uses it all the same; or say another `name` in the file, for an environment of its own",
         )
+
+
+def other_origin(about: About | None, source: Source) -> str:
+    """What an environment was made from, if that is something else than this file; empty if it is not."""
+    return "" if about is None or source.only_name or _is_same(about, source) else about.origin
 
 
 def about_of(

@@ -1,9 +1,15 @@
 """What an environment knows of itself, kept with it: where it comes from, whose it is, and how long it is wanted."""
 
-from typing import Self
+from typing import Annotated, Self
+
+from pydantic import AfterValidator
 
 from provision.common.notes import DamagedNote, Note, Seconds, parse_note
+from provision.common.printable import printable
 from provision.common.process_identity import ProcessIdentity, host_name
+
+Shown = Annotated[str, AfterValidator(printable)]
+"""What is only shown: anybody can write a label."""
 
 
 class About(Note):
@@ -18,8 +24,8 @@ class About(Note):
     file: str = ""
     host: str = ""
     home: str = ""
-    user: str = ""
-    owner: str = ""
+    user: Shown = ""
+    owner: Shown = ""
     owner_process: ProcessIdentity | None = None
     created_s: Seconds
     ttl_s: Seconds | None = None
@@ -47,4 +53,4 @@ class About(Note):
         """What it was made from, for messages."""
         if not self.file:
             return "values that a program gave, without a file"
-        return self.file if self.host == host_name() else f"{self.file} on {self.host}"
+        return printable(self.file if self.host == host_name() else f"{self.file} on {self.host}")

@@ -13,7 +13,7 @@ import pytest
 from kafka.protocol.metadata import ApiVersionsRequest, ApiVersionsResponse
 
 from provision.cli.run import run
-from provision.kafka.promptness import Reply
+from provision.kafka.promptness import Reply, ask_broker
 from provision.kafka.readiness import BrokerAnswers
 from provision.observe import health
 from provision.observe.health import Condition, health_of, silence_of
@@ -171,6 +171,7 @@ def test_the_commands_show_it_and_keep_what_they_showed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     runtime, _ = settle(tmp_path, monkeypatch)
+    monkeypatch.setattr(health, "ask_broker", ask_broker)  # and not the fake's
     _limits(monkeypatch, 0.0, 2.0)
     with ExitStack() as stack:
         kept = runtime._environments[NAME].nodes  # noqa: SLF001 the fake's

@@ -9,7 +9,7 @@ import pytest
 from provision import Environment
 from provision.cli.run import run
 from provision.common.process_identity import ProcessIdentity, host_name
-from provision.errors import Refused
+from provision.errors import Refused, UsageError
 from provision.events import Event, Notice
 from provision.operations.whose import Maker, about_of, require_same_file
 from provision.plan.about import About
@@ -207,3 +207,34 @@ def test_a_changed_ttl_and_owner_count_at_once_and_change_no_node(
 def test_programs_take_environments_over_by_an_argument(tmp_path: Path) -> None:
     assert Environment(name="orders", home=tmp_path).take_over is False
     assert Environment(name="orders", home=tmp_path, take_over=True).take_over is True
+
+
+def test_status_tells_if_the_environment_is_another_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settle(tmp_path, monkeypatch)
+    assert run(["status"]) == 0
+    assert "was made from" not in capsys.readouterr().err
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "shop.yaml").write_text(FILE)
+    assert run(["status", "other/shop.yaml"]) == 0
+    assert f"{NAME} was made from {tmp_path / 'environments' / 'shop.yaml'}, and not from" in capsys.readouterr().err
+
+
+def test_an_owner_that_cannot_be_shown_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settle(tmp_path, monkeypatch)
+    assert run(["up", "--owner-job", "a\nb"]) == UsageError.exit_code
+    monkeypatch.setenv("PROVISION_OWNER", "\x1b[31m")
+    assert run(["up"]) == UsageError.exit_code
+    assert run(["up", "--owner-pid", "4194305"]) == UsageError.exit_code
+    assert "there is no process 4194305" in capsys.readouterr().err
+
+
+def test_what_anybody_has_written_into_a_label_does_no_harm() -> None:
+    known = About.parse('{"created_s": 1, "user": "\\u001b[31mada", "owner": "a\\nb", "file": "/x\\u0007"}')
+    assert known
+    assert all(text.isprintable() for text in (known.user, known.owner, known.origin))
+    for damaged in ("", "{", '{"created_s": "soon"}', '{"created_s": 1, "ttl_s": -1}', "[]"):
+        assert About.parse(damaged) is None

@@ -142,7 +142,7 @@ def test_down_that_keeps_data_ends_them_too(home: Home, running: dict[str, psuti
 def test_a_lost_node_is_told_stopped_and_never_started_twice(home: Home, running: dict[str, psutil.Process]) -> None:
     _one_node(home)
     runtime = ProcessRuntime(home)
-    assert status(runtime, NAME).missing == {"broker-2": "it runs, but its directory is gone"}
+    assert status(runtime, NAME).missing["broker-2"] == "it runs, but its directory is gone"
     with pytest.raises(Refused, match="broker-2 cannot be started"):
         start(runtime, NAME, (), Patience(1.0))
     with pytest.raises(NodeFailed, match="broker-2 runs, but its directory is gone"):

@@ -3,6 +3,7 @@
 Each row of the table is tried with the program's own command lines. A process that idles stands for each JVM.
 """
 
+import json
 import os
 import shutil
 import tempfile
@@ -14,8 +15,10 @@ import psutil
 import pytest
 
 from provision.cli.run import run
+from provision.errors import Refused
 from provision.home.place import Home
 from provision.runtime.process.layout import environment_directory, memory_root
+from provision.runtime.process.places import Places
 from tests.engine import NO_ENGINE
 from tests.runtime.test_lost_nodes import NAME, NODES, running
 from tests.users import NOBODY, needs_root
@@ -115,9 +118,8 @@ def _states(home: Home, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
     (row,) = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith(NAME)]
     assert row[1] == "process"
     assert "3 of 3" in " ".join(row)
-    assert run(["status", NAME]) == 0
-    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    return {row[0]: row[1] for row in rows if row and row[0] in NODES}
+    assert run(["status", NAME, "-o", "json"]) == 0
+    return {node["name"]: node["state"] for node in json.loads(capsys.readouterr().out)["nodes"]}
 
 
 def _taken_down(home: Home, processes: dict[str, psutil.Process], capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,3 +179,17 @@ def test_what_its_user_may_not_enter_or_change_any_more_is_opened_again(
         LOCKED[what](home).chmod(mode)
         assert _states(home, capsys) == dict.fromkeys(NODES, RUNNING)
         _taken_down(home, processes, capsys)
+
+
+def test_what_cannot_be_looked_at_does_not_hide_the_others(
+    home: Home,
+    running: dict[str, psutil.Process],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Places, "environments", lambda _: ("linked", NAME))
+    (home.environments / "linked").symlink_to(_env(home))
+    assert run(["list", "-o", "json"]) == Refused.exit_code
+    told = capsys.readouterr()
+    assert [row["name"] for row in json.loads(told.out)] == [NAME]
+    assert "linked is a link" in told.err

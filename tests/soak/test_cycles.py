@@ -10,7 +10,7 @@ from provision.environment import Environment
 from provision.kafka.levels import Level
 from provision.pipeline import UpOptions
 from tests.engine import Provision, image, write_environment
-from tests.footprint import Footprint, of_home, of_this_process, unchanged_by
+from tests.footprint import Footprint, grows_not_by, of_home, of_this_process
 
 pytestmark = pytest.mark.row("apart")
 
@@ -44,7 +44,7 @@ def test_cycles_in_one_process_leave_what_they_found(provision: Provision, tmp_p
         memory = [path for path in provision.traces(NAME) if path.startswith("/dev/shm")]
         return own | {"memory": memory, "traces": provision.traces(NAME)}
 
-    unchanged_by(cycle, times, footprint)
+    grows_not_by(cycle, times, footprint)
     assert provision.traces(NAME) == []
     assert len(servers) == times
 

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from provision.events import Listener, silent
+from provision.errors import ProvisionError
+from provision.events import Listener, Notice, silent
 from provision.plan.observed import ObservedEnvironment
 from provision.runtime import Runtimes
 from provision.runtime.base import Runtime
@@ -63,14 +64,19 @@ class Situation:
     @cached_property
     def environments(self) -> tuple[Found, ...]:
         """Every environment that has left a trace."""
-        return tuple(
-            Found(runtime, runtime.observe(name)) for runtime in self.answering for name in runtime.environments()
-        )
+        found = []
+        for runtime in self.answering:
+            for name in runtime.environments():
+                try:
+                    found.append(Found(runtime, runtime.observe(name)))
+                except ProvisionError as error:  # the others are looked at all the same
+                    self.tell(Notice(f"{name} cannot be looked at: {error}"))
+        return tuple(found)
 
     @cached_property
     def noted(self) -> tuple[Found, ...]:
         """Environments of which only what they knew of themselves is left."""
-        there = {(found.runtime, found.name) for found in self.environments}
+        there = {(runtime, name) for runtime in self.answering for name in runtime.environments()}
         return tuple(
             Found(runtime, ObservedEnvironment(name, runtime.kind, about=about))
             for runtime in self.answering

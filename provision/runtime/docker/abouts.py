@@ -38,7 +38,7 @@ def write(api: APIClient, name: str, about: About) -> None:
 def remove_without_storages(api: APIClient, name: str) -> None:
     """Remove the notes of an environment, unless it has storages: then they are theirs."""
     with translated(f"looking at {name}"):
-        volumes = api.volumes(filters={"label": f"{spec.ENVIRONMENT}={name}"})["Volumes"] or ()
+        volumes = api.volumes(filters={"label": [f"{spec.ENVIRONMENT}={name}"]})["Volumes"] or ()
     if all(map(notes.is_note, volumes)):
         for note in filter(_number, notes.among(volumes)):
             notes.remove(api, name, note.kind)

@@ -124,6 +124,25 @@ def still_used(what: str, users: Sequence[str], environment: str, command: str) 
     )
 
 
+def lines_in(chunks: Iterator[bytes]) -> Iterator[str]:
+    """The complete lines of a stream of chunks."""
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from (line.decode(errors="replace").rstrip("\r") for line in lines)
+    if rest:
+        yield rest.decode(errors="replace")
+
+
+def engine_identity(api: docker.APIClient) -> str:
+    """The engine's id; its address if the engine, or a proxy before it, does not tell."""
+    with translated("asking the Docker engine who it is"):
+        try:
+            return str(api.info().get("ID") or api.base_url)
+        except APIError:
+            return str(api.base_url)
+
+
 def _refused(doing: str, explanation: str) -> ProvisionError:
     text = str(explanation)
     if port := _PORT.search(text):

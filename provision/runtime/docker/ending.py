@@ -1,5 +1,7 @@
 """End containers: stop, kill and remove them, also while they change by themselves."""
 
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http import HTTPStatus
 
@@ -12,6 +14,7 @@ from provision.runtime.docker.client import translated
 
 _BEING_REMOVED = "removing"
 _POLL_S = 0.1
+_LOOKERS = 16
 _SIGNAL_AGAIN_S = 3.0
 _KILL_PATIENCE_S = 30.0
 
@@ -30,7 +33,8 @@ def stop(api: APIClient, container: str, node: str, patience_s: float) -> None:
             patience = Patience(limit_s)
             while _runs(api, container) and not patience.is_over:
                 _signal(api, container, signal)
-                _signal(api, container, "SIGCONT")  # one that was stopped by a signal notices the other only then
+                with suppress(APIError):  # one that was stopped by a signal notices the other only then
+                    api.kill(container, "SIGCONT")
                 _wait_for_exit(api, container, min(patience.left_s, _SIGNAL_AGAIN_S))
         if _runs(api, container):
             raise ProvisionError(f"{node} does not end, not even by SIGKILL")
@@ -44,6 +48,13 @@ def is_halted(api: APIClient, container: str) -> bool:
     except (APIError, LookupError, TypeError):  # it has just ended, or the engine tells it in another way
         return False
     return str(first.get("STAT", "")).startswith("T")
+
+
+def halted(api: APIClient, containers: Mapping[str, str]) -> frozenset[str]:
+    """Those of the containers, by name and id, whose first process was stopped by a signal."""
+    with ThreadPoolExecutor(max_workers=_LOOKERS) as pool:
+        found = pool.map(lambda container: is_halted(api, container), containers.values())
+        return frozenset(name for name, is_one in zip(containers, found, strict=True) if is_one)
 
 
 def let_go_on(api: APIClient, container: str) -> None:

@@ -1,7 +1,6 @@
 """The runtime interface for a Docker engine. Each verb is one or two calls; decisions are made elsewhere."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,6 @@ from provision.runtime.docker import (
     found,
     health,
     locks,
-    logs,
     networks,
     notes,
     remnants,
@@ -36,14 +34,12 @@ from provision.runtime.docker import (
 )
 from provision.runtime.docker import containers as spec
 from provision.runtime.docker.archives import DockerArchives
-from provision.runtime.docker.client import connect, still_used, translated
+from provision.runtime.docker.client import connect, engine_identity, lines_in, still_used, translated
 from provision.runtime.docker.images import identity_of, inspect, pull, tag
 from provision.runtime.docker.labels import checked
 from provision.runtime.docker.layouts import require_layout
 from provision.runtime.health import Asker, Machine, Probe, Reached, Surroundings, Vitals
 from provision.spec.names import is_environment_name
-
-_LOOKERS = 16
 
 
 class DockerRuntime(Runtime):
@@ -56,6 +52,7 @@ class DockerRuntime(Runtime):
         self._api = self._client.api
         self._archives = DockerArchives(self._api)
         self._seen_layouts: set[str] = set()
+        self._identity = ""
 
     def close(self) -> None:
         """Close the connections to the engine."""
@@ -70,9 +67,9 @@ class DockerRuntime(Runtime):
 
     @property
     def place(self) -> str:
-        """Its kind and the engine's id."""
-        with translated("asking the Docker engine who it is"):
-            return f"{self.kind} {self._api.info().get('ID', '')}"
+        """Its kind and the engine's id; its address if the engine, or a proxy before it, does not tell."""
+        self._identity = self._identity or engine_identity(self._api)
+        return f"{self.kind} {self._identity}"
 
     def environments(self) -> tuple[str, ...]:
         """List them by the labels of containers, networks and volumes, so that partial ones are found too."""
@@ -136,13 +133,10 @@ class DockerRuntime(Runtime):
 
     def halted(self, name: str, nodes: Sequence[str]) -> frozenset[str]:
         """Read it from the engine's list of their processes: of a container's state it is no part."""
-
-        def is_halted(node: str) -> bool:
-            container = self._ours(name, node)
-            return container is not None and ending.is_halted(self._api, container["Id"])
-
-        with ThreadPoolExecutor(max_workers=_LOOKERS) as pool:
-            return frozenset(node for node, halted in zip(nodes, pool.map(is_halted, nodes), strict=True) if halted)
+        with translated(f"looking at {name}"):
+            ours = [one for one in self._containers(f"{spec.ENVIRONMENT}={name}") if found.is_node(one)]
+            ids = {one["Labels"][spec.NODE]: one["Id"] for one in ours}
+            return ending.halted(self._api, {node: ids[node] for node in nodes if node in ids})
 
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
         """Read them from the node's volume through its container, running or not; none if the directory is gone."""
@@ -163,7 +157,7 @@ class DockerRuntime(Runtime):
                 raise ProvisionError(f"{name} has no node {node}")
             count: Any = "all" if tail is None else tail
             chunks = self._api.logs(container["Id"], stream=True, follow=follow, tail=count)
-            yield from logs.lines(chunks)
+            yield from lines_in(chunks)
 
     def hold(self, name: str, holder: Holder, force: Patience | None = None) -> Hold:
         """Claim it in the engine, which other homes and machines may use too."""
@@ -257,16 +251,7 @@ class DockerRuntime(Runtime):
         if not found.belongs(created, cluster.name):
             raise Refused(f"the volume {volume} is not of this environment", hint="remove or rename it")
         if cluster.storage.kind is StorageKind.DIRECTORY:
-            self._create_directory(cluster, node)
-
-    def _create_directory(self, cluster: Cluster, node: Node) -> None:
-        if not str(self._api.base_url).startswith(("http+docker", "npipe")):
-            hint = "use `storage: volume`"
-            raise Unavailable(
-                "a storage directory needs an engine on this machine; this one is reached by network", hint=hint
-            )
-        user, _, group = spec.user_of(cluster, node).partition(":")
-        directories.create(Path(cluster.storage.directory), node.name, cluster.name, (int(user), int(group)))
+            stored.create_directory(self._api, cluster, node)
 
     # -- nodes --------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,8 @@ from typing import Any
 from docker.errors import APIError, NotFound
 
 from provision.cluster.layout import NODE_HOME
-from provision.cluster.model import RenderedFile, Role
+from provision.cluster.model import Cluster, Node, RenderedFile, Role
+from provision.errors import Unavailable
 from provision.plan.stored import (
     CHUNK,
     META_FILE,
@@ -55,6 +56,19 @@ def _directory_of(api: Any, name: str, node: str) -> Path | None:  # noqa: ANN40
     """The user's directory with the node's data, according to its volume."""
     storage = checked(api.inspect_volume(spec.name_of(name, node)))["Labels"].get(spec.STORAGE, "")
     return Path(storage) if Path(storage).is_absolute() else None
+
+
+def create_directory(api: Any, cluster: Cluster, node: Node) -> None:  # noqa: ANN401 as above
+    """Create the user's directory for a node's data, for the node's account.
+
+    Raises:
+        Unavailable: the engine is on another machine.
+    """
+    if not str(api.base_url).startswith(("http+docker", "npipe")):
+        what = "a storage directory needs an engine on this machine; this one is reached by network"
+        raise Unavailable(what, hint="use `storage: volume`")
+    user, _, group = spec.user_of(cluster, node).partition(":")
+    directories.create(Path(cluster.storage.directory), node.name, cluster.name, (int(user), int(group)))
 
 
 @contextmanager

@@ -1,0 +1,176 @@
+"""Whose an environment is, shown with real nodes: two checkouts, a changed `ttl`, and owners that end."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.engine import DEFAULT_VERSION, NO_ENGINE, ROOT, Provision, engine, java, wait_until, write_environment
+
+pytestmark = [pytest.mark.matrix, pytest.mark.row(None)]
+
+FILE = "kafka: {mode: kraft}\nbrokers: {port: auto}\ntopics: [{name: t}]\n"
+GONE_S = 30
+
+
+@pytest.fixture(
+    params=[pytest.param("docker", marks=pytest.mark.engine), pytest.param("process", marks=pytest.mark.process)]
+)
+def provision(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Provision]:
+    """The command line with a home of its own, in which nothing is left."""
+    if request.param == "docker":
+        engine()
+    else:
+        java(DEFAULT_VERSION)
+    command = Provision(tmp_path / "home", request.param, environment={"PROVISION_OWNER": ""})
+    yield command
+    for name in command.started:
+        command.ok("down", name)
+        assert command.traces(name) == []
+    assert not reapers(command)
+
+
+def reapers(provision: Provision) -> list[psutil.Process]:
+    """The reapers of that home."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            ours = "--owned" in process.cmdline() and process.environ().get("PROVISION_HOME") == str(provision.home)
+        except psutil.Error:
+            continue
+        if ours:
+            found.append(process)
+    return found
+
+
+def test_two_checkouts_of_one_name_do_not_touch_each_other(provision: Provision, tmp_path: Path) -> None:
+    name = "about-checkouts"
+    for checkout in ("one", "other"):
+        (tmp_path / checkout).mkdir()
+    one, other = (write_environment(tmp_path / checkout, name, FILE) for checkout in ("one", "other"))
+    provision.ok("up", one)
+    before = provision.traces(name)
+    for command in (["up", other], ["plan", other], ["stop", other], ["down", other], ["topics", "apply", other]):
+        result = provision(*command)
+        assert result.code == 4, (command, result.err)
+        assert one in result.err
+        assert other in result.err
+    assert provision.traces(name) == before
+    assert "nothing to change" in provision.ok_err("up", one)
+    assert "takes it over" in provision.ok_err("up", other, "--take-over")
+    assert provision("up", one).code == 4
+    Path(other).rename(moved := tmp_path / f"{name}.yaml")
+    assert "which is no longer there" in provision.ok_err("up", str(moved))
+    assert "nothing to change" in provision.ok_err("up", str(moved))
+    provision.ok("down", str(moved))
+    assert provision.traces(name) == []
+
+
+def test_a_changed_ttl_counts_at_once_and_gc_removes_what_is_past_it(provision: Provision, tmp_path: Path) -> None:
+    name = "about-ttl"
+    env = write_environment(tmp_path, name, FILE)
+    provision.ok("up", env)
+    assert f"expired  {name}" not in provision.ok("gc", "--dry-run")
+    told = provision.ok_err("up", env, "--set", "ttl=1s")
+    assert "its ttl is 1 s now" in told
+    assert "nothing to change" in told
+    shown = provision.ok("gc", "--dry-run")
+    assert [line.split()[:2] for line in shown.splitlines() if f" {name} " in line] == [["expired", name]]
+    assert f"past their ttl: {name}" in provision.ok_err("up", env, "--set", "ttl=1s")
+    assert provision("gc").code == 4
+    provision.ok("up", env, "--set", "ttl=null")
+    assert f" {name} " not in provision.ok("gc", "--dry-run")
+    provision.ok("up", env, "--set", "ttl=1s")
+    with provision.start("gc", "--watch", "--every", "1s") as service:
+        assert wait_until(lambda: provision.traces(name) == [])
+        service.terminate()
+        _, err = service.communicate(timeout=60)
+    assert service.returncode == 0, err
+    assert f"removed: expired {name}" in err
+
+
+@pytest.mark.parametrize("killed", ["when it is ready", "while it is made"])
+def test_a_job_that_is_killed_with_all_its_processes_leaves_nothing(
+    provision: Provision, tmp_path: Path, killed: str
+) -> None:
+    name = f"about-job-{'ready' if killed == 'when it is ready' else 'made'}"
+    env = write_environment(tmp_path, name, FILE)
+    provision.started.add(name)
+    line = " ".join(f"'{word}'" for word in provision.arguments("up", env))
+    # What the shell starts is in its process group, and ends with it.
+    script = f"{line} --owner-pid $$ && echo ready && sleep 600"
+    engine_variables = NO_ENGINE if provision.runtime == "process" else {}
+    variables = {**os.environ, "PROVISION_HOME": str(provision.home), **engine_variables}
+    with subprocess.Popen(
+        ["/bin/sh", "-c", script],
+        cwd=ROOT,
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    ) as job:
+        assert job.stdout is not None
+        if killed == "when it is ready":
+            assert any(text.strip() == "ready" for text in job.stdout)
+        else:
+            assert wait_until(lambda: any("broker-1" in trace for trace in provision.traces(name)))
+        os.killpg(job.pid, signal.SIGKILL)
+    assert wait_until(lambda: provision.traces(name) == [] and not reapers(provision), GONE_S), provision.traces(name)
+
+
+def test_processes_whose_home_was_deleted_are_found(tmp_path: Path) -> None:
+    java(DEFAULT_VERSION)
+    lost = Provision(tmp_path / "lost", "process")
+    here = Provision(tmp_path / "here", "process")
+    name = "about-lost"
+    env = write_environment(tmp_path, name, FILE)
+    lost.ok("up", env)
+    shutil.rmtree(lost.home)
+    shown = here.ok("gc", "--dry-run")
+    assert [line for line in shown.splitlines() if str(lost.home) in line and line.startswith("home gone")]
+    here.ok("gc", "--yes")
+    assert lost.traces(name) == []
+    assert not lost.home.exists()
+
+
+def test_a_directory_that_was_deleted_under_its_processes_is_found(tmp_path: Path) -> None:
+    java(DEFAULT_VERSION)
+    provision = Provision(tmp_path / "home", "process")
+    name = "about-undone"
+    provision.ok("up", write_environment(tmp_path, name, FILE))
+    shutil.rmtree(provision.home / "environments" / name)
+    assert "home gone" in provision.ok("gc", "--dry-run")
+    provision.ok("gc", "--yes")
+    assert provision.traces(name) == []
+
+
+def test_a_tool_whose_command_was_killed_is_removed(tmp_path: Path) -> None:
+    engine()
+    provision = Provision(tmp_path / "home", "docker")
+    name = "about-tool"
+    env = write_environment(tmp_path, name, FILE)
+    try:
+        provision.ok("up", env)
+        with provision.start("tool", name, "kafka-console-consumer", "--", "--topic", "t") as tool:
+            assert wait_until(lambda: _tools(name) != [])
+            tool.kill()
+        assert _tools(name)
+        (line,) = [one for one in provision.ok("gc", "--dry-run").splitlines() if one.startswith("tool container")]
+        assert "has ended" in line
+        provision.ok("gc", "--yes")
+        assert _tools(name) == []
+        assert "ready" in provision.ok_err("wait", name) or provision.traces(name)
+    finally:
+        provision.ok("down", name)
+    assert provision.traces(name) == []
+
+
+def _tools(name: str) -> list[str]:
+    labels = [f"provision.environment={name}", "provision.role=tool"]
+    return [str(container["Id"]) for container in engine().api.containers(all=True, filters={"label": labels})]
