@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from provision.cluster.identity import Identities, Identity
@@ -12,6 +12,7 @@ from provision.errors import ProvisionError
 from provision.events import Fetching, Listener
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.plan.stored import StoredData
+from provision.runtime.archives import Archive, Archives, kind_of
 from provision.runtime.base import JavaCommand, Runtime, Streams
 
 OnVerb = Callable[[str, str], None]
@@ -29,6 +30,41 @@ class _Environment:
     used: set[str] = field(default_factory=set)
 
 
+class FakeArchives(Archives):
+    """Archives in memory, by kind; `refused` is what JVMs say of them, by node."""
+
+    class_list = "/memory/classes.list"
+
+    def __init__(self, runtime: "FakeRuntime") -> None:
+        self._runtime = runtime
+        self.kept: dict[str, Archive] = {}
+        self.refused: dict[str, str] = {}
+
+    def keep(self, kind: str, software: str = "") -> Archive:
+        """Let there be one."""
+        self.kept[kind] = Archive(kind, software, 17, 1024, "memory")
+        return self.kept[kind]
+
+    def fitting(self, cluster: Cluster, node: Node) -> Archive | None:
+        """The one of its kind."""
+        return self.kept.get(kind_of(cluster, node))
+
+    def make(self, cluster: Cluster, node: Node, trained: str) -> Archive:
+        """Remembered."""
+        self._runtime.on_verb("make_archive", f"{trained}/{node.role.node(1)}")
+        return self.keep(kind_of(cluster, node), node.software)
+
+    def unused(self, name: str) -> Mapping[str, str]:  # noqa: ARG002 whichever environment
+        """What a test has set."""
+        return self.refused
+
+    def remove_all(self) -> int:
+        """Forgotten."""
+        removed = len(self.kept)
+        self.kept.clear()
+        return removed
+
+
 class FakeRuntime(Runtime):
     """Nodes that run at once, answer nothing, and have no endpoint.
 
@@ -44,6 +80,12 @@ class FakeRuntime(Runtime):
         self.identities: dict[str, Identity] = {}
         self.foreign: tuple[str, ...] = ()
         self._environments: dict[str, _Environment] = {}
+        self._archives = FakeArchives(self)
+
+    @property
+    def archives(self) -> FakeArchives:
+        """Those in memory."""
+        return self._archives
 
     # -- observe ------------------------------------------------------------------------------------------------------
 
