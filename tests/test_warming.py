@@ -1,5 +1,6 @@
 """Training archives: a throwaway environment of the same software, of which nothing is left, whatever happens."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,10 @@ import pytest
 from provision.cluster.model import Role
 from provision.environment import Environment
 from provision.errors import ProvisionError, UsageError
-from provision.events import ActionDone, Event, Notice
+from provision.events import ActionDone, Event, Listener, Notice
+from provision.kafka.levels import Level
+from provision.pipeline import UpOptions, UpResult, up
+from provision.runtime import Runtimes
 from provision.runtime.archives import KINDS
 from provision.spec.source import Source
 from provision.warming import Warmed, training_name, warm
@@ -57,7 +61,12 @@ class World:
     @property
     def nothing_is_left(self) -> bool:
         """Neither of the throwaway environment nor of its ports."""
-        return self.runtime.environments() == () and self.runtimes.home.ports.held(self.training) == {}
+        return self.runtime.environments() == () and not self.runtimes.home.ports.held(self.training)
+
+
+def started(source: Source, runtimes: Runtimes, options: UpOptions, *, tell: Listener) -> UpResult:
+    """Bring the nodes up, and expect no more of them."""
+    return up(source, runtimes, replace(options, until=Level.PROCESS), tell=tell)
 
 
 @pytest.fixture
@@ -83,8 +92,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     ids=["zookeeper", "combined", "dedicated", "combined and brokers alone"],
 )
 def test_each_kind_of_node_gets_its_archive_and_nothing_else_is_left(
-    world: World, values: dict[str, Any], kinds: list[str], trained: list[str]
+    world: World, monkeypatch: pytest.MonkeyPatch, values: dict[str, Any], kinds: list[str], trained: list[str]
 ) -> None:
+    monkeypatch.setattr("provision.warming.up", started)  # the Kafka in memory knows no KRaft
     warmed = world.warm(**values)
     assert [(one.archive.kind, one.made) for one in warmed] == [(kind, True) for kind in kinds]
     assert world.made == [f"{world.training}/{node}" for node in trained]
@@ -123,7 +133,7 @@ def test_a_failure_is_told_and_leaves_nothing(world: World, verb: str) -> None:
 
 
 def test_what_a_killed_training_left_is_removed_first(world: World) -> None:
-    with Environment(name=world.training, kafka={"version": "4.1.0"}, runtimes=world.runtimes) as left:
+    with Environment(name=world.training, runtimes=world.runtimes) as left:
         left.up()
     assert world.runtime.environments() == (world.training,)
     world.warm()
