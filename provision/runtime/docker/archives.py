@@ -55,8 +55,8 @@ class _Kept:
 
     @property
     def mount(self) -> Mount:
-        """The volume, where nodes have it."""
-        return Mount(_HOME, self.volume, type="volume", read_only=True, no_copy=True)
+        """The volume, where nodes have it; the labels are for the one that the engine creates if it has just gone."""
+        return Mount(_HOME, self.volume, type="volume", read_only=True, no_copy=True, labels={KIND: "gone"})
 
 
 class DockerArchives(Archives):
@@ -128,7 +128,7 @@ class DockerArchives(Archives):
         found: dict[str, str] = {}
         with translated(f"looking at the archives of {name}"):
             for container in self._api.containers(all=True, filters={"label": f"{spec.ENVIRONMENT}={name}"}):
-                if any(mount.get("Destination") == _HOME for mount in container["Mounts"]):
+                if any(mount.get("Destination") == _HOME for mount in container.get("Mounts") or ()):
                     why = archives.why_unused(self._log(container["Id"]))
                     found |= {container["Labels"].get(spec.NODE, ""): why} if why else {}
         return found
