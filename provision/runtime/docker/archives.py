@@ -90,7 +90,7 @@ class DockerArchives(Archives):
         if kept:
             log = f"{_LOGS}/{archives.CDS_LOG}"
             arguments = archives.with_class_path(node.java_args, kept.class_path)
-            entrypoint = [node.java, *archives.options(_PLACE, log), *arguments]
+            entrypoint = [node.java, *archives.options(_PLACE, log, kept.java), *arguments]
             identity = create(container | {"entrypoint": entrypoint}, host | {"mounts": [*host["mounts"], kept.mount]})
             if self._is_whole(identity, kept):
                 return identity
