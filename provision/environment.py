@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from provision.cluster.model import Cluster, RenderedFile, Topic
     from provision.kafka.messages import Record
     from provision.observe.readiness import Assessment
-    from provision.operations.caches import RemovedCaches
     from provision.operations.topics import KafkaCluster
     from provision.pipeline import Prepared, UpOptions, UpResult
     from provision.plan.actions import Plan
@@ -108,18 +107,6 @@ class Environment:
         if runtimes is None:
             looking.close()
         return tuple(found)
-
-    @classmethod
-    def remove_caches(cls, *, home: Place = None, runtimes: Runtimes | None = None) -> RemovedCaches:
-        """Remove what is kept only to be faster: archives of classes, and Kafka's jars. No environment is touched."""
-        from provision.operations.caches import remove_caches
-
-        looking = runtimes or Runtimes(Home.of(home))
-        try:
-            return remove_caches(looking)
-        finally:
-            if runtimes is None:
-                looking.close()
 
     def __enter__(self) -> Self:
         """The environment itself; leaving the block does not touch the cluster."""

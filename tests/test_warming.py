@@ -11,6 +11,7 @@ from provision.environment import Environment
 from provision.errors import ProvisionError, UsageError
 from provision.events import ActionDone, Event, Listener, Notice
 from provision.kafka.levels import Level
+from provision.operations.caches import remove_caches
 from provision.pipeline import UpOptions, UpResult, up
 from provision.runtime import Runtimes
 from provision.runtime.archives import KINDS
@@ -170,9 +171,9 @@ def test_removing_the_caches_removes_jars_and_archives_and_nothing_else(world: W
     (cache / "kafka" / "libs").mkdir()
     for kind in KINDS:
         world.runtime.archives.keep(kind)
-    removed = Environment.remove_caches(runtimes=world.runtimes)
+    removed = remove_caches(world.runtimes)
     assert removed.versions == ("3.9.1", "4.1.0")
     assert removed.archives == len(KINDS)
     assert sorted(entry.name for entry in (cache / "kafka").iterdir()) == ["3.8.1", "libs"]
-    again = Environment.remove_caches(runtimes=world.runtimes)
+    again = remove_caches(world.runtimes)
     assert (again.versions, again.archives) == ((), 0)

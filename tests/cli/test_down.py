@@ -25,3 +25,8 @@ def test_the_other_environments_that_down_names_are_removed_too(
     assert "even: there is nothing to remove" in told
     assert "the network odd is left" in told
     assert home.ports.held("odd") == home.ports.held("even") == frozenset()
+
+
+def test_caches_are_removed_only_with_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["down", "shop", "--caches"]) == 64
+    assert "--caches goes with --all\n  all environments share the caches" in capsys.readouterr().err
