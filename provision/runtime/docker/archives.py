@@ -155,7 +155,7 @@ class DockerArchives(Archives):
 
     def make(self, cluster: Cluster, node: Node, trained: str) -> Archive:
         """Make it in a container with the trained node's volume, and copy it into a volume of its own."""
-        with translated(f"making the archive of {node.name}"):
+        with translated(f"making the archive of {node.name}", _TIMEOUT_S):
             java, class_path = self._java_and_class_path(cluster, node)
             volume = spec.volume_mount(trained, node.role.node(1))
             draft = f"{_LOGS}/{_NAME}"
