@@ -146,6 +146,7 @@ class DockerArchives(Archives):
         with translated(f"looking for the archive of {node.name}"):
             kept = self._kept(cluster, node)
             if kept is None:
+                self._java_and_class_path(cluster, node)  # raises, before a training, if there can be none
                 return None
             arguments = archives.trying(_PLACE, kept.class_path)
             with self._container(cluster, node, arguments, [kept.mount]) as identity:
