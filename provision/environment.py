@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from provision.kafka.groups import Group
     from provision.kafka.records import Record
     from provision.observe.readiness import Assessment
-    from provision.operations.caches import RemovedCaches
     from provision.operations.changing import Change
     from provision.operations.doctor.examine import Choose, Diagnosis
     from provision.operations.doctor.machine import MachineDiagnosis
@@ -135,18 +134,6 @@ class Environment:
         if runtimes is None:
             looking.close()
         return tuple(found)
-
-    @classmethod
-    def remove_caches(cls, *, home: Place = None, runtimes: Runtimes | None = None) -> RemovedCaches:
-        """Remove what is kept only to be faster: archives of classes, and Kafka's jars. No environment is touched."""
-        from provision.operations.caches import remove_caches
-
-        looking = runtimes or Runtimes(Home.of(home))
-        try:
-            return remove_caches(looking)
-        finally:
-            if runtimes is None:
-                looking.close()
 
     @classmethod
     @contextmanager

@@ -14,6 +14,7 @@ from typing import Any
 from provision.catalogue.versions import ZOOKEEPER
 from provision.cluster.model import Cluster, Node, Role
 from provision.cluster.resolve import resolve_without_ports
+from provision.common.interrupts import shielded
 from provision.errors import Unavailable, UsageError
 from provision.events import ActionStep, Event, Fetching, Listener, Notice, action, silent
 from provision.home.place import Home
@@ -134,7 +135,8 @@ class _Training:
                     found[kind] = self.keeper.make(self.cluster, node, name)
                 return found
             finally:
-                self._remove(name)
+                with shielded(lambda: tell(Notice("still removing, please wait"))):
+                    self._remove(name)
 
     def _remove(self, name: str) -> None:
         down(self.runtime, name, self.runtimes.home)

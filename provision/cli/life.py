@@ -194,9 +194,15 @@ def _remove_each(
 
 
 def _remove_caches() -> None:
-    from provision.environment import Environment
+    from provision.home.place import Home
+    from provision.operations.caches import remove_caches
+    from provision.runtime import Runtimes
 
-    removed = Environment.remove_caches()
+    runtimes = Runtimes(Home.of_user())
+    try:
+        removed = remove_caches(runtimes)
+    finally:
+        runtimes.close()
     jars = f"Kafka's jars ({', '.join(removed.versions)})" if removed.versions else ""
     archives = counted("archive", removed.archives) if removed.archives else ""
     what = " and ".join(filter(None, (jars, archives)))

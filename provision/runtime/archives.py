@@ -34,6 +34,10 @@ _UNFIT = re.compile(
     r"|The shared archive file was created by|Checksum verification failed|Unable to read|Specified shared archive).*)"
     r"|\] (?P<other>(?:Unable to (?:use|map) shared|An error has occurred while processing the shared).*)"
 )
+_FIRST_TO_MOVE = 17
+# From Java 17 on, a JVM moves the archive to a random address. That takes as long as the rest of mapping it, and each
+# JVM then has a copy in memory of its own.
+_IN_PLACE = ("-XX:+UnlockDiagnosticVMOptions", "-XX:ArchiveRelocationMode=0")
 _ABOUT_ARCHIVES = ("-Xshare", "-XX:SharedArchiveFile", "-XX:DumpLoadedClassList", "-XX:ArchiveClassesAtExit", "-XX:AOT")
 
 
@@ -111,12 +115,16 @@ def training_options(class_list: str) -> list[str]:
     return ["-Xshare:off", f"-XX:DumpLoadedClassList={class_list}"]
 
 
-def options(archive: str, log: str) -> tuple[str, ...]:
-    """The options with which a node uses an archive, if it fits and is whole; what the JVM says of it goes to `log`."""
-    return (
-        *_using(archive, "auto"),
-        f"-Xlog:cds=info:file={log}::filecount=0",
-    )
+def options(archive: str, log: str, java: int) -> tuple[str, ...]:
+    """The options with which a node uses an archive, if it fits and is whole.
+
+    Args:
+        archive: the file.
+        log: the file for what the JVM says of it.
+        java: the major version of Java.
+    """
+    in_place = _IN_PLACE if java >= _FIRST_TO_MOVE else ()
+    return (*_using(archive, "auto"), *in_place, f"-Xlog:cds=info:file={log}::filecount=0")
 
 
 def _using(archive: str, share: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from provision.home.holders import Holder, busy, taken_over
 from provision.plan.about import About
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.plan.stored import StoredData
+from provision.runtime.archives import Archive, Archives, kind_of
 from provision.runtime.base import Hold, JavaCommand, Remnant, Runtime, Streams
 from provision.runtime.health import Asker, Machine, Probe, Reached, Surroundings, Vitals
 
@@ -51,6 +52,41 @@ class _FakeHold(Hold):
             del self.holders[self.name]
 
 
+class FakeArchives(Archives):
+    """Archives in memory, by kind; `refused` is what JVMs say of them, by node."""
+
+    class_list = "/memory/classes.list"
+
+    def __init__(self, runtime: "FakeRuntime") -> None:
+        self._runtime = runtime
+        self.kept: dict[str, Archive] = {}
+        self.refused: dict[str, str] = {}
+
+    def keep(self, kind: str, software: str = "") -> Archive:
+        """Let there be one."""
+        self.kept[kind] = Archive(kind, software, 17, 1024, "memory")
+        return self.kept[kind]
+
+    def fitting(self, cluster: Cluster, node: Node) -> Archive | None:
+        """The one of its kind."""
+        return self.kept.get(kind_of(cluster, node))
+
+    def make(self, cluster: Cluster, node: Node, trained: str) -> Archive:
+        """Remembered."""
+        self._runtime.on_verb("make_archive", f"{trained}/{node.role.node(1)}")
+        return self.keep(kind_of(cluster, node), node.software)
+
+    def unused(self, name: str) -> Mapping[str, str]:  # noqa: ARG002 whichever environment
+        """What a test has set."""
+        return self.refused
+
+    def remove_all(self) -> int:
+        """Forgotten."""
+        removed = len(self.kept)
+        self.kept.clear()
+        return removed
+
+
 class FakeRuntime(Runtime):
     """Nodes that run at once, answer nothing, and have no endpoint.
 
@@ -68,10 +104,16 @@ class FakeRuntime(Runtime):
         self.healths: dict[str, Vitals] = {}
         self.around = Surroundings()
         self._environments: dict[str, _Environment] = {}
+        self._archives = FakeArchives(self)
         self._abouts: dict[str, About] = {}
         self.left: dict[str, Remnant] = {}
         self._holders: dict[str, Holder] = {}
         self._asked: dict[str, Holder] = {}
+
+    @property
+    def archives(self) -> FakeArchives:
+        """Those in memory."""
+        return self._archives
 
     # -- observe ------------------------------------------------------------------------------------------------------
 

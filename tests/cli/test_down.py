@@ -134,3 +134,8 @@ def test_all_are_those_of_this_home_and_owner_and_engine_means_everybodys(
 @pytest.mark.parametrize("option", ["--all", "--engine"])
 def test_several_environments_are_removed_without_names(option: str) -> None:
     assert run(["down", option, "orders"]) == UsageError.exit_code
+
+
+def test_caches_are_removed_only_with_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["down", "shop", "--caches"]) == 64
+    assert "--caches goes with --all\n  all environments share the caches" in capsys.readouterr().err

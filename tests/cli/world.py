@@ -19,6 +19,7 @@ from provision.events import Listener
 from provision.home.place import Home
 from provision.kafka.access import Access
 from provision.kafka.records import Record
+from provision.runtime.archives import KINDS
 from provision.runtime.health import Probe, Reached
 from provision.software.images import Built, Loaded
 from tests.cli.test_help import COMMANDS
@@ -70,6 +71,8 @@ def settle(directory: Path, patch: pytest.MonkeyPatch) -> tuple[SpokenRuntime, F
     patch.setenv("PROVISION_HOME", str(directory / "home"))
     patch.delenv("PROVISION_ENV", raising=False)
     runtime = SpokenRuntime()
+    for kind in KINDS:
+        runtime.archives.keep(kind)
     kafka = FakeKafka(runtime, NAME)
     patch.setattr(provision.environment, "Runtimes", lambda home: FakeRuntimes(home.directory, runtime))
     kafka.speak(patch)

@@ -125,7 +125,7 @@ def test_every_method_has_a_row_with_its_arguments_and_every_row_a_method() -> N
 
 def test_every_property_is_named() -> None:
     named = codes(section(PAGE, "## Methods"))
-    methods = {method.partition("(")[0] for method in METHODS} | {"all", "named", "remove_caches"}
+    methods = {method.partition("(")[0] for method in METHODS} | {"all", "named"}
     assert {name for name in dir(Environment) if not name.startswith("_")} - methods <= set(named)
 
 

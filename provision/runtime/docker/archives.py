@@ -55,8 +55,8 @@ class _Kept:
 
     @property
     def mount(self) -> Mount:
-        """The volume, where nodes have it."""
-        return Mount(_HOME, self.volume, type="volume", read_only=True, no_copy=True)
+        """The volume, where nodes have it; the labels are for the one that the engine creates if it has just gone."""
+        return Mount(_HOME, self.volume, type="volume", read_only=True, no_copy=True, labels={KIND: "gone"})
 
 
 class DockerArchives(Archives):
@@ -90,7 +90,7 @@ class DockerArchives(Archives):
         if kept:
             log = f"{_LOGS}/{archives.CDS_LOG}"
             arguments = archives.with_class_path(node.java_args, kept.class_path)
-            entrypoint = [node.java, *archives.options(_PLACE, log), *arguments]
+            entrypoint = [node.java, *archives.options(_PLACE, log, kept.java), *arguments]
             identity = create(container | {"entrypoint": entrypoint}, host | {"mounts": [*host["mounts"], kept.mount]})
             if self._is_whole(identity, kept):
                 return identity
@@ -128,7 +128,7 @@ class DockerArchives(Archives):
         found: dict[str, str] = {}
         with translated(f"looking at the archives of {name}"):
             for container in self._api.containers(all=True, filters={"label": f"{spec.ENVIRONMENT}={name}"}):
-                if any(mount.get("Destination") == _HOME for mount in container["Mounts"]):
+                if any(mount.get("Destination") == _HOME for mount in container.get("Mounts") or ()):
                     why = archives.why_unused(self._log(container["Id"]))
                     found |= {container["Labels"].get(spec.NODE, ""): why} if why else {}
         return found
@@ -146,6 +146,7 @@ class DockerArchives(Archives):
         with translated(f"looking for the archive of {node.name}"):
             kept = self._kept(cluster, node)
             if kept is None:
+                self._java_and_class_path(cluster, node)  # raises, before a training, if there can be none
                 return None
             arguments = archives.trying(_PLACE, kept.class_path)
             with self._container(cluster, node, arguments, [kept.mount]) as identity:
@@ -155,7 +156,7 @@ class DockerArchives(Archives):
 
     def make(self, cluster: Cluster, node: Node, trained: str) -> Archive:
         """Make it in a container with the trained node's volume, and copy it into a volume of its own."""
-        with translated(f"making the archive of {node.name}"):
+        with translated(f"making the archive of {node.name}", _TIMEOUT_S):
             java, class_path = self._java_and_class_path(cluster, node)
             of_training = spec.node_labels(replace(cluster, name=trained), node)
             volume = spec.volume_mount(trained, node.role.node(1), of_training)

@@ -96,7 +96,8 @@ class ProcessArchives(Archives):
             return arguments
         if self._whole(purpose) is None:
             return arguments
-        return (*archives.options(self._file(purpose).as_posix(), f"log/{archives.CDS_LOG}"), *arguments)
+        file, log = self._file(purpose).as_posix(), f"log/{archives.CDS_LOG}"
+        return (*archives.options(file, log, java.version), *arguments)
 
     def unused(self, name: str) -> dict[str, str]:
         """Read it from what the JVMs have written."""

@@ -1,0 +1,179 @@
+"""Training archives: a throwaway environment of the same software, of which nothing is left, whatever happens."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provision.cluster.model import Role
+from provision.environment import Environment
+from provision.errors import ProvisionError, UsageError
+from provision.events import ActionDone, Event, Listener, Notice
+from provision.kafka.levels import Level
+from provision.operations.caches import remove_caches
+from provision.pipeline import UpOptions, UpResult, up
+from provision.runtime import Runtimes
+from provision.runtime.archives import KINDS
+from provision.spec.source import Source
+from provision.warming import Warmed, training_name, warm
+from tests.fake_kafka import FakeKafka, SpokenRuntime
+from tests.runtimes import FakeRuntimes
+
+
+class World:
+    """A home, a runtime with a Kafka in memory, and what was done."""
+
+    def __init__(self, directory: Path) -> None:
+        self.runtime = SpokenRuntime()
+        self.verbs: list[tuple[str, str]] = []
+        self.runtimes = FakeRuntimes(directory / "home", self.runtime)
+        self.training = training_name(self.runtimes.home)
+        self.kafka = FakeKafka(self.runtime, self.training)
+        self._nodes_do, self.runtime.on_verb = self.runtime.on_verb, self._on_verb
+        self.fails = ""
+        self.told: list[Event] = []
+
+    def _on_verb(self, verb: str, subject: str) -> None:
+        self.verbs.append((verb, subject))
+        if verb == self.fails:
+            raise ProvisionError("the disk is full")
+        if verb in ("start_node", "stop_node") and not subject.startswith(Role.CONTROLLER):
+            self._nodes_do(verb, subject)
+        if verb == "remove_network":  # the cluster is gone as a whole
+            self.kafka.topics.clear()
+            self.kafka.static.clear()
+            self.kafka.members_with_data.clear()
+
+    def warm(self, **values: Any) -> tuple[Warmed, ...]:  # noqa: ANN401 the keys of a file
+        """Train for an environment."""
+        source = Source.of(None, (), {"name": "dev", **values})
+        return warm(source, self.runtimes, timeout_s=5.0, tell=self.told.append)
+
+    @property
+    def made(self) -> list[str]:
+        """The nodes of which archives were made."""
+        return [subject for verb, subject in self.verbs if verb == "make_archive"]
+
+    def started(self, node: str) -> bool:
+        """Whether a node of that name was started."""
+        return ("start_node", node) in self.verbs
+
+    @property
+    def nothing_is_left(self) -> bool:
+        """Neither of the throwaway environment nor of its ports."""
+        return self.runtime.environments() == () and not self.runtimes.home.ports.held(self.training)
+
+
+def started(source: Source, runtimes: Runtimes, options: UpOptions, *, tell: Listener) -> UpResult:
+    """Bring the nodes up, and expect no more of them."""
+    return up(source, runtimes, replace(options, until=Level.PROCESS), tell=tell)
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    world = World(tmp_path)
+    world.kafka.speak(monkeypatch)
+    monkeypatch.setattr("provision.kafka.roundtrip.roundtrip", lambda *_: world.runtime.on_verb("roundtrip", ""))
+    return world
+
+
+@pytest.mark.parametrize(
+    ("values", "kinds", "trained"),
+    [
+        ({"brokers": {"nodes": 3}}, ["zookeeper", "zookeeper-broker"], ["zookeeper-1", "broker-1"]),
+        ({"kafka": {"version": "4.1.0"}}, ["combined"], ["broker-1"]),
+        (
+            {"kafka": {"version": "4.1.0"}, "controllers": {"nodes": 3}, "brokers": {"nodes": 2}},
+            ["controller", "broker"],
+            ["controller-1", "broker-1"],
+        ),
+        ({"kafka": {"version": "4.1.0"}, "brokers": {"nodes": 5}}, ["combined", "broker"], ["broker-1", "broker-1"]),
+    ],
+    ids=["zookeeper", "combined", "dedicated", "combined and brokers alone"],
+)
+def test_each_kind_of_node_gets_its_archive_and_nothing_else_is_left(
+    world: World, monkeypatch: pytest.MonkeyPatch, values: dict[str, Any], kinds: list[str], trained: list[str]
+) -> None:
+    monkeypatch.setattr("provision.warming.up", started)  # the Kafka in memory knows no KRaft
+    warmed = world.warm(**values)
+    assert [(one.archive.kind, one.made) for one in warmed] == [(kind, True) for kind in kinds]
+    assert world.made == [f"{world.training}/{node}" for node in trained]
+    assert world.nothing_is_left
+    assert {str(event.resource) for event in world.told if isinstance(event, ActionDone) and event.verb == "train"} == {
+        f"archive {kind}" for kind in kinds
+    }
+
+
+def test_the_nodes_have_been_used_and_are_stopped_before_an_archive_is_made(world: World) -> None:
+    world.warm()
+    names = [verb for verb, _ in world.verbs]
+    assert names.index("start_node") < names.index("roundtrip") < names.index("stop_node") < names.index("make_archive")
+
+
+def test_what_fits_is_not_trained_again(world: World) -> None:
+    world.warm()
+    world.verbs.clear()
+    assert [one.made for one in world.warm()] == [False, False]
+    assert world.verbs == []
+
+
+def test_only_what_is_missing_is_made(world: World) -> None:
+    world.runtime.archives.keep("zookeeper")
+    assert [(one.archive.kind, one.made) for one in world.warm()] == [("zookeeper", False), ("zookeeper-broker", True)]
+    assert world.made == [f"{world.training}/broker-1"]
+
+
+@pytest.mark.parametrize("verb", ["create_node", "start_node", "roundtrip", "stop_node", "make_archive"])
+def test_a_failure_is_told_and_leaves_nothing(world: World, verb: str) -> None:
+    world.fails = verb
+    with pytest.raises(ProvisionError, match="the disk is full"):
+        world.warm()
+    assert world.nothing_is_left
+    assert world.runtime.archives.kept == {}
+
+
+def test_what_a_killed_training_left_is_removed_first(world: World) -> None:
+    with Environment(name=world.training, runtimes=world.runtimes) as left:
+        left.up()
+    assert world.runtime.environments() == (world.training,)
+    world.warm()
+    assert world.nothing_is_left
+
+
+def test_a_file_without_nodes_has_nothing_to_train(world: World) -> None:
+    with pytest.raises(UsageError):
+        world.warm(bootstrap_servers="kafka.example:9092")
+    assert world.verbs == []
+
+
+def test_up_tells_of_an_archive_that_a_jvm_did_not_take(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeKafka(world.runtime, "dev").speak(monkeypatch)
+    world.runtime.archives.refused = {"broker-1": "Checksum verification failed."}
+    told: list[Event] = []
+    with Environment(name="dev", runtimes=world.runtimes, on_event=told.append) as environment:
+        environment.up()
+        assert [event.text for event in told if isinstance(event, Notice)] == [
+            "broker-1 started without its archive: Checksum verification failed. (`provision warm dev` makes a new one)"
+        ]
+        told.clear()
+        environment.up()  # nothing is started, so there is nothing to tell
+        assert not any(isinstance(event, Notice) for event in told)
+
+
+def test_removing_the_caches_removes_jars_and_archives_and_nothing_else(world: World) -> None:
+    cache = world.runtimes.home.cache
+    for version in ("3.9.1", "4.1.0"):
+        (cache / "kafka" / version).mkdir(parents=True)
+        (cache / "kafka" / version / "manifest.json").write_text("{}")
+        (cache / "kafka" / f"{version}.lock").touch()
+    (cache / "kafka" / "3.8.1").mkdir()  # somebody's own
+    (cache / "kafka" / "libs").mkdir()
+    for kind in KINDS:
+        world.runtime.archives.keep(kind)
+    removed = remove_caches(world.runtimes)
+    assert removed.versions == ("3.9.1", "4.1.0")
+    assert removed.archives == len(KINDS)
+    assert sorted(entry.name for entry in (cache / "kafka").iterdir()) == ["3.8.1", "libs"]
+    again = remove_caches(world.runtimes)
+    assert (again.versions, again.archives) == ((), 0)
