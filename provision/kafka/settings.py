@@ -57,7 +57,6 @@ class SettingsAdmin:
         Returns:
             The failures with Kafka's reasons. With `validate_only` nothing is changed.
         """
-        import provision.kafka.library  # noqa: F401 the library first
         from kafka.admin import ConfigResource, ConfigResourceType
 
         resources = [
