@@ -6,8 +6,9 @@ from typing import Any
 
 from provision.kafka.access import Access
 from provision.kafka.brokers import BrokerAdmin
-from provision.kafka.connection import REQUEST_TIMEOUT_S, admin_client
+from provision.kafka.connection import REQUEST_TIMEOUT_S
 from provision.kafka.groups import GroupAdmin
+from provision.kafka.on_demand import OnDemand
 from provision.kafka.partitions import PartitionAdmin
 from provision.kafka.settings import SettingsAdmin
 from provision.kafka.topics import TopicAdmin
@@ -29,11 +30,10 @@ class Admin:
 def connected(access: Access, timeout_s: float = REQUEST_TIMEOUT_S) -> Iterator[Admin]:
     """An `Admin` of the cluster, closed at the end; `timeout_s` limits each request.
 
-    Raises:
-        Unavailable: no broker answers in time.
-        KafkaRefused: the credentials are not accepted.
+    It connects when it is asked something. That raises `Unavailable` if no broker answers in time, and `KafkaRefused`
+    if the credentials are not accepted.
     """
-    client = admin_client(access, timeout_s)
+    client = OnDemand(access, timeout_s)
     try:
         yield Admin(client, access, timeout_s)
     finally:

@@ -1,10 +1,11 @@
 """Dynamic settings of topics and brokers, which Kafka stores itself: read, set and removed."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 import provision.kafka.library  # noqa: F401 the library first
-from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import UnknownTopicOrPartitionError, for_code
 from kafka.protocol.admin import DescribeConfigsRequest
 
@@ -19,6 +20,22 @@ _VERSION = 1
 _RESOURCES_PER_REQUEST = 500
 Entries = Mapping[str, Mapping[str, Any]]
 """By key: the value, where it comes from, and whether it can be changed while the broker runs."""
+
+
+class ResourceType(IntEnum):
+    """What has settings, as the protocol numbers it."""
+
+    TOPIC = 2
+    BROKER = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What has settings; `configs` are the keys that are asked for, None for all."""
+
+    resource_type: ResourceType
+    name: str
+    configs: Mapping[str, Any] | None
 
 
 class SettingsAdmin:
@@ -40,6 +57,8 @@ class SettingsAdmin:
         Returns:
             The failures with Kafka's reasons. With `validate_only` nothing is changed.
         """
+        from kafka.admin import ConfigResource, ConfigResourceType
+
         resources = [
             ConfigResource(
                 ConfigResourceType[kind.upper()],
@@ -71,7 +90,7 @@ class SettingsAdmin:
         With `synonyms` each has all values that Kafka has for it, the effective one first.
         """
         wanted = None if keys is None else dict.fromkeys(keys)
-        resources = [ConfigResource(ConfigResourceType[kind.upper()], name, wanted) for name in names]
+        resources = [Resource(ResourceType[kind.upper()], name, wanted) for name in names]
         found: dict[str, Entries] = {}
         for start in range(0, len(resources), _RESOURCES_PER_REQUEST):
             batch = resources[start : start + _RESOURCES_PER_REQUEST]
@@ -83,7 +102,7 @@ class SettingsAdmin:
             found |= answer
         return found
 
-    def _why_none(self, kind: str, resource: ConfigResource) -> ProvisionError:
+    def _why_none(self, kind: str, resource: Resource) -> ProvisionError:
         doing = f"reading the settings of {kind}s"
         unknown = Unavailable(
             f"{doing}: the broker that was asked does not know {resource.name} yet", hint="try again in a moment"

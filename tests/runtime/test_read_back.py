@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,6 +17,7 @@ from provision.errors import ProvisionError, Refused
 from provision.plan.actions import Verb
 from provision.plan.observed import NodeState
 from provision.runtime import directories
+from provision.runtime.process import processes
 from provision.runtime.process import runtime as process_runtime
 from provision.runtime.process.java import Java
 from tests.examples import examples
@@ -83,7 +83,7 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     root = tmp_path_factory.mktemp("read-back")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(process_runtime, "find_java", lambda _version: Java("/nowhere/java", 17, "a test"))
-        patch.setattr(psutil, "process_iter", lambda *_: iter(()))  # nothing of it ever runs
+        patch.setattr(processes, "_candidates", lambda *_: iter(()))  # nothing of it ever runs
         patch.setenv("PROVISION_CACHE", str(root / "cache"))
         values = {"name": NAME, "runtime": "process", "kafka": {"mode": request.param}, "brokers": {"port": "auto"}}
         made = Made(root, request.param, values)

@@ -24,6 +24,7 @@ from provision.errors import ProvisionError
 
 MARK, TOOL_MARK = "-Dprovision.node=", "-Dprovision.tool="
 _NOTE = "process.json"
+_PROCESSES = Path("/proc")
 _KILL_PATIENCE_S = 10.0
 _REAP_S = 1.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.002, 0.05
@@ -81,7 +82,7 @@ def start(command: Sequence[str], directory: Path, output: Path, variables: Mapp
 def marked(directory: Path) -> dict[str, psutil.Process]:
     """Running nodes of this user with a mark below that directory, by the rest of its path, such as `broker-1`."""
     prefix, found = f"{mark(directory)}/", dict[str, psutil.Process]()
-    for process in psutil.process_iter():
+    for process in _candidates(prefix):
         if name := next((one.removeprefix(prefix) for one in _arguments(process) if one.startswith(prefix)), ""):
             found[name] = process
     return found
@@ -89,8 +90,23 @@ def marked(directory: Path) -> dict[str, psutil.Process]:
 
 def all_marked() -> frozenset[Path]:
     """The directories of all running nodes of this user, in whatever home."""
-    arguments = (one for process in psutil.process_iter() for one in _arguments(process))
+    arguments = (one for process in _candidates(MARK) for one in _arguments(process))
     return frozenset(Path(one.removeprefix(MARK)) for one in arguments if one.startswith(MARK))
+
+
+def _candidates(text: str) -> Iterator[psutil.Process]:
+    """All processes that may have a text in their command line.
+
+    Linux tells command lines by the file, which takes a tenth of the time that psutil needs to look at each process.
+    """
+    if sys.platform != "linux":
+        yield from psutil.process_iter()
+        return
+    wanted = os.fsencode(text)
+    for entry in _PROCESSES.iterdir():
+        with suppress(OSError, psutil.NoSuchProcess):  # it has ended meanwhile, or is hidden from this user
+            if entry.name.isdigit() and wanted in (entry / "cmdline").read_bytes():
+                yield psutil.Process(int(entry.name))
 
 
 def find(directory: Path, running: Mapping[str, psutil.Process] | None = None) -> psutil.Process | None:
@@ -190,7 +206,7 @@ def kill(directory: Path) -> None:
 
 def kill_tools(environment: Path) -> None:
     """Kill tools left running by a killed command."""
-    for process in psutil.process_iter():
+    for process in _candidates(tool_mark(environment)):
         if tool_mark(environment) in _arguments(process):
             _kill(process)
 
