@@ -338,7 +338,9 @@ def test_a_paused_node_is_one_that_goes_on_stops_dies_or_is_removed(
         assert ended is not None
         assert (ended.state, ended.exit_code) == (NodeState.EXITED, exit_code)
         runtime.start_node(NAME, "zookeeper-1")
-    _pause(runtime, "zookeeper-1")
+    for _ in range(2):
+        runtime.pause_node(NAME, "zookeeper-1")
+        assert _state(runtime, "zookeeper-1") is NodeState.PAUSED
     runtime.remove_node(NAME, "zookeeper-1")
     assert runtime.observe(NAME).node("zookeeper-1") is None
 
