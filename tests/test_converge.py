@@ -24,7 +24,7 @@ from provision.errors import (
     Refused,
     UsageError,
 )
-from provision.events import ActionDone, Event, Planned, silent
+from provision.events import ActionDone, Event, Notice, Planned, silent
 from provision.kafka.access import Access
 from provision.kafka.levels import Level
 from provision.operations import life
@@ -39,6 +39,7 @@ from provision.plan.topic_changes import TOPIC
 from provision.resources.rounds import Agree, accept_all
 from provision.resources.topics import DesiredTopics
 from provision.runtime import directories
+from provision.runtime.fake import FakeRuntime
 from provision.spec.source import Source
 from tests.fake_kafka import OFFSETS, FakeKafka, Partition, SpokenRuntime
 from tests.fake_kafka import Topic as KeptTopic
@@ -507,6 +508,50 @@ def test_what_comes_to_a_leaving_broker_up_to_its_stop_moves_before_it_goes(livi
     assert done[-3:] == ["reassign topic t", "reassign topic late0", "remove broker-3"]
     assert {broker for name in living.kafka.topics for row in living.replicas(name) for broker in row} == {1, 2}
     assert living.runtime.observe("living").storages == {"zookeeper-1", "broker-1", "broker-2"}
+
+
+@pytest.mark.usefixtures("no_lag")
+@pytest.mark.parametrize("storage", ["memory", "volume"])
+@pytest.mark.parametrize("kind", ["docker", "process"])
+def test_a_leaving_broker_whose_data_would_go_with_its_process_is_frozen_until_it_is_judged(
+    living: Living, monkeypatch: pytest.MonkeyPatch, kind: str, storage: str
+) -> None:
+    monkeypatch.setattr(FakeRuntime, "kind", kind)
+    frozen = kind == "docker" and storage == "memory"
+    same = {"offsets.topic.replication.factor": 1, "transaction.state.log.replication.factor": 1}
+    living.settles(topics=[topic("t", 3, 1)], storage=storage, brokers=brokers(3, same))
+    comes_when(living, "pause_node" if frozen else "stop_node", "broker-3")
+    halted: list[str] = []
+    come = living.runtime.on_verb
+
+    def note(verb: str, subject: str) -> None:
+        come(verb, subject)
+        if subject == "broker-3" and verb in ("pause_node", "stop_node", "start_node"):
+            halted.append(verb)
+
+    living.runtime.on_verb = note
+    done = living.settles(brokers=brokers(2, same))
+    assert done[-3:] == ["reassign topic t", "reassign topic late0", "remove broker-3"]
+    halt = "pause_node" if frozen else "stop_node"
+    assert halted == [halt, "start_node", halt]
+
+
+@pytest.mark.parametrize("kind", ["docker", "process"])
+def test_what_a_broker_had_in_memory_and_lost_is_said_before_it_starts(
+    living: Living, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(FakeRuntime, "kind", kind)
+    living.settles(topics=[topic("t", 3, 3)], storage="memory")
+    living.runtime.exit_node("living", "broker-2", 137)
+    (start,) = living.plan().plan.actions
+    lost = "; it starts empty: what it had in memory is gone" if kind == "docker" else ""
+    assert (start.resource, start.cause) == ("broker-2", f"exited with 137{lost}")
+    told: list[Event] = []
+    life.start(living.runtime, "living", [], Patience(5), told.append)
+    notices = [one.text for one in told if isinstance(one, Notice)]
+    assert notices == (["broker-2: it starts empty: what it had in memory is gone"] if kind == "docker" else [])
+    living.runtime.exit_node("living", "zookeeper-1", 137)
+    assert [one.cause for one in living.plan().plan.actions] == ["exited with 137"]
 
 
 @pytest.mark.usefixtures("no_lag")

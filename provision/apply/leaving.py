@@ -5,6 +5,7 @@ about the next second. So it is stopped first, and judged afterwards. Nothing is
 and the other brokers learn of its end after everything that was placed on it before (the controller tells them in
 order: UpdateMetadata, or the metadata log). What they name once none of them counts it among the living is therefore
 all there is. If that includes the broker, it is started again with all its data, and its replicas have to move first.
+A broker whose data would go with its process is not stopped but frozen for that time.
 """
 
 from collections.abc import Callable, Collection
@@ -59,7 +60,7 @@ class Leaver:
         from provision.kafka.registration import unregister
 
         self._wait_until_empty()
-        self.runtime.stop_node(self.environment, self.node, STOP_PATIENCE_S)
+        self._halt()
         try:
             self._require_unnamed()
             if registered:
@@ -71,6 +72,13 @@ class Leaver:
             raise
         self.runtime.remove_node(self.environment, self.node)
         self.runtime.remove_storage(self.environment, self.node, delete_data=False)
+
+    def _halt(self) -> None:
+        """Stop it; if its data would go with it, freeze it, and the cluster takes it for dead after its session."""
+        if self.runtime.observe(self.environment).dies_with_its_data(self.node):
+            self.runtime.pause_node(self.environment, self.node)
+        else:
+            self.runtime.stop_node(self.environment, self.node, STOP_PATIENCE_S)
 
     def remove_storage(self) -> None:
         """Remove the storage of a node that is gone, unless a partition has a replica there.

@@ -6,7 +6,7 @@ from pathlib import Path
 from provision.common.own_directories import make_private
 from provision.errors import Unavailable
 
-_HINT = "PROVISION_HOME names another directory for what is kept, PROVISION_CACHE another one for Kafka's jars"
+HINT = "PROVISION_HOME names another directory for what is kept, PROVISION_CACHE another one for Kafka's jars"
 
 
 def made(directory: Path) -> Path:
@@ -46,4 +46,4 @@ def require_path(directory: Path) -> None:
 def unusable(directory: Path, why: str) -> Unavailable:
     """The error for a directory that cannot be used."""
     shown = str(directory).encode(errors="backslashreplace").decode()
-    return Unavailable(f"the directory {shown} cannot be used", why=why, hint=_HINT)
+    return Unavailable(f"the directory {shown} cannot be used", why=why, hint=HINT)

@@ -10,7 +10,7 @@ from provision.cluster.model import Role, StorageKind, node_with_id
 from provision.common.interrupts import shielded, telling_where_it_stands
 from provision.common.patience import Patience
 from provision.errors import Refused, UsageError
-from provision.events import Listener, action, silent
+from provision.events import Listener, Notice, action, silent
 from provision.kafka.levels import Level
 from provision.kafka.readiness import ask_brokers
 from provision.observe.health import with_halted
@@ -22,7 +22,8 @@ from provision.observe.waiting import Wait
 from provision.operations.concurrently import each
 from provision.operations.status import require, require_nodes
 from provision.plan.actions import Verb
-from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
+from provision.plan.listing import listed
+from provision.plan.observed import LOST_IN_MEMORY, NodeState, ObservedEnvironment, ObservedNode
 from provision.plan.refusals import lost_members
 from provision.plan.stored import common_cluster_id, strangers
 from provision.runtime.base import Runtime
@@ -74,6 +75,8 @@ def start(runtime: Runtime, name: str, nodes: Sequence[str], patience: Patience,
     chosen = [node.name for node in wanted if node.state is not NodeState.RUNNING]
     _refuse_wrong_data(observed, chosen)
     _format(runtime, observed, chosen, tell)
+    if emptied := [name for name in chosen if observed.has_lost(name)]:
+        tell(Notice(f"{listed(emptied)}: {LOST_IN_MEMORY}"))
     each(tell, Verb.START, chosen, lambda node: runtime.start_node(name, node))
     running = [node.name for node in observed.nodes if node.name in chosen or node.state is NodeState.RUNNING]
     if not running:

@@ -64,7 +64,8 @@ def remove_environment(
     if not earlier.network:  # even if none is listed: a killed command may have left a partial one
         attempt(lambda: runtime.remove_network(name))
     raise_all(failed)
-    return len(nodes) + len(storages) + (network or now.incomplete)
+    stays = keep_data and network and runtime.observe(name).network  # the note of processes, which kept data need
+    return len(nodes) + len(storages) + ((network and not stays) or now.incomplete)
 
 
 def down(  # noqa: PLR0913 what it is, and how it goes

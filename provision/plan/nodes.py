@@ -27,7 +27,7 @@ from provision.plan.changes import BROKER_FILE, NodeChange, change_of
 from provision.plan.differences import Difference, same_setting
 from provision.plan.ensembles import joining, stands_alone, storage_steps
 from provision.plan.listing import placed
-from provision.plan.observed import NodeDetails, NodeState, ObservedEnvironment, ObservedNode
+from provision.plan.observed import LOST_IN_MEMORY, NodeDetails, NodeState, ObservedEnvironment, ObservedNode
 from provision.plan.phases import Phase
 from provision.plan.refusals import leaving, leftovers, refuse
 from provision.plan.throttle import RATES
@@ -207,7 +207,7 @@ class _Graph:
         starts = [
             Action(Verb.START, Kind.NODE, n.name, cause, after=self._after(n.name), subject=NodeTarget(n, ()))
             for n in nodes
-            if n.name not in names and (cause := _cause_to_start(self._observed.node(n.name)))
+            if n.name not in names and (cause := self._cause_to_start(n.name))
         ]
         self.actions += starts
         self._started(starts)
@@ -218,10 +218,15 @@ class _Graph:
         starts = [
             Action(Verb.START, Kind.NODE, node.name, f"{cause}; {leave}", after=self._prepared)
             for node in leaving(self._cluster, self._observed)
-            if (cause := _cause_to_start(node))
+            if (cause := self._cause_to_start(node.name))
         ]
         self.actions += starts
         self._started(starts)
+
+    def _cause_to_start(self, name: str) -> str:
+        """Why it is started, and what is lost; empty if it runs."""
+        cause = _cause_to_start(self._observed.node(name))
+        return f"{cause}; {LOST_IN_MEMORY}" if self._observed.has_lost(name) else cause
 
     def _started(self, starts: Sequence[Action]) -> None:
         if starts:

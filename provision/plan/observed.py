@@ -5,9 +5,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from provision.catalogue.versions import ZOOKEEPER
 from provision.cluster.model import RenderedFile, Role, StorageKind, node_with_id
 from provision.plan.about import About
 from provision.plan.stored import StoredData
+
+DOCKER = "docker"
+LOST_IN_MEMORY = "it starts empty: what it had in memory is gone"
 
 
 class NodeState(StrEnum):
@@ -116,6 +120,19 @@ class ObservedEnvironment:
     def kept(self) -> frozenset[str]:
         """The names of nodes that may have data, whether the nodes exist or not."""
         return self.storages | self.orphaned_data
+
+    def dies_with_its_data(self, name: str) -> bool:
+        """Whether a node's data go when it exits: those of a broker on a tmpfs, which in Docker is its process's.
+
+        In KRaft mode data "in memory" are in a volume, and those of a process are in the memory of this machine.
+        """
+        on_tmpfs = self.runtime == DOCKER and self.mode == ZOOKEEPER and self.storage == StorageKind.MEMORY
+        return on_tmpfs and Role.parse(name)[0] is Role.BROKER
+
+    def has_lost(self, name: str) -> bool:
+        """Whether what a node had is gone because it exited."""
+        node = self.node(name)
+        return self.dies_with_its_data(name) and node is not None and node.state is NodeState.EXITED
 
     def never_ran(self, name: str) -> bool:
         """Whether nothing has ever been written by a node of that name, as far as is known."""

@@ -279,6 +279,10 @@ class Runtime(ABC):
         """Stop the node with SIGTERM, paused or not, and with SIGKILL if it is still running after `patience_s`."""
 
     @abstractmethod
+    def pause_node(self, name: str, node: str) -> None:
+        """Freeze the running node: it keeps its process and its data, and answers nothing until it is started."""
+
+    @abstractmethod
     def kill_node(self, name: str, node: str) -> None:
         """Kill the node at once (SIGKILL)."""
 

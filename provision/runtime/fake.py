@@ -297,6 +297,7 @@ class FakeRuntime(Runtime):
 
     def pause_node(self, name: str, node: str) -> None:
         """Let a running node freeze, as by `docker pause`."""
+        self.on_verb("pause_node", node)
         self._change(name, node, NodeState.PAUSED, None)
 
     def kill_node(self, name: str, node: str) -> None:

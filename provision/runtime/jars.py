@@ -23,7 +23,7 @@ from provision.common.notes import DamagedNote, Note, read_note
 from provision.common.own_directories import remove_tree
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Fetching, Listener, Notice
-from provision.home.usable import made
+from provision.home.usable import HINT, made
 
 if TYPE_CHECKING:
     from jgo.maven import Artifact
@@ -99,7 +99,9 @@ def fetch(version: KafkaVersion, directory: Path, tell: Listener) -> Path:
     except Timeout as error:
         raise Unavailable("another command is fetching Kafka and does not end") from error
     except OSError as error:
-        raise Unavailable(f"cannot keep Kafka {version} in {directory}", why=error.strerror or str(error)) from error
+        what = f"cannot keep Kafka {version} in {directory}"
+        hint = HINT if isinstance(error, PermissionError) else ""
+        raise Unavailable(what, why=error.strerror or str(error), hint=hint) from error
     return directory
 
 

@@ -24,6 +24,7 @@ from provision.events import silent
 from provision.home.holders import Holder
 from provision.home.place import Home
 from provision.home.ports import port_is_free
+from provision.operations.remove import down
 from provision.plan.about import About
 from provision.plan.observed import NodeState
 from provision.runtime import Runtimes
@@ -385,7 +386,9 @@ def test_a_paused_node_is_one_that_goes_on_stops_dies_or_is_removed(
         assert ended is not None
         assert (ended.state, ended.exit_code) == (NodeState.EXITED, exit_code)
         runtime.start_node(NAME, "zookeeper-1")
-    _pause(runtime, "zookeeper-1")
+    for _ in range(2):
+        runtime.pause_node(NAME, "zookeeper-1")
+        assert _state(runtime, "zookeeper-1") is NodeState.PAUSED
     runtime.remove_node(NAME, "zookeeper-1")
     assert runtime.observe(NAME).node("zookeeper-1") is None
 
@@ -418,6 +421,20 @@ def test_removing_can_be_repeated_and_leaves_nothing(
             runtime.remove_storage(NAME, node.name, delete_data=False)
         runtime.remove_network(NAME)
     assert runtime.observe(NAME).is_absent
+
+
+@pytest.mark.parametrize("keep_data", [True, False])
+def test_an_environment_that_is_removed_twice_has_nothing_to_remove_then(
+    runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...], tmp_path: Path, keep_data: bool
+) -> None:
+    _create(runtime, cluster, files)
+    home = Home.at(tmp_path / "home", tmp_path / "cache")
+    assert down(runtime, NAME, home, keep_data=keep_data) >= len(cluster.nodes)
+    for _ in range(2):
+        assert down(runtime, NAME, home, keep_data=keep_data) == 0
+        assert runtime.observe(NAME).storages == ({"broker-1", "zookeeper-1"} if keep_data else set())
+    if keep_data:
+        assert down(runtime, NAME, home) >= len(cluster.nodes)
 
 
 def test_the_cluster_id_is_kept_with_the_environment(runtime: Runtime, kraft: Cluster) -> None:

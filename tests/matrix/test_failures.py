@@ -72,7 +72,7 @@ JMX = "-Dcom.sun.management.jmxremote"
             "the port {port} of JMX is taken",
         ),
         ("-javaagent:/no/such.jar", "the agent /no/such.jar in its Java options is not there"),
-        ("-XX:MaxMetaspaceSize=16m", "the JVM has no more room for classes"),
+        ("-XX:MaxMetaspaceSize=16m", "raise -XX:MaxMetaspaceSize"),
     ],
 )
 def test_what_the_java_options_ask_for(tmp_path: Path, taken: int, option: str, said: str) -> None:

@@ -339,6 +339,13 @@ class DockerRuntime(Runtime):
         if container := self._ours(name, node):
             ending.stop(self._api, container["Id"], node, patience_s)
 
+    def pause_node(self, name: str, node: str) -> None:
+        """Pause the container."""
+        container = self._required(name, node)
+        with translated(f"pausing {node}"):
+            if not self._api.inspect_container(container)["State"]["Paused"]:
+                self._api.pause(container)
+
     def kill_node(self, name: str, node: str) -> None:
         """Kill the container."""
         if container := self._ours(name, node):

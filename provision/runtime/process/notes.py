@@ -18,6 +18,7 @@ from provision.common.notes import DamagedNote, Endpoint, Note, Port, Seconds, r
 from provision.common.own_directories import make_private
 from provision.common.whole_files import write_whole
 from provision.errors import ProvisionError
+from provision.home.usable import HINT
 
 ENVIRONMENT_FILE, NODE_FILE, ABOUT_FILE = "environment.json", "node.json", "about.json"
 
@@ -163,6 +164,7 @@ def files_of(directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        hint = "move it away" if isinstance(error, IsADirectoryError) else ""
+        hints = {IsADirectoryError: "move it away", PermissionError: HINT}
+        hint = next((hints[kind] for kind in hints if isinstance(error, kind)), "")
         place = error.filename2 or error.filename or directory
         raise ProvisionError(f"cannot use {place}", why=error.strerror or str(error), hint=hint) from error

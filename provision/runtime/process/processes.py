@@ -178,6 +178,13 @@ def up_s(process: psutil.Process) -> float | None:
         return None
 
 
+def pause(directory: Path) -> None:
+    """Freeze the node's process, if there is one, until `resume`."""
+    if process := find(directory):
+        with _signalled(process):
+            process.suspend()
+
+
 def resume(directory: Path) -> bool:
     """Let the node's process go on if it is paused; whether there is one."""
     process = find(directory)

@@ -301,6 +301,10 @@ class ProcessRuntime(Runtime):
         """Stop its JVM."""
         processes.stop(self._places.environment(name) / node, patience_s)
 
+    def pause_node(self, name: str, node: str) -> None:
+        """Pause its JVM (SIGSTOP)."""
+        processes.pause(self._places.environment(name) / node)
+
     def kill_node(self, name: str, node: str) -> None:
         """Kill its JVM."""
         processes.kill(self._places.environment(name) / node)
