@@ -46,6 +46,12 @@ class Patient:
         every = self.findings(*options)
         return {one["id"]: one for one in reversed(every)}
 
+    def only(self) -> dict[str, Any]:
+        """The only finding there is."""
+        every = self.findings()
+        assert len(every) == 1, every
+        return every[0]
+
     def ids(self) -> list[str]:
         """The ids of all findings."""
         return sorted(one["id"] for one in self.findings())

@@ -188,7 +188,7 @@ def test_data_of_another_cluster_and_of_none(ill: Patient) -> None:
     meta = ill.directory / "broker-2" / "data" / "meta.properties"
     identity = next(one for one in meta.read_text().splitlines() if one.startswith("cluster.id="))
     with rewritten(meta, identity.encode(), b"cluster.id=AAAAAAAAAAAAAAAAAAAAAA") as line:
-        (other,) = ill.findings()
+        other = ill.only()
         assert (other["id"], other["file"]) == ("cluster-id-mismatch", f"{meta}:{line}")
         assert "its data are of cluster AAAAAAAAAAAAAAAAAAAAAA" in other["evidence"][0]
     with rewritten(meta, b"broker.id=2", b"broker.id=3"):
