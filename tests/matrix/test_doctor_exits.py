@@ -22,6 +22,7 @@ kafka:
 brokers:
   port: auto
 topics: [{name: t}]
+runtime: process
 """
 JMX = "-Dcom.sun.management.jmxremote"
 

@@ -28,6 +28,7 @@ brokers:
     num.io.threads: 3
 topics:
   - {name: t, partitions: 4, replication_factor: 2}
+runtime: process
 """
 
 

@@ -32,6 +32,7 @@ topics:
     replication_factor: 3
     config:
       min.insync.replicas: 2
+runtime: process
 """
 
 
