@@ -30,6 +30,8 @@ class Unasked:
 
 
 _SECTIONS = {Role.ZOOKEEPER: "zookeeper", Role.CONTROLLER: "controllers", Role.BROKER: "brokers"}
+_OF_NODES = ("log", "files", "stored", "vitals")
+_INSIDE = ("answers", "slow", "quorum", "modes", "settings", "topics", "moves")
 NOT_ASKED = Unasked("it was not asked")
 
 
@@ -190,6 +192,16 @@ class Facts:
     def running(self) -> Iterator[tuple[ObservedNode, NodeFacts]]:
         """The nodes that run, with what is known of each."""
         return self.in_state(NodeState.RUNNING)
+
+    @property
+    def unasked(self) -> Iterator[tuple[str, str]]:
+        """What was asked in vain: its name, and why there is no answer."""
+        of_nodes = [(f"{what} of {one.name}", getattr(one, what)) for one in self.nodes.values() for what in _OF_NODES]
+        inside = [(what, getattr(self.inside, what)) for what in _INSIDE]
+        around = [(what, getattr(self, what)) for what in ("machine", "surroundings", "assessment", "reachability")]
+        for what, fact in (*around, *of_nodes, *inside):
+            if isinstance(fact, Unasked) and fact is not NOT_ASKED:
+                yield what, fact.why
 
     def failure_of(self, node: ObservedNode) -> Failure | None:
         """Why a node exited, or cannot work, as its log tells; None if it says nothing known."""
