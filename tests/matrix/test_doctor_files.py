@@ -126,8 +126,8 @@ def test_a_change_that_was_interrupted(ill: Patient) -> None:
         wait_for_line(update, "broker-3 created")
         update.send_signal(signal.SIGKILL)
         update.communicate()
-        assert wait_until(lambda: "change-interrupted" in ill.ids())  # until then it may be going on
-        assert "broker-3 was never started" in ill.found()["change-interrupted"]["evidence"]
+        found = ill.found_once("change-interrupted")  # until then it may be going on
+        assert "broker-3 was never started" in found["change-interrupted"]["evidence"]
     ill.provision.ok("up", ill.env)
     assert ill.findings() == []
 
