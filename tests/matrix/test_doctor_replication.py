@@ -70,7 +70,7 @@ def test_settings_that_were_made_by_hand(ill: Patient) -> None:
     with ill.admin() as admin:
         _set(admin, "broker", "1", {"num.io.threads": "5", "leader.replication.throttled.rate": "1000"})
         _set(admin, "topic", "t", {"leader.replication.throttled.replicas": "*"})
-        _set(admin, "broker", "", {"log.retention.ms": "1000000", "num.network.threads": "2"})
+    _of_all(ill, "--add-config", "log.retention.ms=1000000,num.network.threads=2")
     found = ill.found()
     assert sorted(found) == ["dynamic-default", "dynamic-setting", "stale-throttle"]
     (default,) = found["dynamic-default"]["evidence"]  # of the other, the brokers' files say the same
@@ -81,13 +81,28 @@ def test_settings_that_were_made_by_hand(ill: Patient) -> None:
         "topic t: leader.replication.throttled.replicas=*",
     ]
     assert sorted(ill.found("--fix", "--yes")) == ["dynamic-default", "dynamic-setting"]
-    with ill.admin() as admin:
-        _set(admin, "broker", "", {"log.retention.ms": None, "num.network.threads": None})
+    _of_all(ill, "--delete-config", "log.retention.ms,num.network.threads")
     ill.provision.ok("up", ill.env, "--yes")
     assert ill.findings() == []
 
 
 LARGE = f"{'x' * 100_000}\n"
+
+
+def _of_all(ill: Patient, option: str, settings: str) -> None:
+    """What Kafka's own tool changes for all brokers."""
+    ill.provision.ok(
+        "tool",
+        ill.env,
+        "kafka-configs",
+        "--",
+        "--alter",
+        "--entity-type",
+        "brokers",
+        "--entity-default",
+        option,
+        settings,
+    )
 
 
 def _throttle(admin: KafkaAdminClient, topic: str, *brokers: str, to: str | None = "1") -> None:
