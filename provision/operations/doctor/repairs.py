@@ -1,7 +1,7 @@
 """Repairs inside Kafka: each gives back what was there before, and loses nothing."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from provision.errors import PartlyApplied
 from provision.observe.reach import access_to
@@ -26,7 +26,7 @@ def electing(partitions: Iterable[tuple[str, int]]) -> Repair:
     return Repair("elect", "preferred leaders", act)
 
 
-def unthrottling(found: dict[Resource, Collection[str]]) -> Repair:
+def unthrottling(found: Mapping[Resource, Collection[str]]) -> Repair:
     """The repair that restores what a throttle has replaced, if that was noted, and removes the rest of it.
 
     Args:
