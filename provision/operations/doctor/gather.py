@@ -35,7 +35,7 @@ from provision.spec.source import Source
 STEP_S = 20.0
 """How long each of the steps may take; the facts that are not there by then are left out."""
 _ADMIN_S = 5.0
-_PATIENT_S = 10.0
+_PATIENT_S = 6.0
 
 T = TypeVar("T")
 
@@ -229,15 +229,25 @@ def _second_look(
 ) -> dict[str, Callable[[], Any]]:
     """What is asked once the rest is known: silent brokers again, and the addresses."""
     return {
-        "slow": partial(_ask_again, observed, known(inside.answers)),
+        "slow": partial(_ask_again, observed, nodes, known(inside.answers)),
         "reachability": partial(_reachability, runtime, observed, nodes, inside),
     }
 
 
-def _ask_again(observed: ObservedEnvironment, answers: BrokerAnswers | None) -> Mapping[int, str]:
-    """Ask those that were silent again, with more time: why they do not answer, or nothing if they are only slow."""
+def _ask_again(
+    observed: ObservedEnvironment, nodes: Mapping[str, NodeFacts], answers: BrokerAnswers | None
+) -> Mapping[int, str]:
+    """Ask those that were silent again, with more time: why they do not answer, or nothing if they are only slow.
+
+    Those that a signal has stopped cannot answer.
+    """
     access = access_to(observed)
-    silent = {broker: at for broker, at in access.brokers.items() if answers and broker in answers.silent}
+    stopped = {name for name, one in nodes.items() if (vitals := known(one.vitals)) and vitals.stopped}
+    silent = {
+        broker: at
+        for broker, at in access.brokers.items()
+        if answers and broker in answers.silent and Role.BROKER.node(broker) not in stopped
+    }
     again = ask_brokers(access.to(silent), _PATIENT_S, topics=False)
     return {broker: again.silent.get(broker, "") for broker in silent}
 
@@ -245,7 +255,7 @@ def _ask_again(observed: ObservedEnvironment, answers: BrokerAnswers | None) -> 
 def _reachability(
     runtime: Runtime, observed: ObservedEnvironment, nodes: Mapping[str, NodeFacts], inside: Inside
 ) -> tuple[Reach, ...]:
-    dynamic = known(inside.settings) or {}
+    told = {broker.id: broker.address for broker in (inside.cluster.brokers if inside.cluster else ())}
     addresses = [
         one
         for node in observed.nodes
@@ -253,7 +263,7 @@ def _reachability(
         for one in advertised(
             node,
             nodes[node.name].settings,
-            dynamic.get(node.number, {}) if node.role == Role.BROKER else {},
+            told.get(node.number, "") if node.role == Role.BROKER else "",
             runtime.inside_address(observed.name, node.name),
         )
     ]
