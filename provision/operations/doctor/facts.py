@@ -66,7 +66,7 @@ class Inside:
     """What lives inside Kafka.
 
     `answers` is what each broker reports within two seconds, and `slow` the reason why those that were silent then did
-    not answer within six either; empty if they did. `settings` are each broker's dynamic settings, by its id. `topics`
+    not answer within ten either; empty if they did. `settings` are each broker's dynamic settings, by its id. `topics`
     have their own settings. `modes` are those of the ZooKeeper nodes that run (`leader`, `follower`, `standalone`, or
     None for one without a quorum).
     """

@@ -35,7 +35,7 @@ from provision.spec.source import Source
 STEP_S = 20.0
 """How long each of the steps may take; the facts that are not there by then are left out."""
 _ADMIN_S = 5.0
-_PATIENT_S = 6.0
+_PATIENT_S = 10.0
 
 T = TypeVar("T")
 

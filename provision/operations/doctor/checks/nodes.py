@@ -51,7 +51,7 @@ def slow(facts: Facts) -> Iterator[Finding]:
             yield Finding(
                 "slow-node",
                 f"{name} is slow",
-                evidence=("it did not answer within 2 s, and did within 6 s",),
+                evidence=("it did not answer within 2 s, and did within 10 s",),
                 cause="it is starting, or its machine or its disk is busy",
                 fix="give it a moment; then look at the load of the machine",
                 severity=Severity.WARNING,
