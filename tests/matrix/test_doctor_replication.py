@@ -202,9 +202,9 @@ def test_data_of_another_cluster_and_of_none(ill: Patient) -> None:
     assert ill.findings() == []  # that is no failure
     meta = ill.directory / "broker-2" / "data" / "meta.properties"
     identity = next(one for one in meta.read_text().splitlines() if one.startswith("cluster.id="))
-    with rewritten(meta, identity.encode(), b"cluster.id=AAAAAAAAAAAAAAAAAAAAAA") as line:
+    with rewritten(meta, identity.encode(), b"cluster.id=AAAAAAAAAAAAAAAAAAAAAA"):
         other = ill.only()
-        assert (other["id"], other["file"]) == ("cluster-id-mismatch", f"{meta}:{line}")
+        assert (other["id"], other["file"]) == ("cluster-id-mismatch", str(meta))
         assert "its data are of cluster AAAAAAAAAAAAAAAAAAAAAA" in other["evidence"][0]
     with rewritten(meta, b"broker.id=2", b"broker.id=3"):
         assert ill.ids() == ["node-id-mismatch"]
