@@ -122,13 +122,13 @@ def test_notes_that_are_damaged(ill: Patient) -> None:
 def test_a_change_that_was_interrupted(ill: Patient) -> None:
     file = Path(ill.env)
     with rewritten(file, b"  nodes: 2", b"  nodes: 3"):
-        update = ill.provision.start("up", ill.env)
+        update = ill.provision.start("up", ill.env, "--yes")
         wait_for_line(update, "broker-3 created")
         update.send_signal(signal.SIGKILL)
         update.communicate()
         found = ill.found_once("change-interrupted")  # until then it may be going on
         assert "broker-3 was never started" in found["change-interrupted"]["evidence"]
-    ill.provision.ok("up", ill.env)
+    ill.provision.ok("up", ill.env, "--yes")
     assert ill.findings() == []
 
 
