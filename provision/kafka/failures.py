@@ -73,6 +73,13 @@ def _known(text: str, patterns: Patterns) -> Iterator[Failure]:
             yield replace(failure, reason=failure.reason.format(what=what))
 
 
+def lines_of(log: Sequence[str], failure: Failure) -> list[str]:
+    """The lines of the last run that show a reason which `explain` has given."""
+    patterns = [pattern for known in _PATTERNS for pattern, one in known if one.id == failure.id]
+    lines = [line for record in _records(log) for line in record.lines]
+    return [line for line in lines if any(pattern.search(line) for pattern in patterns)]
+
+
 def telling(log: Sequence[str]) -> list[str]:
     """The few lines that tell most about a failure: errors, then warnings, then the last others; no stack frames."""
     chosen: list[str] = []

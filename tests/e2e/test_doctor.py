@@ -23,8 +23,14 @@ from tests.engine import SHORT_SESSION, Provision, engine, image, wait_until, wr
 
 pytestmark = [pytest.mark.matrix, pytest.mark.row(None)]
 
-SMALL_BROKERS = f"brokers: {{nodes: 2, port: auto, heap: 160m, properties: {SHORT_SESSION}}}\n"
+FILES = {
+    "zookeeper": "kafka: {mode: zookeeper}\nzookeeper: {port: auto}\n"
+    f"brokers: {{nodes: 2, port: auto, heap: 160m, properties: {SHORT_SESSION}}}\n",
+    "kraft": "kafka: {mode: kraft}\nbrokers: {nodes: 2, port: auto, heap: 160m}\n",
+}
 TOPICS = "topics: [{name: t, partitions: 2, replication_factor: 2}]\n"
+MODES = {"docker": "zookeeper", "process": "kraft"}
+OTHER_MODES = {"docker": "kraft", "process": "zookeeper"}
 
 
 def examined(provision: Provision, name: str, *options: str) -> dict[str, Any]:
@@ -40,7 +46,7 @@ def found(provision: Provision, name: str, failure: str, node: str = "") -> dict
     """The one finding of that name; it has evidence, a cause, and says what mends it."""
     every = examined(provision, name)["findings"]
     several = [finding for finding in every if finding["id"] == failure and finding["node"] in (None, node or None)]
-    assert len(several) == 1, every
+    assert len(several) == 1, json.dumps(every, indent=1)
     (finding,) = several
     assert finding["evidence"]
     assert finding["cause"]
@@ -48,17 +54,19 @@ def found(provision: Provision, name: str, failure: str, node: str = "") -> dict
     return dict(finding)
 
 
-def healthy(provision: Provision, name: str) -> bool:
-    return not examined(provision, name)["findings"]
+def errors(provision: Provision, name: str) -> list[Any]:
+    """All findings; nothing if it is healthy."""
+    return list(examined(provision, name)["findings"])
 
 
-@pytest.fixture(scope="module", params=["zookeeper", "kraft"])
-def cluster(request: pytest.FixtureRequest, provision: Provision, tmp_path_factory: pytest.TempPathFactory) -> str:
+@pytest.fixture(scope="module")
+def cluster(provision: Provision, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The file of a healthy cluster, which every test leaves healthy."""
-    name = f"doctor-{provision.runtime}-{request.param}"
-    zookeeper = "zookeeper: {port: auto}\n" if request.param == "zookeeper" else ""
-    text = f"kafka: {{mode: {request.param}}}\n{zookeeper}{SMALL_BROKERS}{TOPICS}"
-    env = write_environment(tmp_path_factory.mktemp("environments"), name, text)
+    return started(provision, MODES[provision.runtime], tmp_path_factory.mktemp("environments"))
+
+
+def started(provision: Provision, mode: str, directory: Path) -> str:
+    env = write_environment(directory, f"doctor-{provision.runtime}-{mode}", FILES[mode] + TOPICS)
     provision.ok("up", env)
     return env
 
@@ -72,7 +80,17 @@ def name(cluster: str) -> str:
 
 
 def test_nothing_is_wrong_with_a_healthy_cluster(provision: Provision, cluster: str) -> None:
-    said = examined(provision, cluster)
+    require_healthy(provision, cluster)
+
+
+def test_nothing_is_wrong_with_one_in_the_other_mode(provision: Provision, tmp_path: Path) -> None:
+    env = started(provision, OTHER_MODES[provision.runtime], tmp_path)
+    require_healthy(provision, env)
+    provision.ok("down", env)
+
+
+def require_healthy(provision: Provision, env: str) -> None:
+    said = examined(provision, env)
     assert said["findings"] == []
     assert said["reachability"]
     assert [row for row in said["reachability"] if row["answers"] != row["expected"]] == []
@@ -102,7 +120,7 @@ def test_a_taken_port(provision: Provision, name: str) -> None:
     with socket.create_server(("127.0.0.1", port)):
         assert f"127.0.0.1:{port}" in found(provision, name, "port-taken", "broker-2")["evidence"][0]
     provision.ok("start", name)
-    assert healthy(provision, name)
+    assert errors(provision, name) == []
 
 
 def test_an_advertised_listener_that_nobody_reaches(provision: Provision, name: str) -> None:
@@ -118,7 +136,7 @@ def test_an_advertised_listener_that_nobody_reaches(provision: Provision, name: 
         assert "refused" in finding["evidence"][0]
     finally:
         provision.ok("tool", name, *configure, "--delete-config", "advertised.listeners")
-    assert wait_until(lambda: healthy(provision, name), 30)
+    assert wait_until(lambda: errors(provision, name) == [], 30)
 
 
 def endpoint(provision: Provision, name: str, node: str) -> str:
@@ -163,22 +181,22 @@ def test_a_node_of_another_environment_in_the_network(provision: Provision, dock
         finding = found(provision, name, "foreign-container")
         assert finding["fix"] == f"docker network disconnect {name} doctor-other-guest"
     finally:
-        api.remove_container(stranger["Id"], force=True)
-    assert healthy(provision, name)
+        api.remove_container(stranger["Id"], force=True, v=True)
+    assert errors(provision, name) == []
 
 
 def test_a_full_shared_memory(provision: Provision, docker_cluster: str) -> None:
     run_inside(f"{docker_cluster}-broker-2", "dd if=/dev/zero of=/dev/shm/full bs=1M; true")
     found(provision, docker_cluster, "shared-memory-full", "broker-2")
     run_inside(f"{docker_cluster}-broker-2", "rm /dev/shm/full")
-    assert healthy(provision, docker_cluster)
+    assert errors(provision, docker_cluster) == []
 
 
 def test_a_container_that_is_gone_and_a_volume_that_is_lost(provision: Provision, cluster: str) -> None:
     name = Path(cluster).stem
     if provision.runtime != "docker":
         pytest.skip("it is about containers")
-    engine().api.remove_container(f"{name}-broker-2", force=True)
+    engine().api.remove_container(f"{name}-broker-2", force=True, v=True)
     found(provision, name, "node-gone", "broker-2")
     engine().api.remove_volume(f"{name}-broker-2")
     found(provision, name, "volume-lost", "broker-2")
@@ -226,7 +244,7 @@ def test_limits_of_files_and_threads(provision: Provision, alone: str) -> None:
     assert "threads are in use" in found(provision, alone, "too-few-threads", "broker-1")["evidence"][0]
     broker.rlimit(psutil.RLIMIT_NOFILE, files)
     broker.rlimit(psutil.RLIMIT_NPROC, threads)
-    assert healthy(provision, alone)
+    assert errors(provision, alone) == []
 
 
 def test_a_full_disk_and_one_that_is_read_only(provision: Provision, alone: str, tmp_path: Path) -> None:
@@ -240,7 +258,7 @@ def test_a_full_disk_and_one_that_is_read_only(provision: Provision, alone: str,
     file.write_text(f"{ONE}storage: {small}/data\n")
     try:
         provision.ok("up", alone)
-        assert healthy(provision, alone)
+        assert errors(provision, alone) == []
         subprocess.run(["/bin/mount", "-o", "remount,ro", small], check=True)
         finding = found(provision, alone, "read-only-data-directory", "broker-1")
         assert finding["file"] == f"{alone}:7"
@@ -265,7 +283,8 @@ def test_a_crash_by_sigbus(provision: Provision, alone: str) -> None:
     broker = broker_of(provision, alone)
     broker.send_signal(signal.SIGBUS)
     assert wait_until(lambda: not broker.is_running())
-    assert any("SIGBUS" in line for line in found(provision, alone, "sigbus", "broker-1")["evidence"])
+    finding = found(provision, alone, "sigbus", "broker-1")
+    assert any("SIGBUS" in line for line in finding["evidence"]), finding
 
 
 def test_a_directory_that_is_removed_while_its_node_runs(provision: Provision, alone: str) -> None:
@@ -309,7 +328,8 @@ def test_a_java_for_another_processor(provision: Provision, alone: str) -> None:
         api.remove_container(base, force=True, v=True)
     try:
         settings = ("--set", f"kafka.image={own}", "--set", "kafka.mode=zookeeper")  # nothing is formatted with it
-        replace(provision, own_image=False)("up", alone, "--retain", *settings)
+        result = replace(provision, own_image=False)("up", alone, "--retain", *settings)
+        assert result.code == 1, result.err
         found(provision, alone, "wrong-architecture", "broker-1")
         provision.ok("down", alone)
     finally:

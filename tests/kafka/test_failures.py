@@ -2,7 +2,7 @@
 
 import pytest
 
-from provision.kafka.failures import explain, telling
+from provision.kafka.failures import explain, lines_of, telling
 
 
 @pytest.mark.parametrize(
@@ -199,3 +199,19 @@ def test_values_that_a_broker_lists_explain_nothing() -> None:
 def test_a_warning_of_the_jvm_gives_way_to_its_error() -> None:
     warning = "OpenJDK 64-Bit Server VM warning: Sharing is only supported for boot loader classes"
     assert telling([warning, "Error occurred during initialization of VM"])[0].startswith("Error occurred")
+
+
+def test_the_lines_that_show_a_reason_are_those_of_the_last_run() -> None:
+    log = [
+        "[2026-01-01 09:00:00,000] INFO Registered kafka:type=kafka.Log4jController MBean",
+        "[2026-01-01 09:00:01,000] ERROR Error (k.s.Partition)",
+        "java.io.IOException: No space left on device (of the run before)",
+        "[2026-01-01 10:00:00,000] INFO Registered kafka:type=kafka.Log4jController MBean",
+        "[2026-01-01 10:00:01,000] ERROR Error while appending (k.s.Partition)",
+        "java.io.IOException: No space left on device",
+        "[2026-01-01 10:00:02,000] ERROR Shutdown broker because all log dirs in /data have failed",
+    ]
+    failure = explain(log)
+    assert failure is not None
+    assert failure.id == "disk-full"
+    assert lines_of(log, failure) == ["java.io.IOException: No space left on device"]

@@ -46,6 +46,23 @@ class Patient:
         every = self.findings(*options)
         return {one["id"]: one for one in reversed(every)}
 
+    def found_once(self, identity: str) -> Found:
+        """The findings by id as soon as that one is among them: some are not told at once."""
+        seen: list[Found] = []
+
+        def is_found() -> bool:
+            seen.append(self.found())
+            return identity in seen[-1]
+
+        assert wait_until(is_found, timeout_s=120), seen[-1]
+        return seen[-1]
+
+    def only(self) -> dict[str, Any]:
+        """The only finding there is."""
+        every = self.findings()
+        assert len(every) == 1, every
+        return every[0]
+
     def ids(self) -> list[str]:
         """The ids of all findings."""
         return sorted(one["id"] for one in self.findings())

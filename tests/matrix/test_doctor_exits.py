@@ -22,6 +22,7 @@ kafka:
 brokers:
   port: auto
 topics: [{name: t}]
+runtime: process
 """
 JMX = "-Dcom.sun.management.jmxremote"
 
@@ -68,7 +69,7 @@ def taken() -> Iterator[int]:
 def test_a_port_of_its_java_options(ill: Patient, taken: int, options: str, identity: str, said: str) -> None:
     told = replace(ill.provision, environment={"JAVA_TOOL_OPTIONS": options.format(port=taken)})
     assert told("start", ill.env).code == 1
-    (found,) = ill.findings()
+    found = ill.only()
     assert (found["id"], found["cause"]) == (identity, said.format(port=taken))
     assert "JAVA_TOOL_OPTIONS" in found["fix"]
 
@@ -88,7 +89,7 @@ def test_what_its_file_asks_for(ill: Patient, written: str, identity: str, said:
     port = b"  port: auto"
     with rewritten(Path(ill.env), port, port + b"\n" + written.encode()) as line:
         assert ill.provision("up", ill.env).code == 1
-        (found,) = ill.findings()
+        found = ill.only()
         assert found["id"] == identity
         assert said in found["cause"]
         assert found["file"] == f"{ill.env}:{line + written.count(chr(10)) + 1}"
@@ -106,7 +107,7 @@ def test_a_kafka_for_a_newer_java(ill: Patient, tmp_path: Path) -> None:
             (libs / jar.name).symlink_to(jar)
     with rewritten(Path(ill.env), b"mode: kraft", f"mode: kraft\n  distribution: {libs.parent}".encode()) as line:
         assert ill.provision("up", ill.env).code == 1
-        (found,) = ill.findings()
+        found = ill.only()
     assert (found["id"], found["file"]) == ("java-too-old", f"{ill.env}:{line + 1}")
 
 
@@ -126,12 +127,12 @@ def test_a_log_directory_that_is_damaged(ill: Patient) -> None:
     checkpoint = data / "t-0" / "leader-epoch-checkpoint"
     with rewritten(checkpoint, checkpoint.read_bytes(), b"garbage\n"):
         assert ill.provision("start", ill.env).code == 1
-        (damaged,) = ill.findings()
+        damaged = ill.only()
         assert damaged["id"] == "log-damaged"
         assert str(checkpoint) in damaged["cause"]
     (data / "notes").mkdir()
     assert ill.provision("start", ill.env).code == 1
-    (strange,) = ill.findings()
+    strange = ill.only()
     assert strange["id"] == "log-directory-has-strangers"
     assert str(data / "notes") in strange["cause"]
     (data / "notes").rmdir()

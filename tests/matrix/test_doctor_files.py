@@ -28,6 +28,7 @@ brokers:
     num.io.threads: 3
 topics:
   - {name: t, partitions: 4, replication_factor: 2}
+runtime: process
 """
 
 
@@ -72,19 +73,19 @@ def test_leaders_that_kafka_does_not_give_back(ill: Patient) -> None:
 def test_files_that_were_edited(ill: Patient) -> None:
     config = ill.directory / "broker-1" / "config" / "server.properties"
     with rewritten(config, b"num.io.threads=3", b"num.io.threads=5") as line:
-        (edited,) = ill.findings()
+        edited = ill.only()
         assert (edited["id"], edited["file"]) == ("file-edited", f"{config}:{line}")
         assert edited["evidence"] == ["num.io.threads 3 → 5"]
     with rewritten(config, b"num.io.threads=3", b"num.io.threads=3\n# caf\xe9") as line:
-        (other,) = ill.findings()
+        other = ill.only()
         assert (other["id"], other["file"]) == ("file-not-text", f"{config}:{line + 1}")
     with rewritten(config, b"num.io.threads=3", b"num.io.threads=3\nnum.io.threads=4"):
-        (double,) = ill.findings()
+        double = ill.only()
         assert double["id"] == "file-damaged"
         assert "num.io.threads is set twice" in double["title"]
     launch = ill.directory / "controller-2" / "config" / "launch.json"
     with rewritten(launch, b'"kafka": ', b'"kafka" '):
-        (damaged,) = ill.findings()
+        damaged = ill.only()
         assert (damaged["id"], damaged["file"]) == ("file-damaged", f"{launch}:2")
     voters = ill.directory / "controller-3" / "config" / "controller.properties"
     (said,) = [one for one in voters.read_bytes().splitlines() if one.startswith(b"controller.quorum.voters=")]
@@ -121,13 +122,13 @@ def test_notes_that_are_damaged(ill: Patient) -> None:
 def test_a_change_that_was_interrupted(ill: Patient) -> None:
     file = Path(ill.env)
     with rewritten(file, b"  nodes: 2", b"  nodes: 3"):
-        update = ill.provision.start("up", ill.env)
+        update = ill.provision.start("up", ill.env, "--yes")
         wait_for_line(update, "broker-3 created")
         update.send_signal(signal.SIGKILL)
         update.communicate()
-        assert wait_until(lambda: "change-interrupted" in ill.ids())  # until then it may be going on
-        assert "broker-3 was never started" in ill.found()["change-interrupted"]["evidence"]
-    ill.provision.ok("up", ill.env)
+        found = ill.found_once("change-interrupted")  # until then it may be going on
+        assert "broker-3 was never started" in found["change-interrupted"]["evidence"]
+    ill.provision.ok("up", ill.env, "--yes")
     assert ill.findings() == []
 
 

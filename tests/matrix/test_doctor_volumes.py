@@ -67,7 +67,7 @@ def test_a_file_that_was_edited(ill: Patient) -> None:
     before = read(container, CONFIG, name)
     line = before[: before.index(b"num.io.threads=")].count(b"\n") + 1
     write(container, CONFIG, name, before.replace(b"num.io.threads=4", b"num.io.threads=7"))
-    (edited,) = ill.findings()
+    edited = ill.only()
     assert (edited["id"], edited["file"]) == ("file-edited", f"{container}:{CONFIG}/{name}:{line}")
     write(container, CONFIG, name, before + b"# caf\xe9\n")
     assert ill.ids() == ["file-not-text"]
@@ -84,15 +84,15 @@ def test_data_of_another_cluster_and_those_that_were_kept(ill: Patient) -> None:
         b"cluster.id=AAAAAAAAAAAAAAAAAAAAAA" if one.startswith(b"cluster.id=") else one for one in before.split(b"\n")
     ]
     write(container, DATA, name, b"\n".join(other))
-    (mismatch,) = ill.findings()
+    mismatch = ill.only()
     assert mismatch["id"] == "cluster-id-mismatch"
     assert mismatch["file"] == f"volume {container}, {DATA}/{name}"
     write(container, DATA, name, before)
     ill.provision.ok("down", ill.env, "--keep-data")
     with rewritten(Path(ill.env), b"version: 3.9.1", b"version: 3.8.1") as line:
-        (newer,) = ill.findings()
+        newer = ill.only()
         assert (newer["id"], newer["file"]) == ("kept-data-newer", f"{ill.env}:{line}")
     with rewritten(Path(ill.env), b"mode: kraft", b"mode: zookeeper") as line:
-        (mode,) = ill.findings()
+        mode = ill.only()
         assert (mode["id"], mode["file"]) == ("kept-data-other-mode", f"{ill.env}:{line}")
     assert ill.findings() == []

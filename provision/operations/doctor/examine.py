@@ -26,6 +26,7 @@ MOMENTARY = frozenset(
         "kraft-quorum-lost",
         "min-isr-not-met",
         "no-leader",
+        "not-examined",
         "not-ready",
         "under-replicated",
         "unreachable-listener",

@@ -242,16 +242,26 @@ def _second_look(
 ) -> dict[str, Callable[[], Any]]:
     """What is asked once the rest is known: silent brokers again, and the addresses."""
     return {
-        "slow": partial(_ask_again, observed, known(inside.answers)),
+        "slow": partial(_ask_again, observed, nodes, known(inside.answers)),
         "arrivals": partial(_arrivals, observed, inside),
         "reachability": partial(_reachability, runtime, observed, nodes, inside),
     }
 
 
-def _ask_again(observed: ObservedEnvironment, answers: BrokerAnswers | None) -> Mapping[int, str]:
-    """Ask those that were silent again, with more time: why they do not answer, or nothing if they are only slow."""
+def _ask_again(
+    observed: ObservedEnvironment, nodes: Mapping[str, NodeFacts], answers: BrokerAnswers | None
+) -> Mapping[int, str]:
+    """Ask those that were silent again, with more time: why they do not answer, or nothing if they are only slow.
+
+    Those that a signal has stopped cannot answer.
+    """
     access = access_to(observed)
-    silent = {broker: at for broker, at in access.brokers.items() if answers and broker in answers.silent}
+    stopped = {name for name, one in nodes.items() if (vitals := known(one.vitals)) and vitals.stopped}
+    silent = {
+        broker: at
+        for broker, at in access.brokers.items()
+        if answers and broker in answers.silent and Role.BROKER.node(broker) not in stopped
+    }
     again = ask_brokers(access.to(silent), _PATIENT_S, topics=False)
     return {broker: again.silent.get(broker, "") for broker in silent}
 
@@ -267,7 +277,7 @@ def _arrivals(observed: ObservedEnvironment, inside: Inside) -> Mapping[tuple[st
 def _reachability(
     runtime: Runtime, observed: ObservedEnvironment, nodes: Mapping[str, NodeFacts], inside: Inside
 ) -> tuple[Reach, ...]:
-    dynamic = known(inside.settings) or {}
+    told = {broker.id: broker.address for broker in (inside.cluster.brokers if inside.cluster else ())}
     addresses = [
         one
         for node in observed.nodes
@@ -275,7 +285,7 @@ def _reachability(
         for one in advertised(
             node,
             nodes[node.name].settings,
-            dynamic.get(node.number, {}) if node.role == Role.BROKER else {},
+            told.get(node.number, "") if node.role == Role.BROKER else "",
             runtime.inside_address(observed.name, node.name),
         )
     ]

@@ -72,24 +72,27 @@ class Advertised:
         return Probe(self.address, _ZOOKEEPER if Role.parse(self.node)[0] is Role.ZOOKEEPER else _BROKER)
 
 
-def advertised(
-    node: ObservedNode, settings: Mapping[str, str], dynamic: Mapping[str, str], inside: str
-) -> Iterator[Advertised]:
+def advertised(node: ObservedNode, settings: Mapping[str, str], told: str, inside: str) -> Iterator[Advertised]:
     """The addresses of a node.
 
     Args:
         node: the node.
         settings: those in its file.
-        dynamic: those that were set while it runs, which come first.
+        told: the address that clients on this machine are told, which may have been changed since; empty if unknown.
         inside: where it is for the others, which for ZooKeeper is not in its file.
     """
-    written = dynamic.get(_ADVERTISED) or settings.get(_ADVERTISED, "")
-    for one in filter(None, written.split(",")):
-        listener, _, address = one.strip().partition("://")
-        yield Advertised(node.name, listener, address)
+    listeners = [one.strip().partition("://") for one in settings.get(_ADVERTISED, "").split(",") if one.strip()]
+    for listener, _, address in listeners:
+        yield Advertised(node.name, listener, told if told and address == node.endpoint else address)
+    if told and told not in (address for _, _, address in listeners) and not _has(listeners, node.endpoint):
+        yield Advertised(node.name, "", told)
     if node.role == Role.ZOOKEEPER:
         for address in dict.fromkeys(filter(None, (inside, node.endpoint))):
             yield Advertised(node.name, "", address)
+
+
+def _has(listeners: Iterable[tuple[str, str, str]], address: str | None) -> bool:
+    return any(one == address for _, _, one in listeners)
 
 
 def expected(address: str, asker: Asker, *, own_network: bool) -> bool:

@@ -142,6 +142,7 @@ def test_a_throttle_is_the_cause_where_it_holds(settings: dict[int, dict[str, st
     assert list(told) == ["stale-throttle", "under-replicated"] or list(told) == ["under-replicated", "stale-throttle"]
     assert told["under-replicated"].cause == "the replication of broker-3 is throttled to 1000 B/s"
     assert list(map(str, told["stale-throttle"].repairs)) == ["remove the replication throttle"]
+    assert ("--entity-default" in told["stale-throttle"].fix) is bool(of_all)
 
 
 def test_a_throttle_of_others_is_not() -> None:

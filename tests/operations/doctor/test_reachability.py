@@ -27,12 +27,18 @@ def test_where_an_address_of_a_container_should_answer(address: str, where: set[
 
 def test_the_addresses_of_a_broker_are_those_of_its_file_and_what_was_set_since() -> None:
     written = {"advertised.listeners": "INTERNAL://shop-broker-1:9092,HOST://127.0.0.1:9093"}
-    dynamic = {"advertised.listeners": "HOST://127.0.0.1:1"}
-    broker = node("broker-1")
-    assert [one.address for one in advertised(broker, written, {}, "x:1")] == ["shop-broker-1:9092", "127.0.0.1:9093"]
-    assert list(advertised(broker, written, dynamic, "x:1")) == [Advertised("broker-1", "HOST", "127.0.0.1:1")]
+    broker = node("broker-1", endpoint="127.0.0.1:9093")
+    inside = Advertised("broker-1", "INTERNAL", "shop-broker-1:9092")
+    for told, address in {
+        "": "127.0.0.1:9093",
+        "127.0.0.1:9093": "127.0.0.1:9093",
+        "127.0.0.1:1": "127.0.0.1:1",
+    }.items():
+        assert list(advertised(broker, written, told, "x:1")) == [inside, Advertised("broker-1", "HOST", address)]
+    edited = {"advertised.listeners": "HOST://127.0.0.1:7"}
+    assert [one.address for one in advertised(broker, edited, "127.0.0.1:1", "x")] == ["127.0.0.1:7", "127.0.0.1:1"]
     keeper = node("zookeeper-1", endpoint="127.0.0.1:2181")
-    assert [one.address for one in advertised(keeper, {}, {}, "shop-zookeeper-1:2181")] == [
+    assert [one.address for one in advertised(keeper, {}, "", "shop-zookeeper-1:2181")] == [
         "shop-zookeeper-1:2181",
         "127.0.0.1:2181",
     ]

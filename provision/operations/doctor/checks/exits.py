@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from provision.kafka.causes import Failure, failure_ids
-from provision.kafka.failures import telling
+from provision.kafka.failures import lines_of, telling
 from provision.operations.doctor.away import is_passing, is_stopped_as_a_whole, was_stopped
 from provision.operations.doctor.checks.engine import ended_with_engine
 from provision.operations.doctor.facts import Facts, NodeFacts, known
@@ -12,7 +12,7 @@ from provision.operations.doctor.registry import check
 from provision.plan.observed import NodeState, ObservedNode
 
 _KILLED = 137
-_EVIDENCE = 4
+_SHOWING, _EVIDENCE = 2, 4
 
 
 @check(*failure_ids(), "node-killed", "node-stopped", "node-exited")
@@ -38,7 +38,7 @@ def _of_failure(facts: Facts, node: ObservedNode, known_of: NodeFacts, failure: 
     return Finding(
         failure.id,
         f"{node.name} exited: {failure.reason}",
-        evidence=_evidence(node, log),
+        evidence=_evidence(node, (*lines_of(log, failure)[:_SHOWING], *telling(log))),
         cause=failure.reason,
         file=facts.line_of_property(node.name, text) or facts.line_for(node.name, *failure.keys),
         fix=f"{failure.hint}; then provision up {facts.name}" if failure.hint else f"provision up {facts.name}",
@@ -54,7 +54,7 @@ def _without_reason(facts: Facts, node: ObservedNode, known_of: NodeFacts) -> Fi
         return Finding(
             "node-stopped",
             f"{node.name} is stopped",
-            evidence=_evidence(node, log[-1:], chosen=True),
+            evidence=_evidence(node, log[-1:]),
             cause="it was asked to stop, by `provision stop` or by SIGTERM",
             fix=fix,
             severity=Severity.WARNING,
@@ -65,7 +65,7 @@ def _without_reason(facts: Facts, node: ObservedNode, known_of: NodeFacts) -> Fi
         return Finding(
             "node-killed",
             f"{node.name} was killed",
-            evidence=_evidence(node, log[-1:], chosen=True),
+            evidence=_evidence(node, log[-1:]),
             cause="SIGKILL ended it in the middle of its work: somebody sent it, or the system was out of memory",
             fix=f"{fix}; if it happens again, give the machine more memory or the nodes less (`heap`)",
             repairs=starting(node.name),
@@ -74,15 +74,15 @@ def _without_reason(facts: Facts, node: ObservedNode, known_of: NodeFacts) -> Fi
     return Finding(
         "node-exited",
         f"{node.name} exited with code {node.exit_code}",
-        evidence=_evidence(node, log),
+        evidence=_evidence(node, telling(log)),
         cause="its log tells no reason that is known",
         fix=f"provision logs {facts.name} {node.name} shows its whole log; then {fix}",
         node=node.name,
     )
 
 
-def _evidence(node: ObservedNode, log: Sequence[str], *, chosen: bool = False) -> tuple[str, ...]:
+def _evidence(node: ObservedNode, lines: Sequence[str]) -> tuple[str, ...]:
     code = f", exit code {node.exit_code}" if node.exit_code is not None else ""
     memory = ", killed for its memory" if node.out_of_memory else ""
-    lines = log if chosen else telling(log)[:_EVIDENCE]
-    return (f"{node.name} is {node.state}{code}{memory}", *(f"log: {line}" for line in lines))
+    chosen = list(dict.fromkeys(lines))[:_EVIDENCE]
+    return (f"{node.name} is {node.state}{code}{memory}", *(f"log: {line}" for line in chosen))

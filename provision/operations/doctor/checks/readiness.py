@@ -24,7 +24,7 @@ def not_ready(facts: Facts) -> Iterator[Finding]:
 @last_check("not-examined")
 def not_examined(facts: Facts) -> Iterator[Finding]:
     """Something could not be asked, so that it is not known whether it is as it should be."""
-    if unasked := list(facts.unasked):
+    if (unasked := list(facts.unasked)) and not passing(facts):
         yield Finding(
             "not-examined",
             f"not everything of {facts.name} could be examined",

@@ -1,6 +1,6 @@
 """What was set on the running cluster and is in no file: throttles that were left, and dynamic settings."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from provision.cluster.model import Role
 from provision.operations.doctor.away import first_few
@@ -11,6 +11,8 @@ from provision.operations.doctor.registry import check
 from provision.operations.doctor.repairs import Resource, unthrottling
 from provision.plan.differences import same_setting
 from provision.plan.throttle import RATES, THROTTLED_REPLICAS
+
+_ALL_BROKERS: Resource = ("broker", "")
 
 
 @check("stale-throttle")
@@ -28,9 +30,13 @@ def stale_throttle(facts: Facts) -> Iterator[Finding]:
         own = declared.get(topic.name, {})
         left = {key: value for key, value in topic.config.items() if key in THROTTLED_REPLICAS and key not in own}
         found["topic", topic.name] = left
-    found["broker", ""] = {key: now for key, (now, _) in (known(facts.inside.defaults) or {}).items() if key in RATES}
+    found[_ALL_BROKERS] = {key: now for key, (now, _) in (known(facts.inside.defaults) or {}).items() if key in RATES}
     found = {at: left for at, left in found.items() if left}
+    removable = {at: tuple(left) for at, left in found.items() if at != _ALL_BROKERS}
     if found:
+        fixes = [f"provision doctor {facts.name} --fix"] if removable else []
+        if _ALL_BROKERS in found:  # the client library cannot change settings of all brokers
+            fixes.append(_deleting(facts, found[_ALL_BROKERS]))
         yield Finding(
             "stale-throttle",
             "the throttle of a reassignment that has ended still slows replication down",
@@ -40,10 +46,15 @@ def stale_throttle(facts: Facts) -> Iterator[Finding]:
                 for key, value in left.items()
             ),
             cause="the command that set it was killed, or it was set by hand",
-            fix=f"provision doctor {facts.name} --fix",
+            fix=", and ".join(fixes),
             severity=Severity.WARNING,
-            repairs=(unthrottling({at: tuple(left) for at, left in found.items()}),),
+            repairs=(unthrottling(removable),) if removable else (),
         )
+
+
+def _deleting(facts: Facts, keys: Iterable[str]) -> str:
+    delete = f"--alter --entity-type brokers --entity-default --delete-config {','.join(keys)}"
+    return f"provision tool {facts.name} kafka-configs -- {delete}"
 
 
 @check("dynamic-default")
@@ -53,7 +64,6 @@ def dynamic_default(facts: Facts) -> Iterator[Finding]:
     overriding = {key: told for key, told in defaults.items() if key not in RATES and not same_setting(*told)}
     if overriding:
         first = next(iter(overriding))
-        delete = f"--alter --entity-type brokers --entity-default --delete-config {','.join(overriding)}"
         yield Finding(
             "dynamic-default",
             "settings for all brokers override their files",
@@ -62,7 +72,7 @@ def dynamic_default(facts: Facts) -> Iterator[Finding]:
             ),
             cause="they were set on the cluster, as `kafka-configs --entity-default` does",
             file=facts.line_of("brokers", "properties", first),
-            fix=f"provision tool {facts.name} kafka-configs -- {delete}; or write them into the environment file",
+            fix=f"{_deleting(facts, overriding)}; or write them into the environment file",
             severity=Severity.WARNING,
         )
 
