@@ -67,7 +67,7 @@ class OwnEngine:
         client = docker.DockerClient(self.address, timeout=60)
         try:
             name, _, tag = IMAGE.rpartition(":")
-            client.api.import_image_from_data(_root(), repository=name, tag=tag)
+            client.api.import_image_from_data(_root(), repository=name, tag=tag, changes=["ENV PATH=/usr/bin:/bin"])
         finally:
             client.close()
 
