@@ -99,21 +99,29 @@ def _root() -> bytes:
     buffer = io.BytesIO()
     programs = {"bin/sh": Path("/bin/sh"), "bin/sleep": Path("/bin/sleep")}
     linked = {library for program in programs.values() for library in _libraries(program)}
+    files = {**programs, **{str(one).lstrip("/"): one for one in sorted(linked)}}
+    above = {str(place) for name in (*files, "usr/bin/java", "opt/kafka/libs/none.jar") for place in Path(name).parents}
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, program in (*programs.items(), *((str(one).lstrip("/"), one) for one in sorted(linked))):
+        for directory in sorted(above - {"."}):  # those that are not named only root may enter
+            _add_directory(tar, directory, 0o755)
+        for name, program in files.items():
             _add(tar, name, program.read_bytes(), 0o755)
         _add(tar, "usr/bin/java", _JAVA.encode(), 0o755)
         _add(tar, "opt/kafka/libs/none.jar", b"", 0o644)
         for directory in ("tmp", "proc", "sys", "dev", "etc"):
-            member = tarfile.TarInfo(directory)
-            member.type, member.mode = tarfile.DIRTYPE, 0o1777
-            tar.addfile(member)
+            _add_directory(tar, directory, 0o1777)
     return buffer.getvalue()
 
 
 def _libraries(program: Path) -> list[Path]:
     told = subprocess.run(["/usr/bin/ldd", program], capture_output=True, text=True, check=True).stdout
     return [Path(one) for one in re.findall(r"(/\S+) \(0x", told)]
+
+
+def _add_directory(tar: tarfile.TarFile, name: str, mode: int) -> None:
+    member = tarfile.TarInfo(name)
+    member.type, member.mode = tarfile.DIRTYPE, mode
+    tar.addfile(member)
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes, mode: int) -> None:

@@ -259,10 +259,12 @@ def test_a_full_disk_and_one_that_is_read_only(provision: Provision, alone: str,
     try:
         provision.ok("up", alone)
         assert errors(provision, alone) == []
+        provision.ok("stop", alone)  # what is open for writing keeps a disk from becoming read-only
         subprocess.run(["/bin/mount", "-o", "remount,ro", small], check=True)
         finding = found(provision, alone, "read-only-data-directory", "broker-1")
         assert finding["file"] == f"{alone}:7"
         subprocess.run(["/bin/mount", "-o", "remount,rw", small], check=True)
+        provision.ok("start", alone)
         with contextlib.suppress(OSError), (small / "full").open("wb") as full:
             full.write(b"x" * 16 * 1024**2)
         assert found(provision, alone, "disk-full", "broker-1")["file"] == f"{alone}:7"
