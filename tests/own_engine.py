@@ -1,14 +1,15 @@
-"""A Docker engine of a test's own, in a network of its own, which the test may stop, kill and start again.
+"""A Docker engine of a test's own, in a network of its own, which the test may stop and start again.
 
 Its one image has the layout of Kafka's and no Kafka: what stands for Java waits until it is told to end. That is all
 that tests of the engine itself need, and it is there in a second.
 """
 
+import contextlib
 import io
 import os
 import re
 import shutil
-import signal
+import socket
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import docker
+import psutil
 import pytest
 from docker.errors import DockerException
 
@@ -50,17 +52,27 @@ class OwnEngine:
 
     def _answers(self) -> bool:
         try:
+            with socket.socket(socket.AF_UNIX) as probe:  # where nobody listens, the SDK would leave its own open
+                probe.connect(f"{self.directory}/docker.sock")
             client = docker.DockerClient(self.address, timeout=5)
-        except DockerException:
+        except (OSError, DockerException):
             return False
         client.close()
         return True
 
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Stop it cleanly, or kill it."""
+    def stop(self) -> None:
+        """Stop it, and with it all that runs in it."""
         assert self._process is not None
-        self._process.send_signal(number)
+        self._process.terminate()
         self._process.wait(timeout=60)
+
+    def end_all(self) -> None:
+        """Kill what it may have left running: containerd, and what holds its containers."""
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if any(str(self.directory) in word for word in process.cmdline()):
+                    process.kill()
+                    process.wait(timeout=30)
 
     def load_image(self) -> None:
         """Give it its image."""
@@ -89,6 +101,7 @@ def own_engine() -> Iterator[OwnEngine]:
     finally:
         if engine._process and engine._process.poll() is None:  # noqa: SLF001 its own
             engine.stop()
+        engine.end_all()
         for mounted in re.findall(rf"{directory}/\S+", Path("/proc/mounts").read_text())[::-1]:
             subprocess.run(["/bin/umount", "--lazy", mounted], check=False, capture_output=True)
         shutil.rmtree(directory)
