@@ -4,6 +4,7 @@ Whatever is broken, this comes to an end and raises nothing but what the user di
 `Unasked`, with the reason.
 """
 
+import importlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -37,6 +38,14 @@ from provision.spec.source import Source
 STEP_S = 20.0
 """How long each of the steps may take; the facts that are not there by then are left out."""
 _ADMIN_S = 5.0
+_LOADED_FIRST = (
+    "kafka",
+    "kafka.protocol.metadata",
+    "kafka.protocol.admin",
+    "kafka.protocol.consumer",
+    "provision.kafka.admin",
+    "provision.kafka.brokers",
+)
 _PATIENT_S = 10.0
 
 T = TypeVar("T")
@@ -106,6 +115,8 @@ def gather(source: Source, runtimes: Runtimes) -> tuple[Facts, Runtime | None]:
     Raises:
         UsageError: no environment can have the name that the source gives.
     """
+    for module in _LOADED_FIRST:  # threads that load what depends on each other at the same time may end in a deadlock
+        importlib.import_module(module)
     cluster, problems, kind = _described(source, runtimes)
     wanted = [node.name for node in cluster.nodes] if cluster else []
     held = find(source.name, kind, wanted, runtimes)
