@@ -130,6 +130,8 @@ class _Held(Change):
                 self._wait(self._lock.take)
         except OSError as error:
             self._tell_unlocked(f"{self._lock.file}: {error.strerror or error}")
+        except Unavailable as error:  # a command that needs the home says so itself
+            self._tell_unlocked(f"{error.what}: {error.why}")
         if self._journal and not self._journal.ended_well:
             self._last = self._journal.last()
         if self._last and self._last.state == KILLED:
@@ -252,9 +254,10 @@ class _Held(Change):
             return
         try:
             write(self._journal)
-        except OSError as error:
+        except (OSError, Unavailable) as error:
             file, self._journal = self._journal.file, None
-            self._listener(Notice(f"no history is kept: {file} cannot be written: {error.strerror or error}"))
+            reason = error.why if isinstance(error, Unavailable) else error.strerror or error
+            self._listener(Notice(f"no history is kept: {file} cannot be written: {reason}"))
 
 
 def told_as_killed(run: Run) -> str:
