@@ -91,14 +91,26 @@ class Environment:
 
     @classmethod
     def named(
-        cls, name: str, *, on_event: Listener = silent, home: Place = None, runtimes: Runtimes | None = None
+        cls,
+        name: str,
+        *,
+        on_event: Listener = silent,
+        lock_timeout_s: float = 0.0,
+        home: Place = None,
+        runtimes: Runtimes | None = None,
     ) -> Self:
         """An existing environment, running or with kept data, by name alone; methods that need its file do not work.
 
         Raises:
             UsageError: the name is not valid.
         """
-        found = cls(name=require_environment_name(name), on_event=on_event, home=home, runtimes=runtimes)
+        found = cls(
+            name=require_environment_name(name),
+            on_event=on_event,
+            lock_timeout_s=lock_timeout_s,
+            home=home,
+            runtimes=runtimes,
+        )
         found._source = replace(found._source, only_name=True)
         return found
 

@@ -362,7 +362,7 @@ def _roll_back(prepared: Prepared, home: Home, tell: Listener) -> None:
     name = prepared.cluster.name
     with shielded(lambda: tell(Notice("still removing, please wait; again ends it at once"))):
         removed = remove_environment(
-            prepared.runtime, name, before=prepared.observed, delete_data=not prepared.had_data
+            prepared.runtime, name, before=prepared.observed, delete_data=not prepared.had_data, tell=tell
         )
         home.ports.release(name, prepared.leased)
         if removed:

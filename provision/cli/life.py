@@ -28,6 +28,7 @@ from provision.cli.progress import progress
 from provision.cli.streams import Purpose, write_as
 from provision.cli.words import env_and_nodes
 from provision.errors import Interrupted, ProvisionError, UsageError
+from provision.events import Notice
 
 if TYPE_CHECKING:
     from provision.environment import Environment
@@ -190,15 +191,13 @@ def stop(env: Env = None, nodes: Nodes = None, take_over: TakeOver = False, lock
         environment = select(env, tell=tell, take_over=take_over)
         environment.lock_timeout_s = wait_s
         stopped = environment.stop(names)
-    _say_stopped(environment.name, stopped)
+    say(_stopped(environment.name, stopped))
 
 
-def _say_stopped(name: str, stopped: int) -> None:
-    say(
-        f"{name}: {counted('node', stopped)} stopped; `provision start {name}` starts them again"
-        if stopped
-        else f"{name}: none was running"
-    )
+def _stopped(name: str, count: int) -> str:
+    if not count:
+        return f"{name}: none was running"
+    return f"{name}: {counted('node', count)} stopped; `provision start {name}` starts them again"
 
 
 def start(
@@ -240,7 +239,7 @@ def restart(
             done = f": {counted('node', len(restarted))} restarted, one at a time; every replica is in sync"
         else:
             with environment.changing("restart"):
-                _say_stopped(environment.name, environment.stop(names))
+                tell(Notice(_stopped(environment.name, environment.stop(names))))
                 done = f" is ready ({environment.start(names, timeout_s=timeout_s).level})"
     say(f"{environment.name}{done}")
 

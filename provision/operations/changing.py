@@ -109,7 +109,7 @@ class _Held(Change):
         self._holder = Holder.of(command)
         self._began_s = time.monotonic()
         self._lock = HomeLock(home.directory, name)
-        self._hold = Hold()
+        self._holds: dict[str, Hold] = {}
         self._journal: Journal | None = Journal(home.directory, name)
         self._journaling = threading.Lock()
         self._last: Run | None = None
@@ -136,15 +136,18 @@ class _Held(Change):
             self._listener(Notice(f"{told_as_killed(self._last)}; going on from there"))
 
     def hold(self, runtime: Runtime) -> None:
+        if runtime.kind in self._holds:  # by an earlier step of the same change
+            return
+
         def claim(holder: Holder) -> None:
-            self._hold = runtime.hold(self._name, holder)
+            self._holds[runtime.kind] = runtime.hold(self._name, holder)
 
         def take_over(holder: Holder) -> None:
             try:
                 claim(holder)
             except Busy as reason:
                 self._listener(Notice(f"{reason.what}; taking over from it"))
-                self._hold = runtime.hold(self._name, holder, Patience(FORCE_S))
+                self._holds[runtime.kind] = runtime.hold(self._name, holder, Patience(FORCE_S))
 
         try:
             self._wait(take_over if self._force else claim)
@@ -183,11 +186,10 @@ class _Held(Change):
 
     def release(self) -> None:
         """Give both locks up, whatever has come of it."""
-        with shielded():
-            try:
-                self._hold.release()
-            finally:
-                self._lock.release()
+        with shielded(), ExitStack() as stack:
+            stack.callback(self._lock.release)
+            for held in self._holds.values():
+                stack.callback(held.release)
 
     # -- while it lasts -----------------------------------------------------------------------------------------------
 
@@ -201,7 +203,8 @@ class _Held(Change):
 
     def _require_held(self) -> None:
         self._lock.require_held()
-        self._hold.require_held()
+        for held in self._holds.values():
+            held.require_held()
 
     def roll_back(self) -> None:
         self._rolled_back = True

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from provision.common.patience import Patience
 from provision.environment import Environment
 from provision.errors import Busy, Interrupted, NodeFailed, ProvisionError
 from provision.events import Event, Notice, StillWaiting
+from provision.home.holders import Holder
 from provision.home.journals import Journal
 from provision.home.locks import HomeLock
 from provision.kafka.levels import Level
@@ -334,6 +336,26 @@ def test_several_steps_can_be_one_change(make: Make, fake: FakeRuntime) -> None:
         for node in fake.observe("faked").nodes:
             fake.start_node("faked", node.name)
     assert [(run.holder.command, len(run.actions)) for run in make().history()] == [("up", 8), ("restart", 2)]
+
+
+def test_several_steps_claim_the_engine_once(make: Make, fake: FakeRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    make().up(RUNNING)
+    claimed: list[str] = []
+    hold = fake.hold
+
+    def count(name: str, holder: Holder, force: Patience | None = None) -> Hold:
+        claimed.append(holder.command)
+        return hold(name, holder, force)
+
+    monkeypatch.setattr(fake, "hold", count)
+    one = make()
+    with one.changing("again"):
+        one.stop()
+        one.up(RUNNING)
+        one.down()
+    assert claimed == ["again"]
+    make().down()
+    assert claimed == ["again", "down"]
 
 
 # -- where nothing can be kept ----------------------------------------------------------------------------------------

@@ -1,0 +1,135 @@
+"""What `history` and `status` tell of the commands before, and what a command says that is kept off."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from provision.cli.run import run
+from provision.home.holders import Holder
+from provision.home.journals import Journal
+from provision.home.locks import HomeLock
+from tests.cli.world import NAME, settle
+from tests.holders import dead, elsewhere
+
+CHANGING = (
+    ["up", "--yes"],
+    ["down", NAME],
+    ["stop"],
+    ["start"],
+    ["restart"],
+    ["restart", "--rolling"],
+    ["topics", "create", NAME, "more"],
+    ["topics", "delete", NAME, "orders"],
+    ["topics", "apply", "--yes"],
+)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Path:
+    """That of an environment that is up."""
+    settle(tmp_path, monkeypatch)
+    capsys.readouterr()
+    return tmp_path / "home"
+
+
+@pytest.mark.parametrize("line", CHANGING, ids=" ".join)
+def test_a_command_that_is_kept_off_names_who_is_at_work(
+    home: Path, capsys: pytest.CaptureFixture[str], line: list[str]
+) -> None:
+    lock, holder = HomeLock(home, NAME), Holder.of("up")
+    lock.take(holder)
+    assert run(line) == 75
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == (
+        f"error: {NAME} is being changed by {holder}\n"
+        f"hint: wait for it (`--lock-timeout 5m`), or end it and remove all: `provision down {NAME} --force`\n"
+    )
+    assert run([*line, "--lock-timeout", "100ms"]) == 75
+    assert capsys.readouterr().err.startswith(f"{NAME} is being changed by {holder}; waiting for it\nerror: ")
+    assert run([*line, "--lock-timeout", "soon"]) == 64
+    assert run(["status"]) == 0
+    lock.release()
+
+
+def test_what_says_nothing_is_wrong_usage(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert home.exists()
+    assert run(["down", NAME, "--force", "--lock-timeout", "5m"]) == 64
+    assert "--force waits for nobody" in capsys.readouterr().err
+    assert run(["down", NAME, "--force"]) == 0
+
+
+def test_the_history_tells_who_changed_what_and_how_it_ended(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["topics", "create", NAME, "more"]) == 0
+    assert run(["topics", "create", NAME, "more"]) == 4  # nothing was changed
+    assert run(["down", NAME]) == 0
+    capsys.readouterr()
+    assert run(["history", NAME]) == 0
+    first, *rows = capsys.readouterr().out.splitlines()
+    assert first.split() == ["RUN", "WHEN", "COMMAND", "WHO", "ACTIONS", "TOOK", "OUTCOME"]
+    assert [row.split("  ")[2].strip() for row in (re.sub(r" {2,}", "  ", one) for one in rows)] == [
+        "up",
+        "topics create",
+        "down",
+    ]
+    assert run(["history", NAME, "-n", "2", "-o", "json"]) == 0
+    created, removed = json.loads(capsys.readouterr().out)
+    assert (created["command"], created["outcome"], created["exit_code"], created["action_count"]) == (
+        "topics create",
+        "done",
+        0,
+        1,
+    )
+    assert run(["history", NAME, "--run", created["run"][:6], "-o", "yaml"]) == 0
+    assert "resource: topic more" in capsys.readouterr().out
+    assert run(["history", NAME, "--run", removed["run"]]) == 0
+    out, err = capsys.readouterr()
+    assert err.startswith(f"{NAME}: `provision down` (")
+    assert re.search(r"remove +broker-1 .* done", out)
+    assert run(["history", NAME, "--run", "xyz"]) == 64
+    assert run(["history", NAME, "--run", ""]) == 64
+    assert home.exists()
+
+
+def test_of_what_nobody_changed_nothing_is_told(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["history", "nowhere"]) == 0
+    assert capsys.readouterr() == ("", "nowhere: no change is known\n")
+    assert run(["history", "nowhere", "-o", "json"]) == 0
+    assert capsys.readouterr().out == "[]\n"
+    assert not (home / "journals" / "nowhere.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "way_on"),
+    [
+        ("up", f"`provision up {NAME}` continues, `provision down {NAME}` removes it"),
+        ("restart", f"`provision restart {NAME}` continues, `provision down {NAME}` removes it"),
+        ("down", f"`provision down {NAME}` removes what is left"),
+        ("topics apply", f"`provision topics list {NAME}` shows what is there"),
+    ],
+)
+def test_status_tells_of_a_killed_change_until_another_has_ended_well(
+    home: Path, capsys: pytest.CaptureFixture[str], command: str, way_on: str
+) -> None:
+    killed = dead(command)
+    Journal(home, NAME).begin(killed)
+    assert run(["status"]) == 0
+    assert f"{NAME}: the last change was killed: {killed}; {way_on}\n" in capsys.readouterr().err
+    assert run(["up", "--yes"]) == 0
+    assert f"the last change was killed: {killed}; going on from there\n" in capsys.readouterr().err
+    assert run(["status"]) == 0
+    assert "killed" not in capsys.readouterr().err
+    assert run(["history", "-o", "json"]) == 0
+    assert [one["outcome"] for one in json.loads(capsys.readouterr().out)] == ["done", "killed", "done"]
+
+
+def test_a_change_that_cannot_be_seen_from_here_is_not_called_killed(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Journal(home, NAME).begin(elsewhere())
+    assert run(["status"]) == 0
+    assert "killed" not in capsys.readouterr().err
+    assert run(["history"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("unfinished")
