@@ -69,6 +69,16 @@ def health_of(observed: ObservedEnvironment, nodes: Sequence[str] | None = None)
     return {node.name: _health(node, replies.get(node.name)) for node in chosen}
 
 
+def explained(missing: Mapping[str, str], health: Mapping[str, Health]) -> dict[str, str]:
+    """What is missing, by node, with what their health tells: a slow one may lack something else too."""
+    told = {}
+    for node, one in health.items():
+        reason = missing.get(node, "")
+        if one.detail:
+            told[node] = f"{reason}; {one.detail}" if reason and one.condition == Condition.SLOW else one.detail
+    return {**missing, **told}
+
+
 def _question(observed: ObservedEnvironment, node: ObservedNode) -> Callable[[], Reply] | None:
     if node.state is not NodeState.RUNNING or not node.endpoint:
         return None

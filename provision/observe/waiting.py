@@ -15,7 +15,7 @@ from provision.kafka.failures import LOG_LINES, explain, telling
 from provision.kafka.levels import Level
 from provision.kafka.readiness import ask_brokers, missing_for_agreement, missing_for_brokers
 from provision.observe.exits import check_beside
-from provision.observe.health import health_of, with_halted
+from provision.observe.health import Condition, explained, health_of, with_halted
 from provision.observe.reach import access_to
 from provision.observe.readiness import Assessment, assess
 from provision.plan.observed import NodeState, ObservedEnvironment
@@ -174,15 +174,19 @@ class Wait:
     def _not_ready(self, level: Level, assessment: Assessment, patience: Patience) -> NotReady:
         missing = dict(assessment.missing) or {"the environment": "it is not known why"}
         told = health_of(with_halted(assessment.observed, self.runtime), list(missing))
-        missing |= {node: health.detail for node, health in told.items() if health.detail}
+        missing = explained(missing, told)
+        frozen = " ".join(node for node, health in told.items() if health.condition == Condition.FROZEN)
         name, *_ = missing
         there = assessment.observed.node(name)
         log = list(self.runtime.log_lines(self.environment, name, tail=LOG_LINES)) if there else []
         known = explain(log)
+        otherwise = "raise --timeout, or look at `provision logs`"
+        if frozen:
+            otherwise = f"`provision restart {self.environment} {frozen}` ends it and starts it again"
         error = NotReady(
             f"{self.environment} did not reach {level} within {patience.given}",
             why="\n".join(f"{node}: {reason}" for node, reason in missing.items()),
-            hint=known.hint if known else "raise --timeout, or look at `provision logs`",
+            hint=known.hint if known else otherwise,
             log=telling(log),
         )
         if known:

@@ -13,7 +13,7 @@ from provision.common.patience import Patience
 from provision.errors import UsageError
 from provision.events import Listener
 from provision.kafka.levels import Level
-from provision.observe.health import health_of, with_halted
+from provision.observe.health import explained, health_of, with_halted
 from provision.observe.readiness import Assessment, assess
 from provision.observe.waiting import Wait
 from provision.plan.observed import ObservedEnvironment
@@ -52,8 +52,7 @@ def status(runtime: Runtime, name: str, topics: Sequence[Topic] | None = None) -
     observed = with_halted(require(runtime, name), runtime)
     assessment = assess(runtime, observed, topics, nodes=_all_nodes(observed), ask_inside=True)
     health = health_of(observed)
-    told = {node: one.detail for node, one in health.items() if one.detail}
-    return replace(assessment, health=health, missing={**assessment.missing, **told})
+    return replace(assessment, health=health, missing=explained(assessment.missing, health))
 
 
 def _all_nodes(observed: ObservedEnvironment) -> list[str]:

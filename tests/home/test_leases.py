@@ -5,8 +5,10 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -165,3 +167,21 @@ def test_a_port_that_turned_out_to_be_taken_is_given_to_nobody(tmp_path: Path) -
     given = leases.lease("orders", ["broker-1", "broker-2"], {"broker-2": 20002}, taken)
     assert given["broker-2"] == 20002
     assert given["broker-1"] not in (20001, 20002)
+
+
+def test_twenty_that_choose_at_once_get_ports_of_their_own(tmp_path: Path) -> None:
+    together = threading.Barrier(20, timeout=60)
+
+    def choose(number: int) -> list[int]:
+        leases = PortLeases(tmp_path, _free)
+        together.wait()
+        return list(leases.lease(f"orders-{number}", ["broker-1", "broker-2"], {}, Situation(HERE)).values())
+
+    with ThreadPoolExecutor(max_workers=20) as pool:
+        given = [port for ports in pool.map(choose, range(20)) for port in ports]
+    assert len(set(given)) == 40
+    leases = PortLeases(tmp_path, _free)
+    for number in range(20):
+        assert len(leases.of(f"orders-{number}")) == 2
+        leases.release(f"orders-{number}")
+    assert json.loads((tmp_path / "ports.json").read_text()) == {}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import kafka  # noqa: F401 the package first
 import pytest
@@ -16,7 +17,7 @@ from provision.cli.run import run
 from provision.kafka.promptness import Reply, ask_broker
 from provision.kafka.readiness import BrokerAnswers
 from provision.observe import health
-from provision.observe.health import Condition, health_of, silence_of
+from provision.observe.health import Condition, Health, explained, health_of, silence_of
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from tests.cli.world import NAME, settle
 from tests.kafka.scripted import ScriptedBroker, listening
@@ -190,3 +191,43 @@ def test_the_commands_show_it_and_keep_what_they_showed(
     assert [nodes[name]["condition"] for name in sorted(nodes)] == ["running", "frozen", "slow", "running"]
     assert nodes["broker-2"]["answer_ms"] is None
     assert nodes["broker-3"]["answer_ms"] >= 0
+
+
+def test_a_slow_node_may_lack_something_else_and_a_frozen_one_is_only_that() -> None:
+    found = {
+        "broker-1": Health(Condition.SLOW, 2.0, "it is slow"),
+        "broker-2": Health(Condition.FROZEN, None, "it is frozen"),
+        "broker-3": Health(Condition.RUNNING, 0.1),
+        "broker-4": Health(Condition.SLOW, 2.0, "it is slow"),
+    }
+    missing = {"broker-1": "it knows no controller yet", "broker-2": "it does not answer", "broker-3": "it lags"}
+    assert explained(missing, found) == {
+        "broker-1": "it knows no controller yet; it is slow",
+        "broker-2": "it is frozen",
+        "broker-3": "it lags",
+        "broker-4": "it is slow",
+    }
+
+
+def test_who_waits_for_a_frozen_node_is_told_so_and_what_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runtime, kafka_there = settle(tmp_path, monkeypatch)
+    kept = runtime._environments[NAME].nodes  # noqa: SLF001 the fake's
+    kept["broker-2"] = replace(kept["broker-2"], up_s=OLD)
+    real = kafka_there.ask
+
+    def ask(*arguments: Any, **options: Any) -> BrokerAnswers:  # noqa: ANN401 as asked
+        answers = real(*arguments, **options)
+        return BrokerAnswers(
+            {broker: told for broker, told in answers.clusters.items() if broker != 2},
+            {**answers.silent, 2: "it does not answer in time"},
+        )
+
+    monkeypatch.setattr("provision.observe.readiness.ask_brokers", ask)
+    monkeypatch.setattr(health, "ask_broker", lambda _access, broker, _limit: Reply(None if broker == 2 else 0.01))
+    capsys.readouterr()
+    assert run(["wait", NAME, "--timeout", "100ms"]) == 124
+    told = capsys.readouterr().err
+    assert "broker-2: it is frozen: it runs, and does not answer" in told
+    assert "hint: `provision restart shop broker-2` ends it and starts it again" in told
