@@ -27,9 +27,9 @@ def history(
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Show which commands changed an environment: who, when, how long it took, and how it ended.
+    """Show who changed an environment, and how it ended.
 
-    It is kept after `down`.
+    The history is kept in the home, and stays after `down`.
     """
     environment = select(env)
     runs = environment.history()
