@@ -121,7 +121,7 @@ def test_while_one_command_changes_it_no_other_does(make: Make, fake: FakeRuntim
 
 
 def test_who_only_looks_is_never_kept_off(make: Make, fake: FakeRuntime) -> None:
-    with held_up(make(), fake, at=2) as (up, _):
+    with held_up(make(), fake, at=3) as (up, _):
         looking = make()
         assert looking.plan().plan.actions
         assert looking.render()

@@ -4,15 +4,15 @@
 what kills a CI job with all its processes does not kill it. In each home, there is one for each engine.
 """
 
-import fcntl
 import hashlib
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from provision.common.process_identity import host_name
 from provision.errors import ProvisionError, Unavailable
@@ -22,6 +22,7 @@ from provision.operations.gc.collector import Collector
 from provision.operations.gc.kinds import OWNERLESS
 from provision.plan.about import About
 from provision.runtime import KINDS, Runtimes
+from provision.runtime.process import processes
 
 EVERY_S = 2.0
 _GIVE_UP_S = 3600.0
@@ -41,18 +42,10 @@ def start(home: Path) -> None:
     path = os.pathsep.join(filter(None, (str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", ""))))
     variables = {**os.environ, "PROVISION_HOME": str(home), "PYTHONPATH": path}
     try:
-        subprocess.run(  # noqa: S603 the command is ours
-            ["/bin/sh", "-c", '"$@" & ', "reaper", *command],
-            cwd="/",
-            env=variables,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise Unavailable("what removes the environment with its owner cannot be started", why=str(error)) from error
+        processes.start_apart(command, variables)
+    except ProvisionError as error:
+        what = "what removes the environment with its owner cannot be started"
+        raise Unavailable(what, why=str(error)) from error
 
 
 class Reaper:
@@ -89,16 +82,16 @@ class Reaper:
     @contextmanager
     def _alone(self) -> Iterator[bool]:
         engine = hashlib.sha256("\0".join(os.environ.get(name, "") for name in _ENGINE).encode()).hexdigest()[:8]
-        file = made(self._home) / f"reaper-{engine}.lock"
-        opened = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        lock = FileLock(made(self._home) / f"reaper-{engine}.lock", timeout=0)
         try:
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            lock.acquire()
+        except Timeout:
             yield False
-        else:
+            return
+        try:
             yield True
         finally:
-            os.close(opened)
+            lock.release()
 
     def _watch(self, every_s: float) -> bool:
         """Remove what is due until nothing is left that has an owner; False if it gives up."""

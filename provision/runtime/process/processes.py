@@ -79,6 +79,29 @@ def start(command: Sequence[str], directory: Path, output: Path, variables: Mapp
     _note(directory, psutil.Process(child.pid))
 
 
+def start_apart(command: Sequence[str], variables: Mapping[str, str]) -> None:
+    """Start a process that has nothing of this one: neither its session, streams and directory, nor it as its parent.
+
+    So it outlives whatever ends this process with all that it has started.
+
+    Raises:
+        ProvisionError: it cannot be started.
+    """
+    try:
+        subprocess.run(  # noqa: S603 the command is ours
+            ["/bin/sh", "-c", '"$@" &', "sh", *command],
+            cwd="/",
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ProvisionError(f"cannot start {command[0]}", why=str(error)) from error
+
+
 def marked(directory: Path) -> dict[str, psutil.Process]:
     """Running nodes of this user with a mark below that directory, by the rest of its path, such as `broker-1`."""
     prefix, found = f"{mark(directory)}/", dict[str, psutil.Process]()
