@@ -63,4 +63,5 @@ def grows_not_by(cycle: Callable[[], object], times: int, footprint: Callable[[]
     before = footprint()
     for _ in range(times - 2):
         cycle()
-    assert growth(before, footprint()) == {}
+    grown = growth(before, footprint())
+    assert not grown, grown

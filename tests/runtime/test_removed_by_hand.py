@@ -176,9 +176,13 @@ def test_what_its_user_may_not_enter_or_change_any_more_is_opened_again(
     run(["status", NAME])  # loads what is needed: a user of the machine may not read everything that root has
     with _as_nobody(home.directory.parent):
         processes = request.getfixturevalue("running")
-        LOCKED[what](home).chmod(mode)
-        assert _states(home, capsys) == dict.fromkeys(NODES, RUNNING)
-        _taken_down(home, processes, capsys)
+        try:
+            LOCKED[what](home).chmod(mode)
+            assert _states(home, capsys) == dict.fromkeys(NODES, RUNNING)
+            _taken_down(home, processes, capsys)
+        finally:
+            for process in filter(psutil.Process.is_running, processes.values()):
+                process.kill()
 
 
 def test_what_cannot_be_looked_at_does_not_hide_the_others(
