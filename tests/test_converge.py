@@ -518,7 +518,7 @@ def test_a_leaving_broker_whose_data_would_go_with_its_process_is_frozen_until_i
 ) -> None:
     monkeypatch.setattr(FakeRuntime, "kind", kind)
     frozen = kind == "docker" and storage == "memory"
-    same = {"offsets.topic.replication.factor": 1, "transaction.state.log.replication.factor": 1}
+    same: dict[str, object] = {"offsets.topic.replication.factor": 1, "transaction.state.log.replication.factor": 1}
     living.settles(topics=[topic("t", 3, 1)], storage=storage, brokers=brokers(3, same))
     comes_when(living, "pause_node" if frozen else "stop_node", "broker-3")
     halted: list[str] = []
