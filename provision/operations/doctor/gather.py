@@ -38,8 +38,11 @@ from provision.spec.source import Source
 STEP_S = 20.0
 """How long each of the steps may take; the facts that are not there by then are left out."""
 _ADMIN_S = 5.0
+# Of the client library and what uses it: its modules import each other in a circle, which several threads at once would
+# trip over.
 _LOADED_FIRST = (
     "kafka",
+    "kafka.protocol.parser",
     "kafka.protocol.metadata",
     "kafka.protocol.admin",
     "kafka.protocol.consumer",
@@ -169,6 +172,8 @@ def _with_nodes(facts: Facts, runtime: Runtime, observed: ObservedEnvironment) -
         "assessment": partial(assess, runtime, observed, None, nodes=names, ask_inside=True),
         **_asks_inside(runtime, observed),
     }
+    for module in _LOADED_FIRST:
+        importlib.import_module(module)
     found = side_by_side(asks)
     nodes = {
         one: NodeFacts(

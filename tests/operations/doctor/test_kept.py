@@ -222,7 +222,8 @@ def _edited(of: Facts, written: bytes, now: bytes, wanted: bytes | None = None) 
 
 
 def test_files_that_were_edited() -> None:
-    of = facts(node("broker-1"), surroundings=Surroundings(configured={"broker-1": "/there"}))
+    around = Surroundings(configured={"broker-1": "/there"})
+    of = facts(node("broker-1"), surroundings=around, inside=Inside(settings={1: {}}))
     told = found(_edited(of, b"a=1\nb=1\n", b"a=1\nb=2\n"))["file-edited"]
     assert told.evidence == ("b 1 → 2",)
     assert told.file == "/there/server.properties:2"
@@ -233,6 +234,7 @@ def test_files_that_were_edited() -> None:
 def test_what_a_running_broker_took_over_was_not_edited() -> None:
     of = facts(node("broker-1"), inside=Inside(settings={1: {"num.io.threads": "6"}}))
     before, now = b"num.io.threads=3\n", b"num.io.threads=6\n"
+    assert found(_edited(facts(node("broker-1")), before, now)) == {}  # it does not tell what it took over
     assert found(_edited(of, before, now, wanted=now)) == {}
     assert found(_edited(of, before, now)) == {}  # the file was changed back, and `up` has still to follow
 

@@ -12,7 +12,10 @@ from provision.operations.doctor.findings import Finding, Severity
 from provision.operations.doctor.places import place_of_file, place_of_setting
 from provision.operations.doctor.registry import check
 from provision.plan.differences import Difference, differences, same_setting
-from provision.plan.observed import ObservedNode
+from provision.plan.observed import NodeState, ObservedNode
+
+# What a broker that does not run has taken over cannot be asked.
+_OR_UNDONE = ", or the environment file no longer has what was changed without a restart"
 
 
 @check("file-not-text", "file-damaged")
@@ -71,8 +74,16 @@ def edited(facts: Facts) -> Iterator[Finding]:
         changed = differences(wanted, files) if wanted else ()
         # A setting that a running broker took over is in its file, without another fingerprint of the node.
         unexplained = [one for one in changed if not _was_taken_over(facts, node, one)]
+        if _is_unknown(facts, node):
+            continue
         if unexplained if wanted else node.role != Role.BROKER:
             yield _edited(facts, node, about, unexplained)
+
+
+def _is_unknown(facts: Facts, node: ObservedNode) -> bool:
+    """Whether a broker runs and does not tell what it took over."""
+    tells = node.number in (known(facts.inside.settings) or {})
+    return node.role == Role.BROKER and node.state is NodeState.RUNNING and not tells
 
 
 def _was_taken_over(facts: Facts, node: ObservedNode, change: Difference) -> bool:
@@ -87,7 +98,8 @@ def _edited(facts: Facts, node: ObservedNode, about: NodeFacts, changed: list[Di
         "file-edited",
         f"the files of {node.name} are not as `up` has written them",
         evidence=first_few(map(str, changed)) or (f"their fingerprint is not {node.config_hash}",),
-        cause="they were edited by hand",
+        cause="they were edited by hand"
+        + _OR_UNDONE * (node.state is not NodeState.RUNNING and node.role == Role.BROKER),
         file=next(places, ""),
         fix=f"provision up {facts.name}, which writes them again; what shall stay belongs into the environment file",
         severity=Severity.WARNING,
