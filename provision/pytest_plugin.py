@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -47,15 +47,22 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARK)
 
 
+class Run(NamedTuple):
+    """What identifies a test run, and the process that controls it."""
+
+    identity: str
+    controller: int
+
+
 class _Workers:
     """What only pytest-xdist calls."""
 
-    def __init__(self, run: str) -> None:
+    def __init__(self, run: "Run") -> None:
         self._run = run
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:  # noqa: ANN401 a class of xdist
-        node.workerinput[_RUN] = self._run
+        node.workerinput[_RUN] = tuple(self._run)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -63,27 +70,27 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """The run gets its identity before pytest-xdist starts the workers."""
     config = session.config
     if not _is_worker(config):
-        run = f"{secrets.token_hex(4)}-{os.getpid()}"
+        run = Run(secrets.token_hex(4), os.getpid())
         config.stash[_run_key] = run
         config.pluginmanager.register(_Workers(run), "provision-workers")
 
 
-_run_key = pytest.StashKey[str]()
+_run_key = pytest.StashKey[Run]()
 
 
 def _is_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
 
 
-def _run_of(config: pytest.Config) -> str:
-    return str(config.workerinput[_RUN]) if _is_worker(config) else config.stash[_run_key]  # type: ignore[attr-defined]
+def _run_of(config: pytest.Config) -> Run:
+    return Run(*config.workerinput[_RUN]) if _is_worker(config) else config.stash[_run_key]  # type: ignore[attr-defined]
 
 
 def _pool_of(config: pytest.Config) -> "Pool":
     if _pool not in config.stash:
         from provision.testing import Pool
 
-        config.stash[_pool] = Pool(_run_of(config), keep=config.getoption("kafka_keep"))
+        config.stash[_pool] = Pool(*_run_of(config), keep=config.getoption("kafka_keep"))
     return config.stash[_pool]
 
 

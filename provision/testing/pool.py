@@ -66,11 +66,12 @@ class Pool:
 
     Args:
         run: identifies the run in all of its processes.
+        controller: the id of the process that controls the run; if it is killed, the environments go with it.
         keep: leave the environments running for the next run, which finds them by what they are.
     """
 
-    def __init__(self, run: str, *, keep: bool = False) -> None:
-        self._run, self._keep = run, keep
+    def __init__(self, run: str, controller: int, *, keep: bool = False) -> None:
+        self._run, self._controller, self._keep = run, controller, keep
         self._home = Home.of_user()
         self._directory = self._home.directory / "tests" / ("kept" if keep else run)
         self._open: dict[str, Environment] = {}
@@ -93,15 +94,17 @@ class Pool:
 
     def _started(self, wanted: Wanted, key: str) -> Environment:
         note = self._directory / f"{key}.json"
-        name = f"{wanted.stem}-{key}" if self._keep else f"{wanted.stem}-{key}-{self._run[:8]}"
+        name = f"{wanted.stem}-{key}" if self._keep else f"{wanted.stem}-{key}-{self._run}"
         environment = wanted.named(name)
+        environment.lock_timeout_s = START_S  # the tests of other processes create topics in it, too
         known = read_note(note, dict[str, str]) or {}
         if "what" in known:
             raise AlreadyFailed(known["what"], why=known["why"], hint=known["hint"])
         if not known or not self._is_ready(name):
             write_whole(note, json.dumps({"name": name}))
             try:
-                environment.up(UpOptions(timeout_s=_UP_S))
+                owner = None if self._keep else self._controller
+                environment.up(UpOptions(timeout_s=_UP_S, owner_pid=owner))
             except ProvisionError as error:
                 if not self._keep:
                     said = {"name": name, "what": error.what, "why": error.why, "hint": error.hint}
@@ -150,6 +153,7 @@ class Pool:
         failed: list[ProvisionError] = []
         for name in self.names:
             with Environment.named(name) as environment:
+                environment.lock_timeout_s = START_S
                 try:
                     environment.down()
                 except ProvisionError as error:
