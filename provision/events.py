@@ -154,6 +154,21 @@ def silent(_event: Event) -> None:
     """Ignore every event."""
 
 
+def until_it_fails(tell: Listener) -> Listener:
+    """A listener that passes events on until the other one raises an error, which does not stop what must be finished."""
+    failed = False
+
+    def guarded(event: Event) -> None:
+        nonlocal failed
+        if not failed:
+            try:
+                tell(event)
+            except Exception:  # noqa: BLE001 a broken listener has mostly raised it before, where it was not guarded
+                failed = True
+
+    return guarded
+
+
 def of_environment(name: str, tell: Listener) -> Listener:
     """A listener that adds the environment's name to each event and passes it on."""
     return lambda event: tell(event if event.environment else replace(event, environment=name))

@@ -24,7 +24,7 @@ from provision.cluster.resolve import fixed_ports, resolve, resolve_without_port
 from provision.common.interrupts import shielded, telling_where_it_stands
 from provision.common.patience import Patience
 from provision.errors import NodeFailed, PortTaken, ProvisionError, UsageError
-from provision.events import Listener, Notice, Planned, StageDone, silent
+from provision.events import Listener, Notice, Planned, StageDone, silent, until_it_fails
 from provision.home.place import Home
 from provision.kafka.levels import Level
 from provision.observe.cluster_id import cluster_id_for
@@ -378,7 +378,7 @@ def _settings_left(prepared: Prepared) -> tuple[Action, ...]:
 
 def _roll_back(prepared: Prepared, home: Home, tell: Listener) -> None:
     """Undo a first `up`: remove what exists now and did not before."""
-    name = prepared.cluster.name
+    name, tell = prepared.cluster.name, until_it_fails(tell)
     with shielded(lambda: tell(Notice("still removing, please wait; again ends it at once"))):
         removed = remove_environment(
             prepared.runtime, name, before=prepared.observed, delete_data=not prepared.had_data, tell=tell

@@ -4,12 +4,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import kafka  # noqa: F401 the package first
-from kafka import TopicPartition
-from kafka.admin import OffsetSpec
+import provision.kafka.library  # noqa: F401 the library first
+from kafka.structs import TopicPartition
 
 from provision.kafka.translation import translated
 
+# Of KIP-79, for the first and the next offset; the library's names for them load its clients.
+_EARLIEST, _LATEST = -2, -1
 _GONE = ("OK", "GroupIdNotFoundError")
 
 Place = tuple[str, int]
@@ -52,8 +53,8 @@ class GroupAdmin:
         asked = [TopicPartition(*place) for place in partitions]
         with translated(f"reading the offsets of {group}"):
             committed = self._client.list_group_offsets({group: asked})[group] if asked else {}
-            first = self._client.list_partition_offsets(dict.fromkeys(asked, OffsetSpec.EARLIEST)) if asked else {}
-            last = self._client.list_partition_offsets(dict.fromkeys(asked, OffsetSpec.LATEST)) if asked else {}
+            first = self._client.list_partition_offsets(dict.fromkeys(asked, _EARLIEST)) if asked else {}
+            last = self._client.list_partition_offsets(dict.fromkeys(asked, _LATEST)) if asked else {}
         return {
             (place.topic, place.partition): max(
                 0, last[place].offset - _position(committed, place, first[place].offset)

@@ -66,6 +66,7 @@ def test_calls_of_one_system_stand_in_one_module() -> None:
     used = {name: names_in(file.read_text()) & _POSIX_ONLY for name, file in modules.items()}
     assert {name: those for name, those in used.items() if those} == {
         "provision/home/locks.py": {"fcntl"},
+        "provision/testing/use.py": {"fcntl"},
         "provision/runtime/process/processes.py": {"start_new_session"},
     }
 

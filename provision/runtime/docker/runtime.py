@@ -304,18 +304,12 @@ class DockerRuntime(Runtime):
             self._api.put_archive(container, NODE_HOME, spec.archive_of_files(files, account))
 
     def start_node(self, name: str, node: str) -> None:
-        """Start the container, for which the engine now reserves its host port, or let it go on.
-
-        It is paused by the engine, or a signal (SIGSTOP) has stopped its process, of which the engine knows nothing.
-        """
+        """Start the container, for which the engine now reserves its host port, or let it go on."""
         container = self._required(name, node)
         self._require_no_links(name, node)
         with translated(f"starting {node}"):
-            state = self._api.inspect_container(container)["State"]
-            if state["Paused"]:
+            if self._api.inspect_container(container)["State"]["Paused"]:
                 self._api.unpause(container)
-            if state["Running"]:
-                self._api.kill(container, "SIGCONT")
                 return
             networks.rejoin(self._api, container, name, node)
             self._api.start(container)
