@@ -1,7 +1,6 @@
 """What `provision doctor` says when the engine was restarted, or does not answer: an engine of the test's own."""
 
 import json
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,14 +26,13 @@ def nothing_is_left() -> None:
     """The engine goes with all it has."""
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_a_restarted_engine_and_one_that_does_not_answer(tmp_path: Path, own: OwnEngine, how: signal.Signals) -> None:
+def test_a_restarted_engine_and_one_that_does_not_answer(tmp_path: Path, own: OwnEngine) -> None:
     variables = {"DOCKER_HOST": own.address}
     provision = Provision(tmp_path / "home", own_image=False, environment=variables)
     text = f"kafka: {{mode: zookeeper, image: {IMAGE}}}\nbrokers: {{port: auto}}\n"
     env = write_environment(tmp_path, NAME, text)
     provision.ok("up", env, "--until", "process")
-    own.stop(how)
+    own.stop()
     found = findings(provision, env)
     assert set(found) == {"engine-unreachable"}
     assert own.address in found["engine-unreachable"]["evidence"][0]

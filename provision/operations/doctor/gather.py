@@ -38,14 +38,14 @@ from provision.spec.source import Source
 STEP_S = 20.0
 """How long each of the steps may take; the facts that are not there by then are left out."""
 _ADMIN_S = 5.0
-# Of the client library and what uses it: its modules import each other in a circle, which several threads at once would
-# trip over.
+# Modules of the client library import each other in a circle, which several threads at once would trip over.
 _LOADED_FIRST = (
-    "provision.kafka.admin",
-    "kafka.protocol.parser",
+    "kafka",
     "kafka.protocol.metadata",
     "kafka.protocol.admin",
     "kafka.protocol.consumer",
+    "provision.kafka.admin",
+    "provision.kafka.brokers",
 )
 _PATIENT_S = 10.0
 
@@ -116,6 +116,8 @@ def gather(source: Source, runtimes: Runtimes) -> tuple[Facts, Runtime | None]:
     Raises:
         UsageError: no environment can have the name that the source gives.
     """
+    for module in _LOADED_FIRST:  # threads that load what depends on each other at the same time may end in a deadlock
+        importlib.import_module(module)
     cluster, problems, kind = _described(source, runtimes)
     wanted = [node.name for node in cluster.nodes] if cluster else []
     held = find(source.name, kind, wanted, runtimes)
@@ -168,8 +170,6 @@ def _with_nodes(facts: Facts, runtime: Runtime, observed: ObservedEnvironment) -
         "assessment": partial(assess, runtime, observed, None, nodes=names, ask_inside=True),
         **_asks_inside(runtime, observed),
     }
-    for module in _LOADED_FIRST:
-        importlib.import_module(module)
     found = side_by_side(asks)
     nodes = {
         one: NodeFacts(

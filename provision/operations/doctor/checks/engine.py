@@ -36,7 +36,8 @@ def _was_ended(vitals: Vitals, engine_started_s: float) -> bool:
 def unreachable(facts: Facts) -> Iterator[Finding]:
     """The engine that would have the environment does not answer."""
     asked = facts.cluster.runtime if facts.cluster else ""
-    if facts.engine and asked != "process" and not facts.there:
+    observed = known(facts.observed)
+    if facts.engine and asked != "process" and (observed is None or observed.is_absent):
         yield Finding(
             "engine-unreachable",
             "the Docker engine does not answer",

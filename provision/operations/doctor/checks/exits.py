@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from provision.kafka.causes import Failure, failure_ids
-from provision.kafka.failures import lines_of, telling
+from provision.kafka.failures import explain, lines_of, telling
 from provision.operations.doctor.away import is_passing, is_stopped_as_a_whole, was_stopped
 from provision.operations.doctor.checks.engine import ended_with_engine
 from provision.operations.doctor.facts import Facts, NodeFacts, known
@@ -30,6 +30,24 @@ def exited(facts: Facts) -> Iterator[Finding]:
 def _is_meant(facts: Facts, node: ObservedNode, known_of: NodeFacts) -> bool:
     """Whether it was stopped with everything else, or is just being restarted."""
     return was_stopped(node, known_of) and (is_stopped_as_a_whole(facts) or is_passing(facts, node, known_of))
+
+
+@check("wrong-architecture", "port-taken")
+def not_started(facts: Facts) -> Iterator[Finding]:
+    """A node that the runtime could not start, for a reason that it gives itself."""
+    for node, known_of in facts.in_state(NodeState.CREATED):
+        vitals = known(known_of.vitals)
+        failure = explain([vitals.error]) if vitals and vitals.error else None
+        if vitals and failure and failure.id in ("wrong-architecture", "port-taken"):
+            yield Finding(
+                failure.id,
+                f"{node.name} could not be started: {failure.reason}",
+                evidence=(f"{node.name} is {node.state}", vitals.error),
+                cause=failure.reason,
+                file=facts.line_for(node.name, *failure.keys),
+                fix=f"{failure.hint}; then provision up {facts.name}",
+                node=node.name,
+            )
 
 
 def _of_failure(facts: Facts, node: ObservedNode, known_of: NodeFacts, failure: Failure) -> Finding:
