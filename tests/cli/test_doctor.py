@@ -37,7 +37,9 @@ def test_a_finding_with_what_mends_it_and_exit_code_1(runtime: SpokenRuntime, ca
     out, err = capsys.readouterr()
     assert "broker-2 is paused  [paused-node]" in out
     assert "mend:     provision start shop broker-2" in out
-    assert "shop: 1 finding" in err
+    assert "are not in sync there  [under-replicated]" in out
+    assert "cause:    broker-2 is paused" in out
+    assert "shop: 2 findings" in err
 
 
 def test_the_findings_as_json(runtime: SpokenRuntime, capsys: Shown) -> None:
