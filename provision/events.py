@@ -155,7 +155,7 @@ def silent(_event: Event) -> None:
 
 
 def until_it_fails(tell: Listener) -> Listener:
-    """A listener that passes events on until the other one raises an error, which does not stop what must be finished."""
+    """A listener that passes events on until the other one fails, which does not stop what must be finished."""
     failed = False
 
     def guarded(event: Event) -> None:

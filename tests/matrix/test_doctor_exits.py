@@ -14,7 +14,7 @@ import pytest
 from tests.engine import DEFAULT_VERSION, Provision, java, write_environment
 from tests.matrix.doctoring import Patient, rewritten
 
-pytestmark = [pytest.mark.matrix, pytest.mark.process, pytest.mark.row(None)]
+pytestmark = [pytest.mark.matrix, pytest.mark.process, pytest.mark.row("doctor-exits")]
 
 FILE = """\
 kafka:

@@ -12,7 +12,7 @@ import pytest
 from tests.engine import DEFAULT_VERSION, Provision, java, wait_for_line, wait_until, write_environment
 from tests.matrix.doctoring import Patient, away, rewritten
 
-pytestmark = [pytest.mark.matrix, pytest.mark.process, pytest.mark.row(None)]
+pytestmark = [pytest.mark.matrix, pytest.mark.process, pytest.mark.row("doctor-files")]
 
 FILE = """\
 kafka:

@@ -14,7 +14,7 @@ from provision.runtime.process.runtime import ProcessRuntime
 from tests.engine import DEFAULT_VERSION, Provision, java, wait_until, write_environment
 from tests.matrix.doctoring import Patient, away, rewritten
 
-pytestmark = [pytest.mark.matrix, pytest.mark.process, pytest.mark.row(None)]
+pytestmark = [pytest.mark.matrix, pytest.mark.process, pytest.mark.row("doctor-replication")]
 
 FILE = """\
 zookeeper: {nodes: 3, port: auto}

@@ -10,7 +10,7 @@ import pytest
 from tests.engine import Provision, engine, image, write_environment
 from tests.matrix.doctoring import Patient, rewritten
 
-pytestmark = [pytest.mark.matrix, pytest.mark.engine, pytest.mark.row(None)]
+pytestmark = [pytest.mark.matrix, pytest.mark.engine, pytest.mark.row("doctor-volumes")]
 
 FILE = """\
 runtime: docker
