@@ -13,7 +13,7 @@ import pytest
 
 from tests.engine import DEFAULT_VERSION, Provision, engine, image, java, wait_until, write_environment
 
-pytestmark = [pytest.mark.matrix, pytest.mark.row(None)]
+pytestmark = [pytest.mark.row(None)]
 
 FILE = "brokers: {port: auto}\ntopics: [{name: t}]\n"
 BUSY = re.compile(r"error: \S+ is being changed by `provision \w+` \(.+, pid \d+ on .+, since .+\)\n")
@@ -61,6 +61,7 @@ def begun(process: subprocess.Popen[str], text: str) -> None:
         assert line, "".join(seen)
 
 
+@pytest.mark.matrix
 def test_of_ten_one_works_and_nine_are_told_who(provision: Provision, tmp_path: Path) -> None:
     env = write_environment(tmp_path, "lock-ten", FILE)
     with ThreadPoolExecutor(10) as pool:
@@ -73,6 +74,7 @@ def test_of_ten_one_works_and_nine_are_told_who(provision: Provision, tmp_path: 
     assert (run["command"], run["outcome"], run["action_count"]) == ("up", "done", 8)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("provision", [pytest.param("docker", marks=pytest.mark.engine)], indirect=True)
 def test_of_two_homes_with_one_engine_one_works(provision: Provision, tmp_path: Path) -> None:
     env = write_environment(tmp_path, "lock-two", FILE)
@@ -84,6 +86,7 @@ def test_of_two_homes_with_one_engine_one_works(provision: Provision, tmp_path: 
     assert is_whole(provision, "lock-two")
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("at", ["storage broker-1 created", "broker-1 started"])
 def test_what_a_killed_command_held_is_free_for_the_next(provision: Provision, tmp_path: Path, at: str) -> None:
     env = write_environment(tmp_path, "lock-kill", FILE)
@@ -106,6 +109,7 @@ def test_what_a_killed_command_held_is_free_for_the_next(provision: Provision, t
     }.items()
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("at", ["storage broker-1 created", "broker-1 started"])
 def test_down_by_force_ends_an_up_and_leaves_nothing(provision: Provision, tmp_path: Path, at: str) -> None:
     env = write_environment(tmp_path, "lock-force", FILE)
@@ -123,8 +127,9 @@ def test_down_by_force_ends_an_up_and_leaves_nothing(provision: Provision, tmp_p
     assert provision.traces("lock-force") == []
 
 
-@pytest.mark.soak
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(
+    "seed", [pytest.param(seed, marks=pytest.mark.matrix if seed < 2 else pytest.mark.soak) for seed in range(20)]
+)
 def test_up_against_down_is_never_half_made(provision: Provision, tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 no secret
     env = write_environment(tmp_path, "lock-race", FILE)
