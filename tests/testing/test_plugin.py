@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import psutil
@@ -15,6 +16,9 @@ from provision import Environment
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "examples" / "pytest-service"
+INSTALLED = any(point.value == "provision.pytest_plugin" for point in entry_points(group="pytest11"))
+PLUGIN = [] if INSTALLED else ["-p", "provision.pytest_plugin"]
+"""pytest loads it by itself where the distribution was installed with it, and would not load it twice."""
 ONE = "kafka: {mode: kraft}\nbrokers: {nodes: 1, port: auto}\nruntime: process\n"
 
 
@@ -39,9 +43,7 @@ class Project:
             "NO_COLOR": "1",
             **environment,
         }
-        # However the distribution is installed here, the plugin is loaded once, and from this checkout.
-        plugin = ["-p", "provision.pytest_plugin"]
-        command = [sys.executable, "-m", "pytest", *plugin, "-p", "no:cacheprovider", "-W", "ignore", *arguments]
+        command = [sys.executable, "-m", "pytest", *PLUGIN, "-p", "no:cacheprovider", "-W", "ignore", *arguments]
         return subprocess.Popen(
             command, cwd=self.directory, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
