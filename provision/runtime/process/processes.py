@@ -27,6 +27,7 @@ _NOTE = "process.json"
 _PROCESSES = Path("/proc")
 _KILL_PATIENCE_S = 10.0
 _REAP_S = 1.0
+_STOPPED_S = 2.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.002, 0.05
 _EXEC_S, _EXEC_PAUSE_S = 0.2, 0.01
 
@@ -206,6 +207,10 @@ def pause(directory: Path) -> None:
     if process := find(directory):
         with _signalled(process):
             process.suspend()
+            # SIGSTOP reaches the process's threads one after the other.
+            patience, pauses = Patience(_STOPPED_S), Pauses(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
+            while not is_paused(process) and process.is_running() and patience.pause(pauses.next_s()):
+                pass
 
 
 def resume(directory: Path) -> bool:
