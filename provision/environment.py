@@ -6,7 +6,7 @@ the errors in `provision.errors`. Any thread may use an object, but only one at 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -18,7 +18,7 @@ from provision.errors import UsageError
 from provision.events import Event, Listener, of_environment, silent
 from provision.home.place import Home
 from provision.kafka.levels import Level
-from provision.kafka.records import NewRecord
+from provision.operations.inside import WAIT_S, InsideKafka
 from provision.runtime import Runtimes
 from provision.spec.names import is_environment_name, require_environment_name
 from provision.spec.source import Source
@@ -26,8 +26,6 @@ from provision.spec.source import Source
 if TYPE_CHECKING:
     from provision.cluster.model import Cluster, RenderedFile, Topic
     from provision.home.journals import Run
-    from provision.kafka.groups import Group
-    from provision.kafka.records import Record
     from provision.observe.readiness import Assessment
     from provision.operations.changing import Change
     from provision.operations.doctor.examine import Choose, Diagnosis
@@ -35,8 +33,7 @@ if TYPE_CHECKING:
     from provision.operations.gc.collector import Collector
     from provision.operations.topics import KafkaCluster
     from provision.pipeline import Prepared, UpOptions, UpResult
-    from provision.plan.actions import Plan
-    from provision.plan.observed import ObservedEnvironment, ObservedTopic
+    from provision.plan.observed import ObservedEnvironment
     from provision.resources.rounds import Agree
     from provision.runtime.base import Runtime, Streams
     from provision.software.pinning import Pinned
@@ -44,11 +41,9 @@ if TYPE_CHECKING:
 
 Place = Home | str | Path | None
 """A home, its directory, or None for the user's own."""
-WAIT_S = 120.0
-"""The default time limit of each wait."""
 
 
-class Environment:
+class Environment(InsideKafka):
     """A Kafka environment: a file, or the values of one, and the cluster created from it.
 
     Args:
@@ -477,117 +472,6 @@ class Environment:
         if address := self.external_servers:
             return cluster_at(self.name, address)
         return cluster_of(self.runtime, self.name)
-
-    def topics(
-        self, names: Sequence[str] = (), *, internal: bool = False, settings: bool = True
-    ) -> tuple[ObservedTopic, ...]:
-        """Topics, with their `settings` unless they are not wanted: all, or the named ones.
-
-        `internal` includes Kafka's own.
-        """
-        from provision.operations.topics import topics
-
-        return topics(self.cluster(), names, internal=internal, settings=settings)
-
-    def adopt(self, *, replicas: bool = False) -> dict[str, Any]:
-        """Its cluster as sections of an environment file; `replicas` lists the brokers of each partition."""
-        from provision.operations.topics import adopted_sections
-
-        sections = adopted_sections(self.cluster(), self.home, replicas=replicas, tell=self._tell)
-        address = self.external_servers
-        return {**({"name": self.name, "bootstrap_servers": address} if address else {}), **sections}
-
-    def create_topic(
-        self,
-        name: str,
-        *,
-        partitions: int = 1,
-        replication_factor: int | None = None,
-        config: Mapping[str, str] | None = None,
-    ) -> None:
-        """Create a topic that is not in the file, and wait until every broker knows it.
-
-        The default replication factor is 3, or the number of brokers if there are fewer.
-        """
-        from provision.operations.topics import NewTopic, create_topic
-
-        new = NewTopic(name, partitions, replication_factor, config or {})
-        with self._changed_inside("topics create") as tell:
-            create_topic(self.cluster(), new, tell)
-
-    def delete_topics(self, names: Sequence[str]) -> None:
-        """Delete topics with all their records; never Kafka's own."""
-        from provision.operations.topics import delete_topics
-
-        with self._changed_inside("topics delete") as tell:
-            delete_topics(self.cluster(), names, tell)
-
-    def plan_resources(self, names: Sequence[str] = ()) -> Plan:
-        """What `apply_resources` would do; changes nothing."""
-        from provision.operations.topics import desired_of, plan_for
-
-        spec, cluster = self.source.load(self._tell), self.cluster()
-        return plan_for(cluster, desired_of(spec, cluster, names), self.home)[0]
-
-    def apply_resources(
-        self, names: Sequence[str] = (), *, timeout_s: float = WAIT_S, agree: Agree | None = None
-    ) -> Plan:
-        """Update topics and quotas to match the file, or only the named topics; nodes are left alone.
-
-        Returns what was done.
-        """
-        from provision.operations.topics import apply_for, desired_of
-        from provision.resources.rounds import accept_all
-
-        spec = self.source.load(self._tell)
-        with self._changed_inside("topics apply") as tell:
-            cluster = self.cluster()
-            desired, patience = desired_of(spec, cluster, names), Patience(timeout_s)
-            return apply_for(cluster, desired, self.home, patience=patience, tell=tell, agree=agree or accept_all)
-
-    def produce(
-        self, topic: str, records: Iterable[NewRecord | tuple[bytes | None, bytes | None]], *, max_bytes: int = 1024**2
-    ) -> int:
-        """Write records, or pairs of key and value, to an existing topic with `acks=all`; returns how many.
-
-        `max_bytes` limits the size of one.
-        """
-        from provision.kafka.messages import produce
-        from provision.operations.topics import topics_without_settings
-
-        topics_without_settings(cluster := self.cluster(), [topic])
-        new = (record if isinstance(record, NewRecord) else NewRecord(record[1], record[0]) for record in records)
-        return produce(cluster.access, topic, new, largest_bytes=max_bytes)
-
-    def consume(
-        self, topic: str, *, from_beginning: bool = True, limit: int | None = None, idle_s: float | None = None
-    ) -> Iterator[Record]:
-        """Read a topic without a consumer group; ends after `limit` records, or after `idle_s` without any."""
-        from provision.kafka.messages import consume
-
-        return consume(self.cluster().access, topic, from_beginning=from_beginning, limit=limit, idle_s=idle_s)
-
-    def groups(self, names: Sequence[str] = ()) -> tuple[Group, ...]:
-        """Consumer groups with their members: all, or the named ones; one that does not exist is `Dead`."""
-        from provision.operations.groups import groups
-
-        return groups(self.cluster(), names)
-
-    def lag(self, group: str, topics: Sequence[str]) -> dict[tuple[str, int], int]:
-        """How many records of these topics the group has not committed yet, by topic and partition."""
-        from provision.operations.groups import lag
-
-        return lag(self.cluster(), group, topics)
-
-    def delete_groups(self, names: Sequence[str]) -> None:
-        """Delete consumer groups with their offsets; those that do not exist are ignored.
-
-        Raises:
-            PartlyApplied: Kafka refused some, because they have members; the others are deleted.
-        """
-        from provision.operations.groups import delete_groups
-
-        delete_groups(self.cluster(), names)
 
     def tool(self, name: str, arguments: Sequence[str], streams: Streams) -> int:
         """Run one of Kafka's own tools inside the environment; returns its exit code."""

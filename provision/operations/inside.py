@@ -1,0 +1,170 @@
+"""What lives inside the Kafka of an environment: its topics, quotas, records and consumer groups."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from provision.common.patience import Patience
+from provision.events import Event, Listener
+from provision.home.place import Home
+from provision.kafka.records import NewRecord
+from provision.spec.source import Source
+
+if TYPE_CHECKING:
+    from provision.kafka.groups import Group
+    from provision.kafka.records import Record
+    from provision.operations.topics import KafkaCluster
+    from provision.plan.actions import Plan
+    from provision.plan.observed import ObservedTopic
+    from provision.resources.rounds import Agree
+
+WAIT_S = 120.0
+"""The default time limit of each wait."""
+
+
+class InsideKafka(ABC):
+    """The part of `Environment` that asks and changes the cluster itself, whoever runs its nodes."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The environment's name."""
+
+    @property
+    @abstractmethod
+    def source(self) -> Source:
+        """The file or values that describe it."""
+
+    @property
+    @abstractmethod
+    def external_servers(self) -> str | None:
+        """The addresses of a cluster that provision did not start."""
+
+    @property
+    @abstractmethod
+    def home(self) -> Home:
+        """The directories of this machine."""
+
+    @abstractmethod
+    def cluster(self) -> KafkaCluster:
+        """Its cluster."""
+
+    @abstractmethod
+    def _tell(self, event: Event) -> None: ...
+
+    @abstractmethod
+    def _changed_inside(self, command: str) -> AbstractContextManager[Listener]: ...
+
+    def topics(
+        self, names: Sequence[str] = (), *, internal: bool = False, settings: bool = True
+    ) -> tuple[ObservedTopic, ...]:
+        """Topics, with their `settings` unless they are not wanted: all, or the named ones.
+
+        `internal` includes Kafka's own.
+        """
+        from provision.operations.topics import topics
+
+        return topics(self.cluster(), names, internal=internal, settings=settings)
+
+    def adopt(self, *, replicas: bool = False) -> dict[str, Any]:
+        """Its cluster as sections of an environment file; `replicas` lists the brokers of each partition."""
+        from provision.operations.topics import adopted_sections
+
+        sections = adopted_sections(self.cluster(), self.home, replicas=replicas, tell=self._tell)
+        address = self.external_servers
+        return {**({"name": self.name, "bootstrap_servers": address} if address else {}), **sections}
+
+    def create_topic(
+        self,
+        name: str,
+        *,
+        partitions: int = 1,
+        replication_factor: int | None = None,
+        config: Mapping[str, str] | None = None,
+    ) -> None:
+        """Create a topic that is not in the file, and wait until every broker knows it.
+
+        The default replication factor is 3, or the number of brokers if there are fewer.
+        """
+        from provision.operations.topics import NewTopic, create_topic
+
+        new = NewTopic(name, partitions, replication_factor, config or {})
+        with self._changed_inside("topics create") as tell:
+            create_topic(self.cluster(), new, tell)
+
+    def delete_topics(self, names: Sequence[str]) -> None:
+        """Delete topics with all their records; never Kafka's own."""
+        from provision.operations.topics import delete_topics
+
+        with self._changed_inside("topics delete") as tell:
+            delete_topics(self.cluster(), names, tell)
+
+    def plan_resources(self, names: Sequence[str] = ()) -> Plan:
+        """What `apply_resources` would do; changes nothing."""
+        from provision.operations.topics import desired_of, plan_for
+
+        spec, cluster = self.source.load(self._tell), self.cluster()
+        return plan_for(cluster, desired_of(spec, cluster, names), self.home)[0]
+
+    def apply_resources(
+        self, names: Sequence[str] = (), *, timeout_s: float = WAIT_S, agree: Agree | None = None
+    ) -> Plan:
+        """Update topics and quotas to match the file, or only the named topics; nodes are left alone.
+
+        Returns what was done.
+        """
+        from provision.operations.topics import apply_for, desired_of
+        from provision.resources.rounds import accept_all
+
+        spec = self.source.load(self._tell)
+        with self._changed_inside("topics apply") as tell:
+            cluster = self.cluster()
+            desired, patience = desired_of(spec, cluster, names), Patience(timeout_s)
+            return apply_for(cluster, desired, self.home, patience=patience, tell=tell, agree=agree or accept_all)
+
+    def produce(
+        self, topic: str, records: Iterable[NewRecord | tuple[bytes | None, bytes | None]], *, max_bytes: int = 1024**2
+    ) -> int:
+        """Write records, or pairs of key and value, to an existing topic with `acks=all`; returns how many.
+
+        `max_bytes` limits the size of one.
+        """
+        from provision.kafka.messages import produce
+        from provision.operations.topics import topics_without_settings
+
+        topics_without_settings(cluster := self.cluster(), [topic])
+        new = (record if isinstance(record, NewRecord) else NewRecord(record[1], record[0]) for record in records)
+        return produce(cluster.access, topic, new, largest_bytes=max_bytes)
+
+    def consume(
+        self, topic: str, *, from_beginning: bool = True, limit: int | None = None, idle_s: float | None = None
+    ) -> Iterator[Record]:
+        """Read a topic without a consumer group; ends after `limit` records, or after `idle_s` without any."""
+        from provision.kafka.messages import consume
+
+        return consume(self.cluster().access, topic, from_beginning=from_beginning, limit=limit, idle_s=idle_s)
+
+    def groups(self, names: Sequence[str] = ()) -> tuple[Group, ...]:
+        """Consumer groups with their members: all, or the named ones; one that does not exist is `Dead`."""
+        from provision.operations.groups import groups
+
+        return groups(self.cluster(), names)
+
+    def lag(self, group: str, topics: Sequence[str]) -> dict[tuple[str, int], int]:
+        """How many records of these topics the group has not committed yet, by topic and partition."""
+        from provision.operations.groups import lag
+
+        return lag(self.cluster(), group, topics)
+
+    def delete_groups(self, names: Sequence[str]) -> None:
+        """Delete consumer groups with their offsets; those that do not exist are ignored.
+
+        Raises:
+            PartlyApplied: Kafka refused some, because they have members; the others are deleted.
+        """
+        from provision.operations.groups import delete_groups
+
+        delete_groups(self.cluster(), names)
