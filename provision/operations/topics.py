@@ -213,7 +213,7 @@ def delete_topics(cluster: KafkaCluster, names: Sequence[str], tell: Listener = 
 
     if internal := [topic for topic in names if topic.startswith("__")]:
         raise Refused(f"{', '.join(internal)} belongs to Kafka itself", why="without it groups lose their offsets")
-    topics(cluster, names)
+    require_topics(cluster, names)
     with action(tell, Verb.DELETE, *(f"{TOPIC} {name}" for name in names)):
         with connected(cluster.access) as admin:
             failures = admin.topics.delete(names)
