@@ -1,6 +1,5 @@
 """The engine is the one that `docker` itself would talk to, whatever names it; what is not valid is named."""
 
-import hashlib
 import json
 import socket
 import warnings
@@ -15,6 +14,7 @@ from provision.runtime import Runtimes
 from provision.runtime.docker.client import connect
 from provision.runtime.docker.engine import DEFAULT_SOCKET, chosen_engine
 from tests.certificates import Authority
+from tests.docker_contexts import add_context, at, identity
 from tests.fake_engine import FakeEngine
 
 
@@ -28,23 +28,6 @@ def configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory.mkdir()
     monkeypatch.setenv("DOCKER_CONFIG", str(directory))
     return directory
-
-
-def identity(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest()
-
-
-def context(configuration: Path, name: str, content: object) -> Path:
-    """Let there be a context; returns its file."""
-    file = configuration / "contexts" / "meta" / identity(name) / "meta.json"
-    file.parent.mkdir(parents=True)
-    text = content if isinstance(content, str) else json.dumps(content)
-    file.write_text(text)
-    return file
-
-
-def at(host: str) -> dict[str, object]:
-    return {"Name": "x", "Metadata": {}, "Endpoints": {"docker": {"Host": host, "SkipTLSVerify": False}}}
 
 
 # Each line as `docker` 28.2 does it: DOCKER_HOST, DOCKER_CONTEXT, currentContext, and the address it talks to.
@@ -79,8 +62,8 @@ def test_the_engine_is_the_one_docker_talks_to(
     current: str | None,
     expected: str,
 ) -> None:
-    context(configuration, "one", at("unix:///run/one.sock"))
-    context(configuration, "two", at("tcp://10.0.0.2"))
+    add_context(configuration, "one", at("unix:///run/one.sock"))
+    add_context(configuration, "two", at("tcp://10.0.0.2"))
     for name, value in (("DOCKER_HOST", host), ("DOCKER_CONTEXT", variable)):
         if value is not None:
             monkeypatch.setenv(name, value)
@@ -110,7 +93,7 @@ def test_an_address_that_is_none_is_named_with_its_variable(monkeypatch: pytest.
 def test_an_engine_reached_by_ssh_is_told_to_be_out_of_reach(
     configuration: Path, monkeypatch: pytest.MonkeyPatch, named_by: str
 ) -> None:
-    context(configuration, "far", at("ssh://me@far"))
+    add_context(configuration, "far", at("ssh://me@far"))
     monkeypatch.setenv(named_by, "ssh://me@far" if named_by == "DOCKER_HOST" else "far")
     with pytest.raises(Unavailable, match=f"SSH is not supported: ssh://me@far .*{named_by}") as caught:
         connect()
@@ -123,7 +106,7 @@ def test_an_engine_reached_by_ssh_is_told_to_be_out_of_reach(
 def test_a_context_that_cannot_be_read_is_named_with_its_file(
     configuration: Path, monkeypatch: pytest.MonkeyPatch, content: str
 ) -> None:
-    file = context(configuration, "odd", content)
+    file = add_context(configuration, "odd", content)
     monkeypatch.setenv("DOCKER_CONTEXT", "odd")
     with pytest.raises(Unavailable, match="context 'odd' cannot be read") as caught:
         connect()
@@ -153,8 +136,8 @@ def test_the_engine_of_the_context_is_used_and_not_the_default_one(
     network = {"Name": "beside", "Id": "n", "Labels": labels, "IPAM": {"Config": []}}
     one, two = FakeEngine(), FakeEngine({"GET /networks": (200, [network])})
     with one.on_socket(tmp_path / "1.sock") as first, two.on_socket(tmp_path / "2.sock") as second:
-        context(configuration, "one", at(first))
-        context(configuration, "two", at(second))
+        add_context(configuration, "one", at(first))
+        add_context(configuration, "two", at(second))
         (configuration / "config.json").write_text(json.dumps({"currentContext": "one"}))
         for name, expected in (("", ()), ("two", ("beside",)), ("one", ())):
             monkeypatch.setenv("DOCKER_CONTEXT", name)
@@ -203,7 +186,7 @@ def test_an_encrypted_engine_is_trusted_by_the_authority_of_its_context_alone(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", other.ca)
     with FakeEngine().on_port(ours.issue("IP:127.0.0.1")) as address:
         for name, authority in (("trusted", ours), ("distrusted", other)):
-            context(configuration, name, at(address))
+            add_context(configuration, name, at(address))
             place = configuration / "contexts" / "tls" / identity(name) / "docker"
             place.mkdir(parents=True)
             (place / "ca.pem").write_text(Path(authority.ca).read_text())
@@ -270,7 +253,7 @@ def test_the_certificates_are_those_of_the_variables_or_of_the_context(
         directory.mkdir(parents=True, exist_ok=True)
         for part in ("ca", "cert", "key"):
             (directory / f"{part}.pem").write_text("")
-    context(configuration, "far", at("tcp://far"))
+    add_context(configuration, "far", at("tcp://far"))
 
     def authority_of() -> tuple[str, str | None]:
         engine = chosen_engine()
