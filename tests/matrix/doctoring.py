@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 from kafka import KafkaAdminClient
 
-from tests.engine import Provision, wait_until
+from tests.engine import DEFAULT_VERSION, Provision, java, wait_until, write_environment
 
 Found = dict[str, dict[str, Any]]
 """Findings by id; of several with one id the first."""
@@ -100,6 +100,19 @@ class Patient:
             yield client
         finally:
             client.close()
+
+
+@contextmanager
+def healthy(directory: Path, name: str, text: str) -> Iterator[Patient]:
+    """A running environment with that file, of which nothing is left in the end."""
+    java(DEFAULT_VERSION)
+    patient = Patient(Provision(directory / "home", "process"), write_environment(directory, name, text))
+    try:
+        patient.provision.ok("up", patient.env)
+        yield patient
+    finally:
+        patient.provision.ok("down", patient.env)
+        assert patient.provision.traces(patient.name) == []
 
 
 @contextmanager

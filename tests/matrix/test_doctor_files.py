@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine import DEFAULT_VERSION, Provision, java, wait_for_line, wait_until, write_environment
-from tests.matrix.doctoring import Patient, away, rewritten
+from tests.engine import wait_for_line, wait_until
+from tests.matrix.doctoring import Patient, away, healthy, rewritten
 
 pytestmark = [pytest.mark.matrix, pytest.mark.process, pytest.mark.row("doctor-files")]
 
@@ -35,15 +35,8 @@ runtime: process
 @pytest.fixture(scope="module")
 def ill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Patient]:
     """A cluster in KRaft mode that is well."""
-    java(DEFAULT_VERSION)
-    directory = tmp_path_factory.mktemp("files")
-    patient = Patient(Provision(directory / "home", "process"), write_environment(directory, "known-files", FILE))
-    try:
-        patient.provision.ok("up", patient.env)
+    with healthy(tmp_path_factory.mktemp("files"), "known-files", FILE) as patient:
         yield patient
-    finally:
-        patient.provision.ok("down", patient.env)
-        assert patient.provision.traces(patient.name) == []
 
 
 def test_a_cluster_that_has_just_come_up_has_nothing(ill: Patient) -> None:

@@ -11,8 +11,8 @@ from kafka.admin import ConfigResource, ConfigResourceType
 
 from provision.home.place import Home
 from provision.runtime.process.runtime import ProcessRuntime
-from tests.engine import DEFAULT_VERSION, Provision, java, wait_until, write_environment
-from tests.matrix.doctoring import Patient, away, rewritten
+from tests.engine import wait_until
+from tests.matrix.doctoring import Patient, away, healthy, rewritten
 
 pytestmark = [pytest.mark.matrix, pytest.mark.process, pytest.mark.row("doctor-replication")]
 
@@ -39,15 +39,8 @@ runtime: process
 @pytest.fixture(scope="module")
 def ill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Patient]:
     """A cluster in ZooKeeper mode that is well."""
-    java(DEFAULT_VERSION)
-    directory = tmp_path_factory.mktemp("replication")
-    patient = Patient(Provision(directory / "home", "process"), write_environment(directory, "known-replication", FILE))
-    try:
-        patient.provision.ok("up", patient.env)
+    with healthy(tmp_path_factory.mktemp("replication"), "known-replication", FILE) as patient:
         yield patient
-    finally:
-        patient.provision.ok("down", patient.env)
-        assert patient.provision.traces(patient.name) == []
 
 
 def test_a_cluster_that_has_just_come_up_has_nothing(ill: Patient) -> None:
