@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine import DEFAULT_VERSION, Provision, java, write_environment
-from tests.matrix.doctoring import Patient, rewritten
+from tests.engine import DEFAULT_VERSION
+from tests.matrix.doctoring import Patient, healthy, rewritten
 
 pytestmark = [pytest.mark.matrix, pytest.mark.process, pytest.mark.row("doctor-exits")]
 
@@ -30,16 +30,9 @@ JMX = "-Dcom.sun.management.jmxremote"
 @pytest.fixture(scope="module")
 def ill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Patient]:
     """A broker that has run, and is stopped."""
-    java(DEFAULT_VERSION)
-    directory = tmp_path_factory.mktemp("exits")
-    patient = Patient(Provision(directory / "home", "process"), write_environment(directory, "known-exits", FILE))
-    try:
-        patient.provision.ok("up", patient.env)
+    with healthy(tmp_path_factory.mktemp("exits"), "known-exits", FILE) as patient:
         patient.provision.ok("stop", patient.env)
         yield patient
-    finally:
-        patient.provision.ok("down", patient.env)
-        assert patient.provision.traces(patient.name) == []
 
 
 @pytest.fixture
