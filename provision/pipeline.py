@@ -266,11 +266,12 @@ def up(
             note_about(again.runtime, again.observed, about, tell)
             result, wait = _bring_up(again, runtimes.home, options, tell, agree)
     except BaseException as error:
+        if not begun:  # nothing is created or changed yet
+            runtimes.home.ports.release(prepared.cluster.name, prepared.leased)
+            raise
         # A failed update stops where it is, and the next `up` continues from there; another command that has taken the
         # environment over decides what becomes of it.
         if prepared.observed.nodes or not change.is_held:
-            if not begun:
-                runtimes.home.ports.release(prepared.cluster.name, prepared.leased)
             raise
         name = prepared.cluster.name
         if options.retain:
@@ -387,7 +388,7 @@ def _roll_back(prepared: Prepared, home: Home, tell: Listener) -> None:
         if removed:
             tell(Notice(f"what was created of {name} is removed again"))
         left = prepared.runtime.observe(name)
-        if prepared.observed.about and not left.is_absent:
+        if prepared.observed.about not in (None, left.about) and not left.is_absent:
             prepared.runtime.write_about(name, prepared.observed.about)
         if grown := sorted(left.storages - prepared.observed.storages):
             tell(Notice(f"the data of {', '.join(grown)} stay: some may have moved there from the kept ones"))

@@ -43,6 +43,9 @@ class Held:
         return Source(self.file, self.overrides), FakeRuntimes(self.home, self.runtime)
 
 
+OTHER = ("brokers.properties.num.io.threads=3",)
+
+
 def up(held: Held, options: UpOptions = DEFAULTS, tell: Listener = silent) -> UpResult:
     return pipeline.up(*held.described, options, tell=tell)
 
@@ -255,6 +258,26 @@ def test_a_refused_change_touches_nothing(source: Held, fake: FakeRuntime) -> No
     assert "zookeeper-2, 3: it is no longer in the file" in caught.value.why
     assert "`provision down` it first" in caught.value.hint
     assert fake.observe("faked") == before
+
+
+@pytest.mark.parametrize("left", ["nothing", "data", "nodes"])
+@pytest.mark.parametrize("error", [Refused("no"), Interrupted("SIGINT")], ids=["refused", "interrupted"])
+def test_what_is_not_agreed_to_touches_nothing(
+    source: Held, fake: FakeRuntime, left: str, error: ProvisionError
+) -> None:
+    if left != "nothing":
+        up(source, RUNNING)
+    if left == "data":
+        down(fake, "faked", source.home, keep_data=True)
+    verbs: list[str] = []
+    fake.on_verb = lambda verb, _subject: verbs.append(verb)
+
+    def disagree(_actions: object) -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        pipeline.up(*replace(source, overrides=OTHER).described, RUNNING, agree=disagree)
+    assert verbs == []
 
 
 def test_a_foreign_thing_is_refused(source: Held, fake: FakeRuntime) -> None:
