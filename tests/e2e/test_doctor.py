@@ -43,11 +43,15 @@ def examined(provision: Provision, name: str, *options: str) -> dict[str, Any]:
 
 
 def found(provision: Provision, name: str, failure: str, node: str = "") -> dict[str, Any]:
-    """The one finding of that name; it has evidence, a cause, and says what mends it."""
-    every = examined(provision, name)["findings"]
-    several = [finding for finding in every if finding["id"] == failure and finding["node"] in (None, node or None)]
-    assert len(several) == 1, json.dumps(every, indent=1)
-    (finding,) = several
+    """The one finding of that name, once the cluster knows it; it has evidence, a cause, and says what mends it."""
+    every: list[dict[str, Any]] = []
+
+    def is_found() -> bool:
+        every[:] = examined(provision, name)["findings"]
+        return any(finding["id"] == failure and finding["node"] in (None, node or None) for finding in every)
+
+    assert wait_until(is_found, 60), json.dumps(every, indent=1)
+    (finding,) = [one for one in every if one["id"] == failure and one["node"] in (None, node or None)]
     assert finding["evidence"]
     assert finding["cause"]
     assert finding["fix"]

@@ -19,9 +19,11 @@ from provision.runtime import jars
 from provision.runtime.base import format_command
 from provision.runtime.process.java import find_java
 
-pytestmark = [pytest.mark.process, pytest.mark.matrix, pytest.mark.row(None)]
+pytestmark = [pytest.mark.process, pytest.mark.row(None)]
 
 VERSIONS = ("3.3.2", "3.4.1", "3.5.2", "3.6.2", "3.7.2", "3.8.1", "3.9.1", "4.0.0", "4.1.0", "4.1.1", "4.2.0", "4.3.0")
+IN_MATRIX = ("3.3.2", "3.6.2", "3.9.1", "4.3.0")
+"""Those that other tests of `make test-matrix` fetch too; the rest is for `make test-soak`."""
 ID = "f0A7b1c2d3e4f5g6h7i8jw"
 ROLES = {"broker-1": ("broker,controller", 1), "controller-1": ("controller", 1001), "broker-2": ("broker", 2)}
 
@@ -58,8 +60,15 @@ def _comparable(name: str, content: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("version", "node"),
     [
-        *((version, "broker-1") for version in VERSIONS),
-        *((version, node) for version in ("3.3.2", "3.9.1", "4.3.0") for node in ("controller-1", "broker-2")),
+        *(
+            pytest.param(version, "broker-1", marks=pytest.mark.matrix if version in IN_MATRIX else pytest.mark.soak)
+            for version in VERSIONS
+        ),
+        *(
+            pytest.param(version, node, marks=pytest.mark.matrix)
+            for version in ("3.3.2", "3.9.1", "4.3.0")
+            for node in ("controller-1", "broker-2")
+        ),
     ],
 )
 def test_the_files_are_those_of_the_tool(version: str, node: str, tmp_path: Path) -> None:

@@ -134,6 +134,7 @@ def test_processes_whose_home_was_deleted_are_found(tmp_path: Path) -> None:
     name = "about-lost"
     env = write_environment(tmp_path, name, FILE)
     lost.ok("up", env)
+    lost.pause(name, "broker-1")  # else it notices, and ends by itself
     shutil.rmtree(lost.home)
     shown = here.ok("gc", "--dry-run")
     assert [line for line in shown.splitlines() if str(lost.home) in line and line.startswith("home gone")]
@@ -147,6 +148,7 @@ def test_a_directory_that_was_deleted_under_its_processes_is_found(tmp_path: Pat
     provision = Provision(tmp_path / "home", "process")
     name = "about-undone"
     provision.ok("up", write_environment(tmp_path, name, FILE))
+    provision.pause(name, "broker-1")  # else it notices, and ends by itself
     shutil.rmtree(provision.home / "environments" / name)
     assert "home gone" in provision.ok("gc", "--dry-run")
     provision.ok("gc", "--yes")

@@ -99,7 +99,7 @@ def test_an_archive_that_a_jvm_refuses_costs_a_notice_and_is_replaced(tmp_path: 
     program.ok("down", env)
     assert "without its archive" not in program.ok_err("up", env)
     assert _mapped(program, "refused", "broker-1")
-    removed = program.ok_err("down", "--all", "--caches")
+    removed = program.ok_err("down", "--all", "--caches", "--yes")
     assert "removed from the caches: Kafka's jars (3.9.1) and 1 archive" in removed
     assert not (tmp_path / "cache").exists()
 
