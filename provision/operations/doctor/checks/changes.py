@@ -1,4 +1,4 @@
-"""A change that was begun and not finished."""
+"""A change that is going on, or that was begun and not finished."""
 
 from collections.abc import Iterator
 
@@ -7,6 +7,20 @@ from provision.operations.doctor.facts import Facts, known
 from provision.operations.doctor.findings import Finding, Severity
 from provision.operations.doctor.registry import check
 from provision.plan.observed import NodeState
+
+
+@check("change-running")
+def change_running(facts: Facts) -> Iterator[Finding]:
+    """A command is changing it: what is unfinished now is its work, and no failure."""
+    if holder := known(facts.changing):
+        yield Finding(
+            "change-running",
+            f"{facts.name} is being changed by `provision {holder.command}`",
+            evidence=(str(holder),),
+            cause="until it has ended, nodes may be missing, down or starting, which is not told here",
+            fix=f"wait until it has ended, then provision doctor {facts.name} again",
+            severity=Severity.WARNING,
+        )
 
 
 @check("change-interrupted")
