@@ -4,9 +4,11 @@ Whatever is left, `status` tells it as it is, `up` makes it whole, and `down` le
 nothing any more: it notes nothing, gives no lock up, and rolls nothing back.
 """
 
+import itertools
+import random
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +18,15 @@ import pytest
 from provision.environment import Environment
 from provision.errors import UsageError
 from provision.home.holders import Holder
-from provision.home.journals import DONE, KILLED
+from provision.home.journals import DONE, KILLED, RUNNING
 from provision.kafka.levels import Level
 from provision.pipeline import UpOptions
 from provision.plan.observed import NodeState
-from tests.fake_kafka import Partition
+from tests.holders import reused
 from tests.test_converge import Living, brokers, topic
 
 NAME = "living"
-PATIENT = UpOptions(timeout_s=5.0)
-SEVERAL = [topic("a", min_insync_replicas=2), topic("b", 2, 2)]
+PATIENT = UpOptions(timeout_s=10.0)
 
 
 class Killed(BaseException):
@@ -36,31 +37,34 @@ class Kill:
     """Counts the steps of a command, which are what it asks of the runtime and of Kafka, and kills it before one."""
 
     def __init__(self, living: Living, at: int) -> None:
-        self.at, self.steps = at, 0
-        self._living = living
-        self._one_at_a_time = threading.Lock()
+        self._living, self._at = living, at
+        self._count, self._one_at_a_time = 0, threading.Lock()
         self._left = living.home.directory.with_name("left")
 
     def step(self) -> None:
         """One step, unless it is dead."""
         with self._one_at_a_time:
-            if self.steps == self.at and not self._left.exists():
+            if self._count < self._at:
+                self._count += 1
+                return
+            if not self._left.exists():
                 shutil.copytree(self._living.home.directory, self._left)
-                self._holders = dict(self._living.runtime._holders)  # noqa: SLF001
-            if self.steps >= self.at:
-                raise Killed
-            self.steps += 1
+                self._holders = dict(self._living.runtime._holders)  # noqa: SLF001 as a dead one's stay in an engine
+        raise Killed
 
     def leave(self) -> None:
-        """Let the home and the runtime have what they had when it was killed."""
+        """Let the home and the runtime have the notes and locks that they had when it was killed."""
         home = self._living.home.directory
         shutil.rmtree(home)
         self._left.rename(home)
         self._living.runtime._holders |= self._holders  # noqa: SLF001
 
 
+Command = Callable[[Environment], object]
+
+
 class World(Living):
-    """An environment, its commands, and the storages of its Kafka."""
+    """An environment, the commands for it, and what is left of it."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
@@ -72,9 +76,14 @@ class World(Living):
         """As another command sees it."""
         return Environment(self.path, runtimes=self.runtimes, on_event=self.told.append)
 
+    def run(self, command: Command, step: Callable[[], None] = lambda: None) -> None:
+        """Run a command, with something done before each of its steps."""
+        with self._steps(step, all_at_once=command not in (up, restart)):
+            command(self.environment)
+
     @contextmanager
-    def steps(self, step: Callable[[], None], *, all_at_once: bool) -> Iterator[None]:
-        """Let something be done before each step; Kafka allows everything if nodes may go all at once."""
+    def _steps(self, step: Callable[[], None], *, all_at_once: bool) -> Iterator[None]:
+        """Kafka's objections do not count if nodes may go all at once, or what is left of their data."""
 
         def on_verb(verb: str, subject: str) -> None:
             step()
@@ -84,7 +93,7 @@ class World(Living):
                 self._of_kafka(verb, subject)
 
         self.runtime.on_verb = on_verb
-        self.kafka.on_call = lambda what, _about: step() if what not in ("moving", "serving") else None
+        self.kafka.on_call = lambda _what, _about: step()
         try:
             yield
         finally:
@@ -92,151 +101,173 @@ class World(Living):
             self.kafka.on_call = lambda _what, _about: None
 
     def _forget(self, node: str) -> None:
-        """The data of a node are deleted; Kafka's topics go with those of the ensemble."""
+        """A node's data are deleted; topics go with those of the ensemble."""
         self.kafka.members_with_data.discard(node)
-        self.kafka.set_on_brokers.clear()
         if not self.kafka.members_with_data:
             self.kafka.topics.clear()
 
-    def is_killed(self, command: Callable[[Environment], object], at: int, monkeypatch: pytest.MonkeyPatch) -> bool:
+    def is_killed(self, command: Command, at: int) -> bool:
         """Kill the command before that step; False if it has ended before."""
-        kill = Kill(self, at)
-        of_a_dead_one = Holder.of("up").model_copy(update={"process": _of_the_dead()})
-        with monkeypatch.context() as patched:
-            patched.setattr(
-                Holder, "of", lambda name: of_a_dead_one.model_copy(update={"command": name, "token": _token()})
-            )
-            with self.steps(kill.step, all_at_once=command in (DOWN, DOWN_KEEPING, STOP)):
-                try:
-                    command(self.environment)
-                except Killed:
-                    kill.leave()
-                    return True
+        kill, of = Kill(self, at), Holder.of
+        with pytest.MonkeyPatch.context() as patched:
+            dead = reused().process
+            patched.setattr(Holder, "of", lambda verb: of(verb).model_copy(update={"process": dead}))
+            try:
+                self.run(command, kill.step)
+            except Killed:
+                kill.leave()
+                return True
         return False
 
-    def goes_down(self) -> None:
-        """`down`."""
-        with self.steps(lambda: None, all_at_once=True):
-            self.environment.down()
+    # -- what must be true then ---------------------------------------------------------------------------------------
+
+    def is_told_as_it_is(self, before: int) -> None:
+        """`status` names the states of all nodes, and calls nothing ready that is not; the history has the kill."""
+        runs = self.environment.history()
+        assert [run.state for run in runs[before:]] in ([], [KILLED])
+        observed = self.runtime.observe(NAME)
+        if observed.is_absent:
+            with pytest.raises(UsageError, match="there is no environment"):
+                self.environment.status()
+            return
+        assessment = self.environment.status()
+        states = {node.name: node.state for node in observed.nodes}
+        assert {node.name: node.state for node in assessment.observed.nodes} == states
+        if assessment.level >= Level.TOPICS:
+            assert set(states.values()) == {NodeState.RUNNING}
+            assert all(set(partition.replicas) <= self.kafka.brokers.keys() for _, partition in self.kafka.each())
+
+    def becomes_whole(self) -> None:
+        """By `up`, after which nothing is left to do."""
+        self.run(up)
+        assert [str(action) for action in self.environment.plan().plan.actions] == []
+        assert self.environment.status().level >= Level.TOPICS
+        assert {node.state for node in self.runtime.observe(NAME).nodes} == {NodeState.RUNNING}
+        assert {run.state for run in self.environment.history()[-1:]} <= {DONE}
+
+    def goes_without_a_trace(self) -> None:
+        """By `down`; the history outlives the environment."""
+        self.run(down)
+        assert self.runtime.observe(NAME).is_absent
+        assert self.runtime.abouts() == {}
+        assert self.environment.history()[-1].state == DONE
+        home = self.home.directory
+        assert self.runtime.holder(NAME) is None
+        assert sorted(str(path.relative_to(home)) for path in home.rglob("*") if path.is_file()) == [
+            f"journals/{NAME}.jsonl",
+            "ports.json.lock",
+        ]
 
 
-def _of_the_dead():  # type: ignore[no-untyped-def]  # noqa: ANN202
-    from tests.holders import reused
-
-    return reused().process
-
-
-def _token() -> str:
-    import uuid
-
-    return uuid.uuid4().hex[:12]
-
-
-def UP(environment: Environment) -> object:  # noqa: N802
+def up(environment: Environment) -> object:
     return environment.up(PATIENT)
 
 
-def STOP(environment: Environment) -> object:  # noqa: N802
+def stop(environment: Environment) -> object:
     return environment.stop()
 
 
-def DOWN(environment: Environment) -> object:  # noqa: N802
+def restart(environment: Environment) -> object:
+    return environment.restart()
+
+
+def down(environment: Environment) -> object:
     return environment.down()
 
 
-def DOWN_KEEPING(environment: Environment) -> object:  # noqa: N802
+def down_keeping(environment: Environment) -> object:
     return environment.down(keep_data=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A command; before it, the environment is up as `before` says, and the file then says `after`."""
+    """A command. Before it, the environment is up as `before` says, and the file then says `after` too.
 
-    command: Callable[[Environment], object]
-    after: dict[str, object]
-    before: dict[str, object] | None = None
+    `every` is which of its steps are tried in `make test`.
+    """
+
+    command: Command
+    before: Mapping[str, object] | None
+    after: Mapping[str, object]
+    every: int = 1
 
 
-THREE = {"brokers": brokers(3), "topics": SEVERAL}
+THREE: Mapping[str, object] = {"brokers": brokers(3), "topics": [topic("a", min_insync_replicas=2), topic("b", 2, 2)]}
 CASES = {
-    "the first up": Case(UP, THREE),
-    "scale out": Case(UP, {"brokers": brokers(4), "rebalance": True}, THREE),
-    "scale in": Case(UP, {"brokers": brokers(3)}, {**THREE, "brokers": brokers(4)}),
-    "a rolling change": Case(UP, {"brokers": brokers(properties={"num.network.threads": 5})}, THREE),
-    "an upgrade": Case(UP, {"kafka": {"version": "3.9.1"}}, {**THREE, "kafka": {"version": "3.8.1"}}),
-    "a larger ensemble": Case(UP, {"zookeeper": {"nodes": 3}}, THREE),
-    "restart": Case(lambda environment: environment.restart(), {}, THREE),
-    "stop": Case(STOP, {}, THREE),
-    "down": Case(DOWN, {}, THREE),
-    "down of an ensemble": Case(DOWN, {}, {**THREE, "zookeeper": {"nodes": 3}}),
-    "down --keep-data": Case(DOWN_KEEPING, {}, THREE),
+    "the first up": Case(up, None, THREE),
+    "scale out": Case(up, THREE, {"brokers": brokers(4), "rebalance": True}),
+    "scale in": Case(up, {**THREE, "brokers": brokers(4)}, {"brokers": brokers(3)}),
+    "a rolling change": Case(up, THREE, {"brokers": brokers(properties={"num.network.threads": 5})}, every=3),
+    "an upgrade": Case(up, {**THREE, "kafka": {"version": "3.8.1"}}, {"kafka": {"version": "3.9.1"}}, every=4),
+    "a larger ensemble": Case(up, THREE, {"zookeeper": {"nodes": 3}}, every=3),
+    "restart": Case(restart, THREE, {}),
+    "stop": Case(stop, THREE, {}),
+    "down": Case(down, THREE, {}),
+    "down of an ensemble": Case(down, {**THREE, "zookeeper": {"nodes": 3}}, {}),
+    "down --keep-data": Case(down_keeping, THREE, {}),
 }
+FEWEST = 4
+"""Steps that the shortest of them has."""
 
 
-@pytest.mark.parametrize("then", ["up", "down"])
+@pytest.mark.parametrize(
+    "then", ["up or down", *(pytest.param(then, marks=pytest.mark.soak) for then in ("up and down", "down at once"))]
+)
 @pytest.mark.parametrize("name", CASES)
-def test_x(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, then: str) -> None:
-    import time
+def test_whenever_it_is_killed_up_makes_it_whole_and_down_leaves_nothing(tmp_path: Path, name: str, then: str) -> None:
     case = CASES[name]
-    at = 0
-    began = time.time()
-    while True:
-        directory = tmp_path / str(at)
-        directory.mkdir()
-        with monkeypatch.context() as patched:
-            world = World(directory)
+    for at in itertools.count(step=case.every if then == "up or down" else 1):
+        (tmp_path / str(at)).mkdir()
+        world = World(tmp_path / str(at))
+        with pytest.MonkeyPatch.context() as patched:
             world.kafka.speak(patched)
             if case.before is not None:
-                world.want(**case.before)
-                world.environment.up(PATIENT)
+                world.want(**case.before).run(up)
+            runs = len(world.environment.history()) if case.before is not None else 0
             world.want(**case.after)
-            if not world.is_killed(case.command, at, monkeypatch):
+            if not world.is_killed(case.command, at):
                 break
             try:
-                check(world)
-                if then == "up":
-                    becomes_whole(world)
-                goes_without_a_trace(world)
-            except BaseException as e:
-                e.add_note(f"killed at step {at}: {world.told[-8:]}")
+                world.is_told_as_it_is(runs)
+                if then == "up and down" or (then == "up or down" and at // case.every % 2 == 0):
+                    world.becomes_whole()
+                world.goes_without_a_trace()
+            except BaseException as error:
+                error.add_note(f"it was killed before step {at}")
                 raise
-        at += 1
-    print(name, then, at, time.time() - began)
-    assert at >= 5
+    assert at >= FEWEST
 
 
-def check(world: World) -> None:
-    observed = world.runtime.observe(NAME)
-    runs = world.environment.history()
-    try:
-        assessment = world.environment.status()
-    except UsageError:
-        assert observed.is_absent
-        return
-    states = {node.name: node.state for node in assessment.observed.nodes}
-    assert states == {node.name: node.state for node in observed.nodes}
-    if assessment.level >= Level.TOPICS:
-        assert set(states.values()) == {NodeState.RUNNING}
-        assert all(is_in_sync(world, p) for _, p in world.kafka.each())
+NODES = tuple(f"{role}-{number}" for role in ("zookeeper", "broker") for number in (1, 2, 3))
+"""Three members of an ensemble and three brokers: the nodes that a `down` may have removed when it was killed."""
+ALL = list(itertools.product(("runs", "ended", "gone"), repeat=len(NODES)))
+SEVERAL = random.Random(14).sample(ALL, 5)  # noqa: S311 no secret
 
 
-def is_in_sync(world: World, partition: Partition) -> bool:
-    return set(partition.replicas) <= world.kafka.brokers.keys()
+@pytest.mark.parametrize(
+    "states",
+    [
+        ("gone", "runs", "gone", "ended", "gone", "runs"),
+        ("runs", "gone", "runs", "runs", "gone", "runs"),
+        *SEVERAL,
+        *(pytest.param(states, marks=pytest.mark.soak) for states in ALL if states not in SEVERAL),
+    ],
+    ids="-".join,
+)
+def test_whichever_nodes_have_ended_or_were_removed_up_brings_them_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, states: tuple[str, ...]
+) -> None:
+    world = World(tmp_path)
+    world.kafka.speak(monkeypatch)
+    world.want(**THREE, zookeeper={"nodes": 3}).run(up)
 
+    def fail(_: Environment) -> None:
+        for node, state in zip(NODES, states, strict=True):
+            if state != "runs":
+                world.runtime.exit_node(NAME, node, 137)
+            if state == "gone":
+                world.runtime.remove_node(NAME, node)
 
-def becomes_whole(world: World) -> None:
-    with world.steps(lambda: None, all_at_once=False):
-        world.environment.up(PATIENT)
-    assert [str(action) for action in world.environment.plan().plan.actions] == []
-    assert world.environment.status().level >= Level.TOPICS
-    assert {node.state for node in world.runtime.observe(NAME).nodes} == {NodeState.RUNNING}
-
-
-def goes_without_a_trace(world: World) -> None:
-    world.goes_down()
-    assert world.runtime.observe(NAME).is_absent
-    assert world.runtime.abouts() == {}
-    assert world.runtime._holders == {}
-    home = world.home.directory
-    left = sorted(str(path.relative_to(home)) for path in home.rglob("*") if path.is_file())
-    assert left in (["journals/living.jsonl", "ports.json.lock"], ["ports.json.lock"]), left
+    world.run(fail)
+    world.becomes_whole()
+    assert RUNNING not in {run.state for run in world.environment.history()}
