@@ -17,6 +17,7 @@ import pytest
 
 from provision.environment import Environment
 from provision.errors import UsageError
+from provision.events import Notice
 from provision.home.holders import Holder
 from provision.home.journals import DONE, KILLED, RUNNING
 from provision.kafka.levels import Level
@@ -75,6 +76,11 @@ class World(Living):
     def environment(self) -> Environment:
         """As another command sees it."""
         return Environment(self.path, runtimes=self.runtimes, on_event=self.told.append)
+
+    @property
+    def notices(self) -> list[str]:
+        """What commands have told."""
+        return [event.text for event in self.told if isinstance(event, Notice)]
 
     def run(self, command: Command, step: Callable[[], None] = lambda: None) -> None:
         """Run a command, with something done before each of its steps."""
@@ -236,6 +242,48 @@ def test_whenever_it_is_killed_up_makes_it_whole_and_down_leaves_nothing(tmp_pat
                 error.add_note(f"it was killed before step {at}")
                 raise
     assert at >= FEWEST
+
+
+@pytest.fixture
+def half_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A `down` was killed when the nodes were gone, and one storage of four."""
+    world = World(tmp_path)
+    world.kafka.speak(monkeypatch)
+    world.want(**THREE).run(up)
+    assert world.is_killed(down, 4 + 1 + 1)
+    assert world.runtime.observe(NAME).is_half_removed
+    assert len(world.runtime.observe(NAME).storages) == 3
+    world.told.clear()
+    return world
+
+
+def test_a_down_that_was_killed_while_it_deleted_data_is_finished_by_the_next_up(half_removed: World) -> None:
+    planned = [str(action) for action in half_removed.environment.plan().plan.actions]
+    assert sum("storage" in action for action in planned) == 4
+    assert len(half_removed.runtime.observe(NAME).storages) == 3  # a plan changes nothing
+    (finding,) = half_removed.environment.examine().findings
+    assert (finding.id, finding.evidence) == ("change-interrupted", ("some of the data are deleted, and some are not",))
+    half_removed.becomes_whole()
+    assert "`down` of living was killed while it deleted data; it is finished first" in half_removed.notices
+    half_removed.goes_without_a_trace()
+
+
+def test_who_keeps_what_is_left_has_it_still(half_removed: World) -> None:
+    half_removed.run(down_keeping)
+    observed = half_removed.runtime.observe(NAME)
+    assert not observed.is_half_removed
+    assert len(observed.storages) == 3
+    half_removed.goes_without_a_trace()
+
+
+def test_what_was_made_anew_meanwhile_is_not_taken_for_what_is_left(half_removed: World) -> None:
+    half_removed.becomes_whole()
+    assert half_removed.is_killed(down_keeping, 6)
+    kept = half_removed.runtime.observe(NAME).storages
+    half_removed.told.clear()
+    half_removed.becomes_whole()
+    assert not any("is finished first" in notice for notice in half_removed.notices)
+    assert half_removed.runtime.observe(NAME).storages >= kept
 
 
 NODES = tuple(f"{role}-{number}" for role in ("zookeeper", "broker") for number in (1, 2, 3))
