@@ -313,8 +313,14 @@ class _Graph:
         self._careful, self._rolls = (action.key,), True
 
     def _after(self, node: str) -> tuple[str, ...]:
-        """A node starts when every storage is there, so that a started broker proves that the ensemble's once was."""
-        made = (self._made[node],) if node in self._made else ()
+        """A node starts when every storage is there, and a broker when the ensemble's nodes are.
+
+        So a broker that has run proves that the ensemble's data were there, or are still to be written: a storage
+        without a node would be one that has lost its data.
+        """
+        keepers = [k.name for k in self._cluster.zookeepers or self._cluster.voters]
+        needed = [node, *(keepers if Role.parse(node)[0] is Role.BROKER else ())]
+        made = [self._made[name] for name in needed if name in self._made]
         rolled = self._careful if self._rolls else ()
         return tuple(dict.fromkeys((*self._prepared, *made, *rolled)))
 
