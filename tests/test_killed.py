@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from provision.environment import Environment
-from provision.errors import UsageError
+from provision.errors import ProvisionError, UsageError
 from provision.events import Notice
 from provision.home.holders import Holder
 from provision.home.journals import DONE, KILLED, RUNNING
@@ -123,6 +123,10 @@ class World(Living):
             except Killed:
                 kill.leave()
                 return True
+            except ProvisionError:
+                assert self.kafka.refusals
+            finally:
+                self.kafka.refusals.clear()
         return False
 
     # -- what must be true then ---------------------------------------------------------------------------------------
@@ -188,18 +192,20 @@ def down_keeping(environment: Environment) -> object:
 class Case:
     """A command. Before it, the environment is up as `before` says, and the file then says `after` too.
 
-    `every` is which of its steps are tried in `make test`.
+    `every` is which of its steps are tried in `make test`. `refused` is a topic that Kafka refuses until it is killed.
     """
 
     command: Command
     before: Mapping[str, object] | None
     after: Mapping[str, object]
     every: int = 1
+    refused: str = ""
 
 
 THREE: Mapping[str, object] = {"brokers": brokers(3), "topics": [topic("a", min_insync_replicas=2), topic("b", 2, 2)]}
 CASES = {
     "the first up": Case(up, None, THREE),
+    "a first up that is rolled back": Case(up, None, THREE, every=2, refused="a"),
     "scale out": Case(up, THREE, {"brokers": brokers(4), "rebalance": True}),
     "scale in": Case(up, {**THREE, "brokers": brokers(4)}, {"brokers": brokers(3)}),
     "a rolling change": Case(up, THREE, {"brokers": brokers(properties={"num.network.threads": 5})}, every=3),
@@ -230,6 +236,7 @@ def test_whenever_it_is_killed_up_makes_it_whole_and_down_leaves_nothing(tmp_pat
                 world.want(**case.before).run(up)
             runs = len(world.environment.history()) if case.before is not None else 0
             world.want(**case.after)
+            world.kafka.refusals |= {case.refused: "it is refused"} if case.refused else {}
             if not world.is_killed(case.command, at):
                 break
             try:
@@ -263,7 +270,7 @@ def test_a_down_that_was_killed_while_it_deleted_data_is_finished_by_the_next_up
     (finding,) = half_removed.environment.examine().findings
     assert (finding.id, finding.evidence) == ("change-interrupted", ("some of the data are deleted, and some are not",))
     half_removed.becomes_whole()
-    assert "`down` of living was killed while it deleted data; it is finished first" in half_removed.notices
+    assert "the removal of living was cut off while data were deleted; it is finished first" in half_removed.notices
     half_removed.goes_without_a_trace()
 
 

@@ -61,7 +61,7 @@ def remove_environment(
         f"{Kind.STORAGE} {node}": partial(runtime.remove_storage, name, node, delete_data=delete_data)
         for node in storages
     }
-    if before is None and storages:
+    if storages and not earlier.storages:
         with suppress(ProvisionError):  # it matters only if this is killed, and a full disk is to be made free
             _note_whether_removing(runtime, now, removing=True)
     attempt(lambda: each(tell, Verb.REMOVE, delete, lambda storage: delete[storage]()))
@@ -81,13 +81,13 @@ def _note_whether_removing(runtime: Runtime, observed: ObservedEnvironment, *, r
 def finish_removal(
     runtime: Runtime, observed: ObservedEnvironment, home: Home, tell: Listener = silent
 ) -> ObservedEnvironment:
-    """Finish a `down` that was killed while it deleted data; returns what there is then, which may be all as before.
+    """Finish a `down`, or a rollback, that was killed while it deleted data; returns what there is then.
 
     What is left of the data could be that of brokers without their ensemble, or the other way round.
     """
     if not observed.is_half_removed:
         return observed
-    tell(Notice(f"`down` of {observed.name} was killed while it deleted data; it is finished first"))
+    tell(Notice(f"the removal of {observed.name} was cut off while data were deleted; it is finished first"))
     down(runtime, observed.name, home, tell=tell)
     return runtime.observe(observed.name)
 

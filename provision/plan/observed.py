@@ -155,7 +155,7 @@ class ObservedEnvironment:
 
     @property
     def is_half_removed(self) -> bool:
-        """Whether a `down` has ended its nodes and began to delete their data, and was killed."""
+        """Whether its nodes are gone and some of their data too: what removed them was killed."""
         return bool(self.about and self.about.removing and not self.nodes and self.storages)
 
     @property
