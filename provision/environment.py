@@ -444,10 +444,15 @@ class Environment(InsideKafka):
         return examine(self._source, self._runtimes)[0]
 
     def mend(self, choose: Choose) -> Diagnosis:
-        """Carry out the safe repairs that `choose` accepts, and examine it again."""
+        """Carry out the safe repairs that `choose` accepts, and examine it again.
+
+        Raises:
+            Busy: another command is changing it.
+        """
         from provision.operations.doctor.examine import mend
 
-        return mend(self._source, self._runtimes, self.home, choose=choose, tell=self._tell)[0]
+        changing = self._changed("doctor --fix")
+        return mend(self._source, self._runtimes, self.home, choose=choose, changing=changing)[0]
 
     def log_lines(self, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         """A node's log: all of it or its last `tail` lines; `follow` continues until the node exits."""

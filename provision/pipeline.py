@@ -34,7 +34,7 @@ from provision.observe.waiting import Wait
 from provision.operations.changing import Change
 from provision.operations.files import require_nodes
 from provision.operations.ports import back_to, found_taken, ports_in_use, situation
-from provision.operations.remove import remove_environment
+from provision.operations.remove import finish_removal, remove_environment
 from provision.operations.rollback import undone
 from provision.operations.storage import require_storage_apart
 from provision.operations.whose import Maker, about_of, note_about, require_same_file, tell_expired
@@ -170,6 +170,8 @@ def prepare(  # noqa: PLR0913 what it is, and how it is taken
     leases = runtimes.home.ports
     before = runtime.observe(spec.name)
     require_same_file(spec.name, before.about, source, take_over=take_over, tell=tell)
+    if lease:
+        before = finish_removal(runtime, before, runtimes.home, tell)
     unleased = resolve_without_ports(spec, layout, source.base_directory)
     pinned = require_pins_match(source.required_file, unleased, runtime, tell, bring=lease) if frozen else {}
     assign = leases.lease if lease else leases.propose
@@ -195,6 +197,8 @@ def _prepare(
     from provision.cluster.render import render as render_files
 
     observed = observe_nodes(cluster, runtime)
+    if observed.is_half_removed:  # `up` removes what is left of it first
+        observed = ObservedEnvironment(cluster.name, runtime.kind, about=observed.about)
     tell(StageDone("observe", "nodes"))
     if cluster.mode == KRAFT:
         cluster = replace(cluster, cluster_id=cluster_id_for(cluster, observed))

@@ -4,6 +4,7 @@ import signal
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 import pytest
 import yaml
@@ -65,7 +66,7 @@ class Living:
         """The file as it is now."""
         return Source(self.path)
 
-    def want(self, **sections: object) -> "Living":
+    def want(self, **sections: object) -> Self:
         """Change sections of the file."""
         self.file |= sections
         self.path.write_text(yaml.safe_dump(self.file))

@@ -97,9 +97,11 @@ class Roller:
         is_member = Role.parse(node)[0] is Role.ZOOKEEPER
         if is_member and not self._wait_for_members("the ensemble has no quorum"):
             return  # the first of a growing ensemble: the members that complete a majority follow
-        running_brokers = [node for node in observed.of_role(Role.BROKER) if node.state is NodeState.RUNNING]
-        if running_brokers:
-            self._wait(observed, node).until(Level.TOPICS, None)
+        states = {node.state for node in observed.of_role(Role.BROKER)}
+        if NodeState.RUNNING in states:
+            # A broker that was lost is started after the ensemble is whole: until then its replicas are missed.
+            lacks_brokers = is_member and NodeState.CREATED in states
+            self._wait(observed, node).until(Level.BROKERS if lacks_brokers else Level.TOPICS, None)
 
     def _wait(self, observed: ObservedEnvironment, node: str) -> Wait:
         def tell(event: Event) -> None:

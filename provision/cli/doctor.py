@@ -9,7 +9,7 @@ import typer
 from provision.cli.completion import environments
 from provision.cli.environment import select
 from provision.cli.groups import LOOK
-from provision.cli.options import Output
+from provision.cli.options import LockTimeout, Output, TakeOver, lock_seconds
 from provision.cli.output import Format, painted, print_table, print_value, say, write_line
 from provision.cli.progress import progress
 from provision.common.counts import counted
@@ -35,6 +35,8 @@ def doctor(
     ] = None,
     fix: Annotated[bool, typer.Option("--fix", help="Carry out the safe repairs, each after asking.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="With --fix: do not ask.")] = False,
+    take_over: TakeOver = False,
+    lock_timeout: LockTimeout = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Say what is wrong, why, and what mends it.
@@ -43,13 +45,17 @@ def doctor(
     """
     if yes and not fix:
         raise UsageError("--yes goes with --fix")
+    if lock_timeout and not fix:
+        raise UsageError("--lock-timeout goes with --fix: whoever only looks waits for nobody")
+    wait_s = lock_seconds(lock_timeout)
     if env is None:
         if fix:
             raise UsageError("--fix needs an environment: nothing of a machine is mended by itself")
         _examine_machine(output)
         return
     with progress() as tell:
-        environment = select(env, tell=tell)
+        environment = select(env, tell=tell, take_over=take_over)
+        environment.lock_timeout_s = wait_s
 
         def choose(repair: "Repair") -> bool:
             with tell.paused():

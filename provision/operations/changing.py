@@ -260,6 +260,14 @@ class _Held(Change):
             self._listener(Notice(f"no history is kept: {file} cannot be written: {reason}"))
 
 
+def changed_by(home: Home, name: str, runtime: Runtime | None) -> Holder | None:
+    """The command that is changing an environment now, as far as this home and the runtime tell; None if none is."""
+    ours = HomeLock(home.directory, name).holder()
+    if ours and ours.process.is_over is False:
+        return ours
+    return runtime.holder(name) if runtime else None
+
+
 def told_as_killed(run: Run) -> str:
     """What is said about a run that was killed."""
     return f"the last change was killed: {run.holder}"

@@ -1,6 +1,7 @@
 """Remove an environment: everything that `up` created, whatever its state."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from provision.cluster.model import StorageKind
@@ -60,12 +61,35 @@ def remove_environment(
         f"{Kind.STORAGE} {node}": partial(runtime.remove_storage, name, node, delete_data=delete_data)
         for node in storages
     }
+    if storages and not earlier.storages:
+        with suppress(ProvisionError):  # it matters only if this is killed, and a full disk is to be made free
+            _note_whether_removing(runtime, now, removing=True)
     attempt(lambda: each(tell, Verb.REMOVE, delete, lambda storage: delete[storage]()))
     if not earlier.network:  # even if none is listed: a killed command may have left a partial one
         attempt(lambda: runtime.remove_network(name))
     raise_all(failed)
     stays = keep_data and network and runtime.observe(name).network  # the note of processes, which kept data need
     return len(nodes) + len(storages) + ((network and not stays) or now.incomplete)
+
+
+def _note_whether_removing(runtime: Runtime, observed: ObservedEnvironment, *, removing: bool) -> None:
+    about = observed.about
+    if about and about.removing != removing:
+        runtime.write_about(observed.name, about.model_copy(update={"removing": removing}))
+
+
+def finish_removal(
+    runtime: Runtime, observed: ObservedEnvironment, home: Home, tell: Listener = silent
+) -> ObservedEnvironment:
+    """Finish a `down`, or a rollback, that was killed while it deleted data; returns what there is then.
+
+    What is left of the data could be that of brokers without their ensemble, or the other way round.
+    """
+    if not observed.is_half_removed:
+        return observed
+    tell(Notice(f"the removal of {observed.name} was cut off while data were deleted; it is finished first"))
+    down(runtime, observed.name, home, tell=tell)
+    return runtime.observe(observed.name)
 
 
 def down(  # noqa: PLR0913 what it is, and how it goes
@@ -91,6 +115,8 @@ def down(  # noqa: PLR0913 what it is, and how it goes
     if keep_data and delete_data:
         raise UsageError("keep_data and delete_data contradict each other")
     observed = runtime.observe(name)
+    if keep_data:
+        _note_whether_removing(runtime, observed, removing=False)
     data_stay = keep_data or (_in_directory(observed) and not delete_data)
     if data_stay:
         stop_all(runtime, name, [node for node in observed.nodes if node.needs_stop], tell)

@@ -18,7 +18,8 @@ class About(Note):
     `file` is the absolute path of the file it was made from, on `host`; empty if a program gave the values. `home` is
     the home directory it belongs to, `user` who made it. `owner` is the person or CI job it was made for, if one was
     named, and `owner_process` the process with whose end it is to go. `created_s` is Unix time, `ttl_s` how long it is
-    wanted after that.
+    wanted after that. `removing` is whether its data are being deleted: if that is cut off, what is left of
+    them is no whole cluster any more.
     """
 
     file: str = ""
@@ -29,6 +30,7 @@ class About(Note):
     owner_process: ProcessIdentity | None = None
     created_s: Seconds
     ttl_s: Seconds | None = None
+    removing: bool = False
 
     @classmethod
     def parse(cls, content: str | bytes) -> Self | None:

@@ -233,11 +233,11 @@ class _Graph:
             self._careful = (*self._careful, *(action.key for action in starts))
 
     def join_ensemble(self) -> None:
-        """Start new members, one after the other."""
+        """Start new members, one after the other; nodes that were lost are there by then, as nobody waits for those."""
         for node in joining(self._cluster, self._observed):
             cause = _cause_to_start(self._observed.node(node.name))
             target = NodeTarget(node, (), runs=True)
-            after = tuple(dict.fromkeys((*self._after(node.name), *self._careful)))
+            after = tuple(dict.fromkeys((*self._after(node.name), *self._made.values(), *self._careful)))
             action = Action(
                 Verb.START, Kind.NODE, node.name, f"{cause}, joins the ensemble", after=after, subject=target
             )
@@ -285,7 +285,7 @@ class _Graph:
             there, change = self._observed.node(node.name), self._changes.get(node.name)
             if change and there and there.is_alive and change.verb is not Verb.CONFIGURE:
                 target = NodeTarget(node, _own(self._files, node.name), runs=True)
-                after = tuple(dict.fromkeys((*self._prepared, *self._careful)))
+                after = tuple(dict.fromkeys((*self._prepared, *self._made.values(), *self._careful)))
                 action = Action(change.verb, Kind.NODE, node.name, change.cause, after=after, subject=target)
                 self._one_at_a_time(_with_changes(action, change.differences))
 
@@ -313,8 +313,14 @@ class _Graph:
         self._careful, self._rolls = (action.key,), True
 
     def _after(self, node: str) -> tuple[str, ...]:
-        """A node starts when every storage is there, so that a started broker proves that the ensemble's once was."""
-        made = (self._made[node],) if node in self._made else ()
+        """A node starts when every storage is there, and a broker when the ensemble's nodes are.
+
+        So a broker that has run proves that the ensemble's data were there, or are still to be written: a storage
+        without a node would be one that has lost its data.
+        """
+        keepers = [k.name for k in self._cluster.zookeepers or self._cluster.voters]
+        needed = [node, *(keepers if Role.parse(node)[0] is Role.BROKER else ())]
+        made = [self._made[name] for name in needed if name in self._made]
         rolled = self._careful if self._rolls else ()
         return tuple(dict.fromkeys((*self._prepared, *made, *rolled)))
 

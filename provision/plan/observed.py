@@ -154,6 +154,11 @@ class ObservedEnvironment:
         return not (self.network or self.incomplete or self.storages or self.nodes)
 
     @property
+    def is_half_removed(self) -> bool:
+        """Whether its nodes are gone and some of their data too: what removed them was killed."""
+        return bool(self.about and self.about.removing and not self.nodes and self.storages)
+
+    @property
     def expires_s(self) -> float | None:
         """The Unix time from which on it is no longer wanted, by its `ttl`; None without one."""
         return None if self.created_s is None or self.ttl_s is None else self.created_s + self.ttl_s

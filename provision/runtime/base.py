@@ -201,6 +201,10 @@ class Runtime(ABC):
         """
         return Hold()
 
+    def holder(self, name: str) -> "Holder | None":  # noqa: ARG002 no other home
+        """The command that has claimed an environment; None without one, or if it has ended."""
+        return None
+
     # -- examine ------------------------------------------------------------------------------------------------------
 
     @abstractmethod

@@ -185,6 +185,11 @@ class FakeRuntime(Runtime):
         self._holders[name] = holder
         return _FakeHold(self._holders, self._asked, name, holder)
 
+    def holder(self, name: str) -> Holder | None:
+        """Who holds it and has not ended."""
+        now = self._holders.get(name)
+        return None if now is None or now.process.is_over else now
+
     # -- examine ------------------------------------------------------------------------------------------------------
 
     def machine(self) -> Machine:

@@ -11,6 +11,7 @@ from provision.plan.observed import NodeState
 from provision.runtime.health import Machine
 from tests.cli.world import NAME, settle
 from tests.fake_kafka import SpokenRuntime
+from tests.holders import living
 
 Shown = pytest.CaptureFixture[str]
 
@@ -122,3 +123,16 @@ def test_the_real_machine_is_examined_without_a_traceback(
     assert "nothing listens" in rows["Docker engine"]
     assert {"port 9092", "open files", "threads", "this machine"} <= set(rows)
     assert said["runtime"]["chosen"] != "docker"
+
+
+def test_fix_waits_for_no_other_command_unless_asked_to(runtime: SpokenRuntime, capsys: Shown) -> None:
+    runtime.pause_node(NAME, "broker-2")
+    hold = runtime.hold(NAME, living("up"))
+    assert run(["doctor", NAME]) == 1
+    assert "shop is being changed by `provision up`  [change-running]" in capsys.readouterr().out
+    for waiting in ([], ["--lock-timeout", "0.1s"]):
+        assert run(["doctor", NAME, "--fix", "--yes", *waiting]) == 75
+        assert "shop is being changed by `provision up` (" in capsys.readouterr().err
+    assert run(["doctor", NAME, "--lock-timeout", "1s"]) == 64
+    hold.release()
+    assert run(["doctor", NAME, "--fix", "--yes", "--lock-timeout", "1s"]) == 0

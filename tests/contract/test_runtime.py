@@ -7,6 +7,7 @@ import re
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -28,7 +29,7 @@ from provision.operations.remove import down
 from provision.plan.about import About
 from provision.plan.observed import NodeState
 from provision.runtime import Runtimes
-from provision.runtime.base import JavaCommand, Runtime, Streams
+from provision.runtime.base import Hold, JavaCommand, Runtime, Streams
 from provision.runtime.fake import FakeRuntime
 from provision.spec.loader import load
 from tests.engine import DEFAULT_VERSION, engine, image, java
@@ -65,6 +66,7 @@ def runtime(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Runtime]
         java(DEFAULT_VERSION)
     runtimes = _runtimes(tmp_path)
     adapter = FakeRuntime() if request.param == "fake" else runtimes.of_kind(request.param)
+    before = _volumes(request.param)  # an interrupted run may have left some
     yield adapter
     for node in adapter.observe(NAME).nodes:
         adapter.remove_node(NAME, node.name)
@@ -72,7 +74,16 @@ def runtime(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Runtime]
         adapter.remove_storage(NAME, storage, delete_data=True)
     adapter.remove_network(NAME)
     assert adapter.observe(NAME).is_absent
+    assert _volumes(request.param) <= before
     runtimes.close()
+
+
+def _volumes(kind: str) -> set[str]:
+    """The engine's volumes of the environment, its notes among them."""
+    if kind != "docker":
+        return set()
+    found = engine().api.volumes(filters={"label": f"provision.environment={NAME}"})["Volumes"]
+    return {str(volume["Name"]) for volume in found or ()}
 
 
 def _runtimes(directory: Path) -> Runtimes:
@@ -611,34 +622,50 @@ def _process_of(runtime: Runtime, node: str) -> int:
     return found
 
 
-def test_an_environment_is_held_by_one_command_at_a_time(runtime: Runtime) -> None:
-    hold = runtime.hold(NAME, living("up"))
-    hold.require_held()
+@pytest.fixture
+def hold(runtime: Runtime) -> Iterator[Callable[..., Hold]]:
+    """Holds the environment. In the end every hold is given up: one whose holder is dead has a heartbeat as well."""
+    with ExitStack() as stack:
+
+        def held(holder: Holder, force: Patience | None = None) -> Hold:
+            made = runtime.hold(NAME, holder, force)
+            stack.callback(made.release)
+            return made
+
+        yield held
+
+
+def test_an_environment_is_held_by_one_command_at_a_time(runtime: Runtime, hold: Callable[..., Hold]) -> None:
+    first = hold(up := living("up"))
+    first.require_held()
     assert runtime.observe(NAME).is_absent  # a lock is no trace of an environment
     assert NAME not in runtime.environments()
+    assert runtime.holder(NAME) == (None if runtime.kind == "process" else up)
     if runtime.kind != "process":  # there, the home's lock is enough
         with pytest.raises(Busy, match="contract is being changed by `provision up`"):
-            runtime.hold(NAME, living("down"))
-    hold.release()
-    again = runtime.hold(NAME, living("down"))
+            hold(living("down"))
+    first.release()
+    assert runtime.holder(NAME) is None
+    again = hold(living("down"))
     again.require_held()
     again.release()
     again.release()
 
 
 @pytest.mark.parametrize("gone", [dead, reused], ids=["killed", "its id was reused"])
-def test_what_a_dead_command_held_is_free(runtime: Runtime, gone: Callable[[], Holder]) -> None:
-    runtime.hold(NAME, gone())
-    hold = runtime.hold(NAME, living("down"))
-    hold.require_held()
-    hold.release()
+def test_what_a_dead_command_held_is_free(
+    runtime: Runtime, hold: Callable[..., Hold], gone: Callable[[], Holder]
+) -> None:
+    hold(gone())
+    assert runtime.holder(NAME) is None
+    hold(living("down")).require_held()
 
 
-def test_a_living_command_that_does_not_end_loses_what_it_held(runtime: Runtime) -> None:
-    mine = runtime.hold(NAME, living("up"))
-    theirs = runtime.hold(NAME, living("down"), Patience(0.2))
+def test_a_living_command_that_does_not_end_loses_what_it_held(runtime: Runtime, hold: Callable[..., Hold]) -> None:
+    mine = hold(living("up"))
+    theirs = hold(living("down"), Patience(0.2))
     theirs.require_held()
     mine.release()
     theirs.require_held()
     theirs.release()
-    runtime.hold(NAME, living("up")).release()
+    hold(living("up"))

@@ -277,6 +277,7 @@ def test_a_full_disk_and_one_that_is_read_only(provision: Provision, alone: str,
         dead = {finding["id"] for finding in examined(provision, alone)["findings"]}
         assert dead & {"disk-full", "sigbus"}
         (small / "full").unlink()
+        assert json.loads(provision.ok("up", alone, "-o", "json"))["ready"]
         provision.ok("down", alone, "--delete-data")
     finally:
         provision("down", alone, "--delete-data")

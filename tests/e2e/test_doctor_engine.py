@@ -42,6 +42,11 @@ def test_a_restarted_engine_and_one_that_does_not_answer(tmp_path: Path, own: Ow
     assert not {"node-killed", "node-stopped", "node-exited"} & set(found)
     assert "broker-1" in found["engine-restarted"]["title"]
     assert "start broker-1" in found["engine-restarted"]["repairs"]
+    status = json.loads(provision.ok("status", env, "-o", "json"))
+    assert {node["state"] for node in status["nodes"]} == {"exited"}
+    provision.ok("up", env, "--until", "process")
+    status = json.loads(provision.ok("status", env, "-o", "json"))
+    assert {node["state"] for node in status["nodes"]} == {"running"}
     provision.ok("down", env)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.engine import SMALL, Provision, engine, write_environment
 
-pytestmark = [pytest.mark.engine, pytest.mark.matrix, pytest.mark.row("apart")]
+pytestmark = [pytest.mark.engine, pytest.mark.row("apart")]
 
 NAME = "by-hand-docker"
 NODES = ("broker-1", "zookeeper-1")
@@ -79,9 +79,16 @@ TABLE: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
 }
 
 
+@pytest.mark.parametrize(
+    "then",
+    [
+        pytest.param("down at once", marks=pytest.mark.matrix),
+        pytest.param("up brings it back", marks=pytest.mark.soak),
+    ],
+)
 @pytest.mark.parametrize("what", TABLE)
 def test_the_commands_tell_what_is_there_and_down_leaves_nothing(
-    provision: Provision, tmp_path: Path, what: str
+    provision: Provision, tmp_path: Path, what: str, then: str
 ) -> None:
     change, states = TABLE[what]
     env = write_environment(tmp_path, NAME, SMALL)
@@ -91,6 +98,10 @@ def test_the_commands_tell_what_is_there_and_down_leaves_nothing(
     assert listed[NAME]["running"] == states.count(RUNNING)
     shown = json.loads(provision.ok("status", NAME, "-o", "json"))
     assert {node["name"]: node["state"] for node in shown["nodes"]} == dict(zip(NODES, states, strict=False))
+    if then == "up brings it back":
+        provision.ok("up", env, "--until", "process")
+        shown = json.loads(provision.ok("status", NAME, "-o", "json"))
+        assert {node["name"]: node["state"] for node in shown["nodes"]} == dict.fromkeys(NODES, RUNNING)
     removed = provision("down", NAME)
     assert removed.code == 0, removed.err
     assert f"{NAME} is removed" in removed.err
@@ -99,6 +110,7 @@ def test_the_commands_tell_what_is_there_and_down_leaves_nothing(
     assert json.loads((provision.home / "ports.json").read_text()) == {}
 
 
+@pytest.mark.matrix
 def test_what_lost_its_home_is_taken_down(provision: Provision, tmp_path: Path) -> None:
     own = Provision(tmp_path / "home", started=provision.started)
     own.ok("up", write_environment(tmp_path, NAME, SMALL), "--until", "process")

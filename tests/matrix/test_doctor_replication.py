@@ -3,6 +3,7 @@
 The tests follow one another on one cluster, and each leaves it healthy.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 
 import pytest
@@ -188,6 +189,10 @@ def test_an_ensemble_without_a_majority(ill: Patient) -> None:
     ]
     assert lost["fix"] == f"provision start {ill.name} zookeeper-1 zookeeper-3"
     assert ill.findings("--fix", "--yes") == []
+    ill.kill("zookeeper-2", "zookeeper-3")
+    assert not json.loads(ill.provision.ok("status", ill.env, "-o", "json"))["ready"]
+    assert json.loads(ill.provision.ok("up", ill.env, "-o", "json"))["ready"]
+    assert ill.findings() == []
 
 
 def test_data_of_another_cluster_and_of_none(ill: Patient) -> None:

@@ -3,11 +3,13 @@
 import json
 import random
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,6 +109,32 @@ def test_what_a_killed_command_held_is_free_for_the_next(provision: Provision, t
     assert {"resource": "storage broker-1", "verb": "create"}.items() <= {
         key: value for action in actions if action["resource"] == "storage broker-1" for key, value in action.items()
     }.items()
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("at", ["storage broker-1 created", "broker-1 started"])
+def test_the_doctor_tells_an_up_that_runs_from_one_that_was_killed(
+    provision: Provision, tmp_path: Path, at: str
+) -> None:
+    env = write_environment(tmp_path, "lock-doctor", FILE)
+    with provision.start("up", env) as up:
+        begun(up, at)
+        up.send_signal(signal.SIGSTOP)  # it goes no further, however long the doctor takes
+        looking = another_home(provision, tmp_path) if provision.runtime == "docker" else provision
+        for one in (provision, looking):
+            found = findings(one, "lock-doctor")
+            assert list(found) == ["change-running"]
+            assert f"pid {up.pid} on " in found["change-running"]["evidence"][0]
+        up.kill()
+    assert "change-running" not in findings(provision, "lock-doctor")
+    provision.ok("up", env)
+    assert wait_until(lambda: findings(provision, env) == {})
+
+
+def findings(provision: Provision, env: str) -> dict[str, dict[str, Any]]:
+    result = provision("doctor", env, "-o", "json")
+    assert result.code in (0, 1), result.err
+    return {one["id"]: one for one in json.loads(result.out)["findings"]}
 
 
 @pytest.mark.matrix

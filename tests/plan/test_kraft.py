@@ -8,6 +8,7 @@ import pytest
 from provision.cluster.model import Cluster, Role
 from provision.plan.actions import Action, Kind, NodeTarget, Verb
 from provision.plan.observed import NodeDetails
+from provision.plan.stored import StoredData
 from tests.golden import Golden
 from tests.plan.cases import Cases
 from tests.plan.world import (
@@ -261,14 +262,30 @@ def test_a_changed_quorum_is_told_with_both_values() -> None:
     assert action.as_dict()["class"] == "refused"
 
 
-@pytest.mark.parametrize("cluster", [COMBINED, DEDICATED, kraft(controllers=1), kraft(brokers=brokers_with(nodes=5))])
+FIRST = {
+    "combined": COMBINED,
+    "dedicated": DEDICATED,
+    "one controller": kraft(controllers=1),
+    "more brokers than voters": kraft(brokers=brokers_with(nodes=5)),
+    "one zookeeper": cluster_of(brokers=brokers_with(nodes=3)),
+    "an ensemble": cluster_of(zookeeper={"nodes": 3}, brokers=brokers_with(nodes=3)),
+}
+
+
+@pytest.mark.parametrize("cluster", FIRST.values(), ids=FIRST)
 def test_a_first_up_that_is_cut_off_anywhere_is_gone_on_with(cluster: Cluster) -> None:
-    """Of storages that are made side by side any may be there without the others."""
+    """Of what is done side by side any may be done without the others."""
     actions = {action.key: action for action in plan(cluster, NOTHING)}
     for action in actions.values():
-        if action.kind is Kind.STORAGE and action.verb is Verb.CREATE:
-            world = NOTHING.after(cluster, *(actions[key] for key in action.after), action)
-            assert plan(cluster, done(cluster, world)) == ()
+        needed = {action.key}
+        for key in reversed(actions):
+            if key in needed:
+                needed |= {*actions[key].after}
+        world = NOTHING.after(cluster, *(one for key, one in actions.items() if key in needed))
+        empty = {name: StoredData(name, f"/data/{name}", {}, False, ()) for name in world.storages - world.nodes.keys()}
+        world = dataclasses.replace(world, stored=empty)
+        assert [one for one in plan(cluster, world) if one.verb is Verb.REFUSE] == []
+        assert plan(cluster, done(cluster, world)) == ()
     world = NOTHING
     for action in actions.values():
         world = world.after(cluster, action)

@@ -133,6 +133,50 @@ def test_a_command_that_takes_long_beats(api: Any, monkeypatch: pytest.MonkeyPat
     assert api.there == {}
 
 
+def test_one_that_was_taken_over_beats_no_more(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401
+    monkeypatch.setattr(locks, "BEAT_S", 0.01)
+    mine = locks.hold(api, "orders", living("up"))
+    monkeypatch.setattr(locks, "BEAT_S", 60.0)
+    theirs = locks.hold(api, "orders", living("down"), Patience(0))
+    heart = mine._heart  # type: ignore[attr-defined]  # noqa: SLF001 whether it ends is all that matters
+    heart.join(20)
+    assert not heart.is_alive()
+    assert set(api.there) == {"orders.lock"}
+    theirs.release()
+
+
+def test_who_holds_it_is_told_as_long_as_they_run(api: Any) -> None:  # noqa: ANN401
+    assert locks.held_by(api, "orders") is None
+    holder = living("up")
+    hold = locks.hold(api, "orders", holder)
+    assert locks.held_by(api, "orders") == holder
+    assert locks.held_by(api, "payments") is None
+    hold.release()
+    for gone in (dead(), reused()):
+        leave(api, gone)
+        assert locks.held_by(api, "orders") is None
+        api.there.clear()
+    far = elsewhere()
+    leave(api, far)
+    assert locks.held_by(api, "orders") == far
+    api.now_s += 61
+    assert locks.held_by(api, "orders") is None
+
+
+def test_heartbeats_and_requests_without_a_lock_are_abandoned_after_a_minute(api: Any) -> None:  # noqa: ANN401
+    holder = living()
+    leave(api, holder)
+    kinds = ("beat.0123456789ab.7", "lock.0123456789ab")
+    for kind in (*kinds, f"beat.{holder.token}.1", "about"):
+        leave(api, holder, kind)
+    api.now_s += 59
+    assert locks.abandoned(api) == ()
+    api.now_s += 2
+    assert {note.kind for note in locks.abandoned(api)} == set(kinds)
+    assert all(locks.remove_abandoned(api, note) for note in locks.abandoned(api))
+    assert set(api.there) == {"orders.lock", f"orders.beat.{holder.token}.1", "orders.about"}
+
+
 def test_a_living_command_gives_its_lock_up_and_only_then_it_is_taken(api: Any) -> None:  # noqa: ANN401
     mine = locks.hold(api, "orders", living("up"))
     with ThreadPoolExecutor(1) as pool:

@@ -1,12 +1,13 @@
 """Examine an environment: gather the facts, let every check look at them, and repair what is safe to repair."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from provision.common.patience import Patience
 from provision.errors import NodeFailed, NotReady, UsageError
-from provision.events import Listener, action, silent
+from provision.events import Listener, action
 from provision.home.place import Home
 from provision.kafka.levels import Level
 from provision.observe.waiting import Wait
@@ -34,6 +35,27 @@ MOMENTARY = frozenset(
     }
 )
 """What may be true only while a node goes down or comes up: it is told if a second look finds it too."""
+
+OF_CHANGES = MOMENTARY | {
+    "change-interrupted",
+    "dynamic-setting",
+    "file-edited",
+    "leaders-not-preferred",
+    "network-lost",
+    "node-exists",
+    "node-gone",
+    "node-stopped",
+    "not-formatted",
+    "port-taken",
+    "reassignment-hangs",
+    "slow-node",
+    "stale-throttle",
+    "volume-lost",
+    "voters-differ",
+    "wrong-address",
+    "zookeeper-silent",
+}
+"""What a change brings about itself while it goes on: it is told only if no command is changing the environment."""
 
 Choose = Callable[[Repair], bool]
 """Whether the user agrees to a repair."""
@@ -65,12 +87,17 @@ def examine(source: Source, runtimes: Runtimes) -> tuple[Diagnosis, Runtime | No
     """
     facts, runtime = gather(source, runtimes)
     _require_something(facts, runtime)
-    found = findings(facts)
+    found = _findings(facts)
     if suspected := {_subject(one) for one in found if one.id in MOMENTARY}:
         facts, runtime = gather(source, runtimes)
-        found = tuple(one for one in findings(facts) if one.id not in MOMENTARY or _subject(one) in suspected)
+        found = tuple(one for one in _findings(facts) if one.id not in MOMENTARY or _subject(one) in suspected)
     rows = known(facts.reachability) or ()
     return Diagnosis(facts.name, found, rows, bool(facts.there)), runtime
+
+
+def _findings(facts: Facts) -> tuple[Finding, ...]:
+    every = findings(facts)
+    return tuple(one for one in every if one.id not in OF_CHANGES) if known(facts.changing) else every
 
 
 def _subject(finding: Finding) -> tuple[str, str]:
@@ -79,20 +106,29 @@ def _subject(finding: Finding) -> tuple[str, str]:
 
 def _require_something(facts: Facts, runtime: Runtime | None) -> None:
     observed = known(facts.observed)
-    if facts.source is None and facts.engine is None and runtime and observed and observed.is_absent:
+    nobody_begins = facts.source is None and known(facts.changing) is None
+    if nobody_begins and facts.engine is None and runtime and observed and observed.is_absent:
         there = ", ".join(runtime.environments()) or "none"
         raise UsageError(f"there is no environment {facts.name}", hint=f"running: {there}; `provision up` makes one")
 
 
 def mend(
-    source: Source, runtimes: Runtimes, home: Home, *, choose: Choose, tell: Listener = silent
+    source: Source, runtimes: Runtimes, home: Home, *, choose: Choose, changing: AbstractContextManager[Listener]
 ) -> tuple[Diagnosis, Sequence[str]]:
     """Examine, carry out the safe repairs that are agreed to, and examine again.
+
+    Args:
+        source: the file, or the name.
+        runtimes: where it may be.
+        home: where its notes are.
+        choose: asks the user.
+        changing: entered before the first repair; holds the environment, and has the listener.
 
     Returns:
         The last diagnosis, and what was done.
 
     Raises:
+        Busy: another command is changing it.
         UsageError: as `examine`.
         ProvisionError: a repair failed.
     """
@@ -101,11 +137,12 @@ def mend(
     chosen = [repair for repair in repairs if choose(repair)]
     if not chosen or runtime is None:
         return diagnosis, ()
-    hands = Hands(runtime, diagnosis.environment, home, tell)
-    for repair in chosen:
-        with action(tell, repair.verb, repair.subject):
-            repair.act(hands)
-    _await_ready(hands)
+    with changing as tell:
+        hands = Hands(runtime, diagnosis.environment, home, tell)
+        for repair in chosen:
+            with action(tell, repair.verb, repair.subject):
+                repair.act(hands)
+        _await_ready(hands)
     return examine(source, runtimes)[0], list(map(str, chosen))
 
 

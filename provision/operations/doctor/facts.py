@@ -8,6 +8,7 @@ from typing import TypeVar
 from provision.cluster.model import Cluster, RenderedFile, Role
 from provision.cluster.properties import read
 from provision.errors import Problem
+from provision.home.holders import Holder
 from provision.kafka.causes import Failure
 from provision.kafka.failures import explain
 from provision.kafka.quorum import Quorum
@@ -109,7 +110,8 @@ class Facts:
     (`problems`) or only the name is known. `observed` is what the runtime has. `engine` is why Docker does not answer,
     if it was asked and does not. `assessment` is how ready it is, as `status` tells. `taken_ports` are those of
     nodes that do not run, by node, each with who has it. `rendered` are the files that `up` would give the nodes.
-    `damaged` are notes of the program's own that cannot be read, by their places, each with the reason.
+    `damaged` are notes of the program's own that cannot be read, by their places, each with the reason. `changing` is
+    the command that is changing it now, None if none is.
     """
 
     name: str
@@ -127,6 +129,7 @@ class Facts:
     taken_ports: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     rendered: tuple[RenderedFile, ...] | Unasked = NOT_ASKED
     damaged: Mapping[str, str] = field(default_factory=dict)
+    changing: Holder | Unasked | None = None
 
     def line_of(self, *path: str | int) -> str:
         """`FILE:LINE` of a key of the environment file, as in `line_of("topics", 0)`; empty if it does not have it."""

@@ -16,6 +16,7 @@ from provision.cluster.model import Cluster, Role
 from provision.cluster.resolve import fixed_ports
 from provision.common.patience import Patience
 from provision.errors import InvalidEnvironment, ProvisionError, Unavailable
+from provision.home.holders import Holder
 from provision.home.ports import PortState, port_state
 from provision.kafka.failures import LOG_LINES
 from provision.kafka.quorum import ask_for_quorum
@@ -23,6 +24,7 @@ from provision.kafka.readiness import BrokerAnswers, ask_brokers
 from provision.observe.leaders import ensemble_modes
 from provision.observe.reach import access_to
 from provision.observe.readiness import assess
+from provision.operations.changing import changed_by
 from provision.operations.doctor.facts import Arrival, Facts, Inside, NodeFacts, Unasked, known
 from provision.operations.doctor.moving import arrivals
 from provision.operations.doctor.reachability import Reach, advertised, asked_from_here, matrix
@@ -131,6 +133,7 @@ def gather(source: Source, runtimes: Runtimes) -> tuple[Facts, Runtime | None]:
         problems.problems if problems else (),
         held.engine,
     )
+    facts = replace(facts, changing=_changing(facts.name, held.runtime, runtimes))
     observed = known(held.observed)
     if held.runtime is None or observed is None:
         return facts, held.runtime
@@ -145,6 +148,11 @@ def gather(source: Source, runtimes: Runtimes) -> tuple[Facts, Runtime | None]:
     around = known(facts.surroundings)
     damaged = {**runtimes.home.throttle(facts.name).damaged(), **(around.damaged if around else {})}
     return replace(facts, taken_ports=_taken_ports(facts, observed), damaged=damaged), held.runtime
+
+
+def _changing(name: str, runtime: Runtime | None, runtimes: Runtimes) -> Holder | Unasked | None:
+    found: Holder | Unasked | None = side_by_side({"": partial(changed_by, runtimes.home, name, runtime)})[""]
+    return found
 
 
 def _described(source: Source, runtimes: Runtimes) -> tuple[Cluster | None, InvalidEnvironment | None, str]:

@@ -59,24 +59,42 @@ def hold(api: APIClient, environment: str, holder: Holder, force: Patience | Non
             raise busy(environment, other)
 
 
+def held_by(api: APIClient, environment: str) -> Holder | None:
+    """Who holds the lock of an environment; None if nobody does, or the command has ended without giving it up."""
+    there = notes.read(api, environment, LOCK)
+    return None if there is None or _is_dead(api, there) else _holder_in(there)
+
+
 def sweep(api: APIClient, environment: str) -> None:
     """Remove what killed commands have left of locks; the lock that is held stays, and what belongs to it."""
     there = notes.all_of(api, environment)
     held = {_token_of(note) for note in there if note.kind == LOCK}
     for note in there:
-        kind, _, token = note.kind.partition(".")
-        if kind in (LOCK, BEAT) and token and token.partition(".")[0] not in held:
+        if (token := _lock_token(note)) and token not in held:
             notes.remove_same(api, note)
 
 
 def abandoned(api: APIClient) -> tuple[notes.Note, ...]:
-    """The locks of commands that have ended without giving them up, in whichever environment."""
-    return tuple(note for note in notes.all_of(api) if note.kind == LOCK and _is_dead(api, note))
+    """What commands have left of locks that have ended without giving them up, in whichever environment."""
+    every = notes.all_of(api)
+    held = {(note.environment, _token_of(note)) for note in every if note.kind == LOCK}
+    now_s = _engine_now_s(api) if every else 0.0
+
+    def is_left(note: notes.Note) -> bool:
+        if note.kind == LOCK:
+            return _is_dead(api, note)
+        token = _lock_token(note)
+        return bool(token) and (note.environment, token) not in held and 0 < note.made_s < now_s - DEAD_S
+
+    return tuple(note for note in every if is_left(note))
 
 
 def remove_abandoned(api: APIClient, note: notes.Note) -> bool:
-    """Remove such a lock, with what belongs to it; False if another command is just doing so."""
-    return _remove_dead(api, note, Holder.of("gc"))
+    """Remove that, a lock with what belongs to it; False if another command is just doing so."""
+    if note.kind == LOCK:
+        return _remove_dead(api, note, Holder.of("gc"))
+    notes.remove_same(api, note)
+    return True
 
 
 class _EngineHold(Hold):
@@ -119,6 +137,9 @@ class _EngineHold(Hold):
                 if last:
                     notes.remove_same(self._api, last)
                 last = beat
+                now = notes.read(self._api, self._environment, LOCK)
+                if now and _holder_in(now) != self._holder:  # it has been taken over: this one is not needed any more
+                    break
         if last:
             with suppress(ProvisionError):  # `sweep` finds it
                 notes.remove_same(self._api, last)
@@ -140,6 +161,12 @@ def _token_of(note: notes.Note) -> str:
     return holder.token if holder else ""
 
 
+def _lock_token(note: notes.Note) -> str:
+    """The token of the lock that a heartbeat or a request belongs to; empty for a lock, and for other notes."""
+    kind, _, rest = note.kind.partition(".")
+    return rest.partition(".")[0] if kind in (LOCK, BEAT) else ""
+
+
 def _request(token: str) -> str:
     """The kind of the note by which a lock is taken away; the lock may be such a note itself."""
     return f"{LOCK}.{token}"
@@ -157,9 +184,12 @@ def _is_dead(api: APIClient, note: notes.Note) -> bool:
         if holder and other.kind.startswith(f"{BEAT}.{holder.token}.")
     ]
     youngest_s = max([note.made_s, *beats])
+    return youngest_s > 0 and _engine_now_s(api) - youngest_s > DEAD_S
+
+
+def _engine_now_s(api: APIClient) -> float:
     with translated("reading the clock of the engine"):
-        now_s = notes.engine_time_s(api.info().get("SystemTime"))
-    return youngest_s > 0 and now_s - youngest_s > DEAD_S
+        return notes.engine_time_s(api.info().get("SystemTime"))
 
 
 def _remove_dead(api: APIClient, dead: notes.Note, holder: Holder) -> bool:

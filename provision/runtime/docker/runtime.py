@@ -163,6 +163,10 @@ class DockerRuntime(Runtime):
         """Claim it in the engine, which other homes and machines may use too."""
         return locks.hold(self._api, name, holder, force)
 
+    def holder(self, name: str) -> Holder | None:
+        """The command that has claimed it, of whichever home or machine."""
+        return locks.held_by(self._api, name)
+
     # -- examine ------------------------------------------------------------------------------------------------------
 
     def machine(self) -> Machine:
