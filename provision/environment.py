@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from provision.operations.doctor.machine import MachineDiagnosis
     from provision.operations.gc.collector import Collector
     from provision.operations.topics import KafkaCluster
+    from provision.operations.variables import Addresses
     from provision.pipeline import Prepared, UpOptions, UpResult
     from provision.plan.observed import ObservedEnvironment
     from provision.resources.rounds import Agree
@@ -407,6 +408,20 @@ class Environment(InsideKafka):
     def bootstrap_servers(self) -> str:
         """The bootstrap servers for clients on this machine: `host:port`, separated by commas."""
         return (self.cluster().access if self.external_servers else self.observe()).bootstrap_servers
+
+    def addresses(self) -> Addresses:
+        """Where clients on this machine find its cluster; `variables` has them as environment variables.
+
+        Raises:
+            UsageError: it has no nodes.
+        """
+        from provision.operations.status import require_nodes
+        from provision.operations.variables import Addresses
+
+        if self.external_servers:
+            return Addresses(self.name, self.external_servers)
+        observed = require_nodes(self.runtime, self.name)
+        return Addresses(self.name, observed.bootstrap_servers, observed.zookeeper_connect)
 
     def status(self, topics: Sequence[Topic] | None = None) -> Assessment:
         """How ready it is; `topics` are those that must exist, None for whichever do."""
