@@ -474,6 +474,40 @@ class Environment(InsideKafka):
 
         return (logs.followed if follow else logs.merged)(nodes, partial(self.log_lines, tail=tail, follow=follow))
 
+    def bundle(self, file: str | Path, *, tail: int | None = None) -> tuple[str, ...]:
+        """Write all that tells of the environment's state into one archive, without secrets; also if it is broken.
+
+        Args:
+            file: the archive (`.tar.gz`), which only its owner may read.
+            tail: only the last lines of each log.
+
+        Returns:
+            What could not be had, each with the reason; the archive says it, too.
+
+        Raises:
+            UsageError: there is neither a file nor an environment of that name.
+            OSError: the archive cannot be written; then there is none.
+        """
+        from provision import __version__
+        from provision.operations.bundle import Contents, write_bundle
+
+        if self._source.only_name and self.runtime.observe(self.name).is_absent and not self.history():
+            self.observe()  # raises
+        quiet, self.on_event = self.on_event, silent  # what is wrong is in the archive
+        try:
+            contents = Contents(
+                name=self.name,
+                version=__version__,
+                runtime=lambda: self.runtime,
+                status=lambda: self.status(self.declared_topics()),
+                plan=None if self._source.only_name else lambda: self.plan().plan,
+                render=None if self._source.only_name else self.render,
+                history=self.history,
+            )
+            return write_bundle(Path(file), contents, tail)
+        finally:
+            self.on_event = quiet
+
     def inside_address(self, node: str) -> str:
         """The `host:port` of a node for tools inside the environment's network."""
         return self.runtime.inside_address(self.name, node)

@@ -4,6 +4,7 @@ import itertools
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -167,10 +168,23 @@ def logs(
         int | None, typer.Option("--tail", "-n", min=0, help="Show only the last N lines of each node.")
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing until the nodes have exited.")] = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            "--bundle",
+            metavar="FILE",
+            help="Write a .tar.gz instead: logs, configuration, status, plan, versions and history, without secrets.",
+        ),
+    ] = None,
 ) -> None:
     """Show what nodes logged, in the order of time."""
     env, wanted = env_and_nodes(env, nodes)
     environment = select(env)
+    if bundle is not None:
+        if follow or wanted:
+            raise UsageError(f"--bundle has all nodes: it goes without {'--follow' if follow else 'NODE'}")
+        _write_bundle(environment, bundle, tail)
+        return
     observed = environment.observe()
     known = [known.name for known in observed.nodes]
     if unknown := [node for node in wanted if node not in known]:
@@ -182,6 +196,13 @@ def logs(
         write_line(f"{prefixes.get(node, '')}{line}")
         if follow:
             sys.stdout.flush()
+
+
+def _write_bundle(environment: "Environment", file: Path, tail: int | None) -> None:
+    lacking = environment.bundle(file, tail=tail)
+    say(f"wrote {file}; passwords and keys in it are hidden")
+    for what in lacking:
+        say(f"not in it: {what}")
 
 
 def _prefixes(nodes: Sequence[str]) -> dict[str, str]:
