@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -73,6 +74,10 @@ def run(
     overrides: Set = None,
     timeout: Timeout = "120s",
     keep: Annotated[bool, typer.Option("--keep", help="Leave the environment running after the command.")] = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option("--bundle", metavar="FILE", help="If the command fails, first write what `logs --bundle` writes."),
+    ] = None,
     frozen: Frozen = False,
     take_over: TakeOver = False,
     owner_job: Owner = "",
@@ -113,6 +118,8 @@ def run(
     code = 0
     try:
         code = run_child(words, variables)
+        if code and bundle:
+            _bundled(environment, bundle)
     finally:
         code = _ended(environment, _kept if keep else ending, code)
     raise typer.Exit(code)
@@ -192,6 +199,17 @@ def _ended(environment: "Environment", ending: Ending, code: int) -> int:
         return code or error.exit_code
     say(said)
     return code
+
+
+def _bundled(environment: "Environment", file: Path) -> None:
+    """Write an archive of what the failed command leaves; whatever becomes of that, the command's failure counts."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        environment.bundle(file)
+    except (ProvisionError, OSError) as error:
+        say(f"{file} is not written: {error}")
+    else:
+        say(f"wrote {file}, as the command has failed")
 
 
 def _left(environment: "Environment") -> str:

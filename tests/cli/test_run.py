@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -219,6 +220,28 @@ def test_what_cannot_be_removed_is_told_and_the_commands_code_counts(
     assert run(["run", NAME, "--", *command(0)]) == 0  # it is there already
     runtime.on_verb = lambda _verb, _subject: None
     assert run(["down", NAME]) == 0
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_command_that_fails_leaves_an_archive_of_its_cluster(runtime: SpokenRuntime, code: int) -> None:
+    file = Path("reports", "kafka.tar.gz")
+    assert run(["run", NAME, "--bundle", str(file), "--", *command(code)]) == code
+    assert file.exists() == bool(code)
+    if code:
+        with tarfile.open(file) as archive:
+            status = archive.extractfile(f"{NAME}/status.json")
+            assert status
+            assert json.load(status)["ready"]
+    assert runtime.observe(NAME).is_absent
+
+
+def test_an_archive_that_cannot_be_written_changes_nothing(
+    runtime: SpokenRuntime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("file").touch()
+    assert run(["run", NAME, "--bundle", "file/kafka.tar.gz", "--", *command(3)]) == 3
+    assert "file/kafka.tar.gz is not written" in capsys.readouterr().err
+    assert runtime.observe(NAME).is_absent
 
 
 # -- signals ----------------------------------------------------------------------------------------------------------
