@@ -500,7 +500,7 @@ class Environment(InsideKafka):
                 version=__version__,
                 runtime=lambda: self.runtime,
                 status=lambda: self.status(self.declared_topics()),
-                plan=None if self._source.only_name else lambda: self.plan().plan,
+                plan=None if self._source.only_name else lambda: ((made := self.plan()).plan, made.files),
                 render=None if self._source.only_name else self.render,
                 history=self.history,
             )

@@ -29,6 +29,7 @@ from provision.runtime.base import Runtime
 from provision.runtime.process.java import all_java
 
 _Answer = TypeVar("_Answer")
+Failure = ProvisionError | OSError | None
 _MODE = 0o600
 _IN_MEMORY_BYTES = 8 * 1024**2
 
@@ -37,14 +38,15 @@ _IN_MEMORY_BYTES = 8 * 1024**2
 class Contents:
     """Where what is to be in the archive comes from; `plan` and `render` are None if there is only a name.
 
-    `version` is that of this program.
+    `version` is that of this program. `plan` also gives the files that the nodes would have, where they run; `render`
+    those of a file whose plan cannot be had.
     """
 
     name: str
     version: str
     runtime: Callable[[], Runtime]
     status: Callable[[], Assessment]
-    plan: Callable[[], Plan] | None
+    plan: Callable[[], tuple[Plan, Sequence[RenderedFile]]] | None
     render: Callable[[], Sequence[RenderedFile]] | None
     history: Callable[[], Sequence[Run]]
 
@@ -75,11 +77,11 @@ class _Bundle:
         observed = self._had("its nodes", lambda: runtime.observe(contents.name)) if runtime else None
         nodes = [node.name for node in observed.nodes] if observed else []
         files = {node: self._files_of(runtime, node) for node in nodes if runtime}
-        rendered = self._had("rendered", contents.render) or () if contents.render else ()
+        plan, rendered, lacking = self._planned()
         self.mask.learn((*rendered, *(file for several in files.values() for file in several)))
         self._json("versions", lambda: _versions(contents.version, runtime, observed))
         self._json("status", lambda: status_dict(contents.status()))
-        self._json("plan", lambda: (contents.plan or _no_plan)().as_dict())
+        self._json("plan", lambda: _given(plan, lacking).as_dict())
         self._json("history", lambda: [run.as_dict(actions=True) for run in contents.history()])
         for place, several in (("files", (one for some in files.values() for one in some)), ("rendered", rendered)):
             for file in several:
@@ -89,6 +91,16 @@ class _Bundle:
                 self._add_log(runtime, node, tail)
         self._add("missing.txt", "".join(f"{what}\n" for what in self.missing))
         return tuple(self.missing)
+
+    def _planned(self) -> tuple[Plan | None, Sequence[RenderedFile], Failure]:
+        """The plan, or why there is none, and the files that the nodes would have."""
+        try:
+            if self.contents.plan is None:
+                raise UsageError("there is only a name: without the environment's file, there is no plan")
+            return *self.contents.plan(), None
+        except (ProvisionError, OSError) as error:
+            rendered = self._had("rendered", self.contents.render) if self.contents.render else None
+            return None, rendered or (), error
 
     def _had(self, what: str, ask: Callable[[], _Answer]) -> _Answer | None:
         """The answer; None if there is none, which is noted with the reason."""
@@ -138,8 +150,10 @@ class _Bundle:
         self.archive.addfile(entry, stream)
 
 
-def _no_plan() -> Plan:
-    raise UsageError("there is only a name: without the environment's file, there is no plan")
+def _given(plan: Plan | None, lacking: Failure) -> Plan:
+    if plan is None:
+        raise lacking or ProvisionError("there is no plan")
+    return plan
 
 
 def _versions(version: str, runtime: Runtime | None, observed: ObservedEnvironment | None) -> dict[str, Any]:
