@@ -17,13 +17,14 @@ from typing import Any
 import yaml
 
 from tests.engine import NO_ENGINE, ROOT
+from tests.testing.test_plugin import PLUGIN
 
 ACTION = ROOT / "action.yml"
 _EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}")
 _TIMEOUT_S = 300
 _PROGRAMS = {
     "provision": f'exec {sys.executable} -m provision "$@"',
-    "pytest": f'exec {sys.executable} -m pytest -p no:cacheprovider -W ignore "$@"',
+    "pytest": f'exec {sys.executable} -m pytest {" ".join(PLUGIN)} -p no:cacheprovider -W ignore "$@"',
     "python": f'[ "$1 $2" = "-m pip" ] && exit 0\nexec {sys.executable} "$@"',
 }
 
