@@ -211,6 +211,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
     pool = _pool_of(config)
     names = pool.names
+    if (directory := config.getoption("kafka_logs")) and session.testsfailed:
+        try:
+            pool.bundle(Path(directory))
+        except (ProvisionError, OSError) as error:
+            _say(config, f"{directory} does not have all of the clusters' state: {error}")
     try:
         pool.remove()
     except ProvisionError as error:

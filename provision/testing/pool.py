@@ -142,6 +142,18 @@ class Pool:
         while self._open:
             self._open.popitem()[1].close()
 
+    def bundle(self, directory: Path) -> None:
+        """Write an archive of each environment's logs and state, `NAME.tar.gz`, into a directory.
+
+        Raises:
+            ProvisionError, OSError: one could not be written.
+        """
+        for name in self.names:
+            with Environment.named(name) as environment:
+                if environment.runtime.observe(name).nodes:
+                    directory.mkdir(parents=True, exist_ok=True)
+                    environment.bundle(directory / f"{name}.tar.gz")
+
     def remove(self) -> None:
         """Remove the run's environments, unless they are kept. Only the process that controls the run does this.
 

@@ -1,10 +1,13 @@
 """The pytest plugin, run by pytest as its users run it."""
 
+import io
+import json
 import os
 import re
 import socket
 import subprocess
 import sys
+import tarfile
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -237,6 +240,12 @@ def test_what_a_test_leaves_behind_fails_it_and_what_fails_is_explained(project:
     assert "broker-1: running" in out
     written = {file.name for file in (project.directory / "logs").rglob("*.txt")}
     assert written == {"status.txt", "logs.txt"}
+    (bundle,) = (project.directory / "logs").glob("*.tar.gz")
+    with tarfile.open(bundle) as archive:
+        (log,) = [name for name in archive.getnames() if name.endswith("/logs/broker-1.log")]
+        (status,) = [name for name in archive.getnames() if name.endswith("/status.json")]
+        assert b"Kafka" in (archive.extractfile(log) or io.BytesIO()).read()
+        assert json.load(archive.extractfile(status) or io.BytesIO())["ready"]
     assert project.is_clean
 
 
