@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from provision.common.patience import Patience
-from provision.errors import UsageError
+from provision.errors import InvalidEnvironment, UsageError
 from provision.events import Event, Listener, of_environment, silent
 from provision.home.place import Home
 from provision.kafka.levels import Level
@@ -499,7 +499,7 @@ class Environment(InsideKafka):
                 name=self.name,
                 version=__version__,
                 runtime=lambda: self.runtime,
-                status=lambda: self.status(self.declared_topics()),
+                status=lambda: self.status(self._valid_topics()),
                 plan=None if self._source.only_name else lambda: ((made := self.plan()).plan, made.files),
                 render=None if self._source.only_name else self.render,
                 history=self.history,
@@ -507,6 +507,13 @@ class Environment(InsideKafka):
             return write_bundle(Path(file), contents, tail)
         finally:
             self.on_event = quiet
+
+    def _valid_topics(self) -> Sequence[Topic] | None:
+        """The topics of the file; None if there is none, or it is not valid."""
+        try:
+            return self.declared_topics()
+        except InvalidEnvironment:
+            return None
 
     def inside_address(self, node: str) -> str:
         """The `host:port` of a node for tools inside the environment's network."""

@@ -108,7 +108,8 @@ class _Report:
                 there = [node.name for role in Role for node in observed.of_role(role)]
                 return observed.name, there, [topic.name for topic in environment.topics(settings=False)]
             cluster = environment.validate()
-            return cluster.name, [node.name for node in cluster.nodes], [topic.name for topic in cluster.topics]
+            nodes = () if environment.external_servers else cluster.nodes
+            return cluster.name, [node.name for node in nodes], [topic.name for topic in cluster.topics]
         except ProvisionError:  # as the command itself, or nothing more can be known
             return _name_of(environment), sorted(self._ready), []
         finally:

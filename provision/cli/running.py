@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from provision.cli.child import run_child
 from provision.cli.environment import select, select_described
 from provision.cli.groups import ENVIRONMENT
 from provision.cli.options import (
@@ -90,6 +89,7 @@ def run(
     Brings the environment up, runs the command with its addresses in environment variables, removes the environment,
     and exits with the command's exit code. An environment that was running already is left running.
     """
+    from provision.cli.child import run_child
     from provision.cli.junit import reported
     from provision.pipeline import UpOptions
 
@@ -113,10 +113,10 @@ def run(
 
         with reported(junit, environment):
             ending = _brought_up(environment, options, agree, Patience(wait_s))
-    variables = {**os.environ, **environment.addresses().variables}
-    say(f"{environment.name} is ready; running {words[0]}")
     code = 0
     try:
+        variables = {**os.environ, **environment.addresses().variables}
+        say(f"{environment.name} is ready; running {words[0]}")
         code = run_child(words, variables)
         if code and bundle:
             _bundled(environment, bundle)

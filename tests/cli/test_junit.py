@@ -84,6 +84,12 @@ def test_without_a_file_the_cases_are_what_is_there(
     assert [*read().cases] == [*(f"nodes {node}" for node in NODES), "topics orders"]
 
 
+def test_an_external_cluster_has_no_nodes_of_ours(world: tuple[SpokenRuntime, FakeKafka]) -> None:
+    Path("far.yaml").write_text(f"name: {NAME}\nbootstrap_servers: kafka.example:9092\ntopics: [{{name: t}}]\n")
+    assert run(["run", "far.yaml", "--junit", str(FILE), "--", "true"]) == 0
+    assert read().cases == {"topics t": "skipped"}
+
+
 LOG = ["[2026-01-01 10:00:00,000] ERROR \x1b[31mOutOfMemory <&> \x00", "the end"]
 
 

@@ -181,7 +181,7 @@ def test_it_goes_with_this_process_while_the_command_runs(
         owners.append(runtime.about(NAME))
         return 0
 
-    monkeypatch.setattr("provision.cli.running.run_child", note)
+    monkeypatch.setattr("provision.cli.child.run_child", note)
     assert run(["run", NAME, "--", "true"]) == 0
     (about,) = owners
     assert about
