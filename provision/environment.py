@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from provision.common.patience import Patience
-from provision.errors import UsageError
+from provision.errors import InvalidEnvironment, UsageError
 from provision.events import Event, Listener, of_environment, silent
 from provision.home.place import Home
 from provision.kafka.levels import Level
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from provision.operations.doctor.machine import MachineDiagnosis
     from provision.operations.gc.collector import Collector
     from provision.operations.topics import KafkaCluster
+    from provision.operations.variables import Addresses
     from provision.pipeline import Prepared, UpOptions, UpResult
     from provision.plan.observed import ObservedEnvironment
     from provision.resources.rounds import Agree
@@ -408,6 +409,20 @@ class Environment(InsideKafka):
         """The bootstrap servers for clients on this machine: `host:port`, separated by commas."""
         return (self.cluster().access if self.external_servers else self.observe()).bootstrap_servers
 
+    def addresses(self) -> Addresses:
+        """Where clients on this machine find its cluster; `variables` has them as environment variables.
+
+        Raises:
+            UsageError: it has no nodes.
+        """
+        from provision.operations.status import require_nodes
+        from provision.operations.variables import Addresses
+
+        if self.external_servers:
+            return Addresses(self.name, self.external_servers)
+        observed = require_nodes(self.runtime, self.name)
+        return Addresses(self.name, observed.bootstrap_servers, observed.zookeeper_connect)
+
     def status(self, topics: Sequence[Topic] | None = None) -> Assessment:
         """How ready it is; `topics` are those that must exist, None for whichever do."""
         from provision.operations.status import status
@@ -463,6 +478,47 @@ class Environment(InsideKafka):
         from provision.operations import logs
 
         return (logs.followed if follow else logs.merged)(nodes, partial(self.log_lines, tail=tail, follow=follow))
+
+    def bundle(self, file: str | Path, *, tail: int | None = None) -> tuple[str, ...]:
+        """Write all that tells of the environment's state into one archive, without secrets; also if it is broken.
+
+        Args:
+            file: the archive (`.tar.gz`), which only its owner may read.
+            tail: only the last lines of each log.
+
+        Returns:
+            What could not be had, each with the reason; the archive says it, too.
+
+        Raises:
+            UsageError: there is neither a file nor an environment of that name.
+            OSError: the archive cannot be written; then there is none.
+        """
+        from provision import __version__
+        from provision.operations.bundle import Contents, write_bundle
+
+        if self._source.only_name and self.runtime.observe(self.name).is_absent and not self.history():
+            self.observe()  # raises
+        quiet, self.on_event = self.on_event, silent  # what is wrong is in the archive
+        try:
+            contents = Contents(
+                name=self.name,
+                version=__version__,
+                runtime=lambda: self.runtime,
+                status=lambda: self.status(self._valid_topics()),
+                plan=None if self._source.only_name else lambda: ((made := self.plan()).plan, made.files),
+                render=None if self._source.only_name else self.render,
+                history=self.history,
+            )
+            return write_bundle(Path(file), contents, tail)
+        finally:
+            self.on_event = quiet
+
+    def _valid_topics(self) -> Sequence[Topic] | None:
+        """The topics of the file; None if there is none, or it is not valid."""
+        try:
+            return self.declared_topics()
+        except InvalidEnvironment:
+            return None
 
     def inside_address(self, node: str) -> str:
         """The `host:port` of a node for tools inside the environment's network."""

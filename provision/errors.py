@@ -17,7 +17,7 @@ An error has three parts: what happened (`what`), the cause (`why`), and what to
 errors and turns them into exit codes. Exceptions of libraries are translated once, in the adapter that catches them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -97,13 +97,25 @@ class Busy(ProvisionError):
 
 
 class NotReady(ProvisionError):
-    """The requested readiness level was not reached in time."""
+    """The requested readiness level was not reached in time; `missing` is what each node lacks, as far as it is known.
+
+    `log` has the lines of the first one's log that tell most.
+    """
 
     exit_code = 124
 
-    def __init__(self, what: str, *, why: str = "", hint: str = "", log: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        why: str = "",
+        hint: str = "",
+        log: Sequence[str] = (),
+        missing: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(what, why=why, hint=hint)
         self.log = tuple(log)
+        self.missing = dict(missing or {})
 
 
 class Interrupted(ProvisionError):

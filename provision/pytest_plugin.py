@@ -112,6 +112,7 @@ def kafka_environment(request: pytest.FixtureRequest, kafka_environment_values: 
 @pytest.fixture
 def kafka(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str, Any]) -> Iterator["Kafka"]:
     """A running cluster with topics and groups of this test alone, which are removed after it."""
+    from provision.errors import ProvisionError
     from provision.testing import Kafka
 
     mark = request.node.get_closest_marker("kafka")
@@ -121,6 +122,9 @@ def kafka(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str,
     use = pool.use(wanted)
     try:
         given = Kafka(environment, use, alone=not _is_worker(request.config))
+    except ProvisionError as error:  # the cluster is ill, perhaps by another test: that is no reason to end the run
+        use.release()
+        pytest.fail(_as_told(error), pytrace=False)
     except BaseException:
         use.release()
         raise
@@ -142,6 +146,8 @@ def _running(request: pytest.FixtureRequest, wanted: "Wanted") -> "Environment":
         return _pool_of(request.config).environment(wanted)
     except ProvisionError as failure:
         error = failure
+    except OSError as failure:  # of the home, or of the file
+        error = ProvisionError(str(failure))
     request.session.shouldfail = f"no Kafka environment: {error.what}"
     if isinstance(error, AlreadyFailed):
         pytest.skip(f"no Kafka environment: {error.what}")
@@ -205,6 +211,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
     pool = _pool_of(config)
     names = pool.names
+    if (directory := config.getoption("kafka_logs")) and session.testsfailed:
+        try:
+            pool.bundle(Path(directory))
+        except (ProvisionError, OSError) as error:
+            _say(config, f"{directory} does not have all of the clusters' state: {error}")
     try:
         pool.remove()
     except ProvisionError as error:

@@ -5,7 +5,20 @@ from typing import Annotated
 import typer
 
 from provision import __version__
-from provision.cli import doctor, files, garbage, history, image, life, look, records, reference, software, topics
+from provision.cli import (
+    doctor,
+    files,
+    garbage,
+    history,
+    image,
+    life,
+    look,
+    records,
+    reference,
+    running,
+    software,
+    topics,
+)
 from provision.cli.groups import SOFTWARE, TOPICS, GroupedCommands
 
 app = typer.Typer(
@@ -38,6 +51,7 @@ def _global_options(
 files.register(app)
 reference.register(app)
 life.register(app)
+running.register(app)
 garbage.register(app)
 look.register(app)
 history.register(app)

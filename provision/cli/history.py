@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -38,7 +38,7 @@ def history(
         return
     shown = runs if count is None else runs[-count:]
     if output is not Format.TABLE:
-        print_value([_as_dict(one) for one in shown], output)
+        print_value([one.as_dict() for one in shown], output)
     elif shown:
         print_table(_HEADERS, map(_row, shown))
     else:
@@ -55,7 +55,7 @@ def _chosen(name: str, runs: "tuple[Run, ...]", wanted: str) -> "Run":
 
 def _show_one(name: str, run: "Run", output: Format) -> None:
     if output is not Format.TABLE:
-        print_value(_as_dict(run, actions=True), output)
+        print_value(run.as_dict(actions=True), output)
         return
     say(f"{name}: {run.holder}: {_outcome(run)}")
     if run.error:
@@ -94,35 +94,6 @@ def _took(seconds: float | None) -> str | None:
 
 def _time(at_s: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_s))
-
-
-def _as_dict(run: "Run", *, actions: bool = False) -> dict[str, Any]:
-    shown: dict[str, Any] = {
-        "run": run.id,
-        "command": run.holder.command,
-        "user": run.holder.user,
-        "host": run.holder.process.host,
-        "pid": run.holder.process.pid,
-        "began_s": run.holder.since,
-        "seconds": run.seconds,
-        "outcome": run.state,
-        "exit_code": run.exit_code,
-        "error": run.error,
-        "rolled_back": run.rolled_back,
-        "action_count": len(run.actions),
-    }
-    if actions:
-        shown["actions"] = [
-            {
-                "resource": action.resource,
-                "verb": action.verb,
-                "began_s": action.began_s,
-                "seconds": action.seconds,
-                "error": action.error,
-            }
-            for action in run.actions
-        ]
-    return shown
 
 
 def tell_if_killed(name: str, runs: "tuple[Run, ...]") -> None:

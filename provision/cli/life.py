@@ -12,13 +12,16 @@ from provision.cli.options import (
     Env,
     Envs,
     Frozen,
+    Junit,
     LockTimeout,
     Nodes,
     Output,
+    Owner,
     Set,
     TakeOver,
     Timeout,
     Until,
+    Yes,
     level,
     lock_seconds,
     seconds,
@@ -58,25 +61,20 @@ def up(
         int | None,
         typer.Option("--owner-pid", metavar="PID", min=1, help="Remove the environment once this process has ended."),
     ] = None,
-    owner_job: Annotated[
-        str,
-        typer.Option(
-            "--owner-job",
-            metavar="ID",
-            help="The CI job it is for; `gc --job-ended ID` removes it. Default: $PROVISION_OWNER.",
-        ),
-    ] = "",
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Agree to restarts and deletions without asking.")] = False,
+    owner_job: Owner = "",
+    yes: Yes = False,
     lock_timeout: LockTimeout = None,
     output: Output = Format.TABLE,
     timings: Annotated[
         bool, typer.Option("--timings", help="Show where the time went, by phase, level and node.")
     ] = False,
+    junit: Junit = None,
 ) -> None:
     """Create the environment, or change it to what the file says.
 
     Waits until it is ready. Asks before it restarts a running node or deletes something.
     """
+    from provision.cli.junit import reported
     from provision.cli.plans import require_consent
     from provision.cli.timings import timed
     from provision.pipeline import UpOptions
@@ -106,7 +104,8 @@ def up(
             with tell.paused():
                 require_consent(shown, yes=yes)
 
-        result = environment.up(options, agree=agree)
+        with reported(junit, environment):
+            result = environment.up(options, agree=agree)
     _show(result, output, {"phases": measured.as_dicts()} if measured else {})
 
 

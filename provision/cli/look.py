@@ -1,17 +1,17 @@
 """Commands that look: status, list, wait, logs, endpoints, env."""
 
 import itertools
-import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from provision.cli.environment import select
 from provision.cli.groups import LOOK
-from provision.cli.options import Env, Nodes, Output, Timeout, Until, level, seconds
+from provision.cli.options import Env, Junit, Nodes, Output, Timeout, Until, level, seconds
 from provision.cli.output import Format, age, print_error, print_table, print_value, say, styled, write_line
 from provision.cli.progress import progress
 from provision.cli.streams import Purpose, write_as
@@ -151,11 +151,12 @@ def _print_list(found: Sequence[Mapping[str, Any]], output: Format) -> None:
     print_table(("NAME", "RUNTIME", "KAFKA", "RUNNING", "AGE", "BOOTSTRAP SERVERS"), rows)
 
 
-def wait(env: Env = None, until: Until = "topics", timeout: Timeout = "120s") -> None:
+def wait(env: Env = None, until: Until = "topics", timeout: Timeout = "120s", junit: Junit = None) -> None:
     """Wait until an environment has reached a readiness level."""
+    from provision.cli.junit import reported
+
     wanted, timeout_s = level(until), seconds(timeout)
-    with progress() as tell:
-        environment = select(env, tell=tell)
+    with progress() as tell, reported(junit, environment := select(env, tell=tell)):
         environment.wait(wanted, declared_topics(environment), timeout_s=timeout_s)
     say(f"{environment.name} has reached the level {wanted}")
 
@@ -167,10 +168,23 @@ def logs(
         int | None, typer.Option("--tail", "-n", min=0, help="Show only the last N lines of each node.")
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing until the nodes have exited.")] = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            "--bundle",
+            metavar="FILE",
+            help="Write a .tar.gz instead: logs, configuration, status, plan, versions and history, without secrets.",
+        ),
+    ] = None,
 ) -> None:
     """Show what nodes logged, in the order of time."""
     env, wanted = env_and_nodes(env, nodes)
     environment = select(env)
+    if bundle is not None:
+        if follow or wanted:
+            raise UsageError(f"--bundle has all nodes: it goes without {'--follow' if follow else 'NODE'}")
+        _write_bundle(environment, bundle, tail)
+        return
     observed = environment.observe()
     known = [known.name for known in observed.nodes]
     if unknown := [node for node in wanted if node not in known]:
@@ -182,6 +196,13 @@ def logs(
         write_line(f"{prefixes.get(node, '')}{line}")
         if follow:
             sys.stdout.flush()
+
+
+def _write_bundle(environment: "Environment", file: Path, tail: int | None) -> None:
+    lacking = environment.bundle(file, tail=tail)
+    say(f"wrote {file}; passwords and keys in it are hidden")
+    for what in lacking:
+        say(f"not in it: {what}")
 
 
 def _prefixes(nodes: Sequence[str]) -> dict[str, str]:
@@ -204,17 +225,20 @@ def endpoints(env: Env = None, output: Output = Format.TABLE) -> None:
         print_value([{"node": name, "endpoint": here, "inside": inside} for name, here, inside in rows], output)
 
 
-def env_variables(env: Env = None) -> None:
-    """Print shell variables for clients: eval "$(provision env)"."""
-    observed = select(env).observe()
-    variables = {
-        "PROVISION_ENV": observed.name,
-        "KAFKA_BOOTSTRAP_SERVERS": observed.bootstrap_servers,
-        "KAFKA_ZOOKEEPER_CONNECT": observed.zookeeper_connect,
-    }
-    for name, value in variables.items():
-        if value:
-            write_line(f"export {name}={shlex.quote(value)}")
+def env_variables(
+    env: Env = None,
+    form: Annotated[
+        str,
+        typer.Option("--format", metavar="FORMAT", help="How: shell, dotenv, json, github, spring or librdkafka."),
+    ] = "shell",
+) -> None:
+    """Print the addresses for clients: eval "$(provision env)"."""
+    from provision.operations.variables import FORMATS
+
+    if form not in FORMATS:
+        raise UsageError(f"{form!r} is not a format of addresses", hint=f"one of {', '.join(FORMATS)}")
+    for line in FORMATS[form](select(env).addresses()):
+        write_line(line)
 
 
 def register(app: typer.Typer) -> None:

@@ -1,5 +1,6 @@
 """Arguments and options shared by several commands."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -54,6 +55,19 @@ LockTimeout = Annotated[
         help="How long to wait for another command that is changing the environment. Default: not at all.",
         show_default=False,
     ),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Agree to restarts and deletions without asking.")]
+Owner = Annotated[
+    str,
+    typer.Option(
+        "--owner-job",
+        metavar="ID",
+        help="The CI job it is for; `gc --job-ended ID` removes it. Default: $PROVISION_OWNER.",
+    ),
+]
+Junit = Annotated[
+    Path | None,
+    typer.Option("--junit", metavar="FILE", help="Write the readiness of each node and topic as JUnit XML."),
 ]
 Until = Annotated[
     str,

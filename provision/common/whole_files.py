@@ -9,8 +9,9 @@ import re
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 MAX_BYTES = 16 * 1024**2
 """The largest file that is read: far more than any that is written."""
@@ -31,13 +32,23 @@ def write_whole(file: Path, content: str | bytes, mode: int | None = None) -> No
     Raises:
         OSError: it cannot be written; an existing file is unchanged.
     """
+    with writing_whole(file, mode) as stream:
+        stream.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def writing_whole(file: Path, mode: int | None = None) -> Iterator[BinaryIO]:
+    """Write to a draft in the block, which takes the file's place after it; arguments and errors as for `write_whole`.
+
+    If the block raises, there is no draft left, and an existing file is unchanged.
+    """
     draft = file.with_name(f"{file.name}.{os.getpid()}-{threading.get_ident()}.new")
     _remove_left_drafts(file)
     created = 0o666 if mode is None else 0o600  # nobody else can read it while it is written
     try:
         # "x" creates the file: a link that somebody has put there is never followed.
         with open(draft, "xb", opener=lambda path, flags: os.open(path, flags, created)) as stream:
-            stream.write(content.encode() if isinstance(content, str) else content)
+            yield stream
         if mode is not None:
             draft.chmod(mode)
         draft.replace(file)

@@ -96,6 +96,35 @@ class Run:
         over = self.holder.process.is_over
         return UNFINISHED if over is None else KILLED if over else RUNNING
 
+    def as_dict(self, *, actions: bool = False) -> dict[str, Any]:
+        """The run as `history -o json` shows it."""
+        shown: dict[str, Any] = {
+            "run": self.id,
+            "command": self.holder.command,
+            "user": self.holder.user,
+            "host": self.holder.process.host,
+            "pid": self.holder.process.pid,
+            "began_s": self.holder.since,
+            "seconds": self.seconds,
+            "outcome": self.state,
+            "exit_code": self.exit_code,
+            "error": self.error,
+            "rolled_back": self.rolled_back,
+            "action_count": len(self.actions),
+        }
+        if actions:
+            shown["actions"] = [
+                {
+                    "resource": action.resource,
+                    "verb": action.verb,
+                    "began_s": action.began_s,
+                    "seconds": action.seconds,
+                    "error": action.error,
+                }
+                for action in self.actions
+            ]
+        return shown
+
 
 @dataclass(slots=True)
 class Journal:

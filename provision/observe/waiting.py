@@ -191,6 +191,7 @@ class Wait:
             why="\n".join(f"{node}: {reason}" for node, reason in missing.items()),
             hint=known.hint if known else otherwise,
             log=telling(log),
+            missing=missing,
         )
         if known:
             error.add(f"{name} may say why in its log: {known.reason}")

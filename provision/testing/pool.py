@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from provision.common.notes import read_note
-from provision.common.own_directories import make_own
 from provision.common.whole_files import write_whole
 from provision.environment import Environment
 from provision.errors import ProvisionError
 from provision.home.place import Home
+from provision.home.runs import directory_of, make_directory
 from provision.kafka.levels import Level
 from provision.pipeline import UpOptions
 from provision.spec.naming import name_in
@@ -73,7 +73,8 @@ class Pool:
     def __init__(self, run: str, controller: int, *, keep: bool = False) -> None:
         self._run, self._controller, self._keep = run, controller, keep
         self._home = Home.of_user()
-        self._directory = self._home.directory / "tests" / ("kept" if keep else run)
+        self._place = "kept" if keep else run
+        self._directory = directory_of(self._home.directory, self._place)
         self._open: dict[str, Environment] = {}
 
     def environment(self, wanted: Wanted) -> Environment:
@@ -126,7 +127,7 @@ class Pool:
     def _locked(self, key: str) -> Iterator[None]:
         from filelock import FileLock
 
-        make_own(self._directory, below=self._home.directory)
+        make_directory(self._home.directory, self._place, None if self._keep else self._controller)
         with FileLock(self._directory / f"{key}.lock", timeout=START_S):
             yield
 
@@ -140,6 +141,18 @@ class Pool:
         """Close the connections. The environments are not touched."""
         while self._open:
             self._open.popitem()[1].close()
+
+    def bundle(self, directory: Path) -> None:
+        """Write an archive of each environment's logs and state, `NAME.tar.gz`, into a directory.
+
+        Raises:
+            ProvisionError, OSError: one could not be written.
+        """
+        for name in self.names:
+            with Environment.named(name) as environment:
+                if environment.runtime.observe(name).nodes:
+                    directory.mkdir(parents=True, exist_ok=True)
+                    environment.bundle(directory / f"{name}.tar.gz")
 
     def remove(self) -> None:
         """Remove the run's environments, unless they are kept. Only the process that controls the run does this.

@@ -13,7 +13,7 @@ from provision.cli.run import run
 WIDTH = 80
 GROUPS = {
     "Environment files": ["init", "validate", "render", "plan", "docs", "schema"],
-    "Environment": ["up", "down", "stop", "start", "restart", "gc"],
+    "Environment": ["up", "down", "stop", "start", "restart", "run", "gc"],
     "Look": ["status", "list", "wait", "logs", "endpoints", "env", "history", "doctor"],
     "Topics and records": ["produce", "consume", "tool", "topics"],
     "Software": ["fetch", "lock", "warm", "image"],

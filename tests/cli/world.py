@@ -41,6 +41,7 @@ WORDS = {
     "VERSION": "3.9.1",
     "FILE": "-",
     "-- ARGS...": "",
+    "-- COMMAND...": "",
     "PAGE": "commands",
 }
 SPECIAL = {
@@ -48,6 +49,7 @@ SPECIAL = {
     ("render",): ["--out", "rendered"],
     ("up",): ["--yes"],
     ("wait",): ["--until", "brokers"],
+    ("run",): ["--", "true"],
     ("topics", "create"): [NAME, "more"],
     ("consume",): ["-n", "3"],
     ("doctor",): [NAME],

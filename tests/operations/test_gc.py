@@ -20,6 +20,7 @@ from provision.errors import PartlyApplied, ProvisionError, Refused, Unavailable
 from provision.events import Event, Notice
 from provision.home.holders import Holder
 from provision.home.journals import Journal
+from provision.home.runs import directory_of, make_directory
 from provision.kafka.levels import Level
 from provision.operations.gc.collector import Collector
 from provision.operations.gc.kinds import KINDS
@@ -153,6 +154,12 @@ def _lease(world: World) -> None:
     file.write_text(json.dumps(noted))
 
 
+def _test_run(world: World) -> None:
+    make_directory(world.home, NAME, os.getpid())
+    (directory_of(world.home, NAME) / "controller").write_text(world.ended.model_dump_json())
+    (directory_of(world.home, NAME) / "0a1b2c3d.json").write_text("{}")
+
+
 def _draft(world: World) -> None:
     world.home.mkdir()
     (world.home / f"ports.json.{world.ended.pid}-1.new").write_text("{")
@@ -177,6 +184,7 @@ LEFT: dict[str, tuple[str, Callable[[World], None]]] = {
     "a tool's container": ("tool container", _remnant),
     "the lock of a killed command": ("lock", _lock),
     "a lease of what is nowhere": ("port lease", _lease),
+    "what is left of a killed test run": ("test run", _test_run),
     "a draft": ("draft", _draft),
     "a download": ("download", _fetch),
     "an old history": ("history", _history),
@@ -235,7 +243,7 @@ def _not_a_draft(world: World) -> None:
     (world.home / "notes.new").write_text("theirs")
 
 
-NOT_LEFT: dict[str, Callable[[World], None]] = {
+NOT_LEFT: dict[str, Callable[[World], object]] = {
     "in use, with an owner that runs": _in_use,
     "an owner on another machine, of which nobody knows": _elsewhere,
     "just in the making": lambda world: world.half_made(age_s=10),
@@ -244,6 +252,8 @@ NOT_LEFT: dict[str, Callable[[World], None]] = {
     "a lease in use": _used_lease,
     "a draft that is being written": _young_draft,
     "files of somebody else": _not_a_draft,
+    "a test run that goes on": lambda world: make_directory(world.home, NAME, os.getpid()),
+    "kept environments of tests": lambda world: make_directory(world.home, "kept", None),
     "a history that is not old": lambda world: Journal(world.home, NAME).begin(Holder.of("up")),
 }
 
@@ -255,7 +265,7 @@ def _no_reaper(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("make", NOT_LEFT.values(), ids=NOT_LEFT)
-def test_nothing_else_is_left_over(world: World, make: Callable[[World], None]) -> None:
+def test_nothing_else_is_left_over(world: World, make: Callable[[World], object]) -> None:
     make(world)
     assert world.collector().find() == ()
 

@@ -1,10 +1,13 @@
 """The pytest plugin, run by pytest as its users run it."""
 
+import io
+import json
 import os
 import re
-import shutil
+import socket
 import subprocess
 import sys
+import tarfile
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -15,7 +18,6 @@ import pytest
 from provision import Environment
 
 ROOT = Path(__file__).parents[2]
-SAMPLE = ROOT / "examples" / "pytest-service"
 INSTALLED = any(point.value == "provision.pytest_plugin" for point in entry_points(group="pytest11"))
 PLUGIN = [] if INSTALLED else ["-p", "provision.pytest_plugin"]
 """pytest loads it by itself where the distribution was installed with it, and would not load it twice."""
@@ -77,7 +79,8 @@ def project(tmp_path: Path) -> Project:
     return Project(directory, tmp_path / "home")
 
 
-def _counts(out: str) -> dict[str, int]:
+def counts(out: str) -> dict[str, int]:
+    """How many tests passed, failed and so on, by the last line of a run."""
     return {kind.rstrip("s"): int(count) for count, kind in re.findall(r"(\d+) (\w+)", out.splitlines()[-1])}
 
 
@@ -97,34 +100,67 @@ def test_it_costs_nothing_until_it_is_used() -> None:
 def test_a_run_that_asks_for_no_cluster_starts_none(project: Project) -> None:
     project.write(test_it__py="def test_nothing():\n    pass\n")
     code, out = project.run()
-    assert (code, _counts(out)["passed"]) == (0, 1)
+    assert (code, counts(out)["passed"]) == (0, 1)
     assert not project.home.exists()
 
 
-@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "workers"])
+NO_JAVA = {"PATH": "/nowhere", "JAVA_HOME": ""}
+TAKEN = "kafka: {mode: kraft}\nbrokers: {nodes: 1, port: PORT}\nruntime: process\n"
+WRONG: dict[str, tuple[str | None, dict[str, str], str]] = {
+    "no engine": ("runtime: docker\n", {}, "no Docker engine answers"),
+    "not valid": ("brokers: {nodes: many}\n", {}, "kafka.yaml:1"),
+    "no file": (None, {}, "kafka.yaml"),
+    "no Java": ("runtime: process\nkafka: {version: 2.8.2}\n", NO_JAVA, "Kafka 2.8.2 needs Java"),
+    "no such version": ("kafka: {version: 1.0.0}\n", {}, "kafka.yaml:1:18"),
+    "no template": ("templates: ./nowhere\n", {}, "nowhere"),
+    "not ours": ("bootstrap_servers: kafka.example:9092\n", {}, "bootstrap_servers"),
+    "no home": (ONE, {"PROVISION_HOME": "/dev/null/home"}, "/dev/null/home"),
+    "no engine, and no Java": ("kafka: {version: 2.8.2}\n", NO_JAVA, "Kafka 2.8.2 needs Java"),
+    "no engine for us": ("runtime: docker\n", {"DOCKER_HOST": "ssh://nobody@127.0.0.1:1"}, "ssh://nobody@127.0.0.1:1"),
+}
+USUAL = ("no engine", "not valid", "no file")
+
+
+def told_once(project: Project, told: str, *workers: str, **variables: str) -> None:
+    """Assert that a run of several tests tells once what is wrong, with our message alone."""
+    tests = "".join(f"def test_{number}(kafka):\n    pass\n" for number in range(6))
+    project.write(test_it__py=tests)
+    code, out = project.run(*workers, **{"DOCKER_HOST": "unix:///nowhere.sock", **variables})
+    assert code != 0
+    assert told in out
+    assert "Traceback" not in out
+    assert "fixture" not in out
+    assert out.count("\nerror: ") == 1
+    assert counts(out)["error"] == 1
+    assert project.is_clean
+
+
 @pytest.mark.parametrize(
-    ("file", "told"),
+    ("what", "workers"),
     [
-        ("runtime: docker\n", "no Docker engine answers"),
-        ("brokers: {nodes: many}\n", "kafka.yaml:1"),
-        (None, "kafka.yaml"),
+        pytest.param(what, workers, marks=() if what in USUAL else pytest.mark.matrix, id=f"{what}{' '.join(workers)}")
+        for workers in [(), ("-n", "2")]
+        for what in WRONG
+        if not (workers and what == "no home")  # without one, workers cannot agree on who tells
     ],
-    ids=["no engine", "not valid", "no file"],
 )
-def test_what_is_wrong_is_told_once(project: Project, file: str | None, told: str, workers: list[str]) -> None:
+def test_what_is_wrong_is_told_once(project: Project, what: str, workers: tuple[str, ...]) -> None:
+    file, variables, told = WRONG[what]
     if file is None:
         (project.directory / "kafka.yaml").unlink()
     else:
         project.write(kafka__yaml=file)
-    tests = "".join(f"def test_{number}(kafka):\n    pass\n" for number in range(6))
-    project.write(test_it__py=tests)
-    code, out = project.run(*workers, DOCKER_HOST="unix:///nowhere.sock")
-    assert code != 0
-    assert told in out
-    assert "Traceback" not in out
-    assert out.count("\nerror: ") == 1
-    assert _counts(out)["error"] == 1
-    assert project.is_clean
+    told_once(project, told, *workers, **variables)
+
+
+@pytest.mark.process
+@pytest.mark.matrix
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "workers"])
+def test_a_port_that_is_taken_is_told_once(project: Project, workers: tuple[str, ...]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        project.write(kafka__yaml=TAKEN.replace("PORT", port))
+        told_once(project, f"port {port} on 127.0.0.1 is taken", *workers)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +231,7 @@ def test_what_a_test_leaves_behind_fails_it_and_what_fails_is_explained(project:
     project.write(test_it__py=BEHAVIOUR)
     code, out = project.run("--kafka-logs", "logs", "-rA")
     assert code == 1
-    assert _counts(out) == {"failed": 1, "passed": 9, "error": 3}
+    assert counts(out) == {"failed": 1, "passed": 9, "error": 3}
     assert re.search(r"ERROR test_it.py::test_leaves_a_topic", out)
     assert "topic stray, which was not made by `kafka.topic`" in out
     assert re.search(r"1 open connection to 127\.0\.0\.1:\d+: close the client", out)
@@ -204,6 +240,12 @@ def test_what_a_test_leaves_behind_fails_it_and_what_fails_is_explained(project:
     assert "broker-1: running" in out
     written = {file.name for file in (project.directory / "logs").rglob("*.txt")}
     assert written == {"status.txt", "logs.txt"}
+    (bundle,) = (project.directory / "logs").glob("*.tar.gz")
+    with tarfile.open(bundle) as archive:
+        (log,) = [name for name in archive.getnames() if name.endswith("/logs/broker-1.log")]
+        (status,) = [name for name in archive.getnames() if name.endswith("/status.json")]
+        assert b"Kafka" in (archive.extractfile(log) or io.BytesIO()).read()
+        assert json.load(archive.extractfile(status) or io.BytesIO())["ready"]
     assert project.is_clean
 
 
@@ -221,16 +263,3 @@ def test_a_kept_cluster_is_used_again(project: Project) -> None:
     finally:
         Environment.named(name, home=project.home).down()
     assert not project.nodes
-
-
-@pytest.mark.process
-@pytest.mark.soak
-@pytest.mark.parametrize("arguments", [["-n", "4"], ["-p", "no:xdist"]], ids=["four workers", "no xdist"])
-def test_the_sample_project_passes_and_leaves_nothing(project: Project, arguments: list[str]) -> None:
-    shutil.copytree(SAMPLE, project.directory, dirs_exist_ok=True)
-    (project.directory / "pytest.ini").unlink()
-    (project.directory / "kafka.yaml").write_text((SAMPLE / "kafka.yaml").read_text() + "runtime: process\n")
-    code, out = project.run(*arguments)
-    assert code == 0, out
-    assert _counts(out)["passed"] == 15
-    assert project.is_clean

@@ -12,6 +12,7 @@ from provision.errors import Busy, ProvisionError, Refused
 from provision.events import Listener
 from provision.home.holders import Holder
 from provision.home.locks import HomeLock
+from provision.home.runs import ended as ended_runs
 from provision.operations.gc.leftover import Leftover, Situation
 from provision.runtime.jars import left_fetches
 from provision.spec.names import is_environment_name
@@ -60,6 +61,12 @@ def journals(situation: Situation) -> Iterator[Leftover]:
     for file in files if there is not None else ():
         if file.stem not in (there or ()):
             yield _file("history", file, "its environment is gone")
+
+
+def test_runs(situation: Situation) -> Iterator[Leftover]:
+    """What the processes of a killed test run have agreed in."""
+    for directory, controller in ended_runs(situation.runtimes.home.directory):
+        yield _file("test run", directory, f"its {controller} has ended")
 
 
 def drafts(situation: Situation) -> Iterator[Leftover]:

@@ -15,6 +15,7 @@ KINDS = (
     Kind("remnant", engine.remnants),
     Kind("lock", files.locks),
     Kind("port lease", files.leases),
+    Kind("test run", files.test_runs),
     Kind("draft", files.drafts),
     Kind("history", files.journals, grace_s=30 * _DAYS_S),
 )

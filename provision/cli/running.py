@@ -1,0 +1,242 @@
+"""`provision run`: a cluster for as long as a command runs."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from provision.cli.environment import select, select_described
+from provision.cli.groups import ENVIRONMENT
+from provision.cli.options import (
+    Env,
+    Frozen,
+    Junit,
+    LockTimeout,
+    Owner,
+    Set,
+    TakeOver,
+    Timeout,
+    Yes,
+    lock_seconds,
+    seconds,
+)
+from provision.cli.output import print_error, say
+from provision.cli.progress import progress
+from provision.cli.streams import Purpose, write_as
+from provision.common.counts import counted
+from provision.common.interrupts import shielded
+from provision.common.patience import Patience
+from provision.errors import Busy, ProvisionError, UsageError
+
+if TYPE_CHECKING:
+    from provision.environment import Environment
+    from provision.pipeline import UpOptions
+    from provision.plan.observed import ObservedEnvironment
+    from provision.resources.rounds import Agree
+
+_PAUSE_S = 0.5
+_REMOVE_S = 60.0
+"""How long the end waits for a command that still changes the environment."""
+
+
+class _CommandAfterDashes(TyperCommand):
+    """Takes `[OPTIONS] [ENV] -- COMMAND...`: whatever follows the first `--` is the command's alone."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 click's own or typer's copy
+        """Parse what is before the dashes, and take what is behind them as it is."""
+        place = args.index("--") if "--" in args else len(args)
+        rest: list[str] = super().parse_args(ctx, args[:place])
+        if not ctx.resilient_parsing:  # as for completion, which knows only half of the line
+            if words := ctx.params["command"]:
+                given = " ".join(words)
+                what = (
+                    f"only ENV stands before --, not {given!r} too"
+                    if place < len(args)
+                    else "missing -- before COMMAND"
+                )
+                raise UsageError(what, hint="provision run ENV -- COMMAND...")
+            ctx.params["command"] = args[place + 1 :]
+        return rest
+
+
+def run(
+    env: Env = None,
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="-- COMMAND...", help="What is to be run, with its own arguments.")
+    ] = None,
+    overrides: Set = None,
+    timeout: Timeout = "120s",
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the environment running after the command.")] = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option("--bundle", metavar="FILE", help="If the command fails, first write what `logs --bundle` writes."),
+    ] = None,
+    frozen: Frozen = False,
+    take_over: TakeOver = False,
+    owner_job: Owner = "",
+    yes: Yes = False,
+    lock_timeout: LockTimeout = None,
+    junit: Junit = None,
+) -> None:
+    """Run a command with a cluster that is there only for it.
+
+    Brings the environment up, runs the command with its addresses in environment variables, removes the environment,
+    and exits with the command's exit code. An environment that was running already is left running.
+    """
+    from provision.cli.child import run_child
+    from provision.cli.junit import reported
+    from provision.pipeline import UpOptions
+
+    words = _runnable(command or [])
+    wait_s = lock_seconds(lock_timeout)
+    write_as(Purpose.STREAM)  # standard output is the command's
+    options = UpOptions(
+        timeout_s=seconds(timeout), frozen=frozen, owner=owner_job, owner_pid=None if keep else os.getpid()
+    )
+    with progress(only_when_acting=True) as tell:
+        environment = select(env, overrides, tell, take_over=take_over)
+        if environment.file is None and environment.runtime.observe(environment.name).is_absent:
+            select_described(env, overrides, tell)  # raises, and tells which files there are
+        environment.lock_timeout_s = wait_s
+
+        def agree(shown: Any) -> None:  # noqa: ANN401 a Plan, which is not loaded yet
+            from provision.cli.plans import require_consent
+
+            with tell.paused():
+                require_consent(shown, yes=yes)
+
+        with reported(junit, environment):
+            ending = _brought_up(environment, options, agree, Patience(wait_s))
+    code = 0
+    try:
+        variables = {**os.environ, **environment.addresses().variables}
+        say(f"{environment.name} is ready; running {words[0]}")
+        code = run_child(words, variables)
+        if code and bundle:
+            _bundled(environment, bundle)
+    finally:
+        code = _ended(environment, _kept if keep else ending, code)
+    raise typer.Exit(code)
+
+
+def _runnable(command: Sequence[str]) -> Sequence[str]:
+    """The command, if there is one: that is found out before anything is started for it."""
+    if not command:
+        raise UsageError("missing -- COMMAND", hint="for example provision run ci -- make test")
+    if shutil.which(command[0]) is None:
+        raise UsageError(f"there is no command {command[0]!r}", why="it is no program on PATH, and no executable file")
+    return command
+
+
+# -- before and after -------------------------------------------------------------------------------------------------
+
+Ending = Callable[["Environment"], str]
+"""Puts the environment back into the state in which it was; returns what is to be said of it."""
+
+
+def _brought_up(environment: "Environment", options: "UpOptions", agree: "Agree", patience: Patience) -> Ending:
+    """Bring it up; returns what is to become of it after the command.
+
+    Raises:
+        Busy: it goes with another process, which may end at any moment.
+    """
+    if environment.file is None or environment.external_servers:
+        environment.addresses()  # it is there
+        return _left
+    environment.source.require_valid(environment.on_event)
+    while True:
+        with environment.changing("up"):  # nobody comes between the look and the change
+            before = environment.runtime.observe(environment.name)
+            other = _other_owner(before)
+            if other is None:
+                ending = _ending_after(before)
+                if ending is not _removed:  # what was there before is not to go with this command
+                    options = replace(options, owner_pid=None)
+                environment.up(options, agree=agree)
+                return ending
+        if not patience.pause(_PAUSE_S):
+            raise Busy(
+                f"{environment.name} goes with {other}",
+                why="it is removed when that process ends, which may be in the middle of the command",
+                hint="--lock-timeout waits for its end; --set name=OTHER makes an environment of its own",
+            )
+
+
+def _other_owner(before: "ObservedEnvironment") -> object:
+    """The process with whose end the environment goes, unless this command runs within it; None if there is none."""
+    import psutil
+
+    process = before.about.owner_process if before.about else None
+    if process is None or process.is_over is not False:
+        return None
+    ours = [os.getpid(), *(parent.pid for parent in psutil.Process().parents())]
+    return None if process.pid in ours else process
+
+
+def _ending_after(before: "ObservedEnvironment") -> Ending:
+    if any(node.is_alive for node in before.nodes):
+        return _left
+    if before.nodes:
+        return _stopped
+    return _kept_data if before.kept else _removed
+
+
+def _ended(environment: "Environment", ending: Ending, code: int) -> int:
+    """End the environment's use; returns the command's exit code, or, if that is 0, the one of what failed here."""
+    environment.lock_timeout_s = max(environment.lock_timeout_s, _REMOVE_S)
+    try:
+        with shielded(lambda: say("still removing, please wait; again ends it at once")), progress() as tell:
+            environment.on_event = tell
+            said = ending(environment)
+    except ProvisionError as error:
+        print_error(error)
+        return code or error.exit_code
+    say(said)
+    return code
+
+
+def _bundled(environment: "Environment", file: Path) -> None:
+    """Write an archive of what the failed command leaves; whatever becomes of that, the command's failure counts."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        environment.bundle(file)
+    except (ProvisionError, OSError) as error:
+        say(f"{file} is not written: {error}")
+    else:
+        say(f"wrote {file}, as the command has failed")
+
+
+def _left(environment: "Environment") -> str:
+    return f"{environment.name} was running already, and is left running"
+
+
+def _kept(environment: "Environment") -> str:
+    name = environment.name
+    return f"{name} is kept; `provision down {name}` removes it"
+
+
+def _stopped(environment: "Environment") -> str:
+    stopped = environment.stop()
+    return f"{environment.name}: {counted('node', stopped)} stopped again, as before"
+
+
+def _kept_data(environment: "Environment") -> str:
+    environment.down(keep_data=True)
+    return f"{environment.name} is removed; its data are kept, as before"
+
+
+def _removed(environment: "Environment") -> str:
+    began = time.monotonic()
+    environment.down()
+    return f"{environment.name} is removed ({time.monotonic() - began:.1f} s)"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(cls=_CommandAfterDashes, rich_help_panel=ENVIRONMENT)(run)

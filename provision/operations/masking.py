@@ -1,0 +1,128 @@
+"""Hide what is secret in what is given away: in configuration files, in logs and in descriptions.
+
+Three nets, because no single one holds everything: values of settings whose names say that they are secret, private
+keys in PEM form, and whatever value was found to be secret once, wherever it comes again.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from provision.cluster.model import LAUNCH_FILE, UNREADABLE, RenderedFile
+
+HIDDEN = "(hidden)"
+_WORDS = (
+    "passw(?:or)?d|passphrase|secret|credential|token|jaas|keystore[._]?key|private[._-]?key|(?:api|access)[._-]?key"
+    "|user_[a-z0-9]"
+)
+_NAME = re.compile(_WORDS, re.IGNORECASE)
+# After the name: `name=value`, `name: value`, `"name": "value"`, `--name value`, and `name old → new` of a plan.
+_SET = re.compile(
+    rf"""((?:{_WORDS})[\w.-]*(?:["']?[ \t]*(?:=>|[=:])[ \t]*|[ \t]+(?=\S+[ ]→[ ])))
+    (?![ \t]|null\b|none\b|\[hidden\]|\(hidden\))
+    ("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[^\n]+)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_OPTION = re.compile(rf"(--[\w-]*(?:{_WORDS})[\w-]*[ \t]+)(\S+)", re.IGNORECASE)
+_PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
+_ADDRESS = re.compile(r"(://[^\s/:@]*:)[^\s/@]+(?=@)")
+_PASSWORD = re.compile("passw|passphrase|secret", re.IGNORECASE)  # `delegation.token.expiry.time.ms` has a plain number
+_QUOTED = re.compile(r"""["']((?:[^"'\\\n]|\\.)+)["']""")
+_SHORTEST = 4  # a shorter value would hide what is not secret all over a log
+
+
+class Mask:
+    """Hides secrets; `learn` the files first, so that their values are hidden everywhere."""
+
+    def __init__(self) -> None:
+        self._values: set[str] = set()
+        self._known: re.Pattern[str] | None = None
+
+    def learn(self, files: Iterable[RenderedFile]) -> None:
+        """Remember the values in files that are secret by their names."""
+        for file in files:
+            for key, value in _settings(_text_of(file)):
+                if _NAME.search(key) and (_PASSWORD.search(key) or not value.isdigit()):
+                    self._values |= {value, *_QUOTED.findall(value)} - {"true", "false"}
+        # As a whole word only: a password like `kafka` is part of many names.
+        longest_first = sorted((value for value in self._values if len(value) >= _SHORTEST), key=len, reverse=True)
+        self._known = (
+            re.compile(rf"(?<![\w.-])(?:{'|'.join(map(re.escape, longest_first))})(?![\w.-])")
+            if longest_first
+            else None
+        )
+
+    def file(self, file: RenderedFile) -> str:
+        """The content of a file, for others to read; of one that is secret as a whole, nothing."""
+        if file.secret:
+            return f"{HIDDEN}\n"
+        if file.content == UNREADABLE:
+            return "(it cannot be read)\n"
+        text = _PEM.sub(HIDDEN, _text_of(file))
+        if file.name == LAUNCH_FILE and (launch := _launch(text)) is not None:
+            return f"{json.dumps(self.value(launch), indent=2)}\n"
+        return "".join(f"{self._line(line)}\n" for line in _logical(text))
+
+    def _line(self, line: str) -> str:
+        """A line of a properties file, with those that continue it."""
+        (key, value), *_ = [*_settings(line), ("", "")]
+        if value and _NAME.search(key):
+            return f"{key}={HIDDEN}"
+        return self.text(line)
+
+    def text(self, text: str) -> str:
+        """Any text: lines of a log, or a message."""
+        text = _ADDRESS.sub(rf"\1{HIDDEN}", _PEM.sub(HIDDEN, text))
+        text = _OPTION.sub(rf"\1{HIDDEN}", _SET.sub(rf"\1{HIDDEN}", text))
+        return self._known.sub(HIDDEN, text) if self._known else text
+
+    def value(self, value: Any) -> Any:  # noqa: ANN401 whatever JSON has
+        """A value of JSON: the values of names that say it, those of a change of such a setting, and texts in it."""
+        if isinstance(value, Mapping):
+            secret = _NAME.search(str(value.get("key", "")))
+            return {
+                name: HIDDEN
+                if inner not in (None, "", "unset") and (_NAME.search(str(name)) or (secret and name in ("old", "new")))
+                else self.value(inner)
+                for name, inner in value.items()
+            }
+        if isinstance(value, list | tuple):
+            return [self.value(inner) for inner in value]
+        return self.text(value) if isinstance(value, str) else value
+
+
+def _launch(text: str) -> Any:  # noqa: ANN401 whatever JSON has
+    try:
+        return json.loads(text)
+    except ValueError:  # somebody has edited it
+        return None
+
+
+def _text_of(file: RenderedFile) -> str:
+    return file.content.decode(errors="replace")
+
+
+def _logical(text: str) -> Iterator[str]:
+    """The lines of a text; one that a backslash continues, together with what continues it."""
+    pending = ""
+    for line in text.splitlines():
+        pending += line
+        if (len(line) - len(line.rstrip("\\"))) % 2 and not pending.lstrip().startswith(("#", "!")):
+            pending += "\n"
+            continue
+        yield pending
+        pending = ""
+    if pending:
+        yield pending
+
+
+# Also `"-Dname=value",` in a list of arguments.
+_SETTING = re.compile(r"""\s*"?(?:-D)?([^#!\s=:"][^\s=:"]*)\s*[=:\s]\s*(.*?)(?:",?)?""", re.DOTALL)
+
+
+def _settings(text: str) -> Iterator[tuple[str, str]]:
+    """The keys and values that a properties file sets, or that look like it in another one."""
+    for line in _logical(text):
+        if match := _SETTING.fullmatch(line):
+            yield match[1], re.sub(r"\\\n\s*", "", match[2]).strip()

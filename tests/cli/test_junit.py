@@ -1,0 +1,177 @@
+"""`--junit FILE`: a test case for each node and topic, whatever becomes of the command."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from provision.cli.run import run
+from provision.errors import NodeFailed, NotReady, ProvisionError, Unavailable
+from tests.cli.world import NAME, settle
+from tests.fake_kafka import FakeKafka, SpokenRuntime
+
+FILE = Path("out", "readiness.xml")
+LINES = [[command, "--junit", str(FILE), *rest] for command, *rest in (["up"], ["wait"], ["run", "--", "true"])]
+NODES = ["zookeeper-1", "broker-1", "broker-2", "broker-3"]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A file as a CI system reads it: the attributes of its only suite, and what became of each case."""
+
+    counts: dict[str, str]
+    cases: dict[str, str]
+    texts: dict[str, str]
+
+
+def read(file: Path = FILE) -> Suite:
+    root = ET.parse(file).getroot()  # noqa: S314 we wrote it
+    assert root.tag == "testsuites"
+    (suite,) = root
+    assert suite.attrib["name"] == NAME
+    cases, texts = {}, {}
+    for case in suite:
+        assert case.tag == "testcase"
+        assert float(case.attrib["time"]) >= 0
+        group = case.attrib["classname"].removeprefix(f"{NAME}.")
+        name = f"{group} {case.attrib['name']}"
+        cases[name] = case[0].tag if len(case) else "passed"
+        texts[name] = "\n".join((element.attrib["message"] + "\n" + (element.text or "")) for element in case)
+    counts = {name: suite.attrib[name] for name in ("tests", "failures", "errors", "skipped")}
+    told = {"tests": len(cases), "failures": _of("failure", cases), "errors": _of("error", cases)}
+    assert counts == {name: str(count) for name, count in {**told, "skipped": _of("skipped", cases)}.items()}
+    return Suite(counts, cases, texts)
+
+
+def _of(kind: str, cases: dict[str, str]) -> int:
+    return list(cases.values()).count(kind)
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[SpokenRuntime, FakeKafka]:
+    """An environment that is up, with one topic more in its file than there is."""
+    return settle(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("line", LINES, ids=lambda line: line[0])
+@pytest.mark.parametrize("first", [False, True])
+def test_each_node_and_each_topic_is_a_case(
+    world: tuple[SpokenRuntime, FakeKafka], line: list[str], first: bool
+) -> None:
+    assert run(["up", "--yes"]) == 0
+    if first and line[0] != "wait":
+        assert run(["down", NAME]) == 0
+    assert run(line) == 0
+    topics = ["topics orders", "topics fresh"]
+    assert read().cases == dict.fromkeys([*(f"nodes {node}" for node in NODES), *topics], "passed")
+
+
+def test_topics_that_were_not_asked_for_are_skipped(world: tuple[SpokenRuntime, FakeKafka]) -> None:
+    assert run(["up", "--until", "brokers", "--junit", str(FILE)]) == 0
+    found = read()
+    assert found.cases["topics orders"] == "skipped"
+    assert found.cases["nodes broker-2"] == "passed"
+
+
+def test_without_a_file_the_cases_are_what_is_there(
+    world: tuple[SpokenRuntime, FakeKafka], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert run(["wait", NAME, "--junit", str(FILE)]) == 0
+    assert [*read().cases] == [*(f"nodes {node}" for node in NODES), "topics orders"]
+
+
+def test_an_external_cluster_has_no_nodes_of_ours(world: tuple[SpokenRuntime, FakeKafka]) -> None:
+    Path("far.yaml").write_text(f"name: {NAME}\nbootstrap_servers: kafka.example:9092\ntopics: [{{name: t}}]\n")
+    assert run(["run", "far.yaml", "--junit", str(FILE), "--", "true"]) == 0
+    assert read().cases == {"topics t": "skipped"}
+
+
+LOG = ["[2026-01-01 10:00:00,000] ERROR \x1b[31mOutOfMemory <&> \x00", "the end"]
+
+
+@pytest.mark.parametrize(
+    ("error", "failed", "text"),
+    [
+        (NodeFailed("broker-2 exited", node="broker-2", why="no memory", log=LOG), ["nodes broker-2"], "no memory"),
+        (NotReady("late", missing={"broker-1": "it is starting"}, log=LOG), ["nodes broker-1"], "it is starting"),
+        (
+            NotReady("late", missing={"broker-1": "it is starting", "broker-3": "it is frozen"}),
+            ["nodes broker-1", "nodes broker-3"],
+            "it is frozen",
+        ),
+        (
+            NotReady("late", missing={"broker-1": "it does not know topic fresh yet"}),
+            ["topics fresh"],
+            "broker-1: it does not know topic fresh yet",
+        ),
+        (Unavailable("no engine", why="because", hint="start it"), ["environment environment"], "hint: start it"),
+        (ProvisionError("odd"), ["environment environment"], "odd"),
+        (KeyboardInterrupt(), ["environment environment"], "interrupted"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+@pytest.mark.parametrize("line", LINES, ids=lambda line: line[0])
+def test_a_failure_is_told_where_it_belongs(
+    world: tuple[SpokenRuntime, FakeKafka],
+    monkeypatch: pytest.MonkeyPatch,
+    line: list[str],
+    error: BaseException,
+    failed: Sequence[str],
+    text: str,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    for method in ("up", "wait"):
+        monkeypatch.setattr(f"provision.environment.Environment.{method}", fail)
+    assert run(line) != 0
+    found = read()
+    assert [name for name, state in found.cases.items() if state in ("failure", "error")] == failed
+    assert text in found.texts[failed[-1]]
+    others = {state for name, state in found.cases.items() if name not in failed}
+    assert others == {"skipped"}
+    if getattr(error, "log", ()):
+        assert "OutOfMemory <&>" in found.texts[failed[0]]
+
+
+def test_a_first_up_that_fails_writes_it_too(
+    world: tuple[SpokenRuntime, FakeKafka], capsys: pytest.CaptureFixture[str]
+) -> None:
+    runtime, _ = world
+    assert run(["down", NAME]) == 0
+
+    def fail(verb: str, subject: str) -> None:
+        if verb == "start_node" and "broker-2" in subject:
+            raise ProvisionError("the engine is full")
+
+    runtime.on_verb = fail
+    assert run(["up", "--junit", str(FILE)]) != 0
+    assert "the engine is full" in capsys.readouterr().err
+    found = read()
+    assert found.cases["nodes broker-2"] == "failure"
+    assert "the engine is full" in found.texts["nodes broker-2"]
+    assert found.cases["topics orders"] == "skipped"
+
+
+def test_an_invalid_file_is_an_error_of_the_environment(world: tuple[SpokenRuntime, FakeKafka]) -> None:
+    Path("environments", f"{NAME}.yaml").write_text(f"name: {NAME}\nbrokers: {{nodes: many}}\n")
+    assert run(["up", "--junit", str(FILE)]) == 65
+    found = read()
+    assert found.cases == {"environment environment": "error"}
+    assert f"{NAME}.yaml:2:18: brokers.nodes" in found.texts["environment environment"]
+
+
+@pytest.mark.parametrize("place", ["out", "file/readiness.xml"])
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_done(
+    world: tuple[SpokenRuntime, FakeKafka], capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    Path("out").mkdir()
+    Path("file").touch()
+    world[0].on_verb = lambda verb, _subject: pytest.fail(verb)
+    assert run(["up", "--junit", place]) != 0
+    assert "Traceback" not in (err := capsys.readouterr().err)
+    assert place.partition("/")[0] in err

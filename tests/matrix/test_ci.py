@@ -1,0 +1,195 @@
+"""The CI examples and the action, their scripts run with real clusters."""
+
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import psutil
+import pytest
+import yaml
+
+from tests.ci import Runner, checkout_of, run_github_job, run_gitlab_job
+from tests.engine import DEFAULT_VERSION, ROOT, Provision, engine, image, java
+
+pytestmark = [pytest.mark.matrix, pytest.mark.row("apart")]
+
+SAMPLE = ROOT / "examples" / "pytest-service"
+JOBS = yaml.safe_load((ROOT / "examples" / "github-actions.yaml").read_text())["jobs"]
+GITLAB = yaml.safe_load((ROOT / "examples" / "gitlab-ci.yml").read_text())
+FILE = """\
+name: ci-example
+kafka: {mode: kraft}
+brokers: {port: auto}
+storage: memory
+ttl: 2h
+topics: [{name: events}]
+"""
+MAKEFILE = """\
+test:
+\techo $(WORD) | provision produce events
+\tprovision consume events --from-beginning -n 1 --timeout 20s | grep $(WORD)
+\ttest -z "$(FAILS)"
+
+test-again:
+\tprovision consume events --from-beginning -n 1 --timeout 20s | grep $(WORD)
+"""
+WORD = "s3same"
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Iterator[Runner]:
+    """A runner on which nothing is left: no node, and nothing in the home that an environment needs."""
+    java(DEFAULT_VERSION)
+    checkout_of(SAMPLE, tmp_path / "project", FILE, MAKEFILE)
+    given = Runner(tmp_path, {"WORD": WORD})
+    yield given
+    left = nodes(given)
+    for process in left:
+        process.kill()
+    assert not left, given.output
+    environments = given.home / "environments"
+    assert not environments.is_dir() or not [*environments.iterdir()]
+
+
+def nodes(runner: Runner) -> list[psutil.Process]:
+    """The nodes of that home that run."""
+    mark = f"-Dprovision.node={runner.home}"
+    return [one for one in psutil.process_iter(["cmdline"]) if any(mark in a for a in one.info["cmdline"] or ())]
+
+
+def outcomes(file: Path) -> list[str]:
+    """What became of each case in a report of JUnit XML."""
+    return [case[0].tag if len(case) else "passed" for case in ET.parse(file).iter("testcase")]  # noqa: S314 our own
+
+
+@pytest.mark.process
+def test_github_pytest(runner: Runner) -> None:
+    run_github_job(runner, JOBS["pytest"])
+    assert not runner.failed, runner.output
+    assert outcomes(runner.checkout / "reports" / "tests.xml") == ["passed"] * 15
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("fails", ["", "yes"], ids=["green", "red"])
+def test_github_command(runner: Runner, fails: str) -> None:
+    runner.variables |= {"FAILS": fails, "PROVISION_CACHE": str(jars(runner, "4.1.0"))}
+    run_github_job(runner, JOBS["command"], {"kafka": "4.1.0"})
+    assert runner.failed == (["Test"] if fails else []), runner.output
+    assert WORD in runner.output
+    reports = runner.checkout / "reports"
+    assert set(outcomes(reports / "readiness.xml")) == {"passed"}
+    assert (reports / "kafka.tar.gz").exists() == bool(fails)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("fails", ["", "yes"], ids=["green", "red"])
+def test_github_steps_beside_another_job(runner: Runner, fails: str, tmp_path: Path) -> None:
+    other = Provision(runner.home, "process", environment={"PROVISION_OWNER": "another job"})
+    (tmp_path / "other.yaml").write_text(FILE.replace("ci-example", "ci-other"))
+    other.ok("up", str(tmp_path / "other.yaml"))
+    try:
+        runner.variables["FAILS"] = fails
+        run_github_job(runner, JOBS["steps"])
+        assert runner.failed == (["Test"] if fails else []), runner.output
+        assert ("Test more" in runner.steps) != bool(fails)
+        assert [one["name"] for one in json.loads(other.ok("list", "-o", "json"))] == ["ci-other"]
+    finally:
+        other.ok("down", "ci-other")
+    reports = runner.checkout / "reports"
+    assert set(outcomes(reports / "readiness.xml")) == {"passed"}
+    assert (reports / "kafka.tar.gz").exists() == bool(fails)
+    if fails:
+        with tarfile.open(reports / "kafka.tar.gz") as archive:
+            assert "ci-example/logs/broker-1.log" in archive.getnames()
+
+
+@pytest.mark.process
+def test_github_a_cluster_that_does_not_come_up(runner: Runner) -> None:
+    file = runner.checkout / "environments" / "ci.yaml"
+    file.write_text(
+        FILE.replace("brokers: {port: auto}", "brokers: {port: auto, properties: {log.dir: 5, process.roles: x}}")
+    )
+    run_github_job(runner, JOBS["steps"])
+    assert runner.failed[0] == "Start Kafka", runner.output
+    assert "Test" not in runner.steps
+    assert "Remove Kafka" in runner.steps
+    assert "Remove Kafka" not in runner.failed
+    assert outcomes(runner.checkout / "reports" / "readiness.xml") == ["error"]
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("fails", ["", "yes"], ids=["green", "red"])
+def test_the_action_with_a_command(runner: Runner, fails: str) -> None:
+    runner.variables["FAILS"] = fails
+    run_github_job(runner, JOBS["action"])
+    assert runner.failed == (["Start the cluster"] if fails else []), runner.output
+    assert WORD in runner.output
+    assert (runner.checkout / "reports" / "kafka.tar.gz").exists() == bool(fails)
+
+
+@pytest.mark.process
+def test_the_action_for_the_rest_of_the_job(runner: Runner) -> None:
+    given = {"set": "name=ci-renamed\nbrokers.properties.num.io.threads=3\n", "runtime": "process", "version": "3.9.1"}
+    job: dict[str, Any] = {
+        "steps": [
+            {"uses": "OWNER/provision@main", "with": given},
+            {"run": "make test"},
+            {"run": "provision list -o json"},
+            {"if": "always()", "run": "provision down --all --yes"},
+        ]
+    }
+    run_github_job(runner, job)
+    assert not runner.failed, runner.output
+    assert '"owner": "someone/service/17/1/job"' in runner.output
+    assert '"name": "ci-renamed"' in runner.output
+
+
+@pytest.mark.process
+def test_gitlab_pytest(runner: Runner) -> None:
+    cache = jars(runner, "3.9.1")
+    assert cache == runner.checkout / ".cache" / "provision"
+    run_gitlab_job(runner, GITLAB, "pytest", {})
+    assert not runner.failed, runner.output
+    assert outcomes(runner.checkout / "reports" / "tests.xml") == ["passed"] * 15
+
+
+@pytest.mark.process
+def test_gitlab_command(runner: Runner) -> None:
+    jars(runner, "4.1.0")
+    run_gitlab_job(runner, GITLAB, "command", {"KAFKA": "4.1.0"})
+    assert not runner.failed, runner.output
+    assert WORD in runner.output
+    assert set(outcomes(runner.checkout / "reports" / "readiness.xml")) == {"passed"}
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("fails", ["", "yes"], ids=["green", "red"])
+def test_gitlab_steps(runner: Runner, fails: str) -> None:
+    jars(runner, "3.9.1")
+    runner.variables["FAILS"] = fails
+    run_gitlab_job(runner, GITLAB, "steps", {})
+    assert runner.failed == (["steps"] if fails else []), runner.output
+    assert (runner.checkout / "reports" / "kafka.tar.gz").exists() == bool(fails)
+
+
+@pytest.mark.engine
+def test_github_docker_keeps_its_image(runner: Runner) -> None:
+    engine()
+    runner.variables |= {"DOCKER_HOST": "unix:///var/run/docker.sock", "IMAGE": image()}
+    for _ in range(2):  # pulled, or there already; then from the cache
+        run_github_job(runner, JOBS["docker"])
+        assert not runner.failed, runner.output
+        assert (runner.checkout / ".cache" / "image.tar").is_file()
+    assert runner.output.count(f"| grep {WORD}") == 2
+    assert Provision(runner.home).traces("ci-example") == []
+
+
+def jars(runner: Runner, version: str) -> Path:
+    """A cache inside the checkout, as CI systems restore it: with that version's jars, and nothing else."""
+    cache = runner.checkout / ".cache" / "provision"
+    cache.mkdir(parents=True, exist_ok=True)
+    Provision(runner.home, "process", environment={"PROVISION_CACHE": str(cache)}).ok("fetch", version)
+    return cache
