@@ -12,6 +12,7 @@ TYPE_CHECKING = False  # as in typing, which costs the command line more time th
 if TYPE_CHECKING:
     from typing import Any
 
+    from provision.common.records import NewRecord, Record
     from provision.environment import Environment
     from provision.errors import (
         Busy,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
         UsageError,
     )
     from provision.kafka.levels import Level
-    from provision.kafka.records import NewRecord, Record
     from provision.pipeline import UpOptions, UpResult
 
 __version__ = "0.1.0"
@@ -52,8 +52,8 @@ _ERRORS = (
 _PUBLIC = {
     "Environment": "provision.environment",
     "Level": "provision.kafka.levels",
-    "NewRecord": "provision.kafka.records",
-    "Record": "provision.kafka.records",
+    "NewRecord": "provision.common.records",
+    "Record": "provision.common.records",
     "UpOptions": "provision.pipeline",
     "UpResult": "provision.pipeline",
     **dict.fromkeys(_ERRORS, "provision.errors"),

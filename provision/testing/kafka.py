@@ -8,9 +8,9 @@ from contextlib import suppress
 from typing import Any
 
 from provision.common.patience import Patience
+from provision.common.records import NewRecord, Record
 from provision.environment import Environment
 from provision.errors import ProvisionError, UsageError
-from provision.kafka.records import NewRecord, Record
 from provision.testing.topic import WAIT_S, TestTopic
 from provision.testing.use import Use
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from provision.common.patience import Patience
+from provision.common.records import NewRecord, Record
 from provision.environment import Environment
-from provision.kafka.records import NewRecord, Record
 
 WAIT_S = 30.0
 """How long a test waits for records, unless it says otherwise."""

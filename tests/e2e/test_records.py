@@ -13,9 +13,9 @@ import pytest
 from kafka import KafkaProducer
 
 from provision import Environment
+from provision.common.records import NewRecord
 from provision.errors import Interrupted, KafkaRefused, ProvisionError
-from provision.kafka import messages
-from provision.kafka.records import NewRecord
+from provision.kafka import writing
 from tests.engine import Provision, wait_until, write_environment
 
 CODECS = ("gzip", "snappy", "lz4", "zstd")
@@ -145,7 +145,7 @@ def test_nobody_makes_a_topic_by_asking_for_it(provision: Provision, running: st
     for ask in (
         lambda: list(environment.consume("nowhere", limit=1)),
         lambda: environment.produce("nowhere", [(None, b"lost")]),
-        lambda: messages.produce(access, "nowhere", [NewRecord(b"lost")]),
+        lambda: writing.produce(access, "nowhere", [NewRecord(b"lost")]),
         lambda: environment.topics(["nowhere"]),
         lambda: environment.delete_topics(["nowhere"]),
     ):

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from provision.common.records import NewRecord
 from provision.errors import UsageError
-from provision.kafka.records import NewRecord
 from provision.testing import Kafka, Wanted
 from provision.testing.topic import new_record
 
