@@ -1,8 +1,7 @@
 """Turns one environment file into a running Kafka cluster, and removes it without a trace.
 
     >>> from provision import Environment
-    >>> with Environment(name="orders", brokers={"nodes": 3}) as environment:
-    ...     assert len(environment.validate().brokers) == 3
+    >>> assert len(Environment(name="orders", brokers={"nodes": 3}).validate().brokers) == 3
 
 `Environment` is the entry point; `Level` names how ready one is; all errors derive from `ProvisionError`; progress is
 reported as the events in `provision.events`.

@@ -73,7 +73,7 @@ def produce(
         str, typer.Option("--max-record-size", metavar="SIZE", help="The largest record to send, for example 4m.")
     ] = "1m",
 ) -> None:
-    """Write the lines of standard input, or the records of a file, to a topic."""
+    """Write lines, or the records of a file, to a topic."""
     if key == "":
         raise UsageError("--key cannot be empty")
     env, name = env_and_one(env, topic, "TOPIC")
@@ -100,7 +100,7 @@ def _bytes(size: str) -> int:
 
 def _headers(texts: list[str]) -> Headers:
     pairs = [text.partition("=") for text in texts]
-    if wrong := [name + found for name, found, _ in pairs if not name or not found]:
+    if wrong := ["".join(parts) for parts in pairs if not parts[0] or not parts[1]]:
         raise UsageError(f"--header {wrong[0]}: write it like NAME=VALUE")
     return tuple((name, value.encode(errors="surrogateescape")) for name, _, value in pairs)
 

@@ -26,7 +26,13 @@ _Answer = TypeVar("_Answer")
 
 
 def consume(
-    access: Access, topic: str, *, from_beginning: bool, limit: int | None, idle_s: float | None
+    access: Access,
+    topic: str,
+    *,
+    from_beginning: bool,
+    limit: int | None,
+    idle_s: float | None,
+    check: Callable[[], None] = lambda: None,
 ) -> Iterator[Record]:
     """Read a topic without a consumer group, all partitions; records may have any size.
 
@@ -36,6 +42,7 @@ def consume(
         from_beginning: from the first retained record, else only new ones.
         limit: stop after this many records.
         idle_s: stop after this long without records; None waits forever.
+        check: called several times a second, and raises to stop.
 
     Raises:
         Unavailable: no broker answers, or a package that decompresses the records is missing.
@@ -60,7 +67,7 @@ def consume(
             consumer.seek_to_beginning(*assigned)
         else:
             consumer.seek_to_end(*assigned)
-        yield from _poll(consumer, limit, idle_s, lambda: is_gone(access, topic))
+        yield from _poll(consumer, limit, idle_s, check, lambda: is_gone(access, topic))
     except KafkaError as error:
         raise as_provision_error(f"reading {topic}", error) from error
     finally:
@@ -68,10 +75,15 @@ def consume(
 
 
 def _poll(
-    consumer: KafkaConsumer, limit: int | None, idle_s: float | None, gone: Callable[[], bool]
+    consumer: KafkaConsumer,
+    limit: int | None,
+    idle_s: float | None,
+    check: Callable[[], None],
+    gone: Callable[[], bool],
 ) -> Iterator[Record]:
     read, quiet, unlooked = 0, Patience(float("inf") if idle_s is None else idle_s), Patience(_LOOK_S)
     while not quiet.is_over:
+        check()
         for batch in _patiently(lambda: consumer.poll(timeout_ms=_POLL_MS)).values():
             for record in batch:
                 if limit is not None and read >= limit:

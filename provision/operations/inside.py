@@ -56,6 +56,9 @@ class InsideKafka(ABC):
     def _tell(self, event: Event) -> None: ...
 
     @abstractmethod
+    def _require_wanted(self) -> None: ...
+
+    @abstractmethod
     def _changed_inside(self, command: str) -> AbstractContextManager[Listener]: ...
 
     def topics(
@@ -171,7 +174,8 @@ class InsideKafka(ABC):
         """Read a topic without a consumer group; ends after `limit` records, or after `idle_s` without any."""
         from provision.kafka.reading import consume
 
-        return consume(self.cluster().access, topic, from_beginning=from_beginning, limit=limit, idle_s=idle_s)
+        access, check = self.cluster().access, self._require_wanted
+        return consume(access, topic, from_beginning=from_beginning, limit=limit, idle_s=idle_s, check=check)
 
     def groups(self, names: Sequence[str] = ()) -> tuple[Group, ...]:
         """Consumer groups with their members: all, or the named ones; one that does not exist is `Dead`."""

@@ -1,7 +1,7 @@
 """New topics are filled with the records of their files: once, whatever interrupts it; the whole pipeline in memory."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,9 @@ from tests.fake_kafka import Partition
 from tests.fake_kafka import Topic as KeptTopic
 from tests.test_converge import Living, living_in, topic
 
-LINES = [{"key": str(number % 7) if number % 3 else None, "value": f"v{number}"} for number in range(50)]
+LINES: list[dict[str, object]] = [
+    {"key": str(number % 7) if number % 3 else None, "value": f"v{number}"} for number in range(50)
+]
 VALUES = sorted(f"v{number}".encode() for number in range(50))
 
 
@@ -29,7 +31,7 @@ def living(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Living:
     return living_in(tmp_path, monkeypatch)
 
 
-def write(file: Path, lines: list[dict[str, object]]) -> None:
+def write(file: Path, lines: Sequence[Mapping[str, object]]) -> None:
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
@@ -41,7 +43,7 @@ def environment(living: Living) -> Environment:
     return Environment(living.path, runtimes=living.runtimes)
 
 
-def values(living: Living, name: str = "orders") -> list[bytes | None]:
+def values(living: Living, name: str = "orders") -> list[bytes]:
     return sorted(record.value or b"" for row in living.kafka.topics[name].records for record in row)
 
 
