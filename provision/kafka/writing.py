@@ -236,6 +236,7 @@ class _Writer:
         """Give up what is not sent yet: who closes has counted it."""
         if self._pending:
             self._producer.purge()
+        del self._producer  # which closes its connections, also if an error keeps this object
 
     def _raise(self) -> None:
         if self._failed:

@@ -187,6 +187,7 @@ class InsideKafka(ABC):
         """How many records of these topics the group has not committed yet, by topic and partition."""
         from provision.operations.groups import lag
 
+        self._require_wanted()
         return lag(self.cluster(), group, topics)
 
     def delete_groups(self, names: Sequence[str]) -> None:

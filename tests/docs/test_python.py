@@ -72,6 +72,7 @@ def test_the_script_starts_a_cluster_lists_its_topics_and_leaves_nothing(process
 
 
 @pytest.mark.process
+@pytest.mark.matrix  # tests/test_entered.py shows the same in memory
 @pytest.mark.row("apart")
 def test_the_async_script_restarts_its_broker_and_leaves_nothing(processes: Provision, tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(ASYNC_SCRIPT)
