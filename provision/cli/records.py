@@ -76,6 +76,7 @@ def produce(
     """Write lines, or the records of a file, to a topic."""
     if key == "":
         raise UsageError("--key cannot be empty")
+    source = None if source == "-" else source
     env, name = env_and_one(env, topic, "TOPIC")
     largest_bytes, added = _bytes(max_record_size), _headers(headers or [])
     with _input(source) as stream, _told(live=source is not None) as tell:

@@ -73,7 +73,10 @@ class Entered(ABC):
 
     async def __aenter__(self) -> Self:
         """As `with`, while the event loop goes on; a cancelled task leaves nothing behind."""
-        return await awaited(Work(self.__enter__, self._stop), self._leave)
+        try:
+            return await awaited(Work(self.__enter__, self._stop), self._leave)
+        finally:
+            self._stopping.clear()
 
     async def __aexit__(self, *_: object) -> None:
         await awaited(Work(self._leave, lambda: None))
