@@ -63,6 +63,7 @@ known-keys: $(BIN)/provision ## ask Kafka's jars of every release line for their
 
 bench: $(BIN)/provision ## measure, side by side
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/records.py
 
 build: $(BIN)/provision ## a wheel and a source distribution into dist/
 	$(BIN)/python -m hatchling build -d dist

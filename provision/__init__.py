@@ -1,8 +1,7 @@
 """Turns one environment file into a running Kafka cluster, and removes it without a trace.
 
     >>> from provision import Environment
-    >>> with Environment(name="orders", brokers={"nodes": 3}) as environment:
-    ...     assert len(environment.validate().brokers) == 3
+    >>> assert len(Environment(name="orders", brokers={"nodes": 3}).validate().brokers) == 3
 
 `Environment` is the entry point; `Level` names how ready one is; all errors derive from `ProvisionError`; progress is
 reported as the events in `provision.events`.
@@ -12,6 +11,7 @@ TYPE_CHECKING = False  # as in typing, which costs the command line more time th
 if TYPE_CHECKING:
     from typing import Any
 
+    from provision.common.records import NewRecord, Record
     from provision.environment import Environment
     from provision.errors import (
         Busy,
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
         UsageError,
     )
     from provision.kafka.levels import Level
-    from provision.kafka.records import NewRecord, Record
     from provision.pipeline import UpOptions, UpResult
 
 __version__ = "0.1.0"
@@ -52,8 +51,8 @@ _ERRORS = (
 _PUBLIC = {
     "Environment": "provision.environment",
     "Level": "provision.kafka.levels",
-    "NewRecord": "provision.kafka.records",
-    "Record": "provision.kafka.records",
+    "NewRecord": "provision.common.records",
+    "Record": "provision.common.records",
     "UpOptions": "provision.pipeline",
     "UpResult": "provision.pipeline",
     **dict.fromkeys(_ERRORS, "provision.errors"),

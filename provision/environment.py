@@ -18,6 +18,7 @@ from provision.errors import InvalidEnvironment, UsageError
 from provision.events import Event, Listener, of_environment, silent
 from provision.home.place import Home
 from provision.kafka.levels import Level
+from provision.operations.entered import Entered
 from provision.operations.inside import WAIT_S, InsideKafka
 from provision.runtime import Runtimes
 from provision.spec.names import is_environment_name, require_environment_name
@@ -44,7 +45,7 @@ Place = Home | str | Path | None
 """A home, its directory, or None for the user's own."""
 
 
-class Environment(InsideKafka):
+class Environment(Entered, InsideKafka):
     """A Kafka environment: a file, or the values of one, and the cluster created from it.
 
     Args:
@@ -63,8 +64,8 @@ class Environment(InsideKafka):
 
     Example:
         >>> from provision import Environment
-        >>> with Environment(name="orders", runtime="process", topics=[{"name": "orders"}]) as environment:
-        ...     assert environment.validate().name == "orders"
+        >>> environment = Environment(name="orders", runtime="process", topics=[{"name": "orders"}])
+        >>> assert environment.validate().name == "orders"
     """
 
     def __init__(  # noqa: PLR0913 what it is, and with what it works
@@ -81,6 +82,7 @@ class Environment(InsideKafka):
     ) -> None:
         if home is not None and runtimes is not None:
             raise UsageError("runtimes have a home of their own: give either runtimes or a home, not both")
+        super().__init__()
         self._source = Source.of(file, overrides, values)
         self.on_event = on_event
         self.take_over = take_over
@@ -89,6 +91,11 @@ class Environment(InsideKafka):
         self._own_runtimes = runtimes is None
         self._kind: str | None = None
         self._runtimes = runtimes or Runtimes(Home.of(home))
+
+    @classmethod
+    def from_file(cls, file: str | Path, **arguments: Any) -> Self:  # noqa: ANN401 those of the class
+        """The environment of a file; `arguments` as for the class, without values."""
+        return cls(file, **arguments)
 
     @classmethod
     def named(
@@ -167,12 +174,19 @@ class Environment(InsideKafka):
             if runtimes is None:
                 looking.close()
 
-    def __enter__(self) -> Self:
-        """The environment itself; leaving the block does not touch the cluster."""
-        return self
+    def _is_described(self) -> bool:
+        if self._source.only_name:
+            return False
+        return not self._source.require_valid(self._tell).bootstrap_servers
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def _is_absent(self) -> bool:
+        return self.runtime.observe(self.name).is_absent
+
+    def _bring_up(self, agree: Agree) -> None:
+        self.up(agree=agree)
+
+    def _remove(self) -> None:
+        self.down()
 
     def close(self) -> None:
         """Close the connections. The cluster is not touched."""
@@ -225,6 +239,7 @@ class Environment(InsideKafka):
         return self._runtimes.home
 
     def _tell(self, event: Event) -> None:
+        self._require_wanted()
         try:
             name = self.name
         except UsageError:  # `validate` and `plan` raise it with its place

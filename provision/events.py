@@ -108,7 +108,10 @@ class Fetching(Event):
 
 @dataclass(frozen=True, slots=True)
 class Progress(Event):
-    """Progress of a long action: `done` of `total` `what`, for example `partitions moved`; `detail` adds to it."""
+    """Progress of a long action: `done` of `total` `what`, for example `partitions moved`; `detail` adds to it.
+
+    `total` is 0 while it is not known.
+    """
 
     what: str
     done: int

@@ -211,7 +211,7 @@ def _prepare(
     plan, inside = Plan(cluster.name, first_wave), None
     if not plan.refusals:  # a refused plan has no second wave, and brokers without their ensemble would not answer
         then = observed.without(leftovers(cluster, observed))
-        second_wave, inside = plan_resources(cluster, desired, then, home.throttle(cluster.name))
+        second_wave, inside = plan_resources(cluster, desired, then, home)
         plan = Plan(cluster.name, (*first_wave, *second_wave))
     tell(StageDone("plan", "with what the brokers have" if inside else ""))
     require_pinned_nodes(pinned, cluster, observed, plan)
@@ -363,8 +363,7 @@ def _bring_up(
         agree(late)
         apply_nodes(settings, work)
     if options.until >= Level.TOPICS:
-        throttle = home.throttle(cluster.name)
-        changed |= converge(known, prepared.desired, work, wait, throttle, agree)
+        changed |= converge(known, prepared.desired, work, wait, home, agree)
         assessment = wait.until(Level.TOPICS, cluster.topics)
     if first_wave and runtime.archives:
         for node, why in runtime.archives.unused(cluster.name).items():
@@ -394,5 +393,7 @@ def _roll_back(prepared: Prepared, home: Home, tell: Listener) -> None:
         left = prepared.runtime.observe(name)
         if prepared.observed.about not in (None, left.about) and not left.is_absent:
             prepared.runtime.write_about(name, prepared.observed.about)
+        if left.is_absent:
+            home.seeds(name).forget_all()
         if grown := sorted(left.storages - prepared.observed.storages):
             tell(Notice(f"the data of {', '.join(grown)} stay: some may have moved there from the kept ones"))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 if TYPE_CHECKING:
-    from provision.environment import Environment
+    from provision import Environment
     from provision.testing import Kafka, Pool, Wanted
 
 _RUN = "provision_run"
@@ -139,7 +139,7 @@ def kafka(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str,
 
 def _running(request: pytest.FixtureRequest, wanted: "Wanted") -> "Environment":
     """The running environment; if it cannot be started, that is told once, and the run ends."""
-    from provision.errors import ProvisionError
+    from provision import ProvisionError
     from provision.testing.pool import AlreadyFailed
 
     try:
@@ -207,7 +207,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     if _pool not in config.stash and not _has_workers(config):
         return
-    from provision.errors import ProvisionError
+    from provision import ProvisionError
 
     pool = _pool_of(config)
     names = pool.names

@@ -7,7 +7,7 @@ keeps replicas, demanding more replicas in sync than there are, a majority of an
 
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -16,10 +16,12 @@ import pytest
 
 from provision.cluster.model import Node, Role
 from provision.cluster.properties import parse
+from provision.common.records import NewRecord
 from provision.events import Listener, Progress, silent
 from provision.kafka.access import Access
 from provision.kafka.availability import blockers
 from provision.kafka.brokers import BrokerAdmin
+from provision.kafka.partitioning import partition_of
 from provision.kafka.promptness import UNSERVED, Reply
 from provision.kafka.quotas import Entity
 from provision.kafka.readiness import BrokerAnswers
@@ -96,6 +98,7 @@ class Topic:
 
     partitions: list[Partition]
     config: dict[str, str] = field(default_factory=dict)
+    records: list[list[NewRecord]] = field(default_factory=list)
 
 
 class FakeKafka:
@@ -232,6 +235,26 @@ class FakeKafka:
             self.unserved -= 1
         return dict.fromkeys(sorted(asked), "it does not serve t-0 yet") if self.unserved >= 0 else {}
 
+    def produce(
+        self,
+        access: Access,
+        topic: str,
+        records: Iterable[NewRecord],
+        *,
+        told: Callable[[int], None] = lambda _count: None,
+        **_options: object,
+    ) -> int:
+        """Instead of `produce`, a record at a time; each is noted before it is written."""
+        assert set(access.brokers.values()) & set(self.brokers.values())
+        count = 0
+        for count, record in enumerate(records, start=1):
+            self.note("produce", (topic, record.value))
+            rows = self.topics[topic].records
+            at = partition_of(record.key or b"", len(rows)) if record.partition is None else record.partition
+            rows[at].append(record)
+            told(count)
+        return count
+
     def describe_quotas(self, access: Access) -> dict[Entity, dict[str, float]]:
         """Instead of `describe_quotas`."""
         assert set(access.brokers.values()) & set(self.brokers.values())
@@ -269,6 +292,7 @@ class FakeKafka:
     def speak(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Take the place of the real one, wherever that is asked."""
         monkeypatch.setattr("provision.kafka.admin.connected", self.connected)
+        monkeypatch.setattr("provision.kafka.writing.produce", self.produce)
         for name, module in list(sys.modules.items()):
             for function, fake in self._instead.items():
                 if name.startswith("provision.") and hasattr(module, function):
@@ -278,6 +302,7 @@ class FakeKafka:
     def _instead(self) -> dict[str, Callable[..., Any]]:
         return {
             "ask_brokers": self.ask,
+            "is_gone": lambda _access, topic: topic not in self.topics or topic in self.hidden,
             "ask_broker": self.reply,
             "ask_zookeeper": lambda _address, _timeout_s: Reply(0.001),
             "missing_for_leaders": self.missing_for_leaders,
@@ -416,7 +441,7 @@ class FakeTopics:
                 self._require_brokers(item.assignment)
                 assert len(item.assignment) == item.topic.partitions
                 rows = [Partition(row) for row in item.assignment]
-                self.kafka.topics[item.topic.name] = Topic(rows, dict(item.topic.config))
+                self.kafka.topics[item.topic.name] = Topic(rows, dict(item.topic.config), [[] for _ in rows])
         self.kafka.note("created", [item.topic.name for item in placed])
         return Created(frozenset(existing), failures)
 
@@ -486,6 +511,11 @@ class FakePartitions:
                 removing = tuple(broker for broker in partition.replicas if broker not in partition.target)
                 found[at] = Move(partition.all, adding, removing)
         return found
+
+    def end_offsets(self, topic: str, partitions: int) -> tuple[int, ...]:
+        """How many records each was given."""
+        assert partitions == len(self.kafka.topics[topic].partitions)
+        return tuple(map(len, self.kafka.topics[topic].records)) or (0,) * partitions
 
     def sizes(self, brokers: Collection[int]) -> dict[At, dict[int, int]]:
         """Of each replica."""

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -736,7 +737,7 @@ class Manners:
 
 def live(shop: Shop, manners: Manners) -> None:
     """Everything that is done to an environment from its beginning to its end, refusals included."""
-    with Environment(on_event=manners, runtimes=shop.runtimes, **VALUES) as environment:
+    with closing(Environment(on_event=manners, runtimes=shop.runtimes, **VALUES)) as environment:
         environment.validate()
         environment.render()
         environment.plan()
@@ -789,11 +790,13 @@ def test_two_environments_live_in_two_threads_at_the_same_time(
 
     def live_as(name: str) -> None:
         runtime = FakeRuntime(meet_at_the_network)
-        with Environment(
-            name=name,
-            brokers={"nodes": 3, "port": "auto"},
-            runtimes=FakeRuntimes(tmp_path / "home", runtime),
-            on_event=told[name].append,
+        with closing(
+            Environment(
+                name=name,
+                brokers={"nodes": 3, "port": "auto"},
+                runtimes=FakeRuntimes(tmp_path / "home", runtime),
+                on_event=told[name].append,
+            )
         ) as environment:
             environment.up(RUNNING)
             ports[name] = [str(node.endpoint) for node in environment.plan().cluster.brokers]
@@ -909,7 +912,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
 
 
 def test_it_opens_what_it_needs_when_it_needs_it_and_closes_that_at_the_end(engine: Engine, tmp_path: Path) -> None:
-    with Environment(home=tmp_path / "home", **VALUES) as environment:
+    with closing(Environment(home=tmp_path / "home", **VALUES)) as environment:
         environment.validate()
         environment.render()
         assert engine.served == []
@@ -922,7 +925,7 @@ def test_it_opens_what_it_needs_when_it_needs_it_and_closes_that_at_the_end(engi
 
 
 def test_what_it_opened_is_closed_after_an_error_too(engine: Engine, tmp_path: Path) -> None:
-    environment = Environment(home=tmp_path / "home", **VALUES)
+    environment = Environment.named("shop", home=tmp_path / "home")
     with pytest.raises(UsageError, match="there is no environment shop"), environment:
         environment.status()
     assert engine.served
@@ -938,7 +941,8 @@ def test_closing_twice_and_closing_what_was_never_opened_does_nothing(engine: En
 
 def test_runtimes_that_are_shared_are_closed_by_whoever_made_them(engine: Engine, tmp_path: Path) -> None:
     shared = Runtimes(Home.at(tmp_path / "home"))
-    with Environment(runtimes=shared, **VALUES) as one, Environment.named("mall", runtimes=shared) as other:
+    named = Environment.named
+    with named("shop", runtimes=shared) as one, named("mall", runtimes=shared) as other:
         assert one.runtime is other.runtime
         assert other.runtime.observe("mall").is_absent
     asked = len(engine.served)

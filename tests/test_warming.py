@@ -1,5 +1,6 @@
 """Training archives: a throwaway environment of the same software, of which nothing is left, whatever happens."""
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,7 @@ def test_a_failure_is_told_and_leaves_nothing(world: World, verb: str) -> None:
 
 
 def test_what_a_killed_training_left_is_removed_first(world: World) -> None:
-    with Environment(name=world.training, runtimes=world.runtimes) as left:
+    with closing(Environment(name=world.training, runtimes=world.runtimes)) as left:
         left.up()
     assert world.runtime.environments() == (world.training,)
     world.warm()
@@ -151,7 +152,7 @@ def test_up_tells_of_an_archive_that_a_jvm_did_not_take(world: World, monkeypatc
     FakeKafka(world.runtime, "dev").speak(monkeypatch)
     world.runtime.archives.refused = {"broker-1": "Checksum verification failed."}
     told: list[Event] = []
-    with Environment(name="dev", runtimes=world.runtimes, on_event=told.append) as environment:
+    with closing(Environment(name="dev", runtimes=world.runtimes, on_event=told.append)) as environment:
         environment.up()
         assert [event.text for event in told if isinstance(event, Notice)] == [
             "broker-1 started without its archive: Checksum verification failed. (`provision warm dev` makes a new one)"

@@ -17,6 +17,7 @@ Paint = Callable[[str, str], str]
 _SIGNS = {
     Verb.FETCH: "↓",
     Verb.CREATE: "+",
+    Verb.FILL: "+",
     Verb.FORMAT: "+",
     Verb.START: "▸",
     Verb.CONFIGURE: "~",
@@ -33,7 +34,7 @@ _SIGNS = {
 
 
 _COLORS = {
-    **dict.fromkeys((Verb.CREATE, Verb.FORMAT, Verb.START), "green"),
+    **dict.fromkeys((Verb.CREATE, Verb.FILL, Verb.FORMAT, Verb.START), "green"),
     **dict.fromkeys((Verb.DELETE, Verb.REMOVE, Verb.REFUSE), "red"),
 }
 _NARROWEST = 24

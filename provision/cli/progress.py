@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _LINE_EVERY_S = 10.0
 _PAST = {
     "create": "created",
+    "fill": "filled",
     "format": "formatted",
     "start": "started",
     "join": "connected",
@@ -54,6 +55,7 @@ _PAST = {
 }
 _GOING = {
     "create": "creating",
+    "fill": "filling",
     "format": "formatting",
     "start": "starting",
     "join": "connecting",
@@ -123,7 +125,7 @@ class _Plain:
             case Fetching() if self._is_due(event.what):
                 say(f"fetching {event.what}: {_amount(event)}")
             case Progress(what, done, total, detail) if self._is_due(what):
-                say(f"{done} of {total} {what}{_after(detail)}")
+                say(f"{_of(done, total)} {what}{_after(detail)}")
             case _:
                 pass
 
@@ -217,7 +219,7 @@ class _Live:
             case Fetching():
                 self._fetch = event
             case Progress(what, done, total, detail):
-                self._lines[what] = ("done" if done == total else "busy", f"{done} of {total}{_after(detail)}")
+                self._lines[what] = ("done" if done == total else "busy", f"{_of(done, total)}{_after(detail)}")
             case _:
                 pass
 
@@ -268,6 +270,10 @@ def _amount(fetch: Fetching) -> str:
     divisor, unit = (_MIB, "MiB") if fetch.unit == "bytes" else (1, fetch.unit)
     done, total = fetch.done // divisor, fetch.total // divisor
     return f"{done} of {total} {unit}" if total else f"{done} {unit} so far"
+
+
+def _of(done: int, total: int) -> str:
+    return f"{done} of {total}" if total else str(done)
 
 
 def _after(detail: str) -> str:

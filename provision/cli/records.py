@@ -2,8 +2,10 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
@@ -11,11 +13,14 @@ from provision.cli import completion
 from provision.cli.environment import select
 from provision.cli.groups import TOPICS
 from provision.cli.options import Env, seconds
-from provision.cli.output import say
+from provision.cli.output import is_terminal, say, tell_notices
+from provision.cli.progress import progress
 from provision.cli.streams import Purpose, write_as
 from provision.cli.words import env_and_one, env_and_tool
 from provision.common.counts import counted
+from provision.common.records import Codec, Headers, NewRecord
 from provision.errors import ProvisionError, UsageError
+from provision.spec.record_files import BadRecord, Format, format_of, read_records
 
 Topic = Annotated[
     str | None, typer.Argument(metavar="TOPIC", help="An existing topic.", autocompletion=completion.topics)
@@ -23,7 +28,8 @@ Topic = Annotated[
 
 
 if TYPE_CHECKING:
-    from provision.kafka.records import Record
+    from provision.common.records import Record
+    from provision.events import Listener
 
 
 class Shape(StrEnum):
@@ -36,20 +42,51 @@ class Shape(StrEnum):
 def produce(
     env: Env = None,
     topic: Topic = None,
-    key_separator: Annotated[
+    source: Annotated[
         str | None,
-        typer.Option("--key-separator", metavar="TEXT", help="The text between the key and the value in each line."),
+        typer.Option("--from", metavar="FILE", help="Read the records from a file, not from standard input."),
+    ] = None,
+    form: Annotated[
+        Format | None,
+        typer.Option(
+            "--format", help="The format of the records. Default: by the file's ending; text for standard input."
+        ),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            "--key",
+            "--key-separator",
+            metavar="TEXT",
+            help="Text: what is between the key and the value. JSON lines: the field with the key. CSV: the column.",
+        ),
+    ] = None,
+    headers: Annotated[
+        list[str] | None,
+        typer.Option("--header", metavar="NAME=VALUE", help="A header for every record. Repeatable."),
+    ] = None,
+    compression: Annotated[Codec, typer.Option("--compression", help="Compress what is sent.")] = "none",
+    rate: Annotated[
+        float | None, typer.Option("--rate", metavar="N", min=0.001, help="Write at most so many records a second.")
     ] = None,
     max_record_size: Annotated[
         str, typer.Option("--max-record-size", metavar="SIZE", help="The largest record to send, for example 4m.")
     ] = "1m",
 ) -> None:
-    """Write each line of standard input to a topic as a record."""
-    if key_separator == "":
-        raise UsageError("--key-separator cannot be empty")
+    """Write lines, or the records of a file, to a topic."""
+    if key == "":
+        raise UsageError("--key cannot be empty")
+    source = None if source == "-" else source
     env, name = env_and_one(env, topic, "TOPIC")
-    largest_bytes = _bytes(max_record_size)
-    count = select(env).produce(name, _records(key_separator), max_bytes=largest_bytes)
+    largest_bytes, added = _bytes(max_record_size), _headers(headers or [])
+    with _input(source) as stream, _told(live=source is not None) as tell:
+        count = select(env, tell=tell).produce(
+            name,
+            _records(stream, source, _format_of(source, form), key, added),
+            max_bytes=largest_bytes,
+            compression=compression,
+            rate=rate,
+        )
     say(f"{counted('record', count)} written to {name}")
 
 
@@ -62,16 +99,54 @@ def _bytes(size: str) -> int:
         raise UsageError(f"--max-record-size: {error}") from error
 
 
-def _records(key_separator: str | None) -> Iterator[tuple[bytes | None, bytes]]:
-    for number, line in enumerate(sys.stdin.buffer, start=1):
-        content = line.removesuffix(b"\n").removesuffix(b"\r")
-        if key_separator is None:
-            yield None, content
-            continue
-        key, separator, value = content.partition(key_separator.encode())
-        if not separator:
-            raise ProvisionError(f"line {number} has no {key_separator!r}", hint="every line needs a key")
-        yield key, value
+def _headers(texts: list[str]) -> Headers:
+    pairs = [text.partition("=") for text in texts]
+    if wrong := ["".join(parts) for parts in pairs if not parts[0] or not parts[1]]:
+        raise UsageError(f"--header {wrong[0]}: write it like NAME=VALUE")
+    return tuple((name, value.encode(errors="surrogateescape")) for name, _, value in pairs)
+
+
+def _format_of(source: str | None, said: Format | None) -> Format:
+    found = said or (format_of(source) if source else "text")
+    if found is None:
+        raise UsageError(f"the name of {source} does not say what format it has", hint="say it with --format")
+    return found
+
+
+@contextmanager
+def _input(source: str | None) -> Iterator[BinaryIO]:
+    if source is None:
+        yield sys.stdin.buffer
+        return
+    try:
+        stream = open(source, "rb")  # noqa: PTH123, SIM115 what is read from it may fail in other ways
+    except OSError as error:
+        raise UsageError(f"{source} cannot be read", why=(error.strerror or str(error)).lower()) from error
+    with stream:
+        yield stream
+
+
+@contextmanager
+def _told(*, live: bool) -> Iterator["Listener"]:
+    """A line of progress on a terminal, unless the terminal is what the records are typed into."""
+    if live and is_terminal(sys.stderr):
+        with progress() as tell:
+            yield tell
+    else:
+        yield tell_notices
+
+
+def _records(
+    stream: BinaryIO, source: str | None, form: Format, key: str | None, added: Headers
+) -> Iterator[NewRecord]:
+    try:
+        for record in read_records(stream, form, key):
+            yield replace(record, headers=(*record.headers, *added)) if added else record
+    except BadRecord as error:
+        place = f"{source}, line {error.line}" if source else f"line {error.line}"
+        raise ProvisionError(f"{place}: {error}", hint=error.hint) from error
+    except OSError as error:
+        raise ProvisionError(f"{source or 'standard input'} cannot be read", why=str(error)) from error
 
 
 def consume(
@@ -117,6 +192,8 @@ def _json_line(record: "Record") -> bytes:
         "offset": record.offset,
         "key": None if record.key is None else record.key.decode(errors="replace"),
         "value": None if record.value is None else record.value.decode(errors="replace"),
+        "headers": {name: value.decode(errors="replace") for name, value in record.headers},
+        "timestamp": record.timestamp_ms,
     }
     return json.dumps(shown, ensure_ascii=False).encode() + b"\n"
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from provision.catalogue.versions import KafkaVersion
+from provision.spec.record_files import RecordFile
 
 _FIRST_CONTROLLER_ID = 1001
 _NODE_NAME = re.compile(r"(zookeeper|controller|broker)-[1-9][0-9]{0,8}")
@@ -167,7 +168,8 @@ class Topic:
     """A declared topic with every default filled in; `config` is sorted by key.
 
     `replicas` are the broker ids of each partition if the file declares them. `grow_compacted` is the consent to add
-    partitions to a compacted topic, whose keys then map to other partitions than before.
+    partitions to a compacted topic, whose keys then map to other partitions than before. `records` are written to it
+    when it is created.
     """
 
     name: str
@@ -176,6 +178,7 @@ class Topic:
     config: Mapping[str, str]
     replicas: tuple[tuple[int, ...], ...] | None = None
     grow_compacted: bool = False
+    records: RecordFile | None = None
 
 
 @dataclass(frozen=True, slots=True)

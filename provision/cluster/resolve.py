@@ -2,6 +2,7 @@
 
 import posixpath
 from collections.abc import Mapping
+from pathlib import Path
 from urllib.parse import quote
 
 from provision.catalogue.versions import KRAFT, ZOOKEEPER, KafkaVersion, release_of
@@ -21,6 +22,7 @@ from provision.spec.checks import JVM_OVERHEAD_BYTES, mode_of, partitions_of, re
 from provision.spec.defaults import internal_topic_settings
 from provision.spec.java import JavaSpec
 from provision.spec.model import BrokerOverride, EnvironmentSpec
+from provision.spec.paths import record_file
 from provision.spec.units import parse_duration_s, parse_size_bytes
 
 _MAIN_CLASSES = {
@@ -293,6 +295,7 @@ def resolve_topics(spec: EnvironmentSpec, brokers: int | None = None) -> tuple[T
             config=_sorted(spec.topic_defaults.config | topic.config),
             replicas=tuple(map(tuple, topic.replicas)) if topic.replicas else None,
             grow_compacted=topic.grow_compacted,
+            records=record_file(topic.records, Path()) if topic.records else None,
         )
         for index, topic in enumerate(spec.topics)
     )

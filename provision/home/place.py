@@ -9,6 +9,7 @@ import platformdirs
 
 from provision.common.own_directories import require_no_trap
 from provision.home.ports import PortLeases
+from provision.home.seeds import SeedNotes
 from provision.home.throttles import ThrottleNote
 from provision.home.usable import require_path
 
@@ -69,6 +70,14 @@ class Home:
     def external_throttle(self, name: str) -> ThrottleNote:
         """The same for an external cluster of that name, which no `down` of an environment removes."""
         return ThrottleNote(self.directory / "external-throttles" / name)
+
+    def seeds(self, environment: str) -> SeedNotes:
+        """The note of topics of an environment that are being filled."""
+        return SeedNotes(self.directory / "seeds" / environment)
+
+    def external_seeds(self, name: str) -> SeedNotes:
+        """The same for an external cluster of that name."""
+        return SeedNotes(self.directory / "external-seeds" / name)
 
     @property
     def environments(self) -> Path:

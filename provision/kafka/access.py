@@ -5,6 +5,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 PLAINTEXT = "PLAINTEXT"
+_LIBRDKAFKA = {
+    "security_protocol": "security.protocol",
+    "sasl_mechanism": "sasl.mechanism",
+    "sasl_plain_username": "sasl.username",
+    "sasl_plain_password": "sasl.password",
+    "ssl_cafile": "ssl.ca.location",
+    "ssl_certfile": "ssl.certificate.location",
+    "ssl_keyfile": "ssl.key.location",
+    "ssl_password": "ssl.key.password",
+}
+"""What kafka-python's arguments are called in the configuration of librdkafka."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +85,12 @@ class Access:
         if self.encrypted and self.ca:
             options["ssl_cafile"] = self.ca
         return options | self.sasl_options()
+
+    def librdkafka_options(self) -> dict[str, str]:
+        """The configuration of a client that is based on librdkafka, such as confluent-kafka's, with the password."""
+        options = self.client_options()
+        servers = ",".join(options.pop("bootstrap_servers"))
+        return {"bootstrap.servers": servers, **{_LIBRDKAFKA[key]: str(value) for key, value in options.items()}}
 
     def sasl_options(self) -> dict[str, str]:
         """The SASL arguments; none without credentials."""

@@ -22,7 +22,7 @@ from provision.kafka.access import Access, Credentials
 if TYPE_CHECKING:
     import ssl
 
-    from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+    from kafka import KafkaAdminClient, KafkaConsumer
 
 CLIENT_ID = "provision"
 REQUEST_TIMEOUT_S = 30.0
@@ -65,21 +65,12 @@ def admin_client(access: Access, timeout_s: float | None = None) -> "KafkaAdminC
     return cast("KafkaAdminClient", _opened(KafkaAdminClient, access, client_id=CLIENT_ID, **limits))
 
 
-def producer(access: Access, **options: object) -> "KafkaProducer":
-    """A client that writes, and never creates a topic; `options` are the library's own. Raises as `admin_client`."""
-    from kafka import KafkaProducer
-
-    client = cast("KafkaProducer", _opened(KafkaProducer, access, **options, **_CREATES_NOTHING))
-    client._metadata.config |= _CREATES_NOTHING  # noqa: SLF001 the library (3.0.12) does not hand the option on
-    return client
-
-
 def consumer(access: Access, **options: object) -> "KafkaConsumer":
     """A client that reads, and never creates a topic; `options` are the library's own. Raises as `admin_client`."""
     from kafka import KafkaConsumer
 
     client = cast("KafkaConsumer", _opened(KafkaConsumer, access, **options, **_CREATES_NOTHING))
-    client._cluster.config |= _CREATES_NOTHING  # noqa: SLF001 see above
+    client._cluster.config |= _CREATES_NOTHING  # noqa: SLF001 the library (3.0.12) does not hand the option on
     return client
 
 

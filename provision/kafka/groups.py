@@ -51,8 +51,10 @@ class GroupAdmin:
     def lag(self, group: str, partitions: Collection[Place]) -> dict[Place, int]:
         """How many records the group has not committed yet, by partition; all of a partition without a commit."""
         asked = [TopicPartition(*place) for place in partitions]
+        # A group that does not exist has no coordinator, at first not even a topic for its offsets.
+        exists = bool(asked) and group in self.names()
         with translated(f"reading the offsets of {group}"):
-            committed = self._client.list_group_offsets({group: asked})[group] if asked else {}
+            committed = self._client.list_group_offsets({group: asked})[group] if exists else {}
             first = self._client.list_partition_offsets(dict.fromkeys(asked, _EARLIEST)) if asked else {}
             last = self._client.list_partition_offsets(dict.fromkeys(asked, _LATEST)) if asked else {}
         return {

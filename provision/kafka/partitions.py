@@ -14,6 +14,7 @@ Replicas = Mapping[str, Mapping[int, tuple[int, ...]]]
 
 _PARTITIONS_PER_REQUEST = 1000
 _PREFERRED = 0
+_LATEST = -1
 
 
 class PartitionAdmin:
@@ -32,6 +33,13 @@ class PartitionAdmin:
             )
             for at, move in found.items()
         }
+
+    def end_offsets(self, topic: str, partitions: int) -> tuple[int, ...]:
+        """The offset that the next record gets, by partition."""
+        asked = [TopicPartition(topic, number) for number in range(partitions)]
+        with translated(f"reading the offsets of {topic}"):
+            found = self._client.list_partition_offsets(dict.fromkeys(asked, _LATEST))
+        return tuple(found[at].offset for at in asked)
 
     def sizes(self, brokers: Collection[int]) -> dict[tuple[str, int], dict[int, int]]:
         """Bytes on disk by partition and broker."""

@@ -8,14 +8,14 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from provision.common.patience import Patience
-from provision.events import Event, Listener
+from provision.common.records import Codec, NewRecord
+from provision.events import Event, Listener, Progress
 from provision.home.place import Home
-from provision.kafka.records import NewRecord
 from provision.spec.source import Source
 
 if TYPE_CHECKING:
+    from provision.common.records import Record
     from provision.kafka.groups import Group
-    from provision.kafka.records import Record
     from provision.operations.topics import KafkaCluster
     from provision.plan.actions import Plan
     from provision.plan.observed import ObservedTopic
@@ -54,6 +54,9 @@ class InsideKafka(ABC):
 
     @abstractmethod
     def _tell(self, event: Event) -> None: ...
+
+    @abstractmethod
+    def _require_wanted(self) -> None: ...
 
     @abstractmethod
     def _changed_inside(self, command: str) -> AbstractContextManager[Listener]: ...
@@ -126,26 +129,53 @@ class InsideKafka(ABC):
             return apply_for(cluster, desired, self.home, patience=patience, tell=tell, agree=agree or accept_all)
 
     def produce(
-        self, topic: str, records: Iterable[NewRecord | tuple[bytes | None, bytes | None]], *, max_bytes: int = 1024**2
+        self,
+        topic: str,
+        records: Iterable[NewRecord | tuple[bytes | None, bytes | None]],
+        *,
+        max_bytes: int = 1024**2,
+        compression: Codec = "none",
+        rate: float | None = None,
     ) -> int:
         """Write records, or pairs of key and value, to an existing topic with `acks=all`; returns how many.
 
-        `max_bytes` limits the size of one.
+        Args:
+            topic: its name.
+            records: in order.
+            max_bytes: limits the size of one.
+            compression: of what is sent: `gzip`, `snappy`, `lz4`, `zstd`, or `none`.
+            rate: at most so many records a second.
+
+        Raises:
+            ProvisionError: not all were acknowledged; says how many were.
         """
-        from provision.kafka.messages import produce
+        from provision.common.pacing import paced
+        from provision.kafka import writing
         from provision.operations.topics import topics_without_settings
 
         topics_without_settings(cluster := self.cluster(), [topic])
         new = (record if isinstance(record, NewRecord) else NewRecord(record[1], record[0]) for record in records)
-        return produce(cluster.access, topic, new, largest_bytes=max_bytes)
+
+        def told(acknowledged: int) -> None:
+            self._tell(Progress(f"records written to {topic}", acknowledged, 0))
+
+        return writing.produce(
+            cluster.access,
+            topic,
+            paced(new, rate) if rate else new,
+            largest_bytes=max_bytes,
+            compression=compression,
+            told=told,
+        )
 
     def consume(
         self, topic: str, *, from_beginning: bool = True, limit: int | None = None, idle_s: float | None = None
     ) -> Iterator[Record]:
         """Read a topic without a consumer group; ends after `limit` records, or after `idle_s` without any."""
-        from provision.kafka.messages import consume
+        from provision.kafka.reading import consume
 
-        return consume(self.cluster().access, topic, from_beginning=from_beginning, limit=limit, idle_s=idle_s)
+        access, check = self.cluster().access, self._require_wanted
+        return consume(access, topic, from_beginning=from_beginning, limit=limit, idle_s=idle_s, check=check)
 
     def groups(self, names: Sequence[str] = ()) -> tuple[Group, ...]:
         """Consumer groups with their members: all, or the named ones; one that does not exist is `Dead`."""
@@ -157,6 +187,7 @@ class InsideKafka(ABC):
         """How many records of these topics the group has not committed yet, by topic and partition."""
         from provision.operations.groups import lag
 
+        self._require_wanted()
         return lag(self.cluster(), group, topics)
 
     def delete_groups(self, names: Sequence[str]) -> None:

@@ -124,10 +124,11 @@ def down(  # noqa: PLR0913 what it is, and how it goes
     def forget(*, removed: bool) -> None:
         if not keep_data and (others := elsewhere(name, runtime)) is not True and (removed or others is False):
             home.ports.release(name)
-        # A note of an interrupted reassignment is needed as long as the data are; if nothing was here, they may be
-        # elsewhere.
+        # Notes of what was interrupted inside Kafka are needed as long as the data are; if nothing was here, they may
+        # be elsewhere.
         if not data_stay and (removed or delete_data):
             home.throttle(name).forget_all()
+            home.seeds(name).forget_all()
 
     try:
         removed = remove_environment(runtime, name, keep_data=keep_data, delete_data=delete_data, tell=tell)

@@ -81,7 +81,8 @@ class KafkaCluster:
     def target(self, home: Home, throttle_bytes_per_s: int | None = None) -> Target:
         """The target for planning its resources."""
         throttle = home.external_throttle(self.name) if self.external else home.throttle(self.name)
-        return Target(self.name, self.access, throttle, throttle_bytes_per_s)
+        seeds = home.external_seeds(self.name) if self.external else home.seeds(self.name)
+        return Target(self.name, self.access, throttle, seeds, throttle_bytes_per_s)
 
 
 def cluster_of(runtime: Runtime, name: str) -> KafkaCluster:

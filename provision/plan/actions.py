@@ -14,6 +14,7 @@ class Verb(StrEnum):
 
     FETCH = "fetch"
     CREATE = "create"
+    FILL = "fill"
     FORMAT = "format"
     START = "start"
     JOIN = "join"
@@ -42,6 +43,7 @@ class Impact(StrEnum):
 _IMPACTS = {
     Verb.FETCH: Impact.NONE,
     Verb.CREATE: Impact.NONE,
+    Verb.FILL: Impact.NONE,
     Verb.FORMAT: Impact.NONE,
     Verb.START: Impact.NONE,
     Verb.JOIN: Impact.DYNAMIC,

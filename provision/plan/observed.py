@@ -235,6 +235,18 @@ class ObservedPartition:
 
 
 @dataclass(frozen=True, slots=True)
+class Unfilled:
+    """A topic whose filling was interrupted: what it was to be filled with, and how many records came in.
+
+    `digest` is that of the file and of how it is read, `written` counts by partition.
+    """
+
+    partitions: int
+    digest: str
+    written: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ObservedTopic:
     """A topic of the cluster; `config` holds only what is set on the topic itself."""
 

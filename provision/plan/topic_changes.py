@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from provision.cluster.model import Topic
+from provision.spec.record_files import RecordFile
 
 TOPIC, THROTTLE = "topic", "throttle"
 """The kinds of the actions."""
@@ -16,6 +17,19 @@ class PlacedTopic:
 
     topic: Topic
     assignment: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """The records to write to a topic with so many partitions, and how many there are."""
+
+    file: RecordFile
+    partitions: int
+    records: int
+
+    def shown(self) -> dict[str, Any]:
+        """The file and the number of its records."""
+        return {"file": self.file.path, "records": self.records}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 In this order, each step for all topics together:
 
-1. new topics, with an explicit placement;
+1. new topics, with an explicit placement, and then the records of those that have a file of them;
 2. settings;
 3. reassignments: another replication factor, declared replicas, leaving brokers, rebalancing. A topic that gets more
    replicas gets its settings afterwards: `min.insync.replicas` of 2 with one replica would block its producers;
@@ -16,13 +16,15 @@ rebalancing; so are Kafka's own topics.
 
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from provision.cluster.model import Role, Topic, TopicPolicy
 from provision.common.counts import counted
 from provision.plan.actions import Action, Kind, Verb
 from provision.plan.copying import copies, longest_s, total_bytes
 from provision.plan.differences import Difference, same_setting
-from provision.plan.observed import ObservedBroker, ObservedCluster, ObservedTopic
+from provision.plan.filling import fillings, not_to_be_continued
+from provision.plan.observed import ObservedBroker, ObservedCluster, ObservedTopic, Unfilled
 from provision.plan.placement import Placement
 from provision.plan.reassignment import Wish, targets
 from provision.plan.throttle import THROTTLED_REPLICAS
@@ -35,7 +37,7 @@ _SHRINK_HINT = "create a topic with fewer partitions, copy the records, delete t
 _GROW_HINT = "add `grow_compacted: true` to the topic if that is meant"
 
 
-def plan_topics(
+def plan_topics(  # noqa: PLR0913 what is known of the topics
     topics: Sequence[Topic],
     there: ObservedCluster,
     *,
@@ -43,6 +45,7 @@ def plan_topics(
     leaving: Collection[int] = (),
     throttled: Collection[str] | None = None,
     deletable: bool = True,
+    unfilled: Mapping[str, Unfilled] = MappingProxyType({}),
 ) -> tuple[Action, ...]:
     """Compare the desired topics with the observed ones.
 
@@ -54,6 +57,10 @@ def plan_topics(
         throttled: the topics of an interrupted reassignment that left its throttle behind; None if there is none.
             While they move they are waited for, because the throttle is removed afterwards.
         deletable: the brokers' `delete.topic.enable`.
+        unfilled: existing topics whose filling was interrupted.
+
+    Raises:
+        InvalidEnvironment: a file of records is not valid.
     """
     pruned = list(_prune(topics, there, policy))
     doomed = {action.name for action in pruned}
@@ -66,6 +73,7 @@ def plan_topics(
     refusals += _absent(there)
     refusals += _without_room(topics, there, staying, leaving)
     refusals += undeletable
+    refusals += [r for topic, _ in pairs if topic.name in unfilled for r in not_to_be_continued(topic, unfilled)]
     if refusals:
         return tuple(refusals)
     moves = _moves(pairs, there, staying, leaving, policy, throttled or ())
@@ -78,6 +86,7 @@ def plan_topics(
     reassigned = _reassign(topics, there, moves, leaving, policy)
     return (
         *created,
+        *fillings(topics, existing, unfilled),
         *(action for action in settings if action.name not in gains),
         *reassigned,
         *(action for action in settings if action.name in gains),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from provision.common.patience import Patience
 from provision.events import Listener
+from provision.home.seeds import SeedNotes
 from provision.home.throttles import ThrottleNote
 from provision.kafka.access import Access
 from provision.plan.actions import Action, Verb
@@ -30,12 +31,14 @@ class Target:
 
     `name` is used in messages. `leaving` are the ids of brokers that must be emptied, `joining` are brokers that will
     be running when the plan is carried out. `broker_properties` is what the file sets on all brokers, empty for an
-    external cluster. `throttle` stores the settings that a reassignment's throttle replaces.
+    external cluster. `throttle` stores the settings that a reassignment's throttle replaces, `seeds` the topics that
+    are being filled.
     """
 
     name: str
     access: Access
     throttle: ThrottleNote
+    seeds: SeedNotes
     throttle_bytes_per_s: int | None = None
     leaving: frozenset[int] = frozenset()
     joining: tuple[ObservedBroker, ...] = ()

@@ -15,7 +15,7 @@ from provision.apply.walk import apply_nodes, require_no_refusal
 from provision.cluster.model import Cluster, Role
 from provision.errors import KafkaRefused, NotReady, PartlyApplied, ProvisionError, Unavailable
 from provision.events import Ending, Notice, Planned, action
-from provision.home.throttles import ThrottleNote
+from provision.home.place import Home
 from provision.kafka.levels import Level
 from provision.observe.exits import check_beside, told_by_exits
 from provision.observe.inside import agreed
@@ -123,14 +123,14 @@ def _plan(desired: Resources, inside: Inside, target: Target) -> tuple[Action, .
 
 
 def plan_resources(
-    cluster: Cluster, desired: Resources, observed: ObservedEnvironment, throttle: ThrottleNote
+    cluster: Cluster, desired: Resources, observed: ObservedEnvironment, home: Home
 ) -> tuple[tuple[Action, ...], Inside | None]:
     """The actions inside Kafka and the removals that follow, with what was observed if all brokers answer.
 
     Before any broker exists, the plan assumes an empty cluster; brokers to be added count as present. While existing
     brokers are down nothing can be planned: `up` plans again when they are back.
     """
-    target = target_of(cluster, observed, throttle)
+    target = target_of(cluster, observed, home)
     if not observed.of_role(Role.BROKER):
         return plan_for_new(desired, target.joining, target), None
     if any(node.state is not NodeState.RUNNING for node in observed.nodes):
@@ -144,12 +144,13 @@ def plan_resources(
     return (*actions, *plan_removals(cluster, observed)), inside
 
 
-def target_of(cluster: Cluster, observed: ObservedEnvironment, throttle: ThrottleNote) -> Target:
+def target_of(cluster: Cluster, observed: ObservedEnvironment, home: Home) -> Target:
     """The cluster of an environment as it will be when its nodes match the file."""
     return Target(
         name=cluster.name,
         access=access_to(observed),
-        throttle=throttle,
+        throttle=home.throttle(cluster.name),
+        seeds=home.seeds(cluster.name),
         throttle_bytes_per_s=cluster.topic_policy.throttle_bytes_per_s,
         leaving=frozenset(node.number for node in leaving(cluster, observed)),
         joining=tuple(ObservedBroker(node.id, node.rack) for node in cluster.brokers),
@@ -247,9 +248,7 @@ def new_actions(actions: Sequence[Action], existed: frozenset[Key]) -> Iterator[
     return (one for one in actions if _key(one) not in existed)
 
 
-def converge(
-    known: Known, desired: Resources, work: NodeWork, wait: Wait, throttle: ThrottleNote, agree: Agree
-) -> bool:
+def converge(known: Known, desired: Resources, work: NodeWork, wait: Wait, home: Home, agree: Agree) -> bool:
     """Plan the resources again, now that every broker answers, and apply them; returns whether anything was done.
 
     What is `known` to hold still is not asked for again at first. Anything that its plan did not show needs agreement
@@ -266,7 +265,7 @@ def converge(
         observed, actions, inside = known.observed, known.plan.actions, known.inside
         if inside is None or rounds_left < ROUNDS - 1:
             observed = runtime.observe(cluster.name)
-            actions, inside = plan_resources(cluster, desired, observed, throttle)
+            actions, inside = plan_resources(cluster, desired, observed, home)
         if inside is None:
             wait.until_agreed()
             continue
@@ -276,7 +275,7 @@ def converge(
         if unseen.actions:
             work.tell(Planned(unseen.as_dict()))
             agree(unseen)
-        resource_work = Work(target_of(cluster, observed, throttle), work.patience, wait.check_exits, work.tell)
+        resource_work = Work(target_of(cluster, observed, home), work.patience, wait.check_exits, work.tell)
         existed = apply_resources(plan.of_kinds(RESOURCE_KINDS), inside, resource_work)
         done = list(new_actions(actions, existed))
         changed |= bool(done)

@@ -5,7 +5,7 @@ The throttle of a reassignment belongs to them: what an interrupted one left beh
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from provision.cluster.model import Topic, TopicPolicy
@@ -15,10 +15,11 @@ from provision.events import Listener, Notice
 from provision.kafka.readiness import ask_brokers
 from provision.observe.inside import agreed
 from provision.plan.actions import Action, Verb
-from provision.plan.observed import ObservedCluster, ObservedPartition, ObservedTopic
+from provision.plan.observed import ObservedCluster, ObservedPartition, ObservedTopic, Unfilled
 from provision.plan.throttle import THROTTLED_REPLICAS
-from provision.plan.topic_changes import THROTTLE, TOPIC, Growth, PlacedTopic, Reassignment, TopicSettings
+from provision.plan.topic_changes import THROTTLE, TOPIC, Filling, Growth, PlacedTopic, Reassignment, TopicSettings
 from provision.plan.topics import plan_topics
+from provision.resources.filling import create, fill, unfilled
 from provision.resources.kind import Kind, Outcome, Target, Work
 from provision.spec.model import EnvironmentSpec
 
@@ -42,12 +43,13 @@ class ObservedTopics:
     """The topics of a cluster; the desired ones with their settings.
 
     `deletable` is the brokers' `delete.topic.enable`; `throttled` are the topics of an interrupted reassignment that
-    left its throttle behind, None if there is none.
+    left its throttle behind, None if there is none. `unfilled` are those whose filling was interrupted.
     """
 
     cluster: ObservedCluster
     deletable: bool = True
     throttled: frozenset[str] | None = None
+    unfilled: Mapping[str, Unfilled] = field(default_factory=dict)
 
 
 class Topics(Kind[DesiredTopics, ObservedTopics]):
@@ -83,6 +85,7 @@ class Topics(Kind[DesiredTopics, ObservedTopics]):
             dataclasses.replace(cluster, topics=topics),
             deletable=DELETE_TOPICS not in entries or entries[DELETE_TOPICS]["value"] == "true",
             throttled=target.throttle.topics(cluster.cluster_id),
+            unfilled=unfilled(admin, cluster, target.seeds),
         )
 
     def plan(
@@ -96,6 +99,7 @@ class Topics(Kind[DesiredTopics, ObservedTopics]):
             policy=desired.policy,
             leaving=target.leaving,
             throttled=observed.throttled,
+            unfilled=observed.unfilled,
             deletable=observed.deletable if said is None else said.lower() == "true",
         )
 
@@ -122,8 +126,11 @@ class Topics(Kind[DesiredTopics, ObservedTopics]):
         match verb:
             case Verb.CREATE:
                 placed = [a.subject for a in actions if isinstance(a.subject, PlacedTopic)]
-                created = admin.topics.create(placed, work.tell, work.check)
+                created = create(admin, observed.cluster, placed, work)
                 return Outcome(created.failures, created.existing)
+            case Verb.FILL:
+                wanted = {a.name: a.subject for a in actions if isinstance(a.subject, Filling)}
+                return fill(admin, observed.cluster, wanted, work)
             case Verb.CONFIGURE:
                 settings = {a.name: a.subject for a in actions if isinstance(a.subject, TopicSettings)}
                 return Outcome(admin.topics.configure(settings))

@@ -20,7 +20,7 @@ from provision.spec.lint import RULES as VERSION_RULES
 from provision.spec.model import IN_WORDS, EnvironmentSpec, kind_of
 from provision.spec.naming import read_start
 from provision.spec.overrides import apply_overrides
-from provision.spec.paths import paths
+from provision.spec.paths import paths, record_files
 from provision.spec.yaml_text import MAX_BYTES, Path, Positions, parse
 
 # A mistyped section can hide the problems below it; leaving out what is wrong, three times, shows the rest as well.
@@ -78,7 +78,8 @@ def _checked(
     problems += form_problems
     if spec is not None:
         on_disk: RuleReads = (lambda spec: paths(spec, base_directory), (("templates",), ("storage",), ("kafka",)))
-        found = check(spec, source, (*RULES, on_disk, *VERSION_RULES), unreadable)
+        content: RuleReads = (lambda spec: record_files(spec, base_directory), (("topics",), ("topic_defaults",)))
+        found = check(spec, source, (*RULES, on_disk, content, *VERSION_RULES), unreadable)
         problems += (problem for problem in found if not problem.warning)
         for warning in sorted(problem for problem in found if problem.warning):
             tell(Warned(warning))
@@ -86,7 +87,20 @@ def _checked(
             tell(Notice(text))
     if problems or spec is None:
         raise InvalidEnvironment(problems, "the environment file" if source.has_lines else "the environment")
-    return spec
+    return _absolute(spec, base_directory)
+
+
+def _absolute(spec: EnvironmentSpec, base_directory: FilePath) -> EnvironmentSpec:
+    """The spec with whole paths of the files of records: whoever reads them knows only the spec."""
+    topics = [
+        topic.model_copy(
+            update={"records": topic.records.model_copy(update={"file": str(base_directory / topic.records.file)})}
+        )
+        if topic.records
+        else topic
+        for topic in spec.topics
+    ]
+    return spec.model_copy(update={"topics": topics}) if any(topic.records for topic in topics) else spec
 
 
 def read_text(file: FilePath) -> str:

@@ -15,6 +15,7 @@ from provision.catalogue.versions import DEFAULT_VERSION, KafkaVersion, version_
 from provision.spec.java import JavaSpec
 from provision.spec.names import NAME_IN_WORDS, NAME_PATTERN
 from provision.spec.quotas import QuotaSpec
+from provision.spec.record_files import Format
 from provision.spec.section import Section
 from provision.spec.units import parse_duration_s, parse_size_bytes
 from provision.spec.yaml_text import Decimal
@@ -269,6 +270,22 @@ class TopicDefaults(Section):
     """Configuration of every topic; a topic's own keys win."""
 
 
+class RecordsSpec(Section):
+    """A file of records; written as a text, it is only the file."""
+
+    file: Annotated[str, AfterValidator(_path)]
+    """The file, relative to the environment file."""
+    format: Format | None = None
+    """The format of the file. Default: what the ending of its name says."""
+    key: Annotated[str, Field(min_length=1)] | None = None
+    """JSON lines: the field with the key; CSV: the column; text: what is between the key and the value."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_the_file(cls, section: object) -> object:
+        return {"file": section} if isinstance(section, str) else section
+
+
 class TopicSpec(Section):
     """A declared topic."""
 
@@ -284,6 +301,8 @@ class TopicSpec(Section):
     """Configuration of the topic, such as `retention.ms`."""
     grow_compacted: bool = False
     """Whether partitions may be added to a compacted topic, even though keys then change their partition."""
+    records: RecordsSpec | None = None
+    """A file of records that are written to the topic once, when it is created."""
 
 
 class EnvironmentSpec(Section):

@@ -1,13 +1,16 @@
-"""The directories that an environment file names must be there, and be directories, before anything is started."""
+"""The directories and files that an environment file names must be there, and be right, before anything is started."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from provision.spec.checks import Finding
-from provision.spec.model import EnvironmentSpec
+from provision.spec.checks import Finding, partitions_of
+from provision.spec.model import EnvironmentSpec, RecordsSpec
+from provision.spec.record_files import FORMATS, SUFFIXES, BadRecord, RecordFile, format_of
 
 _ELSEWHERE = "a relative path starts at the directory of the file"
+_CHECKED_RECORDS = 10_000
+"""So many of a file are looked at whenever the environment file is loaded; all are before they are written."""
 
 
 def paths(spec: EnvironmentSpec, base_directory: Path) -> Iterator[Finding]:
@@ -45,3 +48,35 @@ def _creatable(path: tuple[str, ...], directory: Path) -> Iterator[Finding]:
             what = "is not a directory" if place.exists() else "is a link to something that is not there"
             yield Finding(path, f"{place} {what}", "name another directory")
             return
+
+
+def record_files(spec: EnvironmentSpec, base_directory: Path) -> Iterator[Finding]:
+    """What is wrong with the files of records of a spec; relative ones are below `base_directory`."""
+    for index, topic in enumerate(spec.topics):
+        if topic.records is None:
+            continue
+        path = ("topics", index, "records")
+        if topic.records.format is None and format_of(topic.records.file) is None:
+            hint = f"give it the key `format` ({', '.join(FORMATS)}), or one of the endings {SUFFIXES}"
+            yield Finding(path, f"the name of {topic.records.file} does not say what format it has", hint)
+        else:
+            yield from _content(path, record_file(topic.records, base_directory), partitions_of(spec, index))
+
+
+def record_file(records: RecordsSpec, base_directory: Path) -> RecordFile:
+    """The file of records that a topic names."""
+    path = base_directory / records.file
+    return RecordFile(str(path), records.format or format_of(records.file) or FORMATS[0], records.key)
+
+
+def _content(path: tuple[str | int, ...], file: RecordFile, partitions: int) -> Iterator[Finding]:
+    if not os.path.lexists(file.path):
+        yield Finding(path, f"there is no file {file.path} ({_ELSEWHERE})", "create it, or remove the key")
+        return
+    try:
+        file.check(partitions, _CHECKED_RECORDS)
+    except BadRecord as error:
+        yield Finding(path, f"{file.path}, line {error.line}: {error}", error.hint)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        yield Finding(path, f"{file.path} cannot be read: {why}", "name a file that can be read")

@@ -25,6 +25,8 @@ def schema() -> dict[str, Any]:
     models = {model.__name__: model for model in _models(EnvironmentSpec)}
     for name, definition in {"EnvironmentSpec": found, **found.get("$defs", {})}.items():
         _describe(definition, models[name])
+    # A mapping with only the file may be written as that.
+    found["$defs"]["TopicSpec"]["properties"]["records"]["anyOf"].insert(0, {"type": "string"})
     found["required"] = []  # a file without a name has its own
     return {"$schema": "http://json-schema.org/draft-07/schema#", **found, "title": TITLE}
 

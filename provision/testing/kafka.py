@@ -3,24 +3,19 @@
 import os
 import re
 import secrets
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
 
+from provision import Environment, ProvisionError, Record, UsageError
 from provision.common.patience import Patience
-from provision.environment import Environment
-from provision.errors import ProvisionError, UsageError
-from provision.kafka.records import NewRecord, Record
-from provision.testing.topic import WAIT_S, TestTopic
+from provision.testing.clients import CLIENTS, config_of
+from provision.testing.topic import WAIT_S, Content, TestTopic
 from provision.testing.use import Use
 
 _TOKEN = re.compile(r"-t[0-9a-f]{10}(?:-|$)")
 _CLOSE_S, _PAUSE_S = 3.0, 0.1
 _LONGEST = 200  # of a topic's 249 characters, before the token and what applications append
-_FORMATS = {
-    "kafka-python": lambda servers: {"bootstrap_servers": servers},
-    "librdkafka": lambda servers: {"bootstrap.servers": servers},
-}
 
 
 class Leftovers(AssertionError):
@@ -44,6 +39,7 @@ class Kafka:
         self._use, self._alone = use, alone
         self._token = f"t{secrets.token_hex(5)}"
         self._topics: dict[str, TestTopic] = {}
+        self._making = threading.Lock()
         self._groups: set[str] = set()
         self._stopped: set[str] = set()
         self.bootstrap_servers = environment.bootstrap_servers
@@ -56,12 +52,13 @@ class Kafka:
         """What a client needs to connect, with further options of its own.
 
         Args:
-            client: `kafka-python` for its keyword arguments, `librdkafka` for the dictionary of confluent-kafka.
+            client: `kafka-python` or `aiokafka` for their keyword arguments, `librdkafka` or `confluent-kafka` for the
+                dictionary of clients that are based on that.
             options: added as they are.
         """
-        if client not in _FORMATS:
-            raise UsageError(f"there is no client configuration for {client!r}", hint=f"known: {', '.join(_FORMATS)}")
-        return {**_FORMATS[client](self.bootstrap_servers), **options}
+        if client not in CLIENTS:
+            raise UsageError(f"there is no client configuration for {client!r}", hint=f"known: {', '.join(CLIENTS)}")
+        return {**config_of(self.environment.cluster().access, client), **options}
 
     def topic(
         self,
@@ -70,7 +67,7 @@ class Kafka:
         partitions: int = 1,
         replication_factor: int | None = None,
         config: Mapping[str, str] | None = None,
-        records: Iterable[bytes | str | Mapping[str, Any] | NewRecord] = (),
+        records: Iterable[Content] = (),
     ) -> TestTopic:
         """A new topic, whose real name begins with `name` and is this test's alone; it is deleted after the test.
 
@@ -101,7 +98,7 @@ class Kafka:
         """A name that begins with this one and is the test's alone, for whatever else an application names."""
         return f"{name[:_LONGEST]}-{self._token}"
 
-    def produce(self, topic: TestTopic | str, records: Iterable[bytes | str | Mapping[str, Any] | NewRecord]) -> int:
+    def produce(self, topic: TestTopic | str, records: Iterable[Content]) -> int:
         """Write records to a topic of any name; see `TestTopic.produce`."""
         return self._named(topic).produce(records)
 
@@ -117,6 +114,43 @@ class Kafka:
         """How many records the group has to read yet: of one topic, or of all topics of this test."""
         topics = [str(topic)] if topic is not None else [made.name for made in self._topics.values()]
         return sum(self.environment.lag(group, topics).values())
+
+    # -- the same in async tests: the event loop goes on meanwhile ----------------------------------------------------
+
+    async def atopic(
+        self,
+        name: str,
+        *,
+        partitions: int = 1,
+        replication_factor: int | None = None,
+        config: Mapping[str, str] | None = None,
+        records: Iterable[Content] = (),
+    ) -> TestTopic:
+        """As `topic`, without blocking the event loop."""
+
+        def made() -> TestTopic:
+            with self._making:  # the environment is changed by one at a time
+                return self.topic(
+                    name, partitions=partitions, replication_factor=replication_factor, config=config, records=records
+                )
+
+        return await self.environment.in_thread(made)
+
+    async def aproduce(self, topic: TestTopic | str, records: Iterable[Content]) -> int:
+        """As `produce`, without blocking the event loop."""
+        return await self._named(topic).aproduce(records)
+
+    async def aconsume(self, topic: TestTopic | str, count: int, timeout: float = WAIT_S) -> list[Record]:  # noqa: ASYNC109 the name in the tests
+        """As `consume`, without blocking the event loop."""
+        return await self._named(topic).aconsume(count, timeout)
+
+    async def await_for_records(self, topic: TestTopic | str, count: int, timeout: float = WAIT_S) -> list[Record]:  # noqa: ASYNC109
+        """As `wait_for_records`, without blocking the event loop."""
+        return await self._named(topic).await_for_records(count, timeout)
+
+    async def alag(self, group: str, topic: TestTopic | str | None = None) -> int:
+        """As `lag`, without blocking the event loop."""
+        return await self.environment.in_thread(self.lag, group, topic)
 
     def _named(self, topic: TestTopic | str) -> TestTopic:
         return topic if isinstance(topic, TestTopic) else TestTopic(self.environment, topic)

@@ -13,15 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from provision import Environment, Level, ProvisionError, UpOptions
 from provision.common.notes import read_note
 from provision.common.whole_files import write_whole
-from provision.environment import Environment
-from provision.errors import ProvisionError
 from provision.home.place import Home
 from provision.home.runs import directory_of, make_directory
-from provision.kafka.levels import Level
-from provision.pipeline import UpOptions
-from provision.spec.naming import name_in
 from provision.testing.use import Use
 
 START_S = 300.0
@@ -57,7 +53,12 @@ class Wanted:
     @property
     def stem(self) -> str:
         """The part of its name that people recognize."""
-        written = name_in(self.file) if self.file and self.file.is_file() else self.values.get("name")
+        written = self.values.get("name")
+        if self.file:
+            try:
+                written = Environment(self.file).name
+            except ProvisionError:  # there is no such file, or no name in it; starting it will tell
+                written = None
         return written[:_STEM].strip("-") if isinstance(written, str) and written else "tests"
 
 

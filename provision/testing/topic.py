@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from provision import Environment, NewRecord, Record
 from provision.common.patience import Patience
-from provision.environment import Environment
-from provision.kafka.records import NewRecord, Record
 
 WAIT_S = 30.0
 """How long a test waits for records, unless it says otherwise."""
+Content = bytes | str | Mapping[str, Any] | NewRecord
+"""A record as a test writes it down."""
 _PAUSE_S = 0.05
 _SHOWN = 5
 
@@ -27,12 +28,12 @@ class TestTopic:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
 
-    def produce(self, records: Iterable[bytes | str | Mapping[str, Any] | NewRecord]) -> int:
+    def produce(self, records: Iterable[Content]) -> int:
         """Write records, each acknowledged by all in-sync replicas; returns how many.
 
         Args:
             records: values as text or bytes, or mappings with `value` and optionally `key`, `headers`, `partition` and
-                `timestamp_ms`.
+                `timestamp` (in milliseconds since 1970).
         """
         return self._environment.produce(self.name, [new_record(record) for record in records])
 
@@ -79,8 +80,33 @@ class TestTopic:
             if not patience.pause(_PAUSE_S):
                 raise AssertionError(f"{group} has {left} records of {self.name} to read after {patience.given}")
 
+    # -- the same in async tests: the event loop goes on meanwhile ----------------------------------------------------
 
-def new_record(content: bytes | str | Mapping[str, Any] | NewRecord) -> NewRecord:
+    async def aproduce(self, records: Iterable[Content]) -> int:
+        """As `produce`, without blocking the event loop."""
+        return await self._environment.in_thread(self.produce, records)
+
+    async def aconsume(self, count: int, timeout: float = WAIT_S) -> list[Record]:  # noqa: ASYNC109 as in `consume`
+        """As `consume`, without blocking the event loop."""
+        __tracebackhide__ = True
+        return await self._environment.in_thread(self.consume, count, timeout)
+
+    async def await_for_records(self, count: int, timeout: float = WAIT_S) -> list[Record]:  # noqa: ASYNC109
+        """As `wait_for_records`, without blocking the event loop."""
+        __tracebackhide__ = True
+        return await self._environment.in_thread(self.wait_for_records, count, timeout)
+
+    async def alag(self, group: str) -> int:
+        """As `lag`, without blocking the event loop."""
+        return await self._environment.in_thread(self.lag, group)
+
+    async def await_until_read(self, group: str, timeout: float = WAIT_S) -> None:  # noqa: ASYNC109
+        """As `wait_until_read`, without blocking the event loop."""
+        __tracebackhide__ = True
+        await self._environment.in_thread(self.wait_until_read, group, timeout)
+
+
+def new_record(content: Content) -> NewRecord:
     """A record as a test writes it down.
 
     Raises:
@@ -92,7 +118,7 @@ def new_record(content: bytes | str | Mapping[str, Any] | NewRecord) -> NewRecor
         return NewRecord(_bytes(content))
     if not isinstance(content, Mapping):
         raise TypeError(f"a record is text, bytes or a mapping, not {type(content).__name__}")
-    known = {"key", "value", "headers", "partition", "timestamp_ms"}
+    known = {"key", "value", "headers", "partition", "timestamp", "timestamp_ms"}
     if unknown := sorted(map(str, content.keys() - known)):
         raise TypeError(f"a record has no {', '.join(unknown)}: it has {', '.join(sorted(known))}")
     headers = content.get("headers") or {}
@@ -102,7 +128,7 @@ def new_record(content: bytes | str | Mapping[str, Any] | NewRecord) -> NewRecor
         _bytes(content.get("key")),
         tuple((name, _bytes(value) or b"") for name, value in pairs),
         content.get("partition"),
-        content.get("timestamp_ms"),
+        content.get("timestamp_ms", content.get("timestamp")),
     )
 
 

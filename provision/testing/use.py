@@ -4,8 +4,8 @@ import fcntl
 import os
 from pathlib import Path
 
+from provision import NotReady
 from provision.common.patience import Patience
-from provision.errors import NotReady
 
 ALONE_S = 300.0
 """How long a test waits for the others to end, or for one that has the environment to itself."""

@@ -42,7 +42,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["down", "."], "neither an environment's name nor a file"),
         (["down", ""], "neither an environment's name nor a file"),
         (["stop", "*"], "neither an environment's name nor a file"),
-        (["produce", "x", "t", "--key-separator", ""], "--key-separator cannot be empty"),
+        (["produce", "x", "t", "--key-separator", ""], "--key cannot be empty"),
         (["topics", "create", "x", "t", "--config", "novalue"], "is not of the form KEY=VALUE"),
         (["render", "x"], "--out"),
     ],

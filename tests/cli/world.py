@@ -8,17 +8,18 @@ import pytest
 
 # The fakes take the place of what is loaded.
 import provision.environment
-import provision.kafka.messages
+import provision.kafka.reading
+import provision.kafka.writing
 import provision.operations.doctor.gather
 import provision.operations.topics
 import provision.runtime.jars
 import provision.software.images
 from provision.catalogue.versions import KafkaVersion
 from provision.cli.run import run
+from provision.common.records import Record
 from provision.events import Listener
 from provision.home.place import Home
 from provision.kafka.access import Access
-from provision.kafka.records import Record
 from provision.runtime.archives import KINDS
 from provision.runtime.health import Probe, Reached
 from provision.software.images import Built, Loaded
@@ -114,8 +115,8 @@ def _answered(probes: Iterable[Probe]) -> Reached:
 
 _INSTEAD: tuple[tuple[Any, str, Any], ...] = (
     (provision.operations.doctor.gather, "asked_from_here", _answered),
-    (provision.kafka.messages, "consume", _consume),
-    (provision.kafka.messages, "produce", _produce),
+    (provision.kafka.reading, "consume", _consume),
+    (provision.kafka.writing, "produce", _produce),
     (provision.software.images, "build", _build),
     (provision.software.images, "load", _load),
     (provision.software.images, "usable_images", list),

@@ -160,6 +160,9 @@ def test_the_reference_has_examples() -> None:
 def test_every_example_of_the_reference_is_valid(example: str, tmp_path: Path) -> None:
     file = tmp_path / "example.yaml"
     file.write_text(example, encoding="utf-8")
+    for named in re.findall(r"seed/[a-z]+\.[a-z]+", example):
+        (tmp_path / "seed").mkdir(exist_ok=True)
+        (tmp_path / named).write_text("id,value\n" if named.endswith(".csv") else "", encoding="utf-8")
     Environment(file).validate()
 
 

@@ -20,7 +20,9 @@ from tests.docs.reading import REFERENCE, ROOT, blocks, codes, rows, section
 from tests.engine import DEFAULT_VERSION, NO_ENGINE, Provision, java
 
 PAGE = REFERENCE / "python.md"
-SCRIPT, FIXTURE, *SESSIONS = blocks(PAGE.read_text(encoding="utf-8"), "python")
+BLOCKS = blocks(PAGE.read_text(encoding="utf-8"), "python")
+SESSIONS = [block for block in BLOCKS if block.startswith(">>>")]
+SCRIPT, FIXTURE, ASYNC_SCRIPT, EVENTS_SCRIPT = (block for block in BLOCKS if not block.startswith(">>>"))
 NAME = "shop"
 """The environment of both examples with brokers."""
 _LONGEST_SCRIPT = 10
@@ -70,6 +72,25 @@ def test_the_script_starts_a_cluster_lists_its_topics_and_leaves_nothing(process
 
 
 @pytest.mark.process
+@pytest.mark.matrix  # tests/test_entered.py shows the same in memory
+@pytest.mark.row("apart")
+def test_the_async_script_restarts_its_broker_and_leaves_nothing(processes: Provision, tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(ASYNC_SCRIPT)
+    address, *restarted = run(processes, tmp_path, "script.py").splitlines()
+    assert re.fullmatch(r"127\.0\.0\.1:\d+", address)
+    assert restarted == ["zookeeper-1 broker-1"]
+
+
+@pytest.mark.process
+@pytest.mark.matrix  # tests/test_entered.py shows the same in memory
+@pytest.mark.row("apart")
+def test_the_script_with_events_prints_them_and_leaves_nothing(processes: Provision, tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(EVENTS_SCRIPT)
+    told = run(processes, tmp_path, "script.py").splitlines()
+    assert {"Planned", "ActionDone", "LevelReached"} <= set(told)
+
+
+@pytest.mark.process
 @pytest.mark.matrix  # the script of the page shows the same, quicker
 @pytest.mark.row("apart")
 def test_the_fixture_gives_tests_a_cluster(processes: Provision, tmp_path: Path) -> None:
@@ -109,7 +130,8 @@ def test_the_examples_of_docstrings_go_as_they_are_shown(
 def called(name: str, parameters: Sequence[inspect.Parameter]) -> str:
     """A method as the page writes it: `down(keep_data=)`."""
     shown = [f"{one.name}=" if one.kind is one.KEYWORD_ONLY else one.name for one in parameters]
-    return f"{name}({', '.join(shown)})"
+    stars = {"args": "*args", "kwargs": "**kwargs"}
+    return f"{name}({', '.join(stars.get(one, one) for one in shown)})"
 
 
 METHODS = {
@@ -125,7 +147,7 @@ def test_every_method_has_a_row_with_its_arguments_and_every_row_a_method() -> N
 
 def test_every_property_is_named() -> None:
     named = codes(section(PAGE, "## Methods"))
-    methods = {method.partition("(")[0] for method in METHODS} | {"all", "named"}
+    methods = {method.partition("(")[0] for method in METHODS} | {"all", "named", "from_file"}
     assert {name for name in dir(Environment) if not name.startswith("_")} - methods <= set(named)
 
 

@@ -13,12 +13,13 @@ import pytest
 from kafka import KafkaProducer
 
 from provision import Environment
+from provision.common.records import Codec, NewRecord
 from provision.errors import Interrupted, KafkaRefused, ProvisionError
-from provision.kafka import messages
-from provision.kafka.records import NewRecord
+from provision.kafka import writing
+from provision.kafka.partitioning import partition_of
 from tests.engine import Provision, wait_until, write_environment
 
-CODECS = ("gzip", "snappy", "lz4", "zstd")
+CODECS: tuple[Codec, ...] = ("gzip", "snappy", "lz4", "zstd")
 HOSTILE = {
     "auto.create.topics.enable": "true",
     "compression.type": "zstd",
@@ -131,9 +132,50 @@ def test_records_of_every_codec_are_read(provision: Provision, running: str) -> 
         environment.produce(f"by-{codec}", [(None, b"compressed " * 100)])
         with KafkaProducer(bootstrap_servers=environment.bootstrap_servers, compression_type=codec) as client:
             client.send(f"with-{codec}", b"compressed " * 100).get(timeout=30)
-        for topic in (f"by-{codec}", f"with-{codec}"):
-            read = environment.consume(topic, limit=1, idle_s=30.0)
-            assert [record.value for record in read] == [b"compressed " * 100]
+        environment.produce(f"with-{codec}", [(None, b"written " * 100)], compression=codec)
+        expected = {f"by-{codec}": [b"compressed " * 100], f"with-{codec}": [b"compressed " * 100, b"written " * 100]}
+        for topic, values in expected.items():
+            read = environment.consume(topic, limit=len(values), idle_s=30.0)
+            assert [record.value for record in read] == values
+
+
+# -- files of records -------------------------------------------------------------------------------------------------
+
+
+def test_a_new_topic_is_filled_once_and_a_file_is_written_as_it_says(
+    provision: Provision, running: str, tmp_path: Path
+) -> None:
+    seed = tmp_path / "seed.jsonl"
+    lines = [{"key": str(n % 5), "value": {"n": n}, "headers": {"h": "x"}, "timestamp": 1000 + n} for n in range(2000)]
+    seed.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    file = tmp_path / "records.yaml"
+    file.write_text("name: records\ntopics: [{name: seeded, partitions: 3, records: seed.jsonl}]\n")
+    for _ in range(2):  # the second time, it is there
+        provision.ok("topics", "apply", str(file), "--take-over", "--yes")
+    environment = Environment.named(running, home=provision.home)
+    read = list(environment.consume("seeded", limit=2001, idle_s=3.0))
+    assert sorted(json.loads(record.value or b"")["n"] for record in read) == list(range(2000))
+    assert {record.partition for record in read if record.key == b"1"} == {partition_of(b"1", 3)}
+    assert all(record.headers == (("h", b"x"),) and record.timestamp_ms >= 1000 for record in read)
+    provision.ok("topics", "create", running, "by-hand", "--partitions", "2")
+    (tmp_path / "by-hand.csv").write_text("id,value,partition\n1,a,1\n2,,0\n")
+    options = ["--key", "id", "--header", "h=1", "--rate", "1000"]
+    provision.ok("produce", running, "by-hand", "--from", str(tmp_path / "by-hand.csv"), *options)
+    found = sorted(environment.consume("by-hand", limit=2, idle_s=30.0), key=lambda record: record.partition)
+    told = [(one.partition, one.key, one.value, one.headers) for one in found]
+    assert told == [(0, b"2", b"", (("h", b"1"),)), (1, b"1", b"a", (("h", b"1"),))]
+
+
+def test_empty_keys_tombstones_and_partitions_that_are_not_there(provision: Provision, running: str) -> None:
+    environment = Environment.named(running, home=provision.home)
+    environment.create_topic("odd", partitions=2)
+    written = [NewRecord(None, b""), NewRecord(b"", None, (("a", b""), ("a", b"2")), 1), NewRecord(b"v", b"k")]
+    assert environment.produce("odd", written) == 3
+    read = [(one.key, one.value, one.headers) for one in environment.consume("odd", limit=3, idle_s=30.0)]
+    assert sorted(read, key=repr) == sorted([(one.key, one.value, one.headers) for one in written], key=repr)
+    with pytest.raises(ProvisionError, match="odd does not have the partition of record 2") as wrong:
+        environment.produce("odd", [NewRecord(b"fine"), NewRecord(b"lost", partition=2)])
+    assert "1 record was acknowledged" in wrong.value.why
 
 
 # -- topics that are not there ----------------------------------------------------------------------------------------
@@ -145,7 +187,7 @@ def test_nobody_makes_a_topic_by_asking_for_it(provision: Provision, running: st
     for ask in (
         lambda: list(environment.consume("nowhere", limit=1)),
         lambda: environment.produce("nowhere", [(None, b"lost")]),
-        lambda: messages.produce(access, "nowhere", [NewRecord(b"lost")]),
+        lambda: writing.produce(access, "nowhere", [NewRecord(b"lost")]),
         lambda: environment.topics(["nowhere"]),
         lambda: environment.delete_topics(["nowhere"]),
     ):

@@ -18,6 +18,7 @@ import yaml
 
 from provision.cluster.model import Topic
 from provision.common.patience import Patience
+from provision.common.records import NewRecord
 from provision.errors import KafkaRefused, ProvisionError, Unavailable
 from provision.home.ports import port_is_free
 from provision.kafka import connection
@@ -25,12 +26,12 @@ from provision.kafka.access import Access, Credentials
 from provision.kafka.admin import connected
 from provision.kafka.connection import NotAnswering
 from provision.kafka.leaders import missing_for_leaders
-from provision.kafka.messages import consume, produce
 from provision.kafka.metadata import observe_cluster
 from provision.kafka.quorum import describe_quorum
 from provision.kafka.readiness import ask_brokers, missing_for_brokers
-from provision.kafka.records import NewRecord
+from provision.kafka.reading import consume
 from provision.kafka.roundtrip import roundtrip
+from provision.kafka.writing import produce
 from provision.plan.actions import BrokerSettings
 from provision.plan.topic_changes import PlacedTopic, TopicSettings
 from tests.certificates import Authority
@@ -130,7 +131,6 @@ every_way = pytest.mark.parametrize(("protocol", "mechanism"), WAYS)
 # Each gives up soon: what they are for is to say why.
 OPENERS: Mapping[str, Callable[[Access], Any]] = {
     "admin": connection.admin_client,
-    "producer": lambda access: connection.producer(access, bootstrap_timeout_ms=SOON_MS),
     "consumer": lambda access: connection.consumer(access, bootstrap_timeout_ms=SOON_MS),
 }
 

@@ -110,10 +110,9 @@ OPTIONS = [
     ),
 ]
 SERVERS = {1: "one:9092", 2: "two:9092"}
-CLIENT = SimpleNamespace(_metadata=SimpleNamespace(config={}), _cluster=SimpleNamespace(config={}))
+CLIENT = SimpleNamespace(_cluster=SimpleNamespace(config={}))
 OPENERS: Mapping[str, Callable[..., Any]] = {
     "KafkaAdminClient": connection.admin_client,
-    "KafkaProducer": connection.producer,
     "KafkaConsumer": connection.consumer,
 }
 
@@ -144,16 +143,15 @@ def test_each_client_is_told_what_it_takes_and_no_more(
     assert not {key for key in given if key.startswith(("sasl_", "ssl_"))} - expected.keys()
 
 
-@pytest.mark.parametrize("client", ["KafkaProducer", "KafkaConsumer"])
-def test_options_of_the_library_are_handed_on(monkeypatch: pytest.MonkeyPatch, client: str) -> None:
+def test_options_of_the_library_are_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[dict[str, Any]] = []
 
     def opens(**given: object) -> object:
         opened.append(given)
         return CLIENT
 
-    monkeypatch.setattr(f"kafka.{client}", opens)
-    OPENERS[client](Access(SERVERS), request_timeout_ms=7)
+    monkeypatch.setattr("kafka.KafkaConsumer", opens)
+    connection.consumer(Access(SERVERS), request_timeout_ms=7)
     own = {"allow_auto_create_topics": False}
     assert opened == [{**Access(SERVERS).client_options(), **own, "request_timeout_ms": 7}]
 

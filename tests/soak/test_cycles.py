@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def test_cycles_in_one_process_leave_what_they_found(provision: Provision, tmp_p
     servers: list[str] = []
 
     def cycle() -> None:
-        with Environment(env, overrides=overrides, home=provision.home) as environment:
+        with closing(Environment(env, overrides=overrides, home=provision.home)) as environment:
             environment.up(UpOptions(timeout_s=240.0, until=Level.BROKERS))
             servers.append(environment.bootstrap_servers)
             environment.down()

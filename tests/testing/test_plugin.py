@@ -249,6 +249,66 @@ def test_what_a_test_leaves_behind_fails_it_and_what_fails_is_explained(project:
     assert project.is_clean
 
 
+ASYNC = """
+import asyncio
+import anyio
+import pytest
+
+async def ticking(ticks):
+    while True:
+        await anyio.sleep(0.01)
+        ticks.append(None)
+
+async def check(kafka):
+    orders = await kafka.atopic("orders", partitions=2, records=["a"])
+    ticks = []
+    async with anyio.create_task_group() as group:
+        group.start_soon(ticking, ticks)
+        with pytest.raises(AssertionError, match="not 2 after 1 s"):
+            await orders.aconsume(2, timeout=1)
+        group.cancel_scope.cancel()
+    assert len(ticks) > 5  # it would be none if the wait blocked the loop
+    got = []
+    async with anyio.create_task_group() as group:
+        async def read():
+            got.extend(await orders.aconsume(3))
+        group.start_soon(read)
+        assert await orders.aproduce([{"key": "1", "value": "b"}, b"c"]) == 2
+    assert {record.value for record in got} == {b"a", b"b", b"c"}
+    assert len(await kafka.await_for_records(orders, 3)) == 3
+    assert await kafka.alag(kafka.group(), orders) == 3
+    with anyio.move_on_after(0.5):
+        await orders.aconsume(9, timeout=60)  # ends with the scope, not after a minute
+    return orders.name
+
+@pytest.fixture
+async def prepared(kafka):
+    return await kafka.atopic("prepared", records=["x"])
+
+@pytest.mark.asyncio
+async def test_asyncio(kafka, prepared):
+    assert (await prepared.aconsume(1))[0].value == b"x"
+    await check(kafka)
+
+@pytest.mark.asyncio
+async def test_a_client_of_asyncio(kafka):
+    events = kafka.topic("events", records=["x"])
+    assert [record.value for record in events.consume(1)] == [b"x"]  # the same fixture, as in other tests
+"""
+ANYIO = ASYNC.replace("@pytest.mark.asyncio", "@pytest.mark.anyio")
+
+
+@pytest.mark.process
+@pytest.mark.matrix
+@pytest.mark.parametrize("plugin", ["asyncio", "anyio"])
+def test_async_tests_use_the_same_fixtures_and_waits_do_not_block_the_loop(project: Project, plugin: str) -> None:
+    project.write(test_it__py=ASYNC if plugin == "asyncio" else ANYIO)
+    options = ["-p", "anyio"] if plugin == "anyio" else ["-o", "asyncio_mode=auto"]
+    code, out = project.run(*options)
+    assert (code, _counts(out)["passed"]) == (0, 2 if plugin == "asyncio" else 4), out
+    assert project.is_clean
+
+
 @pytest.mark.process
 @pytest.mark.matrix
 def test_a_kept_cluster_is_used_again(project: Project) -> None:

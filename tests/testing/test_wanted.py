@@ -1,14 +1,19 @@
 """What tests ask for, and the records they write down."""
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from provision.common.records import NewRecord
+from provision.environment import Environment
 from provision.errors import UsageError
-from provision.kafka.records import NewRecord
+from provision.kafka.access import Access, Credentials
 from provision.testing import Kafka, Wanted
+from provision.testing.clients import config_of
 from provision.testing.topic import new_record
 
 
@@ -23,6 +28,7 @@ from provision.testing.topic import new_record
         ({"key": b"k", "value": "ä", "partition": 2}, NewRecord("ä".encode(), b"k", (), 2)),
         ({"value": "a", "headers": {"h": "1", "i": b"2"}}, NewRecord(b"a", None, (("h", b"1"), ("i", b"2")))),
         ({"value": "a", "headers": [("h", "1"), ("h", "2")]}, NewRecord(b"a", None, (("h", b"1"), ("h", b"2")))),
+        ({"value": "a", "timestamp": 5}, NewRecord(b"a", None, (), None, 5)),
         ({"value": "a", "timestamp_ms": 5}, NewRecord(b"a", None, (), None, 5)),
     ],
 )
@@ -70,15 +76,58 @@ def test_it_is_resolved_under_the_name_of_the_run(
     file.write_text("name: of-the-file\nbrokers: {nodes: 2, port: auto}\n")
     asked = wanted(file)
     assert asked.stem == name
-    with asked.named("named-so") as environment:
+    with closing(asked.named("named-so")) as environment:
         cluster = environment.validate()
     assert (cluster.name, len(cluster.brokers)) == ("named-so", brokers)
 
 
-def test_an_unknown_client_is_told() -> None:
+SECURED = Access({1: "one:9092", 2: "two:9092"}, "SASL_SSL", Credentials("PLAIN", "alice", "secret"), "/etc/ca.pem")
+
+
+@pytest.mark.parametrize(
+    ("client", "access", "expected"),
+    [
+        ("kafka-python", Access.at("one:9092,two:9092"), {"bootstrap_servers": "one:9092,two:9092"}),
+        ("aiokafka", Access.at("one:9092"), {"bootstrap_servers": "one:9092"}),
+        ("librdkafka", Access.at("one:9092,two:9092"), {"bootstrap.servers": "one:9092,two:9092"}),
+        ("confluent-kafka", Access.at("one:9092"), {"bootstrap.servers": "one:9092"}),
+        (
+            "librdkafka",
+            SECURED,
+            {
+                "bootstrap.servers": "one:9092,two:9092",
+                "security.protocol": "SASL_SSL",
+                "ssl.ca.location": "/etc/ca.pem",
+                "sasl.mechanism": "PLAIN",
+                "sasl.username": "alice",
+                "sasl.password": "secret",
+            },
+        ),
+        (
+            "kafka-python",
+            SECURED,
+            {
+                "bootstrap_servers": "one:9092,two:9092",
+                "security_protocol": "SASL_SSL",
+                "ssl_cafile": "/etc/ca.pem",
+                "sasl_mechanism": "PLAIN",
+                "sasl_plain_username": "alice",
+                "sasl_plain_password": "secret",
+            },
+        ),
+    ],
+)
+def test_each_client_is_told_what_it_takes(client: str, access: Access, expected: dict[str, str]) -> None:
+    assert config_of(access, client) == expected
+
+
+def test_an_unknown_client_is_told_and_options_are_added(monkeypatch: pytest.MonkeyPatch) -> None:
     kafka = Kafka.__new__(Kafka)
-    kafka.bootstrap_servers = "127.0.0.1:9092"
-    assert kafka.client_config() == {"bootstrap_servers": "127.0.0.1:9092"}
-    assert kafka.client_config("librdkafka", acks="all") == {"bootstrap.servers": "127.0.0.1:9092", "acks": "all"}
-    with pytest.raises(UsageError, match="kafkacat"):
+    cluster = SimpleNamespace(access=Access.at("127.0.0.1:9092"))
+    kafka.environment = Environment(name="shop")
+    monkeypatch.setattr(kafka.environment, "cluster", lambda: cluster)
+    config = kafka.client_config("librdkafka", acks="all")
+    assert config == {"bootstrap.servers": "127.0.0.1:9092", "acks": "all"}
+    with pytest.raises(UsageError, match="kafkacat") as told:
         kafka.client_config("kafkacat")
+    assert told.value.hint == "known: kafka-python, aiokafka, librdkafka, confluent-kafka"

@@ -1,8 +1,12 @@
 """Records, as they are written and read."""
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 Headers = tuple[tuple[str, bytes], ...]
+Codec = Literal["none", "gzip", "snappy", "lz4", "zstd"]
+"""How what is sent is compressed."""
+CODECS: tuple[Codec, ...] = get_args(Codec)
 
 
 @dataclass(frozen=True, slots=True)

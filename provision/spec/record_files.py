@@ -1,0 +1,300 @@
+"""Files of records: JSON lines, plain text, or CSV, read line by line.
+
+- `jsonl`: a line is an object with `value`, and optionally `key`, `headers`, `partition` and `timestamp`; or, if `key`
+  names a field, it is the value itself.
+- `text`: a line is a value; if there is a `key`, it is the text between the key and the value.
+- `csv`: the first line names the columns, and one of them has the keys: `key`, or what `key` names. Columns `value`,
+  `partition` and `timestamp` are what they say, all others are headers. Without a column `value`, the value is a JSON
+  object of all columns.
+"""
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, get_args
+
+from provision.common.records import Headers, NewRecord
+
+Format = Literal["jsonl", "text", "csv"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+_SUFFIXES: Mapping[str, Format] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".txt": "text",
+    ".text": "text",
+    ".log": "text",
+    ".csv": "csv",
+}
+SUFFIXES = ", ".join(_SUFFIXES)
+_FIELDS = frozenset({"key", "value", "headers", "partition", "timestamp"})
+_PARTITIONS, _LAST_MS = 2**31, 2**63 - 1
+_PARTS = ("value", "partition", "timestamp")
+_SHOWN = 40
+_LONGEST_NUMBER = 20
+Make = Callable[[bytes, Any], NewRecord]
+"""Makes a record of a line, and of that as JSON."""
+
+
+class BadRecord(ValueError):
+    """A line (counted from 1) that is no record; `hint` says what to do."""
+
+    def __init__(self, line: int, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.line, self.hint = line, hint
+
+
+class _Wrong(ValueError):
+    """What is wrong with a record whose line the caller knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFile:
+    """A file of records: its path, its format, and what `key` means in that."""
+
+    path: str
+    format: Format
+    key: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The file's name without its directory."""
+        return Path(self.path).name
+
+    def records(self, partitions: int) -> Iterator[NewRecord]:
+        """The records in order, which go to a topic with so many partitions.
+
+        Raises:
+            BadRecord: a line is none.
+            OSError: the file cannot be read.
+        """
+        with open(self.path, "rb") as stream:  # noqa: PTH123 the path is a text
+            yield from read_records(stream, self.format, self.key, partitions)
+
+    def check(self, partitions: int, most: int) -> None:
+        """Read the first records, but not more than `most`; raises as `records`."""
+        for _ in islice(self.records(partitions), most):
+            pass
+
+    def count(self, partitions: int) -> int:
+        """How many records there are; all of them are read. Raises as `records`."""
+        return sum(1 for _ in self.records(partitions))
+
+    def digest(self) -> str:
+        """A hash of the content and of how it is read."""
+        with open(self.path, "rb") as stream:  # noqa: PTH123
+            content = hashlib.file_digest(stream, "sha256").hexdigest()
+        return hashlib.sha256(f"{self.format} {self.key} {content}".encode()).hexdigest()
+
+
+def format_of(file: str) -> Format | None:
+    """The format that a file's name says; None if it says none."""
+    return _SUFFIXES.get(Path(file).suffix.lower())
+
+
+def read_records(
+    stream: BinaryIO, form: Format, key: str | None = None, partitions: int = _PARTITIONS
+) -> Iterator[NewRecord]:
+    """The records of a stream, in order.
+
+    Args:
+        stream: is read to its end, as far as records are asked for.
+        form: one of `FORMATS`.
+        key: see the top of this module.
+        partitions: of the topic to which they go; a record for another one is wrong.
+
+    Raises:
+        BadRecord: a line is none.
+    """
+    match form:
+        case "text":
+            return _text(stream, key)
+        case "jsonl":
+            return _json_lines(stream, key, partitions)
+        case "csv":
+            return _table(stream, key, partitions)
+
+
+# -- plain text -------------------------------------------------------------------------------------------------------
+
+
+def _text(stream: Iterable[bytes], separator: str | None) -> Iterator[NewRecord]:
+    between = separator.encode() if separator is not None else None
+    for number, line in enumerate(stream, start=1):
+        content = line.removesuffix(b"\n").removesuffix(b"\r")
+        if between is None:
+            yield NewRecord(content)
+            continue
+        key, found, value = content.partition(between)
+        if not found:
+            raise BadRecord(number, f"there is no {separator!r} between a key and a value", "every line needs a key")
+        yield NewRecord(value, key)
+
+
+# -- JSON lines -------------------------------------------------------------------------------------------------------
+
+
+def _json_lines(stream: Iterable[bytes], key: str | None, partitions: int) -> Iterator[NewRecord]:
+    make = _described_for(partitions) if key is None else _keyed_by(key)
+    for number, line in enumerate(stream, start=1):
+        content = line.strip()
+        if number == 1:
+            content = content.removeprefix(b"\xef\xbb\xbf")
+        if not content:
+            continue
+        try:
+            yield make(content, json.loads(content))
+        except json.JSONDecodeError as error:
+            raise BadRecord(number, f"this is not JSON: {error.msg} (column {error.colno})", _ONE_A_LINE) from error
+        except UnicodeError as error:
+            raise BadRecord(number, "this is not UTF-8 text") from error
+        except RecursionError as error:
+            raise BadRecord(number, "it is nested too deeply") from error
+        except _Wrong as error:
+            raise BadRecord(number, str(error), _AS_IN) from error
+        except ValueError as error:  # a number with thousands of digits
+            raise BadRecord(number, str(error)) from error
+
+
+_ONE_A_LINE = "each line is one JSON object"
+_AS_IN = 'a line is like {"key": "1", "value": "a"}'
+
+
+def _described_for(partitions: int) -> Make:
+    """What makes a record of an object with its parts."""
+
+    def make(_line: bytes, entry: Any) -> NewRecord:  # noqa: ANN401 any JSON
+        if not isinstance(entry, dict):
+            raise _Wrong(f"a record is an object, not {_kind(entry)}")
+        if unknown := sorted(entry.keys() - _FIELDS):
+            raise _Wrong(f"a record has no {', '.join(unknown)}: it has {', '.join(sorted(_FIELDS))}")
+        if "value" not in entry:
+            raise _Wrong("a record needs a value; null is a tombstone")
+        headers, partition, timestamp = entry.get("headers"), entry.get("partition"), entry.get("timestamp")
+        return NewRecord(
+            _bytes(entry["value"]),
+            _bytes(entry.get("key")),
+            _headers(headers) if headers else (),
+            None if partition is None else _partition(partition, partitions),
+            None if timestamp is None else _timestamp(timestamp),
+        )
+
+    return make
+
+
+def _keyed_by(field: str) -> Make:
+    """What makes a record of a whole line, whose key is one of its fields."""
+
+    def make(line: bytes, entry: Any) -> NewRecord:  # noqa: ANN401 any JSON
+        if not isinstance(entry, dict) or field not in entry:
+            raise _Wrong(f"there is no field {field!r} for the key")
+        return NewRecord(line, _bytes(entry[field]))
+
+    return make
+
+
+def _bytes(value: Any) -> bytes | None:  # noqa: ANN401 any JSON
+    """Text as it is, null as nothing, anything else as JSON."""
+    if isinstance(value, str):
+        return value.encode()
+    return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _headers(given: Any) -> Headers:  # noqa: ANN401 any JSON
+    if isinstance(given, dict):
+        return tuple((name, _bytes(value) or b"") for name, value in given.items())
+    pair = 2
+    if isinstance(given, list) and all(
+        isinstance(one, list) and len(one) == pair and isinstance(one[0], str) for one in given
+    ):
+        return tuple((name, _bytes(value) or b"") for name, value in given)
+    raise _Wrong(f"headers are an object, or a list of pairs, not {_kind(given)}")
+
+
+def _partition(given: Any, partitions: int) -> int:  # noqa: ANN401 any JSON
+    if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given < partitions:
+        last = f"from 0 to {partitions - 1}" if partitions > 1 else "0, as there is no other"
+        raise _Wrong(f"the partition must be {last}, not {_shown(given)}")
+    return given
+
+
+def _timestamp(given: Any) -> int:  # noqa: ANN401 any JSON
+    """Milliseconds since 1970, from that or from a time of ISO 8601."""
+    if isinstance(given, str):
+        try:
+            time = datetime.fromisoformat(given)
+        except ValueError:
+            time = None
+        if time and time.tzinfo:
+            given = round(time.timestamp() * 1000)
+    if isinstance(given, bool) or not isinstance(given, int) or not 0 < given <= _LAST_MS:
+        raise _Wrong(
+            f"a timestamp is in milliseconds since 1970, or like 2026-01-31T12:00:00Z, after 1970; not {_shown(given)}"
+        )
+    return given
+
+
+def _kind(value: Any) -> str:  # noqa: ANN401 any JSON
+    names = {list: "a list", str: "a text", bool: "true or false", type(None): "null", dict: "an object"}
+    return names.get(type(value), "a number")
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401 any JSON
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+# -- CSV --------------------------------------------------------------------------------------------------------------
+
+
+def _table(stream: BinaryIO, key: str | None, partitions: int) -> Iterator[NewRecord]:
+    text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+    rows = csv.reader(text, strict=True)
+    try:
+        columns = _columns(next(rows, None), key or "key")
+        for row in filter(None, rows):
+            yield _of_row(columns, row, key or "key", partitions)
+    except (csv.Error, _Wrong) as error:
+        raise BadRecord(max(rows.line_num, 1), str(error)) from error
+    except UnicodeDecodeError as error:
+        raise BadRecord(rows.line_num + 1, "this is not UTF-8 text, here or a little later") from error
+    finally:
+        text.detach()  # the stream is its opener's
+
+
+def _columns(row: list[str] | None, key: str) -> list[str]:
+    if not row:
+        raise _Wrong("the first line must name the columns")
+    if len(set(row)) < len(row):
+        raise _Wrong("two columns have the same name")
+    if key not in row:
+        raise _Wrong(f"the first line names the columns, and none is {key!r}: name the one that has the keys")
+    return row
+
+
+def _of_row(columns: list[str], values: list[str], key: str, partitions: int) -> NewRecord:
+    """A record from a row; an empty key is none."""
+    if len(values) != len(columns):
+        raise _Wrong(f"there are {len(columns)} columns, and {len(values)} values here")
+    row = dict(zip(columns, values, strict=True))
+    keyed = row[key].encode() or None
+    if "value" not in row or key == "value":
+        return NewRecord(_bytes(row), keyed)
+    partition, timestamp = row.get("partition"), row.get("timestamp")
+    return NewRecord(
+        row["value"].encode(),
+        keyed,
+        tuple((name, text.encode()) for name, text in row.items() if name not in (key, *_PARTS)),
+        _partition(_number(partition), partitions) if partition else None,
+        _timestamp(_number(timestamp)) if timestamp else None,
+    )
+
+
+def _number(text: str) -> int | str:
+    is_number = text.isascii() and text.isdecimal() and len(text) < _LONGEST_NUMBER
+    return int(text) if is_number else text

@@ -1,0 +1,138 @@
+"""Files of records: what each line means, in every format, and what is wrong with one that means nothing."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from provision.common.records import NewRecord
+from provision.spec.record_files import FORMATS, BadRecord, Format, RecordFile, format_of, read_records
+
+
+def read(text: str | bytes, form: Format, key: str | None = None, partitions: int = 3) -> list[NewRecord]:
+    content = text.encode() if isinstance(text, str) else text
+    return list(read_records(io.BytesIO(content), form, key, partitions))
+
+
+@pytest.mark.parametrize(
+    ("form", "key", "text", "records"),
+    [
+        ("text", None, "a\nb\r\n\nlast", [NewRecord(b"a"), NewRecord(b"b"), NewRecord(b""), NewRecord(b"last")]),
+        ("text", ":", "1:a\n2:b:c\n:d\n", [NewRecord(b"a", b"1"), NewRecord(b"b:c", b"2"), NewRecord(b"d", b"")]),
+        ("text", None, b"\xff\x00\n", [NewRecord(b"\xff\x00")]),
+        ("text", None, "", []),
+        ("jsonl", None, '{"value": "a"}\n\n  {"key": "1", "value": null}\n', [NewRecord(b"a"), NewRecord(None, b"1")]),
+        (
+            "jsonl",
+            None,
+            '{"key": 1, "value": {"n": "ä"}, "headers": {"h": "x", "n": 2}, "partition": 2, "timestamp": 5}',
+            [NewRecord('{"n":"ä"}'.encode(), b"1", (("h", b"x"), ("n", b"2")), 2, 5)],
+        ),
+        ("jsonl", None, '{"value": "", "headers": [["a", "1"], ["a", "2"]]}', [
+            NewRecord(b"", headers=(("a", b"1"), ("a", b"2"))),
+        ]),
+        ("jsonl", None, '{"value": "a", "timestamp": "2026-01-01T00:00:00Z"}', [
+            NewRecord(b"a", timestamp_ms=1767225600000),
+        ]),
+        ("jsonl", None, '\ufeff{"value": "a"}', [NewRecord(b"a")]),
+        ("jsonl", "id", '{"id": 7, "name": "x"}\n', [NewRecord(b'{"id": 7, "name": "x"}', b"7")]),
+        ("csv", None, "key,value\n1,a\n\n,b\n", [NewRecord(b"a", b"1"), NewRecord(b"b")]),
+        ("csv", None, 'value,key\r\n"a\nb",1\r\n', [NewRecord(b"a\nb", b"1")]),
+        (
+            "csv",
+            None,
+            "key,value,partition,timestamp,trace\n1,a,2,9,t\n2,b,,,u\n",
+            [
+                NewRecord(b"a", b"1", (("trace", b"t"),), 2, 9),
+                NewRecord(b"b", b"2", (("trace", b"u"),)),
+            ],
+        ),
+        ("csv", "id", "id,name\n1,x\n", [NewRecord(b'{"id":"1","name":"x"}', b"1")]),
+        ("csv", "id", "\ufeffid,value\n1,x\n", [NewRecord(b"x", b"1")]),
+    ],
+)  # fmt: skip
+def test_lines_are_records(form: Format, key: str | None, text: str | bytes, records: list[NewRecord]) -> None:
+    assert read(text, form, key) == records
+
+
+@pytest.mark.parametrize(
+    ("form", "key", "text", "line", "told"),
+    [
+        ("text", ":", "1:a\nno key\n", 2, "there is no ':' between a key and a value"),
+        ("jsonl", None, '{"value": 1}\n\n{"value": \n', 3, "this is not JSON"),
+        ("jsonl", None, "[1]\n", 1, "a record is an object, not a list"),
+        ("jsonl", None, '{"key": "1"}\n', 1, "a record needs a value"),
+        ("jsonl", None, '{"value": 1, "keys": 2}\n', 1, "a record has no keys: it has headers, key, partition"),
+        ("jsonl", None, '{"value": 1, "partition": 3}\n', 1, "the partition must be from 0 to 2, not 3"),
+        ("jsonl", None, '{"value": 1, "partition": true}\n', 1, "the partition must be from 0 to 2, not true"),
+        ("jsonl", None, '{"value": 1, "timestamp": "yesterday"}\n', 1, "a timestamp is in milliseconds since 1970"),
+        ("jsonl", None, '{"value": 1, "timestamp": 0}\n', 1, "after 1970; not 0"),
+        ("jsonl", None, '{"value": 1, "headers": "x"}\n', 1, "headers are an object, or a list of pairs, not a text"),
+        ("jsonl", None, '{"value": "\\ud800"}\n', 1, "this is not UTF-8 text"),
+        ("jsonl", None, b'{"value": "\xff"}\n', 1, "this is not UTF-8 text"),
+        ("jsonl", None, f'{{"value": {"[" * 100_000}\n', 1, "it is nested too deeply"),
+        ("jsonl", None, f'{{"value": 1, "partition": {"9" * 5000}}}\n', 1, "limit"),
+        ("jsonl", "id", '{"name": 1}\n', 1, "there is no field 'id' for the key"),
+        ("csv", None, "", 1, "the first line must name the columns"),
+        ("csv", None, "id,name\n1,x\n", 1, "none is 'key': name the one that has the keys"),
+        ("csv", None, "key,key\n", 1, "two columns have the same name"),
+        ("csv", None, "key,value\n1,a\n2\n", 3, "there are 2 columns, and 1 values here"),
+        ("csv", None, 'key,value\n1,"a\n', 2, "unexpected end of data"),
+        ("csv", None, "key,value,partition\n1,a,-1\n", 2, 'the partition must be from 0 to 2, not "-1"'),
+        ("csv", None, b"key,value\n1,\xff\n", 1, "this is not UTF-8 text"),
+    ],
+)
+def test_a_line_that_is_no_record_is_named(
+    form: Format, key: str | None, text: str | bytes, line: int, told: str
+) -> None:
+    with pytest.raises(BadRecord) as raised:
+        read(text, form, key)
+    assert told in str(raised.value)
+    assert raised.value.line == line
+
+
+@given(st.binary(max_size=200), st.sampled_from(FORMATS), st.sampled_from([None, ":", "key"]))
+def test_whatever_is_in_a_file_it_is_records_or_a_line_that_is_none(
+    content: bytes, form: Format, key: str | None
+) -> None:
+    lines = content.count(b"\n") + content.count(b"\r") + 1
+    try:
+        found: list[NewRecord] | BadRecord = read(content, form, key)
+    except BadRecord as error:
+        found = error
+    if isinstance(found, BadRecord):
+        assert 1 <= found.line <= lines
+        assert str(found)
+    else:
+        assert all(isinstance(record, NewRecord) for record in found)
+
+
+@given(st.lists(st.tuples(st.none() | st.text(max_size=9), st.none() | st.text(max_size=9)), max_size=9))
+def test_what_is_written_as_json_is_read_back(pairs: list[tuple[str | None, str | None]]) -> None:
+    pairs = [(k, v) for k, v in pairs if _is_utf8(k) and _is_utf8(v)]
+    text = "".join(json.dumps({"key": key, "value": value}) + "\n" for key, value in pairs)
+    expected = [(None if k is None else k.encode(), None if v is None else v.encode()) for k, v in pairs]
+    assert [(record.key, record.value) for record in read(text, "jsonl")] == expected
+
+
+def _is_utf8(text: str | None) -> bool:
+    return text is None or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def test_the_ending_says_the_format() -> None:
+    assert [format_of(f"a/b.{end}") for end in ("jsonl", "NDJSON", "txt", "csv", "json", "xml")] == [
+        "jsonl", "jsonl", "text", "csv", None, None,
+    ]  # fmt: skip
+
+
+def test_the_digest_is_that_of_the_content_and_of_how_it_is_read(tmp_path: Path) -> None:
+    one, two = tmp_path / "a.txt", tmp_path / "b.txt"
+    one.write_text("a")
+    two.write_text("a")
+    assert RecordFile(str(one), "text").digest() == RecordFile(str(two), "text").digest()
+    assert RecordFile(str(one), "text").digest() != RecordFile(str(one), "text", ":").digest()
+    two.write_text("b")
+    assert RecordFile(str(one), "text").digest() != RecordFile(str(two), "text").digest()
