@@ -305,7 +305,7 @@ def test_async_tests_use_the_same_fixtures_and_waits_do_not_block_the_loop(proje
     project.write(test_it__py=ASYNC if plugin == "asyncio" else ANYIO)
     options = ["-p", "anyio"] if plugin == "anyio" else ["-o", "asyncio_mode=auto"]
     code, out = project.run(*options)
-    assert (code, _counts(out)["passed"]) == (0, 2 if plugin == "asyncio" else 4), out
+    assert (code, counts(out)["passed"]) == (0, 2 if plugin == "asyncio" else 4), out
     assert project.is_clean
 
 
