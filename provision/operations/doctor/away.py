@@ -15,7 +15,7 @@ from provision.spec.units import size_text
 
 RETURNING_S = 45.0
 """How long a node that has just been started may take until all its replicas are in sync."""
-_RESTARTING_S, _GOING_DOWN_S = 10.0, 30.0
+_GOING_DOWN_S = 30.0
 _STOPPED = (0, 143)  # 143: a JVM that was asked to stop by SIGTERM
 _SHUTS_DOWN = re.compile(r"[Ss]hutting down|shut down completed")
 _TIME = re.compile(r"\[?(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)")
@@ -27,7 +27,7 @@ _SHOWN = 5
 class Absence:
     """Why a broker is away, what brings it back, and the repairs if those are safe.
 
-    `is_passing` is whether it needs nothing but a moment: it has just been started, or is just being restarted.
+    `is_passing` is whether it needs nothing but a moment: it has just been started, or is going down.
     """
 
     broker: str
@@ -74,13 +74,12 @@ def was_stopped(node: ObservedNode, about: NodeFacts) -> bool:
 
 
 def is_passing(facts: Facts, node: ObservedNode, about: NodeFacts) -> bool:
-    """Whether a node may be on its way down and up again, as in a rolling restart."""
+    """Whether a node that runs has just been started, or is on its way down."""
     vitals = known(about.vitals)
-    if node.state is NodeState.RUNNING:
-        started_s = vitals.started_s if vitals else None
-        return _is_within(started_s, RETURNING_S) or _is_within(_logged_s(facts, about, _SHUTS_DOWN), _GOING_DOWN_S)
-    ended_s = vitals.ended_s if vitals and vitals.ended_s else _logged_s(facts, about, _TIME)
-    return node.state is NodeState.EXITED and was_stopped(node, about) and _is_within(ended_s, _RESTARTING_S)
+    started_s = vitals.started_s if vitals else None
+    return node.state is NodeState.RUNNING and (
+        _is_within(started_s, RETURNING_S) or _is_within(_logged_s(facts, about, _SHUTS_DOWN), _GOING_DOWN_S)
+    )
 
 
 def _logged_s(facts: Facts, about: NodeFacts, what: re.Pattern[str]) -> float | None:
@@ -108,7 +107,7 @@ def _of_exited(facts: Facts, node: ObservedNode, about: NodeFacts, start: str) -
     if failure := facts.failure_of(node):
         return Absence(name, f"{name} has exited: {failure.reason}", failure.hint or start)
     if was_stopped(node, about):
-        return Absence(name, f"{name} is stopped", start, starting(name), is_passing=is_passing(facts, node, about))
+        return Absence(name, f"{name} is stopped", start, starting(name))
     code = "" if node.exit_code is None else f" with code {node.exit_code}"
     return Absence(name, f"{name} has exited{code}", start, starting(name))
 

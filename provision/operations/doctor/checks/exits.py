@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from provision.kafka.causes import Failure, failure_ids
 from provision.kafka.failures import explain, lines_of, telling
-from provision.operations.doctor.away import is_passing, is_stopped_as_a_whole, was_stopped
+from provision.operations.doctor.away import is_stopped_as_a_whole, was_stopped
 from provision.operations.doctor.checks.engine import ended_with_engine
 from provision.operations.doctor.facts import Facts, NodeFacts, known
 from provision.operations.doctor.findings import Finding, Severity, starting
@@ -16,8 +16,8 @@ _SHOWING, _EVIDENCE = 2, 4
 
 
 def _is_meant(facts: Facts, node: ObservedNode, known_of: NodeFacts) -> bool:
-    """Whether it was stopped with everything else, or is just being restarted."""
-    return was_stopped(node, known_of) and (is_stopped_as_a_whole(facts) or is_passing(facts, node, known_of))
+    """Whether it was stopped with everything else."""
+    return was_stopped(node, known_of) and is_stopped_as_a_whole(facts)
 
 
 @check("wrong-architecture", "port-taken")
