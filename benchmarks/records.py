@@ -20,7 +20,7 @@ PROVISION = [sys.executable, "-m", "provision"]
 def main() -> None:
     """Measure both in turn, `RUNS` times, so that a noisy moment meets both alike."""
     topics = [{"name": "records", "partitions": 6}]
-    described = Environment(name="bench-records", brokers={"port": "auto"}, topics=topics)
+    described = Environment(name="bench-records", runtime="process", brokers={"port": "auto"}, topics=topics)
     with tempfile.TemporaryDirectory() as directory, described as environment:
         file = Path(directory) / "records.txt"
         with file.open("w") as written:

@@ -10,8 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import provision.kafka.library  # noqa: F401 the library first
-from kafka.errors import KafkaTimeoutError, SaslAuthenticationFailedError, for_code
+from kafka.errors import ClusterAuthorizationFailedError, KafkaTimeoutError, SaslAuthenticationFailedError, for_code
 from kafka.protocol.admin import DescribeConfigsRequest
+from kafka.protocol.producer import InitProducerIdRequest
 
 from provision.common.interrupts import telling_where_it_stands
 from provision.common.patience import Patience
@@ -36,7 +37,7 @@ _ACKNOWLEDGE_S, _REQUEST_S, _CLOSE_S = 30.0, 25.0, 5.0
 # How often to look whether the topic is still there, while nothing is acknowledged.
 _LOOK_S, _POLL_S, _TELL_S = 2.0, 0.1, 0.25
 _POLL_EVERY = 500
-_TOPIC_RESOURCE, _DESCRIBE_VERSION = 2, 1
+_TOPIC_RESOURCE, _DESCRIBE_VERSION, _PRODUCER_ID_VERSION = 2, 1, 1
 _LIMITS = ("max.message.bytes", "segment.bytes")
 _TOO_LARGE = {10: "max.message.bytes", 18: "segment.bytes"}
 """Kafka's errors for records that are too large, with the setting that says so."""
@@ -76,11 +77,11 @@ def produce(
     if largest_bytes is not None and not 0 < largest_bytes <= _MOST_BYTES:
         raise UsageError(f"the limit for a record must be at most {size_text(_MOST_BYTES)}, and more than nothing")
     with telling_where_it_stands(lambda: _acknowledged(0)):
-        limits = _limits_of(access, topic)
+        limits, exactly_once = _limits_of(access, topic), _may_write_exactly_once(access)
     if largest_bytes is None:
         largest_bytes = min(_MOST_BYTES, int(limits.get("max.message.bytes", (str(_MIB), ""))[0]) + _MIB)
     unsaid = Patience(_TELL_S)
-    writer = _Writer(access, topic, largest_bytes, _options(access, limits, largest_bytes, compression))
+    writer = _Writer(access, topic, largest_bytes, _options(access, limits, largest_bytes, compression) | exactly_once)
     with telling_where_it_stands(writer.standing):
         try:
             writer.connect()
@@ -108,7 +109,6 @@ def _options(access: Access, limits: "_Limits", largest_bytes: int, compression:
     return {
         **access.librdkafka_options(),
         "acks": "all",
-        "enable.idempotence": True,
         "allow.auto.create.topics": False,
         "batch.size": max(min(_BATCH_BYTES, smallest), 1),
         "compression.type": compression,
@@ -278,6 +278,20 @@ def _as_of_the_library(error: "KafkaError") -> Exception:
     if error.name() in ("_AUTHENTICATION", "_SSL"):
         return SaslAuthenticationFailedError(error.str())
     return KafkaTimeoutError(error.str())
+
+
+def _may_write_exactly_once(access: Access) -> dict[str, object]:
+    """The options for it: before Kafka 3.0, the permission to write to a topic is not enough (KIP-679).
+
+    Without it, records stay in order, but one whose acknowledgement is lost may be written twice.
+    """
+
+    def request() -> Any:  # noqa: ANN401 the library's classes
+        return InitProducerIdRequest(transactional_id=None, transaction_timeout_ms=1000, version=_PRODUCER_ID_VERSION)
+
+    answer = ask_any(access, request, "asking for a producer's id")
+    denied = answer.error_code == ClusterAuthorizationFailedError.errno
+    return {"max.in.flight": 1} if denied else {"enable.idempotence": True}
 
 
 # -- the topic's limits -----------------------------------------------------------------------------------------------
