@@ -35,10 +35,11 @@ BEFORE, SERVED, AFTER = 500, 100, 500
 _log = logging.getLogger(__name__)
 
 
-def parts(few: int, many: int, each: int) -> pytest.MarkDecorator:
+def parts(few: int, many: int, each: int, docker: str = "matrix") -> pytest.MarkDecorator:
     """So few kills in `make test-matrix`, so many in `make test-soak`; each of the tests there has its share."""
+    first = pytest.param(0, few, marks=pytest.mark.group(docker=docker, process="matrix"))
     soak = [pytest.param(part, each, marks=pytest.mark.soak) for part in range(1, many // each + 1)]
-    return pytest.mark.parametrize(("part", "kills"), [pytest.param(0, few, marks=pytest.mark.matrix), *soak])
+    return pytest.mark.parametrize(("part", "kills"), [first, *soak])
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ def leaves_nothing(provision: Provision, name: str) -> None:
         assert [volume["Name"] for volume in volumes or ()] == []
 
 
-@parts(few=2, many=40, each=10)
+@parts(few=3, many=40, each=10)
 def test_an_up_that_is_killed(provision: Provision, tmp_path: Path, part: int, kills: int) -> None:
     killed = 0
     for number, instant in enumerate(instants("up", part, kills)):
@@ -175,7 +176,7 @@ def test_a_down_that_is_killed(provision: Provision, tmp_path: Path, part: int, 
     assert killed
 
 
-@parts(few=1, many=30, each=6)
+@parts(few=1, many=30, each=6, docker="soak")
 def test_an_update_that_is_killed_loses_no_record(provision: Provision, tmp_path: Path, part: int, kills: int) -> None:
     three, four = Shape(), Shape(brokers=4, rebalance=True, properties={"queued.max.requests": 600})
     killed = 0
