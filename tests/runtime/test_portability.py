@@ -65,6 +65,7 @@ def test_calls_of_one_system_stand_in_one_module() -> None:
     modules = {file.relative_to(ROOT).as_posix(): file for file in (ROOT / "provision").rglob("*.py")}
     used = {name: names_in(file.read_text()) & _POSIX_ONLY for name, file in modules.items()}
     assert {name: those for name, those in used.items() if those} == {
+        "provision/cli/child.py": {"killpg"},
         "provision/home/locks.py": {"fcntl"},
         "provision/testing/use.py": {"fcntl"},
         "provision/runtime/process/processes.py": {"start_new_session"},
