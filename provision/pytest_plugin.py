@@ -112,7 +112,7 @@ def kafka_environment(request: pytest.FixtureRequest, kafka_environment_values: 
 @pytest.fixture
 def kafka(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str, Any]) -> Iterator["Kafka"]:
     """A running cluster with topics and groups of this test alone, which are removed after it."""
-    from provision.errors import ProvisionError
+    from provision import ProvisionError
     from provision.testing import Kafka
 
     mark = request.node.get_closest_marker("kafka")

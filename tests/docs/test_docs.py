@@ -270,7 +270,8 @@ def test_every_readiness_level_has_a_row() -> None:
 def family(kind: type[ProvisionError] = ProvisionError) -> Iterator[type[ProvisionError]]:
     yield kind
     for below in kind.__subclasses__():
-        if below.__module__.startswith("provision."):
+        # That of the pytest plugin never reaches anybody.
+        if below.__module__.startswith("provision.") and not below.__module__.startswith("provision.testing."):
             yield from family(below)
 
 
