@@ -2,6 +2,7 @@
 
 import posixpath
 from collections.abc import Mapping
+from dataclasses import replace
 from urllib.parse import quote
 
 from provision.catalogue.versions import KRAFT, ZOOKEEPER, KafkaVersion, release_of
@@ -17,6 +18,7 @@ from provision.cluster.model import (
     Topic,
     TopicPolicy,
 )
+from provision.security.profiles import PROFILES, settings
 from provision.spec.checks import JVM_OVERHEAD_BYTES, mode_of, partitions_of, replication_factor_of
 from provision.spec.defaults import internal_topic_settings
 from provision.spec.java import JavaSpec
@@ -90,6 +92,7 @@ def resolve(spec: EnvironmentSpec, layout: Layout, ports: Mapping[str, int], bas
         variables=spec.vars,
         templates=posixpath.join(base_directory, spec.templates) if spec.templates else None,
         ttl_s=parse_duration_s(spec.ttl) if spec.ttl else None,
+        security=spec.security,
     )
 
 
@@ -221,6 +224,11 @@ def _node(  # noqa: PLR0913 what differs between the roles, by name
     """The part common to all roles: the node's directories, and how it is started."""
     name = role.node(number)
     software = layout.software(role)
+    if role is not Role.ZOOKEEPER:
+        profile = PROFILES[spec.security]
+        listeners = tuple(replace(one, protocol=profile.protocol_of(one.name)) for one in listeners)
+        secured = settings(profile, [listener.name for listener in listeners], layout.config_dir(name))
+        properties = {**secured, **properties}
     return Node(
         name=name,
         role=role,

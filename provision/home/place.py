@@ -11,6 +11,7 @@ from provision.common.own_directories import require_no_trap
 from provision.home.ports import PortLeases
 from provision.home.throttles import ThrottleNote
 from provision.home.usable import require_path
+from provision.security.store import SecretStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,10 @@ class Home:
     def external_throttle(self, name: str) -> ThrottleNote:
         """The same for an external cluster of that name, which no `down` of an environment removes."""
         return ThrottleNote(self.directory / "external-throttles" / name)
+
+    def secrets(self, environment: str) -> SecretStore:
+        """The keys and certificates of an environment."""
+        return SecretStore(self.directory / "secrets" / environment)
 
     @property
     def environments(self) -> Path:

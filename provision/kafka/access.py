@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from provision.security.clients import Client
+
 PLAINTEXT = "PLAINTEXT"
 
 
@@ -22,14 +24,16 @@ class Access:
 
     `brokers` has the `host:port` of each broker by its id. As in Kafka's own clients, an address whose broker is not
     known yet has a negative id. `protocol` is the listeners' security protocol: `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or
-    `SASL_SSL`. `ca` is a PEM file of trusted authorities; the default is the system's. `down` has the brokers that are
-    known not to run, each with the reason: they are not asked, because anybody may listen at their addresses meanwhile.
+    `SASL_SSL`. `ca` is a PEM file of trusted authorities; the default is the system's. `certificate` is a PEM file with
+    the client's own key and certificate, if the listeners ask for one. `down` has the brokers that are known not to
+    run, each with the reason: they are not asked, because anybody may listen at their addresses meanwhile.
     """
 
     brokers: Mapping[int, str]
     protocol: str = PLAINTEXT
     credentials: Credentials | None = None
     ca: str | None = None
+    certificate: str | None = None
     down: Mapping[int, str] = field(default_factory=dict)
 
     @classmethod
@@ -56,6 +60,11 @@ class Access:
         return ",".join(self.brokers.values())
 
     @property
+    def secured(self) -> bool:
+        """Whether a client has to know more than the addresses."""
+        return self.protocol != PLAINTEXT
+
+    @property
     def encrypted(self) -> bool:
         """Whether the connections use TLS."""
         return self.protocol.endswith("SSL")
@@ -65,6 +74,11 @@ class Access:
         """Whether the listeners ask for credentials."""
         return self.protocol.startswith("SASL")
 
+    @property
+    def client(self) -> Client:
+        """The same for clients of other languages."""
+        return Client(self.bootstrap_servers, self.protocol, self.ca or "", self.certificate or "")
+
     def client_options(self) -> dict[str, Any]:
         """The keyword arguments for a client of kafka-python, including the password."""
         options: dict[str, Any] = {
@@ -73,6 +87,8 @@ class Access:
         }
         if self.encrypted and self.ca:
             options["ssl_cafile"] = self.ca
+        if self.encrypted and self.certificate:
+            options |= {"ssl_certfile": self.certificate, "ssl_keyfile": self.certificate}
         return options | self.sasl_options()
 
     def sasl_options(self) -> dict[str, str]:

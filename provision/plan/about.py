@@ -18,7 +18,7 @@ class About(Note):
     `file` is the absolute path of the file it was made from, on `host`; empty if a program gave the values. `home` is
     the home directory it belongs to, `user` who made it. `owner` is the person or CI job it was made for, if one was
     named, and `owner_process` the process with whose end it is to go. `created_s` is Unix time, `ttl_s` how long it is
-    wanted after that.
+    wanted after that. `security` is the profile of its listeners; empty for none.
     """
 
     file: str = ""
@@ -27,6 +27,7 @@ class About(Note):
     user: Shown = ""
     owner: Shown = ""
     owner_process: ProcessIdentity | None = None
+    security: Shown = ""
     created_s: Seconds
     ttl_s: Seconds | None = None
 

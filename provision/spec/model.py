@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, Wit
 
 from provision.catalogue.images import is_of_line, kafka_line_of
 from provision.catalogue.versions import DEFAULT_VERSION, KafkaVersion, version_or_newest
+from provision.security.profiles import PLAIN_TEXT, PROFILES
 from provision.spec.java import JavaSpec
 from provision.spec.names import NAME_IN_WORDS, NAME_PATTERN
 from provision.spec.quotas import QuotaSpec
@@ -132,6 +133,12 @@ def addresses_in(value: object) -> str:
         if not host or not is_port or any(c in host for c in " /@"):
             raise ValueError(f"{text!r} is not an address like kafka.example:9092")
     return ",".join(texts)
+
+
+def _profile(name: str) -> str:
+    if name not in PROFILES:
+        raise ValueError(f"{name!r} is no security profile: {', '.join(PROFILES)}")
+    return name
 
 
 # How the JSON Schema describes what validators check.
@@ -303,6 +310,8 @@ class EnvironmentSpec(Section):
     """Dedicated controllers, in KRaft mode."""
     brokers: BrokersSpec = BrokersSpec()
     """The brokers."""
+    security: Annotated[str, AfterValidator(_profile), WithJsonSchema({"enum": list(PROFILES)})] = PLAIN_TEXT
+    """How connections to brokers and between nodes are secured."""
     storage: Annotated[str, AfterValidator(_path)] = "volume"
     """Where data is kept: `volume` until `down`, `memory` until the nodes stop, or a directory."""
     templates: Annotated[str, AfterValidator(_path)] | None = None

@@ -12,7 +12,10 @@ import pytest
 
 from tests.engine import DEFAULT_VERSION, NO_ENGINE, ROOT, Provision, engine, java, wait_until, write_environment
 
-pytestmark = [pytest.mark.matrix, pytest.mark.row("apart")]  # with what loses its home on purpose, which `gc` would take
+pytestmark = [
+    pytest.mark.matrix,
+    pytest.mark.row("apart"),
+]  # with what loses its home on purpose, which `gc` would take
 
 FILE = "kafka: {mode: kraft}\nbrokers: {port: auto}\ntopics: [{name: t}]\n"
 GONE_S = 30

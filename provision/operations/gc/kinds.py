@@ -15,6 +15,7 @@ KINDS = (
     Kind("remnant", engine.remnants),
     Kind("lock", files.locks),
     Kind("port lease", files.leases),
+    Kind("secrets", files.secrets, grace_s=10 * _MINUTES_S),
     Kind("draft", files.drafts),
     Kind("history", files.journals, grace_s=30 * _DAYS_S),
 )

@@ -30,6 +30,7 @@ from provision.plan.stored import StoredData
 from provision.runtime import directories, jars, tool_logging
 from provision.runtime.archives import kind_of
 from provision.runtime.base import (
+    CLIENT_FILE,
     SECRET_MODE,
     JavaCommand,
     Runtime,
@@ -404,6 +405,8 @@ class ProcessRuntime(Runtime):
         with files_of(home):
             for file, content in tool_logging.FILES.items():
                 write_whole(home / file, content)
+            if command.option:
+                write_whole(home / CLIENT_FILE, command.properties, mode=SECRET_MODE)
         options = [
             "-Xmx256m",
             "-XX:TieredStopAtLevel=1",
@@ -412,7 +415,7 @@ class ProcessRuntime(Runtime):
         ]
         java = find_java(KafkaVersion.parse(kept.version))
         mark = processes.tool_mark(home)
-        return [java.command, mark, *options, "-cp", kept.libs, command.main_class, *command.arguments]
+        return [java.command, mark, *options, "-cp", kept.libs, command.main_class, *command.told(home.as_posix())]
 
     def inside_address(self, name: str, node: str) -> str:
         """The same address as from outside."""
