@@ -129,7 +129,7 @@ class FakeKafka:
         with self._lock:
             if verb == "start_node" and subject.startswith(Role.ZOOKEEPER):
                 self._member_starts(subject)
-            elif verb == "start_node" and subject.startswith(Role.BROKER):
+            elif verb == "start_node":
                 (file,) = (f for f in self.runtime.read_files(self.name, subject) if f.name == "server.properties")
                 self.static[Role.parse(subject)[1]] = parse(file.text)
             elif verb == "stop_node":

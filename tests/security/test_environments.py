@@ -28,8 +28,8 @@ from tests.fake_kafka import FakeKafka, SpokenRuntime
 from tests.runtimes import FakeRuntimes
 
 NAME = "closed"
-KRAFT = {"kafka": {"mode": "kraft"}, "controllers": {"nodes": 1}}
-MODES = {"zookeeper": {}, "kraft": KRAFT}
+KRAFT: dict[str, Any] = {"kafka": {"mode": "kraft"}, "controllers": {"nodes": 1}}
+MODES: dict[str, dict[str, Any]] = {"zookeeper": {}, "kraft": KRAFT}
 
 
 class Closed:
@@ -46,6 +46,10 @@ class Closed:
         """The environment, described by these values."""
         described = {"name": NAME, "brokers": {"nodes": 2, "port": "auto"}, "security": security} | values
         return Environment(on_event=self.told.append, runtimes=self.runtimes, **described)
+
+    def looks_away(self) -> None:
+        """Let it be brought up by a Kafka that nobody asks, or stopped as a whole."""
+        self.runtime.on_verb = lambda _verb, _subject: None
 
     @property
     def store(self) -> SecretStore:
@@ -74,10 +78,12 @@ def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Closed]:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("security", ["tls", "mtls"])
 def test_its_nodes_have_certificates_for_their_names_and_a_second_plan_is_empty(
-    closed: Closed, mode: str, security: str
+    tmp_path: Path, mode: str, security: str
 ) -> None:
+    closed = Closed(tmp_path)  # its nodes answer nothing
+    closed.looks_away()
     environment = closed.of(security, **MODES[mode])
-    environment.up()
+    environment.up(RUNNING)
     authority = parted((closed.store.read("ca.key") or b"") + (closed.store.read("ca.pem") or b""))
     assert authority
     brokers = ["broker-1", "broker-2"]
@@ -91,12 +97,12 @@ def test_its_nodes_have_certificates_for_their_names_and_a_second_plan_is_empty(
         pair = dataclasses.replace(authority, key=values["key"].encode(), certificate=values["certificate"].encode())
         assert is_good(pair, authority, Subject("provision", tuple(names)))
     assert closed.files("zookeeper-1" if mode == "zookeeper" else "broker-3") == {}
-    assert not environment.plan().plan.changes
-    assert not environment.up().changed
+    assert not environment.plan().plan.first_wave
+    assert not environment.up(RUNNING).changed
 
 
-def test_no_secret_is_in_a_plan_an_event_a_label_or_a_rendered_file(closed: Closed, tmp_path: Path) -> None:
-    environment = closed.of(**KRAFT)
+def test_no_secret_is_in_a_plan_an_event_or_a_rendered_file(closed: Closed) -> None:
+    environment = closed.of()
     first = json.dumps(environment.plan().plan.as_dict())
     assert not closed.store.is_there
     environment.up()
@@ -108,7 +114,7 @@ def test_no_secret_is_in_a_plan_an_event_a_label_or_a_rendered_file(closed: Clos
         repr(environment),
         *(
             file.text
-            for node in ("broker-1", "controller-1")
+            for node in ("broker-1", "broker-3")
             for file in closed.runtime.read_files(NAME, node)
             if not file.secret
         ),
@@ -120,7 +126,7 @@ def test_no_secret_is_in_a_plan_an_event_a_label_or_a_rendered_file(closed: Clos
 def test_down_removes_the_secrets_and_kept_data_keep_them(closed: Closed) -> None:
     environment = closed.of()
     environment.up()
-    closed.runtime.on_verb = lambda _verb, _subject: None
+    closed.looks_away()
     before = closed.store.read("ca.pem")
     environment.down(keep_data=True)
     assert closed.store.read("ca.pem") == before
@@ -173,7 +179,7 @@ def test_another_security_is_refused_while_a_node_runs_and_made_once_all_have_st
     assert [(action.verb, action.cause.partition(":")[0]) for action in plan.actions] == [
         (Verb.REFUSE, f"security {before} → {after}")
     ]
-    closed.runtime.on_verb = lambda _verb, _subject: None
+    closed.looks_away()
     closed.of(before).stop()
     closed.of(after).up(RUNNING)
     access = access_to(closed.runtime.observe(NAME))
@@ -188,7 +194,7 @@ def test_nodes_whose_authority_is_lost_are_not_given_another(closed: Closed) -> 
     access = access_to(closed.runtime.observe(NAME))
     assert (access.brokers, sorted(access.down)) == ({}, [1, 2])
     assert str(closed.home) in access.down[1]
-    closed.runtime.on_verb = lambda _verb, _subject: None
+    closed.looks_away()
     closed.of().down()
     assert closed.runtime.observe(NAME).is_absent
 

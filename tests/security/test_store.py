@@ -55,9 +55,12 @@ def test_no_link_is_followed(store: SecretStore, tmp_path: Path) -> None:
     elsewhere.mkdir()
     store.directory.parent.mkdir(parents=True, mode=0o700)
     store.directory.symlink_to(elsewhere)
-    for do in (lambda: store.keep({"ca.key": b"one"}), lambda: store.read("ca.key"), store.forget):
-        with pytest.raises(Refused, match="is a link"):
-            do()
+    with pytest.raises(Refused, match="is a link"):
+        store.keep({"ca.key": b"one"})
+    with pytest.raises(Refused, match="is a link"):
+        store.read("ca.key")
+    with pytest.raises(Refused, match="is a link"):
+        store.forget()
     assert list(elsewhere.iterdir()) == []
 
 
