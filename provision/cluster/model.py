@@ -193,6 +193,15 @@ class TopicPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class User:
+    """A user of the cluster, and where the password comes from: a variable, or a file's absolute path, or neither."""
+
+    name: str
+    variable: str = ""
+    file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Cluster:
     """One environment, resolved for one runtime. `software` names its Kafka: an image, or the jars of a version.
 
@@ -214,6 +223,7 @@ class Cluster:
     ttl_s: float | None
     cluster_id: str = ""
     security: str = PLAIN_TEXT
+    users: tuple[User, ...] = ()
 
     def of_role(self, role: Role) -> tuple[Node, ...]:
         """The nodes of a role, in the order of their numbers."""

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from provision.security.clients import Client
-
 PLAINTEXT = "PLAINTEXT"
 
 
@@ -73,11 +71,6 @@ class Access:
     def authenticated(self) -> bool:
         """Whether the listeners ask for credentials."""
         return self.protocol.startswith("SASL")
-
-    @property
-    def client(self) -> Client:
-        """The same for clients of other languages."""
-        return Client(self.bootstrap_servers, self.protocol, self.ca or "", self.certificate or "")
 
     def client_options(self) -> dict[str, Any]:
         """The keyword arguments for a client of kafka-python, including the password."""

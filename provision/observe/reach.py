@@ -2,7 +2,7 @@
 
 from provision.cluster.model import Role
 from provision.home.secrets import known_secrets
-from provision.kafka.access import Access
+from provision.kafka.access import Access, Credentials
 from provision.plan.observed import NodeState, ObservedEnvironment
 from provision.security.material import AUTHORITY
 from provision.security.profiles import ITSELF, PROFILES
@@ -26,13 +26,18 @@ def access_to(observed: ObservedEnvironment) -> Access:
     reached = {node.number: node.endpoint for node in brokers if node.endpoint and node.state is NodeState.RUNNING}
     down = {node.number: NOT_RUNNING[node.state] for node in brokers if node.state is not NodeState.RUNNING}
     profile = PROFILES.get(observed.about.security) if observed.about else None
-    if profile is None or not profile.encrypted or not reached:
+    if profile is None or not profile.is_secured or not reached:
         return Access(reached, down=down)
     secrets = known_secrets(observed.name, observed.about)
     if secrets is None or not secrets.is_there:
         where = f"{observed.about.home} on {observed.about.host}" if observed.about else ""
-        return Access(
-            {}, down=down | dict.fromkeys(reached, f"the certificates for asking it are in {where}, not here")
-        )
-    ca, certificate = str(secrets.path(AUTHORITY)), str(secrets.path(f"{ITSELF}.pem"))
-    return Access(reached, profile.protocol, ca=ca, certificate=certificate, down=down)
+        return Access({}, down=down | dict.fromkeys(reached, f"what lets us in is in {where}, not here"))
+    password = (secrets.read(f"{ITSELF}.password") or b"").decode() if profile.mechanism else ""
+    return Access(
+        reached,
+        profile.protocol,
+        Credentials(profile.mechanism, ITSELF, password) if password else None,
+        ca=str(secrets.path(AUTHORITY)) if profile.encrypted else None,
+        certificate=str(secrets.path(f"{ITSELF}.pem")) if profile.asks_certificate else None,
+        down=down,
+    )

@@ -16,6 +16,7 @@ from provision.cluster.model import Role
 from provision.errors import ProvisionError, UsageError
 from provision.kafka.access import Access
 from provision.observe.reach import access_to
+from provision.operations.clients import java_properties
 from provision.operations.status import require_nodes
 from provision.runtime.base import JavaCommand, Runtime, Streams
 
@@ -70,7 +71,7 @@ def filled_in_config(access: Access, option: str | None, arguments: Sequence[str
     said = any(argument.split("=")[0] in TOOL_CONFIGS for argument in arguments)
     if option is None or said or {"--help", "--version", "--zookeeper"} & set(arguments) or not access.secured:
         return "", b""
-    return option, access.client.inline_properties()
+    return option, java_properties(access, inline=True)
 
 
 def as_seen_inside(argument: str, inside: Mapping[str, str]) -> str:

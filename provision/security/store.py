@@ -3,6 +3,7 @@
 home/secrets/NAME/ca.pem          the certificate of the environment's authority
 home/secrets/NAME/ca.key          its key
 home/secrets/NAME/SUBJECT.pem     the key and the certificate of a node or a client
+home/secrets/NAME/USER.password   the password of a user; users other than this program begin with `user-`
 """
 
 from collections.abc import Mapping

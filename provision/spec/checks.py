@@ -20,6 +20,7 @@ from provision.spec.names import network_of_engine
 from provision.spec.quotas import quotas
 from provision.spec.reserved import RESERVED_BROKER, RESERVED_ZOOKEEPER
 from provision.spec.units import parse_size_bytes
+from provision.spec.users import users
 from provision.spec.yaml_text import Path, Positions
 
 # What a JVM needs in addition to its heap: metaspace, code cache, thread stacks, direct buffers.
@@ -198,6 +199,7 @@ _OF_NODES = (
     "controllers",
     "brokers",
     "security",
+    "users",
     "storage",
     "templates",
     "vars",
@@ -374,6 +376,7 @@ RULES: tuple[RuleReads, ...] = (
     ),
     (replicas, (("brokers", "nodes"), ("topics", ANY), ("topic_defaults",))),
     (topic_names, ()),
+    (users, (("security",), ("users", ANY))),
     (quotas, (("quotas", ANY),)),
     (reserved_properties, ()),
     (overrides, (("brokers", "nodes"),)),

@@ -18,6 +18,7 @@ from provision.spec.names import NAME_IN_WORDS, NAME_PATTERN
 from provision.spec.quotas import QuotaSpec
 from provision.spec.section import Section
 from provision.spec.units import parse_duration_s, parse_size_bytes
+from provision.spec.users import USER_PATTERN, UserSpec
 from provision.spec.yaml_text import Decimal
 
 LAST_PORT = 65535
@@ -29,6 +30,7 @@ IN_WORDS = {
     NAME_PATTERN: f"an environment's name: {NAME_IN_WORDS}",
     IMAGE_PATTERN: "an image: write one like apache/kafka:3.9.1, or one with a digest",
     RACK_PATTERN: "a rack: 1 to 64 letters, digits, dots, hyphens and underscores, the first one a letter or digit",
+    USER_PATTERN: "a user's name: 1 to 64 letters, digits, dots, hyphens, underscores, the first one a letter or digit",
     TOPIC_PATTERN: "a topic's name: 1 to 249 letters, digits, dots, hyphens and underscores",
 }
 """What each pattern requires, as worded in errors."""
@@ -312,6 +314,8 @@ class EnvironmentSpec(Section):
     """The brokers."""
     security: Annotated[str, AfterValidator(_profile), WithJsonSchema({"enum": list(PROFILES)})] = PLAIN_TEXT
     """How connections to brokers and between nodes are secured."""
+    users: list[UserSpec] = []
+    """Who may connect, beside provision itself."""
     storage: Annotated[str, AfterValidator(_path)] = "volume"
     """Where data is kept: `volume` until `down`, `memory` until the nodes stop, or a directory."""
     templates: Annotated[str, AfterValidator(_path)] | None = None

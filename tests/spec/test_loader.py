@@ -56,6 +56,7 @@ def test_a_file_of_one_key_has_every_default(file: Path) -> None:
             "overrides": {},
         },
         "security": "plaintext",
+        "users": [],
         "storage": "volume",
         "templates": None,
         "vars": {},
