@@ -71,7 +71,7 @@ def filled_in_config(access: Access, option: str | None, arguments: Sequence[str
     said = any(argument.split("=")[0] in TOOL_CONFIGS for argument in arguments)
     if option is None or said or {"--help", "--version", "--zookeeper"} & set(arguments) or not access.secured:
         return "", b""
-    return option, java_properties(access, inline=True)
+    return option, java_properties(access, inline=True).encode("ascii")
 
 
 def as_seen_inside(argument: str, inside: Mapping[str, str]) -> str:
