@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from provision.spec.checks import Finding
     from provision.spec.model import EnvironmentSpec
 
-USER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+USER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 
 
 class PasswordSpec(Section):

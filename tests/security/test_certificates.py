@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provision.security.certificates import Pair, Subject, ends, is_good, issue, make_authority
-from provision.security.material import in_a_line, parted
+from provision.security.material import parted
 
 AUTHORITY, STRANGER = make_authority("orders"), make_authority("orders")
 SERVER = Subject("provision", ("127.0.0.1", "localhost", "orders-broker-1"))
@@ -113,8 +113,6 @@ def test_a_file_with_both_is_parted_and_another_is_not() -> None:
     pair = issue(AUTHORITY, CLIENT)
     assert parted(pair.key + pair.certificate) == pair
     assert [parted(content) for content in (b"", pair.key, pair.certificate, b"\0")] == [None] * 4
-    assert in_a_line(pair.key).count("\\n") == pair.key.count(b"\n") > 2
-    assert "\n" not in in_a_line(pair.key)
 
 
 @settings(max_examples=40, deadline=None)

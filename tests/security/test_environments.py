@@ -189,7 +189,7 @@ def test_another_security_is_refused_while_a_node_runs_and_made_once_all_have_st
 def test_nodes_whose_authority_is_lost_are_not_given_another(closed: Closed) -> None:
     closed.of().up()
     closed.store.forget()
-    with pytest.raises(Refused, match=f"the certificates of {NAME} are not in"):
+    with pytest.raises(Refused, match=f"the secrets of {NAME} are not in"):
         closed.of().plan()
     access = access_to(closed.runtime.observe(NAME))
     assert (access.brokers, sorted(access.down)) == ({}, [1, 2])
