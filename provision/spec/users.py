@@ -1,9 +1,10 @@
 """Users in an environment file: who may connect, and where their passwords come from."""
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field
 
 from provision.security.profiles import ITSELF, PROFILES
 from provision.spec.section import Section
@@ -15,19 +16,34 @@ if TYPE_CHECKING:
 USER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 
 
+# No message of these shows a value: it may be a password that is in the wrong place.
+
+
+def _variable(value: object) -> object:
+    if value is not None and not (isinstance(value, str) and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value)):
+        raise ValueError("must be the name of an environment variable: letters, digits and underscores")
+    return value
+
+
+def _file(value: object) -> object:
+    if value is not None and not (isinstance(value, str) and value.strip() and value.isprintable()):
+        raise ValueError("must be the path of a file")
+    return value
+
+
+def _reference(value: object) -> object:
+    if value is not None and not isinstance(value, dict | PasswordSpec):
+        raise ValueError("a password is never in the file: write {env: VARIABLE} or {file: PATH}")
+    return value
+
+
 class PasswordSpec(Section):
     """Where a password comes from; it is never in the file itself."""
 
-    env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    env: Annotated[str | None, BeforeValidator(_variable)] = None
     """The environment variable that `up` finds it in."""
-    file: Annotated[str, Field(min_length=1)] | None = None
+    file: Annotated[str | None, BeforeValidator(_file)] = None
     """The file that it is the first line of; a relative path is relative to the environment file's directory."""
-
-    @model_validator(mode="after")
-    def _one_source(self) -> "PasswordSpec":
-        if (self.env is None) == (self.file is None):
-            raise ValueError("a password comes from env or from file: give one of them")
-        return self
 
 
 class UserSpec(Section):
@@ -35,7 +51,7 @@ class UserSpec(Section):
 
     name: Annotated[str, Field(pattern=USER_PATTERN)]
     """The user's name."""
-    password: PasswordSpec | None = None
+    password: Annotated[PasswordSpec | None, BeforeValidator(_reference)] = None
     """Where the password comes from. Default: `up` makes one."""
 
 
@@ -57,4 +73,7 @@ def users(spec: "EnvironmentSpec") -> Iterator["Finding"]:
         if user.password and profile.knows_users and not profile.mechanism:
             message = f"with security: {spec.security} users show a certificate, which `up` makes, and no password"
             yield Finding(("users", index, "password"), message, "remove it", at_key=True)
+        if user.password and (user.password.env is None) == (user.password.file is None):
+            message = "a password comes from env or from file"
+            yield Finding(("users", index, "password"), message, "give one of them", at_key=True)
         seen.add(user.name)
