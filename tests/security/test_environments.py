@@ -13,7 +13,7 @@ import provision.operations.topics  # noqa: F401
 from provision import Environment, Level, UpOptions
 from provision.catalogue.versions import KafkaVersion, config_option
 from provision.cluster.properties import read
-from provision.errors import ProvisionError, Refused
+from provision.errors import ProvisionError, Refused, UsageError
 from provision.events import Event
 from provision.kafka.access import Access
 from provision.observe.reach import access_to
@@ -236,3 +236,90 @@ def test_a_tool_is_told_how_to_get_in(closed: Closed, tool: str, version: str, o
         assert values["ssl.truststore.certificates"].encode() == closed.store.read("ca.pem")
         assert filled_in_config(access, option, ["--list", option, "mine"]) == ("", b"")
     assert filled_in_config(Access({1: "127.0.0.1:9092"}), option, []) == ("", b"")
+
+
+# -- passwords, and what clients are told -----------------------------------------------------------------------------
+
+APP = [{"name": "app"}]
+
+
+@pytest.mark.parametrize("security", ["sasl-plain", "sasl-tls"])
+def test_users_have_passwords_that_only_their_brokers_know(closed: Closed, security: str) -> None:
+    environment = closed.of(security, users=APP)
+    environment.up()
+    password = closed.store.path("user-app.password").read_text()
+    assert len(password) > 24
+    for node in ("broker-1", "broker-2"):
+        values = read(closed.files(node)["secrets.properties"].decode()) or {}
+        assert values["password.app"] == password
+        rendered = [file.text for file in closed.runtime.read_files(NAME, node) if not file.secret]
+        assert not [text for text in rendered if password in text]
+        (main,) = [text for text in rendered if "listener.security.protocol.map" in text]
+        assert "user_app=" in (read(main) or {})["listener.name.host.plain.sasl.jaas.config"]
+    assert not environment.plan().plan.changes
+    assert password not in "".join(f"{event} {event!r}" for event in closed.told)
+
+
+def test_another_password_restarts_the_brokers_and_no_plan_tells_it(
+    closed: Closed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users = [{"name": "app", "password": {"env": "APP_PASSWORD"}}]
+    monkeypatch.setenv("APP_PASSWORD", "0pen-s3same")
+    closed.of("sasl-tls", users=users).up()
+    monkeypatch.setenv("APP_PASSWORD", "cl0se-s3same")
+    environment = closed.of("sasl-tls", users=users)
+    plan = environment.plan().plan
+    assert [(action.verb, action.cause) for action in plan.actions] == [
+        (Verb.RESTART, "config changed: secrets.properties changed")
+    ] * 2
+    assert "s3same" not in json.dumps(plan.as_dict())
+    environment.up()
+    assert closed.store.path("user-app.password").read_text() == "cl0se-s3same"
+    assert not environment.plan().plan.changes
+
+
+def test_a_fingerprint_of_the_same_password_differs_between_environments(closed: Closed, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("guess-me")
+    users = [{"name": "app", "password": {"file": str(tmp_path / "password")}}]
+    hashes = set()
+    for _ in range(2):
+        closed.of("sasl-plain", users=users, brokers={"port": 9092}).up()
+        hashes.add(closed.runtime.observe(NAME).node("broker-1"))
+        closed.looks_away()
+        closed.of("sasl-plain", users=users).down()
+    assert len({node.config_hash for node in hashes if node}) == 2
+
+
+EVERY_FORM = ("properties", "librdkafka", "kafka-python", "spring", "env", "kcat")
+
+
+@pytest.mark.parametrize("form", EVERY_FORM)
+@pytest.mark.parametrize("security", ["plaintext", "tls", "mtls", "sasl-plain", "sasl-tls"])
+def test_a_client_is_told_all_that_it_needs_in_every_form(closed: Closed, security: str, form: str) -> None:
+    known = security not in ("plaintext", "tls")
+    environment = closed.of(security, **({"users": APP} if known else {}))
+    environment.up()
+    config = environment.client_config(form, "app" if known else "")
+    servers = closed.runtime.observe(NAME).bootstrap_servers
+    assert servers.partition(",")[0] in config.text
+    assert ("SSL" in config.text) is (security in ("tls", "mtls", "sasl-tls"))
+    assert (str(closed.store.path("ca.pem")) in config.text) is (security in ("tls", "mtls", "sasl-tls"))
+    password = closed.store.read("user-app.password")
+    assert (password is not None) is security.startswith("sasl")
+    assert password is None or password.decode() in config.text
+    assert config.secret is (security.startswith("sasl") or (security == "mtls" and form in ("properties", "spring")))
+    if form in ("librdkafka", "kafka-python"):
+        assert isinstance(json.loads(config.text), dict)
+    if form in ("properties", "spring"):
+        assert read(config.text) is not None
+    assert config.text not in repr(config)
+
+
+def test_a_client_that_is_not_known_or_not_named_is_refused(closed: Closed) -> None:
+    environment = closed.of("mtls", users=APP)
+    environment.up()
+    for user, why in (("", "wants to know who"), ("nobody", "no user nobody"), ("../ca", "no user ../ca")):
+        with pytest.raises(UsageError, match=why):
+            environment.client_config("properties", user)
+    with pytest.raises(UsageError, match="no format 'xml'"):
+        environment.client_config("xml", "app")
