@@ -16,6 +16,7 @@ from provision.errors import InvalidEnvironment, UsageError
 from provision.home.place import Home
 from provision.operations.securing import material_of
 from provision.plan.observed import ObservedEnvironment
+from provision.runtime.process.layout import local_layout
 from provision.security.profiles import PROFILES, quoted, unquoted
 from provision.spec.loader import load
 
@@ -104,3 +105,18 @@ def test_a_variable_that_is_not_set_is_named(tmp_path: Path, monkeypatch: pytest
 @given(st.text())
 def test_a_quoted_text_comes_back(text: str) -> None:
     assert unquoted(quoted(text)) == text
+
+
+@pytest.mark.parametrize("odd", ["a:b", "a}b"])
+@pytest.mark.parametrize("security", PROFILES)
+def test_a_home_to_whose_secrets_kafka_could_not_be_referred_is_refused(
+    tmp_path: Path, odd: str, security: str
+) -> None:
+    file = tmp_path / "orders.yaml"
+    file.write_text(f"security: {security}\n")
+    home = Home.at(tmp_path / odd, tmp_path / "cache")
+    if PROFILES[security].is_secured:
+        with pytest.raises(UsageError, match="the home cannot be"):
+            local_layout(load(file), str(tmp_path), home)
+    else:
+        assert local_layout(load(file), str(tmp_path), home).directory.startswith(str(tmp_path / odd))
