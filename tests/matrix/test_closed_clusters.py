@@ -31,7 +31,7 @@ pytestmark = pytest.mark.row("apart")
 NAME = "closed"
 OWN = 'a "quoted\\ pass-wörd'
 USERS: list[dict[str, Any]] = [{"name": "app"}, {"name": "ops", "password": {"env": "OPS_PASSWORD"}}]
-SOON_MS = 15_000
+PATIENCE_S, ANSWER_S = 60.0, 20.0
 
 
 @dataclass(frozen=True)
@@ -142,10 +142,12 @@ def test_its_users_get_in_and_the_programs_own_commands_do(closed: Closed) -> No
     for user in closed.row.users:
         options = closed.python(user)
         producer = KafkaProducer(**options)
-        producer.send("t", f"from {user}".encode()).get(timeout=30)
+        producer.send("t", f"from {user}".encode()).get(timeout=PATIENCE_S)
         producer.close()
         written.append(f"from {user}".encode())
-    consumer = KafkaConsumer("t", auto_offset_reset="earliest", consumer_timeout_ms=SOON_MS, **closed.python(user))
+    consumer = KafkaConsumer(
+        "t", auto_offset_reset="earliest", consumer_timeout_ms=int(PATIENCE_S * 1000), **closed.python(user)
+    )
     read = [next(consumer).value for _ in written]
     consumer.close()
     assert sorted(read) == sorted(written)
@@ -173,18 +175,18 @@ def test_nobody_else_gets_in_and_is_told_why(closed: Closed) -> None:
     for other in [{"protocol": "PLAINTEXT", "credentials": None}, {"protocol": "SSL", "credentials": None}]:
         if row.security != "tls" or other["protocol"] == "PLAINTEXT":
             with pytest.raises(NotAnswering):
-                observe_cluster(closed.access(certificate=None, **other), 1, 5.0)
+                observe_cluster(closed.access(certificate=None, **other), 1, ANSWER_S)
     if row.security.startswith("sasl"):
         for user, password in (("app", "wrong"), ("nobody", "app"), ("ops", "")):
             with pytest.raises(KafkaRefused, match=f"does not let {user} in"):
-                observe_cluster(closed.access(credentials=Credentials("PLAIN", user, password)), 1, 5.0)
+                observe_cluster(closed.access(credentials=Credentials("PLAIN", user, password)), 1, ANSWER_S)
     if row.security != "sasl-plain":
         with pytest.raises(NotAnswering, match="TLS fails: CERTIFICATE_VERIFY_FAILED"):
-            observe_cluster(closed.access(ca=str(stranger)), 1, 5.0)
+            observe_cluster(closed.access(ca=str(stranger)), 1, ANSWER_S)
         host, _, port = closed.access().brokers[1].partition(":")
         trusting = ssl.create_default_context(cafile=closed.access().ca)
         with (
-            socket.create_connection((host, int(port)), timeout=5) as plain,
+            socket.create_connection((host, int(port)), timeout=ANSWER_S) as plain,
             pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"),
         ):
             trusting.wrap_socket(plain, server_hostname="elsewhere")
@@ -193,7 +195,10 @@ def test_nobody_else_gets_in_and_is_told_why(closed: Closed) -> None:
         old.set_ciphers("ALL:@SECLEVEL=0")
         with warnings.catch_warnings(action="ignore"):
             old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
-        with socket.create_connection((host, int(port)), timeout=5) as plain, pytest.raises((ssl.SSLError, OSError)):
+        with (
+            socket.create_connection((host, int(port)), timeout=ANSWER_S) as plain,
+            pytest.raises((ssl.SSLError, OSError)),
+        ):
             old.wrap_socket(plain)
 
 
@@ -208,7 +213,10 @@ def test_its_secrets_are_in_no_command_line_environment_output_log_or_plan(close
     shown += [path.read_text() for path in (closed.directory / "rendered").rglob("*") if path.is_file()]
     if closed.row.runtime == "docker":
         api = engine().api
-        shown += [json.dumps(api.inspect_container(one["Id"])) for one in api.containers(all=True)]
+        shown += [
+            json.dumps(api.inspect_container(one["Id"]))
+            for one in api.containers(all=True, filters={"label": f"provision.environment={NAME}"})
+        ]
         shown += [json.dumps(api.volumes()), json.dumps(api.networks())]
     for process in psutil.process_iter():
         if process.pid != os.getpid():
