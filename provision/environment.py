@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from provision.home.journals import Run
     from provision.observe.readiness import Assessment
     from provision.operations.changing import Change
+    from provision.operations.clients import ClientConfig
     from provision.operations.doctor.examine import Choose, Diagnosis
     from provision.operations.doctor.machine import MachineDiagnosis
     from provision.operations.gc.collector import Collector
@@ -538,6 +539,19 @@ class Environment(Entered, InsideKafka):
     def inside_address(self, node: str) -> str:
         """The `host:port` of a node for tools inside the environment's network."""
         return self.runtime.inside_address(self.name, node)
+
+    def client_config(self, form: str, user: str = "", *, inside: bool = False) -> ClientConfig:
+        """What a client needs to get in, in the form in which it reads it; `inside` the environment's network or here.
+
+        Raises:
+            UsageError: there is no such form or user, or a user must be named.
+        """
+        from provision.operations.clients import client_config
+        from provision.operations.status import require_nodes
+
+        observed = require_nodes(self.runtime, self.name)
+        brokers = {node.number: self.inside_address(node.name) for node in observed.of_role("broker")}
+        return client_config(observed, form, user, brokers if inside else None)
 
     # -- what lives inside Kafka --------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from provision.catalogue.versions import KRAFT
 from provision.cluster.identity import Identities
 from provision.cluster.model import Cluster, RenderedFile
 from provision.cluster.resolve import fixed_ports, resolve, resolve_without_ports
+from provision.cluster.secured import secret_files
 from provision.common.interrupts import shielded, telling_where_it_stands
 from provision.common.patience import Patience
 from provision.errors import NodeFailed, PortTaken, ProvisionError, UsageError
@@ -36,6 +37,7 @@ from provision.operations.files import require_nodes
 from provision.operations.ports import back_to, found_taken, ports_in_use, situation
 from provision.operations.remove import finish_removal, remove_environment
 from provision.operations.rollback import undone
+from provision.operations.securing import material_of
 from provision.operations.storage import require_storage_apart
 from provision.operations.whose import Maker, about_of, note_about, require_same_file, tell_expired
 from provision.plan.actions import Action, Impact, Plan, Verb
@@ -51,6 +53,7 @@ from provision.resources.topics import DELETE_TOPICS
 from provision.runtime import Runtimes
 from provision.runtime.base import Runtime
 from provision.runtime.directories import has_data
+from provision.security.material import Material
 from provision.software.frozen import require_pinned_nodes, require_pins_match
 from provision.spec.source import Source
 
@@ -71,6 +74,8 @@ class Prepared:
     had_data: bool
     """Whether a user's storage directory has data from before, which a rollback must not touch."""
     plan: Plan
+    material: Material
+    """The keys and certificates that its nodes need; new ones are not written yet."""
     leased: frozenset[str] = frozenset()
     """The names under which this command has leased ports, which a rollback releases."""
 
@@ -203,7 +208,9 @@ def _prepare(
     if cluster.mode == KRAFT:
         cluster = replace(cluster, cluster_id=cluster_id_for(cluster, observed))
     stages = stages_of(cluster, observed)
-    phases = tuple(Phase(render_files(stage.cluster), stage.name, stage.cause) for stage in stages)
+    made = material_of(cluster, observed, home)
+    secret = secret_files(cluster, made)
+    phases = tuple(Phase((*render_files(stage.cluster), *secret), stage.name, stage.cause) for stage in stages)
     tell(StageDone("render"))
     missing, details = runtime.missing_software(cluster), observe_details(cluster, phases[0].files, observed, runtime)
     tell(StageDone("observe", "files and brokers"))
@@ -216,7 +223,7 @@ def _prepare(
     tell(StageDone("plan", "with what the brokers have" if inside else ""))
     require_pinned_nodes(pinned, cluster, observed, plan)
     had_data = bool(cluster.storage.directory) and has_data(Path(cluster.storage.directory), cluster.name)
-    return Prepared(cluster, desired, phases, runtime, observed, inside, had_data, plan)
+    return Prepared(cluster, desired, phases, runtime, observed, inside, had_data, plan, made)
 
 
 def up(
@@ -259,7 +266,8 @@ def up(
     try:
         _decide(prepared, options, tell, agree)
         begun = True
-        about = about_of(source, maker, prepared.observed, prepared.cluster.ttl_s, take_over=options.take_over)
+        observed, cluster = prepared.observed, prepared.cluster
+        about = about_of(source, maker, observed, cluster.ttl_s, security=cluster.security, take_over=options.take_over)
         note_about(prepared.runtime, prepared.observed, about, tell)  # before anything is created
         tell_expired(prepared.runtime, tell)
         try:
@@ -348,6 +356,7 @@ def _bring_up(
     cluster, runtime = prepared.cluster, prepared.runtime
     began, patience = time.monotonic(), Patience(options.timeout_s)
     first_wave = prepared.plan.first_wave
+    prepared.material.keep()
     work = NodeWork(cluster, runtime, Roller(runtime, cluster.name, len(cluster.zookeepers), patience, tell), tell)
     known = Known(prepared.plan, prepared.observed, prepared.inside if prepared.holds else None)
     apply_nodes(first_wave, work)
@@ -388,6 +397,8 @@ def _roll_back(prepared: Prepared, home: Home, tell: Listener) -> None:
             prepared.runtime, name, before=prepared.observed, delete_data=not prepared.had_data, tell=tell
         )
         home.ports.release(name, prepared.leased)
+        if prepared.observed.is_absent:
+            prepared.material.store.forget()
         if removed:
             tell(Notice(f"what was created of {name} is removed again"))
         left = prepared.runtime.observe(name)

@@ -116,6 +116,31 @@ def address_option(tool: str, version: KafkaVersion) -> str | None:
     return TOOL_ADDRESS.get(tool, _BOOTSTRAP)
 
 
+# The option for the file that tells a tool how to get in, if it is not --command-config; None: it has none.
+_TOOL_CONFIG: dict[str, str | None] = {
+    "kafka-console-consumer": "--consumer.config",
+    "kafka-console-producer": "--producer.config",
+    "kafka-consumer-perf-test": "--consumer.config",
+    "kafka-dump-log": None,
+    "kafka-leader-election": "--admin.config",
+    "kafka-producer-perf-test": "--producer.config",
+    "kafka-storage": None,
+    "kafka-verifiable-consumer": "--consumer.config",
+    "kafka-verifiable-producer": "--producer.config",
+    "zookeeper-shell": None,
+}
+TOOL_CONFIGS = ("--command-config", *sorted({option for option in _TOOL_CONFIG.values() if option}))
+"""All options by which a user can name such a file."""
+
+
+def config_option(tool: str, version: KafkaVersion) -> str | None:
+    """The argument that takes the file of a client's properties; None if the tool takes none."""
+    if tool == "kafka-get-offsets" and version < KafkaVersion(3, 0, 0):
+        return None  # KIP-635 added it
+    option = _TOOL_CONFIG.get(tool, "--command-config")
+    return option and ("--command-config" if version >= KafkaVersion(4, 2, 0) else option)  # KIP-1147
+
+
 # Tools moved from the core jar to kafka-tools one by one (KAFKA-14525): each table names those that moved since the
 # last. A test looks every class up in the jars of its release.
 _TOOLS_3_3 = _TOOLS_2_8 | {

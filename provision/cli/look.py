@@ -1,4 +1,4 @@
-"""Commands that look: status, list, wait, logs, endpoints, env."""
+"""Commands that look: status, list, wait, logs, endpoints, env, client-config."""
 
 import itertools
 import sys
@@ -17,6 +17,7 @@ from provision.cli.progress import progress
 from provision.cli.streams import Purpose, write_as
 from provision.cli.words import env_and_nodes
 from provision.common.counts import counted
+from provision.common.whole_files import write_whole
 from provision.errors import InvalidEnvironment, ProvisionError, UsageError
 
 if TYPE_CHECKING:
@@ -241,6 +242,37 @@ def env_variables(
         write_line(line)
 
 
+def client_config(
+    env: Env = None,
+    form: Annotated[
+        str,
+        typer.Option("--format", "-f", help="properties, librdkafka, kafka-python, spring, env or kcat."),
+    ] = "properties",
+    user: Annotated[str, typer.Option("--user", "-u", help="Who gets in, if clients have to say who they are.")] = "",
+    inside: Annotated[bool, typer.Option("--inside", help="For a client in the environment's network.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Write a file that only you can read.")] = None,
+    show_secrets: Annotated[
+        bool, typer.Option("--show-secrets", help="Print keys and passwords even to a terminal.")
+    ] = False,
+) -> None:
+    """Print what a client needs to get in."""
+    config = select(env).client_config(form, user, inside=inside)
+    if out:
+        try:
+            write_whole(out, config.text, 0o600)
+        except OSError as error:
+            raise ProvisionError(f"cannot write {out}", why=error.strerror or str(error)) from error
+        say(f"wrote {out}")
+        return
+    if config.secret and sys.stdout.isatty() and not show_secrets:
+        raise UsageError(
+            "it has a key or a password in it, which the terminal would show",
+            hint="--out FILE writes it into a file that only you can read; --show-secrets shows it",
+        )
+    for line in config.text.splitlines():
+        write_line(line)
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     commands: dict[str, Callable[..., None]] = {
@@ -250,6 +282,7 @@ def register(app: typer.Typer) -> None:
         "logs": logs,
         "endpoints": endpoints,
         "env": env_variables,
+        "client-config": client_config,
     }
     for name, command in commands.items():
         app.command(name, rich_help_panel=LOOK)(command)

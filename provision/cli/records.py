@@ -169,7 +169,7 @@ def consume(
         Shape, typer.Option("--output", "-o", help="Print only the value, or the whole record as JSON.")
     ] = Shape.LINE,
 ) -> None:
-    """Write the records of a topic to standard output, a line each."""
+    """Write a topic's records to standard output, one a line."""
     idle_s = seconds(idle) if idle else None
     env, name = env_and_one(env, topic, "TOPIC")
     write_as(Purpose.STREAM)

@@ -18,7 +18,7 @@ _INDEX = "README"
 def docs(
     page: Annotated[str | None, typer.Argument(metavar="PAGE", help="All pages are listed if left out.")] = None,
 ) -> None:
-    """Show a page of the reference: every key, command, exit code."""
+    """Show a page of the reference: keys, commands, exit codes."""
     pages = {file.stem: file for file in sorted(_directory().glob("*.md"))}
     if page is None:
         titles = [(name, _title(file)) for name, file in pages.items() if name != _INDEX]

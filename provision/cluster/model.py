@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from provision.catalogue.versions import KafkaVersion
+from provision.security.profiles import PLAIN_TEXT, PROFILES
 from provision.spec.record_files import RecordFile
 
 _FIRST_CONTROLLER_ID = 1001
@@ -195,11 +196,20 @@ class TopicPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class User:
+    """A user of the cluster, and where the password comes from: a variable, or a file's absolute path, or neither."""
+
+    name: str
+    variable: str = ""
+    file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Cluster:
     """One environment, resolved for one runtime. `software` names its Kafka: an image, or the jars of a version.
 
     `cluster_id` is the id with which a KRaft cluster's storages are formatted; empty until it is chosen, and in
-    ZooKeeper mode, where the brokers generate it.
+    ZooKeeper mode, where the brokers generate it. `security` is the name of its profile.
     """
 
     name: str
@@ -215,6 +225,8 @@ class Cluster:
     templates: str | None
     ttl_s: float | None
     cluster_id: str = ""
+    security: str = PLAIN_TEXT
+    users: tuple[User, ...] = ()
 
     def of_role(self, role: Role) -> tuple[Node, ...]:
         """The nodes of a role, in the order of their numbers."""
@@ -244,6 +256,11 @@ class Cluster:
     def all_software(self) -> tuple[str, ...]:
         """All software of its nodes, each name once."""
         return tuple(dict.fromkeys(node.software for node in self.nodes))
+
+    @property
+    def controller_protocol(self) -> str:
+        """The security protocol of controllers, which brokers that are none need too."""
+        return PROFILES[self.security].controller_protocol
 
     @property
     def bootstrap_servers(self) -> str:

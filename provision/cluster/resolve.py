@@ -2,6 +2,7 @@
 
 import posixpath
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,7 +18,9 @@ from provision.cluster.model import (
     StorageKind,
     Topic,
     TopicPolicy,
+    User,
 )
+from provision.security.profiles import PROFILES, Place, settings
 from provision.spec.checks import JVM_OVERHEAD_BYTES, mode_of, partitions_of, replication_factor_of
 from provision.spec.defaults import internal_topic_settings
 from provision.spec.java import JavaSpec
@@ -92,6 +95,8 @@ def resolve(spec: EnvironmentSpec, layout: Layout, ports: Mapping[str, int], bas
         variables=spec.vars,
         templates=posixpath.join(base_directory, spec.templates) if spec.templates else None,
         ttl_s=parse_duration_s(spec.ttl) if spec.ttl else None,
+        security=spec.security,
+        users=_users(spec, base_directory),
     )
 
 
@@ -124,6 +129,17 @@ def resolve_storage(text: str, base_directory: str) -> Storage:
     if text in ("volume", "memory"):
         return Storage(StorageKind(text))
     return Storage(StorageKind.DIRECTORY, posixpath.normpath(posixpath.join(base_directory, text)))
+
+
+def _users(spec: EnvironmentSpec, base_directory: str) -> tuple[User, ...]:
+    return tuple(
+        User(
+            user.name,
+            (user.password.env if user.password else None) or "",
+            posixpath.join(base_directory, user.password.file) if user.password and user.password.file else "",
+        )
+        for user in spec.users
+    )
 
 
 def _zookeeper(spec: EnvironmentSpec, layout: Layout, number: int, ports: Mapping[str, int], storage: Storage) -> Node:
@@ -223,6 +239,12 @@ def _node(  # noqa: PLR0913 what differs between the roles, by name
     """The part common to all roles: the node's directories, and how it is started."""
     name = role.node(number)
     software = layout.software(role)
+    if role is not Role.ZOOKEEPER:
+        profile = PROFILES[spec.security]
+        listeners = tuple(replace(one, protocol=profile.protocol_of(one.name)) for one in listeners)
+        place = Place([one.name for one in listeners], layout.config_dir(name), kraft=mode_of(spec) == KRAFT)
+        secured = settings(profile, place, [user.name for user in spec.users])
+        properties = {**secured, **properties}
     return Node(
         name=name,
         role=role,

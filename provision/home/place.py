@@ -12,6 +12,7 @@ from provision.home.ports import PortLeases
 from provision.home.seeds import SeedNotes
 from provision.home.throttles import ThrottleNote
 from provision.home.usable import require_path
+from provision.security.store import SecretStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,10 @@ class Home:
     def external_seeds(self, name: str) -> SeedNotes:
         """The same for an external cluster of that name."""
         return SeedNotes(self.directory / "external-seeds" / name)
+
+    def secrets(self, environment: str) -> SecretStore:
+        """The keys and certificates of an environment."""
+        return SecretStore(self.directory / "secrets" / environment)
 
     @property
     def environments(self) -> Path:

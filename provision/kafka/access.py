@@ -33,14 +33,16 @@ class Access:
 
     `brokers` has the `host:port` of each broker by its id. As in Kafka's own clients, an address whose broker is not
     known yet has a negative id. `protocol` is the listeners' security protocol: `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or
-    `SASL_SSL`. `ca` is a PEM file of trusted authorities; the default is the system's. `down` has the brokers that are
-    known not to run, each with the reason: they are not asked, because anybody may listen at their addresses meanwhile.
+    `SASL_SSL`. `ca` is a PEM file of trusted authorities; the default is the system's. `certificate` is a PEM file with
+    the client's own key and certificate, if the listeners ask for one. `down` has the brokers that are known not to
+    run, each with the reason: they are not asked, because anybody may listen at their addresses meanwhile.
     """
 
     brokers: Mapping[int, str]
     protocol: str = PLAINTEXT
     credentials: Credentials | None = None
     ca: str | None = None
+    certificate: str | None = None
     down: Mapping[int, str] = field(default_factory=dict)
 
     @classmethod
@@ -67,6 +69,11 @@ class Access:
         return ",".join(self.brokers.values())
 
     @property
+    def secured(self) -> bool:
+        """Whether a client has to know more than the addresses."""
+        return self.protocol != PLAINTEXT
+
+    @property
     def encrypted(self) -> bool:
         """Whether the connections use TLS."""
         return self.protocol.endswith("SSL")
@@ -84,6 +91,8 @@ class Access:
         }
         if self.encrypted and self.ca:
             options["ssl_cafile"] = self.ca
+        if self.encrypted and self.certificate:
+            options |= {"ssl_certfile": self.certificate, "ssl_keyfile": self.certificate}
         return options | self.sasl_options()
 
     def librdkafka_options(self) -> dict[str, str]:

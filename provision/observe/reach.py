@@ -1,8 +1,11 @@
 """How the cluster of an environment is reached from this machine."""
 
 from provision.cluster.model import Role
-from provision.kafka.access import Access
+from provision.home.secrets import known_secrets
+from provision.kafka.access import Access, Credentials
 from provision.plan.observed import NodeState, ObservedEnvironment
+from provision.security.material import AUTHORITY
+from provision.security.profiles import ITSELF, PROFILES
 
 NOT_RUNNING = {
     NodeState.CREATED: "it was never started",
@@ -15,9 +18,26 @@ NOT_RUNNING = {
 
 
 def access_to(observed: ObservedEnvironment) -> Access:
-    """Access to all of its brokers that have a port on this machine; those that do not run are known to be down."""
+    """Access to all of its brokers that have a port on this machine; those that do not run are known to be down.
+
+    Those that let nobody in without certificates that are not here are not asked either.
+    """
     brokers = [node for node in observed.of_role(Role.BROKER) if node.endpoint]
+    reached = {node.number: node.endpoint for node in brokers if node.endpoint and node.state is NodeState.RUNNING}
+    down = {node.number: NOT_RUNNING[node.state] for node in brokers if node.state is not NodeState.RUNNING}
+    profile = PROFILES.get(observed.about.security) if observed.about else None
+    if profile is None or not profile.is_secured or not reached:
+        return Access(reached, down=down)
+    secrets = known_secrets(observed.name, observed.about)
+    if secrets is None or not secrets.is_there:
+        where = f"{observed.about.home} on {observed.about.host}" if observed.about else ""
+        return Access({}, down=down | dict.fromkeys(reached, f"what lets us in is in {where}, not here"))
+    password = (secrets.read(f"{ITSELF}.password") or b"").decode() if profile.mechanism else ""
     return Access(
-        {node.number: node.endpoint for node in brokers if node.endpoint and node.state is NodeState.RUNNING},
-        down={node.number: NOT_RUNNING[node.state] for node in brokers if node.state is not NodeState.RUNNING},
+        reached,
+        profile.protocol,
+        Credentials(profile.mechanism, ITSELF, password) if password else None,
+        ca=str(secrets.path(AUTHORITY)) if profile.encrypted else None,
+        certificate=str(secrets.path(f"{ITSELF}.pem")) if profile.asks_certificate else None,
+        down=down,
     )

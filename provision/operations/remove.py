@@ -8,6 +8,7 @@ from provision.cluster.model import StorageKind
 from provision.errors import PartlyApplied, ProvisionError, UsageError
 from provision.events import Listener, Notice, silent
 from provision.home.place import Home
+from provision.home.secrets import secrets_of
 from provision.operations.concurrently import each, raise_all
 from provision.operations.life import stop_all
 from provision.plan.actions import Kind, Verb
@@ -124,6 +125,7 @@ def down(  # noqa: PLR0913 what it is, and how it goes
     def forget(*, removed: bool) -> None:
         if not keep_data and (others := elsewhere(name, runtime)) is not True and (removed or others is False):
             home.ports.release(name)
+            secrets_of(name, observed.about, home).forget()
         # Notes of what was interrupted inside Kafka are needed as long as the data are; if nothing was here, they may
         # be elsewhere.
         if not data_stay and (removed or delete_data):

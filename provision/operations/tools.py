@@ -3,10 +3,20 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from provision.catalogue.versions import TOOL_ADDRESSES, address_option, release_of, version_of
+from provision.catalogue.versions import (
+    TOOL_ADDRESSES,
+    TOOL_CONFIGS,
+    address_option,
+    config_option,
+    release_of,
+    version_of,
+)
 from provision.cluster.layout import LOOPBACK
 from provision.cluster.model import Role
 from provision.errors import ProvisionError, UsageError
+from provision.kafka.access import Access
+from provision.observe.reach import access_to
+from provision.operations.clients import java_properties
 from provision.operations.status import require_nodes
 from provision.runtime.base import JavaCommand, Runtime, Streams
 
@@ -40,7 +50,9 @@ def run_tool(runtime: Runtime, name: str, tool: str, arguments: Sequence[str], s
     servers = ",".join(runtime.inside_address(name, node.name) for node in observed.of_role(role))
     address = filled_in_address(address_option(tool, version), arguments, servers)
     translated = (as_seen_inside(argument, inside) for argument in arguments)
-    return runtime.run_tool(observed, JavaCommand(main_class, (*first, *address, *translated)), streams)
+    option, properties = filled_in_config(access_to(observed), config_option(tool, version), arguments)
+    command = JavaCommand(main_class, (*first, *address, *translated), option, properties)
+    return runtime.run_tool(observed, command, streams)
 
 
 def filled_in_address(option: str | None, arguments: Sequence[str], servers: str) -> tuple[str, ...]:
@@ -52,6 +64,14 @@ def filled_in_address(option: str | None, arguments: Sequence[str], servers: str
         return () if re.match(r"[\w.,:\[\]-]+:\d+", first) else (servers,)
     said = any(argument.split("=")[0] in TOOL_ADDRESSES for argument in arguments)
     return () if said else (option, servers)
+
+
+def filled_in_config(access: Access, option: str | None, arguments: Sequence[str]) -> tuple[str, bytes]:
+    """The option and the content of the file that lets a tool in; empty if it needs none, or the user names one."""
+    said = any(argument.split("=")[0] in TOOL_CONFIGS for argument in arguments)
+    if option is None or said or {"--help", "--version", "--zookeeper"} & set(arguments) or not access.secured:
+        return "", b""
+    return option, java_properties(access, inline=True).encode("ascii")
 
 
 def as_seen_inside(argument: str, inside: Mapping[str, str]) -> str:

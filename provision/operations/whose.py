@@ -13,6 +13,7 @@ from provision.events import Listener, Notice
 from provision.plan.about import About
 from provision.plan.observed import ObservedEnvironment
 from provision.runtime.base import Runtime
+from provision.security.profiles import PLAIN_TEXT
 from provision.spec.source import Source
 from provision.spec.units import duration_text
 
@@ -82,7 +83,13 @@ def other_origin(about: About | None, source: Source) -> str:
 
 
 def about_of(
-    source: Source, maker: Maker, observed: ObservedEnvironment, ttl_s: float | None, *, take_over: bool = False
+    source: Source,
+    maker: Maker,
+    observed: ObservedEnvironment,
+    ttl_s: float | None,
+    *,
+    security: str = PLAIN_TEXT,
+    take_over: bool = False,
 ) -> About:
     """What an environment is to know of itself after `up`.
 
@@ -98,6 +105,7 @@ def about_of(
         owner_process=maker.process,
         created_s=observed.created_s or time.time(),
         ttl_s=ttl_s,
+        security="" if security == PLAIN_TEXT else security,
     )
     if before is None:
         return new

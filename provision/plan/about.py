@@ -19,7 +19,8 @@ class About(Note):
     the home directory it belongs to, `user` who made it. `owner` is the person or CI job it was made for, if one was
     named, and `owner_process` the process with whose end it is to go. `created_s` is Unix time, `ttl_s` how long it is
     wanted after that. `removing` is whether its data are being deleted: if that is cut off, what is left of
-    them is no whole cluster any more.
+    them is no whole cluster any more. `security` is the profile of its
+    listeners; empty for none.
     """
 
     file: str = ""
@@ -28,6 +29,7 @@ class About(Note):
     user: Shown = ""
     owner: Shown = ""
     owner_process: ProcessIdentity | None = None
+    security: Shown = ""
     created_s: Seconds
     ttl_s: Seconds | None = None
     removing: bool = False

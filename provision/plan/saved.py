@@ -133,7 +133,12 @@ def saved(
     """
     seen = {
         "plan": plan.as_dict() | {"actions": [_lasting(action) for action in plan.as_dict()["actions"]]},
-        "files": [(file.node, file.name, hashlib.sha256(file.content).hexdigest()) for file in files],
+        # The secrets of a node that is not there are made when it is.
+        "files": [
+            (file.node, file.name, hashlib.sha256(file.content).hexdigest())
+            for file in files
+            if not file.secret or observed.node(file.node)
+        ],
         "nodes": [(node.name, node.state, node.config_hash) for node in observed.nodes],
         "storages": sorted(observed.storages),
         "cluster_id": cluster_id,

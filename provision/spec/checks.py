@@ -20,6 +20,7 @@ from provision.spec.names import network_of_engine
 from provision.spec.quotas import quotas
 from provision.spec.reserved import RESERVED_BROKER, RESERVED_ZOOKEEPER
 from provision.spec.units import parse_size_bytes
+from provision.spec.users import users
 from provision.spec.yaml_text import Path, Positions
 
 # What a JVM needs in addition to its heap: metaspace, code cache, thread stacks, direct buffers.
@@ -191,7 +192,19 @@ def _known_brokers(spec: EnvironmentSpec) -> int:
     return sys.maxsize if spec.bootstrap_servers else spec.brokers.nodes
 
 
-_OF_NODES = ("runtime", "kafka", "zookeeper", "controllers", "brokers", "storage", "templates", "vars", "ttl")
+_OF_NODES = (
+    "runtime",
+    "kafka",
+    "zookeeper",
+    "controllers",
+    "brokers",
+    "security",
+    "users",
+    "storage",
+    "templates",
+    "vars",
+    "ttl",
+)
 
 
 def reached(spec: EnvironmentSpec) -> Iterator[Finding]:
@@ -363,6 +376,7 @@ RULES: tuple[RuleReads, ...] = (
     ),
     (replicas, (("brokers", "nodes"), ("topics", ANY), ("topic_defaults",))),
     (topic_names, ()),
+    (users, (("security",), ("users", ANY))),
     (quotas, (("quotas", ANY),)),
     (reserved_properties, ()),
     (overrides, (("brokers", "nodes"),)),

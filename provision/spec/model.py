@@ -12,12 +12,14 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, Wit
 
 from provision.catalogue.images import is_of_line, kafka_line_of
 from provision.catalogue.versions import DEFAULT_VERSION, KafkaVersion, version_or_newest
+from provision.security.profiles import PLAIN_TEXT, PROFILES
 from provision.spec.java import JavaSpec
 from provision.spec.names import NAME_IN_WORDS, NAME_PATTERN
 from provision.spec.quotas import QuotaSpec
 from provision.spec.record_files import Format
 from provision.spec.section import Section
 from provision.spec.units import parse_duration_s, parse_size_bytes
+from provision.spec.users import USER_PATTERN, UserSpec
 from provision.spec.yaml_text import Decimal
 
 LAST_PORT = 65535
@@ -29,6 +31,7 @@ IN_WORDS = {
     NAME_PATTERN: f"an environment's name: {NAME_IN_WORDS}",
     IMAGE_PATTERN: "an image: write one like apache/kafka:3.9.1, or one with a digest",
     RACK_PATTERN: "a rack: 1 to 64 letters, digits, dots, hyphens and underscores, the first one a letter or digit",
+    USER_PATTERN: "a user's name: 1 to 64 letters, digits, dots, hyphens, underscores, the first one a letter or digit",
     TOPIC_PATTERN: "a topic's name: 1 to 249 letters, digits, dots, hyphens and underscores",
 }
 """What each pattern requires, as worded in errors."""
@@ -133,6 +136,12 @@ def addresses_in(value: object) -> str:
         if not host or not is_port or any(c in host for c in " /@"):
             raise ValueError(f"{text!r} is not an address like kafka.example:9092")
     return ",".join(texts)
+
+
+def _profile(name: str) -> str:
+    if name not in PROFILES:
+        raise ValueError(f"{name!r} is no security profile: {', '.join(PROFILES)}")
+    return name
 
 
 # How the JSON Schema describes what validators check.
@@ -322,6 +331,10 @@ class EnvironmentSpec(Section):
     """Dedicated controllers, in KRaft mode."""
     brokers: BrokersSpec = BrokersSpec()
     """The brokers."""
+    security: Annotated[str, AfterValidator(_profile), WithJsonSchema({"enum": list(PROFILES)})] = PLAIN_TEXT
+    """How connections to brokers and between nodes are secured."""
+    users: list[UserSpec] = []
+    """Who may connect, beside provision itself."""
     storage: Annotated[str, AfterValidator(_path)] = "volume"
     """Where data is kept: `volume` until `down`, `memory` until the nodes stop, or a directory."""
     templates: Annotated[str, AfterValidator(_path)] | None = None

@@ -14,7 +14,7 @@ WIDTH = 80
 GROUPS = {
     "Environment files": ["init", "validate", "render", "plan", "docs", "schema"],
     "Environment": ["up", "down", "stop", "start", "restart", "run", "gc"],
-    "Look": ["status", "list", "wait", "logs", "endpoints", "env", "history", "doctor"],
+    "Look": ["status", "list", "wait", "logs", "endpoints", "env", "client-config", "history", "doctor"],
     "Topics and records": ["produce", "consume", "tool", "topics"],
     "Software": ["fetch", "lock", "warm", "image"],
 }

@@ -175,6 +175,13 @@ def _history(world: World) -> None:
     os.utime(journal.file, (time.time() - 31 * DAY_S,) * 2)
 
 
+def _secrets(world: World) -> None:
+    store = world.runtimes.home.secrets(NAME)
+    store.keep({"ca.key": b"key"})
+    old_s = time.time() - 3600
+    os.utime(store.directory, (old_s, old_s))
+
+
 LEFT: dict[str, tuple[str, Callable[[World], None]]] = {
     "past its ttl": ("expired", _expired),
     "the owner has ended": ("owner ended", _ownerless),
@@ -187,6 +194,7 @@ LEFT: dict[str, tuple[str, Callable[[World], None]]] = {
     "what is left of a killed test run": ("test run", _test_run),
     "a draft": ("draft", _draft),
     "a download": ("download", _fetch),
+    "keys and certificates": ("secrets", _secrets),
     "an old history": ("history", _history),
 }
 

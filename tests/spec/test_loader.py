@@ -55,6 +55,8 @@ def test_a_file_of_one_key_has_every_default(file: Path) -> None:
             "properties": {},
             "overrides": {},
         },
+        "security": "plaintext",
+        "users": [],
         "storage": "volume",
         "templates": None,
         "vars": {},

@@ -69,6 +69,16 @@ def test_runs(situation: Situation) -> Iterator[Leftover]:
         yield _file("test run", directory, f"its {controller} has ended")
 
 
+def secrets(situation: Situation) -> Iterator[Leftover]:
+    """Keys and certificates of environments that are gone."""
+    home = situation.runtimes.home.directory
+    directories = [one for one in _entries(home / "secrets", home) if is_environment_name(one.name)]
+    there = situation.runtimes.environments_at("") if directories else None
+    for directory in directories if there is not None else ():
+        if directory.name not in (there or ()):
+            yield _file("secrets", directory, "its environment is gone")
+
+
 def drafts(situation: Situation) -> Iterator[Leftover]:
     """Files and downloads that a killed command was writing."""
     home = situation.runtimes.home

@@ -16,6 +16,7 @@ KINDS = (
     Kind("lock", files.locks),
     Kind("port lease", files.leases),
     Kind("test run", files.test_runs),
+    Kind("secrets", files.secrets, grace_s=10 * _MINUTES_S),
     Kind("draft", files.drafts),
     Kind("history", files.journals, grace_s=30 * _DAYS_S),
 )

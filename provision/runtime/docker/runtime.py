@@ -413,7 +413,7 @@ class DockerRuntime(Runtime):
             host_config = self._api.create_host_config(**host, network_mode=environment.name)
             identity = self._api.create_container(**options, host_config=host_config)["Id"]
             try:
-                self._api.put_archive(identity, NODE_HOME, tools.logging_archive())
+                self._api.put_archive(identity, NODE_HOME, tools.tool_archive(command, image))
                 return tools.run_attached(self._api, identity, streams)
             finally:
                 ending.remove(self._api, identity, "the tool")

@@ -6,6 +6,7 @@ import select
 import socket
 import tarfile
 import threading
+from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 import docker
@@ -14,7 +15,7 @@ from docker.utils.socket import frames_iter
 from provision.catalogue.images import layout_of
 from provision.cluster.layout import NODE_HOME
 from provision.runtime import tool_logging
-from provision.runtime.base import JavaCommand, Streams
+from provision.runtime.base import CLIENT_FILE, SECRET_MODE, JavaCommand, Streams
 from provision.runtime.docker.containers import ENVIRONMENT, ROLE, TOOL_ROLE, process_label
 
 _STDERR = 2
@@ -35,7 +36,7 @@ def java_command(image: str, command: JavaCommand, heap: str) -> list[str]:
         "-cp",
         layout.class_path,
         command.main_class,
-        *command.arguments,
+        *command.told(NODE_HOME),
     ]
 
 
@@ -53,14 +54,25 @@ def tool_options(environment: str, image: str, command: JavaCommand, *, stdin: b
     }
 
 
-def logging_archive() -> bytes:
-    """The tar file for the volume."""
+def tool_archive(command: JavaCommand, image: str) -> bytes:
+    """The tar file for the volume of a tool: its logging, and what only it may read."""
+    account = layout_of(image).user
+    secret = {CLIENT_FILE: command.properties} if command.option else {}
+    return logging_archive(secret, account)
+
+
+def logging_archive(secret: Mapping[str, bytes] | None = None, account: int = 0) -> bytes:
+    """The tar file for the volume, with secret files for that account."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name, content in tool_logging.FILES.items():
             member = tarfile.TarInfo(name)
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content.encode()))
+        for name, hidden in (secret or {}).items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mode, member.uid, member.gid = len(hidden), SECRET_MODE, account, account
+            tar.addfile(member, io.BytesIO(hidden))
     return buffer.getvalue()
 
 

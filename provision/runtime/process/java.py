@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,14 +62,15 @@ def find_java(kafka: KafkaVersion) -> Java:
     )
 
 
-def variables() -> Mapping[str, str]:
-    """The environment variables of a JVM.
+def variables(secrets: Collection[str] = ()) -> Mapping[str, str]:
+    """The environment variables of a JVM: those of this command, but none that has one of these secrets.
 
     Java reads the names of files in the locale's encoding. In the locale C that is ASCII, and it would not find what
     Python, which takes names for UTF-8 there, has created.
     """
     names_differ = sys.getfilesystemencoding() == "utf-8" and locale.getencoding().lower() not in ("utf-8", "utf8")
-    return os.environ | {"LC_ALL": "C.UTF-8"} if names_differ else os.environ
+    given = {name: value for name, value in os.environ.items() if value not in secrets}
+    return given | {"LC_ALL": "C.UTF-8"} if names_differ else given
 
 
 def _candidates() -> Iterator[tuple[Path, str]]:

@@ -12,7 +12,8 @@ from provision.cluster.resolve import resolve_storage
 from provision.common.texts import is_text
 from provision.errors import InvalidEnvironment, Problem, UsageError
 from provision.home.place import Home
-from provision.runtime.process.paths import DATA, JARS, trouble
+from provision.runtime.process.paths import DATA, JARS, SECRETS, trouble
+from provision.security.profiles import PROFILES
 from provision.spec.model import EnvironmentSpec
 from provision.spec.names import is_environment_name
 
@@ -62,7 +63,8 @@ def local_layout(spec: EnvironmentSpec, base_directory: str, home: Home) -> Loca
         StorageKind.MEMORY: memory_directory(home, spec.name),
         StorageKind.DIRECTORY: Path(storage.directory),
     }[storage.kind]
-    if reason := _trouble(directory, DATA if data_root == directory else {}):
+    meanings = {**(DATA if data_root == directory else {}), **(SECRETS if PROFILES[spec.security].is_secured else {})}
+    if reason := _trouble(directory, meanings):
         raise _unusable("home", home.directory, reason, "PROVISION_HOME")
     if storage.directory and (reason := trouble(data_root.as_posix(), DATA)):
         raise _unusable_key("storage", data_root, reason)

@@ -16,6 +16,12 @@ DATA: Mapping[str, str] = {
 }
 """What the path of a data directory cannot have, and why: Kafka's `log.dirs` knows no escape."""
 
+SECRETS: Mapping[str, str] = {
+    ":": "Kafka takes a colon for the end of the path of a file with secrets",
+    "}": "Kafka takes } for the end of a reference to a secret",
+}
+"""What the path of a node's files cannot have with `security`, and why: references to secrets know no escape."""
+
 JARS: Mapping[str, str] = {
     os.pathsep: f"Java takes {os.pathsep} for the end of one path and the start of another",
     "!/": "Java takes !/ for the end of an archive's name",

@@ -18,6 +18,7 @@ from provision.catalogue.versions import KafkaVersion
 from provision.cluster.identity import Identities
 from provision.cluster.layout import LOOPBACK
 from provision.cluster.model import Cluster, Node, RenderedFile, Role, StorageKind, is_node_name
+from provision.cluster.properties import read
 from provision.common.own_directories import is_own, remove_tree
 from provision.common.whole_files import write_whole
 from provision.errors import ProvisionError, Unavailable
@@ -30,6 +31,7 @@ from provision.plan.stored import StoredData
 from provision.runtime import directories, jars, tool_logging
 from provision.runtime.archives import kind_of
 from provision.runtime.base import (
+    CLIENT_FILE,
     SECRET_MODE,
     JavaCommand,
     Runtime,
@@ -58,6 +60,7 @@ from provision.runtime.process.notes import (
     required_environment,
 )
 from provision.runtime.process.places import Places
+from provision.security.profiles import unquoted
 
 _TOOL_TIMEOUT_S = 60
 _PORT_PATIENCE_S = 1.0
@@ -254,7 +257,7 @@ class ProcessRuntime(Runtime):
         if write_formatted(directory, data, cluster_id):
             return
         config = directory / "config"
-        code, output = self._run(self._tool_command(name, format_command(node, cluster_id, config.as_posix())))
+        code, output = self._run(name, self._tool_command(name, format_command(node, cluster_id, config.as_posix())))
         if code:
             raise format_failed(node, output)
 
@@ -282,7 +285,7 @@ class ProcessRuntime(Runtime):
         with files_of(directory):
             console = logs.fresh_console(directory)
             command = [java.command, processes.mark(directory), *self._archives.launched(note, java, directory)]
-        processes.start(command, directory, console, variables())
+        processes.start(command, directory, console, variables(_secrets_of(directory)))
 
     def _require_directories(self, name: str, node: str) -> None:
         """Since the node's last start its directories may have gone, and somebody else's may have taken their place."""
@@ -360,16 +363,16 @@ class ProcessRuntime(Runtime):
     def run_in_node(self, name: str, node: str, command: JavaCommand) -> tuple[int, str]:
         """Run it as a process of this machine: all share the same network."""
         self._required(name, node)
-        return self._run(self._tool_command(name, command))
+        return self._run(name, self._tool_command(name, command))
 
-    def _run(self, command: Sequence[str]) -> tuple[int, str]:
+    def _run(self, name: str, command: Sequence[str]) -> tuple[int, str]:
         try:
             done = subprocess.run(  # noqa: S603 the command is ours
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env=variables(),
+                env=variables(self._secrets(name)),
                 timeout=_TOOL_TIMEOUT_S,
                 check=False,
             )
@@ -387,7 +390,7 @@ class ProcessRuntime(Runtime):
             stdin=streams.stdin or subprocess.DEVNULL,
             stdout=out,
             stderr=err,
-            env=variables(),
+            env=variables(self._secrets(environment.name)),
         ) as tool:
             try:
                 written, complained = tool.communicate()
@@ -398,12 +401,19 @@ class ProcessRuntime(Runtime):
         streams.stderr.write(complained or b"")
         return 128 - tool.returncode if tool.returncode < 0 else tool.returncode
 
+    def _secrets(self, name: str) -> frozenset[str]:
+        """What nobody else may learn from a tool's environment variables."""
+        home = self._places.environment(name)
+        return frozenset().union(*(_secrets_of(home / node) for node in self._places.storages(name)))
+
     def _tool_command(self, name: str, command: JavaCommand) -> list[str]:
         home = self._places.environment(name)
         kept = required_environment(home)
         with files_of(home):
             for file, content in tool_logging.FILES.items():
                 write_whole(home / file, content)
+            if command.option:
+                write_whole(home / CLIENT_FILE, command.properties, mode=SECRET_MODE)
         options = [
             "-Xmx256m",
             "-XX:TieredStopAtLevel=1",
@@ -412,7 +422,7 @@ class ProcessRuntime(Runtime):
         ]
         java = find_java(KafkaVersion.parse(kept.version))
         mark = processes.tool_mark(home)
-        return [java.command, mark, *options, "-cp", kept.libs, command.main_class, *command.arguments]
+        return [java.command, mark, *options, "-cp", kept.libs, command.main_class, *command.told(home.as_posix())]
 
     def inside_address(self, name: str, node: str) -> str:
         """The same address as from outside."""
@@ -424,6 +434,12 @@ class ProcessRuntime(Runtime):
         if not observing.is_there(directory):
             raise ProvisionError(f"{name} has no node {node}", hint=f"`provision status {name}` lists them")
         return directory
+
+
+def _secrets_of(directory: Path) -> frozenset[str]:
+    """The values in a node's secret files, as they were before they were quoted."""
+    secret = (read(file.text) or {} for file in observing.files_of_node(directory) if file.secret)
+    return frozenset(unquoted(value) for values in secret for value in values.values() if value)
 
 
 def _descriptor(stream: IO[bytes]) -> int:

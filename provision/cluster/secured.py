@@ -1,0 +1,73 @@
+"""How security shows in a resolved cluster: who needs what, and the files that nodes have of it."""
+
+from collections.abc import Mapping
+
+from provision.cluster import properties
+from provision.cluster.model import Cluster, Node, RenderedFile, Role
+from provision.security.certificates import Subject
+from provision.security.material import Material
+from provision.security.profiles import ITSELF, PROFILES, SECRETS, TRUSTSTORE, quoted
+
+_LOCAL = ("localhost", "127.0.0.1")
+
+
+def file_of(user: str) -> str:
+    """How the files of a user's secrets are called: no user can be taken for a node or for the authority."""
+    return user if user == ITSELF else f"user-{user}"
+
+
+def subjects(cluster: Cluster) -> Mapping[str, Subject]:
+    """Who needs a certificate, by the names of their files: Kafka's nodes, this program and users; none without TLS."""
+    profile = PROFILES[cluster.security]
+    if not profile.encrypted:
+        return {}
+    nodes = {node.name: Subject(ITSELF, _names(cluster, node)) for node in _secured(cluster)}
+    users = {file_of(user.name): Subject(user.name) for user in cluster.users if profile.asks_certificate}
+    return nodes | {ITSELF: Subject(ITSELF)} | users
+
+
+def with_passwords(cluster: Cluster) -> tuple[str, ...]:
+    """Who needs a password: this program, and users; nobody unless passwords are asked for."""
+    if not PROFILES[cluster.security].mechanism:
+        return ()
+    return (ITSELF, *(user.name for user in cluster.users))
+
+
+def secret_files(cluster: Cluster, material: Material) -> tuple[RenderedFile, ...]:
+    """The files that are made and not rendered, of every node that has any."""
+    if not material.files:
+        return ()
+    made = {node.name: {SECRETS: _secrets(cluster, node, material)} for node in _secured(cluster)}
+    if material.authority:
+        made = {node: {**files, TRUSTSTORE: material.authority} for node, files in made.items()}
+    return tuple(
+        RenderedFile(node, name, content, secret=True)
+        for node, files in made.items()
+        for name, content in files.items()
+    )
+
+
+def _secrets(cluster: Cluster, node: Node, material: Material) -> bytes:
+    r"""The file to which a node's properties refer.
+
+    It always has a key or password that is made of random bytes: a fingerprint of it tells nothing of the others.
+    """
+    lines = {f"password.{user}": quoted(material.password(file_of(user))) for user in with_passwords(cluster)}
+    if pair := material.of(node.name):  # a line ends as `\n` in the value of a property
+        lines |= {"key": pair.key.decode(), "certificate": pair.certificate.decode()}
+    return properties.encode("".join(f"{name}={_in_a_line(value)}\n" for name, value in lines.items()))
+
+
+def _in_a_line(text: str) -> str:
+    r"""A value of a properties file, where `\n` ends a line."""
+    return "\\n".join(map(properties.escape_value, text.split("\n")))
+
+
+def _secured(cluster: Cluster) -> tuple[Node, ...]:
+    return tuple(node for node in cluster.nodes if node.role is not Role.ZOOKEEPER)
+
+
+def _names(cluster: Cluster, node: Node) -> tuple[str, ...]:
+    """What others may call a node: its hosts, its container, and this machine."""
+    hosts = (listener.host for listener in node.listeners)
+    return tuple(sorted({*hosts, f"{cluster.name}-{node.name}", *_LOCAL}))

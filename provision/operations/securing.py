@@ -1,0 +1,55 @@
+"""The keys, certificates and passwords of an environment that is planned."""
+
+import os
+from pathlib import Path
+
+from provision.cluster.model import Cluster, User
+from provision.cluster.secured import file_of, subjects, with_passwords
+from provision.common.whole_files import read_whole
+from provision.errors import UsageError
+from provision.home.place import Home
+from provision.home.secrets import secrets_of
+from provision.plan.observed import ObservedEnvironment
+from provision.security.material import Material, material
+
+_LONGEST_BYTES = 1024
+
+
+def material_of(cluster: Cluster, observed: ObservedEnvironment, home: Home) -> Material:
+    """What its nodes need: what is kept, and new ones, in memory only, for what is missing.
+
+    Raises:
+        Refused: its nodes exist, and trust what is not kept here.
+        UsageError: a user's password is not where the file says.
+    """
+    store = secrets_of(cluster.name, observed.about, home)
+    alive = any(node.needs_stop for node in observed.nodes)
+    secured = bool(observed.about and observed.about.security)
+    given = {user.name: _password(user) for user in cluster.users}
+    passwords = {file_of(user): given.get(user) for user in with_passwords(cluster)}
+    return material(store, cluster.name, subjects(cluster), passwords, exists=alive and secured)
+
+
+def _password(user: User) -> str | None:
+    """The password that the file tells of; None if it tells of none."""
+    if user.variable:
+        found, where = os.environ.get(user.variable, ""), f"the environment variable {user.variable}"
+        hint = f"export {user.variable}, or leave `password` out: then one is made"
+    elif user.file:
+        found, where, hint = _first_line(user), user.file, "write it into the file's first line"
+    else:
+        return None
+    if not found:
+        raise UsageError(f"{where} has no password for the user {user.name}", hint=hint)
+    if not found.isprintable():
+        raise UsageError(f"the password in {where} has a control character, which Kafka cannot read")
+    return found
+
+
+def _first_line(user: User) -> str:
+    try:
+        content = read_whole(Path(user.file), _LONGEST_BYTES).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not valid UTF-8"
+        raise UsageError(f"the password of {user.name} cannot be read from {user.file}", why=why) from error
+    return content.partition("\n")[0].removesuffix("\r")

@@ -1,0 +1,196 @@
+"""Certificates: an authority for each environment, and what it issues to nodes and clients. PEM in and out, no I/O.
+
+Sources: RFC 5280 (extensions), RFC 6125 (names), KIP-651 (PEM in Kafka: PKCS #8 keys, without a password here).
+"""
+
+import datetime as dt
+import ipaddress
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+# Clocks differ, so that a certificate is valid from some time before it was made.
+_BEFORE = dt.timedelta(hours=1)
+_AUTHORITY, _ISSUED = dt.timedelta(days=3650), dt.timedelta(days=825)
+_RENEWED_BEFORE_END = dt.timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A private key and its certificate, as PEM."""
+
+    key: bytes = field(repr=False)
+    certificate: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whom a certificate is for: a common name, and, of a server, the names and addresses by which it is reached."""
+
+    common_name: str
+    names: tuple[str, ...] = ()
+
+    @property
+    def is_server(self) -> bool:
+        """Whether others connect to it."""
+        return bool(self.names)
+
+
+def make_authority(environment: str, now: dt.datetime | None = None) -> Pair:
+    """A new authority for an environment; its certificate is signed by itself."""
+    from cryptography import x509
+
+    now = now or _now()
+    key = _new_key()
+    name = _name(f"provision {environment}")
+    public = key.public_key()
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _BEFORE)
+        .not_valid_after(now + _AUTHORITY)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(signs_certificates=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+    )
+    return _signed(builder, key, key)
+
+
+def issue(authority: Pair, subject: Subject, now: dt.datetime | None = None, lasting: dt.timedelta = _ISSUED) -> Pair:
+    """A new key, and a certificate for it valid for so long; every one is good for a client."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    from cryptography.x509 import oid
+
+    now = now or _now()
+    issuer = x509.load_pem_x509_certificate(authority.certificate)
+    key, signer = _new_key(), load_pem_private_key(authority.key, None)
+    uses = [
+        oid.ExtendedKeyUsageOID.CLIENT_AUTH,
+        *([oid.ExtendedKeyUsageOID.SERVER_AUTH] if subject.is_server else []),
+    ]
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(_name(subject.common_name))
+        .issuer_name(issuer.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _BEFORE)
+        .not_valid_after(now + lasting)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(_issuer_identifier(issuer), critical=False)
+    )
+    if subject.is_server:
+        names = [_alternative(name) for name in subject.names]
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    return _signed(builder, key, signer)
+
+
+def is_good(pair: Pair, authority: Pair, subject: Subject, now: dt.datetime | None = None) -> bool:
+    """Whether a certificate is still what would be issued: for that subject, by that authority, not about to end."""
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature
+
+    try:
+        certificate = x509.load_pem_x509_certificate(pair.certificate)
+        certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.certificate))
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    ends = certificate.not_valid_after_utc - _RENEWED_BEFORE_END
+    return (
+        (now or _now()) < ends
+        and certificate.subject == _name(subject.common_name)
+        and _names_in(certificate) == frozenset(subject.names)
+    )
+
+
+def ends(certificate: bytes) -> dt.datetime:
+    """Until when a certificate is valid (UTC).
+
+    Raises:
+        ValueError: it is no certificate.
+    """
+    from cryptography import x509
+
+    return x509.load_pem_x509_certificate(certificate).not_valid_after_utc
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+def _new_key() -> "EllipticCurvePrivateKey":
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def _name(common_name: str) -> "x509.Name":
+    from cryptography import x509
+
+    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
+
+
+def _alternative(name: str) -> "x509.GeneralName":
+    from cryptography import x509
+
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _names_in(certificate: "x509.Certificate") -> Collection[str]:
+    from cryptography import x509
+
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return frozenset()
+    return frozenset(str(name.value) for name in names)
+
+
+def _usage(*, signs_certificates: bool) -> "x509.KeyUsage":
+    from cryptography import x509
+
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _issuer_identifier(issuer: "x509.Certificate") -> "x509.AuthorityKeyIdentifier":
+    from cryptography import x509
+
+    identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
+
+
+def _signed(builder: "x509.CertificateBuilder", key: "EllipticCurvePrivateKey", signer: object) -> Pair:
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+    if not isinstance(signer, EllipticCurvePrivateKey):
+        raise ValueError("the authority's key is of another kind than this program makes")  # noqa: TRY004 damaged data
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    certificate = builder.sign(signer, hashes.SHA256())
+    return Pair(private, certificate.public_bytes(serialization.Encoding.PEM))

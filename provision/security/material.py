@@ -1,0 +1,101 @@
+"""The keys, certificates and passwords of an environment: what is kept, and, in memory, what is missing."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from provision.errors import Refused
+from provision.security.certificates import Pair, Subject, is_good, issue, make_authority
+from provision.security.profiles import ITSELF
+from provision.security.store import SecretStore
+
+AUTHORITY, AUTHORITY_KEY = "ca.pem", "ca.key"
+_PASSWORD_BYTES = 24
+_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What nodes and clients need, as files by name; nothing is written until it is kept."""
+
+    store: SecretStore
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+    def keep(self) -> None:
+        """Write what is new.
+
+        Raises:
+            ProvisionError: it cannot be written.
+        """
+        if self.files:
+            self.store.keep(self.files)
+
+    def of(self, subject: str) -> Pair | None:
+        """The key and the certificate of a node or client; None if there are none."""
+        return parted(self.files.get(f"{subject}.pem", b""))
+
+    def password(self, user: str) -> str:
+        """The password of a user; empty if there is none."""
+        return self.files.get(f"{user}.password", b"").decode()
+
+    @property
+    def authority(self) -> bytes:
+        """The certificate by which all others are trusted; empty without TLS."""
+        return self.files.get(AUTHORITY, b"")
+
+
+def material(
+    store: SecretStore,
+    environment: str,
+    subjects: Mapping[str, Subject],
+    passwords: Mapping[str, str | None],
+    *,
+    exists: bool,
+) -> Material:
+    """The certificates for these subjects, by the names of their files, and the passwords of these users.
+
+    Args:
+        store: what is kept.
+        environment: its name.
+        subjects: the nodes and clients that need certificates.
+        passwords: by user; None for one that is kept, or made.
+        exists: whether the environment has nodes, which trust its authority and its own password already.
+
+    Raises:
+        Refused: it has nodes, and what they trust is not kept here: something new would lock everybody out.
+    """
+    if not subjects and not passwords:
+        return Material(store)
+    authority = _kept_authority(store)
+    lost = authority is None if subjects else store.read(f"{ITSELF}.password") is None
+    if lost and exists:
+        what = f"the secrets of {environment} are not in {store.directory}"
+        hint = f"use the home that made it, or `provision down {environment}` and `up` again"
+        raise Refused(what, why="its nodes trust only what was made with them", hint=hint)
+    files = _certificates(store, authority or make_authority(environment), subjects) if subjects else {}
+    for user, password in passwords.items():
+        kept = store.read(f"{user}.password")
+        made = (secrets.token_urlsafe(_PASSWORD_BYTES)).encode() if kept is None else kept
+        files[f"{user}.password"] = made if password is None else password.encode()
+    return Material(store, files)
+
+
+def _certificates(store: SecretStore, authority: Pair, subjects: Mapping[str, Subject]) -> dict[str, bytes]:
+    files = {AUTHORITY: authority.certificate, AUTHORITY_KEY: authority.key}
+    for name, subject in subjects.items():
+        pair = parted(store.read(f"{name}.pem") or b"")
+        if pair is None or not is_good(pair, authority, subject):
+            pair = issue(authority, subject)
+        files[f"{name}.pem"] = pair.key + pair.certificate
+    return files
+
+
+def parted(content: bytes) -> Pair | None:
+    """The key and the certificate in a file that has both; None if it has another form."""
+    key, found, rest = content.partition(_CERTIFICATE)
+    return Pair(key, found + rest) if key and found else None
+
+
+def _kept_authority(store: SecretStore) -> Pair | None:
+    certificate, key = store.read(AUTHORITY), store.read(AUTHORITY_KEY)
+    return Pair(key, certificate) if certificate and key else None

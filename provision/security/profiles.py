@@ -1,0 +1,141 @@
+"""What a security profile means: the protocol of each listener, and what a node is told of it. Pure."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+CONTROLLER = "CONTROLLER"
+ITSELF = "provision"
+"""The principal of the nodes, and of this program."""
+TRUSTSTORE, SECRETS = "ca.pem", "secrets.properties"
+"""The files of the authorities that a node trusts, and of its secrets, to which its properties refer (KIP-297)."""
+PLAIN_TEXT, MTLS = "plaintext", "mtls"
+PLAIN = "PLAIN"
+# All certificates have nothing but a common name, which becomes the principal's.
+_PRINCIPALS = "RULE:^CN=([^,]+).*$/$1/,DEFAULT"
+_PLAIN_MODULE = "org.apache.kafka.common.security.plain.PlainLoginModule"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How a listener is secured: whether connections are encrypted, and how clients say who they are.
+
+    They show a certificate, or a password by a SASL `mechanism`, or nothing.
+    """
+
+    name: str
+    encrypted: bool = False
+    asks_certificate: bool = False
+    mechanism: str = ""
+
+    @property
+    def is_secured(self) -> bool:
+        """Whether a client needs more than addresses."""
+        return self.encrypted or bool(self.mechanism)
+
+    @property
+    def knows_users(self) -> bool:
+        """Whether clients say who they are."""
+        return self.asks_certificate or bool(self.mechanism)
+
+    @property
+    def protocol(self) -> str:
+        """The security protocol of brokers, as Kafka calls it."""
+        return f"{'SASL_' if self.mechanism else ''}{'SSL' if self.encrypted else 'PLAINTEXT'}"
+
+    @property
+    def controller_protocol(self) -> str:
+        """The protocol between controllers, and of brokers with them: whoever has TLS shows a certificate there."""
+        return "SSL" if self.encrypted else self.protocol
+
+    def protocol_of(self, listener: str) -> str:
+        """The security protocol of a listener by its name."""
+        return self.controller_protocol if listener == CONTROLLER else self.protocol
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile(PLAIN_TEXT),
+        Profile("tls", encrypted=True),
+        Profile(MTLS, encrypted=True, asks_certificate=True),
+        Profile("sasl-plain", mechanism=PLAIN),
+        Profile("sasl-tls", encrypted=True, mechanism=PLAIN),
+    )
+}
+"""All profiles, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A node as far as security goes: its listeners by name, its directory of files, and whether it uses KRaft."""
+
+    listeners: Sequence[str]
+    config_dir: str
+    kraft: bool
+
+    def secret(self, name: str) -> str:
+        """The reference to a secret in the node's own file."""
+        return f"${{file:{self.config_dir}/{SECRETS}:{name}}}"
+
+
+def settings(profile: Profile, place: Place, users: Sequence[str] = ()) -> dict[str, str]:
+    """The properties of a broker or controller at that place, which knows these users beside this program."""
+    found: dict[str, str] = {}
+    if profile.is_secured:
+        found["config.providers"] = "file"
+        found["config.providers.file.class"] = "org.apache.kafka.common.config.provider.FileConfigProvider"
+    if profile.encrypted:
+        found |= _of_tls(profile, place)
+    if profile.mechanism:
+        found |= _of_passwords(profile, place, users)
+    return found
+
+
+def _of_tls(profile: Profile, place: Place) -> Iterator[tuple[str, str]]:
+    # Not by `ssl.keystore.location`, with which 2.8 wants a password for the key.
+    yield "ssl.keystore.type", "PEM"
+    yield "ssl.keystore.key", place.secret("key")
+    yield "ssl.keystore.certificate.chain", place.secret("certificate")
+    yield "ssl.truststore.type", "PEM"
+    yield "ssl.truststore.location", f"{place.config_dir}/{TRUSTSTORE}"
+    yield "ssl.client.auth", "required" if profile.asks_certificate else "none"
+    yield "ssl.principal.mapping.rules", _PRINCIPALS
+    if CONTROLLER in place.listeners:  # only nodes talk to it, and each of them has a certificate
+        yield f"listener.name.{CONTROLLER.lower()}.ssl.client.auth", "required"
+
+
+def _of_passwords(profile: Profile, place: Place, users: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Brokers and controllers authenticate themselves as this program does."""
+    yield "sasl.mechanism.inter.broker.protocol", PLAIN
+    known = {listener: users for listener in place.listeners if listener != CONTROLLER}
+    if place.kraft and not profile.encrypted:
+        yield "sasl.mechanism.controller.protocol", PLAIN
+        known[CONTROLLER] = ()
+    for listener, others in known.items():
+        prefix = f"listener.name.{listener.lower()}."
+        passwords = {user: place.secret(f"password.{user}") for user in (ITSELF, *others)}
+        yield f"{prefix}sasl.enabled.mechanisms", PLAIN
+        yield f"{prefix}plain.sasl.jaas.config", _accepting(passwords[ITSELF], passwords)
+
+
+def _accepting(own: str, passwords: dict[str, str]) -> str:
+    accepted = " ".join(f'user_{user}="{password}"' for user, password in passwords.items())
+    return f'{_PLAIN_MODULE} required username="{ITSELF}" password="{own}" {accepted};'
+
+
+def login(mechanism: str, user: str, password: str) -> str:
+    """What Kafka's Java clients are to authenticate with (JAAS)."""
+    if mechanism != PLAIN:
+        raise ValueError(f"no login is known for {mechanism}")
+    return f'{_PLAIN_MODULE} required username="{quoted(user)}" password="{quoted(password)}";'
+
+
+def quoted(text: str) -> str:
+    r"""A text between the quotes of a JAAS configuration, where `\` escapes."""
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def unquoted(text: str) -> str:
+    """What `quoted` made a text of, as it was."""
+    return re.sub(r"\\(.)", r"\1", text)

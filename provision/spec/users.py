@@ -1,0 +1,79 @@
+"""Users in an environment file: who may connect, and where their passwords come from."""
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BeforeValidator, Field
+
+from provision.security.profiles import ITSELF, PROFILES
+from provision.spec.section import Section
+
+if TYPE_CHECKING:
+    from provision.spec.checks import Finding
+    from provision.spec.model import EnvironmentSpec
+
+USER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+
+
+# No message of these shows a value: it may be a password that is in the wrong place.
+
+
+def _variable(value: object) -> object:
+    if value is not None and not (isinstance(value, str) and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value)):
+        raise ValueError("must be the name of an environment variable: letters, digits and underscores")
+    return value
+
+
+def _file(value: object) -> object:
+    if value is not None and not (isinstance(value, str) and value.strip() and value.isprintable()):
+        raise ValueError("must be the path of a file")
+    return value
+
+
+def _reference(value: object) -> object:
+    if value is not None and not isinstance(value, dict | PasswordSpec):
+        raise ValueError("a password is never in the file: write {env: VARIABLE} or {file: PATH}")
+    return value
+
+
+class PasswordSpec(Section):
+    """Where a password comes from; it is never in the file itself."""
+
+    env: Annotated[str | None, BeforeValidator(_variable)] = None
+    """The environment variable that `up` finds it in."""
+    file: Annotated[str | None, BeforeValidator(_file)] = None
+    """The file that it is the first line of; a relative path is relative to the environment file's directory."""
+
+
+class UserSpec(Section):
+    """A user of the cluster."""
+
+    name: Annotated[str, Field(pattern=USER_PATTERN)]
+    """The user's name."""
+    password: Annotated[PasswordSpec | None, BeforeValidator(_reference)] = None
+    """Where the password comes from. Default: `up` makes one."""
+
+
+def users(spec: "EnvironmentSpec") -> Iterator["Finding"]:
+    """Users are told apart, each once, and none is taken for the program itself."""
+    from provision.spec.checks import Finding
+
+    profile = PROFILES[spec.security]
+    if spec.users and not profile.knows_users:
+        knowing = ", ".join(one.name for one in PROFILES.values() if one.knows_users)
+        message = f"with security: {spec.security} nobody says who they are"
+        yield Finding(("users",), message, f"use one of {knowing}", at_key=True)
+    seen: set[str] = set()
+    for index, user in enumerate(spec.users):
+        if user.name in seen:
+            yield Finding(("users", index, "name"), f"the user {user.name} is there twice", "remove one of them")
+        if user.name == ITSELF:
+            yield Finding(("users", index, "name"), f"{ITSELF} is the cluster's own user", "use another name")
+        if user.password and profile.knows_users and not profile.mechanism:
+            message = f"with security: {spec.security} users show a certificate, which `up` makes, and no password"
+            yield Finding(("users", index, "password"), message, "remove it", at_key=True)
+        if user.password and (user.password.env is None) == (user.password.file is None):
+            message = "a password comes from env or from file"
+            yield Finding(("users", index, "password"), message, "give one of them", at_key=True)
+        seen.add(user.name)

@@ -1,0 +1,248 @@
+"""A cluster that lets nobody in but its users, on real brokers: by what `client-config` says, and not otherwise."""
+
+import contextlib
+import json
+import os
+import socket
+import ssl
+import stat
+import subprocess
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+from kafka import KafkaConsumer, KafkaProducer
+
+from provision.errors import KafkaRefused
+from provision.kafka.access import Access, Credentials
+from provision.kafka.connection import NotAnswering
+from provision.kafka.metadata import observe_cluster
+from provision.security.certificates import make_authority
+from tests.engine import DEFAULT_VERSION, Provision, engine, java, write_environment
+from tests.users import NOBODY, needs_root
+
+pytestmark = pytest.mark.row("apart")
+
+NAME = "closed"
+OWN = 'a "quoted\\ pass-wörd'
+USERS: list[dict[str, Any]] = [{"name": "app"}, {"name": "ops", "password": {"env": "OPS_PASSWORD"}}]
+PATIENCE_S, ANSWER_S = 60.0, 20.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """A profile, a version, how it keeps its metadata, and where it runs."""
+
+    security: str
+    version: str
+    mode: str
+    runtime: str
+
+    def __str__(self) -> str:
+        return f"{self.security}-{self.version}-{self.mode}-{self.runtime}"
+
+    @property
+    def users(self) -> list[str]:
+        """Who may get in; an empty name where nobody says who they are."""
+        return [""] if self.security == "tls" else ["app", "ops"]
+
+
+PROFILES = ("tls", "mtls", "sasl-plain", "sasl-tls")
+KAFKAS = (("2.8.2", "zookeeper"), ("3.9.1", "zookeeper"), ("3.9.1", "kraft"), ("4.3.0", "kraft"))
+QUICK = Row("sasl-tls", DEFAULT_VERSION, "kraft", "process")
+ROWS = [
+    pytest.param(row, id=str(row), marks=[pytest.mark.engine if runtime == "docker" else pytest.mark.process, *matrix])
+    for runtime in ("process", "docker")
+    for version, mode in KAFKAS
+    for profile in PROFILES
+    for row in [Row(profile, version, mode, runtime)]
+    for matrix in [[] if row == QUICK else [pytest.mark.matrix]]
+]
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A running environment, and what its users have been given."""
+
+    row: Row
+    provision: Provision
+    directory: Path
+
+    def given(self, user: str, form: str) -> str:
+        """What `client-config` says."""
+        who = ["--user", user] if user else []
+        return self.provision.ok("client-config", NAME, *who, "--format", form)
+
+    def python(self, user: str) -> dict[str, Any]:
+        """The keyword arguments of a Python client."""
+        found: dict[str, Any] = json.loads(self.given(user, "kafka-python"))
+        return found
+
+    def access(self, **other: Any) -> Access:  # noqa: ANN401 fields of an access
+        """The way of its first user, with something else in it."""
+        options = self.python(self.row.users[0])
+        mechanism = options.get("sasl_mechanism")
+        who = Credentials(mechanism, "app", options["sasl_plain_password"]) if mechanism else None
+        known = {
+            "protocol": options["security_protocol"],
+            "credentials": who,
+            "ca": options.get("ssl_cafile"),
+            "certificate": options.get("ssl_certfile"),
+        }
+        return Access({1: options["bootstrap_servers"][0]}, **{**known, **other})
+
+    @property
+    def secrets(self) -> list[str]:
+        """Every password, and a line of each private key, that it has."""
+        store = self.provision.home / "secrets" / NAME
+        passwords = [file.read_text() for file in store.glob("*.password")]
+        keyed = [file.read_text() for file in store.iterdir() if "PRIVATE KEY" in file.read_text()]
+        return [*passwords, *(text.splitlines()[1] for text in keyed)]
+
+
+@pytest.fixture(scope="module", params=ROWS)
+def closed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Closed]:
+    row: Row = request.param
+    if row.runtime == "process":
+        java(row.version)
+    else:
+        engine()
+    directory = tmp_path_factory.mktemp("closed")
+    given = {"OPS_PASSWORD": OWN}
+    provision = Provision(directory / "home", runtime=row.runtime, version=row.version, environment=given)
+    described = {
+        "kafka": {"mode": row.mode},
+        "brokers": {"nodes": 1, "port": "auto"},
+        "security": row.security,
+        "topics": [{"name": "t", "partitions": 2}],
+        "users": [] if row.security == "tls" else _users(row),
+    }
+    file = write_environment(directory, NAME, yaml.safe_dump(described))
+    provision.ok("up", file)
+    try:
+        yield Closed(row, provision, directory)
+        assert "nothing to change" in provision.ok_err("plan", file) + provision.ok("plan", file)
+    finally:
+        provision.ok("down", NAME)
+    assert provision.traces(NAME) == []
+    assert list((provision.home / "secrets").iterdir()) == []
+
+
+def _users(row: Row) -> list[dict[str, Any]]:
+    return [{"name": user["name"]} for user in USERS] if row.security == "mtls" else USERS
+
+
+def test_its_users_get_in_and_the_programs_own_commands_do(closed: Closed) -> None:
+    written = []
+    for user in closed.row.users:
+        options = closed.python(user)
+        producer = KafkaProducer(**options)
+        producer.send("t", f"from {user}".encode()).get(timeout=PATIENCE_S)
+        producer.close()
+        written.append(f"from {user}".encode())
+    consumer = KafkaConsumer(
+        "t", auto_offset_reset="earliest", consumer_timeout_ms=int(PATIENCE_S * 1000), **closed.python(user)
+    )
+    read = [next(consumer).value for _ in written]
+    consumer.close()
+    assert sorted(read) == sorted(written)
+    closed.provision.ok("produce", NAME, "t", stdin="by hand\n")
+    closed.provision.ok("wait", NAME, "--until", "roundtrip")
+    assert "t" in closed.provision.ok("tool", NAME, "kafka-topics", "--", "--list").split()
+
+
+@pytest.mark.matrix
+def test_kafkas_own_tools_get_in_with_the_properties(closed: Closed) -> None:
+    for user in closed.row.users:
+        file = closed.directory / "client.properties"
+        closed.provision.ok("client-config", NAME, *(["--user", user] if user else []), "--out", str(file))
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        if closed.row.runtime == "process":  # a tool of the engine's is in a container of its own, without the file
+            told = ("--list", "--command-config", str(file))
+            assert "t" in closed.provision.ok("tool", NAME, "kafka-topics", "--", *told).split()
+
+
+@pytest.mark.matrix
+def test_nobody_else_gets_in_and_is_told_why(closed: Closed) -> None:
+    stranger = closed.directory / "stranger.pem"
+    stranger.write_bytes(make_authority("stranger").certificate)
+    row = closed.row
+    for other in [{"protocol": "PLAINTEXT", "credentials": None}, {"protocol": "SSL", "credentials": None}]:
+        if row.security != "tls" or other["protocol"] == "PLAINTEXT":
+            with pytest.raises(NotAnswering):
+                observe_cluster(closed.access(certificate=None, **other), 1, ANSWER_S)
+    if row.security.startswith("sasl"):
+        for user, password in (("app", "wrong"), ("nobody", "app"), ("ops", "")):
+            with pytest.raises(KafkaRefused, match=f"does not let {user} in"):
+                observe_cluster(closed.access(credentials=Credentials("PLAIN", user, password)), 1, ANSWER_S)
+    if row.security != "sasl-plain":
+        with pytest.raises(NotAnswering, match="TLS fails: CERTIFICATE_VERIFY_FAILED"):
+            observe_cluster(closed.access(ca=str(stranger)), 1, ANSWER_S)
+        host, _, port = closed.access().brokers[1].partition(":")
+        trusting = ssl.create_default_context(cafile=closed.access().ca)
+        with (
+            socket.create_connection((host, int(port)), timeout=ANSWER_S) as plain,
+            pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"),
+        ):
+            trusting.wrap_socket(plain, server_hostname="elsewhere")
+        old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
+        old.set_ciphers("ALL:@SECLEVEL=0")
+        with warnings.catch_warnings(action="ignore"):
+            old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+        with (
+            socket.create_connection((host, int(port)), timeout=ANSWER_S) as plain,
+            pytest.raises((ssl.SSLError, OSError)),
+        ):
+            old.wrap_socket(plain)
+
+
+@pytest.mark.matrix
+def test_its_secrets_are_in_no_command_line_environment_output_log_or_plan(closed: Closed) -> None:
+    secrets = closed.secrets
+    assert len(secrets) >= 2
+    shown = [closed.provision.ok("logs", NAME), closed.provision.ok("status", NAME, "-o", "json")]
+    file = str(closed.directory / f"{NAME}.yaml")
+    shown += [closed.provision.ok("plan", file, "-o", "json"), closed.provision.ok("history", NAME, "-o", "json")]
+    shown.append(closed.provision.ok("render", file, "--out", str(closed.directory / "rendered")))
+    shown += [path.read_text() for path in (closed.directory / "rendered").rglob("*") if path.is_file()]
+    if closed.row.runtime == "docker":
+        api = engine().api
+        shown += [
+            json.dumps(api.inspect_container(one["Id"]))
+            for one in api.containers(all=True, filters={"label": f"provision.environment={NAME}"})
+        ]
+        shown += [json.dumps(api.volumes()), json.dumps(api.networks())]
+    for process in psutil.process_iter():
+        if process.pid != os.getpid():
+            with contextlib.suppress(psutil.Error):
+                shown += [
+                    " ".join(process.cmdline()),
+                    *process.environ().values(),
+                ]
+    assert not [secret[:6] for secret in secrets for text in shown if secret in text]
+
+
+@needs_root
+@pytest.mark.matrix
+def test_another_user_can_read_none_of_them(closed: Closed) -> None:
+    files = [path for path in closed.provision.home.rglob("*") if path.is_file() and not path.is_symlink()]
+    holding = [str(path) for path in files if any(secret.encode() in path.read_bytes() for secret in closed.secrets)]
+    assert len(holding) >= 2
+    command = ["sh", "-c", 'for file do head -c 1 "$file" 2> /dev/null && echo "$file"; done; true', "sh", *holding]
+    read = subprocess.run(command, user=NOBODY, group=NOBODY, capture_output=True, text=True, check=True, cwd="/")
+    assert read.stdout == ""
+
+
+@pytest.mark.matrix
+def test_a_user_who_is_not_there_or_not_named_is_refused(closed: Closed) -> None:
+    result = closed.provision("client-config", NAME, "--user", "nobody")
+    assert result.code == 64
+    assert "nobody" in result.err
+    result = closed.provision("client-config", NAME)
+    assert result.code == (0 if closed.row.security == "tls" else 64)

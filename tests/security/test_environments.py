@@ -1,0 +1,325 @@
+"""A secured environment from `up` to `down`, with fakes in place of an engine and of Kafka."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# The fake Kafka takes the place of what is loaded; an environment loads its operations only when they are used.
+import provision.operations.topics  # noqa: F401
+from provision import Environment, Level, UpOptions
+from provision.catalogue.versions import KafkaVersion, config_option
+from provision.cluster.properties import read
+from provision.errors import ProvisionError, Refused, UsageError
+from provision.events import Event
+from provision.kafka.access import Access
+from provision.observe.reach import access_to
+from provision.operations.tools import filled_in_config
+from provision.plan.actions import Verb
+from provision.plan.saved import SavedPlan
+from provision.runtime.base import SECRET_MODE
+from provision.security.certificates import Subject, is_good
+from provision.security.material import parted
+from provision.security.store import SecretStore
+from tests.fake_kafka import FakeKafka, SpokenRuntime
+from tests.runtimes import FakeRuntimes
+
+NAME = "closed"
+KRAFT: dict[str, Any] = {"kafka": {"mode": "kraft"}, "controllers": {"nodes": 1}}
+MODES: dict[str, dict[str, Any]] = {"zookeeper": {}, "kraft": KRAFT}
+
+
+class Closed:
+    """Its runtimes, its Kafka in memory, and what was told."""
+
+    def __init__(self, directory: Path) -> None:
+        self.home = directory / "home"
+        self.runtime = SpokenRuntime()
+        self.runtimes = FakeRuntimes(self.home, self.runtime)
+        self.kafka = FakeKafka(self.runtime, NAME)
+        self.told: list[Event] = []
+
+    def of(self, security: str = "mtls", **values: Any) -> Environment:  # noqa: ANN401 as the environment takes them
+        """The environment, described by these values."""
+        described = {"name": NAME, "brokers": {"nodes": 2, "port": "auto"}, "security": security} | values
+        return Environment(on_event=self.told.append, runtimes=self.runtimes, **described)
+
+    def looks_away(self) -> None:
+        """Let it be brought up by a Kafka that nobody asks, or stopped as a whole."""
+        self.runtime.on_verb = lambda _verb, _subject: None
+
+    @property
+    def store(self) -> SecretStore:
+        """Where its secrets are."""
+        return self.runtimes.home.secrets(NAME)
+
+    @property
+    def secrets(self) -> list[str]:
+        """All lines of its keys."""
+        keys = [path.read_text().partition("-----BEGIN CERTIFICATE")[0] for path in self.store.directory.iterdir()]
+        return [line for key in keys for line in key.splitlines()[1:-1]]
+
+    def files(self, node: str) -> dict[str, bytes]:
+        """The secret files of a node by name."""
+        return {file.name: file.content for file in self.runtime.read_files(NAME, node) if file.secret}
+
+
+@pytest.fixture
+def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Closed]:
+    made = Closed(tmp_path)
+    made.kafka.speak(monkeypatch)
+    yield made
+    assert SECRET_MODE == 0o400
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("security", ["tls", "mtls"])
+def test_its_nodes_have_certificates_for_their_names_and_a_second_plan_is_empty(
+    tmp_path: Path, mode: str, security: str
+) -> None:
+    closed = Closed(tmp_path)  # its nodes answer nothing
+    closed.looks_away()
+    environment = closed.of(security, **MODES[mode])
+    environment.up(RUNNING)
+    authority = parted((closed.store.read("ca.key") or b"") + (closed.store.read("ca.pem") or b""))
+    assert authority
+    brokers = ["broker-1", "broker-2"]
+    for node in [*brokers, *(["controller-1"] if mode == "kraft" else [])]:
+        files = closed.files(node)
+        assert sorted(files) == ["ca.pem", "secrets.properties"]
+        assert files["ca.pem"] == authority.certificate
+        values = read(files["secrets.properties"].decode())
+        assert values is not None
+        names = sorted({"127.0.0.1", "localhost", f"{NAME}-{node}"})
+        pair = dataclasses.replace(authority, key=values["key"].encode(), certificate=values["certificate"].encode())
+        assert is_good(pair, authority, Subject("provision", tuple(names)))
+    assert mode == "kraft" or closed.files("zookeeper-1") == {}
+    assert not environment.plan().plan.first_wave
+    assert not environment.up(RUNNING).changed
+
+
+def test_no_secret_is_in_a_plan_an_event_or_a_rendered_file(closed: Closed) -> None:
+    environment = closed.of()
+    first = json.dumps(environment.plan().plan.as_dict())
+    assert not closed.store.is_there
+    environment.up()
+    closed.of(brokers={"nodes": 3, "port": "auto"}).up()
+    shown = [
+        first,
+        *(f"{event} {event!r}" for event in closed.told),
+        repr(environment.observe()),
+        repr(environment),
+        *(
+            file.text
+            for node in ("broker-1", "broker-3")
+            for file in closed.runtime.read_files(NAME, node)
+            if not file.secret
+        ),
+    ]
+    assert len(closed.secrets) > 10
+    assert not [line for line in closed.secrets for text in shown if line in text]
+
+
+def test_down_removes_the_secrets_and_kept_data_keep_them(closed: Closed) -> None:
+    environment = closed.of()
+    environment.up()
+    closed.looks_away()
+    before = closed.store.read("ca.pem")
+    environment.down(keep_data=True)
+    assert closed.store.read("ca.pem") == before
+    environment.up(RUNNING)
+    assert closed.store.read("ca.pem") == before
+    environment.down()
+    assert not closed.store.is_there
+
+
+RUNNING = UpOptions(until=Level.PROCESS)
+
+
+def test_a_first_up_that_fails_leaves_no_secret(closed: Closed) -> None:
+    def fail(verb: str, subject: str) -> None:
+        if (verb, subject) == ("start_node", "broker-2"):
+            raise ProvisionError("it does not start")
+
+    closed.runtime.on_verb = fail
+    with pytest.raises(ProvisionError, match="it does not start"):
+        closed.of().up()
+    assert not closed.store.directory.exists()
+
+
+def test_a_plan_and_a_refusal_make_no_secret(closed: Closed) -> None:
+    def refuse(_plan: object) -> None:
+        raise Refused("no")
+
+    environment = closed.of()
+    environment.plan()
+    with pytest.raises(Refused):
+        environment.up(agree=refuse)
+    assert not closed.store.directory.exists()
+
+
+def test_a_saved_plan_holds_although_the_certificates_are_made_later(closed: Closed, tmp_path: Path) -> None:
+    environment = closed.of()
+    plan = environment.plan().saved
+    plan.write(tmp_path / "plan.json")
+    assert "PRIVATE" not in (tmp_path / "plan.json").read_text()
+    environment.up(UpOptions(saved=SavedPlan.read(tmp_path / "plan.json")))
+    assert closed.store.is_there
+
+
+@pytest.mark.parametrize(("before", "after"), [("plaintext", "tls"), ("tls", "mtls"), ("mtls", "plaintext")])
+def test_another_security_is_refused_while_a_node_runs_and_made_once_all_have_stopped(
+    closed: Closed, before: str, after: str
+) -> None:
+    closed.of(before).up()
+    plan = closed.of(after).plan().plan
+    assert [(action.verb, action.cause.partition(":")[0]) for action in plan.actions] == [
+        (Verb.REFUSE, f"security {before} → {after}")
+    ]
+    closed.looks_away()
+    closed.of(before).stop()
+    closed.of(after).up(RUNNING)
+    access = access_to(closed.runtime.observe(NAME))
+    assert access.protocol == ("PLAINTEXT" if after == "plaintext" else "SSL")
+
+
+def test_nodes_whose_authority_is_lost_are_not_given_another(closed: Closed) -> None:
+    closed.of().up()
+    closed.store.forget()
+    with pytest.raises(Refused, match=f"the secrets of {NAME} are not in"):
+        closed.of().plan()
+    access = access_to(closed.runtime.observe(NAME))
+    assert (access.brokers, sorted(access.down)) == ({}, [1, 2])
+    assert str(closed.home) in access.down[1]
+    closed.looks_away()
+    closed.of().down()
+    assert closed.runtime.observe(NAME).is_absent
+
+
+def test_commands_get_in_with_the_environments_own_certificate(closed: Closed) -> None:
+    closed.of().up()
+    access = access_to(closed.runtime.observe(NAME))
+    options = access.client_options()
+    own = str(closed.store.path("provision.pem"))
+    assert options["security_protocol"] == "SSL"
+    assert options["ssl_cafile"] == str(closed.store.path("ca.pem"))
+    assert (options["ssl_certfile"], options["ssl_keyfile"]) == (own, own)
+
+
+@pytest.mark.parametrize(
+    ("tool", "version", "option"),
+    [
+        ("kafka-topics", "3.9.1", "--command-config"),
+        ("kafka-console-producer", "3.9.1", "--producer.config"),
+        ("kafka-console-producer", "4.2.0", "--command-config"),
+        ("kafka-console-consumer", "2.8.2", "--consumer.config"),
+        ("kafka-leader-election", "4.1.1", "--admin.config"),
+        ("kafka-get-offsets", "2.8.2", None),
+        ("kafka-get-offsets", "3.9.1", "--command-config"),
+        ("kafka-storage", "4.3.0", None),
+    ],
+)
+def test_a_tool_is_told_how_to_get_in(closed: Closed, tool: str, version: str, option: str | None) -> None:
+    assert config_option(tool, KafkaVersion.parse(version)) == option
+    closed.of().up()
+    access = access_to(closed.runtime.observe(NAME))
+    given, properties = filled_in_config(access, option, ["--list"])
+    assert given == (option or "")
+    values = read(properties.decode()) or {}
+    if option:
+        pair = parted(closed.store.path("provision.pem").read_bytes())
+        assert pair
+        assert values["ssl.keystore.key"].encode() == pair.key
+        assert values["ssl.truststore.certificates"].encode() == closed.store.read("ca.pem")
+        assert filled_in_config(access, option, ["--list", option, "mine"]) == ("", b"")
+    assert filled_in_config(Access({1: "127.0.0.1:9092"}), option, []) == ("", b"")
+
+
+# -- passwords, and what clients are told -----------------------------------------------------------------------------
+
+APP = [{"name": "app"}]
+
+
+@pytest.mark.parametrize("security", ["sasl-plain", "sasl-tls"])
+def test_users_have_passwords_that_only_their_brokers_know(closed: Closed, security: str) -> None:
+    environment = closed.of(security, users=APP)
+    environment.up()
+    password = closed.store.path("user-app.password").read_text()
+    assert len(password) > 24
+    for node in ("broker-1", "broker-2"):
+        values = read(closed.files(node)["secrets.properties"].decode()) or {}
+        assert values["password.app"] == password
+        rendered = [file.text for file in closed.runtime.read_files(NAME, node) if not file.secret]
+        assert not [text for text in rendered if password in text]
+        (main,) = [text for text in rendered if "listener.security.protocol.map" in text]
+        assert "user_app=" in (read(main) or {})["listener.name.host.plain.sasl.jaas.config"]
+    assert not environment.plan().plan.changes
+    assert password not in "".join(f"{event} {event!r}" for event in closed.told)
+
+
+def test_another_password_restarts_the_brokers_and_no_plan_tells_it(
+    closed: Closed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users = [{"name": "app", "password": {"env": "APP_PASSWORD"}}]
+    monkeypatch.setenv("APP_PASSWORD", "0pen-s3same")
+    closed.of("sasl-tls", users=users).up()
+    monkeypatch.setenv("APP_PASSWORD", "cl0se-s3same")
+    environment = closed.of("sasl-tls", users=users)
+    plan = environment.plan().plan
+    assert [(action.verb, action.cause) for action in plan.actions] == [
+        (Verb.RESTART, "config changed: secrets.properties changed")
+    ] * 2
+    assert "s3same" not in json.dumps(plan.as_dict())
+    environment.up()
+    assert closed.store.path("user-app.password").read_text() == "cl0se-s3same"
+    assert not environment.plan().plan.changes
+
+
+def test_a_fingerprint_of_the_same_password_differs_between_environments(closed: Closed, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("guess-me")
+    users = [{"name": "app", "password": {"file": str(tmp_path / "password")}}]
+    hashes = set()
+    for _ in range(2):
+        closed.of("sasl-plain", users=users, brokers={"port": 9092}).up()
+        hashes.add(closed.runtime.observe(NAME).node("broker-1"))
+        closed.looks_away()
+        closed.of("sasl-plain", users=users).down()
+    assert len({node.config_hash for node in hashes if node}) == 2
+
+
+EVERY_FORM = ("properties", "librdkafka", "kafka-python", "spring", "env", "kcat")
+
+
+@pytest.mark.parametrize("form", EVERY_FORM)
+@pytest.mark.parametrize("security", ["plaintext", "tls", "mtls", "sasl-plain", "sasl-tls"])
+def test_a_client_is_told_all_that_it_needs_in_every_form(closed: Closed, security: str, form: str) -> None:
+    known = security not in ("plaintext", "tls")
+    environment = closed.of(security, **({"users": APP} if known else {}))
+    environment.up()
+    config = environment.client_config(form, "app" if known else "")
+    servers = closed.runtime.observe(NAME).bootstrap_servers
+    assert servers.partition(",")[0] in config.text
+    assert ("SSL" in config.text) is (security in ("tls", "mtls", "sasl-tls"))
+    assert (str(closed.store.path("ca.pem")) in config.text) is (security in ("tls", "mtls", "sasl-tls"))
+    password = closed.store.read("user-app.password")
+    assert (password is not None) is security.startswith("sasl")
+    assert password is None or password.decode() in config.text
+    assert config.secret is (security.startswith("sasl") or (security == "mtls" and form in ("properties", "spring")))
+    if form in ("librdkafka", "kafka-python"):
+        assert isinstance(json.loads(config.text), dict)
+    if form in ("properties", "spring"):
+        assert read(config.text) is not None
+    assert config.text not in repr(config)
+
+
+def test_a_client_that_is_not_known_or_not_named_is_refused(closed: Closed) -> None:
+    environment = closed.of("mtls", users=APP)
+    environment.up()
+    for user, why in (("", "wants to know who"), ("nobody", "no user nobody"), ("../ca", "no user ../ca")):
+        with pytest.raises(UsageError, match=why):
+            environment.client_config("properties", user)
+    with pytest.raises(UsageError, match="no format 'xml'"):
+        environment.client_config("xml", "app")

@@ -1,0 +1,122 @@
+"""Whatever stands in `security` and `users`: one clear error or a cluster, and no message tells a password."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from provision.catalogue.versions import KRAFT
+from provision.cluster.layout import container_layout
+from provision.cluster.render import render
+from provision.cluster.resolve import resolve_without_ports
+from provision.errors import InvalidEnvironment, UsageError
+from provision.home.place import Home
+from provision.operations.securing import material_of
+from provision.plan.observed import ObservedEnvironment
+from provision.runtime.process.layout import local_layout
+from provision.security.profiles import PROFILES, quoted, unquoted
+from provision.spec.loader import load
+
+WORD = "xyzzy-0pen-s3same"
+NOTHING = ObservedEnvironment("orders", "docker")
+_scalar = st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=5)
+_anything = _scalar | st.lists(_scalar, max_size=3) | st.dictionaries(st.sampled_from(["name", "x"]), _scalar)
+_word = _anything | st.just(WORD) | st.just([WORD]) | st.just({"name": WORD})
+_password = st.fixed_dictionaries({}, optional={"env": _word, "file": _word, "value": _word}) | _word
+_user = st.fixed_dictionaries(
+    {}, optional={"name": st.sampled_from(["app", "provision", "ops", "a b"]) | st.integers(), "password": _password}
+)
+_users = st.lists(_user, max_size=3) | _anything
+_security = st.sampled_from([*PROFILES, "ssl", ""]) | st.integers() | st.lists(st.text(max_size=3))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(security=_security, users=_users, mode=st.sampled_from(["zookeeper", "kraft"]))
+def test_there_is_a_cluster_or_a_clear_error_without_a_password(
+    tmp_path: Path, security: object, users: object, mode: str
+) -> None:
+    file = tmp_path / "orders.yaml"
+    file.write_text(yaml.safe_dump({"security": security, "users": users, "kafka": {"mode": mode}}))
+    try:
+        spec = load(file)
+    except InvalidEnvironment as error:
+        problems = [str(problem) for problem in error.problems]
+    else:
+        cluster = resolve_without_ports(spec, container_layout(spec))
+        problems = [file.text for file in render(cluster)]  # no password is there either
+    assert problems
+    assert WORD not in json.dumps(problems)
+
+
+@pytest.mark.parametrize("mode", ["zookeeper", KRAFT])
+@pytest.mark.parametrize("security", PROFILES)
+def test_every_listener_has_its_profiles_protocol(tmp_path: Path, mode: str, security: str) -> None:
+    file = tmp_path / "orders.yaml"
+    file.write_text(f"security: {security}\nkafka: {{mode: {mode}}}\nbrokers: {{nodes: 4}}\n")
+    cluster = resolve_without_ports(spec := load(file), container_layout(spec))
+    profile = PROFILES[security]
+    controllers = "CONTROLLER:SSL" if profile.encrypted else f"CONTROLLER:{profile.protocol}"
+    maps = [
+        line.partition("=")[2]
+        for file in render(cluster)
+        for line in file.text.splitlines()
+        if line.startswith("listener.security.protocol.map=")
+    ]
+    expected = f"INTERNAL:{profile.protocol},HOST:{profile.protocol}"
+    assert maps == [f"{expected},{controllers}" if mode == KRAFT else expected] * 4
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "No such file"),
+        (b"\xff\xfe", "not valid UTF-8"),
+        (b"", "has no password"),
+        (b"\nsecond line\n", "has no password"),
+        (b"bell\x07\n", "control character"),
+    ],
+)
+def test_a_password_that_cannot_be_used_is_told_with_its_place(tmp_path: Path, content: bytes | None, why: str) -> None:
+    if content is not None:
+        (tmp_path / "secret").write_bytes(content)
+    file = tmp_path / "orders.yaml"
+    file.write_text("security: sasl-tls\nusers: [{name: app, password: {file: secret}}]\n")
+    cluster = resolve_without_ports(spec := load(file), container_layout(spec), str(tmp_path))
+    with pytest.raises(UsageError) as caught:
+        material_of(cluster, NOTHING, Home.at(tmp_path / "home"))
+    assert why in f"{caught.value.what} {caught.value.why}"
+    assert str(tmp_path / "secret") in caught.value.what
+
+
+def test_a_variable_that_is_not_set_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("APP_PASSWORD", raising=False)
+    file = tmp_path / "orders.yaml"
+    file.write_text("security: sasl-plain\nusers: [{name: app, password: {env: APP_PASSWORD}}]\n")
+    cluster = resolve_without_ports(spec := load(file), container_layout(spec))
+    with pytest.raises(UsageError, match="APP_PASSWORD has no password for the user app"):
+        material_of(cluster, NOTHING, Home.at(tmp_path / "home"))
+    monkeypatch.setenv("APP_PASSWORD", WORD)
+    assert material_of(cluster, NOTHING, Home.at(tmp_path / "home")).password("user-app") == WORD
+
+
+@given(st.text())
+def test_a_quoted_text_comes_back(text: str) -> None:
+    assert unquoted(quoted(text)) == text
+
+
+@pytest.mark.parametrize("odd", ["a:b", "a}b"])
+@pytest.mark.parametrize("security", PROFILES)
+def test_a_home_to_whose_secrets_kafka_could_not_be_referred_is_refused(
+    tmp_path: Path, odd: str, security: str
+) -> None:
+    file = tmp_path / "orders.yaml"
+    file.write_text(f"security: {security}\n")
+    home = Home.at(tmp_path / odd, tmp_path / "cache")
+    if PROFILES[security].is_secured:
+        with pytest.raises(UsageError, match="the home cannot be"):
+            local_layout(load(file), str(tmp_path), home)
+    else:
+        assert local_layout(load(file), str(tmp_path), home).directory.startswith(str(tmp_path / odd))
