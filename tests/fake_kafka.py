@@ -32,6 +32,7 @@ from provision.plan.topic_changes import Growth, PlacedTopic, TopicSettings
 from provision.resources.topics import DELETE_TOPICS
 from provision.runtime.base import JavaCommand
 from provision.runtime.fake import FakeRuntime
+from provision.security.acls import Acl
 
 # With their defaults. `num.network.threads` is not among them: tests want a setting that is never dynamic.
 THREAD_POOLS = {
@@ -115,6 +116,7 @@ class FakeKafka:
         self.set_on_brokers: dict[int, dict[str, str]] = {}
         self.static: dict[int, dict[str, str]] = {}
         self.quotas: dict[Entity, dict[str, float]] = {}
+        self.acls: set[Acl] = set()
         self.calls: list[tuple[str, object]] = []
         self.on_call: Callable[[str, object], None] = lambda _what, _about: None
         self.paces = 0
@@ -282,6 +284,47 @@ class FakeKafka:
                     del self.quotas[entity]
         return refused
 
+    def describe_acls(self, access: Access) -> frozenset[Acl] | None:
+        """Instead of `describe_acls`: a broker without an authorizer has none."""
+        assert set(access.brokers.values()) & set(self.brokers.values())
+        self.note("describe acls", None)
+        return frozenset(self.acls) if self.asks_for_permission else None
+
+    def acls_of(self, access: Access, broker: int) -> frozenset[Acl] | None:
+        """Instead of `acls_of`: the first `late` answers are from before the change."""
+        assert access.brokers[broker] == self.brokers[broker]
+        self.note("acls of", broker)
+        self.late -= 1
+        return frozenset() if self.late >= 0 else self.describe_acls(access)
+
+    def create_acls(self, access: Access, acls: Sequence[Acl]) -> dict[Acl, str]:
+        """Instead of `create_acls`: they are refused by their principal."""
+        return self._change_acls(access, "create acls", acls, self.acls.add)
+
+    def delete_acls(self, access: Access, acls: Sequence[Acl]) -> dict[Acl, str]:
+        """Instead of `delete_acls`: only those that are there."""
+        assert set(acls) <= self.acls
+        return self._change_acls(access, "delete acls", acls, self.acls.remove)
+
+    def _change_acls(
+        self, access: Access, what: str, acls: Sequence[Acl], change: Callable[[Acl], None]
+    ) -> dict[Acl, str]:
+        assert set(access.brokers.values()) & set(self.brokers.values())
+        assert self.asks_for_permission, "a broker without an authorizer has no ACLs"
+        self.note(what, list(acls))
+        refused = {acl: reason for acl in acls if (reason := self.refusals.get(acl.principal))}
+        for acl in acls:
+            if acl not in refused:
+                change(acl)
+        return refused
+
+    @property
+    def asks_for_permission(self) -> bool:
+        """Whether its brokers have an authorizer; all of them, or none."""
+        found = {"authorizer.class.name" in self.static[broker] for broker in self.brokers}
+        assert len(found) == 1
+        return found.pop()
+
     @contextmanager
     def connected(self, access: Access, timeout_s: float = 30.0) -> Iterator["FakeAdmin"]:
         """Instead of `provision.kafka.admin.connected`."""
@@ -309,6 +352,10 @@ class FakeKafka:
             "describe_quotas": self.describe_quotas,
             "quotas_of": self.quotas_of,
             "alter_quotas": self.alter_quotas,
+            "describe_acls": self.describe_acls,
+            "acls_of": self.acls_of,
+            "create_acls": self.create_acls,
+            "delete_acls": self.delete_acls,
         }
 
     def reply(self, access: Access, broker: int, _timeout_s: float) -> Reply:

@@ -114,7 +114,7 @@ def apply(
     lock_timeout: LockTimeout = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Apply the topics and quotas of a file to its cluster.
+    """Apply the topics, ACLs and quotas of a file to its cluster.
 
     The nodes of the cluster are left as they are.
     """
@@ -162,7 +162,7 @@ def adopt(
     ] = None,
     replicas: Annotated[bool, typer.Option("--replicas", help="Include the brokers of every partition.")] = False,
 ) -> None:
-    """Print the topics and quotas of a cluster as YAML for a file."""
+    """Print the topics, ACLs and quotas of a cluster as YAML for a file."""
     from provision.environment import Environment
 
     if env and bootstrap_servers:

@@ -20,7 +20,9 @@ from provision.cluster.model import (
     TopicPolicy,
     User,
 )
+from provision.security.acls import authorizer
 from provision.security.profiles import PROFILES, Place, settings
+from provision.spec.acls import asks_for_permission, super_users
 from provision.spec.checks import JVM_OVERHEAD_BYTES, mode_of, partitions_of, replication_factor_of
 from provision.spec.defaults import internal_topic_settings
 from provision.spec.java import JavaSpec
@@ -244,6 +246,8 @@ def _node(  # noqa: PLR0913 what differs between the roles, by name
         listeners = tuple(replace(one, protocol=profile.protocol_of(one.name)) for one in listeners)
         place = Place([one.name for one in listeners], layout.config_dir(name), kraft=mode_of(spec) == KRAFT)
         secured = settings(profile, place, [user.name for user in spec.users])
+        if asks_for_permission(spec):
+            secured |= authorizer(profile, super_users(spec), kraft=place.kraft)
         properties = {**secured, **properties}
     return Node(
         name=name,

@@ -75,5 +75,5 @@ def require_nodes(spec: EnvironmentSpec) -> None:
     if spec.bootstrap_servers:
         raise UsageError(
             f"{spec.name} has bootstrap_servers: provision does not manage its nodes",
-            hint="`provision topics apply` applies its topics and quotas",
+            hint="`provision topics apply` applies its topics, ACLs and quotas",
         )

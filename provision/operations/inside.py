@@ -1,4 +1,4 @@
-"""What lives inside the Kafka of an environment: its topics, quotas, records and consumer groups."""
+"""What lives inside the Kafka of an environment: its topics, ACLs, quotas, records and consumer groups."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class InsideKafka(ABC):
     def apply_resources(
         self, names: Sequence[str] = (), *, timeout_s: float = WAIT_S, agree: Agree | None = None
     ) -> Plan:
-        """Update topics and quotas to match the file, or only the named topics; nodes are left alone.
+        """Update topics, ACLs and quotas to match the file, or only the named topics; nodes are left alone.
 
         Returns what was done.
         """

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from provision.resources.acls import Acls
 from provision.resources.kind import Kind
 from provision.resources.quotas import Quotas
 from provision.resources.topics import Topics
 from provision.spec.model import EnvironmentSpec
 
-KINDS: tuple[Kind[Any, Any], ...] = (Topics(), Quotas())
+KINDS: tuple[Kind[Any, Any], ...] = (Topics(), Acls(), Quotas())
 
 Resources = Mapping[str, Any]
 """The desired resources by kind; kinds that the file does not mention are left out."""

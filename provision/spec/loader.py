@@ -169,6 +169,8 @@ def _leave_out(data: dict[Any, Any], path: Path) -> None:
             return  # gone with something above it
     stand_in = f"unreadable-{path[-2] if path[-1] == 'name' else path[-1]}" if len(path) > 1 else "unreadable"
     match target, path[-1]:
+        case list(), int() if _model_at(path[:-1]) is _model_at(path[:-2]):  # nothing can stand in for a text or number
+            _leave_out(data, path[:-1])
         case list(), int(index):
             item = _model_at(path)
             target[index] = stand_in if item is EnvironmentSpec else {"name": stand_in} if path[0] == "topics" else {}

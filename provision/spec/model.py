@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, Wit
 from provision.catalogue.images import is_of_line, kafka_line_of
 from provision.catalogue.versions import DEFAULT_VERSION, KafkaVersion, version_or_newest
 from provision.security.profiles import PLAIN_TEXT, PROFILES
+from provision.spec.acls import Acls
 from provision.spec.java import JavaSpec
 from provision.spec.names import NAME_IN_WORDS, NAME_PATTERN
 from provision.spec.quotas import QuotaSpec
@@ -320,7 +321,7 @@ class EnvironmentSpec(Section):
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     """The environment's name. Default: the file's name without its suffix."""
     bootstrap_servers: Addresses | None = None
-    """The address of a cluster that others run. Such a file describes only its topics and quotas."""
+    """The address of a cluster that others run. Such a file describes only its topics, ACLs and quotas."""
     runtime: Literal["auto", "docker", "process"] = "auto"
     """Where nodes run: as containers, or as processes. `auto`: Docker if an engine answers, else processes."""
     kafka: KafkaSpec = KafkaSpec()
@@ -335,6 +336,8 @@ class EnvironmentSpec(Section):
     """How connections to brokers and between nodes are secured."""
     users: list[UserSpec] = []
     """Who may connect, beside provision itself."""
+    acls: Acls = []
+    """Who may do what. With this key, or `allow` or `super` of a user, whatever is not allowed is refused."""
     storage: Annotated[str, AfterValidator(_path)] = "volume"
     """Where data is kept: `volume` until `down`, `memory` until the nodes stop, or a directory."""
     templates: Annotated[str, AfterValidator(_path)] | None = None
@@ -350,7 +353,7 @@ class EnvironmentSpec(Section):
     quotas: list[QuotaSpec] = []
     """Client quotas."""
     prune: bool = False
-    """Whether topics that the file does not name are deleted, and, if the file has quotas, such quotas too."""
+    """Whether topics that the file does not name are deleted, and quotas and ACLs if the file has any, too."""
     rebalance: bool = False
     """Whether replicas and leaders are kept evenly spread over the brokers."""
     throttle: Size | None = None

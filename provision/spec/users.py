@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BeforeValidator, Field
 
 from provision.security.profiles import ITSELF, PROFILES
+from provision.spec.acls import Grants
 from provision.spec.section import Section
 
 if TYPE_CHECKING:
@@ -37,6 +38,12 @@ def _reference(value: object) -> object:
     return value
 
 
+def _flag(value: object) -> object:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")  # noqa: TRY004 pydantic's protocol
+    return value
+
+
 class PasswordSpec(Section):
     """Where a password comes from; it is never in the file itself."""
 
@@ -53,6 +60,10 @@ class UserSpec(Section):
     """The user's name."""
     password: Annotated[PasswordSpec | None, BeforeValidator(_reference)] = None
     """Where the password comes from. Default: `up` makes one."""
+    allow: Grants = []
+    """What the user may do, such as `read topic orders`. With this key, whatever is not allowed is refused."""
+    super: Annotated[bool, BeforeValidator(_flag)] = False
+    """Whether the user may do everything, whatever others may do."""
 
 
 def users(spec: "EnvironmentSpec") -> Iterator["Finding"]:

@@ -136,7 +136,9 @@ def _shown(text: str) -> str:
 
 
 # Elsewhere a number is the key of a mapping.
-_LIST = re.compile(r"^topics$|^quotas$|^brokers\.racks$|^topics\[\d+\]\.replicas(\[\d+\])?$")
+_LIST = re.compile(
+    r"^(topics|quotas|users|acls)$|^brokers\.racks$|^topics\[\d+\]\.replicas(\[\d+\])?$|^(users|acls)\[\d+\]\.allow$"
+)
 
 
 def dotted(path: Path) -> str:

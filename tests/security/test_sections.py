@@ -1,4 +1,4 @@
-"""Whatever stands in `security` and `users`: one clear error or a cluster, and no message tells a password."""
+"""Whatever stands in `security`, `users` and `acls`: one clear error or a cluster, and no message tells a password."""
 
 import json
 from pathlib import Path
@@ -26,20 +26,41 @@ _scalar = st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=5)
 _anything = _scalar | st.lists(_scalar, max_size=3) | st.dictionaries(st.sampled_from(["name", "x"]), _scalar)
 _word = _anything | st.just(WORD) | st.just([WORD]) | st.just({"name": WORD})
 _password = st.fixed_dictionaries({}, optional={"env": _word, "file": _word, "value": _word}) | _word
-_user = st.fixed_dictionaries(
-    {}, optional={"name": st.sampled_from(["app", "provision", "ops", "a b"]) | st.integers(), "password": _password}
+_said = st.sampled_from(
+    ["read", "write", "READ", "describe_configs", "all", "topic", "topics", "group", "cluster", "user", "orders", "o*"]
 )
+_text = st.lists(_said | st.sampled_from([WORD, f"{WORD}*", "*", "a*b", "\t", "ä", "'"]), max_size=4).map(" ".join)
+_allow = st.lists(_text | _word, max_size=3) | _word
+_name = st.sampled_from(["app", "provision", "ops", "a b"]) | st.integers()
+_user = st.fixed_dictionaries(
+    {}, optional={"name": _name, "password": _password, "allow": _allow, "super": st.booleans() | _word}
+)
+_acl = st.fixed_dictionaries(
+    {},
+    optional={
+        "user": _name | _word,
+        "principal": st.sampled_from(["User:app", "User:ops", "User:provision", "app"]) | _word,
+        "allow": _allow,
+        **dict.fromkeys(("operation", "resource", "name"), _said | _word),
+        "pattern": st.sampled_from(["literal", "prefixed"]) | _word,
+        "permission": st.sampled_from(["allow", "deny"]) | _word,
+        "host": st.just("10.0.0.1") | _word,
+        "hots": _word,
+    },
+)
+_acls = st.lists(_acl | _word, max_size=3) | _word
 _users = st.lists(_user, max_size=3) | _anything
 _security = st.sampled_from([*PROFILES, "ssl", ""]) | st.integers() | st.lists(st.text(max_size=3))
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(security=_security, users=_users, mode=st.sampled_from(["zookeeper", "kraft"]))
+@given(security=_security, users=_users, acls=_acls | st.just(None), mode=st.sampled_from(["zookeeper", "kraft"]))
 def test_there_is_a_cluster_or_a_clear_error_without_a_password(
-    tmp_path: Path, security: object, users: object, mode: str
+    tmp_path: Path, security: object, users: object, acls: object, mode: str
 ) -> None:
     file = tmp_path / "orders.yaml"
-    file.write_text(yaml.safe_dump({"security": security, "users": users, "kafka": {"mode": mode}}))
+    described = {"security": security, "users": users, "kafka": {"mode": mode}}
+    file.write_text(yaml.safe_dump(described | ({} if acls is None else {"acls": acls})))
     try:
         spec = load(file)
     except InvalidEnvironment as error:

@@ -57,6 +57,7 @@ def test_a_file_of_one_key_has_every_default(file: Path) -> None:
         },
         "security": "plaintext",
         "users": [],
+        "acls": [],
         "storage": "volume",
         "templates": None,
         "vars": {},
