@@ -85,10 +85,10 @@ def test_codes_are_those_of_kafka() -> None:
         assert ACLResourcePatternType(row.resource_pattern_type).name == ("PREFIXED" if acl.prefixed else "LITERAL")
 
 
-def test_what_is_not_known_here_is_left_out() -> None:
-    for odd in ((99, 3), (2, 99)):
-        with listening(DescribeAclsRequest, lambda _, odd=odd: described(ACLS[:1], odd=odd)) as broker:
-            assert describe_acls(Access({1: broker.address})) == frozenset(ACLS[:1])
+@pytest.mark.parametrize("odd", [(99, 3), (2, 99)], ids=["type of resource", "operation"])
+def test_what_is_not_known_here_is_left_out(odd: tuple[int, int]) -> None:
+    with listening(DescribeAclsRequest, lambda _: described(ACLS[:1], odd=odd)) as broker:
+        assert describe_acls(Access({1: broker.address})) == frozenset(ACLS[:1])
 
 
 def test_a_cluster_without_an_authorizer_has_none_and_one_that_does_not_tell_them_says_so() -> None:
