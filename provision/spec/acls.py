@@ -1,6 +1,7 @@
 """ACLs in an environment file: who may do what. In the short form, or Kafka's own in full."""
 
 import difflib
+import ipaddress
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,7 +43,6 @@ _DECIDING = (
     "principal.builder.class",
     "ssl.principal.mapping.rules",
 )
-_HOST = f"an address, or {ANY} for all"
 
 
 # As with users, no message of these shows a value: it may be a password that is in the wrong place.
@@ -75,6 +75,21 @@ def _text(form: str, *, fits: Callable[[str], Any] = str.strip) -> BeforeValidat
         return value
 
     return BeforeValidator(checked)
+
+
+def _address(value: object) -> object:
+    """An IP address as Java writes it: Kafka compares the texts, and looks no name up."""
+    if value == ANY:
+        return value
+    try:
+        if not isinstance(value, str) or "%" in value:
+            raise ValueError  # noqa: TRY301 of all other forms
+        address = ipaddress.ip_address(value)
+    except ValueError:
+        raise ValueError(f"must be an IP address, or {ANY} for all") from None
+    if isinstance(address, ipaddress.IPv4Address) or address.ipv4_mapped:
+        return str(getattr(address, "ipv4_mapped", None) or address)
+    return ":".join(f"{int(group, 16):x}" for group in address.exploded.split(":"))
 
 
 def _is_principal(text: str) -> bool:
@@ -113,8 +128,8 @@ class AclSpec(Section):
     """In full: whether `name` is the whole name, or what names begin with."""
     permission: Annotated[str, *_permission] = ALLOW
     """In full: whether the operation is allowed or denied; what is denied is never allowed."""
-    host: Annotated[str, _text(_HOST)] = ANY
-    """The address from which it is allowed or denied; `*` stands for all."""
+    host: Annotated[str, BeforeValidator(_address)] = ANY
+    """The IP address from which it is allowed or denied; `*` stands for all."""
 
     @model_validator(mode="before")
     @classmethod

@@ -58,6 +58,23 @@ def test_the_long_form_has_all_that_kafka_has(living: Living, kafka: dict[str, s
     assert living.kafka.acls == OWN | {everybody, Acl("User:someone", "group", "g", "read", prefixed=True)}
 
 
+@pytest.mark.parametrize(
+    ("host", "known"),
+    [("::1", "0:0:0:0:0:0:0:1"), ("FE80::00a1", "fe80:0:0:0:0:0:0:a1"), ("::ffff:10.0.0.1", "10.0.0.1")],
+)
+def test_an_address_is_written_as_kafka_compares_it(living: Living, host: str, known: str) -> None:
+    living.settles(acls=[{"user": "*", "host": host, "allow": ["describe cluster"]}])
+    (other,) = living.kafka.acls - OWN
+    assert other.host == known
+
+
+@pytest.mark.parametrize("host", ["localhost", "10.0.0.0/8", "fe80::1%eth0", "", 5])
+def test_what_is_no_address_is_refused(living: Living, host: object) -> None:
+    with pytest.raises(InvalidEnvironment, match="1 problem") as caught:
+        living.up(acls=[{"user": "*", "host": host, "allow": ["describe cluster"]}])
+    assert "must be an IP address" in caught.value.why
+
+
 def test_drift_is_shown_and_mended_and_others_stay(living: Living) -> None:
     living.settles()
     lost = Acl("User:app", "topic", "orders", "read")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from provision.cluster.properties import parse
 from provision.errors import Refused
 from provision.kafka.quotas import Entity
+from provision.security.acls import expanded, principal_of
 from tests.examples import examples
 from tests.fake_kafka import DYNAMIC
 from tests.test_converge import Living, living_in
@@ -43,6 +44,7 @@ class File:
     properties: dict[str, int] = field(default_factory=dict)
     topics: dict[str, TopicWish] = field(default_factory=dict)
     quotas: dict[str, dict[str, float]] = field(default_factory=dict)
+    permissions: dict[str, list[str]] = field(default_factory=dict)
     policy: dict[str, object] = field(default_factory=dict)
 
     def sections(self) -> dict[str, object]:
@@ -58,6 +60,8 @@ class File:
             },
             "topics": [self._topic(name, wish) for name, wish in self.topics.items()],
             **({"quotas": self._quotas()} if self.quotas else {}),
+            "security": "sasl-plain",
+            "users": [{"name": name, "allow": allow} for name, allow in self.permissions.items()],
             "prune": False,
             "rebalance": False,
             "throttle": "100m",
@@ -125,6 +129,7 @@ TOPICS = st.builds(
 LIMITS = st.dictionaries(
     st.sampled_from(["producer_byte_rate", "consumer_byte_rate"]), st.sampled_from([1, 1024, 2**31]), min_size=1
 )
+PERMISSIONS = st.lists(st.sampled_from(["read topic a", "read topic *", "write topic a*", "read group g"]), max_size=3)
 CHANGES = st.one_of(
     part("brokers", 1, 2, 3, 4, 5),
     part("racks", (), ("a", "b"), ("a", "b", "c")),
@@ -138,6 +143,7 @@ CHANGES = st.one_of(
     ),
     entry("topics", ["a", "b", "c"], st.one_of(st.none(), TOPICS, TOPICS)),
     entry("quotas", ["default", "alice", "alice/app", "alice/default"], st.one_of(st.none(), LIMITS, LIMITS)),
+    entry("permissions", ["alice", "bob"], st.one_of(st.none(), PERMISSIONS, PERMISSIONS)),
     entry("policy", ["prune", "rebalance"], st.booleans()),
     entry("policy", ["throttle"], st.sampled_from([None, "10m"])),
 )
@@ -159,6 +165,12 @@ def as_the_file_says(living: Living, file: File) -> None:
     assert living.kafka.quotas.items() >= wanted.items()
     if wanted and sections["prune"]:
         assert living.kafka.quotas == wanted
+    permitted = {
+        acl for name, allow in file.permissions.items() for text in allow for acl in expanded(text, principal_of(name))
+    }
+    assert living.kafka.acls >= permitted
+    if file.permissions and sections["prune"]:
+        assert living.kafka.acls == permitted
     assert sorted(living.kafka.brokers) == list(range(1, file.brokers + 1))
     for broker in living.kafka.brokers:
         assert effective(living, broker) >= {(key, str(value)) for key, value in file.properties.items()}
