@@ -48,7 +48,16 @@ from provision.plan.refusals import leaving, leftovers
 from provision.plan.saved import SavedPlan, saved
 from provision.plan.upgrade import stages_of
 from provision.resources.registry import Resources, desired_resources
-from provision.resources.rounds import Agree, Inside, Known, accept_all, converge, fingerprint, plan_resources
+from provision.resources.rounds import (
+    Agree,
+    Inside,
+    Known,
+    accept_all,
+    converge,
+    fingerprint,
+    left_alone,
+    plan_resources,
+)
 from provision.resources.topics import DELETE_TOPICS
 from provision.runtime import Runtimes
 from provision.runtime.base import Runtime
@@ -220,6 +229,8 @@ def _prepare(
         then = observed.without(leftovers(cluster, observed))
         second_wave, inside = plan_resources(cluster, desired, then, home)
         plan = Plan(cluster.name, (*first_wave, *second_wave))
+    for text in left_alone(desired, inside):
+        tell(Notice(text))
     tell(StageDone("plan", "with what the brokers have" if inside else ""))
     require_pinned_nodes(pinned, cluster, observed, plan)
     had_data = bool(cluster.storage.directory) and has_data(Path(cluster.storage.directory), cluster.name)

@@ -17,7 +17,7 @@ from provision.kafka.connection import NotAnswering
 from provision.plan.actions import Action, Verb
 from provision.plan.observed import ObservedCluster
 from provision.resources.kind import Kind, Outcome, Target, Work
-from provision.security.acls import ANY, CLUSTER, Acl, require_name, require_supported
+from provision.security.acls import ANY, CLUSTER, Acl, principal_of, require_name, require_supported
 from provision.spec.acls import DENY, PREFIXED, AclSpec, declared_acls
 from provision.spec.model import EnvironmentSpec
 
@@ -25,14 +25,19 @@ if TYPE_CHECKING:
     from provision.kafka.admin import Admin
 
 _PAUSE_S = 0.2
+_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredAcls:
-    """The desired ACLs in the order of the file, and whether others are removed."""
+    """The desired ACLs in the order of the file, and whether others are removed.
+
+    `principals` are those of the file's users.
+    """
 
     acls: tuple[Acl, ...]
     prune: bool = False
+    principals: frozenset[str] = frozenset()
 
 
 ObservedAcls = frozenset[Acl]
@@ -48,7 +53,8 @@ class Acls(Kind[DesiredAcls, ObservedAcls]):
     def desired(self, spec: EnvironmentSpec, brokers: int | None = None) -> DesiredAcls | None:  # noqa: ARG002
         """The ACLs in the file; None if it has no key for them."""
         declared = declared_acls(spec)
-        return None if declared is None else DesiredAcls(declared, prune=spec.prune)
+        principals = frozenset(principal_of(user.name) for user in spec.users)
+        return None if declared is None else DesiredAcls(declared, spec.prune, principals)
 
     def empty_state(self) -> ObservedAcls:
         """No ACLs."""
@@ -74,6 +80,14 @@ class Acls(Kind[DesiredAcls, ObservedAcls]):
         others = sorted(observed - frozenset(desired.acls)) if desired.prune else []
         cause = "not in the file (prune: true)"
         return (*new, *(Action(Verb.DELETE, self.name, str(acl), cause, subject=acl) for acl in others if _said(acl)))
+
+    def left_alone(self, desired: DesiredAcls, observed: ObservedAcls) -> str:
+        """The ACLs of its users that are not in the file: one that was taken from it is still in force."""
+        others = sorted(acl for acl in observed - frozenset(desired.acls) if acl.principal in desired.principals)
+        if desired.prune or not others:
+            return ""
+        shown = ", ".join([*map(str, others[:_SHOWN]), *(["…"] if len(others) > _SHOWN else [])])
+        return f"the file's users have ACLs that are not in the file: {shown}; `prune: true` removes such ACLs"
 
     def perform(
         self,

@@ -136,6 +136,10 @@ class Kind(ABC, Generic[Desired, Observed]):
         Notices report what the section cannot express.
         """
 
+    def left_alone(self, _desired: Desired, _observed: Observed) -> str:
+        """What the cluster has beyond the file and keeps, if whoever reads a plan must know; else nothing."""
+        return ""
+
     def again(self, _desired: Desired, _actions: Sequence[Action]) -> bool:
         """Whether another round may be needed after these actions."""
         return False

@@ -107,6 +107,17 @@ def plan_against(desired: Resources, target: Target) -> tuple[tuple[Action, ...]
     return actions, inside
 
 
+def left_alone(desired: Resources, inside: Inside | None) -> Iterator[str]:
+    """A sentence for each kind that says what the cluster has beyond the file, and keeps."""
+    for kind in KINDS:
+        if (
+            inside
+            and kind.name in inside.observed
+            and (text := kind.left_alone(desired[kind.name], inside.observed[kind.name]))
+        ):
+            yield text
+
+
 def _brokers(cluster: ObservedCluster, target: Target) -> tuple[ObservedBroker, ...]:
     known = {broker.id for broker in cluster.brokers}
     return (*cluster.brokers, *(broker for broker in target.joining if broker.id not in known))

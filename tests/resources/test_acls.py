@@ -86,6 +86,21 @@ def test_drift_is_shown_and_mended_and_others_stay(living: Living) -> None:
     assert living.kafka.acls == OWN | {OTHER}
 
 
+def test_what_was_taken_from_the_file_and_is_still_in_force_is_told(living: Living) -> None:
+    living.settles()
+    living.kafka.acls |= {OTHER}
+    told: list[object] = []
+    living.want(users=[APP | {"allow": ["write topic orders.*"]}, ADMIN])
+    plan = Environment(living.path, runtimes=living.runtimes, on_event=told.append).plan().plan
+    assert plan.actions == ()
+    (notice,) = [event.text for event in told if isinstance(event, Notice)]
+    assert "that are not in the file: allow User:app describe topic orders, allow User:app read topic orders;" in notice
+    told.clear()
+    living.settles(prune=True)
+    Environment(living.path, runtimes=living.runtimes, on_event=told.append).plan()
+    assert not [event for event in told if isinstance(event, Notice)]
+
+
 def test_prune_removes_others_with_consent(living: Living) -> None:
     living.settles()
     living.kafka.acls |= {OTHER, ODD}
