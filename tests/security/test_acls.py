@@ -7,7 +7,9 @@ import pytest
 from provision.catalogue.versions import KRAFT
 from provision.cluster.layout import container_layout
 from provision.cluster.resolve import resolve_without_ports
+from provision.errors import InvalidEnvironment
 from provision.security.acls import EXAMPLE, OPERATIONS, Acl, expanded
+from provision.spec.acls import declared_acls
 from provision.spec.loader import load_values
 from tests.acls import CASES, Case, allowed
 
@@ -155,3 +157,15 @@ def test_without_a_word_of_permissions_nobody_is_asked_for_one() -> None:
     spec = load_values({"name": "orders", "security": "sasl-tls", "users": [{"name": "app", "super": False}]})
     (broker,) = resolve_without_ports(spec, container_layout(spec)).brokers
     assert not {"authorizer.class.name", "super.users"} & broker.properties.keys()
+
+
+def test_a_cluster_of_others_may_have_users_that_the_file_does_not_know() -> None:
+    acls = [{"user": "app", "allow": ["read topic orders"]}, {"user": "app", "operation": "all", "resource": "cluster"}]
+    spec = load_values({"name": "shared", "bootstrap_servers": "kafka.example:9092", "acls": acls})
+    assert [str(acl) for acl in declared_acls(spec) or ()] == [
+        "allow User:app read topic orders",
+        "allow User:app describe topic orders",
+        "allow User:app all cluster",
+    ]
+    with pytest.raises(InvalidEnvironment, match="1 problem"):
+        load_values({"name": "own", "security": "mtls", "acls": acls[:1]})
