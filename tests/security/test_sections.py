@@ -12,13 +12,15 @@ from provision.catalogue.versions import KRAFT
 from provision.cluster.layout import container_layout
 from provision.cluster.render import render
 from provision.cluster.resolve import resolve_without_ports
-from provision.errors import InvalidEnvironment, UsageError
+from provision.errors import InvalidEnvironment, Problem, UsageError
 from provision.home.place import Home
 from provision.operations.securing import material_of
 from provision.plan.observed import ObservedEnvironment
 from provision.runtime.process.layout import local_layout
+from provision.security.acls import ALL_OPERATIONS, OPERATIONS, Acl
 from provision.security.profiles import PROFILES, quoted, unquoted
-from provision.spec.loader import load
+from provision.spec.acls import declared_acls
+from provision.spec.loader import load, load_values
 
 WORD = "xyzzy-0pen-s3same"
 NOTHING = ObservedEnvironment("orders", "docker")
@@ -70,6 +72,59 @@ def test_there_is_a_cluster_or_a_clear_error_without_a_password(
         problems = [file.text for file in render(cluster)]  # no password is there either
     assert problems
     assert WORD not in json.dumps(problems)
+
+
+# Nearly right: most words fit, so that whatever has to fit together is reached.
+_plausible = st.builds(
+    lambda *words: " ".join(words),
+    st.sampled_from(["read", "write", "describe", "all", "create", "reed"]),
+    st.sampled_from(["topic", "topic", "group", "cluster", "transactional-id", "topics"]),
+    st.sampled_from(["orders", "orders.*", "*", WORD, "", "a b", "a*b"]),
+)
+_right_acl = st.fixed_dictionaries(
+    {"operation": st.sampled_from(ALL_OPERATIONS), "resource": st.sampled_from([*OPERATIONS])},
+    optional={
+        "user": st.sampled_from(["app", "ops", "*", WORD]),
+        "principal": st.sampled_from(["User:app", "User:ops", "User:provision", f"User:{WORD}"]),
+        "name": st.sampled_from(["orders", "*", "a b", "a*", WORD]),
+        "pattern": st.sampled_from(["literal", "prefixed"]),
+        "permission": st.sampled_from(["allow", "deny"]),
+        "host": st.sampled_from(["*", "10.0.0.1", "::1"]),
+    },
+)
+_short_acl = st.fixed_dictionaries(
+    {"user": st.sampled_from(["app", "ops", "*"]), "allow": st.lists(_plausible, max_size=2)}
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    allow=st.lists(_plausible, max_size=2),
+    supers=st.booleans(),
+    acls=st.lists(_right_acl | _short_acl, max_size=2),
+    security=st.sampled_from(["mtls", "sasl-plain", "sasl-tls", "sasl-tls", "tls"]),
+)
+def test_permissions_are_kafkas_or_there_is_a_clear_error_without_a_word_of_them(
+    allow: list[str], supers: bool, acls: list[dict[str, object]], security: str
+) -> None:
+    users = [{"name": "app", "allow": allow}, {"name": "ops", "super": supers}]
+    found: tuple[Acl, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    try:
+        found = declared_acls(load_values({"name": "orders", "security": security, "users": users, "acls": acls})) or ()
+    except InvalidEnvironment as error:
+        problems = error.problems
+        assert problems
+    for problem in problems:
+        assert problem.path.startswith(("users", "acls"))
+        assert problem.message
+        assert WORD not in str(problem)
+    for acl in found:
+        assert acl.operation in OPERATIONS[acl.resource]
+        assert acl.name == "*" or "*" not in acl.name
+        assert acl.allowed or acl.principal not in {"User:provision", *(["User:ops"] if supers else [])}
+        assert (acl.resource == "cluster") == (acl.name == "kafka-cluster")
+        assert acl.principal.startswith("User:")
 
 
 @pytest.mark.parametrize("mode", ["zookeeper", KRAFT])
