@@ -162,7 +162,7 @@ def adopt(
     ] = None,
     replicas: Annotated[bool, typer.Option("--replicas", help="Include the brokers of every partition.")] = False,
 ) -> None:
-    """Print the topics, ACLs and quotas of a cluster as YAML for a file."""
+    """Print the topics, ACLs and quotas of a cluster as YAML."""
     from provision.environment import Environment
 
     if env and bootstrap_servers:
