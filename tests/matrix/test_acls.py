@@ -1,7 +1,7 @@
 """What ACLs let in, on real brokers: each case of the table asked of Kafka's own authorizer, and a life with them."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -262,18 +262,17 @@ class Permits:
         )
         return found
 
-    def access(self, user: str) -> Access:
-        """A user's way in."""
-        options = self.options(user)
-        password = options.get("sasl_plain_password")
-        who = Credentials(options["sasl_mechanism"], user, password) if password else None
-        return Access(
-            {1: options["bootstrap_servers"][0]},
-            options["security_protocol"],
-            who,
-            options.get("ssl_cafile"),
-            options.get("ssl_certfile"),
-        )
+    def ways(self, users: Collection[str]) -> dict[str, Access]:
+        """The ways in of users, who differ in nothing but their names and secrets."""
+        options, secrets = self.options("admin"), self.provision.home / "secrets" / NAME
+        mechanism, certified = options.get("sasl_mechanism"), "ssl_certfile" in options
+        found = {}
+        for user in users:
+            who = Credentials(mechanism, user, (secrets / f"user-{user}.password").read_text()) if mechanism else None
+            certificate = str(secrets / f"user-{user}.pem") if certified else None
+            at, protocol = {1: options["bootstrap_servers"][0]}, options["security_protocol"]
+            found[user] = Access(at, protocol, who, options.get("ssl_cafile"), certificate)
+        return found
 
     def becomes(self, **changed: object) -> str:
         """Apply a file with other sections; returns what was told."""
@@ -314,7 +313,7 @@ def permits(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def test_kafkas_authorizer_lets_in_exactly_what_the_table_says(permits: Permits) -> None:
     assert permits.plan() == []
-    ways = {user: permits.access(user) for user in {user_of(case) for case in CASES}}
+    ways = permits.ways({user_of(case) for case in CASES})
     wrong = []
     for case in CASES:
         user = user_of(case)
