@@ -32,7 +32,7 @@ from provision.security.acls import Acl
 from tests.acls import CASES, Case
 from tests.engine import DEFAULT_VERSION, Provision, engine, java, write_environment
 
-pytestmark = pytest.mark.row("apart")
+pytestmark = [pytest.mark.matrix, pytest.mark.row("apart")]
 
 NAME = "permits"
 ANSWER_S, PATIENCE_S = 20.0, 60.0
@@ -52,11 +52,10 @@ class Row:
         return f"{self.security}-{self.version}-{self.mode}-{self.runtime}"
 
 
-QUICK = Row("sasl-plain", DEFAULT_VERSION, "kraft", "process")
 ROWS = [
-    pytest.param(row, id=str(row), marks=[*([] if row == QUICK else [pytest.mark.matrix]), where])
+    pytest.param(row, id=str(row), marks=where)
     for row in [
-        QUICK,
+        Row("sasl-plain", DEFAULT_VERSION, "kraft", "process"),
         Row("sasl-plain", "2.8.2", "zookeeper", "process"),
         Row("sasl-plain", "3.9.1", "zookeeper", "process"),
         Row("sasl-plain", "4.3.0", "kraft", "process"),
@@ -347,7 +346,6 @@ def test_a_client_is_refused_until_it_is_allowed_and_no_node_restarts(permits: P
     assert json.loads(permits.provision.ok("status", NAME, "-o", "json"))["nodes"] == nodes
 
 
-@pytest.mark.matrix
 def test_drift_made_by_kafkas_own_tool_is_shown_and_mended_and_pruned(permits: Permits) -> None:
     tool = ("tool", NAME, "kafka-acls", "--")
     one = ("--allow-principal", "User:user-1", "--operation", "READ", "--topic", "user-1.orders")
@@ -366,7 +364,6 @@ def test_drift_made_by_kafkas_own_tool_is_shown_and_mended_and_pruned(permits: P
     assert "user-1.orders" in listed
 
 
-@pytest.mark.matrix
 def test_permissions_come_to_a_running_cluster_and_go_again(permits: Permits) -> None:
     everybody = [{"name": user["name"]} for user in permits.described["users"]]
     without = {key: value for key, value in permits.described.items() if key != "acls"}
