@@ -15,7 +15,7 @@ import pytest
 
 from tests.engine import DEFAULT_VERSION, Provision, engine, image, java, wait_until, write_environment
 
-pytestmark = pytest.mark.row("side-by-side")  # a name stands for one environment of the engine
+pytestmark = pytest.mark.row("apart")  # a name stands for one environment of the engine, and `gc` looks at all of it
 
 FILE = "brokers: {port: auto}\ntopics: [{name: t}]\n"
 BUSY = re.compile(r"^error: \S+ is being changed by `provision \w+` \(.+, pid \d+ on .+, since .+\)\n", re.MULTILINE)
