@@ -255,10 +255,12 @@ def up(
         tell=tell,
         hold=change.hold,
     )
-    begun = False
     try:
         _decide(prepared, options, tell, agree)
-        begun = True
+    except BaseException:  # nothing is created or changed yet
+        runtimes.home.ports.release(prepared.cluster.name, prepared.leased)
+        raise
+    try:
         about = about_of(source, maker, prepared.observed, prepared.cluster.ttl_s, take_over=options.take_over)
         note_about(prepared.runtime, prepared.observed, about, tell)  # before anything is created
         tell_expired(prepared.runtime, tell)
@@ -270,9 +272,6 @@ def up(
             note_about(again.runtime, again.observed, about, tell)
             result, wait = _bring_up(again, runtimes.home, options, tell, agree)
     except BaseException as error:
-        if not begun:  # nothing is created or changed yet
-            runtimes.home.ports.release(prepared.cluster.name, prepared.leased)
-            raise
         # A failed update stops where it is, and the next `up` continues from there; another command that has taken the
         # environment over decides what becomes of it.
         if prepared.observed.nodes or not change.is_held:
