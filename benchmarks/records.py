@@ -5,11 +5,11 @@ broker, in turn, each in a process of its own. It prints and does not fail: mach
 """
 
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+
+from in_turn import measured_s
 
 from provision import Environment
 
@@ -35,12 +35,7 @@ def main() -> None:
             "kafka-producer-perf-test": perf_test,
             "provision produce": [*PROVISION, "produce", environment.name, "records", "--from", str(file)],
         }
-        taken_s: dict[str, list[float]] = {name: [] for name in commands}
-        for _ in range(RUNS):
-            for name, command in commands.items():
-                began = time.perf_counter()
-                subprocess.run(command, check=True, capture_output=True)
-                taken_s[name].append(time.perf_counter() - began)
+        taken_s = measured_s(commands, RUNS)
     base_s = statistics.median(taken_s["kafka-producer-perf-test"])
     print(f"{'command':<26} {'median':>8} {'best':>8} {'ratio':>7}")
     for name, times in taken_s.items():

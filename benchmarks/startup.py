@@ -5,10 +5,10 @@ and does not fail: machines differ, ratios less so.
 """
 
 import statistics
-import subprocess
 import sys
-import time
 from pathlib import Path
+
+from in_turn import measured_s
 
 ROOT = Path(__file__).parent.parent
 RUNS = 15
@@ -24,12 +24,8 @@ COMMANDS = {
 
 def main() -> None:
     """Measure every command in turn, `RUNS` times, so that a noisy moment meets all of them alike."""
-    taken_ms: dict[str, list[float]] = {name: [] for name in COMMANDS}
-    for _ in range(RUNS):
-        for name, command in COMMANDS.items():
-            began = time.perf_counter()
-            subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-            taken_ms[name].append((time.perf_counter() - began) * 1000)
+    taken_s = measured_s(COMMANDS, RUNS, ROOT)
+    taken_ms = {name: [one_s * 1000 for one_s in times] for name, times in taken_s.items()}
     base_ms = statistics.median(taken_ms["python -c pass"])
     print(f"{'command':<20} {'median':>9} {'best':>9} {'× python':>9}")
     for name, times in taken_ms.items():

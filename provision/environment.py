@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from provision.operations.gc.collector import Collector
     from provision.operations.topics import KafkaCluster
     from provision.operations.variables import Addresses
-    from provision.pipeline import Prepared, UpOptions, UpResult
+    from provision.pipeline import UpOptions, UpResult
     from provision.plan.observed import ObservedEnvironment
+    from provision.preparing import Prepared
     from provision.resources.rounds import Agree
     from provision.runtime.base import Runtime, Streams
     from provision.software.pinning import Pinned
@@ -277,9 +278,9 @@ class Environment(Entered, InsideKafka):
 
     def plan(self, *, frozen: bool = False) -> Prepared:
         """What `up` would do, and why; changes nothing. `frozen` enforces the lock next to the file."""
-        from provision import pipeline
+        from provision import preparing
 
-        return pipeline.prepare(self.source, self._runtimes, frozen=frozen, take_over=self.take_over, tell=self._tell)
+        return preparing.prepare(self.source, self._runtimes, frozen=frozen, take_over=self.take_over, tell=self._tell)
 
     def up(self, options: UpOptions | None = None, *, agree: Agree | None = None) -> UpResult:
         """Create the environment or update it to match the file, and wait until it is ready.

@@ -9,7 +9,7 @@ from typing import Self
 import pytest
 import yaml
 
-from provision import pipeline
+from provision import pipeline, preparing
 from provision.apply.nodes import NodeWork
 from provision.apply.rolling import Roller
 from provision.cluster.model import Topic, TopicPolicy
@@ -33,10 +33,11 @@ from provision.operations.life import restart_rolling
 from provision.operations.remove import down
 from provision.operations.status import status, wait_for
 from provision.operations.topics import KafkaCluster, apply_for
-from provision.pipeline import Prepared, UpOptions, UpResult
+from provision.pipeline import UpOptions, UpResult
 from provision.plan.actions import Action, Kind, Plan, Removal, Verb
 from provision.plan.observed import NodeState
 from provision.plan.topic_changes import TOPIC
+from provision.preparing import Prepared
 from provision.resources.rounds import Agree, accept_all
 from provision.resources.topics import DesiredTopics
 from provision.runtime import directories
@@ -74,7 +75,7 @@ class Living:
 
     def plan(self) -> Prepared:
         """What would be done."""
-        return pipeline.prepare(self.source, self.runtimes)
+        return preparing.prepare(self.source, self.runtimes)
 
     def up(self, options: UpOptions = PATIENT, agree: Agree = accept_all, **sections: object) -> UpResult:
         """Do it."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from provision import pipeline
+from provision import pipeline, preparing
 from provision.cluster.model import Cluster
 from provision.errors import Interrupted, InvalidEnvironment, NodeFailed, ProvisionError, Refused, Unavailable
 from provision.events import ActionDone, Event, Listener, silent
@@ -317,7 +317,7 @@ def test_after_a_failure_nothing_new_begins(source: Held, fake: FakeRuntime) -> 
 
 
 def test_prepare_touches_nothing_and_leases_nothing(source: Held, fake: FakeRuntime) -> None:
-    prepared = pipeline.prepare(*source.described)
+    prepared = preparing.prepare(*source.described)
     assert prepared.plan.changes
     assert fake.observe("faked").is_absent
     assert not source.home.exists()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from provision import pipeline
+from provision import pipeline, preparing
 from provision.cluster.layout import Layout
 from provision.cluster.model import Node
 from provision.errors import NodeFailed, PortTaken, ProvisionError, Refused
@@ -85,7 +85,7 @@ class World:
     @property
     def proposed(self) -> dict[str, int]:
         """The ports that the next `up` would choose."""
-        plan = pipeline.prepare(Source(self.file), self.runtimes)
+        plan = preparing.prepare(Source(self.file), self.runtimes)
         return {node.name: int((node.endpoint or "").rpartition(":")[2]) for node in plan.cluster.brokers}
 
     @property
@@ -175,7 +175,7 @@ def test_a_new_broker_gets_another_port_and_the_running_ones_are_left_alone(worl
 
 
 def test_a_saved_plan_has_its_ports(world: World) -> None:
-    saved = pipeline.prepare(Source(world.file), world.runtimes).saved
+    saved = preparing.prepare(Source(world.file), world.runtimes).saved
     world.runtime.taken.add(world.proposed["broker-1"])
     with pytest.raises(PortTaken):
         world.up(UpOptions(until=Level.PROCESS, saved=saved))

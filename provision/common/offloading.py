@@ -1,11 +1,15 @@
 """Work in a thread of its own: awaited while an event loop goes on, or watched as it goes. It can be stopped early."""
 
-import asyncio
+from __future__ import annotations
+
 import queue
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    import asyncio
 
 T = TypeVar("T")
 E = TypeVar("E")
@@ -64,6 +68,8 @@ async def awaited(work: Work[T], undo: Callable[[], None] = lambda: None) -> T:
     A task that is cancelled meanwhile ends only when the work has ended, early; if it came to its end all the same,
     `undo` is called first.
     """
+    import asyncio  # which every command would wait for at its start
+
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
@@ -83,8 +89,10 @@ async def awaited(work: Work[T], undo: Callable[[], None] = lambda: None) -> T:
     return work.result()
 
 
-async def _settled(ending: "asyncio.Future[None]") -> None:
+async def _settled(ending: asyncio.Future[None]) -> None:
     """Wait for the end, however often the task is cancelled again."""
+    import asyncio
+
     while not ending.done():
         try:
             await asyncio.shield(ending)
@@ -125,7 +133,7 @@ def _ended(work: Work[T]) -> Generator[None]:
         work.stop()
 
 
-def watched(work: Work[T], events: "queue.SimpleQueue[E | None]") -> Generator[E, None, T]:
+def watched(work: Work[T], events: queue.SimpleQueue[E | None]) -> Generator[E, None, T]:
     """The events that work puts into a queue, as they come; then its result, or its error.
 
     Whoever ends the iteration early ends the work, too.

@@ -14,6 +14,7 @@ from kafka.errors import ClusterAuthorizationFailedError, KafkaTimeoutError, Sas
 from kafka.protocol.admin import DescribeConfigsRequest
 from kafka.protocol.producer import InitProducerIdRequest
 
+from provision.common.counts import counted
 from provision.common.interrupts import telling_where_it_stands
 from provision.common.patience import Patience
 from provision.common.records import Codec, NewRecord
@@ -123,7 +124,7 @@ def _options(access: Access, limits: "_Limits", largest_bytes: int, compression:
 
 
 def _acknowledged(count: int) -> str:
-    return f"{count} {'record was' if count == 1 else 'records were'} acknowledged"
+    return f"{counted('record', count)} {'was' if count == 1 else 'were'} acknowledged"
 
 
 class _Writer:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from provision.cluster.model import Topic
+from provision.common.counts import plural
 from provision.errors import InvalidEnvironment, Problem
 from provision.plan.actions import Action, Verb
 from provision.plan.observed import Unfilled
@@ -22,7 +23,7 @@ def fillings(topics: Sequence[Topic], existing: Collection[str], unfilled: Mappi
         if topic.records is None or (topic.name in existing and topic.name not in unfilled):
             continue
         filling = Filling(topic.records, topic.partitions, counted(topic.records, topic.partitions))
-        detail = f"{filling.records:,} {'record' if filling.records == 1 else 'records'} from {topic.records.name}"
+        detail = f"{filling.records:,} {plural('record', filling.records)} from {topic.records.name}"
         cause = "new"
         if begun := unfilled.get(topic.name) if topic.name in existing else None:
             cause = f"interrupted after {sum(begun.written):,} of them"

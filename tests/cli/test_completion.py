@@ -40,6 +40,8 @@ ZSH = """
         (( $#offered )) && print -rl -- "<"$^offered">" >>~/offered
         builtin compadd "$@"
     }'
+    zpty -w shell 'print -r -- rea''dy'
+    zpty -r shell said '*ready*'
     zpty -w -n shell "provision ${(j: :)@}"
     zpty -w -n shell $'\\t'
     zpty -w -n shell $'\\C-a\\C-k'

@@ -6,6 +6,7 @@ import pytest
 from filelock import FileLock
 
 from tests.engine import DEFAULT_VERSION, Provision, anonymous_volumes, engine, java, wait_until
+from tests.own_engine import OwnEngine, own_engine
 
 FIXED_PORTS_S = 300
 
@@ -21,6 +22,13 @@ def provision(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     else:
         java(DEFAULT_VERSION)
     return Provision(tmp_path_factory.mktemp("home"), runtime=request.param)
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[OwnEngine]:
+    """An engine of the module's own."""
+    with own_engine() as engine:
+        yield engine
 
 
 @pytest.fixture(scope="session")

@@ -1,24 +1,17 @@
 """What `provision doctor` says when the engine was restarted, or does not answer: an engine of the test's own."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.engine import Provision, write_environment
-from tests.own_engine import IMAGE, OwnEngine, own_engine
+from tests.own_engine import IMAGE, OwnEngine
 
 pytestmark = [pytest.mark.matrix, pytest.mark.engine, pytest.mark.row(None)]
 
 NAME = "doctor-restarted"
-
-
-@pytest.fixture(scope="module")
-def own() -> Iterator[OwnEngine]:
-    with own_engine() as engine:
-        yield engine
 
 
 @pytest.fixture(scope="module")

@@ -74,7 +74,7 @@ class Environment:
     def throttle_time(self, client: str) -> float:
         """How long a producer was made to wait at most, in milliseconds, for its 2 records of 512 bytes."""
         flags = ("--topic", "written", "--num-records", "2", "--record-size", "512", "--throughput", "-1")
-        (servers,) = re.findall(r"KAFKA_BOOTSTRAP_SERVERS=(.*)", self.provision.ok("env", NAME))
+        (servers,) = re.findall(r"^export KAFKA_BOOTSTRAP_SERVERS=(.*)", self.provision.ok("env", NAME), re.MULTILINE)
         properties = ("--producer-props", f"bootstrap.servers={servers}", f"client.id={client}", "batch.size=1")
         said = self.provision.ok("tool", NAME, "kafka-producer-perf-test", "--", *flags, "--print-metrics", *properties)
         metric = rf"produce-throttle-time-max:{{client-id={client}}} *: ([0-9.]+)$"

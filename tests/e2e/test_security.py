@@ -33,6 +33,7 @@ from provision.kafka.reading import consume
 from provision.kafka.roundtrip import roundtrip
 from provision.kafka.writing import produce
 from provision.plan.actions import BrokerSettings
+from provision.plan.observed import ObservedTopic
 from provision.plan.topic_changes import PlacedTopic, TopicSettings
 from tests.certificates import Authority
 from tests.engine import DEFAULT_VERSION, Provision, java, wait_until, write_environment
@@ -172,9 +173,14 @@ def test_whoever_is_let_in_can_change_write_and_read(walled: Walled, protocol: s
         created = admin.topics.create([PlacedTopic(topic, ((1,), (1,)))])
         assert (created.existing, created.failures) == (frozenset(), {})
         assert admin.topics.configure({topic.name: TopicSettings({"retention.ms": "70000"})}) == {}
-        observed = [one for one in observe_cluster(access, 1).topics if one.name == topic.name]
-        (described,) = admin.topics.with_settings(observed)
-        assert (described.config, len(described.partitions)) == ({"retention.ms": "70000"}, 2)
+        described: list[ObservedTopic] = []
+
+        def is_as_set() -> bool:  # a moment later, when the broker has learned of it from the controller
+            observed = [one for one in observe_cluster(access, 1).topics if one.name == topic.name]
+            described[:] = admin.topics.with_settings(observed)
+            return [(one.config, len(one.partitions)) for one in described] == [({"retention.ms": "70000"}, 2)]
+
+        assert wait_until(is_as_set), described
         assert admin.brokers.configure(BrokerSettings(1, {"log.retention.ms": "600000"})) == ""
         assert wait_until(lambda: admin.brokers.settings([1])[1]["log.retention.ms"]["value"] == "600000")
         assert admin.brokers.configure(BrokerSettings(1, {}, ("log.retention.ms",))) == ""

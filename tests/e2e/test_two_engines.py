@@ -1,25 +1,18 @@
 """Two engines at once: each command talks to the one that `docker` would talk to, and to no other."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.docker_contexts import add_context, at
 from tests.engine import Provision, engine, write_environment
-from tests.own_engine import IMAGE, OwnEngine, own_engine
+from tests.own_engine import IMAGE, OwnEngine
 
 pytestmark = [pytest.mark.matrix, pytest.mark.engine, pytest.mark.row(None)]
 
 NAME = "two-engines"
 FILE = f"kafka: {{mode: zookeeper, version: 3.9.1, image: {IMAGE}}}\nruntime: docker\nbrokers: {{port: auto}}\n"
-
-
-@pytest.fixture(scope="module")
-def own() -> Iterator[OwnEngine]:
-    with own_engine() as engine:
-        yield engine
 
 
 @pytest.fixture(scope="module")

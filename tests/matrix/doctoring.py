@@ -107,9 +107,16 @@ def healthy(directory: Path, name: str, text: str) -> Iterator[Patient]:
     """A running environment with that file, of which nothing is left in the end."""
     java(DEFAULT_VERSION)
     patient = Patient(Provision(directory / "home", "process"), write_environment(directory, name, text))
+    with up(patient):
+        yield patient
+
+
+@contextmanager
+def up(patient: Patient) -> Iterator[None]:
+    """It runs meanwhile, and nothing of it is left in the end."""
     try:
         patient.provision.ok("up", patient.env)
-        yield patient
+        yield
     finally:
         patient.provision.ok("down", patient.env)
         assert patient.provision.traces(patient.name) == []

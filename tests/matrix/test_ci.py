@@ -14,7 +14,7 @@ import yaml
 from tests.ci import Runner, checkout_of, run_github_job, run_gitlab_job
 from tests.engine import DEFAULT_VERSION, ROOT, Provision, engine, image, java
 
-pytestmark = [pytest.mark.matrix, pytest.mark.row("apart")]
+pytestmark = pytest.mark.row("apart")
 
 SAMPLE = ROOT / "examples" / "pytest-service"
 JOBS = yaml.safe_load((ROOT / "examples" / "github-actions.yaml").read_text())["jobs"]
@@ -65,6 +65,17 @@ def outcomes(file: Path) -> list[str]:
     return [case[0].tag if len(case) else "passed" for case in ET.parse(file).iter("testcase")]  # noqa: S314 our own
 
 
+def _fails(in_matrix: str) -> pytest.MarkDecorator:
+    """Whether the job's own command fails: one way in `make test-matrix`, the other in `make test-soak`."""
+    ways = {"green": "", "red": "yes"}
+    marks = {way: pytest.mark.matrix if way == in_matrix else pytest.mark.soak for way in ways}
+    return pytest.mark.parametrize("fails", [pytest.param(ways[way], id=way, marks=marks[way]) for way in ways])
+
+
+mostly_green, mostly_red = _fails("green"), _fails("red")
+
+
+@pytest.mark.matrix
 @pytest.mark.process
 def test_github_pytest(runner: Runner) -> None:
     run_github_job(runner, JOBS["pytest"])
@@ -73,7 +84,7 @@ def test_github_pytest(runner: Runner) -> None:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("fails", ["", "yes"], ids=["green", "red"])
+@mostly_red
 def test_github_command(runner: Runner, fails: str) -> None:
     runner.variables |= {"FAILS": fails, "PROVISION_CACHE": str(jars(runner, "4.1.0"))}
     run_github_job(runner, JOBS["command"], {"kafka": "4.1.0"})
@@ -85,7 +96,7 @@ def test_github_command(runner: Runner, fails: str) -> None:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("fails", ["", "yes"], ids=["green", "red"])
+@mostly_green
 def test_github_steps_beside_another_job(runner: Runner, fails: str, tmp_path: Path) -> None:
     other = Provision(runner.home, "process", environment={"PROVISION_OWNER": "another job"})
     (tmp_path / "other.yaml").write_text(FILE.replace("ci-example", "ci-other"))
@@ -106,6 +117,7 @@ def test_github_steps_beside_another_job(runner: Runner, fails: str, tmp_path: P
             assert "ci-example/logs/broker-1.log" in archive.getnames()
 
 
+@pytest.mark.soak
 @pytest.mark.process
 def test_github_a_cluster_that_does_not_come_up(runner: Runner) -> None:
     file = runner.checkout / "environments" / "ci.yaml"
@@ -121,7 +133,7 @@ def test_github_a_cluster_that_does_not_come_up(runner: Runner) -> None:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("fails", ["", "yes"], ids=["green", "red"])
+@mostly_green
 def test_the_action_with_a_command(runner: Runner, fails: str) -> None:
     runner.variables["FAILS"] = fails
     run_github_job(runner, JOBS["action"])
@@ -130,6 +142,7 @@ def test_the_action_with_a_command(runner: Runner, fails: str) -> None:
     assert (runner.checkout / "reports" / "kafka.tar.gz").exists() == bool(fails)
 
 
+@pytest.mark.soak
 @pytest.mark.process
 def test_the_action_for_the_rest_of_the_job(runner: Runner) -> None:
     given = {"set": "name=ci-renamed\nbrokers.properties.num.io.threads=3\n", "runtime": "process", "version": "3.9.1"}
@@ -147,6 +160,7 @@ def test_the_action_for_the_rest_of_the_job(runner: Runner) -> None:
     assert '"name": "ci-renamed"' in runner.output
 
 
+@pytest.mark.soak
 @pytest.mark.process
 def test_gitlab_pytest(runner: Runner) -> None:
     cache = jars(runner, "3.9.1")
@@ -156,6 +170,7 @@ def test_gitlab_pytest(runner: Runner) -> None:
     assert outcomes(runner.checkout / "reports" / "tests.xml") == ["passed"] * 15
 
 
+@pytest.mark.soak
 @pytest.mark.process
 def test_gitlab_command(runner: Runner) -> None:
     jars(runner, "4.1.0")
@@ -166,7 +181,7 @@ def test_gitlab_command(runner: Runner) -> None:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("fails", ["", "yes"], ids=["green", "red"])
+@mostly_red
 def test_gitlab_steps(runner: Runner, fails: str) -> None:
     jars(runner, "3.9.1")
     runner.variables["FAILS"] = fails
@@ -175,6 +190,7 @@ def test_gitlab_steps(runner: Runner, fails: str) -> None:
     assert (runner.checkout / "reports" / "kafka.tar.gz").exists() == bool(fails)
 
 
+@pytest.mark.matrix
 @pytest.mark.engine
 def test_github_docker_keeps_its_image(runner: Runner) -> None:
     engine()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine import Provision, engine, image, write_environment
-from tests.matrix.doctoring import Patient, rewritten
+from tests.matrix.doctoring import Patient, rewritten, up
 
 pytestmark = [pytest.mark.matrix, pytest.mark.engine, pytest.mark.row("doctor-volumes")]
 
@@ -31,12 +31,8 @@ def ill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Patient]:
     directory = tmp_path_factory.mktemp("volumes")
     env = write_environment(directory, "known-volumes", FILE.format(image=image()))
     patient = Patient(Provision(directory / "home", as_written=True), env)
-    try:
-        patient.provision.ok("up", patient.env)
+    with up(patient):
         yield patient
-    finally:
-        patient.provision.ok("down", patient.env)
-        assert patient.provision.traces(patient.name) == []
 
 
 def read(container: str, directory: str, name: str) -> bytes:

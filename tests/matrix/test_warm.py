@@ -9,7 +9,7 @@ import pytest
 
 from tests.engine import Provision, engine, image, java, write_environment
 
-pytestmark = [pytest.mark.matrix, pytest.mark.row("apart")]
+pytestmark = pytest.mark.row("apart")
 
 JARS = Path.home() / ".cache" / "provision" / "kafka"
 ZOOKEEPER = "zookeeper: {port: auto}\nbrokers: {port: auto}\ntopics: [{name: t}]\n"
@@ -37,11 +37,22 @@ def _mapped(program: Provision, name: str, node: str) -> bool:
 @pytest.mark.parametrize(
     ("version", "text", "kinds", "nodes"),
     [
-        ("3.9.1", ZOOKEEPER, ["zookeeper", "zookeeper-broker"], ["zookeeper-1", "broker-1"]),
-        ("4.1.0", DEDICATED, ["controller", "broker"], ["controller-1", "broker-1"]),
-        ("4.1.0", "brokers: {port: auto}\ntopics: [{name: t}]\n", ["combined"], ["broker-1"]),
+        pytest.param(
+            *("3.9.1", ZOOKEEPER, ["zookeeper", "zookeeper-broker"], ["zookeeper-1", "broker-1"]),
+            id="zookeeper",
+            marks=pytest.mark.matrix,
+        ),
+        pytest.param(
+            *("4.1.0", DEDICATED, ["controller", "broker"], ["controller-1", "broker-1"]),
+            id="dedicated",
+            marks=pytest.mark.soak,
+        ),
+        pytest.param(
+            *("4.1.0", "brokers: {port: auto}\ntopics: [{name: t}]\n", ["combined"], ["broker-1"]),
+            id="combined",
+            marks=pytest.mark.soak,
+        ),
     ],
-    ids=["zookeeper", "dedicated", "combined"],
 )
 def test_processes_start_with_trained_archives_and_a_second_up_is_empty(
     tmp_path: Path, version: str, text: str, kinds: list[str], nodes: list[str]
@@ -75,6 +86,7 @@ def test_processes_start_with_trained_archives_and_a_second_up_is_empty(
     assert program.traces("warmed") == []
 
 
+@pytest.mark.matrix
 @pytest.mark.process
 def test_an_archive_that_a_jvm_refuses_costs_a_notice_and_is_replaced(tmp_path: Path) -> None:
     program = _processes(tmp_path, "3.9.1")
@@ -120,6 +132,7 @@ def _volumes() -> frozenset[str]:
     return frozenset(volume["Name"] for volume in found)
 
 
+@pytest.mark.matrix
 @pytest.mark.engine
 def test_containers_start_with_trained_archives_and_a_second_up_is_empty(
     docker_program: Provision, tmp_path: Path

@@ -9,7 +9,8 @@ import pytest
 from provision.errors import InvalidEnvironment
 from provision.home.place import Home
 from provision.operations.files import render, validate
-from provision.pipeline import prepare, up
+from provision.pipeline import up
+from provision.preparing import prepare
 from provision.runtime import Runtimes, directories
 from provision.runtime.fake import FakeRuntime
 from provision.spec.source import Source

@@ -139,6 +139,14 @@ def leaves_nothing(provision: Provision, name: str) -> None:
         assert [volume["Name"] for volume in volumes or ()] == []
 
 
+def recovers(provision: Provision, env: str, *, whole: bool) -> None:
+    """After a kill `status` is true, `down` leaves nothing, and before that `up` makes it `whole`, if it is to."""
+    status_is_true(provision, NAME)
+    if whole:
+        becomes_whole(provision, env)
+    leaves_nothing(provision, NAME)
+
+
 @parts(few=3, many=40, each=10)
 def test_an_up_that_is_killed(provision: Provision, tmp_path: Path, part: int, kills: int) -> None:
     killed = 0
@@ -148,10 +156,7 @@ def test_an_up_that_is_killed(provision: Provision, tmp_path: Path, part: int, k
         with provision.start("up", env) as process:
             killed += was_killed(process, journal, instant)
         _log.info("%s: %d lines", instant, journal.lines)
-        status_is_true(provision, NAME)
-        if number % 4 < 3:
-            becomes_whole(provision, env)
-        leaves_nothing(provision, NAME)
+        recovers(provision, env, whole=number % 4 < 3)
     assert killed
 
 
@@ -169,10 +174,7 @@ def test_a_down_that_is_killed(provision: Provision, tmp_path: Path, part: int, 
                     break
             provision.ok("up", env)
         _log.info("%s: %d lines", instant, journal.lines)
-        status_is_true(provision, NAME)
-        if number % 4 < 3:
-            becomes_whole(provision, env)
-        leaves_nothing(provision, NAME)
+        recovers(provision, env, whole=number % 4 < 3)
     assert killed
 
 

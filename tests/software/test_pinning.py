@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from provision import pipeline
+from provision import pipeline, preparing
 from provision.cluster.identity import Identity
 from provision.errors import InvalidEnvironment, Refused, Unavailable, UsageError
 from provision.events import Event, Listener, Notice, silent
 from provision.kafka.levels import Level
-from provision.pipeline import Prepared, UpOptions, UpResult
+from provision.pipeline import UpOptions, UpResult
+from provision.preparing import Prepared
 from provision.runtime.fake import FakeRuntime
 from provision.software import pinning
 from provision.software.pinning import Pinned
@@ -87,7 +88,7 @@ def up(held: Held, options: UpOptions) -> UpResult:
 
 
 def prepare(held: Held, *, frozen: bool) -> Prepared:
-    return pipeline.prepare(*held.described, frozen=frozen)
+    return preparing.prepare(*held.described, frozen=frozen)
 
 
 def _refused(source: Held, fake: FakeRuntime, options: UpOptions = FROZEN) -> Refused:

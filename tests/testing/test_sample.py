@@ -8,7 +8,7 @@ import pytest
 from tests.engine import DEFAULT_VERSION, NO_ENGINE, ROOT, java
 from tests.testing.test_plugin import Project, counts
 
-pytestmark = [pytest.mark.process, pytest.mark.matrix, pytest.mark.row("apart")]
+pytestmark = [pytest.mark.process, pytest.mark.row("apart")]
 
 SAMPLE = ROOT / "examples" / "pytest-service"
 TESTS = 15
@@ -28,7 +28,13 @@ def sample(tmp_path: Path) -> Project:
     return Project(tmp_path / "project", tmp_path / "home")
 
 
-@pytest.mark.parametrize("arguments", [["-n", "4"], ["-p", "no:xdist"]], ids=["four workers", "no xdist"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["-n", "4"], id="four workers", marks=pytest.mark.matrix),
+        pytest.param(["-p", "no:xdist"], id="no xdist", marks=pytest.mark.soak),
+    ],
+)
 def test_it_passes_and_leaves_nothing(sample: Project, arguments: list[str]) -> None:
     code, out = sample.run(*arguments, **NO_ENGINE)
     assert code == 0, out
@@ -36,6 +42,7 @@ def test_it_passes_and_leaves_nothing(sample: Project, arguments: list[str]) -> 
     assert sample.is_clean
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("arguments", "seed"), [(["-n", "3"], "1"), (["-p", "no:xdist"], "2")], ids=["three workers", "no xdist"]
 )
@@ -47,6 +54,7 @@ def test_it_passes_in_another_order(sample: Project, arguments: list[str], seed:
     assert sample.is_clean
 
 
+@pytest.mark.matrix
 def test_it_passes_twice_at_the_same_time(sample: Project) -> None:
     with sample.start("-n", "2", **NO_ENGINE) as one, sample.start("-n", "2", **NO_ENGINE) as other:
         for run in (one, other):

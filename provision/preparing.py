@@ -1,0 +1,184 @@
+"""The stages up to the plan: all that is known before anything is changed.
+
+    load → choose a runtime → resolve → render → observe → plan
+
+`up` in `pipeline.py` continues from there.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from provision.catalogue.versions import KRAFT
+from provision.cluster.identity import Identities
+from provision.cluster.model import Cluster, RenderedFile
+from provision.cluster.resolve import fixed_ports, resolve, resolve_without_ports
+from provision.cluster.secured import secret_files
+from provision.events import Listener, Notice, StageDone, silent
+from provision.home.place import Home
+from provision.kafka.levels import Level
+from provision.observe.cluster_id import cluster_id_for
+from provision.observe.nodes import observe_details, observe_nodes
+from provision.operations.files import require_nodes
+from provision.operations.ports import ports_in_use, situation
+from provision.operations.remove import finish_removal
+from provision.operations.securing import material_of
+from provision.operations.storage import require_storage_apart
+from provision.operations.whose import require_same_file
+from provision.plan.actions import Impact, Plan
+from provision.plan.nodes import plan_nodes
+from provision.plan.observed import ObservedEnvironment
+from provision.plan.phases import Phase
+from provision.plan.refusals import leftovers
+from provision.plan.saved import SavedPlan, saved
+from provision.plan.upgrade import stages_of
+from provision.resources.registry import Resources, desired_resources
+from provision.resources.rounds import (
+    Inside,
+    fingerprint,
+    left_alone,
+    plan_resources,
+)
+from provision.runtime import Runtimes
+from provision.runtime.base import Runtime
+from provision.runtime.directories import has_data
+from provision.security.material import Material
+from provision.software.frozen import require_pinned_nodes, require_pins_match
+from provision.spec.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that is known before anything is changed."""
+
+    cluster: Cluster
+    desired: Resources
+    """The desired resources inside Kafka, by kind."""
+    phases: tuple[Phase, ...]
+    """The rendered files; more than one phase if the change cannot be made in one step."""
+    runtime: Runtime
+    observed: ObservedEnvironment
+    inside: Inside | None
+    """What the brokers report, if all of them answer."""
+    had_data: bool
+    """Whether a user's storage directory has data from before, which a rollback must not touch."""
+    plan: Plan
+    material: Material
+    """The keys and certificates that its nodes need; new ones are not written yet."""
+    leased: frozenset[str] = frozenset()
+    """The names under which this command has leased ports, which a rollback releases."""
+
+    @property
+    def files(self) -> tuple[RenderedFile, ...]:
+        """The files that the nodes have after the last phase."""
+        return self.phases[-1].files
+
+    def plan_until(self, level: Level) -> Plan:
+        """The part of the plan that is carried out if `up` only has to reach this level."""
+        return self.plan if level >= Level.TOPICS else Plan(self.cluster.name, self.plan.first_wave)
+
+    @property
+    def topics_unknown(self) -> bool:
+        """Whether the plan leaves topics out, because not every node is running and answering."""
+        return self.inside is None and bool(self.observed.nodes) and not self.plan.refusals
+
+    @property
+    def holds(self) -> bool:
+        """Whether the plan need not be made again when it is carried out.
+
+        It was made against brokers that all answered, and only adds to them: neither a change of a node nor a user who
+        is asked comes between.
+        """
+        added = all(action.impact is Impact.NONE for action in self.plan.actions)
+        return self.inside is not None and not self.plan.first_wave and added
+
+    @property
+    def saved(self) -> SavedPlan:
+        """The plan in the form that is saved to a file, bound to the state it was made from."""
+        cluster_id = self.inside.cluster.cluster_id if self.inside else ""
+        return saved(self.plan, self.files, self.observed, cluster_id, fingerprint(self.desired, self.inside))
+
+
+def prepare(  # noqa: PLR0913 what it is, and how it is taken
+    source: Source,
+    runtimes: Runtimes,
+    *,
+    lease: bool = False,
+    frozen: bool = False,
+    taken: frozenset[int] = frozenset(),
+    take_over: bool = False,
+    tell: Listener = silent,
+    hold: Callable[[Runtime], None] = lambda _runtime: None,
+) -> Prepared:
+    """Take a file to its plan; with `frozen`, only if the software is what the lock records.
+
+    `lease` records automatic ports and fetches missing locked software, which `up` wants and `plan` does not. `hold`
+    claims the environment in its runtime before anything of it is looked at. `take_over` also uses an environment that
+    was made from another file. `taken` are automatic ports that others must replace.
+    """
+    spec = source.load(tell)
+    tell(StageDone("load"))
+    require_nodes(spec)
+    require_storage_apart(source, spec, runtimes.home)
+    runtime = runtimes.choose(spec.runtime, spec.name, tell)
+    hold(runtime)
+    if runtime.kind == "process":
+        runtimes.home.require_path()  # it is in the files of every node
+        if spec.kafka.image:
+            tell(Notice("kafka.image is not used by plain processes"))
+    tell(StageDone("choose", runtime.kind))
+    layout = runtimes.layout(runtime.kind, spec, source.base_directory)
+    leases = runtimes.home.ports
+    before = runtime.observe(spec.name)
+    require_same_file(spec.name, before.about, source, take_over=take_over, tell=tell)
+    if lease:
+        before = finish_removal(runtime, before, runtimes.home, tell)
+    unleased = resolve_without_ports(spec, layout, source.base_directory)
+    pinned = require_pins_match(source.required_file, unleased, runtime, tell, bring=lease) if frozen else {}
+    assign = leases.lease if lease else leases.propose
+    in_use = {**fixed_ports(spec), **ports_in_use(before, taken)}
+    leased_before, names = leases.held(spec.name), layout.leased_ports(spec)
+    choice = situation(runtimes, runtime, before, taken, lease=lease and bool(names))
+    ports = assign(spec.name, names, in_use, choice)
+    leased = frozenset(ports.keys() - leased_before) if lease else frozenset[str]()
+    try:
+        cluster = resolve(spec, layout, ports, source.base_directory)
+        tell(StageDone("resolve"))
+        prepared = _prepare(cluster, desired_resources(spec), runtime, runtimes.home, pinned, tell)
+    except BaseException:
+        leases.release(spec.name, leased)
+        raise
+    return replace(prepared, leased=leased)
+
+
+def _prepare(
+    cluster: Cluster, desired: Resources, runtime: Runtime, home: Home, pinned: Identities, tell: Listener
+) -> Prepared:
+    """Take the resolved cluster to its plan."""
+    from provision.cluster.render import render as render_files
+
+    observed = observe_nodes(cluster, runtime)
+    if observed.is_half_removed:  # `up` removes what is left of it first
+        observed = ObservedEnvironment(cluster.name, runtime.kind, about=observed.about)
+    tell(StageDone("observe", "nodes"))
+    if cluster.mode == KRAFT:
+        cluster = replace(cluster, cluster_id=cluster_id_for(cluster, observed))
+    stages = stages_of(cluster, observed)
+    made = material_of(cluster, observed, home)
+    secret = secret_files(cluster, made)
+    phases = tuple(Phase((*render_files(stage.cluster), *secret), stage.name, stage.cause) for stage in stages)
+    tell(StageDone("render"))
+    missing, details = runtime.missing_software(cluster), observe_details(cluster, phases[0].files, observed, runtime)
+    tell(StageDone("observe", "files and brokers"))
+    first_wave = plan_nodes(cluster, phases, observed, missing_software=missing, details=details)
+    plan, inside = Plan(cluster.name, first_wave), None
+    if not plan.refusals:  # a refused plan has no second wave, and brokers without their ensemble would not answer
+        then = observed.without(leftovers(cluster, observed))
+        second_wave, inside = plan_resources(cluster, desired, then, home)
+        plan = Plan(cluster.name, (*first_wave, *second_wave))
+    for text in left_alone(desired, inside):
+        tell(Notice(text))
+    tell(StageDone("plan", "with what the brokers have" if inside else ""))
+    require_pinned_nodes(pinned, cluster, observed, plan)
+    had_data = bool(cluster.storage.directory) and has_data(Path(cluster.storage.directory), cluster.name)
+    return Prepared(cluster, desired, phases, runtime, observed, inside, had_data, plan, made)
