@@ -1,6 +1,5 @@
 """What a security profile means: the protocol of each listener, and what a node is told of it. Pure."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -134,8 +133,3 @@ def login(mechanism: str, user: str, password: str) -> str:
 def quoted(text: str) -> str:
     r"""A text between the quotes of a JAAS configuration, where `\` escapes."""
     return text.replace("\\", "\\\\").replace('"', '\\"')
-
-
-def unquoted(text: str) -> str:
-    """What `quoted` made a text of, as it was."""
-    return re.sub(r"\\(.)", r"\1", text)

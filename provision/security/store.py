@@ -57,6 +57,16 @@ class SecretStore:
         except OSError as error:
             raise Unavailable(f"{file} cannot be read", why=error.strerror or str(error)) from error
 
+    @property
+    def passwords(self) -> frozenset[str]:
+        """All passwords that are kept.
+
+        Raises:
+            Unavailable: one cannot be read.
+        """
+        names = [file.name for file in self.directory.glob("*.password")] if self.is_there else []
+        return frozenset(found.decode() for name in names if (found := self.read(name)))
+
     def keep(self, files: Mapping[str, bytes]) -> None:
         """Write files, unless they are there with the same content.
 

@@ -23,7 +23,7 @@ from provision.kafka.access import Access, Credentials
 from provision.kafka.connection import NotAnswering
 from provision.kafka.metadata import observe_cluster
 from provision.security.certificates import make_authority
-from tests.engine import DEFAULT_VERSION, Provision, engine, java, write_environment
+from tests.engine import Provision, engine, java, write_environment
 from tests.users import NOBODY, needs_root
 
 pytestmark = pytest.mark.row("apart")
@@ -54,14 +54,30 @@ class Row:
 
 PROFILES = ("tls", "mtls", "sasl-plain", "sasl-tls")
 KAFKAS = (("2.8.2", "zookeeper"), ("3.9.1", "zookeeper"), ("3.9.1", "kraft"), ("4.3.0", "kraft"))
-QUICK = Row("sasl-tls", DEFAULT_VERSION, "kraft", "process")
+# Each profile once per mode, each version on both runtimes; all the others are tried in the soak run.
+SHORT = {
+    Row("tls", "2.8.2", "zookeeper", "process"),
+    Row("tls", "4.3.0", "kraft", "docker"),
+    Row("mtls", "3.9.1", "zookeeper", "docker"),
+    Row("mtls", "4.3.0", "kraft", "process"),
+    Row("sasl-plain", "3.9.1", "zookeeper", "process"),
+    Row("sasl-plain", "3.9.1", "kraft", "docker"),
+    Row("sasl-tls", "2.8.2", "zookeeper", "docker"),
+    Row("sasl-tls", "3.9.1", "kraft", "process"),
+}
 ROWS = [
-    pytest.param(row, id=str(row), marks=[pytest.mark.engine if runtime == "docker" else pytest.mark.process, *matrix])
+    pytest.param(
+        row,
+        id=str(row),
+        marks=[
+            pytest.mark.engine if runtime == "docker" else pytest.mark.process,
+            pytest.mark.matrix if row in SHORT else pytest.mark.soak,
+        ],
+    )
     for runtime in ("process", "docker")
     for version, mode in KAFKAS
     for profile in PROFILES
     for row in [Row(profile, version, mode, runtime)]
-    for matrix in [[] if row == QUICK else [pytest.mark.matrix]]
 ]
 
 
@@ -156,7 +172,6 @@ def test_its_users_get_in_and_the_programs_own_commands_do(closed: Closed) -> No
     assert "t" in closed.provision.ok("tool", NAME, "kafka-topics", "--", "--list").split()
 
 
-@pytest.mark.matrix
 def test_kafkas_own_tools_get_in_with_the_properties(closed: Closed) -> None:
     for user in closed.row.users:
         file = closed.directory / "client.properties"
@@ -167,7 +182,6 @@ def test_kafkas_own_tools_get_in_with_the_properties(closed: Closed) -> None:
             assert "t" in closed.provision.ok("tool", NAME, "kafka-topics", "--", *told).split()
 
 
-@pytest.mark.matrix
 def test_nobody_else_gets_in_and_is_told_why(closed: Closed) -> None:
     stranger = closed.directory / "stranger.pem"
     stranger.write_bytes(make_authority("stranger").certificate)
@@ -202,7 +216,6 @@ def test_nobody_else_gets_in_and_is_told_why(closed: Closed) -> None:
             old.wrap_socket(plain)
 
 
-@pytest.mark.matrix
 def test_its_secrets_are_in_no_command_line_environment_output_log_or_plan(closed: Closed) -> None:
     secrets = closed.secrets
     assert len(secrets) >= 2
@@ -229,7 +242,6 @@ def test_its_secrets_are_in_no_command_line_environment_output_log_or_plan(close
 
 
 @needs_root
-@pytest.mark.matrix
 def test_another_user_can_read_none_of_them(closed: Closed) -> None:
     files = [path for path in closed.provision.home.rglob("*") if path.is_file() and not path.is_symlink()]
     holding = [str(path) for path in files if any(secret.encode() in path.read_bytes() for secret in closed.secrets)]
@@ -239,7 +251,6 @@ def test_another_user_can_read_none_of_them(closed: Closed) -> None:
     assert read.stdout == ""
 
 
-@pytest.mark.matrix
 def test_a_user_who_is_not_there_or_not_named_is_refused(closed: Closed) -> None:
     result = closed.provision("client-config", NAME, "--user", "nobody")
     assert result.code == 64

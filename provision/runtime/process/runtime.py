@@ -18,7 +18,6 @@ from provision.catalogue.versions import KafkaVersion
 from provision.cluster.identity import Identities
 from provision.cluster.layout import LOOPBACK
 from provision.cluster.model import Cluster, Node, RenderedFile, Role, StorageKind, is_node_name
-from provision.cluster.properties import read
 from provision.common.own_directories import is_own, remove_tree
 from provision.common.whole_files import write_whole
 from provision.errors import ProvisionError, Unavailable
@@ -60,7 +59,6 @@ from provision.runtime.process.notes import (
     required_environment,
 )
 from provision.runtime.process.places import Places
-from provision.security.profiles import unquoted
 
 _TOOL_TIMEOUT_S = 60
 _PORT_PATIENCE_S = 1.0
@@ -285,7 +283,7 @@ class ProcessRuntime(Runtime):
         with files_of(directory):
             console = logs.fresh_console(directory)
             command = [java.command, processes.mark(directory), *self._archives.launched(note, java, directory)]
-        processes.start(command, directory, console, variables(_secrets_of(directory)))
+        processes.start(command, directory, console, variables(self._secrets(name)))
 
     def _require_directories(self, name: str, node: str) -> None:
         """Since the node's last start its directories may have gone, and somebody else's may have taken their place."""
@@ -402,9 +400,8 @@ class ProcessRuntime(Runtime):
         return 128 - tool.returncode if tool.returncode < 0 else tool.returncode
 
     def _secrets(self, name: str) -> frozenset[str]:
-        """What nobody else may learn from a tool's environment variables."""
-        home = self._places.environment(name)
-        return frozenset().union(*(_secrets_of(home / node) for node in self._places.storages(name)))
+        """What nobody may learn from the environment variables of a node or a tool."""
+        return self._places.home.secrets(name).passwords
 
     def _tool_command(self, name: str, command: JavaCommand) -> list[str]:
         home = self._places.environment(name)
@@ -434,12 +431,6 @@ class ProcessRuntime(Runtime):
         if not observing.is_there(directory):
             raise ProvisionError(f"{name} has no node {node}", hint=f"`provision status {name}` lists them")
         return directory
-
-
-def _secrets_of(directory: Path) -> frozenset[str]:
-    """The values in a node's secret files, as they were before they were quoted."""
-    secret = (read(file.text) or {} for file in observing.files_of_node(directory) if file.secret)
-    return frozenset(unquoted(value) for values in secret for value in values.values() if value)
 
 
 def _descriptor(stream: IO[bytes]) -> int:
