@@ -74,3 +74,9 @@ def test_a_link_in_a_files_place_is_neither_read_nor_written_through(store: Secr
     with pytest.raises(ProvisionError, match="cannot be read"):
         store.keep({"ca.key": b"one"})
     assert target.read_bytes() == b"mine"
+
+
+def test_its_passwords_are_those_of_all_users(store: SecretStore) -> None:
+    assert store.passwords == frozenset()
+    store.keep({"ca.key": b"one", "provision.password": b"two", "user-app.password": "thr\u00e9\u00e9".encode()})
+    assert store.passwords == {"two", "thr\u00e9\u00e9"}

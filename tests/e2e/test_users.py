@@ -1,0 +1,50 @@
+"""A cluster with users: one gets in and may do what the file says, over TLS and with a password; nobody else does.
+
+More of it, with every profile, version and runtime, is in `tests/matrix/test_closed_clusters.py` and `test_acls.py`.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+from kafka import KafkaProducer
+from kafka.errors import TopicAuthorizationFailedError
+
+from provision.errors import KafkaRefused
+from provision.kafka.access import Access, Credentials
+from provision.kafka.metadata import observe_cluster
+from tests.engine import DEFAULT_VERSION, Provision, java, write_environment
+
+pytestmark = [pytest.mark.process, pytest.mark.row("apart")]
+
+NAME = "with-users"
+ANSWER_S = 20.0
+FILE = """
+security: sasl-tls
+kafka: {mode: kraft}
+brokers: {nodes: 1, port: auto}
+topics: [{name: orders}, {name: payments}]
+users: [{name: app, allow: [write topic orders]}]
+"""
+
+
+def test_a_user_gets_in_and_may_do_what_the_file_says(tmp_path: Path) -> None:
+    java(DEFAULT_VERSION)
+    provision = Provision(tmp_path / "home", runtime="process")
+    provision.ok("up", write_environment(tmp_path, NAME, FILE))
+    try:
+        options = json.loads(provision.ok("client-config", NAME, "--user", "app", "--format", "kafka-python"))
+        producer = KafkaProducer(**options, enable_idempotence=False)
+        producer.send("orders", b"one").get(timeout=ANSWER_S)
+        with pytest.raises(TopicAuthorizationFailedError):
+            producer.send("payments", b"one").get(timeout=ANSWER_S)
+        producer.close()
+        wrong = Credentials("PLAIN", "app", "wrong")
+        with pytest.raises(KafkaRefused, match="does not let app in"):
+            observe_cluster(
+                Access({1: options["bootstrap_servers"][0]}, "SASL_SSL", wrong, options["ssl_cafile"]), 1, ANSWER_S
+            )
+    finally:
+        provision.ok("down", NAME)
+    assert provision.traces(NAME) == []
+    assert list((provision.home / "secrets").iterdir()) == []
