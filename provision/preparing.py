@@ -13,7 +13,7 @@ from provision.catalogue.versions import KRAFT
 from provision.cluster.identity import Identities
 from provision.cluster.model import Cluster, RenderedFile
 from provision.cluster.resolve import fixed_ports, resolve, resolve_without_ports
-from provision.cluster.secured import secret_files
+from provision.cluster.secured import kept_in_the_cluster, secret_files
 from provision.events import Listener, Notice, StageDone, silent
 from provision.home.place import Home
 from provision.kafka.levels import Level
@@ -39,6 +39,7 @@ from provision.resources.rounds import (
     left_alone,
     plan_resources,
 )
+from provision.resources.users import with_passwords
 from provision.runtime import Runtimes
 from provision.runtime.base import Runtime
 from provision.runtime.directories import has_data
@@ -165,6 +166,7 @@ def _prepare(
         cluster = replace(cluster, cluster_id=cluster_id_for(cluster, observed))
     stages = stages_of(cluster, observed)
     made = material_of(cluster, observed, home)
+    desired = with_passwords(desired, kept_in_the_cluster(cluster, made))
     secret = secret_files(cluster, made)
     phases = tuple(Phase((*render_files(stage.cluster), *secret), stage.name, stage.cause) for stage in stages)
     tell(StageDone("render"))

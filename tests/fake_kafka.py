@@ -18,13 +18,15 @@ from provision.cluster.model import Node, Role
 from provision.cluster.properties import parse
 from provision.common.records import NewRecord
 from provision.events import Listener, Progress, silent
-from provision.kafka.access import Access
+from provision.kafka.access import Access, Credentials
 from provision.kafka.availability import blockers
 from provision.kafka.brokers import BrokerAdmin
+from provision.kafka.connection import NotAnswering
 from provision.kafka.partitioning import partition_of
 from provision.kafka.promptness import UNSERVED, Reply
 from provision.kafka.quotas import Entity
 from provision.kafka.readiness import BrokerAnswers
+from provision.kafka.scram import ScramChange
 from provision.kafka.settings import SettingsAdmin
 from provision.kafka.topics import Created
 from provision.plan.observed import Move, NodeState, ObservedBroker, ObservedCluster, ObservedPartition, ObservedTopic
@@ -117,6 +119,7 @@ class FakeKafka:
         self.static: dict[int, dict[str, str]] = {}
         self.quotas: dict[Entity, dict[str, float]] = {}
         self.acls: set[Acl] = set()
+        self.users: dict[str, dict[str, tuple[int, str]]] = {}
         self.calls: list[tuple[str, object]] = []
         self.on_call: Callable[[str, object], None] = lambda _what, _about: None
         self.paces = 0
@@ -332,6 +335,44 @@ class FakeKafka:
         assert set(access.brokers.values()) & set(self.brokers.values())
         yield FakeAdmin(self)
 
+    def describe_scram(self, access: Access) -> dict[str, dict[str, int]]:
+        """Instead of `describe_scram`."""
+        assert set(access.brokers.values()) & set(self.brokers.values())
+        self.note("describe users", None)
+        return {
+            user: {mechanism: iterations for mechanism, (iterations, _) in known.items()}
+            for user, known in self.users.items()
+        }
+
+    def scram_of(self, access: Access, broker: int) -> dict[str, dict[str, int]]:
+        """Instead of `scram_of`: the first `late` answers are from before the change."""
+        assert access.brokers[broker] == self.brokers[broker]
+        self.late -= 1
+        if self.late >= 0:
+            raise NotAnswering("it starts")
+        return self.describe_scram(access)
+
+    def alter_scram(self, access: Access, changes: Sequence[ScramChange]) -> dict[str, str]:
+        """Instead of `alter_scram`: users are refused by their names."""
+        assert set(access.brokers.values()) & set(self.brokers.values())
+        self.note("alter users", [change.user for change in changes])
+        refused = {change.user: reason for change in changes if (reason := self.refusals.get(change.user))}
+        for change in changes:
+            if change.user not in refused:
+                known = self.users.setdefault(change.user, {})
+                for mechanism in change.remove:
+                    del known[mechanism]
+                if change.mechanism:
+                    known[change.mechanism] = (change.iterations, change.password)
+                if not known:
+                    del self.users[change.user]
+        return refused
+
+    def lets_in(self, access: Access, broker: int, who: Credentials) -> bool:
+        """Instead of `lets_in`."""
+        assert access.brokers[broker] == self.brokers[broker]
+        return self.users.get(who.username, {}).get(who.mechanism, (0, None))[1] == who.password
+
     def speak(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Take the place of the real one, wherever that is asked."""
         monkeypatch.setattr("provision.kafka.admin.connected", self.connected)
@@ -356,6 +397,10 @@ class FakeKafka:
             "acls_of": self.acls_of,
             "create_acls": self.create_acls,
             "delete_acls": self.delete_acls,
+            "describe_scram": self.describe_scram,
+            "scram_of": self.scram_of,
+            "alter_scram": self.alter_scram,
+            "lets_in": self.lets_in,
         }
 
     def reply(self, access: Access, broker: int, _timeout_s: float) -> Reply:

@@ -33,6 +33,13 @@ def with_passwords(cluster: Cluster) -> tuple[str, ...]:
     return (ITSELF, *(user.name for user in cluster.users))
 
 
+def kept_in_the_cluster(cluster: Cluster, material: Material) -> Mapping[str, str]:
+    """The passwords of users whom no node's file names, by user."""
+    if not PROFILES[cluster.security].scram:
+        return {}
+    return {user.name: material.password(file_of(user.name)) for user in cluster.users}
+
+
 def secret_files(cluster: Cluster, material: Material) -> tuple[RenderedFile, ...]:
     """The files that are made and not rendered, of every node that has any."""
     if not material.files:
@@ -52,7 +59,8 @@ def _secrets(cluster: Cluster, node: Node, material: Material) -> bytes:
 
     It always has a key or password that is made of random bytes: a fingerprint of it tells nothing of the others.
     """
-    lines = {f"password.{user}": quoted(material.password(file_of(user))) for user in with_passwords(cluster)}
+    named = (user for user in with_passwords(cluster) if user == ITSELF or not PROFILES[cluster.security].scram)
+    lines = {f"password.{user}": quoted(material.password(file_of(user))) for user in named}
     if pair := material.of(node.name):  # a line ends as `\n` in the value of a property
         lines |= {"key": pair.key.decode(), "certificate": pair.certificate.decode()}
     return properties.encode("".join(f"{name}={_in_a_line(value)}\n" for name, value in lines.items()))

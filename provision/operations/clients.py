@@ -77,8 +77,24 @@ def _as_user(observed: ObservedEnvironment, user: str) -> Access:
         raise UsageError(what, hint=hint)
     if profile.mechanism:
         password = (secrets.read(f"{file_of(user)}.password") or b"").decode()
-        return replace(access, credentials=Credentials(profile.mechanism, user, password))
+        mechanism = _mechanism(access, user) if profile.scram and user != ITSELF else profile.mechanism
+        return replace(access, credentials=Credentials(mechanism, user, password))
     return replace(access, certificate=str(secrets.path(f"{file_of(user)}.pem")))
+
+
+def _mechanism(access: Access, user: str) -> str:
+    """By which of SCRAM's mechanisms the cluster knows a user.
+
+    Raises:
+        UsageError: by none.
+        Unavailable: no broker answers.
+    """
+    from provision.kafka.scram import describe_scram
+
+    mechanisms = describe_scram(access).get(user, {})
+    if not mechanisms:
+        raise UsageError(f"the cluster does not know the user {user}", hint="`provision up` makes the file's users")
+    return max(mechanisms)
 
 
 # -- the forms --------------------------------------------------------------------------------------------------------

@@ -39,6 +39,7 @@ from provision.resources.rounds import (
     plan_against,
 )
 from provision.resources.topics import DesiredTopics, Topics
+from provision.resources.users import Users
 from provision.runtime.base import Runtime
 from provision.spec.loader import load_values
 from provision.spec.model import EnvironmentSpec
@@ -230,8 +231,12 @@ def _raise_failures(done: str, failures: Mapping[str, str]) -> None:
 
 
 def desired_of(spec: EnvironmentSpec, cluster: KafkaCluster, names: Sequence[str] = ()) -> Resources:
-    """What a file wants in a cluster; of the named topics alone, where there are names."""
+    """What a file wants in a cluster; of the named topics alone, where there are names.
+
+    Not its users: `up` alone finds out what their passwords are.
+    """
     desired = desired_resources(spec, cluster.access.size)
+    desired.pop(Users.name, None)
     return only_topics(desired, names) if names else desired
 
 

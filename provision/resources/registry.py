@@ -7,9 +7,10 @@ from provision.resources.acls import Acls
 from provision.resources.kind import Kind
 from provision.resources.quotas import Quotas
 from provision.resources.topics import Topics
+from provision.resources.users import Users
 from provision.spec.model import EnvironmentSpec
 
-KINDS: tuple[Kind[Any, Any], ...] = (Topics(), Acls(), Quotas())
+KINDS: tuple[Kind[Any, Any], ...] = (Topics(), Users(), Acls(), Quotas())
 
 Resources = Mapping[str, Any]
 """The desired resources by kind; kinds that the file does not mention are left out."""

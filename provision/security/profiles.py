@@ -10,22 +10,29 @@ TRUSTSTORE, SECRETS = "ca.pem", "secrets.properties"
 """The files of the authorities that a node trusts, and of its secrets, to which its properties refer (KIP-297)."""
 PLAIN_TEXT, MTLS = "plaintext", "mtls"
 PLAIN = "PLAIN"
+SCRAM_256, SCRAM_512 = "SCRAM-SHA-256", "SCRAM-SHA-512"
+SCRAM = {SCRAM_256: "sha256", SCRAM_512: "sha512"}
+"""The mechanisms of SCRAM (RFC 5802, RFC 7677), and their hash functions."""
 # All certificates have nothing but a common name, which becomes the principal's.
 _PRINCIPALS = "RULE:^CN=([^,]+).*$/$1/,DEFAULT"
 _PLAIN_MODULE = "org.apache.kafka.common.security.plain.PlainLoginModule"
+_SCRAM_MODULE = "org.apache.kafka.common.security.scram.ScramLoginModule"
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
     """How a listener is secured: whether connections are encrypted, and how clients say who they are.
 
-    They show a certificate, or a password by a SASL `mechanism`, or nothing.
+    They show a certificate, or a password by a SASL `mechanism`, or nothing. With `scram`, the mechanism is only for
+    nodes and this program, who must get in before the cluster can know anybody: users are kept in the cluster, and
+    prove by SCRAM that they know their password.
     """
 
     name: str
     encrypted: bool = False
     asks_certificate: bool = False
     mechanism: str = ""
+    scram: bool = False
 
     @property
     def is_secured(self) -> bool:
@@ -59,6 +66,7 @@ PROFILES = {
         Profile("tls", encrypted=True),
         Profile(MTLS, encrypted=True, asks_certificate=True),
         Profile("sasl-plain", mechanism=PLAIN),
+        Profile("sasl-scram", mechanism=PLAIN, scram=True),
         Profile("sasl-tls", encrypted=True, mechanism=PLAIN),
     )
 }
@@ -107,14 +115,18 @@ def _of_tls(profile: Profile, place: Place) -> Iterator[tuple[str, str]]:
 def _of_passwords(profile: Profile, place: Place, users: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Brokers and controllers authenticate themselves as this program does."""
     yield "sasl.mechanism.inter.broker.protocol", PLAIN
-    known = {listener: users for listener in place.listeners if listener != CONTROLLER}
+    in_file = () if profile.scram else users
+    known = {listener: in_file for listener in place.listeners if listener != CONTROLLER}
     if place.kraft and not profile.encrypted:
         yield "sasl.mechanism.controller.protocol", PLAIN
         known[CONTROLLER] = ()
     for listener, others in known.items():
         prefix = f"listener.name.{listener.lower()}."
         passwords = {user: place.secret(f"password.{user}") for user in (ITSELF, *others)}
-        yield f"{prefix}sasl.enabled.mechanisms", PLAIN
+        scram = SCRAM if profile.scram and listener != CONTROLLER else ()
+        yield f"{prefix}sasl.enabled.mechanisms", ",".join([PLAIN, *scram])
+        for mechanism in scram:
+            yield f"{prefix}{mechanism.lower()}.sasl.jaas.config", f"{_SCRAM_MODULE} required;"
         yield f"{prefix}plain.sasl.jaas.config", _accepting(passwords[ITSELF], passwords)
 
 
@@ -125,9 +137,10 @@ def _accepting(own: str, passwords: dict[str, str]) -> str:
 
 def login(mechanism: str, user: str, password: str) -> str:
     """What Kafka's Java clients are to authenticate with (JAAS)."""
-    if mechanism != PLAIN:
+    if mechanism != PLAIN and mechanism not in SCRAM:
         raise ValueError(f"no login is known for {mechanism}")
-    return f'{_PLAIN_MODULE} required username="{quoted(user)}" password="{quoted(password)}";'
+    module = _SCRAM_MODULE if mechanism in SCRAM else _PLAIN_MODULE
+    return f'{module} required username="{quoted(user)}" password="{quoted(password)}";'
 
 
 def quoted(text: str) -> str:

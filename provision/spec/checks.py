@@ -377,7 +377,7 @@ RULES: tuple[RuleReads, ...] = (
     ),
     (replicas, (("brokers", "nodes"), ("topics", ANY), ("topic_defaults",))),
     (topic_names, ()),
-    (users, (("security",), ("users", ANY))),
+    (users, (("security",), ("users", ANY), ("kafka", "version"), ("kafka", "mode"))),
     (acls, (("security",), ("users", ANY), ("acls", ANY), ("kafka", "version"))),
     (decided_properties, (("users", ANY), ("acls", ANY))),
     (quotas, (("quotas", ANY),)),

@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from provision.security.profiles import ITSELF, PROFILES
+from provision.catalogue.versions import KRAFT, KafkaVersion
+from provision.security.profiles import ITSELF, PROFILES, SCRAM, SCRAM_512
 from provision.spec.acls import Grants
 from provision.spec.section import Section
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from provision.spec.model import EnvironmentSpec
 
 USER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+FEWEST_ITERATIONS, MOST_ITERATIONS = 4096, 16384
+"""How often a password may be hashed, as Kafka has it (`ScramMechanism`, `ScramControlManager`)."""
+# Kafka keeps users in KRaft's metadata from this version on (KIP-900).
+_FIRST_WITH_SCRAM_IN_KRAFT = KafkaVersion(3, 5, 0)
 
 
 # No message of these shows a value: it may be a password that is in the wrong place.
@@ -44,6 +49,18 @@ def _flag(value: object) -> object:
     return value
 
 
+def _mechanism(value: object) -> object:
+    if not isinstance(value, str) or value not in SCRAM:
+        raise ValueError(f"must be {' or '.join(SCRAM)}")
+    return value
+
+
+def _iterations(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, int) or not FEWEST_ITERATIONS <= value <= MOST_ITERATIONS:
+        raise ValueError(f"must be a number from {FEWEST_ITERATIONS} to {MOST_ITERATIONS}")
+    return value
+
+
 class PasswordSpec(Section):
     """Where a password comes from; it is never in the file itself."""
 
@@ -60,6 +77,14 @@ class UserSpec(Section):
     """The user's name."""
     password: Annotated[PasswordSpec | None, BeforeValidator(_reference)] = None
     """Where the password comes from. Default: `up` makes one."""
+    mechanism: Annotated[str, BeforeValidator(_mechanism), WithJsonSchema({"enum": list(SCRAM)})] = SCRAM_512
+    """With `sasl-scram`: the mechanism by which the user proves to know the password."""
+    iterations: Annotated[
+        int,
+        BeforeValidator(_iterations),
+        WithJsonSchema({"type": "integer", "minimum": FEWEST_ITERATIONS, "maximum": MOST_ITERATIONS}),
+    ] = FEWEST_ITERATIONS
+    """With `sasl-scram`: how often the password is hashed."""
     allow: Grants = []
     """What the user may do, such as `read topic orders`. With this key, whatever is not allowed is refused."""
     super: Annotated[bool, BeforeValidator(_flag)] = False
@@ -68,13 +93,19 @@ class UserSpec(Section):
 
 def users(spec: "EnvironmentSpec") -> Iterator["Finding"]:
     """Users are told apart, each once, and none is taken for the program itself."""
-    from provision.spec.checks import Finding
+    from provision.spec.checks import Finding, mode_of
 
     profile = PROFILES[spec.security]
     if spec.users and not profile.knows_users:
         knowing = ", ".join(one.name for one in PROFILES.values() if one.knows_users)
         message = f"with security: {spec.security} nobody says who they are"
         yield Finding(("users",), message, f"use one of {knowing}", at_key=True)
+    old = KafkaVersion.parse(spec.kafka.version) < _FIRST_WITH_SCRAM_IN_KRAFT
+    if profile.scram and old and mode_of(spec) == KRAFT:
+        message = (
+            f"in KRaft mode Kafka keeps SCRAM users from {_FIRST_WITH_SCRAM_IN_KRAFT} on, not {spec.kafka.version}"
+        )
+        yield Finding(("security",), message, "use a newer kafka.version, kafka.mode: zookeeper, or sasl-plain")
     seen: set[str] = set()
     for index, user in enumerate(spec.users):
         if user.name in seen:
@@ -87,4 +118,8 @@ def users(spec: "EnvironmentSpec") -> Iterator["Finding"]:
         if user.password and (user.password.env is None) == (user.password.file is None):
             message = "a password comes from env or from file"
             yield Finding(("users", index, "password"), message, "give one of them", at_key=True)
+        for key in ("mechanism", "iterations"):
+            if key in user.model_fields_set and profile.knows_users and not profile.scram:
+                message = f"with security: {spec.security} no user has SCRAM"
+                yield Finding(("users", index, key), message, "remove it, or use security: sasl-scram", at_key=True)
         seen.add(user.name)

@@ -9,7 +9,7 @@ import stat
 import subprocess
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ class Row:
         return [""] if self.security == "tls" else ["app", "ops"]
 
 
-PROFILES = ("tls", "mtls", "sasl-plain", "sasl-tls")
+PROFILES = ("tls", "mtls", "sasl-plain", "sasl-scram", "sasl-tls")
 KAFKAS = (("2.8.2", "zookeeper"), ("3.9.1", "zookeeper"), ("3.9.1", "kraft"), ("4.3.0", "kraft"))
 # Each profile once per mode, each version on both runtimes; all the others are tried in the soak run.
 SHORT = {
@@ -62,6 +62,8 @@ SHORT = {
     Row("mtls", "4.3.0", "kraft", "process"),
     Row("sasl-plain", "3.9.1", "zookeeper", "process"),
     Row("sasl-plain", "3.9.1", "kraft", "docker"),
+    Row("sasl-scram", "2.8.2", "zookeeper", "process"),
+    Row("sasl-scram", "4.3.0", "kraft", "docker"),
     Row("sasl-tls", "2.8.2", "zookeeper", "docker"),
     Row("sasl-tls", "3.9.1", "kraft", "process"),
 }
@@ -150,6 +152,8 @@ def closed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def _users(row: Row) -> list[dict[str, Any]]:
+    if row.security == "sasl-scram":
+        return [USERS[0] | {"mechanism": "SCRAM-SHA-256"}, USERS[1] | {"iterations": 8192}]
     return [{"name": user["name"]} for user in USERS] if row.security == "mtls" else USERS
 
 
@@ -191,9 +195,16 @@ def test_nobody_else_gets_in_and_is_told_why(closed: Closed) -> None:
             with pytest.raises(NotAnswering):
                 observe_cluster(closed.access(certificate=None, **other), 1, ANSWER_S)
     if row.security.startswith("sasl"):
+        mechanism = closed.python("app")["sasl_mechanism"]
+        assert (mechanism == "PLAIN") is (row.security != "sasl-scram")
         for user, password in (("app", "wrong"), ("nobody", "app"), ("ops", "")):
             with pytest.raises(KafkaRefused, match=f"does not let {user} in"):
-                observe_cluster(closed.access(credentials=Credentials("PLAIN", user, password)), 1, ANSWER_S)
+                observe_cluster(closed.access(credentials=Credentials(mechanism, user, password)), 1, ANSWER_S)
+        if row.security == "sasl-scram":  # a password that is sent as it is lets none of the users in
+            known = closed.access().credentials
+            assert known is not None
+            with pytest.raises(KafkaRefused, match="does not let app in"):
+                observe_cluster(closed.access(credentials=replace(known, mechanism="PLAIN")), 1, ANSWER_S)
     if row.security != "sasl-plain":
         with pytest.raises(NotAnswering, match="TLS fails: CERTIFICATE_VERIFY_FAILED"):
             observe_cluster(closed.access(ca=str(stranger)), 1, ANSWER_S)

@@ -1,0 +1,133 @@
+"""Users with SCRAM (KIP-554): what the cluster keeps of them, and whether a password lets them in."""
+
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from provision.errors import KafkaRefused
+from provision.kafka.access import Access, Credentials
+from provision.kafka.connection import ask, ask_any
+from provision.security.profiles import SCRAM, SCRAM_256, SCRAM_512
+
+# Brokers from 2.7 on support it, in KRaft mode those from 3.5 on.
+_VERSION = 0
+_ANSWER_S = 5.0
+_SALT_BYTES = 24
+_CODES = {SCRAM_256: 1, SCRAM_512: 2}
+_MECHANISMS = {code: mechanism for mechanism, code in _CODES.items()}
+
+Scram = Mapping[str, int]
+"""How often a user's password is hashed, by mechanism."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScramChange:
+    """A user's credential for a mechanism to set, and those for other mechanisms to remove."""
+
+    user: str
+    mechanism: str = ""
+    iterations: int = 0
+    password: str = field(default="", repr=False)
+    remove: tuple[str, ...] = ()
+
+
+def describe_scram(access: Access) -> dict[str, dict[str, int]]:
+    """All users with SCRAM, read from the first broker that answers.
+
+    Raises:
+        Unavailable: no broker answers.
+        KafkaRefused: Kafka refuses the request.
+    """
+    return _read(ask_any(access, _describe_request, "reading users"))
+
+
+def scram_of(access: Access, broker: int) -> dict[str, dict[str, int]]:
+    """The same, as one broker knows them.
+
+    Raises:
+        NotAnswering: it does not answer.
+        KafkaRefused: Kafka refuses the request.
+    """
+    return _read(ask(access, broker, _describe_request(), _ANSWER_S))
+
+
+def alter_scram(access: Access, changes: Sequence[ScramChange]) -> dict[str, str]:
+    """Change users; what Kafka refuses of one does not stop the others. No password is sent, only what is made of it.
+
+    Returns:
+        The users that were refused, with Kafka's reasons.
+
+    Raises:
+        Unavailable: no broker answers.
+    """
+    import provision.kafka.library  # noqa: F401 the library first
+    from kafka.protocol.admin import AlterUserScramCredentialsRequest as Request
+
+    from provision.kafka.translation import reason_of
+
+    upsertions = [_upsertion(Request.ScramCredentialUpsertion, change) for change in changes if change.mechanism]
+    deletions = [
+        Request.ScramCredentialDeletion(name=change.user, mechanism=_CODES[mechanism])
+        for change in changes
+        for mechanism in change.remove
+    ]
+    answer = ask_any(
+        access, lambda: Request(deletions=deletions, upsertions=upsertions, version=_VERSION), "changing users"
+    )
+    return {told.user: reason_of(told.error_code, told.error_message) for told in answer.results if told.error_code}
+
+
+def lets_in(access: Access, broker: int, who: Credentials) -> bool:
+    """Whether a broker lets a user in.
+
+    Raises:
+        NotAnswering: it does not answer.
+    """
+    import provision.kafka.library  # noqa: F401 the library first
+    from kafka.protocol.metadata import ApiVersionsRequest
+
+    try:
+        ask(replace(access, credentials=who), broker, ApiVersionsRequest(version=0), _ANSWER_S)
+    except KafkaRefused:
+        return False
+    return True
+
+
+def _upsertion(make: Any, change: ScramChange) -> Any:  # noqa: ANN401 the library's classes
+    salt = secrets.token_bytes(_SALT_BYTES)
+    salted = hashlib.pbkdf2_hmac(SCRAM[change.mechanism], change.password.encode(), salt, change.iterations)
+    return make(
+        name=change.user,
+        mechanism=_CODES[change.mechanism],
+        iterations=change.iterations,
+        salt=salt,
+        salted_password=salted,
+    )
+
+
+def _describe_request() -> Any:  # noqa: ANN401 the library's classes
+    import provision.kafka.library  # noqa: F401 the library first
+    from kafka.protocol.admin import DescribeUserScramCredentialsRequest
+
+    return DescribeUserScramCredentialsRequest(users=None, version=_VERSION)
+
+
+def _read(response: Any) -> dict[str, dict[str, int]]:  # noqa: ANN401 the library's classes
+    import provision.kafka.library  # noqa: F401 the library first
+    from kafka.errors import for_code
+
+    from provision.kafka.translation import as_provision_error
+
+    for told in (response, *response.results):
+        if told.error_code:
+            raise as_provision_error("reading users", for_code(told.error_code)(told.error_message or ""))
+    return {
+        told.user: {
+            _MECHANISMS[info.mechanism]: info.iterations
+            for info in told.credential_infos
+            if info.mechanism in _MECHANISMS
+        }
+        for told in response.results
+    }

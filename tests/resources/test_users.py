@@ -1,0 +1,175 @@
+"""Users with SCRAM become what the file says: the whole pipeline on the fake runtime and a Kafka in memory."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provision.environment import Environment
+from provision.errors import InvalidEnvironment, NotReady, PartlyApplied, Refused
+from provision.events import Notice
+from provision.pipeline import UpOptions
+from provision.plan.actions import Plan
+from tests.test_converge import Living, living_in
+
+OWN = "s3cret-of-app"
+APP: dict[str, Any] = {"name": "app", "password": {"env": "APP_PASSWORD"}}
+OPS: dict[str, Any] = {"name": "ops", "mechanism": "SCRAM-SHA-256", "iterations": 8192}
+ROLLING = {"restart", "recreate"}
+
+
+@pytest.fixture
+def living(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Living:
+    monkeypatch.setenv("APP_PASSWORD", OWN)
+    found = living_in(tmp_path, monkeypatch)
+    found.want(security="sasl-scram", users=[APP, OPS])
+    return found
+
+
+def made(living: Living, user: str) -> str:
+    return (living.home.secrets("living").directory / f"user-{user}.password").read_text()
+
+
+@pytest.mark.parametrize("version", ["2.8.2", "3.9.1"])
+def test_those_of_the_file_are_created_with_the_cluster_and_come_and_go_without_a_restart(
+    living: Living, version: str
+) -> None:
+    assert living.settles(kafka={"mode": "zookeeper", "version": version})[-2:] == [
+        "create user app",
+        "create user ops",
+    ]
+    assert living.kafka.users == {
+        "app": {"SCRAM-SHA-512": (4096, OWN)},
+        "ops": {"SCRAM-SHA-256": (8192, made(living, "ops"))},
+    }
+    assert living.settles(users=[APP, OPS, {"name": "new"}]) == ["create user new"]
+    assert living.settles(users=[APP | {"iterations": 5000}, OPS]) == ["configure user app"]
+    assert living.kafka.users["app"] == {"SCRAM-SHA-512": (5000, OWN)}
+    assert living.settles(users=[APP, OPS | {"mechanism": "SCRAM-SHA-512"}]) == [
+        "configure user app",
+        "configure user ops",
+    ]
+    assert living.kafka.users["ops"] == {"SCRAM-SHA-512": (8192, made(living, "ops"))}
+
+
+def test_a_password_is_in_no_file_of_a_node_and_in_no_plan(living: Living) -> None:
+    plan = living.plan().plan
+    shown = f"{plan!r} {json.dumps(plan.as_dict())} {plan}"
+    living.settles()
+    shown += repr(living.told)
+    files = [file.content for node in living.plan().files for file in [node]]
+    assert files
+    assert not any(OWN.encode() in content or made(living, "ops").encode() in content for content in files)
+    assert OWN not in shown
+    assert made(living, "ops") not in shown
+
+
+def test_drift_is_shown_and_mended_and_others_stay(living: Living) -> None:
+    living.settles()
+    del living.kafka.users["ops"]
+    living.kafka.users["app"] = {"SCRAM-SHA-512": (4096, "by somebody"), "SCRAM-SHA-256": (4096, "by somebody")}
+    living.kafka.users["other"] = {"SCRAM-SHA-256": (4096, "of their own")}
+    app, ops = living.plan().plan.actions
+    assert (app.resource, app.verb, app.impact) == ("user app", "configure", "dynamic")
+    assert app.cause == "iterations changed: SCRAM-SHA-256 4096 → unset; the password is another one"
+    assert (ops.resource, ops.verb, ops.cause) == ("user ops", "create", "not there")
+    assert living.settles() == ["configure user app", "create user ops"]
+    assert living.kafka.users["app"] == {"SCRAM-SHA-512": (4096, OWN)}
+    assert "other" in living.kafka.users
+
+
+def test_another_password_is_given_to_the_running_cluster(living: Living, monkeypatch: pytest.MonkeyPatch) -> None:
+    living.settles()
+    monkeypatch.setenv("APP_PASSWORD", "another")
+    (action,) = living.plan().plan.actions
+    assert (action.resource, action.cause) == ("user app", "the password is another one")
+    assert living.settles() == ["configure user app"]
+    assert living.kafka.users["app"] == {"SCRAM-SHA-512": (4096, "another")}
+
+
+def test_who_was_taken_from_the_file_is_let_in_until_it_is_pruned_with_consent(living: Living) -> None:
+    living.settles()
+    told: list[object] = []
+    living.want(users=[APP])
+    plan = Environment(living.path, runtimes=living.runtimes, on_event=told.append).plan().plan
+    assert plan.actions == ()
+    (notice,) = [event.text for event in told if isinstance(event, Notice)]
+    assert notice == "the cluster lets users in that are not in the file: ops; `prune: true` removes such users"
+
+    def refuse(plan: Plan) -> None:
+        assert [action.resource for action in plan.needs_consent] == ["user ops"]
+        raise Refused("not agreed to")
+
+    with pytest.raises(Refused, match="not agreed to"):
+        living.want(prune=True).up(agree=refuse)
+    assert "ops" in living.kafka.users
+    assert living.settles() == ["delete user ops"]
+    assert list(living.kafka.users) == ["app"]
+
+
+def test_one_that_kafka_refuses_does_not_stop_the_others(living: Living) -> None:
+    living.kafka.refusals = {"app": "too few iterations"}
+    with pytest.raises(PartlyApplied) as caught:
+        living.up(UpOptions(retain=True))
+    assert "user app: too few iterations" in caught.value.why
+    assert list(living.kafka.users) == ["ops"]
+    living.kafka.refusals = {}
+    assert living.settles() == ["create user app"]
+
+
+def test_every_broker_knows_them_when_up_ends_or_it_says_which_does_not(living: Living) -> None:
+    living.kafka.late = 5
+    living.settles()
+    living.kafka.late = 1_000_000
+    with pytest.raises(NotReady) as caught:
+        living.up(UpOptions(timeout_s=0.5), users=[APP, OPS, {"name": "new"}])
+    assert "broker 1 does not know them" in caught.value.why
+
+
+def test_a_saved_plan_is_bound_to_who_is_there(living: Living) -> None:
+    living.settles()
+    before = living.plan().saved
+    living.kafka.users["app"] = {"SCRAM-SHA-512": (4096, "by somebody")}
+    with pytest.raises(Refused):
+        before.require_fresh(living.plan().saved)
+
+
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        (
+            {"kafka": {"mode": "kraft", "version": "3.4.1"}},
+            "in KRaft mode Kafka keeps SCRAM users from 3.5.0 on",
+        ),
+        ({"users": [{"name": "app", "mechanism": "PLAIN"}]}, "must be SCRAM-SHA-256 or SCRAM-SHA-512"),
+        ({"users": [{"name": "app", "mechanism": 5}]}, "must be SCRAM-SHA-256 or SCRAM-SHA-512"),
+        ({"users": [{"name": "app", "iterations": 4095}]}, "must be a number from 4096 to 16384"),
+        ({"users": [{"name": "app", "iterations": True}]}, "must be a number from 4096 to 16384"),
+        ({"users": [{"name": "app", "iterations": "5000"}]}, "must be a number from 4096 to 16384"),
+        ({"users": [{"name": "provision"}]}, "provision is the cluster's own user"),
+        ({"security": "sasl-plain", "users": [OPS]}, "with security: sasl-plain no user has SCRAM"),
+        ({"security": "mtls", "users": [{"name": "app", "iterations": 5000}]}, "with security: mtls no user has SCRAM"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_place(living: Living, sections: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidEnvironment) as caught:
+        living.up(**sections)
+    assert said in caught.value.why
+
+
+@pytest.mark.parametrize("kafka", [{"mode": "zookeeper", "version": "2.8.2"}, {"mode": "kraft", "version": "3.5.2"}])
+def test_versions_that_keep_users_are_taken(living: Living, kafka: dict[str, str]) -> None:
+    assert living.want(kafka=kafka).plan().plan.actions
+
+
+def test_topics_apply_leaves_users_to_up_which_knows_their_passwords(living: Living) -> None:
+    living.settles()
+    environment = Environment(living.path, runtimes=living.runtimes)
+    before = dict(living.kafka.users)
+    living.kafka.users["other"] = {"SCRAM-SHA-256": (4096, "of their own")}
+    living.want(users=[APP, OPS, {"name": "new"}], topics=[{"name": "t", "partitions": 1}], prune=True)
+    assert [action.resource for action in environment.plan_resources().actions] == ["topic t"]
+    assert environment.apply_resources().actions
+    assert living.kafka.users == before | {"other": living.kafka.users["other"]}
+    assert living.settles() == ["create user new", "delete user other"]
