@@ -186,13 +186,14 @@ class Topic:
 class TopicPolicy:
     """What applies to all topics.
 
-    `prune` deletes those that the file does not name, `rebalance` distributes replicas evenly over the brokers, and the
-    throttle bounds the rate of reassignments per broker.
+    `prune` deletes those that the file does not name and that fit no pattern of `keep`, `rebalance` distributes
+    replicas evenly over the brokers, and the throttle bounds the rate of reassignments per broker.
     """
 
     prune: bool = False
     rebalance: bool = False
     throttle_bytes_per_s: int | None = None
+    keep: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

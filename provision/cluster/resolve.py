@@ -308,7 +308,7 @@ def file_url(path: str) -> str:
 def resolve_topic_policy(spec: EnvironmentSpec) -> TopicPolicy:
     """The policy for all topics."""
     throttle = parse_size_bytes(spec.throttle) if spec.throttle else None
-    return TopicPolicy(prune=spec.prune, rebalance=spec.rebalance, throttle_bytes_per_s=throttle)
+    return TopicPolicy(prune=spec.prune, rebalance=spec.rebalance, throttle_bytes_per_s=throttle, keep=tuple(spec.keep))
 
 
 def resolve_topics(spec: EnvironmentSpec, brokers: int | None = None) -> tuple[Topic, ...]:

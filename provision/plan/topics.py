@@ -24,6 +24,7 @@ from provision.plan.actions import Action, Kind, Verb
 from provision.plan.copying import copies, longest_s, total_bytes
 from provision.plan.differences import Difference, same_setting
 from provision.plan.filling import fillings, not_to_be_continued
+from provision.plan.keeping import is_kept
 from provision.plan.observed import ObservedBroker, ObservedCluster, ObservedTopic, Unfilled
 from provision.plan.placement import Placement
 from provision.plan.reassignment import Wish, targets
@@ -189,7 +190,8 @@ def _grow(topic: Topic, there: ObservedTopic, placement: Placement) -> Iterator[
 def _prune(topics: Sequence[Topic], there: ObservedCluster, policy: TopicPolicy) -> Iterator[Action]:
     declared = {topic.name for topic in topics}
     for topic in there.topics if policy.prune else ():
-        if topic.name not in declared and not topic.internal and not topic.name.startswith("__"):
+        internal = topic.internal or topic.name.startswith("__")
+        if topic.name not in declared and not internal and not is_kept(f"{TOPIC} {topic.name}", policy.keep):
             detail = f"{len(topic.partitions)} × RF {topic.replication_factor}, with all its records"
             yield Action(Verb.DELETE, TOPIC, topic.name, "not in the file (prune: true)", detail)
 

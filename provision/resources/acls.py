@@ -15,6 +15,7 @@ from provision.events import Listener
 from provision.kafka.acls import acls_of, create_acls, delete_acls, describe_acls
 from provision.kafka.connection import NotAnswering
 from provision.plan.actions import Action, Verb
+from provision.plan.keeping import is_kept
 from provision.plan.observed import ObservedCluster
 from provision.resources.kind import Kind, Outcome, Target, Work
 from provision.security.acls import ANY, CLUSTER, Acl, principal_of, require_name, require_supported
@@ -30,7 +31,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class DesiredAcls:
-    """The desired ACLs in the order of the file, and whether others are removed.
+    """The desired ACLs in the order of the file, and whether others are removed, unless they fit a pattern of `keep`.
 
     `principals` are those of the file's users.
     """
@@ -38,6 +39,7 @@ class DesiredAcls:
     acls: tuple[Acl, ...]
     prune: bool = False
     principals: frozenset[str] = frozenset()
+    keep: tuple[str, ...] = ()
 
 
 ObservedAcls = frozenset[Acl]
@@ -54,7 +56,7 @@ class Acls(Kind[DesiredAcls, ObservedAcls]):
         """The ACLs in the file; None if it has no key for them."""
         declared = declared_acls(spec)
         principals = frozenset(principal_of(user.name) for user in spec.users)
-        return None if declared is None else DesiredAcls(declared, spec.prune, principals)
+        return None if declared is None else DesiredAcls(declared, spec.prune, principals, tuple(spec.keep))
 
     def empty_state(self) -> ObservedAcls:
         """No ACLs."""
@@ -78,8 +80,9 @@ class Acls(Kind[DesiredAcls, ObservedAcls]):
             if acl not in observed
         ]
         others = sorted(observed - frozenset(desired.acls)) if desired.prune else []
+        doomed = [acl for acl in others if _said(acl) and not is_kept(f"{self.name} {acl}", desired.keep)]
         cause = "not in the file (prune: true)"
-        return (*new, *(Action(Verb.DELETE, self.name, str(acl), cause, subject=acl) for acl in others if _said(acl)))
+        return (*new, *(Action(Verb.DELETE, self.name, str(acl), cause, subject=acl) for acl in doomed))
 
     def left_alone(self, desired: DesiredAcls, observed: ObservedAcls) -> str:
         """The ACLs of its users that are not in the file: one that was taken from it is still in force."""
@@ -116,7 +119,7 @@ class Acls(Kind[DesiredAcls, ObservedAcls]):
     def fingerprint(self, desired: DesiredAcls, observed: ObservedAcls | None) -> object:
         """Desired and observed ones in full."""
         there = sorted(map(str, observed or ()))
-        return {"desired": sorted(map(str, desired.acls)), "prune": desired.prune, "there": there}
+        return {"desired": sorted(map(str, desired.acls)), "prune": desired.prune, "keep": desired.keep, "there": there}
 
     def adopt(
         self,

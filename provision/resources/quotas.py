@@ -17,6 +17,7 @@ from provision.kafka.connection import NotAnswering
 from provision.kafka.quotas import Entity, Limits, alter_quotas, describe_quotas, quotas_of
 from provision.plan.actions import Action, Verb
 from provision.plan.differences import Difference
+from provision.plan.keeping import is_kept
 from provision.plan.observed import ObservedCluster
 from provision.resources.kind import Kind, Outcome, Target, Work
 from provision.spec.model import EnvironmentSpec
@@ -32,10 +33,11 @@ _PAUSE_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class DesiredQuotas:
-    """The desired limits of each entity, and whether other entities are removed."""
+    """The desired limits of each entity, and whether others are removed, unless they fit a pattern of `keep`."""
 
     limits: Mapping[Entity, Limits]
     prune: bool = False
+    keep: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class Quotas(Kind[DesiredQuotas, ObservedQuotas]):
         if "quotas" not in spec.model_fields_set:
             return None
         limits = {_entity_of(quota.entity): quota.limits for quota in spec.quotas}
-        return DesiredQuotas(limits, prune=spec.prune)
+        return DesiredQuotas(limits, spec.prune, tuple(spec.keep))
 
     def empty_state(self) -> ObservedQuotas:
         """No quotas."""
@@ -114,7 +116,8 @@ class Quotas(Kind[DesiredQuotas, ObservedQuotas]):
 
     def fingerprint(self, desired: DesiredQuotas, observed: ObservedQuotas | None) -> object:
         """Desired and observed limits in full."""
-        return {"desired": _plain(desired.limits), "prune": desired.prune, "there": _plain(observed or {})}
+        said = {"desired": _plain(desired.limits), "prune": desired.prune, "keep": desired.keep}
+        return said | {"there": _plain(observed or {})}
 
     def adopt(
         self,
@@ -157,7 +160,8 @@ def _planned(entity: Entity, limits: Limits, there: Limits | None) -> Iterator[A
 
 def _pruned(desired: DesiredQuotas, observed: ObservedQuotas) -> Iterator[Action]:
     for entity, limits in sorted(observed.items(), key=lambda found: _text(found[0])):
-        if entity not in desired.limits and _can_be_named(entity, {}):
+        kept = is_kept(f"{Quotas.name} {_text(entity)}", desired.keep)
+        if entity not in desired.limits and _can_be_named(entity, {}) and not kept:
             subject = QuotaChange(entity, {}, tuple(sorted(limits)))
             cause = "not in the file (prune: true)"
             yield Action(Verb.DELETE, Quotas.name, _text(entity), cause, _shown(limits), subject=subject)

@@ -16,6 +16,7 @@ from provision.kafka.connection import NotAnswering
 from provision.kafka.scram import Scram, ScramChange, alter_scram, describe_scram, lets_in, scram_of
 from provision.plan.actions import Action, Verb
 from provision.plan.differences import Difference
+from provision.plan.keeping import is_kept
 from provision.plan.listing import listed
 from provision.plan.observed import ObservedCluster
 from provision.resources.kind import Kind, Outcome, Target, Work
@@ -32,11 +33,12 @@ _PAUSE_S = 0.2
 class DesiredUsers:
     """The mechanism of each user, with its iterations, in the order of the file, and whether others are removed.
 
-    `passwords` are those that are kept for them, by user; a file does not have them.
+    Those stay that fit a pattern of `keep`. `passwords` are those of its users; a file does not have them.
     """
 
     users: Mapping[str, tuple[str, int]]
     prune: bool = False
+    keep: tuple[str, ...] = ()
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def login(self, user: str) -> Credentials:
@@ -63,7 +65,8 @@ class Users(Kind[DesiredUsers, ObservedUsers]):
         """The users in the file; None unless the cluster keeps them."""
         if spec.bootstrap_servers or not PROFILES[spec.security].scram:
             return None
-        return DesiredUsers({user.name: (user.mechanism, user.iterations) for user in spec.users}, spec.prune)
+        users = {user.name: (user.mechanism, user.iterations) for user in spec.users}
+        return DesiredUsers(users, spec.prune, tuple(spec.keep))
 
     def empty_state(self) -> ObservedUsers:
         """No users."""
@@ -94,7 +97,8 @@ class Users(Kind[DesiredUsers, ObservedUsers]):
             )
         ]
         others = sorted(observed.users.keys() - desired.users.keys()) if desired.prune else []
-        return (*changes, *(_pruned(user, observed.users[user]) for user in others))
+        doomed = [user for user in others if not is_kept(f"{self.name} {user}", desired.keep)]
+        return (*changes, *(_pruned(user, observed.users[user]) for user in doomed))
 
     def left_alone(self, desired: DesiredUsers, observed: ObservedUsers) -> str:
         """The users that are not in the file: one that was taken from it is still let in."""
@@ -132,6 +136,7 @@ class Users(Kind[DesiredUsers, ObservedUsers]):
         return {
             "desired": {user: list(scram) for user, scram in desired.users.items()},
             "prune": desired.prune,
+            "keep": desired.keep,
             "there": {user: dict(sorted(scram.items())) for user, scram in sorted(there.users.items())},
             "refused": sorted(there.refused),
         }

@@ -24,6 +24,8 @@ from provision.spec.users import USER_PATTERN, UserSpec
 from provision.spec.yaml_text import Decimal
 
 LAST_PORT = 65535
+PRUNED = ("topic", "user", "acl", "quota")
+"""What `prune` deletes: the first word of each pattern of `keep`."""
 IMAGE_PATTERN = r"^[a-z0-9][A-Za-z0-9._/:@-]*$"
 RACK_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 TOPIC_PATTERN = r"^[A-Za-z0-9._-]{1,249}$"
@@ -145,6 +147,20 @@ def _profile(name: str) -> str:
     return name
 
 
+def _patterns(value: object) -> object:
+    if not isinstance(value, list):
+        raise ValueError('must be a list, as in ["topic legacy.*"]')  # noqa: TRY004 pydantic's protocol
+    return value
+
+
+def _kept(value: object) -> object:
+    kind, _, name = value.partition(" ") if isinstance(value, str) and value.isprintable() else ("", "", "")
+    if kind not in PRUNED or not name.strip():
+        kinds = ", ".join(PRUNED)
+        raise ValueError(f"must be one of {kinds}, then a name or a pattern with `*`, as in `topic legacy.*`")
+    return value
+
+
 # How the JSON Schema describes what validators check.
 _TEXT_OR_TEXTS = {"type": ["string", "array"], "items": {"type": "string"}, "minItems": 1}
 _SCALAR = {"type": ["string", "number", "boolean"]}
@@ -167,6 +183,8 @@ Properties = dict[
     Annotated[str, AfterValidator(_property_key)],
     Annotated[str, BeforeValidator(_property_value), WithJsonSchema(_SCALAR)],
 ]
+_KEPT = {"type": "string", "pattern": rf"^({'|'.join(PRUNED)}) .*\S"}
+Kept = Annotated[str, BeforeValidator(_kept), WithJsonSchema(_KEPT)]
 Rack = Annotated[str, Field(pattern=RACK_PATTERN)]
 Replicas = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]  # others may have a broker 0
 
@@ -354,6 +372,8 @@ class EnvironmentSpec(Section):
     """Client quotas."""
     prune: bool = False
     """Whether topics that the file does not name are deleted, and quotas and ACLs if the file has any, too."""
+    keep: Annotated[list[Kept], BeforeValidator(_patterns)] = []
+    """What `prune` leaves alone: patterns such as `topic legacy.*`, as a plan shows what it would delete."""
     rebalance: bool = False
     """Whether replicas and leaders are kept evenly spread over the brokers."""
     throttle: Size | None = None

@@ -28,9 +28,14 @@ users: [{name: app, allow: [write topic orders]}]
 """
 
 
-def test_a_user_gets_in_and_may_do_what_the_file_says(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def provision(tmp_path_factory: pytest.TempPathFactory) -> Provision:
+    """Processes, which start sooner."""
     java(DEFAULT_VERSION)
-    provision = Provision(tmp_path / "home", runtime="process")
+    return Provision(tmp_path_factory.mktemp("home"), runtime="process")
+
+
+def test_a_user_gets_in_and_may_do_what_the_file_says(provision: Provision, tmp_path: Path) -> None:
     provision.ok("up", write_environment(tmp_path, NAME, FILE))
     try:
         options = json.loads(provision.ok("client-config", NAME, "--user", "app", "--format", "kafka-python"))

@@ -11,6 +11,10 @@ from provision.errors import InvalidEnvironment, NotReady, PartlyApplied, Refuse
 from provision.events import Notice
 from provision.pipeline import UpOptions
 from provision.plan.actions import Plan
+from provision.resources.registry import KINDS
+from provision.security.acls import Acl
+from provision.spec.model import PRUNED
+from tests.fake_kafka import Partition, Topic
 from tests.test_converge import Living, living_in
 
 OWN = "s3cret-of-app"
@@ -106,6 +110,32 @@ def test_who_was_taken_from_the_file_is_let_in_until_it_is_pruned_with_consent(l
     assert "ops" in living.kafka.users
     assert living.settles() == ["delete user ops"]
     assert list(living.kafka.users) == ["app"]
+
+
+def test_what_keep_says_stays_when_others_are_pruned(living: Living) -> None:
+    living.settles(acls=[], quotas=[])
+    living.kafka.users |= {"legacy-1": {"SCRAM-SHA-256": (4096, "")}, "other": {"SCRAM-SHA-256": (4096, "")}}
+    kept, gone = (Acl(f"User:{user}", "topic", "t", "read") for user in ("legacy-1", "other"))
+    living.kafka.acls |= {kept, gone}
+    living.kafka.quotas |= {(("user", user),): {"producer_byte_rate": 1.0} for user in ("legacy-1", "other")}
+    for name in ("legacy-1", "other"):
+        living.kafka.topics[name] = Topic([Partition((1, 2, 3))], {})
+    patterns = ["topic legacy-*", "user legacy-*", "acl allow User:legacy-1 *", "quota user legacy-1"]
+    expected = ["delete topic other", "delete user other", f"delete acl {gone}", "delete quota user other"]
+    assert living.settles(prune=True, keep=patterns) == expected
+    assert living.settles(keep=["topic *", "user *", "acl *", "quota *"]) == []
+    assert len(living.settles(keep=[])) == len(expected)
+
+
+@pytest.mark.parametrize("wrong", ["legacy-*", "topic", "topic ", "node x", 5, None, "topic a\nb", "*"])
+def test_a_pattern_of_keep_says_of_what(living: Living, wrong: object) -> None:
+    with pytest.raises(InvalidEnvironment) as caught:
+        living.up(keep=[wrong])
+    assert "must be one of topic, user, acl, quota, then a name" in caught.value.why
+
+
+def test_the_words_of_keep_are_those_of_plans() -> None:
+    assert [kind.name for kind in KINDS] == list(PRUNED)
 
 
 def test_one_that_kafka_refuses_does_not_stop_the_others(living: Living) -> None:

@@ -66,6 +66,7 @@ def test_a_file_of_one_key_has_every_default(file: Path) -> None:
         "topics": [],
         "quotas": [],
         "prune": False,
+        "keep": [],
         "rebalance": False,
         "throttle": None,
     }
