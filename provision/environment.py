@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from provision.cluster.model import Cluster, RenderedFile, Topic
     from provision.home.journals import Run
     from provision.observe.readiness import Assessment
+    from provision.operations.certificates import Certificate
     from provision.operations.changing import Change
     from provision.operations.clients import ClientConfig
     from provision.operations.doctor.examine import Choose, Diagnosis
@@ -553,6 +554,30 @@ class Environment(Entered, InsideKafka):
         observed = require_nodes(self.runtime, self.name)
         brokers = {node.number: self.inside_address(node.name) for node in observed.of_role("broker")}
         return client_config(observed, form, user, brokers if inside else None)
+
+    def certificates(self) -> list[Certificate]:
+        """Its certificates: whose they are, and when they end.
+
+        Raises:
+            UsageError: it has none.
+        """
+        from provision.operations.certificates import certificates
+        from provision.operations.status import require_nodes
+
+        return certificates(require_nodes(self.runtime, self.name))
+
+    def export_certificates(self, directory: Path, user: str = "", form: str = "pem") -> list[Path]:
+        """Write its authority's certificate, and a user's key and certificate; returns the files.
+
+        Args:
+            directory: where to write them.
+            user: whose key and certificate.
+            form: `pem`, or `pkcs12` for Java clients.
+        """
+        from provision.operations.certificates import export
+        from provision.operations.status import require_nodes
+
+        return export(require_nodes(self.runtime, self.name), directory, user, form)
 
     # -- what lives inside Kafka --------------------------------------------------------------------------------------
 

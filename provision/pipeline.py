@@ -44,6 +44,7 @@ from provision.resources.rounds import (
 )
 from provision.resources.topics import DELETE_TOPICS
 from provision.runtime import Runtimes
+from provision.security.material import Rotation
 from provision.spec.source import Source
 
 
@@ -55,7 +56,7 @@ class UpOptions:
     `retain` keeps what a failed first `up` created. `saved` is the only plan that may be carried out. `frozen` runs
     exactly what the lock next to the file records, or nothing. `take_over` also uses an environment that was made from
     another file. `owner` is the person or CI job it is for (empty: what `PROVISION_OWNER` names), `owner_pid` the
-    process with whose end it goes.
+    process with whose end it goes. `rotation` is a step to another authority of its certificates.
     """
 
     timeout_s: float = 120.0
@@ -66,6 +67,7 @@ class UpOptions:
     take_over: bool = False
     owner: str = ""
     owner_pid: int | None = None
+    rotation: Rotation | None = None
 
 
 DEFAULTS = UpOptions()
@@ -113,6 +115,7 @@ def up(
         lease=True,
         frozen=options.frozen,
         take_over=options.take_over,
+        rotation=options.rotation,
         tell=tell,
         hold=change.hold,
     )

@@ -43,7 +43,7 @@ from provision.resources.users import with_passwords
 from provision.runtime import Runtimes
 from provision.runtime.base import Runtime
 from provision.runtime.directories import has_data
-from provision.security.material import Material
+from provision.security.material import Material, Rotation
 from provision.software.frozen import require_pinned_nodes, require_pins_match
 from provision.spec.source import Source
 
@@ -108,6 +108,7 @@ def prepare(  # noqa: PLR0913 what it is, and how it is taken
     frozen: bool = False,
     taken: frozenset[int] = frozenset(),
     take_over: bool = False,
+    rotation: Rotation | None = None,
     tell: Listener = silent,
     hold: Callable[[Runtime], None] = lambda _runtime: None,
 ) -> Prepared:
@@ -115,7 +116,8 @@ def prepare(  # noqa: PLR0913 what it is, and how it is taken
 
     `lease` records automatic ports and fetches missing locked software, which `up` wants and `plan` does not. `hold`
     claims the environment in its runtime before anything of it is looked at. `take_over` also uses an environment that
-    was made from another file. `taken` are automatic ports that others must replace.
+    was made from another file. `taken` are automatic ports that others must replace. `rotation` is a step to another
+    authority of its certificates.
     """
     spec = source.load(tell)
     tell(StageDone("load"))
@@ -145,15 +147,22 @@ def prepare(  # noqa: PLR0913 what it is, and how it is taken
     try:
         cluster = resolve(spec, layout, ports, source.base_directory)
         tell(StageDone("resolve"))
-        prepared = _prepare(cluster, desired_resources(spec), runtime, runtimes.home, pinned, tell)
+        prepared = _prepare(cluster, desired_resources(spec), runtime, runtimes.home, pinned, tell, rotation=rotation)
     except BaseException:
         leases.release(spec.name, leased)
         raise
     return replace(prepared, leased=leased)
 
 
-def _prepare(
-    cluster: Cluster, desired: Resources, runtime: Runtime, home: Home, pinned: Identities, tell: Listener
+def _prepare(  # noqa: PLR0913 all that is known of it
+    cluster: Cluster,
+    desired: Resources,
+    runtime: Runtime,
+    home: Home,
+    pinned: Identities,
+    tell: Listener,
+    *,
+    rotation: Rotation | None,
 ) -> Prepared:
     """Take the resolved cluster to its plan."""
     from provision.cluster.render import render as render_files
@@ -165,7 +174,7 @@ def _prepare(
     if cluster.mode == KRAFT:
         cluster = replace(cluster, cluster_id=cluster_id_for(cluster, observed))
     stages = stages_of(cluster, observed)
-    made = material_of(cluster, observed, home)
+    made = material_of(cluster, observed, home, rotation)
     desired = with_passwords(desired, kept_in_the_cluster(cluster, made))
     secret = secret_files(cluster, made)
     phases = tuple(Phase((*render_files(stage.cluster), *secret), stage.name, stage.cause) for stage in stages)

@@ -6,6 +6,7 @@ import typer
 
 from provision import __version__
 from provision.cli import (
+    certificates,
     doctor,
     files,
     garbage,
@@ -19,7 +20,7 @@ from provision.cli import (
     software,
     topics,
 )
-from provision.cli.groups import SOFTWARE, TOPICS, GroupedCommands
+from provision.cli.groups import LOOK, SOFTWARE, TOPICS, GroupedCommands
 
 app = typer.Typer(
     name="provision",
@@ -54,6 +55,7 @@ life.register(app)
 running.register(app)
 garbage.register(app)
 look.register(app)
+app.add_typer(certificates.app, name="certs", rich_help_panel=LOOK)
 history.register(app)
 doctor.register(app)
 app.add_typer(topics.app, name="topics", rich_help_panel=TOPICS)

@@ -10,13 +10,15 @@ from provision.errors import UsageError
 from provision.home.place import Home
 from provision.home.secrets import secrets_of
 from provision.plan.observed import ObservedEnvironment
-from provision.security.material import Material, material
+from provision.security.material import Material, Rotation, material
 
 _LONGEST_BYTES = 1024
 
 
-def material_of(cluster: Cluster, observed: ObservedEnvironment, home: Home) -> Material:
-    """What its nodes need: what is kept, and new ones, in memory only, for what is missing.
+def material_of(
+    cluster: Cluster, observed: ObservedEnvironment, home: Home, rotation: Rotation | None = None
+) -> Material:
+    """What its nodes need: what is kept, and new ones, in memory only, for what is missing, or rotated.
 
     Raises:
         Refused: its nodes exist, and trust what is not kept here.
@@ -27,7 +29,8 @@ def material_of(cluster: Cluster, observed: ObservedEnvironment, home: Home) -> 
     secured = bool(observed.about and observed.about.security)
     given = {user.name: _password(user) for user in cluster.users}
     passwords = {file_of(user): given.get(user) for user in with_passwords(cluster)}
-    return material(store, cluster.name, subjects(cluster), passwords, exists=alive and secured)
+    exists = alive and secured
+    return material(store, cluster.name, subjects(cluster), passwords, exists=exists, rotation=rotation)
 
 
 def _password(user: User) -> str | None:

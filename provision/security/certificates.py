@@ -5,6 +5,7 @@ Sources: RFC 5280 (extensions), RFC 6125 (names), KIP-651 (PEM in Kafka: PKCS #8
 
 import datetime as dt
 import ipaddress
+import secrets
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 # Clocks differ, so that a certificate is valid from some time before it was made.
 _BEFORE = dt.timedelta(hours=1)
@@ -41,26 +43,24 @@ class Subject:
 
 
 def make_authority(environment: str, now: dt.datetime | None = None) -> Pair:
-    """A new authority for an environment; its certificate is signed by itself."""
-    from cryptography import x509
-
-    now = now or _now()
+    """A new authority for an environment; its certificate is signed by itself, and no other has its name."""
     key = _new_key()
-    name = _name(f"provision {environment}")
-    public = key.public_key()
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(public)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _BEFORE)
-        .not_valid_after(now + _AUTHORITY)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(signs_certificates=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-    )
-    return _signed(builder, key, key)
+    name = _name(f"provision {environment} {secrets.token_hex(4)}")
+    now = now or _now()
+    builder = _of_authority(key.public_key(), name, now, path_length=1)
+    return _signed(builder.issuer_name(name).not_valid_after(now + _AUTHORITY), key, key)
+
+
+def vouched(new: Pair, old: Pair, now: dt.datetime | None = None) -> bytes:
+    """A certificate of a new authority, issued by the old one: whoever trusts that one trusts the new one by it."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    subject, issuer = (x509.load_pem_x509_certificate(one.certificate) for one in (new, old))
+    builder = _of_authority(subject.public_key(), subject.subject, now or _now(), path_length=0)
+    builder = builder.issuer_name(issuer.subject).not_valid_after(issuer.not_valid_after_utc)
+    builder = builder.add_extension(_issuer_identifier(issuer), critical=False)
+    return _certificate(builder, load_pem_private_key(old.key, None))
 
 
 def issue(authority: Pair, subject: Subject, now: dt.datetime | None = None, lasting: dt.timedelta = _ISSUED) -> Pair:
@@ -114,15 +114,40 @@ def is_good(pair: Pair, authority: Pair, subject: Subject, now: dt.datetime | No
     )
 
 
-def ends(certificate: bytes) -> dt.datetime:
-    """Until when a certificate is valid (UTC).
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a certificate says: for whom it is, who issued it, and until when it is valid (UTC)."""
+
+    subject: str
+    issuer: str
+    ends: dt.datetime
+    names: tuple[str, ...] = ()
+
+    def days_left(self, now: dt.datetime | None = None) -> int:
+        """How many whole days it is still valid; negative if it is not any more."""
+        return (self.ends - (now or _now())).days
+
+
+def shown(certificates: bytes) -> list[Shown]:
+    """What certificates in PEM say, in their order.
 
     Raises:
-        ValueError: it is no certificate.
+        ValueError: they are none.
     """
     from cryptography import x509
 
-    return x509.load_pem_x509_certificate(certificate).not_valid_after_utc
+    return [
+        Shown(
+            _common_name(one.subject), _common_name(one.issuer), one.not_valid_after_utc, tuple(sorted(_names_in(one)))
+        )
+        for one in x509.load_pem_x509_certificates(certificates)
+    ]
+
+
+def parts(certificates: bytes) -> list[bytes]:
+    """Certificates in PEM, each by itself."""
+    begin = b"-----BEGIN CERTIFICATE-----"
+    return [begin + one for one in certificates.split(begin)[1:]]
 
 
 def _now() -> dt.datetime:
@@ -139,6 +164,30 @@ def _name(common_name: str) -> "x509.Name":
     from cryptography import x509
 
     return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
+
+
+def _common_name(name: "x509.Name") -> str:
+    from cryptography import x509
+
+    return ", ".join(str(one.value) for one in name.get_attributes_for_oid(x509.NameOID.COMMON_NAME))
+
+
+def _of_authority(
+    public: "CertificatePublicKeyTypes", name: "x509.Name", now: dt.datetime, *, path_length: int
+) -> "x509.CertificateBuilder":
+    """An authority's certificate, without its issuer and its end."""
+    from cryptography import x509
+
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _BEFORE)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
+        .add_extension(_usage(signs_certificates=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+    )
 
 
 def _alternative(name: str) -> "x509.GeneralName":
@@ -184,13 +233,18 @@ def _issuer_identifier(issuer: "x509.Certificate") -> "x509.AuthorityKeyIdentifi
 
 
 def _signed(builder: "x509.CertificateBuilder", key: "EllipticCurvePrivateKey", signer: object) -> Pair:
+    from cryptography.hazmat.primitives import serialization
+
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return Pair(private, _certificate(builder, signer))
+
+
+def _certificate(builder: "x509.CertificateBuilder", signer: object) -> bytes:
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
     if not isinstance(signer, EllipticCurvePrivateKey):
         raise ValueError("the authority's key is of another kind than this program makes")  # noqa: TRY004 damaged data
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    certificate = builder.sign(signer, hashes.SHA256())
-    return Pair(private, certificate.public_bytes(serialization.Encoding.PEM))
+    return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)

@@ -3,15 +3,49 @@
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
-from provision.errors import Refused
-from provision.security.certificates import Pair, Subject, is_good, issue, make_authority
+from provision.errors import Refused, UsageError
+from provision.security.certificates import Pair, Subject, is_good, issue, make_authority, parts, vouched
 from provision.security.profiles import ITSELF
 from provision.security.store import SecretStore
 
-AUTHORITY, AUTHORITY_KEY = "ca.pem", "ca.key"
+AUTHORITY, AUTHORITY_KEY, CHAIN = "ca.pem", "ca.key", "ca.chain"
 _PASSWORD_BYTES = 24
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
+
+
+class Rotation(StrEnum):
+    """A step of the change to another authority: both are trusted from its beginning to its end."""
+
+    BEGIN = "begin"
+    FINISH = "finish"
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """Who issues certificates, which come with `chain`; `trusted` are the certificates by which they are trusted."""
+
+    pair: Pair
+    trusted: bytes
+    chain: bytes = b""
+
+    def rotated(self, environment: str, step: Rotation) -> "Authority":
+        """The same after a step of a rotation.
+
+        Raises:
+            UsageError: it is not the next one.
+        """
+        if step is Rotation.FINISH:
+            if not self.chain:
+                what = f"no rotation of the certificates of {environment} has begun"
+                raise UsageError(what, hint=f"`provision certs rotate {environment}` begins one")
+            return Authority(self.pair, self.pair.certificate)
+        if self.chain:
+            what = f"a rotation of the certificates of {environment} has begun already"
+            raise UsageError(what, hint=f"`provision certs rotate {environment} --finish` ends it")
+        new = make_authority(environment)
+        return Authority(new, new.certificate + self.pair.certificate, vouched(new, self.pair))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +85,7 @@ def material(
     passwords: Mapping[str, str | None],
     *,
     exists: bool,
+    rotation: Rotation | None = None,
 ) -> Material:
     """The certificates for these subjects, by the names of their files, and the passwords of these users.
 
@@ -60,19 +95,25 @@ def material(
         subjects: the nodes and clients that need certificates.
         passwords: by user; None for one that is kept, or made.
         exists: whether the environment has nodes, which trust its authority and its own password already.
+        rotation: the step to take to another authority, if any.
 
     Raises:
+        UsageError: there is nothing to rotate, or that step is not the next one.
         Refused: it has nodes, and what they trust is not kept here: something new would lock everybody out.
     """
+    authority = _kept_authority(store)
+    if rotation and not (subjects and authority):
+        raise UsageError(f"{environment} has no certificates that could be rotated")
     if not subjects and not passwords:
         return Material(store)
-    authority = _kept_authority(store)
     lost = authority is None if subjects else store.read(f"{ITSELF}.password") is None
     if lost and exists:
         what = f"the secrets of {environment} are not in {store.directory}"
         hint = f"use the home that made it, or `provision down {environment}` and `up` again"
         raise Refused(what, why="its nodes trust only what was made with them", hint=hint)
-    files = _certificates(store, authority or make_authority(environment), subjects) if subjects else {}
+    if rotation and authority:
+        authority = authority.rotated(environment, rotation)
+    files = _certificates(store, authority or _new_authority(environment), subjects) if subjects else {}
     for user, password in passwords.items():
         kept = store.read(f"{user}.password")
         made = (secrets.token_urlsafe(_PASSWORD_BYTES)).encode() if kept is None else kept
@@ -80,13 +121,13 @@ def material(
     return Material(store, files)
 
 
-def _certificates(store: SecretStore, authority: Pair, subjects: Mapping[str, Subject]) -> dict[str, bytes]:
-    files = {AUTHORITY: authority.certificate, AUTHORITY_KEY: authority.key}
+def _certificates(store: SecretStore, authority: Authority, subjects: Mapping[str, Subject]) -> dict[str, bytes]:
+    files = {AUTHORITY: authority.trusted, AUTHORITY_KEY: authority.pair.key, CHAIN: authority.chain}
     for name, subject in subjects.items():
         pair = parted(store.read(f"{name}.pem") or b"")
-        if pair is None or not is_good(pair, authority, subject):
-            pair = issue(authority, subject)
-        files[f"{name}.pem"] = pair.key + pair.certificate
+        if pair is None or not is_good(pair, authority.pair, subject):
+            pair = issue(authority.pair, subject)
+        files[f"{name}.pem"] = pair.key + parts(pair.certificate)[0] + authority.chain
     return files
 
 
@@ -96,6 +137,13 @@ def parted(content: bytes) -> Pair | None:
     return Pair(key, found + rest) if key and found else None
 
 
-def _kept_authority(store: SecretStore) -> Pair | None:
-    certificate, key = store.read(AUTHORITY), store.read(AUTHORITY_KEY)
-    return Pair(key, certificate) if certificate and key else None
+def _kept_authority(store: SecretStore) -> Authority | None:
+    trusted, key = store.read(AUTHORITY), store.read(AUTHORITY_KEY)
+    if not trusted or not key:
+        return None
+    return Authority(Pair(key, (parts(trusted) or [trusted])[0]), trusted, store.read(CHAIN) or b"")
+
+
+def _new_authority(environment: str) -> Authority:
+    made = make_authority(environment)
+    return Authority(made, made.certificate)

@@ -1,7 +1,8 @@
 """The secrets of an environment, in files of this user alone.
 
-home/secrets/NAME/ca.pem          the certificate of the environment's authority
+home/secrets/NAME/ca.pem          the certificate of the environment's authority; during a rotation, also of the old one
 home/secrets/NAME/ca.key          its key
+home/secrets/NAME/ca.chain        during a rotation: its certificate, issued by the old authority
 home/secrets/NAME/SUBJECT.pem     the key and the certificate of a node or a client
 home/secrets/NAME/USER.password   the password of a user; users other than this program begin with `user-`
 """
@@ -68,15 +69,19 @@ class SecretStore:
         return frozenset(found.decode() for name in names if (found := self.read(name)))
 
     def keep(self, files: Mapping[str, bytes]) -> None:
-        """Write files, unless they are there with the same content.
+        """Write files, unless they are there with the same content; of one without content nothing is kept.
 
         Raises:
             ProvisionError: they cannot be written.
         """
-        new = {name: content for name, content in files.items() if self.read(name) != content}
+        new = {name: content for name, content in files.items() if (self.read(name) or b"") != content}
         try:
             for name, content in new.items():
-                write_whole(make_own(self.directory, below=self._home) / name, content, _MODE)
+                place = make_own(self.directory, below=self._home) / name
+                if content:
+                    write_whole(place, content, _MODE)
+                else:
+                    place.unlink()
         except OSError as error:
             raise ProvisionError(f"cannot write to {self.directory}", why=error.strerror or str(error)) from error
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from provision.security.certificates import Pair, Subject, ends, is_good, issue, make_authority
+from provision.security.certificates import Pair, Subject, is_good, issue, make_authority, shown
 from provision.security.material import parted
 
 AUTHORITY, STRANGER = make_authority("orders"), make_authority("orders")
@@ -89,7 +89,7 @@ def test_nobody_else_is(tmp_path: Path, called: str, server: Pair, client: Pair 
 @pytest.mark.parametrize("subject", [SERVER, CLIENT], ids=["server", "client"])
 def test_a_certificate_is_kept_until_a_month_before_its_end(subject: Subject) -> None:
     pair = issue(AUTHORITY, subject)
-    end = ends(pair.certificate)
+    end = shown(pair.certificate)[0].ends
     assert is_good(pair, AUTHORITY, subject)
     assert is_good(pair, AUTHORITY, subject, end - dt.timedelta(days=31))
     assert not is_good(pair, AUTHORITY, subject, end - dt.timedelta(days=29))

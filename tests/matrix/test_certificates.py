@@ -1,0 +1,88 @@
+"""A change to another authority under way: clients with old and with new certificates get in, on real brokers."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka import KafkaProducer
+
+from provision.kafka.access import Access
+from provision.kafka.connection import NotAnswering
+from provision.kafka.metadata import observe_cluster
+from tests.engine import DEFAULT_VERSION, Provision, java, write_environment
+
+pytestmark = [pytest.mark.process, pytest.mark.row("apart")]
+
+NAME = "rotated"
+ANSWER_S, PATIENCE_S = 20.0, 60.0
+BROKERS = 2
+MODES = [
+    pytest.param({"mode": "zookeeper"}, id="zookeeper", marks=pytest.mark.matrix),
+    pytest.param({"mode": "kraft"}, id="kraft", marks=pytest.mark.soak),
+]
+
+
+class Client:
+    """A user's files, as they were when they were copied."""
+
+    def __init__(self, provision: Provision, directory: Path) -> None:
+        provision.ok("certs", "export", NAME, "--to", str(directory), "--user", "app")
+        said = json.loads(provision.ok("client-config", NAME, "--user", "app", "--format", "kafka-python"))
+        own = str(directory / "app.pem")
+        self.options: dict[str, Any] = said | {
+            "ssl_cafile": str(directory / "ca.pem"),
+            "ssl_certfile": own,
+            "ssl_keyfile": own,
+        }
+
+    def require_let_in(self) -> None:
+        """Every broker answers, and one takes a record."""
+        addresses = dict(enumerate(self.options["bootstrap_servers"], start=1))
+        assert len(addresses) == BROKERS
+        access = Access(addresses, "SSL", None, self.options["ssl_cafile"], self.options["ssl_certfile"])
+        for broker in addresses:
+            assert observe_cluster(access, broker, ANSWER_S).brokers
+
+    def producer(self) -> KafkaProducer:
+        """One that waits for all replicas."""
+        return KafkaProducer(**self.options, acks="all", max_block_ms=int(PATIENCE_S * 1000))
+
+
+@pytest.mark.parametrize("kafka", MODES)
+def test_no_client_breaks_until_the_rotation_is_finished(tmp_path: Path, kafka: dict[str, str]) -> None:
+    java(DEFAULT_VERSION)
+    provision = Provision(tmp_path / "home", runtime="process")
+    described = {
+        "kafka": kafka,
+        "controllers": {"nodes": 1} if kafka["mode"] == "kraft" else {},
+        "brokers": {"nodes": BROKERS, "port": "auto"},
+        "security": "mtls",
+        "users": [{"name": "app"}],
+        "topics": [{"name": "t", "partitions": 2, "replication_factor": 2}],
+    }
+    file = write_environment(tmp_path, NAME, json.dumps(described))
+    provision.ok("up", file)
+    try:
+        old = Client(provision, tmp_path / "old")
+        staying = old.producer()
+        acknowledged = staying.send("t", b"before").get(timeout=PATIENCE_S)
+        told = provision.ok_err("certs", "rotate", file, "--yes", "--timeout", "240s")
+        assert "broker-1 restarted" in told
+        assert "both authorities are trusted" in told
+        new = Client(provision, tmp_path / "new")
+        for client in (old, new):
+            client.require_let_in()
+        assert staying.send("t", b"meanwhile", partition=acknowledged.partition).get(timeout=PATIENCE_S)
+        shown = json.loads(provision.ok("certs", "show", NAME, "-o", "json"))
+        assert [one["kind"] for one in shown[:2]] == ["authority", "old authority"]
+        assert provision("certs", "rotate", file, "--yes").code == 64
+        provision.ok("certs", "rotate", file, "--finish", "--yes", "--timeout", "240s")
+        new.require_let_in()
+        with pytest.raises(NotAnswering, match="TLS fails"):
+            old.require_let_in()
+        staying.close()
+        assert "nothing to change" in provision.ok_err("plan", file) + provision.ok("plan", file)
+    finally:
+        provision.ok("down", NAME)
+    assert provision.traces(NAME) == []
