@@ -62,6 +62,8 @@ class Environment(Entered, InsideKafka):
         runtimes: connections to share with other environments; `close` leaves them open.
         values: the keys of an environment file, for example `name="orders", brokers={"nodes": 3}`.
 
+    Its attribute `user` is whom it gets into the cluster as, to read and to write; empty for provision's own way.
+
     Raises:
         UsageError: there is neither a file nor a name, or both a file and values.
 
@@ -90,6 +92,7 @@ class Environment(Entered, InsideKafka):
         self.on_event = on_event
         self.take_over = take_over
         self.lock_timeout_s = lock_timeout_s
+        self.user = ""
         self._change: Change | None = None
         self._own_runtimes = runtimes is None
         self._kind: str | None = None
@@ -556,11 +559,7 @@ class Environment(Entered, InsideKafka):
         return client_config(observed, form, user, brokers if inside else None)
 
     def certificates(self) -> list[Certificate]:
-        """Its certificates: whose they are, and when they end.
-
-        Raises:
-            UsageError: it has none.
-        """
+        """Its certificates: whose they are, and when they end; none without TLS."""
         from provision.operations.certificates import certificates
         from provision.operations.status import require_nodes
 
@@ -582,18 +581,20 @@ class Environment(Entered, InsideKafka):
     # -- what lives inside Kafka --------------------------------------------------------------------------------------
 
     def cluster(self) -> KafkaCluster:
-        """Its cluster, or the external one at its file's `bootstrap_servers`."""
+        """Its cluster, as `user` gets in, or the external one at its file's `bootstrap_servers`."""
         from provision.operations.topics import cluster_at, cluster_of
 
         if address := self.external_servers:
+            if self.user:
+                raise UsageError("a cluster that others run has no users of this file", hint="leave --user out")
             return cluster_at(self.name, address)
-        return cluster_of(self.runtime, self.name)
+        return cluster_of(self.runtime, self.name, self.user)
 
     def tool(self, name: str, arguments: Sequence[str], streams: Streams) -> int:
         """Run one of Kafka's own tools inside the environment; returns its exit code."""
         from provision.operations.tools import run_tool
 
-        return run_tool(self.runtime, self.name, name, arguments, streams)
+        return run_tool(self.runtime, self.name, name, arguments, streams, user=self.user)
 
     def lock(self, *, check: bool = False) -> Pinned:
         """Record its images and jars in a lock next to its file; `check` only compares, and refuses a difference."""

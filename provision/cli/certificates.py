@@ -24,6 +24,9 @@ def show(env: Env = None, output: Output = Format.TABLE) -> None:
     if output is not Format.TABLE:
         print_value([one.as_dict() for one in found], output)
         return
+    if not found:
+        say(f"{environment.name} has no certificates: its security has no TLS")
+        return
     rows = ((one.kind, one.name, f"{one.says.ends:%Y-%m-%d}", one.says.days_left()) for one in found)
     print_table(("FOR", "NAME", "ENDS", "DAYS LEFT"), rows)
     if ending := [one for one in found if one.says.days_left() < SOON_DAYS]:

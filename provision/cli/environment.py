@@ -13,11 +13,16 @@ if TYPE_CHECKING:
 
 
 def select(
-    env: str | None, overrides: list[str] | None = None, tell: "Listener" = tell_notices, *, take_over: bool = False
+    env: str | None,
+    overrides: list[str] | None = None,
+    tell: "Listener" = tell_notices,
+    *,
+    take_over: bool = False,
+    user: str = "",
 ) -> "Environment":
     """Find the environment of `ENV`; `overrides` are the `--set` texts, `tell` receives the events.
 
-    With `take_over`, it may have been made from another file.
+    With `take_over`, it may have been made from another file. `user` is whom it gets into the cluster as.
 
     Raises:
         UsageError: it is left out and there is not exactly one file, it is a path and there is no such file, or it is a
@@ -28,12 +33,18 @@ def select(
 
     chosen = os.environ.get("PROVISION_ENV") or None if env is None else env
     file = only_file() if chosen is None else file_of(chosen)
-    if file is not None:
-        return Environment(file, overrides=overrides or (), on_event=tell, take_over=take_over)
     try:
-        return Environment.named(chosen or "", on_event=tell)
+        found = (
+            Environment.named(chosen or "", on_event=tell)
+            if file is None
+            else Environment(file, overrides=overrides or (), on_event=tell, take_over=take_over)
+        )
     except UsageError as error:
+        if file is not None:
+            raise
         raise UsageError(f"{chosen!r} is neither an environment's name nor a file", why=available()) from error
+    found.user = user
+    return found
 
 
 def select_described(

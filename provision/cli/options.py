@@ -12,6 +12,9 @@ from provision.errors import UsageError
 from provision.kafka.levels import Level
 from provision.spec.units import parse_duration_s
 
+User = Annotated[
+    str, typer.Option("--user", "-u", help="Get into the cluster as this user of the file, and not as provision.")
+]
 Env = Annotated[
     str | None,
     typer.Argument(

@@ -12,7 +12,7 @@ import typer
 from provision.cli import completion
 from provision.cli.environment import select
 from provision.cli.groups import TOPICS
-from provision.cli.options import Env, seconds
+from provision.cli.options import Env, User, seconds
 from provision.cli.output import is_terminal, say, tell_notices
 from provision.cli.progress import progress
 from provision.cli.streams import Purpose, write_as
@@ -72,6 +72,7 @@ def produce(
     max_record_size: Annotated[
         str, typer.Option("--max-record-size", metavar="SIZE", help="The largest record to send, for example 4m.")
     ] = "1m",
+    user: User = "",
 ) -> None:
     """Write lines, or the records of a file, to a topic."""
     if key == "":
@@ -80,7 +81,7 @@ def produce(
     env, name = env_and_one(env, topic, "TOPIC")
     largest_bytes, added = _bytes(max_record_size), _headers(headers or [])
     with _input(source) as stream, _told(live=source is not None) as tell:
-        count = select(env, tell=tell).produce(
+        count = select(env, tell=tell, user=user).produce(
             name,
             _records(stream, source, _format_of(source, form), key, added),
             max_bytes=largest_bytes,
@@ -168,13 +169,14 @@ def consume(
     output: Annotated[
         Shape, typer.Option("--output", "-o", help="Print only the value, or the whole record as JSON.")
     ] = Shape.LINE,
+    user: User = "",
 ) -> None:
     """Write a topic's records to standard output, one a line."""
     idle_s = seconds(idle) if idle else None
     env, name = env_and_one(env, topic, "TOPIC")
     write_as(Purpose.STREAM)
     out = sys.stdout.buffer
-    for record in select(env).consume(name, from_beginning=from_beginning, limit=count, idle_s=idle_s):
+    for record in select(env, user=user).consume(name, from_beginning=from_beginning, limit=count, idle_s=idle_s):
         if output is Shape.JSON:
             out.write(_json_line(record))
         else:
@@ -206,6 +208,7 @@ def tool(
     arguments: Annotated[
         list[str] | None, typer.Argument(metavar="-- ARGS...", help="The tool's own arguments.")
     ] = None,
+    user: User = "",
 ) -> None:
     """Run a Kafka tool: provision tool kafka-topics -- --list."""
     from provision.catalogue.versions import RELEASES
@@ -215,7 +218,7 @@ def tool(
     env, (tool_name, *rest) = env_and_tool(env, name, arguments, known)
     write_as(Purpose.STREAM)
     streams = Streams(sys.stdin.buffer, sys.stdout.buffer, sys.stderr.buffer)
-    raise typer.Exit(select(env).tool(tool_name, rest, streams))
+    raise typer.Exit(select(env, user=user).tool(tool_name, rest, streams))
 
 
 def register(app: typer.Typer) -> None:

@@ -6,7 +6,7 @@ import typer
 
 from provision.cli import completion
 from provision.cli.environment import names_environment, select, select_described
-from provision.cli.options import Env, LockTimeout, Output, Set, TakeOver, Timeout, lock_seconds, seconds
+from provision.cli.options import Env, LockTimeout, Output, Set, TakeOver, Timeout, User, lock_seconds, seconds
 from provision.cli.output import Format, as_yaml, print_table, print_value, say, tell_notices, write_line
 from provision.cli.streams import Purpose, write_as
 from provision.cli.words import env_and_one, env_and_topics
@@ -31,10 +31,11 @@ Names = Annotated[
 def list_topics(
     env: Env = None,
     internal: Annotated[bool, typer.Option("--internal", help="Also list Kafka's own topics.")] = False,
+    user: User = "",
     output: Output = Format.TABLE,
 ) -> None:
-    """List topics and the settings made on them."""
-    found = select(env).topics(internal=internal)
+    """List topics and the settings made on them; those that a user sees without their settings."""
+    found = select(env, user=user).topics(internal=internal, settings=not user)
     if output is not Format.TABLE:
         print_value([_as_dict(topic) for topic in found], output)
     elif found:
@@ -44,10 +45,10 @@ def list_topics(
 
 
 @app.command()
-def describe(env: Env = None, names: Names = None, output: Output = Format.TABLE) -> None:
+def describe(env: Env = None, names: Names = None, user: User = "", output: Output = Format.TABLE) -> None:
     """Show the partitions of topics, their leaders and replicas."""
     env, wanted = env_and_topics(env, names, names_environment, at_least=1)
-    found = select(env).topics(wanted)
+    found = select(env, user=user).topics(wanted, settings=not user)
     if output is not Format.TABLE:
         print_value([_as_dict(topic, partitions=True) for topic in found], output)
         return
@@ -71,6 +72,7 @@ def create(
     config: Annotated[
         list[str] | None, typer.Option("--config", metavar="KEY=VALUE", help="A setting of the topic. Repeatable.")
     ] = None,
+    user: User = "",
     take_over: TakeOver = False,
     lock_timeout: LockTimeout = None,
 ) -> None:
@@ -80,17 +82,23 @@ def create(
     if wrong := [key for key, equals, _ in pairs if not equals or not key]:
         raise UsageError(f"--config {wrong[0]} is not of the form KEY=VALUE")
     settings = {key: value for key, _, value in pairs}
-    environment = select(env, take_over=take_over)
+    environment = select(env, take_over=take_over, user=user)
     environment.lock_timeout_s = lock_seconds(lock_timeout)
     environment.create_topic(topic, partitions=partitions, replication_factor=replication_factor, config=settings)
     say(f"topic {topic} is created")
 
 
 @app.command()
-def delete(env: Env = None, names: Names = None, take_over: TakeOver = False, lock_timeout: LockTimeout = None) -> None:
+def delete(
+    env: Env = None,
+    names: Names = None,
+    user: User = "",
+    take_over: TakeOver = False,
+    lock_timeout: LockTimeout = None,
+) -> None:
     """Delete topics with all their records."""
     env, unwanted = env_and_topics(env, names, names_environment, at_least=1)
-    environment = select(env, take_over=take_over)
+    environment = select(env, take_over=take_over, user=user)
     environment.lock_timeout_s = lock_seconds(lock_timeout)
     environment.delete_topics(unwanted)
     say(f"deleted {', '.join(unwanted)}")

@@ -45,10 +45,13 @@ class Certificate:
 def certificates(observed: ObservedEnvironment) -> list[Certificate]:
     """All of an environment's: its authority's, during a rotation also the old one's, then its nodes' and users'.
 
+    There are none without TLS.
+
     Raises:
-        UsageError: it has none.
         Unavailable: they are not on this machine, or damaged.
     """
+    if not _has_any(observed):
+        return []
     store = _store(observed)
     kinds = ["authority", "old authority"]
     found = [Certificate(kinds[min(n, 1)], one.subject, one) for n, one in enumerate(_read(store, AUTHORITY))]
@@ -82,6 +85,8 @@ def export(observed: ObservedEnvironment, directory: Path, user: str = "", form:
     """
     if form not in (PEM, PKCS12):
         raise UsageError(f"there is no format {form!r}", hint=f"known: {PEM}, {PKCS12}")
+    if not _has_any(observed):
+        raise UsageError(f"{observed.name} has no certificates", why="its security has no TLS")
     store = _store(observed)
     pair = store.read(f"{file_of(user)}.pem") if user else None
     if user and (pair is None or user == ITSELF):
@@ -120,11 +125,12 @@ def _pkcs12(trusted: bytes, pair: bytes | None, user: str) -> dict[str, bytes]:
     return files | {"password": password}
 
 
-def _store(observed: ObservedEnvironment) -> SecretStore:
+def _has_any(observed: ObservedEnvironment) -> bool:
     profile = PROFILES.get(observed.about.security) if observed.about else None
-    if profile is None or not profile.encrypted:
-        how = profile.name if profile else "plaintext"
-        raise UsageError(f"{observed.name} has no certificates", why=f"its security is {how}")
+    return profile is not None and profile.encrypted
+
+
+def _store(observed: ObservedEnvironment) -> SecretStore:
     store = known_secrets(observed.name, observed.about)
     if store is None or not store.is_there:
         where = f"{observed.about.home} on {observed.about.host}" if observed.about else ""

@@ -45,14 +45,15 @@ def client_config(
     """
     if form not in FORMS:
         raise UsageError(f"there is no format {form!r}", hint=f"known: {', '.join(FORMS)}")
-    access = _as_user(observed, user)
+    access = access_as(observed, user)
     if inside is not None:
         access = access.to(inside)
     text = FORMS[form](access)
     return ClientConfig(text, secret=access.credentials is not None or "PRIVATE KEY" in text)
 
 
-def _as_user(observed: ObservedEnvironment, user: str) -> Access:
+def access_as(observed: ObservedEnvironment, user: str) -> Access:
+    """How a user gets in, from this machine; raises as `client_config`."""
     access = access_to(observed)
     profile = PROFILES.get(observed.about.security) if observed.about else None
     if not access.brokers:

@@ -16,22 +16,24 @@ from provision.cluster.model import Role
 from provision.errors import ProvisionError, UsageError
 from provision.kafka.access import Access
 from provision.observe.reach import access_to
-from provision.operations.clients import java_properties
+from provision.operations.clients import access_as, java_properties
 from provision.operations.status import require_nodes
 from provision.runtime.base import JavaCommand, Runtime, Streams
 
 _LOCALHOST = "localhost"
 
 
-def run_tool(runtime: Runtime, name: str, tool: str, arguments: Sequence[str], streams: Streams) -> int:
-    """Run one of Kafka's own tools inside the environment; returns its exit code.
+def run_tool(
+    runtime: Runtime, name: str, tool: str, arguments: Sequence[str], streams: Streams, *, user: str = ""
+) -> int:
+    """Run one of Kafka's own tools inside the environment, as a user or as provision itself; returns its exit code.
 
     The address of the environment is filled in if none is given. The tool runs in the environment's network, where
     `localhost:9092` would be the tool itself. So this environment's addresses on this machine are replaced by those
     that are valid inside, and commands from a how-to work unchanged.
 
     Raises:
-        UsageError: this version of Kafka has no such tool.
+        UsageError: this version of Kafka has no such tool, or there is no such user.
     """
     observed = require_nodes(runtime, name)
     version = version_of(observed.version)
@@ -50,7 +52,8 @@ def run_tool(runtime: Runtime, name: str, tool: str, arguments: Sequence[str], s
     servers = ",".join(runtime.inside_address(name, node.name) for node in observed.of_role(role))
     address = filled_in_address(address_option(tool, version), arguments, servers)
     translated = (as_seen_inside(argument, inside) for argument in arguments)
-    option, properties = filled_in_config(access_to(observed), config_option(tool, version), arguments)
+    access = access_as(observed, user) if user else access_to(observed)
+    option, properties = filled_in_config(access, config_option(tool, version), arguments)
     command = JavaCommand(main_class, (*first, *address, *translated), option, properties)
     return runtime.run_tool(observed, command, streams)
 

@@ -21,6 +21,7 @@ from provision.observe.exits import check_beside, told_by_exits
 from provision.observe.inside import agreed
 from provision.observe.reach import access_to
 from provision.observe.waiting import Wait
+from provision.operations.clients import access_as
 from provision.operations.status import require
 from provision.plan.actions import Action, Plan, Verb
 from provision.plan.observed import ObservedCluster, ObservedTopic
@@ -86,15 +87,16 @@ class KafkaCluster:
         return Target(self.name, self.access, throttle, seeds, throttle_bytes_per_s)
 
 
-def cluster_of(runtime: Runtime, name: str) -> KafkaCluster:
-    """The cluster of an environment.
+def cluster_of(runtime: Runtime, name: str, user: str = "") -> KafkaCluster:
+    """The cluster of an environment, for provision itself, or for a user.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: there is none of that name, or no such user.
     """
     observed = require(runtime, name)
     wait = Wait(runtime, name, [node.name for node in observed.nodes], Patience(0.0), silent, restarts=False)
-    return KafkaCluster(name, access_to(observed), wait.check_exits)
+    access = access_as(observed, user) if user else access_to(observed)
+    return KafkaCluster(name, access, wait.check_exits)
 
 
 def cluster_at(name: str, bootstrap_servers: str) -> KafkaCluster:

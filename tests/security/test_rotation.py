@@ -143,10 +143,9 @@ def test_without_tls_there_is_nothing_to_rotate_show_or_export(closed: Closed, t
     environment.up()
     with pytest.raises(UsageError, match="no certificates that could be rotated"):
         environment.up(UpOptions(rotation=Rotation.BEGIN))
-    for asked in (environment.certificates, lambda: environment.export_certificates(tmp_path / "out")):
-        with pytest.raises(UsageError) as caught:
-            asked()
-        assert (caught.value.what, caught.value.why) == ("closed has no certificates", f"its security is {security}")
+    assert environment.certificates() == []
+    with pytest.raises(UsageError, match="closed has no certificates"):
+        environment.export_certificates(tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
