@@ -17,7 +17,7 @@ app = typer.Typer(help="Show, export or rotate certificates.", no_args_is_help=T
 @app.command()
 def show(env: Env = None, output: Output = Format.TABLE) -> None:
     """Show whose they are, and when they end."""
-    from provision.operations.certificates import SOON_DAYS
+    from provision.security.certificates import SOON_DAYS
 
     environment = select(env)
     found = environment.certificates()

@@ -15,7 +15,6 @@ from provision.security.material import AUTHORITY, parted
 from provision.security.profiles import ITSELF, PROFILES
 from provision.security.store import SecretStore
 
-SOON_DAYS = 30
 PEM, PKCS12 = "pem", "pkcs12"
 _USER = "user-"
 _MODE = 0o600

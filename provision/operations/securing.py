@@ -5,11 +5,13 @@ from pathlib import Path
 
 from provision.cluster.model import Cluster, User
 from provision.cluster.secured import file_of, subjects, with_passwords
+from provision.common.counts import counted
 from provision.common.whole_files import read_whole
 from provision.errors import UsageError
 from provision.home.place import Home
 from provision.home.secrets import secrets_of
 from provision.plan.observed import ObservedEnvironment
+from provision.security.certificates import SOON_DAYS, shown
 from provision.security.material import Material, Rotation, material
 
 _LONGEST_BYTES = 1024
@@ -31,6 +33,17 @@ def material_of(
     passwords = {file_of(user): given.get(user) for user in with_passwords(cluster)}
     exists = alive and secured
     return material(store, cluster.name, subjects(cluster), passwords, exists=exists, rotation=rotation)
+
+
+def warning_of(cluster: Cluster, made: Material) -> str:
+    """That the authority ends soon, which `up` does not make anew; empty if it does not."""
+    days = min((one.days_left() for one in shown(made.authority)), default=SOON_DAYS) if made.authority else SOON_DAYS
+    if days >= SOON_DAYS:
+        return ""
+    when = f"ends in {counted('day', days)}" if days >= 0 else "has ended"
+    return (
+        f"the authority of {cluster.name}'s certificates {when}: `provision certs rotate {cluster.name}` makes another"
+    )
 
 
 def _password(user: User) -> str | None:

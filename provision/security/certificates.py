@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 # Clocks differ, so that a certificate is valid from some time before it was made.
 _BEFORE = dt.timedelta(hours=1)
 _AUTHORITY, _ISSUED = dt.timedelta(days=3650), dt.timedelta(days=825)
-_RENEWED_BEFORE_END = dt.timedelta(days=30)
+SOON_DAYS = 30
+"""From so many days before their end on, certificates are made anew, or warned of."""
+_RENEWED_BEFORE_END = dt.timedelta(days=SOON_DAYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,10 @@ def vouched(new: Pair, old: Pair, now: dt.datetime | None = None) -> bytes:
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     subject, issuer = (x509.load_pem_x509_certificate(one.certificate) for one in (new, old))
-    builder = _of_authority(subject.public_key(), subject.subject, now or _now(), path_length=0)
-    builder = builder.issuer_name(issuer.subject).not_valid_after(issuer.not_valid_after_utc)
+    now = now or _now()
+    end = max(issuer.not_valid_after_utc, now)  # whoever trusts one that has ended is let down already
+    builder = _of_authority(subject.public_key(), subject.subject, now, path_length=0)
+    builder = builder.issuer_name(issuer.subject).not_valid_after(end)
     builder = builder.add_extension(_issuer_identifier(issuer), critical=False)
     return _certificate(builder, load_pem_private_key(old.key, None))
 

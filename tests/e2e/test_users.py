@@ -44,6 +44,13 @@ def test_a_user_gets_in_and_may_do_what_the_file_says(provision: Provision, tmp_
         with pytest.raises(TopicAuthorizationFailedError):
             producer.send("payments", b"one").get(timeout=ANSWER_S)
         producer.close()
+        provision.ok("produce", NAME, "orders", "--user", "app", stdin="by hand\n")
+        assert [one["name"] for one in json.loads(provision.ok("topics", "list", NAME, "-u", "app", "-o", "json"))] == [
+            "orders"
+        ]
+        refused = provision("topics", "delete", NAME, "orders", "--user", "app")
+        assert refused.code == 1
+        assert "topic orders: TopicAuthorizationFailedError" in refused.err
         wrong = Credentials("PLAIN", "app", "wrong")
         with pytest.raises(KafkaRefused, match="does not let app in"):
             observe_cluster(

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import socket
 import ssl
 import stat
@@ -16,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 import yaml
+from confluent_kafka.admin import AdminClient
 from kafka import KafkaConsumer, KafkaProducer
 
 from provision.errors import KafkaRefused
@@ -32,6 +34,7 @@ NAME = "closed"
 OWN = 'a "quoted\\ pass-wörd'
 USERS: list[dict[str, Any]] = [{"name": "app"}, {"name": "ops", "password": {"env": "OPS_PASSWORD"}}]
 PATIENCE_S, ANSWER_S = 60.0, 20.0
+KCAT = shutil.which("kcat")
 
 
 @dataclass(frozen=True)
@@ -176,6 +179,22 @@ def test_its_users_get_in_and_the_programs_own_commands_do(closed: Closed) -> No
     assert "t" in closed.provision.ok("tool", NAME, "kafka-topics", "--", "--list").split()
 
 
+def test_clients_based_on_librdkafka_get_in(closed: Closed) -> None:
+    for user in closed.row.users:
+        client = AdminClient(json.loads(closed.given(user, "librdkafka")))
+        assert "t" in client.list_topics(timeout=PATIENCE_S).topics
+
+
+@pytest.mark.skipif(KCAT is None, reason="there is no kcat")
+def test_kcat_gets_in(closed: Closed) -> None:
+    for user in closed.row.users:
+        file = closed.directory / "kcat.conf"
+        who = ["--user", user] if user else []
+        closed.provision.ok("client-config", NAME, *who, "--format", "kcat", "--out", str(file))
+        shown = subprocess.run([str(KCAT), "-F", str(file), "-L"], capture_output=True, text=True, check=True)
+        assert 'topic "t" with 2 partitions' in shown.stdout
+
+
 def test_kafkas_own_tools_get_in_with_the_properties(closed: Closed) -> None:
     for user in closed.row.users:
         file = closed.directory / "client.properties"
@@ -184,6 +203,8 @@ def test_kafkas_own_tools_get_in_with_the_properties(closed: Closed) -> None:
         if closed.row.runtime == "process":  # a tool of the engine's is in a container of its own, without the file
             told = ("--list", "--command-config", str(file))
             assert "t" in closed.provision.ok("tool", NAME, "kafka-topics", "--", *told).split()
+    who = ["--user", closed.row.users[0]] if closed.row.users[0] else []
+    assert "t" in closed.provision.ok("tool", NAME, "kafka-topics", *who, "--", "--list").split()
 
 
 def test_nobody_else_gets_in_and_is_told_why(closed: Closed) -> None:

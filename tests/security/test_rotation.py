@@ -1,5 +1,6 @@
 """To another authority: both are trusted from the beginning of a rotation to its end, so that no client breaks."""
 
+import datetime as dt
 import ssl
 import stat
 from pathlib import Path
@@ -8,12 +9,12 @@ import pytest
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from provision.errors import Refused, Unavailable, UsageError
-from provision.events import ActionDone
+from provision.events import ActionDone, Notice
 from provision.home.place import Home
 from provision.operations.certificates import PKCS12
 from provision.pipeline import UpOptions
 from provision.plan.actions import Plan
-from provision.security.certificates import Subject, parts, shown
+from provision.security.certificates import Subject, make_authority, parts, shown
 from provision.security.material import Material, Rotation, material
 from provision.security.store import SecretStore
 from tests.security.test_environments import NAME, Closed
@@ -135,6 +136,34 @@ def test_nodes_restart_one_at_a_time_in_each_step_with_consent(closed: Closed) -
         assert len(parts(closed.files("broker-1")["ca.pem"])) == trusted
         assert not environment.up().changed
     assert closed.store.read("ca.pem") != before
+
+
+@pytest.mark.parametrize(
+    ("lived_days", "told"),
+    [
+        (3600, []),
+        (
+            3645,
+            ["the authority of closed's certificates ends in 4 days: `provision certs rotate closed` makes another"],
+        ),
+        (3660, ["the authority of closed's certificates has ended: `provision certs rotate closed` makes another"]),
+    ],
+)
+def test_an_authority_that_ends_soon_is_told_of_and_can_be_rotated(
+    closed: Closed, lived_days: int, told: list[str]
+) -> None:
+    environment = closed.of(users=[{"name": "app"}])
+    made = make_authority(NAME, dt.datetime.now(dt.UTC) - dt.timedelta(days=lived_days))
+    closed.store.keep({"ca.pem": made.certificate, "ca.key": made.key})
+    environment.up()
+    closed.told.clear()
+    environment.plan()
+    assert [event.text for event in closed.told if isinstance(event, Notice)] == told
+    for step in Rotation:
+        environment.up(UpOptions(rotation=step))
+    closed.told.clear()
+    environment.plan()
+    assert [event.text for event in closed.told if isinstance(event, Notice)] == []
 
 
 @pytest.mark.parametrize("security", ["plaintext", "sasl-plain", "sasl-scram"])
