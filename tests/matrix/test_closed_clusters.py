@@ -1,6 +1,7 @@
 """A cluster that lets nobody in but its users, on real brokers: by what `client-config` says, and not otherwise."""
 
 import contextlib
+import datetime as dt
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import socket
 import ssl
 import stat
 import subprocess
+import tarfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -24,7 +26,7 @@ from provision.errors import KafkaRefused
 from provision.kafka.access import Access, Credentials
 from provision.kafka.connection import NotAnswering
 from provision.kafka.metadata import observe_cluster
-from provision.security.certificates import make_authority
+from provision.security.certificates import Pair, Subject, issue, make_authority
 from tests.engine import Provision, engine, java, write_environment
 from tests.users import NOBODY, needs_root
 
@@ -215,6 +217,16 @@ def test_nobody_else_gets_in_and_is_told_why(closed: Closed) -> None:
         if row.security != "tls" or other["protocol"] == "PLAINTEXT":
             with pytest.raises(NotAnswering):
                 observe_cluster(closed.access(certificate=None, **other), 1, ANSWER_S)
+    if row.security == "mtls":
+        store = closed.provision.home / "secrets" / NAME
+        own = Pair((store / "ca.key").read_bytes(), (store / "ca.pem").read_bytes())
+        long_ago = dt.datetime.now(dt.UTC) - dt.timedelta(days=2)
+        expired = issue(own, Subject("app"), long_ago, dt.timedelta(days=1))
+        for bad in (expired, issue(make_authority(NAME), Subject("app"))):
+            shown = closed.directory / "bad.pem"
+            shown.write_bytes(bad.key + bad.certificate)
+            with pytest.raises(NotAnswering, match="TLS fails"):
+                observe_cluster(closed.access(certificate=str(shown)), 1, ANSWER_S)
     if row.security.startswith("sasl"):
         mechanism = closed.python("app")["sasl_mechanism"]
         assert (mechanism == "PLAIN") is (row.security != "sasl-scram")
@@ -248,14 +260,19 @@ def test_nobody_else_gets_in_and_is_told_why(closed: Closed) -> None:
             old.wrap_socket(plain)
 
 
-def test_its_secrets_are_in_no_command_line_environment_output_log_or_plan(closed: Closed) -> None:
+def test_its_secrets_are_in_no_command_line_environment_output_log_plan_or_bundle(closed: Closed) -> None:
     secrets = closed.secrets
     assert len(secrets) >= 2
     shown = [closed.provision.ok("logs", NAME), closed.provision.ok("status", NAME, "-o", "json")]
-    file = str(closed.directory / f"{NAME}.yaml")
-    shown += [closed.provision.ok("plan", file, "-o", "json"), closed.provision.ok("history", NAME, "-o", "json")]
-    shown.append(closed.provision.ok("render", file, "--out", str(closed.directory / "rendered")))
+    described = str(closed.directory / f"{NAME}.yaml")
+    shown += [closed.provision.ok("plan", described, "-o", "json"), closed.provision.ok("history", NAME, "-o", "json")]
+    shown.append(closed.provision.ok("render", described, "--out", str(closed.directory / "rendered")))
     shown += [path.read_text() for path in (closed.directory / "rendered").rglob("*") if path.is_file()]
+    bundle = closed.directory / "bundle.tar.gz"
+    closed.provision.ok("logs", NAME, "--bundle", str(bundle))
+    with tarfile.open(bundle) as archive:
+        files = [archive.extractfile(member) for member in archive.getmembers()]
+        shown += [file.read().decode(errors="replace") for file in files if file]
     if closed.row.runtime == "docker":
         api = engine().api
         shown += [
@@ -278,6 +295,9 @@ def test_another_user_can_read_none_of_them(closed: Closed) -> None:
     files = [path for path in closed.provision.home.rglob("*") if path.is_file() and not path.is_symlink()]
     holding = [str(path) for path in files if any(secret.encode() in path.read_bytes() for secret in closed.secrets)]
     assert len(holding) >= 2
+    kept = closed.provision.home / "secrets" / NAME
+    others = {Path(path).name for path in holding if Path(path).parent != kept}
+    assert others <= {"secrets.properties", "client.properties"}
     command = ["sh", "-c", 'for file do head -c 1 "$file" 2> /dev/null && echo "$file"; done; true', "sh", *holding]
     read = subprocess.run(command, user=NOBODY, group=NOBODY, capture_output=True, text=True, check=True, cwd="/")
     assert read.stdout == ""
