@@ -57,9 +57,9 @@ def rotate(
     yes: Yes = False,
     lock_timeout: LockTimeout = None,
 ) -> None:
-    """Give all nodes and users new certificates, of a new authority, one node at a time.
+    """Give nodes and users new certificates, one at a time.
 
-    The old authority is trusted as well until --finish.
+    They are of a new authority. The old one is trusted as well until --finish.
     """
     from provision.cli.plans import require_consent
     from provision.pipeline import UpOptions

@@ -34,7 +34,7 @@ def list_topics(
     user: User = "",
     output: Output = Format.TABLE,
 ) -> None:
-    """List topics and the settings made on them; those that a user sees without their settings."""
+    """List topics and the settings made on them."""
     found = select(env, user=user).topics(internal=internal, settings=not user)
     if output is not Format.TABLE:
         print_value([_as_dict(topic) for topic in found], output)

@@ -134,13 +134,14 @@ class Acls(Kind[DesiredAcls, ObservedAcls]):
 
 
 def _knows(work: Work, broker: int, acls: Collection[Acl], *, there: bool) -> bool:
+    """Whether a broker has learned of it; one that leaves may never have asked for permission, and knows of none."""
     if not acls:
         return True
     try:
-        known = acls_of(work.target.access, broker) or frozenset()
+        known = acls_of(work.target.access, broker)
     except NotAnswering:
         return False
-    return all((acl in known) is there for acl in acls)
+    return known is None or all((acl in known) is there for acl in acls)
 
 
 def _entry(acl: Acl) -> dict[str, Any]:

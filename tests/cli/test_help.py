@@ -14,7 +14,7 @@ WIDTH = 80
 GROUPS = {
     "Environment files": ["init", "validate", "render", "plan", "docs", "schema"],
     "Environment": ["up", "down", "stop", "start", "restart", "run", "gc"],
-    "Look": ["status", "list", "wait", "logs", "endpoints", "env", "client-config", "history", "doctor"],
+    "Look": ["status", "list", "wait", "logs", "endpoints", "env", "client-config", "history", "doctor", "certs"],
     "Topics and records": ["produce", "consume", "tool", "topics"],
     "Software": ["fetch", "lock", "warm", "image"],
 }
@@ -67,7 +67,7 @@ def sections(text: str) -> dict[str, list[str]]:
 
 def test_every_command_is_among_those_that_are_looked_at() -> None:
     assert {path[0] for path in COMMANDS if path} == {name for names in GROUPS.values() for name in names}
-    assert SUBGROUPS == [(), ("topics",), ("image",)]
+    assert SUBGROUPS == [(), ("certs",), ("topics",), ("image",)]
     assert len(COMMANDS) > 30
 
 

@@ -131,6 +131,13 @@ def test_to_ask_for_permission_is_a_rolling_restart_after_which_they_are_created
     assert living.kafka.acls == OWN
 
 
+def test_permissions_come_while_a_broker_leaves_that_never_asked_for_them(living: Living) -> None:
+    living.settles(users=[{"name": "app"}])
+    done = living.settles(users=[APP, ADMIN], brokers={"nodes": 2})
+    assert "remove broker-3" in done
+    assert living.kafka.acls == OWN
+
+
 def test_another_super_user_is_a_rolling_restart(living: Living) -> None:
     living.settles()
     done = living.settles(users=[APP, ADMIN | {"super": False}])

@@ -154,7 +154,7 @@ def test_a_saved_plan_is_stale_when_a_quota_changed_since(living: Living) -> Non
 
 def test_every_kind_has_a_section_of_the_file_and_a_name_of_its_own() -> None:
     """What `resources` says of kinds in general; a file without sections leaves all but topics alone."""
-    assert {kind.name for kind in KINDS} == {"topic", "acl", "quota"}
+    assert {kind.name for kind in KINDS} == {"topic", "user", "acl", "quota"}
     assert len({kind.section for kind in KINDS}) == len(KINDS)
     performed = [name for kind in KINDS for name in kind.performs]
     assert len(performed) == len(set(performed))
