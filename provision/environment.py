@@ -182,8 +182,10 @@ class Environment(Entered, InsideKafka):
     def _is_absent(self) -> bool:
         return self.runtime.observe(self.name).is_absent
 
-    def _bring_up(self, agree: Agree) -> None:
-        self.up(agree=agree)
+    def _bring_up(self, agree: Agree, owner_pid: int | None) -> None:
+        from provision.pipeline import UpOptions
+
+        self.up(UpOptions(owner_pid=owner_pid), agree=agree)
 
     def _remove(self) -> None:
         self.down()

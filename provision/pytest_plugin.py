@@ -26,6 +26,7 @@ _TAIL = 200
 _pool = pytest.StashKey["Pool"]()
 _used = pytest.StashKey["Kafka"]()
 _began = pytest.StashKey[float]()
+_UNSTARTED = "provision_unstarted"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -55,14 +56,25 @@ class Run(NamedTuple):
 
 
 class _Workers:
-    """What only pytest-xdist calls."""
+    """What the process that controls a run does for its workers."""
 
     def __init__(self, run: "Run") -> None:
         self._run = run
+        self._told = set[str]()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:  # noqa: ANN401 a class of xdist
         node.workerinput[_RUN] = tuple(self._run)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Why there is no cluster is told once. Workers that have no home cannot agree on which of them tells it."""
+        reason = getattr(report, _UNSTARTED, None)
+        if reason in self._told:
+            path, line, _ = report.location
+            report.outcome, report.longrepr = "skipped", (path, line or 0, f"Skipped: {reason}")
+        elif reason:
+            self._told.add(reason)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -148,10 +160,12 @@ def _running(request: pytest.FixtureRequest, wanted: "Wanted") -> "Environment":
         error = failure
     except OSError as failure:  # of the home, or of the file
         error = ProvisionError(str(failure))
-    request.session.shouldfail = f"no Kafka environment: {error.what}"
+    request.session.shouldfail = reason = f"no Kafka environment: {error.what}"
     if isinstance(error, AlreadyFailed):
-        pytest.skip(f"no Kafka environment: {error.what}")
-    pytest.fail(_as_told(error), pytrace=False)
+        pytest.skip(reason)
+    failed = pytest.fail.Exception(_as_told(error), pytrace=False)
+    setattr(failed, _UNSTARTED, reason)
+    raise failed
 
 
 def _as_told(error: Any) -> str:  # noqa: ANN401 a ProvisionError, which is not loaded yet
@@ -185,9 +199,13 @@ def _file(config: pytest.Config, named: str) -> Path:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A failed test's report has the state of the cluster and its logs."""
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test's report has the state of the cluster and its logs, or the reason why there is none."""
     report = yield
+    if call.excinfo and (reason := getattr(call.excinfo.value, _UNSTARTED, None)):
+        setattr(report, _UNSTARTED, reason)
     if report.failed and report.when == "call" and _used in item.stash:
         from provision.testing.reporting import sections
 

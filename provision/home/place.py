@@ -8,6 +8,7 @@ from pathlib import Path
 import platformdirs
 
 from provision.common.own_directories import require_no_trap
+from provision.home.cluster_notes import ClusterNotes
 from provision.home.ports import PortLeases
 from provision.home.seeds import SeedNotes
 from provision.home.throttles import ThrottleNote
@@ -78,6 +79,10 @@ class Home:
     def external_seeds(self, name: str) -> SeedNotes:
         """The same for an external cluster of that name."""
         return SeedNotes(self.directory / "external-seeds" / name)
+
+    def notes(self, environment: str) -> tuple[ClusterNotes, ...]:
+        """All notes of what was begun inside an environment's clusters."""
+        return self.throttle(environment), self.seeds(environment)
 
     @property
     def environments(self) -> Path:

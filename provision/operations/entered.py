@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from abc import ABC, abstractmethod
@@ -38,7 +39,8 @@ class Entered(ABC):
         """Whether nothing of it exists."""
 
     @abstractmethod
-    def _bring_up(self, agree: Callable[[Plan], None]) -> None: ...
+    def _bring_up(self, agree: Callable[[Plan], None], owner_pid: int | None) -> None:
+        """Bring it up, after that was agreed to; it goes with that process, if there is one."""
 
     @abstractmethod
     def _remove(self) -> None: ...
@@ -50,13 +52,14 @@ class Entered(ABC):
     def __enter__(self) -> Self:
         """The environment, up and ready; leaving the block removes it, unless it was there before.
 
-        One that is there is updated only as far as nothing is restarted or deleted. One that is known by its name
-        alone, and an external cluster, are taken as they are.
+        If this process is killed inside the block, the environment is removed as well, within half a minute. One that
+        is there before is updated only as far as nothing is restarted or deleted. One that is known by its name alone,
+        and an external cluster, are taken as they are.
         """
         if self._is_described():
             try:
                 absent = self._is_absent()
-                self._bring_up(_only_additions)
+                self._bring_up(_only_additions, os.getpid() if absent else None)
             except BaseException:
                 self.close()
                 raise

@@ -127,8 +127,8 @@ def down(  # noqa: PLR0913 what it is, and how it goes
         # Notes of what was interrupted inside Kafka are needed as long as the data are; if nothing was here, they may
         # be elsewhere.
         if not data_stay and (removed or delete_data):
-            home.throttle(name).forget_all()
-            home.seeds(name).forget_all()
+            for notes in home.notes(name):
+                notes.forget_all()
 
     try:
         removed = remove_environment(runtime, name, keep_data=keep_data, delete_data=delete_data, tell=tell)

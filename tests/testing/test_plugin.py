@@ -141,7 +141,6 @@ def told_once(project: Project, told: str, *workers: str, **variables: str) -> N
         pytest.param(what, workers, marks=() if what in USUAL else pytest.mark.matrix, id=f"{what}{' '.join(workers)}")
         for workers in [(), ("-n", "2")]
         for what in WRONG
-        if not (workers and what == "no home")  # without one, workers cannot agree on who tells
     ],
 )
 def test_what_is_wrong_is_told_once(project: Project, what: str, workers: tuple[str, ...]) -> None:
