@@ -345,7 +345,7 @@ def test_up_tells_of_what_is_past_its_ttl_once(world: World) -> None:
 def command(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setenv("PROVISION_HOME", str(world.home))
     monkeypatch.chdir(world.directory)
-    monkeypatch.setattr(provision.environment, "Runtimes", lambda _home: world.runtimes)
+    monkeypatch.setattr(provision.environment.described, "Runtimes", lambda _home: world.runtimes)
     return world
 
 

@@ -2,64 +2,25 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from provision.common.patience import Patience
 from provision.common.records import Codec, NewRecord
-from provision.events import Event, Listener, Progress
-from provision.home.place import Home
-from provision.spec.source import Source
+from provision.environment.changing import Changing
+from provision.environment.looking import WAIT_S
+from provision.events import Progress
 
 if TYPE_CHECKING:
     from provision.common.records import Record
     from provision.kafka.groups import Group
-    from provision.operations.topics import KafkaCluster
     from provision.plan.actions import Plan
     from provision.plan.observed import ObservedTopic
     from provision.resources.rounds import Agree
 
-WAIT_S = 120.0
-"""The default time limit of each wait."""
 
-
-class InsideKafka(ABC):
+class InsideKafka(Changing):
     """The part of `Environment` that asks and changes the cluster itself, whoever runs its nodes."""
-
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """The environment's name."""
-
-    @property
-    @abstractmethod
-    def source(self) -> Source:
-        """The file or values that describe it."""
-
-    @property
-    @abstractmethod
-    def external_servers(self) -> str | None:
-        """The addresses of a cluster that provision did not start."""
-
-    @property
-    @abstractmethod
-    def home(self) -> Home:
-        """The directories of this machine."""
-
-    @abstractmethod
-    def cluster(self) -> KafkaCluster:
-        """Its cluster."""
-
-    @abstractmethod
-    def _tell(self, event: Event) -> None: ...
-
-    @abstractmethod
-    def _require_wanted(self) -> None: ...
-
-    @abstractmethod
-    def _changed_inside(self, command: str) -> AbstractContextManager[Listener]: ...
 
     def topics(
         self, names: Sequence[str] = (), *, internal: bool = False, settings: bool = True

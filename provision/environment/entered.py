@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import queue
-import threading
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
-from provision.common.offloading import Work, awaited, stopping_here, watched
-from provision.errors import Interrupted, Refused
-from provision.events import Event, Listener
+from provision.common.offloading import Work, awaited, watched
+from provision.environment.living import Living
+from provision.errors import Refused
+from provision.events import Event
 
 if TYPE_CHECKING:
     from provision.plan.actions import Plan
@@ -21,33 +20,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Entered(ABC):
+class Entered(Living):
     """The part of `Environment` that is a context manager, sync and async."""
 
-    on_event: Listener
-
-    def __init__(self) -> None:
-        self._stopping = threading.Event()
-        self._brought_up = False
-
-    @abstractmethod
-    def _is_described(self) -> bool:
-        """Whether it can be brought up: it is more than a name, and no cluster of others."""
-
-    @abstractmethod
-    def _is_absent(self) -> bool:
-        """Whether nothing of it exists."""
-
-    @abstractmethod
-    def _bring_up(self, agree: Callable[[Plan], None], owner_pid: int | None) -> None:
-        """Bring it up, after that was agreed to; it goes with that process, if there is one."""
-
-    @abstractmethod
-    def _remove(self) -> None: ...
-
-    @abstractmethod
-    def close(self) -> None:
-        """Close the connections."""
+    _brought_up = False
 
     def __enter__(self) -> Self:
         """The environment, up and ready; leaving the block removes it, unless it was there before.
@@ -56,10 +32,12 @@ class Entered(ABC):
         is there before is updated only as far as nothing is restarted or deleted. One that is known by its name alone,
         and an external cluster, are taken as they are.
         """
+        from provision.pipeline import UpOptions
+
         if self._is_described():
             try:
                 absent = self._is_absent()
-                self._bring_up(_only_additions, os.getpid() if absent else None)
+                self.up(UpOptions(owner_pid=os.getpid() if absent else None), agree=_only_additions)
             except BaseException:
                 self.close()
                 raise
@@ -69,10 +47,18 @@ class Entered(ABC):
     def __exit__(self, *_: object) -> None:
         try:
             if self._brought_up and not self._is_absent():
-                self._remove()
+                self.down()
         finally:
             self._brought_up = False
             self.close()
+
+    def _is_described(self) -> bool:
+        if self._source.only_name:
+            return False
+        return not self._source.require_valid(self._tell).bootstrap_servers
+
+    def _is_absent(self) -> bool:
+        return self.runtime.observe(self.name).is_absent
 
     async def __aenter__(self) -> Self:
         """As `with`, while the event loop goes on; a cancelled task leaves nothing behind."""
@@ -117,19 +103,6 @@ class Entered(ABC):
         finally:
             self.on_event = listener
             self._stopping.clear()
-
-    def _stop(self) -> None:
-        self._stopping.set()
-
-    def _require_wanted(self) -> None:
-        """Raise if the work of this thread, or that for which it works, is to end early.
-
-        It raises once: what has to be done then is done to its end.
-        """
-        stopping = stopping_here() or self._stopping
-        if stopping.is_set():
-            stopping.clear()
-            raise Interrupted("interrupted")
 
 
 def _only_additions(plan: Plan) -> None:
