@@ -27,6 +27,7 @@ from provision.spec.source import Source
 if TYPE_CHECKING:
     from provision.cluster.model import Cluster, RenderedFile, Topic
     from provision.home.journals import Run
+    from provision.home.trainers import Trainer
     from provision.observe.readiness import Assessment
     from provision.operations.changing import Change
     from provision.operations.doctor.examine import Choose, Diagnosis
@@ -293,17 +294,23 @@ class Environment(Entered, InsideKafka):
             ProvisionError: anything else; a first `up` has removed what it created, unless `retain` is set.
         """
         from provision import pipeline
+        from provision.operations import trainers
         from provision.operations.files import require_nodes
+        from provision.operations.whose import named_owner
         from provision.resources.rounds import accept_all
 
         chosen, agree = options or pipeline.UpOptions(), agree or accept_all
         require_nodes(self.source.require_valid(self._tell))  # what is wrong with the file comes before the lock
         chosen = replace(chosen, take_over=chosen.take_over or self.take_over)
+        owned = chosen.owner_pid is not None or chosen.owner or named_owner()
         with self._changing("up") as change:
             try:
-                return pipeline.up(self.source, self._runtimes, chosen, agree=agree, change=change)
+                result = pipeline.up(self.source, self._runtimes, chosen, agree=agree, change=change)
             finally:
                 self._kind = None  # it may have moved to another runtime
+            if result.cold and chosen.warm and not owned and trainers.could_begin(self.source):
+                trainers.begin(self.home, self.source, self.runtime, change.tell)
+            return result
 
     @contextmanager
     def changing(self, command: str) -> Iterator[None]:
@@ -358,16 +365,27 @@ class Environment(Entered, InsideKafka):
             with self._changed(command) as tell:
                 yield tell
 
-    def warm(self, *, timeout_s: float = WAIT_S) -> tuple[Warmed, ...]:
+    def warm(self, *, timeout_s: float = WAIT_S, when_idle: bool = False) -> tuple[Warmed, ...]:
         """Train the archives with which its nodes start faster, where they are missing; the environment is left alone.
 
+        With `when_idle`, this whole process has only what others leave from then on: it waits until the machine has
+        little else to do, and gives up, and returns nothing, if that does not come soon, or the environment is removed.
+
         Raises:
+            UsageError: it is not up (only with `when_idle`).
             Unavailable: its Java is too old for archives.
             ProvisionError: the training failed; nothing is left of it.
         """
-        from provision.warming import warm
+        from provision.warming import warm, warm_when_idle
 
+        if when_idle:
+            return warm_when_idle(self.source, self._runtimes, self.runtime, timeout_s=timeout_s, tell=self._tell)
         return warm(self.source, self._runtimes, timeout_s=timeout_s, tell=self._tell)
+
+    @property
+    def trainer(self) -> Trainer | None:
+        """What trains archives in the background since its `up`, if something does."""
+        return self.home.trainers.running(self.name)
 
     # -- its life -----------------------------------------------------------------------------------------------------
 

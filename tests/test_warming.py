@@ -11,13 +11,14 @@ from provision.cluster.model import Role
 from provision.environment import Environment
 from provision.errors import ProvisionError, UsageError
 from provision.events import ActionDone, Event, Listener, Notice
+from provision.home.trainers import throwaway
 from provision.kafka.levels import Level
 from provision.operations.caches import remove_caches
 from provision.pipeline import UpOptions, UpResult, up
 from provision.runtime import Runtimes
 from provision.runtime.archives import KINDS
 from provision.spec.source import Source
-from provision.warming import Warmed, training_name, warm
+from provision.warming import Warmed, warm
 from tests.fake_kafka import FakeKafka, SpokenRuntime
 from tests.runtimes import FakeRuntimes
 
@@ -29,7 +30,7 @@ class World:
         self.runtime = SpokenRuntime()
         self.verbs: list[tuple[str, str]] = []
         self.runtimes = FakeRuntimes(directory / "home", self.runtime)
-        self.training = training_name(self.runtimes.home)
+        self.training = throwaway(self.runtimes.home.directory)
         self.kafka = FakeKafka(self.runtime, self.training)
         self._nodes_do, self.runtime.on_verb = self.runtime.on_verb, self._on_verb
         self.fails = ""

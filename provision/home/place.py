@@ -11,6 +11,7 @@ from provision.common.own_directories import require_no_trap
 from provision.home.ports import PortLeases
 from provision.home.seeds import SeedNotes
 from provision.home.throttles import ThrottleNote
+from provision.home.trainers import Trainers
 from provision.home.usable import require_path
 
 
@@ -78,6 +79,11 @@ class Home:
     def external_seeds(self, name: str) -> SeedNotes:
         """The same for an external cluster of that name."""
         return SeedNotes(self.directory / "external-seeds" / name)
+
+    @property
+    def trainers(self) -> Trainers:
+        """What trains archives in the background."""
+        return Trainers(self.directory)
 
     @property
     def environments(self) -> Path:

@@ -98,6 +98,10 @@ class Hold:
         """Give it up."""
 
 
+TOOL_CONTAINER = "tool container"
+"""What a command's container that is there only as long as the command runs is called, if it is left."""
+
+
 @dataclass(frozen=True, slots=True)
 class Remnant:
     """What a killed command has left in a runtime beside environments.
@@ -273,6 +277,9 @@ class Runtime(ABC):
     @abstractmethod
     def update_files(self, name: str, node: str, files: Sequence[RenderedFile]) -> None:
         """Replace the node's files for its next start, while it keeps running."""
+
+    def stand_back(self, processors: int) -> None:  # noqa: B027 what this process starts stands back as it does
+        """Let nodes that are created from now on have only what others leave, on no more than so many processors."""
 
     @abstractmethod
     def start_node(self, name: str, node: str) -> None:

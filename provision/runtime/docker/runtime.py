@@ -41,6 +41,8 @@ from provision.runtime.docker.layouts import require_layout
 from provision.runtime.health import Asker, Machine, Probe, Reached, Surroundings, Vitals
 from provision.spec.names import is_environment_name
 
+_FEWEST_SHARES = 2  # others have 1024
+
 
 class DockerRuntime(Runtime):
     """Nodes as containers of one engine, local or remote: files are uploaded, never mounted from this machine."""
@@ -62,6 +64,10 @@ class DockerRuntime(Runtime):
     def archives(self) -> DockerArchives:
         """Those in volumes of the engine."""
         return self._archives
+
+    def stand_back(self, processors: int) -> None:
+        """Limit the containers: the engine starts them, and not this process."""
+        self._archives.limits = {"cpu_shares": _FEWEST_SHARES, "nano_cpus": processors * 10**9}
 
     # -- observe ------------------------------------------------------------------------------------------------------
 
@@ -273,7 +279,7 @@ class DockerRuntime(Runtime):
                 membership = networks.membership(self._api, cluster.name, node.name)
 
                 def create(container: dict[str, Any], host: dict[str, Any]) -> str:
-                    host_config = self._api.create_host_config(**host)
+                    host_config = self._api.create_host_config(**host, **self._archives.limits)
                     joined = {**container, "host_config": host_config, "networking_config": membership}
                     return str(self._api.create_container(**joined)["Id"])
 
