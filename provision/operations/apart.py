@@ -6,7 +6,7 @@ from pathlib import Path
 
 from provision.runtime.process import processes
 
-PROGRAM = (sys.executable, "-m", "provision")
+PROGRAM: tuple[str, ...] = (sys.executable, "-m", "provision")
 """The command line of this program."""
 
 

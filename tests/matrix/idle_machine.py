@@ -15,9 +15,13 @@ from provision.common import spare  # noqa: E402
 from provision.operations import apart, trainers  # noqa: E402
 
 
-def _nothing_else_to_do(_seconds: float) -> float:
-    time.sleep(0.1)
+def _nothing_else_to_do(seconds: float) -> float:
+    time.sleep(seconds / 20)
     return 0.0
+
+
+def _take_what_it_likes(processors: int) -> None:
+    del processors
 
 
 def main() -> int:
@@ -26,7 +30,7 @@ def main() -> int:
         os.environ.pop(name, None)
     trainers.LEAST_PROCESSORS = 1
     spare.busy_share = _nothing_else_to_do
-    spare.stand_back = lambda _processors: None
+    spare.stand_back = _take_what_it_likes
     apart.PROGRAM = (sys.executable, str(Path(__file__).absolute()))
     return run(sys.argv[1:])
 

@@ -1,5 +1,6 @@
 """Archives trained in the background after `up`, by a process that belongs to the environment and leaves nothing."""
 
+import json
 import shutil
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 
 from provision.home.place import Home
 from provision.home.trainers import Trainer, throwaway
-from tests.engine import NO_ENGINE, Provision, engine, engine_traces, image, java, wait_until, write_environment
+from tests.engine import NO_ENGINE, Provision, engine, engine_traces, java, wait_until, write_environment
 
 pytestmark = [pytest.mark.row("apart"), pytest.mark.matrix]
 
@@ -24,9 +25,12 @@ _IDLE = Path(__file__).with_name("idle_machine.py")
 class OnIdleMachine(Provision):
     """The program on a machine with nothing else to do."""
 
+    image: str = ""
+
     def arguments(self, *arguments: str) -> list[str]:
         """The whole command."""
-        return [sys.executable, str(_IDLE), *super().arguments(*arguments)[3:]]
+        software = ["--set", f"kafka.image={self.image}"] if self.image and arguments[0] == "up" else []
+        return [sys.executable, str(_IDLE), *super().arguments(*arguments)[3:], *software]
 
     @property
     def cache(self) -> Path:
@@ -60,24 +64,42 @@ class OnIdleMachine(Provision):
         return not [*files, *self.processes(), *self.traces(NAME), *self.traces(self.throwaway)]
 
 
+def _image_with_its_own_archive() -> str:
+    """An image of its own, for which nobody has trained, and whose JVM is told to use an archive that it brings."""
+    api, name = engine().api, f"{image('3.9.1')}-with-archive"
+    container = api.create_container(image("3.9.1"), ["true"])["Id"]
+    try:
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            tar.addfile(tarfile.TarInfo("kafka.jsa"))
+        api.put_archive(container, "/opt/kafka", archive.getvalue())
+        repository, _, tag = name.rpartition(":")
+        variables = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS")
+        changes = [f"ENV {one}=-XX:SharedArchiveFile=/opt/kafka/kafka.jsa" for one in variables]
+        api.commit(container, repository=repository, tag=tag, changes=changes)
+    finally:
+        api.remove_container(container, force=True, v=True)
+    return name
+
+
 @pytest.fixture(
     params=[pytest.param("process", marks=pytest.mark.process), pytest.param("docker", marks=pytest.mark.engine)]
 )
 def program(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OnIdleMachine]:
-    cache = tmp_path / "cache"
-    before = frozenset[str]()
+    cache, own, before = tmp_path / "cache", "", frozenset[str]()
     if request.param == "process":
         java("3.9.1")
         shutil.copytree(Path.home() / ".cache" / "provision" / "kafka" / "3.9.1", cache / "kafka" / "3.9.1")
     else:
-        image("3.9.1")
-        before = _volumes()
+        own, before = _image_with_its_own_archive(), _volumes()
     variables = {"PROVISION_CACHE": str(cache), **(NO_ENGINE if request.param == "process" else {})}
-    program = OnIdleMachine(tmp_path / "home", request.param, "3.9.1", environment=variables)
+    program = OnIdleMachine(tmp_path / "home", request.param, "3.9.1", environment=variables, image=own)
     yield program
     program("down", NAME)
-    for name in _volumes() - before if request.param == "docker" else ():
-        engine().api.remove_volume(name)
+    if request.param == "docker":
+        for name in _volumes() - before:
+            engine().api.remove_volume(name)
+        engine().api.remove_image(own)
 
 
 def _volumes() -> frozenset[str]:
@@ -89,6 +111,18 @@ def _is_training(program: OnIdleMachine) -> bool:
     if program.runtime == "docker":
         return any(trace.startswith("container") for trace in engine_traces(program.throwaway))
     return (program.home / "environments" / program.throwaway / "broker-1" / "process.json").exists()
+
+
+def _uses_archive(program: OnIdleMachine) -> bool:
+    """Whether the broker has an archive of ours in its memory."""
+    if program.runtime == "docker":
+        maps = engine().api.exec_create(f"{NAME}-broker-1", ["cat", "/proc/1/maps"])
+        return b"/var/lib/provision-archive/archive.jsa" in engine().api.exec_start(maps["Id"])
+    note = json.loads((program.home / "environments" / NAME / "broker-1" / "process.json").read_text())
+    return any(
+        one.path.startswith(str(program.cache)) and one.path.endswith(".jsa")
+        for one in psutil.Process(note["pid"]).memory_maps()
+    )
 
 
 def test_what_a_first_up_lacks_is_trained_once_and_down_leaves_the_archive_alone(
@@ -109,6 +143,7 @@ def test_what_a_first_up_lacks_is_trained_once_and_down_leaves_the_archive_alone
     again = program.ok_err("up", env)
     assert "trained in the background" not in again
     assert "without its archive" not in again
+    assert _uses_archive(program)
     program.ok("down", env)
 
 
@@ -120,6 +155,25 @@ def test_down_ends_it_with_all_that_it_has_made(program: OnIdleMachine, tmp_path
         assert wait_until(lambda: _is_training(program))
     program.ok("down", env)
     assert program.nothing_is_left()
+
+
+@pytest.mark.process
+def test_the_end_of_its_home_ends_it(tmp_path: Path) -> None:
+    java("3.9.1")
+    cache = tmp_path / "cache"
+    shutil.copytree(Path.home() / ".cache" / "provision" / "kafka" / "3.9.1", cache / "kafka" / "3.9.1")
+    variables = {"PROVISION_CACHE": str(cache), **NO_ENGINE}
+    program = OnIdleMachine(tmp_path / "home", "process", "3.9.1", environment=variables)
+    env = write_environment(tmp_path, NAME, KRAFT)
+    program.ok("up", env)
+    assert wait_until(lambda: _is_training(program))
+    nodes = psutil.Process(
+        json.loads((program.home / "environments" / NAME / "broker-1" / "process.json").read_text())["pid"]
+    )
+    shutil.rmtree(program.home)
+    assert wait_until(lambda: program.processes() == [nodes.pid])
+    program.ok("gc", "--yes")
+    assert wait_until(lambda: program.processes() == [])
 
 
 def test_what_is_killed_while_it_trains_is_removed_by_gc(program: OnIdleMachine, tmp_path: Path) -> None:

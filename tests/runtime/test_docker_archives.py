@@ -99,6 +99,25 @@ def test_without_a_volume_a_container_is_as_described() -> None:
     assert stays_host["mounts"] == host["mounts"]
 
 
+@pytest.mark.parametrize(
+    ("volumes", "values", "lacks"),
+    [
+        ((), {}, True),
+        ((volume("kept"),), {}, False),
+        ((volume("of another image", labels={docker_archives.IMAGE: "sha256:two"}),), {}, True),
+        ((), {"brokers": {"java": {"options": ["-Xshare:off"]}}}, False),
+    ],
+    ids=["without one", "with one", "with another one", "with its own word on archives"],
+)
+def test_what_lacks_an_archive_is_told_by_labels(
+    volumes: tuple[Mapping[str, Any], ...], values: dict[str, Any], lacks: bool
+) -> None:
+    described = cluster(**values)
+    engine = Engine(*volumes)
+    assert DockerArchives(engine).lacks(described, described.brokers[0]) is lacks  # type: ignore[arg-type]
+    assert engine.created == []
+
+
 def test_a_container_mounts_its_archive_read_only_and_names_every_jar() -> None:
     engine = Engine(volume("kept"))
     container, host = created(engine)
