@@ -1,8 +1,10 @@
 """Archives trained in the background after `up`, by a process that belongs to the environment and leaves nothing."""
 
+import io
 import json
 import shutil
 import sys
+import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 
 from provision.home.place import Home
 from provision.home.trainers import Trainer, throwaway
-from tests.engine import NO_ENGINE, Provision, engine, engine_traces, java, wait_until, write_environment
+from tests.engine import NO_ENGINE, Provision, engine, engine_traces, image, java, wait_until, write_environment
 
 pytestmark = [pytest.mark.row("apart"), pytest.mark.matrix]
 
