@@ -98,6 +98,8 @@ class Hold:
         """Give it up."""
 
 
+NOT_ENDED = 124
+"""The exit code of what was given up because it did not end in time, as of `timeout`."""
 TOOL_CONTAINER = "tool container"
 """What a command's container that is there only as long as the command runs is called, if it is left."""
 
@@ -321,7 +323,10 @@ class Runtime(ABC):
 
     @abstractmethod
     def run_in_node(self, name: str, node: str, command: JavaCommand) -> tuple[int, str]:
-        """Run a main class in the network context of a running node; returns exit code and output."""
+        """Run a main class in the network context of a running node; returns exit code and output.
+
+        The code is `NOT_ENDED`, and the output says so, if it does not end within seconds.
+        """
 
     @abstractmethod
     def run_tool(self, environment: ObservedEnvironment, command: JavaCommand, streams: Streams) -> int:

@@ -22,6 +22,7 @@ from provision.runtime.base import Hold, JavaCommand, Remnant, Runtime, Streams,
 from provision.runtime.docker import (
     abouts,
     ending,
+    execution,
     formatting,
     found,
     health,
@@ -406,9 +407,7 @@ class DockerRuntime(Runtime):
         container = self._required(name, node)
         with translated(f"running {command.main_class} in {node}"):
             image = self._api.inspect_container(container)["Config"]["Image"]
-            execution = self._api.exec_create(container, tools.java_command(image, command, heap="32m"))
-            output = self._api.exec_start(execution["Id"])
-            return self._api.exec_inspect(execution["Id"])["ExitCode"], output.decode(errors="replace")
+            return execution.run(self._api, container, tools.java_command(image, command, heap="32m"))
 
     def run_tool(self, environment: ObservedEnvironment, command: JavaCommand, streams: Streams) -> int:
         """Run it in a separate container, so that it needs no running node and does not use a node's memory."""
