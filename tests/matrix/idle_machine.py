@@ -13,6 +13,7 @@ sys.path[0] = str(Path(__file__).parents[2])  # in place of this directory
 from provision.cli.run import run  # noqa: E402
 from provision.common import spare  # noqa: E402
 from provision.operations import apart, trainers  # noqa: E402
+from provision.runtime.docker import runtime as docker_runtime  # noqa: E402
 
 
 def _nothing_else_to_do(seconds: float) -> float:
@@ -29,6 +30,7 @@ def main() -> int:
     for name in ("CI", "PYTEST_CURRENT_TEST"):
         os.environ.pop(name, None)
     trainers.LEAST_PROCESSORS = 1
+    docker_runtime.FEWEST_SHARES = 1024
     spare.busy_share = _nothing_else_to_do
     spare.stand_back = _take_what_it_likes
     apart.PROGRAM = (sys.executable, str(Path(__file__).absolute()))

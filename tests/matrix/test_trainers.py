@@ -182,6 +182,9 @@ def test_what_is_killed_while_it_trains_is_removed_by_gc(program: OnIdleMachine,
     env = write_environment(tmp_path, NAME, KRAFT)
     program.ok("up", env)
     assert wait_until(lambda: _is_training(program))
+    if program.runtime == "docker":
+        limits = engine().api.inspect_container(f"{program.throwaway}-broker-1")["HostConfig"]
+        assert limits["NanoCpus"] >= 10**9  # a quarter of the processors, and at least one
     trainer = program.trainer()
     assert trainer
     psutil.Process(trainer.process.pid).kill()

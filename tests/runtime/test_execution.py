@@ -137,7 +137,10 @@ def test_status_says_who_does_not_answer(
     assert "it runs, and what asks it from inside does not end" in capsys.readouterr().out
 
 
-def test_a_command_that_ends_is_told_with_its_code_and_output(connected: Callable[[Engine], DockerRuntime]) -> None:
+def test_a_command_that_ends_is_told_with_its_code_and_output(
+    connected: Callable[[Engine], DockerRuntime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "LIMIT_S", 60)
     engine = Engine()
     engine.answers["GET /exec/e/json"] = (200, {"ExitCode": 137})  # killed for want of memory, and at once
     runtime = connected(engine)

@@ -42,7 +42,7 @@ from provision.runtime.docker.layouts import require_layout
 from provision.runtime.health import Asker, Machine, Probe, Reached, Surroundings, Vitals
 from provision.spec.names import is_environment_name
 
-_FEWEST_SHARES = 2  # others have 1024
+FEWEST_SHARES = 2  # others have 1024
 
 
 class DockerRuntime(Runtime):
@@ -68,7 +68,7 @@ class DockerRuntime(Runtime):
 
     def stand_back(self, processors: int) -> None:
         """Limit the containers: the engine starts them, and not this process."""
-        self._archives.limits = {"cpu_shares": _FEWEST_SHARES, "nano_cpus": processors * 10**9}
+        self._archives.limits = {"cpu_shares": FEWEST_SHARES, "nano_cpus": processors * 10**9}
 
     # -- observe ------------------------------------------------------------------------------------------------------
 
