@@ -53,6 +53,8 @@ def doctor(
             raise UsageError("--fix needs an environment: nothing of a machine is mended by itself")
         _examine_machine(output)
         return
+    from provision.cli.look import tell_if_trained
+
     with progress() as tell:
         environment = select(env, tell=tell, take_over=take_over)
         environment.lock_timeout_s = wait_s
@@ -62,6 +64,7 @@ def doctor(
                 return yes or _agreed(f"{environment.name}: {repair}?")
 
         diagnosis = environment.mend(choose) if fix else environment.examine()
+    tell_if_trained(environment)
     _show(diagnosis, output)
     if diagnosis.findings:
         raise typer.Exit(1)

@@ -62,6 +62,9 @@ def up(
         typer.Option("--owner-pid", metavar="PID", min=1, help="Remove the environment once this process has ended."),
     ] = None,
     owner_job: Owner = "",
+    no_warm: Annotated[
+        bool, typer.Option("--no-warm", help="Do not train missing archives in the background afterwards.")
+    ] = False,
     yes: Yes = False,
     lock_timeout: LockTimeout = None,
     output: Output = Format.TABLE,
@@ -93,6 +96,7 @@ def up(
             frozen=frozen,
             owner=owner_job,
             owner_pid=owner_pid,
+            warm=not no_warm,
         )
 
         def agree(shown: Plan) -> None:

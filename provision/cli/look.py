@@ -44,6 +44,12 @@ def declared_topics(environment: "Environment") -> "Sequence[Topic] | None":
         return None
 
 
+def tell_if_trained(environment: "Environment") -> None:
+    """Say that archives are being trained in the background, if so."""
+    if trainer := environment.trainer:
+        say(f"{environment.name}: {trainer}")
+
+
 def status(
     env: Env = None,
     output: Output = Format.TABLE,
@@ -65,6 +71,7 @@ def status(
     every_s = seconds(every or "2s")
     environment = select(env)
     tell_if_killed(environment.name, environment.history())
+    tell_if_trained(environment)
     _ = environment.runtime  # the notice of an unreachable engine comes first
     topics = declared_topics(environment)
     if watching:

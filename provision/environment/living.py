@@ -36,17 +36,23 @@ class Living(InsideKafka):
             ProvisionError: anything else; a first `up` has removed what it created, unless `retain` is set.
         """
         from provision import pipeline
+        from provision.operations import trainers
         from provision.operations.files import require_nodes
+        from provision.operations.whose import named_owner
         from provision.resources.rounds import accept_all
 
         chosen, agree = options or pipeline.UpOptions(), agree or accept_all
         require_nodes(self.source.require_valid(self._tell))  # what is wrong with the file comes before the lock
         chosen = replace(chosen, take_over=chosen.take_over or self.take_over)
+        owned = chosen.owner_pid is not None or chosen.owner or named_owner()
         with self._changing("up") as change:
             try:
-                return pipeline.up(self.source, self._runtimes, chosen, agree=agree, change=change)
+                result = pipeline.up(self.source, self._runtimes, chosen, agree=agree, change=change)
             finally:
                 self._kind = None  # it may have moved to another runtime
+            if result.cold and chosen.warm and not owned and trainers.could_begin(self.source):
+                trainers.begin(self.home, self.source, self.runtime, change.tell)
+            return result
 
     def down(self, *, keep_data: bool = False, delete_data: bool = False, force: bool = False) -> int:
         """Remove everything that `up` created; returns how many things were removed.
@@ -101,15 +107,21 @@ class Living(InsideKafka):
 
         return run_tool(self.runtime, self.name, name, arguments, streams)
 
-    def warm(self, *, timeout_s: float = WAIT_S) -> tuple[Warmed, ...]:
+    def warm(self, *, timeout_s: float = WAIT_S, when_idle: bool = False) -> tuple[Warmed, ...]:
         """Train the archives with which its nodes start faster, where they are missing; the environment is left alone.
 
+        With `when_idle`, this whole process has only what others leave from then on: it waits until the machine has
+        little else to do, and gives up, and returns nothing, if that does not come soon, or the environment is removed.
+
         Raises:
+            UsageError: it is not up (only with `when_idle`).
             Unavailable: its Java is too old for archives.
             ProvisionError: the training failed; nothing is left of it.
         """
-        from provision.warming import warm
+        from provision.warming import warm, warm_when_idle
 
+        if when_idle:
+            return warm_when_idle(self.source, self._runtimes, self.runtime, timeout_s=timeout_s, tell=self._tell)
         return warm(self.source, self._runtimes, timeout_s=timeout_s, tell=self._tell)
 
     def lock(self, *, check: bool = False) -> Pinned:

@@ -16,6 +16,7 @@ from provision.kafka.levels import Level
 if TYPE_CHECKING:
     from provision.cluster.model import Topic
     from provision.home.journals import Run
+    from provision.home.trainers import Trainer
     from provision.observe.readiness import Assessment
     from provision.operations.doctor.examine import Diagnosis
     from provision.operations.topics import KafkaCluster
@@ -83,6 +84,11 @@ class Looking(Described):
         from provision.home.journals import Journal
 
         return Journal(self.home.directory, self.name).runs()
+
+    @property
+    def trainer(self) -> Trainer | None:
+        """What trains archives in the background since its `up`, if something does."""
+        return self.home.trainers.running(self.name)
 
     def examine(self) -> Diagnosis:
         """What is wrong with it, why, and what mends it; changes nothing.

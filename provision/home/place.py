@@ -12,6 +12,7 @@ from provision.home.cluster_notes import ClusterNotes
 from provision.home.ports import PortLeases
 from provision.home.seeds import SeedNotes
 from provision.home.throttles import ThrottleNote
+from provision.home.trainers import Trainers
 from provision.home.usable import require_path
 
 
@@ -83,6 +84,11 @@ class Home:
     def notes(self, environment: str) -> tuple[ClusterNotes, ...]:
         """All notes of what was begun inside an environment's clusters."""
         return self.throttle(environment), self.seeds(environment)
+
+    @property
+    def trainers(self) -> Trainers:
+        """What trains archives in the background."""
+        return Trainers(self.directory)
 
     @property
     def environments(self) -> Path:

@@ -191,7 +191,7 @@ def _known_brokers(spec: EnvironmentSpec) -> int:
     return sys.maxsize if spec.bootstrap_servers else spec.brokers.nodes
 
 
-_OF_NODES = ("runtime", "kafka", "zookeeper", "controllers", "brokers", "storage", "templates", "vars", "ttl")
+_OF_NODES = ("runtime", "kafka", "zookeeper", "controllers", "brokers", "storage", "templates", "vars", "ttl", "warm")
 
 
 def reached(spec: EnvironmentSpec) -> Iterator[Finding]:

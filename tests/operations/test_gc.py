@@ -21,6 +21,7 @@ from provision.events import Event, Notice
 from provision.home.holders import Holder
 from provision.home.journals import Journal
 from provision.home.runs import directory_of, make_directory
+from provision.home.trainers import Trainer, throwaway, training
 from provision.kafka.levels import Level
 from provision.operations.gc.collector import Collector
 from provision.operations.gc.kinds import KINDS
@@ -175,12 +176,27 @@ def _history(world: World) -> None:
     os.utime(journal.file, (time.time() - 31 * DAY_S,) * 2)
 
 
+def _training(world: World) -> None:
+    process = ProcessIdentity.of().model_copy(update={"namespace": "another"})  # so that nobody ends it
+    world.runtimes.home.trainers.note(
+        Trainer(environment=NAME, runtime=world.runtime.kind, process=process, since_s=time.time())
+    )
+
+
+def _killed_training(world: World) -> None:
+    world.runtimes.home.trainers.note(
+        Trainer(environment=NAME, runtime=world.runtime.kind, process=world.ended, since_s=time.time())
+    )
+
+
 LEFT: dict[str, tuple[str, Callable[[World], None]]] = {
     "past its ttl": ("expired", _expired),
     "the owner has ended": ("owner ended", _ownerless),
     "the owner has ended before anything was made": ("owner ended", _ownerless_note),
     "a network and storages that were never used": ("half-made", World.half_made),
     "only a note": ("note", _note),
+    "what trains archives in the background": ("training", _training),
+    "what was killed when it trained archives": ("killed training", _killed_training),
     "a tool's container": ("tool container", _remnant),
     "the lock of a killed command": ("lock", _lock),
     "a lease of what is nowhere": ("port lease", _lease),
@@ -205,6 +221,21 @@ def test_each_kind_is_found_told_and_removed(world: World, kind: str, leave: Cal
     assert not world.runtime.abouts()
     assert not [path for path in world.directory.rglob("*.new") if path.exists()]
     assert not world.runtimes.home.ports.held(NAME)
+
+
+def test_what_a_killed_training_was_made_with_is_left_over_unless_somebody_trains(world: World) -> None:
+    name = throwaway(world.runtimes.home.directory)
+    world.up(name)
+    with training(world.runtimes.home.cache):
+        assert world.collector().find() == ()
+    (found,) = world.collector().find()
+    assert (found.kind, found.name) == ("killed training", name)
+    with training(world.runtimes.home.cache):
+        (outcome,) = world.collector().remove([found])
+        assert (outcome.removed, outcome.error) == (False, None)
+    (outcome,) = world.collector().remove([found])
+    assert (outcome.removed, outcome.error) == (True, None)
+    assert world.runtime.environments() == ()
 
 
 def test_every_kind_has_an_example() -> None:
@@ -408,13 +439,14 @@ def test_gc_as_a_service_works_until_it_is_ended(
         slept.append(seconds)
         if len(slept) == 1:
             _expired(command)
+            _training(command)
         if len(slept) == 3:
             raise KeyboardInterrupt
 
     monkeypatch.setattr("provision.cli.garbage.time.sleep", sleep)
     assert run(["gc", "--watch", "--every", "7s"]) == 0
     assert slept == [7.0] * 3
-    assert capsys.readouterr().err.count("removed: expired orders") == 1
+    assert capsys.readouterr().err.count("removed: ") == 1
     assert command.runtime.environments() == ()
 
 

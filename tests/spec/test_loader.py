@@ -65,6 +65,7 @@ def test_a_file_of_one_key_has_every_default(file: Path) -> None:
         "prune": False,
         "rebalance": False,
         "throttle": None,
+        "warm": True,
     }
 
 
