@@ -24,6 +24,7 @@ from provision.cli.options import (
     Yes,
     level,
     lock_seconds,
+    path_of,
     seconds,
 )
 from provision.cli.output import Format, print_error, print_table, print_value, say, tell_notices
@@ -52,7 +53,10 @@ def up(
     plan: Annotated[
         Path | None,
         typer.Option(
-            "--plan", metavar="FILE", help="Carry out a plan saved by `plan --out FILE`: exactly that, or nothing."
+            "--plan",
+            parser=path_of,
+            metavar="FILE",
+            help="Carry out a plan saved by `plan --out FILE`: exactly that, or nothing.",
         ),
     ] = None,
     frozen: Frozen = False,

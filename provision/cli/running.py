@@ -24,6 +24,7 @@ from provision.cli.options import (
     Timeout,
     Yes,
     lock_seconds,
+    path_of,
     seconds,
 )
 from provision.cli.output import print_error, say
@@ -75,7 +76,12 @@ def run(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the environment running after the command.")] = False,
     bundle: Annotated[
         Path | None,
-        typer.Option("--bundle", metavar="FILE", help="If the command fails, first write what `logs --bundle` writes."),
+        typer.Option(
+            "--bundle",
+            parser=path_of,
+            metavar="FILE",
+            help="If the command fails, first write what `logs --bundle` writes.",
+        ),
     ] = None,
     frozen: Frozen = False,
     take_over: TakeOver = False,

@@ -68,6 +68,13 @@ class Described:
         """The environment file, if there is one."""
         return self._source.file
 
+    def is_described_by(self, file: str | Path) -> bool:
+        """Whether that is the environment file."""
+        try:
+            return self.file is not None and self.file.samefile(file)
+        except OSError:
+            return False
+
     @property
     def source(self) -> Source:
         """The file or values that describe it.

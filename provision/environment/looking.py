@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from provision.common.patience import Patience
 from provision.environment.described import Described
-from provision.errors import InvalidEnvironment
+from provision.errors import InvalidEnvironment, UsageError
 from provision.events import silent
 from provision.kafka.levels import Level
 
@@ -121,12 +121,14 @@ class Looking(Described):
             What could not be had, each with the reason; the archive says it, too.
 
         Raises:
-            UsageError: there is neither a file nor an environment of that name.
+            UsageError: there is neither a file nor an environment of that name, or the archive would replace the file.
             OSError: the archive cannot be written; then there is none.
         """
         from provision import __version__
         from provision.operations.bundle import Contents, write_bundle
 
+        if self.is_described_by(file):
+            raise UsageError(f"{file} is the environment's own file")
         if self._source.only_name and self.runtime.observe(self.name).is_absent and not self.history():
             self.observe()  # raises
         quiet, self.on_event = self.on_event, silent  # what is wrong is in the archive

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from provision.cluster.model import RenderedFile
-from provision.common.whole_files import writing_whole
+from provision.common.whole_files import writing_output
 from provision.errors import ProvisionError, UsageError
 from provision.home.journals import Run
 from provision.observe.readiness import Assessment
@@ -57,7 +57,7 @@ def write_bundle(file: Path, contents: Contents, tail: int | None) -> tuple[str,
     Raises:
         OSError: it cannot be written.
     """
-    with writing_whole(file, _MODE) as stream, tarfile.open(fileobj=stream, mode="w:gz") as archive:
+    with writing_output(file, _MODE) as stream, tarfile.open(fileobj=stream, mode="w:gz") as archive:
         return _Bundle(contents, archive).fill(tail)
 
 

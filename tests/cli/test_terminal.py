@@ -35,6 +35,7 @@ LOOKING = (
     ["status"],
     ["list"],
     ["endpoints"],
+    ["doctor"],
     ["topics", "list"],
     ["topics", "describe", TOPIC],
     ["topics", "describe", "no-such-" + TOPIC],
