@@ -1,0 +1,82 @@
+"""Results as they are kept, and what follows from them: medians and ratios."""
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measuring import OURS
+
+Results = dict[str, Any]
+"""`machine`, and by their names `rows` and `scale`; see `python -m benchmarks --help`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """An aim and what became of it.
+
+    `value` is ours: a ratio where `beside` names another, else seconds or bytes. `lowest` and `highest` are those of
+    single repetitions, in which both ran one after the other. All are None if one of the two was not measured.
+    """
+
+    measure: str
+    beside: str
+    at_most: float
+    value: float | None
+    lowest: float | None = None
+    highest: float | None = None
+
+    @property
+    def is_met(self) -> bool:
+        """Whether it was measured and reached."""
+        return self.value is not None and self.value <= self.at_most
+
+
+def medians(row: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """The median of each measure, by contestant."""
+    return {
+        name: {measure: statistics.median(values) for measure, values in measures.items()}
+        for name, measures in row["times"].items()
+    }
+
+
+def outcomes(row: Mapping[str, Any]) -> list[Outcome]:
+    """What became of a row's aims."""
+    return [_outcome(aim, row["times"]) for aim in row["aims"]]
+
+
+def _outcome(aim: Mapping[str, Any], times: Mapping[str, Mapping[str, Sequence[float]]]) -> Outcome:
+    measure, beside, at_most = aim["measure"], aim["beside"], aim["at_most"]
+    ours = times.get(OURS, {}).get(measure, ())
+    other = times.get(beside, {}).get(measure, ()) if beside else ()
+    if not ours or (beside and not other):
+        return Outcome(measure, beside, at_most, None)
+    if not beside:
+        return Outcome(measure, beside, at_most, statistics.median(ours), min(ours), max(ours))
+    pairs = [one / another for one, another in zip(ours, other, strict=False)]
+    return Outcome(measure, beside, at_most, statistics.median(ours) / statistics.median(other), min(pairs), max(pairs))
+
+
+def read(file: Path) -> Results:
+    """The results so far, if there are any."""
+    if not file.exists():
+        return {"machine": {}, "rows": {}, "scale": {}}
+    results: Results = json.loads(file.read_text(encoding="utf-8"))
+    return results
+
+
+def begun(file: Path, machine: Mapping[str, str]) -> Results:
+    """The results to add to: those of the file, if they are of the same machine with the same versions."""
+    results = read(file)
+    if results["machine"] != dict(machine):
+        results = {"machine": dict(machine), "rows": {}, "scale": {}}
+    return results
+
+
+def write(file: Path, results: Results) -> None:
+    """Write them whole, so that what was measured so far is kept if the rest is interrupted."""
+    draft = file.with_suffix(".new")
+    draft.write_text(f"{json.dumps(results, indent=1)}\n", encoding="utf-8")
+    draft.replace(file)
