@@ -19,7 +19,7 @@ from benchmarks.measuring import CannotRun, Contestant, run
 from benchmarks.ours import Program, unique
 from benchmarks.shapes import Shape, free_ports, written
 
-MISSING = "Docker Compose is not installed; see docs/speed.md for how to get it, or CONTRIBUTING.md"
+MISSING = "Docker Compose is not installed; CONTRIBUTING.md says how to get it"
 _JARS, _CONFIG, _DATA = "/opt/kafka/libs/*", "/etc/bench", "/var/lib/kafka/data"
 
 

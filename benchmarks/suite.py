@@ -3,13 +3,11 @@
 import ast
 import io
 import os
-import re
 import shutil
 import sys
 import time
 import tokenize
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,17 +22,16 @@ SAMPLE = ROOT / "examples" / "pytest-service"
 THEIRS = PROGRAMS / "suite"
 TESTS = 15
 WAYS = {"plain": ["-p", "no:xdist"], "4 workers": ["-n", "4"]}
-_NAMED = re.compile(r"^kafka_")
 
 
 @contextmanager
 def suite(image: Callable[[], str], cache: Path, peers: Peers, directory: Path) -> Iterator[Contestants]:
     """Both suites in Docker, with the same image: their times with one process and with four, and their lines."""
-    used, lines = image(), written_lines()
+    used = image()
 
     def ours(empty: Path) -> Mapping[str, Any]:
         project = _sample(empty, f"runtime: docker\nkafka: {{mode: kraft, image: '{used}'}}\nbrokers: {{port: auto}}\n")
-        return {**_times(sys.executable, project, Program(empty, cache).variables()), "lines": lines[0]}
+        return {**_times(sys.executable, project, Program(empty, cache).variables()), **written_lines(SAMPLE)}
 
     def theirs(empty: Path) -> Mapping[str, Any]:
         python = peers.having("testcontainers.kafka", "kafka", "xdist")
@@ -43,7 +40,7 @@ def suite(image: Callable[[], str], cache: Path, peers: Peers, directory: Path) 
         shutil.copytree(THEIRS, project / "tests")
         shutil.copy(PROGRAMS / "adapted.py", project / "tests")
         variables = {**peers.variables(), "KAFKA_IMAGE": used, "PYTHONPATH": str(project)}
-        return {**_times(python, project, variables), "lines": lines[1]}
+        return {**_times(python, project, variables), **written_lines(THEIRS)}
 
     with warm(directory, cache, ONE_KRAFT.of(runtime="docker", image=used)):
         yield {OURS: ours, "testcontainers": theirs}
@@ -71,25 +68,22 @@ def _times(python: str, project: Path, variables: Mapping[str, str]) -> dict[str
 # -- lines ------------------------------------------------------------------------------------------------------------
 
 
-def written_lines() -> tuple[int, int]:
-    """How many lines a user of ours, and of testcontainers, writes for Kafka.
+def written_lines(project: Path) -> dict[str, int]:
+    """How many lines the user of a suite writes: before the first test, and with all tests.
 
-    Counted are the lines of the tests, their `conftest.py`, the environment file and the keys of pytest's
-    configuration that only one of the two suites has: what both have is about the service. Blank lines, comments and
-    docstrings do not count.
+    Before the first test are those of `conftest.py` and, where there are such, of the environment file and of the keys
+    of pytest's configuration. Blank lines, comments and docstrings do not count.
     """
-    ours, theirs = Counter(_lines_of(SAMPLE / "tests")), Counter(_lines_of(THEIRS))
-    ours.update(_of_text(SAMPLE / "kafka.yaml"))
-    ours.update(line for line in _of_text(SAMPLE / "pyproject.toml") if _NAMED.match(line))
-    return (ours - theirs).total(), (theirs - ours).total()
-
-
-def _lines_of(directory: Path) -> Iterable[str]:
-    for file in sorted(directory.glob("*.py")):
-        yield from code_lines(file.read_text(encoding="utf-8"))
+    tests = project / "tests" if (project / "tests").is_dir() else project
+    programs = {file.name: len(code_lines(file.read_text(encoding="utf-8"))) for file in tests.glob("*.py")}
+    before = programs["conftest.py"] + len(_of_text(project / "kafka.yaml"))
+    before += sum(1 for line in _of_text(project / "pyproject.toml") if line.startswith("kafka_"))
+    return {"lines": before, "all lines": before + sum(programs.values()) - programs["conftest.py"]}
 
 
 def _of_text(file: Path) -> list[str]:
+    if not file.exists():
+        return []
     lines = (line.strip() for line in file.read_text(encoding="utf-8").splitlines())
     return [line for line in lines if line and not line.startswith("#")]
 
