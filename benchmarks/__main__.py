@@ -51,7 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"{row.name:<16} {row.title}")
             return 0
         chosen = _chosen(known, asked.rows, everything=not asked.scale, parser=parser)
-        found = results.begun(asked.json, machine.machine())
+        try:
+            found = results.begun(asked.json, machine.machine())
+        except ValueError as error:
+            parser.error(str(error))
         failed = _measure(found, asked.json, chosen, asked.repeat)
         if asked.scale or not asked.rows:
             failed |= scale.measure(cache, asked.repeat, partial(_keep, found, asked.json), _say)

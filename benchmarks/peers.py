@@ -34,14 +34,14 @@ class Peers:
         Raises:
             CannotRun: none can.
         """
-        told = {}
+        told = []
         for one in self.pythons:
             command = [one, "-c", "".join(f"import {module}\n" for module in modules)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if not done.returncode:
                 return one
-            told[one] = done.stderr.strip().rpartition("\n")[2]
-        raise CannotRun("; ".join(f"{one}: {why}" for one, why in told.items()) + "; see --peers")
+            told.append(done.stderr.strip().rpartition("\n")[2])
+        raise CannotRun(f"no Python of --peers can import it ({'; '.join(dict.fromkeys(told))})")
 
     def testcontainers(self, shape: Shape) -> Contestant:
         """A `KafkaContainer` and its topic, and its end."""

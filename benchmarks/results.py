@@ -68,11 +68,16 @@ def read(file: Path) -> Results:
 
 
 def begun(file: Path, machine: Mapping[str, str]) -> Results:
-    """The results to add to: those of the file, if they are of the same machine with the same versions."""
+    """The results to add to.
+
+    Raises:
+        ValueError: those of the file are of another machine or of other versions.
+    """
     results = read(file)
-    if results["machine"] != dict(machine):
-        results = {"machine": dict(machine), "rows": {}, "scale": {}}
-    return results
+    before = results["machine"] or machine
+    if other := [what for what in {**before, **machine} if before.get(what) != machine.get(what)]:
+        raise ValueError(f"{file} has results of another machine or other versions ({', '.join(other)}): move it away")
+    return {**results, "machine": dict(machine)}
 
 
 def write(file: Path, results: Results) -> None:
