@@ -5,8 +5,8 @@ Configuration files and arguments are those that `provision render` writes, so t
 - `limit`: our options for the JVM and an archive of its classes, every JVM started at once; in KRaft mode the storages
   are formatted by Kafka's tool first, in parallel.
 - `no archive`: the same without archives.
-- `default`: the options of Kafka's own start scripts, with our heap; ZooKeeper first until it answers, or the storages
-  formatted one by one.
+- `default`: what people do by hand: the options of Kafka's own start scripts, with our heap, and none of our settings
+  for small clusters; ZooKeeper first until it answers, or the storages formatted one by one.
 """
 
 import json
@@ -34,6 +34,9 @@ OF_SCRIPTS = (
     "-XX:+ExplicitGCInvokesConcurrent", "-XX:MaxInlineLevel=15",
 )  # fmt: skip
 """What `kafka-run-class.sh` passes."""
+_OUR_SETTINGS = (
+    "group.initial.rebalance.delay.ms", "log.cleaner.dedupe.buffer.size", "num.io.threads", "num.network.threads",
+)  # fmt: skip
 _OUR_OPTIONS = ("-XX:TieredStopAtLevel=", "-XX:+UseSerialGC")
 _CLUSTER_ID = "MkU3OEVBNTcwNTJENDM2Qk"
 
@@ -149,9 +152,17 @@ def _nodes(directory: Path, cache: Path, shape: Shape, ports: Sequence[int], way
         for part in ("config", "data", "log", "tmp"):
             (place / part).mkdir(parents=True)
         for content in rendered.iterdir():
-            (place / "config" / content.name).write_bytes(content.read_bytes())
+            text = content.read_text(encoding="utf-8")
+            text = text if way.our_options else without_our_settings(text)
+            (place / "config" / content.name).write_text(text, encoding="utf-8")
         kind = _kind(rendered.name, shape)
         yield _node(place, json.loads((rendered / "launch.json").read_text(encoding="utf-8")), made.get(kind), way)
+
+
+def without_our_settings(properties: str) -> str:
+    """A broker's properties with Kafka's own values in the place of ours for small clusters."""
+    lines = properties.splitlines(keepends=True)
+    return "".join(line for line in lines if line.partition("=")[0] not in _OUR_SETTINGS)
 
 
 def _kind(node: str, shape: Shape) -> str:

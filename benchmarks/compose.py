@@ -1,7 +1,8 @@
 """The same cluster by Docker Compose, written as people write it: plain Java, health checks, and waiting for them.
 
-The image and the Kafka properties are the same as ours; the JVMs have the options of Kafka's own start scripts and our
-heap. Health checks ask every second, which is more often than people do, and the topics are created in one request.
+The image is the same as ours; the JVMs have the options of Kafka's own start scripts and our heap, and the brokers none
+of our settings for small clusters. Health checks ask every second, which is more often than people do, and the topics
+are created in one request.
 """
 
 import json
@@ -13,7 +14,7 @@ from typing import Any
 import yaml
 
 from benchmarks import reached
-from benchmarks.bare import OF_SCRIPTS
+from benchmarks.bare import OF_SCRIPTS, without_our_settings
 from benchmarks.machine import compose
 from benchmarks.measuring import CannotRun, Contestant, run
 from benchmarks.ours import Program, unique
@@ -62,7 +63,7 @@ def _service(rendered: Path, launch: Mapping[str, Any], shape: Shape, name: str)
     is_broker = rendered.name.startswith("broker")
     properties = rendered / ("server.properties" if is_broker else "zookeeper.properties")
     text = properties.read_text(encoding="utf-8").replace("/var/lib/provision/data", _DATA)
-    text = text.replace(f"{name}-", "")  # containers are reached by the names of their services
+    text = without_our_settings(text).replace(f"{name}-", "")  # containers are reached by the names of their services
     properties.write_text(text, encoding="utf-8")
     rendered.chmod(0o755)
     heap = [word for word in launch["arguments"] if word.startswith(("-Xms", "-Xmx"))]

@@ -15,8 +15,6 @@ from benchmarks.results import Outcome, Results
 from benchmarks.scale import SERIES
 
 PAGE = ROOT / "docs" / "speed.md"
-_LEAST_S = 0.02
-"""Shorter stretches are left out of the profile."""
 _INTRODUCTION = """# Speed
 
 This page is written by `make bench`, which starts the same clusters with `provision` and with what people use instead,
@@ -31,8 +29,8 @@ _CONTESTANTS = {
     "limit": "bare JVMs with the same files and options and an archive, started at once by a script; in KRaft mode, "
     "Kafka's tool formats all storages first, at the same time",
     "bare JVMs, no archives": "the same without archives",
-    "bare JVMs, default options": "what people do by hand: the options of Kafka's start scripts, with the same heap; "
-    "ZooKeeper first until it answers, or one storage formatted after the other",
+    "bare JVMs, default options": "what people do by hand: the options of Kafka's start scripts with the same heap, and "
+    "none of our settings for small clusters; ZooKeeper first until it answers, or one storage formatted after the other",
     "docker compose": "`docker compose up --wait` with the same image, the options of Kafka's start scripts and a "
     "health check every second, then the topics in one request; `docker compose down --volumes`",
     "testcontainers": "testcontainers-python with the same image and a start script for it, without its reaper",
@@ -115,8 +113,8 @@ def _row(name: str, row: Mapping[str, Any], images: Mapping[str, str]) -> Iterat
         yield f"\nNot measured{'' if who == 'all' else f' for {who}'}: {why.splitlines()[0]}."
     if image := images.get(name):
         yield f"\n![{row['title']}]({image})"
-    if phases := row["phases"].get(OURS):
-        yield from _profile(_typical(row, phases), images.get(f"{name}-phases"))
+    if profile := results.profile(row):
+        yield from _profile(profile, images.get(f"{name}-phases"))
 
 
 def _medians(row: Mapping[str, Any]) -> Iterator[str]:
@@ -129,13 +127,6 @@ def _medians(row: Mapping[str, Any]) -> Iterator[str]:
         yield f"| {who} | {' | '.join(cells)} |"
 
 
-def _typical(row: Mapping[str, Any], phases: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
-    """The phases of the repetition that took the median time, or the next longer one."""
-    ready = row["times"][OURS]["ready"]
-    number = sorted(range(len(ready)), key=ready.__getitem__)[len(ready) // 2]
-    return phases[number]  # type: ignore[no-any-return]
-
-
 def _profile(phases: Sequence[Mapping[str, Any]], image: str | None) -> Iterator[str]:
     """Where the time of one `up` went."""
     yield "\nWhere the time goes in a typical repetition, by `up --timings`; stretches that overlap are done at once:\n"
@@ -143,9 +134,8 @@ def _profile(phases: Sequence[Mapping[str, Any]], image: str | None) -> Iterator
         yield f"![phases]({image})\n"
     yield "| phase | what | began | seconds | waited for |\n|---|---|---|---|---|"
     for span in phases:
-        if span["seconds"] >= _LEAST_S:
-            waited = span["waited_for"].replace("|", "\\|")
-            yield f"| {span['phase']} | {span['what']} | {span['began_s']:.2f} | {span['seconds']:.2f} | {waited} |"
+        waited = span["waited_for"].replace("|", "\\|")
+        yield f"| {span['phase']} | {span['what']} | {span['began_s']:.2f} | {span['seconds']:.2f} | {waited} |"
 
 
 # -- scale ------------------------------------------------------------------------------------------------------------

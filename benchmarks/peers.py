@@ -5,6 +5,7 @@ different releases of kafka-python; see CONTRIBUTING.md.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -59,10 +60,10 @@ class Peers:
         def lived(empty: Path) -> Mapping[str, Any]:
             python = self.having("pytest_kafka")
             jars = cache / "kafka" / str(DEFAULT_VERSION)
-            test = PROGRAMS / "test_with_pytest_kafka.py"
+            test = _copied("test_with_pytest_kafka.py", empty)
             variables = {**self.variables(), "JARS": str(jars), "SCRIPTS": str(empty)}
             plain = ["-q", "-p", "no:cacheprovider", "-p", "no:provision"]
-            command = [python, "-m", "pytest", *plain, "--rootdir", str(empty), str(test)]
+            command = [python, "-m", "pytest", *plain, "--rootdir", str(empty), test]
             return {"total": run(command, cwd=empty, env=variables)[0]}
 
         return lived
@@ -72,15 +73,20 @@ class Peers:
         return {**os.environ, "TESTCONTAINERS_RYUK_DISABLED": "true", "PYTHONPATH": str(ROOT)}
 
 
+def _copied(program: str, directory: Path) -> str:
+    """A copy of a program, out of reach of the configuration of this project's own tests."""
+    return Path(shutil.copy(PROGRAMS / program, directory)).name
+
+
 def our_test(cache: Path) -> Contestant:
     """The same test with our plugin."""
 
     def lived(empty: Path) -> Mapping[str, Any]:
-        test = PROGRAMS / "test_with_provision.py"
+        test = _copied("test_with_provision.py", empty)
         environment = empty / "kafka.yaml"
         environment.write_text("runtime: process\nbrokers: {port: auto}\nstorage: memory\n", encoding="utf-8")
         plain = ["-q", "-p", "no:cacheprovider", "--kafka-environment", str(environment)]
-        command = [sys.executable, "-m", "pytest", *plain, "--rootdir", str(empty), str(test)]
+        command = [sys.executable, "-m", "pytest", *plain, "--rootdir", str(empty), test]
         return {"total": run(command, cwd=empty, env=Program(empty, cache).variables())[0]}
 
     return lived

@@ -10,7 +10,6 @@ from benchmarks.measuring import OURS
 from benchmarks.results import Results
 
 _MIB = 1024**2
-_LEAST_S = 0.02
 _OF_US, _OF_OTHERS = "#2b7a4b", "#9aa5b1"
 
 
@@ -30,8 +29,8 @@ def drawn(found: Results, directory: Path) -> dict[str, str]:
         ready = {who: one["ready"] for who, one in row["times"].items() if "ready" in one}
         if len(ready) > 1:
             figures[name] = _bars(ready)
-        if phases := row["phases"].get(OURS):
-            figures[f"{name}-phases"] = _spans(phases[-1])
+        if spans := results.profile(row):
+            figures[f"{name}-phases"] = _spans(spans)
     for series, points in found["scale"].items():
         figures[f"scale-{series}"] = _growth(series, points)
     for name, figure in figures.items():
@@ -59,13 +58,12 @@ def _bars(ready: Mapping[str, Sequence[float]]) -> Any:  # noqa: ANN401 a figure
     return figure
 
 
-def _spans(phases: Sequence[Mapping[str, Any]]) -> Any:  # noqa: ANN401 a figure
+def _spans(spans: Sequence[Mapping[str, Any]]) -> Any:  # noqa: ANN401 a figure
     """Each stretch of time where it lies."""
-    long = [span for span in phases if span["seconds"] >= _LEAST_S]
-    figure, axes = _figure(7, 0.6 + 0.2 * len(long))
-    for at, span in enumerate(long):
+    figure, axes = _figure(7, 0.6 + 0.2 * len(spans))
+    for at, span in enumerate(spans):
         axes.barh(at, span["seconds"], left=span["began_s"], color=_OF_US, height=0.7)
-    axes.set_yticks(range(len(long)), [f"{span['phase']} {span['what']}" for span in long])
+    axes.set_yticks(range(len(spans)), [f"{span['phase']} {span['what']}" for span in spans])
     axes.invert_yaxis()
     axes.set_xlabel("seconds since the start of the program")
     return figure

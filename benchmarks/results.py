@@ -13,6 +13,9 @@ Results = dict[str, Any]
 """`machine`, and by their names `rows` and `scale`; see `python -m benchmarks --help`."""
 
 
+_TOPICS, _LEAST_S = "topics", 0.02
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """An aim and what became of it.
@@ -57,6 +60,26 @@ def _outcome(aim: Mapping[str, Any], times: Mapping[str, Mapping[str, Sequence[f
         return Outcome(measure, beside, at_most, statistics.median(ours), min(ours), max(ours))
     pairs = [one / another for one, another in zip(ours, other, strict=False)]
     return Outcome(measure, beside, at_most, statistics.median(ours) / statistics.median(other), min(pairs), max(pairs))
+
+
+def profile(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Where the time of ours went in the repetition with the median time, or the next longer one.
+
+    Topics are created together, so they are one stretch. Short stretches are left out.
+    """
+    repetitions = row["phases"].get(OURS)
+    if not repetitions:
+        return []
+    ready = row["times"][OURS]["ready"]
+    spans = repetitions[sorted(range(len(ready)), key=ready.__getitem__)[len(ready) // 2]]
+    topics = [span for span in spans if span["phase"] == _TOPICS]
+    others = [span for span in spans if span["phase"] != _TOPICS]
+    if topics:
+        began = min(span["began_s"] for span in topics)
+        ended = max(span["began_s"] + span["seconds"] for span in topics)
+        whole = {"phase": _TOPICS, "what": str(len(topics)), "began_s": began, "seconds": ended - began}
+        others.append({**whole, "waited_for": ""})
+    return sorted((span for span in others if span["seconds"] >= _LEAST_S), key=lambda span: span["began_s"])
 
 
 def read(file: Path) -> Results:

@@ -24,8 +24,10 @@ broker = make_kafka_server(script("broker", "256m", "kafka.Kafka"), "zookeeper",
 
 def test_a_record_is_read(broker):
     _, port = broker
-    with KafkaProducer(bootstrap_servers=f"localhost:{port}") as producer:
-        producer.send("orders", b"a").get(timeout=30)
+    producer = KafkaProducer(bootstrap_servers=f"localhost:{port}")
+    producer.send("orders", b"a").get(timeout=30)
+    producer.close()
     reading = {"auto_offset_reset": "earliest", "consumer_timeout_ms": 30_000}
-    with KafkaConsumer("orders", bootstrap_servers=f"localhost:{port}", **reading) as consumer:
-        assert next(consumer).value == b"a"
+    consumer = KafkaConsumer("orders", bootstrap_servers=f"localhost:{port}", **reading)
+    assert next(consumer).value == b"a"
+    consumer.close()

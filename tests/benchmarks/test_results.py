@@ -70,7 +70,8 @@ def test_a_contestant_that_fails_is_left_out_with_its_reason_and_the_others_go_o
 def test_the_page_has_what_was_measured_and_nothing_else(tmp_path: Path) -> None:
     span = {"phase": "ready", "what": "broker-1", "began_s": 0.5, "seconds": 1.25, "waited_for": "its port"}
     one = row({"ready": [2.0], "broker_bytes": [200 * 1024**2]}, other={"ready": [5.0]})
-    one["phases"] = {OURS: [[span]]}
+    topics = [{**span, "phase": "topics", "began_s": began, "seconds": 0.25} for began in (1.75, 2.0)]
+    one["phases"] = {OURS: [[span, *topics]]}
     one["cannot"] = {"docker compose": "it is not installed"}
     scale = {"brokers": {"1": row({"ready": [2.0]}), "3": row({}) | {"failed": {OURS: "not in time"}}}}
     page.write({"machine": {"Java": "17", "Docker": ""}, "rows": {"docker": one}, "scale": scale}, tmp_path / "s.md")
@@ -79,6 +80,7 @@ def test_the_page_has_what_was_measured_and_nothing_else(tmp_path: Path) -> None
     assert "| Three brokers | ready | absent |  | ≤ 0.90 | not measured |" in lines
     assert f"| {OURS} | 2.00 s | 200 MiB |" in lines
     assert "| ready | broker-1 | 0.50 | 1.25 | its port |" in lines
+    assert "| topics | 2 | 1.75 | 0.50 |  |" in lines
     assert "Not measured for docker compose: it is not installed." in lines
     assert "| 3 | not measured: not in time |" in lines
     assert not [line for line in lines if line.startswith("| Docker |")]
