@@ -26,11 +26,12 @@ _CONTESTANTS = {
     "provision": "the command as people run it, from its start until it returns, after [`provision warm`]"
     "(reference/commands.md)",
     "provision, no archives": "the same with nodes that use no archive of loaded classes",
-    "limit": "bare JVMs with the same files and options and an archive, started at once by a script; in KRaft mode, "
+    "limit": "bare JVMs with the same files, options and archives, started at once by a script; in KRaft mode, "
     "Kafka's tool formats all storages first, at the same time",
     "bare JVMs, no archives": "the same without archives",
-    "bare JVMs, default options": "what people do by hand: the options of Kafka's start scripts with the same heap, and "
-    "none of our settings for small clusters; ZooKeeper first until it answers, or one storage formatted after the other",
+    "bare JVMs, default options": "what people do by hand: the options of Kafka's start scripts with the same heap, "
+    "without our settings for small clusters; ZooKeeper first until it answers, or one storage formatted after the "
+    "other",
     "docker compose": "`docker compose up --wait` with the same image, the options of Kafka's start scripts and a "
     "health check every second, then the topics in one request; `docker compose down --volumes`",
     "testcontainers": "testcontainers-python with the same image and a start script for it, without its reaper",
