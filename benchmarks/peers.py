@@ -58,7 +58,7 @@ class Peers:
         """A test with a broker of pytest-kafka."""
 
         def lived(empty: Path) -> Mapping[str, Any]:
-            python = self.having("pytest_kafka")
+            python = self.having("pytest_kafka.constants")
             jars = cache / "kafka" / str(DEFAULT_VERSION)
             test = _copied("test_with_pytest_kafka.py", empty)
             variables = {**self.variables(), "JARS": str(jars), "SCRIPTS": str(empty)}
