@@ -84,7 +84,7 @@ def rows(means: Means) -> list[Row]:
         Row("one-docker", f"Docker, 1 KRaft broker, {one}", partial(_one_docker, means),
             (Aim("ready", 0.5, TESTCONTAINERS),)),
         Row("one-test", "One test with one broker, as processes with ZooKeeper",
-            lambda _: nullcontext({OURS: our_test(means.cache), PYTEST_KAFKA: means.peers.pytest_kafka(means.cache)})),
+            partial(_one_test, means)),
         Row("suite", "The sample project's 15 tests in Docker", partial(suite, means.image, means.cache, means.peers),
             (Aim("plain", 0.5, TESTCONTAINERS), Aim("4 workers", 0.3, TESTCONTAINERS),
              Aim("lines", 0.3, TESTCONTAINERS)), most=3),
@@ -121,6 +121,12 @@ def _one_docker(means: Means, directory: Path) -> Iterator[Contestants]:
     shape = ONE_KRAFT.of(runtime="docker", image=means.image())
     with warm(directory, means.cache, shape):
         yield {OURS: life(means.cache, shape), TESTCONTAINERS: means.peers.testcontainers(shape)}
+
+
+@contextmanager
+def _one_test(means: Means, directory: Path) -> Iterator[Contestants]:
+    with warm(directory, means.cache, ONE):
+        yield {OURS: our_test(means.cache), PYTEST_KAFKA: means.peers.pytest_kafka(means.cache)}
 
 
 def _timed(program: Program, *arguments: str) -> Contestant:
