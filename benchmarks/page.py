@@ -15,6 +15,7 @@ from benchmarks.results import Outcome, Results
 from benchmarks.scale import SERIES
 
 PAGE = ROOT / "docs" / "speed.md"
+_FAILED = "it failed; `results.json` says how"
 _INTRODUCTION = """# Speed
 
 This page is written by `make bench`, which starts the same clusters with `provision` and with what people use instead,
@@ -24,7 +25,7 @@ lowest and the highest of single repetitions. Machines differ; ratios do so less
 """
 _CONTESTANTS = {
     "provision": "the command as people run it, from its start until it returns, after [`provision warm`]"
-    "(reference/commands.md)",
+    "(reference/software.md#warm)",
     "provision, no archives": "the same with nodes that use no archive of loaded classes",
     "limit": "bare JVMs with the same files, options and archives, started at once by a script; in KRaft mode, "
     "Kafka's tool formats all storages first, at the same time",
@@ -110,8 +111,8 @@ def _row(name: str, row: Mapping[str, Any], images: Mapping[str, str]) -> Iterat
     if count:
         yield f"Measured {times} on {row['date']}, commit `{row['program'].split()[-1]}`; load before: {row['load']}.\n"
         yield from _medians(row)
-    for who, why in (row["cannot"] | row["failed"]).items():
-        yield f"\nNot measured{'' if who == 'all' else f' for {who}'}: {why.splitlines()[0]}."
+    for who, why in (row["cannot"] | dict.fromkeys(row["failed"], _FAILED)).items():
+        yield f"\nNot measured{'' if who == 'all' else f' for {who}'}: {why}."
     if image := images.get(name):
         yield f"\n![{row['title']}]({image})"
     if profile := results.profile(row):
@@ -159,8 +160,7 @@ def _series(title: str, each: str, points: Mapping[str, Any], image: str | None)
     yield "|---|" + "---|" * len(measures)
     for number, one in medians.items():
         cells = (shown(measure, one[measure]) if measure in one else "" for measure in measures)
-        why = next(iter((points[number]["cannot"] | points[number]["failed"]).values()), "")
-        yield f"| {number} | {' | '.join(cells)} |" if one else f"| {number} | not measured: {why.splitlines()[0]} |"
+        yield f"| {number} | {' | '.join(cells)} |" if one else f"| {number} | not measured: {_FAILED} |"
     if image:
         yield f"\n![{title}]({image})"
 

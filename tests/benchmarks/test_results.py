@@ -82,7 +82,7 @@ def test_the_page_has_what_was_measured_and_nothing_else(tmp_path: Path) -> None
     assert "| ready | broker-1 | 0.50 | 1.25 | its port |" in lines
     assert "| topics | 2 | 1.75 | 0.50 |  |" in lines
     assert "Not measured for docker compose: it is not installed." in lines
-    assert "| 3 | not measured: not in time |" in lines
+    assert "| 3 | not measured: it failed; `results.json` says how |" in lines
     assert not [line for line in lines if line.startswith("| Docker |")]
 
 
