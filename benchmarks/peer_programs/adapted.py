@@ -42,6 +42,10 @@ class Kafka(KafkaContainer):
         self.with_env("KAFKA_NODE_ID", str(self.node))
         self.with_env("KAFKA_CONTROLLER_QUORUM_VOTERS", self.voters)
 
+    def start(self, timeout: int = 120) -> "Kafka":
+        """As the original, whose 30 seconds are too few where four workers start their clusters at once."""
+        return super().start(timeout)
+
     def tc_start(self) -> None:
         """Write the script that the container waits for."""
         advertised = f"PLAINTEXT://{self.get_container_host_ip()}:{self.get_exposed_port(self.port)}"
