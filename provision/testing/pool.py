@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from provision import Environment, Level, ProvisionError, UpOptions
+from provision import Environment, Level, ProvisionError
 from provision.common.notes import read_note
 from provision.common.whole_files import write_whole
 from provision.home.place import Home
@@ -102,11 +102,10 @@ class Pool:
         known = read_note(note, dict[str, str]) or {}
         if "what" in known:
             raise AlreadyFailed(known["what"], why=known["why"], hint=known["hint"])
-        if not known or not self._is_ready(name):
+        if not known or not self._is_ready(environment):
             write_whole(note, json.dumps({"name": name}))
             try:
-                owner = None if self._keep else self._controller
-                environment.up(UpOptions(timeout_s=_UP_S, owner_pid=owner))
+                self._up(environment)
             except ProvisionError as error:
                 if not self._keep:
                     said = {"name": name, "what": error.what, "why": error.why, "hint": error.hint}
@@ -114,15 +113,20 @@ class Pool:
                 raise
         return environment
 
-    def _is_ready(self, name: str) -> bool:
+    def _up(self, environment: Environment) -> None:
+        from provision import UpOptions  # loads all that starts clusters; where one runs already, no test waits for it
+
+        owner = None if self._keep else self._controller
+        environment.up(UpOptions(timeout_s=_UP_S, owner_pid=owner))
+
+    def _is_ready(self, environment: Environment) -> bool:
         """Whether it still runs; a kept one may have been stopped or removed meanwhile."""
         if not self._keep:
             return True
-        with Environment.named(name) as kept:
-            try:
-                return kept.status().level >= Level.TOPICS
-            except ProvisionError:
-                return False
+        try:
+            return environment.status().level >= Level.TOPICS
+        except ProvisionError:
+            return False
 
     @contextmanager
     def _locked(self, key: str) -> Iterator[None]:

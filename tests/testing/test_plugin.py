@@ -308,14 +308,30 @@ def test_async_tests_use_the_same_fixtures_and_waits_do_not_block_the_loop(proje
     assert project.is_clean
 
 
+KEPT = """
+import sys
+
+def test_it(kafka):
+    print("what starts clusters is loaded:", "provision.pipeline" in sys.modules)
+    kafka.topic("t", records=["x"]).consume(1)
+"""
+
+
+def test_what_starts_clusters_is_not_loaded_until_one_is_started() -> None:
+    program = "import provision.testing, sys\nprint(sorted({'provision.pipeline', 'jinja2'} & sys.modules.keys()))"
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert told.stdout == "[]\n"
+
+
 @pytest.mark.process
 @pytest.mark.matrix
 def test_a_kept_cluster_is_used_again(project: Project) -> None:
-    project.write(test_it__py="def test_it(kafka):\n    kafka.topic('t', records=['x']).consume(1)\n")
+    project.write(test_it__py=KEPT)
     try:
-        for _ in range(2):
-            code, out = project.run("--kafka-keep")
+        for loaded in ("what starts clusters is loaded: True", "what starts clusters is loaded: False"):
+            code, out = project.run("--kafka-keep", "-s")
             assert code == 0, out
+            assert loaded in out
             (name,) = re.findall(r"(\S+) is kept", out)
             assert (first := [node.pid for node in project.nodes])
         assert [node.pid for node in project.nodes] == first
