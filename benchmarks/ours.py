@@ -48,7 +48,8 @@ class Program:
 
     def command(self, *arguments: str) -> list[str]:
         """The whole command."""
-        return [sys.executable, "-m", "provision", *arguments]
+        alone = ["--no-warm"] if arguments[0] == "up" else []  # nothing is to go on in the background meanwhile
+        return [sys.executable, "-m", "provision", *arguments, *alone]
 
     def __call__(self, *arguments: str, timeout_s: float = 300) -> tuple[float, str]:
         """Run it; returns the seconds that it took, and its standard output."""
