@@ -31,8 +31,7 @@ def test_two_environments_with_automatic_ports_run_side_by_side(provision: Provi
 @pytest.mark.group(process="matrix")
 def test_up_and_down_again_and_again_leave_nothing(provision: Provision, tmp_path: Path) -> None:
     env = write_environment(tmp_path, "again", SMALL)
-    levels = ("topics", "process", "quorum", "brokers")
-    for level in levels if provision.runtime == "docker" else levels[:2]:
+    for level in ("topics", "process"):
         provision.ok("up", env, "--until", level)
         provision.ok("down", env)
         assert provision.traces("again") == []
