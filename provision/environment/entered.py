@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import threading
 from collections.abc import Callable, Generator
 from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
@@ -91,11 +92,12 @@ class Entered(Living):
         Whoever leaves the iteration early ends it as Ctrl-C does. The listener is told as well.
         """
         events = queue.SimpleQueue[Event | None]()
-        listener = self.on_event
+        listener, in_turn = self.on_event, threading.RLock()
 
         def on_event(event: Event) -> None:
-            events.put(event)
-            listener(event)
+            with in_turn:  # several threads have events, and both are to see them in the same order
+                events.put(event)
+                listener(event)
 
         self.on_event = on_event
         try:
