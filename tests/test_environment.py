@@ -434,6 +434,24 @@ def test_down_removes_all_that_up_made_or_all_but_the_data(shop: Shop, *, keep_d
     assert environment.down() == 0
 
 
+@pytest.mark.parametrize(("place", "freed"), [("here", True), ("elsewhere", False), ("not known", False)], ids=str)
+def test_down_frees_the_ports_of_what_an_earlier_one_has_removed_before_it_was_killed(
+    shop: Shop, place: str, *, freed: bool
+) -> None:
+    places = {"here": shop.runtime.place, "elsewhere": "elsewhere", "not known": ""}
+    environment = shop.of(["brokers.port=auto"])
+    environment.up()
+    ports = shop.home / "ports.json"
+    leased = json.loads(ports.read_text())
+    assert leased[NAME]["place"] == shop.runtime.place
+    shop.looks_away()
+    environment.down()
+    ports.write_text(json.dumps({NAME: leased[NAME] | {"place": places[place]}}))
+    shop.runtimes.answers = {"docker": shop.runtime, "process": Unavailable("it does not answer")}
+    assert environment.down() == 0
+    assert (NAME not in json.loads(ports.read_text())) is freed
+
+
 def test_data_cannot_be_kept_and_deleted(living: Shop) -> None:
     before = living.states
     with pytest.raises(UsageError, match="keep_data"):

@@ -126,7 +126,10 @@ def down(  # noqa: PLR0913 what it is, and how it goes
         stop_all(runtime, name, [node for node in observed.nodes if node.needs_stop], tell)
 
     def forget(*, removed: bool) -> None:
-        if not keep_data and (others := elsewhere(name, runtime)) is not True and (removed or others is False):
+        others = elsewhere(name, runtime)
+        if others is not True:  # what an earlier `down` has removed, which was cut off before it came here, counts too
+            removed = removed or home.ports.place_of(name) == runtime.place
+        if not keep_data and others is not True and (removed or others is False):
             home.ports.release(name)
         # Notes of what was interrupted inside Kafka are needed as long as the data are; if nothing was here, they may
         # be elsewhere.
