@@ -44,9 +44,7 @@ def leftovers(cluster: Cluster, observed: ObservedEnvironment) -> tuple[str, ...
 
 
 def _refusals(cluster: Cluster, observed: ObservedEnvironment, changes: Mapping[str, NodeChange]) -> Iterator[Action]:
-    for thing in observed.foreign:
-        cause = "it was not made by provision, and has a name that this environment needs"
-        yield Action(Verb.REFUSE, Kind.FOREIGN, thing, cause)
+    yield from _occupied(cluster, observed)
     lost = [node.name for node in observed.nodes if node.state is NodeState.LOST]
     for name in lost:
         cause = "it runs, but its directory is gone: the file cannot be compared with it"
@@ -70,6 +68,17 @@ def _refusals(cluster: Cluster, observed: ObservedEnvironment, changes: Mapping[
         if node.version and node.version != str(cluster.version):
             cause = f"it leaves while Kafka changes from {node.version} to {cluster.version}"
             yield Action(Verb.REFUSE, Kind.NODE, node.name, cause, "change the version first, then brokers.nodes")
+
+
+def _occupied(cluster: Cluster, observed: ObservedEnvironment) -> Iterator[Action]:
+    """What somebody else has put where the environment's own would be."""
+    for thing in observed.foreign:
+        cause = "it was not made by provision, and has a name that this environment needs"
+        yield Action(Verb.REFUSE, Kind.FOREIGN, thing, cause)
+    for name in (node.name for node in cluster.nodes if node.name in observed.in_the_way):
+        there = observed.node(name)
+        if there is None or not there.is_alive:  # while it runs, nothing is made or opened there
+            yield Action(Verb.REFUSE, Kind.STORAGE, name, *observed.in_the_way[name])
 
 
 def _smaller_ensemble(cluster: Cluster, observed: ObservedEnvironment) -> Iterator[Action]:

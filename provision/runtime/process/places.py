@@ -6,10 +6,11 @@ That concerns the home, which others may be able to write to, and shared memory,
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from provision.cluster.model import StorageKind, is_node_name
-from provision.common.own_directories import is_own, make_own, remove_tree, reopen
+from provision.common.own_directories import is_own, make_own, remove_tree, reopen, require_own
 from provision.common.whole_files import is_draft
 from provision.errors import Refused
 from provision.home.place import Home
@@ -81,6 +82,12 @@ class Places:
         for entry in found:
             reopen(entry)
         return frozenset(entry.name for entry in found)
+
+    def in_the_way(self, name: str) -> dict[str, tuple[str, str]]:
+        """What stands in the place of nodes' directories, by node, and what to do."""
+        entries = (entry for root in self.roots(name) for entry in _entries(root) if is_node_name(entry.name))
+        found = {entry.name: directories.in_the_way(partial(require_own, entry)) for entry in entries}
+        return {node: told for node, told in found.items() if told}
 
     def memory(self, name: str) -> Path:
         """The environment's data in memory, which need not exist."""
