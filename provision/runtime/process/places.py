@@ -17,7 +17,7 @@ from provision.home.place import Home
 from provision.runtime import directories
 from provision.runtime.process import processes
 from provision.runtime.process.layout import environment_directory, memory_directory, memory_place, memory_root
-from provision.runtime.process.notes import ABOUT_FILE
+from provision.runtime.process.notes import ABOUT_FILE, ENVIRONMENT_FILE
 from provision.spec.names import is_environment_name
 
 
@@ -120,6 +120,19 @@ class Places:
         for root in reversed(roots):
             remove_tree(root / node)
         self.tidy(name)
+
+    def remove_rest(self, name: str) -> tuple[Path, ...]:
+        """Once there are no nodes, remove notes, files and links that are left in the environment's directories.
+
+        Returns:
+            Directories that are nobody's to remove, because they are not provision's.
+        """
+        if not self.storages(name):
+            for entry in (entry for root in self.roots(name) for entry in _entries(root)):
+                if entry.name == ENVIRONMENT_FILE or entry.is_symlink() or not entry.is_dir():
+                    remove_tree(entry)
+        self.tidy(name)
+        return () if self.storages(name) else tuple(entry for root in self.roots(name) for entry in _entries(root))
 
     def tidy(self, name: str) -> None:
         """Remove the environment's directories that are empty."""
