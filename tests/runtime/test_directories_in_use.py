@@ -145,7 +145,7 @@ def test_what_is_in_the_way_is_told_by_the_plan_and_left_alone(
 OWN: dict[str, Make] = {
     "nothing": lambda _, __: None,
     "an empty directory": lambda d, _: _directory(d / "broker-1"),
-    "an empty marker": lambda d, _: (_directory(d / "broker-1"), (d / "broker-1/.provision").touch()),
+    "an empty marker": lambda d, _: (_directory(d / "broker-1") / ".provision").write_bytes(b""),
     "its own": lambda d, _: _ours(d),
     "its own without data": lambda d, _: _ours(d, "data"),
     "a file beside it": lambda d, _: _file(_ours(d).with_name("broker-2")),
