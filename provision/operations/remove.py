@@ -127,8 +127,7 @@ def down(  # noqa: PLR0913 what it is, and how it goes
 
     def forget(*, removed: bool) -> None:
         others = elsewhere(name, runtime)
-        if others is not True:  # what an earlier `down` has removed, which was cut off before it came here, counts too
-            removed = removed or home.ports.place_of(name) == runtime.place
+        removed = removed or _was_removed(name, runtime, home, others)
         if not keep_data and others is not True and (removed or others is False):
             home.ports.release(name)
         # Notes of what was interrupted inside Kafka are needed as long as the data are; if nothing was here, they may
@@ -146,6 +145,11 @@ def down(  # noqa: PLR0913 what it is, and how it goes
     for thing in observed.foreign:
         tell(Notice(f"the {thing} was not made by provision; if nobody needs it, {_removal_of(thing)} removes it"))
     return removed
+
+
+def _was_removed(name: str, runtime: Runtime, home: Home, others: bool | None) -> bool:  # noqa: FBT001 as `elsewhere`
+    """Whether an earlier `down` has removed it, and was cut off before it released the ports."""
+    return others is not True and home.ports.place_of(name) == runtime.place
 
 
 def end_training(runtime: Runtime, name: str, home: Home) -> bool:
