@@ -147,7 +147,7 @@ def down(  # noqa: PLR0913 what it is, and how it goes
     return removed
 
 
-def _was_removed(name: str, runtime: Runtime, home: Home, others: bool | None) -> bool:  # noqa: FBT001 as `elsewhere`
+def _was_removed(name: str, runtime: Runtime, home: Home, others: bool | None) -> bool:
     """Whether an earlier `down` has removed it, and was cut off before it released the ports."""
     return others is not True and home.ports.place_of(name) == runtime.place
 
