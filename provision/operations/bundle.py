@@ -52,13 +52,17 @@ class Contents:
 
 
 def write_bundle(file: Path, contents: Contents, tail: int | None) -> tuple[str, ...]:
-    """Write the archive, whole or not at all; returns what could not be had, with the reasons.
+    """Write the archive, whole or not at all, and make its directory; returns what could not be had, with the reasons.
 
     Raises:
         OSError: it cannot be written.
     """
-    with writing_whole(file, _MODE) as stream, tarfile.open(fileobj=stream, mode="w:gz") as archive:
-        return _Bundle(contents, archive).fill(tail)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with writing_whole(file, _MODE) as stream, tarfile.open(fileobj=stream, mode="w:gz") as archive:
+            return _Bundle(contents, archive).fill(tail)
+    except OSError as error:  # names a draft, of which the user knows nothing
+        raise OSError(error.errno, error.strerror or str(error), str(file)) from error
 
 
 @dataclass(slots=True)
