@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -271,7 +272,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A failed test's report has the state of the cluster and its logs, or the reason why there is none."""
     if call.excinfo and _FIXTURES.intersection(getattr(item, "fixturenames", ())):
-        _leave_out_ours(item, call.excinfo)
+        call.excinfo = _without_ours(item, call.excinfo)
     report = yield
     if call.excinfo and (reason := getattr(call.excinfo.value, _UNSTARTED, None)):
         setattr(report, _UNSTARTED, reason)
@@ -284,17 +285,30 @@ def pytest_runtest_makereport(
     return report
 
 
-def _leave_out_ours(item: pytest.Item, raised: pytest.ExceptionInfo[BaseException]) -> None:
+def _without_ours(
+    item: pytest.Item, raised: pytest.ExceptionInfo[BaseException]
+) -> pytest.ExceptionInfo[BaseException]:
     """Leave out of a report how an error of the program came about: the error says it, and what to do about it."""
     from provision import ProvisionError
 
-    if not isinstance(raised.value, ProvisionError) or item.config.getoption("fulltrace"):
-        return
-    ours = str(Path(__file__).parent)
-    theirs = raised.traceback.filter(lambda entry: not str(entry.path).startswith(ours))
-    if theirs:
-        raised.traceback = theirs
-        raised.value.__cause__ = None
+    error = raised.value
+    if not isinstance(error, ProvisionError) or item.config.getoption("fulltrace"):
+        return raised
+    ours = f"{Path(__file__).parent}{os.sep}"
+    theirs = [
+        entry for entry in _entries(error.__traceback__) if not entry.tb_frame.f_code.co_filename.startswith(ours)
+    ]
+    shown: TracebackType | None = None
+    for entry in reversed(theirs):
+        shown = TracebackType(shown, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
+    error.__cause__ = None
+    return pytest.ExceptionInfo.from_exception(error.with_traceback(shown)) if shown else raised
+
+
+def _entries(traceback: TracebackType | None) -> Iterator[TracebackType]:
+    while traceback:
+        yield traceback
+        traceback = traceback.tb_next
 
 
 @pytest.hookimpl(trylast=True)

@@ -1,21 +1,23 @@
 """What test runs know of the environments that they leave running: notes, which go once their environments are gone.
 
-For each there are a note (`KEY.json`), locks, and a mark of each run that uses it (`KEY.RUN.used`).
+For each there are a note (`KEY.json`), locks, and a mark of each run that uses it (`KEY.RUN.used`), which names the
+process that controls the run.
 """
 
-import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from provision import Environment, ProvisionError
 from provision.common.notes import DamagedNote, read_note
+from provision.common.process_identity import ProcessIdentity
+from provision.common.whole_files import write_whole
 from provision.home.runs import files_about
 
 
-def use(directory: Path, key: str, run: str) -> None:
-    """Note that a run uses one."""
-    (directory / f"{key}.{run}.used").touch()
+def use(directory: Path, key: str, run: str, controller: int) -> None:
+    """Note that a run uses one; `controller` is the process that controls the run."""
+    write_whole(directory / f"{key}.{run}.used", ProcessIdentity.of(controller).model_dump_json())
 
 
 def used(directory: Path, run: str) -> list[str]:
@@ -24,15 +26,14 @@ def used(directory: Path, run: str) -> list[str]:
 
 
 def replace(directory: Path, key: str, origin: str) -> None:
-    """Remove what was made from an earlier content of the same description, unless a test is using it."""
+    """Remove what was made from an earlier content of the same description, unless another run uses it."""
     for other, known in _notes(directory):
-        if other != key and known.get("origin") == origin:
-            with _unused(directory, other) as free, suppress(ProvisionError):  # the next run tries it again
-                if free:
-                    with Environment.named(known["name"]) as earlier:
-                        if not earlier.runtime.observe(earlier.name).is_absent:
-                            earlier.down()
-                    _forget(directory, other)
+        if other != key and known.get("origin") == origin and not _is_used(directory, other):
+            with suppress(ProvisionError):  # the next run tries it again
+                with Environment.named(known["name"]) as earlier:
+                    if not earlier.runtime.observe(earlier.name).is_absent:
+                        earlier.down()
+                _forget(directory, other)
 
 
 def end(directory: Path, run: str) -> None:
@@ -55,16 +56,14 @@ def _notes(directory: Path) -> Iterator[tuple[str, dict[str, str]]]:
                 yield note.stem, known
 
 
-@contextmanager
-def _unused(directory: Path, key: str) -> Iterator[bool]:
-    """Whether no test uses it, and none can during the block."""
-    with (directory / f"{key}.use").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+def _is_used(directory: Path, key: str) -> bool:
+    """Whether a run uses it that has not ended."""
+    for mark in directory.glob(f"{key}.*.used"):
+        with suppress(DamagedNote):
+            controller = read_note(mark, ProcessIdentity)
+            if controller and not controller.is_over:
+                return True
+    return False
 
 
 def _forget(directory: Path, key: str) -> None:

@@ -137,7 +137,7 @@ class Pool:
             raise
         write_whole(note, json.dumps(said))
         if self._keep:
-            kept.use(self._directory, key, self._run)
+            kept.use(self._directory, key, self._run, self._controller)
             kept.replace(self._directory, key, wanted.origin)
         return environment
 
