@@ -539,6 +539,19 @@ def test_logs_are_given_line_by_line_and_tools_write_to_the_streams_that_are_giv
         environment.tool("kafka-nothing", [], Streams(None, out, err))
 
 
+def test_a_bundle_makes_its_directory_and_names_itself_if_it_cannot_be_written(living: Shop, tmp_path: Path) -> None:
+    environment = living.of()
+    file = tmp_path / "not" / "there" / "yet.tar.gz"
+    environment.bundle(file)
+    assert [entry.name for entry in file.parent.iterdir()] == [file.name]
+    for wrong in (file / "in-a-file.tar.gz", file.parent):
+        with pytest.raises(OSError, match=r"\w") as told:
+            environment.bundle(wrong)
+        assert told.value.filename == str(wrong)
+        assert ".new" not in str(told.value)
+    assert [entry.name for entry in file.parent.parent.rglob("*.new")] == []
+
+
 # -- what lives inside Kafka ------------------------------------------------------------------------------------------
 
 
