@@ -555,6 +555,35 @@ def test_what_a_broker_had_in_memory_and_lost_is_said_before_it_starts(
     assert [one.cause for one in living.plan().plan.actions] == ["exited with 137"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "replicas", "nodes", "why"),
+    [
+        ("process", 1, [], None),
+        ("process", 1, ["broker-1"], None),
+        ("docker", 3, ["broker-2"], None),
+        ("docker", 2, ["broker-1"], None),
+        ("docker", 1, ["zookeeper-1"], None),
+        ("docker", 1, ["broker-1", "broker-2", "broker-3"], "no other broker runs"),
+        ("docker", 3, [], "no other broker runs"),
+        ("docker", 1, ["broker-1", "broker-2"], "no other broker is in sync: t-"),
+    ],
+)
+def test_a_stop_is_refused_only_if_it_would_lose_what_is_nowhere_else(
+    living: Living, monkeypatch: pytest.MonkeyPatch, kind: str, replicas: int, nodes: list[str], why: str | None
+) -> None:
+    monkeypatch.setattr(FakeRuntime, "kind", kind)
+    living.settles(topics=[topic("t", 3, replicas)], storage="memory")
+    living.runtime.on_verb = lambda _verb, _subject: None  # the Kafka in memory forbids to stop it as a whole
+    if why is None:
+        assert life.stop(living.runtime, "living", nodes) == len(nodes or living.runtime.observe("living").nodes)
+        return
+    with pytest.raises(Refused, match="stopping living would lose its records") as refused:
+        life.stop(living.runtime, "living", nodes)
+    assert why in refused.value.why
+    assert "storage: volume" in refused.value.hint
+    assert all(node.state is NodeState.RUNNING for node in living.runtime.observe("living").nodes)
+
+
 @pytest.mark.usefixtures("no_lag")
 def test_a_leaving_broker_to_which_something_comes_again_and_again_stays_and_serves_it(living: Living) -> None:
     living.settles(topics=[topic("t", 3, 1)])

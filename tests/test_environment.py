@@ -557,6 +557,19 @@ def test_logs_are_given_line_by_line_and_tools_write_to_the_streams_that_are_giv
         environment.tool("kafka-nothing", [], Streams(None, out, err))
 
 
+def test_a_bundle_makes_its_directory_and_names_itself_if_it_cannot_be_written(living: Shop, tmp_path: Path) -> None:
+    environment = living.of()
+    file = tmp_path / "not" / "there" / "yet.tar.gz"
+    environment.bundle(file)
+    assert [entry.name for entry in file.parent.iterdir()] == [file.name]
+    for wrong in (file / "in-a-file.tar.gz", file.parent):
+        with pytest.raises(OSError, match=r"\w") as told:
+            environment.bundle(wrong)
+        assert told.value.filename == str(wrong)
+        assert ".new" not in str(told.value)
+    assert [entry.name for entry in file.parent.parent.rglob("*.new")] == []
+
+
 # -- what lives inside Kafka ------------------------------------------------------------------------------------------
 
 
@@ -575,6 +588,22 @@ def test_topics_are_made_shown_and_deleted_by_hand(living: Shop) -> None:
     assert [topic.name for topic in environment.topics()] == ["orders"]
     assert living.done == ["create topic clicks", "create topic views", "delete topic clicks", "delete topic views"]
     assert {event.environment for event in living.told} == {NAME}
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        *((({"partitions": count}), "partitions is a whole number from 1") for count in (0, -5, "3", True, None, 1.5)),
+        *((({"replication_factor": count}), "replication_factor is a whole") for count in (0, -1, "2", True)),
+    ],
+)
+def test_a_topic_that_cannot_be_is_not_made(living: Shop, asked: dict[str, Any], told: str) -> None:
+    environment = living.of()
+    with pytest.raises(UsageError, match=told):
+        environment.create_topic("clicks", **asked)
+    with pytest.raises(UsageError, match="name is a text, not 5"):
+        environment.create_topic(5)  # type: ignore[arg-type]
+    assert [topic.name for topic in environment.topics()] == ["orders"]
 
 
 def test_topics_that_are_not_there_or_kafkas_own_are_not_deleted(living: Shop) -> None:

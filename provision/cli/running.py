@@ -210,10 +210,9 @@ def _ended(environment: "Environment", ending: Ending, code: int) -> int:
 def _bundled(environment: "Environment", file: Path) -> None:
     """Write an archive of what the failed command leaves; whatever becomes of that, the command's failure counts."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
         environment.bundle(file)
     except (ProvisionError, OSError) as error:
-        say(f"{file} is not written: {error}")
+        say(f"{file} is not written: {getattr(error, 'strerror', None) or error}")
     else:
         say(f"wrote {file}, as the command has failed")
 

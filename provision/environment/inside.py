@@ -12,6 +12,8 @@ from provision.environment.looking import WAIT_S
 from provision.events import Progress
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from provision.common.records import Record
     from provision.kafka.groups import Group
     from provision.plan.actions import Plan
@@ -52,6 +54,11 @@ class InsideKafka(Changing):
         """Create a topic that is not in the file, and wait until every broker knows it.
 
         The default replication factor is 3, or the number of brokers if there are fewer.
+
+        Raises:
+            UsageError: no topic can be like that.
+            Refused: it exists already, or there are fewer brokers than replicas.
+            PartlyApplied: Kafka rejected it.
         """
         from provision.operations.topics import NewTopic, create_topic
 
@@ -92,7 +99,7 @@ class InsideKafka(Changing):
     def produce(
         self,
         topic: str,
-        records: Iterable[NewRecord | tuple[bytes | None, bytes | None]],
+        records: Path | Iterable[NewRecord | tuple[bytes | None, bytes | None]],
         *,
         max_bytes: int = 1024**2,
         compression: Codec = "none",
@@ -102,20 +109,22 @@ class InsideKafka(Changing):
 
         Args:
             topic: its name.
-            records: in order.
+            records: in order; or the path of a file of them, whose ending says its format, as for `topics[].records`.
             max_bytes: limits the size of one.
             compression: of what is sent: `gzip`, `snappy`, `lz4`, `zstd`, or `none`.
             rate: at most so many records a second.
 
         Raises:
+            UsageError: there is no such topic or file, or what is given, or a line of it, is no record.
             ProvisionError: not all were acknowledged; says how many were.
         """
         from provision.common.pacing import paced
         from provision.kafka import writing
+        from provision.operations.records import new_records
         from provision.operations.topics import topics_without_settings
 
-        topics_without_settings(cluster := self.cluster(), [topic])
-        new = (record if isinstance(record, NewRecord) else NewRecord(record[1], record[0]) for record in records)
+        there = topics_without_settings(cluster := self.cluster(), [topic])
+        new = new_records(records, next(len(one.partitions) for one in there if one.name == topic))
 
         def told(acknowledged: int) -> None:
             self._tell(Progress(f"records written to {topic}", acknowledged, 0))

@@ -114,7 +114,7 @@ class Looking(Described):
         """Write all that tells of the environment's state into one archive, without secrets; also if it is broken.
 
         Args:
-            file: the archive (`.tar.gz`), which only its owner may read.
+            file: the archive (`.tar.gz`), which only its owner may read; its directory is made if it is missing.
             tail: only the last lines of each log.
 
         Returns:

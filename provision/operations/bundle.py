@@ -52,11 +52,12 @@ class Contents:
 
 
 def write_bundle(file: Path, contents: Contents, tail: int | None) -> tuple[str, ...]:
-    """Write the archive, whole or not at all; returns what could not be had, with the reasons.
+    """Write the archive, whole or not at all, and make its directory; returns what could not be had, with the reasons.
 
     Raises:
         OSError: it cannot be written.
     """
+    file.parent.mkdir(parents=True, exist_ok=True)
     with writing_output(file, _MODE) as stream, tarfile.open(fileobj=stream, mode="w:gz") as archive:
         return _Bundle(contents, archive).fill(tail)
 

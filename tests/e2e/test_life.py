@@ -128,8 +128,12 @@ def test_records_in_memory_are_not_thrown_away_by_stop(provision: Provision, tmp
     env = write_environment(tmp_path, "in-memory", SMALL + "storage: memory\n")
     provision.ok("up", env, *RUNNING)
     result = provision("stop", env)
-    assert result.code == 4
-    assert "would lose its records" in result.err
+    if provision.runtime == "docker":  # on a tmpfs, which goes with the broker's process
+        assert result.code == 4
+        assert "would lose its records" in result.err
+    else:
+        assert result.code == 0
+        provision.ok("start", env)
     if provision.runtime == "docker":
         mounts = engine().api.inspect_container("in-memory-broker-1")["HostConfig"]["Tmpfs"]
         assert "/var/lib/provision/data" in mounts

@@ -20,7 +20,7 @@ from provision.errors import PartlyApplied, ProvisionError, Refused, Unavailable
 from provision.events import Event, Notice
 from provision.home.holders import Holder
 from provision.home.journals import Journal
-from provision.home.runs import directory_of, make_directory
+from provision.home.runs import KEPT, directory_of, make_directory
 from provision.home.trainers import Trainer, throwaway, training
 from provision.kafka.levels import Level
 from provision.operations.gc.collector import Collector
@@ -161,6 +161,11 @@ def _test_run(world: World) -> None:
     (directory_of(world.home, NAME) / "0a1b2c3d.json").write_text("{}")
 
 
+def _kept_by_tests(world: World) -> None:
+    make_directory(world.home, KEPT, None)
+    (directory_of(world.home, KEPT) / "0a1b2c3d.json").write_text(json.dumps({"name": NAME}))
+
+
 def _draft(world: World) -> None:
     world.home.mkdir()
     (world.home / f"ports.json.{world.ended.pid}-1.new").write_text("{")
@@ -201,6 +206,7 @@ LEFT: dict[str, tuple[str, Callable[[World], None]]] = {
     "the lock of a killed command": ("lock", _lock),
     "a lease of what is nowhere": ("port lease", _lease),
     "what is left of a killed test run": ("test run", _test_run),
+    "the note of what a test run kept": ("test run", _kept_by_tests),
     "a draft": ("draft", _draft),
     "a download": ("download", _fetch),
     "an old history": ("history", _history),
@@ -212,7 +218,7 @@ def test_each_kind_is_found_told_and_removed(world: World, kind: str, leave: Cal
     leave(world)
     (found,) = world.collector().find()
     assert found.kind == kind
-    assert NAME in found.name or kind in ("draft", "download")
+    assert NAME in f"{found.name} {found.why}" or kind in ("draft", "download")
     assert found.why
     (outcome,) = world.collector().remove([found])
     assert (outcome.removed, outcome.error) == (True, None)
@@ -263,6 +269,11 @@ def _used_lease(world: World) -> None:
     world.up()
 
 
+def _really_kept(world: World) -> None:
+    world.up()
+    _kept_by_tests(world)
+
+
 def _young_draft(world: World) -> None:
     world.home.mkdir()
     (world.home / f"ports.json.{os.getpid()}-1.new").write_text("{")
@@ -283,6 +294,7 @@ NOT_LEFT: dict[str, Callable[[World], object]] = {
     "a lease in use": _used_lease,
     "a draft that is being written": _young_draft,
     "files of somebody else": _not_a_draft,
+    "what a test run kept": _really_kept,
     "a test run that goes on": lambda world: make_directory(world.home, NAME, os.getpid()),
     "kept environments of tests": lambda world: make_directory(world.home, "kept", None),
     "a history that is not old": lambda world: Journal(world.home, NAME).begin(Holder.of("up")),

@@ -162,14 +162,11 @@ def test_a_port_that_is_taken_is_told_once(project: Project, workers: tuple[str,
         told_once(project, f"port {port} on 127.0.0.1 is taken", *workers)
 
 
-@pytest.mark.parametrize(
-    ("mark", "told"), [("kafka(verison='4.1.0')", "verison"), ("kafka(3)", "3"), ("kafka(brokers='x')", "brokers")]
-)
-def test_a_wrong_mark_is_told(project: Project, mark: str, told: str) -> None:
-    project.write(test_it__py=f"import pytest\n@pytest.mark.{mark}\ndef test_it(kafka):\n    pass\n")
+def test_a_mark_with_a_wrong_value_is_told(project: Project) -> None:
+    project.write(test_it__py="import pytest\n@pytest.mark.kafka(brokers='x')\ndef test_it(kafka):\n    pass\n")
     code, out = project.run("--strict-markers")
     assert code != 0
-    assert told in out
+    assert "brokers" in out
     assert "Traceback" not in out
 
 

@@ -19,6 +19,7 @@ KINDS = (
     Kind("lock", files.locks),
     Kind("port lease", files.leases),
     Kind("test run", files.test_runs),
+    Kind("test run", files.kept_by_tests),
     Kind("draft", files.drafts),
     Kind("history", files.journals, grace_s=30 * _DAYS_S),
 )
