@@ -61,9 +61,10 @@ golden: $(BIN)/provision ## write the golden files anew; read the diff
 known-keys: $(BIN)/provision ## ask Kafka's jars of every release line for their keys; read the diff
 	$(BIN)/python -m scripts.known_keys.generate
 
-bench: $(BIN)/provision ## measure, side by side
-	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/records.py
+bench: $(BIN)/provision java ## measure beside what others use, and write docs/speed.md; BENCH='--rows docker --repeat 3'
+	@$(BIN)/python -c 'import matplotlib' 2>/dev/null \
+		|| $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
+	$(BIN)/python -m benchmarks $(BENCH)
 
 build: $(BIN)/provision ## a wheel and a source distribution into dist/
 	$(BIN)/python -m hatchling build -d dist

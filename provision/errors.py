@@ -13,7 +13,8 @@
     ├── NotReady           124    not ready in time: names what is missing
     └── Interrupted        130    the user stopped it
 
-An error has three parts: what happened (`what`), the cause (`why`), and what to do about it (`hint`). Only `cli` prints
+An error has three parts: what happened (`what`), the cause (`why`), and what to do about it (`hint`). Its text is the
+first; the others are its notes, so that a traceback, and a report of pytest, show all three. Only `cli` prints
 errors and turns them into exit codes. Exceptions of libraries are translated once, in the adapter that catches them.
 """
 
@@ -37,10 +38,21 @@ class ProvisionError(Exception):
         self.what = what
         self.why = why
         self.hint = hint
+        self._notes: list[str] = []
 
     def add(self, *reasons: str) -> None:
         """Append reasons to the cause, one per line; empty ones are dropped."""
         self.why = "\n".join(filter(None, (self.why, *reasons)))
+
+    def add_note(self, note: str, /) -> None:
+        """Add a note, which comes after the cause and the hint."""
+        self._notes.append(note)
+
+    @property
+    def __notes__(self) -> list[str]:  # type: ignore[override]  # a list made from what may still change
+        """What Python, pytest and others show below `what`: the cause, the hint, and notes that were added."""
+        hint = f"hint: {self.hint}" if self.hint else ""
+        return [*filter(None, (self.why, hint)), *self._notes]
 
 
 class UsageError(ProvisionError):

@@ -30,6 +30,7 @@ from provision.operations.changing import Change
 from provision.operations.ports import back_to, found_taken
 from provision.operations.remove import remove_environment
 from provision.operations.rollback import undone
+from provision.operations.trainers import tell_of_archives
 from provision.operations.whose import Maker, about_of, note_about, tell_expired
 from provision.plan.actions import Action, Plan, Verb
 from provision.plan.nodes import plan_nodes
@@ -56,7 +57,8 @@ class UpOptions:
     `retain` keeps what a failed first `up` created. `saved` is the only plan that may be carried out. `frozen` runs
     exactly what the lock next to the file records, or nothing. `take_over` also uses an environment that was made from
     another file. `owner` is the person or CI job it is for (empty: what `PROVISION_OWNER` names), `owner_pid` the
-    process with whose end it goes. `rotation` is a step to another authority of its certificates.
+    process with whose end it goes. `rotation` is a step to another authority of its certificates. `warm` lets missing
+    archives be trained in the background afterwards, if that can slow nobody's work.
     """
 
     timeout_s: float = 120.0
@@ -68,6 +70,7 @@ class UpOptions:
     owner: str = ""
     owner_pid: int | None = None
     rotation: Rotation | None = None
+    warm: bool = False
 
 
 DEFAULTS = UpOptions()
@@ -75,11 +78,12 @@ DEFAULTS = UpOptions()
 
 @dataclass(frozen=True, slots=True)
 class UpResult:
-    """What `up` reached: `changed` is whether it did anything, `timings` are seconds by level."""
+    """What `up` reached; `timings` are seconds by level. Nodes that are `cold` could start faster with archives."""
 
     assessment: Assessment
     changed: bool
     timings: Mapping[str, float] = field(default_factory=dict)
+    cold: bool = False
 
 
 def up(
@@ -230,10 +234,8 @@ def _bring_up(
     if options.until >= Level.TOPICS:
         changed |= converge(known, prepared.desired, work, wait, home, agree)
         assessment = wait.until(Level.TOPICS, cluster.topics)
-    if first_wave and runtime.archives:
-        for node, why in runtime.archives.unused(cluster.name).items():
-            tell(Notice(f"{node} started without its archive: {why} (`provision warm {cluster.name}` makes a new one)"))
-    return UpResult(assessment, changed, wait.timings), wait
+    cold = bool(first_wave) and tell_of_archives(runtime, cluster, tell)
+    return UpResult(assessment, changed, wait.timings, cold), wait
 
 
 def _settings_left(prepared: Prepared) -> tuple[Action, ...]:

@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -22,10 +23,14 @@ _MARK = (
     "kafka(version=None, mode=None, brokers=None, check=True): which cluster the `kafka` fixture gives the test, and "
     "whether what the test leaves behind fails it."
 )
+_OVERRIDES = {"version": "kafka.version", "mode": "kafka.mode", "brokers": "brokers.nodes"}
+"""What a mark changes of the environment."""
+_FIXTURES = frozenset({"kafka", "kafka_environment"})
 _TAIL = 200
 _pool = pytest.StashKey["Pool"]()
 _used = pytest.StashKey["Kafka"]()
 _began = pytest.StashKey[float]()
+_UNSTARTED = "provision_unstarted"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -55,14 +60,25 @@ class Run(NamedTuple):
 
 
 class _Workers:
-    """What only pytest-xdist calls."""
+    """What the process that controls a run does for its workers."""
 
     def __init__(self, run: "Run") -> None:
         self._run = run
+        self._told = set[str]()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:  # noqa: ANN401 a class of xdist
         node.workerinput[_RUN] = tuple(self._run)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Why there is no cluster is told once. Workers that have no home cannot agree on which of them tells it."""
+        reason = getattr(report, _UNSTARTED, None)
+        if reason in self._told:
+            path, line, _ = report.location
+            report.outcome, report.longrepr = "skipped", (path, line or 0, f"Skipped: {reason}")
+        elif reason:
+            self._told.add(reason)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -106,7 +122,7 @@ def kafka_environment_values() -> Mapping[str, Any]:
 @pytest.fixture(scope="session")
 def kafka_environment(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str, Any]) -> "Environment":
     """The running environment of the test run, shared by all tests and workers."""
-    return _running(request, _wanted(request.config, kafka_environment_values))
+    return _running(request, kafka_environment_values)[1]
 
 
 @pytest.fixture
@@ -115,43 +131,68 @@ def kafka(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str,
     from provision import ProvisionError
     from provision.testing import Kafka
 
-    mark = request.node.get_closest_marker("kafka")
-    wanted = _wanted(request.config, kafka_environment_values, mark)
-    pool = _pool_of(request.config)
-    environment = _running(request, wanted)
-    use = pool.use(wanted)
+    wanted, environment = _running(request, kafka_environment_values, request.node)
+    use = _pool_of(request.config).use(wanted)
+    given = None
     try:
         given = Kafka(environment, use, alone=not _is_worker(request.config))
     except ProvisionError as error:  # the cluster is ill, perhaps by another test: that is no reason to end the run
-        use.release()
-        pytest.fail(_as_told(error), pytrace=False)
-    except BaseException:
-        use.release()
-        raise
+        told = _as_told(error)
+    finally:
+        if given is None:
+            use.release()
+    if given is None:
+        pytest.fail(told, pytrace=False)
     request.node.stash[_used], request.node.stash[_began] = given, time.time()
     yield given
-    check = mark.kwargs.get("check", True) if mark else True
+    check = _asked(request.node).get("check", True)
+    told = ""
     try:
         given.close(check=check and request.config.getini("kafka_check"))
     except AssertionError as error:
-        pytest.fail(str(error), pytrace=False)
+        told = "\n".join([str(error), *getattr(error, "__notes__", ())])
+    except ProvisionError as error:
+        told = _as_told(error)
+    if told:
+        pytest.fail(told, pytrace=False)
 
 
-def _running(request: pytest.FixtureRequest, wanted: "Wanted") -> "Environment":
-    """The running environment; if it cannot be started, that is told once, and the run ends."""
+def _running(
+    request: pytest.FixtureRequest, values: Mapping[str, Any], item: pytest.Item | None = None
+) -> "tuple[Wanted, Environment]":
+    """What is wanted, and that environment, which runs; if it cannot be started, that is told once, and the run ends.
+
+    Args:
+        request: of the fixture.
+        values: what describes the environment, unless a file does.
+        item: the test whose marks count.
+    """
     from provision import ProvisionError
     from provision.testing.pool import AlreadyFailed
 
     try:
-        return _pool_of(request.config).environment(wanted)
+        wanted = _wanted(request.config, values, _asked(item) if item else {})
+        return wanted, _pool_of(request.config).environment(wanted)
     except ProvisionError as failure:
         error = failure
     except OSError as failure:  # of the home, or of the file
         error = ProvisionError(str(failure))
-    request.session.shouldfail = f"no Kafka environment: {error.what}"
+    reason = _end(request.session, error)
     if isinstance(error, AlreadyFailed):
-        pytest.skip(f"no Kafka environment: {error.what}")
-    pytest.fail(_as_told(error), pytrace=False)
+        pytest.skip(reason)
+    raise _unstarted(error, reason)
+
+
+def _end(session: pytest.Session, error: Any) -> str:  # noqa: ANN401 a ProvisionError, which is not loaded yet
+    """End the run, because there is no environment; returns the reason."""
+    session.shouldfail = reason = f"no Kafka environment: {error.what}"
+    return reason
+
+
+def _unstarted(error: Any, reason: str) -> BaseException:  # noqa: ANN401 as above
+    failed = pytest.fail.Exception(_as_told(error), pytrace=False)
+    setattr(failed, _UNSTARTED, reason)
+    return failed
 
 
 def _as_told(error: Any) -> str:  # noqa: ANN401 a ProvisionError, which is not loaded yet
@@ -159,20 +200,40 @@ def _as_told(error: Any) -> str:  # noqa: ANN401 a ProvisionError, which is not 
     return f"error: {error.what}{why}" + (f"\nhint: {error.hint}" if error.hint else "")
 
 
-def _wanted(config: pytest.Config, values: Mapping[str, Any], mark: pytest.Mark | None = None) -> "Wanted":
+def _asked(item: pytest.Item) -> dict[str, Any]:
+    """What the marks of a test say, those of its class and module too: of each key, the one that is nearest to it.
+
+    Raises:
+        UsageError: one of them says what no mark can.
+    """
+    asked: dict[str, Any] = {}
+    for mark in reversed(list(item.iter_markers("kafka"))):
+        unknown = [*sorted(mark.kwargs.keys() - {*_OVERRIDES, "check"}), *map(repr, mark.args)]
+        wrong = f"does not take {', '.join(unknown)}" if unknown else ""
+        if not isinstance(mark.kwargs.get("check", True), bool):
+            wrong = f"takes True or False as check, not {mark.kwargs['check']!r}"
+        if wrong:
+            from provision import UsageError
+
+            hint = f"it takes {', '.join(_OVERRIDES)}, check"
+            raise UsageError(f"the mark kafka {wrong}", why=f"it is a mark of {item.nodeid}", hint=hint)
+        asked |= mark.kwargs
+    return asked
+
+
+def _wanted(config: pytest.Config, values: Mapping[str, Any], asked: Mapping[str, Any]) -> "Wanted":
+    from provision import UsageError
     from provision.testing import Wanted
 
+    if not isinstance(values, Mapping) or not all(isinstance(key, str) for key in values):
+        shown = type(values).__name__ if not isinstance(values, Mapping) else "a mapping with other keys than text"
+        hint = 'for example {"brokers": {"nodes": 3, "port": "auto"}}'
+        raise UsageError(f"kafka_environment_values returns the keys of an environment file, not {shown}", hint=hint)
     named = config.getoption("kafka_environment") or config.getini("kafka_environment")
-    overrides = []
-    asked = dict(mark.kwargs) if mark else {}
-    asked.pop("check", None)
-    keys = {"version": "kafka.version", "mode": "kafka.mode", "brokers": "brokers.nodes"}
-    if unknown := sorted(asked.keys() - keys.keys()) + [repr(value) for value in (mark.args if mark else ())]:
-        raise pytest.UsageError(f"the mark kafka does not take {', '.join(unknown)}: it takes {', '.join(keys)}, check")
-    overrides = [f"{keys[key]}={value}" for key, value in asked.items() if value is not None]
+    overrides = tuple(f"{_OVERRIDES[key]}={asked[key]}" for key in _OVERRIDES if asked.get(key) is not None)
     if values and not config.getoption("kafka_environment"):
-        return Wanted(values=values, overrides=tuple(overrides))
-    return Wanted(file=_file(config, named) if named else None, overrides=tuple(overrides))
+        return Wanted(values=values, overrides=overrides)
+    return Wanted(file=_file(config, named) if named else None, overrides=overrides)
 
 
 def _file(config: pytest.Config, named: str) -> Path:
@@ -181,13 +242,40 @@ def _file(config: pytest.Config, named: str) -> Path:
     return in_environments if not file.is_file() and in_environments.is_file() else file
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """`kafka_environment` is the same in all tests, so a mark cannot change it for one."""
+    names = getattr(item, "fixturenames", ())
+    if "kafka_environment" not in names or item.get_closest_marker("kafka") is None:
+        return
+    from provision import UsageError
+
+    try:
+        changed = [key for key, value in _asked(item).items() if key in _OVERRIDES and value is not None]
+    except UsageError as error:
+        wrong = error
+    else:
+        if changed:
+            told = f"the mark kafka({changed[0]}=…) cannot change kafka_environment, which is the same in all tests"
+            hint = "take the fixture kafka instead; its kafka.environment follows the mark"
+            pytest.fail(_as_told(UsageError(told, hint=hint)), pytrace=False)
+        return
+    raise _unstarted(wrong, _end(item.session, wrong))
+
+
 # -- failures, and the end --------------------------------------------------------------------------------------------
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A failed test's report has the state of the cluster and its logs."""
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test's report has the state of the cluster and its logs, or the reason why there is none."""
+    if call.excinfo and _FIXTURES.intersection(getattr(item, "fixturenames", ())):
+        call.excinfo = _without_ours(item, call.excinfo)
     report = yield
+    if call.excinfo and (reason := getattr(call.excinfo.value, _UNSTARTED, None)):
+        setattr(report, _UNSTARTED, reason)
     if report.failed and report.when == "call" and _used in item.stash:
         from provision.testing.reporting import sections
 
@@ -195,6 +283,32 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         place = Path(directory) if directory else None
         report.sections += sections(item.stash[_used], item.nodeid, item.stash[_began], place, tail=_TAIL)
     return report
+
+
+def _without_ours(
+    item: pytest.Item, raised: pytest.ExceptionInfo[BaseException]
+) -> pytest.ExceptionInfo[BaseException]:
+    """Leave out of a report how an error of the program came about: the error says it, and what to do about it."""
+    from provision import ProvisionError
+
+    error = raised.value
+    if not isinstance(error, ProvisionError) or item.config.getoption("fulltrace"):
+        return raised
+    ours = f"{Path(__file__).parent}{os.sep}"
+    theirs = [
+        entry for entry in _entries(error.__traceback__) if not entry.tb_frame.f_code.co_filename.startswith(ours)
+    ]
+    shown: TracebackType | None = None
+    for entry in reversed(theirs):
+        shown = TracebackType(shown, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
+    error.__cause__ = None
+    return pytest.ExceptionInfo.from_exception(error.with_traceback(shown)) if shown else raised
+
+
+def _entries(traceback: TracebackType | None) -> Iterator[TracebackType]:
+    while traceback:
+        yield traceback
+        traceback = traceback.tb_next
 
 
 @pytest.hookimpl(trylast=True)

@@ -4,9 +4,11 @@ A small throwaway environment of the same Kafka is started, writes and reads rec
 write lists of the classes that they load, and of these lists the archives are made.
 """
 
-import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,15 +16,19 @@ from typing import Any
 from provision.catalogue.versions import ZOOKEEPER
 from provision.cluster.model import Cluster, Node, Role
 from provision.cluster.resolve import resolve_without_ports
+from provision.common import spare
 from provision.common.interrupts import shielded
+from provision.common.patience import Patience
+from provision.common.process_identity import ProcessIdentity
 from provision.errors import Unavailable, UsageError
 from provision.events import ActionStep, Event, Fetching, Listener, Notice, action, silent
 from provision.home.place import Home
-from provision.home.usable import made
+from provision.home.trainers import Trainer, throwaway, training
 from provision.kafka.levels import Level
+from provision.operations import status
 from provision.operations.files import require_nodes
 from provision.operations.life import stop_all
-from provision.operations.remove import down
+from provision.operations.remove import down, end_all_training
 from provision.pipeline import UpOptions, up
 from provision.runtime import Runtimes
 from provision.runtime.archives import COMBINED, ENSEMBLE_BROKER, Archive, Archives, kind_of, training_options
@@ -37,6 +43,11 @@ _TRAINED_TOGETHER = (
 )
 """The kinds of archives by the throwaway environments that train them."""
 _LOCK_TIMEOUT_S = 900
+_SHARE = 0.25
+"""The share of the processors that a training in the background may use."""
+_LITTLE, _LOOK_S, _LOOKS = 0.5, 2.0, 3
+"""It has little to do if no more than this share of it is busy, in each of so many looks of so many seconds."""
+_GIVE_UP_S = 600.0
 _TTL = "1h"
 
 
@@ -61,6 +72,7 @@ def warm(
     """
     spec = source.load(tell)
     require_nodes(spec)
+    end_all_training(runtimes)  # who asks for it does not wait for what waits
     runtime = runtimes.choose(spec.runtime, spec.name, tell)
     if runtime.archives is None:
         raise UsageError(f"nodes of the runtime {runtime.kind} have no archives")
@@ -83,27 +95,96 @@ def warm(
 
 @contextmanager
 def _alone(home: Home, tell: Listener) -> Iterator[None]:
-    """One training of a home at a time."""
-    from filelock import FileLock, Timeout
+    """One training with a cache at a time."""
+    with training(home.cache) as alone:
+        if alone:
+            yield
+            return
+    tell(Notice("another command is training archives: waiting for it"))
+    with training(home.cache, _LOCK_TIMEOUT_S) as alone:
+        if not alone:
+            raise Unavailable("another command is training archives and does not end")
+        yield
 
-    lock = FileLock(made(home.cache) / "training.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        tell(Notice("another command is training archives: waiting for it"))
-        try:
-            lock.acquire(timeout=_LOCK_TIMEOUT_S)
-        except Timeout as error:
-            raise Unavailable("another command is training archives and does not end") from error
+
+def warm_when_idle(
+    source: Source, runtimes: Runtimes, runtime: Runtime, *, timeout_s: float = 120.0, tell: Listener = silent
+) -> tuple[Warmed, ...]:
+    """What `warm` does, once the machine has little else to do, with only what others leave; so a whole process.
+
+    It ends when the environment is removed, or the note of this process.
+
+    Returns:
+        Nothing, if another one trains in this home, or the machine has had too much to do for too long.
+
+    Raises:
+        UsageError: the environment is not up.
+        ProvisionError: as `warm`.
+    """
+    name, home = source.name, runtimes.home
+    status.require(runtime, name)
+    with home.trainers.alone() as alone:
+        if not alone:
+            tell(Notice("another process trains archives in the background: this one ends"))
+            return ()
+        processors = max(1, int(spare.spare().processors * _SHARE))
+        spare.stand_back(processors)
+        runtime.stand_back(processors)
+        me = Trainer(environment=name, runtime=runtime.kind, process=ProcessIdentity.of(), since_s=time.time())
+        with _noted(home, me):
+            if not _becomes_idle(lambda: _is_wanted(home, me) and not runtime.observe(name).is_absent):
+                tell(Notice("no archives are trained: the machine is busy, or the environment is gone"))
+                return ()
+            with _ending_when(lambda: not _is_wanted(home, me)):
+                return warm(source, runtimes, timeout_s=timeout_s, tell=tell)
+
+
+@contextmanager
+def _noted(home: Home, me: Trainer) -> Iterator[None]:
+    """Note this process, unless what has started it has, until the block ends."""
+    noted = home.trainers.of(me.environment)
+    if noted is None or noted.process != me.process:
+        home.trainers.note(me)
     try:
         yield
     finally:
-        lock.release()
+        if _is_wanted(home, me):
+            home.trainers.forget(me.environment)
 
 
-def training_name(home: Home) -> str:
-    """The name of the throwaway environment: each home has its own, because an engine may serve several."""
-    return f"provision-warm-{hashlib.sha256(os.fsencode(home.directory)).hexdigest()[:6]}"
+def _is_wanted(home: Home, me: Trainer) -> bool:
+    noted = home.trainers.of(me.environment)
+    return noted is not None and noted.process == me.process
+
+
+def _becomes_idle(is_wanted: Callable[[], bool]) -> bool:
+    """Wait until the machine has had little to do for a while; False if that does not come, or is not wanted."""
+    patience, calm = Patience(_GIVE_UP_S), 0
+    while not patience.is_over and is_wanted():
+        calm = calm + 1 if spare.busy_share(_LOOK_S) <= _LITTLE else 0
+        if calm == _LOOKS:
+            return is_wanted()
+    return False
+
+
+@contextmanager
+def _ending_when(is_over: Callable[[], bool]) -> Iterator[None]:
+    """End this process like SIGTERM does, once that is so while the block runs."""
+    done, main = threading.Event(), threading.get_ident()
+
+    def watch() -> None:
+        while not done.wait(_LOOK_S):
+            if is_over():
+                signal.pthread_kill(main, signal.SIGTERM)
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +199,7 @@ class _Training:
 
     def archives(self, nodes: Mapping[str, Node], together: frozenset[str], tell: Listener) -> dict[str, Archive]:
         """Train, and make the archives of these kinds."""
-        name, resources = training_name(self.runtimes.home), [f"archive {kind}" for kind in nodes]
+        name, resources = throwaway(self.runtimes.home.directory), [f"archive {kind}" for kind in nodes]
         source = Source.of(None, (), self._values(name, together))
         with action(tell, TRAIN, *resources):
             step = _Steps(resources, tell)

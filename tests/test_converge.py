@@ -556,6 +556,35 @@ def test_what_a_broker_had_in_memory_and_lost_is_said_before_it_starts(
     assert [one.cause for one in living.plan().plan.actions] == ["exited with 137"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "replicas", "nodes", "why"),
+    [
+        ("process", 1, [], None),
+        ("process", 1, ["broker-1"], None),
+        ("docker", 3, ["broker-2"], None),
+        ("docker", 2, ["broker-1"], None),
+        ("docker", 1, ["zookeeper-1"], None),
+        ("docker", 1, ["broker-1", "broker-2", "broker-3"], "no other broker runs"),
+        ("docker", 3, [], "no other broker runs"),
+        ("docker", 1, ["broker-1", "broker-2"], "no other broker is in sync: t-"),
+    ],
+)
+def test_a_stop_is_refused_only_if_it_would_lose_what_is_nowhere_else(
+    living: Living, monkeypatch: pytest.MonkeyPatch, kind: str, replicas: int, nodes: list[str], why: str | None
+) -> None:
+    monkeypatch.setattr(FakeRuntime, "kind", kind)
+    living.settles(topics=[topic("t", 3, replicas)], storage="memory")
+    living.runtime.on_verb = lambda _verb, _subject: None  # the Kafka in memory forbids to stop it as a whole
+    if why is None:
+        assert life.stop(living.runtime, "living", nodes) == len(nodes or living.runtime.observe("living").nodes)
+        return
+    with pytest.raises(Refused, match="stopping living would lose its records") as refused:
+        life.stop(living.runtime, "living", nodes)
+    assert why in refused.value.why
+    assert "storage: volume" in refused.value.hint
+    assert all(node.state is NodeState.RUNNING for node in living.runtime.observe("living").nodes)
+
+
 @pytest.mark.usefixtures("no_lag")
 def test_a_leaving_broker_to_which_something_comes_again_and_again_stays_and_serves_it(living: Living) -> None:
     living.settles(topics=[topic("t", 3, 1)])
@@ -680,6 +709,54 @@ def test_a_first_up_over_kept_data_that_fails_before_new_nodes_run_leaves_none_o
         with pytest.raises(ProvisionError, match="the image is gone"):
             living.want(**{grown: {"nodes": 5}}).up()
     assert living.runtime.observe("living").storages == before
+
+
+def test_brokers_leave_over_kept_data_only_when_they_are_back_and_have_given_away_what_they_hold(
+    living: Living,
+) -> None:
+    living.settles(topics=[topic("t", 6, 1)])
+    goes_down(living, keep_data=True)
+    kept = living.runtime.observe("living")
+    started: list[str] = []
+    verb_of_kafka = living.runtime.on_verb
+    living.runtime.on_verb = lambda verb, _subject: started.append(verb)
+    fewer = living.want(brokers=brokers(1)).plan().plan
+    assert [(action.verb, action.name) for action in fewer.actions] == [
+        (Verb.REFUSE, "broker-2"),
+        (Verb.REFUSE, "broker-3"),
+    ]
+    with pytest.raises(Refused) as caught:
+        living.up()
+    assert "`provision up --set brokers.nodes=3` first" in caught.value.hint
+    assert started == []
+    assert living.runtime.observe("living") == kept
+    living.runtime.on_verb = verb_of_kafka
+    living.settles(brokers=brokers(3))
+    done = living.settles(brokers=brokers(1))
+    assert done[-3:] == ["reassign topic t", "remove broker-2", "remove broker-3"]
+    assert set(living.replicas("t")) == {(1,)}
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["running", "stopped"])
+@pytest.mark.parametrize("cut_off_at", ["stop_node", "remove_node", "remove_storage"])
+def test_a_removal_that_was_cut_off_goes_on(living: Living, cut_off_at: str, stopped: bool) -> None:
+    living.settles(topics=[topic("t", 3, 1)])
+    verb_of_kafka = living.runtime.on_verb
+
+    def cut_off(verb: str, subject: str) -> None:
+        verb_of_kafka(verb, subject)
+        if (verb, subject) == (cut_off_at, "broker-3"):
+            raise KeyboardInterrupt
+
+    living.runtime.on_verb = cut_off
+    with pytest.raises(Interrupted):
+        living.up(brokers=brokers(2))
+    living.runtime.on_verb = lambda _verb, _subject: None
+    for node in living.runtime.observe("living").nodes if stopped else ():
+        living.runtime.stop_node("living", node.name, 1.0)
+    living.runtime.on_verb = verb_of_kafka
+    living.settles()
+    assert "broker-3" not in living.runtime.observe("living").storages
 
 
 # -- topics -----------------------------------------------------------------------------------------------------------

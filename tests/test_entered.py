@@ -1,6 +1,7 @@
 """Environments as context managers, and their work in threads: awaited, watched, and stopped early."""
 
 import asyncio
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ import pytest
 
 import provision.operations.topics
 import provision.pipeline  # noqa: F401 loaded before the Kafka in memory takes its place
+from provision.common.process_identity import ProcessIdentity
 from provision.environment import Environment
 from provision.errors import InvalidEnvironment, Refused, UsageError
 from provision.events import ActionDone, Event, LevelReached
+from provision.operations.gc import reaper
 from tests.fake_kafka import FakeKafka, SpokenRuntime
 from tests.runtimes import FakeRuntimes
 
@@ -26,6 +29,8 @@ class Place:
         self.runtimes = FakeRuntimes(directory / "home", self.runtime)
         self.kafka = FakeKafka(self.runtime, "shop")
         self.kafka.speak(patch)
+        self.watched: list[Path] = []
+        patch.setattr(reaper, "start", self.watched.append)
 
     def environment(self, **values: Any) -> Environment:  # noqa: ANN401 of the file
         """One of that name."""
@@ -106,6 +111,19 @@ def test_from_file(place: Place, tmp_path: Path) -> None:
         assert shop.name == "shop"
         assert not place.is_empty
     assert place.is_empty
+
+
+def test_it_goes_with_this_process_unless_it_was_there_before(place: Place) -> None:
+    place.environment().up()
+    with place.environment():
+        pass
+    assert (place.runtime.abouts()["shop"].owner_process, place.watched) == (None, [])
+    place.goes()
+    place.environment().down()
+    with place.environment():
+        assert place.runtime.abouts()["shop"].owner_process == ProcessIdentity.of(os.getpid())
+        assert place.watched == [place.runtimes.home.directory]
+        place.goes()
 
 
 # -- async ------------------------------------------------------------------------------------------------------------

@@ -434,6 +434,24 @@ def test_down_removes_all_that_up_made_or_all_but_the_data(shop: Shop, *, keep_d
     assert environment.down() == 0
 
 
+@pytest.mark.parametrize(("place", "freed"), [("here", True), ("elsewhere", False), ("not known", False)], ids=str)
+def test_down_frees_the_ports_of_what_an_earlier_one_has_removed_before_it_was_killed(
+    shop: Shop, place: str, *, freed: bool
+) -> None:
+    places = {"here": shop.runtime.place, "elsewhere": "elsewhere", "not known": ""}
+    environment = shop.of(["brokers.port=auto"])
+    environment.up()
+    ports = shop.home / "ports.json"
+    leased = json.loads(ports.read_text())
+    assert leased[NAME]["place"] == shop.runtime.place
+    shop.looks_away()
+    environment.down()
+    ports.write_text(json.dumps({NAME: leased[NAME] | {"place": places[place]}}))
+    shop.runtimes.answers = {"docker": shop.runtime, "process": Unavailable("it does not answer")}
+    assert environment.down() == 0
+    assert (NAME not in json.loads(ports.read_text())) is freed
+
+
 def test_data_cannot_be_kept_and_deleted(living: Shop) -> None:
     before = living.states
     with pytest.raises(UsageError, match="keep_data"):
@@ -539,6 +557,19 @@ def test_logs_are_given_line_by_line_and_tools_write_to_the_streams_that_are_giv
         environment.tool("kafka-nothing", [], Streams(None, out, err))
 
 
+def test_a_bundle_makes_its_directory_and_names_itself_if_it_cannot_be_written(living: Shop, tmp_path: Path) -> None:
+    environment = living.of()
+    file = tmp_path / "not" / "there" / "yet.tar.gz"
+    environment.bundle(file)
+    assert [entry.name for entry in file.parent.iterdir()] == [file.name]
+    for wrong in (file / "in-a-file.tar.gz", file.parent):
+        with pytest.raises(OSError, match=r"\w") as told:
+            environment.bundle(wrong)
+        assert told.value.filename == str(wrong)
+        assert ".new" not in str(told.value)
+    assert [entry.name for entry in file.parent.parent.rglob("*.new")] == []
+
+
 # -- what lives inside Kafka ------------------------------------------------------------------------------------------
 
 
@@ -557,6 +588,22 @@ def test_topics_are_made_shown_and_deleted_by_hand(living: Shop) -> None:
     assert [topic.name for topic in environment.topics()] == ["orders"]
     assert living.done == ["create topic clicks", "create topic views", "delete topic clicks", "delete topic views"]
     assert {event.environment for event in living.told} == {NAME}
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        *((({"partitions": count}), "partitions is a whole number from 1") for count in (0, -5, "3", True, None, 1.5)),
+        *((({"replication_factor": count}), "replication_factor is a whole") for count in (0, -1, "2", True)),
+    ],
+)
+def test_a_topic_that_cannot_be_is_not_made(living: Shop, asked: dict[str, Any], told: str) -> None:
+    environment = living.of()
+    with pytest.raises(UsageError, match=told):
+        environment.create_topic("clicks", **asked)
+    with pytest.raises(UsageError, match="name is a text, not 5"):
+        environment.create_topic(5)  # type: ignore[arg-type]
+    assert [topic.name for topic in environment.topics()] == ["orders"]
 
 
 def test_topics_that_are_not_there_or_kafkas_own_are_not_deleted(living: Shop) -> None:

@@ -1,5 +1,10 @@
 """Training archives: a throwaway environment of the same software, of which nothing is left, whatever happens."""
 
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -7,17 +12,23 @@ from typing import Any
 
 import pytest
 
+from provision.cluster.layout import container_layout
 from provision.cluster.model import Role
+from provision.cluster.resolve import resolve_without_ports
+from provision.common import spare
+from provision.common.process_identity import ProcessIdentity
 from provision.environment import Environment
-from provision.errors import ProvisionError, UsageError
+from provision.errors import Interrupted, ProvisionError, UsageError
 from provision.events import ActionDone, Event, Listener, Notice
+from provision.home.trainers import Trainer, throwaway
 from provision.kafka.levels import Level
 from provision.operations.caches import remove_caches
 from provision.pipeline import UpOptions, UpResult, up
 from provision.runtime import Runtimes
 from provision.runtime.archives import KINDS
+from provision.spec.loader import load_values
 from provision.spec.source import Source
-from provision.warming import Warmed, training_name, warm
+from provision.warming import Warmed, warm, warm_when_idle
 from tests.fake_kafka import FakeKafka, SpokenRuntime
 from tests.runtimes import FakeRuntimes
 
@@ -29,7 +40,7 @@ class World:
         self.runtime = SpokenRuntime()
         self.verbs: list[tuple[str, str]] = []
         self.runtimes = FakeRuntimes(directory / "home", self.runtime)
-        self.training = training_name(self.runtimes.home)
+        self.training = throwaway(self.runtimes.home.directory)
         self.kafka = FakeKafka(self.runtime, self.training)
         self._nodes_do, self.runtime.on_verb = self.runtime.on_verb, self._on_verb
         self.fails = ""
@@ -50,6 +61,21 @@ class World:
         """Train for an environment."""
         source = Source.of(None, (), {"name": "dev", **values})
         return warm(source, self.runtimes, timeout_s=5.0, tell=self.told.append)
+
+    def bring_up(self) -> None:
+        """Let there be something of the environment itself."""
+        spec = load_values({"name": "dev"}, (), lambda _: None)
+        self.runtime.create_network(resolve_without_ports(spec, container_layout(spec)))
+
+    def warm_when_idle(self) -> tuple[Warmed, ...]:
+        """Train for it as what `up` starts does."""
+        source = Source.of(None, (), {"name": "dev"})
+        return warm_when_idle(source, self.runtimes, self.runtime, timeout_s=5.0, tell=self.told.append)
+
+    @property
+    def trainers(self) -> list[Trainer]:
+        """What is noted."""
+        return list(self.runtimes.home.trainers)
 
     @property
     def made(self) -> list[str]:
@@ -160,6 +186,133 @@ def test_up_tells_of_an_archive_that_a_jvm_did_not_take(world: World, monkeypatc
         told.clear()
         environment.up()  # nothing is started, so there is nothing to tell
         assert not any(isinstance(event, Notice) for event in told)
+
+
+class Idle:
+    """A machine that has something else to do now and then, and what has stood back there."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.busy: list[float] = []
+        self.looked = 0
+        self.on_look: Callable[[], object] = lambda: None
+        self.stands_back: list[tuple[str, int]] = []
+        patch.setattr(spare, "spare", lambda: spare.Spare(9.5, 2**40))
+        patch.setattr(spare, "stand_back", lambda processors: self.stands_back.append(("process", processors)))
+        patch.setattr(spare, "busy_share", self._share)
+        patch.setattr("provision.warming._LOOK_S", 0.01)
+
+    def _share(self, seconds: float) -> float:
+        self.looked += 1
+        self.on_look()
+        time.sleep(seconds)
+        return self.busy.pop(0) if self.busy else 0.0
+
+
+@pytest.fixture
+def idle(world: World, monkeypatch: pytest.MonkeyPatch) -> Idle:
+    idle = Idle(monkeypatch)
+
+    def stand_back(processors: int) -> None:
+        idle.stands_back.append(("nodes", processors))
+
+    monkeypatch.setattr(world.runtime, "stand_back", stand_back)
+    world.bring_up()
+    return idle
+
+
+def test_in_the_background_it_trains_once_the_machine_has_had_little_to_do_for_a_while(
+    world: World, idle: Idle
+) -> None:
+    idle.busy = [0.9, 0.1, 0.2, 0.9, 0.5]
+    noted: list[bool] = []
+    idle.on_look = lambda: noted.append([one.process for one in world.trainers] == [ProcessIdentity.of()])
+    assert [one.made for one in world.warm_when_idle()] == [True, True]
+    assert idle.looked == 7
+    assert all(noted)
+    assert idle.stands_back == [("process", 2), ("nodes", 2)]
+    assert world.trainers == []
+    assert world.runtime.environments() == ("dev",)
+
+
+def test_in_the_background_it_gives_up_if_the_machine_stays_busy(
+    world: World, idle: Idle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("provision.warming._GIVE_UP_S", 0.05)
+    idle.busy = [0.9] * 100
+    assert world.warm_when_idle() == ()
+    assert (world.made, world.trainers) == ([], [])
+
+
+ENDS_WAITING: dict[str, Callable[[World], object]] = {
+    "the environment is gone": lambda world: world.runtime.remove_network("dev"),
+    "its note is gone, and with it who wants it": lambda world: world.runtimes.home.trainers.forget("dev"),
+    "the home is gone": lambda world: shutil.rmtree(world.runtimes.home.directory),
+    "another one trains for the environment": lambda world: world.runtimes.home.trainers.note(
+        world.trainers[0].model_copy(update={"process": ProcessIdentity.of().model_copy(update={"pid": 1})})
+    ),
+}
+
+
+@pytest.mark.parametrize("end", ENDS_WAITING.values(), ids=ENDS_WAITING)
+def test_in_the_background_it_waits_only_as_long_as_it_is_wanted(
+    world: World, idle: Idle, end: Callable[[World], object]
+) -> None:
+    idle.busy = [0.9] * 1000
+    idle.on_look = lambda: end(world) if idle.looked == 2 else None
+    assert world.warm_when_idle() == ()
+    assert idle.looked == 2
+    assert world.made == []
+    assert not any(one.is_own for one in world.trainers)
+
+
+def test_in_the_background_it_ends_from_the_middle_once_it_is_not_wanted(world: World, idle: Idle) -> None:
+    def on_verb(verb: str, subject: str) -> None:
+        world._on_verb(verb, subject)  # noqa: SLF001
+        if verb == "roundtrip":
+            world.runtimes.home.trainers.forget("dev")
+            time.sleep(30)  # until it is interrupted
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    world.runtime.on_verb = on_verb
+    before = signal.signal(signal.SIGTERM, interrupt)  # as the program does
+    try:
+        with pytest.raises(Interrupted):
+            world.warm_when_idle()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert world.made == []
+    assert world.runtime.environments() == ("dev",)
+
+
+def test_in_the_background_only_one_of_a_home_trains(world: World, idle: Idle) -> None:
+    with world.runtimes.home.trainers.alone() as alone:
+        assert alone
+        assert world.warm_when_idle() == ()
+    assert (idle.looked, world.made) == (0, [])
+
+
+def test_in_the_background_it_trains_for_what_is_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    idle = Idle(monkeypatch)
+    with pytest.raises(UsageError, match="there is no environment dev"):
+        world.warm_when_idle()
+    assert idle.stands_back == []
+
+
+def test_whoever_asks_for_it_does_not_wait_for_what_waits(world: World) -> None:
+    with subprocess.Popen(["sleep", "60"]) as waiting:  # noqa: S607
+        world.runtimes.home.trainers.note(
+            Trainer(
+                environment="other",
+                runtime=world.runtime.kind,
+                process=ProcessIdentity.of(waiting.pid),
+                since_s=time.time(),
+            )
+        )
+        assert [one.made for one in world.warm()] == [True, True]
+        assert waiting.wait(10) < 0
+    assert world.trainers == []
 
 
 def test_removing_the_caches_removes_jars_and_archives_and_nothing_else(world: World) -> None:

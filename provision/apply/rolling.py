@@ -25,7 +25,7 @@ from provision.kafka.levels import Level
 from provision.kafka.quorum import PARKED_FETCH_MS, Quorum, ask_for_quorum
 from provision.kafka.readiness import ask_brokers, first_of, missing_for_brokers
 from provision.kafka.zookeeper import has_quorum
-from provision.observe.leaders import ensemble_modes
+from provision.observe.leaders import SILENT, ensemble_modes
 from provision.observe.reach import access_to
 from provision.observe.waiting import Wait
 from provision.plan.observed import NodeState, ObservedEnvironment
@@ -154,7 +154,7 @@ class Roller:
         modes = ensemble_modes(self.runtime, self.runtime.observe(self.environment))
         if has_quorum(list(modes.values())):
             return ""
-        lost = [name for name, mode in modes.items() if mode is None]
+        lost = [name for name, mode in modes.items() if mode in (None, SILENT)]
         return f"{', '.join(lost) or 'the ensemble'}: not part of a quorum"
 
     def _lagging_voters(self) -> str:

@@ -9,6 +9,7 @@ import typer
 from provision.cli.completion import environments
 from provision.cli.environment import select
 from provision.cli.groups import LOOK
+from provision.cli.layout import columns_of, wrapped
 from provision.cli.options import LockTimeout, Output, TakeOver, lock_seconds
 from provision.cli.output import Format, painted, print_table, print_value, say, write_line
 from provision.cli.progress import progress
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _SIGNS = {"error": ("✗", "red"), "warning": ("!", "yellow")}
 _YES = ("y", "yes")
+_INDENT = len("    evidence: ")
 
 
 def doctor(
@@ -53,6 +55,8 @@ def doctor(
             raise UsageError("--fix needs an environment: nothing of a machine is mended by itself")
         _examine_machine(output)
         return
+    from provision.cli.look import tell_if_trained
+
     with progress() as tell:
         environment = select(env, tell=tell, take_over=take_over)
         environment.lock_timeout_s = wait_s
@@ -62,6 +66,7 @@ def doctor(
                 return yes or _agreed(f"{environment.name}: {repair}?")
 
         diagnosis = environment.mend(choose) if fix else environment.examine()
+    tell_if_trained(environment)
     _show(diagnosis, output)
     if diagnosis.findings:
         raise typer.Exit(1)
@@ -105,7 +110,8 @@ def _show(diagnosis: "Diagnosis", output: Format) -> None:
 def _print_findings(findings: "Sequence[Finding]") -> None:
     for finding in findings:
         for line in _lines(finding):
-            write_line(line)
+            for part in wrapped(line, columns_of(sys.stdout), _INDENT if line.startswith(" ") else None):
+                write_line(part)
         write_line("")
 
 

@@ -124,12 +124,14 @@ def _as_dict_of(outcome: "Outcome") -> dict[str, Any]:
 
 def _watch(collector: "Collector", every_s: float | None, *, owned: bool) -> None:
     """Work until a signal ends it; what is being removed then is finished as `down` finishes it."""
+    from provision.operations.gc.kinds import TRAINING
     from provision.operations.gc.reaper import EVERY_S, Reaper
 
     try:
         if owned:
             Reaper(collector.runtimes, silent).run(every_s or EVERY_S)
             return
+        collector.kinds = tuple(kind for kind in collector.kinds if kind is not TRAINING)  # it ends by itself
         while True:
             for outcome in collector.remove(collector.find()):
                 if outcome.removed:

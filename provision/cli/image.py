@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from provision.cli.options import Output, Version, kafka_version
+from provision.cli.options import Output, Version, kafka_version, path_of
 from provision.cli.output import Format, age, print_table, print_value, say
 from provision.cli.progress import progress
 from provision.cli.streams import Purpose, write_as
@@ -97,7 +97,9 @@ def load(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="An archive written by `docker save`, compressed or not; - for standard input."
+            parser=path_of,
+            metavar="FILE",
+            help="An archive written by `docker save`, compressed or not; - for standard input.",
         ),
     ],
     output: Output = Format.TABLE,

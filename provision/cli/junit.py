@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 
 from provision.cluster.model import Role
 from provision.common.process_identity import host_name
-from provision.common.whole_files import write_whole
+from provision.common.whole_files import write_output
 from provision.errors import NodeFailed, NotReady, ProvisionError, UsageError
 from provision.events import ActionFailed, Event, LevelReached, Listener, NodeReady, NodeWaiting, silent
 from provision.kafka.levels import Level
@@ -37,6 +37,8 @@ def reported(file: Path | None, environment: "Environment") -> Iterator[None]:
         return
     if file.is_dir():
         raise UsageError(f"{file} is a directory, not a file")
+    if environment.is_described_by(file):
+        raise UsageError(f"{file} is the environment's own file")
     file.parent.mkdir(parents=True, exist_ok=True)
     report = _Report(environment)
     listener, environment.on_event = environment.on_event, report.beside(environment.on_event)
@@ -44,14 +46,14 @@ def reported(file: Path | None, environment: "Environment") -> Iterator[None]:
         yield
     except BaseException as error:
         try:
-            write_whole(file, report.as_xml(error))
+            write_output(file, report.as_xml(error))
         except OSError as failure:  # the first error is the one that is told
             if isinstance(error, ProvisionError):
                 error.add(f"and {file} cannot be written: {failure.strerror or failure}")
         raise
     finally:
         environment.on_event = listener
-    write_whole(file, report.as_xml(None))
+    write_output(file, report.as_xml(None))
 
 
 class _Report:

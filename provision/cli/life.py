@@ -24,6 +24,7 @@ from provision.cli.options import (
     Yes,
     level,
     lock_seconds,
+    path_of,
     seconds,
 )
 from provision.cli.output import Format, print_error, print_table, print_value, say, tell_notices
@@ -52,7 +53,10 @@ def up(
     plan: Annotated[
         Path | None,
         typer.Option(
-            "--plan", metavar="FILE", help="Carry out a plan saved by `plan --out FILE`: exactly that, or nothing."
+            "--plan",
+            parser=path_of,
+            metavar="FILE",
+            help="Carry out a plan saved by `plan --out FILE`: exactly that, or nothing.",
         ),
     ] = None,
     frozen: Frozen = False,
@@ -62,6 +66,9 @@ def up(
         typer.Option("--owner-pid", metavar="PID", min=1, help="Remove the environment once this process has ended."),
     ] = None,
     owner_job: Owner = "",
+    no_warm: Annotated[
+        bool, typer.Option("--no-warm", help="Do not train missing archives in the background afterwards.")
+    ] = False,
     yes: Yes = False,
     lock_timeout: LockTimeout = None,
     output: Output = Format.TABLE,
@@ -93,6 +100,7 @@ def up(
             frozen=frozen,
             owner=owner_job,
             owner_pid=owner_pid,
+            warm=not no_warm,
         )
 
         def agree(shown: Plan) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from provision.cli.environment import select
 from provision.cli.groups import LOOK
-from provision.cli.options import Env, Junit, Nodes, Output, Timeout, Until, level, seconds
+from provision.cli.options import Env, Junit, Nodes, Output, Timeout, Until, level, path_of, seconds
 from provision.cli.output import Format, age, print_error, print_table, print_value, say, styled, write_line
 from provision.cli.progress import progress
 from provision.cli.streams import Purpose, write_as
@@ -45,6 +45,12 @@ def declared_topics(environment: "Environment") -> "Sequence[Topic] | None":
         return None
 
 
+def tell_if_trained(environment: "Environment") -> None:
+    """Say that archives are being trained in the background, if so."""
+    if trainer := environment.trainer:
+        say(f"{environment.name}: {trainer}")
+
+
 def status(
     env: Env = None,
     output: Output = Format.TABLE,
@@ -66,6 +72,7 @@ def status(
     every_s = seconds(every or "2s")
     environment = select(env)
     tell_if_killed(environment.name, environment.history())
+    tell_if_trained(environment)
     _ = environment.runtime  # the notice of an unreachable engine comes first
     topics = declared_topics(environment)
     if watching:
@@ -173,6 +180,7 @@ def logs(
         Path | None,
         typer.Option(
             "--bundle",
+            parser=path_of,
             metavar="FILE",
             help="Write a .tar.gz instead: logs, configuration, status, plan, versions and history, without secrets.",
         ),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
@@ -12,7 +13,7 @@ import typer
 from provision.cli import completion
 from provision.cli.environment import select
 from provision.cli.groups import TOPICS
-from provision.cli.options import Env, User, seconds
+from provision.cli.options import Env, User, path_of, seconds
 from provision.cli.output import is_terminal, say, tell_notices
 from provision.cli.progress import progress
 from provision.cli.streams import Purpose, write_as
@@ -43,8 +44,10 @@ def produce(
     env: Env = None,
     topic: Topic = None,
     source: Annotated[
-        str | None,
-        typer.Option("--from", metavar="FILE", help="Read the records from a file, not from standard input."),
+        Path | None,
+        typer.Option(
+            "--from", parser=path_of, metavar="FILE", help="Read the records from a file, not from standard input."
+        ),
     ] = None,
     form: Annotated[
         Format | None,
@@ -77,13 +80,13 @@ def produce(
     """Write lines, or the records of a file, to a topic."""
     if key == "":
         raise UsageError("--key cannot be empty")
-    source = None if source == "-" else source
+    file = None if source is None or str(source) == "-" else str(source)
     env, name = env_and_one(env, topic, "TOPIC")
     largest_bytes, added = _bytes(max_record_size), _headers(headers or [])
-    with _input(source) as stream, _told(live=source is not None) as tell:
+    with _input(file) as stream, _told(live=file is not None) as tell:
         count = select(env, tell=tell, user=user).produce(
             name,
-            _records(stream, source, _format_of(source, form), key, added),
+            _records(stream, file, _format_of(file, form), key, added),
             max_bytes=largest_bytes,
             compression=compression,
             rate=rate,

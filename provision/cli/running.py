@@ -24,6 +24,7 @@ from provision.cli.options import (
     Timeout,
     Yes,
     lock_seconds,
+    path_of,
     seconds,
 )
 from provision.cli.output import print_error, say
@@ -75,7 +76,12 @@ def run(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the environment running after the command.")] = False,
     bundle: Annotated[
         Path | None,
-        typer.Option("--bundle", metavar="FILE", help="If the command fails, first write what `logs --bundle` writes."),
+        typer.Option(
+            "--bundle",
+            parser=path_of,
+            metavar="FILE",
+            help="If the command fails, first write what `logs --bundle` writes.",
+        ),
     ] = None,
     frozen: Frozen = False,
     take_over: TakeOver = False,
@@ -204,10 +210,9 @@ def _ended(environment: "Environment", ending: Ending, code: int) -> int:
 def _bundled(environment: "Environment", file: Path) -> None:
     """Write an archive of what the failed command leaves; whatever becomes of that, the command's failure counts."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
         environment.bundle(file)
     except (ProvisionError, OSError) as error:
-        say(f"{file} is not written: {error}")
+        say(f"{file} is not written: {getattr(error, 'strerror', None) or error}")
     else:
         say(f"wrote {file}, as the command has failed")
 

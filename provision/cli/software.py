@@ -54,13 +54,24 @@ def lock(
     say(f"wrote {pinned.file}" if pinned.changed else f"{pinned.file}: unchanged")
 
 
-def warm(env: Env = None, overrides: Set = None, timeout: Timeout = "120s", output: Output = Format.TABLE) -> None:
+def warm(
+    env: Env = None,
+    overrides: Set = None,
+    timeout: Timeout = "120s",
+    when_idle: Annotated[
+        bool,
+        typer.Option(
+            "--when-idle", help="Only with what others leave, once the machine has little to do; else give up."
+        ),
+    ] = False,
+    output: Output = Format.TABLE,
+) -> None:
     """Train archives that let nodes start faster.
 
     Starts a small throwaway Kafka. The archives (AppCDS) are kept in the cache, or in Docker in volumes.
     """
     with progress() as tell:
-        warmed = select_described(env, overrides, tell).warm(timeout_s=seconds(timeout))
+        warmed = select_described(env, overrides, tell).warm(timeout_s=seconds(timeout), when_idle=when_idle)
     write_as(Purpose.REPORT)
     if output is not Format.TABLE:
         print_value([{**asdict(one.archive), "made": one.made} for one in warmed], output)

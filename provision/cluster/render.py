@@ -245,7 +245,7 @@ def _template_problem(error: Exception, cluster: Cluster, node: Node, template_n
         case MemoryError():
             what = confined.too_large()
         case RecursionError():
-            what = "it includes or calls itself without end (maximum recursion depth exceeded)"
+            what = "it includes or calls itself without end, or is nested too deeply (maximum recursion depth exceeded)"
         case _:
             what = str(error) or type(error).__name__
     hint = "known names: cluster, node, listeners, ensemble, voters, properties, vars" if "undefined" in what else ""

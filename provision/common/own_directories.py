@@ -69,11 +69,43 @@ def require_no_trap(place: Path) -> None:
     """
     if not hasattr(os, "geteuid"):
         return
-    trusted = {0, os.geteuid(), int(user) if (user := os.environ.get("SUDO_UID", "")).isdecimal() else 0}
+    trusted = _trusted()
     for parent, level in _way_to(place.absolute()):
         if parent.stat().st_mode & stat.S_IWOTH and level.lstat().st_uid not in trusted:
             why = f"everybody can write to {parent}, and what is there could lead elsewhere"
             raise Refused(f"{level} belongs to another user", why=why, hint="use another directory")
+
+
+def require_trusted(directory: Path, below: Path) -> None:
+    """Check that what is in a directory can only be this user's or the system's, from the place `below` on.
+
+    Levels may be links, and readable for others; what is not there yet is nobody's.
+
+    Raises:
+        Refused: somebody else owns a level, or may write to it.
+        OSError: it cannot be looked at.
+    """
+    require_no_trap(directory)
+    if not hasattr(os, "geteuid"):
+        return
+    for level in (below, *_levels(directory, below)):
+        try:
+            found = level.stat()
+        except FileNotFoundError:
+            return
+        hint = "have it removed if nobody needs it, or name another directory with PROVISION_CACHE"
+        if found.st_uid not in _trusted():
+            why = f"its owner, {_owner(level, found.st_uid)}, could decide what is run from there"
+            raise Refused(f"{level} belongs to another user", why=why, hint=hint)
+        by_group = found.st_mode & stat.S_IWGRP and found.st_gid not in (0, os.getegid())
+        if (found.st_mode & stat.S_IWOTH or by_group) and _keeps_permissions(level.resolve()):
+            why = f"its mode is {found.st_mode & 0o7777:o}, so that they could decide what is run from there"
+            raise Refused(f"other users can write to {level}", why=why, hint=f"{hint}; `chmod go-w` closes it")
+
+
+def _trusted() -> set[int]:
+    """The users who may decide what this one runs: root, this user, and the one who uses `sudo`."""
+    return {0, os.geteuid(), int(user) if (user := os.environ.get("SUDO_UID", "")).isdecimal() else 0}
 
 
 def _way_to(place: Path) -> Iterator[tuple[Path, Path]]:

@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 MAX_BYTES = 16 * 1024**2
 """The largest file that is read: far more than any that is written."""
+_STREAMS = re.compile(r"/dev/(std(in|out|err)|fd/)|/proc/")
 _DRAFT = re.compile(r".+\.([1-9][0-9]{0,8})-[0-9]+\.new")
 _ONLY_FILES: int = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
@@ -52,8 +53,42 @@ def writing_whole(file: Path, mode: int | None = None) -> Iterator[BinaryIO]:
         if mode is not None:
             draft.chmod(mode)
         draft.replace(file)
+    except OSError as error:
+        if error.filename != str(draft):
+            raise
+        raise OSError(error.errno, error.strerror, str(file)) from error  # of drafts nobody knows anything
     finally:
         draft.unlink(missing_ok=True)
+
+
+def write_output(file: Path, content: str | bytes, mode: int | None = None) -> None:
+    """Write a file that the user has named; arguments and errors as for `writing_output`."""
+    with writing_output(file, mode) as stream:
+        stream.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def writing_output(file: Path, mode: int | None = None) -> Iterator[BinaryIO]:
+    """Write to a file that the user has named: whole or not at all, as `writing_whole` does.
+
+    The target of a link is written, and the link stays. A device, a pipe and the process's own streams get the content
+    as it comes: nothing takes their place.
+
+    Raises:
+        OSError: it cannot be written, or is a directory.
+    """
+    try:
+        kind = file.stat().st_mode
+    except FileNotFoundError:
+        kind = stat.S_IFREG
+    if stat.S_ISDIR(kind):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
+    if stat.S_ISREG(kind) and not _STREAMS.match(os.path.abspath(file)):  # noqa: PTH100 not resolved
+        with writing_whole(Path(os.path.realpath(file)), mode) as stream:
+            yield stream
+    else:
+        with open(file, "wb") as stream:  # noqa: PTH123 like the one above
+            yield stream
 
 
 def is_draft(name: str) -> bool:

@@ -8,9 +8,11 @@ from pathlib import Path
 import platformdirs
 
 from provision.common.own_directories import require_no_trap
+from provision.home.cluster_notes import ClusterNotes
 from provision.home.ports import PortLeases
 from provision.home.seeds import SeedNotes
 from provision.home.throttles import ThrottleNote
+from provision.home.trainers import Trainers
 from provision.home.usable import require_path
 from provision.security.store import SecretStore
 
@@ -83,6 +85,15 @@ class Home:
     def secrets(self, environment: str) -> SecretStore:
         """The keys and certificates of an environment."""
         return SecretStore(self.directory / "secrets" / environment)
+
+    def notes(self, environment: str) -> tuple[ClusterNotes, ...]:
+        """All notes of what was begun inside an environment's clusters."""
+        return self.throttle(environment), self.seeds(environment)
+
+    @property
+    def trainers(self) -> Trainers:
+        """What trains archives in the background."""
+        return Trainers(self.directory)
 
     @property
     def environments(self) -> Path:

@@ -222,6 +222,15 @@ class PortLeases:
         free = self._free_ports(environment, taken)
         return {node: kept[node] if node in kept else next(free) for node in wanted}
 
+    def place_of(self, environment: str) -> str:
+        """The place of the runtime (`Runtime.place`) for which an environment has ports; empty if it is not known.
+
+        Raises:
+            ProvisionError: the file with the leases cannot be read.
+        """
+        lease = self._read().get(environment)
+        return lease.place if lease else ""
+
     def _free_ports(self, environment: str, taken: set[int]) -> Iterator[int]:
         # The same ports each time, but others in another home, so that two users do not try the same at once.
         start = zlib.crc32(os.fsencode(f"{self._file.parent}/{environment}")) % len(PORTS)

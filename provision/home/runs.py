@@ -1,5 +1,6 @@
 """The directories in which the processes of a test run agree about its environments: one for each run."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from provision.errors import Refused
 from provision.home.usable import made
 
 _CONTROLLER = "controller"
+KEPT = "kept"
+"""What stands for a run where environments outlive it."""
+_START_S = 3600.0
 
 
 def directory_of(home: Path, run: str) -> Path:
@@ -33,6 +37,30 @@ def make_directory(home: Path, run: str, controller: int | None) -> Path:
     if controller is not None and not note.exists():
         write_whole(note, ProcessIdentity.of(controller).model_dump_json())
     return directory
+
+
+def files_about(directory: Path, key: str) -> list[Path]:
+    """The files about one environment: its note, locks, and marks of runs that use it."""
+    return sorted(directory.glob(f"{key}.*"))
+
+
+def kept(home: Path) -> Iterator[tuple[str, list[Path]]]:
+    """The names of environments that outlive their runs, as far as there are notes, and the files about each.
+
+    One that is being started is left out, unless that began so long ago that it was killed.
+    """
+    directory = directory_of(home, KEPT)
+    try:
+        notes = sorted(directory.glob("*.json")) if is_own(directory, below=home) else []
+    except (OSError, Refused):  # not ours
+        return
+    for note in notes:
+        try:
+            known = read_note(note, dict[str, str]) or {}
+        except DamagedNote:
+            continue
+        if "name" in known and not ("starting" in known and time.time() - note.stat().st_mtime < _START_S):
+            yield known["name"], files_about(directory, note.stem)
 
 
 def ended(home: Path) -> Iterator[tuple[Path, ProcessIdentity]]:

@@ -4,6 +4,10 @@
 is put in place unexecuted, which is enough for its submodules; it is executed as soon as anything is looked up in it.
 Every module of this room imports this one first: it loads the protocol's modules in one thread, in an order that their
 circular imports allow.
+
+The library describes each message in a file, which it reads with a function of which Python 3.11 and 3.12 warn, for
+each of hundreds of files, and wherever one is first needed. Filters for warnings belong to the program, or to the test,
+and cannot be set for one thread; so the library gets a function that does the same without a warning.
 """
 
 import importlib
@@ -11,7 +15,8 @@ import importlib.util
 import logging
 import sys
 import threading
-from types import ModuleType
+from importlib.resources import files
+from types import ModuleType, SimpleNamespace
 
 _NAME = "kafka"
 _PROTOCOL = ("errors", "protocol.parser", "protocol.metadata", "protocol.consumer")
@@ -37,12 +42,18 @@ class _Package(ModuleType):
             raise AttributeError(f"module {_NAME!r} has no attribute {name!r}", name=name, obj=self) from None
 
 
+def _read_text(package: str | ModuleType, name: str) -> str:
+    return files(package).joinpath(name).read_text(encoding="utf-8")
+
+
 def _load() -> None:
     """Put the package in place, unless the whole is loaded already, and load what speaks the protocol."""
     if _NAME not in sys.modules and (spec := importlib.util.find_spec(_NAME)):
         package = importlib.util.module_from_spec(spec)
         package.__class__ = _Package
         sys.modules[_NAME] = package
+    schemas = importlib.import_module(f"{_NAME}.protocol.schemas.load_json")
+    schemas.importlib = SimpleNamespace(resources=SimpleNamespace(read_text=_read_text))  # type: ignore[attr-defined]
     for name in _PROTOCOL:
         importlib.import_module(f"{_NAME}.{name}")
 

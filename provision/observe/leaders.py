@@ -9,9 +9,11 @@ from provision.kafka.quorum import ask_for_quorum
 from provision.kafka.zookeeper import FOUR_LETTER_WORD_MAIN, SERVER_STATUS, mode, server_status
 from provision.observe.reach import access_to
 from provision.plan.observed import NodeState, ObservedCluster, ObservedEnvironment, ObservedNode
-from provision.runtime.base import JavaCommand, Runtime
+from provision.runtime.base import NOT_ENDED, JavaCommand, Runtime
 
 LEADER = "leader"
+SILENT = "silent"
+"""In place of the mode of a member of which nobody can tell, because what asks it does not end."""
 # Of a shell and of `docker exec`: the program is not there, or is none.
 _CANNOT_RUN = (126, 127)
 _NO_MAIN_CLASS = "Could not find or load main class"
@@ -26,13 +28,19 @@ def active_controller(observed: ObservedEnvironment, cluster: ObservedCluster) -
 
 
 def ensemble_modes(runtime: Runtime, observed: ObservedEnvironment) -> dict[str, str | None]:
-    """The mode of each running member of the ensemble: `standalone`, `leader` or `follower`; None for none yet."""
+    """The mode of each running member of the ensemble: `standalone`, `leader` or `follower`; None for none yet.
+
+    One that is asked from inside and does not answer in time is `SILENT`.
+    """
     ensemble = [node for node in observed.of_role(Role.ZOOKEEPER) if node.state is NodeState.RUNNING]
     if not ensemble:
         return {}
     with ThreadPoolExecutor(max_workers=len(ensemble)) as pool:  # silent ones cost no more time than one
         statuses = pool.map(lambda node: _status_of(runtime, observed.name, node), ensemble)
-        return {node.name: mode(status) for node, status in zip(ensemble, statuses, strict=True)}
+        return {
+            node.name: SILENT if status is None else mode(status)
+            for node, status in zip(ensemble, statuses, strict=True)
+        }
 
 
 def ensemble_leader(runtime: Runtime, observed: ObservedEnvironment) -> str:
@@ -41,12 +49,14 @@ def ensemble_leader(runtime: Runtime, observed: ObservedEnvironment) -> str:
     return next((name for name, mode in modes.items() if mode == LEADER), "")
 
 
-def _status_of(runtime: Runtime, environment: str, node: ObservedNode) -> str:
+def _status_of(runtime: Runtime, environment: str, node: ObservedNode) -> str | None:
     if node.endpoint:
         return server_status(node.endpoint)
     host, _, port = runtime.inside_address(environment, node.name).rpartition(":")
     command = JavaCommand(FOUR_LETTER_WORD_MAIN, (host, port, SERVER_STATUS))
     code, output = runtime.run_in_node(environment, node.name, command)
+    if code == NOT_ENDED:
+        return None
     if code in _CANNOT_RUN or _NO_MAIN_CLASS in output:  # waiting would not help
         raise ProvisionError(f"{node.name} cannot be asked for its status", why=output.strip())
     return output

@@ -1,7 +1,7 @@
 """The nodes of an environment, and what they report about themselves: observed before anything is planned."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from provision.plan.changes import BROKER_FILE
 from provision.plan.differences import Difference, differences
 from provision.plan.observed import NodeDetails, NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime.base import Runtime
-from provision.runtime.directories import data_of, kept_files, nodes_with_data, stored_in
+from provision.runtime.directories import data_of, in_the_way, kept_files, nodes_with_data, require_usable, stored_in
 
 if TYPE_CHECKING:
     from provision.kafka.admin import Admin
@@ -27,15 +27,24 @@ _READERS = 8
 
 
 def observe_nodes(cluster: Cluster, runtime: Runtime) -> ObservedEnvironment:
-    """What the runtime has, plus data that `down` left in the user's directory, which the runtime does not know."""
+    """What the runtime has, plus what is in the user's directory: data that `down` left, or something in the way."""
     observed = with_halted(runtime.observe(cluster.name, [node.name for node in cluster.nodes]), runtime)
     if cluster.storage.kind is not StorageKind.DIRECTORY:
         return with_stored(observed, runtime)
     storage = Path(cluster.storage.directory)
     left = nodes_with_data(storage, cluster.name)
-    observed = with_stored(dataclasses.replace(observed, orphaned_data=left), runtime)
+    blocked = {**observed.in_the_way, **dict(_in_the_way(cluster))}
+    observed = with_stored(dataclasses.replace(observed, orphaned_data=left, in_the_way=blocked), runtime)
     orphans = [stored_in(data_of(storage, n), n, kept_files(storage, n)) for n in left - observed.storages]
     return dataclasses.replace(observed, stored={**observed.stored, **{data.node: data for data in orphans if data}})
+
+
+def _in_the_way(cluster: Cluster) -> Iterator[tuple[str, tuple[str, str]]]:
+    """The nodes whose part of the user's directory cannot be used: why, and what to do."""
+    storage = Path(cluster.storage.directory)
+    for node in cluster.nodes:
+        if found := in_the_way(partial(require_usable, storage, node.name, cluster.name)):
+            yield node.name, found
 
 
 def with_stored(observed: ObservedEnvironment, runtime: Runtime) -> ObservedEnvironment:

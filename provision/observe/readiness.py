@@ -12,12 +12,14 @@ from provision.kafka.quorum import ask_for_quorum
 from provision.kafka.readiness import BrokerAnswers, ask_brokers, missing_for_brokers
 from provision.kafka.zookeeper import has_quorum
 from provision.observe.health import Health, silence_of
-from provision.observe.leaders import LEADER, ensemble_modes
+from provision.observe.leaders import LEADER, SILENT, ensemble_modes
 from provision.observe.reach import NOT_RUNNING, access_to
 from provision.plan.observed import NodeState, ObservedCluster, ObservedEnvironment
 from provision.runtime.base import Runtime
 
 _ADMIN_S = 5.0
+_LACKS = {None: "it is not part of a quorum yet", SILENT: "it runs, and what asks it from inside does not end"}
+"""What members lack that are in none of the modes of an ensemble."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def _missing_for_quorum(runtime: Runtime, observed: ObservedEnvironment, *, ask_
     if has_quorum(list(modes.values())):
         return {}
     return {
-        node: "it is not part of a quorum yet" if state is None else f"it is {state}, others are missing"
+        node: _LACKS.get(state) or f"it is {state}, others are missing"
         for node, state in modes.items()
-        if state is None or LEADER not in modes.values()
+        if state in _LACKS or LEADER not in modes.values()
     }

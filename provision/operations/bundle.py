@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from provision.cluster.model import RenderedFile
-from provision.common.whole_files import writing_whole
+from provision.common.whole_files import writing_output
 from provision.errors import ProvisionError, UsageError
 from provision.home.journals import Run
 from provision.observe.readiness import Assessment
@@ -52,12 +52,13 @@ class Contents:
 
 
 def write_bundle(file: Path, contents: Contents, tail: int | None) -> tuple[str, ...]:
-    """Write the archive, whole or not at all; returns what could not be had, with the reasons.
+    """Write the archive, whole or not at all, and make its directory; returns what could not be had, with the reasons.
 
     Raises:
         OSError: it cannot be written.
     """
-    with writing_whole(file, _MODE) as stream, tarfile.open(fileobj=stream, mode="w:gz") as archive:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with writing_output(file, _MODE) as stream, tarfile.open(fileobj=stream, mode="w:gz") as archive:
         return _Bundle(contents, archive).fill(tail)
 
 

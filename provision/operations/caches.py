@@ -3,6 +3,7 @@
 from contextlib import suppress
 from dataclasses import dataclass
 
+from provision.operations.remove import end_all_training
 from provision.runtime import Runtimes, jars
 
 
@@ -20,6 +21,7 @@ def remove_caches(runtimes: Runtimes) -> RemovedCaches:
     Raises:
         ProvisionError: something cannot be removed.
     """
+    end_all_training(runtimes)
     archives = sum(one.archives.remove_all() for one in runtimes.answering().values() if one.archives)
     versions = jars.remove_all(runtimes.home.cache / "kafka")
     (runtimes.home.cache / "training.lock").unlink(missing_ok=True)

@@ -36,22 +36,36 @@ def stop(runtime: Runtime, name: str, nodes: Sequence[str] = (), tell: Listener 
     """Stop the named nodes, or all, brokers first, so that they can deregister. Returns how many were not stopped.
 
     Raises:
-        Refused: the brokers' data are in memory and would be lost.
+        Refused: data would be lost, because they are in the memory of brokers that end, and no other broker has them.
     """
     observed = require(runtime, name)
     chosen = [node for node in _chosen(observed, nodes) if node.needs_stop]
-    _refuse_to_lose_memory(observed, chosen)
+    if lost := _only_in_memory(observed, chosen):
+        _refuse_to_lose_memory(observed, lost)
     stop_all(runtime, name, chosen, tell)
     return len(chosen)
 
 
-def _refuse_to_lose_memory(observed: ObservedEnvironment, nodes: Sequence[ObservedNode]) -> None:
-    if observed.storage == StorageKind.MEMORY and any(node.role == Role.BROKER for node in nodes):
-        raise Refused(
-            f"stopping {observed.name} would lose its records",
-            why="its brokers keep their data in memory (storage: memory)",
-            hint=f"`provision down {observed.name}` removes it",
-        )
+def _only_in_memory(observed: ObservedEnvironment, nodes: Sequence[ObservedNode]) -> str:
+    """What is in sync only where it goes as soon as these nodes end, or why that is not known; empty if nothing is."""
+    ending = {node.number for node in nodes if observed.dies_with_its_data(node.name)}
+    if not ending:
+        return ""
+    if ending >= {node.number for node in observed.of_role(Role.BROKER) if node.needs_stop}:
+        return "no other broker runs"
+    cluster = ask_brokers(access_to(observed)).best
+    if cluster is None:
+        return "no broker says what the others have"
+    lost = [f"{t.name}-{p.number}" for t in cluster.topics for p in t.partitions if ending.issuperset(p.in_sync)]
+    return f"no other broker is in sync: {listed(lost)}" if lost else ""
+
+
+def _refuse_to_lose_memory(observed: ObservedEnvironment, reason: str) -> None:
+    raise Refused(
+        f"stopping {observed.name} would lose its records",
+        why=f"its brokers keep their data in memory (storage: memory); {reason}",
+        hint=f"`storage: volume` keeps them; `provision down {observed.name}` removes all",
+    )
 
 
 def stop_all(runtime: Runtime, name: str, nodes: Sequence[ObservedNode], tell: Listener) -> None:
@@ -142,7 +156,8 @@ def restart_rolling(
     observed = require(runtime, name)
     chosen = _chosen(observed, nodes)
     _refuse_lost(observed, chosen)
-    _refuse_to_lose_memory(observed, chosen)
+    if any(observed.dies_with_its_data(node.name) for node in chosen):
+        _refuse_to_lose_memory(observed, "each restarts empty")
     if stopped := [f"{node.name} ({node.state})" for node in chosen if node.state is not NodeState.RUNNING]:
         raise UsageError(f"not running: {', '.join(stopped)}", hint=f"`provision start {name}` starts them")
     in_order = _leaders_last(runtime, observed, chosen)

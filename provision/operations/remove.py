@@ -5,15 +5,18 @@ from contextlib import suppress
 from functools import partial
 
 from provision.cluster.model import StorageKind
-from provision.errors import PartlyApplied, ProvisionError, UsageError
+from provision.errors import PartlyApplied, ProvisionError, Unavailable, UsageError
 from provision.events import Listener, Notice, silent
 from provision.home.place import Home
 from provision.home.secrets import secrets_of
+from provision.home.trainers import Trainer, throwaway, training
+from provision.operations import trainers
 from provision.operations.concurrently import each, raise_all
 from provision.operations.life import stop_all
 from provision.plan.actions import Kind, Verb
 from provision.plan.observed import NodeState, ObservedEnvironment
-from provision.runtime.base import Runtime
+from provision.runtime import Runtimes
+from provision.runtime.base import TOOL_CONTAINER, Runtime
 
 
 def remove_environment(
@@ -115,6 +118,7 @@ def down(  # noqa: PLR0913 what it is, and how it goes
     """
     if keep_data and delete_data:
         raise UsageError("keep_data and delete_data contradict each other")
+    end_training(runtime, name, home)
     observed = runtime.observe(name)
     if keep_data:
         _note_whether_removing(runtime, observed, removing=False)
@@ -123,14 +127,16 @@ def down(  # noqa: PLR0913 what it is, and how it goes
         stop_all(runtime, name, [node for node in observed.nodes if node.needs_stop], tell)
 
     def forget(*, removed: bool) -> None:
-        if not keep_data and (others := elsewhere(name, runtime)) is not True and (removed or others is False):
+        others = elsewhere(name, runtime)
+        removed = removed or _was_removed(name, runtime, home, others)
+        if not keep_data and others is not True and (removed or others is False):
             home.ports.release(name)
             secrets_of(name, observed.about, home).forget()
         # Notes of what was interrupted inside Kafka are needed as long as the data are; if nothing was here, they may
         # be elsewhere.
         if not data_stay and (removed or delete_data):
-            home.throttle(name).forget_all()
-            home.seeds(name).forget_all()
+            for notes in home.notes(name):
+                notes.forget_all()
 
     try:
         removed = remove_environment(runtime, name, keep_data=keep_data, delete_data=delete_data, tell=tell)
@@ -141,6 +147,51 @@ def down(  # noqa: PLR0913 what it is, and how it goes
     for thing in observed.foreign:
         tell(Notice(f"the {thing} was not made by provision; if nobody needs it, {_removal_of(thing)} removes it"))
     return removed
+
+
+def _was_removed(name: str, runtime: Runtime, home: Home, others: bool | None) -> bool:
+    """Whether an earlier `down` has removed it, and was cut off before it released the ports."""
+    return others is not True and home.ports.place_of(name) == runtime.place
+
+
+def end_training(runtime: Runtime, name: str, home: Home) -> bool:
+    """End what trains archives in the background for an environment, or by means of it, and remove what that has made.
+
+    Returns whether there was anything.
+    """
+    by_means_of = throwaway(home.directory)
+    ended = [
+        one
+        for one in home.trainers
+        if name in (one.environment, by_means_of) and one.runtime == runtime.kind and not one.is_own
+    ]
+    for one in ended:
+        trainers.end(home, one)
+    if ended and name != by_means_of:
+        with training(home.cache) as alone:
+            if alone:  # else somebody has begun to train meanwhile
+                down(runtime, by_means_of, home)
+    for remnant in runtime.remnants() if ended else ():
+        if remnant.what == TOOL_CONTAINER:
+            remnant.remove()
+    return bool(ended)
+
+
+def end_trainer(runtimes: Runtimes, trainer: Trainer) -> bool:
+    """The same for one, also if its runtime does not answer; what it has made there is then left."""
+    try:
+        runtime = runtimes.of_kind(trainer.runtime)
+    except (Unavailable, UsageError):
+        trainers.end(runtimes.home, trainer)
+        return True
+    return end_training(runtime, trainer.environment, runtimes.home)
+
+
+def end_all_training(runtimes: Runtimes) -> None:
+    """The same for all of a home."""
+    for trainer in runtimes.home.trainers:
+        if not trainer.is_own:
+            end_trainer(runtimes, trainer)
 
 
 def _removal_of(thing: str) -> str:

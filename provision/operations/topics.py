@@ -145,6 +145,19 @@ class NewTopic:
     replication_factor: int | None
     config: Mapping[str, str]
 
+    def require_possible(self) -> None:
+        """Raise if it says what no topic can have.
+
+        Raises:
+            UsageError: its name is no text, or it has no partitions or replicas, or not a whole number of them.
+        """
+        if not isinstance(self.name, str):
+            raise UsageError(f"a topic's name is a text, not {self.name!r}")
+        for what, count in (("partitions", self.partitions), ("replication_factor", self.replication_factor)):
+            is_count = isinstance(count, int) and not isinstance(count, bool) and count >= 1
+            if not is_count and (count is not None or what == "partitions"):
+                raise UsageError(f"topic {self.name}: {what} is a whole number from 1, not {count!r}")
+
 
 def topics(
     cluster: KafkaCluster, names: Sequence[str] = (), *, internal: bool = False, settings: bool = True
@@ -182,11 +195,13 @@ def create_topic(cluster: KafkaCluster, new: NewTopic, tell: Listener = silent) 
     """Create one topic with an explicit, rack-aware placement, and wait until every broker knows it.
 
     Raises:
+        UsageError: it has no partitions or no replicas, or not a whole number of them.
         Refused: it exists already, or there are fewer brokers than replicas.
         PartlyApplied: Kafka rejected it.
     """
     from provision.kafka.admin import connected
 
+    new.require_possible()
     observed = cluster.observe()
     if observed.topic(new.name):
         hint = f"`provision topics describe {cluster.name} {new.name}`"

@@ -98,6 +98,7 @@ class ObservedEnvironment:
     stored: Mapping[str, StoredData] = field(default_factory=dict)
     nodes: tuple[ObservedNode, ...] = ()
     foreign: tuple[str, ...] = ()
+    in_the_way: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     created_s: float | None = None
     ttl_s: float | None = None
     about: About | None = None

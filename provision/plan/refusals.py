@@ -27,6 +27,7 @@ def refuse(
         or tuple(_quorum_of_newcomers(cluster, observed))
         or tuple(_lost_ensemble(cluster, observed, details))
         or tuple(_mixed_up(observed))
+        or tuple(_brokers_left_behind(cluster, observed))
     )
 
 
@@ -45,9 +46,7 @@ def leftovers(cluster: Cluster, observed: ObservedEnvironment) -> tuple[str, ...
 
 
 def _refusals(cluster: Cluster, observed: ObservedEnvironment, changes: Mapping[str, NodeChange]) -> Iterator[Action]:
-    for thing in observed.foreign:
-        cause = "it was not made by provision, and has a name that this environment needs"
-        yield Action(Verb.REFUSE, Kind.FOREIGN, thing, cause)
+    yield from _occupied(cluster, observed)
     lost = [node.name for node in observed.nodes if node.state is NodeState.LOST]
     for name in lost:
         cause = "it runs, but its directory is gone: the file cannot be compared with it"
@@ -80,6 +79,17 @@ def _other_security(cluster: Cluster, observed: ObservedEnvironment) -> Iterator
         cause = f"security {before} → {cluster.security}: its nodes would not understand each other meanwhile"
         hint = f"`provision stop {cluster.name}` first: then they all start with the new one; or undo the change"
         yield Action(Verb.REFUSE, Kind.SOFTWARE, cluster.software, cause, hint)
+
+
+def _occupied(cluster: Cluster, observed: ObservedEnvironment) -> Iterator[Action]:
+    """What somebody else has put where the environment's own would be."""
+    for thing in observed.foreign:
+        cause = "it was not made by provision, and has a name that this environment needs"
+        yield Action(Verb.REFUSE, Kind.FOREIGN, thing, cause)
+    for name in (node.name for node in cluster.nodes if node.name in observed.in_the_way):
+        there = observed.node(name)
+        if there is None or not there.is_alive:  # while it runs, nothing is made or opened there
+            yield Action(Verb.REFUSE, Kind.STORAGE, name, *observed.in_the_way[name])
 
 
 def _smaller_ensemble(cluster: Cluster, observed: ObservedEnvironment) -> Iterator[Action]:
@@ -169,6 +179,25 @@ def _is_lost(observed: ObservedEnvironment, name: str) -> bool:
     return data is not None and not data.written and (node is None or node.state is NodeState.EXITED)
 
 
+def _brokers_left_behind(cluster: Cluster, observed: ObservedEnvironment) -> Iterator[Action]:
+    """Kept data of brokers that are no longer in the file, unless a removal was cut off once they were empty."""
+    if any(node.state is not NodeState.CREATED for node in observed.of_role(Role.BROKER)):
+        return  # those that are there say what it holds, before its storage goes (`provision.plan.removal`)
+    desired = {node.name for node in cluster.nodes}
+    left = [
+        name
+        for name in sorted(observed.kept - desired, key=lambda name: Role.parse(name)[1])
+        if Role.parse(name)[0] is Role.BROKER and observed.node(name) is None and not observed.never_ran(name)
+    ]
+    for name in left:
+        data = observed.stored.get(name)
+        place = f" ({data.place})" if data else ""
+        cause = f"it is no longer in the file, and its kept data{place} may be the only replicas of some partitions"
+        enough = f"--set brokers.nodes={Role.parse(left[-1])[1]}"
+        hint = f"`provision up {enough}` first; the next `provision up` moves what it holds and removes it"
+        yield Action(Verb.REFUSE, Kind.NODE, name, cause, f"{hint}. Or {_removal(cluster, observed)}")
+
+
 def _quorum_of_newcomers(cluster: Cluster, observed: ObservedEnvironment) -> Iterator[Action]:
     """A majority of the KRaft voters would be formatted empty while other data were kept, with the same cluster id."""
     without, kept = voters_left_behind(cluster, observed)
@@ -178,10 +207,15 @@ def _quorum_of_newcomers(cluster: Cluster, observed: ObservedEnvironment) -> Ite
 
 
 def _undo_or_remove(cluster: Cluster, observed: ObservedEnvironment) -> str:
+    return f"undo the change, or {_removal(cluster, observed)}"
+
+
+def _removal(cluster: Cluster, observed: ObservedEnvironment) -> str:
+    """How to begin anew, without any data."""
     if observed.is_absent:  # the runtime has no record of it, so `down` would find nothing
-        return f"undo the change, or delete {cluster.storage.directory}"
+        return f"delete {cluster.storage.directory}"
     options = " --delete-data" if cluster.storage.directory else ""
-    return f"undo the change, or `provision down{options}` removes the rest"
+    return f"`provision down{options}` removes the rest"
 
 
 def _members(cluster: Cluster, observed: ObservedEnvironment, details: NodeDetails) -> int:

@@ -12,7 +12,7 @@ from pydantic import ConfigDict
 from provision.cluster.model import RenderedFile
 from provision.common.notes import DamagedNote, Note, parse_note
 from provision.common.printable import printable
-from provision.common.whole_files import write_whole
+from provision.common.whole_files import write_output
 from provision.errors import ProvisionError, Refused, UsageError
 from provision.plan.actions import Plan
 from provision.plan.observed import ObservedEnvironment
@@ -57,14 +57,17 @@ class SavedPlan:
         return frozenset((action["verb"], action["resource"]) for action in self.plan["actions"])
 
     def write(self, file: Path) -> None:
-        """Write the plan to a file.
+        """Write the plan to a file, or in the place of an earlier plan.
 
         Raises:
+            Refused: there is a file that is no plan.
             ProvisionError: the file cannot be written.
         """
+        if _is_something_else(file):
+            raise Refused(f"{file} is not a saved plan, and is left as it is", hint="name another file, or remove it")
         content = {"provision_plan": _FORMAT, **asdict(self)}
         try:
-            write_whole(file, json.dumps(content, indent=2) + "\n")
+            write_output(file, json.dumps(content, indent=2) + "\n")
         except OSError as error:
             raise ProvisionError(f"cannot write {file}", why=error.strerror or str(error)) from error
 
@@ -113,6 +116,19 @@ class SavedPlan:
         if unknown:
             why = "\n".join(f"{action.resource} {action.verb}: {action.cause}" for action in unknown)
             raise Refused("the plan does not include everything that must be done now", why=why, hint="make a new plan")
+
+
+def _is_something_else(file: Path) -> bool:
+    """Whether a file has a content, and it is not a plan's, of whichever version."""
+    try:
+        return file.is_file() and b"provision_plan" not in (_beginning(file) or b"provision_plan")
+    except OSError as error:
+        raise ProvisionError(f"cannot write {file}", why=error.strerror or str(error)) from error
+
+
+def _beginning(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        return stream.read(200)
 
 
 def saved(

@@ -67,6 +67,10 @@ class Archives(ABC):
         """
 
     @abstractmethod
+    def lacks(self, cluster: Cluster, node: Node) -> bool:
+        """Whether there is no archive for a node that could have one, as far as that shows without starting a JVM."""
+
+    @abstractmethod
     def make(self, cluster: Cluster, node: Node, trained: str) -> Archive:
         """Make the archive for a node from the class list that another one has left, and replace an earlier one.
 

@@ -110,6 +110,12 @@ class Hold:
         """Give it up."""
 
 
+NOT_ENDED = 124
+"""The exit code of what was given up because it did not end in time, as of `timeout`."""
+TOOL_CONTAINER = "tool container"
+"""What a command's container that is there only as long as the command runs is called, if it is left."""
+
+
 @dataclass(frozen=True, slots=True)
 class Remnant:
     """What a killed command has left in a runtime beside environments.
@@ -286,6 +292,9 @@ class Runtime(ABC):
     def update_files(self, name: str, node: str, files: Sequence[RenderedFile]) -> None:
         """Replace the node's files for its next start, while it keeps running."""
 
+    def stand_back(self, processors: int) -> None:  # noqa: B027 what this process starts stands back as it does
+        """Let nodes that are created from now on have only what others leave, on no more than so many processors."""
+
     @abstractmethod
     def start_node(self, name: str, node: str) -> None:
         """Start the node, or let it go on if it is paused."""
@@ -326,7 +335,10 @@ class Runtime(ABC):
 
     @abstractmethod
     def run_in_node(self, name: str, node: str, command: JavaCommand) -> tuple[int, str]:
-        """Run a main class in the network context of a running node; returns exit code and output."""
+        """Run a main class in the network context of a running node; returns exit code and output.
+
+        The code is `NOT_ENDED`, and the output says so, if it does not end within seconds.
+        """
 
     @abstractmethod
     def run_tool(self, environment: ObservedEnvironment, command: JavaCommand, streams: Streams) -> int:

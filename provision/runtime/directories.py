@@ -1,15 +1,16 @@
 """A user's directory as storage: `DIR/<node>/data`, with a marker that names its environment."""
 
+import errno
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from provision.cluster.model import RenderedFile, Role, is_node_name
-from provision.common.own_directories import give, make_own, remove_tree, require_own
+from provision.common.own_directories import give, make_own, remove_tree, require_no_trap, require_own
 from provision.common.whole_files import is_draft, read_whole, write_whole
 from provision.errors import ProvisionError, Refused
 from provision.plan.stored import (
@@ -27,6 +28,7 @@ from provision.spec.names import is_environment_name
 
 MARKER = ".provision"
 _LARGEST = 64 * 1024
+_ELSEWHERE = "name another directory"
 
 
 def create(storage: Path, node: str, environment: str, owner: tuple[int, int] | None = None) -> Path:
@@ -44,10 +46,7 @@ def create(storage: Path, node: str, environment: str, owner: tuple[int, int] | 
     """
     directory, data = storage / node, storage / node / "data"
     try:
-        if os.path.lexists(directory):
-            require_own(directory)
-            if not _is_of(directory, environment) and any(map(_is_foreign, directory.iterdir())):
-                raise Refused(f"{directory} has files that are not of this environment", hint="name another directory")
+        require_usable(storage, node, environment)
         make_own(directory, below=storage)
         write_whole(directory / MARKER, environment)  # before the data: an interrupted creation can be recognised
         with suppress(FileExistsError):
@@ -56,6 +55,44 @@ def create(storage: Path, node: str, environment: str, owner: tuple[int, int] | 
     except OSError as error:
         raise ProvisionError(f"cannot prepare {directory}", why=error.strerror or str(error)) from error
     return data
+
+
+def in_the_way(require: Callable[[], None]) -> tuple[str, str] | None:
+    """What a check of a node's directory says of it, and what to do; None if it says nothing."""
+    try:
+        require()
+    except Refused as refused:
+        return (f"{refused.what}: {refused.why}" if refused.why else refused.what), refused.hint
+    except OSError as error:
+        return f"{error.filename} cannot be used: {error.strerror or error}", _ELSEWHERE
+    return None
+
+
+def require_usable(storage: Path, node: str, environment: str) -> None:
+    """Check that a node's directory can be made, or is empty or of that environment; nothing is changed.
+
+    Raises:
+        Refused: it has files of somebody else's; it, or a part of it, is a link or no directory; it, or what is on the
+            way to it, is not the caller's alone.
+        OSError: it cannot be looked at, or not be made.
+    """
+    require_no_trap(storage)
+    directory = storage / node
+    if not os.path.lexists(directory):
+        above = next(level for level in directory.parents if level.exists())
+        if not os.access(above, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(above))
+        return
+    require_own(directory)
+    if not _is_of(directory, environment) and any(map(_is_foreign, directory.iterdir())):
+        raise Refused(f"{directory} has files that are not of this environment", hint=_ELSEWHERE)
+    with suppress(FileNotFoundError):  # what is in it may belong to the node's own account
+        data = data_of(storage, node)
+        if not stat.S_ISDIR(data.lstat().st_mode):
+            how = "a link" if data.is_symlink() else "not a directory"
+            raise Refused(f"{data} is {how}", hint=f"remove it, or {_ELSEWHERE}")
+    with suppress(FileNotFoundError):
+        require_own(_config_of(storage, node))
 
 
 def require_no_links(storage: Path, node: str) -> None:
@@ -115,13 +152,18 @@ def data_of(storage: Path, node: str) -> Path:
     return storage / node / "data"
 
 
+def _config_of(storage: Path, node: str) -> Path:
+    """Where the configuration that the data were last used with is kept."""
+    return storage / node / "config"
+
+
 def keep_files(storage: Path, node: str, files: Sequence[RenderedFile]) -> None:
     """Store a node's configuration with its data, which may outlive everything else; secrets are left out.
 
     Raises:
         ProvisionError: it cannot be written.
     """
-    config = storage / node / "config"
+    config = _config_of(storage, node)
     try:
         make_own(config, below=storage)
         for file in files:
@@ -133,7 +175,7 @@ def keep_files(storage: Path, node: str, files: Sequence[RenderedFile]) -> None:
 
 def kept_files(storage: Path, node: str) -> tuple[RenderedFile, ...]:
     """The configuration that is stored with a node's data; empty if there is none."""
-    config = storage / node / "config"
+    config = _config_of(storage, node)
     try:
         files = sorted(file for file in config.iterdir() if not is_draft(file.name))
         return tuple(RenderedFile(node, file.name, read_whole(file)) for file in files)

@@ -71,6 +71,10 @@ class FakeArchives(Archives):
         """The one of its kind."""
         return self.kept.get(kind_of(cluster, node))
 
+    def lacks(self, cluster: Cluster, node: Node) -> bool:
+        """Whether there is none of its kind."""
+        return kind_of(cluster, node) not in self.kept
+
     def make(self, cluster: Cluster, node: Node, trained: str) -> Archive:
         """Remembered."""
         self._runtime.on_verb("make_archive", f"{trained}/{node.role.node(1)}")

@@ -20,7 +20,7 @@ from pydantic import Field
 from provision.catalogue.versions import RELOCATED, KafkaVersion, coordinates, version_of
 from provision.cluster.identity import Identities, Identity
 from provision.common.notes import DamagedNote, Note, read_note
-from provision.common.own_directories import remove_tree
+from provision.common.own_directories import remove_tree, require_trusted
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Fetching, Listener, Notice
 from provision.home.usable import HINT, made
@@ -45,11 +45,18 @@ _OF_VERSION = (".lock", ".new", ".maven")
 """What stands beside the directory of a version while it is fetched."""
 
 
+def is_jar(file: Path) -> bool:
+    """Whether `-cp DIRECTORY/*` means it."""
+    return file.suffix in (".jar", ".JAR")
+
+
 def is_whole(directory: Path) -> bool:
     """Whether every jar is as it was fetched. Files with unchanged size and time are not read again."""
     try:
         manifest = read_note(directory / _MANIFEST, _Manifest) or {}
-        return bool(manifest) and all(_is_as_noted(directory / name, note) for name, note in manifest.items())
+        if not manifest or manifest.keys() != {entry.name for entry in directory.iterdir() if is_jar(entry)}:
+            return False  # what is not noted would be on the class path as well
+        return all(_is_as_noted(directory / name, note) for name, note in manifest.items())
     except (OSError, DamagedNote):
         return False
 
@@ -69,7 +76,7 @@ def identify(libs: Path) -> Identities:
     """
     try:
         found = sorted(libs.iterdir()) if libs.is_dir() else []
-        return {jar.name: Identity(f"sha256:{_sha256(jar)}") for jar in found if jar.suffix in (".jar", ".JAR")}
+        return {jar.name: Identity(f"sha256:{_sha256(jar)}") for jar in found if is_jar(jar)}
     except OSError as error:
         raise ProvisionError(f"cannot read the jars in {libs}", why=error.strerror or str(error)) from error
 
@@ -85,12 +92,14 @@ def fetch(version: KafkaVersion, directory: Path, tell: Listener) -> Path:
     """Fetch the jars of a version into their cache directory, and return it. Does nothing if they are complete.
 
     Raises:
+        Refused: somebody else may have put something there.
         Unavailable: they are not there and cannot be fetched.
     """
     from filelock import FileLock, Timeout
 
     try:
         made(directory.parent)
+        require_trusted(directory, below=directory.parent.parent)
         with FileLock(f"{directory}.lock", timeout=_LOCK_TIMEOUT_S):
             if not is_whole(directory):
                 if directory.exists():

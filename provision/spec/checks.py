@@ -205,6 +205,7 @@ _OF_NODES = (
     "templates",
     "vars",
     "ttl",
+    "warm",
 )
 
 

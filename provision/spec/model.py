@@ -364,6 +364,8 @@ class EnvironmentSpec(Section):
     """Whatever your own templates use as `vars`."""
     ttl: Duration | None = None
     """The environment's time to live, recorded with it."""
+    warm: bool = True
+    """Whether `up` may train missing archives in the background, if nothing else is slowed by it."""
     topic_defaults: TopicDefaults = TopicDefaults()
     """Defaults for all topics."""
     topics: list[TopicSpec] = []

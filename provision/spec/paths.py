@@ -9,6 +9,7 @@ from provision.spec.model import EnvironmentSpec, RecordsSpec
 from provision.spec.record_files import FORMATS, SUFFIXES, BadRecord, RecordFile, format_of
 
 _ELSEWHERE = "a relative path starts at the directory of the file"
+_SHOWN = 40  # characters of a name that is too long
 _CHECKED_RECORDS = 10_000
 """So many of a file are looked at whenever the environment file is loaded; all are before they are written."""
 
@@ -40,13 +41,29 @@ def _directory(path: tuple[str, ...], directory: Path, hint: str) -> Iterator[Fi
 
 
 def _creatable(path: tuple[str, ...], directory: Path) -> Iterator[Finding]:
-    """`up` creates the directory, but not where something else is in the way."""
+    """`up` creates the directory, but not where something else is in the way, or with a name that is too long."""
     for place in (directory, *directory.parents):
-        if place.is_dir():
+        if os.path.isdir(place):  # noqa: PTH112 unlike `Path.is_dir`, it raises nothing
+            yield from _too_long(path, directory, place)
             return
         if os.path.lexists(place):
-            what = "is not a directory" if place.exists() else "is a link to something that is not there"
+            there = os.path.exists(place)  # noqa: PTH110 as above
+            what = "is not a directory" if there else "is a link to something that is not there"
             yield Finding(path, f"{place} {what}", "name another directory")
+            return
+
+
+def _too_long(path: tuple[str, ...], directory: Path, there: Path) -> Iterator[Finding]:
+    """What the file system of `there` has no room for: a name, or a path to what Kafka creates in the directory."""
+    if not hasattr(os, "pathconf"):
+        return
+    longest = os.pathconf(there, "PC_NAME_MAX")
+    room = os.pathconf(there, "PC_PATH_MAX") - 2 * longest
+    named = [(f"the name {part[:_SHOWN]}…", part, longest) for part in directory.relative_to(there).parts]
+    for what, text, most in (*named, (f"the path {str(directory)[:_SHOWN]}…", str(directory), room)):
+        if (length := len(os.fsencode(text))) > most:
+            message = f"{what} is too long: it has {length} bytes, and {most} is the most"
+            yield Finding(path, message, "name another directory")
             return
 
 

@@ -4,18 +4,25 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
 
 from provision import Environment, ProvisionError, Record, UsageError
 from provision.common.patience import Patience
 from provision.testing.clients import CLIENTS, config_of
-from provision.testing.topic import WAIT_S, Content, TestTopic
+from provision.testing.content import Content, new_records
+from provision.testing.topic import WAIT_S, TestTopic
 from provision.testing.use import Use
 
 _TOKEN = re.compile(r"-t[0-9a-f]{10}(?:-|$)")
 _CLOSE_S, _PAUSE_S = 3.0, 0.1
 _LONGEST = 200  # of a topic's 249 characters, before the token and what applications append
+
+
+Names = tuple[frozenset[str], frozenset[str]]
+"""Of topics and of groups."""
 
 
 class Leftovers(AssertionError):
@@ -39,6 +46,7 @@ class Kafka:
         self._use, self._alone = use, alone
         self._token = f"t{secrets.token_hex(5)}"
         self._topics: dict[str, TestTopic] = {}
+        self._asked: dict[str, dict[str, object]] = {}
         self._making = threading.Lock()
         self._groups: set[str] = set()
         self._stopped: set[str] = set()
@@ -64,29 +72,61 @@ class Kafka:
         self,
         name: str,
         *,
-        partitions: int = 1,
+        partitions: int | None = None,
         replication_factor: int | None = None,
         config: Mapping[str, str] | None = None,
-        records: Iterable[Content] = (),
+        records: Path | Iterable[Content] = (),
     ) -> TestTopic:
         """A new topic, whose real name begins with `name` and is this test's alone; it is deleted after the test.
 
+        Threads of a test may ask at the same time.
+
         Args:
             name: what the test calls it; asked for again, it is the same topic.
-            partitions: how many.
+            partitions: how many; the default is 1.
             replication_factor: the default is 3, or the number of brokers if there are fewer.
             config: settings by Kafka's names.
             records: written to it at once; see `TestTopic.produce`.
+
+        Raises:
+            UsageError: no topic can be like that, or the test has one of that name that is not like that.
+            TypeError, ValueError: `records` has what is no record; the topic is not created.
         """
-        if name not in self._topics:
+        __tracebackhide__ = True
+        content = new_records(records)
+        if not isinstance(name, str) or name.startswith("__"):
+            why = f"a topic's name is a text that does not begin with __, as Kafka's own do, not {name!r}"
+            raise UsageError(why)
+        asked: dict[str, object] = {
+            "partitions": partitions,
+            "replication_factor": replication_factor,
+            "config": config,
+        }
+        with self._making:
+            if made := self._topics.get(name):
+                self._require_same(name, asked, content)
+                return made
             made = TestTopic(self.environment, self.unique(name))
+            count = 1 if partitions is None else partitions
             self.environment.create_topic(
-                made.name, partitions=partitions, replication_factor=replication_factor, config=config
+                made.name, partitions=count, replication_factor=replication_factor, config=config
             )
-            self._topics[name] = made
-            if content := list(records):
-                made.produce(content)
-        return self._topics[name]
+            self._topics[name], self._asked[name] = made, asked | {"partitions": count}
+            if content:
+                self.environment.produce(made.name, content)
+            return made
+
+    def _require_same(self, name: str, asked: Mapping[str, object], content: object) -> None:
+        """Raise if a topic that there is would have to be another one."""
+        __tracebackhide__ = True
+        before = self._asked[name]
+        for what, value in asked.items():
+            if value is not None and value != before[what]:
+                why = f"it was made with {what}={before[what]!r}, and is asked for with {value!r}"
+                raise UsageError(f"the test has a topic {name} already", why=why, hint="use another name")
+        if content:
+            hint = "call `produce` of the topic"
+            raise UsageError(f"the test has a topic {name} already, and `records` is for a new one", hint=hint)
 
     def group(self, name: str = "group") -> str:
         """The name of a consumer group of this test alone; the group is deleted after the test."""
@@ -98,20 +138,24 @@ class Kafka:
         """A name that begins with this one and is the test's alone, for whatever else an application names."""
         return f"{name[:_LONGEST]}-{self._token}"
 
-    def produce(self, topic: TestTopic | str, records: Iterable[Content]) -> int:
+    def produce(self, topic: TestTopic | str, records: Path | Iterable[Content]) -> int:
         """Write records to a topic of any name; see `TestTopic.produce`."""
+        __tracebackhide__ = True
         return self._named(topic).produce(records)
 
     def consume(self, topic: TestTopic | str, count: int, timeout: float = WAIT_S) -> list[Record]:
         """Read the first records of a topic of any name; see `TestTopic.consume`."""
+        __tracebackhide__ = True
         return self._named(topic).consume(count, timeout)
 
     def wait_for_records(self, topic: TestTopic | str, count: int, timeout: float = WAIT_S) -> list[Record]:
         """Wait for records in a topic of any name; see `TestTopic.wait_for_records`."""
+        __tracebackhide__ = True
         return self._named(topic).wait_for_records(count, timeout)
 
     def lag(self, group: str, topic: TestTopic | str | None = None) -> int:
         """How many records the group has to read yet: of one topic, or of all topics of this test."""
+        __tracebackhide__ = True
         topics = [str(topic)] if topic is not None else [made.name for made in self._topics.values()]
         return sum(self.environment.lag(group, topics).values())
 
@@ -121,35 +165,40 @@ class Kafka:
         self,
         name: str,
         *,
-        partitions: int = 1,
+        partitions: int | None = None,
         replication_factor: int | None = None,
         config: Mapping[str, str] | None = None,
-        records: Iterable[Content] = (),
+        records: Path | Iterable[Content] = (),
     ) -> TestTopic:
         """As `topic`, without blocking the event loop."""
+        __tracebackhide__ = True
+        return await self.environment.in_thread(
+            self.topic,
+            name,
+            partitions=partitions,
+            replication_factor=replication_factor,
+            config=config,
+            records=records,
+        )
 
-        def made() -> TestTopic:
-            with self._making:  # the environment is changed by one at a time
-                return self.topic(
-                    name, partitions=partitions, replication_factor=replication_factor, config=config, records=records
-                )
-
-        return await self.environment.in_thread(made)
-
-    async def aproduce(self, topic: TestTopic | str, records: Iterable[Content]) -> int:
+    async def aproduce(self, topic: TestTopic | str, records: Path | Iterable[Content]) -> int:
         """As `produce`, without blocking the event loop."""
+        __tracebackhide__ = True
         return await self._named(topic).aproduce(records)
 
     async def aconsume(self, topic: TestTopic | str, count: int, timeout: float = WAIT_S) -> list[Record]:  # noqa: ASYNC109 the name in the tests
         """As `consume`, without blocking the event loop."""
+        __tracebackhide__ = True
         return await self._named(topic).aconsume(count, timeout)
 
     async def await_for_records(self, topic: TestTopic | str, count: int, timeout: float = WAIT_S) -> list[Record]:  # noqa: ASYNC109
         """As `wait_for_records`, without blocking the event loop."""
+        __tracebackhide__ = True
         return await self._named(topic).await_for_records(count, timeout)
 
     async def alag(self, group: str, topic: TestTopic | str | None = None) -> int:
         """As `lag`, without blocking the event loop."""
+        __tracebackhide__ = True
         return await self.environment.in_thread(self.lag, group, topic)
 
     def _named(self, topic: TestTopic | str) -> TestTopic:
@@ -158,25 +207,55 @@ class Kafka:
     # -- failures -----------------------------------------------------------------------------------------------------
 
     def stop(self, *nodes: str) -> None:
-        """Stop nodes cleanly, for example `broker-1`; after the test they are started again.
+        """Stop nodes cleanly, for example `broker-1`, or all; after the test they are started again.
 
         From then on the test has the environment to itself: other tests that use it end first, or wait.
+
+        Raises:
+            UsageError: there is no such node.
+            Refused: records would be lost that no other broker has.
         """
-        self._use.alone()
-        self._stopped |= set(nodes)
-        self.environment.stop(nodes)
+        __tracebackhide__ = True
+        chosen = self._alone_with(nodes)
+        with self._taking_down(chosen):
+            self.environment.stop(chosen)
 
     def kill(self, *nodes: str) -> None:
         """Kill nodes (SIGKILL), as `stop` otherwise."""
-        self._use.alone()
-        self._stopped |= set(nodes)
-        for node in nodes:
-            self.environment.runtime.kill_node(self.environment.name, node)
+        __tracebackhide__ = True
+        chosen = self._alone_with(nodes)
+        with self._taking_down(chosen):
+            for node in chosen:
+                self.environment.runtime.kill_node(self.environment.name, node)
 
     def start(self, *nodes: str) -> None:
-        """Start nodes that were stopped or killed, and wait until they are ready."""
-        self.environment.start(nodes or sorted(self._stopped))
-        self._stopped -= set(nodes or self._stopped)
+        """Start nodes that were stopped or killed, by default all that are, and wait until they are ready."""
+        __tracebackhide__ = True
+        chosen = nodes or sorted(self._stopped)
+        if chosen:
+            self.environment.start(chosen)
+            self._stopped -= set(chosen)
+
+    def _alone_with(self, nodes: Sequence[str]) -> tuple[str, ...]:
+        """Have the environment alone; returns the named nodes, or all."""
+        __tracebackhide__ = True
+        there = [node.name for node in self.environment.observe().nodes]
+        if unknown := [str(node) for node in nodes if node not in there]:
+            raise UsageError(f"there is no node {', '.join(unknown)}", hint=f"there are {', '.join(there)}")
+        self._use.alone()
+        return tuple(nodes or there)
+
+    @contextmanager
+    def _taking_down(self, nodes: Sequence[str]) -> Iterator[None]:
+        """Remember which are to be started again: those that ran, as soon as one of them may not any more."""
+        __tracebackhide__ = True
+        self._stopped |= set(nodes)
+        try:
+            yield
+        except ProvisionError:
+            running = {node.name for node in self.environment.observe().nodes if node.state == "running"}
+            self._stopped -= running
+            raise
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
@@ -188,25 +267,43 @@ class Kafka:
 
         Raises:
             Leftovers: topics that it did not get from `topic`, consumers that are not closed, open connections.
+            ProvisionError: something of it could not be started or removed; all else was.
         """
+        __tracebackhide__ = True
+        failed: list[AssertionError | ProvisionError] = []
+        left: list[str] = []
+        foreign: Names = (frozenset(), frozenset())
         try:
-            if self._stopped:
-                self.environment.start(sorted(self._stopped))
-            left = self._left() if check else []
-            self._remove()
+            with _noted(failed):
+                self.start()
+            with _noted(failed):
+                if check:
+                    foreign = self._foreign()
+                    left = self._left(*foreign)
+            with _noted(failed):
+                self._remove(*foreign)
         finally:
             self._use.release()
         if left:
-            raise Leftovers("the test has left behind:\n" + "\n".join(f"  {line}" for line in left))
+            failed[:] = [Leftovers("the test has left behind:\n" + "\n".join(f"  {line}" for line in left)), *failed]
+        if failed:
+            for other in failed[1:]:
+                failed[0].add_note("\n".join([str(other), *getattr(other, "__notes__", ())]))
+            raise failed[0]
 
-    def _left(self) -> list[str]:
-        made = {topic.name for topic in self._topics.values()}
+    def _foreign(self) -> Names:
+        """The topics and groups of the test that it did not get from here."""
         topics, groups = self._names()
-        strange = sorted(name for name in topics - made if self._is_own(name, self._before[0]))
-        named = {name for name in groups if name in self._groups or self._is_own(name, self._before[1])}
+        made = {topic.name for topic in self._topics.values()}
+        return (
+            frozenset(name for name in topics - made if self._is_own(name, self._before[0])),
+            frozenset(name for name in groups - self._groups if self._is_own(name, self._before[1])),
+        )
+
+    def _left(self, topics: Iterable[str], groups: Iterable[str]) -> list[str]:
         return [
-            *(f"topic {name}, which was not made by `kafka.topic`" for name in strange),
-            *self._members(sorted(named)),
+            *(f"topic {name}, which was not made by `kafka.topic`" for name in sorted(topics)),
+            *self._members(sorted({*groups, *self._groups})),
             *self._open(),
         ]
 
@@ -216,7 +313,7 @@ class Kafka:
             return True
         return self._alone and name not in before and not name.startswith("__") and not _TOKEN.search(name)
 
-    def _names(self) -> tuple[frozenset[str], frozenset[str]]:
+    def _names(self) -> Names:
         topics = frozenset(topic.name for topic in self.environment.topics(settings=False))
         return topics, frozenset(group.name for group in self.environment.groups())
 
@@ -249,12 +346,31 @@ class Kafka:
             if one.raddr and one.raddr.port in ports and one.status == psutil.CONN_ESTABLISHED
         )
 
-    def _remove(self) -> None:
+    def _remove(self, foreign_topics: frozenset[str], foreign_groups: frozenset[str]) -> None:
+        """Remove what is the test's; what cannot be removed keeps nothing else."""
         topics, groups = self._names()
-        made = {topic.name for topic in self._topics.values()}
-        gone = sorted(name for name in topics if name in made or self._token in name)
-        if gone:
-            self.environment.delete_topics(gone)
-        ours = sorted(name for name in groups if name in self._groups or self._token in name)
+        ours = {topic.name for topic in self._topics.values()} | foreign_topics
+        failed: list[ProvisionError] = []
+        gone = sorted(name for name in topics if name in ours or self._token in name)
+        several: list[ProvisionError] = []
+        with _noted(several):
+            if gone:
+                self.environment.delete_topics(gone)
+        for name in gone if several else ():
+            with _noted(failed):
+                if name in self._names()[0]:
+                    self.environment.delete_topics([name])
+        theirs = self._groups | foreign_groups
         with suppress(ProvisionError):  # one with members is told as left behind, and goes with the environment
-            self.environment.delete_groups(ours)
+            self.environment.delete_groups(sorted(name for name in groups if name in theirs or self._token in name))
+        if failed:
+            raise failed[0]
+
+
+@contextmanager
+def _noted(failed: list[Any]) -> Iterator[None]:
+    """Note an error, and go on."""
+    try:
+        yield
+    except ProvisionError as error:
+        failed.append(error)

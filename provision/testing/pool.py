@@ -8,16 +8,17 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from provision import Environment, Level, ProvisionError, UpOptions
+from provision import Environment, Level, ProvisionError
 from provision.common.notes import read_note
 from provision.common.whole_files import write_whole
 from provision.home.place import Home
-from provision.home.runs import directory_of, make_directory
+from provision.home.runs import KEPT, directory_of, make_directory
+from provision.testing import kept
 from provision.testing.use import Use
 
 START_S = 300.0
@@ -39,27 +40,47 @@ class Wanted:
 
     @property
     def key(self) -> str:
-        """The same text for the same environment: for the same file with the same content, or the same values."""
-        content = self.file.read_bytes().hex() if self.file and self.file.is_file() else ""
-        said = [str(self.file.absolute()) if self.file else "", content, dict(self.values), self.overrides]
+        """The same text for the same environment, however it is described: by what it means, whatever its name is.
+
+        What is not valid has a text of its own; starting it will tell.
+        """
+        said: list[object] = [str(self.file.absolute().parent) if self.file else ""]  # paths in the file are below it
+        try:
+            said.append(self.named("any").source.load().model_dump(mode="json"))
+        except ProvisionError:
+            content = self.file.read_bytes().hex() if self.file and self.file.is_file() else ""
+            said += [str(self.file), content, dict(self.values), self.overrides]
         return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()[:8]
 
+    @property
+    def origin(self) -> str:
+        """Where it is described, whatever is written there now."""
+        return json.dumps([str(self.file.absolute() if self.file else Path.cwd()), bool(self.values), self.overrides])
+
     def named(self, name: str) -> Environment:
-        """The environment, under that name."""
+        """The environment, under that name.
+
+        Raises:
+            UsageError: it is given a name that no environment can have.
+        """
         if self.file:
             return Environment(self.file, overrides=(*self.overrides, f"name={name}"))
-        return Environment(**{**(self.values or DEFAULT), "name": name}, overrides=self.overrides)
+        values = self.values or DEFAULT
+        if "name" in values:
+            with closing(Environment(**values)) as described:
+                _ = described.name  # raises
+        return Environment(**{**values, "name": name}, overrides=self.overrides)
 
     @property
     def stem(self) -> str:
         """The part of its name that people recognize."""
-        written = self.values.get("name")
-        if self.file:
-            try:
-                written = Environment(self.file).name
-            except ProvisionError:  # there is no such file, or no name in it; starting it will tell
-                written = None
-        return written[:_STEM].strip("-") if isinstance(written, str) and written else "tests"
+        try:
+            described = Environment(self.file) if self.file else Environment(**{"name": "tests", **self.values})
+            with closing(described):
+                written = described.name
+        except ProvisionError:  # there is no such file, or no name in it; starting it will tell
+            return "tests"
+        return written[:_STEM].strip("-") or "tests"
 
 
 class Pool:
@@ -74,7 +95,7 @@ class Pool:
     def __init__(self, run: str, controller: int, *, keep: bool = False) -> None:
         self._run, self._controller, self._keep = run, controller, keep
         self._home = Home.of_user()
-        self._place = "kept" if keep else run
+        self._place = KEPT if keep else run
         self._directory = directory_of(self._home.directory, self._place)
         self._open: dict[str, Environment] = {}
 
@@ -96,33 +117,43 @@ class Pool:
 
     def _started(self, wanted: Wanted, key: str) -> Environment:
         note = self._directory / f"{key}.json"
-        name = f"{wanted.stem}-{key}" if self._keep else f"{wanted.stem}-{key}-{self._run}"
-        environment = wanted.named(name)
-        environment.lock_timeout_s = START_S  # the tests of other processes create topics in it, too
         known = read_note(note, dict[str, str]) or {}
         if "what" in known:
             raise AlreadyFailed(known["what"], why=known["why"], hint=known["hint"])
-        if not known or not self._is_ready(name):
-            write_whole(note, json.dumps({"name": name}))
-            try:
-                owner = None if self._keep else self._controller
-                environment.up(UpOptions(timeout_s=_UP_S, owner_pid=owner))
-            except ProvisionError as error:
-                if not self._keep:
-                    said = {"name": name, "what": error.what, "why": error.why, "hint": error.hint}
-                    write_whole(note, json.dumps(said))
-                raise
+        name = known.get("name") or "-".join([wanted.stem, key, *([] if self._keep else [self._run])])
+        said = {"name": name, "origin": wanted.origin}
+        try:
+            environment = wanted.named(name)
+            environment.lock_timeout_s = START_S  # the tests of other processes create topics in it, too
+            if not known or "starting" in known or not self._is_ready(environment):
+                # Until it is ready the note says so: whoever finds it like that goes on where another one was killed.
+                write_whole(note, json.dumps(said | {"starting": "yes"}))
+                self._up(environment)
+        except ProvisionError as error:
+            failure = {"what": error.what, "why": error.why, "hint": error.hint}
+            if not self._keep:
+                write_whole(note, json.dumps(said | failure))
+            raise
+        write_whole(note, json.dumps(said))
+        if self._keep:
+            kept.use(self._directory, key, self._run, self._controller)
+            kept.replace(self._directory, key, wanted.origin)
         return environment
 
-    def _is_ready(self, name: str) -> bool:
+    def _up(self, environment: Environment) -> None:
+        from provision import UpOptions  # loads all that starts clusters; where one runs already, no test waits for it
+
+        owner = None if self._keep else self._controller
+        environment.up(UpOptions(timeout_s=_UP_S, owner_pid=owner))
+
+    def _is_ready(self, environment: Environment) -> bool:
         """Whether it still runs; a kept one may have been stopped or removed meanwhile."""
         if not self._keep:
             return True
-        with Environment.named(name) as kept:
-            try:
-                return kept.status().level >= Level.TOPICS
-            except ProvisionError:
-                return False
+        try:
+            return environment.status().level >= Level.TOPICS
+        except ProvisionError:
+            return False
 
     @contextmanager
     def _locked(self, key: str) -> Iterator[None]:
@@ -134,8 +165,11 @@ class Pool:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the run's environments, whichever process started them."""
-        notes = sorted(self._directory.glob("*.json")) if self._directory.is_dir() else []
+        """The names of the run's environments, whichever process started or used them."""
+        if self._keep:
+            notes = [self._directory / f"{key}.json" for key in kept.used(self._directory, self._run)]
+        else:
+            notes = sorted(self._directory.glob("*.json")) if self._directory.is_dir() else []
         return tuple(known["name"] for note in notes if (known := read_note(note, dict[str, str])))
 
     def close(self) -> None:
@@ -152,17 +186,19 @@ class Pool:
         for name in self.names:
             with Environment.named(name) as environment:
                 if environment.runtime.observe(name).nodes:
-                    directory.mkdir(parents=True, exist_ok=True)
                     environment.bundle(directory / f"{name}.tar.gz")
 
     def remove(self) -> None:
-        """Remove the run's environments, unless they are kept. Only the process that controls the run does this.
+        """Remove the run's environments, unless they are kept: of those, notes about what is gone.
+
+        Only the process that controls the run does this.
 
         Raises:
             ProvisionError: one could not be removed; the others are.
         """
         self.close()
         if self._keep:
+            kept.end(self._directory, self._run)
             return
         failed: list[ProvisionError] = []
         for name in self.names:

@@ -1,15 +1,14 @@
 """A topic of one test."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
+from pathlib import Path
 
-from provision import Environment, NewRecord, Record
+from provision import Environment, Record, UsageError
 from provision.common.patience import Patience
+from provision.testing.content import Content, new_records
 
 WAIT_S = 30.0
 """How long a test waits for records, unless it says otherwise."""
-Content = bytes | str | Mapping[str, Any] | NewRecord
-"""A record as a test writes it down."""
 _PAUSE_S = 0.05
 _SHOWN = 5
 
@@ -28,25 +27,33 @@ class TestTopic:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
 
-    def produce(self, records: Iterable[Content]) -> int:
+    def produce(self, records: Path | Iterable[Content]) -> int:
         """Write records, each acknowledged by all in-sync replicas; returns how many.
 
         Args:
             records: values as text or bytes, or mappings with `value` and optionally `key`, `headers`, `partition` and
-                `timestamp` (in milliseconds since 1970).
+                `timestamp` (in milliseconds since 1970); or the path of a file, as for `topics[].records`.
+
+        Raises:
+            TypeError, ValueError: one of them is no record; says which, and what of it is wrong. None is written.
+            UsageError: there is no such file, or a line of it is no record.
         """
-        return self._environment.produce(self.name, [new_record(record) for record in records])
+        __tracebackhide__ = True
+        return self._environment.produce(self.name, new_records(records))
 
     def consume(self, count: int, timeout: float = WAIT_S) -> list[Record]:
         """The first `count` records, from the beginning and without a group, in the order of each partition.
 
         Raises:
+            UsageError: `count` is no number of records.
             AssertionError: there are fewer after `timeout` seconds; shows those that there are.
         """
         __tracebackhide__ = True
+        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+            raise UsageError(f"a number of records is a whole number from 0, not {count!r}")
         read: list[Record] = []
         patience = Patience(timeout)
-        for record in self._environment.consume(self.name, limit=count, idle_s=timeout):
+        for record in self._environment.consume(self.name, limit=count, idle_s=timeout) if count else ():
             read.append(record)
             if patience.is_over:
                 break
@@ -66,6 +73,7 @@ class TestTopic:
 
     def lag(self, group: str) -> int:
         """How many records the group has not committed yet, over all partitions."""
+        __tracebackhide__ = True
         return sum(self._environment.lag(group, [self.name]).values())
 
     def wait_until_read(self, group: str, timeout: float = WAIT_S) -> None:
@@ -82,8 +90,9 @@ class TestTopic:
 
     # -- the same in async tests: the event loop goes on meanwhile ----------------------------------------------------
 
-    async def aproduce(self, records: Iterable[Content]) -> int:
+    async def aproduce(self, records: Path | Iterable[Content]) -> int:
         """As `produce`, without blocking the event loop."""
+        __tracebackhide__ = True
         return await self._environment.in_thread(self.produce, records)
 
     async def aconsume(self, count: int, timeout: float = WAIT_S) -> list[Record]:  # noqa: ASYNC109 as in `consume`
@@ -98,42 +107,13 @@ class TestTopic:
 
     async def alag(self, group: str) -> int:
         """As `lag`, without blocking the event loop."""
+        __tracebackhide__ = True
         return await self._environment.in_thread(self.lag, group)
 
     async def await_until_read(self, group: str, timeout: float = WAIT_S) -> None:  # noqa: ASYNC109
         """As `wait_until_read`, without blocking the event loop."""
         __tracebackhide__ = True
         await self._environment.in_thread(self.wait_until_read, group, timeout)
-
-
-def new_record(content: Content) -> NewRecord:
-    """A record as a test writes it down.
-
-    Raises:
-        TypeError: it is nothing that can be a record, or has an unknown key.
-    """
-    if isinstance(content, NewRecord):
-        return content
-    if isinstance(content, bytes | str):
-        return NewRecord(_bytes(content))
-    if not isinstance(content, Mapping):
-        raise TypeError(f"a record is text, bytes or a mapping, not {type(content).__name__}")
-    known = {"key", "value", "headers", "partition", "timestamp", "timestamp_ms"}
-    if unknown := sorted(map(str, content.keys() - known)):
-        raise TypeError(f"a record has no {', '.join(unknown)}: it has {', '.join(sorted(known))}")
-    headers = content.get("headers") or {}
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
-    return NewRecord(
-        _bytes(content.get("value")),
-        _bytes(content.get("key")),
-        tuple((name, _bytes(value) or b"") for name, value in pairs),
-        content.get("partition"),
-        content.get("timestamp_ms", content.get("timestamp")),
-    )
-
-
-def _bytes(content: bytes | str | None) -> bytes | None:
-    return content.encode() if isinstance(content, str) else content
 
 
 def _listed(records: list[Record]) -> str:

@@ -75,7 +75,7 @@ def several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeRuntime:
     monkeypatch.chdir(tmp_path)
     runtime = FakeRuntime()
     monkeypatch.setattr(
-        provision.environment,
+        provision.environment.described,
         "Runtimes",
         lambda home: FakeRuntimes(home.directory, {"docker": runtime, "process": NONE}),
     )

@@ -3,6 +3,7 @@
 import io
 import re
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,7 @@ LOOKING = (
     ["status"],
     ["list"],
     ["endpoints"],
+    ["doctor"],
     ["topics", "list"],
     ["topics", "describe", TOPIC],
     ["topics", "describe", "no-such-" + TOPIC],
@@ -84,6 +86,8 @@ def test_nothing_is_wider_than_the_terminal_but_a_word_that_is(
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setenv("TERM", "dumb")  # in columns, and not redrawn
     world.settle(tmp_path, monkeypatch)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)  # ages are shown, and both looks must have the same
     for line in LOOKING:
         narrow = shown(line, monkeypatch)
         assert words(narrow) == words(shown(line, monkeypatch, terminal=False)), line

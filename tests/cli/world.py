@@ -79,7 +79,7 @@ def settle(directory: Path, patch: pytest.MonkeyPatch) -> tuple[SpokenRuntime, F
     for kind in KINDS:
         runtime.archives.keep(kind)
     kafka = FakeKafka(runtime, NAME)
-    patch.setattr(provision.environment, "Runtimes", lambda home: FakeRuntimes(home.directory, runtime))
+    patch.setattr(provision.environment.described, "Runtimes", lambda home: FakeRuntimes(home.directory, runtime))
     kafka.speak(patch)
     for module, name, instead in _INSTEAD:
         patch.setattr(module, name, instead)

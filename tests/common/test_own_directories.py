@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from provision.common.own_directories import give, is_own, make_own, make_private, remove_tree
+from provision.common.own_directories import give, is_own, make_own, make_private, remove_tree, require_trusted
 from provision.errors import Refused
 from provision.home.place import Home
 from tests.users import NOBODY, needs_root
@@ -109,6 +109,50 @@ def test_where_the_file_system_has_no_permissions_there_is_nothing_to_ask_for(
     made = make_own(tmp_path / "a" / "b", below=tmp_path)
     give(made)
     assert is_own(made, below=tmp_path)
+
+
+CACHE = Path("cache")
+OF_CACHE = [CACHE, CACHE / "kafka", CACHE / "kafka" / "3.9.1"]
+
+
+@needs_root
+@pytest.mark.parametrize("level", OF_CACHE, ids=str)
+@pytest.mark.parametrize("how", ["owner", "others", "group"])
+def test_what_another_user_may_change_is_not_trusted(tmp_path: Path, level: Path, how: str) -> None:
+    (tmp_path / OF_CACHE[-1]).mkdir(parents=True)
+    require_trusted(tmp_path / OF_CACHE[-1], below=tmp_path / CACHE)
+    match how:
+        case "owner":
+            os.chown(tmp_path / level, NOBODY, NOBODY)
+        case "others":
+            (tmp_path / level).chmod(0o777)
+        case _:
+            os.chown(tmp_path / level, 0, NOBODY)
+            (tmp_path / level).chmod(0o775)
+    with pytest.raises(Refused) as caught:
+        require_trusted(tmp_path / OF_CACHE[-1], below=tmp_path / CACHE)
+    assert str(tmp_path / level) in caught.value.what
+    assert "PROVISION_CACHE" in caught.value.hint
+
+
+@needs_root
+@pytest.mark.parametrize("level", OF_CACHE, ids=str)
+def test_a_link_to_a_place_that_is_ours_is_trusted_and_to_one_that_is_not_is_not(tmp_path: Path, level: Path) -> None:
+    (tmp_path / OF_CACHE[-1]).mkdir(parents=True)
+    (tmp_path / level).rename(tmp_path / "elsewhere")
+    (tmp_path / level).symlink_to(tmp_path / "elsewhere")
+    require_trusted(tmp_path / OF_CACHE[-1], below=tmp_path / CACHE)
+    os.chown(tmp_path / "elsewhere", NOBODY, NOBODY)
+    with pytest.raises(Refused, match="belongs to another user"):
+        require_trusted(tmp_path / OF_CACHE[-1], below=tmp_path / CACHE)
+
+
+@pytest.mark.parametrize("there", range(len(OF_CACHE)))
+def test_what_is_not_there_yet_and_what_others_may_only_read_is_trusted(tmp_path: Path, there: int) -> None:
+    for level in OF_CACHE[:there]:
+        (tmp_path / level).mkdir()
+        (tmp_path / level).chmod(0o755)
+    require_trusted(tmp_path / OF_CACHE[-1], below=tmp_path / CACHE)
 
 
 @needs_root

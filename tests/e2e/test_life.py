@@ -31,8 +31,7 @@ def test_two_environments_with_automatic_ports_run_side_by_side(provision: Provi
 @pytest.mark.group(process="matrix")
 def test_up_and_down_again_and_again_leave_nothing(provision: Provision, tmp_path: Path) -> None:
     env = write_environment(tmp_path, "again", SMALL)
-    levels = ("topics", "process", "quorum", "brokers")
-    for level in levels if provision.runtime == "docker" else levels[:2]:
+    for level in ("topics", "process"):
         provision.ok("up", env, "--until", level)
         provision.ok("down", env)
         assert provision.traces("again") == []
@@ -129,8 +128,12 @@ def test_records_in_memory_are_not_thrown_away_by_stop(provision: Provision, tmp
     env = write_environment(tmp_path, "in-memory", SMALL + "storage: memory\n")
     provision.ok("up", env, *RUNNING)
     result = provision("stop", env)
-    assert result.code == 4
-    assert "would lose its records" in result.err
+    if provision.runtime == "docker":  # on a tmpfs, which goes with the broker's process
+        assert result.code == 4
+        assert "would lose its records" in result.err
+    else:
+        assert result.code == 0
+        provision.ok("start", env)
     if provision.runtime == "docker":
         mounts = engine().api.inspect_container("in-memory-broker-1")["HostConfig"]["Tmpfs"]
         assert "/var/lib/provision/data" in mounts

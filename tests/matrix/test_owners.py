@@ -4,7 +4,9 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -124,6 +126,23 @@ def test_a_job_that_is_killed_with_all_its_processes_leaves_nothing(
         else:
             assert wait_until(lambda: any("broker-1" in trace for trace in provision.traces(name)))
         os.killpg(job.pid, signal.SIGKILL)
+    assert wait_until(lambda: provision.traces(name) == [] and not reapers(provision), GONE_S), provision.traces(name)
+
+
+def test_a_block_whose_process_is_killed_leaves_nothing(provision: Provision, tmp_path: Path) -> None:
+    name = "about-block"
+    env = write_environment(tmp_path, name, FILE)
+    provision.started.add(name)
+    script = "import sys, time\nfrom provision import Environment\n"
+    script += "with Environment.from_file(sys.argv[1], overrides=sys.argv[2:]):\n    print('ready', flush=True)\n"
+    script += "    time.sleep(600)\n"
+    variables = {**os.environ, "PROVISION_HOME": str(provision.home)}
+    overrides = [word for option, word in pairwise(provision.arguments("up", env)) if option == "--set"]
+    command = [sys.executable, "-c", script, env, *overrides]
+    with subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert any(text.strip() == "ready" for text in process.stdout)
+        process.kill()
     assert wait_until(lambda: provision.traces(name) == [] and not reapers(provision), GONE_S), provision.traces(name)
 
 

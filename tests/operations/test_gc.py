@@ -20,7 +20,8 @@ from provision.errors import PartlyApplied, ProvisionError, Refused, Unavailable
 from provision.events import Event, Notice
 from provision.home.holders import Holder
 from provision.home.journals import Journal
-from provision.home.runs import directory_of, make_directory
+from provision.home.runs import KEPT, directory_of, make_directory
+from provision.home.trainers import Trainer, throwaway, training
 from provision.kafka.levels import Level
 from provision.operations.gc.collector import Collector
 from provision.operations.gc.kinds import KINDS
@@ -160,6 +161,11 @@ def _test_run(world: World) -> None:
     (directory_of(world.home, NAME) / "0a1b2c3d.json").write_text("{}")
 
 
+def _kept_by_tests(world: World) -> None:
+    make_directory(world.home, KEPT, None)
+    (directory_of(world.home, KEPT) / "0a1b2c3d.json").write_text(json.dumps({"name": NAME}))
+
+
 def _draft(world: World) -> None:
     world.home.mkdir()
     (world.home / f"ports.json.{world.ended.pid}-1.new").write_text("{")
@@ -182,16 +188,32 @@ def _secrets(world: World) -> None:
     os.utime(store.directory, (old_s, old_s))
 
 
+def _training(world: World) -> None:
+    process = ProcessIdentity.of().model_copy(update={"namespace": "another"})  # so that nobody ends it
+    world.runtimes.home.trainers.note(
+        Trainer(environment=NAME, runtime=world.runtime.kind, process=process, since_s=time.time())
+    )
+
+
+def _killed_training(world: World) -> None:
+    world.runtimes.home.trainers.note(
+        Trainer(environment=NAME, runtime=world.runtime.kind, process=world.ended, since_s=time.time())
+    )
+
+
 LEFT: dict[str, tuple[str, Callable[[World], None]]] = {
     "past its ttl": ("expired", _expired),
     "the owner has ended": ("owner ended", _ownerless),
     "the owner has ended before anything was made": ("owner ended", _ownerless_note),
     "a network and storages that were never used": ("half-made", World.half_made),
     "only a note": ("note", _note),
+    "what trains archives in the background": ("training", _training),
+    "what was killed when it trained archives": ("killed training", _killed_training),
     "a tool's container": ("tool container", _remnant),
     "the lock of a killed command": ("lock", _lock),
     "a lease of what is nowhere": ("port lease", _lease),
     "what is left of a killed test run": ("test run", _test_run),
+    "the note of what a test run kept": ("test run", _kept_by_tests),
     "a draft": ("draft", _draft),
     "a download": ("download", _fetch),
     "keys and certificates": ("secrets", _secrets),
@@ -204,7 +226,7 @@ def test_each_kind_is_found_told_and_removed(world: World, kind: str, leave: Cal
     leave(world)
     (found,) = world.collector().find()
     assert found.kind == kind
-    assert NAME in found.name or kind in ("draft", "download")
+    assert NAME in f"{found.name} {found.why}" or kind in ("draft", "download")
     assert found.why
     (outcome,) = world.collector().remove([found])
     assert (outcome.removed, outcome.error) == (True, None)
@@ -213,6 +235,21 @@ def test_each_kind_is_found_told_and_removed(world: World, kind: str, leave: Cal
     assert not world.runtime.abouts()
     assert not [path for path in world.directory.rglob("*.new") if path.exists()]
     assert not world.runtimes.home.ports.held(NAME)
+
+
+def test_what_a_killed_training_was_made_with_is_left_over_unless_somebody_trains(world: World) -> None:
+    name = throwaway(world.runtimes.home.directory)
+    world.up(name)
+    with training(world.runtimes.home.cache):
+        assert world.collector().find() == ()
+    (found,) = world.collector().find()
+    assert (found.kind, found.name) == ("killed training", name)
+    with training(world.runtimes.home.cache):
+        (outcome,) = world.collector().remove([found])
+        assert (outcome.removed, outcome.error) == (False, None)
+    (outcome,) = world.collector().remove([found])
+    assert (outcome.removed, outcome.error) == (True, None)
+    assert world.runtime.environments() == ()
 
 
 def test_every_kind_has_an_example() -> None:
@@ -240,6 +277,11 @@ def _used_lease(world: World) -> None:
     world.up()
 
 
+def _really_kept(world: World) -> None:
+    world.up()
+    _kept_by_tests(world)
+
+
 def _young_draft(world: World) -> None:
     world.home.mkdir()
     (world.home / f"ports.json.{os.getpid()}-1.new").write_text("{")
@@ -260,6 +302,7 @@ NOT_LEFT: dict[str, Callable[[World], object]] = {
     "a lease in use": _used_lease,
     "a draft that is being written": _young_draft,
     "files of somebody else": _not_a_draft,
+    "what a test run kept": _really_kept,
     "a test run that goes on": lambda world: make_directory(world.home, NAME, os.getpid()),
     "kept environments of tests": lambda world: make_directory(world.home, "kept", None),
     "a history that is not old": lambda world: Journal(world.home, NAME).begin(Holder.of("up")),
@@ -353,7 +396,7 @@ def test_up_tells_of_what_is_past_its_ttl_once(world: World) -> None:
 def command(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setenv("PROVISION_HOME", str(world.home))
     monkeypatch.chdir(world.directory)
-    monkeypatch.setattr(provision.environment, "Runtimes", lambda _home: world.runtimes)
+    monkeypatch.setattr(provision.environment.described, "Runtimes", lambda _home: world.runtimes)
     return world
 
 
@@ -416,13 +459,14 @@ def test_gc_as_a_service_works_until_it_is_ended(
         slept.append(seconds)
         if len(slept) == 1:
             _expired(command)
+            _training(command)
         if len(slept) == 3:
             raise KeyboardInterrupt
 
     monkeypatch.setattr("provision.cli.garbage.time.sleep", sleep)
     assert run(["gc", "--watch", "--every", "7s"]) == 0
     assert slept == [7.0] * 3
-    assert capsys.readouterr().err.count("removed: expired orders") == 1
+    assert capsys.readouterr().err.count("removed: ") == 1
     assert command.runtime.environments() == ()
 
 

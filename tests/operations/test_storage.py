@@ -127,3 +127,31 @@ def test_its_own_data_and_other_peoples_files_are_no_obstacle(folder: Path) -> N
 
 def _runtimes(folder: Path) -> Runtimes:
     return FakeRuntimes(folder / "home", FakeRuntime())
+
+
+@pytest.mark.parametrize("operation", [validate, render, prepare, up])
+@pytest.mark.parametrize(
+    ("storage", "what"),
+    [
+        ("./" + "x" * 300, "the name xxx"),
+        ("./not/there/" + "x" * 300, "the name xxx"),
+        ("./" + "ß" * 150, "the name ßßß"),
+        ("./" + "x" * 300 + "/below", "the name xxx"),
+        ("./" + "deep/" * 1000, "the path /"),
+        ("/" + "not-there/" * 370, "the path /not-there"),
+    ],
+)
+def test_what_no_file_system_has_room_for_is_told_with_its_line(
+    folder: Path, operation: Operation, storage: str, what: str
+) -> None:
+    with pytest.raises(InvalidEnvironment) as caught:
+        operation(_source(folder, storage), FakeRuntimes(folder / "home", FakeRuntime()))
+    assert "orders.yaml:2:" in caught.value.why
+    assert what in caught.value.why
+    assert "is too long" in caught.value.why
+    assert "name another directory" in caught.value.why
+    assert len(caught.value.why) < 300 + len(str(folder))
+
+
+def test_the_longest_name_is_a_name(folder: Path) -> None:
+    validate(_source(folder, "./" + "x" * 255), FakeRuntimes(folder / "home", FakeRuntime()))

@@ -108,6 +108,70 @@ def test_a_refusal_names_the_node_the_reason_and_the_place() -> None:
     assert refusal.detail == "undo the change, or `provision down` removes the rest"
 
 
+# -- fewer brokers ----------------------------------------------------------------------------------------------------
+
+FEWER: dict[str, tuple[Callable[[int], Cluster], Callable[[Cluster], World]]] = {
+    "volumes": (lambda nodes: cluster_of(brokers=brokers_with(nodes=nodes)), kept),
+    "volumes-in-kraft": (lambda nodes: kraft(brokers=brokers_with(nodes=nodes)), kept),
+    "directories": (lambda nodes: cluster_of(brokers=brokers_with(nodes=nodes), storage="/srv/kafka"), kept),
+    "forgotten-directories": (lambda nodes: cluster_of(brokers=brokers_with(nodes=nodes), storage="/srv/kafka"), left),
+    "forgotten-directories-in-kraft": (
+        lambda nodes: kraft(brokers=brokers_with(nodes=nodes), storage="/srv/kafka"),
+        left,
+    ),
+}
+
+
+@pytest.mark.parametrize("read", [True, False], ids=["read", "not-readable"])
+@pytest.mark.parametrize("fewer", [1, 2, 9, 10])
+@pytest.mark.parametrize("what", sorted(FEWER))
+def test_kept_data_of_a_broker_that_the_file_no_longer_has_are_refused(what: str, fewer: int, read: bool) -> None:
+    of, leave = FEWER[what]
+    before = of(11)
+    world = with_data(leave(before), before) if read else leave(before)
+    refusals = refused(of(fewer), world)
+    assert [action.name for action in refusals] == [f"broker-{number}" for number in range(fewer + 1, 12)]
+    for action in refusals:
+        assert (f"/data/{action.name}/meta.properties" in action.cause) is read
+        assert "`provision up --set brokers.nodes=11` first" in action.detail
+        assert ("delete /srv/kafka" if world.orphaned_data else "`provision down") in action.detail
+    for enough in (11, 12):
+        assert not refused(of(enough), world)
+
+
+@pytest.mark.parametrize("what", sorted(FEWER))
+def test_brokers_leave_a_cluster_whose_brokers_can_say_what_they_hold(what: str) -> None:
+    of, _ = FEWER[what]
+    two, three = of(2), of(3)
+    there = running(three)
+    stopped = with_data(there.but(EXITED), three)
+    removed = with_data(there.without("broker-3", keep_storage=True), three)
+    for world in (there, stopped, stopped.but(RUNNING, "broker-1"), removed, removed.but(EXITED)):
+        assert not refused(two, world)
+
+
+@pytest.mark.parametrize("what", sorted(FEWER))
+def test_brokers_that_were_only_created_can_say_nothing(what: str) -> None:
+    of, leave = FEWER[what]
+    two, three = of(2), of(3)
+    world = with_data(leave(three), three).having(two, "broker-1", state=CREATED)
+    assert [action.name for action in refused(two, world)] == ["broker-3"]
+
+
+@pytest.mark.parametrize("what", sorted(FEWER))
+def test_kept_storages_of_a_broker_that_never_started_keep_nobody_from_leaving(what: str) -> None:
+    of, leave = FEWER[what]
+    two, three = of(2), of(3)
+    assert not refused(two, emptied(with_data(leave(three), three), "broker-3"))
+
+
+def test_what_else_forbids_the_data_is_told_first() -> None:
+    """`up --set brokers.nodes=3` would not help."""
+    for before, after in ((NEW, OLD), (kraft(), NEW)):
+        fewer = dataclasses.replace(after, nodes=tuple(node for node in after.nodes if node.name != "broker-3"))
+        assert all("brokers.nodes" not in action.detail for action in refused(fewer, with_data(kept(before), before)))
+
+
 # -- lost data --------------------------------------------------------------------------------------------------------
 
 

@@ -144,6 +144,34 @@ def test_a_node_starts_with_its_archive_and_one_of_another_kind_without(world: W
     assert world.archives.fitting(cluster, zookeeper) is None
 
 
+def test_a_node_lacks_an_archive_if_there_is_none_and_could_be_one(world: World) -> None:
+    cluster = world.cluster()
+    zookeeper, broker = cluster.nodes
+    world.make(cluster, broker)
+    assert world.archives.lacks(cluster, zookeeper)
+    assert not world.archives.lacks(cluster, broker)
+    own = world.cluster(zookeeper={"java": {"options": ["-Xshare:off"]}})
+    assert not world.archives.lacks(own, own.nodes[0])
+    world.archive.unlink()
+    assert world.archives.lacks(cluster, broker)
+    world.release("1.8.0_452")
+    assert not world.archives.lacks(cluster, broker)
+    for jar in JARS:
+        (world.libs / jar).unlink()
+    world.release("17.0.15")
+    assert not world.archives.lacks(cluster, broker)
+
+
+def test_what_makes_an_archive_ends_with_the_environment_that_it_is_made_from(world: World) -> None:
+    cluster = world.cluster()
+    java = world.java / "bin" / "java"
+    java.write_text(
+        JAVA.replace("#!/bin/sh\n", '#!/bin/sh\ncase "$*" in *-Xshare:dump*) echo "$1" >> "$0.marks";; esac\n')
+    )
+    world.make(cluster, cluster.brokers[0])
+    assert Path(f"{java}.marks").read_text() == f"-Dprovision.tool={world.home.environments}/training\n"
+
+
 def test_the_note_beside_an_archive_says_what_it_is_for(world: World) -> None:
     cluster = world.cluster()
     world.make(cluster, cluster.brokers[0])

@@ -99,6 +99,25 @@ def test_without_a_volume_a_container_is_as_described() -> None:
     assert stays_host["mounts"] == host["mounts"]
 
 
+@pytest.mark.parametrize(
+    ("volumes", "values", "lacks"),
+    [
+        ((), {}, True),
+        ((volume("kept"),), {}, False),
+        ((volume("of another image", labels={docker_archives.IMAGE: "sha256:two"}),), {}, True),
+        ((), {"brokers": {"java": {"options": ["-Xshare:off"]}}}, False),
+    ],
+    ids=["without one", "with one", "with another one", "with its own word on archives"],
+)
+def test_what_lacks_an_archive_is_told_by_labels(
+    volumes: tuple[Mapping[str, Any], ...], values: dict[str, Any], lacks: bool
+) -> None:
+    described = cluster(**values)
+    engine = Engine(*volumes)
+    assert DockerArchives(engine).lacks(described, described.brokers[0]) is lacks  # type: ignore[arg-type]
+    assert engine.created == []
+
+
 def test_a_container_mounts_its_archive_read_only_and_names_every_jar() -> None:
     engine = Engine(volume("kept"))
     container, host = created(engine)
@@ -157,3 +176,79 @@ def test_a_node_with_its_own_word_on_archives_gets_none_of_ours() -> None:
     container, _ = created(Engine(volume("kept")), brokers={"java": {"options": ["-Xshare:off"]}})
     assert "-Xshare:off" in container["entrypoint"]
     assert not any("provision-archive" in word for word in container["entrypoint"])
+
+
+class Started(Engine):
+    """An engine with the containers of an environment, and what their JVMs have written about archives."""
+
+    def __init__(self, logs: Mapping[str, str | None]) -> None:
+        super().__init__()
+        self.logs = logs
+
+    def containers(self, **_: object) -> list[dict[str, Any]]:
+        """One for each log; those without one have no archive."""
+        home = "/var/lib/provision-archive"
+        return [
+            {
+                "Id": node,
+                "Labels": {containers.NODE: node},
+                "Mounts": [{"Destination": home}] if log is not None else [],
+            }
+            for node, log in self.logs.items()
+        ]
+
+    def get_archive(self, identity: str, path: str) -> tuple[Iterator[bytes], dict[str, Any]]:
+        """The log, if there is one."""
+        log = self.logs[identity]
+        assert path.endswith("/log/cds.log")
+        if not log:
+            raise NotFound(path)
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            member = tarfile.TarInfo("cds.log")
+            member.size = len(log)
+            tar.addfile(member, io.BytesIO(log.encode()))
+        return iter([buffer.getvalue()]), {"size": len(log)}
+
+
+def test_a_jvm_that_did_not_take_its_archive_is_told_of_in_its_own_words() -> None:
+    logs = {
+        "broker-1": "[0.01s][info][cds] UseSharedSpaces: Checksum verification failed.\n",
+        "broker-2": "[0.01s][info][cds] Mapped static region #0 at base 0x0\n",
+        "broker-3": "",
+        "zookeeper-1": None,
+    }
+    found = DockerArchives(Started(logs)).unused("dev")  # type: ignore[arg-type]
+    assert found == {"broker-1": "Checksum verification failed."}
+
+
+class Making(Engine):
+    """An engine that creates containers by itself, and remembers their limits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.limits: list[dict[str, Any]] = []
+
+    def inspect_image(self, name: str) -> dict[str, Any]:
+        """Whatever is asked."""
+        return {"Id": name, "Config": {"Volumes": None}}
+
+    def create_host_config(self, **limits: object) -> dict[str, Any]:
+        """Remember them."""
+        self.limits.append(limits)
+        return limits
+
+    def create_container(self, **_: object) -> dict[str, Any]:
+        """The first one."""
+        return {"Id": "0"}
+
+
+def test_what_stands_back_has_limits() -> None:
+    engine = Making()
+    kept = DockerArchives(engine)  # type: ignore[arg-type]
+    kept.limits = {"cpu_shares": 2, "nano_cpus": 10**9}
+    described = cluster()
+    with kept._container(described, described.brokers[0], (), []):  # noqa: SLF001
+        pass
+    assert (engine.limits[0]["cpu_shares"], engine.limits[0]["nano_cpus"]) == (2, 10**9)
+    assert engine.removed == ["0"]

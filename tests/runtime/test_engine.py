@@ -1,6 +1,7 @@
 """The engine is the one that `docker` itself would talk to, whatever names it; what is not valid is named."""
 
 import json
+import os
 import socket
 import warnings
 from collections.abc import Iterator
@@ -72,10 +73,35 @@ def test_the_engine_is_the_one_docker_talks_to(
     assert chosen_engine().address == expected
 
 
-@pytest.mark.parametrize("content", ["{broken", "[]", '{"currentContext": 3}', "", "\xff"])
+@pytest.mark.parametrize("content", ["{broken", "[]", '{"currentContext": 3}', "", "\xff", "[" * 100_000])
 def test_a_configuration_that_docker_cannot_read_is_ignored_as_by_docker(configuration: Path, content: str) -> None:
     (configuration / "config.json").write_bytes(content.encode("latin-1"))
     assert chosen_engine().address == f"unix://{DEFAULT_SOCKET}"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "directory", "link to a device"])
+def test_a_configuration_that_is_no_file_is_ignored(configuration: Path, kind: str) -> None:
+    file = configuration / "config.json"
+    if kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "directory":
+        file.mkdir()
+    else:
+        file.symlink_to("/dev/zero")
+    assert chosen_engine().address == f"unix://{DEFAULT_SOCKET}"
+
+
+def test_a_configuration_that_is_a_link_is_read(configuration: Path, tmp_path: Path) -> None:
+    add_context(configuration, "one", at("unix:///run/one.sock"))
+    (tmp_path / "dotfile").write_text(json.dumps({"currentContext": "one"}))
+    (configuration / "config.json").symlink_to(tmp_path / "dotfile")
+    assert chosen_engine().address == "unix:///run/one.sock"
+
+
+def test_a_context_whose_name_is_no_text_does_not_exist(configuration: Path) -> None:
+    (configuration / "config.json").write_text('{"currentContext": "\\ud800"}')
+    with pytest.raises(Unavailable, match="there is no Docker context"):
+        chosen_engine()
 
 
 @pytest.mark.parametrize(
@@ -101,7 +127,8 @@ def test_an_engine_reached_by_ssh_is_told_to_be_out_of_reach(
 
 
 @pytest.mark.parametrize(
-    "content", ["{", "[]", "{}", '{"Endpoints": {"docker": 3}}', '{"Endpoints": {"docker": {"Host": 3}}}']
+    "content",
+    ["{", "[]", "{}", "[" * 100_000, '{"Endpoints": {"docker": 3}}', '{"Endpoints": {"docker": {"Host": 3}}}'],
 )
 def test_a_context_that_cannot_be_read_is_named_with_its_file(
     configuration: Path, monkeypatch: pytest.MonkeyPatch, content: str

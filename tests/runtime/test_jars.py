@@ -153,7 +153,15 @@ def _remove(jar: Path) -> None:
     jar.unlink()
 
 
-@pytest.mark.parametrize("damage", [_cut_off, _change, _remove])
+def _add(jar: Path) -> None:
+    jar.with_name("aaa.jar").write_bytes(b"")
+
+
+def _add_in_capitals(jar: Path) -> None:
+    jar.with_name("aaa.JAR").write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [_cut_off, _change, _remove, _add, _add_in_capitals])
 def test_a_damaged_jar_is_noticed_and_fetched_again(maven: list[_Artifact], damage: Callable[[Path], None]) -> None:
     directory = fetch(VERSION, silent)
     sound = (directory / NAMES[1]).read_bytes()
@@ -164,6 +172,7 @@ def test_a_damaged_jar_is_noticed_and_fetched_again(maven: list[_Artifact], dama
     assert Notice("the cached jars of Kafka 3.9.1 are damaged: fetching them again") in events
     assert (directory / NAMES[1]).read_bytes() == sound
     assert is_whole(directory)
+    assert identify(directory).keys() == set(NAMES)
 
 
 def test_a_touched_jar_with_the_same_content_is_still_whole(maven: list[_Artifact]) -> None:

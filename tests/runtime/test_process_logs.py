@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from provision.kafka.failures import explain
 from provision.runtime.process import logs
 
@@ -20,3 +22,22 @@ def test_a_jvms_last_words_come_before_the_log_of_the_next_run(tmp_path: Path) -
     assert explain(list(logs.lines(node, None))) is None
     logs.fresh_console(node)  # nothing was written: what the one before said is kept
     assert TAKEN in list(logs.lines(node, None))
+
+
+@pytest.mark.parametrize("name", ["console.log", "console.log.1", "broker-1.log", "broker-1.log.1", ""])
+def test_what_a_link_leads_to_is_no_log_and_is_not_written_to(tmp_path: Path, name: str) -> None:
+    node, elsewhere = tmp_path / "broker-1", tmp_path / "elsewhere"
+    node.mkdir()
+    elsewhere.mkdir()
+    for file in ("console.log", "broker-1.log", "secret"):
+        (elsewhere / file).write_text("somebody's\n")
+    if name:
+        (node / "log").mkdir()
+        (node / "log" / "broker-1.log.1").write_text("ours\n")
+        (node / "log" / name).unlink(missing_ok=True)
+    (node / "log" / name).symlink_to(elsewhere / "secret" if name else elsewhere)
+    assert list(logs.lines(node, None)) == (["ours"] if name not in ("", "broker-1.log.1") else [])
+    assert list(logs.follow(node)) == []
+    if name:
+        logs.fresh_console(node).write_text("a new run\n")
+    assert {file.read_text() for file in elsewhere.iterdir()} == {"somebody's\n"}

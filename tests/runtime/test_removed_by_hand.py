@@ -6,6 +6,7 @@ Each row of the table is tried with the program's own command lines. A process t
 import json
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,10 +16,14 @@ import psutil
 import pytest
 
 from provision.cli.run import run
-from provision.errors import Refused
+from provision.cluster.render import render
+from provision.cluster.resolve import resolve
+from provision.errors import PartlyApplied, Refused
 from provision.home.place import Home
-from provision.runtime.process.layout import environment_directory, memory_root
+from provision.runtime.process.layout import environment_directory, local_layout, memory_root
 from provision.runtime.process.places import Places
+from provision.runtime.process.runtime import ProcessRuntime
+from provision.spec.model import EnvironmentSpec
 from tests.engine import NO_ENGINE
 from tests.runtime.test_lost_nodes import NAME, NODES, running
 from tests.users import NOBODY, needs_root
@@ -183,6 +188,86 @@ def test_what_its_user_may_not_enter_or_change_any_more_is_opened_again(
         finally:
             for process in filter(psutil.Process.is_running, processes.values()):
                 process.kill()
+
+
+def _fifo(place: Path) -> None:
+    os.mkfifo(place)
+
+
+def _socket(place: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as opened:
+        opened.bind(str(place))
+
+
+def _link_to_a_directory(place: Path) -> None:
+    target = Path(tempfile.mkdtemp(dir=Path(os.environ["PROVISION_HOME"]).parent))
+    (target / "records").write_text("kept")
+    place.symlink_to(target)
+
+
+# What somebody has put into an environment's directories that is none of its nodes' directories.
+PUT: dict[str, Callable[[Path], object]] = {
+    "a file": lambda place: place.write_text("x"),
+    "a pipe": _fifo,
+    "a socket": _socket,
+    "a link": lambda place: place.symlink_to("nowhere"),
+    "a link to a directory": _link_to_a_directory,
+}
+CALLED = ("broker-2", "zookeeper-1", "controller-9", "notes.txt")
+
+
+def _made(home: Home) -> None:
+    """An environment whose nodes never ran."""
+    runtime = ProcessRuntime(home)
+    spec = EnvironmentSpec.model_validate({"name": NAME, "storage": "memory"})
+    cluster = resolve(spec, local_layout(spec, "/", home), {"zookeeper-1": 30361, "broker-1": 30362}, "/")
+    for node in cluster.nodes:
+        if node.name == "broker-1":
+            runtime.create_storage(cluster, node)
+            runtime.create_node(cluster, node, [file for file in render(cluster) if file.node == node.name], "hash")
+
+
+@pytest.mark.parametrize("into", [_env, _data], ids=["home", "memory"])
+@pytest.mark.parametrize(
+    ("what", "called"), [*((what, "broker-2") for what in PUT), *(("a file", called) for called in CALLED[1:])]
+)
+def test_down_removes_what_somebody_has_put_beside_the_nodes(
+    home: Home, capsys: pytest.CaptureFixture[str], what: str, called: str, into: Callable[[Home], Path]
+) -> None:
+    _made(home)
+    PUT[what](into(home) / called)
+    kept = list(home.directory.parent.glob("*/records"))
+    assert bool(kept) is (what == "a link to a directory")
+    assert run(["down", NAME]) == 0
+    assert f"{NAME} is removed" in capsys.readouterr().err
+    assert not os.path.lexists(_env(home))
+    assert not os.path.lexists(memory_root(home))
+    assert all(file.read_text() == "kept" for file in kept)
+    assert run(["list"]) == 0
+    assert NAME not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("into", [_env, _data], ids=["home", "memory"])
+@pytest.mark.parametrize("called", ["mine", "broker-1.bak", "about.json", "data"])
+def test_down_names_the_directories_that_it_leaves_to_whoever_made_them(
+    home: Home, capsys: pytest.CaptureFixture[str], called: str, into: Callable[[Home], Path]
+) -> None:
+    _made(home)
+    place = into(home) / called
+    place.mkdir()
+    (place / "records").write_text("kept")
+    for _ in range(2):
+        assert run(["down", NAME]) == PartlyApplied.exit_code
+        told = " ".join(capsys.readouterr().err.split())
+        assert f"{place} is left" in told
+        assert f"`provision down {NAME}`" in told
+    assert (place / "records").read_text() == "kept"
+    assert list(_env(home).parent.rglob("node.json")) == []
+    shutil.rmtree(place)
+    assert run(["down", NAME]) == 0
+    assert run(["list"]) == 0
+    assert NAME not in capsys.readouterr().out
+    assert not memory_root(home).exists()
 
 
 def test_what_cannot_be_looked_at_does_not_hide_the_others(

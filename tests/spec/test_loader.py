@@ -69,6 +69,7 @@ def test_a_file_of_one_key_has_every_default(file: Path) -> None:
         "keep": [],
         "rebalance": False,
         "throttle": None,
+        "warm": True,
     }
 
 

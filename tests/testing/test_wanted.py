@@ -1,5 +1,9 @@
 """What tests ask for, and the records they write down."""
 
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -8,13 +12,15 @@ from typing import Any
 
 import pytest
 
+from provision.catalogue.versions import DEFAULT_VERSION
 from provision.common.records import NewRecord
 from provision.environment import Environment
 from provision.errors import UsageError
 from provision.kafka.access import Access, Credentials
 from provision.testing import Kafka, Wanted
 from provision.testing.clients import config_of
-from provision.testing.topic import new_record
+from provision.testing.content import new_record, new_records
+from provision.testing.pool import DEFAULT
 
 
 @pytest.mark.parametrize(
@@ -36,10 +42,44 @@ def test_a_record_is_written_down_in_many_ways(content: Any, record: NewRecord) 
     assert new_record(content) == record
 
 
-@pytest.mark.parametrize(("content", "told"), [(5, "not int"), ({"valeu": "a"}, "no valeu"), ({1: "a"}, "no 1")])
-def test_what_is_no_record_is_told(content: Any, told: str) -> None:  # noqa: ANN401 anything
-    with pytest.raises(TypeError, match=told):
-        new_record(content)
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (5, "is text, bytes or a mapping, not int 5"),
+        (None, "is text, bytes or a mapping, not NoneType None"),
+        ({"valeu": "a"}, "has no valeu: a record has key"),
+        ({1: "a"}, "has no 1: a record has key"),
+        ({}, "needs a value; None is a tombstone"),
+        ({"key": "k"}, "needs a value; None is a tombstone"),
+        ({"value": 5}, ": value is text, bytes or None, not int 5"),
+        ({"value": "a", "key": 3}, ": key is text, bytes or None, not int 3"),
+        ({"value": "a", "headers": "zz"}, ": headers are a mapping, or a list of pairs, not str 'zz'"),
+        ({"value": "a", "headers": ["ab"]}, ": headers are a mapping, or a list of pairs, not list"),
+        ({"value": "a", "headers": 0}, ": headers are a mapping, or a list of pairs, not int 0"),
+        ({"value": "a", "headers": {"h": 1}}, ": headers: h is text, bytes or None, not int 1"),
+        ({"value": "a", "headers": [(1, "v")]}, ": headers: a name is text, not int 1"),
+        ({"value": "a", "partition": "0"}, ": partition is a whole number from 0, not str '0'"),
+        ({"value": "a", "partition": True}, ": partition is a whole number from 0, not bool True"),
+        ({"value": "a", "partition": -1}, ": partition is a whole number from 0, not -1"),
+        ({"value": "a", "timestamp": "now"}, ": timestamp is in milliseconds since 1970, not str 'now'"),
+        ({"value": "a", "timestamp_ms": -1}, ": timestamp_ms is in milliseconds since 1970, not -1"),
+        ({"value": "a", "timestamp": 5, "timestamp_ms": 5}, "has both timestamp and timestamp_ms"),
+    ],
+)
+def test_what_is_no_record_is_told_with_its_place(content: Any, told: str) -> None:  # noqa: ANN401 anything
+    with pytest.raises((TypeError, ValueError), match=re.escape(f"records[1]{told if told[0] == ':' else ' ' + told}")):
+        new_records(["fine", content])
+
+
+@pytest.mark.parametrize("several", ["abc", b"abc", {"value": "a"}, NewRecord(b"a"), 5, None])
+def test_a_single_record_in_place_of_several_is_told(several: Any) -> None:  # noqa: ANN401 anything
+    with pytest.raises(TypeError, match=r"records are several.*write \[record\] for a single one"):
+        new_records(several)
+
+
+def test_a_path_stays_one_and_what_is_read_once_is_read_once() -> None:
+    assert new_records(Path("orders.jsonl")) == Path("orders.jsonl")
+    assert new_records(text for text in "ab") == [NewRecord(b"a"), NewRecord(b"b")]
 
 
 def test_the_same_environment_has_the_same_key(tmp_path: Path) -> None:
@@ -53,10 +93,49 @@ def test_the_same_environment_has_the_same_key(tmp_path: Path) -> None:
         Wanted(values={"brokers": {"nodes": 3}}),
         Wanted(file, overrides=("brokers.nodes=3",)),
         Wanted(tmp_path / "other.yaml"),
+        Wanted(values={"brokers": "wrong"}),
     ]
     assert len({key, *(other.key for other in others)}) == len(others) + 1
     file.write_text("name: other\n")
+    assert Wanted(file).key == key  # it gets a name of its own
+    file.write_text("name: other\nstorage: memory\n")
     assert Wanted(file).key != key
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Wanted(), Wanted(overrides=("brokers.nodes=1",))),
+        (Wanted(), Wanted(overrides=("kafka.mode=kraft", f"kafka.version={DEFAULT_VERSION}"))),
+        (Wanted(), Wanted(values=DEFAULT)),
+        (Wanted(overrides=("brokers.nodes=2", "kafka.mode=kraft")), Wanted(overrides=("brokers.nodes=2",))),
+        (Wanted(values={"name": "one", "runtime": "process"}), Wanted(values={"name": "two", "runtime": "process"})),
+    ],
+)
+def test_what_means_the_same_is_the_same_environment(one: Wanted, other: Wanted) -> None:
+    assert one.key == other.key
+
+
+def test_other_processes_have_the_same_key() -> None:
+    program = "from provision.testing import Wanted\nprint(Wanted(overrides=('brokers.nodes=3',)).key)"
+    keys = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for seed in "12"
+    }
+    assert keys == {Wanted(overrides=("brokers.nodes=3",)).key}
+
+
+def test_a_name_that_no_environment_can_have_is_told_and_never_used() -> None:
+    wanted = Wanted(values={"name": "Bad Name", **DEFAULT})
+    assert wanted.stem == "tests"
+    with pytest.raises(UsageError, match="Bad Name"):
+        wanted.named("tests-1")
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,14 @@ class Inside:
 
 
 @dataclass(frozen=True, slots=True)
+class Damage:
+    """Why a note cannot be read, and what to do about it."""
+
+    why: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """All that is known about one environment.
 
@@ -110,7 +118,7 @@ class Facts:
     (`problems`) or only the name is known. `observed` is what the runtime has. `engine` is why Docker does not answer,
     if it was asked and does not. `assessment` is how ready it is, as `status` tells. `taken_ports` are those of
     nodes that do not run, by node, each with who has it. `rendered` are the files that `up` would give the nodes.
-    `damaged` are notes of the program's own that cannot be read, by their places, each with the reason. `changing` is
+    `damaged` are notes of the program's own that cannot be read, by their places. `changing` is
     the command that is changing it now, None if none is.
     """
 
@@ -128,7 +136,7 @@ class Facts:
     reachability: tuple[Reach, ...] | Unasked = NOT_ASKED
     taken_ports: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     rendered: tuple[RenderedFile, ...] | Unasked = NOT_ASKED
-    damaged: Mapping[str, str] = field(default_factory=dict)
+    damaged: Mapping[str, Damage] = field(default_factory=dict)
     changing: Holder | Unasked | None = None
 
     def line_of(self, *path: str | int) -> str:

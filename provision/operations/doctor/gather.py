@@ -17,6 +17,7 @@ from provision.cluster.resolve import fixed_ports
 from provision.common.patience import Patience
 from provision.errors import InvalidEnvironment, ProvisionError, Unavailable
 from provision.home.holders import Holder
+from provision.home.place import Home
 from provision.home.ports import PortState, port_state
 from provision.kafka.failures import LOG_LINES
 from provision.kafka.quorum import ask_for_quorum
@@ -25,7 +26,7 @@ from provision.observe.leaders import ensemble_modes
 from provision.observe.reach import access_to
 from provision.observe.readiness import assess
 from provision.operations.changing import changed_by
-from provision.operations.doctor.facts import Arrival, Facts, Inside, NodeFacts, Unasked, known
+from provision.operations.doctor.facts import Arrival, Damage, Facts, Inside, NodeFacts, Unasked, known
 from provision.operations.doctor.moving import arrivals
 from provision.operations.doctor.reachability import Reach, advertised, asked_from_here, matrix
 from provision.operations.doctor.rendering import orphans, rendered
@@ -146,8 +147,20 @@ def gather(source: Source, runtimes: Runtimes) -> tuple[Facts, Runtime | None]:
         meant = side_by_side(cast("Mapping[str, Callable[[], Any]]", asks))
         facts = replace(facts, rendered=meant["rendered"], nodes={**facts.nodes, **(known(meant["orphans"]) or {})})
     around = known(facts.surroundings)
-    damaged = {**runtimes.home.throttle(facts.name).damaged(), **(around.damaged if around else {})}
-    return replace(facts, taken_ports=_taken_ports(facts, observed), damaged=damaged), held.runtime
+    return replace(
+        facts,
+        taken_ports=_taken_ports(facts, observed),
+        damaged=_damaged(facts.name, runtimes.home, around.damaged if around else {}),
+    ), held.runtime
+
+
+def _damaged(name: str, home: Home, of_runtime: Mapping[str, str]) -> dict[str, Damage]:
+    """The notes that cannot be read, by their places: those of the runtime, and those of the home."""
+    rewritten = f"provision up {name}, which writes it again"
+    found = {place: Damage(why, rewritten) for place, why in of_runtime.items()}
+    for notes in home.notes(name):
+        found |= {place: Damage(why, notes.damage_hint) for place, why in notes.damaged().items()}
+    return found
 
 
 def _changing(name: str, runtime: Runtime | None, runtimes: Runtimes) -> Holder | Unasked | None:

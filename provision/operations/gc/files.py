@@ -13,6 +13,7 @@ from provision.events import Listener
 from provision.home.holders import Holder
 from provision.home.locks import HomeLock
 from provision.home.runs import ended as ended_runs
+from provision.home.runs import kept as kept_runs
 from provision.operations.gc.leftover import Leftover, Situation
 from provision.runtime.jars import left_fetches
 from provision.spec.names import is_environment_name
@@ -77,6 +78,16 @@ def secrets(situation: Situation) -> Iterator[Leftover]:
     for directory in directories if there is not None else ():
         if directory.name not in (there or ()):
             yield _file("secrets", directory, "its environment is gone")
+
+
+def kept_by_tests(situation: Situation) -> Iterator[Leftover]:
+    """What test runs have noted of environments that they kept, and that are gone."""
+    kept = list(kept_runs(situation.runtimes.home.directory))
+    answering = situation.runtimes.answering().values() if kept else ()
+    there = {name for runtime in answering for name in runtime.environments()}
+    for name, files in kept:
+        if name not in there:
+            yield from (_file("test run", file, f"{name}, which it kept, is gone") for file in files)
 
 
 def drafts(situation: Situation) -> Iterator[Leftover]:

@@ -6,7 +6,6 @@ what kills a CI job with all its processes does not kill it. In each home, there
 
 import hashlib
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,11 +17,11 @@ from provision.common.process_identity import host_name
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Listener, silent
 from provision.home.usable import made
+from provision.operations import apart
 from provision.operations.gc.collector import Collector
 from provision.operations.gc.kinds import OWNERLESS
 from provision.plan.about import About
 from provision.runtime import KINDS, Runtimes
-from provision.runtime.process import processes
 
 EVERY_S = 2.0
 _GIVE_UP_S = 3600.0
@@ -37,12 +36,8 @@ def start(home: Path) -> None:
         Unavailable: it cannot be started, so that nothing would remove the environment.
     """
     made(home)
-    command = [sys.executable, "-m", "provision", "gc", "--watch", "--owned"]
-    # Where this program is found may depend on the present directory, which the reaper does not keep in use.
-    path = os.pathsep.join(filter(None, (str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", ""))))
-    variables = {**os.environ, "PROVISION_HOME": str(home), "PYTHONPATH": path}
     try:
-        processes.start_apart(command, variables)
+        apart.start(home, "gc", "--watch", "--owned")
     except ProvisionError as error:
         what = "what removes the environment with its owner cannot be started"
         raise Unavailable(what, why=str(error)) from error

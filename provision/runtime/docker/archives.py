@@ -66,6 +66,8 @@ class DockerArchives(Archives):
 
     def __init__(self, api: docker.APIClient) -> None:
         self._api: Any = api
+        self.limits: Mapping[str, Any] = {}
+        """Further limits of the containers that try and make archives, as of `create_host_config`."""
 
     # -- use ----------------------------------------------------------------------------------------------------------
 
@@ -154,6 +156,11 @@ class DockerArchives(Archives):
                     return None
             return _archive(cluster, node, kept)
 
+    def lacks(self, cluster: Cluster, node: Node) -> bool:
+        """Look at the labels of the volumes."""
+        with translated(f"looking for the archive of {node.name}"):
+            return archives.takes_archive(node.java_args) and self._kept(cluster, node) is None
+
     def make(self, cluster: Cluster, node: Node, trained: str) -> Archive:
         """Make it in a container with the trained node's volume, and copy it into a volume of its own."""
         with translated(f"making the archive of {node.name}", _TIMEOUT_S):
@@ -236,8 +243,8 @@ class DockerArchives(Archives):
             entrypoint=[node.java, *arguments],
             command=[],
             user=spec.user_of(cluster, node),
-            labels={spec.ROLE: spec.TOOL_ROLE, TOOL: "true"},
-            host_config=self._api.create_host_config(**host, network_mode="none", mounts=list(mounts)),
+            labels={spec.ROLE: spec.TOOL_ROLE, TOOL: "true", **spec.process_label()},
+            host_config=self._api.create_host_config(**host, **self.limits, network_mode="none", mounts=list(mounts)),
         )
         try:
             yield created["Id"]

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http import HTTPStatus
+from typing import Any
 
 from docker import APIClient
 from docker.errors import APIError, NotFound
 
 from provision.common.patience import Patience
 from provision.errors import ProvisionError
+from provision.runtime.docker import execution
 from provision.runtime.docker.client import translated
 
 _BEING_REMOVED = "removing"
@@ -17,6 +19,7 @@ _POLL_S = 0.1
 _LOOKERS = 16
 _SIGNAL_AGAIN_S = 3.0
 _KILL_PATIENCE_S = 30.0
+_ANSWER_S = 5.0
 
 
 def stop(api: APIClient, container: str, node: str, patience_s: float) -> None:
@@ -43,11 +46,15 @@ def stop(api: APIClient, container: str, node: str, patience_s: float) -> None:
 def is_halted(api: APIClient, container: str) -> bool:
     """Whether a running container's first process was stopped by a signal, and goes on only after SIGCONT."""
     try:
-        told = api.top(container, ps_args="-o pid,stat")
+        told: Mapping[str, Any] = execution.within(_ANSWER_S, lambda: _processes_of(api, container), {})
         first = dict(zip(told["Titles"], told["Processes"][0], strict=False))
     except (APIError, LookupError, TypeError):  # it has just ended, or the engine tells it in another way
         return False
     return str(first.get("STAT", "")).startswith("T")
+
+
+def _processes_of(api: APIClient, container: str) -> Mapping[str, Any]:
+    return dict(api.top(container, ps_args="-o pid,stat"))
 
 
 def halted(api: APIClient, containers: Mapping[str, str]) -> frozenset[str]:

@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 from docker.constants import DEFAULT_NPIPE, IS_WINDOWS_PLATFORM
 from docker.tls import TLSConfig
 
+from provision.common.whole_files import read_whole
 from provision.errors import Unavailable
 
 HOST, CONTEXT, CONFIG = "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG"
@@ -90,25 +91,30 @@ def _configuration() -> Path:
 def _current_context(file: Path) -> str:
     """Like `docker`, which warns of it, this ignores a file that cannot be read."""
     try:
-        name = json.loads(file.read_text()).get("currentContext", "")
-    except (OSError, ValueError, AttributeError):
+        name = _read(file).get("currentContext", "")
+    except (OSError, ValueError, AttributeError, RecursionError):
         return ""
     return name if isinstance(name, str) else ""
 
 
+def _read(file: Path) -> Any:  # noqa: ANN401 any JSON
+    """What a file of the user's `docker` says. It may be a link, as dotfiles often are; by mistake, it is anything."""
+    return json.loads(read_whole(Path(os.path.realpath(file))))
+
+
 def _of_context(name: str, named_by: str) -> Engine:
     identity, contexts = (
-        hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest(),
+        hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest(),
         _configuration() / "contexts",
     )
     file = contexts / "meta" / identity / "meta.json"
     correct = f"`docker context ls` lists them; correct or remove {named_by}"
     try:
-        endpoint: Mapping[str, Any] = json.loads(file.read_text())["Endpoints"]["docker"]
+        endpoint: Mapping[str, Any] = _read(file)["Endpoints"]["docker"]
         host, unverified = endpoint.get("Host", "").strip(), bool(endpoint.get("SkipTLSVerify"))
     except FileNotFoundError as error:
         raise Unavailable(f"there is no Docker context {name!r}", why=f"{named_by} names it", hint=correct) from error
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         why = f"{named_by} names it, and {file} is not valid: {error}"
         raise Unavailable(f"the Docker context {name!r} cannot be read", why=why, hint=correct) from error
     return _at(host, f"context {name!r}, {named_by}", _tls_in(contexts / "tls" / identity / "docker", not unverified))

@@ -9,7 +9,9 @@ from typing import Any
 from docker.errors import APIError, NotFound
 
 from provision.cluster.layout import NODE_HOME
-from provision.runtime.docker import found, networks
+from provision.errors import Unavailable
+from provision.runtime.base import NOT_ENDED
+from provision.runtime.docker import execution, found, networks
 from provision.runtime.docker.containers import ENVIRONMENT, NODE, ROLE, SOFTWARE, TOOL_ROLE, name_of
 from provision.runtime.docker.engine import chosen_engine
 from provision.runtime.docker.images import inspect
@@ -120,8 +122,10 @@ def of_node(api: Any, container: str) -> Vitals:  # noqa: ANN401 see above
     ended_s = None if state["Running"] else _time_s(state.get("FinishedAt", ""))
     seen: dict[str, Any] = {}
     if state["Running"] and not state["Paused"]:
-        execution = api.exec_create(container, ["sh", "-c", _LOOK, "look", *_LOOKED_AT])
-        seen = _seen(api.exec_start(execution["Id"]).decode(errors="replace"))
+        code, output = execution.run(api, container, ["sh", "-c", _LOOK, "look", *_LOOKED_AT])
+        if code == NOT_ENDED:
+            raise Unavailable("what looks into its container does not end", why=output)
+        seen = _seen(output)
     return Vitals(
         stopped=seen.get("stopped", False),
         memory=Usage(seen.get("memory"), host.get("Memory") or None),

@@ -10,7 +10,7 @@ from docker import APIClient
 
 from provision.common.notes import DamagedNote, parse_note
 from provision.common.process_identity import ProcessIdentity
-from provision.runtime.base import Remnant
+from provision.runtime.base import TOOL_CONTAINER, Remnant
 from provision.runtime.docker import containers as spec
 from provision.runtime.docker import ending, locks, notes
 from provision.runtime.docker.client import translated
@@ -32,7 +32,7 @@ def _containers(api: APIClient) -> Iterator[Remnant]:
         if why and container["Names"]:
             name = container["Names"][0].removeprefix("/")
             remove = partial(_remove, api, container["Id"])
-            yield Remnant("tool container", name, why, remove, float(container.get("Created") or 0) or None)
+            yield Remnant(TOOL_CONTAINER, name, why, remove, float(container.get("Created") or 0) or None)
 
 
 def _why_left(container: Mapping[str, Any]) -> str:

@@ -22,6 +22,7 @@ from provision.runtime.base import Hold, JavaCommand, Remnant, Runtime, Streams,
 from provision.runtime.docker import (
     abouts,
     ending,
+    execution,
     formatting,
     found,
     health,
@@ -40,6 +41,8 @@ from provision.runtime.docker.labels import checked
 from provision.runtime.docker.layouts import require_layout
 from provision.runtime.health import Asker, Machine, Probe, Reached, Surroundings, Vitals
 from provision.spec.names import is_environment_name
+
+FEWEST_SHARES = 2  # others have 1024
 
 
 class DockerRuntime(Runtime):
@@ -62,6 +65,10 @@ class DockerRuntime(Runtime):
     def archives(self) -> DockerArchives:
         """Those in volumes of the engine."""
         return self._archives
+
+    def stand_back(self, processors: int) -> None:
+        """Limit the containers: the engine starts them, and not this process."""
+        self._archives.limits = {"cpu_shares": FEWEST_SHARES, "nano_cpus": processors * 10**9}
 
     # -- observe ------------------------------------------------------------------------------------------------------
 
@@ -273,7 +280,7 @@ class DockerRuntime(Runtime):
                 membership = networks.membership(self._api, cluster.name, node.name)
 
                 def create(container: dict[str, Any], host: dict[str, Any]) -> str:
-                    host_config = self._api.create_host_config(**host)
+                    host_config = self._api.create_host_config(**host, **self._archives.limits)
                     joined = {**container, "host_config": host_config, "networking_config": membership}
                     return str(self._api.create_container(**joined)["Id"])
 
@@ -400,9 +407,7 @@ class DockerRuntime(Runtime):
         container = self._required(name, node)
         with translated(f"running {command.main_class} in {node}"):
             image = self._api.inspect_container(container)["Config"]["Image"]
-            execution = self._api.exec_create(container, tools.java_command(image, command, heap="32m"))
-            output = self._api.exec_start(execution["Id"])
-            return self._api.exec_inspect(execution["Id"])["ExitCode"], output.decode(errors="replace")
+            return execution.run(self._api, container, tools.java_command(image, command, heap="32m"))
 
     def run_tool(self, environment: ObservedEnvironment, command: JavaCommand, streams: Streams) -> int:
         """Run it in a separate container, so that it needs no running node and does not use a node's memory."""

@@ -11,7 +11,7 @@ from docker.errors import APIError, NotFound
 
 from provision.cluster.layout import NODE_HOME
 from provision.cluster.model import Cluster, Node, RenderedFile, Role
-from provision.errors import Unavailable
+from provision.errors import ProvisionError, Unavailable
 from provision.plan.stored import (
     CHUNK,
     META_FILE,
@@ -38,6 +38,9 @@ def read(api: Any, container: str, name: str, node: str) -> StoredData | None:  
         container: the node's; empty if there is none.
         name: the environment.
         node: the node.
+
+    Raises:
+        ProvisionError: somebody has removed the volume's directory.
     """
     try:
         if in_directory := _directory_of(api, name, node):
@@ -50,6 +53,15 @@ def read(api: Any, container: str, name: str, node: str) -> StoredData | None:  
             return stored_in(api, temporary, name, node)
     except (NotFound, tarfile.TarError):  # it is gone, or just being written to
         return None
+    except APIError as error:
+        if "mount source" not in str(error.explanation):
+            raise
+        volume = spec.name_of(name, node)
+        raise ProvisionError(
+            f"the volume {volume} has lost its directory on the engine's machine, and its data with it",
+            why=str(error.explanation),
+            hint=f"`docker rm {volume}` and `docker volume rm {volume}`; then `provision up` creates both anew",
+        ) from error
 
 
 def _directory_of(api: Any, name: str, node: str) -> Path | None:  # noqa: ANN401 as above

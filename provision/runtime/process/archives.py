@@ -26,6 +26,7 @@ from provision.errors import ProvisionError, Refused, Unavailable
 from provision.home.place import Home
 from provision.runtime import archives
 from provision.runtime.archives import Archive, Archives
+from provision.runtime.process import processes
 from provision.runtime.process.java import Java, find_java, variables
 from provision.runtime.process.notes import NodeNote, known
 from provision.runtime.process.places import Places
@@ -120,14 +121,26 @@ class ProcessArchives(Archives):
             return None
         return self._archive(purpose, note)
 
+    def lacks(self, cluster: Cluster, node: Node) -> bool:
+        """Look into the cache."""
+        if not archives.takes_archive(node.java_args):
+            return False
+        try:
+            purpose = self._purpose(cluster, node)
+        except Unavailable:  # its Java is too old, or gone
+            return False
+        return bool(purpose.jars) and self._whole(purpose) is None
+
     def make(self, cluster: Cluster, node: Node, trained: str) -> Archive:
         """Make it next to its place, and move it there when it is whole and Java takes it."""
         purpose = self._purpose(cluster, node)
         classes = self._places.environment(trained) / node.role.node(1) / self.class_list
         directory = self._made()
-        draft = directory / f"{purpose.digest}.{os.getpid()}{_DRAFT}"
+        draft = directory / f"{purpose.digest}.{os.getpid()}-0{_DRAFT}"
         try:
-            _run(purpose.java, archives.making(classes.as_posix(), draft.as_posix(), purpose.class_path))
+            arguments = archives.making(classes.as_posix(), draft.as_posix(), purpose.class_path)
+            # With the mark, it ends with the throwaway environment.
+            _run(purpose.java, (processes.tool_mark(self._places.environment(trained)), *arguments))
             if not _succeeds(purpose.java, archives.trying(draft.as_posix(), purpose.class_path)):
                 raise ProvisionError(f"the archive for {purpose.kind} does not fit the Java that made it")
             with draft.open("rb") as stream:

@@ -1,8 +1,10 @@
 """The log of a node that is a process."""
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from provision.runtime.process import processes
 
@@ -15,13 +17,29 @@ def lines(directory: Path, tail: int | None) -> Iterator[str]:
     """The log with the last rotated file, then the JVM's own output, if any; that of the run before comes first."""
     log, name = directory / "log", directory.name
     files = [log / _OLDER, log / f"{name}.log.1", log / f"{name}.log", log / CONSOLE]
-    found = [line for file in files if file.is_file() for line in file.read_text(errors="replace").splitlines()]
+    found = [line for file in files if _is_log(file) for line in _text(file).splitlines()]
     yield from found if tail is None else found[len(found) - min(tail, len(found)) :]
+
+
+def _is_log(file: Path) -> bool:
+    """Whether it is a file in the node's own directory: what a link leads to is none of its log."""
+    return file.is_file() and not (file.is_symlink() or file.parent.is_symlink())
+
+
+def _text(file: Path) -> str:
+    with _opened(file) as stream:
+        return stream.read().decode(errors="replace")
+
+
+def _opened(file: Path) -> BinaryIO:
+    return open(file, "rb", opener=lambda path, flags: os.open(path, flags | getattr(os, "O_NOFOLLOW", 0)))
 
 
 def fresh_console(directory: Path) -> Path:
     """The file for the output of the next JVM: what the one before has written must not pass for its."""
     console = directory / "log" / CONSOLE
+    if console.is_symlink():
+        console.unlink()
     if console.exists() and console.stat().st_size:
         console.replace(console.with_name(_OLDER))
     return console
@@ -30,13 +48,13 @@ def fresh_console(directory: Path) -> Path:
 def follow(directory: Path) -> Iterator[str]:
     """New lines until the process ends; a rotated file is reopened."""
     log = directory / "log" / f"{directory.name}.log"
-    position = log.stat().st_size if log.is_file() else 0
+    position = log.stat().st_size if _is_log(log) else 0
     rest, never = b"", threading.Event()
     while True:
         alive = processes.find(directory) is not None
-        if log.is_file():
+        if _is_log(log):
             size = log.stat().st_size
-            with log.open("rb") as stream:
+            with _opened(log) as stream:
                 stream.seek(position if size >= position else 0)
                 chunk = stream.read()
                 position = stream.tell()

@@ -53,6 +53,7 @@ def environment(places: Places, name: str, kind: str) -> ObservedEnvironment:
         network=note is not None,
         storages=storages,
         nodes=tuple(sorted(nodes, key=lambda node: (node.role, node.number))),
+        in_the_way=places.in_the_way(name),
         created_s=note.created_s if note else None,
         ttl_s=about.ttl_s if about else note.ttl_s if note else None,
         about=about,

@@ -6,17 +6,18 @@ That concerns the home, which others may be able to write to, and shared memory,
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from provision.cluster.model import StorageKind, is_node_name
-from provision.common.own_directories import is_own, make_own, remove_tree, reopen
+from provision.common.own_directories import is_own, make_own, remove_tree, reopen, require_own
 from provision.common.whole_files import is_draft
 from provision.errors import Refused
 from provision.home.place import Home
 from provision.runtime import directories
 from provision.runtime.process import processes
 from provision.runtime.process.layout import environment_directory, memory_directory, memory_place, memory_root
-from provision.runtime.process.notes import ABOUT_FILE
+from provision.runtime.process.notes import ABOUT_FILE, ENVIRONMENT_FILE
 from provision.spec.names import is_environment_name
 
 
@@ -82,6 +83,12 @@ class Places:
             reopen(entry)
         return frozenset(entry.name for entry in found)
 
+    def in_the_way(self, name: str) -> dict[str, tuple[str, str]]:
+        """What stands in the place of nodes' directories, by node, and what to do."""
+        entries = (entry for root in self.roots(name) for entry in _entries(root) if is_node_name(entry.name))
+        found = {entry.name: directories.in_the_way(partial(require_own, entry)) for entry in entries}
+        return {node: told for node, told in found.items() if told}
+
     def memory(self, name: str) -> Path:
         """The environment's data in memory, which need not exist."""
         return memory_directory(self.home, name)
@@ -113,6 +120,19 @@ class Places:
         for root in reversed(roots):
             remove_tree(root / node)
         self.tidy(name)
+
+    def remove_rest(self, name: str) -> tuple[Path, ...]:
+        """Once there are no nodes, remove notes, files and links that are left in the environment's directories.
+
+        Returns:
+            Directories that are nobody's to remove, because they are not provision's.
+        """
+        if not self.storages(name):
+            for entry in (entry for root in self.roots(name) for entry in _entries(root)):
+                if entry.name == ENVIRONMENT_FILE or entry.is_symlink() or not entry.is_dir():
+                    remove_tree(entry)
+        self.tidy(name)
+        return () if self.storages(name) else tuple(entry for root in self.roots(name) for entry in _entries(root))
 
     def tidy(self, name: str) -> None:
         """Remove the environment's directories that are empty."""

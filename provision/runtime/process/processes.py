@@ -80,27 +80,38 @@ def start(command: Sequence[str], directory: Path, output: Path, variables: Mapp
     _note(directory, psutil.Process(child.pid))
 
 
-def start_apart(command: Sequence[str], variables: Mapping[str, str]) -> None:
+def start_apart(command: Sequence[str], variables: Mapping[str, str]) -> int:
     """Start a process that has nothing of this one: neither its session, streams and directory, nor it as its parent.
 
-    So it outlives whatever ends this process with all that it has started.
+    So it outlives whatever ends this process with all that it has started. Returns its id.
 
     Raises:
         ProvisionError: it cannot be started.
     """
     try:
-        subprocess.run(  # noqa: S603 the command is ours
-            ["/bin/sh", "-c", '"$@" &', "sh", *command],
+        started = subprocess.run(  # noqa: S603 the command is ours
+            ["/bin/sh", "-c", '"$@" >/dev/null & echo $!', "sh", *command],
             cwd="/",
             env=variables,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
             check=True,
         )
     except (OSError, subprocess.CalledProcessError) as error:
         raise ProvisionError(f"cannot start {command[0]}", why=str(error)) from error
+    return int(started.stdout)
+
+
+def kill_with_children(pid: int) -> None:
+    """Kill a process of this user with all that it has started, and wait until they are gone."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        with _signalled(process):
+            process.suspend()  # so that it starts nothing else meanwhile
+            for one in (*process.children(recursive=True), process):
+                _kill(one)
 
 
 def marked(directory: Path) -> dict[str, psutil.Process]:

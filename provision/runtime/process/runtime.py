@@ -17,10 +17,10 @@ from typing import IO
 from provision.catalogue.versions import KafkaVersion
 from provision.cluster.identity import Identities
 from provision.cluster.layout import LOOPBACK
-from provision.cluster.model import Cluster, Node, RenderedFile, Role, StorageKind, is_node_name
+from provision.cluster.model import Cluster, Node, RenderedFile, Role, StorageKind
 from provision.common.own_directories import is_own, remove_tree
 from provision.common.whole_files import write_whole
-from provision.errors import ProvisionError, Unavailable
+from provision.errors import PartlyApplied, ProvisionError, Unavailable
 from provision.events import Listener
 from provision.home.place import Home
 from provision.home.ports import PortState, port_becomes_free, port_state
@@ -47,7 +47,6 @@ from provision.runtime.process.formatting import write_formatted
 from provision.runtime.process.java import find_java, variables
 from provision.runtime.process.notes import (
     ABOUT_FILE,
-    ENVIRONMENT_FILE,
     NODE_FILE,
     EnvironmentNote,
     NodeNote,
@@ -346,15 +345,17 @@ class ProcessRuntime(Runtime):
             self._places.remove(name, node)
 
     def remove_network(self, name: str) -> None:
-        """Kill what a killed command left running; delete the note. The directory is removed with the last storage."""
+        """Kill what a killed command left running; delete what is beside the nodes once there are none."""
         home = self._places.environment(name)
         processes.kill_tools(home)
         with files_of(home):
-            for file in home.glob("*") if home.is_dir() else ():
-                ours = file.name == ENVIRONMENT_FILE or not file.is_dir()
-                if ours and not any(is_node_name(entry.name) for entry in home.iterdir()):
-                    remove_tree(file)
-        self._places.tidy(name)
+            left = self._places.remove_rest(name)
+        if left:
+            raise PartlyApplied(
+                f"{', '.join(map(str, left))} {'is' if len(left) == 1 else 'are'} left",
+                why="it was not made by provision, and somebody may need what is in it",
+                hint=f"move it away, or remove it, then `provision down {name}`",
+            )
 
     # -- run ----------------------------------------------------------------------------------------------------------
 

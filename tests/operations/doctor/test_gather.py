@@ -104,6 +104,17 @@ def test_what_a_runtime_tells_reaches_the_checks(tmp_path: Path, cluster: tuple[
     assert [finding.id for finding in examined(tmp_path, runtimes).findings] == ["frozen-node"]
 
 
+def test_notes_of_the_home_that_are_damaged(tmp_path: Path, cluster: tuple[SpokenRuntime, FakeRuntimes]) -> None:
+    runtimes = cluster[1]
+    written = [notes.directory / "id.json" for notes in runtimes.home.notes(NAME)]
+    for file in written:
+        file.parent.mkdir(mode=0o700, parents=True)
+        file.write_text("{")
+    found = examined(tmp_path, runtimes).findings
+    assert [(finding.id, finding.file) for finding in found] == [("note-damaged", str(file)) for file in written]
+    assert all(finding.fix.startswith("delete it") for finding in found)  # `up` does not write them again
+
+
 def test_a_file_that_is_not_valid_does_not_keep_its_cluster_from_being_examined(
     tmp_path: Path, cluster: tuple[SpokenRuntime, FakeRuntimes]
 ) -> None:

@@ -12,7 +12,7 @@ from provision.cluster.model import LAUNCH_FILE, MAIN_FILES, UNREADABLE, Rendere
 from provision.kafka.quorum import Quorum
 from provision.kafka.readiness import BrokerAnswers
 from provision.operations.doctor.checks import findings
-from provision.operations.doctor.facts import Facts, Inside, known
+from provision.operations.doctor.facts import Damage, Facts, Inside, known
 from provision.plan.observed import NodeState, ObservedCluster, ObservedNode
 from provision.plan.stored import StoredData
 from provision.runtime.health import Surroundings, Vitals
@@ -240,8 +240,10 @@ def test_what_a_running_broker_took_over_was_not_edited() -> None:
 
 
 def test_notes_that_are_damaged() -> None:
-    told = found(facts(node("broker-1"), damaged={"/there/node.json": "Invalid JSON"}))["note-damaged"]
-    assert (told.file, told.evidence) == ("/there/node.json", ("Invalid JSON",))
+    told = found(facts(node("broker-1"), damaged={"/there/node.json": Damage("Invalid JSON", "delete it")}))[
+        "note-damaged"
+    ]
+    assert (told.file, told.evidence, told.fix) == ("/there/node.json", ("Invalid JSON",), "delete it")
 
 
 # -- changes ----------------------------------------------------------------------------------------------------------

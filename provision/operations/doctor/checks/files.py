@@ -110,12 +110,12 @@ def _edited(facts: Facts, node: ObservedNode, about: NodeFacts, changed: list[Di
 @check("note-damaged")
 def notes(facts: Facts) -> Iterator[Finding]:
     """Notes of the program's own that are damaged or gone."""
-    for place, why in facts.damaged.items():
+    for place, damage in facts.damaged.items():
         yield Finding(
             "note-damaged",
             f"{place} is damaged",
-            evidence=(why,),
+            evidence=(damage.why,),
             cause="it was edited, a disk was full, or another version has written it",
             file=place,
-            fix=f"provision up {facts.name}, which writes it again",
+            fix=damage.fix,
         )

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from provision.catalogue.versions import KRAFT
 from provision.cluster.model import Role, node_with_id
+from provision.observe.leaders import SILENT
 from provision.observe.reach import NOT_RUNNING
 from provision.operations.doctor.away import nothing_runs, passing
 from provision.operations.doctor.facts import Facts, NodeFacts, known
@@ -16,6 +17,7 @@ from provision.plan.observed import NodeState
 _STARTABLE = (NodeState.EXITED, NodeState.PAUSED)
 _VOTERS = "controller.quorum.voters"
 _SERVER = "server."
+_APART, _SILENT = "it runs, and is not part of a quorum", "it runs, and what asks it from inside does not end"
 
 
 @check("zookeeper-quorum-lost")
@@ -28,7 +30,7 @@ def zookeeper_quorum_lost(facts: Facts) -> Iterator[Finding]:
     told = [about for about in facts.nodes.values() if about.name in members]
     size = max([len(members), *(sum(key.startswith(_SERVER) for key in about.settings) for about in told)], default=0)
     reasons = _not_running(facts, members)
-    serving = [name for name, mode in (modes or {}).items() if mode]
+    serving = [name for name, mode in (modes or {}).items() if mode not in (None, SILENT)]
     if nothing_runs(facts) or not members or _has_majority(serving, size) or (modes is None and not reasons):
         return
     silent = [name for name in members if name not in serving and name not in reasons]
@@ -38,7 +40,7 @@ def zookeeper_quorum_lost(facts: Facts) -> Iterator[Finding]:
     yield _lost(
         "zookeeper-quorum-lost",
         f"ZooKeeper has no majority: {len(serving)} of {size} members serve, {size // 2 + 1} are needed",
-        reasons | dict.fromkeys(silent, "it runs, and is not part of a quorum"),
+        reasons | {name: _SILENT if (modes or {}).get(name) == SILENT else _APART for name in silent},
         facts,
     )
 

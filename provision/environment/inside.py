@@ -2,64 +2,27 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from provision.common.patience import Patience
 from provision.common.records import Codec, NewRecord
-from provision.events import Event, Listener, Progress
-from provision.home.place import Home
-from provision.spec.source import Source
+from provision.environment.changing import Changing
+from provision.environment.looking import WAIT_S
+from provision.events import Progress
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from provision.common.records import Record
     from provision.kafka.groups import Group
-    from provision.operations.topics import KafkaCluster
     from provision.plan.actions import Plan
     from provision.plan.observed import ObservedTopic
     from provision.resources.rounds import Agree
 
-WAIT_S = 120.0
-"""The default time limit of each wait."""
 
-
-class InsideKafka(ABC):
+class InsideKafka(Changing):
     """The part of `Environment` that asks and changes the cluster itself, whoever runs its nodes."""
-
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """The environment's name."""
-
-    @property
-    @abstractmethod
-    def source(self) -> Source:
-        """The file or values that describe it."""
-
-    @property
-    @abstractmethod
-    def external_servers(self) -> str | None:
-        """The addresses of a cluster that provision did not start."""
-
-    @property
-    @abstractmethod
-    def home(self) -> Home:
-        """The directories of this machine."""
-
-    @abstractmethod
-    def cluster(self) -> KafkaCluster:
-        """Its cluster."""
-
-    @abstractmethod
-    def _tell(self, event: Event) -> None: ...
-
-    @abstractmethod
-    def _require_wanted(self) -> None: ...
-
-    @abstractmethod
-    def _changed_inside(self, command: str) -> AbstractContextManager[Listener]: ...
 
     def topics(
         self, names: Sequence[str] = (), *, internal: bool = False, settings: bool = True
@@ -91,6 +54,11 @@ class InsideKafka(ABC):
         """Create a topic that is not in the file, and wait until every broker knows it.
 
         The default replication factor is 3, or the number of brokers if there are fewer.
+
+        Raises:
+            UsageError: no topic can be like that.
+            Refused: it exists already, or there are fewer brokers than replicas.
+            PartlyApplied: Kafka rejected it.
         """
         from provision.operations.topics import NewTopic, create_topic
 
@@ -131,7 +99,7 @@ class InsideKafka(ABC):
     def produce(
         self,
         topic: str,
-        records: Iterable[NewRecord | tuple[bytes | None, bytes | None]],
+        records: Path | Iterable[NewRecord | tuple[bytes | None, bytes | None]],
         *,
         max_bytes: int = 1024**2,
         compression: Codec = "none",
@@ -141,20 +109,22 @@ class InsideKafka(ABC):
 
         Args:
             topic: its name.
-            records: in order.
+            records: in order; or the path of a file of them, whose ending says its format, as for `topics[].records`.
             max_bytes: limits the size of one.
             compression: of what is sent: `gzip`, `snappy`, `lz4`, `zstd`, or `none`.
             rate: at most so many records a second.
 
         Raises:
+            UsageError: there is no such topic or file, or what is given, or a line of it, is no record.
             ProvisionError: not all were acknowledged; says how many were.
         """
         from provision.common.pacing import paced
         from provision.kafka import writing
+        from provision.operations.records import new_records
         from provision.operations.topics import topics_without_settings
 
-        topics_without_settings(cluster := self.cluster(), [topic])
-        new = (record if isinstance(record, NewRecord) else NewRecord(record[1], record[0]) for record in records)
+        there = topics_without_settings(cluster := self.cluster(), [topic])
+        new = new_records(records, next(len(one.partitions) for one in there if one.name == topic))
 
         def told(acknowledged: int) -> None:
             self._tell(Progress(f"records written to {topic}", acknowledged, 0))

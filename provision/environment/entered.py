@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
-from provision.common.offloading import Work, awaited, stopping_here, watched
-from provision.errors import Interrupted, Refused
-from provision.events import Event, Listener
+from provision.common.offloading import Work, awaited, watched
+from provision.environment.living import Living
+from provision.errors import Refused
+from provision.events import Event
 
 if TYPE_CHECKING:
     from provision.plan.actions import Plan
@@ -20,43 +21,24 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Entered(ABC):
+class Entered(Living):
     """The part of `Environment` that is a context manager, sync and async."""
 
-    on_event: Listener
-
-    def __init__(self) -> None:
-        self._stopping = threading.Event()
-        self._brought_up = False
-
-    @abstractmethod
-    def _is_described(self) -> bool:
-        """Whether it can be brought up: it is more than a name, and no cluster of others."""
-
-    @abstractmethod
-    def _is_absent(self) -> bool:
-        """Whether nothing of it exists."""
-
-    @abstractmethod
-    def _bring_up(self, agree: Callable[[Plan], None]) -> None: ...
-
-    @abstractmethod
-    def _remove(self) -> None: ...
-
-    @abstractmethod
-    def close(self) -> None:
-        """Close the connections."""
+    _brought_up = False
 
     def __enter__(self) -> Self:
         """The environment, up and ready; leaving the block removes it, unless it was there before.
 
-        One that is there is updated only as far as nothing is restarted or deleted. One that is known by its name
-        alone, and an external cluster, are taken as they are.
+        If this process is killed inside the block, the environment is removed as well, within half a minute. One that
+        is there before is updated only as far as nothing is restarted or deleted. One that is known by its name alone,
+        and an external cluster, are taken as they are.
         """
+        from provision.pipeline import UpOptions
+
         if self._is_described():
             try:
                 absent = self._is_absent()
-                self._bring_up(_only_additions)
+                self.up(UpOptions(owner_pid=os.getpid() if absent else None), agree=_only_additions)
             except BaseException:
                 self.close()
                 raise
@@ -66,10 +48,18 @@ class Entered(ABC):
     def __exit__(self, *_: object) -> None:
         try:
             if self._brought_up and not self._is_absent():
-                self._remove()
+                self.down()
         finally:
             self._brought_up = False
             self.close()
+
+    def _is_described(self) -> bool:
+        if self._source.only_name:
+            return False
+        return not self._source.require_valid(self._tell).bootstrap_servers
+
+    def _is_absent(self) -> bool:
+        return self.runtime.observe(self.name).is_absent
 
     async def __aenter__(self) -> Self:
         """As `with`, while the event loop goes on; a cancelled task leaves nothing behind."""
@@ -102,11 +92,12 @@ class Entered(ABC):
         Whoever leaves the iteration early ends it as Ctrl-C does. The listener is told as well.
         """
         events = queue.SimpleQueue[Event | None]()
-        listener = self.on_event
+        listener, in_turn = self.on_event, threading.RLock()
 
         def on_event(event: Event) -> None:
-            events.put(event)
-            listener(event)
+            with in_turn:  # several threads have events, and both are to see them in the same order
+                events.put(event)
+                listener(event)
 
         self.on_event = on_event
         try:
@@ -114,19 +105,6 @@ class Entered(ABC):
         finally:
             self.on_event = listener
             self._stopping.clear()
-
-    def _stop(self) -> None:
-        self._stopping.set()
-
-    def _require_wanted(self) -> None:
-        """Raise if the work of this thread, or that for which it works, is to end early.
-
-        It raises once: what has to be done then is done to its end.
-        """
-        stopping = stopping_here() or self._stopping
-        if stopping.is_set():
-            stopping.clear()
-            raise Interrupted("interrupted")
 
 
 def _only_additions(plan: Plan) -> None:

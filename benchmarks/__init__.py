@@ -1,0 +1,1 @@
+"""Measurements of `provision` beside what people use instead: `python -m benchmarks --help`."""

@@ -1,0 +1,72 @@
+"""Changes of an environment, one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from provision.environment.looking import Looking
+from provision.events import Listener
+
+if TYPE_CHECKING:
+    from provision.operations.changing import Change
+
+
+class Changing(Looking):
+    """The part of `Environment` that keeps others from changing it at the same time."""
+
+    _change: Change | None = None
+
+    @contextmanager
+    def changing(self, command: str) -> Iterator[None]:
+        """Let the changes inside the block be one: nobody else comes between, and they are one run of the history.
+
+        Args:
+            command: what the history calls it.
+
+        Raises:
+            Busy: another command is changing it.
+        """
+        with self._changed(command):
+            yield
+
+    @contextmanager
+    def _changing(self, command: str, *, force: bool = False) -> Iterator[Change]:
+        """Change the environment with the lock of the home; `up` chooses the runtime only then."""
+        from provision.operations.changing import changing
+
+        if self._change:  # one step of a larger change
+            yield self._change
+            return
+        wait_s, name = self.lock_timeout_s, self.name
+        with changing(self.home, name, command, tell=self._tell, timeout_s=wait_s, force=force) as change:
+            self._change = change
+            try:
+                yield change
+            finally:
+                self._change = None
+
+    @contextmanager
+    def _changed(self, command: str, *, force: bool = False) -> Iterator[Listener]:
+        """Change the environment where it is, with both locks; yields the listener.
+
+        First, because a lock may be taken over: a file that has nothing to do with it must not end anybody's command.
+        """
+        from provision.operations.whose import require_same_file
+
+        if self._change is None and not self._source.only_name:
+            about = self.runtime.about(self.name)
+            require_same_file(self.name, about, self._source, take_over=self.take_over, tell=self._tell)
+        with self._changing(command, force=force) as change:
+            change.hold(self.runtime)
+            yield change.tell
+
+    @contextmanager
+    def _changed_inside(self, command: str) -> Iterator[Listener]:
+        """Change what is inside Kafka; a cluster that others run has no lock."""
+        if self.external_servers:
+            yield self._tell
+        else:
+            with self._changed(command) as tell:
+                yield tell

@@ -1,0 +1,165 @@
+"""What an environment is: its file or values, its name, and where it is or would be."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from provision.common.offloading import stopping_here
+from provision.errors import Interrupted, UsageError
+from provision.events import Event, Listener, of_environment, silent
+from provision.home.place import Home
+from provision.runtime import Runtimes
+from provision.spec.source import Source
+
+if TYPE_CHECKING:
+    from provision.cluster.model import Cluster, RenderedFile, Topic
+    from provision.preparing import Prepared
+    from provision.runtime.base import Runtime
+
+
+Place = Home | str | Path | None
+"""A home, its directory, or None for the user's own."""
+
+
+def runtimes_at(home: Place) -> Runtimes:
+    """Connections to where environments of that home run, made when they are needed."""
+    return Runtimes(Home.of(home))
+
+
+class Described:
+    """The part of `Environment` that needs no cluster: what describes it, and what that means."""
+
+    def __init__(  # noqa: PLR0913 what it is, and with what it works
+        self,
+        file: str | Path | None = None,
+        *,
+        overrides: Sequence[str] = (),
+        on_event: Listener = silent,
+        lock_timeout_s: float = 0.0,
+        home: Place = None,
+        runtimes: Runtimes | None = None,
+        take_over: bool = False,
+        **values: Any,  # noqa: ANN401 whatever the schema takes; it is checked
+    ) -> None:
+        if home is not None and runtimes is not None:
+            raise UsageError("runtimes have a home of their own: give either runtimes or a home, not both")
+        self._stopping = threading.Event()
+        self._source = Source.of(file, overrides, values)
+        self.on_event = on_event
+        self.take_over = take_over
+        self.lock_timeout_s = lock_timeout_s
+        self.user = ""
+        self._own_runtimes = runtimes is None
+        self._kind: str | None = None
+        self._runtimes = runtimes or runtimes_at(home)
+
+    def close(self) -> None:
+        """Close the connections. The cluster is not touched."""
+        if self._own_runtimes:
+            self._runtimes.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self._source.file or self.name)!r})"
+
+    @property
+    def file(self) -> Path | None:
+        """The environment file, if there is one."""
+        return self._source.file
+
+    def is_described_by(self, file: str | Path) -> bool:
+        """Whether that is the environment file."""
+        try:
+            return self.file is not None and self.file.samefile(file)
+        except OSError:
+            return False
+
+    @property
+    def source(self) -> Source:
+        """The file or values that describe it.
+
+        Raises:
+            UsageError: only its name is known.
+        """
+        return self._source.required
+
+    @property
+    def name(self) -> str:
+        """Its name. A file that is no longer valid still has one, so that its cluster can be removed.
+
+        Raises:
+            UsageError: no environment can have the name that the file gives.
+        """
+        return self._source.name
+
+    @property
+    def external_servers(self) -> str | None:
+        """The addresses of a cluster that provision did not start, where the file has `bootstrap_servers`."""
+        return self._source.external_servers
+
+    @property
+    def runtime(self) -> Runtime:
+        """The runtime that hosts the environment, or would host it."""
+        if self._kind is None:
+            self._kind = self._runtimes.holding(self.name, self._tell).kind
+        return self._runtimes.of_kind(self._kind)
+
+    @property
+    def home(self) -> Home:
+        """The directories of this machine for what belongs to no runtime."""
+        return self._runtimes.home
+
+    def _tell(self, event: Event) -> None:
+        self._require_wanted()
+        try:
+            name = self.name
+        except UsageError:  # `validate` and `plan` raise it with its place
+            name = ""
+        of_environment(name, self.on_event)(event)
+
+    def _stop(self) -> None:
+        self._stopping.set()
+
+    def _require_wanted(self) -> None:
+        """Raise if the work of this thread, or that for which it works, is to end early.
+
+        It raises once: what has to be done then is done to its end.
+        """
+        stopping = stopping_here() or self._stopping
+        if stopping.is_set():
+            stopping.clear()
+            raise Interrupted("interrupted")
+
+    def validate(self) -> Cluster:
+        """Resolve the file without asking any engine.
+
+        Raises:
+            InvalidEnvironment: lists every problem in the file, each with its position.
+        """
+        from provision.operations.files import validate
+
+        return validate(self.source, self._runtimes, self._tell)
+
+    def declared_topics(self) -> Sequence[Topic] | None:
+        """The topics of the file; None if only the name is known.
+
+        Raises:
+            InvalidEnvironment: as `validate`.
+        """
+        from provision.operations.files import validate
+
+        return None if self._source.only_name else validate(self._source, self._runtimes).topics
+
+    def render(self) -> tuple[RenderedFile, ...]:
+        """The configuration files of every node, as `up` would write them."""
+        from provision.operations.files import render
+
+        return render(self.source, self._runtimes, self._tell)
+
+    def plan(self, *, frozen: bool = False) -> Prepared:
+        """What `up` would do, and why; changes nothing. `frozen` enforces the lock next to the file."""
+        from provision import preparing
+
+        return preparing.prepare(self.source, self._runtimes, frozen=frozen, take_over=self.take_over, tell=self._tell)

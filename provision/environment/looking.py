@@ -1,0 +1,203 @@
+"""How an environment is: its nodes, their readiness and logs, its history, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from provision.common.patience import Patience
+from provision.environment.described import Described
+from provision.errors import InvalidEnvironment, UsageError
+from provision.events import silent
+from provision.kafka.levels import Level
+
+if TYPE_CHECKING:
+    from provision.cluster.model import Topic
+    from provision.home.journals import Run
+    from provision.home.trainers import Trainer
+    from provision.observe.readiness import Assessment
+    from provision.operations.certificates import Certificate
+    from provision.operations.clients import ClientConfig
+    from provision.operations.doctor.examine import Diagnosis
+    from provision.operations.topics import KafkaCluster
+    from provision.operations.variables import Addresses
+    from provision.plan.observed import ObservedEnvironment
+
+
+WAIT_S = 120.0
+"""The default time limit of each wait."""
+
+
+class Looking(Described):
+    """The part of `Environment` that looks at it and changes nothing."""
+
+    def observe(self) -> ObservedEnvironment:
+        """What its runtime has of the environment.
+
+        Raises:
+            UsageError: it has nothing.
+        """
+        from provision.operations.status import require
+
+        return require(self.runtime, self.name)
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """The bootstrap servers for clients on this machine: `host:port`, separated by commas."""
+        return (self.cluster().access if self.external_servers else self.observe()).bootstrap_servers
+
+    def addresses(self) -> Addresses:
+        """Where clients on this machine find its cluster; `variables` has them as environment variables.
+
+        Raises:
+            UsageError: it has no nodes.
+        """
+        from provision.operations.status import require_nodes
+        from provision.operations.variables import Addresses
+
+        if self.external_servers:
+            return Addresses(self.name, self.external_servers)
+        observed = require_nodes(self.runtime, self.name)
+        return Addresses(self.name, observed.bootstrap_servers, observed.zookeeper_connect)
+
+    def status(self, topics: Sequence[Topic] | None = None) -> Assessment:
+        """How ready it is; `topics` are those that must exist, None for whichever do."""
+        from provision.operations.status import status
+
+        return status(self.runtime, self.name, topics)
+
+    def wait(
+        self, until: Level = Level.TOPICS, topics: Sequence[Topic] | None = None, *, timeout_s: float = WAIT_S
+    ) -> Assessment:
+        """Wait until it reaches a readiness level.
+
+        Raises:
+            NotReady: the time limit has passed; `why` names what is missing.
+            NodeFailed: a node has exited.
+        """
+        from provision.operations.status import wait_for
+
+        return wait_for(self.runtime, self.name, until, topics, Patience(timeout_s), self._tell)
+
+    def history(self) -> tuple[Run, ...]:
+        """Which commands have changed it, the oldest first; the history outlives the environment."""
+        from provision.home.journals import Journal
+
+        return Journal(self.home.directory, self.name).runs()
+
+    @property
+    def trainer(self) -> Trainer | None:
+        """What trains archives in the background since its `up`, if something does."""
+        return self.home.trainers.running(self.name)
+
+    def examine(self) -> Diagnosis:
+        """What is wrong with it, why, and what mends it; changes nothing.
+
+        Raises:
+            UsageError: there is neither a file nor an environment of that name.
+        """
+        from provision.operations.doctor.examine import examine
+
+        return examine(self._source, self._runtimes)[0]
+
+    def log_lines(self, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
+        """A node's log: all of it or its last `tail` lines; `follow` continues until the node exits."""
+        return self.runtime.log_lines(self.name, node, tail=tail, follow=follow)
+
+    def logs(self, nodes: Sequence[str], *, tail: int | None = None, follow: bool = False) -> Iterator[tuple[str, str]]:
+        """The logs of several nodes in the order of time, as (node, line); arguments as for `log_lines`."""
+        from provision.operations import logs
+
+        return (logs.followed if follow else logs.merged)(nodes, partial(self.log_lines, tail=tail, follow=follow))
+
+    def bundle(self, file: str | Path, *, tail: int | None = None) -> tuple[str, ...]:
+        """Write all that tells of the environment's state into one archive, without secrets; also if it is broken.
+
+        Args:
+            file: the archive (`.tar.gz`), which only its owner may read; its directory is made if it is missing.
+            tail: only the last lines of each log.
+
+        Returns:
+            What could not be had, each with the reason; the archive says it, too.
+
+        Raises:
+            UsageError: there is neither a file nor an environment of that name, or the archive would replace the file.
+            OSError: the archive cannot be written; then there is none.
+        """
+        from provision import __version__
+        from provision.operations.bundle import Contents, write_bundle
+
+        if self.is_described_by(file):
+            raise UsageError(f"{file} is the environment's own file")
+        if self._source.only_name and self.runtime.observe(self.name).is_absent and not self.history():
+            self.observe()  # raises
+        quiet, self.on_event = self.on_event, silent  # what is wrong is in the archive
+        try:
+            contents = Contents(
+                name=self.name,
+                version=__version__,
+                runtime=lambda: self.runtime,
+                status=lambda: self.status(self._valid_topics()),
+                plan=None if self._source.only_name else lambda: ((made := self.plan()).plan, made.files),
+                render=None if self._source.only_name else self.render,
+                history=self.history,
+            )
+            return write_bundle(Path(file), contents, tail)
+        finally:
+            self.on_event = quiet
+
+    def _valid_topics(self) -> Sequence[Topic] | None:
+        """The topics of the file; None if there is none, or it is not valid."""
+        try:
+            return self.declared_topics()
+        except InvalidEnvironment:
+            return None
+
+    def inside_address(self, node: str) -> str:
+        """The `host:port` of a node for tools inside the environment's network."""
+        return self.runtime.inside_address(self.name, node)
+
+    def client_config(self, form: str, user: str = "", *, inside: bool = False) -> ClientConfig:
+        """What a client needs to get in, in the form in which it reads it; `inside` the environment's network or here.
+
+        Raises:
+            UsageError: there is no such form or user, or a user must be named.
+        """
+        from provision.operations.clients import client_config
+        from provision.operations.status import require_nodes
+
+        observed = require_nodes(self.runtime, self.name)
+        brokers = {node.number: self.inside_address(node.name) for node in observed.of_role("broker")}
+        return client_config(observed, form, user, brokers if inside else None)
+
+    def certificates(self) -> list[Certificate]:
+        """Its certificates: whose they are, and when they end; none without TLS."""
+        from provision.operations.certificates import certificates
+        from provision.operations.status import require_nodes
+
+        return certificates(require_nodes(self.runtime, self.name))
+
+    def export_certificates(self, directory: Path, user: str = "", form: str = "pem") -> list[Path]:
+        """Write its authority's certificate, and a user's key and certificate; returns the files.
+
+        Args:
+            directory: where to write them.
+            user: whose key and certificate.
+            form: `pem`, or `pkcs12` for Java clients.
+        """
+        from provision.operations.certificates import export
+        from provision.operations.status import require_nodes
+
+        return export(require_nodes(self.runtime, self.name), directory, user, form)
+
+    def cluster(self) -> KafkaCluster:
+        """Its cluster, as `user` gets in, or the external one at its file's `bootstrap_servers`."""
+        from provision.operations.topics import cluster_at, cluster_of
+
+        if address := self.external_servers:
+            if self.user:
+                raise UsageError("a cluster that others run has no users of this file", hint="leave --user out")
+            return cluster_at(self.name, address)
+        return cluster_of(self.runtime, self.name, self.user)

@@ -1,0 +1,59 @@
+"""Commands that are run in a node's container with `exec`, and other questions that a container may never answer.
+
+An engine waits for such a command as long as the container, though that may be frozen, or be half killed.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from provision.runtime.base import NOT_ENDED
+
+LIMIT_S = 8
+"""How long a command may take; a JVM that asks a node takes one or two seconds, several on a busy machine."""
+_MARGIN_S = 2.0
+ASKS = "asks a container"
+"""The name of the threads that wait for answers."""
+# A command that does not end would stay in the container for ever. Not every image has `timeout`.
+_LIMITED = 'limit=$1; shift; command -v timeout >/dev/null && exec timeout -s KILL "$limit" "$@"; exec "$@"'
+_ENDED_BY_SIGNAL = 128  # what shells, and `timeout`, add to the number of the signal
+
+T = TypeVar("T")
+
+
+def run(api: Any, container: str, command: Sequence[str]) -> tuple[int, str]:  # noqa: ANN401 the SDK's client has no types
+    """Run a command in a container; returns its exit code and output, `NOT_ENDED` if it does not end in time."""
+
+    def ask() -> tuple[int, str]:
+        words = ["sh", "-c", _LIMITED, "limited", str(LIMIT_S), *command]
+        execution = api.exec_create(container, words)
+        output = api.exec_start(execution["Id"])
+        return api.exec_inspect(execution["Id"])["ExitCode"], output.decode(errors="replace")
+
+    late, began = (NOT_ENDED, f"it has not ended within {LIMIT_S} s"), time.monotonic()
+    code, output = within(LIMIT_S + _MARGIN_S, ask, late)
+    is_late = code > _ENDED_BY_SIGNAL and time.monotonic() - began >= LIMIT_S
+    return late if is_late else (code, output)
+
+
+def within(limit_s: float, ask: Callable[[], T], late: T) -> T:
+    """What a question is answered with, or `late`; what it raises is raised here."""
+    answer: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            answer.set_result(ask())
+        except Exception as error:  # noqa: BLE001 whatever it is, it is raised where it is asked
+            answer.set_exception(error)
+
+    threading.Thread(
+        target=work, name=ASKS, daemon=True
+    ).start()  # a daemon: it may wait for as long as the engine does
+    try:
+        return answer.result(limit_s)
+    except TimeoutError:
+        if answer.done():  # it is the question's own
+            raise
+        return late

@@ -1,0 +1,161 @@
+"""What is run in a container, or asked of one, that never answers: it is given up within seconds, and told."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from provision.cli.run import run
+from provision.errors import ProvisionError, Unavailable
+from provision.observe.leaders import SILENT, ensemble_modes
+from provision.runtime.base import NOT_ENDED, JavaCommand
+from provision.runtime.docker import ending, execution
+from provision.runtime.docker.runtime import DockerRuntime
+from tests.fake_engine import Answer, FakeEngine
+
+NAME = "odd"
+MEMBER = {
+    "provision.environment": NAME,
+    "provision.node": "zookeeper-1",
+    "provision.role": "zookeeper",
+    "provision.kafka-version": "3.9.1",
+    "provision.kafka-mode": "zookeeper",
+    "provision.software": "apache/kafka:3.9.1",
+    "provision.inside-address": f"{NAME}-zookeeper-1:2181",
+}
+BROKER = MEMBER | {"provision.node": "broker-1", "provision.role": "broker", "provision.endpoint": "127.0.0.1:1"}
+
+
+class Engine(FakeEngine):
+    """An engine with a member and a broker; what is asked under `silent` is answered only when the test ends."""
+
+    def __init__(self, *silent: str) -> None:
+        listed = {
+            "State": "running",
+            "ImageID": "sha256:one",
+            "Image": "apache/kafka:3.9.1",
+            "Ports": [],
+            "Created": 1.0,
+        }
+        listed |= {"Status": "Up 5 minutes", "NetworkSettings": {"Networks": {NAME: {}}}}
+        containers = [
+            {"Id": node["provision.node"], "Names": [f"/{NAME}-{node['provision.node']}"], "Labels": node, **listed}
+            for node in (MEMBER, BROKER)
+        ]
+        details = {
+            "Config": {"Image": "apache/kafka:3.9.1", "Labels": MEMBER},
+            "State": {"Running": True, "Paused": False, "StartedAt": "", "FinishedAt": ""},
+            "HostConfig": {},
+        }
+        super().__init__(
+            {
+                "GET /containers/json": (200, containers),
+                "GET /containers/zookeeper-1/json": (200, details),
+                "GET /containers/broker-1/json": (200, details),
+                "GET /containers/zookeeper-1/top": (200, {"Titles": ["PID", "STAT"], "Processes": [["1", "Ss"]]}),
+                "GET /containers/broker-1/top": (200, {"Titles": ["PID", "STAT"], "Processes": [["1", "Ss"]]}),
+                "POST /containers/zookeeper-1/exec": (201, {"Id": "e"}),
+                "POST /containers/broker-1/exec": (201, {"Id": "e"}),
+                "POST /exec/e/start": (200, b""),
+                "GET /exec/e/json": (200, {"ExitCode": 0}),
+            }
+        )
+        self.silent = silent
+        self.ended = threading.Event()
+
+    def answer(self, method: str, url: str) -> Answer:
+        """As the test says, and otherwise as usual."""
+        if any(one in url for one in self.silent):
+            self.asked.append(f"{method} {url}")
+            self.ended.wait(60)
+        return super().answer(method, url)
+
+
+@pytest.fixture
+def connected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Engine], DockerRuntime]]:
+    monkeypatch.setattr(execution, "LIMIT_S", 0.2)
+    monkeypatch.setattr(execution, "_MARGIN_S", 0.1)
+    monkeypatch.setattr(ending, "_ANSWER_S", 0.2)
+    monkeypatch.setenv("PROVISION_HOME", str(tmp_path / "home"))
+    open_engines: list[tuple[Engine, object, DockerRuntime]] = []
+
+    def connect(engine: Engine) -> DockerRuntime:
+        served = engine.on_socket(tmp_path / "engine.sock")
+        monkeypatch.setenv("DOCKER_HOST", served.__enter__())
+        runtime = DockerRuntime()
+        open_engines.append((engine, served, runtime))
+        return runtime
+
+    yield connect
+    for engine, served, runtime in open_engines:
+        engine.ended.set()
+        for thread in threading.enumerate():
+            if thread.name == execution.ASKS:
+                thread.join(30)
+        runtime.close()
+        served.__exit__(None, None, None)  # type: ignore[attr-defined]
+
+
+SILENT_ABOUT = ["/exec/e/start", "/containers/zookeeper-1/exec", "/exec/e/json"]
+
+
+@pytest.mark.parametrize("silent", SILENT_ABOUT)
+def test_what_runs_in_a_node_and_does_not_end_is_given_up(
+    connected: Callable[[Engine], DockerRuntime], silent: str
+) -> None:
+    runtime = connected(Engine(silent))
+    code, output = runtime.run_in_node(NAME, "zookeeper-1", JavaCommand("Main", ()))
+    assert (code, output) == (NOT_ENDED, "it has not ended within 0.2 s")
+    assert ensemble_modes(runtime, runtime.observe(NAME)) == {"zookeeper-1": SILENT}
+
+
+@pytest.mark.parametrize("silent", SILENT_ABOUT)
+def test_what_looks_into_a_node_and_does_not_end_is_told(
+    connected: Callable[[Engine], DockerRuntime], silent: str
+) -> None:
+    runtime = connected(Engine(silent))
+    with pytest.raises(Unavailable, match="what looks into its container does not end") as error:
+        runtime.vitals(NAME, "zookeeper-1")
+    assert error.value.why == "it has not ended within 0.2 s"
+
+
+def test_a_list_of_processes_that_does_not_come_tells_of_none_that_is_halted(
+    connected: Callable[[Engine], DockerRuntime],
+) -> None:
+    runtime = connected(Engine("/containers/zookeeper-1/top"))
+    assert runtime.halted(NAME, ["zookeeper-1", "broker-1"]) == frozenset()
+
+
+def test_status_says_who_does_not_answer(
+    connected: Callable[[Engine], DockerRuntime], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    connected(Engine("/exec/e/start", "/top"))
+    monkeypatch.chdir(tmp_path)
+    assert run(["status", NAME]) == 0
+    assert "it runs, and what asks it from inside does not end" in capsys.readouterr().out
+
+
+def test_a_command_that_ends_is_told_with_its_code_and_output(
+    connected: Callable[[Engine], DockerRuntime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "LIMIT_S", 60)
+    engine = Engine()
+    engine.answers["GET /exec/e/json"] = (200, {"ExitCode": 137})  # killed for want of memory, and at once
+    runtime = connected(engine)
+    assert runtime.run_in_node(NAME, "zookeeper-1", JavaCommand("Main", ())) == (137, "")
+
+
+def test_what_a_question_raises_is_raised_where_it_is_asked() -> None:
+    def ask() -> int:
+        raise ProvisionError("no")
+
+    with pytest.raises(ProvisionError, match="no"):
+        execution.within(5, ask, 0)
+
+    def time_out() -> int:
+        raise TimeoutError("its own")
+
+    with pytest.raises(TimeoutError, match="its own"):
+        execution.within(5, time_out, 0)

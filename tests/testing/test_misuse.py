@@ -1,0 +1,201 @@
+"""The plugin used in ways that are wrong: told once, by our message, and nothing else suffers from it."""
+
+import re
+
+import pytest
+
+from tests.engine import NO_ENGINE
+from tests.testing.test_plugin import Project, counts, project  # noqa: F401 the fixture
+
+# -- without a cluster ------------------------------------------------------------------------------------------------
+
+SIX = "".join(f"def test_{number}(kafka):\n    pass\n" for number in range(6))
+VALUES = "import pytest\n@pytest.fixture(scope='session')\ndef kafka_environment_values():\n    return {}\n"
+MARKED = "import pytest\npytestmark = pytest.mark.{}\n" + SIX
+WRONG: dict[str, tuple[dict[str, str], str]] = {
+    "an unknown key": (
+        {"test_it__py": MARKED.format("kafka(verison='4.1.0')")},
+        "the mark kafka does not take verison",
+    ),
+    "a value without a key": ({"test_it__py": MARKED.format("kafka(3)")}, "the mark kafka does not take 3"),
+    "no truth": ({"test_it__py": MARKED.format("kafka(check='no')")}, "takes True or False as check, not 'no'"),
+    "only the environment": (
+        {"test_it__py": MARKED.replace("(kafka)", "(kafka_environment)").format("kafka(3)")},
+        "the mark kafka does not take 3",
+    ),
+    "a list": ({"conftest__py": VALUES.format(["kafka"])}, "kafka_environment_values returns the keys of"),
+    "a text": ({"conftest__py": VALUES.format("'kafka.yaml'")}, "an environment file, not str"),
+    "other keys": ({"conftest__py": VALUES.format({1: 2})}, "a mapping with other keys than text"),
+    "a bad name": ({"conftest__py": VALUES.format({"name": "Bad Name"})}, "Bad Name"),
+}
+
+
+@pytest.mark.parametrize(
+    ("what", "workers"),
+    [
+        pytest.param(what, workers, marks=() if what == "an unknown key" else pytest.mark.matrix)
+        for workers in [(), ("-n", "2")]
+        for what in WRONG
+    ],
+)
+def test_what_is_said_wrongly_is_told_once_and_ends_the_run(
+    project: Project,  # noqa: F811 the fixture
+    what: str,
+    workers: tuple[str, ...],
+) -> None:
+    files, told = WRONG[what]
+    project.write(**{"test_it__py": SIX, **files})
+    code, out = project.run("--strict-markers", *workers, **NO_ENGINE)
+    assert code != 0
+    assert told in out
+    assert out.count("\nerror: ") == 1
+    assert "Traceback" not in out
+    assert counts(out)["error"] == 1
+    assert project.is_clean
+
+
+NEVER = """
+import pytest
+
+@pytest.mark.kafka(brokers=2)
+def test_it(kafka, kafka_environment):
+    pass
+
+@pytest.mark.kafka(version="4.1.0")
+def test_alone(kafka_environment):
+    pass
+"""
+
+
+def test_a_mark_cannot_change_what_all_tests_share(project: Project) -> None:  # noqa: F811
+    project.write(test_it__py=NEVER)
+    code, out = project.run()
+    assert (code, counts(out)) == (1, {"error": 2})
+    for key in ("brokers", "version"):
+        assert f"error: the mark kafka({key}=…) cannot change kafka_environment, which is the same in all tests" in out
+    assert not project.home.exists()
+
+
+# -- with a cluster ---------------------------------------------------------------------------------------------------
+
+TESTS = """
+from concurrent.futures import ThreadPoolExecutor
+import pytest
+from provision import ProvisionError, UsageError
+
+def refused(told, call, *args, **kwargs):
+    with pytest.raises((TypeError, ValueError, ProvisionError)) as raised:
+        call(*args, **kwargs)
+    assert told in "\\n".join([str(raised.value), *getattr(raised.value, "__notes__", ())])
+
+@pytest.mark.parametrize("nodes", [["broker-1"], []])
+def test_stopped_is_started_again(kafka, nodes):
+    kept = kafka.topic("kept", records=["a"])
+    kafka.stop(*nodes)
+    kafka.start()
+    assert kept.consume(1)[0].value == b"a"
+    kafka.kill(*nodes)
+
+def test_inputs(kafka, tmp_path):
+    orders = kafka.topic("orders", partitions=2)
+    refused("made with partitions=2", kafka.topic, "orders", partitions=3)
+    refused("`records` is for a new one", kafka.topic, "orders", records=["a"])
+    assert kafka.topic("orders", partitions=2) is kafka.topic("orders") is orders
+    for count in (0, -5, "3"):
+        refused("partitions is a whole number from 1", kafka.topic, "other", partitions=count)
+    refused("a topic's name is a text", kafka.topic, 5)
+    refused("a topic's name is a text", kafka.topic, "__x")
+    for several in ("abc", {"value": "a"}, b"abc", 5):
+        refused("records are several", orders.produce, several)
+        refused("records are several", kafka.topic, "other", records=several)
+    refused("records[1]: partition is a whole number", orders.produce, ["fine", {"value": "a", "partition": -1}])
+    refused("a whole number from 0, not -1", orders.consume, -1)
+    assert orders.consume(0) == []
+    assert not [topic for topic in kafka.environment.topics() if topic.name.startswith("other")]
+    file = tmp_path / "orders.jsonl"
+    file.write_text('{"key": "1", "value": "a"}\\n{"value": "b"}\\n')
+    assert {record.value for record in kafka.topic("filed", records=file).consume(2)} == {b"a", b"b"}
+    assert orders.produce(file) == 2
+
+def test_threads_get_the_same_topic(kafka):
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(lambda _: kafka.topic("same"), range(4)))) == 1
+
+def test_leaves_a_topic(kafka):
+    kafka.environment.create_topic("stray")
+
+def test_finds_none(kafka):
+    assert kafka.environment.topics(settings=False) == ()
+
+@pytest.mark.kafka(version=None, brokers=1)
+class TestMarks:
+    @pytest.mark.kafka(check=False)
+    def test_the_same_cluster(self, kafka, kafka_name):
+        assert kafka.environment.name == kafka_name
+        kafka.environment.create_topic("allowed")
+
+@pytest.fixture(scope="session")
+def kafka_name(request):
+    return request.getfixturevalue("kafka_environment").name
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_wrong_node(kafka, how):
+    getattr(kafka, how)("broker-9")
+
+def test_reason(kafka_environment):
+    kafka_environment.topics(["nothing"])
+
+def test_ends_a_broker(kafka):
+    kafka.topic("t")
+    kafka.environment.runtime.kill_node(kafka.environment.name, "broker-1")
+
+def test_after_it(kafka):
+    pass
+
+def test_after_it_the_environment(kafka_environment):
+    kafka_environment.create_topic("x")
+"""
+
+
+@pytest.mark.process
+@pytest.mark.matrix
+def test_with_warnings_as_errors_each_mistake_is_told_by_its_reason(project: Project) -> None:  # noqa: F811
+    project.write(pytest__ini="[pytest]\nfilterwarnings = error\n", test_it__py=TESTS)
+    code, out = project.run("-W", "error", "--tb=short", "-p", "no:randomly", **NO_ENGINE)
+    assert counts(out) == {"failed": 4, "passed": 8, "error": 3}, out
+    assert code == 1
+    assert "DeprecationWarning" not in out
+    assert "During handling" not in out
+    assert "direct cause" not in out
+    assert not re.search(r"provision/\w+(/\w+)*\.py:\d+: in", out)
+    assert out.count("there is no node broker-9\nE   hint: there are broker-1") == 2
+    assert re.search(r"has no topic nothing\nE   hint: ", out)
+    assert re.search(r"no broker of \S+ answers\nE   broker-1: it has exited\nE   hint: ", out)
+    assert re.search(
+        r"teardown of test_ends_a_broker _+\nerror: no broker of \S+ answers\n  broker-1: it has exited", out
+    )
+    assert re.search(r"setup of test_after_it _+\nerror: no broker of \S+ answers", out)
+    assert project.is_clean
+
+
+MARKS = """
+import pytest
+
+@pytest.mark.kafka(brokers=2)
+class TestIt:
+    @pytest.mark.kafka(check=False)
+    def test_merged(self, kafka):
+        assert len(kafka.environment.observe().nodes) == 2
+        kafka.topic("t", replication_factor=2, records=["a"])
+        kafka.stop("broker-2")
+"""
+
+
+@pytest.mark.process
+@pytest.mark.matrix
+def test_marks_of_a_test_and_of_its_class_add_up(project: Project) -> None:  # noqa: F811
+    (project.directory / "pytest.ini").unlink()
+    project.write(test_it__py=MARKS)
+    code, out = project.run(**NO_ENGINE)
+    assert (code, counts(out)) == (0, {"passed": 1}), out
+    assert project.is_clean
