@@ -183,6 +183,7 @@ def test_what_is_killed_while_it_trains_is_removed_by_gc(program: OnIdleMachine,
     program.ok("up", env)
     assert wait_until(lambda: _is_training(program))
     if program.runtime == "docker":
+        assert wait_until(lambda: f"container {program.throwaway}-broker-1" in engine_traces(program.throwaway))
         limits = engine().api.inspect_container(f"{program.throwaway}-broker-1")["HostConfig"]
         assert limits["NanoCpus"] >= 10**9  # a quarter of the processors, and at least one
     trainer = program.trainer()
