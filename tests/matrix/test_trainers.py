@@ -173,7 +173,7 @@ def test_the_end_of_its_home_ends_it(tmp_path: Path) -> None:
         json.loads((program.home / "environments" / NAME / "broker-1" / "process.json").read_text())["pid"]
     )
     shutil.rmtree(program.home)
-    assert wait_until(lambda: program.processes() == [nodes.pid])
+    assert wait_until(lambda: set(program.processes()) <= {nodes.pid})  # without its directory, a broker ends, too
     program.ok("gc", "--yes")
     assert wait_until(lambda: program.processes() == [])
 
