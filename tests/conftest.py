@@ -7,11 +7,16 @@ from hypothesis import HealthCheck, settings
 
 from tests.golden import Golden
 
-# How many examples a property is tried with: few in `make test`, many in `make test-soak`. A property whose examples
-# take longer than most takes a part of them (`tests.examples`).
+# How many examples a property is tried with: few in `make test`, and the same ones each time, so that it fails for what
+# was changed; many and other ones in `make test-soak`, which is there to find what nobody looked for. A property whose
+# examples take longer than most takes a part of them (`tests.examples`).
 for _name, _examples in (("quick", 40), ("thorough", 200)):
     settings.register_profile(
-        _name, deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=_examples
+        _name,
+        deadline=None,
+        derandomize=_name == "quick",
+        suppress_health_check=[HealthCheck.too_slow],
+        max_examples=_examples,
     )
 settings.load_profile("quick")
 

@@ -164,7 +164,9 @@ class Provision:
         if self.runtime == "docker":
             return engine_traces(environment)
         home = self.home / "environments" / environment
-        files = [str(path.relative_to(home.parent)) for path in [home, *home.rglob("*")] if path.exists()]
+        # Unlike `rglob`, this goes on where a directory is removed meanwhile.
+        below = [Path(place, one) for place, directories, files in os.walk(home) for one in (*directories, *files)]
+        files = [str(path.relative_to(home.parent)) for path in [home, *below] if path.exists()]
         memory = [str(path) for path in Path("/dev/shm").glob(f"provision-*/{environment}")]
         return sorted([*files, *memory, *(f"process {process.pid}" for process in self._processes(environment))])
 

@@ -65,10 +65,10 @@ def mangled(content: bytes) -> st.SearchStrategy[bytes]:
 def _edited(draw: st.DrawFn, content: bytes) -> bytes:
     document = json.loads(content)
     for _ in range(draw(st.integers(1, 3))):
-        places = list(_places(document))
-        if not places:
+        found = list(places(document))
+        if not found:
             break
-        holder, key = draw(st.sampled_from(places))
+        holder, key = draw(st.sampled_from(found))
         match draw(st.sampled_from(("set", "drop", "add"))):
             case "set":
                 holder[key] = deepcopy(draw(st.sampled_from(ODD_VALUES)))  # it may be changed too
@@ -80,11 +80,12 @@ def _edited(draw: st.DrawFn, content: bytes) -> bytes:
     return json.dumps(document).encode()
 
 
-def _places(document: Any) -> Iterator[tuple[Any, Any]]:  # noqa: ANN401 any JSON
+def places(document: Any) -> Iterator[tuple[Any, Any]]:  # noqa: ANN401 any JSON
+    """All places of a document, each by what holds it and its key or index there."""
     keys = document if isinstance(document, dict) else range(len(document)) if isinstance(document, list) else ()
     for key in list(keys):
         yield document, key
-        yield from _places(document[key])
+        yield from places(document[key])
 
 
 def _directory(file: Path) -> None:

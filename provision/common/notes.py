@@ -15,6 +15,7 @@ from provision.common.whole_files import MAX_BYTES, read_whole
 
 _ENDPOINT = re.compile(r"[A-Za-z0-9._:\[\]-]+:([1-9][0-9]{0,4})")
 _LAST_PORT = 65535
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 LATEST_S = 1e11
 """The latest time that is believed: in the year 5138."""
 
@@ -76,6 +77,8 @@ def parse_note(content: bytes, kind: type[N]) -> N:
     Raises:
         DamagedNote: it is not of that kind.
     """
+    if _NUL.search(content):  # no path and no argument of a command may have one, and no note of ours has
+        raise DamagedNote("it contains the character NUL")
     try:
         return _adapter(kind).validate_json(content, strict=True)
     except ValidationError as error:

@@ -8,7 +8,7 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from provision.common.notes import DamagedNote, Note, Seconds, read_note
@@ -16,6 +16,7 @@ from provision.common.own_directories import is_own, make_own
 from provision.common.process_identity import ProcessIdentity
 from provision.common.whole_files import write_whole
 from provision.errors import ProvisionError, Refused
+from provision.home.turns import alone
 from provision.home.usable import made
 from provision.spec.names import is_environment_name
 
@@ -89,22 +90,9 @@ class Trainers:
         with suppress(OSError):  # others are in it
             self._directory.rmdir()
 
-    @contextmanager
-    def alone(self) -> Iterator[bool]:
+    def alone(self) -> AbstractContextManager[bool]:
         """Whether this process is the only one of the home that trains in the background, as long as the block runs."""
-        from filelock import FileLock, Timeout
-
-        lock = FileLock(made(self._home) / "trainer.lock", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            with suppress(OSError):  # the home may be gone
-                lock.release()
+        return alone(self._home / "trainer.lock")
 
     def _file(self, environment: str) -> Path:
         return self._directory / f"{environment}{_SUFFIX}"
@@ -115,18 +103,6 @@ def throwaway(home: Path) -> str:
     return f"provision-warm-{hashlib.sha256(os.fsencode(home)).hexdigest()[:6]}"
 
 
-@contextmanager
-def training(cache: Path, wait_s: float = 0.0) -> Iterator[bool]:
+def training(cache: Path, wait_s: float = 0.0) -> AbstractContextManager[bool]:
     """Whether nobody else trains with this cache, as long as the block runs; another one is waited for so long."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(made(cache) / "training.lock", timeout=wait_s)
-    try:
-        lock.acquire()
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
+    return alone(cache / "training.lock", wait_s)

@@ -57,9 +57,12 @@ def write_bundle(file: Path, contents: Contents, tail: int | None) -> tuple[str,
     Raises:
         OSError: it cannot be written.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with writing_output(file, _MODE) as stream, tarfile.open(fileobj=stream, mode="w:gz") as archive:
-        return _Bundle(contents, archive).fill(tail)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with writing_output(file, _MODE) as stream, tarfile.open(fileobj=stream, mode="w:gz") as archive:
+            return _Bundle(contents, archive).fill(tail)
+    except OSError as error:  # perhaps of a directory above it
+        raise OSError(error.errno, error.strerror or str(error), str(file)) from error
 
 
 @dataclass(slots=True)

@@ -158,6 +158,7 @@ def test_running_nodes_join_the_network_that_they_lost(provision: Provision, run
     assert provision.ok("consume", running, "lost", "--from-beginning", "-n", "1") == "from before\n"
 
 
+@pytest.mark.matrix
 def test_an_engine_that_shares_no_files_is_enough(provision: Provision, tmp_path: Path) -> None:
     with _forwarded_engine() as address:
         remote = Provision(provision.home, environment={"DOCKER_HOST": address}, started=provision.started)

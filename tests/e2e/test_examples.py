@@ -13,7 +13,7 @@ GROUPS = {
     "ci": pytest.mark.group(docker="soak"),
     "ensemble": pytest.mark.group(docker="soak", process="matrix"),
     "kraft": pytest.mark.group(docker="matrix", process="soak"),
-    "three-brokers": pytest.mark.group(process="soak"),
+    "three-brokers": pytest.mark.group(docker="matrix", process="soak"),
 }
 
 

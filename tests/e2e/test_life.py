@@ -13,7 +13,7 @@ pytestmark = pytest.mark.row("apart")
 RUNNING = ("--until", "process")
 
 
-@pytest.mark.group(docker="matrix")
+@pytest.mark.matrix
 def test_two_environments_with_automatic_ports_run_side_by_side(provision: Provision, tmp_path: Path) -> None:
     left, right = (write_environment(tmp_path, name, SMALL) for name in ("side-left", "side-right"))
     endpoints = [json.loads(provision.ok("up", env, "-o", "json"))["bootstrap_servers"] for env in (left, right)]
@@ -83,6 +83,7 @@ def test_down_works_when_the_file_is_no_longer_valid(provision: Provision, tmp_p
     assert provision.traces("broken-later") == []
 
 
+@pytest.mark.group(process="matrix")
 def test_kept_data_are_there_at_the_next_up(provision: Provision, tmp_path: Path) -> None:
     env = write_environment(tmp_path, "kept", SMALL)
     provision.ok("up", env)
@@ -96,7 +97,7 @@ def test_kept_data_are_there_at_the_next_up(provision: Provision, tmp_path: Path
     provision.ok("down", env)
 
 
-@pytest.mark.group(docker="matrix")
+@pytest.mark.matrix
 def test_a_directory_keeps_its_data_until_it_is_told_otherwise(provision: Provision, tmp_path: Path) -> None:
     env = write_environment(tmp_path, "in-directory", SMALL + "storage: ./data\n")
     provision.ok("up", env)

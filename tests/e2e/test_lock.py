@@ -107,7 +107,8 @@ def _change_one_byte(jar: Path) -> None:
 
 
 @AS_PROCESSES
-@pytest.mark.parametrize("place", ["cache", pytest.param("distribution", marks=pytest.mark.matrix)])
+@pytest.mark.matrix
+@pytest.mark.parametrize("place", ["cache", "distribution"])
 def test_a_jar_with_another_byte_is_refused(provision: Provision, tmp_path: Path, place: str) -> None:
     if place == "cache":
         jar = _kafka_of_links(provision, tmp_path / "cache" / "kafka" / DEFAULT_VERSION)

@@ -35,6 +35,7 @@ def test_without_an_engine_auto_takes_processes_says_so_and_stays_with_them(
     anywhere.ok("down", env)
 
 
+@pytest.mark.matrix
 def test_after_a_reboot_start_brings_the_data_back(provision: Provision, tmp_path: Path) -> None:
     env = write_environment(tmp_path, "rebooted", SMALL)
     provision.ok("up", env)

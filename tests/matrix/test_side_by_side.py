@@ -89,6 +89,14 @@ def test_of_two_homes_with_one_engine_one_works(provision: Provision, tmp_path: 
     assert is_whole(provision, "lock-two")
 
 
+def is_asked_to_end(provision: Provision, name: str) -> bool:
+    """Whether a lock has what takes it from its holder."""
+    if provision.runtime == "docker":
+        found = engine().api.volumes(filters={"label": f"provision.environment={name}"})["Volumes"] or ()
+        return any(str(one["Labels"].get("provision.note")).startswith("lock.") for one in found)
+    return any("down" in file.read_text() for file in (provision.home / "locks").glob(f"{name}*"))
+
+
 @pytest.mark.matrix
 @pytest.mark.parametrize("at", ["storage broker-1 created", "broker-1 started"])
 def test_what_a_killed_command_held_is_free_for_the_next(provision: Provision, tmp_path: Path, at: str) -> None:
@@ -149,6 +157,7 @@ def test_down_by_force_ends_an_up_and_leaves_nothing(provision: Provision, tmp_p
         assert other("down", "lock-force").code == 75
         with other.start("down", "lock-force", "--force") as down:
             begun(down, "; taking over from it")
+            assert wait_until(lambda: is_asked_to_end(provision, "lock-force"))
             up.send_signal(signal.SIGCONT)
             _, said = down.communicate(timeout=60)
         assert down.returncode == 0, said

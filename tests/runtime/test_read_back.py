@@ -21,7 +21,7 @@ from provision.runtime.process import processes
 from provision.runtime.process import runtime as process_runtime
 from provision.runtime.process.java import Java
 from tests.examples import examples
-from tests.mutations import REPLACED, mangled, mutated
+from tests.mutations import REPLACED, mangled, mutated, places
 
 NAME = "read-back"
 ID, ANOTHER_ID = "fwAAAAAAAAAAAAAAAAAAAA", "fwAAAAAAAAAAAAAAAAAAAQ"
@@ -139,6 +139,22 @@ def test_whatever_a_note_says_it_misleads_no_command(made: Made, data: st.DataOb
     content = data.draw(mutated((made.directory / file).read_bytes()))
     (made.directory / file).write_bytes(content)
     _use(made)
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "\ud800"])
+@pytest.mark.parametrize("index", range(len(FILES["kraft"])))
+def test_a_character_that_no_path_and_no_argument_may_have_misleads_no_command(
+    made: Made, index: int, text: str
+) -> None:
+    file = made.directory / FILES[made.mode][index]
+    made.again()
+    note = json.loads(file.read_bytes())
+    for holder, key in [place for place in places(note) if isinstance(place[0][place[1]], str)]:
+        made.again()
+        before, holder[key] = holder[key], text
+        file.write_text(json.dumps(note))
+        _use(made)
+        holder[key] = before
 
 
 @EXAMPLES

@@ -261,9 +261,11 @@ def test_down_names_the_directories_that_it_leaves_to_whoever_made_them(
         told = " ".join(capsys.readouterr().err.split())
         assert f"{place} is left" in told
         assert f"`provision down {NAME}`" in told
+    assert not ProcessRuntime(home).observe(NAME).is_absent  # else another runtime would be asked to remove it
     assert (place / "records").read_text() == "kept"
     assert list(_env(home).parent.rglob("node.json")) == []
     shutil.rmtree(place)
+    assert not ProcessRuntime(home).observe(NAME).is_absent
     assert run(["down", NAME]) == 0
     assert run(["list"]) == 0
     assert NAME not in capsys.readouterr().out

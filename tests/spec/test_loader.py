@@ -237,7 +237,7 @@ def test_a_topic_without_replication_factor_gets_three_or_as_many_as_there_are_b
     text = "brokers: {nodes: 2}\ntopics: [{name: orders, config: {min.insync.replicas: 2}}]\n"
     assert spec_of(file, text).topics[0].replication_factor is None
     file.write_text(text.replace("replicas: 2", "replicas: 3"))
-    with pytest.raises(InvalidEnvironment, match=r"1 problem$") as caught:
+    with pytest.raises(InvalidEnvironment, match=r"1 problem\n") as caught:
         load(file)
     assert "which has 2" in caught.value.why
 

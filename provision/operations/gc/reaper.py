@@ -7,15 +7,14 @@ what kills a CI job with all its processes does not kill it. In each home, there
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from provision.common.process_identity import host_name
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Listener, silent
+from provision.home.turns import alone
 from provision.home.usable import made
 from provision.operations import apart
 from provision.operations.gc.collector import Collector
@@ -74,19 +73,9 @@ class Reaper:
             if not self._owned():
                 return worked
 
-    @contextmanager
-    def _alone(self) -> Iterator[bool]:
+    def _alone(self) -> AbstractContextManager[bool]:
         engine = hashlib.sha256("\0".join(os.environ.get(name, "") for name in _ENGINE).encode()).hexdigest()[:8]
-        lock = FileLock(made(self._home) / f"reaper-{engine}.lock", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            lock.release()
+        return alone(self._home / f"reaper-{engine}.lock")
 
     def _watch(self, every_s: float) -> bool:
         """Remove what is due until nothing is left that has an owner; False if it gives up."""

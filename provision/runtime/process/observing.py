@@ -51,6 +51,7 @@ def environment(places: Places, name: str, kind: str) -> ObservedEnvironment:
         cluster_id=described_as.cluster_id,
         unidentified=found.unidentified,
         network=note is not None,
+        incomplete=not (note or storages) and places.has_rest(name),
         storages=storages,
         nodes=tuple(sorted(nodes, key=lambda node: (node.role, node.number))),
         in_the_way=places.in_the_way(name),

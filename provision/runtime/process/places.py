@@ -121,6 +121,10 @@ class Places:
             remove_tree(root / node)
         self.tidy(name)
 
+    def has_rest(self, name: str) -> bool:
+        """Whether a directory of the environment's is there with something else than what it knows of itself."""
+        return not all(map(_has_only_about, self.roots(name)))
+
     def remove_rest(self, name: str) -> tuple[Path, ...]:
         """Once there are no nodes, remove notes, files and links that are left in the environment's directories.
 
@@ -157,7 +161,9 @@ def _entries(place: Path) -> tuple[Path, ...]:
 
 def _has_only_about(directory: Path) -> bool:
     """Whether what the environment knows of itself is all that is there."""
-    names = [entry.name for entry in _entries(directory)]
+    names = [entry.name for entry in _entries(directory) if not entry.is_dir()]
+    if len(names) < len(_entries(directory)):
+        return False
     return ABOUT_FILE in names and all(name == ABOUT_FILE or is_draft(name) for name in names)
 
 
