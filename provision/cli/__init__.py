@@ -27,7 +27,9 @@ def _main() -> None:
 
     streams.open_all()
     from provision.cli.run import run
+    from provision.common.interrupts import keep_awake
 
+    keep_awake()
     code = run(sys.argv[1:])
     _leave_on_signals()  # what libraries do at the end is not to be waited for
     sys.exit(code)

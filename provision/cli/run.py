@@ -51,9 +51,24 @@ def _run(arguments: Sequence[str]) -> int:
             write_line(str(error))
             return 0
         return _failed(_wrong_usage(error))
+    except Exception as error:
+        if not _is_an_interrupt(error):
+            raise
+        result = Interrupted.exit_code
     if result == Interrupted.exit_code:  # typer itself turns Ctrl-C into this code
         return _failed(Interrupted("interrupted"))
     return result if isinstance(result, int) else 0
+
+
+def _is_an_interrupt(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind an error: what Python raises again under another name, as it does in `__set_name__`."""
+    seen = list[BaseException]()
+    while error is not None and error not in seen:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        seen.append(error)
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _end_at_once(way_on: str) -> None:

@@ -1,12 +1,14 @@
 """Treat Ctrl-C, SIGTERM and SIGHUP alike: the first one ends the work in an orderly way, the second one at once.
 
-Blocks that must not be interrupted are shielded from the first one. Only a program calls `handle_signals`; a library
-never changes the signal handlers of its process. Without that call, shielding has no effect: Ctrl-C raises
-`KeyboardInterrupt` there as everywhere.
+Blocks that must not be interrupted are shielded from the first one. Only a program calls `handle_signals` and
+`keep_awake`; a library never changes the signal handlers of its process. Without these calls, shielding has no effect:
+Ctrl-C raises `KeyboardInterrupt` there as everywhere.
 """
 
+import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -18,6 +20,9 @@ _SIGNALS = tuple(
     for name in ("SIGINT", "SIGTERM", "SIGHUP")
     if hasattr(signal, name)  # Windows has no SIGHUP
 )
+# A signal that does nothing but interrupt a wait, and when it is sent after another one.
+_NUDGE = getattr(signal, "SIGURG", None)
+_NUDGES_S = (0.05, 0.5)
 # What a signal does inside shielded blocks, the innermost last. Signals are delivered only to the main thread.
 _shelters: list[Callable[[], None]] = []
 # What is to be said if the program ends at once, the innermost last.
@@ -47,6 +52,31 @@ def handle_signals(end: Callable[[str], None]) -> None:
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, on_signal)
+
+
+def keep_awake() -> None:
+    """Have no signal wait until the main thread's wait is over; for a program, once, in its main thread.
+
+    Python handles a signal when the main thread's wait is interrupted. One that arrives a moment before the wait
+    begins, or in another thread, interrupts nothing. So a thread learns of each, and interrupts the wait afterwards.
+    """
+    if _NUDGE is None:  # Windows
+        return
+    nudge, main = _NUDGE, threading.get_ident()
+    reader, writer = os.pipe()  # open as long as the program runs
+    os.set_blocking(writer, False)
+
+    def watch() -> None:
+        while came := os.read(reader, 64):
+            if set(came) == {nudge}:
+                continue
+            for pause in _NUDGES_S:
+                time.sleep(pause)
+                signal.pthread_kill(main, nudge)
+
+    signal.signal(nudge, lambda *_: None)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=watch, name="signals", daemon=True).start()
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,46 @@ def test_what_goes_on_and_on_is_ended_without_an_error(
     capsys.readouterr()
     assert run(line) == 130
     assert capsys.readouterr() == ("", "interrupted\n")
+
+
+def _under_another_name() -> None:
+    try:
+        raise KeyboardInterrupt  # noqa: TRY301 as it comes
+    except KeyboardInterrupt as error:
+        raise RuntimeError("Error calling __set_name__") from error
+
+
+def _while_another_is_handled() -> None:
+    try:
+        _under_another_name()
+    except RuntimeError:
+        raise ImportError("partially initialized module")  # noqa: B904 as it comes
+
+
+@pytest.mark.parametrize("replace", [_under_another_name, _while_another_is_handled])
+def test_what_python_makes_of_ctrl_c_is_still_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], replace: Callable[[], None]
+) -> None:
+    settle(tmp_path, monkeypatch)
+    monkeypatch.setattr("provision.environment.Environment.logs", lambda *_, **__: replace())
+    capsys.readouterr()
+    assert run(["logs", "broker-1"]) == 130
+    assert capsys.readouterr() == ("", "interrupted\n")
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("a fault"), RuntimeError("again")])
+def test_a_fault_without_ctrl_c_is_not_hidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: RuntimeError
+) -> None:
+    settle(tmp_path, monkeypatch)
+    fault.__cause__, fault.__context__ = ValueError("its reason"), fault if str(fault) == "again" else None
+
+    def fail(*_: object, **__: object) -> None:
+        raise fault
+
+    monkeypatch.setattr("provision.environment.Environment.logs", fail)
+    with pytest.raises(RuntimeError, match=str(fault)):
+        run(["logs", "broker-1"])
 
 
 @pytest.mark.parametrize("late", LATE)

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -54,6 +56,40 @@ def test_what_a_background_job_ignores_is_ignored_in_a_shelter_too() -> None:
         os.kill(os.getpid(), signal.SIGHUP)
     assert not interrupted.is_set()
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+# A signal that another thread gets is like one that comes just before the wait begins: it interrupts nothing.
+UNNOTICED = """
+import os, signal, threading
+from provision.common.interrupts import handle_signals, keep_awake
+ended = []
+handle_signals(ended.append)
+keep_awake()
+def send():
+    for number in {numbers}:
+        signal.pthread_kill(threading.get_ident(), number)
+        threading.Event().wait(0.2)
+threading.Timer(0.2, send).start()
+unheeded = threading.Timer(15, os._exit, [3])
+unheeded.daemon = True
+unheeded.start()
+try:
+    threading.Event().wait(25)
+except KeyboardInterrupt:
+    print("interrupted")
+try:
+    threading.Event().wait({again})
+    print("on", len(ended))
+except KeyboardInterrupt:
+    print("interrupted again", len(ended))
+"""
+
+
+@pytest.mark.parametrize(("numbers", "again", "said"), [([2], 0, "on 0"), ([15, 2], 25, "interrupted again 1")])
+def test_a_signal_that_interrupts_no_wait_is_heeded_all_the_same(numbers: list[int], again: int, said: str) -> None:
+    program = [sys.executable, "-c", UNNOTICED.format(numbers=numbers, again=again)]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines() == ["interrupted", said]
 
 
 # -- in a program of somebody else's, which handles its signals itself ------------------------------------------------
