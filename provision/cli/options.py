@@ -13,7 +13,7 @@ from provision.kafka.levels import Level
 from provision.spec.units import parse_duration_s
 
 User = Annotated[
-    str, typer.Option("--user", "-u", help="Get into the cluster as this user of the file, and not as provision.")
+    str, typer.Option("--user", "-u", help="Connect as this user of the file, with this user's permissions.")
 ]
 Env = Annotated[
     str | None,
