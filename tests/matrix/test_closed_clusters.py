@@ -33,7 +33,6 @@ from tests.users import NOBODY, needs_root
 pytestmark = pytest.mark.row("apart")
 
 NAME = "closed"
-OWN = 'a "quoted\\ pass-wörd'
 USERS: list[dict[str, Any]] = [{"name": "app"}, {"name": "ops", "password": {"env": "OPS_PASSWORD"}}]
 PATIENCE_S, ANSWER_S = 60.0, 20.0
 KCAT = shutil.which("kcat")
@@ -50,6 +49,11 @@ class Row:
 
     def __str__(self) -> str:
         return f"{self.security}-{self.version}-{self.mode}-{self.runtime}"
+
+    @property
+    def password(self) -> str:
+        """What `ops` has chosen; another one in each row, since others run at the same time."""
+        return f'a "quoted\\ pass-wörd of {self}'
 
     @property
     def users(self) -> list[str]:
@@ -136,7 +140,7 @@ def closed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     else:
         engine()
     directory = tmp_path_factory.mktemp("closed")
-    given = {"OPS_PASSWORD": OWN}
+    given = {"OPS_PASSWORD": row.password}
     provision = Provision(directory / "home", runtime=row.runtime, version=row.version, environment=given)
     described = {
         "kafka": {"mode": row.mode},
