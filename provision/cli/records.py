@@ -19,7 +19,7 @@ from provision.cli.progress import progress
 from provision.cli.streams import Purpose, write_as
 from provision.cli.words import env_and_one, env_and_tool
 from provision.common.counts import counted
-from provision.common.records import Codec, Headers, NewRecord
+from provision.common.records import Codec, Headers, Isolation, NewRecord
 from provision.errors import ProvisionError, UsageError
 from provision.spec.record_files import BadRecord, Format, format_of, read_records
 
@@ -163,6 +163,10 @@ def consume(
     idle: Annotated[
         str | None, typer.Option("--timeout", metavar="DURATION", help="Stop when no record has arrived for this long.")
     ] = None,
+    isolation_level: Annotated[
+        Isolation,
+        typer.Option("--isolation-level", help="Whether to read what open and aborted transactions have written."),
+    ] = "read_uncommitted",
     key_separator: Annotated[
         str | None,
         typer.Option(
@@ -179,7 +183,10 @@ def consume(
     env, name = env_and_one(env, topic, "TOPIC")
     write_as(Purpose.STREAM)
     out = sys.stdout.buffer
-    for record in select(env, user=user).consume(name, from_beginning=from_beginning, limit=count, idle_s=idle_s):
+    records = select(env, user=user).consume(
+        name, from_beginning=from_beginning, limit=count, idle_s=idle_s, isolation_level=isolation_level
+    )
+    for record in records:
         if output is Shape.JSON:
             out.write(_json_line(record))
         else:

@@ -34,9 +34,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _run(arguments: Sequence[str]) -> int:
     try:
-        _require_text(arguments)
-        with completion.installation(arguments):
-            result = app(args=list(arguments), prog_name="provision", standalone_mode=False)
+        result = _called(arguments)
     except ProvisionError as error:
         return _failed(error)
     except (KeyboardInterrupt, typer.Abort):
@@ -46,17 +44,33 @@ def _run(arguments: Sequence[str]) -> int:
     except OSError as error:
         subject = f"{error.filename}: " if error.filename else ""
         return _failed(ProvisionError(f"{subject}{error.strerror or error}"))
-    except _ClickException as error:
-        if type(error).__name__ == "NoArgsIsHelpError":
-            write_line(str(error))
-            return 0
-        return _failed(_wrong_usage(error))
     except Exception as error:
         if not _is_an_interrupt(error):
             raise
         result = Interrupted.exit_code
     if result == Interrupted.exit_code:  # typer itself turns Ctrl-C into this code
         return _failed(Interrupted("interrupted"))
+    return result
+
+
+def _called(arguments: Sequence[str]) -> int:
+    """Have typer call the command; the exit code.
+
+    Raises:
+        UsageError: the command line is wrong.
+        Exception: whatever the command raises.
+    """
+    try:
+        _require_text(arguments)
+        with completion.installation(arguments):
+            result = app(args=list(arguments), prog_name="provision", standalone_mode=False)
+    except SystemExit as error:  # once it has shown the script that completes words
+        result = error.code
+    except _ClickException as error:
+        if type(error).__name__ != "NoArgsIsHelpError":
+            raise _wrong_usage(error) from error
+        write_line(str(error))
+        result = 0
     return result if isinstance(result, int) else 0
 
 

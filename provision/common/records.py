@@ -7,6 +7,9 @@ Headers = tuple[tuple[str, bytes], ...]
 Codec = Literal["none", "gzip", "snappy", "lz4", "zstd"]
 """How what is sent is compressed."""
 CODECS: tuple[Codec, ...] = get_args(Codec)
+Isolation = Literal["read_uncommitted", "read_committed"]
+"""Whether records of transactions that are open or were aborted are read, too; the names are Kafka's."""
+ISOLATIONS: tuple[Isolation, ...] = get_args(Isolation)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from provision.common.patience import Patience
-from provision.common.records import Codec, NewRecord
+from provision.common.records import ISOLATIONS, Codec, Isolation, NewRecord
 from provision.environment.changing import Changing
 from provision.environment.looking import WAIT_S
+from provision.errors import UsageError
 from provision.events import Progress
 
 if TYPE_CHECKING:
@@ -139,13 +140,28 @@ class InsideKafka(Changing):
         )
 
     def consume(
-        self, topic: str, *, from_beginning: bool = True, limit: int | None = None, idle_s: float | None = None
+        self,
+        topic: str,
+        *,
+        from_beginning: bool = True,
+        limit: int | None = None,
+        idle_s: float | None = None,
+        isolation_level: Isolation = "read_uncommitted",
     ) -> Iterator[Record]:
-        """Read a topic without a consumer group; ends after `limit` records, or after `idle_s` without any."""
-        from provision.kafka.reading import consume
+        """Read a topic without a consumer group; ends after `limit` records, or after `idle_s` without any.
 
-        access, check = self.cluster().access, self._require_wanted
-        return consume(access, topic, from_beginning=from_beginning, limit=limit, idle_s=idle_s, check=check)
+        With the `isolation_level` `read_committed`, nothing is read of aborted transactions, nor past the start of an
+        open one.
+
+        Raises:
+            UsageError: there is no such isolation level.
+        """
+        from provision.kafka.reading import ReadOptions, consume
+
+        if isolation_level not in ISOLATIONS:
+            raise UsageError(f"an isolation level is {' or '.join(ISOLATIONS)}, not {isolation_level!r}")
+        options = ReadOptions(from_beginning, limit, idle_s, isolation_level)
+        return consume(self.cluster().access, topic, options, self._require_wanted)
 
     def groups(self, names: Sequence[str] = ()) -> tuple[Group, ...]:
         """Consumer groups with their members: all, or the named ones; one that does not exist is `Dead`."""
@@ -159,6 +175,16 @@ class InsideKafka(Changing):
 
         self._require_wanted()
         return lag(self.cluster(), group, topics)
+
+    def has_read_all(self, group: str, topics: Sequence[str]) -> bool:
+        """Whether the group has committed all records of these topics, but for those of aborted transactions.
+
+        Its lag need not be 0 then: what ends a transaction has an offset, too.
+        """
+        from provision.operations.groups import has_read_all
+
+        self._require_wanted()
+        return has_read_all(self.cluster(), group, topics)
 
     def delete_groups(self, names: Sequence[str]) -> None:
         """Delete consumer groups with their offsets; those that do not exist are ignored.

@@ -48,8 +48,11 @@ class GroupAdmin:
             for name, group in sorted(described.items())
         )
 
-    def lag(self, group: str, partitions: Collection[Place]) -> dict[Place, int]:
-        """How many records the group has not committed yet, by partition; all of a partition without a commit."""
+    def standing(self, group: str, partitions: Collection[Place]) -> dict[Place, tuple[int, int]]:
+        """The offset that the group goes on with, and how many there are from that on, by partition.
+
+        Without a commit, that is the first one.
+        """
         asked = [TopicPartition(*place) for place in partitions]
         # A group that does not exist has no coordinator, at first not even a topic for its offsets.
         exists = bool(asked) and group in self.names()
@@ -57,11 +60,10 @@ class GroupAdmin:
             committed = self._client.list_group_offsets({group: asked})[group] if exists else {}
             first = self._client.list_partition_offsets(dict.fromkeys(asked, _EARLIEST)) if asked else {}
             last = self._client.list_partition_offsets(dict.fromkeys(asked, _LATEST)) if asked else {}
+        positions = {place: _position(committed, place, first[place].offset) for place in asked}
         return {
-            (place.topic, place.partition): max(
-                0, last[place].offset - _position(committed, place, first[place].offset)
-            )
-            for place in asked
+            (place.topic, place.partition): (position, max(0, last[place].offset - position))
+            for place, position in positions.items()
         }
 
     def delete(self, names: Sequence[str]) -> dict[str, str]:

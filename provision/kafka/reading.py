@@ -1,6 +1,7 @@
 """Read records."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import provision.kafka.library  # noqa: F401 the library first
@@ -8,7 +9,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from provision.common.patience import Patience
-from provision.common.records import Record
+from provision.common.records import Isolation, Record
 from provision.errors import ProvisionError
 from provision.kafka.access import Access
 from provision.kafka.connection import consumer as connected_consumer
@@ -25,62 +26,100 @@ _RETRY_PAUSE_S = 0.5
 _Answer = TypeVar("_Answer")
 
 
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """What of a topic is read, and until when.
+
+    Attributes:
+        from_beginning: from the first retained record, else only new ones.
+        limit: stop after this many records.
+        idle_s: stop after this long without records; None waits forever.
+        isolation: with `read_committed`, nothing is read of aborted transactions, nor past the start of an open one.
+    """
+
+    from_beginning: bool = True
+    limit: int | None = None
+    idle_s: float | None = None
+    isolation: Isolation = "read_uncommitted"
+
+
 def consume(
-    access: Access,
-    topic: str,
-    *,
-    from_beginning: bool,
-    limit: int | None,
-    idle_s: float | None,
-    check: Callable[[], None] = lambda: None,
+    access: Access, topic: str, options: ReadOptions, check: Callable[[], None] = lambda: None
 ) -> Iterator[Record]:
     """Read a topic without a consumer group, all partitions; records may have any size.
 
     Args:
         access: how the cluster is reached.
         topic: must exist; it is never created.
-        from_beginning: from the first retained record, else only new ones.
-        limit: stop after this many records.
-        idle_s: stop after this long without records; None waits forever.
+        options: what is read, and until when.
         check: called several times a second, and raises to stop.
 
     Raises:
         Unavailable: no broker answers, or a package that decompresses the records is missing.
         ProvisionError: there is no such topic, or not any more.
     """
-    options: dict[str, object] = {
-        "group_id": None,
-        "enable_auto_commit": False,
-        # Where records are deleted while they are read, those that are left are not skipped.
-        "auto_offset_reset": "earliest" if from_beginning else "latest",
-        # A broker returns at least one batch, whatever its size.
-        "receive_message_max_bytes": _MOST_BYTES,
-    }
-    consumer = connected_consumer(access, **options)
+    # Where records are deleted while they are read, those that are left are not skipped.
+    reset = "earliest" if options.from_beginning else "latest"
+    consumer = _reader(access, isolation_level=options.isolation, auto_offset_reset=reset)
     try:
         partitions = _patiently(lambda: consumer.partitions_for_topic(topic))
         if not partitions:
             raise ProvisionError(f"there is no topic {topic}", hint="`provision topics list` shows those there are")
         assigned = [TopicPartition(topic, number) for number in sorted(partitions)]
         consumer.assign(assigned)
-        if from_beginning:
+        if options.from_beginning:
             consumer.seek_to_beginning(*assigned)
         else:
             consumer.seek_to_end(*assigned)
-        yield from _poll(consumer, limit, idle_s, check, lambda: is_gone(access, topic))
+        yield from _poll(consumer, options, check, lambda: is_gone(access, topic))
     except KafkaError as error:
         raise as_provision_error(f"reading {topic}", error) from error
     finally:
         consumer.close()
 
 
+def is_read(access: Access, positions: Mapping[tuple[str, int], int], patience_s: float) -> bool:
+    """Whether no committed record is left, in each partition from its position on.
+
+    What ends a transaction takes an offset too, and so do the records of an aborted one: so it is not enough to compare
+    positions with the ends of partitions.
+
+    Raises:
+        Unavailable: no broker answers.
+    """
+    consumer = _reader(access, isolation_level="read_committed", auto_offset_reset="earliest")
+    patience = Patience(patience_s)
+    try:
+        assigned = {TopicPartition(*place): offset for place, offset in positions.items()}
+        consumer.assign(list(assigned))
+        for place, offset in assigned.items():
+            consumer.seek(place, offset)
+        ends = consumer.end_offsets(list(assigned))
+        while any(consumer.position(place) < ends[place] for place in assigned):
+            if _patiently(lambda: consumer.poll(timeout_ms=_POLL_MS)) or patience.is_over:
+                return False
+    except KafkaError as error:
+        raise as_provision_error("reading what a group has left", error) from error
+    else:
+        return True
+    finally:
+        consumer.close()
+
+
+def _reader(access: Access, **options: object) -> KafkaConsumer:
+    """A consumer without a group, to which a broker returns at least one batch, whatever its size."""
+    return connected_consumer(
+        access, group_id=None, enable_auto_commit=False, receive_message_max_bytes=_MOST_BYTES, **options
+    )
+
+
 def _poll(
     consumer: KafkaConsumer,
-    limit: int | None,
-    idle_s: float | None,
+    options: ReadOptions,
     check: Callable[[], None],
     gone: Callable[[], bool],
 ) -> Iterator[Record]:
+    idle_s, limit = options.idle_s, options.limit
     read, quiet, unlooked = 0, Patience(float("inf") if idle_s is None else idle_s), Patience(_LOOK_S)
     while not quiet.is_over:
         check()

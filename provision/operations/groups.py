@@ -6,6 +6,8 @@ from provision.errors import PartlyApplied
 from provision.kafka.groups import Group, Place
 from provision.operations.topics import KafkaCluster, topics_without_settings
 
+_READ_S = 5.0
+
 
 def groups(cluster: KafkaCluster, names: Sequence[str] = ()) -> tuple[Group, ...]:
     """Groups with their members: all, or the named ones; one that does not exist is `Dead`.
@@ -29,12 +31,30 @@ def lag(cluster: KafkaCluster, group: str, names: Sequence[str]) -> dict[Place, 
         UsageError: a topic does not exist.
         Unavailable: no broker answers.
     """
+    return {place: left for place, (_, left) in _standing(cluster, group, names).items()}
+
+
+def has_read_all(cluster: KafkaCluster, group: str, names: Sequence[str]) -> bool:
+    """Whether the group has committed all records of these topics, but for those of aborted transactions.
+
+    Raises:
+        UsageError: a topic does not exist.
+        Unavailable: no broker answers.
+    """
+    from provision.kafka.reading import is_read
+
+    behind = {place: position for place, (position, left) in _standing(cluster, group, names).items() if left}
+    return not behind or is_read(cluster.access, behind, _READ_S)
+
+
+def _standing(cluster: KafkaCluster, group: str, names: Sequence[str]) -> dict[Place, tuple[int, int]]:
+    """The offset that the group goes on with, and how many there are from that on, by topic and partition."""
     from provision.kafka.admin import connected
 
     chosen = [topic for topic in topics_without_settings(cluster, names) if topic.name in names]
     places = [(topic.name, partition.number) for topic in chosen for partition in topic.partitions]
     with connected(cluster.access) as admin:
-        return admin.groups.lag(group, places)
+        return admin.groups.standing(group, places)
 
 
 def delete_groups(cluster: KafkaCluster, names: Sequence[str]) -> None:

@@ -79,8 +79,9 @@ class ObservedEnvironment:
     the id with which a KRaft cluster's storages were formatted, and `unidentified` says why it is not known although
     there are data. `incomplete` is whether something is only partly created, by a running or killed command.
     `orphaned_data` names the nodes whose data an earlier `down` left in the user's directory, which the runtime does
-    not know. `stored` is, by node, what the storages contain; empty while every node that has one is running. `about`
-    is what the environment knows of itself, None if that is not known.
+    not know. `stored` is, by node, what the storages contain; empty while every node that has one is running.
+    `in_the_way` says, by node or "" for the whole environment, what stands where its directory would be, and what to
+    do. `about` is what the environment knows of itself, None if that is not known.
     """
 
     name: str

@@ -86,6 +86,8 @@ def _occupied(cluster: Cluster, observed: ObservedEnvironment) -> Iterator[Actio
     for thing in observed.foreign:
         cause = "it was not made by provision, and has a name that this environment needs"
         yield Action(Verb.REFUSE, Kind.FOREIGN, thing, cause)
+    if "" in observed.in_the_way:
+        yield Action(Verb.REFUSE, Kind.STORAGE, cluster.name, *observed.in_the_way[""])
     for name in (node.name for node in cluster.nodes if node.name in observed.in_the_way):
         there = observed.node(name)
         if there is None or not there.is_alive:  # while it runs, nothing is made or opened there

@@ -12,6 +12,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,7 +37,7 @@ _FIELDS = frozenset({"key", "value", "headers", "partition", "timestamp"})
 _PARTITIONS, _LAST_MS = 2**31, 2**63 - 1
 _PARTS = ("value", "partition", "timestamp")
 _SHOWN = 40
-_LONGEST_NUMBER = 20
+_LONGEST_NUMBER, _LONGEST_WHOLE = 20, 4000
 Make = Callable[[bytes, Any], NewRecord]
 """Makes a record of a line, and of that as JSON."""
 
@@ -51,6 +52,10 @@ class BadRecord(ValueError):
 
 class _Wrong(ValueError):
     """What is wrong with a record whose line the caller knows."""
+
+
+class _NoNumber(ValueError):
+    """A number that cannot be one in JSON that others read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,17 +153,41 @@ def _json_lines(stream: Iterable[bytes], key: str | None, partitions: int) -> It
         if not content:
             continue
         try:
-            yield make(content, json.loads(content))
+            yield make(content, _parsed(content))
         except json.JSONDecodeError as error:
             raise BadRecord(number, f"this is not JSON: {error.msg} (column {error.colno})", _ONE_A_LINE) from error
-        except UnicodeError as error:
+        except UnicodeDecodeError as error:
             raise BadRecord(number, "this is not UTF-8 text") from error
+        except UnicodeEncodeError as error:
+            half = ascii(error.object[error.start])[1:-1]
+            raise BadRecord(number, f"{half} is half of a character, which UTF-8 cannot write") from error
         except RecursionError as error:
             raise BadRecord(number, "it is nested too deeply") from error
+        except _NoNumber as error:
+            raise BadRecord(number, str(error)) from error
         except _Wrong as error:
             raise BadRecord(number, str(error), _AS_IN) from error
-        except ValueError as error:  # a number with thousands of digits
-            raise BadRecord(number, str(error)) from error
+
+
+def _parsed(line: bytes) -> Any:  # noqa: ANN401 any JSON
+    return json.loads(line, parse_int=_whole, parse_float=_decimal, parse_constant=_constant)
+
+
+def _whole(text: str) -> int:
+    if len(text) > _LONGEST_WHOLE:
+        raise _NoNumber(f"a number has {len(text)} digits; the most is {_LONGEST_WHOLE}")
+    return int(text)
+
+
+def _decimal(text: str) -> float:
+    """A number that is written again as a number: in JSON there is no infinity."""
+    if math.isinf(number := float(text)):
+        raise _NoNumber(f"{_cut(text)} is too large a number")
+    return number
+
+
+def _constant(name: str) -> float:
+    raise _NoNumber(f"{name} is no number in JSON; write null, or a text")
 
 
 _ONE_A_LINE = "each line is one JSON object"
@@ -245,7 +274,10 @@ def _kind(value: Any) -> str:  # noqa: ANN401 any JSON
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401 any JSON
-    text = json.dumps(value, ensure_ascii=False)
+    return _cut(json.dumps(value, ensure_ascii=False))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 

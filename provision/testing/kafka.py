@@ -11,9 +11,10 @@ from typing import Any
 
 from provision import Environment, ProvisionError, Record, UsageError
 from provision.common.patience import Patience
+from provision.common.records import Isolation
 from provision.testing.clients import CLIENTS, config_of
 from provision.testing.content import Content, new_records
-from provision.testing.topic import WAIT_S, TestTopic
+from provision.testing.topic import COMMITTED, WAIT_S, TestTopic
 from provision.testing.use import Use
 
 _TOKEN = re.compile(r"-t[0-9a-f]{10}(?:-|$)")
@@ -143,15 +144,19 @@ class Kafka:
         __tracebackhide__ = True
         return self._named(topic).produce(records)
 
-    def consume(self, topic: TestTopic | str, count: int, timeout: float = WAIT_S) -> list[Record]:
+    def consume(
+        self, topic: TestTopic | str, count: int, timeout: float = WAIT_S, isolation_level: Isolation = COMMITTED
+    ) -> list[Record]:
         """Read the first records of a topic of any name; see `TestTopic.consume`."""
         __tracebackhide__ = True
-        return self._named(topic).consume(count, timeout)
+        return self._named(topic).consume(count, timeout, isolation_level)
 
-    def wait_for_records(self, topic: TestTopic | str, count: int, timeout: float = WAIT_S) -> list[Record]:
+    def wait_for_records(
+        self, topic: TestTopic | str, count: int, timeout: float = WAIT_S, isolation_level: Isolation = COMMITTED
+    ) -> list[Record]:
         """Wait for records in a topic of any name; see `TestTopic.wait_for_records`."""
         __tracebackhide__ = True
-        return self._named(topic).wait_for_records(count, timeout)
+        return self._named(topic).wait_for_records(count, timeout, isolation_level)
 
     def lag(self, group: str, topic: TestTopic | str | None = None) -> int:
         """How many records the group has to read yet: of one topic, or of all topics of this test."""
@@ -186,15 +191,27 @@ class Kafka:
         __tracebackhide__ = True
         return await self._named(topic).aproduce(records)
 
-    async def aconsume(self, topic: TestTopic | str, count: int, timeout: float = WAIT_S) -> list[Record]:  # noqa: ASYNC109 the name in the tests
+    async def aconsume(
+        self,
+        topic: TestTopic | str,
+        count: int,
+        timeout: float = WAIT_S,  # noqa: ASYNC109 the name in the tests
+        isolation_level: Isolation = COMMITTED,
+    ) -> list[Record]:
         """As `consume`, without blocking the event loop."""
         __tracebackhide__ = True
-        return await self._named(topic).aconsume(count, timeout)
+        return await self._named(topic).aconsume(count, timeout, isolation_level)
 
-    async def await_for_records(self, topic: TestTopic | str, count: int, timeout: float = WAIT_S) -> list[Record]:  # noqa: ASYNC109
+    async def await_for_records(
+        self,
+        topic: TestTopic | str,
+        count: int,
+        timeout: float = WAIT_S,  # noqa: ASYNC109
+        isolation_level: Isolation = COMMITTED,
+    ) -> list[Record]:
         """As `wait_for_records`, without blocking the event loop."""
         __tracebackhide__ = True
-        return await self._named(topic).await_for_records(count, timeout)
+        return await self._named(topic).await_for_records(count, timeout, isolation_level)
 
     async def alag(self, group: str, topic: TestTopic | str | None = None) -> int:
         """As `lag`, without blocking the event loop."""

@@ -5,10 +5,12 @@ from pathlib import Path
 
 from provision import Environment, Record, UsageError
 from provision.common.patience import Patience
+from provision.common.records import Isolation
 from provision.testing.content import Content, new_records
 
 WAIT_S = 30.0
 """How long a test waits for records, unless it says otherwise."""
+COMMITTED: Isolation = "read_committed"
 _PAUSE_S = 0.05
 _SHOWN = 5
 
@@ -41,8 +43,11 @@ class TestTopic:
         __tracebackhide__ = True
         return self._environment.produce(self.name, new_records(records))
 
-    def consume(self, count: int, timeout: float = WAIT_S) -> list[Record]:
+    def consume(self, count: int, timeout: float = WAIT_S, isolation_level: Isolation = COMMITTED) -> list[Record]:
         """The first `count` records, from the beginning and without a group, in the order of each partition.
+
+        Nothing is read of aborted transactions, nor past the start of an open one, unless the `isolation_level` is
+        `read_uncommitted`.
 
         Raises:
             UsageError: `count` is no number of records.
@@ -53,7 +58,8 @@ class TestTopic:
             raise UsageError(f"a number of records is a whole number from 0, not {count!r}")
         read: list[Record] = []
         patience = Patience(timeout)
-        for record in self._environment.consume(self.name, limit=count, idle_s=timeout) if count else ():
+        found = self._environment.consume(self.name, limit=count, idle_s=timeout, isolation_level=isolation_level)
+        for record in found if count else ():
             read.append(record)
             if patience.is_over:
                 break
@@ -61,15 +67,17 @@ class TestTopic:
             raise AssertionError(f"{self.name} has {_listed(read)}, not {count} after {patience.given}")
         return read
 
-    def wait_for_records(self, count: int, timeout: float = WAIT_S) -> list[Record]:
+    def wait_for_records(
+        self, count: int, timeout: float = WAIT_S, isolation_level: Isolation = COMMITTED
+    ) -> list[Record]:
         """Wait until the topic has at least `count` records, and return all that it has then.
 
         Raises:
             AssertionError: it has fewer after `timeout` seconds.
         """
         __tracebackhide__ = True
-        self.consume(count, timeout)
-        return list(self._environment.consume(self.name, idle_s=0.5))
+        self.consume(count, timeout, isolation_level)
+        return list(self._environment.consume(self.name, idle_s=0.5, isolation_level=isolation_level))
 
     def lag(self, group: str) -> int:
         """How many records the group has not committed yet, over all partitions."""
@@ -77,15 +85,16 @@ class TestTopic:
         return sum(self._environment.lag(group, [self.name]).values())
 
     def wait_until_read(self, group: str, timeout: float = WAIT_S) -> None:
-        """Wait until the group has committed every record of the topic.
+        """Wait until the group has committed every record of the topic, but for those of aborted transactions.
 
         Raises:
             AssertionError: it has not after `timeout` seconds.
         """
         __tracebackhide__ = True
         patience = Patience(timeout)
-        while left := self.lag(group):
+        while not self._environment.has_read_all(group, [self.name]):
             if not patience.pause(_PAUSE_S):
+                left = self.lag(group)
                 raise AssertionError(f"{group} has {left} records of {self.name} to read after {patience.given}")
 
     # -- the same in async tests: the event loop goes on meanwhile ----------------------------------------------------
@@ -95,15 +104,25 @@ class TestTopic:
         __tracebackhide__ = True
         return await self._environment.in_thread(self.produce, records)
 
-    async def aconsume(self, count: int, timeout: float = WAIT_S) -> list[Record]:  # noqa: ASYNC109 as in `consume`
+    async def aconsume(
+        self,
+        count: int,
+        timeout: float = WAIT_S,  # noqa: ASYNC109 as in `consume`
+        isolation_level: Isolation = COMMITTED,
+    ) -> list[Record]:
         """As `consume`, without blocking the event loop."""
         __tracebackhide__ = True
-        return await self._environment.in_thread(self.consume, count, timeout)
+        return await self._environment.in_thread(self.consume, count, timeout, isolation_level)
 
-    async def await_for_records(self, count: int, timeout: float = WAIT_S) -> list[Record]:  # noqa: ASYNC109
+    async def await_for_records(
+        self,
+        count: int,
+        timeout: float = WAIT_S,  # noqa: ASYNC109 as in `wait_for_records`
+        isolation_level: Isolation = COMMITTED,
+    ) -> list[Record]:
         """As `wait_for_records`, without blocking the event loop."""
         __tracebackhide__ = True
-        return await self._environment.in_thread(self.wait_for_records, count, timeout)
+        return await self._environment.in_thread(self.wait_for_records, count, timeout, isolation_level)
 
     async def alag(self, group: str) -> int:
         """As `lag`, without blocking the event loop."""

@@ -110,3 +110,23 @@ def test_the_program_itself(tmp_path: Path, redirected: str) -> None:
     assert b"Traceback" not in done.stdout + done.stderr
     if "2>" not in redirected:
         assert b"cannot be an environment's name" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "{} --help",
+        "{} --version",
+        "{} --show-completion",
+        "{} up --help",
+        "{} schema",
+        "_PROVISION_COMPLETE=complete_bash COMP_WORDS='provision ' COMP_CWORD=1 {}",
+    ],
+)
+def test_what_shows_something_fails_if_nobody_can_have_it(tmp_path: Path, words: str) -> None:
+    # bash goes on after it, so that it is there to be recognized as the shell.
+    script = f"{words.format(f'{sys.executable} -m provision')} >/dev/full\nexit $?"
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["/bin/bash", "-c", script], cwd=tmp_path, env=env, capture_output=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == b"error: standard output cannot be written: No space left on device\n"

@@ -94,7 +94,7 @@ def settle(directory: Path, patch: pytest.MonkeyPatch) -> tuple[SpokenRuntime, F
     return runtime, kafka
 
 
-def _consume(_access: Access, topic: str, **_options: Any) -> Iterator[Record]:  # noqa: ANN401 as asked
+def _consume(_access: Access, topic: str, *_: object) -> Iterator[Record]:
     for offset in range(3):
         yield Record(topic, 0, offset, b"key", f"värde → {offset}".encode())
 

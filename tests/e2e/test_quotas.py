@@ -32,7 +32,7 @@ SHOWN = {
 TYPES = (("users",), ("clients",), ("ips",), ("users", "clients"))
 OLDEST, NEWEST = "2.8.2", "4.3.0"
 
-pytestmark = pytest.mark.matrix
+pytestmark = pytest.mark.group(docker="matrix", process="soak")
 
 
 class Environment:
@@ -83,7 +83,7 @@ class Environment:
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(OLDEST, marks=pytest.mark.matrix, id="zookeeper"), pytest.param(NEWEST, id="kraft")],
+    params=[pytest.param(OLDEST, id="zookeeper"), pytest.param(NEWEST, id="kraft")],
 )
 def environment(
     request: pytest.FixtureRequest, provision: Provision, tmp_path_factory: pytest.TempPathFactory

@@ -10,11 +10,12 @@ from types import MappingProxyType
 
 import psutil
 import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
 from kafka import KafkaProducer
 
 from provision import Environment
 from provision.common.records import Codec, NewRecord
-from provision.errors import Interrupted, KafkaRefused, ProvisionError
+from provision.errors import Interrupted, KafkaRefused, ProvisionError, UsageError
 from provision.kafka import writing
 from provision.kafka.partitioning import partition_of
 from tests.engine import Provision, wait_until, write_environment
@@ -137,6 +138,48 @@ def test_records_of_every_codec_are_read(provision: Provision, running: str) -> 
         for topic, values in expected.items():
             read = environment.consume(topic, limit=len(values), idle_s=30.0)
             assert [record.value for record in read] == values
+
+
+# -- transactions -----------------------------------------------------------------------------------------------------
+
+
+def test_what_no_transaction_has_committed_is_left_out_where_that_is_wanted(provision: Provision, running: str) -> None:
+    environment = Environment.named(running, home=provision.home)
+    environment.create_topic("transacted")
+    producer = Producer({"bootstrap.servers": environment.bootstrap_servers, "transactional.id": "t"})
+    producer.init_transactions(30)
+    for value, end in ((b"committed", producer.commit_transaction), (b"aborted", producer.abort_transaction)):
+        producer.begin_transaction()
+        producer.produce("transacted", value)
+        producer.flush(30)  # what is not sent yet is not sent any more once it is aborted
+        end(30)
+    read = environment.consume("transacted", idle_s=3.0, isolation_level="read_committed")
+    assert [record.value for record in read] == [b"committed"]
+    assert [record.value for record in environment.consume("transacted", limit=2, idle_s=30.0)] == [
+        b"committed",
+        b"aborted",
+    ]
+    options = ["--from-beginning", "--max-messages", "1", "--isolation-level", "read_committed"]
+    assert provision.ok("consume", running, "transacted", *options) == "committed\n"
+    with pytest.raises(UsageError, match="read_uncommitted or read_committed, not 'committed'"):
+        environment.consume("transacted", isolation_level="committed")  # type: ignore[arg-type]
+    # An application commits the offset after the last record that it has processed.
+    group = Consumer({"bootstrap.servers": environment.bootstrap_servers, "group.id": "committing"})
+    group.commit(offsets=[TopicPartition("transacted", 0, 1)], asynchronous=False)
+    group.close()
+    assert sum(environment.lag("committing", ["transacted"]).values()) == 3  # the marks of both, and what was aborted
+    assert environment.has_read_all("committing", ["transacted"])
+    assert not environment.has_read_all("another", ["transacted"])
+    producer.begin_transaction()
+    producer.produce("transacted", b"open")
+    producer.flush(30)
+    assert [record.value for record in environment.consume("transacted", limit=3)] == [
+        b"committed",
+        b"aborted",
+        b"open",
+    ]
+    producer.commit_transaction(30)
+    assert not environment.has_read_all("committing", ["transacted"])
 
 
 # -- files of records -------------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from provision.kafka.leaders import missing_for_leaders
 from provision.kafka.metadata import observe_cluster
 from provision.kafka.quorum import describe_quorum
 from provision.kafka.readiness import ask_brokers, missing_for_brokers
-from provision.kafka.reading import consume
+from provision.kafka.reading import ReadOptions, consume
 from provision.kafka.roundtrip import roundtrip
 from provision.kafka.writing import produce
 from provision.plan.actions import BrokerSettings
@@ -187,7 +187,7 @@ def test_whoever_is_let_in_can_change_write_and_read(walled: Walled, protocol: s
         assert set(admin.partitions.sizes([1])) >= {(topic.name, 0), (topic.name, 1)}
     records = [NewRecord(f"value {n}".encode(), f"key {n}".encode()) for n in range(20)]
     assert produce(access, topic.name, records) == len(records)
-    read = list(consume(access, topic.name, from_beginning=True, limit=len(records), idle_s=IDLE_S))
+    read = list(consume(access, topic.name, ReadOptions(limit=len(records), idle_s=IDLE_S)))
     assert sorted((record.key, record.value) for record in read) == sorted((new.key, new.value) for new in records)
     roundtrip(access, Patience(ROUNDTRIP_S))
     with connected(access) as admin:
@@ -198,7 +198,7 @@ def test_the_environment_knows_nothing_of_the_wall(walled: Walled, provision: Pr
     status = json.loads(provision.ok("status", NAME, "-o", "json"))
     assert status["ready"]
     provision.ok("produce", NAME, "t", stdin="over the open listener\n")
-    over_tls = consume(walled.access(SSL), "t", from_beginning=True, limit=1, idle_s=IDLE_S)
+    over_tls = consume(walled.access(SSL), "t", ReadOptions(limit=1, idle_s=IDLE_S))
     assert [record.value for record in over_tls] == [b"over the open listener"]
 
 

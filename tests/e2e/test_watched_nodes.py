@@ -8,7 +8,7 @@ import pytest
 
 from tests.engine import SMALL, Provision, engine, wait_until, write_environment
 
-pytestmark = [pytest.mark.matrix, pytest.mark.row("apart")]
+pytestmark = [pytest.mark.group(docker="matrix", process="soak"), pytest.mark.row("apart")]
 
 NAME = "watched"
 

@@ -41,13 +41,15 @@ class Metadata:
 
 RUNTIMES = ("docker", "process")
 ON_BOTH = ("2.8.2", "3.3.2", "3.6.2", "3.9.1")
-# The release lines in between: `make test-soak`, for CI has half an hour.
+# What `make test-soak` has, for CI has half an hour: the release lines in between, and the other two of each version's
+# four ways with KRaft.
 ON_PROCESSES = ("3.2.3", "3.5.2", "3.7.2", "3.8.1")
 KRAFT = {
     "3.3.2": Metadata("3.3-IV3", 7),
     "3.9.1": Metadata("3.9-IV0", 21),
     "4.3.0": Metadata("4.3-IV0", 30),
 }
+SELDOM = {("dedicated", "docker"), ("combined", "process")}
 ROWS = (
     *(Row(version, "zookeeper", runtime) for version in ON_BOTH for runtime in RUNTIMES),
     *(Row(version, "zookeeper", "process") for version in ON_PROCESSES),
@@ -63,7 +65,7 @@ SERVED = (*ON_BOTH, *ON_PROCESSES, "4.1.1", "4.2.0", "4.3.0")
 
 def _parameter(row: Row) -> object:
     marks = [pytest.mark.engine if row.runtime == "docker" else pytest.mark.process]
-    if row.version in ON_PROCESSES:
+    if row.version in ON_PROCESSES or (row.mode, row.runtime) in SELDOM:
         marks.append(pytest.mark.soak)
     elif row != QUICK:
         marks.append(pytest.mark.matrix)

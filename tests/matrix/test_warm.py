@@ -86,7 +86,7 @@ def test_processes_start_with_trained_archives_and_a_second_up_is_empty(
     assert program.traces("warmed") == []
 
 
-@pytest.mark.matrix
+@pytest.mark.soak
 @pytest.mark.process
 def test_an_archive_that_a_jvm_refuses_costs_a_notice_and_is_replaced(tmp_path: Path) -> None:
     program = _processes(tmp_path, "3.9.1")

@@ -171,12 +171,13 @@ def test_what_is_the_environments_own_or_nobodys_is_not_in_the_way(file: Path, w
     ],
     ids=["file", "pipe", "link", "link to nothing"],
 )
+@pytest.mark.parametrize("where", ["environments", f"environments/{NAME}", f"environments/{NAME}/broker-1"])
 @pytest.mark.parametrize("file", ["process"], indirect=True)
 def test_what_is_in_the_way_in_the_home_is_told_by_the_plan(
-    file: Path, capsys: pytest.CaptureFixture[str], make: Make, said: str
+    file: Path, capsys: pytest.CaptureFixture[str], make: Make, said: str, where: str
 ) -> None:
     file.write_text(file.read_text().replace("storage: ./storage\n", ""))
-    place = file.parent / "home" / "environments" / NAME / "broker-1"
+    place = file.parent / "home" / where
     make(place, file.parent / "other")
     for command in ("plan", "up"):
         assert run([command, str(file)]) == REFUSED

@@ -87,13 +87,11 @@ class Trouble(StrEnum):
 
 _ENDS_WITH = {Trouble.COMMAND_INTERRUPTED: Interrupted.exit_code, Trouble.COMMAND_KILLED: -signal.SIGKILL}
 
-# What CI runs, in `make test-matrix`: each kind of change and of trouble once. The rest is `make test-soak`.
+# What CI runs, in `make test-matrix`: each kind of trouble once. The rest is `make test-soak`.
 QUICK = {
     ("docker", "rolling restart", Trouble.LEADER_KILLED),
     ("process", "scale out", Trouble.COMMAND_KILLED),
     ("process", "scale in", Trouble.COMMAND_INTERRUPTED),
-    ("process", "replication factor up", Trouble.LEADER_KILLED),
-    ("process", "upgrade", Trouble.NONE),
 }
 
 

@@ -71,10 +71,24 @@ def test_lines_are_records(form: Format, key: str | None, text: str | bytes, rec
         ("jsonl", None, '{"value": 1, "timestamp": "yesterday"}\n', 1, "a timestamp is in milliseconds since 1970"),
         ("jsonl", None, '{"value": 1, "timestamp": 0}\n', 1, "after 1970; not 0"),
         ("jsonl", None, '{"value": 1, "headers": "x"}\n', 1, "headers are an object, or a list of pairs, not a text"),
-        ("jsonl", None, '{"value": "\\ud800"}\n', 1, "this is not UTF-8 text"),
+        *(
+            ("jsonl", None, text, 1, r"\ud800 is half of a character")
+            for text in (
+                '{"value": "\\ud800"}',
+                '{"value": 1, "key": "a\\ud800"}',
+                '{"value": {"a": "\\ud800"}}',
+                '{"value": 1, "headers": {"a": "\\ud800"}}',
+            )
+        ),
         ("jsonl", None, b'{"value": "\xff"}\n', 1, "this is not UTF-8 text"),
         ("jsonl", None, f'{{"value": {"[" * 100_000}\n', 1, "it is nested too deeply"),
-        ("jsonl", None, f'{{"value": 1, "partition": {"9" * 5000}}}\n', 1, "limit"),
+        (
+            "jsonl",
+            None,
+            f'{{"value": 1, "partition": {"9" * 5000}}}\n',
+            1,
+            "a number has 5000 digits; the most is 4000",
+        ),
         ("jsonl", "id", '{"name": 1}\n', 1, "there is no field 'id' for the key"),
         ("csv", None, "", 1, "the first line must name the columns"),
         ("csv", None, "id,name\n1,x\n", 1, "none is 'key': name the one that has the keys"),
@@ -92,6 +106,36 @@ def test_a_line_that_is_no_record_is_named(
         read(text, form, key)
     assert told in str(raised.value)
     assert raised.value.line == line
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        ("1e400", "1e400 is too large a number"),
+        ("-1e400", "-1e400 is too large a number"),
+        (f"{'1' * 999}.5", f"{'1' * 40}… is too large a number"),
+        ("9" * 5000, "a number has 5000 digits; the most is 4000"),
+        ("NaN", "NaN is no number in JSON; write null, or a text"),
+        ("-Infinity", "-Infinity is no number in JSON; write null, or a text"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("key", "line"),
+    [
+        (None, '{"value": %s}'),
+        (None, '{"value": {"a": [%s]}}'),
+        (None, '{"value": 1, "key": %s}'),
+        (None, '{"value": 1, "headers": {"h": %s}}'),
+        (None, '{"value": 1, "partition": %s}'),
+        (None, '{"value": 1, "timestamp": %s}'),
+        ("id", '{"id": %s}'),
+        ("id", '{"id": 1, "more": {"a": %s}}'),
+    ],
+)
+def test_a_number_that_is_none_in_json_is_named(key: str | None, line: str, number: str, told: str) -> None:
+    with pytest.raises(BadRecord) as raised:
+        read(f'{{"{key or "value"}": 1}}\n{line % number}', "jsonl", key)
+    assert (str(raised.value), raised.value.line) == (told, 2)
 
 
 @given(st.binary(max_size=200), st.sampled_from(FORMATS), st.sampled_from([None, ":", "key"]))

@@ -30,13 +30,13 @@ WRONG: dict[str, tuple[dict[str, str], str]] = {
 }
 
 
+def _marks(what: str, workers: tuple[str, ...]) -> tuple[pytest.MarkDecorator, ...]:
+    return () if what == "an unknown key" else (pytest.mark.soak,) if workers else (pytest.mark.matrix,)
+
+
 @pytest.mark.parametrize(
     ("what", "workers"),
-    [
-        pytest.param(what, workers, marks=() if what == "an unknown key" else pytest.mark.matrix)
-        for workers in [(), ("-n", "2")]
-        for what in WRONG
-    ],
+    [pytest.param(what, workers, marks=_marks(what, workers)) for workers in [(), ("-n", "2")] for what in WRONG],
 )
 def test_what_is_said_wrongly_is_told_once_and_ends_the_run(
     project: Project,  # noqa: F811 the fixture

@@ -174,7 +174,8 @@ def test_a_mark_with_a_wrong_value_is_told(project: Project) -> None:
 
 BEHAVIOUR = """
 import pytest
-from kafka import KafkaConsumer, KafkaProducer
+from confluent_kafka import Producer
+from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 
 left = []
 
@@ -215,6 +216,26 @@ def test_groups(kafka):
     topic.produce(["z"])
     assert kafka.lag(group) == topic.lag(group) == 1
 
+def test_transactions(kafka):
+    topic, group = kafka.topic("t"), kafka.group()
+    producer = Producer(kafka.client_config("confluent-kafka", **{"transactional.id": kafka.unique("tx")}))
+    producer.init_transactions(30)
+    for value, end in (("aborted", producer.abort_transaction), ("committed", producer.commit_transaction)):
+        producer.begin_transaction()
+        producer.produce(topic.name, value)
+        producer.flush(30)  # what is not sent yet is not sent any more once it is aborted
+        end(30)
+    del producer
+    assert [record.value for record in topic.wait_for_records(1)] == [b"committed"]
+    everything = topic.consume(2, isolation_level="read_uncommitted")
+    assert [record.value for record in everything] == [b"aborted", b"committed"]
+    with KafkaConsumer(topic.name, **kafka.client_config(group_id=group, auto_offset_reset="earliest")) as consumer:
+        last = [next(consumer) for _ in range(2)][-1]
+        place = TopicPartition(topic.name, last.partition)
+        consumer.commit({place: OffsetAndMetadata(last.offset + 1, "", -1)})  # as many applications do
+    topic.wait_until_read(group)
+    assert topic.lag(group) == 1
+
 def test_sees_nothing_of_the_others(kafka):
     names = [topic.name for topic in kafka.environment.topics(settings=False)]
     assert [name for name in names if name != "stray"] == []
@@ -227,7 +248,7 @@ def test_what_a_test_leaves_behind_fails_it_and_what_fails_is_explained(project:
     project.write(test_it__py=BEHAVIOUR)
     code, out = project.run("--kafka-logs", "logs", "-rA")
     assert code == 1
-    assert counts(out) == {"failed": 1, "passed": 9, "error": 3}
+    assert counts(out) == {"failed": 1, "passed": 10, "error": 3}
     assert re.search(r"ERROR test_it.py::test_leaves_a_topic", out)
     assert "topic stray, which was not made by `kafka.topic`" in out
     assert re.search(r"1 open connection to 127\.0\.0\.1:\d+: close the client", out)

@@ -31,7 +31,7 @@ def sample(tmp_path: Path) -> Project:
 @pytest.mark.parametrize(
     "arguments",
     [
-        pytest.param(["-n", "4"], id="four workers", marks=pytest.mark.matrix),
+        pytest.param(["-n", "4"], id="four workers", marks=pytest.mark.soak),
         pytest.param(["-p", "no:xdist"], id="no xdist", marks=pytest.mark.soak),
     ],
 )

@@ -4,6 +4,7 @@ That concerns the home, which others may be able to write to, and shared memory,
 """
 
 import os
+import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -84,7 +85,12 @@ class Places:
         return frozenset(entry.name for entry in found)
 
     def in_the_way(self, name: str) -> dict[str, tuple[str, str]]:
-        """What stands in the place of nodes' directories, by node, and what to do."""
+        """What stands in the place of nodes' directories, by node ("" for the environment's own), and what to do."""
+        levels = [
+            level for level in (self.home.environments, environment_directory(self.home, name)) if _is_file(level)
+        ]
+        if levels:
+            return {"": told} if (told := directories.in_the_way(partial(require_own, levels[0]))) else {}
         entries = (entry for root in self.roots(name) for entry in _entries(root) if is_node_name(entry.name))
         found = {entry.name: directories.in_the_way(partial(require_own, entry)) for entry in entries}
         return {node: told for node, told in found.items() if told}
@@ -145,6 +151,13 @@ class Places:
         if _is_ours(memory_root(self.home), memory_place(self.home)):
             remove_empty(memory_root(self.home))
         remove_empty(self.home.environments)
+
+
+def _is_file(place: Path) -> bool:
+    try:
+        return stat.S_ISREG(place.lstat().st_mode)
+    except OSError:
+        return False
 
 
 def remove_empty(place: Path) -> None:
