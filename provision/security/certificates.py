@@ -100,6 +100,20 @@ def issue(authority: Pair, subject: Subject, now: dt.datetime | None = None, las
     return _signed(builder, key, signer)
 
 
+def is_whole(pair: Pair) -> bool:
+    """Whether the certificate is that of the key, which is of the kind that is made here."""
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        key, certificate = load_pem_private_key(pair.key, None), x509.load_pem_x509_certificate(pair.certificate)
+        return isinstance(key, EllipticCurvePrivateKey) and key.public_key() == certificate.public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return False
+
+
 def is_good(pair: Pair, authority: Pair, subject: Subject, now: dt.datetime | None = None) -> bool:
     """Whether a certificate is still what would be issued: for that subject, by that authority, not about to end."""
     from cryptography import x509

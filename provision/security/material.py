@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from provision.errors import Refused, UsageError
-from provision.security.certificates import Pair, Subject, is_good, issue, make_authority, parts, vouched
+from provision.errors import Refused, Unavailable, UsageError
+from provision.security.certificates import Pair, Subject, is_good, is_whole, issue, make_authority, parts, vouched
 from provision.security.profiles import ITSELF
 from provision.security.store import SecretStore
 
-AUTHORITY, AUTHORITY_KEY, CHAIN = "ca.pem", "ca.key", "ca.chain"
+AUTHORITY, AUTHORITY_KEY = "ca.pem", "ca.key"
 _PASSWORD_BYTES = 24
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 
@@ -24,11 +24,44 @@ class Rotation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """Who issues certificates, which come with `chain`; `trusted` are the certificates by which they are trusted."""
+    """Who issues certificates; during a rotation, these come with `chain`, and the `old` authority is trusted too.
+
+    All of it is kept in one file: the key, its certificate, then the old authority's certificate and the chain. So a
+    command that is cut off leaves the authority before the step or the one after it, and never a mixture.
+    """
 
     pair: Pair
-    trusted: bytes
+    old: bytes = b""
     chain: bytes = b""
+
+    @property
+    def trusted(self) -> bytes:
+        """The certificates by which what it issues is trusted."""
+        return self.pair.certificate + self.old
+
+    @property
+    def written(self) -> bytes:
+        """As it is kept."""
+        return self.pair.key + self.trusted + self.chain
+
+    @classmethod
+    def kept(cls, store: SecretStore) -> "Authority | None":
+        """The one that is kept; None if there is none.
+
+        Raises:
+            Unavailable: it is damaged.
+        """
+        content = store.read(AUTHORITY_KEY)
+        if content is None:
+            return None
+        found = parted(content)
+        certificates = parts(found.certificate) if found else []
+        pair = Pair(found.key, certificates[0]) if found else Pair(b"", b"")
+        if len(certificates) not in (1, 3) or not is_whole(pair):
+            why = "it does not have a key with its own certificate"
+            hint = "put back a copy of it, or `provision down` the environment and `up` again"
+            raise Unavailable(f"{store.path(AUTHORITY_KEY)} is damaged", why=why, hint=hint)
+        return cls(pair, *certificates[1:])
 
     def rotated(self, environment: str, step: Rotation) -> "Authority":
         """The same after a step of a rotation.
@@ -40,12 +73,12 @@ class Authority:
             if not self.chain:
                 what = f"no rotation of the certificates of {environment} has begun"
                 raise UsageError(what, hint=f"`provision certs rotate {environment}` begins one")
-            return Authority(self.pair, self.pair.certificate)
+            return Authority(self.pair)
         if self.chain:
             what = f"a rotation of the certificates of {environment} has begun already"
             raise UsageError(what, hint=f"`provision certs rotate {environment} --finish` ends it")
         new = make_authority(environment)
-        return Authority(new, new.certificate + self.pair.certificate, vouched(new, self.pair))
+        return Authority(new, self.pair.certificate, vouched(new, self.pair))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +132,10 @@ def material(
 
     Raises:
         UsageError: there is nothing to rotate, or that step is not the next one.
+        Unavailable: what is kept is damaged.
         Refused: it has nodes, and what they trust is not kept here: something new would lock everybody out.
     """
-    authority = _kept_authority(store)
+    authority = Authority.kept(store)
     if rotation and not (subjects and authority):
         raise UsageError(f"{environment} has no certificates that could be rotated")
     if not subjects and not passwords:
@@ -113,7 +147,7 @@ def material(
         raise Refused(what, why="its nodes trust only what was made with them", hint=hint)
     if rotation and authority:
         authority = authority.rotated(environment, rotation)
-    files = _certificates(store, authority or _new_authority(environment), subjects) if subjects else {}
+    files = _certificates(store, authority or Authority(make_authority(environment)), subjects) if subjects else {}
     for user, password in passwords.items():
         kept = store.read(f"{user}.password")
         made = (secrets.token_urlsafe(_PASSWORD_BYTES)).encode() if kept is None else kept
@@ -122,10 +156,10 @@ def material(
 
 
 def _certificates(store: SecretStore, authority: Authority, subjects: Mapping[str, Subject]) -> dict[str, bytes]:
-    files = {AUTHORITY: authority.trusted, AUTHORITY_KEY: authority.pair.key, CHAIN: authority.chain}
+    files = {AUTHORITY_KEY: authority.written, AUTHORITY: authority.trusted}  # in this order: the second is a copy
     for name, subject in subjects.items():
         pair = parted(store.read(f"{name}.pem") or b"")
-        if pair is None or not is_good(pair, authority.pair, subject):
+        if pair is None or not is_whole(pair) or not is_good(pair, authority.pair, subject):
             pair = issue(authority.pair, subject)
         files[f"{name}.pem"] = pair.key + parts(pair.certificate)[0] + authority.chain
     return files
@@ -135,15 +169,3 @@ def parted(content: bytes) -> Pair | None:
     """The key and the certificate in a file that has both; None if it has another form."""
     key, found, rest = content.partition(_CERTIFICATE)
     return Pair(key, found + rest) if key and found else None
-
-
-def _kept_authority(store: SecretStore) -> Authority | None:
-    trusted, key = store.read(AUTHORITY), store.read(AUTHORITY_KEY)
-    if not trusted or not key:
-        return None
-    return Authority(Pair(key, (parts(trusted) or [trusted])[0]), trusted, store.read(CHAIN) or b"")
-
-
-def _new_authority(environment: str) -> Authority:
-    made = make_authority(environment)
-    return Authority(made, made.certificate)

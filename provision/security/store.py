@@ -1,8 +1,8 @@
 """The secrets of an environment, in files of this user alone.
 
-home/secrets/NAME/ca.pem          the certificate of the environment's authority; during a rotation, also of the old one
-home/secrets/NAME/ca.key          its key
-home/secrets/NAME/ca.chain        during a rotation: its certificate, issued by the old authority
+home/secrets/NAME/ca.key          the environment's authority: its key and certificate; during a rotation, also the
+                                  certificate of the old one, and its own as the old one has issued it
+home/secrets/NAME/ca.pem          the certificates in it by which clients trust nodes
 home/secrets/NAME/SUBJECT.pem     the key and the certificate of a node or a client
 home/secrets/NAME/USER.password   the password of a user; users other than this program begin with `user-`
 """
@@ -69,19 +69,15 @@ class SecretStore:
         return frozenset(found.decode() for name in names if (found := self.read(name)))
 
     def keep(self, files: Mapping[str, bytes]) -> None:
-        """Write files, unless they are there with the same content; of one without content nothing is kept.
+        """Write files one after the other, unless they are there with the same content.
 
         Raises:
             ProvisionError: they cannot be written.
         """
-        new = {name: content for name, content in files.items() if (self.read(name) or b"") != content}
+        new = {name: content for name, content in files.items() if self.read(name) != content}
         try:
             for name, content in new.items():
-                place = make_own(self.directory, below=self._home) / name
-                if content:
-                    write_whole(place, content, _MODE)
-                else:
-                    place.unlink()
+                write_whole(make_own(self.directory, below=self._home) / name, content, _MODE)
         except OSError as error:
             raise ProvisionError(f"cannot write to {self.directory}", why=error.strerror or str(error)) from error
 

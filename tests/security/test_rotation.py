@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import pkcs12
 
+from provision.common.whole_files import write_whole
 from provision.errors import Refused, Unavailable, UsageError
 from provision.events import ActionDone, Notice
 from provision.home.place import Home
@@ -96,11 +97,95 @@ def test_each_step_is_taken_once_and_what_is_made_between_them_fits(store: Secre
     assert len(parts(wider.files["broker-2.pem"])) == 2  # with the new authority's, which the old one vouches for
     end = taken(store, Rotation.FINISH)
     assert end.authority == parts(both.authority)[0]
-    assert not store.path("ca.chain").exists()
+    assert [len(parts(store.read(name) or b"")) for name in ("ca.key", "ca.pem", "user-app.pem")] == [1, 1, 1]
     assert taken(store).authority == end.authority
     again = taken(store, Rotation.BEGIN)
     assert len(parts(again.authority)) == 2
     assert len({one.subject for made in (first, both, again) for one in shown(made.authority)}) == 3
+
+
+class CutOffError(BaseException):
+    """The command is killed."""
+
+
+def cut_off(monkeypatch: pytest.MonkeyPatch, store: SecretStore, rotation: Rotation | None, after: int) -> bool:
+    """Take a step, and be killed once so many files are written; whether there were more to write."""
+    left = after
+
+    def write(file: Path, content: bytes, mode: int) -> None:
+        nonlocal left
+        if not left:
+            raise CutOffError
+        left -= 1
+        write_whole(file, content, mode)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("provision.security.store.write_whole", write)
+        try:
+            taken(store, rotation)
+        except CutOffError:
+            return True
+    return False
+
+
+FILES = ("ca.key", "ca.pem", "broker-1.pem", "user-app.pem")
+
+
+@pytest.mark.parametrize("written", range(len(FILES)))
+@pytest.mark.parametrize("step", Rotation)
+def test_a_step_that_is_cut_off_breaks_nobody_and_is_taken_or_not(
+    tmp_path: Path, store: SecretStore, monkeypatch: pytest.MonkeyPatch, step: Rotation, written: int
+) -> None:
+    before = taken(store)
+    if step is Rotation.FINISH:
+        before = taken(store, Rotation.BEGIN)
+    assert cut_off(monkeypatch, store, step, written)
+    then = taken(store)
+    assert taken(store).files == then.files
+    assert then.authority == before.authority if not written else then.authority != before.authority
+    old, new = (Side(tmp_path / f"{n}-node", made, "broker-1") for n, made in enumerate((before, then)))
+    clients = [Side(tmp_path / f"{n}-client", made, "user-app") for n, made in enumerate((before, then))]
+    assert [is_understood(node, client) for node in (old, new) for client in clients] == [True] * 4
+    if written and step is Rotation.BEGIN:
+        with pytest.raises(UsageError, match="has begun already"):
+            taken(store, Rotation.BEGIN)
+
+
+@pytest.mark.parametrize("written", range(1, len(FILES)))
+def test_a_first_step_that_is_cut_off_is_continued_with_the_same_authority(
+    tmp_path: Path, store: SecretStore, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    assert cut_off(monkeypatch, store, None, written)
+    begun = store.read("ca.key")
+    made = taken(store)
+    assert made.files["ca.key"] == begun
+    assert is_understood(Side(tmp_path / "node", made, "broker-1"), Side(tmp_path / "client", made, "user-app"))
+
+
+STRANGER = make_authority("stranger")
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [b"", b"nothing", STRANGER.key, STRANGER.certificate, make_authority(NAME).key + STRANGER.certificate],
+    ids=["empty", "no PEM", "no certificate", "no key", "another's certificate"],
+)
+def test_with_a_damaged_authority_nothing_is_made(store: SecretStore, damaged: bytes) -> None:
+    taken(store)
+    store.keep({"ca.key": damaged})
+    for rotation in (None, *Rotation):
+        with pytest.raises(Unavailable, match=r"ca\.key is damaged"):
+            taken(store, rotation)
+    assert store.read("ca.key") == damaged
+
+
+def test_a_node_whose_key_and_certificate_are_not_one_pair_gets_another(store: SecretStore) -> None:
+    first = taken(store)
+    key, certificate = make_authority(NAME).key, parts(first.files["broker-1.pem"])[0]
+    store.keep({"broker-1.pem": key + certificate, "ca.pem": b"nothing"})
+    again = taken(store)
+    assert again.files["broker-1.pem"] not in (first.files["broker-1.pem"], key + certificate)
+    assert store.read("ca.pem") == first.authority
 
 
 @pytest.fixture
@@ -154,7 +239,7 @@ def test_an_authority_that_ends_soon_is_told_of_and_can_be_rotated(
 ) -> None:
     environment = closed.of(users=[{"name": "app"}])
     made = make_authority(NAME, dt.datetime.now(dt.UTC) - dt.timedelta(days=lived_days))
-    closed.store.keep({"ca.pem": made.certificate, "ca.key": made.key})
+    closed.store.keep({"ca.key": made.key + made.certificate})
     environment.up()
     closed.told.clear()
     environment.plan()
