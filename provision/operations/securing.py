@@ -1,6 +1,7 @@
 """The keys, certificates and passwords of an environment that is planned."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from provision.cluster.model import Cluster, User
@@ -10,6 +11,7 @@ from provision.common.whole_files import read_whole
 from provision.errors import UsageError
 from provision.home.place import Home
 from provision.home.secrets import secrets_of
+from provision.plan.listing import listed
 from provision.plan.observed import ObservedEnvironment
 from provision.security.certificates import SOON_DAYS, shown
 from provision.security.material import Material, Rotation, material
@@ -35,8 +37,19 @@ def material_of(
     return material(store, cluster.name, subjects(cluster), passwords, exists=exists, rotation=rotation)
 
 
-def warning_of(cluster: Cluster, made: Material) -> str:
-    """That the authority ends soon, which `up` does not make anew; empty if it does not."""
+def warnings_of(cluster: Cluster, made: Material, rotation: Rotation | None = None) -> Iterator[str]:
+    """What `up` does not mend: an authority that ends soon, and certificates of users who are no longer in the file."""
+    if ending := _ending(cluster, made):
+        yield ending
+    if (gone := made.certified_before) and not rotation:
+        yield (
+            f"no longer in the file, and refused by name: {listed(gone)}; what certificates they have stays valid, for "
+            f"the case that the name comes back, until `provision certs rotate {cluster.name}`"
+        )
+
+
+def _ending(cluster: Cluster, made: Material) -> str:
+    """That the authority ends soon; empty if it does not."""
     days = min((one.days_left() for one in shown(made.authority)), default=SOON_DAYS) if made.authority else SOON_DAYS
     if days >= SOON_DAYS:
         return ""

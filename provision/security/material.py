@@ -11,7 +11,10 @@ from provision.security.profiles import ITSELF
 from provision.security.store import SecretStore
 
 AUTHORITY, AUTHORITY_KEY = "ca.pem", "ca.key"
+USERS = "user-"
+"""How the names of users' files begin."""
 _PASSWORD_BYTES = 24
+_KINDS = ("pem", "password")
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 
 
@@ -89,13 +92,26 @@ class Material:
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     def keep(self) -> None:
-        """Write what is new.
+        """Write what is new, and remove what belongs to nodes and users that are not there any more.
 
         Raises:
             ProvisionError: it cannot be written.
         """
         if self.files:
             self.store.keep(self.files)
+            self.store.remove(self._left)
+
+    @property
+    def _left(self) -> frozenset[str]:
+        """The files of those for whom nothing is needed any more."""
+        kept = {AUTHORITY, *(f"{ITSELF}.{kind}" for kind in _KINDS), *self.files}
+        return frozenset(name for name in self.store.names if name.rpartition(".")[2] in _KINDS) - kept
+
+    @property
+    def certified_before(self) -> tuple[str, ...]:
+        """The users who have a certificate that is valid, and get none any more."""
+        left = (name for name in self._left if name.startswith(USERS) and name.endswith(".pem"))
+        return tuple(sorted(name.removeprefix(USERS).removesuffix(".pem") for name in left if self.files))
 
     def of(self, subject: str) -> Pair | None:
         """The key and the certificate of a node or client; None if there are none."""

@@ -7,7 +7,7 @@ home/secrets/NAME/SUBJECT.pem     the key and the certificate of a node or a cli
 home/secrets/NAME/USER.password   the password of a user; users other than this program begin with `user-`
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,13 +59,18 @@ class SecretStore:
             raise Unavailable(f"{file} cannot be read", why=error.strerror or str(error)) from error
 
     @property
+    def names(self) -> frozenset[str]:
+        """The names of all files that are kept."""
+        return frozenset(file.name for file in self.directory.iterdir()) if self.is_there else frozenset()
+
+    @property
     def passwords(self) -> frozenset[str]:
         """All passwords that are kept.
 
         Raises:
             Unavailable: one cannot be read.
         """
-        names = [file.name for file in self.directory.glob("*.password")] if self.is_there else []
+        names = (name for name in self.names if name.endswith(".password"))
         return frozenset(found.decode() for name in names if (found := self.read(name)))
 
     def keep(self, files: Mapping[str, bytes]) -> None:
@@ -80,6 +85,20 @@ class SecretStore:
                 write_whole(make_own(self.directory, below=self._home) / name, content, _MODE)
         except OSError as error:
             raise ProvisionError(f"cannot write to {self.directory}", why=error.strerror or str(error)) from error
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove files, those of them that are there.
+
+        Raises:
+            ProvisionError: they cannot be removed.
+        """
+        try:
+            for name in names:
+                self.path(name).unlink(missing_ok=True)
+        except OSError as error:
+            raise ProvisionError(
+                f"cannot remove files from {self.directory}", why=error.strerror or str(error)
+            ) from error
 
     def forget(self) -> None:
         """Remove all of them.

@@ -233,6 +233,14 @@ def test_nobody_else_gets_in_and_is_told_why(closed: Closed) -> None:
             shown.write_bytes(bad.key + bad.certificate)
             with pytest.raises(NotAnswering, match="TLS fails"):
                 observe_cluster(closed.access(certificate=str(shown)), 1, ANSWER_S)
+        for name in ("leaver", "app2"):  # of a user who was taken from the file
+            pair = issue(kept.pair, Subject(name))
+            shown.write_bytes(pair.key + pair.certificate)
+            with pytest.raises(NotAnswering):
+                observe_cluster(closed.access(certificate=str(shown)), 1, ANSWER_S)
+        pair = issue(kept.pair, Subject("app"))
+        shown.write_bytes(pair.key + pair.certificate)
+        assert observe_cluster(closed.access(certificate=str(shown)), 1, ANSWER_S)
     if row.security.startswith("sasl"):
         mechanism = closed.python("app")["sasl_mechanism"]
         assert (mechanism == "PLAIN") is (row.security != "sasl-scram")
