@@ -77,7 +77,7 @@ def access_as(observed: ObservedEnvironment, user: str) -> Access:
         )
         raise UsageError(what, hint=hint)
     if profile.mechanism:
-        password = (secrets.read(f"{file_of(user)}.password") or b"").decode()
+        password = secrets.password(file_of(user))
         mechanism = _mechanism(access, user) if profile.scram and user != ITSELF else profile.mechanism
         return replace(access, credentials=Credentials(mechanism, user, password))
     return replace(access, certificate=str(secrets.path(f"{file_of(user)}.pem")))

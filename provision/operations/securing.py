@@ -8,13 +8,15 @@ from provision.cluster.model import Cluster, User
 from provision.cluster.secured import file_of, subjects, with_passwords
 from provision.common.counts import counted
 from provision.common.whole_files import read_whole
-from provision.errors import UsageError
+from provision.errors import Refused, UsageError
 from provision.home.place import Home
 from provision.home.secrets import secrets_of
 from provision.plan.listing import listed
 from provision.plan.observed import ObservedEnvironment
 from provision.security.certificates import SOON_DAYS, shown
-from provision.security.material import Material, Rotation, material
+from provision.security.material import AUTHORITY_KEY, Material, Rotation, material
+from provision.security.profiles import ITSELF, PROFILES
+from provision.security.store import SecretStore
 
 _LONGEST_BYTES = 1024
 
@@ -29,12 +31,25 @@ def material_of(
         UsageError: a user's password is not where the file says.
     """
     store = secrets_of(cluster.name, observed.about, home)
-    alive = any(node.needs_stop for node in observed.nodes)
-    secured = bool(observed.about and observed.about.security)
+    _require_kept(observed, store)
     given = {user.name: _password(user) for user in cluster.users}
     passwords = {file_of(user): given.get(user) for user in with_passwords(cluster)}
-    exists = alive and secured
-    return material(store, cluster.name, subjects(cluster), passwords, exists=exists, rotation=rotation)
+    return material(store, cluster.name, subjects(cluster), passwords, rotation=rotation)
+
+
+def _require_kept(observed: ObservedEnvironment, store: SecretStore) -> None:
+    """Refuse to make anew what running nodes trust, which would lock everybody out."""
+    profile = PROFILES.get(observed.about.security) if observed.about else None
+    if profile is None or not any(node.needs_stop for node in observed.nodes):
+        return
+    needed = {AUTHORITY_KEY: profile.encrypted, f"{ITSELF}.password": bool(profile.mechanism)}
+    lost = [name for name, is_needed in needed.items() if is_needed and not store.read(name)]
+    others = store.identity and observed.about and observed.about.secrets not in ("", store.identity)
+    if lost or others:
+        why = "those there are of another environment" if others else f"{listed(lost)} is missing"
+        hint = f"use the home that made it, or `provision down {observed.name}` and `up` again"
+        what = f"the secrets of {observed.name} are not in {store.directory}"
+        raise Refused(what, why=f"its nodes trust only what was made with them; {why}", hint=hint)
 
 
 def warnings_of(cluster: Cluster, made: Material, rotation: Rotation | None = None) -> Iterator[str]:

@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from provision.errors import Refused, Unavailable, UsageError
+from provision.errors import Unavailable, UsageError
 from provision.security.certificates import Pair, Subject, is_good, is_whole, issue, make_authority, parts, vouched
 from provision.security.profiles import ITSELF
-from provision.security.store import SecretStore
+from provision.security.store import IDENTITY, SecretStore
 
 AUTHORITY, AUTHORITY_KEY = "ca.pem", "ca.key"
 USERS = "user-"
 """How the names of users' files begin."""
-_PASSWORD_BYTES = 24
+_PASSWORD_BYTES, _IDENTITY_BYTES = 24, 8
 _KINDS = ("pem", "password")
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 
@@ -122,6 +122,11 @@ class Material:
         return self.files.get(f"{user}.password", b"").decode()
 
     @property
+    def identity(self) -> str:
+        """What tells its environment which secrets are its own; empty if it has none."""
+        return self.files.get(IDENTITY, b"").decode()
+
+    @property
     def authority(self) -> bytes:
         """The certificate by which all others are trusted; empty without TLS."""
         return self.files.get(AUTHORITY, b"")
@@ -133,7 +138,6 @@ def material(
     subjects: Mapping[str, Subject],
     passwords: Mapping[str, str | None],
     *,
-    exists: bool,
     rotation: Rotation | None = None,
 ) -> Material:
     """The certificates for these subjects, by the names of their files, and the passwords of these users.
@@ -143,31 +147,24 @@ def material(
         environment: its name.
         subjects: the nodes and clients that need certificates.
         passwords: by user; None for one that is kept, or made.
-        exists: whether the environment has nodes, which trust its authority and its own password already.
         rotation: the step to take to another authority, if any.
 
     Raises:
         UsageError: there is nothing to rotate, or that step is not the next one.
         Unavailable: what is kept is damaged.
-        Refused: it has nodes, and what they trust is not kept here: something new would lock everybody out.
     """
     authority = Authority.kept(store)
     if rotation and not (subjects and authority):
         raise UsageError(f"{environment} has no certificates that could be rotated")
     if not subjects and not passwords:
         return Material(store)
-    lost = authority is None if subjects else store.read(f"{ITSELF}.password") is None
-    if lost and exists:
-        what = f"the secrets of {environment} are not in {store.directory}"
-        hint = f"use the home that made it, or `provision down {environment}` and `up` again"
-        raise Refused(what, why="its nodes trust only what was made with them", hint=hint)
     if rotation and authority:
         authority = authority.rotated(environment, rotation)
     files = _certificates(store, authority or Authority(make_authority(environment)), subjects) if subjects else {}
     for user, password in passwords.items():
-        kept = store.read(f"{user}.password")
-        made = (secrets.token_urlsafe(_PASSWORD_BYTES)).encode() if kept is None else kept
-        files[f"{user}.password"] = made if password is None else password.encode()
+        found = store.password(user) if password is None else password
+        files[f"{user}.password"] = (found or secrets.token_urlsafe(_PASSWORD_BYTES)).encode()
+    files[IDENTITY] = (store.identity or secrets.token_hex(_IDENTITY_BYTES)).encode()
     return Material(store, files)
 
 

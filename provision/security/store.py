@@ -3,6 +3,7 @@
 home/secrets/NAME/ca.key          the environment's authority: its key and certificate; during a rotation, also the
                                   certificate of the old one, and its own as the old one has issued it
 home/secrets/NAME/ca.pem          the certificates in it by which clients trust nodes
+home/secrets/NAME/identity        what tells these secrets from those of another environment; it is no secret
 home/secrets/NAME/SUBJECT.pem     the key and the certificate of a node or a client
 home/secrets/NAME/USER.password   the password of a user; users other than this program begin with `user-`
 """
@@ -15,6 +16,7 @@ from provision.common.own_directories import is_own, make_own, remove_tree
 from provision.common.whole_files import read_whole, write_whole
 from provision.errors import ProvisionError, Unavailable
 
+IDENTITY = "identity"
 _MODE = 0o600
 _LARGEST = 1024 * 1024
 
@@ -59,6 +61,29 @@ class SecretStore:
             raise Unavailable(f"{file} cannot be read", why=error.strerror or str(error)) from error
 
     @property
+    def identity(self) -> str:
+        """What tells these secrets from others; empty if nothing does.
+
+        Raises:
+            Unavailable: it cannot be read.
+        """
+        return self._text(IDENTITY)
+
+    def password(self, user: str) -> str:
+        """The password that is kept under a name; empty if there is none.
+
+        Raises:
+            Unavailable: it cannot be read, or is damaged.
+        """
+        return self._text(f"{user}.password")
+
+    def _text(self, name: str) -> str:
+        try:
+            return (self.read(name) or b"").decode()
+        except UnicodeDecodeError as error:
+            raise Unavailable(f"{self.path(name)} is damaged", why="it is not valid UTF-8") from error
+
+    @property
     def names(self) -> frozenset[str]:
         """The names of all files that are kept."""
         return frozenset(file.name for file in self.directory.iterdir()) if self.is_there else frozenset()
@@ -71,7 +96,7 @@ class SecretStore:
             Unavailable: one cannot be read.
         """
         names = (name for name in self.names if name.endswith(".password"))
-        return frozenset(found.decode() for name in names if (found := self.read(name)))
+        return frozenset(found for name in names if (found := self._text(name)))
 
     def keep(self, files: Mapping[str, bytes]) -> None:
         """Write files one after the other, unless they are there with the same content.

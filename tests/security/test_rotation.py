@@ -31,7 +31,7 @@ def store(tmp_path: Path) -> SecretStore:
 
 def taken(store: SecretStore, rotation: Rotation | None = None) -> Material:
     """What is made, and kept."""
-    made = material(store, NAME, SUBJECTS, {}, exists=store.is_there, rotation=rotation)
+    made = material(store, NAME, SUBJECTS, {}, rotation=rotation)
     made.keep()
     return made
 
@@ -93,7 +93,7 @@ def test_each_step_is_taken_once_and_what_is_made_between_them_fits(store: Secre
     with pytest.raises(UsageError, match="has begun already"):
         taken(store, Rotation.BEGIN)
     assert taken(store).files == both.files
-    wider = material(store, NAME, SUBJECTS | {"broker-2": NODE}, {}, exists=True)
+    wider = material(store, NAME, SUBJECTS | {"broker-2": NODE}, {})
     assert len(parts(wider.files["broker-2.pem"])) == 2  # with the new authority's, which the old one vouches for
     end = taken(store, Rotation.FINISH)
     assert end.authority == parts(both.authority)[0]
