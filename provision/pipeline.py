@@ -23,7 +23,7 @@ from provision.common.patience import Patience
 from provision.errors import NodeFailed, PortTaken, ProvisionError, UsageError
 from provision.events import Listener, Notice, Planned, silent, until_it_fails
 from provision.home.place import Home
-from provision.home.secrets import brought, secrets_of
+from provision.home.secrets import brought, forget_at, note_where, secrets_of
 from provision.kafka.levels import Level
 from provision.observe.nodes import observe_details
 from provision.observe.readiness import Assessment
@@ -184,11 +184,17 @@ def _settled(prepared: Prepared, source: Source, maker: Maker, options: UpOption
     return prepared, about
 
 
+def _keep_secrets(prepared: Prepared) -> None:
+    if prepared.material.files:
+        note_where(prepared.material.store, prepared.runtime.place, prepared.cluster.storage.directory)
+        prepared.material.keep()
+
+
 def _forget_former(prepared: Prepared, home: Home) -> None:
     """Remove secrets from a home to which the environment does not belong any more."""
     former = secrets_of(prepared.cluster.name, prepared.observed.about, home)
     if former.directory != prepared.material.store.directory:
-        former.forget()
+        forget_at(former, prepared.runtime.place)
 
 
 def _with_other_ports(
@@ -246,7 +252,7 @@ def _bring_up(
     cluster, runtime = prepared.cluster, prepared.runtime
     began, patience = time.monotonic(), Patience(options.timeout_s)
     first_wave = prepared.plan.first_wave
-    prepared.material.keep()
+    _keep_secrets(prepared)
     work = NodeWork(cluster, runtime, Roller(runtime, cluster.name, len(cluster.zookeepers), patience, tell), tell)
     known = Known(prepared.plan, prepared.observed, prepared.inside if prepared.holds else None)
     apply_nodes(first_wave, work)
@@ -288,7 +294,7 @@ def _roll_back(prepared: Prepared, home: Home, tell: Listener) -> None:
         store = prepared.material.store
         is_new = prepared.observed.is_absent and not prepared.had_data
         if is_new or store != secrets_of(name, prepared.observed.about, home):
-            store.forget()
+            forget_at(store, prepared.runtime.place)
         if removed:
             tell(Notice(f"what was created of {name} is removed again"))
         left = prepared.runtime.observe(name)

@@ -4,13 +4,61 @@ An environment knows which secrets are its own by an identity that is no secret:
 may change, nor a path, which may be there on another machine too, tells that.
 """
 
+import os
 from pathlib import Path
 
+from pydantic import Field
+
+from provision.common.notes import DamagedNote, Note, parse_note
 from provision.common.process_identity import host_name
 from provision.errors import ProvisionError, Refused
 from provision.home.place import Home
 from provision.plan.about import About
 from provision.security.store import SecretStore
+
+WHERE = "where.json"
+
+
+class Where(Note):
+    """Where an environment of that name is: the places of runtimes, and the user's directory with its data, if any.
+
+    There are several places if the environments of different engines have the same name in one home.
+    """
+
+    places: list[str] = Field(default_factory=list)
+    storage: str = ""
+
+    @classmethod
+    def of(cls, store: SecretStore) -> "Where":
+        """As it is noted; nowhere if that is damaged, or was never noted."""
+        try:
+            return parse_note(store.read(WHERE) or b"{}", cls)
+        except DamagedNote:
+            return cls()
+
+
+def note_where(store: SecretStore, place: str, storage: str) -> None:
+    """Note with secrets that an environment at the place of a runtime uses them, and the directory of its data.
+
+    Raises:
+        ProvisionError: it cannot be written.
+    """
+    places = sorted({*Where.of(store).places, place})
+    store.keep({WHERE: Where(places=places, storage=storage).model_dump_json().encode()})
+    os.utime(store.directory)  # `gc` leaves alone what was used just now
+
+
+def forget_at(store: SecretStore, place: str) -> None:
+    """Remove the secrets of an environment that is gone from a place, unless there is one of its name elsewhere.
+
+    Raises:
+        ProvisionError: they cannot be removed.
+    """
+    noted = Where.of(store)
+    if left := [one for one in noted.places if one != place]:
+        store.keep({WHERE: noted.model_copy(update={"places": left}).model_dump_json().encode()})
+    else:
+        store.forget()
 
 
 def known_secrets(name: str, about: About | None) -> SecretStore | None:
@@ -53,5 +101,5 @@ def brought(store: SecretStore, home: Path) -> SecretStore:
         why = f"{store.directory} has those of this one"
         hint = f"if nobody needs them, remove {there.directory}; or use another home (PROVISION_HOME)"
         raise Refused(f"{there.directory} has secrets of another environment", why=why, hint=hint)
-    there.keep({name: content for name in store.names if (content := store.read(name)) is not None})
+    there.keep({name: content for name in store.names - {WHERE} if (content := store.read(name)) is not None})
     return there

@@ -4,6 +4,7 @@ home/secrets/NAME/ca.key          the environment's authority: its key and certi
                                   certificate of the old one, and its own as the old one has issued it
 home/secrets/NAME/ca.pem          the certificates in it by which clients trust nodes
 home/secrets/NAME/identity        what tells these secrets from those of another environment; it is no secret
+home/secrets/NAME/where.json      the runtimes that have the environment, and the directory of its data
 home/secrets/NAME/SUBJECT.pem     the key and the certificate of a node or a client
 home/secrets/NAME/USER.password   the password of a user; users other than this program begin with `user-`
 """
