@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from provision.cluster.model import Cluster, User
-from provision.cluster.secured import file_of, subjects, with_passwords
+from provision.cluster.model import Cluster, Role, User
+from provision.cluster.secured import file_of, secret_files, subjects, with_passwords
 from provision.common.counts import counted
 from provision.common.whole_files import read_whole
 from provision.errors import Refused, UsageError
@@ -13,9 +13,10 @@ from provision.home.place import Home
 from provision.home.secrets import secrets_of
 from provision.plan.listing import listed
 from provision.plan.observed import ObservedEnvironment
+from provision.runtime.base import Runtime
 from provision.security.certificates import SOON_DAYS, shown
 from provision.security.material import AUTHORITY_KEY, Material, Rotation, material
-from provision.security.profiles import ITSELF, PROFILES
+from provision.security.profiles import ITSELF, PROFILES, TRUSTSTORE
 from provision.security.store import SecretStore
 
 _LONGEST_BYTES = 1024
@@ -50,6 +51,33 @@ def _require_kept(observed: ObservedEnvironment, store: SecretStore) -> None:
         hint = f"use the home that made it, or `provision down {observed.name}` and `up` again"
         what = f"the secrets of {observed.name} are not in {store.directory}"
         raise Refused(what, why=f"its nodes trust only what was made with them; {why}", hint=hint)
+
+
+def require_rotated(cluster: Cluster, observed: ObservedEnvironment, begun: Material, runtime: Runtime) -> None:
+    """Refuse to end a rotation that has not reached all nodes: the others trust nothing but the old authority.
+
+    Args:
+        cluster: the desired cluster.
+        observed: its nodes.
+        begun: what they have once the rotation has reached them.
+        runtime: where they are.
+
+    Raises:
+        Refused: names those that have something else.
+    """
+    wanted: dict[str, dict[str, bytes]] = {}
+    for file in secret_files(cluster, begun):
+        wanted.setdefault(file.node, {})[file.name] = file.content
+    behind = []
+    for node in observed.nodes:
+        expected = wanted.get(node.name, {} if node.role is Role.ZOOKEEPER else {TRUSTSTORE: begun.authority})
+        has = {file.name: file.content for file in runtime.read_files(cluster.name, node.name)} if expected else {}
+        if any(has.get(name) != content for name, content in expected.items()):
+            behind.append(node.name)
+    if behind:
+        what = f"the rotation of the certificates of {cluster.name} has not reached {listed(behind)}"
+        hint = f"`provision up` continues it; then `provision certs rotate {cluster.name} --finish`"
+        raise Refused(what, why="without the old authority, these and the others would not trust each other", hint=hint)
 
 
 def warnings_of(cluster: Cluster, made: Material, rotation: Rotation | None = None) -> Iterator[str]:

@@ -9,14 +9,14 @@ import pytest
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from provision.common.whole_files import write_whole
-from provision.errors import Refused, Unavailable, UsageError
+from provision.errors import ProvisionError, Refused, Unavailable, UsageError
 from provision.events import ActionDone, Notice
 from provision.home.place import Home
 from provision.operations.certificates import PKCS12
 from provision.pipeline import UpOptions
 from provision.plan.actions import Plan
 from provision.security.certificates import Subject, make_authority, parts, shown
-from provision.security.material import Material, Rotation, material
+from provision.security.material import Authority, Material, Rotation, material
 from provision.security.store import SecretStore
 from tests.security.test_environments import NAME, Closed
 
@@ -221,6 +221,60 @@ def test_nodes_restart_one_at_a_time_in_each_step_with_consent(closed: Closed) -
         assert len(parts(closed.files("broker-1")["ca.pem"])) == trusted
         assert not environment.up().changed
     assert closed.store.read("ca.pem") != before
+
+
+def begin_until(closed: Closed, node: str) -> None:
+    """Begin a rotation that ends before it has reached a node."""
+    on_verb = closed.runtime.on_verb
+
+    def fail(verb: str, subject: str) -> None:
+        if (verb, subject) == ("stop_node", node):
+            raise ProvisionError("it fails")
+        on_verb(verb, subject)
+
+    closed.runtime.on_verb = fail
+    with pytest.raises(ProvisionError, match="it fails"):
+        closed.of().up(UpOptions(rotation=Rotation.BEGIN))
+    closed.runtime.on_verb = on_verb
+
+
+@pytest.mark.parametrize(
+    ("cut_off_at", "behind"), [("broker-2", "broker-1, 2"), ("broker-1", "broker-1")], ids=["none", "some"]
+)
+@pytest.mark.parametrize("then", ["continues", "leaves"])
+def test_a_rotation_that_has_not_reached_all_nodes_is_not_ended(
+    closed: Closed, cut_off_at: str, behind: str, then: str
+) -> None:
+    environment = closed.of()
+    environment.up()
+    begin_until(closed, cut_off_at)
+    before = {path.name: path.read_bytes() for path in closed.store.directory.iterdir()}
+    ending = closed.of(brokers={"nodes": 1, "port": "auto"}) if then == "leaves" else environment
+    for attempt in (ending.up, ending.up):
+        with pytest.raises(Refused, match="has not reached") as caught:
+            attempt(UpOptions(rotation=Rotation.FINISH))
+        assert caught.value.what.endswith(f"has not reached {behind}")
+        assert "provision up" in caught.value.hint
+    assert {path.name: path.read_bytes() for path in closed.store.directory.iterdir()} == before
+    environment.up()
+    environment.up(UpOptions(rotation=Rotation.FINISH))
+    assert [len(parts(closed.files(node)["ca.pem"])) for node in ("broker-1", "broker-2")] == [1, 1]
+
+
+@pytest.mark.parametrize("security", ["tls", "mtls", "sasl-tls"])
+def test_every_profile_with_certificates_ends_its_rotation_once_the_nodes_have_it(
+    closed: Closed, security: str
+) -> None:
+    environment = closed.of(security)
+    environment.up()
+    kept = Authority.kept(closed.store)
+    assert kept
+    closed.store.keep({"ca.key": kept.rotated(NAME, Rotation.BEGIN).written})  # it was cut off at once
+    with pytest.raises(Refused, match="has not reached broker-1, 2"):
+        environment.up(UpOptions(rotation=Rotation.FINISH))
+    environment.up()
+    environment.up(UpOptions(rotation=Rotation.FINISH))
+    assert not environment.plan().plan.changes
 
 
 @pytest.mark.parametrize(
