@@ -82,8 +82,8 @@ def require_rotated(cluster: Cluster, observed: ObservedEnvironment, begun: Mate
 
 def warnings_of(cluster: Cluster, made: Material, rotation: Rotation | None = None) -> Iterator[str]:
     """What `up` does not mend: an authority that ends soon, and certificates of users who are no longer in the file."""
-    if ending := _ending(cluster, made):
-        yield ending
+    if validity := _validity(cluster, made):
+        yield validity
     if (gone := made.certified_before) and not rotation:
         yield (
             f"no longer in the file, and refused by name: {listed(gone)}; what certificates they have stays valid, for "
@@ -91,15 +91,18 @@ def warnings_of(cluster: Cluster, made: Material, rotation: Rotation | None = No
         )
 
 
-def _ending(cluster: Cluster, made: Material) -> str:
-    """That the authority ends soon; empty if it does not."""
-    days = min((one.days_left() for one in shown(made.authority)), default=SOON_DAYS) if made.authority else SOON_DAYS
+def _validity(cluster: Cluster, made: Material) -> str:
+    """That the authority is not valid, or not much longer; empty if it is."""
+    trusted = shown(made.authority) if made.authority else []
+    mends = f"`provision certs rotate {cluster.name}` makes another"
+    if begins := [one.begins for one in trusted if not one.has_begun()]:
+        when = f"{max(begins):%Y-%m-%d %H:%M} UTC: this machine's clock is wrong, or was when it was made"
+        return f"the authority of {cluster.name}'s certificates is not valid before {when}; {mends}"
+    days = min((one.days_left() for one in trusted), default=SOON_DAYS)
     if days >= SOON_DAYS:
         return ""
     when = f"ends in {counted('day', days)}" if days >= 0 else "has ended"
-    return (
-        f"the authority of {cluster.name}'s certificates {when}: `provision certs rotate {cluster.name}` makes another"
-    )
+    return f"the authority of {cluster.name}'s certificates {when}: {mends}"
 
 
 def _password(user: User) -> str | None:

@@ -15,7 +15,7 @@ from provision.home.place import Home
 from provision.operations.certificates import PKCS12
 from provision.pipeline import UpOptions
 from provision.plan.actions import Plan
-from provision.security.certificates import Subject, make_authority, parts, shown
+from provision.security.certificates import Subject, issue, make_authority, parts, shown
 from provision.security.material import Authority, Material, Rotation, material
 from provision.security.store import SecretStore
 from tests.security.test_environments import NAME, Closed
@@ -303,6 +303,26 @@ def test_an_authority_that_ends_soon_is_told_of_and_can_be_rotated(
     closed.told.clear()
     environment.plan()
     assert [event.text for event in closed.told if isinstance(event, Notice)] == []
+
+
+def test_a_clock_that_was_wrong_is_told_of_and_what_it_dated_is_made_anew(closed: Closed) -> None:
+    environment = closed.of(users=[{"name": "app"}])
+    later = dt.datetime.now(dt.UTC) + dt.timedelta(days=2)
+    made = make_authority(NAME, later)
+    app = issue(made, USER, later)
+    closed.store.keep({"ca.key": made.key + made.certificate, "user-app.pem": app.key + app.certificate})
+    environment.up()
+    assert shown(closed.store.read("user-app.pem") or b"")[0].has_begun()
+    closed.told.clear()
+    environment.plan()
+    (told,) = [event.text for event in closed.told if isinstance(event, Notice)]
+    assert told.startswith(f"the authority of {NAME}'s certificates is not valid before {later:%Y-}")
+    assert f"provision certs rotate {NAME}" in told
+    for step in Rotation:
+        environment.up(UpOptions(rotation=step))
+    closed.told.clear()
+    environment.plan()
+    assert not [event for event in closed.told if isinstance(event, Notice)]
 
 
 @pytest.mark.parametrize("security", ["plaintext", "sasl-plain", "sasl-scram"])
