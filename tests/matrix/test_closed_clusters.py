@@ -32,7 +32,7 @@ from provision.security.store import SecretStore
 from tests.engine import Provision, engine, java, write_environment
 from tests.users import NOBODY, needs_root
 
-pytestmark = pytest.mark.row("apart")
+pytestmark = [pytest.mark.row("apart"), pytest.mark.usefixtures("swept")]
 
 NAME = "closed"
 USERS: list[dict[str, Any]] = [{"name": "app"}, {"name": "ops", "password": {"env": "OPS_PASSWORD"}}]
