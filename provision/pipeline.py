@@ -12,6 +12,7 @@ Most callers use `provision.environment.Environment`, which calls these stages.
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from provision.apply.nodes import NodeWork
 from provision.apply.rolling import Roller
@@ -22,6 +23,7 @@ from provision.common.patience import Patience
 from provision.errors import NodeFailed, PortTaken, ProvisionError, UsageError
 from provision.events import Listener, Notice, Planned, silent, until_it_fails
 from provision.home.place import Home
+from provision.home.secrets import brought, forget_at, note_where, secrets_of
 from provision.kafka.levels import Level
 from provision.observe.nodes import observe_details
 from provision.observe.readiness import Assessment
@@ -32,6 +34,7 @@ from provision.operations.remove import remove_environment
 from provision.operations.rollback import undone
 from provision.operations.trainers import tell_of_archives
 from provision.operations.whose import Maker, about_of, note_about, tell_expired
+from provision.plan.about import About
 from provision.plan.actions import Action, Plan, Verb
 from provision.plan.nodes import plan_nodes
 from provision.plan.refusals import leaving
@@ -128,9 +131,8 @@ def up(
     except BaseException:  # nothing is created or changed yet
         runtimes.home.ports.release(prepared.cluster.name, prepared.leased)
         raise
-    observed, cluster = prepared.observed, prepared.cluster
     try:
-        about = about_of(source, maker, observed, cluster.ttl_s, security=cluster.security, take_over=options.take_over)
+        prepared, about = _settled(prepared, source, maker, options)
         note_about(prepared.runtime, prepared.observed, about, tell)  # before anything is created
         tell_expired(prepared.runtime, tell)
         try:
@@ -154,11 +156,45 @@ def up(
         if told is error:
             raise
         raise told from error
+    _forget_former(prepared, runtimes.home)
     if options.until <= Level.TOPICS:
         return result
     name = prepared.cluster.name  # what works is not removed because the last check of it fails
     with telling_where_it_stands(lambda: f"{name} is up and has reached topics; `provision down {name}` removes it"):
         return replace(result, assessment=wait.roundtrip(result.assessment))
+
+
+def _settled(prepared: Prepared, source: Source, maker: Maker, options: UpOptions) -> tuple[Prepared, About]:
+    """The same with its secrets in the home that the environment is to belong to, and what it is to know of itself.
+
+    Where the secrets were, they stay until it is up.
+    """
+    cluster, material = prepared.cluster, prepared.material
+    about = about_of(
+        source,
+        maker,
+        prepared.observed,
+        cluster.ttl_s,
+        security=cluster.security,
+        secrets=material.identity,
+        take_over=options.take_over,
+    )
+    if material.files:
+        prepared = replace(prepared, material=replace(material, store=brought(material.store, Path(about.home))))
+    return prepared, about
+
+
+def _keep_secrets(prepared: Prepared) -> None:
+    if prepared.material.files:
+        note_where(prepared.material.store, prepared.runtime.place, prepared.cluster.storage.directory)
+        prepared.material.keep()
+
+
+def _forget_former(prepared: Prepared, home: Home) -> None:
+    """Remove secrets from a home to which the environment does not belong any more."""
+    former = secrets_of(prepared.cluster.name, prepared.observed.about, home)
+    if former.directory != prepared.material.store.directory:
+        forget_at(former, prepared.runtime.place)
 
 
 def _with_other_ports(
@@ -216,7 +252,7 @@ def _bring_up(
     cluster, runtime = prepared.cluster, prepared.runtime
     began, patience = time.monotonic(), Patience(options.timeout_s)
     first_wave = prepared.plan.first_wave
-    prepared.material.keep()
+    _keep_secrets(prepared)
     work = NodeWork(cluster, runtime, Roller(runtime, cluster.name, len(cluster.zookeepers), patience, tell), tell)
     known = Known(prepared.plan, prepared.observed, prepared.inside if prepared.holds else None)
     apply_nodes(first_wave, work)
@@ -255,8 +291,10 @@ def _roll_back(prepared: Prepared, home: Home, tell: Listener) -> None:
             prepared.runtime, name, before=prepared.observed, delete_data=not prepared.had_data, tell=tell
         )
         home.ports.release(name, prepared.leased)
-        if prepared.observed.is_absent:
-            prepared.material.store.forget()
+        store = prepared.material.store
+        is_new = prepared.observed.is_absent and not prepared.had_data
+        if is_new or store != secrets_of(name, prepared.observed.about, home):
+            forget_at(store, prepared.runtime.place)
         if removed:
             tell(Notice(f"what was created of {name} is removed again"))
         left = prepared.runtime.observe(name)

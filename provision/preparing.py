@@ -22,7 +22,7 @@ from provision.observe.nodes import observe_details, observe_nodes
 from provision.operations.files import require_nodes
 from provision.operations.ports import ports_in_use, situation
 from provision.operations.remove import finish_removal
-from provision.operations.securing import material_of, warning_of
+from provision.operations.securing import material_of, require_rotated, warnings_of
 from provision.operations.storage import require_storage_apart
 from provision.operations.whose import require_same_file
 from provision.plan.actions import Impact, Plan
@@ -175,8 +175,10 @@ def _prepare(  # noqa: PLR0913 all that is known of it
         cluster = replace(cluster, cluster_id=cluster_id_for(cluster, observed))
     stages = stages_of(cluster, observed)
     made = material_of(cluster, observed, home, rotation)
-    if warning := warning_of(cluster, made):
-        tell(Notice(warning))
+    if rotation is Rotation.FINISH:
+        require_rotated(cluster, observed, material_of(cluster, observed, home), runtime)
+    for text in warnings_of(cluster, made, rotation):
+        tell(Notice(text))
     desired = with_passwords(desired, kept_in_the_cluster(cluster, made))
     secret = secret_files(cluster, made)
     phases = tuple(Phase((*render_files(stage.cluster), *secret), stage.name, stage.cause) for stage in stages)

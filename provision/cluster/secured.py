@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from provision.cluster import properties
 from provision.cluster.model import Cluster, Node, RenderedFile, Role
 from provision.security.certificates import Subject
-from provision.security.material import Material
+from provision.security.material import USERS, Material
 from provision.security.profiles import ITSELF, PROFILES, SECRETS, TRUSTSTORE, quoted
 
 _LOCAL = ("localhost", "127.0.0.1")
@@ -13,7 +13,7 @@ _LOCAL = ("localhost", "127.0.0.1")
 
 def file_of(user: str) -> str:
     """How the files of a user's secrets are called: no user can be taken for a node or for the authority."""
-    return user if user == ITSELF else f"user-{user}"
+    return user if user == ITSELF else f"{USERS}{user}"
 
 
 def subjects(cluster: Cluster) -> Mapping[str, Subject]:

@@ -3,9 +3,11 @@
 from provision.cluster.model import Role
 from provision.home.secrets import known_secrets
 from provision.kafka.access import Access, Credentials
+from provision.plan.listing import listed
 from provision.plan.observed import NodeState, ObservedEnvironment
 from provision.security.material import AUTHORITY
-from provision.security.profiles import ITSELF, PROFILES
+from provision.security.profiles import ITSELF, PROFILES, Profile
+from provision.security.store import SecretStore
 
 NOT_RUNNING = {
     NodeState.CREATED: "it was never started",
@@ -29,10 +31,13 @@ def access_to(observed: ObservedEnvironment) -> Access:
     if profile is None or not profile.is_secured or not reached:
         return Access(reached, down=down)
     secrets = known_secrets(observed.name, observed.about)
-    if secrets is None or not secrets.is_there:
+    if secrets is None or (missing := _missing(profile, secrets)):
         where = f"{observed.about.home} on {observed.about.host}" if observed.about else ""
-        return Access({}, down=down | dict.fromkeys(reached, f"what lets us in is in {where}, not here"))
-    password = (secrets.read(f"{ITSELF}.password") or b"").decode() if profile.mechanism else ""
+        why = f"what lets us in is in {where}, not here"
+        if secrets is not None and secrets.is_there:
+            why = f"{secrets.directory} has no {listed(missing)}, without which nobody lets us in"
+        return Access({}, down=down | dict.fromkeys(reached, why))
+    password = secrets.password(ITSELF) if profile.mechanism else ""
     return Access(
         reached,
         profile.protocol,
@@ -41,3 +46,14 @@ def access_to(observed: ObservedEnvironment) -> Access:
         certificate=str(secrets.path(f"{ITSELF}.pem")) if profile.asks_certificate else None,
         down=down,
     )
+
+
+def _missing(profile: Profile, secrets: SecretStore) -> list[str]:
+    """The files that this program needs to get in, and that are not there."""
+    needed = {
+        AUTHORITY: profile.encrypted,
+        f"{ITSELF}.pem": profile.asks_certificate,
+        f"{ITSELF}.password": bool(profile.mechanism),
+    }
+    names = secrets.names
+    return [name for name, is_needed in needed.items() if is_needed and name not in names]

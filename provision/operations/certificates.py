@@ -11,12 +11,11 @@ from provision.errors import ProvisionError, Unavailable, UsageError
 from provision.home.secrets import known_secrets
 from provision.plan.observed import ObservedEnvironment
 from provision.security.certificates import Shown, shown
-from provision.security.material import AUTHORITY, parted
+from provision.security.material import AUTHORITY, USERS, parted
 from provision.security.profiles import ITSELF, PROFILES
 from provision.security.store import SecretStore
 
 PEM, PKCS12 = "pem", "pkcs12"
-_USER = "user-"
 _MODE = 0o600
 _PASSWORD_BYTES = 18
 
@@ -56,9 +55,9 @@ def certificates(observed: ObservedEnvironment) -> list[Certificate]:
     found = [Certificate(kinds[min(n, 1)], one.subject, one) for n, one in enumerate(_read(store, AUTHORITY))]
     for file in sorted(store.directory.glob("*.pem")):
         if file.name != AUTHORITY:
-            is_user = file.stem.startswith(_USER)
+            is_user = file.stem.startswith(USERS)
             kind = "user" if is_user else "provision" if file.stem == ITSELF else "node"
-            name = file.stem.removeprefix(_USER) if is_user else file.stem
+            name = file.stem.removeprefix(USERS) if is_user else file.stem
             found.append(Certificate(kind, name, _read(store, file.name)[0]))
     order = {"authority": 0, "old authority": 1, "node": 2, "provision": 3, "user": 4}
     return sorted(found, key=lambda one: (order[one.kind], one.name))

@@ -14,7 +14,7 @@ from provision.kafka.access import Access, Credentials
 from provision.observe.reach import access_to
 from provision.plan.observed import ObservedEnvironment
 from provision.security.certificates import Pair
-from provision.security.material import parted
+from provision.security.material import USERS, parted
 from provision.security.profiles import ITSELF, PROFILES, login
 
 Values = Iterator[tuple[str, str]]
@@ -68,8 +68,8 @@ def access_as(observed: ObservedEnvironment, user: str) -> Access:
         return access
     secrets = known_secrets(observed.name, observed.about)
     suffix = ".password" if profile.mechanism else ".pem"
-    found = sorted(path.name for path in secrets.directory.glob(f"user-*{suffix}")) if secrets else []
-    known = [name.removeprefix("user-").removesuffix(suffix) for name in found]
+    found = sorted(path.name for path in secrets.directory.glob(f"{USERS}*{suffix}")) if secrets else []
+    known = [name.removeprefix(USERS).removesuffix(suffix) for name in found]
     if secrets is None or user not in (*known, ITSELF):
         what = f"{observed.name} has no user {user}" if user else f"{observed.name} wants to know who its clients are"
         hint = (
@@ -77,7 +77,7 @@ def access_as(observed: ObservedEnvironment, user: str) -> Access:
         )
         raise UsageError(what, hint=hint)
     if profile.mechanism:
-        password = (secrets.read(f"{file_of(user)}.password") or b"").decode()
+        password = secrets.password(file_of(user))
         mechanism = _mechanism(access, user) if profile.scram and user != ITSELF else profile.mechanism
         return replace(access, credentials=Credentials(mechanism, user, password))
     return replace(access, certificate=str(secrets.path(f"{file_of(user)}.pem")))

@@ -8,7 +8,7 @@ from provision.cluster.model import StorageKind
 from provision.errors import PartlyApplied, ProvisionError, Unavailable, UsageError
 from provision.events import Listener, Notice, silent
 from provision.home.place import Home
-from provision.home.secrets import secrets_of
+from provision.home.secrets import forget_at, secrets_of
 from provision.home.trainers import Trainer, throwaway, training
 from provision.operations import trainers
 from provision.operations.concurrently import each, raise_all
@@ -131,7 +131,7 @@ def down(  # noqa: PLR0913 what it is, and how it goes
         removed = removed or _was_removed(name, runtime, home, others)
         if not keep_data and others is not True and (removed or others is False):
             home.ports.release(name)
-            secrets_of(name, observed.about, home).forget()
+            forget_at(secrets_of(name, observed.about, home), runtime.place)
         # Notes of what was interrupted inside Kafka are needed as long as the data are; if nothing was here, they may
         # be elsewhere.
         if not data_stay and (removed or delete_data):

@@ -1,18 +1,23 @@
 """The keys, certificates and passwords of an environment that is planned."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
-from provision.cluster.model import Cluster, User
-from provision.cluster.secured import file_of, subjects, with_passwords
+from provision.cluster.model import Cluster, Role, User
+from provision.cluster.secured import file_of, secret_files, subjects, with_passwords
 from provision.common.counts import counted
 from provision.common.whole_files import read_whole
-from provision.errors import UsageError
+from provision.errors import Refused, UsageError
 from provision.home.place import Home
 from provision.home.secrets import secrets_of
+from provision.plan.listing import listed
 from provision.plan.observed import ObservedEnvironment
+from provision.runtime.base import Runtime
 from provision.security.certificates import SOON_DAYS, shown
-from provision.security.material import Material, Rotation, material
+from provision.security.material import AUTHORITY_KEY, Material, Rotation, material
+from provision.security.profiles import ITSELF, PROFILES, TRUSTSTORE
+from provision.security.store import SecretStore
 
 _LONGEST_BYTES = 1024
 
@@ -27,23 +32,77 @@ def material_of(
         UsageError: a user's password is not where the file says.
     """
     store = secrets_of(cluster.name, observed.about, home)
-    alive = any(node.needs_stop for node in observed.nodes)
-    secured = bool(observed.about and observed.about.security)
+    _require_kept(observed, store)
     given = {user.name: _password(user) for user in cluster.users}
     passwords = {file_of(user): given.get(user) for user in with_passwords(cluster)}
-    exists = alive and secured
-    return material(store, cluster.name, subjects(cluster), passwords, exists=exists, rotation=rotation)
+    return material(store, cluster.name, subjects(cluster), passwords, rotation=rotation)
 
 
-def warning_of(cluster: Cluster, made: Material) -> str:
-    """That the authority ends soon, which `up` does not make anew; empty if it does not."""
-    days = min((one.days_left() for one in shown(made.authority)), default=SOON_DAYS) if made.authority else SOON_DAYS
+def _require_kept(observed: ObservedEnvironment, store: SecretStore) -> None:
+    """Refuse to make anew what running nodes trust, which would lock everybody out."""
+    profile = PROFILES.get(observed.about.security) if observed.about else None
+    if profile is None or not any(node.needs_stop for node in observed.nodes):
+        return
+    needed = {AUTHORITY_KEY: profile.encrypted, f"{ITSELF}.password": bool(profile.mechanism)}
+    lost = [name for name, is_needed in needed.items() if is_needed and not store.read(name)]
+    others = store.identity and observed.about and observed.about.secrets not in ("", store.identity)
+    if lost or others:
+        why = "those there are of another environment" if others else f"{listed(lost)} is missing"
+        hint = f"use the home that made it, or `provision down {observed.name}` and `up` again"
+        what = f"the secrets of {observed.name} are not in {store.directory}"
+        raise Refused(what, why=f"its nodes trust only what was made with them; {why}", hint=hint)
+
+
+def require_rotated(cluster: Cluster, observed: ObservedEnvironment, begun: Material, runtime: Runtime) -> None:
+    """Refuse to end a rotation that has not reached all nodes: the others trust nothing but the old authority.
+
+    Args:
+        cluster: the desired cluster.
+        observed: its nodes.
+        begun: what they have once the rotation has reached them.
+        runtime: where they are.
+
+    Raises:
+        Refused: names those that have something else.
+    """
+    wanted: dict[str, dict[str, bytes]] = {}
+    for file in secret_files(cluster, begun):
+        wanted.setdefault(file.node, {})[file.name] = file.content
+    behind = []
+    for node in observed.nodes:
+        expected = wanted.get(node.name, {} if node.role is Role.ZOOKEEPER else {TRUSTSTORE: begun.authority})
+        has = {file.name: file.content for file in runtime.read_files(cluster.name, node.name)} if expected else {}
+        if any(has.get(name) != content for name, content in expected.items()):
+            behind.append(node.name)
+    if behind:
+        what = f"the rotation of the certificates of {cluster.name} has not reached {listed(behind)}"
+        hint = f"`provision up` continues it; then `provision certs rotate {cluster.name} --finish`"
+        raise Refused(what, why="without the old authority, these and the others would not trust each other", hint=hint)
+
+
+def warnings_of(cluster: Cluster, made: Material, rotation: Rotation | None = None) -> Iterator[str]:
+    """What `up` does not mend: an authority that ends soon, and certificates of users who are no longer in the file."""
+    if validity := _validity(cluster, made):
+        yield validity
+    if (gone := made.certified_before) and not rotation:
+        yield (
+            f"no longer in the file, and refused by name: {listed(gone)}; what certificates they have stays valid, for "
+            f"the case that the name comes back, until `provision certs rotate {cluster.name}`"
+        )
+
+
+def _validity(cluster: Cluster, made: Material) -> str:
+    """That the authority is not valid, or not much longer; empty if it is."""
+    trusted = shown(made.authority) if made.authority else []
+    mends = f"`provision certs rotate {cluster.name}` makes another"
+    if begins := [one.begins for one in trusted if not one.has_begun()]:
+        when = f"{max(begins):%Y-%m-%d %H:%M} UTC: this machine's clock is wrong, or was when it was made"
+        return f"the authority of {cluster.name}'s certificates is not valid before {when}; {mends}"
+    days = min((one.days_left() for one in trusted), default=SOON_DAYS)
     if days >= SOON_DAYS:
         return ""
     when = f"ends in {counted('day', days)}" if days >= 0 else "has ended"
-    return (
-        f"the authority of {cluster.name}'s certificates {when}: `provision certs rotate {cluster.name}` makes another"
-    )
+    return f"the authority of {cluster.name}'s certificates {when}: {mends}"
 
 
 def _password(user: User) -> str | None:

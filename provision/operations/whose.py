@@ -82,18 +82,20 @@ def other_origin(about: About | None, source: Source) -> str:
     return "" if about is None or source.only_name or _is_same(about, source) else about.origin
 
 
-def about_of(
+def about_of(  # noqa: PLR0913 all that it is to know
     source: Source,
     maker: Maker,
     observed: ObservedEnvironment,
     ttl_s: float | None,
     *,
     security: str = PLAIN_TEXT,
+    secrets: str = "",
     take_over: bool = False,
 ) -> About:
     """What an environment is to know of itself after `up`.
 
-    It keeps its maker and its owner until another file takes its place, or another owner is named.
+    It keeps its maker and its owner until another file takes its place, or another owner is named. It keeps its home
+    only on the machine where that is.
     """
     before = observed.about
     new = About(
@@ -106,6 +108,7 @@ def about_of(
         created_s=observed.created_s or time.time(),
         ttl_s=ttl_s,
         security="" if security == PLAIN_TEXT else security,
+        secrets=secrets,
     )
     if before is None:
         return new
@@ -113,9 +116,9 @@ def about_of(
     if not take_over:
         kept |= {} if maker.owner else {"owner": before.owner}
         kept |= {} if maker.process else {"owner_process": before.owner_process}
-    if _is_same(before, source):
-        kept |= {"file": before.file, "host": before.host}
-        kept |= {} if take_over else {"home": before.home, "user": before.user}
+    if _is_same(before, source) and before.host == host_name():
+        kept |= {"file": before.file}
+        kept |= {"home": before.home, "user": before.user} if before.home and not take_over else {}
     return new.model_copy(update=kept)
 
 
@@ -151,6 +154,8 @@ def _changes(before: About, after: About) -> Iterator[str]:
         yield f"its owner is {after.owner or 'nobody'} now"
     if before.owner_process != after.owner_process:
         yield f"it goes with {after.owner_process}" if after.owner_process else "it goes with no process any more"
+    if after.secrets and before.secrets and before.home != after.home:
+        yield f"its secrets are in {after.home} now, no longer in {before.home}"
 
 
 def is_of(observed: ObservedEnvironment, home: Path, owner: str) -> bool:

@@ -20,7 +20,7 @@ class About(Note):
     named, and `owner_process` the process with whose end it is to go. `created_s` is Unix time, `ttl_s` how long it is
     wanted after that. `removing` is whether its data are being deleted: if that is cut off, what is left of
     them is no whole cluster any more. `security` is the profile of its
-    listeners; empty for none.
+    listeners; empty for none. `secrets` is the identity of the secrets that are its own; no secret itself.
     """
 
     file: str = ""
@@ -30,6 +30,7 @@ class About(Note):
     owner: Shown = ""
     owner_process: ProcessIdentity | None = None
     security: Shown = ""
+    secrets: Shown = ""
     created_s: Seconds
     ttl_s: Seconds | None = None
     removing: bool = False

@@ -100,8 +100,22 @@ def issue(authority: Pair, subject: Subject, now: dt.datetime | None = None, las
     return _signed(builder, key, signer)
 
 
+def is_whole(pair: Pair) -> bool:
+    """Whether the certificate is that of the key, which is of the kind that is made here."""
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        key, certificate = load_pem_private_key(pair.key, None), x509.load_pem_x509_certificate(pair.certificate)
+        return isinstance(key, EllipticCurvePrivateKey) and key.public_key() == certificate.public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return False
+
+
 def is_good(pair: Pair, authority: Pair, subject: Subject, now: dt.datetime | None = None) -> bool:
-    """Whether a certificate is still what would be issued: for that subject, by that authority, not about to end."""
+    """Whether a certificate is still what would be issued: for that subject, by that authority, valid for a while."""
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature
 
@@ -112,7 +126,7 @@ def is_good(pair: Pair, authority: Pair, subject: Subject, now: dt.datetime | No
         return False
     ends = certificate.not_valid_after_utc - _RENEWED_BEFORE_END
     return (
-        (now or _now()) < ends
+        certificate.not_valid_before_utc <= (now or _now()) < ends
         and certificate.subject == _name(subject.common_name)
         and _names_in(certificate) == frozenset(subject.names)
     )
@@ -120,12 +134,17 @@ def is_good(pair: Pair, authority: Pair, subject: Subject, now: dt.datetime | No
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a certificate says: for whom it is, who issued it, and until when it is valid (UTC)."""
+    """What a certificate says: for whom it is, who issued it, and from when until when it is valid (UTC)."""
 
     subject: str
     issuer: str
+    begins: dt.datetime
     ends: dt.datetime
     names: tuple[str, ...] = ()
+
+    def has_begun(self, now: dt.datetime | None = None) -> bool:
+        """Whether it is valid already: it is not if a clock was wrong."""
+        return self.begins <= (now or _now())
 
     def days_left(self, now: dt.datetime | None = None) -> int:
         """How many whole days it is still valid; negative if it is not any more."""
@@ -142,7 +161,11 @@ def shown(certificates: bytes) -> list[Shown]:
 
     return [
         Shown(
-            _common_name(one.subject), _common_name(one.issuer), one.not_valid_after_utc, tuple(sorted(_names_in(one)))
+            _common_name(one.subject),
+            _common_name(one.issuer),
+            one.not_valid_before_utc,
+            one.not_valid_after_utc,
+            tuple(sorted(_names_in(one))),
         )
         for one in x509.load_pem_x509_certificates(certificates)
     ]

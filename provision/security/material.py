@@ -5,13 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from provision.errors import Refused, UsageError
-from provision.security.certificates import Pair, Subject, is_good, issue, make_authority, parts, vouched
+from provision.errors import Unavailable, UsageError
+from provision.security.certificates import Pair, Subject, is_good, is_whole, issue, make_authority, parts, vouched
 from provision.security.profiles import ITSELF
-from provision.security.store import SecretStore
+from provision.security.store import IDENTITY, SecretStore
 
-AUTHORITY, AUTHORITY_KEY, CHAIN = "ca.pem", "ca.key", "ca.chain"
-_PASSWORD_BYTES = 24
+AUTHORITY, AUTHORITY_KEY = "ca.pem", "ca.key"
+USERS = "user-"
+"""How the names of users' files begin."""
+_PASSWORD_BYTES, _IDENTITY_BYTES = 24, 8
+_KINDS = ("pem", "password")
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 
 
@@ -24,11 +27,44 @@ class Rotation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """Who issues certificates, which come with `chain`; `trusted` are the certificates by which they are trusted."""
+    """Who issues certificates; during a rotation, these come with `chain`, and the `old` authority is trusted too.
+
+    All of it is kept in one file: the key, its certificate, then the old authority's certificate and the chain. So a
+    command that is cut off leaves the authority before the step or the one after it, and never a mixture.
+    """
 
     pair: Pair
-    trusted: bytes
+    old: bytes = b""
     chain: bytes = b""
+
+    @property
+    def trusted(self) -> bytes:
+        """The certificates by which what it issues is trusted."""
+        return self.pair.certificate + self.old
+
+    @property
+    def written(self) -> bytes:
+        """As it is kept."""
+        return self.pair.key + self.trusted + self.chain
+
+    @classmethod
+    def kept(cls, store: SecretStore) -> "Authority | None":
+        """The one that is kept; None if there is none.
+
+        Raises:
+            Unavailable: it is damaged.
+        """
+        content = store.read(AUTHORITY_KEY)
+        if content is None:
+            return None
+        found = parted(content)
+        certificates = parts(found.certificate) if found else []
+        pair = Pair(found.key, certificates[0]) if found else Pair(b"", b"")
+        if len(certificates) not in (1, 3) or not is_whole(pair):
+            why = "it does not have a key with its own certificate"
+            hint = "put back a copy of it, or `provision down` the environment and `up` again"
+            raise Unavailable(f"{store.path(AUTHORITY_KEY)} is damaged", why=why, hint=hint)
+        return cls(pair, *certificates[1:])
 
     def rotated(self, environment: str, step: Rotation) -> "Authority":
         """The same after a step of a rotation.
@@ -40,12 +76,12 @@ class Authority:
             if not self.chain:
                 what = f"no rotation of the certificates of {environment} has begun"
                 raise UsageError(what, hint=f"`provision certs rotate {environment}` begins one")
-            return Authority(self.pair, self.pair.certificate)
+            return Authority(self.pair)
         if self.chain:
             what = f"a rotation of the certificates of {environment} has begun already"
             raise UsageError(what, hint=f"`provision certs rotate {environment} --finish` ends it")
         new = make_authority(environment)
-        return Authority(new, new.certificate + self.pair.certificate, vouched(new, self.pair))
+        return Authority(new, self.pair.certificate, vouched(new, self.pair))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +92,26 @@ class Material:
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     def keep(self) -> None:
-        """Write what is new.
+        """Write what is new, and remove what belongs to nodes and users that are not there any more.
 
         Raises:
             ProvisionError: it cannot be written.
         """
         if self.files:
             self.store.keep(self.files)
+            self.store.remove(self._left)
+
+    @property
+    def _left(self) -> frozenset[str]:
+        """The files of those for whom nothing is needed any more."""
+        kept = {AUTHORITY, *(f"{ITSELF}.{kind}" for kind in _KINDS), *self.files}
+        return frozenset(name for name in self.store.names if name.rpartition(".")[2] in _KINDS) - kept
+
+    @property
+    def certified_before(self) -> tuple[str, ...]:
+        """The users who have a certificate that is valid, and get none any more."""
+        left = (name for name in self._left if name.startswith(USERS) and name.endswith(".pem"))
+        return tuple(sorted(name.removeprefix(USERS).removesuffix(".pem") for name in left if self.files))
 
     def of(self, subject: str) -> Pair | None:
         """The key and the certificate of a node or client; None if there are none."""
@@ -71,6 +120,11 @@ class Material:
     def password(self, user: str) -> str:
         """The password of a user; empty if there is none."""
         return self.files.get(f"{user}.password", b"").decode()
+
+    @property
+    def identity(self) -> str:
+        """What tells its environment which secrets are its own; empty if it has none."""
+        return self.files.get(IDENTITY, b"").decode()
 
     @property
     def authority(self) -> bytes:
@@ -84,7 +138,6 @@ def material(
     subjects: Mapping[str, Subject],
     passwords: Mapping[str, str | None],
     *,
-    exists: bool,
     rotation: Rotation | None = None,
 ) -> Material:
     """The certificates for these subjects, by the names of their files, and the passwords of these users.
@@ -94,38 +147,32 @@ def material(
         environment: its name.
         subjects: the nodes and clients that need certificates.
         passwords: by user; None for one that is kept, or made.
-        exists: whether the environment has nodes, which trust its authority and its own password already.
         rotation: the step to take to another authority, if any.
 
     Raises:
         UsageError: there is nothing to rotate, or that step is not the next one.
-        Refused: it has nodes, and what they trust is not kept here: something new would lock everybody out.
+        Unavailable: what is kept is damaged.
     """
-    authority = _kept_authority(store)
+    authority = Authority.kept(store)
     if rotation and not (subjects and authority):
         raise UsageError(f"{environment} has no certificates that could be rotated")
     if not subjects and not passwords:
         return Material(store)
-    lost = authority is None if subjects else store.read(f"{ITSELF}.password") is None
-    if lost and exists:
-        what = f"the secrets of {environment} are not in {store.directory}"
-        hint = f"use the home that made it, or `provision down {environment}` and `up` again"
-        raise Refused(what, why="its nodes trust only what was made with them", hint=hint)
     if rotation and authority:
         authority = authority.rotated(environment, rotation)
-    files = _certificates(store, authority or _new_authority(environment), subjects) if subjects else {}
+    files = _certificates(store, authority or Authority(make_authority(environment)), subjects) if subjects else {}
     for user, password in passwords.items():
-        kept = store.read(f"{user}.password")
-        made = (secrets.token_urlsafe(_PASSWORD_BYTES)).encode() if kept is None else kept
-        files[f"{user}.password"] = made if password is None else password.encode()
+        found = store.password(user) if password is None else password
+        files[f"{user}.password"] = (found or secrets.token_urlsafe(_PASSWORD_BYTES)).encode()
+    files[IDENTITY] = (store.identity or secrets.token_hex(_IDENTITY_BYTES)).encode()
     return Material(store, files)
 
 
 def _certificates(store: SecretStore, authority: Authority, subjects: Mapping[str, Subject]) -> dict[str, bytes]:
-    files = {AUTHORITY: authority.trusted, AUTHORITY_KEY: authority.pair.key, CHAIN: authority.chain}
+    files = {AUTHORITY_KEY: authority.written, AUTHORITY: authority.trusted}  # in this order: the second is a copy
     for name, subject in subjects.items():
         pair = parted(store.read(f"{name}.pem") or b"")
-        if pair is None or not is_good(pair, authority.pair, subject):
+        if pair is None or not is_whole(pair) or not is_good(pair, authority.pair, subject):
             pair = issue(authority.pair, subject)
         files[f"{name}.pem"] = pair.key + parts(pair.certificate)[0] + authority.chain
     return files
@@ -135,15 +182,3 @@ def parted(content: bytes) -> Pair | None:
     """The key and the certificate in a file that has both; None if it has another form."""
     key, found, rest = content.partition(_CERTIFICATE)
     return Pair(key, found + rest) if key and found else None
-
-
-def _kept_authority(store: SecretStore) -> Authority | None:
-    trusted, key = store.read(AUTHORITY), store.read(AUTHORITY_KEY)
-    if not trusted or not key:
-        return None
-    return Authority(Pair(key, (parts(trusted) or [trusted])[0]), trusted, store.read(CHAIN) or b"")
-
-
-def _new_authority(environment: str) -> Authority:
-    made = make_authority(environment)
-    return Authority(made, made.certificate)

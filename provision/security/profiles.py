@@ -13,8 +13,6 @@ PLAIN = "PLAIN"
 SCRAM_256, SCRAM_512 = "SCRAM-SHA-256", "SCRAM-SHA-512"
 SCRAM = {SCRAM_256: "sha256", SCRAM_512: "sha512"}
 """The mechanisms of SCRAM (RFC 5802, RFC 7677), and their hash functions."""
-# All certificates have nothing but a common name, which becomes the principal's.
-_PRINCIPALS = "RULE:^CN=([^,]+).*$/$1/,DEFAULT"
 _PLAIN_MODULE = "org.apache.kafka.common.security.plain.PlainLoginModule"
 _SCRAM_MODULE = "org.apache.kafka.common.security.scram.ScramLoginModule"
 
@@ -93,13 +91,13 @@ def settings(profile: Profile, place: Place, users: Sequence[str] = ()) -> dict[
         found["config.providers"] = "file"
         found["config.providers.file.class"] = "org.apache.kafka.common.config.provider.FileConfigProvider"
     if profile.encrypted:
-        found |= _of_tls(profile, place)
+        found |= _of_tls(profile, place, users)
     if profile.mechanism:
         found |= _of_passwords(profile, place, users)
     return found
 
 
-def _of_tls(profile: Profile, place: Place) -> Iterator[tuple[str, str]]:
+def _of_tls(profile: Profile, place: Place, users: Sequence[str]) -> Iterator[tuple[str, str]]:
     # Not by `ssl.keystore.location`, with which 2.8 wants a password for the key.
     yield "ssl.keystore.type", "PEM"
     yield "ssl.keystore.key", place.secret("key")
@@ -107,9 +105,19 @@ def _of_tls(profile: Profile, place: Place) -> Iterator[tuple[str, str]]:
     yield "ssl.truststore.type", "PEM"
     yield "ssl.truststore.location", f"{place.config_dir}/{TRUSTSTORE}"
     yield "ssl.client.auth", "required" if profile.asks_certificate else "none"
-    yield "ssl.principal.mapping.rules", _PRINCIPALS
+    yield "ssl.principal.mapping.rules", _letting_in(ITSELF, *(users if profile.asks_certificate else ()))
     if CONTROLLER in place.listeners:  # only nodes talk to it, and each of them has a certificate
-        yield f"listener.name.{CONTROLLER.lower()}.ssl.client.auth", "required"
+        prefix = f"listener.name.{CONTROLLER.lower()}."
+        yield f"{prefix}ssl.client.auth", "required"
+        yield f"{prefix}ssl.principal.mapping.rules", _letting_in(ITSELF)
+
+
+def _letting_in(*names: str) -> str:
+    """The rule that makes certificates' common names principals; a node closes the connection of all other ones.
+
+    A certificate is valid for long, also that of a user who is no longer in the file.
+    """
+    return f"RULE:^CN=({'|'.join(name.replace('.', '[.]') for name in names)})$/$1/"
 
 
 def _of_passwords(profile: Profile, place: Place, users: Sequence[str]) -> Iterator[tuple[str, str]]:

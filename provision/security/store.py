@@ -1,13 +1,15 @@
 """The secrets of an environment, in files of this user alone.
 
-home/secrets/NAME/ca.pem          the certificate of the environment's authority; during a rotation, also of the old one
-home/secrets/NAME/ca.key          its key
-home/secrets/NAME/ca.chain        during a rotation: its certificate, issued by the old authority
+home/secrets/NAME/ca.key          the environment's authority: its key and certificate; during a rotation, also the
+                                  certificate of the old one, and its own as the old one has issued it
+home/secrets/NAME/ca.pem          the certificates in it by which clients trust nodes
+home/secrets/NAME/identity        what tells these secrets from those of another environment; it is no secret
+home/secrets/NAME/where.json      the runtimes that have the environment, and the directory of its data
 home/secrets/NAME/SUBJECT.pem     the key and the certificate of a node or a client
 home/secrets/NAME/USER.password   the password of a user; users other than this program begin with `user-`
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from provision.common.own_directories import is_own, make_own, remove_tree
 from provision.common.whole_files import read_whole, write_whole
 from provision.errors import ProvisionError, Unavailable
 
+IDENTITY = "identity"
 _MODE = 0o600
 _LARGEST = 1024 * 1024
 
@@ -59,31 +62,69 @@ class SecretStore:
             raise Unavailable(f"{file} cannot be read", why=error.strerror or str(error)) from error
 
     @property
+    def identity(self) -> str:
+        """What tells these secrets from others; empty if nothing does.
+
+        Raises:
+            Unavailable: it cannot be read.
+        """
+        return self._text(IDENTITY)
+
+    def password(self, user: str) -> str:
+        """The password that is kept under a name; empty if there is none.
+
+        Raises:
+            Unavailable: it cannot be read, or is damaged.
+        """
+        return self._text(f"{user}.password")
+
+    def _text(self, name: str) -> str:
+        try:
+            return (self.read(name) or b"").decode()
+        except UnicodeDecodeError as error:
+            raise Unavailable(f"{self.path(name)} is damaged", why="it is not valid UTF-8") from error
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of all files that are kept."""
+        return frozenset(file.name for file in self.directory.iterdir()) if self.is_there else frozenset()
+
+    @property
     def passwords(self) -> frozenset[str]:
         """All passwords that are kept.
 
         Raises:
             Unavailable: one cannot be read.
         """
-        names = [file.name for file in self.directory.glob("*.password")] if self.is_there else []
-        return frozenset(found.decode() for name in names if (found := self.read(name)))
+        names = (name for name in self.names if name.endswith(".password"))
+        return frozenset(found for name in names if (found := self._text(name)))
 
     def keep(self, files: Mapping[str, bytes]) -> None:
-        """Write files, unless they are there with the same content; of one without content nothing is kept.
+        """Write files one after the other, unless they are there with the same content.
 
         Raises:
             ProvisionError: they cannot be written.
         """
-        new = {name: content for name, content in files.items() if (self.read(name) or b"") != content}
+        new = {name: content for name, content in files.items() if self.read(name) != content}
         try:
             for name, content in new.items():
-                place = make_own(self.directory, below=self._home) / name
-                if content:
-                    write_whole(place, content, _MODE)
-                else:
-                    place.unlink()
+                write_whole(make_own(self.directory, below=self._home) / name, content, _MODE)
         except OSError as error:
             raise ProvisionError(f"cannot write to {self.directory}", why=error.strerror or str(error)) from error
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove files, those of them that are there.
+
+        Raises:
+            ProvisionError: they cannot be removed.
+        """
+        try:
+            for name in names:
+                self.path(name).unlink(missing_ok=True)
+        except OSError as error:
+            raise ProvisionError(
+                f"cannot remove files from {self.directory}", why=error.strerror or str(error)
+            ) from error
 
     def forget(self) -> None:
         """Remove all of them.

@@ -4,10 +4,8 @@ The environment's own template gives its broker a listener for each security pro
 itself uses.
 """
 
-import gc
 import json
 import logging
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,7 +135,7 @@ OPENERS: Mapping[str, Callable[[Access], Any]] = {
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def impatient(monkeypatch: pytest.MonkeyPatch, swept: None) -> Iterator[None]:
     """Clients give up soon; what one that does not open leaves open, and its log that would keep it, go with it."""
     monkeypatch.setattr(connection, "REQUEST_TIMEOUT_S", SOON_MS / 1000)
     log = logging.getLogger("kafka")
@@ -145,9 +143,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     log.setLevel(logging.CRITICAL)
     yield
     log.setLevel(level)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 @every_way

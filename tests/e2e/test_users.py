@@ -15,7 +15,7 @@ from provision.kafka.access import Access, Credentials
 from provision.kafka.metadata import observe_cluster
 from tests.engine import DEFAULT_VERSION, Provision, java, write_environment
 
-pytestmark = [pytest.mark.process, pytest.mark.row("apart")]
+pytestmark = [pytest.mark.process, pytest.mark.row("apart"), pytest.mark.usefixtures("swept")]
 
 NAME = "with-users"
 ANSWER_S = 20.0

@@ -32,7 +32,7 @@ from provision.security.acls import Acl
 from tests.acls import CASES, Case
 from tests.engine import Provision, engine, java, write_environment
 
-pytestmark = pytest.mark.row("apart")
+pytestmark = [pytest.mark.row("apart"), pytest.mark.usefixtures("swept")]
 
 NAME = "permits"
 ANSWER_S, PATIENCE_S = 20.0, 60.0

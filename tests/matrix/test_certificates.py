@@ -12,7 +12,7 @@ from provision.kafka.connection import NotAnswering
 from provision.kafka.metadata import observe_cluster
 from tests.engine import DEFAULT_VERSION, Provision, java, write_environment
 
-pytestmark = [pytest.mark.process, pytest.mark.row("apart")]
+pytestmark = [pytest.mark.process, pytest.mark.row("apart"), pytest.mark.usefixtures("swept")]
 
 NAME = "rotated"
 ANSWER_S, PATIENCE_S = 20.0, 60.0

@@ -26,11 +26,13 @@ from provision.errors import KafkaRefused
 from provision.kafka.access import Access, Credentials
 from provision.kafka.connection import NotAnswering
 from provision.kafka.metadata import observe_cluster
-from provision.security.certificates import Pair, Subject, issue, make_authority
+from provision.security.certificates import Subject, issue, make_authority
+from provision.security.material import Authority
+from provision.security.store import SecretStore
 from tests.engine import Provision, engine, java, write_environment
 from tests.users import NOBODY, needs_root
 
-pytestmark = pytest.mark.row("apart")
+pytestmark = [pytest.mark.row("apart"), pytest.mark.usefixtures("swept")]
 
 NAME = "closed"
 USERS: list[dict[str, Any]] = [{"name": "app"}, {"name": "ops", "password": {"env": "OPS_PASSWORD"}}]
@@ -222,15 +224,23 @@ def test_nobody_else_gets_in_and_is_told_why(closed: Closed) -> None:
             with pytest.raises(NotAnswering):
                 observe_cluster(closed.access(certificate=None, **other), 1, ANSWER_S)
     if row.security == "mtls":
-        store = closed.provision.home / "secrets" / NAME
-        own = Pair((store / "ca.key").read_bytes(), (store / "ca.pem").read_bytes())
+        kept = Authority.kept(SecretStore(closed.provision.home / "secrets" / NAME))
+        assert kept
         long_ago = dt.datetime.now(dt.UTC) - dt.timedelta(days=2)
-        expired = issue(own, Subject("app"), long_ago, dt.timedelta(days=1))
+        expired = issue(kept.pair, Subject("app"), long_ago, dt.timedelta(days=1))
         for bad in (expired, issue(make_authority(NAME), Subject("app"))):
             shown = closed.directory / "bad.pem"
             shown.write_bytes(bad.key + bad.certificate)
             with pytest.raises(NotAnswering, match="TLS fails"):
                 observe_cluster(closed.access(certificate=str(shown)), 1, ANSWER_S)
+        for name in ("leaver", "app2"):  # of a user who was taken from the file
+            pair = issue(kept.pair, Subject(name))
+            shown.write_bytes(pair.key + pair.certificate)
+            with pytest.raises(NotAnswering):
+                observe_cluster(closed.access(certificate=str(shown)), 1, ANSWER_S)
+        pair = issue(kept.pair, Subject("app"))
+        shown.write_bytes(pair.key + pair.certificate)
+        assert observe_cluster(closed.access(certificate=str(shown)), 1, ANSWER_S)
     if row.security.startswith("sasl"):
         mechanism = closed.python("app")["sasl_mechanism"]
         assert (mechanism == "PLAIN") is (row.security != "sasl-scram")

@@ -95,6 +95,18 @@ def test_a_certificate_is_kept_until_a_month_before_its_end(subject: Subject) ->
     assert not is_good(pair, AUTHORITY, subject, end - dt.timedelta(days=29))
 
 
+@pytest.mark.parametrize("subject", [SERVER, CLIENT], ids=["server", "client"])
+def test_a_certificate_of_the_future_is_not_kept(subject: Subject) -> None:
+    later = dt.datetime.now(dt.UTC) + dt.timedelta(days=2)
+    pair = issue(AUTHORITY, subject, later)
+    (says,) = shown(pair.certificate)
+    assert not is_good(pair, AUTHORITY, subject)
+    assert not says.has_begun()
+    assert not is_good(pair, AUTHORITY, subject, says.begins - dt.timedelta(seconds=1))
+    assert is_good(pair, AUTHORITY, subject, says.begins)
+    assert says.has_begun(says.begins)
+
+
 def test_a_certificate_is_not_kept_for_another_subject_or_authority() -> None:
     pair = issue(AUTHORITY, SERVER)
     assert not is_good(pair, STRANGER, SERVER)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from provision import Environment, Level, UpOptions
 from provision.catalogue.versions import KafkaVersion, config_option
 from provision.cluster.properties import read
 from provision.errors import ProvisionError, Refused, UsageError
-from provision.events import Event
+from provision.events import Event, Notice
 from provision.kafka.access import Access
 from provision.observe.reach import access_to
 from provision.operations.tools import filled_in_config
@@ -84,7 +85,7 @@ def test_its_nodes_have_certificates_for_their_names_and_a_second_plan_is_empty(
     closed.looks_away()
     environment = closed.of(security, **MODES[mode])
     environment.up(RUNNING)
-    authority = parted((closed.store.read("ca.key") or b"") + (closed.store.read("ca.pem") or b""))
+    authority = parted(closed.store.read("ca.key") or b"")
     assert authority
     brokers = ["broker-1", "broker-2"]
     for node in [*brokers, *(["controller-1"] if mode == "kraft" else [])]:
@@ -323,3 +324,88 @@ def test_a_client_that_is_not_known_or_not_named_is_refused(closed: Closed) -> N
             environment.client_config("properties", user)
     with pytest.raises(UsageError, match="no format 'xml'"):
         environment.client_config("xml", "app")
+
+
+BOTH = [{"name": "leaver"}, {"name": "b.c"}]
+
+
+@pytest.mark.parametrize("security", ["mtls", "sasl-plain", "sasl-tls", "sasl-scram"])
+def test_a_user_taken_from_the_file_gets_in_no_more_and_comes_back_as_another(closed: Closed, security: str) -> None:
+    closed.of(security, users=BOTH, prune=True).up()
+    secret = "user-leaver.pem" if security == "mtls" else "user-leaver.password"
+    before = closed.store.read(secret)
+    assert before
+    environment = closed.of(security, users=BOTH[1:], prune=True)
+    plan = environment.plan().plan
+    assert [(action.verb, action.resource) for action in plan.actions] == (
+        [(Verb.DELETE, "user leaver")]
+        if security == "sasl-scram"
+        else [(Verb.RESTART, "broker-2"), (Verb.RESTART, "broker-1")]
+    )
+    assert closed.store.read(secret) == before
+    environment.up()
+    assert closed.store.read(secret) is None
+    with pytest.raises(UsageError, match="has no user leaver"):
+        environment.client_config("properties", "leaver")
+    assert "leaver" not in [one.name for one in environment.certificates()]
+    for node in ("broker-1", "broker-2"):
+        assert not [file.name for file in closed.runtime.read_files(NAME, node) if b"leaver" in file.content]
+    again = closed.of(security, users=BOTH, prune=True)
+    again.up()
+    assert closed.store.read(secret) not in (None, before)
+    assert not again.plan().plan.changes
+
+
+def test_who_has_lost_their_user_but_not_their_certificate_is_told_of(closed: Closed) -> None:
+    closed.of("mtls", users=BOTH).up()
+    closed.told.clear()
+    closed.of("mtls", users=[]).up()
+    closed.of("mtls", users=[]).up()
+    (told,) = [event.text for event in closed.told if isinstance(event, Notice)]
+    assert told == (
+        "no longer in the file, and refused by name: b.c, leaver; what certificates they have stays valid, for the "
+        f"case that the name comes back, until `provision certs rotate {NAME}`"
+    )
+
+
+def test_a_node_that_has_left_leaves_no_key(closed: Closed) -> None:
+    closed.of("tls", brokers={"nodes": 3, "port": "auto"}).up()
+    assert closed.store.read("broker-3.pem")
+    closed.of("tls").up()
+    assert closed.store.read("broker-3.pem") is None
+    assert [one.name for one in closed.of("tls").certificates() if one.kind == "node"] == ["broker-1", "broker-2"]
+    assert closed.store.read("ca.pem")
+
+
+def stands_for_itself(rule: str, name: str) -> bool:
+    """Whether a node's rule knows a common name; what no rule knows is not let in."""
+    pattern = rule.removeprefix("RULE:").removesuffix("/$1/")
+    return re.fullmatch(pattern, f"CN={name}") is not None
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("security", "users", "known", "others"),
+    [
+        ("mtls", BOTH, ["provision", "leaver", "b.c"], ["leave", "leaver2", "bxc", "leaver,O=x", "x,CN=leaver"]),
+        ("mtls", [], ["provision"], ["leaver", "", "provision2", "xprovision"]),
+        ("tls", [], ["provision"], ["leaver"]),
+        ("sasl-tls", BOTH, ["provision"], ["leaver"]),
+    ],
+)
+def test_certificates_stand_for_their_names_if_the_file_has_them(
+    tmp_path: Path, mode: str, security: str, users: list[dict[str, str]], known: list[str], others: list[str]
+) -> None:
+    closed = Closed(tmp_path)
+    closed.looks_away()
+    closed.of(security, users=users, **MODES[mode]).up(RUNNING)
+    rules = "ssl.principal.mapping.rules"
+    for node in ("broker-1", "controller-1")[: 2 if mode == "kraft" else 1]:
+        text = next(f.text for f in closed.runtime.read_files(NAME, node) if not f.secret and rules in f.text)
+        values = read(text) or {}
+        assert [name for name in (*known, *others) if stands_for_itself(values[rules], name)] == known
+        of_controllers = f"listener.name.controller.{rules}"
+        assert (of_controllers in values) is (mode == "kraft" and node == "controller-1")
+        if of_controllers in values:
+            found = [name for name in (*known, *others) if stands_for_itself(values[of_controllers], name)]
+            assert found == ["provision"]

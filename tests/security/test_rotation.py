@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import pkcs12
 
-from provision.errors import Refused, Unavailable, UsageError
+from provision.common.whole_files import write_whole
+from provision.errors import ProvisionError, Refused, Unavailable, UsageError
 from provision.events import ActionDone, Notice
 from provision.home.place import Home
 from provision.operations.certificates import PKCS12
 from provision.pipeline import UpOptions
 from provision.plan.actions import Plan
-from provision.security.certificates import Subject, make_authority, parts, shown
-from provision.security.material import Material, Rotation, material
+from provision.security.certificates import Subject, issue, make_authority, parts, shown
+from provision.security.material import Authority, Material, Rotation, material
 from provision.security.store import SecretStore
 from tests.security.test_environments import NAME, Closed
 
@@ -30,7 +31,7 @@ def store(tmp_path: Path) -> SecretStore:
 
 def taken(store: SecretStore, rotation: Rotation | None = None) -> Material:
     """What is made, and kept."""
-    made = material(store, NAME, SUBJECTS, {}, exists=store.is_there, rotation=rotation)
+    made = material(store, NAME, SUBJECTS, {}, rotation=rotation)
     made.keep()
     return made
 
@@ -92,15 +93,99 @@ def test_each_step_is_taken_once_and_what_is_made_between_them_fits(store: Secre
     with pytest.raises(UsageError, match="has begun already"):
         taken(store, Rotation.BEGIN)
     assert taken(store).files == both.files
-    wider = material(store, NAME, SUBJECTS | {"broker-2": NODE}, {}, exists=True)
+    wider = material(store, NAME, SUBJECTS | {"broker-2": NODE}, {})
     assert len(parts(wider.files["broker-2.pem"])) == 2  # with the new authority's, which the old one vouches for
     end = taken(store, Rotation.FINISH)
     assert end.authority == parts(both.authority)[0]
-    assert not store.path("ca.chain").exists()
+    assert [len(parts(store.read(name) or b"")) for name in ("ca.key", "ca.pem", "user-app.pem")] == [1, 1, 1]
     assert taken(store).authority == end.authority
     again = taken(store, Rotation.BEGIN)
     assert len(parts(again.authority)) == 2
     assert len({one.subject for made in (first, both, again) for one in shown(made.authority)}) == 3
+
+
+class CutOffError(BaseException):
+    """The command is killed."""
+
+
+def cut_off(monkeypatch: pytest.MonkeyPatch, store: SecretStore, rotation: Rotation | None, after: int) -> bool:
+    """Take a step, and be killed once so many files are written; whether there were more to write."""
+    left = after
+
+    def write(file: Path, content: bytes, mode: int) -> None:
+        nonlocal left
+        if not left:
+            raise CutOffError
+        left -= 1
+        write_whole(file, content, mode)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("provision.security.store.write_whole", write)
+        try:
+            taken(store, rotation)
+        except CutOffError:
+            return True
+    return False
+
+
+FILES = ("ca.key", "ca.pem", "broker-1.pem", "user-app.pem")
+
+
+@pytest.mark.parametrize("written", range(len(FILES)))
+@pytest.mark.parametrize("step", Rotation)
+def test_a_step_that_is_cut_off_breaks_nobody_and_is_taken_or_not(
+    tmp_path: Path, store: SecretStore, monkeypatch: pytest.MonkeyPatch, step: Rotation, written: int
+) -> None:
+    before = taken(store)
+    if step is Rotation.FINISH:
+        before = taken(store, Rotation.BEGIN)
+    assert cut_off(monkeypatch, store, step, written)
+    then = taken(store)
+    assert taken(store).files == then.files
+    assert then.authority == before.authority if not written else then.authority != before.authority
+    old, new = (Side(tmp_path / f"{n}-node", made, "broker-1") for n, made in enumerate((before, then)))
+    clients = [Side(tmp_path / f"{n}-client", made, "user-app") for n, made in enumerate((before, then))]
+    assert [is_understood(node, client) for node in (old, new) for client in clients] == [True] * 4
+    if written and step is Rotation.BEGIN:
+        with pytest.raises(UsageError, match="has begun already"):
+            taken(store, Rotation.BEGIN)
+
+
+@pytest.mark.parametrize("written", range(1, len(FILES)))
+def test_a_first_step_that_is_cut_off_is_continued_with_the_same_authority(
+    tmp_path: Path, store: SecretStore, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    assert cut_off(monkeypatch, store, None, written)
+    begun = store.read("ca.key")
+    made = taken(store)
+    assert made.files["ca.key"] == begun
+    assert is_understood(Side(tmp_path / "node", made, "broker-1"), Side(tmp_path / "client", made, "user-app"))
+
+
+STRANGER = make_authority("stranger")
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [b"", b"nothing", STRANGER.key, STRANGER.certificate, make_authority(NAME).key + STRANGER.certificate],
+    ids=["empty", "no PEM", "no certificate", "no key", "another's certificate"],
+)
+def test_with_a_damaged_authority_nothing_is_made(store: SecretStore, damaged: bytes) -> None:
+    taken(store)
+    store.keep({"ca.key": damaged})
+    for rotation in (None, *Rotation):
+        with pytest.raises(Unavailable, match=r"ca\.key is damaged"):
+            taken(store, rotation)
+    assert store.read("ca.key") == damaged
+
+
+def test_a_node_whose_key_and_certificate_are_not_one_pair_gets_another(store: SecretStore) -> None:
+    first = taken(store)
+    key, certificate = make_authority(NAME).key, parts(first.files["broker-1.pem"])[0]
+    store.keep({"broker-1.pem": key + certificate, "ca.pem": b"nothing"})
+    again = taken(store)
+    assert again.files["broker-1.pem"] not in (first.files["broker-1.pem"], key + certificate)
+    assert store.read("ca.pem") == first.authority
 
 
 @pytest.fixture
@@ -138,6 +223,60 @@ def test_nodes_restart_one_at_a_time_in_each_step_with_consent(closed: Closed) -
     assert closed.store.read("ca.pem") != before
 
 
+def begin_until(closed: Closed, node: str) -> None:
+    """Begin a rotation that ends before it has reached a node."""
+    on_verb = closed.runtime.on_verb
+
+    def fail(verb: str, subject: str) -> None:
+        if (verb, subject) == ("stop_node", node):
+            raise ProvisionError("it fails")
+        on_verb(verb, subject)
+
+    closed.runtime.on_verb = fail
+    with pytest.raises(ProvisionError, match="it fails"):
+        closed.of().up(UpOptions(rotation=Rotation.BEGIN))
+    closed.runtime.on_verb = on_verb
+
+
+@pytest.mark.parametrize(
+    ("cut_off_at", "behind"), [("broker-2", "broker-1, 2"), ("broker-1", "broker-1")], ids=["none", "some"]
+)
+@pytest.mark.parametrize("then", ["continues", "leaves"])
+def test_a_rotation_that_has_not_reached_all_nodes_is_not_ended(
+    closed: Closed, cut_off_at: str, behind: str, then: str
+) -> None:
+    environment = closed.of()
+    environment.up()
+    begin_until(closed, cut_off_at)
+    before = {path.name: path.read_bytes() for path in closed.store.directory.iterdir()}
+    ending = closed.of(brokers={"nodes": 1, "port": "auto"}) if then == "leaves" else environment
+    for attempt in (ending.up, ending.up):
+        with pytest.raises(Refused, match="has not reached") as caught:
+            attempt(UpOptions(rotation=Rotation.FINISH))
+        assert caught.value.what.endswith(f"has not reached {behind}")
+        assert "provision up" in caught.value.hint
+    assert {path.name: path.read_bytes() for path in closed.store.directory.iterdir()} == before
+    environment.up()
+    environment.up(UpOptions(rotation=Rotation.FINISH))
+    assert [len(parts(closed.files(node)["ca.pem"])) for node in ("broker-1", "broker-2")] == [1, 1]
+
+
+@pytest.mark.parametrize("security", ["tls", "mtls", "sasl-tls"])
+def test_every_profile_with_certificates_ends_its_rotation_once_the_nodes_have_it(
+    closed: Closed, security: str
+) -> None:
+    environment = closed.of(security)
+    environment.up()
+    kept = Authority.kept(closed.store)
+    assert kept
+    closed.store.keep({"ca.key": kept.rotated(NAME, Rotation.BEGIN).written})  # it was cut off at once
+    with pytest.raises(Refused, match="has not reached broker-1, 2"):
+        environment.up(UpOptions(rotation=Rotation.FINISH))
+    environment.up()
+    environment.up(UpOptions(rotation=Rotation.FINISH))
+    assert not environment.plan().plan.changes
+
+
 @pytest.mark.parametrize(
     ("lived_days", "told"),
     [
@@ -154,7 +293,7 @@ def test_an_authority_that_ends_soon_is_told_of_and_can_be_rotated(
 ) -> None:
     environment = closed.of(users=[{"name": "app"}])
     made = make_authority(NAME, dt.datetime.now(dt.UTC) - dt.timedelta(days=lived_days))
-    closed.store.keep({"ca.pem": made.certificate, "ca.key": made.key})
+    closed.store.keep({"ca.key": made.key + made.certificate})
     environment.up()
     closed.told.clear()
     environment.plan()
@@ -164,6 +303,26 @@ def test_an_authority_that_ends_soon_is_told_of_and_can_be_rotated(
     closed.told.clear()
     environment.plan()
     assert [event.text for event in closed.told if isinstance(event, Notice)] == []
+
+
+def test_a_clock_that_was_wrong_is_told_of_and_what_it_dated_is_made_anew(closed: Closed) -> None:
+    environment = closed.of(users=[{"name": "app"}])
+    later = dt.datetime.now(dt.UTC) + dt.timedelta(days=2)
+    made = make_authority(NAME, later)
+    app = issue(made, USER, later)
+    closed.store.keep({"ca.key": made.key + made.certificate, "user-app.pem": app.key + app.certificate})
+    environment.up()
+    assert shown(closed.store.read("user-app.pem") or b"")[0].has_begun()
+    closed.told.clear()
+    environment.plan()
+    (told,) = [event.text for event in closed.told if isinstance(event, Notice)]
+    assert told.startswith(f"the authority of {NAME}'s certificates is not valid before {later:%Y-}")
+    assert f"provision certs rotate {NAME}" in told
+    for step in Rotation:
+        environment.up(UpOptions(rotation=step))
+    closed.told.clear()
+    environment.plan()
+    assert not [event for event in closed.told if isinstance(event, Notice)]
 
 
 @pytest.mark.parametrize("security", ["plaintext", "sasl-plain", "sasl-scram"])

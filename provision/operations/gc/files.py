@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import partial
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 from provision.common.notes import DamagedNote, read_note
@@ -12,10 +13,14 @@ from provision.errors import Busy, ProvisionError, Refused
 from provision.events import Listener
 from provision.home.holders import Holder
 from provision.home.locks import HomeLock
+from provision.home.ports import Known
 from provision.home.runs import ended as ended_runs
 from provision.home.runs import kept as kept_runs
+from provision.home.secrets import Where
 from provision.operations.gc.leftover import Leftover, Situation
+from provision.runtime.directories import has_data
 from provision.runtime.jars import left_fetches
+from provision.security.store import SecretStore
 from provision.spec.names import is_environment_name
 
 
@@ -71,13 +76,32 @@ def test_runs(situation: Situation) -> Iterator[Leftover]:
 
 
 def secrets(situation: Situation) -> Iterator[Leftover]:
-    """Keys and certificates of environments that are gone."""
+    """Keys and certificates of environments that are certainly gone, with their data."""
     home = situation.runtimes.home.directory
-    directories = [one for one in _entries(home / "secrets", home) if is_environment_name(one.name)]
-    there = situation.runtimes.environments_at("") if directories else None
-    for directory in directories if there is not None else ():
-        if directory.name not in (there or ()):
-            yield _file("secrets", directory, "its environment is gone")
+    known = cache(situation.runtimes.environments_at)
+    for directory in _entries(home / "secrets", home):
+        if is_environment_name(directory.name) and _is_gone(SecretStore(directory), known):
+            found = _file("secrets", directory, "its environment is gone")
+            yield replace(found, remove=partial(_forget, situation, directory, found))
+
+
+def _is_gone(store: SecretStore, known: Known) -> bool:
+    """Whether nothing of an environment is where it was: neither at a runtime's place, nor in a directory of data."""
+    name, where = store.directory.name, Where.of(store)
+    there = [known(place) for place in where.places or [""]]
+    if any(names is None or name in names for names in there):
+        return False
+    try:
+        return not where.storage or not has_data(Path(where.storage), name)
+    except ProvisionError:  # it cannot be read, so that there may be data
+        return False
+
+
+def _forget(situation: Situation, directory: Path, found: Leftover, tell: Listener) -> bool:
+    """Remove secrets, unless they have been used meanwhile, or their environment is there again."""
+    now = _file(found.kind, directory, found.why)
+    is_left = now.since_s == found.since_s and _is_gone(SecretStore(directory), situation.runtimes.environments_at)
+    return is_left and now.remove(tell)
 
 
 def kept_by_tests(situation: Situation) -> Iterator[Leftover]:
