@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ from provision.errors import ProvisionError, Refused, UsageError
 from provision.events import Event
 from provision.kafka.access import Access
 from provision.observe.reach import access_to
-from provision.operations.tools import filled_in_config
+from provision.operations.tools import filled_in_config, run_tool
 from provision.plan.actions import Verb
 from provision.plan.saved import SavedPlan
-from provision.runtime.base import SECRET_MODE
+from provision.runtime.base import SECRET_MODE, JavaCommand, Streams
 from provision.security.certificates import Subject, is_good
 from provision.security.material import parted
 from provision.security.store import SecretStore
@@ -236,6 +237,68 @@ def test_a_tool_is_told_how_to_get_in(closed: Closed, tool: str, version: str, o
         assert values["ssl.truststore.certificates"].encode() == closed.store.read("ca.pem")
         assert filled_in_config(access, option, ["--list", option, "mine"]) == ("", b"")
     assert filled_in_config(Access({1: "127.0.0.1:9092"}), option, []) == ("", b"")
+
+
+class Tool:
+    """Remembers what a tool was started with."""
+
+    def __init__(self, closed: Closed, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.commands: list[JavaCommand] = []
+        monkeypatch.setattr(closed.runtime, "run_tool", self._run)
+
+    def _run(self, _environment: object, command: JavaCommand, _streams: object) -> int:
+        self.commands.append(command)
+        return 0
+
+
+LETS_IN = {
+    "--list": True,
+    "--bootstrap-server BROKER-1 --list": True,
+    "--bootstrap-server=BROKER-2,BROKER-1": True,
+    "--bootstrap-controller CONTROLLER-1": True,
+    "--bootstrap-server elsewhere:9092 --list": False,
+    "--bootstrap-server=elsewhere:9092": False,
+    "--boot elsewhere:9092": False,
+    "--bootstrap-server BROKER-1,elsewhere:9092": False,
+    "--bootstrap-server BROKER-1 --bootstrap-server elsewhere:9092": False,
+    "--command-property bootstrap.servers=elsewhere:9092": False,
+    "--bootstrap-server 127.0.0.1:1": False,
+}
+
+
+@pytest.mark.parametrize("security", ["sasl-plain", "mtls"])
+def test_a_tool_tells_nobody_else_how_to_get_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, security: str) -> None:
+    closed = Closed(tmp_path)  # its nodes answer nothing
+    closed.looks_away()
+    closed.of(security, users=APP, **KRAFT).up(RUNNING)
+    tool, streams = Tool(closed, monkeypatch), Streams(None, BytesIO(), BytesIO())
+    for user in ("", "app"):
+        for arguments, lets_in in LETS_IN.items():
+            named = arguments
+            for node in ("broker-1", "broker-2", "controller-1"):
+                named = named.replace(node.upper(), closed.runtime.inside_address(NAME, node))
+            run_tool(closed.runtime, NAME, "kafka-topics", named.split(), streams, user=user)
+            given = tool.commands[-1]
+            assert (given.option, bool(given.properties)) == ("--command-config" if lets_in else "", lets_in), arguments
+
+
+def test_a_tool_tells_nothing_at_the_address_of_a_node_that_has_stopped(
+    closed: Closed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed.of("sasl-plain").up()
+    tool, streams = Tool(closed, monkeypatch), Streams(None, BytesIO(), BytesIO())
+    addresses = [closed.runtime.inside_address(NAME, node) for node in ("broker-1", "broker-2")]
+    closed.looks_away()
+    closed.runtime.stop_node(NAME, "broker-2", 1)
+    run_tool(closed.runtime, NAME, "kafka-topics", ["--list"], streams)
+    run_tool(closed.runtime, NAME, "kafka-topics", ["--bootstrap-server", addresses[1]], streams)
+    closed.runtime.stop_node(NAME, "broker-1", 1)
+    run_tool(closed.runtime, NAME, "kafka-topics", ["--list"], streams)
+    assert [(command.arguments[1], bool(command.option)) for command in tool.commands] == [
+        (addresses[0], True),
+        (addresses[1], False),
+        (",".join(addresses), False),
+    ]
 
 
 # -- passwords, and what clients are told -----------------------------------------------------------------------------
