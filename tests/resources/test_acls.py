@@ -86,19 +86,61 @@ def test_drift_is_shown_and_mended_and_others_stay(living: Living) -> None:
     assert living.kafka.acls == OWN | {OTHER}
 
 
-def test_what_was_taken_from_the_file_and_is_still_in_force_is_told(living: Living) -> None:
-    living.settles()
-    living.kafka.acls |= {OTHER}
+CREATE = "allow User:app create topic orders.*"
+EVERYBODY = {"user": "*", "allow": ["describe cluster"]}
+
+
+@pytest.mark.parametrize(
+    ("without", "others"),
+    [
+        (
+            {"users": [APP | {"allow": ["write topic orders.*"]}, ADMIN], "acls": [EVERYBODY]},
+            "allow User:app describe topic orders, allow User:app read topic orders",
+        ),
+        ({"acls": []}, "allow User:* describe cluster"),  # of everybody
+        (
+            {"users": [ADMIN], "acls": [EVERYBODY]},  # of a user who is not in the file either
+            f"allow User:app describe topic orders, allow User:app read topic orders, {CREATE}, …",
+        ),
+        (
+            {"users": [{"name": "app"}, ADMIN]},  # of all, where nobody but the super user has a say
+            "allow User:* describe cluster, allow User:app describe topic orders, allow User:app read topic orders, …",
+        ),
+    ],
+)
+def test_what_was_taken_from_the_file_and_is_still_in_force_is_told_or_removed(
+    living: Living, without: dict[str, Any], others: str
+) -> None:
+    living.settles(acls=[EVERYBODY])
     told: list[object] = []
-    living.want(users=[APP | {"allow": ["write topic orders.*"]}, ADMIN])
+    del living.file["acls"]
+    living.want(**without)
     plan = Environment(living.path, runtimes=living.runtimes, on_event=told.append).plan().plan
-    assert plan.actions == ()
-    (notice,) = [event.text for event in told if isinstance(event, Notice)]
-    assert "that are not in the file: allow User:app describe topic orders, allow User:app read topic orders;" in notice
+    assert not [action for action in plan.actions if action.kind == "acl"]
+    assert [event.text for event in told if isinstance(event, Notice)] == [
+        f"the cluster has ACLs that are not in the file: {others}; `prune: true` removes such ACLs"
+    ]
     told.clear()
-    living.settles(prune=True)
+    gone = living.settles(prune=True)
+    deleted = [line.removeprefix("delete acl ") for line in gone if line.startswith("delete acl ")]
+    assert deleted[:3] == others.removesuffix(", …").split(", ")
+    assert (len(deleted) > 3) is others.endswith("…")
     Environment(living.path, runtimes=living.runtimes, on_event=told.append).plan()
     assert not [event for event in told if isinstance(event, Notice)]
+
+
+def test_of_what_is_kept_nothing_is_told_and_what_cannot_be_said_stays_with_a_word(living: Living) -> None:
+    living.settles(keep=["acl deny User:someone*"])
+    living.kafka.acls |= {OTHER}
+    told: list[object] = []
+    Environment(living.path, runtimes=living.runtimes, on_event=told.append).plan()
+    assert not [event for event in told if isinstance(event, Notice)]
+    living.kafka.acls |= {ODD}
+    living.settles(prune=True)
+    assert living.kafka.acls == OWN | {OTHER, ODD}
+    Environment(living.path, runtimes=living.runtimes, on_event=told.append).plan()
+    (notice,) = [event.text for event in told if isinstance(event, Notice)]
+    assert notice == f"the cluster has ACLs that a file cannot express, which stay: {ODD}"
 
 
 def test_prune_removes_others_with_consent(living: Living) -> None:
