@@ -35,14 +35,6 @@ LITERAL, PREFIXED, ALLOW, DENY = "literal", "prefixed", "allow", "deny"
 # Kafka has permissions on users, whose tokens others may make, from this version on (KIP-373).
 _FIRST_WITH_USERS = KafkaVersion(3, 3, 0)
 _LONG = ("operation", "resource", "name", "pattern", "permission")
-# Whoever sets one of these decides who is a super user, or what the name is that permissions are for.
-_DECIDING = (
-    "authorizer.class.name",
-    "super.users",
-    "allow.everyone.if.no.acl.found",
-    "principal.builder.class",
-    "ssl.principal.mapping.rules",
-)
 
 
 # As with users, no message of these shows a value: it may be a password that is in the wrong place.
@@ -257,21 +249,3 @@ def _long_form(
         require_name(resource, entry.name or CLUSTER_NAME, prefixed=entry.pattern == PREFIXED)
     except ValueError as error:
         yield Finding((*path, "name" if entry.name else "pattern"), str(error))
-
-
-def decided_properties(spec: "EnvironmentSpec") -> Iterator["Finding"]:
-    """With ACLs, no property decides in their place: provision and the brokers could be locked out."""
-    from provision.spec.checks import Finding
-
-    if spec.bootstrap_servers or not asks_for_permission(spec):
-        return
-    places: list[tuple[tuple[str | int, ...], dict[str, str]]] = [
-        (("controllers", "properties"), spec.controllers.properties),
-        (("brokers", "properties"), spec.brokers.properties),
-    ]
-    places += [(("brokers", "overrides", n, "properties"), one.properties) for n, one in spec.brokers.overrides.items()]
-    for path, properties in places:
-        for key in properties:
-            if key in _DECIDING or (key.startswith("listener.name.") and key.endswith(_DECIDING)):
-                message = "this property is decided by users and acls, so that provision is not locked out"
-                yield Finding((*path, key), message, "remove it", at_key=True)
