@@ -171,6 +171,48 @@ def test_a_saved_plan_holds_although_the_certificates_are_made_later(closed: Clo
     assert closed.store.is_there
 
 
+def _forget(closed: Closed, name: str) -> None:
+    closed.store.keep({name: b""})
+
+
+@pytest.mark.parametrize(
+    ("security", "users", "lost"),
+    [
+        ("sasl-plain", ["app", "new"], ""),  # a password for another user
+        ("sasl-tls", ["app", "new"], ""),
+        ("sasl-plain", ["app"], "user-app.password"),
+        ("tls", [], "broker-1.pem"),  # a certificate for a node that has one
+        ("mtls", ["app", "new"], "broker-2.pem"),
+    ],
+)
+def test_a_saved_plan_holds_that_makes_a_secret_for_a_node_that_is_there(
+    closed: Closed, security: str, users: list[str], lost: str
+) -> None:
+    closed.of(security, users=APP if users else []).up()
+    if lost:
+        _forget(closed, lost)
+    environment = closed.of(security, users=[{"name": user} for user in users])
+    planned = environment.plan()
+    assert [action.cause for action in planned.plan.actions if action.verb is Verb.RESTART]
+    assert environment.up(UpOptions(saved=planned.saved)).changed
+    assert not environment.plan().plan.changes
+
+
+def test_a_saved_plan_is_stale_when_a_secret_has_changed_since(closed: Closed, monkeypatch: pytest.MonkeyPatch) -> None:
+    users = [{"name": "app", "password": {"env": "APP_PASSWORD"}}]
+    monkeypatch.setenv("APP_PASSWORD", "0pen-s3same")
+    environment = closed.of("sasl-plain", users=users)
+    environment.up()
+    saved = environment.plan().saved
+    monkeypatch.setenv("APP_PASSWORD", "cl0se-s3same")
+    with pytest.raises(Refused, match="the plan is stale"):
+        environment.up(UpOptions(saved=saved))
+    saved = environment.plan().saved
+    environment.up()
+    with pytest.raises(Refused, match="the plan is stale"):
+        environment.up(UpOptions(saved=saved))
+
+
 @pytest.mark.parametrize(("before", "after"), [("plaintext", "tls"), ("tls", "mtls"), ("mtls", "plaintext")])
 def test_another_security_is_refused_while_a_node_runs_and_made_once_all_have_stopped(
     closed: Closed, before: str, after: str
