@@ -2,7 +2,8 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ from provision.errors import ProvisionError, Refused, UsageError
 from provision.events import Event
 from provision.kafka.access import Access
 from provision.observe.reach import access_to
+from provision.operations import apart
 from provision.operations.tools import filled_in_config, run_tool
 from provision.plan.actions import Verb
 from provision.plan.saved import SavedPlan
 from provision.runtime.base import SECRET_MODE, JavaCommand, Streams
+from provision.runtime.process.java import variables
 from provision.security.certificates import Subject, is_good
 from provision.security.material import parted
 from provision.security.store import SecretStore
@@ -393,6 +396,27 @@ def test_a_fingerprint_of_the_same_password_differs_between_environments(closed:
         closed.looks_away()
         closed.of("sasl-plain", users=users).down()
     assert len({node.config_hash for node in hashes if node}) == 2
+
+
+@pytest.mark.parametrize("source", ["env", "file"])
+def test_no_variable_takes_a_password_on_to_what_works_for_long(
+    closed: Closed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    told: list[Mapping[str, str]] = []
+    monkeypatch.setattr("provision.runtime.process.processes.start_apart", lambda _, chosen: told.append(chosen) or 1)
+    for variable in ("APP_PASSWORD", "KAFKA_SASL_PASSWORD"):
+        monkeypatch.setenv(variable, f"0pen-s3same-{source}")
+    (tmp_path / "password").write_text(f"0pen-s3same-{source}\n")
+    password = {"env": "APP_PASSWORD"} if source == "env" else {"file": str(tmp_path / "password")}
+    users = [{"name": "app", "password": password}, {"name": "made"}]
+    closed.of("sasl-plain", users=users).up(UpOptions(owner_pid=os.getpid()))  # what removes it then is started
+    monkeypatch.setenv("MADE_PASSWORD", closed.store.path("user-made.password").read_text())
+    apart.start(closed.home, "warm")
+    assert len(told) == 2
+    assert "HOME" in told[0].keys() & told[1].keys()
+    told += [variables(closed.runtimes.home.passwords)]  # and a node's or a tool's
+    values = {value for each in told for value in each.values()}
+    assert not values & {f"0pen-s3same-{source}", closed.store.path("user-made.password").read_text()}
 
 
 EVERY_FORM = ("properties", "librdkafka", "kafka-python", "spring", "env", "kcat")

@@ -278,7 +278,7 @@ class ProcessRuntime(Runtime):
         with files_of(directory):
             console = logs.fresh_console(directory)
             command = [java.command, processes.mark(directory), *self._archives.launched(note, java, directory)]
-        processes.start(command, directory, console, variables(self._secrets(name)))
+        processes.start(command, directory, console, variables(self._home.passwords))
 
     def _require_directories(self, name: str, node: str) -> None:
         """Since the node's last start its directories may have gone, and somebody else's may have taken their place."""
@@ -363,18 +363,14 @@ class ProcessRuntime(Runtime):
     def _run(self, name: str, command: JavaCommand) -> tuple[int, str]:
         with tools.told(command, self._places.environment(name)) as started:
             line = self._tool_command(name, command, started.arguments)
-            return tools.output(line, started.descriptors, variables(self._secrets(name)))
+            return tools.output(line, started.descriptors, variables(self._home.passwords))
 
     def run_tool(self, environment: ObservedEnvironment, command: JavaCommand, streams: Streams) -> int:
         """Run it with the caller's streams if they are files of the system, else through pipes."""
         name = environment.name
         with tools.told(command, self._places.environment(name)) as started:
             line = self._tool_command(name, command, started.arguments)
-            return tools.run(line, started.descriptors, streams, variables(self._secrets(name)))
-
-    def _secrets(self, name: str) -> frozenset[str]:
-        """What nobody may learn from the environment variables of a node or a tool."""
-        return self._places.home.secrets(name).passwords
+            return tools.run(line, started.descriptors, streams, variables(self._home.passwords))
 
     def _tool_command(self, name: str, command: JavaCommand, arguments: Sequence[str]) -> list[str]:
         home = self._places.environment(name)
