@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 LITERAL, PREFIXED, ALLOW, DENY = "literal", "prefixed", "allow", "deny"
 # Kafka has permissions on users, whose tokens others may make, from this version on (KIP-373).
 _FIRST_WITH_USERS = KafkaVersion(3, 3, 0)
+_KIND = principal_of("").rstrip(":")
 _LONG = ("operation", "resource", "name", "pattern", "permission")
 
 
@@ -200,6 +201,8 @@ def _of_entry(spec: "EnvironmentSpec", index: int, entry: AclSpec) -> Iterator["
         yield Finding((*path, "principal"), "user already says who", "remove one of them", at_key=True)
     elif entry.user and not spec.bootstrap_servers:
         yield from _known_user(spec, index, entry.user)
+    elif entry.principal and not spec.bootstrap_servers:
+        yield from _known_principal(spec, index, entry.principal)
     of_long = [key for key in _LONG if key in given]
     if "allow" in given:
         for key in of_long:
@@ -226,6 +229,22 @@ def _known_user(spec: "EnvironmentSpec", index: int, user: str) -> Iterator["Fin
         near = difflib.get_close_matches(user, names, n=1)
         hint = f"did you mean {near[0]}?" if near else "add it to users, or use principal"
         yield Finding(path, "there is no user of that name", hint)
+
+
+def _known_principal(spec: "EnvironmentSpec", index: int, principal: str) -> Iterator["Finding"]:
+    """That clients can have it: Kafka compares principals to the letter, and one that nobody has denies nothing."""
+    from provision.spec.checks import Finding
+
+    path, (kind, _, name) = ("acls", index, "principal"), principal.partition(":")
+    names = [one.name for one in spec.users]
+    near = difflib.get_close_matches(name.removeprefix("CN="), [*names, ANY], n=1)
+    hint = f"did you mean {principal_of(near[0])}?" if near else "name one of users, or add it there"
+    if kind != _KIND:
+        message = f"all clients are of the type {_KIND} here: the entry would never have an effect"
+        yield Finding(path, message, hint if near else f"begin it with `{_KIND}:`")
+    elif name not in (*names, ANY) and principal not in own_principals(PROFILES[spec.security]):
+        message = "there is no user of that name: the entry has no effect on those in the file"
+        yield Finding(path, message, hint, warning=True)
 
 
 def _long_form(
