@@ -19,7 +19,7 @@ from provision.plan.actions import Action, Verb
 from provision.plan.keeping import is_kept
 from provision.plan.observed import ObservedCluster
 from provision.resources.kind import Kind, Outcome, Target, Work
-from provision.security.acls import ANY, CLUSTER, Acl, require_name, require_supported
+from provision.security.acls import ANY, CLUSTER, Acl, lets_change_permissions, require_name, require_supported
 from provision.spec.acls import DENY, PREFIXED, AclSpec, asks_for_permission, declared_acls
 from provision.spec.model import EnvironmentSpec
 
@@ -32,11 +32,15 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class DesiredAcls:
-    """The desired ACLs in the order of the file; whether others are removed, unless they fit a pattern of `keep`."""
+    """The desired ACLs in the order of the file; whether others are removed, unless they fit a pattern of `keep`.
+
+    In a cluster of `others`, provision is no super user: what lets it in may be one of the ACLs.
+    """
 
     acls: tuple[Acl, ...]
     prune: bool = False
     keep: tuple[str, ...] = ()
+    others: bool = False
 
 
 ObservedAcls = frozenset[Acl]
@@ -53,7 +57,7 @@ class Acls(Kind[DesiredAcls, ObservedAcls]):
         """The ACLs in the file; None if it does not make the cluster ask for permissions."""
         if not asks_for_permission(spec):
             return None
-        return DesiredAcls(declared_acls(spec) or (), spec.prune, tuple(spec.keep))
+        return DesiredAcls(declared_acls(spec) or (), spec.prune, tuple(spec.keep), others=bool(spec.bootstrap_servers))
 
     def empty_state(self) -> ObservedAcls:
         """No ACLs."""
@@ -76,9 +80,18 @@ class Acls(Kind[DesiredAcls, ObservedAcls]):
             for acl in desired.acls
             if acl not in observed
         ]
-        doomed = filter(_said, self._others(desired, observed)) if desired.prune else ()
+        doomed = [acl for acl in self._others(desired, observed) if _said(acl)] if desired.prune else []
+        left = (observed - frozenset(doomed)) | frozenset(desired.acls)
+        locked_out = desired.others and not any(map(lets_change_permissions, left))
+        return (*new, *(self._without(acl, locked_out=locked_out) for acl in doomed))
+
+    def _without(self, acl: Acl, *, locked_out: bool) -> Action:
+        """The removal of one that is not in the file; refused if nothing else lets provision itself in then."""
         cause = "not in the file (prune: true)"
-        return (*new, *(Action(Verb.DELETE, self.name, str(acl), cause, subject=acl) for acl in doomed))
+        if locked_out and lets_change_permissions(acl):
+            hint = "it is what lets provision itself in: add it to `acls` or `keep`, or remove it with Kafka's own tool"
+            return Action(Verb.REFUSE, self.name, str(acl), cause, hint, subject=acl)
+        return Action(Verb.DELETE, self.name, str(acl), cause, subject=acl)
 
     def left_alone(self, desired: DesiredAcls, observed: ObservedAcls) -> str:
         """The ACLs that are not in the file: one that was taken from it is still in force, whoever it is for."""

@@ -18,6 +18,7 @@ from provision.security.acls import (
     USER,
     Acl,
     expanded,
+    keeps_from_permissions,
     known,
     own_principals,
     principal_of,
@@ -212,6 +213,9 @@ def _of_entry(spec: "EnvironmentSpec", index: int, entry: AclSpec) -> Iterator["
         yield Finding(path, "the entry does not say what is allowed", "add allow; or operation, resource and name")
     else:
         yield from _long_form(spec, index, entry, entry.operation, entry.resource)
+    if spec.bootstrap_servers and any(map(keeps_from_permissions, entry.acls)):
+        message = "provision, which connects without saying who it is, would itself be kept from all permissions"
+        yield Finding((*path, "permission"), message, "deny it to others, or another operation", at_key=True)
     principals = {*own_principals(PROFILES[spec.security]), *map(principal_of, super_users(spec))}
     if entry.permission == DENY and entry.who in principals and not spec.bootstrap_servers:
         message = f"{entry.who} is a super user, whom nothing can be denied"

@@ -8,10 +8,16 @@ import pytest
 from provision.environment import Environment
 from provision.errors import InvalidEnvironment, KafkaRefused, NotReady, PartlyApplied, Refused
 from provision.events import Notice
+from provision.home.seeds import SeedNotes
+from provision.home.throttles import ThrottleNote
 from provision.kafka.access import Access
 from provision.pipeline import UpOptions
 from provision.plan.actions import Plan
+from provision.plan.observed import ObservedCluster
+from provision.resources.acls import Acls
+from provision.resources.kind import Target
 from provision.security.acls import Acl
+from provision.spec.loader import load_values
 from tests.test_converge import Living, living_in
 
 APP = {"name": "app", "allow": ["read topic orders", "write topic orders.*"]}
@@ -287,3 +293,59 @@ def test_a_plan_that_locks_out_whoever_must_not_be_is_refused_and_nothing_change
         with pytest.raises(InvalidEnvironment):
             attempt()
     assert (living.state, living.kafka.acls) == before
+
+
+# -- clusters of others, where provision is no super user --------------------------------------------------------------
+
+ANYBODY = Acl("User:*", "cluster", "kafka-cluster", "all")
+US = Acl("User:ANONYMOUS", "cluster", "kafka-cluster", "alter")
+THEIRS = Acl("User:them", "cluster", "kafka-cluster", "all")
+
+
+def _planned(observed: set[Acl], **sections: object) -> dict[str, str]:
+    """What a file for a cluster of others would do with these ACLs."""
+    spec = load_values({"name": "shared", "bootstrap_servers": "kafka.example:9092", "acls": [], **sections})
+    desired = Acls().desired(spec)
+    assert desired
+    target = Target("shared", Access({1: "kafka.example:9092"}), ThrottleNote(Path("t")), SeedNotes(Path("s")))
+    actions = Acls().plan(desired, frozenset(observed), ObservedCluster("id", 1, (), ()), target)
+    return {action.name: str(action.verb) for action in actions}
+
+
+@pytest.mark.parametrize(
+    ("observed", "sections", "expected"),
+    [
+        ({US, OTHER}, {}, {}),
+        ({US, OTHER}, {"prune": True}, {str(OTHER): "delete", str(US): "refuse"}),
+        ({ANYBODY, US}, {"prune": True}, {str(ANYBODY): "refuse", str(US): "refuse"}),
+        ({ANYBODY, US}, {"prune": True, "keep": [f"acl {US}"]}, {str(ANYBODY): "delete"}),
+        ({THEIRS, OTHER}, {"prune": True}, {str(OTHER): "delete", str(THEIRS): "delete"}),  # it is a super user
+        (
+            {ANYBODY, US},
+            {"prune": True, "acls": [{"principal": US.principal, "allow": ["alter cluster"]}]},
+            {str(ANYBODY): "delete"},
+        ),
+    ],
+)
+def test_what_lets_provision_itself_in_is_not_pruned(
+    observed: set[Acl], sections: dict[str, object], expected: dict[str, str]
+) -> None:
+    assert _planned(observed, **sections) == expected
+
+
+def test_in_a_cluster_of_its_own_it_is_a_super_user(living: Living) -> None:
+    living.settles()
+    living.kafka.acls |= {ANYBODY}
+    assert living.settles(prune=True) == [f"delete acl {ANYBODY}"]
+
+
+@pytest.mark.parametrize("who", [{"user": "*"}, {"principal": "User:*"}, {"principal": "User:ANONYMOUS"}])
+@pytest.mark.parametrize("operation", ["all", "alter", "describe"])
+def test_what_would_keep_provision_itself_out_is_refused(who: dict[str, str], operation: str) -> None:
+    entry = who | {"operation": operation, "resource": "cluster", "permission": "deny"}
+    others = {"name": "shared", "bootstrap_servers": "kafka.example:9092"}
+    with pytest.raises(InvalidEnvironment, match="1 problem") as caught:
+        load_values({**others, "acls": [entry]})
+    assert "kept from all permissions" in caught.value.why
+    for harmless in ({"operation": "create"}, {"host": "10.0.0.1"}, {"permission": "allow"}):
+        assert load_values({**others, "acls": [entry | harmless]})
