@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 LITERAL, PREFIXED, ALLOW, DENY = "literal", "prefixed", "allow", "deny"
 # Kafka has permissions on users, whose tokens others may make, from this version on (KIP-373).
 _FIRST_WITH_USERS = KafkaVersion(3, 3, 0)
+_HERE = "127.0.0.1"
 _KIND = principal_of("").rstrip(":")
 _LONG = ("operation", "resource", "name", "pattern", "permission")
 
@@ -213,6 +214,16 @@ def _of_entry(spec: "EnvironmentSpec", index: int, entry: AclSpec) -> Iterator["
         yield Finding(path, "the entry does not say what is allowed", "add allow; or operation, resource and name")
     else:
         yield from _long_form(spec, index, entry, entry.operation, entry.resource)
+    yield from _without_effect(spec, index, entry)
+
+
+def _without_effect(spec: "EnvironmentSpec", index: int, entry: AclSpec) -> Iterator["Finding"]:
+    """It does not lock out whoever must not be, and is not from where nobody comes."""
+    from provision.spec.checks import Finding
+
+    path = ("acls", index)
+    if not spec.bootstrap_servers:
+        yield from _reached_from(spec, index, entry.host)
     if spec.bootstrap_servers and any(map(keeps_from_permissions, entry.acls)):
         message = "provision, which connects without saying who it is, would itself be kept from all permissions"
         yield Finding((*path, "permission"), message, "deny it to others, or another operation", at_key=True)
@@ -249,6 +260,20 @@ def _known_principal(spec: "EnvironmentSpec", index: int, principal: str) -> Ite
     elif name not in (*names, ANY) and principal not in own_principals(PROFILES[spec.security]):
         message = "there is no user of that name: the entry has no effect on those in the file"
         yield Finding(path, message, hint, warning=True)
+
+
+def _reached_from(spec: "EnvironmentSpec", index: int, host: str) -> Iterator["Finding"]:
+    """That clients of this machine can come from that address: in Docker they come through the engine's network."""
+    from provision.spec.checks import Finding
+
+    if host == ANY or (host == _HERE if spec.runtime == "process" else not ipaddress.ip_address(host).is_loopback):
+        return
+    message = f"all clients come from {_HERE}, and the entry has no effect on them"
+    hint = "leave it out"
+    if spec.runtime != "process":
+        message = "in Docker, clients of this machine come from a gateway's address: the entry has no effect on them"
+        hint = f"leave it out, or give the address that `docker network inspect {spec.name}` shows as Gateway"
+    yield Finding(("acls", index, "host"), message, hint, warning=True)
 
 
 def _long_form(

@@ -380,7 +380,7 @@ RULES: tuple[RuleReads, ...] = (
     (replicas, (("brokers", "nodes"), ("topics", ANY), ("topic_defaults",))),
     (topic_names, ()),
     (users, (("security",), ("users", ANY), ("kafka", "version"), ("kafka", "mode"))),
-    (acls, (("security",), ("users", ANY), ("acls", ANY), ("kafka", "version"))),
+    (acls, (("security",), ("users", ANY), ("acls", ANY), ("kafka", "version"), ("runtime",))),
     (decided_properties, (("security",), ("users", ANY), ("acls", ANY))),
     (quotas, (("quotas", ANY),)),
     (reserved_properties, ()),

@@ -207,3 +207,34 @@ def test_a_principal_that_no_client_has_is_told(
     assert all(problem.warning is principal.startswith("User:") for problem in found)
     foreign = {"name": "shared", "bootstrap_servers": "kafka.example:9092", "acls": [entry]}
     assert load_values(foreign).acls[0].who == principal  # of whom others know
+
+
+@pytest.mark.parametrize(
+    ("runtime", "host", "told"),
+    [
+        ("docker", "127.0.0.1", True),
+        ("docker", "127.1.2.3", True),
+        ("docker", "::1", True),
+        ("docker", "::ffff:127.0.0.1", True),
+        ("auto", "127.0.0.1", True),
+        ("docker", "172.17.0.1", False),
+        ("docker", "*", False),
+        ("process", "127.0.0.1", False),
+        ("process", "::ffff:127.0.0.1", False),
+        ("process", "*", False),
+        ("process", "::1", True),
+        ("process", "10.0.0.1", True),
+    ],
+)
+@pytest.mark.parametrize("permission", ["allow", "deny"])
+def test_an_address_that_no_client_of_this_machine_has_is_told(
+    runtime: str, host: str, permission: str, *, told: bool
+) -> None:
+    entry = {"user": "*", "operation": "read", "resource": "topic", "name": "a", "host": host, "permission": permission}
+    events: list[Event] = []
+    values = {"name": "orders", "runtime": runtime, "security": "mtls", "acls": [entry]}
+    load_values(values, tell=events.append)
+    found = [event.problem for event in events if isinstance(event, Warned)]
+    assert [problem.path for problem in found] == (["acls[0].host"] if told else [])
+    load_values({"name": "shared", "bootstrap_servers": "kafka.example:9092", "acls": [entry]}, tell=events.append)
+    assert len([event for event in events if isinstance(event, Warned)]) == len(found)
