@@ -3,7 +3,7 @@
 import json
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 from hypothesis import example, given, settings
@@ -55,7 +55,7 @@ def _by_kcat(text: str) -> dict[str, str]:
     return found
 
 
-READ = {
+READ: Mapping[str, Callable[[str], object]] = {
     "properties": lambda text: _in_jaas(parse(text)["sasl.jaas.config"]),
     "spring": lambda text: _in_jaas(_by_spring(parse(text)["spring.kafka.properties.sasl.jaas.config"])),
     "librdkafka": lambda text: json.loads(text)["sasl.password"],

@@ -403,7 +403,12 @@ def test_no_variable_takes_a_password_on_to_what_works_for_long(
     closed: Closed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
     told: list[Mapping[str, str]] = []
-    monkeypatch.setattr("provision.runtime.process.processes.start_apart", lambda _, chosen: told.append(chosen) or 1)
+
+    def start_apart(_command: object, chosen: Mapping[str, str]) -> int:
+        told.append(chosen)
+        return 1
+
+    monkeypatch.setattr("provision.runtime.process.processes.start_apart", start_apart)
     for variable in ("APP_PASSWORD", "KAFKA_SASL_PASSWORD"):
         monkeypatch.setenv(variable, f"0pen-s3same-{source}")
     (tmp_path / "password").write_text(f"0pen-s3same-{source}\n")

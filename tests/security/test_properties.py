@@ -1,5 +1,6 @@
 """What a file's own properties may say beside its security, and what would take it away."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from provision.security.profiles import PROFILES, PROVIDER, Place, settings
 from provision.spec.loader import load_values
 
 SECURED = [name for name, profile in PROFILES.items() if profile.is_secured]
-PLACES = [
+PLACES: list[Callable[[dict[str, str]], dict[str, Any]]] = [
     lambda properties: {"brokers": {"properties": properties}},
     lambda properties: {"brokers": {"overrides": {1: {"properties": properties}}}},
     lambda properties: {"controllers": {"nodes": 1, "properties": properties}},
