@@ -29,7 +29,9 @@ def _set_by(security: str) -> set[str]:
     return {*settings(PROFILES[security], place, ("app",))} - {"config.providers"}
 
 
-@pytest.mark.parametrize(("security", "key"), [(security, key) for security in SECURED for key in _set_by(security)])
+@pytest.mark.parametrize(
+    ("security", "key"), [(security, key) for security in SECURED for key in sorted(_set_by(security))]
+)
 def test_a_property_that_its_security_sets_is_refused_wherever_it_is(security: str, key: str) -> None:
     for place in PLACES:
         with pytest.raises(InvalidEnvironment, match="1 problem") as caught:

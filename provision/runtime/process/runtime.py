@@ -378,12 +378,7 @@ class ProcessRuntime(Runtime):
         with files_of(home):
             for file, content in tool_logging.FILES.items():
                 write_whole(home / file, content)
-        options = [
-            "-Xmx256m",
-            "-XX:TieredStopAtLevel=1",
-            "-XX:+UseSerialGC",
-            *tool_logging.options(home.as_posix()),
-        ]
+        options = [*tools.OPTIONS, *tool_logging.options(home.as_posix())]
         java = find_java(KafkaVersion.parse(kept.version))
         mark = processes.tool_mark(home)
         return [java.command, mark, *options, "-cp", kept.libs, command.main_class, *arguments]

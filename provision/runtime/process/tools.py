@@ -12,6 +12,8 @@ from provision.errors import Unavailable
 from provision.runtime.base import JavaCommand, Streams
 from provision.runtime.process.notes import files_of
 
+OPTIONS = ("-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+"""Of the JVM: a tool runs for a short time."""
 _TIMEOUT_S = 60
 
 
