@@ -57,11 +57,12 @@ def run_tool(
     # Where a node has stopped, anybody may listen by now, who would be told a password.
     own = {node.name: runtime.inside_address(name, node.name) for node in observed.nodes if node.state in _LISTENING}
     asked = [node.name for node in observed.of_role(role)]
-    listening = [node for node in asked if node in own] or asked  # of which the tool itself says that nobody answers
-    servers = ",".join(runtime.inside_address(name, node) for node in listening)
+    access = access_as(observed, user) if user else access_to(observed)
+    if access.secured:
+        asked = [node for node in asked if node in own] or asked  # none: the tool itself says that nobody answers
+    servers = ",".join(runtime.inside_address(name, node) for node in asked)
     translated = tuple(as_seen_inside(argument, inside) for argument in arguments)
     address = filled_in_address(address_option(tool, version), translated, servers)
-    access = access_as(observed, user) if user else access_to(observed)
     option, properties = "", b""
     if set(given_addresses((*address, *translated))) <= set(own.values()):
         option, properties = filled_in_config(access, config_option(tool, version), arguments)
