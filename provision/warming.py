@@ -16,7 +16,7 @@ from typing import Any
 from provision.catalogue.versions import ZOOKEEPER
 from provision.cluster.model import Cluster, Node, Role
 from provision.cluster.resolve import resolve_without_ports
-from provision.common import spare
+from provision.common import spare, told_passwords
 from provision.common.interrupts import shielded
 from provision.common.patience import Patience
 from provision.common.process_identity import ProcessIdentity
@@ -72,6 +72,9 @@ def warm(
     """
     spec = source.load(tell)
     require_nodes(spec)
+    for user in spec.users:  # what is trained knows no users
+        if user.password and user.password.env:
+            told_passwords.note(os.environ.get(user.password.env, ""))
     end_all_training(runtimes)  # who asks for it does not wait for what waits
     runtime = runtimes.choose(spec.runtime, spec.name, tell)
     if runtime.archives is None:

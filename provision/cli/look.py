@@ -17,7 +17,7 @@ from provision.cli.progress import progress
 from provision.cli.streams import Purpose, write_as
 from provision.cli.words import env_and_nodes
 from provision.common.counts import counted
-from provision.common.whole_files import write_whole
+from provision.common.whole_files import write_output
 from provision.errors import InvalidEnvironment, ProvisionError, UsageError
 
 if TYPE_CHECKING:
@@ -265,20 +265,33 @@ def client_config(
 ) -> None:
     """Print what a client needs to get in."""
     config = select(env).client_config(form, user, inside=inside)
-    if out:
-        try:
-            write_whole(out, config.text, 0o600)
-        except OSError as error:
-            raise ProvisionError(f"cannot write {out}", why=error.strerror or str(error)) from error
-        say(f"wrote {out}")
-        return
-    if config.secret and sys.stdout.isatty() and not show_secrets:
+    if config.secret and not show_secrets and _is_terminal(out):
         raise UsageError(
             "it has a key or a password in it, which the terminal would show",
             hint="--out FILE writes it into a file that only you can read; --show-secrets shows it",
         )
-    for line in config.text.splitlines():
+    if out:
+        try:
+            write_output(out, config.text, 0o600)
+        except OSError as error:
+            raise ProvisionError(f"cannot write {out}", why=error.strerror or str(error)) from error
+        say(f"wrote {out}")
+        return
+    for line in config.text.removesuffix("\n").split("\n"):
         write_line(line)
+
+
+def _is_terminal(out: Path | None) -> bool:
+    """Whether what is written to a file, or without one to standard output, is seen on a terminal."""
+    if out is None:
+        return sys.stdout.isatty()
+    try:
+        if not out.is_char_device():
+            return False
+        with out.open("wb", buffering=0) as stream:
+            return stream.isatty()
+    except OSError:
+        return False  # nothing can be written there, as the write says
 
 
 def register(app: typer.Typer) -> None:

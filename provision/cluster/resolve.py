@@ -21,7 +21,7 @@ from provision.cluster.model import (
     User,
 )
 from provision.security.acls import authorizer
-from provision.security.profiles import PROFILES, Place, settings
+from provision.security.profiles import PROFILES, Place, beside, settings
 from provision.spec.acls import asks_for_permission, super_users
 from provision.spec.checks import JVM_OVERHEAD_BYTES, mode_of, partitions_of, replication_factor_of
 from provision.spec.defaults import internal_topic_settings
@@ -248,7 +248,7 @@ def _node(  # noqa: PLR0913 what differs between the roles, by name
         secured = settings(profile, place, [user.name for user in spec.users])
         if asks_for_permission(spec):
             secured |= authorizer(profile, super_users(spec), kraft=place.kraft)
-        properties = {**secured, **properties}
+        properties = beside(secured, properties)
     return Node(
         name=name,
         role=role,

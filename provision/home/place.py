@@ -7,7 +7,7 @@ from pathlib import Path
 
 import platformdirs
 
-from provision.common.own_directories import require_no_trap
+from provision.common.own_directories import is_own, require_no_trap
 from provision.home.cluster_notes import ClusterNotes
 from provision.home.ports import PortLeases
 from provision.home.seeds import SeedNotes
@@ -85,6 +85,17 @@ class Home:
     def secrets(self, environment: str) -> SecretStore:
         """The keys and certificates of an environment."""
         return SecretStore(self.directory / "secrets" / environment)
+
+    @property
+    def passwords(self) -> frozenset[str]:
+        """The passwords of all environments.
+
+        Raises:
+            Unavailable: one cannot be read.
+        """
+        place = self.directory / "secrets"
+        names = [entry.name for entry in place.iterdir()] if is_own(place, below=self.directory) else []
+        return frozenset(password for name in names for password in self.secrets(name).passwords)
 
     def notes(self, environment: str) -> tuple[ClusterNotes, ...]:
         """All notes of what was begun inside an environment's clusters."""

@@ -1,12 +1,15 @@
 """The certificates of an environment: what they say, and copies for clients."""
 
+import os
 import secrets
+import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from provision.cluster.secured import file_of
-from provision.common.whole_files import write_whole
+from provision.common.whole_files import read_whole, write_output
 from provision.errors import ProvisionError, Unavailable, UsageError
 from provision.home.secrets import known_secrets
 from provision.plan.observed import ObservedEnvironment
@@ -15,9 +18,14 @@ from provision.security.material import AUTHORITY, USERS, parted
 from provision.security.profiles import ITSELF, PROFILES
 from provision.security.store import SecretStore
 
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.serialization import KeySerializationEncryption
+
 PEM, PKCS12 = "pem", "pkcs12"
+TRUSTSTORE = "truststore.p12"
+_USER = "user-"
 _MODE = 0o600
-_PASSWORD_BYTES = 18
+_PASSWORD_BYTES, _LONGEST_PASSWORD = 18, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +74,8 @@ def certificates(observed: ObservedEnvironment) -> list[Certificate]:
 def export(observed: ObservedEnvironment, directory: Path, user: str = "", form: str = PEM) -> list[Path]:
     """Copy what a client needs into a directory: the authority's certificate, and a user's key and certificate.
 
-    Stores in the format PKCS12 have a password, which is written beside them.
+    Files of a user begin with `user-`, so that none is taken for the authority's. Each store in the format PKCS12 has a
+    password, in a file beside it, which it keeps when it is written again.
 
     Args:
         observed: the environment.
@@ -92,35 +101,64 @@ def export(observed: ObservedEnvironment, directory: Path, user: str = "", form:
         hint = f"--user {' or '.join(known)}" if known else "with `security: mtls`, users have certificates"
         raise UsageError(f"{observed.name} has no certificate of a user {user}", hint=hint)
     trusted = store.read(AUTHORITY) or b""
-    files = _pkcs12(trusted, pair, user) if form == PKCS12 else {"ca.pem": trusted}
-    if pair and form == PEM:
-        files[f"{user}.pem"] = pair
+    name = file_of(user)
+    if form == PKCS12:
+        files = _with_password(directory, TRUSTSTORE, lambda sealed: _truststore(trusted, sealed))
+        if pair:
+            files |= _with_password(directory, f"{name}.p12", lambda sealed: _keystore(pair, user, sealed))
+    else:
+        files = {AUTHORITY: trusted, **({f"{name}.pem": pair} if pair else {})}
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            write_whole(directory / name, content, _MODE)
+        for file, content in files.items():
+            write_output(directory / file, content, _MODE)
     except OSError as error:
         raise ProvisionError(f"cannot write to {directory}", why=error.strerror or str(error)) from error
-    return [directory / name for name in files]
+    return [directory / file for file in files]
 
 
-def _pkcs12(trusted: bytes, pair: bytes | None, user: str) -> dict[str, bytes]:
+def _with_password(
+    directory: Path, name: str, store: "Callable[[KeySerializationEncryption], bytes]"
+) -> dict[str, bytes]:
+    """A store and the file of its password, which is written first: of another one nobody would be told."""
+    from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
+
+    beside = f"{name}.password"
+    password = _own(directory / beside) or secrets.token_urlsafe(_PASSWORD_BYTES).encode()
+    return {beside: password, name: store(BestAvailableEncryption(password))}
+
+
+def _own(file: Path) -> bytes:
+    """What is in a file, if only this user can read and change it; else nothing."""
+    try:
+        found = file.lstat()
+        private = found.st_uid == os.getuid() and not stat.S_IMODE(found.st_mode) & 0o077
+        return read_whole(file, _LONGEST_PASSWORD) if private else b""
+    except OSError:
+        return b""  # whatever stands there cannot be used; the write that follows says so
+
+
+def _truststore(trusted: bytes, sealed: "KeySerializationEncryption") -> bytes:
     from cryptography import x509
-    from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, load_pem_private_key, pkcs12
+    from cryptography.hazmat.primitives.serialization import pkcs12
 
-    password = secrets.token_urlsafe(_PASSWORD_BYTES).encode()
-    sealed = BestAvailableEncryption(password)
     authorities = [
         pkcs12.PKCS12Certificate(one, f"ca-{number}".encode())
         for number, one in enumerate(x509.load_pem_x509_certificates(trusted), start=1)
     ]
-    files = {"truststore.p12": pkcs12.serialize_java_truststore(authorities, sealed)}
-    found = parted(pair) if pair else None
-    if found:
-        own, *chain = x509.load_pem_x509_certificates(found.certificate)
-        key: Any = load_pem_private_key(found.key, None)
-        files[f"{user}.p12"] = pkcs12.serialize_key_and_certificates(user.encode(), key, own, chain, sealed)
-    return files | {"password": password}
+    return pkcs12.serialize_java_truststore(authorities, sealed)
+
+
+def _keystore(content: bytes, user: str, sealed: "KeySerializationEncryption") -> bytes:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs12
+
+    pair = parted(content)
+    if pair is None:
+        raise Unavailable(f"the certificate of {user} is damaged", why="it has no key and certificate")
+    own, *chain = x509.load_pem_x509_certificates(pair.certificate)
+    key: Any = load_pem_private_key(pair.key, None)
+    return pkcs12.serialize_key_and_certificates(user.encode(), key, own, chain, sealed)
 
 
 def _has_any(observed: ObservedEnvironment) -> bool:

@@ -1,6 +1,7 @@
 """What a client needs to get in, in the form in which each kind of client reads it."""
 
 import json
+import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,9 @@ from provision.security.certificates import Pair
 from provision.security.material import USERS, parted
 from provision.security.profiles import ITSELF, PROFILES, login
 
+_ADDRESSES, _LOGIN = "bootstrap.servers", "sasl.jaas.config"
+_KCAT_BYTES = 510
+"""The longest line that kcat reads."""
 Values = Iterator[tuple[str, str]]
 
 
@@ -124,21 +128,28 @@ def _java(access: Access, *, inline: bool) -> Values:
         yield "ssl.keystore.certificate.chain", pair.certificate.decode()
     if who := access.credentials:
         yield "sasl.mechanism", who.mechanism
-        yield "sasl.jaas.config", login(who.mechanism, who.username, who.password)
+        yield _LOGIN, login(who.mechanism, who.username, who.password)
 
 
 def _properties(access: Access) -> str:
-    return _lines([("bootstrap.servers", access.bootstrap_servers)]) + java_properties(access)
+    return _lines([(_ADDRESSES, access.bootstrap_servers)]) + java_properties(access)
 
 
 def _spring(access: Access) -> str:
-    """Spring Boot's `application.properties`."""
-    values = [("spring.kafka.bootstrap-servers", access.bootstrap_servers)]
-    return _lines([*values, *((f"spring.kafka.properties.{key}", value) for key, value in _java(access, inline=False))])
+    r"""Spring Boot's `application.properties`, where `${NAME}` stands for another property.
+
+    Older versions have no escape for it, but JAAS has one for `$`.
+    """
+    values = {"spring.kafka.bootstrap-servers": access.bootstrap_servers}
+    for key, value in _java(access, inline=False):
+        values[f"spring.kafka.properties.{key}"] = value.replace("${", r"\044{") if key == _LOGIN else value
+    if wrong := [key for key, value in values.items() if "${" in value]:
+        raise UsageError(f"Spring would take the value of {wrong[0]} for another", why="there is `${` in it")
+    return _lines(list(values.items()))
 
 
 def _rdkafka(access: Access) -> Values:
-    yield "bootstrap.servers", access.bootstrap_servers
+    yield _ADDRESSES, access.bootstrap_servers
     yield "security.protocol", access.protocol
     if access.ca:
         yield "ssl.ca.location", access.ca
@@ -156,12 +167,26 @@ def _json(values: object) -> str:
 
 
 def _kcat(access: Access) -> str:
-    """A file for `kcat -F`, which takes all after `=` as it is."""
-    return "".join(f"{key}={value}\n" for key, value in _rdkafka(access))
+    r"""A file for `kcat -F`, which takes all after `=` as it is, but for spaces at the end, `\:` and `\=`.
+
+    Its lines are short: of many addresses, which any client needs only to begin with, there are as many as fit.
+    """
+    lines = []
+    for key, value in _rdkafka(access):
+        said = value
+        while key == _ADDRESSES and len(f"{key}={said}") > _KCAT_BYTES and "," in said:
+            said = said.rpartition(",")[0]
+        line = f"{key}={said}"
+        if line.endswith(" ") or re.search(r"\\[:=]", line) or len(line.encode()) > _KCAT_BYTES:
+            why = r"it has a space at its end, `\:` or `\=`, or is too long"
+            hint = "another value, or another format, such as librdkafka"
+            raise UsageError(f"kcat cannot read this {key} from a file", why=why, hint=hint)
+        lines.append(f"{line}\n")
+    return "".join(lines)
 
 
 _VARIABLES = {
-    "bootstrap.servers": "KAFKA_BOOTSTRAP_SERVERS",
+    _ADDRESSES: "KAFKA_BOOTSTRAP_SERVERS",
     "security.protocol": "KAFKA_SECURITY_PROTOCOL",
     "ssl.ca.location": "KAFKA_SSL_CA_LOCATION",
     "ssl.certificate.location": "KAFKA_SSL_CERTIFICATE_LOCATION",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from provision.cluster.model import Cluster, Role, User
 from provision.cluster.secured import file_of, secret_files, subjects, with_passwords
+from provision.common import told_passwords
 from provision.common.counts import counted
 from provision.common.whole_files import read_whole
 from provision.errors import Refused, UsageError
@@ -118,6 +119,7 @@ def _password(user: User) -> str | None:
         raise UsageError(f"{where} has no password for the user {user.name}", hint=hint)
     if not found.isprintable():
         raise UsageError(f"the password in {where} has a control character, which Kafka cannot read")
+    told_passwords.note(found)
     return found
 
 

@@ -18,9 +18,14 @@ from provision.kafka.access import Access
 from provision.observe.reach import access_to
 from provision.operations.clients import access_as, java_properties
 from provision.operations.status import require_nodes
+from provision.plan.observed import NodeState
 from provision.runtime.base import JavaCommand, Runtime, Streams
 
 _LOCALHOST = "localhost"
+_LISTENING = (NodeState.RUNNING, NodeState.PAUSED)
+# An option of one letter with its value in the same argument, and a property of a client.
+_SHORTEST = re.compile(r"-[bz](?=[^=]*:\d)")
+_PROPERTY = re.compile(r"bootstrap\.(?:servers|controllers)\s*[=:]\s*([^\s\"']+)")
 
 
 def run_tool(
@@ -49,13 +54,42 @@ def run_tool(
     }
     main_class, *first = entry.split()
     role = Role.ZOOKEEPER if tool == "zookeeper-shell" else Role.BROKER
-    servers = ",".join(runtime.inside_address(name, node.name) for node in observed.of_role(role))
-    address = filled_in_address(address_option(tool, version), arguments, servers)
-    translated = (as_seen_inside(argument, inside) for argument in arguments)
+    # Where a node has stopped, anybody may listen by now, who would be told a password.
+    own = {node.name: runtime.inside_address(name, node.name) for node in observed.nodes if node.state in _LISTENING}
+    asked = [node.name for node in observed.of_role(role)]
     access = access_as(observed, user) if user else access_to(observed)
-    option, properties = filled_in_config(access, config_option(tool, version), arguments)
+    if access.secured:
+        asked = [node for node in asked if node in own] or asked  # none: the tool itself says that nobody answers
+    servers = ",".join(runtime.inside_address(name, node) for node in asked)
+    translated = tuple(as_seen_inside(argument, inside) for argument in arguments)
+    address = filled_in_address(address_option(tool, version), translated, servers)
+    option, properties = "", b""
+    if set(given_addresses((*address, *translated))) <= set(own.values()):
+        option, properties = filled_in_config(access, config_option(tool, version), arguments)
     command = JavaCommand(main_class, (*first, *address, *translated), option, properties)
     return runtime.run_tool(observed, command, streams)
+
+
+def given_addresses(arguments: Sequence[str]) -> tuple[str, ...]:
+    """The addresses among a tool's arguments, each as it is written; numbers of brokers are none.
+
+    An option may be shortened, as Kafka's tools allow, and a property may be in any argument.
+    """
+    found = []
+    for argument, following in zip(arguments, (*arguments[1:], ""), strict=False):
+        name, has_value, value = argument.lstrip("-").partition("=")
+        if argument.startswith("-") and any(_is_short_for(name, option[2:]) for option in TOOL_ADDRESSES):
+            found.append(value if has_value else following)
+        elif match := _SHORTEST.match(argument):
+            found.append(argument[match.end() :])
+        found += _PROPERTY.findall(argument)
+    every = (re.sub(r"^\w+://", "", address.strip()) for listed in found for address in listed.split(","))
+    return tuple(address for address in every if address and not address.isdecimal())
+
+
+def _is_short_for(name: str, option: str) -> bool:
+    """Whether a name may stand for an option, which may have further letters in some versions."""
+    return bool(name) and (option.startswith(name) or name.startswith(option))
 
 
 def filled_in_address(option: str | None, arguments: Sequence[str], servers: str) -> tuple[str, ...]:
@@ -65,8 +99,7 @@ def filled_in_address(option: str | None, arguments: Sequence[str], servers: str
     if not option:
         first = arguments[0] if arguments else ""
         return () if re.match(r"[\w.,:\[\]-]+:\d+", first) else (servers,)
-    said = any(argument.split("=")[0] in TOOL_ADDRESSES for argument in arguments)
-    return () if said else (option, servers)
+    return () if given_addresses(arguments) else (option, servers)
 
 
 def filled_in_config(access: Access, option: str | None, arguments: Sequence[str]) -> tuple[str, bytes]:

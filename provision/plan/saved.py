@@ -149,11 +149,9 @@ def saved(
     """
     seen = {
         "plan": plan.as_dict() | {"actions": [_lasting(action) for action in plan.as_dict()["actions"]]},
-        # The secrets of a node that is not there are made when it is.
+        # New secrets are other ones whenever they are made; that those of a node change is in the plan.
         "files": [
-            (file.node, file.name, hashlib.sha256(file.content).hexdigest())
-            for file in files
-            if not file.secret or observed.node(file.node)
+            (file.node, file.name, "" if file.secret else hashlib.sha256(file.content).hexdigest()) for file in files
         ],
         "nodes": [(node.name, node.state, node.config_hash) for node in observed.nodes],
         "storages": sorted(observed.storages),

@@ -1,7 +1,8 @@
 """ACLs as a kind of resource.
 
 Each of Kafka's ACLs is a resource of its own: it is there or not. Those that the file does not stand for are left
-alone, or removed with `prune`. Without a key for them in the file, they are not even observed.
+alone, or removed with `prune`. Where the cluster asks for permissions because the file says so, there may be none in
+the file; where it says nothing of them, they are not even observed.
 """
 
 from collections.abc import Collection, Sequence
@@ -18,8 +19,8 @@ from provision.plan.actions import Action, Verb
 from provision.plan.keeping import is_kept
 from provision.plan.observed import ObservedCluster
 from provision.resources.kind import Kind, Outcome, Target, Work
-from provision.security.acls import ANY, CLUSTER, Acl, principal_of, require_name, require_supported
-from provision.spec.acls import DENY, PREFIXED, AclSpec, declared_acls
+from provision.security.acls import ANY, CLUSTER, Acl, lets_change_permissions, require_name, require_supported
+from provision.spec.acls import DENY, PREFIXED, AclSpec, asks_for_permission, declared_acls
 from provision.spec.model import EnvironmentSpec
 
 if TYPE_CHECKING:
@@ -31,15 +32,15 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class DesiredAcls:
-    """The desired ACLs in the order of the file, and whether others are removed, unless they fit a pattern of `keep`.
+    """The desired ACLs in the order of the file; whether others are removed, unless they fit a pattern of `keep`.
 
-    `principals` are those of the file's users.
+    In a cluster of `others`, provision is no super user: what lets it in may be one of the ACLs.
     """
 
     acls: tuple[Acl, ...]
     prune: bool = False
-    principals: frozenset[str] = frozenset()
     keep: tuple[str, ...] = ()
+    others: bool = False
 
 
 ObservedAcls = frozenset[Acl]
@@ -53,10 +54,10 @@ class Acls(Kind[DesiredAcls, ObservedAcls]):
     performs: ClassVar[frozenset[str]] = frozenset({name})
 
     def desired(self, spec: EnvironmentSpec, brokers: int | None = None) -> DesiredAcls | None:  # noqa: ARG002
-        """The ACLs in the file; None if it has no key for them."""
-        declared = declared_acls(spec)
-        principals = frozenset(principal_of(user.name) for user in spec.users)
-        return None if declared is None else DesiredAcls(declared, spec.prune, principals, tuple(spec.keep))
+        """The ACLs in the file; None if it does not make the cluster ask for permissions."""
+        if not asks_for_permission(spec):
+            return None
+        return DesiredAcls(declared_acls(spec) or (), spec.prune, tuple(spec.keep), others=bool(spec.bootstrap_servers))
 
     def empty_state(self) -> ObservedAcls:
         """No ACLs."""
@@ -79,18 +80,33 @@ class Acls(Kind[DesiredAcls, ObservedAcls]):
             for acl in desired.acls
             if acl not in observed
         ]
-        others = sorted(observed - frozenset(desired.acls)) if desired.prune else []
-        doomed = [acl for acl in others if _said(acl) and not is_kept(f"{self.name} {acl}", desired.keep)]
+        doomed = [acl for acl in self._others(desired, observed) if _said(acl)] if desired.prune else []
+        left = (observed - frozenset(doomed)) | frozenset(desired.acls)
+        locked_out = desired.others and not any(map(lets_change_permissions, left))
+        return (*new, *(self._without(acl, locked_out=locked_out) for acl in doomed))
+
+    def _without(self, acl: Acl, *, locked_out: bool) -> Action:
+        """The removal of one that is not in the file; refused if nothing else lets provision itself in then."""
         cause = "not in the file (prune: true)"
-        return (*new, *(Action(Verb.DELETE, self.name, str(acl), cause, subject=acl) for acl in doomed))
+        if locked_out and lets_change_permissions(acl):
+            hint = "it is what lets provision itself in: add it to `acls` or `keep`, or remove it with Kafka's own tool"
+            return Action(Verb.REFUSE, self.name, str(acl), cause, hint, subject=acl)
+        return Action(Verb.DELETE, self.name, str(acl), cause, subject=acl)
 
     def left_alone(self, desired: DesiredAcls, observed: ObservedAcls) -> str:
-        """The ACLs of its users that are not in the file: one that was taken from it is still in force."""
-        others = sorted(acl for acl in observed - frozenset(desired.acls) if acl.principal in desired.principals)
-        if desired.prune or not others:
+        """The ACLs that are not in the file: one that was taken from it is still in force, whoever it is for."""
+        others = self._others(desired, observed)
+        if desired.prune:
+            odd = [acl for acl in others if not _said(acl)]
+            return f"the cluster has ACLs that a file cannot express, which stay: {_some(odd)}" if odd else ""
+        if not others:
             return ""
-        shown = ", ".join([*map(str, others[:_SHOWN]), *(["…"] if len(others) > _SHOWN else [])])
-        return f"the file's users have ACLs that are not in the file: {shown}; `prune: true` removes such ACLs"
+        return f"the cluster has ACLs that are not in the file: {_some(others)}; `prune: true` removes such ACLs"
+
+    def _others(self, desired: DesiredAcls, observed: ObservedAcls) -> list[Acl]:
+        """Those that the file does not stand for, and of which it does not say that they are kept."""
+        others = sorted(observed - frozenset(desired.acls))
+        return [acl for acl in others if not is_kept(f"{self.name} {acl}", desired.keep)]
 
     def perform(
         self,
@@ -156,6 +172,11 @@ def _entry(acl: Acl) -> dict[str, Any]:
     if not acl.allowed:
         entry["permission"] = DENY
     return entry
+
+
+def _some(acls: Sequence[Acl]) -> str:
+    """The first few of them."""
+    return ", ".join([*map(str, acls[:_SHOWN]), *(["…"] if len(acls) > _SHOWN else [])])
 
 
 def _said(acl: Acl) -> bool:

@@ -96,16 +96,20 @@ class Users(Kind[DesiredUsers, ObservedUsers]):
                 refused=user in observed.refused,
             )
         ]
-        others = sorted(observed.users.keys() - desired.users.keys()) if desired.prune else []
-        doomed = [user for user in others if not is_kept(f"{self.name} {user}", desired.keep)]
+        doomed = self._others(desired, observed) if desired.prune else []
         return (*changes, *(_pruned(user, observed.users[user]) for user in doomed))
 
     def left_alone(self, desired: DesiredUsers, observed: ObservedUsers) -> str:
         """The users that are not in the file: one that was taken from it is still let in."""
-        others = sorted(observed.users.keys() - desired.users.keys())
+        others = self._others(desired, observed)
         if desired.prune or not others:
             return ""
         return f"the cluster lets users in that are not in the file: {listed(others)}; `prune: true` removes such users"
+
+    def _others(self, desired: DesiredUsers, observed: ObservedUsers) -> list[str]:
+        """Those that are not in the file, and of whom it does not say that they are kept."""
+        others = sorted(observed.users.keys() - desired.users.keys())
+        return [user for user in others if not is_kept(f"{self.name} {user}", desired.keep)]
 
     def perform(
         self,

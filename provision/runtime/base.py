@@ -25,8 +25,6 @@ from provision.runtime.health import Asker, Machine, Probe, Reached, Surrounding
 if TYPE_CHECKING:
     from provision.home.holders import Holder
 
-CLIENT_FILE = "client.properties"
-"""The file that tells a tool how to get in."""
 SECRET_MODE = 0o400
 """The permissions of a secret file, on every runtime: read-only, which later identifies it as secret."""
 _JAVA_VERSION = re.compile(r'version "(?:1\.)?(\d+)')
@@ -54,9 +52,9 @@ class JavaCommand:
     option: str = ""
     properties: bytes = field(default=b"", repr=False)
 
-    def told(self, directory: str) -> tuple[str, ...]:
-        """The arguments, the first ones being those for the properties file, which is in that directory."""
-        return (*((self.option, f"{directory}/{CLIENT_FILE}") if self.option else ()), *self.arguments)
+    def told(self, file: str) -> tuple[str, ...]:
+        """The arguments, the first ones being those for the properties file, which has that path."""
+        return (*((self.option, file) if self.option else ()), *self.arguments)
 
 
 def format_command(node: str, cluster_id: str, config_dir: str) -> JavaCommand:

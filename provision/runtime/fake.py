@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from provision.cluster.identity import Identities, Identity
-from provision.cluster.layout import CLIENT, INTERNAL
+from provision.cluster.layout import CLIENT, CONTROLLER, INTERNAL
 from provision.cluster.model import Cluster, Node, RenderedFile, Role
 from provision.common.patience import Patience
 from provision.errors import ProvisionError
@@ -385,5 +385,5 @@ class FakeRuntime(Runtime):
         resolved = next((known for known in kept.cluster.nodes if known.name == node), None) if kept else None
         if resolved is None:
             return ""
-        listener = resolved.listener(INTERNAL if resolved.role is Role.BROKER else CLIENT)
+        listener = resolved.listener({Role.BROKER: INTERNAL, Role.CONTROLLER: CONTROLLER}.get(resolved.role, CLIENT))
         return f"{listener.host}:{listener.port}"

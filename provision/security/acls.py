@@ -80,9 +80,24 @@ def principal_of(user: str) -> str:
     return f"User:{user}"
 
 
+UNKNOWN = (principal_of("ANONYMOUS"), principal_of(ANY))
+"""The principals of who connects without saying who that is."""
+
+
 def own_principals(profile: Profile) -> tuple[str, ...]:
     """The principals of nodes and of this program; with certificates also before a rule has mapped their names."""
     return (principal_of(ITSELF), *([principal_of(f"CN={ITSELF}")] if profile.encrypted else []))
+
+
+def lets_change_permissions(acl: Acl) -> bool:
+    """Whether it lets in who connects without saying who that is, to see and change permissions."""
+    return acl.principal in UNKNOWN and acl.allowed and acl.resource == CLUSTER and acl.operation in (ALTER, ALL)
+
+
+def keeps_from_permissions(acl: Acl) -> bool:
+    """Whether it denies them that, from everywhere."""
+    denied = not acl.allowed and acl.host == ANY
+    return denied and acl.principal in UNKNOWN and acl.resource == CLUSTER and acl.operation in (ALTER, DESCRIBE, ALL)
 
 
 def authorizer(profile: Profile, supers: Iterable[str], *, kraft: bool) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """What a security profile means: the protocol of each listener, and what a node is told of it. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 CONTROLLER = "CONTROLLER"
@@ -8,6 +8,10 @@ ITSELF = "provision"
 """The principal of the nodes, and of this program."""
 TRUSTSTORE, SECRETS = "ca.pem", "secrets.properties"
 """The files of the authorities that a node trusts, and of its secrets, to which its properties refer (KIP-297)."""
+PROVIDERS, _FILE = "config.providers", "file"
+PROVIDER_FILE = f"{PROVIDERS}.{_FILE}"
+PROVIDER_CLASS, PROVIDER = f"{PROVIDER_FILE}.class", "org.apache.kafka.common.config.provider.FileConfigProvider"
+"""The properties of what reads secrets from a node's own file."""
 PLAIN_TEXT, MTLS = "plaintext", "mtls"
 PLAIN = "PLAIN"
 SCRAM_256, SCRAM_512 = "SCRAM-SHA-256", "SCRAM-SHA-512"
@@ -88,13 +92,21 @@ def settings(profile: Profile, place: Place, users: Sequence[str] = ()) -> dict[
     """The properties of a broker or controller at that place, which knows these users beside this program."""
     found: dict[str, str] = {}
     if profile.is_secured:
-        found["config.providers"] = "file"
-        found["config.providers.file.class"] = "org.apache.kafka.common.config.provider.FileConfigProvider"
+        found |= {PROVIDERS: _FILE, PROVIDER_CLASS: PROVIDER}
     if profile.encrypted:
         found |= _of_tls(profile, place, users)
     if profile.mechanism:
         found |= _of_passwords(profile, place, users)
     return found
+
+
+def beside(secured: Mapping[str, str], properties: Mapping[str, str]) -> dict[str, str]:
+    """The properties of a node with others, which may name further providers of configuration."""
+    together = {**secured, **properties}
+    if PROVIDERS in secured and PROVIDERS in properties:
+        named = (name.strip() for name in (secured[PROVIDERS], *properties[PROVIDERS].split(",")))
+        together[PROVIDERS] = ",".join(dict.fromkeys(filter(None, named)))
+    return together
 
 
 def _of_tls(profile: Profile, place: Place, users: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -18,6 +18,7 @@ from provision.security.acls import (
     USER,
     Acl,
     expanded,
+    keeps_from_permissions,
     known,
     own_principals,
     principal_of,
@@ -34,15 +35,9 @@ if TYPE_CHECKING:
 LITERAL, PREFIXED, ALLOW, DENY = "literal", "prefixed", "allow", "deny"
 # Kafka has permissions on users, whose tokens others may make, from this version on (KIP-373).
 _FIRST_WITH_USERS = KafkaVersion(3, 3, 0)
+_HERE = "127.0.0.1"
+_KIND = principal_of("").rstrip(":")
 _LONG = ("operation", "resource", "name", "pattern", "permission")
-# Whoever sets one of these decides who is a super user, or what the name is that permissions are for.
-_DECIDING = (
-    "authorizer.class.name",
-    "super.users",
-    "allow.everyone.if.no.acl.found",
-    "principal.builder.class",
-    "ssl.principal.mapping.rules",
-)
 
 
 # As with users, no message of these shows a value: it may be a password that is in the wrong place.
@@ -208,6 +203,8 @@ def _of_entry(spec: "EnvironmentSpec", index: int, entry: AclSpec) -> Iterator["
         yield Finding((*path, "principal"), "user already says who", "remove one of them", at_key=True)
     elif entry.user and not spec.bootstrap_servers:
         yield from _known_user(spec, index, entry.user)
+    elif entry.principal and not spec.bootstrap_servers:
+        yield from _known_principal(spec, index, entry.principal)
     of_long = [key for key in _LONG if key in given]
     if "allow" in given:
         for key in of_long:
@@ -217,6 +214,19 @@ def _of_entry(spec: "EnvironmentSpec", index: int, entry: AclSpec) -> Iterator["
         yield Finding(path, "the entry does not say what is allowed", "add allow; or operation, resource and name")
     else:
         yield from _long_form(spec, index, entry, entry.operation, entry.resource)
+    yield from _without_effect(spec, index, entry)
+
+
+def _without_effect(spec: "EnvironmentSpec", index: int, entry: AclSpec) -> Iterator["Finding"]:
+    """It does not lock out whoever must not be, and is not from where nobody comes."""
+    from provision.spec.checks import Finding
+
+    path = ("acls", index)
+    if not spec.bootstrap_servers:
+        yield from _reached_from(spec, index, entry.host)
+    if spec.bootstrap_servers and any(map(keeps_from_permissions, entry.acls)):
+        message = "provision, which connects without saying who it is, would itself be kept from all permissions"
+        yield Finding((*path, "permission"), message, "deny it to others, or another operation", at_key=True)
     principals = {*own_principals(PROFILES[spec.security]), *map(principal_of, super_users(spec))}
     if entry.permission == DENY and entry.who in principals and not spec.bootstrap_servers:
         message = f"{entry.who} is a super user, whom nothing can be denied"
@@ -234,6 +244,36 @@ def _known_user(spec: "EnvironmentSpec", index: int, user: str) -> Iterator["Fin
         near = difflib.get_close_matches(user, names, n=1)
         hint = f"did you mean {near[0]}?" if near else "add it to users, or use principal"
         yield Finding(path, "there is no user of that name", hint)
+
+
+def _known_principal(spec: "EnvironmentSpec", index: int, principal: str) -> Iterator["Finding"]:
+    """That clients can have it: Kafka compares principals to the letter, and one that nobody has denies nothing."""
+    from provision.spec.checks import Finding
+
+    path, (kind, _, name) = ("acls", index, "principal"), principal.partition(":")
+    names = [one.name for one in spec.users]
+    near = difflib.get_close_matches(name.removeprefix("CN="), [*names, ANY], n=1)
+    hint = f"did you mean {principal_of(near[0])}?" if near else "name one of users, or add it there"
+    if kind != _KIND:
+        message = f"all clients are of the type {_KIND} here: the entry would never have an effect"
+        yield Finding(path, message, hint if near else f"begin it with `{_KIND}:`")
+    elif name not in (*names, ANY) and principal not in own_principals(PROFILES[spec.security]):
+        message = "there is no user of that name: the entry has no effect on those in the file"
+        yield Finding(path, message, hint, warning=True)
+
+
+def _reached_from(spec: "EnvironmentSpec", index: int, host: str) -> Iterator["Finding"]:
+    """That clients of this machine can come from that address: in Docker they come through the engine's network."""
+    from provision.spec.checks import Finding
+
+    if host == ANY or (host == _HERE if spec.runtime == "process" else not ipaddress.ip_address(host).is_loopback):
+        return
+    message = f"all clients come from {_HERE}, and the entry has no effect on them"
+    hint = "leave it out"
+    if spec.runtime != "process":
+        message = "in Docker, clients of this machine come from a gateway's address: the entry has no effect on them"
+        hint = f"leave it out, or give the address that `docker network inspect {spec.name}` shows as Gateway"
+    yield Finding(("acls", index, "host"), message, hint, warning=True)
 
 
 def _long_form(
@@ -257,21 +297,3 @@ def _long_form(
         require_name(resource, entry.name or CLUSTER_NAME, prefixed=entry.pattern == PREFIXED)
     except ValueError as error:
         yield Finding((*path, "name" if entry.name else "pattern"), str(error))
-
-
-def decided_properties(spec: "EnvironmentSpec") -> Iterator["Finding"]:
-    """With ACLs, no property decides in their place: provision and the brokers could be locked out."""
-    from provision.spec.checks import Finding
-
-    if spec.bootstrap_servers or not asks_for_permission(spec):
-        return
-    places: list[tuple[tuple[str | int, ...], dict[str, str]]] = [
-        (("controllers", "properties"), spec.controllers.properties),
-        (("brokers", "properties"), spec.brokers.properties),
-    ]
-    places += [(("brokers", "overrides", n, "properties"), one.properties) for n, one in spec.brokers.overrides.items()]
-    for path, properties in places:
-        for key in properties:
-            if key in _DECIDING or (key.startswith("listener.name.") and key.endswith(_DECIDING)):
-                message = "this property is decided by users and acls, so that provision is not locked out"
-                yield Finding((*path, key), message, "remove it", at_key=True)

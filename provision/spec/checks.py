@@ -15,7 +15,8 @@ from provision.catalogue.images import is_known, is_of_line, kafka_line_of, layo
 from provision.catalogue.versions import KRAFT, OLDEST, RELEASES, ZOOKEEPER, KafkaVersion, release_of, unsupported
 from provision.common.counts import counted
 from provision.errors import Problem
-from provision.spec.acls import acls, decided_properties
+from provision.spec.acls import acls
+from provision.spec.decided import decided_properties
 from provision.spec.model import LAST_PORT, EnvironmentSpec
 from provision.spec.names import network_of_engine
 from provision.spec.quotas import quotas
@@ -379,8 +380,8 @@ RULES: tuple[RuleReads, ...] = (
     (replicas, (("brokers", "nodes"), ("topics", ANY), ("topic_defaults",))),
     (topic_names, ()),
     (users, (("security",), ("users", ANY), ("kafka", "version"), ("kafka", "mode"))),
-    (acls, (("security",), ("users", ANY), ("acls", ANY), ("kafka", "version"))),
-    (decided_properties, (("users", ANY), ("acls", ANY))),
+    (acls, (("security",), ("users", ANY), ("acls", ANY), ("kafka", "version"), ("runtime",))),
+    (decided_properties, (("security",), ("users", ANY), ("acls", ANY))),
     (quotas, (("quotas", ANY),)),
     (reserved_properties, ()),
     (overrides, (("brokers", "nodes"),)),

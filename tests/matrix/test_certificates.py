@@ -29,7 +29,7 @@ class Client:
     def __init__(self, provision: Provision, directory: Path) -> None:
         provision.ok("certs", "export", NAME, "--to", str(directory), "--user", "app")
         said = json.loads(provision.ok("client-config", NAME, "--user", "app", "--format", "kafka-python"))
-        own = str(directory / "app.pem")
+        own = str(directory / "user-app.pem")
         self.options: dict[str, Any] = said | {
             "ssl_cafile": str(directory / "ca.pem"),
             "ssl_certfile": own,

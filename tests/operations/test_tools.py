@@ -7,7 +7,7 @@ import pytest
 
 from provision.catalogue.versions import KafkaVersion, address_option
 from provision.errors import ProvisionError
-from provision.operations.tools import as_seen_inside, filled_in_address, run_tool
+from provision.operations.tools import as_seen_inside, filled_in_address, given_addresses, run_tool
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime.base import Streams
 from provision.runtime.fake import FakeRuntime
@@ -25,6 +25,9 @@ INSIDE = {"127.0.0.1:9092": "one:9092", "127.0.0.1:2181": "zoo:2181"}
         ("kafka-topics", ["--bootstrap-server=x:1", "--list"], ()),
         ("kafka-topics", ["--zookeeper", "x:1", "--list"], ()),
         ("kafka-console-producer", ["--broker-list", "x:1"], ()),
+        ("kafka-topics", ["--bootstrap-s", "x:1", "--list"], ()),
+        ("kafka-topics", ["-bootstrap-server=x:1", "--list"], ()),
+        ("kafka-log-dirs", ["--describe", "--broker-list", "1,2"], ("--bootstrap-server", SERVERS)),
         ("kafka-topics", ["--help"], ()),
         ("kafka-topics", ["--version"], ()),
         ("zookeeper-shell", ["ls", "/"], (SERVERS,)),
@@ -74,3 +77,30 @@ def test_where_nothing_tells_the_version_that_is_told(version: str) -> None:
     with pytest.raises(ProvisionError, match="the Kafka version of lost is not known") as caught:
         run_tool(Lost(), "lost", "kafka-topics", (), Streams(None, io.BytesIO(), io.BytesIO()))
     assert "provision up lost" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given"),
+    [
+        ("--list", ""),
+        ("--bootstrap-server x:1 --list", "x:1"),
+        ("--bootstrap-server x:1,y:2", "x:1 y:2"),
+        ("--bootstrap-server=x:1", "x:1"),
+        ("--boot x:1", "x:1"),
+        ("-bootstrap-server x:1", "x:1"),
+        ("--bootstrap-servers x:1", "x:1"),
+        ("--bootstrap-server SASL_SSL://x:1", "x:1"),
+        ("--bootstrap-server one:9092 --bootstrap-server x:1", "one:9092 x:1"),
+        ("--bootstrap-controller x:1", "x:1"),
+        ("--broker-list x:1", "x:1"),
+        ("-bx:1", "x:1"),
+        ("--producer-props acks=1 bootstrap.servers=x:1,y:2", "x:1 y:2"),
+        ("--consumer-property=bootstrap.servers=x:1", "x:1"),
+        ("--producer-property bootstrap.servers:x:1", "x:1"),
+        ("--broker-list 1,2", ""),
+        ("--topic t:0,1 --message localhost:9092", ""),
+        ("--bootstrap-server", ""),
+    ],
+)
+def test_every_address_is_found_however_it_is_given(arguments: str, given: str) -> None:
+    assert given_addresses(arguments.split()) == tuple(given.split())

@@ -8,10 +8,16 @@ import pytest
 from provision.environment import Environment
 from provision.errors import InvalidEnvironment, KafkaRefused, NotReady, PartlyApplied, Refused
 from provision.events import Notice
+from provision.home.seeds import SeedNotes
+from provision.home.throttles import ThrottleNote
 from provision.kafka.access import Access
 from provision.pipeline import UpOptions
 from provision.plan.actions import Plan
+from provision.plan.observed import ObservedCluster
+from provision.resources.acls import Acls
+from provision.resources.kind import Target
 from provision.security.acls import Acl
+from provision.spec.loader import load_values
 from tests.test_converge import Living, living_in
 
 APP = {"name": "app", "allow": ["read topic orders", "write topic orders.*"]}
@@ -86,19 +92,61 @@ def test_drift_is_shown_and_mended_and_others_stay(living: Living) -> None:
     assert living.kafka.acls == OWN | {OTHER}
 
 
-def test_what_was_taken_from_the_file_and_is_still_in_force_is_told(living: Living) -> None:
-    living.settles()
-    living.kafka.acls |= {OTHER}
+CREATE = "allow User:app create topic orders.*"
+EVERYBODY = {"user": "*", "allow": ["describe cluster"]}
+
+
+@pytest.mark.parametrize(
+    ("without", "others"),
+    [
+        (
+            {"users": [APP | {"allow": ["write topic orders.*"]}, ADMIN], "acls": [EVERYBODY]},
+            "allow User:app describe topic orders, allow User:app read topic orders",
+        ),
+        ({"acls": []}, "allow User:* describe cluster"),  # of everybody
+        (
+            {"users": [ADMIN], "acls": [EVERYBODY]},  # of a user who is not in the file either
+            f"allow User:app describe topic orders, allow User:app read topic orders, {CREATE}, …",
+        ),
+        (
+            {"users": [{"name": "app"}, ADMIN]},  # of all, where nobody but the super user has a say
+            "allow User:* describe cluster, allow User:app describe topic orders, allow User:app read topic orders, …",
+        ),
+    ],
+)
+def test_what_was_taken_from_the_file_and_is_still_in_force_is_told_or_removed(
+    living: Living, without: dict[str, Any], others: str
+) -> None:
+    living.settles(acls=[EVERYBODY])
     told: list[object] = []
-    living.want(users=[APP | {"allow": ["write topic orders.*"]}, ADMIN])
+    del living.file["acls"]
+    living.want(**without)
     plan = Environment(living.path, runtimes=living.runtimes, on_event=told.append).plan().plan
-    assert plan.actions == ()
-    (notice,) = [event.text for event in told if isinstance(event, Notice)]
-    assert "that are not in the file: allow User:app describe topic orders, allow User:app read topic orders;" in notice
+    assert not [action for action in plan.actions if action.kind == "acl"]
+    assert [event.text for event in told if isinstance(event, Notice)] == [
+        f"the cluster has ACLs that are not in the file: {others}; `prune: true` removes such ACLs"
+    ]
     told.clear()
-    living.settles(prune=True)
+    gone = living.settles(prune=True)
+    deleted = [line.removeprefix("delete acl ") for line in gone if line.startswith("delete acl ")]
+    assert deleted[:3] == others.removesuffix(", …").split(", ")
+    assert (len(deleted) > 3) is others.endswith("…")
     Environment(living.path, runtimes=living.runtimes, on_event=told.append).plan()
     assert not [event for event in told if isinstance(event, Notice)]
+
+
+def test_of_what_is_kept_nothing_is_told_and_what_cannot_be_said_stays_with_a_word(living: Living) -> None:
+    living.settles(keep=["acl deny User:someone*"])
+    living.kafka.acls |= {OTHER}
+    told: list[object] = []
+    Environment(living.path, runtimes=living.runtimes, on_event=told.append).plan()
+    assert not [event for event in told if isinstance(event, Notice)]
+    living.kafka.acls |= {ODD}
+    living.settles(prune=True)
+    assert living.kafka.acls == OWN | {OTHER, ODD}
+    Environment(living.path, runtimes=living.runtimes, on_event=told.append).plan()
+    (notice,) = [event.text for event in told if isinstance(event, Notice)]
+    assert notice == f"the cluster has ACLs that a file cannot express, which stay: {ODD}"
 
 
 def test_prune_removes_others_with_consent(living: Living) -> None:
@@ -245,3 +293,59 @@ def test_a_plan_that_locks_out_whoever_must_not_be_is_refused_and_nothing_change
         with pytest.raises(InvalidEnvironment):
             attempt()
     assert (living.state, living.kafka.acls) == before
+
+
+# -- clusters of others, where provision is no super user --------------------------------------------------------------
+
+ANYBODY = Acl("User:*", "cluster", "kafka-cluster", "all")
+US = Acl("User:ANONYMOUS", "cluster", "kafka-cluster", "alter")
+THEIRS = Acl("User:them", "cluster", "kafka-cluster", "all")
+
+
+def _planned(observed: set[Acl], **sections: object) -> dict[str, str]:
+    """What a file for a cluster of others would do with these ACLs."""
+    spec = load_values({"name": "shared", "bootstrap_servers": "kafka.example:9092", "acls": [], **sections})
+    desired = Acls().desired(spec)
+    assert desired
+    target = Target("shared", Access({1: "kafka.example:9092"}), ThrottleNote(Path("t")), SeedNotes(Path("s")))
+    actions = Acls().plan(desired, frozenset(observed), ObservedCluster("id", 1, (), ()), target)
+    return {action.name: str(action.verb) for action in actions}
+
+
+@pytest.mark.parametrize(
+    ("observed", "sections", "expected"),
+    [
+        ({US, OTHER}, {}, {}),
+        ({US, OTHER}, {"prune": True}, {str(OTHER): "delete", str(US): "refuse"}),
+        ({ANYBODY, US}, {"prune": True}, {str(ANYBODY): "refuse", str(US): "refuse"}),
+        ({ANYBODY, US}, {"prune": True, "keep": [f"acl {US}"]}, {str(ANYBODY): "delete"}),
+        ({THEIRS, OTHER}, {"prune": True}, {str(OTHER): "delete", str(THEIRS): "delete"}),  # it is a super user
+        (
+            {ANYBODY, US},
+            {"prune": True, "acls": [{"principal": US.principal, "allow": ["alter cluster"]}]},
+            {str(ANYBODY): "delete"},
+        ),
+    ],
+)
+def test_what_lets_provision_itself_in_is_not_pruned(
+    observed: set[Acl], sections: dict[str, object], expected: dict[str, str]
+) -> None:
+    assert _planned(observed, **sections) == expected
+
+
+def test_in_a_cluster_of_its_own_it_is_a_super_user(living: Living) -> None:
+    living.settles()
+    living.kafka.acls |= {ANYBODY}
+    assert living.settles(prune=True) == [f"delete acl {ANYBODY}"]
+
+
+@pytest.mark.parametrize("who", [{"user": "*"}, {"principal": "User:*"}, {"principal": "User:ANONYMOUS"}])
+@pytest.mark.parametrize("operation", ["all", "alter", "describe"])
+def test_what_would_keep_provision_itself_out_is_refused(who: dict[str, str], operation: str) -> None:
+    entry = who | {"operation": operation, "resource": "cluster", "permission": "deny"}
+    others = {"name": "shared", "bootstrap_servers": "kafka.example:9092"}
+    with pytest.raises(InvalidEnvironment, match="1 problem") as caught:
+        load_values({**others, "acls": [entry]})
+    assert "kept from all permissions" in caught.value.why
+    for harmless in ({"operation": "create"}, {"host": "10.0.0.1"}, {"permission": "allow"}):
+        assert load_values({**others, "acls": [entry | harmless]})

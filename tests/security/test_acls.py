@@ -7,7 +7,8 @@ import pytest
 from provision.catalogue.versions import KRAFT
 from provision.cluster.layout import container_layout
 from provision.cluster.resolve import resolve_without_ports
-from provision.errors import InvalidEnvironment
+from provision.errors import InvalidEnvironment, Problem
+from provision.events import Event, Warned
 from provision.security.acls import EXAMPLE, OPERATIONS, Acl, expanded
 from provision.spec.acls import declared_acls
 from provision.spec.loader import load_values
@@ -169,3 +170,71 @@ def test_a_cluster_of_others_may_have_users_that_the_file_does_not_know() -> Non
     ]
     with pytest.raises(InvalidEnvironment, match="1 problem"):
         load_values({"name": "own", "security": "mtls", "acls": acls[:1]})
+
+
+@pytest.mark.parametrize(
+    ("principal", "message", "hint"),
+    [
+        ("user:app", "the entry would never have an effect", "did you mean User:app?"),
+        ("USER:nobody-else", "the entry would never have an effect", "begin it with `User:`"),
+        ("Group:app", "the entry would never have an effect", "did you mean User:app?"),
+        ("User:CN=app", "there is no user of that name", "did you mean User:app?"),
+        ("User:ap", "there is no user of that name", "did you mean User:app?"),
+        ("User:App", "there is no user of that name", "did you mean User:app?"),
+        ("User:CN=nobody-else", "there is no user of that name", "name one of users, or add it there"),
+        ("User:ANONYMOUS", "there is no user of that name", "name one of users, or add it there"),
+        ("User:app", "", ""),
+        ("User:*", "", ""),
+    ],
+)
+@pytest.mark.parametrize("security", ["mtls", "sasl-plain", "sasl-scram", "sasl-tls"])
+@pytest.mark.parametrize("permission", ["allow", "deny"])
+def test_a_principal_that_no_client_has_is_told(
+    security: str, permission: str, principal: str, message: str, hint: str
+) -> None:
+    entry = {"principal": principal, "operation": "read", "resource": "topic", "name": "a", "permission": permission}
+    found: list[Problem] = []
+    told: list[Event] = []
+    try:
+        load_values(
+            {"name": "orders", "security": security, "users": [{"name": "app"}], "acls": [entry]}, tell=told.append
+        )
+    except InvalidEnvironment as error:
+        found = list(error.problems)
+    found += [event.problem for event in told if isinstance(event, Warned)]
+    assert [(problem.path, problem.hint) for problem in found] == ([("acls[0].principal", hint)] if message else [])
+    assert all(message in problem.message for problem in found)
+    assert all(problem.warning is principal.startswith("User:") for problem in found)
+    foreign = {"name": "shared", "bootstrap_servers": "kafka.example:9092", "acls": [entry]}
+    assert load_values(foreign).acls[0].who == principal  # of whom others know
+
+
+@pytest.mark.parametrize(
+    ("runtime", "host", "told"),
+    [
+        ("docker", "127.0.0.1", True),
+        ("docker", "127.1.2.3", True),
+        ("docker", "::1", True),
+        ("docker", "::ffff:127.0.0.1", True),
+        ("auto", "127.0.0.1", True),
+        ("docker", "172.17.0.1", False),
+        ("docker", "*", False),
+        ("process", "127.0.0.1", False),
+        ("process", "::ffff:127.0.0.1", False),
+        ("process", "*", False),
+        ("process", "::1", True),
+        ("process", "10.0.0.1", True),
+    ],
+)
+@pytest.mark.parametrize("permission", ["allow", "deny"])
+def test_an_address_that_no_client_of_this_machine_has_is_told(
+    runtime: str, host: str, permission: str, *, told: bool
+) -> None:
+    entry = {"user": "*", "operation": "read", "resource": "topic", "name": "a", "host": host, "permission": permission}
+    events: list[Event] = []
+    values = {"name": "orders", "runtime": runtime, "security": "mtls", "acls": [entry]}
+    load_values(values, tell=events.append)
+    found = [event.problem for event in events if isinstance(event, Warned)]
+    assert [problem.path for problem in found] == (["acls[0].host"] if told else [])
+    load_values({"name": "shared", "bootstrap_servers": "kafka.example:9092", "acls": [entry]}, tell=events.append)
+    assert len([event for event in events if isinstance(event, Warned)]) == len(found)

@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,12 @@ from provision.errors import ProvisionError, Refused, UsageError
 from provision.events import Event, Notice
 from provision.kafka.access import Access
 from provision.observe.reach import access_to
-from provision.operations.tools import filled_in_config
+from provision.operations import apart
+from provision.operations.tools import filled_in_config, run_tool
 from provision.plan.actions import Verb
 from provision.plan.saved import SavedPlan
-from provision.runtime.base import SECRET_MODE
+from provision.runtime.base import SECRET_MODE, JavaCommand, Streams
+from provision.runtime.process.java import variables
 from provision.security.certificates import Subject, is_good
 from provision.security.material import parted
 from provision.security.store import SecretStore
@@ -171,6 +175,48 @@ def test_a_saved_plan_holds_although_the_certificates_are_made_later(closed: Clo
     assert closed.store.is_there
 
 
+def _forget(closed: Closed, name: str) -> None:
+    closed.store.keep({name: b""})
+
+
+@pytest.mark.parametrize(
+    ("security", "users", "lost"),
+    [
+        ("sasl-plain", ["app", "new"], ""),  # a password for another user
+        ("sasl-tls", ["app", "new"], ""),
+        ("sasl-plain", ["app"], "user-app.password"),
+        ("tls", [], "broker-1.pem"),  # a certificate for a node that has one
+        ("mtls", ["app", "new"], "broker-2.pem"),
+    ],
+)
+def test_a_saved_plan_holds_that_makes_a_secret_for_a_node_that_is_there(
+    closed: Closed, security: str, users: list[str], lost: str
+) -> None:
+    closed.of(security, users=APP if users else []).up()
+    if lost:
+        _forget(closed, lost)
+    environment = closed.of(security, users=[{"name": user} for user in users])
+    planned = environment.plan()
+    assert [action.cause for action in planned.plan.actions if action.verb is Verb.RESTART]
+    assert environment.up(UpOptions(saved=planned.saved)).changed
+    assert not environment.plan().plan.changes
+
+
+def test_a_saved_plan_is_stale_when_a_secret_has_changed_since(closed: Closed, monkeypatch: pytest.MonkeyPatch) -> None:
+    users = [{"name": "app", "password": {"env": "APP_PASSWORD"}}]
+    monkeypatch.setenv("APP_PASSWORD", "0pen-s3same")
+    environment = closed.of("sasl-plain", users=users)
+    environment.up()
+    saved = environment.plan().saved
+    monkeypatch.setenv("APP_PASSWORD", "cl0se-s3same")
+    with pytest.raises(Refused, match="the plan is stale"):
+        environment.up(UpOptions(saved=saved))
+    saved = environment.plan().saved
+    environment.up()
+    with pytest.raises(Refused, match="the plan is stale"):
+        environment.up(UpOptions(saved=saved))
+
+
 @pytest.mark.parametrize(("before", "after"), [("plaintext", "tls"), ("tls", "mtls"), ("mtls", "plaintext")])
 def test_another_security_is_refused_while_a_node_runs_and_made_once_all_have_stopped(
     closed: Closed, before: str, after: str
@@ -239,6 +285,68 @@ def test_a_tool_is_told_how_to_get_in(closed: Closed, tool: str, version: str, o
     assert filled_in_config(Access({1: "127.0.0.1:9092"}), option, []) == ("", b"")
 
 
+class Tool:
+    """Remembers what a tool was started with."""
+
+    def __init__(self, closed: Closed, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.commands: list[JavaCommand] = []
+        monkeypatch.setattr(closed.runtime, "run_tool", self._run)
+
+    def _run(self, _environment: object, command: JavaCommand, _streams: object) -> int:
+        self.commands.append(command)
+        return 0
+
+
+LETS_IN = {
+    "--list": True,
+    "--bootstrap-server BROKER-1 --list": True,
+    "--bootstrap-server=BROKER-2,BROKER-1": True,
+    "--bootstrap-controller CONTROLLER-1": True,
+    "--bootstrap-server elsewhere:9092 --list": False,
+    "--bootstrap-server=elsewhere:9092": False,
+    "--boot elsewhere:9092": False,
+    "--bootstrap-server BROKER-1,elsewhere:9092": False,
+    "--bootstrap-server BROKER-1 --bootstrap-server elsewhere:9092": False,
+    "--command-property bootstrap.servers=elsewhere:9092": False,
+    "--bootstrap-server 127.0.0.1:1": False,
+}
+
+
+@pytest.mark.parametrize("security", ["sasl-plain", "mtls"])
+def test_a_tool_tells_nobody_else_how_to_get_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, security: str) -> None:
+    closed = Closed(tmp_path)  # its nodes answer nothing
+    closed.looks_away()
+    closed.of(security, users=APP, **KRAFT).up(RUNNING)
+    tool, streams = Tool(closed, monkeypatch), Streams(None, BytesIO(), BytesIO())
+    for user in ("", "app"):
+        for arguments, lets_in in LETS_IN.items():
+            named = arguments
+            for node in ("broker-1", "broker-2", "controller-1"):
+                named = named.replace(node.upper(), closed.runtime.inside_address(NAME, node))
+            run_tool(closed.runtime, NAME, "kafka-topics", named.split(), streams, user=user)
+            given = tool.commands[-1]
+            assert (given.option, bool(given.properties)) == ("--command-config" if lets_in else "", lets_in), arguments
+
+
+def test_a_tool_tells_nothing_at_the_address_of_a_node_that_has_stopped(
+    closed: Closed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed.of("sasl-plain").up()
+    tool, streams = Tool(closed, monkeypatch), Streams(None, BytesIO(), BytesIO())
+    addresses = [closed.runtime.inside_address(NAME, node) for node in ("broker-1", "broker-2")]
+    closed.looks_away()
+    closed.runtime.stop_node(NAME, "broker-2", 1)
+    run_tool(closed.runtime, NAME, "kafka-topics", ["--list"], streams)
+    run_tool(closed.runtime, NAME, "kafka-topics", ["--bootstrap-server", addresses[1]], streams)
+    closed.runtime.stop_node(NAME, "broker-1", 1)
+    run_tool(closed.runtime, NAME, "kafka-topics", ["--list"], streams)
+    assert [(command.arguments[1], bool(command.option)) for command in tool.commands] == [
+        (addresses[0], True),
+        (addresses[1], False),
+        (",".join(addresses), False),
+    ]
+
+
 # -- passwords, and what clients are told -----------------------------------------------------------------------------
 
 APP = [{"name": "app"}]
@@ -289,6 +397,32 @@ def test_a_fingerprint_of_the_same_password_differs_between_environments(closed:
         closed.looks_away()
         closed.of("sasl-plain", users=users).down()
     assert len({node.config_hash for node in hashes if node}) == 2
+
+
+@pytest.mark.parametrize("source", ["env", "file"])
+def test_no_variable_takes_a_password_on_to_what_works_for_long(
+    closed: Closed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    told: list[Mapping[str, str]] = []
+
+    def start_apart(_command: object, chosen: Mapping[str, str]) -> int:
+        told.append(chosen)
+        return 1
+
+    monkeypatch.setattr("provision.runtime.process.processes.start_apart", start_apart)
+    for variable in ("APP_PASSWORD", "KAFKA_SASL_PASSWORD"):
+        monkeypatch.setenv(variable, f"0pen-s3same-{source}")
+    (tmp_path / "password").write_text(f"0pen-s3same-{source}\n")
+    password = {"env": "APP_PASSWORD"} if source == "env" else {"file": str(tmp_path / "password")}
+    users = [{"name": "app", "password": password}, {"name": "made"}]
+    closed.of("sasl-plain", users=users).up(UpOptions(owner_pid=os.getpid()))  # what removes it then is started
+    monkeypatch.setenv("MADE_PASSWORD", closed.store.path("user-made.password").read_text())
+    apart.start(closed.home, "warm")
+    assert len(told) == 2
+    assert "HOME" in told[0].keys() & told[1].keys()
+    told += [variables(closed.runtimes.home.passwords)]  # and a node's or a tool's
+    values = {value for each in told for value in each.values()}
+    assert not values & {f"0pen-s3same-{source}", closed.store.path("user-made.password").read_text()}
 
 
 EVERY_FORM = ("properties", "librdkafka", "kafka-python", "spring", "env", "kcat")

@@ -12,7 +12,7 @@ from provision.common.whole_files import write_whole
 from provision.errors import ProvisionError, Refused, Unavailable, UsageError
 from provision.events import ActionDone, Notice
 from provision.home.place import Home
-from provision.operations.certificates import PKCS12
+from provision.operations.certificates import PEM, PKCS12
 from provision.pipeline import UpOptions
 from provision.plan.actions import Plan
 from provision.security.certificates import Subject, issue, make_authority, parts, shown
@@ -362,18 +362,65 @@ def test_exported_files_are_this_users_alone_and_java_reads_the_stores(closed: C
     written = environment.export_certificates(tmp_path / "pem", "app")
     assert {path.name: path.read_bytes() for path in written} == {
         "ca.pem": closed.store.read("ca.pem"),
-        "app.pem": closed.store.read("user-app.pem"),
+        "user-app.pem": closed.store.read("user-app.pem"),
     }
     stores = environment.export_certificates(tmp_path / "p12", "app", PKCS12)
     assert {stat.S_IMODE(path.stat().st_mode) for path in (*written, *stores)} == {0o600}
-    word = (tmp_path / "p12" / "password").read_bytes()
-    key, own, _ = pkcs12.load_key_and_certificates((tmp_path / "p12" / "app.p12").read_bytes(), word)
+    files = {path.name: path.read_bytes() for path in stores}
+    assert len(files) == 4
+    key, own, _ = pkcs12.load_key_and_certificates(files["user-app.p12"], files["user-app.p12.password"])
     assert key
     assert own
     assert own.subject.rfc4514_string() == "CN=app"
-    trusted = pkcs12.load_pkcs12((tmp_path / "p12" / "truststore.p12").read_bytes(), word)
+    trusted = pkcs12.load_pkcs12(files["truststore.p12"], files["truststore.p12.password"])
     assert [one.friendly_name for one in trusted.additional_certs] == [b"ca-1"]
     assert [path.name for path in environment.export_certificates(tmp_path / "ca")] == ["ca.pem"]
+
+
+@pytest.mark.parametrize("form", [PEM, PKCS12])
+def test_no_users_files_are_taken_for_others(closed: Closed, tmp_path: Path, form: str) -> None:
+    users = ["ca", "truststore", "password", "app", "app.p12", "app.p12.password", "user-app"]
+    environment = closed.of(users=[{"name": user} for user in users])
+    environment.up()
+    (tmp_path / "password").write_text("somebody else's")
+    written = [path.name for user in users for path in environment.export_certificates(tmp_path, user, form)]
+    shared = 1 if form == PEM else 2
+    assert len(set(written)) == len(users) * shared + shared
+    assert (tmp_path / "password").read_text() == "somebody else's"
+    if form == PEM:
+        assert (tmp_path / "ca.pem").read_bytes() == closed.store.read("ca.pem")
+    for user in users:
+        own = (closed.store.read(f"user-{user}.pem") or b"").partition(b"-----BEGIN CERTIFICATE")[0]
+        assert (
+            own in (tmp_path / f"user-{user}.pem").read_bytes()
+            if form == PEM
+            else _opened(tmp_path / f"user-{user}.p12") == f"CN={user}"
+        )
+
+
+def _opened(store: Path) -> str:
+    """Whose key a store has, which the password beside it opens."""
+    word = store.with_name(f"{store.name}.password").read_bytes()
+    _, own, _ = pkcs12.load_key_and_certificates(store.read_bytes(), word)
+    return own.subject.rfc4514_string() if own else ""
+
+
+def test_stores_that_are_written_again_have_the_password_that_clients_know(closed: Closed, tmp_path: Path) -> None:
+    environment = closed.of(users=[{"name": "app"}, {"name": "b"}])
+    environment.up()
+    environment.export_certificates(tmp_path, "app", PKCS12)
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.password")}
+    environment.export_certificates(tmp_path, "b", PKCS12)
+    environment.export_certificates(tmp_path, "app", PKCS12)
+    assert len(set(before.values())) == 2
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+    assert [_opened(tmp_path / f"user-{user}.p12") for user in ("app", "b")] == ["CN=app", "CN=b"]
+    word = tmp_path / "user-app.p12.password"
+    word.chmod(0o644)  # others may know it
+    environment.export_certificates(tmp_path, "app", PKCS12)
+    assert word.read_bytes() != before[word.name]
+    assert stat.S_IMODE(word.stat().st_mode) == 0o600
+    assert _opened(tmp_path / "user-app.p12") == "CN=app"
 
 
 @pytest.mark.parametrize("user", ["nobody", "provision", "../ca", "broker-1"])

@@ -15,13 +15,14 @@ from docker.utils.socket import frames_iter
 from provision.catalogue.images import layout_of
 from provision.cluster.layout import NODE_HOME
 from provision.runtime import tool_logging
-from provision.runtime.base import CLIENT_FILE, SECRET_MODE, JavaCommand, Streams
+from provision.runtime.base import SECRET_MODE, JavaCommand, Streams
 from provision.runtime.docker.containers import ENVIRONMENT, ROLE, TOOL_ROLE, process_label
 
 _STDERR = 2
 _CHUNK = 64 * 1024
 _POLL_S = 0.2
 _HEAP = "256m"
+_CLIENT_FILE = "client.properties"
 MEMORY_BYTES = 768 * 1024**2
 
 
@@ -36,7 +37,7 @@ def java_command(image: str, command: JavaCommand, heap: str) -> list[str]:
         "-cp",
         layout.class_path,
         command.main_class,
-        *command.told(NODE_HOME),
+        *command.told(f"{NODE_HOME}/{_CLIENT_FILE}"),
     ]
 
 
@@ -57,7 +58,7 @@ def tool_options(environment: str, image: str, command: JavaCommand, *, stdin: b
 def tool_archive(command: JavaCommand, image: str) -> bytes:
     """The tar file for the volume of a tool: its logging, and what only it may read."""
     account = layout_of(image).user
-    secret = {CLIENT_FILE: command.properties} if command.option else {}
+    secret = {_CLIENT_FILE: command.properties} if command.option else {}
     return logging_archive(secret, account)
 
 

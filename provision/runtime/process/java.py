@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provision.catalogue.versions import KafkaVersion, release_of
+from provision.common import told_passwords
 from provision.errors import Unavailable
 from provision.runtime.base import java_version_in
 
@@ -63,13 +64,13 @@ def find_java(kafka: KafkaVersion) -> Java:
 
 
 def variables(secrets: Collection[str] = ()) -> Mapping[str, str]:
-    """The environment variables of a JVM: those of this command, but none that has one of these secrets.
+    """The environment variables of a JVM: those of this command, but none that has a password.
 
     Java reads the names of files in the locale's encoding. In the locale C that is ASCII, and it would not find what
     Python, which takes names for UTF-8 there, has created.
     """
     names_differ = sys.getfilesystemencoding() == "utf-8" and locale.getencoding().lower() not in ("utf-8", "utf8")
-    given = {name: value for name, value in os.environ.items() if value not in secrets}
+    given = told_passwords.without(os.environ, secrets)
     return given | {"LC_ALL": "C.UTF-8"} if names_differ else given
 
 

@@ -7,12 +7,10 @@ environments/NAME/NODE/process.json    its process, by id and start time
 environments/NAME/NODE/{config,data,log,tmp}
 """
 
-import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
 from provision.catalogue.versions import KafkaVersion
 from provision.cluster.identity import Identities
@@ -30,7 +28,6 @@ from provision.plan.stored import StoredData
 from provision.runtime import directories, jars, tool_logging
 from provision.runtime.archives import kind_of
 from provision.runtime.base import (
-    CLIENT_FILE,
     SECRET_MODE,
     JavaCommand,
     Runtime,
@@ -41,7 +38,7 @@ from provision.runtime.base import (
     port_taken,
 )
 from provision.runtime.health import Asker, Machine, Probe, Reached, Surroundings, Vitals
-from provision.runtime.process import logs, observing, processes, vitals
+from provision.runtime.process import logs, observing, processes, tools, vitals
 from provision.runtime.process.archives import ProcessArchives
 from provision.runtime.process.formatting import write_formatted
 from provision.runtime.process.java import find_java, variables
@@ -59,7 +56,6 @@ from provision.runtime.process.notes import (
 )
 from provision.runtime.process.places import Places
 
-_TOOL_TIMEOUT_S = 60
 _PORT_PATIENCE_S = 1.0
 
 
@@ -254,7 +250,7 @@ class ProcessRuntime(Runtime):
         if write_formatted(directory, data, cluster_id):
             return
         config = directory / "config"
-        code, output = self._run(name, self._tool_command(name, format_command(node, cluster_id, config.as_posix())))
+        code, output = self._run(name, format_command(node, cluster_id, config.as_posix()))
         if code:
             raise format_failed(node, output)
 
@@ -282,7 +278,7 @@ class ProcessRuntime(Runtime):
         with files_of(directory):
             console = logs.fresh_console(directory)
             command = [java.command, processes.mark(directory), *self._archives.launched(note, java, directory)]
-        processes.start(command, directory, console, variables(self._secrets(name)))
+        processes.start(command, directory, console, variables(self._home.passwords))
 
     def _require_directories(self, name: str, node: str) -> None:
         """Since the node's last start its directories may have gone, and somebody else's may have taken their place."""
@@ -362,65 +358,30 @@ class ProcessRuntime(Runtime):
     def run_in_node(self, name: str, node: str, command: JavaCommand) -> tuple[int, str]:
         """Run it as a process of this machine: all share the same network."""
         self._required(name, node)
-        return self._run(name, self._tool_command(name, command))
+        return self._run(name, command)
 
-    def _run(self, name: str, command: Sequence[str]) -> tuple[int, str]:
-        try:
-            done = subprocess.run(  # noqa: S603 the command is ours
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env=variables(self._secrets(name)),
-                timeout=_TOOL_TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise Unavailable(f"{command[0]} did not end within {_TOOL_TIMEOUT_S} s") from error
-        except OSError as error:
-            raise Unavailable(f"{command[0]} cannot be run", why=error.strerror or str(error)) from error
-        return done.returncode, done.stdout.decode(errors="replace")
+    def _run(self, name: str, command: JavaCommand) -> tuple[int, str]:
+        with tools.told(command, self._places.environment(name)) as started:
+            line = self._tool_command(name, command, started.arguments)
+            return tools.output(line, started.descriptors, variables(self._home.passwords))
 
     def run_tool(self, environment: ObservedEnvironment, command: JavaCommand, streams: Streams) -> int:
         """Run it with the caller's streams if they are files of the system, else through pipes."""
-        out, err = _descriptor(streams.stdout), _descriptor(streams.stderr)
-        with subprocess.Popen(  # noqa: S603 the command is ours
-            self._tool_command(environment.name, command),
-            stdin=streams.stdin or subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-            env=variables(self._secrets(environment.name)),
-        ) as tool:
-            try:
-                written, complained = tool.communicate()
-            except BaseException:
-                tool.kill()
-                raise
-        streams.stdout.write(written or b"")
-        streams.stderr.write(complained or b"")
-        return 128 - tool.returncode if tool.returncode < 0 else tool.returncode
+        name = environment.name
+        with tools.told(command, self._places.environment(name)) as started:
+            line = self._tool_command(name, command, started.arguments)
+            return tools.run(line, started.descriptors, streams, variables(self._home.passwords))
 
-    def _secrets(self, name: str) -> frozenset[str]:
-        """What nobody may learn from the environment variables of a node or a tool."""
-        return self._places.home.secrets(name).passwords
-
-    def _tool_command(self, name: str, command: JavaCommand) -> list[str]:
+    def _tool_command(self, name: str, command: JavaCommand, arguments: Sequence[str]) -> list[str]:
         home = self._places.environment(name)
         kept = required_environment(home)
         with files_of(home):
             for file, content in tool_logging.FILES.items():
                 write_whole(home / file, content)
-            if command.option:
-                write_whole(home / CLIENT_FILE, command.properties, mode=SECRET_MODE)
-        options = [
-            "-Xmx256m",
-            "-XX:TieredStopAtLevel=1",
-            "-XX:+UseSerialGC",
-            *tool_logging.options(home.as_posix()),
-        ]
+        options = [*tools.OPTIONS, *tool_logging.options(home.as_posix())]
         java = find_java(KafkaVersion.parse(kept.version))
         mark = processes.tool_mark(home)
-        return [java.command, mark, *options, "-cp", kept.libs, command.main_class, *command.told(home.as_posix())]
+        return [java.command, mark, *options, "-cp", kept.libs, command.main_class, *arguments]
 
     def inside_address(self, name: str, node: str) -> str:
         """The same address as from outside."""
@@ -432,11 +393,3 @@ class ProcessRuntime(Runtime):
         if not observing.is_there(directory):
             raise ProvisionError(f"{name} has no node {node}", hint=f"`provision status {name}` lists them")
         return directory
-
-
-def _descriptor(stream: IO[bytes]) -> int:
-    try:
-        stream.flush()
-        return stream.fileno()
-    except (OSError, ValueError):
-        return subprocess.PIPE
