@@ -392,7 +392,7 @@ class FakeKafka:
             "ask_brokers": self.ask,
             "is_gone": lambda _access, topic: topic not in self.topics or topic in self.hidden,
             "ask_broker": self.reply,
-            "ask_zookeeper": lambda _address, _timeout_s: Reply(0.001),
+            "ask_zookeeper": lambda _address, _keys, _timeout_s: Reply(0.001),
             "missing_for_leaders": self.missing_for_leaders,
             "describe_quotas": self.describe_quotas,
             "quotas_of": self.quotas_of,

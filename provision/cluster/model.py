@@ -264,6 +264,11 @@ class Cluster:
         return PROFILES[self.security].controller_protocol
 
     @property
+    def closes_ensemble(self) -> bool:
+        """Whether ZooKeeper's ports are closed to all but those that need them."""
+        return bool(self.zookeepers) and PROFILES[self.security].is_secured
+
+    @property
     def bootstrap_servers(self) -> str:
         """The bootstrap servers for clients on this machine: `host:port,host:port`."""
         return ",".join(node.endpoint for node in self.brokers if node.endpoint)

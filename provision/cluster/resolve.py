@@ -20,6 +20,7 @@ from provision.cluster.model import (
     TopicPolicy,
     User,
 )
+from provision.security import ensemble
 from provision.security.acls import authorizer
 from provision.security.profiles import PROFILES, Place, settings
 from provision.spec.acls import asks_for_permission, super_users
@@ -147,13 +148,15 @@ def _users(spec: EnvironmentSpec, base_directory: str) -> tuple[User, ...]:
 def _zookeeper(spec: EnvironmentSpec, layout: Layout, number: int, ports: Mapping[str, int], storage: Storage) -> Node:
     name = Role.ZOOKEEPER.node(number)
     section = spec.zookeeper
+    is_closed = PROFILES[spec.security].is_secured
+    own = ensemble.of_member(layout.config_dir(name), has_peers=section.nodes > 1) if is_closed else {}
     defaults = {
         "tickTime": "2000",
         "initLimit": "10",
         "syncLimit": "5",
         "maxClientCnxns": "0",
         "admin.enableServer": "false",
-        "4lw.commands.whitelist": "srvr,ruok,stat,mntr",
+        "4lw.commands.whitelist": ensemble.STATUS_WORD if is_closed else "srvr,ruok,stat,mntr",
         "autopurge.snapRetainCount": "3",
         "autopurge.purgeInterval": "24",
     }
@@ -167,7 +170,7 @@ def _zookeeper(spec: EnvironmentSpec, layout: Layout, number: int, ports: Mappin
         listeners=layout.zookeeper_listeners(f"{spec.name}-{name}", name, ports),
         memory_bytes=parse_size_bytes(section.heap) + 2 * JVM_OVERHEAD_BYTES,
         heap=section.heap,
-        properties=defaults | section.properties,
+        properties=defaults | section.properties | own,
     )
 
 
@@ -246,6 +249,8 @@ def _node(  # noqa: PLR0913 what differs between the roles, by name
         listeners = tuple(replace(one, protocol=profile.protocol_of(one.name)) for one in listeners)
         place = Place([one.name for one in listeners], layout.config_dir(name), kraft=mode_of(spec) == KRAFT)
         secured = settings(profile, place, [user.name for user in spec.users])
+        if role is Role.BROKER and not place.kraft and profile.is_secured:
+            secured |= ensemble.of_broker(place.config_dir)
         if asks_for_permission(spec):
             secured |= authorizer(profile, super_users(spec), kraft=place.kraft)
         properties = {**secured, **properties}

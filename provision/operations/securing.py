@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from provision.cluster.model import Cluster, User
-from provision.cluster.secured import file_of, subjects, with_passwords
+from provision.cluster.secured import ensemble_subjects, file_of, subjects, with_passwords
 from provision.common.counts import counted
 from provision.common.whole_files import read_whole
 from provision.errors import UsageError
@@ -32,12 +32,21 @@ def material_of(
     given = {user.name: _password(user) for user in cluster.users}
     passwords = {file_of(user): given.get(user) for user in with_passwords(cluster)}
     exists = alive and secured
-    return material(store, cluster.name, subjects(cluster), passwords, exists=exists, rotation=rotation)
+    return material(
+        store,
+        cluster.name,
+        subjects(cluster),
+        passwords,
+        ensemble=ensemble_subjects(cluster),
+        exists=exists,
+        rotation=rotation,
+    )
 
 
 def warning_of(cluster: Cluster, made: Material) -> str:
     """That the authority ends soon, which `up` does not make anew; empty if it does not."""
-    days = min((one.days_left() for one in shown(made.authority)), default=SOON_DAYS) if made.authority else SOON_DAYS
+    authorities = made.authority + made.ensemble_authority
+    days = min((one.days_left() for one in shown(authorities)), default=SOON_DAYS) if authorities else SOON_DAYS
     if days >= SOON_DAYS:
         return ""
     when = f"ends in {counted('day', days)}" if days >= 0 else "has ended"

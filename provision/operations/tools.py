@@ -15,12 +15,15 @@ from provision.cluster.layout import LOOPBACK
 from provision.cluster.model import Role
 from provision.errors import ProvisionError, UsageError
 from provision.kafka.access import Access
+from provision.observe.ensemble import secrets_for_tools
 from provision.observe.reach import access_to
 from provision.operations.clients import access_as, java_properties
 from provision.operations.status import require_nodes
-from provision.runtime.base import JavaCommand, Runtime, Streams
+from provision.runtime.base import DIRECTORY, JavaCommand, Runtime, Streams
+from provision.security.ensemble import of_tool
 
 _LOCALHOST = "localhost"
+_ZOOKEEPER_SHELL = "zookeeper-shell"
 
 
 def run_tool(
@@ -48,14 +51,32 @@ def run_tool(
         node.endpoint: runtime.inside_address(name, node.name) for node in observed.nodes if node.endpoint is not None
     }
     main_class, *first = entry.split()
-    role = Role.ZOOKEEPER if tool == "zookeeper-shell" else Role.BROKER
+    role = Role.ZOOKEEPER if tool == _ZOOKEEPER_SHELL else Role.BROKER
     servers = ",".join(runtime.inside_address(name, node.name) for node in observed.of_role(role))
     address = filled_in_address(address_option(tool, version), arguments, servers)
     translated = (as_seen_inside(argument, inside) for argument in arguments)
     access = access_as(observed, user) if user else access_to(observed)
     option, properties = filled_in_config(access, config_option(tool, version), arguments)
-    command = JavaCommand(main_class, (*first, *address, *translated), option, properties)
+    keys = secrets_for_tools(observed) if asks_ensemble(tool, arguments) else {}
+    if keys and user:
+        hint = "leave --user out: provision gets in by itself"
+        raise UsageError("ZooKeeper is closed to users, and lets in only its nodes and the brokers", hint=hint)
+    command = JavaCommand(
+        main_class,
+        (*first, *address, *translated),
+        option,
+        properties,
+        secrets=keys,
+        jvm=of_tool(DIRECTORY) if keys else (),
+    )
     return runtime.run_tool(observed, command, streams)
+
+
+def asks_ensemble(tool: str, arguments: Sequence[str]) -> bool:
+    """Whether a tool connects to ZooKeeper: that of ZooKeeper's own, or another one that is told an address of it."""
+    return tool == _ZOOKEEPER_SHELL or any(
+        argument.split("=")[0] == "--zookeeper" or argument.startswith("zookeeper.connect=") for argument in arguments
+    )
 
 
 def filled_in_address(option: str | None, arguments: Sequence[str], servers: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from provision.catalogue.versions import KafkaVersion
 from provision.cluster.model import Cluster, Role, StorageKind
 from provision.plan.actions import Action, Kind, Verb
 from provision.plan.changes import NodeChange
-from provision.plan.ensembles import members_in, voters_left_behind
+from provision.plan.ensembles import is_open, members_in, voters_left_behind
 from provision.plan.listing import listed
 from provision.plan.observed import NodeDetails, NodeState, ObservedEnvironment, ObservedNode
 from provision.plan.stored import StoredData, strangers
@@ -23,6 +23,7 @@ def refuse(
     return (
         tuple(_refusals(cluster, observed, changes))
         or tuple(_other_security(cluster, observed))
+        or tuple(_open_ensemble(cluster, observed, details))
         or tuple(_over_kept_data(cluster, observed))
         or tuple(_quorum_of_newcomers(cluster, observed))
         or tuple(_lost_ensemble(cluster, observed, details))
@@ -79,6 +80,17 @@ def _other_security(cluster: Cluster, observed: ObservedEnvironment) -> Iterator
         cause = f"security {before} → {cluster.security}: its nodes would not understand each other meanwhile"
         hint = f"`provision stop {cluster.name}` first: then they all start with the new one; or undo the change"
         yield Action(Verb.REFUSE, Kind.SOFTWARE, cluster.software, cause, hint)
+
+
+def _open_ensemble(cluster: Cluster, observed: ObservedEnvironment, details: NodeDetails) -> Iterator[Action]:
+    """ZooKeeper nodes of a secured environment that run open, as before it could be closed: brokers know one way in."""
+    if not cluster.closes_ensemble or not any(node.needs_stop for node in observed.nodes):
+        return
+    for node in observed.of_role(Role.ZOOKEEPER):
+        if is_open(details.files.get(node.name, ())):
+            cause = "it is open to everybody, and is to be closed: brokers would not get in until they restart"
+            hint = f"`provision stop {cluster.name}` first: then `provision up` starts all of them with certificates"
+            yield Action(Verb.REFUSE, Kind.NODE, node.name, cause, hint)
 
 
 def _occupied(cluster: Cluster, observed: ObservedEnvironment) -> Iterator[Action]:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 CLIENT_FILE = "client.properties"
 """The file that tells a tool how to get in."""
+DIRECTORY = "{directory}"
+"""What stands in the options of a command's JVM for a directory that only the runtime knows."""
 SECRET_MODE = 0o400
 """The permissions of a secret file, on every runtime: read-only, which later identifies it as secret."""
 _JAVA_VERSION = re.compile(r'version "(?:1\.)?(\d+)')
@@ -46,13 +48,25 @@ class JavaCommand:
     """A main class of the environment's Kafka and its arguments.
 
     `properties` are the content of a file that only the command may read, and `option` the argument that names it;
-    empty for none.
+    empty for none. `secrets` are other such files by name. `jvm` are options of its JVM, in which `DIRECTORY` stands
+    for the directory of these files, or, if it runs in a node, for that of the node's own.
     """
 
     main_class: str
     arguments: tuple[str, ...]
     option: str = ""
     properties: bytes = field(default=b"", repr=False)
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    jvm: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """All files that only the command may read, by name."""
+        return {**self.secrets, **({CLIENT_FILE: self.properties} if self.option else {})}
+
+    def options(self, directory: str) -> tuple[str, ...]:
+        """The options of its JVM, with that directory."""
+        return tuple(option.replace(DIRECTORY, directory) for option in self.jvm)
 
     def told(self, directory: str) -> tuple[str, ...]:
         """The arguments, the first ones being those for the properties file, which is in that directory."""

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from provision.errors import Refused, UsageError
 from provision.security.certificates import Pair, Subject, is_good, issue, make_authority, parts, vouched
+from provision.security.ensemble import PREFIX
 from provision.security.profiles import ITSELF
 from provision.security.store import SecretStore
 
@@ -77,13 +78,19 @@ class Material:
         """The certificate by which all others are trusted; empty without TLS."""
         return self.files.get(AUTHORITY, b"")
 
+    @property
+    def ensemble_authority(self) -> bytes:
+        """The one by which those are trusted that ZooKeeper lets in; empty if it is open, or there is none."""
+        return self.files.get(f"{PREFIX}{AUTHORITY}", b"")
 
-def material(
+
+def material(  # noqa: PLR0913 what is needed, and what there is
     store: SecretStore,
     environment: str,
     subjects: Mapping[str, Subject],
     passwords: Mapping[str, str | None],
     *,
+    ensemble: Mapping[str, Subject] | None = None,
     exists: bool,
     rotation: Rotation | None = None,
 ) -> Material:
@@ -94,6 +101,7 @@ def material(
         environment: its name.
         subjects: the nodes and clients that need certificates.
         passwords: by user; None for one that is kept, or made.
+        ensemble: those that need certificates of the authority that ZooKeeper trusts.
         exists: whether the environment has nodes, which trust its authority and its own password already.
         rotation: the step to take to another authority, if any.
 
@@ -101,33 +109,49 @@ def material(
         UsageError: there is nothing to rotate, or that step is not the next one.
         Refused: it has nodes, and what they trust is not kept here: something new would lock everybody out.
     """
-    authority = _kept_authority(store)
-    if rotation and not (subjects and authority):
+    circles = {prefix: group for prefix, group in (("", subjects), (PREFIX, ensemble)) if group}
+    kept = {prefix: found for prefix in circles if (found := _kept_authority(store, prefix))}
+    if rotation and not kept:
         raise UsageError(f"{environment} has no certificates that could be rotated")
     if not subjects and not passwords:
         return Material(store)
-    lost = authority is None if subjects else store.read(f"{ITSELF}.password") is None
+    lost = "" not in kept if subjects else store.read(f"{ITSELF}.password") is None
     if lost and exists:
         what = f"the secrets of {environment} are not in {store.directory}"
         hint = f"use the home that made it, or `provision down {environment}` and `up` again"
         raise Refused(what, why="its nodes trust only what was made with them", hint=hint)
-    if rotation and authority:
-        authority = authority.rotated(environment, rotation)
-    files = _certificates(store, authority or _new_authority(environment), subjects) if subjects else {}
+    if rotation:
+        kept = _rotated(kept, environment, rotation)
+    files: dict[str, bytes] = {}
+    for prefix, group in circles.items():
+        files |= _certificates(store, kept.get(prefix) or _new_authority(environment), group, prefix)
     for user, password in passwords.items():
-        kept = store.read(f"{user}.password")
-        made = (secrets.token_urlsafe(_PASSWORD_BYTES)).encode() if kept is None else kept
+        made = store.read(f"{user}.password") or secrets.token_urlsafe(_PASSWORD_BYTES).encode()
         files[f"{user}.password"] = made if password is None else password.encode()
     return Material(store, files)
 
 
-def _certificates(store: SecretStore, authority: Authority, subjects: Mapping[str, Subject]) -> dict[str, bytes]:
-    files = {AUTHORITY: authority.trusted, AUTHORITY_KEY: authority.pair.key, CHAIN: authority.chain}
+def _rotated(kept: Mapping[str, Authority], environment: str, step: Rotation) -> dict[str, Authority]:
+    """All of them after a step; one that was made between two steps has nothing to finish."""
+    (first, leading), *others = kept.items()
+    rotated = {first: leading.rotated(environment, step)}
+    for prefix, other in others:
+        takes_part = bool(other.chain) is (step is Rotation.FINISH)
+        rotated[prefix] = other.rotated(environment, step) if takes_part else other
+    return rotated
+
+
+def _certificates(
+    store: SecretStore, authority: Authority, subjects: Mapping[str, Subject], prefix: str
+) -> dict[str, bytes]:
+    own = {AUTHORITY: authority.trusted, AUTHORITY_KEY: authority.pair.key, CHAIN: authority.chain}
+    files = {f"{prefix}{name}": content for name, content in own.items()}
     for name, subject in subjects.items():
-        pair = parted(store.read(f"{name}.pem") or b"")
+        file = f"{prefix}{name}.pem"
+        pair = parted(store.read(file) or b"")
         if pair is None or not is_good(pair, authority.pair, subject):
             pair = issue(authority.pair, subject)
-        files[f"{name}.pem"] = pair.key + parts(pair.certificate)[0] + authority.chain
+        files[file] = pair.key + parts(pair.certificate)[0] + authority.chain
     return files
 
 
@@ -137,11 +161,11 @@ def parted(content: bytes) -> Pair | None:
     return Pair(key, found + rest) if key and found else None
 
 
-def _kept_authority(store: SecretStore) -> Authority | None:
-    trusted, key = store.read(AUTHORITY), store.read(AUTHORITY_KEY)
+def _kept_authority(store: SecretStore, prefix: str) -> Authority | None:
+    trusted, key, chain = (store.read(f"{prefix}{name}") for name in (AUTHORITY, AUTHORITY_KEY, CHAIN))
     if not trusted or not key:
         return None
-    return Authority(Pair(key, (parts(trusted) or [trusted])[0]), trusted, store.read(CHAIN) or b"")
+    return Authority(Pair(key, (parts(trusted) or [trusted])[0]), trusted, chain or b"")
 
 
 def _new_authority(environment: str) -> Authority:

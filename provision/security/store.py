@@ -4,6 +4,7 @@ home/secrets/NAME/ca.pem          the certificate of the environment's authority
 home/secrets/NAME/ca.key          its key
 home/secrets/NAME/ca.chain        during a rotation: its certificate, issued by the old authority
 home/secrets/NAME/SUBJECT.pem     the key and the certificate of a node or a client
+home/secrets/NAME/ensemble-…      the same for whom ZooKeeper lets in, with an authority of their own
 home/secrets/NAME/USER.password   the password of a user; users other than this program begin with `user-`
 """
 

@@ -15,11 +15,12 @@ from provision.catalogue.images import is_known, is_of_line, kafka_line_of, layo
 from provision.catalogue.versions import KRAFT, OLDEST, RELEASES, ZOOKEEPER, KafkaVersion, release_of, unsupported
 from provision.common.counts import counted
 from provision.errors import Problem
+from provision.security.profiles import PROFILES
 from provision.spec.acls import acls, decided_properties
 from provision.spec.model import LAST_PORT, EnvironmentSpec
 from provision.spec.names import network_of_engine
 from provision.spec.quotas import quotas
-from provision.spec.reserved import RESERVED_BROKER, RESERVED_ZOOKEEPER
+from provision.spec.reserved import CLOSED_BROKER, CLOSED_ZOOKEEPER, RESERVED_BROKER, RESERVED_ZOOKEEPER
 from provision.spec.units import parse_size_bytes
 from provision.spec.users import users
 from provision.spec.yaml_text import Path, Positions
@@ -284,13 +285,16 @@ def topic_names(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 def reserved_properties(spec: EnvironmentSpec) -> Iterator[Finding]:
     """Properties that the program sets are not overridden."""
+    is_secured = PROFILES[spec.security].is_secured
+    of_brokers = RESERVED_BROKER | (CLOSED_BROKER if is_secured else {})
+    of_members = RESERVED_ZOOKEEPER | (CLOSED_ZOOKEEPER if is_secured else {})
     places: list[tuple[Path, dict[str, str], dict[str, str]]] = [
-        (("zookeeper", "properties"), spec.zookeeper.properties, RESERVED_ZOOKEEPER),
+        (("zookeeper", "properties"), spec.zookeeper.properties, of_members),
         (("controllers", "properties"), spec.controllers.properties, RESERVED_BROKER),
-        (("brokers", "properties"), spec.brokers.properties, RESERVED_BROKER),
+        (("brokers", "properties"), spec.brokers.properties, of_brokers),
     ]
     places += [
-        (("brokers", "overrides", broker, "properties"), override.properties, RESERVED_BROKER)
+        (("brokers", "overrides", broker, "properties"), override.properties, of_brokers)
         for broker, override in spec.brokers.overrides.items()
     ]
     for path, properties, reserved in places:
@@ -382,7 +386,7 @@ RULES: tuple[RuleReads, ...] = (
     (acls, (("security",), ("users", ANY), ("acls", ANY), ("kafka", "version"))),
     (decided_properties, (("users", ANY), ("acls", ANY))),
     (quotas, (("quotas", ANY),)),
-    (reserved_properties, ()),
+    (reserved_properties, (("security",),)),
     (overrides, (("brokers", "nodes"),)),
     (ports, (("brokers", "nodes"), ("brokers", "port"), ("zookeeper", "nodes"), ("zookeeper", "port"))),
     (memory, (("brokers", "memory"), ("brokers", "heap"), ("brokers", "overrides"))),

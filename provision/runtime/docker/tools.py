@@ -15,7 +15,7 @@ from docker.utils.socket import frames_iter
 from provision.catalogue.images import layout_of
 from provision.cluster.layout import NODE_HOME
 from provision.runtime import tool_logging
-from provision.runtime.base import CLIENT_FILE, SECRET_MODE, JavaCommand, Streams
+from provision.runtime.base import SECRET_MODE, JavaCommand, Streams
 from provision.runtime.docker.containers import ENVIRONMENT, ROLE, TOOL_ROLE, process_label
 
 _STDERR = 2
@@ -25,14 +25,15 @@ _HEAP = "256m"
 MEMORY_BYTES = 768 * 1024**2
 
 
-def java_command(image: str, command: JavaCommand, heap: str) -> list[str]:
-    """The command line of a main class in a container of `image`."""
+def java_command(image: str, command: JavaCommand, heap: str, own: str = NODE_HOME) -> list[str]:
+    """The command line of a main class in a container of `image`; `own` is the directory of files that it reads."""
     layout = layout_of(image)
     options = [f"-Xmx{heap}", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData"]
     return [
         layout.java,
         *options,
         *tool_logging.options(NODE_HOME),
+        *command.options(own),
         "-cp",
         layout.class_path,
         command.main_class,
@@ -56,9 +57,7 @@ def tool_options(environment: str, image: str, command: JavaCommand, *, stdin: b
 
 def tool_archive(command: JavaCommand, image: str) -> bytes:
     """The tar file for the volume of a tool: its logging, and what only it may read."""
-    account = layout_of(image).user
-    secret = {CLIENT_FILE: command.properties} if command.option else {}
-    return logging_archive(secret, account)
+    return logging_archive(command.files, layout_of(image).user)
 
 
 def logging_archive(secret: Mapping[str, bytes] | None = None, account: int = 0) -> bytes:

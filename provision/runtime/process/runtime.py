@@ -30,7 +30,6 @@ from provision.plan.stored import StoredData
 from provision.runtime import directories, jars, tool_logging
 from provision.runtime.archives import kind_of
 from provision.runtime.base import (
-    CLIENT_FILE,
     SECRET_MODE,
     JavaCommand,
     Runtime,
@@ -361,8 +360,8 @@ class ProcessRuntime(Runtime):
 
     def run_in_node(self, name: str, node: str, command: JavaCommand) -> tuple[int, str]:
         """Run it as a process of this machine: all share the same network."""
-        self._required(name, node)
-        return self._run(name, self._tool_command(name, command))
+        own = self._required(name, node) / "config"
+        return self._run(name, self._tool_command(name, command, own))
 
     def _run(self, name: str, command: Sequence[str]) -> tuple[int, str]:
         try:
@@ -404,19 +403,21 @@ class ProcessRuntime(Runtime):
         """What nobody may learn from the environment variables of a node or a tool."""
         return self._places.home.secrets(name).passwords
 
-    def _tool_command(self, name: str, command: JavaCommand) -> list[str]:
+    def _tool_command(self, name: str, command: JavaCommand, own: Path | None = None) -> list[str]:
+        """The command line; `own` is the directory of the node's files that the command reads."""
         home = self._places.environment(name)
         kept = required_environment(home)
         with files_of(home):
             for file, content in tool_logging.FILES.items():
                 write_whole(home / file, content)
-            if command.option:
-                write_whole(home / CLIENT_FILE, command.properties, mode=SECRET_MODE)
+            for file, secret in command.files.items():
+                write_whole(home / file, secret, mode=SECRET_MODE)
         options = [
             "-Xmx256m",
             "-XX:TieredStopAtLevel=1",
             "-XX:+UseSerialGC",
             *tool_logging.options(home.as_posix()),
+            *command.options((own or home).as_posix()),
         ]
         java = find_java(KafkaVersion.parse(kept.version))
         mark = processes.tool_mark(home)
