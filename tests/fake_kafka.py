@@ -60,7 +60,7 @@ class SpokenRuntime(FakeRuntime):
 
     def run_in_node(self, name: str, node: str, command: JavaCommand) -> tuple[int, str]:
         """Only the four-letter word is asked: the one of the highest number leads."""
-        assert command.arguments[-1] == "srvr"
+        assert command.arguments[2] == "srvr"
         running = [there for there in self.observe(name).of_role(Role.ZOOKEEPER) if there.state is NodeState.RUNNING]
         members = members_of(self, name, node)
         if members == 1:

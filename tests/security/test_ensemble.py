@@ -1,0 +1,303 @@
+"""ZooKeeper is closed to all but its nodes, the brokers and the program: what each is given, and who gets in by it."""
+
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provision import Level, UpOptions
+from provision.cluster.properties import parse
+from provision.errors import InvalidEnvironment, Unavailable, UsageError
+from provision.kafka.promptness import UNSERVED, ask_zookeeper
+from provision.kafka.zookeeper import Keys, mode, server_status
+from provision.observe.ensemble import way_to
+from provision.observe.leaders import ensemble_leader
+from provision.operations.doctor.reachability import advertised, asked_from_here
+from provision.operations.tools import asks_ensemble, run_tool
+from provision.plan.actions import Verb
+from provision.runtime.base import JavaCommand, Streams
+from provision.security.material import Rotation
+from tests.operations.doctor.world import node as doctors_node
+from tests.security.test_environments import NAME, Closed
+
+SECURED = ["tls", "mtls", "sasl-plain", "sasl-scram", "sasl-tls"]
+RUNNING = UpOptions(until=Level.PROCESS)
+APP = [{"name": "app"}]
+ANSWER = b"Zookeeper version: 3.8.4\nMode: standalone\n"
+PATIENCE_S = 30.0
+
+
+@pytest.fixture
+def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Closed:
+    made = Closed(tmp_path)
+    made.kafka.speak(monkeypatch)
+    return made
+
+
+def settings_of(closed: Closed, node: str, name: str) -> dict[str, str]:
+    (text,) = [file.text for file in closed.runtime.read_files(NAME, node) if file.name == name]
+    return parse(text)
+
+
+# -- what nodes are given ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("security", SECURED)
+def test_every_security_but_plaintext_closes_the_ensemble_and_a_second_plan_is_empty(
+    closed: Closed, security: str
+) -> None:
+    environment = closed.of(security, zookeeper={"nodes": 3})
+    environment.up()
+    trusted = {node: closed.files(node)["ensemble-ca.pem"] for node in ("zookeeper-1", "zookeeper-3", "broker-2")}
+    assert set(trusted.values()) == {closed.store.read("ensemble-ca.pem")}
+    assert len({closed.files(node)["ensemble.pem"] for node in trusted}) == 3
+    assert sorted(closed.files("zookeeper-1")) == ["ensemble-ca.pem", "ensemble.pem"]
+    keeper = settings_of(closed, "zookeeper-1", "zookeeper.properties")
+    assert not keeper.keys() & {"clientPort", "clientPortAddress"}
+    assert (keeper["ssl.clientAuth"], keeper["sslQuorum"], keeper["ssl.quorum.clientAuth"]) == ("need", "true", "need")
+    assert (keeper["4lw.commands.whitelist"], keeper["admin.enableServer"]) == ("srvr", "false")
+    broker = settings_of(closed, "broker-1", "server.properties")
+    assert broker["zookeeper.ssl.client.enable"] == "true"
+    assert Path(broker["zookeeper.ssl.keystore.location"]).name == "ensemble.pem"
+    assert not environment.plan().plan.first_wave
+
+
+def test_a_plaintext_one_has_no_certificates_and_is_asked_without(closed: Closed) -> None:
+    closed.of("plaintext").up()
+    assert closed.files("zookeeper-1") == closed.files("broker-1") == {}
+    assert settings_of(closed, "zookeeper-1", "zookeeper.properties")["clientPort"] == "2181"
+    assert not way_to(closed.runtime.observe(NAME)).closed
+
+
+def test_in_kraft_mode_there_is_nothing_of_it(tmp_path: Path) -> None:
+    closed = Closed(tmp_path)  # its nodes answer nothing
+    closed.looks_away()
+    closed.of("mtls", kafka={"mode": "kraft"}).up(RUNNING)
+    assert not [file for file in closed.store.directory.iterdir() if file.name.startswith("ensemble")]
+    assert sorted(closed.files("broker-1")) == ["ca.pem", "secrets.properties"]
+    assert not [key for key in settings_of(closed, "broker-1", "server.properties") if "zookeeper" in key]
+
+
+def test_a_template_that_leaves_it_open_is_an_error(closed: Closed, tmp_path: Path) -> None:
+    own = tmp_path / "templates"
+    own.mkdir()
+    (own / "zookeeper.properties.j2").write_text("dataDir={{ node.data_dir }}\nclientPort=2181\n")
+    with pytest.raises(InvalidEnvironment, match="clientPort lets everybody in") as caught:
+        closed.of("tls", templates=str(own)).plan()
+    assert caught.value.problems[0].file == str(own / "zookeeper.properties.j2")
+    assert "secureClientPort" in caught.value.problems[0].hint
+    closed.of("plaintext", templates=str(own)).plan()
+
+
+# -- who gets in ------------------------------------------------------------------------------------------------------
+
+
+class Keeper:
+    """A server with a ZooKeeper node's files, which answers the four-letter word to those whom it lets in."""
+
+    def __init__(self, directory: Path, files: dict[str, bytes]) -> None:
+        for name, content in files.items():
+            (directory / name).write_bytes(content)
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.verify_mode = ssl.CERT_REQUIRED
+        self._context.load_verify_locations(directory / "ensemble-ca.pem")
+        self._context.load_cert_chain(directory / "ensemble.pem")
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
+        self.let_in: list[str] = []
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                plain, _ = self._socket.accept()
+            except OSError:
+                return
+            plain.settimeout(PATIENCE_S)
+            try:
+                with self._context.wrap_socket(plain, server_side=True) as connection:
+                    if connection.recv(4) == b"srvr":
+                        shown: Any = connection.getpeercert()
+                        self.let_in.append(dict(part for (part,) in shown["subject"])["commonName"])
+                        connection.sendall(ANSWER)
+            except OSError:
+                plain.close()
+
+    def close(self) -> None:
+        """Stop it."""
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._thread.join(PATIENCE_S)
+        assert not self._thread.is_alive()
+
+
+@pytest.fixture
+def keeper(closed: Closed, tmp_path: Path) -> Iterator[Keeper]:
+    closed.of("mtls", users=APP).up()
+    directory = tmp_path / "keeper"
+    directory.mkdir()
+    made = Keeper(directory, closed.files("zookeeper-1"))
+    yield made
+    made.close()
+
+
+def test_the_program_gets_in(closed: Closed, keeper: Keeper) -> None:
+    keys = way_to(closed.runtime.observe(NAME)).keys
+    assert keys
+    assert mode(server_status(keeper.address, keys, PATIENCE_S)) == "standalone"
+    reply = ask_zookeeper(keeper.address, keys, PATIENCE_S)
+    assert reply.seconds is not None
+    assert keeper.let_in == ["provision", "provision"]
+
+
+def test_nobody_else_does_not_even_users_and_nodes_by_the_certificates_that_kafka_trusts(
+    closed: Closed, keeper: Keeper, tmp_path: Path
+) -> None:
+    keys = way_to(closed.runtime.observe(NAME)).keys
+    assert keys
+    assert server_status(keeper.address, None, PATIENCE_S) == ""
+    assert ask_zookeeper(keeper.address, None, PATIENCE_S) == UNSERVED
+    for own in ("user-app.pem", "provision.pem", "broker-1.pem"):
+        stranger = Keys(keys.authorities, str(closed.store.path(own)))
+        assert server_status(keeper.address, stranger, PATIENCE_S) == "", own
+    (tmp_path / "none.pem").write_bytes(b"")
+    assert server_status(keeper.address, Keys(keys.authorities, str(tmp_path / "none.pem")), PATIENCE_S) == ""
+    distrusting = Keys(str(closed.store.path("ca.pem")), keys.own)
+    assert server_status(keeper.address, distrusting, PATIENCE_S) == ""
+    assert keeper.let_in == []
+
+
+def test_an_address_of_it_answers_whoever_begins_with_tls(keeper: Keeper) -> None:
+    there = doctors_node("zookeeper-1", endpoint=keeper.address)
+    (one,) = advertised(there, {"secureClientPort": "2181"}, "", "")
+    assert asked_from_here([one.probe]) == {keeper.address: ""}
+    (plain,) = advertised(there, {"clientPort": "2181"}, "", "")
+    assert plain.probe.request == b"srvr"
+    assert asked_from_here([plain.probe])[keeper.address]
+
+
+def test_members_without_a_port_are_asked_from_inside_with_their_own_certificate(
+    closed: Closed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed.of("sasl-tls", zookeeper={"nodes": 3}).up()
+    asked: list[JavaCommand] = []
+    answer = closed.runtime.run_in_node
+
+    def run(name: str, node: str, command: JavaCommand) -> tuple[int, str]:
+        asked.append(command)
+        return answer(name, node, command)
+
+    monkeypatch.setattr(closed.runtime, "run_in_node", run)
+    assert ensemble_leader(closed.runtime, closed.runtime.observe(NAME)) == "zookeeper-3"
+    assert len(asked) == 3
+    for command in asked:
+        assert command.arguments[-1] == "true"
+        assert "-Dzookeeper.ssl.keyStore.location=/config/ensemble.pem" in command.options("/config")
+        assert "-Dzookeeper.client.secure=true" in command.options("/config")
+
+
+def test_without_the_secrets_of_its_home_it_is_asked_from_inside_and_no_tool_gets_in(closed: Closed) -> None:
+    closed.of("tls").up()
+    closed.store.forget()
+    observed = closed.runtime.observe(NAME)
+    way = way_to(observed)
+    assert (way.closed, way.keys, way.is_ours) == (True, None, False)
+    with pytest.raises(Unavailable, match="what ZooKeeper lets us in with is in"):
+        run_tool(closed.runtime, NAME, "zookeeper-shell", ["ls", "/"], Streams(None, BytesIO(), BytesIO()))
+
+
+# -- Kafka's own tools ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "asks"),
+    [
+        ("zookeeper-shell", ["ls", "/"], True),
+        ("kafka-topics", ["--zookeeper", "localhost:2181", "--list"], True),
+        ("kafka-topics", ["--zookeeper=localhost:2181", "--list"], True),
+        ("kafka-acls", ["--authorizer-properties", "zookeeper.connect=localhost:2181", "--list"], True),
+        ("kafka-topics", ["--list"], False),
+        ("kafka-topics", ["--describe", "--topic", "zookeeper"], False),
+    ],
+)
+def test_a_tool_that_connects_to_it_has_a_certificate(
+    closed: Closed, monkeypatch: pytest.MonkeyPatch, tool: str, arguments: list[str], *, asks: bool
+) -> None:
+    closed.of("mtls", users=APP).up()
+    ran: list[JavaCommand] = []
+    monkeypatch.setattr(closed.runtime, "run_tool", lambda _environment, command, _streams: ran.append(command) or 0)
+    streams = Streams(None, BytesIO(), BytesIO())
+    run_tool(closed.runtime, NAME, tool, arguments, streams)
+    (command,) = ran
+    assert asks_ensemble(tool, arguments) is asks
+    assert (sorted(command.secrets) == ["ensemble-ca.pem", "ensemble.pem"]) is asks
+    assert ("-Dzookeeper.ssl.keyStore.type=PEM" in command.options("/x")) is asks
+    assert "PRIVATE KEY" not in repr(command)
+    if asks:
+        with pytest.raises(UsageError, match="ZooKeeper is closed to users"):
+            run_tool(closed.runtime, NAME, tool, arguments, streams, user="app")
+
+
+# -- changes ----------------------------------------------------------------------------------------------------------
+
+
+def opened(closed: Closed) -> None:
+    """Leave it as versions did that could not close it."""
+    environment = closed.of("mtls")
+    environment.up()
+    for node in ("zookeeper-1", "broker-1", "broker-2"):
+        plain = tuple(
+            type(file)(node, file.name, file.content.replace(b"secureClientPort", b"clientPort"), file.secret)
+            for file in closed.runtime.read_files(NAME, node)
+            if not file.name.startswith("ensemble")
+        )
+        closed.runtime.update_files(NAME, node, plain)
+    for file in closed.store.directory.glob("ensemble-*"):
+        file.unlink()
+
+
+def test_one_that_runs_open_is_refused_until_it_is_stopped(closed: Closed) -> None:
+    opened(closed)
+    assert not way_to(closed.runtime.observe(NAME)).closed
+    plan = closed.of("mtls").plan().plan
+    (refusal,) = plan.actions
+    assert (refusal.verb, refusal.resource) == (Verb.REFUSE, "zookeeper-1")
+    assert "open to everybody" in refusal.cause
+    assert f"`provision stop {NAME}`" in refusal.detail
+    assert not list(closed.store.directory.glob("ensemble-*"))
+    closed.looks_away()
+    closed.of("mtls").stop()
+    closed.of("mtls").up(RUNNING)
+    assert way_to(closed.runtime.observe(NAME)).closed
+    assert "secureClientPort" in settings_of(closed, "zookeeper-1", "zookeeper.properties")
+
+
+@pytest.mark.parametrize("security", ["sasl-plain", "sasl-tls"])
+def test_its_authority_rotates_with_the_environments_or_alone(closed: Closed, security: str) -> None:
+    environment = closed.of(security)
+    environment.up()
+    before = closed.store.read("ensemble-ca.pem")
+    for step in Rotation:
+        environment.up(UpOptions(rotation=step))
+        with pytest.raises(UsageError):
+            environment.up(UpOptions(rotation=step))
+    assert closed.store.read("ensemble-ca.pem") not in (before, None)
+    kinds = [one.kind for one in environment.certificates() if "authority" in one.kind]
+    assert kinds == (["authority"] if security == "sasl-tls" else []) + ["zookeeper authority"]
+
+
+def test_one_that_was_closed_during_a_rotation_has_nothing_to_finish(closed: Closed) -> None:
+    environment = closed.of("mtls")
+    environment.up()
+    environment.up(UpOptions(rotation=Rotation.BEGIN))
+    new = closed.store.read("ensemble-ca.pem") or b""
+    first = new[: new.index(b"-----END CERTIFICATE-----\n") + 26]
+    closed.store.keep({"ensemble-ca.pem": first, "ensemble-ca.chain": b""})
+    environment.up(UpOptions(rotation=Rotation.FINISH))
+    assert closed.store.read("ensemble-ca.pem") == first
