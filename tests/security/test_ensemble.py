@@ -231,7 +231,12 @@ def test_a_tool_that_connects_to_it_has_a_certificate(
 ) -> None:
     closed.of("mtls", users=APP).up()
     ran: list[JavaCommand] = []
-    monkeypatch.setattr(closed.runtime, "run_tool", lambda _environment, command, _streams: ran.append(command) or 0)
+
+    def run(_environment: object, command: JavaCommand, _streams: Streams) -> int:
+        ran.append(command)
+        return 0
+
+    monkeypatch.setattr(closed.runtime, "run_tool", run)
     streams = Streams(None, BytesIO(), BytesIO())
     run_tool(closed.runtime, NAME, tool, arguments, streams)
     (command,) = ran
