@@ -1,13 +1,13 @@
 """Spec to `Cluster`: defaults filled in; ids, names, ports, listeners and JVM options decided. No I/O."""
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
 from provision.catalogue.versions import KRAFT, ZOOKEEPER, KafkaVersion, release_of
-from provision.cluster.layout import CLIENT, Layout, voter_names
+from provision.cluster.layout import CLIENT, LOOPBACK, Layout, voter_names
 from provision.cluster.model import (
     MAIN_FILES,
     Cluster,
@@ -39,6 +39,7 @@ _MAIN_CLASSES = {
 
 # A JVM that runs out of memory exits, so that this is noticed.
 _JVM_OPTIONS = ("-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true")
+_JMX = "-Dcom.sun.management.jmxremote"
 _PROFILES = {
     # Short-lived clusters start faster with only the first compiler and without parallel collectors.
     "fast": ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),
@@ -288,12 +289,21 @@ def _java_args(spec: EnvironmentSpec, layout: Layout, node: str, role: Role, hea
         f"-DZstdTempFolder={temp_dir}",
         f"-Dorg.xerial.snappy.tempdir={temp_dir}",
         *([] if software.logs_itself else [f"-D{logging.property}={file_url(f'{config_dir}/{logging.name}')}"]),
+        *_bound_here(layout, java.options),
         *java.options,
         "-cp",
         software.class_path,
         _MAIN_CLASSES[role],
         f"{config_dir}/{MAIN_FILES[role]}",
     )
+
+
+def _bound_here(layout: Layout, options: Sequence[str]) -> tuple[str, ...]:
+    """What binds the JMX port of a process to the loopback interface: else it would listen on all of them."""
+    has_port = any(option.startswith(f"{_JMX}.port=") for option in options)
+    if layout.runtime != "process" or not has_port:
+        return ()
+    return (f"{_JMX}.host={LOOPBACK}", f"-Djava.rmi.server.hostname={LOOPBACK}")
 
 
 def _java_of(spec: EnvironmentSpec, role: Role) -> JavaSpec:
