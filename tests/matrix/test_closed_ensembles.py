@@ -257,13 +257,16 @@ def test_it_changes_one_node_at_a_time_and_its_certificates_rotate(closed: Close
 
 @pytest.mark.process
 @pytest.mark.matrix
-def test_in_kraft_mode_nothing_listens_beyond_this_machine_either(tmp_path: Path) -> None:
+def test_in_kraft_mode_nothing_listens_beyond_this_machine_either_nor_does_a_jmx_port(tmp_path: Path) -> None:
     java("3.9.1")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        jmx = free.getsockname()[1]
+    remote = [f"-Dcom.sun.management.jmxremote.{one}" for one in (f"port={jmx}", "authenticate=false", "ssl=false")]
     provision = Provision(tmp_path / "home", runtime="process", version="3.9.1")
     described = {
         "kafka": {"mode": "kraft"},
         "controllers": {"nodes": 1},
-        "brokers": {"nodes": 1, "port": "auto"},
+        "brokers": {"nodes": 1, "port": "auto", "java": {"options": remote}},
         "security": "sasl-tls",
     }
     file = write_environment(tmp_path, NAME, yaml.safe_dump(described))
@@ -271,7 +274,8 @@ def test_in_kraft_mode_nothing_listens_beyond_this_machine_either(tmp_path: Path
     try:
         listening = provision.listening(NAME)
         assert {host.removeprefix("::ffff:") for host, _ in listening} == {"127.0.0.1"}
-        assert len(listening) == 2
+        assert jmx in {port for _, port in listening}
+        assert len(provision.listening(NAME, "controller-1")) == 1
     finally:
         provision.ok("down", NAME)
     assert provision.traces(NAME) == []
