@@ -84,10 +84,8 @@ def _other_security(cluster: Cluster, observed: ObservedEnvironment) -> Iterator
 
 def _open_ensemble(cluster: Cluster, observed: ObservedEnvironment, details: NodeDetails) -> Iterator[Action]:
     """ZooKeeper nodes of a secured environment that run open, as before it could be closed: brokers know one way in."""
-    if not cluster.closes_ensemble or not any(node.needs_stop for node in observed.nodes):
-        return
-    for node in observed.of_role(Role.ZOOKEEPER):
-        if is_open(details.files.get(node.name, ())):
+    for node in observed.of_role(Role.ZOOKEEPER) if cluster.closes_ensemble else ():
+        if node.needs_stop and is_open(details.files.get(node.name, ())):
             cause = "it is open to everybody, and is to be closed: brokers would not get in until they restart"
             hint = f"`provision stop {cluster.name}` first: then `provision up` starts all of them with certificates"
             yield Action(Verb.REFUSE, Kind.NODE, node.name, cause, hint)
