@@ -41,13 +41,19 @@ def members_in(files: Sequence[RenderedFile]) -> int:
 
 
 def is_open(files: Sequence[RenderedFile]) -> bool:
-    """Whether a node lets everybody in according to its files."""
+    """Whether a node of the ensemble lets everybody in according to its files."""
     settings = _settings_in(files) or {}
     return "clientPort" in settings and "secureClientPort" not in settings
 
 
-def _settings_in(files: Sequence[RenderedFile]) -> dict[str, str] | None:
-    content = next((file.text for file in files if file.name == ENSEMBLE_FILE), None)
+def is_kept_out(files: Sequence[RenderedFile]) -> bool:
+    """Whether a broker gets only into an open ensemble according to its files."""
+    settings = _settings_in(files, MAIN_FILES[Role.BROKER]) or {}
+    return "zookeeper.connect" in settings and settings.get("zookeeper.ssl.client.enable") != "true"
+
+
+def _settings_in(files: Sequence[RenderedFile], name: str = ENSEMBLE_FILE) -> dict[str, str] | None:
+    content = next((file.text for file in files if file.name == name), None)
     return None if content is None else read(content)
 
 

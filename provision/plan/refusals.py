@@ -6,7 +6,7 @@ from provision.catalogue.versions import KafkaVersion
 from provision.cluster.model import Cluster, Role, StorageKind
 from provision.plan.actions import Action, Kind, Verb
 from provision.plan.changes import NodeChange
-from provision.plan.ensembles import is_open, members_in, voters_left_behind
+from provision.plan.ensembles import is_kept_out, is_open, members_in, voters_left_behind
 from provision.plan.listing import listed
 from provision.plan.observed import NodeDetails, NodeState, ObservedEnvironment, ObservedNode
 from provision.plan.stored import StoredData, strangers
@@ -83,11 +83,15 @@ def _other_security(cluster: Cluster, observed: ObservedEnvironment) -> Iterator
 
 
 def _open_ensemble(cluster: Cluster, observed: ObservedEnvironment, details: NodeDetails) -> Iterator[Action]:
-    """ZooKeeper nodes of a secured environment that run open, as before it could be closed: brokers know one way in."""
-    for node in observed.of_role(Role.ZOOKEEPER) if cluster.closes_ensemble else ():
-        if node.needs_stop and is_open(details.files.get(node.name, ())):
+    """Nodes of a secured environment that run as before ZooKeeper could be closed: brokers have one way in."""
+    hint = f"`provision stop {cluster.name}` first: then `provision up` starts all of them with certificates"
+    for node in observed.nodes if cluster.closes_ensemble else ():
+        files = details.files.get(node.name, ()) if node.needs_stop else ()
+        if is_open(files):
             cause = "it is open to everybody, and is to be closed: brokers would not get in until they restart"
-            hint = f"`provision stop {cluster.name}` first: then `provision up` starts all of them with certificates"
+            yield Action(Verb.REFUSE, Kind.NODE, node.name, cause, hint)
+        if is_kept_out(files):
+            cause = "it has no certificate for ZooKeeper, which is to be closed: it would not get in until it restarts"
             yield Action(Verb.REFUSE, Kind.NODE, node.name, cause, hint)
 
 

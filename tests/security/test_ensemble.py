@@ -252,13 +252,18 @@ def test_a_tool_that_connects_to_it_has_a_certificate(
 # -- changes ----------------------------------------------------------------------------------------------------------
 
 
+def _before(content: bytes) -> bytes:
+    lines = content.replace(b"secureClientPort", b"clientPort").splitlines(keepends=True)
+    return b"".join(line for line in lines if not line.startswith((b"zookeeper.ssl", b"zookeeper.clientCnxn")))
+
+
 def opened(closed: Closed) -> None:
     """Leave it as versions did that could not close it."""
     environment = closed.of("mtls")
     environment.up()
     for node in ("zookeeper-1", "broker-1", "broker-2"):
         plain = tuple(
-            type(file)(node, file.name, file.content.replace(b"secureClientPort", b"clientPort"), file.secret)
+            type(file)(node, file.name, _before(file.content), file.secret)
             for file in closed.runtime.read_files(NAME, node)
             if not file.name.startswith("ensemble")
         )
@@ -271,7 +276,10 @@ def test_one_that_runs_open_is_refused_until_it_is_stopped(closed: Closed) -> No
     opened(closed)
     assert not way_to(closed.runtime.observe(NAME)).closed
     plan = closed.of("mtls").plan().plan
-    (refusal,) = plan.actions
+    assert [action.resource for action in plan.actions] == ["broker-1", "broker-2", "zookeeper-1"]
+    *others, refusal = plan.actions
+    assert {other.verb for other in others} == {Verb.REFUSE}
+    assert {other.cause.partition(",")[0] for other in others} == {"it has no certificate for ZooKeeper"}
     assert (refusal.verb, refusal.resource) == (Verb.REFUSE, "zookeeper-1")
     assert "open to everybody" in refusal.cause
     assert f"`provision stop {NAME}`" in refusal.detail
