@@ -164,7 +164,7 @@ def _render_file(environment: _Environment, cluster: Cluster, node: Node, name: 
         file = _file_of(cluster, template_name)
         message = f"rendering {node.name}: {error} of what it renders to"
         raise InvalidEnvironment([Problem(file, 0, 0, "", message, "see it with `provision render`")]) from error
-    if node.role is Role.ZOOKEEPER and cluster.closes_ensemble and "clientPort" in settings:
+    if node.role is Role.ZOOKEEPER and node.listener(CLIENT).protocol == "SSL" and "clientPort" in settings:
         file, hint = _file_of(cluster, template_name), "take secureClientPort and secureClientPortAddress instead"
         message = (
             f"rendering {node.name}: clientPort lets everybody in, and security: {cluster.security} closes ZooKeeper"

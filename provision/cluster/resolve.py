@@ -163,12 +163,13 @@ def _zookeeper(spec: EnvironmentSpec, layout: Layout, number: int, ports: Mappin
     }
     if storage.kind is StorageKind.MEMORY:
         defaults["forceSync"] = "no"  # never if data are kept: a crash would lose acknowledged writes
+    listeners = layout.zookeeper_listeners(f"{spec.name}-{name}", name, ports)
     return _node(
         spec,
         layout,
         Role.ZOOKEEPER,
         number,
-        listeners=layout.zookeeper_listeners(f"{spec.name}-{name}", name, ports),
+        listeners=tuple(replace(one, protocol="SSL") for one in listeners) if is_closed else listeners,
         memory_bytes=parse_size_bytes(section.heap) + 2 * JVM_OVERHEAD_BYTES,
         heap=section.heap,
         properties=defaults | section.properties | own,

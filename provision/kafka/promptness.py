@@ -45,4 +45,4 @@ def ask_zookeeper(address: str, keys: Keys | None, timeout_s: float) -> Reply:
     except TimeoutError:
         return Reply(None)
     except OSError:
-        return UNSERVED
+        return ask_zookeeper(address, None, timeout_s) if keys else UNSERVED  # as in `server_status`

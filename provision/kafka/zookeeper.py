@@ -45,16 +45,25 @@ def connected(address: str, keys: Keys | None, timeout_s: float) -> Iterator[soc
 
 
 def server_status(address: str, keys: Keys | None = None, timeout_s: float = 2.0) -> str:
-    """The answer of the node at `host:port` to `srvr`; empty when there is none in time."""
-    answer, patience = b"", Patience(timeout_s)
+    """The answer of the node at `host:port` to `srvr`; empty when there is none in time.
+
+    One that knows no TLS is asked without: it is still open, and is being closed.
+    """
     try:
-        with connected(address, keys, timeout_s) as connection:
-            connection.sendall(SERVER_STATUS.encode())
-            while not patience.is_over and (chunk := connection.recv(4096)):
-                answer += chunk
-                connection.settimeout(max(patience.left_s, 0.001))
-    except OSError:
+        return _status(address, keys, timeout_s)
+    except TimeoutError:
         return ""
+    except OSError:
+        return server_status(address, None, timeout_s) if keys else ""
+
+
+def _status(address: str, keys: Keys | None, timeout_s: float) -> str:
+    answer, patience = b"", Patience(timeout_s)
+    with connected(address, keys, timeout_s) as connection:
+        connection.sendall(SERVER_STATUS.encode())
+        while not patience.is_over and (chunk := connection.recv(4096)):
+            answer += chunk
+            connection.settimeout(max(patience.left_s, 0.001))
     return answer.decode(errors="replace")
 
 

@@ -3,13 +3,18 @@
 from dataclasses import dataclass
 
 from provision.catalogue.versions import ZOOKEEPER
+from provision.cluster.model import Cluster, RenderedFile, Role
 from provision.errors import Unavailable
 from provision.home.secrets import known_secrets
 from provision.kafka.zookeeper import Keys
+from provision.plan.closing import is_running_open
 from provision.plan.observed import ObservedEnvironment
+from provision.runtime.base import Runtime
 from provision.security.ensemble import KEYSTORE, PREFIX, TRUSTSTORE
 from provision.security.material import AUTHORITY
 from provision.security.profiles import ITSELF, PROFILES
+
+Files = tuple[RenderedFile, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +34,7 @@ def way_to(observed: ObservedEnvironment) -> Way:
     """The way to its ZooKeeper nodes.
 
     Those of a secured environment are closed, but for one that was made secure before they could be and has no keys for
-    them yet.
+    them yet. While they are being closed, some are and some are not.
     """
     profile = PROFILES.get(observed.about.security) if observed.about else None
     if observed.mode != ZOOKEEPER or profile is None or not profile.is_secured:
@@ -41,6 +46,17 @@ def way_to(observed: ObservedEnvironment) -> Way:
     if not authorities.exists():
         return Way()
     return Way(closed=True, keys=Keys(str(authorities), str(store.path(f"{PREFIX}{ITSELF}.pem"))))
+
+
+def files_of_open(cluster: Cluster, observed: ObservedEnvironment, runtime: Runtime) -> dict[str, Files]:
+    """The present files of ZooKeeper nodes and brokers, by node, if ZooKeeper is to be closed and runs open."""
+
+    def read(role: Role) -> dict[str, Files]:
+        there = [node.name for node in observed.of_role(role) if node.needs_stop]
+        return {name: runtime.read_files(observed.name, name) for name in there}
+
+    members = read(Role.ZOOKEEPER) if cluster.closes_ensemble else {}
+    return members | read(Role.BROKER) if is_running_open(observed, members) else {}
 
 
 def secrets_for_tools(observed: ObservedEnvironment) -> dict[str, bytes]:

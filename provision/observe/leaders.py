@@ -61,6 +61,9 @@ def _status_of(runtime: Runtime, environment: str, node: ObservedNode, way: Way)
         arguments = (*command.arguments, "true")
         command = JavaCommand(FOUR_LETTER_WORD_MAIN, arguments, jvm=of_tool(DIRECTORY))
     code, output = runtime.run_in_node(environment, node.name, command)
+    if way.closed and code not in (0, NOT_ENDED):  # it is still open, and is being closed
+        plain = JavaCommand(FOUR_LETTER_WORD_MAIN, (host, port, SERVER_STATUS))
+        code, output = runtime.run_in_node(environment, node.name, plain)
     if code == NOT_ENDED:
         return None
     if code in _CANNOT_RUN or _NO_MAIN_CLASS in output:  # waiting would not help

@@ -36,25 +36,9 @@ def stands_alone(observed: ObservedEnvironment, details: NodeDetails) -> bool:
 
 def members_in(files: Sequence[RenderedFile]) -> int:
     """The size of the ensemble according to a node's files; 0 if they do not give it."""
-    settings = _settings_in(files)
+    content = next((file.text for file in files if file.name == ENSEMBLE_FILE), None)
+    settings = None if content is None else read(content)
     return 0 if settings is None else max(sum(key.startswith("server.") for key in settings), 1)
-
-
-def is_open(files: Sequence[RenderedFile]) -> bool:
-    """Whether a node of the ensemble lets everybody in according to its files."""
-    settings = _settings_in(files) or {}
-    return "clientPort" in settings and "secureClientPort" not in settings
-
-
-def is_kept_out(files: Sequence[RenderedFile]) -> bool:
-    """Whether a broker gets only into an open ensemble according to its files."""
-    settings = _settings_in(files, MAIN_FILES[Role.BROKER]) or {}
-    return "zookeeper.connect" in settings and settings.get("zookeeper.ssl.client.enable") != "true"
-
-
-def _settings_in(files: Sequence[RenderedFile], name: str = ENSEMBLE_FILE) -> dict[str, str] | None:
-    content = next((file.text for file in files if file.name == name), None)
-    return None if content is None else read(content)
 
 
 def storage_steps(cluster: Cluster) -> tuple[tuple[Node, ...], ...]:

@@ -6,7 +6,7 @@ from provision.catalogue.versions import KafkaVersion
 from provision.cluster.model import Cluster, Role, StorageKind
 from provision.plan.actions import Action, Kind, Verb
 from provision.plan.changes import NodeChange
-from provision.plan.ensembles import is_kept_out, is_open, members_in, voters_left_behind
+from provision.plan.ensembles import members_in, voters_left_behind
 from provision.plan.listing import listed
 from provision.plan.observed import NodeDetails, NodeState, ObservedEnvironment, ObservedNode
 from provision.plan.stored import StoredData, strangers
@@ -23,7 +23,6 @@ def refuse(
     return (
         tuple(_refusals(cluster, observed, changes))
         or tuple(_other_security(cluster, observed))
-        or tuple(_open_ensemble(cluster, observed, details))
         or tuple(_over_kept_data(cluster, observed))
         or tuple(_quorum_of_newcomers(cluster, observed))
         or tuple(_lost_ensemble(cluster, observed, details))
@@ -80,19 +79,6 @@ def _other_security(cluster: Cluster, observed: ObservedEnvironment) -> Iterator
         cause = f"security {before} → {cluster.security}: its nodes would not understand each other meanwhile"
         hint = f"`provision stop {cluster.name}` first: then they all start with the new one; or undo the change"
         yield Action(Verb.REFUSE, Kind.SOFTWARE, cluster.software, cause, hint)
-
-
-def _open_ensemble(cluster: Cluster, observed: ObservedEnvironment, details: NodeDetails) -> Iterator[Action]:
-    """Nodes of a secured environment that run as before ZooKeeper could be closed: brokers have one way in."""
-    hint = f"`provision stop {cluster.name}` first: then `provision up` starts all of them with certificates"
-    for node in observed.nodes if cluster.closes_ensemble else ():
-        files = details.files.get(node.name, ()) if node.needs_stop else ()
-        if is_open(files):
-            cause = "it is open to everybody, and is to be closed: brokers would not get in until they restart"
-            yield Action(Verb.REFUSE, Kind.NODE, node.name, cause, hint)
-        if is_kept_out(files):
-            cause = "it has no certificate for ZooKeeper, which is to be closed: it would not get in until it restarts"
-            yield Action(Verb.REFUSE, Kind.NODE, node.name, cause, hint)
 
 
 def _occupied(cluster: Cluster, observed: ObservedEnvironment) -> Iterator[Action]:

@@ -18,11 +18,18 @@ STATUS_WORD = "srvr"
 """The only four-letter word that is answered: the one by which this program asks."""
 FIRST_LINE = (3, 5)
 """The first release line of ZooKeeper that can be closed."""
+CLIENT_PORT, QUORUM_PORT = "client.portUnification", "portUnification"
+"""The keys by which the ports for clients, and those between nodes, take connections without TLS as well."""
+QUORUM_TLS = "sslQuorum"
+"""The key by which nodes use TLS between them."""
+TLS_OF_BROKERS = "zookeeper.ssl.client.enable"
+"""The key by which brokers use it."""
+ON = "true"
 DECIDED_OF_MEMBERS = (
     "serverCnxnFactory",
-    "portUnification",
-    "client.portUnification",
-    "sslQuorum",
+    CLIENT_PORT,
+    QUORUM_PORT,
+    QUORUM_TLS,
     *(
         f"ssl.{quorum}{key}"
         for quorum in ("", "quorum.")
@@ -34,7 +41,7 @@ DECIDED_OF_MEMBERS = (
 """The keys of ZooKeeper that are decided with `security`; a name that ends with a dot is a prefix."""
 DECIDED_OF_BROKERS = (
     "zookeeper.clientCnxnSocket",
-    "zookeeper.ssl.client.enable",
+    TLS_OF_BROKERS,
     "zookeeper.ssl.keystore.",
     "zookeeper.ssl.truststore.",
 )
@@ -52,7 +59,7 @@ def of_member(config_dir: str, *, has_peers: bool) -> dict[str, str]:
     }
     if has_peers:
         found |= {
-            "sslQuorum": "true",
+            QUORUM_TLS: ON,
             **dict(_stores("ssl.quorum.", config_dir)),
             "ssl.quorum.clientAuth": "need",
             # The side that is connected to would look up the other's address backwards, and in a container's network
@@ -65,7 +72,7 @@ def of_member(config_dir: str, *, has_peers: bool) -> dict[str, str]:
 def of_broker(config_dir: str) -> dict[str, str]:
     """The properties of a broker."""
     return {
-        "zookeeper.ssl.client.enable": "true",
+        TLS_OF_BROKERS: ON,
         "zookeeper.clientCnxnSocket": _NETTY,
         "zookeeper.ssl.keystore.location": f"{config_dir}/{KEYSTORE}",
         "zookeeper.ssl.keystore.type": _PEM,

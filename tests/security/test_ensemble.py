@@ -20,9 +20,12 @@ from provision.observe.leaders import ensemble_leader
 from provision.operations.doctor.reachability import advertised, asked_from_here
 from provision.operations.tools import asks_ensemble, run_tool
 from provision.plan.actions import Verb
+from provision.plan.closing import one_after_the_other
+from provision.plan.phases import Stage
 from provision.runtime.base import JavaCommand, Streams
 from provision.security.material import Rotation
 from tests.operations.doctor.world import node as doctors_node
+from tests.plan.world import cluster_of
 from tests.security.test_environments import NAME, Closed
 
 SECURED = ["tls", "mtls", "sasl-plain", "sasl-scram", "sasl-tls"]
@@ -254,41 +257,104 @@ def test_a_tool_that_connects_to_it_has_a_certificate(
 
 def _before(content: bytes) -> bytes:
     lines = content.replace(b"secureClientPort", b"clientPort").splitlines(keepends=True)
-    return b"".join(line for line in lines if not line.startswith((b"zookeeper.ssl", b"zookeeper.clientCnxn")))
+    later = (b"zookeeper.ssl", b"zookeeper.clientCnxn", b"ssl.quorum", b"sslQuorum", b"serverCnxn", b"ssl.keyStore")
+    return b"".join(line for line in lines if not line.startswith((*later, b"ssl.trustStore", b"ssl.clientAuth=need")))
 
 
-def opened(closed: Closed) -> None:
+def opened(closed: Closed, members: int) -> None:
     """Leave it as versions did that could not close it."""
-    environment = closed.of("mtls")
-    environment.up()
-    for node in ("zookeeper-1", "broker-1", "broker-2"):
-        plain = tuple(
-            type(file)(node, file.name, _before(file.content), file.secret)
-            for file in closed.runtime.read_files(NAME, node)
-            if not file.name.startswith("ensemble")
-        )
-        closed.runtime.update_files(NAME, node, plain)
+    closed.of("sasl-tls", zookeeper={"nodes": members}).up()
+    for node in closed.runtime.observe(NAME).nodes:
+        files = [file for file in closed.runtime.read_files(NAME, node.name) if not file.name.startswith("ensemble")]
+        plain = [type(file)(file.node, file.name, _before(file.content), file.secret) for file in files]
+        closed.runtime.update_files(NAME, node.name, plain)
     for file in closed.store.directory.glob("ensemble-*"):
         file.unlink()
-
-
-def test_one_that_runs_open_is_refused_until_it_is_stopped(closed: Closed) -> None:
-    opened(closed)
     assert not way_to(closed.runtime.observe(NAME)).closed
-    plan = closed.of("mtls").plan().plan
-    assert [action.resource for action in plan.actions] == ["broker-1", "broker-2", "zookeeper-1"]
-    *others, refusal = plan.actions
-    assert {other.verb for other in others} == {Verb.REFUSE}
-    assert {other.cause.partition(",")[0] for other in others} == {"it has no certificate for ZooKeeper"}
-    assert (refusal.verb, refusal.resource) == (Verb.REFUSE, "zookeeper-1")
-    assert "open to everybody" in refusal.cause
-    assert f"`provision stop {NAME}`" in refusal.detail
+
+
+class CutOff(Exception):
+    """It is killed."""
+
+
+@pytest.mark.parametrize(("members", "phases"), [(1, ["open", "close"]), (3, ["open", "move", "close"])])
+def test_one_that_runs_open_is_closed_in_phases_wherever_that_is_cut_off(
+    closed: Closed, members: int, phases: list[str]
+) -> None:
+    opened(closed, members)
+    environment = closed.of("sasl-tls", zookeeper={"nodes": members})
+    plan = environment.plan().plan
+    assert list(dict.fromkeys(action.phase for action in plan.changes)) == phases
+    assert {action.verb for action in plan.changes} == {Verb.RESTART}
+    last = [action.resource for action in plan.changes if action.phase == phases[-1]]
+    assert last == ["zookeeper-1", "zookeeper-2", "zookeeper-3"][:members]
     assert not list(closed.store.directory.glob("ensemble-*"))
-    closed.looks_away()
-    closed.of("mtls").stop()
-    closed.of("mtls").up(RUNNING)
+    steps, following = len(plan.changes), closed.runtime.on_verb
+    seen = []
+    for survived in [*range(1, steps, 3), steps]:
+        restarts = 0
+
+        def cut(verb: str, subject: str, most: int = survived) -> None:
+            nonlocal restarts
+            restarts += verb == "stop_node"
+            if restarts > most:
+                raise CutOff
+            following(verb, subject)
+
+        closed.runtime.on_verb = cut
+        try:
+            environment.up()
+        except CutOff:
+            seen.append(survived)
+        if not seen or seen[-1] != survived:
+            break
+    closed.runtime.on_verb = following
+    environment.up()
+    assert seen
+    for number in range(1, members + 1):
+        settings = settings_of(closed, f"zookeeper-{number}", "zookeeper.properties")
+        assert not {"clientPort", "client.portUnification", "portUnification"} & settings.keys()
+        assert settings.get("sslQuorum", "true") == "true"
     assert way_to(closed.runtime.observe(NAME)).closed
+    assert not environment.plan().plan.changes
+
+
+def test_after_a_stop_it_is_closed_at_once(closed: Closed) -> None:
+    opened(closed, 1)
+    closed.looks_away()
+    closed.of("sasl-tls").stop()
+    assert {action.phase for action in closed.of("sasl-tls").plan().plan.actions} == {""}
+    closed.of("sasl-tls").up(RUNNING)
     assert "secureClientPort" in settings_of(closed, "zookeeper-1", "zookeeper.properties")
+
+
+def test_a_new_version_waits_until_it_is_closed() -> None:
+    upgrade = (Stage(cluster_of()), Stage(cluster_of()))
+    (refusal,) = one_after_the_other(cluster_of(), upgrade, upgrade)
+    assert refusal.verb is Verb.REFUSE
+    assert "one change after the other" in refusal.detail
+    assert one_after_the_other(cluster_of(), upgrade, upgrade[:1]) == ()
+
+
+def test_a_node_that_knows_no_tls_yet_is_asked_without(closed: Closed, tmp_path: Path) -> None:
+    closed.of("mtls").up()
+    keys = way_to(closed.runtime.observe(NAME)).keys
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            for _ in range(4):  # asked twice, each time with TLS first
+                connection, _ = listening.accept()
+                with connection:
+                    if connection.recv(4) == b"srvr":
+                        connection.sendall(ANSWER)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        assert mode(server_status(address, keys, PATIENCE_S)) == "standalone"
+        assert ask_zookeeper(address, keys, PATIENCE_S).seconds is not None
+        thread.join(PATIENCE_S)
+    assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("security", ["sasl-plain", "sasl-tls"])
