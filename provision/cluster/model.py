@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from provision.catalogue.versions import KafkaVersion
+from provision.security import ensemble
 from provision.security.profiles import PLAIN_TEXT, PROFILES
 from provision.spec.record_files import RecordFile
 
@@ -266,7 +267,7 @@ class Cluster:
     @property
     def closes_ensemble(self) -> bool:
         """Whether ZooKeeper's ports are closed to all but those that need them."""
-        return bool(self.zookeepers) and PROFILES[self.security].is_secured
+        return bool(self.zookeepers) and ensemble.closes(PROFILES[self.security])
 
     @property
     def bootstrap_servers(self) -> str:

@@ -149,7 +149,7 @@ def _users(spec: EnvironmentSpec, base_directory: str) -> tuple[User, ...]:
 def _zookeeper(spec: EnvironmentSpec, layout: Layout, number: int, ports: Mapping[str, int], storage: Storage) -> Node:
     name = Role.ZOOKEEPER.node(number)
     section = spec.zookeeper
-    is_closed = PROFILES[spec.security].is_secured
+    is_closed = ensemble.closes(PROFILES[spec.security])
     own = ensemble.of_member(layout.config_dir(name), has_peers=section.nodes > 1) if is_closed else {}
     defaults = {
         "tickTime": "2000",
@@ -251,7 +251,7 @@ def _node(  # noqa: PLR0913 what differs between the roles, by name
         listeners = tuple(replace(one, protocol=profile.protocol_of(one.name)) for one in listeners)
         place = Place([one.name for one in listeners], layout.config_dir(name), kraft=mode_of(spec) == KRAFT)
         secured = settings(profile, place, [user.name for user in spec.users])
-        if role is Role.BROKER and not place.kraft and profile.is_secured:
+        if role is Role.BROKER and not place.kraft and ensemble.closes(profile):
             secured |= ensemble.of_broker(place.config_dir)
         if asks_for_permission(spec):
             secured |= authorizer(profile, super_users(spec), kraft=place.kraft)

@@ -10,7 +10,7 @@ from provision.kafka.zookeeper import Keys
 from provision.plan.closing import is_running_open
 from provision.plan.observed import ObservedEnvironment
 from provision.runtime.base import Runtime
-from provision.security.ensemble import KEYSTORE, PREFIX, TRUSTSTORE
+from provision.security.ensemble import KEYSTORE, PREFIX, TRUSTSTORE, closes
 from provision.security.material import AUTHORITY
 from provision.security.profiles import ITSELF, PROFILES
 
@@ -37,7 +37,7 @@ def way_to(observed: ObservedEnvironment) -> Way:
     them yet. While they are being closed, some are and some are not.
     """
     profile = PROFILES.get(observed.about.security) if observed.about else None
-    if observed.mode != ZOOKEEPER or profile is None or not profile.is_secured:
+    if observed.mode != ZOOKEEPER or profile is None or not closes(profile):
         return Way()
     store = known_secrets(observed.name, observed.about)
     if store is None or not store.is_there:

@@ -10,6 +10,8 @@ PEM from 3.5.5 on; unlike PKCS #12, it needs no password.
 
 from collections.abc import Iterator
 
+from provision.security.profiles import Profile
+
 PREFIX = "ensemble-"
 """What the names of the files begin with that are kept for it; no node or user is called like that."""
 KEYSTORE, TRUSTSTORE = "ensemble.pem", "ensemble-ca.pem"
@@ -48,6 +50,11 @@ DECIDED_OF_BROKERS = (
 """The same of brokers."""
 _NETTY = "org.apache.zookeeper.ClientCnxnSocketNetty"
 _PEM = "PEM"
+
+
+def closes(profile: Profile) -> bool:
+    """Whether ZooKeeper is closed in an environment that is secured like that."""
+    return profile.is_secured
 
 
 def of_member(config_dir: str, *, has_peers: bool) -> dict[str, str]:

@@ -15,6 +15,7 @@ from provision.catalogue.images import is_known, is_of_line, kafka_line_of, layo
 from provision.catalogue.versions import KRAFT, OLDEST, RELEASES, ZOOKEEPER, KafkaVersion, release_of, unsupported
 from provision.common.counts import counted
 from provision.errors import Problem
+from provision.security.ensemble import closes
 from provision.security.profiles import PROFILES
 from provision.spec.acls import acls, decided_properties
 from provision.spec.model import LAST_PORT, EnvironmentSpec
@@ -285,9 +286,9 @@ def topic_names(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 def reserved_properties(spec: EnvironmentSpec) -> Iterator[Finding]:
     """Properties that the program sets are not overridden."""
-    is_secured = PROFILES[spec.security].is_secured
-    of_brokers = RESERVED_BROKER | (CLOSED_BROKER if is_secured else {})
-    of_members = RESERVED_ZOOKEEPER | (CLOSED_ZOOKEEPER if is_secured else {})
+    is_closed = closes(PROFILES[spec.security])
+    of_brokers = RESERVED_BROKER | (CLOSED_BROKER if is_closed else {})
+    of_members = RESERVED_ZOOKEEPER | (CLOSED_ZOOKEEPER if is_closed else {})
     places: list[tuple[Path, dict[str, str], dict[str, str]]] = [
         (("zookeeper", "properties"), spec.zookeeper.properties, of_members),
         (("controllers", "properties"), spec.controllers.properties, RESERVED_BROKER),

@@ -1,5 +1,6 @@
 """ZooKeeper is closed to all but its nodes, the brokers and the program: real nodes, all their ports, and strangers."""
 
+import contextlib
 import json
 import socket
 import ssl
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from provision import Environment
 from provision.cluster.properties import parse
 from provision.kafka.zookeeper import Keys, mode, server_status
 from provision.security.certificates import Subject, issue, make_authority
@@ -253,6 +255,47 @@ def test_it_changes_one_node_at_a_time_and_its_certificates_rotate(closed: Close
     provision.ok("wait", NAME, "--until", "roundtrip")
     said = provision.ok_err("plan", *changed) + provision.ok("plan", *changed)
     assert "nothing to change" in said
+
+
+@pytest.mark.process
+@pytest.mark.matrix
+@pytest.mark.parametrize("nodes", [1, 3])
+def test_one_that_runs_open_is_closed_while_clients_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nodes: int
+) -> None:
+    java("3.9.1")
+    provision = Provision(tmp_path / "home", runtime="process", version="3.9.1", as_written=True)
+    described = {
+        "runtime": "process",
+        "kafka": {"mode": "zookeeper", "version": "3.9.1"},
+        "zookeeper": {"nodes": nodes},
+        "brokers": {"nodes": 1, "port": "auto"},
+        "security": "sasl-tls",
+        "topics": [{"name": "t"}],
+    }
+    file = write_environment(tmp_path, NAME, yaml.safe_dump(described))
+    with monkeypatch.context() as before:  # as it was before ZooKeeper could be closed
+        before.setattr("provision.security.ensemble.closes", lambda _profile: False)
+        environment = Environment(file, home=tmp_path / "home")
+        with contextlib.closing(environment):
+            environment.up()
+    try:
+        provision.ok("produce", NAME, "t", stdin="before\n")
+        assert not list((provision.home / "secrets" / NAME).glob("ensemble-*"))
+        phases = [one["phase"] for one in json.loads(provision("plan", file, "-o", "json").out)["actions"]]
+        assert list(dict.fromkeys(phases)) == (["open", "close"] if nodes == 1 else ["open", "move", "close"])
+        provision.ok("up", file, "--yes", "--timeout", "240s")
+        provision.ok("produce", NAME, "t", stdin="after\n")
+        read = provision.ok("consume", NAME, "t", "--from-beginning", "-n", "2", "--timeout", "30s")
+        assert read.split() == ["before", "after"]
+        closed = Closed(Row("sasl-tls", "3.9.1", "process", nodes), provision, file, tmp_path)
+        for node in closed.names:
+            for address in closed.ports(node).values():
+                assert not is_listening(address) or len(told(address, b"srvr")) <= 7
+        assert "nothing to change" in provision.ok_err("plan", file) + provision.ok("plan", file)
+    finally:
+        provision.ok("down", NAME)
+    assert provision.traces(NAME) == []
 
 
 @pytest.mark.process

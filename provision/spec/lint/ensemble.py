@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from provision.catalogue.images import zookeeper_line_of
 from provision.catalogue.versions import ZOOKEEPER, release_of
-from provision.security.ensemble import FIRST_LINE
+from provision.security.ensemble import FIRST_LINE, closes
 from provision.security.profiles import PROFILES
 from provision.spec.checks import Finding, RuleReads, mode_of
 from provision.spec.lint.known import Facts, whole_number
@@ -85,7 +85,7 @@ def dangers(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 def closed(spec: EnvironmentSpec) -> Iterator[Finding]:
     """With `security`, nobody gets anything out of the ensemble without a certificate."""
-    if version_of(spec) is None or mode_of(spec) != ZOOKEEPER or not PROFILES[spec.security].is_secured:
+    if version_of(spec) is None or mode_of(spec) != ZOOKEEPER or not closes(PROFILES[spec.security]):
         return
     if spec.zookeeper.properties.get("admin.enableServer", "").lower() == "true":
         message = f"ZooKeeper's admin server answers everybody, and security: {spec.security} closes ZooKeeper"
