@@ -55,8 +55,12 @@ def files_of_open(cluster: Cluster, observed: ObservedEnvironment, runtime: Runt
         there = [node.name for node in observed.of_role(role) if node.needs_stop]
         return {name: runtime.read_files(observed.name, name) for name in there}
 
-    members = read(Role.ZOOKEEPER) if cluster.closes_ensemble else {}
-    return members | read(Role.BROKER) if is_running_open(observed, members) else {}
+    if not cluster.closes_ensemble:
+        return {}
+    members = read(Role.ZOOKEEPER)
+    all_run = len(members) == len(observed.of_role(Role.ZOOKEEPER))
+    files = members if all_run and not is_running_open(observed, members) else members | read(Role.BROKER)
+    return files if is_running_open(observed, files) else {}
 
 
 def secrets_for_tools(observed: ObservedEnvironment) -> dict[str, bytes]:

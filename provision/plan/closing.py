@@ -25,8 +25,10 @@ Files = Mapping[str, Sequence[RenderedFile]]
 
 
 def is_running_open(observed: ObservedEnvironment, files: Files) -> bool:
-    """Whether a running member lets in whoever has no certificate."""
-    return any(not _is_closed(_settings(files, name)) for name in _running(observed, Role.ZOOKEEPER) if name in files)
+    """Whether a running member lets in whoever has no certificate, or a running broker has none."""
+    members = [_settings(files, name) for name in _running(observed, Role.ZOOKEEPER)]
+    brokers = [_settings(files, name) for name in _running(observed, Role.BROKER)]
+    return not all(map(_is_closed, members)) or any(one and one.get(TLS_OF_BROKERS) != ON for one in brokers)
 
 
 def stages_of_closing(cluster: Cluster, observed: ObservedEnvironment, files: Files) -> tuple[Stage, ...]:

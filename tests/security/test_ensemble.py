@@ -329,6 +329,18 @@ def test_after_a_stop_it_is_closed_at_once(closed: Closed) -> None:
     assert "secureClientPort" in settings_of(closed, "zookeeper-1", "zookeeper.properties")
 
 
+def test_brokers_that_outlived_an_open_one_are_given_certificates_first(closed: Closed) -> None:
+    opened(closed, 1)
+    following = closed.runtime.on_verb
+    closed.looks_away()
+    closed.runtime.stop_node(NAME, "zookeeper-1", 1)
+    closed.runtime.on_verb = following
+    plan = closed.of("sasl-tls").plan().plan
+    assert next(action.resource for action in plan.actions if action.phase == "open") == "zookeeper-1"
+    assert {action.phase for action in plan.actions if action.resource.startswith("broker")} == {"open"}
+    assert [action.resource for action in plan.actions if action.phase == "close"] == ["zookeeper-1"]
+
+
 def test_a_new_version_waits_until_it_is_closed() -> None:
     upgrade = (Stage(cluster_of()), Stage(cluster_of()))
     (refusal,) = one_after_the_other(cluster_of(), upgrade, upgrade)
