@@ -18,6 +18,7 @@ from provision.events import Listener, Notice, StageDone, silent
 from provision.home.place import Home
 from provision.kafka.levels import Level
 from provision.observe.cluster_id import cluster_id_for
+from provision.observe.ensemble import files_of_open
 from provision.observe.nodes import observe_details, observe_nodes
 from provision.operations.files import require_nodes
 from provision.operations.ports import ports_in_use, situation
@@ -26,6 +27,7 @@ from provision.operations.securing import material_of, require_rotated, warnings
 from provision.operations.storage import require_storage_apart
 from provision.operations.whose import require_same_file
 from provision.plan.actions import Impact, Plan
+from provision.plan.closing import one_after_the_other, stages_of_closing
 from provision.plan.nodes import plan_nodes
 from provision.plan.observed import ObservedEnvironment
 from provision.plan.phases import Phase
@@ -173,10 +175,12 @@ def _prepare(  # noqa: PLR0913 all that is known of it
     tell(StageDone("observe", "nodes"))
     if cluster.mode == KRAFT:
         cluster = replace(cluster, cluster_id=cluster_id_for(cluster, observed))
-    stages = stages_of(cluster, observed)
-    made = material_of(cluster, observed, home, rotation)
+    files = files_of_open(cluster, observed, runtime)
+    upgrade, closing = stages_of(cluster, observed), stages_of_closing(cluster, observed, files)
+    stages = closing if len(closing) > 1 else upgrade
+    made = material_of(cluster, observed, home, runtime, rotation)
     if rotation is Rotation.FINISH:
-        require_rotated(cluster, observed, material_of(cluster, observed, home), runtime)
+        require_rotated(cluster, observed, material_of(cluster, observed, home, runtime), runtime)
     for text in warnings_of(cluster, made, rotation):
         tell(Notice(text))
     desired = with_passwords(desired, kept_in_the_cluster(cluster, made))
@@ -185,7 +189,9 @@ def _prepare(  # noqa: PLR0913 all that is known of it
     tell(StageDone("render"))
     missing, details = runtime.missing_software(cluster), observe_details(cluster, phases[0].files, observed, runtime)
     tell(StageDone("observe", "files and brokers"))
-    first_wave = plan_nodes(cluster, phases, observed, missing_software=missing, details=details)
+    first_wave = one_after_the_other(cluster, upgrade, closing) or plan_nodes(
+        cluster, phases, observed, missing_software=missing, details=details
+    )
     plan, inside = Plan(cluster.name, first_wave), None
     if not plan.refusals:  # a refused plan has no second wave, and brokers without their ensemble would not answer
         then = observed.without(leftovers(cluster, observed))

@@ -196,6 +196,11 @@ class Provision:
         self.kill(environment, node)
         shutil.rmtree(self.home / "environments" / environment / node)
 
+    def listening(self, environment: str, node: str = "") -> frozenset[tuple[str, int]]:
+        """The addresses and ports on which a plain process listens, or all of an environment."""
+        found = [one for process in self._processes(environment, node) for one in process.net_connections("inet")]
+        return frozenset((one.laddr.ip, one.laddr.port) for one in found if one.status == psutil.CONN_LISTEN)
+
     def _processes(self, environment: str, node: str = "") -> list[psutil.Process]:
         mark = f"-Dprovision.node={self.home}/environments/{environment}/{node}"
         found = []

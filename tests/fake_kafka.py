@@ -60,7 +60,7 @@ class SpokenRuntime(FakeRuntime):
 
     def run_in_node(self, name: str, node: str, command: JavaCommand) -> tuple[int, str]:
         """Only the four-letter word is asked: the one of the highest number leads."""
-        assert command.arguments[-1] == "srvr"
+        assert command.arguments[2] == "srvr"
         running = [there for there in self.observe(name).of_role(Role.ZOOKEEPER) if there.state is NodeState.RUNNING]
         members = members_of(self, name, node)
         if members == 1:
@@ -392,7 +392,7 @@ class FakeKafka:
             "ask_brokers": self.ask,
             "is_gone": lambda _access, topic: topic not in self.topics or topic in self.hidden,
             "ask_broker": self.reply,
-            "ask_zookeeper": lambda _address, _timeout_s: Reply(0.001),
+            "ask_zookeeper": lambda _address, _keys, _timeout_s: Reply(0.001),
             "missing_for_leaders": self.missing_for_leaders,
             "describe_quotas": self.describe_quotas,
             "quotas_of": self.quotas_of,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from provision.catalogue.versions import KafkaVersion
+from provision.security import ensemble
 from provision.security.profiles import PLAIN_TEXT, PROFILES
 from provision.spec.record_files import RecordFile
 
@@ -262,6 +263,11 @@ class Cluster:
     def controller_protocol(self) -> str:
         """The security protocol of controllers, which brokers that are none need too."""
         return PROFILES[self.security].controller_protocol
+
+    @property
+    def closes_ensemble(self) -> bool:
+        """Whether ZooKeeper's ports are closed to all but those that need them."""
+        return bool(self.zookeepers) and ensemble.closes(PROFILES[self.security])
 
     @property
     def bootstrap_servers(self) -> str:

@@ -33,7 +33,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from provision.catalogue.versions import KRAFT, release_of
 from provision.cluster import confined, properties
 from provision.cluster.layout import CLIENT, CONTROLLER, ELECTION, QUORUM
-from provision.cluster.model import LAUNCH_FILE, MAIN_FILES, Cluster, Node, RenderedFile
+from provision.cluster.model import LAUNCH_FILE, MAIN_FILES, Cluster, Node, RenderedFile, Role
 from provision.errors import InvalidEnvironment, Problem
 
 # Files that differ so much between the modes that each mode has its own template.
@@ -159,11 +159,17 @@ def _render_file(environment: _Environment, cluster: Cluster, node: Node, name: 
     except Exception as error:  # what a template calls may raise anything
         raise InvalidEnvironment([_template_problem(error, cluster, node, template_name)]) from error
     try:
-        properties.parse(content)
+        settings = properties.parse(content)
     except ValueError as error:
         file = _file_of(cluster, template_name)
         message = f"rendering {node.name}: {error} of what it renders to"
         raise InvalidEnvironment([Problem(file, 0, 0, "", message, "see it with `provision render`")]) from error
+    if node.role is Role.ZOOKEEPER and node.listener(CLIENT).protocol == "SSL" and "clientPort" in settings:
+        file, hint = _file_of(cluster, template_name), "take secureClientPort and secureClientPortAddress instead"
+        message = (
+            f"rendering {node.name}: clientPort lets everybody in, and security: {cluster.security} closes ZooKeeper"
+        )
+        raise InvalidEnvironment([Problem(file, 0, 0, "", message, hint)])
     return RenderedFile(node.name, name, properties.encode(content))
 
 

@@ -1,13 +1,13 @@
 """Spec to `Cluster`: defaults filled in; ids, names, ports, listeners and JVM options decided. No I/O."""
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
 from provision.catalogue.versions import KRAFT, ZOOKEEPER, KafkaVersion, release_of
-from provision.cluster.layout import CLIENT, Layout, voter_names
+from provision.cluster.layout import CLIENT, LOOPBACK, Layout, voter_names
 from provision.cluster.model import (
     MAIN_FILES,
     Cluster,
@@ -20,6 +20,7 @@ from provision.cluster.model import (
     TopicPolicy,
     User,
 )
+from provision.security import ensemble
 from provision.security.acls import authorizer
 from provision.security.profiles import PROFILES, Place, beside, settings
 from provision.spec.acls import asks_for_permission, super_users
@@ -38,6 +39,7 @@ _MAIN_CLASSES = {
 
 # A JVM that runs out of memory exits, so that this is noticed.
 _JVM_OPTIONS = ("-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true")
+_JMX = "-Dcom.sun.management.jmxremote"
 _PROFILES = {
     # Short-lived clusters start faster with only the first compiler and without parallel collectors.
     "fast": ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),
@@ -147,27 +149,30 @@ def _users(spec: EnvironmentSpec, base_directory: str) -> tuple[User, ...]:
 def _zookeeper(spec: EnvironmentSpec, layout: Layout, number: int, ports: Mapping[str, int], storage: Storage) -> Node:
     name = Role.ZOOKEEPER.node(number)
     section = spec.zookeeper
+    is_closed = ensemble.closes(PROFILES[spec.security])
+    own = ensemble.of_member(layout.config_dir(name), has_peers=section.nodes > 1) if is_closed else {}
     defaults = {
         "tickTime": "2000",
         "initLimit": "10",
         "syncLimit": "5",
         "maxClientCnxns": "0",
         "admin.enableServer": "false",
-        "4lw.commands.whitelist": "srvr,ruok,stat,mntr",
+        "4lw.commands.whitelist": ensemble.STATUS_WORD if is_closed else "srvr,ruok,stat,mntr",
         "autopurge.snapRetainCount": "3",
         "autopurge.purgeInterval": "24",
     }
     if storage.kind is StorageKind.MEMORY:
         defaults["forceSync"] = "no"  # never if data are kept: a crash would lose acknowledged writes
+    listeners = layout.zookeeper_listeners(f"{spec.name}-{name}", name, ports)
     return _node(
         spec,
         layout,
         Role.ZOOKEEPER,
         number,
-        listeners=layout.zookeeper_listeners(f"{spec.name}-{name}", name, ports),
+        listeners=tuple(replace(one, protocol="SSL") for one in listeners) if is_closed else listeners,
         memory_bytes=parse_size_bytes(section.heap) + 2 * JVM_OVERHEAD_BYTES,
         heap=section.heap,
-        properties=defaults | section.properties,
+        properties=defaults | section.properties | own,
     )
 
 
@@ -246,6 +251,8 @@ def _node(  # noqa: PLR0913 what differs between the roles, by name
         listeners = tuple(replace(one, protocol=profile.protocol_of(one.name)) for one in listeners)
         place = Place([one.name for one in listeners], layout.config_dir(name), kraft=mode_of(spec) == KRAFT)
         secured = settings(profile, place, [user.name for user in spec.users])
+        if role is Role.BROKER and not place.kraft and ensemble.closes(profile):
+            secured |= ensemble.of_broker(place.config_dir)
         if asks_for_permission(spec):
             secured |= authorizer(profile, super_users(spec), kraft=place.kraft)
         properties = beside(secured, properties)
@@ -283,12 +290,21 @@ def _java_args(spec: EnvironmentSpec, layout: Layout, node: str, role: Role, hea
         f"-DZstdTempFolder={temp_dir}",
         f"-Dorg.xerial.snappy.tempdir={temp_dir}",
         *([] if software.logs_itself else [f"-D{logging.property}={file_url(f'{config_dir}/{logging.name}')}"]),
+        *_bound_here(layout, java.options),
         *java.options,
         "-cp",
         software.class_path,
         _MAIN_CLASSES[role],
         f"{config_dir}/{MAIN_FILES[role]}",
     )
+
+
+def _bound_here(layout: Layout, options: Sequence[str]) -> tuple[str, ...]:
+    """What binds the JMX port of a process to the loopback interface: else it would listen on all of them."""
+    has_port = any(option.startswith(f"{_JMX}.port=") for option in options)
+    if layout.runtime != "process" or not has_port:
+        return ()
+    return (f"{_JMX}.host={LOOPBACK}", f"-Djava.rmi.server.hostname={LOOPBACK}")
 
 
 def _java_of(spec: EnvironmentSpec, role: Role) -> JavaSpec:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from provision.cluster import properties
 from provision.cluster.model import Cluster, Node, RenderedFile, Role
+from provision.security import ensemble
 from provision.security.certificates import Subject
 from provision.security.material import USERS, Material
 from provision.security.profiles import ITSELF, PROFILES, SECRETS, TRUSTSTORE, quoted
@@ -24,6 +25,14 @@ def subjects(cluster: Cluster) -> Mapping[str, Subject]:
     nodes = {node.name: Subject(ITSELF, _names(cluster, node)) for node in _secured(cluster)}
     users = {file_of(user.name): Subject(user.name) for user in cluster.users if profile.asks_certificate}
     return nodes | {ITSELF: Subject(ITSELF)} | users
+
+
+def ensemble_subjects(cluster: Cluster) -> Mapping[str, Subject]:
+    """Whom ZooKeeper lets in, by the names of their files: its nodes, the brokers and this program, all as the same."""
+    if not cluster.closes_ensemble:
+        return {}
+    members = {node.name: Subject(ITSELF, _names(cluster, node)) for node in cluster.zookeepers}
+    return members | {name: Subject(ITSELF) for name in (*(node.name for node in cluster.brokers), ITSELF)}
 
 
 def with_passwords(cluster: Cluster) -> tuple[str, ...]:
@@ -47,6 +56,9 @@ def secret_files(cluster: Cluster, material: Material) -> tuple[RenderedFile, ..
     made = {node.name: {SECRETS: _secrets(cluster, node, material)} for node in _secured(cluster)}
     if material.authority:
         made = {node: {**files, TRUSTSTORE: material.authority} for node, files in made.items()}
+    for name in (name for name in ensemble_subjects(cluster) if name != ITSELF):
+        own = material.files[f"{ensemble.PREFIX}{name}.pem"]
+        made[name] = made.get(name, {}) | {ensemble.KEYSTORE: own, ensemble.TRUSTSTORE: material.ensemble_authority}
     return tuple(
         RenderedFile(node, name, content, secret=True)
         for node, files in made.items()

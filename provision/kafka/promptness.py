@@ -1,12 +1,11 @@
 """How promptly nodes answer: each is asked something that costs it nothing, on its own, for a bounded time."""
 
-import socket
 import time
 from dataclasses import dataclass
 
 from provision.kafka.access import Access
 from provision.kafka.connection import NotAnswering, NotServing, ask
-from provision.kafka.zookeeper import SERVER_STATUS
+from provision.kafka.zookeeper import SERVER_STATUS, Keys, connected
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +34,15 @@ def ask_broker(access: Access, broker: int, timeout_s: float) -> Reply:
     return Reply(time.monotonic() - began)
 
 
-def ask_zookeeper(address: str, timeout_s: float) -> Reply:
+def ask_zookeeper(address: str, keys: Keys | None, timeout_s: float) -> Reply:
     """How soon a ZooKeeper node at `host:port` says how it is (`srvr`), whether it is part of a quorum or not."""
-    host, _, port = address.rpartition(":")
     began = time.monotonic()
     try:
-        with socket.create_connection((host, int(port)), timeout=timeout_s) as connection:
+        with connected(address, keys, timeout_s) as connection:
             connection.settimeout(max(timeout_s - (time.monotonic() - began), 0.001))
             connection.sendall(SERVER_STATUS.encode())
             return Reply(time.monotonic() - began) if connection.recv(1) else UNSERVED
     except TimeoutError:
         return Reply(None)
     except OSError:
-        return UNSERVED
+        return ask_zookeeper(address, None, timeout_s) if keys else UNSERVED  # as in `server_status`

@@ -2,28 +2,68 @@
 
 import re
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from provision.common.patience import Patience
+from provision.security.ensemble import STATUS_WORD
 
 # Sends the same request from inside, if no port is published; part of ZooKeeper.
 FOUR_LETTER_WORD_MAIN = "org.apache.zookeeper.client.FourLetterWordMain"
-SERVER_STATUS = "srvr"
+SERVER_STATUS = STATUS_WORD
 
 _MODE = re.compile(r"^Mode: (\w+)$", re.MULTILINE)
 
 
-def server_status(address: str, timeout_s: float = 2.0) -> str:
-    """The answer of the node at `host:port` to `srvr`; empty when there is none in time."""
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What lets us in where ZooKeeper is closed: PEM files of its authorities, and of our key with its certificate."""
+
+    authorities: str
+    own: str
+
+
+@contextmanager
+def connected(address: str, keys: Keys | None, timeout_s: float) -> Iterator[socket.socket]:
+    """A connection to the node at `host:port`, by TLS if there are keys.
+
+    Raises:
+        OSError: there is none, the keys cannot be read, or one of the two does not let the other in.
+    """
     host, _, port = address.rpartition(":")
-    answer, patience = b"", Patience(timeout_s)
+    with socket.create_connection((host, int(port)), timeout=timeout_s) as plain:
+        if keys is None:
+            yield plain
+            return
+        import ssl
+
+        context = ssl.create_default_context(cafile=keys.authorities)
+        context.load_cert_chain(keys.own)
+        with context.wrap_socket(plain, server_hostname=host) as connection:
+            yield connection
+
+
+def server_status(address: str, keys: Keys | None = None, timeout_s: float = 2.0) -> str:
+    """The answer of the node at `host:port` to `srvr`; empty when there is none in time.
+
+    One that knows no TLS is asked without: it is still open, and is being closed.
+    """
     try:
-        with socket.create_connection((host, int(port)), timeout=timeout_s) as connection:
-            connection.sendall(SERVER_STATUS.encode())
-            while not patience.is_over and (chunk := connection.recv(4096)):
-                answer += chunk
-                connection.settimeout(max(patience.left_s, 0.001))
-    except OSError:
+        return _status(address, keys, timeout_s)
+    except TimeoutError:
         return ""
+    except OSError:
+        return server_status(address, None, timeout_s) if keys else ""
+
+
+def _status(address: str, keys: Keys | None, timeout_s: float) -> str:
+    answer, patience = b"", Patience(timeout_s)
+    with connected(address, keys, timeout_s) as connection:
+        connection.sendall(SERVER_STATUS.encode())
+        while not patience.is_over and (chunk := connection.recv(4096)):
+            answer += chunk
+            connection.settimeout(max(patience.left_s, 0.001))
     return answer.decode(errors="replace")
 
 

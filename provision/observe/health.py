@@ -14,6 +14,7 @@ from functools import partial
 from provision.cluster.model import Role
 from provision.kafka.promptness import Reply, ask_broker, ask_zookeeper
 from provision.kafka.readiness import STARTING, BrokerAnswers
+from provision.observe.ensemble import way_to
 from provision.observe.reach import NOT_RUNNING, access_to
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime.base import Runtime
@@ -83,7 +84,8 @@ def _question(observed: ObservedEnvironment, node: ObservedNode) -> Callable[[],
     if node.state is not NodeState.RUNNING or not node.endpoint:
         return None
     if node.role == Role.ZOOKEEPER:
-        return partial(ask_zookeeper, node.endpoint, PATIENCE_S)
+        way = way_to(observed)
+        return partial(ask_zookeeper, node.endpoint, way.keys, PATIENCE_S) if way.is_ours else None
     return partial(ask_broker, access_to(observed), node.number, PATIENCE_S) if node.role == Role.BROKER else None
 
 

@@ -7,9 +7,11 @@ from provision.cluster.model import Role
 from provision.errors import ProvisionError
 from provision.kafka.quorum import ask_for_quorum
 from provision.kafka.zookeeper import FOUR_LETTER_WORD_MAIN, SERVER_STATUS, mode, server_status
+from provision.observe.ensemble import Way, way_to
 from provision.observe.reach import access_to
 from provision.plan.observed import NodeState, ObservedCluster, ObservedEnvironment, ObservedNode
-from provision.runtime.base import NOT_ENDED, JavaCommand, Runtime
+from provision.runtime.base import DIRECTORY, NOT_ENDED, JavaCommand, Runtime
+from provision.security.ensemble import of_tool
 
 LEADER = "leader"
 SILENT = "silent"
@@ -35,8 +37,9 @@ def ensemble_modes(runtime: Runtime, observed: ObservedEnvironment) -> dict[str,
     ensemble = [node for node in observed.of_role(Role.ZOOKEEPER) if node.state is NodeState.RUNNING]
     if not ensemble:
         return {}
+    way = way_to(observed)
     with ThreadPoolExecutor(max_workers=len(ensemble)) as pool:  # silent ones cost no more time than one
-        statuses = pool.map(lambda node: _status_of(runtime, observed.name, node), ensemble)
+        statuses = pool.map(lambda node: _status_of(runtime, observed.name, node, way), ensemble)
         return {
             node.name: SILENT if status is None else mode(status)
             for node, status in zip(ensemble, statuses, strict=True)
@@ -49,12 +52,18 @@ def ensemble_leader(runtime: Runtime, observed: ObservedEnvironment) -> str:
     return next((name for name, mode in modes.items() if mode == LEADER), "")
 
 
-def _status_of(runtime: Runtime, environment: str, node: ObservedNode) -> str | None:
-    if node.endpoint:
-        return server_status(node.endpoint)
+def _status_of(runtime: Runtime, environment: str, node: ObservedNode, way: Way) -> str | None:
+    if node.endpoint and way.is_ours:
+        return server_status(node.endpoint, way.keys)
     host, _, port = runtime.inside_address(environment, node.name).rpartition(":")
     command = JavaCommand(FOUR_LETTER_WORD_MAIN, (host, port, SERVER_STATUS))
+    if way.closed:  # by the node's own certificate, which is there anyway
+        arguments = (*command.arguments, "true")
+        command = JavaCommand(FOUR_LETTER_WORD_MAIN, arguments, jvm=of_tool(DIRECTORY))
     code, output = runtime.run_in_node(environment, node.name, command)
+    if way.closed and code not in (0, NOT_ENDED):  # it is still open, and is being closed
+        plain = JavaCommand(FOUR_LETTER_WORD_MAIN, (host, port, SERVER_STATUS))
+        code, output = runtime.run_in_node(environment, node.name, plain)
     if code == NOT_ENDED:
         return None
     if code in _CANNOT_RUN or _NO_MAIN_CLASS in output:  # waiting would not help

@@ -11,6 +11,7 @@ from provision.kafka.levels import Level
 from provision.kafka.quorum import ask_for_quorum
 from provision.kafka.readiness import BrokerAnswers, ask_brokers, missing_for_brokers
 from provision.kafka.zookeeper import has_quorum
+from provision.observe.ensemble import way_to
 from provision.observe.health import Health, silence_of
 from provision.observe.leaders import LEADER, SILENT, ensemble_modes
 from provision.observe.reach import NOT_RUNNING, access_to
@@ -103,7 +104,8 @@ def _missing_for_quorum(runtime: Runtime, observed: ObservedEnvironment, *, ask_
     """What the ensemble or KRaft quorum lacks; empty when it is complete, None if it cannot be determined from here."""
     if observed.mode == KRAFT:
         return {} if ask_for_quorum(access_to(observed)) else None
-    if not ask_inside and not all(node.endpoint for node in observed.of_role(Role.ZOOKEEPER)):
+    reached = way_to(observed).is_ours and all(node.endpoint for node in observed.of_role(Role.ZOOKEEPER))
+    if not ask_inside and not reached:
         return None
     modes = ensemble_modes(runtime, observed)
     if has_quorum(list(modes.values())):

@@ -12,8 +12,10 @@ from provision.cluster.secured import file_of
 from provision.common.whole_files import read_whole, write_output
 from provision.errors import ProvisionError, Unavailable, UsageError
 from provision.home.secrets import known_secrets
+from provision.observe.ensemble import way_to
 from provision.plan.observed import ObservedEnvironment
 from provision.security.certificates import Shown, shown
+from provision.security.ensemble import PREFIX
 from provision.security.material import AUTHORITY, USERS, parted
 from provision.security.profiles import ITSELF, PROFILES
 from provision.security.store import SecretStore
@@ -23,9 +25,19 @@ if TYPE_CHECKING:
 
 PEM, PKCS12 = "pem", "pkcs12"
 TRUSTSTORE = "truststore.p12"
-_USER = "user-"
 _MODE = 0o600
 _PASSWORD_BYTES, _LONGEST_PASSWORD = 18, 200
+_AUTHORITIES = ("authority", "zookeeper authority")
+_ORDER = (
+    "authority",
+    "old authority",
+    "node",
+    "provision",
+    "user",
+    "zookeeper authority",
+    "old zookeeper authority",
+    "zookeeper",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +63,33 @@ class Certificate:
 def certificates(observed: ObservedEnvironment) -> list[Certificate]:
     """All of an environment's: its authority's, during a rotation also the old one's, then its nodes' and users'.
 
-    There are none without TLS.
+    Those by which ZooKeeper lets in its nodes and the brokers come last. There are none without TLS.
 
     Raises:
         Unavailable: they are not on this machine, or damaged.
     """
-    if not _has_any(observed):
+    if not _has_any(observed) and not way_to(observed).closed:
         return []
     store = _store(observed)
-    kinds = ["authority", "old authority"]
-    found = [Certificate(kinds[min(n, 1)], one.subject, one) for n, one in enumerate(_read(store, AUTHORITY))]
+    found: list[Certificate] = []
     for file in sorted(store.directory.glob("*.pem")):
-        if file.name != AUTHORITY:
-            is_user = file.stem.startswith(USERS)
-            kind = "user" if is_user else "provision" if file.stem == ITSELF else "node"
-            name = file.stem.removeprefix(USERS) if is_user else file.stem
-            found.append(Certificate(kind, name, _read(store, file.name)[0]))
-    order = {"authority": 0, "old authority": 1, "node": 2, "provision": 3, "user": 4}
-    return sorted(found, key=lambda one: (order[one.kind], one.name))
+        kind, name = _whose(file.stem)
+        said = _read(store, file.name)
+        if kind in _AUTHORITIES:
+            found += [Certificate(f"old {kind}" if n else kind, one.subject, one) for n, one in enumerate(said)]
+        else:
+            found.append(Certificate(kind, name, said[0]))
+    return sorted(found, key=lambda one: (_ORDER.index(one.kind), one.name))
+
+
+def _whose(stem: str) -> tuple[str, str]:
+    """The kind and the name of the owner of a file, by what it is called."""
+    if stem.startswith(PREFIX):
+        name = stem.removeprefix(PREFIX)
+        return ("zookeeper authority" if f"{name}.pem" == AUTHORITY else "zookeeper"), name
+    if stem.startswith(USERS):
+        return "user", stem.removeprefix(USERS)
+    return ("authority" if f"{stem}.pem" == AUTHORITY else "provision" if stem == ITSELF else "node"), stem
 
 
 def export(observed: ObservedEnvironment, directory: Path, user: str = "", form: str = PEM) -> list[Path]:

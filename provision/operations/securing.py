@@ -4,8 +4,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from provision.catalogue.versions import ZOOKEEPER
 from provision.cluster.model import Cluster, Role, User
-from provision.cluster.secured import file_of, secret_files, subjects, with_passwords
+from provision.cluster.secured import ensemble_subjects, file_of, secret_files, subjects, with_passwords
 from provision.common import told_passwords
 from provision.common.counts import counted
 from provision.common.whole_files import read_whole
@@ -15,6 +16,7 @@ from provision.home.secrets import secrets_of
 from provision.plan.listing import listed
 from provision.plan.observed import ObservedEnvironment
 from provision.runtime.base import Runtime
+from provision.security import ensemble
 from provision.security.certificates import SOON_DAYS, shown
 from provision.security.material import AUTHORITY_KEY, Material, Rotation, material
 from provision.security.profiles import ITSELF, PROFILES, TRUSTSTORE
@@ -24,7 +26,7 @@ _LONGEST_BYTES = 1024
 
 
 def material_of(
-    cluster: Cluster, observed: ObservedEnvironment, home: Home, rotation: Rotation | None = None
+    cluster: Cluster, observed: ObservedEnvironment, home: Home, runtime: Runtime, rotation: Rotation | None = None
 ) -> Material:
     """What its nodes need: what is kept, and new ones, in memory only, for what is missing, or rotated.
 
@@ -33,25 +35,36 @@ def material_of(
         UsageError: a user's password is not where the file says.
     """
     store = secrets_of(cluster.name, observed.about, home)
-    _require_kept(observed, store)
+    _require_kept(observed, store, runtime)
     given = {user.name: _password(user) for user in cluster.users}
     passwords = {file_of(user): given.get(user) for user in with_passwords(cluster)}
-    return material(store, cluster.name, subjects(cluster), passwords, rotation=rotation)
+    closed = ensemble_subjects(cluster)
+    return material(store, cluster.name, subjects(cluster), passwords, ensemble=closed, rotation=rotation)
 
 
-def _require_kept(observed: ObservedEnvironment, store: SecretStore) -> None:
+def _require_kept(observed: ObservedEnvironment, store: SecretStore, runtime: Runtime) -> None:
     """Refuse to make anew what running nodes trust, which would lock everybody out."""
     profile = PROFILES.get(observed.about.security) if observed.about else None
     if profile is None or not any(node.needs_stop for node in observed.nodes):
         return
     needed = {AUTHORITY_KEY: profile.encrypted, f"{ITSELF}.password": bool(profile.mechanism)}
     lost = [name for name, is_needed in needed.items() if is_needed and not store.read(name)]
+    of_ensemble = f"{ensemble.PREFIX}{AUTHORITY_KEY}"
+    if ensemble.closes(profile) and not store.read(of_ensemble) and _trust_an_ensemble(observed, runtime):
+        lost.append(of_ensemble)
     others = store.identity and observed.about and observed.about.secrets not in ("", store.identity)
     if lost or others:
         why = "those there are of another environment" if others else f"{listed(lost)} is missing"
         hint = f"use the home that made it, or `provision down {observed.name}` and `up` again"
         what = f"the secrets of {observed.name} are not in {store.directory}"
         raise Refused(what, why=f"its nodes trust only what was made with them; {why}", hint=hint)
+
+
+def _trust_an_ensemble(observed: ObservedEnvironment, runtime: Runtime) -> bool:
+    """Whether running nodes trust an authority of ZooKeeper's: older versions of provision have left it open."""
+    nodes = [node for node in observed.nodes if node.needs_stop]
+    files = (runtime.read_files(observed.name, node.name) for node in nodes if observed.mode == ZOOKEEPER)
+    return any(file.name == ensemble.TRUSTSTORE for of_node in files for file in of_node)
 
 
 def require_rotated(cluster: Cluster, observed: ObservedEnvironment, begun: Material, runtime: Runtime) -> None:
@@ -71,7 +84,7 @@ def require_rotated(cluster: Cluster, observed: ObservedEnvironment, begun: Mate
         wanted.setdefault(file.node, {})[file.name] = file.content
     behind = []
     for node in observed.nodes:
-        expected = wanted.get(node.name, {} if node.role is Role.ZOOKEEPER else {TRUSTSTORE: begun.authority})
+        expected = wanted.get(node.name) or _trusting(node.role, begun)
         has = {file.name: file.content for file in runtime.read_files(cluster.name, node.name)} if expected else {}
         if any(has.get(name) != content for name, content in expected.items()):
             behind.append(node.name)
@@ -79,6 +92,13 @@ def require_rotated(cluster: Cluster, observed: ObservedEnvironment, begun: Mate
         what = f"the rotation of the certificates of {cluster.name} has not reached {listed(behind)}"
         hint = f"`provision up` continues it; then `provision certs rotate {cluster.name} --finish`"
         raise Refused(what, why="without the old authority, these and the others would not trust each other", hint=hint)
+
+
+def _trusting(role: str, made: Material) -> dict[str, bytes]:
+    """What a node of that role trusts that is no longer in the file."""
+    kafka = {} if role == Role.ZOOKEEPER else {TRUSTSTORE: made.authority}
+    members = {} if role == Role.CONTROLLER else {ensemble.TRUSTSTORE: made.ensemble_authority}
+    return {name: content for name, content in {**kafka, **members}.items() if content}
 
 
 def warnings_of(cluster: Cluster, made: Material, rotation: Rotation | None = None) -> Iterator[str]:
@@ -94,7 +114,8 @@ def warnings_of(cluster: Cluster, made: Material, rotation: Rotation | None = No
 
 def _validity(cluster: Cluster, made: Material) -> str:
     """That the authority is not valid, or not much longer; empty if it is."""
-    trusted = shown(made.authority) if made.authority else []
+    authorities = made.authority + made.ensemble_authority
+    trusted = shown(authorities) if authorities else []
     mends = f"`provision certs rotate {cluster.name}` makes another"
     if begins := [one.begins for one in trusted if not one.has_begun()]:
         when = f"{max(begins):%Y-%m-%d %H:%M} UTC: this machine's clock is wrong, or was when it was made"

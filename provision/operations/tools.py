@@ -15,17 +15,24 @@ from provision.cluster.layout import LOOPBACK
 from provision.cluster.model import Role
 from provision.errors import ProvisionError, UsageError
 from provision.kafka.access import Access
+from provision.observe.ensemble import secrets_for_tools
 from provision.observe.reach import access_to
 from provision.operations.clients import access_as, java_properties
 from provision.operations.status import require_nodes
-from provision.plan.observed import NodeState
-from provision.runtime.base import JavaCommand, Runtime, Streams
+from provision.plan.observed import NodeState, ObservedEnvironment
+from provision.runtime.base import DIRECTORY, JavaCommand, Runtime, Streams
+from provision.security.ensemble import of_tool
 
 _LOCALHOST = "localhost"
+_ZOOKEEPER_SHELL, _ZOOKEEPER = "zookeeper-shell", "zookeeper"
+_SERVER = "-server"
+"""What stands before an address of the shell: the program puts it before the first argument."""
 _LISTENING = (NodeState.RUNNING, NodeState.PAUSED)
+_ADDRESSES = re.compile(r"[\w.,:\[\]-]+:\d+")
 # An option of one letter with its value in the same argument, and a property of a client.
 _SHORTEST = re.compile(r"-[bz](?=[^=]*:\d)")
-_PROPERTY = re.compile(r"bootstrap\.(?:servers|controllers)\s*[=:]\s*([^\s\"']+)")
+_PROPERTY = re.compile(r"(?:bootstrap\.(?:servers|controllers)|zookeeper\.connect)\s*[=:]\s*([^\s\"']+)")
+_OF_ENSEMBLE = re.compile(r"zookeeper\.connect\s*[=:]")
 
 
 def run_tool(
@@ -53,7 +60,7 @@ def run_tool(
         node.endpoint: runtime.inside_address(name, node.name) for node in observed.nodes if node.endpoint is not None
     }
     main_class, *first = entry.split()
-    role = Role.ZOOKEEPER if tool == "zookeeper-shell" else Role.BROKER
+    role = Role.ZOOKEEPER if tool == _ZOOKEEPER_SHELL else Role.BROKER
     # Where a node has stopped, anybody may listen by now, who would be told a password.
     own = {node.name: runtime.inside_address(name, node.name) for node in observed.nodes if node.state in _LISTENING}
     asked = [node.name for node in observed.of_role(role)]
@@ -63,11 +70,37 @@ def run_tool(
     servers = ",".join(runtime.inside_address(name, node) for node in asked)
     translated = tuple(as_seen_inside(argument, inside) for argument in arguments)
     address = filled_in_address(address_option(tool, version), translated, servers)
-    option, properties = "", b""
-    if set(given_addresses((*address, *translated))) <= set(own.values()):
+    option, properties, keys = "", b"", dict[str, bytes]()
+    if set(told_addresses(tool, (*address, *translated))) <= set(own.values()):
         option, properties = filled_in_config(access, config_option(tool, version), arguments)
-    command = JavaCommand(main_class, (*first, *address, *translated), option, properties)
+        keys = _keys(observed, user) if asks_ensemble(tool, arguments) else {}
+    jvm = of_tool(DIRECTORY) if keys else ()
+    command = JavaCommand(main_class, (*first, *address, *translated), option, properties, keys, jvm)
     return runtime.run_tool(observed, command, streams)
+
+
+def asks_ensemble(tool: str, arguments: Sequence[str]) -> bool:
+    """Whether a tool connects to ZooKeeper: that of ZooKeeper's own, or another one that is told an address of it."""
+    options = (argument[2:].partition("=")[0] for argument in arguments if argument.startswith("--"))
+    is_told = any(_is_short_for(name, _ZOOKEEPER) for name in options)
+    return tool == _ZOOKEEPER_SHELL or is_told or any(map(_OF_ENSEMBLE.search, arguments))
+
+
+def _keys(observed: ObservedEnvironment, user: str) -> dict[str, bytes]:
+    """What lets a tool in where ZooKeeper is closed."""
+    keys = secrets_for_tools(observed)
+    if keys and user:
+        hint = "leave --user out: provision gets in by itself"
+        raise UsageError("ZooKeeper is closed to users, and lets in only its nodes and the brokers", hint=hint)
+    return keys
+
+
+def told_addresses(tool: str, arguments: Sequence[str]) -> tuple[str, ...]:
+    """The addresses that a tool connects to, as far as its arguments tell them; those of ZooKeeper without a path."""
+    pairs = zip((_SERVER, *arguments), arguments, strict=False)
+    servers = [value for before, value in pairs if tool == _ZOOKEEPER_SHELL and before == _SERVER]
+    every = (*given_addresses(arguments), *(one for listed in servers for one in listed.split(",")))
+    return tuple(address.partition("/")[0] for address in every)
 
 
 def given_addresses(arguments: Sequence[str]) -> tuple[str, ...]:
@@ -98,7 +131,7 @@ def filled_in_address(option: str | None, arguments: Sequence[str], servers: str
         return ()
     if not option:
         first = arguments[0] if arguments else ""
-        return () if re.match(r"[\w.,:\[\]-]+:\d+", first) else (servers,)
+        return () if _ADDRESSES.match(first) else (servers,)
     return () if given_addresses(arguments) else (option, servers)
 
 

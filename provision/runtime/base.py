@@ -25,8 +25,11 @@ from provision.runtime.health import Asker, Machine, Probe, Reached, Surrounding
 if TYPE_CHECKING:
     from provision.home.holders import Holder
 
+DIRECTORY = "{directory}"
+"""What stands in the options of a command's JVM for a directory that only the runtime knows."""
 SECRET_MODE = 0o400
 """The permissions of a secret file, on every runtime: read-only, which later identifies it as secret."""
+_WITH_FILE = re.compile(rf"{re.escape(DIRECTORY)}/(\S+)")
 _JAVA_VERSION = re.compile(r'version "(?:1\.)?(\d+)')
 
 
@@ -44,17 +47,24 @@ class JavaCommand:
     """A main class of the environment's Kafka and its arguments.
 
     `properties` are the content of a file that only the command may read, and `option` the argument that names it;
-    empty for none.
+    empty for none. `secrets` are other such files by name. `jvm` are options of its JVM, in which `DIRECTORY` stands
+    for the directory of these files, or, if it runs in a node, for that of the node's own.
     """
 
     main_class: str
     arguments: tuple[str, ...]
     option: str = ""
     properties: bytes = field(default=b"", repr=False)
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    jvm: tuple[str, ...] = ()
 
     def told(self, file: str) -> tuple[str, ...]:
         """The arguments, the first ones being those for the properties file, which has that path."""
         return (*((self.option, file) if self.option else ()), *self.arguments)
+
+    def options(self, path_of: Callable[[str], str]) -> tuple[str, ...]:
+        """The options of its JVM, with the paths of files, by what they are called."""
+        return tuple(_WITH_FILE.sub(lambda match: path_of(match[1]), option) for option in self.jvm)
 
 
 def format_command(node: str, cluster_id: str, config_dir: str) -> JavaCommand:

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from provision.errors import Unavailable, UsageError
 from provision.security.certificates import Pair, Subject, is_good, is_whole, issue, make_authority, parts, vouched
+from provision.security.ensemble import PREFIX
 from provision.security.profiles import ITSELF
 from provision.security.store import IDENTITY, SecretStore
 
@@ -48,13 +49,14 @@ class Authority:
         return self.pair.key + self.trusted + self.chain
 
     @classmethod
-    def kept(cls, store: SecretStore) -> "Authority | None":
-        """The one that is kept; None if there is none.
+    def kept(cls, store: SecretStore, prefix: str = "") -> "Authority | None":
+        """The one that is kept under names with that prefix; None if there is none.
 
         Raises:
             Unavailable: it is damaged.
         """
-        content = store.read(AUTHORITY_KEY)
+        file = f"{prefix}{AUTHORITY_KEY}"
+        content = store.read(file)
         if content is None:
             return None
         found = parted(content)
@@ -63,7 +65,7 @@ class Authority:
         if len(certificates) not in (1, 3) or not is_whole(pair):
             why = "it does not have a key with its own certificate"
             hint = "put back a copy of it, or `provision down` the environment and `up` again"
-            raise Unavailable(f"{store.path(AUTHORITY_KEY)} is damaged", why=why, hint=hint)
+            raise Unavailable(f"{store.path(file)} is damaged", why=why, hint=hint)
         return cls(pair, *certificates[1:])
 
     def rotated(self, environment: str, step: Rotation) -> "Authority":
@@ -104,7 +106,8 @@ class Material:
     @property
     def _left(self) -> frozenset[str]:
         """The files of those for whom nothing is needed any more."""
-        kept = {AUTHORITY, *(f"{ITSELF}.{kind}" for kind in _KINDS), *self.files}
+        ours = (AUTHORITY, *(f"{ITSELF}.{kind}" for kind in _KINDS))
+        kept = {*(f"{prefix}{name}" for prefix in ("", PREFIX) for name in ours), *self.files}
         return frozenset(name for name in self.store.names if name.rpartition(".")[2] in _KINDS) - kept
 
     @property
@@ -131,6 +134,11 @@ class Material:
         """The certificate by which all others are trusted; empty without TLS."""
         return self.files.get(AUTHORITY, b"")
 
+    @property
+    def ensemble_authority(self) -> bytes:
+        """The one by which those are trusted that ZooKeeper lets in; empty if it is open, or there is none."""
+        return self.files.get(f"{PREFIX}{AUTHORITY}", b"")
+
 
 def material(
     store: SecretStore,
@@ -138,6 +146,7 @@ def material(
     subjects: Mapping[str, Subject],
     passwords: Mapping[str, str | None],
     *,
+    ensemble: Mapping[str, Subject] | None = None,
     rotation: Rotation | None = None,
 ) -> Material:
     """The certificates for these subjects, by the names of their files, and the passwords of these users.
@@ -147,20 +156,24 @@ def material(
         environment: its name.
         subjects: the nodes and clients that need certificates.
         passwords: by user; None for one that is kept, or made.
+        ensemble: those that need certificates of the authority that ZooKeeper trusts.
         rotation: the step to take to another authority, if any.
 
     Raises:
         UsageError: there is nothing to rotate, or that step is not the next one.
         Unavailable: what is kept is damaged.
     """
-    authority = Authority.kept(store)
-    if rotation and not (subjects and authority):
+    circles = {prefix: group for prefix, group in (("", subjects), (PREFIX, ensemble)) if group}
+    kept = {prefix: one for prefix in circles if (one := Authority.kept(store, prefix))}
+    if rotation and not kept:
         raise UsageError(f"{environment} has no certificates that could be rotated")
     if not subjects and not passwords:
         return Material(store)
-    if rotation and authority:
-        authority = authority.rotated(environment, rotation)
-    files = _certificates(store, authority or Authority(make_authority(environment)), subjects) if subjects else {}
+    if rotation:
+        kept = _rotated(kept, environment, rotation)
+    files: dict[str, bytes] = {}
+    for prefix, group in circles.items():
+        files |= _certificates(store, kept.get(prefix) or Authority(make_authority(environment)), group, prefix)
     for user, password in passwords.items():
         found = store.password(user) if password is None else password
         files[f"{user}.password"] = (found or secrets.token_urlsafe(_PASSWORD_BYTES)).encode()
@@ -168,13 +181,26 @@ def material(
     return Material(store, files)
 
 
-def _certificates(store: SecretStore, authority: Authority, subjects: Mapping[str, Subject]) -> dict[str, bytes]:
-    files = {AUTHORITY_KEY: authority.written, AUTHORITY: authority.trusted}  # in this order: the second is a copy
+def _rotated(kept: Mapping[str, Authority], environment: str, step: Rotation) -> dict[str, Authority]:
+    """All of them after a step, which those take that have not taken it yet: a command may be cut off between two."""
+    behind = {prefix for prefix, one in kept.items() if bool(one.chain) is (step is Rotation.FINISH)}
+    return {
+        prefix: one.rotated(environment, step) if prefix in behind or not behind else one
+        for prefix, one in kept.items()
+    }
+
+
+def _certificates(
+    store: SecretStore, authority: Authority, subjects: Mapping[str, Subject], prefix: str
+) -> dict[str, bytes]:
+    # In this order: the second is a copy.
+    files = {f"{prefix}{AUTHORITY_KEY}": authority.written, f"{prefix}{AUTHORITY}": authority.trusted}
     for name, subject in subjects.items():
-        pair = parted(store.read(f"{name}.pem") or b"")
+        file = f"{prefix}{name}.pem"
+        pair = parted(store.read(file) or b"")
         if pair is None or not is_whole(pair) or not is_good(pair, authority.pair, subject):
             pair = issue(authority.pair, subject)
-        files[f"{name}.pem"] = pair.key + parts(pair.certificate)[0] + authority.chain
+        files[file] = pair.key + parts(pair.certificate)[0] + authority.chain
     return files
 
 

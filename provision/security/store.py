@@ -6,6 +6,7 @@ home/secrets/NAME/ca.pem          the certificates in it by which clients trust 
 home/secrets/NAME/identity        what tells these secrets from those of another environment; it is no secret
 home/secrets/NAME/where.json      the runtimes that have the environment, and the directory of its data
 home/secrets/NAME/SUBJECT.pem     the key and the certificate of a node or a client
+home/secrets/NAME/ensemble-…      the same for whom ZooKeeper lets in, with an authority of their own
 home/secrets/NAME/USER.password   the password of a user; users other than this program begin with `user-`
 """
 

@@ -15,12 +15,14 @@ from provision.catalogue.images import is_known, is_of_line, kafka_line_of, layo
 from provision.catalogue.versions import KRAFT, OLDEST, RELEASES, ZOOKEEPER, KafkaVersion, release_of, unsupported
 from provision.common.counts import counted
 from provision.errors import Problem
+from provision.security.ensemble import closes
+from provision.security.profiles import PROFILES
 from provision.spec.acls import acls
 from provision.spec.decided import decided_properties
 from provision.spec.model import LAST_PORT, EnvironmentSpec
 from provision.spec.names import network_of_engine
 from provision.spec.quotas import quotas
-from provision.spec.reserved import RESERVED_BROKER, RESERVED_ZOOKEEPER
+from provision.spec.reserved import CLOSED_BROKER, CLOSED_ZOOKEEPER, RESERVED_BROKER, RESERVED_ZOOKEEPER
 from provision.spec.units import parse_size_bytes
 from provision.spec.users import users
 from provision.spec.yaml_text import Path, Positions
@@ -285,13 +287,16 @@ def topic_names(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 def reserved_properties(spec: EnvironmentSpec) -> Iterator[Finding]:
     """Properties that the program sets are not overridden."""
+    is_closed = closes(PROFILES[spec.security])
+    of_brokers = RESERVED_BROKER | (CLOSED_BROKER if is_closed else {})
+    of_members = RESERVED_ZOOKEEPER | (CLOSED_ZOOKEEPER if is_closed else {})
     places: list[tuple[Path, dict[str, str], dict[str, str]]] = [
-        (("zookeeper", "properties"), spec.zookeeper.properties, RESERVED_ZOOKEEPER),
+        (("zookeeper", "properties"), spec.zookeeper.properties, of_members),
         (("controllers", "properties"), spec.controllers.properties, RESERVED_BROKER),
-        (("brokers", "properties"), spec.brokers.properties, RESERVED_BROKER),
+        (("brokers", "properties"), spec.brokers.properties, of_brokers),
     ]
     places += [
-        (("brokers", "overrides", broker, "properties"), override.properties, RESERVED_BROKER)
+        (("brokers", "overrides", broker, "properties"), override.properties, of_brokers)
         for broker, override in spec.brokers.overrides.items()
     ]
     for path, properties, reserved in places:
@@ -383,7 +388,7 @@ RULES: tuple[RuleReads, ...] = (
     (acls, (("security",), ("users", ANY), ("acls", ANY), ("kafka", "version"), ("runtime",))),
     (decided_properties, (("security",), ("users", ANY), ("acls", ANY))),
     (quotas, (("quotas", ANY),)),
-    (reserved_properties, ()),
+    (reserved_properties, (("security",),)),
     (overrides, (("brokers", "nodes"),)),
     (ports, (("brokers", "nodes"), ("brokers", "port"), ("zookeeper", "nodes"), ("zookeeper", "port"))),
     (memory, (("brokers", "memory"), ("brokers", "heap"), ("brokers", "overrides"))),

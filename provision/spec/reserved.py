@@ -1,5 +1,7 @@
 """Properties that the program sets, and what determines each. A name that ends with a dot is a prefix."""
 
+from provision.security.ensemble import DECIDED_OF_BROKERS, DECIDED_OF_MEMBERS
+
 _LISTENERS = "brokers.port and the runtime"
 
 RESERVED_BROKER = {
@@ -26,6 +28,11 @@ RESERVED_BROKER = {
     "controller.quorum.bootstrap.servers": "kafka.mode",
     "controller.listener.names": "kafka.mode",
 }
+
+_SECURITY = "security"
+CLOSED_BROKER = dict.fromkeys(DECIDED_OF_BROKERS, _SECURITY)
+CLOSED_ZOOKEEPER = dict.fromkeys(DECIDED_OF_MEMBERS, _SECURITY)
+"""The same with a `security` other than plaintext, with which ZooKeeper is closed."""
 
 RESERVED_ZOOKEEPER = {
     "dataDir": "storage",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from provision.cluster.layout import container_layout
+from provision.cluster.layout import LocalLayout, container_layout
 from provision.cluster.model import Cluster, Node, Role
 from provision.cluster.resolve import resolve_without_ports
 from provision.spec.loader import load_values
@@ -41,6 +41,17 @@ def test_own_options_come_last_and_to_the_nodes_of_their_section_alone(section: 
     for node in cluster(**values).nodes:
         before_class_path = node.java_args[: node.java_args.index("-cp")]
         assert (list(before_class_path[-3:]) == own) == (node.role is role)
+
+
+def test_a_jmx_port_of_a_process_is_bound_to_this_machine_unless_its_own_options_say_otherwise() -> None:
+    port = "-Dcom.sun.management.jmxremote.port=9999"
+    here = ["-Dcom.sun.management.jmxremote.host=127.0.0.1", "-Djava.rmi.server.hostname=127.0.0.1"]
+    spec = load_values({"name": "dev", "brokers": {"java": {"options": [port]}}}, (), lambda _: None)
+    keeper, broker = resolve_without_ports(spec, LocalLayout("kafka 3.9.1", "/libs", "/home/dev", "/home/dev")).nodes
+    at = broker.java_args.index(port)
+    assert list(broker.java_args[at - 2 : at]) == here
+    assert not set(here) & set(keeper.java_args)
+    assert not set(here) & set(cluster(brokers={"java": {"options": [port]}}).brokers[0].java_args)
 
 
 def test_without_the_key_the_command_line_is_what_it_was() -> None:

@@ -40,14 +40,26 @@ KRAFT: dict[str, tuple[Mapping[str, object], bool]] = {
 }
 
 
+CLOSED: dict[str, tuple[Mapping[str, object], bool]] = {
+    "closed-ensemble": (
+        {"kafka": {"version": "2.8.2"}, "zookeeper": {"nodes": 3, "port": 2181}, "security": "sasl-tls"},
+        True,
+    ),
+    "closed-zookeeper-process": (
+        {"kafka": {"version": "3.9.1"}, "brokers": {"nodes": 1, "port": "auto"}, "security": "mtls"},
+        False,
+    ),
+}
+
+
 def resolved(spec: EnvironmentSpec, base_directory: str = "/environments", layout: Layout | None = None) -> Cluster:
     layout = layout or container_layout(spec)
     ports = {name: 20000 + number for number, name in enumerate(layout.leased_ports(spec))}
     return resolve(spec, layout, ports, base_directory)
 
 
-def kraft(case: str) -> Cluster:
-    sections, in_containers = KRAFT[case]
+def without_example(case: str) -> Cluster:
+    sections, in_containers = (KRAFT | CLOSED)[case]
     spec = EnvironmentSpec.model_validate({"name": "orders", **sections})
     home = "/home/me/.local/share/provision/environments/orders"
     local = LocalLayout(f"kafka {spec.kafka.version}", f"/cache/{spec.kafka.version}", home, home)
@@ -90,14 +102,14 @@ def test_every_shipped_environment_renders_to_its_golden_files(environment: Path
     golden.directory(GOLDEN / environment.stem, {f"{file.node}/{file.name}": file.text for file in files})
 
 
-@pytest.mark.parametrize("case", KRAFT)
-def test_kraft_renders_to_its_golden_files_in_both_layouts(case: str, golden: Golden) -> None:
-    golden.directory(GOLDEN / case, {f"{file.node}/{file.name}": file.text for file in render(kraft(case))})
+@pytest.mark.parametrize("case", KRAFT | CLOSED)
+def test_kraft_and_closed_ensembles_render_to_their_golden_files_in_both_layouts(case: str, golden: Golden) -> None:
+    golden.directory(GOLDEN / case, {f"{file.node}/{file.name}": file.text for file in render(without_example(case))})
 
 
 @pytest.mark.parametrize("case", KRAFT)
 def test_every_node_of_a_kraft_cluster_is_told_the_same_voters(case: str) -> None:
-    cluster = kraft(case)
+    cluster = without_example(case)
     main = ("server.properties", "controller.properties")
     told = [parse(file.text)["controller.quorum.voters"] for file in render(cluster) if file.name in main]
     assert len(told) == len(cluster.nodes)
@@ -108,7 +120,7 @@ def test_every_node_of_a_kraft_cluster_is_told_the_same_voters(case: str) -> Non
 
 def test_there_is_no_golden_directory_without_its_environment() -> None:
     shipped = {environment.stem for environment in ENVIRONMENTS}
-    assert {path.name for path in GOLDEN.iterdir()} == shipped | KRAFT.keys()
+    assert {path.name for path in GOLDEN.iterdir()} == shipped | KRAFT.keys() | CLOSED.keys()
 
 
 def test_no_golden_file_names_this_machine() -> None:

@@ -225,7 +225,7 @@ def _ask_stranger(ask: str, address: str) -> None:
     elif ask == "quorum":
         assert describe_quorum(access, 1, 0.2) is None
     elif ask == "zookeeper":
-        assert mode(server_status(address, 0.2)) is None
+        assert mode(server_status(address, timeout_s=0.2)) is None
     else:
         with pytest.raises(Unavailable):
             _list_groups(access)

@@ -314,7 +314,7 @@ def test_another_user_can_read_none_of_them(closed: Closed) -> None:
     assert len(holding) >= 2
     kept = closed.provision.home / "secrets" / NAME
     others = {Path(path).name for path in holding if Path(path).parent != kept}
-    assert others <= {"secrets.properties"}
+    assert others <= {"secrets.properties", "ensemble.pem"}
     command = ["sh", "-c", 'for file do head -c 1 "$file" 2> /dev/null && echo "$file"; done; true', "sh", *holding]
     read = subprocess.run(command, user=NOBODY, group=NOBODY, capture_output=True, text=True, check=True, cwd="/")
     assert read.stdout == ""

@@ -12,7 +12,8 @@ import pytest
 
 from provision.home.place import Home
 from provision.plan.observed import ObservedEnvironment
-from provision.runtime.base import JavaCommand, Streams
+from provision.runtime.base import DIRECTORY, JavaCommand, Streams
+from provision.runtime.process import tools
 from provision.runtime.process.notes import EnvironmentNote
 from provision.runtime.process.runtime import ProcessRuntime
 
@@ -106,3 +107,22 @@ ProcessRuntime(Home.at(Path({str(home.directory)!r}))).run_tool(observed, comman
         command.send_signal(signal.SIGKILL)
         command.wait(30)
         assert _left(home) == []
+
+
+def test_files_that_its_jvm_is_told_of_are_the_tools_own_too(home: Home) -> None:
+    jvm = (f"-Dkeys={DIRECTORY}/own.pem", f"-Dothers={DIRECTORY}/others.pem")
+    secrets = {"own.pem": b"password=own\n", "others.pem": b"password=others\n"}
+    command = JavaCommand("Main", (), "--command-config", b"password=x\n", secrets, jvm)
+    with tools.told(command, home.directory, home.directory) as started:
+        paths = [option.partition("=")[2] for option in started.options]
+        assert started.options == (f"-Dkeys={paths[0]}", f"-Dothers={paths[1]}")
+        shown = [Path(path).read_bytes() for path in (*paths, started.arguments[1])]
+        assert _left(home) == []
+    assert shown == [*secrets.values(), b"password=x\n"]
+    assert len(set(started.descriptors)) == 3
+
+
+def test_files_that_a_command_does_not_bring_are_the_nodes(home: Home) -> None:
+    command = JavaCommand("Main", (), jvm=(f"-Dkeys={DIRECTORY}/own.pem",))
+    with tools.told(command, home.directory, Path("/node/config")) as started:
+        assert (started.options, started.descriptors) == (("-Dkeys=/node/config/own.pem",), ())

@@ -169,7 +169,8 @@ def test_a_machine_with_another_name_still_has_the_secrets(
     assert not closed.of(security).plan().plan.changes
     assert not closed.of(security).up().changed
     assert (content(closed.store), is_let_in(closed)) == (before, True)
-    assert bool(closed.of(security).certificates()) is (security in ENCRYPTED)
+    kinds = {one.kind for one in closed.of(security).certificates()}
+    assert ("zookeeper authority" in kinds, "authority" in kinds) == (True, security in ENCRYPTED)
     closed.looks_away()
     closed.of(security).down()
     assert content(closed.store) == {}
@@ -212,11 +213,11 @@ def test_an_environment_of_another_machine_is_this_ones_once_it_is_made_anew_her
 # -- what is missing --------------------------------------------------------------------------------------------------
 
 NEEDED = {
-    "tls": ["ca.key"],
-    "mtls": ["ca.key"],
-    "sasl-plain": ["provision.password"],
-    "sasl-scram": ["provision.password"],
-    "sasl-tls": ["ca.key", "provision.password"],
+    "tls": ["ca.key", "ensemble-ca.key"],
+    "mtls": ["ca.key", "ensemble-ca.key"],
+    "sasl-plain": ["provision.password", "ensemble-ca.key"],
+    "sasl-scram": ["provision.password", "ensemble-ca.key"],
+    "sasl-tls": ["ca.key", "provision.password", "ensemble-ca.key"],
 }
 LOSSES = [(security, name, how) for security, names in NEEDED.items() for name in names for how in ("removed", "empty")]
 

@@ -12,6 +12,7 @@ from provision.common.whole_files import write_whole
 from provision.errors import ProvisionError, Refused, Unavailable, UsageError
 from provision.events import ActionDone, Notice
 from provision.home.place import Home
+from provision.kafka.levels import Level
 from provision.operations.certificates import PEM, PKCS12
 from provision.pipeline import UpOptions
 from provision.plan.actions import Plan
@@ -21,6 +22,7 @@ from provision.security.store import SecretStore
 from tests.security.test_environments import NAME, Closed
 
 NODE, USER = Subject("provision", ("127.0.0.1", "localhost")), Subject("app")
+NODES = ["zookeeper-1", "broker-2", "broker-1"]
 SUBJECTS = {"broker-1": NODE, "user-app": USER}
 
 
@@ -208,7 +210,7 @@ def test_nodes_restart_one_at_a_time_in_each_step_with_consent(closed: Closed) -
     before = closed.store.read("ca.pem")
 
     def refuse(plan: Plan) -> None:
-        assert [action.resource for action in plan.needs_consent] == ["broker-2", "broker-1"]
+        assert [action.resource for action in plan.needs_consent] == NODES
         raise Refused("not agreed to")
 
     with pytest.raises(Refused, match="not agreed to"):
@@ -217,8 +219,10 @@ def test_nodes_restart_one_at_a_time_in_each_step_with_consent(closed: Closed) -
     assert restarted(closed) == []
     for step, trusted in ((Rotation.BEGIN, 2), (Rotation.FINISH, 1)):
         environment.up(UpOptions(rotation=step))
-        assert restarted(closed) == ["broker-2", "broker-1"]
+        assert restarted(closed) == NODES
         assert len(parts(closed.files("broker-1")["ca.pem"])) == trusted
+        for node in NODES:
+            assert len(parts(closed.files(node)["ensemble-ca.pem"])) == trusted
         assert not environment.up().changed
     assert closed.store.read("ca.pem") != before
 
@@ -326,9 +330,11 @@ def test_a_clock_that_was_wrong_is_told_of_and_what_it_dated_is_made_anew(closed
 
 
 @pytest.mark.parametrize("security", ["plaintext", "sasl-plain", "sasl-scram"])
-def test_without_tls_there_is_nothing_to_rotate_show_or_export(closed: Closed, tmp_path: Path, security: str) -> None:
-    environment = closed.of(security)
-    environment.up()
+def test_without_tls_there_is_nothing_to_rotate_show_or_export(tmp_path: Path, security: str) -> None:
+    closed = Closed(tmp_path)  # its nodes answer nothing
+    closed.looks_away()
+    environment = closed.of(security, kafka={"mode": "kraft"})
+    environment.up(UpOptions(until=Level.PROCESS))
     with pytest.raises(UsageError, match="no certificates that could be rotated"):
         environment.up(UpOptions(rotation=Rotation.BEGIN))
     assert environment.certificates() == []
@@ -340,13 +346,18 @@ def test_without_tls_there_is_nothing_to_rotate_show_or_export(closed: Closed, t
 def test_all_of_them_are_shown_with_their_ends(closed: Closed) -> None:
     environment = closed.of(users=[{"name": "app"}])
     environment.up()
-    assert [(one.kind, one.name) for one in environment.certificates()[1:]] == [
+    shown_now = environment.certificates()
+    assert [one.kind for one in shown_now if "authority" in one.kind] == ["authority", "zookeeper authority"]
+    issued = [one for one in shown_now if "authority" not in one.kind]
+    assert [(one.kind, one.name) for one in issued] == [
         ("node", "broker-1"),
         ("node", "broker-2"),
         ("provision", "provision"),
         ("user", "app"),
+        *(("zookeeper", name) for name in ("broker-1", "broker-2", "provision", "zookeeper-1")),
     ]
-    assert {one.says.days_left() for one in environment.certificates()[1:]} == {824}
+    assert {one.says.days_left() for one in issued} == {824}
+    assert len({one.says.issuer for one in issued}) == 2
     environment.up(UpOptions(rotation=Rotation.BEGIN))
     new, old, node, *_ = environment.certificates()
     assert (new.kind, old.kind, node.kind) == ("authority", "old authority", "node")

@@ -17,6 +17,7 @@ from provision.errors import InvalidEnvironment, Problem, UsageError
 from provision.home.place import Home
 from provision.operations.securing import material_of
 from provision.plan.observed import ObservedEnvironment
+from provision.runtime.fake import FakeRuntime
 from provision.runtime.process.layout import local_layout
 from provision.security.acls import ALL_OPERATIONS, OPERATIONS, Acl
 from provision.security.profiles import PROFILES, quoted
@@ -163,7 +164,7 @@ def test_a_password_that_cannot_be_used_is_told_with_its_place(tmp_path: Path, c
     file.write_text("security: sasl-tls\nusers: [{name: app, password: {file: secret}}]\n")
     cluster = resolve_without_ports(spec := load(file), container_layout(spec), str(tmp_path))
     with pytest.raises(UsageError) as caught:
-        material_of(cluster, NOTHING, Home.at(tmp_path / "home"))
+        material_of(cluster, NOTHING, Home.at(tmp_path / "home"), FakeRuntime())
     assert why in f"{caught.value.what} {caught.value.why}"
     assert str(tmp_path / "secret") in caught.value.what
 
@@ -174,9 +175,9 @@ def test_a_variable_that_is_not_set_is_named(tmp_path: Path, monkeypatch: pytest
     file.write_text("security: sasl-plain\nusers: [{name: app, password: {env: APP_PASSWORD}}]\n")
     cluster = resolve_without_ports(spec := load(file), container_layout(spec))
     with pytest.raises(UsageError, match="APP_PASSWORD has no password for the user app"):
-        material_of(cluster, NOTHING, Home.at(tmp_path / "home"))
+        material_of(cluster, NOTHING, Home.at(tmp_path / "home"), FakeRuntime())
     monkeypatch.setenv("APP_PASSWORD", WORD)
-    assert material_of(cluster, NOTHING, Home.at(tmp_path / "home")).password("user-app") == WORD
+    assert material_of(cluster, NOTHING, Home.at(tmp_path / "home"), FakeRuntime()).password("user-app") == WORD
 
 
 @given(st.text())

@@ -3,18 +3,23 @@
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from provision.cluster.layout import LOOPBACK
 from provision.cluster.model import Role
 from provision.plan.observed import ObservedNode
 from provision.runtime.health import Asker, Probe, Reached
+from provision.security.ensemble import STATUS_WORD
 
 ASK_S = 3.0
 # An ApiVersions request (KIP-35), version 0: any broker answers it, whatever it thinks of the client.
 _BROKER = bytes.fromhex("0000000a 0012 0000 00000001 0000".replace(" ", ""))
-_ZOOKEEPER = b"srvr"
+_ZOOKEEPER = STATUS_WORD.encode()
+_CLOSED = "secureClientPort"
+"""The key of ZooKeeper's file for a port that is."""
 _ADVERTISED = "advertised.listeners"
 _LOOPBACKS = (LOOPBACK, "localhost", "::1")
 _MOST = 16
@@ -65,11 +70,26 @@ class Advertised:
     node: str
     listener: str
     address: str
+    closed: bool = False
 
     @property
     def probe(self) -> Probe:
-        """How it is asked."""
-        return Probe(self.address, _ZOOKEEPER if Role.parse(self.node)[0] is Role.ZOOKEEPER else _BROKER)
+        """How it is asked; one that is closed to all without a certificate answers at least whoever begins with TLS."""
+        if Role.parse(self.node)[0] is not Role.ZOOKEEPER:
+            return Probe(self.address, _BROKER)
+        return Probe(self.address, _client_hello() if self.closed else _ZOOKEEPER)
+
+
+@cache
+def _client_hello() -> bytes:
+    """What a client of TLS sends first."""
+    import ssl
+
+    received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+    connection = ssl.create_default_context().wrap_bio(received, sent, server_hostname=LOOPBACK)
+    with suppress(ssl.SSLWantReadError):
+        connection.do_handshake()
+    return sent.read()
 
 
 def advertised(node: ObservedNode, settings: Mapping[str, str], told: str, inside: str) -> Iterator[Advertised]:
@@ -88,7 +108,7 @@ def advertised(node: ObservedNode, settings: Mapping[str, str], told: str, insid
         yield Advertised(node.name, "", told)
     if node.role == Role.ZOOKEEPER:
         for address in dict.fromkeys(filter(None, (inside, node.endpoint))):
-            yield Advertised(node.name, "", address)
+            yield Advertised(node.name, "", address, closed=_CLOSED in settings)
 
 
 def _has(listeners: Iterable[tuple[str, str, str]], address: str | None) -> bool:

@@ -407,7 +407,9 @@ class DockerRuntime(Runtime):
         container = self._required(name, node)
         with translated(f"running {command.main_class} in {node}"):
             image = self._api.inspect_container(container)["Config"]["Image"]
-            return execution.run(self._api, container, tools.java_command(image, command, heap="32m"))
+            return execution.run(
+                self._api, container, tools.java_command(image, command, heap="32m", own=f"{NODE_HOME}/config")
+            )
 
     def run_tool(self, environment: ObservedEnvironment, command: JavaCommand, streams: Streams) -> int:
         """Run it in a separate container, so that it needs no running node and does not use a node's memory."""

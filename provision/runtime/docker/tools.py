@@ -26,14 +26,15 @@ _CLIENT_FILE = "client.properties"
 MEMORY_BYTES = 768 * 1024**2
 
 
-def java_command(image: str, command: JavaCommand, heap: str) -> list[str]:
-    """The command line of a main class in a container of `image`."""
+def java_command(image: str, command: JavaCommand, heap: str, own: str = NODE_HOME) -> list[str]:
+    """The command line of a main class in a container of `image`; `own` is the directory of files that it reads."""
     layout = layout_of(image)
     options = [f"-Xmx{heap}", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData"]
     return [
         layout.java,
         *options,
         *tool_logging.options(NODE_HOME),
+        *command.options(lambda file: f"{own}/{file}"),
         "-cp",
         layout.class_path,
         command.main_class,
@@ -58,7 +59,7 @@ def tool_options(environment: str, image: str, command: JavaCommand, *, stdin: b
 def tool_archive(command: JavaCommand, image: str) -> bytes:
     """The tar file for the volume of a tool: its logging, and what only it may read."""
     account = layout_of(image).user
-    secret = {_CLIENT_FILE: command.properties} if command.option else {}
+    secret = {**command.secrets, **({_CLIENT_FILE: command.properties} if command.option else {})}
     return logging_archive(secret, account)
 
 

@@ -250,7 +250,7 @@ class ProcessRuntime(Runtime):
         if write_formatted(directory, data, cluster_id):
             return
         config = directory / "config"
-        code, output = self._run(name, format_command(node, cluster_id, config.as_posix()))
+        code, output = self._run(name, format_command(node, cluster_id, config.as_posix()), config)
         if code:
             raise format_failed(node, output)
 
@@ -357,31 +357,31 @@ class ProcessRuntime(Runtime):
 
     def run_in_node(self, name: str, node: str, command: JavaCommand) -> tuple[int, str]:
         """Run it as a process of this machine: all share the same network."""
-        self._required(name, node)
-        return self._run(name, command)
+        return self._run(name, command, self._required(name, node) / "config")
 
-    def _run(self, name: str, command: JavaCommand) -> tuple[int, str]:
-        with tools.told(command, self._places.environment(name)) as started:
-            line = self._tool_command(name, command, started.arguments)
+    def _run(self, name: str, command: JavaCommand, own: Path) -> tuple[int, str]:
+        with tools.told(command, self._places.environment(name), own) as started:
+            line = self._tool_command(name, command, started)
             return tools.output(line, started.descriptors, variables(self._home.passwords))
 
     def run_tool(self, environment: ObservedEnvironment, command: JavaCommand, streams: Streams) -> int:
         """Run it with the caller's streams if they are files of the system, else through pipes."""
         name = environment.name
-        with tools.told(command, self._places.environment(name)) as started:
-            line = self._tool_command(name, command, started.arguments)
+        home = self._places.environment(name)
+        with tools.told(command, home, home) as started:
+            line = self._tool_command(name, command, started)
             return tools.run(line, started.descriptors, streams, variables(self._home.passwords))
 
-    def _tool_command(self, name: str, command: JavaCommand, arguments: Sequence[str]) -> list[str]:
+    def _tool_command(self, name: str, command: JavaCommand, started: tools.Started) -> list[str]:
         home = self._places.environment(name)
         kept = required_environment(home)
         with files_of(home):
             for file, content in tool_logging.FILES.items():
                 write_whole(home / file, content)
-        options = [*tools.OPTIONS, *tool_logging.options(home.as_posix())]
+        options = [*tools.OPTIONS, *tool_logging.options(home.as_posix()), *started.options]
         java = find_java(KafkaVersion.parse(kept.version))
         mark = processes.tool_mark(home)
-        return [java.command, mark, *options, "-cp", kept.libs, command.main_class, *arguments]
+        return [java.command, mark, *options, "-cp", kept.libs, command.main_class, *started.arguments]
 
     def inside_address(self, name: str, node: str) -> str:
         """The same address as from outside."""

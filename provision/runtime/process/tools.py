@@ -3,7 +3,7 @@
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -14,35 +14,49 @@ from provision.runtime.process.notes import files_of
 
 OPTIONS = ("-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 """Of the JVM: a tool runs for a short time."""
+_CLIENT_FILE = "client.properties"
 _TIMEOUT_S = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What a command is started with: its last arguments, and the descriptors that it inherits."""
+    """What a command is started with: its last arguments, its JVM's options, and the descriptors that it inherits."""
 
     arguments: tuple[str, ...]
+    options: tuple[str, ...] = ()
     descriptors: tuple[int, ...] = ()
 
 
 @contextmanager
-def told(command: JavaCommand, directory: Path) -> Iterator[Started]:
-    """The arguments of a command, with a file of its own for what lets it in.
+def told(command: JavaCommand, directory: Path, own: Path) -> Iterator[Started]:
+    """The arguments of a command, with files of its own for what lets it in.
 
-    The file has no name: no other command can read it or overwrite it, and it is gone when the last process that has it
-    open ends, however it ends.
+    The files have no names: no other command can read or overwrite them, and they are gone when the last process that
+    has them open ends, however it ends.
+
+    Args:
+        command: what is run.
+        directory: of the environment, where there is room for them.
+        own: where those files are that the command reads, and does not bring.
     """
-    if not command.option:
-        yield Started(command.arguments)
-        return
-    with files_of(directory):
-        file = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115 errors of what runs meanwhile are not its
-    with file:
-        with files_of(directory):
-            file.write(command.properties)
-            file.flush()
-            file.seek(0)  # where the system has one position for all who open it by its descriptor
-        yield Started(command.told(f"/dev/fd/{file.fileno()}"), (file.fileno(),))
+    with ExitStack() as held:
+        with files_of(directory):  # errors of what runs meanwhile are not its
+            brought = {name: _unnamed(held, content, directory) for name, content in _brought(command).items()}
+        paths = {name: f"/dev/fd/{descriptor}" for name, descriptor in brought.items()}
+        options = command.options(lambda name: paths.get(name) or f"{own.as_posix()}/{name}")
+        yield Started(command.told(paths.get(_CLIENT_FILE, "")), options, tuple(brought.values()))
+
+
+def _brought(command: JavaCommand) -> Mapping[str, bytes]:
+    return {**command.secrets, **({_CLIENT_FILE: command.properties} if command.option else {})}
+
+
+def _unnamed(held: ExitStack, content: bytes, directory: Path) -> int:
+    file = held.enter_context(tempfile.TemporaryFile(dir=directory))  # noqa: SIM115 it is left with the others
+    file.write(content)
+    file.flush()
+    file.seek(0)  # where the system has one position for all who open it by its descriptor
+    return file.fileno()
 
 
 def run(command: Sequence[str], descriptors: Sequence[int], streams: Streams, variables: Mapping[str, str]) -> int:

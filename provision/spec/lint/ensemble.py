@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 from provision.catalogue.images import zookeeper_line_of
 from provision.catalogue.versions import ZOOKEEPER, release_of
+from provision.security.ensemble import FIRST_LINE, closes
+from provision.security.profiles import PROFILES
 from provision.spec.checks import Finding, RuleReads, mode_of
 from provision.spec.lint.known import Facts, whole_number
 from provision.spec.lint.settings import brokers, version_of
@@ -81,6 +83,21 @@ def dangers(spec: EnvironmentSpec) -> Iterator[Finding]:
         yield Finding(("zookeeper", "properties", "forceSync"), message, hint, warning=True)
 
 
+def closed(spec: EnvironmentSpec) -> Iterator[Finding]:
+    """With `security`, nobody gets anything out of the ensemble without a certificate."""
+    if version_of(spec) is None or mode_of(spec) != ZOOKEEPER or not closes(PROFILES[spec.security]):
+        return
+    if spec.zookeeper.properties.get("admin.enableServer", "").lower() == "true":
+        message = f"ZooKeeper's admin server answers everybody, and security: {spec.security} closes ZooKeeper"
+        path = ("zookeeper", "properties", "admin.enableServer")
+        yield Finding(path, message, "remove it: `provision status` and `provision doctor` ask with a certificate")
+    line = zookeeper_line_of(spec.zookeeper.image or "")
+    if line and line < FIRST_LINE:
+        first = ".".join(map(str, FIRST_LINE))
+        message = f"security: {spec.security} closes ZooKeeper with TLS, which it has from {first} on"
+        yield Finding(("zookeeper", "image"), message, f"use one of {first} or later")
+
+
 def _number(spec: EnvironmentSpec, key: str) -> int | None:
     return whole_number(spec.zookeeper.properties.get(key))
 
@@ -91,4 +108,5 @@ RULES: tuple[RuleReads, ...] = (
     (session, (*_KAFKA, _ENSEMBLE, ("brokers",))),
     (made_for, (*_KAFKA, ("zookeeper", "image"))),
     (dangers, (_ENSEMBLE, ("storage",))),
+    (closed, (*_KAFKA, _ENSEMBLE, ("zookeeper", "image"), ("security",))),
 )

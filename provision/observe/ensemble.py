@@ -1,0 +1,80 @@
+"""How the ZooKeeper nodes of an environment are reached: closed ones only with a certificate of their authority's."""
+
+from dataclasses import dataclass
+
+from provision.catalogue.versions import ZOOKEEPER
+from provision.cluster.model import Cluster, RenderedFile, Role
+from provision.errors import Unavailable
+from provision.home.secrets import known_secrets
+from provision.kafka.zookeeper import Keys
+from provision.plan.closing import is_running_open
+from provision.plan.observed import ObservedEnvironment
+from provision.runtime.base import Runtime
+from provision.security.ensemble import KEYSTORE, PREFIX, TRUSTSTORE, closes
+from provision.security.material import AUTHORITY
+from provision.security.profiles import ITSELF, PROFILES
+
+Files = tuple[RenderedFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Whether ZooKeeper is closed, and what lets us in then; None if that is not on this machine."""
+
+    closed: bool = False
+    keys: Keys | None = None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether we get in from this machine."""
+        return not self.closed or self.keys is not None
+
+
+def way_to(observed: ObservedEnvironment) -> Way:
+    """The way to its ZooKeeper nodes.
+
+    Those of a secured environment are closed, but for one that was made secure before they could be and has no keys for
+    them yet. While they are being closed, some are and some are not.
+    """
+    profile = PROFILES.get(observed.about.security) if observed.about else None
+    if observed.mode != ZOOKEEPER or profile is None or not closes(profile):
+        return Way()
+    store = known_secrets(observed.name, observed.about)
+    if store is None or not store.is_there:
+        return Way(closed=True)
+    authorities = store.path(f"{PREFIX}{AUTHORITY}")
+    if not authorities.exists():
+        return Way()
+    return Way(closed=True, keys=Keys(str(authorities), str(store.path(f"{PREFIX}{ITSELF}.pem"))))
+
+
+def files_of_open(cluster: Cluster, observed: ObservedEnvironment, runtime: Runtime) -> dict[str, Files]:
+    """The present files of ZooKeeper nodes and brokers, by node, if ZooKeeper is to be closed and runs open."""
+
+    def read(role: Role) -> dict[str, Files]:
+        there = [node.name for node in observed.of_role(role) if node.needs_stop]
+        return {name: runtime.read_files(observed.name, name) for name in there}
+
+    if not cluster.closes_ensemble:
+        return {}
+    members = read(Role.ZOOKEEPER)
+    all_run = len(members) == len(observed.of_role(Role.ZOOKEEPER))
+    files = members if all_run and not is_running_open(observed, members) else members | read(Role.BROKER)
+    return files if is_running_open(observed, files) else {}
+
+
+def secrets_for_tools(observed: ObservedEnvironment) -> dict[str, bytes]:
+    """The files with which one of Kafka's own tools gets into ZooKeeper; none if it is open.
+
+    Raises:
+        Unavailable: they are not on this machine.
+    """
+    if not way_to(observed).closed:
+        return {}
+    store = known_secrets(observed.name, observed.about)
+    own = store.read(f"{PREFIX}{ITSELF}.pem") if store else None
+    trusted = store.read(f"{PREFIX}{AUTHORITY}") if store else None
+    if not own or not trusted:
+        where = f"{observed.about.home} on {observed.about.host}" if observed.about else ""
+        raise Unavailable(f"what ZooKeeper lets us in with is in {where}, not here")
+    return {KEYSTORE: own, TRUSTSTORE: trusted}

@@ -1,0 +1,95 @@
+"""The stages of closing a ZooKeeper that is running open, as in environments secured before it could be closed. Pure.
+
+Source: ZooKeeper Administrator's Guide, "Upgrading existing non-TLS cluster with no downtime", and the same for the
+client port (`client.portUnification`). Nodes restart one at a time, ZooKeeper's before brokers, in up to three phases:
+
+1. `open`: ZooKeeper's ports take connections with and without TLS; brokers connect with it.
+2. `move`: its nodes, all of which take TLS by then, use it between them. A single node has nobody to talk to.
+3. `close`: its ports take nothing but TLS, with a certificate.
+
+What the nodes' files say decides which phases are left.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from provision.cluster.model import MAIN_FILES, Cluster, Node, RenderedFile, Role
+from provision.cluster.properties import read
+from provision.plan.actions import Action, Kind, Verb
+from provision.plan.observed import ObservedEnvironment
+from provision.plan.phases import Stage
+from provision.security.ensemble import CLIENT_PORT, ON, QUORUM_PORT, QUORUM_TLS, TLS_OF_BROKERS
+
+OPEN_PHASE, MOVE_PHASE, CLOSE_PHASE = "open", "move", "close"
+Files = Mapping[str, Sequence[RenderedFile]]
+
+
+def is_running_open(observed: ObservedEnvironment, files: Files) -> bool:
+    """Whether a running member lets in whoever has no certificate, or a running broker has none."""
+    members = [_settings(files, name) for name in _running(observed, Role.ZOOKEEPER)]
+    brokers = [_settings(files, name) for name in _running(observed, Role.BROKER)]
+    return not all(map(_is_closed, members)) or any(one and one.get(TLS_OF_BROKERS) != ON for one in brokers)
+
+
+def stages_of_closing(cluster: Cluster, observed: ObservedEnvironment, files: Files) -> tuple[Stage, ...]:
+    """What is left to do, `cluster` being the last stage, the only one if ZooKeeper does not run, or runs closed.
+
+    Args:
+        cluster: the desired cluster.
+        observed: what the runtime has.
+        files: the present files of its ZooKeeper nodes and brokers.
+    """
+    if not cluster.closes_ensemble or not is_running_open(observed, files):
+        return (Stage(cluster),)
+    members = [_settings(files, name) for name in _running(observed, Role.ZOOKEEPER)]
+    brokers = [_settings(files, name) for name in _running(observed, Role.BROKER)]
+    opened = all(_takes_both(one) for one in members) and all(one.get(TLS_OF_BROKERS) == ON for one in brokers)
+    moved = len(cluster.zookeepers) == 1 or (opened and all(one.get(QUORUM_TLS) == ON for one in members))
+    left = [Stage(cluster, CLOSE_PHASE, "nobody connects to ZooKeeper without TLS any more then")]
+    if not moved:
+        left.insert(0, Stage(unified(cluster, encrypted=True), MOVE_PHASE, "all ZooKeeper nodes take TLS then"))
+    if not opened:
+        left.insert(0, Stage(unified(cluster, encrypted=False), OPEN_PHASE))
+    return (Stage(cluster),) if len(left) == 1 else tuple(left)
+
+
+def one_after_the_other(cluster: Cluster, upgrade: Sequence[Stage], closing: Sequence[Stage]) -> tuple[Action, ...]:
+    """The refusal of a new version in the same step; empty unless both have phases."""
+    if len(upgrade) == 1 or len(closing) == 1:
+        return ()
+    cause = "kafka.version changes, and ZooKeeper is to be closed to all but its nodes and the brokers"
+    hint = "`provision up` with the version before first: one change after the other"
+    return (Action(Verb.REFUSE, Kind.SOFTWARE, cluster.software, cause, hint),)
+
+
+def unified(cluster: Cluster, *, encrypted: bool) -> Cluster:
+    """The cluster with ZooKeeper's ports taking both, TLS being used between its nodes or not."""
+    nodes = (_taking_both(node, encrypted=encrypted) if node.role is Role.ZOOKEEPER else node for node in cluster.nodes)
+    return replace(cluster, nodes=tuple(nodes))
+
+
+def _taking_both(node: Node, *, encrypted: bool) -> Node:
+    properties = {**node.properties, CLIENT_PORT: ON}
+    if QUORUM_TLS in node.properties:
+        properties |= {QUORUM_PORT: ON, QUORUM_TLS: ON if encrypted else "false"}
+    listeners = tuple(replace(listener, protocol="PLAINTEXT") for listener in node.listeners)
+    return replace(node, properties=dict(sorted(properties.items())), listeners=listeners)
+
+
+def _running(observed: ObservedEnvironment, role: Role) -> list[str]:
+    return [node.name for node in observed.of_role(role) if node.needs_stop]
+
+
+def _is_closed(settings: Mapping[str, str]) -> bool:
+    return not settings or ("secureClientPort" in settings and "clientPort" not in settings)
+
+
+def _takes_both(settings: Mapping[str, str]) -> bool:
+    return "secureClientPort" in settings or settings.get(CLIENT_PORT) == ON
+
+
+def _settings(files: Files, node: str) -> Mapping[str, str]:
+    """The properties that a node has; none if its file is missing or damaged."""
+    name = MAIN_FILES[Role.parse(node)[0]]
+    main = next((file for file in files.get(node, ()) if file.name == name), None)
+    return (read(main.text) if main else None) or {}
