@@ -6,7 +6,7 @@ from provision.cluster import properties
 from provision.cluster.model import Cluster, Node, RenderedFile, Role
 from provision.security.certificates import Subject
 from provision.security.material import Material
-from provision.security.profiles import ITSELF, PROFILES, SECRETS, TRUSTSTORE, quoted
+from provision.security.profiles import ITSELF, SECRETS, TRUSTSTORE, quoted
 
 _LOCAL = ("localhost", "127.0.0.1")
 
@@ -18,24 +18,24 @@ def file_of(user: str) -> str:
 
 def subjects(cluster: Cluster) -> Mapping[str, Subject]:
     """Who needs a certificate, by the names of their files: Kafka's nodes, this program and users; none without TLS."""
-    profile = PROFILES[cluster.security]
-    if not profile.encrypted:
+    security = cluster.listening
+    if not security.encrypted:
         return {}
     nodes = {node.name: Subject(ITSELF, _names(cluster, node)) for node in _secured(cluster)}
-    users = {file_of(user.name): Subject(user.name) for user in cluster.users if profile.asks_certificate}
+    users = {file_of(user.name): Subject(user.name) for user in cluster.users if security.asks_certificate}
     return nodes | {ITSELF: Subject(ITSELF)} | users
 
 
 def with_passwords(cluster: Cluster) -> tuple[str, ...]:
     """Who needs a password: this program, and users; nobody unless passwords are asked for."""
-    if not PROFILES[cluster.security].mechanism:
+    if not cluster.listening.mechanism:
         return ()
-    return (ITSELF, *(user.name for user in cluster.users))
+    return (ITSELF, *(user.name for user in cluster.users if cluster.listening.asks_password))
 
 
 def kept_in_the_cluster(cluster: Cluster, material: Material) -> Mapping[str, str]:
     """The passwords of users whom no node's file names, by user."""
-    if not PROFILES[cluster.security].scram:
+    if not cluster.listening.scram:
         return {}
     return {user.name: material.password(file_of(user.name)) for user in cluster.users}
 
@@ -59,7 +59,7 @@ def _secrets(cluster: Cluster, node: Node, material: Material) -> bytes:
 
     It always has a key or password that is made of random bytes: a fingerprint of it tells nothing of the others.
     """
-    named = (user for user in with_passwords(cluster) if user == ITSELF or not PROFILES[cluster.security].scram)
+    named = (user for user in with_passwords(cluster) if user == ITSELF or cluster.listening.users_in_files)
     lines = {f"password.{user}": quoted(material.password(file_of(user))) for user in named}
     if pair := material.of(node.name):  # a line ends as `\n` in the value of a property
         lines |= {"key": pair.key.decode(), "certificate": pair.certificate.decode()}

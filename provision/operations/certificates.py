@@ -9,10 +9,11 @@ from provision.cluster.secured import file_of
 from provision.common.whole_files import write_whole
 from provision.errors import ProvisionError, Unavailable, UsageError
 from provision.home.secrets import known_secrets
+from provision.observe.reach import security_of_nodes
 from provision.plan.observed import ObservedEnvironment
 from provision.security.certificates import Shown, shown
 from provision.security.material import AUTHORITY, parted
-from provision.security.profiles import ITSELF, PROFILES
+from provision.security.profiles import ITSELF
 from provision.security.store import SecretStore
 
 PEM, PKCS12 = "pem", "pkcs12"
@@ -125,8 +126,7 @@ def _pkcs12(trusted: bytes, pair: bytes | None, user: str) -> dict[str, bytes]:
 
 
 def _has_any(observed: ObservedEnvironment) -> bool:
-    profile = PROFILES.get(observed.about.security) if observed.about else None
-    return profile is not None and profile.encrypted
+    return security_of_nodes(observed).encrypted
 
 
 def _store(observed: ObservedEnvironment) -> SecretStore:

@@ -15,8 +15,7 @@ from provision.cluster.layout import LOOPBACK
 from provision.cluster.model import Role
 from provision.errors import ProvisionError, UsageError
 from provision.kafka.access import Access
-from provision.observe.reach import access_to
-from provision.operations.clients import access_as, java_properties
+from provision.operations.clients import access_inside, java_properties
 from provision.operations.status import require_nodes
 from provision.runtime.base import JavaCommand, Runtime, Streams
 
@@ -44,15 +43,13 @@ def run_tool(
     entry = tools.get(tool)
     if entry is None:
         raise UsageError(f"Kafka {observed.version} has no tool {tool}", hint=f"known: {', '.join(sorted(tools))}")
-    inside = {
-        node.endpoint: runtime.inside_address(name, node.name) for node in observed.nodes if node.endpoint is not None
-    }
+    inside = {at: runtime.inside_address(name, node.name) for node in observed.nodes for at in node.endpoints}
     main_class, *first = entry.split()
     role = Role.ZOOKEEPER if tool == "zookeeper-shell" else Role.BROKER
     servers = ",".join(runtime.inside_address(name, node.name) for node in observed.of_role(role))
     address = filled_in_address(address_option(tool, version), arguments, servers)
     translated = (as_seen_inside(argument, inside) for argument in arguments)
-    access = access_as(observed, user) if user else access_to(observed)
+    access = access_inside(observed, user)
     option, properties = filled_in_config(access, config_option(tool, version), arguments)
     command = JavaCommand(main_class, (*first, *address, *translated), option, properties)
     return runtime.run_tool(observed, command, streams)

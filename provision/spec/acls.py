@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema, model_validator
 
-from provision.catalogue.versions import KafkaVersion
+from provision.catalogue.versions import KRAFT, KafkaVersion
 from provision.security.acls import (
     ALL_OPERATIONS,
     ANY,
@@ -24,7 +24,9 @@ from provision.security.acls import (
     require_name,
     require_supported,
 )
+from provision.security.listening import Security
 from provision.security.profiles import ITSELF, PROFILES
+from provision.spec.listeners import security_of
 from provision.spec.section import Section
 
 if TYPE_CHECKING:
@@ -183,18 +185,35 @@ def acls(spec: "EnvironmentSpec") -> Iterator["Finding"]:
     """Each entry is complete and has an effect, and nobody is locked out who must not be."""
     from provision.spec.checks import Finding
 
-    profile = PROFILES[spec.security]
-    if "acls" in spec.model_fields_set and not spec.bootstrap_servers and not profile.knows_users:
+    security = security_of(spec)
+    if "acls" in spec.model_fields_set and not spec.bootstrap_servers and not security.knows_users:
         knowing = ", ".join(one.name for one in PROFILES.values() if one.knows_users)
-        message = f"with security: {spec.security} nobody says who they are, and provision itself would be locked out"
+        message = f"with security: {security.name} nobody says who they are, and provision itself would be locked out"
         yield Finding(("acls",), message, f"use one of {knowing}", at_key=True)
         return
+    if asks_for_permission(spec) and security.knows_users:
+        yield from _known_everywhere(spec, security)
     for index, entry in enumerate(spec.acls):
         yield from _of_entry(spec, index, entry)
     for index, user in enumerate(spec.users):
         if user.super and user.allow:
             message = f"{user.name} is a super user, who may do everything"
             yield Finding(("users", index, "allow"), message, "remove it", at_key=True, warning=True)
+
+
+def _known_everywhere(spec: "EnvironmentSpec", security: Security) -> Iterator["Finding"]:
+    """With an authorizer, nodes and this program have to be known wherever they get in."""
+    from provision.spec.checks import Finding, mode_of
+
+    knowing = ", ".join(one.name for one in PROFILES.values() if one.knows_users)
+    who = {
+        "INTERNAL, where brokers get in": security.internal.knows_users,
+        "CONTROLLER, where brokers get in": security.controllers.is_secured or mode_of(spec) != KRAFT,
+        "any listener for this machine, where provision gets in": any(one.knows_users for _, one in security.host),
+    }
+    if unknown := [listener for listener, knows in who.items() if not knows]:
+        message = f"the file says who may do what, and nobody says who they are at {unknown[0]}"
+        yield Finding(("security",), message, f"use one of {knowing}", at_key=True)
 
 
 def _of_entry(spec: "EnvironmentSpec", index: int, entry: AclSpec) -> Iterator["Finding"]:
@@ -217,7 +236,7 @@ def _of_entry(spec: "EnvironmentSpec", index: int, entry: AclSpec) -> Iterator["
         yield Finding(path, "the entry does not say what is allowed", "add allow; or operation, resource and name")
     else:
         yield from _long_form(spec, index, entry, entry.operation, entry.resource)
-    principals = {*own_principals(PROFILES[spec.security]), *map(principal_of, super_users(spec))}
+    principals = {*own_principals(security_of(spec)), *map(principal_of, super_users(spec))}
     if entry.permission == DENY and entry.who in principals and not spec.bootstrap_servers:
         message = f"{entry.who} is a super user, whom nothing can be denied"
         yield Finding((*path, "permission"), message, "remove the entry, or super", at_key=True)

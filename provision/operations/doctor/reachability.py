@@ -72,19 +72,22 @@ class Advertised:
         return Probe(self.address, _ZOOKEEPER if Role.parse(self.node)[0] is Role.ZOOKEEPER else _BROKER)
 
 
-def advertised(node: ObservedNode, settings: Mapping[str, str], told: str, inside: str) -> Iterator[Advertised]:
+def advertised(
+    node: ObservedNode, settings: Mapping[str, str], told: str, asked: str | None, inside: str
+) -> Iterator[Advertised]:
     """The addresses of a node.
 
     Args:
         node: the node.
         settings: those in its file.
         told: the address that clients on this machine are told, which may have been changed since; empty if unknown.
+        asked: the address of its listener that told it.
         inside: where it is for the others, which for ZooKeeper is not in its file.
     """
     listeners = [one.strip().partition("://") for one in settings.get(_ADVERTISED, "").split(",") if one.strip()]
     for listener, _, address in listeners:
-        yield Advertised(node.name, listener, told if told and address == node.endpoint else address)
-    if told and told not in (address for _, _, address in listeners) and not _has(listeners, node.endpoint):
+        yield Advertised(node.name, listener, told if told and address == asked else address)
+    if told and told not in (address for _, _, address in listeners) and not _has(listeners, asked):
         yield Advertised(node.name, "", told)
     if node.role == Role.ZOOKEEPER:
         for address in dict.fromkeys(filter(None, (inside, node.endpoint))):
