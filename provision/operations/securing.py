@@ -10,6 +10,7 @@ from provision.common.whole_files import read_whole
 from provision.errors import UsageError
 from provision.home.place import Home
 from provision.home.secrets import secrets_of
+from provision.observe.reach import security_of_nodes
 from provision.plan.observed import ObservedEnvironment
 from provision.security.certificates import SOON_DAYS, shown
 from provision.security.material import Material, Rotation, material
@@ -28,11 +29,12 @@ def material_of(
     """
     store = secrets_of(cluster.name, observed.about, home)
     alive = any(node.needs_stop for node in observed.nodes)
-    secured = bool(observed.about and observed.about.security)
+    before, needed = security_of_nodes(observed), subjects(cluster)
+    secured = before.encrypted if needed else bool(before.mechanism)
     given = {user.name: _password(user) for user in cluster.users}
     passwords = {file_of(user): given.get(user) for user in with_passwords(cluster)}
     exists = alive and secured
-    return material(store, cluster.name, subjects(cluster), passwords, exists=exists, rotation=rotation)
+    return material(store, cluster.name, needed, passwords, exists=exists, rotation=rotation)
 
 
 def warning_of(cluster: Cluster, made: Material) -> str:

@@ -23,7 +23,7 @@ def other_security(
     before, after = security_in(observed.about.security if observed.about else ""), cluster.listening
     if before == after or not any(node.needs_stop for node in observed.nodes):
         return
-    if why := _between(before, after, observed.runtime) or _from_here(cluster, before, observed, changes):
+    if why := _between(before, after, cluster.runtime) or _from_here(cluster, before, observed, changes):
         hint = f"`provision stop {cluster.name}` first: then they all start with the new one; or undo the change"
         cause = f"security {before.name} → {after.name}: {why}"
         yield Action(Verb.REFUSE, Kind.SOFTWARE, cluster.software, cause, hint)

@@ -18,7 +18,7 @@ from provision.plan.stored import StoredData
 from provision.runtime.archives import Archive, Archives, kind_of
 from provision.runtime.base import Hold, JavaCommand, Remnant, Runtime, Streams
 from provision.runtime.health import Asker, Machine, Probe, Reached, Surroundings, Vitals
-from provision.security.listening import INTERNAL
+from provision.security.listening import HOST, INTERNAL
 
 _PAUSE_S = 0.01
 OnVerb = Callable[[str, str], None]
@@ -279,6 +279,7 @@ class FakeRuntime(Runtime):
                 version=str(cluster.version),
                 software=cluster.software,
                 software_id=self._identity(node.software).checksum,
+                listeners=node.host_listeners if cluster.listening.names != (HOST,) else (),
             )
             kept.files[node.name] = tuple(files)
 

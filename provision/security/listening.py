@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from provision.common.notes import is_endpoint
 from provision.security.profiles import CONTROLLER, PLAIN, PLAIN_TEXT, PROFILES, Profile
 
 HOST, INTERNAL = "HOST", "INTERNAL"
 """The listener for clients on this machine, unless the file names others; and that between brokers."""
 _ORDER = tuple(PROFILES)
-_LISTENER = re.compile(r"([A-Z][A-Z0-9_-]*) ([a-z-]+) (\S+:[0-9]{1,5})")
+_LISTENER = re.compile(r"([A-Z][A-Z0-9_-]*) ([a-z-]+) (\S+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ def written(listeners: Iterable[HostListener]) -> str:
 def listeners_in(text: str) -> tuple[HostListener, ...]:
     """What `written` has written; none if it is damaged."""
     found = [_LISTENER.fullmatch(one) for one in text.split(", ")] if text else []
-    known = tuple(HostListener(*one.groups()) for one in found if one and one[2] in PROFILES)
+    known = tuple(HostListener(*one.groups()) for one in found if one and one[2] in PROFILES and is_endpoint(one[3]))
     return known if len(known) == len(found) and len({one.name for one in known}) == len(known) else ()
 
 

@@ -167,7 +167,8 @@ def _named_in_security(
         elif name == CONTROLLER and mode_of(spec) != KRAFT:
             yield Finding(path, "there are no controllers in zookeeper mode", "remove it", at_key=True)
         elif name not in (HOST, INTERNAL, CONTROLLER, *there):
-            known = ", ".join(dict.fromkeys((*(there.values() or [HOST]), INTERNAL, CONTROLLER)))
+            of_nodes = (INTERNAL, CONTROLLER) if mode_of(spec) == KRAFT else (INTERNAL,)
+            known = ", ".join((*(there.values() or [HOST]), *of_nodes))
             yield Finding(path, "there is no such listener", f"known: {known}", at_key=True)
         elif name in there and spec.listeners[there[name]].security:
             place = ("listeners", there[name], "security")
