@@ -119,7 +119,7 @@ def doors(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def test_clients_get_in_at_each_listener(doors: Doors) -> None:
-    before = len(doors.provision.ok("consume", NAME, "t", "--idle", "3s").splitlines())
+    before = len(doors.provision.ok("consume", NAME, "t", "--from-beginning", "--timeout", "3s").splitlines())
     for listener, protocol in PROTOCOLS.items():
         options = doors.python(listener)
         assert options["security_protocol"] == protocol
@@ -165,7 +165,7 @@ def test_no_listener_lets_somebody_in_by_what_belongs_to_another(doors: Doors) -
 
 def test_a_listener_comes_and_goes_while_brokers_are_replaced_one_at_a_time(doors: Doors) -> None:
     before = {name: doors.python(name)["bootstrap_servers"] for name in PROTOCOLS}
-    records = len(doors.provision.ok("consume", NAME, "t", "--idle", "3s").splitlines())
+    records = len(doors.provision.ok("consume", NAME, "t", "--from-beginning", "--timeout", "3s").splitlines())
     doors.provision.ok("up", doors.described(LISTENERS | {"mutual": {"security": "mtls"}}), "--yes")
     mutual = json.loads(
         doors.provision.ok("client-config", NAME, "--listener", "mutual", "--user", "app", "--format", "kafka-python")
@@ -177,7 +177,40 @@ def test_a_listener_comes_and_goes_while_brokers_are_replaced_one_at_a_time(door
     doors.provision.ok("up", doors.described(), "--yes")
     result = doors.provision("client-config", NAME, "--listener", "mutual", "--user", "app")
     assert (result.code, "it has PLAIN, ENCRYPTED, SECURE" in result.err) == (64, True)
-    assert len(doors.provision.ok("consume", NAME, "t", "--idle", "3s").splitlines()) == records + 1
+    assert (
+        len(doors.provision.ok("consume", NAME, "t", "--from-beginning", "--timeout", "3s").splitlines()) == records + 1
+    )
     other = doors.provision("up", doors.described({"elsewhere": {"security": "sasl-tls"}}), "--yes")
     assert other.code == 4
     assert "no listener for this machine stays as it is" in other.err
+
+
+BY_LISTENER = """
+kafka: {mode: kraft}
+brokers: {nodes: 2, port: auto}
+security: {HOST: sasl-tls, INTERNAL: plaintext, CONTROLLER: mtls}
+topics: [{name: t, replication_factor: 2}]
+users: [{name: app}]
+"""
+
+
+@pytest.mark.matrix
+@pytest.mark.process
+def test_nodes_talk_to_each_other_as_the_file_says(tmp_path: Path) -> None:
+    java("3.9.1")
+    provision = Provision(tmp_path / "home", runtime="process", version="3.9.1")
+    file = write_environment(tmp_path, f"{NAME}-inside", BY_LISTENER)
+    provision.ok("up", file, "--until", "roundtrip")
+    try:
+        told = provision.ok("client-config", f"{NAME}-inside", "--user", "app", "--format", "kafka-python")
+        options = json.loads(told)
+        producer = KafkaProducer(**options, acks="all", enable_idempotence=False)
+        producer.send("t", b"one").get(timeout=PATIENCE_S)
+        producer.close()
+        inside = json.loads(provision.ok("client-config", f"{NAME}-inside", "--inside", "--format", "kafka-python"))
+        assert inside["security_protocol"] == "PLAINTEXT"
+        assert not {*inside["bootstrap_servers"]} & {*options["bootstrap_servers"]}
+        assert provision.ok("tool", f"{NAME}-inside", "kafka-topics", "--", "--list").split() == ["t"]
+    finally:
+        provision.ok("down", f"{NAME}-inside")
+    assert provision.traces(f"{NAME}-inside") == []

@@ -1,5 +1,6 @@
 """Several listeners for clients on this machine, and security by listener, over fakes of an engine and of Kafka."""
 
+import io
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from provision.errors import InvalidEnvironment, ProvisionError, UsageError
 from provision.observe.reach import access_to
 from provision.operations.status import status_dict
 from provision.plan.actions import Verb
+from provision.runtime.base import Streams
 from provision.security.listening import (
     HostListener,
     Security,
@@ -178,6 +180,14 @@ def test_ports_and_listeners_that_do_not_fit_together_are_refused(values: dict[s
     with pytest.raises(InvalidEnvironment) as caught:
         spec_of(**values)
     assert message in "\n".join(map(str, caught.value.problems))
+
+
+def test_a_listener_is_overridden_from_the_command_line(tmp_path: Path) -> None:
+    file = tmp_path / "doors.yaml"
+    file.write_text("listeners: {plain: {port: auto}}\nsecurity: {INTERNAL: tls}\n")
+    spec = load(file, ("listeners.plain.port=9092", "listeners.secure.security=tls", "security.HOST=sasl-plain"))
+    assert security_of(spec).name == "PLAIN=sasl-plain SECURE=tls INTERNAL=tls CONTROLLER=tls"
+    assert fixed_ports(spec)["broker-1/PLAIN"] == 9092
 
 
 def test_the_schema_knows_listeners_and_security_by_listener() -> None:
@@ -358,6 +368,30 @@ def test_addresses_and_commands_go_over_the_chosen_listener(doors: Doors) -> Non
     environment.listener = "nowhere"
     with pytest.raises(UsageError, match="no listener nowhere"):
         environment.cluster()
+
+
+def test_a_tool_gets_in_between_brokers_or_over_the_chosen_listener(doors: Doors) -> None:
+    environment = doors.of(LEASED, users=APP)
+    environment.up()
+    at = [doors.endpoints(node) for node in ("broker-1", "broker-2")]
+
+    def servers(*arguments: str, listener: str = "") -> str:
+        environment.listener, out = listener, io.BytesIO()
+        assert environment.tool("kafka-topics", arguments, Streams(None, out, io.BytesIO())) == 0
+        return out.getvalue().decode().split("--bootstrap-server ")[1].split()[0]
+
+    inside = f"{NAME}-broker-1:9092,{NAME}-broker-2:9092"
+    assert servers("--list") == inside
+    for one in at[0].values():
+        assert servers("--list", "--bootstrap-server", one) == f"{NAME}-broker-1:9092"
+    assert servers("--list", listener="Secure") == ",".join(one["SECURE"] for one in at)
+    assert servers("--list", "--command-config", "mine") == ",".join(one["PLAIN"] for one in at)
+    with pytest.raises(UsageError, match="no listener other"):
+        servers("--list", listener="other")
+    doors.runtime.kind = "docker"  # type: ignore[misc]
+    assert servers("--list", "--command-config", "mine") == inside
+    with pytest.raises(UsageError, match="runs in the environment's network"):
+        servers("--list", listener="secure")
 
 
 def test_a_listener_comes_and_goes_while_brokers_run_one_at_a_time(doors: Doors) -> None:

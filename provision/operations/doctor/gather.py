@@ -325,8 +325,8 @@ def _reachability(
             node,
             nodes[node.name].settings,
             told.get(node.number, "") if node.role == Role.BROKER else "",
-            asked.get(node.number, node.endpoint) if node.role == Role.BROKER else node.endpoint,
             runtime.inside_address(observed.name, node.name),
+            asked.get(node.number) if node.role == Role.BROKER else None,
         )
     ]
     probes = list(dict.fromkeys(one.probe for one in addresses))

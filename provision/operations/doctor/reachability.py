@@ -73,7 +73,7 @@ class Advertised:
 
 
 def advertised(
-    node: ObservedNode, settings: Mapping[str, str], told: str, asked: str | None, inside: str
+    node: ObservedNode, settings: Mapping[str, str], told: str, inside: str, asked: str | None = None
 ) -> Iterator[Advertised]:
     """The addresses of a node.
 
@@ -81,9 +81,10 @@ def advertised(
         node: the node.
         settings: those in its file.
         told: the address that clients on this machine are told, which may have been changed since; empty if unknown.
-        asked: the address of its listener that told it.
         inside: where it is for the others, which for ZooKeeper is not in its file.
+        asked: the address of its listener that told it, if that is not the first one.
     """
+    asked = asked or node.endpoint
     listeners = [one.strip().partition("://") for one in settings.get(_ADVERTISED, "").split(",") if one.strip()]
     for listener, _, address in listeners:
         yield Advertised(node.name, listener, told if told and address == asked else address)
