@@ -418,7 +418,9 @@ def test_the_one_listener_keeps_its_port_when_others_come(doors: Doors) -> None:
     doors.of(security="plaintext").up()
     node = doors.runtime.observe(NAME).node("broker-1")
     assert node
-    doors.of({"host": {}, "other": {"security": "tls"}}, security="plaintext").up()
+    two = doors.of({"host": {}, "other": {"security": "tls"}}, security="plaintext")
+    assert {action.name for action in two.plan().plan.first_wave} == {"broker-1", "broker-2"}
+    two.up()
     assert doors.endpoints()["HOST"] == node.endpoint
 
 
