@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from provision.cluster import properties
 from provision.cluster.model import Cluster, Node, RenderedFile, Role
 from provision.security.certificates import Subject
+from provision.security.listening import Security
 from provision.security.material import Material
 from provision.security.profiles import ITSELF, SECRETS, TRUSTSTORE, quoted
 
@@ -21,7 +22,11 @@ def subjects(cluster: Cluster) -> Mapping[str, Subject]:
     security = cluster.listening
     if not security.encrypted:
         return {}
-    nodes = {node.name: Subject(ITSELF, _names(cluster, node)) for node in _secured(cluster)}
+    nodes = {
+        node.name: Subject(ITSELF, _names(cluster, node))
+        for node in _secured(cluster)
+        if _security_at(cluster, node).encrypted
+    }
     users = {file_of(user.name): Subject(user.name) for user in cluster.users if security.asks_certificate}
     return nodes | {ITSELF: Subject(ITSELF)} | users
 
@@ -46,7 +51,10 @@ def secret_files(cluster: Cluster, material: Material) -> tuple[RenderedFile, ..
         return ()
     made = {node.name: {SECRETS: _secrets(cluster, node, material)} for node in _secured(cluster)}
     if material.authority:
-        made = {node: {**files, TRUSTSTORE: material.authority} for node, files in made.items()}
+        made = {
+            node: {**files, TRUSTSTORE: material.authority} if material.of(node) else files
+            for node, files in made.items()
+        }
     return tuple(
         RenderedFile(node, name, content, secret=True)
         for node, files in made.items()
@@ -72,7 +80,12 @@ def _in_a_line(text: str) -> str:
 
 
 def _secured(cluster: Cluster) -> tuple[Node, ...]:
-    return tuple(node for node in cluster.nodes if node.role is not Role.ZOOKEEPER)
+    kafka = (node for node in cluster.nodes if node.role is not Role.ZOOKEEPER)
+    return tuple(node for node in kafka if _security_at(cluster, node).is_secured)
+
+
+def _security_at(cluster: Cluster, node: Node) -> Security:
+    return cluster.listening.at([listener.name for listener in node.listeners])
 
 
 def _names(cluster: Cluster, node: Node) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """How each listener of an environment is secured, and where those for clients on this machine are. Pure."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from provision.common.notes import is_endpoint
@@ -47,6 +47,10 @@ class Security:
     def apart(self) -> bool:
         """Whether brokers need a listener of their own even where all of them are on this machine."""
         return self.names != (HOST,) or self.of_listener(HOST) != self.internal
+
+    def at(self, listeners: Collection[str]) -> "Security":
+        """What a node with these listeners needs of it: a dedicated controller has nothing to do with the others."""
+        return Security.of(self.controllers) if set(listeners) == {CONTROLLER} else self
 
     def of_listener(self, name: str) -> Profile:
         """The profile of a listener by its name; that between brokers for one that is not known."""

@@ -89,6 +89,7 @@ class Place:
 def settings(security: "Security", place: Place, users: Sequence[str] = ()) -> dict[str, str]:
     """The properties of a broker or controller at that place, which knows these users beside this program."""
     found: dict[str, str] = {}
+    security = security.at(place.listeners)
     if security.is_secured:
         found["config.providers"] = "file"
         found["config.providers.file.class"] = "org.apache.kafka.common.config.provider.FileConfigProvider"

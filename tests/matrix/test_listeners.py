@@ -139,6 +139,14 @@ def test_the_programs_own_commands_and_tools_get_in(doors: Doors) -> None:
     doors.provision.ok("wait", NAME, "--until", "roundtrip")
     shown = json.loads(doors.provision.ok("status", NAME, "-o", "json"))
     assert shown["ready"]
+    assert [one["name"] for one in shown["listeners"]] == ["PLAIN", "ENCRYPTED", "SECURE"]
+    endpoints = {one["node"]: one for one in json.loads(doors.provision.ok("endpoints", NAME, "-o", "json"))}
+    tables = doors.provision.ok("status", NAME), doors.provision.ok("endpoints", NAME)
+    for number, one in enumerate(shown["listeners"]):
+        own = [endpoints[node]["listeners"][number]["endpoint"] for node in ("broker-1", "broker-2")]
+        assert one["bootstrap_servers"] == ",".join(own)
+        assert one["bootstrap_servers"] in doors.provision.ok("env", NAME, "--listener", one["name"].lower())
+        assert all(f"{one['name']} " in table for table in tables)
     for one in shown["listeners"]:
         doors.provision.ok("produce", NAME, "t", "--listener", one["name"], stdin="by hand\n")
     doors.provision.ok("produce", NAME, "t", "--listener", "secure", "--user", "app", stdin="by hand\n")

@@ -414,6 +414,22 @@ def test_a_listener_comes_and_goes_while_brokers_run_one_at_a_time(doors: Doors)
     assert access_to(one.observe()).protocol == "PLAINTEXT"
 
 
+def test_a_dedicated_controller_has_nothing_to_do_with_the_listeners_of_brokers(tmp_path: Path) -> None:
+    doors = Doors(tmp_path)  # its nodes answer nothing
+    doors.looks_away()
+    values: dict[str, Any] = {"kafka": {"mode": "kraft"}, "controllers": {"nodes": 1}, "security": "plaintext"}
+    doors.of({"plain": LEASED["plain"]}, **values).up(UpOptions(until=Level.PROCESS))
+    two = doors.of({"plain": LEASED["plain"], "secure": {"security": "sasl-tls"}}, users=APP, **values)
+    assert {action.name for action in two.plan().plan.first_wave} == {"broker-1", "broker-2"}
+    doors.of({"plain": LEASED["plain"]}, **values).stop()
+    two.up(UpOptions(until=Level.PROCESS))
+    secret = {
+        node: sorted(file.name for file in doors.runtime.read_files(NAME, node) if file.secret)
+        for node in ("controller-1", "broker-1")
+    }
+    assert secret == {"controller-1": [], "broker-1": ["ca.pem", "secrets.properties"]}
+
+
 def test_the_one_listener_keeps_its_port_when_others_come(doors: Doors) -> None:
     doors.of(security="plaintext").up()
     node = doors.runtime.observe(NAME).node("broker-1")
