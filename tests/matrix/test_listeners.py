@@ -77,7 +77,7 @@ class Doors:
             "users": [{"name": "app", "allow": ["write topic t", "read topic t", "idempotent-write cluster"]}],
             "acls": [{"principal": "User:ANONYMOUS", "allow": ["read topic t", "write topic t"]}],
         }
-        return write_environment(self.directory, NAME, yaml.safe_dump(described))
+        return write_environment(self.directory, NAME, yaml.safe_dump(described, sort_keys=False))
 
     def given(self, listener: str, form: str, *more: str) -> str:
         """What `client-config` says of a listener."""
