@@ -18,7 +18,7 @@ from provision.events import Listener, Notice, StageDone, silent
 from provision.home.place import Home
 from provision.kafka.levels import Level
 from provision.observe.cluster_id import cluster_id_for
-from provision.observe.ensemble import files_of_open
+from provision.observe.ensemble import files_of_change
 from provision.observe.nodes import observe_details, observe_nodes
 from provision.operations.files import require_nodes
 from provision.operations.ports import ports_in_use, situation
@@ -175,7 +175,7 @@ def _prepare(  # noqa: PLR0913 all that is known of it
     tell(StageDone("observe", "nodes"))
     if cluster.mode == KRAFT:
         cluster = replace(cluster, cluster_id=cluster_id_for(cluster, observed))
-    files = files_of_open(cluster, observed, runtime)
+    files = files_of_change(cluster, observed, runtime)
     upgrade, closing = stages_of(cluster, observed), stages_of_closing(cluster, observed, files)
     stages = closing if len(closing) > 1 else upgrade
     made = material_of(cluster, observed, home, runtime, rotation)
@@ -185,7 +185,9 @@ def _prepare(  # noqa: PLR0913 all that is known of it
         tell(Notice(text))
     desired = with_passwords(desired, kept_in_the_cluster(cluster, made))
     secret = secret_files(cluster, made)
-    phases = tuple(Phase((*render_files(stage.cluster), *secret), stage.name, stage.cause) for stage in stages)
+    phases = tuple(
+        Phase((*render_files(stage.cluster), *secret, *stage.kept), stage.name, stage.cause) for stage in stages
+    )
     tell(StageDone("render"))
     missing, details = runtime.missing_software(cluster), observe_details(cluster, phases[0].files, observed, runtime)
     tell(StageDone("observe", "files and brokers"))

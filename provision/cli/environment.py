@@ -19,10 +19,12 @@ def select(
     *,
     take_over: bool = False,
     user: str = "",
+    listener: str = "",
 ) -> "Environment":
     """Find the environment of `ENV`; `overrides` are the `--set` texts, `tell` receives the events.
 
-    With `take_over`, it may have been made from another file. `user` is whom it gets into the cluster as.
+    With `take_over`, it may have been made from another file. `user` is whom it gets into the cluster as,
+    `listener` where.
 
     Raises:
         UsageError: it is left out and there is not exactly one file, it is a path and there is no such file, or it is a
@@ -43,7 +45,7 @@ def select(
         if file is not None:
             raise
         raise UsageError(f"{chosen!r} is neither an environment's name nor a file", why=available()) from error
-    found.user = user
+    found.user, found.listener = user, listener
     return found
 
 

@@ -129,8 +129,11 @@ def _show(result: "UpResult", output: Format, more: "Mapping[str, object]") -> N
     if not result.changed:
         say(f"{observed.name}: nothing to change")
     print_table(("NODE", "STATE", "ENDPOINT"), node_rows(result.assessment))
+    listeners = status_dict(result.assessment)["listeners"]
+    named = ", ".join(f"{one['name']} {one['bootstrap_servers']}" for one in listeners if len(listeners) > 1)
+    servers = named or observed.bootstrap_servers
     for name, taken_s in list(result.timings.items())[-1:] if result.changed else ():
-        say(f"{observed.name} is ready ({name}) after {taken_s:.1f} s; bootstrap servers {observed.bootstrap_servers}")
+        say(f"{observed.name} is ready ({name}) after {taken_s:.1f} s; bootstrap servers {servers}")
 
 
 def down(

@@ -11,7 +11,7 @@ import typer
 
 from provision.cli.environment import select
 from provision.cli.groups import LOOK
-from provision.cli.options import Env, Junit, Nodes, Output, Timeout, Until, level, path_of, seconds
+from provision.cli.options import At, Env, Junit, Nodes, Output, Timeout, Until, level, path_of, seconds
 from provision.cli.output import Format, age, print_error, print_table, print_value, say, styled, write_line
 from provision.cli.progress import progress
 from provision.cli.streams import Purpose, write_as
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from provision.cluster.model import Topic
     from provision.environment import Environment
     from provision.observe.readiness import Assessment
+    from provision.security.listening import HostListener
 
 
 def node_rows(assessment: "Assessment") -> Iterator[tuple[object, ...]]:
@@ -94,6 +95,11 @@ def status(
     headers = ("NODE", "STATE", "ENDPOINT", *(["LACKS"] if lacking else []))
     rows = ((*row, *([assessment.missing.get(str(row[0]), "")] if lacking else [])) for row in node_rows(assessment))
     print_table(headers, rows)
+    if len(shown["listeners"]) > 1:
+        sys.stdout.write("\n")
+        of_listeners = ("name", "security", "bootstrap_servers")
+        rows_of_listeners = ([listener[column] for column in of_listeners] for listener in shown["listeners"])
+        print_table(("LISTENER", "SECURITY", "BOOTSTRAP SERVERS"), rows_of_listeners)
     if shown["topics"]:
         sys.stdout.write("\n")
         columns = ("name", "partitions", "replication_factor", "under_replicated")
@@ -227,11 +233,26 @@ def _prefixes(nodes: Sequence[str]) -> dict[str, str]:
 def endpoints(env: Env = None, output: Output = Format.TABLE) -> None:
     """Show where each node is reached, from here and from inside."""
     environment = select(env)
-    rows = [(node.name, node.endpoint, environment.inside_address(node.name)) for node in environment.observe().nodes]
-    if output is Format.TABLE:
-        print_table(("NODE", "FROM HERE", "INSIDE"), rows)
+    nodes = environment.observe().nodes
+    rows = [(node.name, node.endpoint, environment.inside_address(node.name), node.listeners) for node in nodes]
+    if output is not Format.TABLE:
+        print_value([_reached(*row) for row in rows], output)
+    elif any(node.listeners for node in nodes):
+        print_table(("NODE", "LISTENER", "SECURITY", "FROM HERE", "INSIDE"), itertools.chain(*map(_at_each, rows)))
     else:
-        print_value([{"node": name, "endpoint": here, "inside": inside} for name, here, inside in rows], output)
+        print_table(("NODE", "FROM HERE", "INSIDE"), [row[:3] for row in rows])
+
+
+def _reached(name: str, here: str | None, inside: str, listeners: Sequence["HostListener"]) -> dict[str, object]:
+    named = [{"name": one.name, "security": one.security, "endpoint": one.endpoint} for one in listeners]
+    return {"node": name, "endpoint": here, "inside": inside, **({"listeners": named} if named else {})}
+
+
+def _at_each(row: tuple[str, str | None, str, Sequence["HostListener"]]) -> list[tuple[str | None, ...]]:
+    name, here, inside, listeners = row
+    if not listeners:
+        return [(name, None, None, here, inside)]
+    return [(name, one.name, one.security, one.endpoint, inside) for one in listeners]
 
 
 def env_variables(
@@ -240,13 +261,14 @@ def env_variables(
         str,
         typer.Option("--format", metavar="FORMAT", help="How: shell, dotenv, json, github, spring or librdkafka."),
     ] = "shell",
+    listener: At = "",
 ) -> None:
     """Print the addresses for clients: eval "$(provision env)"."""
     from provision.operations.variables import FORMATS
 
     if form not in FORMATS:
         raise UsageError(f"{form!r} is not a format of addresses", hint=f"one of {', '.join(FORMATS)}")
-    for line in FORMATS[form](select(env).addresses()):
+    for line in FORMATS[form](select(env, listener=listener).addresses()):
         write_line(line)
 
 
@@ -257,6 +279,12 @@ def client_config(
         typer.Option("--format", "-f", help="properties, librdkafka, kafka-python, spring, env or kcat."),
     ] = "properties",
     user: Annotated[str, typer.Option("--user", "-u", help="Who gets in, if clients have to say who they are.")] = "",
+    listener: Annotated[
+        str,
+        typer.Option(
+            "--listener", metavar="NAME", help="Which listener, if there are several; else the first that fits."
+        ),
+    ] = "",
     inside: Annotated[bool, typer.Option("--inside", help="For a client in the environment's network.")] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Write a file that only you can read.")] = None,
     show_secrets: Annotated[
@@ -264,7 +292,7 @@ def client_config(
     ] = False,
 ) -> None:
     """Print what a client needs to get in."""
-    config = select(env).client_config(form, user, inside=inside)
+    config = select(env).client_config(form, user, inside=inside, listener=listener)
     if config.secret and not show_secrets and _is_terminal(out):
         raise UsageError(
             "it has a key or a password in it, which the terminal would show",

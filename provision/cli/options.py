@@ -15,6 +15,9 @@ from provision.spec.units import parse_duration_s
 User = Annotated[
     str, typer.Option("--user", "-u", help="Connect as this user of the file, with this user's permissions.")
 ]
+At = Annotated[
+    str, typer.Option("--listener", metavar="NAME", help="Get in over this listener of the file, if it has several.")
+]
 Env = Annotated[
     str | None,
     typer.Argument(

@@ -13,7 +13,7 @@ import typer
 from provision.cli import completion
 from provision.cli.environment import select
 from provision.cli.groups import TOPICS
-from provision.cli.options import Env, User, path_of, seconds
+from provision.cli.options import At, Env, User, path_of, seconds
 from provision.cli.output import is_terminal, say, tell_notices
 from provision.cli.progress import progress
 from provision.cli.streams import Purpose, write_as
@@ -76,6 +76,7 @@ def produce(
         str, typer.Option("--max-record-size", metavar="SIZE", help="The largest record to send, for example 4m.")
     ] = "1m",
     user: User = "",
+    listener: At = "",
 ) -> None:
     """Write lines, or the records of a file, to a topic."""
     if key == "":
@@ -84,7 +85,7 @@ def produce(
     env, name = env_and_one(env, topic, "TOPIC")
     largest_bytes, added = _bytes(max_record_size), _headers(headers or [])
     with _input(file) as stream, _told(live=file is not None) as tell:
-        count = select(env, tell=tell, user=user).produce(
+        count = select(env, tell=tell, user=user, listener=listener).produce(
             name,
             _records(stream, file, _format_of(file, form), key, added),
             max_bytes=largest_bytes,
@@ -177,13 +178,15 @@ def consume(
         Shape, typer.Option("--output", "-o", help="Print only the value, or the whole record as JSON.")
     ] = Shape.LINE,
     user: User = "",
+    listener: At = "",
 ) -> None:
     """Write a topic's records to standard output, one a line."""
     idle_s = seconds(idle) if idle else None
     env, name = env_and_one(env, topic, "TOPIC")
     write_as(Purpose.STREAM)
     out = sys.stdout.buffer
-    records = select(env, user=user).consume(
+    reader = select(env, user=user, listener=listener)
+    records = reader.consume(
         name, from_beginning=from_beginning, limit=count, idle_s=idle_s, isolation_level=isolation_level
     )
     for record in records:
@@ -219,6 +222,7 @@ def tool(
         list[str] | None, typer.Argument(metavar="-- ARGS...", help="The tool's own arguments.")
     ] = None,
     user: User = "",
+    listener: At = "",
 ) -> None:
     """Run a Kafka tool: provision tool kafka-topics -- --list."""
     from provision.catalogue.versions import RELEASES
@@ -228,7 +232,7 @@ def tool(
     env, (tool_name, *rest) = env_and_tool(env, name, arguments, known)
     write_as(Purpose.STREAM)
     streams = Streams(sys.stdin.buffer, sys.stdout.buffer, sys.stderr.buffer)
-    raise typer.Exit(select(env, user=user).tool(tool_name, rest, streams))
+    raise typer.Exit(select(env, user=user, listener=listener).tool(tool_name, rest, streams))
 
 
 def register(app: typer.Typer) -> None:

@@ -6,7 +6,7 @@ import typer
 
 from provision.cli import completion
 from provision.cli.environment import names_environment, select, select_described
-from provision.cli.options import Env, LockTimeout, Output, Set, TakeOver, Timeout, User, lock_seconds, seconds
+from provision.cli.options import At, Env, LockTimeout, Output, Set, TakeOver, Timeout, User, lock_seconds, seconds
 from provision.cli.output import Format, as_yaml, print_table, print_value, say, tell_notices, write_line
 from provision.cli.streams import Purpose, write_as
 from provision.cli.words import env_and_one, env_and_topics
@@ -32,10 +32,11 @@ def list_topics(
     env: Env = None,
     internal: Annotated[bool, typer.Option("--internal", help="Also list Kafka's own topics.")] = False,
     user: User = "",
+    listener: At = "",
     output: Output = Format.TABLE,
 ) -> None:
     """List topics and the settings made on them."""
-    found = select(env, user=user).topics(internal=internal, settings=not user)
+    found = select(env, user=user, listener=listener).topics(internal=internal, settings=not user)
     if output is not Format.TABLE:
         print_value([_as_dict(topic) for topic in found], output)
     elif found:
@@ -45,10 +46,12 @@ def list_topics(
 
 
 @app.command()
-def describe(env: Env = None, names: Names = None, user: User = "", output: Output = Format.TABLE) -> None:
+def describe(
+    env: Env = None, names: Names = None, user: User = "", listener: At = "", output: Output = Format.TABLE
+) -> None:
     """Show the partitions of topics, their leaders and replicas."""
     env, wanted = env_and_topics(env, names, names_environment, at_least=1)
-    found = select(env, user=user).topics(wanted, settings=not user)
+    found = select(env, user=user, listener=listener).topics(wanted, settings=not user)
     if output is not Format.TABLE:
         print_value([_as_dict(topic, partitions=True) for topic in found], output)
         return
@@ -73,6 +76,7 @@ def create(
         list[str] | None, typer.Option("--config", metavar="KEY=VALUE", help="A setting of the topic. Repeatable.")
     ] = None,
     user: User = "",
+    listener: At = "",
     take_over: TakeOver = False,
     lock_timeout: LockTimeout = None,
 ) -> None:
@@ -82,7 +86,7 @@ def create(
     if wrong := [key for key, equals, _ in pairs if not equals or not key]:
         raise UsageError(f"--config {wrong[0]} is not of the form KEY=VALUE")
     settings = {key: value for key, _, value in pairs}
-    environment = select(env, take_over=take_over, user=user)
+    environment = select(env, take_over=take_over, user=user, listener=listener)
     environment.lock_timeout_s = lock_seconds(lock_timeout)
     environment.create_topic(topic, partitions=partitions, replication_factor=replication_factor, config=settings)
     say(f"topic {topic} is created")
@@ -93,12 +97,13 @@ def delete(
     env: Env = None,
     names: Names = None,
     user: User = "",
+    listener: At = "",
     take_over: TakeOver = False,
     lock_timeout: LockTimeout = None,
 ) -> None:
     """Delete topics with all their records."""
     env, unwanted = env_and_topics(env, names, names_environment, at_least=1)
-    environment = select(env, take_over=take_over, user=user)
+    environment = select(env, take_over=take_over, user=user, listener=listener)
     environment.lock_timeout_s = lock_seconds(lock_timeout)
     environment.delete_topics(unwanted)
     say(f"deleted {', '.join(unwanted)}")

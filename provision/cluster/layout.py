@@ -7,11 +7,13 @@ from typing import Protocol
 from provision.catalogue.images import default_image, layout_of
 from provision.catalogue.versions import KRAFT, ZOOKEEPER, KafkaVersion
 from provision.cluster.model import Listener, Role
+from provision.security.listening import INTERNAL, Security, lease_name
+from provision.security.profiles import CONTROLLER
 from provision.spec.checks import mode_of
+from provision.spec.listeners import broker_ports, security_of
 from provision.spec.model import EnvironmentSpec
 
 CLIENT, QUORUM, ELECTION = "CLIENT", "QUORUM", "ELECTION"
-INTERNAL, HOST, CONTROLLER = "INTERNAL", "HOST", "CONTROLLER"
 
 NODE_HOME = "/var/lib/provision"
 
@@ -68,7 +70,7 @@ class Layout(Protocol):
     def zookeeper_listeners(self, host: str, node: str, ports: Ports) -> tuple[Listener, ...]:
         """The client, quorum and election ports of an ensemble's node, called `host` inside the environment."""
 
-    def broker_listeners(self, host: str, node: str, ports: Ports) -> tuple[Listener, ...]:
+    def broker_listeners(self, host: str, node: str, ports: Ports, security: Security) -> tuple[Listener, ...]:
         """The listeners of a broker called `host` inside the environment; the first one is used between brokers."""
 
     def controller_listener(self, host: str, node: str, ports: Ports) -> Listener:
@@ -123,11 +125,15 @@ class ContainerLayout:
         """By container name; bound to that name's address, because a controller advertises the address it binds to."""
         return Listener(CONTROLLER, host, _CONTROLLER_PORT, host, _CONTROLLER_PORT)
 
-    def broker_listeners(self, host: str, node: str, ports: Ports) -> tuple[Listener, ...]:
-        """INTERNAL by container name, HOST by the published port."""
+    def broker_listeners(self, host: str, node: str, ports: Ports, security: Security) -> tuple[Listener, ...]:
+        """INTERNAL by container name, the others by the published port."""
+        published = [(name, ports[lease_name(node, name)]) for name in security.names]
         return (
             Listener(INTERNAL, _ANY, _INTERNAL_PORT, host, _INTERNAL_PORT),
-            Listener(HOST, _ANY, _HOST_PORT, LOOPBACK, ports[node], ports[node], LOOPBACK),
+            *(
+                Listener(name, _ANY, own_port, LOOPBACK, port, port, LOOPBACK)
+                for own_port, (name, port) in enumerate(published, start=_HOST_PORT)
+            ),
         )
 
 
@@ -171,14 +177,16 @@ class LocalLayout:
 
     def leased_ports(self, spec: EnvironmentSpec) -> tuple[str, ...]:
         """All ports that the file does not fix: ZooKeeper always needs one here, and an ensemble two more per node."""
+        brokers = Role.BROKER.nodes(spec.brokers.nodes) if security_of(spec).apart else ()
+        internal = [lease_name(node, INTERNAL) for node in brokers]
         if mode_of(spec) == KRAFT:
-            return (*automatic_ports(spec), *(f"{node}/{CONTROLLER}" for node in voter_names(spec)))
+            return (*automatic_ports(spec), *internal, *(f"{node}/{CONTROLLER}" for node in voter_names(spec)))
         zookeepers = Role.ZOOKEEPER.nodes(spec.zookeeper.nodes)
         unfixed = zookeepers if spec.zookeeper.port is None else ()
         between = (
             [f"{node}/{name}" for node in zookeepers for name in (QUORUM, ELECTION)] if len(zookeepers) > 1 else []
         )
-        return (*unfixed, *automatic_ports(spec), *between)
+        return (*unfixed, *automatic_ports(spec), *internal, *between)
 
     def zookeeper_listeners(self, host: str, node: str, ports: Ports) -> tuple[Listener, ...]:  # noqa: ARG002
         """The quorum's ports only if there is a quorum."""
@@ -194,9 +202,15 @@ class LocalLayout:
         port = ports[f"{node}/{CONTROLLER}"]
         return Listener(CONTROLLER, LOOPBACK, port, LOOPBACK, port)
 
-    def broker_listeners(self, host: str, node: str, ports: Ports) -> tuple[Listener, ...]:  # noqa: ARG002
-        """One listener serves clients and brokers alike."""
-        return (Listener(HOST, LOOPBACK, ports[node], LOOPBACK, ports[node], ports[node], LOOPBACK),)
+    def broker_listeners(self, host: str, node: str, ports: Ports, security: Security) -> tuple[Listener, ...]:  # noqa: ARG002
+        """One listener serves clients and brokers alike, unless they are told apart."""
+        between = [Listener(INTERNAL, LOOPBACK, at, LOOPBACK, at) for at in _of_internal(node, ports, security)]
+        opened = [(name, ports[lease_name(node, name)]) for name in security.names]
+        return (*between, *(Listener(name, LOOPBACK, at, LOOPBACK, at, at, LOOPBACK) for name, at in opened))
+
+
+def _of_internal(node: str, ports: Ports, security: Security) -> list[int]:
+    return [ports[lease_name(node, INTERNAL)]] if security.apart else []
 
 
 def voter_names(spec: EnvironmentSpec) -> tuple[str, ...]:
@@ -207,10 +221,11 @@ def voter_names(spec: EnvironmentSpec) -> tuple[str, ...]:
 
 
 def automatic_ports(spec: EnvironmentSpec) -> tuple[str, ...]:
-    """The names of the nodes whose host port is `auto`."""
+    """What the host ports are leased for that are `auto`."""
     has_ensemble = mode_of(spec) == ZOOKEEPER and spec.zookeeper.port == "auto"
     zookeepers = Role.ZOOKEEPER.nodes(spec.zookeeper.nodes) if has_ensemble else ()
-    brokers = Role.BROKER.nodes(spec.brokers.nodes) if spec.brokers.port == "auto" else ()
+    automatic = [listener for listener, port in broker_ports(spec).items() if port == "auto"]
+    brokers = (lease_name(node, one) for node in Role.BROKER.nodes(spec.brokers.nodes) for one in automatic)
     return (*zookeepers, *brokers)
 
 

@@ -10,7 +10,8 @@ from enum import StrEnum
 
 from provision.catalogue.versions import KafkaVersion
 from provision.security import ensemble
-from provision.security.profiles import PLAIN_TEXT, PROFILES
+from provision.security.listening import HostListener, Security, security_in
+from provision.security.profiles import PLAIN_TEXT
 from provision.spec.record_files import RecordFile
 
 _FIRST_CONTROLLER_ID = 1001
@@ -99,7 +100,7 @@ class Listener:
 
     `bind` is the address the node listens on (`0.0.0.0` in a container), `host` and `port` are advertised to clients,
     `listen_port` is the node's own port. `host_address` and `host_port` are its address for this machine, which cannot
-    reach it without a `host_port`.
+    reach it without a `host_port`. `security` is the name of its profile.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Listener:
     host_port: int | None = None
     host_address: str = ""
     protocol: str = "PLAINTEXT"
+    security: str = PLAIN_TEXT
 
     @property
     def endpoint(self) -> str | None:
@@ -164,6 +166,14 @@ class Node:
         """The node's `host:port` for this machine, if it is reachable."""
         return next((listener.endpoint for listener in self.listeners if listener.endpoint), None)
 
+    @property
+    def host_listeners(self) -> tuple[HostListener, ...]:
+        """A broker's listeners for clients on this machine."""
+        if self.role is not Role.BROKER:
+            return ()
+        found = ((one.name, one.security, one.endpoint) for one in self.listeners)
+        return tuple(HostListener(name, security, endpoint) for name, security, endpoint in found if endpoint)
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:
@@ -211,7 +221,7 @@ class Cluster:
     """One environment, resolved for one runtime. `software` names its Kafka: an image, or the jars of a version.
 
     `cluster_id` is the id with which a KRaft cluster's storages are formatted; empty until it is chosen, and in
-    ZooKeeper mode, where the brokers generate it. `security` is the name of its profile.
+    ZooKeeper mode, where the brokers generate it. `security` is the name of its profile, or those of its listeners.
     """
 
     name: str
@@ -262,12 +272,17 @@ class Cluster:
     @property
     def controller_protocol(self) -> str:
         """The security protocol of controllers, which brokers that are none need too."""
-        return PROFILES[self.security].controller_protocol
+        return self.listening.controllers.controller_protocol
+
+    @property
+    def listening(self) -> Security:
+        """How its listeners are secured."""
+        return security_in(self.security)
 
     @property
     def closes_ensemble(self) -> bool:
         """Whether ZooKeeper's ports are closed to all but those that need them."""
-        return bool(self.zookeepers) and ensemble.closes(PROFILES[self.security])
+        return bool(self.zookeepers) and ensemble.closes(self.listening)
 
     @property
     def bootstrap_servers(self) -> str:

@@ -32,9 +32,11 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from provision.catalogue.versions import KRAFT, release_of
 from provision.cluster import confined, properties
-from provision.cluster.layout import CLIENT, CONTROLLER, ELECTION, QUORUM
+from provision.cluster.layout import CLIENT, ELECTION, QUORUM
 from provision.cluster.model import LAUNCH_FILE, MAIN_FILES, Cluster, Node, RenderedFile, Role
 from provision.errors import InvalidEnvironment, Problem
+from provision.security.listening import HOST, written
+from provision.security.profiles import CONTROLLER
 
 # Files that differ so much between the modes that each mode has its own template.
 KRAFT_TEMPLATES = {"server.properties": "server.kraft.properties"}
@@ -201,6 +203,8 @@ def _launch_file(cluster: Cluster, node: Node) -> RenderedFile:
         "host_port": next((listener.host_port for listener in node.listeners if listener.host_port), None),
         "storage": cluster.storage.directory or cluster.storage.kind,
     }
+    if node.host_listeners and cluster.listening.names != (HOST,):  # what is published besides, and a node's mark tells
+        launch["listeners"] = written(node.host_listeners)
     return RenderedFile(node.name, LAUNCH_FILE, f"{json.dumps(launch, indent=2)}\n".encode())
 
 

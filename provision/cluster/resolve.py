@@ -22,11 +22,13 @@ from provision.cluster.model import (
 )
 from provision.security import ensemble
 from provision.security.acls import authorizer
-from provision.security.profiles import PROFILES, Place, beside, settings
+from provision.security.listening import HOST, Security, lease_name
+from provision.security.profiles import Place, beside, settings
 from provision.spec.acls import asks_for_permission, super_users
 from provision.spec.checks import JVM_OVERHEAD_BYTES, mode_of, partitions_of, replication_factor_of
 from provision.spec.defaults import internal_topic_settings
 from provision.spec.java import JavaSpec
+from provision.spec.listeners import broker_ports, security_of
 from provision.spec.model import BrokerOverride, EnvironmentSpec
 from provision.spec.paths import record_file
 from provision.spec.units import parse_duration_s, parse_size_bytes
@@ -99,7 +101,7 @@ def resolve(spec: EnvironmentSpec, layout: Layout, ports: Mapping[str, int], bas
         variables=spec.vars,
         templates=posixpath.join(base_directory, spec.templates) if spec.templates else None,
         ttl_s=parse_duration_s(spec.ttl) if spec.ttl else None,
-        security=spec.security,
+        security=security_of(spec).name,
         users=_users(spec, base_directory),
     )
 
@@ -113,12 +115,12 @@ def fixed_ports(spec: EnvironmentSpec) -> dict[str, int]:
     """The host ports in the file: that of node 1, and the following ones."""
     ensemble = spec.zookeeper.nodes if mode_of(spec) == ZOOKEEPER else 0
     sections = (
-        (Role.ZOOKEEPER, spec.zookeeper.port, ensemble),
-        (Role.BROKER, spec.brokers.port, spec.brokers.nodes),
+        (Role.ZOOKEEPER, HOST, spec.zookeeper.port, ensemble),
+        *((Role.BROKER, listener, port, spec.brokers.nodes) for listener, port in broker_ports(spec).items()),
     )
     return {
-        role.node(number): port + number - 1
-        for role, port, nodes in sections
+        lease_name(role.node(number), listener): port + number - 1
+        for role, listener, port, nodes in sections
         if isinstance(port, int)
         for number in _numbers(nodes)
     }
@@ -149,7 +151,7 @@ def _users(spec: EnvironmentSpec, base_directory: str) -> tuple[User, ...]:
 def _zookeeper(spec: EnvironmentSpec, layout: Layout, number: int, ports: Mapping[str, int], storage: Storage) -> Node:
     name = Role.ZOOKEEPER.node(number)
     section = spec.zookeeper
-    is_closed = ensemble.closes(PROFILES[spec.security])
+    is_closed = ensemble.closes(security_of(spec))
     own = ensemble.of_member(layout.config_dir(name), has_peers=section.nodes > 1) if is_closed else {}
     defaults = {
         "tickTime": "2000",
@@ -221,7 +223,7 @@ def _broker(
         layout,
         Role.BROKER,
         number,
-        listeners=(*layout.broker_listeners(host, name, ports), *voting),
+        listeners=(*layout.broker_listeners(host, name, ports, security_of(spec)), *voting),
         memory_bytes=parse_size_bytes(section.memory),
         heap=override.heap or section.heap,
         properties=defaults | section.properties | override.properties,
@@ -247,14 +249,14 @@ def _node(  # noqa: PLR0913 what differs between the roles, by name
     name = role.node(number)
     software = layout.software(role)
     if role is not Role.ZOOKEEPER:
-        profile = PROFILES[spec.security]
-        listeners = tuple(replace(one, protocol=profile.protocol_of(one.name)) for one in listeners)
+        security = security_of(spec)
+        listeners = tuple(_secured(one, security) for one in listeners)
         place = Place([one.name for one in listeners], layout.config_dir(name), kraft=mode_of(spec) == KRAFT)
-        secured = settings(profile, place, [user.name for user in spec.users])
-        if role is Role.BROKER and not place.kraft and ensemble.closes(profile):
+        secured = settings(security, place, [user.name for user in spec.users])
+        if role is Role.BROKER and not place.kraft and ensemble.closes(security):
             secured |= ensemble.of_broker(place.config_dir)
         if asks_for_permission(spec):
-            secured |= authorizer(profile, super_users(spec), kraft=place.kraft)
+            secured |= authorizer(security, super_users(spec), kraft=place.kraft)
         properties = beside(secured, properties)
     return Node(
         name=name,
@@ -274,6 +276,11 @@ def _node(  # noqa: PLR0913 what differs between the roles, by name
         votes=votes,
         logs_itself=software.logs_itself,
     )
+
+
+def _secured(listener: Listener, security: Security) -> Listener:
+    protocol, profile = security.protocol_of(listener.name), security.of_listener(listener.name)
+    return replace(listener, protocol=protocol, security=profile.name)
 
 
 def _java_args(spec: EnvironmentSpec, layout: Layout, node: str, role: Role, heap: str) -> tuple[str, ...]:

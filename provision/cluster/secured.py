@@ -6,8 +6,9 @@ from provision.cluster import properties
 from provision.cluster.model import Cluster, Node, RenderedFile, Role
 from provision.security import ensemble
 from provision.security.certificates import Subject
+from provision.security.listening import Security
 from provision.security.material import USERS, Material
-from provision.security.profiles import ITSELF, PROFILES, SECRETS, TRUSTSTORE, quoted
+from provision.security.profiles import ITSELF, SECRETS, TRUSTSTORE, quoted
 
 _LOCAL = ("localhost", "127.0.0.1")
 
@@ -19,11 +20,15 @@ def file_of(user: str) -> str:
 
 def subjects(cluster: Cluster) -> Mapping[str, Subject]:
     """Who needs a certificate, by the names of their files: Kafka's nodes, this program and users; none without TLS."""
-    profile = PROFILES[cluster.security]
-    if not profile.encrypted:
+    security = cluster.listening
+    if not security.encrypted:
         return {}
-    nodes = {node.name: Subject(ITSELF, _names(cluster, node)) for node in _secured(cluster)}
-    users = {file_of(user.name): Subject(user.name) for user in cluster.users if profile.asks_certificate}
+    nodes = {
+        node.name: Subject(ITSELF, _names(cluster, node))
+        for node in _secured(cluster)
+        if _security_at(cluster, node).encrypted
+    }
+    users = {file_of(user.name): Subject(user.name) for user in cluster.users if security.asks_certificate}
     return nodes | {ITSELF: Subject(ITSELF)} | users
 
 
@@ -37,14 +42,14 @@ def ensemble_subjects(cluster: Cluster) -> Mapping[str, Subject]:
 
 def with_passwords(cluster: Cluster) -> tuple[str, ...]:
     """Who needs a password: this program, and users; nobody unless passwords are asked for."""
-    if not PROFILES[cluster.security].mechanism:
+    if not cluster.listening.mechanism:
         return ()
-    return (ITSELF, *(user.name for user in cluster.users))
+    return (ITSELF, *(user.name for user in cluster.users if cluster.listening.asks_password))
 
 
 def kept_in_the_cluster(cluster: Cluster, material: Material) -> Mapping[str, str]:
     """The passwords of users whom no node's file names, by user."""
-    if not PROFILES[cluster.security].scram:
+    if not cluster.listening.scram:
         return {}
     return {user.name: material.password(file_of(user.name)) for user in cluster.users}
 
@@ -55,7 +60,10 @@ def secret_files(cluster: Cluster, material: Material) -> tuple[RenderedFile, ..
         return ()
     made = {node.name: {SECRETS: _secrets(cluster, node, material)} for node in _secured(cluster)}
     if material.authority:
-        made = {node: {**files, TRUSTSTORE: material.authority} for node, files in made.items()}
+        made = {
+            node: {**files, TRUSTSTORE: material.authority} if material.of(node) else files
+            for node, files in made.items()
+        }
     for name in (name for name in ensemble_subjects(cluster) if name != ITSELF):
         own = material.files[f"{ensemble.PREFIX}{name}.pem"]
         made[name] = made.get(name, {}) | {ensemble.KEYSTORE: own, ensemble.TRUSTSTORE: material.ensemble_authority}
@@ -71,7 +79,7 @@ def _secrets(cluster: Cluster, node: Node, material: Material) -> bytes:
 
     It always has a key or password that is made of random bytes: a fingerprint of it tells nothing of the others.
     """
-    named = (user for user in with_passwords(cluster) if user == ITSELF or not PROFILES[cluster.security].scram)
+    named = (user for user in with_passwords(cluster) if user == ITSELF or cluster.listening.users_in_files)
     lines = {f"password.{user}": quoted(material.password(file_of(user))) for user in named}
     if pair := material.of(node.name):  # a line ends as `\n` in the value of a property
         lines |= {"key": pair.key.decode(), "certificate": pair.certificate.decode()}
@@ -84,7 +92,12 @@ def _in_a_line(text: str) -> str:
 
 
 def _secured(cluster: Cluster) -> tuple[Node, ...]:
-    return tuple(node for node in cluster.nodes if node.role is not Role.ZOOKEEPER)
+    kafka = (node for node in cluster.nodes if node.role is not Role.ZOOKEEPER)
+    return tuple(node for node in kafka if _security_at(cluster, node).is_secured)
+
+
+def _security_at(cluster: Cluster, node: Node) -> Security:
+    return cluster.listening.at([listener.name for listener in node.listeners])
 
 
 def _names(cluster: Cluster, node: Node) -> tuple[str, ...]:

@@ -51,7 +51,7 @@ class Described:
         self.on_event = on_event
         self.take_over = take_over
         self.lock_timeout_s = lock_timeout_s
-        self.user = ""
+        self.user = self.listener = ""
         self._own_runtimes = runtimes is None
         self._kind: str | None = None
         self._runtimes = runtimes or runtimes_at(home)

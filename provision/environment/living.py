@@ -105,7 +105,7 @@ class Living(InsideKafka):
         """Run one of Kafka's own tools inside the environment; returns its exit code."""
         from provision.operations.tools import run_tool
 
-        return run_tool(self.runtime, self.name, name, arguments, streams, user=self.user)
+        return run_tool(self.runtime, self.name, name, arguments, streams, user=self.user, listener=self.listener)
 
     def warm(self, *, timeout_s: float = WAIT_S, when_idle: bool = False) -> tuple[Warmed, ...]:
         """Train the archives with which its nodes start faster, where they are missing; the environment is left alone.

@@ -54,13 +54,15 @@ class Looking(Described):
         Raises:
             UsageError: it has no nodes.
         """
+        from provision.operations.clients import required_listener
         from provision.operations.status import require_nodes
         from provision.operations.variables import Addresses
 
         if self.external_servers:
             return Addresses(self.name, self.external_servers)
         observed = require_nodes(self.runtime, self.name)
-        return Addresses(self.name, observed.bootstrap_servers, observed.zookeeper_connect)
+        listener = required_listener(observed, self.listener) if self.listener else ""
+        return Addresses(self.name, observed.bootstrap_servers_at(listener), observed.zookeeper_connect)
 
     def status(self, topics: Sequence[Topic] | None = None) -> Assessment:
         """How ready it is; `topics` are those that must exist, None for whichever do."""
@@ -159,18 +161,20 @@ class Looking(Described):
         """The `host:port` of a node for tools inside the environment's network."""
         return self.runtime.inside_address(self.name, node)
 
-    def client_config(self, form: str, user: str = "", *, inside: bool = False) -> ClientConfig:
+    def client_config(self, form: str, user: str = "", *, inside: bool = False, listener: str = "") -> ClientConfig:
         """What a client needs to get in, in the form in which it reads it; `inside` the environment's network or here.
 
+        It is over that listener, else over the first one that fits.
+
         Raises:
-            UsageError: there is no such form or user, or a user must be named.
+            UsageError: there is no such form, user or listener, or a user must be named.
         """
         from provision.operations.clients import client_config
         from provision.operations.status import require_nodes
 
         observed = require_nodes(self.runtime, self.name)
         brokers = {node.number: self.inside_address(node.name) for node in observed.of_role("broker")}
-        return client_config(observed, form, user, brokers if inside else None)
+        return client_config(observed, form, user, brokers if inside else None, listener=listener)
 
     def certificates(self) -> list[Certificate]:
         """Its certificates: whose they are, and when they end; none without TLS."""
@@ -197,7 +201,8 @@ class Looking(Described):
         from provision.operations.topics import cluster_at, cluster_of
 
         if address := self.external_servers:
-            if self.user:
-                raise UsageError("a cluster that others run has no users of this file", hint="leave --user out")
+            if self.user or self.listener:
+                what = "a cluster that others run has no users and listeners of this file"
+                raise UsageError(what, hint="leave --user and --listener out")
             return cluster_at(self.name, address)
-        return cluster_of(self.runtime, self.name, self.user)
+        return cluster_of(self.runtime, self.name, self.user, self.listener)

@@ -7,19 +7,23 @@ from provision.cluster.model import Cluster, RenderedFile, Role
 from provision.errors import Unavailable
 from provision.home.secrets import known_secrets
 from provision.kafka.zookeeper import Keys
+from provision.observe.reach import security_of_nodes
 from provision.plan.closing import is_running_open
 from provision.plan.observed import ObservedEnvironment
 from provision.runtime.base import Runtime
 from provision.security.ensemble import KEYSTORE, PREFIX, TRUSTSTORE, closes
 from provision.security.material import AUTHORITY
-from provision.security.profiles import ITSELF, PROFILES
+from provision.security.profiles import ITSELF
 
 Files = tuple[RenderedFile, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """Whether ZooKeeper is closed, and what lets us in then; None if that is not on this machine."""
+    """Whether ZooKeeper is closed, and what lets us in then; None if that is not on this machine.
+
+    There may be keys although it is open: it was closed before, and some of its nodes may still be.
+    """
 
     closed: bool = False
     keys: Keys | None = None
@@ -34,33 +38,41 @@ def way_to(observed: ObservedEnvironment) -> Way:
     """The way to its ZooKeeper nodes.
 
     Those of a secured environment are closed, but for one that was made secure before they could be and has no keys for
-    them yet. While they are being closed, some are and some are not.
+    them yet. While they are being closed, or opened again, some are and some are not.
     """
-    profile = PROFILES.get(observed.about.security) if observed.about else None
-    if observed.mode != ZOOKEEPER or profile is None or not closes(profile):
+    closed = closes(security_of_nodes(observed))
+    if observed.mode != ZOOKEEPER or not (closed or _has_keys(observed)):
         return Way()
     store = known_secrets(observed.name, observed.about)
     if store is None or not store.is_there:
-        return Way(closed=True)
+        return Way(closed)
     authorities = store.path(f"{PREFIX}{AUTHORITY}")
     if not authorities.exists():
         return Way()
-    return Way(closed=True, keys=Keys(str(authorities), str(store.path(f"{PREFIX}{ITSELF}.pem"))))
+    return Way(closed, Keys(str(authorities), str(store.path(f"{PREFIX}{ITSELF}.pem"))))
 
 
-def files_of_open(cluster: Cluster, observed: ObservedEnvironment, runtime: Runtime) -> dict[str, Files]:
-    """The present files of ZooKeeper nodes and brokers, by node, if ZooKeeper is to be closed and runs open."""
+def files_of_change(cluster: Cluster, observed: ObservedEnvironment, runtime: Runtime) -> dict[str, Files]:
+    """The present files of ZooKeeper nodes and brokers, by node, if ZooKeeper is to be closed and runs open.
+
+    Also if it is to be open and may run closed, which is seen from what is kept for it.
+    """
 
     def read(role: Role) -> dict[str, Files]:
         there = [node.name for node in observed.of_role(role) if node.needs_stop]
         return {name: runtime.read_files(observed.name, name) for name in there}
 
     if not cluster.closes_ensemble:
-        return {}
+        return read(Role.ZOOKEEPER) | read(Role.BROKER) if cluster.zookeepers and _has_keys(observed) else {}
     members = read(Role.ZOOKEEPER)
     all_run = len(members) == len(observed.of_role(Role.ZOOKEEPER))
     files = members if all_run and not is_running_open(observed, members) else members | read(Role.BROKER)
     return files if is_running_open(observed, files) else {}
+
+
+def _has_keys(observed: ObservedEnvironment) -> bool:
+    store = known_secrets(observed.name, observed.about)
+    return store is not None and f"{PREFIX}{AUTHORITY}" in store.names
 
 
 def secrets_for_tools(observed: ObservedEnvironment) -> dict[str, bytes]:

@@ -56,14 +56,13 @@ def _status_of(runtime: Runtime, environment: str, node: ObservedNode, way: Way)
     if node.endpoint and way.is_ours:
         return server_status(node.endpoint, way.keys)
     host, _, port = runtime.inside_address(environment, node.name).rpartition(":")
-    command = JavaCommand(FOUR_LETTER_WORD_MAIN, (host, port, SERVER_STATUS))
-    if way.closed:  # by the node's own certificate, which is there anyway
-        arguments = (*command.arguments, "true")
-        command = JavaCommand(FOUR_LETTER_WORD_MAIN, arguments, jvm=of_tool(DIRECTORY))
-    code, output = runtime.run_in_node(environment, node.name, command)
-    if way.closed and code not in (0, NOT_ENDED):  # it is still open, and is being closed
-        plain = JavaCommand(FOUR_LETTER_WORD_MAIN, (host, port, SERVER_STATUS))
-        code, output = runtime.run_in_node(environment, node.name, plain)
+    plain = JavaCommand(FOUR_LETTER_WORD_MAIN, (host, port, SERVER_STATUS))
+    # By the node's own certificate, which is there anyway.
+    closed = JavaCommand(FOUR_LETTER_WORD_MAIN, (*plain.arguments, "true"), jvm=of_tool(DIRECTORY))
+    first, then = (closed, plain) if way.closed else (plain, closed if way.keys else None)
+    code, output = runtime.run_in_node(environment, node.name, first)
+    if then and code not in (0, NOT_ENDED):  # it is being closed, or opened
+        code, output = runtime.run_in_node(environment, node.name, then)
     if code == NOT_ENDED:
         return None
     if code in _CANNOT_RUN or _NO_MAIN_CLASS in output:  # waiting would not help

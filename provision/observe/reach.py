@@ -1,10 +1,13 @@
 """How the cluster of an environment is reached from this machine."""
 
+from collections.abc import Mapping
+
 from provision.cluster.model import Role
 from provision.home.secrets import known_secrets
 from provision.kafka.access import Access, Credentials
 from provision.plan.listing import listed
-from provision.plan.observed import NodeState, ObservedEnvironment
+from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
+from provision.security.listening import HOST, HostListener, Security, own_way, security_in
 from provision.security.material import AUTHORITY
 from provision.security.profiles import ITSELF, PROFILES, Profile
 from provision.security.store import SecretStore
@@ -19,32 +22,70 @@ NOT_RUNNING = {
 """Why a node in that state answers nothing."""
 
 
-def access_to(observed: ObservedEnvironment) -> Access:
-    """Access to all of its brokers that have a port on this machine; those that do not run are known to be down.
+def security_of_nodes(observed: ObservedEnvironment) -> Security:
+    """How the listeners of an environment are secured."""
+    return security_in(observed.about.security if observed.about else "")
 
-    Those that let nobody in without certificates that are not here are not asked either.
+
+def listeners_of(observed: ObservedEnvironment, node: ObservedNode) -> Mapping[str, HostListener]:
+    """A broker's listeners for clients on this machine, by name, the first one first; none if it has no port here."""
+    if node.listeners:
+        return {listener.name: listener for listener in node.listeners}
+    profile = security_of_nodes(observed).of_listener(HOST).name
+    return {HOST: HostListener(HOST, profile, node.endpoint)} if node.endpoint else {}
+
+
+def known_listeners(observed: ObservedEnvironment) -> Mapping[str, Profile]:
+    """The listeners for clients on this machine that all brokers have, those that run if any do, with their profiles.
+
+    While listeners come and go, not all brokers have the same ones.
     """
     brokers = [node for node in observed.of_role(Role.BROKER) if node.endpoint]
-    reached = {node.number: node.endpoint for node in brokers if node.endpoint and node.state is NodeState.RUNNING}
-    down = {node.number: NOT_RUNNING[node.state] for node in brokers if node.state is not NodeState.RUNNING}
-    profile = PROFILES.get(observed.about.security) if observed.about else None
-    if profile is None or not profile.is_secured or not reached:
-        return Access(reached, down=down)
+    asked = [node for node in brokers if node.state is NodeState.RUNNING] or brokers
+    found = [{name: one.security for name, one in listeners_of(observed, node).items()} for node in asked]
+    common = [(name, of) for name, of in found[0].items() if all(o.get(name) == of for o in found)] if found else []
+    return {name: PROFILES[profile] for name, profile in common or (found[0].items() if found else ())}
+
+
+def access_to(observed: ObservedEnvironment, listener: str = "") -> Access:
+    """Access to all of its brokers that have a port on this machine; those that do not run are known to be down.
+
+    Those that let nobody in without certificates that are not here are not asked either. It is over the listener of
+    that name, else over the one by which the cluster knows this program.
+    """
+    known = known_listeners(observed)
+    name = listener or (own_way(known) if known else HOST)
+    brokers = {node: listeners_of(observed, node).get(name) for node in observed.of_role(Role.BROKER) if node.endpoint}
+    reached = {
+        node.number: there.endpoint for node, there in brokers.items() if there and node.state is NodeState.RUNNING
+    }
+    down = {
+        node.number: NOT_RUNNING.get(node.state, f"it has no listener {name} yet")
+        for node, there in brokers.items()
+        if node.state is not NodeState.RUNNING or there is None
+    }
+    return secured(observed, known[name], Access(reached, down=down)) if name in known else Access(reached, down=down)
+
+
+def secured(observed: ObservedEnvironment, profile: Profile, access: Access) -> Access:
+    """How this program gets in where listeners have a profile."""
+    if not profile.is_secured or not access.brokers:
+        return access
     secrets = known_secrets(observed.name, observed.about)
     if secrets is None or (missing := _missing(profile, secrets)):
         where = f"{observed.about.home} on {observed.about.host}" if observed.about else ""
         why = f"what lets us in is in {where}, not here"
         if secrets is not None and secrets.is_there:
             why = f"{secrets.directory} has no {listed(missing)}, without which nobody lets us in"
-        return Access({}, down=down | dict.fromkeys(reached, why))
+        return Access({}, down={**access.down, **dict.fromkeys(access.brokers, why)})
     password = secrets.password(ITSELF) if profile.mechanism else ""
     return Access(
-        reached,
+        access.brokers,
         profile.protocol,
         Credentials(profile.mechanism, ITSELF, password) if password else None,
         ca=str(secrets.path(AUTHORITY)) if profile.encrypted else None,
         certificate=str(secrets.path(f"{ITSELF}.pem")) if profile.asks_certificate else None,
-        down=down,
+        down=access.down,
     )
 
 

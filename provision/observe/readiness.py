@@ -14,6 +14,7 @@ from provision.kafka.zookeeper import has_quorum
 from provision.observe.ensemble import way_to
 from provision.observe.health import Health, silence_of
 from provision.observe.leaders import LEADER, SILENT, ensemble_modes
+from provision.observe.listeners import silent_listeners
 from provision.observe.reach import NOT_RUNNING, access_to
 from provision.plan.observed import NodeState, ObservedCluster, ObservedEnvironment
 from provision.runtime.base import Runtime
@@ -63,7 +64,7 @@ def assess(
     access = access_to(observed)
     access = access.to({n: at for n, at in access.brokers.items() if Role.BROKER.node(n) in wanted})
     answers = ask_brokers(access)
-    missing = missing_for_brokers(answers)
+    missing = missing_for_brokers(answers) or silent_listeners(observed, wanted)
     if missing:  # a node that nobody finds is the reason, whatever else the brokers miss
         missing |= silence_of(observed, answers)
         cut_off = {node.name: node.astray for node in observed.nodes if node.cut_off and node.name in wanted}

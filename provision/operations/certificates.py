@@ -13,11 +13,12 @@ from provision.common.whole_files import read_whole, write_output
 from provision.errors import ProvisionError, Unavailable, UsageError
 from provision.home.secrets import known_secrets
 from provision.observe.ensemble import way_to
+from provision.observe.reach import security_of_nodes
 from provision.plan.observed import ObservedEnvironment
 from provision.security.certificates import Shown, shown
 from provision.security.ensemble import PREFIX
 from provision.security.material import AUTHORITY, USERS, parted
-from provision.security.profiles import ITSELF, PROFILES
+from provision.security.profiles import ITSELF
 from provision.security.store import SecretStore
 
 if TYPE_CHECKING:
@@ -183,8 +184,7 @@ def _keystore(content: bytes, user: str, sealed: "KeySerializationEncryption") -
 
 
 def _has_any(observed: ObservedEnvironment) -> bool:
-    profile = PROFILES.get(observed.about.security) if observed.about else None
-    return profile is not None and profile.encrypted
+    return security_of_nodes(observed).encrypted
 
 
 def _store(observed: ObservedEnvironment) -> SecretStore:

@@ -12,11 +12,12 @@ from provision.cluster.secured import file_of
 from provision.errors import ProvisionError, UsageError
 from provision.home.secrets import known_secrets
 from provision.kafka.access import Access, Credentials
-from provision.observe.reach import access_to
+from provision.observe.reach import access_to, known_listeners, secured, security_of_nodes
 from provision.plan.observed import ObservedEnvironment
 from provision.security.certificates import Pair
+from provision.security.listening import INTERNAL
 from provision.security.material import USERS, parted
-from provision.security.profiles import ITSELF, PROFILES, login
+from provision.security.profiles import ITSELF, Profile, login
 
 _ADDRESSES, _LOGIN = "bootstrap.servers", "sasl.jaas.config"
 _KCAT_BYTES = 510
@@ -33,7 +34,12 @@ class ClientConfig:
 
 
 def client_config(
-    observed: ObservedEnvironment, form: str, user: str = "", inside: Mapping[int, str] | None = None
+    observed: ObservedEnvironment,
+    form: str,
+    user: str = "",
+    inside: Mapping[int, str] | None = None,
+    *,
+    listener: str = "",
 ) -> ClientConfig:
     """How a user's client gets in.
 
@@ -42,48 +48,97 @@ def client_config(
         form: one of `FORMS`.
         user: the user; empty where nobody says who they are.
         inside: the brokers' addresses inside the environment's network, if the client is there.
+        listener: the listener; empty for the first one that fits.
 
     Raises:
-        UsageError: there is no such form or user, or a user must be named.
+        UsageError: there is no such form, user or listener, or a user must be named.
         Unavailable: no broker is running, or its secrets are not on this machine.
     """
     if form not in FORMS:
         raise UsageError(f"there is no format {form!r}", hint=f"known: {', '.join(FORMS)}")
-    access = access_as(observed, user)
+    if inside is not None and listener.upper() not in ("", INTERNAL):
+        hint = f"leave --inside or --listener out: clients in its network use {INTERNAL}"
+        raise UsageError(f"{listener} is a listener for clients on this machine", hint=hint)
+    access = access_as(observed, user, INTERNAL if inside is not None else listener)
     if inside is not None:
         access = access.to(inside)
     text = FORMS[form](access)
     return ClientConfig(text, secret=access.credentials is not None or "PRIVATE KEY" in text)
 
 
-def access_as(observed: ObservedEnvironment, user: str) -> Access:
-    """How a user gets in, from this machine; raises as `client_config`."""
-    access = access_to(observed)
-    profile = PROFILES.get(observed.about.security) if observed.about else None
+def access_for(observed: ObservedEnvironment, user: str = "", listener: str = "") -> Access:
+    """How a user gets in, or, if none is named, this program; raises as `client_config`."""
+    if user:
+        return access_as(observed, user, listener)
+    return access_to(observed, required_listener(observed, listener) if listener else "")
+
+
+def access_as(observed: ObservedEnvironment, user: str, listener: str = "") -> Access:
+    """How a user gets in, from this machine; raises as `client_config`.
+
+    With INTERNAL as the listener, that is how a user gets in inside, but with the addresses of this machine.
+    """
+    name = listener if listener == INTERNAL else required_listener(observed, listener) if listener else ""
+    security, known = security_of_nodes(observed), known_listeners(observed)
+    if not name and known:  # whoever has a name wants to be known, and whoever has none cannot be
+        name = next((name for name, profile in known.items() if profile.knows_users or not user), next(iter(known)))
+    profile = security.internal if name == INTERNAL else known.get(name, security.internal)
+    access = access_inside(observed) if name == INTERNAL else access_to(observed, name)
     if not access.brokers:
         why = "\n".join(f"broker-{broker}: {reason}" for broker, reason in access.down.items())
         raise ProvisionError(
             f"no broker of {observed.name} can be used", why=why, hint=f"`provision status {observed.name}`"
         )
-    if profile is None or not profile.knows_users:
+    if not profile.knows_users:
         if user:
-            how = f"security: {profile.name}" if profile else "security: plaintext"
-            raise UsageError(f"with {how} nobody says who they are", hint="leave --user out")
+            where = f" at its listener {name}" if len(known) > 1 or name == INTERNAL else ""
+            raise UsageError(f"with security: {profile.name}{where} nobody says who they are", hint="leave --user out")
         return access
+    return _as_user(observed, access, user, profile, known)
+
+
+def access_inside(observed: ObservedEnvironment, user: str = "") -> Access:
+    """How a user, or this program, gets in inside the environment, but with the addresses of this machine."""
+    if user:
+        return access_as(observed, user, INTERNAL)
+    access = access_to(observed)
+    return secured(observed, security_of_nodes(observed).internal, Access(access.brokers, down=access.down))
+
+
+def required_listener(observed: ObservedEnvironment, listener: str) -> str:
+    """The listener for clients on this machine that is called so, in whatever case.
+
+    Raises:
+        UsageError: there is none.
+    """
+    known, name = known_listeners(observed), listener.upper()
+    if known and name not in known:
+        hint = f"it has {', '.join(known)}"
+        hint += "; for clients in its network, use --inside" if name == INTERNAL else ""
+        raise UsageError(f"{observed.name} has no listener {listener} for clients on this machine", hint=hint)
+    return name
+
+
+def _as_user(
+    observed: ObservedEnvironment, access: Access, user: str, profile: Profile, known: Mapping[str, Profile]
+) -> Access:
     secrets = known_secrets(observed.name, observed.about)
     suffix = ".password" if profile.mechanism else ".pem"
     found = sorted(path.name for path in secrets.directory.glob(f"{USERS}*{suffix}")) if secrets else []
-    known = [name.removeprefix(USERS).removesuffix(suffix) for name in found]
-    if secrets is None or user not in (*known, ITSELF):
+    users = [name.removeprefix(USERS).removesuffix(suffix) for name in found]
+    if secrets is None or user not in (*users, ITSELF):
         what = f"{observed.name} has no user {user}" if user else f"{observed.name} wants to know who its clients are"
         hint = (
-            f"--user {' or '.join(known)}" if known else "name one in the file's `users`, and `provision up` makes it"
+            f"--user {' or '.join(users)}" if users else "name one in the file's `users`, and `provision up` makes it"
         )
+        open_ones = [name for name, one in known.items() if not one.knows_users]
+        hint += f"; or --listener {' or '.join(open_ones)}" if open_ones and not user else ""
         raise UsageError(what, hint=hint)
     if profile.mechanism:
         password = secrets.password(file_of(user))
-        mechanism = _mechanism(access, user) if profile.scram and user != ITSELF else profile.mechanism
-        return replace(access, credentials=Credentials(mechanism, user, password))
+        if profile.scram and user != ITSELF:
+            return replace(access, credentials=Credentials(_mechanism(access_to(observed), user), user, password))
+        return replace(access, credentials=Credentials(profile.mechanism, user, password))
     return replace(access, certificate=str(secrets.path(f"{file_of(user)}.pem")))
 
 

@@ -24,7 +24,7 @@ def situation(
 
 def ports_in_use(observed: ObservedEnvironment, taken: frozenset[int]) -> dict[str, int]:
     """The ports that existing nodes have, and keep unless they are taken."""
-    ports = {node.name: int(node.endpoint.rpartition(":")[2]) for node in observed.nodes if node.endpoint}
+    ports = {name: port for node in observed.nodes for name, port in node.host_ports.items()}
     return {name: port for name, port in ports.items() if port not in taken}
 
 

@@ -13,13 +13,14 @@ from provision.common.whole_files import read_whole
 from provision.errors import Refused, UsageError
 from provision.home.place import Home
 from provision.home.secrets import secrets_of
+from provision.observe.reach import security_of_nodes
 from provision.plan.listing import listed
 from provision.plan.observed import ObservedEnvironment
 from provision.runtime.base import Runtime
 from provision.security import ensemble
 from provision.security.certificates import SOON_DAYS, shown
 from provision.security.material import AUTHORITY_KEY, Material, Rotation, material
-from provision.security.profiles import ITSELF, PROFILES, TRUSTSTORE
+from provision.security.profiles import CONTROLLER, ITSELF, TRUSTSTORE
 from provision.security.store import SecretStore
 
 _LONGEST_BYTES = 1024
@@ -44,13 +45,13 @@ def material_of(
 
 def _require_kept(observed: ObservedEnvironment, store: SecretStore, runtime: Runtime) -> None:
     """Refuse to make anew what running nodes trust, which would lock everybody out."""
-    profile = PROFILES.get(observed.about.security) if observed.about else None
-    if profile is None or not any(node.needs_stop for node in observed.nodes):
+    if not any(node.needs_stop for node in observed.nodes):
         return
-    needed = {AUTHORITY_KEY: profile.encrypted, f"{ITSELF}.password": bool(profile.mechanism)}
+    before = security_of_nodes(observed)
+    needed = {AUTHORITY_KEY: before.encrypted, f"{ITSELF}.password": bool(before.mechanism)}
     lost = [name for name, is_needed in needed.items() if is_needed and not store.read(name)]
     of_ensemble = f"{ensemble.PREFIX}{AUTHORITY_KEY}"
-    if ensemble.closes(profile) and not store.read(of_ensemble) and _trust_an_ensemble(observed, runtime):
+    if ensemble.closes(before) and not store.read(of_ensemble) and _trust_an_ensemble(observed, runtime):
         lost.append(of_ensemble)
     others = store.identity and observed.about and observed.about.secrets not in ("", store.identity)
     if lost or others:
@@ -84,7 +85,7 @@ def require_rotated(cluster: Cluster, observed: ObservedEnvironment, begun: Mate
         wanted.setdefault(file.node, {})[file.name] = file.content
     behind = []
     for node in observed.nodes:
-        expected = wanted.get(node.name) or _trusting(node.role, begun)
+        expected = wanted.get(node.name) or _trusting(cluster, node.role, begun)
         has = {file.name: file.content for file in runtime.read_files(cluster.name, node.name)} if expected else {}
         if any(has.get(name) != content for name, content in expected.items()):
             behind.append(node.name)
@@ -94,9 +95,11 @@ def require_rotated(cluster: Cluster, observed: ObservedEnvironment, begun: Mate
         raise Refused(what, why="without the old authority, these and the others would not trust each other", hint=hint)
 
 
-def _trusting(role: str, made: Material) -> dict[str, bytes]:
+def _trusting(cluster: Cluster, role: str, made: Material) -> dict[str, bytes]:
     """What a node of that role trusts that is no longer in the file."""
-    kafka = {} if role == Role.ZOOKEEPER else {TRUSTSTORE: made.authority}
+    at = [CONTROLLER] if role == Role.CONTROLLER else []
+    trusts = role != Role.ZOOKEEPER and cluster.listening.at(at).encrypted
+    kafka = {TRUSTSTORE: made.authority} if trusts else {}
     members = {} if role == Role.CONTROLLER else {ensemble.TRUSTSTORE: made.ensemble_authority}
     return {name: content for name, content in {**kafka, **members}.items() if content}
 

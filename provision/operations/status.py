@@ -14,6 +14,7 @@ from provision.errors import UsageError
 from provision.events import Listener
 from provision.kafka.levels import Level
 from provision.observe.health import explained, health_of, with_halted
+from provision.observe.reach import known_listeners
 from provision.observe.readiness import Assessment, assess
 from provision.observe.waiting import Wait
 from provision.plan.observed import ObservedEnvironment
@@ -79,6 +80,10 @@ def status_dict(assessment: Assessment) -> dict[str, Any]:
         "level": str(assessment.level),
         "kafka": {"version": observed.version, "mode": observed.mode},
         "bootstrap_servers": observed.bootstrap_servers,
+        "listeners": [
+            {"name": name, "security": profile.name, "bootstrap_servers": observed.bootstrap_servers_at(name)}
+            for name, profile in known_listeners(observed).items()
+        ],
         "zookeeper_connect": observed.zookeeper_connect or None,
         "nodes": [
             {"name": name, "role": role, "state": state, "endpoint": endpoint, **_health(assessment, name)}

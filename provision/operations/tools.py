@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from provision.catalogue.versions import (
     TOOL_ADDRESSES,
@@ -16,10 +17,9 @@ from provision.cluster.model import Role
 from provision.errors import ProvisionError, UsageError
 from provision.kafka.access import Access
 from provision.observe.ensemble import secrets_for_tools
-from provision.observe.reach import access_to
-from provision.operations.clients import access_as, java_properties
+from provision.operations.clients import access_for, access_inside, java_properties, required_listener
 from provision.operations.status import require_nodes
-from provision.plan.observed import NodeState, ObservedEnvironment
+from provision.plan.observed import DOCKER, NodeState, ObservedEnvironment
 from provision.runtime.base import DIRECTORY, JavaCommand, Runtime, Streams
 from provision.security.ensemble import of_tool
 
@@ -35,8 +35,28 @@ _PROPERTY = re.compile(r"(?:bootstrap\.(?:servers|controllers)|zookeeper\.connec
 _OF_ENSEMBLE = re.compile(r"zookeeper\.connect\s*[=:]")
 
 
-def run_tool(
-    runtime: Runtime, name: str, tool: str, arguments: Sequence[str], streams: Streams, *, user: str = ""
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How a tool gets in: by default at `servers`; `inside` has what other addresses are called where it runs.
+
+    `own` are those of running nodes: where one has stopped, anybody may listen by now, who would be told a password.
+    """
+
+    access: Access
+    servers: tuple[str, ...]
+    inside: Mapping[str, str]
+    own: frozenset[str]
+
+
+def run_tool(  # noqa: PLR0913 what runs, and how it gets in
+    runtime: Runtime,
+    name: str,
+    tool: str,
+    arguments: Sequence[str],
+    streams: Streams,
+    *,
+    user: str = "",
+    listener: str = "",
 ) -> int:
     """Run one of Kafka's own tools inside the environment, as a user or as provision itself; returns its exit code.
 
@@ -45,7 +65,7 @@ def run_tool(
     that are valid inside, and commands from a how-to work unchanged.
 
     Raises:
-        UsageError: this version of Kafka has no such tool, or there is no such user.
+        UsageError: this version of Kafka has no such tool, or there is no such user, or listener where it runs.
     """
     observed = require_nodes(runtime, name)
     version = version_of(observed.version)
@@ -56,27 +76,46 @@ def run_tool(
     entry = tools.get(tool)
     if entry is None:
         raise UsageError(f"Kafka {observed.version} has no tool {tool}", hint=f"known: {', '.join(sorted(tools))}")
-    inside = {
-        node.endpoint: runtime.inside_address(name, node.name) for node in observed.nodes if node.endpoint is not None
-    }
     main_class, *first = entry.split()
     role = Role.ZOOKEEPER if tool == _ZOOKEEPER_SHELL else Role.BROKER
-    # Where a node has stopped, anybody may listen by now, who would be told a password.
-    own = {node.name: runtime.inside_address(name, node.name) for node in observed.nodes if node.state in _LISTENING}
-    asked = [node.name for node in observed.of_role(role)]
-    access = access_as(observed, user) if user else access_to(observed)
-    if access.secured:
-        asked = [node for node in asked if node in own] or asked  # none: the tool itself says that nobody answers
-    servers = ",".join(runtime.inside_address(name, node) for node in asked)
-    translated = tuple(as_seen_inside(argument, inside) for argument in arguments)
-    address = filled_in_address(address_option(tool, version), translated, servers)
+    way = _way(runtime, observed, role, user, listener, has_file=names_config(arguments))
+    asked = way.servers
+    if way.access.secured:
+        asked = tuple(one for one in asked if one in way.own) or asked  # none: the tool itself says that nobody answers
+    translated = tuple(as_seen_inside(argument, way.inside) for argument in arguments)
+    address = filled_in_address(address_option(tool, version), translated, ",".join(asked))
     option, properties, keys = "", b"", dict[str, bytes]()
-    if set(told_addresses(tool, (*address, *translated))) <= set(own.values()):
-        option, properties = filled_in_config(access, config_option(tool, version), arguments)
+    if way.own.issuperset(told_addresses(tool, (*address, *translated))):
+        option, properties = filled_in_config(way.access, config_option(tool, version), arguments)
         keys = _keys(observed, user) if asks_ensemble(tool, arguments) else {}
     jvm = of_tool(DIRECTORY) if keys else ()
     command = JavaCommand(main_class, (*first, *address, *translated), option, properties, keys, jvm)
     return runtime.run_tool(observed, command, streams)
+
+
+def _way(
+    runtime: Runtime, observed: ObservedEnvironment, role: Role, user: str, listener: str, *, has_file: bool
+) -> _Way:
+    if listener and observed.runtime == DOCKER:
+        what = "a tool runs in the environment's network, which has none of the listeners for this machine"
+        raise UsageError(what, hint="leave --listener out: it gets in at INTERNAL")
+    listening = [node for node in observed.nodes if node.state in _LISTENING]
+    named = any(node.listeners for node in observed.nodes)
+    if role is Role.BROKER and (listener or (has_file and named and observed.runtime != DOCKER)):
+        # A file that says how to get in is for a listener of this machine, as `client-config` writes it.
+        access = access_for(observed, user, listener)
+        name = required_listener(observed, listener) if listener else ""
+        servers = observed.bootstrap_servers_at(name).split(",")
+        return _Way(access, tuple(servers), {}, frozenset(at for node in listening for at in node.endpoints))
+    addresses = {node.name: runtime.inside_address(observed.name, node.name) for node in observed.nodes}
+    inside = {at: addresses[node.name] for node in observed.nodes for at in node.endpoints}
+    asked = tuple(addresses[node.name] for node in observed.of_role(role))
+    return _Way(access_inside(observed, user), asked, inside, frozenset(addresses[node.name] for node in listening))
+
+
+def names_config(arguments: Sequence[str]) -> bool:
+    """Whether the arguments of a tool name a file that says how it gets in."""
+    return any(argument.split("=")[0] in TOOL_CONFIGS for argument in arguments)
 
 
 def asks_ensemble(tool: str, arguments: Sequence[str]) -> bool:
@@ -137,8 +176,12 @@ def filled_in_address(option: str | None, arguments: Sequence[str], servers: str
 
 def filled_in_config(access: Access, option: str | None, arguments: Sequence[str]) -> tuple[str, bytes]:
     """The option and the content of the file that lets a tool in; empty if it needs none, or the user names one."""
-    said = any(argument.split("=")[0] in TOOL_CONFIGS for argument in arguments)
-    if option is None or said or {"--help", "--version", "--zookeeper"} & set(arguments) or not access.secured:
+    if (
+        option is None
+        or names_config(arguments)
+        or {"--help", "--version", "--zookeeper"} & set(arguments)
+        or not access.secured
+    ):
         return "", b""
     return option, java_properties(access, inline=True).encode("ascii")
 

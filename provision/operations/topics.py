@@ -19,9 +19,8 @@ from provision.kafka.leaders import missing_for_topics
 from provision.kafka.readiness import BrokerAnswers, ask_brokers, missing_for_brokers
 from provision.observe.exits import check_beside, told_by_exits
 from provision.observe.inside import agreed
-from provision.observe.reach import access_to
 from provision.observe.waiting import Wait
-from provision.operations.clients import access_as
+from provision.operations.clients import access_for
 from provision.operations.status import require
 from provision.plan.actions import Action, Plan, Verb
 from provision.plan.observed import ObservedCluster, ObservedTopic
@@ -87,15 +86,15 @@ class KafkaCluster:
         return Target(self.name, self.access, throttle, seeds, throttle_bytes_per_s)
 
 
-def cluster_of(runtime: Runtime, name: str, user: str = "") -> KafkaCluster:
-    """The cluster of an environment, for provision itself, or for a user.
+def cluster_of(runtime: Runtime, name: str, user: str = "", listener: str = "") -> KafkaCluster:
+    """The cluster of an environment, for provision itself, or for a user, over that listener.
 
     Raises:
         UsageError: there is none of that name, or no such user.
     """
     observed = require(runtime, name)
     wait = Wait(runtime, name, [node.name for node in observed.nodes], Patience(0.0), silent, restarts=False)
-    access = access_as(observed, user) if user else access_to(observed)
+    access = access_for(observed, user, listener)
     return KafkaCluster(name, access, wait.check_exits)
 
 

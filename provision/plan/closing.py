@@ -7,7 +7,8 @@ client port (`client.portUnification`). Nodes restart one at a time, ZooKeeper's
 2. `move`: its nodes, all of which take TLS by then, use it between them. A single node has nobody to talk to.
 3. `close`: its ports take nothing but TLS, with a certificate.
 
-What the nodes' files say decides which phases are left.
+What the nodes' files say decides which phases are left. One that runs closed and is to be open goes the same way back:
+its ports take both, then nobody uses TLS any more, then nothing has it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,17 @@ from provision.cluster.properties import read
 from provision.plan.actions import Action, Kind, Verb
 from provision.plan.observed import ObservedEnvironment
 from provision.plan.phases import Stage
-from provision.security.ensemble import CLIENT_PORT, ON, QUORUM_PORT, QUORUM_TLS, TLS_OF_BROKERS
+from provision.security.ensemble import (
+    CLIENT_PORT,
+    KEYSTORE,
+    ON,
+    QUORUM_PORT,
+    QUORUM_TLS,
+    TLS_OF_BROKERS,
+    TRUSTSTORE,
+    of_broker,
+    of_member,
+)
 
 OPEN_PHASE, MOVE_PHASE, CLOSE_PHASE = "open", "move", "close"
 Files = Mapping[str, Sequence[RenderedFile]]
@@ -39,7 +50,9 @@ def stages_of_closing(cluster: Cluster, observed: ObservedEnvironment, files: Fi
         observed: what the runtime has.
         files: the present files of its ZooKeeper nodes and brokers.
     """
-    if not cluster.closes_ensemble or not is_running_open(observed, files):
+    if not cluster.closes_ensemble:
+        return _stages_of_opening(cluster, observed, files)
+    if not is_running_open(observed, files):
         return (Stage(cluster),)
     members = [_settings(files, name) for name in _running(observed, Role.ZOOKEEPER)]
     brokers = [_settings(files, name) for name in _running(observed, Role.BROKER)]
@@ -53,11 +66,50 @@ def stages_of_closing(cluster: Cluster, observed: ObservedEnvironment, files: Fi
     return (Stage(cluster),) if len(left) == 1 else tuple(left)
 
 
+def _stages_of_opening(cluster: Cluster, observed: ObservedEnvironment, files: Files) -> tuple[Stage, ...]:
+    members = [_settings(files, name) for name in _running(observed, Role.ZOOKEEPER)]
+    brokers = [_settings(files, name) for name in _running(observed, Role.BROKER)]
+    opened = all("clientPort" in one for one in members if one)
+    moved = all(one.get(QUORUM_TLS) != ON for one in members) and all(one.get(TLS_OF_BROKERS) != ON for one in brokers)
+    left = [Stage(cluster, CLOSE_PHASE, "nobody connects to ZooKeeper with TLS any more then")]
+    if not (opened and moved):
+        left.insert(
+            0, _still_closed(cluster, files, MOVE_PHASE, "all ZooKeeper nodes take connections without TLS then")
+        )
+    if not opened:
+        left.insert(0, _still_closed(cluster, files, OPEN_PHASE))
+    return (Stage(cluster),) if len(left) == 1 else (replace(left[0], cause=""), *left[1:])
+
+
+def _still_closed(cluster: Cluster, files: Files, name: str, cause: str = "") -> Stage:
+    """A stage in which ZooKeeper's ports still take TLS; at first, brokers and its nodes use it."""
+    used = name == OPEN_PHASE
+    roles = (Role.ZOOKEEPER, Role.BROKER) if used else (Role.ZOOKEEPER,)
+    kept = {
+        (file.node, file.name): file
+        for node in cluster.nodes
+        if node.role in roles
+        for file in files.get(node.name, ())
+        if file.name in (KEYSTORE, TRUSTSTORE)
+    }
+    nodes = []
+    for node in cluster.nodes:
+        own = {}
+        if (node.name, KEYSTORE) in kept:
+            has_peers = len(cluster.zookeepers) > 1
+            is_member = node.role is Role.ZOOKEEPER
+            own = of_member(node.config_dir, has_peers=has_peers) if is_member else of_broker(node.config_dir)
+        with_tls = replace(node, properties=dict(sorted({**node.properties, **own}.items())))
+        nodes.append(_taking_both(with_tls, encrypted=used) if own and node.role is Role.ZOOKEEPER else with_tls)
+    return Stage(replace(cluster, nodes=tuple(nodes)), name, cause, kept=tuple(kept.values()))
+
+
 def one_after_the_other(cluster: Cluster, upgrade: Sequence[Stage], closing: Sequence[Stage]) -> tuple[Action, ...]:
     """The refusal of a new version in the same step; empty unless both have phases."""
     if len(upgrade) == 1 or len(closing) == 1:
         return ()
-    cause = "kafka.version changes, and ZooKeeper is to be closed to all but its nodes and the brokers"
+    how = "closed to all but its nodes and the brokers" if cluster.closes_ensemble else "open again"
+    cause = f"kafka.version changes, and ZooKeeper is to be {how}"
     hint = "`provision up` with the version before first: one change after the other"
     return (Action(Verb.REFUSE, Kind.SOFTWARE, cluster.software, cause, hint),)
 

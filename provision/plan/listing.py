@@ -26,12 +26,13 @@ def split(name: str) -> tuple[str, tuple[int, ...]]:
 
 def placed(nodes: Sequence[Node]) -> str:
     """Where nodes are reached, and their racks: `127.0.0.1:9092 … 9094 in racks a, b, c`."""
-    ports: dict[str, list[int]] = {}
+    ports: dict[tuple[str, str], list[int]] = {}
     for node in nodes:
-        if node.endpoint:
-            host, _, port = node.endpoint.rpartition(":")
-            ports.setdefault(host, []).append(int(port))
-    addresses = ", ".join(f"{host}:{_ranges(sorted(known))}" for host, known in ports.items()) or "no host port"
+        for name, endpoint in _endpoints(node):
+            host, _, port = endpoint.rpartition(":")
+            ports.setdefault((name, host), []).append(int(port))
+    found = (f"{name} {host}:{_ranges(sorted(known))}".lstrip() for (name, host), known in ports.items())
+    addresses = ", ".join(found) or "no host port"
     racks = [node.rack for node in nodes if node.rack]
     if not racks:
         return addresses
@@ -42,6 +43,13 @@ def placed(nodes: Sequence[Node]) -> str:
     if len(distinct) < len(racks) and in_turn:
         return f"{addresses} in racks {', '.join(distinct)} in turn"
     return f"{addresses} in racks {', '.join(racks)}"
+
+
+def _endpoints(node: Node) -> list[tuple[str, str]]:
+    """Where a node is reached, with the names of its listeners if it has several."""
+    if len(node.host_listeners) > 1:
+        return [(one.name, one.endpoint) for one in node.host_listeners]
+    return [("", node.endpoint)] if node.endpoint else []
 
 
 def _ranges(numbers: list[int]) -> str:

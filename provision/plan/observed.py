@@ -9,6 +9,7 @@ from provision.catalogue.versions import ZOOKEEPER
 from provision.cluster.model import RenderedFile, Role, StorageKind, node_with_id
 from provision.plan.about import About
 from provision.plan.stored import StoredData
+from provision.security.listening import HOST, HostListener, lease_name
 
 DOCKER = "docker"
 LOST_IN_MEMORY = "it starts empty: what it had in memory is gone"
@@ -34,6 +35,9 @@ class NodeState(StrEnum):
 class ObservedNode:
     """A node that the runtime has. `endpoint` is the `host:port` at which this machine reaches it, if any.
 
+    `listeners` are a broker's for clients on this machine, if it has others than the one called HOST; `endpoint` is
+    then that of the first one.
+
     `version` is the Kafka release it was created with, `software` the image or the jars; empty if its mark is damaged.
     `software_id` is the id of its image; empty for a process, which reads its jars when it starts. `astray` says how a
     running node is not where the others look for it; if it is `cut_off`, they cannot find it at all. `up_s` is for how
@@ -53,6 +57,21 @@ class ObservedNode:
     astray: str = ""
     cut_off: bool = False
     up_s: float | None = field(default=None, compare=False)
+    listeners: tuple[HostListener, ...] = ()
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """All of its `host:port` on this machine, that of `endpoint` first."""
+        found = tuple(listener.endpoint for listener in self.listeners)
+        return found or ((self.endpoint,) if self.endpoint else ())
+
+    @property
+    def host_ports(self) -> dict[str, int]:
+        """Its ports of this machine, by the names under which they are leased."""
+        if not self.endpoint:
+            return {}
+        ports = {lease_name(self.name, listener.name): listener.port for listener in self.listeners}
+        return ports or {lease_name(self.name, HOST): int(self.endpoint.rpartition(":")[2])}
 
     @property
     def number(self) -> int:
@@ -174,6 +193,14 @@ class ObservedEnvironment:
     def bootstrap_servers(self) -> str:
         """The bootstrap servers for clients on this machine."""
         return ",".join(self.broker_endpoints.values())
+
+    def bootstrap_servers_at(self, listener: str = "") -> str:
+        """The bootstrap servers over that listener, of those brokers that have it; the default is the first one."""
+        if not listener:
+            return self.bootstrap_servers
+        brokers = self.of_role(Role.BROKER)
+        named = [one.endpoint for node in brokers for one in node.listeners if one.name == listener]
+        return ",".join(named) or (self.bootstrap_servers if listener == HOST else "")
 
     @property
     def zookeeper_connect(self) -> str:

@@ -9,12 +9,14 @@ from provision.cluster.model import Cluster, RenderedFile
 class Stage:
     """The environment at the end of a phase.
 
-    The only stage of a plan has no name. The `cause` of a later one is why it can begin after the one before.
+    The only stage of a plan has no name. The `cause` of a later one is why it can begin after the one before. `kept`
+    are secret files of nodes that the desired cluster has no use for any more.
     """
 
     cluster: Cluster
     name: str = ""
     cause: str = ""
+    kept: tuple[RenderedFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

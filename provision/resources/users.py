@@ -20,7 +20,7 @@ from provision.plan.keeping import is_kept
 from provision.plan.listing import listed
 from provision.plan.observed import ObservedCluster
 from provision.resources.kind import Kind, Outcome, Target, Work
-from provision.security.profiles import PROFILES
+from provision.spec.listeners import security_of
 from provision.spec.model import EnvironmentSpec
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Users(Kind[DesiredUsers, ObservedUsers]):
 
     def desired(self, spec: EnvironmentSpec, brokers: int | None = None) -> DesiredUsers | None:  # noqa: ARG002
         """The users in the file; None unless the cluster keeps them."""
-        if spec.bootstrap_servers or not PROFILES[spec.security].scram:
+        if spec.bootstrap_servers or not security_of(spec).scram:
             return None
         users = {user.name: (user.mechanism, user.iterations) for user in spec.users}
         return DesiredUsers(users, spec.prune, tuple(spec.keep))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from provision.cluster.identity import Identities, Identity
-from provision.cluster.layout import CLIENT, CONTROLLER, INTERNAL
+from provision.cluster.layout import CLIENT
 from provision.cluster.model import Cluster, Node, RenderedFile, Role
 from provision.common.patience import Patience
 from provision.errors import ProvisionError
@@ -18,6 +18,8 @@ from provision.plan.stored import StoredData
 from provision.runtime.archives import Archive, Archives, kind_of
 from provision.runtime.base import Hold, JavaCommand, Remnant, Runtime, Streams
 from provision.runtime.health import Asker, Machine, Probe, Reached, Surroundings, Vitals
+from provision.security.listening import HOST, INTERNAL
+from provision.security.profiles import CONTROLLER
 
 _PAUSE_S = 0.01
 OnVerb = Callable[[str, str], None]
@@ -278,6 +280,7 @@ class FakeRuntime(Runtime):
                 version=str(cluster.version),
                 software=cluster.software,
                 software_id=self._identity(node.software).checksum,
+                listeners=node.host_listeners if cluster.listening.names != (HOST,) else (),
             )
             kept.files[node.name] = tuple(files)
 

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from provision.security.profiles import ITSELF, Profile
+from provision.security.listening import Security
+from provision.security.profiles import ITSELF
 
 READ, WRITE, CREATE, DELETE, ALTER, DESCRIBE = "read", "write", "create", "delete", "alter", "describe"
 DESCRIBE_CONFIGS, ALTER_CONFIGS, ALL = "describe-configs", "alter-configs", "all"
@@ -84,9 +85,9 @@ UNKNOWN = (principal_of("ANONYMOUS"), principal_of(ANY))
 """The principals of who connects without saying who that is."""
 
 
-def own_principals(profile: Profile) -> tuple[str, ...]:
+def own_principals(security: Security) -> tuple[str, ...]:
     """The principals of nodes and of this program; with certificates also before a rule has mapped their names."""
-    return (principal_of(ITSELF), *([principal_of(f"CN={ITSELF}")] if profile.encrypted else []))
+    return (principal_of(ITSELF), *([principal_of(f"CN={ITSELF}")] if security.encrypted else []))
 
 
 def lets_change_permissions(acl: Acl) -> bool:
@@ -100,11 +101,11 @@ def keeps_from_permissions(acl: Acl) -> bool:
     return denied and acl.principal in UNKNOWN and acl.resource == CLUSTER and acl.operation in (ALTER, DESCRIBE, ALL)
 
 
-def authorizer(profile: Profile, supers: Iterable[str], *, kraft: bool) -> dict[str, str]:
+def authorizer(security: Security, supers: Iterable[str], *, kraft: bool) -> dict[str, str]:
     """The properties of a node that asks for permissions: all that is not allowed is refused, except to super users."""
     return {
         "authorizer.class.name": _AUTHORIZERS[kraft],
-        "super.users": ";".join(dict.fromkeys((*own_principals(profile), *map(principal_of, supers)))),
+        "super.users": ";".join(dict.fromkeys((*own_principals(security), *map(principal_of, supers)))),
         "allow.everyone.if.no.acl.found": "false",
     }
 

@@ -10,7 +10,7 @@ PEM from 3.5.5 on; unlike PKCS #12, it needs no password.
 
 from collections.abc import Iterator
 
-from provision.security.profiles import Profile
+from provision.security.listening import Security
 
 PREFIX = "ensemble-"
 """What the names of the files begin with that are kept for it; no node or user is called like that."""
@@ -52,9 +52,9 @@ _NETTY = "org.apache.zookeeper.ClientCnxnSocketNetty"
 _PEM = "PEM"
 
 
-def closes(profile: Profile) -> bool:
-    """Whether ZooKeeper is closed in an environment that is secured like that."""
-    return profile.is_secured
+def closes(security: Security) -> bool:
+    """Whether ZooKeeper is closed in an environment that is secured like that: with any listener that is."""
+    return security.is_secured
 
 
 def of_member(config_dir: str, *, has_peers: bool) -> dict[str, str]:

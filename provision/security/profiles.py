@@ -2,6 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from provision.security.listening import Security
 
 CONTROLLER = "CONTROLLER"
 ITSELF = "provision"
@@ -56,10 +60,6 @@ class Profile:
         """The protocol between controllers, and of brokers with them: whoever has TLS shows a certificate there."""
         return "SSL" if self.encrypted else self.protocol
 
-    def protocol_of(self, listener: str) -> str:
-        """The security protocol of a listener by its name."""
-        return self.controller_protocol if listener == CONTROLLER else self.protocol
-
 
 PROFILES = {
     profile.name: profile
@@ -88,15 +88,16 @@ class Place:
         return f"${{file:{self.config_dir}/{SECRETS}:{name}}}"
 
 
-def settings(profile: Profile, place: Place, users: Sequence[str] = ()) -> dict[str, str]:
+def settings(security: "Security", place: Place, users: Sequence[str] = ()) -> dict[str, str]:
     """The properties of a broker or controller at that place, which knows these users beside this program."""
     found: dict[str, str] = {}
-    if profile.is_secured:
+    security = security.at(place.listeners)
+    if security.is_secured:
         found |= {PROVIDERS: _FILE, PROVIDER_CLASS: PROVIDER}
-    if profile.encrypted:
-        found |= _of_tls(profile, place, users)
-    if profile.mechanism:
-        found |= _of_passwords(profile, place, users)
+    if security.encrypted:
+        found |= _of_tls(security, place, users)
+    if security.mechanism:
+        found |= _of_passwords(security, place, users)
     return found
 
 
@@ -109,19 +110,28 @@ def beside(secured: Mapping[str, str], properties: Mapping[str, str]) -> dict[st
     return together
 
 
-def _of_tls(profile: Profile, place: Place, users: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _of_tls(security: "Security", place: Place, users: Sequence[str]) -> Iterator[tuple[str, str]]:
     # Not by `ssl.keystore.location`, with which 2.8 wants a password for the key.
     yield "ssl.keystore.type", "PEM"
     yield "ssl.keystore.key", place.secret("key")
     yield "ssl.keystore.certificate.chain", place.secret("certificate")
     yield "ssl.truststore.type", "PEM"
     yield "ssl.truststore.location", f"{place.config_dir}/{TRUSTSTORE}"
-    yield "ssl.client.auth", "required" if profile.asks_certificate else "none"
-    yield "ssl.principal.mapping.rules", _letting_in(ITSELF, *(users if profile.asks_certificate else ()))
-    if CONTROLLER in place.listeners:  # only nodes talk to it, and each of them has a certificate
-        prefix = f"listener.name.{CONTROLLER.lower()}."
-        yield f"{prefix}ssl.client.auth", "required"
-        yield f"{prefix}ssl.principal.mapping.rules", _letting_in(ITSELF)
+    asks = security.internal.asks_certificate
+    yield from _asking("", users, asks=asks)
+    for listener in place.listeners:
+        profile, prefix = security.of_listener(listener), f"listener.name.{listener.lower()}."
+        if listener == CONTROLLER:
+            if profile.encrypted:  # only nodes talk to it, and each of them has a certificate
+                yield from _asking(prefix, (), asks=True)
+        elif profile.encrypted and profile.asks_certificate != asks:
+            yield from _asking(prefix, users, asks=profile.asks_certificate)
+
+
+def _asking(prefix: str, users: Sequence[str], *, asks: bool) -> Iterator[tuple[str, str]]:
+    """Whether whoever connects has to show a certificate, and whose are good: those of nodes and of these users."""
+    yield f"{prefix}ssl.client.auth", "required" if asks else "none"
+    yield f"{prefix}ssl.principal.mapping.rules", _letting_in(ITSELF, *(users if asks else ()))
 
 
 def _letting_in(*names: str) -> str:
@@ -132,16 +142,22 @@ def _letting_in(*names: str) -> str:
     return f"RULE:^CN=({'|'.join(name.replace('.', '[.]') for name in names)})$/$1/"
 
 
-def _of_passwords(profile: Profile, place: Place, users: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _client_auth(*, asks: bool) -> str:
+    return "required" if asks else "none"
+
+
+def _of_passwords(security: "Security", place: Place, users: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Brokers and controllers authenticate themselves as this program does."""
-    yield "sasl.mechanism.inter.broker.protocol", PLAIN
-    in_file = () if profile.scram else users
-    known = {listener: in_file for listener in place.listeners if listener != CONTROLLER}
-    if place.kraft and not profile.encrypted:
+    if security.internal.mechanism:
+        yield "sasl.mechanism.inter.broker.protocol", PLAIN
+    of_brokers = {name: security.of_listener(name) for name in place.listeners if name != CONTROLLER}
+    asking = {name: profile for name, profile in of_brokers.items() if profile.mechanism}
+    if place.kraft and "SASL" in security.protocol_of(CONTROLLER):
         yield "sasl.mechanism.controller.protocol", PLAIN
-        known[CONTROLLER] = ()
-    for listener, others in known.items():
+        asking[CONTROLLER] = security.controllers
+    for listener, profile in asking.items():
         prefix = f"listener.name.{listener.lower()}."
+        others = () if profile.scram or listener == CONTROLLER else users
         passwords = {user: place.secret(f"password.{user}") for user in (ITSELF, *others)}
         scram = SCRAM if profile.scram and listener != CONTROLLER else ()
         yield f"{prefix}sasl.enabled.mechanisms", ",".join([PLAIN, *scram])

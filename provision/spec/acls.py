@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema, model_validator
 
-from provision.catalogue.versions import KafkaVersion
+from provision.catalogue.versions import KRAFT, KafkaVersion
 from provision.security.acls import (
     ALL_OPERATIONS,
     ANY,
@@ -25,7 +25,9 @@ from provision.security.acls import (
     require_name,
     require_supported,
 )
+from provision.security.listening import Security
 from provision.security.profiles import ITSELF, PROFILES
+from provision.spec.listeners import security_of
 from provision.spec.section import Section
 
 if TYPE_CHECKING:
@@ -178,18 +180,35 @@ def acls(spec: "EnvironmentSpec") -> Iterator["Finding"]:
     """Each entry is complete and has an effect, and nobody is locked out who must not be."""
     from provision.spec.checks import Finding
 
-    profile = PROFILES[spec.security]
-    if "acls" in spec.model_fields_set and not spec.bootstrap_servers and not profile.knows_users:
+    security = security_of(spec)
+    if "acls" in spec.model_fields_set and not spec.bootstrap_servers and not security.knows_users:
         knowing = ", ".join(one.name for one in PROFILES.values() if one.knows_users)
-        message = f"with security: {spec.security} nobody says who they are, and provision itself would be locked out"
+        message = f"with security: {security.name} nobody says who they are, and provision itself would be locked out"
         yield Finding(("acls",), message, f"use one of {knowing}", at_key=True)
         return
+    if asks_for_permission(spec) and security.knows_users:
+        yield from _known_everywhere(spec, security)
     for index, entry in enumerate(spec.acls):
         yield from _of_entry(spec, index, entry)
     for index, user in enumerate(spec.users):
         if user.super and user.allow:
             message = f"{user.name} is a super user, who may do everything"
             yield Finding(("users", index, "allow"), message, "remove it", at_key=True, warning=True)
+
+
+def _known_everywhere(spec: "EnvironmentSpec", security: Security) -> Iterator["Finding"]:
+    """With an authorizer, nodes and this program have to be known wherever they get in."""
+    from provision.spec.checks import Finding, mode_of
+
+    knowing = ", ".join(one.name for one in PROFILES.values() if one.knows_users)
+    who = {
+        "INTERNAL, where brokers get in": security.internal.knows_users,
+        "CONTROLLER, where brokers get in": security.controllers.is_secured or mode_of(spec) != KRAFT,
+        "any listener for this machine, where provision gets in": any(one.knows_users for _, one in security.host),
+    }
+    if unknown := [listener for listener, knows in who.items() if not knows]:
+        message = f"the file says who may do what, and nobody says who they are at {unknown[0]}"
+        yield Finding(("security",), message, f"use one of {knowing}", at_key=True)
 
 
 def _of_entry(spec: "EnvironmentSpec", index: int, entry: AclSpec) -> Iterator["Finding"]:
@@ -227,7 +246,7 @@ def _without_effect(spec: "EnvironmentSpec", index: int, entry: AclSpec) -> Iter
     if spec.bootstrap_servers and any(map(keeps_from_permissions, entry.acls)):
         message = "provision, which connects without saying who it is, would itself be kept from all permissions"
         yield Finding((*path, "permission"), message, "deny it to others, or another operation", at_key=True)
-    principals = {*own_principals(PROFILES[spec.security]), *map(principal_of, super_users(spec))}
+    principals = {*own_principals(security_of(spec)), *map(principal_of, super_users(spec))}
     if entry.permission == DENY and entry.who in principals and not spec.bootstrap_servers:
         message = f"{entry.who} is a super user, whom nothing can be denied"
         yield Finding((*path, "permission"), message, "remove the entry, or super", at_key=True)
@@ -257,7 +276,7 @@ def _known_principal(spec: "EnvironmentSpec", index: int, principal: str) -> Ite
     if kind != _KIND:
         message = f"all clients are of the type {_KIND} here: the entry would never have an effect"
         yield Finding(path, message, hint if near else f"begin it with `{_KIND}:`")
-    elif name not in (*names, ANY) and principal not in own_principals(PROFILES[spec.security]):
+    elif name not in (*names, ANY) and principal not in own_principals(security_of(spec)):
         message = "there is no user of that name: the entry has no effect on those in the file"
         yield Finding(path, message, hint, warning=True)
 

@@ -16,11 +16,12 @@ from provision.catalogue.versions import KRAFT, OLDEST, RELEASES, ZOOKEEPER, Kaf
 from provision.common.counts import counted
 from provision.errors import Problem
 from provision.security.ensemble import closes
-from provision.security.profiles import PROFILES
 from provision.spec.acls import acls
 from provision.spec.decided import decided_properties
-from provision.spec.model import LAST_PORT, EnvironmentSpec
+from provision.spec.listeners import host_ports, listeners, security_of
+from provision.spec.model import EnvironmentSpec
 from provision.spec.names import network_of_engine
+from provision.spec.ports import LAST_PORT
 from provision.spec.quotas import quotas
 from provision.spec.reserved import CLOSED_BROKER, CLOSED_ZOOKEEPER, RESERVED_BROKER, RESERVED_ZOOKEEPER
 from provision.spec.units import parse_size_bytes
@@ -202,6 +203,7 @@ _OF_NODES = (
     "zookeeper",
     "controllers",
     "brokers",
+    "listeners",
     "security",
     "users",
     "storage",
@@ -287,7 +289,7 @@ def topic_names(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 def reserved_properties(spec: EnvironmentSpec) -> Iterator[Finding]:
     """Properties that the program sets are not overridden."""
-    is_closed = closes(PROFILES[spec.security])
+    is_closed = closes(security_of(spec))
     of_brokers = RESERVED_BROKER | (CLOSED_BROKER if is_closed else {})
     of_members = RESERVED_ZOOKEEPER | (CLOSED_ZOOKEEPER if is_closed else {})
     places: list[tuple[Path, dict[str, str], dict[str, str]]] = [
@@ -321,25 +323,24 @@ def overrides(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 def ports(spec: EnvironmentSpec) -> Iterator[Finding]:
     """Every node's port is valid, and no two nodes have the same."""
-    spans: dict[str, range] = {}
-    for section, port, nodes in (
-        ("zookeeper", spec.zookeeper.port, spec.zookeeper.nodes),
-        ("brokers", spec.brokers.port, spec.brokers.nodes),
-    ):
+    spans: dict[Path, range] = {}
+    of_ensemble: tuple[Path, int | str | None, int] = (("zookeeper",), spec.zookeeper.port, spec.zookeeper.nodes)
+    for section, port, nodes in (of_ensemble, *((path, at, spec.brokers.nodes) for path, at in host_ports(spec))):
         if not isinstance(port, int):
             continue
         span = range(port, port + nodes)
         if span[-1] > LAST_PORT:
             message = f"{nodes} nodes from port {port} on go beyond {LAST_PORT}"
-            yield Finding((section, "port"), message, "start lower, or use auto")
+            yield Finding((*section, "port"), message, "start lower, or use auto")
         for other, taken in spans.items():
             if shared := sorted(set(span) & set(taken)):
                 # at brokers.port if the file sets it; else it is the default, and the file has only the other
                 (here, mine), (there, theirs) = ((section, span), (other, taken))
-                if "port" not in spec.brokers.model_fields_set:
+                if section == ("brokers",) and "port" not in spec.brokers.model_fields_set:
                     (here, mine), (there, theirs) = (there, theirs), (here, mine)
-                message = f"port {shared[0]} is also a port of {there} ({_span(theirs)}); {here} takes {_span(mine)}"
-                yield Finding((here, "port"), message, "move one of the two apart")
+                other_one, one = (".".join(map(str, path)) for path in (there, here))
+                message = f"port {shared[0]} is also a port of {other_one} ({_span(theirs)}); {one} takes {_span(mine)}"
+                yield Finding((*here, "port"), message, "move one of the two apart")
         spans[section] = span
 
 
@@ -384,13 +385,17 @@ RULES: tuple[RuleReads, ...] = (
     ),
     (replicas, (("brokers", "nodes"), ("topics", ANY), ("topic_defaults",))),
     (topic_names, ()),
-    (users, (("security",), ("users", ANY), ("kafka", "version"), ("kafka", "mode"))),
-    (acls, (("security",), ("users", ANY), ("acls", ANY), ("kafka", "version"), ("runtime",))),
-    (decided_properties, (("security",), ("users", ANY), ("acls", ANY))),
+    (listeners, (("listeners", ANY), ("security",), ("brokers", "port"), ("kafka", "version"), ("kafka", "mode"))),
+    (users, (("listeners", ANY), ("security",), ("users", ANY), ("kafka", "version"), ("kafka", "mode"))),
+    (acls, (("listeners", ANY), ("security",), ("users", ANY), ("acls", ANY), ("kafka", "version"), ("runtime",))),
+    (decided_properties, (("listeners", ANY), ("security",), ("users", ANY), ("acls", ANY))),
     (quotas, (("quotas", ANY),)),
-    (reserved_properties, (("security",),)),
+    (reserved_properties, (("listeners", ANY), ("security",))),
     (overrides, (("brokers", "nodes"),)),
-    (ports, (("brokers", "nodes"), ("brokers", "port"), ("zookeeper", "nodes"), ("zookeeper", "port"))),
+    (
+        ports,
+        (("brokers", "nodes"), ("brokers", "port"), ("zookeeper", "nodes"), ("zookeeper", "port"), ("listeners", ANY)),
+    ),
     (memory, (("brokers", "memory"), ("brokers", "heap"), ("brokers", "overrides"))),
     (storage, (("storage",),)),
 )

@@ -4,8 +4,10 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from provision.security.profiles import PROFILES, PROVIDER, PROVIDER_CLASS, PROVIDER_FILE, Profile
+from provision.security.listening import Security
+from provision.security.profiles import PROVIDER, PROVIDER_CLASS, PROVIDER_FILE
 from provision.spec.acls import asks_for_permission
+from provision.spec.listeners import security_of
 
 if TYPE_CHECKING:
     from provision.spec.checks import Finding
@@ -63,23 +65,23 @@ def decided_properties(spec: "EnvironmentSpec") -> Iterator["Finding"]:
         (("brokers", "properties"), spec.brokers.properties),
     ]
     places += [(("brokers", "overrides", n, "properties"), one.properties) for n, one in spec.brokers.overrides.items()]
-    profile, asks = PROFILES[spec.security], asks_for_permission(spec)
+    security, asks = security_of(spec), asks_for_permission(spec)
     for path, properties in places:
         for key, value in properties.items():
             if asks and _sets(key, _PERMISSIONS):
                 message = "this property is decided by users and acls, so that provision is not locked out"
                 yield Finding((*path, key), message, "remove it", at_key=True)
-            elif _is_decided(profile, key, value):
-                message = f"this property is decided by security: {spec.security}, which would not hold any more"
+            elif _is_decided(security, key, value):
+                message = f"this property is decided by security: {security.name}, which would not hold any more"
                 yield Finding((*path, key), message, "remove it", at_key=True)
 
 
-def _is_decided(profile: Profile, key: str, value: str) -> bool:
-    if profile.is_secured and key.startswith(f"{PROVIDER_FILE}."):
+def _is_decided(security: Security, key: str, value: str) -> bool:
+    if security.is_secured and key.startswith(f"{PROVIDER_FILE}."):
         return (key, value) != (PROVIDER_CLASS, PROVIDER)
-    if profile.encrypted and (_sets(key, _TLS) or (_sets(key, _VERSIONS) and _OUTDATED.search(value))):
+    if security.encrypted and (_sets(key, _TLS) or (_sets(key, _VERSIONS) and _OUTDATED.search(value))):
         return True
-    return bool(profile.mechanism) and _sets(key, _PASSWORDS)
+    return bool(security.mechanism) and _sets(key, _PASSWORDS)
 
 
 def _sets(key: str, names: tuple[str, ...]) -> bool:

@@ -12,10 +12,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, Wit
 
 from provision.catalogue.images import is_of_line, kafka_line_of
 from provision.catalogue.versions import DEFAULT_VERSION, KafkaVersion, version_or_newest
-from provision.security.profiles import PLAIN_TEXT, PROFILES
+from provision.security.profiles import PLAIN_TEXT
 from provision.spec.acls import Acls
 from provision.spec.java import JavaSpec
+from provision.spec.listeners import LISTENER_IN_WORDS, LISTENER_PATTERN, Listeners, SecurityByListener
 from provision.spec.names import NAME_IN_WORDS, NAME_PATTERN
+from provision.spec.ports import LAST_PORT, PORT, is_port
 from provision.spec.quotas import QuotaSpec
 from provision.spec.record_files import Format
 from provision.spec.section import Section
@@ -23,7 +25,6 @@ from provision.spec.units import parse_duration_s, parse_size_bytes
 from provision.spec.users import USER_PATTERN, UserSpec
 from provision.spec.yaml_text import Decimal
 
-LAST_PORT = 65535
 PRUNED = ("topic", "user", "acl", "quota")
 """What `prune` deletes: the first word of each pattern of `keep`."""
 IMAGE_PATTERN = r"^[a-z0-9][A-Za-z0-9._/:@-]*$"
@@ -35,6 +36,7 @@ IN_WORDS = {
     IMAGE_PATTERN: "an image: write one like apache/kafka:3.9.1, or one with a digest",
     RACK_PATTERN: "a rack: 1 to 64 letters, digits, dots, hyphens and underscores, the first one a letter or digit",
     USER_PATTERN: "a user's name: 1 to 64 letters, digits, dots, hyphens, underscores, the first one a letter or digit",
+    LISTENER_PATTERN: LISTENER_IN_WORDS,
     TOPIC_PATTERN: "a topic's name: 1 to 249 letters, digits, dots, hyphens and underscores",
 }
 """What each pattern requires, as worded in errors."""
@@ -106,7 +108,7 @@ def _property_key(key: str) -> str:
 
 
 def _port(value: object) -> int | str:
-    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LAST_PORT):
+    if isinstance(value, int | str) and is_port(value):
         return value
     raise ValueError(f"a port is a number from 1 to {LAST_PORT}, or auto; not {kind_of(value)}")
 
@@ -141,12 +143,6 @@ def addresses_in(value: object) -> str:
     return ",".join(texts)
 
 
-def _profile(name: str) -> str:
-    if name not in PROFILES:
-        raise ValueError(f"{name!r} is no security profile: {', '.join(PROFILES)}")
-    return name
-
-
 def _patterns(value: object) -> object:
     if not isinstance(value, list):
         raise ValueError('must be a list, as in ["topic legacy.*"]')  # noqa: TRY004 pydantic's protocol
@@ -164,7 +160,6 @@ def _kept(value: object) -> object:
 # How the JSON Schema describes what validators check.
 _TEXT_OR_TEXTS = {"type": ["string", "array"], "items": {"type": "string"}, "minItems": 1}
 _SCALAR = {"type": ["string", "number", "boolean"]}
-_PORT = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": LAST_PORT}, {"const": "auto"}]}
 _VERSION = {"type": ["string", "number"], "pattern": r"^[0-9]+(\.[0-9]+){0,2}$"}
 _DURATION = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$"}
 _SIZE = {"type": "string", "pattern": r"^[0-9]+[kmg]$"}
@@ -172,11 +167,11 @@ _SIZE = {"type": "string", "pattern": r"^[0-9]+[kmg]$"}
 Addresses = Annotated[str, BeforeValidator(addresses_in), WithJsonSchema(_TEXT_OR_TEXTS)]
 Duration = Annotated[str, AfterValidator(lambda text: (parse_duration_s(text), text)[1]), WithJsonSchema(_DURATION)]
 Size = Annotated[str, AfterValidator(lambda text: (parse_size_bytes(text), text)[1]), WithJsonSchema(_SIZE)]
-HostPort = Annotated[int | Literal["auto"], PlainValidator(_port), WithJsonSchema(_PORT)]
+HostPort = Annotated[int | Literal["auto"], PlainValidator(_port), WithJsonSchema(PORT)]
 OptionalPort = Annotated[
     int | Literal["auto"] | None,
     PlainValidator(_optional_port),
-    WithJsonSchema({"anyOf": [*_PORT["anyOf"], {"type": "null"}]}),
+    WithJsonSchema({"anyOf": [*PORT["anyOf"], {"type": "null"}]}),
 ]
 Version = Annotated[str, BeforeValidator(version_text), AfterValidator(_version), WithJsonSchema(_VERSION)]
 Properties = dict[
@@ -350,8 +345,10 @@ class EnvironmentSpec(Section):
     """Dedicated controllers, in KRaft mode."""
     brokers: BrokersSpec = BrokersSpec()
     """The brokers."""
-    security: Annotated[str, AfterValidator(_profile), WithJsonSchema({"enum": list(PROFILES)})] = PLAIN_TEXT
-    """How connections to brokers and between nodes are secured."""
+    listeners: Listeners = {}
+    """The listeners of brokers for clients on this machine, by name, if there are several."""
+    security: SecurityByListener = PLAIN_TEXT
+    """How connections to brokers and between nodes are secured: all of them, or by listener."""
     users: list[UserSpec] = []
     """Who may connect, beside provision itself."""
     acls: Acls = []

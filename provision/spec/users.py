@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from provision.catalogue.versions import KRAFT, KafkaVersion
 from provision.security.profiles import ITSELF, PROFILES, SCRAM, SCRAM_512
 from provision.spec.acls import Grants
+from provision.spec.listeners import security_of
 from provision.spec.section import Section
 
 if TYPE_CHECKING:
@@ -95,13 +96,13 @@ def users(spec: "EnvironmentSpec") -> Iterator["Finding"]:
     """Users are told apart, each once, and none is taken for the program itself."""
     from provision.spec.checks import Finding, mode_of
 
-    profile = PROFILES[spec.security]
-    if spec.users and not profile.knows_users:
+    security = security_of(spec)
+    if spec.users and not security.knows_users:
         knowing = ", ".join(one.name for one in PROFILES.values() if one.knows_users)
-        message = f"with security: {spec.security} nobody says who they are"
+        message = f"with security: {security.name} nobody says who they are"
         yield Finding(("users",), message, f"use one of {knowing}", at_key=True)
     old = KafkaVersion.parse(spec.kafka.version) < _FIRST_WITH_SCRAM_IN_KRAFT
-    if profile.scram and old and mode_of(spec) == KRAFT:
+    if security.scram and old and mode_of(spec) == KRAFT:
         message = (
             f"in KRaft mode Kafka keeps SCRAM users from {_FIRST_WITH_SCRAM_IN_KRAFT} on, not {spec.kafka.version}"
         )
@@ -112,14 +113,14 @@ def users(spec: "EnvironmentSpec") -> Iterator["Finding"]:
             yield Finding(("users", index, "name"), f"the user {user.name} is there twice", "remove one of them")
         if user.name == ITSELF:
             yield Finding(("users", index, "name"), f"{ITSELF} is the cluster's own user", "use another name")
-        if user.password and profile.knows_users and not profile.mechanism:
-            message = f"with security: {spec.security} users show a certificate, which `up` makes, and no password"
+        if user.password and security.knows_users and not security.asks_password:
+            message = f"with security: {security.name} users show a certificate, which `up` makes, and no password"
             yield Finding(("users", index, "password"), message, "remove it", at_key=True)
         if user.password and (user.password.env is None) == (user.password.file is None):
             message = "a password comes from env or from file"
             yield Finding(("users", index, "password"), message, "give one of them", at_key=True)
         for key in ("mechanism", "iterations"):
-            if key in user.model_fields_set and profile.knows_users and not profile.scram:
-                message = f"with security: {spec.security} no user has SCRAM"
+            if key in user.model_fields_set and security.knows_users and not security.scram:
+                message = f"with security: {security.name} no user has SCRAM"
                 yield Finding(("users", index, key), message, "remove it, or use security: sasl-scram", at_key=True)
         seen.add(user.name)

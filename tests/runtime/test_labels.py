@@ -35,6 +35,7 @@ NODE = ENVIRONMENT | {
     spec.ROLE: "broker",
     spec.HASH: "0123",
     spec.ENDPOINT: "127.0.0.1:9092",
+    spec.LISTENERS: "PLAIN plaintext 127.0.0.1:9092, SECURE sasl-tls 127.0.0.1:9192",
     spec.INSIDE: f"{NAME}-broker-1:9092",
 }
 ODD = [value for value in ODD_VALUES if isinstance(value, str)]

@@ -5,6 +5,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from provision import Level, UpOptions
+from provision.cluster.model import MAIN_FILES, Role
 from provision.cluster.properties import parse
 from provision.errors import InvalidEnvironment, Refused, Unavailable, UsageError
 from provision.events import Notice
@@ -24,8 +26,10 @@ from provision.operations.doctor.reachability import advertised, asked_from_here
 from provision.operations.tools import asks_ensemble, run_tool
 from provision.plan.actions import Verb
 from provision.plan.closing import one_after_the_other
+from provision.plan.observed import NodeState
 from provision.plan.phases import Stage
 from provision.runtime.base import JavaCommand, Streams
+from provision.runtime.fake import OnVerb
 from provision.security.certificates import Subject, make_authority
 from provision.security.ensemble import PREFIX
 from provision.security.material import Authority, Material, Rotation, material
@@ -75,6 +79,27 @@ def test_every_security_but_plaintext_closes_the_ensemble_and_a_second_plan_is_e
     assert broker["zookeeper.ssl.client.enable"] == "true"
     assert Path(broker["zookeeper.ssl.keystore.location"]).name == "ensemble.pem"
     assert not environment.plan().plan.first_wave
+
+
+@pytest.mark.parametrize(
+    "secured",
+    [
+        {"security": {"HOST": "tls", "INTERNAL": "plaintext"}},
+        {"security": {"INTERNAL": "sasl-plain"}},
+        {"brokers": {"nodes": 2}, "listeners": {"plain": {"security": "plaintext"}, "secure": {"security": "mtls"}}},
+    ],
+)
+def test_any_listener_that_is_secured_closes_it(closed: Closed, secured: dict[str, Any]) -> None:
+    file = {"security": "plaintext", **secured}
+    environment = closed.of(**file)
+    environment.up()
+    assert "secureClientPort" in settings_of(closed, "zookeeper-1", "zookeeper.properties")
+    assert closed.files("broker-1")["ensemble-ca.pem"] == closed.store.read("ensemble-ca.pem")
+    assert way_to(closed.runtime.observe(NAME)).keys
+    for file_of_ensemble in closed.store.directory.glob("ensemble-*"):
+        file_of_ensemble.unlink()
+    with pytest.raises(Refused, match=r"ensemble-ca\.key is missing"):
+        environment.plan()
 
 
 def test_a_plaintext_one_has_no_certificates_and_is_asked_without(closed: Closed) -> None:
@@ -352,6 +377,64 @@ def test_one_that_runs_open_is_closed_in_phases_wherever_that_is_cut_off(
         assert settings.get("sslQuorum", "true") == "true"
     assert way_to(closed.runtime.observe(NAME)).closed
     assert not environment.plan().plan.changes
+
+
+def understood(closed: Closed) -> None:
+    """Each running broker gets in at every running member in the way that it uses, and so do members among them."""
+    running = [node for node in closed.runtime.observe(NAME).nodes if node.state is NodeState.RUNNING]
+    members = [settings_of(closed, one.name, "zookeeper.properties") for one in running if one.role == Role.ZOOKEEPER]
+    brokers = [settings_of(closed, one.name, "server.properties") for one in running if one.role == Role.BROKER]
+    for member in members:
+        ways = {False} if "clientPort" in member else {True}
+        ways |= {True} if member.get("client.portUnification") == "true" else set()
+        assert {broker.get("zookeeper.ssl.client.enable") == "true" for broker in brokers} <= ways
+        own = member.get("sslQuorum") == "true"
+        peers = {own, not own} if member.get("portUnification") == "true" else {own}
+        assert {other.get("sslQuorum") == "true" for other in members} <= peers
+    for node in running:
+        if "ssl" in "".join(settings_of(closed, node.name, MAIN_FILES[Role(node.role)])):
+            assert "ensemble-ca.pem" in closed.files(node.name)
+
+
+TWO_LISTENERS = {"plain": {"security": "plaintext"}, "secure": {"security": "sasl-tls"}}
+
+
+@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize("way", ["closed", "opened"])
+def test_another_listener_closes_or_opens_it_in_phases_wherever_that_is_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, members: int, way: str
+) -> None:
+    survived, is_cut = 0, True
+    while is_cut:
+        closed = Closed(tmp_path / str(survived))
+        with monkeypatch.context() as patched:
+            closed.kafka.speak(patched)
+            file: dict[str, Any] = {"security": "plaintext", "brokers": {"nodes": 2}, "zookeeper": {"nodes": members}}
+            plain = closed.of(**file, listeners={"plain": TWO_LISTENERS["plain"]})
+            both = closed.of(**file, listeners=TWO_LISTENERS)
+            before, after = (plain, both) if way == "closed" else (both, plain)
+            before.up()
+            following, left, is_cut = closed.runtime.on_verb, survived, False
+
+            def watched(verb: str, subject: str, now: Closed = closed, then: OnVerb = following) -> None:
+                nonlocal left, is_cut
+                then(verb, subject)
+                if verb == "stop_node":
+                    understood(now)
+                    is_cut = is_cut or left == 0
+                    left -= 1
+                    if left == -1:
+                        raise CutOff
+
+            closed.runtime.on_verb = watched
+            with suppress(CutOff):
+                after.up()
+            going = before if survived % 2 and is_cut else after  # on and back by turns
+            going.up()
+            understood(closed)
+            assert not going.plan().plan.changes
+        survived += 2 if members > 1 else 1
+    assert survived > members
 
 
 def test_after_a_stop_it_is_closed_at_once(closed: Closed) -> None:

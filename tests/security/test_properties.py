@@ -8,6 +8,7 @@ import pytest
 from provision.cluster.layout import container_layout
 from provision.cluster.resolve import resolve_without_ports
 from provision.errors import InvalidEnvironment
+from provision.security.listening import Security
 from provision.security.profiles import PROFILES, PROVIDER, Place, settings
 from provision.spec.loader import load_values
 
@@ -26,7 +27,7 @@ def _values(security: str, **sections: object) -> dict[str, Any]:
 def _set_by(security: str) -> set[str]:
     """All properties that a profile sets."""
     place = Place(("INTERNAL", "HOST", "CONTROLLER"), "/config", kraft=True)
-    return {*settings(PROFILES[security], place, ("app",))} - {"config.providers"}
+    return {*settings(Security.of(PROFILES[security]), place, ("app",))} - {"config.providers"}
 
 
 @pytest.mark.parametrize(
@@ -109,3 +110,25 @@ def test_other_providers_of_configuration_are_beside_its_own(security: str, name
         assert node.properties["config.providers"] == together
         assert node.properties["config.providers.file.class"] == PROVIDER
         assert node.properties["config.providers.env.class"] == "a.B"
+
+
+@pytest.mark.parametrize(
+    ("file", "properties", "is_decided"),
+    [
+        ({"security": {"INTERNAL": "mtls"}}, {"ssl.client.auth": "none"}, True),
+        ({"security": {"HOST": "sasl-plain"}}, {"listener.name.host.sasl.enabled.mechanisms": "GSSAPI"}, True),
+        ({"listeners": {"plain": {}, "secure": {"security": "tls"}}}, {"ssl.keystore.location": "/k.jks"}, True),
+        ({"listeners": {"plain": {}, "secure": {"security": "tls"}}}, {"sasl.jaas.config": "x"}, False),
+        ({"listeners": {"plain": {}, "other": {}}}, {"ssl.keystore.location": "/k.jks"}, False),
+    ],
+)
+def test_what_the_security_of_any_listener_sets_is_refused(
+    file: dict[str, Any], properties: dict[str, str], *, is_decided: bool
+) -> None:
+    values = {"name": "orders", "kafka": {"mode": "kraft"}, "brokers": {"properties": properties}, **file}
+    if not is_decided:
+        load_values(values)
+        return
+    with pytest.raises(InvalidEnvironment, match="decided by security") as caught:
+        load_values(values)
+    assert not [value for value in properties.values() if value in str(caught.value.problems[0].message)]

@@ -55,6 +55,7 @@ def test_a_file_of_one_key_has_every_default(file: Path) -> None:
             "properties": {},
             "overrides": {},
         },
+        "listeners": {},
         "security": "plaintext",
         "users": [],
         "acls": [],

@@ -223,12 +223,13 @@ def _with_nodes(facts: Facts, runtime: Runtime, observed: ObservedEnvironment) -
 def _taken_ports(facts: Facts, observed: ObservedEnvironment) -> dict[str, tuple[int, str]]:
     """The ports that nodes need to start and somebody else has, by node."""
     machine, around = known(facts.machine), known(facts.surroundings)
-    wanted = {n.name: int(n.endpoint.rpartition(":")[2]) for n in observed.nodes if n.endpoint and not n.needs_stop}
+    wanted = {one: port for n in observed.nodes if not n.needs_stop for one, port in n.host_ports.items()}
     if not observed.nodes and facts.cluster and facts.source:
         wanted = fixed_ports(facts.source.load())
     published = around.published if around else {}
     taken = {}
-    for node, port in wanted.items():
+    for name, port in wanted.items():
+        node = name.partition("/")[0]
         if port in published:
             taken[node] = (port, f"the container {published[port]}")
         elif (machine is None or machine.is_here) and port_state(port) is PortState.TAKEN:
@@ -315,6 +316,7 @@ def _reachability(
     runtime: Runtime, observed: ObservedEnvironment, nodes: Mapping[str, NodeFacts], inside: Inside
 ) -> tuple[Reach, ...]:
     told = {broker.id: broker.address for broker in (inside.cluster.brokers if inside.cluster else ())}
+    asked = access_to(observed).brokers
     addresses = [
         one
         for node in observed.nodes
@@ -324,6 +326,7 @@ def _reachability(
             nodes[node.name].settings,
             told.get(node.number, "") if node.role == Role.BROKER else "",
             runtime.inside_address(observed.name, node.name),
+            asked.get(node.number) if node.role == Role.BROKER else None,
         )
     ]
     probes = list(dict.fromkeys(one.probe for one in addresses))

@@ -123,8 +123,7 @@ def gather_machine(runtimes: Runtimes) -> MachineFacts:
 
 def _ports_of_environments(runtimes: Runtimes) -> frozenset[int]:
     observed = (runtime.observe(name) for runtime in runtimes.answering().values() for name in runtime.environments())
-    endpoints = (node.endpoint for one in observed for node in one.nodes if node.endpoint)
-    return frozenset(int(endpoint.rpartition(":")[2]) for endpoint in endpoints)
+    return frozenset(port for one in observed for node in one.nodes for port in node.host_ports.values())
 
 
 def _why_unusable(directory: Path) -> str:

@@ -92,7 +92,9 @@ def _client_hello() -> bytes:
     return sent.read()
 
 
-def advertised(node: ObservedNode, settings: Mapping[str, str], told: str, inside: str) -> Iterator[Advertised]:
+def advertised(
+    node: ObservedNode, settings: Mapping[str, str], told: str, inside: str, asked: str | None = None
+) -> Iterator[Advertised]:
     """The addresses of a node.
 
     Args:
@@ -100,11 +102,13 @@ def advertised(node: ObservedNode, settings: Mapping[str, str], told: str, insid
         settings: those in its file.
         told: the address that clients on this machine are told, which may have been changed since; empty if unknown.
         inside: where it is for the others, which for ZooKeeper is not in its file.
+        asked: the address of its listener that told it, if that is not the first one.
     """
+    asked = asked or node.endpoint
     listeners = [one.strip().partition("://") for one in settings.get(_ADVERTISED, "").split(",") if one.strip()]
     for listener, _, address in listeners:
-        yield Advertised(node.name, listener, told if told and address == node.endpoint else address)
-    if told and told not in (address for _, _, address in listeners) and not _has(listeners, node.endpoint):
+        yield Advertised(node.name, listener, told if told and address == asked else address)
+    if told and told not in (address for _, _, address in listeners) and not _has(listeners, asked):
         yield Advertised(node.name, "", told)
     if node.role == Role.ZOOKEEPER:
         for address in dict.fromkeys(filter(None, (inside, node.endpoint))):

@@ -6,6 +6,7 @@ from pathlib import Path
 from provision.cluster.model import Cluster, RenderedFile, StorageKind
 from provision.cluster.resolve import fixed_ports, resolve
 from provision.operations.doctor.facts import NodeFacts
+from provision.operations.ports import ports_in_use
 from provision.plan.observed import ObservedEnvironment
 from provision.runtime import Runtimes
 from provision.runtime.base import Runtime
@@ -25,7 +26,7 @@ def rendered(
 
     spec = source.load()
     layout = runtimes.layout(runtime.kind, spec, source.base_directory)
-    in_use = {node.name: int(node.endpoint.rpartition(":")[2]) for node in observed.nodes if node.endpoint}
+    in_use = ports_in_use(observed, frozenset())
     leased = runtimes.home.ports.propose(spec.name, layout.leased_ports(spec), {**fixed_ports(spec), **in_use})
     cluster = resolve(spec, layout, leased, source.base_directory)
     return render(replace(cluster, cluster_id=observed.cluster_id))

@@ -21,6 +21,7 @@ from provision.common.process_identity import ProcessIdentity
 from provision.common.whole_files import MAX_BYTES
 from provision.plan.observed import NodeState
 from provision.runtime.base import SECRET_MODE
+from provision.security.listening import HOST, written
 
 ENVIRONMENT, NODE, ROLE, HASH = (
     "provision.environment",
@@ -29,6 +30,7 @@ ENVIRONMENT, NODE, ROLE, HASH = (
     "provision.config-hash",
 )
 ENDPOINT, INSIDE, SOFTWARE = "provision.endpoint", "provision.inside-address", "provision.software"
+LISTENERS = "provision.listeners"
 VERSION, MODE, STORAGE = "provision.kafka-version", "provision.kafka-mode", "provision.storage"
 CREATED, TTL = "provision.created", "provision.ttl-seconds"
 CLUSTER_ID = "provision.cluster-id"
@@ -85,6 +87,8 @@ def node_labels(cluster: Cluster, node: Node, config_hash: str = "") -> dict[str
         labels[HASH] = config_hash
     if node.endpoint:
         labels[ENDPOINT] = node.endpoint
+    if node.role is Role.BROKER and cluster.listening.names != (HOST,):
+        labels[LISTENERS] = written(node.host_listeners)
     return labels
 
 

@@ -10,6 +10,7 @@ from provision.cluster.identity import is_cluster_id
 from provision.cluster.model import StorageKind, is_node_name
 from provision.common.notes import LATEST_S, is_endpoint
 from provision.runtime.docker import containers as spec
+from provision.security.listening import listeners_in
 
 
 def _is_version(text: str) -> bool:
@@ -36,6 +37,7 @@ _CHECKS: Mapping[str, Callable[[str], bool]] = {
     spec.NODE: is_node_name,
     spec.ENDPOINT: is_endpoint,
     spec.INSIDE: is_endpoint,
+    spec.LISTENERS: lambda text: bool(listeners_in(text)),
     spec.VERSION: _is_version,
     spec.MODE: _is_mode,
     spec.STORAGE: _is_storage,

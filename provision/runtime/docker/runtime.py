@@ -40,6 +40,7 @@ from provision.runtime.docker.images import identity_of, inspect, pull, tag
 from provision.runtime.docker.labels import checked
 from provision.runtime.docker.layouts import require_layout
 from provision.runtime.health import Asker, Machine, Probe, Reached, Surroundings, Vitals
+from provision.security.listening import listeners_in
 from provision.spec.names import is_environment_name
 
 FEWEST_SHARES = 2  # others have 1024
@@ -124,6 +125,7 @@ class DockerRuntime(Runtime):
             astray=place.astray,
             cut_off=place.cut_off,
             up_s=spec.up_s(container),
+            listeners=listeners_in(labels.get(spec.LISTENERS, "")),
         )
 
     def abouts(self) -> Mapping[str, About]:

@@ -13,7 +13,7 @@ from provision.common.texts import is_text
 from provision.errors import InvalidEnvironment, Problem, UsageError
 from provision.home.place import Home
 from provision.runtime.process.paths import DATA, JARS, SECRETS, trouble
-from provision.security.profiles import PROFILES
+from provision.spec.listeners import security_of
 from provision.spec.model import EnvironmentSpec
 from provision.spec.names import is_environment_name
 
@@ -63,7 +63,7 @@ def local_layout(spec: EnvironmentSpec, base_directory: str, home: Home) -> Loca
         StorageKind.MEMORY: memory_directory(home, spec.name),
         StorageKind.DIRECTORY: Path(storage.directory),
     }[storage.kind]
-    meanings = {**(DATA if data_root == directory else {}), **(SECRETS if PROFILES[spec.security].is_secured else {})}
+    meanings = {**(DATA if data_root == directory else {}), **(SECRETS if security_of(spec).is_secured else {})}
     if reason := _trouble(directory, meanings):
         raise _unusable("home", home.directory, reason, "PROVISION_HOME")
     if storage.directory and (reason := trouble(data_root.as_posix(), DATA)):

@@ -79,6 +79,10 @@ class NodeNote(Note):
     software: str = ""
     ports: tuple[Port, ...]
     arguments: tuple[str, ...]
+    inside: Endpoint | None = None
+    """Where other nodes find it, if that is another place."""
+    listeners: str = ""
+    """Its listeners for clients on this machine, if it has others than HOST."""
     archive: str = ""
     """The kind of the archive that it may start with."""
 

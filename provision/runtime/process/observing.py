@@ -20,6 +20,7 @@ from provision.runtime.process.lost import Description
 from provision.runtime.process.lost import described as described_by
 from provision.runtime.process.notes import ABOUT_FILE, NODE_FILE, NodeNote, known, read_environment
 from provision.runtime.process.places import Places
+from provision.security.listening import listeners_in
 
 
 def environment(places: Places, name: str, kind: str) -> ObservedEnvironment:
@@ -94,6 +95,7 @@ def _node(directory: Path, running: Mapping[str, Process]) -> ObservedNode:
         version=note.version if note else "",
         software=note.software if note else "",
         up_s=processes.up_s(process) if process else None,
+        listeners=listeners_in(note.listeners) if note else (),
     )
 
 

@@ -55,6 +55,7 @@ from provision.runtime.process.notes import (
     required_environment,
 )
 from provision.runtime.process.places import Places
+from provision.security.listening import HOST, written
 
 _PORT_PATIENCE_S = 1.0
 
@@ -223,9 +224,12 @@ class ProcessRuntime(Runtime):
         """Write the node's new configuration; its log is kept too."""
         self._note(cluster)
         directory = self._places.environment(cluster.name) / node.name
+        inside = f"{node.listeners[0].host}:{node.listeners[0].port}" if node.role is Role.BROKER else node.endpoint
         note = NodeNote(
             config_hash="",
             endpoint=node.endpoint,
+            inside=inside if inside != node.endpoint else None,
+            listeners=written(node.host_listeners) if cluster.listening.names != (HOST,) else "",
             version=str(cluster.version),
             software=cluster.software,
             ports=tuple(listener.listen_port for listener in node.listeners),
@@ -384,9 +388,10 @@ class ProcessRuntime(Runtime):
         return [java.command, mark, *options, "-cp", kept.libs, command.main_class, *started.arguments]
 
     def inside_address(self, name: str, node: str) -> str:
-        """The same address as from outside."""
+        """The same address as from outside, unless brokers have a listener of their own."""
         directory = self._places.environment(name) / node
-        return (read_node(directory).endpoint or "") if observing.is_there(directory) else ""
+        note = read_node(directory) if observing.is_there(directory) else None
+        return (note.inside or note.endpoint or "") if note else ""
 
     def _required(self, name: str, node: str) -> Path:
         directory = self._places.environment(name) / node

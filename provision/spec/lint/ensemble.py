@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from provision.catalogue.images import zookeeper_line_of
 from provision.catalogue.versions import ZOOKEEPER, release_of
 from provision.security.ensemble import FIRST_LINE, closes
-from provision.security.profiles import PROFILES
 from provision.spec.checks import Finding, RuleReads, mode_of
 from provision.spec.lint.known import Facts, whole_number
 from provision.spec.lint.settings import brokers, version_of
+from provision.spec.listeners import security_of
 from provision.spec.model import EnvironmentSpec
 
 SESSION = "zookeeper.session.timeout.ms"
@@ -85,16 +85,16 @@ def dangers(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 def closed(spec: EnvironmentSpec) -> Iterator[Finding]:
     """With `security`, nobody gets anything out of the ensemble without a certificate."""
-    if version_of(spec) is None or mode_of(spec) != ZOOKEEPER or not closes(PROFILES[spec.security]):
+    if version_of(spec) is None or mode_of(spec) != ZOOKEEPER or not closes(security_of(spec)):
         return
     if spec.zookeeper.properties.get("admin.enableServer", "").lower() == "true":
-        message = f"ZooKeeper's admin server answers everybody, and security: {spec.security} closes ZooKeeper"
+        message = f"ZooKeeper's admin server answers everybody, and security: {security_of(spec).name} closes ZooKeeper"
         path = ("zookeeper", "properties", "admin.enableServer")
         yield Finding(path, message, "remove it: `provision status` and `provision doctor` ask with a certificate")
     line = zookeeper_line_of(spec.zookeeper.image or "")
     if line and line < FIRST_LINE:
         first = ".".join(map(str, FIRST_LINE))
-        message = f"security: {spec.security} closes ZooKeeper with TLS, which it has from {first} on"
+        message = f"security: {security_of(spec).name} closes ZooKeeper with TLS, which it has from {first} on"
         yield Finding(("zookeeper", "image"), message, f"use one of {first} or later")
 
 
@@ -108,5 +108,5 @@ RULES: tuple[RuleReads, ...] = (
     (session, (*_KAFKA, _ENSEMBLE, ("brokers",))),
     (made_for, (*_KAFKA, ("zookeeper", "image"))),
     (dangers, (_ENSEMBLE, ("storage",))),
-    (closed, (*_KAFKA, _ENSEMBLE, ("zookeeper", "image"), ("security",))),
+    (closed, (*_KAFKA, _ENSEMBLE, ("zookeeper", "image"), ("listeners",), ("security",))),
 )

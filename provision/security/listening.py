@@ -1,0 +1,177 @@
+"""How each listener of an environment is secured, and where those for clients on this machine are. Pure."""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from provision.common.notes import is_endpoint
+from provision.security.profiles import CONTROLLER, PLAIN, PLAIN_TEXT, PROFILES, Profile
+
+HOST, INTERNAL = "HOST", "INTERNAL"
+"""The listener for clients on this machine, unless the file names others; and that between brokers."""
+_ORDER = tuple(PROFILES)
+_LISTENER = re.compile(r"([A-Z][A-Z0-9_-]*) ([a-z-]+) (\S+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """The profile of each listener.
+
+    `host` has those for clients on this machine, by their names in Kafka, in the order of the file; `internal` is that
+    between brokers, which clients in the environment's network use as well; only nodes use that of `controllers`.
+    """
+
+    host: tuple[tuple[str, Profile], ...]
+    internal: Profile
+    controllers: Profile
+
+    @classmethod
+    def of(cls, profile: Profile) -> "Security":
+        """The same for all listeners."""
+        return cls(((HOST, profile),), profile, profile)
+
+    @property
+    def name(self) -> str:
+        """As it is said and kept: one profile for all, or one for each listener."""
+        if self == Security.of(self.internal):
+            return self.internal.name
+        every = (*self.host, (INTERNAL, self.internal), (CONTROLLER, self.controllers))
+        return " ".join(f"{listener}={profile.name}" for listener, profile in every)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The listeners for clients on this machine."""
+        return tuple(name for name, _ in self.host)
+
+    @property
+    def apart(self) -> bool:
+        """Whether brokers need a listener of their own even where all of them are on this machine."""
+        return self.names != (HOST,) or self.of_listener(HOST) != self.internal
+
+    def at(self, listeners: Collection[str]) -> "Security":
+        """What a node with these listeners needs of it: a dedicated controller has nothing to do with the others."""
+        return Security.of(self.controllers) if set(listeners) == {CONTROLLER} else self
+
+    def of_listener(self, name: str) -> Profile:
+        """The profile of a listener by its name; that between brokers for one that is not known."""
+        return self.controllers if name == CONTROLLER else dict(self.host).get(name, self.internal)
+
+    def protocol_of(self, name: str) -> str:
+        """The security protocol of a listener by its name."""
+        return self.controllers.controller_protocol if name == CONTROLLER else self.of_listener(name).protocol
+
+    @property
+    def for_clients(self) -> tuple[Profile, ...]:
+        """The profiles of all listeners that clients use."""
+        return (*(profile for _, profile in self.host), self.internal)
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether nodes need certificates."""
+        return any(profile.encrypted for profile in (*self.for_clients, self.controllers))
+
+    @property
+    def asks_certificate(self) -> bool:
+        """Whether users need certificates."""
+        return any(profile.asks_certificate for profile in self.for_clients)
+
+    @property
+    def mechanism(self) -> str:
+        """By which nodes and this program say their password; empty if nothing asks for it."""
+        return PLAIN if any(profile.mechanism for profile in (*self.for_clients, self.controllers)) else ""
+
+    @property
+    def scram(self) -> bool:
+        """Whether the cluster keeps users."""
+        return any(profile.scram for profile in self.for_clients)
+
+    @property
+    def users_in_files(self) -> bool:
+        """Whether nodes have the passwords of users in their files."""
+        return any(profile.mechanism and not profile.scram for profile in self.for_clients)
+
+    @property
+    def asks_password(self) -> bool:
+        """Whether users need passwords."""
+        return self.scram or self.users_in_files
+
+    @property
+    def is_secured(self) -> bool:
+        """Whether nodes have secrets."""
+        return self.encrypted or bool(self.mechanism)
+
+    @property
+    def knows_users(self) -> bool:
+        """Whether clients of any listener say who they are."""
+        return any(profile.knows_users for profile in self.for_clients)
+
+
+def security_in(text: str) -> Security:
+    """What `Security.name` has written; everything is open if it is empty or damaged."""
+    if "=" not in text:
+        return Security.of(PROFILES.get(text, PROFILES[PLAIN_TEXT]))
+    pairs = [(name, PROFILES[profile]) for name, _, profile in map(_parted, text.split()) if profile in PROFILES]
+    known = dict(pairs)
+    internal = known.get(INTERNAL, PROFILES[PLAIN_TEXT])
+    host = tuple((name, profile) for name, profile in known.items() if name not in (INTERNAL, CONTROLLER))
+    return Security(host or ((HOST, internal),), internal, known.get(CONTROLLER, internal))
+
+
+def _parted(pair: str) -> tuple[str, str, str]:
+    return pair.partition("=")
+
+
+def strictest(profiles: Iterable[Profile]) -> Profile:
+    """The one that lets the fewest in: encrypted ones first, then those that ask who somebody is."""
+    return max(profiles, key=lambda one: (one.encrypted, one.knows_users, _ORDER.index(one.name)))
+
+
+@dataclass(frozen=True, slots=True)
+class HostListener:
+    """A listener of a node for clients on this machine: its name in Kafka, its profile's, and its `host:port`."""
+
+    name: str
+    security: str
+    endpoint: str
+
+    @property
+    def port(self) -> int:
+        """The port of this machine."""
+        return int(self.endpoint.rpartition(":")[2])
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.security} {self.endpoint}"
+
+
+def written(listeners: Iterable[HostListener]) -> str:
+    """As a node's mark has them."""
+    return ", ".join(map(str, listeners))
+
+
+def listeners_in(text: str) -> tuple[HostListener, ...]:
+    """What `written` has written; none if it is damaged."""
+    found = [_LISTENER.fullmatch(one) for one in text.split(", ")] if text else []
+    known = tuple(HostListener(*one.groups()) for one in found if one and one[2] in PROFILES and is_endpoint(one[3]))
+    return known if len(known) == len(found) and len({one.name for one in known}) == len(known) else ()
+
+
+def own_way(listeners: Mapping[str, Profile]) -> str:
+    """Over which listener this program gets in.
+
+    Where the cluster keeps users, it looks whether they are let in, which only a listener with SCRAM tells. Otherwise
+    over one that knows who it is, so that it may do what it has to.
+    """
+    return max(
+        listeners,
+        key=lambda name: (
+            listeners[name].scram,
+            listeners[name].knows_users,
+            listeners[name].encrypted,
+            _ORDER.index(listeners[name].name),
+        ),
+    )
+
+
+def lease_name(node: str, listener: str) -> str:
+    """Under which name the port of a node's listener is leased."""
+    return node if listener == HOST else f"{node}/{listener}"
