@@ -154,6 +154,7 @@ def up(
         if told is error:
             raise
         raise told from error
+    runtimes.home.ports.release(prepared.cluster.name, prepared.temporary)
     if options.until <= Level.TOPICS:
         return result
     name = prepared.cluster.name  # what works is not removed because the last check of it fails

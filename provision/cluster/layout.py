@@ -1,17 +1,18 @@
 """The layout of a runtime: the part of `resolve` that differs between containers and local processes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from provision.catalogue.images import default_image, layout_of
 from provision.catalogue.versions import KRAFT, ZOOKEEPER, KafkaVersion
 from provision.cluster.model import Listener, Role
+from provision.security.profiles import CONTROLLER, PROFILES
 from provision.spec.checks import mode_of
 from provision.spec.model import EnvironmentSpec
 
 CLIENT, QUORUM, ELECTION = "CLIENT", "QUORUM", "ELECTION"
-INTERNAL, HOST, CONTROLLER = "INTERNAL", "HOST", "CONTROLLER"
+INTERNAL, HOST = "INTERNAL", "HOST"
 
 NODE_HOME = "/var/lib/provision"
 
@@ -19,7 +20,10 @@ _ANY = "0.0.0.0"  # noqa: S104 inside a container of its own network; published 
 LOOPBACK = "127.0.0.1"
 """The address of nodes for clients on this machine: ports are bound only there."""
 _ZOOKEEPER_PORTS = {CLIENT: 2181, QUORUM: 2888, ELECTION: 3888}
-_INTERNAL_PORT, _HOST_PORT, _CONTROLLER_PORT = 9092, 19092, 9093
+_INTERNAL_PORT, _HOST_PORT = 9092, 19092
+# One for each protocol. The voters' addresses are in every node's file: they cannot change with a listener's protocol.
+_CONTROLLER_PORTS = {CONTROLLER: 9093, f"{CONTROLLER}_SSL": 9095, f"{CONTROLLER}_SASL_PLAINTEXT": 9097}
+_BESIDE = 2
 # If brokers are also controllers, three voters suffice.
 _VOTING_BROKERS = 3
 
@@ -71,7 +75,7 @@ class Layout(Protocol):
     def broker_listeners(self, host: str, node: str, ports: Ports) -> tuple[Listener, ...]:
         """The listeners of a broker called `host` inside the environment; the first one is used between brokers."""
 
-    def controller_listener(self, host: str, node: str, ports: Ports) -> Listener:
+    def controller_listener(self, name: str, host: str, node: str, ports: Ports) -> Listener:
         """The controller listener of a voter of the KRaft quorum, called `host` inside the environment."""
 
 
@@ -119,9 +123,9 @@ class ContainerLayout:
             for name, port in _ZOOKEEPER_PORTS.items()
         )
 
-    def controller_listener(self, host: str, node: str, ports: Ports) -> Listener:  # noqa: ARG002 equal ports inside
+    def controller_listener(self, name: str, host: str, node: str, ports: Ports) -> Listener:  # noqa: ARG002 equal ports inside
         """By container name; bound to that name's address, because a controller advertises the address it binds to."""
-        return Listener(CONTROLLER, host, _CONTROLLER_PORT, host, _CONTROLLER_PORT)
+        return Listener(name, host, _CONTROLLER_PORTS[name], host, _CONTROLLER_PORTS[name])
 
     def broker_listeners(self, host: str, node: str, ports: Ports) -> tuple[Listener, ...]:
         """INTERNAL by container name, HOST by the published port."""
@@ -172,7 +176,8 @@ class LocalLayout:
     def leased_ports(self, spec: EnvironmentSpec) -> tuple[str, ...]:
         """All ports that the file does not fix: ZooKeeper always needs one here, and an ensemble two more per node."""
         if mode_of(spec) == KRAFT:
-            return (*automatic_ports(spec), *(f"{node}/{CONTROLLER}" for node in voter_names(spec)))
+            name = controller_name(spec)
+            return (*automatic_ports(spec), *(f"{node}/{name}" for node in voter_names(spec)))
         zookeepers = Role.ZOOKEEPER.nodes(spec.zookeeper.nodes)
         unfixed = zookeepers if spec.zookeeper.port is None else ()
         between = (
@@ -189,14 +194,35 @@ class LocalLayout:
             if port is not None
         )
 
-    def controller_listener(self, host: str, node: str, ports: Ports) -> Listener:  # noqa: ARG002
+    def controller_listener(self, name: str, host: str, node: str, ports: Ports) -> Listener:  # noqa: ARG002
         """A port of this machine for each voter."""
-        port = ports[f"{node}/{CONTROLLER}"]
-        return Listener(CONTROLLER, LOOPBACK, port, LOOPBACK, port)
+        port = ports[f"{node}/{name}"]
+        return Listener(name, LOOPBACK, port, LOOPBACK, port)
 
     def broker_listeners(self, host: str, node: str, ports: Ports) -> tuple[Listener, ...]:  # noqa: ARG002
         """One listener serves clients and brokers alike."""
         return (Listener(HOST, LOOPBACK, ports[node], LOOPBACK, ports[node], ports[node], LOOPBACK),)
+
+
+def controller_name(spec: EnvironmentSpec) -> str:
+    """What the listener of controllers is called."""
+    return PROFILES[spec.security].named(CONTROLLER)
+
+
+def beside(listener: Listener, host_port: int | None) -> Listener:
+    """A broker's listener on other ports for a while, so that one that is secured differently can have its own.
+
+    Args:
+        listener: as it is otherwise; that of a controller has a port of its own anyway.
+        host_port: its port on this machine meanwhile, if it has one.
+    """
+    if listener.is_controller:
+        return listener
+    if listener.host_port is None or host_port is None:
+        listen, port = listener.listen_port + _BESIDE, listener.port + _BESIDE
+        return replace(listener, listen_port=listen, port=port, temporary=True)
+    listen = host_port if listener.listen_port == listener.host_port else listener.listen_port + _BESIDE
+    return replace(listener, listen_port=listen, port=host_port, host_port=host_port, temporary=True)
 
 
 def voter_names(spec: EnvironmentSpec) -> tuple[str, ...]:

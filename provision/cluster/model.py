@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from provision.catalogue.versions import KafkaVersion
-from provision.security.profiles import PLAIN_TEXT, PROFILES
+from provision.security.profiles import PLAIN_TEXT, is_controller
 from provision.spec.record_files import RecordFile
 
 _FIRST_CONTROLLER_ID = 1001
@@ -98,7 +98,8 @@ class Listener:
 
     `bind` is the address the node listens on (`0.0.0.0` in a container), `host` and `port` are advertised to clients,
     `listen_port` is the node's own port. `host_address` and `host_port` are its address for this machine, which cannot
-    reach it without a `host_port`.
+    reach it without a `host_port`. `security` is the name of its profile. It is `temporary` if it is only there while
+    an environment goes from one profile to another.
     """
 
     name: str
@@ -109,6 +110,13 @@ class Listener:
     host_port: int | None = None
     host_address: str = ""
     protocol: str = "PLAINTEXT"
+    security: str = PLAIN_TEXT
+    temporary: bool = False
+
+    @property
+    def is_controller(self) -> bool:
+        """Whether it is one of controllers, to which only nodes talk."""
+        return is_controller(self.name)
 
     @property
     def endpoint(self) -> str | None:
@@ -161,7 +169,19 @@ class Node:
     @property
     def endpoint(self) -> str | None:
         """The node's `host:port` for this machine, if it is reachable."""
-        return next((listener.endpoint for listener in self.listeners if listener.endpoint), None)
+        ways = [listener for listener in self.listeners if listener.endpoint and not listener.temporary]
+        return ways[0].endpoint if ways else None
+
+    @property
+    def ways_in(self) -> dict[str, str]:
+        """Each `host:port` for this machine, by the security profile of its listener; empty if none is secured."""
+        found = {listener.security: listener.endpoint for listener in self.listeners if listener.endpoint}
+        return {} if found.keys() <= {PLAIN_TEXT} else found
+
+    @property
+    def controller_listeners(self) -> tuple[Listener, ...]:
+        """The listeners of a voter, the one that is used first; none if it is no voter."""
+        return tuple(listener for listener in self.listeners if listener.is_controller)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,9 +279,9 @@ class Cluster:
         return tuple(dict.fromkeys(node.software for node in self.nodes))
 
     @property
-    def controller_protocol(self) -> str:
-        """The security protocol of controllers, which brokers that are none need too."""
-        return PROFILES[self.security].controller_protocol
+    def controller_listeners(self) -> tuple[Listener, ...]:
+        """The listeners of a controller, whose names and protocols brokers that are none need too."""
+        return self.voters[0].controller_listeners if self.voters else ()
 
     @property
     def bootstrap_servers(self) -> str:

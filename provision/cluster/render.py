@@ -32,7 +32,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from provision.catalogue.versions import KRAFT, release_of
 from provision.cluster import confined, properties
-from provision.cluster.layout import CLIENT, CONTROLLER, ELECTION, QUORUM
+from provision.cluster.layout import CLIENT, ELECTION, QUORUM
 from provision.cluster.model import LAUNCH_FILE, MAIN_FILES, Cluster, Node, RenderedFile
 from provision.errors import InvalidEnvironment, Problem
 
@@ -186,13 +186,15 @@ def _text_of(template: Template, context: Mapping[str, object]) -> str:
 
 def _launch_file(cluster: Cluster, node: Node) -> RenderedFile:
     """How the node is started, stored with its configuration so that a later plan can name any change."""
+    temporary = [listener.host_port for listener in node.listeners if listener.host_port and listener.temporary]
     launch = {
         "kafka": str(cluster.version),
         "software": node.software,
         "java": node.java,
         "arguments": node.java_args,
         "memory_bytes": node.memory_bytes,
-        "host_port": next((listener.host_port for listener in node.listeners if listener.host_port), None),
+        "host_port": next((one.host_port for one in node.listeners if one.host_port and not one.temporary), None),
+        **({"temporary_port": temporary[0]} if temporary else {}),
         "storage": cluster.storage.directory or cluster.storage.kind,
     }
     return RenderedFile(node.name, LAUNCH_FILE, f"{json.dumps(launch, indent=2)}\n".encode())
@@ -215,7 +217,7 @@ def _context(cluster: Cluster, node: Node) -> Mapping[str, object]:
             for peer in cluster.zookeepers
         ],
         "voters": [
-            {"id": peer.id, "host": peer.listener(CONTROLLER).host, "port": peer.listener(CONTROLLER).port}
+            {"id": peer.id, "host": peer.controller_listeners[0].host, "port": peer.controller_listeners[0].port}
             for peer in cluster.voters
         ],
         "properties": dict(node.properties),

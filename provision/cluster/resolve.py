@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from provision.catalogue.versions import KRAFT, ZOOKEEPER, KafkaVersion, release_of
-from provision.cluster.layout import CLIENT, Layout, voter_names
+from provision.cluster.layout import CLIENT, Layout, controller_name, voter_names
 from provision.cluster.model import (
     MAIN_FILES,
     Cluster,
@@ -21,7 +21,7 @@ from provision.cluster.model import (
     User,
 )
 from provision.security.acls import authorizer
-from provision.security.profiles import PROFILES, Place, settings
+from provision.security.profiles import PROFILES, Place, Profile, settings
 from provision.spec.acls import asks_for_permission, super_users
 from provision.spec.checks import JVM_OVERHEAD_BYTES, mode_of, partitions_of, replication_factor_of
 from provision.spec.defaults import internal_topic_settings
@@ -185,7 +185,7 @@ def _controller(spec: EnvironmentSpec, layout: Layout, number: int, ports: Mappi
         layout,
         Role.CONTROLLER,
         number,
-        listeners=(layout.controller_listener(f"{spec.name}-{name}", name, ports),),
+        listeners=(layout.controller_listener(controller_name(spec), f"{spec.name}-{name}", name, ports),),
         memory_bytes=parse_size_bytes(section.heap) + 2 * JVM_OVERHEAD_BYTES,
         heap=section.heap,
         properties=section.properties,
@@ -210,7 +210,7 @@ def _broker(
     }
     host = f"{spec.name}-{name}"
     votes = mode_of(spec) == KRAFT and name in voter_names(spec)
-    voting = (layout.controller_listener(host, name, ports),) if votes else ()
+    voting = (layout.controller_listener(controller_name(spec), host, name, ports),) if votes else ()
     return _node(
         spec,
         layout,
@@ -243,7 +243,7 @@ def _node(  # noqa: PLR0913 what differs between the roles, by name
     software = layout.software(role)
     if role is not Role.ZOOKEEPER:
         profile = PROFILES[spec.security]
-        listeners = tuple(replace(one, protocol=profile.protocol_of(one.name)) for one in listeners)
+        listeners = tuple(_secured(one, profile) for one in listeners)
         place = Place([one.name for one in listeners], layout.config_dir(name), kraft=mode_of(spec) == KRAFT)
         secured = settings(profile, place, [user.name for user in spec.users])
         if asks_for_permission(spec):
@@ -267,6 +267,11 @@ def _node(  # noqa: PLR0913 what differs between the roles, by name
         votes=votes,
         logs_itself=software.logs_itself,
     )
+
+
+def _secured(listener: Listener, profile: Profile) -> Listener:
+    name = listener.name if listener.is_controller else profile.named(listener.name)
+    return replace(listener, name=name, protocol=profile.protocol_of(listener.name), security=profile.name)
 
 
 def _java_args(spec: EnvironmentSpec, layout: Layout, node: str, role: Role, heap: str) -> tuple[str, ...]:

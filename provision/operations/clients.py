@@ -11,11 +11,11 @@ from provision.cluster.secured import file_of
 from provision.errors import ProvisionError, UsageError
 from provision.home.secrets import known_secrets
 from provision.kafka.access import Access, Credentials
-from provision.observe.reach import access_to
+from provision.observe.reach import access_to, profile_of
 from provision.plan.observed import ObservedEnvironment
 from provision.security.certificates import Pair
 from provision.security.material import parted
-from provision.security.profiles import ITSELF, PROFILES, login
+from provision.security.profiles import ITSELF, login
 
 Values = Iterator[tuple[str, str]]
 
@@ -55,16 +55,15 @@ def client_config(
 def access_as(observed: ObservedEnvironment, user: str) -> Access:
     """How a user gets in, from this machine; raises as `client_config`."""
     access = access_to(observed)
-    profile = PROFILES.get(observed.about.security) if observed.about else None
+    profile = profile_of(observed)
     if not access.brokers:
         why = "\n".join(f"broker-{broker}: {reason}" for broker, reason in access.down.items())
         raise ProvisionError(
             f"no broker of {observed.name} can be used", why=why, hint=f"`provision status {observed.name}`"
         )
-    if profile is None or not profile.knows_users:
+    if not profile.knows_users:
         if user:
-            how = f"security: {profile.name}" if profile else "security: plaintext"
-            raise UsageError(f"with {how} nobody says who they are", hint="leave --user out")
+            raise UsageError(f"with security: {profile.name} nobody says who they are", hint="leave --user out")
         return access
     secrets = known_secrets(observed.name, observed.about)
     suffix = ".password" if profile.mechanism else ".pem"

@@ -13,6 +13,7 @@ from provision.home.secrets import secrets_of
 from provision.plan.observed import ObservedEnvironment
 from provision.security.certificates import SOON_DAYS, shown
 from provision.security.material import Material, Rotation, material
+from provision.security.profiles import PROFILES, Profile
 
 _LONGEST_BYTES = 1024
 
@@ -27,12 +28,20 @@ def material_of(
         UsageError: a user's password is not where the file says.
     """
     store = secrets_of(cluster.name, observed.about, home)
-    alive = any(node.needs_stop for node in observed.nodes)
-    secured = bool(observed.about and observed.about.security)
     given = {user.name: _password(user) for user in cluster.users}
     passwords = {file_of(user): given.get(user) for user in with_passwords(cluster)}
-    exists = alive and secured
+    exists = _is_trusted(observed, PROFILES[cluster.security])
     return material(store, cluster.name, subjects(cluster), passwords, exists=exists, rotation=rotation)
+
+
+def _is_trusted(observed: ObservedEnvironment, profile: Profile) -> bool:
+    """Whether it has nodes that trust an authority, or the environment's own password, as that profile needs it."""
+    alive = [node for node in observed.nodes if node.needs_stop]
+    names = {name for node in alive for name in node.open_ways}
+    if alive and not names and observed.about:  # only controllers
+        names = {observed.about.security}
+    there = [PROFILES[name] for name in names & PROFILES.keys()]
+    return any(one.encrypted if profile.encrypted else bool(one.mechanism) for one in there)
 
 
 def warning_of(cluster: Cluster, made: Material) -> str:

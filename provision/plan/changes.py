@@ -13,6 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from provision.cluster.model import LAUNCH_FILE, MAIN_FILES, Cluster, RenderedFile, Role, StorageKind
+from provision.cluster.properties import read
 from provision.plan.actions import Verb
 from provision.plan.differences import Difference, differences
 from provision.plan.observed import NodeState, ObservedNode
@@ -20,6 +21,7 @@ from provision.plan.observed import NodeState, ObservedNode
 BROKER_FILE = MAIN_FILES[Role.BROKER]
 # Advertised addresses: never changed while clients and other brokers use them.
 _NEVER_DYNAMIC = frozenset({"listeners", "advertised.listeners", "listener.security.protocol.map"})
+_VOTERS = "controller.quorum.voters"
 _UNREADABLE = "its files cannot be read, so it is not known what changed"
 _IN_MEMORY = "it would lose its data, which are in memory (storage: memory)"
 _FOLLOWS_FROM_SOFTWARE = frozenset({"kafka", "software", "arguments", "java"})
@@ -59,15 +61,30 @@ def change_of(
     if moved := next((d for d in changed_before if d.file == LAUNCH_FILE and d.key == "storage"), None):
         hint = "`provision down` it first, or undo the change"
         return NodeChange(Verb.REFUSE, f"{moved}: its data would be left behind", changed, hint)
-    if quorum := next((d for d in changed_before if d.key == "controller.quorum.voters"), None):
+    voters = next((d for d in changed_before if d.key == _VOTERS), None)
+    if voters and not _finds_same(voters, before, after, alive=there.is_alive):
         hint = "`provision down` it first, or undo the change"
-        return NodeChange(Verb.REFUSE, f"{quorum}: the quorum of a running cluster is not changed", changed, hint)
+        return NodeChange(Verb.REFUSE, f"{voters}: the quorum of a running cluster is not changed", changed, hint)
     verb = _verb(there, changed, dynamic)
     has_run = there.state is not NodeState.CREATED
     if cluster.storage.kind is StorageKind.MEMORY and verb is not Verb.CONFIGURE and has_run:
         hint = "undo the change, or `provision down` and `up` again"
         return NodeChange(Verb.REFUSE, f"{cause}; {_IN_MEMORY}", changed, hint)
     return NodeChange(verb, cause, changed)
+
+
+def _finds_same(
+    voters: Difference, before: Sequence[RenderedFile], after: Sequence[RenderedFile], *, alive: bool
+) -> bool:
+    """Whether the same voters are only reached by other listeners: a running node must know those already."""
+    ids = [sorted(voter.partition("@")[0] for voter in str(side).split(",")) for side in (voters.before, voters.after)]
+    known, used = (_controller_listeners(files, voters.file) for files in (before, after))
+    return ids[0] == ids[1] and used[0] != known[0] and (used[0] in known or not alive)
+
+
+def _controller_listeners(files: Sequence[RenderedFile], name: str) -> list[str]:
+    values = next((read(file.text) for file in files if file.name == name), None) or {}
+    return values.get("controller.listener.names", "").split(",")
 
 
 def _verb(there: ObservedNode, changed: Sequence[Difference], dynamic: Collection[str]) -> Verb:

@@ -9,6 +9,7 @@ from provision.catalogue.versions import ZOOKEEPER
 from provision.cluster.model import RenderedFile, Role, StorageKind, node_with_id
 from provision.plan.about import About
 from provision.plan.stored import StoredData
+from provision.security.profiles import PLAIN_TEXT
 
 DOCKER = "docker"
 LOST_IN_MEMORY = "it starts empty: what it had in memory is gone"
@@ -37,7 +38,8 @@ class ObservedNode:
     `version` is the Kafka release it was created with, `software` the image or the jars; empty if its mark is damaged.
     `software_id` is the id of its image; empty for a process, which reads its jars when it starts. `astray` says how a
     running node is not where the others look for it; if it is `cut_off`, they cannot find it at all. `up_s` is for how
-    long it has been running, roughly, in seconds.
+    long it has been running, roughly, in seconds. `ways_in` are the addresses of its listeners for this machine, by
+    their security profile; empty if there is only `endpoint`, which is not secured.
     """
 
     name: str
@@ -53,11 +55,17 @@ class ObservedNode:
     astray: str = ""
     cut_off: bool = False
     up_s: float | None = field(default=None, compare=False)
+    ways_in: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def number(self) -> int:
         """The 2 of `broker-2`."""
         return Role.parse(self.name)[1]
+
+    @property
+    def open_ways(self) -> Mapping[str, str]:
+        """The addresses of its listeners for this machine, by their security profile."""
+        return self.ways_in or ({PLAIN_TEXT: self.endpoint} if self.endpoint else {})
 
     @property
     def is_alive(self) -> bool:

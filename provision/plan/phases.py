@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from provision.cluster.model import Cluster, RenderedFile
+from provision.cluster.model import Cluster, Node, RenderedFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,16 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A stage with its rendered files. Nodes go from the files of one phase to those of the next, one at a time."""
+    """A stage with its rendered files. Nodes go from the files of one phase to those of the next, one at a time.
+
+    `nodes` are the nodes as they are in it; empty if they are the same in all phases.
+    """
 
     files: tuple[RenderedFile, ...]
     name: str = ""
     cause: str = ""
+    nodes: tuple[Node, ...] = ()
+
+    def node(self, node: Node) -> Node:
+        """A node as it is in this phase."""
+        return next((own for own in self.nodes if own.name == node.name), node)

@@ -10,7 +10,6 @@ from provision.plan.ensembles import members_in, voters_left_behind
 from provision.plan.listing import listed
 from provision.plan.observed import NodeDetails, NodeState, ObservedEnvironment, ObservedNode
 from provision.plan.stored import StoredData, strangers
-from provision.security.profiles import PLAIN_TEXT
 
 DOWN_FIRST = "`provision down` it first, or undo the change"
 END_LOST = "`provision down --keep-data` ends it and keeps what is left; `provision up` goes on from there"
@@ -22,7 +21,6 @@ def refuse(
     """Every refusal; a changed ensemble is not reported as a lost one too."""
     return (
         tuple(_refusals(cluster, observed, changes))
-        or tuple(_other_security(cluster, observed))
         or tuple(_over_kept_data(cluster, observed))
         or tuple(_quorum_of_newcomers(cluster, observed))
         or tuple(_lost_ensemble(cluster, observed, details))
@@ -70,15 +68,6 @@ def _refusals(cluster: Cluster, observed: ObservedEnvironment, changes: Mapping[
         if node.version and node.version != str(cluster.version):
             cause = f"it leaves while Kafka changes from {node.version} to {cluster.version}"
             yield Action(Verb.REFUSE, Kind.NODE, node.name, cause, "change the version first, then brokers.nodes")
-
-
-def _other_security(cluster: Cluster, observed: ObservedEnvironment) -> Iterator[Action]:
-    """Nodes of which some are secured in another way than the rest do not understand each other."""
-    before = (observed.about.security if observed.about else "") or PLAIN_TEXT
-    if before != cluster.security and any(node.needs_stop for node in observed.nodes):
-        cause = f"security {before} → {cluster.security}: its nodes would not understand each other meanwhile"
-        hint = f"`provision stop {cluster.name}` first: then they all start with the new one; or undo the change"
-        yield Action(Verb.REFUSE, Kind.SOFTWARE, cluster.software, cause, hint)
 
 
 def _occupied(cluster: Cluster, observed: ObservedEnvironment) -> Iterator[Action]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from provision.cluster.identity import Identities, Identity
-from provision.cluster.layout import CLIENT, INTERNAL
 from provision.cluster.model import Cluster, Node, RenderedFile, Role
 from provision.common.patience import Patience
 from provision.errors import ProvisionError
@@ -278,6 +277,7 @@ class FakeRuntime(Runtime):
                 version=str(cluster.version),
                 software=cluster.software,
                 software_id=self._identity(node.software).checksum,
+                ways_in=node.ways_in if self.endpoint_of(node) else {},
             )
             kept.files[node.name] = tuple(files)
 
@@ -385,5 +385,5 @@ class FakeRuntime(Runtime):
         resolved = next((known for known in kept.cluster.nodes if known.name == node), None) if kept else None
         if resolved is None:
             return ""
-        listener = resolved.listener(INTERNAL if resolved.role is Role.BROKER else CLIENT)
+        listener = resolved.listeners[0]
         return f"{listener.host}:{listener.port}"

@@ -85,12 +85,17 @@ def own_principals(profile: Profile) -> tuple[str, ...]:
     return (principal_of(ITSELF), *([principal_of(f"CN={ITSELF}")] if profile.encrypted else []))
 
 
+AUTHORIZER = ("authorizer.class.name", "super.users", "allow.everyone.if.no.acl.found")
+"""The properties that `authorizer` sets."""
+SUPER_USERS = AUTHORIZER[1]
+
+
 def authorizer(profile: Profile, supers: Iterable[str], *, kraft: bool) -> dict[str, str]:
     """The properties of a node that asks for permissions: all that is not allowed is refused, except to super users."""
     return {
-        "authorizer.class.name": _AUTHORIZERS[kraft],
-        "super.users": ";".join(dict.fromkeys((*own_principals(profile), *map(principal_of, supers)))),
-        "allow.everyone.if.no.acl.found": "false",
+        AUTHORIZER[0]: _AUTHORIZERS[kraft],
+        SUPER_USERS: ";".join(dict.fromkeys((*own_principals(profile), *map(principal_of, supers)))),
+        AUTHORIZER[2]: "false",
     }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 CONTROLLER = "CONTROLLER"
+_OPEN = "PLAINTEXT"
 ITSELF = "provision"
 """The principal of the nodes, and of this program."""
 TRUSTSTORE, SECRETS = "ca.pem", "secrets.properties"
@@ -49,6 +50,17 @@ class Profile:
         """The security protocol of brokers, as Kafka calls it."""
         return f"{'SASL_' if self.mechanism else ''}{'SSL' if self.encrypted else 'PLAINTEXT'}"
 
+    def named(self, listener: str) -> str:
+        """What a listener secured so is called: by another name than one that is secured differently.
+
+        So both can be open at the same time, while an environment goes from one to the other.
+        """
+        if is_controller(listener):
+            how = "" if self.controller_protocol == _OPEN else self.controller_protocol
+        else:
+            how = "" if self.name == PLAIN_TEXT else self.name.upper().replace("-", "_")
+        return f"{listener}_{how}" if how else listener
+
     @property
     def controller_protocol(self) -> str:
         """The protocol between controllers, and of brokers with them: whoever has TLS shows a certificate there."""
@@ -56,7 +68,12 @@ class Profile:
 
     def protocol_of(self, listener: str) -> str:
         """The security protocol of a listener by its name."""
-        return self.controller_protocol if listener == CONTROLLER else self.protocol
+        return self.controller_protocol if is_controller(listener) else self.protocol
+
+
+def is_controller(listener: str) -> bool:
+    """Whether a listener is one of controllers, by its name."""
+    return listener == CONTROLLER or listener.startswith(f"{CONTROLLER}_")
 
 
 PROFILES = {
@@ -106,24 +123,24 @@ def _of_tls(profile: Profile, place: Place) -> Iterator[tuple[str, str]]:
     yield "ssl.keystore.certificate.chain", place.secret("certificate")
     yield "ssl.truststore.type", "PEM"
     yield "ssl.truststore.location", f"{place.config_dir}/{TRUSTSTORE}"
-    yield "ssl.client.auth", "required" if profile.asks_certificate else "none"
     yield "ssl.principal.mapping.rules", _PRINCIPALS
-    if CONTROLLER in place.listeners:  # only nodes talk to it, and each of them has a certificate
-        yield f"listener.name.{CONTROLLER.lower()}.ssl.client.auth", "required"
+    for listener in place.listeners:  # only nodes talk to controllers, and each of them has a certificate
+        asks = profile.asks_certificate or is_controller(listener)
+        yield f"listener.name.{listener.lower()}.ssl.client.auth", "required" if asks else "none"
 
 
 def _of_passwords(profile: Profile, place: Place, users: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Brokers and controllers authenticate themselves as this program does."""
     yield "sasl.mechanism.inter.broker.protocol", PLAIN
     in_file = () if profile.scram else users
-    known = {listener: in_file for listener in place.listeners if listener != CONTROLLER}
+    known = {listener: in_file for listener in place.listeners if not is_controller(listener)}
     if place.kraft and not profile.encrypted:
         yield "sasl.mechanism.controller.protocol", PLAIN
-        known[CONTROLLER] = ()
+        known[profile.named(CONTROLLER)] = ()
     for listener, others in known.items():
         prefix = f"listener.name.{listener.lower()}."
         passwords = {user: place.secret(f"password.{user}") for user in (ITSELF, *others)}
-        scram = SCRAM if profile.scram and listener != CONTROLLER else ()
+        scram = SCRAM if profile.scram and not is_controller(listener) else ()
         yield f"{prefix}sasl.enabled.mechanisms", ",".join([PLAIN, *scram])
         for mechanism in scram:
             yield f"{prefix}{mechanism.lower()}.sasl.jaas.config", f"{_SCRAM_MODULE} required;"

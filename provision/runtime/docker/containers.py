@@ -29,6 +29,7 @@ ENVIRONMENT, NODE, ROLE, HASH = (
     "provision.config-hash",
 )
 ENDPOINT, INSIDE, SOFTWARE = "provision.endpoint", "provision.inside-address", "provision.software"
+WAYS_IN = "provision.ways-in"
 VERSION, MODE, STORAGE = "provision.kafka-version", "provision.kafka-mode", "provision.storage"
 CREATED, TTL = "provision.created", "provision.ttl-seconds"
 CLUSTER_ID = "provision.cluster-id"
@@ -85,6 +86,8 @@ def node_labels(cluster: Cluster, node: Node, config_hash: str = "") -> dict[str
         labels[HASH] = config_hash
     if node.endpoint:
         labels[ENDPOINT] = node.endpoint
+    if ways := node.ways_in:
+        labels[WAYS_IN] = ",".join(f"{security}={address}" for security, address in ways.items())
     return labels
 
 

@@ -24,6 +24,16 @@ def _is_storage(text: str) -> bool:
     return text in (StorageKind.VOLUME, StorageKind.MEMORY) or Path(text).is_absolute()
 
 
+def _are_ways(text: str) -> bool:
+    return all(security and is_endpoint(address) for security, address in ways_in(text).items())
+
+
+def ways_in(text: str) -> dict[str, str]:
+    """The addresses of a node's listeners for this machine, by their security profile: `tls=HOST:PORT,…`."""
+    parts = (part.partition("=") for part in text.split(",") if part)
+    return {security: address for security, _, address in parts}
+
+
 def _is_seconds(text: str) -> bool:
     try:
         number = float(text)
@@ -36,6 +46,7 @@ _CHECKS: Mapping[str, Callable[[str], bool]] = {
     spec.NODE: is_node_name,
     spec.ENDPOINT: is_endpoint,
     spec.INSIDE: is_endpoint,
+    spec.WAYS_IN: _are_ways,
     spec.VERSION: _is_version,
     spec.MODE: _is_mode,
     spec.STORAGE: _is_storage,

@@ -37,7 +37,7 @@ from provision.runtime.docker import containers as spec
 from provision.runtime.docker.archives import DockerArchives
 from provision.runtime.docker.client import connect, engine_identity, lines_in, still_used, translated
 from provision.runtime.docker.images import identity_of, inspect, pull, tag
-from provision.runtime.docker.labels import checked
+from provision.runtime.docker.labels import checked, ways_in
 from provision.runtime.docker.layouts import require_layout
 from provision.runtime.health import Asker, Machine, Probe, Reached, Surroundings, Vitals
 from provision.spec.names import is_environment_name
@@ -124,6 +124,7 @@ class DockerRuntime(Runtime):
             astray=place.astray,
             cut_off=place.cut_off,
             up_s=spec.up_s(container),
+            ways_in=ways_in(labels.get(spec.WAYS_IN, "")),
         )
 
     def abouts(self) -> Mapping[str, About]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from provision.catalogue.versions import KRAFT, ZOOKEEPER, version_of
 from provision.cluster.identity import is_cluster_id
@@ -75,6 +75,7 @@ class NodeNote(Note):
 
     config_hash: str
     endpoint: Endpoint | None
+    ways_in: dict[str, Endpoint] = Field(default_factory=dict)
     version: Version
     software: str = ""
     ports: tuple[Port, ...]

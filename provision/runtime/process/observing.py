@@ -94,6 +94,7 @@ def _node(directory: Path, running: Mapping[str, Process]) -> ObservedNode:
         version=note.version if note else "",
         software=note.software if note else "",
         up_s=processes.up_s(process) if process else None,
+        ways_in=note.ways_in if note else {},
     )
 
 

@@ -230,6 +230,7 @@ class ProcessRuntime(Runtime):
         note = NodeNote(
             config_hash="",
             endpoint=node.endpoint,
+            ways_in=node.ways_in,
             version=str(cluster.version),
             software=cluster.software,
             ports=tuple(listener.listen_port for listener in node.listeners),
