@@ -18,7 +18,7 @@ NOT_RUNNING = {
 
 
 def profile_of(observed: ObservedEnvironment) -> Profile:
-    """How clients get in: the environment's profile, or, while it goes to that, one by which all brokers let them in."""
+    """How clients get in: the environment's profile, or, on the way to that, one by which all brokers let them in."""
     wanted = PROFILES.get(observed.about.security if observed.about else "", PROFILES[PLAIN_TEXT])
     running = [node.open_ways for node in observed.of_role(Role.BROKER) if node.state is NodeState.RUNNING]
     ways = [ways.keys() & PROFILES.keys() for ways in running if ways]

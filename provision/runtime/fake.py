@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from provision.cluster.identity import Identities, Identity
-from provision.cluster.model import Cluster, Node, RenderedFile, Role
+from provision.cluster.model import Cluster, Node, RenderedFile
 from provision.common.patience import Patience
 from provision.errors import ProvisionError
 from provision.events import Fetching, Listener

@@ -12,16 +12,15 @@ from provision.cluster.model import MAIN_FILES, Role
 from provision.cluster.properties import parse
 from provision.errors import Refused
 from provision.observe.reach import access_to
-from provision.plan.actions import Action, Plan, Verb
+from provision.plan.actions import Action, NodeTarget, Plan, Verb
 from provision.plan.observed import NodeState, ObservedNode
 from provision.plan.securing import CLOSE_PHASE, MOVE_PHASE, OPEN_PHASE
 from provision.security.profiles import PROFILES
-from tests.security.test_environments import NAME, RUNNING, Closed
+from tests.security.test_environments import NAME, Closed
 
 SOON = UpOptions(timeout_s=5.0)
 PHASES = (OPEN_PHASE, MOVE_PHASE, CLOSE_PHASE)
 PAIRS = list(itertools.permutations(PROFILES, 2))
-every_pair = pytest.mark.parametrize(("before", "after"), PAIRS)
 THREE: dict[str, Any] = {"brokers": {"nodes": 3, "port": "auto"}}
 KRAFT: dict[str, Any] = {"kafka": {"version": "3.9.1", "mode": "kraft"}}
 SHAPES: dict[str, dict[str, Any]] = {
@@ -31,6 +30,12 @@ SHAPES: dict[str, dict[str, Any]] = {
     "dedicated": KRAFT | {"controllers": {"nodes": 3}},
 }
 every_shape = pytest.mark.parametrize("shape", SHAPES)
+TABLE = [
+    pytest.param(*pair, shape, marks=[] if number % len(SHAPES) == turn else [pytest.mark.soak])
+    for number, pair in enumerate(PAIRS)
+    for turn, shape in enumerate(SHAPES)
+]
+"""Every pair of profiles, by turns in one of the shapes; in all of them under `make test-soak`."""
 
 
 class Killed(BaseException):
@@ -38,7 +43,7 @@ class Killed(BaseException):
 
 
 class Changing(Closed):
-    """It notes by which profiles clients get in after each start of a node, and that all nodes understand each other."""
+    """It notes by which profiles clients get in whenever a node stops, and that the nodes understand each other."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
@@ -127,8 +132,7 @@ def rolled(plan: Plan) -> list[Action]:
     return [action for action in plan.actions if action.verb in (Verb.RESTART, Verb.RECREATE)]
 
 
-@every_shape
-@every_pair
+@pytest.mark.parametrize(("before", "after", "shape"), TABLE)
 def test_every_change_goes_in_phases_with_both_ways_open(
     changing: Changing, shape: str, before: str, after: str
 ) -> None:
@@ -173,21 +177,144 @@ def test_clients_get_in_the_old_way_at_the_same_address_until_the_last_phase(cha
         ("dedicated", "mtls", "sasl-scram"),
     ],
 )
-@pytest.mark.parametrize("back", [False, True], ids=["on", "back"])
+@pytest.mark.parametrize("every", [9, pytest.param(1, marks=pytest.mark.soak)])
 def test_wherever_it_is_killed_the_next_up_goes_on_or_back(
-    tmp_path: Path, shape: str, before: str, after: str, *, back: bool
+    tmp_path: Path, shape: str, before: str, after: str, every: int
 ) -> None:
-    for step in itertools.count():
+    for step, wanted in ((step, wanted) for step in itertools.count(step=every) for wanted in (before, after)):
+        if every > 1 and (step // every % 2 == 0) is (wanted == before):  # on and back by turns
+            continue
         with pytest.MonkeyPatch.context() as patched:
-            changing = Changing(tmp_path / str(step))
+            changing = Changing(tmp_path / f"{step}-{wanted}")
             changing.kafka.speak(patched)
             changing.up(changing.like(shape, before))
             if not changing.is_killed(changing.like(shape, after), step):
                 break
-            environment = changing.like(shape, before if back else after)
+            environment = changing.like(shape, wanted)
             changing.up(environment)
-            wanted = before if back else after
             assert set(changing.seen[-1]) == {frozenset([wanted])}
             assert not environment.plan().plan.changes
             assert access_to(changing.runtime.observe(NAME)).protocol == PROFILES[wanted].protocol
     assert step > 20
+
+
+def test_a_node_that_is_alone_restarts_once(changing: Changing) -> None:
+    alone = {"brokers": {"nodes": 1, "port": "auto"}}
+    changing.up(changing.like("zookeeper", "plaintext", **alone))
+    environment = changing.like("zookeeper", "sasl-tls", **alone)
+    assert [(action.name, action.verb, action.phase) for action in environment.plan().plan.actions] == [
+        ("broker-1", Verb.RESTART, "")
+    ]
+    changing.up(environment)
+    assert changing.seen[-1] == [frozenset(["sasl-tls"])]
+
+
+def test_a_plan_that_is_refused_or_only_shown_changes_nothing(changing: Changing) -> None:
+    changing.up(changing.like("combined", "plaintext"))
+    observed, ports = changing.runtime.observe(NAME), changing.runtimes.home.ports.of(NAME)
+    environment = changing.like("combined", "sasl-tls")
+    environment.plan()
+
+    def refuse(_plan: object) -> None:
+        raise Refused("no")
+
+    with pytest.raises(Refused, match="no"):
+        environment.up(SOON, agree=refuse)
+    assert changing.runtime.observe(NAME) == observed
+    assert changing.runtimes.home.ports.of(NAME) == ports
+    assert not changing.store.is_there
+
+
+@pytest.mark.parametrize(
+    ("values", "why", "what_to_do"),
+    [
+        pytest.param({"brokers": {"nodes": 2, "port": "auto"}}, "broker-3 would leave", "one change after", id="fewer"),
+        pytest.param({"kafka": {"version": "3.9.2"}}, "kafka.version changes", "one change after", id="version"),
+        pytest.param({"templates": "own"}, "broker-1 would not open", "have it open all", id="own template"),
+        pytest.param({"storage": "memory"}, "its data would be left behind", "provision down", id="storage"),
+    ],
+)
+def test_what_cannot_be_done_meanwhile_is_refused_with_the_reason(
+    changing: Changing,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    values: dict[str, Any],
+    why: str,
+    what_to_do: str,
+) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "server.properties.j2").write_text("broker.id={{ node.id }}\nlisteners=HOST://:9092\n")
+    monkeypatch.chdir(tmp_path)
+    changing.up(changing.like("zookeeper", "plaintext"))
+    before = changing.runtime.observe(NAME)
+    with pytest.raises(Refused) as caught:
+        changing.like("zookeeper", "sasl-tls", **values).up(SOON)
+    assert why in caught.value.why
+    assert what_to_do in caught.value.hint
+    assert changing.runtime.observe(NAME) == before
+
+
+def test_a_third_profile_waits_until_the_change_has_ended(changing: Changing) -> None:
+    changing.up(changing.like("combined", "plaintext"))
+    assert changing.is_killed(changing.like("combined", "sasl-tls"), 8)
+    with pytest.raises(Refused) as caught:
+        changing.like("combined", "mtls").up(SOON)
+    assert "it is still going between plaintext and sasl-tls" in caught.value.why
+    assert "with one of these first" in caught.value.hint
+
+
+def test_brokers_can_come_at_the_same_time(changing: Changing) -> None:
+    changing.up(changing.like("combined", "sasl-plain"))
+    more = {"brokers": {"nodes": 4, "port": "auto"}}
+    changing.up(changing.like("combined", "tls", **more))
+    assert changing.seen[-1] == [frozenset(["tls"])] * 4
+
+
+def test_users_who_are_no_longer_in_the_file_get_in_until_the_last_phase(changing: Changing) -> None:
+    changing.up(changing.like("zookeeper", "sasl-tls"))
+    password = changing.store.path("user-app.password").read_bytes()
+    plan = changing.like("zookeeper", "plaintext").plan().plan
+    for action in rolled(plan):
+        assert isinstance(action.subject, NodeTarget)
+        files = {file.name: file.content for file in action.subject.files}
+        meanwhile = action.phase != CLOSE_PHASE
+        assert (b"user_app=" in files["server.properties"]) is meanwhile
+        assert (password in files.get("secrets.properties", b"")) is meanwhile
+    assert {action.phase for action in rolled(plan)} == set(PHASES)
+    assert password.decode() not in f"{plan.as_dict()}"
+
+
+PERMITTED = {"users": [{"name": "app", "allow": ["read topic orders"]}, {"name": "root", "super": True}]}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "phases"),
+    [
+        pytest.param("plaintext", "sasl-tls", [CLOSE_PHASE], id="only once nobody is without a name"),
+        pytest.param("mtls", "sasl-tls", [*PHASES], id="all the time"),
+        pytest.param("mtls", "plaintext", [], id="no longer"),
+    ],
+)
+def test_permissions_are_asked_for_only_while_all_nodes_say_who_they_are(
+    changing: Changing, before: str, after: str, phases: list[str]
+) -> None:
+    changing.up(changing.like("combined", before, **(PERMITTED if PROFILES[before].knows_users else {})))
+    plan = changing.like("combined", after, **(PERMITTED if PROFILES[after].knows_users else {})).plan().plan
+    found: list[str] = []
+    for action in rolled(plan):
+        assert isinstance(action.subject, NodeTarget)
+        (main,) = (file.text for file in action.subject.files if file.name == "server.properties")
+        if "authorizer.class.name=" in main:
+            assert "User:provision" in parse(main)["super.users"]
+            found.append(action.phase)
+    assert list(dict.fromkeys(found)) == phases
+
+
+def test_what_runs_with_the_old_security_is_not_given_another_authority(changing: Changing) -> None:
+    """A plan that was cut off before its first node is one that has begun: nothing trusts what was not kept."""
+    changing.up(changing.like("combined", "plaintext"))
+    assert changing.is_killed(changing.like("combined", "tls"), 1)
+    changing.up(changing.like("combined", "tls"))
+    changing.store.forget()
+    with pytest.raises(Refused, match=f"the secrets of {NAME} are not in"):
+        changing.like("combined", "tls").plan()
