@@ -225,6 +225,7 @@ def _prepare(  # noqa: PLR0913 all that is known of it
             stage.name,
             stage.cause,
             stage.cluster.nodes,
+            stage.told,
         )
         for stage in stages
     )

@@ -1,20 +1,26 @@
 """A change in several phases: the intermediate states, in order, if a change cannot be made in one step."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from provision.cluster.model import Cluster, Node, RenderedFile
+from provision.plan.differences import Difference
+from provision.security.acls import AUTHORIZER
+from provision.security.profiles import SECRETS, TRUSTSTORE
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
     """The environment at the end of a phase.
 
-    The only stage of a plan has no name. The `cause` of a later one is why it can begin after the one before.
+    The only stage of a plan has no name. The `cause` of a later one is why it can begin after the one before. `told` is
+    what it does, in a few words; then the settings that are a part of it are not named one by one.
     """
 
     cluster: Cluster
     name: str = ""
     cause: str = ""
+    told: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +34,25 @@ class Phase:
     name: str = ""
     cause: str = ""
     nodes: tuple[Node, ...] = ()
+    told: str = ""
 
     def node(self, node: Node) -> Node:
         """A node as it is in this phase."""
         return next((own for own in self.nodes if own.name == node.name), node)
+
+    def reason(self, changes: Sequence[Difference]) -> str:
+        """Why a node restarts in it."""
+        if not self.told:
+            return f"{self.cause}: {'; '.join(map(str, changes))}"
+        others = (str(change) for change in changes if not _is_of_security(change))
+        return "; ".join([": ".join(filter(None, (self.cause, self.told))), *others])
+
+
+def _is_of_security(change: Difference) -> bool:
+    """Whether a setting follows from how listeners are secured, and where they are."""
+    parts = ("listener", "ssl.", "sasl.", "config.providers", "controller.quorum.voters", "temporary_port")
+    return (
+        (not change.key and change.file in (SECRETS, TRUSTSTORE))
+        or change.key in AUTHORIZER
+        or any(part in change.key for part in parts)
+    )

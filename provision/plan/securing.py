@@ -71,11 +71,12 @@ class Resecuring:
         if len(alive) < 2 or all(self._uses(node) for node in wanted):  # noqa: PLR2004 nobody else to understand
             return (last,)
         was, now = self.before.security, self.cluster.security
-        moved = Stage(self._both(moved=True), MOVE_PHASE, f"every node listens with {now} beside {was} then")
-        last = Stage(self.cluster, CLOSE_PHASE, f"no node uses {was} any more then")
+        told = f"{now} between nodes"
+        moved = Stage(self._both(moved=True), MOVE_PHASE, f"every node listens with {now} then", told)
+        last = Stage(self.cluster, CLOSE_PHASE, f"no node uses {was} then", f"{was} closed")
         if all(self._opens(node) for node in wanted):
-            return moved, last
-        return Stage(self._both(moved=False), OPEN_PHASE), moved, last
+            return replace(moved, cause=""), last
+        return Stage(self._both(moved=False), OPEN_PHASE, told=f"{now} opened beside {was}"), moved, last
 
     def refusals(self, phases: Sequence[Phase]) -> tuple[Action, ...]:
         """Why it is not done while nodes are running; empty if it can be."""

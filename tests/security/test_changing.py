@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from provision import Environment, UpOptions
+from provision.cli.plans import plan_lines
 from provision.cluster.model import MAIN_FILES, Role
 from provision.cluster.properties import parse
 from provision.errors import Refused
@@ -196,6 +197,18 @@ def test_wherever_it_is_killed_the_next_up_goes_on_or_back(
             assert not environment.plan().plan.changes
             assert access_to(changing.runtime.observe(NAME)).protocol == PROFILES[wanted].protocol
     assert step > 20
+
+
+def test_a_plan_names_its_phases(changing: Changing) -> None:
+    changing.up(changing.like("zookeeper", "plaintext"))
+    more = {"brokers": {"nodes": 3, "port": "auto", "properties": {"log.retention.ms": 7}}}
+    lines = [*plan_lines(changing.like("zookeeper", "sasl-tls", **more).plan().plan)]
+    assert [" ".join(line.split()) for line in lines] == [
+        "↻ recreate broker-1 … 3 open: sasl-tls opened beside plaintext; log.retention.ms unset → 7",
+        "↻ restart broker-1 … 3 rolling move: every node listens with sasl-tls then: sasl-tls between nodes",
+        "↻ recreate broker-1 … 3 close: no node uses plaintext then: plaintext closed",
+        f"{NAME}: 6 to recreate, 3 to restart",
+    ]
 
 
 def test_a_node_that_is_alone_restarts_once(changing: Changing) -> None:
