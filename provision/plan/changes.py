@@ -19,8 +19,8 @@ from provision.plan.differences import Difference, differences
 from provision.plan.observed import NodeState, ObservedNode
 
 BROKER_FILE = MAIN_FILES[Role.BROKER]
-# Advertised addresses: never changed while clients and other brokers use them.
-_NEVER_DYNAMIC = frozenset({"listeners", "advertised.listeners", "listener.security.protocol.map"})
+NEVER_DYNAMIC = frozenset({"listeners", "advertised.listeners", "listener.security.protocol.map"})
+"""Advertised addresses: never changed while clients and other brokers use them."""
 _VOTERS = "controller.quorum.voters"
 _UNREADABLE = "its files cannot be read, so it is not known what changed"
 _IN_MEMORY = "it would lose its data, which are in memory (storage: memory)"
@@ -91,7 +91,7 @@ def _verb(there: ObservedNode, changed: Sequence[Difference], dynamic: Collectio
     if not changed or not there.is_alive or any(d.file == LAUNCH_FILE for d in changed):
         return Verb.RECREATE
     takes_it = (
-        d.file == BROKER_FILE and d.after is not None and d.key in dynamic and d.key not in _NEVER_DYNAMIC
+        d.file == BROKER_FILE and d.after is not None and d.key in dynamic and d.key not in NEVER_DYNAMIC
         for d in changed
     )
     return Verb.CONFIGURE if all(takes_it) else Verb.RESTART
