@@ -157,6 +157,7 @@ def up(
             raise
         raise told from error
     _forget_former(prepared, runtimes.home)
+    runtimes.home.ports.release(prepared.cluster.name, prepared.temporary)
     if options.until <= Level.TOPICS:
         return result
     name = prepared.cluster.name  # what works is not removed because the last check of it fails

@@ -5,13 +5,14 @@
 `up` in `pipeline.py` continues from there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from provision.catalogue.versions import KRAFT
 from provision.cluster.identity import Identities
-from provision.cluster.model import Cluster, RenderedFile
+from provision.cluster.layout import Layout
+from provision.cluster.model import Cluster, RenderedFile, Role
 from provision.cluster.resolve import fixed_ports, resolve, resolve_without_ports
 from provision.cluster.secured import kept_in_the_cluster, secret_files
 from provision.events import Listener, Notice, StageDone, silent
@@ -30,9 +31,10 @@ from provision.plan.actions import Impact, Plan
 from provision.plan.closing import one_after_the_other, stages_of_closing
 from provision.plan.nodes import plan_nodes
 from provision.plan.observed import ObservedEnvironment
-from provision.plan.phases import Phase
+from provision.plan.phases import Phase, Stage
 from provision.plan.refusals import leftovers
 from provision.plan.saved import SavedPlan, saved
+from provision.plan.securing import Resecuring, before_change, second_port
 from provision.plan.upgrade import stages_of
 from provision.resources.registry import Resources, desired_resources
 from provision.resources.rounds import (
@@ -47,6 +49,8 @@ from provision.runtime.base import Runtime
 from provision.runtime.directories import has_data
 from provision.security.material import Material, Rotation
 from provision.software.frozen import require_pinned_nodes, require_pins_match
+from provision.spec.listeners import security_of
+from provision.spec.model import EnvironmentSpec
 from provision.spec.source import Source
 
 
@@ -70,6 +74,8 @@ class Prepared:
     """The keys and certificates that its nodes need; new ones are not written yet."""
     leased: frozenset[str] = frozenset()
     """The names under which this command has leased ports, which a rollback releases."""
+    temporary: frozenset[str] = frozenset()
+    """The names of the ports that are needed no longer once the plan has been carried out."""
 
     @property
     def files(self) -> tuple[RenderedFile, ...]:
@@ -142,18 +148,49 @@ def prepare(  # noqa: PLR0913 what it is, and how it is taken
     pinned = require_pins_match(source.required_file, unleased, runtime, tell, bring=lease) if frozen else {}
     assign = leases.lease if lease else leases.propose
     in_use = {**fixed_ports(spec), **ports_in_use(before, taken)}
+    other = _secured_before(spec, before)
     leased_before, names = leases.held(spec.name), layout.leased_ports(spec)
-    choice = situation(runtimes, runtime, before, taken, lease=lease and bool(names))
-    ports = assign(spec.name, names, in_use, choice)
+    meanwhile = _ports_meanwhile(other, layout) - set(names) if other else frozenset[str]()
+    choice = situation(runtimes, runtime, before, taken, lease=lease and bool(names or meanwhile))
+    ports = assign(spec.name, (*names, *sorted(meanwhile)), in_use, choice)
     leased = frozenset(ports.keys() - leased_before) if lease else frozenset[str]()
     try:
         cluster = resolve(spec, layout, ports, source.base_directory)
         tell(StageDone("resolve"))
-        prepared = _prepare(cluster, desired_resources(spec), runtime, runtimes.home, pinned, tell, rotation=rotation)
+        prepared = _prepare(
+            cluster,
+            desired_resources(spec),
+            runtime,
+            runtimes.home,
+            pinned,
+            tell,
+            rotation=rotation,
+            change=_Change(resolve(other, layout, ports, source.base_directory), ports) if other else None,
+        )
     except BaseException:
         leases.release(spec.name, leased)
         raise
-    return replace(prepared, leased=leased)
+    return replace(prepared, leased=leased, temporary=frozenset(meanwhile))
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A change of the security of running nodes: the cluster secured as it was, and all ports by name."""
+
+    before: Cluster
+    ports: Mapping[str, int]
+
+
+def _secured_before(spec: EnvironmentSpec, observed: ObservedEnvironment) -> EnvironmentSpec | None:
+    """The same file with the security that running brokers have; None if they have that of the file."""
+    others = before_change(observed, security_of(spec))
+    return spec.model_copy(update={"security": others[0]}) if others else None
+
+
+def _ports_meanwhile(before: EnvironmentSpec, layout: Layout) -> frozenset[str]:
+    """The names of the ports that are needed until the security has changed."""
+    brokers = map(second_port, Role.BROKER.nodes(before.brokers.nodes))
+    return frozenset((*layout.leased_ports(before), *brokers))
 
 
 def _prepare(  # noqa: PLR0913 all that is known of it
@@ -165,35 +202,33 @@ def _prepare(  # noqa: PLR0913 all that is known of it
     tell: Listener,
     *,
     rotation: Rotation | None,
+    change: _Change | None,
 ) -> Prepared:
     """Take the resolved cluster to its plan."""
-    from provision.cluster.render import render as render_files
-
     observed = observe_nodes(cluster, runtime)
     if observed.is_half_removed:  # `up` removes what is left of it first
         observed = ObservedEnvironment(cluster.name, runtime.kind, about=observed.about)
     tell(StageDone("observe", "nodes"))
     if cluster.mode == KRAFT:
         cluster = replace(cluster, cluster_id=cluster_id_for(cluster, observed))
-    files = files_of_change(cluster, observed, runtime)
-    upgrade, closing = stages_of(cluster, observed), stages_of_closing(cluster, observed, files)
-    stages = closing if len(closing) > 1 else upgrade
+    securing = _securing(cluster, change, observed, runtime, home) if change else None
+    upgrade, closing = stages_of(cluster, observed), _closing(cluster, observed, runtime)
+    changing = securing.stages() if securing else ()
+    stages = next((found for found in (changing, closing) if len(found) > 1), upgrade)
+    if stages is not changing:
+        securing = None
     made = material_of(cluster, observed, home, runtime, rotation)
     if rotation is Rotation.FINISH:
         require_rotated(cluster, observed, material_of(cluster, observed, home, runtime), runtime)
     for text in warnings_of(cluster, made, rotation):
         tell(Notice(text))
     desired = with_passwords(desired, kept_in_the_cluster(cluster, made))
-    secret = secret_files(cluster, made)
-    phases = tuple(
-        Phase((*render_files(stage.cluster), *secret, *stage.kept), stage.name, stage.cause) for stage in stages
-    )
+    phases = _phases(stages, secret_files(cluster, made), securing)
     tell(StageDone("render"))
     missing, details = runtime.missing_software(cluster), observe_details(cluster, phases[0].files, observed, runtime)
     tell(StageDone("observe", "files and brokers"))
-    first_wave = one_after_the_other(cluster, upgrade, closing) or plan_nodes(
-        cluster, phases, observed, missing_software=missing, details=details
-    )
+    refusals = securing.refusals(phases) if securing else one_after_the_other(cluster, upgrade, closing)
+    first_wave = refusals or plan_nodes(cluster, phases, observed, missing_software=missing, details=details)
     plan, inside = Plan(cluster.name, first_wave), None
     if not plan.refusals:  # a refused plan has no second wave, and brokers without their ensemble would not answer
         then = observed.without(leftovers(cluster, observed))
@@ -205,3 +240,30 @@ def _prepare(  # noqa: PLR0913 all that is known of it
     require_pinned_nodes(pinned, cluster, observed, plan)
     had_data = bool(cluster.storage.directory) and has_data(Path(cluster.storage.directory), cluster.name)
     return Prepared(cluster, desired, phases, runtime, observed, inside, had_data, plan, made)
+
+
+def _closing(cluster: Cluster, observed: ObservedEnvironment, runtime: Runtime) -> tuple[Stage, ...]:
+    return stages_of_closing(cluster, observed, files_of_change(cluster, observed, runtime))
+
+
+def _phases(
+    stages: Sequence[Stage], secret: tuple[RenderedFile, ...], securing: Resecuring | None
+) -> tuple[Phase, ...]:
+    """The stages with their files."""
+    from provision.cluster.render import render
+
+    def files(stage: Stage) -> tuple[RenderedFile, ...]:
+        kept = securing.with_secrets(stage, secret) if securing else (*secret, *stage.kept)
+        return (*render(stage.cluster), *kept)
+
+    return tuple(Phase(files(one), one.name, one.cause, one.cluster.nodes, one.told) for one in stages)
+
+
+def _securing(
+    cluster: Cluster, change: _Change, observed: ObservedEnvironment, runtime: Runtime, home: Home
+) -> Resecuring:
+    """The change of the security of its nodes, by the files that they have now."""
+    before = change.before
+    files = {node.name: runtime.read_files(observed.name, node.name) for node in observed.nodes}
+    kept = secret_files(before, material_of(before, observed, home, runtime))
+    return Resecuring(cluster, before, observed, files, kept, change.ports)

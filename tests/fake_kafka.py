@@ -24,6 +24,7 @@ from provision.kafka.brokers import BrokerAdmin
 from provision.kafka.connection import NotAnswering
 from provision.kafka.partitioning import partition_of
 from provision.kafka.promptness import UNSERVED, Reply
+from provision.kafka.quorum import Quorum
 from provision.kafka.quotas import Entity
 from provision.kafka.readiness import BrokerAnswers
 from provision.kafka.scram import ScramChange
@@ -137,7 +138,7 @@ class FakeKafka:
         with self._lock:
             if verb == "start_node" and subject.startswith(Role.ZOOKEEPER):
                 self._member_starts(subject)
-            elif verb == "start_node":
+            elif verb == "start_node" and subject.startswith(Role.BROKER):
                 (file,) = (f for f in self.runtime.read_files(self.name, subject) if f.name == "server.properties")
                 self.static[Role.parse(subject)[1]] = parse(file.text)
             elif verb == "stop_node":
@@ -182,6 +183,11 @@ class FakeKafka:
         there = self.runtime.observe(self.name).of_role(Role.BROKER)
         return {node.number: node.endpoint or "" for node in there if node.state is NodeState.RUNNING}
 
+    @property
+    def ways(self) -> set[tuple[int, str]]:
+        """Those that run, with each of their endpoints."""
+        return {(broker, at) for broker in self.brokers for at in self.at(broker)}
+
     def at(self, broker: int) -> tuple[str, ...]:
         """Where one of its brokers listens."""
         node = self.runtime.observe(self.name).node(Role.BROKER.node(broker))
@@ -217,7 +223,7 @@ class FakeKafka:
     def _has_quorum(self) -> bool:
         there = self.runtime.observe(self.name).of_role(Role.ZOOKEEPER)
         up = [node.name for node in there if node.state is NodeState.RUNNING]
-        return any(len(up) > members_of(self.runtime, self.name, node) // 2 for node in up)
+        return not there or any(len(up) > members_of(self.runtime, self.name, node) // 2 for node in up)
 
     @staticmethod
     def _observed(number: int, partition: Partition, up: Collection[int]) -> ObservedPartition:
@@ -227,9 +233,9 @@ class FakeKafka:
     def ask(self, access: Access, timeout_s: float = 2.0, *, topics: bool = True) -> BrokerAnswers:
         """Instead of `ask_brokers`."""
         assert timeout_s > 0
-        up, cluster = self.brokers, self.cluster()
+        ways, cluster = self.ways, self.cluster()
         said = cluster if topics else replace(cluster, topics=())
-        answering = {broker: said for broker, at in access.brokers.items() if broker in up and at in self.at(broker)}
+        answering = {broker: said for broker, at in access.brokers.items() if (broker, at) in ways}
         unserved = frozenset(access.brokers) - answering.keys()
         silent = {**access.down, **dict.fromkeys(unserved, "it does not listen yet")}
         return BrokerAnswers(answering, silent, unserved)
@@ -255,7 +261,7 @@ class FakeKafka:
         **_options: object,
     ) -> int:
         """Instead of `produce`, a record at a time; each is noted before it is written."""
-        assert set(access.brokers.values()) & {at for broker in self.brokers for at in self.at(broker)}
+        assert set(access.brokers.values()) & {at for _, at in self.ways}
         count = 0
         for count, record in enumerate(records, start=1):
             self.note("produce", (topic, record.value))
@@ -267,20 +273,20 @@ class FakeKafka:
 
     def describe_quotas(self, access: Access) -> dict[Entity, dict[str, float]]:
         """Instead of `describe_quotas`."""
-        assert set(access.brokers.values()) & {at for broker in self.brokers for at in self.at(broker)}
+        assert set(access.brokers.values()) & {at for _, at in self.ways}
         self.note("describe quotas", None)
         return {entity: dict(limits) for entity, limits in self.quotas.items()}
 
     def quotas_of(self, access: Access, broker: int) -> dict[Entity, dict[str, float]]:
         """Instead of `quotas_of`: the first `late` answers are from before the change."""
-        assert access.brokers[broker] in self.at(broker)
+        assert (broker, access.brokers[broker]) in self.ways
         self.note("quotas of", broker)
         self.late -= 1
         return {} if self.late >= 0 else self.describe_quotas(access)
 
     def alter_quotas(self, access: Access, changes: Mapping[Entity, Mapping[str, float | None]]) -> dict[Entity, str]:
         """Instead of `alter_quotas`: an entity whose last limit goes is gone; one is refused by any of its names."""
-        assert set(access.brokers.values()) & {at for broker in self.brokers for at in self.at(broker)}
+        assert set(access.brokers.values()) & {at for _, at in self.ways}
         self.note("alter quotas", {entity: dict(limits) for entity, limits in changes.items()})
         refused = {e: r for e in changes for _, name in e if name and (r := self.refusals.get(name))}
         for entity, limits in changes.items():
@@ -294,13 +300,13 @@ class FakeKafka:
 
     def describe_acls(self, access: Access) -> frozenset[Acl] | None:
         """Instead of `describe_acls`: a broker without an authorizer has none."""
-        assert set(access.brokers.values()) & {at for broker in self.brokers for at in self.at(broker)}
+        assert set(access.brokers.values()) & {at for _, at in self.ways}
         self.note("describe acls", None)
         return frozenset(self.acls) if self.asks_for_permission else None
 
     def acls_of(self, access: Access, broker: int) -> frozenset[Acl] | None:
         """Instead of `acls_of`: the first `late` answers are from before the change."""
-        assert access.brokers[broker] in self.at(broker)
+        assert (broker, access.brokers[broker]) in self.ways
         self.note("acls of", broker)
         self.late -= 1
         if not self.has_authorizer(broker):
@@ -319,7 +325,7 @@ class FakeKafka:
     def _change_acls(
         self, access: Access, what: str, acls: Sequence[Acl], change: Callable[[Acl], None]
     ) -> dict[Acl, str]:
-        assert set(access.brokers.values()) & {at for broker in self.brokers for at in self.at(broker)}
+        assert set(access.brokers.values()) & {at for _, at in self.ways}
         assert self.asks_for_permission, "a broker without an authorizer has no ACLs"
         self.note(what, list(acls))
         refused = {acl: reason for acl in acls if (reason := self.refusals.get(acl.principal))}
@@ -341,12 +347,12 @@ class FakeKafka:
     def connected(self, access: Access, timeout_s: float = 30.0) -> Iterator["FakeAdmin"]:
         """Instead of `provision.kafka.admin.connected`."""
         assert timeout_s > 0
-        assert set(access.brokers.values()) & {at for broker in self.brokers for at in self.at(broker)}
+        assert set(access.brokers.values()) & {at for _, at in self.ways}
         yield FakeAdmin(self)
 
     def describe_scram(self, access: Access) -> dict[str, dict[str, int]]:
         """Instead of `describe_scram`."""
-        assert set(access.brokers.values()) & {at for broker in self.brokers for at in self.at(broker)}
+        assert set(access.brokers.values()) & {at for _, at in self.ways}
         self.note("describe users", None)
         return {
             user: {mechanism: iterations for mechanism, (iterations, _) in known.items()}
@@ -355,7 +361,7 @@ class FakeKafka:
 
     def scram_of(self, access: Access, broker: int) -> dict[str, dict[str, int]]:
         """Instead of `scram_of`: the first `late` answers are from before the change."""
-        assert access.brokers[broker] in self.at(broker)
+        assert (broker, access.brokers[broker]) in self.ways
         self.late -= 1
         if self.late >= 0:
             raise NotAnswering("it starts")
@@ -363,7 +369,7 @@ class FakeKafka:
 
     def alter_scram(self, access: Access, changes: Sequence[ScramChange]) -> dict[str, str]:
         """Instead of `alter_scram`: users are refused by their names."""
-        assert set(access.brokers.values()) & {at for broker in self.brokers for at in self.at(broker)}
+        assert set(access.brokers.values()) & {at for _, at in self.ways}
         self.note("alter users", [change.user for change in changes])
         refused = {change.user: reason for change in changes if (reason := self.refusals.get(change.user))}
         for change in changes:
@@ -379,7 +385,7 @@ class FakeKafka:
 
     def lets_in(self, access: Access, broker: int, who: Credentials) -> bool:
         """Instead of `lets_in`."""
-        assert access.brokers[broker] in self.at(broker)
+        assert (broker, access.brokers[broker]) in self.ways
         return self.users.get(who.username, {}).get(who.mechanism, (0, None))[1] == who.password
 
     def speak(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -397,6 +403,7 @@ class FakeKafka:
             "ask_brokers": self.ask,
             "is_gone": lambda _access, topic: topic not in self.topics or topic in self.hidden,
             "ask_broker": self.reply,
+            "ask_for_quorum": lambda access: Quorum(min(access.brokers), {}, {}) if access.brokers else None,
             "ask_zookeeper": lambda _address, _keys, _timeout_s: Reply(0.001),
             "missing_for_leaders": self.missing_for_leaders,
             "describe_quotas": self.describe_quotas,

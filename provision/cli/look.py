@@ -244,7 +244,7 @@ def endpoints(env: Env = None, output: Output = Format.TABLE) -> None:
 
 
 def _reached(name: str, here: str | None, inside: str, listeners: Sequence["HostListener"]) -> dict[str, object]:
-    named = [{"name": one.name, "security": one.security, "endpoint": one.endpoint} for one in listeners]
+    named = [{"name": one.known_as, "security": one.security, "endpoint": one.endpoint} for one in listeners]
     return {"node": name, "endpoint": here, "inside": inside, **({"listeners": named} if named else {})}
 
 
@@ -252,7 +252,7 @@ def _at_each(row: tuple[str, str | None, str, Sequence["HostListener"]]) -> list
     name, here, inside, listeners = row
     if not listeners:
         return [(name, None, None, here, inside)]
-    return [(name, one.name, one.security, one.endpoint, inside) for one in listeners]
+    return [(name, one.known_as, one.security, one.endpoint, inside) for one in listeners]
 
 
 def env_variables(

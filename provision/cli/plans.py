@@ -78,8 +78,8 @@ def plan_lines(plan: Plan, columns: int | None = None, paint: Paint = lambda tex
 def _common_reason(action: Action) -> tuple[object, ...]:
     """What is the same for all nodes that share a line: each new one has a place of its own."""
     if node := _new_node(action):
-        return action.cause, node.endpoint is None, node.rack is None
-    return action.cause, action.detail
+        return action.phase, action.cause, node.endpoint is None, node.rack is None
+    return action.phase, action.cause, action.detail
 
 
 def _new_node(action: Action) -> Node | None:
@@ -91,7 +91,8 @@ def _reason(actions: Sequence[Action]) -> str:
     cause, detail = actions[0].cause, actions[0].detail
     if nodes := [node for action in actions if (node := _new_node(action))]:
         detail = placed(nodes)
-    return f"{cause}; {detail}" if detail else cause
+    phase = f"{actions[0].phase}: " if actions[0].phase else ""
+    return f"{phase}{cause}; {detail}" if detail else f"{phase}{cause}"
 
 
 def _says_it(verb: Verb, impact: Impact) -> bool:

@@ -1,7 +1,7 @@
 """The layout of a runtime: the part of `resolve` that differs between containers and local processes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from provision.catalogue.images import default_image, layout_of
@@ -21,7 +21,10 @@ _ANY = "0.0.0.0"  # noqa: S104 inside a container of its own network; published 
 LOOPBACK = "127.0.0.1"
 """The address of nodes for clients on this machine: ports are bound only there."""
 _ZOOKEEPER_PORTS = {CLIENT: 2181, QUORUM: 2888, ELECTION: 3888}
-_INTERNAL_PORT, _HOST_PORT, _CONTROLLER_PORT = 9092, 19092, 9093
+_INTERNAL_PORT, _HOST_PORT = 9092, 19092
+# One for each protocol. The voters' addresses are in every node's file: they cannot change with a listener's protocol.
+_CONTROLLER_PORTS = {CONTROLLER: 9093, f"{CONTROLLER}_SSL": 9095, f"{CONTROLLER}_SASL_PLAINTEXT": 9097}
+_BESIDE = 2
 # If brokers are also controllers, three voters suffice.
 _VOTING_BROKERS = 3
 
@@ -73,7 +76,7 @@ class Layout(Protocol):
     def broker_listeners(self, host: str, node: str, ports: Ports, security: Security) -> tuple[Listener, ...]:
         """The listeners of a broker called `host` inside the environment; the first one is used between brokers."""
 
-    def controller_listener(self, host: str, node: str, ports: Ports) -> Listener:
+    def controller_listener(self, name: str, host: str, node: str, ports: Ports) -> Listener:
         """The controller listener of a voter of the KRaft quorum, called `host` inside the environment."""
 
 
@@ -121,9 +124,9 @@ class ContainerLayout:
             for name, port in _ZOOKEEPER_PORTS.items()
         )
 
-    def controller_listener(self, host: str, node: str, ports: Ports) -> Listener:  # noqa: ARG002 equal ports inside
+    def controller_listener(self, name: str, host: str, node: str, ports: Ports) -> Listener:  # noqa: ARG002 equal ports inside
         """By container name; bound to that name's address, because a controller advertises the address it binds to."""
-        return Listener(CONTROLLER, host, _CONTROLLER_PORT, host, _CONTROLLER_PORT)
+        return Listener(name, host, _CONTROLLER_PORTS[name], host, _CONTROLLER_PORTS[name])
 
     def broker_listeners(self, host: str, node: str, ports: Ports, security: Security) -> tuple[Listener, ...]:
         """INTERNAL by container name, the others by the published port."""
@@ -180,7 +183,8 @@ class LocalLayout:
         brokers = Role.BROKER.nodes(spec.brokers.nodes) if security_of(spec).apart else ()
         internal = [lease_name(node, INTERNAL) for node in brokers]
         if mode_of(spec) == KRAFT:
-            return (*automatic_ports(spec), *internal, *(f"{node}/{CONTROLLER}" for node in voter_names(spec)))
+            name = controller_name(spec)
+            return (*automatic_ports(spec), *internal, *(f"{node}/{name}" for node in voter_names(spec)))
         zookeepers = Role.ZOOKEEPER.nodes(spec.zookeeper.nodes)
         unfixed = zookeepers if spec.zookeeper.port is None else ()
         between = (
@@ -197,10 +201,10 @@ class LocalLayout:
             if port is not None
         )
 
-    def controller_listener(self, host: str, node: str, ports: Ports) -> Listener:  # noqa: ARG002
+    def controller_listener(self, name: str, host: str, node: str, ports: Ports) -> Listener:  # noqa: ARG002
         """A port of this machine for each voter."""
-        port = ports[f"{node}/{CONTROLLER}"]
-        return Listener(CONTROLLER, LOOPBACK, port, LOOPBACK, port)
+        port = ports[f"{node}/{name}"]
+        return Listener(name, LOOPBACK, port, LOOPBACK, port)
 
     def broker_listeners(self, host: str, node: str, ports: Ports, security: Security) -> tuple[Listener, ...]:  # noqa: ARG002
         """One listener serves clients and brokers alike, unless they are told apart."""
@@ -211,6 +215,27 @@ class LocalLayout:
 
 def _of_internal(node: str, ports: Ports, security: Security) -> list[int]:
     return [ports[lease_name(node, INTERNAL)]] if security.apart else []
+
+
+def controller_name(spec: EnvironmentSpec) -> str:
+    """What the listener of controllers is called."""
+    return security_of(spec).named(CONTROLLER)
+
+
+def beside(listener: Listener, host_port: int | None) -> Listener:
+    """A broker's listener on other ports for a while, so that one that is secured differently can have its own.
+
+    Args:
+        listener: as it is otherwise; that of a controller has a port of its own anyway.
+        host_port: its port on this machine meanwhile, if it has one.
+    """
+    if listener.is_controller:
+        return listener
+    if listener.host_port is None or host_port is None:
+        listen, port = listener.listen_port + _BESIDE, listener.port + _BESIDE
+        return replace(listener, listen_port=listen, port=port, temporary=True)
+    listen = host_port if listener.listen_port == listener.host_port else listener.listen_port + _BESIDE
+    return replace(listener, listen_port=listen, port=host_port, host_port=host_port, temporary=True)
 
 
 def voter_names(spec: EnvironmentSpec) -> tuple[str, ...]:

@@ -10,8 +10,8 @@ from enum import StrEnum
 
 from provision.catalogue.versions import KafkaVersion
 from provision.security import ensemble
-from provision.security.listening import HostListener, Security, security_in
-from provision.security.profiles import PLAIN_TEXT
+from provision.security.listening import HOST, HostListener, Security, security_in
+from provision.security.profiles import PLAIN_TEXT, is_controller
 from provision.spec.record_files import RecordFile
 
 _FIRST_CONTROLLER_ID = 1001
@@ -100,7 +100,8 @@ class Listener:
 
     `bind` is the address the node listens on (`0.0.0.0` in a container), `host` and `port` are advertised to clients,
     `listen_port` is the node's own port. `host_address` and `host_port` are its address for this machine, which cannot
-    reach it without a `host_port`. `security` is the name of its profile.
+    reach it without a `host_port`. `security` is the name of its profile. It is `temporary` if it is only there while
+    an environment goes from one profile to another.
     """
 
     name: str
@@ -112,6 +113,12 @@ class Listener:
     host_address: str = ""
     protocol: str = "PLAINTEXT"
     security: str = PLAIN_TEXT
+    temporary: bool = False
+
+    @property
+    def is_controller(self) -> bool:
+        """Whether it is one of controllers, to which only nodes talk."""
+        return is_controller(self.name)
 
     @property
     def endpoint(self) -> str | None:
@@ -164,7 +171,13 @@ class Node:
     @property
     def endpoint(self) -> str | None:
         """The node's `host:port` for this machine, if it is reachable."""
-        return next((listener.endpoint for listener in self.listeners if listener.endpoint), None)
+        ways = [listener for listener in self.listeners if listener.endpoint and not listener.temporary]
+        return ways[0].endpoint if ways else None
+
+    @property
+    def controller_listeners(self) -> tuple[Listener, ...]:
+        """The listeners of a voter, the one that is used first; none if it is no voter."""
+        return tuple(listener for listener in self.listeners if listener.is_controller)
 
     @property
     def host_listeners(self) -> tuple[HostListener, ...]:
@@ -173,6 +186,12 @@ class Node:
             return ()
         found = ((one.name, one.security, one.endpoint) for one in self.listeners)
         return tuple(HostListener(name, security, endpoint) for name, security, endpoint in found if endpoint)
+
+    @property
+    def told_listeners(self) -> tuple[HostListener, ...]:
+        """Those of which its mark has to tell; none if there is only HOST, and it is not secured."""
+        found = self.host_listeners
+        return () if [(one.name, one.security) for one in found] == [(HOST, PLAIN_TEXT)] else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,9 +289,9 @@ class Cluster:
         return tuple(dict.fromkeys(node.software for node in self.nodes))
 
     @property
-    def controller_protocol(self) -> str:
-        """The security protocol of controllers, which brokers that are none need too."""
-        return self.listening.controllers.controller_protocol
+    def controller_listeners(self) -> tuple[Listener, ...]:
+        """The listeners of a controller, whose names and protocols brokers that are none need too."""
+        return self.voters[0].controller_listeners if self.voters else ()
 
     @property
     def listening(self) -> Security:

@@ -36,7 +36,6 @@ from provision.cluster.layout import CLIENT, ELECTION, QUORUM
 from provision.cluster.model import LAUNCH_FILE, MAIN_FILES, Cluster, Node, RenderedFile, Role
 from provision.errors import InvalidEnvironment, Problem
 from provision.security.listening import HOST, written
-from provision.security.profiles import CONTROLLER
 
 # Files that differ so much between the modes that each mode has its own template.
 KRAFT_TEMPLATES = {"server.properties": "server.kraft.properties"}
@@ -194,13 +193,15 @@ def _text_of(template: Template, context: Mapping[str, object]) -> str:
 
 def _launch_file(cluster: Cluster, node: Node) -> RenderedFile:
     """How the node is started, stored with its configuration so that a later plan can name any change."""
+    temporary = [listener.host_port for listener in node.listeners if listener.host_port and listener.temporary]
     launch = {
         "kafka": str(cluster.version),
         "software": node.software,
         "java": node.java,
         "arguments": node.java_args,
         "memory_bytes": node.memory_bytes,
-        "host_port": next((listener.host_port for listener in node.listeners if listener.host_port), None),
+        "host_port": next((one.host_port for one in node.listeners if one.host_port and not one.temporary), None),
+        **({"temporary_port": temporary[0]} if temporary else {}),
         "storage": cluster.storage.directory or cluster.storage.kind,
     }
     if node.host_listeners and cluster.listening.names != (HOST,):  # what is published besides, and a node's mark tells
@@ -225,7 +226,7 @@ def _context(cluster: Cluster, node: Node) -> Mapping[str, object]:
             for peer in cluster.zookeepers
         ],
         "voters": [
-            {"id": peer.id, "host": peer.listener(CONTROLLER).host, "port": peer.listener(CONTROLLER).port}
+            {"id": peer.id, "host": peer.controller_listeners[0].host, "port": peer.controller_listeners[0].port}
             for peer in cluster.voters
         ],
         "properties": dict(node.properties),

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from provision.catalogue.versions import KRAFT, ZOOKEEPER, KafkaVersion, release_of
-from provision.cluster.layout import CLIENT, LOOPBACK, Layout, voter_names
+from provision.cluster.layout import CLIENT, LOOPBACK, Layout, controller_name, voter_names
 from provision.cluster.model import (
     MAIN_FILES,
     Cluster,
@@ -192,7 +192,7 @@ def _controller(spec: EnvironmentSpec, layout: Layout, number: int, ports: Mappi
         layout,
         Role.CONTROLLER,
         number,
-        listeners=(layout.controller_listener(f"{spec.name}-{name}", name, ports),),
+        listeners=(layout.controller_listener(controller_name(spec), f"{spec.name}-{name}", name, ports),),
         memory_bytes=parse_size_bytes(section.heap) + 2 * JVM_OVERHEAD_BYTES,
         heap=section.heap,
         properties=section.properties,
@@ -217,7 +217,7 @@ def _broker(
     }
     host = f"{spec.name}-{name}"
     votes = mode_of(spec) == KRAFT and name in voter_names(spec)
-    voting = (layout.controller_listener(host, name, ports),) if votes else ()
+    voting = (layout.controller_listener(controller_name(spec), host, name, ports),) if votes else ()
     return _node(
         spec,
         layout,
@@ -279,8 +279,9 @@ def _node(  # noqa: PLR0913 what differs between the roles, by name
 
 
 def _secured(listener: Listener, security: Security) -> Listener:
+    name = listener.name if listener.is_controller else security.named(listener.name)
     protocol, profile = security.protocol_of(listener.name), security.of_listener(listener.name)
-    return replace(listener, protocol=protocol, security=profile.name)
+    return replace(listener, name=name, protocol=protocol, security=profile.name)
 
 
 def _java_args(spec: EnvironmentSpec, layout: Layout, node: str, role: Role, heap: str) -> tuple[str, ...]:

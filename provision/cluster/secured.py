@@ -1,6 +1,7 @@
 """How security shows in a resolved cluster: who needs what, and the files that nodes have of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from provision.cluster import properties
 from provision.cluster.model import Cluster, Node, RenderedFile, Role
@@ -84,6 +85,18 @@ def _secrets(cluster: Cluster, node: Node, material: Material) -> bytes:
     if pair := material.of(node.name):  # a line ends as `\n` in the value of a property
         lines |= {"key": pair.key.decode(), "certificate": pair.certificate.decode()}
     return properties.encode("".join(f"{name}={_in_a_line(value)}\n" for name, value in lines.items()))
+
+
+def with_kept(made: Sequence[RenderedFile], there: Sequence[RenderedFile]) -> tuple[RenderedFile, ...]:
+    """Secret files with what nodes have in theirs and these lack, so that old properties can still refer to it."""
+    files = {(file.node, file.name): file for file in there} | {(file.node, file.name): file for file in made}
+    for old in there:
+        new = files[old.node, old.name]
+        if old.name == SECRETS and new is not old:
+            known, kept = (properties.read(file.text) or {} for file in (new, old))
+            missing = "".join(f"{name}={_in_a_line(kept[name])}\n" for name in sorted(kept.keys() - known.keys()))
+            files[old.node, old.name] = replace(new, content=new.content + properties.encode(missing))
+    return tuple(files.values())
 
 
 def _in_a_line(text: str) -> str:

@@ -6,7 +6,7 @@ from provision.cluster.model import Role
 from provision.kafka.readiness import STARTING, ask_brokers
 from provision.observe.reach import access_to, known_listeners
 from provision.plan.observed import ObservedEnvironment
-from provision.security.listening import own_way
+from provision.security.listening import base_of, own_way
 
 
 def silent_listeners(observed: ObservedEnvironment, nodes: Collection[str]) -> dict[str, str]:
@@ -21,5 +21,5 @@ def silent_listeners(observed: ObservedEnvironment, nodes: Collection[str]) -> d
         answers = ask_brokers(asked, topics=False)
         for broker, reason in answers.silent.items():
             why = STARTING if broker in answers.unserved else reason
-            missing[Role.BROKER.node(broker)] = f"at its listener {name}: {why}"
+            missing[Role.BROKER.node(broker)] = f"at its listener {base_of(name)}: {why}"
     return missing

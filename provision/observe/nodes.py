@@ -14,7 +14,7 @@ from provision.kafka.readiness import ask_brokers
 from provision.observe.health import with_halted
 from provision.observe.leaders import active_controller, ensemble_leader
 from provision.observe.reach import access_to
-from provision.plan.changes import BROKER_FILE
+from provision.plan.changes import BROKER_FILE, NEVER_DYNAMIC
 from provision.plan.differences import Difference, differences
 from provision.plan.observed import NodeDetails, NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime.base import Runtime
@@ -112,7 +112,12 @@ def _ask_brokers(observed: ObservedEnvironment, changes: Mapping[str, Sequence[D
 def _taken(
     admin: "Admin", node: ObservedNode, changes: Sequence[Difference], updatable: frozenset[str]
 ) -> frozenset[str]:
-    """The changed keys that the broker declares as dynamically updatable, if it accepts the new values."""
+    """The changed keys that the broker declares as dynamically updatable, if it accepts the new values.
+
+    It is not asked about other listeners, which a restart opens.
+    """
+    if any(change.key in NEVER_DYNAMIC for change in changes):
+        return frozenset()
     values = {
         change.key: str(change.after)
         for change in changes

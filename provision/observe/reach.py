@@ -9,7 +9,7 @@ from provision.plan.listing import listed
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.security.listening import HOST, HostListener, Security, own_way, security_in
 from provision.security.material import AUTHORITY
-from provision.security.profiles import ITSELF, PROFILES, Profile
+from provision.security.profiles import ITSELF, PLAIN_TEXT, PROFILES, Profile
 from provision.security.store import SecretStore
 
 NOT_RUNNING = {
@@ -27,24 +27,25 @@ def security_of_nodes(observed: ObservedEnvironment) -> Security:
     return security_in(observed.about.security if observed.about else "")
 
 
-def listeners_of(observed: ObservedEnvironment, node: ObservedNode) -> Mapping[str, HostListener]:
+def listeners_of(node: ObservedNode) -> Mapping[str, HostListener]:
     """A broker's listeners for clients on this machine, by name, the first one first; none if it has no port here."""
     if node.listeners:
         return {listener.name: listener for listener in node.listeners}
-    profile = security_of_nodes(observed).of_listener(HOST).name
-    return {HOST: HostListener(HOST, profile, node.endpoint)} if node.endpoint else {}
+    return {HOST: HostListener(HOST, PLAIN_TEXT, node.endpoint)} if node.endpoint else {}
 
 
 def known_listeners(observed: ObservedEnvironment) -> Mapping[str, Profile]:
     """The listeners for clients on this machine that all brokers have, those that run if any do, with their profiles.
 
-    While listeners come and go, not all brokers have the same ones.
+    While listeners come and go, not all brokers have the same ones. Those that will stay come first.
     """
     brokers = [node for node in observed.of_role(Role.BROKER) if node.endpoint]
     asked = [node for node in brokers if node.state is NodeState.RUNNING] or brokers
-    found = [{name: one.security for name, one in listeners_of(observed, node).items()} for node in asked]
+    found = [{name: one.security for name, one in listeners_of(node).items()} for node in asked]
     common = [(name, of) for name, of in found[0].items() if all(o.get(name) == of for o in found)] if found else []
-    return {name: PROFILES[profile] for name, profile in common or (found[0].items() if found else ())}
+    wanted, known = security_of_nodes(observed), common or [*(found[0].items() if found else ())]
+    ordered = sorted(known, key=lambda one: wanted.of_listener(one[0]).name != one[1])
+    return {name: PROFILES[profile] for name, profile in ordered}
 
 
 def access_to(observed: ObservedEnvironment, listener: str = "") -> Access:
@@ -55,7 +56,7 @@ def access_to(observed: ObservedEnvironment, listener: str = "") -> Access:
     """
     known = known_listeners(observed)
     name = listener or (own_way(known) if known else HOST)
-    brokers = {node: listeners_of(observed, node).get(name) for node in observed.of_role(Role.BROKER) if node.endpoint}
+    brokers = {node: listeners_of(node).get(name) for node in observed.of_role(Role.BROKER) if node.endpoint}
     reached = {
         node.number: there.endpoint for node, there in brokers.items() if there and node.state is NodeState.RUNNING
     }

@@ -15,7 +15,7 @@ from provision.kafka.access import Access, Credentials
 from provision.observe.reach import access_to, known_listeners, secured, security_of_nodes
 from provision.plan.observed import ObservedEnvironment
 from provision.security.certificates import Pair
-from provision.security.listening import INTERNAL
+from provision.security.listening import INTERNAL, base_of
 from provision.security.material import USERS, parted
 from provision.security.profiles import ITSELF, Profile, login
 
@@ -91,7 +91,7 @@ def access_as(observed: ObservedEnvironment, user: str, listener: str = "") -> A
         )
     if not profile.knows_users:
         if user:
-            where = f" at its listener {name}" if len(known) > 1 or name == INTERNAL else ""
+            where = f" at its listener {base_of(name)}" if len(known) > 1 or name == INTERNAL else ""
             raise UsageError(f"with security: {profile.name}{where} nobody says who they are", hint="leave --user out")
         return access
     return _as_user(observed, access, user, profile, known)
@@ -112,8 +112,9 @@ def required_listener(observed: ObservedEnvironment, listener: str) -> str:
         UsageError: there is none.
     """
     known, name = known_listeners(observed), listener.upper()
+    name = next((one for one in known if base_of(one) == name), name)
     if known and name not in known:
-        hint = f"it has {', '.join(known)}"
+        hint = f"it has {', '.join(dict.fromkeys(map(base_of, known)))}"
         hint += "; for clients in its network, use --inside" if name == INTERNAL else ""
         raise UsageError(f"{observed.name} has no listener {listener} for clients on this machine", hint=hint)
     return name
@@ -131,7 +132,7 @@ def _as_user(
         hint = (
             f"--user {' or '.join(users)}" if users else "name one in the file's `users`, and `provision up` makes it"
         )
-        open_ones = [name for name, one in known.items() if not one.knows_users]
+        open_ones = [base_of(name) for name, one in known.items() if not one.knows_users]
         hint += f"; or --listener {' or '.join(open_ones)}" if open_ones and not user else ""
         raise UsageError(what, hint=hint)
     if profile.mechanism:

@@ -1,7 +1,7 @@
 """The keys, certificates and passwords of an environment that is planned."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from provision.catalogue.versions import ZOOKEEPER
@@ -19,8 +19,9 @@ from provision.plan.observed import ObservedEnvironment
 from provision.runtime.base import Runtime
 from provision.security import ensemble
 from provision.security.certificates import SOON_DAYS, shown
+from provision.security.listening import Security
 from provision.security.material import AUTHORITY_KEY, Material, Rotation, material
-from provision.security.profiles import CONTROLLER, ITSELF, TRUSTSTORE
+from provision.security.profiles import CONTROLLER, ITSELF, PROFILES, TRUSTSTORE, Profile
 from provision.security.store import SecretStore
 
 _LONGEST_BYTES = 1024
@@ -47,8 +48,9 @@ def _require_kept(observed: ObservedEnvironment, store: SecretStore, runtime: Ru
     """Refuse to make anew what running nodes trust, which would lock everybody out."""
     if not any(node.needs_stop for node in observed.nodes):
         return
-    before = security_of_nodes(observed)
-    needed = {AUTHORITY_KEY: before.encrypted, f"{ITSELF}.password": bool(before.mechanism)}
+    before, there = security_of_nodes(observed), _profiles(observed)
+    encrypted, mechanism = any(one.encrypted for one in there), any(one.mechanism for one in there)
+    needed = {AUTHORITY_KEY: encrypted, f"{ITSELF}.password": mechanism}
     lost = [name for name, is_needed in needed.items() if is_needed and not store.read(name)]
     of_ensemble = f"{ensemble.PREFIX}{AUTHORITY_KEY}"
     if ensemble.closes(before) and not store.read(of_ensemble) and _trust_an_ensemble(observed, runtime):
@@ -59,6 +61,13 @@ def _require_kept(observed: ObservedEnvironment, store: SecretStore, runtime: Ru
         hint = f"use the home that made it, or `provision down {observed.name}` and `up` again"
         what = f"the secrets of {observed.name} are not in {store.directory}"
         raise Refused(what, why=f"its nodes trust only what was made with them; {why}", hint=hint)
+
+
+def _profiles(observed: ObservedEnvironment) -> Iterable[Security | Profile]:
+    """How its running nodes are secured, which on the way to another security they may not be as it is noted."""
+    noted = security_of_nodes(observed)
+    ways = {way for node in observed.of_role(Role.BROKER) if node.needs_stop for way in node.open_ways}
+    return [PROFILES[way] for way in ways if way in PROFILES] if noted.is_uniform and ways else [noted]
 
 
 def _trust_an_ensemble(observed: ObservedEnvironment, runtime: Runtime) -> bool:

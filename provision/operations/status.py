@@ -19,6 +19,7 @@ from provision.observe.readiness import Assessment, assess
 from provision.observe.waiting import Wait
 from provision.plan.observed import ObservedEnvironment
 from provision.runtime.base import Runtime
+from provision.security.listening import base_of
 
 GONE = "gone"
 
@@ -81,7 +82,7 @@ def status_dict(assessment: Assessment) -> dict[str, Any]:
         "kafka": {"version": observed.version, "mode": observed.mode},
         "bootstrap_servers": observed.bootstrap_servers,
         "listeners": [
-            {"name": name, "security": profile.name, "bootstrap_servers": observed.bootstrap_servers_at(name)}
+            {"name": base_of(name), "security": profile.name, "bootstrap_servers": observed.bootstrap_servers_at(name)}
             for name, profile in known_listeners(observed).items()
         ],
         "zookeeper_connect": observed.zookeeper_connect or None,

@@ -13,13 +13,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from provision.cluster.model import LAUNCH_FILE, MAIN_FILES, Cluster, RenderedFile, Role, StorageKind
+from provision.cluster.properties import read
 from provision.plan.actions import Verb
 from provision.plan.differences import Difference, differences
 from provision.plan.observed import NodeState, ObservedNode
 
 BROKER_FILE = MAIN_FILES[Role.BROKER]
-# Advertised addresses: never changed while clients and other brokers use them.
-_NEVER_DYNAMIC = frozenset({"listeners", "advertised.listeners", "listener.security.protocol.map"})
+NEVER_DYNAMIC = frozenset({"listeners", "advertised.listeners", "listener.security.protocol.map"})
+"""Advertised addresses: never changed while clients and other brokers use them."""
+_VOTERS = "controller.quorum.voters"
 _UNREADABLE = "its files cannot be read, so it is not known what changed"
 _IN_MEMORY = "it would lose its data, which are in memory (storage: memory)"
 _FOLLOWS_FROM_SOFTWARE = frozenset({"kafka", "software", "arguments", "java"})
@@ -59,9 +61,11 @@ def change_of(
     if moved := next((d for d in changed_before if d.file == LAUNCH_FILE and d.key == "storage"), None):
         hint = "`provision down` it first, or undo the change"
         return NodeChange(Verb.REFUSE, f"{moved}: its data would be left behind", changed, hint)
-    if quorum := next((d for d in changed_before if d.key == "controller.quorum.voters"), None):
+    voters = next((d for d in changed_before if d.key == _VOTERS), None)
+    alone = len([node for node in cluster.nodes if node.role is not Role.ZOOKEEPER]) == 1
+    if voters and not _finds_same(voters, before, after, is_known=there.is_alive and not alone):
         hint = "`provision down` it first, or undo the change"
-        return NodeChange(Verb.REFUSE, f"{quorum}: the quorum of a running cluster is not changed", changed, hint)
+        return NodeChange(Verb.REFUSE, f"{voters}: the quorum of a running cluster is not changed", changed, hint)
     verb = _verb(there, changed, dynamic)
     has_run = there.state is not NodeState.CREATED
     if cluster.storage.kind is StorageKind.MEMORY and verb is not Verb.CONFIGURE and has_run:
@@ -70,11 +74,25 @@ def change_of(
     return NodeChange(verb, cause, changed)
 
 
+def _finds_same(
+    voters: Difference, before: Sequence[RenderedFile], after: Sequence[RenderedFile], *, is_known: bool
+) -> bool:
+    """Whether the same voters are only reached by other listeners: a running node that others know must have them."""
+    ids = [sorted(voter.partition("@")[0] for voter in str(side).split(",")) for side in (voters.before, voters.after)]
+    known, used = (_controller_listeners(files, voters.file) for files in (before, after))
+    return ids[0] == ids[1] and used[0] != known[0] and (used[0] in known or not is_known)
+
+
+def _controller_listeners(files: Sequence[RenderedFile], name: str) -> list[str]:
+    values = next((read(file.text) for file in files if file.name == name), None) or {}
+    return values.get("controller.listener.names", "").split(",")
+
+
 def _verb(there: ObservedNode, changed: Sequence[Difference], dynamic: Collection[str]) -> Verb:
     if not changed or not there.is_alive or any(d.file == LAUNCH_FILE for d in changed):
         return Verb.RECREATE
     takes_it = (
-        d.file == BROKER_FILE and d.after is not None and d.key in dynamic and d.key not in _NEVER_DYNAMIC
+        d.file == BROKER_FILE and d.after is not None and d.key in dynamic and d.key not in NEVER_DYNAMIC
         for d in changed
     )
     return Verb.CONFIGURE if all(takes_it) else Verb.RESTART

@@ -81,6 +81,19 @@ def _stages_of_opening(cluster: Cluster, observed: ObservedEnvironment, files: F
     return (Stage(cluster),) if len(left) == 1 else (replace(left[0], cause=""), *left[1:])
 
 
+def takes_part(cluster: Cluster, role: str, settings: Mapping[str, str], *, used: bool) -> bool:
+    """Whether a node is open in the way in which ZooKeeper is to be, or also uses that way."""
+    closes, members = cluster.closes_ensemble, len(cluster.zookeepers)
+    if not members:
+        return True
+    if role == Role.BROKER:
+        has_tls = settings.get(TLS_OF_BROKERS) == ON
+        return has_tls if closes else not (used and has_tls)
+    opened = _takes_both(settings) if closes else "clientPort" in settings
+    moved = members == 1 or (settings.get(QUORUM_TLS) == ON) is closes
+    return opened and (moved or not used)
+
+
 def _still_closed(cluster: Cluster, files: Files, name: str, cause: str = "") -> Stage:
     """A stage in which ZooKeeper's ports still take TLS; at first, brokers and its nodes use it."""
     used = name == OPEN_PHASE

@@ -11,7 +11,7 @@ Additions come first, concurrently. Changes of running nodes follow, one node at
 A change that cannot be made in one step has several phases (`provision.plan.phases`). The above is the first one; each
 later phase is another rolling restart, in the same order, of the nodes whose files differ from the phase before. So a
 new Kafka version takes two rolling restarts of the brokers: brokers that already use the new inter-broker protocol
-cannot talk to those that do not know it.
+cannot talk to those that do not know it. Another `security` takes three (`provision.plan.securing`).
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -60,6 +60,7 @@ def plan_nodes(
     changes = _changes(cluster, first.files, observed, details)
     if refusals := refuse(cluster, observed, changes, details):
         return refusals
+    cluster = replace(cluster, nodes=tuple(map(first.node, cluster.nodes)))
     graph = _Graph(cluster, observed, first.files, changes)
     graph.remove_leftovers()
     graph.prepare(missing_software)
@@ -84,7 +85,7 @@ def plan_nodes(
     for before, phase in pairwise(phases):
         graph.next_phase((*members, *controllers, *brokers), before, phase)
     if later:
-        graph.name_first_phase(first.name)
+        graph.name_first_phase(first)
     return tuple(graph.actions)
 
 
@@ -295,18 +296,28 @@ class _Graph:
             there = ObservedNode(node.name, node.role, NodeState.RUNNING, "", version=str(self._cluster.version))
             change = change_of(self._cluster, there, _own(before.files, node.name), _own(phase.files, node.name))
             if change:
-                target = NodeTarget(node, _own(phase.files, node.name), runs=True)
-                cause = f"{phase.cause}: {'; '.join(map(str, change.differences))}"
+                target = NodeTarget(phase.node(node), _own(phase.files, node.name), runs=True)
+                cause = phase.reason(change.differences)
                 action = Action(change.verb, Kind.NODE, node.name, cause, "", self._careful, target, phase=phase.name)
                 self._one_at_a_time(_with_changes(action, change.differences))
 
-    def name_first_phase(self, name: str) -> None:
+    def name_first_phase(self, first: Phase) -> None:
         """Assign the actions of no later phase to the first one."""
-        keys = {action.key: replace(action, phase=action.phase or name).key for action in self.actions}
+        keys = {action.key: replace(action, phase=action.phase or first.name).key for action in self.actions}
         self.actions = [
-            replace(action, phase=action.phase or name, after=tuple(keys[key] for key in action.after))
+            replace(
+                action,
+                phase=action.phase or first.name,
+                cause=first.reason(action.changes) if self._is_told(action, first) else action.cause,
+                after=tuple(keys[key] for key in action.after),
+            )
             for action in self.actions
         ]
+
+    @staticmethod
+    def _is_told(action: Action, first: Phase) -> bool:
+        restarts = action.verb in (Verb.RESTART, Verb.RECREATE)
+        return bool(first.told and action.changes) and restarts and not action.phase
 
     def _one_at_a_time(self, action: Action) -> None:
         self.actions.append(action)

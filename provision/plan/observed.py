@@ -9,7 +9,8 @@ from provision.catalogue.versions import ZOOKEEPER
 from provision.cluster.model import RenderedFile, Role, StorageKind, node_with_id
 from provision.plan.about import About
 from provision.plan.stored import StoredData
-from provision.security.listening import HOST, HostListener, lease_name
+from provision.security.listening import HOST, SECOND, HostListener, base_of, lease_name
+from provision.security.profiles import PLAIN_TEXT
 
 DOCKER = "docker"
 LOST_IN_MEMORY = "it starts empty: what it had in memory is gone"
@@ -35,8 +36,8 @@ class NodeState(StrEnum):
 class ObservedNode:
     """A node that the runtime has. `endpoint` is the `host:port` at which this machine reaches it, if any.
 
-    `listeners` are a broker's for clients on this machine, if it has others than the one called HOST; `endpoint` is
-    then that of the first one.
+    `listeners` are a broker's for clients on this machine, unless it has only HOST, and is not secured; `endpoint` is
+    then that of the first one that stays.
 
     `version` is the Kafka release it was created with, `software` the image or the jars; empty if its mark is damaged.
     `software_id` is the id of its image; empty for a process, which reads its jars when it starts. `astray` says how a
@@ -61,17 +62,33 @@ class ObservedNode:
 
     @property
     def endpoints(self) -> tuple[str, ...]:
-        """All of its `host:port` on this machine, that of `endpoint` first."""
+        """All of its `host:port` on this machine."""
         found = tuple(listener.endpoint for listener in self.listeners)
         return found or ((self.endpoint,) if self.endpoint else ())
+
+    @property
+    def open_ways(self) -> Mapping[str, str]:
+        """The addresses of its listeners for this machine, by their security profile."""
+        found = {listener.security: listener.endpoint for listener in self.listeners}
+        return found or ({PLAIN_TEXT: self.endpoint} if self.endpoint else {})
+
+    @property
+    def is_between(self) -> bool:
+        """Whether it is open in two ways, on the way from one security to another."""
+        return [base_of(listener.name) for listener in self.listeners].count(HOST) > 1
 
     @property
     def host_ports(self) -> dict[str, int]:
         """Its ports of this machine, by the names under which they are leased."""
         if not self.endpoint:
             return {}
-        ports = {lease_name(self.name, listener.name): listener.port for listener in self.listeners}
+        ports = {lease_name(self.name, self._leased_as(listener)): listener.port for listener in self.listeners}
         return ports or {lease_name(self.name, HOST): int(self.endpoint.rpartition(":")[2])}
+
+    def _leased_as(self, listener: HostListener) -> str:
+        if self.is_between:
+            return HOST if listener.endpoint == self.endpoint else SECOND
+        return base_of(listener.name)
 
     @property
     def number(self) -> int:

@@ -21,8 +21,8 @@ def refuse(
 ) -> tuple[Action, ...]:
     """Every refusal; a changed ensemble is not reported as a lost one too."""
     return (
-        tuple(_refusals(cluster, observed, changes))
-        or tuple(other_security(cluster, observed, changes))
+        tuple(other_security(cluster, observed, changes))
+        or tuple(_refusals(cluster, observed, changes))
         or tuple(_over_kept_data(cluster, observed))
         or tuple(_quorum_of_newcomers(cluster, observed))
         or tuple(_lost_ensemble(cluster, observed, details))

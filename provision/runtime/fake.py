@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from provision.cluster.identity import Identities, Identity
-from provision.cluster.layout import CLIENT
-from provision.cluster.model import Cluster, Node, RenderedFile, Role
+from provision.cluster.model import Cluster, Node, RenderedFile
 from provision.common.patience import Patience
 from provision.errors import ProvisionError
 from provision.events import Fetching, Listener
@@ -18,8 +17,6 @@ from provision.plan.stored import StoredData
 from provision.runtime.archives import Archive, Archives, kind_of
 from provision.runtime.base import Hold, JavaCommand, Remnant, Runtime, Streams
 from provision.runtime.health import Asker, Machine, Probe, Reached, Surroundings, Vitals
-from provision.security.listening import HOST, INTERNAL
-from provision.security.profiles import CONTROLLER
 
 _PAUSE_S = 0.01
 OnVerb = Callable[[str, str], None]
@@ -280,7 +277,7 @@ class FakeRuntime(Runtime):
                 version=str(cluster.version),
                 software=cluster.software,
                 software_id=self._identity(node.software).checksum,
-                listeners=node.host_listeners if cluster.listening.names != (HOST,) else (),
+                listeners=node.told_listeners if self.endpoint_of(node) else (),
             )
             kept.files[node.name] = tuple(files)
 
@@ -388,5 +385,5 @@ class FakeRuntime(Runtime):
         resolved = next((known for known in kept.cluster.nodes if known.name == node), None) if kept else None
         if resolved is None:
             return ""
-        listener = resolved.listener({Role.BROKER: INTERNAL, Role.CONTROLLER: CONTROLLER}.get(resolved.role, CLIENT))
+        listener = resolved.listeners[0]
         return f"{listener.host}:{listener.port}"

@@ -101,12 +101,17 @@ def keeps_from_permissions(acl: Acl) -> bool:
     return denied and acl.principal in UNKNOWN and acl.resource == CLUSTER and acl.operation in (ALTER, DESCRIBE, ALL)
 
 
+AUTHORIZER = ("authorizer.class.name", "super.users", "allow.everyone.if.no.acl.found")
+"""The properties that `authorizer` sets."""
+SUPER_USERS = AUTHORIZER[1]
+
+
 def authorizer(security: Security, supers: Iterable[str], *, kraft: bool) -> dict[str, str]:
     """The properties of a node that asks for permissions: all that is not allowed is refused, except to super users."""
     return {
-        "authorizer.class.name": _AUTHORIZERS[kraft],
-        "super.users": ";".join(dict.fromkeys((*own_principals(security), *map(principal_of, supers)))),
-        "allow.everyone.if.no.acl.found": "false",
+        AUTHORIZER[0]: _AUTHORIZERS[kraft],
+        SUPER_USERS: ";".join(dict.fromkeys((*own_principals(security), *map(principal_of, supers)))),
+        AUTHORIZER[2]: "false",
     }
 
 

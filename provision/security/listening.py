@@ -5,10 +5,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from provision.common.notes import is_endpoint
-from provision.security.profiles import CONTROLLER, PLAIN, PLAIN_TEXT, PROFILES, Profile
+from provision.security.profiles import CONTROLLER, PLAIN, PLAIN_TEXT, PROFILES, Profile, is_controller
 
 HOST, INTERNAL = "HOST", "INTERNAL"
 """The listener for clients on this machine, unless the file names others; and that between brokers."""
+SECOND = "SECOND"
+"""What the port is leased for that a broker needs beside its own, on the way from one security to another."""
+_OWN = (HOST, INTERNAL, CONTROLLER)
 _ORDER = tuple(PROFILES)
 _LISTENER = re.compile(r"([A-Z][A-Z0-9_-]*) ([a-z-]+) (\S+)")
 
@@ -33,10 +36,19 @@ class Security:
     @property
     def name(self) -> str:
         """As it is said and kept: one profile for all, or one for each listener."""
-        if self == Security.of(self.internal):
+        if self.is_uniform:
             return self.internal.name
         every = (*self.host, (INTERNAL, self.internal), (CONTROLLER, self.controllers))
         return " ".join(f"{listener}={profile.name}" for listener, profile in every)
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether one profile is for all listeners, of which none has a name of the file's."""
+        return self == Security.of(self.internal)
+
+    def named(self, listener: str) -> str:
+        """What a listener is called in Kafka: the names of nodes' own ones tell how they are secured."""
+        return self.of_listener(listener).named(listener) if listener in _OWN else listener
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -50,15 +62,15 @@ class Security:
 
     def at(self, listeners: Collection[str]) -> "Security":
         """What a node with these listeners needs of it: a dedicated controller has nothing to do with the others."""
-        return Security.of(self.controllers) if set(listeners) == {CONTROLLER} else self
+        return Security.of(self.controllers) if listeners and all(map(is_controller, listeners)) else self
 
     def of_listener(self, name: str) -> Profile:
-        """The profile of a listener by its name; that between brokers for one that is not known."""
-        return self.controllers if name == CONTROLLER else dict(self.host).get(name, self.internal)
+        """The profile of a listener by its name, here or in Kafka; that between brokers for one that is not known."""
+        return self.controllers if is_controller(name) else dict(self.host).get(base_of(name), self.internal)
 
     def protocol_of(self, name: str) -> str:
         """The security protocol of a listener by its name."""
-        return self.controllers.controller_protocol if name == CONTROLLER else self.of_listener(name).protocol
+        return self.controllers.controller_protocol if is_controller(name) else self.of_listener(name).protocol
 
     @property
     def for_clients(self) -> tuple[Profile, ...]:
@@ -106,6 +118,11 @@ class Security:
         return any(profile.knows_users for profile in self.for_clients)
 
 
+def base_of(name: str) -> str:
+    """What a listener is called without how it is secured, by its name in Kafka."""
+    return next((own for own in _OWN if name.startswith(f"{own}_")), name)
+
+
 def security_in(text: str) -> Security:
     """What `Security.name` has written; everything is open if it is empty or damaged."""
     if "=" not in text:
@@ -138,6 +155,11 @@ class HostListener:
     def port(self) -> int:
         """The port of this machine."""
         return int(self.endpoint.rpartition(":")[2])
+
+    @property
+    def known_as(self) -> str:
+        """Its name in the file, which does not tell how it is secured."""
+        return base_of(self.name)
 
     def __str__(self) -> str:
         return f"{self.name} {self.security} {self.endpoint}"

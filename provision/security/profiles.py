@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from provision.security.listening import Security
 
 CONTROLLER = "CONTROLLER"
+_OPEN = "PLAINTEXT"
 ITSELF = "provision"
 """The principal of the nodes, and of this program."""
 TRUSTSTORE, SECRETS = "ca.pem", "secrets.properties"
@@ -55,10 +56,26 @@ class Profile:
         """The security protocol of brokers, as Kafka calls it."""
         return f"{'SASL_' if self.mechanism else ''}{'SSL' if self.encrypted else 'PLAINTEXT'}"
 
+    def named(self, listener: str) -> str:
+        """What a listener secured so is called: by another name than one that is secured differently.
+
+        So both can be open at the same time, while an environment goes from one to the other.
+        """
+        if is_controller(listener):
+            how = "" if self.controller_protocol == _OPEN else self.controller_protocol
+        else:
+            how = "" if self.name == PLAIN_TEXT else self.name.upper().replace("-", "_")
+        return f"{listener}_{how}" if how else listener
+
     @property
     def controller_protocol(self) -> str:
         """The protocol between controllers, and of brokers with them: whoever has TLS shows a certificate there."""
         return "SSL" if self.encrypted else self.protocol
+
+
+def is_controller(listener: str) -> bool:
+    """Whether a listener is one of controllers, by its name."""
+    return listener == CONTROLLER or listener.startswith(f"{CONTROLLER}_")
 
 
 PROFILES = {
@@ -117,14 +134,12 @@ def _of_tls(security: "Security", place: Place, users: Sequence[str]) -> Iterato
     yield "ssl.keystore.certificate.chain", place.secret("certificate")
     yield "ssl.truststore.type", "PEM"
     yield "ssl.truststore.location", f"{place.config_dir}/{TRUSTSTORE}"
-    asks = security.internal.asks_certificate
-    yield from _asking("", users, asks=asks)
-    for listener in place.listeners:
+    yield "ssl.principal.mapping.rules", _letting_in(ITSELF)
+    for listener in place.listeners:  # each for itself: another one may be open beside it for a while
         profile, prefix = security.of_listener(listener), f"listener.name.{listener.lower()}."
-        if listener == CONTROLLER:
-            if profile.encrypted:  # only nodes talk to it, and each of them has a certificate
-                yield from _asking(prefix, (), asks=True)
-        elif profile.encrypted and profile.asks_certificate != asks:
+        if profile.encrypted and is_controller(listener):  # only nodes talk to it, and each of them has a certificate
+            yield from _asking(prefix, (), asks=True)
+        elif profile.encrypted:
             yield from _asking(prefix, users, asks=profile.asks_certificate)
 
 
@@ -150,16 +165,16 @@ def _of_passwords(security: "Security", place: Place, users: Sequence[str]) -> I
     """Brokers and controllers authenticate themselves as this program does."""
     if security.internal.mechanism:
         yield "sasl.mechanism.inter.broker.protocol", PLAIN
-    of_brokers = {name: security.of_listener(name) for name in place.listeners if name != CONTROLLER}
+    of_brokers = {name: security.of_listener(name) for name in place.listeners if not is_controller(name)}
     asking = {name: profile for name, profile in of_brokers.items() if profile.mechanism}
     if place.kraft and "SASL" in security.protocol_of(CONTROLLER):
         yield "sasl.mechanism.controller.protocol", PLAIN
-        asking[CONTROLLER] = security.controllers
+        asking[security.named(CONTROLLER)] = security.controllers
     for listener, profile in asking.items():
         prefix = f"listener.name.{listener.lower()}."
-        others = () if profile.scram or listener == CONTROLLER else users
+        others = () if profile.scram or is_controller(listener) else users
         passwords = {user: place.secret(f"password.{user}") for user in (ITSELF, *others)}
-        scram = SCRAM if profile.scram and listener != CONTROLLER else ()
+        scram = SCRAM if profile.scram and not is_controller(listener) else ()
         yield f"{prefix}sasl.enabled.mechanisms", ",".join([PLAIN, *scram])
         for mechanism in scram:
             yield f"{prefix}{mechanism.lower()}.sasl.jaas.config", f"{_SCRAM_MODULE} required;"

@@ -23,7 +23,7 @@ from provision.spec.model import EnvironmentSpec
 from provision.spec.names import network_of_engine
 from provision.spec.ports import LAST_PORT
 from provision.spec.quotas import quotas
-from provision.spec.reserved import CLOSED_BROKER, CLOSED_ZOOKEEPER, RESERVED_BROKER, RESERVED_ZOOKEEPER
+from provision.spec.reserved import RESERVED_BROKER, of_brokers, of_zookeeper
 from provision.spec.units import parse_size_bytes
 from provision.spec.users import users
 from provision.spec.yaml_text import Path, Positions
@@ -290,21 +290,19 @@ def topic_names(spec: EnvironmentSpec) -> Iterator[Finding]:
 def reserved_properties(spec: EnvironmentSpec) -> Iterator[Finding]:
     """Properties that the program sets are not overridden."""
     is_closed = closes(security_of(spec))
-    of_brokers = RESERVED_BROKER | (CLOSED_BROKER if is_closed else {})
-    of_members = RESERVED_ZOOKEEPER | (CLOSED_ZOOKEEPER if is_closed else {})
+    brokers = of_brokers(closed=is_closed)
     places: list[tuple[Path, dict[str, str], dict[str, str]]] = [
-        (("zookeeper", "properties"), spec.zookeeper.properties, of_members),
+        (("zookeeper", "properties"), spec.zookeeper.properties, of_zookeeper(closed=is_closed)),
         (("controllers", "properties"), spec.controllers.properties, RESERVED_BROKER),
-        (("brokers", "properties"), spec.brokers.properties, of_brokers),
+        (("brokers", "properties"), spec.brokers.properties, brokers),
     ]
     places += [
-        (("brokers", "overrides", broker, "properties"), override.properties, of_brokers)
+        (("brokers", "overrides", broker, "properties"), override.properties, brokers)
         for broker, override in spec.brokers.overrides.items()
     ]
     for path, properties, reserved in places:
         for key in properties:
-            owner = next((text for prefix, text in reserved.items() if _is_reserved(key, prefix)), None)
-            if owner:
+            if owner := next((text for prefix, text in reserved.items() if _is_reserved(key, prefix)), None):
                 message = f"this property is decided by {owner}, so that every part of the cluster agrees on it"
                 yield Finding((*path, key), message, "remove it", at_key=True)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema, model_validator
 
 from provision.catalogue.versions import KRAFT
-from provision.security.listening import HOST, INTERNAL, Security, strictest
+from provision.security.listening import HOST, INTERNAL, Security, base_of, strictest
 from provision.security.profiles import CONTROLLER, PLAIN_TEXT, PROFILES, Profile
 from provision.spec.ports import LAST_PORT, PORT, is_port
 from provision.spec.section import Section
@@ -145,6 +145,9 @@ def listeners(spec: "EnvironmentSpec") -> Iterator["Finding"]:
             message = f"nodes have a listener {known} by themselves"
             hint = "use another name; `security` says how that one is secured"
             yield Finding(("listeners", name), message, hint, at_key=True)
+        elif base_of(known) != known:
+            message = f"nodes' own listener {base_of(known)} may be called so in Kafka"
+            yield Finding(("listeners", name), message, "use another name", at_key=True)
         elif known in seen:
             message = f"to Kafka, it is the same name as {seen[known]}"
             yield Finding(("listeners", name), message, "rename one of the two", at_key=True)

@@ -29,11 +29,6 @@ RESERVED_BROKER = {
     "controller.listener.names": "kafka.mode",
 }
 
-_SECURITY = "security"
-CLOSED_BROKER = dict.fromkeys(DECIDED_OF_BROKERS, _SECURITY)
-CLOSED_ZOOKEEPER = dict.fromkeys(DECIDED_OF_MEMBERS, _SECURITY)
-"""The same with a `security` other than plaintext, with which ZooKeeper is closed."""
-
 RESERVED_ZOOKEEPER = {
     "dataDir": "storage",
     "dataLogDir": "storage",
@@ -45,3 +40,15 @@ RESERVED_ZOOKEEPER = {
     "dynamicConfigFile": "zookeeper.nodes",
     "standaloneEnabled": "zookeeper.nodes",
 }
+
+_SECURITY = "security"
+
+
+def of_brokers(*, closed: bool) -> dict[str, str]:
+    """Those of brokers, in an environment whose ZooKeeper is `closed` or not."""
+    return RESERVED_BROKER | (dict.fromkeys(DECIDED_OF_BROKERS, _SECURITY) if closed else {})
+
+
+def of_zookeeper(*, closed: bool) -> dict[str, str]:
+    """Those of its nodes."""
+    return RESERVED_ZOOKEEPER | (dict.fromkeys(DECIDED_OF_MEMBERS, _SECURITY) if closed else {})

@@ -17,8 +17,8 @@ TEXT = "user=app\npassword=s3same\u2028 \x85\n"
 
 class _Environment:
     @staticmethod
-    def client_config(_form: str, _user: str, *, inside: bool) -> ClientConfig:
-        assert not inside
+    def client_config(_form: str, _user: str, *, inside: bool, listener: str) -> ClientConfig:
+        assert (inside, listener) == (False, "")
         return ClientConfig(TEXT, secret=True)
 
 
@@ -66,7 +66,7 @@ def test_a_pipe_gets_it_and_stays(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     read: list[bytes] = []
-    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()), daemon=True)
     reader.start()
     assert run(["client-config", "--out", str(pipe)]) == 0
     reader.join(30)

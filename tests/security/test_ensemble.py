@@ -392,7 +392,8 @@ def understood(closed: Closed) -> None:
         peers = {own, not own} if member.get("portUnification") == "true" else {own}
         assert {other.get("sslQuorum") == "true" for other in members} <= peers
     for node in running:
-        if "ssl" in "".join(settings_of(closed, node.name, MAIN_FILES[Role(node.role)])):
+        keys = settings_of(closed, node.name, MAIN_FILES[Role(node.role)])
+        if {"zookeeper.ssl.keystore.location", "ssl.keyStore.location"} & keys.keys():
             assert "ensemble-ca.pem" in closed.files(node.name)
 
 

@@ -578,14 +578,18 @@ def test_every_listener_gets_what_its_profile_needs(
         cluster = resolve_without_ports(spec, layout)
         properties = properties_of(cluster)
         protocols = dict(pair.split(":") for pair in properties["listener.security.protocol.map"].split(","))
-        for name, profile in (*found.host, *([("INTERNAL", found.internal)] if "INTERNAL" in protocols else [])):
+        internal = found.named("INTERNAL")
+        host = [(found.named(name), profile) for name, profile in found.host]
+        for name, profile in (*host, *([(internal, found.internal)] if internal in protocols else [])):
             prefix = f"listener.name.{name.lower()}."
             assert protocols[name] == profile.protocol
             assert (f"{prefix}plain.sasl.jaas.config" in properties) is bool(profile.mechanism)
             assert (f"{prefix}scram-sha-512.sasl.jaas.config" in properties) is profile.scram
             if profile.encrypted and not profile.mechanism:
-                asked = properties.get(f"{prefix}ssl.client.auth", properties["ssl.client.auth"])
+                asked = properties[f"{prefix}ssl.client.auth"]
                 assert asked == ("required" if profile.asks_certificate else "none")
+                known = properties[f"{prefix}ssl.principal.mapping.rules"]
+                assert ("app" in known) is (supers and profile.asks_certificate)
         assert ("ssl.keystore.key" in properties) is found.encrypted
         assert ("sasl.mechanism.inter.broker.protocol" in properties) is bool(found.internal.mechanism)
 
@@ -618,3 +622,35 @@ def test_a_tool_tells_nothing_at_another_address_whatever_listener_it_uses(
     doors.runtime.stop_node(NAME, "broker-1", 1.0)
     environment.tool("kafka-topics", ["--list", "--bootstrap-server", own], Streams(None, io.BytesIO(), io.BytesIO()))
     assert told == [True, True, False, False]
+
+
+@pytest.mark.parametrize("name", ["host", "HOST"])
+def test_the_one_listener_has_the_name_of_the_file_however_it_is_secured(doors: Doors, name: str) -> None:
+    environment = doors.of(security="sasl-tls", users=APP)
+    environment.up()
+    assert "SASL_SSL" in environment.client_config("properties", "app", listener=name).text
+    (listener,) = status_dict(environment.status())["listeners"]
+    assert (listener["name"], listener["security"]) == ("HOST", "sasl-tls")
+    assert listener["bootstrap_servers"] == environment.observe().bootstrap_servers
+
+
+@pytest.mark.parametrize("name", ["host_tls", "INTERNAL_X", "controller_"])
+def test_names_that_begin_like_those_of_nodes_are_taken(name: str) -> None:
+    with pytest.raises(InvalidEnvironment, match="may be called so in Kafka"):
+        spec_of(listeners={name: {}, "other": {}})
+
+
+@pytest.mark.parametrize("after", ["tls", "sasl-plain"])
+def test_another_security_of_controllers_asks_for_a_stop_only(tmp_path: Path, after: str) -> None:
+    doors = Doors(tmp_path)  # its nodes answer nothing
+    doors.looks_away()
+    values: dict[str, Any] = {"kafka": {"mode": "kraft"}, "controllers": {"nodes": 1}}
+    before = doors.of(security={"INTERNAL": "mtls", "CONTROLLER": "plaintext"}, **values)
+    before.up(UpOptions(until=Level.PROCESS))
+    wanted = doors.of(security={"INTERNAL": "mtls", "CONTROLLER": after}, **values)
+    (refusal,) = wanted.plan().plan.actions
+    assert "would not understand each other meanwhile" in refusal.cause
+    assert "provision stop" in refusal.detail
+    before.stop()
+    wanted.up(UpOptions(until=Level.PROCESS))
+    assert not wanted.plan().plan.first_wave

@@ -136,14 +136,16 @@ def test_every_listener_has_its_profiles_protocol(tmp_path: Path, mode: str, sec
     file.write_text(f"security: {security}\nkafka: {{mode: {mode}}}\nbrokers: {{nodes: 4}}\n")
     cluster = resolve_without_ports(spec := load(file), container_layout(spec))
     profile = PROFILES[security]
-    controllers = "CONTROLLER:SSL" if profile.encrypted else f"CONTROLLER:{profile.protocol}"
+    controllers = "SSL" if profile.encrypted else profile.protocol
+    controllers = "CONTROLLER:PLAINTEXT" if controllers == "PLAINTEXT" else f"CONTROLLER_{controllers}:{controllers}"
+    own = "" if security == "plaintext" else f"_{security.upper().replace('-', '_')}"
     maps = [
         line.partition("=")[2]
         for file in render(cluster)
         for line in file.text.splitlines()
         if line.startswith("listener.security.protocol.map=")
     ]
-    expected = f"INTERNAL:{profile.protocol},HOST:{profile.protocol}"
+    expected = f"INTERNAL{own}:{profile.protocol},HOST{own}:{profile.protocol}"
     assert maps == [f"{expected},{controllers}" if mode == KRAFT else expected] * 4
 
 

@@ -21,7 +21,7 @@ from provision.common.process_identity import ProcessIdentity
 from provision.common.whole_files import MAX_BYTES
 from provision.plan.observed import NodeState
 from provision.runtime.base import SECRET_MODE
-from provision.security.listening import HOST, written
+from provision.security.listening import written
 
 ENVIRONMENT, NODE, ROLE, HASH = (
     "provision.environment",
@@ -87,8 +87,8 @@ def node_labels(cluster: Cluster, node: Node, config_hash: str = "") -> dict[str
         labels[HASH] = config_hash
     if node.endpoint:
         labels[ENDPOINT] = node.endpoint
-    if node.role is Role.BROKER and cluster.listening.names != (HOST,):
-        labels[LISTENERS] = written(node.host_listeners)
+    if listeners := node.told_listeners:
+        labels[LISTENERS] = written(listeners)
     return labels
 
 

@@ -82,7 +82,7 @@ class NodeNote(Note):
     inside: Endpoint | None = None
     """Where other nodes find it, if that is another place."""
     listeners: str = ""
-    """Its listeners for clients on this machine, if it has others than HOST."""
+    """Its listeners for clients on this machine, if it has others than HOST, or is secured."""
     archive: str = ""
     """The kind of the archive that it may start with."""
 

@@ -55,7 +55,7 @@ from provision.runtime.process.notes import (
     required_environment,
 )
 from provision.runtime.process.places import Places
-from provision.security.listening import HOST, written
+from provision.security.listening import written
 
 _PORT_PATIENCE_S = 1.0
 
@@ -229,7 +229,7 @@ class ProcessRuntime(Runtime):
             config_hash="",
             endpoint=node.endpoint,
             inside=inside if inside != node.endpoint else None,
-            listeners=written(node.host_listeners) if cluster.listening.names != (HOST,) else "",
+            listeners=written(node.told_listeners),
             version=str(cluster.version),
             software=cluster.software,
             ports=tuple(listener.listen_port for listener in node.listeners),
@@ -370,10 +370,9 @@ class ProcessRuntime(Runtime):
 
     def run_tool(self, environment: ObservedEnvironment, command: JavaCommand, streams: Streams) -> int:
         """Run it with the caller's streams if they are files of the system, else through pipes."""
-        name = environment.name
-        home = self._places.environment(name)
+        home = self._places.environment(environment.name)
         with tools.told(command, home, home) as started:
-            line = self._tool_command(name, command, started)
+            line = self._tool_command(environment.name, command, started)
             return tools.run(line, started.descriptors, streams, variables(self._home.passwords))
 
     def _tool_command(self, name: str, command: JavaCommand, started: tools.Started) -> list[str]:

@@ -1,0 +1,154 @@
+"""Another `security` of a running environment, there and back, while records are written to it with acks=all."""
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import KafkaError
+
+from tests.engine import DEFAULT_VERSION, Provision, java, write_environment
+
+pytestmark = pytest.mark.row("apart")
+
+NAME, TOPIC, PARTITIONS = "resecured", "t", 3
+PATIENCE_S, ENOUGH = 60.0, 50
+PAUSE_S = 0.02
+USERS = [{"name": "app"}]
+SHAPES: Mapping[str, dict[str, Any]] = {
+    "zookeeper": {"kafka": {"mode": "zookeeper"}},
+    "combined": {"kafka": {"mode": "kraft"}},
+    "dedicated": {"kafka": {"mode": "kraft"}, "controllers": {"nodes": 3}},
+}
+
+
+def cases() -> Iterator[Any]:
+    """Each shape as processes; one of them in Docker."""
+    process, docker = pytest.mark.process, pytest.mark.engine
+    yield pytest.param("process", DEFAULT_VERSION, "zookeeper", "sasl-tls", marks=[process, pytest.mark.matrix])
+    yield pytest.param("process", DEFAULT_VERSION, "combined", "sasl-tls", marks=[process, pytest.mark.matrix])
+    yield pytest.param("process", "4.3.0", "dedicated", "mtls", marks=[process, pytest.mark.soak])
+    yield pytest.param("process", "2.8.2", "zookeeper", "sasl-scram", marks=[process, pytest.mark.soak])
+    yield pytest.param("docker", DEFAULT_VERSION, "combined", "sasl-tls", marks=[docker, pytest.mark.soak])
+
+
+@dataclass
+class Writer:
+    """Writes one record after the other, and asks how to get in whenever it does not get in any more."""
+
+    provision: Provision
+    acknowledged: list[bytes] = field(default_factory=list)
+    refused: int = 0
+    last_offsets: dict[int, int] = field(default_factory=dict)
+    _ends: threading.Event = field(default_factory=threading.Event)
+
+    def options(self) -> dict[str, Any]:
+        """What `client-config` says now."""
+        for user in ((), ("--user", "app")):
+            said = self.provision("client-config", NAME, *user, "--format", "kafka-python")
+            if said.code == 0:
+                return dict(json.loads(said.out))
+        return {}
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """In the background."""
+        thread = threading.Thread(target=self._write)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._ends.set()
+            thread.join(timeout=2 * PATIENCE_S)
+        assert not thread.is_alive()
+
+    def _write(self) -> None:
+        number = 0
+        while not self._ends.is_set():
+            options = self.options()
+            if not options:
+                self._ends.wait(1)
+                continue
+            with suppress(KafkaError), self._producer(options) as producer:
+                while not self._ends.is_set():
+                    value = f"record {number}".encode()
+                    number += 1
+                    told = producer.send(TOPIC, value, partition=number % PARTITIONS).get(timeout=10)
+                    self.acknowledged.append(value)
+                    self.last_offsets[told.partition] = told.offset
+                    self._ends.wait(PAUSE_S)
+            self.refused += 1
+
+    @contextmanager
+    def _producer(self, options: Mapping[str, Any]) -> Iterator[KafkaProducer]:
+        limits = {"request_timeout_ms": 5000, "delivery_timeout_ms": 8000, "max_block_ms": 8000}
+        producer = KafkaProducer(**options, acks="all", linger_ms=0, **limits)
+        try:
+            yield producer
+        finally:
+            producer.close(timeout=1)
+
+    def lost(self) -> set[bytes]:
+        """What was acknowledged and is not there."""
+        partitions = [TopicPartition(TOPIC, partition) for partition in range(PARTITIONS)]
+        consumer = KafkaConsumer(**self.options(), auto_offset_reset="earliest", group_id=None)
+        try:
+            consumer.assign(partitions)
+            ends = consumer.end_offsets(partitions)
+            found: set[bytes] = set()
+            while any(consumer.position(partition) < ends[partition] for partition in partitions):
+                records = consumer.poll(timeout_ms=10_000)
+                assert records, "the records stop before their end"
+                found |= {record.value for some in records.values() for record in some}
+            return set(self.acknowledged) - found
+        finally:
+            consumer.close()
+
+
+@pytest.mark.parametrize(("runtime", "version", "shape", "security"), cases())
+def test_no_acknowledged_record_is_lost_on_the_way_there_and_back(
+    tmp_path: Path, runtime: str, version: str, shape: str, security: str
+) -> None:
+    if runtime == "process":
+        java(version)
+    provision = Provision(tmp_path / "home", runtime=runtime, version=version)
+
+    def file(profile: str) -> str:
+        described = {
+            "brokers": {"nodes": 3, "port": "auto"},
+            "security": profile,
+            "users": [] if profile == "plaintext" else USERS,
+            "topics": [
+                {
+                    "name": TOPIC,
+                    "partitions": PARTITIONS,
+                    "replication_factor": 3,
+                    "config": {"min.insync.replicas": 2},
+                }
+            ],
+        }
+        return write_environment(tmp_path, NAME, json.dumps(described | SHAPES[shape]))
+
+    provision.ok("up", file("plaintext"))
+    try:
+        servers = json.loads(provision.ok("client-config", NAME, "--format", "kafka-python"))["bootstrap_servers"]
+        writer = Writer(provision)
+        with writer.writing():
+            for profile in (security, "plaintext"):
+                before = len(writer.acknowledged)
+                told = provision.ok_err("up", file(profile), "--yes", "--timeout", "200s")
+                assert "broker-1" in told
+                assert "nothing to change" in provision.ok_err("plan", file(profile)) + provision.ok(
+                    "plan", file(profile)
+                )
+                assert len(writer.acknowledged) > before + ENOUGH
+                assert writer.options()["bootstrap_servers"] == servers
+        assert writer.lost() == set()
+    finally:
+        provision.ok("down", NAME)
+    assert provision.traces(NAME) == []
