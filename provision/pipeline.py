@@ -192,10 +192,12 @@ def _keep_secrets(prepared: Prepared) -> None:
 
 
 def _forget_former(prepared: Prepared, home: Home) -> None:
-    """Remove secrets from a home to which the environment does not belong any more."""
+    """Remove secrets from a home to which the environment does not belong any more, and those of an open ZooKeeper."""
     former = secrets_of(prepared.cluster.name, prepared.observed.about, home)
     if former.directory != prepared.material.store.directory:
         forget_at(former, prepared.runtime.place)
+    if prepared.cluster.zookeepers and not prepared.cluster.closes_ensemble:
+        prepared.material.forget_ensemble()
 
 
 def _with_other_ports(

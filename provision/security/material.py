@@ -103,6 +103,14 @@ class Material:
             self.store.keep(self.files)
             self.store.remove(self._left)
 
+    def forget_ensemble(self) -> None:
+        """Remove what is kept for ZooKeeper, once all of its nodes are open.
+
+        Raises:
+            ProvisionError: it cannot be removed.
+        """
+        self.store.remove(name for name in self.store.names if name.startswith(PREFIX))
+
     @property
     def _left(self) -> frozenset[str]:
         """The files of those for whom nothing is needed any more."""

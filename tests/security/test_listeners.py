@@ -422,6 +422,7 @@ def test_a_listener_comes_and_goes_while_brokers_run_one_at_a_time(doors: Doors)
     ]
     one.up()
     assert not one.plan().plan.changes
+    assert not [name for name in doors.runtimes.home.secrets(NAME).names if name.startswith("ensemble-")]
     assert doors.endpoints() == {"PLAIN": before}
     assert access_to(one.observe()).protocol == "PLAINTEXT"
 
