@@ -21,6 +21,7 @@ from provision.plan.observed import ObservedEnvironment
 from provision.plan.phases import Stage
 from provision.security.ensemble import (
     CLIENT_PORT,
+    DECIDED_OF_BROKERS,
     KEYSTORE,
     ON,
     QUORUM_PORT,
@@ -58,11 +59,13 @@ def stages_of_closing(cluster: Cluster, observed: ObservedEnvironment, files: Fi
     brokers = [_settings(files, name) for name in _running(observed, Role.BROKER)]
     opened = all(_takes_both(one) for one in members) and all(one.get(TLS_OF_BROKERS) == ON for one in brokers)
     moved = len(cluster.zookeepers) == 1 or (opened and all(one.get(QUORUM_TLS) == ON for one in members))
+    both = unified(cluster, encrypted=False)
+    first = without_tls_yet(both, observed, files)
     left = [Stage(cluster, CLOSE_PHASE, "nobody connects to ZooKeeper without TLS any more then")]
-    if not moved:
+    if not moved or first != both:
         left.insert(0, Stage(unified(cluster, encrypted=True), MOVE_PHASE, "all ZooKeeper nodes take TLS then"))
     if not opened:
-        left.insert(0, Stage(unified(cluster, encrypted=False), OPEN_PHASE))
+        left.insert(0, Stage(first, OPEN_PHASE))
     return (Stage(cluster),) if len(left) == 1 else tuple(left)
 
 
@@ -125,6 +128,21 @@ def one_after_the_other(cluster: Cluster, upgrade: Sequence[Stage], closing: Seq
     cause = f"kafka.version changes, and ZooKeeper is to be {how}"
     hint = "`provision up` with the version before first: one change after the other"
     return (Action(Verb.REFUSE, Kind.SOFTWARE, cluster.software, cause, hint),)
+
+
+def without_tls_yet(cluster: Cluster, observed: ObservedEnvironment, files: Files) -> Cluster:
+    """The cluster as it is first: brokers that do not run start before ZooKeeper takes TLS, and go without it."""
+    members = [_settings(files, name) for name in _running(observed, Role.ZOOKEEPER)]
+    if all(map(_takes_both, members)):
+        return cluster
+    starting = {node.name for node in observed.of_role(Role.BROKER) if not node.needs_stop}
+    nodes = (_without_tls(node) if node.name in starting else node for node in cluster.nodes)
+    return replace(cluster, nodes=tuple(nodes))
+
+
+def _without_tls(broker: Node) -> Node:
+    kept = {key: value for key, value in broker.properties.items() if not key.startswith(DECIDED_OF_BROKERS)}
+    return replace(broker, properties=kept)
 
 
 def unified(cluster: Cluster, *, encrypted: bool) -> Cluster:

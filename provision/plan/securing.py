@@ -21,7 +21,7 @@ from provision.cluster.model import MAIN_FILES, Cluster, Node, RenderedFile, Rol
 from provision.cluster.properties import read
 from provision.cluster.secured import with_kept
 from provision.plan.actions import Action, Kind, Verb
-from provision.plan.closing import is_running_open, takes_part, unified
+from provision.plan.closing import is_running_open, takes_part, unified, without_tls_yet
 from provision.plan.listing import listed
 from provision.plan.observed import ObservedEnvironment, ObservedNode
 from provision.plan.phases import Phase, Stage
@@ -74,11 +74,12 @@ class Resecuring:
     ports: Mapping[str, int]
 
     def stages(self) -> tuple[Stage, ...]:
-        """What is left to do, the desired cluster being the last; only that if a single node is concerned."""
+        """What is left to do, the desired cluster being the last; only that if there is a single node."""
         alive = {node.name for node in self.observed.nodes if node.needs_stop}
         wanted = [node for node in self.cluster.nodes if node.name in alive]
+        there = [node for node in self.observed.nodes if node.role != Role.ZOOKEEPER]
         last = Stage(self.cluster)
-        if len(self._alive) < 2 or all(self._uses(node) for node in wanted):  # noqa: PLR2004 nobody else to understand
+        if len(there) < 2 or all(self._uses(node) for node in wanted):  # noqa: PLR2004 nobody else to understand
             return (last,)
         was, now = self.before.security, self.cluster.security
         told = f"{now} between nodes"
@@ -149,7 +150,8 @@ class Resecuring:
             members[node.name] if node.name in members else self._open_both(node, was[node.name], moved=moved)
             for node in self.cluster.nodes
         ]
-        return replace(self.cluster, nodes=tuple(nodes))
+        both = replace(self.cluster, nodes=tuple(nodes))
+        return both if moved else without_tls_yet(both, self.observed, self.files)
 
     def _members(self, *, moved: bool) -> Cluster:
         """The cluster with ZooKeeper's nodes as they are meanwhile: open in both ways, if the ways differ."""

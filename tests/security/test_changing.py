@@ -251,6 +251,29 @@ def test_a_broker_that_is_alone_still_understands_zookeeper(
     assert not environment.plan().plan.changes
 
 
+@pytest.mark.parametrize("brokers", [2, 3])
+@pytest.mark.parametrize("shape", ["zookeeper", "ensemble"])
+def test_a_broker_that_starts_before_zookeeper_takes_tls_goes_without_it_at_first(
+    changing: Changing, shape: str, brokers: int
+) -> None:
+    few = {"brokers": {"nodes": brokers, "port": "auto"}}
+    changing.up(changing.like(shape, "plaintext", **few))
+    following, changing.runtime.on_verb = changing.runtime.on_verb, lambda _verb, _subject: None
+    changing.runtime.stop_node(NAME, "broker-2", 1.0)
+    changing.runtime.on_verb = following
+    environment = changing.like(shape, "sasl-tls", **few)
+    uses = {
+        action.phase: b"zookeeper.ssl.client.enable=true" in file.content
+        for action in environment.plan().plan.actions
+        if isinstance(action.subject, NodeTarget) and action.name == "broker-2" and action.verb is not Verb.START
+        for file in action.subject.files
+        if file.name == "server.properties"
+    }
+    assert list(uses.items())[:2] == [("open", False), ("move", True)]
+    changing.up(environment)
+    assert changing.seen[-1] == [frozenset(["sasl-tls"])] * brokers
+
+
 def test_a_plan_that_is_refused_or_only_shown_changes_nothing(changing: Changing) -> None:
     changing.up(changing.like("combined", "plaintext"))
     observed, ports = changing.runtime.observe(NAME), changing.runtimes.home.ports.of(NAME)
