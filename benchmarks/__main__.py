@@ -14,7 +14,6 @@ import compileall
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -85,7 +84,7 @@ def _measure(found: results.Results, file: Path, chosen: Sequence[Row], repeat: 
     for row in chosen:
         _say(f"{row.name}: {row.title}")
         before = machine.load()
-        one = asdict(measured(row, repeat, _say)) | {"program": machine.program(), "load": before}
+        one = measured(row, repeat, _say).as_dict() | {"program": machine.program(), "load": before}
         found["rows"][row.name] = one
         results.write(file, found)
         failed |= bool(one["failed"])

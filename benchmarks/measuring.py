@@ -65,6 +65,10 @@ class Measured:
     cannot: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
+    def as_dict(self) -> dict[str, Any]:
+        """What is kept of it: of a failure only whose it was, since what it said is full of this machine's paths."""
+        return asdict(self) | {"failed": sorted(self.failed)}
+
 
 def measured(row: Row, repeat: int, say: Callable[[str], None]) -> Measured:
     """Measure a row. A contestant that fails is left out from then on, with the reason; the others go on."""

@@ -15,7 +15,7 @@ from benchmarks.results import Outcome, Results
 from benchmarks.scale import SERIES
 
 PAGE = ROOT / "docs" / "speed.md"
-_FAILED = "it failed; `results.json` says how"
+_FAILED = "it failed in one of its turns"
 _INTRODUCTION = """# Speed
 
 This page is written by `make bench`, which starts the same clusters with `provision` and with what people use instead,

@@ -85,5 +85,6 @@ def _growth(series: str, points: Mapping[str, Any]) -> Any:  # noqa: ANN401 a fi
         axes.set_xlabel(series)
         axes.set_ylabel(unit)
         axes.set_ylim(bottom=0)
-        axes.legend(frameon=False)
+        if axes.get_legend_handles_labels()[0]:  # none if no point of it could be measured
+            axes.legend(frameon=False)
     return figure

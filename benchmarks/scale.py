@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,7 +42,7 @@ def measure(cache: Path, repeat: int, keep: Callable[[str, dict[str, Any]], None
         points: dict[str, Any] = {}
         for number in numbers:
             row = Row(f"{series} {number}", f"{series}: {number}", partial(opened[series], cache, number), most=MOST)
-            points[str(number)] = asdict(measured(row, repeat, say)) | {"program": machine.program()}
+            points[str(number)] = measured(row, repeat, say).as_dict() | {"program": machine.program()}
             failed |= bool(points[str(number)]["failed"])
             keep(series, points)
     return failed

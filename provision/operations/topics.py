@@ -9,7 +9,7 @@ from typing import Any
 
 from provision.apply.walk import require_no_refusal
 from provision.cluster.model import Role, Topic
-from provision.common.patience import Patience
+from provision.common.patience import Patience, Pauses
 from provision.errors import InvalidEnvironment, KafkaRefused, NotReady, PartlyApplied, Refused, Unavailable, UsageError
 from provision.events import Listener, Notice, Planned, action, silent
 from provision.home.place import Home
@@ -45,7 +45,6 @@ from provision.spec.loader import load_values
 from provision.spec.model import EnvironmentSpec
 
 _ANSWER_S = 5.0
-_PAUSE_S = 0.2
 # How long it may take until every broker knows a topic created by hand.
 _CREATED_S = 30.0
 _ADDRESS_HINT = "do they run, and is the address right?"
@@ -321,10 +320,10 @@ def _target(cluster: KafkaCluster, desired: Resources, home: Home) -> Target:
 
 def _wait_for(cluster: KafkaCluster, wanted: Sequence[Topic], patience: Patience) -> None:
     """Wait until the topics are ready on every broker."""
-    patience = patience.renewed("waiting for topics")
+    patience, pauses = patience.renewed("waiting for topics"), Pauses()
     while missing := _missing(cluster.access, wanted):
         check_beside(cluster.check, _lines(missing).splitlines())
-        if not patience.pause(_PAUSE_S):
+        if not patience.pause(pauses.next_s()):
             raise NotReady(f"the topics of {cluster.name} are not ready after {patience.given}", why=_lines(missing))
 
 

@@ -7,7 +7,7 @@ end offsets of an interrupted topic say which records it has.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from provision.common.patience import Patience
+from provision.common.patience import Patience, Pauses
 from provision.common.records import NewRecord
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Progress
@@ -18,7 +18,7 @@ from provision.plan.topic_changes import Filling, PlacedTopic
 from provision.resources.kind import Outcome, Work
 from provision.spec.record_files import BadRecord
 
-_KNOWN_S, _PAUSE_S = 30.0, 0.1
+_KNOWN_S = 30.0
 
 if TYPE_CHECKING:
     from provision.kafka.admin import Admin
@@ -83,8 +83,8 @@ def _fill(name: str, filling: Filling, written: Sequence[int], work: Work) -> No
     def told(acknowledged: int) -> None:
         work.tell(Progress(f"records of {name}", before + acknowledged, filling.records))
 
-    patience = Patience(_KNOWN_S)
-    while is_gone(work.target.access, name) and patience.pause(_PAUSE_S):  # no broker knows the new topic yet
+    patience, pauses = Patience(_KNOWN_S), Pauses()
+    while is_gone(work.target.access, name) and patience.pause(pauses.next_s()):  # no broker knows the new topic yet
         work.check()
     try:
         records = remaining(filling.file.records(filling.partitions), filling.partitions, written)

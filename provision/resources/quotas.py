@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ValidationError
 
+from provision.common.patience import Pauses
 from provision.errors import NotReady
 from provision.events import Listener
 from provision.kafka.connection import NotAnswering
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 # Kafka's names for the keys that identify the entity of a quota, in display order.
 _TYPES = {"user": "user", "client_id": "client-id", "ip": "ip"}
-_PAUSE_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +107,10 @@ class Quotas(Kind[DesiredQuotas, ObservedQuotas]):
 
     def _wait_for(self, changes: Mapping[Entity, Mapping[str, float | None]], work: Work) -> None:
         """Wait for all brokers: in KRaft mode they read from the metadata log what the controller has accepted."""
-        access, patience = work.target.access, work.patience.renewed("waiting for quotas")
+        access, patience, pauses = work.target.access, work.patience.renewed("waiting for quotas"), Pauses()
         while missing := [broker for broker in access.brokers if not _knows(work, broker, changes)]:
             work.check()
-            if not patience.pause(_PAUSE_S):
+            if not patience.pause(pauses.next_s()):
                 why = f"broker {missing[0]} does not know them"
                 raise NotReady(f"the quotas of {work.target.name} are not in force after {patience.given}", why=why)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from provision import Environment, ProvisionError, Record, UsageError
-from provision.common.patience import Patience
+from provision.common.patience import Patience, Pauses
 from provision.common.records import Isolation
 from provision.testing.clients import CLIENTS, config_of
 from provision.testing.content import Content, new_records
@@ -18,7 +18,7 @@ from provision.testing.topic import COMMITTED, WAIT_S, TestTopic
 from provision.testing.use import Use
 
 _TOKEN = re.compile(r"-t[0-9a-f]{10}(?:-|$)")
-_CLOSE_S, _PAUSE_S = 3.0, 0.1
+_CLOSE_S = 3.0
 _LONGEST = 200  # of a topic's 249 characters, before the token and what applications append
 
 
@@ -336,16 +336,16 @@ class Kafka:
 
     def _members(self, groups: Sequence[str]) -> list[str]:
         """Consumers that are still in a group; one that was just closed leaves it within a moment."""
-        patience = Patience(_CLOSE_S)
+        patience, pauses = Patience(_CLOSE_S), Pauses()
         while busy := [group for group in self.environment.groups(groups) if group.members] if groups else []:
-            if not patience.pause(_PAUSE_S):
+            if not patience.pause(pauses.next_s()):
                 break
         return [f"consumer {', '.join(group.members)} in group {group.name}: close it" for group in busy]
 
     def _open(self) -> list[str]:
-        patience = Patience(_CLOSE_S)
+        patience, pauses = Patience(_CLOSE_S), Pauses()
         while new := self._connected() - self._connections:
-            if not patience.pause(_PAUSE_S):
+            if not patience.pause(pauses.next_s()):
                 break
         servers = sorted({f"{host}:{port}" for _, (host, port) in new})
         count = "1 open connection" if len(new) == 1 else f"{len(new)} open connections"

@@ -19,7 +19,7 @@ def row(ours: Mapping[str, list[float]], **others: Mapping[str, list[float]]) ->
     """A measured row."""
     told = {"title": "Three brokers", "date": "2026-01-02", "program": "1.0 abc1234", "load": "0.1", "note": ""}
     aims = [asdict(aim) for aim in AIMS]
-    return {**told, "aims": aims, "times": {OURS: ours, **others}, "phases": {}, "cannot": {}, "failed": {}}
+    return {**told, "aims": aims, "times": {OURS: ours, **others}, "phases": {}, "cannot": {}, "failed": []}
 
 
 def test_a_ratio_is_that_of_the_medians_and_its_spread_that_of_the_pairs() -> None:
@@ -73,7 +73,7 @@ def test_the_page_has_what_was_measured_and_nothing_else(tmp_path: Path) -> None
     topics = [{**span, "phase": "topics", "began_s": began, "seconds": 0.25} for began in (1.75, 2.0)]
     one["phases"] = {OURS: [[span, *topics]]}
     one["cannot"] = {"docker compose": "it is not installed"}
-    scale = {"brokers": {"1": row({"ready": [2.0]}), "3": row({}) | {"failed": {OURS: "not in time"}}}}
+    scale = {"brokers": {"1": row({"ready": [2.0]}), "3": row({}) | {"failed": [OURS]}}}
     page.write({"machine": {"Java": "17", "Docker": ""}, "rows": {"docker": one}, "scale": scale}, tmp_path / "s.md")
     lines = (tmp_path / "s.md").read_text().splitlines()
     assert "| Three brokers | ready | other | 0.40 | ≤ 0.50 | reached |" in lines
@@ -82,7 +82,7 @@ def test_the_page_has_what_was_measured_and_nothing_else(tmp_path: Path) -> None
     assert "| ready | broker-1 | 0.50 | 1.25 | its port |" in lines
     assert "| topics | 2 | 1.75 | 0.50 |  |" in lines
     assert "Not measured for docker compose: it is not installed." in lines
-    assert "| 3 | not measured: it failed; `results.json` says how |" in lines
+    assert "| 3 | not measured: it failed in one of its turns |" in lines
     assert not [line for line in lines if line.startswith("| Docker |")]
 
 
