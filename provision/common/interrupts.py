@@ -7,6 +7,7 @@ Ctrl-C raises `KeyboardInterrupt` there as everywhere.
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -62,7 +63,7 @@ def keep_awake() -> None:
     """
     if _NUDGE is None:  # Windows
         return
-    nudge, main = _NUDGE, threading.get_ident()
+    nudge, main, lost = _NUDGE, threading.get_ident(), list[int]()
     reader, writer = os.pipe()  # open as long as the program runs
     os.set_blocking(writer, False)
 
@@ -74,9 +75,31 @@ def keep_awake() -> None:
                 time.sleep(pause)
                 signal.pthread_kill(main, nudge)
 
-    signal.signal(nudge, lambda *_: None)
+    def on_nudge(_number: int, _frame: FrameType | None) -> None:
+        if lost:
+            lost.clear()
+            if not _shelters:
+                raise KeyboardInterrupt
+            _shelters[-1]()
+
+    _note_dropped(lost, writer)
+    signal.signal(nudge, on_nudge)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     threading.Thread(target=watch, name="signals", daemon=True).start()
+
+
+def _note_dropped(lost: list[int], writer: int) -> None:
+    tell = sys.unraisablehook
+
+    def on_unraisable(ignored: "sys.UnraisableHookArgs") -> None:
+        # Python drops what is raised in a weak reference's callback or a `__del__`, so it is raised again in a moment.
+        if issubclass(ignored.exc_type, KeyboardInterrupt):
+            lost.append(signal.SIGINT)
+            os.write(writer, bytes(lost))
+        else:
+            tell(ignored)
+
+    sys.unraisablehook = on_unraisable
 
 
 @contextmanager
