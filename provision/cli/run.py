@@ -127,4 +127,5 @@ def _failed(error: ProvisionError) -> int:
 def _wrong_usage(error: Any) -> UsageError:  # noqa: ANN401 see above
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "provision"
-    return UsageError(error.format_message().rstrip("."), hint=f"`{command} --help`")
+    text = error.format_message().rstrip(".").replace("Value error, ", "")  # of what typer makes of a Literal
+    return UsageError(text, hint=f"`{command} --help`")

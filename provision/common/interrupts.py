@@ -7,6 +7,7 @@ Ctrl-C raises `KeyboardInterrupt` there as everywhere.
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ _SIGNALS = tuple(
     for name in ("SIGINT", "SIGTERM", "SIGHUP")
     if hasattr(signal, name)  # Windows has no SIGHUP
 )
-# A signal that does nothing but interrupt a wait, and when it is sent after another one.
+# A signal that interrupts a wait and raises only what was dropped, and when it is sent after another one.
 _NUDGE = getattr(signal, "SIGURG", None)
 _NUDGES_S = (0.05, 0.5)
 # What a signal does inside shielded blocks, the innermost last. Signals are delivered only to the main thread.
@@ -45,13 +46,17 @@ def handle_signals(end: Callable[[str], None]) -> None:
         came += 1
         if came > 1:
             end(_ways_on[-1]() if _ways_on else "")
-        if not _shelters:
-            raise KeyboardInterrupt
-        _shelters[-1]()
+        _interrupt()
 
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, on_signal)
+
+
+def _interrupt() -> None:
+    if not _shelters:
+        raise KeyboardInterrupt
+    _shelters[-1]()
 
 
 def keep_awake() -> None:
@@ -62,7 +67,7 @@ def keep_awake() -> None:
     """
     if _NUDGE is None:  # Windows
         return
-    nudge, main = _NUDGE, threading.get_ident()
+    nudge, main, dropped = _NUDGE, threading.get_ident(), threading.Event()
     reader, writer = os.pipe()  # open as long as the program runs
     os.set_blocking(writer, False)
 
@@ -74,9 +79,30 @@ def keep_awake() -> None:
                 time.sleep(pause)
                 signal.pthread_kill(main, nudge)
 
-    signal.signal(nudge, lambda *_: None)
+    def on_nudge(_number: int, _frame: FrameType | None) -> None:
+        if dropped.is_set():
+            dropped.clear()
+            _interrupt()
+
+    _note_dropped(dropped, writer)
+    signal.signal(nudge, on_nudge)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     threading.Thread(target=watch, name="signals", daemon=True).start()
+
+
+def _note_dropped(dropped: threading.Event, writer: int) -> None:
+    """Note each interrupt that Python drops, and have the main thread nudged for it, as for a signal."""
+    tell = sys.unraisablehook
+
+    def on_unraisable(ignored: "sys.UnraisableHookArgs") -> None:
+        # Python drops what is raised in a weak reference's callback or a `__del__`, so it is raised again in a moment.
+        if issubclass(ignored.exc_type, KeyboardInterrupt):
+            dropped.set()
+            os.write(writer, bytes([signal.SIGINT]))
+        else:
+            tell(ignored)
+
+    sys.unraisablehook = on_unraisable
 
 
 @contextmanager

@@ -57,9 +57,12 @@ class TestTopic:
         if isinstance(count, bool) or not isinstance(count, int) or count < 0:
             raise UsageError(f"a number of records is a whole number from 0, not {count!r}")
         read: list[Record] = []
+        if not count:
+            return read
         patience = Patience(timeout)
-        found = self._environment.consume(self.name, limit=count, idle_s=timeout, isolation_level=isolation_level)
-        for record in found if count else ():
+        for record in self._environment.consume(
+            self.name, limit=count, idle_s=timeout, isolation_level=isolation_level
+        ):
             read.append(record)
             if patience.is_over:
                 break

@@ -288,3 +288,22 @@ def test_a_directory_whose_name_is_no_text_is_wrong_usage(
     monkeypatch.chdir(directory)
     assert run(("validate", "./dev.yaml")) == 64
     assert "\\udcff' is not UTF-8 text" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["consume", "shop", "t", "--isolation-level", "commited"],
+        ["produce", "shop", "t", "--compression", "zip"],
+        ["produce", "shop", "t", "--format", "xml"],
+        ["status", "shop", "--output", "xml"],
+    ],
+)
+def test_a_value_that_is_none_of_an_options_is_told_in_plain_words(
+    capsys: pytest.CaptureFixture[str], line: list[str]
+) -> None:
+    assert run(line) == 64
+    said = capsys.readouterr().err
+    assert line[-2] in said
+    assert f"'{line[-1]}' is not one of '" in said
+    assert "Value error" not in said

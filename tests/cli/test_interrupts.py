@@ -141,9 +141,11 @@ import provision.environment
 from pathlib import Path
 from provision.cli import streams
 from provision.cli.run import run
+from provision.common.interrupts import keep_awake
 from provision.runtime.fake import FakeRuntime
 from tests.runtimes import FakeRuntimes
 streams.open_all()
+keep_awake()
 runtime = FakeRuntime()
 verb, holds = sys.argv[1], float(sys.argv[2])
 def on_verb(now, subject):

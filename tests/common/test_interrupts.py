@@ -92,6 +92,33 @@ def test_a_signal_that_interrupts_no_wait_is_heeded_all_the_same(numbers: list[i
     assert done.stdout.splitlines() == ["interrupted", said]
 
 
+DROPPED = """
+import os, signal, sys, threading
+from provision.common.interrupts import handle_signals, keep_awake
+ended = []
+handle_signals(ended.append)
+keep_awake()
+class Going:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        sum(range(1000))
+unheeded = threading.Timer(15, os._exit, [3])
+unheeded.daemon = True
+unheeded.start()
+try:
+    Going()
+    threading.Event().wait(25)
+except KeyboardInterrupt:
+    print("interrupted", len(ended))
+"""
+
+
+def test_a_signal_whose_exception_python_drops_is_heeded_all_the_same() -> None:
+    program = [sys.executable, "-c", DROPPED]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=True)
+    assert (done.stdout, done.stderr) == ("interrupted 0\n", "")
+
+
 # -- in a program of somebody else's, which handles its signals itself ------------------------------------------------
 
 

@@ -86,13 +86,11 @@ class Places:
 
     def in_the_way(self, name: str) -> dict[str, tuple[str, str]]:
         """What stands in the place of nodes' directories, by node ("" for the environment's own), and what to do."""
-        levels = [
-            level for level in (self.home.environments, environment_directory(self.home, name)) if _is_file(level)
-        ]
-        if levels:
-            return {"": told} if (told := directories.in_the_way(partial(require_own, levels[0]))) else {}
+        above = (self.home.environments, environment_directory(self.home, name))
         entries = (entry for root in self.roots(name) for entry in _entries(root) if is_node_name(entry.name))
-        found = {entry.name: directories.in_the_way(partial(require_own, entry)) for entry in entries}
+        file = next(filter(_is_file, above), None)
+        places = {"": file} if file else {entry.name: entry for entry in entries}
+        found = {node: directories.in_the_way(partial(require_own, place)) for node, place in places.items()}
         return {node: told for node, told in found.items() if told}
 
     def memory(self, name: str) -> Path:
@@ -174,10 +172,10 @@ def _entries(place: Path) -> tuple[Path, ...]:
 
 def _has_only_about(directory: Path) -> bool:
     """Whether what the environment knows of itself is all that is there."""
-    names = [entry.name for entry in _entries(directory) if not entry.is_dir()]
-    if len(names) < len(_entries(directory)):
-        return False
-    return ABOUT_FILE in names and all(name == ABOUT_FILE or is_draft(name) for name in names)
+    entries = _entries(directory)
+    names = [entry.name for entry in entries]
+    own = all(name == ABOUT_FILE or is_draft(name) for name in names)
+    return ABOUT_FILE in names and own and not any(entry.is_dir() for entry in entries)
 
 
 def _size(directory: Path) -> int:
