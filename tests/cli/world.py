@@ -1,6 +1,6 @@
 """What every command of the program meets in tests: an environment that is up, with fakes for the engine and Kafka."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import provision.environment
 import provision.kafka.reading
 import provision.kafka.writing
 import provision.operations.doctor.gather
+import provision.operations.doctor.machine
 import provision.operations.topics
 import provision.runtime.jars
 import provision.software.images
@@ -20,6 +21,8 @@ from provision.common.records import Record
 from provision.events import Listener
 from provision.home.place import Home
 from provision.kafka.access import Access
+from provision.operations.doctor.machine import MachineFacts, gather_machine
+from provision.runtime import Runtimes
 from provision.runtime.archives import KINDS
 from provision.runtime.health import Probe, Reached
 from provision.software.images import Built, Loaded
@@ -81,6 +84,7 @@ def settle(directory: Path, patch: pytest.MonkeyPatch) -> tuple[SpokenRuntime, F
     kafka = FakeKafka(runtime, NAME)
     patch.setattr(provision.environment.described, "Runtimes", lambda home: FakeRuntimes(home.directory, runtime))
     kafka.speak(patch)
+    patch.setattr(provision.operations.doctor.machine, "gather_machine", _once(gather_machine))
     for module, name, instead in _INSTEAD:
         patch.setattr(module, name, instead)
     file = directory / "environments" / f"{NAME}.yaml"
@@ -92,6 +96,18 @@ def settle(directory: Path, patch: pytest.MonkeyPatch) -> tuple[SpokenRuntime, F
     file.write_text(CHANGED)
     runtime.on_verb = lambda _verb, _subject: None  # it may be stopped as a whole
     return runtime, kafka
+
+
+def _once(gather: Callable[[Runtimes], MachineFacts]) -> Callable[[Runtimes], MachineFacts]:
+    """Ask this machine once: its free memory and its ports may change between two looks that a test compares."""
+    asked: list[MachineFacts] = []
+
+    def first(runtimes: Runtimes) -> MachineFacts:
+        if not asked:
+            asked.append(gather(runtimes))
+        return asked[0]
+
+    return first
 
 
 def _consume(_access: Access, topic: str, *_: object) -> Iterator[Record]:
