@@ -28,6 +28,7 @@ from provision.security.ensemble import (
     QUORUM_TLS,
     TLS_OF_BROKERS,
     TRUSTSTORE,
+    X509,
     of_broker,
     of_member,
 )
@@ -152,7 +153,7 @@ def unified(cluster: Cluster, *, encrypted: bool) -> Cluster:
 
 
 def _taking_both(node: Node, *, encrypted: bool) -> Node:
-    properties = {**node.properties, CLIENT_PORT: ON}
+    properties = {**node.properties, CLIENT_PORT: ON, **X509}
     if QUORUM_TLS in node.properties:
         properties |= {QUORUM_PORT: ON, QUORUM_TLS: ON if encrypted else "false"}
     listeners = tuple(replace(listener, protocol="PLAINTEXT") for listener in node.listeners)

@@ -22,6 +22,8 @@ FIRST_LINE = (3, 5)
 """The first release line of ZooKeeper that can be closed."""
 CLIENT_PORT, QUORUM_PORT = "client.portUnification", "portUnification"
 """The keys by which the ports for clients, and those between nodes, take connections without TLS as well."""
+X509 = {"authProvider.x509": "org.apache.zookeeper.server.auth.X509AuthenticationProvider"}
+"""What ZooKeeper sets by itself only where it has a port for TLS alone: without it, it refuses whoever uses TLS."""
 QUORUM_TLS = "sslQuorum"
 """The key by which nodes use TLS between them."""
 TLS_OF_BROKERS = "zookeeper.ssl.client.enable"
