@@ -81,8 +81,10 @@ def principal_of(user: str) -> str:
     return f"User:{user}"
 
 
-UNKNOWN = (principal_of("ANONYMOUS"), principal_of(ANY))
-"""The principals of who connects without saying who that is."""
+ANONYMOUS = "ANONYMOUS"
+"""What Kafka calls who connects without saying who that is."""
+UNKNOWN = (principal_of(ANONYMOUS), principal_of(ANY))
+"""The principals of whoever does so."""
 
 
 def own_principals(security: Security) -> tuple[str, ...]:

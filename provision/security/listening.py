@@ -117,6 +117,11 @@ class Security:
         """Whether clients of any listener say who they are."""
         return any(profile.knows_users for profile in self.for_clients)
 
+    @property
+    def knows_strangers(self) -> bool:
+        """Whether clients of any listener get in without saying who they are."""
+        return not all(profile.knows_users for profile in self.for_clients)
+
 
 def base_of(name: str) -> str:
     """What a listener is called without how it is secured, by its name in Kafka."""

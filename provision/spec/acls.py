@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, WithJsonSchema, model_validator
 from provision.catalogue.versions import KRAFT, KafkaVersion
 from provision.security.acls import (
     ALL_OPERATIONS,
+    ANONYMOUS,
     ANY,
     CLUSTER,
     CLUSTER_NAME,
@@ -270,13 +271,14 @@ def _known_principal(spec: "EnvironmentSpec", index: int, principal: str) -> Ite
     from provision.spec.checks import Finding
 
     path, (kind, _, name) = ("acls", index, "principal"), principal.partition(":")
-    names = [one.name for one in spec.users]
+    security = security_of(spec)
+    names = [*(one.name for one in spec.users), *([ANONYMOUS] if security.knows_strangers else [])]
     near = difflib.get_close_matches(name.removeprefix("CN="), [*names, ANY], n=1)
     hint = f"did you mean {principal_of(near[0])}?" if near else "name one of users, or add it there"
     if kind != _KIND:
         message = f"all clients are of the type {_KIND} here: the entry would never have an effect"
         yield Finding(path, message, hint if near else f"begin it with `{_KIND}:`")
-    elif name not in (*names, ANY) and principal not in own_principals(security_of(spec)):
+    elif name not in (*names, ANY) and principal not in own_principals(security):
         message = "there is no user of that name: the entry has no effect on those in the file"
         yield Finding(path, message, hint, warning=True)
 

@@ -160,6 +160,33 @@ def test_without_a_word_of_permissions_nobody_is_asked_for_one() -> None:
     assert not {"authorizer.class.name", "super.users"} & broker.properties.keys()
 
 
+@pytest.mark.parametrize(
+    ("listeners", "known"),
+    [
+        ({"plain": "plaintext", "secure": "sasl-tls"}, True),
+        ({"encrypted": "tls", "secure": "mtls"}, True),
+        ({"secure": "sasl-tls", "certified": "mtls"}, False),
+    ],
+)
+def test_who_connects_without_a_name_is_known_where_a_listener_lets_them_in(
+    listeners: dict[str, str], *, known: bool
+) -> None:
+    told: list[Event] = []
+    load_values(
+        {
+            "name": "orders",
+            "security": "sasl-tls",
+            "listeners": {name: {"port": "auto", "security": profile} for name, profile in listeners.items()},
+            "users": [{"name": "app"}],
+            "acls": [{"principal": "User:ANONYMOUS", "operation": "read", "resource": "topic", "name": "a"}],
+        },
+        tell=told.append,
+    )
+    assert [event.problem.path for event in told if isinstance(event, Warned)] == (
+        [] if known else ["acls[0].principal"]
+    )
+
+
 def test_a_cluster_of_others_may_have_users_that_the_file_does_not_know() -> None:
     acls = [{"user": "app", "allow": ["read topic orders"]}, {"user": "app", "operation": "all", "resource": "cluster"}]
     spec = load_values({"name": "shared", "bootstrap_servers": "kafka.example:9092", "acls": acls})
