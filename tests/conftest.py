@@ -56,7 +56,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     - `engine` and `process` say the runtime; the parameters of the fixture `provision` bear them.
     - `matrix` and `soak` say the group: `make test-matrix` or `make test-soak`, and without one `make test`. Where it
       depends on the runtime, `group(docker="soak", process="matrix")` says it for either or for one of them, at a
-      test, a module or a `pytest.param`. The time of `make test` and of CI is bounded: what behaves alike on both
+      test, a module or a `pytest.param`, the nearest of which counts. The time of `make test` and of CI is bounded: what behaves alike on both
       runtimes, or is shown by a cheaper test too, is left to the other groups.
     - `row` keeps tests apart that would meet. All of a runtime run one after the other, in one row. A file whose
       environments share no name or port with those of other rows says `row("apart")` or `row("soak")`, and runs in a
@@ -66,9 +66,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     for item in items:
         runtime = _runtime(item)
-        for marker in list(item.iter_markers("group")):
-            if group := _groups(*marker.args, **marker.kwargs).get(runtime):
-                item.add_marker(group)
+        groups = [_groups(*marker.args, **marker.kwargs).get(runtime) for marker in item.iter_markers("group")]
+        if group := next(filter(None, groups), None):
+            item.add_marker(group)
         row = item.get_closest_marker("row")
         name = row.args[0] if row else ""
         if runtime and name is not None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.engine import SMALL, Provision, wait_for_line, write_environment
 
-pytestmark = pytest.mark.matrix
+pytestmark = pytest.mark.group(docker="soak", process="matrix")
 
 NEWER, OLDER = "3.9.1", "3.8.1"
 KRAFT = "kafka: {mode: kraft}\nbrokers: {nodes: 1, port: auto}\ntopics: [{name: t}]\n"
@@ -22,6 +22,7 @@ def refused(provision: Provision, *arguments: str) -> str:
     return " ".join(result.err.split())
 
 
+@pytest.mark.group(docker="matrix")
 @pytest.mark.parametrize("text", [SMALL, KRAFT], ids=["zookeeper", "kraft"])
 def test_what_a_running_environment_refuses_is_refused_over_its_kept_data(
     provision: Provision, tmp_path: Path, text: str

@@ -50,6 +50,7 @@ KRAFT = {
     "4.3.0": Metadata("4.3-IV0", 30),
 }
 SELDOM = {("dedicated", "docker"), ("combined", "process")}
+IN_BETWEEN = {Row("3.3.2", "zookeeper", "docker"), Row("3.6.2", "zookeeper", "docker")}
 ROWS = (
     *(Row(version, "zookeeper", runtime) for version in ON_BOTH for runtime in RUNTIMES),
     *(Row(version, "zookeeper", "process") for version in ON_PROCESSES),
@@ -65,7 +66,7 @@ SERVED = (*ON_BOTH, *ON_PROCESSES, "4.1.1", "4.2.0", "4.3.0")
 
 def _parameter(row: Row) -> object:
     marks = [pytest.mark.engine if row.runtime == "docker" else pytest.mark.process]
-    if row.version in ON_PROCESSES or (row.mode, row.runtime) in SELDOM:
+    if row.version in ON_PROCESSES or (row.mode, row.runtime) in SELDOM or row in IN_BETWEEN:
         marks.append(pytest.mark.soak)
     elif row != QUICK:
         marks.append(pytest.mark.matrix)

@@ -121,6 +121,10 @@ WRONG: dict[str, tuple[str | None, dict[str, str], str]] = {
 USUAL = ("no engine", "not valid", "no file")
 
 
+def _group(what: str, workers: tuple[str, ...]) -> tuple[pytest.MarkDecorator, ...]:
+    return () if what in USUAL else (pytest.mark.soak,) if workers else (pytest.mark.matrix,)
+
+
 def told_once(project: Project, told: str, *workers: str, **variables: str) -> None:
     """Assert that a run of several tests tells once what is wrong, with our message alone."""
     tests = "".join(f"def test_{number}(kafka):\n    pass\n" for number in range(6))
@@ -138,7 +142,7 @@ def told_once(project: Project, told: str, *workers: str, **variables: str) -> N
 @pytest.mark.parametrize(
     ("what", "workers"),
     [
-        pytest.param(what, workers, marks=() if what in USUAL else pytest.mark.matrix, id=f"{what}{' '.join(workers)}")
+        pytest.param(what, workers, marks=_group(what, workers), id=f"{what}{' '.join(workers)}")
         for workers in [(), ("-n", "2")]
         for what in WRONG
     ],
