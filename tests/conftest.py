@@ -56,8 +56,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     - `engine` and `process` say the runtime; the parameters of the fixture `provision` bear them.
     - `matrix` and `soak` say the group: `make test-matrix` or `make test-soak`, and without one `make test`. Where it
       depends on the runtime, `group(docker="soak", process="matrix")` says it for either or for one of them, at a
-      test, a module or a `pytest.param`, the nearest of which counts. The time of `make test` and of CI is bounded: what behaves alike on both
-      runtimes, or is shown by a cheaper test too, is left to the other groups.
+      test, a module or a `pytest.param`; the nearest counts. The time of `make test` and of CI is bounded: what behaves
+      alike on both runtimes, or is shown by a cheaper test too, is left to the other groups.
     - `row` keeps tests apart that would meet. All of a runtime run one after the other, in one row. A file whose
       environments share no name or port with those of other rows says `row("apart")` or `row("soak")`, and runs in a
       second or third row beside the first; one whose environments share them with nobody says `row(None)`, for none.
