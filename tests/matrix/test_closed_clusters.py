@@ -4,6 +4,7 @@ import contextlib
 import datetime as dt
 import json
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -193,12 +194,17 @@ def test_clients_based_on_librdkafka_get_in(closed: Closed) -> None:
 
 @pytest.mark.skipif(KCAT is None, reason="there is no kcat")
 def test_kcat_gets_in(closed: Closed) -> None:
+    told = subprocess.run([str(KCAT), "-V"], capture_output=True, text=True, check=True).stdout
+    if (found := re.search(r"librdkafka (\d+)\.(\d+)\.(\d+)", told)) and tuple(map(int, found.groups())) < (2, 6, 1):
+        if closed.row.security == "sasl-scram" and closed.row.version.startswith("4."):
+            pytest.skip("librdkafka before 2.6.1 gets into no Kafka 4 with SCRAM (confluentinc/librdkafka#4895)")
     for user in closed.row.users:
         file = closed.directory / "kcat.conf"
         who = ["--user", user] if user else []
         closed.provision.ok("client-config", NAME, *who, "--format", "kcat", "--out", str(file))
-        shown = subprocess.run([str(KCAT), "-F", str(file), "-L"], capture_output=True, text=True, check=True)
-        assert 'topic "t" with 2 partitions' in shown.stdout
+        command = [str(KCAT), "-F", str(file), "-L", "-m", str(int(PATIENCE_S))]
+        shown = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert 'topic "t" with 2 partitions' in shown.stdout, shown.stderr
 
 
 def test_kafkas_own_tools_get_in_with_the_properties(closed: Closed) -> None:
