@@ -3,10 +3,11 @@
 import json
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from provision.cluster.model import Cluster
 from provision.cluster.properties import encode, escape_value
 from provision.cluster.secured import file_of
 from provision.errors import ProvisionError, UsageError
@@ -19,7 +20,7 @@ from provision.security.listening import INTERNAL, base_of
 from provision.security.material import USERS, parted
 from provision.security.profiles import ITSELF, Profile, login
 
-_ADDRESSES, _LOGIN = "bootstrap.servers", "sasl.jaas.config"
+_ADDRESSES, _LOGIN, _PASSWORD = "bootstrap.servers", "sasl.jaas.config", "sasl.password"
 _KCAT_BYTES = 510
 """The longest line that kcat reads."""
 Values = Iterator[tuple[str, str]]
@@ -80,8 +81,8 @@ def access_as(observed: ObservedEnvironment, user: str, listener: str = "") -> A
     """
     name = listener if listener == INTERNAL else required_listener(observed, listener) if listener else ""
     security, known = security_of_nodes(observed), known_listeners(observed)
-    if not name and known:  # whoever has a name wants to be known, and whoever has none cannot be
-        name = next((name for name, profile in known.items() if profile.knows_users or not user), next(iter(known)))
+    if not name and known:
+        name = _first_that_fits(known, user)
     profile = security.internal if name == INTERNAL else known.get(name, security.internal)
     access = access_inside(observed) if name == INTERNAL else access_to(observed, name)
     if not access.brokers:
@@ -91,10 +92,35 @@ def access_as(observed: ObservedEnvironment, user: str, listener: str = "") -> A
         )
     if not profile.knows_users:
         if user:
-            where = f" at its listener {base_of(name)}" if len(known) > 1 or name == INTERNAL else ""
-            raise UsageError(f"with security: {profile.name}{where} nobody says who they are", hint="leave --user out")
+            raise _nobody_says(profile, name if len(known) > 1 or name == INTERNAL else "")
         return access
     return _as_user(observed, access, user, profile, known)
+
+
+def _first_that_fits(known: Mapping[str, Profile], user: str) -> str:
+    """Whoever has a name wants to be known, and whoever has none cannot be."""
+    return next((name for name, profile in known.items() if profile.knows_users or not user), next(iter(known)))
+
+
+def _nobody_says(profile: Profile, listener: str) -> UsageError:
+    where = f" at its listener {base_of(listener)}" if listener else ""
+    return UsageError(f"with security: {profile.name}{where} nobody says who they are", hint="leave --user out")
+
+
+def require_way_in(cluster: Cluster, user: str, listener: str) -> None:
+    """Refuse, before a cluster is started, what `access_as` would refuse of its users and listeners.
+
+    Raises:
+        UsageError: it will not have that listener or user, or a user must be named.
+    """
+    known = dict(cluster.listening.host)
+    name = _listener_among(cluster.name, known, listener) if listener else _first_that_fits(known, user)
+    profile = known[name]
+    if user and not profile.knows_users:
+        raise _nobody_says(profile, name if len(known) > 1 else "")
+    users = [one.name for one in cluster.users]
+    if profile.knows_users and user not in (*users, ITSELF):
+        raise _not_known(cluster.name, user, users, known)
 
 
 def access_inside(observed: ObservedEnvironment, user: str = "") -> Access:
@@ -111,12 +137,16 @@ def required_listener(observed: ObservedEnvironment, listener: str) -> str:
     Raises:
         UsageError: there is none.
     """
-    known, name = known_listeners(observed), listener.upper()
+    return _listener_among(observed.name, known_listeners(observed), listener)
+
+
+def _listener_among(environment: str, known: Mapping[str, Profile], listener: str) -> str:
+    name = listener.upper()
     name = next((one for one in known if base_of(one) == name), name)
     if known and name not in known:
         hint = f"it has {', '.join(dict.fromkeys(map(base_of, known)))}"
         hint += "; for clients in its network, use --inside" if name == INTERNAL else ""
-        raise UsageError(f"{observed.name} has no listener {listener} for clients on this machine", hint=hint)
+        raise UsageError(f"{environment} has no listener {listener} for clients on this machine", hint=hint)
     return name
 
 
@@ -128,19 +158,21 @@ def _as_user(
     found = sorted(path.name for path in secrets.directory.glob(f"{USERS}*{suffix}")) if secrets else []
     users = [name.removeprefix(USERS).removesuffix(suffix) for name in found]
     if secrets is None or user not in (*users, ITSELF):
-        what = f"{observed.name} has no user {user}" if user else f"{observed.name} wants to know who its clients are"
-        hint = (
-            f"--user {' or '.join(users)}" if users else "name one in the file's `users`, and `provision up` makes it"
-        )
-        open_ones = [base_of(name) for name, one in known.items() if not one.knows_users]
-        hint += f"; or --listener {' or '.join(open_ones)}" if open_ones and not user else ""
-        raise UsageError(what, hint=hint)
+        raise _not_known(observed.name, user, users, known)
     if profile.mechanism:
         password = secrets.password(file_of(user))
         if profile.scram and user != ITSELF:
             return replace(access, credentials=Credentials(_mechanism(access_to(observed), user), user, password))
         return replace(access, credentials=Credentials(profile.mechanism, user, password))
     return replace(access, certificate=str(secrets.path(f"{file_of(user)}.pem")))
+
+
+def _not_known(environment: str, user: str, users: Sequence[str], known: Mapping[str, Profile]) -> UsageError:
+    what = f"{environment} has no user {user}" if user else f"{environment} wants to know who its clients are"
+    hint = f"--user {' or '.join(users)}" if users else "name one in the file's `users`, and `provision up` makes it"
+    open_ones = [base_of(name) for name, one in known.items() if not one.knows_users]
+    hint += f"; or --listener {' or '.join(open_ones)}" if open_ones and not user else ""
+    return UsageError(what, hint=hint)
 
 
 def _mechanism(access: Access, user: str) -> str:
@@ -215,7 +247,7 @@ def _rdkafka(access: Access) -> Values:
     if who := access.credentials:
         yield "sasl.mechanisms", who.mechanism
         yield "sasl.username", who.username
-        yield "sasl.password", who.password
+        yield _PASSWORD, who.password
 
 
 def _json(values: object) -> str:
@@ -249,8 +281,27 @@ _VARIABLES = {
     "ssl.key.location": "KAFKA_SSL_KEY_LOCATION",
     "sasl.mechanisms": "KAFKA_SASL_MECHANISM",
     "sasl.username": "KAFKA_SASL_USERNAME",
-    "sasl.password": "KAFKA_SASL_PASSWORD",
+    _PASSWORD: "KAFKA_SASL_PASSWORD",
 }
+
+
+_PASSWORD_FILE = "KAFKA_SASL_PASSWORD_FILE"  # noqa: S105 its name
+CLIENT_VARIABLES = (*_VARIABLES.values(), _PASSWORD_FILE)
+"""The environment variables that tell a client how to get in."""
+
+
+def client_variables(observed: ObservedEnvironment, user: str = "", listener: str = "") -> Mapping[str, str]:
+    """How a user's client gets in, as environment variables, which whoever reads a process can see.
+
+    They are those of the form `env`, but for a password, of which they have the path of the file; raises as
+    `client_config`.
+    """
+    access = access_as(observed, user, listener)
+    found = {_VARIABLES[key]: value for key, value in _rdkafka(access) if key != _PASSWORD}
+    secrets = known_secrets(observed.name, observed.about)
+    if access.credentials and secrets:
+        found[_PASSWORD_FILE] = str(secrets.path(f"{file_of(user)}.password"))
+    return found
 
 
 def _env(access: Access) -> str:
