@@ -196,10 +196,13 @@ class Looking(Described):
         """The `host:port` of a node for tools inside the environment's network."""
         return self.runtime.inside_address(self.name, node)
 
-    def client_config(self, form: str, user: str = "", *, inside: bool = False, listener: str = "") -> ClientConfig:
+    def client_config(
+        self, form: str, user: str = "", *, inside: bool = False, listener: str = "", stores: Path | None = None
+    ) -> ClientConfig:
         """What a client needs to get in, in the form in which it reads it; `inside` the environment's network or here.
 
-        It is over that listener, else over the first one that fits.
+        It is over that listener, else over the first one that fits. For a Java client, keys and certificates can be
+        written to the directory `stores`, as PKCS #12.
 
         Raises:
             UsageError: there is no such form, user or listener, or a user must be named.
@@ -209,7 +212,7 @@ class Looking(Described):
 
         observed = require_nodes(self.runtime, self.name)
         brokers = {node.number: self.inside_address(node.name) for node in observed.of_role("broker")}
-        return client_config(observed, form, user, brokers if inside else None, listener=listener)
+        return client_config(observed, form, user, brokers if inside else None, listener=listener, stores=stores)
 
     def certificates(self) -> list[Certificate]:
         """Its certificates: whose they are, and when they end; none without TLS."""

@@ -14,6 +14,7 @@ from provision.errors import ProvisionError, UsageError
 from provision.home.secrets import known_secrets
 from provision.kafka.access import Access, Credentials
 from provision.observe.reach import access_to, known_listeners, secured, security_of_nodes
+from provision.operations.stores import TYPE, Store, Stores, write_stores
 from provision.plan.observed import ObservedEnvironment
 from provision.security.certificates import Pair
 from provision.security.listening import INTERNAL, base_of
@@ -41,6 +42,7 @@ def client_config(
     inside: Mapping[int, str] | None = None,
     *,
     listener: str = "",
+    stores: Path | None = None,
 ) -> ClientConfig:
     """How a user's client gets in.
 
@@ -50,10 +52,12 @@ def client_config(
         user: the user; empty where nobody says who they are.
         inside: the brokers' addresses inside the environment's network, if the client is there.
         listener: the listener; empty for the first one that fits.
+        stores: for a Java client, the directory to write PKCS #12 stores into, to which the form then refers.
 
     Raises:
-        UsageError: there is no such form, user or listener, or a user must be named.
+        UsageError: there is no such form, user or listener, a user must be named, or that client reads no stores.
         Unavailable: no broker is running, or its secrets are not on this machine.
+        ProvisionError: the stores cannot be written.
     """
     if form not in FORMS:
         raise UsageError(f"there is no format {form!r}", hint=f"known: {', '.join(FORMS)}")
@@ -63,6 +67,8 @@ def client_config(
     access = access_as(observed, user, INTERNAL if inside is not None else listener)
     if inside is not None:
         access = access.to(inside)
+    if stores is not None:
+        return ClientConfig(_with_stores(observed.name, access, form, file_of(user), stores), secret=True)
     text = FORMS[form](access)
     return ClientConfig(text, secret=access.credentials is not None or "PRIVATE KEY" in text)
 
@@ -204,12 +210,17 @@ def java_properties(access: Access, *, inline: bool = False) -> str:
     return _lines(_java(access, inline=inline))
 
 
-def _java(access: Access, *, inline: bool) -> Values:
+def _java(access: Access, *, inline: bool = False, stores: Stores | None = None) -> Values:
     yield "security.protocol", access.protocol
-    if access.ca:
+    if stores:
+        yield from _in_store("trust", stores.trusted)
+    elif access.ca:
         yield "ssl.truststore.type", "PEM"
         yield ("ssl.truststore.certificates", _read(access.ca)) if inline else ("ssl.truststore.location", access.ca)
-    if access.certificate:
+    if stores and stores.own:
+        yield from _in_store("key", stores.own)
+        yield "ssl.key.password", stores.own.password
+    elif access.certificate:
         pair = _pair(access.certificate)
         yield "ssl.keystore.type", "PEM"
         yield "ssl.keystore.key", pair.key.decode()
@@ -219,17 +230,36 @@ def _java(access: Access, *, inline: bool) -> Values:
         yield _LOGIN, login(who.mechanism, who.username, who.password)
 
 
-def _properties(access: Access) -> str:
-    return _lines([(_ADDRESSES, access.bootstrap_servers)]) + java_properties(access)
+def _in_store(kind: str, store: Store) -> Values:
+    yield f"ssl.{kind}store.type", TYPE
+    yield f"ssl.{kind}store.location", str(store.path)
+    yield f"ssl.{kind}store.password", store.password
 
 
-def _spring(access: Access) -> str:
+def _with_stores(environment: str, access: Access, form: str, name: str, directory: Path) -> str:
+    """A form that refers to stores, which are written."""
+    if form not in _FOR_JAVA:
+        hint = f"use --format {' or '.join(_FOR_JAVA)}, or leave --store out"
+        raise UsageError(f"the format {form} is for clients that read no {TYPE} stores", hint=hint)
+    if not access.ca:
+        what = f"this listener of {environment} has no TLS, so that there is nothing to store"
+        raise UsageError(what, hint="leave --store out")
+    pair = _read(access.certificate).encode() if access.certificate else None
+    stores = write_stores(directory.absolute(), _read(access.ca).encode(), name, pair)
+    return _FOR_JAVA[form](access, stores)
+
+
+def _properties(access: Access, stores: Stores | None = None) -> str:
+    return _lines([(_ADDRESSES, access.bootstrap_servers)]) + _lines(_java(access, stores=stores))
+
+
+def _spring(access: Access, stores: Stores | None = None) -> str:
     r"""Spring Boot's `application.properties`, where `${NAME}` stands for another property.
 
     Older versions have no escape for it, but JAAS has one for `$`.
     """
     values = {"spring.kafka.bootstrap-servers": access.bootstrap_servers}
-    for key, value in _java(access, inline=False):
+    for key, value in _java(access, stores=stores):
         values[f"spring.kafka.properties.{key}"] = value.replace("${", r"\044{") if key == _LOGIN else value
     if wrong := [key for key, value in values.items() if "${" in value]:
         raise UsageError(f"Spring would take the value of {wrong[0]} for another", why="there is `${` in it")
@@ -308,6 +338,7 @@ def _env(access: Access) -> str:
     return "".join(f"export {_VARIABLES[key]}={shlex.quote(value)}\n" for key, value in _rdkafka(access))
 
 
+_FOR_JAVA = {"properties": _properties, "spring": _spring}
 FORMS: Mapping[str, Callable[[Access], str]] = {
     "properties": _properties,
     "librdkafka": lambda access: _json(dict(_rdkafka(access))),

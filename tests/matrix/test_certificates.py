@@ -1,6 +1,8 @@
 """A change to another authority under way: clients with old and with new certificates get in, on real brokers."""
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +88,44 @@ def test_no_client_breaks_until_the_rotation_is_finished(tmp_path: Path, kafka: 
     finally:
         provision.ok("down", NAME)
     assert provision.traces(NAME) == []
+
+
+@pytest.mark.matrix
+def test_a_java_client_gets_in_by_its_stores(tmp_path: Path) -> None:
+    java(DEFAULT_VERSION)
+    provision = Provision(tmp_path / "home", runtime="process")
+    described = {
+        "listeners": {"mutual": {"security": "mtls"}, "secure": {"security": "sasl-tls"}},
+        "users": [{"name": "app"}],
+        "topics": [{"name": "t"}],
+    }
+    provision.ok("up", write_environment(tmp_path, NAME, json.dumps(described)))
+    try:
+        for listener in described["listeners"]:
+            file = tmp_path / listener / "app.properties"
+            own = ["--user", "app", "--listener", listener]
+            provision.ok("client-config", NAME, *own, "--store", "pkcs12", "--out", str(file))
+            assert "PEM" not in file.read_text()
+            tool = ["tool", NAME, "--listener", listener]
+            listed = provision.ok(*tool, "kafka-topics", "--", "--list", "--command-config", str(file))
+            assert "t" in listed.split()
+            producer = ("kafka-console-producer", "--", "--topic", "t", "--producer.config", str(file))
+            provision.ok(*tool, *producer, stdin=f"{listener}\n")
+            _require_read_by_keytool(file.parent)
+        assert not (tmp_path / "secure" / "user-app.p12").exists()
+        read = provision.ok("consume", NAME, "t", "--from-beginning", "-n", "2", "--timeout", "30s")
+        assert sorted(read.split()) == ["mutual", "secure"]
+    finally:
+        provision.ok("down", NAME)
+    assert provision.traces(NAME) == []
+
+
+def _require_read_by_keytool(directory: Path) -> None:
+    """Java's own tool, which only a JDK has, finds a trusted certificate in each truststore, and a key in the other."""
+    stores, keytool = sorted(directory.glob("*.p12")), shutil.which("keytool")
+    assert stores
+    for store in stores if keytool else ():
+        command = [str(keytool), "-list", "-keystore", str(store), "-storepass:file", f"{store}.password"]
+        shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_S).stdout
+        assert ("trustedCertEntry" in shown) is (store.name == "truststore.p12"), shown
+        assert ("PrivateKeyEntry" in shown) is (store.name == "user-app.p12"), shown
