@@ -11,9 +11,9 @@ from provision.observe.ensemble import way_to
 from provision.observe.reach import security_of_nodes
 from provision.operations.stores import write_below, write_stores
 from provision.plan.observed import ObservedEnvironment
-from provision.security.certificates import Shown, shown
+from provision.security.certificates import Shown, parts, shown
 from provision.security.ensemble import PREFIX
-from provision.security.material import AUTHORITY, USERS
+from provision.security.material import AUTHORITY, USERS, Authority
 from provision.security.profiles import ITSELF
 from provision.security.store import SecretStore
 
@@ -67,7 +67,9 @@ def certificates(observed: ObservedEnvironment) -> list[Certificate]:
         kind, name = _whose(file.stem)
         said = _read(store, file.name)
         if kind in _AUTHORITIES:
-            found += [Certificate(f"old {kind}" if n else kind, one.subject, one) for n, one in enumerate(said)]
+            present = Authority.kept(store, PREFIX if file.stem.startswith(PREFIX) else "")
+            own = len(parts(present.own)) if present else 1
+            found += [Certificate(kind if n < own else f"old {kind}", one.subject, one) for n, one in enumerate(said)]
         else:
             found.append(Certificate(kind, name, said[0]))
     return sorted(found, key=lambda one: (_ORDER.index(one.kind), one.name))

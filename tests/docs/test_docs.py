@@ -22,7 +22,7 @@ from provision.kafka.levels import Level
 from provision.runtime.docker import containers, image_recipe
 from provision.runtime.process.processes import MARK
 from provision.software.pins import is_lock_file
-from provision.spec import acls, model, users
+from provision.spec import acls, certificates, model, users
 from provision.spec.model import EnvironmentSpec
 from provision.spec.reserved import RESERVED_BROKER, RESERVED_ZOOKEEPER
 from tests.docs.reading import REFERENCE, ROOT, blocks, headings, rows, section, without_code
@@ -116,7 +116,7 @@ def test_every_page_has_one_title_and_is_linked_from_the_index(page: Path) -> No
 def test_every_model_is_reached_from_the_environment() -> None:
     named = {
         name
-        for kind in (*vars(model).values(), *vars(users).values(), *vars(acls).values())
+        for kind in (*vars(model).values(), *vars(users).values(), *vars(acls).values(), *vars(certificates).values())
         if isinstance(kind, type) and issubclass(kind, BaseModel)
         for name in kind.model_fields
     }
