@@ -93,7 +93,7 @@ def test_no_client_breaks_until_the_rotation_is_finished(tmp_path: Path, kafka: 
     assert provision.traces(NAME) == []
 
 
-@pytest.mark.matrix
+@pytest.mark.soak
 def test_an_authority_of_ones_own_is_followed_by_another_and_no_client_breaks(tmp_path: Path) -> None:
     java(DEFAULT_VERSION)
     provision = Provision(tmp_path / "home", runtime="process")
