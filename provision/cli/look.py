@@ -286,13 +286,20 @@ def client_config(
         ),
     ] = "",
     inside: Annotated[bool, typer.Option("--inside", help="For a client in the environment's network.")] = False,
+    store: Annotated[
+        str,
+        typer.Option(
+            "--store", metavar="FORMAT", help="For Java: keys and certificates in stores beside --out. pkcs12."
+        ),
+    ] = "",
     out: Annotated[Path | None, typer.Option("--out", help="Write a file that only you can read.")] = None,
     show_secrets: Annotated[
         bool, typer.Option("--show-secrets", help="Print keys and passwords even to a terminal.")
     ] = False,
 ) -> None:
     """Print what a client needs to get in."""
-    config = select(env).client_config(form, user, inside=inside, listener=listener)
+    stores = _beside(out, store) if store else None
+    config = select(env).client_config(form, user, inside=inside, listener=listener, stores=stores)
     if config.secret and not show_secrets and _is_terminal(out):
         raise UsageError(
             "it has a key or a password in it, which the terminal would show",
@@ -307,6 +314,20 @@ def client_config(
         return
     for line in config.text.removesuffix("\n").split("\n"):
         write_line(line)
+
+
+def _beside(out: Path | None, store: str) -> Path:
+    """The directory of the stores that a file refers to.
+
+    Raises:
+        UsageError: there is no such format of stores, or no file.
+    """
+    if store != "pkcs12":
+        raise UsageError(f"there is no format {store!r} of stores", hint="known: pkcs12, which Java also reads as JKS")
+    if out is None or (out.exists() and not out.is_file()) or out.suffix in (".p12", ".password"):
+        hint = "name one with --out FILE, such as client.properties"
+        raise UsageError("the stores are written beside a file that refers to them", hint=hint)
+    return out.parent
 
 
 def _is_terminal(out: Path | None) -> bool:

@@ -14,6 +14,7 @@ from typer.core import TyperCommand
 from provision.cli.environment import select, select_described
 from provision.cli.groups import ENVIRONMENT
 from provision.cli.options import (
+    At,
     Env,
     Frozen,
     Junit,
@@ -22,6 +23,7 @@ from provision.cli.options import (
     Set,
     TakeOver,
     Timeout,
+    User,
     Yes,
     lock_seconds,
     path_of,
@@ -72,6 +74,8 @@ def run(
         list[str] | None, typer.Argument(metavar="-- COMMAND...", help="What is to be run, with its own arguments.")
     ] = None,
     overrides: Set = None,
+    user: User = "",
+    listener: At = "",
     timeout: Timeout = "120s",
     keep: Annotated[bool, typer.Option("--keep", help="Leave the environment running after the command.")] = False,
     bundle: Annotated[
@@ -93,7 +97,8 @@ def run(
     """Run a command with a cluster that is there only for it.
 
     Brings the environment up, runs the command with its addresses in environment variables, removes the environment,
-    and exits with the command's exit code. An environment that was running already is left running.
+    and exits with the command's exit code. An environment that was running already is left running. With --user or
+    --listener, the variables also tell how to get in.
     """
     from provision.cli.child import run_child
     from provision.cli.junit import reported
@@ -106,7 +111,7 @@ def run(
         timeout_s=seconds(timeout), frozen=frozen, owner=owner_job, owner_pid=None if keep else os.getpid()
     )
     with progress(only_when_acting=True) as tell:
-        environment = select(env, overrides, tell, take_over=take_over)
+        environment = select(env, overrides, tell, take_over=take_over, user=user, listener=listener)
         if environment.file is None and environment.runtime.observe(environment.name).is_absent:
             select_described(env, overrides, tell)  # raises, and tells which files there are
         environment.lock_timeout_s = wait_s
@@ -121,7 +126,7 @@ def run(
             ending = _brought_up(environment, options, agree, Patience(wait_s))
     code = 0
     try:
-        variables = {**os.environ, **environment.addresses().variables}
+        variables = _variables(environment)
         say(f"{environment.name} is ready; running {words[0]}")
         code = run_child(words, variables)
         if code and bundle:
@@ -140,6 +145,17 @@ def _runnable(command: Sequence[str]) -> Sequence[str]:
     return command
 
 
+def _variables(environment: "Environment") -> dict[str, str]:
+    """The variables of the command: this program's, and where the cluster is, or how to get in if that is asked for."""
+    if not (environment.user or environment.listener):
+        return {**os.environ, **environment.addresses().variables}
+    from provision.operations.clients import CLIENT_VARIABLES
+
+    # What is there for another cluster is no way into this one.
+    others = {name: value for name, value in os.environ.items() if name not in CLIENT_VARIABLES}
+    return {**others, **environment.client_variables()}
+
+
 # -- before and after -------------------------------------------------------------------------------------------------
 
 Ending = Callable[["Environment"], str]
@@ -153,9 +169,11 @@ def _brought_up(environment: "Environment", options: "UpOptions", agree: "Agree"
         Busy: it goes with another process, which may end at any moment.
     """
     if environment.file is None or environment.external_servers:
-        environment.addresses()  # it is there
+        _variables(environment)  # it is there, and lets the command in
         return _left
     environment.source.require_valid(environment.on_event)
+    if environment.user or environment.listener:
+        environment.require_way_in()
     while True:
         with environment.changing("up"):  # nobody comes between the look and the change
             before = environment.runtime.observe(environment.name)

@@ -236,6 +236,14 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
+class AuthorityFiles:
+    """The files of the user's own authority: the absolute paths of its key and of its certificate."""
+
+    key: str
+    certificate: str
+
+
+@dataclass(frozen=True, slots=True)
 class Cluster:
     """One environment, resolved for one runtime. `software` names its Kafka: an image, or the jars of a version.
 
@@ -258,6 +266,7 @@ class Cluster:
     cluster_id: str = ""
     security: str = PLAIN_TEXT
     users: tuple[User, ...] = ()
+    authority: AuthorityFiles | None = None
 
     def of_role(self, role: Role) -> tuple[Node, ...]:
         """The nodes of a role, in the order of their numbers."""

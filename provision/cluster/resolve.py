@@ -10,6 +10,7 @@ from provision.catalogue.versions import KRAFT, ZOOKEEPER, KafkaVersion, release
 from provision.cluster.layout import CLIENT, LOOPBACK, Layout, controller_name, voter_names
 from provision.cluster.model import (
     MAIN_FILES,
+    AuthorityFiles,
     Cluster,
     Listener,
     Node,
@@ -103,6 +104,7 @@ def resolve(spec: EnvironmentSpec, layout: Layout, ports: Mapping[str, int], bas
         ttl_s=parse_duration_s(spec.ttl) if spec.ttl else None,
         security=security_of(spec).name,
         users=_users(spec, base_directory),
+        authority=_authority(spec, base_directory),
     )
 
 
@@ -146,6 +148,13 @@ def _users(spec: EnvironmentSpec, base_directory: str) -> tuple[User, ...]:
         )
         for user in spec.users
     )
+
+
+def _authority(spec: EnvironmentSpec, base_directory: str) -> AuthorityFiles | None:
+    if spec.certificates is None:
+        return None
+    named = spec.certificates.authority
+    return AuthorityFiles(*(posixpath.join(base_directory, file) for file in (named.key, named.certificate)))
 
 
 def _zookeeper(spec: EnvironmentSpec, layout: Layout, number: int, ports: Mapping[str, int], storage: Storage) -> Node:

@@ -64,6 +64,41 @@ class Looking(Described):
         listener = required_listener(observed, self.listener) if self.listener else ""
         return Addresses(self.name, observed.bootstrap_servers_at(listener), observed.zookeeper_connect)
 
+    def client_variables(self) -> dict[str, str]:
+        """Environment variables that tell a client how to get in as `user` at `listener`; passwords by their files.
+
+        Raises:
+            UsageError: it has no nodes or no such user or listener, or a user must be named.
+        """
+        from provision.operations.clients import client_variables
+        from provision.operations.status import require_nodes
+        from provision.operations.variables import Addresses
+
+        self._require_own_listeners()
+        observed = require_nodes(self.runtime, self.name)
+        found = client_variables(observed, self.user, self.listener)
+        there = Addresses(self.name, found["KAFKA_BOOTSTRAP_SERVERS"], observed.zookeeper_connect)
+        return {**there.variables, **found}
+
+    def _require_own_listeners(self) -> None:
+        if self.external_servers and (self.user or self.listener):
+            what = "a cluster that others run has no users and listeners of this file"
+            raise UsageError(what, hint="leave --user and --listener out")
+
+    def require_way_in(self) -> None:
+        """Refuse, before anything is started, a `user` or `listener` that it will not have.
+
+        Raises:
+            UsageError: it will not have them, or a user must be named.
+            InvalidEnvironment: as `validate`.
+        """
+        from provision.operations.clients import require_way_in
+        from provision.operations.files import validate
+
+        self._require_own_listeners()
+        if not self._source.only_name and not self.external_servers:
+            require_way_in(validate(self._source, self._runtimes), self.user, self.listener)
+
     def status(self, topics: Sequence[Topic] | None = None) -> Assessment:
         """How ready it is; `topics` are those that must exist, None for whichever do."""
         from provision.operations.status import status
@@ -161,10 +196,13 @@ class Looking(Described):
         """The `host:port` of a node for tools inside the environment's network."""
         return self.runtime.inside_address(self.name, node)
 
-    def client_config(self, form: str, user: str = "", *, inside: bool = False, listener: str = "") -> ClientConfig:
+    def client_config(
+        self, form: str, user: str = "", *, inside: bool = False, listener: str = "", stores: Path | None = None
+    ) -> ClientConfig:
         """What a client needs to get in, in the form in which it reads it; `inside` the environment's network or here.
 
-        It is over that listener, else over the first one that fits.
+        It is over that listener, else over the first one that fits. For a Java client, keys and certificates can be
+        written to the directory `stores`, as PKCS #12.
 
         Raises:
             UsageError: there is no such form, user or listener, or a user must be named.
@@ -174,7 +212,7 @@ class Looking(Described):
 
         observed = require_nodes(self.runtime, self.name)
         brokers = {node.number: self.inside_address(node.name) for node in observed.of_role("broker")}
-        return client_config(observed, form, user, brokers if inside else None, listener=listener)
+        return client_config(observed, form, user, brokers if inside else None, listener=listener, stores=stores)
 
     def certificates(self) -> list[Certificate]:
         """Its certificates: whose they are, and when they end; none without TLS."""
@@ -200,9 +238,7 @@ class Looking(Described):
         """Its cluster, as `user` gets in, or the external one at its file's `bootstrap_servers`."""
         from provision.operations.topics import cluster_at, cluster_of
 
+        self._require_own_listeners()
         if address := self.external_servers:
-            if self.user or self.listener:
-                what = "a cluster that others run has no users and listeners of this file"
-                raise UsageError(what, hint="leave --user and --listener out")
             return cluster_at(self.name, address)
         return cluster_of(self.runtime, self.name, self.user, self.listener)

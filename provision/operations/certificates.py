@@ -1,33 +1,23 @@
 """The certificates of an environment: what they say, and copies for clients."""
 
-import os
-import secrets
-import stat
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from provision.cluster.secured import file_of
-from provision.common.whole_files import read_whole, write_output
-from provision.errors import ProvisionError, Unavailable, UsageError
+from provision.errors import Unavailable, UsageError
 from provision.home.secrets import known_secrets
 from provision.observe.ensemble import way_to
 from provision.observe.reach import security_of_nodes
+from provision.operations.stores import write_below, write_stores
 from provision.plan.observed import ObservedEnvironment
-from provision.security.certificates import Shown, shown
+from provision.security.certificates import Shown, parts, shown
 from provision.security.ensemble import PREFIX
-from provision.security.material import AUTHORITY, USERS, parted
+from provision.security.material import AUTHORITY, USERS, Authority
 from provision.security.profiles import ITSELF
 from provision.security.store import SecretStore
 
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.serialization import KeySerializationEncryption
-
 PEM, PKCS12 = "pem", "pkcs12"
-TRUSTSTORE = "truststore.p12"
-_MODE = 0o600
-_PASSWORD_BYTES, _LONGEST_PASSWORD = 18, 200
 _AUTHORITIES = ("authority", "zookeeper authority")
 _ORDER = (
     "authority",
@@ -77,7 +67,9 @@ def certificates(observed: ObservedEnvironment) -> list[Certificate]:
         kind, name = _whose(file.stem)
         said = _read(store, file.name)
         if kind in _AUTHORITIES:
-            found += [Certificate(f"old {kind}" if n else kind, one.subject, one) for n, one in enumerate(said)]
+            present = Authority.kept(store, PREFIX if file.stem.startswith(PREFIX) else "")
+            own = len(parts(present.own)) if present else 1
+            found += [Certificate(kind if n < own else f"old {kind}", one.subject, one) for n, one in enumerate(said)]
         else:
             found.append(Certificate(kind, name, said[0]))
     return sorted(found, key=lambda one: (_ORDER.index(one.kind), one.name))
@@ -125,62 +117,8 @@ def export(observed: ObservedEnvironment, directory: Path, user: str = "", form:
     trusted = store.read(AUTHORITY) or b""
     name = file_of(user)
     if form == PKCS12:
-        files = _with_password(directory, TRUSTSTORE, lambda sealed: _truststore(trusted, sealed))
-        if pair:
-            files |= _with_password(directory, f"{name}.p12", lambda sealed: _keystore(pair, user, sealed))
-    else:
-        files = {AUTHORITY: trusted, **({f"{name}.pem": pair} if pair else {})}
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        for file, content in files.items():
-            write_output(directory / file, content, _MODE)
-    except OSError as error:
-        raise ProvisionError(f"cannot write to {directory}", why=error.strerror or str(error)) from error
-    return [directory / file for file in files]
-
-
-def _with_password(
-    directory: Path, name: str, store: "Callable[[KeySerializationEncryption], bytes]"
-) -> dict[str, bytes]:
-    """A store and the file of its password, which is written first: of another one nobody would be told."""
-    from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
-
-    beside = f"{name}.password"
-    password = _own(directory / beside) or secrets.token_urlsafe(_PASSWORD_BYTES).encode()
-    return {beside: password, name: store(BestAvailableEncryption(password))}
-
-
-def _own(file: Path) -> bytes:
-    """What is in a file, if only this user can read and change it; else nothing."""
-    try:
-        found = file.lstat()
-        private = found.st_uid == os.getuid() and not stat.S_IMODE(found.st_mode) & 0o077
-        return read_whole(file, _LONGEST_PASSWORD) if private else b""
-    except OSError:
-        return b""  # whatever stands there cannot be used; the write that follows says so
-
-
-def _truststore(trusted: bytes, sealed: "KeySerializationEncryption") -> bytes:
-    from cryptography import x509
-    from cryptography.hazmat.primitives.serialization import pkcs12
-
-    authorities = [
-        pkcs12.PKCS12Certificate(one, f"ca-{number}".encode())
-        for number, one in enumerate(x509.load_pem_x509_certificates(trusted), start=1)
-    ]
-    return pkcs12.serialize_java_truststore(authorities, sealed)
-
-
-def _keystore(content: bytes, user: str, sealed: "KeySerializationEncryption") -> bytes:
-    from cryptography import x509
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs12
-
-    pair = parted(content)
-    if pair is None:
-        raise Unavailable(f"the certificate of {user} is damaged", why="it has no key and certificate")
-    own, *chain = x509.load_pem_x509_certificates(pair.certificate)
-    key: Any = load_pem_private_key(pair.key, None)
-    return pkcs12.serialize_key_and_certificates(user.encode(), key, own, chain, sealed)
+        return write_stores(directory, trusted, name, pair).files
+    return write_below(directory, {AUTHORITY: trusted, **({f"{name}.pem": pair} if pair else {})})
 
 
 def _has_any(observed: ObservedEnvironment) -> bool:

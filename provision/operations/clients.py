@@ -3,23 +3,25 @@
 import json
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from provision.cluster.model import Cluster
 from provision.cluster.properties import encode, escape_value
 from provision.cluster.secured import file_of
 from provision.errors import ProvisionError, UsageError
 from provision.home.secrets import known_secrets
 from provision.kafka.access import Access, Credentials
 from provision.observe.reach import access_to, known_listeners, secured, security_of_nodes
+from provision.operations.stores import TYPE, Store, Stores, write_stores
 from provision.plan.observed import ObservedEnvironment
 from provision.security.certificates import Pair
 from provision.security.listening import INTERNAL, base_of
 from provision.security.material import USERS, parted
 from provision.security.profiles import ITSELF, Profile, login
 
-_ADDRESSES, _LOGIN = "bootstrap.servers", "sasl.jaas.config"
+_ADDRESSES, _LOGIN, _PASSWORD = "bootstrap.servers", "sasl.jaas.config", "sasl.password"
 _KCAT_BYTES = 510
 """The longest line that kcat reads."""
 Values = Iterator[tuple[str, str]]
@@ -40,6 +42,7 @@ def client_config(
     inside: Mapping[int, str] | None = None,
     *,
     listener: str = "",
+    stores: Path | None = None,
 ) -> ClientConfig:
     """How a user's client gets in.
 
@@ -49,10 +52,12 @@ def client_config(
         user: the user; empty where nobody says who they are.
         inside: the brokers' addresses inside the environment's network, if the client is there.
         listener: the listener; empty for the first one that fits.
+        stores: for a Java client, the directory to write PKCS #12 stores into, to which the form then refers.
 
     Raises:
-        UsageError: there is no such form, user or listener, or a user must be named.
+        UsageError: there is no such form, user or listener, a user must be named, or that client reads no stores.
         Unavailable: no broker is running, or its secrets are not on this machine.
+        ProvisionError: the stores cannot be written.
     """
     if form not in FORMS:
         raise UsageError(f"there is no format {form!r}", hint=f"known: {', '.join(FORMS)}")
@@ -62,6 +67,8 @@ def client_config(
     access = access_as(observed, user, INTERNAL if inside is not None else listener)
     if inside is not None:
         access = access.to(inside)
+    if stores is not None:
+        return ClientConfig(_with_stores(observed.name, access, form, file_of(user), stores), secret=True)
     text = FORMS[form](access)
     return ClientConfig(text, secret=access.credentials is not None or "PRIVATE KEY" in text)
 
@@ -80,8 +87,8 @@ def access_as(observed: ObservedEnvironment, user: str, listener: str = "") -> A
     """
     name = listener if listener == INTERNAL else required_listener(observed, listener) if listener else ""
     security, known = security_of_nodes(observed), known_listeners(observed)
-    if not name and known:  # whoever has a name wants to be known, and whoever has none cannot be
-        name = next((name for name, profile in known.items() if profile.knows_users or not user), next(iter(known)))
+    if not name and known:
+        name = _first_that_fits(known, user)
     profile = security.internal if name == INTERNAL else known.get(name, security.internal)
     access = access_inside(observed) if name == INTERNAL else access_to(observed, name)
     if not access.brokers:
@@ -91,10 +98,35 @@ def access_as(observed: ObservedEnvironment, user: str, listener: str = "") -> A
         )
     if not profile.knows_users:
         if user:
-            where = f" at its listener {base_of(name)}" if len(known) > 1 or name == INTERNAL else ""
-            raise UsageError(f"with security: {profile.name}{where} nobody says who they are", hint="leave --user out")
+            raise _nobody_says(profile, name if len(known) > 1 or name == INTERNAL else "")
         return access
     return _as_user(observed, access, user, profile, known)
+
+
+def _first_that_fits(known: Mapping[str, Profile], user: str) -> str:
+    """Whoever has a name wants to be known, and whoever has none cannot be."""
+    return next((name for name, profile in known.items() if profile.knows_users or not user), next(iter(known)))
+
+
+def _nobody_says(profile: Profile, listener: str) -> UsageError:
+    where = f" at its listener {base_of(listener)}" if listener else ""
+    return UsageError(f"with security: {profile.name}{where} nobody says who they are", hint="leave --user out")
+
+
+def require_way_in(cluster: Cluster, user: str, listener: str) -> None:
+    """Refuse, before a cluster is started, what `access_as` would refuse of its users and listeners.
+
+    Raises:
+        UsageError: it will not have that listener or user, or a user must be named.
+    """
+    known = dict(cluster.listening.host)
+    name = _listener_among(cluster.name, known, listener) if listener else _first_that_fits(known, user)
+    profile = known[name]
+    if user and not profile.knows_users:
+        raise _nobody_says(profile, name if len(known) > 1 else "")
+    users = [one.name for one in cluster.users]
+    if profile.knows_users and user not in (*users, ITSELF):
+        raise _not_known(cluster.name, user, users, known)
 
 
 def access_inside(observed: ObservedEnvironment, user: str = "") -> Access:
@@ -111,12 +143,16 @@ def required_listener(observed: ObservedEnvironment, listener: str) -> str:
     Raises:
         UsageError: there is none.
     """
-    known, name = known_listeners(observed), listener.upper()
+    return _listener_among(observed.name, known_listeners(observed), listener)
+
+
+def _listener_among(environment: str, known: Mapping[str, Profile], listener: str) -> str:
+    name = listener.upper()
     name = next((one for one in known if base_of(one) == name), name)
     if known and name not in known:
         hint = f"it has {', '.join(dict.fromkeys(map(base_of, known)))}"
         hint += "; for clients in its network, use --inside" if name == INTERNAL else ""
-        raise UsageError(f"{observed.name} has no listener {listener} for clients on this machine", hint=hint)
+        raise UsageError(f"{environment} has no listener {listener} for clients on this machine", hint=hint)
     return name
 
 
@@ -128,19 +164,21 @@ def _as_user(
     found = sorted(path.name for path in secrets.directory.glob(f"{USERS}*{suffix}")) if secrets else []
     users = [name.removeprefix(USERS).removesuffix(suffix) for name in found]
     if secrets is None or user not in (*users, ITSELF):
-        what = f"{observed.name} has no user {user}" if user else f"{observed.name} wants to know who its clients are"
-        hint = (
-            f"--user {' or '.join(users)}" if users else "name one in the file's `users`, and `provision up` makes it"
-        )
-        open_ones = [base_of(name) for name, one in known.items() if not one.knows_users]
-        hint += f"; or --listener {' or '.join(open_ones)}" if open_ones and not user else ""
-        raise UsageError(what, hint=hint)
+        raise _not_known(observed.name, user, users, known)
     if profile.mechanism:
         password = secrets.password(file_of(user))
         if profile.scram and user != ITSELF:
             return replace(access, credentials=Credentials(_mechanism(access_to(observed), user), user, password))
         return replace(access, credentials=Credentials(profile.mechanism, user, password))
     return replace(access, certificate=str(secrets.path(f"{file_of(user)}.pem")))
+
+
+def _not_known(environment: str, user: str, users: Sequence[str], known: Mapping[str, Profile]) -> UsageError:
+    what = f"{environment} has no user {user}" if user else f"{environment} wants to know who its clients are"
+    hint = f"--user {' or '.join(users)}" if users else "name one in the file's `users`, and `provision up` makes it"
+    open_ones = [base_of(name) for name, one in known.items() if not one.knows_users]
+    hint += f"; or --listener {' or '.join(open_ones)}" if open_ones and not user else ""
+    return UsageError(what, hint=hint)
 
 
 def _mechanism(access: Access, user: str) -> str:
@@ -172,12 +210,17 @@ def java_properties(access: Access, *, inline: bool = False) -> str:
     return _lines(_java(access, inline=inline))
 
 
-def _java(access: Access, *, inline: bool) -> Values:
+def _java(access: Access, *, inline: bool = False, stores: Stores | None = None) -> Values:
     yield "security.protocol", access.protocol
-    if access.ca:
+    if stores:
+        yield from _in_store("trust", stores.trusted)
+    elif access.ca:
         yield "ssl.truststore.type", "PEM"
         yield ("ssl.truststore.certificates", _read(access.ca)) if inline else ("ssl.truststore.location", access.ca)
-    if access.certificate:
+    if stores and stores.own:
+        yield from _in_store("key", stores.own)
+        yield "ssl.key.password", stores.own.password
+    elif access.certificate:
         pair = _pair(access.certificate)
         yield "ssl.keystore.type", "PEM"
         yield "ssl.keystore.key", pair.key.decode()
@@ -187,17 +230,36 @@ def _java(access: Access, *, inline: bool) -> Values:
         yield _LOGIN, login(who.mechanism, who.username, who.password)
 
 
-def _properties(access: Access) -> str:
-    return _lines([(_ADDRESSES, access.bootstrap_servers)]) + java_properties(access)
+def _in_store(kind: str, store: Store) -> Values:
+    yield f"ssl.{kind}store.type", TYPE
+    yield f"ssl.{kind}store.location", str(store.path)
+    yield f"ssl.{kind}store.password", store.password
 
 
-def _spring(access: Access) -> str:
+def _with_stores(environment: str, access: Access, form: str, name: str, directory: Path) -> str:
+    """A form that refers to stores, which are written."""
+    if form not in _FOR_JAVA:
+        hint = f"use --format {' or '.join(_FOR_JAVA)}, or leave --store out"
+        raise UsageError(f"the format {form} is for clients that read no {TYPE} stores", hint=hint)
+    if not access.ca:
+        what = f"this listener of {environment} has no TLS, so that there is nothing to store"
+        raise UsageError(what, hint="leave --store out")
+    pair = _read(access.certificate).encode() if access.certificate else None
+    stores = write_stores(directory.absolute(), _read(access.ca).encode(), name, pair)
+    return _FOR_JAVA[form](access, stores)
+
+
+def _properties(access: Access, stores: Stores | None = None) -> str:
+    return _lines([(_ADDRESSES, access.bootstrap_servers)]) + _lines(_java(access, stores=stores))
+
+
+def _spring(access: Access, stores: Stores | None = None) -> str:
     r"""Spring Boot's `application.properties`, where `${NAME}` stands for another property.
 
     Older versions have no escape for it, but JAAS has one for `$`.
     """
     values = {"spring.kafka.bootstrap-servers": access.bootstrap_servers}
-    for key, value in _java(access, inline=False):
+    for key, value in _java(access, stores=stores):
         values[f"spring.kafka.properties.{key}"] = value.replace("${", r"\044{") if key == _LOGIN else value
     if wrong := [key for key, value in values.items() if "${" in value]:
         raise UsageError(f"Spring would take the value of {wrong[0]} for another", why="there is `${` in it")
@@ -215,7 +277,7 @@ def _rdkafka(access: Access) -> Values:
     if who := access.credentials:
         yield "sasl.mechanisms", who.mechanism
         yield "sasl.username", who.username
-        yield "sasl.password", who.password
+        yield _PASSWORD, who.password
 
 
 def _json(values: object) -> str:
@@ -249,14 +311,34 @@ _VARIABLES = {
     "ssl.key.location": "KAFKA_SSL_KEY_LOCATION",
     "sasl.mechanisms": "KAFKA_SASL_MECHANISM",
     "sasl.username": "KAFKA_SASL_USERNAME",
-    "sasl.password": "KAFKA_SASL_PASSWORD",
+    _PASSWORD: "KAFKA_SASL_PASSWORD",
 }
+
+
+_PASSWORD_FILE = "KAFKA_SASL_PASSWORD_FILE"  # noqa: S105 its name
+CLIENT_VARIABLES = (*_VARIABLES.values(), _PASSWORD_FILE)
+"""The environment variables that tell a client how to get in."""
+
+
+def client_variables(observed: ObservedEnvironment, user: str = "", listener: str = "") -> Mapping[str, str]:
+    """How a user's client gets in, as environment variables, which whoever reads a process can see.
+
+    They are those of the form `env`, but for a password, of which they have the path of the file; raises as
+    `client_config`.
+    """
+    access = access_as(observed, user, listener)
+    found = {_VARIABLES[key]: value for key, value in _rdkafka(access) if key != _PASSWORD}
+    secrets = known_secrets(observed.name, observed.about)
+    if access.credentials and secrets:
+        found[_PASSWORD_FILE] = str(secrets.path(f"{file_of(user)}.password"))
+    return found
 
 
 def _env(access: Access) -> str:
     return "".join(f"export {_VARIABLES[key]}={shlex.quote(value)}\n" for key, value in _rdkafka(access))
 
 
+_FOR_JAVA = {"properties": _properties, "spring": _spring}
 FORMS: Mapping[str, Callable[[Access], str]] = {
     "properties": _properties,
     "librdkafka": lambda access: _json(dict(_rdkafka(access))),

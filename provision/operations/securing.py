@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from provision.catalogue.versions import ZOOKEEPER
-from provision.cluster.model import Cluster, Role, User
+from provision.cluster.model import AuthorityFiles, Cluster, Role, User
 from provision.cluster.secured import ensemble_subjects, file_of, secret_files, subjects, with_passwords
 from provision.common import told_passwords
 from provision.common.counts import counted
@@ -19,10 +19,12 @@ from provision.plan.observed import ObservedEnvironment
 from provision.runtime.base import Runtime
 from provision.security import ensemble
 from provision.security.certificates import SOON_DAYS, shown
+from provision.security.given import KEY, BadAuthority, GivenAuthority, given_authority
 from provision.security.listening import Security
 from provision.security.material import AUTHORITY_KEY, Material, Rotation, material
 from provision.security.profiles import CONTROLLER, ITSELF, PROFILES, TRUSTSTORE, Profile
 from provision.security.store import SecretStore
+from provision.spec.certificates import LARGEST
 
 _LONGEST_BYTES = 1024
 
@@ -40,8 +42,32 @@ def material_of(
     _require_kept(observed, store, runtime)
     given = {user.name: _password(user) for user in cluster.users}
     passwords = {file_of(user): given.get(user) for user in with_passwords(cluster)}
-    closed = ensemble_subjects(cluster)
-    return material(store, cluster.name, subjects(cluster), passwords, ensemble=closed, rotation=rotation)
+    return material(
+        store,
+        cluster.name,
+        subjects(cluster),
+        passwords,
+        ensemble=ensemble_subjects(cluster),
+        rotation=rotation,
+        given=_given(cluster.authority) if cluster.authority else None,
+        running=any(node.needs_stop for node in observed.nodes),
+    )
+
+
+def _given(files: AuthorityFiles) -> GivenAuthority:
+    """The authority that the file names.
+
+    Raises:
+        UsageError: its files have become unusable since they were checked.
+    """
+    try:
+        key, certificates = (read_whole(Path(file), LARGEST) for file in (files.key, files.certificate))
+        return given_authority(key, certificates)
+    except OSError as error:
+        raise UsageError(f"{error.filename} cannot be read", why=error.strerror or str(error)) from error
+    except BadAuthority as error:
+        file = files.key if error.file == KEY else files.certificate
+        raise UsageError(f"{file} {error.reason}", hint=error.hint) from error
 
 
 def _require_kept(observed: ObservedEnvironment, store: SecretStore, runtime: Runtime) -> None:
@@ -114,9 +140,17 @@ def _trusting(cluster: Cluster, role: str, made: Material) -> dict[str, bytes]:
 
 
 def warnings_of(cluster: Cluster, made: Material, rotation: Rotation | None = None) -> Iterator[str]:
-    """What `up` does not mend: an authority that ends soon, and certificates of users who are no longer in the file."""
+    """What `up` does not mend: an authority that ends soon, and certificates of users who are no longer in the file.
+
+    Also that a rotation is still to be finished which another authority in the file has begun.
+    """
     if validity := _validity(cluster, made):
         yield validity
+    if made.is_rotating and cluster.authority and not rotation:
+        yield (
+            f"the old authority of {cluster.name}'s certificates is trusted beside the file's until "
+            f"`provision certs rotate {cluster.name} --finish`"
+        )
     if (gone := made.certified_before) and not rotation:
         yield (
             f"no longer in the file, and refused by name: {listed(gone)}; what certificates they have stays valid, for "
@@ -125,10 +159,15 @@ def warnings_of(cluster: Cluster, made: Material, rotation: Rotation | None = No
 
 
 def _validity(cluster: Cluster, made: Material) -> str:
-    """That the authority is not valid, or not much longer; empty if it is."""
-    authorities = made.authority + made.ensemble_authority
-    trusted = shown(authorities) if authorities else []
-    mends = f"`provision certs rotate {cluster.name}` makes another"
+    """That an authority is not valid, or not much longer; empty if they are."""
+    another = f"`provision certs rotate {cluster.name}` makes another"
+    of_file = "name another one in the file's `certificates`" if cluster.authority else another
+    found = (_ends(cluster, made.authority, of_file), _ends(cluster, made.ensemble_authority, another))
+    return next(filter(None, found), "")
+
+
+def _ends(cluster: Cluster, authority: bytes, mends: str) -> str:
+    trusted = shown(authority) if authority else []
     if begins := [one.begins for one in trusted if not one.has_begun()]:
         when = f"{max(begins):%Y-%m-%d %H:%M} UTC: this machine's clock is wrong, or was when it was made"
         return f"the authority of {cluster.name}'s certificates is not valid before {when}; {mends}"

@@ -8,11 +8,11 @@ import ipaddress
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from cryptography import x509
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
     from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 # Clocks differ, so that a certificate is valid from some time before it was made.
@@ -67,6 +67,25 @@ def vouched(new: Pair, old: Pair, now: dt.datetime | None = None) -> bytes:
     return _certificate(builder, load_pem_private_key(old.key, None))
 
 
+def can_vouch(authorities: bytes) -> bool:
+    """Whether an authority may issue certificates of others; its own in PEM, followed by those of its issuers."""
+    from cryptography import x509
+
+    allowed = []
+    for one in x509.load_pem_x509_certificates(authorities):
+        basic = one.extensions.get_extension_for_class(x509.BasicConstraints).value
+        allowed.append(basic.path_length)
+    return all(length is None or length > below for below, length in enumerate(allowed))
+
+
+def is_same_authority(one: bytes, other: bytes) -> bool:
+    """Whether two certificates in PEM are of one authority: what it issues is good by either of them."""
+    from cryptography import x509
+
+    first, second = (x509.load_pem_x509_certificate(each) for each in (one, other))
+    return first.subject == second.subject and first.public_key() == second.public_key()
+
+
 def issue(authority: Pair, subject: Subject, now: dt.datetime | None = None, lasting: dt.timedelta = _ISSUED) -> Pair:
     """A new key, and a certificate for it valid for so long; every one is good for a client."""
     from cryptography import x509
@@ -100,8 +119,8 @@ def issue(authority: Pair, subject: Subject, now: dt.datetime | None = None, las
     return _signed(builder, key, signer)
 
 
-def is_whole(pair: Pair) -> bool:
-    """Whether the certificate is that of the key, which is of the kind that is made here."""
+def is_whole(pair: Pair, *, any_kind: bool = False) -> bool:
+    """Whether the certificate is that of the key, which is of the kind that is made here, or of any."""
     from cryptography import x509
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -109,7 +128,8 @@ def is_whole(pair: Pair) -> bool:
 
     try:
         key, certificate = load_pem_private_key(pair.key, None), x509.load_pem_x509_certificate(pair.certificate)
-        return isinstance(key, EllipticCurvePrivateKey) and key.public_key() == certificate.public_key()
+        is_known = any_kind or isinstance(key, EllipticCurvePrivateKey)
+        return is_known and key.public_key() == certificate.public_key()
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return False
 
@@ -255,7 +275,10 @@ def _usage(*, signs_certificates: bool) -> "x509.KeyUsage":
 def _issuer_identifier(issuer: "x509.Certificate") -> "x509.AuthorityKeyIdentifier":
     from cryptography import x509
 
-    identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    try:
+        identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:  # an authority of the user's own may have none
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(cast("EllipticCurvePublicKey", issuer.public_key()))
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
 
 
@@ -271,7 +294,8 @@ def _signed(builder: "x509.CertificateBuilder", key: "EllipticCurvePrivateKey", 
 def _certificate(builder: "x509.CertificateBuilder", signer: object) -> bytes:
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-    if not isinstance(signer, EllipticCurvePrivateKey):
-        raise ValueError("the authority's key is of another kind than this program makes")  # noqa: TRY004 damaged data
+    if not isinstance(signer, EllipticCurvePrivateKey | RSAPrivateKey):
+        raise ValueError("the authority's key is of another kind than this program takes")  # noqa: TRY004 damaged data
     return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)

@@ -5,9 +5,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from provision.errors import Unavailable, UsageError
-from provision.security.certificates import Pair, Subject, is_good, is_whole, issue, make_authority, parts, vouched
+from provision.errors import Refused, Unavailable, UsageError
+from provision.security.certificates import (
+    Pair,
+    Subject,
+    can_vouch,
+    is_good,
+    is_same_authority,
+    is_whole,
+    issue,
+    make_authority,
+    parts,
+    vouched,
+)
 from provision.security.ensemble import PREFIX
+from provision.security.given import GivenAuthority
 from provision.security.profiles import ITSELF
 from provision.security.store import IDENTITY, SecretStore
 
@@ -17,6 +29,7 @@ USERS = "user-"
 _PASSWORD_BYTES, _IDENTITY_BYTES = 24, 8
 _KINDS = ("pem", "password")
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
+_OLD, _CHAIN = b"# the old authority\n", b"# what comes with certificates\n"
 
 
 class Rotation(StrEnum):
@@ -30,23 +43,35 @@ class Rotation(StrEnum):
 class Authority:
     """Who issues certificates; during a rotation, these come with `chain`, and the `old` authority is trusted too.
 
-    All of it is kept in one file: the key, its certificate, then the old authority's certificate and the chain. So a
-    command that is cut off leaves the authority before the step or the one after it, and never a mixture.
+    One of the user's own may have `issuers`, up to one that is signed by itself. All of it is kept in one file: the
+    key, its certificate, its issuers, then the old authority's certificates and the chain. So a command that is cut off
+    leaves the authority before the step or the one after it, and never a mixture.
     """
 
     pair: Pair
     old: bytes = b""
     chain: bytes = b""
+    issuers: bytes = b""
+
+    @property
+    def own(self) -> bytes:
+        """Its certificate, and those of its issuers."""
+        return self.pair.certificate + self.issuers
 
     @property
     def trusted(self) -> bytes:
         """The certificates by which what it issues is trusted."""
-        return self.pair.certificate + self.old
+        return self.own + self.old
+
+    @property
+    def sent(self) -> bytes:
+        """What comes with each certificate, for those who trust only the uppermost of its issuers, or the old one."""
+        return self.chain or b"".join(parts(self.own)[:-1])
 
     @property
     def written(self) -> bytes:
         """As it is kept."""
-        return self.pair.key + self.trusted + self.chain
+        return self.pair.key + self.own + (_OLD + self.old + _CHAIN + self.chain if self.chain else b"")
 
     @classmethod
     def kept(cls, store: SecretStore, prefix: str = "") -> "Authority | None":
@@ -59,14 +84,16 @@ class Authority:
         content = store.read(file)
         if content is None:
             return None
-        found = parted(content)
-        certificates = parts(found.certificate) if found else []
-        pair = Pair(found.key, certificates[0]) if found else Pair(b"", b"")
-        if len(certificates) not in (1, 3) or not is_whole(pair):
+        present, _, rest = content.partition(_OLD)
+        old, _, chain = rest.partition(_CHAIN)
+        found = parted(present)
+        own, *issuers = parts(found.certificate) if found else [b""]
+        pair = Pair(found.key if found else b"", own)
+        if bool(rest) is not bool(old and chain) or not is_whole(pair, any_kind=True):
             why = "it does not have a key with its own certificate"
             hint = "put back a copy of it, or `provision down` the environment and `up` again"
             raise Unavailable(f"{store.path(file)} is damaged", why=why, hint=hint)
-        return cls(pair, *certificates[1:])
+        return cls(pair, old, chain, b"".join(issuers))
 
     def rotated(self, environment: str, step: Rotation) -> "Authority":
         """The same after a step of a rotation.
@@ -78,12 +105,40 @@ class Authority:
             if not self.chain:
                 what = f"no rotation of the certificates of {environment} has begun"
                 raise UsageError(what, hint=f"`provision certs rotate {environment}` begins one")
-            return Authority(self.pair)
+            return Authority(self.pair, issuers=self.issuers)
+        return self.succeeded_by(Authority(make_authority(environment)), environment)
+
+    def succeeded_by(self, new: "Authority", environment: str) -> "Authority":
+        """Another one at the beginning of a rotation to it.
+
+        Raises:
+            UsageError: there is one already.
+            Refused: it may not vouch for others.
+        """
         if self.chain:
             what = f"a rotation of the certificates of {environment} has begun already"
             raise UsageError(what, hint=f"`provision certs rotate {environment} --finish` ends it")
-        new = make_authority(environment)
-        return Authority(new, self.pair.certificate, vouched(new, self.pair))
+        if not can_vouch(self.own):
+            what = f"the authority of {environment}'s certificates cannot be replaced while nodes run"
+            why = "its certificate, or one above it, forbids it to vouch for another one (path length)"
+            raise Refused(what, why=why, hint=f"`provision stop {environment}`, then `provision up`")
+        above = b"".join(parts(self.own)[:-1])
+        return Authority(new.pair, self.own, vouched(new.pair, self.pair) + above, new.issuers)
+
+    def given(self, given: GivenAuthority, environment: str, *, running: bool) -> "Authority":
+        """The file's authority instead; while nodes run, at the beginning of a rotation to it.
+
+        Raises:
+            Refused: a rotation to another one has begun, or it may not vouch for others.
+        """
+        new = Authority(given.pair, issuers=given.issuers)
+        if is_same_authority(self.pair.certificate, given.pair.certificate):
+            return Authority(given.pair, self.old, self.chain, given.issuers)
+        if running and self.chain:
+            what = f"the certificates of {environment} go to another authority than that of the file already"
+            hint = f"`provision certs rotate {environment} --finish` ends that, with the one of then in the file"
+            raise Refused(what, why="nodes and clients would have to trust three at the same time", hint=hint)
+        return self.succeeded_by(new, environment) if running else new
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +157,11 @@ class Material:
         if self.files:
             self.store.keep(self.files)
             self.store.remove(self._left)
+
+    @property
+    def is_rotating(self) -> bool:
+        """Whether nodes trust another authority beside that of the environment, until a rotation to it is finished."""
+        return _OLD in self.files.get(AUTHORITY_KEY, b"")
 
     def forget_ensemble(self) -> None:
         """Remove what is kept for ZooKeeper, once all of its nodes are open.
@@ -148,7 +208,7 @@ class Material:
         return self.files.get(f"{PREFIX}{AUTHORITY}", b"")
 
 
-def material(
+def material(  # noqa: PLR0913 what is kept, who needs what, and what is to change
     store: SecretStore,
     environment: str,
     subjects: Mapping[str, Subject],
@@ -156,6 +216,8 @@ def material(
     *,
     ensemble: Mapping[str, Subject] | None = None,
     rotation: Rotation | None = None,
+    given: GivenAuthority | None = None,
+    running: bool = False,
 ) -> Material:
     """The certificates for these subjects, by the names of their files, and the passwords of these users.
 
@@ -166,9 +228,12 @@ def material(
         passwords: by user; None for one that is kept, or made.
         ensemble: those that need certificates of the authority that ZooKeeper trusts.
         rotation: the step to take to another authority, if any.
+        given: the authority that the file names; None for one that is kept, or made.
+        running: whether nodes run, which trust the one that is kept.
 
     Raises:
         UsageError: there is nothing to rotate, or that step is not the next one.
+        Refused: nodes trust an authority that cannot be replaced while they run.
         Unavailable: what is kept is damaged.
     """
     circles = {prefix: group for prefix, group in (("", subjects), (PREFIX, ensemble)) if group}
@@ -177,8 +242,16 @@ def material(
         raise UsageError(f"{environment} has no certificates that could be rotated")
     if not subjects and not passwords:
         return Material(store)
+    if given and subjects:
+        before = kept.get("")
+        of_file = (
+            before.given(given, environment, running=running)
+            if before
+            else Authority(given.pair, issuers=given.issuers)
+        )
+        kept[""] = of_file
     if rotation:
-        kept = _rotated(kept, environment, rotation)
+        kept |= _rotated(_to_rotate(kept, rotation, given, environment), environment, rotation)
     files: dict[str, bytes] = {}
     for prefix, group in circles.items():
         files |= _certificates(store, kept.get(prefix) or Authority(make_authority(environment)), group, prefix)
@@ -187,6 +260,23 @@ def material(
         files[f"{user}.password"] = (found or secrets.token_urlsafe(_PASSWORD_BYTES)).encode()
     files[IDENTITY] = (store.identity or secrets.token_hex(_IDENTITY_BYTES)).encode()
     return Material(store, files)
+
+
+def _to_rotate(
+    kept: Mapping[str, Authority], step: Rotation, given: GivenAuthority | None, environment: str
+) -> Mapping[str, Authority]:
+    """Those that a step is taken with: to another one than the file names only the file leads.
+
+    Raises:
+        UsageError: the file names the only one.
+    """
+    if step is Rotation.FINISH or not given:
+        return kept
+    others = {prefix: one for prefix, one in kept.items() if prefix}
+    if not others:
+        hint = "name other files in `certificates`, and `provision up` changes to that authority"
+        raise UsageError(f"the file names the authority of {environment}'s certificates", hint=hint)
+    return others
 
 
 def _rotated(kept: Mapping[str, Authority], environment: str, step: Rotation) -> dict[str, Authority]:
@@ -208,7 +298,7 @@ def _certificates(
         pair = parted(store.read(file) or b"")
         if pair is None or not is_whole(pair) or not is_good(pair, authority.pair, subject):
             pair = issue(authority.pair, subject)
-        files[file] = pair.key + parts(pair.certificate)[0] + authority.chain
+        files[file] = pair.key + parts(pair.certificate)[0] + authority.sent
     return files
 
 

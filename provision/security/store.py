@@ -1,7 +1,8 @@
 """The secrets of an environment, in files of this user alone.
 
-home/secrets/NAME/ca.key          the environment's authority: its key and certificate; during a rotation, also the
-                                  certificate of the old one, and its own as the old one has issued it
+home/secrets/NAME/ca.key          the environment's authority: its key and certificate, and those of its issuers if it
+                                  is one of the user's own; during a rotation, also that of the old one, and its
+                                  own as the old one has issued it
 home/secrets/NAME/ca.pem          the certificates in it by which clients trust nodes
 home/secrets/NAME/identity        what tells these secrets from those of another environment; it is no secret
 home/secrets/NAME/where.json      the runtimes that have the environment, and the directory of its data

@@ -33,8 +33,7 @@ JVM_OVERHEAD_BYTES = 128 * 1024**2
 _AGREE = "make the two agree"
 # From this version on, no more in-sync replicas are required than a partition has (KAFKA-15583); before, writes failed.
 FIRST_TO_CAP = KafkaVersion(3, 7, 0)
-_NO_ENSEMBLE = 4  # the first major version of Kafka without ZooKeeper
-_LAST_WITH_ENSEMBLE = "3.9"
+_LAST_WITH_ENSEMBLE, _NO_ENSEMBLE = "3.9", 4  # Kafka's last release line with ZooKeeper, its first major one without
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +204,7 @@ _OF_NODES = (
     "brokers",
     "listeners",
     "security",
+    "certificates",
     "users",
     "storage",
     "templates",

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from provision.errors import InvalidEnvironment, Problem
 from provision.events import Listener, Notice, Warned, silent
 from provision.spec.assumptions import assumptions
+from provision.spec.certificates import own_certificates
 from provision.spec.checks import RULES, RuleReads, check
 from provision.spec.foreign import foreign, foreign_key_hint
 from provision.spec.given import unfit
@@ -79,7 +80,11 @@ def _checked(
     if spec is not None:
         on_disk: RuleReads = (lambda spec: paths(spec, base_directory), (("templates",), ("storage",), ("kafka",)))
         content: RuleReads = (lambda spec: record_files(spec, base_directory), (("topics",), ("topic_defaults",)))
-        found = check(spec, source, (*RULES, on_disk, content, *VERSION_RULES), unreadable)
+        authority: RuleReads = (
+            lambda spec: own_certificates(spec, base_directory),
+            (("certificates",), ("listeners",), ("security",)),
+        )
+        found = check(spec, source, (*RULES, on_disk, content, authority, *VERSION_RULES), unreadable)
         problems += (problem for problem in found if not problem.warning)
         for warning in sorted(problem for problem in found if problem.warning):
             tell(Warned(warning))

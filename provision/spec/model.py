@@ -14,6 +14,7 @@ from provision.catalogue.images import is_of_line, kafka_line_of
 from provision.catalogue.versions import DEFAULT_VERSION, KafkaVersion, version_or_newest
 from provision.security.profiles import PLAIN_TEXT
 from provision.spec.acls import Acls
+from provision.spec.certificates import CertificatesSpec
 from provision.spec.java import JavaSpec
 from provision.spec.listeners import LISTENER_IN_WORDS, LISTENER_PATTERN, Listeners, SecurityByListener
 from provision.spec.names import NAME_IN_WORDS, NAME_PATTERN
@@ -349,6 +350,8 @@ class EnvironmentSpec(Section):
     """The listeners of brokers for clients on this machine, by name, if there are several."""
     security: SecurityByListener = PLAIN_TEXT
     """How connections to brokers and between nodes are secured: all of them, or by listener."""
+    certificates: CertificatesSpec | None = None
+    """Your own certificates: the authority that issues those of nodes and users."""
     users: list[UserSpec] = []
     """Who may connect, beside provision itself."""
     acls: Acls = []

@@ -17,8 +17,8 @@ TEXT = "user=app\npassword=s3same\u2028 \x85\n"
 
 class _Environment:
     @staticmethod
-    def client_config(_form: str, _user: str, *, inside: bool, listener: str) -> ClientConfig:
-        assert (inside, listener) == (False, "")
+    def client_config(_form: str, _user: str, *, inside: bool, listener: str, stores: Path | None) -> ClientConfig:
+        assert (inside, listener, stores) == (False, "", None)
         return ClientConfig(TEXT, secret=True)
 
 
@@ -87,3 +87,20 @@ def test_a_terminal_shows_a_secret_only_when_it_is_to(
 def test_where_nothing_can_be_written_that_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["client-config", "--out", str(tmp_path)]) != 0
     assert f"cannot write {tmp_path}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--store", "jks", "--out", "app.properties"], "there is no format 'jks' of stores"),
+        (["--store", "pkcs12"], "the stores are written beside a file"),
+        (["--store", "pkcs12", "--out", "/dev/null"], "the stores are written beside a file"),
+        (["--store", "pkcs12", "--out", "."], "the stores are written beside a file"),
+        (["--store", "pkcs12", "--out", "truststore.p12"], "the stores are written beside a file"),
+    ],
+)
+def test_stores_need_a_file_that_refers_to_them(
+    capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    assert run(["client-config", *options]) == 64
+    assert message in capsys.readouterr().err

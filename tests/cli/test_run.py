@@ -146,6 +146,118 @@ def test_an_external_cluster_is_used_as_it_is(runtime: SpokenRuntime) -> None:
     assert told()[0]["KAFKA_BOOTSTRAP_SERVERS"] == "kafka.example:9092"
 
 
+DOORS = """\
+name: shop
+brokers: {nodes: 3}
+listeners:
+  plain: {port: auto, security: plaintext}
+  encrypted: {port: auto, security: tls}
+  mutual: {port: auto, security: mtls}
+  secure: {port: auto, security: sasl-tls}
+users: [{name: app}]
+"""
+STALE = {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_USERNAME": "root", "KAFKA_SASL_PASSWORD": "of another"}
+
+
+@pytest.fixture
+def doors(runtime: SpokenRuntime, monkeypatch: pytest.MonkeyPatch) -> SpokenRuntime:
+    """A file with several listeners, and variables in which another cluster is told of."""
+    Path("environments", f"{NAME}.yaml").write_text(DOORS)
+    for name, value in STALE.items():
+        monkeypatch.setenv(name, value)
+    return runtime
+
+
+def way_in(variables: dict[str, str]) -> dict[str, str]:
+    """What the command got beside addresses, each path by the name of its file."""
+    known = {name: value for name, value in variables.items() if name.startswith("KAFKA_S")}
+    return {name: Path(value).name if "/" in value else value for name, value in known.items()}
+
+
+CA, OWN = {"KAFKA_SSL_CA_LOCATION": "ca.pem"}, "user-app.pem"
+WAYS: list[tuple[list[str], dict[str, str]]] = [
+    (["--listener", "plain"], {"KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"}),
+    (["--listener", "ENCRYPTED"], {"KAFKA_SECURITY_PROTOCOL": "SSL"} | CA),
+    *(
+        (
+            options,
+            {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_CERTIFICATE_LOCATION": OWN, "KAFKA_SSL_KEY_LOCATION": OWN}
+            | CA,
+        )
+        for options in (["--user", "app"], ["-u", "app", "--listener", "mutual"])
+    ),
+    (
+        ["--user", "app", "--listener", "secure"],
+        {
+            "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+            "KAFKA_SASL_MECHANISM": "PLAIN",
+            "KAFKA_SASL_USERNAME": "app",
+            "KAFKA_SASL_PASSWORD_FILE": "user-app.password",
+        }
+        | CA,
+    ),
+]
+READ = (
+    "import json, os, sys; own = dict(os.environ); paths = [one for one in own.values() if '/secrets/' in one];"
+    "json.dump([own, [open(one).read() for one in paths]], open('told.json', 'w'))"
+)
+
+
+@pytest.mark.parametrize(("options", "expected"), WAYS, ids=lambda one: "-".join(one) if isinstance(one, list) else "")
+def test_a_command_is_told_how_to_get_in_and_no_password(
+    doors: SpokenRuntime, options: list[str], expected: dict[str, str]
+) -> None:
+    assert run(["run", NAME, *options, "--", sys.executable, "-c", READ]) == 0
+    variables, contents = told()
+    assert way_in(variables) == expected
+    assert variables["KAFKA_BOOTSTRAP_SERVERS"] == variables["SPRING_KAFKA_BOOTSTRAP_SERVERS"]
+    assert variables["KAFKA_BOOTSTRAP_SERVERS"].count(",") == 2
+    assert len(contents) == sum("/" in value for name, value in variables.items() if name in expected)
+    assert all(contents)
+    assert not set(contents) & set(variables.values())
+    assert doors.observe(NAME).is_absent
+
+
+def test_without_being_asked_it_tells_only_where_the_cluster_is(doors: SpokenRuntime) -> None:
+    assert run(["run", NAME, "--", *command()]) == 0
+    assert way_in(told()[0]) == STALE
+
+
+REFUSED = [
+    (["--listener", "other"], "shop has no listener other for clients on this machine"),
+    (["--listener", "internal"], "shop has no listener internal for clients on this machine"),
+    (["--listener", "secure"], "shop wants to know who its clients are"),
+    (["--listener", "plain", "--user", "app"], "at its listener PLAIN nobody says who they are"),
+    (["--user", "nobody"], "shop has no user nobody"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), REFUSED)
+def test_who_will_not_get_in_is_told_before_anything_is_started_and_as_client_config_tells_it(
+    doors: SpokenRuntime, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    on_verb, doors.on_verb = doors.on_verb, lambda verb, _subject: pytest.fail(verb)
+    assert run(["run", NAME, *options, "--", *command()]) == 64
+    error = capsys.readouterr().err
+    assert message in error
+    assert not Path("told.json").exists()
+    doors.on_verb = on_verb
+    assert run(["up", NAME]) == 0
+    capsys.readouterr()
+    assert run(["client-config", NAME, *options]) == 64
+    assert capsys.readouterr().err == error
+
+
+@pytest.mark.parametrize("options", [["--user", "app"], ["--listener", "plain"]])
+def test_an_external_cluster_has_no_users_and_listeners(
+    runtime: SpokenRuntime, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    Path("far.yaml").write_text("name: far\nbootstrap_servers: kafka.example:9092\n")
+    assert run(["run", "far.yaml", *options, "--", *command()]) == 64
+    assert "leave --user and --listener out" in capsys.readouterr().err
+    assert not Path("told.json").exists()
+
+
 def test_what_was_stopped_is_stopped_again(running: SpokenRuntime) -> None:
     assert run(["stop", NAME]) == 0
     assert run(["run", NAME, "--", *command()]) == 0

@@ -22,9 +22,10 @@ from provision.kafka.levels import Level
 from provision.runtime.docker import containers, image_recipe
 from provision.runtime.process.processes import MARK
 from provision.software.pins import is_lock_file
-from provision.spec import acls, model, users
+from provision.spec import acls, certificates, model, users
 from provision.spec.model import EnvironmentSpec
 from provision.spec.reserved import RESERVED_BROKER, RESERVED_ZOOKEEPER
+from tests.authorities import made
 from tests.docs.reading import REFERENCE, ROOT, blocks, headings, rows, section, without_code
 
 INDEX = REFERENCE / "README.md"
@@ -116,7 +117,7 @@ def test_every_page_has_one_title_and_is_linked_from_the_index(page: Path) -> No
 def test_every_model_is_reached_from_the_environment() -> None:
     named = {
         name
-        for kind in (*vars(model).values(), *vars(users).values(), *vars(acls).values())
+        for kind in (*vars(model).values(), *vars(users).values(), *vars(acls).values(), *vars(certificates).values())
         if isinstance(kind, type) and issubclass(kind, BaseModel)
         for name in kind.model_fields
     }
@@ -163,6 +164,8 @@ def test_every_example_of_the_reference_is_valid(example: str, tmp_path: Path) -
     for named in re.findall(r"seed/[a-z]+\.[a-z]+", example):
         (tmp_path / "seed").mkdir(exist_ok=True)
         (tmp_path / named).write_text("id,value\n" if named.endswith(".csv") else "", encoding="utf-8")
+    if "./ca/ca.key" in example:
+        made().write(tmp_path / "ca")
     Environment(file).validate()
 
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from confluent_kafka.admin import AdminClient
 from filelock import FileLock
 
 from provision.software.pins import is_lock_file
@@ -14,7 +15,10 @@ GROUPS = {
     "ensemble": pytest.mark.group(docker="soak", process="matrix"),
     "kraft": pytest.mark.group(docker="matrix", process="soak"),
     "three-brokers": pytest.mark.group(docker="matrix", process="soak"),
+    "three-protocols": pytest.mark.group(docker="soak", process="matrix"),
 }
+ANSWER_S = 30.0
+PROTOCOLS = {"plain": (9092, "PLAINTEXT"), "encrypted": (9093, "SSL"), "secure": (9094, "SASL_SSL")}
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=GROUPS.get(name, ())) for name in EXAMPLES])
@@ -49,6 +53,8 @@ def _check(provision: Provision, name: str) -> None:
 
     if name == "ensemble":
         _check_ensemble(provision)
+    if name == "three-protocols":
+        _check_protocols(provision)
     provision.ok("down", name)
     assert provision.traces(name) == []
 
@@ -62,6 +68,16 @@ def _check_ensemble(provision: Provision) -> None:
     for port in (2181, 2182, 2183):
         shown = provision.ok("tool", "ensemble", "zookeeper-shell", "--", f"localhost:{port}", "ls", "/brokers/ids")
         assert "[1, 2, 3]" in shown
+
+
+def _check_protocols(provision: Provision) -> None:
+    """What its first lines say gets clients in at each port."""
+    for listener, (port, protocol) in PROTOCOLS.items():
+        who = ["--user", "app"] if listener == "secure" else []
+        told = provision.ok("client-config", "three-protocols", "--listener", listener, *who, "--format", "librdkafka")
+        settings = json.loads(told)
+        assert (settings["bootstrap.servers"], settings["security.protocol"]) == (f"127.0.0.1:{port}", protocol)
+        assert "orders" in AdminClient(settings).list_topics(timeout=ANSWER_S).topics
 
 
 def _pids_or_ids(provision: Provision, environment: str) -> list[str]:

@@ -3,12 +3,14 @@
 import io
 import json
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +24,7 @@ from provision.cluster.render import render
 from provision.cluster.resolve import fixed_ports, resolve, resolve_without_ports
 from provision.errors import InvalidEnvironment, ProvisionError, Refused, UsageError
 from provision.observe.reach import access_to
+from provision.operations.clients import FORMS
 from provision.operations.status import status_dict
 from provision.plan.actions import Verb
 from provision.runtime.base import JavaCommand, Streams
@@ -353,6 +356,52 @@ def test_a_listener_or_user_that_does_not_fit_is_refused_with_what_does(
         environment.client_config("properties", **options)
     assert message in caught.value.what
     assert hint in (caught.value.hint or "")
+
+
+def _in_store(said: Mapping[str, str], kind: str) -> pkcs12.PKCS12KeyAndCertificates:
+    """What is in the store that a Java client is told of, opened with the password that it is told."""
+    assert said[f"ssl.{kind}store.type"] == "PKCS12"
+    path = Path(said[f"ssl.{kind}store.location"])
+    assert path.is_absolute()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    return pkcs12.load_pkcs12(path.read_bytes(), said[f"ssl.{kind}store.password"].encode())
+
+
+@pytest.mark.parametrize("form", ["properties", "spring"])
+@pytest.mark.parametrize("listener", ["encrypted", "mutual", "secure"])
+def test_a_java_client_may_have_its_keys_and_certificates_in_stores(
+    doors: Doors, tmp_path: Path, listener: str, form: str
+) -> None:
+    environment = doors.of(LEASED | {"mutual": {"security": "mtls"}}, users=APP)
+    environment.up()
+    user = "" if listener == "encrypted" else "app"
+    directory = tmp_path / "for java"
+    config = environment.client_config(form, user, listener=listener, stores=directory)
+    assert config.secret
+    assert "PEM" not in config.text
+    said = {key.removeprefix("spring.kafka.properties."): value for key, value in parse(config.text).items()}
+    trusted = [one.certificate.public_bytes(Encoding.PEM) for one in _in_store(said, "trust").additional_certs]
+    store = doors.runtimes.home.secrets(NAME)
+    assert b"".join(trusted) == store.read("ca.pem")
+    assert ("ssl.keystore.location" in said) is (listener == "mutual")
+    if listener == "mutual":
+        own = _in_store(said, "key").cert
+        assert own
+        assert own.certificate.public_bytes(Encoding.PEM) in (store.read("user-app.pem") or b"")
+        assert said["ssl.key.password"] == said["ssl.keystore.password"]
+    assert ("sasl.jaas.config" in said) is (listener == "secure")
+    assert environment.client_config(form, user, listener=listener, stores=directory) == config
+
+
+@pytest.mark.parametrize("form", set(FORMS) - {"properties", "spring"})
+def test_only_java_clients_read_stores(doors: Doors, tmp_path: Path, form: str) -> None:
+    environment = doors.of(LEASED, users=APP)
+    environment.up()
+    with pytest.raises(UsageError, match="is for clients that read no PKCS12 stores"):
+        environment.client_config(form, "app", stores=tmp_path / "out")
+    with pytest.raises(UsageError, match="has no TLS, so that there is nothing to store"):
+        environment.client_config("properties", listener="plain", stores=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_addresses_and_commands_go_over_the_chosen_listener(doors: Doors) -> None:

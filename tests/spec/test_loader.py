@@ -57,6 +57,7 @@ def test_a_file_of_one_key_has_every_default(file: Path) -> None:
         },
         "listeners": {},
         "security": "plaintext",
+        "certificates": None,
         "users": [],
         "acls": [],
         "storage": "volume",

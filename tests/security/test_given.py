@@ -1,0 +1,322 @@
+"""An authority of the user's own: what is wrong with its files, and an environment whose certificates it issues."""
+
+import json
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding
+
+from provision import Environment, UpOptions
+from provision.cli.run import run
+from provision.errors import InvalidEnvironment, Refused, UsageError
+from provision.events import ActionDone, Notice
+from provision.security.certificates import parts, shown
+from provision.security.material import Rotation
+from tests.authorities import DAY, NOW, Made, made
+from tests.security.test_environments import KRAFT, NAME, Closed
+from tests.security.test_rotation import NODES, Side, is_understood
+
+USAGE = x509.KeyUsage(
+    digital_signature=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=False,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+LIMITS = x509.NameConstraints(permitted_subtrees=[x509.DNSName("corp.example")], excluded_subtrees=None)
+HOUSE, OTHER = made(), made("other")
+BELOW = made("below", issuer=HOUSE)
+
+
+def without(file: str) -> Callable[[Path], object]:
+    return lambda directory: (directory / file).unlink()
+
+
+def holding(file: str, content: bytes) -> Callable[[Path], object]:
+    return lambda directory: (directory / file).write_bytes(content)
+
+
+def of(authority: Made) -> Callable[[Path], object]:
+    return authority.write
+
+
+KEY, PEM = "ca.key", "ca.pem"
+WRONG: dict[str, tuple[Callable[[Path], object], str, str]] = {
+    "no key": (without(KEY), KEY, "cannot be read: no such file or directory"),
+    "no certificate": (without(PEM), PEM, "cannot be read: no such file or directory"),
+    "empty key": (holding(KEY, b""), KEY, "has no private key in PEM that can be read"),
+    "certificate as key": (holding(KEY, HOUSE.certificates), KEY, "has no private key in PEM that can be read"),
+    "damaged key": (holding(KEY, HOUSE.pem()[:90]), KEY, "has no private key in PEM that can be read"),
+    "password": (holding(KEY, HOUSE.pem(BestAvailableEncryption(b"s3same"))), KEY, "is protected by a password"),
+    "short key": (
+        of(made(key=rsa.generate_private_key(public_exponent=65537, key_size=1024))),  # noqa: S505 that it is refused
+        KEY,
+        "has only 1024 bits",
+    ),
+    "new kind": (of(made(key=ed25519.Ed25519PrivateKey.generate())), KEY, "is of a kind that not every client knows"),
+    "old kind": (of(made(key=dsa.generate_private_key(2048))), KEY, "is of a kind that not every client knows"),
+    "rare curve": (of(made(key=ec.generate_private_key(ec.SECP256K1()))), KEY, "is of a kind that not every client"),
+    "key as certificate": (holding(PEM, HOUSE.pem()), PEM, "has no certificates in PEM that can be read"),
+    "empty certificate": (holding(PEM, b""), PEM, "has no certificates in PEM that can be read"),
+    "damaged certificate": (holding(PEM, HOUSE.certificates[:200]), PEM, "has no certificates in PEM that can be read"),
+    "another's certificate": (holding(PEM, OTHER.certificates), KEY, "is not the key of the certificate"),
+    "wrong order": (
+        of(Made(BELOW.key, BELOW.chain[::-1])),
+        PEM,
+        "ends in the middle: 'CN=house' is issued by 'CN=house', which does not follow",
+    ),
+    "without its issuer": (
+        of(Made(BELOW.key, BELOW.chain[:1])),
+        PEM,
+        "ends in the middle: 'CN=below' is issued by 'CN=house', which does not follow",
+    ),
+    "another issuer of that name": (
+        of(Made(BELOW.key, (BELOW.chain[0], made().chain[0]))),
+        PEM,
+        "ends in the middle: 'CN=below' is issued by 'CN=house', which does not follow",
+    ),
+    "ended": (of(made(begins=NOW - 9 * DAY, ends=NOW - DAY)), PEM, "is not valid any more: the certificate 'CN=house'"),
+    "not begun": (of(made(begins=NOW + DAY)), PEM, "is not valid yet: the certificate 'CN=house' begins on"),
+    "its issuer has ended": (
+        of(made("below", issuer=made(begins=NOW - 9 * DAY, ends=NOW - DAY))),
+        PEM,
+        "is not valid any more: the certificate 'CN=house' ended on",
+    ),
+    "no authority": (of(made(is_authority=False)), PEM, "is none of an authority: the certificate 'CN=house'"),
+    "not for certificates": (of(made(more=(USAGE,))), PEM, "is none of an authority: the certificate 'CN=house' may"),
+    "limited": (
+        of(made(more=(LIMITS,))),
+        PEM,
+        "has limits on names: the certificate 'CN=house' could forbid localhost",
+    ),
+    "none below": (of(made("below", issuer=made(length=0))), PEM, "is of no use: the certificate 'CN=house' allows 0"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_with_its_files_is_told_with_the_file_and_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], case: str
+) -> None:
+    spoil, named, reason = WRONG[case]
+    monkeypatch.chdir(tmp_path)
+    HOUSE.write(tmp_path)
+    spoil(tmp_path)
+    authority = {"key": KEY, "certificate": PEM}
+    (tmp_path / "closed.yaml").write_text(json.dumps({"security": "tls", "certificates": {"authority": authority}}))
+    assert run(["validate", "closed.yaml"]) == 65
+    error = capsys.readouterr().err
+    assert "closed.yaml:1:" in error
+    assert f"{tmp_path / named} {reason}" in error
+    content = (tmp_path / KEY).read_text().splitlines()[1:-1] if (tmp_path / KEY).exists() else []
+    assert not [line for line in content if line in error]
+
+
+@pytest.mark.parametrize("security", ["plaintext", "sasl-plain", "sasl-scram"])
+def test_without_tls_nobody_needs_it(tmp_path: Path, security: str) -> None:
+    with pytest.raises(InvalidEnvironment, match=f"with security: {security} there is no TLS"):
+        Environment(name=NAME, security=security, certificates=HOUSE.write(tmp_path)).validate()
+
+
+@pytest.mark.parametrize("section", [{}, {"authority": {}}, {"authority": {"key": ""}}, {"authority": None}, "ca.pem"])
+def test_a_section_of_another_form_is_refused_and_shows_no_value(section: object) -> None:
+    with pytest.raises(InvalidEnvironment, match="certificates"):
+        Environment(name=NAME, security="tls", certificates=section).validate()
+    both = {"key": "-----BEGIN PRIVATE KEY-----\ns3same", "certificate": 5}
+    with pytest.raises(InvalidEnvironment) as caught:
+        Environment(name=NAME, security="tls", certificates={"authority": both}).validate()
+    assert "must be the path of a file in PEM" in caught.value.why
+    assert "s3same" not in caught.value.why
+
+
+@pytest.fixture
+def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Closed:
+    found = Closed(tmp_path)
+    found.kafka.speak(monkeypatch)
+    return found
+
+
+def restarted(closed: Closed) -> list[str]:
+    """The nodes that were restarted since it was last asked, in their order."""
+    found = [one.resource for one in closed.told if isinstance(one, ActionDone) and one.verb == "restart"]
+    closed.told.clear()
+    return found
+
+
+class Taken(Side):
+    """A side as it is now: with the files of a node, or of a client that was given them."""
+
+    def __init__(self, directory: Path, closed: Closed, subject: str, trusted: bytes = b"") -> None:
+        directory.mkdir()
+        self.ca, self.own = directory / "ca.pem", directory / "own.pem"
+        self.ca.write_bytes(trusted or closed.store.read("ca.pem") or b"")
+        self.own.write_bytes(closed.store.read(f"{subject}.pem") or b"")
+
+
+APP = [{"name": "app"}]
+ROOTS: dict[str, Callable[[], Made]] = {
+    "EC": lambda: made(key=ec.generate_private_key(ec.SECP384R1())),
+    "RSA": lambda: made(key=rsa.generate_private_key(public_exponent=65537, key_size=2048), length=0),
+    "below two": lambda: made("lower", issuer=made("upper", issuer=made("root")), length=0),
+}
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_it_issues_the_certificates_of_nodes_and_users_and_clients_need_only_its_root(
+    closed: Closed, tmp_path: Path, root: str
+) -> None:
+    authority = ROOTS[root]()
+    environment = closed.of(users=APP, certificates=authority.write(tmp_path / "ca"))
+    environment.up()
+    uppermost = authority.chain[-1].public_bytes(Encoding.PEM)
+    node, client = (Taken(tmp_path / name, closed, name, uppermost) for name in ("broker-1", "user-app"))
+    assert is_understood(node, client)
+    assert closed.files("broker-1")["ca.pem"] == authority.certificates
+    assert {
+        one.issuer for one in shown(node.own.read_bytes()[node.own.read_bytes().index(b"-----BEGIN CERT") :])[:1]
+    } == {authority.chain[0].subject.rfc4514_string().removeprefix("CN=")}
+    kinds = [(one.kind, one.name) for one in environment.certificates() if one.kind.endswith("authority")]
+    ours = [("authority", one.subject.rfc4514_string().removeprefix("CN=")) for one in authority.chain]
+    assert sorted(kinds[: len(ours)]) == sorted(ours)
+    assert not environment.plan().plan.changes
+    mode = stat.S_IMODE(closed.store.path("ca.key").stat().st_mode)
+    assert mode == 0o600
+    closed.looks_away()
+    environment.down()
+    assert not closed.store.is_there
+
+
+def test_its_key_is_in_no_plan_no_event_and_no_rendered_file(closed: Closed, tmp_path: Path) -> None:
+    environment = closed.of(users=APP, certificates=HOUSE.write(tmp_path / "ca"))
+    planned = environment.plan()
+    rendered = environment.render()
+    assert not closed.store.is_there
+    environment.up()
+    planned.saved.write(tmp_path / "saved")
+    texts = [repr(planned), (tmp_path / "saved").read_text()]
+    texts += [repr(one) + one.text for one in rendered] + [repr(one) for one in closed.told]
+    for line in HOUSE.pem().decode().splitlines()[1:-1]:
+        assert not [text for text in texts if line in text]
+        assert not any(line.encode() in content for content in closed.files("broker-1").values())
+
+
+def test_another_one_comes_by_a_rolling_restart_and_breaks_nobody(closed: Closed, tmp_path: Path) -> None:
+    environment = closed.of(users=APP, certificates=BELOW.write(tmp_path / "ca"))
+    environment.up()
+    sides = {"old": [Taken(tmp_path / f"old {name}", closed, name) for name in ("broker-1", "user-app")]}
+    OTHER.write(tmp_path / "ca")
+    plan = environment.plan().plan
+    assert [(action.resource, action.verb) for action in plan.actions] == [
+        (name, "restart") for name in NODES if name.startswith("broker")
+    ]
+    closed.told.clear()
+    environment.up()
+    assert restarted(closed) == ["broker-2", "broker-1"]
+    sides["both"] = [Taken(tmp_path / f"both {name}", closed, name) for name in ("broker-1", "user-app")]
+    assert closed.files("broker-1")["ca.pem"] == OTHER.certificates + BELOW.certificates
+    environment.plan()
+    assert "--finish" in next(one.text for one in closed.told if isinstance(one, Notice))
+    with pytest.raises(Refused, match="go to another authority than that of the file already"):
+        closed.of(users=APP, certificates=HOUSE.write(tmp_path / "third")).plan()
+    closed.told.clear()
+    environment.up(UpOptions(rotation=Rotation.FINISH))
+    assert "broker-1" in restarted(closed)
+    sides["new"] = [Taken(tmp_path / f"new {name}", closed, name) for name in ("broker-1", "user-app")]
+    understood = {
+        (s, c) for s, (node, _) in sides.items() for c, (_, user) in sides.items() if is_understood(node, user)
+    }
+    assert understood == {(s, c) for s in sides for c in sides} - {("old", "new"), ("new", "old")}
+    assert closed.store.read("ca.pem") == OTHER.certificates
+    assert not environment.plan().plan.changes
+
+
+def test_it_takes_the_place_of_the_one_that_was_made_and_the_other_way_round(closed: Closed, tmp_path: Path) -> None:
+    closed.of().up()
+    first = closed.store.read("ca.pem") or b""
+    own = closed.of(certificates=HOUSE.write(tmp_path / "ca"))
+    own.up()
+    assert closed.store.read("ca.pem") == HOUSE.certificates + first
+    own.up(UpOptions(rotation=Rotation.FINISH))
+    made_again = closed.of()
+    assert not made_again.plan().plan.changes  # it stays until it is rotated
+    made_again.up(UpOptions(rotation=Rotation.BEGIN))
+    then = parts(closed.store.read("ca.pem") or b"")
+    assert [one.subject for one in shown(b"".join(then))][1] == "house"
+    assert len(then) == 2
+
+
+def test_one_that_may_not_vouch_for_others_is_replaced_only_while_nothing_runs(closed: Closed, tmp_path: Path) -> None:
+    final = made("final", length=0)
+    environment = closed.of(users=APP, certificates=final.write(tmp_path / "ca"))
+    environment.up()
+    before = {path.name: path.read_bytes() for path in closed.store.directory.iterdir()}
+    OTHER.write(tmp_path / "ca")
+    for attempt in (environment.plan, environment.up):
+        with pytest.raises(Refused, match="cannot be replaced while nodes run") as caught:
+            attempt()
+        assert "provision stop" in caught.value.hint
+    assert {path.name: path.read_bytes() for path in closed.store.directory.iterdir()} == before
+    closed.looks_away()
+    environment.stop()
+    environment.up()
+    assert closed.files("broker-1")["ca.pem"] == closed.store.read("ca.pem") == OTHER.certificates
+    assert is_understood(Taken(tmp_path / "n", closed, "broker-1"), Taken(tmp_path / "c", closed, "user-app"))
+
+
+def test_a_newer_certificate_of_the_same_is_handed_out_and_needs_no_rotation(closed: Closed, tmp_path: Path) -> None:
+    environment = closed.of(users=APP, certificates=HOUSE.write(tmp_path / "ca"))
+    environment.up()
+    old = Taken(tmp_path / "old", closed, "user-app")
+    own = closed.store.read("broker-1.pem")
+    renewed = made(key=HOUSE.key, ends=NOW + 1800 * DAY)
+    renewed.write(tmp_path / "ca")
+    closed.told.clear()
+    environment.up()
+    assert restarted(closed) == ["broker-2", "broker-1"]
+    assert closed.files("broker-1")["ca.pem"] == renewed.certificates
+    assert closed.store.read("broker-1.pem") == own
+    assert is_understood(Taken(tmp_path / "node", closed, "broker-1"), old)
+
+
+def test_only_the_file_leads_to_another_one(closed: Closed, tmp_path: Path) -> None:
+    section = HOUSE.write(tmp_path / "ca")
+    kraft = closed.of(certificates=section, **KRAFT)
+    kraft.up()
+    with pytest.raises(UsageError, match="the file names the authority") as caught:
+        kraft.up(UpOptions(rotation=Rotation.BEGIN))
+    assert "`certificates`" in caught.value.hint
+
+
+def test_the_one_of_zookeeper_rotates_alone(closed: Closed, tmp_path: Path) -> None:
+    environment = closed.of(certificates=HOUSE.write(tmp_path / "ca"))
+    environment.up()
+    environment.up(UpOptions(rotation=Rotation.BEGIN))
+    assert closed.files("zookeeper-1")["ensemble-ca.pem"].count(b"BEGIN CERTIFICATE") == 2
+    environment.up(UpOptions(rotation=Rotation.FINISH))
+    assert closed.files("zookeeper-1")["ensemble-ca.pem"].count(b"BEGIN CERTIFICATE") == 1
+    assert closed.files("broker-1")["ca.pem"] == HOUSE.certificates
+
+
+def test_one_that_ends_soon_and_one_that_others_can_read_are_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], closed: Closed
+) -> None:
+    section = made(ends=NOW + 9 * DAY).write(tmp_path)
+    environment = closed.of(certificates=section)
+    environment.plan()
+    assert [one.text for one in closed.told if isinstance(one, Notice)] == [
+        "the authority of closed's certificates ends in 8 days: name another one in the file's `certificates`"
+    ]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "closed.yaml").write_text(json.dumps({"security": "tls", "certificates": section}))
+    assert run(["validate", "closed.yaml"]) == 0
+    assert "others can read" not in capsys.readouterr().err
+    (tmp_path / KEY).chmod(0o640)
+    assert run(["validate", "closed.yaml"]) == 0
+    assert f"others can read {tmp_path / KEY}" in capsys.readouterr().err
