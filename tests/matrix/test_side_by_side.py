@@ -77,7 +77,7 @@ def of_several(programs: Sequence[Provision], env: str) -> tuple[list[int], list
         said = ""
         for line in up.stderr:
             said += line
-            if up not in held and line.rstrip().endswith(" created"):
+            if up not in held and " created" in line:
                 up.send_signal(signal.SIGSTOP)
                 held.append(up)
         return said
