@@ -22,6 +22,7 @@ from provision.observe.health import Condition, Health, explained, health_of, si
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from tests.cli.world import NAME, settle
 from tests.kafka.scripted import ScriptedBroker, listening
+from tests.refusing import refusing
 
 Place = Callable[[ExitStack], str]
 OLD, YOUNG = 3600.0, 1.0
@@ -72,9 +73,8 @@ def _silent(stack: ExitStack) -> str:
     return f"127.0.0.1:{server.getsockname()[1]}"
 
 
-def _closed(_stack: ExitStack) -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"127.0.0.1:{server.getsockname()[1]}"
+def _closed(stack: ExitStack) -> str:
+    return f"127.0.0.1:{stack.enter_context(refusing())}"
 
 
 def _hangs_up(stack: ExitStack) -> str:
