@@ -48,7 +48,7 @@ def _serving(answer: Callable[[socket.socket], None]) -> Iterator[str]:
         thread = threading.Thread(target=serve)
         thread.start()
         yield f"127.0.0.1:{server.getsockname()[1]}"
-        thread.join(timeout=10)
+        thread.join(timeout=60)
 
 
 def _kafka_answers(stack: ExitStack) -> ScriptedBroker:
