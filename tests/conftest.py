@@ -1,5 +1,6 @@
 """What all tests share: the golden files, and no deadlines for single examples on a busy machine."""
 
+import os
 import signal
 from collections.abc import Iterator
 
@@ -39,7 +40,11 @@ def pytest_configure() -> None:
 
     Who runs the tests in the background, or with `nohup`, has them ignore Ctrl-C or the end of the terminal, and a
     process inherits that. One that is handled is heeded by whoever is started: so the tests handle it and do nothing.
+
+    Nor have Java programs that they start options of whoever runs the tests.
     """
+    for name in ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS"):
+        os.environ.pop(name, None)
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)

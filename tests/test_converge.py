@@ -47,7 +47,7 @@ from tests.fake_kafka import OFFSETS, FakeKafka, Partition, SpokenRuntime
 from tests.fake_kafka import Topic as KeptTopic
 from tests.runtimes import FakeRuntimes
 
-PATIENT = UpOptions(timeout_s=5.0)
+PATIENT = UpOptions(timeout_s=60.0)
 
 
 class Living:
@@ -876,7 +876,7 @@ def test_what_shows_only_when_a_broker_is_back_must_be_in_the_saved_plan(living:
     living.runtime.exit_node("living", "broker-2", 1)
     saved = living.plan().saved
     with pytest.raises(Refused, match="does not include everything"):
-        living.up(UpOptions(timeout_s=5.0, saved=saved), agree=saved.require_known)
+        living.up(UpOptions(timeout_s=60.0, saved=saved), agree=saved.require_known)
     assert living.done == ["start broker-2"]
 
 
@@ -925,7 +925,7 @@ def test_a_round_trip_that_fails_undoes_nothing(
 
     monkeypatch.setattr("provision.kafka.roundtrip.roundtrip", fail)
     with pytest.raises((NotReady, KafkaRefused, Interrupted)) as raised:
-        living.up(UpOptions(timeout_s=5.0, until=Level.ROUNDTRIP), topics=[topic()])
+        living.up(UpOptions(timeout_s=60.0, until=Level.ROUNDTRIP), topics=[topic()])
     assert raised.value.why.splitlines()[-1] == (
         "living is up and has reached topics; `provision down living` removes it"
     )
@@ -942,7 +942,7 @@ def test_a_broker_that_dies_during_the_round_trip_is_told_itself(
 
     monkeypatch.setattr("provision.kafka.roundtrip.roundtrip", die)
     with pytest.raises(NodeFailed, match="broker-2 exited with code 1") as raised:
-        living.up(UpOptions(timeout_s=5.0, until=Level.ROUNDTRIP))
+        living.up(UpOptions(timeout_s=60.0, until=Level.ROUNDTRIP))
     assert raised.value.why.splitlines()[:2] == ["the JVM ran out of memory", SILENT]
 
 
@@ -975,7 +975,7 @@ def test_a_round_trip_whose_topic_could_not_be_deleted_is_refused_before_anythin
 @pytest.mark.parametrize("until", [Level.PROCESS, Level.BROKERS])
 def test_only_what_is_going_to_be_done_is_shown(living: Living, until: Level) -> None:
     shown: list[Plan] = []
-    living.up(UpOptions(timeout_s=5.0, until=until), agree=shown.append, topics=[topic("a"), topic("b")])
+    living.up(UpOptions(timeout_s=60.0, until=until), agree=shown.append, topics=[topic("a"), topic("b")])
     assert {str(action.kind) for plan in shown for action in plan.actions} <= {"network", "storage", "node", "software"}
     (planned,) = (event.plan for event in living.told if isinstance(event, Planned))
     assert len(planned["actions"]) == len(living.done) == len(shown[0].actions)
@@ -1018,23 +1018,23 @@ def test_a_plan_that_was_shown_is_not_asked_about_again(living: Living) -> None:
 def test_a_saved_plan_is_carried_out_once(living: Living) -> None:
     living.settles()
     saved = living.want(brokers=brokers(4), topics=[topic()]).plan().saved
-    assert living.up(UpOptions(timeout_s=5.0, saved=saved)).changed
+    assert living.up(UpOptions(timeout_s=60.0, saved=saved)).changed
     before = living.state
     with pytest.raises(Refused, match="the plan is stale"):
-        living.up(UpOptions(timeout_s=5.0, saved=saved))
+        living.up(UpOptions(timeout_s=60.0, saved=saved))
     assert living.state == before
 
 
 def test_a_saved_plan_for_the_first_up_is_carried_out_too(living: Living) -> None:
     saved = living.want(topics=[topic()]).plan().saved
-    living.up(UpOptions(timeout_s=5.0, saved=saved))
+    living.up(UpOptions(timeout_s=60.0, saved=saved))
     assert living.plan().plan.actions == ()
 
 
 def test_a_stale_plan_for_a_first_up_leaves_nothing_and_keeps_nothing(living: Living) -> None:
     saved = living.want(topics=[topic()]).plan().saved
     with pytest.raises(Refused, match="the plan is stale"):
-        living.up(UpOptions(timeout_s=5.0, saved=saved), topics=[])
+        living.up(UpOptions(timeout_s=60.0, saved=saved), topics=[])
     assert living.runtime.observe("living").is_absent
 
 

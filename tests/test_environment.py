@@ -1010,10 +1010,10 @@ def test_all_environments_of_a_home_share_what_was_opened_until_the_last_of_them
         assert mall.observe().network
     with shop:
         assert shop.observe().network
-    assert wait_until(lambda: engine.connected == 0, timeout_s=5)
+    assert wait_until(lambda: engine.connected == 0)
 
 
 def test_where_there_is_no_environment_nothing_stays_open(engine: Engine, tmp_path: Path) -> None:
     assert Environment.all(home=tmp_path / "home") == ()
     assert "networks" in engine.served
-    assert wait_until(lambda: engine.connected == 0, timeout_s=5)
+    assert wait_until(lambda: engine.connected == 0)

@@ -27,7 +27,7 @@ from tests.holders import reused
 from tests.test_converge import Living, brokers, topic
 
 NAME = "living"
-PATIENT = UpOptions(timeout_s=10.0)
+PATIENT = UpOptions(timeout_s=60.0)
 
 
 class Killed(BaseException):

@@ -22,7 +22,7 @@ from provision.spec.source import Source
 from tests.runtimes import FakeRuntimes
 
 NAME = "taken"
-RUNNING = UpOptions(timeout_s=10.0, until=Level.PROCESS)
+RUNNING = UpOptions(timeout_s=60.0, until=Level.PROCESS)
 AUTO = "name: taken\nbrokers: {nodes: 3, port: auto}\n"
 LOG = [
     "[2026-01-01 10:00:00,000] ERROR [KafkaServer id=1] Fatal error during KafkaServer startup. (kafka.server)",
@@ -101,7 +101,9 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    # None is taken but those of the runtime: other programs of this machine come and go.
+    monkeypatch.setattr("provision.home.ports.port_is_free", lambda _port: True)
     return World(tmp_path)
 
 

@@ -60,7 +60,7 @@ class World:
     def warm(self, **values: Any) -> tuple[Warmed, ...]:  # noqa: ANN401 the keys of a file
         """Train for an environment."""
         source = Source.of(None, (), {"name": "dev", **values})
-        return warm(source, self.runtimes, timeout_s=5.0, tell=self.told.append)
+        return warm(source, self.runtimes, timeout_s=60.0, tell=self.told.append)
 
     def bring_up(self) -> None:
         """Let there be something of the environment itself."""
@@ -70,7 +70,7 @@ class World:
     def warm_when_idle(self) -> tuple[Warmed, ...]:
         """Train for it as what `up` starts does."""
         source = Source.of(None, (), {"name": "dev"})
-        return warm_when_idle(source, self.runtimes, self.runtime, timeout_s=5.0, tell=self.told.append)
+        return warm_when_idle(source, self.runtimes, self.runtime, timeout_s=60.0, tell=self.told.append)
 
     @property
     def trainers(self) -> list[Trainer]:
@@ -311,7 +311,7 @@ def test_whoever_asks_for_it_does_not_wait_for_what_waits(world: World) -> None:
             )
         )
         assert [one.made for one in world.warm()] == [True, True]
-        assert waiting.wait(10) < 0
+        assert waiting.wait(60) < 0
     assert world.trainers == []
 
 

@@ -77,7 +77,7 @@ def _processors() -> int:
 def _limits(groups: Path, own: Path) -> Iterator[Spare]:
     """The limits of the control groups of this process, and of those around them; what has no limit is left out."""
     quota, period, limit, usage = (_number(groups / file) for file in _V1)
-    yield _limit(quota, period, limit, usage)
+    yield _limit(quota, period, limit, _used(usage, groups / "memory/memory.stat", "total_inactive_file"))
     path = ""
     with suppress(OSError):
         path = next((line[3:] for line in own.read_text().splitlines() if line.startswith("0::")), "")
@@ -87,13 +87,21 @@ def _limits(groups: Path, own: Path) -> Iterator[Spare]:
             return
         words = _words(place / "cpu.max")
         quota, period = map(_parsed, words) if len(words) == 2 else (None, None)  # noqa: PLR2004 quota and period
-        yield _limit(quota, period, _number(place / "memory.max"), _number(place / "memory.current"))
+        used = _used(_number(place / "memory.current"), place / "memory.stat", "inactive_file")
+        yield _limit(quota, period, _number(place / "memory.max"), used)
 
 
-def _limit(quota: float | None, period: float | None, limit: float | None, usage: float | None) -> Spare:
+def _limit(quota: float | None, period: float | None, limit: float | None, used: float) -> Spare:
     processors = quota / period if quota and period and quota > 0 else float("inf")
-    memory = max(limit - (usage or 0), 0) if limit is not None else float("inf")
+    memory = max(limit - used, 0) if limit is not None else float("inf")
     return Spare(processors, int(min(memory, 2**62)))
+
+
+def _used(usage: float | None, statistics: Path, cache: str) -> float:
+    """What a group uses, without the part of its page cache that the system takes back before it refuses memory."""
+    words = _words(statistics)
+    cached = dict(zip(words[::2], words[1::2], strict=False)).get(cache, "")
+    return max((usage or 0) - (_parsed(cached) or 0), 0)
 
 
 def _words(file: Path) -> list[str]:

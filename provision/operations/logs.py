@@ -51,6 +51,8 @@ def followed(nodes: Sequence[str], read: Read) -> Iterator[LogLine]:
                 continue
             open_logs -= 1
             failures += [line] if line else []
+            if not open_logs:
+                break  # nothing more arrives
         yield from merged([node for node in nodes if node in lines], lambda node, lines=lines: iter(lines[node]))  # type: ignore[misc]
         if failures:
             raise failures[0]

@@ -148,6 +148,7 @@ def test_what_is_offered(
     monkeypatch.setenv("COMP_WORDS", " ".join(["provision", *words]))
     monkeypatch.setenv("COMP_CWORD", str(len(words)))
     monkeypatch.setattr(completion, "_there", lambda: ["shop"])
+    monkeypatch.setattr(completion, "_LONGEST_S", 60.0)
     assert run([]) == 0
     out, err = capsys.readouterr()
     assert (out.split(), err) == (offered, "")

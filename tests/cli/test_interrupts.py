@@ -17,16 +17,26 @@ from provision.home.journals import Journal, Run
 from tests.cli.program import ROOT
 from tests.cli.world import settle
 
-# The sign of life comes from the first import inside of `main`; what is before it is Python's own.
+# It interrupts itself at an import: at which one depends on no clock. What comes before `main` is Python's own.
 START = """
-import os, sys, provision.cli
-class Sign:
-    def find_spec(self, name, *_):
-        if name == "provision.cli.streams":
-            os.write(1, b".")
-sys.meta_path.insert(0, Sign())
+import os, signal, sys, provision.cli
+at, number = int(sys.argv.pop(1)), 0
+def on_event(event, _):
+    global number
+    number += event == "import"
+    if event == "import" and number == at:
+        os.kill(os.getpid(), signal.SIGINT)
+    if event == "socket.connect" and at == {at_first_connection}:
+        os.write(1, b".")
+    if event == "socket.connect" and at == {count}:
+        os.write(1, str(number).encode())
+        os._exit(0)
+sys.addaudithook(on_event)
 provision.cli.main()
 """
+AT_FIRST_CONNECTION, COUNT = -1, -2
+START = START.format(at_first_connection=AT_FIRST_CONNECTION, count=COUNT)
+PARTS = 20
 END = (
     "import atexit, os, sys, threading, provision.cli, provision.cli.run\n"
     "provision.cli.run.run = lambda _: 0\n"
@@ -45,9 +55,8 @@ def interrupted(
 ) -> tuple[int, str]:
     """Run a program, send it a signal so long after its first sign of life; the exit code, and what it said."""
     command = [sys.executable, "-c", code, *line]
-    env = {"PYTHONPATH": str(ROOT), "PROVISION_HOME": str(directory / "home"), "PATH": "/usr/bin:/bin"}
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=directory, env=env, **streams) as started:  # type: ignore[call-overload]
+    with subprocess.Popen(command, cwd=directory, env=_variables(directory), **streams) as started:  # type: ignore[call-overload]
         assert started.stdout.read(1) == b"."
         time.sleep(after_s)
         started.send_signal(number)
@@ -55,11 +64,40 @@ def interrupted(
     return started.returncode, err.decode()
 
 
-@pytest.mark.parametrize("after_ms", range(0, 400, 20))
-def test_while_it_starts(tmp_path: Path, after_ms: int) -> None:
-    # A command that does not end by itself: nobody answers at the address, and it waits.
-    (tmp_path / "far.yaml").write_text("name: far\nbootstrap_servers: 127.0.0.1:1\n")
-    code, err = interrupted(START, ["plan", "far.yaml"], tmp_path, after_ms / 1000)
+def _variables(directory: Path) -> dict[str, str]:
+    return {"PYTHONPATH": str(ROOT), "PROVISION_HOME": str(directory / "home"), "PATH": "/usr/bin:/bin"}
+
+
+def _plan(directory: Path, at: int) -> list[str]:
+    """A command that does not end by itself: nobody answers at the address, and it waits."""
+    (directory / "far.yaml").write_text("name: far\nbootstrap_servers: 127.0.0.1:1\n")
+    return [str(at), "plan", "far.yaml"]
+
+
+@pytest.fixture(scope="module")
+def imports(tmp_path_factory: pytest.TempPathFactory) -> int:
+    """How many modules it loads until it does something."""
+    directory = tmp_path_factory.mktemp("counted")
+    command = [sys.executable, "-c", START, *_plan(directory, COUNT)]
+    done = subprocess.run(
+        command, cwd=directory, env=_variables(directory), capture_output=True, timeout=60, check=True
+    )
+    return int(done.stdout)
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_while_it_starts(tmp_path: Path, imports: int, part: int) -> None:
+    command = [sys.executable, "-c", START, *_plan(tmp_path, 1 + imports * part // PARTS)]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=_variables(tmp_path), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert imports > 10 * PARTS
+    assert done.returncode == 130, done.stderr
+    assert done.stderr.split() in ([], ["interrupted"])
+
+
+def test_while_it_waits_for_somebody(tmp_path: Path) -> None:
+    code, err = interrupted(START, _plan(tmp_path, AT_FIRST_CONNECTION), tmp_path, 0.05)
     assert "Traceback" not in err
     # 69: it had nothing left to do. Once Python has dismantled itself, the signal kills, which shells show as 130 too.
     assert code in (130, 69, -signal.SIGINT)

@@ -1,6 +1,6 @@
 """What every command of the program meets in tests: an environment that is up, with fakes for the engine and Kafka."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,10 @@ from provision.common.records import Record
 from provision.events import Listener
 from provision.home.place import Home
 from provision.kafka.access import Access
-from provision.operations.doctor.machine import MachineFacts, gather_machine
-from provision.runtime import Runtimes
+from provision.operations.doctor.machine import MachineFacts
 from provision.runtime.archives import KINDS
-from provision.runtime.health import Probe, Reached
+from provision.runtime.health import Machine, Probe, Reached, Space
+from provision.runtime.process.java import Java
 from provision.software.images import Built, Loaded
 from tests.cli.test_help import COMMANDS
 from tests.fake_kafka import FakeKafka, SpokenRuntime
@@ -60,6 +60,21 @@ SPECIAL = {
     ("tool",): [NAME, "kafka-topics", "--", "--list"],
     ("image", "build"): ["--base", "java:17"],
 }
+# No test depends on what the machine is like that it runs on. This one lacks something of each kind.
+MACHINE = MachineFacts(
+    here=Machine("this machine", "Linux 6.8.0", "amd64", 2, 2 * 1024**3, spaces=(Space("/home", 1024**4, 1024**2),)),
+    engine=Machine("the Docker engine at unix:///run/docker.sock", "28.0.1", "amd64", clock_ahead_s=90.0),
+    java=(Java("/usr/lib/jvm/java-21-openjdk-amd64/bin/java", 21, "PATH"),),
+    ports={2181: "another program", 9092: "java (process 4711)"},
+    ours=frozenset(),
+    directories={
+        Path("/home/me/.local/state/provision"): "",
+        Path("/home/me/.cache/provision"): "it cannot be written to",
+    },
+    available_memory_bytes=256 * 1024**2,
+    open_files=1024,
+    threads=512,
+)
 # The environment has no certificates: `tests/security/test_rotation.py` has one that does.
 _OF_TLS = {("certs", "export"), ("certs", "rotate")}
 LEAVES = sorted(path for path, command in COMMANDS.items() if not hasattr(command, "commands") and path not in _OF_TLS)
@@ -84,7 +99,7 @@ def settle(directory: Path, patch: pytest.MonkeyPatch) -> tuple[SpokenRuntime, F
     kafka = FakeKafka(runtime, NAME)
     patch.setattr(provision.environment.described, "Runtimes", lambda home: FakeRuntimes(home.directory, runtime))
     kafka.speak(patch)
-    patch.setattr(provision.operations.doctor.machine, "gather_machine", _once(gather_machine))
+    patch.setattr(provision.operations.doctor.machine, "gather_machine", lambda _: MACHINE)
     for module, name, instead in _INSTEAD:
         patch.setattr(module, name, instead)
     file = directory / "environments" / f"{NAME}.yaml"
@@ -96,18 +111,6 @@ def settle(directory: Path, patch: pytest.MonkeyPatch) -> tuple[SpokenRuntime, F
     file.write_text(CHANGED)
     runtime.on_verb = lambda _verb, _subject: None  # it may be stopped as a whole
     return runtime, kafka
-
-
-def _once(gather: Callable[[Runtimes], MachineFacts]) -> Callable[[Runtimes], MachineFacts]:
-    """Ask this machine once: its free memory and its ports may change between two looks that a test compares."""
-    asked: list[MachineFacts] = []
-
-    def first(runtimes: Runtimes) -> MachineFacts:
-        if not asked:
-            asked.append(gather(runtimes))
-        return asked[0]
-
-    return first
 
 
 def _consume(_access: Access, topic: str, *_: object) -> Iterator[Record]:

@@ -68,7 +68,9 @@ keep_awake()
 def send():
     for number in {numbers}:
         signal.pthread_kill(threading.get_ident(), number)
+        heeded.wait(20)  # a second one would come before the wait that it is to interrupt
         threading.Event().wait(0.2)
+heeded = threading.Event()
 threading.Timer(0.2, send).start()
 unheeded = threading.Timer(15, os._exit, [3])
 unheeded.daemon = True
@@ -78,6 +80,7 @@ try:
 except KeyboardInterrupt:
     print("interrupted")
 try:
+    heeded.set()
     threading.Event().wait({again})
     print("on", len(ended))
 except KeyboardInterrupt:

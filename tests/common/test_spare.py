@@ -13,6 +13,7 @@ import pytest
 from provision.common import spare
 
 MIB = 1024**2
+V2 = {"memory.max": str(10 * MIB), "memory.current": str(4 * MIB)}
 V1 = {"cpu/cpu.cfs_period_us": "100000", "memory/memory.usage_in_bytes": str(MIB)}
 
 
@@ -48,6 +49,21 @@ def test_processors_are_what_every_group_around_allows(
         ("0::/a/b\n", {"a/memory.max": str(3 * MIB), "a/b/memory.max": "max"}, 3 * MIB),
         ("0::/a\n", {"a/memory.max": str(MIB), "a/memory.current": str(2 * MIB)}, 0),
         ("", {"memory/memory.limit_in_bytes": str(5 * MIB), **V1}, 4 * MIB),
+        # What the page cache holds and nobody uses is free, as it is in what the system itself calls available.
+        ("0::/\n", {**V2, "memory.stat": f"anon 7\nfile {9 * MIB}\ninactive_file {3 * MIB}\nslab 1"}, 9 * MIB),
+        ("0::/\n", {**V2, "memory.stat": f"inactive_file {8 * MIB}"}, 10 * MIB),
+        ("0::/\n", {**V2, "memory.stat": "anon 7\nactive_file 5"}, 6 * MIB),
+        ("0::/\n", {**V2, "memory.stat": "inactive_file much\nanon"}, 6 * MIB),
+        ("0::/\n", {"memory.max": str(MIB), "memory.stat": f"inactive_file {MIB}"}, MIB),
+        (
+            "",
+            {
+                "memory/memory.limit_in_bytes": str(5 * MIB),
+                "memory/memory.stat": f"inactive_file 1\ntotal_inactive_file {MIB // 2}",
+                **V1,
+            },
+            4 * MIB + MIB // 2,
+        ),
     ],
 )
 def test_memory_is_what_every_group_around_leaves(

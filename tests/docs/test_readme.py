@@ -11,12 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from provision.cli.run import run
 from provision.environment import Environment
 from tests.docs.reading import ROOT, blocks, codes
-from tests.e2e.conftest import fixed_ports  # noqa: F401 there is one port 9092 for all tests
+from tests.e2e.conftest import FixedPorts, fixed_ports  # noqa: F401 there is one port 9092 for all tests
 from tests.engine import DEFAULT_VERSION, NO_ENGINE, Provision, java, wait_until
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -162,7 +161,7 @@ def test_every_file_that_readme_names_in_environments_is_there() -> None:
 
 
 @pytest.fixture
-def shell(tmp_path: Path, fixed_ports: FileLock) -> Iterator[Path]:  # noqa: F811 the fixture from above
+def shell(tmp_path: Path, fixed_ports: FixedPorts) -> Iterator[Path]:  # noqa: F811 the fixture from above
     """An empty directory, and a `provision` that is found there; no engine answers."""
     java(DEFAULT_VERSION)
     command = Provision(tmp_path / "home", runtime="process")
@@ -170,7 +169,7 @@ def shell(tmp_path: Path, fixed_ports: FileLock) -> Iterator[Path]:  # noqa: F81
     (tmp_path / "bin" / "provision").write_text(f'#!/bin/sh\nexec {sys.executable} -m provision "$@"\n')
     (tmp_path / "bin" / "provision").chmod(0o755)
     (tmp_path / "work").mkdir()
-    with fixed_ports:
+    with fixed_ports.held(2181, 9092):
         yield tmp_path
         left = command.traces("dev")
         command("down", "dev")

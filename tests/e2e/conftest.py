@@ -1,14 +1,46 @@
 """Fixtures of the end-to-end tests: each runs on every runtime, and must leave nothing of what it started."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
+from provision.home.ports import port_is_free
+from provision.runtime.process.vitals import holder_of
 from tests.engine import DEFAULT_VERSION, Provision, anonymous_volumes, engine, java, wait_until
 from tests.own_engine import OwnEngine, own_engine
 
-FIXED_PORTS_S = 300
+FIXED_PORTS_S, OTHERS_PORTS_S = 300, 120
+
+
+class FixedPorts:
+    """The ports that files name, for one test of this run at a time."""
+
+    def __init__(self, lock: Path) -> None:
+        self._lock = FileLock(lock, timeout=FIXED_PORTS_S)
+
+    @contextmanager
+    def held(self, *ports: int) -> Iterator[None]:
+        """Have these to oneself: nothing else on this machine, such as another run, uses them any more, either."""
+        ours = self._lock.is_locked
+        with self._lock:
+            if not ours:
+                _require_free(ports)
+            yield
+
+
+def _require_free(ports: Iterable[int]) -> None:
+    taken: list[int] = []
+
+    def are_free() -> bool:
+        taken[:] = [port for port in ports if not port_is_free(port)]
+        return not taken
+
+    if not wait_until(are_free, OTHERS_PORTS_S):
+        holders = ", ".join(f"{port} by {holder_of(port)}" for port in taken)
+        pytest.fail(f"after {OTHERS_PORTS_S} s ports that the test needs are still taken: {holders}")
 
 
 @pytest.fixture(
@@ -32,9 +64,9 @@ def own() -> Iterator[OwnEngine]:
 
 
 @pytest.fixture(scope="session")
-def fixed_ports(tmp_path_factory: pytest.TempPathFactory) -> FileLock:
+def fixed_ports(tmp_path_factory: pytest.TempPathFactory) -> FixedPorts:
     """Held while an environment has the ports that its file says: there is one 9092 for both runtimes."""
-    return FileLock(tmp_path_factory.getbasetemp().parent / "fixed-ports.lock", timeout=FIXED_PORTS_S)
+    return FixedPorts(tmp_path_factory.getbasetemp().parent / "fixed-ports.lock")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -20,6 +20,7 @@ import psutil
 import pytest
 
 from tests.engine import SHORT_SESSION, Provision, engine, image, wait_until, write_environment
+from tests.matrix.doctoring import OF_BUSY_MACHINE
 
 pytestmark = [pytest.mark.matrix, pytest.mark.row("doctor")]
 
@@ -30,6 +31,7 @@ FILES = {
 }
 TOPICS = "topics: [{name: t, partitions: 2, replication_factor: 2}]\n"
 MODES = {"docker": "zookeeper", "process": "kraft"}
+CALM_S = 60
 OTHER_MODES = {"docker": "kraft", "process": "zookeeper"}
 
 
@@ -58,9 +60,23 @@ def found(provision: Provision, name: str, failure: str, node: str = "") -> dict
     return dict(finding)
 
 
-def errors(provision: Provision, name: str) -> list[Any]:
-    """All findings; nothing if it is healthy."""
-    return list(examined(provision, name)["findings"])
+def require_well(provision: Provision, name: str) -> dict[str, Any]:
+    """What `doctor` says as soon as it finds nothing: on a busy machine nodes answer slowly for a while."""
+    said: dict[str, Any] = {}
+
+    def is_well() -> bool:
+        said.update(examined(provision, name))
+        return said["findings"] == []
+
+    assert wait_until(is_well, CALM_S), json.dumps(said["findings"], indent=1)
+    return said
+
+
+def require_mended(provision: Provision, name: str) -> None:
+    """Nothing is wrong any more once `--fix` has been asked for, which is done once."""
+    left = {finding["id"] for finding in examined(provision, name, "--fix", "--yes")["findings"]}
+    assert left <= OF_BUSY_MACHINE
+    require_well(provision, name)
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +110,7 @@ def test_nothing_is_wrong_with_one_in_the_other_mode(provision: Provision, tmp_p
 
 
 def require_healthy(provision: Provision, env: str) -> None:
-    said = examined(provision, env)
-    assert said["findings"] == []
+    said = require_well(provision, env)
     assert said["reachability"]
     assert [row for row in said["reachability"] if row["answers"] != row["expected"]] == []
     askers = {row["from"] for row in said["reachability"]}
@@ -105,7 +120,7 @@ def require_healthy(provision: Provision, env: str) -> None:
 def test_a_paused_node(provision: Provision, name: str) -> None:
     provision.pause(name, "broker-2")
     assert found(provision, name, "paused-node", "broker-2")["fix"] == f"provision start {name} broker-2"
-    assert examined(provision, name, "--fix", "--yes")["findings"] == []
+    require_mended(provision, name)
 
 
 def test_a_killed_and_a_stopped_node(provision: Provision, name: str) -> None:
@@ -115,7 +130,7 @@ def test_a_killed_and_a_stopped_node(provision: Provision, name: str) -> None:
     provision.ok("start", name)
     provision.ok("stop", name, "broker-2")
     assert found(provision, name, "node-stopped", "broker-2")["severity"] == "warning"
-    assert examined(provision, name, "--fix", "--yes")["findings"] == []
+    require_mended(provision, name)
 
 
 def test_a_taken_port(provision: Provision, name: str) -> None:
@@ -124,7 +139,7 @@ def test_a_taken_port(provision: Provision, name: str) -> None:
     with socket.create_server(("127.0.0.1", port)):
         assert f"127.0.0.1:{port}" in found(provision, name, "port-taken", "broker-2")["evidence"][0]
     provision.ok("start", name)
-    assert errors(provision, name) == []
+    require_well(provision, name)
 
 
 def test_an_advertised_listener_that_nobody_reaches(provision: Provision, name: str) -> None:
@@ -140,7 +155,7 @@ def test_an_advertised_listener_that_nobody_reaches(provision: Provision, name: 
         assert "refused" in finding["evidence"][0]
     finally:
         provision.ok("tool", name, *configure, "--delete-config", "advertised.listeners")
-    assert wait_until(lambda: errors(provision, name) == [], 30)
+    require_well(provision, name)
 
 
 def endpoint(provision: Provision, name: str, node: str) -> str:
@@ -161,7 +176,7 @@ def docker_cluster(provision: Provision, name: str) -> str:
 def test_a_frozen_jvm(provision: Provision, docker_cluster: str) -> None:
     engine().api.kill(f"{docker_cluster}-broker-2", "SIGSTOP")
     found(provision, docker_cluster, "frozen-node", "broker-2")
-    assert examined(provision, docker_cluster, "--fix", "--yes")["findings"] == []
+    require_mended(provision, docker_cluster)
 
 
 def test_a_lost_network_and_a_wrong_address(provision: Provision, docker_cluster: str) -> None:
@@ -172,7 +187,7 @@ def test_a_lost_network_and_a_wrong_address(provision: Provision, docker_cluster
     other = f"{own.rpartition('.')[0]}.{int(own.rpartition('.')[2]) + 40}"
     api.connect_container_to_network(broker, name, ipv4_address=other)
     assert other in found(provision, name, "wrong-address", "broker-2")["evidence"][0]
-    assert examined(provision, name, "--fix", "--yes")["findings"] == []
+    require_mended(provision, name)
 
 
 def test_a_node_of_another_environment_in_the_network(provision: Provision, docker_cluster: str) -> None:
@@ -186,14 +201,14 @@ def test_a_node_of_another_environment_in_the_network(provision: Provision, dock
         assert finding["fix"] == f"docker network disconnect {name} doctor-other-guest"
     finally:
         api.remove_container(stranger["Id"], force=True, v=True)
-    assert errors(provision, name) == []
+    require_well(provision, name)
 
 
 def test_a_full_shared_memory(provision: Provision, docker_cluster: str) -> None:
     run_inside(f"{docker_cluster}-broker-2", "dd if=/dev/zero of=/dev/shm/full bs=1M; true")
     found(provision, docker_cluster, "shared-memory-full", "broker-2")
     run_inside(f"{docker_cluster}-broker-2", "rm /dev/shm/full")
-    assert errors(provision, docker_cluster) == []
+    require_well(provision, docker_cluster)
 
 
 def test_a_container_that_is_gone_and_a_volume_that_is_lost(provision: Provision, cluster: str) -> None:
@@ -249,7 +264,7 @@ def test_limits_of_files_and_threads(provision: Provision, alone: str) -> None:
     assert "threads are in use" in found(provision, alone, "too-few-threads", "broker-1")["evidence"][0]
     broker.rlimit(psutil.RLIMIT_NOFILE, files)
     broker.rlimit(psutil.RLIMIT_NPROC, threads)
-    assert errors(provision, alone) == []
+    require_well(provision, alone)
 
 
 def test_a_full_disk_and_one_that_is_read_only(provision: Provision, alone: str, tmp_path: Path) -> None:
@@ -263,7 +278,7 @@ def test_a_full_disk_and_one_that_is_read_only(provision: Provision, alone: str,
     file.write_text(f"{ONE}storage: {small}/data\n")
     try:
         provision.ok("up", alone)
-        assert errors(provision, alone) == []
+        require_well(provision, alone)
         provision.ok("stop", alone)  # what is open for writing keeps a disk from becoming read-only
         subprocess.run(["/bin/mount", "-o", "remount,ro", small], check=True)
         finding = found(provision, alone, "read-only-data-directory", "broker-1")

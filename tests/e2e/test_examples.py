@@ -4,9 +4,11 @@ import json
 
 import pytest
 from confluent_kafka.admin import AdminClient
-from filelock import FileLock
 
+from provision.cluster.resolve import fixed_ports as ports_of
+from provision.environment import Environment
 from provision.software.pins import is_lock_file
+from tests.e2e.conftest import FixedPorts
 from tests.engine import ROOT, Provision, engine
 
 EXAMPLES = sorted(file.stem for file in (ROOT / "environments").glob("*.yaml") if not is_lock_file(file))
@@ -23,9 +25,10 @@ PROTOCOLS = {"plain": (9092, "PLAINTEXT"), "encrypted": (9093, "SSL"), "secure":
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=GROUPS.get(name, ())) for name in EXAMPLES])
 def test_an_example_comes_up_stays_as_it_is_and_goes_without_a_trace(
-    provision: Provision, fixed_ports: FileLock, name: str
+    provision: Provision, fixed_ports: FixedPorts, name: str
 ) -> None:
-    with fixed_ports:
+    described = Environment(ROOT / "environments" / f"{name}.yaml").validate()
+    with fixed_ports.held(*ports_of(described).values()):
         _check(provision, name)
 
 

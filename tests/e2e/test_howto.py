@@ -5,16 +5,17 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from filelock import FileLock
 
+from tests.e2e.conftest import FixedPorts
 from tests.engine import ROOT, Provision, engine, image, java
 
 HOWTO = ROOT / "tests" / "e2e" / "howto"
+PORTS = (2181, 9092)
 
 
 @pytest.fixture(scope="module")
-def quickstart(provision: Provision, fixed_ports: FileLock) -> Iterator[Provision]:
-    with fixed_ports:
+def quickstart(provision: Provision, fixed_ports: FixedPorts) -> Iterator[Provision]:
+    with fixed_ports.held(*PORTS):
         provision.ok("up", "quickstart")
         yield provision
         provision.ok("down", "quickstart")
@@ -128,11 +129,11 @@ def test_env_prints_what_a_shell_can_evaluate(quickstart: Provision) -> None:
 
 
 @pytest.mark.group(process="matrix")
-def test_the_howto_with_its_zookeeper_flag_on_kafka_2_8(provision: Provision, fixed_ports: FileLock) -> None:
+def test_the_howto_with_its_zookeeper_flag_on_kafka_2_8(provision: Provision, fixed_ports: FixedPorts) -> None:
     if provision.runtime == "process":
         java("2.8.2")
     old = Provision(provision.home, provision.runtime, version="2.8.2", started=provision.started)
-    with fixed_ports:
+    with fixed_ports.held(*PORTS):
         _follow_the_howto(old)
 
 

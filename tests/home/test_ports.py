@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import socket
 import sys
 import threading
@@ -138,6 +139,12 @@ def test_a_port_that_is_given_up_soon_is_waited_for() -> None:
         closing.join()
 
 
+def _that_nobody_is_given() -> int:
+    """A free port below those that systems give by themselves, for which others would only have to ask for any."""
+    first = 15_000 + os.getpid() % 100 * 100
+    return next(port for port in range(first, first + 100) if port_is_free(port))
+
+
 # What holds the port, and whether Kafka could still listen on it on the loopback address.
 @pytest.mark.skipif(sys.platform != "linux", reason="systems differ")
 @pytest.mark.parametrize(
@@ -155,16 +162,16 @@ def test_a_port_that_is_given_up_soon_is_waited_for() -> None:
 def test_a_port_is_taken_only_if_the_loopback_address_is(
     family: socket.AddressFamily, address: str, only_its_family: int | None, free: bool
 ) -> None:
+    port = _that_nobody_is_given()
     with socket.socket(family) as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if only_its_family is not None:
             holder.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only_its_family)
         try:
-            holder.bind((address, 0))
+            holder.bind((address, port))
         except OSError:
             pytest.skip(f"this machine has no address {address}")
         holder.listen()
-        port = holder.getsockname()[1]
         assert port_is_free(port) is free
         if free:
             socket.create_server((LOOPBACK, port)).close()

@@ -36,6 +36,7 @@ from provision.kafka.access import Access, Credentials
 from provision.kafka.connection import NotAnswering, ask, ask_any, ask_side_by_side
 from tests.certificates import Authority
 from tests.kafka.scripted import serving
+from tests.refusing import refusing
 
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 PASSWORD = "w0nderland-0f-s3crets"  # noqa: S105 of nobody
@@ -522,23 +523,23 @@ def test_nobody_there_is_the_same_whatever_is_spoken(authority: Authority, unuse
 
 def test_an_address_of_ipv6_is_written_with_brackets() -> None:
     """As Kafka's own clients have it; a broker that is not there is told from a name that is none."""
-    try:
-        with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
-            port = server.getsockname()[1]
-    except OSError:
-        pytest.skip("there is no IPv6 here")
-    with pytest.raises(NotAnswering, match="it does not listen yet"):
-        answered(Access({1: f"[::1]:{port}"}))
+    with contextlib.ExitStack() as stack:
+        try:
+            port = stack.enter_context(refusing("::1"))
+        except OSError:
+            pytest.skip("there is no IPv6 here")
+        with pytest.raises(NotAnswering, match="it does not listen yet"):
+            answered(Access({1: f"[::1]:{port}"}))
 
 
 # -- several of them --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def unused() -> int:
+def unused() -> Iterator[int]:
     """A port on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    with refusing() as port:
+        yield port
 
 
 def test_the_first_that_answers_is_asked_and_no_other(unused: int) -> None:
@@ -549,11 +550,10 @@ def test_the_first_that_answers_is_asked_and_no_other(unused: int) -> None:
 
 
 def test_where_none_answers_each_has_its_reason(unused: int) -> None:
-    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as listening:
-        other = listening.getsockname()[1]
-    access = Access({1: f"127.0.0.1:{unused}", 2: f"localhost:{other}"})
-    with pytest.raises(Unavailable) as caught:
-        ask_any(access, QUESTION, "reading quotas")
+    with refusing() as other:
+        access = Access({1: f"127.0.0.1:{unused}", 2: f"localhost:{other}"})
+        with pytest.raises(Unavailable) as caught:
+            ask_any(access, QUESTION, "reading quotas")
     assert caught.value.what == "reading quotas: no broker answers"
     assert caught.value.why.splitlines() == [f"{one}: it does not listen yet" for one in access.brokers.values()]
     assert caught.value.exit_code == 69

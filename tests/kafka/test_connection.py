@@ -33,12 +33,13 @@ from provision.plan.observed import (
     ObservedPartition,
     ObservedTopic,
 )
+from tests.refusing import refusing
 
 
 @contextmanager
 def _listening(behave: Callable[[socket.socket], None]) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(5)
+        server.settimeout(60)
 
         def serve() -> None:
             connection, _ = server.accept()
@@ -50,13 +51,11 @@ def _listening(behave: Callable[[socket.socket], None]) -> Iterator[str]:
         try:
             yield f"127.0.0.1:{server.getsockname()[1]}"
         finally:
-            thread.join(timeout=5)
+            thread.join(timeout=60)
 
 
 def test_nothing_that_listens_is_said() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    with pytest.raises(NotAnswering, match=r"^it does not listen yet$"):
+    with refusing() as port, pytest.raises(NotAnswering, match=r"^it does not listen yet$"):
         observe_cluster(Access.at(f"127.0.0.1:{port}"), -1)
 
 
@@ -99,7 +98,7 @@ def test_silence_is_bounded() -> None:
     given_up = threading.Event()
 
     def behave(_connection: socket.socket) -> None:
-        given_up.wait(5)
+        given_up.wait(60)
 
     began = time.monotonic()
     with _listening(behave) as address:
@@ -107,13 +106,12 @@ def test_silence_is_bounded() -> None:
             observe_cluster(Access.at(address), -1, timeout_s=0.2)
         took_s = time.monotonic() - began
         given_up.set()
-    assert 0.2 <= took_s < 4
+    assert 0.2 <= took_s < 50
 
 
 def test_brokers_are_asked_side_by_side_and_each_reason_is_kept() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    answers = ask_brokers(Access({1: f"127.0.0.1:{port}", 2: f"127.0.0.1:{port}"}))
+    with refusing() as port:
+        answers = ask_brokers(Access({1: f"127.0.0.1:{port}", 2: f"127.0.0.1:{port}"}), timeout_s=60.0)
     assert answers.clusters == {}
     assert missing_for_brokers(answers) == {
         "broker-1": STARTING,

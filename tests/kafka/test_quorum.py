@@ -122,8 +122,9 @@ def test_the_first_answer_counts_and_no_broker_has_none() -> None:
     assert ask_for_quorum(Access({})) is None
 
 
-def test_silent_brokers_are_asked_at_the_same_time() -> None:
-    all_asked = threading.Barrier(4, timeout=1.0)
+def test_silent_brokers_are_asked_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    all_asked = threading.Barrier(4, timeout=30.0)
+    monkeypatch.setattr("provision.kafka.quorum.describe_quorum", partial(describe_quorum, timeout_s=60.0))
 
     def wait_for_the_others(_request: object) -> None:
         all_asked.wait()  # one after the other, the first would wait for nobody

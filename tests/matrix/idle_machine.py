@@ -30,6 +30,7 @@ def main() -> int:
     for name in ("CI", "PYTEST_CURRENT_TEST"):
         os.environ.pop(name, None)
     trainers.LEAST_PROCESSORS = 1
+    trainers.LEAST_MEMORY_BYTES = 0
     docker_runtime.FEWEST_SHARES = 1024
     spare.busy_share = _nothing_else_to_do
     spare.stand_back = _take_what_it_likes

@@ -45,7 +45,7 @@ def test_a_cluster_that_has_just_come_up_has_nothing(ill: Patient) -> None:
 
 def test_a_quorum_without_a_majority(ill: Patient) -> None:
     ill.kill("controller-1", "controller-2")
-    lost = ill.found()["kraft-quorum-lost"]
+    lost = ill.found_once("kraft-quorum-lost")["kraft-quorum-lost"]
     assert lost["title"] == "the KRaft quorum has no majority: 1 of 3 voters run, 2 are needed"
     assert lost["evidence"] == ["controller-1: it has exited", "controller-2: it has exited"]
     assert lost["fix"] == f"provision start {ill.name} controller-1 controller-2"

@@ -52,7 +52,7 @@ def test_nor_has_one_that_is_restarted_one_node_at_a_time(ill: Patient) -> None:
     restart = ill.provision.start("restart", ill.env, "--rolling")
     looks = 0
     while restart.poll() is None:
-        assert set(ill.ids()) <= {"change-running"}
+        assert {one["id"] for one in ill.look()} <= {"change-running"}
         looks += 1
     _, err = restart.communicate()
     assert restart.returncode == 0, err
@@ -172,7 +172,7 @@ def test_a_broker_that_is_still_registered(ill: Patient) -> None:
     ill.kill("broker-2")
     ProcessRuntime(Home.at(ill.provision.home)).start_node(ill.name, "broker-2")
     assert wait_until(lambda: not ill.runs("broker-2"))
-    found = ill.found()
+    found = ill.found_once("node-exists")
     assert found["node-exists"]["title"].startswith("broker-2 exited: its former self is still registered")
     assert "NodeExists" in str(found["node-exists"]["evidence"])
     assert ill.findings("--fix", "--yes") == []

@@ -30,7 +30,7 @@ pytestmark = [
 ]  # with what loses its home on purpose, which `gc` would take
 
 FILE = "kafka: {mode: kraft}\nbrokers: {port: auto}\ntopics: [{name: t}]\n"
-GONE_S = 30
+GONE_S = 120
 
 
 @pytest.fixture(

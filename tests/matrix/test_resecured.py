@@ -14,7 +14,7 @@ from kafka.errors import KafkaError
 
 from tests.engine import DEFAULT_VERSION, Provision, java, write_environment
 
-pytestmark = pytest.mark.row("apart")
+pytestmark = [pytest.mark.row("apart"), pytest.mark.usefixtures("swept")]
 
 NAME, TOPIC, PARTITIONS = "resecured", "t", 3
 PATIENCE_S, ENOUGH = 60.0, 50

@@ -6,8 +6,9 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.engine import DEFAULT_VERSION, Provision, engine, image, java, wait_u
 
 pytestmark = pytest.mark.row("apart")  # a name stands for one environment of the engine, and `gc` looks at all of it
 
+PATIENCE_S = 120
 FILE = "brokers: {port: auto}\ntopics: [{name: t}]\n"
 BUSY = re.compile(r"^error: \S+ is being changed by `provision \w+` \(.+, pid \d+ on .+, since .+\)\n", re.MULTILINE)
 
@@ -63,13 +65,48 @@ def begun(process: subprocess.Popen[str], text: str) -> None:
         assert line, "".join(seen)
 
 
+def of_several(programs: Sequence[Provision], env: str) -> tuple[list[int], list[str]]:
+    """Begin an `up` by each at the same time; the exit codes in their order, and what was said with each.
+
+    The one that works is held until the others have ended, however late a busy machine lets them begin.
+    """
+    held: list[subprocess.Popen[str]] = []
+
+    def hear(up: subprocess.Popen[str]) -> str:
+        assert up.stderr
+        said = ""
+        for line in up.stderr:
+            said += line
+            if up not in held and " created" in line:
+                up.send_signal(signal.SIGSTOP)
+                held.append(up)
+        return said
+
+    def only_held_ones_are_left() -> bool:
+        return bool(held) and all(up in held or up.poll() is not None for up in ups)
+
+    with ExitStack() as stack, ThreadPoolExecutor(len(programs)) as pool:
+        ups = [stack.enter_context(one.start("up", env)) for one in programs]
+        heard = [pool.submit(hear, up) for up in ups]
+        try:
+            assert wait_until(only_held_ones_are_left, PATIENCE_S)
+            for up in held:
+                up.send_signal(signal.SIGCONT)
+            results = sorted(
+                (up.wait(PATIENCE_S), said.result(PATIENCE_S)) for up, said in zip(ups, heard, strict=True)
+            )
+        finally:
+            for up in ups:
+                up.kill()  # one that has not ended
+    return [code for code, _ in results], [said for _, said in results]
+
+
 @pytest.mark.matrix
 def test_of_ten_one_works_and_nine_are_told_who(provision: Provision, tmp_path: Path) -> None:
     env = write_environment(tmp_path, "lock-ten", FILE)
-    with ThreadPoolExecutor(10) as pool:
-        results = list(pool.map(lambda _: provision("up", env), range(10)))
-    assert sorted(result.code for result in results) == [0] + [75] * 9, [result.err for result in results]
-    assert all(BUSY.search(result.err) for result in results if result.code == 75)
+    codes, errs = of_several([provision] * 10, env)
+    assert codes == [0] + [75] * 9, errs
+    assert all(BUSY.search(err) for err in errs[1:])
     assert is_whole(provision, "lock-ten")
     assert "nothing to change" in provision.ok_err("up", env)
     (run,) = json.loads(provision.ok("history", "lock-ten", "-o", "json"))
@@ -81,11 +118,9 @@ def test_of_ten_one_works_and_nine_are_told_who(provision: Provision, tmp_path: 
 def test_of_two_homes_with_one_engine_one_works(provision: Provision, tmp_path: Path) -> None:
     env = write_environment(tmp_path, "lock-two", FILE)
     other = another_home(provision, tmp_path)
-    with ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(lambda one: one("up", env), (provision, other)))
-    assert sorted(result.code for result in results) == [0, 75], [result.err for result in results]
-    (busy,) = (result.err for result in results if result.code == 75)
-    assert BUSY.search(busy), busy
+    codes, errs = of_several([provision, other], env)
+    assert codes == [0, 75], errs
+    assert BUSY.search(errs[1]), errs[1]
     assert is_whole(provision, "lock-two")
 
 

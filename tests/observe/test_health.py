@@ -14,6 +14,7 @@ import pytest
 from kafka.protocol.metadata import ApiVersionsRequest, ApiVersionsResponse
 
 from provision.cli.run import run
+from provision.kafka.access import Access
 from provision.kafka.promptness import Reply, ask_broker
 from provision.kafka.readiness import BrokerAnswers
 from provision.observe import health
@@ -21,6 +22,7 @@ from provision.observe.health import Condition, Health, explained, health_of, si
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from tests.cli.world import NAME, settle
 from tests.kafka.scripted import ScriptedBroker, listening
+from tests.refusing import refusing
 
 Place = Callable[[ExitStack], str]
 OLD, YOUNG = 3600.0, 1.0
@@ -46,7 +48,7 @@ def _serving(answer: Callable[[socket.socket], None]) -> Iterator[str]:
         thread = threading.Thread(target=serve)
         thread.start()
         yield f"127.0.0.1:{server.getsockname()[1]}"
-        thread.join(timeout=10)
+        thread.join(timeout=60)
 
 
 def _kafka_answers(stack: ExitStack) -> ScriptedBroker:
@@ -71,9 +73,8 @@ def _silent(stack: ExitStack) -> str:
     return f"127.0.0.1:{server.getsockname()[1]}"
 
 
-def _closed(_stack: ExitStack) -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"127.0.0.1:{server.getsockname()[1]}"
+def _closed(stack: ExitStack) -> str:
+    return f"127.0.0.1:{stack.enter_context(refusing())}"
 
 
 def _hangs_up(stack: ExitStack) -> str:
@@ -168,12 +169,17 @@ def test_why_a_broker_is_silent_is_told_while_it_is_waited_for() -> None:
     }
 
 
+def _ask(access: Access, broker: int, timeout_s: float) -> Reply:
+    """Wait only for the one that is silent no longer than needed."""
+    return ask_broker(access, broker, 0.3 if broker == 2 else timeout_s)
+
+
 def test_the_commands_show_it_and_keep_what_they_showed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     runtime, _ = settle(tmp_path, monkeypatch)
-    monkeypatch.setattr(health, "ask_broker", ask_broker)  # and not the fake's
-    _limits(monkeypatch, 0.0, 2.0)
+    monkeypatch.setattr(health, "ask_broker", _ask)  # and not the fake's
+    _limits(monkeypatch, 0.0, _LONG_S)
     with ExitStack() as stack:
         kept = runtime._environments[NAME].nodes  # noqa: SLF001 the fake's
         places = {"broker-1": None, "broker-2": _silent(stack), "broker-3": _prompt(stack), "zookeeper-1": None}

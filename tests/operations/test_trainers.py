@@ -284,7 +284,7 @@ def test_it_ends_with_all_that_it_has_started_and_made(world: World, end: object
         world.note(ProcessIdentity.of(process.pid))
         assert callable(end)
         end(world)
-        assert process.wait(10) < 0
+        assert process.wait(60) < 0
         assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
     assert list(world.home.trainers) == []
     assert throwaway(world.home.directory) not in world.runtime.environments()
@@ -305,7 +305,7 @@ def test_what_another_command_trains_with_is_left(world: World) -> None:
         assert alone
         world.note(ProcessIdentity.of(process.pid))
         world.down()
-        assert process.wait(10) < 0
+        assert process.wait(60) < 0
     assert world.runtime.environments() == (throwaway(world.home.directory),)
 
 
@@ -321,7 +321,7 @@ def test_it_ends_too_if_its_runtime_does_not_answer(world: World) -> None:
     with another_process() as process:
         world.note(ProcessIdentity.of(process.pid))
         remove_caches(runtimes)
-        assert process.wait(10) < 0
+        assert process.wait(60) < 0
     assert list(world.home.trainers) == []
 
 

@@ -232,9 +232,9 @@ def test_a_saved_plan_is_stale_when_they_changed_since(living: Living) -> None:
     saved = living.plan().saved
     living.kafka.acls |= {OTHER}
     with pytest.raises(Refused, match="the plan is stale"):
-        living.up(UpOptions(timeout_s=5.0, saved=saved))
+        living.up(UpOptions(timeout_s=60.0, saved=saved))
     saved = living.plan().saved
-    assert living.up(UpOptions(timeout_s=5.0, saved=saved)).changed
+    assert living.up(UpOptions(timeout_s=60.0, saved=saved)).changed
 
 
 def test_they_are_adopted_as_a_file_says_them(living: Living) -> None:

@@ -146,9 +146,9 @@ def test_a_saved_plan_is_stale_when_a_quota_changed_since(living: Living) -> Non
     saved = living.plan().saved
     living.kafka.quotas[ALICE] = {"producer_byte_rate": 3}
     with pytest.raises(Refused, match="the plan is stale"):
-        living.up(UpOptions(timeout_s=5.0, saved=saved))
+        living.up(UpOptions(timeout_s=60.0, saved=saved))
     saved = living.plan().saved
-    assert living.up(UpOptions(timeout_s=5.0, saved=saved)).changed
+    assert living.up(UpOptions(timeout_s=60.0, saved=saved)).changed
     assert living.kafka.quotas == THERE | {ALICE: {"producer_byte_rate": 1}}
 
 

@@ -20,7 +20,7 @@ from provision.security.profiles import PROFILES
 from tests.security.test_ensemble import understood
 from tests.security.test_environments import NAME, Closed
 
-SOON = UpOptions(timeout_s=5.0)
+SOON = UpOptions(timeout_s=60.0)
 PHASES = (OPEN_PHASE, MOVE_PHASE, CLOSE_PHASE)
 PAIRS = list(itertools.permutations(PROFILES, 2))
 THREE: dict[str, Any] = {"brokers": {"nodes": 3, "port": "auto"}}
