@@ -66,7 +66,7 @@ def require_well(provision: Provision, name: str) -> dict[str, Any]:
 
     def is_well() -> bool:
         said.update(examined(provision, name))
-        return said["findings"] == []
+        return not said["findings"]
 
     assert wait_until(is_well, CALM_S), json.dumps(said["findings"], indent=1)
     return said

@@ -6,8 +6,8 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from provision.cluster.resolve import fixed_ports as ports_of
-from provision.environment import Environment
 from provision.software.pins import is_lock_file
+from provision.spec.source import Source
 from tests.e2e.conftest import FixedPorts
 from tests.engine import ROOT, Provision, engine
 
@@ -27,7 +27,7 @@ PROTOCOLS = {"plain": (9092, "PLAINTEXT"), "encrypted": (9093, "SSL"), "secure":
 def test_an_example_comes_up_stays_as_it_is_and_goes_without_a_trace(
     provision: Provision, fixed_ports: FixedPorts, name: str
 ) -> None:
-    described = Environment(ROOT / "environments" / f"{name}.yaml").validate()
+    described = Source(ROOT / "environments" / f"{name}.yaml").load()
     with fixed_ports.held(*ports_of(described).values()):
         _check(provision, name)
 
