@@ -47,7 +47,7 @@ def test_a_command_that_is_kept_off_names_who_is_at_work(
         f"error: {NAME} is being changed by {holder}\n"
         f"hint: wait for it (`--lock-timeout 5m`), or end it and remove all: `provision down {NAME} --force`\n"
     )
-    assert run([*line, "--lock-timeout", "100ms"]) == 75
+    assert run([*line, "--lock-timeout", "500ms"]) == 75
     assert capsys.readouterr().err.startswith(f"{NAME} is being changed by {holder}; waiting for it\nerror: ")
     assert run([*line, "--lock-timeout", "soon"]) == 64
     assert run(["status"]) == 0
