@@ -32,7 +32,7 @@ from provision.runtime import Runtimes
 from provision.runtime.base import Hold, JavaCommand, Runtime, Streams
 from provision.runtime.fake import FakeRuntime
 from provision.spec.loader import load
-from tests.engine import DEFAULT_VERSION, engine, image, java
+from tests.engine import DEFAULT_VERSION, engine, image, java, wait_until
 from tests.holders import dead, living, reused
 
 pytestmark = pytest.mark.row("apart")
@@ -617,9 +617,16 @@ def _state_of(thread: Path) -> str:
 def _process_of(runtime: Runtime, node: str) -> int:
     if runtime.kind == "docker":
         return int(engine().containers.get(f"{NAME}-{node}").attrs["State"]["Pid"])
-    lines = {process.pid: " ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])}
-    (found,) = (pid for pid, line in lines.items() if f"/{NAME}/{node} " in line)
-    return found
+    found: list[int] = []
+
+    def is_there() -> bool:  # one that has just been started has no command line while Java's launcher replaces itself
+        lines = {process.pid: " ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])}
+        found[:] = [pid for pid, line in lines.items() if f"/{NAME}/{node} " in line]
+        return bool(found)
+
+    assert wait_until(is_there)
+    (pid,) = found
+    return pid
 
 
 @pytest.fixture
