@@ -12,6 +12,7 @@ from tests.engine import SMALL, Provision, wait_for_line, write_environment
 
 pytestmark = pytest.mark.group(docker="soak", process="matrix")
 
+SOAK = pytest.mark.group(docker="soak", process="soak")
 NEWER, OLDER = "3.9.1", "3.8.1"
 KRAFT = "kafka: {mode: kraft}\nbrokers: {nodes: 1, port: auto}\ntopics: [{name: t}]\n"
 
@@ -23,7 +24,10 @@ def refused(provision: Provision, *arguments: str) -> str:
 
 
 @pytest.mark.group(docker="matrix")
-@pytest.mark.parametrize("text", [SMALL, KRAFT], ids=["zookeeper", "kraft"])
+@pytest.mark.parametrize(
+    "text",
+    [pytest.param(SMALL, id="zookeeper", marks=pytest.mark.group(docker="soak")), pytest.param(KRAFT, id="kraft")],
+)
 def test_what_a_running_environment_refuses_is_refused_over_its_kept_data(
     provision: Provision, tmp_path: Path, text: str
 ) -> None:
@@ -84,7 +88,9 @@ def test_data_of_another_cluster_are_told_before_anything_starts(provision: Prov
     provision.ok("down", env, "--delete-data")
 
 
-@pytest.mark.parametrize("stopped", [("broker-1",), ()], ids=["zookeeper-runs", "all-stopped"])
+@pytest.mark.parametrize(
+    "stopped", [pytest.param(("broker-1",), id="zookeeper-runs"), pytest.param((), id="all-stopped", marks=SOAK)]
+)
 def test_a_single_broker_with_data_of_another_cluster_is_told_before_it_starts(
     provision: Provision, tmp_path: Path, stopped: tuple[str, ...]
 ) -> None:
@@ -106,7 +112,9 @@ def test_a_single_broker_with_data_of_another_cluster_is_told_before_it_starts(
     provision.ok("down", env, "--delete-data")
 
 
-@pytest.mark.parametrize("running", [True, False], ids=["brokers-running", "all-stopped"])
+@pytest.mark.parametrize(
+    "running", [pytest.param(True, id="brokers-running"), pytest.param(False, id="all-stopped", marks=SOAK)]
+)
 def test_an_ensemble_whose_data_were_wiped_is_not_begun_anew(
     provision: Provision, tmp_path: Path, running: bool
 ) -> None:
@@ -123,7 +131,7 @@ def test_an_ensemble_whose_data_were_wiped_is_not_begun_anew(
 GROWTH = "kafka: {mode: kraft}\ncontrollers: {nodes: 1}\nbrokers: {port: auto}\ntopics: [{name: t}]\n"
 
 
-@pytest.mark.parametrize("goes_on", ["up", "start", "back"])
+@pytest.mark.parametrize("goes_on", ["up", *(pytest.param(way, marks=SOAK) for way in ("start", "back"))])
 def test_a_growth_that_was_killed_before_its_storage_was_formatted(
     provision: Provision, tmp_path: Path, goes_on: str
 ) -> None:

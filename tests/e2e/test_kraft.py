@@ -16,8 +16,6 @@ from tests.engine import Provision, write_environment
 NAME = "leaver"
 VERSION = "4.3.0"  # from 4.0 on brokers that are away are told too (KIP-1073)
 
-pytestmark = pytest.mark.matrix
-
 
 def _file(directory: Path, brokers: int) -> str:
     return write_environment(
@@ -36,6 +34,7 @@ def _registered(provision: Provision) -> list[int]:
     return sorted(broker.broker_id for broker in answer.brokers)
 
 
+@pytest.mark.group(docker="matrix", process="soak")
 def test_a_broker_that_has_left_is_forgotten_and_may_come_again(provision: Provision, tmp_path: Path) -> None:
     provision = replace(provision, version=VERSION)
     provision.ok("up", _file(tmp_path, 4))
@@ -49,6 +48,7 @@ def test_a_broker_that_has_left_is_forgotten_and_may_come_again(provision: Provi
     assert provision.traces(NAME) == []
 
 
+@pytest.mark.matrix
 def test_leaders_are_asked_whether_they_serve(provision: Provision, tmp_path: Path) -> None:
     provision = replace(provision, version=VERSION)
     nodes = json.loads(provision.ok("up", _file(tmp_path, 2), "-o", "json"))["nodes"]

@@ -32,8 +32,6 @@ SHOWN = {
 TYPES = (("users",), ("clients",), ("ips",), ("users", "clients"))
 OLDEST, NEWEST = "2.8.2", "4.3.0"
 
-pytestmark = pytest.mark.group(docker="matrix", process="soak")
-
 
 class Environment:
     """Two brokers and the quotas of the file."""
@@ -83,7 +81,10 @@ class Environment:
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(OLDEST, id="zookeeper"), pytest.param(NEWEST, id="kraft")],
+    params=[
+        pytest.param(OLDEST, id="zookeeper", marks=pytest.mark.soak),
+        pytest.param(NEWEST, id="kraft", marks=pytest.mark.group(docker="matrix", process="soak")),
+    ],
 )
 def environment(
     request: pytest.FixtureRequest, provision: Provision, tmp_path_factory: pytest.TempPathFactory

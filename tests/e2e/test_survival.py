@@ -31,7 +31,7 @@ def _records(provision: Provision) -> list[str]:
     return sorted(read.splitlines())
 
 
-@pytest.mark.group(process="matrix")
+@pytest.mark.group(process="soak")
 def test_stop_and_start_keep_every_record(cluster: Provision) -> None:
     cluster.ok("stop", "three-brokers")
     stopped = json.loads(cluster.ok("status", "three-brokers", "-o", "json"))

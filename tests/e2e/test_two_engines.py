@@ -9,7 +9,7 @@ from tests.docker_contexts import add_context, at
 from tests.engine import Provision, engine, write_environment
 from tests.own_engine import IMAGE, OwnEngine
 
-pytestmark = [pytest.mark.matrix, pytest.mark.engine, pytest.mark.row(None)]
+pytestmark = [pytest.mark.engine, pytest.mark.row(None)]
 
 NAME = "two-engines"
 FILE = f"kafka: {{mode: zookeeper, version: 3.9.1, image: {IMAGE}}}\nruntime: docker\nbrokers: {{port: auto}}\n"
@@ -20,7 +20,14 @@ def nothing_is_left() -> None:
     """The second engine goes with all it has; the first one never had anything."""
 
 
-@pytest.mark.parametrize("named_by", ["DOCKER_HOST", "DOCKER_CONTEXT", "currentContext"])
+@pytest.mark.parametrize(
+    "named_by",
+    [
+        pytest.param("DOCKER_HOST", marks=pytest.mark.soak),
+        pytest.param("DOCKER_CONTEXT", marks=pytest.mark.matrix),
+        pytest.param("currentContext", marks=pytest.mark.soak),
+    ],
+)
 def test_an_environment_is_in_the_engine_that_is_named_and_in_no_other(
     tmp_path: Path, own: OwnEngine, named_by: str
 ) -> None:

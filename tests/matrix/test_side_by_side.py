@@ -19,6 +19,13 @@ from tests.engine import DEFAULT_VERSION, Provision, engine, image, java, wait_u
 pytestmark = pytest.mark.row("apart")  # a name stands for one environment of the engine, and `gc` looks at all of it
 
 PATIENCE_S = 120
+at_two_points = pytest.mark.parametrize(
+    "at",
+    [
+        pytest.param("storage broker-1 created", marks=pytest.mark.group(docker="matrix", process="soak")),
+        pytest.param("broker-1 started", marks=pytest.mark.group(docker="soak", process="matrix")),
+    ],
+)
 FILE = "brokers: {port: auto}\ntopics: [{name: t}]\n"
 BUSY = re.compile(r"^error: \S+ is being changed by `provision \w+` \(.+, pid \d+ on .+, since .+\)\n", re.MULTILINE)
 
@@ -132,8 +139,7 @@ def is_asked_to_end(provision: Provision, name: str) -> bool:
     return any("down" in file.read_text() for file in (provision.home / "locks").glob(f"{name}*"))
 
 
-@pytest.mark.matrix
-@pytest.mark.parametrize("at", ["storage broker-1 created", "broker-1 started"])
+@at_two_points
 def test_what_a_killed_command_held_is_free_for_the_next(provision: Provision, tmp_path: Path, at: str) -> None:
     env = write_environment(tmp_path, "lock-kill", FILE)
     with provision.start("up", env) as killed:
@@ -155,8 +161,7 @@ def test_what_a_killed_command_held_is_free_for_the_next(provision: Provision, t
     }.items()
 
 
-@pytest.mark.matrix
-@pytest.mark.parametrize("at", ["storage broker-1 created", "broker-1 started"])
+@at_two_points
 def test_the_doctor_tells_an_up_that_runs_from_one_that_was_killed(
     provision: Provision, tmp_path: Path, at: str
 ) -> None:
@@ -181,8 +186,7 @@ def findings(provision: Provision, env: str) -> dict[str, dict[str, Any]]:
     return {one["id"]: one for one in json.loads(result.out)["findings"]}
 
 
-@pytest.mark.matrix
-@pytest.mark.parametrize("at", ["storage broker-1 created", "broker-1 started"])
+@at_two_points
 def test_down_by_force_ends_an_up_and_leaves_nothing(provision: Provision, tmp_path: Path, at: str) -> None:
     env = write_environment(tmp_path, "lock-force", FILE)
     with provision.start("up", env) as up:

@@ -50,7 +50,11 @@ KRAFT = {
     "4.3.0": Metadata("4.3-IV0", 30),
 }
 SELDOM = {("dedicated", "docker"), ("combined", "process")}
-IN_BETWEEN = {Row("3.3.2", "zookeeper", "docker"), Row("3.6.2", "zookeeper", "docker")}
+IN_BETWEEN = {
+    *(Row(version, "zookeeper", runtime) for version in ("3.3.2", "3.6.2") for runtime in RUNTIMES),
+    Row("3.9.1", "zookeeper", "docker"),  # the default, which most other tests have
+    Row("3.9.1", "dedicated", "process"),
+}
 ROWS = (
     *(Row(version, "zookeeper", runtime) for version in ON_BOTH for runtime in RUNTIMES),
     *(Row(version, "zookeeper", "process") for version in ON_PROCESSES),

@@ -178,10 +178,10 @@ def test_clients_get_in_the_old_way_at_the_same_address_until_the_last_phase(cha
     [
         ("zookeeper", "plaintext", "sasl-tls"),
         ("ensemble", "plaintext", "mtls"),
-        ("ensemble", "sasl-scram", "plaintext"),
-        ("ensemble", "tls", "sasl-plain"),
+        pytest.param("ensemble", "sasl-scram", "plaintext", marks=pytest.mark.soak),
+        pytest.param("ensemble", "tls", "sasl-plain", marks=pytest.mark.soak),
         ("combined", "plaintext", "sasl-tls"),
-        ("combined", "sasl-tls", "plaintext"),
+        pytest.param("combined", "sasl-tls", "plaintext", marks=pytest.mark.soak),
         ("dedicated", "mtls", "sasl-scram"),
     ],
 )

@@ -18,10 +18,18 @@ pytestmark = pytest.mark.row("apart")
 NAME = "cycled"
 SMALL = "brokers: {port: auto, heap: 128m}\n"
 FEW_AND_MANY = pytest.mark.parametrize(
-    "times", [pytest.param(5, marks=pytest.mark.matrix), pytest.param(30, marks=pytest.mark.soak)]
+    "times",
+    [
+        pytest.param(5, marks=pytest.mark.group(docker="soak", process="matrix")),
+        pytest.param(30, marks=pytest.mark.soak),
+    ],
 )
 FOUR_AND_TWENTY = pytest.mark.parametrize(
-    "count", [pytest.param(4, marks=pytest.mark.matrix), pytest.param(20, marks=pytest.mark.soak)]
+    "count",
+    [
+        pytest.param(4, marks=pytest.mark.group(docker="matrix", process="soak")),
+        pytest.param(20, marks=pytest.mark.soak),
+    ],
 )
 
 

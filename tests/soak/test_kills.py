@@ -160,7 +160,7 @@ def test_an_up_that_is_killed(provision: Provision, tmp_path: Path, part: int, k
     assert killed
 
 
-@parts(few=2, many=30, each=10)
+@parts(few=2, many=30, each=10, docker="soak")
 def test_a_down_that_is_killed(provision: Provision, tmp_path: Path, part: int, kills: int) -> None:
     killed = 0
     for number, instant in enumerate(instants("down", part, kills)):

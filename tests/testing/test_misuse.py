@@ -158,7 +158,7 @@ def test_after_it_the_environment(kafka_environment):
 
 
 @pytest.mark.process
-@pytest.mark.matrix
+@pytest.mark.soak
 def test_with_warnings_as_errors_each_mistake_is_told_by_its_reason(project: Project) -> None:  # noqa: F811
     project.write(pytest__ini="[pytest]\nfilterwarnings = error\n", test_it__py=TESTS)
     code, out = project.run("-W", "error", "--tb=short", "-p", "no:randomly", **NO_ENGINE)

@@ -54,7 +54,7 @@ def test_it_passes_in_another_order(sample: Project, arguments: list[str], seed:
     assert sample.is_clean
 
 
-@pytest.mark.matrix
+@pytest.mark.soak
 def test_it_passes_twice_at_the_same_time(sample: Project) -> None:
     with sample.start("-n", "2", **NO_ENGINE) as one, sample.start("-n", "2", **NO_ENGINE) as other:
         for run in (one, other):
