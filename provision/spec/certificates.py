@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 from provision.common.whole_files import read_whole
 from provision.security.given import CERTIFICATE, KEY, BadAuthority, given_authority
 from provision.spec.listeners import security_of
+from provision.spec.secret_files import path_of_secret
 from provision.spec.section import Section
 
 if TYPE_CHECKING:
@@ -23,13 +24,7 @@ LARGEST = 1024 * 1024
 # No message of these shows a value: it may be a key that is in the wrong place.
 
 
-def _file(value: object) -> object:
-    if not (isinstance(value, str) and value.strip() and value.isprintable()):
-        raise ValueError("must be the path of a file in PEM")
-    return value
-
-
-PemFile = Annotated[str, BeforeValidator(_file), WithJsonSchema({"type": "string", "minLength": 1})]
+PemFile = Annotated[str, BeforeValidator(path_of_secret), WithJsonSchema({"type": "string", "minLength": 1})]
 
 
 class AuthoritySpec(Section):

@@ -132,8 +132,69 @@ def test_a_section_of_another_form_is_refused_and_shows_no_value(section: object
     both = {"key": "-----BEGIN PRIVATE KEY-----\ns3same", "certificate": 5}
     with pytest.raises(InvalidEnvironment) as caught:
         Environment(name=NAME, security="tls", certificates={"authority": both}).validate()
-    assert "must be the path of a file in PEM" in caught.value.why
+    assert "must be the path of a file" in caught.value.why
     assert "s3same" not in caught.value.why
+
+
+BODY = HOUSE.pem().decode().splitlines()[1:-1]
+IN_PLACE_OF_THE_PATH = {
+    "folded": ">-\n        " + HOUSE.pem().decode().strip().replace("\n", "\n        "),
+    "plain": HOUSE.pem().decode().strip().replace("\n", "\n        "),
+    "literal": "|\n        " + HOUSE.pem().decode().strip().replace("\n", "\n        "),
+    "not indented": HOUSE.pem().decode().strip(),
+    "quoted": json.dumps(HOUSE.pem().decode()),
+    "in one line": HOUSE.pem().decode().replace("\n", ""),
+    "its lines alone": "".join(BODY),
+    "its lines folded": ">-\n        " + "\n        ".join(BODY),
+    "long": "x" * 300,
+}
+SECRET_PATHS = {
+    "key": "certificates:\n  authority:\n    certificate: ca.pem\n    key: ",
+    "certificate": "certificates:\n  authority:\n    key: ca.key\n    certificate: ",
+    "password": "users:\n  - name: app\n    password:\n      file: ",
+}
+
+
+@pytest.mark.parametrize("form", IN_PLACE_OF_THE_PATH)
+@pytest.mark.parametrize("path", SECRET_PATHS)
+def test_a_key_in_the_place_of_its_path_is_refused_and_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], path: str, form: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    HOUSE.write(tmp_path)
+    value = IN_PLACE_OF_THE_PATH[form]
+    (tmp_path / "closed.yaml").write_text(f"security: sasl-tls\n{SECRET_PATHS[path]}{value}\n")
+    assert run(["validate", "closed.yaml"]) == 65
+    error = "".join(capsys.readouterr())
+    assert "closed.yaml:" in error
+    assert form == "not indented" or "must be the path of a file" in error
+    assert not [line for line in (*BODY, "x" * 20) if line[:20] in error]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        HOUSE.pem().decode(),
+        HOUSE.pem().decode().strip(),
+        "".join(BODY),
+        f"[{BODY[0]}",
+        f"Proc-Type: 4: {BODY[0]}",
+        f"{{a: {BODY[0]}}}",
+    ],
+    ids=["whole", "without its end", "its lines alone", "no YAML", "colons", "mapping"],
+)
+@pytest.mark.parametrize("key", ["certificates.authority.key", "users.app.password.file", "users.app.password"])
+def test_a_key_on_the_command_line_is_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], key: str, value: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    authority = HOUSE.write(tmp_path)
+    described = {"security": "sasl-tls", "certificates": authority, "users": [{"name": "app"}]}
+    (tmp_path / "closed.yaml").write_text(json.dumps(described))
+    assert run(["validate", "closed.yaml", "--set", f"{key}={value}"]) in (64, 65)
+    error = "".join(capsys.readouterr())
+    assert f"--set {key}" in error
+    assert not [line for line in BODY if line[:20] in error]
 
 
 @pytest.fixture
