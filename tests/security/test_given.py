@@ -1,5 +1,6 @@
 """An authority of the user's own: what is wrong with its files, and an environment whose certificates it issues."""
 
+import base64
 import json
 import stat
 from collections.abc import Callable
@@ -8,7 +9,12 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
 
 from provision import Environment, UpOptions
 from provision.cli.run import run
@@ -48,6 +54,23 @@ def of(authority: Made) -> Callable[[Path], object]:
     return authority.write
 
 
+def spoilt(authority: Made, old: bytes, new: bytes) -> Callable[[Path], object]:
+    """With other bytes in its certificate."""
+    certificate, *issuers = authority.chain
+    encoded = certificate.public_bytes(Encoding.DER)
+    assert old in encoded
+    body = base64.encodebytes(encoded.replace(old, new))
+    above = b"".join(one.public_bytes(Encoding.PEM) for one in issuers)
+    return lambda directory: (
+        authority.write(directory),
+        holding(PEM, b"-----BEGIN CERTIFICATE-----\n" + body + b"-----END CERTIFICATE-----\n" + above)(directory),
+    )
+
+
+SHORT = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505 that it is refused
+LONG = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+SHA256_WITH_RSA = b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b"
+STRANGE = tuple(x509.UnrecognizedExtension(x509.ObjectIdentifier(one), b"\x05\x00") for one in ("1.2.3.4", "1.2.3.5"))
 KEY, PEM = "ca.key", "ca.pem"
 WRONG: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "no key": (without(KEY), KEY, "cannot be read: no such file or directory"),
@@ -57,7 +80,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "damaged key": (holding(KEY, HOUSE.pem()[:90]), KEY, "has no private key in PEM that can be read"),
     "password": (holding(KEY, HOUSE.pem(BestAvailableEncryption(b"s3same"))), KEY, "is protected by a password"),
     "short key": (
-        of(made(key=rsa.generate_private_key(public_exponent=65537, key_size=1024))),  # noqa: S505 that it is refused
+        of(made(key=SHORT)),
         KEY,
         "has only 1024 bits",
     ),
@@ -71,7 +94,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "wrong order": (
         of(Made(BELOW.key, BELOW.chain[::-1])),
         PEM,
-        "ends in the middle: 'CN=house' is issued by 'CN=house', which does not follow",
+        "is in the wrong order, or has more after the root: 'CN=house' is issued by itself, and is not the last",
     ),
     "without its issuer": (
         of(Made(BELOW.key, BELOW.chain[:1])),
@@ -96,6 +119,56 @@ WRONG: dict[str, tuple[Callable[[Path], object], str, str]] = {
         of(made(more=(LIMITS,))),
         PEM,
         "has limits on names: the certificate 'CN=house' could forbid localhost",
+    ),
+    "more after the root": (
+        of(Made(HOUSE.key, (*HOUSE.chain, *OTHER.chain))),
+        PEM,
+        "is in the wrong order, or has more after the root: 'CN=house' is issued by itself, and is not the last",
+    ),
+    "short key above": (
+        of(made("below", issuer=made(key=SHORT))),
+        PEM,
+        "cannot be used: the key of the certificate 'CN=house' has only 1024 bits",
+    ),
+    "new kind above": (
+        of(made("below", issuer=made(key=ed25519.Ed25519PrivateKey.generate()))),
+        PEM,
+        "cannot be used: the key of the certificate 'CN=house' is of a kind that not every client knows",
+    ),
+    "signed the old way": (
+        spoilt(made("below", issuer=made(key=LONG)), SHA256_WITH_RSA, SHA256_WITH_RSA[:-1] + b"\x05"),
+        PEM,
+        "cannot be used: the certificate 'CN=below' is signed with SHA1, which clients refuse",
+    ),
+    "for mail": (
+        of(made(more=(x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.EMAIL_PROTECTION]),))),
+        PEM,
+        "is of no use: the certificate 'CN=house' is not for TLS servers and clients",
+    ),
+    "for servers, above": (
+        of(made("below", issuer=made(more=(x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH]),)))),
+        PEM,
+        "is of no use: the certificate 'CN=house' is not for TLS servers and clients",
+    ),
+    "critical and not known": (
+        of(made(more=(STRANGE[0],))),
+        PEM,
+        "cannot be used: the certificate 'CN=house' has a critical extension that not every client knows (1.2.3.4)",
+    ),
+    "the same extension twice": (
+        spoilt(made(more=STRANGE), b"\x06\x03\x2a\x03\x05", b"\x06\x03\x2a\x03\x04"),
+        PEM,
+        "cannot be read: certificate 1 in it is damaged",
+    ),
+    "a name of a kind nobody has": (
+        spoilt(made(more=(x509.SubjectAlternativeName([x509.DNSName("xyzzy")]),)), b"\x82\x05xyzzy", b"\xa3\x05xyzzy"),
+        PEM,
+        "cannot be read: certificate 1 in it is damaged",
+    ),
+    "a name in no characters": (
+        spoilt(made(), b"\x05house", b"\x05\xff\xff\xff\xff\xff"),
+        PEM,
+        "cannot be read: certificate 1 in it is damaged",
     ),
     "none below": (of(made("below", issuer=made(length=0))), PEM, "is of no use: the certificate 'CN=house' allows 0"),
 }
@@ -252,6 +325,43 @@ def test_it_issues_the_certificates_of_nodes_and_users_and_clients_need_only_its
     closed.looks_away()
     environment.down()
     assert not closed.store.is_there
+
+
+RSA = made("below", issuer=HOUSE, key=LONG)
+CURVE = b"-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
+FORMS: dict[str, tuple[Made, Callable[[bytes, bytes], tuple[bytes, bytes]]]] = {
+    "ends of lines": (BELOW, lambda key, pem: (key.replace(b"\n", b"\r\n"), pem.replace(b"\n", b"\r\n"))),
+    "both in both": (BELOW, lambda key, pem: (key + pem, pem + key)),
+    "remarks": (BELOW, lambda key, pem: (b"the key\n" + key, pem.replace(b"-----BEGIN", b"Subject: x\n-----BEGIN"))),
+    "no last end of line": (BELOW, lambda key, pem: (key.rstrip(), pem.rstrip())),
+    "another name of it": (BELOW, lambda key, pem: (key, pem.replace(b" CERTIFICATE", b" X509 CERTIFICATE"))),
+    "old form": (BELOW, lambda _, pem: (of_old(BELOW), pem)),
+    "old form of OpenSSL": (BELOW, lambda _, pem: (CURVE + of_old(BELOW), pem)),
+    "old form of RSA": (RSA, lambda _, pem: (of_old(RSA), pem)),
+}
+
+
+def of_old(authority: Made) -> bytes:
+    """Its key in the form before PKCS #8."""
+    return bytes(authority.key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_however_its_files_are_written_nodes_and_clients_get_what_they_can_read(
+    closed: Closed, tmp_path: Path, form: str
+) -> None:
+    authority, as_written = FORMS[form]
+    section = authority.write(tmp_path)
+    key, pem = as_written(authority.pem(), authority.certificates)
+    (tmp_path / KEY).write_bytes(key)
+    (tmp_path / PEM).write_bytes(pem)
+    environment = closed.of(users=APP, certificates=section)
+    environment.validate()
+    environment.up()
+    assert not environment.plan().plan.changes
+    assert [one.name for one in environment.certificates() if one.kind == "authority"]
+    assert closed.store.read("ca.key") == authority.pem() + authority.certificates
+    assert is_understood(Taken(tmp_path / "n", closed, "broker-1"), Taken(tmp_path / "c", closed, "user-app"))
 
 
 def test_its_key_is_in_no_plan_no_event_and_no_rendered_file(closed: Closed, tmp_path: Path) -> None:
