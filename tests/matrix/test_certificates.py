@@ -156,7 +156,7 @@ def test_a_java_client_gets_in_by_its_stores(tmp_path: Path) -> None:
             producer = ("kafka-console-producer", "--", "--topic", "t", "--producer.config", str(file))
             provision.ok(*tool, *producer, stdin=f"{listener}\n")
             _require_read_by_keytool(file.parent)
-        assert not (tmp_path / "secure" / "user-app.p12").exists()
+        assert not (tmp_path / "secure" / "app.keystore.p12").exists()
         read = provision.ok("consume", NAME, "t", "--from-beginning", "-n", "2", "--timeout", "30s")
         assert sorted(read.split()) == ["mutual", "secure"]
     finally:
@@ -171,5 +171,5 @@ def _require_read_by_keytool(directory: Path) -> None:
     for store in stores if keytool else ():
         command = [str(keytool), "-list", "-keystore", str(store), "-storepass:file", f"{store}.password"]
         shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_S).stdout
-        assert ("trustedCertEntry" in shown) is (store.name == "truststore.p12"), shown
-        assert ("PrivateKeyEntry" in shown) is (store.name == "user-app.p12"), shown
+        assert ("trustedCertEntry" in shown) is (store.name == "app.truststore.p12"), shown
+        assert ("PrivateKeyEntry" in shown) is (store.name == "app.keystore.p12"), shown

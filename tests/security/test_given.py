@@ -22,7 +22,7 @@ from provision.errors import InvalidEnvironment, Refused, UsageError
 from provision.events import ActionDone, Notice
 from provision.security.certificates import parts, shown
 from provision.security.material import Rotation
-from tests.authorities import DAY, NOW, Made, made
+from tests.authorities import DAY, NOW, SHA1, Made, made
 from tests.security.test_environments import KRAFT, NAME, Closed
 from tests.security.test_rotation import NODES, Side, is_understood
 
@@ -378,11 +378,16 @@ def test_its_key_is_in_no_plan_no_event_and_no_rendered_file(closed: Closed, tmp
         assert not any(line.encode() in content for content in closed.files("broker-1").values())
 
 
-def test_another_one_comes_by_a_rolling_restart_and_breaks_nobody(closed: Closed, tmp_path: Path) -> None:
-    environment = closed.of(users=APP, certificates=BELOW.write(tmp_path / "ca"))
+@pytest.mark.parametrize("identifier", [b"", SHA1, b"another way"], ids=["none", "of the key", "another"])
+def test_another_one_comes_by_a_rolling_restart_and_breaks_nobody(
+    closed: Closed, tmp_path: Path, identifier: bytes
+) -> None:
+    first = made("below", issuer=made(identifier=identifier), identifier=identifier)
+    other = made("other", identifier=identifier)
+    environment = closed.of(users=APP, certificates=first.write(tmp_path / "ca"))
     environment.up()
     sides = {"old": [Taken(tmp_path / f"old {name}", closed, name) for name in ("broker-1", "user-app")]}
-    OTHER.write(tmp_path / "ca")
+    other.write(tmp_path / "ca")
     plan = environment.plan().plan
     assert [(action.resource, action.verb) for action in plan.actions] == [
         (name, "restart") for name in NODES if name.startswith("broker")
@@ -391,7 +396,7 @@ def test_another_one_comes_by_a_rolling_restart_and_breaks_nobody(closed: Closed
     environment.up()
     assert restarted(closed) == ["broker-2", "broker-1"]
     sides["both"] = [Taken(tmp_path / f"both {name}", closed, name) for name in ("broker-1", "user-app")]
-    assert closed.files("broker-1")["ca.pem"] == OTHER.certificates + BELOW.certificates
+    assert closed.files("broker-1")["ca.pem"] == other.certificates + first.certificates
     environment.plan()
     assert "--finish" in next(one.text for one in closed.told if isinstance(one, Notice))
     with pytest.raises(Refused, match="go to another authority than that of the file already"):
@@ -404,7 +409,7 @@ def test_another_one_comes_by_a_rolling_restart_and_breaks_nobody(closed: Closed
         (s, c) for s, (node, _) in sides.items() for c, (_, user) in sides.items() if is_understood(node, user)
     }
     assert understood == {(s, c) for s in sides for c in sides} - {("old", "new"), ("new", "old")}
-    assert closed.store.read("ca.pem") == OTHER.certificates
+    assert closed.store.read("ca.pem") == other.certificates
     assert not environment.plan().plan.changes
 
 
@@ -454,6 +459,18 @@ def test_a_newer_certificate_of_the_same_is_handed_out_and_needs_no_rotation(clo
     assert closed.files("broker-1")["ca.pem"] == renewed.certificates
     assert closed.store.read("broker-1.pem") == own
     assert is_understood(Taken(tmp_path / "node", closed, "broker-1"), old)
+
+
+def test_a_newer_certificate_with_another_identifier_comes_with_new_ones(closed: Closed, tmp_path: Path) -> None:
+    section = made(key=HOUSE.key, identifier=SHA1).write(tmp_path / "ca")
+    environment = closed.of(users=APP, certificates=section)
+    environment.up()
+    own = closed.store.read("broker-1.pem")
+    made(key=HOUSE.key, identifier=b"another way").write(tmp_path / "ca")
+    environment.up()
+    assert closed.store.read("broker-1.pem") != own
+    assert is_understood(Taken(tmp_path / "n", closed, "broker-1"), Taken(tmp_path / "c", closed, "user-app"))
+    assert not environment.plan().plan.changes
 
 
 def test_only_the_file_leads_to_another_one(closed: Closed, tmp_path: Path) -> None:
