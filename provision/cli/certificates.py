@@ -78,9 +78,14 @@ def rotate(
 
         step = Rotation.FINISH if finish else Rotation.BEGIN
         environment.up(UpOptions(timeout_s=seconds(timeout), rotation=step), agree=agree)
-    name = environment.name
-    if finish:
-        say(f"{name}: only the new authority is trusted")
-        return
-    say(f"{name}: both authorities are trusted; give clients the new files")
-    say(f"`provision certs rotate {name} --finish` then ends the trust in the old one")
+    say(_said(environment.name, {one.kind for one in environment.certificates()}))
+
+
+def _said(name: str, kinds: "set[str]") -> str:
+    """What a rotation has led to, by the kinds of the certificates that there are."""
+    ends = f"`provision certs rotate {name} --finish` then ends the trust in the old one"
+    if "old authority" in kinds:
+        return f"{name}: both authorities are trusted; give clients the new files\n{ends}"
+    if "old zookeeper authority" in kinds:
+        return f"{name}: ZooKeeper's nodes trust both of its authorities; clients have nothing of them\n{ends}"
+    return f"{name}: only the new authority is trusted"

@@ -134,7 +134,7 @@ def _trusting(cluster: Cluster, role: str, made: Material) -> dict[str, bytes]:
     """What a node of that role trusts that is no longer in the file."""
     at = [CONTROLLER] if role == Role.CONTROLLER else []
     trusts = role != Role.ZOOKEEPER and cluster.listening.at(at).encrypted
-    kafka = {TRUSTSTORE: made.authority} if trusts else {}
+    kafka = {TRUSTSTORE: made.authority_of_nodes} if trusts else {}
     members = {} if role == Role.CONTROLLER else {ensemble.TRUSTSTORE: made.ensemble_authority}
     return {name: content for name, content in {**kafka, **members}.items() if content}
 
@@ -152,15 +152,20 @@ def warnings_of(cluster: Cluster, made: Material, rotation: Rotation | None = No
             f"`provision certs rotate {cluster.name} --finish`"
         )
     if (gone := made.certified_before) and not rotation:
+        until = "another authority is in the file's `certificates`"
         yield (
             f"no longer in the file, and refused by name: {listed(gone)}; what certificates they have stays valid, for "
-            f"the case that the name comes back, until `provision certs rotate {cluster.name}`"
+            f"the case that the name comes back, until {until if cluster.authority else _rotate(cluster)}"
         )
+
+
+def _rotate(cluster: Cluster) -> str:
+    return f"`provision certs rotate {cluster.name}`"
 
 
 def _validity(cluster: Cluster, made: Material) -> str:
     """That an authority is not valid, or not much longer; empty if they are."""
-    another = f"`provision certs rotate {cluster.name}` makes another"
+    another = f"{_rotate(cluster)} makes another"
     of_file = "name another one in the file's `certificates`" if cluster.authority else another
     found = (_ends(cluster, made.authority, of_file), _ends(cluster, made.ensemble_authority, another))
     return next(filter(None, found), "")

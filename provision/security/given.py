@@ -145,6 +145,7 @@ def _require_valid(one: "x509.Certificate", who: str, now: dt.datetime) -> None:
 def _require_usable(extensions: "list[x509.Extension[x509.ExtensionType]]", who: str, below: int, hint: str) -> None:
     """That nothing in a certificate keeps it from issuing those of nodes and clients."""
     from cryptography import x509
+    from cryptography.x509.oid import ExtendedKeyUsageOID
 
     found = {extension.oid: extension.value for extension in extensions}
     basic, usage = found.get(x509.BasicConstraints.oid), found.get(x509.KeyUsage.oid)
@@ -159,7 +160,7 @@ def _require_usable(extensions: "list[x509.Extension[x509.ExtensionType]]", who:
         what = f"has limits on names: {who} could forbid localhost, 127.0.0.1 and the names of nodes (name constraints)"
         raise BadAuthority(CERTIFICATE, what, "name one without name constraints")
     uses = found.get(x509.ExtendedKeyUsage.oid)
-    both = {x509.ExtendedKeyUsageOID.SERVER_AUTH, x509.ExtendedKeyUsageOID.CLIENT_AUTH}
+    both = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH}
     if isinstance(uses, x509.ExtendedKeyUsage) and not both <= set(uses):
         what = f"is of no use: {who} is not for TLS servers and clients (extended key usage)"
         raise BadAuthority(CERTIFICATE, what, "name one without an extended key usage")

@@ -35,6 +35,11 @@ def sealed_by_another(store: Path) -> None:
     (other / "truststore.p12").rename(store)
 
 
+def sealed_by_another_word(store: Path) -> None:
+    sealed_by_another(store)
+    write(beside(store), b"a-word")
+
+
 def link(at: Path) -> None:
     target = at.with_name("target")
     write(target, b"somebody else's")
@@ -45,10 +50,7 @@ THERE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no store": (lambda store: write(store, b"a plain file"), "is there already, and is left as it is"),
     "an empty file": (lambda store: write(store, b""), "is there already, and is left as it is"),
     "another's without a password": (sealed_by_another, "is there already, and is left as it is"),
-    "another's with another password": (
-        lambda store: (sealed_by_another(store), write(beside(store), b"a-word")),
-        "is there already, and is left as it is",
-    ),
+    "another's with another password": (sealed_by_another_word, "is there already, and is left as it is"),
     "a link": (link, "is a link, which is not followed"),
     "a link to nothing": (lambda store: store.symlink_to(store.with_name("nothing")), "is a link"),
     "a link at the password": (lambda store: link(beside(store)), "is a link, which is not followed"),

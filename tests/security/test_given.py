@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -15,12 +16,13 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from provision import Environment, UpOptions
 from provision.cli.run import run
 from provision.errors import InvalidEnvironment, Refused, UsageError
 from provision.events import ActionDone, Notice
-from provision.security.certificates import parts, shown
+from provision.security.certificates import Pair, Subject, issue, parts, shown
 from provision.security.material import Rotation
 from tests.authorities import DAY, NOW, SHA1, Made, made
 from tests.security.test_environments import KRAFT, NAME, Closed
@@ -141,12 +143,12 @@ WRONG: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "cannot be used: the certificate 'CN=below' is signed with SHA1, which clients refuse",
     ),
     "for mail": (
-        of(made(more=(x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.EMAIL_PROTECTION]),))),
+        of(made(more=(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]),))),
         PEM,
         "is of no use: the certificate 'CN=house' is not for TLS servers and clients",
     ),
     "for servers, above": (
-        of(made("below", issuer=made(more=(x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH]),)))),
+        of(made("below", issuer=made(more=(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]),)))),
         PEM,
         "is of no use: the certificate 'CN=house' is not for TLS servers and clients",
     ),
@@ -290,7 +292,8 @@ class Taken(Side):
     def __init__(self, directory: Path, closed: Closed, subject: str, trusted: bytes = b"") -> None:
         directory.mkdir()
         self.ca, self.own = directory / "ca.pem", directory / "own.pem"
-        self.ca.write_bytes(trusted or closed.store.read("ca.pem") or b"")
+        ours = closed.files(subject)["ca.pem"] if subject in NODES else closed.store.read("ca.pem")
+        self.ca.write_bytes(trusted or ours or b"")
         self.own.write_bytes(closed.store.read(f"{subject}.pem") or b"")
 
 
@@ -310,9 +313,9 @@ def test_it_issues_the_certificates_of_nodes_and_users_and_clients_need_only_its
     environment = closed.of(users=APP, certificates=authority.write(tmp_path / "ca"))
     environment.up()
     uppermost = authority.chain[-1].public_bytes(Encoding.PEM)
-    node, client = (Taken(tmp_path / name, closed, name, uppermost) for name in ("broker-1", "user-app"))
+    node, client = Taken(tmp_path / "n", closed, "broker-1"), Taken(tmp_path / "c", closed, "user-app", uppermost)
     assert is_understood(node, client)
-    assert closed.files("broker-1")["ca.pem"] == authority.certificates
+    assert closed.files("broker-1")["ca.pem"] == authority.chain[0].public_bytes(Encoding.PEM)
     assert {
         one.issuer for one in shown(node.own.read_bytes()[node.own.read_bytes().index(b"-----BEGIN CERT") :])[:1]
     } == {authority.chain[0].subject.rfc4514_string().removeprefix("CN=")}
@@ -396,7 +399,9 @@ def test_another_one_comes_by_a_rolling_restart_and_breaks_nobody(
     environment.up()
     assert restarted(closed) == ["broker-2", "broker-1"]
     sides["both"] = [Taken(tmp_path / f"both {name}", closed, name) for name in ("broker-1", "user-app")]
-    assert closed.files("broker-1")["ca.pem"] == other.certificates + first.certificates
+    own = [one.chain[0].public_bytes(Encoding.PEM) for one in (other, first)]
+    assert closed.files("broker-1")["ca.pem"] == b"".join(own)
+    assert closed.store.read("ca.pem") == other.certificates + first.certificates
     environment.plan()
     assert "--finish" in next(one.text for one in closed.told if isinstance(one, Notice))
     with pytest.raises(Refused, match="go to another authority than that of the file already"):
@@ -411,6 +416,161 @@ def test_another_one_comes_by_a_rolling_restart_and_breaks_nobody(
     assert understood == {(s, c) for s in sides for c in sides} - {("old", "new"), ("new", "old")}
     assert closed.store.read("ca.pem") == other.certificates
     assert not environment.plan().plan.changes
+
+
+def leads_to(sent: bytes, root: bytes) -> bool:
+    """Whether any way leads from the first certificate to the root, as Java looks for it: every one is tried."""
+    leaf, *others = x509.load_pem_x509_certificates(sent[sent.index(b"-----BEGIN CERT") :])
+    (trusted,) = x509.load_pem_x509_certificates(root)
+
+    def is_issued(one: x509.Certificate, by: x509.Certificate) -> bool:
+        try:
+            one.verify_directly_issued_by(by)
+        except (ValueError, TypeError, InvalidSignature):
+            return False
+        return True
+
+    def leads(one: x509.Certificate, left: list[x509.Certificate]) -> bool:
+        above = [other for other in left if is_issued(one, other)]
+        return is_issued(one, trusted) or any(leads(each, [one for one in left if one != each]) for each in above)
+
+    return leads(leaf, others)
+
+
+def test_somebody_else_below_the_same_root_issues_no_way_in(closed: Closed, tmp_path: Path) -> None:
+    root = made("root")
+    first, second, foreign = (made(name, issuer=root) for name in ("first", "second", "foreign"))
+    foreign_pair = issue(Pair(foreign.pem(), foreign.certificates), Subject("app"))
+    intruder = Side.__new__(Side)
+    intruder.ca, intruder.own = tmp_path / "root.pem", tmp_path / "intruder.pem"
+    intruder.ca.write_bytes(root.certificates)
+    environment = closed.of("mtls", users=APP, certificates=first.write(tmp_path / "ca"))
+    environment.up()
+    for step, more in (("one", b""), ("two", closed.store.read("user-app.pem") or b"")):
+        public = (
+            more[more.index(b"-----BEGIN CERT") :] if more else b""
+        )  # also what others are sent, which is no secret
+        intruder.own.write_bytes(foreign_pair.key + foreign_pair.certificate + foreign.certificates + public)
+        node, user = (Taken(tmp_path / f"{step} {name}", closed, name) for name in ("broker-1", "user-app"))
+        assert is_understood(node, user)
+        assert not is_understood(node, intruder)
+        assert is_understood(Taken(tmp_path / f"{step} open", closed, "broker-1", root.certificates), intruder)
+        second.write(tmp_path / "ca")
+        environment.up()
+
+
+def test_those_who_trust_only_the_new_root_find_a_way_during_a_rotation(closed: Closed, tmp_path: Path) -> None:
+    first, second = (made(f"{name} 1", issuer=made(f"{name} 2", issuer=made(name))) for name in ("first", "second"))
+    roots = [one.chain[-1].public_bytes(Encoding.PEM) for one in (first, second)]
+    environment = closed.of(users=APP, certificates=first.write(tmp_path / "ca"))
+    environment.up()
+    second.write(tmp_path / "ca")
+    environment.up()
+    sent = closed.store.read("broker-1.pem") or b""
+    assert [leads_to(sent, root) for root in roots] == [True, True]
+    environment.up(UpOptions(rotation=Rotation.FINISH))
+    sent = closed.store.read("broker-1.pem") or b""
+    assert [leads_to(sent, root) for root in roots] == [False, True]
+
+
+def test_the_old_one_may_come_back_before_the_end(closed: Closed, tmp_path: Path) -> None:
+    environment = closed.of(users=APP, certificates=BELOW.write(tmp_path / "ca"))
+    environment.up()
+    node_old, old = (Taken(tmp_path / f"old {name}", closed, name) for name in ("broker-1", "user-app"))
+    OTHER.write(tmp_path / "ca")
+    environment.up()
+    node_both, both = (Taken(tmp_path / f"both {name}", closed, name) for name in ("broker-1", "user-app"))
+    BELOW.write(tmp_path / "ca")
+    closed.told.clear()
+    environment.up()
+    assert restarted(closed) == ["broker-2", "broker-1"]
+    assert closed.store.read("ca.pem") == BELOW.certificates + OTHER.certificates
+    node_back, back = (Taken(tmp_path / f"back {name}", closed, name) for name in ("broker-1", "user-app"))
+    for node in (node_old, node_both, node_back):
+        for client in (old, both, back):
+            assert is_understood(node, client)
+    environment.up(UpOptions(rotation=Rotation.FINISH))
+    assert closed.store.read("ca.pem") == BELOW.certificates
+    assert is_understood(Taken(tmp_path / "end", closed, "broker-1"), old)
+    assert not environment.plan().plan.changes
+
+
+def test_a_third_one_is_refused_and_the_hint_leads_to_it(closed: Closed, tmp_path: Path) -> None:
+    environment = closed.of(users=APP, certificates=BELOW.write(tmp_path / "ca"))
+    environment.up()
+    OTHER.write(tmp_path / "ca")
+    environment.up()
+    made("third").write(tmp_path / "ca")
+    for attempt in (None, Rotation.FINISH):
+        with pytest.raises(Refused, match="go to another authority than that of the file already") as caught:
+            environment.up(UpOptions(rotation=attempt))
+        assert "put the files of that one back, or remove `certificates`; then" in caught.value.hint
+    closed.of(users=APP).up(UpOptions(rotation=Rotation.FINISH))
+    environment.up()
+    assert [one.name for one in environment.certificates() if one.kind == "authority"] == ["third"]
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["to a root of others", "to one of its own"])
+def test_the_same_key_and_name_below_another_root_comes_with_an_overlap(
+    closed: Closed, tmp_path: Path, order: int
+) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    first, second = [made("same", key=key, issuer=made("one")), made("same", key=key, issuer=made("two"))][::order]
+    environment = closed.of(users=APP, certificates=first.write(tmp_path / "ca"))
+    environment.up()
+    old = Taken(tmp_path / "old", closed, "user-app")
+    second.write(tmp_path / "ca")
+    environment.up()
+    sent = closed.store.read("broker-1.pem") or b""
+    assert all(leads_to(sent, one.chain[-1].public_bytes(Encoding.PEM)) for one in (first, second))
+    node, user = (Taken(tmp_path / f"both {name}", closed, name) for name in ("broker-1", "user-app"))
+    assert is_understood(node, old)
+    assert is_understood(node, user)
+    assert closed.store.read("ca.pem") == second.certificates + first.certificates
+    assert not environment.plan().plan.changes
+    environment.up(UpOptions(rotation=Rotation.FINISH))
+    assert closed.store.read("ca.pem") == second.certificates
+    assert is_understood(Taken(tmp_path / "end", closed, "broker-1"), user)
+
+
+def test_a_self_signed_one_that_a_root_issues_anew_comes_with_an_overlap(closed: Closed, tmp_path: Path) -> None:
+    environment = closed.of(users=APP, certificates=HOUSE.write(tmp_path / "ca"))
+    environment.up()
+    old = Taken(tmp_path / "old", closed, "user-app")
+    below = made("house", key=HOUSE.key, issuer=OTHER)
+    below.write(tmp_path / "ca")
+    environment.up()
+    assert closed.store.read("ca.pem") == below.certificates + HOUSE.certificates
+    assert is_understood(Taken(tmp_path / "node", closed, "broker-1"), old)
+    environment.up(UpOptions(rotation=Rotation.FINISH))
+    assert closed.store.read("ca.pem") == below.certificates
+
+
+def test_one_that_may_not_vouch_is_left_by_a_rotation_while_nothing_runs(closed: Closed, tmp_path: Path) -> None:
+    closed.of(users=APP, certificates=made("final", length=0).write(tmp_path / "ca"), **KRAFT).up()
+    environment = closed.of(users=APP, **KRAFT)
+    with pytest.raises(Refused, match="cannot be replaced while nodes run") as caught:
+        environment.up(UpOptions(rotation=Rotation.BEGIN))
+    assert caught.value.hint.endswith(f"`provision stop {NAME}`, then `provision certs rotate {NAME}`")
+    closed.looks_away()
+    environment.stop()
+    environment.up(UpOptions(rotation=Rotation.BEGIN))
+    (says,) = shown(closed.store.read("ca.pem") or b"")
+    assert says.subject.startswith(f"provision {NAME}")
+    assert closed.files("broker-1")["ca.pem"] == closed.store.read("ca.pem")
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["own", "made"])
+def test_until_when_the_certificate_of_a_removed_user_is_valid_is_told_as_it_is(
+    closed: Closed, tmp_path: Path, own: bool
+) -> None:
+    section = {"certificates": HOUSE.write(tmp_path / "ca")} if own else {}
+    closed.of("mtls", users=[*APP, {"name": "gone"}], **section, **KRAFT).up()
+    closed.told.clear()
+    closed.of("mtls", users=APP, **section, **KRAFT).plan()
+    (said,) = [one.text for one in closed.told if isinstance(one, Notice) and "gone" in one.text]
+    ends = "another authority is in the file's `certificates`" if own else f"`provision certs rotate {NAME}`"
+    assert said.endswith(f"until {ends}")
 
 
 def test_it_takes_the_place_of_the_one_that_was_made_and_the_other_way_round(closed: Closed, tmp_path: Path) -> None:
