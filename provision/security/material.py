@@ -190,6 +190,8 @@ class Material:
 
     store: SecretStore
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    given: bytes = b""
+    """The certificates of the authority that the file names."""
 
     def keep(self) -> None:
         """Write what is new, and remove what belongs to nodes and users that are not there any more.
@@ -308,7 +310,7 @@ def material(  # noqa: PLR0913 what is kept, who needs what, and what is to chan
         found = store.password(user) if password is None else password
         files[f"{user}.password"] = (found or secrets.token_urlsafe(_PASSWORD_BYTES)).encode()
     files[IDENTITY] = (store.identity or secrets.token_hex(_IDENTITY_BYTES)).encode()
-    return Material(store, files)
+    return Material(store, files, given.pair.certificate + given.issuers if given and subjects else b"")
 
 
 def _to_rotate(

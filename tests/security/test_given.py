@@ -418,6 +418,23 @@ def test_another_one_comes_by_a_rolling_restart_and_breaks_nobody(
     assert not environment.plan().plan.changes
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["before it is there", "while it runs"])
+@pytest.mark.parametrize("other", [made("house"), made("other")], ids=["same name", "another"])
+def test_a_saved_plan_is_for_the_authority_that_it_was_made_with(
+    closed: Closed, tmp_path: Path, other: Made, first: bool
+) -> None:
+    environment = closed.of(users=APP, certificates=HOUSE.write(tmp_path / "ca"))
+    if not first:
+        environment.up()
+        BELOW.write(tmp_path / "ca")
+    saved = environment.plan().saved
+    other.write(tmp_path / "ca")
+    with pytest.raises(Refused, match="the plan is stale"):
+        environment.up(UpOptions(saved=saved))
+    (BELOW if not first else HOUSE).write(tmp_path / "ca")
+    assert environment.up(UpOptions(saved=saved)).changed
+
+
 def leads_to(sent: bytes, root: bytes) -> bool:
     """Whether any way leads from the first certificate to the root, as Java looks for it: every one is tried."""
     leaf, *others = x509.load_pem_x509_certificates(sent[sent.index(b"-----BEGIN CERT") :])
