@@ -149,6 +149,14 @@ def read_whole(file: Path, limit: int = MAX_BYTES) -> bytes:
         os.close(descriptor)
 
 
+def read_named(file: Path, limit: int = MAX_BYTES) -> bytes:
+    """The content of a regular file that the user has named, where a link is followed; errors as for `read_whole`.
+
+    So are the files of secrets that Kubernetes mounts, and the system's own certificates.
+    """
+    return read_whole(Path(os.path.realpath(file)), limit)
+
+
 def _read(descriptor: int, file: Path, limit: int) -> bytes:
     pieces, left = [], limit + 1
     while left > 0 and (piece := os.read(descriptor, left)):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from provision.common.whole_files import read_whole
+from provision.common.whole_files import read_named
 from provision.security.given import CERTIFICATE, KEY, BadAuthority, given_authority
 from provision.spec.listeners import security_of
 from provision.spec.secret_files import path_of_secret
@@ -64,7 +64,7 @@ def _authority(authority: AuthoritySpec, base_directory: Path) -> Iterator["Find
     for name, file in named.items():
         place = base_directory / file
         try:
-            contents[name] = read_whole(place, LARGEST)
+            contents[name] = read_named(place, LARGEST)
         except OSError as error:
             why = (error.strerror or str(error)).lower()
             hint = "name a file that can be read; a relative path starts at the directory of the environment file"

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +21,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from provision import Environment, UpOptions
 from provision.cli.run import run
+from provision.cluster.model import AuthorityFiles
 from provision.errors import InvalidEnvironment, Refused, UsageError
 from provision.events import ActionDone, Notice
+from provision.operations.securing import authority_in
 from provision.security.certificates import Pair, Subject, issue, parts, shown
 from provision.security.material import Rotation
 from tests.authorities import DAY, NOW, SHA1, Made, made
@@ -416,6 +419,59 @@ def test_another_one_comes_by_a_rolling_restart_and_breaks_nobody(
     assert understood == {(s, c) for s in sides for c in sides} - {("old", "new"), ("new", "old")}
     assert closed.store.read("ca.pem") == other.certificates
     assert not environment.plan().plan.changes
+
+
+@pytest.mark.parametrize("way", ["files", "directory", "as in Kubernetes", "the other file"])
+def test_links_to_its_files_are_followed(closed: Closed, tmp_path: Path, way: str) -> None:
+    there, named = tmp_path / "there", tmp_path / "named"
+    HOUSE.write(there)
+    (there / "word").write_text("s3same-word\n")
+    if way == "directory":
+        named.symlink_to("there")
+    elif way == "the other file":
+        (there / KEY).write_bytes(HOUSE.pem() + HOUSE.certificates)
+        (there / PEM).unlink()
+        (there / PEM).symlink_to(KEY)
+        named.symlink_to(there)
+    else:
+        named.mkdir()
+        data = named / "..data"
+        data.symlink_to(there)
+        for name in (KEY, PEM, "word"):
+            (named / name).symlink_to(f"..data/{name}" if way == "as in Kubernetes" else there / name)
+    section = {"authority": {"key": str(named / KEY), "certificate": str(named / PEM)}}
+    users = [{"name": "app", "password": {"file": str(named / "word")}}]
+    environment = closed.of("sasl-tls", users=users, certificates=section)
+    environment.validate()
+    environment.up()
+    assert closed.store.read("ca.pem") == HOUSE.certificates
+    assert closed.store.read("user-app.password") == b"s3same-word"
+
+
+SPOILT_LATER: dict[str, Callable[[Path], object]] = {
+    "gone": lambda _place: None,
+    "a directory": lambda place: place.mkdir(),
+    "a loop": lambda place: place.symlink_to(place.name),
+    "a pipe": os.mkfifo,
+    "too large": lambda place: place.write_bytes(b"x" * (1024 * 1024 + 1)),
+}
+
+
+@pytest.mark.parametrize("name", [KEY, PEM])
+@pytest.mark.parametrize("case", SPOILT_LATER)
+def test_a_file_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], case: str, name: str
+) -> None:
+    section = HOUSE.write(tmp_path)
+    (tmp_path / name).unlink()
+    SPOILT_LATER[case](tmp_path / name)
+    files = AuthorityFiles(*section["authority"].values())
+    with pytest.raises(UsageError, match=f"{tmp_path / name} cannot be read"):
+        authority_in(files)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "closed.yaml").write_text(json.dumps({"security": "tls", "certificates": section}))
+    assert run(["validate", "closed.yaml"]) == 65
+    assert f"{tmp_path / name} cannot be read" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["before it is there", "while it runs"])
