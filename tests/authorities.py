@@ -58,7 +58,7 @@ class Made:
 
 
 def made(  # noqa: PLR0913 what is different with it
-    name: str = "house",
+    name: str | x509.Name = "house",
     *,
     key: Key = None,
     issuer: Made | None = None,
@@ -71,7 +71,7 @@ def made(  # noqa: PLR0913 what is different with it
 ) -> Made:
     """An authority with a certificate like `openssl req -x509` makes; without an identifier unless it is given one."""
     own = key or ec.generate_private_key(CURVE)
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]) if isinstance(name, str) else name
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)

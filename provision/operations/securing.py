@@ -172,7 +172,10 @@ def _validity(cluster: Cluster, made: Material) -> str:
     """That an authority is not valid, or not much longer; empty if they are."""
     another = f"{_rotate(cluster)} makes another"
     of_file = "name another one in the file's `certificates`" if cluster.authority else another
-    found = (_ends(cluster, made.authority, of_file), _ends(cluster, made.ensemble_authority, another))
+    found = (
+        _ends(cluster, made.present_authority(), of_file),
+        _ends(cluster, made.present_authority(ensemble.PREFIX), another),
+    )
     return next(filter(None, found), "")
 
 

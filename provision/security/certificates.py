@@ -89,13 +89,16 @@ def is_same_authority(one: bytes, other: bytes) -> bool:
 
 
 def issue(authority: Pair, subject: Subject, now: dt.datetime | None = None, lasting: dt.timedelta = _ISSUED) -> Pair:
-    """A new key, and a certificate for it valid for so long; every one is good for a client."""
+    """A new key, and a certificate for it valid for so long, at most as its authority's; all are good for a client."""
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
     from cryptography.x509 import oid
 
     now = now or _now()
     issuer = x509.load_pem_x509_certificate(authority.certificate)
+    end = min(now + lasting, issuer.not_valid_after_utc)
+    if end <= now:  # with an authority that has ended nothing is good, and nothing is made anew in vain
+        end = now + lasting
     key, signer = _new_key(), load_pem_private_key(authority.key, None)
     uses = [
         oid.ExtendedKeyUsageOID.CLIENT_AUTH,
@@ -108,7 +111,7 @@ def issue(authority: Pair, subject: Subject, now: dt.datetime | None = None, las
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _BEFORE)
-        .not_valid_after(now + lasting)
+        .not_valid_after(end)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
@@ -147,7 +150,9 @@ def is_good(pair: Pair, authority: Pair, subject: Subject, now: dt.datetime | No
         certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature):
         return False
-    ends = certificate.not_valid_after_utc - _RENEWED_BEFORE_END
+    ends = certificate.not_valid_after_utc
+    if ends < issuer.not_valid_after_utc:  # else another one would end with its authority, too
+        ends -= _RENEWED_BEFORE_END
     return (
         certificate.not_valid_before_utc <= (now or _now()) < ends
         and certificate.subject == _name(subject.common_name)
@@ -220,7 +225,8 @@ def _name(common_name: str) -> "x509.Name":
 def _common_name(name: "x509.Name") -> str:
     from cryptography import x509
 
-    return ", ".join(str(one.value) for one in name.get_attributes_for_oid(x509.NameOID.COMMON_NAME))
+    common = ", ".join(str(one.value) for one in name.get_attributes_for_oid(x509.NameOID.COMMON_NAME))
+    return common or name.rfc4514_string()  # an authority of the user's own may have no common name
 
 
 def _of_authority(

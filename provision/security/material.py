@@ -253,6 +253,11 @@ class Material:
         content = self.files.get(AUTHORITY_KEY)
         return Authority.read(content).trusted_by_nodes if content else b""
 
+    def present_authority(self, prefix: str = "") -> bytes:
+        """The authority that issues certificates, or ZooKeeper's, with its issuers, and no old one; empty if none."""
+        content = self.files.get(f"{prefix}{AUTHORITY_KEY}")
+        return Authority.read(content).own if content else b""
+
     @property
     def ensemble_authority(self) -> bytes:
         """The one by which those are trusted that ZooKeeper lets in; empty if it is open, or there is none."""

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 LARGEST = 1024 * 1024
 """The largest file of a key or of certificates that is read, in bytes."""
-
-
+_ELSEWHERE = "name a file that can be read; a relative path starts at the directory of the environment file"
+_AT_HOME = "write the whole path: ~ does not stand for your home directory here"
 # No message of these shows a value: it may be a key that is in the wrong place.
 
 
@@ -47,7 +47,7 @@ def own_certificates(spec: "EnvironmentSpec", base_directory: Path) -> Iterator[
     """Whether TLS needs the user's certificates, and what is wrong with the files; paths begin at `base_directory`."""
     from provision.spec.checks import Finding
 
-    if spec.certificates is None:
+    if spec.certificates is None or spec.bootstrap_servers:  # that these do not go together is said elsewhere
         return
     security = security_of(spec)
     if not security.encrypted:
@@ -67,7 +67,7 @@ def _authority(authority: AuthoritySpec, base_directory: Path) -> Iterator["Find
             contents[name] = read_named(place, LARGEST)
         except OSError as error:
             why = (error.strerror or str(error)).lower()
-            hint = "name a file that can be read; a relative path starts at the directory of the environment file"
+            hint = _AT_HOME if file.startswith("~") else _ELSEWHERE
             yield Finding(("certificates", "authority", name), f"{place} cannot be read: {why}", hint)
     if len(contents) < len(named):
         return

@@ -706,6 +706,43 @@ def test_a_newer_certificate_with_another_identifier_comes_with_new_ones(closed:
     assert not environment.plan().plan.changes
 
 
+def test_an_old_one_that_ends_soon_asks_for_no_other(closed: Closed, tmp_path: Path) -> None:
+    environment = closed.of(users=APP, certificates=made(ends=NOW + 9 * DAY).write(tmp_path / "ca"))
+    environment.up()
+    OTHER.write(tmp_path / "ca")
+    environment.up()
+    closed.told.clear()
+    environment.plan()
+    (said,) = [one.text for one in closed.told if isinstance(one, Notice)]
+    assert "--finish" in said
+
+
+def test_one_without_a_common_name_is_shown_by_all_of_its_name(closed: Closed, tmp_path: Path) -> None:
+    name = x509.Name([x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, "House")])
+    environment = closed.of(users=APP, certificates=made(name).write(tmp_path / "ca"))
+    environment.up()
+    found = environment.certificates()
+    assert [one.name for one in found if one.kind == "authority"] == ["O=House"]
+    assert {one.says.issuer for one in found if one.kind in ("node", "user")} == {"O=House"}
+
+
+def test_a_file_at_home_is_told_to_be_written_in_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    authority = {"key": "~/ca.key", "certificate": "~/ca.pem"}
+    (tmp_path / "closed.yaml").write_text(json.dumps({"security": "tls", "certificates": {"authority": authority}}))
+    assert run(["validate", "closed.yaml"]) == 65
+    assert capsys.readouterr().err.count("write the whole path: ~ does not stand for your home directory here") == 2
+
+
+def test_a_cluster_that_others_run_has_none_and_says_so_once(tmp_path: Path) -> None:
+    section = HOUSE.write(tmp_path)
+    with pytest.raises(InvalidEnvironment) as caught:
+        Environment(name=NAME, bootstrap_servers="localhost:9092", certificates=section).validate()
+    assert caught.value.why.count("certificates") == 1
+
+
 def test_only_the_file_leads_to_another_one(closed: Closed, tmp_path: Path) -> None:
     section = HOUSE.write(tmp_path / "ca")
     kraft = closed.of(certificates=section, **KRAFT)
