@@ -105,7 +105,8 @@ class Prepared:
     def saved(self) -> SavedPlan:
         """The plan in the form that is saved to a file, bound to the state it was made from."""
         cluster_id = self.inside.cluster.cluster_id if self.inside else ""
-        return saved(self.plan, self.files, self.observed, cluster_id, fingerprint(self.desired, self.inside))
+        resources = fingerprint(self.desired, self.inside)
+        return saved(self.plan, self.files, self.observed, cluster_id, resources, self.material.given)
 
 
 def prepare(  # noqa: PLR0913 what it is, and how it is taken

@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.serialization import (
 NOW = dt.datetime.now(dt.UTC)
 DAY = dt.timedelta(days=1)
 CURVE = ec.SECP256R1()
+SHA1 = b"sha-1"
+"""The identifier that is made of the key, as most tools do."""
 Key = Any
 
 
@@ -37,6 +39,14 @@ class Made:
         """In the order of the file."""
         return b"".join(one.public_bytes(Encoding.PEM) for one in self.chain)
 
+    @property
+    def identifier(self) -> x509.SubjectKeyIdentifier | None:
+        """What its certificate says of its key."""
+        try:
+            return self.chain[0].extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        except x509.ExtensionNotFound:
+            return None
+
     def write(self, directory: Path, name: str = "ca") -> dict[str, dict[str, str]]:
         """Its files, and the section that names them."""
         directory.mkdir(parents=True, exist_ok=True)
@@ -48,7 +58,7 @@ class Made:
 
 
 def made(  # noqa: PLR0913 what is different with it
-    name: str = "house",
+    name: str | x509.Name = "house",
     *,
     key: Key = None,
     issuer: Made | None = None,
@@ -57,10 +67,11 @@ def made(  # noqa: PLR0913 what is different with it
     ends: dt.datetime = NOW + 900 * DAY,
     is_authority: bool = True,
     more: tuple[x509.ExtensionType, ...] = (),
+    identifier: bytes = b"",
 ) -> Made:
-    """An authority with a certificate like `openssl req -x509` makes, without identifiers."""
+    """An authority with a certificate like `openssl req -x509` makes; without an identifier unless it is given one."""
     own = key or ec.generate_private_key(CURVE)
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]) if isinstance(name, str) else name
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -73,6 +84,14 @@ def made(  # noqa: PLR0913 what is different with it
     )
     for extension in more:
         builder = builder.add_extension(extension, critical=True)
+    if identifier:
+        of_key = x509.SubjectKeyIdentifier.from_public_key(own.public_key())
+        said = of_key if identifier == SHA1 else x509.SubjectKeyIdentifier(identifier)
+        builder = builder.add_extension(said, critical=False)
+        above = issuer.identifier if issuer else said
+        if above:
+            of_issuer = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(above)
+            builder = builder.add_extension(of_issuer, critical=False)
     signer = issuer.key if issuer else own
     algorithm = None if isinstance(signer, ed25519.Ed25519PrivateKey) else hashes.SHA256()
     return Made(own, (builder.sign(signer, algorithm), *(issuer.chain if issuer else ())))

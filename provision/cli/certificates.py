@@ -29,10 +29,21 @@ def show(env: Env = None, output: Output = Format.TABLE) -> None:
         return
     rows = ((one.kind, one.name, f"{one.says.ends:%Y-%m-%d}", one.says.days_left()) for one in found)
     print_table(("FOR", "NAME", "ENDS", "DAYS LEFT"), rows)
-    if ending := [one for one in found if one.says.days_left() < SOON_DAYS]:
-        what = counted("certificate", len(ending))
-        how = "certs rotate" if any("authority" in one.kind for one in ending) else "up"
-        say(f"{what} will have ended in {SOON_DAYS} days: `provision {how} {environment.name}` makes new ones")
+    if ending := [one.kind for one in found if one.says.days_left() < SOON_DAYS]:
+        what = f"{counted('certificate', len(ending))} will have ended in {SOON_DAYS} days"
+        say(f"{what}: {_mends(environment.name, ending)}")
+
+
+def _mends(name: str, ending: "list[str]") -> str:
+    """What to do about certificates of these kinds that end."""
+    rotate = f"`provision certs rotate {name}"
+    if "authority" in ending:
+        return f"{rotate}` makes another authority, unless the file's `certificates` names one: then name another"
+    if "zookeeper authority" in ending:
+        return f"{rotate}` makes another authority"
+    if any(kind.startswith("old") for kind in ending):
+        return f"{rotate} --finish` ends the trust in the old authority; give clients the new files before"
+    return f"`provision up {name}` makes new ones"
 
 
 @app.command()
@@ -78,9 +89,14 @@ def rotate(
 
         step = Rotation.FINISH if finish else Rotation.BEGIN
         environment.up(UpOptions(timeout_s=seconds(timeout), rotation=step), agree=agree)
-    name = environment.name
-    if finish:
-        say(f"{name}: only the new authority is trusted")
-        return
-    say(f"{name}: both authorities are trusted; give clients the new files")
-    say(f"`provision certs rotate {name} --finish` then ends the trust in the old one")
+    say(_said(environment.name, {one.kind for one in environment.certificates()}))
+
+
+def _said(name: str, kinds: "set[str]") -> str:
+    """What a rotation has led to, by the kinds of the certificates that there are."""
+    ends = f"`provision certs rotate {name} --finish` then ends the trust in the old one"
+    if "old authority" in kinds:
+        return f"{name}: both authorities are trusted; give clients the new files\n{ends}"
+    if "old zookeeper authority" in kinds:
+        return f"{name}: ZooKeeper's nodes trust both of its authorities; clients have nothing of them\n{ends}"
+    return f"{name}: only the new authority is trusted"

@@ -17,7 +17,7 @@ from provision.cli.progress import progress
 from provision.cli.streams import Purpose, write_as
 from provision.cli.words import env_and_nodes
 from provision.common.counts import counted
-from provision.common.whole_files import write_output
+from provision.common.whole_files import is_stream, write_output
 from provision.errors import InvalidEnvironment, ProvisionError, UsageError
 
 if TYPE_CHECKING:
@@ -298,7 +298,7 @@ def client_config(
     ] = False,
 ) -> None:
     """Print what a client needs to get in."""
-    stores = _beside(out, store) if store else None
+    stores = _with_stores(out, store) if store else None
     config = select(env).client_config(form, user, inside=inside, listener=listener, stores=stores)
     if config.secret and not show_secrets and _is_terminal(out):
         raise UsageError(
@@ -310,24 +310,25 @@ def client_config(
             write_output(out, config.text, 0o600)
         except OSError as error:
             raise ProvisionError(f"cannot write {out}", why=error.strerror or str(error)) from error
-        say(f"wrote {out}")
+        for file in (*config.files, out):
+            say(f"wrote {file}")
         return
     for line in config.text.removesuffix("\n").split("\n"):
         write_line(line)
 
 
-def _beside(out: Path | None, store: str) -> Path:
-    """The directory of the stores that a file refers to.
+def _with_stores(out: Path | None, store: str) -> Path:
+    """The file that refers to stores.
 
     Raises:
         UsageError: there is no such format of stores, or no file.
     """
     if store != "pkcs12":
         raise UsageError(f"there is no format {store!r} of stores", hint="known: pkcs12, which Java also reads as JKS")
-    if out is None or (out.exists() and not out.is_file()) or out.suffix in (".p12", ".password"):
+    if out is None or is_stream(out) or (out.exists() and not out.is_file()) or out.suffix in (".p12", ".password"):
         hint = "name one with --out FILE, such as client.properties"
         raise UsageError("the stores are written beside a file that refers to them", hint=hint)
-    return out.parent
+    return out
 
 
 def _is_terminal(out: Path | None) -> bool:

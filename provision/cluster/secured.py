@@ -60,11 +60,8 @@ def secret_files(cluster: Cluster, material: Material) -> tuple[RenderedFile, ..
     if not material.files:
         return ()
     made = {node.name: {SECRETS: _secrets(cluster, node, material)} for node in _secured(cluster)}
-    if material.authority:
-        made = {
-            node: {**files, TRUSTSTORE: material.authority} if material.of(node) else files
-            for node, files in made.items()
-        }
+    if trusted := material.authority_of_nodes:
+        made = {node: {**files, TRUSTSTORE: trusted} if material.of(node) else files for node, files in made.items()}
     for name in (name for name in ensemble_subjects(cluster) if name != ITSELF):
         own = material.files[f"{ensemble.PREFIX}{name}.pem"]
         made[name] = made.get(name, {}) | {ensemble.KEYSTORE: own, ensemble.TRUSTSTORE: material.ensemble_authority}

@@ -83,12 +83,17 @@ def writing_output(file: Path, mode: int | None = None) -> Iterator[BinaryIO]:
         kind = stat.S_IFREG
     if stat.S_ISDIR(kind):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
-    if stat.S_ISREG(kind) and not _STREAMS.match(os.path.abspath(file)):  # noqa: PTH100 not resolved
+    if stat.S_ISREG(kind) and not is_stream(file):
         with writing_whole(Path(os.path.realpath(file)), mode) as stream:
             yield stream
     else:
         with open(file, "wb") as stream:  # noqa: PTH123 like the one above
             yield stream
+
+
+def is_stream(file: Path) -> bool:
+    """Whether a path stands for a stream of this process, whatever it leads to."""
+    return _STREAMS.match(os.path.abspath(file)) is not None  # noqa: PTH100 not resolved
 
 
 def is_draft(name: str) -> bool:
@@ -142,6 +147,14 @@ def read_whole(file: Path, limit: int = MAX_BYTES) -> bytes:
         return _read(descriptor, file, limit)
     finally:
         os.close(descriptor)
+
+
+def read_named(file: Path, limit: int = MAX_BYTES) -> bytes:
+    """The content of a regular file that the user has named, where a link is followed; errors as for `read_whole`.
+
+    So are the files of secrets that Kubernetes mounts, and the system's own certificates.
+    """
+    return read_whole(Path(os.path.realpath(file)), limit)
 
 
 def _read(descriptor: int, file: Path, limit: int) -> bytes:

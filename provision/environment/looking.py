@@ -202,7 +202,7 @@ class Looking(Described):
         """What a client needs to get in, in the form in which it reads it; `inside` the environment's network or here.
 
         It is over that listener, else over the first one that fits. For a Java client, keys and certificates can be
-        written to the directory `stores`, as PKCS #12.
+        written beside the file `stores`, as PKCS #12, in files whose names begin like its own.
 
         Raises:
             UsageError: there is no such form, user or listener, or a user must be named.

@@ -9,7 +9,7 @@ from provision.errors import Unavailable, UsageError
 from provision.home.secrets import known_secrets
 from provision.observe.ensemble import way_to
 from provision.observe.reach import security_of_nodes
-from provision.operations.stores import write_below, write_stores
+from provision.operations.stores import stores_in, write_below
 from provision.plan.observed import ObservedEnvironment
 from provision.security.certificates import Shown, parts, shown
 from provision.security.ensemble import PREFIX
@@ -102,6 +102,7 @@ def export(observed: ObservedEnvironment, directory: Path, user: str = "", form:
 
     Raises:
         UsageError: it has no certificates, the user has none, or there is no such format.
+        Refused: in their place is a link, or a store that was not written so.
         ProvisionError: the files cannot be written.
     """
     if form not in (PEM, PKCS12):
@@ -117,7 +118,7 @@ def export(observed: ObservedEnvironment, directory: Path, user: str = "", form:
     trusted = store.read(AUTHORITY) or b""
     name = file_of(user)
     if form == PKCS12:
-        return write_stores(directory, trusted, name, pair).files
+        return stores_in(directory, trusted, name, pair).write()
     return write_below(directory, {AUTHORITY: trusted, **({f"{name}.pem": pair} if pair else {})})
 
 

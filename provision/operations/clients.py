@@ -14,7 +14,7 @@ from provision.errors import ProvisionError, UsageError
 from provision.home.secrets import known_secrets
 from provision.kafka.access import Access, Credentials
 from provision.observe.reach import access_to, known_listeners, secured, security_of_nodes
-from provision.operations.stores import TYPE, Store, Stores, write_stores
+from provision.operations.stores import TYPE, Store, Stores, stores_beside
 from provision.plan.observed import ObservedEnvironment
 from provision.security.certificates import Pair
 from provision.security.listening import INTERNAL, base_of
@@ -29,10 +29,11 @@ Values = Iterator[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class ClientConfig:
-    """A client's configuration, and whether it has a key or a password in it."""
+    """A client's configuration, whether it has a key or a password in it, and the files that were written for it."""
 
     text: str = field(repr=False)
     secret: bool
+    files: tuple[Path, ...] = ()
 
 
 def client_config(
@@ -52,11 +53,12 @@ def client_config(
         user: the user; empty where nobody says who they are.
         inside: the brokers' addresses inside the environment's network, if the client is there.
         listener: the listener; empty for the first one that fits.
-        stores: for a Java client, the directory to write PKCS #12 stores into, to which the form then refers.
+        stores: for a Java client, the file beside which PKCS #12 stores are written, to which the form then refers.
 
     Raises:
         UsageError: there is no such form, user or listener, a user must be named, or that client reads no stores.
         Unavailable: no broker is running, or its secrets are not on this machine.
+        Refused: in the place of a store is one that was not written so, or a link.
         ProvisionError: the stores cannot be written.
     """
     if form not in FORMS:
@@ -68,7 +70,7 @@ def client_config(
     if inside is not None:
         access = access.to(inside)
     if stores is not None:
-        return ClientConfig(_with_stores(observed.name, access, form, file_of(user), stores), secret=True)
+        return _with_stores(observed.name, access, form, user, stores)
     text = FORMS[form](access)
     return ClientConfig(text, secret=access.credentials is not None or "PRIVATE KEY" in text)
 
@@ -236,7 +238,7 @@ def _in_store(kind: str, store: Store) -> Values:
     yield f"ssl.{kind}store.password", store.password
 
 
-def _with_stores(environment: str, access: Access, form: str, name: str, directory: Path) -> str:
+def _with_stores(environment: str, access: Access, form: str, user: str, file: Path) -> ClientConfig:
     """A form that refers to stores, which are written."""
     if form not in _FOR_JAVA:
         hint = f"use --format {' or '.join(_FOR_JAVA)}, or leave --store out"
@@ -245,8 +247,9 @@ def _with_stores(environment: str, access: Access, form: str, name: str, directo
         what = f"this listener of {environment} has no TLS, so that there is nothing to store"
         raise UsageError(what, hint="leave --store out")
     pair = _read(access.certificate).encode() if access.certificate else None
-    stores = write_stores(directory.absolute(), _read(access.ca).encode(), name, pair)
-    return _FOR_JAVA[form](access, stores)
+    stores = stores_beside(file, _read(access.ca).encode(), user, pair)
+    text = _FOR_JAVA[form](access, stores)
+    return ClientConfig(text, secret=True, files=tuple(stores.write()))
 
 
 def _properties(access: Access, stores: Stores | None = None) -> str:

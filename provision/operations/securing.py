@@ -9,7 +9,7 @@ from provision.cluster.model import AuthorityFiles, Cluster, Role, User
 from provision.cluster.secured import ensemble_subjects, file_of, secret_files, subjects, with_passwords
 from provision.common import told_passwords
 from provision.common.counts import counted
-from provision.common.whole_files import read_whole
+from provision.common.whole_files import read_named
 from provision.errors import Refused, UsageError
 from provision.home.place import Home
 from provision.home.secrets import secrets_of
@@ -49,25 +49,30 @@ def material_of(
         passwords,
         ensemble=ensemble_subjects(cluster),
         rotation=rotation,
-        given=_given(cluster.authority) if cluster.authority else None,
+        given=authority_in(cluster.authority) if cluster.authority else None,
         running=any(node.needs_stop for node in observed.nodes),
     )
 
 
-def _given(files: AuthorityFiles) -> GivenAuthority:
+def authority_in(files: AuthorityFiles) -> GivenAuthority:
     """The authority that the file names.
 
     Raises:
         UsageError: its files have become unusable since they were checked.
     """
+    key, certificates = (_content(Path(file)) for file in (files.key, files.certificate))
     try:
-        key, certificates = (read_whole(Path(file), LARGEST) for file in (files.key, files.certificate))
         return given_authority(key, certificates)
-    except OSError as error:
-        raise UsageError(f"{error.filename} cannot be read", why=error.strerror or str(error)) from error
     except BadAuthority as error:
         file = files.key if error.file == KEY else files.certificate
         raise UsageError(f"{file} {error.reason}", hint=error.hint) from error
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return read_named(file, LARGEST)
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read", why=error.strerror or str(error)) from error
 
 
 def _require_kept(observed: ObservedEnvironment, store: SecretStore, runtime: Runtime) -> None:
@@ -134,7 +139,7 @@ def _trusting(cluster: Cluster, role: str, made: Material) -> dict[str, bytes]:
     """What a node of that role trusts that is no longer in the file."""
     at = [CONTROLLER] if role == Role.CONTROLLER else []
     trusts = role != Role.ZOOKEEPER and cluster.listening.at(at).encrypted
-    kafka = {TRUSTSTORE: made.authority} if trusts else {}
+    kafka = {TRUSTSTORE: made.authority_of_nodes} if trusts else {}
     members = {} if role == Role.CONTROLLER else {ensemble.TRUSTSTORE: made.ensemble_authority}
     return {name: content for name, content in {**kafka, **members}.items() if content}
 
@@ -152,17 +157,25 @@ def warnings_of(cluster: Cluster, made: Material, rotation: Rotation | None = No
             f"`provision certs rotate {cluster.name} --finish`"
         )
     if (gone := made.certified_before) and not rotation:
+        until = "another authority is in the file's `certificates`"
         yield (
             f"no longer in the file, and refused by name: {listed(gone)}; what certificates they have stays valid, for "
-            f"the case that the name comes back, until `provision certs rotate {cluster.name}`"
+            f"the case that the name comes back, until {until if cluster.authority else _rotate(cluster)}"
         )
+
+
+def _rotate(cluster: Cluster) -> str:
+    return f"`provision certs rotate {cluster.name}`"
 
 
 def _validity(cluster: Cluster, made: Material) -> str:
     """That an authority is not valid, or not much longer; empty if they are."""
-    another = f"`provision certs rotate {cluster.name}` makes another"
+    another = f"{_rotate(cluster)} makes another"
     of_file = "name another one in the file's `certificates`" if cluster.authority else another
-    found = (_ends(cluster, made.authority, of_file), _ends(cluster, made.ensemble_authority, another))
+    found = (
+        _ends(cluster, made.present_authority(), of_file),
+        _ends(cluster, made.present_authority(ensemble.PREFIX), another),
+    )
     return next(filter(None, found), "")
 
 
@@ -197,7 +210,7 @@ def _password(user: User) -> str | None:
 
 def _first_line(user: User) -> str:
     try:
-        content = read_whole(Path(user.file), _LONGEST_BYTES).decode()
+        content = read_named(Path(user.file), _LONGEST_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not valid UTF-8"
         raise UsageError(f"the password of {user.name} cannot be read from {user.file}", why=why) from error

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from provision.common.whole_files import read_whole, write_output
-from provision.errors import ProvisionError, Unavailable
+from provision.common.whole_files import read_whole, write_whole
+from provision.errors import ProvisionError, Refused, Unavailable
 from provision.security.material import USERS, parted
 
 if TYPE_CHECKING:
@@ -20,97 +20,148 @@ if TYPE_CHECKING:
 
 TYPE = "PKCS12"
 """The type of these stores, as Java calls it."""
-_TRUSTSTORE, _SUFFIX = "truststore.p12", ".p12"
+_SUFFIX = ".p12"
 _MODE = 0o600
 _PASSWORD_BYTES, _LONGEST_PASSWORD = 18, 200
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A store that was written: its path, and its password."""
+    """A store: its path, its password, and its content."""
 
     path: Path
     password: str = field(repr=False)
+    content: bytes = field(repr=False)
 
     @property
-    def files(self) -> list[Path]:
-        """The file of its password, and the store."""
-        return [_password_file(self.path), self.path]
+    def files(self) -> dict[str, bytes]:
+        """By name: the file of its password, and then itself: of another password nobody would be told."""
+        return {_password_file(self.path).name: self.password.encode(), self.path.name: self.content}
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """Whom a Java client trusts, and, where it has one, its own key and certificate."""
+    """Whom a Java client trusts, and, where it has one, its own key and certificate; in memory until written."""
 
     trusted: Store
     own: Store | None = None
 
-    @property
-    def files(self) -> list[Path]:
-        """All that was written."""
-        return [*self.trusted.files, *(self.own.files if self.own else [])]
+    def write(self) -> list[Path]:
+        """Write them, each with its password in a file beside it; returns the paths of all files.
+
+        Raises:
+            ProvisionError: they cannot be written.
+        """
+        stores = (self.trusted, self.own) if self.own else (self.trusted,)
+        return [path for store in stores for path in write_below(store.path.parent, store.files)]
 
 
-def write_stores(directory: Path, trusted: bytes, name: str = "", pair: bytes | None = None) -> Stores:
-    """Write a truststore, and a keystore if there is a key, each with a password in a file beside it.
+def stores_in(directory: Path, trusted: bytes, name: str = "", pair: bytes | None = None) -> Stores:
+    """A truststore in a directory, and a keystore if there is a key; the rest is as with `make_stores`."""
+    paths = (directory / f"truststore{_SUFFIX}", directory / f"{name}{_SUFFIX}")
+    return make_stores(paths, trusted, name.removeprefix(USERS), pair)
 
-    A store that is written again keeps its password.
+
+def stores_beside(file: Path, trusted: bytes, user: str = "", pair: bytes | None = None) -> Stores:
+    """Those beside a file that refers to them, whose names begin like its own; else as with `make_stores`."""
+    paths = [file.absolute().with_name(f"{file.stem}.{kind}{_SUFFIX}") for kind in ("truststore", "keystore")]
+    return make_stores((paths[0], paths[1]), trusted, user, pair)
+
+
+def make_stores(paths: tuple[Path, Path], trusted: bytes, user: str, pair: bytes | None) -> Stores:
+    """A truststore, and a keystore if there is a key; nothing is written. One that is made again keeps its password.
 
     Args:
-        directory: where they are written; made if it is missing.
+        paths: where they are to be.
         trusted: the certificates of the authorities, as PEM.
-        name: what the keystore is called; in it, the key has the name of its user.
+        user: the name of the key in its store.
         pair: the key and its certificate, as PEM.
 
     Raises:
+        Refused: there is something in their places that was not written so.
         Unavailable: the key and the certificate are damaged.
-        ProvisionError: they cannot be written.
     """
-    stores = {_TRUSTSTORE: lambda sealed: _truststore(trusted, sealed)}
-    if pair:
-        stores[f"{name}{_SUFFIX}"] = lambda sealed: _keystore(pair, name.removeprefix(USERS), sealed)
-    written = [_write_store(directory / file, make) for file, make in stores.items()]
-    return Stores(*written)
+    own = _store(paths[1], lambda sealed: _keystore(pair, user, sealed)) if pair else None
+    return Stores(_store(paths[0], lambda sealed: _truststore(trusted, sealed)), own)
 
 
 def write_below(directory: Path, files: Mapping[str, bytes]) -> list[Path]:
-    """Write files that only this user can read; returns their paths.
+    """Write files that only this user can read; returns their paths. No link is followed.
 
     Raises:
+        Refused: there is a link in the place of one.
         ProvisionError: they cannot be written.
     """
+    for file in files:
+        _require_no_link(directory / file)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for file, content in files.items():
-            write_output(directory / file, content, _MODE)
+            write_whole(directory / file, content, _MODE)
     except OSError as error:
         raise ProvisionError(f"cannot write to {directory}", why=error.strerror or str(error)) from error
     return [directory / file for file in files]
 
 
-def _write_store(path: Path, make: "Callable[[KeySerializationEncryption], bytes]") -> Store:
-    """Write a store after the file of its password: of another one nobody would be told."""
+def _store(path: Path, make: "Callable[[KeySerializationEncryption], bytes]") -> Store:
     from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 
-    beside = _password_file(path)
-    password = _own(beside) or secrets.token_urlsafe(_PASSWORD_BYTES).encode()
-    write_below(path.parent, {beside.name: password, path.name: make(BestAvailableEncryption(password))})
-    return Store(path, password.decode())
+    password = _kept_password(path) or secrets.token_urlsafe(_PASSWORD_BYTES).encode()
+    return Store(path, password.decode(), make(BestAvailableEncryption(password)))
 
 
 def _password_file(store: Path) -> Path:
     return store.with_name(f"{store.name}.password")
 
 
-def _own(file: Path) -> bytes:
-    """What is in a file, if only this user can read and change it; else nothing."""
+def _kept_password(store: Path) -> bytes:
+    """The password beside a store, if only this user can read and change it; else nothing.
+
+    Raises:
+        Refused: it does not open the store that is there, or, without a store, nothing can be sealed with it.
+    """
+    beside = _password_file(store)
+    for path in (beside, store):
+        _require_no_link(path)
     try:
-        found = file.lstat()
-        private = found.st_uid == os.getuid() and not stat.S_IMODE(found.st_mode) & 0o077
-        content = read_whole(file, _LONGEST_PASSWORD) if private else b""
-    except OSError:
-        return b""  # whatever stands there cannot be used; the write that follows says so
-    return content if content.isascii() and content.decode("ascii").isprintable() else b""
+        word = _line(read_whole(beside, _LONGEST_PASSWORD)) if beside.exists() else b""
+        private = bool(word) and _is_private(beside)
+        if store.exists():
+            _require_opened(store, word)
+        elif beside.exists() and not private:
+            why = "it is empty, is not in one line of ASCII, or others can read it"
+            raise Refused(f"{beside} has no password for a store", why=why, hint=f"remove it, or `chmod 600 {beside}`")
+    except OSError as error:
+        raise ProvisionError(f"cannot write {store}", why=error.strerror or str(error)) from error
+    return word if private else b""
+
+
+def _line(content: bytes) -> bytes:
+    """A password without the end of its line; nothing if it cannot be one."""
+    word = content.removesuffix(b"\n").removesuffix(b"\r")
+    return word if word.isascii() and word.decode("ascii").isprintable() else b""
+
+
+def _is_private(file: Path) -> bool:
+    found = file.lstat()
+    return found.st_uid == os.getuid() and not stat.S_IMODE(found.st_mode) & 0o077
+
+
+def _require_opened(store: Path, word: bytes) -> None:
+    """That a store was written here: the password beside it opens it."""
+    from cryptography.hazmat.primitives.serialization import pkcs12
+
+    try:
+        pkcs12.load_pkcs12(read_whole(store), word)
+    except ValueError as error:
+        why = f"the password in {_password_file(store).name} does not open it, so that it may be somebody else's"
+        hint = "write to another place, or move it away"
+        raise Refused(f"{store} is there already, and is left as it is", why=why, hint=hint) from error
+
+
+def _require_no_link(path: Path) -> None:
+    if path.is_symlink():
+        raise Refused(f"{path} is a link, which is not followed", hint="write to another place, or remove it")
 
 
 def _truststore(trusted: bytes, sealed: "KeySerializationEncryption") -> bytes:

@@ -137,6 +137,7 @@ def saved(
     observed: ObservedEnvironment,
     cluster_id: str,
     resources: Mapping[str, object],
+    authority: bytes = b"",
 ) -> SavedPlan:
     """The plan with a fingerprint of the desired and observed state that it was made from.
 
@@ -146,6 +147,7 @@ def saved(
         observed: what the runtime has.
         cluster_id: the id of the cluster that answers; empty if none does.
         resources: by kind, the desired and observed state inside Kafka as plain data, without what changes by itself.
+        authority: the certificates of the authority that the file names.
     """
     seen = {
         "plan": plan.as_dict() | {"actions": [_lasting(action) for action in plan.as_dict()["actions"]]},
@@ -153,6 +155,7 @@ def saved(
         "files": [
             (file.node, file.name, "" if file.secret else hashlib.sha256(file.content).hexdigest()) for file in files
         ],
+        "authority": hashlib.sha256(authority).hexdigest(),
         "nodes": [(node.name, node.state, node.config_hash) for node in observed.nodes],
         "storages": sorted(observed.storages),
         "cluster_id": cluster_id,

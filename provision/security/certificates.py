@@ -8,11 +8,11 @@ import ipaddress
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cryptography import x509
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 # Clocks differ, so that a certificate is valid from some time before it was made.
@@ -50,6 +50,7 @@ def make_authority(environment: str, now: dt.datetime | None = None) -> Pair:
     name = _name(f"provision {environment} {secrets.token_hex(4)}")
     now = now or _now()
     builder = _of_authority(key.public_key(), name, now, path_length=1)
+    builder = builder.add_extension(_identifier_of(key.public_key()), critical=False)
     return _signed(builder.issuer_name(name).not_valid_after(now + _AUTHORITY), key, key)
 
 
@@ -63,6 +64,7 @@ def vouched(new: Pair, old: Pair, now: dt.datetime | None = None) -> bytes:
     end = max(issuer.not_valid_after_utc, now)  # whoever trusts one that has ended is let down already
     builder = _of_authority(subject.public_key(), subject.subject, now, path_length=0)
     builder = builder.issuer_name(issuer.subject).not_valid_after(end)
+    builder = builder.add_extension(_identifier(subject) or _identifier_of(subject.public_key()), critical=False)
     builder = builder.add_extension(_issuer_identifier(issuer), critical=False)
     return _certificate(builder, load_pem_private_key(old.key, None))
 
@@ -87,13 +89,16 @@ def is_same_authority(one: bytes, other: bytes) -> bool:
 
 
 def issue(authority: Pair, subject: Subject, now: dt.datetime | None = None, lasting: dt.timedelta = _ISSUED) -> Pair:
-    """A new key, and a certificate for it valid for so long; every one is good for a client."""
+    """A new key, and a certificate for it valid for so long, at most as its authority's; all are good for a client."""
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
     from cryptography.x509 import oid
 
     now = now or _now()
     issuer = x509.load_pem_x509_certificate(authority.certificate)
+    end = min(now + lasting, issuer.not_valid_after_utc)
+    if end <= now:  # with an authority that has ended nothing is good, and nothing is made anew in vain
+        end = now + lasting
     key, signer = _new_key(), load_pem_private_key(authority.key, None)
     uses = [
         oid.ExtendedKeyUsageOID.CLIENT_AUTH,
@@ -106,7 +111,7 @@ def issue(authority: Pair, subject: Subject, now: dt.datetime | None = None, las
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _BEFORE)
-        .not_valid_after(now + lasting)
+        .not_valid_after(end)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
@@ -141,13 +146,17 @@ def is_good(pair: Pair, authority: Pair, subject: Subject, now: dt.datetime | No
 
     try:
         certificate = x509.load_pem_x509_certificate(pair.certificate)
-        certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.certificate))
+        issuer = x509.load_pem_x509_certificate(authority.certificate)
+        certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature):
         return False
-    ends = certificate.not_valid_after_utc - _RENEWED_BEFORE_END
+    ends = certificate.not_valid_after_utc
+    if ends < issuer.not_valid_after_utc:  # else another one would end with its authority, too
+        ends -= _RENEWED_BEFORE_END
     return (
         certificate.not_valid_before_utc <= (now or _now()) < ends
         and certificate.subject == _name(subject.common_name)
+        and _names_its_issuer(certificate, issuer)
         and _names_in(certificate) == frozenset(subject.names)
     )
 
@@ -216,13 +225,14 @@ def _name(common_name: str) -> "x509.Name":
 def _common_name(name: "x509.Name") -> str:
     from cryptography import x509
 
-    return ", ".join(str(one.value) for one in name.get_attributes_for_oid(x509.NameOID.COMMON_NAME))
+    common = ", ".join(str(one.value) for one in name.get_attributes_for_oid(x509.NameOID.COMMON_NAME))
+    return common or name.rfc4514_string()  # an authority of the user's own may have no common name
 
 
 def _of_authority(
     public: "CertificatePublicKeyTypes", name: "x509.Name", now: dt.datetime, *, path_length: int
 ) -> "x509.CertificateBuilder":
-    """An authority's certificate, without its issuer and its end."""
+    """An authority's certificate, without its issuer, its end and its identifiers."""
     from cryptography import x509
 
     return (
@@ -233,7 +243,6 @@ def _of_authority(
         .not_valid_before(now - _BEFORE)
         .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
         .add_extension(_usage(signs_certificates=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
     )
 
 
@@ -272,14 +281,39 @@ def _usage(*, signs_certificates: bool) -> "x509.KeyUsage":
     )
 
 
-def _issuer_identifier(issuer: "x509.Certificate") -> "x509.AuthorityKeyIdentifier":
+def _identifier(certificate: "x509.Certificate") -> "x509.SubjectKeyIdentifier | None":
+    """The identifier of its key, which it says; an authority of the user's own may have none, or any."""
     from cryptography import x509
 
     try:
-        identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    except x509.ExtensionNotFound:  # an authority of the user's own may have none
-        return x509.AuthorityKeyIdentifier.from_issuer_public_key(cast("EllipticCurvePublicKey", issuer.public_key()))
+        return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _identifier_of(public: "CertificatePublicKeyTypes") -> "x509.SubjectKeyIdentifier":
+    from cryptography import x509
+
+    return x509.SubjectKeyIdentifier.from_public_key(public)
+
+
+def _issuer_identifier(issuer: "x509.Certificate") -> "x509.AuthorityKeyIdentifier":
+    """By which of its keys an authority issues, in the words of its own certificate, so that the two are matched."""
+    from cryptography import x509
+
+    identifier = _identifier(issuer) or _identifier_of(issuer.public_key())
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
+
+
+def _names_its_issuer(certificate: "x509.Certificate", issuer: "x509.Certificate") -> bool:
+    from cryptography import x509
+
+    try:
+        return certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value == _issuer_identifier(
+            issuer
+        )
+    except (x509.ExtensionNotFound, ValueError):
+        return False
 
 
 def _signed(builder: "x509.CertificateBuilder", key: "EllipticCurvePrivateKey", signer: object) -> Pair:

@@ -60,13 +60,26 @@ class Authority:
 
     @property
     def trusted(self) -> bytes:
-        """The certificates by which what it issues is trusted."""
+        """The certificates by which clients trust what it issues."""
         return self.own + self.old
 
     @property
+    def trusted_by_nodes(self) -> bytes:
+        """Those by which nodes do: none above it, since others below these could issue somebody a user's name."""
+        return b"".join(parts(one)[0] for one in (self.own, self.old) if one)
+
+    @property
     def sent(self) -> bytes:
-        """What comes with each certificate, for those who trust only the uppermost of its issuers, or the old one."""
-        return self.chain or b"".join(parts(self.own)[:-1])
+        """What comes with each certificate, for those who trust only the uppermost of its issuers, or the old one.
+
+        The way to the old one is first: OpenSSL's clients take the first that fits, and Java's try every one.
+        """
+        return self.chain + self.below_root
+
+    @property
+    def below_root(self) -> bytes:
+        """Its certificate and those of its issuers, but for the uppermost."""
+        return b"".join(parts(self.own)[:-1])
 
     @property
     def written(self) -> bytes:
@@ -84,61 +97,91 @@ class Authority:
         content = store.read(file)
         if content is None:
             return None
-        present, _, rest = content.partition(_OLD)
-        old, _, chain = rest.partition(_CHAIN)
-        found = parted(present)
-        own, *issuers = parts(found.certificate) if found else [b""]
-        pair = Pair(found.key if found else b"", own)
-        if bool(rest) is not bool(old and chain) or not is_whole(pair, any_kind=True):
+        found = cls.read(content)
+        if not is_whole(found.pair, any_kind=True) or bool(found.old) is not bool(found.chain):
             why = "it does not have a key with its own certificate"
             hint = "put back a copy of it, or `provision down` the environment and `up` again"
             raise Unavailable(f"{store.path(file)} is damaged", why=why, hint=hint)
-        return cls(pair, old, chain, b"".join(issuers))
+        return found
 
-    def rotated(self, environment: str, step: Rotation) -> "Authority":
+    @classmethod
+    def read(cls, content: bytes) -> "Authority":
+        """The one that `written` has written; if it is damaged, it is not whole."""
+        present, begun, rest = content.partition(_OLD)
+        old, _, chain = rest.partition(_CHAIN)
+        found = parted(present)
+        own, *issuers = parts(found.certificate) if found else [b""]
+        whole = bool(found) and bool(begun) is bool(old and chain)
+        return cls(Pair(found.key if found and whole else b"", own), old, chain, b"".join(issuers))
+
+    def rotated(self, environment: str, step: Rotation, *, running: bool) -> "Authority":
         """The same after a step of a rotation.
 
         Raises:
             UsageError: it is not the next one.
+            Refused: it may not vouch for others, and nodes run.
         """
         if step is Rotation.FINISH:
             if not self.chain:
                 what = f"no rotation of the certificates of {environment} has begun"
                 raise UsageError(what, hint=f"`provision certs rotate {environment}` begins one")
-            return Authority(self.pair, issuers=self.issuers)
-        return self.succeeded_by(Authority(make_authority(environment)), environment)
-
-    def succeeded_by(self, new: "Authority", environment: str) -> "Authority":
-        """Another one at the beginning of a rotation to it.
-
-        Raises:
-            UsageError: there is one already.
-            Refused: it may not vouch for others.
-        """
+            return self._alone
         if self.chain:
             what = f"a rotation of the certificates of {environment} has begun already"
             raise UsageError(what, hint=f"`provision certs rotate {environment} --finish` ends it")
-        if not can_vouch(self.own):
-            what = f"the authority of {environment}'s certificates cannot be replaced while nodes run"
-            why = "its certificate, or one above it, forbids it to vouch for another one (path length)"
-            raise Refused(what, why=why, hint=f"`provision stop {environment}`, then `provision up`")
-        above = b"".join(parts(self.own)[:-1])
-        return Authority(new.pair, self.own, vouched(new.pair, self.pair) + above, new.issuers)
+        new = Authority(make_authority(environment))
+        if not running and not can_vouch(self.own):
+            return new
+        return _successor(self, new, environment, f"provision certs rotate {environment}")
+
+    @property
+    def _alone(self) -> "Authority":
+        """The same without the old one."""
+        return Authority(self.pair, issuers=self.issuers)
 
     def given(self, given: GivenAuthority, environment: str, *, running: bool) -> "Authority":
         """The file's authority instead; while nodes run, at the beginning of a rotation to it.
+
+        During a rotation, the old one may come back: then that one is turned round. With the same key and name below
+        another root, both roots are trusted until the end of a rotation, too.
 
         Raises:
             Refused: a rotation to another one has begun, or it may not vouch for others.
         """
         new = Authority(given.pair, issuers=given.issuers)
-        if is_same_authority(self.pair.certificate, given.pair.certificate):
+        if _is_one(self.own, new.own):
             return Authority(given.pair, self.old, self.chain, given.issuers)
-        if running and self.chain:
+        if not running:
+            return new
+        if self.chain and not _is_one(self.old, new.own):
             what = f"the certificates of {environment} go to another authority than that of the file already"
-            hint = f"`provision certs rotate {environment} --finish` ends that, with the one of then in the file"
+            ends = f"`provision certs rotate {environment} --finish`"
+            hint = (
+                f"put the files of that one back, or remove `certificates`; then {ends}, and after it `up` with these"
+            )
             raise Refused(what, why="nodes and clients would have to trust three at the same time", hint=hint)
-        return self.succeeded_by(new, environment) if running else new
+        if is_same_authority(self.own, new.own):
+            return Authority(given.pair, self.own, self.below_root or self.own, given.issuers)
+        return _successor(self._alone, new, environment, "provision up")
+
+
+def _successor(old: Authority, new: Authority, environment: str, then: str) -> Authority:
+    """Another authority at the beginning of a rotation to it.
+
+    Raises:
+        Refused: the old one may not vouch for others.
+    """
+    if not can_vouch(old.own):
+        what = f"the authority of {environment}'s certificates cannot be replaced while nodes run"
+        why = "its certificate, or one above it, forbids it to vouch for another one (path length)"
+        raise Refused(what, why=why, hint=f"`provision stop {environment}`, then `{then}`")
+    return Authority(new.pair, old.own, vouched(new.pair, old.pair) + old.below_root, new.issuers)
+
+
+def _is_one(authority: bytes, other: bytes) -> bool:
+    """Whether two authorities are the same below the same root; each with the certificates of its issuers."""
+    ends = ((parts(one)[0], parts(one)[-1]) for one in (authority, other))
+    return all(is_same_authority(*pair) for pair in zip(*ends, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +190,8 @@ class Material:
 
     store: SecretStore
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    given: bytes = b""
+    """The certificates of the authority that the file names."""
 
     def keep(self) -> None:
         """Write what is new, and remove what belongs to nodes and users that are not there any more.
@@ -199,8 +244,19 @@ class Material:
 
     @property
     def authority(self) -> bytes:
-        """The certificate by which all others are trusted; empty without TLS."""
+        """The certificates by which clients trust all others; empty without TLS."""
         return self.files.get(AUTHORITY, b"")
+
+    @property
+    def authority_of_nodes(self) -> bytes:
+        """The certificates by which nodes trust each other and clients; empty without TLS."""
+        content = self.files.get(AUTHORITY_KEY)
+        return Authority.read(content).trusted_by_nodes if content else b""
+
+    def present_authority(self, prefix: str = "") -> bytes:
+        """The authority that issues certificates, or ZooKeeper's, with its issuers, and no old one; empty if none."""
+        content = self.files.get(f"{prefix}{AUTHORITY_KEY}")
+        return Authority.read(content).own if content else b""
 
     @property
     def ensemble_authority(self) -> bytes:
@@ -251,7 +307,7 @@ def material(  # noqa: PLR0913 what is kept, who needs what, and what is to chan
         )
         kept[""] = of_file
     if rotation:
-        kept |= _rotated(_to_rotate(kept, rotation, given, environment), environment, rotation)
+        kept |= _rotated(_to_rotate(kept, rotation, given, environment), environment, rotation, running=running)
     files: dict[str, bytes] = {}
     for prefix, group in circles.items():
         files |= _certificates(store, kept.get(prefix) or Authority(make_authority(environment)), group, prefix)
@@ -259,7 +315,7 @@ def material(  # noqa: PLR0913 what is kept, who needs what, and what is to chan
         found = store.password(user) if password is None else password
         files[f"{user}.password"] = (found or secrets.token_urlsafe(_PASSWORD_BYTES)).encode()
     files[IDENTITY] = (store.identity or secrets.token_hex(_IDENTITY_BYTES)).encode()
-    return Material(store, files)
+    return Material(store, files, given.pair.certificate + given.issuers if given and subjects else b"")
 
 
 def _to_rotate(
@@ -279,11 +335,11 @@ def _to_rotate(
     return others
 
 
-def _rotated(kept: Mapping[str, Authority], environment: str, step: Rotation) -> dict[str, Authority]:
+def _rotated(kept: Mapping[str, Authority], environment: str, step: Rotation, *, running: bool) -> dict[str, Authority]:
     """All of them after a step, which those take that have not taken it yet: a command may be cut off between two."""
     behind = {prefix for prefix, one in kept.items() if bool(one.chain) is (step is Rotation.FINISH)}
     return {
-        prefix: one.rotated(environment, step) if prefix in behind or not behind else one
+        prefix: one.rotated(environment, step, running=running) if prefix in behind or not behind else one
         for prefix, one in kept.items()
     }
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from provision.common.whole_files import read_whole
+from provision.common.whole_files import read_named
 from provision.security.given import CERTIFICATE, KEY, BadAuthority, given_authority
 from provision.spec.listeners import security_of
+from provision.spec.secret_files import path_of_secret
 from provision.spec.section import Section
 
 if TYPE_CHECKING:
@@ -18,18 +19,12 @@ if TYPE_CHECKING:
 
 LARGEST = 1024 * 1024
 """The largest file of a key or of certificates that is read, in bytes."""
-
-
+_ELSEWHERE = "name a file that can be read; a relative path starts at the directory of the environment file"
+_AT_HOME = "write the whole path: ~ does not stand for your home directory here"
 # No message of these shows a value: it may be a key that is in the wrong place.
 
 
-def _file(value: object) -> object:
-    if not (isinstance(value, str) and value.strip() and value.isprintable()):
-        raise ValueError("must be the path of a file in PEM")
-    return value
-
-
-PemFile = Annotated[str, BeforeValidator(_file), WithJsonSchema({"type": "string", "minLength": 1})]
+PemFile = Annotated[str, BeforeValidator(path_of_secret), WithJsonSchema({"type": "string", "minLength": 1})]
 
 
 class AuthoritySpec(Section):
@@ -52,7 +47,7 @@ def own_certificates(spec: "EnvironmentSpec", base_directory: Path) -> Iterator[
     """Whether TLS needs the user's certificates, and what is wrong with the files; paths begin at `base_directory`."""
     from provision.spec.checks import Finding
 
-    if spec.certificates is None:
+    if spec.certificates is None or spec.bootstrap_servers:  # that these do not go together is said elsewhere
         return
     security = security_of(spec)
     if not security.encrypted:
@@ -69,10 +64,10 @@ def _authority(authority: AuthoritySpec, base_directory: Path) -> Iterator["Find
     for name, file in named.items():
         place = base_directory / file
         try:
-            contents[name] = read_whole(place, LARGEST)
+            contents[name] = read_named(place, LARGEST)
         except OSError as error:
             why = (error.strerror or str(error)).lower()
-            hint = "name a file that can be read; a relative path starts at the directory of the environment file"
+            hint = _AT_HOME if file.startswith("~") else _ELSEWHERE
             yield Finding(("certificates", "authority", name), f"{place} cannot be read: {why}", hint)
     if len(contents) < len(named):
         return

@@ -1,5 +1,6 @@
 """`--set path.to.key=value`: overrides of single keys, applied to the data before it is validated."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from provision.spec.yaml_text import MAX_DEPTH, Path, Positions, parse_scalar
 _OPEN_MAPPINGS = ("properties", "config")
 _NUMBERED = ("overrides",)
 _SHOWN = 200
+_MAY_BE_SECRET = re.compile(r"passw|-----BEGIN|\bauthority\b", re.IGNORECASE)
 
 
 def apply_overrides(data: dict[Any, Any], source: Positions, overrides: tuple[str, ...]) -> None:
@@ -80,4 +82,7 @@ def _is_number(part: str) -> bool:
 
 
 def _short(text: str) -> str:
+    """An override in a message, without its value where a secret may stand by mistake."""
+    if _MAY_BE_SECRET.search(text):
+        text = f"{text.partition('=')[0]}=(hidden)"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -10,6 +10,7 @@ from provision.catalogue.versions import KRAFT, KafkaVersion
 from provision.security.profiles import ITSELF, PROFILES, SCRAM, SCRAM_512
 from provision.spec.acls import Grants
 from provision.spec.listeners import security_of
+from provision.spec.secret_files import path_of_secret
 from provision.spec.section import Section
 
 if TYPE_CHECKING:
@@ -33,9 +34,7 @@ def _variable(value: object) -> object:
 
 
 def _file(value: object) -> object:
-    if value is not None and not (isinstance(value, str) and value.strip() and value.isprintable()):
-        raise ValueError("must be the path of a file")
-    return value
+    return value if value is None else path_of_secret(value)
 
 
 def _reference(value: object) -> object:

@@ -95,6 +95,8 @@ def test_where_nothing_can_be_written_that_is_told(tmp_path: Path, capsys: pytes
         (["--store", "jks", "--out", "app.properties"], "there is no format 'jks' of stores"),
         (["--store", "pkcs12"], "the stores are written beside a file"),
         (["--store", "pkcs12", "--out", "/dev/null"], "the stores are written beside a file"),
+        (["--store", "pkcs12", "--out", "/dev/stdout"], "the stores are written beside a file"),
+        (["--store", "pkcs12", "--out", "/dev/../dev/fd/1"], "the stores are written beside a file"),
         (["--store", "pkcs12", "--out", "."], "the stores are written beside a file"),
         (["--store", "pkcs12", "--out", "truststore.p12"], "the stores are written beside a file"),
     ],
@@ -104,3 +106,19 @@ def test_stores_need_a_file_that_refers_to_them(
 ) -> None:
     assert run(["client-config", *options]) == 64
     assert message in capsys.readouterr().err
+
+
+def test_each_file_that_is_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, store = tmp_path / "app.properties", tmp_path / "app.truststore.p12"
+
+    class Storing:
+        @staticmethod
+        def client_config(*_: str, stores: Path, **_options: object) -> ClientConfig:
+            assert stores == out
+            return ClientConfig(TEXT, secret=True, files=(store,))
+
+    monkeypatch.setattr(look, "select", lambda _env: Storing)
+    assert run(["client-config", "--store", "pkcs12", "--out", str(out)]) == 0
+    assert capsys.readouterr().err.splitlines() == [f"wrote {store}", f"wrote {out}"]

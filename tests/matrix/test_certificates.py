@@ -14,7 +14,8 @@ from kafka import KafkaProducer
 from provision.kafka.access import Access
 from provision.kafka.connection import NotAnswering
 from provision.kafka.metadata import observe_cluster
-from tests.authorities import made
+from provision.security.certificates import Pair, Subject, issue
+from tests.authorities import Made, made
 from tests.engine import DEFAULT_VERSION, Provision, java, write_environment
 
 pytestmark = [pytest.mark.process, pytest.mark.row("apart"), pytest.mark.usefixtures("swept")]
@@ -22,6 +23,8 @@ pytestmark = [pytest.mark.process, pytest.mark.row("apart"), pytest.mark.usefixt
 NAME = "rotated"
 ANSWER_S, PATIENCE_S = 20.0, 60.0
 BROKERS = 2
+REFUSED = "TLS fails|reset|broken pipe|closed"
+"""A client sees a broker's refusal only after its own handshake: by an alert, or by the end of the connection."""
 MODES = [
     pytest.param({"mode": "zookeeper"}, id="zookeeper", marks=pytest.mark.matrix),
     pytest.param({"mode": "kraft"}, id="kraft", marks=pytest.mark.soak),
@@ -41,6 +44,16 @@ class Client:
             "ssl_keyfile": own,
         }
 
+    @property
+    def certificates(self) -> bytes:
+        """What it shows, which is no secret."""
+        content = Path(self.options["ssl_certfile"]).read_bytes()
+        return content[content.index(b"-----BEGIN CERTIFICATE") :]
+
+    def shows(self, content: bytes) -> None:
+        """Let it show another key and certificate."""
+        Path(self.options["ssl_certfile"]).write_bytes(content)
+
     def require_let_in(self) -> None:
         """Every broker answers, and one takes a record."""
         addresses = dict(enumerate(self.options["bootstrap_servers"], start=1))
@@ -52,6 +65,12 @@ class Client:
     def producer(self) -> KafkaProducer:
         """One that waits for all replicas."""
         return KafkaProducer(**self.options, acks="all", max_block_ms=int(PATIENCE_S * 1000))
+
+
+def issued_by(authority: Made, name: str) -> bytes:
+    """The key of somebody of that name, and the certificates that lead to the root."""
+    pair = issue(Pair(authority.pem(), authority.certificates), Subject(name))
+    return pair.key + pair.certificate + authority.certificates
 
 
 @pytest.mark.parametrize("kafka", MODES)
@@ -97,7 +116,8 @@ def test_no_client_breaks_until_the_rotation_is_finished(tmp_path: Path, kafka: 
 def test_an_authority_of_ones_own_is_followed_by_another_and_no_client_breaks(tmp_path: Path) -> None:
     java(DEFAULT_VERSION)
     provision = Provision(tmp_path / "home", runtime="process")
-    house = made("lower", issuer=made("root", key=rsa.generate_private_key(public_exponent=65537, key_size=2048)))
+    above = made("root", key=rsa.generate_private_key(public_exponent=65537, key_size=2048))
+    house, foreign = made("lower", issuer=above), made("foreign", issuer=above)
     described: dict[str, Any] = {
         "kafka": {"mode": "kraft"},
         "controllers": {"nodes": 1},
@@ -114,6 +134,10 @@ def test_an_authority_of_ones_own_is_followed_by_another_and_no_client_breaks(tm
         root = tmp_path / "root.pem"
         root.write_bytes(house.chain[-1].public_bytes(Encoding.PEM))
         Client(provision, tmp_path / "root", ca=root).require_let_in()
+        intruder = Client(provision, tmp_path / "foreign", ca=root)
+        intruder.shows(issued_by(foreign, "app"))
+        with pytest.raises(NotAnswering, match=REFUSED):
+            intruder.require_let_in()
         staying = old.producer()
         acknowledged = staying.send("t", b"before").get(timeout=PATIENCE_S)
         made("other", key=rsa.generate_private_key(public_exponent=65537, key_size=2048)).write(tmp_path)
@@ -121,6 +145,9 @@ def test_an_authority_of_ones_own_is_followed_by_another_and_no_client_breaks(tm
         new = Client(provision, tmp_path / "new")
         for client in (old, new):
             client.require_let_in()
+        intruder.shows(issued_by(foreign, "app") + new.certificates)
+        with pytest.raises(NotAnswering, match=REFUSED):
+            intruder.require_let_in()
         assert staying.send("t", b"meanwhile", partition=acknowledged.partition).get(timeout=PATIENCE_S)
         staying.close()
         provision.ok("certs", "rotate", file, "--finish", "--yes", "--timeout", "240s")
@@ -156,7 +183,7 @@ def test_a_java_client_gets_in_by_its_stores(tmp_path: Path) -> None:
             producer = ("kafka-console-producer", "--", "--topic", "t", "--producer.config", str(file))
             provision.ok(*tool, *producer, stdin=f"{listener}\n")
             _require_read_by_keytool(file.parent)
-        assert not (tmp_path / "secure" / "user-app.p12").exists()
+        assert not (tmp_path / "secure" / "app.keystore.p12").exists()
         read = provision.ok("consume", NAME, "t", "--from-beginning", "-n", "2", "--timeout", "30s")
         assert sorted(read.split()) == ["mutual", "secure"]
     finally:
@@ -171,5 +198,5 @@ def _require_read_by_keytool(directory: Path) -> None:
     for store in stores if keytool else ():
         command = [str(keytool), "-list", "-keystore", str(store), "-storepass:file", f"{store}.password"]
         shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_S).stdout
-        assert ("trustedCertEntry" in shown) is (store.name == "truststore.p12"), shown
-        assert ("PrivateKeyEntry" in shown) is (store.name == "user-app.p12"), shown
+        assert ("trustedCertEntry" in shown) is (store.name == "app.truststore.p12"), shown
+        assert ("PrivateKeyEntry" in shown) is (store.name == "app.keystore.p12"), shown

@@ -41,6 +41,7 @@ class Made:
     policy: TopicPolicy
     observed: ObservedEnvironment
     there: ObservedCluster | None
+    authority: bytes = b"certificates"
 
     @property
     def saved(self) -> SavedPlan:
@@ -48,7 +49,8 @@ class Made:
         desired = {Topics.name: DesiredTopics(self.topics, self.policy)}
         inside = Inside(self.there, {Topics.name: ObservedTopics(self.there)}) if self.there else None
         cluster_id = self.there.cluster_id if self.there else ""
-        return saved(self.plan, self.files, self.observed, cluster_id, fingerprint(desired, inside))
+        resources = fingerprint(desired, inside)
+        return saved(self.plan, self.files, self.observed, cluster_id, resources, self.authority)
 
     def with_node(self, **changes: object) -> "Made":
         """With its node otherwise."""
@@ -121,6 +123,8 @@ CHANGES: dict[str, Callable[[], Made]] = {
     "a topic's config": lambda: replace(MADE, topics=(replace(MADE.topics[0], config={}),)),
     "a topic's consent": lambda: replace(MADE, topics=(replace(MADE.topics[0], grow_compacted=True),)),
     "no topic": lambda: replace(MADE, topics=()),
+    "the file's authority": lambda: replace(MADE, authority=b"others"),
+    "no authority in the file": lambda: replace(MADE, authority=b""),
     "prune": lambda: replace(MADE, policy=TopicPolicy(prune=True, throttle_bytes_per_s=1024)),
     "the throttle": lambda: replace(MADE, policy=TopicPolicy()),
     "a node's state": lambda: MADE.with_node(state=NodeState.EXITED),

@@ -96,6 +96,19 @@ def test_a_certificate_is_kept_until_a_month_before_its_end(subject: Subject) ->
 
 
 @pytest.mark.parametrize("subject", [SERVER, CLIENT], ids=["server", "client"])
+def test_no_certificate_ends_after_its_authority_and_none_is_made_anew_in_vain(subject: Subject) -> None:
+    long_ago = dt.datetime.now(dt.UTC) - dt.timedelta(days=3640)
+    ending = make_authority("orders", long_ago)
+    pair = issue(ending, subject)
+    (own,), (above,) = shown(pair.certificate), shown(ending.certificate)
+    assert own.ends == above.ends
+    assert is_good(pair, ending, subject)
+    assert not is_good(pair, ending, subject, own.ends)
+    later = own.ends + dt.timedelta(days=1)
+    assert is_good(issue(ending, subject, later), ending, subject, later)
+
+
+@pytest.mark.parametrize("subject", [SERVER, CLIENT], ids=["server", "client"])
 def test_a_certificate_of_the_future_is_not_kept(subject: Subject) -> None:
     later = dt.datetime.now(dt.UTC) + dt.timedelta(days=2)
     pair = issue(AUTHORITY, subject, later)

@@ -546,7 +546,9 @@ def test_a_rotation_that_has_not_reached_its_nodes_is_not_ended(closed: Closed, 
     environment.up()
     kept = Authority.kept(closed.store, PREFIX)
     assert kept
-    closed.store.keep({"ensemble-ca.key": kept.rotated(NAME, Rotation.BEGIN).written})  # it was cut off at once
+    closed.store.keep(
+        {"ensemble-ca.key": kept.rotated(NAME, Rotation.BEGIN, running=True).written}
+    )  # it was cut off at once
     with pytest.raises(Refused, match="has not reached broker-1, 2, zookeeper-1"):
         environment.up(UpOptions(rotation=Rotation.FINISH))
     environment.up()

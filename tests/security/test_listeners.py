@@ -375,9 +375,13 @@ def test_a_java_client_may_have_its_keys_and_certificates_in_stores(
     environment = doors.of(LEASED | {"mutual": {"security": "mtls"}}, users=APP)
     environment.up()
     user = "" if listener == "encrypted" else "app"
-    directory = tmp_path / "for java"
-    config = environment.client_config(form, user, listener=listener, stores=directory)
+    file = tmp_path / "for java" / "app.properties"
+    config = environment.client_config(form, user, listener=listener, stores=file)
     assert config.secret
+    kinds = ["truststore", "keystore"] if listener == "mutual" else ["truststore"]
+    names = [f"app.{kind}.p12{suffix}" for kind in kinds for suffix in (".password", "")]
+    assert list(config.files) == [file.with_name(name) for name in names]
+    assert sorted(path.name for path in file.parent.iterdir()) == sorted(names)
     assert "PEM" not in config.text
     said = {key.removeprefix("spring.kafka.properties."): value for key, value in parse(config.text).items()}
     trusted = [one.certificate.public_bytes(Encoding.PEM) for one in _in_store(said, "trust").additional_certs]
@@ -390,7 +394,7 @@ def test_a_java_client_may_have_its_keys_and_certificates_in_stores(
         assert own.certificate.public_bytes(Encoding.PEM) in (store.read("user-app.pem") or b"")
         assert said["ssl.key.password"] == said["ssl.keystore.password"]
     assert ("sasl.jaas.config" in said) is (listener == "secure")
-    assert environment.client_config(form, user, listener=listener, stores=directory) == config
+    assert environment.client_config(form, user, listener=listener, stores=file) == config
 
 
 @pytest.mark.parametrize("form", sorted(FORMS.keys() - {"properties", "spring"}))
@@ -402,6 +406,14 @@ def test_only_java_clients_read_stores(doors: Doors, tmp_path: Path, form: str) 
     with pytest.raises(UsageError, match="has no TLS, so that there is nothing to store"):
         environment.client_config("properties", listener="plain", stores=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_nothing_is_written_for_a_form_that_cannot_refer_to_it(doors: Doors, tmp_path: Path) -> None:
+    environment = doors.of(LEASED, users=APP)
+    environment.up()
+    with pytest.raises(UsageError, match="Spring would take the value"):
+        environment.client_config("spring", listener="encrypted", stores=tmp_path / "${name}" / "app.properties")
+    assert not (tmp_path / "${name}").exists()
 
 
 def test_addresses_and_commands_go_over_the_chosen_listener(doors: Doors) -> None:
