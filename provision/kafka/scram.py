@@ -1,14 +1,17 @@
 """Users with SCRAM (KIP-554): what the cluster keeps of them, and whether a password lets them in."""
 
 import hashlib
+import itertools
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
+from provision.common.patience import Patience, Pauses
 from provision.errors import KafkaRefused
 from provision.kafka.access import Access, Credentials
-from provision.kafka.connection import ask, ask_any
+from provision.kafka.connection import REQUEST_TIMEOUT_S, ask, ask_any
 from provision.security.profiles import SCRAM, SCRAM_256, SCRAM_512
 
 # Brokers from 2.7 on support it, in KRaft mode those from 3.5 on.
@@ -56,6 +59,8 @@ def scram_of(access: Access, broker: int) -> dict[str, dict[str, int]]:
 def alter_scram(access: Access, changes: Sequence[ScramChange]) -> dict[str, str]:
     """Change users; what Kafka refuses of one does not stop the others. No password is sent, only what is made of it.
 
+    In ZooKeeper mode only the controller does that, which may move meanwhile: the others are asked in turn then.
+
     Returns:
         The users that were refused, with Kafka's reasons.
 
@@ -63,20 +68,41 @@ def alter_scram(access: Access, changes: Sequence[ScramChange]) -> dict[str, str
         Unavailable: no broker answers.
     """
     import provision.kafka.library  # noqa: F401 the library first
+    from kafka.errors import NotControllerError
     from kafka.protocol.admin import AlterUserScramCredentialsRequest as Request
 
     from provision.kafka.translation import reason_of
 
-    upsertions = [_upsertion(Request.ScramCredentialUpsertion, change) for change in changes if change.mechanism]
+    made = {change.user: _upsertion(Request.ScramCredentialUpsertion, change) for change in changes if change.mechanism}
     deletions = [
         Request.ScramCredentialDeletion(name=change.user, mechanism=_CODES[mechanism])
         for change in changes
         for mechanism in change.remove
     ]
-    answer = ask_any(
-        access, lambda: Request(deletions=deletions, upsertions=upsertions, version=_VERSION), "changing users"
-    )
-    return {told.user: reason_of(told.error_code, told.error_message) for told in answer.results if told.error_code}
+
+    def request(users: Collection[str]) -> Any:  # noqa: ANN401 the library's classes
+        return Request(
+            deletions=[one for one in deletions if one.name in users],
+            upsertions=[one for user, one in made.items() if user in users],
+            version=_VERSION,
+        )
+
+    left, refused = {change.user for change in changes}, dict[str, str]()
+    patience, pauses, turn = Patience(REQUEST_TIMEOUT_S), Pauses(), itertools.cycle(range(len(access.brokers) or 1))
+    while left:
+        answer = ask_any(_beginning_with(access, next(turn)), partial(request, left), "changing users")
+        told = {one.user: reason_of(one.error_code, one.error_message) for one in answer.results if one.error_code}
+        refused = {user: reason for user, reason in refused.items() if user not in left} | told
+        elsewhere = {one.user for one in answer.results if one.error_code == NotControllerError.errno}
+        if not elsewhere or not patience.pause(pauses.next_s()):
+            break
+        left = elsewhere
+    return refused
+
+
+def _beginning_with(access: Access, number: int) -> Access:
+    brokers = list(access.brokers)
+    return access.to({broker: access.brokers[broker] for broker in brokers[number:] + brokers[:number]})
 
 
 def lets_in(access: Access, broker: int, who: Credentials) -> bool:
