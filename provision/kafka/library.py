@@ -60,4 +60,5 @@ def _load() -> None:
 
 _load()
 # That passwords are sent in the clear is what the environment's file says; it need not be told at each connection.
-logging.getLogger("kafka.net.sasl.plain").addFilter(lambda record: "in the clear" not in record.getMessage())
+for _module in ("plain", "scram"):
+    logging.getLogger(f"kafka.net.sasl.{_module}").addFilter(lambda record: "in the clear" not in record.getMessage())
