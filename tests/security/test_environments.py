@@ -17,7 +17,7 @@ from provision import Environment, Level, UpOptions
 from provision.catalogue.versions import KafkaVersion, config_option
 from provision.cluster.properties import read
 from provision.errors import ProvisionError, Refused, UsageError
-from provision.events import Event, Notice
+from provision.events import ActionDone, Event, Notice
 from provision.kafka.access import Access
 from provision.observe.reach import access_to
 from provision.operations import apart
@@ -46,6 +46,12 @@ class Closed:
         self.runtimes = FakeRuntimes(self.home, self.runtime)
         self.kafka = FakeKafka(self.runtime, NAME)
         self.told: list[Event] = []
+
+    def restarted(self) -> list[str]:
+        """The nodes that were restarted since it was last asked, in their order."""
+        found = [one.resource for one in self.told if isinstance(one, ActionDone) and one.verb == "restart"]
+        self.told.clear()
+        return found
 
     def of(self, security: str = "mtls", **values: Any) -> Environment:  # noqa: ANN401 as the environment takes them
         """The environment, described by these values."""

@@ -23,7 +23,7 @@ from provision import Environment, UpOptions
 from provision.cli.run import run
 from provision.cluster.model import AuthorityFiles
 from provision.errors import InvalidEnvironment, Refused, UsageError
-from provision.events import ActionDone, Notice
+from provision.events import Notice
 from provision.operations.securing import authority_in
 from provision.security.certificates import Pair, Subject, issue, parts, shown
 from provision.security.material import Rotation
@@ -282,13 +282,6 @@ def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Closed:
     return found
 
 
-def restarted(closed: Closed) -> list[str]:
-    """The nodes that were restarted since it was last asked, in their order."""
-    found = [one.resource for one in closed.told if isinstance(one, ActionDone) and one.verb == "restart"]
-    closed.told.clear()
-    return found
-
-
 class Taken(Side):
     """A side as it is now: with the files of a node, or of a client that was given them."""
 
@@ -400,7 +393,7 @@ def test_another_one_comes_by_a_rolling_restart_and_breaks_nobody(
     ]
     closed.told.clear()
     environment.up()
-    assert restarted(closed) == ["broker-2", "broker-1"]
+    assert closed.restarted() == ["broker-2", "broker-1"]
     sides["both"] = [Taken(tmp_path / f"both {name}", closed, name) for name in ("broker-1", "user-app")]
     own = [one.chain[0].public_bytes(Encoding.PEM) for one in (other, first)]
     assert closed.files("broker-1")["ca.pem"] == b"".join(own)
@@ -411,7 +404,7 @@ def test_another_one_comes_by_a_rolling_restart_and_breaks_nobody(
         closed.of(users=APP, certificates=HOUSE.write(tmp_path / "third")).plan()
     closed.told.clear()
     environment.up(UpOptions(rotation=Rotation.FINISH))
-    assert "broker-1" in restarted(closed)
+    assert "broker-1" in closed.restarted()
     sides["new"] = [Taken(tmp_path / f"new {name}", closed, name) for name in ("broker-1", "user-app")]
     understood = {
         (s, c) for s, (node, _) in sides.items() for c, (_, user) in sides.items() if is_understood(node, user)
@@ -556,7 +549,7 @@ def test_the_old_one_may_come_back_before_the_end(closed: Closed, tmp_path: Path
     BELOW.write(tmp_path / "ca")
     closed.told.clear()
     environment.up()
-    assert restarted(closed) == ["broker-2", "broker-1"]
+    assert closed.restarted() == ["broker-2", "broker-1"]
     assert closed.store.read("ca.pem") == BELOW.certificates + OTHER.certificates
     node_back, back = (Taken(tmp_path / f"back {name}", closed, name) for name in ("broker-1", "user-app"))
     for node in (node_old, node_both, node_back):
@@ -688,7 +681,7 @@ def test_a_newer_certificate_of_the_same_is_handed_out_and_needs_no_rotation(clo
     renewed.write(tmp_path / "ca")
     closed.told.clear()
     environment.up()
-    assert restarted(closed) == ["broker-2", "broker-1"]
+    assert closed.restarted() == ["broker-2", "broker-1"]
     assert closed.files("broker-1")["ca.pem"] == renewed.certificates
     assert closed.store.read("broker-1.pem") == own
     assert is_understood(Taken(tmp_path / "node", closed, "broker-1"), old)

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 
 from provision.common.whole_files import write_whole
 from provision.errors import ProvisionError, Refused, Unavailable, UsageError
-from provision.events import ActionDone, Notice
+from provision.events import Notice
 from provision.home.place import Home
 from provision.kafka.levels import Level
 from provision.operations.certificates import PEM, PKCS12
@@ -199,13 +199,6 @@ def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Closed:
     return made
 
 
-def restarted(closed: Closed) -> list[str]:
-    """The nodes that were restarted since it was last asked, in their order."""
-    found = [one.resource for one in closed.told if isinstance(one, ActionDone) and one.verb == "restart"]
-    closed.told.clear()
-    return found
-
-
 def test_nodes_restart_one_at_a_time_in_each_step_with_consent(closed: Closed) -> None:
     environment = closed.of(users=[{"name": "app"}])
     environment.up()
@@ -218,10 +211,10 @@ def test_nodes_restart_one_at_a_time_in_each_step_with_consent(closed: Closed) -
     with pytest.raises(Refused, match="not agreed to"):
         environment.up(UpOptions(rotation=Rotation.BEGIN), agree=refuse)
     assert closed.store.read("ca.pem") == before
-    assert restarted(closed) == []
+    assert closed.restarted() == []
     for step, trusted in ((Rotation.BEGIN, 2), (Rotation.FINISH, 1)):
         environment.up(UpOptions(rotation=step))
-        assert restarted(closed) == NODES
+        assert closed.restarted() == NODES
         assert len(parts(closed.files("broker-1")["ca.pem"])) == trusted
         for node in NODES:
             assert len(parts(closed.files(node)["ensemble-ca.pem"])) == trusted
