@@ -69,31 +69,34 @@ def create_acls(access: Access, acls: Sequence[Acl]) -> dict[Acl, str]:
     import provision.kafka.library  # noqa: F401 the library first
     from kafka.protocol.admin import CreateAclsRequest
 
-    from provision.kafka.translation import reason_of
+    from provision.kafka.insisting import Refusal, beginning_with, insist
 
     entry = CreateAclsRequest.AclCreation
 
-    def request() -> Any:  # noqa: ANN401 the library's classes
-        creations = [
-            entry(
-                resource_type=_RESOURCES[acl.resource],
-                resource_name=acl.name,
-                resource_pattern_type=_pattern(acl),
-                principal=acl.principal,
-                host=acl.host,
-                operation=_OPERATIONS[acl.operation],
-                permission_type=_permission(acl),
-            )
-            for acl in acls
-        ]
-        return CreateAclsRequest(creations=creations, version=_VERSION)
+    def send(left: Sequence[Acl], attempt: int) -> dict[Acl, Refusal]:
+        def request() -> Any:  # noqa: ANN401 the library's classes
+            creations = [
+                entry(
+                    resource_type=_RESOURCES[acl.resource],
+                    resource_name=acl.name,
+                    resource_pattern_type=_pattern(acl),
+                    principal=acl.principal,
+                    host=acl.host,
+                    operation=_OPERATIONS[acl.operation],
+                    permission_type=_permission(acl),
+                )
+                for acl in left
+            ]
+            return CreateAclsRequest(creations=creations, version=_VERSION)
 
-    answer = ask_any(access, request, "creating ACLs")
-    return {
-        acl: reason_of(told.error_code, told.error_message)
-        for acl, told in zip(acls, answer.results, strict=True)
-        if told.error_code
-    }
+        answer = ask_any(beginning_with(access, attempt), request, "creating ACLs")
+        return {
+            acl: Refusal(told.error_code, told.error_message)
+            for acl, told in zip(left, answer.results, strict=True)
+            if told.error_code
+        }
+
+    return insist(send, acls)
 
 
 def delete_acls(access: Access, acls: Sequence[Acl]) -> dict[Acl, str]:
@@ -101,32 +104,35 @@ def delete_acls(access: Access, acls: Sequence[Acl]) -> dict[Acl, str]:
     import provision.kafka.library  # noqa: F401 the library first
     from kafka.protocol.admin import DeleteAclsRequest
 
-    from provision.kafka.translation import reason_of
+    from provision.kafka.insisting import Refusal, beginning_with, insist
 
     entry = DeleteAclsRequest.DeleteAclsFilter
 
-    def request() -> Any:  # noqa: ANN401 the library's classes
-        filters = [
-            entry(
-                resource_type_filter=_RESOURCES[acl.resource],
-                resource_name_filter=acl.name,
-                pattern_type_filter=_pattern(acl),
-                principal_filter=acl.principal,
-                host_filter=acl.host,
-                operation=_OPERATIONS[acl.operation],
-                permission_type=_permission(acl),
-            )
-            for acl in acls
-        ]
-        return DeleteAclsRequest(filters=filters, version=_VERSION)
+    def send(left: Sequence[Acl], attempt: int) -> dict[Acl, Refusal]:
+        def request() -> Any:  # noqa: ANN401 the library's classes
+            filters = [
+                entry(
+                    resource_type_filter=_RESOURCES[acl.resource],
+                    resource_name_filter=acl.name,
+                    pattern_type_filter=_pattern(acl),
+                    principal_filter=acl.principal,
+                    host_filter=acl.host,
+                    operation=_OPERATIONS[acl.operation],
+                    permission_type=_permission(acl),
+                )
+                for acl in left
+            ]
+            return DeleteAclsRequest(filters=filters, version=_VERSION)
 
-    answer = ask_any(access, request, "deleting ACLs")
-    return {
-        acl: reason_of(refused.error_code, refused.error_message)
-        for acl, told in zip(acls, answer.filter_results, strict=True)
-        for refused in (told, *told.matching_acls)
-        if refused.error_code
-    }
+        answer = ask_any(beginning_with(access, attempt), request, "deleting ACLs")
+        return {
+            acl: Refusal(refused.error_code, refused.error_message)
+            for acl, told in zip(left, answer.filter_results, strict=True)
+            for refused in (told, *told.matching_acls)
+            if refused.error_code
+        }
+
+    return insist(send, acls)
 
 
 def _describe_request() -> Any:  # noqa: ANN401 the library's classes

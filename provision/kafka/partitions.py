@@ -1,11 +1,12 @@
 """The placement of partitions: reassignments, sizes on disk, and preferred leaders."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import provision.kafka.library  # noqa: F401 the library first
 from kafka.structs import TopicPartition
 
+from provision.kafka.insisting import Refusal, insist
 from provision.kafka.translation import translated
 from provision.plan.observed import Move
 
@@ -56,19 +57,23 @@ class PartitionAdmin:
 
     def reassign(self, replicas: Replicas) -> dict[str, str]:
         """Start to reassign partitions; returns the topics that Kafka rejected, with its reasons."""
-        wanted = [
-            (TopicPartition(topic, number), list(brokers))
+        wanted = {
+            TopicPartition(topic, number): list(brokers)
             for topic, partitions in replicas.items()
             for number, brokers in partitions.items()
-        ]
-        failed: dict[str, str] = {}
-        for start in range(0, len(wanted), _PARTITIONS_PER_REQUEST):
-            batch = dict(wanted[start : start + _PARTITIONS_PER_REQUEST])
+        }
+
+        def send(left: Sequence[TopicPartition], _: int) -> dict[TopicPartition, Refusal]:
             with translated("reassigning partitions"):
-                answer = self._client.alter_partition_reassignments(batch, timeout_ms=self._timeout_ms)
-            for at, error in answer.items():
-                if error is not None:
-                    failed[at.topic] = f"partition {at.partition}: {error.__name__}"
+                answer = self._client.alter_partition_reassignments(
+                    {at: wanted[at] for at in left}, timeout_ms=self._timeout_ms
+                )
+            return {at: Refusal(error.errno) for at, error in answer.items() if error is not None}
+
+        every, failed = list(wanted), dict[str, str]()
+        for start in range(0, len(every), _PARTITIONS_PER_REQUEST):
+            refused = insist(send, every[start : start + _PARTITIONS_PER_REQUEST])
+            failed |= {at.topic: f"partition {at.partition}: {reason}" for at, reason in refused.items()}
         return failed
 
     def elect_preferred_leaders(self, partitions: Mapping[str, Collection[int]]) -> None:

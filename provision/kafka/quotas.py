@@ -1,6 +1,6 @@
 """Client quotas (KIP-546), by protocol requests, since kafka-python's admin client does not support them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from provision.kafka.access import Access
@@ -49,32 +49,35 @@ def alter_quotas(access: Access, changes: Mapping[Entity, Mapping[str, float | N
     import provision.kafka.library  # noqa: F401 the library first
     from kafka.protocol.admin import AlterClientQuotasRequest
 
-    from provision.kafka.translation import reason_of
+    from provision.kafka.insisting import Refusal, beginning_with, insist
 
     entry = AlterClientQuotasRequest.EntryData
 
-    def request() -> Any:  # noqa: ANN401 the library's classes
-        return AlterClientQuotasRequest(
-            entries=[
-                entry(
-                    entity=[entry.EntityData(entity_type=kind, entity_name=name) for kind, name in entity],
-                    ops=[
-                        entry.OpData(key=key, value=0.0 if value is None else float(value), remove=value is None)
-                        for key, value in limits.items()
-                    ],
-                )
-                for entity, limits in changes.items()
-            ],
-            validate_only=False,
-            version=_VERSION,
-        )
+    def send(entities: Sequence[Entity], attempt: int) -> dict[Entity, Refusal]:
+        def request() -> Any:  # noqa: ANN401 the library's classes
+            return AlterClientQuotasRequest(
+                entries=[
+                    entry(
+                        entity=[entry.EntityData(entity_type=kind, entity_name=name) for kind, name in entity],
+                        ops=[
+                            entry.OpData(key=key, value=0.0 if value is None else float(value), remove=value is None)
+                            for key, value in changes[entity].items()
+                        ],
+                    )
+                    for entity in entities
+                ],
+                validate_only=False,
+                version=_VERSION,
+            )
 
-    answer = ask_any(access, request, "changing quotas")
-    return {
-        _entity(told.entity): reason_of(told.error_code, told.error_message)
-        for told in answer.entries
-        if told.error_code
-    }
+        answer = ask_any(beginning_with(access, attempt), request, "changing quotas")
+        return {
+            _entity(told.entity): Refusal(told.error_code, told.error_message)
+            for told in answer.entries
+            if told.error_code
+        }
+
+    return insist(send, list(changes))
 
 
 def _describe_request() -> Any:  # noqa: ANN401 the library's classes

@@ -1,14 +1,11 @@
 """Users with SCRAM (KIP-554): what the cluster keeps of them, and whether a password lets them in."""
 
 import hashlib
-import itertools
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
-from provision.common.patience import Patience, Pauses
 from provision.errors import KafkaRefused
 from provision.kafka.access import Access, Credentials
 from provision.kafka.connection import REQUEST_TIMEOUT_S, ask, ask_any
@@ -68,10 +65,9 @@ def alter_scram(access: Access, changes: Sequence[ScramChange]) -> dict[str, str
         Unavailable: no broker answers.
     """
     import provision.kafka.library  # noqa: F401 the library first
-    from kafka.errors import NotControllerError
     from kafka.protocol.admin import AlterUserScramCredentialsRequest as Request
 
-    from provision.kafka.translation import reason_of
+    from provision.kafka.insisting import Refusal, beginning_with, insist
 
     made = {change.user: _upsertion(Request.ScramCredentialUpsertion, change) for change in changes if change.mechanism}
     deletions = [
@@ -80,29 +76,18 @@ def alter_scram(access: Access, changes: Sequence[ScramChange]) -> dict[str, str
         for mechanism in change.remove
     ]
 
-    def request(users: Collection[str]) -> Any:  # noqa: ANN401 the library's classes
-        return Request(
-            deletions=[one for one in deletions if one.name in users],
-            upsertions=[one for user, one in made.items() if user in users],
-            version=_VERSION,
-        )
+    def send(users: Sequence[str], attempt: int) -> dict[str, Refusal]:
+        def request() -> Any:  # noqa: ANN401 the library's classes
+            return Request(
+                deletions=[one for one in deletions if one.name in users],
+                upsertions=[one for user, one in made.items() if user in users],
+                version=_VERSION,
+            )
 
-    left, refused = {change.user for change in changes}, dict[str, str]()
-    patience, pauses, turn = Patience(REQUEST_TIMEOUT_S), Pauses(), itertools.cycle(range(len(access.brokers) or 1))
-    while left:
-        answer = ask_any(_beginning_with(access, next(turn)), partial(request, left), "changing users")
-        told = {one.user: reason_of(one.error_code, one.error_message) for one in answer.results if one.error_code}
-        refused = {user: reason for user, reason in refused.items() if user not in left} | told
-        elsewhere = {one.user for one in answer.results if one.error_code == NotControllerError.errno}
-        if not elsewhere or not patience.pause(pauses.next_s()):
-            break
-        left = elsewhere
-    return refused
+        answer = ask_any(beginning_with(access, attempt), request, "changing users")
+        return {one.user: Refusal(one.error_code, one.error_message) for one in answer.results if one.error_code}
 
-
-def _beginning_with(access: Access, number: int) -> Access:
-    brokers = list(access.brokers)
-    return access.to({broker: access.brokers[broker] for broker in brokers[number:] + brokers[:number]})
+    return insist(send, list(dict.fromkeys(change.user for change in changes)), REQUEST_TIMEOUT_S)
 
 
 def lets_in(access: Access, broker: int, who: Credentials) -> bool:

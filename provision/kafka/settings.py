@@ -1,6 +1,7 @@
 """Dynamic settings of topics and brokers, which Kafka stores itself: read, set and removed."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -12,12 +13,15 @@ from kafka.protocol.admin import DescribeConfigsRequest
 from provision.errors import KafkaRefused, ProvisionError, Unavailable
 from provision.kafka.access import Access
 from provision.kafka.connection import ask_any
+from provision.kafka.insisting import Refusal, insist
 from provision.kafka.translation import as_provision_error, translated
 
 _UNKNOWN_TOPIC = UnknownTopicOrPartitionError.errno
 # Brokers from 2.0 on support it, and 4.x still does.
 _VERSION = 1
 _RESOURCES_PER_REQUEST = 500
+_CODED = re.compile(r"\[Error (-?\d+)\]")
+_UNCODED = 42
 Entries = Mapping[str, Mapping[str, Any]]
 """By key: the value, where it comes from, and whether it can be changed while the broker runs."""
 
@@ -57,6 +61,19 @@ class SettingsAdmin:
         Returns:
             The failures with Kafka's reasons. With `validate_only` nothing is changed.
         """
+        failed: dict[tuple[str, str], str] = {}
+        every = list(changes)
+        for start in range(0, len(every), _RESOURCES_PER_REQUEST):
+
+            def send(left: Sequence[tuple[str, str]], _: int) -> dict[tuple[str, str], Refusal]:
+                return self._alter({at: changes[at] for at in left}, validate_only=validate_only)
+
+            failed |= insist(send, every[start : start + _RESOURCES_PER_REQUEST])
+        return failed
+
+    def _alter(
+        self, changes: Mapping[tuple[str, str], Mapping[str, str | None]], *, validate_only: bool
+    ) -> dict[tuple[str, str], Refusal]:
         from kafka.admin import ConfigResource, ConfigResourceType
 
         resources = [
@@ -67,20 +84,16 @@ class SettingsAdmin:
             )
             for (kind, name), settings in changes.items()
         ]
-        failed: dict[tuple[str, str], str] = {}
-        for start in range(0, len(resources), _RESOURCES_PER_REQUEST):
-            batch = resources[start : start + _RESOURCES_PER_REQUEST]
-            with translated("changing settings"):
-                answer = self._client.alter_configs(
-                    batch, validate_only=validate_only, raise_on_unknown=False, incremental=True
-                )
-            failed |= {
-                (kind, name): str(reason)
-                for kind, outcomes in answer.items()
-                for name, reason in outcomes.items()
-                if reason != "OK"
-            }
-        return failed
+        with translated("changing settings"):
+            answer = self._client.alter_configs(
+                resources, validate_only=validate_only, raise_on_unknown=False, incremental=True
+            )
+        return {
+            (kind, name): _refusal(str(outcome))
+            for kind, outcomes in answer.items()
+            for name, outcome in outcomes.items()
+            if outcome != "OK"
+        }
 
     def describe(
         self, kind: str, names: Iterable[str], keys: Iterable[str] | None = None, *, synonyms: bool = False
@@ -120,3 +133,9 @@ class SettingsAdmin:
             return unknown
         refusal = as_provision_error(doing, for_code(result.error_code)(result.error_message or ""))
         return refusal if isinstance(refusal, KafkaRefused) else unknown
+
+
+def _refusal(outcome: str) -> Refusal:
+    """A refusal from the text that the library makes of it: `[Error 40] InvalidConfigurationError: the reason`."""
+    coded = _CODED.match(outcome)
+    return Refusal(int(coded[1]) if coded else _UNCODED, outcome)

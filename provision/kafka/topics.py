@@ -9,8 +9,9 @@ from kafka.errors import KafkaError, KafkaTimeoutError, RequestTimedOutError
 
 from provision.common.counts import plural
 from provision.events import Listener, Progress, silent
+from provision.kafka.insisting import Refusal, insist, refusals
 from provision.kafka.settings import SettingsAdmin
-from provision.kafka.translation import failures, translated
+from provision.kafka.translation import translated
 from provision.plan.observed import ObservedTopic
 from provision.plan.topic_changes import Growth, PlacedTopic, TopicSettings
 
@@ -58,11 +59,24 @@ class TopicAdmin:
             if asked or len(batch) < len(placed):
                 tell(Progress(f"{plural('topic', len(placed))} created", asked, len(placed)))
             asked += len(batch)
-            with translated("creating topics"):
-                answers = _halving(batch, self._create, lambda item: item.topic.name, check)
-            existing |= {one["name"] for one in answers if one["error_code"] == _TOPIC_ALREADY_EXISTS}
-            failed |= failures(answers, _TOPIC_ALREADY_EXISTS)
+            found, refused = self._create_all(batch, check)
+            existing |= found
+            failed |= refused
         return Created(frozenset(existing), failed)
+
+    def _create_all(self, batch: Sequence[PlacedTopic], check: Check) -> tuple[set[str], dict[str, str]]:
+        existing: set[str] = set()
+        placed = {item.topic.name: item for item in batch}
+
+        def send(left: Sequence[str], attempt: int) -> dict[str, Refusal]:
+            if attempt:
+                check()
+            with translated("creating topics"):
+                answers = _halving([placed[name] for name in left], self._create, lambda item: item.topic.name, check)
+            existing.update(one["name"] for one in answers if one["error_code"] == _TOPIC_ALREADY_EXISTS)
+            return refusals(answers, _TOPIC_ALREADY_EXISTS)
+
+        return existing, insist(send, list(placed))
 
     def _create(self, batch: Sequence[PlacedTopic]) -> Answers:
         topics = {
@@ -81,10 +95,17 @@ class TopicAdmin:
 
         `check` is as in `create`.
         """
+
+        def send(left: Sequence[str], attempt: int) -> dict[str, Refusal]:
+            if attempt:
+                check()
+            with translated("adding partitions"):
+                batch = [(name, growths[name]) for name in left]
+                return refusals(_halving(batch, self._grow, lambda item: item[0], check))
+
         failed: dict[str, str] = {}
         for batch in _batches(list(growths.items()), lambda item: len(item[1].assignment)):
-            with translated("adding partitions"):
-                failed |= failures(_halving(batch, self._grow, lambda item: item[0], check))
+            failed |= insist(send, [name for name, _ in batch])
         return failed
 
     def _grow(self, batch: Sequence[tuple[str, Growth]]) -> Answers:
@@ -108,9 +129,13 @@ class TopicAdmin:
 
     def delete(self, names: Sequence[str]) -> dict[str, str]:
         """Delete topics; returns the failures. A topic that does not exist is no failure."""
-        with translated("deleting topics"):
-            answer = self._client.delete_topics(list(names), timeout_ms=self._timeout_ms, raise_errors=False)
-        return failures(answer["topics"], _UNKNOWN_TOPIC)
+
+        def send(left: Sequence[str], _: int) -> dict[str, Refusal]:
+            with translated("deleting topics"):
+                answer = self._client.delete_topics(list(left), timeout_ms=self._timeout_ms, raise_errors=False)
+            return refusals(answer["topics"], _UNKNOWN_TOPIC)
+
+        return insist(send, list(dict.fromkeys(names)))
 
     def with_settings(self, topics: Sequence[ObservedTopic]) -> tuple[ObservedTopic, ...]:
         """The topics with the settings of each."""

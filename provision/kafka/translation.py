@@ -1,9 +1,8 @@
 """Translate the client library's errors into ours: Kafka does not answer, or rejects the request."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import provision.kafka.library  # noqa: F401 the library first
 from kafka.errors import (
@@ -64,11 +63,20 @@ def as_provision_error(doing: str, error: Exception) -> ProvisionError:
         return KafkaRefused(f"{doing}: Kafka denies this user permission", why=why)
     if isinstance(error, UnsupportedCodecError):
         return _without_codec(doing, why)
-    if isinstance(error, KafkaError) and not error.retriable and not isinstance(error, _PASSING):
+    if isinstance(error, KafkaError) and not _passes(type(error)):
         if isinstance(error, BrokerResponseError):
             return KafkaRefused(f"{doing}: Kafka refused", why=why)
         return ProvisionError(f"{doing}: the client cannot do that", why=why)
     return Unavailable(f"{doing}: the brokers do not answer", why=why, hint=_HINT)
+
+
+def passes(code: int) -> bool:
+    """Whether the same request may succeed in a moment, for all that an error code says."""
+    return bool(code) and _passes(for_code(code))
+
+
+def _passes(error: type[KafkaError]) -> bool:
+    return error.retriable or issubclass(error, _PASSING)
 
 
 def _without_codec(doing: str, why: str) -> ProvisionError:
@@ -77,15 +85,6 @@ def _without_codec(doing: str, why: str) -> ProvisionError:
         return ProvisionError(f"{doing}: the records are compressed in a way that the client does not know", why=why)
     what = f"{doing}: the records are compressed with {codec}, which is not installed here"
     return Unavailable(what, why=why, hint=f"install the Python package {_PACKAGES[codec]}")
-
-
-def failures(answers: Iterable[Mapping[str, Any]], *harmless: int) -> dict[str, str]:
-    """The answers with an error code, by name, each with Kafka's reason."""
-    return {
-        answer["name"]: reason_of(answer["error_code"], answer.get("error_message"))
-        for answer in answers
-        if answer["error_code"] not in (0, *harmless)
-    }
 
 
 def reason_of(code: int, message: str | None) -> str:

@@ -10,7 +10,7 @@ from kafka.errors import BrokerResponseError, KafkaError, for_code
 from kafka.record import MemoryRecords, MemoryRecordsBuilder
 
 from provision.errors import Interrupted, KafkaRefused, ProvisionError, Unavailable
-from provision.kafka.translation import as_provision_error, failures, reason_of, translated
+from provision.kafka.translation import as_provision_error, reason_of, translated
 
 NOT_LET_IN = "creating topics: Kafka denies this user permission"
 REFUSED = "creating topics: Kafka refused"
@@ -215,19 +215,3 @@ def test_kafkas_own_words_come_first_and_there_always_is_a_reason(code: int, mes
     reason = reason_of(code, message)
     assert reason == (message or for_code(code).__name__)
     assert reason
-
-
-@given(
-    answers=st.lists(st.tuples(st.text("abc", min_size=1), codes, st.none() | st.text()), unique_by=lambda one: one[0]),
-    harmless=st.lists(codes, max_size=3),
-)
-def test_failures_are_the_answers_with_an_error_that_matters(
-    answers: list[tuple[str, int, str | None]], harmless: list[int]
-) -> None:
-    told = [{"name": name, "error_code": code, "error_message": message} for name, code, message in answers]
-    fine = {0, *harmless}
-    assert failures(told, *harmless) == {n: reason_of(code, text) for n, code, text in answers if code not in fine}
-
-
-def test_an_answer_without_a_message_has_a_reason_too() -> None:
-    assert failures([{"name": "t", "error_code": 17}, {"name": "u", "error_code": 0}]) == {"t": "InvalidTopicError"}

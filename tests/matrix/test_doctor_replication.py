@@ -8,9 +8,12 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 from kafka import KafkaAdminClient, TopicPartition
-from kafka.admin import ConfigResource, ConfigResourceType
 
+from provision.cluster.model import Role
 from provision.home.place import Home
+from provision.kafka.access import Access
+from provision.kafka.quotas import alter_quotas
+from provision.kafka.settings import SettingsAdmin
 from provision.runtime.process.runtime import ProcessRuntime
 from tests.engine import wait_until
 from tests.matrix.doctoring import Patient, away, healthy, rewritten
@@ -99,18 +102,33 @@ def _of_all(ill: Patient, option: str, settings: str) -> None:
     )
 
 
-def _throttle(admin: KafkaAdminClient, topic: str, *brokers: str, to: str | None = "1") -> None:
-    """Hold down what those brokers give away of a topic (bytes/s), or, with None, no longer."""
-    _set(admin, "topic", topic, {"leader.replication.throttled.replicas": None if to is None else "*"})
-    for broker in brokers:
-        _set(admin, "broker", broker, {"leader.replication.throttled.rate": to})
+def _throttle(ill: Patient, topic: str, *brokers: str, to: str | None = "1") -> None:
+    """Hold down what those brokers give away of a topic (bytes/s), or, with None, no longer; it is in force then."""
+    seen = {broker: _times_configured(ill, broker) for broker in brokers}
+    with ill.admin() as admin:
+        _set(admin, "topic", topic, {"leader.replication.throttled.replicas": None if to is None else "*"})
+        for broker in brokers:
+            _set(admin, "broker", broker, {"leader.replication.throttled.rate": to})
+    for broker, times in seen.items():
+        assert wait_until(lambda broker=broker, times=times: _times_configured(ill, broker) > times)  # type: ignore[misc]
+
+
+def _times_configured(ill: Patient, broker: str) -> int:
+    """How often a broker has taken over dynamic settings of its own, which comes after those of the topic."""
+    node = Role.BROKER.node(int(broker))
+    log = (ill.directory / node / "log" / f"{node}.log").read_text(errors="replace")
+    return log.count(f"Processing override for entityPath: brokers/{broker} ")
 
 
 def _set(admin: KafkaAdminClient, kind: str, name: str, settings: Mapping[str, str | None]) -> None:
-    changes = {key: ("DELETE", None) if value is None else ("SET", value) for key, value in settings.items()}
-    resource = ConfigResource(ConfigResourceType[kind.upper()], name, changes)
-    answer = admin.alter_configs([resource], raise_on_unknown=False, incremental=True)
-    assert answer == {kind: {name: "OK"}}
+    """Also by a broker that has just come back, whose session of ZooKeeper has ended."""
+    assert SettingsAdmin(admin).alter({(kind, name): settings}) == {}
+
+
+def _refuses_nothing(access: Access) -> None:
+    """Its session of ZooKeeper has ended, and the first change that it is asked for fails."""
+    for limit in (1000.0, None):
+        assert alter_quotas(access, {(("user", "somebody"),): {"producer_byte_rate": limit}}) == {}
 
 
 def test_a_broker_that_is_stopped(ill: Patient) -> None:
@@ -137,8 +155,7 @@ def test_a_broker_that_is_stopped(ill: Patient) -> None:
 
 def test_a_broker_that_is_not_let_catch_up(ill: Patient) -> None:
     """The one that the test before has left stopped."""
-    with ill.admin() as admin:
-        _throttle(admin, "t", "1", "2")
+    _throttle(ill, "t", "1", "2")
     ill.provision.ok("produce", ill.env, "t", stdin=LARGE * 600)
     ill.provision("start", ill.env, "broker-3", "--timeout", "5s")
     found = ill.found_once("under-replicated")
@@ -149,8 +166,8 @@ def test_a_broker_that_is_not_let_catch_up(ill: Patient) -> None:
 
 def test_a_reassignment_that_does_not_end(ill: Patient) -> None:
     ill.provision.ok("produce", ill.env, "alone", stdin=LARGE * 300)
+    _throttle(ill, "alone", "1")
     with ill.admin() as admin:
-        _throttle(admin, "alone", "1")
         at = TopicPartition("alone", 0)
         assert admin.alter_partition_reassignments({at: [3]}) == {at: None}
     found = ill.found()
@@ -162,8 +179,8 @@ def test_a_reassignment_that_does_not_end(ill: Patient) -> None:
     assert found["reassignment-hangs"]["cause"] == found["under-replicated"]["cause"] == "broker-3 is paused"
     assert "paused-node" in found
     ill.process("broker-3").resume()
-    with ill.admin() as admin:
-        _throttle(admin, "alone", "1", to=None)
+    _refuses_nothing(Access({3: ill.servers()[2]}))
+    _throttle(ill, "alone", "1", to=None)
     ill.provision.ok("up", ill.env, "--yes")  # as the file has its replicas
     assert ill.findings() == []
 
