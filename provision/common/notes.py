@@ -10,20 +10,13 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from provision.common.endpoints import LAST_PORT, is_endpoint
 from provision.common.printable import printable
 from provision.common.whole_files import MAX_BYTES, read_whole
 
-_ENDPOINT = re.compile(r"[A-Za-z0-9._:\[\]-]+:([1-9][0-9]{0,4})")
-_LAST_PORT = 65535
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 LATEST_S = 1e11
 """The latest time that is believed: in the year 5138."""
-
-
-def is_endpoint(text: str) -> bool:
-    """Whether it is `host:port`."""
-    match = _ENDPOINT.fullmatch(text)
-    return match is not None and int(match[1]) <= _LAST_PORT
 
 
 def _endpoint(text: str) -> str:
@@ -32,7 +25,7 @@ def _endpoint(text: str) -> str:
     return text
 
 
-Port = Annotated[int, Field(ge=1, le=_LAST_PORT)]
+Port = Annotated[int, Field(ge=1, le=LAST_PORT)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 Seconds = Annotated[float, Field(ge=0, le=LATEST_S)]
 """A duration, or a Unix time."""

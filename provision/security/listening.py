@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from provision.common.notes import is_endpoint
+from provision.common.endpoints import is_endpoint
 from provision.security.profiles import CONTROLLER, PLAIN, PLAIN_TEXT, PROFILES, Profile, is_controller
 
 HOST, INTERNAL = "HOST", "INTERNAL"

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provision.cluster.model import UNREADABLE, is_node_name
-from provision.common.notes import is_endpoint
+from provision.common.endpoints import is_endpoint
 from provision.plan.observed import ObservedEnvironment
 from provision.runtime import directories
 from provision.runtime.docker import containers as spec

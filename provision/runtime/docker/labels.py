@@ -8,7 +8,8 @@ from typing import Any
 from provision.catalogue.versions import KRAFT, ZOOKEEPER, version_of
 from provision.cluster.identity import is_cluster_id
 from provision.cluster.model import StorageKind, is_node_name
-from provision.common.notes import LATEST_S, is_endpoint
+from provision.common.endpoints import is_endpoint
+from provision.common.notes import LATEST_S
 from provision.runtime.docker import containers as spec
 from provision.security.listening import listeners_in
 
