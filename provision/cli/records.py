@@ -164,6 +164,9 @@ def consume(
     idle: Annotated[
         str | None, typer.Option("--timeout", metavar="DURATION", help="Stop when no record has arrived for this long.")
     ] = None,
+    to_end: Annotated[
+        bool, typer.Option("--to-end", help="Stop at the end of the topic, as it is when the command starts.")
+    ] = False,
     isolation_level: Annotated[
         Isolation,
         typer.Option("--isolation-level", help="Whether to read what open and aborted transactions have written."),
@@ -187,7 +190,12 @@ def consume(
     out = sys.stdout.buffer
     reader = select(env, user=user, listener=listener)
     records = reader.consume(
-        name, from_beginning=from_beginning, limit=count, idle_s=idle_s, isolation_level=isolation_level
+        name,
+        from_beginning=from_beginning,
+        limit=count,
+        idle_s=idle_s,
+        isolation_level=isolation_level,
+        to_end=to_end,
     )
     for record in records:
         if output is Shape.JSON:

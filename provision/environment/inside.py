@@ -147,8 +147,11 @@ class InsideKafka(Changing):
         limit: int | None = None,
         idle_s: float | None = None,
         isolation_level: Isolation = "read_uncommitted",
+        to_end: bool = False,
     ) -> Iterator[Record]:
         """Read a topic without a consumer group; ends after `limit` records, or after `idle_s` without any.
+
+        With `to_end` it ends at the end of the topic, as it is when the reading begins.
 
         With the `isolation_level` `read_committed`, nothing is read of aborted transactions, nor past the start of an
         open one.
@@ -160,7 +163,7 @@ class InsideKafka(Changing):
 
         if isolation_level not in ISOLATIONS:
             raise UsageError(f"an isolation level is {' or '.join(ISOLATIONS)}, not {isolation_level!r}")
-        options = ReadOptions(from_beginning, limit, idle_s, isolation_level)
+        options = ReadOptions(from_beginning, limit, idle_s, isolation_level, to_end)
         return consume(self.cluster().access, topic, options, self._require_wanted)
 
     def groups(self, names: Sequence[str] = ()) -> tuple[Group, ...]:

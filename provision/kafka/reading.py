@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import provision.kafka.library  # noqa: F401 the library first
@@ -13,6 +14,7 @@ from provision.common.records import Isolation, Record
 from provision.errors import ProvisionError
 from provision.kafka.access import Access
 from provision.kafka.connection import consumer as connected_consumer
+from provision.kafka.connection import without_pause
 from provision.kafka.readiness import is_gone
 from provision.kafka.translation import as_provision_error
 
@@ -24,6 +26,8 @@ _POLL_MS = 200
 _FAILOVER_S = 60.0
 _RETRY_PAUSE_S = 0.5
 _Answer = TypeVar("_Answer")
+Ends = Mapping[TopicPartition, int]
+"""By partition: the offset before which is what is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,7 @@ class ReadOptions:
         from_beginning: from the first retained record, else only new ones.
         limit: stop after this many records.
         idle_s: stop after this long without records; None waits forever.
+        to_end: stop at the end of each partition, as it is when the reading begins.
         isolation: with `read_committed`, nothing is read of aborted transactions, nor past the start of an open one.
     """
 
@@ -41,6 +46,7 @@ class ReadOptions:
     limit: int | None = None
     idle_s: float | None = None
     isolation: Isolation = "read_uncommitted"
+    to_end: bool = False
 
 
 def consume(
@@ -62,7 +68,8 @@ def consume(
     reset = "earliest" if options.from_beginning else "latest"
     consumer = _reader(access, isolation_level=options.isolation, auto_offset_reset=reset)
     try:
-        partitions = _patiently(lambda: consumer.partitions_for_topic(topic))
+        with without_pause(consumer):
+            partitions = _patiently(lambda: consumer.partitions_for_topic(topic))
         if not partitions:
             raise ProvisionError(f"there is no topic {topic}", hint="`provision topics list` shows those there are")
         assigned = [TopicPartition(topic, number) for number in sorted(partitions)]
@@ -71,7 +78,8 @@ def consume(
             consumer.seek_to_beginning(*assigned)
         else:
             consumer.seek_to_end(*assigned)
-        yield from _poll(consumer, options, check, lambda: is_gone(access, topic))
+        ends = _patiently(lambda: consumer.end_offsets(assigned)) if options.to_end else {}
+        yield from _poll(consumer, options, ends, check, lambda: is_gone(access, topic))
     except KafkaError as error:
         raise as_provision_error(f"reading {topic}", error) from error
     finally:
@@ -94,8 +102,9 @@ def is_read(access: Access, positions: Mapping[tuple[str, int], int], patience_s
         consumer.assign(list(assigned))
         for place, offset in assigned.items():
             consumer.seek(place, offset)
-        ends = consumer.end_offsets(list(assigned))
-        while any(consumer.position(place) < ends[place] for place in assigned):
+        with without_pause(consumer):
+            ends = consumer.end_offsets(list(assigned))
+        while not _has_reached(consumer, ends):
             if _patiently(lambda: consumer.poll(timeout_ms=_POLL_MS)) or patience.is_over:
                 return False
     except KafkaError as error:
@@ -104,6 +113,14 @@ def is_read(access: Access, positions: Mapping[tuple[str, int], int], patience_s
         return True
     finally:
         consumer.close()
+
+
+def _has_reached(consumer: KafkaConsumer, ends: Ends) -> bool:
+    """Whether nothing is left before those offsets; records that were aborted or deleted are passed over, too."""
+    positions = (
+        (_patiently(partial(consumer.position, place, timeout_ms=_POLL_MS)), end) for place, end in ends.items()
+    )
+    return all(position is not None and position >= end for position, end in positions)
 
 
 def _reader(access: Access, **options: object) -> KafkaConsumer:
@@ -116,17 +133,20 @@ def _reader(access: Access, **options: object) -> KafkaConsumer:
 def _poll(
     consumer: KafkaConsumer,
     options: ReadOptions,
+    ends: Ends,
     check: Callable[[], None],
     gone: Callable[[], bool],
 ) -> Iterator[Record]:
     idle_s, limit = options.idle_s, options.limit
     read, quiet, unlooked = 0, Patience(float("inf") if idle_s is None else idle_s), Patience(_LOOK_S)
-    while not quiet.is_over:
+    while not quiet.is_over and not (options.to_end and _has_reached(consumer, ends)):
         check()
         for batch in _patiently(lambda: consumer.poll(timeout_ms=_POLL_MS)).values():
             for record in batch:
                 if limit is not None and read >= limit:
                     return
+                if record.offset >= ends.get(TopicPartition(record.topic, record.partition), record.offset + 1):
+                    continue
                 read, quiet, unlooked = read + 1, quiet.renewed(), unlooked.renewed()
                 yield _as_read(record)
         if limit is not None and read >= limit:

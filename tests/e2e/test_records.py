@@ -10,11 +10,11 @@ from types import MappingProxyType
 
 import psutil
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
-from kafka import KafkaProducer
+from confluent_kafka import Producer
+from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 
 from provision import Environment
-from provision.common.records import Codec, NewRecord
+from provision.common.records import Codec, Isolation, NewRecord
 from provision.errors import Interrupted, KafkaRefused, ProvisionError, UsageError
 from provision.kafka import writing
 from provision.kafka.partitioning import partition_of
@@ -153,35 +153,47 @@ def test_what_no_transaction_has_committed_is_left_out_where_that_is_wanted(prov
         producer.produce("transacted", value)
         producer.flush(30)  # what is not sent yet is not sent any more once it is aborted
         end(30)
-    # One that comes at once after the first would be a second one; that none comes takes the time.
-    for limit, idle_s in ((1, 30.0), (2, 3.0)):
-        read = environment.consume("transacted", limit=limit, idle_s=idle_s, isolation_level="read_committed")
+    for limit in (1, None):
+        read = environment.consume("transacted", limit=limit, to_end=True, isolation_level="read_committed")
         assert [record.value for record in read] == [b"committed"]
-    assert [record.value for record in environment.consume("transacted", limit=2, idle_s=30.0)] == [
-        b"committed",
-        b"aborted",
-    ]
+    assert _all_of(environment, "transacted") == [b"committed", b"aborted"]
     options = ["--from-beginning", "--max-messages", "1", "--isolation-level", "read_committed"]
     assert provision.ok("consume", running, "transacted", *options) == "committed\n"
     with pytest.raises(UsageError, match="read_uncommitted or read_committed, not 'committed'"):
         environment.consume("transacted", isolation_level="committed")  # type: ignore[arg-type]
     # An application commits the offset after the last record that it has processed.
-    group = Consumer({"bootstrap.servers": environment.bootstrap_servers, "group.id": "committing"})
-    group.commit(offsets=[TopicPartition("transacted", 0, 1)], asynchronous=False)
-    group.close()
+    place, servers = TopicPartition("transacted", 0), environment.bootstrap_servers
+    with KafkaConsumer(bootstrap_servers=servers, group_id="committing", enable_auto_commit=False) as group:
+        group.assign([place])
+        group.commit({place: OffsetAndMetadata(1, "", -1)})  # asks again while the group's coordinator is loading
     assert sum(environment.lag("committing", ["transacted"]).values()) == 3  # the marks of both, and what was aborted
     assert environment.has_read_all("committing", ["transacted"])
     assert not environment.has_read_all("another", ["transacted"])
     producer.begin_transaction()
     producer.produce("transacted", b"open")
     producer.flush(30)
-    assert [record.value for record in environment.consume("transacted", limit=3)] == [
-        b"committed",
-        b"aborted",
-        b"open",
-    ]
+    assert _all_of(environment, "transacted") == [b"committed", b"aborted", b"open"]
+    assert _all_of(environment, "transacted", "read_committed") == [b"committed"]
     producer.commit_transaction(30)
     assert not environment.has_read_all("committing", ["transacted"])
+
+
+def _all_of(environment: Environment, topic: str, isolation: Isolation = "read_uncommitted") -> list[bytes | None]:
+    return [record.value for record in environment.consume(topic, to_end=True, isolation_level=isolation)]
+
+
+def test_reading_to_the_end_ends_where_the_topic_ended_when_it_began(provision: Provision, running: str) -> None:
+    environment = Environment.named(running, home=provision.home)
+    environment.create_topic("ended", partitions=3)
+    assert _all_of(environment, "ended") == []
+    environment.produce("ended", [NewRecord(b"1", partition=1), NewRecord(b"2", partition=2)])
+    assert list(environment.consume("ended", from_beginning=False, to_end=True)) == []
+    reading = environment.consume("ended", to_end=True)
+    read = {next(reading).value}
+    environment.produce("ended", [NewRecord(b"late", partition=number) for number in range(3)])
+    assert read | {record.value for record in reading} == {b"1", b"2"}
+    lines = provision.ok("consume", running, "ended", "--from-beginning", "--to-end").splitlines()
+    assert sorted(lines) == ["1", "2", "late", "late", "late"]
 
 
 # -- files of records -------------------------------------------------------------------------------------------------
