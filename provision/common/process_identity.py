@@ -53,14 +53,23 @@ class ProcessIdentity(Note):
     @property
     def is_over(self) -> bool | None:
         """Whether it has ended; None if that cannot be told from here."""
-        if (self.host, self.machine) != (host_name(), _machine()):
-            return None
-        if self.boot != _boot():
-            return True
+        if not self.is_of_this_boot:
+            # Where nothing but a host's name tells machines apart, as in containers, it may be another one.
+            return True if self.machine and self._names == (host_name(), _machine()) else None
         if self.namespace != _namespace():
             return None
         started = _started(self.pid)
         return None if started == _HIDDEN else started != self.started
+
+    @property
+    def is_of_this_boot(self) -> bool:
+        """Whether it was started on this machine, and that has not been started again since."""
+        # Linux gives each boot an id of its own; elsewhere it is a time, which several machines may have in common.
+        return self.boot == _boot() and (bool(self.namespace) or self._names == (host_name(), _machine()))
+
+    @property
+    def _names(self) -> tuple[str, str]:
+        return self.host, self.machine
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"

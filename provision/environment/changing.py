@@ -11,6 +11,7 @@ from provision.events import Listener
 
 if TYPE_CHECKING:
     from provision.operations.changing import Change
+    from provision.plan.about import About
 
 
 class Changing(Looking):
@@ -53,14 +54,27 @@ class Changing(Looking):
 
         First, because a lock may be taken over: a file that has nothing to do with it must not end anybody's command.
         """
+        is_step = self._change is not None  # of a larger change
+        seen = None if is_step else self._require_same_file()
+        with self._changing(command, force=force) as change:
+            new = seen is None and not self._source.only_name
+            if not is_step and (change.has_waited or new):
+                self._kind = None  # whoever had the lock before may have made it, or moved it to another runtime
+            change.hold(self.runtime)
+            if not is_step and (change.has_waited or new):
+                self._require_same_file(seen)
+            yield change.tell
+
+    def _require_same_file(self, seen: About | None = None) -> About | None:
+        """Refuse an environment of another file, unless that was agreed to before; returns what it knows of itself."""
         from provision.operations.whose import require_same_file
 
-        if self._change is None and not self._source.only_name:
-            about = self.runtime.about(self.name)
+        if self._source.only_name:
+            return None
+        about = self.runtime.about(self.name)
+        if about != seen:
             require_same_file(self.name, about, self._source, take_over=self.take_over, tell=self._tell)
-        with self._changing(command, force=force) as change:
-            change.hold(self.runtime)
-            yield change.tell
+        return about
 
     @contextmanager
     def _changed_inside(self, command: str) -> Iterator[Listener]:

@@ -25,6 +25,8 @@ class Entered(Living):
     """The part of `Environment` that is a context manager, sync and async."""
 
     _brought_up = False
+    _created_s: float | None = None
+    """When the environment was made here; one that was made at another time is somebody else's."""
 
     def __enter__(self) -> Self:
         """The environment, up and ready; leaving the block removes it, unless it was there before.
@@ -37,21 +39,30 @@ class Entered(Living):
 
         if self._is_described():
             try:
-                absent = self._is_absent()
-                self.up(UpOptions(owner_pid=os.getpid() if absent else None), agree=_only_additions)
+                with self.changing("up"):  # nobody comes between the look and the change
+                    absent = self._is_absent()
+                    self.up(UpOptions(owner_pid=os.getpid() if absent else None), agree=_only_additions)
+                    about = self.runtime.about(self.name)
+                self._brought_up, self._created_s = absent, about.created_s if about else None
             except BaseException:
                 self.close()
                 raise
-            self._brought_up = absent
         return self
 
     def __exit__(self, *_: object) -> None:
         try:
-            if self._brought_up and not self._is_absent():
-                self.down()
+            if self._brought_up:
+                with self.changing("down"):
+                    if self._is_what_was_made():
+                        self.down()
         finally:
             self._brought_up = False
             self.close()
+
+    def _is_what_was_made(self) -> bool:
+        """Whether it is still there, and not one that somebody else has made since, under the same name."""
+        about = self.runtime.about(self.name)
+        return not self._is_absent() and (about.created_s if about else None) == self._created_s
 
     def _is_described(self) -> bool:
         if self._source.only_name:

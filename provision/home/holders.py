@@ -18,7 +18,7 @@ Word = Annotated[str, Field(max_length=_LONGEST_NAME)]
 
 
 class Holder(Note):
-    """A running command: `token` is its own, `command` the verb, as in `provision up`, `since` a Unix time."""
+    """A running command: `token` is its own, `command` the verb and what it had to be told, `since` a Unix time."""
 
     token: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
     command: Word

@@ -13,6 +13,7 @@ from pathlib import Path
 from provision.common.notes import DamagedNote, read_note
 from provision.common.own_directories import make_own
 from provision.common.patience import Patience
+from provision.errors import Unavailable
 from provision.home.holders import Holder, busy, taken_over
 from provision.home.usable import made
 
@@ -35,6 +36,7 @@ class HomeLock:
         self._home, self._environment = home, environment
         self.file = home / "locks" / environment
         self._held: int | None = None
+        self._holder: Holder | None = None
 
     def take(self, holder: Holder) -> None:
         """Take the lock.
@@ -52,7 +54,7 @@ class HomeLock:
                     raise busy(self._environment, self.holder())
                 if self._is_there(opened):
                     _write(opened, holder)
-                    self._held, opened = opened, -1
+                    self._held, opened, self._holder = opened, -1, holder
                     return
             finally:
                 if opened >= 0:
@@ -76,6 +78,7 @@ class HomeLock:
             self._held = os.open(draft, _FLAGS | os.O_EXCL, _MODE)
             _locked(self._held)
             _write(self._held, holder)
+            self._holder = holder
             draft.replace(self.file)
         try:
             while not (ended := _locked(before)) and patience.pause(_PAUSE_S):
@@ -85,22 +88,46 @@ class HomeLock:
             os.close(before)
 
     def require_held(self) -> None:
-        """Check that nobody has taken it over.
+        """Check that nobody has taken it over. What was only removed is made again.
 
         Raises:
             Busy: somebody has; names them.
         """
-        if self._held is not None and not self._is_there(self._held):
+        if self._held is None or self._is_there(self._held):
+            return
+        if self.file.exists() or not self._is_made_again():
             raise taken_over(self._environment, self.holder())
+
+    def _is_made_again(self) -> bool:
+        """Make the lock again that somebody has removed by hand, perhaps with all of the home, unless another has."""
+        try:
+            self._make_directory()
+            opened = os.open(self.file, _FLAGS | os.O_EXCL, _MODE)
+        except FileExistsError:
+            return False
+        except (OSError, Unavailable):  # there is no room for one: then nobody else gets one either
+            return True
+        if self._holder is None or not _locked(opened):
+            os.close(opened)
+            return False
+        _write(opened, self._holder)
+        former, self._held = self._held, opened
+        if former is not None:
+            os.close(former)
+        return self._is_there(opened)
 
     def release(self) -> None:
         """Give it up."""
         if self._held is None:
             return
         held, self._held = self._held, None
-        with self._alone():
-            if self._is_there(held):
-                self.file.unlink()
+        try:
+            with self._alone():
+                if self._is_there(held):
+                    self.file.unlink()
+        except FileNotFoundError:  # there is no home any more
+            pass
+        finally:
             os.close(held)
 
     def holder(self) -> Holder | None:

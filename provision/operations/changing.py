@@ -47,6 +47,8 @@ class Change:
 
     def __init__(self, tell: Listener = silent) -> None:
         self.tell = tell
+        self.has_waited = False
+        """Whether another command had the lock before, which may have changed everything."""
 
     def hold(self, runtime: Runtime) -> None:
         """Claim the environment in the runtime too, before anything of it is looked at.
@@ -73,7 +75,7 @@ def changing(
     Args:
         home: where the lock and the journal are.
         name: the environment's name.
-        command: the verb, as in `provision up`.
+        command: the verb, as in `provision up`, with options that have to be said again to go on.
         tell: receives the events, and what is to be said about the lock.
         timeout_s: how long to wait for another command.
         force: take the lock over from a command that runs.
@@ -169,6 +171,7 @@ class _Held(Change):
             except Busy as reason:
                 if self._patience.is_over:
                     raise
+                self.has_waited = True
                 if not told:
                     self._listener(Notice(f"{reason.what}; waiting for it"))
                     told = True
@@ -198,15 +201,15 @@ class _Held(Change):
     @property
     def is_held(self) -> bool:
         try:
-            self._require_held()
-        except Busy:
+            self._require_held(at_once=True)
+        except ProvisionError:  # where that cannot be found out, nothing is removed
             return False
         return True
 
-    def _require_held(self) -> None:
+    def _require_held(self, *, at_once: bool = False) -> None:
         self._lock.require_held()
         for held in self._holds.values():
-            held.require_held()
+            held.require_held(at_once=at_once)
 
     def roll_back(self) -> None:
         self._rolled_back = True
@@ -274,9 +277,13 @@ def told_as_killed(run: Run) -> str:
 
 
 def way_on(command: str, name: str) -> str:
-    """Which commands go on after one that was interrupted or killed."""
-    if command == "down":
-        return f"`provision down {name}` removes what is left"
-    if command.startswith("topics"):
+    """Which commands go on after one that was interrupted or killed, with the options that it had."""
+    verb, _, options = command.partition(" ")
+    again = f"`provision {' '.join(filter(None, [verb, name, options]))}`"
+    if verb == "down":
+        return f"{again} removes what is left"
+    if verb == "topics":
         return f"`provision topics list {name}` shows what is there"
-    return f"`provision {command} {name}` continues, `provision down {name}` removes it"
+    if verb == "gc":
+        return "`provision gc` removes what is left"
+    return f"{again} continues, `provision down {name}` removes it"

@@ -107,8 +107,11 @@ def port_forbidden(doing: str, address: str, port: int | str) -> ProvisionError:
 class Hold:
     """A claim on an environment among all who use a runtime. This one is for a runtime that no other home can use."""
 
-    def require_held(self) -> None:
+    def require_held(self, *, at_once: bool = False) -> None:
         """Check, often and cheaply, that no other command has taken it over.
+
+        Args:
+            at_once: look now, even if that was just done: something is about to be removed.
 
         Raises:
             Busy: one has; names it.

@@ -112,6 +112,11 @@ class Source:
             return True
         return said_name(self.file) is not None
 
+    @property
+    def overridden(self) -> tuple[str, ...]:
+        """The options that were given for it beside the file, without the values, which may be secrets."""
+        return tuple(f"--set {text.partition('=')[0]}=…" for text in self.overrides)
+
     def _written_name(self) -> str:
         data: dict[Any, Any] = {"name": name_in(self.file)} if self.file else dict(self.values or {})
         said = tuple(text for text in self.overrides if text.startswith("name="))

@@ -107,6 +107,13 @@ def test_of_what_nobody_changed_nothing_is_told(home: Path, capsys: pytest.Captu
         ("up", f"`provision up {NAME}` continues, `provision down {NAME}` removes it"),
         ("restart", f"`provision restart {NAME}` continues, `provision down {NAME}` removes it"),
         ("down", f"`provision down {NAME}` removes what is left"),
+        ("down --keep-data", f"`provision down {NAME} --keep-data` removes what is left"),
+        ("stop broker-1", f"`provision stop {NAME} broker-1` continues, `provision down {NAME}` removes it"),
+        (
+            "up --set brokers.nodes=…",
+            f"`provision up {NAME} --set brokers.nodes=…` continues, `provision down {NAME}` removes it",
+        ),
+        ("gc", "`provision gc` removes what is left"),
         ("topics apply", f"`provision topics list {NAME}` shows what is there"),
     ],
 )

@@ -206,7 +206,8 @@ def test_a_new_topic_is_filled_once_and_a_file_is_written_as_it_says(
     lines = [{"key": str(n % 5), "value": {"n": n}, "headers": {"h": "x"}, "timestamp": 1000 + n} for n in range(2000)]
     seed.write_text("".join(json.dumps(line) + "\n" for line in lines))
     file = tmp_path / "records.yaml"
-    file.write_text("name: records\ntopics: [{name: seeded, partitions: 3, records: seed.jsonl}]\n")
+    kept = "config: {retention.ms: '-1'}"  # records of 1970
+    file.write_text(f"name: records\ntopics: [{{name: seeded, partitions: 3, {kept}, records: seed.jsonl}}]\n")
     for _ in range(2):  # the second time, it is there
         provision.ok("topics", "apply", str(file), "--take-over", "--yes")
     environment = Environment.named(running, home=provision.home)

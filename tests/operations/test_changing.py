@@ -21,7 +21,7 @@ from provision.kafka.levels import Level
 from provision.pipeline import UpOptions, UpResult
 from provision.runtime.base import Hold
 from provision.runtime.fake import FakeRuntime
-from tests.holders import dead
+from tests.holders import dead, living
 from tests.runtimes import FakeRuntimes
 
 FILE = "name: faked\nbrokers: {port: auto}\n"
@@ -230,6 +230,22 @@ def test_an_up_that_only_waits_ends_too(make: Make, fake: FakeRuntime) -> None:
     assert fake.observe("faked").is_absent
 
 
+def test_a_first_up_removes_nothing_of_what_is_another_ones_meanwhile(make: Make, fake: FakeRuntime) -> None:
+    """Also where it finds that out only when it fails: between two looks, much can happen in an engine."""
+
+    def taken(verb: str, subject: str) -> None:
+        if (verb, subject) == ("start_node", "broker-1"):
+            fake._holders["faked"] = living("up")  # noqa: SLF001 from another home
+            raise NodeFailed("broker-1 exited", node="broker-1")
+
+    fake.looks_rarely, fake.on_verb = True, taken
+    with pytest.raises(NodeFailed):
+        make().up(RUNNING)
+    assert [node.name for node in fake.observe("faked").nodes]
+    (run,) = make().history()
+    assert (run.state, run.rolled_back) == ("failed", False)
+
+
 def test_force_needs_nobody_to_force(make: Make, fake: FakeRuntime) -> None:
     make().up(RUNNING)
     assert make().down(force=True) == 5
@@ -295,7 +311,23 @@ def interrupt_at(fake: FakeRuntime, at: str) -> None:
     ("at", "act", "hint"),
     [
         ("stop_node", lambda e: e.stop(), "`provision stop faked` continues, `provision down faked` removes it"),
+        (
+            "stop_node",
+            lambda e: e.stop(["broker-1"]),
+            "`provision stop faked broker-1` continues, `provision down faked` removes it",
+        ),
+        (
+            "stop_node",
+            lambda e: e.restart(["broker-1"]),
+            "`provision restart faked --rolling broker-1` continues, `provision down faked` removes it",
+        ),
         ("remove_node", lambda e: e.down(), "`provision down faked` removes what is left"),
+        ("remove_node", lambda e: e.down(keep_data=True), "`provision down faked --keep-data` removes what is left"),
+        (
+            "remove_node",
+            lambda e: e.down(delete_data=True),
+            "`provision down faked --delete-data` removes what is left",
+        ),
         (
             "create_node",
             lambda e: e.up(RUNNING),

@@ -264,7 +264,7 @@ def _in_use(world: World) -> None:
 
 def _elsewhere(world: World) -> None:
     world.up()
-    world.change(owner_process=world.ended.model_copy(update={"host": "far-away"}))
+    world.change(owner_process=world.ended.model_copy(update={"host": "far-away", "boot": "its-own"}))
 
 
 def _held(world: World) -> None:

@@ -310,7 +310,7 @@ def test_what_another_command_trains_with_is_left(world: World) -> None:
 
 
 def test_down_forgets_one_that_runs_elsewhere_which_then_ends_itself(world: World) -> None:
-    far = ProcessIdentity.of().model_copy(update={"host": "far-away"})
+    far = ProcessIdentity.of().model_copy(update={"host": "far-away", "boot": "its-own"})
     world.note(far)
     world.down()
     assert list(world.home.trainers) == []

@@ -1,6 +1,7 @@
 """The lock in the engine: for one command at a time, from whatever home or machine; dead ones do not count."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -221,6 +222,52 @@ def test_a_lock_that_was_removed_by_hand_is_made_again(api: Any) -> None:  # noq
     leave(api, elsewhere("down"))
     with pytest.raises(Busy, match="elsewhere"):
         hold.require_held()
+
+
+def test_what_is_lost_stays_lost_and_is_seen_at_once_where_that_is_wanted(
+    api: Any,  # noqa: ANN401
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(locks, "_LOOK_EVERY_S", 3600.0)
+    hold = locks.hold(api, "orders", living())
+    hold.require_held()
+    api.there.clear()
+    leave(api, elsewhere("down"))
+    hold.require_held()  # it does not look so often
+    for at_once in (True, False, True):
+        with pytest.raises(Busy, match="elsewhere"):
+            hold.require_held(at_once=at_once)
+    api.there.clear()  # the other has ended
+    with pytest.raises(Busy, match="elsewhere"):
+        hold.require_held()
+
+
+def test_one_that_was_cut_off_for_long_does_not_take_its_lock_again(
+    api: Any,  # noqa: ANN401
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hold = locks.hold(api, "orders", living())
+    later_s = time.time() + locks.DEAD_S + 1
+    monkeypatch.setattr(time, "time", lambda: later_s)
+    hold.require_held()  # nobody else has wanted it
+    later_s += locks.DEAD_S + 1
+    api.there.clear()
+    with pytest.raises(Busy, match="orders was taken over"):
+        hold.require_held()
+    assert api.there == {}
+
+
+def test_the_lock_of_another_machine_that_looks_like_this_one_is_dead_only_once_it_does_not_beat(
+    api: Any,  # noqa: ANN401
+) -> None:
+    holder = living()
+    twin = holder.model_copy(update={"process": holder.process.model_copy(update={"boot": "its-own"})})
+    leave(api, twin)
+    leave(api, twin, f"beat.{twin.token}.1")
+    with pytest.raises(Busy):
+        locks.hold(api, "orders", living())
+    api.now_s += locks.DEAD_S + 1
+    locks.hold(api, "orders", living()).release()
 
 
 def test_what_is_left_of_locks_is_swept_but_not_the_lock(api: Any) -> None:  # noqa: ANN401

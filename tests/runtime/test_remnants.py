@@ -17,7 +17,7 @@ from tests.runtime.test_states import docker
 
 LIVES = ProcessIdentity.of()
 ENDED = LIVES.model_copy(update={"started": "1"})
-ELSEWHERE = LIVES.model_copy(update={"host": "far-away"})
+ELSEWHERE = LIVES.model_copy(update={"host": "far-away", "boot": "its-own"})
 DAY_S = 86400
 
 

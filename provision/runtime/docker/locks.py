@@ -17,7 +17,7 @@ from docker import APIClient
 
 from provision.common.notes import DamagedNote, parse_note
 from provision.common.patience import Patience
-from provision.errors import ProvisionError
+from provision.errors import Busy, ProvisionError
 from provision.home.holders import Holder, busy, taken_over
 from provision.runtime.base import Hold
 from provision.runtime.docker import notes
@@ -103,22 +103,35 @@ class _EngineHold(Hold):
     def __init__(self, api: APIClient, environment: str, holder: Holder) -> None:
         self._api, self._environment, self._holder = api, environment, holder
         self._ended = threading.Event()
+        self._lost: Busy | None = None
+        self._seen_s = time.time()
         self._looked_s = time.monotonic()
         self._heart = threading.Thread(target=self._beat, name=f"heartbeat of {environment}", daemon=True)
         self._heart.start()
 
-    def require_held(self) -> None:
+    def require_held(self, *, at_once: bool = False) -> None:
         now_s = time.monotonic()
-        if now_s - self._looked_s < _LOOK_EVERY_S:
-            return
-        self._looked_s = now_s
+        if self._lost is None and (at_once or now_s - self._looked_s >= _LOOK_EVERY_S):
+            try:
+                self._look()
+            except Busy as error:
+                self._lost = error
+            self._looked_s = now_s
+        if self._lost:
+            raise self._lost
+
+    def _look(self) -> None:
         there = {note.kind: note for note in notes.all_of(self._api, self._environment)}
         if asked := there.get(_request(self._holder.token)):
             raise taken_over(self._environment, _holder_in(asked))
         # Somebody may have removed all unused volumes by hand: then it is made again, unless another is quicker.
+        # One that was cut off, or slept, for so long was dead to others, who have made theirs and given it up again.
+        if LOCK not in there and time.time() - self._seen_s > DEAD_S:
+            raise taken_over(self._environment, None)
         lock = there.get(LOCK) or notes.make(self._api, self._environment, LOCK, _said(self._holder))
         if (other := _holder_in(lock)) != self._holder:
             raise taken_over(self._environment, other)
+        self._seen_s = time.time()
 
     def release(self) -> None:
         self._ended.set()
@@ -140,6 +153,8 @@ class _EngineHold(Hold):
                 now = notes.read(self._api, self._environment, LOCK)
                 if now and _holder_in(now) != self._holder:  # it has been taken over: this one is not needed any more
                     break
+                if now:
+                    self._seen_s = time.time()
         if last:
             with suppress(ProvisionError):  # `sweep` finds it
                 notes.remove_same(self._api, last)
@@ -176,8 +191,9 @@ def _is_dead(api: APIClient, note: notes.Note) -> bool:
     """Whether the command that made a lock has ended."""
     holder = _holder_in(note)
     over = holder.process.is_over if holder else None
-    if over is not None:
+    if over is False or (over and holder and holder.process.is_of_this_boot):
         return over
+    # Another boot of what looks like this machine may be another machine with the same names.
     beats = [
         other.made_s
         for other in notes.all_of(api, note.environment)
