@@ -8,6 +8,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.sweeping import sweep
+
 Footprint = dict[str, object]
 
 
@@ -58,6 +60,7 @@ def growth(before: Footprint, after: Footprint) -> Footprint:
 
 def grows_not_by(cycle: Callable[[], object], times: int, footprint: Callable[[], Footprint]) -> None:
     """Assert that nothing grows however often a cycle runs, of which the first two may load and open things."""
+    sweep()  # what tests before this one have left is not its own
     for _ in range(2):
         cycle()
     before = footprint()

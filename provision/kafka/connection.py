@@ -8,9 +8,8 @@ import importlib
 import re
 import socket
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -72,21 +71,8 @@ def consumer(access: Access, **options: object) -> "KafkaConsumer":
 
     client = cast("KafkaConsumer", _opened(KafkaConsumer, access, **options, **_CREATES_NOTHING))
     client._cluster.config |= _CREATES_NOTHING  # noqa: SLF001 the library (3.0.12) does not hand the option on
+    client._cluster._last_refresh_ms = 0  # noqa: SLF001 it pauses for 0.1 s after its bootstrap, before any metadata
     return client
-
-
-@contextmanager
-def without_pause(client: "KafkaConsumer") -> Iterator[None]:
-    """Let a consumer's first metadata come at once.
-
-    The library (3.0.12) counts its bootstrap as a refresh of them, and pauses for 0.1 s between two.
-    """
-    settings = client._cluster.config  # noqa: SLF001 the library does not hand the option on
-    pause_ms, settings["retry_backoff_ms"] = settings["retry_backoff_ms"], 0
-    try:
-        yield
-    finally:
-        settings["retry_backoff_ms"] = pause_ms
 
 
 def _opened(client: Any, access: Access, **options: object) -> Any:  # noqa: ANN401 the library's classes

@@ -6,18 +6,24 @@ with an error although nothing is wrong with the change. All changes that come t
 
 import itertools
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import provision.kafka.library  # noqa: F401 the library first
-from kafka.errors import RequestTimedOutError
+from kafka.errors import NotControllerError, RequestTimedOutError, UnknownError, UnknownTopicOrPartitionError
 
 from provision.common.patience import Patience, Pauses
+from provision.errors import Unavailable
 from provision.kafka.access import Access
 from provision.kafka.translation import passes, reason_of
 
 PATIENCE_S = 10.0
-_LONGEST_PAUSE_S = 0.5
+# The first change after a broker's session has ended is refused so, and not the next. The code stands for lasting
+# faults, too, of which some make KRaft's controller resign.
+_MOST_UNKNOWN = 4
+# What has taken its whole time once; and what is gone, which nothing here waits for.
+_SETTLED = frozenset({RequestTimedOutError.errno, UnknownTopicOrPartitionError.errno})
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 1.0
 
 Item = TypeVar("Item", bound=Hashable)
 
@@ -29,10 +35,11 @@ class Refusal:
     code: int
     message: str | None = None
 
-    @property
-    def passes(self) -> bool:
-        """Whether the change may succeed in a moment; what has taken its whole time is not sent again."""
-        return self.code != RequestTimedOutError.errno and passes(self.code)
+    def passes(self, attempt: int) -> bool:
+        """Whether the change may succeed in a moment, after so many attempts before this one."""
+        if self.code == UnknownError.errno:
+            return attempt < _MOST_UNKNOWN
+        return self.code not in _SETTLED and passes(self.code)
 
     @property
     def reason(self) -> str:
@@ -52,17 +59,35 @@ def insist(
 
     Returns:
         Those that were refused, with Kafka's last reasons.
+
+    Raises:
+        Unavailable: nothing is known of any of them.
     """
     refused: dict[Item, str] = {}
-    patience, pauses, left = Patience(patience_s), Pauses(longest_s=_LONGEST_PAUSE_S), items
+    patience: Patience | None = None
+    pauses, left = Pauses(_FIRST_PAUSE_S, _LONGEST_PAUSE_S), items
     for attempt in itertools.count():
-        answer = send(left, attempt) if left else {}
+        try:
+            answer = send(left, attempt) if left else {}
+        except Unavailable as error:
+            patience = patience or Patience(patience_s)
+            if _has_no_controller(error) and patience.pause(pauses.next_s()):
+                continue
+            if refused:  # what was told of them is not lost
+                break
+            raise
         refused = {item: why for item, why in refused.items() if item not in left}
         refused |= {item: refusal.reason for item, refusal in answer.items()}
-        left = [item for item in left if item in answer and answer[item].passes]
+        left = [item for item in left if item in answer and answer[item].passes(attempt)]
+        patience = patience or Patience(patience_s)
         if not left or not patience.pause(pauses.next_s()):
             break
     return refused
+
+
+def _has_no_controller(error: Unavailable) -> bool:
+    """Whether the brokers named no controller, or a former one: the library raises then, in one of two ways."""
+    return isinstance(error.__cause__, (RuntimeError, NotControllerError))
 
 
 def refusals(answers: Iterable[Mapping[str, Any]], *harmless: int) -> dict[str, Refusal]:
@@ -78,4 +103,4 @@ def beginning_with(access: Access, number: int) -> Access:
     """Access to the same brokers, of which another is asked first at each attempt."""
     brokers = list(access.brokers)
     first = number % (len(brokers) or 1)
-    return access.to({broker: access.brokers[broker] for broker in brokers[first:] + brokers[:first]})
+    return replace(access, brokers={broker: access.brokers[broker] for broker in brokers[first:] + brokers[:first]})

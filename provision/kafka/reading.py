@@ -1,8 +1,7 @@
 """Read records."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
 
 import provision.kafka.library  # noqa: F401 the library first
@@ -11,10 +10,9 @@ from kafka.errors import KafkaError
 
 from provision.common.patience import Patience
 from provision.common.records import Isolation, Record
-from provision.errors import ProvisionError
+from provision.errors import ProvisionError, Unavailable
 from provision.kafka.access import Access
 from provision.kafka.connection import consumer as connected_consumer
-from provision.kafka.connection import without_pause
 from provision.kafka.readiness import is_gone
 from provision.kafka.translation import as_provision_error
 
@@ -22,12 +20,11 @@ _MOST_BYTES = 2**31 - 1
 # How often to look whether the topic is still there, while nothing is read.
 _LOOK_S = 2.0
 _POLL_MS = 200
+_ENDS_MS = 2000
 # ZooKeeper notices a dead broker after zookeeper.session.timeout.ms (18 s); then a new leader has to be elected.
 _FAILOVER_S = 60.0
 _RETRY_PAUSE_S = 0.5
 _Answer = TypeVar("_Answer")
-Ends = Mapping[TopicPartition, int]
-"""By partition: the offset before which is what is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +58,15 @@ def consume(
         check: called several times a second, and raises to stop.
 
     Raises:
-        Unavailable: no broker answers, or a package that decompresses the records is missing.
+        Unavailable: no broker answers, the end that is wanted is not reached in time, or a package that decompresses
+            the records is missing.
         ProvisionError: there is no such topic, or not any more.
     """
     # Where records are deleted while they are read, those that are left are not skipped.
     reset = "earliest" if options.from_beginning else "latest"
     consumer = _reader(access, isolation_level=options.isolation, auto_offset_reset=reset)
     try:
-        with without_pause(consumer):
-            partitions = _patiently(lambda: consumer.partitions_for_topic(topic))
+        partitions = _patiently(lambda: consumer.partitions_for_topic(topic))
         if not partitions:
             raise ProvisionError(f"there is no topic {topic}", hint="`provision topics list` shows those there are")
         assigned = [TopicPartition(topic, number) for number in sorted(partitions)]
@@ -78,8 +75,9 @@ def consume(
             consumer.seek_to_beginning(*assigned)
         else:
             consumer.seek_to_end(*assigned)
-        ends = _patiently(lambda: consumer.end_offsets(assigned)) if options.to_end else {}
-        yield from _poll(consumer, options, ends, check, lambda: is_gone(access, topic))
+        watch = _Watch(check, lambda: is_gone(access, topic))
+        ends = _Ends.asked(consumer, assigned, watch, options.idle_s) if options.to_end else None
+        yield from _poll(consumer, options, ends, watch)
     except KafkaError as error:
         raise as_provision_error(f"reading {topic}", error) from error
     finally:
@@ -102,9 +100,8 @@ def is_read(access: Access, positions: Mapping[tuple[str, int], int], patience_s
         consumer.assign(list(assigned))
         for place, offset in assigned.items():
             consumer.seek(place, offset)
-        with without_pause(consumer):
-            ends = consumer.end_offsets(list(assigned))
-        while not _has_reached(consumer, ends):
+        ends = _Ends.asked(consumer, list(assigned))
+        while not ends.are_reached:
             if _patiently(lambda: consumer.poll(timeout_ms=_POLL_MS)) or patience.is_over:
                 return False
     except KafkaError as error:
@@ -115,14 +112,6 @@ def is_read(access: Access, positions: Mapping[tuple[str, int], int], patience_s
         consumer.close()
 
 
-def _has_reached(consumer: KafkaConsumer, ends: Ends) -> bool:
-    """Whether nothing is left before those offsets; records that were aborted or deleted are passed over, too."""
-    positions = (
-        (_patiently(partial(consumer.position, place, timeout_ms=_POLL_MS)), end) for place, end in ends.items()
-    )
-    return all(position is not None and position >= end for position, end in positions)
-
-
 def _reader(access: Access, **options: object) -> KafkaConsumer:
     """A consumer without a group, to which a broker returns at least one batch, whatever its size."""
     return connected_consumer(
@@ -130,32 +119,104 @@ def _reader(access: Access, **options: object) -> KafkaConsumer:
     )
 
 
-def _poll(
-    consumer: KafkaConsumer,
-    options: ReadOptions,
-    ends: Ends,
-    check: Callable[[], None],
-    gone: Callable[[], bool],
-) -> Iterator[Record]:
+class _Watch:
+    """What ends a reading from outside: whoever reads wants no more, or the topic is gone."""
+
+    def __init__(self, check: Callable[[], None] = lambda: None, gone: Callable[[], bool] = lambda: False) -> None:
+        self._check, self._gone = check, gone
+        self._unlooked = Patience(_LOOK_S)
+
+    def require_wanted(self, consumer: KafkaConsumer) -> None:
+        """Raise if it is to end; whether the topic is gone is asked now and then, while nothing comes."""
+        self._check()
+        if not self._unlooked.is_over:
+            return
+        if self._gone():
+            topics = sorted({partition.topic for partition in consumer.assignment()})
+            raise ProvisionError(f"there is no topic {', '.join(topics)} any more", why="it was deleted meanwhile")
+        self.progress()
+
+    def progress(self) -> None:
+        """Something has come: the topic is there."""
+        self._unlooked = self._unlooked.renewed()
+
+
+class _Ends:
+    """Where partitions ended when the reading began; what was aborted or deleted before that is passed over."""
+
+    def __init__(self, consumer: KafkaConsumer, ends: Mapping[TopicPartition, int]) -> None:
+        self._consumer, self._ends, self._left = consumer, ends, dict(ends)
+
+    @classmethod
+    def asked(
+        cls,
+        consumer: KafkaConsumer,
+        partitions: Sequence[TopicPartition],
+        watch: _Watch | None = None,
+        timeout_s: float | None = None,
+    ) -> "_Ends":
+        """Ask for them; the library knows none of a partition without a leader, and says so in several ways.
+
+        Raises:
+            Unavailable: a partition has had no leader all the time.
+        """
+        patience, watch = Patience(_FAILOVER_S if timeout_s is None else min(timeout_s, _FAILOVER_S)), watch or _Watch()
+        while True:
+            try:
+                return cls(consumer, consumer.end_offsets(partitions, timeout_ms=_ENDS_MS))
+            except (KeyError, KafkaError) as error:
+                watch.require_wanted(consumer)
+                if isinstance(error, KafkaError) and not error.retriable:
+                    raise
+                if not patience.pause(_RETRY_PAUSE_S):
+                    what = f"the ends of the partitions of {partitions[0].topic} are not known"
+                    why = "partitions without a leader, or brokers that do not answer"
+                    raise Unavailable(
+                        what, why=why, hint=f"`provision topics describe ENV {partitions[0].topic}`"
+                    ) from error
+
+    @property
+    def are_reached(self) -> bool:
+        """Whether nothing is left before them. What is reached is not fetched any more."""
+        while self._left:
+            place = next(iter(self._left))
+            try:
+                position = self._consumer.position(place, timeout_ms=_POLL_MS)
+            except KafkaError as error:
+                if not error.retriable:
+                    raise
+                return False
+            if position is None or position < self._left[place]:
+                return False
+            self._consumer.pause(place)
+            del self._left[place]
+        return True
+
+    def include(self, record: Any) -> bool:  # noqa: ANN401 the library's record
+        """Whether it was there when the reading began."""
+        return bool(record.offset < self._ends[TopicPartition(record.topic, record.partition)])
+
+
+def _poll(consumer: KafkaConsumer, options: ReadOptions, ends: _Ends | None, watch: _Watch) -> Iterator[Record]:
     idle_s, limit = options.idle_s, options.limit
-    read, quiet, unlooked = 0, Patience(float("inf") if idle_s is None else idle_s), Patience(_LOOK_S)
-    while not quiet.is_over and not (options.to_end and _has_reached(consumer, ends)):
-        check()
+    read, quiet = 0, Patience(float("inf") if idle_s is None else idle_s)
+    while not (ends and ends.are_reached):
+        if quiet.is_over:
+            if ends:
+                raise Unavailable(f"the end is not reached: no record has arrived for {quiet.given}")
+            return
+        watch.require_wanted(consumer)
         for batch in _patiently(lambda: consumer.poll(timeout_ms=_POLL_MS)).values():
             for record in batch:
                 if limit is not None and read >= limit:
                     return
-                if record.offset >= ends.get(TopicPartition(record.topic, record.partition), record.offset + 1):
+                if ends and not ends.include(record):
                     continue
-                read, quiet, unlooked = read + 1, quiet.renewed(), unlooked.renewed()
+                read, quiet = read + 1, quiet.renewed()
+                watch.progress()
                 yield _as_read(record)
         if limit is not None and read >= limit:
             return
-        if unlooked.is_over:
-            if gone():
-                topics = sorted({partition.topic for partition in consumer.assignment()})
-                raise ProvisionError(f"there is no topic {', '.join(topics)} any more", why="it was deleted meanwhile")
-            unlooked = unlooked.renewed()
 
 
 def _as_read(record: Any) -> Record:  # noqa: ANN401 the library's record

@@ -15,6 +15,7 @@ from provision.security.profiles import SCRAM, SCRAM_256, SCRAM_512
 _VERSION = 0
 _ANSWER_S = 5.0
 _SALT_BYTES = 24
+_NOT_FOUND = 91
 _CODES = {SCRAM_256: 1, SCRAM_512: 2}
 _MECHANISMS = {code: mechanism for mechanism, code in _CODES.items()}
 
@@ -85,7 +86,11 @@ def alter_scram(access: Access, changes: Sequence[ScramChange]) -> dict[str, str
             )
 
         answer = ask_any(beginning_with(access, attempt), request, "changing users")
-        return {one.user: Refusal(one.error_code, one.error_message) for one in answer.results if one.error_code}
+        # A deletion whose answer was an error may have been made all the same.
+        done = {0, *([_NOT_FOUND] if attempt else [])}
+        return {
+            one.user: Refusal(one.error_code, one.error_message) for one in answer.results if one.error_code not in done
+        }
 
     return insist(send, list(dict.fromkeys(change.user for change in changes)), REQUEST_TIMEOUT_S)
 

@@ -72,7 +72,10 @@ def as_provision_error(doing: str, error: Exception) -> ProvisionError:
 
 def passes(code: int) -> bool:
     """Whether the same request may succeed in a moment, for all that an error code says."""
-    return bool(code) and _passes(for_code(code))
+    error = for_code(code)
+    # One that the library does not know, which it derives from that error, may be anything.
+    is_known = error is UnknownError or not issubclass(error, UnknownError)
+    return bool(code) and is_known and _passes(error)
 
 
 def _passes(error: type[KafkaError]) -> bool:

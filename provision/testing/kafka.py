@@ -289,18 +289,16 @@ class Kafka:
         __tracebackhide__ = True
         failed: list[AssertionError | ProvisionError] = []
         left: list[str] = []
-        names: Names | None = None
         foreign: Names = (frozenset(), frozenset())
         try:
             with _noted(failed):
                 self.start()
             with _noted(failed):
                 if check:
-                    names = self._names()
-                    foreign = self._foreign(*names)
+                    foreign = self._foreign()
                     left = self._left(*foreign)
             with _noted(failed):
-                self._remove(names or self._names(), *foreign)
+                self._remove(*foreign)
         finally:
             self._use.release()
         if left:
@@ -310,8 +308,9 @@ class Kafka:
                 failed[0].add_note("\n".join([str(other), *getattr(other, "__notes__", ())]))
             raise failed[0]
 
-    def _foreign(self, topics: frozenset[str], groups: frozenset[str]) -> Names:
-        """Those topics and groups that are the test's, and that it did not get from here."""
+    def _foreign(self) -> Names:
+        """The topics and groups of the test that it did not get from here."""
+        topics, groups = self._names()
         made = {topic.name for topic in self._topics.values()}
         return (
             frozenset(name for name in topics - made if self._is_own(name, self._before[0])),
@@ -364,9 +363,9 @@ class Kafka:
             if one.raddr and one.raddr.port in ports and one.status == psutil.CONN_ESTABLISHED
         )
 
-    def _remove(self, names: Names, foreign_topics: frozenset[str], foreign_groups: frozenset[str]) -> None:
-        """Remove what of those names is the test's; what cannot be removed keeps nothing else."""
-        topics, groups = names
+    def _remove(self, foreign_topics: frozenset[str], foreign_groups: frozenset[str]) -> None:
+        """Remove what is the test's; what cannot be removed keeps nothing else."""
+        topics, groups = self._names()
         ours = {topic.name for topic in self._topics.values()} | foreign_topics
         failed: list[ProvisionError] = []
         gone = sorted(name for name in topics if name in ours or self._token in name)

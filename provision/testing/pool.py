@@ -8,7 +8,6 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +25,6 @@ START_S = 300.0
 """How long a process waits for another one to start an environment, longer than the start itself may take."""
 _UP_S = 180.0
 _STEM = 16
-_AT_ONCE = 4
 
 DEFAULT = {"kafka": {"mode": "kraft"}, "brokers": {"nodes": 1, "port": "auto"}, "storage": "memory"}
 """What is started if nothing is asked for: one broker, which keeps its data in memory."""
@@ -202,22 +200,17 @@ class Pool:
         if self._keep:
             kept.end(self._directory, self._run)
             return
-        with ThreadPoolExecutor(_AT_ONCE, "down") as threads:
-            failed = [error for error in threads.map(_removed, self.names) if error]
+        failed: list[ProvisionError] = []
+        for name in self.names:
+            with Environment.named(name) as environment:
+                environment.lock_timeout_s = START_S
+                try:
+                    environment.down()
+                except ProvisionError as error:
+                    failed.append(error)
         shutil.rmtree(self._directory, ignore_errors=True)
         if failed:
             raise failed[0]
-
-
-def _removed(name: str) -> ProvisionError | None:
-    """Remove an environment; returns why that was not possible."""
-    with Environment.named(name) as environment:
-        environment.lock_timeout_s = START_S
-        try:
-            environment.down()
-        except ProvisionError as error:
-            return error
-    return None
 
 
 class AlreadyFailed(ProvisionError):

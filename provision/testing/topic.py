@@ -80,7 +80,8 @@ class TestTopic:
         """
         __tracebackhide__ = True
         self.consume(count, timeout, isolation_level)
-        return list(self._environment.consume(self.name, to_end=True, isolation_level=isolation_level))
+        there = self._environment.consume(self.name, to_end=True, idle_s=timeout, isolation_level=isolation_level)
+        return list(there)
 
     def lag(self, group: str) -> int:
         """How many records the group has not committed yet, over all partitions."""

@@ -108,6 +108,10 @@ def test_of_what_nobody_changed_nothing_is_told(home: Path, capsys: pytest.Captu
         ("restart", f"`provision restart {NAME}` continues, `provision down {NAME}` removes it"),
         ("down", f"`provision down {NAME}` removes what is left"),
         ("down --keep-data", f"`provision down {NAME} --keep-data` removes what is left"),
+        (
+            "restart --rolling broker-1",
+            f"`provision restart {NAME} --rolling broker-1` continues, `provision down {NAME}` removes it",
+        ),
         ("stop broker-1", f"`provision stop {NAME} broker-1` continues, `provision down {NAME}` removes it"),
         (
             "up --set brokers.nodes=…",

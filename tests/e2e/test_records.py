@@ -175,6 +175,7 @@ def test_what_no_transaction_has_committed_is_left_out_where_that_is_wanted(prov
     assert _all_of(environment, "transacted") == [b"committed", b"aborted", b"open"]
     assert _all_of(environment, "transacted", "read_committed") == [b"committed"]
     producer.commit_transaction(30)
+    assert wait_until(lambda: len(_all_of(environment, "transacted", "read_committed")) == 2)  # every broker knows it
     assert not environment.has_read_all("committing", ["transacted"])
 
 

@@ -19,6 +19,8 @@ from kafka.protocol.admin import (
 )
 
 from provision.cluster.model import Topic
+from provision.errors import Unavailable
+from provision.kafka import insisting
 from provision.kafka.access import Access
 from provision.kafka.acls import create_acls, delete_acls
 from provision.kafka.insisting import Refusal, insist, refusals
@@ -32,11 +34,11 @@ from provision.plan.topic_changes import Growth, PlacedTopic, TopicSettings
 from provision.security.acls import Acl
 from tests.kafka.scripted import listening
 
-TIMED_OUT, DENIED = 7, 31
-# A session of ZooKeeper that has ended, no leader or no controller yet, a broker that comes back, a quota, a topic that
-# the broker that was asked does not know yet.
-PASSING = (-1, 5, 8, 11, 41, 77, 89)
-LASTING = (DENIED, 40, 42, 44, 54, 87)
+TIMED_OUT, DENIED, GONE, NOT_CONTROLLER, QUOTA = 7, 31, 3, 41, 89
+# A session of ZooKeeper that has ended, no leader or no controller yet, a broker that comes back, a quota.
+PASSING = (-1, 5, 8, 11, NOT_CONTROLLER, 77, QUOTA)
+# Among them a topic that is gone, and what the library does not know.
+LASTING = (DENIED, GONE, 40, 42, 44, 54, 87, 999)
 NAMES = ("a", "b", "c")
 
 
@@ -66,7 +68,15 @@ class Client:
 
     def create_topics(self, topics: Mapping[str, Any], **_: object) -> dict[str, Any]:
         """As the library tells it."""
-        return {"topics": [{"name": name, "error_code": code} for name, code in self._kafka.answer(topics).items()]}
+        codes = self._of_controller(topics)
+        return {"topics": [{"name": name, "error_code": code} for name, code in codes.items()]}
+
+    def _of_controller(self, names: Collection[str]) -> dict[str, int]:
+        """Who is not the controller does nothing, and the library raises then."""
+        codes = self._kafka.answer(names)
+        if NOT_CONTROLLER in codes.values():
+            raise RuntimeError("Failed to find active controller id!")
+        return codes
 
     def delete_topics(self, names: Sequence[str], **_: object) -> dict[str, Any]:
         """As the library tells it."""
@@ -74,12 +84,12 @@ class Client:
 
     def create_partitions(self, wanted: Mapping[str, Any], **_: object) -> Any:  # noqa: ANN401 the library's classes
         """As the library tells it."""
-        answers = [{"name": name, "error_code": code} for name, code in self._kafka.answer(wanted).items()]
+        answers = [{"name": name, "error_code": code} for name, code in self._of_controller(wanted).items()]
         return _Results([_Result(answer) for answer in answers])
 
     def alter_partition_reassignments(self, wanted: Mapping[Any, Any], **_: object) -> dict[Any, Any]:
         """As the library tells it."""
-        codes = self._kafka.answer([at.topic for at in wanted])
+        codes = self._of_controller([at.topic for at in wanted])
         return {at: for_code(codes[at.topic]) if codes[at.topic] else None for at in wanted}
 
 
@@ -198,19 +208,24 @@ CHANGES: tuple[Callable[[Kafka], Collection[str]], ...] = (
 )
 
 
-@pytest.mark.parametrize("code", [code for code in PASSING if code != 89])
+OF_THE_CONTROLLER = (_create, _grow, _delete, _reassign)
+
+
+@pytest.mark.parametrize("code", [code for code in PASSING if code != QUOTA])
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__.strip("_"))
 def test_what_is_refused_for_a_while_is_made(change: Callable[[Kafka], Collection[str]], code: int) -> None:
-    kafka = Kafka({"a": [code, code], "c": [DENIED]})
+    is_whole = code == NOT_CONTROLLER and change in OF_THE_CONTROLLER
+    kafka = Kafka({"a": [code, code], "c": [DENIED] * (3 if is_whole else 1)})
     assert list(change(kafka)) == ["c"]
-    assert kafka.asked == [["a", "b", "c"], ["a"], ["a"]]
+    assert kafka.asked == [["a", "b", "c"]] * 3 if is_whole else [["a", "b", "c"], ["a"], ["a"]]
 
 
 @pytest.mark.parametrize("code", [*LASTING, TIMED_OUT])
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__.strip("_"))
 def test_what_is_refused_for_good_is_told(change: Callable[[Kafka], Collection[str]], code: int) -> None:
     kafka = Kafka({"b": [code] * 9})
-    assert list(change(kafka)) == ["b"]
+    is_done = change is _delete and code == GONE
+    assert list(change(kafka)) == ([] if is_done else ["b"])
     again = [names for names in kafka.asked if names != ["a", "b", "c"]]
     assert len(again) <= 2  # smaller requests, where Kafka says that it was too much at once
 
@@ -241,18 +256,43 @@ def test_the_last_answer_about_each_is_what_counts(answers: dict[str, list[int]]
         assert len(kafka.asked) == attempt
         return {name: Refusal(code) for name, code in kafka.answer(names).items() if code}
 
-    refused = insist(send, list(answers))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(insisting, "_FIRST_PAUSE_S", 0.0)
+        refused = insist(send, list(answers))
     last = {name: next((code for code in some if code not in PASSING), 0) for name, some in answers.items()}
     assert refused == {name: reason_of(code, None) for name, code in last.items() if code}
 
 
-def test_what_does_not_pass_in_time_is_told() -> None:
-    kafka = Kafka({"a": [-1] * 1000})
-    refused = insist(
-        lambda names, _: {n: Refusal(c, "no session") for n, c in kafka.answer(names).items() if c}, "ab", 0.1
-    )
-    assert refused == {"a": "no session"}
-    assert kafka.asked[:3] == [["a", "b"], ["a"], ["a"]]
+@pytest.mark.parametrize(("code", "most"), [(-1, 5), (NOT_CONTROLLER, 10**6)])
+def test_what_does_not_pass_is_told_in_the_end(code: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(insisting, "_FIRST_PAUSE_S", 0.0)
+    kafka = Kafka({"a": [code] * 10**6})
+
+    def send(names: Sequence[str], _attempt: int) -> dict[str, Refusal]:
+        return {name: Refusal(code, "no session") for name, code in kafka.answer(names).items() if code}
+
+    assert insist(send, "ab", 1.0) == {"a": "no session"}
+    first, *again = kafka.asked
+    assert first == ["a", "b"]
+    assert {tuple(names) for names in again} == {("a",)}
+    assert len(kafka.asked) <= most
+
+
+def test_what_was_told_is_not_lost_if_nobody_answers_any_more() -> None:
+    def send(names: Sequence[str], attempt: int) -> dict[str, Refusal]:
+        if attempt:
+            raise Unavailable("no broker answers")
+        return {name: Refusal(code) for name, code in zip(names, (40, 11, 0), strict=True) if code}
+
+    assert insist(send, NAMES) == {"a": "InvalidConfigurationError", "b": reason_of(11, None)}
+    with pytest.raises(Unavailable):
+        insist(lambda names, _: send(names, 1), NAMES)
+
+
+def test_a_deletion_that_was_made_although_it_was_refused_is_made() -> None:
+    kafka = Kafka({"a": [-1, 91], "b": [91]})
+    assert list(_scram(kafka)) == ["b"]
+    assert kafka.asked == [["a", "b", "c"], ["a"]]
 
 
 def test_where_nothing_is_to_be_changed_nothing_is_sent() -> None:

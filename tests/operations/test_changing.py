@@ -316,11 +316,6 @@ def interrupt_at(fake: FakeRuntime, at: str) -> None:
             lambda e: e.stop(["broker-1"]),
             "`provision stop faked broker-1` continues, `provision down faked` removes it",
         ),
-        (
-            "stop_node",
-            lambda e: e.restart(["broker-1"]),
-            "`provision restart faked --rolling broker-1` continues, `provision down faked` removes it",
-        ),
         ("remove_node", lambda e: e.down(), "`provision down faked` removes what is left"),
         ("remove_node", lambda e: e.down(keep_data=True), "`provision down faked --keep-data` removes what is left"),
         (
