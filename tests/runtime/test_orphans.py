@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -52,12 +53,12 @@ def _start(home: Home, node: str) -> subprocess.Popen[bytes]:
     directory.mkdir(parents=True, mode=0o700)
     for place in (home.directory, home.environments, directory.parent):
         place.chmod(0o700)
-    return subprocess.Popen([sys.executable, "-c", SLEEP, processes.mark(directory)], cwd=directory)  # noqa: S603 ours
+    return subprocess.Popen([sys.executable, "-c", SLEEP, processes.mark(directory)], cwd=directory)
 
 
 def _collector(home: Path) -> Collector:
-    runtime = ProcessRuntime(Home.at(home))
-    return Collector(FakeRuntimes(home, {"docker": Unavailable("none"), "process": runtime}), kinds=HOME_GONE)
+    there: dict[str, Any] = {"docker": Unavailable("none"), "process": ProcessRuntime(Home.at(home))}
+    return Collector(FakeRuntimes(home, there), kinds=HOME_GONE)
 
 
 def _delete_home(home: Home) -> None:
@@ -117,21 +118,20 @@ def test_what_is_only_elsewhere_is_left_alone(
 
 @pytest.mark.parametrize("where", ["lost", "other"])
 @pytest.mark.parametrize(
-    ("part", "told"),
+    "reading",
     [("ns/mnt", "mnt:[1]"), ("cwd", "/its/own/home/broker-1"), ("cwd", "(unreachable)/broker-1"), ("cwd", "broker-1")],
     ids=["mounts of its own", "a path of its own", "another root", "unmounted"],
 )
-def test_nodes_whose_home_cannot_be_seen_are_left_alone(  # noqa: PLR0913 what is read, and where from
+def test_nodes_whose_home_cannot_be_seen_are_left_alone(
     nodes: list[subprocess.Popen[bytes]],
     lost: Home,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    part: str,
-    told: str,
+    reading: tuple[str, str],
     where: str,
 ) -> None:
     shutil.rmtree(lost.directory)
-    _readings(monkeypatch, nodes, part, told)
+    _readings(monkeypatch, nodes, *reading)
     assert _collector(tmp_path / where).find() == ()
     assert Places(Home.at(tmp_path / where)).orphans() == frozenset()
 
