@@ -199,9 +199,9 @@ class Runtime(ABC):
         """What killed commands have left beside environments."""
         return ()
 
-    def lost_homes(self) -> tuple[Path, ...]:
-        """Other homes that have been deleted while nodes of theirs run."""
-        return ()
+    def orphans(self) -> frozenset[tuple[Path, str]]:
+        """Environments, by home and name, whose directories have certainly been deleted while their nodes run."""
+        return frozenset()
 
     @abstractmethod
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:

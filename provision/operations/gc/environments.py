@@ -1,6 +1,7 @@
 """Environments that nobody needs any more. They are removed like by `down`: alone, and only if that is still so."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from provision.errors import ProvisionError
 from provision.events import Listener, Notice
@@ -75,26 +76,35 @@ def _why_remembered(observed: ObservedEnvironment, _situation: Situation) -> str
 
 def homeless(situation: Situation) -> Iterator[Leftover]:
     """Processes of environments whose directory, or whose whole home, has been deleted under them."""
-    for found in situation.environments:
-        yield from _judged(found, situation, "home gone", _why_homeless, found.observed.created_s)
+    own = situation.runtimes.home
     for runtime in situation.answering:
-        for home in runtime.lost_homes():
-            place = Home.at(home, situation.runtimes.home.cache)
-            for name in (lost := Runtimes(place).of_kind(runtime.kind)).environments():
-                why = f"it runs, but its home {home} is gone"
-                yield Leftover("home gone", name, why, _removal_of_lost(lost, name, place), environment=name)
+        orphans = runtime.orphans()
+
+        def why(observed: ObservedEnvironment, _situation: Situation, runtime: Runtime = runtime) -> str:
+            return _why_homeless(observed, runtime, own.directory)
+
+        for found in situation.environments:
+            if found.runtime is runtime and (own.directory, found.name) in orphans:
+                yield from _judged(found, situation, "home gone", why, found.observed.created_s)
+        for home, name in sorted(one for one in orphans if one[0] != own.directory):
+            told = f"it runs, but its home {home} is gone"
+            remove = _removal_of_lost(runtime, name, Home.at(home, own.cache))
+            yield Leftover("home gone", name, told, remove, environment=name)
 
 
-def _why_homeless(observed: ObservedEnvironment, _situation: Situation) -> str:
+def _why_homeless(observed: ObservedEnvironment, runtime: Runtime, home: Path) -> str:
     lost = observed.nodes and all(node.state == "lost" for node in observed.nodes)
-    return "it runs, but its directory is gone" if lost and not observed.network else ""
+    is_gone = lost and not observed.network and (home, observed.name) in runtime.orphans()
+    return "it runs, but its directory is gone" if is_gone else ""
 
 
 def _removal_of_lost(runtime: Runtime, name: str, home: Home) -> Removal:
     """The removal of what has no home, and so neither a lock nor a journal."""
 
     def remove(tell: Listener) -> bool:
-        return bool(down(runtime, name, home, tell=tell))
+        if (home.directory, name) not in runtime.orphans():  # it has ended, or has been made again
+            return False
+        return bool(down(Runtimes(home).of_kind(runtime.kind), name, home, tell=tell))
 
     return remove
 

@@ -59,10 +59,20 @@ class Places:
         names = (entry.name for entry in ours if os.path.lexists(entry / ABOUT_FILE))
         return tuple(sorted(filter(is_environment_name, names)))
 
-    def lost_homes(self) -> tuple[Path, ...]:
-        """Other homes that are gone, although nodes of theirs run."""
-        homes = {node.parents[2] for node in processes.all_marked() if node.parent.parent.name == "environments"}
-        return tuple(sorted(home for home in homes - {self.home.directory} if not os.path.lexists(home)))
+    def orphans(self) -> frozenset[tuple[Path, str]]:
+        """Environments, by home and name, whose directories were deleted under all nodes of theirs that run.
+
+        Those of another home are among them only if that is gone as a whole.
+        """
+        deleted: dict[Path, bool] = {}
+        for node, process in processes.all_marked():
+            if node.parent.parent.name == "environments":
+                deleted[node.parent] = deleted.get(node.parent, True) and processes.is_orphan(process, node)
+        return frozenset(
+            (place.parents[1], place.name)
+            for place, is_deleted in deleted.items()
+            if is_deleted and (place.parents[1] == self.home.directory or not os.path.lexists(place.parents[1]))
+        )
 
     def sizes(self) -> dict[str, int]:
         """The bytes of the files that each environment has in the home and in memory, as far as they can be read."""

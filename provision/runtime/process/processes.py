@@ -25,6 +25,7 @@ from provision.errors import ProvisionError
 MARK, TOOL_MARK = "-Dprovision.node=", "-Dprovision.tool="
 _NOTE = "process.json"
 _PROCESSES = Path("/proc")
+_DELETED = " (deleted)"
 _KILL_PATIENCE_S = 10.0
 _REAP_S = 1.0
 _STOPPED_S = 2.0
@@ -123,10 +124,35 @@ def marked(directory: Path) -> dict[str, psutil.Process]:
     return found
 
 
-def all_marked() -> frozenset[Path]:
-    """The directories of all running nodes of this user, in whatever home."""
-    arguments = (one for process in _candidates(MARK) for one in _arguments(process))
-    return frozenset(Path(one.removeprefix(MARK)) for one in arguments if one.startswith(MARK))
+def all_marked() -> Iterator[tuple[Path, psutil.Process]]:
+    """All running nodes of this user, in whatever home, each with its directory."""
+    for process in _candidates(MARK):
+        for one in _arguments(process):
+            if one.startswith(MARK):
+                yield Path(one.removeprefix(MARK)), process
+
+
+def is_orphan(process: psutil.Process, directory: Path) -> bool:
+    """Whether the directory in which a node was started has certainly been deleted.
+
+    That a path is not there tells nothing: a process in a container, or in a service with files of its own, has others;
+    directories are moved, and file systems unmounted. Linux says of a process in the same mounts that its directory was
+    deleted. Other systems do not, so nothing is claimed there.
+    """
+    mounts, own = Path("ns/mnt"), _PROCESSES / "self"
+    there = _PROCESSES / str(process.pid)
+    try:
+        same = os.readlink(there / mounts) == os.readlink(own / mounts)  # noqa: PTH115 not a path
+        root = (there / "root").samefile(own / "root")
+        told = os.readlink(there / "cwd")  # noqa: PTH115 with what Linux adds
+        return same and root and process.is_running() and _says_deleted(told, directory)
+    except (OSError, psutil.Error):  # it has ended, or may not be looked at, or there is no such file system
+        return False
+
+
+def _says_deleted(told: str, directory: Path) -> bool:
+    """Whether that is how Linux tells of a deleted directory of that name, and nothing is called so."""
+    return Path(told).name == f"{directory.name}{_DELETED}" and not os.path.lexists(told) and told.startswith("/")
 
 
 def _candidates(text: str) -> Iterator[psutil.Process]:

@@ -99,9 +99,9 @@ class ProcessRuntime(Runtime):
         """Add up their files."""
         return self._places.sizes()
 
-    def lost_homes(self) -> tuple[Path, ...]:
-        """Find them by the marks of processes."""
-        return self._places.lost_homes()
+    def orphans(self) -> frozenset[tuple[Path, str]]:
+        """Find them by the marks of processes, and by where these are."""
+        return self._places.orphans()
 
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
         """Read them from the node's directory; none of a node whose note is damaged, so that it is created again."""
