@@ -131,7 +131,7 @@ def test_a_reader_that_begins_again_and_again_gives_way_each_time(engine: Engine
 def test_what_writes_is_waited_for_and_never_removed(engine: Engine, process: ProcessIdentity | None) -> None:
     removed: list[str] = []
     engine.users = {"formats": tool(process)}
-    engine.remove_container = lambda identity, **_: removed.append(identity)  # type: ignore[method-assign,assign]
+    engine.remove_container = lambda identity, **_: removed.append(identity)  # type: ignore[method-assign]
     engine.on_listing = lambda number: engine.users.clear() if number > 1 else None
     assert volumes.remove(engine, NAME, NODE, patience_s=60)
     assert (engine.there, removed) == ({}, [])
