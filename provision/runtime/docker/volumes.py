@@ -17,6 +17,8 @@ from provision.runtime.docker.client import still_used
 
 _PATIENCE_S = 60.0
 """For a command that formats the storage; that takes no longer."""
+_UNSEEN_S = 1.0
+"""For a container that is just going, of which the engine does not tell any more."""
 _POLL_S = 0.1
 
 
@@ -29,7 +31,7 @@ def remove(api: Any, name: str, node: str, patience_s: float = _PATIENCE_S) -> M
     Raises:
         PartlyApplied: others use it, or such a command does not end.
     """
-    volume, patience = spec.name_of(name, node), Patience(patience_s)
+    volume, patience, unseen = spec.name_of(name, node), Patience(patience_s), Patience(_UNSEEN_S)
     while True:
         try:
             details: Mapping[str, Any] = api.inspect_volume(volume)
@@ -39,7 +41,7 @@ def remove(api: Any, name: str, node: str, patience_s: float = _PATIENCE_S) -> M
         except NotFound:
             return None
         except APIError as error:
-            at_work = _made_way(api, name, volume, error)
+            at_work = _made_way(api, name, volume, error, unseen)
             if patience.pause(_POLL_S):
                 continue
             if not at_work:
@@ -53,7 +55,7 @@ def remove(api: Any, name: str, node: str, patience_s: float = _PATIENCE_S) -> M
             return details
 
 
-def _made_way(api: Any, name: str, volume: str, error: APIError) -> list[str]:  # noqa: ANN401 as above
+def _made_way(api: Any, name: str, volume: str, error: APIError, unseen: Patience) -> list[str]:  # noqa: ANN401 as above
     """Remove what only reads the volume, or is left over; returns the commands that are at work with it.
 
     Raises:
@@ -64,7 +66,7 @@ def _made_way(api: Any, name: str, volume: str, error: APIError) -> list[str]:  
     ours = [user for user in users if _is_tool_of(user, name)]
     if others := [found.names_of(user)[0] for user in users if user not in ours]:
         raise still_used(f"the volume {volume}", others, name, "docker rm -f") from error
-    if not ours and error.status_code != HTTPStatus.CONFLICT:
+    if not ours and (error.status_code != HTTPStatus.CONFLICT or unseen.is_over):
         raise error
     at_work = []
     for user in ours:
