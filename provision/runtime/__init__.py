@@ -10,6 +10,7 @@ from provision.cluster.layout import Layout
 from provision.errors import ProvisionError, Refused, Unavailable, UsageError
 from provision.events import Listener, Notice, silent
 from provision.home.place import Home
+from provision.home.secrets import Where
 from provision.runtime.base import Runtime
 from provision.spec.model import EnvironmentSpec
 
@@ -64,7 +65,8 @@ class Runtimes:
 
         Raises:
             Refused: one is requested, but only the other one has the environment, running or with kept data.
-            Unavailable: the requested one does not answer.
+            Unavailable: the requested one does not answer; with `auto`, no engine does, and the home knows that the
+                environment is in one.
         """
         if asked != "auto":
             chosen = self.of_kind(asked)
@@ -79,7 +81,11 @@ class Runtimes:
         )
 
     def holding(self, name: str, tell: Listener = silent) -> Runtime:
-        """The runtime that hosts an environment of that name, or would; a notice tells if Docker could not be asked."""
+        """The runtime that hosts an environment of that name, or would; a notice tells if Docker could not be asked.
+
+        Raises:
+            Unavailable: no engine answers, and the home knows that the environment is in one.
+        """
         return self._docker_or_processes(name, lambda no: tell(Notice(f"{no.what}: looking at plain processes only")))
 
     def _docker_or_processes(self, name: str, on_no_engine: Callable[[Unavailable], None]) -> Runtime:
@@ -89,8 +95,15 @@ class Runtimes:
         try:
             return self.of_kind("docker")
         except Unavailable as reason:
+            if place := self._noted_place(name, "docker"):
+                raise _out_of_reach(name, place, self.home, reason) from reason
             on_no_engine(reason)
             return processes
+
+    def _noted_place(self, name: str, kind: str) -> str:
+        """The place of a runtime of that kind where the home says an environment is; empty if it says none."""
+        noted = self.home.ports.place_of(name), *Where.of(self.home.secrets(name)).places
+        return next((place for place in noted if place.partition(" ")[0] == kind), "")
 
     def elsewhere(self, name: str, runtime: Runtime) -> bool | None:
         """Whether another runtime has an environment of that name; None if one that may have it does not answer."""
@@ -136,6 +149,15 @@ class Runtimes:
             while self._connected:
                 _, runtime = self._connected.popitem()
                 runtime.close()
+
+
+def _out_of_reach(name: str, place: str, home: Home, reason: Unavailable) -> Unavailable:
+    away = f"{name} is at {place}, according to {home.directory}"
+    start = reason.hint or "start the engine"
+    hint = f"{start}; if it is gone for good, `provision up --set runtime=process` makes a new {name}"
+    error = Unavailable(f"{name} is in Docker, which does not answer", why=reason.what, hint=hint)
+    error.add(reason.why, away)
+    return error
 
 
 def _load(place: str) -> object:

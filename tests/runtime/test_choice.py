@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from provision import Environment, Level, UpOptions
+from provision.cli.run import run
 from provision.errors import ProvisionError, Refused, Unavailable
 from provision.home.place import Home
+from provision.home.ports import Situation
+from provision.home.secrets import note_where
 from provision.runtime import Runtimes
 from provision.runtime.base import Runtime
 from provision.runtime.fake import FakeRuntime
@@ -122,11 +125,78 @@ def test_down_keeps_the_leases_of_the_other_runtimes_environment(
     assert "twin" not in two.leases
 
 
-def test_down_that_finds_nothing_keeps_the_leases_of_what_it_could_not_see(
+ACTS: dict[str, Callable[[Environment], object]] = {
+    "up": lambda one: one.up(RUNNING),
+    "plan": lambda one: one.plan(),
+    "down": lambda one: one.down(),
+    "status": lambda one: one.status(),
+}
+
+
+def in_lease(home: Home, place: str) -> None:
+    home.ports.lease("twin", ["broker-1"], {}, Situation(place))
+
+
+def with_secrets(home: Home, place: str) -> None:
+    home.secrets("twin").keep({"identity": b"one"})
+    note_where(home.secrets("twin"), place, "")
+
+
+@pytest.mark.parametrize("note", [in_lease, with_secrets])
+@pytest.mark.parametrize("act", ACTS)
+def test_what_the_home_knows_to_be_in_docker_is_neither_missing_nor_made_again_while_no_engine_answers(
+    two: Two, environment: Callable[[str], Environment], act: str, note: Callable[[Home, str], None]
+) -> None:
+    note(two.home, "docker ENGINE")
+    leases = two.leases
+    two.silent.add("docker")
+    with pytest.raises(Unavailable, match="twin is in Docker, which does not answer") as caught:
+        ACTS[act](environment("auto"))
+    assert "no docker answers" in caught.value.why
+    assert "twin is at docker ENGINE" in caught.value.why
+    assert "start the engine" in caught.value.hint
+    assert "--set runtime=process" in caught.value.hint
+    assert two.fakes["process"].observe("twin").is_absent
+    assert two.leases == leases
+    environment("process").up(RUNNING)  # as the hint says
+    environment("auto").down()
+
+
+@pytest.mark.parametrize("note", [in_lease, with_secrets])
+@pytest.mark.parametrize("place", ["process HERE", ""])
+def test_what_the_home_knows_to_be_elsewhere_or_nowhere_needs_no_engine(
+    two: Two, environment: Callable[[str], Environment], place: str, note: Callable[[Home, str], None]
+) -> None:
+    note(two.home, place)
+    two.home.ports.lease("another", ["broker-1"], {}, Situation("docker ENGINE"))
+    two.silent.add("docker")
+    assert environment("auto").down() == 0
+    environment("auto").up(RUNNING)
+    assert not two.fakes["process"].observe("twin").is_absent
+
+
+def test_what_was_removed_from_docker_needs_no_engine_any_more(
     two: Two, environment: Callable[[str], Environment]
 ) -> None:
     environment("docker").up(RUNNING)
-    leases = two.leases
+    environment("auto").down()
     two.silent.add("docker")
-    assert environment("auto").down() == 0
-    assert two.leases == leases
+    environment("auto").up(RUNNING)
+    assert not two.fakes["process"].observe("twin").is_absent
+
+
+@pytest.mark.parametrize(("line", "code"), [("up {file}", 69), ("down twin", 69), ("status twin", 69)])
+def test_commands_say_that_the_engine_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], line: str, code: int
+) -> None:
+    file = tmp_path / "twin.yaml"
+    file.write_text(FILE)
+    monkeypatch.setenv("PROVISION_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/away.sock")
+    monkeypatch.chdir(tmp_path)
+    in_lease(Home.of_user(), "docker ENGINE")
+    assert run(line.format(file=file).split()) == code
+    told = capsys.readouterr().err
+    assert "twin is in Docker, which does not answer" in told
+    assert "away.sock" in told
+    assert not (tmp_path / "home" / "environments").exists()

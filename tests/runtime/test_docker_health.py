@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from provision.common.notes import parse_note
+from provision.common.process_identity import ProcessIdentity
 from provision.home.place import Home
 from provision.operations.doctor.machine import examine_machine
 from provision.runtime import Runtimes
+from provision.runtime.docker.containers import PROCESS
 from provision.runtime.docker.health import _seen, asking, reached  # what a container prints
 from provision.runtime.docker.runtime import DockerRuntime
 from provision.runtime.health import Probe, Space
@@ -75,6 +78,8 @@ def test_nothing_is_known_of_a_container_that_prints_nothing() -> None:
 def test_each_address_has_its_answer_or_the_reason() -> None:
     probes = [Probe("b:9092", b"\x00\x0a"), Probe("127.0.0.1:2181", b"srvr"), Probe("[::1]:1", b"")]
     options, host = asking("shop", "kafka:3.9.1", "shop", probes)
+    asks = parse_note(options["labels"].pop(PROCESS).encode(), ProcessIdentity)
+    assert asks.is_over is False  # so that `gc` knows once this command was killed
     assert host == {"network_mode": "shop"}
     assert options["entrypoint"][-9:-6] == ["b", "9092", r"\x00\x0a"]
     assert options["entrypoint"][-6:] == ["127.0.0.1", "2181", r"\x73\x72\x76\x72", "::1", "1", ""]

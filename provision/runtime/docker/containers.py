@@ -36,6 +36,8 @@ CREATED, TTL = "provision.created", "provision.ttl-seconds"
 CLUSTER_ID = "provision.cluster-id"
 NOTE, PROCESS = "provision.note", "provision.process"
 TOOL_ROLE = "tool"
+READER = "provision.reader"
+"""The label of a tool's container that only reads, so that another command may remove it at any time."""
 # The suffix of names of things that are not ready yet, or temporary: not part of an environment.
 DRAFT = ".new"
 UNKNOWN = KafkaVersion(0, 0, 0)

@@ -12,7 +12,7 @@ from provision.cluster.layout import NODE_HOME
 from provision.errors import Unavailable
 from provision.runtime.base import NOT_ENDED
 from provision.runtime.docker import execution, found, networks
-from provision.runtime.docker.containers import ENVIRONMENT, NODE, ROLE, SOFTWARE, TOOL_ROLE, name_of
+from provision.runtime.docker.containers import ENVIRONMENT, NODE, ROLE, SOFTWARE, TOOL_ROLE, name_of, process_label
 from provision.runtime.docker.engine import chosen_engine
 from provision.runtime.docker.images import inspect
 from provision.runtime.health import Machine, Probe, Reached, Space, Surroundings, Usage, Vitals, architecture_of
@@ -174,7 +174,7 @@ def asking(
         "image": image,
         "entrypoint": ["bash", "-c", _ASK_ALL, "ask", _ASK, *words],
         "command": [],
-        "labels": {ENVIRONMENT: environment, ROLE: TOOL_ROLE},
+        "labels": {ENVIRONMENT: environment, ROLE: TOOL_ROLE, **process_label()},
     }
     return container, {"network_mode": network}
 

@@ -32,6 +32,7 @@ from provision.runtime.docker import (
     remnants,
     stored,
     tools,
+    volumes,
 )
 from provision.runtime.docker import containers as spec
 from provision.runtime.docker.archives import DockerArchives
@@ -367,21 +368,11 @@ class DockerRuntime(Runtime):
 
     def remove_storage(self, name: str, node: str, *, delete_data: bool) -> None:
         """Remove the volume, and with `delete_data` the directory with provision's marker."""
-        volume = spec.name_of(name, node)
-        with translated(f"removing the volume {volume}"):
+        with translated(f"removing the volume {spec.name_of(name, node)}"):
             self._remove_drafts(name, node)
-            try:
-                details = self._api.inspect_volume(volume)
-                if not found.belongs(details, name):
-                    return
-                self._api.remove_volume(volume)
-            except NotFound:
-                return
-            except APIError as error:
-                users = self._api.containers(all=True, filters={"volume": volume})
-                if not (names := [found.names_of(user)[0] for user in users if user["Names"]]):
-                    raise
-                raise still_used(f"the volume {volume}", names, name, "docker rm -f") from error
+            details = volumes.remove(self._api, name, node)
+        if details is None:
+            return
         storage = checked(details)["Labels"].get(spec.STORAGE, "")
         if delete_data and storage not in ("", StorageKind.VOLUME, StorageKind.MEMORY):
             directories.delete(Path(storage), node, name)

@@ -4,6 +4,7 @@ import io
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -87,23 +88,31 @@ def create_directory(api: Any, cluster: Cluster, node: Node) -> None:  # noqa: A
 def reader(api: Any, name: str, node: str) -> Iterator[str]:  # noqa: ANN401 as above
     """A container with the node's volume, not started; any image will do, for nothing of it runs.
 
+    A command that removes the volume removes the container too: what was read may be incomplete then.
+
     Raises:
-        NotFound: the volume is gone, or the engine has no image.
+        NotFound: the volume is gone, or the engine has no image; or the container is gone at the end.
     """
     api.inspect_volume(spec.name_of(name, node))  # else the engine would create it
     images = api.images(quiet=True)
     if not images:
         raise NotFound("the engine has no image")
     labels = {spec.ENVIRONMENT: name, spec.ROLE: spec.TOOL_ROLE}
-    described = labels | spec.process_label()
+    described = labels | {spec.READER: "true"} | spec.process_label()
     container = {"image": images[0], "entrypoint": ["true"], "command": [], "labels": described}
     host = {"mounts": [spec.volume_mount(name, node, labels)], "network_mode": "none", "read_only": True}
     identity = api.create_container(**container, host_config=api.create_host_config(**host))["Id"]
     try:
         yield identity
     finally:
-        api.remove_container(identity, force=True, v=True)
-        remove_strays(api, name)
+        try:
+            api.remove_container(identity, force=True, v=True)
+        except APIError as error:
+            if error.status_code != HTTPStatus.CONFLICT:
+                raise
+            raise NotFound("another command is removing what reads the storage") from error
+        finally:
+            remove_strays(api, name)
 
 
 def remove_strays(api: Any, name: str) -> None:  # noqa: ANN401 as above

@@ -1,0 +1,183 @@
+"""A volume is removed also while containers of provision's own have it mounted, and never under one that writes."""
+
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+import requests
+from docker.errors import APIError, NotFound
+
+from provision.common.process_identity import ProcessIdentity
+from provision.errors import PartlyApplied
+from provision.runtime.docker import containers as spec
+from provision.runtime.docker import stored, volumes
+from tests.fake_volumes import FakeVolumes
+
+NAME, NODE, VOLUME = "orders", "broker-1", "orders-broker-1"
+LIVES = ProcessIdentity.of()
+ENDED = LIVES.model_copy(update={"started": "1"})
+ELSEWHERE = LIVES.model_copy(update={"host": "far-away"})
+Labels = dict[str, str]
+
+
+def refused(status: HTTPStatus, why: str) -> APIError:
+    response = requests.Response()
+    response.status_code = status
+    return APIError(why, response, why)
+
+
+def tool(process: ProcessIdentity | None, *, reads: bool = False, environment: str = NAME) -> Labels:
+    labels = {spec.ENVIRONMENT: environment, spec.ROLE: spec.TOOL_ROLE}
+    labels |= {spec.PROCESS: process.model_dump_json()} if process else {}
+    return labels | ({spec.READER: "true"} if reads else {})
+
+
+class Engine(FakeVolumes):
+    """An engine that refuses to remove a volume that a container has mounted."""
+
+    base_url = "http+docker://"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.create_volume(VOLUME, {spec.ENVIRONMENT: NAME, spec.NODE: NODE, spec.ROLE: "broker"})
+        self.users: dict[str, Labels] = {}
+        self.listings = 0
+        self.on_listing: Callable[[int], None] = lambda _number: None
+        self.broken: APIError | None = None
+
+    def containers(self, **_: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+        """Those that have the volume."""
+        self.listings += 1
+        self.on_listing(self.listings)
+        return [
+            {"Id": name, "Names": [f"/{name}"], "Labels": labels, "State": "created"}
+            for name, labels in self.users.items()
+        ]
+
+    def remove_volume(self, name: str) -> None:
+        """Refused while it is used."""
+        if self.broken:
+            raise self.broken
+        if self.users and name in self.there:
+            raise refused(HTTPStatus.CONFLICT, "volume is in use")
+        super().remove_volume(name)
+
+    def remove_container(self, identity: str, **_: Any) -> None:  # noqa: ANN401
+        """Forget it."""
+        if self.users.pop(identity, None) is None:
+            raise NotFound(f"No such container: {identity}")
+
+    def images(self, **_: Any) -> list[str]:  # noqa: ANN401
+        """One."""
+        return ["sha256:1"]
+
+    def create_host_config(self, **options: Any) -> dict[str, Any]:  # noqa: ANN401
+        """As given."""
+        return options
+
+    def create_container(self, labels: Mapping[str, str], **_: Any) -> dict[str, str]:  # noqa: ANN401
+        """A user of the volume."""
+        self.users["reads"] = dict(labels)
+        return {"Id": "reads"}
+
+    def get_archive(self, container: str, path: str, **_: Any) -> Any:  # noqa: ANN401
+        """Nothing of it is there."""
+        raise NotFound(f"{container} has no {path}")
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return Engine()
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        tool(LIVES, reads=True),
+        tool(ELSEWHERE, reads=True),
+        tool(None, reads=True),
+        tool(ENDED, reads=True),
+        tool(ENDED),
+    ],
+    ids=["a reader", "a reader of another machine", "an unknown reader", "a dead reader", "a dead writer"],
+)
+def test_what_only_reads_or_is_left_over_gives_way(engine: Engine, labels: Labels) -> None:
+    engine.users = {"one": labels, "another": labels}
+    removed: Any = volumes.remove(engine, NAME, NODE, patience_s=60)
+    assert removed["Name"] == VOLUME
+    assert (engine.there, engine.users) == ({}, {})
+
+
+def test_a_reader_that_begins_again_and_again_gives_way_each_time(engine: Engine) -> None:
+    def read(number: int) -> None:
+        if number in (2, 3):
+            engine.users[f"reader-{number}"] = tool(LIVES, reads=True)
+
+    engine.users, engine.on_listing = {"reader": tool(LIVES, reads=True)}, read
+    at_first = engine.remove_container
+
+    def remove_container(identity: str, **options: Any) -> None:  # noqa: ANN401
+        at_first(identity, **options)
+        if engine.listings < 3:  # the next one is there before the volume is asked for
+            engine.users["next"] = tool(LIVES, reads=True)
+
+    engine.remove_container = remove_container  # type: ignore[method-assign]
+    assert volumes.remove(engine, NAME, NODE, patience_s=60)
+    assert engine.there == {}
+
+
+@pytest.mark.parametrize("process", [LIVES, ELSEWHERE, None], ids=["here", "on another machine", "unknown"])
+def test_what_writes_is_waited_for_and_never_removed(engine: Engine, process: ProcessIdentity | None) -> None:
+    removed: list[str] = []
+    engine.users = {"formats": tool(process)}
+    engine.remove_container = lambda identity, **_: removed.append(identity)  # type: ignore[method-assign]
+    engine.on_listing = lambda number: engine.users.clear() if number > 1 else None
+    assert volumes.remove(engine, NAME, NODE, patience_s=60)
+    assert (engine.there, removed) == ({}, [])
+
+
+def test_what_writes_and_does_not_end_is_named(engine: Engine) -> None:
+    engine.users = {"formats": tool(LIVES)}
+    with pytest.raises(PartlyApplied, match=f"the volume {VOLUME} is left") as caught:
+        volumes.remove(engine, NAME, NODE, patience_s=0)
+    assert str(LIVES) in caught.value.why
+    assert "did not create" not in caught.value.why
+    assert [*engine.users] == ["formats"]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [{}, {"theirs": "1"}, tool(LIVES, reads=True, environment="another")],
+    ids=["unlabelled", "labelled", "of another environment"],
+)
+def test_a_strangers_container_is_named_and_never_removed(engine: Engine, labels: Labels) -> None:
+    engine.users = {"stranger": labels}
+    with pytest.raises(PartlyApplied, match=f"the volume {VOLUME} is left") as caught:
+        volumes.remove(engine, NAME, NODE, patience_s=60)
+    assert "did not create use it: stranger" in caught.value.why
+    assert [*engine.users] == ["stranger"]
+
+
+def test_another_refusal_of_the_engine_is_no_reason_to_wait(engine: Engine) -> None:
+    engine.broken = refused(HTTPStatus.INTERNAL_SERVER_ERROR, "the disk is read-only")
+    with pytest.raises(APIError, match="the disk is read-only"):
+        volumes.remove(engine, NAME, NODE, patience_s=60)
+    assert engine.listings == 1
+
+
+@pytest.mark.parametrize("conflict", [False, True], ids=["gone", "being removed"])
+def test_a_reader_that_is_removed_says_that_it_cannot_tell(engine: Engine, conflict: bool) -> None:
+    def remove_container(identity: str, **_: Any) -> None:  # noqa: ANN401
+        engine.users.clear()
+        raise refused(HTTPStatus.CONFLICT, "in progress") if conflict else NotFound(identity)
+
+    engine.remove_container = remove_container  # type: ignore[method-assign]
+    assert stored.read(engine, "", NAME, NODE) is None  # and not: its storage is empty
+
+
+def test_what_reads_a_storage_can_be_told_from_what_writes(engine: Engine) -> None:
+    with stored.reader(engine, NAME, NODE):
+        assert volumes.remove(engine, NAME, NODE, patience_s=60)
+        engine.users["reads"] = {}
+    assert engine.there == {}
