@@ -140,6 +140,7 @@ def up(
         except (PortTaken, NodeFailed) as error:
             again = _with_other_ports(source, runtimes, prepared, options, error, tell)
             _decide(again, options, tell, agree)
+            again, about = _settled(again, source, maker, options)
             note_about(again.runtime, again.observed, about, tell)
             result, wait = _bring_up(again, runtimes.home, options, tell, agree)
     except BaseException as error:
@@ -224,7 +225,15 @@ def _with_other_ports(
     except ProvisionError as failure:
         error.add(f"and it could not begin again: {failure}", failure.why)
         raise error from failure
-    return prepare(source, runtimes, lease=True, frozen=options.frozen, taken=frozenset(taken.values()))
+    return prepare(
+        source,
+        runtimes,
+        lease=True,
+        frozen=options.frozen,
+        take_over=options.take_over,
+        rotation=options.rotation,
+        taken=frozenset(taken.values()),
+    )
 
 
 def _decide(prepared: Prepared, options: UpOptions, tell: Listener, agree: Agree) -> None:

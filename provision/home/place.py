@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
 from provision.common.own_directories import is_own, require_no_trap
+from provision.errors import Unavailable
 from provision.home.cluster_notes import ClusterNotes
 from provision.home.ports import PortLeases
 from provision.home.seeds import SeedNotes
@@ -88,14 +90,14 @@ class Home:
 
     @property
     def passwords(self) -> frozenset[str]:
-        """The passwords of all environments.
-
-        Raises:
-            Unavailable: one cannot be read.
-        """
+        """The passwords of all environments, as far as they can be read: who needs one that cannot says so."""
         place = self.directory / "secrets"
         names = [entry.name for entry in place.iterdir()] if is_own(place, below=self.directory) else []
-        return frozenset(password for name in names for password in self.secrets(name).passwords)
+        found: set[str] = set()
+        for name in names:
+            with suppress(Unavailable):
+                found.update(self.secrets(name).passwords)
+        return frozenset(found)
 
     def notes(self, environment: str) -> tuple[ClusterNotes, ...]:
         """All notes of what was begun inside an environment's clusters."""

@@ -1,12 +1,13 @@
 """Users in an environment file: who may connect, and where their passwords come from."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from provision.catalogue.versions import KRAFT, KafkaVersion
+from provision.security.acls import ANONYMOUS
 from provision.security.profiles import ITSELF, PROFILES, SCRAM, SCRAM_512
 from provision.spec.acls import Grants
 from provision.spec.listeners import security_of
@@ -106,12 +107,13 @@ def users(spec: "EnvironmentSpec") -> Iterator["Finding"]:
             f"in KRaft mode Kafka keeps SCRAM users from {_FIRST_WITH_SCRAM_IN_KRAFT} on, not {spec.kafka.version}"
         )
         yield Finding(("security",), message, "use a newer kafka.version, kafka.mode: zookeeper, or sasl-plain")
-    seen: set[str] = set()
+    yield from _alike(spec.users)
     for index, user in enumerate(spec.users):
-        if user.name in seen:
-            yield Finding(("users", index, "name"), f"the user {user.name} is there twice", "remove one of them")
         if user.name == ITSELF:
             yield Finding(("users", index, "name"), f"{ITSELF} is the cluster's own user", "use another name")
+        if user.name == ANONYMOUS:
+            message = f"{ANONYMOUS} is whoever says no name, and would have what this user may do"
+            yield Finding(("users", index, "name"), message, "use another name")
         if user.password and security.knows_users and not security.asks_password:
             message = f"with security: {security.name} users show a certificate, which `up` makes, and no password"
             yield Finding(("users", index, "password"), message, "remove it", at_key=True)
@@ -122,4 +124,17 @@ def users(spec: "EnvironmentSpec") -> Iterator["Finding"]:
             if key in user.model_fields_set and security.knows_users and not security.scram:
                 message = f"with security: {security.name} no user has SCRAM"
                 yield Finding(("users", index, key), message, "remove it, or use security: sasl-scram", at_key=True)
-        seen.add(user.name)
+
+
+def _alike(users: Sequence[UserSpec]) -> Iterator["Finding"]:
+    """Names that are there twice, or would be on a disk that does not tell capital letters apart: each has files."""
+    from provision.spec.checks import Finding
+
+    seen: dict[str, str] = {}
+    for index, user in enumerate(users):
+        other = seen.setdefault(user.name.casefold(), user.name)
+        if other != user.name:
+            message = f"the users {other} and {user.name} differ only in capital letters"
+            yield Finding(("users", index, "name"), message, "use another name")
+        elif any(one.name == user.name for one in users[:index]):
+            yield Finding(("users", index, "name"), f"the user {user.name} is there twice", "remove one of them")
