@@ -1,6 +1,7 @@
 """A node is an orphan only if its directory was deleted for certain: what merely cannot be seen is left alone."""
 
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from provision.errors import Unavailable
 from provision.home.place import Home
 from provision.operations.gc.collector import Collector
 from provision.operations.gc.environments import homeless
-from provision.operations.gc.leftover import Kind
+from provision.operations.gc.leftover import Kind, Leftover
 from provision.runtime.process import processes
 from provision.runtime.process.layout import environment_directory
 from provision.runtime.process.places import Places
@@ -28,7 +29,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="only Linux says that a directory was deleted"),
 ]
 
-NAME = "orphaned"
+NAME = f"orphaned-{secrets.token_hex(4)}"
 SLEEP = "import time; time.sleep(120)"
 HOME_GONE = (Kind("home gone", homeless),)
 
@@ -59,6 +60,11 @@ def _start(home: Home, node: str) -> subprocess.Popen[bytes]:
 def _collector(home: Path) -> Collector:
     there: dict[str, Any] = {"docker": Unavailable("none"), "process": ProcessRuntime(Home.at(home))}
     return Collector(FakeRuntimes(home, there), kinds=HOME_GONE)
+
+
+def _found(looking: Collector) -> list[Leftover]:
+    """Its finds, without the orphans of other tests on this machine."""
+    return [one for one in looking.find() if one.name == NAME]
 
 
 def _delete_home(home: Home) -> None:
@@ -98,12 +104,12 @@ def test_what_was_deleted_under_its_nodes_is_found_and_removed(
 ) -> None:
     delete(lost)
     looking = _collector(tmp_path / "other" if delete is _delete_home else lost.directory)
-    (found,) = looking.find()
+    (found,) = _found(looking)
     assert (found.kind, found.name) == ("home gone", NAME)
     (outcome,) = looking.remove([found])
     assert (outcome.removed, outcome.error) == (True, None)
     assert all(node.wait(10) is not None for node in nodes)
-    assert looking.find() == ()
+    assert _found(looking) == []
 
 
 @pytest.mark.parametrize("hide", [_move, _name_deceptively, _delete_one])
@@ -112,7 +118,7 @@ def test_what_is_only_elsewhere_is_left_alone(
     nodes: list[subprocess.Popen[bytes]], lost: Home, tmp_path: Path, hide: Callable[[Home], None], where: str
 ) -> None:
     hide(lost)
-    assert _collector(tmp_path / where).find() == ()
+    assert _found(_collector(tmp_path / where)) == []
     assert all(node.poll() is None for node in nodes)
 
 
@@ -132,8 +138,8 @@ def test_nodes_whose_home_cannot_be_seen_are_left_alone(
 ) -> None:
     shutil.rmtree(lost.directory)
     _readings(monkeypatch, nodes, *reading)
-    assert _collector(tmp_path / where).find() == ()
-    assert Places(Home.at(tmp_path / where)).orphans() == frozenset()
+    assert _found(_collector(tmp_path / where)) == []
+    assert NAME not in {name for _, name in Places(Home.at(tmp_path / where)).orphans()}
 
 
 def test_what_has_come_back_meanwhile_is_left_alone(
@@ -141,7 +147,7 @@ def test_what_has_come_back_meanwhile_is_left_alone(
 ) -> None:
     shutil.rmtree(lost.directory)
     looking = _collector(tmp_path / "other")
-    (found,) = looking.find()
+    (found,) = _found(looking)
     lost.directory.mkdir(mode=0o700)
     (outcome,) = looking.remove([found])
     assert (outcome.removed, outcome.error) == (False, None)
