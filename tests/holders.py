@@ -12,12 +12,12 @@ def living(command: str = "up") -> Holder:
     return Holder.of(command)
 
 
-def dead(command: str = "up") -> Holder:
+def dead(command: str = "up", options: str = "") -> Holder:
     """One that was killed."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         identity = ProcessIdentity.of(process.pid)
         process.kill()
-    return Holder.of(command).model_copy(update={"process": identity})
+    return Holder.of(command, options).model_copy(update={"process": identity})
 
 
 def reused(command: str = "up") -> Holder:

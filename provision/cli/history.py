@@ -103,7 +103,7 @@ def tell_if_killed(name: str, runs: "tuple[Run, ...]") -> None:
 
     for last in runs[-1:]:
         if last.state == KILLED:
-            say(f"{name}: {told_as_killed(last)}; {way_on(last.holder.command, name)}")
+            say(f"{name}: {told_as_killed(last)}; {way_on(last.holder, name)}")
         elif last.state == RUNNING:
             say(f"{name} is being changed by {last.holder}")
 

@@ -285,7 +285,7 @@ def restart(
             restarted = environment.restart(names, timeout_s=timeout_s)
             done = f": {counted('node', len(restarted))} restarted, one at a time; every replica is in sync"
         else:
-            with environment.changing(" ".join(["restart", *names])):
+            with environment.changing("restart", names):
                 tell(Notice(_stopped(environment.name, environment.stop(names))))
                 done = f" is ready ({environment.start(names, timeout_s=timeout_s).level})"
     say(f"{environment.name}{done}")

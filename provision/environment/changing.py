@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -20,28 +20,29 @@ class Changing(Looking):
     _change: Change | None = None
 
     @contextmanager
-    def changing(self, command: str) -> Iterator[None]:
+    def changing(self, command: str, options: Sequence[str] = ()) -> Iterator[None]:
         """Let the changes inside the block be one: nobody else comes between, and they are one run of the history.
 
         Args:
             command: what the history calls it.
+            options: what has to be said again to go on with it, if it is interrupted.
 
         Raises:
             Busy: another command is changing it.
         """
-        with self._changed(command):
+        with self._changed(command, options=options):
             yield
 
     @contextmanager
-    def _changing(self, command: str, *, force: bool = False) -> Iterator[Change]:
+    def _changing(self, command: str, *, options: Sequence[str] = (), force: bool = False) -> Iterator[Change]:
         """Change the environment with the lock of the home; `up` chooses the runtime only then."""
         from provision.operations.changing import changing
 
         if self._change:  # one step of a larger change
             yield self._change
             return
-        wait_s, name = self.lock_timeout_s, self.name
-        with changing(self.home, name, command, tell=self._tell, timeout_s=wait_s, force=force) as change:
+        wait_s, name, said = self.lock_timeout_s, self.name, " ".join(options)
+        with changing(self.home, name, command, options=said, tell=self._tell, timeout_s=wait_s, force=force) as change:
             self._change = change
             try:
                 yield change
@@ -49,14 +50,14 @@ class Changing(Looking):
                 self._change = None
 
     @contextmanager
-    def _changed(self, command: str, *, force: bool = False) -> Iterator[Listener]:
+    def _changed(self, command: str, *, options: Sequence[str] = (), force: bool = False) -> Iterator[Listener]:
         """Change the environment where it is, with both locks; yields the listener.
 
         First, because a lock may be taken over: a file that has nothing to do with it must not end anybody's command.
         """
         is_step = self._change is not None  # of a larger change
         seen = None if is_step else self._require_same_file()
-        with self._changing(command, force=force) as change:
+        with self._changing(command, options=options, force=force) as change:
             new = seen is None and not self._source.only_name
             if not is_step and (change.has_waited or new):
                 self._kind = None  # whoever had the lock before may have made it, or moved it to another runtime

@@ -20,15 +20,6 @@ if TYPE_CHECKING:
     from provision.warming import Warmed
 
 
-_LONGEST = 200
-
-
-def _words(verb: str, *options: str) -> str:
-    """A command with what has to be said again to go on with it, for the history; nothing of it is a secret."""
-    said = " ".join([verb, *options])
-    return said if len(said) <= _LONGEST else f"{verb} …"
-
-
 class Living(InsideKafka):
     """The part of `Environment` that changes its nodes, and prepares what they run."""
 
@@ -54,7 +45,7 @@ class Living(InsideKafka):
         require_nodes(self.source.require_valid(self._tell))  # what is wrong with the file comes before the lock
         chosen = replace(chosen, take_over=chosen.take_over or self.take_over)
         owned = chosen.owner_pid is not None or chosen.owner or named_owner()
-        with self._changing(_words("up", *self._source.overridden)) as change:
+        with self._changing("up", options=self._source.overridden) as change:
             try:
                 result = pipeline.up(self.source, self._runtimes, chosen, agree=agree, change=change)
             finally:
@@ -73,21 +64,21 @@ class Living(InsideKafka):
 
         data = {"keep_data": keep_data, "delete_data": delete_data}
         options = [f"--{word.replace('_', '-')}" for word, is_said in data.items() if is_said]
-        with self._changed(_words("down", *options), force=force) as tell:
+        with self._changed("down", options=options, force=force) as tell:
             return down(self.runtime, self.name, self.home, **data, tell=tell, elsewhere=self._runtimes.elsewhere)
 
     def stop(self, nodes: Sequence[str] = ()) -> int:
         """Stop the named nodes, or all, cleanly; their data are kept. Returns how many were running."""
         from provision.operations.life import stop
 
-        with self._changed(_words("stop", *nodes)) as tell:
+        with self._changed("stop", options=nodes) as tell:
             return stop(self.runtime, self.name, nodes, tell)
 
     def start(self, nodes: Sequence[str] = (), *, timeout_s: float = WAIT_S) -> Assessment:
         """Start the named nodes, or all, and wait until they are ready."""
         from provision.operations.life import start
 
-        with self._changed(_words("start", *nodes)) as tell:
+        with self._changed("start", options=nodes) as tell:
             return start(self.runtime, self.name, nodes, Patience(timeout_s), tell)
 
     def restart(self, nodes: Sequence[str] = (), *, timeout_s: float = WAIT_S) -> tuple[str, ...]:
@@ -97,7 +88,7 @@ class Living(InsideKafka):
         """
         from provision.operations.life import restart_rolling
 
-        with self._changed(_words("restart", "--rolling", *nodes)) as tell:
+        with self._changed("restart", options=["--rolling", *nodes]) as tell:
             return restart_rolling(self.runtime, self.name, nodes, Patience(timeout_s), tell)
 
     def mend(self, choose: Choose) -> Diagnosis:

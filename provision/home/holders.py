@@ -18,19 +18,26 @@ Word = Annotated[str, Field(max_length=_LONGEST_NAME)]
 
 
 class Holder(Note):
-    """A running command: `token` is its own, `command` the verb and what it had to be told, `since` a Unix time."""
+    """A running command: `token` is its own, `command` the verb, as in `provision up`, `since` a Unix time."""
 
     token: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
     command: Word
     user: Word
     process: ProcessIdentity
     since: Seconds
+    options: Word = ""
+    """What has to be said again to go on with it; nothing of it is a secret."""
 
     @classmethod
-    def of(cls, command: str) -> Self:
+    def of(cls, command: str, options: str = "") -> Self:
         """The running process, with a token that no other has."""
         return cls(
-            token=uuid.uuid4().hex[:12], command=command, user=_user(), process=ProcessIdentity.of(), since=time.time()
+            token=uuid.uuid4().hex[:12],
+            command=command,
+            user=_user(),
+            process=ProcessIdentity.of(),
+            since=time.time(),
+            options=options if len(options) <= _LONGEST_NAME else "…",
         )
 
     def __str__(self) -> str:

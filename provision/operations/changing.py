@@ -67,15 +67,23 @@ class Change:
 
 
 @contextmanager
-def changing(
-    home: Home, name: str, command: str, *, tell: Listener = silent, timeout_s: float = 0.0, force: bool = False
+def changing(  # noqa: PLR0913 who changes what, and how it is told
+    home: Home,
+    name: str,
+    command: str,
+    *,
+    options: str = "",
+    tell: Listener = silent,
+    timeout_s: float = 0.0,
+    force: bool = False,
 ) -> Iterator[Change]:
     """Change an environment: alone, and with a note of it.
 
     Args:
         home: where the lock and the journal are.
         name: the environment's name.
-        command: the verb, as in `provision up`, with options that have to be said again to go on.
+        command: the verb, as in `provision up`.
+        options: what has to be said again to go on with it.
         tell: receives the events, and what is to be said about the lock.
         timeout_s: how long to wait for another command.
         force: take the lock over from a command that runs.
@@ -84,7 +92,7 @@ def changing(
         Busy: another command is changing it; or it has taken the environment over while this one was at work.
         Interrupted: Ctrl-C; says which command goes on.
     """
-    change = _Held(home, name, command, tell, Patience(timeout_s), force=force)
+    change = _Held(home, name, Holder.of(command, options), tell, Patience(timeout_s), force=force)
     with ExitStack() as stack:
         stack.callback(change.release)
         change.take()
@@ -104,11 +112,12 @@ def changing(
 class _Held(Change):
     """A change with both locks and a journal."""
 
-    def __init__(self, home: Home, name: str, command: str, tell: Listener, patience: Patience, *, force: bool) -> None:
+    def __init__(
+        self, home: Home, name: str, holder: Holder, tell: Listener, patience: Patience, *, force: bool
+    ) -> None:
         super().__init__(self._on_event)
-        self._name, self._command, self._listener = name, command, tell
+        self._name, self._holder, self._listener = name, holder, tell
         self._patience, self._force = patience, force
-        self._holder = Holder.of(command)
         self._began_s = time.monotonic()
         self._lock = HomeLock(home.directory, name)
         self._holds: dict[str, Hold] = {}
@@ -221,7 +230,7 @@ class _Held(Change):
 
     def way_on(self) -> str:
         """Which commands go on if this one ends now."""
-        return way_on(self._command, self._name)
+        return way_on(self._holder, self._name)
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, _BETWEEN_ACTIONS):
@@ -276,13 +285,13 @@ def told_as_killed(run: Run) -> str:
     return f"the last change was killed: {run.holder}"
 
 
-def way_on(command: str, name: str) -> str:
+def way_on(holder: Holder, name: str) -> str:
     """Which commands go on after one that was interrupted or killed, with the options that it had."""
-    verb, _, options = command.partition(" ")
-    again = f"`provision {' '.join(filter(None, [verb, name, options]))}`"
+    verb = holder.command
+    again = f"`provision {' '.join(filter(None, [verb, name, holder.options]))}`"
     if verb == "down":
         return f"{again} removes what is left"
-    if verb == "topics":
+    if verb.startswith("topics"):
         return f"`provision topics list {name}` shows what is there"
     if verb == "gc":
         return "`provision gc` removes what is left"

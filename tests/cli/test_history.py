@@ -102,7 +102,7 @@ def test_of_what_nobody_changed_nothing_is_told(home: Path, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize(
-    ("command", "way_on"),
+    ("said", "way_on"),
     [
         ("up", f"`provision up {NAME}` continues, `provision down {NAME}` removes it"),
         ("restart", f"`provision restart {NAME}` continues, `provision down {NAME}` removes it"),
@@ -122,9 +122,10 @@ def test_of_what_nobody_changed_nothing_is_told(home: Path, capsys: pytest.Captu
     ],
 )
 def test_status_tells_of_a_killed_change_until_another_has_ended_well(
-    home: Path, capsys: pytest.CaptureFixture[str], command: str, way_on: str
+    home: Path, capsys: pytest.CaptureFixture[str], said: str, way_on: str
 ) -> None:
-    killed = dead(command)
+    command, _, options = (said, "", "") if said.startswith("topics") else said.partition(" ")
+    killed = dead(command, options)
     Journal(home, NAME).begin(killed)
     assert run(["status"]) == 0
     assert f"{NAME}: the last change was killed: {killed}; {way_on}\n" in capsys.readouterr().err
