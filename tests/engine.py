@@ -25,7 +25,7 @@ from tests.image.build import ensure_image
 
 ROOT = Path(__file__).parent.parent
 DEFAULT_VERSION = "3.9.1"
-COMMAND_TIMEOUT_S = 240
+COMMAND_TIMEOUT_S = 600
 NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
 # ZooKeeper notices a killed broker after it, and a broker gives up a connection that ZooKeeper, not quite up, left
 # unanswered. The default is 18 s.

@@ -7,6 +7,7 @@ from provision.plan.observed import ObservedCluster
 
 # A busy broker may miss one request.
 _AGREE_S = 0.7
+_FEWEST = 2
 
 
 def agreed(access: Access, *, topics: bool = True) -> ObservedCluster | None:
@@ -14,11 +15,12 @@ def agreed(access: Access, *, topics: bool = True) -> ObservedCluster | None:
 
     Without `topics` only the brokers are asked for: with thousands of partitions, that is a far shorter answer.
     """
-    patience, pauses = Patience(_AGREE_S), Pauses()
+    patience, pauses, asked = Patience(_AGREE_S), Pauses(), 0
     while True:
+        asked += 1
         answers = ask_brokers(access, topics=topics)
         cluster = answers.best
         if cluster is not None and not missing_for_brokers(answers) and not missing_for_agreement(answers):
             return cluster
-        if not patience.pause(pauses.next_s()):
+        if not patience.pause(pauses.next_s()) and asked >= _FEWEST:
             return None

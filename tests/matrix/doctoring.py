@@ -67,7 +67,7 @@ class Patient:
 
         def is_found() -> bool:
             seen.append(_by_id(self.look()))
-            return identity in seen[-1]
+            return identity in seen[-1] and OF_BUSY_MACHINE.isdisjoint(seen[-1])
 
         assert wait_until(is_found, timeout_s=120), seen[-1]
         return seen[-1]

@@ -28,7 +28,7 @@ brokers:
   properties:
     zookeeper.session.timeout.ms: 6000
     controlled.shutdown.retry.backoff.ms: 500
-  overrides: {2: {properties: {zookeeper.session.timeout.ms: 20000}}}
+  overrides: {2: {properties: {zookeeper.session.timeout.ms: 30000}}}
 topics:
   - {name: alone, replicas: [[1], [2], [3]]}
   - name: t

@@ -173,7 +173,10 @@ def test_the_end_of_its_home_ends_it(tmp_path: Path) -> None:
     nodes = psutil.Process(
         json.loads((program.home / "environments" / NAME / "broker-1" / "process.json").read_text())["pid"]
     )
-    shutil.rmtree(program.home)
+    for _ in range(100):  # what runs there goes on writing
+        shutil.rmtree(program.home, ignore_errors=True)
+        if not program.home.exists():
+            break
     assert wait_until(lambda: set(program.processes()) <= {nodes.pid})  # without its directory, a broker ends, too
     program.ok("gc", "--yes")
     assert wait_until(lambda: program.processes() == [])

@@ -11,9 +11,11 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.engine import COMMAND_TIMEOUT_S, SHORT_SESSION, Provision, engine, wait_until, write_environment
@@ -91,7 +93,10 @@ def really_running(provision: Provision, name: str) -> set[str]:
         found = engine().api.containers(filters={"label": [f"provision.environment={name}", "provision.node"]})
         return {str(one["Labels"]["provision.node"]) for one in found if one["Labels"]["provision.role"] in ROLES}
     mark = re.compile(rf"-Dprovision\.node={re.escape(str(provision.home))}/environments/{name}/([a-z]+-\d+)")
-    lines = (" ".join(process.cmdline()) for process in provision._processes(name))  # noqa: SLF001 as `traces`
+    lines: list[str] = []
+    for process in provision._processes(name):  # noqa: SLF001 as `traces`
+        with suppress(psutil.Error):  # it has just ended
+            lines.append(" ".join(process.cmdline()))
     return {match[1] for line in lines if (match := mark.search(line))}
 
 

@@ -83,7 +83,7 @@ def test_what_was_not_committed_is_not_seen(kafka, topics):
     producer.commit_transaction()
     producer.close()
     reading = kafka.client_config(
-        isolation_level="read_committed", auto_offset_reset="earliest", consumer_timeout_ms=10_000
+        isolation_level="read_committed", auto_offset_reset="earliest", consumer_timeout_ms=60_000
     )
     with KafkaConsumer(topics.totals, **reading) as consumer:
         assert next(consumer).value == b"kept"
@@ -91,7 +91,7 @@ def test_what_was_not_committed_is_not_seen(kafka, topics):
 
 def test_the_lag_shows_what_is_left_to_do(kafka):
     orders, group = kafka.topic("plain", records=["a", "b", "c"]), kafka.group()
-    reading = kafka.client_config(group_id=group, auto_offset_reset="earliest", consumer_timeout_ms=10_000)
+    reading = kafka.client_config(group_id=group, auto_offset_reset="earliest", consumer_timeout_ms=60_000)
     with KafkaConsumer(orders.name, **reading) as consumer:
         next(consumer)
         consumer.commit()
