@@ -175,7 +175,7 @@ class Provision:
         if self.runtime == "docker":
             engine().api.kill(f"{environment}-{node}")
             return
-        (process,) = self._processes(environment, node)
+        process = self._process(environment, node)
         process.kill()
         process.wait(timeout=30)
 
@@ -184,8 +184,13 @@ class Provision:
         if self.runtime == "docker":
             engine().api.pause(f"{environment}-{node}")
             return
+        self._process(environment, node).suspend()
+
+    def _process(self, environment: str, node: str) -> psutil.Process:
+        """The process of a node; one that has just been started has no command line for a moment."""
+        assert wait_until(lambda: len(self._processes(environment, node)) == 1)
         (process,) = self._processes(environment, node)
-        process.suspend()
+        return process
 
     def lose(self, environment: str, node: str) -> None:
         """Take a node away with its data, behind the program's back."""

@@ -107,7 +107,7 @@ def test_every_codec_works_in_broker_and_tool(provision: Provision, running: str
         )  # fmt: skip
     read = provision.ok(
         "tool", running, "kafka-console-consumer", "--", *server, "--include", "|".join(CODECS), "--from-beginning",
-        "--max-messages", str(2 * len(CODECS)), "--timeout-ms", "30000",
+        "--max-messages", str(2 * len(CODECS)), "--timeout-ms", "120000",
     )  # fmt: skip
     assert sorted(read.splitlines()) == sorted(
         f"{text} with {codec}" for codec in CODECS for text in ("to be compressed", "by a tool")

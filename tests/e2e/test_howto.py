@@ -53,7 +53,7 @@ def test_console_producer_and_consumer_exchange_lines(quickstart: Provision) -> 
     quickstart.ok("tool", "quickstart", "kafka-console-producer", "--", *server, stdin="first line\nsecond line\n")
     read = quickstart.ok(
         "tool", "quickstart", "kafka-console-consumer", "--", *server, "--from-beginning", "--max-messages", "2",
-        "--timeout-ms", "30000",
+        "--timeout-ms", "120000",
     )  # fmt: skip
     assert read.splitlines() == ["first line", "second line"]
 

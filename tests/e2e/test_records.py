@@ -147,12 +147,12 @@ def test_what_no_transaction_has_committed_is_left_out_where_that_is_wanted(prov
     environment = Environment.named(running, home=provision.home)
     environment.create_topic("transacted")
     producer = Producer({"bootstrap.servers": environment.bootstrap_servers, "transactional.id": "t"})
-    producer.init_transactions(30)
+    producer.init_transactions(120)
     for value, end in ((b"committed", producer.commit_transaction), (b"aborted", producer.abort_transaction)):
         producer.begin_transaction()
         producer.produce("transacted", value)
-        producer.flush(30)  # what is not sent yet is not sent any more once it is aborted
-        end(30)
+        producer.flush(120)  # what is not sent yet is not sent any more once it is aborted
+        end(120)
     for limit in (1, None):
         read = environment.consume("transacted", limit=limit, to_end=True, isolation_level="read_committed")
         assert [record.value for record in read] == [b"committed"]
@@ -167,14 +167,14 @@ def test_what_no_transaction_has_committed_is_left_out_where_that_is_wanted(prov
         group.assign([place])
         group.commit({place: OffsetAndMetadata(1, "", -1)})  # asks again while the group's coordinator is loading
     assert sum(environment.lag("committing", ["transacted"]).values()) == 3  # the marks of both, and what was aborted
-    assert environment.has_read_all("committing", ["transacted"])
+    assert wait_until(lambda: environment.has_read_all("committing", ["transacted"]))
     assert not environment.has_read_all("another", ["transacted"])
     producer.begin_transaction()
     producer.produce("transacted", b"open")
-    producer.flush(30)
+    producer.flush(120)
     assert _all_of(environment, "transacted") == [b"committed", b"aborted", b"open"]
     assert _all_of(environment, "transacted", "read_committed") == [b"committed"]
-    producer.commit_transaction(30)
+    producer.commit_transaction(120)
     assert wait_until(lambda: len(_all_of(environment, "transacted", "read_committed")) == 2)  # every broker knows it
     assert not environment.has_read_all("committing", ["transacted"])
 

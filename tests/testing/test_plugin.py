@@ -205,10 +205,12 @@ def test_leaves_a_consumer(kafka):
 
 @pytest.mark.kafka(check=False)
 def test_may_leave_a_client(kafka):
-    left.append(KafkaProducer(**kafka.client_config()))
+    producer = KafkaProducer(**kafka.client_config())
+    producer.send(kafka.topic("t").name, b"x").get(timeout=30)  # it is connected then
+    left.append(producer)
 
 def test_fails(kafka):
-    kafka.topic("t", records=["only"]).consume(2, timeout=1)
+    kafka.topic("t", records=["only"]).consume(2, timeout=10)
 
 def test_groups(kafka):
     topic = kafka.topic("t", records=["x", "y"])
@@ -223,12 +225,12 @@ def test_groups(kafka):
 def test_transactions(kafka):
     topic, group = kafka.topic("t"), kafka.group()
     producer = Producer(kafka.client_config("confluent-kafka", **{"transactional.id": kafka.unique("tx")}))
-    producer.init_transactions(30)
+    producer.init_transactions(120)
     for value, end in (("aborted", producer.abort_transaction), ("committed", producer.commit_transaction)):
         producer.begin_transaction()
         producer.produce(topic.name, value)
-        producer.flush(30)  # what is not sent yet is not sent any more once it is aborted
-        end(30)
+        producer.flush(120)  # what is not sent yet is not sent any more once it is aborted
+        end(120)
     del producer
     assert [record.value for record in topic.wait_for_records(1)] == [b"committed"]
     everything = topic.consume(2, isolation_level="read_uncommitted")
@@ -257,7 +259,7 @@ def test_what_a_test_leaves_behind_fails_it_and_what_fails_is_explained(project:
     assert "topic stray, which was not made by `kafka.topic`" in out
     assert re.search(r"1 open connection to 127\.0\.0\.1:\d+: close the client", out)
     assert re.search(r"consumer kafka-python-\S+ in group group-t[0-9a-f]+: close it", out)
-    assert "has 1 record (b'only'), not 2 after 1 s" in out
+    assert "has 1 record (b'only'), not 2 after 10 s" in out
     assert "broker-1: running" in out
     written = {file.name for file in (project.directory / "logs").rglob("*.txt")}
     assert written == {"status.txt", "logs.txt"}
@@ -285,8 +287,8 @@ async def check(kafka):
     ticks = []
     async with anyio.create_task_group() as group:
         group.start_soon(ticking, ticks)
-        with pytest.raises(AssertionError, match="not 2 after 1 s"):
-            await orders.aconsume(2, timeout=1)
+        with pytest.raises(AssertionError, match="not 2 after 10 s"):
+            await orders.aconsume(2, timeout=10)
         group.cancel_scope.cancel()
     assert len(ticks) > 5  # it would be none if the wait blocked the loop
     got = []
