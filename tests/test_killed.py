@@ -117,7 +117,7 @@ class World(Living):
         kill, of = Kill(self, at), Holder.of
         with pytest.MonkeyPatch.context() as patched:
             dead = reused().process
-            patched.setattr(Holder, "of", lambda verb: of(verb).model_copy(update={"process": dead}))
+            patched.setattr(Holder, "of", lambda *said: of(*said).model_copy(update={"process": dead}))
             try:
                 self.run(command, kill.step)
             except Killed:
