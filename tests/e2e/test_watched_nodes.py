@@ -90,5 +90,8 @@ def test_watching_shows_it_pause_and_go_on(provision: Provision, running: str) -
         assert watched.wait(60) is not None
         reading.join(60)
         complaints = watched.stderr.read() if watched.stderr else ""
+        for stream in (watched.stdout, watched.stderr):
+            if stream:
+                stream.close()
     assert watched.returncode == 130
     assert complaints == ""
