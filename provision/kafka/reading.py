@@ -1,5 +1,6 @@
 """Read records."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -81,7 +82,10 @@ def consume(
     except KafkaError as error:
         raise as_provision_error(f"reading {topic}", error) from error
     finally:
-        consumer.close()
+        # At the end of the interpreter, where what was read in part is left, the library's thread has ended, and its
+        # `close` would wait for it for ever.
+        if not sys.is_finalizing():
+            consumer.close()
 
 
 def is_read(access: Access, positions: Mapping[tuple[str, int], int], patience_s: float) -> bool:

@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -195,6 +197,32 @@ def test_reading_to_the_end_ends_where_the_topic_ended_when_it_began(provision: 
     assert read | {record.value for record in reading} == {b"1", b"2"}
     lines = provision.ok("consume", running, "ended", "--from-beginning", "--to-end").splitlines()
     assert sorted(lines) == ["1", "2", "late", "late", "late"]
+
+
+LEAVES = """
+import sys
+from provision import Environment
+reading = Environment.named(sys.argv[1], home=sys.argv[2]).consume("left")
+print(next(reading).value.decode())
+"""
+
+
+def test_who_leaves_in_the_middle_of_a_topic_ends(provision: Provision, running: str) -> None:
+    """A reader of the output who has seen enough, and a script that ends with a topic read in part."""
+    environment = Environment.named(running, home=provision.home)
+    environment.create_topic("left")
+    environment.produce("left", [NewRecord(str(number).encode()) for number in range(2000)])
+    for _ in range(4):
+        reading = provision.start("consume", running, "left", "--from-beginning")
+        assert reading.stdout is not None
+        assert reading.stdout.readline() == "0\n"
+        reading.stdout.close()
+        assert reading.wait(60) == 0
+        assert reading.stderr is not None
+        assert reading.stderr.read() == ""
+        reading.stderr.close()
+        script = [sys.executable, "-c", LEAVES, running, str(provision.home)]
+        assert subprocess.run(script, capture_output=True, text=True, timeout=60, check=True).stdout == "0\n"
 
 
 # -- files of records -------------------------------------------------------------------------------------------------
