@@ -12,6 +12,7 @@ Most callers use `provision.environment.Environment`, which calls these stages.
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from provision.apply.nodes import NodeWork
@@ -116,16 +117,7 @@ def up(
     maker = Maker.of(runtimes.home.directory, options.owner, options.owner_pid)
     change = change or Change(tell)
     tell = change.tell
-    prepared = prepare(
-        source,
-        runtimes,
-        lease=True,
-        frozen=options.frozen,
-        take_over=options.take_over,
-        rotation=options.rotation,
-        tell=tell,
-        hold=change.hold,
-    )
+    prepared = _preparing(source, runtimes, options)(tell=tell, hold=change.hold)
     try:
         _decide(prepared, options, tell, agree)
     except BaseException:  # nothing is created or changed yet
@@ -201,6 +193,19 @@ def _forget_former(prepared: Prepared, home: Home) -> None:
         prepared.material.forget_ensemble()
 
 
+def _preparing(source: Source, runtimes: Runtimes, options: UpOptions) -> "partial[Prepared]":
+    """`prepare`, with all that the options say."""
+    return partial(
+        prepare,
+        source,
+        runtimes,
+        lease=True,
+        frozen=options.frozen,
+        take_over=options.take_over,
+        rotation=options.rotation,
+    )
+
+
 def _with_other_ports(
     source: Source,
     runtimes: Runtimes,
@@ -225,15 +230,7 @@ def _with_other_ports(
     except ProvisionError as failure:
         error.add(f"and it could not begin again: {failure}", failure.why)
         raise error from failure
-    return prepare(
-        source,
-        runtimes,
-        lease=True,
-        frozen=options.frozen,
-        take_over=options.take_over,
-        rotation=options.rotation,
-        taken=frozenset(taken.values()),
-    )
+    return _preparing(source, runtimes, options)(taken=frozenset(taken.values()))
 
 
 def _decide(prepared: Prepared, options: UpOptions, tell: Listener, agree: Agree) -> None:

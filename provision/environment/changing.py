@@ -58,11 +58,12 @@ class Changing(Looking):
         is_step = self._change is not None  # of a larger change
         seen = None if is_step else self._require_same_file()
         with self._changing(command, options=options, force=force) as change:
-            new = seen is None and not self._source.only_name
-            if not is_step and (change.has_waited or new):
+            is_new = seen is None and not self._source.only_name
+            again = not is_step and (change.has_waited or is_new)
+            if again:
                 self._kind = None  # whoever had the lock before may have made it, or moved it to another runtime
             change.hold(self.runtime)
-            if not is_step and (change.has_waited or new):
+            if again:
                 self._require_same_file(seen)
             yield change.tell
 

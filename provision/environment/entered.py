@@ -61,8 +61,8 @@ class Entered(Living):
 
     def _is_what_was_made(self) -> bool:
         """Whether it is still there, and not one that somebody else has made since, under the same name."""
-        about = self.runtime.about(self.name)
-        return not self._is_absent() and (about.created_s if about else None) == self._created_s
+        observed = self.runtime.observe(self.name)
+        return not observed.is_absent and (observed.about.created_s if observed.about else None) == self._created_s
 
     def _is_described(self) -> bool:
         if self._source.only_name:

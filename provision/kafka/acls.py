@@ -1,6 +1,6 @@
 """ACLs, by protocol requests: kafka-python's admin client does not tell which of several were refused, nor why."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from provision.kafka.access import Access
@@ -69,34 +69,24 @@ def create_acls(access: Access, acls: Sequence[Acl]) -> dict[Acl, str]:
     import provision.kafka.library  # noqa: F401 the library first
     from kafka.protocol.admin import CreateAclsRequest
 
-    from provision.kafka.insisting import Refusal, beginning_with, insist
-
     entry = CreateAclsRequest.AclCreation
 
-    def send(left: Sequence[Acl], attempt: int) -> dict[Acl, Refusal]:
-        def request() -> Any:  # noqa: ANN401 the library's classes
-            creations = [
-                entry(
-                    resource_type=_RESOURCES[acl.resource],
-                    resource_name=acl.name,
-                    resource_pattern_type=_pattern(acl),
-                    principal=acl.principal,
-                    host=acl.host,
-                    operation=_OPERATIONS[acl.operation],
-                    permission_type=_permission(acl),
-                )
-                for acl in left
-            ]
-            return CreateAclsRequest(creations=creations, version=_VERSION)
+    def request(some: Sequence[Acl]) -> Any:  # noqa: ANN401 the library's classes
+        creations = [
+            entry(
+                resource_type=_RESOURCES[acl.resource],
+                resource_name=acl.name,
+                resource_pattern_type=_pattern(acl),
+                principal=acl.principal,
+                host=acl.host,
+                operation=_OPERATIONS[acl.operation],
+                permission_type=_permission(acl),
+            )
+            for acl in some
+        ]
+        return CreateAclsRequest(creations=creations, version=_VERSION)
 
-        answer = ask_any(beginning_with(access, attempt), request, "creating ACLs")
-        return {
-            acl: Refusal(told.error_code, told.error_message)
-            for acl, told in zip(left, answer.results, strict=True)
-            if told.error_code
-        }
-
-    return insist(send, acls)
+    return _change(access, "creating ACLs", acls, request, lambda answer: [(told,) for told in answer.results])
 
 
 def delete_acls(access: Access, acls: Sequence[Acl]) -> dict[Acl, str]:
@@ -104,35 +94,48 @@ def delete_acls(access: Access, acls: Sequence[Acl]) -> dict[Acl, str]:
     import provision.kafka.library  # noqa: F401 the library first
     from kafka.protocol.admin import DeleteAclsRequest
 
-    from provision.kafka.insisting import Refusal, beginning_with, insist
-
     entry = DeleteAclsRequest.DeleteAclsFilter
 
-    def send(left: Sequence[Acl], attempt: int) -> dict[Acl, Refusal]:
-        def request() -> Any:  # noqa: ANN401 the library's classes
-            filters = [
-                entry(
-                    resource_type_filter=_RESOURCES[acl.resource],
-                    resource_name_filter=acl.name,
-                    pattern_type_filter=_pattern(acl),
-                    principal_filter=acl.principal,
-                    host_filter=acl.host,
-                    operation=_OPERATIONS[acl.operation],
-                    permission_type=_permission(acl),
-                )
-                for acl in left
-            ]
-            return DeleteAclsRequest(filters=filters, version=_VERSION)
+    def request(some: Sequence[Acl]) -> Any:  # noqa: ANN401 the library's classes
+        filters = [
+            entry(
+                resource_type_filter=_RESOURCES[acl.resource],
+                resource_name_filter=acl.name,
+                pattern_type_filter=_pattern(acl),
+                principal_filter=acl.principal,
+                host_filter=acl.host,
+                operation=_OPERATIONS[acl.operation],
+                permission_type=_permission(acl),
+            )
+            for acl in some
+        ]
+        return DeleteAclsRequest(filters=filters, version=_VERSION)
 
-        answer = ask_any(beginning_with(access, attempt), request, "deleting ACLs")
+    def told_of_each(answer: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401 the library's classes
+        return [(told, *told.matching_acls) for told in answer.filter_results]
+
+    return _change(access, "deleting ACLs", acls, request, told_of_each)
+
+
+def _change(
+    access: Access,
+    doing: str,
+    acls: Sequence[Acl],
+    request: Callable[[Sequence[Acl]], Any],
+    told_of_each: Callable[[Any], Sequence[Sequence[Any]]],
+) -> dict[Acl, str]:
+    """Send a change of ACLs; `told_of_each` has what an answer tells of each, in their order."""
+    from provision.kafka.insisting import Refusal, insist_on_brokers
+
+    def refused(answer: Any, some: Sequence[Acl], _: int) -> dict[Acl, Refusal]:  # noqa: ANN401 the library's classes
         return {
-            acl: Refusal(refused.error_code, refused.error_message)
-            for acl, told in zip(left, answer.filter_results, strict=True)
-            for refused in (told, *told.matching_acls)
-            if refused.error_code
+            acl: Refusal(one.error_code, one.error_message)
+            for acl, told in zip(some, told_of_each(answer), strict=True)
+            for one in told
+            if one.error_code
         }
 
-    return insist(send, acls)
+    return insist_on_brokers(access, doing, acls, request, refused)
 
 
 def _describe_request() -> Any:  # noqa: ANN401 the library's classes

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from provision.cluster.model import Role
+from provision.common.endpoints import LAST_PORT
 from provision.common.patience import Patience
 from provision.errors import KafkaRefused, Unavailable, UsageError
 from provision.kafka.access import Access, Credentials
@@ -30,7 +31,6 @@ REQUEST_TIMEOUT_S = 30.0
 _LOOK_S = 2.0
 _CREATES_NOTHING = {"allow_auto_create_topics": False}
 _CHUNK = 64 * 1024
-_LAST_PORT = 65535
 _HANDSHAKE_VERSION = _AUTHENTICATE_VERSION = 1
 
 Answer = TypeVar("Answer")
@@ -204,7 +204,7 @@ def ask_any(access: Access, request: Callable[[], Any], doing: str) -> Any:  # n
 
 def _host_and_port(address: str) -> tuple[str, int]:
     bracketed, _, port = address.rpartition(":")
-    if not bracketed or not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) <= _LAST_PORT:
+    if not bracketed or not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) <= LAST_PORT:
         hint = "an address is HOST:PORT, for example 127.0.0.1:9092"
         raise UsageError(f"{address!r} is not the address of a broker", hint=hint)
     return bracketed.strip("[]"), int(port)  # brackets of an IPv6 address

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import provision.kafka.library  # noqa: F401 the library first
-from kafka.errors import KafkaError
 from kafka.structs import TopicPartition
 
-from provision.common.patience import Patience, Pauses
+from provision.common.patience import Patience
+from provision.kafka.insisting import patiently
 from provision.kafka.translation import translated
 
 # Of KIP-79, for the first and the next offset; the library's names for them load its clients.
 _EARLIEST, _LATEST = -2, -1
-_LOADING_S = 10.0
+_LOADING_S, _PAUSE_S = 10.0, 0.1
 _GONE = ("OK", "GroupIdNotFoundError")
 
 Place = tuple[str, int]
@@ -37,14 +37,9 @@ class GroupAdmin:
 
     def names(self) -> tuple[str, ...]:
         """The names of all groups, sorted; a broker that is still loading some of them is asked again."""
-        patience, pauses = Patience(_LOADING_S), Pauses()
         with translated("listing consumer groups"):
-            while True:
-                try:
-                    return tuple(sorted(group["group_id"] for group in self._client.list_groups()))
-                except KafkaError as error:
-                    if not error.retriable or not patience.pause(pauses.next_s()):
-                        raise
+            groups = patiently(self._client.list_groups, Patience(_LOADING_S), _PAUSE_S)
+        return tuple(sorted(group["group_id"] for group in groups))
 
     def describe(self, names: Sequence[str]) -> tuple[Group, ...]:
         """The named groups; one that does not exist is `Dead`, and has no members."""

@@ -7,14 +7,22 @@ with an error although nothing is wrong with the change. All changes that come t
 import itertools
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import provision.kafka.library  # noqa: F401 the library first
-from kafka.errors import NotControllerError, RequestTimedOutError, UnknownError, UnknownTopicOrPartitionError
+from kafka.errors import (
+    KafkaError,
+    NotControllerError,
+    RequestTimedOutError,
+    UnknownError,
+    UnknownTopicOrPartitionError,
+)
 
 from provision.common.patience import Patience, Pauses
 from provision.errors import Unavailable
 from provision.kafka.access import Access
+from provision.kafka.connection import ask_any
 from provision.kafka.translation import passes, reason_of
 
 PATIENCE_S = 10.0
@@ -26,6 +34,7 @@ _SETTLED = frozenset({RequestTimedOutError.errno, UnknownTopicOrPartitionError.e
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 1.0
 
 Item = TypeVar("Item", bound=Hashable)
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +94,44 @@ def insist(
     return refused
 
 
+def insist_on_brokers(
+    access: Access,
+    doing: str,
+    items: Sequence[Item],
+    request: Callable[[Sequence[Item]], Any],
+    refused: Callable[[Any, Sequence[Item], int], Mapping[Item, Refusal]],
+    patience_s: float = PATIENCE_S,
+) -> dict[Item, str]:
+    """The same where any broker may be asked; at each attempt, another one is asked first.
+
+    Args:
+        access: how they are reached.
+        doing: names the operation in an error.
+        items: what is to be changed.
+        request: creates the request for some of them.
+        refused: those of them that were refused, from the response to this attempt, counted from 0.
+        patience_s: for the attempts after the first.
+
+    Raises:
+        Unavailable: no broker answers.
+    """
+
+    def send(left: Sequence[Item], attempt: int) -> Mapping[Item, Refusal]:
+        return refused(ask_any(_beginning_with(access, attempt), partial(request, left), doing), left, attempt)
+
+    return insist(send, items, patience_s)
+
+
+def patiently(ask: Callable[[], Answer], patience: Patience, pause_s: float) -> Answer:
+    """Ask again after errors that the library calls transient: a coordinator that loads, a leader that just died."""
+    while True:
+        try:
+            return ask()
+        except KafkaError as error:
+            if not error.retriable or not patience.pause(pause_s):
+                raise
+
+
 def _has_no_controller(error: Unavailable) -> bool:
     """Whether the brokers named no controller, or a former one: the library raises then, in one of two ways."""
     return isinstance(error.__cause__, (RuntimeError, NotControllerError))
@@ -99,7 +146,7 @@ def refusals(answers: Iterable[Mapping[str, Any]], *harmless: int) -> dict[str, 
     }
 
 
-def beginning_with(access: Access, number: int) -> Access:
+def _beginning_with(access: Access, number: int) -> Access:
     """Access to the same brokers, of which another is asked first at each attempt."""
     brokers = list(access.brokers)
     first = number % (len(brokers) or 1)

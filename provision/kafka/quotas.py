@@ -49,35 +49,34 @@ def alter_quotas(access: Access, changes: Mapping[Entity, Mapping[str, float | N
     import provision.kafka.library  # noqa: F401 the library first
     from kafka.protocol.admin import AlterClientQuotasRequest
 
-    from provision.kafka.insisting import Refusal, beginning_with, insist
+    from provision.kafka.insisting import Refusal, insist_on_brokers
 
     entry = AlterClientQuotasRequest.EntryData
 
-    def send(entities: Sequence[Entity], attempt: int) -> dict[Entity, Refusal]:
-        def request() -> Any:  # noqa: ANN401 the library's classes
-            return AlterClientQuotasRequest(
-                entries=[
-                    entry(
-                        entity=[entry.EntityData(entity_type=kind, entity_name=name) for kind, name in entity],
-                        ops=[
-                            entry.OpData(key=key, value=0.0 if value is None else float(value), remove=value is None)
-                            for key, value in changes[entity].items()
-                        ],
-                    )
-                    for entity in entities
-                ],
-                validate_only=False,
-                version=_VERSION,
-            )
+    def request(entities: Sequence[Entity]) -> Any:  # noqa: ANN401 the library's classes
+        return AlterClientQuotasRequest(
+            entries=[
+                entry(
+                    entity=[entry.EntityData(entity_type=kind, entity_name=name) for kind, name in entity],
+                    ops=[
+                        entry.OpData(key=key, value=0.0 if value is None else float(value), remove=value is None)
+                        for key, value in changes[entity].items()
+                    ],
+                )
+                for entity in entities
+            ],
+            validate_only=False,
+            version=_VERSION,
+        )
 
-        answer = ask_any(beginning_with(access, attempt), request, "changing quotas")
+    def refused(answer: Any, _entities: Sequence[Entity], _attempt: int) -> dict[Entity, Refusal]:  # noqa: ANN401 the library's classes
         return {
             _entity(told.entity): Refusal(told.error_code, told.error_message)
             for told in answer.entries
             if told.error_code
         }
 
-    return insist(send, list(changes))
+    return insist_on_brokers(access, "changing quotas", list(changes), request, refused)
 
 
 def _describe_request() -> Any:  # noqa: ANN401 the library's classes

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import provision.kafka.library  # noqa: F401 the library first
 from kafka import KafkaConsumer, TopicPartition
@@ -14,6 +14,7 @@ from provision.common.records import Isolation, Record
 from provision.errors import ProvisionError, Unavailable
 from provision.kafka.access import Access
 from provision.kafka.connection import consumer as connected_consumer
+from provision.kafka.insisting import Answer, patiently
 from provision.kafka.readiness import is_gone
 from provision.kafka.translation import as_provision_error
 
@@ -25,7 +26,6 @@ _ENDS_MS = 2000
 # ZooKeeper notices a dead broker after zookeeper.session.timeout.ms (18 s); then a new leader has to be elected.
 _FAILOVER_S = 60.0
 _RETRY_PAUSE_S = 0.5
-_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,12 +228,6 @@ def _as_read(record: Any) -> Record:  # noqa: ANN401 the library's record
     return Record(record.topic, record.partition, record.offset, record.key, record.value, headers, record.timestamp)
 
 
-def _patiently(ask: Callable[[], _Answer]) -> _Answer:
-    """Retry transient failures: a leader that just died is replaced when its session expires."""
-    patience = Patience(_FAILOVER_S)
-    while True:
-        try:
-            return ask()
-        except KafkaError as error:
-            if not error.retriable or not patience.pause(_RETRY_PAUSE_S):
-                raise
+def _patiently(ask: Callable[[], Answer]) -> Answer:
+    """Ask again: a leader that just died is replaced when its session expires."""
+    return patiently(ask, Patience(_FAILOVER_S), _RETRY_PAUSE_S)

@@ -68,7 +68,7 @@ def alter_scram(access: Access, changes: Sequence[ScramChange]) -> dict[str, str
     import provision.kafka.library  # noqa: F401 the library first
     from kafka.protocol.admin import AlterUserScramCredentialsRequest as Request
 
-    from provision.kafka.insisting import Refusal, beginning_with, insist
+    from provision.kafka.insisting import Refusal, insist_on_brokers
 
     made = {change.user: _upsertion(Request.ScramCredentialUpsertion, change) for change in changes if change.mechanism}
     deletions = [
@@ -77,22 +77,22 @@ def alter_scram(access: Access, changes: Sequence[ScramChange]) -> dict[str, str
         for mechanism in change.remove
     ]
 
-    def send(users: Sequence[str], attempt: int) -> dict[str, Refusal]:
-        def request() -> Any:  # noqa: ANN401 the library's classes
-            return Request(
-                deletions=[one for one in deletions if one.name in users],
-                upsertions=[one for user, one in made.items() if user in users],
-                version=_VERSION,
-            )
+    def request(users: Sequence[str]) -> Any:  # noqa: ANN401 the library's classes
+        return Request(
+            deletions=[one for one in deletions if one.name in users],
+            upsertions=[one for user, one in made.items() if user in users],
+            version=_VERSION,
+        )
 
-        answer = ask_any(beginning_with(access, attempt), request, "changing users")
+    def refused(answer: Any, _: Sequence[str], attempt: int) -> dict[str, Refusal]:  # noqa: ANN401 see above
         # A deletion whose answer was an error may have been made all the same.
-        done = {0, *([_NOT_FOUND] if attempt else [])}
+        done = {0, _NOT_FOUND} if attempt else {0}
         return {
             one.user: Refusal(one.error_code, one.error_message) for one in answer.results if one.error_code not in done
         }
 
-    return insist(send, list(dict.fromkeys(change.user for change in changes)), REQUEST_TIMEOUT_S)
+    users = list(dict.fromkeys(change.user for change in changes))
+    return insist_on_brokers(access, "changing users", users, request, refused, REQUEST_TIMEOUT_S)
 
 
 def lets_in(access: Access, broker: int, who: Credentials) -> bool:

@@ -61,13 +61,12 @@ class SettingsAdmin:
         Returns:
             The failures with Kafka's reasons. With `validate_only` nothing is changed.
         """
-        failed: dict[tuple[str, str], str] = {}
-        every = list(changes)
+
+        def send(left: Sequence[tuple[str, str]], _: int) -> dict[tuple[str, str], Refusal]:
+            return self._alter({at: changes[at] for at in left}, validate_only=validate_only)
+
+        every, failed = list(changes), dict[tuple[str, str], str]()
         for start in range(0, len(every), _RESOURCES_PER_REQUEST):
-
-            def send(left: Sequence[tuple[str, str]], _: int) -> dict[tuple[str, str], Refusal]:
-                return self._alter({at: changes[at] for at in left}, validate_only=validate_only)
-
             failed |= insist(send, every[start : start + _RESOURCES_PER_REQUEST])
         return failed
 

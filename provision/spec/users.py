@@ -130,11 +130,11 @@ def _alike(users: Sequence[UserSpec]) -> Iterator["Finding"]:
     """Names that are there twice, or would be on a disk that does not tell capital letters apart: each has files."""
     from provision.spec.checks import Finding
 
-    seen: dict[str, str] = {}
+    seen: dict[str, UserSpec] = {}
     for index, user in enumerate(users):
-        other = seen.setdefault(user.name.casefold(), user.name)
-        if other != user.name:
-            message = f"the users {other} and {user.name} differ only in capital letters"
+        other = seen.setdefault(user.name.casefold(), user)
+        if other.name != user.name:
+            message = f"the users {other.name} and {user.name} differ only in capital letters"
             yield Finding(("users", index, "name"), message, "use another name")
-        elif any(one.name == user.name for one in users[:index]):
+        elif other is not user:
             yield Finding(("users", index, "name"), f"the user {user.name} is there twice", "remove one of them")

@@ -33,6 +33,7 @@ from provision.kafka.translation import reason_of
 from provision.plan.topic_changes import Growth, PlacedTopic, TopicSettings
 from provision.security.acls import Acl
 from tests.kafka.scripted import listening
+from tests.kafka.test_topic_admin import Result, Results
 
 TIMED_OUT, DENIED, GONE, NOT_CONTROLLER, QUOTA = 7, 31, 3, 41, 89
 # A session of ZooKeeper that has ended, no leader or no controller yet, a broker that comes back, a quota.
@@ -85,25 +86,12 @@ class Client:
     def create_partitions(self, wanted: Mapping[str, Any], **_: object) -> Any:  # noqa: ANN401 the library's classes
         """As the library tells it."""
         answers = [{"name": name, "error_code": code} for name, code in self._of_controller(wanted).items()]
-        return _Results([_Result(answer) for answer in answers])
+        return Results([Result(answer) for answer in answers])
 
     def alter_partition_reassignments(self, wanted: Mapping[Any, Any], **_: object) -> dict[Any, Any]:
         """As the library tells it."""
         codes = self._of_controller([at.topic for at in wanted])
         return {at: for_code(codes[at.topic]) if codes[at.topic] else None for at in wanted}
-
-
-class _Result:
-    def __init__(self, answer: dict[str, Any]) -> None:
-        self._answer = answer
-
-    def to_dict(self) -> dict[str, Any]:
-        return self._answer
-
-
-class _Results:
-    def __init__(self, results: list[_Result]) -> None:
-        self.results = results
 
 
 def _topics(kafka: Kafka) -> TopicAdmin:
