@@ -40,7 +40,8 @@ ZSH = """
         (( $#offered )) && print -rl -- "<"$^offered">" >>~/offered
         builtin compadd "$@"
     }'
-    zpty -w shell 'print -r -- rea''dy'
+    # What is typed before its line editor has the terminal is read line by line, and completed by nobody.
+    zpty -w shell 'zle-line-init() { print -r -- rea''dy }; zle -N zle-line-init'
     zpty -r shell said '*ready*'
     zpty -w -n shell "provision ${(j: :)@}"
     zpty -w -n shell $'\\t'
