@@ -5,11 +5,13 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 import provision.environment
 from provision import pipeline
@@ -20,6 +22,7 @@ from provision.errors import PartlyApplied, ProvisionError, Refused, Unavailable
 from provision.events import Event, Notice
 from provision.home.holders import Holder
 from provision.home.journals import Journal
+from provision.home.locks import HomeLock
 from provision.home.runs import KEPT, directory_of, make_directory
 from provision.home.trainers import Trainer, throwaway, training
 from provision.kafka.levels import Level
@@ -57,6 +60,7 @@ class World:
     ended: ProcessIdentity
     runtime: FakeRuntime
     told: list[str]
+    held: ExitStack
 
     @property
     def home(self) -> Path:
@@ -111,8 +115,9 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, ended: ProcessIdentity) -> World:
-    return World(tmp_path, ended, FakeRuntime(), [])
+def world(tmp_path: Path, ended: ProcessIdentity) -> Iterator[World]:
+    with ExitStack() as held:
+        yield World(tmp_path, ended, FakeRuntime(), [], held)
 
 
 def _expired(world: World) -> None:
@@ -344,6 +349,58 @@ def test_what_is_wanted_again_meanwhile_is_left_alone(world: World) -> None:
     (outcome,) = world.collector().remove([found])
     assert (outcome.removed, outcome.error) == (False, None)
     assert len(world.runtime.observe(NAME).nodes) == 2
+
+
+def _is_there_again(world: World) -> None:
+    world.up()
+
+
+def _is_being_made(world: World) -> None:
+    HomeLock(world.home, NAME).take(Holder.of("up"))
+
+
+def _runs_again(world: World) -> None:
+    (directory_of(world.home, NAME) / "controller").write_text(ProcessIdentity.of().model_dump_json())
+
+
+def _is_fetched(world: World) -> None:
+    lock = world.directory / "cache" / "kafka" / "3.9.1.lock"
+    world.held.enter_context(FileLock(lock, timeout=0))
+
+
+def _is_written_by_another(world: World) -> None:
+    (draft,) = world.home.glob("*.new")
+    draft.unlink()
+
+
+USED_AGAIN: dict[str, tuple[Callable[[World], None], Callable[[World], None]]] = {
+    "a history, whose environment is there": (_history, _is_there_again),
+    "a history, whose environment is being made": (_history, _is_being_made),
+    "keys and certificates": (_secrets, _is_there_again),
+    "what a test run kept": (_kept_by_tests, _is_there_again),
+    "a test run": (_test_run, _runs_again),
+    "a download": (_fetch, _is_fetched),
+    "a draft that is gone": (_draft, _is_written_by_another),
+    "a lease": (_lease, _is_there_again),
+    "a lock": (_lock, _is_being_made),
+}
+
+
+@pytest.mark.parametrize(("leave", "use"), USED_AGAIN.values(), ids=USED_AGAIN)
+def test_what_is_used_again_after_it_was_listed_is_left_alone(
+    world: World, leave: Callable[[World], None], use: Callable[[World], None]
+) -> None:
+    leave(world)
+    (found,) = world.collector().find()
+    use(world)
+    before = _files(world.directory)
+    (outcome,) = world.collector().remove([found])
+    assert (outcome.removed, outcome.error) == (False, None)
+    assert _files(world.directory) == before
+
+
+def _files(directory: Path) -> dict[str, bytes]:
+    return {str(file): file.read_bytes() for file in directory.rglob("*") if file.is_file()}
 
 
 def test_what_a_command_is_changing_is_left_alone(world: World) -> None:

@@ -1,7 +1,7 @@
 """What killed commands leave in the home and in the cache: drafts of files, locks, port leases, old histories."""
 
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -50,29 +50,49 @@ def locks(situation: Situation) -> Iterator[Leftover]:
 
 def _unlock(home: Path, name: str, _tell: Listener) -> bool:
     """Take the lock and give it up, which removes it, unless somebody else has it meanwhile."""
+    with _hold(home, name) as is_held:
+        return is_held
+
+
+@contextmanager
+def _hold(home: Path, name: str) -> Iterator[bool]:
+    """Keep an environment's commands of this home away; false if one is at work."""
     lock = HomeLock(home, name)
     try:
         lock.take(Holder.of("gc"))
     except Busy:
-        return False
-    lock.release()
-    return True
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 def journals(situation: Situation) -> Iterator[Leftover]:
     """Histories of environments that are gone."""
-    home = situation.runtimes.home.directory
-    files = [file for file in _entries(home / "journals", home) if file.suffix == ".jsonl"]
-    there = situation.runtimes.environments_at("") if files else None
-    for file in files if there is not None else ():
-        if file.stem not in (there or ()):
-            yield _file("history", file, "its environment is gone")
+    runtimes = situation.runtimes
+    home = runtimes.home.directory
+
+    def find() -> Iterator[tuple[Path, str]]:
+        files = [file for file in _entries(home / "journals", home) if file.suffix == ".jsonl"]
+        there = runtimes.environments_at("") if files else None
+        gone = () if there is None else (file for file in files if file.stem not in there)
+        yield from ((file, "its environment is gone") for file in gone)
+
+    for found in _files("history", find):
+
+        def remove(tell: Listener, found: Leftover = found) -> bool:
+            with _hold(home, Path(found.name).stem) as is_held:  # who is about to make it writes its history
+                return is_held and found.remove(tell)
+
+        yield replace(found, remove=remove)
 
 
 def test_runs(situation: Situation) -> Iterator[Leftover]:
     """What the processes of a killed test run have agreed in."""
-    for directory, controller in ended_runs(situation.runtimes.home.directory):
-        yield _file("test run", directory, f"its {controller} has ended")
+    home = situation.runtimes.home.directory
+    return _files("test run", lambda: ((place, f"its {process} has ended") for place, process in ended_runs(home)))
 
 
 def secrets(situation: Situation) -> Iterator[Leftover]:
@@ -106,22 +126,44 @@ def _forget(situation: Situation, directory: Path, found: Leftover, tell: Listen
 
 def kept_by_tests(situation: Situation) -> Iterator[Leftover]:
     """What test runs have noted of environments that they kept, and that are gone."""
-    kept = list(kept_runs(situation.runtimes.home.directory))
-    answering = situation.runtimes.answering().values() if kept else ()
-    there = {name for runtime in answering for name in runtime.environments()}
-    for name, files in kept:
-        if name not in there:
-            yield from (_file("test run", file, f"{name}, which it kept, is gone") for file in files)
+    runtimes = situation.runtimes
+
+    def find() -> Iterator[tuple[Path, str]]:
+        kept = list(kept_runs(runtimes.home.directory))
+        answering = runtimes.answering().values() if kept else ()
+        there = {name for runtime in answering for name in runtime.environments()}
+        for name, files in kept:
+            if name not in there:
+                yield from ((file, f"{name}, which it kept, is gone") for file in files)
+
+    return _files("test run", find)
 
 
 def drafts(situation: Situation) -> Iterator[Leftover]:
     """Files and downloads that a killed command was writing."""
     home = situation.runtimes.home
+
+    def of(find: Callable[[Path], Iterable[Path]], place: Path, what: str) -> Iterator[tuple[Path, str]]:
+        return ((path, f"the command that was {what} it has ended") for path in find(place))
+
     for place in (home.directory, home.cache):
-        for draft in left_drafts(place):
-            yield _file("draft", draft, "the command that was writing it has ended")
-    for directory in left_fetches(home.cache / "kafka"):
-        yield _file("download", directory, "the command that was fetching it has ended")
+        yield from _files("draft", partial(of, left_drafts, place, "writing"))
+    yield from _files("download", partial(of, left_fetches, home.cache / "kafka", "fetching"))
+
+
+def _files(kind: str, find: Callable[[], Iterable[tuple[Path, str]]]) -> Iterator[Leftover]:
+    """Files and directories that are found to be left over, with the reasons; asked again before each is removed.
+
+    Between the two somebody may have read a list and agreed to it, and the file may be in use again. It is removed
+    while it is found: what a finder locks for that long is kept from everybody else.
+    """
+    for path, why in tuple(find()):
+        found = _file(kind, path, why)
+
+        def remove(tell: Listener, path: Path = path, found: Leftover = found) -> bool:
+            return any(found.remove(tell) for still, _why in find() if still == path)
+
+        yield replace(found, remove=remove)
 
 
 def _file(kind: str, path: Path, why: str) -> Leftover:
