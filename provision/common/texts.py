@@ -1,6 +1,13 @@
 """Texts as Python has them."""
 
+import unicodedata
+
 
 def is_text(text: str) -> bool:
     """Whether it consists of whole characters: Python reads bytes that are no UTF-8 as halves of characters."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def has_controls(text: str) -> bool:
+    """Whether it has a line break or another control character; others that no terminal shows are none."""
+    return any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in text)

@@ -9,6 +9,7 @@ from provision.cluster.model import AuthorityFiles, Cluster, Role, User
 from provision.cluster.secured import ensemble_subjects, file_of, secret_files, subjects, with_passwords
 from provision.common import told_passwords
 from provision.common.counts import counted
+from provision.common.texts import has_controls, is_text
 from provision.common.whole_files import read_named
 from provision.errors import Refused, UsageError
 from provision.home.place import Home
@@ -202,7 +203,7 @@ def _password(user: User) -> str | None:
         return None
     if not found:
         raise UsageError(f"{where} has no password for the user {user.name}", hint=hint)
-    if not found.isprintable():
+    if not is_text(found) or has_controls(found):
         raise UsageError(f"the password in {where} has a control character, which Kafka cannot read")
     told_passwords.note(found)
     return found

@@ -157,6 +157,8 @@ def test_every_listener_has_its_profiles_protocol(tmp_path: Path, mode: str, sec
         (b"", "has no password"),
         (b"\nsecond line\n", "has no password"),
         (b"bell\x07\n", "control character"),
+        (b"next\xc2\x85line\n", "control character"),
+        (b"line\xe2\x80\xa8separator\n", "control character"),
     ],
 )
 def test_a_password_that_cannot_be_used_is_told_with_its_place(tmp_path: Path, content: bytes | None, why: str) -> None:
@@ -169,6 +171,16 @@ def test_a_password_that_cannot_be_used_is_told_with_its_place(tmp_path: Path, c
         material_of(cluster, NOTHING, Home.at(tmp_path / "home"), FakeRuntime())
     assert why in f"{caught.value.what} {caught.value.why}"
     assert str(tmp_path / "secret") in caught.value.what
+
+
+@pytest.mark.parametrize("odd", ["\u00a0", "\u200d", "\ue000", "\u3000", "\U0001f600", "\u202e", '"\\', "ß"])
+def test_a_password_may_have_any_character_but_controls(tmp_path: Path, odd: str) -> None:
+    (tmp_path / "secret").write_text(f"a{odd}b\n")
+    file = tmp_path / "orders.yaml"
+    file.write_text("security: sasl-tls\nusers: [{name: app, password: {file: secret}}]\n")
+    cluster = resolve_without_ports(spec := load(file), container_layout(spec), str(tmp_path))
+    home = Home.at(tmp_path / "home")
+    assert material_of(cluster, NOTHING, home, FakeRuntime()).password("user-app") == f"a{odd}b"
 
 
 def test_a_variable_that_is_not_set_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

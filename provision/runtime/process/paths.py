@@ -5,10 +5,9 @@ is refused before anything starts.
 """
 
 import os
-import unicodedata
 from collections.abc import Mapping
 
-from provision.common.texts import is_text
+from provision.common.texts import has_controls, is_text
 
 DATA: Mapping[str, str] = {
     ",": "Kafka takes a comma for the end of one directory and the start of another",
@@ -36,6 +35,6 @@ def trouble(path: str, meanings: Mapping[str, str]) -> str:
     """
     if not is_text(path):
         return "its name is not UTF-8 text, and Java would not find it"
-    if any(unicodedata.category(character) == "Cc" for character in path):
+    if has_controls(path):
         return "it contains a line break or another control character"
     return next((reason for text, reason in meanings.items() if text in f"{path}/"), "")
