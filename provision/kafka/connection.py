@@ -10,19 +10,17 @@ import socket
 import struct
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache, partial
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from provision.cluster.model import Role
 from provision.common.endpoints import LAST_PORT
 from provision.common.patience import Patience
 from provision.errors import KafkaRefused, Unavailable, UsageError
+from provision.kafka import tls
 from provision.kafka.access import Access, Credentials
 
 if TYPE_CHECKING:
-    import ssl
-
     from kafka import KafkaAdminClient, KafkaConsumer
 
 CLIENT_ID = "provision"
@@ -157,13 +155,13 @@ def ask(access: Access, broker: int, request: Any, timeout_s: float) -> Any:  # 
     patience = Patience(timeout_s)
     try:
         with socket.create_connection((host, port), timeout=timeout_s) as plain:
-            connection = _encrypted(plain, host, access) if access.encrypted else plain
+            connection = tls.wrapped(plain, host, access) if access.encrypted else plain
             with connection:
                 conversation = _Conversation(connection, patience)
                 conversation.authenticate(access)
                 return conversation.ask(request)
     except ssl.SSLError as error:
-        raise NotAnswering(f"TLS fails: {error.reason or error}") from error
+        raise NotAnswering(f"TLS fails: {tls.cause(error)}") from error
     except TimeoutError as error:
         raise NotAnswering("it does not answer in time") from error
     except ConnectionRefusedError as error:
@@ -210,27 +208,6 @@ def _host_and_port(address: str) -> tuple[str, int]:
     return bracketed.strip("[]"), int(port)  # brackets of an IPv6 address
 
 
-def _encrypted(plain: socket.socket, host: str, access: Access) -> "ssl.SSLSocket":
-    try:
-        files = (access.ca, access.certificate)
-        context = _tls(*files, tuple(Path(file).stat().st_mtime_ns if file else 0 for file in files))
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        why = getattr(error, "strerror", None) or str(error)
-        named = " or ".join(file for file in files if file)
-        raise UsageError(f"the certificates cannot be read from {named}", why=why) from error
-    return context.wrap_socket(plain, server_hostname=host)
-
-
-@lru_cache(maxsize=8)
-def _tls(ca: str | None, certificate: str | None, changed_ns: tuple[int, ...]) -> "ssl.SSLContext":  # noqa: ARG001 other versions of the files are read again
-    import ssl
-
-    context = ssl.create_default_context(cafile=ca)
-    if certificate:
-        context.load_cert_chain(certificate)
-    return context
-
-
 class _Conversation:
     """Requests and their responses, one at a time, over one connection."""
 
@@ -243,7 +220,8 @@ class _Conversation:
 
     def ask(self, request: Any) -> Any:  # noqa: ANN401 the library's classes
         self._protocol.send_request(request)
-        self._connection.sendall(self._protocol.send_bytes())
+        with tls.alerted(self._connection):
+            self._connection.sendall(self._protocol.send_bytes())
         while True:
             self._connection.settimeout(max(self._patience.left_s, 0.001))
             data = self._connection.recv(_CHUNK)

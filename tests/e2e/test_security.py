@@ -244,9 +244,9 @@ def test_a_broker_of_an_unknown_authority_is_told_nothing(walled: Walled) -> Non
         access = walled.access(protocol, mechanism)
         for ca in (walled.stranger.ca, None):
             untrusting = Access(access.brokers, protocol, access.credentials, ca)
-            with pytest.raises(NotAnswering, match="TLS fails: CERTIFICATE_VERIFY_FAILED"):
+            with pytest.raises(NotAnswering, match="TLS fails: its certificate is not accepted: ") as caught:
                 observe_cluster(untrusting, 1, ANSWER_S)
-            assert ask_brokers(untrusting, ANSWER_S).silent == {1: "TLS fails: CERTIFICATE_VERIFY_FAILED"}
+            assert ask_brokers(untrusting, ANSWER_S).silent == {1: str(caught.value)}
 
 
 @pytest.mark.usefixtures("unlogged")

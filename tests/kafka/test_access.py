@@ -459,7 +459,7 @@ def test_a_broker_that_cannot_prove_itself_is_not_asked(lies: dict[int, bytes]) 
 
 def test_a_broker_of_another_authority_is_not_trusted(stranger: Authority, tls: ssl.SSLContext) -> None:
     for ca in (stranger.ca, None):  # the system's do not know it either
-        with door(tls=tls) as broker, pytest.raises(NotAnswering, match="TLS fails: CERTIFICATE_VERIFY_FAILED"):
+        with door(tls=tls) as broker, pytest.raises(NotAnswering, match="TLS fails: its certificate is not accepted: "):
             answered(at(broker, SASL_SSL, ALICE, ca))
         assert (broker.asked, broker.said) == ([], [])
 
@@ -468,7 +468,7 @@ def test_a_broker_under_another_name_is_not_trusted(authority: Authority, tls: s
     with door(("PLAIN",), EXCHANGES["PLAIN"], tls) as broker:
         access = at(broker, SASL_SSL, ALICE, authority.ca)
         assert answered(access)
-        with pytest.raises(NotAnswering, match="TLS fails: CERTIFICATE_VERIFY_FAILED"):
+        with pytest.raises(NotAnswering, match="TLS fails: its certificate is not accepted: IP address mismatch"):
             answered(access.to({1: f"127.0.0.1:{broker.port}"}))
     assert broker.asked.count(HANDSHAKE) == 1
 

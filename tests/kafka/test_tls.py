@@ -1,0 +1,117 @@
+"""Why TLS fails is said in words: each wrong case is tried with OpenSSL itself on both sides."""
+
+import datetime as dt
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from provision.kafka import library as _library  # noqa: F401 the library first
+from provision.kafka.access import Access
+from provision.kafka.connection import NotAnswering, ask
+from provision.security.certificates import Pair, Subject, issue, make_authority
+
+from kafka.protocol.metadata import ApiVersionsRequest  # isort: skip
+
+ASK_S = 20.0
+AUTHORITY, STRANGER = make_authority("orders"), make_authority("orders")
+HERE = Subject("provision", ("localhost", "127.0.0.1"))
+LONG_AGO = dt.datetime.now(dt.UTC) - dt.timedelta(days=1000)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the broker is like, what the client has, and what is said of it."""
+
+    told: str
+    broker: Pair | None = issue(AUTHORITY, HERE)  # noqa: RUF009 one pair serves all
+    client: Pair | None = None
+    trusted: Pair = AUTHORITY
+    asks: Pair | None = None
+    """The authority whose client certificates it asks for."""
+    newest: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED
+
+
+CASES = {
+    "a foreign authority": Case("its certificate is not accepted: .*(self.signed|issuer)", trusted=STRANGER),
+    "an expired certificate": Case(
+        "its certificate is not accepted: certificate has expired", broker=issue(AUTHORITY, HERE, LONG_AGO)
+    ),
+    "a certificate for another host": Case(
+        "its certificate is not accepted: Hostname mismatch, certificate is not valid for 'localhost'",
+        broker=issue(AUTHORITY, Subject("provision", ("elsewhere",))),
+    ),
+    "no client certificate": Case("it asks for a client certificate", asks=AUTHORITY),
+    "no client certificate, with TLS 1.2": Case(
+        "it asks for a client certificate|it and this client have no cipher .*, or it asks for a client certificate",
+        asks=AUTHORITY,
+        newest=ssl.TLSVersion.TLSv1_2,
+    ),
+    "a client certificate of a foreign authority": Case(
+        "it asks for a client certificate that it knows", asks=AUTHORITY, client=issue(STRANGER, Subject("app"))
+    ),
+    "an expired client certificate": Case(
+        "the client certificate has ended",
+        asks=AUTHORITY,
+        client=issue(AUTHORITY, Subject("app"), LONG_AGO),
+    ),
+    "TLS 1.1": Case("it speaks no version of TLS that is in use here", newest=ssl.TLSVersion.TLSv1_1),
+    "a plain listener": Case("it does not speak TLS", broker=None),
+}
+
+
+def stored(file: Path, pair: Pair) -> str:
+    file.write_bytes(pair.key + pair.certificate)
+    return str(file)
+
+
+@contextmanager
+def listening(case: Case, directory: Path) -> Iterator[str]:
+    """The address of a broker that shakes hands, reads something, and says no more; a plain one answers bytes."""
+    context = None
+    if case.broker:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(stored(directory / "broker.pem", case.broker))
+        if case.newest < ssl.TLSVersion.TLSv1_2 and case.newest > 0:
+            context.set_ciphers("ALL:@SECLEVEL=0")
+            context.minimum_version = case.newest
+        context.maximum_version = case.newest
+        if case.asks:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(stored(directory / "clients.pem", Pair(b"", case.asks.certificate)))
+
+    def serve() -> None:
+        with suppress(OSError):  # the client goes, which is the test
+            plain, _ = listener.accept()
+            plain.settimeout(ASK_S)
+            with context.wrap_socket(plain, server_side=True) if context else plain as connection:
+                connection.recv(1024)
+                if not context:
+                    connection.sendall(b"\0\0\0\6\0\0\0\1\0\0")
+                connection.recv(1024)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(ASK_S)
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"localhost:{listener.getsockname()[1]}"
+        finally:
+            thread.join(ASK_S)
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1:DeprecationWarning")
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_what_is_wrong_is_told(case: Case, tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(case.trusted.certificate)
+    mine = stored(tmp_path / "client.pem", case.client) if case.client else None
+    with listening(case, tmp_path) as address:
+        access = Access({1: address}, "SSL", ca=str(ca), certificate=mine)
+        with pytest.raises(NotAnswering, match=f"^TLS fails: ({case.told})"):
+            ask(access, 1, ApiVersionsRequest(version=0), ASK_S)
