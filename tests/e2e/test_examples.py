@@ -15,7 +15,7 @@ EXAMPLES = sorted(file.stem for file in (ROOT / "environments").glob("*.yaml") i
 GROUPS = {
     "ci": pytest.mark.group(docker="soak"),
     "ensemble": pytest.mark.group(docker="soak", process="matrix"),
-    "kraft": pytest.mark.group(docker="matrix", process="soak"),
+    "kraft": pytest.mark.group(docker="soak", process="matrix"),
     "three-brokers": pytest.mark.group(docker="matrix", process="soak"),
     "three-protocols": pytest.mark.group(docker="soak", process="matrix"),
 }

@@ -83,7 +83,7 @@ class Environment:
     scope="module",
     params=[
         pytest.param(OLDEST, id="zookeeper", marks=pytest.mark.soak),
-        pytest.param(NEWEST, id="kraft", marks=pytest.mark.group(docker="matrix", process="soak")),
+        pytest.param(NEWEST, id="kraft", marks=pytest.mark.group(docker="soak", process="matrix")),
     ],
 )
 def environment(

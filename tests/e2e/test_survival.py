@@ -41,7 +41,7 @@ def test_stop_and_start_keep_every_record(cluster: Provision) -> None:
     assert _records(cluster) == sorted(RECORDS)
 
 
-@pytest.mark.group(docker="matrix", process="soak")
+@pytest.mark.soak
 def test_killing_any_broker_loses_nothing_and_up_brings_it_back(cluster: Provision) -> None:
     # A container and a process die alike: on processes one broker shows it.
     for broker in (1, 2, 3) if cluster.runtime == "docker" else (1,):

@@ -258,7 +258,7 @@ def test_it_changes_one_node_at_a_time_and_its_certificates_rotate(closed: Close
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("nodes", [pytest.param(1, marks=pytest.mark.soak), pytest.param(3, marks=pytest.mark.matrix)])
+@pytest.mark.parametrize("nodes", [pytest.param(1, marks=pytest.mark.matrix), pytest.param(3, marks=pytest.mark.soak)])
 def test_one_that_runs_open_is_closed_while_clients_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nodes: int
 ) -> None:

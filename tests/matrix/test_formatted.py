@@ -22,7 +22,7 @@ from provision.runtime.process.java import find_java
 pytestmark = [pytest.mark.process, pytest.mark.row(None)]
 
 VERSIONS = ("3.3.2", "3.4.1", "3.5.2", "3.6.2", "3.7.2", "3.8.1", "3.9.1", "4.0.0", "4.1.0", "4.1.1", "4.2.0", "4.3.0")
-IN_MATRIX = ("3.3.2", "3.6.2", "3.9.1", "4.3.0")
+IN_MATRIX = ("3.3.2", "3.9.1", "4.3.0")
 """Those that other tests of `make test-matrix` fetch too; the rest is for `make test-soak`."""
 ID = "f0A7b1c2d3e4f5g6h7i8jw"
 ROLES = {"broker-1": ("broker,controller", 1), "controller-1": ("controller", 1001), "broker-2": ("broker", 2)}

@@ -28,10 +28,10 @@ SHAPES: Mapping[str, dict[str, Any]] = {
 
 
 def cases() -> Iterator[Any]:
-    """Each shape as processes; one of them in Docker. All but the one with the most phases take part in the soak."""
+    """Each shape as processes; one of them in Docker. The one that every user of KRaft has is in the matrix."""
     process, docker = pytest.mark.process, pytest.mark.engine
-    yield pytest.param("process", DEFAULT_VERSION, "zookeeper", "sasl-tls", marks=[process, pytest.mark.matrix])
-    yield pytest.param("process", DEFAULT_VERSION, "combined", "sasl-tls", marks=[process, pytest.mark.soak])
+    yield pytest.param("process", DEFAULT_VERSION, "zookeeper", "sasl-tls", marks=[process, pytest.mark.soak])
+    yield pytest.param("process", DEFAULT_VERSION, "combined", "sasl-tls", marks=[process, pytest.mark.matrix])
     yield pytest.param("process", "4.3.0", "dedicated", "mtls", marks=[process, pytest.mark.soak])
     yield pytest.param("process", "2.8.2", "zookeeper", "sasl-scram", marks=[process, pytest.mark.soak])
     yield pytest.param("docker", DEFAULT_VERSION, "combined", "sasl-tls", marks=[docker, pytest.mark.soak])

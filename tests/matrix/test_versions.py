@@ -53,13 +53,16 @@ SELDOM = {("dedicated", "docker"), ("combined", "process")}
 IN_BETWEEN = {
     *(Row(version, "zookeeper", runtime) for version in ("3.3.2", "3.6.2") for runtime in RUNTIMES),
     Row("3.9.1", "zookeeper", "docker"),  # the default, which most other tests have
+    Row("3.9.1", "combined", "docker"),
     Row("3.9.1", "dedicated", "process"),
+    Row("3.3.2", "dedicated", "process"),
 }
 ROWS = (
     *(Row(version, "zookeeper", runtime) for version in ON_BOTH for runtime in RUNTIMES),
     *(Row(version, "zookeeper", "process") for version in ON_PROCESSES),
     *(Row(version, mode, runtime) for version in KRAFT for mode in ("combined", "dedicated") for runtime in RUNTIMES),
 )
+STARTED = {row.version for row in ROWS} - {*ON_PROCESSES}
 QUICK = Row("4.3.0", "combined", "docker")
 """The row of `make test`: the newest Kafka. The oldest one, in ZooKeeper mode, is the how-to's."""
 # How long a broker waits for an answer of a ZooKeeper that is not quite up (18 s), and, as the last one to be stopped,
@@ -163,13 +166,17 @@ def _voters(provision: Provision, env: str) -> list[int]:
     return [int(number) for number in re.findall(r"(?:\"id\": |[\[,])\s*(\d+)", line)]
 
 
+def _with_its_jars(version: str) -> object:
+    """Where no other test has the jars of a version, only the soak run fetches them."""
+    return pytest.param(version, marks=pytest.mark.matrix if version in STARTED else pytest.mark.soak)
+
+
 def _jars(version: str) -> Path:
     wanted = KafkaVersion.parse(version)
     return jars.fetch(wanted, Home.of_user().jars(wanted), silent)
 
 
-@pytest.mark.matrix
-@pytest.mark.parametrize("version", SERVED)
+@pytest.mark.parametrize("version", map(_with_its_jars, SERVED))
 def test_every_tool_is_a_class_of_its_jars(version: str) -> None:
     directory = _jars(version)
     classes = {name for jar in directory.glob("*.jar") for name in zipfile.ZipFile(jar).namelist()}
@@ -180,8 +187,7 @@ def test_every_tool_is_a_class_of_its_jars(version: str) -> None:
     assert not missing
 
 
-@pytest.mark.matrix
-@pytest.mark.parametrize("version", SERVED)
+@pytest.mark.parametrize("version", map(_with_its_jars, SERVED))
 def test_the_zookeeper_that_a_release_was_made_for_is_that_of_its_jars(version: str) -> None:
     directory = _jars(version)
     found = {jar.name.removeprefix("zookeeper-").rpartition(".")[0] for jar in directory.glob("zookeeper-[0-9]*.jar")}

@@ -40,7 +40,7 @@ def _mapped(program: Provision, name: str, node: str) -> bool:
         pytest.param(
             *("3.9.1", ZOOKEEPER, ["zookeeper", "zookeeper-broker"], ["zookeeper-1", "broker-1"]),
             id="zookeeper",
-            marks=pytest.mark.matrix,
+            marks=pytest.mark.soak,
         ),
         pytest.param(
             *("4.1.0", DEDICATED, ["controller", "broker"], ["controller-1", "broker-1"]),

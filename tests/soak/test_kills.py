@@ -37,9 +37,9 @@ BEFORE, SERVED, AFTER = 500, 100, 500
 _log = logging.getLogger(__name__)
 
 
-def parts(few: int, many: int, each: int, docker: str = "matrix") -> pytest.MarkDecorator:
+def parts(few: int, many: int, each: int, docker: str = "matrix", process: str = "matrix") -> pytest.MarkDecorator:
     """So few kills in `make test-matrix`, so many in `make test-soak`; each of the tests there has its share."""
-    first = pytest.param(0, few, marks=pytest.mark.group(docker=docker, process="matrix"))
+    first = pytest.param(0, few, marks=pytest.mark.group(docker=docker, process=process))
     soak = [pytest.param(part, each, marks=pytest.mark.soak) for part in range(1, many // each + 1)]
     return pytest.mark.parametrize(("part", "kills"), [first, *soak])
 
@@ -165,7 +165,7 @@ def test_an_up_that_is_killed(provision: Provision, tmp_path: Path, part: int, k
     assert killed
 
 
-@parts(few=2, many=30, each=10, docker="soak")
+@parts(few=2, many=30, each=10, docker="soak", process="soak")
 def test_a_down_that_is_killed(provision: Provision, tmp_path: Path, part: int, kills: int) -> None:
     killed = 0
     for number, instant in enumerate(instants("down", part, kills)):

@@ -89,7 +89,6 @@ _ENDS_WITH = {Trouble.COMMAND_INTERRUPTED: Interrupted.exit_code, Trouble.COMMAN
 
 # What CI runs, in `make test-matrix`: each kind of trouble once. The rest is `make test-soak`.
 QUICK = {
-    ("docker", "rolling restart", Trouble.LEADER_KILLED),
     ("process", "scale out", Trouble.COMMAND_KILLED),
     ("process", "scale in", Trouble.COMMAND_INTERRUPTED),
 }
