@@ -13,7 +13,7 @@ import typer
 from provision.cli import completion
 from provision.cli.environment import select
 from provision.cli.groups import TOPICS
-from provision.cli.options import At, Env, User, path_of, seconds
+from provision.cli.options import At, Env, TakeOver, User, path_of, seconds
 from provision.cli.output import is_terminal, say, tell_notices
 from provision.cli.progress import progress
 from provision.cli.streams import Purpose, write_as
@@ -75,6 +75,7 @@ def produce(
     max_record_size: Annotated[
         str, typer.Option("--max-record-size", metavar="SIZE", help="The largest record to send, for example 4m.")
     ] = "1m",
+    take_over: TakeOver = False,
     user: User = "",
     listener: At = "",
 ) -> None:
@@ -85,7 +86,7 @@ def produce(
     env, name = env_and_one(env, topic, "TOPIC")
     largest_bytes, added = _bytes(max_record_size), _headers(headers or [])
     with _input(file) as stream, _told(live=file is not None) as tell:
-        count = select(env, tell=tell, user=user, listener=listener).produce(
+        count = select(env, tell=tell, take_over=take_over, user=user, listener=listener).produce(
             name,
             _records(stream, file, _format_of(file, form), key, added),
             max_bytes=largest_bytes,

@@ -78,6 +78,14 @@ class Changing(Looking):
             require_same_file(self.name, about, self._source, take_over=self.take_over, tell=self._tell)
         return about
 
+    def _require_own(self) -> None:
+        """Refuse to write into the environment of another file, where that needs no lock.
+
+        A cluster that others run has no file.
+        """
+        if not self.external_servers and self._change is None:
+            self._require_same_file()
+
     @contextmanager
     def _changed_inside(self, command: str) -> Iterator[Listener]:
         """Change what is inside Kafka; a cluster that others run has no lock."""

@@ -117,6 +117,7 @@ class InsideKafka(Changing):
 
         Raises:
             UsageError: there is no such topic or file, or what is given, or a line of it, is no record.
+            Refused: the environment was made from another file.
             ProvisionError: not all were acknowledged; says how many were.
         """
         from provision.common.pacing import paced
@@ -124,6 +125,7 @@ class InsideKafka(Changing):
         from provision.operations.records import new_records
         from provision.operations.topics import topics_without_settings
 
+        self._require_own()
         there = topics_without_settings(cluster := self.cluster(), [topic])
         new = new_records(records, next(len(one.partitions) for one in there if one.name == topic))
 
@@ -194,7 +196,9 @@ class InsideKafka(Changing):
 
         Raises:
             PartlyApplied: Kafka refused some, because they have members; the others are deleted.
+            Refused: the environment was made from another file.
         """
         from provision.operations.groups import delete_groups
 
+        self._require_own()
         delete_groups(self.cluster(), names)
