@@ -10,4 +10,4 @@ def is_text(text: str) -> bool:
 
 def has_controls(text: str) -> bool:
     """Whether it has a line break or another control character; others that no terminal shows are none."""
-    return any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in text)
+    return any(unicodedata.category(character) == "Cc" for character in text)

@@ -203,7 +203,7 @@ def _password(user: User) -> str | None:
         return None
     if not found:
         raise UsageError(f"{where} has no password for the user {user.name}", hint=hint)
-    if not is_text(found) or has_controls(found):
+    if not is_text(found) or has_controls(found) or len(found.splitlines()) > 1:
         raise UsageError(f"the password in {where} has a control character, which Kafka cannot read")
     told_passwords.note(found)
     return found

@@ -368,7 +368,7 @@ def _is_fetched(world: World) -> None:
     world.held.enter_context(FileLock(lock, timeout=0))
 
 
-def _is_written_by_another(world: World) -> None:
+def _is_gone(world: World) -> None:
     (draft,) = world.home.glob("*.new")
     draft.unlink()
 
@@ -380,7 +380,7 @@ USED_AGAIN: dict[str, tuple[Callable[[World], None], Callable[[World], None]]] =
     "what a test run kept": (_kept_by_tests, _is_there_again),
     "a test run": (_test_run, _runs_again),
     "a download": (_fetch, _is_fetched),
-    "a draft that is gone": (_draft, _is_written_by_another),
+    "a draft that is gone": (_draft, _is_gone),
     "a lease": (_lease, _is_there_again),
     "a lock": (_lock, _is_being_made),
 }

@@ -87,7 +87,7 @@ class Trouble(StrEnum):
 
 _ENDS_WITH = {Trouble.COMMAND_INTERRUPTED: Interrupted.exit_code, Trouble.COMMAND_KILLED: -signal.SIGKILL}
 
-# What CI runs, in `make test-matrix`: each kind of trouble once. The rest is `make test-soak`.
+# What CI runs, in `make test-matrix`: a command that is killed, and one that is interrupted; all others: the soak run.
 QUICK = {
     ("process", "scale out", Trouble.COMMAND_KILLED),
     ("process", "scale in", Trouble.COMMAND_INTERRUPTED),
