@@ -22,6 +22,8 @@ _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
 _PAUSE_S = 0.05
 _MOMENT_S = 2.0
 _LARGEST = 16 * 1024
+DRAFT = ".new"
+"""How the name of a lock ends that is to take the place of one."""
 
 
 class HomeLock:
@@ -72,7 +74,7 @@ class HomeLock:
             OSError: there can be no such file.
         """
         self._make_directory()
-        draft = self.file.with_name(f"{self._environment}.{holder.token}.new")
+        draft = self.file.with_name(f"{self._environment}.{holder.token}{DRAFT}")
         with self._alone():
             before = os.open(self.file, _FLAGS, _MODE)
             self._held = os.open(draft, _FLAGS | os.O_EXCL, _MODE)

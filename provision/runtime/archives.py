@@ -9,8 +9,8 @@ needs no other archive, which some JVMs lack, and because every JVM from Java 11
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from provision.catalogue.versions import ZOOKEEPER
@@ -52,6 +52,19 @@ class Archive:
     place: str
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """An archive that no node can use any more, and why.
+
+    `remove` removes it, and returns whether it was still left over then. `made_s` is Unix time, None if not known.
+    """
+
+    place: str
+    why: str
+    remove: Callable[[], bool] = field(compare=False, repr=False)
+    made_s: float | None = None
+
+
 class Archives(ABC):
     """The archives of a runtime."""
 
@@ -83,6 +96,10 @@ class Archives(ABC):
     @abstractmethod
     def unused(self, name: str) -> Mapping[str, str]:
         """The nodes of an environment whose JVM did not take its archive, with the reason it gave."""
+
+    @abstractmethod
+    def left(self) -> Iterable[Left]:
+        """The archives that no node can use any more."""
 
     @abstractmethod
     def remove_all(self) -> int:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from provision.cluster.identity import Identities, Identity
@@ -14,7 +14,7 @@ from provision.home.holders import Holder, busy, taken_over
 from provision.plan.about import About
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.plan.stored import StoredData
-from provision.runtime.archives import Archive, Archives, kind_of
+from provision.runtime.archives import Archive, Archives, Left, kind_of
 from provision.runtime.base import Hold, JavaCommand, Remnant, Runtime, Streams
 from provision.runtime.health import Asker, Machine, Probe, Reached, Surroundings, Vitals
 
@@ -63,6 +63,7 @@ class FakeArchives(Archives):
         self._runtime = runtime
         self.kept: dict[str, Archive] = {}
         self.refused: dict[str, str] = {}
+        self.useless: dict[str, Left] = {}
 
     def keep(self, kind: str, software: str = "") -> Archive:
         """Let there be one."""
@@ -85,6 +86,10 @@ class FakeArchives(Archives):
     def unused(self, name: str) -> Mapping[str, str]:  # noqa: ARG002 whichever environment
         """What a test has set."""
         return self.refused
+
+    def left(self) -> Iterable[Left]:
+        """Those that a test has set."""
+        return tuple(self.useless.values())
 
     def remove_all(self) -> int:
         """Forgotten."""

@@ -32,6 +32,7 @@ from provision.operations.gc.leftover import Leftover
 from provision.operations.gc.reaper import Reaper
 from provision.pipeline import UpOptions
 from provision.plan.about import About
+from provision.runtime.archives import Left
 from provision.runtime.base import Remnant
 from provision.runtime.fake import FakeRuntime
 from provision.spec.loader import load
@@ -151,6 +152,40 @@ def _lock(world: World) -> None:
     file.write_text(Holder.of("up").model_copy(update={"process": world.ended}).model_dump_json())
 
 
+def _old(path: Path, age_s: float = 3600.0) -> None:
+    os.utime(path, (time.time() - age_s,) * 2)
+
+
+def _empty_lock(world: World) -> None:
+    file = world.home / "locks" / NAME
+    file.parent.mkdir(parents=True, mode=0o700)
+    file.touch()
+    _old(file)
+
+
+def _lock_that_was_to_take_a_place(world: World) -> None:
+    _empty_lock(world)
+    (file,) = (world.home / "locks").iterdir()
+    file.rename(file.with_name(f"{NAME}.0a1b2c3d.new"))
+
+
+def _cluster_note(kind: str) -> Callable[[World], None]:
+    def leave(world: World) -> None:
+        directory = world.home / kind / NAME
+        directory.mkdir(parents=True, mode=0o700)
+        (directory / "fwAAAAAAAAAAAAAAAAAAAA.json").write_text("{}")
+        _old(directory, 31 * DAY_S)
+
+    return leave
+
+
+def _archive(world: World) -> None:
+    def remove() -> bool:
+        return world.runtime.archives.useless.pop(NAME, None) is not None
+
+    world.runtime.archives.useless[NAME] = Left(f"volume {NAME}", "its image is gone", remove, 1.0)
+
+
 def _lease(world: World) -> None:
     ports = world.runtimes.home.ports
     ports.lease(NAME, ["broker-1"], {})
@@ -183,14 +218,13 @@ def _fetch(world: World) -> None:
 def _history(world: World) -> None:
     journal = Journal(world.home, NAME)
     journal.begin(Holder.of("up"))
-    os.utime(journal.file, (time.time() - 31 * DAY_S,) * 2)
+    _old(journal.file, 31 * DAY_S)
 
 
 def _secrets(world: World) -> None:
     store = world.runtimes.home.secrets(NAME)
     store.keep({"ca.key": b"key"})
-    old_s = time.time() - 3600
-    os.utime(store.directory, (old_s, old_s))
+    _old(store.directory)
 
 
 def _training(world: World) -> None:
@@ -216,6 +250,11 @@ LEFT: dict[str, tuple[str, Callable[[World], None]]] = {
     "what was killed when it trained archives": ("killed training", _killed_training),
     "a tool's container": ("tool container", _remnant),
     "the lock of a killed command": ("lock", _lock),
+    "a lock that says nothing": ("lock", _empty_lock),
+    "a lock that was to take the place of one": ("lock", _lock_that_was_to_take_a_place),
+    "an archive that nothing fits": ("archive", _archive),
+    "a throttle's note": ("cluster note", _cluster_note("throttles")),
+    "a note of what was being filled": ("cluster note", _cluster_note("seeds")),
     "a lease of what is nowhere": ("port lease", _lease),
     "what is left of a killed test run": ("test run", _test_run),
     "the note of what a test run kept": ("test run", _kept_by_tests),
@@ -278,6 +317,21 @@ def _held(world: World) -> None:
     file.write_text(Holder.of("up").model_dump_json())
 
 
+def _young_empty_lock(world: World) -> None:
+    _empty_lock(world)
+    _old(world.home / "locks" / NAME, 60)
+
+
+def _young_throttle(world: World) -> None:
+    _cluster_note("throttles")(world)
+    _old(world.home / "throttles" / NAME, 29 * DAY_S)
+
+
+def _throttle_in_use(world: World) -> None:
+    world.up()
+    _cluster_note("throttles")(world)
+
+
 def _used_lease(world: World) -> None:
     world.up()
 
@@ -304,6 +358,10 @@ NOT_LEFT: dict[str, Callable[[World], object]] = {
     "just in the making": lambda world: world.half_made(age_s=10),
     "kept data": lambda world: world.half_made(used=True),
     "a lock that is held": _held,
+    "a lock that just now says nothing": _young_empty_lock,
+    "a throttle's note that is not old": _young_throttle,
+    "a throttle's note of what is there": _throttle_in_use,
+    "a throttle's note of a cluster outside": _cluster_note("external-throttles"),
     "a lease in use": _used_lease,
     "a draft that is being written": _young_draft,
     "files of somebody else": _not_a_draft,
@@ -383,6 +441,9 @@ USED_AGAIN: dict[str, tuple[Callable[[World], None], Callable[[World], None]]] =
     "a draft that is gone": (_draft, _is_gone),
     "a lease": (_lease, _is_there_again),
     "a lock": (_lock, _is_being_made),
+    "a lock that says nothing": (_empty_lock, _is_being_made),
+    "a throttle's note": (_cluster_note("throttles"), _is_there_again),
+    "a note of what was being filled": (_cluster_note("seeds"), _is_being_made),
 }
 
 

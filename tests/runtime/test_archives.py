@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -302,9 +303,58 @@ def test_a_stale_archive_is_ignored_and_replaced(world: World, change: Callable[
     former = world.archive
     change(world)
     assert not world.uses_archive(cluster, broker)
+    assert [(left.place, bool(left.why)) for left in world.archives.left()] == [(str(former), True)]
     world.make(cluster, broker)
     assert world.uses_archive(cluster, broker)
     assert world.archive != former  # and the only one
+
+
+def _no_jars(world: World) -> None:
+    for jar in world.libs.iterdir():
+        jar.unlink()
+
+
+def _no_note(world: World) -> None:
+    world.archive.with_suffix(".json").unlink()
+    os.utime(world.archive, (1, 1))
+
+
+LEFT: dict[str, tuple[Callable[[World], object], str]] = {
+    "the Java is gone": (lambda world: (world.java / "bin" / "java").unlink(), "its Java .* is gone"),
+    "the jars are gone": (_no_jars, "its jars in .* are gone"),
+    "a jar more": (
+        lambda world: (world.libs / "a.jar").write_text("a"),
+        "its Java .* or its jars in .* are others now",
+    ),
+    "no note": (_no_note, "it has no note"),
+}
+
+
+@pytest.mark.parametrize(("change", "why"), LEFT.values(), ids=list(LEFT))
+def test_an_archive_that_no_node_can_use_any_more_is_left_over(
+    world: World, change: Callable[[World], object], why: str
+) -> None:
+    cluster = world.cluster()
+    world.make(cluster, cluster.brokers[0])
+    assert list(world.archives.left()) == []
+    change(world)
+    (left,) = world.archives.left()
+    assert re.match(why, left.why)
+    assert left.made_s == world.archive.stat().st_mtime
+    assert left.remove()
+    assert list(world.kept.iterdir()) == []
+    assert not left.remove()
+
+
+def test_an_archive_that_fits_again_or_is_about_to_get_its_note_is_not_left_over(world: World) -> None:
+    cluster = world.cluster()
+    world.make(cluster, cluster.brokers[0])
+    (world.libs / "a.jar").write_text("a")
+    (left,) = world.archives.left()
+    (world.libs / "a.jar").unlink()
+    assert not left.remove()
+    world.archive.with_suffix(".json").unlink()
+    assert list(world.archives.left()) == []
 
 
 def test_what_makes_no_difference_to_a_jvm_makes_none_to_an_archive(world: World) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from docker.errors import ImageNotFound, NotFound
+from docker.errors import APIError, ImageNotFound, NotFound
 
 from provision.cluster.layout import container_layout
 from provision.cluster.model import Cluster
@@ -252,3 +252,56 @@ def test_what_stands_back_has_limits() -> None:
         pass
     assert (engine.limits[0]["cpu_shares"], engine.limits[0]["nano_cpus"]) == (2, 10**9)
     assert engine.removed == ["0"]
+
+
+class Keeping:
+    """An engine with volumes of archives, and the images that it has."""
+
+    def __init__(self, images: set[str], mounted: frozenset[str] = frozenset()) -> None:
+        self.images, self.mounted = images, mounted
+        self.kept = {
+            "fits": {"provision.archive": "broker", "provision.archive-image": "sha256:there"},
+            "left": {"provision.archive": "broker", "provision.archive-image": "sha256:gone"},
+            "half": {"provision.archive": "gone"},
+        }
+
+    def volumes(self, filters: dict[str, str]) -> dict[str, Any]:
+        """Those with archives."""
+        assert filters == {"label": "provision.archive"}
+        return {"Volumes": [{"Name": name, "Labels": labels} for name, labels in self.kept.items()]}
+
+    def inspect_image(self, name: str) -> dict[str, Any]:
+        """One that it has."""
+        if name not in self.images:
+            raise ImageNotFound(name)
+        return {"Id": name}
+
+    def remove_volume(self, name: str) -> None:
+        """Gone, unless a container has it."""
+        if name in self.mounted:
+            raise APIError("in use", response=Conflict())  # type: ignore[arg-type]
+        del self.kept[name]
+
+
+class Conflict:
+    """An answer that says no."""
+
+    status_code = 409
+    reason = "Conflict"
+    url = "http://engine"
+
+
+def test_archives_whose_image_is_gone_are_left_over() -> None:
+    engine = Keeping({"sha256:there"})
+    found = list(DockerArchives(engine).left())  # type: ignore[arg-type]
+    assert {left.place for left in found} == {"volume left", "volume half"}
+    assert all(left.remove() for left in found)
+    assert engine.kept.keys() == {"fits"}
+
+
+def test_an_archive_whose_image_is_there_again_or_that_is_mounted_stays() -> None:
+    engine = Keeping({"sha256:there"}, frozenset({"half"}))
+    found = list(DockerArchives(engine).left())  # type: ignore[arg-type]
+    engine.images.add("sha256:gone")
+    assert not any(left.remove() for left in found)
+    assert engine.kept.keys() == {"fits", "left", "half"}

@@ -1,9 +1,10 @@
-"""What killed commands leave in a runtime, beside environments."""
+"""What is left in a runtime, beside environments: by killed commands, and of images and jars that are gone."""
 
 from collections.abc import Iterator
 
 from provision.events import Listener
 from provision.operations.gc.leftover import Leftover, Situation
+from provision.runtime.archives import Left
 from provision.runtime.base import Remnant
 
 
@@ -16,3 +17,14 @@ def remnants(situation: Situation) -> Iterator[Leftover]:
                 return remnant.remove()
 
             yield Leftover(remnant.what, remnant.name, remnant.why, remove, remnant.made_s)
+
+
+def archives(situation: Situation) -> Iterator[Leftover]:
+    """Archives of loaded classes whose image, Java or jars are gone."""
+    for runtime in situation.answering:
+        for left in runtime.archives.left() if runtime.archives else ():
+
+            def remove(_tell: Listener, left: Left = left) -> bool:
+                return left.remove()
+
+            yield Leftover("archive", left.place, left.why, remove, left.made_s)

@@ -12,7 +12,7 @@ from provision.common.whole_files import left_drafts
 from provision.errors import Busy, ProvisionError, Refused
 from provision.events import Listener
 from provision.home.holders import Holder
-from provision.home.locks import HomeLock
+from provision.home.locks import DRAFT, HomeLock
 from provision.home.ports import Known
 from provision.home.runs import ended as ended_runs
 from provision.home.runs import kept as kept_runs
@@ -39,13 +39,29 @@ def leases(situation: Situation) -> Iterator[Leftover]:
 def locks(situation: Situation) -> Iterator[Leftover]:
     """Locks in the home whose commands were killed."""
     home = situation.runtimes.home.directory
+    for file, holder in _locks(home):
+        if is_environment_name(file.name) and holder and holder.process.is_over:
+            why = f"its command was killed: {holder}"
+            yield Leftover("lock", file.name, why, partial(_unlock, home, file.name), holder.since)
+
+
+def untold_locks(situation: Situation) -> Iterator[Leftover]:
+    """Locks in the home that do not say whose they are, and those that were to take the place of one."""
+    home = situation.runtimes.home.directory
+    for file, holder in _locks(home):
+        if is_environment_name(file.name) and holder is None:
+            found = _file("lock", file, "it does not say who holds it")
+            yield replace(found, name=file.name, remove=partial(_unlock, home, file.name))
+        elif file.name.endswith(DRAFT):
+            yield _file("lock", file, "the command that was taking the lock over was killed")
+
+
+def _locks(home: Path) -> Iterator[tuple[Path, Holder | None]]:
     for file in _entries(home / "locks", home):
         holder = None
         with suppress(DamagedNote):
             holder = read_note(file, Holder)
-        if is_environment_name(file.name) and holder and holder.process.is_over:
-            why = f"its command was killed: {holder}"
-            yield Leftover("lock", file.name, why, partial(_unlock, home, file.name), holder.since)
+        yield file, holder
 
 
 def _unlock(home: Path, name: str, _tell: Listener) -> bool:
@@ -71,16 +87,27 @@ def _hold(home: Path, name: str) -> Iterator[bool]:
 
 def journals(situation: Situation) -> Iterator[Leftover]:
     """Histories of environments that are gone."""
+    return _of_gone(situation, "history", ("journals",), ".jsonl")
+
+
+def cluster_notes(situation: Situation) -> Iterator[Leftover]:
+    """Notes of throttles, and of topics that were being filled, whose environments are gone."""
+    return _of_gone(situation, "cluster note", ("throttles", "seeds"), "")
+
+
+def _of_gone(situation: Situation, kind: str, places: Iterable[str], suffix: str) -> Iterator[Leftover]:
+    """What the home has, in these of its directories, of environments that no runtime has any more."""
     runtimes = situation.runtimes
     home = runtimes.home.directory
 
     def find() -> Iterator[tuple[Path, str]]:
-        files = [file for file in _entries(home / "journals", home) if file.suffix == ".jsonl"]
-        there = runtimes.environments_at("") if files else None
-        gone = () if there is None else (file for file in files if file.stem not in there)
-        yield from ((file, "its environment is gone") for file in gone)
+        entries = (entry for place in places for entry in _entries(home / place, home))
+        named = [entry for entry in entries if entry.suffix == suffix and is_environment_name(entry.stem)]
+        there = runtimes.environments_at("") if named else None
+        gone = () if there is None else (entry for entry in named if entry.stem not in there)
+        yield from ((entry, "its environment is gone") for entry in gone)
 
-    for found in _files("history", find):
+    for found in _files(kind, find):
 
         def remove(tell: Listener, found: Leftover = found) -> bool:
             with _hold(home, Path(found.name).stem) as is_held:  # who is about to make it writes its history

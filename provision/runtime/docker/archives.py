@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import docker
@@ -20,7 +21,7 @@ from provision.cluster.layout import NODE_HOME
 from provision.cluster.model import Cluster, Node
 from provision.errors import ProvisionError, Unavailable
 from provision.runtime import archives
-from provision.runtime.archives import Archive, Archives
+from provision.runtime.archives import Archive, Archives, Left
 from provision.runtime.base import java_version_in
 from provision.runtime.docker import containers as spec
 from provision.runtime.docker import ending, stored
@@ -258,6 +259,23 @@ class DockerArchives(Archives):
         return code, self._api.logs(identity).decode(errors="replace")
 
     # -- remove -------------------------------------------------------------------------------------------------------
+
+    def left(self) -> Iterator[Left]:
+        """Volumes for images that the engine no longer has."""
+        with translated("looking at the archives"):
+            for volume in self._volumes(KIND):
+                image = volume["Labels"].get(IMAGE, "")
+                if not self._has(image):
+                    kept = _kept(volume)
+                    remove = partial(self._remove_left, volume["Name"], image)
+                    yield Left(f"volume {volume['Name']}", "its image is gone", remove, kept.made_s if kept else None)
+
+    def _has(self, image: str) -> bool:
+        return bool(image) and inspect(self._api, image) is not None
+
+    def _remove_left(self, volume: str, image: str) -> bool:
+        with translated(f"removing the archive in {volume}"):
+            return not self._has(image) and self._remove(volume)
 
     def remove_all(self) -> int:
         """Remove the volumes, and what a killed command left of making them."""

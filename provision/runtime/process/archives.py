@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +26,7 @@ from provision.common.whole_files import read_whole, write_whole
 from provision.errors import ProvisionError, Refused, Unavailable
 from provision.home.place import Home
 from provision.runtime import archives
-from provision.runtime.archives import Archive, Archives
+from provision.runtime.archives import Archive, Archives, Left
 from provision.runtime.process import processes
 from provision.runtime.process.java import Java, find_java, variables
 from provision.runtime.process.notes import NodeNote, known
@@ -33,6 +34,8 @@ from provision.runtime.process.places import Places
 
 _SUFFIX, _NOTE_SUFFIX, _DRAFT = ".jsa", ".json", ".new"
 _MAKE_TIMEOUT_S, _TRY_TIMEOUT_S = 600, 60
+_UNFINISHED_S = 3600.0
+"""For how long an archive without a note is left alone: somebody may be about to write one."""
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -183,6 +186,13 @@ class ProcessArchives(Archives):
 
     # -- remove -------------------------------------------------------------------------------------------------------
 
+    def left(self) -> Iterator[Left]:
+        """Those whose Java or jars are gone, or are others now; and what was never finished."""
+        for file in sorted(self._directory.glob(f"*{_SUFFIX}")) if self._is_ours() else ():
+            if why := _why_left(file):
+                remove = partial(_remove_left, file)
+                yield Left(str(file), why, remove, _made_s(file))
+
     def remove_all(self) -> int:
         """Remove the directory's own files, and the directory if nothing else is in it."""
         if not self._is_ours():
@@ -233,6 +243,33 @@ class ProcessArchives(Archives):
 
     def _archive(self, purpose: _Purpose, note: _Note) -> Archive:
         return Archive(purpose.kind, purpose.software, purpose.java.version, note.size, str(self._file(purpose)))
+
+
+def _why_left(file: Path) -> str:
+    """Why no node can use an archive; empty if one can, or if that may just be in the making."""
+    note = known(file.with_suffix(_NOTE_SUFFIX), _Note)
+    if note is None:
+        is_young = time.time() - (_made_s(file) or 0) < _UNFINISHED_S
+        return "" if is_young else "it has no note that says what it is for"
+    if not Path(note.java).exists():
+        return f"its Java {note.java} is gone"
+    if not (jars := _jars(f"{note.libs}/*")):
+        return f"its jars in {note.libs} are gone"
+    now = _Purpose(note.kind, note.software, Java(note.java, note.java_version, ""), Path(note.libs), jars)
+    return "" if now.digest == file.stem else f"its Java {note.java} or its jars in {note.libs} are others now"
+
+
+def _remove_left(file: Path) -> bool:
+    is_left = file.exists() and bool(_why_left(file))
+    if is_left:
+        _remove(file, file.with_suffix(_NOTE_SUFFIX))
+    return is_left
+
+
+def _made_s(file: Path) -> float | None:
+    with suppress(OSError):
+        return file.lstat().st_mtime
+    return None
 
 
 def _jars(class_path: str) -> tuple[Path, ...]:
