@@ -126,7 +126,7 @@ def up(
     try:
         prepared, about = _settled(prepared, source, maker, options)
         note_about(prepared.runtime, prepared.observed, about, tell)  # before anything is created
-        tell_expired(prepared.runtime, tell)
+        tell_expired(runtimes.connected(), tell)
         try:
             result, wait = _bring_up(prepared, runtimes.home, options, tell, agree)
         except (PortTaken, NodeFailed) as error:

@@ -39,6 +39,10 @@ class FakeRuntimes(Runtimes):
             raise answer
         return answer
 
+    def connected(self) -> tuple[Runtime, ...]:
+        """All that answer."""
+        return tuple(self.answering().values())
+
     def choose(self, asked: str, name: str, tell: Listener = silent) -> Runtime:  # noqa: ARG002 there is one
         """The one that stands for an engine."""
         return self.of_kind("docker")

@@ -3,12 +3,13 @@
 import getpass
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from provision.common.process_identity import ProcessIdentity, host_name
-from provision.errors import Refused, UsageError
+from provision.errors import ProvisionError, Refused, UsageError
 from provision.events import Listener, Notice
 from provision.plan.about import About
 from provision.plan.observed import ObservedEnvironment
@@ -140,11 +141,15 @@ def note_about(runtime: Runtime, observed: ObservedEnvironment, about: About, te
         reaper.start(Path(about.home))
 
 
-def tell_expired(runtime: Runtime, tell: Listener) -> None:
+def tell_expired(runtimes: Iterable[Runtime], tell: Listener) -> None:
     """A notice of the environments that are past their `ttl`, if there are any."""
     now_s = time.time()
-    if over := sorted(name for name, about in runtime.abouts().items() if (about.expires_s or now_s) < now_s):
-        tell(Notice(f"past their ttl: {', '.join(over)}; `provision gc` removes them"))
+    over = set[str]()
+    for runtime in runtimes:
+        with suppress(ProvisionError):  # it does not keep this environment's own runtime from its work
+            over |= {name for name, about in runtime.abouts().items() if (about.expires_s or now_s) < now_s}
+    if over:
+        tell(Notice(f"past their ttl: {', '.join(sorted(over))}; `provision gc` removes them"))
 
 
 def _changes(before: About, after: About) -> Iterator[str]:

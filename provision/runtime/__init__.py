@@ -143,6 +143,11 @@ class Runtimes:
                 continue
         return runtimes
 
+    def connected(self) -> tuple[Runtime, ...]:
+        """The runtimes that have been used, which may be asked for more at no great cost."""
+        with self._connecting:
+            return tuple(self._connected.values())
+
     def close(self) -> None:
         """Close the connections; a runtime that is used again is connected again."""
         with self._connecting:

@@ -507,6 +507,16 @@ def test_up_tells_of_what_is_past_its_ttl_once(world: World) -> None:
     assert [text for text in world.told if "ttl" in text] == ["past their ttl: old, older; `provision gc` removes them"]
 
 
+def test_up_tells_of_what_is_past_its_ttl_in_every_runtime_that_it_has_asked(world: World) -> None:
+    runtimes = world.runtimes
+    old = About(created_s=time.time() - 7200, ttl_s=3600)
+    for name in ("docker", "process"):
+        runtimes.of_kind(name).write_about(f"in-{name}", old)
+    pipeline.up(Source(world.file()), runtimes, UpOptions(until=Level.PROCESS), tell=world._tell)  # noqa: SLF001
+    told = [text for text in world.told if "ttl" in text]
+    assert told == ["past their ttl: in-docker, in-process; `provision gc` removes them"]
+
+
 # -- the command ------------------------------------------------------------------------------------------------------
 
 
