@@ -1,13 +1,13 @@
 """Examine an environment: gather the facts, let every check look at them, and repair what is safe to repair."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from provision.common.patience import Patience
 from provision.errors import NodeFailed, NotReady, UsageError
-from provision.events import Listener, action
+from provision.events import Listener, Notice, action
 from provision.home.place import Home
 from provision.kafka.levels import Level
 from provision.observe.waiting import Wait
@@ -117,6 +117,9 @@ def mend(
 ) -> tuple[Diagnosis, Sequence[str]]:
     """Examine, carry out the safe repairs that are agreed to, and examine again.
 
+    Another command may have changed the environment while the user was asked, or while it was waited for: what is no
+    longer found once nobody else can change it is not repaired.
+
     Args:
         source: the file, or the name.
         runtimes: where it may be.
@@ -133,17 +136,24 @@ def mend(
         ProvisionError: a repair failed.
     """
     diagnosis, runtime = examine(source, runtimes)
-    repairs = dict.fromkeys(repair for found in diagnosis.findings for repair in found.repairs)
-    chosen = [repair for repair in repairs if choose(repair)]
+    chosen = {repair for repair in _repairs(diagnosis.findings) if choose(repair)}
     if not chosen or runtime is None:
         return diagnosis, ()
     with changing as tell:
         hands = Hands(runtime, diagnosis.environment, home, tell)
-        for repair in chosen:
+        needed = [repair for repair in _repairs(findings(gather(source, runtimes)[0])) if repair in chosen]
+        for repair in needed:
             with action(tell, repair.verb, repair.subject):
                 repair.act(hands)
+        for repair in chosen.difference(needed):
+            tell(Notice(f"not done, because it is no longer needed: {repair}"))
         _await_ready(hands)
-    return examine(source, runtimes)[0], list(map(str, chosen))
+    return examine(source, runtimes)[0], list(map(str, needed))
+
+
+def _repairs(found: Iterable[Finding]) -> Sequence[Repair]:
+    """Each repair once, as the first finding describes it."""
+    return list(dict.fromkeys(repair for one in found for repair in one.repairs))
 
 
 def _await_ready(hands: Hands) -> None:

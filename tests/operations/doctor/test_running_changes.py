@@ -11,9 +11,11 @@ import pytest
 
 from provision.environment import Environment
 from provision.errors import Busy, UsageError
+from provision.events import Notice
 from provision.home.locks import HomeLock
 from provision.kafka.levels import Level
 from provision.operations.doctor.examine import OF_CHANGES
+from provision.operations.doctor.findings import Repair
 from provision.operations.doctor.registry import CHECKS, LAST
 from provision.pipeline import UpOptions
 from provision.plan.observed import NodeState
@@ -134,6 +136,24 @@ def test_no_repair_is_made_while_a_command_changes_it(make: Make, runtime: Spoke
         "done",
         ["broker-2"],
     )
+
+
+def test_what_somebody_else_has_mended_or_removed_while_the_user_was_asked_is_left_alone(
+    make: Make, runtime: SpokenRuntime
+) -> None:
+    environment, told = make("home"), list[str]()
+    environment.up(RUNNING)
+    environment.on_event = lambda event: told.append(event.text) if isinstance(event, Notice) else None
+
+    def agree(repair: Repair) -> bool:
+        runtime.remove_node(NAME, repair.subject)
+        return True
+
+    runtime.pause_node(NAME, "broker-2")
+    found = environment.mend(agree).findings
+    assert {(one.id, one.node) for one in found} == {("node-gone", "broker-2")}
+    assert told == ["not done, because it is no longer needed: start broker-2"]
+    assert [run.holder.command for run in environment.history()] == ["up"]
 
 
 def test_what_is_left_out_while_a_change_goes_on_are_findings_that_exist() -> None:
