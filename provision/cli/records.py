@@ -166,7 +166,7 @@ def consume(
         str | None, typer.Option("--timeout", metavar="DURATION", help="Stop when no record has arrived for this long.")
     ] = None,
     to_end: Annotated[
-        bool, typer.Option("--to-end", help="Stop at the end of the topic, as it is when the command starts.")
+        bool, typer.Option("--to-end", help="With --from-beginning: stop at the end, as it is when the command starts.")
     ] = False,
     isolation_level: Annotated[
         Isolation,
@@ -185,6 +185,8 @@ def consume(
     listener: At = "",
 ) -> None:
     """Write a topic's records to standard output, one a line."""
+    if to_end and not from_beginning:
+        raise UsageError("--to-end goes with --from-beginning", why="without it, reading starts at the end")
     idle_s = seconds(idle) if idle else None
     env, name = env_and_one(env, topic, "TOPIC")
     write_as(Purpose.STREAM)

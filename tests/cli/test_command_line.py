@@ -31,6 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["validate", "missing"], "there is no environment file for 'missing'"),
         (["up", "missing.yaml", "--timeout", "soon"], "there is no file missing.yaml"),
         (["down", "--all", "x"], "--all goes without names"),
+        (["consume", "dev", "t", "--to-end"], "--to-end goes with --from-beginning"),
         (["down", "x", "--keep-data", "--delete-data"], "contradict each other"),
         (["init", "Not/A/Name"], "cannot be an environment's name"),
         (["fetch", "3.x"], "is not a Kafka version"),
