@@ -74,14 +74,14 @@ class Looking(Described):
         from provision.operations.status import require_nodes
         from provision.operations.variables import Addresses
 
-        self._require_own_listeners()
+        self._require_own_listeners(self.user, self.listener)
         observed = require_nodes(self.runtime, self.name)
         found = client_variables(observed, self.user, self.listener)
         there = Addresses(self.name, found["KAFKA_BOOTSTRAP_SERVERS"], observed.zookeeper_connect)
         return {**there.variables, **found}
 
-    def _require_own_listeners(self) -> None:
-        if self.external_servers and (self.user or self.listener):
+    def _require_own_listeners(self, user: str, listener: str) -> None:
+        if self.external_servers and (user or listener):
             what = "a cluster that others run has no users and listeners of this file"
             raise UsageError(what, hint="leave --user and --listener out")
 
@@ -95,7 +95,7 @@ class Looking(Described):
         from provision.operations.clients import require_way_in
         from provision.operations.files import validate
 
-        self._require_own_listeners()
+        self._require_own_listeners(self.user, self.listener)
         if not self._source.only_name and not self.external_servers:
             require_way_in(validate(self._source, self._runtimes), self.user, self.listener)
 
@@ -234,11 +234,17 @@ class Looking(Described):
 
         return export(require_nodes(self.runtime, self.name), directory, user, form)
 
-    def cluster(self) -> KafkaCluster:
-        """Its cluster, as `user` gets in, or the external one at its file's `bootstrap_servers`."""
+    def cluster(self, user: str = "", listener: str = "") -> KafkaCluster:
+        """Its cluster, or the external one at its file's `bootstrap_servers`.
+
+        Args:
+            user: as who gets in; by default the attribute `user`.
+            listener: over which listener; by default the attribute `listener`.
+        """
         from provision.operations.topics import cluster_at, cluster_of
 
-        self._require_own_listeners()
+        user, listener = user or self.user, listener or self.listener
+        self._require_own_listeners(user, listener)
         if address := self.external_servers:
             return cluster_at(self.name, address)
-        return cluster_of(self.runtime, self.name, self.user, self.listener)
+        return cluster_of(self.runtime, self.name, user, listener)

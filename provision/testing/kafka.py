@@ -53,21 +53,29 @@ class Kafka:
         self._stopped: set[str] = set()
         self.bootstrap_servers = environment.bootstrap_servers
         self._before = self._names() if alone else (frozenset[str](), frozenset[str]())
+        self._ports = self._open_ports()
         self._connections = self._connected()
 
     # -- what a test works with ---------------------------------------------------------------------------------------
 
-    def client_config(self, client: str = "kafka-python", **options: object) -> dict[str, object]:
+    def client_config(
+        self, client: str = "kafka-python", *, user: str = "", listener: str = "", **options: object
+    ) -> dict[str, object]:
         """What a client needs to connect, with further options of its own.
 
         Args:
             client: `kafka-python` or `aiokafka` for their keyword arguments, `librdkafka` or `confluent-kafka` for the
                 dictionary of clients that are based on that.
+            user: a user of the description, as whom it connects; without one, it may do everything.
+            listener: over which one, if there are several; without one, the first that fits.
             options: added as they are.
+
+        Raises:
+            UsageError: there is no such client, user or listener.
         """
         if client not in CLIENTS:
             raise UsageError(f"there is no client configuration for {client!r}", hint=f"known: {', '.join(CLIENTS)}")
-        return {**config_of(self.environment.cluster().access, client), **options}
+        return {**config_of(self.environment.cluster(user, listener).access, client), **options}
 
     def topic(
         self,
@@ -351,16 +359,21 @@ class Kafka:
         count = "1 open connection" if len(new) == 1 else f"{len(new)} open connections"
         return [f"{count} to {', '.join(servers)}: close the client"] if new else []
 
+    def _open_ports(self) -> frozenset[int]:
+        """The ports of the brokers' listeners for this machine."""
+        brokers = () if self.environment.external_servers else self.environment.observe().of_role("broker")
+        addresses = [address for broker in brokers for address in broker.endpoints]
+        return frozenset(int(one.rpartition(":")[2]) for one in addresses or self.bootstrap_servers.split(","))
+
     def _connected(self) -> frozenset[tuple[int, tuple[str, int]]]:
         """The connections of this process to the brokers: local port and remote address."""
         import psutil
 
-        ports = {int(server.rpartition(":")[2]) for server in self.bootstrap_servers.split(",")}
         connections = psutil.Process(os.getpid()).net_connections("tcp")
         return frozenset(
             (one.laddr.port, (one.raddr.ip, one.raddr.port))
             for one in connections
-            if one.raddr and one.raddr.port in ports and one.status == psutil.CONN_ESTABLISHED
+            if one.raddr and one.raddr.port in self._ports and one.status == psutil.CONN_ESTABLISHED
         )
 
     def _remove(self, foreign_topics: frozenset[str], foreign_groups: frozenset[str]) -> None:

@@ -272,6 +272,63 @@ def test_what_a_test_leaves_behind_fails_it_and_what_fails_is_explained(project:
     assert project.is_clean
 
 
+SECURED = """
+runtime: process
+kafka: {mode: kraft}
+brokers: {nodes: 1}
+security: sasl-tls
+listeners: {first: {port: auto}, second: {port: auto}}
+users: [{name: app, allow: [write topic orders-*, read topic orders-*, read group group-*]}]
+"""
+USERS = """
+import pytest
+from confluent_kafka import Consumer
+from kafka import KafkaConsumer, KafkaProducer
+from kafka.errors import TopicAuthorizationFailedError
+from provision import UsageError
+
+left = []
+
+@pytest.mark.parametrize("listener", ["", "first", "second"])
+def test_a_user_does_what_it_may(kafka, listener):
+    orders, others, group = kafka.topic("orders", records=["a"]), kafka.topic("others"), kafka.group()
+    asked = {"user": "app", "listener": listener}
+    with KafkaProducer(**kafka.client_config(**asked)) as producer:
+        producer.send(orders.name, b"b").get(timeout=30)
+        with pytest.raises(TopicAuthorizationFailedError):
+            producer.send(others.name, b"b").get(timeout=30)
+    options = {"group.id": group, "auto.offset.reset": "earliest"}
+    consumer = Consumer(kafka.client_config("confluent-kafka", **asked, **options))
+    consumer.subscribe([orders.name])
+    assert sorted(consumer.poll(60).value() for _ in range(2)) == [b"a", b"b"]
+    consumer.close()
+    with KafkaProducer(**kafka.client_config(listener=listener)) as producer:
+        producer.send(others.name, b"c").get(timeout=30)
+    assert [record.value for record in others.consume(1)] == [b"c"]
+
+@pytest.mark.parametrize("asked", [{"user": "nobody"}, {"listener": "third"}])
+def test_what_is_not_there_is_told(kafka, asked):
+    with pytest.raises(UsageError, match="nobody|third"):
+        kafka.client_config(**asked)
+
+@pytest.mark.parametrize("listener", ["first", "second"])
+def test_leaves_a_client(kafka, listener):
+    producer = KafkaProducer(**kafka.client_config(listener=listener))
+    producer.send(kafka.topic("t").name, b"x").get(timeout=30)
+    left.append(producer)
+"""
+
+
+@pytest.mark.process
+@pytest.mark.matrix
+def test_a_secured_cluster_has_its_users_and_listeners(project: Project) -> None:
+    project.write(kafka__yaml=SECURED, test_it__py=USERS)
+    code, out = project.run("-rA")
+    assert (code, counts(out)) == (1, {"passed": 7, "error": 2}), out
+    assert len(re.findall(r"ERROR test_it.py::test_leaves_a_client\[(?:first|second)\]", out)) == 2
+    assert project.is_clean
+
+
 ASYNC = """
 import asyncio
 import anyio

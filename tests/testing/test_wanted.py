@@ -204,9 +204,17 @@ def test_an_unknown_client_is_told_and_options_are_added(monkeypatch: pytest.Mon
     kafka = Kafka.__new__(Kafka)
     cluster = SimpleNamespace(access=Access.at("127.0.0.1:9092"))
     kafka.environment = Environment(name="shop")
-    monkeypatch.setattr(kafka.environment, "cluster", lambda: cluster)
+    asked: list[tuple[str, str]] = []
+
+    def cluster_as(user: str, listener: str) -> object:
+        asked.append((user, listener))
+        return cluster
+
+    monkeypatch.setattr(kafka.environment, "cluster", cluster_as)
     config = kafka.client_config("librdkafka", acks="all")
     assert config == {"bootstrap.servers": "127.0.0.1:9092", "acks": "all"}
+    kafka.client_config(user="ada", listener="secure")
+    assert asked == [("", ""), ("ada", "secure")]
     with pytest.raises(UsageError, match="kafkacat") as told:
         kafka.client_config("kafkacat")
     assert told.value.hint == "known: kafka-python, aiokafka, librdkafka, confluent-kafka"
