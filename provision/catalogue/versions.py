@@ -36,6 +36,15 @@ class KafkaVersion:
 
 
 ZOOKEEPER, KRAFT = "zookeeper", "kraft"
+FIRST_WITH_SCRAM_IN_KRAFT = KafkaVersion(3, 5, 0)
+"""From this version on Kafka keeps users in KRaft's metadata (KIP-900)."""
+
+
+def keeps_users(version: KafkaVersion | None, mode: str) -> bool:
+    """Whether Kafka keeps users in the cluster, in that mode; None for a version that is not known."""
+    return mode != KRAFT or version is None or version >= FIRST_WITH_SCRAM_IN_KRAFT
+
+
 # What binds SLF4J to a logging library.
 _RELOAD4J = ("org.slf4j:slf4j-reload4j:1.7.36!",)
 

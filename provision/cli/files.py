@@ -140,19 +140,19 @@ def render(
     ],
     env: Env = None,
     overrides: Set = None,
+    secrets: Annotated[
+        bool, typer.Option("--secrets", help="Also the files with keys and passwords, which only you can read.")
+    ] = False,
 ) -> None:
     """Write the configuration files that the nodes would get."""
     from provision.operations.files import write_below
 
-    files = select_described(env, overrides, tell_warnings).render()
-    secret = [f"{file.node}/{file.name}" for file in files if file.secret]
+    files = select_described(env, overrides, tell_warnings).render(secrets=secrets)
     try:
-        write_below(out, [file for file in files if not file.secret])
+        write_below(out, files)
     except OSError as error:
         raise UsageError(f"cannot write below {out}", why=error.strerror or str(error)) from error
-    say(f"wrote {counted('file', len(files) - len(secret))} below {out}")
-    if secret:
-        say(f"left out, because they are secret: {', '.join(secret)}")
+    say(f"wrote {counted('file', len(files))} below {out}")
 
 
 def plan(

@@ -228,9 +228,13 @@ class TopicPolicy:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user of the cluster, and where the password comes from: a variable, or a file's absolute path, or neither."""
+    """A user of the cluster, and where the password comes from: a variable, or a file's absolute path, or neither.
+
+    `mechanism` is by which the user says the password, or proves to know it, where listeners let both in.
+    """
 
     name: str
+    mechanism: str
     variable: str = ""
     file: str = ""
 

@@ -1,7 +1,7 @@
 """Spec to `Cluster`: defaults filled in; ids, names, ports, listeners and JVM options decided. No I/O."""
 
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
@@ -33,6 +33,7 @@ from provision.spec.listeners import broker_ports, security_of
 from provision.spec.model import BrokerOverride, EnvironmentSpec
 from provision.spec.paths import record_file
 from provision.spec.units import parse_duration_s, parse_size_bytes
+from provision.spec.users import may_keep_users, mechanism_of
 
 _MAIN_CLASSES = {
     Role.ZOOKEEPER: "org.apache.zookeeper.server.quorum.QuorumPeerMain",
@@ -143,6 +144,7 @@ def _users(spec: EnvironmentSpec, base_directory: str) -> tuple[User, ...]:
     return tuple(
         User(
             user.name,
+            mechanism_of(user, security_of(spec)),
             (user.password.env if user.password else None) or "",
             posixpath.join(base_directory, user.password.file) if user.password and user.password.file else "",
         )
@@ -260,8 +262,8 @@ def _node(  # noqa: PLR0913 what differs between the roles, by name
     if role is not Role.ZOOKEEPER:
         security = security_of(spec)
         listeners = tuple(_secured(one, security) for one in listeners)
-        place = Place([one.name for one in listeners], layout.config_dir(name), kraft=mode_of(spec) == KRAFT)
-        secured = settings(security, place, [user.name for user in spec.users])
+        place = _place(spec, listeners, layout.config_dir(name))
+        secured = settings(security, place, {user.name: mechanism_of(user, security) for user in spec.users})
         if role is Role.BROKER and not place.kraft and ensemble.closes(security):
             secured |= ensemble.of_broker(place.config_dir)
         if asks_for_permission(spec):
@@ -285,6 +287,11 @@ def _node(  # noqa: PLR0913 what differs between the roles, by name
         votes=votes,
         logs_itself=software.logs_itself,
     )
+
+
+def _place(spec: EnvironmentSpec, listeners: Iterable[Listener], config_dir: str) -> Place:
+    names = [listener.name for listener in listeners]
+    return Place(names, config_dir, kraft=mode_of(spec) == KRAFT, keeps_users=may_keep_users(spec))
 
 
 def _secured(listener: Listener, security: Security) -> Listener:

@@ -9,7 +9,7 @@ from provision.security import ensemble
 from provision.security.certificates import Subject
 from provision.security.listening import Security
 from provision.security.material import USERS, Material
-from provision.security.profiles import ITSELF, SECRETS, TRUSTSTORE, quoted
+from provision.security.profiles import ITSELF, SCRAM, SECRETS, TRUSTSTORE, quoted
 
 _LOCAL = ("localhost", "127.0.0.1")
 
@@ -52,7 +52,7 @@ def kept_in_the_cluster(cluster: Cluster, material: Material) -> Mapping[str, st
     """The passwords of users whom no node's file names, by user."""
     if not cluster.listening.scram:
         return {}
-    return {user.name: material.password(file_of(user.name)) for user in cluster.users}
+    return {user.name: material.password(file_of(user.name)) for user in cluster.users if user.mechanism in SCRAM}
 
 
 def secret_files(cluster: Cluster, material: Material) -> tuple[RenderedFile, ...]:
@@ -77,7 +77,8 @@ def _secrets(cluster: Cluster, node: Node, material: Material) -> bytes:
 
     It always has a key or password that is made of random bytes: a fingerprint of it tells nothing of the others.
     """
-    named = (user for user in with_passwords(cluster) if user == ITSELF or cluster.listening.users_in_files)
+    users = (user.name for user in cluster.users if cluster.listening.has_in_files(user.mechanism))
+    named = (ITSELF, *users) if cluster.listening.mechanism else ()
     lines = {f"password.{user}": quoted(material.password(file_of(user))) for user in named}
     if pair := material.of(node.name):  # a line ends as `\n` in the value of a property
         lines |= {"key": pair.key.decode(), "certificate": pair.certificate.decode()}

@@ -91,6 +91,12 @@ def writing_output(file: Path, mode: int | None = None) -> Iterator[BinaryIO]:
             yield stream
 
 
+def is_private(path: Path) -> bool:
+    """Whether it is this user's, and nobody else can read or change it."""
+    found = path.lstat()
+    return found.st_uid == os.getuid() and not stat.S_IMODE(found.st_mode) & 0o077
+
+
 def is_stream(file: Path) -> bool:
     """Whether a path stands for a stream of this process, whatever it leads to."""
     return _STREAMS.match(os.path.abspath(file)) is not None  # noqa: PTH100 not resolved

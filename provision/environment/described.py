@@ -152,11 +152,11 @@ class Described:
 
         return None if self._source.only_name else validate(self._source, self._runtimes).topics
 
-    def render(self) -> tuple[RenderedFile, ...]:
-        """The configuration files of every node, as `up` would write them."""
+    def render(self, *, secrets: bool = False) -> tuple[RenderedFile, ...]:
+        """The configuration files of every node, as `up` would write them; with `secrets` also keys and passwords."""
         from provision.operations.files import render
 
-        return render(self.source, self._runtimes, self._tell)
+        return render(self.source, self._runtimes, self._tell, secrets=secrets)
 
     def plan(self, *, frozen: bool = False) -> Prepared:
         """What `up` would do, and why; changes nothing. `frozen` enforces the lock next to the file."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from provision.catalogue.versions import keeps_users, version_of
 from provision.cluster.model import Cluster
 from provision.cluster.properties import encode, escape_value
 from provision.cluster.secured import file_of
@@ -19,7 +20,7 @@ from provision.plan.observed import ObservedEnvironment
 from provision.security.certificates import Pair
 from provision.security.listening import INTERNAL, base_of
 from provision.security.material import USERS, parted
-from provision.security.profiles import ITSELF, Profile, login
+from provision.security.profiles import ITSELF, PLAIN, Profile, login
 
 _ADDRESSES, _LOGIN, _PASSWORD = "bootstrap.servers", "sasl.jaas.config", "sasl.password"
 _KCAT_BYTES = 510
@@ -169,9 +170,8 @@ def _as_user(
         raise _not_known(observed.name, user, users, known)
     if profile.mechanism:
         password = secrets.password(file_of(user))
-        if profile.scram and user != ITSELF:
-            return replace(access, credentials=Credentials(_mechanism(access_to(observed), user), user, password))
-        return replace(access, credentials=Credentials(profile.mechanism, user, password))
+        mechanism = profile.mechanism if user == ITSELF else _mechanism(observed, profile, user)
+        return replace(access, credentials=Credentials(mechanism, user, password))
     return replace(access, certificate=str(secrets.path(f"{file_of(user)}.pem")))
 
 
@@ -183,16 +183,19 @@ def _not_known(environment: str, user: str, users: Sequence[str], known: Mapping
     return UsageError(what, hint=hint)
 
 
-def _mechanism(access: Access, user: str) -> str:
-    """By which of SCRAM's mechanisms the cluster knows a user.
+def _mechanism(observed: ObservedEnvironment, profile: Profile, user: str) -> str:
+    """By which mechanism a user gets in: one of SCRAM's if the cluster keeps the user, else PLAIN where that is taken.
 
     Raises:
-        UsageError: by none.
+        UsageError: neither is the case.
         Unavailable: no broker answers.
     """
     from provision.kafka.scram import describe_scram
 
-    mechanisms = describe_scram(access).get(user, {})
+    kept = profile.scram and keeps_users(version_of(observed.version), observed.mode)
+    mechanisms = describe_scram(access_to(observed)).get(user, {}) if kept else {}
+    if not mechanisms and PLAIN in profile.users_by:
+        return PLAIN
     if not mechanisms:
         raise UsageError(f"the cluster does not know the user {user}", hint="`provision up` makes the file's users")
     return max(mechanisms)

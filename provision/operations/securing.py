@@ -41,6 +41,17 @@ def material_of(
     """
     store = secrets_of(cluster.name, observed.about, home)
     _require_kept(observed, store, runtime)
+    return material_in(store, cluster, rotation, running=any(node.needs_stop for node in observed.nodes))
+
+
+def material_in(
+    store: SecretStore, cluster: Cluster, rotation: Rotation | None = None, *, running: bool = False
+) -> Material:
+    """What nodes need, by what a store keeps; `running` is whether they run.
+
+    Raises:
+        UsageError: a user's password is not where the file says.
+    """
     given = {user.name: _password(user) for user in cluster.users}
     passwords = {file_of(user): given.get(user) for user in with_passwords(cluster)}
     return material(
@@ -51,7 +62,7 @@ def material_of(
         ensemble=ensemble_subjects(cluster),
         rotation=rotation,
         given=authority_in(cluster.authority) if cluster.authority else None,
-        running=any(node.needs_stop for node in observed.nodes),
+        running=running,
     )
 
 

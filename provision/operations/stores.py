@@ -3,15 +3,13 @@
 Java reads a PKCS #12 store also where it is told of a JKS one, so that no library for that older form is needed.
 """
 
-import os
 import secrets
-import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from provision.common.whole_files import read_whole, write_whole
+from provision.common.whole_files import is_private, read_whole, write_whole
 from provision.errors import ProvisionError, Refused, Unavailable
 from provision.security.material import USERS, parted
 
@@ -125,7 +123,7 @@ def _kept_password(store: Path) -> bytes:
         _require_no_link(path)
     try:
         word = _line(read_whole(beside, _LONGEST_PASSWORD)) if beside.exists() else b""
-        private = bool(word) and _is_private(beside)
+        private = bool(word) and is_private(beside)
         if store.exists():
             _require_opened(store, word)
         elif beside.exists() and not private:
@@ -140,11 +138,6 @@ def _line(content: bytes) -> bytes:
     """A password without the end of its line; nothing if it cannot be one."""
     word = content.removesuffix(b"\n").removesuffix(b"\r")
     return word if word.isascii() and word.decode("ascii").isprintable() else b""
-
-
-def _is_private(file: Path) -> bool:
-    found = file.lstat()
-    return found.st_uid == os.getuid() and not stat.S_IMODE(found.st_mode) & 0o077
 
 
 def _require_opened(store: Path, word: bytes) -> None:

@@ -2,7 +2,7 @@
 
 A user that the file names has exactly the mechanism and the iterations in the file, and the password that is kept for
 it. Kafka tells nobody a password: whether it is still the same is seen by using it. Other users are left alone, or
-removed with `prune`. Users of other profiles are in the nodes' files.
+removed with `prune`. Users with PLAIN are in the nodes' files; the cluster keeps nothing of them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,8 +20,10 @@ from provision.plan.keeping import is_kept
 from provision.plan.listing import listed
 from provision.plan.observed import ObservedCluster
 from provision.resources.kind import Kind, Outcome, Target, Work
+from provision.security.profiles import PLAIN, SCRAM
 from provision.spec.listeners import security_of
 from provision.spec.model import EnvironmentSpec
+from provision.spec.users import may_keep_users, mechanism_of
 
 if TYPE_CHECKING:
     from provision.kafka.admin import Admin
@@ -33,10 +35,12 @@ _PAUSE_S = 0.2
 class DesiredUsers:
     """The mechanism of each user, with its iterations, in the order of the file, and whether others are removed.
 
-    Those stay that fit a pattern of `keep`. `passwords` are those of its users; a file does not have them.
+    Those stay that fit a pattern of `keep`. `passwords` are those of its users; a file does not have them. The users in
+    `plain` are in the file as well, with PLAIN.
     """
 
     users: Mapping[str, tuple[str, int]]
+    plain: tuple[str, ...] = ()
     prune: bool = False
     keep: tuple[str, ...] = ()
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -62,11 +66,13 @@ class Users(Kind[DesiredUsers, ObservedUsers]):
     performs: ClassVar[frozenset[str]] = frozenset({name})
 
     def desired(self, spec: EnvironmentSpec, brokers: int | None = None) -> DesiredUsers | None:  # noqa: ARG002
-        """The users in the file; None unless the cluster keeps them."""
-        if spec.bootstrap_servers or not security_of(spec).scram:
+        """The users in the file; None unless the cluster may keep some."""
+        security = security_of(spec)
+        if spec.bootstrap_servers or not security.scram or not may_keep_users(spec):
             return None
-        users = {user.name: (user.mechanism, user.iterations) for user in spec.users}
-        return DesiredUsers(users, spec.prune, tuple(spec.keep))
+        found = {user.name: (mechanism_of(user, security), user.iterations) for user in spec.users}
+        users = {name: scram for name, scram in found.items() if scram[0] in SCRAM}
+        return DesiredUsers(users, tuple(found.keys() - users.keys()), spec.prune, tuple(spec.keep))
 
     def empty_state(self) -> ObservedUsers:
         """No users."""
@@ -96,6 +102,7 @@ class Users(Kind[DesiredUsers, ObservedUsers]):
                 refused=user in observed.refused,
             )
         ]
+        changes += [_left_to_files(user, observed.users[user]) for user in desired.plain if user in observed.users]
         doomed = self._others(desired, observed) if desired.prune else []
         return (*changes, *(_pruned(user, observed.users[user]) for user in doomed))
 
@@ -108,7 +115,7 @@ class Users(Kind[DesiredUsers, ObservedUsers]):
 
     def _others(self, desired: DesiredUsers, observed: ObservedUsers) -> list[str]:
         """Those that are not in the file, and of whom it does not say that they are kept."""
-        others = sorted(observed.users.keys() - desired.users.keys())
+        others = sorted(observed.users.keys() - desired.users.keys() - {*desired.plain})
         return [user for user in others if not is_kept(f"{self.name} {user}", desired.keep)]
 
     def perform(
@@ -139,6 +146,7 @@ class Users(Kind[DesiredUsers, ObservedUsers]):
         there = observed or self.empty_state()
         return {
             "desired": {user: list(scram) for user, scram in desired.users.items()},
+            "plain": sorted(desired.plain),
             "prune": desired.prune,
             "keep": desired.keep,
             "there": {user: dict(sorted(scram.items())) for user, scram in sorted(there.users.items())},
@@ -197,6 +205,14 @@ def _planned(change: ScramChange, there: Scram | None, *, refused: bool) -> Iter
         subject = ScramChange(change.user, change.mechanism, change.iterations, change.password, others)
         cause = "; ".join(causes)
         yield Action(Verb.CONFIGURE, Users.name, change.user, cause, subject=subject, changes=tuple(differences))
+
+
+def _left_to_files(user: str, there: Scram) -> Action:
+    """One who had SCRAM, and has PLAIN now: by the old way nobody shall get in any more."""
+    changes = tuple(Difference(mechanism, str(there[mechanism]), None) for mechanism in sorted(there))
+    subject = ScramChange(user, remove=tuple(sorted(there)))
+    cause = f"its mechanism is {PLAIN} in the file"
+    return Action(Verb.CONFIGURE, Users.name, user, cause, subject=subject, changes=changes)
 
 
 def _pruned(user: str, there: Scram) -> Action:

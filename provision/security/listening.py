@@ -94,18 +94,22 @@ class Security:
 
     @property
     def scram(self) -> bool:
-        """Whether the cluster keeps users."""
-        return any(profile.scram for profile in self.for_clients)
+        """Whether the cluster may keep users: over a listener for this machine it is seen whether they get in."""
+        return any(profile.scram for _, profile in self.host)
 
     @property
-    def users_in_files(self) -> bool:
-        """Whether nodes have the passwords of users in their files."""
-        return any(profile.mechanism and not profile.scram for profile in self.for_clients)
+    def only_scram(self) -> bool:
+        """Whether a listener lets no users in but those that the cluster keeps."""
+        return any(profile.only_scram for profile in self.for_clients)
+
+    def has_in_files(self, mechanism: str) -> bool:
+        """Whether nodes have the password of a user of that mechanism in their files."""
+        return any(profile.has_in_files(mechanism) for profile in self.for_clients)
 
     @property
     def asks_password(self) -> bool:
         """Whether users need passwords."""
-        return self.scram or self.users_in_files
+        return any(profile.users_by for profile in self.for_clients)
 
     @property
     def is_secured(self) -> bool:

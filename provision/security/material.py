@@ -204,6 +204,12 @@ class Material:
             self.store.remove(self._left)
 
     @property
+    def new(self) -> frozenset[str]:
+        """The names of what is not kept yet."""
+        names = (name for name, content in self.files.items() if self.store.read(name) != content)
+        return frozenset(names) - {IDENTITY}
+
+    @property
     def is_rotating(self) -> bool:
         """Whether nodes trust another authority beside that of the environment, until a rotation to it is finished."""
         return _OLD in self.files.get(AUTHORITY_KEY, b"")

@@ -30,16 +30,30 @@ _SCRAM_MODULE = "org.apache.kafka.common.security.scram.ScramLoginModule"
 class Profile:
     """How a listener is secured: whether connections are encrypted, and how clients say who they are.
 
-    They show a certificate, or a password by a SASL `mechanism`, or nothing. With `scram`, the mechanism is only for
-    nodes and this program, who must get in before the cluster can know anybody: users are kept in the cluster, and
-    prove by SCRAM that they know their password.
+    They show a certificate, or a password by a SASL `mechanism`, or nothing. The mechanism is that of nodes and of this
+    program, who must get in before the cluster can know anybody; users have those of `users_by`. With PLAIN, they are
+    in the nodes' files; with SCRAM, they are kept in the cluster, and prove that they know their password.
     """
 
     name: str
     encrypted: bool = False
     asks_certificate: bool = False
     mechanism: str = ""
-    scram: bool = False
+    users_by: tuple[str, ...] = ()
+
+    @property
+    def scram(self) -> bool:
+        """Whether users that are kept in the cluster get in."""
+        return SCRAM_512 in self.users_by
+
+    @property
+    def only_scram(self) -> bool:
+        """Whether no other users do."""
+        return self.scram and PLAIN not in self.users_by
+
+    def has_in_files(self, mechanism: str) -> bool:
+        """Whether a user of that mechanism gets in by a password in the nodes' files."""
+        return PLAIN in self.users_by and not (self.scram and mechanism in SCRAM)
 
     @property
     def is_secured(self) -> bool:
@@ -84,9 +98,9 @@ PROFILES = {
         Profile(PLAIN_TEXT),
         Profile("tls", encrypted=True),
         Profile(MTLS, encrypted=True, asks_certificate=True),
-        Profile("sasl-plain", mechanism=PLAIN),
-        Profile("sasl-scram", mechanism=PLAIN, scram=True),
-        Profile("sasl-tls", encrypted=True, mechanism=PLAIN),
+        Profile("sasl-plain", mechanism=PLAIN, users_by=(PLAIN,)),
+        Profile("sasl-scram", mechanism=PLAIN, users_by=tuple(SCRAM)),
+        Profile("sasl-tls", encrypted=True, mechanism=PLAIN, users_by=(PLAIN, *SCRAM)),
     )
 }
 """All profiles, by name."""
@@ -94,25 +108,32 @@ PROFILES = {
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A node as far as security goes: its listeners by name, its directory of files, and whether it uses KRaft."""
+    """A node as far as security goes: its listeners by name, its directory of files, and whether it uses KRaft.
+
+    `keeps_users` is whether its version of Kafka keeps users in the cluster.
+    """
 
     listeners: Sequence[str]
     config_dir: str
     kraft: bool
+    keeps_users: bool = True
 
     def secret(self, name: str) -> str:
         """The reference to a secret in the node's own file."""
         return f"${{file:{self.config_dir}/{SECRETS}:{name}}}"
 
 
-def settings(security: "Security", place: Place, users: Sequence[str] = ()) -> dict[str, str]:
-    """The properties of a broker or controller at that place, which knows these users beside this program."""
+def settings(security: "Security", place: Place, users: Mapping[str, str]) -> dict[str, str]:
+    """The properties of a broker or controller at that place.
+
+    Beside this program, it knows these users, each with the mechanism by which they say their password.
+    """
     found: dict[str, str] = {}
     security = security.at(place.listeners)
     if security.is_secured:
         found |= {PROVIDERS: _FILE, PROVIDER_CLASS: PROVIDER}
     if security.encrypted:
-        found |= _of_tls(security, place, users)
+        found |= _of_tls(security, place, [*users])
     if security.mechanism:
         found |= _of_passwords(security, place, users)
     return found
@@ -161,7 +182,7 @@ def _client_auth(*, asks: bool) -> str:
     return "required" if asks else "none"
 
 
-def _of_passwords(security: "Security", place: Place, users: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _of_passwords(security: "Security", place: Place, users: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Brokers and controllers authenticate themselves as this program does."""
     if security.internal.mechanism:
         yield "sasl.mechanism.inter.broker.protocol", PLAIN
@@ -172,9 +193,10 @@ def _of_passwords(security: "Security", place: Place, users: Sequence[str]) -> I
         asking[security.named(CONTROLLER)] = security.controllers
     for listener, profile in asking.items():
         prefix = f"listener.name.{listener.lower()}."
-        others = () if profile.scram or is_controller(listener) else users
+        for_users = not is_controller(listener)
+        others = [user for user, by in users.items() if for_users and profile.has_in_files(by)]
         passwords = {user: place.secret(f"password.{user}") for user in (ITSELF, *others)}
-        scram = SCRAM if profile.scram and not is_controller(listener) else ()
+        scram = SCRAM if for_users and profile.scram and place.keeps_users else ()
         yield f"{prefix}sasl.enabled.mechanisms", ",".join([PLAIN, *scram])
         for mechanism in scram:
             yield f"{prefix}{mechanism.lower()}.sasl.jaas.config", f"{_SCRAM_MODULE} required;"

@@ -183,9 +183,9 @@ def _users_of_internal(spec: "EnvironmentSpec") -> Iterator["Finding"]:
     from provision.spec.checks import Finding
 
     security = security_of(spec)
-    if security.internal.scram and not any(profile.scram for _, profile in security.host):
+    if security.internal.only_scram and not security.scram:
         message = "users of sasl-scram are looked after over a listener for this machine, and none of those has it"
         yield Finding(("security",), message, "use sasl-plain or sasl-tls for INTERNAL", at_key=True)
-    if security.controllers.scram and not security.internal.scram:
+    if security.controllers.only_scram and not security.internal.only_scram:
         message = "only nodes get in at controllers, with a password that is in their files"
         yield Finding(("security",), message, "use sasl-plain for CONTROLLER", at_key=True)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from provision.catalogue.versions import KRAFT, KafkaVersion
+from provision.catalogue.versions import FIRST_WITH_SCRAM_IN_KRAFT, KafkaVersion, keeps_users
 from provision.security.acls import ANONYMOUS
-from provision.security.profiles import ITSELF, PROFILES, SCRAM, SCRAM_512
+from provision.security.listening import Security
+from provision.security.profiles import ITSELF, PLAIN, PROFILES, SCRAM, SCRAM_512
 from provision.spec.acls import Grants
 from provision.spec.listeners import security_of
 from provision.spec.secret_files import path_of_secret
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
 USER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 FEWEST_ITERATIONS, MOST_ITERATIONS = 4096, 16384
 """How often a password may be hashed, as Kafka has it (`ScramMechanism`, `ScramControlManager`)."""
-# Kafka keeps users in KRaft's metadata from this version on (KIP-900).
-_FIRST_WITH_SCRAM_IN_KRAFT = KafkaVersion(3, 5, 0)
+MECHANISMS = (PLAIN, *SCRAM)
 
 
 # No message of these shows a value: it may be a password that is in the wrong place.
@@ -51,8 +51,8 @@ def _flag(value: object) -> object:
 
 
 def _mechanism(value: object) -> object:
-    if not isinstance(value, str) or value not in SCRAM:
-        raise ValueError(f"must be {' or '.join(SCRAM)}")
+    if not isinstance(value, str) or value not in MECHANISMS:
+        raise ValueError(f"must be one of {', '.join(MECHANISMS)}")
     return value
 
 
@@ -78,14 +78,14 @@ class UserSpec(Section):
     """The user's name."""
     password: Annotated[PasswordSpec | None, BeforeValidator(_reference)] = None
     """Where the password comes from. Default: `up` makes one."""
-    mechanism: Annotated[str, BeforeValidator(_mechanism), WithJsonSchema({"enum": list(SCRAM)})] = SCRAM_512
-    """With `sasl-scram`: the mechanism by which the user proves to know the password."""
+    mechanism: Annotated[str | None, BeforeValidator(_mechanism), WithJsonSchema({"enum": list(MECHANISMS)})] = None
+    """How the user proves to know the password. Default: `SCRAM-SHA-512` with `sasl-scram`, else `PLAIN`."""
     iterations: Annotated[
         int,
         BeforeValidator(_iterations),
         WithJsonSchema({"type": "integer", "minimum": FEWEST_ITERATIONS, "maximum": MOST_ITERATIONS}),
     ] = FEWEST_ITERATIONS
-    """With `sasl-scram`: how often the password is hashed."""
+    """With a mechanism of SCRAM: how often the password is hashed."""
     allow: Grants = []
     """What the user may do, such as `read topic orders`. With this key, whatever is not allowed is refused."""
     super: Annotated[bool, BeforeValidator(_flag)] = False
@@ -94,19 +94,16 @@ class UserSpec(Section):
 
 def users(spec: "EnvironmentSpec") -> Iterator["Finding"]:
     """Users are told apart, each once, and none is taken for the program itself."""
-    from provision.spec.checks import Finding, mode_of
+    from provision.spec.checks import Finding
 
     security = security_of(spec)
     if spec.users and not security.knows_users:
         knowing = ", ".join(one.name for one in PROFILES.values() if one.knows_users)
         message = f"with security: {security.name} nobody says who they are"
         yield Finding(("users",), message, f"use one of {knowing}", at_key=True)
-    old = KafkaVersion.parse(spec.kafka.version) < _FIRST_WITH_SCRAM_IN_KRAFT
-    if security.scram and old and mode_of(spec) == KRAFT:
-        message = (
-            f"in KRaft mode Kafka keeps SCRAM users from {_FIRST_WITH_SCRAM_IN_KRAFT} on, not {spec.kafka.version}"
-        )
-        yield Finding(("security",), message, "use a newer kafka.version, kafka.mode: zookeeper, or sasl-plain")
+    if security.only_scram and not may_keep_users(spec):
+        hint = "use a newer kafka.version, kafka.mode: zookeeper, or sasl-plain"
+        yield Finding(("security",), _too_old(spec), hint)
     yield from _alike(spec.users)
     for index, user in enumerate(spec.users):
         if user.name == ITSELF:
@@ -120,10 +117,42 @@ def users(spec: "EnvironmentSpec") -> Iterator["Finding"]:
         if user.password and (user.password.env is None) == (user.password.file is None):
             message = "a password comes from env or from file"
             yield Finding(("users", index, "password"), message, "give one of them", at_key=True)
-        for key in ("mechanism", "iterations"):
-            if key in user.model_fields_set and security.knows_users and not security.scram:
-                message = f"with security: {security.name} no user has SCRAM"
-                yield Finding(("users", index, key), message, "remove it, or use security: sasl-scram", at_key=True)
+        for key, message, hint in _wrong_mechanism(spec, user, security):
+            yield Finding(("users", index, key), message, hint, at_key=True)
+
+
+def _wrong_mechanism(spec: "EnvironmentSpec", user: UserSpec, security: Security) -> Iterator[tuple[str, str, str]]:
+    """Which keys of a user do not fit, why, and what to do."""
+    said = [key for key in ("mechanism", "iterations") if key in user.model_fields_set]
+    by_scram = user.mechanism in SCRAM or (user.mechanism is None and "iterations" in said)
+    if not said or not security.knows_users:
+        return
+    if not security.asks_password:
+        yield said[0], f"with security: {security.name} no user has a password", "remove it"
+    elif user.mechanism == PLAIN and security.only_scram:
+        yield "mechanism", "at listeners of sasl-scram, no user gets in by PLAIN", f"use {' or '.join(SCRAM)}"
+    elif by_scram and not security.scram:
+        yield said[0], f"with security: {security.name} no user has SCRAM", "remove it, or use sasl-scram or sasl-tls"
+    elif by_scram and not may_keep_users(spec) and not security.only_scram:  # else it is said once, of `security`
+        yield said[0], _too_old(spec), "use a newer kafka.version, kafka.mode: zookeeper, or PLAIN"
+    elif "iterations" in said and mechanism_of(user, security) == PLAIN:
+        yield "iterations", "nothing is hashed with PLAIN", f"remove it, or set mechanism to {' or '.join(SCRAM)}"
+
+
+def _too_old(spec: "EnvironmentSpec") -> str:
+    return f"in KRaft mode Kafka keeps SCRAM users from {FIRST_WITH_SCRAM_IN_KRAFT} on, not {spec.kafka.version}"
+
+
+def may_keep_users(spec: "EnvironmentSpec") -> bool:
+    """Whether that version of Kafka keeps users in the cluster, in its mode."""
+    from provision.spec.checks import mode_of
+
+    return keeps_users(KafkaVersion.parse(spec.kafka.version), mode_of(spec))
+
+
+def mechanism_of(user: UserSpec, security: Security) -> str:
+    """By which a user gets in at listeners where there is a choice."""
+    return user.mechanism or (SCRAM_512 if security.only_scram else PLAIN)
 
 
 def _alike(users: Sequence[UserSpec]) -> Iterator["Finding"]:

@@ -63,7 +63,9 @@ class Row:
     @property
     def users(self) -> list[str]:
         """Who may get in; an empty name where nobody says who they are."""
-        return [""] if self.security == "tls" else ["app", "ops"]
+        if self.security == "tls":
+            return [""]
+        return ["app", "ops", "sha"] if self.security == "sasl-tls" else ["app", "ops"]
 
 
 PROFILES = ("tls", "mtls", "sasl-plain", "sasl-scram", "sasl-tls")
@@ -166,6 +168,9 @@ def closed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def _users(row: Row) -> list[dict[str, Any]]:
     if row.security == "sasl-scram":
         return [USERS[0] | {"mechanism": "SCRAM-SHA-256"}, USERS[1] | {"iterations": 8192}]
+    if row.security == "sasl-tls":
+        by_scram = {"app": "SCRAM-SHA-256", "sha": "SCRAM-SHA-512"}
+        return [USERS[1], *({"name": user, "mechanism": mechanism} for user, mechanism in by_scram.items())]
     return [{"name": user["name"]} for user in USERS] if row.security == "mtls" else USERS
 
 
@@ -198,9 +203,10 @@ def test_clients_based_on_librdkafka_get_in(closed: Closed) -> None:
 def test_kcat_gets_in(closed: Closed) -> None:
     told = subprocess.run([str(KCAT), "-V"], capture_output=True, text=True, check=True).stdout
     library = tuple(map(int, re.findall(r"librdkafka (\d+)\.(\d+)\.(\d+)", told)[0]))
-    if closed.row.security == "sasl-scram" and closed.row.version.startswith("4.") and library < (2, 6, 1):
-        pytest.skip("such a librdkafka gets into no Kafka 4 with SCRAM (confluentinc/librdkafka#4895)")
+    too_old = closed.row.version.startswith("4.") and library < (2, 6, 1)
     for user in closed.row.users:
+        if too_old and "SCRAM" in closed.given(user, "librdkafka"):
+            continue  # such a librdkafka gets into no Kafka 4 with SCRAM (confluentinc/librdkafka#4895)
         file = closed.directory / "kcat.conf"
         who = ["--user", user] if user else []
         closed.provision.ok("client-config", NAME, *who, "--format", "kcat", "--out", str(file))
@@ -252,11 +258,11 @@ def test_nobody_else_gets_in_and_is_told_why(closed: Closed) -> None:
         assert observe_cluster(closed.access(certificate=str(shown)), 1, ANSWER_S)
     if row.security.startswith("sasl"):
         mechanism = closed.python("app")["sasl_mechanism"]
-        assert (mechanism == "PLAIN") is (row.security != "sasl-scram")
+        assert (mechanism == "PLAIN") is (row.security == "sasl-plain")
         for user, password in (("app", "wrong"), ("nobody", "app"), ("ops", "")):
             with pytest.raises(KafkaRefused, match=f"does not let {user} in"):
                 observe_cluster(closed.access(credentials=Credentials(mechanism, user, password)), 1, ANSWER_S)
-        if row.security == "sasl-scram":  # a password that is sent as it is lets none of the users in
+        if row.security != "sasl-plain":  # a password that is sent as it is lets none of these users in
             known = closed.access().credentials
             assert known is not None
             with pytest.raises(KafkaRefused, match="does not let app in"):

@@ -6,13 +6,17 @@ from typing import Any
 
 import pytest
 
+from provision.cluster.layout import container_layout
+from provision.cluster.resolve import resolve_without_ports
 from provision.environment import Environment
 from provision.errors import InvalidEnvironment, NotReady, PartlyApplied, Refused
 from provision.events import Notice
 from provision.pipeline import UpOptions
 from provision.plan.actions import Plan
 from provision.resources.registry import KINDS
+from provision.resources.users import Users
 from provision.security.acls import Acl
+from provision.spec.loader import load_values
 from provision.spec.model import PRUNED
 from tests.fake_kafka import Partition, Topic
 from tests.test_converge import Living, living_in
@@ -165,6 +169,46 @@ def test_a_saved_plan_is_bound_to_who_is_there(living: Living) -> None:
         before.require_fresh(living.plan().saved)
 
 
+def test_with_tls_those_with_scram_are_kept_by_the_cluster_and_the_others_by_the_nodes(living: Living) -> None:
+    plain = {"name": "plain"}
+    done = living.settles(security="sasl-tls", users=[APP, OPS, plain])
+    assert done[-1] == "create user ops"  # and no other user
+    assert living.kafka.users == {"ops": {"SCRAM-SHA-256": (8192, made(living, "ops"))}}
+    assert living.settles(users=[APP, OPS, plain, {"name": "new", "mechanism": "SCRAM-SHA-512"}]) == ["create user new"]
+    assert living.kafka.users["new"] == {"SCRAM-SHA-512": (4096, made(living, "new"))}
+    (secrets,) = [
+        file.text for file in living.runtime.read_files("living", "broker-1") if file.name == "secrets.properties"
+    ]
+    assert {line.partition("=")[0] for line in secrets.splitlines()} >= {"password.app", "password.plain"}
+    assert "password.ops" not in secrets
+    assert "password.new" not in secrets
+
+
+def test_who_changes_from_scram_to_plain_is_let_in_in_the_new_way_alone(living: Living) -> None:
+    living.settles(security="sasl-tls", users=[OPS])
+    ops = {"name": "ops", "mechanism": "PLAIN"}
+    (action,) = [one for one in living.want(users=[ops]).plan().plan.actions if one.resource == "user ops"]
+    assert (action.verb, action.cause) == ("configure", "its mechanism is PLAIN in the file")
+    assert [str(one) for one in action.changes] == ["SCRAM-SHA-256 8192 → unset"]
+    assert living.settles()[-1] == "configure user ops"
+    assert living.kafka.users == {}
+    done = living.settles(users=[OPS])
+    assert done[-1] == "create user ops"
+    assert {step.partition(" ")[0] for step in done[:-1]} <= ROLLING
+
+
+def test_a_cluster_that_can_keep_users_is_asked_for_them_and_one_that_cannot_is_not(living: Living) -> None:
+    living.settles(security="sasl-tls", users=[APP])
+    living.kafka.users["other"] = {"SCRAM-SHA-256": (4096, "of their own")}
+    assert living.settles(prune=True) == ["delete user other"]
+    for version, keeps in (("3.4.1", False), ("3.5.2", True)):
+        spec = load_values({"name": "orders", "kafka": {"mode": "kraft", "version": version}, "security": "sasl-tls"})
+        assert (Users().desired(spec) is not None) is keeps
+        broker = resolve_without_ports(spec, container_layout(spec)).brokers[0]
+        asked = broker.properties["listener.name.host_sasl_tls.sasl.enabled.mechanisms"]
+        assert asked == ("PLAIN,SCRAM-SHA-256,SCRAM-SHA-512" if keeps else "PLAIN")
+
+
 @pytest.mark.parametrize(
     ("sections", "said"),
     [
@@ -172,14 +216,33 @@ def test_a_saved_plan_is_bound_to_who_is_there(living: Living) -> None:
             {"kafka": {"mode": "kraft", "version": "3.4.1"}},
             "in KRaft mode Kafka keeps SCRAM users from 3.5.0 on",
         ),
-        ({"users": [{"name": "app", "mechanism": "PLAIN"}]}, "must be SCRAM-SHA-256 or SCRAM-SHA-512"),
-        ({"users": [{"name": "app", "mechanism": 5}]}, "must be SCRAM-SHA-256 or SCRAM-SHA-512"),
+        (
+            {"users": [{"name": "app", "mechanism": "PLAIN"}]},
+            "at listeners of sasl-scram, no user gets in by PLAIN (use SCRAM-SHA-256 or SCRAM-SHA-512)",
+        ),
+        ({"users": [{"name": "app", "mechanism": 5}]}, "must be one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512"),
+        ({"users": [{"name": "app", "mechanism": None}]}, "must be one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512"),
+        (
+            {"kafka": {"mode": "kraft", "version": "3.4.1"}, "security": "sasl-tls", "users": [OPS]},
+            "users[0].mechanism: in KRaft mode Kafka keeps SCRAM users from 3.5.0 on, not 3.4.1",
+        ),
+        (
+            {"security": "sasl-tls", "users": [APP | {"iterations": 5000}]},
+            "users[0].iterations: nothing is hashed with PLAIN",
+        ),
+        (
+            {"security": {"HOST": "tls", "INTERNAL": "sasl-tls"}, "users": [OPS]},
+            "users[0].mechanism: with security: HOST=tls INTERNAL=sasl-tls CONTROLLER=sasl-tls no user has SCRAM",
+        ),
         ({"users": [{"name": "app", "iterations": 4095}]}, "must be a number from 4096 to 16384"),
         ({"users": [{"name": "app", "iterations": True}]}, "must be a number from 4096 to 16384"),
         ({"users": [{"name": "app", "iterations": "5000"}]}, "must be a number from 4096 to 16384"),
         ({"users": [{"name": "provision"}]}, "provision is the cluster's own user"),
         ({"security": "sasl-plain", "users": [OPS]}, "with security: sasl-plain no user has SCRAM"),
-        ({"security": "mtls", "users": [{"name": "app", "iterations": 5000}]}, "with security: mtls no user has SCRAM"),
+        (
+            {"security": "mtls", "users": [{"name": "app", "iterations": 5000}]},
+            "with security: mtls no user has a password",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_with_the_place(living: Living, sections: dict[str, Any], said: str) -> None:

@@ -452,6 +452,17 @@ def test_a_client_is_told_all_that_it_needs_in_every_form(closed: Closed, securi
     assert config.text not in repr(config)
 
 
+@pytest.mark.parametrize("form", EVERY_FORM)
+@pytest.mark.parametrize("mechanism", ["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"])
+def test_with_tls_a_client_is_told_its_own_mechanism(closed: Closed, mechanism: str, form: str) -> None:
+    environment = closed.of("sasl-tls", users=[{"name": "app", "mechanism": mechanism}])
+    environment.up()
+    text = environment.client_config(form, "app").text
+    assert ("SASL_SSL" in text, str(closed.store.path("ca.pem")) in text) == (True, True)
+    assert {one for one in ("SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN") if one in text} == {mechanism}
+    assert "provision" not in text.replace(str(closed.store.directory), "")
+
+
 def test_a_client_that_is_not_known_or_not_named_is_refused(closed: Closed) -> None:
     environment = closed.of("mtls", users=APP)
     environment.up()

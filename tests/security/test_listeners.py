@@ -136,7 +136,7 @@ def test_what_is_kept_of_listeners_is_read_back_and_nothing_damaged_is_believed(
     [
         ({"A": "plaintext", "B": "tls"}, "B"),
         ({"A": "plaintext", "B": "sasl-plain", "C": "tls"}, "B"),
-        ({"A": "sasl-tls", "B": "sasl-scram"}, "B"),
+        ({"A": "sasl-scram", "B": "sasl-tls"}, "B"),
         ({"A": "mtls", "B": "sasl-plain"}, "A"),
     ],
 )

@@ -27,7 +27,7 @@ def _values(security: str, **sections: object) -> dict[str, Any]:
 def _set_by(security: str) -> set[str]:
     """All properties that a profile sets."""
     place = Place(("INTERNAL", "HOST", "CONTROLLER"), "/config", kraft=True)
-    return {*settings(Security.of(PROFILES[security]), place, ("app",))} - {"config.providers"}
+    return {*settings(Security.of(PROFILES[security]), place, {"app": "PLAIN"})} - {"config.providers"}
 
 
 @pytest.mark.parametrize(
