@@ -20,6 +20,7 @@ from provision.cluster.model import RenderedFile
 from provision.common.whole_files import writing_output
 from provision.errors import ProvisionError, UsageError
 from provision.home.journals import Run
+from provision.home.secrets import known_secrets
 from provision.observe.readiness import Assessment
 from provision.operations.masking import Mask
 from provision.operations.status import status_dict
@@ -82,6 +83,7 @@ class _Bundle:
         nodes = [node.name for node in observed.nodes] if observed else []
         files = {node: self._files_of(runtime, node) for node in nodes if runtime}
         plan, rendered, lacking = self._planned()
+        self.mask.know(self._had("its secrets", lambda: _secrets(observed)) or () if observed else ())
         self.mask.learn((*rendered, *(file for several in files.values() for file in several)))
         self._json("versions", lambda: _versions(contents.version, runtime, observed))
         self._json("status", lambda: status_dict(contents.status()))
@@ -152,6 +154,12 @@ class _Bundle:
         entry = tarfile.TarInfo(f"{self.contents.name}/{name}")
         entry.size, entry.mode, entry.mtime = size, _MODE, int(time.time())
         self.archive.addfile(entry, stream)
+
+
+def _secrets(observed: ObservedEnvironment) -> frozenset[str]:
+    """What is kept of its secrets; those of users with SCRAM are in no file of a node."""
+    store = known_secrets(observed.name, observed.about)
+    return store.words if store else frozenset()
 
 
 def _given(plan: Plan | None, lacking: Failure) -> Plan:

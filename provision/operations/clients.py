@@ -128,7 +128,7 @@ def require_way_in(cluster: Cluster, user: str, listener: str) -> None:
     if user and not profile.knows_users:
         raise _nobody_says(profile, name if len(known) > 1 else "")
     users = [one.name for one in cluster.users]
-    if profile.knows_users and user not in (*users, ITSELF):
+    if profile.knows_users and user not in users:
         raise _not_known(cluster.name, user, users, known)
 
 
@@ -166,17 +166,18 @@ def _as_user(
     suffix = ".password" if profile.mechanism else ".pem"
     found = sorted(path.name for path in secrets.directory.glob(f"{USERS}*{suffix}")) if secrets else []
     users = [name.removeprefix(USERS).removesuffix(suffix) for name in found]
-    if secrets is None or user not in (*users, ITSELF):
+    if secrets is None or user not in users:
         raise _not_known(observed.name, user, users, known)
     if profile.mechanism:
         password = secrets.password(file_of(user))
-        mechanism = profile.mechanism if user == ITSELF else _mechanism(observed, profile, user)
-        return replace(access, credentials=Credentials(mechanism, user, password))
+        return replace(access, credentials=Credentials(_mechanism(observed, profile, user), user, password))
     return replace(access, certificate=str(secrets.path(f"{file_of(user)}.pem")))
 
 
 def _not_known(environment: str, user: str, users: Sequence[str], known: Mapping[str, Profile]) -> UsageError:
     what = f"{environment} has no user {user}" if user else f"{environment} wants to know who its clients are"
+    if user == ITSELF:
+        what = f"{ITSELF} is the account of the nodes of {environment} and of this program, and of no client"
     hint = f"--user {' or '.join(users)}" if users else "name one in the file's `users`, and `provision up` makes it"
     open_ones = [base_of(name) for name, one in known.items() if not one.knows_users]
     hint += f"; or --listener {' or '.join(open_ones)}" if open_ones and not user else ""

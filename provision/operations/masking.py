@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from provision.cluster.model import LAUNCH_FILE, UNREADABLE, RenderedFile
+from provision.cluster.properties import escape_value
+from provision.security.profiles import quoted
 
 HIDDEN = "(hidden)"
 _WORDS = (
@@ -30,14 +32,21 @@ _ADDRESS = re.compile(r"(://[^\s/:@]*:)[^\s/@]+(?=@)")
 _PASSWORD = re.compile("passw|passphrase|secret", re.IGNORECASE)  # `delegation.token.expiry.time.ms` has a plain number
 _QUOTED = re.compile(r"""["']((?:[^"'\\\n]|\\.)+)["']""")
 _SHORTEST = 4  # a shorter value would hide what is not secret all over a log
+_DISTINCT = 16  # a longer one is part of nothing else
 
 
 class Mask:
-    """Hides secrets; `learn` the files first, so that their values are hidden everywhere."""
+    """Hides secrets; `know` them and `learn` the files first, so that their values are hidden everywhere."""
 
     def __init__(self) -> None:
         self._values: set[str] = set()
         self._known: re.Pattern[str] | None = None
+
+    def know(self, secrets: Iterable[str]) -> None:
+        """Remember secrets themselves, in every form in which files and logs have a text."""
+        for secret in secrets:
+            self._values |= {secret, quoted(secret), escape_value(secret), json.dumps(secret)[1:-1]}
+        self._compile()
 
     def learn(self, files: Iterable[RenderedFile]) -> None:
         """Remember the values in files that are secret by their names."""
@@ -45,13 +54,11 @@ class Mask:
             for key, value in _settings(_text_of(file)):
                 if _NAME.search(key) and (_PASSWORD.search(key) or not value.isdigit()):
                     self._values |= {value, *_QUOTED.findall(value)} - {"true", "false"}
-        # As a whole word only: a password like `kafka` is part of many names.
+        self._compile()
+
+    def _compile(self) -> None:
         longest_first = sorted((value for value in self._values if len(value) >= _SHORTEST), key=len, reverse=True)
-        self._known = (
-            re.compile(rf"(?<![\w.-])(?:{'|'.join(map(re.escape, longest_first))})(?![\w.-])")
-            if longest_first
-            else None
-        )
+        self._known = re.compile("|".join(map(_pattern, longest_first))) if longest_first else None
 
     def file(self, file: RenderedFile) -> str:
         """The content of a file, for others to read; of one that is secret as a whole, nothing."""
@@ -90,6 +97,12 @@ class Mask:
         if isinstance(value, list | tuple):
             return [self.value(inner) for inner in value]
         return self.text(value) if isinstance(value, str) else value
+
+
+def _pattern(value: str) -> str:
+    """Where a value is hidden: a short one as a whole word only, since `kafka` is part of many names."""
+    found = re.escape(value)
+    return found if len(value) >= _DISTINCT else rf"(?<![\w.-]){found}(?![\w-]|\.\w)"
 
 
 def _launch(text: str) -> Any:  # noqa: ANN401 whatever JSON has

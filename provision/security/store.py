@@ -11,6 +11,7 @@ home/secrets/NAME/ensemble-…      the same for whom ZooKeeper lets in, with an
 home/secrets/NAME/USER.password   the password of a user; users other than this program begin with `user-`
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from provision.errors import ProvisionError, Unavailable
 IDENTITY = "identity"
 _MODE = 0o600
 _LARGEST = 1024 * 1024
+_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(.*?)-----END", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,17 @@ class SecretStore:
         """
         names = (name for name in self.names if name.endswith(".password"))
         return frozenset(found for name in names if (found := self._text(name)))
+
+    @property
+    def words(self) -> frozenset[str]:
+        """What must not be shown of them: all passwords, and each line of the keys.
+
+        Raises:
+            Unavailable: one cannot be read.
+        """
+        texts = {name: (self.read(name) or b"").decode(errors="replace") for name in self.names}
+        lines = (line for text in texts.values() for key in _KEY.findall(text) for line in key.split())
+        return frozenset((*lines, *(text for name, text in texts.items() if text and name.endswith(".password"))))
 
     def keep(self, files: Mapping[str, bytes]) -> None:
         """Write files one after the other, unless they are there with the same content.

@@ -9,6 +9,7 @@ import pytest
 
 from provision.cli.run import run
 from provision.errors import ProvisionError, Unavailable
+from provision.home.secrets import known_secrets
 from tests.cli.world import FILE, NAME, settle
 from tests.fake_kafka import SpokenRuntime
 
@@ -73,6 +74,24 @@ def test_nothing_secret_is_in_it(runtime: SpokenRuntime) -> None:
     assert found["logs/broker-1.log"] == "read (hidden) from a file\n"
     assert [name for name, text in found.items() if WORD in text] == []
     assert "ssl.keystore.password" in found["plan.json"]
+
+
+def test_no_password_or_key_that_is_kept_is_in_it_wherever_it_comes_from(runtime: SpokenRuntime) -> None:
+    about = runtime.observe(NAME).about
+    assert about
+    store = known_secrets(NAME, about)
+    assert store
+    key = "-----BEGIN PRIVATE KEY-----\nMIIxyzzy0penS3same\n-----END PRIVATE KEY-----\n"
+    store.keep({"user-app.password": WORD.encode(), "user-ops.pem": key.encode()})  # no node has them in a file
+    said = [f"app says {WORD}.", "dumped MIIxyzzy0penS3same of a key", "nothing"]
+    runtime._environments[NAME].logs["broker-1"] = said  # noqa: SLF001
+    assert run(["logs", "--bundle", str(OUT)]) == 0
+    found = contents()
+    assert found["logs/broker-1.log"] == "app says (hidden).\ndumped (hidden) of a key\nnothing\n"
+    store.path("user-ops.pem").unlink()
+    store.path("user-ops.pem").mkdir()
+    assert run(["logs", "--bundle", str(OUT)]) == 0
+    assert contents()["missing.txt"].startswith("its secrets: ")
 
 
 def test_the_last_lines_of_each_log(runtime: SpokenRuntime) -> None:

@@ -12,6 +12,7 @@ from provision.cluster.properties import escape_value
 from provision.cluster.render import render
 from provision.cluster.resolve import resolve
 from provision.operations.masking import HIDDEN, Mask
+from provision.security.profiles import quoted
 from provision.spec.model import EnvironmentSpec
 
 WORD = "xyzzy-0pen-s3same"
@@ -159,3 +160,22 @@ def test_the_files_of_a_cluster_are_shown_as_they_are() -> None:
 def test_no_value_is_shown_whatever_its_characters_are(value: str, key: str) -> None:
     secret = f"{value}{WORD}"
     assert WORD not in _masked(_file(f"a=1\n{key}={escape_value(secret)}\nb={escape_value(secret)}\n"))
+
+
+@pytest.mark.parametrize("secret", [WORD, "0pen", "a 'b' \\c\"d", "wörd-ß", "x" * 40])
+@pytest.mark.parametrize("line", ["login {} refused", "it was {}.", '"{}"', "user:{}@host", "{}", "({})", "k={},"])
+def test_what_is_known_to_be_secret_is_hidden_in_whatever_form_a_text_has_it(secret: str, line: str) -> None:
+    mask = Mask()
+    mask.know([secret])
+    shown = [mask.text(line.format(form)) for form in (secret, quoted(secret), escape_value(secret))]
+    shown += [json.dumps(mask.value({"line": line.format(secret)}), ensure_ascii=escaped) for escaped in (True, False)]
+    assert [text for text in shown if HIDDEN not in text] == []
+
+
+def test_a_short_secret_is_hidden_as_a_whole_word_and_a_long_one_wherever_it_is() -> None:
+    mask = Mask()
+    mask.know(["kafka", WORD])
+    assert mask.text("kafka-topics of org.apache.kafka.common, not kafka.") == (
+        f"kafka-topics of org.apache.kafka.common, not {HIDDEN}."
+    )
+    assert mask.text(f"before-{WORD}-after") == f"before-{HIDDEN}-after"
