@@ -24,7 +24,7 @@ from provision.common.patience import Patience
 from provision.errors import NodeFailed, PortTaken, ProvisionError, UsageError
 from provision.events import Listener, Notice, Planned, silent, until_it_fails
 from provision.home.place import Home
-from provision.home.secrets import brought, forget_at, note_where, secrets_of
+from provision.home.secrets import Where, brought, forget_at, note_where, secrets_of
 from provision.kafka.levels import Level
 from provision.observe.nodes import observe_details
 from provision.observe.readiness import Assessment
@@ -185,12 +185,20 @@ def _keep_secrets(prepared: Prepared) -> None:
 
 
 def _forget_former(prepared: Prepared, home: Home) -> None:
-    """Remove secrets from a home to which the environment does not belong any more, and those of an open ZooKeeper."""
+    """Remove secrets from a home to which the environment does not belong any more, and those that nobody needs now.
+
+    They belong to nodes and users that are not there any more, or to another security, which nodes had and clients used
+    until it was closed. What the environment of another engine uses too stays.
+    """
     former = secrets_of(prepared.cluster.name, prepared.observed.about, home)
     if former.directory != prepared.material.store.directory:
         forget_at(former, prepared.runtime.place)
-    if prepared.cluster.zookeepers and not prepared.cluster.closes_ensemble:
-        prepared.material.forget_ensemble()
+    material, place = prepared.material, prepared.runtime.place
+    places = Where.of(material.store).places
+    if place in places and not material.files:
+        forget_at(material.store, place)
+    elif places == [place]:
+        material.forget_others()
 
 
 def _preparing(source: Source, runtimes: Runtimes, options: UpOptions) -> "partial[Prepared]":

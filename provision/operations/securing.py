@@ -168,7 +168,8 @@ def warnings_of(cluster: Cluster, made: Material, rotation: Rotation | None = No
             f"the old authority of {cluster.name}'s certificates is trusted beside the file's until "
             f"`provision certs rotate {cluster.name} --finish`"
         )
-    if (gone := made.certified_before) and not rotation:
+    users = {user.name for user in cluster.users}
+    if (gone := [user for user in made.certified_before if user not in users]) and not rotation:
         until = "another authority is in the file's `certificates`"
         yield (
             f"no longer in the file, and refused by name: {listed(gone)}; what certificates they have stays valid, for "

@@ -20,14 +20,13 @@ from provision.security.certificates import (
 )
 from provision.security.ensemble import PREFIX
 from provision.security.given import GivenAuthority
-from provision.security.profiles import ITSELF
 from provision.security.store import IDENTITY, SecretStore
 
 AUTHORITY, AUTHORITY_KEY = "ca.pem", "ca.key"
 USERS = "user-"
 """How the names of users' files begin."""
 _PASSWORD_BYTES, _IDENTITY_BYTES = 24, 8
-_KINDS = ("pem", "password")
+_KINDS = ("pem", "key", "password")
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 _OLD, _CHAIN = b"# the old authority\n", b"# what comes with certificates\n"
 
@@ -194,14 +193,12 @@ class Material:
     """The certificates of the authority that the file names."""
 
     def keep(self) -> None:
-        """Write what is new, and remove what belongs to nodes and users that are not there any more.
+        """Write what is new.
 
         Raises:
             ProvisionError: it cannot be written.
         """
-        if self.files:
-            self.store.keep(self.files)
-            self.store.remove(self._left)
+        self.store.keep(self.files)
 
     @property
     def new(self) -> frozenset[str]:
@@ -214,26 +211,20 @@ class Material:
         """Whether nodes trust another authority beside that of the environment, until a rotation to it is finished."""
         return _OLD in self.files.get(AUTHORITY_KEY, b"")
 
-    def forget_ensemble(self) -> None:
-        """Remove what is kept for ZooKeeper, once all of its nodes are open.
+    def forget_others(self) -> None:
+        """Remove the keys, certificates and passwords that are no part of it, once no node needs them.
 
         Raises:
-            ProvisionError: it cannot be removed.
+            ProvisionError: they cannot be removed.
         """
-        self.store.remove(name for name in self.store.names if name.startswith(PREFIX))
-
-    @property
-    def _left(self) -> frozenset[str]:
-        """The files of those for whom nothing is needed any more."""
-        ours = (AUTHORITY, *(f"{ITSELF}.{kind}" for kind in _KINDS))
-        kept = {*(f"{prefix}{name}" for prefix in ("", PREFIX) for name in ours), *self.files}
-        return frozenset(name for name in self.store.names if name.rpartition(".")[2] in _KINDS) - kept
+        self.store.remove(name for name in self.store.names - self.files.keys() if name.rpartition(".")[2] in _KINDS)
 
     @property
     def certified_before(self) -> tuple[str, ...]:
         """The users who have a certificate that is valid, and get none any more."""
-        left = (name for name in self._left if name.startswith(USERS) and name.endswith(".pem"))
-        return tuple(sorted(name.removeprefix(USERS).removesuffix(".pem") for name in left if self.files))
+        left = self.store.names - self.files.keys() if self.files else ()
+        known = (name for name in left if name.startswith(USERS) and name.endswith(".pem"))
+        return tuple(sorted(name.removeprefix(USERS).removesuffix(".pem") for name in known))
 
     def of(self, subject: str) -> Pair | None:
         """The key and the certificate of a node or client; None if there are none."""

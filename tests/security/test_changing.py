@@ -12,6 +12,7 @@ from provision.cli.plans import plan_lines
 from provision.cluster.model import MAIN_FILES, Role
 from provision.cluster.properties import parse
 from provision.errors import Refused, UsageError
+from provision.home.secrets import WHERE
 from provision.observe.reach import access_to
 from provision.plan.actions import Action, NodeTarget, Plan, Verb
 from provision.plan.observed import NodeState, ObservedNode
@@ -51,6 +52,7 @@ class Changing(Closed):
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
         self.seen: list[list[frozenset[str]]] = []
+        self.kept: list[frozenset[str]] = []
         self.left = -1
         objections = self.runtime.on_verb
 
@@ -61,6 +63,7 @@ class Changing(Closed):
             objections(verb, subject)
             if verb == "stop_node":
                 self.understand_each_other()
+                self.kept.append(self.store.names)
 
         self.runtime.on_verb = on_verb
 
@@ -148,7 +151,12 @@ def test_every_change_goes_in_phases_with_both_ways_open(
     assert [phase for phase, _ in brokers] == [phase for phase in PHASES for _ in endpoints]
     assert sorted(name for _, name in brokers) == sorted(f"broker-{n}" for n in endpoints for _ in PHASES)
     changing.seen.clear()
+    changing.kept.clear()
+    old = changing.store.names
     changing.up(environment)
+    assert all(old <= names for names in changing.kept)  # those of the old way work until it is closed
+    made = environment.plan().material.files.keys()
+    assert changing.store.names == {*made, *([WHERE] if made else [])}
     assert all(frozenset.intersection(*ways) for ways in changing.seen)
     assert [frozenset([before, after])] * len(endpoints) in changing.seen
     observed = changing.runtime.observe(NAME)

@@ -18,9 +18,11 @@ from provision.catalogue.versions import KafkaVersion, config_option
 from provision.cluster.properties import read
 from provision.errors import ProvisionError, Refused, UsageError
 from provision.events import ActionDone, Event, Notice
+from provision.home.secrets import Where, note_where
 from provision.kafka.access import Access
 from provision.observe.reach import access_to
 from provision.operations import apart
+from provision.operations.clients import client_variables
 from provision.operations.tools import filled_in_config, run_tool
 from provision.plan.actions import Verb
 from provision.plan.saved import SavedPlan
@@ -471,6 +473,31 @@ def test_a_client_that_is_not_known_or_not_named_is_refused(closed: Closed) -> N
             environment.client_config("properties", user)
     with pytest.raises(UsageError, match="no format 'xml'"):
         environment.client_config("xml", "app")
+
+
+@pytest.mark.parametrize("security", ["mtls", "sasl-plain", "sasl-scram", "sasl-tls"])
+def test_the_account_of_nodes_and_of_this_program_is_given_to_no_client(closed: Closed, security: str) -> None:
+    environment = closed.of(security, users=APP)
+    environment.up()
+    for form in EVERY_FORM:
+        with pytest.raises(UsageError, match="provision is the account of the nodes of closed") as caught:
+            environment.client_config(form, "provision")
+        assert caught.value.hint == "--user app"
+    with pytest.raises(UsageError, match="provision is the account"):
+        client_variables(closed.runtime.observe(NAME), "provision")
+
+
+@pytest.mark.parametrize("places", [[], ["elsewhere"]])
+def test_what_is_no_longer_asked_for_is_removed_unless_another_environment_of_the_name_has_it(
+    closed: Closed, places: list[str]
+) -> None:
+    closed.of("sasl-tls", users=APP).up()
+    before = closed.store.names
+    for place in places:
+        note_where(closed.store, place, "")
+    closed.of("plaintext").up()
+    assert closed.store.names == (before if places else frozenset())
+    assert Where.of(closed.store).places == places
 
 
 BOTH = [{"name": "leaver"}, {"name": "b.c"}]
