@@ -136,16 +136,7 @@ def up(
             note_about(again.runtime, again.observed, about, tell)
             result, wait = _bring_up(again, runtimes.home, options, tell, agree)
     except BaseException as error:
-        # A failed update stops where it is, and the next `up` continues from there; another command that has taken the
-        # environment over decides what becomes of it.
-        if prepared.observed.nodes or not change.is_held:
-            raise
-        name = prepared.cluster.name
-        if options.retain:
-            tell(Notice(f"{name} is kept as it is; `provision down {name}` removes it"))
-            raise
-        change.roll_back()
-        told = undone(error, lambda: _roll_back(prepared, runtimes.home, tell), name)
+        told = _given_up(error, prepared, runtimes.home, options, change)
         if told is error:
             raise
         raise told from error
@@ -176,6 +167,24 @@ def _settled(prepared: Prepared, source: Source, maker: Maker, options: UpOption
     if material.files:
         prepared = replace(prepared, material=replace(material, store=brought(material.store, Path(about.home))))
     return prepared, about
+
+
+def _given_up(
+    error: BaseException, prepared: Prepared, home: Home, options: UpOptions, change: Change
+) -> BaseException:
+    """Undo a first `up` that has failed, unless it is to be retained; returns what is to be raised.
+
+    A failed update stops where it is, and the next `up` continues from there; another command that has taken the
+    environment over decides what becomes of it.
+    """
+    if prepared.observed.nodes or not change.is_held:
+        return error
+    name = prepared.cluster.name
+    if options.retain:
+        change.tell(Notice(f"{name} is kept as it is; `provision down {name}` removes it"))
+        return error
+    change.roll_back()
+    return undone(error, lambda: _roll_back(prepared, home, change.tell), name)
 
 
 def _keep_secrets(prepared: Prepared) -> None:
