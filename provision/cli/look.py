@@ -312,9 +312,16 @@ def client_config(
             raise ProvisionError(f"cannot write {out}", why=error.strerror or str(error)) from error
         for file in (*config.files, out):
             say(f"wrote {file}")
+        _tell_of_mounts(config.mounts)
         return
     for line in config.text.removesuffix("\n").split("\n"):
         write_line(line)
+    _tell_of_mounts(config.mounts)
+
+
+def _tell_of_mounts(files: Sequence[Path]) -> None:
+    if files:
+        say(f"mount into the client's container, at the same path: {', '.join(map(str, files))}")
 
 
 def _with_stores(out: Path | None, store: str) -> Path:

@@ -1,40 +1,40 @@
 """What a client needs to get in, in the form in which each kind of client reads it."""
 
-import json
-import re
-import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from provision.catalogue.versions import keeps_users, version_of
 from provision.cluster.model import Cluster
-from provision.cluster.properties import encode, escape_value
 from provision.cluster.secured import file_of
 from provision.errors import ProvisionError, UsageError
 from provision.home.secrets import known_secrets
 from provision.kafka.access import Access, Credentials
 from provision.observe.reach import access_to, known_listeners, secured, security_of_nodes
-from provision.operations.stores import TYPE, Store, Stores, stores_beside
+from provision.operations.forms import FOR_JAVA, FORMS, INLINE, PASSWORD, VARIABLES, rdkafka, read_file
+from provision.operations.stores import TYPE, stores_beside
 from provision.plan.observed import ObservedEnvironment
-from provision.security.certificates import Pair
 from provision.security.listening import INTERNAL, base_of
-from provision.security.material import USERS, parted
-from provision.security.profiles import ITSELF, PLAIN, Profile, login
+from provision.security.material import USERS
+from provision.security.profiles import ITSELF, PLAIN, Profile
 
-_ADDRESSES, _LOGIN, _PASSWORD = "bootstrap.servers", "sasl.jaas.config", "sasl.password"
-_KCAT_BYTES = 510
-"""The longest line that kcat reads."""
-Values = Iterator[tuple[str, str]]
+_PASSWORD_FILE = "KAFKA_SASL_PASSWORD_FILE"  # noqa: S105 its name
+CLIENT_VARIABLES = (*VARIABLES.values(), _PASSWORD_FILE)
+"""The environment variables that tell a client how to get in."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClientConfig:
-    """A client's configuration, whether it has a key or a password in it, and the files that were written for it."""
+    """A client's configuration, and whether it has a key or a password in it.
+
+    `files` were written for it. It refers to those of `mounts`, which a client has that is not on this machine only if
+    they are mounted where it is.
+    """
 
     text: str = field(repr=False)
     secret: bool
     files: tuple[Path, ...] = ()
+    mounts: tuple[Path, ...] = ()
 
 
 def client_config(
@@ -52,7 +52,8 @@ def client_config(
         observed: the environment.
         form: one of `FORMS`.
         user: the user; empty where nobody says who they are.
-        inside: the brokers' addresses inside the environment's network, if the client is there.
+        inside: the brokers' addresses inside the environment's network, if the client is there: then what it needs of
+            files is in the form itself, where the client reads that.
         listener: the listener; empty for the first one that fits.
         stores: for a Java client, the file beside which PKCS #12 stores are written, to which the form then refers.
 
@@ -72,8 +73,11 @@ def client_config(
         access = access.to(inside)
     if stores is not None:
         return _with_stores(observed.name, access, form, user, stores)
-    text = FORMS[form](access)
-    return ClientConfig(text, secret=access.credentials is not None or "PRIVATE KEY" in text)
+    apart = inside is not None
+    text = (INLINE if apart and form in INLINE else FORMS)[form](access)
+    named = (access.ca, access.certificate) if apart and form not in INLINE else ()
+    mounts = tuple(Path(file) for file in named if file)
+    return ClientConfig(text, secret=access.credentials is not None or "PRIVATE KEY" in text, mounts=mounts)
 
 
 def access_for(observed: ObservedEnvironment, user: str = "", listener: str = "") -> Access:
@@ -202,129 +206,18 @@ def _mechanism(observed: ObservedEnvironment, profile: Profile, user: str) -> st
     return max(mechanisms)
 
 
-# -- the forms --------------------------------------------------------------------------------------------------------
-
-
-def java_properties(access: Access, *, inline: bool = False) -> str:
-    """A properties file for a Java client, without addresses; `inline` needs no other file.
-
-    A client's own key is always in it: from a file, clients of 2.8 want it with a password.
-
-    Raises:
-        ProvisionError: a file with a key or a certificate cannot be read.
-    """
-    return _lines(_java(access, inline=inline))
-
-
-def _java(access: Access, *, inline: bool = False, stores: Stores | None = None) -> Values:
-    yield "security.protocol", access.protocol
-    if stores:
-        yield from _in_store("trust", stores.trusted)
-    elif access.ca:
-        yield "ssl.truststore.type", "PEM"
-        yield ("ssl.truststore.certificates", _read(access.ca)) if inline else ("ssl.truststore.location", access.ca)
-    if stores and stores.own:
-        yield from _in_store("key", stores.own)
-        yield "ssl.key.password", stores.own.password
-    elif access.certificate:
-        pair = _pair(access.certificate)
-        yield "ssl.keystore.type", "PEM"
-        yield "ssl.keystore.key", pair.key.decode()
-        yield "ssl.keystore.certificate.chain", pair.certificate.decode()
-    if who := access.credentials:
-        yield "sasl.mechanism", who.mechanism
-        yield _LOGIN, login(who.mechanism, who.username, who.password)
-
-
-def _in_store(kind: str, store: Store) -> Values:
-    yield f"ssl.{kind}store.type", TYPE
-    yield f"ssl.{kind}store.location", str(store.path)
-    yield f"ssl.{kind}store.password", store.password
-
-
 def _with_stores(environment: str, access: Access, form: str, user: str, file: Path) -> ClientConfig:
     """A form that refers to stores, which are written."""
-    if form not in _FOR_JAVA:
-        hint = f"use --format {' or '.join(_FOR_JAVA)}, or leave --store out"
+    if form not in FOR_JAVA:
+        hint = f"use --format {' or '.join(FOR_JAVA)}, or leave --store out"
         raise UsageError(f"the format {form} is for clients that read no {TYPE} stores", hint=hint)
     if not access.ca:
         what = f"this listener of {environment} has no TLS, so that there is nothing to store"
         raise UsageError(what, hint="leave --store out")
-    pair = _read(access.certificate).encode() if access.certificate else None
-    stores = stores_beside(file, _read(access.ca).encode(), user, pair)
-    text = _FOR_JAVA[form](access, stores)
+    pair = read_file(access.certificate).encode() if access.certificate else None
+    stores = stores_beside(file, read_file(access.ca).encode(), user, pair)
+    text = FOR_JAVA[form](access, stores)
     return ClientConfig(text, secret=True, files=tuple(stores.write()))
-
-
-def _properties(access: Access, stores: Stores | None = None) -> str:
-    return _lines([(_ADDRESSES, access.bootstrap_servers)]) + _lines(_java(access, stores=stores))
-
-
-def _spring(access: Access, stores: Stores | None = None) -> str:
-    r"""Spring Boot's `application.properties`, where `${NAME}` stands for another property.
-
-    Older versions have no escape for it, but JAAS has one for `$`.
-    """
-    values = {"spring.kafka.bootstrap-servers": access.bootstrap_servers}
-    for key, value in _java(access, stores=stores):
-        values[f"spring.kafka.properties.{key}"] = value.replace("${", r"\044{") if key == _LOGIN else value
-    if wrong := [key for key, value in values.items() if "${" in value]:
-        raise UsageError(f"Spring would take the value of {wrong[0]} for another", why="there is `${` in it")
-    return _lines(list(values.items()))
-
-
-def _rdkafka(access: Access) -> Values:
-    yield _ADDRESSES, access.bootstrap_servers
-    yield "security.protocol", access.protocol
-    if access.ca:
-        yield "ssl.ca.location", access.ca
-    if access.certificate:
-        yield "ssl.certificate.location", access.certificate
-        yield "ssl.key.location", access.certificate
-    if who := access.credentials:
-        yield "sasl.mechanisms", who.mechanism
-        yield "sasl.username", who.username
-        yield _PASSWORD, who.password
-
-
-def _json(values: object) -> str:
-    return f"{json.dumps(values, indent=2)}\n"
-
-
-def _kcat(access: Access) -> str:
-    r"""A file for `kcat -F`, which takes all after `=` as it is, but for spaces at the end, `\:` and `\=`.
-
-    Its lines are short: of many addresses, which any client needs only to begin with, there are as many as fit.
-    """
-    lines = []
-    for key, value in _rdkafka(access):
-        said = value
-        while key == _ADDRESSES and len(f"{key}={said}") > _KCAT_BYTES and "," in said:
-            said = said.rpartition(",")[0]
-        line = f"{key}={said}"
-        if line.endswith(" ") or re.search(r"\\[:=]", line) or len(line.encode()) > _KCAT_BYTES:
-            why = r"it has a space at its end, `\:` or `\=`, or is too long"
-            hint = "another value, or another format, such as librdkafka"
-            raise UsageError(f"kcat cannot read this {key} from a file", why=why, hint=hint)
-        lines.append(f"{line}\n")
-    return "".join(lines)
-
-
-_VARIABLES = {
-    _ADDRESSES: "KAFKA_BOOTSTRAP_SERVERS",
-    "security.protocol": "KAFKA_SECURITY_PROTOCOL",
-    "ssl.ca.location": "KAFKA_SSL_CA_LOCATION",
-    "ssl.certificate.location": "KAFKA_SSL_CERTIFICATE_LOCATION",
-    "ssl.key.location": "KAFKA_SSL_KEY_LOCATION",
-    "sasl.mechanisms": "KAFKA_SASL_MECHANISM",
-    "sasl.username": "KAFKA_SASL_USERNAME",
-    _PASSWORD: "KAFKA_SASL_PASSWORD",
-}
-
-
-_PASSWORD_FILE = "KAFKA_SASL_PASSWORD_FILE"  # noqa: S105 its name
-CLIENT_VARIABLES = (*_VARIABLES.values(), _PASSWORD_FILE)
-"""The environment variables that tell a client how to get in."""
 
 
 def client_variables(observed: ObservedEnvironment, user: str = "", listener: str = "") -> Mapping[str, str]:
@@ -334,45 +227,8 @@ def client_variables(observed: ObservedEnvironment, user: str = "", listener: st
     `client_config`.
     """
     access = access_as(observed, user, listener)
-    found = {_VARIABLES[key]: value for key, value in _rdkafka(access) if key != _PASSWORD}
+    found = {VARIABLES[key]: value for key, value in rdkafka(access) if key != PASSWORD}
     secrets = known_secrets(observed.name, observed.about)
     if access.credentials and secrets:
         found[_PASSWORD_FILE] = str(secrets.path(f"{file_of(user)}.password"))
     return found
-
-
-def _env(access: Access) -> str:
-    return "".join(f"export {_VARIABLES[key]}={shlex.quote(value)}\n" for key, value in _rdkafka(access))
-
-
-_FOR_JAVA = {"properties": _properties, "spring": _spring}
-FORMS: Mapping[str, Callable[[Access], str]] = {
-    "properties": _properties,
-    "librdkafka": lambda access: _json(dict(_rdkafka(access))),
-    "kafka-python": lambda access: _json(access.client_options()),
-    "spring": _spring,
-    "env": _env,
-    "kcat": _kcat,
-}
-"""By name: what makes each form."""
-
-
-def _lines(values: "Values | list[tuple[str, str]]") -> str:
-    r"""Values as a Java properties file, where `\\n` ends a line of a value."""
-    escaped = ((key, "\\n".join(map(escape_value, value.split("\n")))) for key, value in values)
-    return encode("".join(f"{key}={value}\n" for key, value in escaped)).decode("ascii")
-
-
-def _pair(file: str) -> Pair:
-    pair = parted(_read(file).encode())
-    if pair is None:
-        raise ProvisionError(f"{file} has no key and certificate")
-    return pair
-
-
-def _read(file: str) -> str:
-    try:
-        return Path(file).read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise ProvisionError(f"cannot read {file}", why=why) from error

@@ -17,7 +17,8 @@ from provision.cluster.model import Role
 from provision.errors import ProvisionError, UsageError
 from provision.kafka.access import Access
 from provision.observe.ensemble import secrets_for_tools
-from provision.operations.clients import access_for, access_inside, java_properties, required_listener
+from provision.operations.clients import access_for, access_inside, required_listener
+from provision.operations.forms import java_properties
 from provision.operations.status import require_nodes
 from provision.plan.observed import DOCKER, NodeState, ObservedEnvironment
 from provision.runtime.base import DIRECTORY, JavaCommand, Runtime, Streams

@@ -41,6 +41,23 @@ def test_what_is_printed_is_what_it_is(capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().out == TEXT
 
 
+@pytest.mark.parametrize("out", [[], ["--out", "client.json"]])
+def test_what_is_to_be_mounted_is_told_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], out: list[str]
+) -> None:
+    class Inside(_Environment):
+        @staticmethod
+        def client_config(_form: str, _user: str, **_: object) -> ClientConfig:
+            return ClientConfig(TEXT, secret=True, mounts=(Path("/home/ca.pem"), Path("/home/user-app.pem")))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(look, "select", lambda _env: Inside)
+    assert run(["client-config", "--inside", *out]) == 0
+    told = capsys.readouterr()
+    assert told.err.endswith("mount into the client's container, at the same path: /home/ca.pem, /home/user-app.pem\n")
+    assert told.out == ("" if out else TEXT)
+
+
 def test_a_file_is_this_users_alone_even_if_it_was_not(tmp_path: Path) -> None:
     for name in ("new", "old"):
         file = tmp_path / name

@@ -24,14 +24,17 @@ import yaml
 from confluent_kafka.admin import AdminClient
 from kafka import KafkaConsumer, KafkaProducer
 
+from provision.catalogue.versions import KafkaVersion, release_of
+from provision.cluster.properties import parse
 from provision.errors import KafkaRefused
 from provision.kafka.access import Access, Credentials
 from provision.kafka.connection import NotAnswering
 from provision.kafka.metadata import observe_cluster
+from provision.operations.forms import INLINE
 from provision.security.certificates import Subject, issue, make_authority
 from provision.security.material import Authority
 from provision.security.store import SecretStore
-from tests.engine import Provision, engine, java, write_environment
+from tests.engine import Provision, engine, image, java, write_environment
 from tests.matrix.test_certificates import REFUSED
 from tests.users import NOBODY, needs_root
 
@@ -197,6 +200,30 @@ def test_clients_based_on_librdkafka_get_in(closed: Closed) -> None:
     for user in closed.row.users:
         client = AdminClient(json.loads(closed.given(user, "librdkafka")))
         assert "t" in client.list_topics(timeout=PATIENCE_S).topics
+    # With keys and certificates in it, as clients get it that are elsewhere.
+    client = AdminClient(json.loads(INLINE["librdkafka"](closed.access())))
+    assert "t" in client.list_topics(timeout=PATIENCE_S).topics
+
+
+def test_a_client_in_a_container_gets_in_with_nothing_but_what_is_said_inside(closed: Closed) -> None:
+    if closed.row.runtime == "process":
+        pytest.skip("there is no network inside")
+    file, user = closed.directory / "inside.properties", closed.row.users[0]
+    who = ["--user", user] if user else []
+    told = closed.provision.ok_err("client-config", NAME, *who, "--inside", "--out", str(file))
+    assert "mount" not in told
+    servers = parse(file.read_text())["bootstrap.servers"]
+    tool = release_of(KafkaVersion.parse(closed.row.version)).tools["kafka-topics"].split()
+    options = ["--list", "--bootstrap-server", servers, "--command-config", "/client.properties"]
+    listed = engine().containers.run(
+        image(closed.row.version),
+        ["java", "-cp", "/opt/kafka/libs/*", *tool, *options],
+        network=NAME,
+        user="0",
+        volumes={str(file): {"bind": "/client.properties", "mode": "ro"}},
+        remove=True,
+    )
+    assert b"t" in listed.split()
 
 
 @pytest.mark.skipif(KCAT is None, reason="there is no kcat")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from provision.cluster.properties import parse
 from provision.errors import UsageError
 from provision.kafka.access import Access, Credentials
-from provision.operations.clients import FORMS
+from provision.operations.forms import FORMS
 
 SERVERS = {number: f"127.0.0.1:{9000 + number}" for number in (1, 2)}
 passwords = st.text(

@@ -2,8 +2,10 @@
 
 import io
 import json
+import os
 import re
 import stat
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from provision.cluster.render import render
 from provision.cluster.resolve import fixed_ports, resolve, resolve_without_ports
 from provision.errors import InvalidEnvironment, ProvisionError, Refused, UsageError
 from provision.observe.reach import access_to
-from provision.operations.clients import FORMS
+from provision.operations.forms import FORMS
 from provision.operations.status import status_dict
 from provision.plan.actions import Verb
 from provision.runtime.base import JavaCommand, Streams
@@ -37,6 +39,7 @@ from provision.security.listening import (
     strictest,
     written,
 )
+from provision.security.material import parted
 from provision.security.profiles import PROFILES
 from provision.spec.listeners import security_of
 from provision.spec.loader import load, load_values
@@ -356,6 +359,51 @@ def test_a_listener_or_user_that_does_not_fit_is_refused_with_what_does(
         environment.client_config("properties", **options)
     assert message in caught.value.what
     assert hint in (caught.value.hint or "")
+
+
+def _in_form(text: str, form: str) -> dict[str, str]:
+    """What a form says, by the keys of its client."""
+    if form in ("properties", "spring"):
+        return {key.removeprefix("spring.kafka.properties."): value for key, value in parse(text).items()}
+    if form == "env":
+        shell = ["/bin/sh", "-c", f"{text}env -0"]
+        printed = subprocess.run(shell, env={"PATH": os.defpath}, capture_output=True, text=True, check=True)
+        return dict(one.split("=", 1) for one in printed.stdout.rstrip("\0").split("\0") if "=" in one)
+    found: dict[str, str] = json.loads(text)
+    return found
+
+
+_CONTENT = {
+    "properties": ("ssl.truststore.certificates", "ssl.keystore.certificate.chain", "ssl.keystore.key"),
+    "spring": ("ssl.truststore.certificates", "ssl.keystore.certificate.chain", "ssl.keystore.key"),
+    "librdkafka": ("ssl.ca.pem", "ssl.certificate.pem", "ssl.key.pem"),
+    "env": ("KAFKA_SSL_CA_PEM", "KAFKA_SSL_CERTIFICATE_PEM", "KAFKA_SSL_KEY_PEM"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("security", ["tls", "mtls", "sasl-tls", "sasl-plain"])
+def test_inside_a_client_needs_no_file_of_this_machine_or_is_told_which(doors: Doors, security: str, form: str) -> None:
+    environment = doors.of(security=security, users=[] if security == "tls" else APP)
+    environment.up()
+    store = doors.runtimes.home.secrets(NAME)
+    user = "" if security == "tls" else "app"
+    config = environment.client_config(form, user, inside=True)
+    assert f"{NAME}-broker-2" in config.text
+    files = [store.path("ca.pem")] * (security != "sasl-plain") + [store.path("user-app.pem")] * (security == "mtls")
+    assert environment.client_config(form, user).mounts == ()
+    if form not in _CONTENT:
+        assert list(config.mounts) == files
+        assert all(str(file) in config.text for file in files)
+        return
+    assert config.mounts == ()
+    assert str(store.directory) not in config.text
+    assert config.secret is (security != "tls")
+    said, (trusted, certificate, key) = _in_form(config.text, form), _CONTENT[form]
+    own = parted(store.read("user-app.pem") or b"")
+    expected = {trusted: (store.read("ca.pem") or b"").decode() if files else None}
+    expected |= {certificate: own.certificate.decode() if own else None, key: own.key.decode() if own else None}
+    assert {name: said.get(name) for name in (trusted, certificate, key)} == expected
 
 
 def _in_store(said: Mapping[str, str], kind: str) -> pkcs12.PKCS12KeyAndCertificates:
