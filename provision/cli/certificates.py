@@ -17,7 +17,7 @@ app = typer.Typer(help="Show, export or rotate certificates.", no_args_is_help=T
 @app.command()
 def show(env: Env = None, output: Output = Format.TABLE) -> None:
     """Show whose they are, and when they end."""
-    from provision.security.certificates import SOON_DAYS
+    from provision.operations.certificates import ends_of
 
     environment = select(env)
     found = environment.certificates()
@@ -29,21 +29,8 @@ def show(env: Env = None, output: Output = Format.TABLE) -> None:
         return
     rows = ((one.kind, one.name, f"{one.says.ends:%Y-%m-%d}", one.says.days_left()) for one in found)
     print_table(("FOR", "NAME", "ENDS", "DAYS LEFT"), rows)
-    if ending := [one.kind for one in found if one.says.days_left() < SOON_DAYS]:
-        what = f"{counted('certificate', len(ending))} will have ended in {SOON_DAYS} days"
-        say(f"{what}: {_mends(environment.name, ending)}")
-
-
-def _mends(name: str, ending: "list[str]") -> str:
-    """What to do about certificates of these kinds that end."""
-    rotate = f"`provision certs rotate {name}"
-    if "authority" in ending:
-        return f"{rotate}` makes another authority, unless the file's `certificates` names one: then name another"
-    if "zookeeper authority" in ending:
-        return f"{rotate}` makes another authority"
-    if any(kind.startswith("old") for kind in ending):
-        return f"{rotate} --finish` ends the trust in the old authority; give clients the new files before"
-    return f"`provision up {name}` makes new ones"
+    if ends := ends_of(environment.name, found):
+        say(ends)
 
 
 @app.command()

@@ -65,6 +65,7 @@ def status(
 ) -> None:
     """Show how ready an environment is, its nodes and its topics."""
     from provision.cli.history import tell_if_killed
+    from provision.operations.certificates import ends_soon
     from provision.operations.status import status_dict
     from provision.operations.whose import other_origin
 
@@ -84,6 +85,8 @@ def status(
     assessment = environment.status(topics)
     if environment.file and (origin := other_origin(assessment.observed.about, environment.source)):
         say(f"{environment.name} was made from {origin}, and not from {environment.file}")
+    if ends := ends_soon(assessment.observed):
+        say(f"{environment.name}: {ends}")
     shown = status_dict(assessment)
     if output is not Format.TABLE:
         print_value(shown, output)

@@ -1,17 +1,19 @@
 """The certificates of an environment: what they say, and copies for clients."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from provision.cluster.secured import file_of
+from provision.common.counts import counted
 from provision.errors import Unavailable, UsageError
 from provision.home.secrets import known_secrets
 from provision.observe.ensemble import way_to
 from provision.observe.reach import security_of_nodes
 from provision.operations.stores import stores_in, write_below
 from provision.plan.observed import ObservedEnvironment
-from provision.security.certificates import Shown, parts, shown
+from provision.security.certificates import SOON_DAYS, Shown, parts, shown
 from provision.security.ensemble import PREFIX
 from provision.security.material import AUTHORITY, USERS, Authority
 from provision.security.profiles import ITSELF
@@ -120,6 +122,40 @@ def export(observed: ObservedEnvironment, directory: Path, user: str = "", form:
     if form == PKCS12:
         return stores_in(directory, trusted, name, pair).write()
     return write_below(directory, {AUTHORITY: trusted, **({f"{name}.pem": pair} if pair else {})})
+
+
+def ends_soon(observed: ObservedEnvironment) -> str:
+    """That certificates of an environment end soon, and what to do; empty if none does.
+
+    Of those that are not on this machine, nothing is said here: who needs them is told where they are.
+    """
+    try:
+        return ends_of(observed.name, certificates(observed))
+    except Unavailable:
+        return ""
+
+
+def ends_of(name: str, found: Sequence[Certificate]) -> str:
+    """That some of an environment's certificates end soon or have ended, and what to do; empty if none does."""
+    ending = [one for one in found if one.says.days_left() < SOON_DAYS]
+    if not ending:
+        return ""
+    what = counted("certificate", len(ending))
+    ended = sum(one.says.days_left() < 0 for one in ending)
+    already = f", {ended} of them already" if ended else ""
+    return f"{what} will have ended in {SOON_DAYS} days{already}: {mends(name, [one.kind for one in ending])}"
+
+
+def mends(name: str, ending: Collection[str]) -> str:
+    """What to do about certificates of these kinds that end."""
+    rotate = f"`provision certs rotate {name}"
+    if "authority" in ending:
+        return f"{rotate}` makes another authority, unless the file's `certificates` names one: then name another"
+    if "zookeeper authority" in ending:
+        return f"{rotate}` makes another authority"
+    if any(kind.startswith("old") for kind in ending):
+        return f"{rotate} --finish` ends the trust in the old authority; give clients the new files before"
+    return f"`provision up {name}` makes new ones"
 
 
 def _has_any(observed: ObservedEnvironment) -> bool:

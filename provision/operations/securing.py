@@ -159,7 +159,8 @@ def _trusting(cluster: Cluster, role: str, made: Material) -> dict[str, bytes]:
 def warnings_of(cluster: Cluster, made: Material, rotation: Rotation | None = None) -> Iterator[str]:
     """What `up` does not mend: an authority that ends soon, and certificates of users who are no longer in the file.
 
-    Also that a rotation is still to be finished which another authority in the file has begun.
+    Also that a rotation is still to be finished which another authority in the file has begun, and which users get new
+    certificates because theirs end.
     """
     if validity := _validity(cluster, made):
         yield validity
@@ -167,6 +168,12 @@ def warnings_of(cluster: Cluster, made: Material, rotation: Rotation | None = No
         yield (
             f"the old authority of {cluster.name}'s certificates is trusted beside the file's until "
             f"`provision certs rotate {cluster.name} --finish`"
+        )
+    for user, days in made.renewed.items() if not rotation else ():
+        when = f"ends in {counted('day', days)}" if days >= 0 else "has ended"
+        yield (
+            f"the certificate of the user {user} {when}: with this `up` there is a new one, which the user's clients "
+            f"need (`provision certs export {cluster.name} --user {user}`)"
         )
     users = {user.name for user in cluster.users}
     if (gone := [user for user in made.certified_before if user not in users]) and not rotation:

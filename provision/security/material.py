@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from provision.errors import Refused, Unavailable, UsageError
 from provision.security.certificates import (
+    SOON_DAYS,
     Pair,
     Subject,
     can_vouch,
@@ -16,6 +17,7 @@ from provision.security.certificates import (
     issue,
     make_authority,
     parts,
+    shown,
     vouched,
 )
 from provision.security.ensemble import PREFIX
@@ -225,6 +227,16 @@ class Material:
         left = self.store.names - self.files.keys() if self.files else ()
         known = (name for name in left if name.startswith(USERS) and name.endswith(".pem"))
         return tuple(sorted(name.removeprefix(USERS).removesuffix(".pem") for name in known))
+
+    @property
+    def renewed(self) -> Mapping[str, int]:
+        """The users whose certificates end soon and are replaced, each with the days that the old one has left."""
+        found = {}
+        for name in sorted(self.new):
+            old = parted(self.store.read(name) or b"") if name.startswith(USERS) and name.endswith(".pem") else None
+            if old and is_whole(old) and (days := shown(old.certificate)[0].days_left()) < SOON_DAYS:
+                found[name.removeprefix(USERS).removesuffix(".pem")] = days
+        return found
 
     def of(self, subject: str) -> Pair | None:
         """The key and the certificate of a node or client; None if there are none."""

@@ -19,7 +19,12 @@ class _Rotated:
         """It has been done."""
 
     def certificates(self) -> "list[_Kind]":
-        return [_Kind(kind) for kind in self.kinds]
+        left = {"": 9, "ended": -2, "later": 31}
+        return [_Kind(kind.removesuffix(how).rstrip(), left[how]) for kind in self.kinds for how in [_how(kind)]]
+
+
+def _how(kind: str) -> str:
+    return next((how for how in ("ended", "later") if kind.endswith(how)), "")
 
 
 class _Kind:
@@ -77,6 +82,11 @@ OLD = "old authority; give clients the new files before"
             ["old authority", "node"],
             f"2 certificates will have ended in 30 days: {ROTATE} --finish` ends the trust in the {OLD}",
         ),
+        (
+            ["node ended", "user"],
+            "2 certificates will have ended in 30 days, 1 of them already: `provision up shop` makes new ones",
+        ),
+        (["node later"], ""),
     ],
 )
 def test_what_mends_certificates_that_end_is_told(
@@ -84,4 +94,4 @@ def test_what_mends_certificates_that_end_is_told(
 ) -> None:
     monkeypatch.setattr(certificates, "select", lambda _env: _Rotated(*kinds))
     assert run(["certs", "show", "shop"]) == 0
-    assert capsys.readouterr().err.splitlines() == [said]
+    assert capsys.readouterr().err.splitlines() == ([said] if said else [])

@@ -13,7 +13,9 @@ from provision.errors import ProvisionError, Refused, Unavailable, UsageError
 from provision.events import Notice
 from provision.home.place import Home
 from provision.kafka.levels import Level
-from provision.operations.certificates import PEM, PKCS12
+from provision.operations.certificates import PEM, PKCS12, ends_soon
+from provision.operations.doctor.checks import findings
+from provision.operations.doctor.facts import Facts
 from provision.pipeline import UpOptions
 from provision.plan.actions import Plan
 from provision.security.certificates import Subject, issue, make_authority, parts, shown
@@ -302,6 +304,72 @@ def test_an_authority_that_ends_soon_is_told_of_and_can_be_rotated(
     closed.told.clear()
     environment.plan()
     assert [event.text for event in closed.told if isinstance(event, Notice)] == []
+
+
+def _ends_in(closed: Closed, file: str, subject: Subject, days: float) -> None:
+    """Let a certificate be from long ago."""
+    kept = Authority.kept(closed.store)
+    assert kept
+    begun = dt.datetime.now(dt.UTC) - dt.timedelta(days=800)
+    pair = issue(kept.pair, subject, begun, dt.timedelta(days=800 + days, hours=1))
+    closed.store.keep({file: pair.key + pair.certificate})
+
+
+@pytest.mark.parametrize(
+    ("days", "when"), [(12, "ends in 12 days"), (1, "ends in 1 day"), (-3, "has ended"), (40, None)]
+)
+def test_up_tells_of_a_users_certificate_that_it_renews(closed: Closed, days: int, when: str | None) -> None:
+    environment = closed.of(users=[{"name": "app"}, {"name": "ops"}])
+    environment.up()
+    _ends_in(closed, "user-app.pem", USER, days)
+    old = closed.store.read("user-app.pem")
+    for act in (environment.plan, environment.up):
+        closed.told.clear()
+        act()
+        told = [event.text for event in closed.told if isinstance(event, Notice) and "certificate" in event.text]
+        expected = (
+            f"the certificate of the user app {when}: with this `up` there is a new one, which the user's clients need "
+            "(`provision certs export closed --user app`)"
+        )
+        assert told == ([expected] if when else [])
+    assert (closed.store.read("user-app.pem") == old) is (when is None)
+    closed.told.clear()
+    environment.plan()
+    assert not [event for event in closed.told if isinstance(event, Notice)]
+
+
+@pytest.mark.parametrize(
+    ("days", "said", "entry"),
+    [
+        (12, "1 certificate will have ended in 30 days", ("certificate-ends-soon", "warning")),
+        (-3, "1 of them already", ("certificate-ended", "error")),
+        (40, "", None),
+    ],
+)
+def test_status_and_doctor_tell_of_certificates_that_end(
+    closed: Closed, days: int, said: str, entry: tuple[str, str] | None
+) -> None:
+    environment = closed.of(users=[{"name": "app"}])
+    environment.up()
+    _ends_in(closed, "broker-2.pem", NODE, days)
+    told = ends_soon(closed.runtime.observe(NAME))
+    assert said in told
+    assert bool(told) is bool(said)
+    facts = Facts(NAME, closed.runtime.observe(NAME), certificates=tuple(environment.certificates()))
+    found = [one for one in findings(facts) if one.id.startswith("certificate")]
+    assert [(one.id, str(one.severity)) for one in found] == ([entry] if entry else [])
+    for one in found:
+        assert [line.partition(":")[0] for line in one.evidence] == ["node broker-2"]
+        assert one.fix == "`provision up closed` makes new ones"
+
+
+def test_of_certificates_that_are_elsewhere_status_says_nothing(closed: Closed) -> None:
+    environment = closed.of(users=[{"name": "app"}])
+    environment.up()
+    closed.store.forget()
+    assert ends_soon(closed.runtime.observe(NAME)) == ""
+    with pytest.raises(Unavailable):
+        environment.certificates()
 
 
 def test_a_clock_that_was_wrong_is_told_of_and_what_it_dated_is_made_anew(closed: Closed) -> None:

@@ -14,6 +14,7 @@ from provision.kafka.failures import explain
 from provision.kafka.quorum import Quorum
 from provision.kafka.readiness import BrokerAnswers
 from provision.observe.readiness import Assessment
+from provision.operations.certificates import Certificate
 from provision.operations.doctor.reachability import Reach
 from provision.plan.observed import Move, NodeState, ObservedCluster, ObservedEnvironment, ObservedNode, ObservedTopic
 from provision.plan.stored import StoredData
@@ -32,6 +33,7 @@ class Unasked:
 
 _SECTIONS = {Role.ZOOKEEPER: "zookeeper", Role.CONTROLLER: "controllers", Role.BROKER: "brokers"}
 _OF_NODES = ("log", "files", "stored", "vitals")
+_AROUND = ("machine", "surroundings", "assessment", "reachability", "certificates")
 _INSIDE = ("answers", "slow", "quorum", "modes", "settings", "topics", "moves")
 NOT_ASKED = Unasked("it was not asked")
 
@@ -118,6 +120,7 @@ class Facts:
     (`problems`) or only the name is known. `observed` is what the runtime has. `engine` is why Docker does not answer,
     if it was asked and does not. `assessment` is how ready it is, as `status` tells. `taken_ports` are those of
     nodes that do not run, by node, each with who has it. `rendered` are the files that `up` would give the nodes.
+    `certificates` are those that are kept of it.
     `damaged` are notes of the program's own that cannot be read, by their places. `changing` is
     the command that is changing it now, None if none is.
     """
@@ -136,6 +139,7 @@ class Facts:
     reachability: tuple[Reach, ...] | Unasked = NOT_ASKED
     taken_ports: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     rendered: tuple[RenderedFile, ...] | Unasked = NOT_ASKED
+    certificates: tuple[Certificate, ...] | Unasked = NOT_ASKED
     damaged: Mapping[str, Damage] = field(default_factory=dict)
     changing: Holder | Unasked | None = None
 
@@ -209,7 +213,7 @@ class Facts:
         """What was asked in vain: its name, and why there is no answer."""
         of_nodes = [(f"{what} of {one.name}", getattr(one, what)) for one in self.nodes.values() for what in _OF_NODES]
         inside = [(what, getattr(self.inside, what)) for what in _INSIDE]
-        around = [(what, getattr(self, what)) for what in ("machine", "surroundings", "assessment", "reachability")]
+        around = [(what, getattr(self, what)) for what in _AROUND]
         for what, fact in (*around, *of_nodes, *inside):
             if isinstance(fact, Unasked) and fact is not NOT_ASKED:
                 yield what, fact.why

@@ -25,6 +25,7 @@ from provision.kafka.readiness import BrokerAnswers, ask_brokers
 from provision.observe.leaders import ensemble_modes
 from provision.observe.reach import access_to
 from provision.observe.readiness import assess
+from provision.operations.certificates import Certificate, certificates
 from provision.operations.changing import changed_by
 from provision.operations.doctor.facts import Arrival, Damage, Facts, Inside, NodeFacts, Unasked, known
 from provision.operations.doctor.moving import arrivals
@@ -186,6 +187,7 @@ def _with_nodes(facts: Facts, runtime: Runtime, observed: ObservedEnvironment) -
     asks: dict[str, Callable[[], Any]] = {
         "machine": runtime.machine,
         "surroundings": partial(runtime.surroundings, name),
+        "certificates": partial(_certificates, observed),
         **{f"log {one}": partial(_log, runtime, name, one) for one in there},
         **{f"files {one}": partial(runtime.read_files, name, one) for one in there},
         **{f"vitals {one}": partial(runtime.vitals, name, one) for one in there},
@@ -213,6 +215,7 @@ def _with_nodes(facts: Facts, runtime: Runtime, observed: ObservedEnvironment) -
         observed=replace(observed, stored={one: data for one, each in nodes.items() if (data := known(each.stored))}),
         machine=found["machine"],
         assessment=found["assessment"],
+        certificates=found["certificates"],
         surroundings=found["surroundings"],
         nodes=nodes,
         inside=replace(inside, slow=later["slow"], arrivals=later["arrivals"]),
@@ -235,6 +238,10 @@ def _taken_ports(facts: Facts, observed: ObservedEnvironment) -> dict[str, tuple
         elif (machine is None or machine.is_here) and port_state(port) is PortState.TAKEN:
             taken[node] = (port, holder_of(port))
     return taken
+
+
+def _certificates(observed: ObservedEnvironment) -> tuple[Certificate, ...]:
+    return tuple(certificates(observed))
 
 
 def _log(runtime: Runtime, name: str, node: str) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """The known failures: each module registers its checks when it is imported, in the order of this list."""
 
 from provision.operations.doctor.checks import (
+    certificates,
     changes,
     data,
     engine,
@@ -17,6 +18,7 @@ from provision.operations.doctor.checks import (
 from provision.operations.doctor.registry import findings
 
 __all__ = [
+    "certificates",
     "changes",
     "data",
     "engine",
