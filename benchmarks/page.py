@@ -110,6 +110,8 @@ def _row(name: str, row: Mapping[str, Any], images: Mapping[str, str]) -> Iterat
     times = "once" if count == 1 else f"{count} times"
     if count:
         yield f"Measured {times} on {row['date']}, commit `{row['program'].split()[-1]}`; load before: {row['load']}.\n"
+        if row["note"]:
+            yield f"{row['note']}\n"
         yield from _medians(row)
     for who, why in (row["cannot"] | dict.fromkeys(row["failed"], _FAILED)).items():
         yield f"\nNot measured{'' if who == 'all' else f' for {who}'}: {why}."

@@ -21,6 +21,7 @@ from benchmarks.peers import Peers, our_test
 from benchmarks.records import records
 from benchmarks.scale import many_partitions
 from benchmarks.shapes import ONE, ONE_KRAFT, THREE, THREE_KRAFT, Shape, written
+from benchmarks.simulated import simulated
 from benchmarks.suite import kept, suite
 from provision.catalogue.versions import DEFAULT_VERSION
 from tests.image.build import ensure_image
@@ -78,6 +79,7 @@ def rows(means: Means) -> list[Row]:
         Row("new-topics", f"{_NEW} new topics on a running cluster: processes, ZooKeeper + 3 brokers",
             partial(_new_topics, means), (Aim("time", 2.5, REQUEST),)),
         many_partitions(means.cache),
+        simulated(),
         Row("commands", "Commands that reach no cluster", _commands, (Aim("help", 0.15), Aim("validate", 0.30))),
         Row("records", "1,000,000 records of 512 bytes, written with acks=all to 6 partitions of 1 broker",
             partial(records, means.cache, PERF_TEST), (Aim("time", 1.5, PERF_TEST),), most=3),

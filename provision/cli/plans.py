@@ -8,6 +8,7 @@ from provision.cli.consent import require_agreement
 from provision.cli.layout import wrapped
 from provision.cli.output import say
 from provision.cluster.model import Node
+from provision.common.counts import plural
 from provision.plan.actions import Action, Impact, Kind, NodeTarget, Plan, Verb
 from provision.plan.listing import listed, placed, split
 from provision.plan.topic_changes import Reassignment
@@ -38,10 +39,13 @@ _COLORS = {
     **dict.fromkeys((Verb.DELETE, Verb.REMOVE, Verb.REFUSE), "red"),
 }
 _NARROWEST = 24
+_MANY = 25  # more would fill a screen
 
 
 def plan_lines(plan: Plan, columns: int | None = None, paint: Paint = lambda text, _color: text) -> Iterator[str]:
     """The plan's lines; nodes to which the same happens for the same reason, one after the other, share one.
+
+    Of many resources inside Kafka to which the same happens for the same reason, only the number is shown.
 
     Args:
         plan: what is shown.
@@ -51,14 +55,11 @@ def plan_lines(plan: Plan, columns: int | None = None, paint: Paint = lambda tex
     if not plan.changes:
         yield f"{plan.environment}: nothing to change"
         return
-    grouped = groupby(
-        plan.actions, lambda action: (action.verb, split(action.resource)[0], action.impact, _common_reason(action))
-    )
-    rows = []
-    for (verb, _, impact, _), several in grouped:
-        actions = list(several)
-        resources = listed(action.resource for action in actions)
-        rows.append((verb, resources, "" if _says_it(verb, impact) else impact, _reason(actions)))
+    rows = [
+        (actions[0].verb, resources, "" if _says_it(actions[0]) else actions[0].impact, reason)
+        for actions in _together(plan.actions)
+        for resources, reason in [_counted(actions) if _are_many(actions) else _named(actions)]
+    ]
     # No column for the class if everything is new.
     widths = [width for column in list(zip(*rows, strict=True))[:3] if (width := max(map(len, column)))]
     narrow = columns is not None and columns - sum(widths) - 2 * len(widths) - 2 < _NARROWEST
@@ -73,6 +74,43 @@ def plan_lines(plan: Plan, columns: int | None = None, paint: Paint = lambda tex
     summary = ", ".join(f"{count} to {verb}" for verb, count in counts.items() if verb is not Verb.REFUSE)
     refused = f"{counts[Verb.REFUSE]} refused" if counts[Verb.REFUSE] else ""
     yield f"{plan.environment}: {', '.join(part for part in (summary, _copied(plan), refused) if part)}"
+
+
+def _together(actions: Sequence[Action]) -> Iterator[list[Action]]:
+    """The actions that share a line. It stands where the first of them does."""
+    alike: dict[tuple[object, ...], list[Action]] = {}
+    for action in actions:
+        alike.setdefault((action.verb, action.kind, action.cause), []).append(action)
+    many = {action.key: several for several in alike.values() if _are_many(several) for action in several}
+    rest = [action for action in actions if action.key not in many or many[action.key][0] is action]
+
+    def line(action: Action) -> tuple[object, ...]:
+        own = (action.key,) if action.key in many else ()
+        return action.verb, split(action.resource)[0], action.impact, _common_reason(action), *own
+
+    for _, several in groupby(rest, line):
+        first, *further = several
+        yield many.get(first.key, [first, *further])
+
+
+def _are_many(actions: Sequence[Action]) -> bool:
+    """Whether they are only counted. What the user has to agree to, or to change, is named."""
+    first = actions[0]
+    is_named = first.kind in set(Kind) or first.needs_consent or first.verb is Verb.REFUSE
+    return len(actions) > _MANY and not is_named
+
+
+def _counted(actions: Sequence[Action]) -> tuple[str, str]:
+    """How many resources; and the reason, with the partitions to move, or what is the same in all of the details."""
+    moves = [action.subject for action in actions if isinstance(action.subject, Reassignment)]
+    moved = sum(len(move.replicas) for move in moves)
+    details = [f"{moved:,} {plural('partition', moved)}"] if moves else list({action.detail for action in actions})
+    reason = (actions[0].cause, *(detail for detail in details if detail and len(details) == 1))
+    return f"{len(actions):,} {plural(actions[0].kind, len(actions))}", "; ".join(reason)
+
+
+def _named(actions: Sequence[Action]) -> tuple[str, str]:
+    return listed(action.resource for action in actions), _reason(actions)
 
 
 def _common_reason(action: Action) -> tuple[object, ...]:
@@ -95,9 +133,9 @@ def _reason(actions: Sequence[Action]) -> str:
     return f"{phase}{cause}; {detail}" if detail else f"{phase}{cause}"
 
 
-def _says_it(verb: Verb, impact: Impact) -> bool:
+def _says_it(action: Action) -> bool:
     """Whether the verb already implies the class."""
-    return impact in (Impact.NONE, Impact.REFUSED) or str(impact) == str(verb)
+    return action.impact in (Impact.NONE, Impact.REFUSED) or str(action.impact) == str(action.verb)
 
 
 def _copied(plan: Plan) -> str:

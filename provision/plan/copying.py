@@ -35,14 +35,19 @@ def total_bytes(moved: Iterable[Copy]) -> int:
     return sum(copy.bytes for copy in moved)
 
 
-def longest_s(own: Sequence[Copy], together: Iterable[Copy], bytes_per_s: int) -> float:
-    """The seconds after which `own` are done at the latest, while all of `together` run at the same time.
+class Traffic:
+    """What each broker sends and receives while all of the copies run at the same time.
 
-    Each broker sends and receives `bytes_per_s` in total, so the busiest broker involved determines the time.
+    It sends and receives `bytes_per_s` in total, so the busiest broker involved determines the time.
     """
-    sent: Counter[int] = Counter()
-    received: Counter[int] = Counter()
-    for copy in together:
-        sent[copy.source] += copy.bytes
-        received[copy.target] += copy.bytes
-    return max((max(sent[copy.source], received[copy.target]) for copy in own), default=0) / bytes_per_s
+
+    def __init__(self, together: Iterable[Copy], bytes_per_s: int) -> None:
+        self._sent, self._received, self._bytes_per_s = Counter[int](), Counter[int](), bytes_per_s
+        for copy in together:
+            self._sent[copy.source] += copy.bytes
+            self._received[copy.target] += copy.bytes
+
+    def longest_s(self, own: Iterable[Copy]) -> float:
+        """The seconds after which some of the copies are done at the latest."""
+        busiest = (max(self._sent[copy.source], self._received[copy.target]) for copy in own)
+        return max(busiest, default=0) / self._bytes_per_s

@@ -262,6 +262,8 @@ class ObservedPartition:
     @property
     def target(self) -> tuple[int, ...]:
         """The replicas it has, or will have once its reassignment has ended."""
+        if not self.removing:  # nearly always
+            return self.replicas
         return tuple(broker for broker in self.replicas if broker not in self.removing)
 
     @property
@@ -272,6 +274,8 @@ class ObservedPartition:
     @property
     def settled(self) -> tuple[int, ...]:
         """The replicas that no reassignment is adding."""
+        if not self.adding:
+            return self.replicas
         return tuple(broker for broker in self.replicas if broker not in self.adding)
 
     @property

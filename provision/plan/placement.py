@@ -1,9 +1,10 @@
 """The placement of replicas of new partitions."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 from provision.plan.observed import ObservedBroker, ObservedTopic
+from provision.plan.ranking import Ranking, racks_of
 
 
 class Placement:
@@ -21,10 +22,10 @@ class Placement:
     """
 
     def __init__(self, brokers: Sequence[ObservedBroker], existing: Iterable[ObservedTopic] = ()) -> None:
-        self._brokers = sorted(brokers, key=lambda broker: broker.id)
-        partitions = [partition for topic in existing for partition in topic.partitions if partition.replicas]
-        self._leaderships = Counter(partition.replicas[0] for partition in partitions)
-        self._replicas = Counter(broker for partition in partitions for broker in partition.replicas)
+        self._rack_of = racks_of(brokers)
+        rows = [partition.replicas for topic in existing for partition in topic.partitions]
+        self._leaderships = Ranking.of(self._rack_of, (row[0] for row in rows if row))
+        self._replicas = Ranking.of(self._rack_of, (broker for row in rows for broker in row))
 
     def place(self, partitions: int, replication_factor: int) -> tuple[tuple[int, ...], ...]:
         """The broker ids of each partition's replicas, the preferred leader first.
@@ -32,25 +33,21 @@ class Placement:
         Raises:
             ValueError: there are fewer brokers than replicas.
         """
-        if replication_factor > len(self._brokers):
-            raise ValueError(f"{replication_factor} replicas need as many brokers; there are {len(self._brokers)}")
+        if replication_factor > len(self._rack_of):
+            raise ValueError(f"{replication_factor} replicas need as many brokers; there are {len(self._rack_of)}")
         return tuple(self._place_one(replication_factor) for _ in range(partitions))
 
     def _place_one(self, replication_factor: int) -> tuple[int, ...]:
-        leader = min(self._brokers, key=lambda b: (self._leaderships[b.id], self._replicas[b.id], b.id))
-        self._leaderships[leader.id] += 1
+        leader = min(self._leaderships.lowest_ones, key=lambda broker: (self._replicas[broker], broker))
+        self._leaderships.add(leader, 1)
         chosen = [leader]
         while len(chosen) < replication_factor:
             chosen.append(self._next_follower(chosen))
-        self._replicas.update(broker.id for broker in chosen)
-        return tuple(broker.id for broker in chosen)
+        for broker in chosen:
+            self._replicas.add(broker, 1)
+        return tuple(chosen)
 
-    def _next_follower(self, chosen: list[ObservedBroker]) -> ObservedBroker:
-        used_racks = {broker.rack for broker in chosen if broker.rack is not None}
-        leader_place = self._brokers.index(chosen[0])
-
-        def preference(broker: ObservedBroker) -> tuple[bool, int, int]:
-            distance = (self._brokers.index(broker) - leader_place) % len(self._brokers)
-            return (broker.rack in used_racks, self._replicas[broker.id], distance)
-
-        return min((broker for broker in self._brokers if broker not in chosen), key=preference)
+    def _next_follower(self, chosen: list[int]) -> int:
+        used = {self._rack_of[broker] for broker in chosen}
+        elsewhere = (b for b in self._replicas.ascending_after(chosen[0]) if self._rack_of[b] not in used)
+        return next(chain(elsewhere, (b for b in self._replicas.ascending_after(chosen[0]) if b not in chosen)))

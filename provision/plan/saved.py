@@ -112,7 +112,8 @@ class SavedPlan:
         Raises:
             Refused: names them.
         """
-        unknown = [action for action in plan.actions if (action.verb, action.resource) not in self.resources]
+        known = self.resources
+        unknown = [action for action in plan.actions if (action.verb, action.resource) not in known]
         if unknown:
             why = "\n".join(f"{action.resource} {action.verb}: {action.cause}" for action in unknown)
             raise Refused("the plan does not include everything that must be done now", why=why, hint="make a new plan")

@@ -16,15 +16,17 @@ rebalancing; so are Kafka's own topics.
 
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain
 from types import MappingProxyType
 
 from provision.cluster.model import Role, Topic, TopicPolicy
 from provision.common.counts import counted
 from provision.plan.actions import Action, Kind, Verb
-from provision.plan.copying import copies, longest_s, total_bytes
+from provision.plan.copying import Traffic, copies, total_bytes
 from provision.plan.differences import Difference, same_setting
 from provision.plan.filling import fillings, not_to_be_continued
 from provision.plan.keeping import is_kept
+from provision.plan.listing import listed
 from provision.plan.observed import ObservedBroker, ObservedCluster, ObservedTopic, Unfilled
 from provision.plan.placement import Placement
 from provision.plan.reassignment import Wish, targets
@@ -78,10 +80,12 @@ def plan_topics(  # noqa: PLR0913 what is known of the topics
     if refusals:
         return tuple(refusals)
     moves = _moves(pairs, there, staying, leaving, policy, throttled or ())
-    after = [_with_replicas(topic, moves.get(topic.name, {})) for topic in there.topics]
+    new = [topic for topic in topics if topic.name not in existing]
+    is_more = bool(new) or any(topic.partitions > len(old.partitions) for topic, old in pairs)
+    after = [_with_replicas(topic, moves.get(topic.name, {})) for topic in there.topics] if is_more else []
     placement = Placement(staying, after)
     grown = [action for topic, old in pairs for action in _grow(topic, old, placement)]
-    created = [_create(topic, placement) for topic in topics if topic.name not in existing]
+    created = [_create(topic, placement) for topic in new]
     gains = {topic.name for topic, old in pairs if topic.replication_factor > _replicas_now(old)}
     settings = [action for topic, old in pairs for action in _configure(topic, old)]
     reassigned = _reassign(topics, there, moves, leaving, policy)
@@ -257,13 +261,13 @@ def _reassign(
 ) -> Iterator[Action]:
     declared = {topic.name: topic for topic in topics}
     copied = {old.name: copies(old, moves[old.name]) for old in there.topics if old.name in moves}
-    together = [copy for of_topic in copied.values() for copy in of_topic]
     rate = policy.throttle_bytes_per_s or UNTHROTTLED_BYTES_PER_S
+    traffic = Traffic(chain.from_iterable(copied.values()), rate)
     for old in there.topics:
         if not (replicas := moves.get(old.name)):
             continue
         size = total_bytes(copied[old.name])
-        estimate_s = round(longest_s(copied[old.name], together, rate), 1)
+        estimate_s = round(traffic.longest_s(copied[old.name]), 1)
         cost = f"{size_text(size)} to move, about {duration_text(estimate_s)}" if size else "nothing to copy"
         yield Action(
             Verb.REASSIGN,
@@ -289,7 +293,8 @@ def _cause(
     if changes := ", ".join(f"{before} → {after}" for before, after in counts if before != after):
         causes.append(f"replication factor {changes}")
     if leavers := sorted({broker for p in moving for broker in p.target if broker in leaving}):
-        causes.append(f"{' and '.join(f'broker-{broker}' for broker in leavers)} to be emptied")
+        names = [Role.BROKER.node(broker) for broker in leavers]
+        causes.append(f"{' and '.join(names) if len(names) <= 2 else listed(names)} to be emptied")  # noqa: PLR2004 both
     if all(p.moves and p.target == replicas[p.number] for p in moving):
         causes = ["an earlier reassignment is still under way"]
     if not causes and topic and topic.replicas:

@@ -77,6 +77,27 @@ def test_what_happens_to_many_nodes_for_one_reason_is_one_line_and_no_word_is_br
         assert " ".join(" ".join(narrow).split()) == " ".join(" ".join(lines).split())
 
 
+def test_many_resources_are_counted_but_not_what_has_to_be_agreed_to_or_changed() -> None:
+    def of_topics(verb: Verb, cause: str, detail: str = "", count: int = 1000, first: int = 0) -> list[Action]:
+        subject = Reassignment({0: (2,), 1: (1,)}, 1024**2) if verb is Verb.REASSIGN else None
+        names = (f"t{number}" for number in range(first, first + count))
+        return [Action(verb, "topic", name, cause, detail, subject=subject, estimate_s=9.0) for name in names]
+
+    evened = of_topics(Verb.REASSIGN, "evened out", count=30)
+    emptied = of_topics(Verb.REASSIGN, "broker-5 to be emptied", count=30, first=30)
+    in_turn = [action for pair in zip(evened, emptied, strict=True) for action in pair]
+    plan = Plan("orders", (*of_topics(Verb.CREATE, "not there", "1 × RF 3"), *in_turn))
+    assert list(plan_lines(plan)) == [
+        "+ create    1,000 topics           not there; 1 × RF 3",
+        "→ reassign  30 topics     dynamic  evened out; 60 partitions",
+        "→ reassign  30 topics     dynamic  broker-5 to be emptied; 60 partitions",
+        "orders: 1000 to create, 60 to reassign, 60.0 MiB to move in about 9 s",
+    ]
+    for verb, count in ((Verb.DELETE, 40), (Verb.REFUSE, 40), (Verb.CREATE, 25)):
+        *lines, _ = plan_lines(Plan("orders", tuple(of_topics(verb, "because", count=count))))
+        assert [line.split()[3] for line in lines] == [f"t{number}" for number in range(count)]
+
+
 def test_refusals_are_named_together_where_a_command_is_refused() -> None:
     refused = [Action(Verb.REFUSE, Kind.NODE, f"broker-{number}", "it cannot", "do not") for number in (1, 2, 3, 5)]
     with pytest.raises(Refused) as raised:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from provision.plan.copying import Copy, copies, longest_s, total_bytes
+from provision.plan.copying import Copy, Traffic, copies, total_bytes
 from provision.plan.observed import ObservedPartition, ObservedTopic
 
 Row = tuple[int, ...]
@@ -55,4 +55,4 @@ def test_the_bytes_of_all_copies_are_added() -> None:
 def test_the_busiest_broker_that_takes_part_tells_how_long_it_takes(
     own: list[Copy], others: list[Copy], seconds: float
 ) -> None:
-    assert longest_s(own, [*own, *others], 1) == seconds
+    assert Traffic([*own, *others], 1).longest_s(own) == seconds
