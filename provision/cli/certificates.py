@@ -6,12 +6,13 @@ from typing import Annotated
 import typer
 
 from provision.cli.environment import select, select_described
+from provision.cli.groups import Commands
 from provision.cli.options import Env, LockTimeout, Output, Set, TakeOver, Timeout, Yes, lock_seconds, seconds
 from provision.cli.output import Format, print_table, print_value, say
 from provision.cli.progress import progress
 from provision.common.counts import counted
 
-app = typer.Typer(help="Show, export or rotate certificates.", no_args_is_help=True)
+app = typer.Typer(cls=Commands, help="Show, export or rotate certificates.", no_args_is_help=True)
 
 
 @app.command()

@@ -11,7 +11,7 @@ import typer
 from provision.cli.environment import select_described
 from provision.cli.groups import FILES
 from provision.cli.layout import columns_of
-from provision.cli.options import Env, Envs, Frozen, Output, Set, TakeOver, path_of
+from provision.cli.options import Env, Envs, Frozen, Output, Set, TakeOver
 from provision.cli.output import Format, painted, print_value, say, tell_warnings, write_line
 from provision.common.counts import counted
 from provision.common.whole_files import write_whole
@@ -134,9 +134,7 @@ def validate(
 def render(
     out: Annotated[
         Path,
-        typer.Option(
-            "--out", parser=path_of, metavar="DIR", help="The directory to write to; each node gets a subdirectory."
-        ),
+        typer.Option("--out", metavar="DIR", help="The directory to write to; each node gets a subdirectory."),
     ],
     env: Env = None,
     overrides: Set = None,
@@ -166,7 +164,6 @@ def plan(
         Path | None,
         typer.Option(
             "--out",
-            parser=path_of,
             metavar="FILE",
             help="Save the plan to a file. `up --plan FILE` then carries out exactly this plan.",
         ),

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from provision.cli.options import Output, Version, kafka_version, path_of
+from provision.cli.groups import Commands
+from provision.cli.options import Output, Version, kafka_version
 from provision.cli.output import Format, age, print_table, print_value, say
 from provision.cli.progress import progress
 from provision.cli.streams import Purpose, write_as
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from provision.software.images import Loaded
 
 app = typer.Typer(
+    cls=Commands,
     help="Build, list and load Kafka images without a registry.\n\n"
     "On a machine with a network, for example:\n\n"
     "  provision image build 3.9.1 --base eclipse-temurin:17-jre\n\n"
@@ -97,7 +99,6 @@ def load(
     file: Annotated[
         Path,
         typer.Argument(
-            parser=path_of,
             metavar="FILE",
             help="An archive written by `docker save`, compressed or not; - for standard input.",
         ),

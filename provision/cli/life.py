@@ -24,7 +24,6 @@ from provision.cli.options import (
     Yes,
     level,
     lock_seconds,
-    path_of,
     seconds,
 )
 from provision.cli.output import Format, print_error, print_table, print_value, say, tell_notices
@@ -54,7 +53,6 @@ def up(
         Path | None,
         typer.Option(
             "--plan",
-            parser=path_of,
             metavar="FILE",
             help="Carry out a plan saved by `plan --out FILE`: exactly that, or nothing.",
         ),

@@ -11,7 +11,7 @@ import typer
 
 from provision.cli.environment import select
 from provision.cli.groups import LOOK
-from provision.cli.options import At, Env, Junit, Nodes, Output, Timeout, Until, level, path_of, seconds
+from provision.cli.options import At, Env, Junit, Nodes, Output, Timeout, Until, level, seconds
 from provision.cli.output import Format, age, print_error, print_table, print_value, say, styled, write_line
 from provision.cli.progress import progress
 from provision.cli.streams import Purpose, write_as
@@ -189,7 +189,6 @@ def logs(
         Path | None,
         typer.Option(
             "--bundle",
-            parser=path_of,
             metavar="FILE",
             help="Write a .tar.gz instead: logs, configuration, status, plan, versions and history, without secrets.",
         ),

@@ -13,7 +13,7 @@ import typer
 from provision.cli import completion
 from provision.cli.environment import select
 from provision.cli.groups import TOPICS
-from provision.cli.options import At, Env, TakeOver, User, path_of, seconds
+from provision.cli.options import At, Env, TakeOver, User, seconds
 from provision.cli.output import is_terminal, say, tell_notices
 from provision.cli.progress import progress
 from provision.cli.streams import Purpose, write_as
@@ -45,9 +45,7 @@ def produce(
     topic: Topic = None,
     source: Annotated[
         Path | None,
-        typer.Option(
-            "--from", parser=path_of, metavar="FILE", help="Read the records from a file, not from standard input."
-        ),
+        typer.Option("--from", metavar="FILE", help="Read the records from a file, not from standard input."),
     ] = None,
     form: Annotated[
         Format | None,
@@ -80,8 +78,6 @@ def produce(
     listener: At = "",
 ) -> None:
     """Write lines, or the records of a file, to a topic."""
-    if key == "":
-        raise UsageError("--key cannot be empty")
     file = None if source is None or str(source) == "-" else str(source)
     env, name = env_and_one(env, topic, "TOPIC")
     largest_bytes, added = _bytes(max_record_size), _headers(headers or [])

@@ -26,7 +26,6 @@ from provision.cli.options import (
     User,
     Yes,
     lock_seconds,
-    path_of,
     seconds,
 )
 from provision.cli.output import print_error, say
@@ -82,7 +81,6 @@ def run(
         Path | None,
         typer.Option(
             "--bundle",
-            parser=path_of,
             metavar="FILE",
             help="If the command fails, first write what `logs --bundle` writes.",
         ),

@@ -6,6 +6,7 @@ import typer
 
 from provision.cli import completion
 from provision.cli.environment import names_environment, select, select_described
+from provision.cli.groups import Commands
 from provision.cli.options import At, Env, LockTimeout, Output, Set, TakeOver, Timeout, User, lock_seconds, seconds
 from provision.cli.output import Format, as_yaml, print_table, print_value, say, tell_notices, write_line
 from provision.cli.streams import Purpose, write_as
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from provision.plan.observed import ObservedTopic
 
 app = typer.Typer(
+    cls=Commands,
     help="List, describe, create, delete or apply topics.\n\n"
     "They are the topics of a running environment, or of any cluster that a file names with bootstrap_servers.",
     no_args_is_help=True,

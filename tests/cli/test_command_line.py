@@ -4,10 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
+from provision.cli.app import app
 from provision.cli.run import run
 
 ROOT = Path(__file__).parent.parent.parent
@@ -41,9 +45,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["image", "load", "missing.tar"], "there is no file missing.tar"),
         (["down", ".."], "neither an environment's name nor a file"),
         (["down", "."], "neither an environment's name nor a file"),
-        (["down", ""], "neither an environment's name nor a file"),
+        (["down", ""], "an argument is empty"),
+        (["topics", "create", "x", ""], "an argument is empty"),
+        (["up", "x", "--owner-job="], "--owner-job is empty"),
         (["stop", "*"], "neither an environment's name nor a file"),
-        (["produce", "x", "t", "--key-separator", ""], "--key cannot be empty"),
+        (["produce", "x", "t", "--key-separator", ""], "--key-separator is empty"),
         (["topics", "create", "x", "t", "--config", "novalue"], "is not of the form KEY=VALUE"),
         (["render", "x"], "--out"),
     ],
@@ -56,6 +62,33 @@ def test_wrong_usage_is_64_with_one_message(
     assert told in shown.err
     assert "Traceback" not in shown.err
     assert shown.out == ""
+
+
+def _options(command: Any, *path: str) -> Iterator[tuple[list[str], str]]:  # noqa: ANN401 click's own or typer's copy
+    """Every command below one, with each of its options that take a value."""
+    for name, below in getattr(command, "commands", {}).items():
+        yield from _options(below, *path, name)
+    for param in command.params:
+        if param.param_type_name == "option" and not param.is_flag:
+            yield from (([*path], option) for option in param.opts)
+
+
+OPTIONS = list(_options(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize(("command", "option"), OPTIONS, ids=[" ".join([*path, name]) for path, name in OPTIONS])
+def test_an_option_without_a_value_is_a_variable_that_is_not_set(
+    folder: Path, capsys: pytest.CaptureFixture[str], command: list[str], option: str
+) -> None:
+    for words in ([option, ""], [f"{option}="])[: 2 if option.startswith("--") else 1]:
+        assert run([*command, *words]) == 64
+        assert f"error: {option} is empty\n" in capsys.readouterr().err
+    assert list(folder.iterdir()) == []
+
+
+def test_what_another_program_is_told_may_be_empty(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["run", "dev", "--", "true", ""]) == 64
+    assert "is empty" not in capsys.readouterr().err
 
 
 def test_init_writes_a_file_that_is_valid_and_never_overwrites(

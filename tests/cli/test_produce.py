@@ -66,7 +66,7 @@ def test_the_codec_is_handed_on(written: list[Any], codec: str) -> None:
         (["--from", "in.jsonl"], "in.jsonl, line 2: this is not JSON", 1),
         (["--header", "x"], "--header x: write it like NAME=VALUE", 64),
         (["--header", "=x"], "--header =x: write it like NAME=VALUE", 64),
-        (["--key", ""], "--key cannot be empty", 64),
+        (["--key", ""], "--key is empty", 64),
     ],
 )
 def test_what_is_wrong_is_told(

@@ -148,5 +148,5 @@ def test_an_empty_path_is_a_variable_that_is_not_set(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert run([*line, ""]) == 64
-    assert "it is empty" in capsys.readouterr().err
+    assert "is empty\n  perhaps it is a variable that is not set" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
