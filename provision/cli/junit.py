@@ -12,9 +12,9 @@ from xml.etree import ElementTree as ET
 
 from provision.cluster.model import Role
 from provision.common.process_identity import host_name
-from provision.common.whole_files import write_output
+from provision.common.whole_files import require_writable, write_output
 from provision.errors import NodeFailed, NotReady, ProvisionError, UsageError
-from provision.events import ActionFailed, Event, LevelReached, Listener, NodeReady, NodeWaiting, silent
+from provision.events import ActionFailed, Event, LevelReached, Listener, NodeReady, NodeWaiting, Notice, silent
 from provision.kafka.levels import Level
 
 if TYPE_CHECKING:
@@ -28,32 +28,42 @@ _WHOLE = "environment"
 def reported(file: Path | None, environment: "Environment") -> Iterator[None]:
     """Write what becomes of an environment's readiness inside the block to a file, however it ends.
 
+    That it cannot be written any more when the work is done is told, and changes nothing of how the work ends.
+
     Raises:
-        UsageError: there cannot be such a file.
-        OSError: it cannot be written.
+        UsageError: there cannot be such a file; the block is not entered.
     """
     if file is None:
         yield
         return
-    if file.is_dir():
-        raise UsageError(f"{file} is a directory, not a file")
     if environment.is_described_by(file):
         raise UsageError(f"{file} is the environment's own file")
-    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        require_writable(file)
+    except OSError as error:
+        raise UsageError(f"{file} cannot be written", why=error.strerror or str(error)) from error
     report = _Report(environment)
     listener, environment.on_event = environment.on_event, report.beside(environment.on_event)
     try:
         yield
     except BaseException as error:
-        try:
-            write_output(file, report.as_xml(error))
-        except OSError as failure:  # the first error is the one that is told
-            if isinstance(error, ProvisionError):
-                error.add(f"and {file} cannot be written: {failure.strerror or failure}")
+        if (told := _written(file, report.as_xml(error))) and isinstance(error, ProvisionError):
+            error.add(f"and {told}")
         raise
     finally:
         environment.on_event = listener
-    write_output(file, report.as_xml(None))
+    if told := _written(file, report.as_xml(None)):
+        listener(Notice(told))
+
+
+def _written(file: Path, content: bytes) -> str:
+    """Write the file; returns why that failed, empty if it did not."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_output(file, content)
+    except OSError as error:
+        return f"{file} cannot be written: {error.strerror or error}"
+    return ""
 
 
 class _Report:

@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import stat
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -89,6 +90,24 @@ def writing_output(file: Path, mode: int | None = None) -> Iterator[BinaryIO]:
     else:
         with open(file, "wb") as stream:  # noqa: PTH123 like the one above
             yield stream
+
+
+def require_writable(file: Path) -> None:
+    """Check that a file that the user has named can be written, before there is something to write; nothing is made.
+
+    Raises:
+        OSError: it cannot, or is a directory.
+    """
+    if file.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
+    if file.exists() and (is_stream(file) or not file.is_file()):  # a device or a pipe takes what comes
+        return
+    nearest = next(place for place in Path(os.path.realpath(file)).parents if place.exists())
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(file)) from error
 
 
 def is_private(path: Path) -> bool:

@@ -1,5 +1,8 @@
 """`--junit FILE`: a test case for each node and topic, whatever becomes of the command."""
 
+import errno
+import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,13 +168,40 @@ def test_an_invalid_file_is_an_error_of_the_environment(world: tuple[SpokenRunti
     assert f"{NAME}.yaml:2:18: brokers.nodes" in found.texts["environment environment"]
 
 
-@pytest.mark.parametrize("place", ["out", "file/readiness.xml"])
+COMMANDS = [["up"], ["wait"], ["run", "--", "touch", "ran"]]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda line: line[0])
+@pytest.mark.parametrize("place", ["out", "file/readiness.xml", "file/further/readiness.xml", "/proc/readiness.xml"])
 def test_a_file_that_cannot_be_written_is_told_before_anything_is_done(
-    world: tuple[SpokenRuntime, FakeKafka], capsys: pytest.CaptureFixture[str], place: str
+    world: tuple[SpokenRuntime, FakeKafka], capsys: pytest.CaptureFixture[str], place: str, command: list[str]
 ) -> None:
     Path("out").mkdir()
     Path("file").touch()
     world[0].on_verb = lambda verb, _subject: pytest.fail(verb)
-    assert run(["up", "--junit", place]) != 0
-    assert "Traceback" not in (err := capsys.readouterr().err)
-    assert place.partition("/")[0] in err
+    assert run([command[0], "--junit", place, *command[1:]]) == 64
+    assert capsys.readouterr().err.startswith(f"error: {place} cannot be written\n")
+    assert not Path("ran").exists()
+
+
+@pytest.mark.parametrize(
+    "line", [["up", "-o", "json"], ["wait"], ["run", "--", "touch", "ran"]], ids=lambda line: line[0]
+)
+def test_that_it_can_no_longer_be_written_changes_nothing_of_the_work(
+    world: tuple[SpokenRuntime, FakeKafka],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    line: list[str],
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(FILE))
+
+    assert run(["up", "--yes"]) == 0
+    capsys.readouterr()
+    monkeypatch.setattr("provision.cli.junit.write_output", full)
+    assert run([line[0], "--junit", str(FILE), *line[1:]]) == 0
+    out, err = capsys.readouterr()
+    assert f"{FILE} cannot be written: No space left on device" in err
+    if line[0] == "up":
+        assert json.loads(out)["ready"]
+    assert Path("ran").exists() == (line[0] == "run")
