@@ -48,8 +48,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The mark is known, also with `--strict-markers`."""
+    """The mark is known, also with `--strict-markers`; options that cannot be used are refused before any test runs."""
     config.addinivalue_line("markers", _MARK)
+    for option in ("--kafka-environment", "--kafka-logs"):
+        if config.getoption(option.removeprefix("--").replace("-", "_")) == "":
+            raise pytest.UsageError(f"{option} is empty; perhaps it is a variable that is not set")
+    if (directory := config.getoption("kafka_logs")) and not _is_worker(config):
+        from provision.common.whole_files import require_writable
+
+        try:
+            require_writable(Path(directory, "any"))
+        except OSError as error:
+            raise pytest.UsageError(f"--kafka-logs {directory}: it cannot be written to: {error.strerror}") from error
 
 
 class Run(NamedTuple):
@@ -170,11 +180,16 @@ def _running(
     from provision import ProvisionError
     from provision.testing.pool import AlreadyFailed
 
+    asked: Mapping[str, Any] = {}
     try:
-        wanted = _wanted(request.config, values, _asked(item) if item else {})
+        asked = _asked(item) if item else {}
+        wanted = _wanted(request.config, values, asked)
         return wanted, _pool_of(request.config).environment(wanted)
     except ProvisionError as failure:
         error = failure
+        said = ", ".join(f"{key}={asked[key]!r}" for key in _OVERRIDES if key in asked)
+        if said and item and not isinstance(failure, AlreadyFailed):
+            error.add(f"the mark kafka({said}) of {item.nodeid} asks for that")
     except OSError as failure:  # of the home, or of the file
         error = ProvisionError(str(failure))
     reason = _end(request.session, error)

@@ -1,6 +1,7 @@
 """What a failed test's report says of the cluster."""
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,12 +26,21 @@ def sections(kafka: Kafka, test: str, began: float, directory: Path | None, *, t
         told = [("Kafka: status", _status(kafka)), ("Kafka: logs", _logs(kafka, began, tail))]
     except ProvisionError as error:  # the report says so, and the failure of the test stays the first
         return [("Kafka", f"{error.what}\n{error.why}".strip())]
+    except Exception as error:  # noqa: BLE001 as above: from a hook, it would end the run, and hide why the test failed
+        return [("Kafka", f"nothing can be told of it: {type(error).__name__}: {error}")]
     if directory:
-        place = directory / re.sub(r"[^A-Za-z0-9._-]+", "-", test).strip("-")[-150:]
-        place.mkdir(parents=True, exist_ok=True)
-        for title, text in told:
-            (place / f"{title.rpartition(' ')[2]}.txt").write_text(f"{text}\n", encoding="utf-8")
+        try:
+            _write(directory / re.sub(r"[^A-Za-z0-9._-]+", "-", test).strip("-")[-150:], told)
+        except OSError as error:
+            told.append(("Kafka: files", f"they are not written: {error}"))
     return told
+
+
+def _write(place: Path, told: Iterable[tuple[str, str]]) -> None:
+    place.mkdir(parents=True, exist_ok=True)
+    for title, text in told:
+        content = f"{text}\n".encode(errors="backslashreplace")
+        (place / f"{title.rpartition(' ')[2]}.txt").write_bytes(content)
 
 
 def _status(kafka: Kafka) -> str:

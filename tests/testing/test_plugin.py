@@ -170,8 +170,28 @@ def test_a_mark_with_a_wrong_value_is_told(project: Project) -> None:
     project.write(test_it__py="import pytest\n@pytest.mark.kafka(brokers='x')\ndef test_it(kafka):\n    pass\n")
     code, out = project.run("--strict-markers")
     assert code != 0
-    assert "brokers" in out
+    assert "the mark kafka(brokers='x') of test_it.py::test_it asks for that" in out
     assert "Traceback" not in out
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        (["--kafka-environment", ""], "--kafka-environment is empty"),
+        (["--kafka-logs="], "--kafka-logs is empty"),
+        (["--kafka-logs", "kafka.yaml/logs"], "--kafka-logs kafka.yaml/logs: it cannot be written to: Not a directory"),
+        (["--kafka-logs", "/proc/logs"], "--kafka-logs /proc/logs: it cannot be written to: "),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_options_that_cannot_be_used_are_refused_before_any_test(
+    project: Project, option: list[str], told: str
+) -> None:
+    project.write(test_it__py="def test_it():\n    open('ran', 'w').close()\n")
+    code, out = project.run(*option)
+    assert code == pytest.ExitCode.USAGE_ERROR
+    assert f"ERROR: {told}" in out
+    assert not (project.directory / "ran").exists()
 
 
 # -- with a cluster ---------------------------------------------------------------------------------------------------
