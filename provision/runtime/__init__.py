@@ -36,6 +36,7 @@ class Runtimes:
         self.home = home
         self._connected: dict[str, Runtime] = {}
         self._connecting = threading.Lock()
+        self._told_of_engine = ""
 
     def layout(self, kind: str, spec: EnvironmentSpec, base_directory: str) -> Layout:
         """The layout of an environment on a runtime of that kind; needs no connection."""
@@ -81,12 +82,18 @@ class Runtimes:
         )
 
     def holding(self, name: str, tell: Listener = silent) -> Runtime:
-        """The runtime that hosts an environment of that name, or would; a notice tells if Docker could not be asked.
+        """The runtime that hosts an environment of that name, or would; it is told, once, if Docker could not be asked.
 
         Raises:
             Unavailable: no engine answers, and the home knows that the environment is in one.
         """
-        return self._docker_or_processes(name, lambda no: tell(Notice(f"{no.what}: looking at plain processes only")))
+
+        def on_no_engine(no: Unavailable) -> None:
+            if no.what != self._told_of_engine:
+                self._told_of_engine = no.what
+                tell(Notice(f"{no.what}: looking at plain processes only"))
+
+        return self._docker_or_processes(name, on_no_engine)
 
     def _docker_or_processes(self, name: str, on_no_engine: Callable[[Unavailable], None]) -> Runtime:
         processes = self.of_kind("process")
@@ -95,12 +102,12 @@ class Runtimes:
         try:
             return self.of_kind("docker")
         except Unavailable as reason:
-            if place := self._noted_place(name, "docker"):
+            if place := self.noted_place(name, "docker"):
                 raise _out_of_reach(name, place, self.home, reason) from reason
             on_no_engine(reason)
             return processes
 
-    def _noted_place(self, name: str, kind: str) -> str:
+    def noted_place(self, name: str, kind: str) -> str:
         """The place of a runtime of that kind where the home says an environment is; empty if it says none."""
         noted = self.home.ports.place_of(name), *Where.of(self.home.secrets(name)).places
         return next((place for place in noted if place.partition(" ")[0] == kind), "")

@@ -86,7 +86,7 @@ def examine(source: Source, runtimes: Runtimes) -> tuple[Diagnosis, Runtime | No
         UsageError: there is neither a file nor an environment of that name.
     """
     facts, runtime = gather(source, runtimes)
-    _require_something(facts, runtime)
+    _require_something(facts, runtime, runtimes)
     found = _findings(facts)
     if suspected := {_subject(one) for one in found if one.id in MOMENTARY}:
         facts, runtime = gather(source, runtimes)
@@ -104,12 +104,16 @@ def _subject(finding: Finding) -> tuple[str, str]:
     return finding.id, finding.node
 
 
-def _require_something(facts: Facts, runtime: Runtime | None) -> None:
+def _require_something(facts: Facts, runtime: Runtime | None, runtimes: Runtimes) -> None:
+    """Refuse a name that nothing has; an engine that does not answer may have what the home knows to be there."""
     observed = known(facts.observed)
     nobody_begins = facts.source is None and known(facts.changing) is None
-    if nobody_begins and facts.engine is None and runtime and observed and observed.is_absent:
+    may_be_there = facts.engine is not None and runtimes.noted_place(facts.name, "docker")
+    if nobody_begins and not may_be_there and runtime and observed and observed.is_absent:
         there = ", ".join(runtime.environments()) or "none"
-        raise UsageError(f"there is no environment {facts.name}", hint=f"running: {there}; `provision up` makes one")
+        why = f"plain processes only were looked at: {facts.engine.why}" if facts.engine else ""
+        hint = f"running: {there}; `provision up` makes one"
+        raise UsageError(f"there is no environment {facts.name}", why=why, hint=hint)
 
 
 def mend(

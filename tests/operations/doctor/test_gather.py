@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from provision.errors import ProvisionError, Unavailable
+from provision.environment import Environment
+from provision.errors import ProvisionError, Unavailable, UsageError
+from provision.home.secrets import note_where
 from provision.operations.doctor.examine import Diagnosis, examine
 from provision.operations.doctor.facts import Unasked
 from provision.operations.doctor.gather import side_by_side
@@ -140,3 +142,14 @@ def test_with_processes_a_silent_engine_is_none(tmp_path: Path) -> None:
     silent = Unavailable("no Docker engine answers")
     runtimes = FakeRuntimes(tmp_path / "home", {"docker": silent, "process": FakeRuntime()})
     assert examined(tmp_path, runtimes, "name: shop\nruntime: process\nbrokers: {port: auto}\n").findings == ()
+
+
+def test_of_a_name_that_nothing_has_the_silent_engine_is_no_finding(tmp_path: Path) -> None:
+    silent = Unavailable("no Docker engine answers", why="nothing listens at unix:///nowhere")
+    runtimes = FakeRuntimes(tmp_path / "home", {"docker": silent, "process": FakeRuntime()})
+    named = Environment.named("nope", runtimes=runtimes)
+    with pytest.raises(UsageError, match="there is no environment nope") as told:
+        named.examine()
+    assert "nothing listens at unix:///nowhere" in told.value.why
+    note_where(runtimes.home.secrets("nope"), "docker of:this:home", "")  # it may be there
+    assert [finding.id for finding in named.examine().findings] == ["engine-unreachable"]
