@@ -23,7 +23,7 @@ from provision.spec.naming import read_start
 from provision.spec.overrides import apply_overrides
 from provision.spec.paths import paths, record_files
 from provision.spec.users import password_files
-from provision.spec.yaml_text import MAX_BYTES, Path, Positions, parse
+from provision.spec.yaml_text import MAX_BYTES, Path, Positions, is_of_secrets, parse
 
 # A mistyped section can hide the problems below it; leaving out what is wrong, three times, shows the rest as well.
 _ROUNDS = 3
@@ -201,7 +201,8 @@ def _describe(detail: ErrorDetails, path: Path, source: Positions, *, suggest: b
         case "literal_error":
             message = f"must be {context['expected']}, not {kind_of(given)}"
         case "string_pattern_mismatch":
-            message = f"{given!r} cannot be {IN_WORDS[context['pattern']]}"
+            what = "this" if is_of_secrets(path) else repr(given)
+            message = f"{what} cannot be {IN_WORDS[context['pattern']]}"
             if path == ("name",) and source.has_lines and path not in source.keys and path not in source.overridden:
                 hint = "it is the file's name: rename the file, or set `name:` in it"
         case "too_short":
@@ -212,7 +213,9 @@ def _describe(detail: ErrorDetails, path: Path, source: Positions, *, suggest: b
             bound = "at least" if kind == "greater_than_equal" else "at most"
             message = f"must be {bound} {context.get('ge', context.get('le'))}, not {given}"
         case _:
-            message = f"must be {_EXPECTED[kind]}, not {kind_of(given)}" if kind in _EXPECTED else detail["msg"]
+            is_single = isinstance(given, str | int | float)
+            said = "a single value" if is_single and is_of_secrets(path) else kind_of(given)
+            message = f"must be {_EXPECTED[kind]}, not {said}" if kind in _EXPECTED else detail["msg"]
     return source.problem(path, message, hint, at_key=at_key)
 
 

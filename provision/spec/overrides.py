@@ -84,5 +84,6 @@ def _is_number(part: str) -> bool:
 def _short(text: str) -> str:
     """An override in a message, without its value where a secret may stand by mistake."""
     if _MAY_BE_SECRET.search(text):
-        text = f"{text.partition('=')[0]}=(hidden)"
+        key = re.sub(r"(password\.)(?!(?:env|file)$).*", r"\1(hidden)", text.partition("=")[0])
+        text = f"{key}=(hidden)"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -142,12 +142,30 @@ _LIST = re.compile(
 
 
 def dotted(path: Path) -> str:
-    """`("topics", 0, "name")` as `topics[0].name`."""
+    """`("topics", 0, "name")` as `topics[0].name`, as far as no part can be a secret in the wrong place."""
     text = ""
-    for part in path:
+    for part in shown_parts(path):
         text += f"[{part}]" if isinstance(part, int) and _LIST.search(text) else f".{part}"
         text = text.removeprefix(".")
     return text
+
+
+_KEYS_OF_SECRETS = {"password": ("env", "file"), "authority": ("key", "certificate")}
+"""What may stand below a key that tells of a secret: in YAML's braces, a secret itself becomes a key as well."""
+
+
+def shown_parts(path: Path) -> Path:
+    """The parts of a path up to one that may be a secret in the wrong place, which is `…`."""
+    for index, part in enumerate(path[:-1]):
+        known = _KEYS_OF_SECRETS.get(str(part)) if is_of_secrets(path) else None
+        if known and path[index + 1] not in known:
+            return (*path[: index + 1], "…")
+    return path
+
+
+def is_of_secrets(path: Path) -> bool:
+    """Whether something in a file is in one of the sections that tell where secrets are."""
+    return path[:1] in (("users",), ("certificates",))
 
 
 def parse_scalar(text: str) -> Any:  # noqa: ANN401 any YAML value
@@ -284,7 +302,8 @@ class _Builder:
     def _scalar(self, node: yaml.Node, path: Path) -> Any:  # noqa: ANN401 any YAML scalar
         match node.tag:
             case tag if tag in _FORMS and not _FORMS[tag].match(node.value):
-                self._problem(node, path, f"{node.value!r} is not what its tag {_short(tag)} says", "remove the tag")
+                what = "this" if is_of_secrets(path) else repr(node.value)
+                self._problem(node, path, f"{what} is not what its tag {_short(tag)} says", "remove the tag")
                 return node.value
             case "tag:yaml.org,2002:str" | "tag:yaml.org,2002:merge":
                 return node.value
@@ -336,7 +355,8 @@ class _Builder:
             raise _TooMuch(f"{_TOO_DEEP}; does an alias contain itself?", node)
 
     def _refuse_tag(self, node: yaml.Node, path: Path) -> None:
-        message = f"the tag {_short(node.tag)} is not allowed in an environment file"
+        what = "a tag (!)" if is_of_secrets(path) else f"the tag {_short(node.tag)}"
+        message = f"{what} is not allowed in an environment file"
         self._problem(node, path, message, "write a plain value")
 
     def _problem(self, node: yaml.Node, path: Path, message: str, hint: str = "") -> None:

@@ -45,6 +45,7 @@ from provision.spec.listeners import security_of
 from provision.spec.loader import load, load_values
 from provision.spec.model import EnvironmentSpec
 from provision.spec.schema import schema
+from tests.examples import many
 from tests.fake_kafka import FakeKafka, SpokenRuntime
 from tests.golden import Golden
 from tests.runtimes import FakeRuntimes
@@ -650,7 +651,9 @@ _by_listener = st.dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=many(200, thorough=1000), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(listeners=_listeners | _right, security=_security | _by_listener, mode=st.sampled_from(["zookeeper", "kraft"]))
 def test_there_is_a_cluster_or_a_clear_error_and_no_message_shows_a_value(
     tmp_path: Path, listeners: object, security: object, mode: str
@@ -671,7 +674,7 @@ def test_there_is_a_cluster_or_a_clear_error_and_no_message_shows_a_value(
     assert WORD not in "\n".join(shown)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=many(100, thorough=500), deadline=None)
 @given(listeners=_right, security=_by_listener, supers=st.booleans())
 def test_every_listener_gets_what_its_profile_needs(
     listeners: dict[str, Any],

@@ -24,21 +24,34 @@ from provision.security.acls import ALL_OPERATIONS, OPERATIONS, Acl
 from provision.security.profiles import PROFILES, quoted
 from provision.spec.acls import declared_acls
 from provision.spec.loader import load, load_values
+from tests.examples import many
 
 WORD = "xyzzy-0pen-s3same"
 NOTHING = ObservedEnvironment("orders", "docker")
 _scalar = st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=5)
 _anything = _scalar | st.lists(_scalar, max_size=3) | st.dictionaries(st.sampled_from(["name", "x"]), _scalar)
 _word = _anything | st.just(WORD) | st.just([WORD]) | st.just({"name": WORD})
-_password = st.fixed_dictionaries({}, optional={"env": _word, "file": _word, "value": _word}) | _word
+_password = (
+    st.fixed_dictionaries({}, optional={"env": _word, "file": _word, "value": _word, WORD: _word})
+    | st.just({WORD: None})  # as YAML reads {s3cret}
+    | _word
+)
 _said = st.sampled_from(
     ["read", "write", "READ", "describe_configs", "all", "topic", "topics", "group", "cluster", "user", "orders", "o*"]
 )
 _text = st.lists(_said | st.sampled_from([WORD, f"{WORD}*", "*", "a*b", "\t", "ä", "'"]), max_size=4).map(" ".join)
 _allow = st.lists(_text | _word, max_size=3) | _word
-_name = st.sampled_from(["app", "provision", "ops", "a b"]) | st.integers()
+_name = st.sampled_from(["app", "provision", "ops", "a b", f"app:{WORD}"]) | st.integers()
 _user = st.fixed_dictionaries(
-    {}, optional={"name": _name, "password": _password, "allow": _allow, "super": st.booleans() | _word}
+    {},
+    optional={
+        "name": _name,
+        "password": _password,
+        "mechanism": st.sampled_from(["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "plain"]) | _word,
+        "iterations": st.sampled_from([4096, 16384, 1]) | _word,
+        "allow": _allow,
+        "super": st.booleans() | _word,
+    },
 )
 _acl = st.fixed_dictionaries(
     {},
@@ -54,11 +67,14 @@ _acl = st.fixed_dictionaries(
     },
 )
 _acls = st.lists(_acl | _word, max_size=3) | _word
-_users = st.lists(_user, max_size=3) | _anything
-_security = st.sampled_from([*PROFILES, "ssl", ""]) | st.integers() | st.lists(st.text(max_size=3))
+_users = st.lists(_user | _word, max_size=3) | _word
+_profile = st.sampled_from([*PROFILES, "ssl", ""]) | _word
+_security = st.dictionaries(st.sampled_from(["HOST", "internal", "CONTROLLER", "x"]), _profile, max_size=3) | _profile
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=many(150, thorough=3000), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(security=_security, users=_users, acls=_acls | st.just(None), mode=st.sampled_from(["zookeeper", "kraft"]))
 def test_there_is_a_cluster_or_a_clear_error_without_a_password(
     tmp_path: Path, security: object, users: object, acls: object, mode: str
@@ -71,10 +87,50 @@ def test_there_is_a_cluster_or_a_clear_error_without_a_password(
     except InvalidEnvironment as error:
         problems = [str(problem) for problem in error.problems]
     else:
-        cluster = resolve_without_ports(spec, container_layout(spec))
-        problems = [file.text for file in render(cluster)]  # no password is there either
+        # No password is there either.
+        problems = [
+            file.text
+            for layout in (container_layout(spec), local_layout(spec, str(tmp_path), Home.at(tmp_path / "home")))
+            for file in render(resolve_without_ports(spec, layout))
+        ]
     assert problems
     assert WORD not in json.dumps(problems)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "users: [{name: app, password: {WORD}}]",
+        "users: [{name: app, password: {env: A, WORD: x, WORD: y}}]",
+        "users: [{name: app, password: !WORD x}]",
+        "users: [{name: app, password: !!int WORD}]",
+        "users: [{name: app, password: *WORD}]",
+        "users: [{name: app, password: {file: !!float WORD}}]",
+        "users: [{name: app, password: [WORD]}]",
+        "users: [WORD]",
+        "users: [app:WORD]",
+        "users: [{name: app WORD}]",
+        "users: {app: WORD}",
+        "users: WORD",
+        "certificates: {authority: {WORD}}",
+        "certificates: {authority: {key: WORD, certificate: [WORD]}}",
+        "certificates: {authority: WORD}",
+        "certificates: WORD",
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_in_no_message_whatever_yaml_makes_of_it(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "orders.yaml"
+    file.write_text(f"security: sasl-tls\n{text.replace('WORD', 'xyzzy0pens3same')}\n")
+    with pytest.raises(InvalidEnvironment) as caught:
+        load(file)
+    assert [
+        problem for problem in map(str, caught.value.problems) if "xyzzy0pens3same" in problem.replace(str(file), "")
+    ] == []
+    with pytest.raises((InvalidEnvironment, UsageError)) as caught_too:
+        load_values(
+            {"name": "orders", "security": "sasl-tls", "users": [{"name": "app"}]}, ("users.0.password.WORD=x",)
+        )
+    assert "WORD" not in f"{caught_too.value} {caught_too.value.why}"
 
 
 # Nearly right: most words fit, so that whatever has to fit together is reached.
@@ -100,7 +156,7 @@ _short_acl = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=many(150, thorough=1000), deadline=None)
 @given(
     allow=st.lists(_plausible, max_size=2),
     supers=st.booleans(),
