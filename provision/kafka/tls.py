@@ -48,14 +48,26 @@ def wrapped(plain: socket.socket, host: str, access: Access) -> "ssl.SSLSocket":
         UsageError: the files cannot be read.
         OSError: the handshake fails (`ssl.SSLError`), or the connection.
     """
+    files = (access.ca, access.certificate)
     try:
-        files = (access.ca, access.certificate)
-        context = _context(*files, tuple(Path(file).stat().st_mtime_ns if file else 0 for file in files))
+        context = context_of(*files)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         why = getattr(error, "strerror", None) or str(error)
         named = " or ".join(file for file in files if file)
         raise UsageError(f"the certificates cannot be read from {named}", why=why) from error
     return context.wrap_socket(plain, server_hostname=host)
+
+
+def context_of(ca: str | None, certificate: str | None) -> "ssl.SSLContext":
+    """By which authorities a client trusts others, and its own key and certificate, if it has any.
+
+    What is in the files is read once, and again when they have changed.
+
+    Raises:
+        OSError: they cannot be read, or are no certificates (`ssl.SSLError`).
+        ValueError: their paths are none.
+    """
+    return _context(ca, certificate, tuple(Path(file).stat().st_mtime_ns if file else 0 for file in (ca, certificate)))
 
 
 @contextmanager
@@ -78,6 +90,10 @@ def alerted(connection: socket.socket) -> Iterator[None]:
 
 
 def _alert(connection: socket.socket) -> OSError | None:
+    import ssl
+
+    if not isinstance(connection, ssl.SSLSocket):
+        return None
     try:
         connection.settimeout(_ALERT_S)
         connection.recv(1)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from provision.common.patience import Patience
+from provision.kafka.tls import context_of
 from provision.security.ensemble import STATUS_WORD
 
 # Sends the same request from inside, if no port is published; part of ZooKeeper.
@@ -36,11 +37,7 @@ def connected(address: str, keys: Keys | None, timeout_s: float) -> Iterator[soc
         if keys is None:
             yield plain
             return
-        import ssl
-
-        context = ssl.create_default_context(cafile=keys.authorities)
-        context.load_cert_chain(keys.own)
-        with context.wrap_socket(plain, server_hostname=host) as connection:
+        with context_of(keys.authorities, keys.own).wrap_socket(plain, server_hostname=host) as connection:
             yield connection
 
 

@@ -1,6 +1,7 @@
 """Why TLS fails is said in words: each wrong case is tried with OpenSSL itself on both sides."""
 
 import datetime as dt
+import os
 import socket
 import ssl
 import threading
@@ -12,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from provision.kafka import library as _library  # noqa: F401 the library first
+from provision.kafka import tls
 from provision.kafka.access import Access
 from provision.kafka.connection import NotAnswering, ask
+from provision.kafka.zookeeper import Keys, connected
 from provision.security.certificates import Pair, Subject, issue, make_authority
 
 from kafka.protocol.metadata import ApiVersionsRequest  # isort: skip
@@ -115,3 +118,45 @@ def test_what_is_wrong_is_told(case: Case, tmp_path: Path) -> None:
         access = Access({1: address}, "SSL", ca=str(ca), certificate=mine)
         with pytest.raises(NotAnswering, match=f"^TLS fails: ({case.told})"):
             ask(access, 1, ApiVersionsRequest(version=0), ASK_S)
+
+
+class _Plain(socket.socket):
+    """A connection that notes whether it is read from."""
+
+    read = False
+
+    def recv(self, *_arguments: int) -> bytes:
+        self.read = True
+        return b""
+
+
+def test_on_a_connection_without_tls_nothing_is_waited_for_when_it_breaks() -> None:
+    with _Plain() as connection, pytest.raises(BrokenPipeError), tls.alerted(connection):
+        raise BrokenPipeError
+    assert not connection.read
+
+
+def test_zookeeper_is_asked_with_what_is_kept_of_the_files_until_they_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = Case("", asks=AUTHORITY, client=issue(AUTHORITY, HERE))
+    (tmp_path / "ca.pem").write_bytes(AUTHORITY.certificate)
+    assert case.client
+    keys = Keys(str(tmp_path / "ca.pem"), stored(tmp_path / "own.pem", case.client))
+    made: list[str | None] = []
+    make = ssl.create_default_context
+
+    def counted(*, cafile: str | None = None) -> ssl.SSLContext:
+        made.append(cafile)
+        return make(cafile=cafile)
+
+    monkeypatch.setattr(ssl, "create_default_context", counted)
+    for _ in range(2):
+        with listening(case, tmp_path) as address, connected(address, keys, ASK_S) as connection:
+            assert isinstance(connection, ssl.SSLSocket)
+            connection.sendall(b"srvr")
+    assert len(made) == 1
+    os.utime(keys.own, ns=(1, 1))
+    with listening(case, tmp_path) as address, connected(address, keys, ASK_S) as connection:
+        connection.sendall(b"srvr")
+    assert made == [keys.authorities] * 2
