@@ -8,7 +8,7 @@ import importlib
 import re
 import socket
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -29,6 +29,8 @@ REQUEST_TIMEOUT_S = 30.0
 _LOOK_S = 2.0
 _CREATES_NOTHING = {"allow_auto_create_topics": False}
 _CHUNK = 64 * 1024
+_UNSUPPORTED_MECHANISM = 33
+_TLS_ALERT = b"\x15\x03"  # as the length of a response, it would be far too much
 _HANDSHAKE_VERSION = _AUTHENTICATE_VERSION = 1
 
 Answer = TypeVar("Answer")
@@ -44,6 +46,14 @@ class NotServing(NotAnswering):
     While a container starts, the engine accepts connections to its published port, and resets or closes them, now one
     and now the other.
     """
+
+
+class NotLettingIn(NotAnswering):
+    """The broker asks for what this client does not have, or is not trusted; waiting does not change that."""
+
+
+class _Closing(NotServing):
+    """The connection is closed without a word."""
 
 
 # -- whole-cluster clients --------------------------------------------------------------------------------------------
@@ -110,9 +120,10 @@ def _answering(access: Access) -> Access:
 
 
 def _symptoms(access: Access, doing: str) -> list[str]:
-    """Why secured listeners do not answer, one line each, which the library's clients only log; none if they do.
+    """Why secured listeners do not answer, one line each, which the library's clients only log; none if one does.
 
     Raises:
+        Unavailable: with none of them TLS comes about; the library would try again as long as it may.
         KafkaRefused: the credentials are not accepted.
     """
     if not (access.authenticated or access.encrypted):
@@ -120,11 +131,21 @@ def _symptoms(access: Access, doing: str) -> list[str]:
     import provision.kafka.library  # noqa: F401 the library first
     from kafka.protocol.metadata import ApiVersionsRequest
 
-    try:
-        ask_any(access, lambda: ApiVersionsRequest(version=0), doing)
-    except Unavailable as error:
-        return error.why.splitlines()
-    return []
+    found: dict[str, NotAnswering] = {}
+    for broker, address in access.brokers.items():
+        try:
+            ask(access, broker, ApiVersionsRequest(version=0), REQUEST_TIMEOUT_S)
+        except NotAnswering as reason:
+            found[address] = reason
+        else:
+            return []
+    down = [f"{Role.BROKER.node(broker)}: {reason}" for broker, reason in access.down.items()]
+    lines = [*down, *(f"{address}: {reason}" for address, reason in found.items())]
+    if all(isinstance(reason, NotLettingIn) for reason in found.values()):
+        raise Unavailable(
+            f"{doing}: TLS does not come about", why="\n".join(lines), hint="`provision status` shows the brokers"
+        )
+    return lines
 
 
 # -- one request to one broker ----------------------------------------------------------------------------------------
@@ -141,10 +162,35 @@ def ask(access: Access, broker: int, request: Any, timeout_s: float) -> Any:  # 
 
     Raises:
         NotServing: nothing listens, or the connection is closed.
+        NotLettingIn: it asks for TLS, for a certificate or for a password, or this client does not trust it.
         NotAnswering: anything else is wrong, or the timeout has passed.
         KafkaRefused: the credentials are not accepted.
         UsageError: it is no address.
     """
+    try:
+        return _asked(access, broker, request, timeout_s)
+    except _Closing as error:
+        if mechanisms := _asks_for(access, broker):
+            raise NotLettingIn(f"it asks for a password (SASL {', '.join(mechanisms)})") from error
+        raise
+
+
+def _asks_for(access: Access, broker: int) -> Sequence[str]:
+    """By which SASL mechanisms a listener lets clients in that closes the connection of one without a password."""
+    if access.authenticated:
+        return ()
+    import provision.kafka.library  # noqa: F401 the library first
+    from kafka.protocol.sasl import SaslHandshakeRequest
+
+    handshake = SaslHandshakeRequest(mechanism="none of them", version=_HANDSHAKE_VERSION)
+    try:
+        answer = _asked(access, broker, handshake, _LOOK_S)
+    except NotAnswering:  # it has no SASL, or does not serve
+        return ()
+    return list(answer.mechanisms) if answer.error_code == _UNSUPPORTED_MECHANISM else ()
+
+
+def _asked(access: Access, broker: int, request: Any, timeout_s: float) -> Any:  # noqa: ANN401 as above
     # Loading the library takes 0.15 s, which commands that ask no broker are spared.
     import ssl
 
@@ -161,7 +207,8 @@ def ask(access: Access, broker: int, request: Any, timeout_s: float) -> Any:  # 
                 conversation.authenticate(access)
                 return conversation.ask(request)
     except ssl.SSLError as error:
-        raise NotAnswering(f"TLS fails: {tls.cause(error)}") from error
+        kind = NotLettingIn if tls.is_final(error) else NotAnswering
+        raise kind(f"TLS fails: {tls.cause(error)}") from error
     except TimeoutError as error:
         raise NotAnswering("it does not answer in time") from error
     except ConnectionRefusedError as error:
@@ -226,7 +273,9 @@ class _Conversation:
             self._connection.settimeout(max(self._patience.left_s, 0.001))
             data = self._connection.recv(_CHUNK)
             if not data:
-                raise NotServing("it closes the connection")
+                raise _Closing("it closes the connection")
+            if data.startswith(_TLS_ALERT):
+                raise NotLettingIn("it asks for TLS")
             for _, response in self._protocol.receive_bytes(data):
                 return response
             if self._patience.is_over:  # it may send for ever

@@ -36,6 +36,12 @@ def cause(error: "ssl.SSLError") -> str:
     return f"{known} ({reason})" if known else reason or str(error)
 
 
+def is_final(error: "ssl.SSLError") -> bool:
+    """Whether it comes again however often it is tried: not if the connection was just closed."""
+    reason = error.reason or ""
+    return bool(getattr(error, "verify_message", "")) or any(re.search(pattern, reason) for pattern, _ in _CAUSES[:-1])
+
+
 def wrapped(plain: socket.socket, host: str, access: Access) -> "ssl.SSLSocket":
     """The connection with TLS, after the handshake.
 

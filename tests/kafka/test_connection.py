@@ -54,6 +54,43 @@ def _listening(behave: Callable[[socket.socket], None]) -> Iterator[str]:
             thread.join(timeout=60)
 
 
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (33, r"^it asks for a password \(SASL PLAIN, SCRAM-SHA-512\)$"),
+        (34, "^it closes the connection$"),  # what a listener without SASL says
+        (None, "^it closes the connection$"),
+    ],
+)
+def test_a_listener_that_closes_because_it_wants_a_password_is_asked_for_what_it_takes(
+    code: int | None, said: str
+) -> None:
+    from provision.kafka import library as _library  # noqa: F401 the library first
+    from kafka.protocol.sasl import SaslHandshakeResponse  # isort: skip
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1024)
+            connection, _ = server.accept()
+            with connection:
+                request = connection.recv(1024)
+                if code is not None:
+                    answer = SaslHandshakeResponse(
+                        error_code=code, mechanisms=["PLAIN", "SCRAM-SHA-512"], version=1
+                    ).encode()
+                    connection.sendall(struct.pack(">i", len(answer) + 4) + request[8:12] + answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(NotAnswering, match=said):
+            observe_cluster(Access.at(f"127.0.0.1:{server.getsockname()[1]}"), -1)
+        thread.join(timeout=60)
+
+
 def test_nothing_that_listens_is_said() -> None:
     with refusing() as port, pytest.raises(NotAnswering, match=r"^it does not listen yet$"):
         observe_cluster(Access.at(f"127.0.0.1:{port}"), -1)
@@ -64,6 +101,7 @@ def test_nothing_that_listens_is_said() -> None:
     [
         pytest.param(b"", "^it closes the connection$", id="none"),
         pytest.param(b"\x00\x00", "^it closes the connection$", id="a part"),
+        pytest.param(b"\x15\x03\x03\x00\x02\x02\x50", "^it asks for TLS$", id="an alert of TLS"),
         pytest.param(b"HTTP/1.1 400 Bad Request\r\n\r\n", "Invalid frame length", id="another protocol"),
         pytest.param(b"\x00\x00\x00\x05\x00\x00\x00\x63\x00", "Correlation IDs do not match", id="to another question"),
         pytest.param(b"\x00\x00\x00\x04\x00\x00\x00\x63", ".", id="a frame that is not Kafka's"),

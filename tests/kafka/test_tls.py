@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import re
 import socket
 import ssl
 import threading
@@ -12,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from provision.errors import Unavailable
 from provision.kafka import library as _library  # noqa: F401 the library first
 from provision.kafka import tls
 from provision.kafka.access import Access
-from provision.kafka.connection import NotAnswering, ask
+from provision.kafka.connection import NotAnswering, ask, consumer
 from provision.kafka.zookeeper import Keys, connected
 from provision.security.certificates import Pair, Subject, issue, make_authority
 
@@ -160,3 +162,24 @@ def test_zookeeper_is_asked_with_what_is_kept_of_the_files_until_they_change(
     with listening(case, tmp_path) as address, connected(address, keys, ASK_S) as connection:
         connection.sendall(b"srvr")
     assert made == [keys.authorities] * 2
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1:DeprecationWarning")
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_the_librarys_clients_are_not_opened_where_tls_cannot_come_about(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(**_: object) -> None:
+        pytest.fail("it would try again until its time is over")
+
+    monkeypatch.setattr("kafka.KafkaConsumer", never)
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(case.trusted.certificate)
+    mine = stored(tmp_path / "client.pem", case.client) if case.client else None
+    with listening(case, tmp_path) as address:
+        access = Access({1: address}, "SSL", ca=str(ca), certificate=mine, down={2: "it has exited"})
+        with pytest.raises(Unavailable, match="TLS does not come about") as caught:
+            consumer(access)
+    down, answer = caught.value.why.splitlines()
+    assert down == "broker-2: it has exited"
+    assert re.match(f"{address}: TLS fails: ({case.told})", answer)

@@ -12,7 +12,7 @@ import stat
 import subprocess
 import tarfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,7 +31,7 @@ from provision.kafka.access import Access, Credentials
 from provision.kafka.connection import NotAnswering
 from provision.kafka.metadata import observe_cluster
 from provision.operations.forms import INLINE
-from provision.security.certificates import Subject, issue, make_authority
+from provision.security.certificates import Pair, Subject, issue, make_authority
 from provision.security.material import Authority
 from provision.security.store import SecretStore
 from tests.engine import Provision, engine, image, java, write_environment
@@ -314,6 +314,59 @@ def test_nobody_else_gets_in_and_is_told_why(closed: Closed) -> None:
             pytest.raises((ssl.SSLError, OSError)),
         ):
             old.wrap_socket(plain)
+
+
+def _issued(closed: Closed, authority: Pair | None, begun_days_ago: int = 0) -> bytes:
+    """A key of `app` with a certificate, of its own authority or of another one, which was valid for a day."""
+    kept = Authority.kept(SecretStore(closed.provision.home / "secrets" / NAME))
+    assert kept
+    begun = dt.datetime.now(dt.UTC) - dt.timedelta(days=begun_days_ago)
+    pair = issue(authority or kept.pair, Subject("app"), begun, dt.timedelta(days=1))
+    return pair.key + pair.certificate
+
+
+@pytest.mark.parametrize(
+    ("profiles", "file", "wrong", "told"),
+    [
+        (
+            ("sasl-plain", "sasl-scram", "sasl-tls"),
+            "user-app.password",
+            lambda _: b"wrong",
+            "Kafka does not let app in",
+        ),
+        (("tls", "mtls", "sasl-tls"), "ca.pem", lambda _: make_authority("other").certificate, "is not accepted: "),
+        (("mtls",), "user-app.pem", lambda closed: _issued(closed, make_authority(NAME)), REFUSED),
+        (("mtls",), "user-app.pem", lambda closed: _issued(closed, None, begun_days_ago=9), REFUSED),
+    ],
+    ids=["password", "authority", "foreign certificate", "expired certificate"],
+)
+def test_what_is_wrong_with_a_client_is_told_by_every_command(
+    closed: Closed, profiles: tuple[str, ...], file: str, wrong: Callable[[Closed], bytes], told: str
+) -> None:
+    if closed.row.security not in profiles:
+        pytest.skip("it is not asked for here")
+    who = ["--user", closed.row.users[0]] if closed.row.users[0] else []
+    kept = closed.provision.home / "secrets" / NAME / file
+    right = kept.read_bytes()
+    kept.write_bytes(wrong(closed))
+    try:
+        for command in (["topics", "list", NAME], ["topics", "describe", NAME, "t"], ["consume", NAME, "t", "-n", "1"]):
+            result = closed.provision(*command, *who)
+            assert result.code in (1, 69), result.err
+            assert re.search(told, result.err)
+        result = closed.provision("produce", NAME, "t", *who, stdin="one\n")
+        assert re.search(told, result.err)
+    finally:
+        kept.write_bytes(right)
+
+
+def test_a_client_that_says_nothing_of_itself_is_told_that_it_has_to(closed: Closed) -> None:
+    address = closed.python(closed.row.users[0])["bootstrap_servers"][0]
+    file = write_environment(closed.directory, "outside", f"bootstrap_servers: {address}\ntopics: [{{name: t}}]\n")
+    for command in (["topics", "list", file], ["topics", "apply", file, "--yes"], ["consume", file, "t", "-n", "1"]):
+        result = closed.provision(*command)
+        assert result.code in (1, 69), result.err
+        assert re.search("asks for TLS|asks for a password", result.err), result.err
 
 
 def test_its_secrets_are_in_no_command_line_environment_output_log_plan_or_bundle(closed: Closed) -> None:
