@@ -56,12 +56,13 @@ ROWS = [
     Row(how, version, mode, runtime)
     for runtime in ("process", "docker")
     for version, mode in [("2.8.2", "zookeeper"), ("3.9.1", "zookeeper"), ("3.9.1", "kraft"), ("4.3.0", "kraft")]
-    for how in ("mtls", "sasl-plain", "sasl-tls")
+    for how in ("mtls", "sasl-plain", "sasl-scram", "sasl-tls")
 ]
 # Each way to say who one is, each authorizer, each version, and both runtimes.
 SHORT = {
     Row("mtls", "2.8.2", "zookeeper", "process"),
     Row("sasl-plain", "3.9.1", "zookeeper", "process"),
+    Row("sasl-scram", "3.9.1", "kraft", "process"),
     Row("sasl-tls", "4.3.0", "kraft", "process"),
     Row("sasl-tls", "3.9.1", "kraft", "docker"),
 }

@@ -110,6 +110,19 @@ class Writer:
             consumer.close()
 
 
+def described(directory: Path, shape: str, security: str) -> str:
+    """The file of a cluster of three brokers with a topic that survives the loss of one."""
+    config = {"min.insync.replicas": 2}
+    topic = {"name": TOPIC, "partitions": PARTITIONS, "replication_factor": 3, "config": config}
+    sections = {
+        "brokers": {"nodes": 3, "port": "auto"},
+        "security": security,
+        "users": [] if security == "plaintext" else USERS,
+        "topics": [topic],
+    }
+    return write_environment(directory, NAME, json.dumps(sections | SHAPES[shape]))
+
+
 @pytest.mark.parametrize(("runtime", "version", "shape", "security"), cases())
 def test_no_acknowledged_record_is_lost_on_the_way_there_and_back(
     tmp_path: Path, runtime: str, version: str, shape: str, security: str
@@ -119,20 +132,7 @@ def test_no_acknowledged_record_is_lost_on_the_way_there_and_back(
     provision = Provision(tmp_path / "home", runtime=runtime, version=version)
 
     def file(profile: str) -> str:
-        described = {
-            "brokers": {"nodes": 3, "port": "auto"},
-            "security": profile,
-            "users": [] if profile == "plaintext" else USERS,
-            "topics": [
-                {
-                    "name": TOPIC,
-                    "partitions": PARTITIONS,
-                    "replication_factor": 3,
-                    "config": {"min.insync.replicas": 2},
-                }
-            ],
-        }
-        return write_environment(tmp_path, NAME, json.dumps(described | SHAPES[shape]))
+        return described(tmp_path, shape, profile)
 
     provision.ok("up", file("plaintext"))
     try:
@@ -149,6 +149,37 @@ def test_no_acknowledged_record_is_lost_on_the_way_there_and_back(
                 assert len(writer.acknowledged) > before + ENOUGH
                 assert writer.options()["bootstrap_servers"] == servers
         assert writer.lost() == set()
+    finally:
+        provision.ok("down", NAME)
+    assert provision.traces(NAME) == []
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("version", "shape", "security"),
+    [
+        pytest.param(DEFAULT_VERSION, "combined", "mtls", marks=pytest.mark.matrix),
+        pytest.param(DEFAULT_VERSION, "zookeeper", "sasl-tls", marks=pytest.mark.soak),
+        pytest.param("4.3.0", "dedicated", "sasl-tls", marks=pytest.mark.soak),
+    ],
+)
+def test_no_acknowledged_record_is_lost_while_certificates_are_rotated(
+    tmp_path: Path, version: str, shape: str, security: str
+) -> None:
+    java(version)
+    provision = Provision(tmp_path / "home", runtime="process", version=version)
+    file = described(tmp_path, shape, security)
+    provision.ok("up", file)
+    try:
+        writer = Writer(provision)
+        with writer.writing():
+            for step in ((), ("--finish",)):
+                before = len(writer.acknowledged)
+                told = provision.ok_err("certs", "rotate", file, *step, "--yes", "--timeout", "200s")
+                assert all(f"broker-{number} restarted" in told for number in (1, 2, 3))
+                assert len(writer.acknowledged) > before + ENOUGH
+        assert writer.lost() == set()
+        assert "nothing to change" in provision.ok_err("plan", file) + provision.ok("plan", file)
     finally:
         provision.ok("down", NAME)
     assert provision.traces(NAME) == []
