@@ -1,4 +1,4 @@
-"""Quotas of users who say who they are, on real brokers: each kind of user is slowed down by its own, and by no other."""
+"""Quotas of users, on real brokers: each is slowed down by their own, whatever they say who they are by."""
 
 import re
 from pathlib import Path
