@@ -41,6 +41,10 @@ class ScriptedBroker(socketserver.ThreadingTCPServer):
             self.mistakes.append(error)
 
 
+_HANDSHAKE = 17
+"""The key of the request that begins with SASL."""
+
+
 class _Connection(socketserver.StreamRequestHandler):
     """Requests, one after the other, until either side has enough."""
 
@@ -49,6 +53,8 @@ class _Connection(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         while frame := self._frame():
             kind, version = struct.unpack(">hh", frame[:4])
+            if kind == _HANDSHAKE:  # whoever meets a closed connection asks whether a password is wanted: it is not
+                return
             assert kind == self.server.request.API_KEY
             asked = self.server.request.decode(frame, version=version, header=True)
             self.server.asked.append(asked)
