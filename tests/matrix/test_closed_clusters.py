@@ -74,13 +74,22 @@ class Row:
 
 
 PROFILES = ("tls", "mtls", "sasl-plain", "sasl-scram", "sasl-tls")
-KAFKAS = (("2.8.2", "zookeeper"), ("3.9.1", "zookeeper"), ("3.9.1", "kraft"), ("4.3.0", "kraft"))
+DEDICATED = "dedicated"
+"""KRaft with controllers of their own."""
+KAFKAS = (
+    ("2.8.2", "zookeeper"),
+    ("3.9.1", "zookeeper"),
+    ("3.9.1", "kraft"),
+    ("4.3.0", "kraft"),
+    ("4.3.0", DEDICATED),
+)
 # Each profile, and each version on both runtimes; all the others are tried in the soak run.
 SHORT = {
     Row("tls", "2.8.2", "zookeeper", "process"),
     Row("mtls", "3.9.1", "zookeeper", "docker"),
     Row("mtls", "4.3.0", "kraft", "process"),
     Row("sasl-plain", "3.9.1", "zookeeper", "process"),
+    Row("sasl-plain", "4.3.0", DEDICATED, "process"),
     Row("sasl-scram", "2.8.2", "zookeeper", "process"),
     Row("sasl-scram", "4.3.0", "kraft", "docker"),
     Row("sasl-tls", "2.8.2", "zookeeper", "docker"),
@@ -153,7 +162,8 @@ def closed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     given = {"OPS_PASSWORD": row.password}
     provision = Provision(directory / "home", runtime=row.runtime, version=row.version, environment=given)
     described = {
-        "kafka": {"mode": row.mode},
+        "kafka": {"mode": "kraft" if row.mode == DEDICATED else row.mode},
+        "controllers": {"nodes": 1} if row.mode == DEDICATED else {},
         "brokers": {"nodes": 1, "port": "auto"},
         "security": row.security,
         "topics": [{"name": "t", "partitions": 2}],
