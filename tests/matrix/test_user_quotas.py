@@ -1,5 +1,6 @@
 """Quotas of users, on real brokers: each is slowed down by their own, whatever they say who they are by."""
 
+import json
 import re
 from pathlib import Path
 
@@ -28,8 +29,10 @@ quotas:
 def throttled(provision: Provision, user: str, listener: str) -> bool:
     """Whether the brokers told a producer of 2 records of 512 bytes to wait."""
     flags = ("--topic", "t", "--num-records", "2", "--record-size", "512", "--throughput", "-1", "--print-metrics")
-    tool = ("tool", NAME, "kafka-producer-perf-test", "--user", user, "--listener", listener)
-    said = provision.ok(*tool, "--", *flags, "--producer-props", f"client.id={user}", "batch.size=1")
+    who = ("--user", user, "--listener", listener)
+    at = json.loads(provision.ok("client-config", NAME, *who, "--format", "librdkafka"))["bootstrap.servers"]
+    properties = (f"bootstrap.servers={at}", f"client.id={user}", "batch.size=1")
+    said = provision.ok("tool", NAME, "kafka-producer-perf-test", *who, "--", *flags, "--producer-props", *properties)
     found = re.findall(rf"produce-throttle-time-max:{{client-id={user}}} *: ([0-9.]+)$", said, re.MULTILINE)
     return float(found[0]) > 0
 
