@@ -161,7 +161,7 @@ def _settled(prepared: Prepared, source: Source, maker: Maker, options: UpOption
         prepared.observed,
         cluster.ttl_s,
         security=cluster.security,
-        secrets=material.identity,
+        secrets=material.identity or (prepared.observed.about.secrets if prepared.observed.about else ""),
         take_over=options.take_over,
     )
     if material.files:
@@ -199,7 +199,7 @@ def _forget_former(prepared: Prepared, home: Home) -> None:
     They belong to nodes and users that are not there any more, or to another security, which nodes had and clients used
     until it was closed. What the environment of another engine uses too stays.
     """
-    former = secrets_of(prepared.cluster.name, prepared.observed.about, home)
+    former = secrets_of(prepared.cluster.name, prepared.observed.about, home, prepared.runtime.place)
     if former.directory != prepared.material.store.directory:
         forget_at(former, prepared.runtime.place)
     material, place = prepared.material, prepared.runtime.place
@@ -319,7 +319,7 @@ def _roll_back(prepared: Prepared, home: Home, tell: Listener) -> None:
         home.ports.release(name, prepared.leased)
         store = prepared.material.store
         is_new = prepared.observed.is_absent and not prepared.had_data
-        if is_new or store != secrets_of(name, prepared.observed.about, home):
+        if is_new or store != secrets_of(name, prepared.observed.about, home, prepared.runtime.place):
             forget_at(store, prepared.runtime.place)
         if removed:
             tell(Notice(f"what was created of {name} is removed again"))

@@ -88,6 +88,13 @@ class Home:
         """The keys and certificates of an environment."""
         return SecretStore(self.directory / "secrets" / environment)
 
+    def all_secrets(self, environment: str) -> tuple[SecretStore, ...]:
+        """The same, and those of environments of that name on other engines, which have directories of their own."""
+        first = self.secrets(environment)
+        there = is_own(first.directory.parent, below=self.directory)
+        beside = sorted(first.directory.parent.glob(f"{environment}.*")) if there else []
+        return (first, *map(SecretStore, beside))
+
     @property
     def passwords(self) -> frozenset[str]:
         """The passwords of all environments, as far as they can be read: who needs one that cannot says so."""

@@ -4,6 +4,7 @@ An environment knows which secrets are its own by an identity that is no secret:
 may change, nor a path, which may be there on another machine too, tells that.
 """
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -20,9 +21,9 @@ WHERE = "where.json"
 
 
 class Where(Note):
-    """Where an environment of that name is: the places of runtimes, and the user's directory with its data, if any.
+    """Where an environment is: the places of runtimes, and the user's directory with its data, if any.
 
-    There are several places if the environments of different engines have the same name in one home.
+    There are several places if older versions let environments of different engines have the same secrets.
     """
 
     places: list[str] = Field(default_factory=list)
@@ -71,20 +72,33 @@ def known_secrets(name: str, about: About | None) -> SecretStore | None:
         return None
     here = about.host == host_name()
     try:
-        store = Home.at(Path(about.home)).secrets(name)
-        identity = store.identity
+        stores = {store.identity: store for store in reversed(Home.at(Path(about.home)).all_secrets(name))}
     except ProvisionError:
         if here:
             raise
         return None
-    if about.secrets and identity:
-        return store if identity == about.secrets else None
-    return store if here else None
+    if about.secrets and about.secrets in stores:
+        return stores[about.secrets]
+    first = Home.at(Path(about.home)).secrets(name)
+    return first if here and not (about.secrets and first.identity) else None
 
 
-def secrets_of(name: str, about: About | None, home: Home) -> SecretStore:
-    """The same; those of an environment that knows of no home are in this one."""
-    return known_secrets(name, about) or home.secrets(name)
+def secrets_of(name: str, about: About | None, home: Home, place: str) -> SecretStore:
+    """The same; those of an environment that knows of no home are in this one, by the place of its runtime.
+
+    Where there is an environment of that name at another place, it has a directory of its own.
+    """
+    known = known_secrets(name, about) if about and about.secrets else None
+    return known or _at_place(home if about is None or not about.home else Home.at(Path(about.home)), name, place)
+
+
+def _at_place(home: Home, name: str, place: str) -> SecretStore:
+    places = {store: Where.of(store).places for store in home.all_secrets(name)}
+    first = home.secrets(name)
+    of_place = next((store for store, noted in places.items() if place in noted), None)
+    if of_place or not places[first]:
+        return of_place or first
+    return SecretStore(first.directory.with_name(f"{name}.{hashlib.sha256(place.encode()).hexdigest()[:8]}"))
 
 
 def brought(store: SecretStore, home: Path) -> SecretStore:

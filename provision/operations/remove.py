@@ -131,7 +131,7 @@ def down(  # noqa: PLR0913 what it is, and how it goes
         removed = removed or _was_removed(name, runtime, home, others)
         if not keep_data and others is not True and (removed or others is False):
             home.ports.release(name)
-            forget_at(secrets_of(name, observed.about, home), runtime.place)
+            forget_at(secrets_of(name, observed.about, home, runtime.place), runtime.place)
         # Notes of what was interrupted inside Kafka are needed as long as the data are; if nothing was here, they may
         # be elsewhere.
         if not data_stay and (removed or delete_data):

@@ -39,7 +39,7 @@ def material_of(
         Refused: its nodes exist, and trust what is not kept here.
         UsageError: a user's password is not where the file says.
     """
-    store = secrets_of(cluster.name, observed.about, home)
+    store = secrets_of(cluster.name, observed.about, home, runtime.place)
     _require_kept(observed, store, runtime)
     return material_in(store, cluster, rotation, running=any(node.needs_stop for node in observed.nodes))
 

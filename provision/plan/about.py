@@ -20,7 +20,7 @@ class About(Note):
     named, and `owner_process` the process with whose end it is to go. `created_s` is Unix time, `ttl_s` how long it is
     wanted after that. `removing` is whether its data are being deleted: if that is cut off, what is left of
     them is no whole cluster any more. `security` is the profile of its
-    listeners; empty for none. `secrets` is the identity of the secrets that are its own; no secret itself.
+    listeners; empty for none. `secrets` is the identity of the secrets that are its own, or were; no secret itself.
     """
 
     file: str = ""

@@ -109,7 +109,8 @@ class Runtimes:
 
     def noted_place(self, name: str, kind: str) -> str:
         """The place of a runtime of that kind where the home says an environment is; empty if it says none."""
-        noted = self.home.ports.place_of(name), *Where.of(self.home.secrets(name)).places
+        of_secrets = (place for store in self.home.all_secrets(name) for place in Where.of(store).places)
+        noted = self.home.ports.place_of(name), *of_secrets
         return next((place for place in noted if place.partition(" ")[0] == kind), "")
 
     def elsewhere(self, name: str, runtime: Runtime) -> bool | None:

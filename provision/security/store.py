@@ -37,6 +37,11 @@ class SecretStore:
         return self.directory.parent.parent
 
     @property
+    def environment(self) -> str:
+        """The environment's name; what comes after a dot tells those of one name on several engines apart."""
+        return self.directory.name.partition(".")[0]
+
+    @property
     def is_there(self) -> bool:
         """Whether anything is kept, as far as this user may see.
 

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from provision import Level, UpOptions
 from provision.errors import Unavailable
 from provision.home.secrets import WHERE, Where
 from provision.operations.gc.collector import Collector
 from provision.runtime import directories
 from provision.runtime.fake import FakeRuntime
+from provision.security.material import Rotation
 from tests.runtimes import Answers, FakeRuntimes
 from tests.security.test_environments import NAME, RUNNING, Closed
 
@@ -93,8 +95,12 @@ def test_no_down_in_another_engine_removes_them(world: World) -> None:
     world.of("mtls").down()
     assert world.store.read("ca.key") == before
     world.of("mtls").up(RUNNING)
-    assert Where.of(world.store).places == ["docker first", "docker second"]
+    assert [Where.of(store).places for store in world.runtimes.home.all_secrets(NAME)] == [
+        ["docker first"],
+        ["docker second"],
+    ]
     world.of("mtls").down()
+    assert world.runtimes.home.all_secrets(NAME) == (world.store,)
     assert world.store.read("ca.key") == before
     world.select("first")
     world.of("mtls").down()
@@ -163,3 +169,50 @@ def test_what_is_used_again_before_it_is_removed_stays(world: World) -> None:
     (outcome,) = Collector(world.runtimes).remove([found])
     assert not outcome.removed
     assert world.store.is_there
+
+
+def test_environments_of_one_name_on_two_engines_have_secrets_of_their_own(world: World) -> None:
+    users = [{"name": "app"}]
+    world.of("sasl-tls", users=users, kafka={"mode": "kraft"}).up(RUNNING)
+    first = {name: world.store.read(name) for name in world.store.names}
+    world.select("second")
+    second = world.of("sasl-tls", users=[*users, {"name": "ops"}], kafka={"mode": "kraft"})
+    assert second.plan().plan.changes
+    second.up(RUNNING)
+    beside = world.runtimes.home.all_secrets(NAME)[1]
+    assert {name: world.store.read(name) for name in world.store.names} == first
+    assert beside.environment == NAME
+    assert beside.names == {*first, "user-ops.password"}
+    assert not {name for name in first if beside.read(name) == first[name]}
+    assert not second.plan().plan.first_wave
+    assert Where.of(beside).places == ["docker second"]
+    second.stop()
+    second.up(UpOptions(until=Level.PROCESS, rotation=Rotation.BEGIN))
+    assert {name: world.store.read(name) for name in world.store.names} == first
+    second.stop()
+    world.of("plaintext", kafka={"mode": "kraft"}).up(RUNNING)
+    assert not beside.is_there
+    again = world.of("sasl-plain", kafka={"mode": "kraft"})
+    second.stop()
+    again.up(RUNNING)
+    assert beside.names == {"identity", "where.json", "provision.password"}
+    again.down()
+    assert not beside.is_there
+    world.select("first")
+    assert {name: world.store.read(name) for name in world.store.names} == first
+    assert not world.of("sasl-tls", users=users, kafka={"mode": "kraft"}).plan().plan.first_wave
+
+
+def test_gc_removes_those_of_the_engine_whose_environment_is_gone_and_no_others(world: World) -> None:
+    world.of("mtls").up(RUNNING)
+    world.select("second")
+    world.of("mtls").up(RUNNING)
+    first, second = world.runtimes.home.all_secrets(NAME)
+    remove_by_hand(world.engines["second"])
+    hour_ago = time.time() - 3600
+    os.utime(second.directory, (hour_ago, hour_ago))
+    found = [one for one in Collector(world.runtimes).find() if one.kind == "secrets"]
+    assert [one.name for one in found] == [str(second.directory)]
+    Collector(world.runtimes).remove(found)
+    assert first.is_there
+    assert not second.is_there

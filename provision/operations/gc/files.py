@@ -127,14 +127,15 @@ def secrets(situation: Situation) -> Iterator[Leftover]:
     home = situation.runtimes.home.directory
     known = cache(situation.runtimes.environments_at)
     for directory in _entries(home / "secrets", home):
-        if is_environment_name(directory.name) and _is_gone(SecretStore(directory), known):
+        store = SecretStore(directory)
+        if is_environment_name(store.environment) and _is_gone(store, known):
             found = _file("secrets", directory, "its environment is gone")
             yield replace(found, remove=partial(_forget, situation, directory, found))
 
 
 def _is_gone(store: SecretStore, known: Known) -> bool:
     """Whether nothing of an environment is where it was: neither at a runtime's place, nor in a directory of data."""
-    name, where = store.directory.name, Where.of(store)
+    name, where = store.environment, Where.of(store)
     there = [known(place) for place in where.places or [""]]
     if any(names is None or name in names for names in there):
         return False
