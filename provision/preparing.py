@@ -15,6 +15,7 @@ from provision.cluster.layout import Layout
 from provision.cluster.model import Cluster, RenderedFile, Role
 from provision.cluster.resolve import fixed_ports, resolve, resolve_without_ports
 from provision.cluster.secured import kept_in_the_cluster, secret_files
+from provision.errors import Refused
 from provision.events import Listener, Notice, StageDone, silent
 from provision.home.place import Home
 from provision.kafka.levels import Level
@@ -146,6 +147,7 @@ def prepare(  # noqa: PLR0913 what it is, and how it is taken
     if lease:
         before = finish_removal(runtime, before, runtimes.home, tell)
     unleased = resolve_without_ports(spec, layout, source.base_directory)
+    layout = runtime.located(layout, unleased)
     pinned = require_pins_match(source.required_file, unleased, runtime, tell, bring=lease) if frozen else {}
     assign = leases.lease if lease else leases.propose
     in_use = {**fixed_ports(spec), **ports_in_use(before, taken)}
@@ -266,5 +268,9 @@ def _securing(
     """The change of the security of its nodes, by the files that they have now."""
     before = change.before
     files = {node.name: runtime.read_files(observed.name, node.name) for node in observed.nodes}
+    if any(file.digest for of_node in files.values() for file in of_node):
+        what = f"the security of {observed.name} cannot be changed while it runs"
+        why = "meanwhile, nodes would need their old secrets beside the new ones, and a swarm does not give them back"
+        raise Refused(what, why=why, hint=f"`provision stop {observed.name}`, then `provision up` again")
     kept = secret_files(before, material_of(before, observed, home, runtime))
     return Resecuring(cluster, before, observed, files, kept, change.ports)

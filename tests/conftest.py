@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.golden import Golden
+from tests.swarm import Lab, lab
 from tests.sweeping import sweep
 
 # How many examples a property is tried with: few in `make test`, and the same ones each time, so that it fails for what
@@ -92,6 +93,13 @@ def _runtime(item: pytest.Item) -> str:
 def _groups(*, docker: str = "", process: str = "") -> dict[str, str]:
     """What a marker `group` says, by the marker of the runtime; a name that is not known is an error."""
     return {"engine": docker, "process": process}
+
+
+@pytest.fixture(scope="session")
+def swarm() -> Iterator[Lab]:
+    """Three engines, joined to one swarm: made by the first test that needs them."""
+    with lab("engine-a", "engine-b", "engine-c") as made:
+        yield made
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def agreed(*, everything: bool, engine: bool, yes: bool) -> "list[Environment]":
 def _shown(observed: "ObservedEnvironment") -> str:
     about = observed.about
     parts = [
-        "processes" if observed.runtime == "process" else "containers",
+        {"process": "processes", "swarm": "services"}.get(observed.runtime, "containers"),
         counted("node", len(observed.nodes)) if observed.nodes else "kept data",
         f"made from {about.origin}" if about else "made by an earlier version",
     ]

@@ -52,6 +52,9 @@ class Layout(Protocol):
     def runtime(self) -> str:
         """The runtime's kind."""
 
+    def engine(self, node: str) -> str:
+        """The id of the engine that the node is pinned to; empty where there is only one."""
+
     def software(self, role: Role) -> Software:
         """The software of nodes of that role."""
 
@@ -92,6 +95,10 @@ class ContainerLayout:
     kafka: Software
     zookeeper: Software
     runtime: str = "docker"
+
+    def engine(self, node: str) -> str:  # noqa: ARG002 there is only one
+        """All are containers of the same one."""
+        return ""
 
     def software(self, role: Role) -> Software:
         """The image; ensembles may have their own."""
@@ -153,6 +160,10 @@ class LocalLayout:
     directory: str
     data_root: str
     runtime: str = "process"
+
+    def engine(self, node: str) -> str:  # noqa: ARG002 there is none
+        """Processes have none."""
+        return ""
 
     def software(self, role: Role) -> Software:  # noqa: ARG002 Kafka's jars hold its ZooKeeper too
         """All jars of the version; the JVM is located when a node starts."""

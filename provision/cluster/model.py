@@ -3,6 +3,7 @@
 Nothing here depends on YAML, pydantic, Docker or Kafka's client. `resolve` creates these values; nothing changes them.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -133,7 +134,8 @@ class Node:
     Directories are as the node sees them; without a `log_file` it logs to standard output. `java_args` is the whole
     command after `java`. `properties` are the settings of its properties file beyond those in the templates, sorted by
     key. `software` names what it runs: an image, or the jars of a version. `votes` is whether it is a voter of the
-    KRaft quorum; `logs_itself` is whether its software has its own logging configuration.
+    KRaft quorum; `logs_itself` is whether its software has its own logging configuration. `engine` is the id of the
+    engine that it is pinned to, where there are several.
     """
 
     name: str
@@ -152,6 +154,7 @@ class Node:
     java_args: tuple[str, ...]
     votes: bool = False
     logs_itself: bool = False
+    engine: str = ""
 
     def listener(self, name: str) -> Listener:
         """The listener of that name.
@@ -248,6 +251,14 @@ class AuthorityFiles:
 
 
 @dataclass(frozen=True, slots=True)
+class SwarmOptions:
+    """What an environment asks of its swarm: whether its network is encrypted, and where the API of engines answers."""
+
+    encrypted: bool = True
+    reached: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Cluster:
     """One environment, resolved for one runtime. `software` names its Kafka: an image, or the jars of a version.
 
@@ -271,6 +282,7 @@ class Cluster:
     security: str = PLAIN_TEXT
     users: tuple[User, ...] = ()
     authority: AuthorityFiles | None = None
+    swarm: SwarmOptions | None = None
 
     def of_role(self, role: Role) -> tuple[Node, ...]:
         """The nodes of a role, in the order of their numbers."""
@@ -326,13 +338,24 @@ class Cluster:
 class RenderedFile:
     """A configuration file of one node: its name in the node's configuration directory, and its whole content.
 
-    Only its node may read a `secret` one; no plan, difference, log or output shows its content.
+    Only its node may read a `secret` one; no plan, difference, log or output shows its content. Of one that was read
+    back where secrets cannot be read, the content is empty, and `digest` is what identifies it.
     """
 
     node: str
     name: str
     content: bytes = field(repr=False)
     secret: bool = False
+    digest: str = ""
+
+    @property
+    def identity(self) -> str:
+        """The SHA-256 of its content, also if that could not be read back."""
+        return self.digest or hashlib.sha256(self.content).hexdigest()
+
+    def is_same(self, other: "RenderedFile") -> bool:
+        """Whether the other one has the same content, and is as secret."""
+        return (self.identity, self.secret) == (other.identity, other.secret)
 
     @property
     def text(self) -> str:

@@ -17,6 +17,7 @@ from provision.cluster.model import (
     Role,
     Storage,
     StorageKind,
+    SwarmOptions,
     Topic,
     TopicPolicy,
     User,
@@ -33,6 +34,7 @@ from provision.spec.java import JavaSpec
 from provision.spec.listeners import broker_ports, security_of
 from provision.spec.model import BrokerOverride, EnvironmentSpec
 from provision.spec.paths import record_file
+from provision.spec.swarm import SWARM
 from provision.spec.units import parse_duration_s, parse_size_bytes
 from provision.spec.users import may_keep_users, mechanism_of
 
@@ -106,6 +108,7 @@ def resolve(spec: EnvironmentSpec, layout: Layout, ports: Mapping[str, int], bas
         security=security_of(spec).name,
         users=_users(spec, base_directory),
         authority=_authority(spec, base_directory),
+        swarm=SwarmOptions(spec.swarm.encrypted, spec.swarm.engines) if spec.runtime == SWARM else None,
     )
 
 
@@ -286,6 +289,7 @@ def _node(  # noqa: PLR0913 what differs between the roles, by name
         java_args=_java_args(spec, layout, name, role, heap),
         votes=votes,
         logs_itself=software.logs_itself,
+        engine=layout.engine(name),
     )
 
 

@@ -17,6 +17,7 @@ from provision.operations.storage import require_storage_apart
 from provision.runtime import Runtimes
 from provision.spec.model import EnvironmentSpec
 from provision.spec.source import Source
+from provision.spec.swarm import SWARM
 
 
 def validate(source: Source, runtimes: Runtimes, tell: Listener = silent) -> Cluster:
@@ -46,6 +47,9 @@ def render(
     layout = _layout(spec, source, runtimes)
     if spec.runtime == "process":  # the files of processes have its path in them
         runtimes.home.require_path()
+    if spec.runtime == SWARM:  # and those of a swarm the addresses of its engines
+        unlocated = resolve_without_ports(spec, layout, source.base_directory)
+        layout = runtimes.of_kind(SWARM).located(layout, unlocated)
     ports = runtimes.home.ports.propose(spec.name, layout.leased_ports(spec), {})
     cluster = resolve(spec, layout, ports, source.base_directory)
     return (*render_files(cluster), *(_secret_files(cluster, runtimes.home, tell) if secrets else ()))

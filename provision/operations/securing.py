@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from provision.catalogue.versions import ZOOKEEPER
-from provision.cluster.model import AuthorityFiles, Cluster, Role, User
+from provision.cluster.model import AuthorityFiles, Cluster, RenderedFile, Role, User
 from provision.cluster.secured import ensemble_subjects, file_of, secret_files, subjects, with_passwords
 from provision.common import told_passwords
 from provision.common.counts import counted
@@ -16,7 +16,7 @@ from provision.home.place import Home
 from provision.home.secrets import secrets_of
 from provision.observe.reach import security_of_nodes
 from provision.plan.listing import listed
-from provision.plan.observed import ObservedEnvironment
+from provision.plan.observed import ObservedEnvironment, ObservedNode
 from provision.runtime.base import Runtime
 from provision.security import ensemble
 from provision.security.certificates import SOON_DAYS, shown
@@ -132,14 +132,14 @@ def require_rotated(cluster: Cluster, observed: ObservedEnvironment, begun: Mate
     Raises:
         Refused: names those that have something else.
     """
-    wanted: dict[str, dict[str, bytes]] = {}
+    wanted: dict[str, dict[str, RenderedFile]] = {}
     for file in secret_files(cluster, begun):
-        wanted.setdefault(file.node, {})[file.name] = file.content
+        wanted.setdefault(file.node, {})[file.name] = file
     behind = []
     for node in observed.nodes:
-        expected = wanted.get(node.name) or _trusting(cluster, node.role, begun)
-        has = {file.name: file.content for file in runtime.read_files(cluster.name, node.name)} if expected else {}
-        if any(has.get(name) != content for name, content in expected.items()):
+        expected = wanted.get(node.name) or _trusting(cluster, node, begun)
+        has = {file.name: file for file in runtime.read_files(cluster.name, node.name)} if expected else {}
+        if any(name not in has or not has[name].is_same(file) for name, file in expected.items()):
             behind.append(node.name)
     if behind:
         what = f"the rotation of the certificates of {cluster.name} has not reached {listed(behind)}"
@@ -147,13 +147,14 @@ def require_rotated(cluster: Cluster, observed: ObservedEnvironment, begun: Mate
         raise Refused(what, why="without the old authority, these and the others would not trust each other", hint=hint)
 
 
-def _trusting(cluster: Cluster, role: str, made: Material) -> dict[str, bytes]:
-    """What a node of that role trusts that is no longer in the file."""
-    at = [CONTROLLER] if role == Role.CONTROLLER else []
-    trusts = role != Role.ZOOKEEPER and cluster.listening.at(at).encrypted
+def _trusting(cluster: Cluster, node: ObservedNode, made: Material) -> dict[str, RenderedFile]:
+    """What a node trusts that is no longer in the file."""
+    at = [CONTROLLER] if node.role == Role.CONTROLLER else []
+    trusts = node.role != Role.ZOOKEEPER and cluster.listening.at(at).encrypted
     kafka = {TRUSTSTORE: made.authority_of_nodes} if trusts else {}
-    members = {} if role == Role.CONTROLLER else {ensemble.TRUSTSTORE: made.ensemble_authority}
-    return {name: content for name, content in {**kafka, **members}.items() if content}
+    members = {} if node.role == Role.CONTROLLER else {ensemble.TRUSTSTORE: made.ensemble_authority}
+    found = {name: content for name, content in {**kafka, **members}.items() if content}
+    return {name: RenderedFile(node.name, name, content, secret=True) for name, content in found.items()}
 
 
 def warnings_of(cluster: Cluster, made: Material, rotation: Rotation | None = None) -> Iterator[str]:

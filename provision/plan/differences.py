@@ -51,7 +51,7 @@ def differences(before: Iterable[RenderedFile], after: Iterable[RenderedFile]) -
     return tuple(
         difference
         for name in sorted(new)
-        if name not in old or (old[name].content, old[name].secret) != (new[name].content, new[name].secret)
+        if name not in old or not old[name].is_same(new[name])
         for difference in _changes(old.get(name), new[name])
     )
 

@@ -42,7 +42,8 @@ class ObservedNode:
     `version` is the Kafka release it was created with, `software` the image or the jars; empty if its mark is damaged.
     `software_id` is the id of its image; empty for a process, which reads its jars when it starts. `astray` says how a
     running node is not where the others look for it; if it is `cut_off`, they cannot find it at all. `up_s` is for how
-    long it has been running, roughly, in seconds.
+    long it has been running, roughly, in seconds. `engine` is the name of the engine that it is on, where there are
+    several, and `waits_for` what keeps it from running there.
     """
 
     name: str
@@ -59,6 +60,8 @@ class ObservedNode:
     cut_off: bool = False
     up_s: float | None = field(default=None, compare=False)
     listeners: tuple[HostListener, ...] = ()
+    engine: str = ""
+    waits_for: str = ""
 
     @property
     def endpoints(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from provision.home.place import Home
 from provision.home.secrets import Where
 from provision.runtime.base import Runtime
 from provision.spec.model import EnvironmentSpec
+from provision.spec.swarm import SWARM
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,9 @@ class Kind:
 KINDS = {
     "docker": Kind("provision.runtime.docker:connected", "provision.runtime.docker:make_layout"),
     "process": Kind("provision.runtime.process:connected", "provision.runtime.process:make_layout"),
+    SWARM: Kind("provision.runtime.swarm:connected", "provision.runtime.swarm:make_layout"),
 }
+_WHERE = {"docker": "in Docker", "process": "as plain processes", SWARM: "on a swarm"}
 
 
 class Runtimes:
@@ -62,24 +65,22 @@ class Runtimes:
         """The runtime for an environment.
 
         `auto` keeps the runtime that already hosts the environment; else it chooses Docker if an engine answers, else
-        plain processes, with a notice that gives the reason.
+        plain processes, with a notice that gives the reason. It never chooses a swarm for a new one.
 
         Raises:
-            Refused: one is requested, but only the other one has the environment, running or with kept data.
+            Refused: one is requested, but only another one has the environment, running or with kept data.
             Unavailable: the requested one does not answer; with `auto`, no engine does, and the home knows that the
                 environment is in one.
         """
         if asked != "auto":
             chosen = self.of_kind(asked)
-            # An environment that is there already needs no look at the other runtime, which costs a connection.
+            # An environment that is there already needs no look at the other runtimes, which costs a connection.
             if (asked == "docker" or chosen.observe(name).is_absent) and self.elsewhere(name, chosen):
-                where = "in Docker" if asked == "process" else "as plain processes"
-                hint = f"`provision down {name}` first, or leave `runtime: auto`"
-                raise Refused(f"{name} runs {where}, or has data there", hint=hint)
+                there = next(kind for kind, one in self.answering().items() if not one.observe(name).is_absent)
+                hint = f"`provision down {name}` first, or leave `runtime: {there}`"
+                raise Refused(f"{name} runs {_WHERE[there]}, or has data there", hint=hint)
             return chosen
-        return self._docker_or_processes(
-            name, lambda no: tell(Notice(f"{name} runs as plain processes: {no.what} ({no.why})"))
-        )
+        return self._where_it_is(name, lambda no: tell(Notice(f"{name} runs as plain processes: {no.what} ({no.why})")))
 
     def holding(self, name: str, tell: Listener = silent) -> Runtime:
         """The runtime that hosts an environment of that name, or would; it is told, once, if Docker could not be asked.
@@ -93,19 +94,25 @@ class Runtimes:
                 self._told_of_engine = no.what
                 tell(Notice(f"{no.what}: looking at plain processes only"))
 
-        return self._docker_or_processes(name, on_no_engine)
+        return self._where_it_is(name, on_no_engine)
 
-    def _docker_or_processes(self, name: str, on_no_engine: Callable[[Unavailable], None]) -> Runtime:
+    def _where_it_is(self, name: str, on_no_engine: Callable[[Unavailable], None]) -> Runtime:
+        """The runtime that has an environment; if none has it, Docker, or plain processes if no engine answers."""
         processes = self.of_kind("process")
         if not processes.observe(name).is_absent:
             return processes
         try:
-            return self.of_kind("docker")
+            docker = self.of_kind("docker")
+            # A worker, or an engine that has left its swarm, does not tell what the swarm has.
+            if docker.manages_swarm or self.noted_place(name, SWARM):
+                swarm = self.of_kind(SWARM)
+                return docker if swarm.observe(name).is_absent else swarm
         except Unavailable as reason:
-            if place := self.noted_place(name, "docker"):
+            if place := self.noted_place(name, "docker") or self.noted_place(name, SWARM):
                 raise _out_of_reach(name, place, self.home, reason) from reason
             on_no_engine(reason)
             return processes
+        return docker
 
     def noted_place(self, name: str, kind: str) -> str:
         """The place of a runtime of that kind where the home says an environment is; empty if it says none."""
@@ -113,10 +120,23 @@ class Runtimes:
         noted = self.home.ports.place_of(name), *of_secrets
         return next((place for place in noted if place.partition(" ")[0] == kind), "")
 
+    @property
+    def has_swarm(self) -> bool:
+        """Whether the engine that answers manages a swarm; False if none answers."""
+        try:
+            return self.of_kind("docker").manages_swarm
+        except Unavailable:
+            return False
+
+    @property
+    def _kinds(self) -> tuple[str, ...]:
+        """The kinds of runtimes that there may be: without Docker, it is certain that not everything is known."""
+        return tuple(kind for kind in KINDS if kind != SWARM or self.has_swarm)
+
     def elsewhere(self, name: str, runtime: Runtime) -> bool | None:
         """Whether another runtime has an environment of that name; None if one that may have it does not answer."""
         found: bool | None = False
-        for kind in KINDS:
+        for kind in self._kinds:
             try:
                 other = self.of_kind(kind)
                 if other is not runtime and not other.observe(name).is_absent:
@@ -131,7 +151,7 @@ class Runtimes:
         None if that is not certain: a runtime does not answer, or it is not the one that was there.
         """
         names = set[str]()
-        for kind in [place.partition(" ")[0]] if place else KINDS:
+        for kind in [place.partition(" ")[0]] if place else self._kinds:
             try:
                 runtime = self.of_kind(kind)
                 if place and runtime.place != place:
@@ -144,7 +164,7 @@ class Runtimes:
     def answering(self) -> dict[str, Runtime]:
         """Every runtime that answers now, by its kind."""
         runtimes = {}
-        for kind in KINDS:
+        for kind in self._kinds:
             try:
                 runtimes[kind] = self.of_kind(kind)
             except Unavailable:
@@ -168,7 +188,8 @@ def _out_of_reach(name: str, place: str, home: Home, reason: Unavailable) -> Una
     away = f"{name} is at {place}, according to {home.directory}"
     start = reason.hint or "start the engine"
     hint = f"{start}; if it is gone for good, `provision up --set runtime=process` makes a new {name}"
-    error = Unavailable(f"{name} is in Docker, which does not answer", why=reason.what, hint=hint)
+    where = "in a swarm" if place.partition(" ")[0] == SWARM else "in Docker"
+    error = Unavailable(f"{name} is {where}, which does not answer", why=reason.what, hint=hint)
     error.add(reason.why, away)
     return error
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
 from provision.cluster.identity import Identities
+from provision.cluster.layout import Layout
 from provision.cluster.model import MAIN_FILES, Cluster, Node, RenderedFile, Role
 from provision.common.patience import Patience
 from provision.errors import PortTaken, ProvisionError
@@ -165,6 +166,11 @@ class Runtime(ABC):
         """What tells it from others: its kind, and, where there may be several of a kind, which one, after a space."""
         return self.kind
 
+    @property
+    def manages_swarm(self) -> bool:
+        """Whether its engine manages a swarm, which may have environments too."""
+        return False
+
     @abstractmethod
     def environments(self) -> tuple[str, ...]:
         """The names of all environments that have left any trace, sorted."""
@@ -256,6 +262,14 @@ class Runtime(ABC):
         """
 
     # -- prepare ------------------------------------------------------------------------------------------------------
+
+    def located(self, layout: Layout, cluster: Cluster) -> Layout:  # noqa: ARG002 most have only one place
+        """The layout, with the places that its nodes have or get; `cluster` has the nodes, but not yet their places.
+
+        Raises:
+            Unavailable: there is none for one of them.
+        """
+        return layout
 
     @abstractmethod
     def missing_software(self, cluster: Cluster) -> tuple[str, ...]:

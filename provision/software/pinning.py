@@ -16,6 +16,7 @@ from provision.software.pins_file import read, text_of, write
 from provision.spec.checks import mode_of
 from provision.spec.model import EnvironmentSpec
 from provision.spec.source import Source
+from provision.spec.swarm import SWARM
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def _look(source: Source, spec: EnvironmentSpec, earlier: Pins | None, runtimes:
     kind, no_engine = _kind(spec, runtimes)
     cluster = _resolved(source, spec, runtimes, kind)
     found = _identities(runtimes.of_kind(kind), cluster, tell)
-    if kind == "docker":
+    if kind != "process":
         jars = before.jars if auto and before.version == version else {}
         if auto:
             tell(Notice(f"Kafka {version} for processes {_kept(jars)}: {spec.name} runs in Docker here"))
@@ -105,8 +106,8 @@ def _kept(record: Identities) -> str:
 
 def _kind(spec: EnvironmentSpec, runtimes: Runtimes) -> tuple[str, Unavailable | None]:
     """The kind of the runtime that `up` would use here, and with `auto` why that is not Docker."""
-    if spec.runtime == "process":
-        return "process", None
+    if spec.runtime in ("process", SWARM):
+        return spec.runtime, None
     try:
         runtimes.of_kind("docker")
     except Unavailable as reason:

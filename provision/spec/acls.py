@@ -294,6 +294,8 @@ def _reached_from(spec: "EnvironmentSpec", index: int, host: str) -> Iterator["F
     if spec.runtime != "process":
         message = "in Docker, clients of this machine come from a gateway's address: the entry has no effect on them"
         hint = f"leave it out, or give the address that `docker network inspect {spec.name}` shows as Gateway"
+    if spec.runtime == "swarm":
+        message, hint = "no client of a swarm comes from a loopback address: the entry has no effect", "leave it out"
     yield Finding(("acls", index, "host"), message, hint, warning=True)
 
 

@@ -24,6 +24,7 @@ from provision.spec.names import network_of_engine
 from provision.spec.ports import LAST_PORT
 from provision.spec.quotas import quotas
 from provision.spec.reserved import RESERVED_BROKER, of_brokers, of_zookeeper
+from provision.spec.swarm import swarm
 from provision.spec.units import parse_size_bytes
 from provision.spec.users import users
 from provision.spec.yaml_text import Path, Positions
@@ -198,6 +199,7 @@ def _known_brokers(spec: EnvironmentSpec) -> int:
 
 _OF_NODES = (
     "runtime",
+    "swarm",
     "kafka",
     "zookeeper",
     "controllers",
@@ -376,6 +378,18 @@ RULES: tuple[RuleReads, ...] = (
     (mode_sections, (("kafka", "version"), ("kafka", "mode"))),
     (controllers, (("controllers",), ("kafka", "version"), ("kafka", "mode"))),
     (runtime, (("runtime",), ("kafka", "distribution"), ("kafka", "image"), ("zookeeper", "image"))),
+    (
+        swarm,
+        (
+            ("runtime",),
+            ("swarm",),
+            ("storage",),
+            ("kafka", "mode"),
+            ("kafka", "version"),
+            ("security",),
+            ("listeners", ANY),
+        ),
+    ),
     (images, (("kafka", "image"), ("kafka", "version"), ("zookeeper", "image"))),
     (
         replication,

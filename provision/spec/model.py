@@ -22,6 +22,7 @@ from provision.spec.ports import LAST_PORT, PORT, is_port
 from provision.spec.quotas import QuotaSpec
 from provision.spec.record_files import Format
 from provision.spec.section import Section
+from provision.spec.swarm import SwarmSpec
 from provision.spec.units import parse_duration_s, parse_size_bytes
 from provision.spec.users import USER_PATTERN, UserSpec
 from provision.spec.yaml_text import Decimal
@@ -336,8 +337,10 @@ class EnvironmentSpec(Section):
     """The environment's name. Default: the file's name without its suffix."""
     bootstrap_servers: Addresses | None = None
     """The address of a cluster that others run. Such a file describes only its topics, ACLs and quotas."""
-    runtime: Literal["auto", "docker", "process"] = "auto"
-    """Where nodes run: as containers, or as processes. `auto`: Docker if an engine answers, else processes."""
+    runtime: Literal["auto", "docker", "process", "swarm"] = "auto"
+    """Where nodes run: as containers of one engine or of a swarm, or as processes. `auto`: Docker, else processes."""
+    swarm: SwarmSpec = SwarmSpec()
+    """With `runtime: swarm` only: how nodes are reached on its engines."""
     kafka: KafkaSpec = KafkaSpec()
     """Which Kafka runs."""
     zookeeper: ZooKeeperSpec = ZooKeeperSpec()

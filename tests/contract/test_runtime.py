@@ -15,10 +15,10 @@ import pytest
 
 from provision.catalogue.versions import KafkaVersion
 from provision.cluster.fingerprint import config_hash
-from provision.cluster.model import Cluster, Node, RenderedFile
+from provision.cluster.model import Cluster, Node, RenderedFile, SwarmOptions
 from provision.cluster.properties import parse
 from provision.cluster.render import render
-from provision.cluster.resolve import resolve
+from provision.cluster.resolve import resolve, resolve_without_ports
 from provision.common.patience import Patience
 from provision.errors import Busy, ProvisionError
 from provision.events import silent
@@ -57,11 +57,19 @@ CLUSTER_ID, ANOTHER_ID = "fwAAAAAAAAAAAAAAAAAAAA", "fwAAAAAAAAAAAAAAAAAAAQ"
         "fake",
         pytest.param("process", marks=pytest.mark.process),
         pytest.param("docker", marks=pytest.mark.engine),
+        pytest.param("swarm", marks=[pytest.mark.engine, pytest.mark.soak, pytest.mark.row("swarm")]),
     ]
 )
-def runtime(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Runtime]:
+def runtime(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]:
+    yield from made_runtime(request, tmp_path, monkeypatch)
+
+
+def made_runtime(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]:
+    """The adapter that the request asks for, on which nothing is left afterwards."""
     if request.param == "docker":
         image()
+    if request.param == "swarm":
+        monkeypatch.setenv("DOCKER_HOST", request.getfixturevalue("swarm").hosts[0].docker_host)
     if request.param == "process":
         java(DEFAULT_VERSION)
     runtimes = _runtimes(tmp_path)
@@ -75,6 +83,8 @@ def runtime(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Runtime]
     adapter.remove_network(NAME)
     assert adapter.observe(NAME).is_absent
     assert _volumes(request.param) <= before
+    if request.param == "swarm":
+        assert wait_until(lambda: not request.getfixturevalue("swarm").traces(NAME))
     runtimes.close()
 
 
@@ -91,29 +101,36 @@ def _runtimes(directory: Path) -> Runtimes:
 
 
 @pytest.fixture
-def cluster(runtime: Runtime, tmp_path: Path) -> Cluster:
+def cluster(runtime: Runtime, request: pytest.FixtureRequest, tmp_path: Path) -> Cluster:
+    return _resolved(runtime, request, tmp_path, FILE)
+
+
+def _resolved(runtime: Runtime, request: pytest.FixtureRequest, tmp_path: Path, text: str) -> Cluster:
     file = tmp_path / "contract.yaml"
-    file.write_text(FILE)
-    spec = load(file, (f"kafka.image={image()}",) if runtime.kind == "docker" else ())
+    file.write_text(text)
+    spec = load(file, (f"kafka.image={image()}",) if runtime.kind in ("docker", "swarm") else ())
     layout = _runtimes(tmp_path).layout("docker" if runtime.kind == "fake" else runtime.kind, spec, str(tmp_path))
-    return resolve(spec, layout, _ports(runtime, "zookeeper-1", "broker-1"), str(tmp_path))
+    located = runtime.located(layout, resolve_without_ports(spec, layout, str(tmp_path)))
+    made = resolve(spec, located, _ports(runtime, *layout.leased_ports(spec)), str(tmp_path))
+    if runtime.kind != "swarm":
+        return made
+    hosts = request.getfixturevalue("swarm").hosts
+    reached = {host.name: host.docker_host for host in hosts}
+    return dataclasses.replace(made, swarm=SwarmOptions(encrypted=False, reached=reached))
 
 
 def _ports(runtime: Runtime, *names: str) -> dict[str, int]:
-    first = {"fake": 30100, "process": 30130, "docker": 30160}[runtime.kind]  # they may run side by side
+    first = {"fake": 30100, "process": 30130, "docker": 30160, "swarm": 30190}[
+        runtime.kind
+    ]  # they may run side by side
     free = (port for port in range(first, first + 30) if port_is_free(port))
     return {name: next(free) for name in names}
 
 
 @pytest.fixture
-def kraft(runtime: Runtime, tmp_path: Path) -> Cluster:
+def kraft(runtime: Runtime, request: pytest.FixtureRequest, tmp_path: Path) -> Cluster:
     """A dedicated controller and a broker; the cluster's id is chosen."""
-    file = tmp_path / "contract.yaml"
-    file.write_text(KRAFT_FILE)
-    spec = load(file, (f"kafka.image={image()}",) if runtime.kind == "docker" else ())
-    layout = _runtimes(tmp_path).layout("docker" if runtime.kind == "fake" else runtime.kind, spec, str(tmp_path))
-    made = resolve(spec, layout, _ports(runtime, *layout.leased_ports(spec)), str(tmp_path))
-    return dataclasses.replace(made, cluster_id=CLUSTER_ID)
+    return dataclasses.replace(_resolved(runtime, request, tmp_path, KRAFT_FILE), cluster_id=CLUSTER_ID)
 
 
 @pytest.fixture
@@ -413,6 +430,8 @@ def _pause(runtime: Runtime, node: str) -> None:
         runtime.pause_node(NAME, node)
     elif runtime.kind == "docker":
         engine().containers.get(f"{NAME}-{node}").pause()
+    elif runtime.kind == "swarm":
+        runtime.pause_node(NAME, node)
     else:
         _freeze(_process_of(runtime, node))
     assert _state(runtime, node) is NodeState.PAUSED
@@ -579,8 +598,8 @@ def test_a_node_that_does_not_act_on_sigterm_is_killed_when_time_is_up(
 def test_a_node_that_was_stopped_by_a_signal_is_resumed_to_stop_and_to_go_on(
     runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...]
 ) -> None:
-    if runtime.kind == "fake":
-        pytest.skip("it has no processes")
+    if runtime.kind in ("fake", "swarm"):
+        pytest.skip("it has no processes here")
     _create(runtime, cluster, files)
     runtime.start_node(NAME, "zookeeper-1")
     process = _process_of(runtime, "zookeeper-1")

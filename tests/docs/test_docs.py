@@ -70,7 +70,7 @@ SECTIONS = {
     "topics-and-records.md": ("## Topic commands", "## Record and tool commands", "### tool"),
     "software.md": ("## Software commands",),
     "runtimes.md": (
-        "## Docker and processes compared",
+        "## The runtimes compared",
         "### Java",
         "### Processes",
         "## Names, labels and addresses",
@@ -293,7 +293,7 @@ def test_every_runtime_is_a_column_of_what_differs_and_a_choice_of_the_file() ->
     line = rows(reference("### Top level"))["runtime"]
     assert all(f"`{choice}`" in line for choice in choices)
     columns = " | ".join(f"`{choice}`" for choice in choices if choice != "auto")
-    assert f"\n| | {columns} |\n" in reference("## Docker and processes compared")
+    assert f"\n| | {columns} |\n" in reference("## The runtimes compared")
 
 
 def test_the_java_versions_are_those_of_the_catalogue() -> None:

@@ -38,6 +38,7 @@ from provision.runtime.base import Runtime
 from provision.runtime.health import Asker
 from provision.runtime.process.vitals import holder_of
 from provision.spec.source import Source
+from provision.spec.swarm import SWARM
 
 STEP_S = 20.0
 """How long each of the steps may take; the facts that are not there by then are left out."""
@@ -98,17 +99,16 @@ def find(name: str, kind: str, wanted: Sequence[str], runtimes: Runtimes) -> Hel
         wanted: the nodes that its file describes.
         runtimes: where it may be.
     """
-    asks = {
-        one: partial(lambda one: _observed(runtimes.of_kind(one), name, wanted), one) for one in ("process", "docker")
-    }
+    kinds = ["process", "docker", *([SWARM] if kind == SWARM or runtimes.has_swarm else [])]
+    asks = {one: partial(lambda one: _observed(runtimes.of_kind(one), name, wanted), one) for one in kinds}
     found = side_by_side(asks)
     engine = found["docker"] if isinstance(found["docker"], Unasked) else None
-    for one in ("process", "docker") if kind == "auto" else (kind, "process", "docker"):
+    for one in kinds if kind == "auto" else (kind, *kinds):
         observed = found[one]
         if not isinstance(observed, Unasked) and not observed.is_absent:
             return Held(runtimes.of_kind(one), observed, engine)
-    chosen = "docker" if kind == "docker" or (kind == "auto" and engine is None) else "process"
-    runtime = None if chosen == "docker" and engine else runtimes.of_kind(chosen)
+    chosen = kind if kind != "auto" else "process" if engine else "docker"
+    runtime = None if isinstance(found[chosen], Unasked) and chosen != "process" else runtimes.of_kind(chosen)
     return Held(runtime, found[chosen], engine)
 
 

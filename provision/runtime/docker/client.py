@@ -34,6 +34,15 @@ def connect() -> docker.DockerClient:
         engine = chosen_engine()
     except DockerException as error:
         raise Unavailable("the certificates for the Docker engine cannot be used", why=str(error)) from error
+    return connect_to(engine)
+
+
+def connect_to(engine: Engine) -> docker.DockerClient:
+    """A client of an engine.
+
+    Raises:
+        Unavailable: it does not answer, or this user has no permission.
+    """
     try:
         return _client(engine, _api_version(engine), CALL_TIMEOUT_S)
     except (DockerException, requests.RequestException, OSError) as error:
@@ -94,6 +103,7 @@ def _unreachable(error: Exception, engine: Engine) -> Unavailable:
 _PORT = re.compile(
     r"(?:Bind for|listen tcp4?|bind host port(?: for)?) (?P<address>\S*?):(?P<port>\d+)(?P<reason>.*)", re.DOTALL
 )
+_LEADERLESS = "swarm does not have a leader"
 _TAKEN = re.compile(r"already (?:in use|allocated)|Only one usage of each socket address")
 _FORBIDDEN = re.compile(r"permission denied|forbidden by its access permissions")
 
@@ -107,7 +117,7 @@ def translated(doing: str, timeout_s: float = CALL_TIMEOUT_S) -> Iterator[None]:
     try:
         yield
     except APIError as error:
-        raise _refused(doing, error.explanation or str(error)) from error
+        raise refusal(doing, error.explanation or str(error)) from error
     except requests.Timeout as error:
         raise Unavailable(f"{doing}: the Docker engine did not answer within {timeout_s:g} s") from error
     except (DockerException, requests.RequestException) as error:
@@ -143,8 +153,13 @@ def engine_identity(api: docker.APIClient) -> str:
             return str(api.base_url)
 
 
-def _refused(doing: str, explanation: str) -> ProvisionError:
+def refusal(doing: str, explanation: str) -> ProvisionError:
+    """What an engine refuses, with the reason that it gives, as one of our errors."""
     text = str(explanation)
+    if _LEADERLESS in text:
+        why = "too few of its managers answer each other: without a majority of them, nothing is changed"
+        hint = "start the missing managers; `docker node ls` shows them once a majority is there"
+        return Unavailable(f"{doing}: the swarm has no leader", why=why, hint=hint)
     if port := _PORT.search(text):
         if _TAKEN.search(port["reason"]):
             return port_taken(doing, port["address"], int(port["port"]))

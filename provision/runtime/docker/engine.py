@@ -83,6 +83,15 @@ def chosen_engine() -> Engine:
     return _of_context(name, named_by)
 
 
+def engine_at(written: str, named_by: str) -> Engine:
+    """The engine at an address, with the certificates that the user's variables name.
+
+    Raises:
+        Unavailable: it is no address of an engine.
+    """
+    return _at(written, named_by, _tls_of_variables())
+
+
 def _configuration() -> Path:
     """The user's directory for `docker`; it need not exist."""
     return Path(os.environ.get(CONFIG) or os.path.expanduser("~/.docker"))  # noqa: PTH111 never fails, even without HOME

@@ -26,7 +26,12 @@ class Things:
 
 
 def environment(
-    runtime: str, name: str, wanted: Sequence[str], things: Things, node_of: Callable[[Thing], ObservedNode]
+    runtime: str,
+    name: str,
+    wanted: Sequence[str],
+    things: Things,
+    node_of: Callable[[Thing], ObservedNode],
+    called: str = "container",
 ) -> ObservedEnvironment:
     """An environment, identified by its labels.
 
@@ -37,6 +42,7 @@ def environment(
             volumes that are called like a node of it.
         things: everything the engine has.
         node_of: converts a node's container.
+        called: what is in the place of a container, for messages.
     """
     ours = [thing for thing in things.containers if belongs(thing, name)]
     our_networks = [thing for thing in things.networks if belongs(thing, name)]
@@ -62,14 +68,14 @@ def environment(
         unidentified=_unidentified(labels, our_volumes),
         storages=frozenset(volume["Labels"][spec.NODE] for volume in our_volumes if spec.NODE in volume["Labels"]),
         nodes=tuple(sorted(nodes, key=lambda node: (node.role, node.number))),
-        foreign=tuple(sorted(_foreign(name, wanted, things))),
+        foreign=tuple(sorted(_foreign(name, wanted, things, called))),
         created_s=_created_s(our_networks or every),
         ttl_s=about.ttl_s if about else spec.label_float(labels, spec.TTL),
         about=about,
     )
 
 
-def _foreign(name: str, wanted: Sequence[str], things: Things) -> Iterator[str]:
+def _foreign(name: str, wanted: Sequence[str], things: Things, called: str) -> Iterator[str]:
     """Things that do not belong to the environment but have a name that it needs."""
     names = {spec.name_of(name, node) for node in wanted}
 
@@ -78,7 +84,7 @@ def _foreign(name: str, wanted: Sequence[str], things: Things) -> Iterator[str]:
 
     for container in things.containers:
         if not _is_known(container, name, wanted):
-            yield from (f"container {known}" for known in names_of(container) if is_needed(known))
+            yield from (f"{called} {known}" for known in names_of(container) if is_needed(known))
     for network in things.networks:
         if wanted and network["Name"] == name and not belongs(network, name):
             yield f"network {name}"

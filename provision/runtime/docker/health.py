@@ -11,10 +11,20 @@ from docker.errors import APIError, NotFound
 from provision.cluster.layout import NODE_HOME
 from provision.errors import Unavailable
 from provision.runtime.base import NOT_ENDED
-from provision.runtime.docker import execution, found, networks
-from provision.runtime.docker.containers import ENVIRONMENT, NODE, ROLE, SOFTWARE, TOOL_ROLE, name_of, process_label
+from provision.runtime.docker import ending, execution, found, networks
+from provision.runtime.docker.containers import (
+    ENVIRONMENT,
+    NODE,
+    ROLE,
+    SOFTWARE,
+    TOOL_ROLE,
+    hardening,
+    name_of,
+    process_label,
+)
 from provision.runtime.docker.engine import chosen_engine
-from provision.runtime.docker.images import inspect
+from provision.runtime.docker.images import inspect, volumes_of
+from provision.runtime.docker.tools import MEMORY_BYTES
 from provision.runtime.health import Machine, Probe, Reached, Space, Surroundings, Usage, Vitals, architecture_of
 
 DEFAULT_NETWORK = "bridge"
@@ -160,6 +170,27 @@ def _seen(output: str) -> dict[str, Any]:
                 total, free = int(columns[1]) * _KIB, int(columns[3]) * _KIB
                 seen["spaces"].append(Space(place, total, free, writable=place in writable))
     return seen
+
+
+def ask(
+    api: Any,  # noqa: ANN401 see above
+    environment: str,
+    image: str,
+    network: str,
+    probes: Sequence[Probe],
+    labels: Mapping[str, str] | None = None,
+) -> Reached:
+    """Send probes from a container of its own in a network; `labels` are its own, if they are not the usual ones."""
+    options, host = asking(environment, image, network, probes)
+    options["labels"] = labels or options["labels"]
+    host |= hardening(memory_bytes=MEMORY_BYTES, image_volumes=volumes_of(api, image))
+    created = api.create_container(**options, host_config=api.create_host_config(**host))
+    try:
+        api.start(created["Id"])
+        api.wait(created["Id"], timeout=ASK_TIMEOUT_S)
+        return reached(probes, api.logs(created["Id"]).decode(errors="replace"))
+    finally:
+        ending.remove(api, created["Id"], "what asked for addresses")
 
 
 def asking(

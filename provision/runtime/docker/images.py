@@ -7,7 +7,8 @@ import docker
 from docker.errors import ImageNotFound
 
 from provision.catalogue.images import Reference
-from provision.cluster.identity import Identity
+from provision.cluster.identity import Identities, Identity
+from provision.cluster.model import Cluster
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Fetching, Listener
 from provision.runtime.docker.client import translated
@@ -26,6 +27,44 @@ def inspect(api: docker.APIClient, image: str) -> Mapping[str, Any] | None:
         except ImageNotFound:
             return None
     return details
+
+
+def volumes_of(api: docker.APIClient, image: str) -> tuple[str, ...]:
+    """The paths for which an image declares an anonymous volume.
+
+    Raises:
+        Unavailable: the engine does not have it.
+    """
+    details = inspect(api, image)
+    if details is None:
+        raise Unavailable(f"the image {image} is not there", hint=f"`docker pull {image}`, or `provision up` again")
+    return tuple(details["Config"].get("Volumes") or ())
+
+
+def missing(api: docker.APIClient, cluster: Cluster) -> tuple[str, ...]:
+    """The images of an environment that the engine does not have."""
+    return tuple(image for image in cluster.all_software if inspect(api, image) is None)
+
+
+def identities(api: docker.APIClient, cluster: Cluster) -> Identities:
+    """The identities of the images of an environment that the engine has."""
+    found = {name: inspect(api, name) for name in cluster.all_software}
+    return {name: identity_of(name, image) for name, image in found.items() if image}
+
+
+def fetch(api: docker.APIClient, cluster: Cluster, image: str, tell: Listener, digest: str) -> None:
+    """Pull an image of an environment; with a digest, only if that is missing, and tag it then."""
+    hint = (
+        "check the name and the network; without a registry, "
+        f"`provision image build {cluster.version} --base IMAGE` makes an image and `provision image load FILE` "
+        "brings one that `docker save` wrote: name it with kafka.image"
+    )
+    if not digest:
+        pull(api, image, tell, hint)
+        return
+    if inspect(api, digest) is None:
+        pull(api, digest, tell, hint)
+    tag(api, digest, image)
 
 
 def pull(api: docker.APIClient, image: str, tell: Listener, hint: str = _HINT) -> None:

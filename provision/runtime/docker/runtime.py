@@ -26,6 +26,7 @@ from provision.runtime.docker import (
     formatting,
     found,
     health,
+    images,
     locks,
     networks,
     notes,
@@ -37,7 +38,7 @@ from provision.runtime.docker import (
 from provision.runtime.docker import containers as spec
 from provision.runtime.docker.archives import DockerArchives
 from provision.runtime.docker.client import connect, engine_identity, lines_in, still_used, translated
-from provision.runtime.docker.images import identity_of, inspect, pull, tag
+from provision.runtime.docker.images import inspect, volumes_of
 from provision.runtime.docker.labels import checked
 from provision.runtime.docker.layouts import require_layout
 from provision.runtime.health import Asker, Machine, Probe, Reached, Surroundings, Vitals
@@ -58,6 +59,7 @@ class DockerRuntime(Runtime):
         self._archives = DockerArchives(self._api)
         self._seen_layouts: set[str] = set()
         self._identity = ""
+        self._manages: bool | None = None
 
     def close(self) -> None:
         """Close the connections to the engine."""
@@ -79,6 +81,14 @@ class DockerRuntime(Runtime):
         """Its kind and the engine's id; its address if the engine, or a proxy before it, does not tell."""
         self._identity = self._identity or engine_identity(self._api)
         return f"{self.kind} {self._identity}"
+
+    @property
+    def manages_swarm(self) -> bool:
+        """Ask the engine, once."""
+        if self._manages is None:
+            with translated("asking the engine for its swarm"):
+                self._manages = bool((self._api.info().get("Swarm") or {}).get("ControlAvailable"))
+        return self._manages
 
     def environments(self) -> tuple[str, ...]:
         """List them by the labels of containers, networks and volumes, so that partial ones are found too."""
@@ -198,21 +208,13 @@ class DockerRuntime(Runtime):
         """Ask in a separate container, in the environment's network or in the engine's default one."""
         network = environment.name if asker is Asker.NETWORK else health.DEFAULT_NETWORK
         with translated(f"asking from {asker}"):
-            options, host = health.asking(environment.name, environment.software, network, probes)
-            host |= spec.hardening(memory_bytes=tools.MEMORY_BYTES, image_volumes=self._image_volumes(options["image"]))
-            created = self._api.create_container(**options, host_config=self._api.create_host_config(**host))
-            try:
-                self._api.start(created["Id"])
-                self._api.wait(created["Id"], timeout=health.ASK_TIMEOUT_S)
-                return health.reached(probes, self._api.logs(created["Id"]).decode(errors="replace"))
-            finally:
-                ending.remove(self._api, created["Id"], "what asked for addresses")
+            return health.ask(self._api, environment.name, environment.software, network, probes)
 
     # -- prepare ------------------------------------------------------------------------------------------------------
 
     def missing_software(self, cluster: Cluster) -> tuple[str, ...]:
         """The images that the engine does not have."""
-        return tuple(image for image in cluster.all_software if inspect(self._api, image) is None)
+        return images.missing(self._api, cluster)
 
     def _require_layout(self, container: str, image: str) -> None:
         """Check the layout in the first container of each image."""
@@ -221,29 +223,15 @@ class DockerRuntime(Runtime):
             self._seen_layouts.add(image)
 
     def _image_volumes(self, name: str) -> tuple[str, ...]:
-        image = inspect(self._api, name)
-        if image is None:
-            raise Unavailable(f"the image {name} is not there", hint=f"`docker pull {name}`, or `provision up` again")
-        return tuple(image["Config"].get("Volumes") or ())
+        return volumes_of(self._api, name)
 
     def fetch_software(self, cluster: Cluster, software: str, tell: Listener, digest: str = "") -> None:
         """Pull the image; with a digest, only if that is missing, and tag it then."""
-        hint = (
-            "check the name and the network; without a registry, "
-            f"`provision image build {cluster.version} --base IMAGE` makes an image and `provision image load FILE` "
-            "brings one that `docker save` wrote: name it with kafka.image"
-        )
-        if not digest:
-            pull(self._api, software, tell, hint)
-            return
-        if inspect(self._api, digest) is None:
-            pull(self._api, digest, tell, hint)
-        tag(self._api, digest, software)
+        images.fetch(self._api, cluster, software, tell, digest)
 
     def identify_software(self, cluster: Cluster) -> Identities:
         """The identities of the images on the engine."""
-        images = {name: inspect(self._api, name) for name in cluster.all_software}
-        return {name: identity_of(name, image) for name, image in images.items() if image}
+        return images.identities(self._api, cluster)
 
     def write_about(self, name: str, about: About) -> None:
         """Write it as a note in the engine."""
@@ -406,17 +394,8 @@ class DockerRuntime(Runtime):
 
     def run_tool(self, environment: ObservedEnvironment, command: JavaCommand, streams: Streams) -> int:
         """Run it in a separate container, so that it needs no running node and does not use a node's memory."""
-        image = environment.software
-        options = tools.tool_options(environment.name, image, command, stdin=streams.stdin is not None)
         with translated(f"running {command.main_class}"):
-            host = spec.hardening(memory_bytes=tools.MEMORY_BYTES, image_volumes=self._image_volumes(image))
-            host_config = self._api.create_host_config(**host, network_mode=environment.name)
-            identity = self._api.create_container(**options, host_config=host_config)["Id"]
-            try:
-                self._api.put_archive(identity, NODE_HOME, tools.tool_archive(command, image))
-                return tools.run_attached(self._api, identity, streams)
-            finally:
-                ending.remove(self._api, identity, "the tool")
+            return tools.run(self._api, environment.name, environment.software, command, streams)
 
     def inside_address(self, name: str, node: str) -> str:
         """Read it from the node's labels."""

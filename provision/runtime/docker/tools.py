@@ -16,7 +16,9 @@ from provision.catalogue.images import layout_of
 from provision.cluster.layout import NODE_HOME
 from provision.runtime import tool_logging
 from provision.runtime.base import SECRET_MODE, JavaCommand, Streams
-from provision.runtime.docker.containers import ENVIRONMENT, ROLE, TOOL_ROLE, process_label
+from provision.runtime.docker import ending
+from provision.runtime.docker.containers import ENVIRONMENT, ROLE, TOOL_ROLE, hardening, process_label
+from provision.runtime.docker.images import volumes_of
 
 _STDERR = 2
 _CHUNK = 64 * 1024
@@ -26,14 +28,19 @@ _CLIENT_FILE = "client.properties"
 MEMORY_BYTES = 768 * 1024**2
 
 
-def java_command(image: str, command: JavaCommand, heap: str, own: str = NODE_HOME) -> list[str]:
-    """The command line of a main class in a container of `image`; `own` is the directory of files that it reads."""
+def java_command(
+    image: str, command: JavaCommand, heap: str, own: str = NODE_HOME, logging: str = NODE_HOME
+) -> list[str]:
+    """The command line of a main class in a container of `image`.
+
+    `own` is the directory of files that it reads, `logging` that of its logging configuration.
+    """
     layout = layout_of(image)
     options = [f"-Xmx{heap}", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData"]
     return [
         layout.java,
         *options,
-        *tool_logging.options(NODE_HOME),
+        *tool_logging.options(logging),
         *command.options(lambda file: f"{own}/{file}"),
         "-cp",
         layout.class_path,
@@ -76,6 +83,30 @@ def logging_archive(secret: Mapping[str, bytes] | None = None, account: int = 0)
             member.size, member.mode, member.uid, member.gid = len(hidden), SECRET_MODE, account, account
             tar.addfile(member, io.BytesIO(hidden))
     return buffer.getvalue()
+
+
+def run(
+    api: docker.APIClient,
+    environment: str,
+    image: str,
+    command: JavaCommand,
+    streams: Streams,
+    labels: Mapping[str, str] | None = None,
+) -> int:
+    """Run a main class in a container of its own in the environment's network; returns its exit code.
+
+    `labels` are those of the container, if they are not the usual ones.
+    """
+    options = tool_options(environment, image, command, stdin=streams.stdin is not None)
+    host = hardening(memory_bytes=MEMORY_BYTES, image_volumes=volumes_of(api, image))
+    host_config = api.create_host_config(**host, network_mode=environment)
+    options["labels"] = labels or options["labels"]
+    identity = api.create_container(**options, host_config=host_config)["Id"]
+    try:
+        api.put_archive(identity, NODE_HOME, tool_archive(command, image))
+        return run_attached(api, identity, streams)
+    finally:
+        ending.remove(api, identity, "the tool")
 
 
 def run_attached(api: docker.APIClient, identity: str, streams: Streams) -> int:

@@ -1,0 +1,87 @@
+"""The section of an environment file for nodes on the engines of a Docker Swarm."""
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import AfterValidator, WithJsonSchema
+
+from provision.catalogue.versions import KRAFT
+from provision.spec.listeners import security_of
+from provision.spec.section import Section
+
+if TYPE_CHECKING:
+    from provision.spec.checks import Finding
+    from provision.spec.model import EnvironmentSpec
+
+SWARM = "swarm"
+ENGINE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+HOST_PATTERN = r"^([A-Za-z0-9][A-Za-z0-9.-]{0,252}|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*)$"
+REACHED_PATTERN = r"^(unix:///|tcp://)\S+$"
+CLOSED = ("sasl-tls", "mtls")
+"""The profiles whose listeners may be published: connections are encrypted, and clients say who they are."""
+
+
+def _engine(text: str) -> str:
+    if not re.fullmatch(ENGINE_PATTERN, text):
+        raise ValueError(f"{text!r} is not an engine's name: write it as `docker node ls` shows it (HOSTNAME)")
+    return text
+
+
+def _host(text: str) -> str:
+    if not re.fullmatch(HOST_PATTERN, text):
+        raise ValueError(f"{text!r} is not a host: write a name or an IP address, without a port")
+    return text
+
+
+def _reached(text: str) -> str:
+    if not re.fullmatch(REACHED_PATTERN, text):
+        raise ValueError(f"{text!r} is not the address of an engine: write it as tcp://HOST:PORT or unix:///PATH")
+    return text
+
+
+EngineName = Annotated[str, AfterValidator(_engine), WithJsonSchema({"type": "string", "pattern": ENGINE_PATTERN})]
+Host = Annotated[str, AfterValidator(_host), WithJsonSchema({"type": "string", "pattern": HOST_PATTERN})]
+Reached = Annotated[str, AfterValidator(_reached), WithJsonSchema({"type": "string", "pattern": REACHED_PATTERN})]
+
+
+class SwarmSpec(Section):
+    """How nodes are spread over the engines of a swarm, and reached."""
+
+    engines: dict[EngineName, Reached] = {}
+    """Where the API of engines answers, by their names, as `tcp://HOST:PORT` or `unix:///PATH`."""
+    addresses: dict[EngineName, Host] = {}
+    """The host at which clients reach the brokers of an engine, by the engine's name."""
+    encrypted: bool = True
+    """Whether the overlay network encrypts what goes from one engine to another."""
+    publish: Literal["host", "none"] = "host"
+    """Whether brokers have ports on their engines. `none` is not supported yet."""
+
+
+def swarm(spec: "EnvironmentSpec") -> Iterator["Finding"]:
+    """The section belongs to its runtime, which opens no port to everybody on the network."""
+    from provision.spec.checks import Finding, mode_of
+
+    if spec.bootstrap_servers:
+        return
+    if spec.runtime != SWARM:
+        if "swarm" in spec.model_fields_set:
+            message = f"nodes run on a swarm only with runtime: {SWARM}"
+            yield Finding(("swarm",), message, f"write `runtime: {SWARM}`, or remove it", at_key=True)
+        return
+    if mode_of(spec) != KRAFT:
+        message = "a swarm runs Kafka only without ZooKeeper so far"
+        yield Finding(("runtime",), message, "write `kafka: {mode: kraft}`, or another runtime")
+    if spec.storage != "volume":
+        message = "on a swarm, data are kept in volumes of the engines"
+        yield Finding(("storage",), message, "write `storage: volume`, or leave it out")
+    if spec.swarm.publish == "none":
+        message = "without published ports, provision could not reach the brokers: that is not supported yet"
+        yield Finding(("swarm", "publish"), message, "write `publish: host` with `security: sasl-tls` or `mtls`")
+        return
+    for name, profile in security_of(spec).host:
+        if profile.name not in CLOSED:
+            lacks = "lets everybody in" if not profile.knows_users else "is not encrypted"
+            message = f"a port of an engine is open to its whole network, and {profile.name} {lacks}"
+            path = ("listeners", name, "security") if name in spec.listeners else ("security",)
+            yield Finding(path, message, f"write `security: {CLOSED[0]}` or `{CLOSED[1]}`")

@@ -1,0 +1,99 @@
+"""A swarm of three engines: what the runtime's contract promises, and one file from `up` to `down`."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Producer
+
+from tests.contract import test_runtime as contract
+from tests.contract.test_runtime import (  # noqa: F401 collected here too, for this runtime alone
+    test_a_node_starts_runs_stops_and_starts_again,
+    test_a_node_that_was_replaced_has_its_new_files_and_mark_and_its_storage,
+    test_a_tool_writes_to_the_callers_streams,
+    test_an_environment_is_held_by_one_command_at_a_time,
+    test_files_are_updated_for_the_next_start_and_the_node_runs_on,
+    test_storages_are_formatted_and_formatting_can_be_repeated,
+    test_what_an_environment_knows_of_itself_is_no_trace_of_it_and_goes_with_the_last,
+)
+from tests.engine import Provision, image, wait_until
+from tests.swarm import Lab
+
+pytestmark = [pytest.mark.engine, pytest.mark.matrix, pytest.mark.row("swarm")]
+
+cluster, files, kraft, hold = contract.cluster, contract.files, contract.kraft, contract.hold
+FILE = """
+name: fleet
+runtime: swarm
+kafka: {mode: kraft}
+controllers: {nodes: 3}
+brokers: {nodes: 3, port: 9092}
+security: sasl-tls
+users: [{name: app}]
+topic_defaults: {partitions: 6, replication_factor: 3, config: {min.insync.replicas: 2}}
+topics: [{name: orders}]
+"""
+
+
+@pytest.fixture(params=["swarm"])
+def runtime(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+    yield from contract.made_runtime(request, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def provision(swarm: Lab, tmp_path: Path) -> Iterator[Provision]:
+    """The command line, which talks to the first engine of the swarm."""
+    first = swarm.hosts[0]
+    run = Provision(tmp_path / "home", "swarm", environment={"DOCKER_HOST": first.docker_host}, own_image=False)
+    yield run
+    run("down", "fleet")
+    assert wait_until(lambda: not swarm.traces("fleet")), swarm.traces("fleet")
+
+
+def test_a_file_becomes_a_cluster_over_three_engines_and_goes_without_a_trace(
+    swarm: Lab, provision: Provision, tmp_path: Path
+) -> None:
+    file = tmp_path / "fleet.yaml"
+    file.write_text(f"{FILE}swarm: {{encrypted: false, engines: {swarm.engines}}}\n")
+    settings = ("--set", f"kafka.image={image()}")
+    told = provision.ok_err("up", str(file), "--timeout", "240s", *settings)
+    assert "fleet is ready (topics)" in told
+    for number, host in enumerate(swarm.hosts):
+        assert f"{host.address}:{9092 + number}" in told
+        names = [one["Names"][0] for one in host.client.api.containers()]
+        assert sorted(name.split(".")[0].rpartition("-")[0] for name in names) == ["/fleet-broker", "/fleet-controller"]
+    again = provision("plan", str(file), "--detailed-exitcode", *settings)
+    assert (again.code, again.out) == (0, "fleet: nothing to change\n"), again.err
+    _write_and_read(provision)
+    assert provision.ok("tool", "fleet", "kafka-topics", "--", "--list").split() == ["orders"]
+    assert "Kafka Server started" in provision.ok("logs", "fleet", "broker-2")
+    rolled = provision.ok_err("up", str(file), "--yes", *settings, "--set", "brokers.properties.num.io.threads=16")
+    assert "broker-3 restarted" in rolled
+    provision.ok("down", "fleet")
+    assert wait_until(lambda: not swarm.traces("fleet")), swarm.traces("fleet")
+
+
+def _write_and_read(provision: Provision) -> None:
+    """As a client outside of the swarm does, with what `client-config` prints."""
+    text = provision.ok("client-config", "fleet", "--user", "app", "--format", "librdkafka", "--show-secrets")
+    settings = dict(line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
+    settings = {key.strip(): value.strip() for key, value in settings.items()}
+    producer = Producer({**settings, "acks": "all"})
+    for number in range(10):
+        producer.produce("orders", str(number).encode())
+    assert producer.flush(60) == 0
+    consumer = Consumer({**settings, "group.id": f"test-{os.getpid()}", "auto.offset.reset": "earliest"})
+    consumer.subscribe(["orders"])
+    seen: set[bytes] = set()
+
+    def all_are_read() -> bool:
+        message = consumer.poll(1.0)
+        if message is not None and not message.error():
+            seen.add(message.value() or b"")
+        return len(seen) == 10
+
+    try:
+        assert wait_until(all_are_read)
+    finally:
+        consumer.close()
