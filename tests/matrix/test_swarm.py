@@ -1,5 +1,6 @@
 """A swarm of three engines: what the runtime's contract promises, and one file from `up` to `down`."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,7 +67,7 @@ def test_a_file_becomes_a_cluster_over_three_engines_and_goes_without_a_trace(
     again = provision("plan", str(file), "--detailed-exitcode", *settings)
     assert (again.code, again.out) == (0, "fleet: nothing to change\n"), again.err
     _write_and_read(provision)
-    assert provision.ok("tool", "fleet", "kafka-topics", "--", "--list").split() == ["orders"]
+    assert "orders" in provision.ok("tool", "fleet", "kafka-topics", "--", "--list").split()
     assert "Kafka Server started" in provision.ok("logs", "fleet", "broker-2")
     rolled = provision.ok_err("up", str(file), "--yes", *settings, "--set", "brokers.properties.num.io.threads=16")
     assert "broker-3 restarted" in rolled
@@ -76,9 +77,7 @@ def test_a_file_becomes_a_cluster_over_three_engines_and_goes_without_a_trace(
 
 def _write_and_read(provision: Provision) -> None:
     """As a client outside of the swarm does, with what `client-config` prints."""
-    text = provision.ok("client-config", "fleet", "--user", "app", "--format", "librdkafka", "--show-secrets")
-    settings = dict(line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
-    settings = {key.strip(): value.strip() for key, value in settings.items()}
+    settings = json.loads(provision.ok("client-config", "fleet", "--user", "app", "--format", "librdkafka"))
     producer = Producer({**settings, "acks": "all"})
     for number in range(10):
         producer.produce("orders", str(number).encode())

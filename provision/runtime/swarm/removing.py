@@ -21,10 +21,13 @@ _PATIENCE_S = 30.0
 _POLL_S = 0.1
 
 
-def volume(records: Records, environment: str, record: Record, engine: Any) -> None:  # noqa: ANN401 the SDK's client has no types
+def volume(api: Any, records: Records, environment: str, record: Record, engine: Any) -> None:  # noqa: ANN401 the SDK's client has no types
     """Remove a node's volume, and then what the swarm keeps of it.
 
+    Jobs that use it, of whichever command, are removed first: whoever removes has claimed the environment.
+
     Args:
+        api: a manager.
         records: those of the swarm.
         environment: whose it is.
         record: the node's.
@@ -33,6 +36,7 @@ def volume(records: Records, environment: str, record: Record, engine: Any) -> N
     Raises:
         PartlyApplied: the volume is left on an engine that is not reached: names both.
     """
+    _remove_jobs(api, environment, f"{services.JOB_OF}={record.node}")
     if engine is not None:
         _waiting(lambda: _remove_own(engine, record.volume, environment))
     records.sweep(environment, record.node)
@@ -59,9 +63,7 @@ def rest(api: Any, records: Records, environment: str) -> None:  # noqa: ANN401 
     """
     notes: Any = ConfigVolumes(api)
     locks.sweep(notes, environment)
-    for job in api.services(filters=labelled(f"{spec.ENVIRONMENT}={environment}", f"{spec.ROLE}={spec.TOOL_ROLE}")):
-        with suppress(NotFound):
-            api.remove_service(job["ID"])
+    _remove_jobs(api, environment, f"{spec.ROLE}={spec.TOOL_ROLE}")
     for tool in api.containers(
         all=True, filters=labelled(f"{services.OWNER}={environment}", f"{spec.ROLE}={spec.TOOL_ROLE}")
     ):
@@ -71,6 +73,12 @@ def rest(api: Any, records: Records, environment: str) -> None:  # noqa: ANN401 
     if not records.all_of(environment):
         records.sweep(environment, "")
         abouts.remove_without_storages(notes, environment)
+
+
+def _remove_jobs(api: Any, environment: str, label: str) -> None:  # noqa: ANN401 as above
+    for job in api.services(filters=labelled(f"{spec.ENVIRONMENT}={environment}", label)):
+        with suppress(NotFound):
+            api.remove_service(job["ID"])
 
 
 def _remove_network(api: Any, identity: str) -> None:  # noqa: ANN401 as above

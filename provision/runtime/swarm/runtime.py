@@ -335,7 +335,7 @@ class SwarmRuntime(Runtime):
         """Have its engine remove the volume."""
         with translated(f"removing the volume {spec.name_of(name, node)}"):
             if record := self._records.of(name, node):
-                removing.volume(self._records, name, record, self._engine_api(record))
+                removing.volume(self._api, self._records, name, record, self._engine_api(record))
 
     def remove_network(self, name: str) -> None:
         """Remove jobs, tools and locks left by a killed command, then the network."""

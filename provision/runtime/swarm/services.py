@@ -27,6 +27,8 @@ from provision.runtime.docker import containers as spec
 OWNER = "provision.swarm-environment"
 """The label of what engines list beside their own things: containers, volumes and the network. It is another one than
 that of an environment in Docker, whose runtime would take them for its own."""
+JOB_OF = "provision.job-of"
+"""The label of a job that has the name of the node whose volume it uses."""
 STARTED, EXIT_CODE = "provision.started", "provision.exit-code"
 GRACE_S = 60
 """How long a node may take to stop, by which its clients are served by others and its data are on disk."""
@@ -130,8 +132,9 @@ def job_service(  # noqa: PLR0913 what a job is, by name
     secrets: Sequence[SecretReference] = (),
     capabilities: Sequence[str] = (),
     network: str = "",
+    node: str = "",
 ) -> dict[str, Any]:
-    """A service whose one task ends by itself, on that engine."""
+    """A service whose one task ends by itself, on that engine; `node` is the one whose volume it uses."""
     container = ContainerSpec(
         image.reference,
         command=list(command),
@@ -149,7 +152,7 @@ def job_service(  # noqa: PLR0913 what a job is, by name
     return {
         "task_template": _template(container, engine, memory_bytes, network),
         "name": name,
-        "labels": {spec.ENVIRONMENT: environment, spec.ROLE: spec.TOOL_ROLE, **spec.process_label()},
+        "labels": {spec.ENVIRONMENT: environment, spec.ROLE: spec.TOOL_ROLE, JOB_OF: node, **spec.process_label()},
         "mode": ServiceMode("replicated", replicas=1),
         "endpoint_spec": EndpointSpec(mode="dnsrr"),
     }

@@ -69,6 +69,7 @@ def prepare(api: Any, environment: str, record: Record, image: Image, account: s
         capabilities=["CHOWN", "DAC_OVERRIDE"],
         memory_bytes=_MEMORY_BYTES,
         mounts=[services.volume_mount(environment, record.node)],
+        node=record.node,
     )
     if code:
         raise ProvisionError(f"the volume of {record.node} could not be prepared", why=_text(output))
@@ -141,6 +142,7 @@ def _run(
         user=what.account,
         memory_bytes=_MEMORY_BYTES,
         mounts=[services.volume_mount(what.environment, record.node)],
+        node=record.node,
         configs=[*configs, *(ConfigReference(one.id, one.object, f"{_TOOL_DIR}/{one.name}") for one in further)],
         secrets=secrets,
     )
@@ -158,6 +160,7 @@ def look(api: Any, records: Records, environment: str, record: Record, image: Im
         user=_account(record),
         memory_bytes=_MEMORY_BYTES,
         mounts=[services.volume_mount(environment, record.node)],
+        node=record.node,
     )
     return None if code else _stored(records, environment, record, _text(output))
 
