@@ -76,7 +76,8 @@ class Runtimes:
             chosen = self.of_kind(asked)
             # An environment that is there already needs no look at the other runtimes, which costs a connection.
             if (asked == "docker" or chosen.observe(name).is_absent) and self.elsewhere(name, chosen):
-                there = next(kind for kind, one in self.answering().items() if not one.observe(name).is_absent)
+                others = ((kind, one) for kind, one in self.answering().items() if one is not chosen)
+                there = next(kind for kind, one in others if not one.observe(name).is_absent)
                 hint = f"`provision down {name}` first, or leave `runtime: {there}`"
                 raise Refused(f"{name} runs {_WHERE[there]}, or has data there", hint=hint)
             return chosen
