@@ -30,6 +30,7 @@ from provision.operations.storage import require_storage_apart
 from provision.operations.whose import require_same_file
 from provision.plan.actions import Impact, Plan
 from provision.plan.closing import one_after_the_other, stages_of_closing
+from provision.plan.listing import listed
 from provision.plan.nodes import plan_nodes
 from provision.plan.observed import ObservedEnvironment
 from provision.plan.phases import Phase, Stage
@@ -212,6 +213,8 @@ def _prepare(  # noqa: PLR0913 all that is known of it
     if observed.is_half_removed:  # `up` removes what is left of it first
         observed = ObservedEnvironment(cluster.name, runtime.kind, about=observed.about)
     tell(StageDone("observe", "nodes"))
+    for trouble, names in sorted(observed.waiting.items()):
+        tell(Notice(f"{trouble}: {listed(names)} is left as it is"))
     if cluster.mode == KRAFT:
         cluster = replace(cluster, cluster_id=cluster_id_for(cluster, observed))
     securing = _securing(cluster, change, observed, runtime, home) if change else None

@@ -95,9 +95,10 @@ def status(
     version = shown["kafka"]["version"] or "(version unknown)"
     say(f"{shown['name']}: {ready} (level {shown['level']}), Kafka {version}, {shown['runtime']}")
     lacking = bool(assessment.missing)
-    headers = ("NODE", "STATE", "ENDPOINT", *(["LACKS"] if lacking else []))
-    rows = ((*row, *([assessment.missing.get(str(row[0]), "")] if lacking else [])) for row in node_rows(assessment))
-    print_table(headers, rows)
+    engines = {node.name: node.engine for node in assessment.observed.nodes if node.engine}
+    further = [("ENGINE", engines)] * bool(engines) + [("LACKS", assessment.missing)] * lacking
+    rows = ((*row, *(known.get(str(row[0]), "") for _, known in further)) for row in node_rows(assessment))
+    print_table(("NODE", "STATE", "ENDPOINT", *(header for header, _ in further)), rows)
     if len(shown["listeners"]) > 1:
         sys.stdout.write("\n")
         of_listeners = ("name", "security", "bootstrap_servers")

@@ -15,7 +15,7 @@ from provision.cluster.model import Role
 from provision.kafka.promptness import Reply, ask_broker, ask_zookeeper
 from provision.kafka.readiness import STARTING, BrokerAnswers
 from provision.observe.ensemble import way_to
-from provision.observe.reach import NOT_RUNNING, access_to
+from provision.observe.reach import access_to, why_not_running
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime.base import Runtime
 
@@ -100,7 +100,7 @@ def _asked(questions: Mapping[str, Callable[[], Reply]]) -> dict[str, Reply]:
 
 def _health(node: ObservedNode, reply: Reply | None) -> Health:
     if node.state is not NodeState.RUNNING:
-        return Health(str(node.state), detail=NOT_RUNNING[node.state])
+        return Health(str(node.state), detail=why_not_running(node))
     if reply is None:
         return Health(Condition.RUNNING)
     if reply.seconds is not None:

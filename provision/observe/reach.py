@@ -22,6 +22,11 @@ NOT_RUNNING = {
 """Why a node in that state answers nothing."""
 
 
+def why_not_running(node: ObservedNode) -> str:
+    """Why a node that does not run answers nothing: that its engine is away says more than its own state."""
+    return f"it waits: {node.waits_for}" if node.waits_for else NOT_RUNNING[node.state]
+
+
 def security_of_nodes(observed: ObservedEnvironment) -> Security:
     """How the listeners of an environment are secured."""
     return security_in(observed.about.security if observed.about else "")
@@ -61,7 +66,7 @@ def access_to(observed: ObservedEnvironment, listener: str = "") -> Access:
         node.number: there.endpoint for node, there in brokers.items() if there and node.state is NodeState.RUNNING
     }
     down = {
-        node.number: NOT_RUNNING.get(node.state, f"it has no listener {name} yet")
+        node.number: f"it has no listener {name} yet" if node.state is NodeState.RUNNING else why_not_running(node)
         for node, there in brokers.items()
         if node.state is not NodeState.RUNNING or there is None
     }

@@ -15,7 +15,7 @@ from provision.observe.ensemble import way_to
 from provision.observe.health import Health, silence_of
 from provision.observe.leaders import LEADER, SILENT, ensemble_modes
 from provision.observe.listeners import silent_listeners
-from provision.observe.reach import NOT_RUNNING, access_to
+from provision.observe.reach import access_to, why_not_running
 from provision.plan.observed import NodeState, ObservedCluster, ObservedEnvironment
 from provision.runtime.base import Runtime
 
@@ -93,11 +93,11 @@ def _with_moves(observed: ObservedEnvironment, answers: BrokerAnswers) -> Broker
 
 def _not_running(observed: ObservedEnvironment, nodes: Sequence[str] | None) -> dict[str, str]:
     wanted = [node.name for node in observed.nodes] if nodes is None else nodes
-    states = {node.name: node.state for node in observed.nodes}
+    there = {node.name: node for node in observed.nodes}
     return {
-        name: NOT_RUNNING[states[name]] if name in states else "it is not there"
+        name: why_not_running(there[name]) if name in there else "it is not there"
         for name in wanted
-        if states.get(name) is not NodeState.RUNNING
+        if name not in there or there[name].state is not NodeState.RUNNING
     }
 
 

@@ -149,6 +149,9 @@ class Wait:
             if node.state is NodeState.LOST and node.name in self.nodes:
                 hint = f"`provision down {self.environment} --keep-data` ends it; `provision up` makes it again"
                 raise NodeFailed(f"{node.name} runs, but its directory is gone", node=node.name, hint=hint)
+            if node.waits_for and node.name in self.nodes:
+                what, hint = f"{node.name} waits for its engine", "`docker node ls` shows engines and their states"
+                raise NodeFailed(what, node=node.name, why=node.waits_for, hint=hint)
             if node.state is NodeState.EXITED and node.name in self.nodes:
                 log = list(self.runtime.log_lines(self.environment, node.name, tail=LOG_LINES))
                 failure = explain(log, out_of_memory=node.out_of_memory)
@@ -181,7 +184,8 @@ class Wait:
         frozen = " ".join(node for node, health in told.items() if health.condition == Condition.FROZEN)
         name, *_ = missing
         there = assessment.observed.node(name)
-        log = list(self.runtime.log_lines(self.environment, name, tail=LOG_LINES)) if there else []
+        reads = there and not there.waits_for
+        log = list(self.runtime.log_lines(self.environment, name, tail=LOG_LINES)) if reads else []
         known = explain(log)
         otherwise = "raise --timeout, or look at `provision logs`"
         if frozen:

@@ -87,7 +87,9 @@ def status_dict(assessment: Assessment) -> dict[str, Any]:
         ],
         "zookeeper_connect": observed.zookeeper_connect or None,
         "nodes": [
-            {"name": name, "role": role, "state": state, "endpoint": endpoint, **_health(assessment, name)}
+            {"name": name, "role": role, "state": state, "endpoint": endpoint}
+            | _engine(observed, name)
+            | _health(assessment, name)
             for name, role, state, endpoint in node_states(observed)
         ],
         "topics": [
@@ -101,6 +103,12 @@ def status_dict(assessment: Assessment) -> dict[str, Any]:
             if not topic.internal
         ],
     }
+
+
+def _engine(observed: ObservedEnvironment, name: str) -> dict[str, str]:
+    """The engine of a node; nothing where there is only one."""
+    node = observed.node(name)
+    return {"engine": node.engine} if node and node.engine else {}
 
 
 def _health(assessment: Assessment, node: str) -> dict[str, Any]:

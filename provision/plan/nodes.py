@@ -86,7 +86,13 @@ def plan_nodes(
         graph.next_phase((*members, *controllers, *brokers), before, phase)
     if later:
         graph.name_first_phase(first)
-    return tuple(graph.actions)
+    return _possible(graph.actions, observed)
+
+
+def _possible(actions: Iterable[Action], observed: ObservedEnvironment) -> tuple[Action, ...]:
+    """The actions without those on nodes whose engine is away: they are planned again once it is back."""
+    waiting = {node.name for node in observed.nodes if node.waits_for}
+    return tuple(one for one in actions if not (one.kind in (Kind.NODE, Kind.STORAGE) and one.name in waiting))
 
 
 def _changes(

@@ -152,6 +152,15 @@ class ObservedEnvironment:
         return tuple(sorted((node for node in self.nodes if node.role == role), key=lambda node: node.number))
 
     @property
+    def waiting(self) -> dict[str, list[str]]:
+        """The names of the nodes that wait for their engine, by what is the matter with it."""
+        found: dict[str, list[str]] = {}
+        for node in self.nodes:
+            if node.waits_for:
+                found.setdefault(node.waits_for, []).append(node.name)
+        return found
+
+    @property
     def gone(self) -> tuple[str, ...]:
         """The names of nodes that are not there although their data are, by role and number."""
         absent = sorted(self.storages - {node.name for node in self.nodes}, key=lambda name: (len(name), name))

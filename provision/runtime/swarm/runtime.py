@@ -129,6 +129,9 @@ class SwarmRuntime(Runtime):
         """Read those of its newest run, from whichever engine it is on."""
         with translated(f"reading the log of {node}"):
             task = running.newest_task(self._api, self._required(name, node))
+            engine = self._engine(self._record(name, node).engine)
+            if engine.state != READY:
+                raise Unavailable(f"the log of {node} is on its engine", why=engine.trouble)
             if task and container_of(task):
                 yield from lines_in(task_log(self._api, task["ID"], tail=tail, follow=follow))
 

@@ -18,6 +18,7 @@ from provision.security.listening import listeners_in
 from provision.spec.swarm import SWARM
 
 Thing = Mapping[str, Any]
+_GONE = "its engine has left the swarm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class Seen:
             software_id=labels.get(IMAGE_ID, ""),
             listeners=listeners_in(labels.get(spec.LISTENERS, "")),
             engine=engine.name if engine else "",
-            waits_for=engine.trouble if engine and state is NodeState.EXITED else "",
+            waits_for=(engine.trouble if engine else _GONE) if state is NodeState.EXITED else "",
         )
 
 
