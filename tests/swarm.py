@@ -15,10 +15,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
 from docker.errors import APIError, DockerException
+from docker.models.containers import Container
 
 from tests.engine import engine, image, wait_until
 
@@ -128,12 +130,11 @@ class Lab:
         """The host of that name."""
         return next(host for host in self.hosts if host.name == name)
 
-    def of(self, service: str) -> docker.DockerClient:
-        """A client of the engine on which the task of a service runs."""
-        for host in self.hosts:
-            if host.client.containers.list(filters={"label": f"com.docker.swarm.service.name={service}"}):
-                return host.client
-        raise AssertionError(f"{service} runs nowhere")
+    def of(self, service: str) -> Container:
+        """The container in which the task of a service runs."""
+        label: dict[str, Any] = {"label": f"com.docker.swarm.service.name={service}"}
+        (container,) = (one for host in self.hosts for one in host.client.containers.list(filters=label))
+        return container
 
     def traces(self, environment: str) -> list[str]:
         """What is left of an environment in the swarm, and on its engines."""

@@ -179,7 +179,7 @@ def plan(
     if topics_unknown:
         if not planned.changes:
             raise Unavailable(
-                f"the topics of {planned.environment} cannot be compared: its brokers do not answer",
+                f"the topics of {planned.environment} cannot be compared: not all of its nodes run and answer",
                 hint="`provision status` shows what is missing",
             )
         say("topics are not planned: not every broker answers yet; `up` plans them when all do")

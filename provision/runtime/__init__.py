@@ -130,14 +130,14 @@ class Runtimes:
             return False
 
     @property
-    def _kinds(self) -> tuple[str, ...]:
+    def kinds(self) -> tuple[str, ...]:
         """The kinds of runtimes that there may be: without Docker, it is certain that not everything is known."""
         return tuple(kind for kind in KINDS if kind != SWARM or self.has_swarm)
 
     def elsewhere(self, name: str, runtime: Runtime) -> bool | None:
         """Whether another runtime has an environment of that name; None if one that may have it does not answer."""
         found: bool | None = False
-        for kind in self._kinds:
+        for kind in self.kinds:
             try:
                 other = self.of_kind(kind)
                 if other is not runtime and not other.observe(name).is_absent:
@@ -152,7 +152,7 @@ class Runtimes:
         None if that is not certain: a runtime does not answer, or it is not the one that was there.
         """
         names = set[str]()
-        for kind in [place.partition(" ")[0]] if place else self._kinds:
+        for kind in [place.partition(" ")[0]] if place else self.kinds:
             try:
                 runtime = self.of_kind(kind)
                 if place and runtime.place != place:
@@ -165,7 +165,7 @@ class Runtimes:
     def answering(self) -> dict[str, Runtime]:
         """Every runtime that answers now, by its kind."""
         runtimes = {}
-        for kind in self._kinds:
+        for kind in self.kinds:
             try:
                 runtimes[kind] = self.of_kind(kind)
             except Unavailable:

@@ -2,8 +2,10 @@
 
 import json
 import os
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer
@@ -66,6 +68,7 @@ def test_a_file_becomes_a_cluster_over_three_engines_and_goes_without_a_trace(
         assert sorted(name.split(".")[0].rpartition("-")[0] for name in names) == ["/fleet-broker", "/fleet-controller"]
     again = provision("plan", str(file), "--detailed-exitcode", *settings)
     assert (again.code, again.out) == (0, "fleet: nothing to change\n"), again.err
+    _require_private(swarm)
     _write_and_read(provision)
     assert "orders" in provision.ok("tool", "fleet", "kafka-topics", "--", "--list").split()
     assert "Kafka Server started" in provision.ok("logs", "fleet", "broker-2")
@@ -73,6 +76,23 @@ def test_a_file_becomes_a_cluster_over_three_engines_and_goes_without_a_trace(
     assert "broker-3 restarted" in rolled
     provision.ok("down", "fleet")
     assert wait_until(lambda: not swarm.traces("fleet")), swarm.traces("fleet")
+
+
+def _require_private(swarm: Lab) -> None:
+    """That secret files are for the node's account alone, and that no list of the swarm has anything of them."""
+    broker = swarm.of("fleet-broker-1")
+    told: Any = broker.exec_run(
+        ["sh", "-c", "stat -c '%a %u %n' /etc/provision/*; cat /etc/provision/secrets.properties"]
+    )
+    lines = told.output.decode().splitlines()
+    assert {"400 1000 /etc/provision/secrets.properties", "400 1000 /etc/provision/ca.pem"} <= set(lines)
+    assert "444 1000 /etc/provision/server.properties" in lines
+    (password,) = (line.partition("=")[2] for line in lines if line.startswith("password.provision="))
+    api = swarm.hosts[0].client.api
+    listed = [api.services(), api.tasks(), api.configs(), api.secrets(), api.networks()]
+    contents = [b64decode(config["Spec"]["Data"]).decode(errors="replace") for config in api.configs()]
+    assert len(password) > 10
+    assert password not in f"{listed}{contents}"
 
 
 def _write_and_read(provision: Provision) -> None:

@@ -20,7 +20,7 @@ from provision.operations import apart
 from provision.operations.gc.collector import Collector
 from provision.operations.gc.kinds import OWNERLESS
 from provision.plan.about import About
-from provision.runtime import KINDS, Runtimes
+from provision.runtime import Runtimes
 
 EVERY_S = 2.0
 _GIVE_UP_S = 3600.0
@@ -94,7 +94,7 @@ class Reaper:
     def _owned(self) -> dict[str, About] | None:
         """What has an owner's process, by runtime and name; None if a runtime that had something does not answer."""
         found: dict[str, About] = {}
-        for kind in KINDS:
+        for kind in sorted({*self._runtimes.kinds, *self._kinds}):
             try:
                 runtime = self._runtimes.of_kind(kind)
                 abouts = runtime.abouts()

@@ -84,10 +84,13 @@ class DockerRuntime(Runtime):
 
     @property
     def manages_swarm(self) -> bool:
-        """Ask the engine, once."""
+        """Ask the engine, once; a proxy before it may not tell."""
         if self._manages is None:
             with translated("asking the engine for its swarm"):
-                self._manages = bool((self._api.info().get("Swarm") or {}).get("ControlAvailable"))
+                try:
+                    self._manages = bool((self._api.info().get("Swarm") or {}).get("ControlAvailable"))
+                except APIError:
+                    self._manages = False
         return self._manages
 
     def environments(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 READY, ACTIVE = "ready", "active"
 RACK_LABEL, ADDRESS_LABEL = "provision.rack", "provision.address"
 """The labels of an engine by which users tell its rack, and the host at which clients reach it."""
+_STATES = {"unknown": "does not answer", "down": "is down", "disconnected": "is disconnected"}
 _UNSET = ("", "0.0.0.0", "127.0.0.1")  # noqa: S104 what a leader may call itself
 
 
@@ -34,7 +35,7 @@ class Engine:
     def trouble(self) -> str:
         """What keeps nodes from running on it; empty if nothing does."""
         if self.state != READY:
-            return f"engine {self.name} is {self.state}"
+            return f"engine {self.name} {_STATES.get(self.state, f'is {self.state}')}"
         if self.availability != ACTIVE:
             how = {"pause": "paused", "drain": "drained"}.get(self.availability, self.availability)
             return f"engine {self.name} is {how}"
