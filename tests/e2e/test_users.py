@@ -4,6 +4,7 @@ More of it, with every profile, version and runtime, is in `tests/matrix/test_cl
 """
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,25 @@ def test_a_user_gets_in_and_may_do_what_the_file_says(provision: Provision, tmp_
             observe_cluster(
                 Access({1: options["bootstrap_servers"][0]}, "SASL_SSL", wrong, options["ssl_cafile"]), 1, ANSWER_S
             )
+        _require_come_and_gone_without_a_restart(provision, tmp_path)
     finally:
         provision.ok("down", NAME)
     assert provision.traces(NAME) == []
     assert list((provision.home / "secrets").iterdir()) == []
+
+
+def _require_come_and_gone_without_a_restart(provision: Provision, directory: Path) -> None:
+    """Users with SCRAM are kept by the cluster; no node is touched for one."""
+    one_more = FILE.replace(
+        "users: [", "users: [{name: new, mechanism: SCRAM-SHA-512, allow: [write topic payments]}, "
+    )
+    file = write_environment(directory, NAME, one_more)
+    told = provision.ok_err("up", file)
+    assert "user new created" in told
+    assert not re.search("broker-1 (restarted|replaced|started|stopped)", told)
+    provision.ok("produce", NAME, "payments", "--user", "new", stdin="by hand\n")
+    file = write_environment(directory, NAME, f"{FILE}prune: true\n")
+    told = provision.ok_err("up", file, "--yes")
+    assert "user new deleted" in told
+    assert not re.search("broker-1 (restarted|replaced|started|stopped)", told)
+    assert "has no user new" in provision("produce", NAME, "payments", "--user", "new", stdin="by hand\n").err
