@@ -327,6 +327,25 @@ def test_in_kraft_mode_nothing_listens_beyond_this_machine_either_nor_does_a_jmx
     assert provision.traces(NAME) == []
 
 
+@pytest.mark.process
+@pytest.mark.matrix
+def test_a_jmx_port_of_a_variable_is_bound_to_this_machine_too(tmp_path: Path) -> None:
+    java("3.9.1")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        jmx = free.getsockname()[1]
+    remote = [f"-Dcom.sun.management.jmxremote.{one}" for one in (f"port={jmx}", "authenticate=false", "ssl=false")]
+    variables = {"JAVA_TOOL_OPTIONS": " ".join(remote)}
+    provision = Provision(tmp_path / "home", runtime="process", version="3.9.1", environment=variables)
+    described = {"kafka": {"mode": "kraft"}, "brokers": {"nodes": 1, "port": "auto"}}
+    provision.ok("up", write_environment(tmp_path, NAME, yaml.safe_dump(described)))
+    try:
+        assert ("127.0.0.1", jmx) in listening(provision, "broker-1")
+        assert len([host for host, _ in listening(provision) if host != "127.0.0.1"]) == 1  # as above
+    finally:
+        provision.ok("down", NAME)
+    assert provision.traces(NAME) == []
+
+
 def listening(provision: Provision, node: str = "") -> set[tuple[str, int]]:
     """Where nodes listen, with addresses of IPv4 as such."""
     return {(host.removeprefix("::ffff:"), port) for host, port in provision.listening(NAME, node)}
