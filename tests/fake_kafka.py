@@ -585,10 +585,11 @@ class FakeTopics:
     def delete(self, names: Sequence[str]) -> dict[str, str]:
         """If the brokers do that."""
         self.kafka.note("delete", list(names))
-        for name in names:
+        failures = {name: reason for name in names if (reason := self.kafka.refusals.get(name))}
+        for name in set(names) - failures.keys():
             assert not name.startswith("__")
             del self.kafka.topics[name]
-        return {}
+        return failures
 
     def with_settings(self, topics: Sequence[ObservedTopic]) -> tuple[ObservedTopic, ...]:
         """What is set on each."""

@@ -4,7 +4,7 @@ import signal
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pytest
 import yaml
@@ -801,6 +801,26 @@ def test_topics_that_kafka_refuses_are_told_and_the_rest_is_done(living: Living)
     assert living.done == ["create topic good"]
     living.kafka.refusals = {}
     assert living.settles() == ["create topic bad", "create topic worse"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "raised"),
+    [
+        ({}, KafkaRefused),
+        ({"topics": [topic("bad"), topic("good"), topic("worse")]}, PartlyApplied),
+        ({"brokers": brokers(4)}, PartlyApplied),
+        ({"quotas": [{"user": "*", "producer_byte_rate": 5}]}, PartlyApplied),
+    ],
+)
+def test_what_is_refused_altogether_is_not_partly_applied(
+    living: Living, changes: dict[str, Any], raised: type[ProvisionError]
+) -> None:
+    living.settles()
+    living.kafka.refusals = {"bad": "no such setting", "worse": "nor that"}
+    with pytest.raises(ProvisionError, match="could not be applied") as caught:
+        living.up(**{"topics": [topic("bad"), topic("worse")]} | changes)
+    assert type(caught.value) is raised
+    assert ("the rest is done" in caught.value.hint) is (raised is PartlyApplied)
 
 
 def test_a_first_up_whose_topics_are_refused_leaves_nothing(living: Living) -> None:

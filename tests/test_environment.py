@@ -590,22 +590,6 @@ def test_topics_are_made_shown_and_deleted_by_hand(living: Shop) -> None:
     assert {event.environment for event in living.told} == {NAME}
 
 
-@pytest.mark.parametrize(
-    ("asked", "told"),
-    [
-        *((({"partitions": count}), "partitions is a whole number from 1") for count in (0, -5, "3", True, None, 1.5)),
-        *((({"replication_factor": count}), "replication_factor is a whole") for count in (0, -1, "2", True)),
-    ],
-)
-def test_a_topic_that_cannot_be_is_not_made(living: Shop, asked: dict[str, Any], told: str) -> None:
-    environment = living.of()
-    with pytest.raises(UsageError, match=told):
-        environment.create_topic("clicks", **asked)
-    with pytest.raises(UsageError, match="name is a text, not 5"):
-        environment.create_topic(5)  # type: ignore[arg-type]
-    assert [topic.name for topic in environment.topics()] == ["orders"]
-
-
 def test_topics_that_are_not_there_or_kafkas_own_are_not_deleted(living: Shop) -> None:
     environment = living.of()
     living.kafka.use()

@@ -14,8 +14,9 @@ from provision.kafka.access import Access
 from provision.kafka.levels import Level
 from provision.kafka.readiness import BrokerAnswers
 from provision.operations import topics as operations
+from provision.operations.new_topic import NewTopic
 from provision.operations.status import status, wait_for
-from provision.operations.topics import KafkaCluster, NewTopic, apply_for, cluster_of, create_topic
+from provision.operations.topics import KafkaCluster, apply_for, cluster_of, create_topic
 from provision.pipeline import UpOptions
 from provision.plan.observed import ObservedBroker, ObservedCluster, ObservedEnvironment
 from provision.resources.registry import desired_resources

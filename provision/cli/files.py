@@ -16,8 +16,7 @@ from provision.cli.output import Format, painted, print_value, say, tell_warning
 from provision.common.counts import counted
 from provision.common.whole_files import write_whole
 from provision.errors import InvalidEnvironment, Problem, Refused, Unavailable, UsageError
-
-MAX_BROKERS = 100
+from provision.spec.limits import MAX_BROKERS
 
 if TYPE_CHECKING:
     from provision.cli.starter import Start

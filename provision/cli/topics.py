@@ -13,6 +13,7 @@ from provision.cli.streams import Purpose, write_as
 from provision.cli.words import env_and_one, env_and_topics
 from provision.common.counts import counted
 from provision.errors import UsageError
+from provision.spec.limits import MAX_PARTITIONS
 
 if TYPE_CHECKING:
     from provision.plan.observed import ObservedTopic
@@ -67,7 +68,9 @@ def describe(
 def create(
     env: Env = None,
     name: Annotated[str | None, typer.Argument(metavar="TOPIC", help="The name of the topic.")] = None,
-    partitions: Annotated[int, typer.Option("--partitions", "-p", min=1, help="The number of partitions.")] = 1,
+    partitions: Annotated[
+        int, typer.Option("--partitions", "-p", min=1, max=MAX_PARTITIONS, help="The number of partitions.")
+    ] = 1,
     replication_factor: Annotated[
         int | None,
         typer.Option(

@@ -48,27 +48,35 @@ class InsideKafka(Changing):
         self,
         name: str,
         *,
-        partitions: int = 1,
+        partitions: int | None = None,
         replication_factor: int | None = None,
         config: Mapping[str, str] | None = None,
     ) -> None:
         """Create a topic that is not in the file, and wait until every broker knows it.
 
-        The default replication factor is 3, or the number of brokers if there are fewer.
+        It has one partition unless another number is said. The default replication factor is 3, or the number of
+        brokers if there are fewer.
 
         Raises:
-            UsageError: no topic can be like that.
+            UsageError: no topic can be like that: the rules are those of a file's `topics`.
             Refused: it exists already, or there are fewer brokers than replicas.
-            PartlyApplied: Kafka rejected it.
+            KafkaRefused: Kafka refused it.
         """
-        from provision.operations.topics import NewTopic, create_topic
+        from provision.operations.new_topic import NewTopic
+        from provision.operations.topics import create_topic
 
-        new = NewTopic(name, partitions, replication_factor, config or {})
+        new = NewTopic.of(name, partitions, replication_factor, config)
         with self._changed_inside("topics create") as tell:
             create_topic(self.cluster(), new, tell)
 
     def delete_topics(self, names: Sequence[str]) -> None:
-        """Delete topics with all their records; never Kafka's own."""
+        """Delete topics with all their records; never Kafka's own.
+
+        Raises:
+            UsageError: one does not exist; none is deleted.
+            KafkaRefused: Kafka refused all of them.
+            PartlyApplied: Kafka refused some; the others are deleted.
+        """
         from provision.operations.topics import delete_topics
 
         with self._changed_inside("topics delete") as tell:
@@ -195,7 +203,8 @@ class InsideKafka(Changing):
         """Delete consumer groups with their offsets; those that do not exist are ignored.
 
         Raises:
-            PartlyApplied: Kafka refused some, because they have members; the others are deleted.
+            KafkaRefused: Kafka refused all of them, because they have members.
+            PartlyApplied: Kafka refused some; the others are deleted.
             Refused: the environment was made from another file.
         """
         from provision.operations.groups import delete_groups

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from provision.errors import PartlyApplied
 from provision.kafka.groups import Group, Place
+from provision.operations.refusals import require_done
 from provision.operations.topics import KafkaCluster, topics_without_settings
 
 _READ_S = 5.0
@@ -61,14 +61,14 @@ def delete_groups(cluster: KafkaCluster, names: Sequence[str]) -> None:
     """Delete groups with their offsets; those that do not exist are ignored.
 
     Raises:
-        PartlyApplied: Kafka refused some, because they have members; the others are deleted.
+        KafkaRefused: Kafka refused all of them, because they have members.
+        PartlyApplied: Kafka refused some; the others are deleted.
         Unavailable: no broker answers.
     """
     from provision.kafka.admin import connected
 
     with connected(cluster.access) as admin:
         known = admin.groups.names()
-        refused = admin.groups.delete([name for name in names if name in known])
-    if refused:
-        why = "\n".join(f"group {name}: {reason}" for name, reason in sorted(refused.items()))
-        raise PartlyApplied("not every consumer group could be deleted", why=why, hint="stop its consumers first")
+        unwanted = [name for name in names if name in known]
+        refused = admin.groups.delete(unwanted)
+    require_done("consumer group", "deleted", unwanted, refused, hint="stop its consumers first")

@@ -10,7 +10,7 @@ from typing import Any
 from provision.apply.walk import require_no_refusal
 from provision.cluster.model import Role, Topic
 from provision.common.patience import Patience, Pauses
-from provision.errors import InvalidEnvironment, KafkaRefused, NotReady, PartlyApplied, Refused, Unavailable, UsageError
+from provision.errors import InvalidEnvironment, KafkaRefused, NotReady, Refused, Unavailable, UsageError
 from provision.events import Listener, Notice, Planned, action, silent
 from provision.home.place import Home
 from provision.kafka.access import Access
@@ -21,6 +21,8 @@ from provision.observe.exits import check_beside, told_by_exits
 from provision.observe.inside import agreed
 from provision.observe.waiting import Wait
 from provision.operations.clients import access_for
+from provision.operations.new_topic import NewTopic
+from provision.operations.refusals import require_done
 from provision.operations.status import require
 from provision.plan.actions import Action, Plan, Verb
 from provision.plan.observed import ObservedCluster, ObservedTopic
@@ -134,29 +136,6 @@ def _lines(reasons: Mapping[str, str]) -> str:
 # -- by hand ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class NewTopic:
-    """A topic to create by hand; `replication_factor` None means 3, or the number of brokers if fewer."""
-
-    name: str
-    partitions: int
-    replication_factor: int | None
-    config: Mapping[str, str]
-
-    def require_possible(self) -> None:
-        """Raise if it says what no topic can have.
-
-        Raises:
-            UsageError: its name is no text, or it has no partitions or replicas, or not a whole number of them.
-        """
-        if not isinstance(self.name, str):
-            raise UsageError(f"a topic's name is a text, not {self.name!r}")
-        for what, count in (("partitions", self.partitions), ("replication_factor", self.replication_factor)):
-            is_count = isinstance(count, int) and not isinstance(count, bool) and count >= 1
-            if not is_count and (count is not None or what == "partitions"):
-                raise UsageError(f"topic {self.name}: {what} is a whole number from 1, not {count!r}")
-
-
 def topics(
     cluster: KafkaCluster, names: Sequence[str] = (), *, internal: bool = False, settings: bool = True
 ) -> tuple[ObservedTopic, ...]:
@@ -193,13 +172,11 @@ def create_topic(cluster: KafkaCluster, new: NewTopic, tell: Listener = silent) 
     """Create one topic with an explicit, rack-aware placement, and wait until every broker knows it.
 
     Raises:
-        UsageError: it has no partitions or no replicas, or not a whole number of them.
         Refused: it exists already, or there are fewer brokers than replicas.
-        PartlyApplied: Kafka rejected it.
+        KafkaRefused: Kafka refused it.
     """
     from provision.kafka.admin import connected
 
-    new.require_possible()
     observed = cluster.observe()
     if observed.topic(new.name):
         hint = f"`provision topics describe {cluster.name} {new.name}`"
@@ -213,7 +190,7 @@ def create_topic(cluster: KafkaCluster, new: NewTopic, tell: Listener = silent) 
     with action(tell, Verb.CREATE, f"{TOPIC} {new.name}"):
         with told_by_exits(cluster.check), connected(cluster.access) as admin:
             created = admin.topics.create([PlacedTopic(topic, assignment)], check=cluster.check)
-        _raise_failures("created", created.failures)
+        require_done(TOPIC, "created", [new.name], created.failures)
         _wait_for(cluster, [topic], Patience(_CREATED_S))
 
 
@@ -223,6 +200,7 @@ def delete_topics(cluster: KafkaCluster, names: Sequence[str], tell: Listener = 
     Raises:
         Refused: one of them is internal; none is deleted.
         UsageError: one does not exist; none is deleted.
+        KafkaRefused: Kafka refused all of them.
         PartlyApplied: Kafka refused some.
     """
     from provision.kafka.admin import connected
@@ -233,13 +211,7 @@ def delete_topics(cluster: KafkaCluster, names: Sequence[str], tell: Listener = 
     with action(tell, Verb.DELETE, *(f"{TOPIC} {name}" for name in names)):
         with connected(cluster.access) as admin:
             failures = admin.topics.delete(names)
-        _raise_failures("deleted", failures)
-
-
-def _raise_failures(done: str, failures: Mapping[str, str]) -> None:
-    if failures:
-        why = "\n".join(f"topic {topic}: {reason}" for topic, reason in sorted(failures.items()))
-        raise PartlyApplied(f"not every topic could be {done}", why=why)
+        require_done(TOPIC, "deleted", names, failures)
 
 
 # -- from a file ------------------------------------------------------------------------------------------------------
@@ -296,7 +268,8 @@ def apply_for(
 
     Raises:
         Refused: something would lose data; nothing was changed.
-        PartlyApplied: Kafka rejected some; the rest is done.
+        KafkaRefused: Kafka refused all of it.
+        PartlyApplied: Kafka refused some; the rest is done.
     """
     done: dict[str, Action] = {}
     for _ in range(ROUNDS):
@@ -306,7 +279,7 @@ def apply_for(
             tell(Planned(Plan(cluster.name, unseen).as_dict()))
             agree(Plan(cluster.name, unseen))
         work = Work(_target(cluster, desired, home), patience, cluster.check, tell)
-        existed = apply_resources(plan.actions, inside, work)
+        existed = apply_resources(plan.actions, inside, work, earlier=bool(done))
         done |= {one.key: one for one in new_actions(plan.actions, existed)}
         _wait_for(cluster, desired[TOPIC].topics, patience)
         if not again(desired, plan.actions, existed):

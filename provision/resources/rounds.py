@@ -172,11 +172,14 @@ def target_of(cluster: Cluster, observed: ObservedEnvironment, home: Home) -> Ta
 # -- apply ------------------------------------------------------------------------------------------------------------
 
 
-def apply_resources(actions: Sequence[Action], inside: Inside, work: Work) -> frozenset[Key]:
+def apply_resources(actions: Sequence[Action], inside: Inside, work: Work, *, earlier: bool) -> frozenset[Key]:
     """Perform actions in order, those with the same verb together; returns those to create that already existed.
 
+    `earlier` is whether the same command has changed anything before.
+
     Raises:
-        PartlyApplied: Kafka rejected some, each with its reason. Everything that does not depend on them is done.
+        KafkaRefused: Kafka refused all of them, each with its reason, and nothing was changed before.
+        PartlyApplied: Kafka refused some, each with its reason. Everything that does not depend on them is done.
     """
     existed: set[Key] = set()
     failed: dict[Key, str] = {}
@@ -195,16 +198,17 @@ def apply_resources(actions: Sequence[Action], inside: Inside, work: Work) -> fr
                         _end(ending, batch, kind.section, outcome)
                     failed |= {_key(one): outcome.failed[one.name] for one in batch if one.name in outcome.failed}
                     existed |= {_key(one) for one in batch if one.name in outcome.existed}
+                    earlier |= any(one.name not in {*outcome.failed, *outcome.existed} for one in batch)
     except ProvisionError as error:  # earlier failures must be reported too
         error.add(*_reasons(failed))
         raise
     if failed:
         check_beside(work.check, _reasons(failed))
-        raise PartlyApplied(
-            f"{_failed_of(failed, {_key(one) for one in actions})} could not be applied",
-            why="\n".join(_reasons(failed)),
-            hint="correct them in the file and apply it again; the rest is done",
-        )
+        what, why = _failed_of(failed, {_key(one) for one in actions}), "\n".join(_reasons(failed))
+        hint = "correct them in the file and apply it again"
+        if earlier:
+            raise PartlyApplied(f"{what} could not be applied", why=why, hint=f"{hint}; the rest is done")
+        raise KafkaRefused(f"{what} could not be applied", why=why, hint=hint)
     return frozenset(existed)
 
 
@@ -287,7 +291,8 @@ def converge(known: Known, desired: Resources, work: NodeWork, wait: Wait, home:
             work.tell(Planned(unseen.as_dict()))
             agree(unseen)
         resource_work = Work(target_of(cluster, observed, home), work.patience, wait.check_exits, work.tell)
-        existed = apply_resources(plan.of_kinds(RESOURCE_KINDS), inside, resource_work)
+        resources, earlier = plan.of_kinds(RESOURCE_KINDS), changed or bool(known.plan.first_wave)
+        existed = apply_resources(resources, inside, resource_work, earlier=earlier)
         done = list(new_actions(actions, existed))
         changed |= bool(done)
         seen |= {one.key for one in done}

@@ -14,11 +14,11 @@ from provision.errors import InvalidEnvironment, Problem
 from provision.events import Listener, Notice, Warned, silent
 from provision.spec.assumptions import assumptions
 from provision.spec.certificates import own_certificates
-from provision.spec.checks import RULES, RuleReads, check
+from provision.spec.checks import RULES, RuleReads, check, topic_names
 from provision.spec.foreign import foreign, foreign_key_hint
 from provision.spec.given import unfit
 from provision.spec.lint import RULES as VERSION_RULES
-from provision.spec.model import IN_WORDS, EnvironmentSpec, kind_of
+from provision.spec.model import IN_WORDS, EnvironmentSpec, TopicSpec, kind_of
 from provision.spec.naming import read_start
 from provision.spec.overrides import apply_overrides
 from provision.spec.paths import paths, record_files
@@ -71,6 +71,24 @@ def load_values(values: Mapping[str, Any], overrides: tuple[str, ...] = (), tell
     data = copy.deepcopy(dict(values))
     apply_overrides(data, source, overrides)
     return _checked(data, source, [], tell, FilePath.cwd())
+
+
+def load_topic(values: Mapping[str, Any]) -> TopicSpec:
+    """Check a topic that is in no file, as far as the rules for `topics` need to know nothing else.
+
+    Raises:
+        InvalidEnvironment: it is not valid; lists every problem with its key below `topics[0]`.
+    """
+    source = Positions("the topic", has_lines=False)
+    data = {"name": "topics", "topics": [dict(values)]}
+    if found := unfit(data):
+        raise InvalidEnvironment([source.problem(*found)], "the topic")
+    spec, problems, unreadable = _validate(data, source)
+    if spec is not None:
+        problems += check(spec, source, [(topic_names, ())], unreadable)
+    if problems or spec is None:
+        raise InvalidEnvironment(problems, "the topic")
+    return spec.topics[0]
 
 
 def _checked(

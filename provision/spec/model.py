@@ -16,6 +16,7 @@ from provision.security.profiles import PLAIN_TEXT
 from provision.spec.acls import Acls
 from provision.spec.certificates import CertificatesSpec
 from provision.spec.java import JavaSpec
+from provision.spec.limits import MAX_BROKERS, MAX_PARTITIONS
 from provision.spec.listeners import LISTENER_IN_WORDS, LISTENER_PATTERN, Listeners, SecurityByListener
 from provision.spec.names import NAME_IN_WORDS, NAME_PATTERN
 from provision.spec.ports import LAST_PORT, PORT, is_port
@@ -266,7 +267,7 @@ class BrokerOverride(Section):
 class BrokersSpec(Section):
     """The brokers, all alike except for their overrides."""
 
-    nodes: Annotated[int, Field(ge=1, le=100)] = 1
+    nodes: Annotated[int, Field(ge=1, le=MAX_BROKERS)] = 1
     """The number of brokers."""
     port: HostPort = 9092
     """Host port of broker 1 on 127.0.0.1; broker 2 gets the next one, and so on. `auto` leases free ports."""
@@ -287,7 +288,7 @@ class BrokersSpec(Section):
 class TopicDefaults(Section):
     """Defaults for topics."""
 
-    partitions: Annotated[int, Field(ge=1, le=100_000)] = 1
+    partitions: Annotated[int, Field(ge=1, le=MAX_PARTITIONS)] = 1
     """The number of partitions of topics that do not set it."""
     replication_factor: Annotated[int, Field(ge=1)] | None = None
     """The replicas of each partition of topics that do not set it. Default: 3, or one per broker if fewer."""
@@ -316,7 +317,7 @@ class TopicSpec(Section):
 
     name: Annotated[str, Field(pattern=TOPIC_PATTERN)]
     """The topic's name."""
-    partitions: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    partitions: Annotated[int, Field(ge=1, le=MAX_PARTITIONS)] | None = None
     """The number of partitions."""
     replication_factor: Annotated[int, Field(ge=1)] | None = None
     """The replicas of each partition."""
