@@ -179,7 +179,7 @@ def plan(
         if not planned.changes:
             raise Unavailable(
                 f"the topics of {planned.environment} cannot be compared: not all of its nodes run and answer",
-                hint="`provision status` shows what is missing",
+                hint=f"`provision status {planned.environment}` shows what is missing",
             )
         say("topics are not planned: not every broker answers yet; `up` plans them when all do")
     if out and not planned.refusals:

@@ -144,6 +144,7 @@ class InsideKafka(Changing):
             cluster.access,
             topic,
             paced(new, rate) if rate else new,
+            cluster=cluster.name,
             largest_bytes=max_bytes,
             compression=compression,
             told=told,
@@ -167,14 +168,15 @@ class InsideKafka(Changing):
         open one.
 
         Raises:
-            UsageError: there is no such isolation level.
+            UsageError: there is no such isolation level; or no such topic, once the first record is asked for.
         """
         from provision.kafka.reading import ReadOptions, consume
 
         if isolation_level not in ISOLATIONS:
             raise UsageError(f"an isolation level is {' or '.join(ISOLATIONS)}, not {isolation_level!r}")
         options = ReadOptions(from_beginning, limit, idle_s, isolation_level, to_end)
-        return consume(self.cluster().access, topic, options, self._require_wanted)
+        cluster = self.cluster()
+        return consume(cluster.access, topic, options, self._require_wanted, cluster=cluster.name)
 
     def groups(self, names: Sequence[str] = ()) -> tuple[Group, ...]:
         """Consumer groups with their members: all, or the named ones; one that does not exist is `Dead`."""

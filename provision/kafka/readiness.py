@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from provision.cluster.model import Role, Topic
+from provision.errors import UsageError
 from provision.kafka.access import Access
 from provision.kafka.connection import NotAnswering, NotServing, ask_side_by_side
 from provision.kafka.metadata import observe_cluster, observe_topic
@@ -70,6 +71,11 @@ def is_gone(access: Access, topic: str, timeout_s: float = 2.0) -> bool:
     )
     found = [answer for answer in answers.values() if not isinstance(answer, NotAnswering)]
     return bool(found) and not any(found)
+
+
+def no_topic(cluster: str, topics: Sequence[str]) -> UsageError:
+    """What is told whoever asks for topics that a cluster, or environment, of that name does not have."""
+    return UsageError(f"{cluster} has no topic {', '.join(topics)}", hint=f"`provision topics list {cluster}`")
 
 
 def missing_for_brokers(answers: BrokerAnswers) -> dict[str, str]:

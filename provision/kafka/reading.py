@@ -15,7 +15,7 @@ from provision.errors import ProvisionError, Unavailable
 from provision.kafka.access import Access
 from provision.kafka.connection import consumer as connected_consumer
 from provision.kafka.insisting import Answer, patiently
-from provision.kafka.readiness import is_gone
+from provision.kafka.readiness import is_gone, no_topic
 from provision.kafka.translation import as_provision_error
 
 _MOST_BYTES = 2**31 - 1
@@ -48,7 +48,7 @@ class ReadOptions:
 
 
 def consume(
-    access: Access, topic: str, options: ReadOptions, check: Callable[[], None] = lambda: None
+    access: Access, topic: str, options: ReadOptions, check: Callable[[], None] = lambda: None, *, cluster: str
 ) -> Iterator[Record]:
     """Read a topic without a consumer group, all partitions; records may have any size.
 
@@ -57,11 +57,13 @@ def consume(
         topic: must exist; it is never created.
         options: what is read, and until when.
         check: called several times a second, and raises to stop.
+        cluster: what errors call the cluster.
 
     Raises:
         Unavailable: no broker answers, the end that is wanted is not reached in time, or a package that decompresses
             the records is missing.
-        ProvisionError: there is no such topic, or not any more.
+        UsageError: there is no such topic.
+        ProvisionError: it is not there any more.
     """
     # Where records are deleted while they are read, those that are left are not skipped.
     reset = "earliest" if options.from_beginning else "latest"
@@ -69,7 +71,7 @@ def consume(
     try:
         partitions = _patiently(lambda: consumer.partitions_for_topic(topic))
         if not partitions:
-            raise ProvisionError(f"there is no topic {topic}", hint="`provision topics list` shows those there are")
+            raise no_topic(cluster, [topic])
         assigned = [TopicPartition(topic, number) for number in sorted(partitions)]
         consumer.assign(assigned)
         if options.from_beginning:
@@ -77,7 +79,7 @@ def consume(
         else:
             consumer.seek_to_end(*assigned)
         watch = _Watch(check, lambda: is_gone(access, topic))
-        ends = _Ends.asked(consumer, assigned, watch, options.idle_s) if options.to_end else None
+        ends = _Ends.asked(consumer, assigned, cluster, watch, options.idle_s) if options.to_end else None
         yield from _poll(consumer, options, ends, watch)
     except KafkaError as error:
         raise as_provision_error(f"reading {topic}", error) from error
@@ -88,11 +90,11 @@ def consume(
             consumer.close()
 
 
-def is_read(access: Access, positions: Mapping[tuple[str, int], int], patience_s: float) -> bool:
+def is_read(access: Access, positions: Mapping[tuple[str, int], int], patience_s: float, *, cluster: str) -> bool:
     """Whether no committed record is left, in each partition from its position on.
 
     What ends a transaction takes an offset too, and so do the records of an aborted one: so it is not enough to compare
-    positions with the ends of partitions.
+    positions with the ends of partitions. `cluster` is what errors call the cluster.
 
     Raises:
         Unavailable: no broker answers.
@@ -104,7 +106,7 @@ def is_read(access: Access, positions: Mapping[tuple[str, int], int], patience_s
         consumer.assign(list(assigned))
         for place, offset in assigned.items():
             consumer.seek(place, offset)
-        ends = _Ends.asked(consumer, list(assigned))
+        ends = _Ends.asked(consumer, list(assigned), cluster)
         while not ends.are_reached:
             if _patiently(lambda: consumer.poll(timeout_ms=_POLL_MS)) or patience.is_over:
                 return False
@@ -156,6 +158,7 @@ class _Ends:
         cls,
         consumer: KafkaConsumer,
         partitions: Sequence[TopicPartition],
+        cluster: str,
         watch: _Watch | None = None,
         timeout_s: float | None = None,
     ) -> "_Ends":
@@ -173,11 +176,11 @@ class _Ends:
                 if isinstance(error, KafkaError) and not error.retriable:
                     raise
                 if not patience.pause(_RETRY_PAUSE_S):
-                    what = f"the ends of the partitions of {partitions[0].topic} are not known"
+                    topic = partitions[0].topic
+                    what = f"the ends of the partitions of {topic} are not known"
                     why = "partitions without a leader, or brokers that do not answer"
-                    raise Unavailable(
-                        what, why=why, hint=f"`provision topics describe ENV {partitions[0].topic}`"
-                    ) from error
+                    hint = f"`provision topics describe {cluster} {topic}`"
+                    raise Unavailable(what, why=why, hint=hint) from error
 
     @property
     def are_reached(self) -> bool:

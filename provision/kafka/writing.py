@@ -21,7 +21,7 @@ from provision.common.records import Codec, NewRecord
 from provision.errors import KafkaRefused, ProvisionError, Unavailable, UsageError
 from provision.kafka.access import Access
 from provision.kafka.connection import ask_any
-from provision.kafka.readiness import is_gone
+from provision.kafka.readiness import is_gone, no_topic
 from provision.kafka.translation import as_provision_error
 from provision.spec.units import size_text
 
@@ -50,11 +50,12 @@ _log.addHandler(logging.NullHandler())
 _log.propagate = False
 
 
-def produce(
+def produce(  # noqa: PLR0913 how it is written, and what is told of it
     access: Access,
     topic: str,
     records: Iterable[NewRecord],
     *,
+    cluster: str,
     largest_bytes: int | None = _MIB,
     compression: Codec = "none",
     told: Callable[[int], None] = lambda _acknowledged: None,
@@ -65,12 +66,14 @@ def produce(
         access: how the cluster is reached.
         topic: must exist; it is never created.
         records: what is written.
+        cluster: what errors call the cluster.
         largest_bytes: the size of the largest record that is sent; None for what the topic takes. What Kafka takes is
             decided by Kafka.
         compression: the codec of the batches; "none" leaves that to the topic, too.
         told: called with the number of acknowledged records, from time to time.
 
     Raises:
+        UsageError: there is no such topic.
         Unavailable: no broker answers.
         ProvisionError, Interrupted: a record was not acknowledged, or `records` raised it; has the number of records
             that were.
@@ -85,7 +88,7 @@ def produce(
     writer = _Writer(access, topic, largest_bytes, _options(access, limits, largest_bytes, compression) | exactly_once)
     with telling_where_it_stands(writer.standing):
         try:
-            writer.connect()
+            writer.connect(cluster)
             for record in records:
                 writer.write(record)
                 if writer.sent % _POLL_EVERY and not unsaid.is_over:
@@ -149,14 +152,14 @@ class _Writer:
         unknown = f"; {self._pending} more may be written, too" if self._pending else ""
         return f"{_acknowledged(self.acknowledged)}{unknown}"
 
-    def connect(self) -> None:
+    def connect(self, cluster: str) -> None:
         """Wait for a first answer; if none comes, the first record tells why.
 
         Without it, librdkafka would look for a broker that gives it a producer's id too early, and once more only half
         a second later. One answer may come before it looks, so there are two.
 
         Raises:
-            ProvisionError: there is no such topic.
+            UsageError: there is no such topic.
         """
         for _ in range(2):
             try:
@@ -164,8 +167,7 @@ class _Writer:
             except self._refused:
                 return
         if known.error is not None and is_gone(self._access, self._topic):
-            hint = "`provision topics list` shows those there are"
-            raise ProvisionError(f"there is no topic {self._topic}", hint=hint)
+            raise no_topic(cluster, [self._topic])
 
     def write(self, record: NewRecord) -> None:
         """Send a record; those sent before are acknowledged meanwhile."""

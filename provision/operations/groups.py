@@ -44,7 +44,7 @@ def has_read_all(cluster: KafkaCluster, group: str, names: Sequence[str]) -> boo
     from provision.kafka.reading import is_read
 
     behind = {place: position for place, (position, left) in _standing(cluster, group, names).items() if left}
-    return not behind or is_read(cluster.access, behind, _READ_S)
+    return not behind or is_read(cluster.access, behind, _READ_S, cluster=cluster.name)
 
 
 def _standing(cluster: KafkaCluster, group: str, names: Sequence[str]) -> dict[Place, tuple[int, int]]:

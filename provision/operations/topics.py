@@ -16,7 +16,7 @@ from provision.home.place import Home
 from provision.kafka.access import Access
 from provision.kafka.connection import NotAnswering
 from provision.kafka.leaders import missing_for_topics
-from provision.kafka.readiness import BrokerAnswers, ask_brokers, missing_for_brokers
+from provision.kafka.readiness import BrokerAnswers, ask_brokers, missing_for_brokers, no_topic
 from provision.observe.exits import check_beside, told_by_exits
 from provision.observe.inside import agreed
 from provision.observe.waiting import Wait
@@ -50,7 +50,6 @@ _ANSWER_S = 5.0
 # How long it may take until every broker knows a topic created by hand.
 _CREATED_S = 30.0
 _ADDRESS_HINT = "do they run, and is the address right?"
-_STATUS_HINT = "`provision status` shows what is missing"
 
 
 def _nothing() -> None:
@@ -121,11 +120,11 @@ def cluster_at(name: str, bootstrap_servers: str) -> KafkaCluster:
 
 def _silent(name: str, answers: BrokerAnswers) -> Unavailable:
     """The brokers that do not answer, or do not know each other."""
-    missing = missing_for_brokers(answers)
+    missing, look = missing_for_brokers(answers), f"`provision status {name}` shows what is missing"
     if answers.clusters and not answers.silent:
-        return Unavailable(f"the brokers of {name} do not know each other yet", why=_lines(missing), hint=_STATUS_HINT)
+        return Unavailable(f"the brokers of {name} do not know each other yet", why=_lines(missing), hint=look)
     which = "not every broker" if answers.clusters else "no broker"
-    hint = _STATUS_HINT if answers.clusters else _ADDRESS_HINT
+    hint = look if answers.clusters else _ADDRESS_HINT
     return Unavailable(f"{which} of {name} answers", why=_lines(missing), hint=hint)
 
 
@@ -163,8 +162,7 @@ def topics_without_settings(cluster: KafkaCluster, names: Sequence[str]) -> tupl
     """
     there = cluster.observe().topics
     if unknown := sorted(set(names) - {topic.name for topic in there}):
-        hint = f"`provision topics list {cluster.name}`"
-        raise UsageError(f"{cluster.name} has no topic {', '.join(unknown)}", hint=hint)
+        raise no_topic(cluster.name, unknown)
     return there
 
 
@@ -224,10 +222,10 @@ def desired_of(spec: EnvironmentSpec, cluster: KafkaCluster, names: Sequence[str
     """
     desired = desired_resources(spec, cluster.access.size)
     desired.pop(Users.name, None)
-    return only_topics(desired, names) if names else desired
+    return only_topics(desired, names, spec.name) if names else desired
 
 
-def only_topics(desired: Resources, names: Sequence[str]) -> Resources:
+def only_topics(desired: Resources, names: Sequence[str], environment: str) -> Resources:
     """Only these topics, without pruning or rebalancing: the other topics are not compared.
 
     Raises:
@@ -235,7 +233,8 @@ def only_topics(desired: Resources, names: Sequence[str]) -> Resources:
     """
     declared: DesiredTopics = desired[TOPIC]
     if unknown := sorted(set(names) - {topic.name for topic in declared.topics}):
-        raise UsageError(f"the file has no topic {', '.join(unknown)}")
+        hint = f"`provision topics apply {environment}` without a name applies all that it has"
+        raise UsageError(f"the file has no topic {', '.join(unknown)}", hint=hint)
     chosen = tuple(topic for topic in declared.topics if topic.name in names)
     return {TOPIC: DesiredTopics(chosen, replace(declared.policy, prune=False, rebalance=False))}
 

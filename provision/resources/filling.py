@@ -88,7 +88,7 @@ def _fill(name: str, filling: Filling, written: Sequence[int], work: Work) -> No
         work.check()
     try:
         records = remaining(filling.file.records(filling.partitions), filling.partitions, written)
-        writing.produce(work.target.access, name, records, largest_bytes=None, told=told)
+        writing.produce(work.target.access, name, records, cluster=work.target.name, largest_bytes=None, told=told)
     except BadRecord as error:
         raise invalid(filling.file, error) from error
     except OSError as error:

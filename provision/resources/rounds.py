@@ -94,7 +94,7 @@ def plan_against(desired: Resources, target: Target) -> tuple[tuple[Action, ...]
     cluster = agreed(target.access, topics=False)
     if cluster is None:
         what = f"the brokers of {target.name} do not all answer, or do not know each other yet"
-        raise Unavailable(what, hint="`provision status` shows what is missing")
+        raise Unavailable(what, hint=f"`provision status {target.name}` shows what is missing")
     with connected(target.access) as admin:
         wanted = [kind for kind in KINDS if kind.name in desired]
         observed = {kind.name: kind.observe(admin, target, desired[kind.name]) for kind in wanted}

@@ -165,7 +165,8 @@ class Topics(Kind[DesiredTopics, ObservedTopics]):
         """All topics except Kafka's own."""
         best = ask_brokers(target.access, _ANSWER_S).best  # one that answers is enough
         if best is None:
-            raise Unavailable(f"no broker of {target.name} answers", hint="`provision status` shows what is missing")
+            hint = f"`provision status {target.name}` shows what is missing"
+            raise Unavailable(f"no broker of {target.name} answers", hint=hint)
         topics = [topic for topic in best.topics if not topic.internal]
         for topic in topics:
             if len({len(partition.target) for partition in topic.partitions}) > 1:

@@ -1,5 +1,7 @@
 """`provision topics`: what no topic can be, whoever asks for it."""
 
+import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,9 +10,11 @@ import pytest
 
 from provision import Environment, InvalidEnvironment, UsageError
 from provision.cli.run import run
+from provision.kafka.reading import consume
 from provision.spec.limits import MAX_PARTITIONS
 from provision.spec.loader import load_values
-from tests.cli.world import NAME, settle
+from tests.cli.test_help import COMMANDS
+from tests.cli.world import LEAVES, NAME, settle
 from tests.fake_kafka import FakeKafka
 
 
@@ -66,7 +70,7 @@ def test_a_topic_by_hand_is_bound_by_the_rules_of_the_file(
     assert raised.value.why == told
     if isinstance(value, str) and key == "name":
         assert run(["topics", "create", NAME, value]) == UsageError.exit_code
-        assert told.splitlines()[0] in capsys.readouterr().err
+        assert (told.splitlines()[0] if value else "an argument is empty") in capsys.readouterr().err
     elif option and not isinstance(value, str):  # on the command line all numbers are texts
         assert run(["topics", "create", NAME, "fine", option]) == UsageError.exit_code
     assert kafka.topics.keys() == {"orders"}
@@ -111,3 +115,39 @@ def test_only_what_is_done_in_part_is_told_to_be(
     assert f"error: {told}\n" in written
     assert "Kafka's own reason" in written
     assert (set(kafka.topics) == before) is (code == 1)
+
+
+class NoTopics:
+    """A consumer of a cluster without topics."""
+
+    def partitions_for_topic(self, _topic: str) -> None:
+        """Nothing is known of any."""
+
+    def close(self) -> None:
+        """As it must be."""
+
+
+OF_TOPICS = [path for path in LEAVES if any(one.metavar == "TOPIC" for one in COMMANDS[path].params)]
+
+
+@pytest.mark.parametrize("path", OF_TOPICS)
+def test_an_unknown_topic_is_a_usage_error_and_the_hint_names_the_environment(
+    kafka: FakeKafka, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], path: tuple[str, ...]
+) -> None:
+    if path == ("topics", "create"):
+        pytest.skip("its topic is a new one")
+    monkeypatch.setattr("provision.kafka.reading._reader", lambda *_, **__: NoTopics())
+    monkeypatch.setattr("provision.kafka.reading.consume", consume)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a\n")))
+    assert run([*path, NAME, "nope"]) == UsageError.exit_code
+    written = capsys.readouterr().err
+    whose = "the file" if path == ("topics", "apply") else NAME
+    assert f"error: {whose} has no topic nope\n" in written
+    assert re.search(rf"`provision topics (list|apply) {NAME}`", written)
+    assert kafka.topics.keys() == {"orders"}
+
+
+def test_every_command_that_takes_a_topic_is_among_them() -> None:
+    assert {("consume",), ("produce",), ("topics", "delete"), ("topics", "describe"), ("topics", "apply")} <= {
+        *OF_TOPICS
+    }

@@ -113,7 +113,7 @@ def settle(directory: Path, patch: pytest.MonkeyPatch) -> tuple[SpokenRuntime, F
     return runtime, kafka
 
 
-def _consume(_access: Access, topic: str, *_: object) -> Iterator[Record]:
+def _consume(_access: Access, topic: str, *_: object, **_options: object) -> Iterator[Record]:
     for offset in range(3):
         yield Record(topic, 0, offset, b"key", f"värde → {offset}".encode())
 

@@ -275,11 +275,11 @@ def test_nobody_makes_a_topic_by_asking_for_it(provision: Provision, running: st
     for ask in (
         lambda: list(environment.consume("nowhere", limit=1)),
         lambda: environment.produce("nowhere", [(None, b"lost")]),
-        lambda: writing.produce(access, "nowhere", [NewRecord(b"lost")]),
+        lambda: writing.produce(access, "nowhere", [NewRecord(b"lost")], cluster=running),
         lambda: environment.topics(["nowhere"]),
         lambda: environment.delete_topics(["nowhere"]),
     ):
-        with pytest.raises(ProvisionError, match="no topic nowhere"):
+        with pytest.raises(UsageError, match=f"{running} has no topic nowhere"):
             ask()
     assert {topic.name for topic in environment.topics()} == before
 

@@ -180,8 +180,8 @@ def test_whoever_is_let_in_can_change_write_and_read(walled: Walled, protocol: s
         assert admin.brokers.configure(BrokerSettings(1, {}, ("log.retention.ms",))) == ""
         assert set(admin.partitions.sizes([1])) >= {(topic.name, 0), (topic.name, 1)}
     records = [NewRecord(f"value {n}".encode(), f"key {n}".encode()) for n in range(20)]
-    assert produce(access, topic.name, records) == len(records)
-    read = list(consume(access, topic.name, ReadOptions(limit=len(records), idle_s=IDLE_S)))
+    assert produce(access, topic.name, records, cluster=NAME) == len(records)
+    read = list(consume(access, topic.name, ReadOptions(limit=len(records), idle_s=IDLE_S), cluster=NAME))
     assert sorted((record.key, record.value) for record in read) == sorted((new.key, new.value) for new in records)
     roundtrip(access, Patience(ROUNDTRIP_S))
     with connected(access) as admin:
@@ -192,7 +192,7 @@ def test_the_environment_knows_nothing_of_the_wall(walled: Walled, provision: Pr
     status = json.loads(provision.ok("status", NAME, "-o", "json"))
     assert status["ready"]
     provision.ok("produce", NAME, "t", stdin="over the open listener\n")
-    over_tls = consume(walled.access(SSL), "t", ReadOptions(limit=1, idle_s=IDLE_S))
+    over_tls = consume(walled.access(SSL), "t", ReadOptions(limit=1, idle_s=IDLE_S), cluster=NAME)
     assert [record.value for record in over_tls] == [b"over the open listener"]
 
 
@@ -290,7 +290,7 @@ def test_who_may_not_change_anything_has_kafkas_reason(walled: Walled) -> None:
     assert list(altered) == [("broker", "1")]
     assert all("uthoriz" in reason for reason in (*failures.values(), *altered.values()))
     with pytest.raises(ProvisionError) as caught:
-        produce(access, "t", [NewRecord(b"from bob")])
+        produce(access, "t", [NewRecord(b"from bob")], cluster=NAME)
     assert "TopicAuthorizationFailedError" in caught.value.why
 
 
