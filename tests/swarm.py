@@ -7,6 +7,7 @@ removes it again, and nothing else.
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -135,6 +136,18 @@ class Lab:
         label: dict[str, Any] = {"label": f"com.docker.swarm.service.name={service}"}
         (container,) = (one for host in self.hosts for one in host.client.containers.list(filters=label))
         return container
+
+    @contextlib.contextmanager
+    def frozen(self, *names: str) -> Iterator[None]:
+        """Engines that answer nobody for a while, as if the cable were pulled; what runs on them goes on."""
+        processes = [process for name in names if (process := self.host(name).process)]
+        for process in processes:
+            process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                process.send_signal(signal.SIGCONT)
 
     def traces(self, environment: str) -> list[str]:
         """What is left of an environment in the swarm, and on its engines."""

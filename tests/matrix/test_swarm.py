@@ -2,13 +2,15 @@
 
 import json
 import os
+import threading
 from base64 import b64decode
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, KafkaError, Message, Producer
 
 from tests.contract import test_runtime as contract
 from tests.contract.test_runtime import (  # noqa: F401 collected here too, for this runtime alone
@@ -69,13 +71,46 @@ def test_a_file_becomes_a_cluster_over_three_engines_and_goes_without_a_trace(
     again = provision("plan", str(file), "--detailed-exitcode", *settings)
     assert (again.code, again.out) == (0, "fleet: nothing to change\n"), again.err
     _require_private(swarm)
-    _write_and_read(provision)
-    assert "orders" in provision.ok("tool", "fleet", "kafka-topics", "--", "--list").split()
     assert "Kafka Server started" in provision.ok("logs", "fleet", "broker-2")
-    rolled = provision.ok_err("up", str(file), "--yes", *settings, "--set", "brokers.properties.num.io.threads=16")
+    with writing(provision) as written:
+        assert wait_until(lambda: len(written) > 10)
+        rolled = provision.ok_err("up", str(file), "--yes", *settings, "--set", "brokers.properties.num.io.threads=16")
     assert "broker-3 restarted" in rolled
+    assert written <= read_all(provision, len(written))
+    assert "orders" in provision.ok("tool", "fleet", "kafka-topics", "--", "--list").split()
     provision.ok("down", "fleet")
     assert wait_until(lambda: not swarm.traces("fleet")), swarm.traces("fleet")
+
+
+def test_an_engine_may_go_and_come_back_and_without_a_leader_nothing_is_changed(
+    swarm: Lab, provision: Provision, tmp_path: Path
+) -> None:
+    file = tmp_path / "fleet.yaml"
+    file.write_text(f"{FILE}swarm: {{encrypted: false, engines: {swarm.engines}}}\n")
+    settings = ("--set", f"kafka.image={image()}")
+    provision.ok("up", str(file), "--timeout", "240s", *settings)
+    with writing(provision) as written:
+        assert wait_until(lambda: len(written) > 100)
+        second = swarm.hosts[1]
+        second.stop(kill=True)
+        assert wait_until(lambda: "it waits: engine engine-b" in provision("status", "fleet").out)
+        status = provision("status", "fleet").out
+        assert status.count("it waits: engine engine-b") == 2  # its controller and its broker; no other one is down
+        before = len(written)
+        assert wait_until(lambda: len(written) > before + 100)  # two of three replicas are enough
+        left = provision("up", str(file), "--yes", *settings)
+        assert left.code == 1
+        assert "waits for its engine" in left.err
+        second.start(swarm.name_server)
+        second.wait()
+        assert wait_until(lambda: "it waits" not in provision("status", "fleet").out)
+        assert "broker-2 started" in provision.ok_err("up", str(file), "--yes", *settings)
+    assert written <= read_all(provision, len(written))
+    with swarm.frozen("engine-b", "engine-c"):
+        for arguments in (("status", "fleet"), ("up", str(file), *settings)):
+            refused = provision(*arguments)
+            assert (refused.code, "the swarm has no leader" in refused.err) == (69, True), refused.err
+    assert wait_until(lambda: provision("status", "fleet").out.count("running") == 6)
 
 
 def _require_private(swarm: Lab) -> None:
@@ -95,24 +130,57 @@ def _require_private(swarm: Lab) -> None:
     assert password not in f"{listed}{contents}"
 
 
-def _write_and_read(provision: Provision) -> None:
-    """As a client outside of the swarm does, with what `client-config` prints."""
-    settings = json.loads(provision.ok("client-config", "fleet", "--user", "app", "--format", "librdkafka"))
-    producer = Producer({**settings, "acks": "all"})
-    for number in range(10):
-        producer.produce("orders", str(number).encode())
-    assert producer.flush(60) == 0
-    consumer = Consumer({**settings, "group.id": f"test-{os.getpid()}", "auto.offset.reset": "earliest"})
+def _settings(provision: Provision) -> dict[str, Any]:
+    """What a client outside of the swarm needs."""
+    told = provision.ok("client-config", "fleet", "--user", "app", "--format", "librdkafka")
+    return dict(json.loads(told))
+
+
+@contextmanager
+def writing(provision: Provision) -> Iterator[set[bytes]]:
+    """Write records all the time; what was acknowledged by all in-sync replicas is in the set."""
+    producer = Producer({**_settings(provision), "acks": "all", "enable.idempotence": True})
+    written: set[bytes] = set()
+    ended = threading.Event()
+
+    def note(error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            written.add(message.value() or b"")
+
+    def write() -> None:
+        number = 0
+        while not ended.wait(0.01):
+            producer.produce("orders", str(number).encode(), on_delivery=note)
+            producer.poll(0)
+            number += 1
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        yield written
+    finally:
+        ended.set()
+        thread.join()
+        assert producer.flush(60) == 0
+
+
+def read_all(provision: Provision, count: int) -> set[bytes]:
+    """The records of the topic, from its beginning until there are so many."""
+    group = f"test-{os.getpid()}-{count}"
+    consumer = Consumer({**_settings(provision), "group.id": group, "auto.offset.reset": "earliest"})
     consumer.subscribe(["orders"])
     seen: set[bytes] = set()
 
     def all_are_read() -> bool:
         message = consumer.poll(1.0)
-        if message is not None and not message.error():
-            seen.add(message.value() or b"")
-        return len(seen) == 10
+        while message is not None:
+            if not message.error():
+                seen.add(message.value() or b"")
+            message = consumer.poll(0.1)
+        return len(seen) >= count
 
     try:
-        assert wait_until(all_are_read)
+        wait_until(all_are_read)
     finally:
         consumer.close()
+    return seen

@@ -21,6 +21,7 @@ _SERVICES = "services"
 _START_S = 60.0
 _WAITS_S = 5.0
 _END_S = services.GRACE_S + 30.0
+_FORGET_S = 10.0
 _POLL_S = 0.05
 
 
@@ -141,15 +142,18 @@ def _ended(api: Any, service: Service, task: str, node: str) -> int | None:  # n
 
 
 def remove(api: Any, service: Service, node: str, *, away: bool) -> None:  # noqa: ANN401 as above
-    """Remove a service that has ended, once the swarm has forgotten all of its tasks, unless its engine is down.
+    """Remove a service that has ended, once the swarm has forgotten its tasks, unless its engine is down.
 
-    A manager that forgets a task while it removes its service may crash (seen in Docker 20.10).
+    A manager that forgets a task while it removes its service may crash (seen in Docker 20.10). Tasks that were cut off
+    by the end of their engine may never be forgotten: they are not waited for as long.
 
     Raises:
         ProvisionError: its task still runs.
     """
-    patience = Patience(_END_S)
-    while not away and newest_task(api, service):
+    patience, forgetting = Patience(_END_S), Patience(_FORGET_S)
+    while not away and (task := newest_task(api, service)):
+        if forgetting.is_over and services.is_over(task):
+            break
         if not patience.pause(_POLL_S):
             raise ProvisionError(f"the service of {node} is not removed", why="its task still runs")
     with suppress(NotFound):
