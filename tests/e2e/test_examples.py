@@ -16,6 +16,7 @@ GROUPS = {
     "ci": pytest.mark.group(docker="soak"),
     "ensemble": pytest.mark.group(docker="soak", process="matrix"),
     "kraft": pytest.mark.group(docker="soak", process="matrix"),
+    "swarm": pytest.mark.group(docker="soak", process="soak"),
     "three-brokers": pytest.mark.group(docker="matrix", process="soak"),
     "three-protocols": pytest.mark.group(docker="soak", process="matrix"),
 }

@@ -107,6 +107,7 @@ def test_an_engine_may_go_and_come_back_and_without_a_leader_nothing_is_changed(
         assert "broker-2 started" in provision.ok_err("up", str(file), "--yes", *settings)
     assert written <= read_all(provision, len(written))
     with swarm.frozen("engine-b", "engine-c"):
+        assert wait_until(lambda: provision("status", "fleet").code == 69)  # the leader notices it after some seconds
         for arguments in (("status", "fleet"), ("up", str(file), *settings)):
             refused = provision(*arguments)
             assert (refused.code, "the swarm has no leader" in refused.err) == (69, True), refused.err
