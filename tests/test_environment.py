@@ -916,6 +916,7 @@ class Session(BaseHTTPRequestHandler):
         answers: dict[str, object] = {
             "/version": {"ApiVersion": "1.43", "MinAPIVersion": "1.24"},
             "/volumes": {"Volumes": []},
+            "/info": {},
             "/networks": networks,
         }
         body = json.dumps(next((answer for end, answer in answers.items() if path.endswith(end)), [])).encode()

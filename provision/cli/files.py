@@ -145,11 +145,15 @@ def render(
     from provision.operations.files import write_below
 
     files = select_described(env, overrides, tell_warnings).render(secrets=secrets)
+    left_out = [f"{file.node}/{file.name}" for file in files if file.secret and not secrets]
+    written = [file for file in files if secrets or not file.secret]
     try:
-        write_below(out, files)
+        write_below(out, written)
     except OSError as error:
         raise UsageError(f"cannot write below {out}", why=error.strerror or str(error)) from error
-    say(f"wrote {counted('file', len(files))} below {out}")
+    say(f"wrote {counted('file', len(written))} below {out}")
+    if left_out:
+        say(f"left out, because they are secret: {', '.join(left_out)}")
 
 
 def plan(
