@@ -22,6 +22,7 @@ from provision.common.counts import counted
 from provision.common.records import Codec, Headers, Isolation, NewRecord
 from provision.errors import ProvisionError, UsageError
 from provision.spec.record_files import BadRecord, Format, format_of, read_records
+from provision.spec.record_json import json_line
 
 Topic = Annotated[
     str | None, typer.Argument(metavar="TOPIC", help="An existing topic.", autocompletion=completion.topics)
@@ -29,7 +30,6 @@ Topic = Annotated[
 
 
 if TYPE_CHECKING:
-    from provision.common.records import Record
     from provision.events import Listener
 
 
@@ -198,26 +198,11 @@ def consume(
     )
     for record in records:
         if output is Shape.JSON:
-            out.write(_json_line(record))
+            out.write(json_line(record))
         else:
             key = b"" if key_separator is None else (record.key or b"") + key_separator.encode()
             out.write(key + (record.value or b"") + b"\n")
         out.flush()
-
-
-def _json_line(record: "Record") -> bytes:
-    import json
-
-    shown = {
-        "topic": record.topic,
-        "partition": record.partition,
-        "offset": record.offset,
-        "key": None if record.key is None else record.key.decode(errors="replace"),
-        "value": None if record.value is None else record.value.decode(errors="replace"),
-        "headers": {name: value.decode(errors="replace") for name, value in record.headers},
-        "timestamp": record.timestamp_ms,
-    }
-    return json.dumps(shown, ensure_ascii=False).encode() + b"\n"
 
 
 def tool(

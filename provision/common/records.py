@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Headers = tuple[tuple[str, bytes], ...]
+Headers = tuple[tuple[str, bytes | None], ...]
+"""Names and values, in order: a name may be there twice, and a value may be null."""
 Codec = Literal["none", "gzip", "snappy", "lz4", "zstd"]
 """How what is sent is compressed."""
 CODECS: tuple[Codec, ...] = get_args(Codec)

@@ -1,6 +1,7 @@
 """Files of records: JSON lines, plain text, or CSV, read line by line.
 
-- `jsonl`: a line is an object with `value`, and optionally `key`, `headers`, `partition` and `timestamp`; or, if `key`
+- `jsonl`: a line is an object with `value`, and optionally `key`, `headers`, `partition` and `timestamp`, or what
+  `record_json` makes of a record; or, if `key`
   names a field, it is the value itself.
 - `text`: a line is a value; if there is a `key`, it is the text between the key and the value.
 - `csv`: the first line names the columns, and one of them has the keys: `key`, or what `key` names. Columns `value`,
@@ -20,7 +21,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, get_args
 
-from provision.common.records import Headers, NewRecord
+from provision.common.records import NewRecord
+from provision.spec.record_json import as_bytes, content_in, exact, headers_in
 
 Format = Literal["jsonl", "text", "csv"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -34,8 +36,12 @@ _SUFFIXES: Mapping[str, Format] = {
 }
 SUFFIXES = ", ".join(_SUFFIXES)
 _FIELDS = frozenset({"key", "value", "headers", "partition", "timestamp"})
+_IN_BASE64 = frozenset(map(exact, ("key", "value", "headers")))
+_WHERE_IT_WAS = frozenset({"topic", "offset"})
+"""What `consume` writes, too, and what does not matter to whoever writes it again."""
 _PARTITIONS, _LAST_MS = 2**31, 2**63 - 1
 _PARTS = ("value", "partition", "timestamp")
+_NO_TIME_MS = -1  # of a record without a time, as Kafka says it
 _SHOWN = 40
 _LONGEST_NUMBER, _LONGEST_WHOLE = 20, 4000
 Make = Callable[[bytes, Any], NewRecord]
@@ -200,17 +206,21 @@ def _described_for(partitions: int) -> Make:
     def make(_line: bytes, entry: Any) -> NewRecord:  # noqa: ANN401 any JSON
         if not isinstance(entry, dict):
             raise _Wrong(f"a record is an object, not {_kind(entry)}")
-        if unknown := sorted(entry.keys() - _FIELDS):
+        if unknown := sorted(entry.keys() - _FIELDS - _IN_BASE64 - _WHERE_IT_WAS):
             raise _Wrong(f"a record has no {', '.join(unknown)}: it has {', '.join(sorted(_FIELDS))}")
-        if "value" not in entry:
+        if not {"value", exact("value")} & entry.keys():
             raise _Wrong("a record needs a value; null is a tombstone")
-        headers, partition, timestamp = entry.get("headers"), entry.get("partition"), entry.get("timestamp")
+        partition, timestamp = entry.get("partition"), entry.get("timestamp")
+        try:
+            parts = content_in(entry, "value"), content_in(entry, "key"), headers_in(entry, _kind)
+        except UnicodeEncodeError:
+            raise
+        except ValueError as error:
+            raise _Wrong(str(error)) from error
         return NewRecord(
-            _bytes(entry["value"]),
-            _bytes(entry.get("key")),
-            _headers(headers) if headers else (),
+            *parts,
             None if partition is None else _partition(partition, partitions),
-            None if timestamp is None else _timestamp(timestamp),
+            None if timestamp in (None, _NO_TIME_MS) else _timestamp(timestamp),
         )
 
     return make
@@ -222,27 +232,9 @@ def _keyed_by(field: str) -> Make:
     def make(line: bytes, entry: Any) -> NewRecord:  # noqa: ANN401 any JSON
         if not isinstance(entry, dict) or field not in entry:
             raise _Wrong(f"there is no field {field!r} for the key")
-        return NewRecord(line, _bytes(entry[field]))
+        return NewRecord(line, as_bytes(entry[field]))
 
     return make
-
-
-def _bytes(value: Any) -> bytes | None:  # noqa: ANN401 any JSON
-    """Text as it is, null as nothing, anything else as JSON."""
-    if isinstance(value, str):
-        return value.encode()
-    return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _headers(given: Any) -> Headers:  # noqa: ANN401 any JSON
-    if isinstance(given, dict):
-        return tuple((name, _bytes(value) or b"") for name, value in given.items())
-    pair = 2
-    if isinstance(given, list) and all(
-        isinstance(one, list) and len(one) == pair and isinstance(one[0], str) for one in given
-    ):
-        return tuple((name, _bytes(value) or b"") for name, value in given)
-    raise _Wrong(f"headers are an object, or a list of pairs, not {_kind(given)}")
 
 
 def _partition(given: Any, partitions: int) -> int:  # noqa: ANN401 any JSON
@@ -316,7 +308,7 @@ def _of_row(columns: list[str], values: list[str], key: str, partitions: int) ->
     row = dict(zip(columns, values, strict=True))
     keyed = row[key].encode() or None
     if "value" not in row or key == "value":
-        return NewRecord(_bytes(row), keyed)
+        return NewRecord(as_bytes(row), keyed)
     partition, timestamp = row.get("partition"), row.get("timestamp")
     return NewRecord(
         row["value"].encode(),

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from provision import NewRecord
+from provision.common.records import Headers
 
 Content = bytes | str | Mapping[str, Any] | NewRecord
 """A record as a test writes it down."""
@@ -70,7 +71,7 @@ def _bytes(given: Any, place: str) -> bytes | None:  # noqa: ANN401 anything
     raise TypeError(f"{place} is text, bytes or None, not {_shown(given)}")
 
 
-def _headers(given: Any, place: str) -> tuple[tuple[str, bytes], ...]:  # noqa: ANN401 anything
+def _headers(given: Any, place: str) -> Headers:  # noqa: ANN401 anything
     __tracebackhide__ = True
     if given is None:
         return ()
@@ -80,7 +81,7 @@ def _headers(given: Any, place: str) -> tuple[tuple[str, bytes], ...]:  # noqa: 
     for name, _ in pairs:
         if not isinstance(name, str):
             raise TypeError(f"{place}: a name is text, not {_shown(name)}")
-    return tuple((name, _bytes(value, f"{place}: {name}") or b"") for name, value in pairs)
+    return tuple((name, _bytes(value, f"{place}: {name}")) for name, value in pairs)
 
 
 def _number(given: Any, least: int, most: int, rule: str) -> int | None:  # noqa: ANN401 anything

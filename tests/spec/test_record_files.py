@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provision.common.records import NewRecord
+from provision.common.records import NewRecord, Record
 from provision.spec.record_files import FORMATS, BadRecord, Format, RecordFile, format_of, read_records
+from provision.spec.record_json import json_line
 
 
 def read(text: str | bytes, form: Format, key: str | None = None, partitions: int = 3) -> list[NewRecord]:
@@ -34,6 +35,11 @@ def read(text: str | bytes, form: Format, key: str | None = None, partitions: in
         ("jsonl", None, '{"value": "", "headers": [["a", "1"], ["a", "2"]]}', [
             NewRecord(b"", headers=(("a", b"1"), ("a", b"2"))),
         ]),
+        ("jsonl", None, '{"value": "", "headers": {"a": null, "b": ""}}', [
+            NewRecord(b"", headers=(("a", None), ("b", b""))),
+        ]),
+        ("jsonl", None, '{"topic": "t", "offset": 3, "value_base64": "/w==", "timestamp": -1}', [NewRecord(b"\xff")]),
+        ("jsonl", None, '{"key_base64": null, "value": "a"}', [NewRecord(b"a")]),
         ("jsonl", None, '{"value": "a", "timestamp": "2026-01-01T00:00:00Z"}', [
             NewRecord(b"a", timestamp_ms=1767225600000),
         ]),
@@ -79,6 +85,18 @@ def test_lines_are_records(form: Format, key: str | None, text: str | bytes, rec
                 '{"value": {"a": "\\ud800"}}',
                 '{"value": 1, "headers": {"a": "\\ud800"}}',
             )
+        ),
+        ("jsonl", None, '{"value": "a", "value_base64": "/w=="}', 1, "value and value_base64 are not the same"),
+        ("jsonl", None, '{"value": "a", "key_base64": "a"}', 1, "key_base64 has what is not base64"),
+        ("jsonl", None, '{"value": "a", "key_base64": "ä"}', 1, "key_base64 has what is not base64"),
+        ("jsonl", None, '{"value_base64": 5}', 1, "value_base64 has what is not base64"),
+        ("jsonl", None, '{"value": "a", "headers_base64": "x"}', 1, "headers_base64 are an object, or a list of pairs"),
+        (
+            "jsonl",
+            None,
+            '{"value": "a", "headers": {"a": "b"}, "headers_base64": [["a", "/w=="]]}',
+            1,
+            "headers and headers_base64 are not the same",
         ),
         ("jsonl", None, b'{"value": "\xff"}\n', 1, "this is not UTF-8 text"),
         ("jsonl", None, f'{{"value": {"[" * 100_000}\n', 1, "it is nested too deeply"),
@@ -160,6 +178,54 @@ def test_what_is_written_as_json_is_read_back(pairs: list[tuple[str | None, str 
     text = "".join(json.dumps({"key": key, "value": value}) + "\n" for key, value in pairs)
     expected = [(None if k is None else k.encode(), None if v is None else v.encode()) for k, v in pairs]
     assert [(record.key, record.value) for record in read(text, "jsonl")] == expected
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
+BYTES = st.none() | st.binary(max_size=9) | TEXTS.map(str.encode)
+
+
+@given(
+    st.lists(
+        st.builds(
+            Record,
+            TEXTS,
+            st.integers(0, 2),
+            st.integers(0, 2**63 - 1),
+            BYTES,
+            BYTES,
+            st.lists(st.tuples(st.sampled_from("abc") | TEXTS, BYTES), max_size=4).map(tuple),
+            st.just(-1) | st.integers(1, 2**63 - 1),
+        ),
+        max_size=4,
+    )
+)
+def test_a_record_that_is_written_as_json_is_read_as_it_was(records: list[Record]) -> None:
+    expected = [
+        NewRecord(one.value, one.key, one.headers, one.partition, None if one.timestamp_ms < 0 else one.timestamp_ms)
+        for one in records
+    ]
+    assert read(b"".join(map(json_line, records)), "jsonl") == expected
+
+
+def test_json_shows_texts_and_only_beside_them_what_has_none() -> None:
+    plain = json.loads(json_line(Record("t", 0, 1, b"k", b"v", (("a", b"1"), ("b", None)), 5)))
+    assert plain == {
+        "topic": "t",
+        "partition": 0,
+        "offset": 1,
+        "key": "k",
+        "value": "v",
+        "headers": {"a": "1", "b": None},
+        "timestamp": 5,
+    }
+    odd = json.loads(json_line(Record("t", 0, 1, b"\xfe", None, (("a", b"\xff"), ("a", b"1")), 5)))
+    assert odd == plain | {
+        "key": "\ufffd",
+        "key_base64": "/g==",
+        "value": None,
+        "headers": [["a", "\ufffd"], ["a", "1"]],
+        "headers_base64": [["a", "/w=="], ["a", "MQ=="]],
+    }
 
 
 def _is_utf8(text: str | None) -> bool:

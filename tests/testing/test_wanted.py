@@ -33,6 +33,7 @@ from provision.testing.pool import DEFAULT
         ({"key": "k", "value": None}, NewRecord(None, b"k")),
         ({"key": b"k", "value": "ä", "partition": 2}, NewRecord("ä".encode(), b"k", (), 2)),
         ({"value": "a", "headers": {"h": "1", "i": b"2"}}, NewRecord(b"a", None, (("h", b"1"), ("i", b"2")))),
+        ({"value": "a", "headers": {"h": None}}, NewRecord(b"a", None, (("h", None),))),
         ({"value": "a", "headers": [("h", "1"), ("h", "2")]}, NewRecord(b"a", None, (("h", b"1"), ("h", b"2")))),
         ({"value": "a", "timestamp": 5}, NewRecord(b"a", None, (), None, 5)),
         ({"value": "a", "timestamp_ms": 5}, NewRecord(b"a", None, (), None, 5)),
