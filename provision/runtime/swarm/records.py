@@ -25,7 +25,9 @@ from provision.runtime.swarm.layout import CONFIG_DIR
 RECORD = "provision.record"
 """The label of a record, whose value is the volume's name."""
 ENGINE, ENGINE_NAME, REACHED = "provision.engine", "provision.engine-name", "provision.engine-address"
-FILES, PREPARED = "provision.files", "provision.prepared"
+FILES = "provision.files"
+BEGUN, PREPARED = "provision.begun", "provision.prepared"
+"""The labels of a record whose volume may be there, and of one whose volume is ready for its node."""
 IMAGE_ID = "provision.image-id"
 _FILE, _DIGEST = "provision.file", "provision.digest"
 _NOTHING = b"-"  # neither a config nor a secret is ever empty
@@ -54,6 +56,7 @@ class Record:
     engine: str
     engine_name: str
     reached: str
+    begun: bool
     prepared: bool
     files: tuple[FileRef, ...]
     labels: Mapping[str, str]
@@ -87,6 +90,7 @@ def record_in(config: Mapping[str, Any]) -> Record | None:
         engine=labels.get(ENGINE, ""),
         engine_name=labels.get(ENGINE_NAME, ""),
         reached=labels.get(REACHED, ""),
+        begun=BEGUN in labels,
         prepared=PREPARED in labels,
         files=_files_in(labels.get(FILES, "")),
         labels=labels,

@@ -41,7 +41,7 @@ def volume(api: Any, records: Records, environment: str, record: Record, engine:
         _waiting(lambda: _remove_own(engine, record.volume, environment))
     records.sweep(environment, record.node)
     records.remove(record)
-    if engine is None and record.prepared:
+    if engine is None and record.begun:
         raise PartlyApplied(
             f"the volume {record.volume} is left on engine {record.engine_name}",
             why="a swarm does not remove volumes, and this engine's own API is not reached",

@@ -28,7 +28,7 @@ from provision.runtime.swarm.layout import CONFIG_DIR, Location, SwarmLayout
 from provision.runtime.swarm.notes import ConfigVolumes
 from provision.runtime.swarm.placement import placed
 from provision.runtime.swarm.reach import Reach, container_of, swarm_of
-from provision.runtime.swarm.records import ENGINE, ENGINE_NAME, IMAGE_ID, PREPARED, REACHED, Record, Records
+from provision.runtime.swarm.records import BEGUN, ENGINE, ENGINE_NAME, IMAGE_ID, PREPARED, REACHED, Record, Records
 from provision.runtime.swarm.seen import Seen
 from provision.runtime.swarm.services import Image
 from provision.spec.names import is_environment_name
@@ -254,6 +254,7 @@ class SwarmRuntime(Runtime):
             record = self._record(cluster.name, node.name)
             self._require_up(record)
             if not record.prepared:
+                self._records.mark(record, {BEGUN: "true"})
                 storage.prepare(self._api, cluster.name, record, image, spec.user_of(cluster, node))
                 self._records.mark(record, {PREPARED: "true"})
             self._records.put(record, cluster.name, files)
