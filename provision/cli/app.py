@@ -1,8 +1,12 @@
 """The commands, in groups. Each imports what it needs when it runs, so that `--help` is fast."""
 
+import copy
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+from typer.main import get_command_name
+from typer.models import CommandInfo
 
 from provision import __version__
 from provision.cli import (
@@ -62,3 +66,18 @@ app.add_typer(topics.app, name="topics", rich_help_panel=TOPICS)
 records.register(app)
 software.register(app)
 app.add_typer(image.app, name="image", rich_help_panel=SOFTWARE)
+
+
+def called(arguments: Sequence[str]) -> typer.Typer:
+    """The program with no other command than the first argument names, or with all if it names none.
+
+    Typer makes a parser for each command, which takes longer than the rest of `--help`.
+    """
+    name, one = next(iter(arguments), ""), copy.copy(app)
+    one.registered_commands = [command for command in app.registered_commands if _name_of(command) == name]
+    one.registered_groups = [group for group in app.registered_groups if group.name == name]
+    return one if one.registered_commands or one.registered_groups else app
+
+
+def _name_of(command: CommandInfo) -> str:
+    return command.name or (get_command_name(command.callback.__name__) if command.callback else "")

@@ -9,7 +9,7 @@ from typing import Any, cast
 import typer
 
 from provision.cli import completion
-from provision.cli.app import app
+from provision.cli.app import called
 from provision.cli.output import print_error, say, write_line
 from provision.cli.streams import OutputLost, Purpose
 from provision.cli.streams import lost as lost_output
@@ -63,7 +63,7 @@ def _called(arguments: Sequence[str]) -> int:
     try:
         _require_text(arguments)
         with completion.installation(arguments):
-            result = app(args=list(arguments), prog_name="provision", standalone_mode=False)
+            result = called(arguments)(args=list(arguments), prog_name="provision", standalone_mode=False)
     except SystemExit as error:  # once it has shown the script that completes words
         result = error.code
     except _ClickException as error:

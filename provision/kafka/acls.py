@@ -67,7 +67,7 @@ def create_acls(access: Access, acls: Sequence[Acl]) -> dict[Acl, str]:
         Unavailable: no broker answers.
     """
     import provision.kafka.library  # noqa: F401 the library first
-    from kafka.protocol.admin import CreateAclsRequest
+    from kafka.protocol.admin.acl import CreateAclsRequest
 
     entry = CreateAclsRequest.AclCreation
 
@@ -92,7 +92,7 @@ def create_acls(access: Access, acls: Sequence[Acl]) -> dict[Acl, str]:
 def delete_acls(access: Access, acls: Sequence[Acl]) -> dict[Acl, str]:
     """Delete exactly these ACLs. Returns and raises as `create_acls`."""
     import provision.kafka.library  # noqa: F401 the library first
-    from kafka.protocol.admin import DeleteAclsRequest
+    from kafka.protocol.admin.acl import DeleteAclsRequest
 
     entry = DeleteAclsRequest.DeleteAclsFilter
 
@@ -140,7 +140,7 @@ def _change(
 
 def _describe_request() -> Any:  # noqa: ANN401 the library's classes
     import provision.kafka.library  # noqa: F401 the library first
-    from kafka.protocol.admin import DescribeAclsRequest
+    from kafka.protocol.admin.acl import DescribeAclsRequest
 
     return DescribeAclsRequest(
         resource_type_filter=_ANY,

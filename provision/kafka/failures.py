@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import cache
 
 from provision.kafka.causes import CAUSES, CONSEQUENCES, OUT_OF_MEMORY, Failure
 
@@ -18,9 +19,13 @@ _SHOWN_LINES = 12
 
 
 Patterns = Sequence[tuple[re.Pattern[str], Failure]]
-_PATTERNS: Sequence[Patterns] = [
-    [(re.compile(pattern, re.MULTILINE), failure) for pattern, failure in known] for known in (CAUSES, CONSEQUENCES)
-]
+
+
+@cache  # nearly no command needs them
+def _patterns() -> Sequence[Patterns]:
+    return [
+        [(re.compile(pattern, re.MULTILINE), failure) for pattern, failure in known] for known in (CAUSES, CONSEQUENCES)
+    ]
 
 
 class _Level(IntEnum):
@@ -62,7 +67,7 @@ def explain(log: Sequence[str], *, out_of_memory: bool = False) -> Failure | Non
         return OUT_OF_MEMORY
     records = [record for record in reversed(_records(log)) if record.level is not _Level.OTHER]
     texts = ["\n".join(record.lines) for record in sorted(records, key=lambda record: record.level)]
-    found = (known for patterns in _PATTERNS for text in texts for known in _known(text, patterns))
+    found = (known for patterns in _patterns() for text in texts for known in _known(text, patterns))
     return next(found, None)
 
 
@@ -75,7 +80,7 @@ def _known(text: str, patterns: Patterns) -> Iterator[Failure]:
 
 def lines_of(log: Sequence[str], failure: Failure) -> list[str]:
     """The lines of the last run that show a reason which `explain` has given."""
-    patterns = [pattern for known in _PATTERNS for pattern, one in known if one.id == failure.id]
+    patterns = [pattern for known in _patterns() for pattern, one in known if one.id == failure.id]
     lines = [line for record in _records(log) for line in record.lines]
     return [line for line in lines if any(pattern.search(line) for pattern in patterns)]
 

@@ -69,7 +69,7 @@ def _reason(answer: list[Partition] | NotAnswering) -> str:
 def _unserved(access: Access, broker: int, partitions: Sequence[Partition]) -> list[Partition]:
     """The partitions for which the broker does not return an offset as their leader."""
     import provision.kafka.library  # noqa: F401 the library first
-    from kafka.protocol.consumer import ListOffsetsRequest, OffsetSpec
+    from kafka.protocol.consumer.offsets import ListOffsetsRequest, OffsetSpec
 
     by_topic = defaultdict[str, list[int]](list)
     for name, number in partitions:

@@ -1,7 +1,8 @@
 """The client library, loaded in two steps: what speaks the protocol at once, its clients when they are first needed.
 
-`import kafka` loads everything, which takes twice as long as what a question to a broker needs. So the package's module
-is put in place unexecuted, which is enough for its submodules; it is executed as soon as anything is looked up in it.
+`import kafka` loads everything, which takes twice as long as what a question to a broker needs; and two packages of it
+load all requests of a kind, of which a command sends one or two. So the modules of these packages are put in place
+unexecuted, which is enough for their submodules; they are executed as soon as anything is looked up in them.
 Every module of this room imports this one first: it loads the protocol's modules in one thread, in an order that their
 circular imports allow.
 
@@ -19,11 +20,12 @@ from importlib.resources import files
 from types import ModuleType, SimpleNamespace
 
 _NAME = "kafka"
-_PROTOCOL = ("errors", "protocol.parser", "protocol.metadata", "protocol.consumer")
+_PARTS = (f"{_NAME}.protocol.consumer", f"{_NAME}.protocol.admin")
+_PROTOCOL = ("errors", "protocol.parser", "protocol.metadata", "protocol.consumer.offsets")
 
 
 class _Package(ModuleType):
-    """The package, not executed until something of it is missing."""
+    """A package, not executed until something of it is missing."""
 
     _lock = threading.RLock()  # this thread looks up more while it executes the package
     _begun = False
@@ -34,12 +36,12 @@ class _Package(ModuleType):
                 self._begun = True
                 spec = self.__spec__
                 if spec is None or spec.loader is None:
-                    raise ImportError(f"{_NAME} has no loader")
+                    raise ImportError(f"{self.__name__} has no loader")
                 spec.loader.exec_module(self)
         try:
             return self.__dict__[name]
         except KeyError:
-            raise AttributeError(f"module {_NAME!r} has no attribute {name!r}", name=name, obj=self) from None
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}", name=name, obj=self) from None
 
 
 def _read_text(package: str | ModuleType, name: str) -> str:
@@ -47,11 +49,12 @@ def _read_text(package: str | ModuleType, name: str) -> str:
 
 
 def _load() -> None:
-    """Put the package in place, unless the whole is loaded already, and load what speaks the protocol."""
-    if _NAME not in sys.modules and (spec := importlib.util.find_spec(_NAME)):
-        package = importlib.util.module_from_spec(spec)
-        package.__class__ = _Package
-        sys.modules[_NAME] = package
+    """Put the packages in place, unless they are loaded already, and load what speaks the protocol."""
+    for name in (_NAME, *_PARTS):
+        if name not in sys.modules and (spec := importlib.util.find_spec(name)):
+            package = importlib.util.module_from_spec(spec)
+            package.__class__ = _Package
+            sys.modules[name] = package
     schemas = importlib.import_module(f"{_NAME}.protocol.schemas.load_json")
     schemas.importlib = SimpleNamespace(resources=SimpleNamespace(read_text=_read_text))  # type: ignore[attr-defined]
     for name in _PROTOCOL:

@@ -14,7 +14,8 @@ from typing import Any
 
 import provision.kafka.library  # noqa: F401 the library first
 from kafka.errors import RequestTimedOutError
-from kafka.protocol.admin import CreateTopicsRequest, DescribeConfigsRequest, ListPartitionReassignmentsRequest
+from kafka.protocol.admin.configs import DescribeConfigsRequest
+from kafka.protocol.admin.topics import CreateTopicsRequest, ListPartitionReassignmentsRequest
 from kafka.protocol.metadata import MetadataRequest
 from kafka.structs import TopicPartition
 

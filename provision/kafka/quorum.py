@@ -48,7 +48,7 @@ class Quorum:
 def describe_quorum(access: Access, broker: int, timeout_s: float = 2.0) -> Quorum | None:
     """The quorum, asked through one broker; None while there is no answer."""
     import provision.kafka.library  # noqa: F401 the library first
-    from kafka.protocol.admin import DescribeQuorumRequest
+    from kafka.protocol.admin.cluster import DescribeQuorumRequest
 
     topic = DescribeQuorumRequest.TopicData
     partition = topic.PartitionData(partition_index=_PARTITION)
@@ -72,6 +72,6 @@ def describe_quorum(access: Access, broker: int, timeout_s: float = 2.0) -> Quor
 def ask_for_quorum(access: Access) -> Quorum | None:
     """The quorum, from a broker that can describe it; all are asked at once, so that silent ones hold up little."""
     importlib.import_module("provision.kafka.library")
-    importlib.import_module("kafka.protocol.admin")
+    importlib.import_module("kafka.protocol.admin.cluster")
     answers = ask_side_by_side({broker: partial(describe_quorum, access, broker) for broker in access.brokers})
     return next((answer for answer in answers.values() if isinstance(answer, Quorum)), None)

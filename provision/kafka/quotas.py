@@ -47,7 +47,7 @@ def alter_quotas(access: Access, changes: Mapping[Entity, Mapping[str, float | N
         Unavailable: no broker answers.
     """
     import provision.kafka.library  # noqa: F401 the library first
-    from kafka.protocol.admin import AlterClientQuotasRequest
+    from kafka.protocol.admin.client_quotas import AlterClientQuotasRequest
 
     from provision.kafka.insisting import Refusal, insist_on_brokers
 
@@ -81,7 +81,7 @@ def alter_quotas(access: Access, changes: Mapping[Entity, Mapping[str, float | N
 
 def _describe_request() -> Any:  # noqa: ANN401 the library's classes
     import provision.kafka.library  # noqa: F401 the library first
-    from kafka.protocol.admin import DescribeClientQuotasRequest
+    from kafka.protocol.admin.client_quotas import DescribeClientQuotasRequest
 
     return DescribeClientQuotasRequest(components=[], strict=False, version=_VERSION)
 

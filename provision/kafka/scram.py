@@ -66,7 +66,7 @@ def alter_scram(access: Access, changes: Sequence[ScramChange]) -> dict[str, str
         Unavailable: no broker answers.
     """
     import provision.kafka.library  # noqa: F401 the library first
-    from kafka.protocol.admin import AlterUserScramCredentialsRequest as Request
+    from kafka.protocol.admin.users import AlterUserScramCredentialsRequest as Request
 
     from provision.kafka.insisting import Refusal, insist_on_brokers
 
@@ -125,7 +125,7 @@ def _upsertion(make: Any, change: ScramChange) -> Any:  # noqa: ANN401 the libra
 
 def _describe_request() -> Any:  # noqa: ANN401 the library's classes
     import provision.kafka.library  # noqa: F401 the library first
-    from kafka.protocol.admin import DescribeUserScramCredentialsRequest
+    from kafka.protocol.admin.users import DescribeUserScramCredentialsRequest
 
     return DescribeUserScramCredentialsRequest(users=None, version=_VERSION)
 

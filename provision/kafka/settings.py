@@ -8,7 +8,7 @@ from typing import Any
 
 import provision.kafka.library  # noqa: F401 the library first
 from kafka.errors import UnknownTopicOrPartitionError, for_code
-from kafka.protocol.admin import DescribeConfigsRequest
+from kafka.protocol.admin.configs import DescribeConfigsRequest
 
 from provision.errors import KafkaRefused, ProvisionError, Unavailable
 from provision.kafka.access import Access

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import provision.kafka.library  # noqa: F401 the library first
 from kafka.errors import ClusterAuthorizationFailedError, KafkaTimeoutError, SaslAuthenticationFailedError, for_code
-from kafka.protocol.admin import DescribeConfigsRequest
+from kafka.protocol.admin.configs import DescribeConfigsRequest
 from kafka.protocol.producer import InitProducerIdRequest
 
 from provision.common.counts import counted

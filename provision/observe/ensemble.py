@@ -8,7 +8,6 @@ from provision.errors import Unavailable
 from provision.home.secrets import known_secrets
 from provision.kafka.zookeeper import Keys
 from provision.observe.reach import security_of_nodes
-from provision.plan.closing import is_running_open
 from provision.plan.observed import ObservedEnvironment
 from provision.runtime.base import Runtime
 from provision.security.ensemble import KEYSTORE, PREFIX, TRUSTSTORE, closes
@@ -64,6 +63,8 @@ def files_of_change(cluster: Cluster, observed: ObservedEnvironment, runtime: Ru
 
     if not cluster.closes_ensemble:
         return read(Role.ZOOKEEPER) | read(Role.BROKER) if cluster.zookeepers and _has_keys(observed) else {}
+    from provision.plan.closing import is_running_open
+
     members = read(Role.ZOOKEEPER)
     all_run = len(members) == len(observed.of_role(Role.ZOOKEEPER))
     files = members if all_run and not is_running_open(observed, members) else members | read(Role.BROKER)

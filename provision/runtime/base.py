@@ -21,10 +21,10 @@ from provision.plan.about import About
 from provision.plan.observed import ObservedEnvironment
 from provision.plan.stored import StoredData
 from provision.runtime.archives import Archives
-from provision.runtime.health import Asker, Machine, Probe, Reached, Surroundings, Vitals
 
 if TYPE_CHECKING:
     from provision.home.holders import Holder
+    from provision.runtime.health import Asker, Machine, Probe, Reached, Surroundings, Vitals
 
 DIRECTORY = "{directory}"
 """What stands in the options of a command's JVM for a directory that only the runtime knows."""
@@ -243,19 +243,19 @@ class Runtime(ABC):
     # -- examine ------------------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def machine(self) -> Machine:
+    def machine(self) -> "Machine":
         """Where its nodes run."""
 
     @abstractmethod
-    def surroundings(self, name: str) -> Surroundings:
+    def surroundings(self, name: str) -> "Surroundings":
         """What is around an environment's nodes."""
 
     @abstractmethod
-    def vitals(self, name: str, node: str) -> Vitals:
+    def vitals(self, name: str, node: str) -> "Vitals":
         """What a node uses, and how its last run ended; asked of the node itself as far as it can answer."""
 
     @abstractmethod
-    def ask(self, environment: ObservedEnvironment, asker: Asker, probes: Sequence[Probe]) -> Reached | None:
+    def ask(self, environment: ObservedEnvironment, asker: "Asker", probes: Sequence["Probe"]) -> "Reached | None":
         """Send probes from the environment's network, or from another one; None if nodes have no such network here.
 
         Whatever it takes for that is removed again.

@@ -26,7 +26,6 @@ Path = tuple[str | int, ...]
 
 _STRING, _NULL, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:null", "tag:yaml.org,2002:merge"
 _BOOL, _INT, _FLOAT = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
-_NOT_PRINTABLE = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class _CoreLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the C parser where it is built
@@ -208,7 +207,7 @@ def parse(text: str, file: str) -> tuple[Any, Positions, list[Problem]]:
 
 
 def _compose(text: str) -> yaml.Node | None:
-    if forbidden := _NOT_PRINTABLE.search(text):
+    if forbidden := yaml.reader.Reader.NON_PRINTABLE.search(text):
         place = forbidden.start()
         line, column = text.count("\n", 0, place), place - text.rfind("\n", 0, place) - 1
         reason = f"the character U+{ord(forbidden[0]):04X} is not allowed"

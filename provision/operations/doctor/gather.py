@@ -49,8 +49,6 @@ _LOADED_FIRST = (
     "kafka",
     "kafka.protocol.parser",
     "kafka.protocol.metadata",
-    "kafka.protocol.admin",
-    "kafka.protocol.consumer",
     "provision.kafka.admin",
     "provision.kafka.brokers",
 )

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from provision.catalogue.versions import KafkaVersion
 from provision.cluster.identity import Identities
@@ -37,8 +38,7 @@ from provision.runtime.base import (
     port_forbidden,
     port_taken,
 )
-from provision.runtime.health import Asker, Machine, Probe, Reached, Surroundings, Vitals
-from provision.runtime.process import logs, observing, processes, tools, vitals
+from provision.runtime.process import logs, observing, processes, tools
 from provision.runtime.process.archives import ProcessArchives
 from provision.runtime.process.formatting import write_formatted
 from provision.runtime.process.java import find_java, variables
@@ -56,6 +56,9 @@ from provision.runtime.process.notes import (
 )
 from provision.runtime.process.places import Places
 from provision.security.listening import written
+
+if TYPE_CHECKING:
+    from provision.runtime.health import Asker, Machine, Probe, Reached, Surroundings, Vitals
 
 _PORT_PATIENCE_S = 1.0
 
@@ -127,12 +130,16 @@ class ProcessRuntime(Runtime):
 
     # -- examine ------------------------------------------------------------------------------------------------------
 
-    def machine(self) -> Machine:
+    def machine(self) -> "Machine":
         """The machine of this process, with the directories that are written to."""
+        from provision.runtime.process import vitals
+
         return vitals.this_machine((self._home.directory, self._home.cache))
 
-    def surroundings(self, name: str) -> Surroundings:
+    def surroundings(self, name: str) -> "Surroundings":
         """The directories of its nodes and its notes: nodes are in no network, and run jars."""
+        from provision.runtime.health import Surroundings
+
         home = self._places.environment(name)
         with files_of(home):
             nodes = sorted(self._places.storages(name))
@@ -141,12 +148,14 @@ class ProcessRuntime(Runtime):
                 damaged=damaged(home, [home / node for node in nodes]),
             )
 
-    def vitals(self, name: str, node: str) -> Vitals:
+    def vitals(self, name: str, node: str) -> "Vitals":
         """Ask the system about its process, and about the file system with its data."""
+        from provision.runtime.process import vitals
+
         data = self._places.data(name, node, self._storage_of(name))
         return vitals.of_node(processes.find(self._places.environment(name) / node), data)
 
-    def ask(self, environment: ObservedEnvironment, asker: Asker, probes: Sequence[Probe]) -> Reached | None:  # noqa: ARG002
+    def ask(self, environment: ObservedEnvironment, asker: "Asker", probes: Sequence["Probe"]) -> "Reached | None":  # noqa: ARG002
         """There is no network but this machine's."""
         return None
 
