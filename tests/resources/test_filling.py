@@ -8,7 +8,7 @@ import pytest
 
 from provision.common.records import NewRecord
 from provision.environment import Environment
-from provision.errors import InvalidEnvironment, PartlyApplied, ProvisionError, Refused
+from provision.errors import InvalidEnvironment, KafkaRefused, ProvisionError, Refused
 from provision.events import Progress
 from provision.kafka.partitioning import partition_of
 from tests.fake_kafka import Partition
@@ -145,7 +145,7 @@ def test_what_somebody_else_wrote_meanwhile_is_told(living: Living) -> None:
     living.settles()
     interrupted(living, 10, topics=[seeded()])
     living.kafka.topics["orders"].records[0] *= 30
-    with pytest.raises(PartlyApplied) as told:
+    with pytest.raises(KafkaRefused) as told:
         living.up()
     assert "records more than its file: somebody else has written to it" in told.value.why
 
@@ -170,7 +170,7 @@ def test_a_refused_creation_leaves_no_trace(living: Living) -> None:
     living.settles()
     living.kafka.refusals["orders"] = "policy"
     living.want(topics=[seeded()])
-    with pytest.raises(PartlyApplied):
+    with pytest.raises(KafkaRefused):
         living.up()
     assert not list((living.home.directory / "seeds").rglob("*.json"))
     living.kafka.refusals.clear()
