@@ -72,7 +72,7 @@ class Users(Kind[DesiredUsers, ObservedUsers]):
             return None
         found = {user.name: (mechanism_of(user, security), user.iterations) for user in spec.users}
         users = {name: scram for name, scram in found.items() if scram[0] in SCRAM}
-        return DesiredUsers(users, tuple(found.keys() - users.keys()), spec.prune, tuple(spec.keep))
+        return DesiredUsers(users, tuple(name for name in found if name not in users), spec.prune, tuple(spec.keep))
 
     def empty_state(self) -> ObservedUsers:
         """No users."""

@@ -29,6 +29,8 @@ KINDS = {
     "process": Kind("provision.runtime.process:connected", "provision.runtime.process:make_layout"),
     SWARM: Kind("provision.runtime.swarm:connected", "provision.runtime.swarm:make_layout"),
 }
+IN_ENGINES = ("docker", SWARM)
+"""The kinds whose environments are in an engine, which may not answer."""
 _WHERE = {"docker": "in Docker", "process": "as plain processes", SWARM: "on a swarm"}
 
 
@@ -109,17 +111,17 @@ class Runtimes:
                 swarm = self.of_kind(SWARM)
                 return docker if swarm.observe(name).is_absent else swarm
         except Unavailable as reason:
-            if place := self.noted_place(name, "docker") or self.noted_place(name, SWARM):
+            if place := self.noted_place(name, *IN_ENGINES):
                 raise _out_of_reach(name, place, self.home, reason) from reason
             on_no_engine(reason)
             return processes
         return docker
 
-    def noted_place(self, name: str, kind: str) -> str:
-        """The place of a runtime of that kind where the home says an environment is; empty if it says none."""
+    def noted_place(self, name: str, *kinds: str) -> str:
+        """The place of a runtime of these kinds where the home says an environment is; empty if it says none."""
         of_secrets = (place for store in self.home.all_secrets(name) for place in Where.of(store).places)
         noted = self.home.ports.place_of(name), *of_secrets
-        return next((place for place in noted if place.partition(" ")[0] == kind), "")
+        return next((place for place in noted if place.partition(" ")[0] in kinds), "")
 
     @property
     def has_swarm(self) -> bool:

@@ -197,6 +197,15 @@ def test_who_changes_from_scram_to_plain_is_let_in_in_the_new_way_alone(living: 
     assert {step.partition(" ")[0] for step in done[:-1]} <= ROLLING
 
 
+def test_users_with_plain_are_planned_in_the_order_of_the_file() -> None:
+    names = [f"user-{number}" for number in (3, 1, 4, 15, 9, 2, 6)]
+    users = [{"name": name} for name in names] + [{"name": "kept", "mechanism": "SCRAM-SHA-256"}]
+    spec = load_values({"name": "dev", "security": "sasl-tls", "users": users}, (), lambda _: None)
+    desired = Users().desired(spec)
+    assert desired is not None
+    assert (desired.plain, list(desired.users)) == (tuple(names), ["kept"])
+
+
 def test_a_cluster_that_can_keep_users_is_asked_for_them_and_one_that_cannot_is_not(living: Living) -> None:
     living.settles(security="sasl-tls", users=[APP])
     living.kafka.users["other"] = {"SCRAM-SHA-256": (4096, "of their own")}

@@ -16,10 +16,9 @@ from provision.operations.doctor.facts import Facts, known
 from provision.operations.doctor.findings import Finding, Hands, Repair
 from provision.operations.doctor.gather import gather
 from provision.operations.doctor.reachability import Reach
-from provision.runtime import Runtimes
+from provision.runtime import IN_ENGINES, Runtimes
 from provision.runtime.base import Runtime
 from provision.spec.source import Source
-from provision.spec.swarm import SWARM
 
 _READY_S = 60.0
 
@@ -109,9 +108,7 @@ def _require_something(facts: Facts, runtime: Runtime | None, runtimes: Runtimes
     """Refuse a name that nothing has; an engine that does not answer may have what the home knows to be there."""
     observed = known(facts.observed)
     nobody_begins = facts.source is None and known(facts.changing) is None
-    may_be_there = facts.engine is not None and any(
-        runtimes.noted_place(facts.name, kind) for kind in ("docker", SWARM)
-    )
+    may_be_there = facts.engine is not None and runtimes.noted_place(facts.name, *IN_ENGINES)
     if nobody_begins and not may_be_there and runtime and observed and observed.is_absent:
         there = ", ".join(runtime.environments()) or "none"
         why = f"plain processes only were looked at: {facts.engine.why}" if facts.engine else ""

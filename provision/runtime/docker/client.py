@@ -2,7 +2,7 @@
 
 import re
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -166,3 +166,9 @@ def refusal(doing: str, explanation: str) -> ProvisionError:
         if _FORBIDDEN.search(port["reason"]):
             return port_forbidden(doing, port["address"], port["port"])
     return ProvisionError(f"{doing}: the Docker engine refused", why=text)
+
+
+def swarm_of(api: Any) -> Mapping[str, Any]:  # noqa: ANN401 the SDK's client has no types
+    """What an engine tells of its swarm."""
+    told: Mapping[str, Any] = api.info().get("Swarm") or {}
+    return told

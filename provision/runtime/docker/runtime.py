@@ -37,7 +37,7 @@ from provision.runtime.docker import (
 )
 from provision.runtime.docker import containers as spec
 from provision.runtime.docker.archives import DockerArchives
-from provision.runtime.docker.client import connect, engine_identity, lines_in, still_used, translated
+from provision.runtime.docker.client import connect, engine_identity, lines_in, still_used, swarm_of, translated
 from provision.runtime.docker.images import inspect, volumes_of
 from provision.runtime.docker.labels import checked
 from provision.runtime.docker.layouts import require_layout
@@ -88,7 +88,7 @@ class DockerRuntime(Runtime):
         if self._manages is None:
             with translated("asking the engine for its swarm"):
                 try:
-                    self._manages = bool((self._api.info().get("Swarm") or {}).get("ControlAvailable"))
+                    self._manages = bool(swarm_of(self._api).get("ControlAvailable"))
                 except APIError:
                     self._manages = False
         return self._manages

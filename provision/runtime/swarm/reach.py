@@ -11,7 +11,7 @@ from typing import Any
 from docker import APIClient
 
 from provision.errors import Unavailable
-from provision.runtime.docker.client import connect_to, translated
+from provision.runtime.docker.client import connect_to, swarm_of, translated
 from provision.runtime.docker.engine import engine_at
 
 _TIMEOUT_S = 20
@@ -54,12 +54,6 @@ def _connected(engine: str, address: str) -> APIClient | None:
         api.close()
         return None
     return api
-
-
-def swarm_of(api: Any) -> Mapping[str, Any]:  # noqa: ANN401 the SDK's client has no types
-    """What an engine tells of its swarm."""
-    told: Mapping[str, Any] = api.info().get("Swarm") or {}
-    return told
 
 
 def container_of(task: Mapping[str, Any] | None) -> str:

@@ -19,7 +19,7 @@ from provision.plan.stored import StoredData
 from provision.runtime.base import Hold, JavaCommand, Remnant, Runtime, Streams
 from provision.runtime.docker import abouts, ending, health, images, locks, tools
 from provision.runtime.docker import containers as spec
-from provision.runtime.docker.client import connect, lines_in, translated
+from provision.runtime.docker.client import connect, lines_in, swarm_of, translated
 from provision.runtime.health import Asker, Machine, Probe, Reached, Surroundings, Vitals
 from provision.runtime.swarm import jobs, remnants, removing, running, services, storage
 from provision.runtime.swarm.calls import labelled, task_log
@@ -27,7 +27,7 @@ from provision.runtime.swarm.engines import READY, Engine, engines_in
 from provision.runtime.swarm.layout import CONFIG_DIR, Location, SwarmLayout
 from provision.runtime.swarm.notes import ConfigVolumes
 from provision.runtime.swarm.placement import placed
-from provision.runtime.swarm.reach import Reach, container_of, swarm_of
+from provision.runtime.swarm.reach import Reach, container_of
 from provision.runtime.swarm.records import BEGUN, ENGINE, ENGINE_NAME, IMAGE_ID, PREPARED, REACHED, Record, Records
 from provision.runtime.swarm.seen import Seen
 from provision.runtime.swarm.services import Image
