@@ -213,6 +213,7 @@ def tool(
     arguments: Annotated[
         list[str] | None, typer.Argument(metavar="-- ARGS...", help="The tool's own arguments.")
     ] = None,
+    take_over: TakeOver = False,
     user: User = "",
     listener: At = "",
 ) -> None:
@@ -224,7 +225,7 @@ def tool(
     env, (tool_name, *rest) = env_and_tool(env, name, arguments, known)
     write_as(Purpose.STREAM)
     streams = Streams(sys.stdin.buffer, sys.stdout.buffer, sys.stderr.buffer)
-    raise typer.Exit(select(env, user=user, listener=listener).tool(tool_name, rest, streams))
+    raise typer.Exit(select(env, take_over=take_over, user=user, listener=listener).tool(tool_name, rest, streams))
 
 
 def register(app: typer.Typer) -> None:

@@ -67,19 +67,22 @@ class Changing(Looking):
                 self._require_same_file(seen)
             yield change.tell
 
-    def _require_same_file(self, seen: About | None = None) -> About | None:
-        """Refuse an environment of another file, unless that was agreed to before; returns what it knows of itself."""
+    def _require_same_file(self, seen: About | None = None, tell: Listener | None = None) -> About | None:
+        """Refuse an environment of another file, unless that was agreed to before; returns what it knows of itself.
+
+        `tell` is told why it may be used; by default, that is the environment's listener.
+        """
         from provision.operations.whose import require_same_file
 
         if self._source.only_name:
             return None
         about = self.runtime.about(self.name)
         if about != seen:
-            require_same_file(self.name, about, self._source, take_over=self.take_over, tell=self._tell)
+            require_same_file(self.name, about, self._source, take_over=self.take_over, tell=tell or self._tell)
         return about
 
     def _require_own(self) -> None:
-        """Refuse to write into the environment of another file, where that needs no lock.
+        """Refuse to change the inside of the environment of another file, where that needs no lock.
 
         A cluster that others run has no file.
         """

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from provision.common.patience import Patience
 from provision.environment.inside import InsideKafka
 from provision.environment.looking import WAIT_S
+from provision.events import silent
 
 if TYPE_CHECKING:
     from provision.observe.readiness import Assessment
@@ -96,16 +97,26 @@ class Living(InsideKafka):
 
         Raises:
             Busy: another command is changing it.
+            Refused: the environment was made from another file.
         """
         from provision.operations.doctor.examine import mend
 
+        def allowed() -> None:
+            self._require_same_file(tell=silent)  # why it is allowed is told once, when it begins
+
         changing = self._changed("doctor --fix")
-        return mend(self._source, self._runtimes, self.home, choose=choose, changing=changing)[0]
+        return mend(self._source, self._runtimes, allowed=allowed, choose=choose, changing=changing)[0]
 
     def tool(self, name: str, arguments: Sequence[str], streams: Streams) -> int:
-        """Run one of Kafka's own tools inside the environment; returns its exit code."""
+        """Run one of Kafka's own tools inside the environment; returns its exit code.
+
+        Raises:
+            UsageError: this version of Kafka has no such tool.
+            Refused: the environment was made from another file. What a tool does is known to nobody but the tool.
+        """
         from provision.operations.tools import run_tool
 
+        self._require_own()
         return run_tool(self.runtime, self.name, name, arguments, streams, user=self.user, listener=self.listener)
 
     def warm(self, *, timeout_s: float = WAIT_S, when_idle: bool = False) -> tuple[Warmed, ...]:

@@ -138,53 +138,6 @@ def _there(known: About | None) -> ObservedEnvironment:
     return ObservedEnvironment("orders", "fake", about=known, created_s=None if known else 5.0)
 
 
-COMMANDS = {
-    "plan": ["plan"],
-    "up": ["up", "--yes"],
-    "down": ["down"],
-    "stop": ["stop"],
-    "start": ["start"],
-    "restart": ["restart"],
-    "restart --rolling": ["restart", "--rolling"],
-    "topics apply": ["topics", "apply"],
-    "topics create": ["topics", "create", NAME, "more"],
-    "topics delete": ["topics", "delete", NAME, "orders"],
-    "produce": ["produce", NAME, "orders", "--from", "/dev/null", "--format", "text"],
-}
-
-
-@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-def test_each_command_refuses_the_file_of_another_checkout(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: list[str]
-) -> None:
-    runtime, _ = settle(tmp_path, monkeypatch)
-    other = tmp_path / "other"
-    (other / "environments").mkdir(parents=True)
-    (other / "environments" / f"{NAME}.yaml").write_text(FILE.replace("name: shop\n", ""))
-    monkeypatch.chdir(other)
-    before = runtime.observe(NAME)
-    assert run(command) == Refused.exit_code
-    told = capsys.readouterr().err
-    for checkout in (tmp_path, other):
-        assert str(checkout / "environments" / f"{NAME}.yaml") in told
-    assert runtime.observe(NAME) == before
-    assert run([*command, "--take-over"]) == 0
-
-
-def test_a_program_deletes_no_groups_of_another_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settle(tmp_path, monkeypatch)
-    deleted: list[list[str]] = []
-    monkeypatch.setattr("provision.operations.groups.delete_groups", lambda _cluster, names: deleted.append([*names]))
-    other = tmp_path / "shop.yaml"
-    other.write_text(FILE.replace("name: shop\n", ""))
-    with pytest.raises(Refused, match="was made from"):
-        Environment(other).delete_groups(["g"])
-    assert deleted == []
-    Environment(other, take_over=True).delete_groups(["g"])
-    Environment(tmp_path / "environments" / "shop.yaml").delete_groups(["g"])
-    assert deleted == [["g"], ["g"]]
-
-
 def test_by_name_alone_nothing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime, _ = settle(tmp_path, monkeypatch)
     (tmp_path / "empty").mkdir()

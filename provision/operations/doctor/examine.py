@@ -8,7 +8,6 @@ from typing import Any
 from provision.common.patience import Patience
 from provision.errors import NodeFailed, NotReady, UsageError
 from provision.events import Listener, Notice, action
-from provision.home.place import Home
 from provision.kafka.levels import Level
 from provision.observe.waiting import Wait
 from provision.operations.doctor.checks import findings
@@ -117,7 +116,12 @@ def _require_something(facts: Facts, runtime: Runtime | None, runtimes: Runtimes
 
 
 def mend(
-    source: Source, runtimes: Runtimes, home: Home, *, choose: Choose, changing: AbstractContextManager[Listener]
+    source: Source,
+    runtimes: Runtimes,
+    *,
+    allowed: Callable[[], None],
+    choose: Choose,
+    changing: AbstractContextManager[Listener],
 ) -> tuple[Diagnosis, Sequence[str]]:
     """Examine, carry out the safe repairs that are agreed to, and examine again.
 
@@ -127,7 +131,7 @@ def mend(
     Args:
         source: the file, or the name.
         runtimes: where it may be.
-        home: where its notes are.
+        allowed: raises if it may not be changed; called before the user is asked.
         choose: asks the user.
         changing: entered before the first repair; holds the environment, and has the listener.
 
@@ -140,11 +144,15 @@ def mend(
         ProvisionError: a repair failed.
     """
     diagnosis, runtime = examine(source, runtimes)
-    chosen = {repair for repair in _repairs(diagnosis.findings) if choose(repair)}
-    if not chosen or runtime is None:
+    possible = _repairs(diagnosis.findings)
+    if not possible or runtime is None:
+        return diagnosis, ()
+    allowed()
+    chosen = {repair for repair in possible if choose(repair)}
+    if not chosen:
         return diagnosis, ()
     with changing as tell:
-        hands = Hands(runtime, diagnosis.environment, home, tell)
+        hands = Hands(runtime, diagnosis.environment, runtimes.home, tell)
         needed = [repair for repair in _repairs(findings(gather(source, runtimes)[0])) if repair in chosen]
         for repair in needed:
             with action(tell, repair.verb, repair.subject):
