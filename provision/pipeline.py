@@ -125,6 +125,7 @@ def up(
         raise
     try:
         prepared, about = _settled(prepared, source, maker, options)
+        _note_place(prepared, runtimes.home)
         note_about(prepared.runtime, prepared.observed, about, tell)  # before anything is created
         tell_expired(runtimes.connected(), tell)
         try:
@@ -185,6 +186,12 @@ def _given_up(
         return error
     change.roll_back()
     return undone(error, lambda: _roll_back(prepared, home, change.tell), name)
+
+
+def _note_place(prepared: Prepared, home: Home) -> None:
+    """Let the home know where the environment is, before anything of it is there."""
+    if not home.ports.place_of(prepared.cluster.name):
+        home.ports.note_place(prepared.cluster.name, prepared.runtime.place)
 
 
 def _keep_secrets(prepared: Prepared) -> None:
@@ -328,5 +335,6 @@ def _roll_back(prepared: Prepared, home: Home, tell: Listener) -> None:
             prepared.runtime.write_about(name, prepared.observed.about)
         if left.is_absent:
             home.seeds(name).forget_all()
+            home.ports.forget_place(name)
         if grown := sorted(left.storages - prepared.observed.storages):
             tell(Notice(f"the data of {', '.join(grown)} stay: some may have moved there from the kept ones"))

@@ -27,7 +27,7 @@ from provision.operations.ports import ports_in_use, situation
 from provision.operations.remove import finish_removal
 from provision.operations.securing import material_of, require_rotated, warnings_of
 from provision.operations.storage import require_storage_apart
-from provision.operations.whose import require_same_file
+from provision.operations.whose import about_it, require_same_file
 from provision.plan.actions import Impact, Plan
 from provision.plan.closing import one_after_the_other, stages_of_closing
 from provision.plan.listing import listed
@@ -144,7 +144,7 @@ def prepare(  # noqa: PLR0913 what it is, and how it is taken
     layout = runtimes.layout(runtime.kind, spec, source.base_directory)
     leases = runtimes.home.ports
     before = runtime.observe(spec.name)
-    require_same_file(spec.name, before.about, source, take_over=take_over, tell=tell)
+    require_same_file(spec.name, about_it(before), source, take_over=take_over, tell=tell)
     if lease:
         before = finish_removal(runtime, before, runtimes.home, tell)
     unleased = resolve_without_ports(spec, layout, source.base_directory)

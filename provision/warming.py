@@ -22,8 +22,11 @@ from provision.common.patience import Patience
 from provision.common.process_identity import ProcessIdentity
 from provision.errors import Unavailable, UsageError
 from provision.events import ActionStep, Event, Fetching, Listener, Notice, action, silent
+from provision.home.holders import Holder
+from provision.home.locks import HomeLock
 from provision.home.place import Home
 from provision.home.trainers import Trainer, throwaway, training
+from provision.home.usable import unusable
 from provision.kafka.levels import Level
 from provision.operations import status
 from provision.operations.files import require_nodes
@@ -190,6 +193,24 @@ def _ending_when(is_over: Callable[[], bool]) -> Iterator[None]:
         watcher.join()
 
 
+@contextmanager
+def _held(home: Home, name: str) -> Iterator[None]:
+    """Hold the lock of a throwaway environment, by which others see that its ports are in use.
+
+    Raises:
+        Busy: another command holds it.
+    """
+    lock = HomeLock(home.directory, name)
+    try:
+        lock.take(Holder.of("warm"))
+    except OSError as error:
+        raise unusable(home.directory, error.strerror or str(error)) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 @dataclass(frozen=True, slots=True)
 class _Training:
     """One throwaway environment for some of a cluster's nodes."""
@@ -204,7 +225,7 @@ class _Training:
         """Train, and make the archives of these kinds."""
         name, resources = throwaway(self.runtimes.home.directory), [f"archive {kind}" for kind in nodes]
         source = Source.of(None, (), self._values(name, together))
-        with action(tell, TRAIN, *resources):
+        with action(tell, TRAIN, *resources), _held(self.runtimes.home, name):
             step = _Steps(resources, tell)
             self._remove(name)  # what a killed command left
             try:

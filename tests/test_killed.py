@@ -165,7 +165,9 @@ class World(Living):
         assert {run.state for run in runs[-1:]} <= {DONE}  # nobody notes that there was nothing to do
         home = self.home.directory
         left = {str(path.relative_to(home)) for path in home.rglob("*") if path.is_file()}
-        assert left == {"ports.json.lock", *([f"journals/{NAME}.jsonl"] if runs else [])}
+        leases = {"ports.json", "ports.json.lock"}
+        assert left - leases == ({f"journals/{NAME}.jsonl"} if runs else set())
+        assert self.home.ports.reclaim(lambda _place: (), dry_run=True) == ()
 
 
 def up(environment: Environment) -> object:

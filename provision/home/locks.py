@@ -132,6 +132,26 @@ class HomeLock:
         finally:
             os.close(held)
 
+    @property
+    def is_held(self) -> bool:
+        """Whether a command has it now. What only the lock itself can tell, such as of another machine, that is asked.
+
+        It is locked for that, for a moment; a command that comes just then would take it for another one's. So it is
+        not asked what its holder's process tells.
+        """
+        holder = self.holder()
+        over = holder.process.is_over if holder else None
+        if over is not None:
+            return not over
+        try:
+            opened = os.open(self.file, os.O_RDONLY | os.O_NOFOLLOW)
+        except OSError:  # there is none, or something else, which nobody can have locked
+            return False
+        try:
+            return not _locked(opened)
+        finally:
+            os.close(opened)
+
     def holder(self) -> Holder | None:
         """Who holds it, or held it last; None if that is not known."""
         with suppress(DamagedNote):

@@ -5,8 +5,9 @@ range of the operating system's ephemeral ports, from a position that depends on
 environment tends to get the same ports everywhere.
 
 An environment can end without a `down` that knows of this home: by hand, or by another machine. So a lease says where
-its environment is and which command took it. It is reclaimed if nothing of the environment is there, unless that
-command is still at work: then it may not have created anything yet.
+its environment is, also for one that needs no ports of ours: it is the home's only memory of it if an engine does not
+answer. It is reclaimed if nothing of the environment is there, unless a command of this home has its lock: that may not
+have created anything yet. No clock decides, nor a process id, which another machine cannot look at.
 """
 
 import errno
@@ -14,7 +15,6 @@ import json
 import os
 import socket
 import sys
-import time
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,10 +26,11 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from provision.cluster.layout import LOOPBACK
-from provision.common.notes import DamagedNote, Note, Port, Seconds, read_note
+from provision.common.notes import DamagedNote, Note, Port, read_note
 from provision.common.patience import Patience
 from provision.common.whole_files import write_whole
 from provision.errors import ProvisionError
+from provision.home.locks import HomeLock
 from provision.home.usable import made, unusable
 
 PORTS = range(20000, 30000)
@@ -37,56 +38,20 @@ _LOCK_TIMEOUT_S = 30
 _PAUSE_S = 0.05
 # A port that an ended node had is free a moment later.
 _KEPT_S = 1.0
-# Two commands that read the time of a start from different clocks may differ by so much.
-_SAME_START_S = 5.0
-# A holder in another container or on another machine cannot be looked at; no command takes longer to create something.
-_UNSEEN_S = 3600.0
 
 # Linux refuses the loopback address if a socket has the port on all addresses, of IPv4 or both families; other systems
 # have to be asked for all addresses too, and see no other loopback address there.
 _PROBED = (LOOPBACK,) if sys.platform == "linux" else (LOOPBACK, "0.0.0.0")  # noqa: S104 asked, not served
 
 
-class _Holder(Note):
-    """The command that took a lease: a process, by its id and when it was started (Unix time), on a host."""
-
-    pid: int
-    created: Seconds
-    host: str
-    since: Seconds
-
-    @classmethod
-    def this(cls) -> "_Holder":
-        """The present process."""
-        import psutil
-
-        me = psutil.Process()
-        return cls(pid=me.pid, created=me.create_time(), host=socket.gethostname(), since=time.time())
-
-    @property
-    def may_live(self) -> bool:
-        """Whether it may still be at work."""
-        import psutil
-
-        if self.host != socket.gethostname():
-            return time.time() - self.since < _UNSEEN_S
-        try:
-            return abs(psutil.Process(self.pid).create_time() - self.created) < _SAME_START_S
-        except psutil.NoSuchProcess:
-            return False
-        except psutil.Error:  # it is there, and somebody else's
-            return True
-
-
 class _Lease(Note):
-    """The ports of an environment by name, the place of its runtime, and the command that used them last.
+    """The ports of an environment by name, and the place of its runtime.
 
     The place is empty if it is not known, as in old files, or could be several.
     """
 
     ports: dict[str, Port]
     place: str = ""
-    holder: _Holder | None = None
 
 
 def _former(value: Any) -> Any:  # noqa: ANN401 whatever the file has
@@ -160,10 +125,26 @@ class PortLeases:
         with self._locked() as leases:
             given = self._complete(leases, environment, nodes, in_use, situation)
             if given:
-                before = leases.get(environment) or _Lease(ports={}, place=situation.place)
-                place = situation.place if before.place == situation.place else ""  # either may have it
-                leases[environment] = _Lease(ports={**before.ports, **given}, place=place, holder=_Holder.this())
+                self._put(leases, environment, given, situation.place)
             return given
+
+    def note_place(self, environment: str, place: str) -> None:
+        """Note where an environment is (`Runtime.place`), which may need no ports of ours."""
+        with self._locked() as leases:
+            self._put(leases, environment, {}, place)
+
+    @staticmethod
+    def _put(leases: _Leases, environment: str, ports: Mapping[str, int], place: str) -> None:
+        before = leases.get(environment) or _Lease(ports={}, place=place)
+        at = place if before.place == place else ""  # either may have it
+        leases[environment] = _Lease(ports={**before.ports, **ports}, place=at)
+
+    def forget_place(self, environment: str) -> None:
+        """Forget where an environment is that is not there after all, unless it still has ports."""
+        if os.access(self._file, os.F_OK):
+            with self._locked() as leases:
+                if environment in leases and not leases[environment].ports:
+                    del leases[environment]
 
     def release(self, environment: str, nodes: Collection[str] | None = None) -> None:
         """Release the ports of these nodes of an environment, or all of its ports."""
@@ -189,13 +170,12 @@ class PortLeases:
             del leases[name]
         return gone
 
-    @staticmethod
-    def _gone(leases: Mapping[str, _Lease], known: Known) -> tuple[str, ...]:
+    def _gone(self, leases: Mapping[str, _Lease], known: Known) -> tuple[str, ...]:
         """The environments of which certainly nothing is there.
 
-        Holders are looked at first: what one of them created before it ended is there when the runtimes are asked.
+        Locks are looked at first: what a command created before it ended is there when the runtimes are asked.
         """
-        ended = {name: lease for name, lease in leases.items() if not (lease.holder and lease.holder.may_live)}
+        ended = {name: lease for name, lease in leases.items() if not HomeLock(self._file.parent, name).is_held}
         there = {place: known(place) for place in {lease.place for lease in ended.values()}}
         found = ((name, there[lease.place]) for name, lease in ended.items())
         return tuple(sorted(name for name, names in found if names is not None and name not in names))

@@ -129,14 +129,14 @@ def down(  # noqa: PLR0913 what it is, and how it goes
     def forget(*, removed: bool) -> None:
         others = elsewhere(name, runtime)
         removed = removed or _was_removed(name, runtime, home, others)
-        if not keep_data and others is not True and (removed or others is False):
-            home.ports.release(name)
-            forget_at(secrets_of(name, observed.about, home, runtime.place), runtime.place)
         # Notes of what was interrupted inside Kafka are needed as long as the data are; if nothing was here, they may
         # be elsewhere.
         if not data_stay and (removed or delete_data):
             for notes in home.notes(name):
                 notes.forget_all()
+        if not keep_data and others is not True and (removed or others is False):
+            forget_at(secrets_of(name, observed.about, home, runtime.place), runtime.place)
+            home.ports.release(name)  # last, because it tells the next `down` that this one was cut off
 
     try:
         removed = remove_environment(runtime, name, keep_data=keep_data, delete_data=delete_data, tell=tell)
@@ -150,7 +150,7 @@ def down(  # noqa: PLR0913 what it is, and how it goes
 
 
 def _was_removed(name: str, runtime: Runtime, home: Home, others: bool | None) -> bool:
-    """Whether an earlier `down` has removed it, and was cut off before it released the ports."""
+    """Whether an earlier `down` has removed it, and was cut off before the home had forgotten it."""
     return others is not True and home.ports.place_of(name) == runtime.place
 
 

@@ -78,6 +78,15 @@ def require_same_file(
         )
 
 
+def about_it(observed: ObservedEnvironment) -> About | None:
+    """What an environment that is there knows of itself: a note alone is what a killed command has left of another."""
+    return None if observed.is_absent else observed.about
+
+
+def _has_ended(process: ProcessIdentity | None) -> bool:
+    return process is not None and process.is_over is True
+
+
 def other_origin(about: About | None, source: Source) -> str:
     """What an environment was made from, if that is something else than this file; empty if it is not."""
     return "" if about is None or source.only_name or _is_same(about, source) else about.origin
@@ -95,10 +104,10 @@ def about_of(  # noqa: PLR0913 all that it is to know
 ) -> About:
     """What an environment is to know of itself after `up`.
 
-    It keeps its maker and its owner until another file takes its place, or another owner is named. It keeps its home
-    only on the machine where that is.
+    It keeps its maker and its owner until another file takes its place, or another owner is named; but not a process
+    that has ended, with which it would go at once. It keeps its home only on the machine where that is.
     """
-    before = observed.about
+    before = about_it(observed)
     new = About(
         file=_path(source),
         host=host_name(),
@@ -106,7 +115,7 @@ def about_of(  # noqa: PLR0913 all that it is to know
         user=_user_name(),
         owner=maker.owner,
         owner_process=maker.process,
-        created_s=observed.created_s or time.time(),
+        created_s=(None if observed.is_absent else observed.created_s) or time.time(),
         ttl_s=ttl_s,
         security="" if security == PLAIN_TEXT else security,
         secrets=secrets,
@@ -116,7 +125,7 @@ def about_of(  # noqa: PLR0913 all that it is to know
     kept: dict[str, object] = {"created_s": before.created_s}
     if not take_over:
         kept |= {} if maker.owner else {"owner": before.owner}
-        kept |= {} if maker.process else {"owner_process": before.owner_process}
+        kept |= {} if maker.process or _has_ended(before.owner_process) else {"owner_process": before.owner_process}
     if _is_same(before, source) and before.host == host_name():
         kept |= {"file": before.file}
         kept |= {"home": before.home, "user": before.user} if before.home and not take_over else {}

@@ -2,10 +2,9 @@
 
 import errno
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +26,8 @@ from provision.plan.stored import (
 from provision.spec.names import is_environment_name
 
 MARKER = ".provision"
+_DELETED = f"{MARKER}-deleted"
+"""How the name of a node's directory ends from the moment on at which it is deleted: it is there as a whole, or not."""
 _LARGEST = 64 * 1024
 _ELSEWHERE = "name another directory"
 
@@ -47,6 +48,7 @@ def create(storage: Path, node: str, environment: str, owner: tuple[int, int] | 
     directory, data = storage / node, storage / node / "data"
     try:
         require_usable(storage, node, environment)
+        delete(storage, node, environment, data=False)
         make_own(directory, below=storage)
         write_whole(directory / MARKER, environment)  # before the data: an interrupted creation can be recognised
         with suppress(FileExistsError):
@@ -245,22 +247,35 @@ def cluster_id_of(data: Path) -> str:
     return ""
 
 
-def delete(storage: Path, node: str, environment: str) -> None:
+def delete(storage: Path, node: str, environment: str, *, data: bool = True) -> None:
     """Delete the node's directory if it belongs to that environment, and the user's if nothing else is in it.
+
+    Without `data`, only what is left of one whose deletion was cut off.
 
     Raises:
         ProvisionError: it cannot be deleted.
     """
-    directory = storage / node
-    if not _is_of(directory, environment):
-        return
-    try:
-        remove_tree(directory / "data")
-        shutil.rmtree(directory)  # the marker with it, last
-    except OSError as error:
-        raise ProvisionError(f"cannot delete {directory}", why=error.strerror or str(error)) from error
+    directory, deleted = storage / node, _deleted(storage, node)
+    with _deleting(directory):
+        if os.path.lexists(deleted):
+            remove_tree(deleted)
+        if data and _is_of(directory, environment):
+            directory.rename(deleted)
+            remove_tree(deleted)
     with suppress(OSError):  # something else is in it, or another node's removal was the last
         storage.rmdir()
+
+
+def _deleted(storage: Path, node: str) -> Path:
+    return storage / f"{node}{_DELETED}"
+
+
+@contextmanager
+def _deleting(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ProvisionError(f"cannot delete {directory}", why=error.strerror or str(error)) from error
 
 
 def _is_of(directory: Path, environment: str) -> bool:

@@ -1,6 +1,7 @@
 """Whose an environment is: a file of the same name elsewhere never takes it over by accident."""
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from provision.plan.about import About
 from provision.plan.observed import ObservedEnvironment
 from provision.spec.source import Source
 from tests.cli.world import FILE, NAME, settle
+from tests.holders import dead, elsewhere, living, reused
 
 HERE = host_name()
 
@@ -135,7 +137,37 @@ def test_an_environment_keeps_its_maker_until_another_file_or_owner_takes_its_pl
 
 
 def _there(known: About | None) -> ObservedEnvironment:
-    return ObservedEnvironment("orders", "fake", about=known, created_s=None if known else 5.0)
+    return ObservedEnvironment("orders", "fake", network=True, about=known, created_s=None if known else 5.0)
+
+
+def test_an_owner_that_has_ended_is_not_kept_by_who_uses_the_environment_again(files: tuple[Path, Path]) -> None:
+    one, _ = files
+    for gone, kept in ((dead(), False), (reused(), False), (elsewhere(), True), (living(), True)):
+        known = about(one, owner_process=gone.process)
+        again = about_of(Source(one), Maker(Path("/first")), _there(known), None)
+        assert (again.owner_process == gone.process) is kept
+
+
+def test_a_note_that_a_killed_command_has_left_says_nothing_of_what_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime, _ = settle(tmp_path, monkeypatch)
+    assert run(["down", NAME]) == 0
+    left = about(tmp_path / "environments" / f"{NAME}.yaml", owner="job-1", owner_process=dead().process, removing=True)
+    other = tmp_path / "other" / "environments" / f"{NAME}.yaml"
+    other.parent.mkdir(parents=True)
+    other.write_text(FILE.replace("name: shop\n", ""))
+    monkeypatch.chdir(tmp_path / "other")
+    runtime.write_about(NAME, left)
+    assert run(["plan"]) == 0
+    before_s = time.time()
+    assert run(["up"]) == 0
+    made = runtime.about(NAME)
+    assert made is not None
+    assert (made.file, made.owner, made.owner_process, made.removing) == (str(other), "", None, False)
+    assert made.created_s >= before_s
+    assert run(["down"]) == 0
+    assert not runtime.abouts()
 
 
 def test_by_name_alone_nothing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

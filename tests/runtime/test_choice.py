@@ -162,6 +162,71 @@ def test_what_the_home_knows_to_be_in_docker_is_neither_missing_nor_made_again_w
     environment("auto").down()
 
 
+FIXED = "name: twin\nbrokers: {nodes: 2, port: 9092}\n"
+"""It needs no ports of ours, and no secrets: the home keeps nothing else of it."""
+
+
+class _Killed(BaseException):
+    """What nothing catches."""
+
+
+@pytest.fixture
+def fixed(two: Two, tmp_path: Path) -> Callable[[str], Environment]:
+    file = tmp_path / "twin.yaml"
+    file.write_text(FIXED)
+    return lambda runtime: Environment(file, overrides=[f"runtime={runtime}"], runtimes=two)
+
+
+@pytest.mark.parametrize("steps", [*range(9), None])
+def test_what_was_made_in_docker_or_only_begun_is_known_while_no_engine_answers(
+    two: Two, fixed: Callable[[str], Environment], steps: int | None
+) -> None:
+    count = 0
+
+    def kill(_verb: str, _subject: str) -> None:
+        nonlocal count
+        count += 1
+        if steps is not None and count > steps:
+            raise _Killed
+
+    two.fakes["docker"].on_verb = kill
+    if steps is None:
+        fixed("auto").up(RUNNING)
+    else:
+        with pytest.raises(_Killed):
+            fixed("auto").up(RUNNING)
+    two.fakes["docker"].on_verb = lambda _verb, _subject: None
+    two.silent.add("docker")
+    named = Environment.named("twin", runtimes=two)
+    for one, act in ((fixed("auto"), "up"), (fixed("auto"), "down"), (named, "down"), (named, "status")):
+        with pytest.raises(Unavailable, match="twin is in Docker, which does not answer"):
+            ACTS[act](one)
+    two.silent.clear()
+    Environment.named("twin", runtimes=two).down()
+    assert two.fakes["docker"].observe("twin").is_absent
+    assert not two.fakes["docker"].abouts()
+    assert "twin" not in two.leases
+    two.silent.add("docker")
+    assert Environment.named("twin", runtimes=two).down() == 0
+
+
+def test_what_was_never_made_is_not_looked_for(two: Two, fixed: Callable[[str], Environment]) -> None:
+    def fail(verb: str, subject: str) -> None:
+        if verb == "create_node":
+            raise ProvisionError(f"no {subject}")
+
+    two.fakes["docker"].on_verb = fail
+    with pytest.raises(ProvisionError, match=r"no (zookeeper|broker)-"):
+        fixed("auto").up(RUNNING)
+    with pytest.raises(Refused):
+        fixed("auto").up(RUNNING, agree=_refuse)
+    assert "twin" not in two.leases
+
+
+def _refuse(_plan: object) -> None:
+    raise Refused("it is not agreed to")
+
+
 @pytest.mark.parametrize("note", [in_lease, with_secrets])
 @pytest.mark.parametrize("place", ["process HERE", ""])
 def test_what_the_home_knows_to_be_elsewhere_or_nowhere_needs_no_engine(

@@ -104,8 +104,7 @@ def engine() -> Engine:
 )
 def test_what_only_reads_or_is_left_over_gives_way(engine: Engine, labels: Labels) -> None:
     engine.users = {"one": labels, "another": labels}
-    removed: Any = volumes.remove(engine, NAME, NODE, patience_s=60)
-    assert removed["Name"] == VOLUME
+    volumes.remove(engine, NAME, NODE, patience_s=60)
     assert (engine.there, engine.users) == ({}, {})
 
 
@@ -123,7 +122,7 @@ def test_a_reader_that_begins_again_and_again_gives_way_each_time(engine: Engine
             engine.users["next"] = tool(LIVES, reads=True)
 
     engine.remove_container = remove_container  # type: ignore[method-assign]
-    assert volumes.remove(engine, NAME, NODE, patience_s=60)
+    volumes.remove(engine, NAME, NODE, patience_s=60)
     assert engine.there == {}
 
 
@@ -133,7 +132,7 @@ def test_what_writes_is_waited_for_and_never_removed(engine: Engine, process: Pr
     engine.users = {"formats": tool(process)}
     engine.remove_container = lambda identity, **_: removed.append(identity)  # type: ignore[method-assign]
     engine.on_listing = lambda number: engine.users.clear() if number > 1 else None
-    assert volumes.remove(engine, NAME, NODE, patience_s=60)
+    volumes.remove(engine, NAME, NODE, patience_s=60)
     assert (engine.there, removed) == ({}, [])
 
 
@@ -166,6 +165,25 @@ def test_another_refusal_of_the_engine_is_no_reason_to_wait(engine: Engine) -> N
     assert engine.listings == 1
 
 
+def test_what_nobody_would_find_without_the_volume_goes_before_it_once_nobody_writes_any_more(engine: Engine) -> None:
+    seen: list[tuple[bool, int]] = []
+
+    def first(volume: Mapping[str, Any]) -> None:
+        seen.append((volume["Name"] in engine.there, len(engine.users)))
+
+    engine.users = {"formats": tool(LIVES)}
+    engine.on_listing = lambda number: engine.users.clear() if number > 2 else None
+    engine.broken = refused(HTTPStatus.CONFLICT, "cut off")
+    with pytest.raises(APIError, match="cut off"):
+        volumes.remove(engine, NAME, NODE, first, patience_s=1)
+    assert set(seen) == {(True, 0)}
+    engine.broken = None
+    seen.clear()
+    for _ in range(2):
+        volumes.remove(engine, NAME, NODE, first, patience_s=60)
+    assert (seen, engine.there) == ([(True, 0)], {})
+
+
 @pytest.mark.parametrize("conflict", [False, True], ids=["gone", "being removed"])
 def test_a_reader_that_is_removed_says_that_it_cannot_tell(engine: Engine, conflict: bool) -> None:
     def remove_container(identity: str, **_: Any) -> None:  # noqa: ANN401
@@ -178,6 +196,6 @@ def test_a_reader_that_is_removed_says_that_it_cannot_tell(engine: Engine, confl
 
 def test_what_reads_a_storage_can_be_told_from_what_writes(engine: Engine) -> None:
     with stored.reader(engine, NAME, NODE):
-        assert volumes.remove(engine, NAME, NODE, patience_s=60)
+        volumes.remove(engine, NAME, NODE, patience_s=60)
         engine.users["reads"] = {}
     assert engine.there == {}

@@ -28,12 +28,12 @@ def leases(situation: Situation) -> Iterator[Leftover]:
     """Port leases of environments that no runtime has."""
     ports, known = situation.runtimes.home.ports, situation.runtimes.environments_at
     for name in ports.reclaim(known, dry_run=True):
-        count = len(ports.of(name))
+        noted = f"{count} leased" if (count := len(ports.of(name))) else "noted where it was"
 
         def remove(_tell: Listener, name: str = name) -> bool:
             return name in ports.reclaim(known)
 
-        yield Leftover("port lease", name, f"{count} leased, but no runtime has the environment", remove)
+        yield Leftover("port lease", name, f"{noted}, but no runtime has the environment", remove)
 
 
 def locks(situation: Situation) -> Iterator[Leftover]:

@@ -358,15 +358,16 @@ class DockerRuntime(Runtime):
             ending.remove(self._api, container["Id"], node)
 
     def remove_storage(self, name: str, node: str, *, delete_data: bool) -> None:
-        """Remove the volume, and with `delete_data` the directory with provision's marker."""
+        """Remove the volume, and with `delete_data` before it the directory with provision's marker."""
+
+        def delete(volume: Mapping[str, Any]) -> None:
+            storage = Path(checked(volume)["Labels"].get(spec.STORAGE, ""))
+            if storage.is_absolute():
+                directories.delete(storage, node, name, data=delete_data)
+
         with translated(f"removing the volume {spec.name_of(name, node)}"):
             self._remove_drafts(name, node)
-            details = volumes.remove(self._api, name, node)
-        if details is None:
-            return
-        storage = checked(details)["Labels"].get(spec.STORAGE, "")
-        if delete_data and storage not in ("", StorageKind.VOLUME, StorageKind.MEMORY):
-            directories.delete(Path(storage), node, name)
+            volumes.remove(self._api, name, node, first=delete)
 
     def remove_network(self, name: str) -> None:
         """Remove tools and locks left by a killed command, then the network."""

@@ -1,6 +1,6 @@
 """Remove a node's volume, also while a container of provision's own has it mounted."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -22,8 +22,17 @@ _UNSEEN_S = 1.0
 _POLL_S = 0.1
 
 
-def remove(api: Any, name: str, node: str, patience_s: float = _PATIENCE_S) -> Mapping[str, Any] | None:  # noqa: ANN401 the SDK's client has no types
-    """Remove it; returns what it was, or None if there is none of this environment.
+def remove(
+    api: Any,  # noqa: ANN401 the SDK's client has no types
+    name: str,
+    node: str,
+    first: Callable[[Mapping[str, Any]], None] | None = None,
+    patience_s: float = _PATIENCE_S,
+) -> None:
+    """Remove it, if there is one of this environment.
+
+    `first` is called with it once nobody uses it any more, before it goes, and again if that is cut off: it removes
+    what nobody would find without the volume.
 
     Containers that only read it, of whichever command, are removed, and so are those of commands that have ended.
     Others of provision's own, which write to it, are waited for.
@@ -36,10 +45,12 @@ def remove(api: Any, name: str, node: str, patience_s: float = _PATIENCE_S) -> M
         try:
             details: Mapping[str, Any] = api.inspect_volume(volume)
             if not found.belongs(details, name):
-                return None
+                return
+            if first and not api.containers(all=True, filters={"volume": volume}):
+                first(details)
             api.remove_volume(volume)
         except NotFound:
-            return None
+            return
         except APIError as error:
             at_work = _made_way(api, name, volume, error, unseen)
             if patience.pause(_POLL_S):
@@ -52,7 +63,7 @@ def remove(api: Any, name: str, node: str, patience_s: float = _PATIENCE_S) -> M
                 hint=f"`provision down {name}` again once that has ended",
             ) from error
         else:
-            return details
+            return
 
 
 def _made_way(api: Any, name: str, volume: str, error: APIError, unseen: Patience) -> list[str]:  # noqa: ANN401 as above

@@ -347,8 +347,8 @@ class ProcessRuntime(Runtime):
     def remove_storage(self, name: str, node: str, *, delete_data: bool) -> None:
         """Remove its directories; the one that identifies it last, so that an interrupted removal can be repeated."""
         home, storage = self._places.environment(name), self._storage_of(name)
-        if delete_data and Path(storage).is_absolute():
-            directories.delete(Path(storage), node, name)
+        if Path(storage).is_absolute():
+            directories.delete(Path(storage), node, name, data=delete_data)
         processes.kill(home / node)
         with files_of(home / node):
             self._places.remove(name, node)
