@@ -64,6 +64,9 @@ class Layout(Protocol):
     def data_dir(self, node: str) -> str:
         """The directory of the node's data."""
 
+    def agent_dir(self, node: str) -> str:
+        """The same directory, as options of its JVM name it: free of characters that mean something in them."""
+
     def temp_dir(self, node: str) -> str:
         """A directory for native libraries, writable and not mounted noexec."""
 
@@ -81,6 +84,9 @@ class Layout(Protocol):
 
     def controller_listener(self, name: str, host: str, node: str, ports: Ports) -> Listener:
         """The controller listener of a voter of the KRaft quorum, called `host` inside the environment."""
+
+    def java_port(self, name: str, port: int) -> Listener:
+        """A port that a node's JVM opens for this machine, such as that of JMX."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +114,10 @@ class ContainerLayout:
         """The same in every container."""
         return f"{NODE_HOME}/config"
 
+    def agent_dir(self, node: str) -> str:
+        """The same path."""
+        return self.config_dir(node)
+
     def data_dir(self, node: str) -> str:  # noqa: ARG002 every container has its own file system
         """The same in every container."""
         return f"{NODE_HOME}/data"
@@ -134,6 +144,10 @@ class ContainerLayout:
     def controller_listener(self, name: str, host: str, node: str, ports: Ports) -> Listener:  # noqa: ARG002 equal ports inside
         """By container name; bound to that name's address, because a controller advertises the address it binds to."""
         return Listener(name, host, _CONTROLLER_PORTS[name], host, _CONTROLLER_PORTS[name])
+
+    def java_port(self, name: str, port: int) -> Listener:
+        """The same port inside, published."""
+        return Listener(name, _ANY, port, LOOPBACK, port, port, LOOPBACK)
 
     def broker_listeners(self, host: str, node: str, ports: Ports, security: Security) -> tuple[Listener, ...]:
         """INTERNAL by container name, the others by the published port."""
@@ -172,6 +186,10 @@ class LocalLayout:
     def config_dir(self, node: str) -> str:
         """In the node's own directory."""
         return f"{self.directory}/{node}/config"
+
+    def agent_dir(self, node: str) -> str:  # noqa: ARG002 relative to the node's own directory, in which it is started
+        """Relative: the home's path may have any character."""
+        return "config"
 
     def data_dir(self, node: str) -> str:
         """Below the root of the data."""
@@ -216,6 +234,10 @@ class LocalLayout:
         """A port of this machine for each voter."""
         port = ports[f"{node}/{name}"]
         return Listener(name, LOOPBACK, port, LOOPBACK, port)
+
+    def java_port(self, name: str, port: int) -> Listener:
+        """On the loopback interface, if what opens it does as it is told."""
+        return Listener(name, LOOPBACK, port, LOOPBACK, port, port, LOOPBACK)
 
     def broker_listeners(self, host: str, node: str, ports: Ports, security: Security) -> tuple[Listener, ...]:  # noqa: ARG002
         """One listener serves clients and brokers alike, unless they are told apart."""

@@ -76,6 +76,8 @@ UNREADABLE = b"\0"
 """The content that stands for a file that is there but cannot be read, or is none. No text has it."""
 
 LAUNCH_FILE = "launch.json"
+AGENT_PREFIX = "agent-"
+"""How the names of files begin that are those of Java agents."""
 """The file that records how a node is started, next to its configuration."""
 
 
@@ -135,7 +137,8 @@ class Node:
     command after `java`. `properties` are the settings of its properties file beyond those in the templates, sorted by
     key. `software` names what it runs: an image, or the jars of a version. `votes` is whether it is a voter of the
     KRaft quorum; `logs_itself` is whether its software has its own logging configuration. `engine` is the id of the
-    engine that it is pinned to, where there are several.
+    engine that it is pinned to, where there are several. `java_ports` are those that its JVM opens besides Kafka's own,
+    and `agent_files` the files of its Java agents, absolute paths on this machine.
     """
 
     name: str
@@ -155,6 +158,8 @@ class Node:
     votes: bool = False
     logs_itself: bool = False
     engine: str = ""
+    java_ports: tuple[Listener, ...] = ()
+    agent_files: tuple[str, ...] = ()
 
     def listener(self, name: str) -> Listener:
         """The listener of that name.
@@ -352,6 +357,11 @@ class RenderedFile:
     def identity(self) -> str:
         """The SHA-256 of its content, also if that could not be read back."""
         return self.digest or hashlib.sha256(self.content).hexdigest()
+
+    @property
+    def is_of_agent(self) -> bool:
+        """Whether it is a file of a Java agent, in which can be anything: no text, or a password."""
+        return self.name.startswith(AGENT_PREFIX)
 
     def is_same(self, other: "RenderedFile") -> bool:
         """Whether the other one has the same content, and is as secret."""

@@ -32,6 +32,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from provision.catalogue.versions import KRAFT, release_of
 from provision.cluster import confined, properties
+from provision.cluster.agents import agent_files
 from provision.cluster.layout import CLIENT, ELECTION, QUORUM
 from provision.cluster.model import LAUNCH_FILE, MAIN_FILES, Cluster, Node, RenderedFile, Role
 from provision.errors import InvalidEnvironment, Problem
@@ -45,13 +46,15 @@ MAX_CHARACTERS = 1024 * 1024
 
 
 def render(cluster: Cluster) -> tuple[RenderedFile, ...]:
-    """Every configuration file of every node, in the order of the nodes.
+    """Every configuration file of every node, in the order of the nodes, and then the files of their Java agents.
 
     Raises:
         InvalidEnvironment: a template fails or takes more time or memory than it may, a value has a line break, or a
-            key is rendered twice; lists every such problem, with the template's line if it is known.
+            key is rendered twice; lists every such problem, with the template's line if it is known. Or a file of an
+            agent cannot be read.
     """
-    return confined.render(cluster) if cluster.templates else render_here(cluster)
+    rendered = confined.render(cluster) if cluster.templates else render_here(cluster)
+    return (*rendered, *agent_files(cluster))
 
 
 def render_here(cluster: Cluster, tell: Callable[[str, str], None] | None = None) -> tuple[RenderedFile, ...]:
@@ -194,7 +197,7 @@ def _text_of(template: Template, context: Mapping[str, object]) -> str:
 def _launch_file(cluster: Cluster, node: Node) -> RenderedFile:
     """How the node is started, stored with its configuration so that a later plan can name any change."""
     temporary = [listener.host_port for listener in node.listeners if listener.host_port and listener.temporary]
-    launch = {
+    launch: dict[str, object] = {
         "kafka": str(cluster.version),
         "software": node.software,
         "java": node.java,
@@ -206,6 +209,8 @@ def _launch_file(cluster: Cluster, node: Node) -> RenderedFile:
     }
     if node.host_listeners and cluster.listening.names != (HOST,):  # what is published besides, and a node's mark tells
         launch["listeners"] = written(node.host_listeners)
+    if node.java_ports:
+        launch["java_ports"] = [one.host_port for one in node.java_ports]
     return RenderedFile(node.name, LAUNCH_FILE, f"{json.dumps(launch, indent=2)}\n".encode())
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from provision.catalogue.versions import KRAFT, ZOOKEEPER, KafkaVersion, release_of
+from provision.cluster.agents import Agents, agents_of
 from provision.cluster.layout import CLIENT, Layout, controller_name, voter_names
 from provision.cluster.model import (
     MAIN_FILES,
@@ -262,6 +263,7 @@ def _node(  # noqa: PLR0913 what differs between the roles, by name
     """The part common to all roles: the node's directories, and how it is started."""
     name = role.node(number)
     software = layout.software(role)
+    agents = agents_of(_java_of(spec, role), layout, name, number)
     if role is not Role.ZOOKEEPER:
         security = security_of(spec)
         listeners = tuple(_secured(one, security) for one in listeners)
@@ -286,10 +288,12 @@ def _node(  # noqa: PLR0913 what differs between the roles, by name
         log_file=layout.log_file(name),
         software=software.name,
         java=software.java,
-        java_args=_java_args(spec, layout, name, role, heap),
+        java_args=_java_args(spec, layout, name, role, heap, agents),
         votes=votes,
         logs_itself=software.logs_itself,
         engine=layout.engine(name),
+        java_ports=agents.ports,
+        agent_files=agents.files,
     )
 
 
@@ -304,7 +308,9 @@ def _secured(listener: Listener, security: Security) -> Listener:
     return replace(listener, name=name, protocol=protocol, security=profile.name)
 
 
-def _java_args(spec: EnvironmentSpec, layout: Layout, node: str, role: Role, heap: str) -> tuple[str, ...]:
+def _java_args(
+    spec: EnvironmentSpec, layout: Layout, node: str, role: Role, heap: str, agents: Agents
+) -> tuple[str, ...]:
     software, java = layout.software(role), _java_of(spec, role)
     logging = release_of(KafkaVersion.parse(spec.kafka.version)).logging_file
     config_dir, temp_dir = layout.config_dir(node), layout.temp_dir(node)
@@ -318,6 +324,7 @@ def _java_args(spec: EnvironmentSpec, layout: Layout, node: str, role: Role, hea
         f"-DZstdTempFolder={temp_dir}",
         f"-Dorg.xerial.snappy.tempdir={temp_dir}",
         *([] if software.logs_itself else [f"-D{logging.property}={file_url(f'{config_dir}/{logging.name}')}"]),
+        *agents.options,
         *(bound_here(java.options) if layout.runtime == "process" else ()),
         *java.options,
         "-cp",

@@ -66,6 +66,8 @@ class Mask:
             return f"{HIDDEN}\n"
         if file.content == UNREADABLE:
             return "(it cannot be read)\n"
+        if file.is_of_agent:
+            return f"(a file of a Java agent, SHA-256 {file.identity})\n"
         text = _PEM.sub(HIDDEN, _text_of(file))
         if file.name == LAUNCH_FILE and (launch := _launch(text)) is not None:
             return f"{json.dumps(self.value(launch), indent=2)}\n"

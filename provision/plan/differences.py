@@ -44,7 +44,8 @@ def differences(before: Iterable[RenderedFile], after: Iterable[RenderedFile]) -
     """Each changed setting of a node, in the order of its files.
 
     Other comments, or another order of the same keys, are no difference, because the node would run the same. Nor is a
-    file that is no longer rendered, because nothing reads it. For a secret file, only the fact of the change is given.
+    file that is no longer rendered, because nothing reads it. For a secret file, and one of a Java agent, only
+    the fact of the change is given.
     """
     old = {file.name: file for file in before}
     new = {file.name: file for file in after}
@@ -77,7 +78,7 @@ def _canonical_item(item: str) -> str | float:
 def _changes(old: RenderedFile | None, new: RenderedFile) -> Iterator[Difference]:
     name, secret = new.name, new.secret or (old is not None and old.secret)
     old_values, new_values = _values(name, old.text if old else ""), _values(name, new.text)
-    if secret or old_values is None or new_values is None:
+    if secret or new.is_of_agent or old_values is None or new_values is None:
         yield Difference("", None, None, name)
         return
     for key in sorted(old_values.keys() | new_values.keys()):

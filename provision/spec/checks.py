@@ -17,6 +17,7 @@ from provision.common.counts import counted
 from provision.errors import Problem
 from provision.security.ensemble import closes
 from provision.spec.acls import acls
+from provision.spec.agents import agents, java_ports
 from provision.spec.decided import decided_properties
 from provision.spec.listeners import host_ports, listeners, security_of
 from provision.spec.model import EnvironmentSpec
@@ -324,24 +325,29 @@ def overrides(spec: EnvironmentSpec) -> Iterator[Finding]:
 def ports(spec: EnvironmentSpec) -> Iterator[Finding]:
     """Every node's port is valid, and no two nodes have the same."""
     spans: dict[Path, range] = {}
-    of_ensemble: tuple[Path, int | str | None, int] = (("zookeeper",), spec.zookeeper.port, spec.zookeeper.nodes)
-    for section, port, nodes in (of_ensemble, *((path, at, spec.brokers.nodes) for path, at in host_ports(spec))):
+    unset: Path = ("brokers", "port") if "port" not in spec.brokers.model_fields_set else ()
+    of_kafka: list[tuple[Path, int | str | None, int]] = [
+        (("zookeeper", "port"), spec.zookeeper.port, spec.zookeeper.nodes),
+        *(((*path, "port"), at, spec.brokers.nodes) for path, at in host_ports(spec)),
+    ]
+    of_java = list(java_ports(spec))
+    for key, port, nodes in (*of_kafka, *of_java):
         if not isinstance(port, int):
             continue
         span = range(port, port + nodes)
         if span[-1] > LAST_PORT:
             message = f"{nodes} nodes from port {port} on go beyond {LAST_PORT}"
-            yield Finding((*section, "port"), message, "start lower, or use auto")
+            yield Finding(key, message, "start lower" if (key, port, nodes) in of_java else "start lower, or use auto")
         for other, taken in spans.items():
             if shared := sorted(set(span) & set(taken)):
                 # at brokers.port if the file sets it; else it is the default, and the file has only the other
-                (here, mine), (there, theirs) = ((section, span), (other, taken))
-                if section == ("brokers",) and "port" not in spec.brokers.model_fields_set:
+                (here, mine), (there, theirs) = ((key, span), (other, taken))
+                if key == unset:
                     (here, mine), (there, theirs) = (there, theirs), (here, mine)
-                other_one, one = (".".join(map(str, path)) for path in (there, here))
+                other_one, one = (".".join(map(str, path)).removesuffix(".port") for path in (there, here))
                 message = f"port {shared[0]} is also a port of {other_one} ({_span(theirs)}); {one} takes {_span(mine)}"
-                yield Finding((*here, "port"), message, "move one of the two apart")
-        spans[section] = span
+                yield Finding(here, message, "move one of the two apart")
+        spans[key] = span
 
 
 def _span(span: range) -> str:
@@ -405,8 +411,31 @@ RULES: tuple[RuleReads, ...] = (
     (reserved_properties, (("listeners", ANY), ("security",))),
     (overrides, (("brokers", "nodes"),)),
     (
+        agents,
+        (
+            ("brokers", "java"),
+            ("controllers", "java"),
+            ("zookeeper", "java"),
+            ("kafka", "mode"),
+            ("kafka", "version"),
+            ("security",),
+            ("listeners", ANY),
+            ("runtime",),
+        ),
+    ),
+    (
         ports,
-        (("brokers", "nodes"), ("brokers", "port"), ("zookeeper", "nodes"), ("zookeeper", "port"), ("listeners", ANY)),
+        (
+            ("brokers", "nodes"),
+            ("brokers", "port"),
+            ("brokers", "java"),
+            ("controllers", "nodes"),
+            ("controllers", "java"),
+            ("zookeeper", "nodes"),
+            ("zookeeper", "port"),
+            ("zookeeper", "java"),
+            ("listeners", ANY),
+        ),
     ),
     (memory, (("brokers", "memory"), ("brokers", "heap"), ("brokers", "overrides"))),
     (storage, (("storage",),)),

@@ -1,9 +1,11 @@
 """The key `java` of a section: how the JVMs of its nodes are started."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field, WithJsonSchema
 
+from provision.spec.ports import LAST_PORT
 from provision.spec.section import Section
 
 _DECIDED = {
@@ -39,6 +41,42 @@ def _option(text: str) -> str:
     return text
 
 
+FILE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""The names of files that options of Java can tell of, whatever an agent makes of other characters."""
+
+
+def _file(text: str) -> str:
+    name = text.rpartition("/")[2]
+    if not FILE_NAME.fullmatch(name) or set(name) <= {"."} or "\0" in text:
+        raise ValueError(
+            f"{text!r} does not end in the name of a file of at most 64 letters, digits, dots, hyphens or underscores"
+        )
+    return text
+
+
+def _one_line(text: str) -> str:
+    if any(character in text for character in "\n\r\0"):
+        raise ValueError("the options of an agent are one line")
+    return text
+
+
+AgentFile = Annotated[str, AfterValidator(_file), WithJsonSchema({"type": "string", "minLength": 1})]
+Port = Annotated[int, Field(ge=1, le=LAST_PORT)]
+
+
+class AgentSpec(Section):
+    """A Java agent."""
+
+    jar: AgentFile
+    """Its jar, a file of this machine that every node gets; a relative path starts at the directory of the file."""
+    options: Annotated[str, AfterValidator(_one_line)] = ""
+    """What the agent is given. `{address}`, `{port}` and the names of `files` in braces stand for those of the node."""
+    files: list[AgentFile] = []
+    """Files of this machine that the agent reads; every node gets them, too."""
+    port: Port | None = None
+    """The port that it opens on node 1, on 127.0.0.1; node 2 gets the next one, and so on."""
+
+
 class JavaSpec(Section):
     """How the JVM of each node is started."""
 
@@ -46,3 +84,7 @@ class JavaSpec(Section):
     """`fast`: one compiler, one collector thread; for 1 or 2 processors. `server`: as Kafka's own scripts do."""
     options: list[Annotated[str, AfterValidator(_option)]] = []
     """Additional options of Java, one text each, such as `-Dcom.sun.management.jmxremote.port=9999`; they win."""
+    agents: list[AgentSpec] = []
+    """Java agents that each node loads, such as one for Prometheus."""
+    jmx_port: Port | None = None
+    """The port of JMX on node 1, on 127.0.0.1; node 2 gets the next one, and so on. Default: none."""

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from provision.errors import InvalidEnvironment, Problem
 from provision.events import Listener, Notice, Warned, silent
+from provision.spec.agents import agent_files, java_of, with_whole_paths
 from provision.spec.assumptions import assumptions
 from provision.spec.certificates import own_certificates
 from provision.spec.checks import RULES, RuleReads, check, topic_names
@@ -104,7 +105,11 @@ def _checked(
             (("certificates",), ("listeners",), ("security",)),
         )
         passwords: RuleReads = (lambda spec: password_files(spec, base_directory), (("users",),))
-        found = check(spec, source, (*RULES, on_disk, content, authority, passwords, *VERSION_RULES), unreadable)
+        jars: RuleReads = (
+            lambda spec: agent_files(spec, base_directory),
+            (("brokers",), ("controllers",), ("zookeeper",), ("kafka", "mode"), ("kafka", "version")),
+        )
+        found = check(spec, source, (*RULES, on_disk, content, authority, passwords, jars, *VERSION_RULES), unreadable)
         problems += (problem for problem in found if not problem.warning)
         for warning in sorted(problem for problem in found if problem.warning):
             tell(Warned(warning))
@@ -116,7 +121,7 @@ def _checked(
 
 
 def _absolute(spec: EnvironmentSpec, base_directory: FilePath) -> EnvironmentSpec:
-    """The spec with whole paths of the files of records: whoever reads them knows only the spec."""
+    """The spec with whole paths of the files of records and of agents: whoever reads them knows only the spec."""
     topics = [
         topic.model_copy(
             update={"records": topic.records.model_copy(update={"file": str(base_directory / topic.records.file)})}
@@ -125,7 +130,12 @@ def _absolute(spec: EnvironmentSpec, base_directory: FilePath) -> EnvironmentSpe
         else topic
         for topic in spec.topics
     ]
-    return spec.model_copy(update={"topics": topics}) if any(topic.records for topic in topics) else spec
+    update: dict[str, object] = {"topics": topics} if any(topic.records for topic in topics) else {}
+    for name, (java, _) in java_of(spec).items():
+        if java.agents:
+            section = getattr(spec, name)
+            update[name] = section.model_copy(update={"java": with_whole_paths(java, base_directory)})
+    return spec.model_copy(update=update) if update else spec
 
 
 def read_text(file: FilePath) -> str:

@@ -33,7 +33,7 @@ def test_every_shipped_environment_is_valid_and_named_by_its_file(environment: P
     assert load(environment).name == environment.stem
 
 
-JAVA = {"profile": "fast", "options": []}
+JAVA: dict[str, object] = {"profile": "fast", "options": [], "agents": [], "jmx_port": None}
 
 
 def test_a_file_of_one_key_has_every_default(file: Path) -> None:

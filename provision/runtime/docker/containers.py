@@ -136,7 +136,7 @@ def node_options(
         uid, _, gid = user.partition(":")
         options = f"rw,noexec,nosuid,nodev,size={node.memory_bytes},mode=0750,uid={uid},gid={gid}"
         host["tmpfs"][node.data_dir] = options
-    published = {listener.listen_port: listener for listener in node.listeners if listener.endpoint}
+    published = {one.listen_port: one for one in (*node.listeners, *node.java_ports) if one.endpoint}
     host |= {
         "network_mode": cluster.name,
         "mounts": _mounts(cluster, node),

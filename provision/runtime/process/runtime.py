@@ -241,7 +241,7 @@ class ProcessRuntime(Runtime):
             listeners=written(node.told_listeners),
             version=str(cluster.version),
             software=cluster.software,
-            ports=tuple(listener.listen_port for listener in node.listeners),
+            ports=tuple(listener.listen_port for listener in (*node.listeners, *node.java_ports)),
             arguments=node.java_args,
             archive=kind_of(cluster, node),
         )

@@ -39,6 +39,8 @@ def _damage(file: RenderedFile) -> tuple[str, str, int] | None:
     """The id of a file's damage, what it is, and the line; None if it is whole."""
     if file.content == UNREADABLE:
         return "file-damaged", "cannot be read", 0
+    if file.is_of_agent:
+        return None
     try:
         text = file.content.decode()
     except UnicodeDecodeError as error:
