@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +13,6 @@ import pytest
 
 from tests.engine import (
     DEFAULT_VERSION,
-    NO_ENGINE,
     ROOT,
     Provision,
     engine,
@@ -112,36 +110,6 @@ def test_a_changed_ttl_counts_at_once_and_gc_removes_what_is_past_it(provision: 
         service.terminate()
         _, err = service.communicate(timeout=60)
     assert service.returncode == 0, err
-
-
-@pytest.mark.parametrize("killed", ["when it is ready", "while it is made"])
-def test_a_job_that_is_killed_with_all_its_processes_leaves_nothing(
-    provision: Provision, tmp_path: Path, killed: str
-) -> None:
-    name = f"about-job-{'ready' if killed == 'when it is ready' else 'made'}"
-    env = write_environment(tmp_path, name, FILE)
-    provision.started.add(name)
-    line = " ".join(f"'{word}'" for word in provision.arguments("up", env))
-    # What the shell starts is in its process group, and ends with it.
-    script = f"{line} --owner-pid $$ && echo ready && sleep 600"
-    engine_variables = NO_ENGINE if provision.runtime == "process" else {}
-    variables = {**os.environ, "PROVISION_HOME": str(provision.home), **engine_variables}
-    with subprocess.Popen(
-        ["/bin/sh", "-c", script],
-        cwd=ROOT,
-        env=variables,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    ) as job:
-        assert job.stdout is not None
-        if killed == "when it is ready":
-            assert any(text.strip() == "ready" for text in job.stdout)
-        else:
-            assert wait_until(lambda: any("broker-1" in trace for trace in provision.traces(name)))
-        os.killpg(job.pid, signal.SIGKILL)
-    assert wait_until(lambda: provision.traces(name) == [] and not reapers(provision), GONE_S), provision.traces(name)
 
 
 def test_a_block_whose_process_is_killed_leaves_nothing(provision: Provision, tmp_path: Path) -> None:
