@@ -63,9 +63,9 @@ def image(version: str = DEFAULT_VERSION) -> str:
     return ensure_image(version)
 
 
-def engine_traces(environment: str) -> list[str]:
-    """What the engine has of an environment: containers, networks and volumes, by label or by name."""
-    api = engine().api
+def engine_traces(environment: str, client: docker.DockerClient | None = None) -> list[str]:
+    """What the engine, or another one, has of an environment: containers, networks and volumes, by label or by name."""
+    api = (client or engine()).api
     things = [
         *(("container", c["Names"][0].removeprefix("/"), c["Labels"]) for c in api.containers(all=True) if c["Names"]),
         *(("network", network["Name"], network["Labels"]) for network in api.networks()),
@@ -107,6 +107,8 @@ class Provision:
     own_image: bool = True
     as_written: bool = False
     """Whether a file is given to a command as it is."""
+    inside: tuple[str, ...] = ()
+    """What starts it somewhere else, such as in another network."""
 
     def arguments(self, *arguments: str) -> list[str]:
         """The whole command. Where it takes a file it gets the runtime, the version and the test image."""
@@ -115,7 +117,7 @@ class Provision:
             overrides.append(f"kafka.image={image(self.version)}")
         takes_file = arguments[0] in ("up", "plan", "lock", "render", "validate") and not self.as_written
         settings = [word for override in overrides for word in ("--set", override)]
-        return [sys.executable, "-m", "provision", *arguments, *(settings if takes_file else ())]
+        return [*self.inside, sys.executable, "-m", "provision", *arguments, *(settings if takes_file else ())]
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:  # noqa: ANN401 Popen's own
         """Start the command and do not wait for it. What it may leave is removed when the module's tests are done."""

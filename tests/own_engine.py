@@ -1,7 +1,8 @@
-"""A Docker engine of a test's own, in a network of its own, which the test may stop and start again.
+"""A Docker engine of a test's own, in a network of its own, which the test may stop, kill and start again.
 
 Its one image has the layout of Kafka's and no Kafka: what stands for Java waits until it is told to end. That is all
-that tests of the engine itself need, and it is there in a second.
+that tests of the engine itself need, and it is there in a second. With real brokers it has the image of the other
+tests, and whoever talks to them does so in its network (`inside`).
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import shutil
 import socket
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,11 +24,11 @@ import psutil
 import pytest
 from docker.errors import DockerException
 
-from tests.engine import wait_until
+from tests.engine import engine, image, wait_until
 
 IMAGE = "own-engine/kafka:3.9.1"
 _JAVA = "#!/bin/sh\ntrap 'exit 143' TERM\nwhile :; do /bin/sleep 0.1; done\n"
-_START = 'ip link set lo up && exec "$@"'
+_HOLD = "ip link set lo up && echo up && exec sleep infinity"
 
 
 @dataclass
@@ -34,6 +36,8 @@ class OwnEngine:
     """Its directory must have a short path: sockets have a longest one."""
 
     directory: Path
+    network_pid: int
+    storage_driver: str = "vfs"
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -41,11 +45,16 @@ class OwnEngine:
         """What DOCKER_HOST may be set to."""
         return f"unix://{self.directory}/docker.sock"
 
+    @property
+    def inside(self) -> tuple[str, ...]:
+        """What starts a command in the engine's network, where the ports of its containers are."""
+        return ("/usr/bin/nsenter", f"--net=/proc/{self.network_pid}/ns/net")
+
     def start(self) -> None:
         """Start it, and wait until it answers."""
         options = [f"--{name}={self.directory}/{name}" for name in ("data-root", "exec-root", "pidfile")]
-        options += [f"--host={self.address}", "--storage-driver=vfs", "--shutdown-timeout=2"]
-        command = ["/usr/bin/unshare", "--net", "/bin/sh", "-c", _START, "engine", "dockerd", *options]
+        options += [f"--host={self.address}", f"--storage-driver={self.storage_driver}", "--shutdown-timeout=10"]
+        command = [*self.inside, "dockerd", *options]
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         assert wait_until(self._answers, 60), (self.directory / "log").read_text()[-3000:]
@@ -66,45 +75,80 @@ class OwnEngine:
         self._process.terminate()
         self._process.wait(timeout=60)
 
+    def kill(self) -> None:
+        """Kill it with all that runs in it, as if the machine had lost its power."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(timeout=60)
+        self.end_all()
+
     def end_all(self) -> None:
-        """Kill what it may have left running: containerd, and what holds its containers."""
+        """Kill what it may have left running: containerd, what holds its containers, and what runs in them."""
+        ended: list[psutil.Process] = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 if any(str(self.directory) in word for word in process.cmdline()):
-                    process.kill()
-                    process.wait(timeout=30)
+                    ended += [process, *process.children(recursive=True)]
+        for process in ended:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        _, left = psutil.wait_procs(ended, timeout=30)
+        assert not left
 
-    def load_image(self) -> None:
-        """Give it its image."""
+    @contextmanager
+    def client(self) -> Iterator[docker.DockerClient]:
+        """A client of it, which has to answer."""
         client = docker.DockerClient(self.address, timeout=60)
         try:
-            name, _, tag = IMAGE.rpartition(":")
-            client.api.import_image_from_data(_root(), repository=name, tag=tag, changes=["ENV PATH=/usr/bin:/bin"])
+            yield client
         finally:
             client.close()
 
+    def load_image(self) -> None:
+        """Give it the image without Kafka."""
+        name, _, tag = IMAGE.rpartition(":")
+        with self.client() as client:
+            client.api.import_image_from_data(_root(), repository=name, tag=tag, changes=["ENV PATH=/usr/bin:/bin"])
+
+    def load_kafka(self) -> None:
+        """Give it the image of Kafka that the other tests have, from the engine of this machine."""
+        with self.client() as client:
+            client.api.load_image(engine().images.get(image()).save(named=True))
+
 
 @contextmanager
-def own_engine() -> Iterator[OwnEngine]:
-    """A running one, which is gone at the end with all it has; skipped where nobody may start one."""
+def own_engine(storage_driver: str = "vfs") -> Iterator[OwnEngine]:
+    """A running one without an image, which is gone at the end with all it has; skipped where nobody may start one."""
     if os.geteuid() != 0 or not shutil.which("dockerd"):
         if os.environ.get("PROVISION_TEST_REQUIRE_ENGINE") and os.geteuid() == 0:
             pytest.fail("dockerd is required here")
         pytest.skip("only root starts an engine")
-    directory = Path("/tmp") / f"own-engine-{os.getpid()}"
-    directory.mkdir()
-    engine = OwnEngine(directory)
-    try:
-        engine.start()
-        engine.load_image()
-        yield engine
-    finally:
-        if engine._process and engine._process.poll() is None:  # noqa: SLF001 its own
-            engine.stop()
-        engine.end_all()
-        for mounted in re.findall(rf"{directory}/\S+", Path("/proc/mounts").read_text())[::-1]:
-            subprocess.run(["/bin/umount", "--lazy", mounted], check=False, capture_output=True)
-        shutil.rmtree(directory)
+    directory = Path(tempfile.mkdtemp(prefix="own-engine-", dir="/tmp"))
+    with _network() as pid:
+        own = OwnEngine(directory, pid, storage_driver)
+        try:
+            own.start()
+            yield own
+        finally:
+            if own._process and own._process.poll() is None:  # noqa: SLF001 its own
+                own.stop()
+            own.end_all()
+            for mounted in re.findall(rf"{directory}/\S+", Path("/proc/mounts").read_text())[::-1]:
+                subprocess.run(["/bin/umount", "--lazy", mounted], check=False, capture_output=True)
+            shutil.rmtree(directory)
+
+
+@contextmanager
+def _network() -> Iterator[int]:
+    """A network with nothing in it but itself, for as long as a process is there, which is given."""
+    command = ["/usr/bin/unshare", "--net", "/bin/sh", "-c", _HOLD]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        try:
+            assert holder.stdout
+            assert holder.stdout.readline() == "up\n"
+            yield holder.pid
+        finally:
+            holder.kill()
 
 
 def _root() -> bytes:

@@ -59,8 +59,9 @@ def provision(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 @pytest.fixture(scope="module")
 def own() -> Iterator[OwnEngine]:
     """An engine of the module's own."""
-    with own_engine() as engine:
-        yield engine
+    with own_engine() as made:
+        made.load_image()
+        yield made
 
 
 @pytest.fixture(scope="session")
