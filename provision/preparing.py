@@ -14,7 +14,7 @@ from provision.cluster.identity import Identities
 from provision.cluster.layout import Layout
 from provision.cluster.model import Cluster, RenderedFile, Role
 from provision.cluster.resolve import fixed_ports, resolve, resolve_without_ports
-from provision.cluster.secured import kept_in_the_cluster, secret_files
+from provision.cluster.secured import kept_in_the_cluster, secret_files, with_contents, with_kept
 from provision.errors import Refused
 from provision.events import Listener, Notice, StageDone, silent
 from provision.home.place import Home
@@ -217,19 +217,20 @@ def _prepare(  # noqa: PLR0913 all that is known of it
         tell(Notice(f"{trouble}: {listed(names)} is left as it is"))
     if cluster.mode == KRAFT:
         cluster = replace(cluster, cluster_id=cluster_id_for(cluster, observed))
-    securing = _securing(cluster, change, observed, runtime, home) if change else None
+    made = material_of(cluster, observed, home, runtime, rotation)
+    secret = secret_files(cluster, made)
+    securing = _securing(cluster, change, observed, runtime, home, secret) if change else None
     upgrade, closing = stages_of(cluster, observed), _closing(cluster, observed, runtime)
     changing = securing.stages() if securing else ()
     stages = next((found for found in (changing, closing) if len(found) > 1), upgrade)
     if stages is not changing:
         securing = None
-    made = material_of(cluster, observed, home, runtime, rotation)
     if rotation is Rotation.FINISH:
         require_rotated(cluster, observed, material_of(cluster, observed, home, runtime), runtime)
     for text in warnings_of(cluster, made, rotation):
         tell(Notice(text))
     desired = with_passwords(desired, kept_in_the_cluster(cluster, made))
-    phases = _phases(stages, secret_files(cluster, made), securing)
+    phases = _phases(stages, secret, securing)
     tell(StageDone("render"))
     missing, details = runtime.missing_software(cluster), observe_details(cluster, phases[0].files, observed, runtime)
     tell(StageDone("observe", "files and brokers"))
@@ -266,14 +267,24 @@ def _phases(
 
 
 def _securing(
-    cluster: Cluster, change: _Change, observed: ObservedEnvironment, runtime: Runtime, home: Home
+    cluster: Cluster,
+    change: _Change,
+    observed: ObservedEnvironment,
+    runtime: Runtime,
+    home: Home,
+    wanted: tuple[RenderedFile, ...],
 ) -> Resecuring:
-    """The change of the security of its nodes, by the files that they have now."""
+    """The change of the security of its nodes, by the files that they have now, to those secret files."""
     before = change.before
-    files = {node.name: runtime.read_files(observed.name, node.name) for node in observed.nodes}
-    if any(file.digest for of_node in files.values() for file in of_node):
-        what = f"the security of {observed.name} cannot be changed while it runs"
-        why = "meanwhile, nodes would need their old secrets beside the new ones, and a swarm does not give them back"
-        raise Refused(what, why=why, hint=f"`provision stop {observed.name}`, then `provision up` again")
     kept = secret_files(before, material_of(before, observed, home, runtime))
+    there = {node.name: runtime.read_files(observed.name, node.name) for node in observed.nodes}
+    files = with_contents(there, (*kept, *wanted, *with_kept(wanted, kept)))
+    if unknown := [node for node, of_node in files.items() if any(file.digest for file in of_node)]:
+        what = f"the security of {observed.name} cannot be changed while it runs"
+        why = (
+            "meanwhile, nodes need their old secrets beside the new ones; a swarm does not give them back, and those "
+            f"of {listed(unknown)} are not what this file and this home have (as if a user had gone from the file)"
+        )
+        hint = f"undo what else has changed, or `provision stop {observed.name}`, then `provision up` again"
+        raise Refused(what, why=why, hint=hint)
     return Resecuring(cluster, before, observed, files, kept, change.ports)

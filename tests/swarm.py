@@ -29,6 +29,9 @@ _FORWARD = ("FORWARD", "-j", "ACCEPT")
 _NEEDED = ("ip", "iptables", "nsenter", "unshare", "setpriv", "dockerd")
 _REFUSED = b"\x81\x83"  # an answer of a name server: there is no such name
 _START_S = 90.0
+_LISTENS, _LOOPBACK = "0A", "7F"  # in /proc/net/tcp: the state, and how loopback addresses end
+MANAGEMENT_PORTS = frozenset({2377, 7946})
+"""Where a swarm's managers and engines talk to each other."""
 
 
 @dataclass(slots=True)
@@ -53,6 +56,15 @@ class Host:
         if self._client is None:
             self._client = docker.DockerClient(base_url=self.docker_host, timeout=60)
         return self._client
+
+    @property
+    def listening(self) -> frozenset[int]:
+        """The TCP ports on which anything listens on this machine, but for those of its loopback address."""
+        assert self.process is not None
+        tables = [Path(f"/proc/{self.process.pid}/net/{name}").read_text() for name in ("tcp", "tcp6")]
+        rows = [line.split() for table in tables for line in table.splitlines()[1:]]
+        ends = [row[1].rpartition(":") for row in rows if row[3] == _LISTENS]
+        return frozenset(int(port, 16) for address, _, port in ends if not address.endswith(_LOOPBACK))
 
     def start(self, name_server: str) -> None:
         """Start the engine, which ends with the thread that starts it, however that ends."""

@@ -257,10 +257,14 @@ class AuthorityFiles:
 
 @dataclass(frozen=True, slots=True)
 class SwarmOptions:
-    """What an environment asks of its swarm: whether its network is encrypted, and where the API of engines answers."""
+    """What an environment asks of its swarm: whether its network is encrypted, and where the API of engines answers.
+
+    `published` is whether engines open the ports of its brokers.
+    """
 
     encrypted: bool = True
     reached: Mapping[str, str] = field(default_factory=dict)
+    published: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ from provision.spec.java import JavaSpec
 from provision.spec.listeners import broker_ports, security_of
 from provision.spec.model import BrokerOverride, EnvironmentSpec
 from provision.spec.paths import record_file
-from provision.spec.swarm import SWARM
+from provision.spec.swarm import SWARM, SwarmSpec
 from provision.spec.units import parse_duration_s, parse_size_bytes
 from provision.spec.users import may_keep_users, mechanism_of
 
@@ -109,8 +109,12 @@ def resolve(spec: EnvironmentSpec, layout: Layout, ports: Mapping[str, int], bas
         security=security_of(spec).name,
         users=_users(spec, base_directory),
         authority=_authority(spec, base_directory),
-        swarm=SwarmOptions(spec.swarm.encrypted, spec.swarm.engines) if spec.runtime == SWARM else None,
+        swarm=_swarm(spec.swarm) if spec.runtime == SWARM else None,
     )
+
+
+def _swarm(spec: SwarmSpec) -> SwarmOptions:
+    return SwarmOptions(spec.encrypted, spec.engines, published=spec.publishes)
 
 
 def resolve_without_ports(spec: EnvironmentSpec, layout: Layout, base_directory: str = "/") -> Cluster:

@@ -1,6 +1,6 @@
 """How security shows in a resolved cluster: who needs what, and the files that nodes have of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from provision.cluster import properties
@@ -95,6 +95,22 @@ def with_kept(made: Sequence[RenderedFile], there: Sequence[RenderedFile]) -> tu
             missing = "".join(f"{name}={_in_a_line(kept[name])}\n" for name in sorted(kept.keys() - known.keys()))
             files[old.node, old.name] = replace(new, content=new.content + properties.encode(missing))
     return tuple(files.values())
+
+
+def with_contents(
+    there: Mapping[str, Sequence[RenderedFile]], known: Iterable[RenderedFile]
+) -> dict[str, tuple[RenderedFile, ...]]:
+    """The files of nodes, in which those that could not be read back have the content of the same ones, if known.
+
+    Args:
+        there: the nodes' files, by node.
+        known: secret files with their content, as they may be.
+    """
+    contents = {(file.node, file.name, file.identity): file for file in known}
+    return {
+        node: tuple(contents.get((node, file.name, file.identity), file) if file.digest else file for file in files)
+        for node, files in there.items()
+    }
 
 
 def _in_a_line(text: str) -> str:

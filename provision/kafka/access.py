@@ -35,7 +35,8 @@ class Access:
     known yet has a negative id. `protocol` is the listeners' security protocol: `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or
     `SASL_SSL`. `ca` is a PEM file of trusted authorities; the default is the system's. `certificate` is a PEM file with
     the client's own key and certificate, if the listeners ask for one. `down` has the brokers that are known not to
-    run, each with the reason: they are not asked, because anybody may listen at their addresses meanwhile.
+    run, each with the reason: they are not asked, because anybody may listen at their addresses meanwhile. `proxy` is
+    the URL of the SOCKS5 proxy through which this process reaches them, empty if they are reached without one.
     """
 
     brokers: Mapping[int, str]
@@ -44,6 +45,7 @@ class Access:
     ca: str | None = None
     certificate: str | None = None
     down: Mapping[int, str] = field(default_factory=dict)
+    proxy: str = field(default="", repr=False)
 
     @classmethod
     def at(cls, bootstrap_servers: str) -> "Access":

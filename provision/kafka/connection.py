@@ -19,9 +19,10 @@ from provision.common.patience import Patience
 from provision.errors import KafkaRefused, Unavailable, UsageError
 from provision.kafka import tls
 from provision.kafka.access import Access, Credentials
+from provision.kafka.proxies import connected, proxied
 
 if TYPE_CHECKING:
-    from kafka import KafkaAdminClient, KafkaConsumer
+    from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
 CLIENT_ID = "provision"
 REQUEST_TIMEOUT_S = 30.0
@@ -83,6 +84,13 @@ def consumer(access: Access, **options: object) -> "KafkaConsumer":
     return client
 
 
+def producer(access: Access, **options: object) -> "KafkaProducer":
+    """A client that writes, and never creates a topic; `options` are the library's own. Raises as `admin_client`."""
+    from kafka import KafkaProducer
+
+    return cast("KafkaProducer", _opened(KafkaProducer, access, client_id=CLIENT_ID, **options, **_CREATES_NOTHING))
+
+
 def _opened(client: Any, access: Access, **options: object) -> Any:  # noqa: ANN401 the library's classes
     from provision.kafka.translation import translated
 
@@ -94,7 +102,7 @@ def _opened(client: Any, access: Access, **options: object) -> Any:  # noqa: ANN
     access = _answering(access)
     try:
         with translated(doing):
-            return client(**access.client_options(), **options)
+            return client(**access.client_options(), **proxied(access), **options)
     except Unavailable as error:
         error.add(*symptoms)
         raise
@@ -200,7 +208,7 @@ def _asked(access: Access, broker: int, request: Any, timeout_s: float) -> Any: 
     host, port = _host_and_port(access.brokers[broker])
     patience = Patience(timeout_s)
     try:
-        with socket.create_connection((host, port), timeout=timeout_s) as plain:
+        with connected(host, port, access.proxy, timeout_s) as plain:
             connection = tls.wrapped(plain, host, access) if access.encrypted else plain
             with connection:
                 conversation = _Conversation(connection, patience)

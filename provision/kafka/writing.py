@@ -126,6 +126,16 @@ def _options(access: Access, limits: "_Limits", largest_bytes: int, compression:
     }
 
 
+def _producer(access: Access, options: dict[str, Any]) -> Any:  # noqa: ANN401 either library's class
+    if access.proxy:
+        from provision.kafka.proxied_writing import ProxiedProducer
+
+        return ProxiedProducer(access, options)
+    from confluent_kafka import Producer
+
+    return Producer(options)
+
+
 def _acknowledged(count: int) -> str:
     return f"{counted('record', count)} {'was' if count == 1 else 'were'} acknowledged"
 
@@ -134,11 +144,11 @@ class _Writer:
     """Sends records, and keeps count of those that are acknowledged."""
 
     def __init__(self, access: Access, topic: str, largest_bytes: int, options: dict[str, Any]) -> None:
-        from confluent_kafka import KafkaException, Producer
+        from confluent_kafka import KafkaException
 
         self._refused = KafkaException
         self._access, self._topic, self._largest_bytes = access, topic, largest_bytes
-        self._producer = Producer(options)
+        self._producer = _producer(access, options)
         self._failed: ProvisionError | None = None
         self._lost = 0
         self.sent = self.acknowledged = 0

@@ -1,6 +1,7 @@
 """How the cluster of an environment is reached from this machine."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from provision.cluster.model import Role
 from provision.home.secrets import known_secrets
@@ -70,7 +71,8 @@ def access_to(observed: ObservedEnvironment, listener: str = "") -> Access:
         for node, there in brokers.items()
         if node.state is not NodeState.RUNNING or there is None
     }
-    return secured(observed, known[name], Access(reached, down=down)) if name in known else Access(reached, down=down)
+    access = Access(reached, down=down, proxy=observed.proxy)
+    return secured(observed, known[name], access) if name in known else access
 
 
 def secured(observed: ObservedEnvironment, profile: Profile, access: Access) -> Access:
@@ -85,13 +87,12 @@ def secured(observed: ObservedEnvironment, profile: Profile, access: Access) -> 
             why = f"{secrets.directory} has no {listed(missing)}, without which nobody lets us in"
         return Access({}, down={**access.down, **dict.fromkeys(access.brokers, why)})
     password = secrets.password(ITSELF) if profile.mechanism else ""
-    return Access(
-        access.brokers,
-        profile.protocol,
-        Credentials(profile.mechanism, ITSELF, password) if password else None,
+    return replace(
+        access,
+        protocol=profile.protocol,
+        credentials=Credentials(profile.mechanism, ITSELF, password) if password else None,
         ca=str(secrets.path(AUTHORITY)) if profile.encrypted else None,
         certificate=str(secrets.path(f"{ITSELF}.pem")) if profile.asks_certificate else None,
-        down=access.down,
     )
 
 

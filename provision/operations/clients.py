@@ -141,7 +141,9 @@ def access_inside(observed: ObservedEnvironment, user: str = "") -> Access:
     if user:
         return access_as(observed, user, INTERNAL)
     access = access_to(observed)
-    return secured(observed, security_of_nodes(observed).internal, Access(access.brokers, down=access.down))
+    return secured(
+        observed, security_of_nodes(observed).internal, Access(access.brokers, down=access.down, proxy=access.proxy)
+    )
 
 
 def required_listener(observed: ObservedEnvironment, listener: str) -> str:

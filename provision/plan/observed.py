@@ -120,7 +120,8 @@ class ObservedEnvironment:
     `orphaned_data` names the nodes whose data an earlier `down` left in the user's directory, which the runtime does
     not know. `stored` is, by node, what the storages contain; empty while every node that has one is running.
     `in_the_way` says, by node or "" for the whole environment, what stands where its directory would be, and what to
-    do. `about` is what the environment knows of itself, None if that is not known.
+    do. `about` is what the environment knows of itself, None if that is not known. `proxy` is the URL of the SOCKS5
+    proxy through which this process reaches its brokers, empty if they are reached without one.
     """
 
     name: str
@@ -142,6 +143,7 @@ class ObservedEnvironment:
     created_s: float | None = None
     ttl_s: float | None = None
     about: About | None = None
+    proxy: str = field(default="", repr=False)
 
     def node(self, name: str) -> ObservedNode | None:
         """The node of that name, if it exists."""

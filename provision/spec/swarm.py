@@ -55,7 +55,12 @@ class SwarmSpec(Section):
     encrypted: bool = True
     """Whether the overlay network encrypts what goes from one engine to another."""
     publish: Literal["host", "none"] = "host"
-    """Whether brokers have ports on their engines. `none` is not supported yet."""
+    """Whether brokers have ports on their engines (`host`), or are reached only in the overlay network (`none`)."""
+
+    @property
+    def publishes(self) -> bool:
+        """Whether brokers have ports on their engines."""
+        return self.publish == "host"
 
 
 def swarm(spec: "EnvironmentSpec") -> Iterator["Finding"]:
@@ -75,13 +80,12 @@ def swarm(spec: "EnvironmentSpec") -> Iterator["Finding"]:
     if spec.storage != "volume":
         message = "on a swarm, data are kept in volumes of the engines"
         yield Finding(("storage",), message, "write `storage: volume`, or leave it out")
-    if spec.swarm.publish == "none":
-        message = "without published ports, provision could not reach the brokers: that is not supported yet"
-        yield Finding(("swarm", "publish"), message, "write `publish: host` with `security: sasl-tls` or `mtls`")
+    if not spec.swarm.publishes:
         return
     for name, profile in security_of(spec).host:
         if profile.name not in CLOSED:
             lacks = "lets everybody in" if not profile.knows_users else "is not encrypted"
             message = f"a port of an engine is open to its whole network, and {profile.name} {lacks}"
             path = ("listeners", name, "security") if name in spec.listeners else ("security",)
-            yield Finding(path, message, f"write `security: {CLOSED[0]}` or `{CLOSED[1]}`")
+            hint = f"write `security: {CLOSED[0]}` or `{CLOSED[1]}`, or `swarm: {{publish: none}}`"
+            yield Finding(path, message, hint)

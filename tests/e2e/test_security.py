@@ -7,7 +7,7 @@ itself uses.
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import yaml
 from provision.cluster.model import Topic
 from provision.common.patience import Patience
 from provision.common.records import NewRecord
-from provision.errors import KafkaRefused, ProvisionError, Unavailable
+from provision.errors import KafkaRefused, ProvisionError, Unavailable, UsageError
 from provision.home.ports import port_is_free
 from provision.kafka import connection
 from provision.kafka.access import Access, Credentials
@@ -35,6 +35,7 @@ from provision.plan.observed import ObservedTopic
 from provision.plan.topic_changes import PlacedTopic, TopicSettings
 from tests.certificates import Authority
 from tests.engine import DEFAULT_VERSION, Provision, java, wait_until, write_environment
+from tests.socks import proxy
 
 pytestmark = [pytest.mark.process, pytest.mark.row("apart"), pytest.mark.usefixtures("swept")]
 
@@ -186,6 +187,31 @@ def test_whoever_is_let_in_can_change_write_and_read(walled: Walled, protocol: s
     roundtrip(access, Patience(ROUNDTRIP_S))
     with connected(access) as admin:
         assert admin.topics.delete([topic.name]) == {}
+
+
+@every_way
+def test_everything_goes_through_a_proxy_if_there_is_one(walled: Walled, protocol: str, mechanism: str) -> None:
+    with proxy() as through:
+        access = replace(walled.access(protocol, mechanism), proxy=through.url)
+        topic = f"proxied-{protocol}-{mechanism}".lower().replace("_", "-")
+        assert ask_brokers(access, timeout_s=10.0).silent == {}
+        with connected(access) as admin:
+            assert admin.topics.create([PlacedTopic(Topic(topic, 2, 1, {}), ((1,), (1,)))]).failures == {}
+        records = [NewRecord(f"value {n}".encode(), None, (("n", b"1"),), n % 2) for n in range(500)]
+        told: list[int] = []
+        assert produce(access, topic, records, cluster=NAME, compression="gzip", told=told.append) == len(records)
+        options = ReadOptions(limit=len(records), idle_s=IDLE_S)
+        read = list(consume(access, topic, options, cluster=NAME))
+        assert sorted((one.partition, one.value) for one in read) == sorted(
+            (one.partition, one.value) for one in records
+        )
+        with pytest.raises(ProvisionError, match="does not have the partition of record 1"):
+            produce(access, topic, [NewRecord(b"nowhere", partition=7)], cluster=NAME)
+        with pytest.raises(UsageError, match="no topic"):
+            produce(access, "not-there", [NewRecord(b"nowhere")], cluster=NAME)
+        roundtrip(access, Patience(ROUNDTRIP_S))
+    assert set(through.asked) == {("localhost", walled.ports[protocol])}
+    assert len(through.asked) > 5
 
 
 def test_the_environment_knows_nothing_of_the_wall(walled: Walled, provision: Provision, tmp_path: Path) -> None:

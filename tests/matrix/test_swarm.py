@@ -23,7 +23,7 @@ from tests.contract.test_runtime import (  # noqa: F401 collected here too, for 
     test_what_an_environment_knows_of_itself_is_no_trace_of_it_and_goes_with_the_last,
 )
 from tests.engine import Provision, image, wait_until
-from tests.swarm import Lab
+from tests.swarm import MANAGEMENT_PORTS, Lab
 
 pytestmark = [pytest.mark.engine, pytest.mark.matrix, pytest.mark.row("swarm")]
 
@@ -38,6 +38,14 @@ security: sasl-tls
 users: [{name: app}]
 topic_defaults: {partitions: 6, replication_factor: 3, config: {min.insync.replicas: 2}}
 topics: [{name: orders}]
+"""
+
+QUIET = """
+name: fleet
+runtime: swarm
+kafka: {mode: kraft}
+brokers: {nodes: 2}
+topics: [{name: orders, partitions: 2, replication_factor: 2}]
 """
 
 
@@ -112,6 +120,24 @@ def test_an_engine_may_go_and_come_back_and_without_a_leader_nothing_is_changed(
             refused = provision(*arguments)
             assert (refused.code, "the swarm has no leader" in refused.err) == (69, True), refused.err
     assert wait_until(lambda: provision("status", "fleet").out.count("running") == 6)
+
+
+def test_without_published_ports_the_brokers_are_reached_in_their_network_alone(
+    swarm: Lab, provision: Provision, tmp_path: Path
+) -> None:
+    file = tmp_path / "fleet.yaml"
+    file.write_text(f"{QUIET}swarm: {{publish: none, encrypted: false, engines: {swarm.engines}}}\n")
+    settings = ("--set", f"kafka.image={image()}")
+    told = provision.ok_err("up", str(file), "--timeout", "240s", *settings)
+    assert "fleet is ready (topics)" in told
+    assert "fleet-broker-2:19092" in told
+    again = provision("plan", str(file), "--detailed-exitcode", *settings)
+    assert (again.code, again.out) == (0, "fleet: nothing to change\n"), again.err
+    provision.ok("produce", "fleet", "orders", stdin="one\ntwo\n")
+    assert sorted(provision.ok("consume", "fleet", "orders", "--from-beginning", "-n", "2").split()) == ["one", "two"]
+    assert "orders" in provision.ok("topics", "list", "fleet")
+    assert "orders" in provision.ok("tool", "fleet", "kafka-topics", "--", "--list").split()
+    assert {host.listening for host in swarm.hosts} == {MANAGEMENT_PORTS}
 
 
 def _require_private(swarm: Lab) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from provision import Environment, UpOptions
 from provision.cli.plans import plan_lines
-from provision.cluster.model import MAIN_FILES, Role
+from provision.cluster.model import MAIN_FILES, RenderedFile, Role
 from provision.cluster.properties import parse
 from provision.errors import Refused, UsageError
 from provision.home.secrets import WHERE
@@ -357,6 +358,46 @@ def test_users_who_are_no_longer_in_the_file_get_in_until_the_last_phase(changin
         assert (password in files.get("secrets.properties", b"")) is meanwhile
     assert {action.phase for action in rolled(plan)} == set(PHASES)
     assert password.decode() not in f"{plan.as_dict()}"
+
+
+def give_no_secrets_back(changing: Changing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the runtime tell of secret files only what identifies them, as a swarm does."""
+    read = changing.runtime.read_files
+
+    def identities(name: str, node: str) -> tuple[RenderedFile, ...]:
+        return tuple(
+            replace(file, content=b"", digest=file.identity) if file.secret else file for file in read(name, node)
+        )
+
+    monkeypatch.setattr(changing.runtime, "read_files", identities)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("sasl-tls", "mtls"), ("mtls", "sasl-tls"), ("plaintext", "sasl-scram"), ("tls", "plaintext")]
+)
+@pytest.mark.parametrize("cut_after", [0, 8, 16, 24])
+def test_where_secrets_are_not_given_back_those_that_are_kept_stand_for_them(
+    changing: Changing, monkeypatch: pytest.MonkeyPatch, before: str, after: str, cut_after: int
+) -> None:
+    changing.up(changing.like("dedicated", before))
+    give_no_secrets_back(changing, monkeypatch)
+    environment = changing.like("dedicated", after)
+    if cut_after:
+        assert changing.is_killed(environment, cut_after)
+    changing.up(environment)
+    assert set(changing.seen[-1]) == {frozenset([after])}
+    assert not environment.plan().plan.changes
+
+
+def test_secrets_that_are_neither_given_back_nor_kept_keep_the_security_as_it_is(
+    changing: Changing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changing.up(changing.like("dedicated", "sasl-tls"))
+    give_no_secrets_back(changing, monkeypatch)
+    with pytest.raises(Refused, match="cannot be changed while it runs") as caught:
+        changing.like("dedicated", "plaintext").plan()  # without the user whose password the nodes have
+    assert "a swarm does not give them back" in caught.value.why
+    assert "broker-1" in caught.value.why
 
 
 PERMITTED = {"users": [{"name": "app", "allow": ["read topic orders"]}, {"name": "root", "super": True}]}

@@ -35,6 +35,8 @@ class SwarmLayout(ContainerLayout):
     """The hosts that the file gives, by the name of the engine."""
     locations: Mapping[str, Location] = field(default_factory=dict)
     """Where each node is, by its name."""
+    published: bool = True
+    """Whether engines open the ports of brokers; else clients are in the network, and each has its own address."""
 
     def at(self, locations: Mapping[str, Location]) -> "SwarmLayout":
         """The same, now that engines have been chosen."""
@@ -57,8 +59,16 @@ class SwarmLayout(ContainerLayout):
         return self._outside(node, ContainerLayout.zookeeper_listeners(self, host, node, ports))
 
     def broker_listeners(self, host: str, node: str, ports: Ports, security: Security) -> tuple[Listener, ...]:
-        """As with one engine, on the node's own, which is also what is advertised."""
-        return self._outside(node, ContainerLayout.broker_listeners(self, host, node, ports, security))
+        """As with one engine, on the node's own, which is also what is advertised; or all of them in the network."""
+        listeners = ContainerLayout.broker_listeners(self, host, node, ports, security)
+        if self.published:
+            return self._outside(node, listeners)
+        return tuple(
+            replace(one, host=host, port=one.listen_port, host_address=host, host_port=one.listen_port)
+            if one.host_port is not None
+            else one
+            for one in listeners
+        )
 
     def _outside(self, node: str, listeners: tuple[Listener, ...]) -> tuple[Listener, ...]:
         at = self.locations[node].host if node in self.locations else UNKNOWN_HOST
@@ -73,4 +83,4 @@ class SwarmLayout(ContainerLayout):
 def swarm_layout(spec: EnvironmentSpec) -> SwarmLayout:
     """The layout from the image's entry in the catalogue, and from what the file says of engines."""
     inside = container_layout(spec)
-    return SwarmLayout(inside.kafka, inside.zookeeper, addresses=spec.swarm.addresses)
+    return SwarmLayout(inside.kafka, inside.zookeeper, addresses=spec.swarm.addresses, published=spec.swarm.publishes)

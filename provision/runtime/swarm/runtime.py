@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from docker.errors import APIError
@@ -29,6 +30,7 @@ from provision.runtime.swarm.notes import ConfigVolumes
 from provision.runtime.swarm.placement import placed
 from provision.runtime.swarm.reach import Reach, container_of
 from provision.runtime.swarm.records import BEGUN, ENGINE, ENGINE_NAME, IMAGE_ID, PREPARED, REACHED, Record, Records
+from provision.runtime.swarm.relay import Relay
 from provision.runtime.swarm.seen import Seen
 from provision.runtime.swarm.services import Image
 from provision.spec.names import is_environment_name
@@ -58,9 +60,12 @@ class SwarmRuntime(Runtime):
         self._reach = Reach(self._api, str(told.get("NodeID", "")))
         self._records = Records(self._api)
         self._notes: Any = ConfigVolumes(self._api)
+        self._relays: dict[str, Relay] = {}
 
     def close(self) -> None:
-        """Close the connections to engines."""
+        """Close the connections to engines, and to what is only in networks."""
+        for relay in self._relays.values():
+            relay.close()
         self._reach.close()
         self._client.close()
 
@@ -83,7 +88,15 @@ class SwarmRuntime(Runtime):
         """Observe with one list call each for services, tasks, engines, networks and configs."""
         with translated(f"looking at {name}"):
             seen = Seen.by(self._api)
-        return seen.environment(name, wanted, self._paused(name, seen))
+        observed = seen.environment(name, wanted, self._paused(name, seen))
+        return replace(observed, proxy=self._relay(observed)) if seen.is_hidden(name) else observed
+
+    def _relay(self, observed: ObservedEnvironment) -> str:
+        """The proxy through which brokers are reached of which no port is published."""
+        name = observed.name
+        if name not in self._relays:
+            self._relays[name] = Relay(self._api, name, observed.software, self._tool_labels(name))
+        return self._relays[name].url
 
     def _paused(self, name: str, seen: Seen) -> frozenset[str]:
         """The nodes whose engines, as far as they are reached, tell that they are paused: no manager knows it."""

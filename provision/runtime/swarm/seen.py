@@ -51,6 +51,12 @@ class Seen:
         )
         return found.environment(SWARM, name, wanted, things, partial(self._node, paused), called="service")
 
+    def is_hidden(self, name: str) -> bool:
+        """Whether a broker of an environment is reached only in its network."""
+        own = ((one, one["Spec"].get("Labels") or {}) for one in self.services)
+        brokers = (one for one, labels in own if labels.get(spec.ENVIRONMENT) == name and spec.ENDPOINT in labels)
+        return not all(map(services.is_published, brokers))
+
     def records(self, name: str) -> Sequence[Record]:
         """The records of one environment."""
         own = (config for config in self.configs if config["Spec"]["Labels"].get(spec.ENVIRONMENT) == name)

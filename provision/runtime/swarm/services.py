@@ -76,7 +76,7 @@ def node_service(cluster: Cluster, node: Node, image: Image, config_hash: str, e
             "PublishedPort": listener.host_port,
         }
         for listener in node.listeners
-        if listener.host_port
+        if listener.host_port and (cluster.swarm is None or cluster.swarm.published)
     ]
     endpoint = EndpointSpec(mode="dnsrr")
     endpoint["Ports"] = ports
@@ -175,6 +175,11 @@ def state_of(service: Mapping[str, Any], task: Mapping[str, Any] | None, *, engi
     if replicas_of(service) and told in _ON_THE_WAY and engine_is_up and not waits(task):
         return NodeState.RESTARTING
     return NodeState.EXITED if STARTED in service["Spec"]["Labels"] else NodeState.CREATED
+
+
+def is_published(service: Mapping[str, Any]) -> bool:
+    """Whether its engine opens ports for it."""
+    return bool((service["Spec"].get("EndpointSpec") or {}).get("Ports"))
 
 
 def replicas_of(service: Mapping[str, Any]) -> int:
