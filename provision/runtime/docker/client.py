@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import docker
 import requests
@@ -21,6 +22,7 @@ _ANSWER_S = 5
 # One connection for each concurrent action.
 _CONNECTIONS = 32
 
+_DESCRIBED: WeakKeyDictionary[Any, Mapping[str, Any]] = WeakKeyDictionary()
 _START_HINT = "start Docker, or set DOCKER_HOST to an engine that runs"
 
 
@@ -148,7 +150,7 @@ def engine_identity(api: docker.APIClient) -> str:
     """The engine's id; its address if the engine, or a proxy before it, does not tell."""
     with translated("asking the Docker engine who it is"):
         try:
-            return str(api.info().get("ID") or api.base_url)
+            return str(described(api).get("ID") or api.base_url)
         except APIError:
             return str(api.base_url)
 
@@ -170,5 +172,12 @@ def refusal(doing: str, explanation: str) -> ProvisionError:
 
 def swarm_of(api: Any) -> Mapping[str, Any]:  # noqa: ANN401 the SDK's client has no types
     """What an engine tells of its swarm."""
-    told: Mapping[str, Any] = api.info().get("Swarm") or {}
+    told: Mapping[str, Any] = described(api).get("Swarm") or {}
     return told
+
+
+def described(api: Any) -> Mapping[str, Any]:  # noqa: ANN401 as above
+    """What an engine tells of itself, which takes it longer than most answers: asked once in each connection."""
+    if api not in _DESCRIBED:
+        _DESCRIBED[api] = api.info()
+    return _DESCRIBED[api]

@@ -6,11 +6,12 @@ from itertools import chain
 from typing import Any
 
 from provision.catalogue.versions import KRAFT
-from provision.cluster.model import is_node_name
+from provision.cluster.model import Role, is_node_name
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime.docker import abouts
 from provision.runtime.docker import containers as spec
 from provision.runtime.docker.notes import is_note
+from provision.security.listening import listeners_in
 
 Thing = Mapping[str, Any]
 """A container, network or volume, as the engine lists it."""
@@ -72,6 +73,21 @@ def environment(
         created_s=_created_s(our_networks or every),
         ttl_s=about.ttl_s if about else spec.label_float(labels, spec.TTL),
         about=about,
+    )
+
+
+def node_in(labels: Mapping[str, str], state: NodeState, **more: Any) -> ObservedNode:  # noqa: ANN401 of its class
+    """A node by the labels of its container or service, with what else is known of it."""
+    return ObservedNode(
+        name=labels[spec.NODE],
+        role=Role.parse(labels[spec.NODE])[0],
+        state=state,
+        config_hash=labels.get(spec.HASH, ""),
+        endpoint=labels.get(spec.ENDPOINT),
+        version=labels.get(spec.VERSION, ""),
+        software=labels.get(spec.SOFTWARE, ""),
+        listeners=listeners_in(labels.get(spec.LISTENERS, "")),
+        **more,
     )
 
 

@@ -9,7 +9,7 @@ from docker.errors import APIError, ImageNotFound, NotFound
 
 from provision.cluster.identity import Identities
 from provision.cluster.layout import NODE_HOME
-from provision.cluster.model import Cluster, Node, RenderedFile, Role, StorageKind
+from provision.cluster.model import Cluster, Node, RenderedFile, StorageKind
 from provision.common.patience import Patience
 from provision.errors import ProvisionError, Refused, Unavailable
 from provision.events import Listener
@@ -42,7 +42,6 @@ from provision.runtime.docker.images import inspect, volumes_of
 from provision.runtime.docker.labels import checked
 from provision.runtime.docker.layouts import require_layout
 from provision.runtime.health import Asker, Machine, Probe, Reached, Surroundings, Vitals
-from provision.security.listening import listeners_in
 from provision.spec.names import is_environment_name
 
 FEWEST_SHARES = 2  # others have 1024
@@ -58,7 +57,6 @@ class DockerRuntime(Runtime):
         self._api = self._client.api
         self._archives = DockerArchives(self._api)
         self._seen_layouts: set[str] = set()
-        self._identity = ""
         self._manages: bool | None = None
 
     def close(self) -> None:
@@ -79,8 +77,7 @@ class DockerRuntime(Runtime):
     @property
     def place(self) -> str:
         """Its kind and the engine's id; its address if the engine, or a proxy before it, does not tell."""
-        self._identity = self._identity or engine_identity(self._api)
-        return f"{self.kind} {self._identity}"
+        return f"{self.kind} {engine_identity(self._api)}"
 
     @property
     def manages_swarm(self) -> bool:
@@ -125,21 +122,15 @@ class DockerRuntime(Runtime):
             except NotFound:  # removed since the list was made
                 state = NodeState.EXITED
         place = networks.place_of(container, network)
-        return ObservedNode(
-            name=labels[spec.NODE],
-            role=Role.parse(labels[spec.NODE])[0],
-            state=state,
-            config_hash=labels.get(spec.HASH, ""),
-            endpoint=labels.get(spec.ENDPOINT),
+        return found.node_in(
+            labels,
+            state,
             exit_code=exit_code,
             out_of_memory=out_of_memory,
-            version=labels.get(spec.VERSION, ""),
-            software=labels.get(spec.SOFTWARE, ""),
             software_id=container["ImageID"],
             astray=place.astray,
             cut_off=place.cut_off,
             up_s=spec.up_s(container),
-            listeners=listeners_in(labels.get(spec.LISTENERS, "")),
         )
 
     def abouts(self) -> Mapping[str, About]:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from provision.cluster.model import Role
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime.docker import containers as spec
 from provision.runtime.docker import found
@@ -14,7 +13,6 @@ from provision.runtime.swarm import services
 from provision.runtime.swarm.engines import READY, Engine, engines_in
 from provision.runtime.swarm.notes import NAME, as_volume
 from provision.runtime.swarm.records import ENGINE, IMAGE_ID, RECORD, Record, record_in
-from provision.security.listening import listeners_in
 from provision.spec.swarm import SWARM
 
 Thing = Mapping[str, Any]
@@ -86,17 +84,11 @@ class Seen:
         state = services.state_of(service, task, engine_is_up=engine is not None and engine.state == READY)
         if state is NodeState.RUNNING and labels[spec.NODE] in paused:
             state = NodeState.PAUSED
-        return ObservedNode(
-            name=labels[spec.NODE],
-            role=Role.parse(labels[spec.NODE])[0],
-            state=state,
-            config_hash=labels.get(spec.HASH, ""),
-            endpoint=labels.get(spec.ENDPOINT),
+        return found.node_in(
+            labels,
+            state,
             exit_code=services.exit_code_of(service, task) if state is NodeState.EXITED else None,
-            version=labels.get(spec.VERSION, ""),
-            software=labels.get(spec.SOFTWARE, ""),
             software_id=labels.get(IMAGE_ID, ""),
-            listeners=listeners_in(labels.get(spec.LISTENERS, "")),
             engine=engine.name if engine else "",
             waits_for=(engine.trouble if engine else _GONE) if state is NodeState.EXITED else "",
         )
