@@ -189,7 +189,7 @@ def test_whoever_is_let_in_can_change_write_and_read(walled: Walled, protocol: s
         assert admin.topics.delete([topic.name]) == {}
 
 
-@every_way
+@pytest.mark.parametrize(("protocol", "mechanism"), [WAYS[1], WAYS[-1]])
 def test_everything_goes_through_a_proxy_if_there_is_one(walled: Walled, protocol: str, mechanism: str) -> None:
     with proxy() as through:
         access = replace(walled.access(protocol, mechanism), proxy=through.url)

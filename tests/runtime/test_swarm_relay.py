@@ -4,10 +4,12 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any
 
 import pytest
-from docker.errors import APIError
+import requests
+from docker.errors import APIError, NotFound
 
 from provision.errors import ProvisionError
 from provision.kafka.proxies import connected
@@ -36,8 +38,9 @@ class _Engine:
     def create_container(self, image: str, **options: object) -> Mapping[str, str]:
         if self._refuses:
             raise APIError(self._refuses, explanation=self._refuses)
-        self.containers["c"] = {"image": image, **options}
-        return {"Id": "c"}
+        identity = f"c{len(self.containers) + len(self.removed)}"
+        self.containers[identity] = {"image": image, **options}
+        return {"Id": identity}
 
     def attach_socket(self, _container: str, params: Mapping[str, int]) -> socket.socket:
         assert params == {"stdin": 1, "stream": 1}
@@ -47,7 +50,10 @@ class _Engine:
         pass
 
     def exec_create(self, container: str, _command: list[str], **_options: bool) -> Mapping[str, str]:
-        assert container == "c"
+        if container not in self.containers:
+            gone = requests.Response()
+            gone.status_code = HTTPStatus.NOT_FOUND
+            raise NotFound(f"No such container: {container}", response=gone)
         return {"Id": "e"}
 
     def exec_start(self, _identity: str, *, socket: bool) -> socket.socket:
@@ -57,6 +63,7 @@ class _Engine:
         return ours
 
     def remove_container(self, container: str, **_options: bool) -> None:
+        self.containers.pop(container, None)
         self.removed.append(container)
 
     def close(self) -> None:
@@ -106,10 +113,10 @@ def test_a_client_reaches_hosts_by_the_names_that_they_have_in_the_network() -> 
                 for said in (b"hello", b"x" * 3000):
                     connection.sendall(said)
                     assert connection.recv(len(said), socket.MSG_WAITALL) == said
-    assert engine.asked == ["fleet-broker-1 19092", "fleet-broker-2 19092"]
-    assert len(engine.containers) == 1
-    assert engine.containers["c"]["host_config"]["network_mode"] == "fleet"
-    assert engine.removed == ["c"]
+        assert engine.asked == ["fleet-broker-1 19092", "fleet-broker-2 19092"]
+        ((identity, container),) = engine.containers.items()
+        assert container["host_config"]["network_mode"] == "fleet"
+    assert (engine.removed, engine.containers) == ([identity], {})
 
 
 def test_a_client_of_the_library_gets_in_the_same_way() -> None:
@@ -153,6 +160,19 @@ def test_a_host_that_does_not_listen_refuses_and_one_that_ends_the_connection_en
             assert connection.recv(100) == b""
 
 
+def test_a_container_that_has_gone_with_its_network_is_started_again() -> None:
+    engine = _Engine()
+    with relay_to(engine) as relay:
+        for _ in range(2):
+            with connected("fleet-broker-1", 19092, relay.url, TIMEOUT_S) as connection:
+                connection.sendall(b"hello")
+                assert connection.recv(5, socket.MSG_WAITALL) == b"hello"
+            (identity,) = engine.containers
+            engine.remove_container(identity)
+        assert engine.removed == ["c0", "c1"]
+        assert relay.url
+
+
 def test_what_cannot_be_started_is_told_at_the_next_look() -> None:
     with relay_to(_Engine(refuses="network fleet not found")) as relay:
         with pytest.raises(ConnectionRefusedError):
@@ -160,6 +180,7 @@ def test_what_cannot_be_started_is_told_at_the_next_look() -> None:
         with pytest.raises(ProvisionError, match="connecting to the network fleet") as caught:
             _ = relay.url
         assert "network fleet not found" in caught.value.why
+        assert relay.url  # and tried again then
 
 
 def test_nothing_is_started_unless_something_is_asked() -> None:

@@ -222,7 +222,9 @@ def _with_nodes(facts: Facts, runtime: Runtime, observed: ObservedEnvironment) -
 
 
 def _taken_ports(facts: Facts, observed: ObservedEnvironment) -> dict[str, tuple[int, str]]:
-    """The ports that nodes need to start and somebody else has, by node."""
+    """The ports that nodes need to start and somebody else has, by node; in a network of their own nobody can."""
+    if observed.proxy:
+        return {}
     machine, around = known(facts.machine), known(facts.surroundings)
     wanted = {one: port for n in observed.nodes if not n.needs_stop for one, port in n.host_ports.items()}
     if not observed.nodes and facts.cluster and facts.source:

@@ -11,9 +11,10 @@ import socketserver
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any
 
-from docker.errors import DockerException
+from docker.errors import APIError, DockerException
 from docker.utils.socket import frames_iter
 from requests.exceptions import RequestException
 
@@ -63,10 +64,11 @@ class Relay:
         """Where the proxy is.
 
         Raises:
-            ProvisionError: a connection was asked for, and the container could not be started.
+            ProvisionError: a connection was asked for since, and no process could be started for it.
         """
-        if self._trouble:
-            raise self._trouble
+        trouble, self._trouble = self._trouble, None
+        if trouble:
+            raise trouble
         return f"socks5h://{_USER}:{self._password}@{LOOPBACK}:{self._server.server_address[1]}"
 
     def close(self) -> None:
@@ -75,11 +77,9 @@ class Relay:
         self._server.server_close()
         self._serving.join()
         with self._starting:
-            if self._attached is not None:
-                _closed(self._attached)
             if self._container:
                 ending.remove(self._api, self._container, "what connects to the network")
-            self._container, self._attached = "", None
+            self._forget()
 
     def serve(self, client: socket.socket) -> None:
         """Carry one client's connection until either side ends it."""
@@ -102,10 +102,7 @@ class Relay:
         """The streams of a process that is connected there; None if it cannot be."""
         try:
             with translated(f"connecting to the network {self._environment}"):
-                with self._starting:
-                    self._start()
-                made = self._api.exec_create(self._container, ["bash", "-c", _CONNECT], stdin=True, stderr=False)
-                stream = self._api.exec_start(made["Id"], socket=True)
+                stream = self._api.exec_start(self._process(), socket=True)
         except ProvisionError as error:
             self._trouble = error
             return None
@@ -115,9 +112,29 @@ class Relay:
             return None
         return stream
 
+    def _process(self) -> str:
+        """A process of the container, created and not started yet; the container may have gone with its network."""
+        with self._starting:
+            if self._container:
+                try:
+                    return self._created()
+                except APIError as error:
+                    if error.status_code not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
+                        raise
+                    self._forget()
+            self._start()
+            return self._created()
+
+    def _created(self) -> str:
+        made = self._api.exec_create(self._container, ["bash", "-c", _CONNECT], stdin=True, stderr=False)
+        return str(made["Id"])
+
+    def _forget(self) -> None:
+        if self._attached is not None:
+            _closed(self._attached)
+        self._container, self._attached = "", None
+
     def _start(self) -> None:
-        if self._container:
-            return
         host = spec.hardening(memory_bytes=_MEMORY_BYTES, image_volumes=volumes_of(self._api, self._image))
         made = self._api.create_container(
             self._image,
