@@ -6,13 +6,14 @@ import socket
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from provision.errors import Unavailable
 from provision.home.place import Home
 from provision.runtime import Runtimes
-from provision.runtime.docker.client import connect
+from provision.runtime.docker.client import connect, engine_identity, swarm_of
 from provision.runtime.docker.engine import DEFAULT_SOCKET, chosen_engine
 from tests.certificates import Authority
 from tests.docker_contexts import add_context, at, identity
@@ -305,3 +306,25 @@ def test_certificates_that_are_not_there_are_told(tmp_path: Path, monkeypatch: p
     with pytest.raises(Unavailable, match="certificates") as caught:
         connect()
     assert "key" in caught.value.why
+
+
+class _Described:
+    """A connection to an engine that counts how often it is asked what it is."""
+
+    base_url = "http+docker://localhost"
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def info(self) -> dict[str, object]:
+        self.asked += 1
+        return {"ID": "ABCD", "Swarm": {"NodeID": "n1", "ControlAvailable": True}}
+
+
+def test_an_engine_is_asked_once_in_each_connection_what_it_is() -> None:
+    first: Any = _Described()
+    second: Any = _Described()
+    for api in (first, second, first):
+        assert engine_identity(api) == "ABCD"
+        assert swarm_of(api) == {"NodeID": "n1", "ControlAvailable": True}
+    assert (first.asked, second.asked) == (1, 1)
