@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from provision.environment import Environment
     from provision.pipeline import UpResult
+    from provision.plan.observed import ObservedEnvironment
 
 
 def up(
@@ -167,6 +168,7 @@ def down(
     if caches and not everything:
         raise UsageError("--caches goes with --all", why="all environments share the caches")
     wait_s = lock_seconds(lock_timeout)
+    found: Sequence[tuple[Environment, ObservedEnvironment | None]]
     if everything or engine:
         from provision.cli.several import agreed
 
@@ -176,21 +178,26 @@ def down(
     else:
         from provision.cli.finding import without_locks
 
-        found = [select(env, take_over=take_over) for env in (without_locks(envs) if envs else [None])]
+        found = [(select(env, take_over=take_over), None) for env in (without_locks(envs) if envs else [None])]
     _remove_each(found, wait_s, keep_data=keep_data, delete_data=delete_data, force=force)
     if caches:
         _remove_caches()
 
 
 def _remove_each(
-    found: "Sequence[Environment]", wait_s: float, *, keep_data: bool, delete_data: bool, force: bool
+    found: "Sequence[tuple[Environment, ObservedEnvironment | None]]",
+    wait_s: float,
+    *,
+    keep_data: bool,
+    delete_data: bool,
+    force: bool,
 ) -> None:
-    """Remove environments; if one cannot be removed, the others are, too."""
+    """Remove environments, as they were seen; if one cannot be removed, the others are, too."""
     failed: list[ProvisionError] = []
-    for environment in found:
+    for environment, seen in found:
         environment.lock_timeout_s = wait_s
         try:
-            _remove(environment, keep_data=keep_data, delete_data=delete_data, force=force)
+            _remove(environment, seen, keep_data=keep_data, delete_data=delete_data, force=force)
         except Interrupted:
             raise
         except ProvisionError as error:
@@ -217,13 +224,20 @@ def _remove_caches() -> None:
     say(f"removed from the caches: {what}" if what else "the caches are empty")
 
 
-def _remove(environment: "Environment", *, keep_data: bool, delete_data: bool, force: bool) -> None:
+def _remove(
+    environment: "Environment",
+    seen: "ObservedEnvironment | None",
+    *,
+    keep_data: bool,
+    delete_data: bool,
+    force: bool,
+) -> None:
     environment.on_event = tell_notices
     _ = environment.runtime  # the notice of an unreachable engine comes before the work
     began = time.monotonic()
     with progress() as tell:
         environment.on_event = tell
-        removed = environment.down(keep_data=keep_data, delete_data=delete_data, force=force)
+        removed = environment.down(keep_data=keep_data, delete_data=delete_data, force=force, seen=seen)
     taken_s, name = time.monotonic() - began, environment.name
     say(f"{name} is removed ({taken_s:.1f} s)" if removed else f"{name}: there is nothing to remove")
 

@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from provision.plan.observed import ObservedEnvironment
 
 
-def agreed(*, everything: bool, engine: bool, yes: bool) -> "list[Environment]":
+def agreed(*, everything: bool, engine: bool, yes: bool) -> "list[tuple[Environment, ObservedEnvironment]]":
     """The environments of this home and of `PROVISION_OWNER` (`everything`), or all of the engine, or both.
+
+    With each is what was seen of it, and so what was agreed to: by the time that it is removed, it may be another one.
 
     Raises:
         Refused: the user does not agree, or there is no terminal to ask.
@@ -39,7 +41,7 @@ def agreed(*, everything: bool, engine: bool, yes: bool) -> "list[Environment]":
             say(f"{observed.name}: {_shown(observed)}")
         say(f"this removes {counted('environment', len(found))}")
         require_agreement("nothing is removed", "--yes agrees; `provision down NAME` removes one")
-    return [environment for environment, _ in found]
+    return found
 
 
 def _shown(observed: "ObservedEnvironment") -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from provision.observe.readiness import Assessment
     from provision.operations.doctor.examine import Choose, Diagnosis
     from provision.pipeline import UpOptions, UpResult
+    from provision.plan.observed import ObservedEnvironment
     from provision.resources.rounds import Agree
     from provision.runtime.base import Streams
     from provision.software.pinning import Pinned
@@ -55,17 +56,32 @@ class Living(InsideKafka):
                 trainers.begin(self.home, self.source, self.runtime, change.tell)
             return result
 
-    def down(self, *, keep_data: bool = False, delete_data: bool = False, force: bool = False) -> int:
+    def down(
+        self,
+        *,
+        keep_data: bool = False,
+        delete_data: bool = False,
+        force: bool = False,
+        seen: ObservedEnvironment | None = None,
+    ) -> int:
         """Remove everything that `up` created; returns how many things were removed.
 
         Data in a user's directory are kept unless `delete_data`; `keep_data` keeps all data for a later `up`. With
-        `force`, a command that is changing the environment is made to end first.
+        `force`, a command that is changing the environment is made to end first. `seen` is the environment that is
+        meant, as it was observed before: another one, which has been made or taken over since, is left.
+
+        Raises:
+            Busy: another command is changing it.
+            Refused: it was made from another file, or is not the one that is meant any more.
         """
         from provision.operations.remove import down
+        from provision.operations.whose import require_same
 
         data = {"keep_data": keep_data, "delete_data": delete_data}
         options = [f"--{word.replace('_', '-')}" for word, is_said in data.items() if is_said]
         with self._changed("down", options=options, force=force) as tell:
+            if seen:
+                require_same(seen, self.runtime.observe(self.name))
             return down(self.runtime, self.name, self.home, **data, tell=tell, elsewhere=self._runtimes.elsewhere)
 
     def stop(self, nodes: Sequence[str] = ()) -> int:

@@ -153,14 +153,14 @@ class _Held(Change):
             return
 
         def claim(holder: Holder) -> None:
-            self._holds[runtime.kind] = runtime.hold(self._name, holder)
+            self._holds[runtime.kind] = runtime.hold(self._name, holder, tell=self._listener)
 
         def take_over(holder: Holder) -> None:
             try:
                 claim(holder)
             except Busy as reason:
                 self._listener(Notice(f"{reason.what}; taking over from it"))
-                self._holds[runtime.kind] = runtime.hold(self._name, holder, Patience(FORCE_S))
+                self._holds[runtime.kind] = runtime.hold(self._name, holder, Patience(FORCE_S), self._listener)
 
         try:
             self._wait(take_over if self._force else claim)

@@ -183,6 +183,31 @@ def is_of(observed: ObservedEnvironment, home: Path, owner: str) -> bool:
     return (about.owner if about else "") == owner
 
 
+def require_same(seen: ObservedEnvironment, now: ObservedEnvironment) -> None:
+    """Refuse what has taken the place of an environment since it was seen; that it is gone is no reason.
+
+    Raises:
+        Refused: it was made anew, or somebody else's it is now.
+    """
+    if now.is_absent or _whose(seen) == _whose(now):
+        return
+    made_anew = _whose(seen)[0] != _whose(now)[0]
+    why = (
+        "it was made anew since it was listed"
+        if made_anew
+        else "it has another file, home or owner since it was listed"
+    )
+    raise Refused(f"{now.name} is left", why=why, hint=f"`provision down {now.name}` removes it")
+
+
+def _whose(observed: ObservedEnvironment) -> tuple[float | None, str, str, str, str]:
+    """When it was made, and to whom it belongs."""
+    about = observed.about
+    if about is None:
+        return observed.created_s, "", "", "", ""
+    return about.created_s, about.host, about.home, about.owner, about.file
+
+
 def _path(source: Source) -> str:
     """The file's absolute path, with links as the user knows them; empty if there is no file."""
     return os.path.abspath(source.file) if source.file else ""  # noqa: PTH100 not resolved

@@ -16,7 +16,7 @@ from provision.cluster.layout import Layout
 from provision.cluster.model import MAIN_FILES, Cluster, Node, RenderedFile, Role
 from provision.common.patience import Patience
 from provision.errors import PortTaken, ProvisionError
-from provision.events import Listener
+from provision.events import Listener, silent
 from provision.plan.about import About
 from provision.plan.observed import ObservedEnvironment
 from provision.plan.stored import StoredData
@@ -223,13 +223,20 @@ class Runtime(ABC):
 
     # -- claim --------------------------------------------------------------------------------------------------------
 
-    def hold(self, name: str, holder: "Holder", force: Patience | None = None) -> Hold:  # noqa: ARG002 no other home
+    def hold(  # no other home
+        self,
+        name: str,  # noqa: ARG002
+        holder: "Holder",  # noqa: ARG002
+        force: Patience | None = None,  # noqa: ARG002
+        tell: Listener = silent,  # noqa: ARG002
+    ) -> Hold:
         """Claim an environment for one command, before it looks at what there is; also if a killed one has claimed it.
 
         Args:
             name: the environment, which need not exist.
             holder: the command; its home's lock is its already.
             force: take it over also from a command that runs, which has so long to end before its next action.
+            tell: is told if it takes long to find out whether a command has ended.
 
         Raises:
             Busy: another command holds it; names that one.

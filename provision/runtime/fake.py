@@ -9,7 +9,7 @@ from provision.cluster.identity import Identities, Identity
 from provision.cluster.model import Cluster, Node, RenderedFile
 from provision.common.patience import Patience
 from provision.errors import ProvisionError
-from provision.events import Fetching, Listener
+from provision.events import Fetching, Listener, silent
 from provision.home.holders import Holder, busy, taken_over
 from provision.plan.about import About
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
@@ -184,7 +184,7 @@ class FakeRuntime(Runtime):
         lines = self._environments[name].logs.get(node, [])
         yield from lines if tail is None else lines[len(lines) - min(tail, len(lines)) :]
 
-    def hold(self, name: str, holder: Holder, force: Patience | None = None) -> Hold:
+    def hold(self, name: str, holder: Holder, force: Patience | None = None, tell: Listener = silent) -> Hold:  # noqa: ARG002
         """Claim it among all who have this object."""
         now = self._holders.setdefault(name, holder)
         if now != holder and not now.process.is_over:

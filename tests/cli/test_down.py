@@ -1,10 +1,12 @@
 """`down` of several environments: which ones, who agrees, and that it goes on when one of them cannot be removed."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import provision.cli.several
 import provision.environment
 from provision.cli.run import run
 from provision.cluster.resolve import resolve_without_ports
@@ -129,6 +131,68 @@ def test_all_are_those_of_this_home_and_owner_and_engine_means_everybodys(
     assert set(several.environments()) == before - removed
     told = capsys.readouterr().err
     assert all(name in told for name in (before if "--all" in options else removed))
+
+
+def _made_anew(several: FakeRuntime, known: About) -> None:
+    several.write_about("mine", known.model_copy(update={"created_s": known.created_s + 1}))
+
+
+def _of_another_owner(several: FakeRuntime, known: About) -> None:
+    several.write_about("mine", known.model_copy(update={"owner": "job-8"}))
+
+
+def _of_another_home(several: FakeRuntime, known: About) -> None:
+    several.write_about("mine", known.model_copy(update={"home": "/elsewhere"}))
+
+
+def _of_another_file(several: FakeRuntime, known: About) -> None:
+    several.write_about("mine", known.model_copy(update={"file": "/work/another.yaml"}))
+
+
+def _used_again(several: FakeRuntime, known: About) -> None:
+    several.write_about("mine", known.model_copy(update={"ttl_s": 60.0}))
+
+
+def _gone(several: FakeRuntime, _known: About) -> None:
+    several.remove_network("mine")
+
+
+MEANWHILE: dict[str, tuple[Callable[[FakeRuntime, About], None], str]] = {
+    "it was made anew": (_made_anew, "it was made anew since it was listed"),
+    "another owner has it": (_of_another_owner, "it has another file, home or owner since it was listed"),
+    "another home has it": (_of_another_home, "it has another file, home or owner since it was listed"),
+    "another file has it": (_of_another_file, "it has another file, home or owner since it was listed"),
+    "it was changed": (_used_again, ""),
+    "it is gone": (_gone, ""),
+}
+
+
+@pytest.mark.parametrize("case", MEANWHILE)
+@pytest.mark.parametrize("option", ["--all", "--engine"])
+def test_what_is_another_one_since_it_was_listed_is_left_and_so_is_what_has_come_since(
+    several: FakeRuntime,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    case: str,
+    option: str,
+) -> None:
+    meanwhile, why = MEANWHILE[case]
+
+    def agree(*_: object) -> None:
+        meanwhile(several, several.abouts()["mine"])
+        spec = load(tmp_path / "mine.yaml").model_copy(update={"name": "newcomer"})
+        layout = FakeRuntimes(tmp_path / "home", several).layout("docker", spec, str(tmp_path))
+        several.create_network(resolve_without_ports(spec, layout))
+        several.write_about("newcomer", several.abouts()["job"])
+
+    monkeypatch.setattr(provision.cli.several, "require_agreement", agree)
+    assert run(["down", option]) == (Refused.exit_code if why else 0)
+    told = capsys.readouterr().err
+    assert why in told
+    assert ("mine" in several.environments()) is bool(why)
+    assert "newcomer" in several.environments()
+    assert ("job" in several.environments()) is (option == "--all")
 
 
 @pytest.mark.parametrize("option", ["--all", "--engine"])

@@ -13,7 +13,7 @@ import pytest
 from provision.common.patience import Patience
 from provision.environment import Environment
 from provision.errors import Busy, Interrupted, NodeFailed, ProvisionError
-from provision.events import Event, Notice, StillWaiting
+from provision.events import Event, Listener, Notice, StillWaiting, silent
 from provision.home.holders import Holder
 from provision.home.journals import Journal
 from provision.home.locks import HomeLock
@@ -370,9 +370,9 @@ def test_several_steps_claim_the_engine_once(make: Make, fake: FakeRuntime, monk
     claimed: list[str] = []
     hold = fake.hold
 
-    def count(name: str, holder: Holder, force: Patience | None = None) -> Hold:
+    def count(name: str, holder: Holder, force: Patience | None = None, tell: Listener = silent) -> Hold:
         claimed.append(holder.command)
-        return hold(name, holder, force)
+        return hold(name, holder, force, tell)
 
     monkeypatch.setattr(fake, "hold", count)
     one = make()
@@ -412,7 +412,7 @@ def test_an_engine_that_makes_no_lock_keeps_nobody_from_removing(
 ) -> None:
     make().up(RUNNING)
 
-    def refuse(*_: object) -> Hold:
+    def refuse(*_: object, **__: object) -> Hold:
         raise ProvisionError("creating the volume faked.lock: the Docker engine refused", why="no space left on device")
 
     monkeypatch.setattr(fake, "hold", refuse)

@@ -32,6 +32,7 @@ from provision.operations.gc.leftover import Leftover
 from provision.operations.gc.reaper import Reaper
 from provision.pipeline import UpOptions
 from provision.plan.about import About
+from provision.plan.stored import StoredData
 from provision.runtime.archives import Left
 from provision.runtime.base import Remnant
 from provision.runtime.fake import FakeRuntime
@@ -430,6 +431,7 @@ USED_AGAIN: dict[str, tuple[Callable[[World], None], Callable[[World], None]]] =
     "a history, whose environment is there": (_history, _is_there_again),
     "a history, whose environment is being made": (_history, _is_being_made),
     "keys and certificates": (_secrets, _is_there_again),
+    "keys and certificates, whose environment is being made": (_secrets, _is_being_made),
     "what a test run kept": (_kept_by_tests, _is_there_again),
     "a test run": (_test_run, _runs_again),
     "a download": (_fetch, _is_fetched),
@@ -453,6 +455,28 @@ def test_what_is_used_again_after_it_was_listed_is_left_alone(
     (outcome,) = world.collector().remove([found])
     assert (outcome.removed, outcome.error) == (False, None)
     assert _files(world.directory) == before
+
+
+def test_data_are_looked_at_once_by_who_looks_again_and_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[str] = []
+    read = world.runtime.read_storage
+
+    def read_storage(name: str, node: str) -> StoredData | None:
+        looks.append(node)
+        return read(name, node)
+
+    monkeypatch.setattr(world.runtime, "read_storage", read_storage)
+    world.up()
+    for node in ("broker-1", "zookeeper-1"):
+        world.runtime.fill_storage(NAME, node)
+        world.runtime.remove_node(NAME, node)
+    collector = world.collector()
+    for _ in range(3):
+        assert collector.find() == ()
+    assert len(looks) == 2
+    world.runtime.remove_storage(NAME, "broker-1", delete_data=True)  # others are there now: they are looked at
+    assert collector.find() == ()
+    assert len(looks) == 3
 
 
 def _files(directory: Path) -> dict[str, bytes]:

@@ -30,6 +30,7 @@ def leave(api: Any, holder: Holder, kind: str = locks.LOCK) -> None:  # noqa: AN
 def _looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "_LOOK_EVERY_S", 0.0)
     monkeypatch.setattr(locks, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(locks, "_SILENT_S", 0.2)
 
 
 def test_one_holds_it_and_the_other_is_told_who(api: Any) -> None:  # noqa: ANN401
@@ -111,6 +112,75 @@ def test_a_command_of_another_machine_is_dead_a_minute_after_its_last_heartbeat(
     api.now_s += 2
     locks.hold(api, "orders", living()).release()
     assert api.there == {}
+
+
+CLOCKS = {"an hour ahead": 3600.0, "a day ahead": 86400.0, "an hour back": -3600.0, "a year back": -365 * 86400.0}
+
+
+@pytest.mark.parametrize("moved_s", CLOCKS.values(), ids=CLOCKS)
+@pytest.mark.parametrize("before", [True, False], ids=["it had a heartbeat", "it had none"])
+def test_an_engine_whose_clock_is_set_neither_frees_the_lock_of_a_living_command_nor_keeps_that_of_a_dead_one(
+    api: Any,  # noqa: ANN401
+    monkeypatch: pytest.MonkeyPatch,
+    moved_s: float,
+    before: bool,
+) -> None:
+    far, told = elsewhere(), list[str]()
+    leave(api, far)
+    if before:
+        notes.make(api, "orders", f"beat.{far.token}.1", {})
+    api.now_s += moved_s
+    monkeypatch.setattr(locks, "_SILENT_S", 20.0)
+    beats = threading.Timer(0.1, notes.make, (api, "orders", f"beat.{far.token}.2", {}))
+    beats.start()
+    with pytest.raises(Busy, match="elsewhere"):
+        locks.hold(api, "orders", living(), None, lambda event: told.append(str(event)))
+    beats.join()
+    assert "elsewhere" in told[0]
+    api.now_s += moved_s
+    monkeypatch.setattr(locks, "_SILENT_S", 0.1)
+    locks.hold(api, "orders", living()).release()
+    assert api.there == {}
+
+
+@pytest.mark.parametrize("moved_s", CLOCKS.values(), ids=CLOCKS)
+def test_a_lock_that_is_given_up_while_it_is_watched_is_taken_at_once(
+    api: Any,  # noqa: ANN401
+    monkeypatch: pytest.MonkeyPatch,
+    moved_s: float,
+) -> None:
+    monkeypatch.setattr(locks, "_SILENT_S", 60.0)
+    leave(api, elsewhere())
+    api.now_s += moved_s
+    ends = threading.Timer(0.1, api.remove_volume, ("orders.lock",))
+    ends.start()
+    hold = locks.hold(api, "orders", living())
+    ends.join()
+    hold.release()
+
+
+def test_a_clock_that_is_set_here_takes_no_lock_away(
+    api: Any,  # noqa: ANN401
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hold = locks.hold(api, "orders", living())
+    monkeypatch.setattr(time, "time", lambda: 4e9)
+    api.there.clear()
+    hold.require_held()  # made again
+    assert list(api.there) == ["orders.lock"]
+
+
+def test_gc_removes_no_lock_of_a_command_that_lives(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401
+    far = elsewhere()
+    leave(api, far)
+    api.now_s += 3600
+    (found,) = locks.abandoned(api)
+    monkeypatch.setattr(locks, "_SILENT_S", 20.0)
+    beats = threading.Timer(0.1, notes.make, (api, "orders", f"beat.{far.token}.2", {}))
+    beats.start()
+    assert not locks.remove_abandoned(api, found)
+    beats.join()
+    assert "orders.lock" in api.there
 
 
 def test_a_lock_that_cannot_be_read_is_dead_after_a_minute_too(api: Any) -> None:  # noqa: ANN401
@@ -247,8 +317,8 @@ def test_one_that_was_cut_off_for_long_does_not_take_its_lock_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     hold = locks.hold(api, "orders", living())
-    later_s = time.time() + locks.DEAD_S + 1
-    monkeypatch.setattr(time, "time", lambda: later_s)
+    later_s = locks._awake_or_not_s() + locks.DEAD_S + 1  # noqa: SLF001 it counts what a machine sleeps, too
+    monkeypatch.setattr(locks, "_awake_or_not_s", lambda: later_s)
     hold.require_held()  # nobody else has wanted it
     later_s += locks.DEAD_S + 1
     api.there.clear()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from provision.errors import Busy, ProvisionError
 from provision.events import Listener, Notice, silent
 from provision.operations.gc.kinds import KINDS
-from provision.operations.gc.leftover import Kind, Leftover, Situation
+from provision.operations.gc.leftover import Kind, Leftover, Situation, Storages
 from provision.runtime import Runtimes
 
 
@@ -36,10 +36,11 @@ class Collector:
     jobs_ended: frozenset[str] = frozenset()
     tell: Listener = silent
     kinds: tuple[Kind, ...] = field(default=KINDS)
+    _with_data: set[Storages] = field(default_factory=set, init=False)
 
     def find(self) -> tuple[Leftover, ...]:
         """What is left over now, each thing once; nothing is changed."""
-        situation = Situation(self.runtimes, self.jobs_ended, tell=self.tell)
+        situation = Situation(self.runtimes, self.jobs_ended, tell=self.tell, with_data=self._with_data)
         found: dict[tuple[str, str], Leftover] = {}
         for kind in self.kinds:
             try:

@@ -7,7 +7,7 @@ from provision.errors import ProvisionError
 from provision.events import Listener, Notice
 from provision.home.place import Home
 from provision.operations.changing import changing
-from provision.operations.gc.leftover import Found, Leftover, Removal, Situation
+from provision.operations.gc.leftover import Found, Leftover, Removal, Situation, Storages
 from provision.operations.remove import down
 from provision.plan.about import About
 from provision.plan.observed import ObservedEnvironment
@@ -50,16 +50,20 @@ def half_made(situation: Situation) -> Iterator[Leftover]:
     for found in situation.environments:
         runtime = found.runtime
 
-        def why(observed: ObservedEnvironment, _situation: Situation, runtime: Runtime = runtime) -> str:
-            return "it has no nodes, and nothing was ever stored" if _is_empty(observed, runtime) else ""
+        def why(observed: ObservedEnvironment, situation: Situation, runtime: Runtime = runtime) -> str:
+            is_empty = _is_empty(observed, runtime, situation.with_data)
+            return "it has no nodes, and nothing was ever stored" if is_empty else ""
 
         yield from _judged(found, situation, "half-made", why, found.observed.created_s)
 
 
-def _is_empty(observed: ObservedEnvironment, runtime: Runtime) -> bool:
-    if observed.nodes or observed.is_absent:
+def _is_empty(observed: ObservedEnvironment, runtime: Runtime, with_data: set[Storages]) -> bool:
+    storages = (runtime.kind, observed.name, observed.created_s, observed.storages)
+    if observed.nodes or observed.is_absent or storages in with_data:
         return False
     stored = [runtime.read_storage(observed.name, node) for node in observed.storages]
+    if any(data is not None and data.written for data in stored):
+        with_data.add(storages)  # data that were written stay written
     return all(data is not None and not data.written for data in stored)
 
 

@@ -6,10 +6,9 @@ from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
-from provision.common.notes import DamagedNote, read_note
-from provision.common.own_directories import is_own, remove_tree
+from provision.common.own_directories import remove_tree
 from provision.common.whole_files import left_drafts
-from provision.errors import Busy, ProvisionError, Refused
+from provision.errors import Busy, ProvisionError
 from provision.events import Listener
 from provision.home.holders import Holder
 from provision.home.locks import DRAFT, HomeLock
@@ -17,7 +16,7 @@ from provision.home.ports import Known
 from provision.home.runs import ended as ended_runs
 from provision.home.runs import kept as kept_runs
 from provision.home.secrets import Where
-from provision.operations.gc.leftover import Leftover, Situation
+from provision.operations.gc.leftover import Leftover, Situation, entries_of
 from provision.runtime.directories import has_data
 from provision.runtime.jars import left_fetches
 from provision.security.store import SecretStore
@@ -39,7 +38,7 @@ def leases(situation: Situation) -> Iterator[Leftover]:
 def locks(situation: Situation) -> Iterator[Leftover]:
     """Locks in the home whose commands were killed."""
     home = situation.runtimes.home.directory
-    for file, holder in _locks(home):
+    for file, holder in situation.locks:
         if is_environment_name(file.name) and holder and holder.process.is_over:
             why = f"its command was killed: {holder}"
             yield Leftover("lock", file.name, why, partial(_unlock, home, file.name), holder.since)
@@ -48,20 +47,12 @@ def locks(situation: Situation) -> Iterator[Leftover]:
 def untold_locks(situation: Situation) -> Iterator[Leftover]:
     """Locks in the home that do not say whose they are, and those that were to take the place of one."""
     home = situation.runtimes.home.directory
-    for file, holder in _locks(home):
+    for file, holder in situation.locks:
         if is_environment_name(file.name) and holder is None:
             found = _file("lock", file, "it does not say who holds it")
             yield replace(found, name=file.name, remove=partial(_unlock, home, file.name))
         elif file.name.endswith(DRAFT):
             yield _file("lock", file, "the command that was taking the lock over was killed")
-
-
-def _locks(home: Path) -> Iterator[tuple[Path, Holder | None]]:
-    for file in _entries(home / "locks", home):
-        holder = None
-        with suppress(DamagedNote):
-            holder = read_note(file, Holder)
-        yield file, holder
 
 
 def _unlock(home: Path, name: str, _tell: Listener) -> bool:
@@ -101,7 +92,7 @@ def _of_gone(situation: Situation, kind: str, places: Iterable[str], suffix: str
     home = runtimes.home.directory
 
     def find() -> Iterator[tuple[Path, str]]:
-        entries = (entry for place in places for entry in _entries(home / place, home))
+        entries = (entry for place in places for entry in entries_of(home / place, home))
         named = [entry for entry in entries if entry.suffix == suffix and is_environment_name(entry.stem)]
         there = runtimes.environments_at("") if named else None
         gone = () if there is None else (entry for entry in named if entry.stem not in there)
@@ -126,7 +117,7 @@ def secrets(situation: Situation) -> Iterator[Leftover]:
     """Keys and certificates of environments that are certainly gone, with their data."""
     home = situation.runtimes.home.directory
     known = cache(situation.runtimes.environments_at)
-    for directory in _entries(home / "secrets", home):
+    for directory in entries_of(home / "secrets", home):
         store = SecretStore(directory)
         if is_environment_name(store.environment) and _is_gone(store, known):
             found = _file("secrets", directory, "its environment is gone")
@@ -146,10 +137,12 @@ def _is_gone(store: SecretStore, known: Known) -> bool:
 
 
 def _forget(situation: Situation, directory: Path, found: Leftover, tell: Listener) -> bool:
-    """Remove secrets, unless they have been used meanwhile, or their environment is there again."""
-    now = _file(found.kind, directory, found.why)
-    is_left = now.since_s == found.since_s and _is_gone(SecretStore(directory), situation.runtimes.environments_at)
-    return is_left and now.remove(tell)
+    """Remove secrets, unless they have been used meanwhile, or their environment is there again, or about to be."""
+    runtimes, store = situation.runtimes, SecretStore(directory)
+    with _hold(runtimes.home.directory, store.environment) as is_held:
+        now = _file(found.kind, directory, found.why)
+        is_left = now.since_s == found.since_s and _is_gone(store, runtimes.environments_at)
+        return is_held and is_left and now.remove(tell)
 
 
 def kept_by_tests(situation: Situation) -> Iterator[Leftover]:
@@ -206,10 +199,3 @@ def _file(kind: str, path: Path, why: str) -> Leftover:
     with suppress(OSError):
         since_s = path.lstat().st_mtime
     return Leftover(kind, str(path), why, remove, since_s)
-
-
-def _entries(directory: Path, below: Path) -> list[Path]:
-    try:
-        return sorted(directory.iterdir()) if is_own(directory, below=below) else []
-    except (OSError, Refused):  # not ours to remove
-        return []

@@ -4,9 +4,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
-from provision.errors import ProvisionError
+from provision.common.own_directories import is_own
+from provision.errors import ProvisionError, Refused
 from provision.events import Listener, Notice, silent
+from provision.home.holders import Holder
+from provision.home.locks import HomeLock
 from provision.plan.observed import ObservedEnvironment
 from provision.runtime import Runtimes
 from provision.runtime.base import Runtime
@@ -31,6 +35,10 @@ class Leftover:
     """The environment that goes with it, if it is one; its size is then that of its data."""
 
 
+Storages = tuple[str, str, float | None, frozenset[str]]
+"""Those of an environment: the runtime's kind, its name, when it was made, and the names of the nodes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """An environment, and where it is."""
@@ -48,13 +56,15 @@ class Found:
 class Situation:
     """What is looked at, once for all kinds.
 
-    `jobs_ended` are the owners that have ended, as far as they were told.
+    `jobs_ended` are the owners that have ended, as far as they were told. `with_data` are storages of environments
+    without nodes in which there are data, as an earlier look has found: looking into one may take a container.
     """
 
     runtimes: Runtimes
     jobs_ended: frozenset[str] = frozenset()
     now_s: float = field(default_factory=time.time)
     tell: Listener = silent
+    with_data: set[Storages] = field(default_factory=set)
 
     @cached_property
     def answering(self) -> tuple[Runtime, ...]:
@@ -85,9 +95,23 @@ class Situation:
         )
 
     @cached_property
+    def locks(self) -> tuple[tuple[Path, Holder | None], ...]:
+        """The files of locks in the home, each with who holds it, or held it last, if it tells."""
+        home = self.runtimes.home.directory
+        return tuple((file, HomeLock(home, file.name).holder()) for file in entries_of(home / "locks", home))
+
+    @cached_property
     def sizes(self) -> Mapping[str, int]:
         """The sizes of the environments' data in bytes, by runtime and name (`docker orders`), where they are known."""
         return {f"{r.kind} {name}": size for r in self.answering for name, size in r.sizes().items()}
+
+
+def entries_of(directory: Path, below: Path) -> list[Path]:
+    """What is in a directory of ours, sorted; nothing if there is none, or it is somebody else's."""
+    try:
+        return sorted(directory.iterdir()) if is_own(directory, below=below) else []
+    except (OSError, Refused):
+        return []
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """The lock of an environment in the engine, for commands of other homes and other machines that use the same engine.
 
 It is a note, so exactly one of those who make it at once has it. Nothing removes the note of a command that was killed,
-so others have to find out that it is dead: by its process if that is on their machine, else by the age of its last
-heartbeat, told by the engine's own clock. A heartbeat is another note, made anew all the time by a command that takes
-long; while it is short, its lock itself is young enough.
+so others have to find out that it is dead: by its process if that is on their machine, else by its heartbeats. A
+heartbeat is another note, made anew all the time by a command that takes long; while it is short, its lock itself is
+young enough. How old they are, the engine's own clock tells; but a clock may have been set. So what looks old is
+watched until a living command would have made another one, and only that decides.
 
 Somebody else's lock is removed only by the one who has made a note of its token: of two who take over at once, only one
 does, and looks again before. A living holder finds that note, stops before its next action, and gives up its lock.
@@ -18,6 +19,7 @@ from docker import APIClient
 from provision.common.notes import DamagedNote, parse_note
 from provision.common.patience import Patience
 from provision.errors import Busy, ProvisionError
+from provision.events import Listener, Notice, silent
 from provision.home.holders import Holder, busy, taken_over
 from provision.runtime.base import Hold
 from provision.runtime.docker import notes
@@ -25,6 +27,8 @@ from provision.runtime.docker.client import translated
 
 LOCK, BEAT = "lock", "beat"
 BEAT_S, DEAD_S = 15.0, 60.0
+_SILENT_S = 20.0
+"""A command that lives has made another heartbeat by then."""
 _HOLDER = "holder"
 _PAUSE_S = 0.2
 _MOMENT_S = 5.0
@@ -32,7 +36,9 @@ _LOOK_EVERY_S = 1.0
 _JOIN_S = 5.0
 
 
-def hold(api: APIClient, environment: str, holder: Holder, force: Patience | None = None) -> Hold:
+def hold(
+    api: APIClient, environment: str, holder: Holder, force: Patience | None = None, tell: Listener = silent
+) -> Hold:
     """Take the lock of an environment, also from a dead holder; with `force`, also from a living one.
 
     Args:
@@ -40,6 +46,7 @@ def hold(api: APIClient, environment: str, holder: Holder, force: Patience | Non
         environment: the name.
         holder: who takes it.
         force: how long a living holder has to give it up; then it is taken away.
+        tell: is told if the holder has to be watched.
 
     Raises:
         Busy: another command holds it; names that one.
@@ -51,7 +58,7 @@ def hold(api: APIClient, environment: str, holder: Holder, force: Patience | Non
         other = _holder_in(there)
         if other == holder:
             return _EngineHold(api, environment, holder)
-        if not _is_dead(api, there):
+        if not _may_be_dead(api, there) or not _is_silent(api, there, tell):
             if force is None:
                 raise busy(environment, other)
             _ask_to_end(api, there, holder, force)
@@ -92,7 +99,7 @@ def abandoned(api: APIClient) -> tuple[notes.Note, ...]:
 def remove_abandoned(api: APIClient, note: notes.Note) -> bool:
     """Remove that, a lock with what belongs to it; False if another command is just doing so."""
     if note.kind == LOCK:
-        return _remove_dead(api, note, Holder.of("gc"))
+        return _is_silent(api, note) and _remove_dead(api, note, Holder.of("gc"))
     notes.remove_same(api, note)
     return True
 
@@ -104,7 +111,7 @@ class _EngineHold(Hold):
         self._api, self._environment, self._holder = api, environment, holder
         self._ended = threading.Event()
         self._lost: Busy | None = None
-        self._seen_s = time.time()
+        self._seen_s = _awake_or_not_s()
         self._looked_s = time.monotonic()
         self._heart = threading.Thread(target=self._beat, name=f"heartbeat of {environment}", daemon=True)
         self._heart.start()
@@ -126,12 +133,12 @@ class _EngineHold(Hold):
             raise taken_over(self._environment, _holder_in(asked))
         # Somebody may have removed all unused volumes by hand: then it is made again, unless another is quicker.
         # One that was cut off, or slept, for so long was dead to others, who have made theirs and given it up again.
-        if LOCK not in there and time.time() - self._seen_s > DEAD_S:
+        if LOCK not in there and _awake_or_not_s() - self._seen_s > DEAD_S:
             raise taken_over(self._environment, None)
         lock = there.get(LOCK) or notes.make(self._api, self._environment, LOCK, _said(self._holder))
         if (other := _holder_in(lock)) != self._holder:
             raise taken_over(self._environment, other)
-        self._seen_s = time.time()
+        self._seen_s = _awake_or_not_s()
 
     def release(self) -> None:
         self._ended.set()
@@ -154,7 +161,7 @@ class _EngineHold(Hold):
                 if now and _holder_in(now) != self._holder:  # it has been taken over: this one is not needed any more
                     break
                 if now:
-                    self._seen_s = time.time()
+                    self._seen_s = _awake_or_not_s()
         if last:
             with suppress(ProvisionError):  # `sweep` finds it
                 notes.remove_same(self._api, last)
@@ -187,20 +194,55 @@ def _request(token: str) -> str:
     return f"{LOCK}.{token}"
 
 
-def _is_dead(api: APIClient, note: notes.Note) -> bool:
-    """Whether the command that made a lock has ended."""
+def _is_over(note: notes.Note) -> bool | None:
+    """Whether the process of the command that made a lock has ended; None if that cannot be told from here."""
     holder = _holder_in(note)
     over = holder.process.is_over if holder else None
-    if over is False or (over and holder and holder.process.is_of_this_boot):
-        return over
     # Another boot of what looks like this machine may be another machine with the same names.
-    beats = [
-        other.made_s
-        for other in notes.all_of(api, note.environment)
-        if holder and other.kind.startswith(f"{BEAT}.{holder.token}.")
-    ]
-    youngest_s = max([note.made_s, *beats])
-    return youngest_s > 0 and _engine_now_s(api) - youngest_s > DEAD_S
+    return over if over is False or (holder and holder.process.is_of_this_boot) else None
+
+
+def _is_dead(api: APIClient, note: notes.Note) -> bool:
+    """Whether the command that made a lock has ended, as far as that is told at once."""
+    over, age_s = _is_over(note), _age_s(api, note)
+    return age_s is not None and age_s > DEAD_S if over is None else over
+
+
+def _may_be_dead(api: APIClient, note: notes.Note) -> bool:
+    """Whether it has ended, or the engine's clock does not say that it lives."""
+    over, age_s = _is_over(note), _age_s(api, note)
+    return age_s is None or abs(age_s) > DEAD_S if over is None else over
+
+
+def _is_silent(api: APIClient, note: notes.Note, tell: Listener = silent) -> bool:
+    """Whether the command that made a lock has ended: its process, or it gives no sign of life for long enough."""
+    if _is_over(note) is not None:
+        return bool(_is_over(note))
+    tell(Notice(f"{_holder_in(note) or 'another command'} holds {note.environment}; waiting for a sign of life"))
+    patience, before = Patience(_SILENT_S), set(_beats(api, note))
+    while patience.pause(_PAUSE_S * 5):
+        if notes.read(api, note.environment, LOCK) != note:  # it has been given up
+            return True
+        if set(_beats(api, note)) - before:
+            return False
+    return True
+
+
+def _beats(api: APIClient, note: notes.Note) -> dict[str, float]:
+    """When the command that made a lock has made its heartbeats that are there, by their kinds."""
+    beginning = f"{BEAT}.{_token_of(note)}."
+    return {one.kind: one.made_s for one in notes.all_of(api, note.environment) if one.kind.startswith(beginning)}
+
+
+def _age_s(api: APIClient, note: notes.Note) -> float | None:
+    """How old the last sign of life is by the engine's clock; None if the engine does not tell."""
+    youngest_s = max([note.made_s, *_beats(api, note).values()])
+    return _engine_now_s(api) - youngest_s if youngest_s > 0 else None
+
+
+def _awake_or_not_s() -> float:
+    """A clock that nobody sets, and that goes on while the machine sleeps."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def _engine_now_s(api: APIClient) -> float:

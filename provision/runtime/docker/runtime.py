@@ -12,7 +12,7 @@ from provision.cluster.layout import NODE_HOME
 from provision.cluster.model import Cluster, Node, RenderedFile, StorageKind
 from provision.common.patience import Patience
 from provision.errors import ProvisionError, Refused, Unavailable
-from provision.events import Listener
+from provision.events import Listener, silent
 from provision.home.holders import Holder
 from provision.plan.about import About
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
@@ -173,9 +173,9 @@ class DockerRuntime(Runtime):
             chunks = self._api.logs(container["Id"], stream=True, follow=follow, tail=count)
             yield from lines_in(chunks)
 
-    def hold(self, name: str, holder: Holder, force: Patience | None = None) -> Hold:
+    def hold(self, name: str, holder: Holder, force: Patience | None = None, tell: Listener = silent) -> Hold:
         """Claim it in the engine, which other homes and machines may use too."""
-        return locks.hold(self._api, name, holder, force)
+        return locks.hold(self._api, name, holder, force, tell)
 
     def holder(self, name: str) -> Holder | None:
         """The command that has claimed it, of whichever home or machine."""

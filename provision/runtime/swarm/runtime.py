@@ -12,7 +12,7 @@ from provision.cluster.layout import Layout
 from provision.cluster.model import Cluster, Node, RenderedFile
 from provision.common.patience import Patience
 from provision.errors import ProvisionError, Refused, Unavailable
-from provision.events import Listener
+from provision.events import Listener, silent
 from provision.home.holders import Holder
 from provision.plan.about import About
 from provision.plan.observed import ObservedEnvironment
@@ -148,9 +148,9 @@ class SwarmRuntime(Runtime):
             if task and container_of(task):
                 yield from lines_in(task_log(self._api, task["ID"], tail=tail, follow=follow))
 
-    def hold(self, name: str, holder: Holder, force: Patience | None = None) -> Hold:
+    def hold(self, name: str, holder: Holder, force: Patience | None = None, tell: Listener = silent) -> Hold:
         """Claim it in the swarm, which other homes and machines may use too."""
-        return locks.hold(self._notes, name, holder, force)
+        return locks.hold(self._notes, name, holder, force, tell)
 
     def holder(self, name: str) -> Holder | None:
         """The command that has claimed it, of whichever home or machine."""
