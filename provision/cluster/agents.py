@@ -44,7 +44,7 @@ def _loading(agent: AgentSpec, directory: str, port: Listener | None) -> str:
     known = {name: f"{directory}/{AGENT_PREFIX}{name}" for name in files_of(agent)}
     if port is not None:
         known |= {ADDRESS: f"{port.bind}:{port.listen_port}", PORT: str(port.listen_port)}
-    options = PLACEHOLDER.sub(lambda found: known[found[1]], agent.options)
+    options = PLACEHOLDER.sub(lambda found: known[found[1]], agent.options or "")
     jar = next(iter(known.values()))
     return f"-javaagent:{jar}={options}" if options else f"-javaagent:{jar}"
 

@@ -100,7 +100,7 @@ def _placeholders(agent: AgentSpec, path: "KeyPath") -> Iterator["Finding"]:
     from provision.spec.checks import Finding
 
     known = [*files_of(agent), *((ADDRESS, PORT) if agent.port is not None else ())]
-    for name in dict.fromkeys(PLACEHOLDER.findall(agent.options)):
+    for name in dict.fromkeys(PLACEHOLDER.findall(agent.options or "")):
         if name in (ADDRESS, PORT) and agent.port is None:
             yield Finding(path, f"{{{name}}} stands for nothing: the agent has no port", "give it the key `port`")
         elif name not in known:

@@ -69,7 +69,7 @@ class AgentSpec(Section):
 
     jar: AgentFile
     """Its jar, a file of this machine that every node gets; a relative path starts at the directory of the file."""
-    options: Annotated[str, AfterValidator(_one_line)] = ""
+    options: Annotated[str, AfterValidator(_one_line)] | None = None
     """What the agent is given. `{address}`, `{port}` and the names of `files` in braces stand for those of the node."""
     files: list[AgentFile] = []
     """Files of this machine that the agent reads; every node gets them, too."""

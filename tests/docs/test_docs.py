@@ -22,7 +22,7 @@ from provision.kafka.levels import Level
 from provision.runtime.docker import containers, image_recipe
 from provision.runtime.process.processes import MARK
 from provision.software.pins import is_lock_file
-from provision.spec import acls, certificates, model, users
+from provision.spec import acls, certificates, java, model, users
 from provision.spec.model import EnvironmentSpec
 from provision.spec.reserved import RESERVED_BROKER, RESERVED_ZOOKEEPER
 from tests.authorities import made
@@ -50,11 +50,11 @@ def keys_of(described: type[BaseModel], heading: str = "Top level") -> Iterator[
     for name, info in described.model_fields.items():
         yield heading, name, info.default
         for inner in models_in(info.annotation):
-            yield from keys_of(inner, name if heading == "Top level" or name in OF_SEVERAL_SECTIONS else heading)
+            yield from keys_of(inner, name if heading == "Top level" or name in OWN_SECTIONS else heading)
 
 
-OF_SEVERAL_SECTIONS = ("java",)
-"""Keys with a section of their own, because several sections have them."""
+OWN_SECTIONS = ("java", "agents")
+"""Keys below others with a section of their own, because several sections have them."""
 KEYS = list(keys_of(EnvironmentSpec))
 
 SECTIONS = {
@@ -117,7 +117,8 @@ def test_every_page_has_one_title_and_is_linked_from_the_index(page: Path) -> No
 def test_every_model_is_reached_from_the_environment() -> None:
     named = {
         name
-        for kind in (*vars(model).values(), *vars(users).values(), *vars(acls).values(), *vars(certificates).values())
+        for module in (model, users, acls, certificates, java)
+        for kind in vars(module).values()
         if isinstance(kind, type) and issubclass(kind, BaseModel)
         for name in kind.model_fields
     }
@@ -161,8 +162,8 @@ def test_the_reference_has_examples() -> None:
 def test_every_example_of_the_reference_is_valid(example: str, tmp_path: Path) -> None:
     file = tmp_path / "example.yaml"
     file.write_text(example, encoding="utf-8")
-    for named in re.findall(r"seed/[a-z]+\.[a-z]+", example):
-        (tmp_path / "seed").mkdir(exist_ok=True)
+    for named in re.findall(r"(?:seed|agents)/[a-z_]+\.[a-z]+", example):
+        (tmp_path / named).parent.mkdir(exist_ok=True)
         (tmp_path / named).write_text("id,value\n" if named.endswith(".csv") else "", encoding="utf-8")
     if "./ca/ca.key" in example:
         made().write(tmp_path / "ca")
