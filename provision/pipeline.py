@@ -61,8 +61,9 @@ class UpOptions:
     `retain` keeps what a failed first `up` created. `saved` is the only plan that may be carried out. `frozen` runs
     exactly what the lock next to the file records, or nothing. `take_over` also uses an environment that was made from
     another file. `owner` is the person or CI job it is for (empty: what `PROVISION_OWNER` names), `owner_pid` the
-    process with whose end it goes. `rotation` is a step to another authority of its certificates. `warm` lets missing
-    archives be trained in the background afterwards, if that can slow nobody's work.
+    process with whose end it goes. `rotation` is a step to another authority of its certificates. `give_up` names
+    engines that are gone for good. `warm` lets missing archives be trained in the background afterwards, if that can
+    slow nobody's work.
     """
 
     timeout_s: float = 120.0
@@ -74,6 +75,7 @@ class UpOptions:
     owner: str = ""
     owner_pid: int | None = None
     rotation: Rotation | None = None
+    give_up: tuple[str, ...] = ()
     warm: bool = False
 
 
@@ -227,6 +229,7 @@ def _preparing(source: Source, runtimes: Runtimes, options: UpOptions) -> "parti
         frozen=options.frozen,
         take_over=options.take_over,
         rotation=options.rotation,
+        give_up=options.give_up,
     )
 
 

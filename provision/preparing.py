@@ -5,7 +5,7 @@
 `up` in `pipeline.py` continues from there.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,14 +22,17 @@ from provision.kafka.levels import Level
 from provision.observe.cluster_id import cluster_id_for
 from provision.observe.ensemble import files_of_change
 from provision.observe.nodes import observe_details, observe_nodes
+from provision.observe.survivors import survivors_of
 from provision.operations.files import require_nodes
 from provision.operations.ports import ports_in_use, situation
 from provision.operations.remove import finish_removal
 from provision.operations.securing import material_of, require_rotated, warnings_of
 from provision.operations.storage import require_storage_apart
 from provision.operations.whose import about_it, require_same_file
-from provision.plan.actions import Impact, Plan
+from provision.plan.actions import Action, Impact, Plan
 from provision.plan.closing import one_after_the_other, stages_of_closing
+from provision.plan.departing import refuse_departures, require_known
+from provision.plan.engines import NOBODY, Departures, departures
 from provision.plan.listing import listed
 from provision.plan.nodes import plan_nodes
 from provision.plan.observed import ObservedEnvironment
@@ -120,6 +123,7 @@ def prepare(  # noqa: PLR0913 what it is, and how it is taken
     taken: frozenset[int] = frozenset(),
     take_over: bool = False,
     rotation: Rotation | None = None,
+    give_up: Collection[str] = (),
     tell: Listener = silent,
     hold: Callable[[Runtime], None] = lambda _runtime: None,
 ) -> Prepared:
@@ -145,10 +149,11 @@ def prepare(  # noqa: PLR0913 what it is, and how it is taken
     leases = runtimes.home.ports
     before = runtime.observe(spec.name)
     require_same_file(spec.name, about_it(before), source, take_over=take_over, tell=tell)
+    require_known(before, give_up)
     if lease:
         before = finish_removal(runtime, before, runtimes.home, tell)
     unleased = resolve_without_ports(spec, layout, source.base_directory)
-    layout = runtime.located(layout, unleased)
+    layout = runtime.located(layout, unleased, give_up)
     pinned = require_pins_match(source.required_file, unleased, runtime, tell, bring=lease) if frozen else {}
     assign = leases.lease if lease else leases.propose
     in_use = {**fixed_ports(spec), **ports_in_use(before, taken)}
@@ -169,6 +174,7 @@ def prepare(  # noqa: PLR0913 what it is, and how it is taken
             pinned,
             tell,
             rotation=rotation,
+            give_up=give_up,
             change=_Change(resolve(other, layout, ports, source.base_directory), ports) if other else None,
         )
     except BaseException:
@@ -206,6 +212,7 @@ def _prepare(  # noqa: PLR0913 all that is known of it
     tell: Listener,
     *,
     rotation: Rotation | None,
+    give_up: Collection[str],
     change: _Change | None,
 ) -> Prepared:
     """Take the resolved cluster to its plan."""
@@ -213,8 +220,10 @@ def _prepare(  # noqa: PLR0913 all that is known of it
     if observed.is_half_removed:  # `up` removes what is left of it first
         observed = ObservedEnvironment(cluster.name, runtime.kind, about=observed.about)
     tell(StageDone("observe", "nodes"))
+    going = departures(observed, give_up, cluster.swarm.drained if cluster.swarm else ())
     for trouble, names in sorted(observed.waiting.items()):
-        tell(Notice(f"{trouble}: {listed(names)} is left as it is"))
+        if staying := [name for name in names if name not in going.lost]:
+            tell(Notice(f"{trouble}: {listed(staying)} is left as it is"))
     if cluster.mode == KRAFT:
         cluster = replace(cluster, cluster_id=cluster_id_for(cluster, observed))
     made = material_of(cluster, observed, home, runtime, rotation)
@@ -235,7 +244,10 @@ def _prepare(  # noqa: PLR0913 all that is known of it
     missing, details = runtime.missing_software(cluster), observe_details(cluster, phases[0].files, observed, runtime)
     tell(StageDone("observe", "files and brokers"))
     refusals = securing.refusals(phases) if securing else one_after_the_other(cluster, upgrade, closing)
-    first_wave = refusals or plan_nodes(cluster, phases, observed, missing_software=missing, details=details)
+    refusals = refusals or _refused_departures(cluster, phases, observed, going, give_up)
+    first_wave = refusals or plan_nodes(
+        cluster, phases, observed, missing_software=missing, details=details, leaving_engines=going
+    )
     plan, inside = Plan(cluster.name, first_wave), None
     if not plan.refusals:  # a refused plan has no second wave, and brokers without their ensemble would not answer
         then = observed.without(leftovers(cluster, observed))
@@ -247,6 +259,18 @@ def _prepare(  # noqa: PLR0913 all that is known of it
     require_pinned_nodes(pinned, cluster, observed, plan)
     had_data = bool(cluster.storage.directory) and has_data(Path(cluster.storage.directory), cluster.name)
     return Prepared(cluster, desired, phases, runtime, observed, inside, had_data, plan, made)
+
+
+def _refused_departures(
+    cluster: Cluster,
+    phases: Sequence[Phase],
+    observed: ObservedEnvironment,
+    going: Departures,
+    give_up: Collection[str],
+) -> tuple[Action, ...]:
+    """What keeps nodes from leaving their engines, asked of those that stay."""
+    survivors = survivors_of(observed) if going.names else NOBODY
+    return tuple(refuse_departures(cluster, phases, observed, going, give_up, survivors))
 
 
 def _closing(cluster: Cluster, observed: ObservedEnvironment, runtime: Runtime) -> tuple[Stage, ...]:

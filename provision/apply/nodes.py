@@ -4,6 +4,7 @@ import threading
 from dataclasses import dataclass, replace
 
 from provision.apply.leaving import STOP_PATIENCE_S, Leaver
+from provision.apply.moving import Mover
 from provision.apply.rolling import Roller, Step
 from provision.cluster.fingerprint import config_hash
 from provision.cluster.model import Cluster
@@ -12,7 +13,18 @@ from provision.errors import ProvisionError
 from provision.events import Listener
 from provision.observe.reach import access_to
 from provision.observe.waiting import Wait
-from provision.plan.actions import Action, BrokerSettings, Kind, Leftover, NodeTarget, Rejoining, Removal, Verb
+from provision.plan.actions import (
+    Action,
+    BrokerSettings,
+    Kind,
+    Leftover,
+    Lost,
+    Moving,
+    NodeTarget,
+    Rejoining,
+    Removal,
+    Verb,
+)
 from provision.runtime.base import Runtime
 
 _HANDLERS_GO_S = 1.0
@@ -60,6 +72,10 @@ class NodeWork:
                 self.roller.wait_until_back(node.name)
             case Verb.START, _, _:
                 runtime.start_node(cluster.name, action.name)
+            case Verb.REMOVE, _, Lost() as lost:
+                self._mover.abandon(action.name, lost)
+            case Verb.MOVE, _, Moving() as moving:
+                self.roller.step(action.name, action.verb, lambda step: self._move(moving, step))
             case _:
                 self._change(action)
 
@@ -88,6 +104,14 @@ class NodeWork:
                 self._leaver(action.name).remove(registered=registered)
             case _:
                 raise AssertionError(f"no way to {action}")
+
+    @property
+    def _mover(self) -> Mover:
+        return Mover(self.cluster, self.runtime, self.patience)
+
+    def _move(self, moving: Moving, step: Step) -> None:
+        step("moving to another engine")
+        self._mover.move(moving)
 
     def _leaver(self, node: str) -> Leaver:
         stay = [other.name for other in self.cluster.nodes if other.name != node]

@@ -11,7 +11,7 @@ import typer
 from provision.cli.environment import select_described
 from provision.cli.groups import FILES
 from provision.cli.layout import columns_of
-from provision.cli.options import Env, Envs, Frozen, Output, Set, TakeOver
+from provision.cli.options import Env, Envs, Frozen, GiveUp, Output, Set, TakeOver
 from provision.cli.output import Format, painted, print_value, say, tell_warnings, write_line
 from provision.common.counts import counted
 from provision.common.whole_files import write_whole
@@ -19,6 +19,8 @@ from provision.errors import InvalidEnvironment, Problem, Refused, Unavailable, 
 from provision.spec.limits import MAX_BROKERS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from provision.cli.starter import Start
     from provision.environment import Environment
     from provision.plan.actions import Plan
@@ -172,13 +174,14 @@ def plan(
         ),
     ] = None,
     frozen: Frozen = False,
+    give_up: GiveUp = None,
     take_over: TakeOver = False,
 ) -> None:
     """Show what `up` would do and why, without changing anything."""
     from provision.cli.plans import plan_lines
 
     environment = select_described(env, overrides, tell_warnings, take_over=take_over)
-    planned, saved, topics_unknown = _planned(environment, frozen=frozen)
+    planned, saved, topics_unknown = _planned(environment, frozen=frozen, give_up=give_up or ())
     if topics_unknown:
         if not planned.changes:
             raise Unavailable(
@@ -203,14 +206,16 @@ def plan(
         raise typer.Exit(2)
 
 
-def _planned(environment: "Environment", *, frozen: bool) -> "tuple[Plan, SavedPlan | None, bool]":
+def _planned(
+    environment: "Environment", *, frozen: bool, give_up: "Sequence[str]"
+) -> "tuple[Plan, SavedPlan | None, bool]":
     """The plan of an environment, which can be saved, or of the resources of an external cluster.
 
     And whether it leaves topics out.
     """
-    if environment.external_servers and not frozen:
+    if environment.external_servers and not (frozen or give_up):
         return environment.plan_resources(), None, False
-    prepared = environment.plan(frozen=frozen)
+    prepared = environment.plan(frozen=frozen, give_up=give_up)
     return prepared.plan, prepared.saved, prepared.topics_unknown
 
 

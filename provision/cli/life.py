@@ -12,6 +12,7 @@ from provision.cli.options import (
     Env,
     Envs,
     Frozen,
+    GiveUp,
     Junit,
     LockTimeout,
     Nodes,
@@ -59,6 +60,7 @@ def up(
         ),
     ] = None,
     frozen: Frozen = False,
+    give_up: GiveUp = None,
     take_over: TakeOver = False,
     owner_pid: Annotated[
         int | None,
@@ -97,6 +99,7 @@ def up(
             retain=retain,
             saved=saved,
             frozen=frozen,
+            give_up=tuple(give_up or ()),
             owner=owner_job,
             owner_pid=owner_pid,
             warm=not no_warm,

@@ -48,6 +48,14 @@ Set = Annotated[
 Frozen = Annotated[
     bool, typer.Option("--frozen", help="Run exactly the software recorded by `provision lock`, or nothing.")
 ]
+GiveUp = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--give-up",
+        metavar="ENGINE",
+        help="An engine of a swarm that is gone for good: its nodes begin anew. Repeatable.",
+    ),
+]
 TakeOver = Annotated[
     bool, typer.Option("--take-over", help="Use the environment even if it was made from another file.")
 ]

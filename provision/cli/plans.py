@@ -28,6 +28,7 @@ _SIGNS = {
     Verb.RESTORE: "~",
     Verb.RESTART: "↻",
     Verb.RECREATE: "↻",
+    Verb.MOVE: "→",
     Verb.DELETE: "-",
     Verb.REMOVE: "-",
     Verb.REFUSE: "✗",

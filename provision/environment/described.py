@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -158,8 +158,18 @@ class Described:
 
         return render(self.source, self._runtimes, self._tell, secrets=secrets)
 
-    def plan(self, *, frozen: bool = False) -> Prepared:
-        """What `up` would do, and why; changes nothing. `frozen` enforces the lock next to the file."""
+    def plan(self, *, frozen: bool = False, give_up: Collection[str] = ()) -> Prepared:
+        """What `up` would do, and why; changes nothing.
+
+        `frozen` enforces the lock next to the file. `give_up` names engines of a swarm that are gone for good.
+        """
         from provision import preparing
 
-        return preparing.prepare(self.source, self._runtimes, frozen=frozen, take_over=self.take_over, tell=self._tell)
+        return preparing.prepare(
+            self.source,
+            self._runtimes,
+            frozen=frozen,
+            take_over=self.take_over,
+            give_up=give_up,
+            tell=self._tell,
+        )

@@ -40,6 +40,11 @@ class Quorum:
             if voter != self.leader and self.now_ms - caught_up > CAUGHT_UP_MS
         )
 
+    @property
+    def caught_up(self) -> frozenset[int]:
+        """The voters that have caught up, the leader among them."""
+        return frozenset(self.caught_up_ms) - frozenset(self.lacking())
+
     def heard_of(self, voter: int, since_ms: int) -> bool:
         """Whether the voter leads, or has fetched after that time; always true for a node that is not a voter."""
         return voter == self.leader or self.fetched_ms.get(voter, since_ms + 1) > since_ms

@@ -21,6 +21,7 @@ class Verb(StrEnum):
     CONFIGURE = "configure"
     RESTART = "restart"
     RECREATE = "recreate"
+    MOVE = "move"
     GROW = "grow"
     REASSIGN = "reassign"
     RESTORE = "restore"
@@ -50,6 +51,7 @@ _IMPACTS = {
     Verb.CONFIGURE: Impact.DYNAMIC,
     Verb.RESTART: Impact.ROLLING,
     Verb.RECREATE: Impact.RECREATE,
+    Verb.MOVE: Impact.RECREATE,
     Verb.GROW: Impact.DYNAMIC,
     Verb.REASSIGN: Impact.DYNAMIC,
     Verb.RESTORE: Impact.DYNAMIC,
@@ -67,6 +69,7 @@ class Kind(StrEnum):
     NETWORK = "network"
     STORAGE = "storage"
     NODE = "node"
+    ENGINE = "engine"
     FOREIGN = "foreign"
 
 
@@ -97,6 +100,22 @@ class Removal:
 @dataclass(frozen=True, slots=True)
 class Leftover:
     """What an interrupted `up` left of a node that was never used: to remove with its storage, before all else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A storage that its engine takes along, with those of `going`; `given_up` if the engine is gone for good."""
+
+    going: tuple[str, ...]
+    given_up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Moving:
+    """A running node that gets an empty storage on another engine, with its files there."""
+
+    node: Node
+    files: tuple[RenderedFile, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +228,8 @@ class Plan:
     def first_wave(self) -> tuple[Action, ...]:
         """The actions that need no answer of the brokers: all on nodes, but the removal of those that must be empty."""
         waits = Verb.REMOVE
-        return tuple(one for one in self.of_kinds(Kind) if one.verb is not waits or isinstance(one.subject, Leftover))
+        first = (Leftover, Lost)
+        return tuple(one for one in self.of_kinds(Kind) if one.verb is not waits or isinstance(one.subject, first))
 
     def of_kinds(self, kinds: Iterable[str]) -> tuple[Action, ...]:
         """The actions of these kinds, in order."""

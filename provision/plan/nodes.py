@@ -6,7 +6,8 @@ Additions come first, concurrently. Changes of running nodes follow, one node at
    that no majority of newcomers can begin an empty history (`provision.plan.ensembles`);
 2. the other members, the leader last. They come after the newcomers, because a member that expects five finds no
    majority among two others; but a single node comes before them, because nodes cannot join it otherwise;
-3. the brokers, the active controller last.
+3. the brokers, the active controller last;
+4. nodes that move to another engine, controllers first (`provision.plan.engines`).
 
 A change that cannot be made in one step has several phases (`provision.plan.phases`). The above is the first one; each
 later phase is another rolling restart, in the same order, of the nodes whose files differ from the phase before. So a
@@ -22,9 +23,20 @@ from provision.catalogue.versions import KRAFT
 from provision.cluster.fingerprint import config_hash
 from provision.cluster.model import Cluster, Node, RenderedFile, Role
 from provision.cluster.properties import parse
-from provision.plan.actions import Action, BrokerSettings, Kind, Leftover, NodeTarget, Rejoining, Verb
+from provision.plan.actions import (
+    Action,
+    BrokerSettings,
+    Kind,
+    Leftover,
+    Lost,
+    Moving,
+    NodeTarget,
+    Rejoining,
+    Verb,
+)
 from provision.plan.changes import BROKER_FILE, NodeChange, change_of
 from provision.plan.differences import Difference, same_setting
+from provision.plan.engines import Departures
 from provision.plan.ensembles import joining, stands_alone, storage_steps
 from provision.plan.listing import placed
 from provision.plan.observed import LOST_IN_MEMORY, NodeDetails, NodeState, ObservedEnvironment, ObservedNode
@@ -33,6 +45,7 @@ from provision.plan.refusals import leaving, leftovers, refuse
 from provision.plan.throttle import RATES
 
 Files = tuple[RenderedFile, ...]
+_NOBODY_LEAVES = Departures()
 
 
 def plan_nodes(
@@ -42,6 +55,7 @@ def plan_nodes(
     *,
     missing_software: Collection[str],
     details: NodeDetails,
+    leaving_engines: Departures = _NOBODY_LEAVES,
 ) -> tuple[Action, ...]:
     """Compare the desired nodes with the observed ones.
 
@@ -51,19 +65,23 @@ def plan_nodes(
         observed: what the runtime has.
         missing_software: the part of `cluster.all_software` that is not there yet.
         details: what the nodes report about themselves.
+        leaving_engines: the nodes that leave their engines, as far as they may.
 
     Returns:
         Actions in an executable order. Nodes that the file no longer has are included only if they were never used:
         the replicas of others have to be moved away first (`provision.plan.removal`).
     """
     first, *later = phases
+    observed = observed.without(leaving_engines.lost.keys())
     changes = _changes(cluster, first.files, observed, details)
+    changes = {name: change for name, change in changes.items() if name not in leaving_engines.moving}
     if refusals := refuse(cluster, observed, changes, details):
         return refusals
     cluster = replace(cluster, nodes=tuple(map(first.node, cluster.nodes)))
     graph = _Graph(cluster, observed, first.files, changes)
     graph.remove_leftovers()
-    graph.prepare(missing_software)
+    graph.abandon(leaving_engines)
+    graph.prepare(missing_software, moves=bool(leaving_engines.moving))
     graph.add_nodes()
     graph.format_storages()
     graph.join_network(cut_off=True)
@@ -82,6 +100,7 @@ def plan_nodes(
     graph.configure(details)
     brokers = _leader_last(cluster.brokers, details.active_controller)
     graph.roll(brokers)
+    graph.move([*controllers, *brokers], leaving_engines)
     for before, phase in pairwise(phases):
         graph.next_phase((*members, *controllers, *brokers), before, phase)
     if later:
@@ -141,17 +160,26 @@ class _Graph:
             kind = Kind.NODE if self._observed.node(name) else Kind.STORAGE
             self.actions.append(Action(Verb.REMOVE, kind, name, cause, subject=Leftover()))
 
-    def prepare(self, missing_software: Collection[str]) -> None:
+    def abandon(self, leaving_engines: Departures) -> None:
+        """Give up what engines take along, one after the other: only the first may find that it must not be."""
+        subject, after = Lost(tuple(leaving_engines.lost), leaving_engines.given_up), tuple[str, ...]()
+        for name, cause in leaving_engines.lost.items():
+            action = Action(Verb.REMOVE, Kind.STORAGE, name, cause, after=after, subject=subject)
+            self.actions.append(action)
+            after = (action.key,)
+
+    def prepare(self, missing_software: Collection[str], *, moves: bool) -> None:
         """Software, network, storages: needed before any node, and harmless to running ones."""
         cluster, observed = self._cluster, self._observed
         missing = [node for node in cluster.nodes if observed.node(node.name) is None]
         remade = any(change.verb is not Verb.CONFIGURE for change in self._changes.values())
-        if missing or remade:
+        if missing or remade or moves:
             self.actions += [Action(Verb.FETCH, Kind.SOFTWARE, name, "not here yet") for name in missing_software]
         if not observed.network:
             self.actions.append(Action(Verb.CREATE, Kind.NETWORK, cluster.name, "not there"))
         # The network first: with it a runtime records the environment, and finds out whether nodes can run.
-        before = tuple(action.key for action in self.actions if action.kind is Kind.NETWORK)
+        first = (one for one in self.actions if one.kind is Kind.NETWORK or isinstance(one.subject, Lost))
+        before = tuple(action.key for action in first)
         for step in storage_steps(cluster):
             made = [
                 Action(Verb.CREATE, Kind.STORAGE, n.name, "not there", after=before, subject=NodeTarget(n, ()))
@@ -295,6 +323,15 @@ class _Graph:
                 after = tuple(dict.fromkeys((*self._prepared, *self._made.values(), *self._careful)))
                 action = Action(change.verb, Kind.NODE, node.name, change.cause, after=after, subject=target)
                 self._one_at_a_time(_with_changes(action, change.differences))
+
+    def move(self, nodes: Sequence[Node], leaving_engines: Departures) -> None:
+        """Let running nodes begin anew on other engines, one after the other, when all others are as they should be."""
+        for node in nodes:
+            if cause := leaving_engines.moving.get(node.name, ""):
+                subject = Moving(node, _own(self._files, node.name))
+                after = tuple(dict.fromkeys((*self._prepared, *self._made.values(), *self._careful)))
+                detail = placed([node]) if node.endpoint else ""
+                self._one_at_a_time(Action(Verb.MOVE, Kind.NODE, node.name, cause, detail, after, subject))
 
     def next_phase(self, nodes: Sequence[Node], before: Phase, phase: Phase) -> None:
         """Restart nodes whose files differ between two phases; all are running by then."""

@@ -8,6 +8,7 @@ from enum import StrEnum
 from provision.catalogue.versions import ZOOKEEPER
 from provision.cluster.model import RenderedFile, Role, StorageKind, node_with_id
 from provision.plan.about import About
+from provision.plan.engines import ObservedEngine, Place
 from provision.plan.stored import StoredData
 from provision.security.listening import HOST, SECOND, HostListener, base_of, lease_name
 from provision.security.profiles import PLAIN_TEXT
@@ -121,7 +122,8 @@ class ObservedEnvironment:
     not know. `stored` is, by node, what the storages contain; empty while every node that has one is running.
     `in_the_way` says, by node or "" for the whole environment, what stands where its directory would be, and what to
     do. `about` is what the environment knows of itself, None if that is not known. `proxy` is the URL of the SOCKS5
-    proxy through which this process reaches its brokers, empty if they are reached without one.
+    proxy through which this process reaches its brokers, empty if they are reached without one. Where a runtime has
+    several engines, `engines` are all of them, and `places` says on which one the data of each node are.
     """
 
     name: str
@@ -144,6 +146,8 @@ class ObservedEnvironment:
     ttl_s: float | None = None
     about: About | None = None
     proxy: str = field(default="", repr=False)
+    engines: tuple[ObservedEngine, ...] = ()
+    places: Mapping[str, Place] = field(default_factory=dict)
 
     def node(self, name: str) -> ObservedNode | None:
         """The node of that name, if it exists."""

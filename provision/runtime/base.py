@@ -6,7 +6,7 @@ succeed. A thing without the environment's mark is never stopped, changed or rem
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, ClassVar
@@ -270,8 +270,10 @@ class Runtime(ABC):
 
     # -- prepare ------------------------------------------------------------------------------------------------------
 
-    def located(self, layout: Layout, cluster: Cluster) -> Layout:  # noqa: ARG002 most have only one place
+    def located(self, layout: Layout, cluster: Cluster, give_up: Collection[str] = ()) -> Layout:  # noqa: ARG002 most have only one place
         """The layout, with the places that its nodes have or get; `cluster` has the nodes, but not yet their places.
+
+        Nodes whose engine is in `give_up`, or drained by the file, get another one.
 
         Raises:
             Unavailable: there is none for one of them.
@@ -355,6 +357,14 @@ class Runtime(ABC):
     @abstractmethod
     def remove_storage(self, name: str, node: str, *, delete_data: bool) -> None:
         """Remove the node's storage. Data in a user's directory are kept unless `delete_data`."""
+
+    def give_up(self, name: str, nodes: Sequence[str]) -> None:  # noqa: B027 most have one engine, without which they are nothing
+        """Note that these nodes will not come back, before anything of them is removed: whoever looks then knows it."""
+
+    def abandon(self, name: str, node: str) -> None:
+        """Remove a node with its storage, whose place may be out of reach; that is noted for `remove_network` then."""
+        self.remove_node(name, node)
+        self.remove_storage(name, node, delete_data=False)
 
     @abstractmethod
     def remove_network(self, name: str) -> None:

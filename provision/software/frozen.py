@@ -16,14 +16,14 @@ from provision.cluster.identity import Identities
 from provision.cluster.model import Cluster
 from provision.errors import Refused
 from provision.events import Listener, action
-from provision.plan.actions import Kind, Plan, Verb
+from provision.plan.actions import Kind, Lost, Plan, Verb
 from provision.plan.observed import ObservedEnvironment
 from provision.runtime.base import Runtime
 from provision.software.pins import Deviation, Pins, deviations, images_of, lock_file_of, outdated
 from provision.software.pins_file import read
 
 _NAMED = 12
-_REMADE = (Verb.RECREATE, Verb.RESTART)  # both replace the node
+_REMADE = (Verb.RECREATE, Verb.RESTART, Verb.MOVE)  # they all replace the node
 _NO_DIGESTS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -64,6 +64,7 @@ def require_pinned_nodes(found: Identities, cluster: Cluster, observed: Observed
     if plan.refusals:  # they are reported instead
         return
     remade = {one.name for one in plan.actions if one.kind == Kind.NODE and one.verb in _REMADE}
+    remade |= {one.name for one in plan.actions if isinstance(one.subject, Lost)}
     kept = [(node, there) for node in cluster.nodes if (there := observed.node(node.name)) and node.name not in remade]
     others = [
         Deviation(f"{node.name}, image {node.software}", image.checksum, there.software_id)

@@ -52,6 +52,8 @@ class SwarmSpec(Section):
     """Where the API of engines answers, by their names, as `tcp://HOST:PORT` or `unix:///PATH`."""
     addresses: dict[EngineName, Host] = {}
     """The host at which clients reach the brokers of an engine, by the engine's name."""
+    drain: list[EngineName] = []
+    """The engines that are to be without nodes: those that they have move to others, one after the other."""
     encrypted: bool = True
     """Whether the overlay network encrypts what goes from one engine to another."""
     publish: Literal["host", "none"] = "host"

@@ -1,16 +1,18 @@
 """An environment as one manager of a swarm tells of it, with engines that are there, away or drained."""
 
+import dataclasses
 from typing import Any
 
 import pytest
 
 from provision.observe.reach import why_not_running
+from provision.plan.engines import Place
 from provision.plan.observed import NodeState, ObservedNode
 from provision.runtime.docker import containers as spec
 from provision.runtime.swarm import services
 from provision.runtime.swarm.engines import Engine
 from provision.runtime.swarm.notes import NAME, as_volume
-from provision.runtime.swarm.records import ENGINE, RECORD
+from provision.runtime.swarm.records import ENGINE, ENGINE_NAME, GIVEN_UP, RECORD
 from provision.runtime.swarm.seen import Seen
 
 ENGINES = {
@@ -107,3 +109,20 @@ def test_a_config_that_is_a_note_is_like_a_volume(seen: Seen) -> None:
 def test_a_node_without_an_engine_of_its_own_waits_for_none() -> None:
     node = ObservedNode("broker-1", "broker", NodeState.EXITED, "")
     assert (node.engine, why_not_running(node)) == ("", "it has exited")
+
+
+def test_places_say_where_the_data_of_nodes_are_and_engines_whether_they_answer(seen: Seen) -> None:
+    label = {RECORD: "fleet-broker-2", spec.NODE: "broker-2", ENGINE: "b", ENGINE_NAME: "beta", GIVEN_UP: "true"}
+    gone = {RECORD: "fleet-broker-5", spec.NODE: "broker-5", ENGINE: "gone", ENGINE_NAME: "epsilon"}
+    configs = [*seen.configs, config("r2", **label), config("r5", **gone)]
+    observed = dataclasses.replace(seen, configs=configs).environment("fleet", (), frozenset())
+    assert observed.places == {
+        "broker-1": Place("alpha", "fleet-broker-1"),
+        "broker-2": Place("beta", "fleet-broker-2", given_up=True),
+        "broker-5": Place("epsilon", "fleet-broker-5"),
+    }
+    assert [(one.name, one.is_ready, one.trouble) for one in observed.engines] == [
+        ("alpha", True, ""),
+        ("beta", False, "engine beta is down"),
+        ("gamma", True, "engine gamma is drained"),
+    ]

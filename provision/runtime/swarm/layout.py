@@ -33,6 +33,8 @@ class SwarmLayout(ContainerLayout):
     runtime: str = SWARM
     addresses: Mapping[str, str] = field(default_factory=dict)
     """The hosts that the file gives, by the name of the engine."""
+    drained: frozenset[str] = frozenset()
+    """The names of the engines that the file wants to be without nodes."""
     locations: Mapping[str, Location] = field(default_factory=dict)
     """Where each node is, by its name."""
     published: bool = True
@@ -83,4 +85,11 @@ class SwarmLayout(ContainerLayout):
 def swarm_layout(spec: EnvironmentSpec) -> SwarmLayout:
     """The layout from the image's entry in the catalogue, and from what the file says of engines."""
     inside = container_layout(spec)
-    return SwarmLayout(inside.kafka, inside.zookeeper, addresses=spec.swarm.addresses, published=spec.swarm.publishes)
+    told = spec.swarm
+    return SwarmLayout(
+        inside.kafka,
+        inside.zookeeper,
+        addresses=told.addresses,
+        drained=frozenset(told.drain),
+        published=told.publishes,
+    )

@@ -28,6 +28,8 @@ ENGINE, ENGINE_NAME, REACHED = "provision.engine", "provision.engine-name", "pro
 FILES = "provision.files"
 BEGUN, PREPARED = "provision.begun", "provision.prepared"
 """The labels of a record whose volume may be there, and of one whose volume is ready for its node."""
+GIVEN_UP, LEFT = "provision.given-up", "provision.left"
+"""The labels of a record whose engine is gone for good, and of a note of a volume that a node has left behind."""
 IMAGE_ID = "provision.image-id"
 _FILE, _DIGEST = "provision.file", "provision.digest"
 _NOTHING = b"-"  # neither a config nor a secret is ever empty
@@ -58,8 +60,13 @@ class Record:
     reached: str
     begun: bool
     prepared: bool
+    given_up: bool
     files: tuple[FileRef, ...]
     labels: Mapping[str, str]
+
+    def is_at(self, other: "Record") -> bool:
+        """Whether it is about the same volume of the same engine."""
+        return (self.volume, self.engine) == (other.volume, other.engine)
 
     def references(self, account: str) -> tuple[list[ConfigReference], list[SecretReference]]:
         """What puts its files in place, for the account `uid:gid`."""
@@ -81,17 +88,20 @@ class Record:
 def record_in(config: Mapping[str, Any]) -> Record | None:
     """The record that a config is; None if it is none."""
     labels = config["Spec"].get("Labels") or {}
-    if RECORD not in labels or spec.NODE not in labels:
-        return None
+    return _described(config["ID"], labels, RECORD) if RECORD in labels and spec.NODE in labels else None
+
+
+def _described(identity: str, labels: Mapping[str, str], volume: str) -> Record:
     return Record(
-        id=config["ID"],
-        volume=labels[RECORD],
+        id=identity,
+        volume=labels[volume],
         node=labels[spec.NODE],
         engine=labels.get(ENGINE, ""),
         engine_name=labels.get(ENGINE_NAME, ""),
         reached=labels.get(REACHED, ""),
         begun=BEGUN in labels,
         prepared=PREPARED in labels,
+        given_up=GIVEN_UP in labels,
         files=_files_in(labels.get(FILES, "")),
         labels=labels,
     )
@@ -127,6 +137,25 @@ class Records:
         except APIError as error:
             if error.status_code != HTTPStatus.CONFLICT:
                 raise
+
+    def leave(self, environment: str, record: Record) -> None:
+        """Note that a volume stays on its engine, which is not reached."""
+        name = (
+            f"{record.volume[:40]}.left-{hashlib.sha256(f'{record.volume} {record.engine}'.encode()).hexdigest()[:16]}"
+        )
+        kept = {key: record.labels[key] for key in (spec.NODE, ENGINE, ENGINE_NAME, REACHED) if key in record.labels}
+        try:
+            self._api.create_config(
+                name, _NOTHING, labels={**kept, spec.ENVIRONMENT: environment, LEFT: record.volume, BEGUN: "true"}
+            )
+        except APIError as error:
+            if error.status_code != HTTPStatus.CONFLICT:
+                raise
+
+    def left_of(self, environment: str) -> tuple[Record, ...]:
+        """Volumes that nodes have left behind, as if they were still theirs."""
+        found = self._api.configs(filters=labelled(LEFT, f"{spec.ENVIRONMENT}={environment}"))
+        return tuple(_described(one["ID"], one["Spec"]["Labels"], LEFT) for one in found)
 
     def mark(self, record: Record, labels: Mapping[str, str]) -> None:
         """Add labels to it, in place of those of the same names."""

@@ -1,6 +1,6 @@
 """Remove what a swarm has of an environment: volumes on their engines, then its network, and what is left besides."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -42,12 +42,57 @@ def volume(api: Any, records: Records, environment: str, record: Record, engine:
     records.sweep(environment, record.node)
     records.remove(record)
     if engine is None and record.begun:
-        raise PartlyApplied(
-            f"the volume {record.volume} is left on engine {record.engine_name}",
-            why="a swarm does not remove volumes, and this engine's own API is not reached",
-            hint=f"on {record.engine_name}: `docker volume rm {record.volume}`; with its address in swarm.engines, "
-            "provision does so itself",
-        )
+        raise _is_left(record)
+
+
+def _is_left(*records: Record) -> PartlyApplied:
+    volumes = " and ".join(f"the volume {one.volume} is left on engine {one.engine_name}" for one in records)
+    commands = "; ".join(f"on {one.engine_name}: `docker volume rm {one.volume}`" for one in records)
+    return PartlyApplied(
+        volumes,
+        why="a swarm does not remove volumes, and this engine's own API is not reached",
+        hint=f"{commands}; with its address in swarm.engines, provision does so itself",
+    )
+
+
+def abandoned(api: Any, records: Records, environment: str, record: Record, engine: Any) -> None:  # noqa: ANN401 as above
+    """Remove a node's volume, or note that it is left, and then its record; arguments as of `volume`."""
+    _remove_jobs(api, environment, f"{services.JOB_OF}={record.node}")
+    if engine is not None:
+        _waiting(lambda: _remove_own(engine, record.volume, environment))
+    elif record.begun:
+        records.leave(environment, record)
+    records.sweep(environment, record.node)
+    records.remove(record)
+
+
+def left(
+    records: Records,
+    environment: str,
+    engines: Collection[str],
+    reach: Callable[[Record], Any],
+) -> None:
+    """Remove what nodes have left behind on engines; what one that has left the swarm has is nobody's any more.
+
+    Args:
+        records: those of the swarm.
+        environment: whose it is.
+        engines: the ids of the swarm's engines.
+        reach: the API of a record's engine, None if that is not reached.
+
+    Raises:
+        PartlyApplied: volumes are left on engines that are not reached: names them.
+    """
+    found: list[Record] = []
+    for one in records.left_of(environment):
+        engine = reach(one) if one.engine in engines else None
+        if engine is not None:
+            _waiting(partial(_remove_own, engine, one.volume, environment))
+        elif one.engine in engines:
+            found.append(one)
+        records.remove(one)
+    if found:
+        raise _is_left(*found)
 
 
 def _remove_own(engine: Any, name: str, environment: str) -> None:  # noqa: ANN401 as above

@@ -1,6 +1,6 @@
 """The runtime interface for a Docker Swarm. Each verb is a few calls; decisions are made elsewhere."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -15,6 +15,7 @@ from provision.errors import ProvisionError, Refused, Unavailable
 from provision.events import Listener, silent
 from provision.home.holders import Holder
 from provision.plan.about import About
+from provision.plan.engines import departures
 from provision.plan.observed import ObservedEnvironment
 from provision.plan.stored import StoredData
 from provision.runtime.base import Hold, JavaCommand, Remnant, Runtime, Streams
@@ -29,7 +30,17 @@ from provision.runtime.swarm.layout import CONFIG_DIR, Location, SwarmLayout
 from provision.runtime.swarm.notes import ConfigVolumes
 from provision.runtime.swarm.placement import placed
 from provision.runtime.swarm.reach import Reach, container_of
-from provision.runtime.swarm.records import BEGUN, ENGINE, ENGINE_NAME, IMAGE_ID, PREPARED, REACHED, Record, Records
+from provision.runtime.swarm.records import (
+    BEGUN,
+    ENGINE,
+    ENGINE_NAME,
+    GIVEN_UP,
+    IMAGE_ID,
+    PREPARED,
+    REACHED,
+    Record,
+    Records,
+)
 from provision.runtime.swarm.relay import Relay
 from provision.runtime.swarm.seen import Seen
 from provision.runtime.swarm.services import Image
@@ -186,14 +197,17 @@ class SwarmRuntime(Runtime):
 
     # -- prepare ------------------------------------------------------------------------------------------------------
 
-    def located(self, layout: Layout, cluster: Cluster) -> Layout:
-        """Choose an engine for each node that has none yet."""
+    def located(self, layout: Layout, cluster: Cluster, give_up: Collection[str] = ()) -> Layout:
+        """Choose an engine for each node that has none yet, or leaves its own."""
         if not isinstance(layout, SwarmLayout):
             return layout
         with translated("choosing engines"):
-            engines = {engine.id: engine for engine in engines_in(self._api.nodes())}
-            there = {record.node: record.engine for record in self._records.all_of(cluster.name)}
-        chosen = placed(cluster.nodes, engines.values(), there)
+            seen = Seen.by(self._api)
+        engines, observed = seen.engines, seen.environment(cluster.name, (), frozenset())
+        leave = departures(observed, give_up, layout.drained).names
+        there = {record.node: record.engine for record in seen.records(cluster.name) if record.node not in leave}
+        left = {*give_up, *layout.drained, *(observed.places[node].engine for node in leave)}
+        chosen = placed(cluster.nodes, (engine for engine in engines.values() if engine.name not in left), there)
         if homeless := [node.name for node in cluster.nodes if node.name not in chosen]:
             why = "; ".join(filter(None, (engine.trouble for engine in engines.values())))
             raise Unavailable(
@@ -268,8 +282,11 @@ class SwarmRuntime(Runtime):
             self._require_up(record)
             if not record.prepared:
                 self._records.mark(record, {BEGUN: "true"})
-                storage.prepare(self._api, cluster.name, record, image, spec.user_of(cluster, node))
+                left = [one for one in self._records.left_of(cluster.name) if one.is_at(record)]
+                storage.prepare(self._api, cluster.name, record, image, spec.user_of(cluster, node), empty=bool(left))
                 self._records.mark(record, {PREPARED: "true"})
+                for one in left:
+                    self._records.remove(one)
             self._records.put(record, cluster.name, files)
             options = services.node_service(cluster, node, image, config_hash, record.engine)
             options["labels"] |= {ENGINE: record.engine, IMAGE_ID: image.id}
@@ -354,10 +371,29 @@ class SwarmRuntime(Runtime):
             if record := self._records.of(name, node):
                 removing.volume(self._api, self._records, name, record, self._engine_api(record))
 
+    def give_up(self, name: str, nodes: Sequence[str]) -> None:
+        """Note it in the records of their volumes: of those on one engine, the first one tells it of all."""
+        with translated(f"noting what {name} gives up"):
+            for record in self._records.all_of(name):
+                if record.node in nodes and not record.given_up:
+                    self._records.mark(record, {GIVEN_UP: "true"})
+
+    def abandon(self, name: str, node: str) -> None:
+        """Remove its service, and its volume if the engine is reached; else that is noted."""
+        self.remove_node(name, node)
+        with translated(f"giving up the volume {spec.name_of(name, node)}"):
+            if record := self._records.of(name, node):
+                is_up = self._engine(record.engine).state == READY
+                engine = self._engine_api(record) if is_up else None
+                removing.abandoned(self._api, self._records, name, record, engine)
+
     def remove_network(self, name: str) -> None:
         """Remove jobs, tools and locks left by a killed command, then the network."""
         with translated(f"removing the network {name}"):
             removing.rest(self._api, self._records, name)
+            if not self._records.all_of(name):
+                known = {engine.id for engine in engines_in(self._api.nodes())}
+                removing.left(self._records, name, known, self._engine_api)
 
     # -- run ----------------------------------------------------------------------------------------------------------
 

@@ -1,10 +1,11 @@
 """What a manager knows, read at once: services with their tasks, engines, networks, and what is noted in configs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from provision.plan.engines import ObservedEngine, Place
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime.docker import containers as spec
 from provision.runtime.docker import found
@@ -47,7 +48,20 @@ class Seen:
             [_as_network(network) for network in self.networks],
             [*self._volumes],
         )
-        return found.environment(SWARM, name, wanted, things, partial(self._node, paused), called="service")
+        observed = found.environment(SWARM, name, wanted, things, partial(self._node, paused), called="service")
+        engines = (ObservedEngine(one.name, one.state == READY, one.trouble) for one in self.engines.values())
+        return replace(observed, engines=tuple(engines), places=self._places(name))
+
+    def _places(self, name: str) -> Mapping[str, Place]:
+        """Where the data of each node are; an engine that has left the swarm is called as it was."""
+        return {
+            record.node: Place(
+                self.engines[record.engine].name if record.engine in self.engines else record.engine_name,
+                record.volume,
+                record.given_up,
+            )
+            for record in self.records(name)
+        }
 
     def is_hidden(self, name: str) -> bool:
         """Whether a broker of an environment is reached only in its network."""

@@ -28,6 +28,7 @@ _TOOL_DIR = "/etc/provision-tool"
 _MEMORY_BYTES = 256 * 1024**2
 _DATA = f"{NODE_HOME}/data"
 _PREPARE = r"""
+test -z "$4" || rm -rf "$1/data" "$1/tmp" || exit 1
 mkdir -p "$1/data" "$1/tmp" && chown "$2" "$1" "$1/data" "$1/tmp" || exit 1
 test -z "$3" || test -e "$1/data/myid" || { echo "$3" >"$1/data/myid" && chown "$2" "$1/data/myid"; }
 """
@@ -54,8 +55,19 @@ exit 0
 """
 
 
-def prepare(api: Any, environment: str, record: Record, image: Image, account: str) -> None:  # noqa: ANN401 the SDK's client has no types
-    """Have the engine create the volume, and give it to the node's account, which may not do so itself."""
+def prepare(
+    api: Any,  # noqa: ANN401 the SDK's client has no types
+    environment: str,
+    record: Record,
+    image: Image,
+    account: str,
+    *,
+    empty: bool,
+) -> None:
+    """Have the engine create the volume, and give it to the node's account, which may not do so itself.
+
+    `empty` removes what the node has left there when it was given up.
+    """
     role, number = Role.parse(record.node)
     own_id = str(role.id_of(number)) if role is Role.ZOOKEEPER else ""
     code, output = jobs.run(
@@ -63,7 +75,7 @@ def prepare(api: Any, environment: str, record: Record, image: Image, account: s
         environment,
         image,
         record.engine,
-        ["sh", "-c", _PREPARE, "prepare", NODE_HOME, account, own_id],
+        ["sh", "-c", _PREPARE, "prepare", NODE_HOME, account, own_id, "empty" if empty else ""],
         what=f"what prepares the volume of {record.node}",
         user="0:0",
         capabilities=["CHOWN", "DAC_OVERRIDE"],
