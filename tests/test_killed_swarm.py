@@ -68,6 +68,9 @@ class EnginesRuntime(SpokenRuntime):
     def start_node(self, name: str, node: str) -> None:
         """Not on an engine that is away."""
         assert not self.engines[self.at[node]], f"{node} is started on {self.at[node]}"
+        data = self.read_storage(name, node)
+        assert data is not None
+        assert data.cluster_id, f"{node} is started with a storage that is not formatted"
         super().start_node(name, node)
 
     def give_up(self, name: str, nodes: Sequence[str]) -> None:
@@ -205,9 +208,9 @@ FLEET: Mapping[str, object] = {
 DRAIN: Mapping[str, object] = {"swarm": {"drain": ["beta"]}}
 CASES = {
     "an engine is given up": Case(give_up, GONE),
-    "an engine is drained": Case(up, after=DRAIN),
+    "an engine is drained": Case(up, after=DRAIN, every=2),
     "an engine that Docker has drained is drained": Case(up, "engine beta is drained", DRAIN),
-    "scale out onto a fourth engine": Case(up, after={"brokers": brokers(4), "rebalance": True}, new="delta"),
+    "scale out onto a fourth engine": Case(up, after={"brokers": brokers(4), "rebalance": True}, new="delta", every=2),
     "a rolling change": Case(up, after={"brokers": brokers(properties={"num.network.threads": 5})}, every=3),
 }
 
@@ -231,10 +234,13 @@ def befalls(world: Fleet, case: Case) -> None:
     world.want(**case.after)
 
 
+@pytest.mark.parametrize(
+    "then", ["up or down", *(pytest.param(then, marks=pytest.mark.soak) for then in ("up and down", "down at once"))]
+)
 @pytest.mark.parametrize("name", CASES)
-def test_whenever_it_is_killed_up_makes_it_whole_and_down_leaves_nothing(tmp_path: Path, name: str) -> None:
+def test_whenever_it_is_killed_up_makes_it_whole_and_down_leaves_nothing(tmp_path: Path, name: str, then: str) -> None:
     case = CASES[name]
-    for at in itertools.count(step=case.every):
+    for at in itertools.count(step=case.every if then == "up or down" else 1):
         (tmp_path / str(at)).mkdir()
         with pytest.MonkeyPatch.context() as patched:
             world = made(tmp_path / str(at), patched)
@@ -242,7 +248,7 @@ def test_whenever_it_is_killed_up_makes_it_whole_and_down_leaves_nothing(tmp_pat
             if not world.is_killed(case.command, at):
                 break
             try:
-                if at // case.every % 2 == 0:
+                if then == "up and down" or (then == "up or down" and at // case.every % 2 == 0):
                     world.becomes_whole()
                 world.goes_without_a_trace()
             except BaseException as error:

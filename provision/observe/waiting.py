@@ -150,7 +150,8 @@ class Wait:
                 hint = f"`provision down {self.environment} --keep-data` ends it; `provision up` makes it again"
                 raise NodeFailed(f"{node.name} runs, but its directory is gone", node=node.name, hint=hint)
             if node.waits_for and node.name in self.nodes:
-                what, hint = f"{node.name} waits for its engine", "`docker node ls` shows engines and their states"
+                what = f"{node.name} waits for its engine"
+                hint = "`docker node ls` shows engines; if one is gone for good, `provision up --give-up ENGINE`"
                 raise NodeFailed(what, node=node.name, why=node.waits_for, hint=hint)
             if node.state is NodeState.EXITED and node.name in self.nodes:
                 log = list(self.runtime.log_lines(self.environment, node.name, tail=LOG_LINES))

@@ -202,7 +202,8 @@ class ObservedEnvironment:
     def without(self, names: Collection[str]) -> "ObservedEnvironment":
         """The environment as it is once those nodes and storages are gone."""
         nodes = tuple(node for node in self.nodes if node.name not in names)
-        return replace(self, nodes=nodes, storages=self.storages - frozenset(names))
+        stored = {name: data for name, data in self.stored.items() if name not in names}
+        return replace(self, nodes=nodes, storages=self.storages - frozenset(names), stored=stored)
 
     @property
     def is_absent(self) -> bool:
