@@ -60,10 +60,11 @@ class EnginesRuntime(SpokenRuntime):
         return layout
 
     def create_storage(self, cluster: Cluster, node: Node) -> None:
-        """On the engine with the fewest."""
+        """The second node of a role is on the second engine that takes nodes, in whichever order they are made."""
         super().create_storage(cluster, node)
         usable = [one for one, why in self.engines.items() if not why and one not in self.avoided]
-        self.at.setdefault(node.name, min(usable, key=lambda one: list(self.at.values()).count(one)))
+        number = Role.parse(node.name)[1]
+        self.at.setdefault(node.name, usable[(number - 1) % len(usable)])
 
     def start_node(self, name: str, node: str) -> None:
         """Not on an engine that is away."""
