@@ -214,6 +214,26 @@ def lab(*names: str) -> Iterator[Lab]:
 
 
 @contextlib.contextmanager
+def joined(made: Lab, name: str) -> Iterator[Host]:
+    """One more engine, a worker of the swarm, for as long as a test needs it."""
+    first = made.hosts[0]
+    with contextlib.ExitStack() as stack:
+        number = len(made.hosts) + 1
+        host = Host(name, f"{made.network}.{number}", first.directory.parent / name, f"{made.bridge}-{name}")
+        _connect(made, host, stack)
+        stack.callback(_end_one, host)
+        host.start(made.name_server)
+        host.wait()
+        load_image(host)
+        join(host, [first.address], first.client.swarm.attrs["JoinTokens"]["Worker"])
+        node = host.client.api.info()["Swarm"]["NodeID"]
+        stack.callback(first.client.api.remove_node, node, force=True)
+        made.hosts.append(host)
+        stack.callback(made.hosts.remove, host)
+        yield host
+
+
+@contextlib.contextmanager
 def _directory() -> Iterator[str]:
     directory = tempfile.mkdtemp(prefix="psw-")
     yield directory
