@@ -1,7 +1,5 @@
 """The cluster as one test sees it: names of its own, and nothing left behind."""
 
-import gc
-import os
 import re
 import secrets
 import threading
@@ -14,6 +12,7 @@ from provision import Environment, ProvisionError, Record, UsageError
 from provision.common.patience import Patience, Pauses
 from provision.common.records import Isolation
 from provision.testing.clients import CLIENTS, config_of
+from provision.testing.connections import Connections
 from provision.testing.content import Content, new_records
 from provision.testing.topic import COMMITTED, WAIT_S, TestTopic
 from provision.testing.use import Use
@@ -54,8 +53,7 @@ class Kafka:
         self._stopped: set[str] = set()
         self.bootstrap_servers = environment.bootstrap_servers
         self._before = self._names() if alone else (frozenset[str](), frozenset[str]())
-        self._ports = self._open_ports()
-        self._connections = self._connected()
+        self._connections = Connections(self._ports())
 
     # -- what a test works with ---------------------------------------------------------------------------------------
 
@@ -330,7 +328,7 @@ class Kafka:
         return [
             *(f"topic {name}, which was not made by `kafka.topic`" for name in sorted(topics)),
             *self._members(sorted({*groups, *self._groups})),
-            *self._open(),
+            *self._connections.left(_CLOSE_S),
         ]
 
     def _is_own(self, name: str, before: frozenset[str]) -> bool:
@@ -351,35 +349,11 @@ class Kafka:
                 break
         return [f"consumer {', '.join(group.members)} in group {group.name}: close it" for group in busy]
 
-    def _open(self) -> list[str]:
-        patience, pauses = Patience(_CLOSE_S), Pauses()
-        if self._connected() - self._connections:
-            # kafka-python (3.0.12) leaves what it is just connecting when it is closed to the garbage collector. A
-            # client that is not closed stays: its thread knows it.
-            gc.collect()
-        while new := self._connected() - self._connections:
-            if not patience.pause(pauses.next_s()):
-                break
-        servers = sorted({f"{host}:{port}" for _, (host, port) in new})
-        count = "1 open connection" if len(new) == 1 else f"{len(new)} open connections"
-        return [f"{count} to {', '.join(servers)}: close the client"] if new else []
-
-    def _open_ports(self) -> frozenset[int]:
+    def _ports(self) -> frozenset[int]:
         """The ports of the brokers' listeners for this machine."""
         brokers = () if self.environment.external_servers else self.environment.observe().of_role("broker")
         addresses = [address for broker in brokers for address in broker.endpoints]
         return frozenset(int(one.rpartition(":")[2]) for one in addresses or self.bootstrap_servers.split(","))
-
-    def _connected(self) -> frozenset[tuple[int, tuple[str, int]]]:
-        """The connections of this process to the brokers: local port and remote address."""
-        import psutil
-
-        connections = psutil.Process(os.getpid()).net_connections("tcp")
-        return frozenset(
-            (one.laddr.port, (one.raddr.ip, one.raddr.port))
-            for one in connections
-            if one.raddr and one.raddr.port in self._ports and one.status == psutil.CONN_ESTABLISHED
-        )
 
     def _remove(self, foreign_topics: frozenset[str], foreign_groups: frozenset[str]) -> None:
         """Remove what is the test's; what cannot be removed keeps nothing else."""
