@@ -79,5 +79,16 @@ def called(arguments: Sequence[str]) -> typer.Typer:
     return one if one.registered_commands or one.registered_groups else app
 
 
+def path_of(arguments: Sequence[str]) -> str:
+    """The command that a command line names, as it is typed, with the groups that it is in."""
+    words, level = ["provision"], app
+    for word in arguments:
+        group = next((group for group in level.registered_groups if group.name == word), None)
+        if group is None or group.typer_instance is None:
+            return " ".join([*words, *(word for one in level.registered_commands if _name_of(one) == word)])
+        words, level = [*words, word], group.typer_instance
+    return " ".join(words)
+
+
 def _name_of(command: CommandInfo) -> str:
     return command.name or (get_command_name(command.callback.__name__) if command.callback else "")

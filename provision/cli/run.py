@@ -9,7 +9,7 @@ from typing import Any, cast
 import typer
 
 from provision.cli import completion
-from provision.cli.app import called
+from provision.cli.app import called, path_of
 from provision.cli.output import print_error, say, write_line
 from provision.cli.streams import OutputLost, Purpose
 from provision.cli.streams import lost as lost_output
@@ -68,7 +68,7 @@ def _called(arguments: Sequence[str]) -> int:
         result = error.code
     except _ClickException as error:
         if type(error).__name__ != "NoArgsIsHelpError":
-            raise _wrong_usage(error) from error
+            raise _wrong_usage(error, arguments) from error
         write_line(str(error))
         result = 0
     return result if isinstance(result, int) else 0
@@ -124,8 +124,6 @@ def _failed(error: ProvisionError) -> int:
     return error.exit_code
 
 
-def _wrong_usage(error: Any) -> UsageError:  # noqa: ANN401 see above
-    context = getattr(error, "ctx", None)
-    command = context.command_path if context else "provision"
+def _wrong_usage(error: Any, arguments: Sequence[str]) -> UsageError:  # noqa: ANN401 see above
     text = error.format_message().rstrip(".").replace("Value error, ", "")  # of what typer makes of a Literal
-    return UsageError(text, hint=f"`{command} --help`")
+    return UsageError(text, hint=f"`{path_of(arguments)} --help`")

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile, ZipFile
 
 from provision.catalogue.versions import KRAFT, OLDEST, KafkaVersion
 from provision.spec.java import AgentSpec, JavaSpec
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 LARGEST = 32 * 1024**2
 """The largest file of an agent, in bytes: every node gets a copy, which is read back to see whether it is the same."""
+_MANIFEST = "META-INF/MANIFEST.MF"
 ADDRESS, PORT = "address", "port"
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _ELSEWHERE = "a relative path starts at the directory of the file"
@@ -119,7 +121,7 @@ def agent_files(spec: "EnvironmentSpec", base_directory: Path) -> Iterator["Find
                 ((*at, "jar"), agent.jar),
                 *(((*at, "files", number), file) for number, file in enumerate(agent.files)),
             ):
-                if why := _fault(base_directory / file):
+                if why := _fault(base_directory / file) or (path[-1] == "jar" and _no_agent(base_directory / file)):
                     yield Finding(path, f"{base_directory / file} {why}", _ELSEWHERE)
 
 
@@ -133,3 +135,15 @@ def _fault(file: Path) -> str:
     except OSError as error:
         return f"cannot be read: {(error.strerror or str(error)).lower()}"
     return f"is larger than {LARGEST // 1024**2} MiB" if size_bytes > LARGEST else ""
+
+
+def _no_agent(jar: Path) -> str:
+    """Why Java would not take a jar as an agent, and end; empty if it would."""
+    try:
+        with ZipFile(jar) as archive:
+            manifest = archive.read(_MANIFEST)
+    except (BadZipFile, OSError, NotImplementedError):
+        return "is not a jar"
+    except KeyError:
+        manifest = b""
+    return "" if b"Premain-Class:" in manifest else "is not a Java agent: its manifest has no Premain-Class"

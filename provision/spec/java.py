@@ -11,6 +11,10 @@ from provision.spec.section import Section
 _DECIDED = {
     "-Xms": "the key `heap`",
     "-Xmx": "the key `heap`",
+    "-ms": "the key `heap`",
+    "-mx": "the key `heap`",
+    "-XX:InitialHeapSize": "the key `heap`",
+    "-XX:MaxHeapSize": "the key `heap`",
     "-cp": "Kafka's jars",
     "-classpath": "Kafka's jars",
     "--class-path": "Kafka's jars",
@@ -21,9 +25,13 @@ _DECIDED = {
     "-Dprovision.": "provision, which finds processes by it",
 }
 """The options that the program decides, and what decides them."""
-_OPEN = ("-Xms", "-Xmx", ".")
+_OPEN = ("-Xms", "-Xmx", "-ms", "-mx", ".")
 """The ends of those that are only the beginning of an option: its value or the rest of its name follows."""
-_ENDING = ("-version", "--version", "-showversion", "-help", "--help", "-h", "-?", "-X", "--help-extra", "--dry-run")
+_ENDING = (
+    *("-version", "--version", "-fullversion", "--full-version", "-showversion", "-Xinternalversion"),
+    *("-help", "--help", "-h", "-?", "-X", "--help-extra", "-Xlog:help", "-XX:+PrintFlagsInitial"),
+    *("--dry-run", "--list-modules", "--describe-module", "-d", "--validate-modules"),
+)
 """Options after which Java prints something, and most after which it exits."""
 
 

@@ -28,6 +28,7 @@ from provision.spec.yaml_text import MAX_BYTES, Path, Positions, is_of_secrets, 
 
 # A mistyped section can hide the problems below it; leaving out what is wrong, three times, shows the rest as well.
 _ROUNDS = 3
+_LONGEST_NUMBER = 18  # digits
 _SUGGESTIONS = 100  # after so many problems none is suggested: comparing keys is slow
 
 
@@ -166,14 +167,20 @@ def _validate(data: dict[Any, Any], source: Positions) -> tuple[EnvironmentSpec 
         try:
             return EnvironmentSpec.model_validate(data), problems, frozenset(left_out)
         except ValidationError as error:
+            known = frozenset(left_out)
             for detail in error.errors(include_url=False):
                 path = _real_path(data, detail["loc"])
-                if path not in left_out:
+                if path not in left_out and not _follows(path, known):
                     problems.append(_describe(detail, path, source, suggest=len(problems) < _SUGGESTIONS))
                 left_out.add(path)
             for path in left_out:
                 _leave_out(data, path)
     return None, problems, frozenset(left_out)
+
+
+def _follows(path: Path, left_out: frozenset[Path]) -> bool:
+    """Whether what is wrong at `path` may be so only because something above or below it was left out."""
+    return any(path[: len(one)] == one or one[: len(path)] == path for one in left_out)
 
 
 def _real_path(data: object, location: Path) -> Path:
@@ -206,11 +213,15 @@ def _leave_out(data: dict[Any, Any], path: Path) -> None:
     match target, path[-1]:
         case list(), int() if _model_at(path[:-1]) is _model_at(path[:-2]):  # nothing can stand in for a text or number
             _leave_out(data, path[:-1])
+        case list(), int() if path[0] != "topics" and _has_required(_model_at(path)):  # nor for one of these
+            _leave_out(data, path[:-1])
         case list(), int(index):
             item = _model_at(path)
             target[index] = stand_in if item is EnvironmentSpec else {"name": stand_in} if path[0] == "topics" else {}
         case dict(), "name" if path[0] in ("name", "topics"):  # both require a name
             target["name"] = stand_in
+        case dict(), key if key not in target and len(path) > 1:  # it is required
+            _leave_out(data, path[:-1])
         case dict(), key:
             target.pop(key, None)
 
@@ -274,6 +285,8 @@ def _hint(kind: str, given: object, path: Path, *, at_key: bool) -> str:
             return f"write its unit too, as in {_UNITS[path[-1]]}"
         return f'quote it: "{kind_of(given).removeprefix("the number ")}"'
     if isinstance(given, str) and given.isdecimal() and (kind == "int_type" or path[-1] == "port"):
+        if len(given) > _LONGEST_NUMBER:
+            return "it is too large"
         return "write it without leading zeros" if given.startswith("0") else "remove the quotes"
     return ""
 
@@ -296,6 +309,10 @@ def _model_at(path: Path) -> type[BaseModel]:
             inner = next((kind for kind in (annotation, *get_args(annotation)) if _is_model(kind)), None)
             model = inner or model
     return model
+
+
+def _has_required(model: type[BaseModel]) -> bool:
+    return any(field.is_required() for field in model.model_fields.values())
 
 
 def _is_model(kind: object) -> bool:

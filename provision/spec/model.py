@@ -45,6 +45,10 @@ IN_WORDS = {
 """What each pattern requires, as worded in errors."""
 
 
+_SHOWN = 80
+"""So many characters of a text are repeated in an error."""
+
+
 def kind_of(value: object) -> str:
     """A value of an environment file as worded in errors."""
     match value:
@@ -55,7 +59,8 @@ def kind_of(value: object) -> str:
         case int() | float():
             return f"the number {value}"
         case str():
-            return f"the text {value!r}" if value else "an empty text"
+            shown = value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…"
+            return f"the text {shown!r}" if value else "an empty text"
         case list() | tuple():
             return "a list"
         case Mapping():

@@ -14,6 +14,7 @@ from provision.errors import InvalidEnvironment
 from provision.plan.differences import differences
 from provision.runtime.docker.containers import node_options
 from provision.spec.loader import load
+from tests.agents import write_agent
 
 TEXT = """
 brokers:
@@ -26,14 +27,12 @@ brokers:
       - {jar: ./agents/metrics.jar, options: "{address}:{rules.yaml},{port}", port: 9404, files: [./rules.yaml]}
       - {jar: plain.jar}
 """
-JAR = b"PK\x03\x04\xff\xfe not text"
 
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    (tmp_path / "agents").mkdir()
-    (tmp_path / "agents" / "metrics.jar").write_bytes(JAR)
-    (tmp_path / "plain.jar").write_bytes(JAR)
+    write_agent(tmp_path / "agents" / "metrics.jar")
+    write_agent(tmp_path / "plain.jar")
     (tmp_path / "rules.yaml").write_text("rules: []\n", encoding="utf-8")
     (tmp_path / "dev.yaml").write_text(TEXT, encoding="utf-8")
     return tmp_path
@@ -87,7 +86,7 @@ def test_a_container_publishes_their_ports_on_this_machine_alone(directory: Path
 def test_every_node_gets_the_files_byte_for_byte_and_its_mark_has_the_ports(directory: Path) -> None:
     files = {(file.node, file.name): file for file in render(described(directory, "docker"))}
     for number, node in enumerate(("broker-1", "broker-2")):
-        assert files[node, "agent-metrics.jar"].content == JAR
+        assert files[node, "agent-metrics.jar"].content == (directory / "agents" / "metrics.jar").read_bytes()
         assert files[node, "agent-rules.yaml"].content == b"rules: []\n"
         assert json.loads(files[node, LAUNCH_FILE].content)["java_ports"] == [9404 + number, 9999 + number]
     assert ("zookeeper-1", "agent-metrics.jar") not in files
@@ -96,7 +95,7 @@ def test_every_node_gets_the_files_byte_for_byte_and_its_mark_has_the_ports(dire
 
 def test_another_content_is_another_node_and_what_it_says_is_not_shown(directory: Path) -> None:
     before = render(described(directory, "docker"))
-    (directory / "plain.jar").write_bytes(JAR + b"2")
+    write_agent(directory / "plain.jar", "Premain-Class: example.Other\n")
     (directory / "rules.yaml").write_text("password: hunter2\n", encoding="utf-8")
     after = render(described(directory, "docker"))
     assert config_hash("broker-1", before) != config_hash("broker-1", after)

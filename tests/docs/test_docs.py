@@ -25,6 +25,7 @@ from provision.software.pins import is_lock_file
 from provision.spec import acls, certificates, java, model, users
 from provision.spec.model import EnvironmentSpec
 from provision.spec.reserved import RESERVED_BROKER, RESERVED_ZOOKEEPER
+from tests.agents import write_agent
 from tests.authorities import made
 from tests.docs.reading import REFERENCE, ROOT, blocks, headings, rows, section, without_code
 
@@ -164,6 +165,9 @@ def test_every_example_of_the_reference_is_valid(example: str, tmp_path: Path) -
     file.write_text(example, encoding="utf-8")
     for named in re.findall(r"(?:seed|agents)/[a-z_]+\.[a-z]+", example):
         (tmp_path / named).parent.mkdir(exist_ok=True)
+        if named.endswith(".jar"):
+            write_agent(tmp_path / named)
+            continue
         (tmp_path / named).write_text("id,value\n" if named.endswith(".csv") else "", encoding="utf-8")
     if "./ca/ca.key" in example:
         made().write(tmp_path / "ca")

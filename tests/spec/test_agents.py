@@ -9,6 +9,7 @@ from provision.errors import InvalidEnvironment, Problem
 from provision.spec.agents import LARGEST
 from provision.spec.loader import load
 from provision.spec.model import EnvironmentSpec
+from tests.agents import write_agent
 
 AGENT = "brokers: {java: {agents: [{jar: agent.jar, files: [rules.yaml]}]}}"
 
@@ -25,8 +26,8 @@ def problems(directory: Path, text: str) -> tuple[Problem, ...]:
 
 
 def test_files_are_found_beside_the_environment_file_whatever_the_working_directory(tmp_path: Path) -> None:
-    for name in ("agent.jar", "rules.yaml"):
-        (tmp_path / name).write_text("", encoding="utf-8")
+    write_agent(tmp_path / "agent.jar")
+    (tmp_path / "rules.yaml").write_text("", encoding="utf-8")
     (agent,) = loaded(tmp_path, AGENT).brokers.java.agents
     assert (agent.jar, agent.files) == (str(tmp_path / "agent.jar"), [str(tmp_path / "rules.yaml")])
 
@@ -45,8 +46,10 @@ def test_files_are_found_beside_the_environment_file_whatever_the_working_direct
 def test_a_file_that_cannot_be_given_to_nodes_is_told_at_its_key(
     tmp_path: Path, name: str, key: str, made: Callable[[Path], object], reason: str
 ) -> None:
-    for other in {"agent.jar", "rules.yaml"} - {name}:
-        (tmp_path / other).write_text("", encoding="utf-8")
+    if name != "agent.jar":
+        write_agent(tmp_path / "agent.jar")
+    else:
+        (tmp_path / "rules.yaml").write_text("", encoding="utf-8")
     made(tmp_path / name)
     (problem,) = problems(tmp_path, AGENT)
     assert (problem.line, problem.path) == (1, f"brokers.java.agents.0.{key}")
@@ -63,7 +66,7 @@ def test_a_file_that_is_too_large_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["address", "port"])
 def test_no_file_is_called_like_what_stands_for_something_else(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_text("", encoding="utf-8")
+    write_agent(tmp_path / name)
     (problem,) = problems(tmp_path, f"brokers: {{java: {{agents: [{{jar: {name}}}]}}}}")
     assert problem.message == f"{{{name}}} already stands for something else"
 
@@ -85,6 +88,74 @@ def test_a_section_without_nodes_is_not_looked_at(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["jmx_port: 9999", "agents: [{jar: agent.jar}]"])
 def test_nodes_of_a_swarm_get_neither(tmp_path: Path, key: str) -> None:
-    (tmp_path / "agent.jar").write_text("", encoding="utf-8")
+    write_agent(tmp_path / "agent.jar")
     text = f"runtime: swarm\nkafka: {{mode: kraft}}\nsecurity: sasl-tls\nbrokers: {{java: {{{key}}}}}\n"
     assert any("open on their engines" in problem.message for problem in problems(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [
+        (lambda jar: jar.write_text("", encoding="utf-8"), "is not a jar"),
+        (lambda jar: jar.write_bytes(b"PK\x03\x04 cut off"), "is not a jar"),
+        (lambda jar: write_agent(jar, None), "is not a Java agent: its manifest has no Premain-Class"),
+        (lambda jar: write_agent(jar, "Main-Class: A\n"), "is not a Java agent: its manifest has no Premain-Class"),
+    ],
+    ids=["empty", "cut off", "no manifest", "program"],
+)
+def test_what_java_would_not_take_as_an_agent_is_told(
+    tmp_path: Path, made: Callable[[Path], object], reason: str
+) -> None:
+    (tmp_path / "rules.yaml").write_text("", encoding="utf-8")
+    made(tmp_path / "agent.jar")
+    (problem,) = problems(tmp_path, AGENT)
+    assert (problem.path, problem.message) == ("brokers.java.agents.0.jar", f"{tmp_path / 'agent.jar'} {reason}")
+
+
+ALIKE = """
+kafka: {mode: kraft}
+brokers:
+  nodes: 3
+  java:
+    jmx_port: 65534
+    agents:
+      - jar: agent.jar
+        options: "{address},{rules.yaml},{nobody}"
+        port: 9090
+        files: [rules.yaml]
+      - jar: other/agent.jar
+        options: "{port}"
+"""
+
+
+def test_names_ports_and_what_stands_for_something_have_to_fit_together(tmp_path: Path) -> None:
+    write_agent(tmp_path / "agent.jar")
+    write_agent(tmp_path / "other" / "agent.jar")
+    (tmp_path / "rules.yaml").write_text("", encoding="utf-8")
+    assert [(problem.line, problem.path, problem.message, problem.hint) for problem in problems(tmp_path, ALIKE)] == [
+        (6, "brokers.java.jmx_port", "3 nodes from port 65534 on go beyond 65535", "start lower"),
+        (
+            9,
+            "brokers.java.agents.0.options",
+            "{nobody} stands for nothing",
+            "known: {agent.jar}, {rules.yaml}, {address}, {port}",
+        ),
+        (
+            10,
+            "brokers.java.agents.0.port",
+            "port 9092 is also a port of brokers (9092 to 9094); brokers.java.agents.0 takes 9090 to 9092",
+            "move one of the two apart",
+        ),
+        (
+            12,
+            "brokers.java.agents.1.jar",
+            "agent.jar is the name of another file of these agents",
+            "give it another name",
+        ),
+        (
+            13,
+            "brokers.java.agents.1.options",
+            "{port} stands for nothing: the agent has no port",
+            "give it the key `port`",
+        ),
+    ]

@@ -403,3 +403,68 @@ def test_thousands_of_unknown_keys_are_all_told_and_the_first_with_a_suggestion(
     hints = [problem.hint for problem in caught.value.problems]
     assert len(hints) == 5000
     assert (hints[0], hints[-1][:12]) == ("did you mean brokers?", "known here: ")
+
+
+ONE_MISTAKE = {
+    "users: [app]\nsecurity: sasl-tls\n": ["users.0"],
+    "users: [{}]\nsecurity: sasl-tls\n": ["users.0.name"],
+    "users: [{name: a}, 5]\nsecurity: sasl-tls\n": ["users.1"],
+    "topics: [t]\n": ["topics.0"],
+    "topics: [{partitions: 3}]\n": ["topics.0.name"],
+    "topics: [{name: t, records: {key: k}}]\n": ["topics.0.records.file"],
+    "brokers: {java: {agents: [/opt/agent.jar]}}\n": ["brokers.java.agents.0"],
+    "brokers: {java: {agents: [{port: 9404}]}}\n": ["brokers.java.agents.0.jar"],
+    "certificates: {authority: {key: ca.key}}\nsecurity: tls\n": ["certificates.authority.certificate"],
+    "certificates: {}\nsecurity: tls\n": ["certificates.authority"],
+    "quotas: [1]\n": ["quotas.0"],
+    "listeners: {plain: 9092}\n": ["listeners.plain"],
+}
+
+
+@pytest.mark.parametrize("text", ONE_MISTAKE)
+def test_what_was_left_out_for_one_mistake_is_no_other_one(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "dev.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(InvalidEnvironment) as caught:
+        load(file)
+    found = [problem.path.replace("[", ".").replace("]", "") for problem in caught.value.problems]
+    assert found == ONE_MISTAKE[text]
+
+
+@pytest.mark.parametrize("mistake", ONE_MISTAKE)
+def test_and_does_not_hide_what_else_is_wrong(mistake: str, tmp_path: Path) -> None:
+    file = tmp_path / "dev.yaml"
+    file.write_text(f"{mistake}zookeeper: {{nodes: 2}}\nttl: soon\n", encoding="utf-8")
+    with pytest.raises(InvalidEnvironment) as caught:
+        load(file)
+    assert {"zookeeper.nodes", "ttl"} <= {problem.path for problem in caught.value.problems}
+
+
+def test_a_number_without_end_is_told_as_one_and_not_repeated(tmp_path: Path) -> None:
+    file = tmp_path / "dev.yaml"
+    file.write_text(f"brokers: {{nodes: {'9' * 300}}}\n", encoding="utf-8")
+    with pytest.raises(InvalidEnvironment) as caught:
+        load(file)
+    (problem,) = caught.value.problems
+    assert problem.hint == "it is too large"
+    assert len(problem.message) < 200
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "-XX:MaxHeapSize=300m",
+        "-XX:InitialHeapSize=1g",
+        "-mx1g",
+        "-ms64m",
+        "--list-modules",
+        "-Xlog:help",
+        "-fullversion",
+    ],
+)
+def test_what_would_set_the_heap_another_way_or_not_run_kafka_is_refused(option: str, tmp_path: Path) -> None:
+    file = tmp_path / "dev.yaml"
+    file.write_text(f"brokers: {{java: {{options: ['{option}']}}}}\n", encoding="utf-8")
+    with pytest.raises(InvalidEnvironment) as caught:
+        load(file)
+    assert [problem.path for problem in caught.value.problems] == ["brokers.java.options.0"]
