@@ -20,7 +20,7 @@ from tests.engine import DEFAULT_VERSION, Provision, engine, image, java, wait_u
 from tests.matrix.doctoring import Patient, up
 from tests.matrix.test_doctor_volumes import CONFIG, read, write
 
-pytestmark = [pytest.mark.matrix, pytest.mark.row("mishaps")]
+pytestmark = [pytest.mark.soak, pytest.mark.row("mishaps")]
 
 FILE = """\
 runtime: {runtime}
