@@ -50,10 +50,7 @@ class _Engine:
         pass
 
     def exec_create(self, container: str, _command: list[str], **_options: bool) -> Mapping[str, str]:
-        if container not in self.containers:
-            gone = requests.Response()
-            gone.status_code = HTTPStatus.NOT_FOUND
-            raise NotFound(f"No such container: {container}", response=gone)
+        self._require(container)
         return {"Id": "e"}
 
     def exec_start(self, _identity: str, *, socket: bool) -> socket.socket:
@@ -63,8 +60,15 @@ class _Engine:
         return ours
 
     def remove_container(self, container: str, **_options: bool) -> None:
-        self.containers.pop(container, None)
+        self._require(container)
+        del self.containers[container]
         self.removed.append(container)
+
+    def _require(self, container: str) -> None:
+        if container not in self.containers:
+            gone = requests.Response()
+            gone.status_code = HTTPStatus.NOT_FOUND
+            raise NotFound(f"No such container: {container}", response=gone)
 
     def close(self) -> None:
         for stream in self._streams:

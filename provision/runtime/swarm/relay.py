@@ -10,7 +10,7 @@ import socket
 import socketserver
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -19,7 +19,7 @@ from docker.utils.socket import frames_iter
 from requests.exceptions import RequestException
 
 from provision.cluster.layout import LOOPBACK
-from provision.errors import ProvisionError
+from provision.errors import ProvisionError, Unavailable
 from provision.runtime.docker import containers as spec
 from provision.runtime.docker import ending
 from provision.runtime.docker.client import translated
@@ -54,6 +54,7 @@ class Relay:
         self._starting = threading.Lock()
         self._container = ""
         self._attached: Any = None
+        self._is_closed = False
         self._trouble: ProvisionError | None = None
         self._server = _Server(self)
         self._serving = threading.Thread(target=self._server.serve_forever, args=(_POLL_S,), daemon=True)
@@ -77,62 +78,64 @@ class Relay:
         self._server.server_close()
         self._serving.join()
         with self._starting:
-            if self._container:
-                ending.remove(self._api, self._container, "what connects to the network")
-            self._forget()
+            self._is_closed = True
+            with suppress(Unavailable):  # then the container ends with its standard input
+                self._end()
 
     def serve(self, client: socket.socket) -> None:
         """Carry one client's connection until either side ends it."""
-        try:
+        with suppress(socks.NotProxied, OSError):
             client.settimeout(_HANDSHAKE_S)
             host, port = socks.requested(client, self._password)
-            stream = self._opened(host, port)
-            if stream is None:
-                socks.answer(client, socks.REFUSED)
-                return
-            with suppress(OSError):
-                client.settimeout(None)
+            with self._process() as stream:
+                if stream is None or not _is_connected(stream, host, port):
+                    socks.answer(client, socks.REFUSED)
+                    return
                 socks.answer(client, socks.SUCCEEDED)
+                client.settimeout(None)
                 _carry(client, stream)
-            _closed(stream)
-        except (socks.NotProxied, OSError):
-            return
 
-    def _opened(self, host: str, port: int) -> Any:  # noqa: ANN401 differs by transport
-        """The streams of a process that is connected there; None if it cannot be."""
+    @contextmanager
+    def _process(self) -> Iterator[Any]:
+        """The streams of a process in the container; None if there cannot be one."""
         try:
             with translated(f"connecting to the network {self._environment}"):
-                stream = self._api.exec_start(self._process(), socket=True)
+                stream = self._api.exec_start(self._created(), socket=True)
         except ProvisionError as error:
             self._trouble = error
-            return None
-        _socket_of(stream).sendall(f"{host} {port}\n".encode())
-        if next(_frames(stream), b"") != _CONNECTED:
-            _closed(stream)
-            return None
-        return stream
+            yield None
+            return
+        try:
+            yield stream
+        finally:
+            _close(stream)
 
-    def _process(self) -> str:
-        """A process of the container, created and not started yet; the container may have gone with its network."""
+    def _created(self) -> str:
+        """A process that is not started yet; the container may have gone with its network since it was started."""
         with self._starting:
+            if self._is_closed:
+                raise socks.NotProxied
             if self._container:
                 try:
-                    return self._created()
+                    return self._exec()
                 except APIError as error:
                     if error.status_code not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
                         raise
-                    self._forget()
+                    self._end()
             self._start()
-            return self._created()
+            return self._exec()
 
-    def _created(self) -> str:
+    def _exec(self) -> str:
         made = self._api.exec_create(self._container, ["bash", "-c", _CONNECT], stdin=True, stderr=False)
         return str(made["Id"])
 
-    def _forget(self) -> None:
-        if self._attached is not None:
-            _closed(self._attached)
+    def _end(self) -> None:
+        container, attached = self._container, self._attached
         self._container, self._attached = "", None
+        if attached is not None:
+            _close(attached)
+        if container:
+            ending.remove(self._api, container, "what connects to the network")
 
     def _start(self) -> None:
         host = spec.hardening(memory_bytes=_MEMORY_BYTES, image_volumes=volumes_of(self._api, self._image))
@@ -160,6 +163,12 @@ class _Server(socketserver.ThreadingTCPServer):
 
     def finish_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401, ARG002 as in the base class
         self._relay.serve(request)
+
+
+def _is_connected(stream: Any, host: str, port: int) -> bool:  # noqa: ANN401 differs by transport
+    """Tell a process where to connect to; whether it is."""
+    _socket_of(stream).sendall(f"{host} {port}\n".encode())
+    return next(_frames(stream), b"") == _CONNECTED
 
 
 def _carry(client: socket.socket, stream: Any) -> None:  # noqa: ANN401 differs by transport
@@ -191,7 +200,7 @@ def _frames(stream: Any) -> Iterator[bytes]:  # noqa: ANN401 as above
             yield data
 
 
-def _closed(stream: Any) -> None:  # noqa: ANN401 as above
+def _close(stream: Any) -> None:  # noqa: ANN401 as above
     with suppress(OSError):
         _socket_of(stream).close()
         stream.close()
