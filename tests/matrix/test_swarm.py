@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, KafkaError, Message, Producer
 
+from provision.runtime.docker import containers as spec
 from tests.contract import test_runtime as contract
 from tests.contract.test_runtime import (  # noqa: F401 collected here too, for this runtime alone
     test_a_node_starts_runs_stops_and_starts_again,
@@ -138,6 +139,18 @@ def test_without_published_ports_the_brokers_are_reached_in_their_network_alone(
     assert "orders" in provision.ok("topics", "list", "fleet")
     assert "orders" in provision.ok("tool", "fleet", "kafka-topics", "--", "--list").split()
     assert {host.listening for host in swarm.hosts} == {MANAGEMENT_PORTS}
+    assert not _connecting(swarm)
+    with provision.start("consume", "fleet", "orders") as reading:
+        connected = wait_until(lambda: bool(_connecting(swarm)))
+        reading.kill()
+    assert connected
+    assert wait_until(lambda: not _connecting(swarm))  # what a killed command has started ends with it
+
+
+def _connecting(swarm: Lab) -> list[str]:
+    """The containers that connect commands to the network."""
+    listed = swarm.hosts[0].client.api.containers(all=True, filters={"label": f"{spec.ROLE}={spec.TOOL_ROLE}"})
+    return [one["Id"] for one in listed]
 
 
 def _require_private(swarm: Lab) -> None:
