@@ -29,7 +29,8 @@ def history(
 ) -> None:
     """Show who changed an environment, and how it ended.
 
-    The history is kept in the home, and stays after `down`.
+    The history is kept in the home, and stays after `down`. The last changes from other homes are told by the
+    environment, as long as it is there.
     """
     environment = select(env)
     runs = environment.history()
@@ -60,6 +61,9 @@ def _show_one(name: str, run: "Run", output: Format) -> None:
     say(f"{name}: {run.holder}: {_outcome(run)}")
     if run.error:
         say(f"  {run.error}")
+    if not run.is_of_this_home:
+        say(f"  its actions are in the history of its own home, on {run.holder.process.host}")
+        return
     print_table(("ACTION", "RESOURCE", "BEGAN", "TOOK", "OUTCOME"), _action_rows(run))
 
 
@@ -77,7 +81,7 @@ def _row(run: "Run") -> tuple[object, ...]:
         _time(run.holder.since),
         run.holder.command,
         who,
-        len(run.actions),
+        len(run.actions) if run.is_of_this_home else None,
         _took(run.seconds),
         _outcome(run),
     )

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from provision.common.patience import Patience
 from provision.environment.described import Described
-from provision.errors import InvalidEnvironment, UsageError
-from provision.events import silent
+from provision.errors import InvalidEnvironment, ProvisionError, UsageError
+from provision.events import Notice, silent
 from provision.kafka.levels import Level
 
 if TYPE_CHECKING:
@@ -119,10 +119,18 @@ class Looking(Described):
         return wait_for(self.runtime, self.name, until, topics, Patience(timeout_s), self._tell)
 
     def history(self) -> tuple[Run, ...]:
-        """Which commands have changed it, the oldest first; the history outlives the environment."""
-        from provision.home.journals import Journal
+        """Which commands have changed it, the oldest first; those of this home outlive the environment.
 
-        return Journal(self.home.directory, self.name).runs()
+        As long as it is there, the last ones from other homes are among them, as far as its runtime answers.
+        """
+        from provision.home.journals import Journal, with_others
+
+        try:
+            about = self.runtime.about(self.name)
+        except ProvisionError as error:
+            self._tell(Notice(f"changes from other homes are not known: {error.what}"))
+            about = None
+        return with_others(Journal(self.home.directory, self.name).runs(), about)
 
     @property
     def trainer(self) -> Trainer | None:

@@ -22,6 +22,7 @@ from provision.errors import ProvisionError
 from provision.events import ActionDone, ActionFailed, ActionSkipped, ActionStarted, Event
 from provision.home.holders import Holder, Word
 from provision.home.usable import made
+from provision.plan.about import About
 
 _MODE = 0o600
 LARGEST_BYTES = 256 * 1024
@@ -69,7 +70,8 @@ class Act:
 class Run:
     """A command that changed an environment, or tried to; `seconds` and `exit_code` are None if it has not ended.
 
-    `rolled_back` is whether it has removed what it had made.
+    `rolled_back` is whether it has removed what it had made. The actions of one that is not `is_of_this_home` are not
+    known: it was made from another one, which the environment itself has noted.
     """
 
     holder: Holder
@@ -79,6 +81,7 @@ class Run:
     exit_code: int | None = None
     error: str = ""
     rolled_back: bool = False
+    is_of_this_home: bool = True
 
     @property
     def id(self) -> str:
@@ -110,7 +113,7 @@ class Run:
             "exit_code": self.exit_code,
             "error": self.error,
             "rolled_back": self.rolled_back,
-            "action_count": len(self.actions),
+            "action_count": len(self.actions) if self.is_of_this_home else None,
         }
         if actions:
             shown["actions"] = [
@@ -179,16 +182,10 @@ class Journal:
         Raises:
             OSError: it cannot be written.
         """
-        said: dict[str, Any] = {"seconds": round(seconds, 3), "outcome": DONE, "exit_code": 0}
+        outcome, code = outcome_of(error)
+        said: dict[str, Any] = {"seconds": round(seconds, 3), "outcome": outcome, "exit_code": code}
         if error is not None:
-            code = error.exit_code if isinstance(error, ProvisionError) else 1
-            interrupted = isinstance(error, KeyboardInterrupt) or code == _INTERRUPTED
-            said |= {
-                "outcome": INTERRUPTED if interrupted else FAILED,
-                "exit_code": _INTERRUPTED if interrupted else code,
-                "error": _short(error),
-                "rolled_back": rolled_back,
-            }
+            said |= {"error": _short(error), "rolled_back": rolled_back}
         self._write(run, at_s, "ended", said)
 
     def _write(self, run: str, at_s: float, what: str, said: Mapping[str, Any]) -> None:
@@ -239,6 +236,32 @@ class Journal:
 
 
 _INTERRUPTED = 130
+
+
+def outcome_of(error: BaseException | None) -> tuple[str, int]:
+    """How a command has ended, and with which exit code, by what it has raised."""
+    if error is None:
+        return DONE, 0
+    code = error.exit_code if isinstance(error, ProvisionError) else 1
+    if isinstance(error, KeyboardInterrupt) or code == _INTERRUPTED:
+        return INTERRUPTED, _INTERRUPTED
+    return FAILED, code
+
+
+def with_others(runs: Iterable[Run], about: About | None) -> tuple[Run, ...]:
+    """The runs of a home, and those that the environment itself knows of others, by their beginning."""
+    found = {run.id: run for run in runs}
+    for change in about.changes if about else ():
+        holder = Holder(
+            token=change.run,
+            command=change.command,
+            user=change.user,
+            process=change.process,
+            since=change.began_s,
+        )
+        other = Run(holder, (), change.seconds, change.outcome, change.exit_code, is_of_this_home=False)
+        found.setdefault(change.run, other)
+    return tuple(sorted(found.values(), key=lambda run: run.holder.since))
 
 
 def _short(error: BaseException) -> str:

@@ -8,7 +8,7 @@ written from the events, from the first action on: a command that changes nothin
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 from provision.common.interrupts import leaving, shielded
 from provision.common.patience import Patience
@@ -26,9 +26,10 @@ from provision.events import (
     silent,
 )
 from provision.home.holders import Holder
-from provision.home.journals import KILLED, Journal, Run
+from provision.home.journals import KILLED, Journal, Run, outcome_of
 from provision.home.locks import HomeLock
 from provision.home.place import Home
+from provision.plan.about import Change as EnvironmentChange
 from provision.runtime.base import Hold, Runtime
 
 FORCE_S = 30.0
@@ -121,6 +122,7 @@ class _Held(Change):
         self._began_s = time.monotonic()
         self._lock = HomeLock(home.directory, name)
         self._holds: dict[str, Hold] = {}
+        self._runtimes: list[Runtime] = []
         self._journal: Journal | None = Journal(home.directory, name)
         self._journaling = threading.Lock()
         self._last: Run | None = None
@@ -162,6 +164,7 @@ class _Held(Change):
                 self._listener(Notice(f"{reason.what}; taking over from it"))
                 self._holds[runtime.kind] = runtime.hold(self._name, holder, Patience(FORCE_S), self._listener)
 
+        self._runtimes.append(runtime)
         try:
             self._wait(take_over if self._force else claim)
         except (Busy, Refused, Unavailable):
@@ -258,7 +261,29 @@ class _Held(Change):
             if self._begun:
                 taken_s, now_s = time.monotonic() - self._began_s, time.time()
                 undone = self._rolled_back
+                self._tell_environment(error, taken_s)
                 self._write(lambda journal: journal.end(self._holder.token, now_s, taken_s, error, rolled_back=undone))
+
+    def _tell_environment(self, error: BaseException | None, taken_s: float) -> None:
+        """Let the environment, if it is there, know of the change too: other homes have journals of their own."""
+        if error is not None and not self.is_held:
+            return
+        outcome, code = outcome_of(error)
+        of = self._holder
+        change = EnvironmentChange(
+            run=of.token,
+            command=of.command,
+            user=of.user,
+            process=of.process,
+            began_s=of.since,
+            seconds=round(taken_s, 3),
+            outcome=outcome,
+            exit_code=code,
+        )
+        for runtime in self._runtimes:
+            with suppress(ProvisionError):  # it may be the reason of the failure; the journal has it
+                if about := runtime.about(self._name):
+                    runtime.write_about(self._name, about.with_change(change))
 
     def _write(self, write: Callable[[Journal], None]) -> None:
         """Write to the journal; if that is not possible, the work goes on without one."""

@@ -122,7 +122,7 @@ def about_of(  # noqa: PLR0913 all that it is to know
     )
     if before is None:
         return new
-    kept: dict[str, object] = {"created_s": before.created_s}
+    kept: dict[str, object] = {"created_s": before.created_s, "changes": before.changes}
     if not take_over:
         kept |= {} if maker.owner else {"owner": before.owner}
         kept |= {} if maker.process or _has_ended(before.owner_process) else {"owner_process": before.owner_process}

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Self
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from provision.common.notes import DamagedNote, Note, Seconds, parse_note
 from provision.common.printable import printable
@@ -10,6 +10,20 @@ from provision.common.process_identity import ProcessIdentity, host_name
 
 Shown = Annotated[str, AfterValidator(printable)]
 """What is only shown: anybody can write a label."""
+_CHANGES = 10
+
+
+class Change(Note):
+    """A command that has changed an environment: its `run` tells it from others, `began_s` is Unix time."""
+
+    run: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
+    command: Shown
+    user: Shown
+    process: ProcessIdentity
+    began_s: Seconds
+    seconds: Seconds
+    outcome: Shown
+    exit_code: Annotated[int, Field(ge=0, le=255)]
 
 
 class About(Note):
@@ -21,6 +35,7 @@ class About(Note):
     wanted after that. `removing` is whether its data are being deleted: if that is cut off, what is left of
     them is no whole cluster any more. `security` is the profile of its
     listeners; empty for none. `secrets` is the identity of the secrets that are its own, or were; no secret itself.
+    `changes` are the last ones, from whichever home.
     """
 
     file: str = ""
@@ -34,6 +49,7 @@ class About(Note):
     created_s: Seconds
     ttl_s: Seconds | None = None
     removing: bool = False
+    changes: tuple[Change, ...] = ()
 
     @classmethod
     def parse(cls, content: str | bytes) -> Self | None:
@@ -42,6 +58,10 @@ class About(Note):
             return parse_note(content.encode() if isinstance(content, str) else content, cls)
         except DamagedNote:
             return None
+
+    def with_change(self, change: Change) -> Self:
+        """The same after one more change; the oldest ones are forgotten."""
+        return self.model_copy(update={"changes": (*self.changes, change)[-_CHANGES:]})
 
     @property
     def written(self) -> str:

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from provision.cli.run import run
+from provision.errors import Unavailable
 from provision.home.holders import Holder
 from provision.home.journals import Journal
 from provision.home.locks import HomeLock
 from tests.cli.world import NAME, settle
+from tests.fake_kafka import SpokenRuntime
 from tests.holders import dead, elsewhere
 
 CHANGING = (
@@ -145,3 +147,64 @@ def test_a_change_that_cannot_be_seen_from_here_is_not_called_killed(
     assert "killed" not in capsys.readouterr().err
     assert run(["history"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].endswith("unfinished")
+
+
+def test_each_home_sees_the_changes_of_the_others_as_long_as_the_environment_is_there(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def shown() -> list[tuple[str, str, int | None]]:
+        capsys.readouterr()
+        assert run(["history", NAME, "-o", "json"]) == 0
+        return [(one["command"], one["outcome"], one["action_count"]) for one in json.loads(capsys.readouterr().out)]
+
+    other = str(home.with_name("other"))
+    (first,) = shown()
+    monkeypatch.setenv("PROVISION_HOME", other)
+    assert run(["stop", NAME]) == 0
+    assert run(["topics", "delete", NAME, "missing"]) != 0  # nothing was begun
+    assert shown() == [("up", "done", None), ("stop", "done", 4)]
+    assert run(["history", NAME]) == 0
+    (up, stop) = capsys.readouterr().out.splitlines()[1:]
+    assert (up.split()[-4], stop.split()[-4]) == ("-", "4")
+    assert run(["history", NAME, "--run", up.split()[0]]) == 0
+    assert "its actions are in the history of its own home" in capsys.readouterr().err
+    monkeypatch.setenv("PROVISION_HOME", str(home))
+    assert shown() == [first, ("stop", "done", None)]
+    assert run(["start", NAME]) == 0
+    monkeypatch.setattr("provision.plan.about._CHANGES", 3)
+    for _ in range(4):
+        assert run(["restart", NAME]) == 0
+    monkeypatch.setenv("PROVISION_HOME", other)
+    assert shown() == [("stop", "done", 4), *[("restart", "done", None)] * 3]
+    assert run(["down", NAME]) == 0
+    assert [one[0] for one in shown()] == ["stop", "down"]
+    monkeypatch.setenv("PROVISION_HOME", str(home))
+    assert len(shown()) == 2 + 4
+
+
+def test_status_does_not_tell_of_a_kill_after_which_another_home_has_gone_on(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Journal(home, NAME).begin(dead("restart"))
+    assert run(["status"]) == 0
+    assert "the last change was killed" in capsys.readouterr().err
+    monkeypatch.setenv("PROVISION_HOME", str(home.with_name("other")))
+    assert run(["restart", NAME]) == 0
+    monkeypatch.setenv("PROVISION_HOME", str(home))
+    capsys.readouterr()
+    assert run(["status"]) == 0
+    assert "killed" not in capsys.readouterr().err
+
+
+def test_what_the_environment_knows_is_left_out_if_its_runtime_does_not_answer(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def away(*_: object) -> None:
+        raise Unavailable("no Docker engine answers")
+
+    monkeypatch.setattr(SpokenRuntime, "abouts", away)
+    assert run(["history", NAME]) == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 2
+    assert "changes from other homes are not known: no Docker engine answers" in err
+    assert home.exists()

@@ -20,13 +20,14 @@ from provision.cluster.properties import parse
 from provision.cluster.render import render
 from provision.cluster.resolve import resolve, resolve_without_ports
 from provision.common.patience import Patience
+from provision.common.process_identity import ProcessIdentity
 from provision.errors import Busy, ProvisionError
 from provision.events import silent
 from provision.home.holders import Holder
 from provision.home.place import Home
 from provision.home.ports import port_is_free
 from provision.operations.remove import down
-from provision.plan.about import About
+from provision.plan.about import About, Change
 from provision.plan.observed import NodeState
 from provision.runtime import Runtimes
 from provision.runtime.base import Hold, JavaCommand, Runtime, Streams
@@ -159,7 +160,17 @@ def test_what_an_environment_knows_of_itself_is_no_trace_of_it_and_goes_with_the
     runtime: Runtime, cluster: Cluster
 ) -> None:
     first = About(file="/one/orders.yaml", host="here", home="/h", user="ada", created_s=1.5, ttl_s=60)
-    second = About(file="/other/orders.yaml", owner="job 7", created_s=2)
+    change = Change(
+        run="0123456789ab",
+        command="up",
+        user="ada",
+        process=ProcessIdentity.of(),
+        began_s=1.5,
+        seconds=0.25,
+        outcome="done",
+        exit_code=0,
+    )
+    second = About(file="/other/orders.yaml", owner="job 7", created_s=2, changes=(change,) * 10)
     runtime.write_about(NAME, first)
     assert (runtime.observe(NAME).about, runtime.about(NAME)) == (first, first)
     assert runtime.observe(NAME).is_absent
