@@ -1,9 +1,10 @@
 """A wait: a time limit, pauses between two attempts, and cancellation, in one object."""
 
+import math
 import threading
 import time
 
-from provision.errors import Interrupted
+from provision.errors import Interrupted, UsageError
 
 
 class Pauses:
@@ -43,9 +44,14 @@ class Patience:
         timeout_s: how long to wait; 0 for a single check.
         cancelled: set from another thread, it ends the wait even during a pause.
         doing: names the wait in the error if it is cancelled.
+
+    Raises:
+        UsageError: the timeout, which a program may have given, is no number.
     """
 
     def __init__(self, timeout_s: float, cancelled: threading.Event | None = None, doing: str = "the wait") -> None:
+        if isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float) or math.isnan(timeout_s):
+            raise UsageError(f"a timeout is a number of seconds, not {timeout_s!r}")
         self.timeout_s = timeout_s
         self.cancelled = cancelled or threading.Event()
         self.doing = doing

@@ -182,6 +182,20 @@ def read_named(file: Path, limit: int = MAX_BYTES) -> bytes:
     return read_whole(Path(os.path.realpath(file)), limit)
 
 
+def unreadable(file: Path) -> str:
+    """Why a file that the user has named cannot be read, as the end of a sentence; empty if it can be.
+
+    A device or a pipe is no file: it may have no end, or nobody who writes to it.
+    """
+    try:
+        if not file.is_file():
+            return "is not a file" if file.exists() else "is not there"
+        with file.open("rb"):
+            return ""
+    except OSError as error:
+        return f"cannot be read: {(error.strerror or str(error)).lower()}"
+
+
 def _read(descriptor: int, file: Path, limit: int) -> bytes:
     pieces, left = [], limit + 1
     while left > 0 and (piece := os.read(descriptor, left)):

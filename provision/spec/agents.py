@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from zipfile import BadZipFile, ZipFile
 
 from provision.catalogue.versions import KRAFT, OLDEST, KafkaVersion
+from provision.common.whole_files import unreadable
 from provision.spec.java import AgentSpec, JavaSpec
 from provision.spec.listeners import security_of
 from provision.spec.swarm import SWARM
@@ -127,14 +128,9 @@ def agent_files(spec: "EnvironmentSpec", base_directory: Path) -> Iterator["Find
 
 def _fault(file: Path) -> str:
     """Why the file cannot be given to nodes; empty if it can."""
-    try:
-        if not file.is_file():
-            return "is not a file" if file.exists() else "is not there"
-        with file.open("rb"):
-            size_bytes = file.stat().st_size
-    except OSError as error:
-        return f"cannot be read: {(error.strerror or str(error)).lower()}"
-    return f"is larger than {LARGEST // 1024**2} MiB" if size_bytes > LARGEST else ""
+    if why := unreadable(file):
+        return why
+    return f"is larger than {LARGEST // 1024**2} MiB" if file.stat().st_size > LARGEST else ""
 
 
 def _no_agent(jar: Path) -> str:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from provision.common.whole_files import unreadable
 from provision.spec.checks import Finding, partitions_of
 from provision.spec.model import EnvironmentSpec, RecordsSpec
 from provision.spec.record_files import FORMATS, SUFFIXES, BadRecord, RecordFile, format_of
@@ -89,6 +90,9 @@ def record_file(records: RecordsSpec, base_directory: Path) -> RecordFile:
 def _content(path: tuple[str | int, ...], file: RecordFile, partitions: int) -> Iterator[Finding]:
     if not os.path.lexists(file.path):
         yield Finding(path, f"there is no file {file.path} ({_ELSEWHERE})", "create it, or remove the key")
+        return
+    if why := unreadable(Path(file.path)):
+        yield Finding(path, f"{file.path} {why}", "name a file that can be read")
         return
     try:
         file.check(partitions, _CHECKED_RECORDS)

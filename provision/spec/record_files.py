@@ -14,7 +14,7 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -44,6 +44,7 @@ _PARTS = ("value", "partition", "timestamp")
 _NO_TIME_MS = -1  # of a record without a time, as Kafka says it
 _SHOWN = 40
 _LONGEST_NUMBER, _LONGEST_WHOLE = 20, 4000
+_LONGEST_LINE = 1024**3
 Make = Callable[[bytes, Any], NewRecord]
 """Makes a record of a line, and of that as JSON."""
 
@@ -131,12 +132,26 @@ def read_records(
             return _table(stream, key, partitions)
 
 
+def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """The lines of a stream, with their numbers; one without end is not waited for.
+
+    Raises:
+        BadRecord: a line is longer than any record may be.
+    """
+    number = 1
+    while line := stream.readline(_LONGEST_LINE + 1):
+        if len(line) > _LONGEST_LINE:
+            raise BadRecord(number, f"it is longer than {_LONGEST_LINE // 1024**2} MiB", "each line is one record")
+        yield number, line
+        number += 1
+
+
 # -- plain text -------------------------------------------------------------------------------------------------------
 
 
-def _text(stream: Iterable[bytes], separator: str | None) -> Iterator[NewRecord]:
+def _text(stream: BinaryIO, separator: str | None) -> Iterator[NewRecord]:
     between = separator.encode() if separator is not None else None
-    for number, line in enumerate(stream, start=1):
+    for number, line in _lines(stream):
         content = line.removesuffix(b"\n").removesuffix(b"\r")
         if between is None:
             yield NewRecord(content)
@@ -150,9 +165,9 @@ def _text(stream: Iterable[bytes], separator: str | None) -> Iterator[NewRecord]
 # -- JSON lines -------------------------------------------------------------------------------------------------------
 
 
-def _json_lines(stream: Iterable[bytes], key: str | None, partitions: int) -> Iterator[NewRecord]:
+def _json_lines(stream: BinaryIO, key: str | None, partitions: int) -> Iterator[NewRecord]:
     make = _described_for(partitions) if key is None else _keyed_by(key)
-    for number, line in enumerate(stream, start=1):
+    for number, line in _lines(stream):
         content = line.strip()
         if number == 1:
             content = content.removeprefix(b"\xef\xbb\xbf")

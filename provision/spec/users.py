@@ -162,8 +162,10 @@ def password_files(spec: "EnvironmentSpec", base_directory: Path) -> Iterator["F
 
     for index, user in enumerate(spec.users):
         file = base_directory / user.password.file if user.password and user.password.file else None
-        if file and others_can_read(file):
-            place = ("users", index, "password", "file")
+        place = ("users", index, "password", "file")
+        if file and file.exists() and not file.is_file():
+            yield Finding(place, f"{file} is not a file", "name the file that has the password")
+        elif file and others_can_read(file):
             yield Finding(place, f"others can read {file}", f"`chmod 600 {file}`", warning=True)
 
 

@@ -5,13 +5,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from provision.common.patience import Patience
-from provision.errors import Interrupted
+from provision.errors import Interrupted, UsageError
 
 A_LIFE_S = 10_000.0
 JOIN_S = 60.0
@@ -226,3 +227,9 @@ def test_a_renewal_is_another_wait_with_the_same_end() -> None:
     for patience in (first, second, third):
         with pytest.raises(Interrupted, match=f"^{patience.doing} was cancelled$"):
             patience.check()
+
+
+@pytest.mark.parametrize("given", ["2s", None, True, math.nan, [1]])
+def test_what_is_no_number_of_seconds_is_told(given: object) -> None:
+    with pytest.raises(UsageError, match="number of seconds"):
+        Patience(cast("float", given))

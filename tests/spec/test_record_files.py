@@ -9,6 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provision.common.records import NewRecord, Record
+from provision.errors import InvalidEnvironment
+from provision.spec import record_files
+from provision.spec.loader import load
 from provision.spec.record_files import FORMATS, BadRecord, Format, RecordFile, format_of, read_records
 from provision.spec.record_json import json_line
 
@@ -246,3 +249,42 @@ def test_the_digest_is_that_of_the_content_and_of_how_it_is_read(tmp_path: Path)
     assert RecordFile(str(one), "text").digest() != RecordFile(str(one), "text", ":").digest()
     two.write_text("b")
     assert RecordFile(str(one), "text").digest() != RecordFile(str(two), "text").digest()
+
+
+@pytest.mark.parametrize("form", ["text", "jsonl"])
+def test_a_line_without_end_is_not_waited_for(form: Format, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record_files, "_LONGEST_LINE", 1024**2)
+    with open("/dev/zero", "rb") as endless, pytest.raises(BadRecord, match="longer than 1 MiB") as caught:  # noqa: PTH123
+        list(record_files.read_records(endless, form))
+    assert caught.value.line == 1
+
+
+def test_a_line_may_be_as_long_as_the_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record_files, "_LONGEST_LINE", 8)
+    assert [one.value for one in record_files.read_records(io.BytesIO(b"1234567\n12345678"), "text")] == [
+        b"1234567",
+        b"12345678",
+    ]
+    with pytest.raises(BadRecord):
+        list(record_files.read_records(io.BytesIO(b"1\n123456789"), "text"))
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/null", "/"])
+def test_a_device_or_a_directory_is_no_file_of_records(device: str, tmp_path: Path) -> None:
+    file = tmp_path / "dev.yaml"
+    file.write_text(f"topics: [{{name: t, records: {{file: {device}, format: text}}}}]\n", encoding="utf-8")
+    with pytest.raises(InvalidEnvironment) as caught:
+        load(file)
+    (problem,) = caught.value.problems
+    assert (problem.path, problem.message) == ("topics[0].records", f"{device} is not a file")
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/"])
+def test_nor_one_with_a_password(device: str, tmp_path: Path) -> None:
+    file = tmp_path / "dev.yaml"
+    text = f"security: sasl-tls\nusers: [{{name: app, password: {{file: {device}}}}}]\n"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(InvalidEnvironment) as caught:
+        load(file)
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.message) == (2, f"{device} is not a file")
