@@ -151,7 +151,8 @@ def engine_identity(api: docker.APIClient) -> str:
     with translated("asking the Docker engine who it is"):
         try:
             return str(described(api).get("ID") or api.base_url)
-        except APIError:
+        except APIError:  # nor will it tell the next time
+            _DESCRIBED[api] = {}
             return str(api.base_url)
 
 
