@@ -204,20 +204,27 @@ def _is_over(note: notes.Note) -> bool | None:
 
 def _is_dead(api: APIClient, note: notes.Note) -> bool:
     """Whether the command that made a lock has ended, as far as that is told at once."""
-    over, age_s = _is_over(note), _age_s(api, note)
-    return age_s is not None and age_s > DEAD_S if over is None else over
+    over = _is_over(note)
+    if over is not None:
+        return over
+    age_s = _age_s(api, note)
+    return age_s is not None and age_s > DEAD_S
 
 
 def _may_be_dead(api: APIClient, note: notes.Note) -> bool:
     """Whether it has ended, or the engine's clock does not say that it lives."""
-    over, age_s = _is_over(note), _age_s(api, note)
-    return age_s is None or abs(age_s) > DEAD_S if over is None else over
+    over = _is_over(note)
+    if over is not None:
+        return over
+    age_s = _age_s(api, note)
+    return age_s is None or abs(age_s) > DEAD_S
 
 
 def _is_silent(api: APIClient, note: notes.Note, tell: Listener = silent) -> bool:
     """Whether the command that made a lock has ended: its process, or it gives no sign of life for long enough."""
-    if _is_over(note) is not None:
-        return bool(_is_over(note))
+    over = _is_over(note)
+    if over is not None:
+        return over
     tell(Notice(f"{_holder_in(note) or 'another command'} holds {note.environment}; waiting for a sign of life"))
     patience, before = Patience(_SILENT_S), set(_beats(api, note))
     while patience.pause(_PAUSE_S * 5):
