@@ -15,7 +15,6 @@ from provision.cluster.layout import Layout
 from provision.cluster.model import Cluster, RenderedFile, Role
 from provision.cluster.resolve import fixed_ports, resolve, resolve_without_ports
 from provision.cluster.secured import kept_in_the_cluster, secret_files, with_contents, with_kept
-from provision.errors import Refused
 from provision.events import Listener, Notice, StageDone, silent
 from provision.home.place import Home
 from provision.kafka.levels import Level
@@ -33,13 +32,15 @@ from provision.plan.actions import Action, Impact, Plan
 from provision.plan.closing import one_after_the_other, stages_of_closing
 from provision.plan.departing import refuse_departures, require_known
 from provision.plan.engines import NOBODY, Departures, departures
+from provision.plan.former import Former, former, needs_a_look
+from provision.plan.hindrances import refusals as refusals_of_change
 from provision.plan.listing import listed
 from provision.plan.nodes import plan_nodes
 from provision.plan.observed import ObservedEnvironment
 from provision.plan.phases import Phase, Stage
 from provision.plan.refusals import leftovers
 from provision.plan.saved import SavedPlan, saved
-from provision.plan.securing import Resecuring, before_change, second_port
+from provision.plan.securing import Resecuring
 from provision.plan.upgrade import stages_of
 from provision.resources.registry import Resources, desired_resources
 from provision.resources.rounds import (
@@ -52,9 +53,10 @@ from provision.resources.users import with_passwords
 from provision.runtime import Runtimes
 from provision.runtime.base import Runtime
 from provision.runtime.directories import has_data
+from provision.security.listening import INTERNAL, is_second, lease_name, second_lease
 from provision.security.material import Material, Rotation
 from provision.software.frozen import require_pinned_nodes, require_pins_match
-from provision.spec.listeners import security_of
+from provision.spec.listeners import secured_as, security_of
 from provision.spec.model import EnvironmentSpec
 from provision.spec.source import Source
 
@@ -157,9 +159,10 @@ def prepare(  # noqa: PLR0913 what it is, and how it is taken
     pinned = require_pins_match(source.required_file, unleased, runtime, tell, bring=lease) if frozen else {}
     assign = leases.lease if lease else leases.propose
     in_use = {**fixed_ports(spec), **ports_in_use(before, taken)}
-    other = _secured_before(spec, before)
+    there = _former(spec, before, runtime)
+    other = secured_as(spec, there.security) if there else None
     leased_before, names = leases.held(spec.name), layout.leased_ports(spec)
-    meanwhile = _ports_meanwhile(other, layout) - set(names) if other else frozenset[str]()
+    meanwhile = _ports_meanwhile(spec, other, layout) if other else frozenset[str]()
     choice = situation(runtimes, runtime, before, taken, lease=lease and bool(names or meanwhile))
     ports = assign(spec.name, (*names, *sorted(meanwhile)), in_use, choice)
     leased = frozenset(ports.keys() - leased_before) if lease else frozenset[str]()
@@ -175,32 +178,47 @@ def prepare(  # noqa: PLR0913 what it is, and how it is taken
             tell,
             rotation=rotation,
             give_up=give_up,
-            change=_Change(resolve(other, layout, ports, source.base_directory), ports) if other else None,
+            change=_Change(resolve(other, layout, ports, source.base_directory), ports, there)
+            if there and other
+            else None,
         )
     except BaseException:
         leases.release(spec.name, leased)
         raise
-    return replace(prepared, leased=leased, temporary=frozenset(meanwhile))
+    unneeded = meanwhile | set(filter(is_second, leased_before))
+    return replace(prepared, leased=leased, temporary=unneeded)
 
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """A change of the security of running nodes: the cluster secured as it was, and all ports by name."""
+    """A change of the security of running nodes: the cluster secured as it was, all ports by name, what is there."""
 
     before: Cluster
     ports: Mapping[str, int]
+    there: Former
 
 
-def _secured_before(spec: EnvironmentSpec, observed: ObservedEnvironment) -> EnvironmentSpec | None:
-    """The same file with the security that running brokers have; None if they have that of the file."""
-    others = before_change(observed, security_of(spec))
-    return spec.model_copy(update={"security": others[0]}) if others else None
+def _former(spec: EnvironmentSpec, observed: ObservedEnvironment, runtime: Runtime) -> Former | None:
+    """How running nodes are secured that the file has secured otherwise; None if there are none."""
+    wanted = security_of(spec)
+    if not needs_a_look(observed, wanted):
+        return None
+    kafka = [node.name for node in observed.nodes if node.role != Role.ZOOKEEPER and node.needs_stop]
+    return former(observed, {name: runtime.read_files(spec.name, name) for name in kafka}, wanted)
 
 
-def _ports_meanwhile(before: EnvironmentSpec, layout: Layout) -> frozenset[str]:
-    """The names of the ports that are needed until the security has changed."""
-    brokers = map(second_port, Role.BROKER.nodes(before.brokers.nodes))
-    return frozenset((*layout.leased_ports(before), *brokers))
+def _ports_meanwhile(spec: EnvironmentSpec, before: EnvironmentSpec, layout: Layout) -> frozenset[str]:
+    """The names of the ports that are needed until the listeners have changed."""
+    names = {*security_of(spec).names, *security_of(before).names, INTERNAL}
+    leased = {*layout.leased_ports(spec), *layout.leased_ports(before)}
+    brokers = Role.BROKER.nodes(spec.brokers.nodes)
+    seconds = {
+        second_lease(node, name)
+        for node in brokers
+        for name in names
+        if name != INTERNAL or lease_name(node, name) in leased
+    }
+    return frozenset({*layout.leased_ports(before), *seconds} - {*layout.leased_ports(spec)})
 
 
 def _prepare(  # noqa: PLR0913 all that is known of it
@@ -243,7 +261,7 @@ def _prepare(  # noqa: PLR0913 all that is known of it
     tell(StageDone("render"))
     missing, details = runtime.missing_software(cluster), observe_details(cluster, phases[0].files, observed, runtime)
     tell(StageDone("observe", "files and brokers"))
-    refusals = securing.refusals(phases) if securing else one_after_the_other(cluster, upgrade, closing)
+    refusals = refusals_of_change(securing, phases) if securing else one_after_the_other(cluster, upgrade, closing)
     refusals = refusals or _refused_departures(cluster, phases, observed, going, give_up)
     first_wave = refusals or plan_nodes(
         cluster, phases, observed, missing_software=missing, details=details, leaving_engines=going
@@ -303,12 +321,4 @@ def _securing(
     kept = secret_files(before, material_of(before, observed, home, runtime))
     there = {node.name: runtime.read_files(observed.name, node.name) for node in observed.nodes}
     files = with_contents(there, (*kept, *wanted, *with_kept(wanted, kept)))
-    if unknown := [node for node, of_node in files.items() if any(file.digest for file in of_node)]:
-        what = f"the security of {observed.name} cannot be changed while it runs"
-        why = (
-            "meanwhile, nodes need their old secrets beside the new ones; a swarm does not give them back, and those "
-            f"of {listed(unknown)} are not what this file and this home have (as if a user had gone from the file)"
-        )
-        hint = f"undo what else has changed, or `provision stop {observed.name}`, then `provision up` again"
-        raise Refused(what, why=why, hint=hint)
-    return Resecuring(cluster, before, observed, files, kept, change.ports)
+    return Resecuring(cluster, before, observed, files, kept, change.ports, change.there.mixed)

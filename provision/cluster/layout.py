@@ -24,7 +24,7 @@ _ZOOKEEPER_PORTS = {CLIENT: 2181, QUORUM: 2888, ELECTION: 3888}
 _INTERNAL_PORT, _HOST_PORT = 9092, 19092
 # One for each protocol. The voters' addresses are in every node's file: they cannot change with a listener's protocol.
 _CONTROLLER_PORTS = {CONTROLLER: 9093, f"{CONTROLLER}_SSL": 9095, f"{CONTROLLER}_SASL_PLAINTEXT": 9097}
-_BESIDE = 2
+_BESIDE = 20  # beyond those of all listeners that a file may name
 # If brokers are also controllers, three voters suffice.
 _VOTING_BROKERS = 3
 
@@ -255,20 +255,25 @@ def controller_name(spec: EnvironmentSpec) -> str:
     return security_of(spec).named(CONTROLLER)
 
 
-def beside(listener: Listener, host_port: int | None) -> Listener:
-    """A broker's listener on other ports for a while, so that one that is secured differently can have its own.
+def beside(listener: Listener, second: int | None) -> Listener:
+    """A broker's listener in another place for a while, because another one is still where it will be.
 
     Args:
         listener: as it is otherwise; that of a controller has a port of its own anyway.
-        host_port: its port on this machine meanwhile, if it has one.
+        second: the port of this machine that it takes meanwhile; None if it needs no other one.
     """
     if listener.is_controller:
         return listener
-    if listener.host_port is None or host_port is None:
-        listen, port = listener.listen_port + _BESIDE, listener.port + _BESIDE
-        return replace(listener, listen_port=listen, port=port, temporary=True)
-    listen = host_port if listener.listen_port == listener.host_port else listener.listen_port + _BESIDE
-    return replace(listener, listen_port=listen, port=host_port, host_port=host_port, temporary=True)
+    if listener.bind == LOOPBACK:  # a process, which listens on ports of this machine
+        if second is None:
+            return listener
+        at_host = second if listener.host_port else None
+        return replace(listener, listen_port=second, port=second, host_port=at_host, temporary=True)
+    listen = listener.listen_port + _BESIDE
+    if listener.host_port is None:
+        return replace(listener, listen_port=listen, port=listen, temporary=True)
+    port = second or listener.host_port
+    return replace(listener, listen_port=listen, port=port, host_port=port, temporary=second is not None)
 
 
 def voter_names(spec: EnvironmentSpec) -> tuple[str, ...]:

@@ -192,8 +192,8 @@ class Node:
         """A broker's listeners for clients on this machine."""
         if self.role is not Role.BROKER:
             return ()
-        found = ((one.name, one.security, one.endpoint) for one in self.listeners)
-        return tuple(HostListener(name, security, endpoint) for name, security, endpoint in found if endpoint)
+        found = ((one, one.endpoint) for one in self.listeners)
+        return tuple(HostListener(one.name, one.security, at, one.temporary) for one, at in found if at)
 
     @property
     def told_listeners(self) -> tuple[HostListener, ...]:

@@ -207,7 +207,7 @@ def _launch_file(cluster: Cluster, node: Node) -> RenderedFile:
         **({"temporary_port": temporary[0]} if temporary else {}),
         "storage": cluster.storage.directory or cluster.storage.kind,
     }
-    if node.host_listeners and cluster.listening.names != (HOST,):  # what is published besides, and a node's mark tells
+    if {one.known_as for one in node.host_listeners} - {HOST}:  # what is published besides, and a node's mark tells
         launch["listeners"] = written(node.host_listeners)
     if node.java_ports:
         launch["java_ports"] = [one.host_port for one in node.java_ports]

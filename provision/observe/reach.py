@@ -10,7 +10,7 @@ from provision.plan.listing import listed
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.security.listening import HOST, HostListener, Security, own_way, security_in
 from provision.security.material import AUTHORITY
-from provision.security.profiles import ITSELF, PLAIN_TEXT, PROFILES, Profile
+from provision.security.profiles import ITSELF, PROFILES, Profile
 from provision.security.store import SecretStore
 
 NOT_RUNNING = {
@@ -35,9 +35,7 @@ def security_of_nodes(observed: ObservedEnvironment) -> Security:
 
 def listeners_of(node: ObservedNode) -> Mapping[str, HostListener]:
     """A broker's listeners for clients on this machine, by name, the first one first; none if it has no port here."""
-    if node.listeners:
-        return {listener.name: listener for listener in node.listeners}
-    return {HOST: HostListener(HOST, PLAIN_TEXT, node.endpoint)} if node.endpoint else {}
+    return {listener.name: listener for listener in node.ways}
 
 
 def known_listeners(observed: ObservedEnvironment) -> Mapping[str, Profile]:

@@ -39,8 +39,8 @@ Files = Mapping[str, Sequence[RenderedFile]]
 
 def is_running_open(observed: ObservedEnvironment, files: Files) -> bool:
     """Whether a running member lets in whoever has no certificate, or a running broker has none."""
-    members = [_settings(files, name) for name in _running(observed, Role.ZOOKEEPER)]
-    brokers = [_settings(files, name) for name in _running(observed, Role.BROKER)]
+    members = [settings_of(files, name) for name in _running(observed, Role.ZOOKEEPER)]
+    brokers = [settings_of(files, name) for name in _running(observed, Role.BROKER)]
     return not all(map(_is_closed, members)) or any(one and one.get(TLS_OF_BROKERS) != ON for one in brokers)
 
 
@@ -56,8 +56,8 @@ def stages_of_closing(cluster: Cluster, observed: ObservedEnvironment, files: Fi
         return _stages_of_opening(cluster, observed, files)
     if not is_running_open(observed, files):
         return (Stage(cluster),)
-    members = [_settings(files, name) for name in _running(observed, Role.ZOOKEEPER)]
-    brokers = [_settings(files, name) for name in _running(observed, Role.BROKER)]
+    members = [settings_of(files, name) for name in _running(observed, Role.ZOOKEEPER)]
+    brokers = [settings_of(files, name) for name in _running(observed, Role.BROKER)]
     opened = all(_takes_both(one) for one in members) and all(one.get(TLS_OF_BROKERS) == ON for one in brokers)
     moved = len(cluster.zookeepers) == 1 or (opened and all(one.get(QUORUM_TLS) == ON for one in members))
     both = unified(cluster, encrypted=False)
@@ -71,8 +71,8 @@ def stages_of_closing(cluster: Cluster, observed: ObservedEnvironment, files: Fi
 
 
 def _stages_of_opening(cluster: Cluster, observed: ObservedEnvironment, files: Files) -> tuple[Stage, ...]:
-    members = [_settings(files, name) for name in _running(observed, Role.ZOOKEEPER)]
-    brokers = [_settings(files, name) for name in _running(observed, Role.BROKER)]
+    members = [settings_of(files, name) for name in _running(observed, Role.ZOOKEEPER)]
+    brokers = [settings_of(files, name) for name in _running(observed, Role.BROKER)]
     opened = all("clientPort" in one for one in members if one)
     moved = all(one.get(QUORUM_TLS) != ON for one in members) and all(one.get(TLS_OF_BROKERS) != ON for one in brokers)
     left = [Stage(cluster, CLOSE_PHASE, "nobody connects to ZooKeeper with TLS any more then")]
@@ -85,17 +85,13 @@ def _stages_of_opening(cluster: Cluster, observed: ObservedEnvironment, files: F
     return (Stage(cluster),) if len(left) == 1 else (replace(left[0], cause=""), *left[1:])
 
 
-def takes_part(cluster: Cluster, role: str, settings: Mapping[str, str], *, used: bool) -> bool:
-    """Whether a node is open in the way in which ZooKeeper is to be, or also uses that way."""
-    closes, members = cluster.closes_ensemble, len(cluster.zookeepers)
-    if not members:
+def is_open_for(cluster: Cluster, role: str, settings: Mapping[str, str]) -> bool:
+    """Whether a node takes part in the way in which ZooKeeper is to be open; others may be left as well."""
+    if not cluster.zookeepers:
         return True
     if role == Role.BROKER:
-        has_tls = settings.get(TLS_OF_BROKERS) == ON
-        return has_tls if closes else not (used and has_tls)
-    opened = _takes_both(settings) if closes else "clientPort" in settings
-    moved = members == 1 or (settings.get(QUORUM_TLS) == ON) is closes
-    return opened and (moved or not used)
+        return settings.get(TLS_OF_BROKERS) == ON or not cluster.closes_ensemble
+    return _takes_both(settings) if cluster.closes_ensemble else "clientPort" in settings
 
 
 def _still_closed(cluster: Cluster, files: Files, name: str, cause: str = "") -> Stage:
@@ -133,7 +129,7 @@ def one_after_the_other(cluster: Cluster, upgrade: Sequence[Stage], closing: Seq
 
 def without_tls_yet(cluster: Cluster, observed: ObservedEnvironment, files: Files) -> Cluster:
     """The cluster as it is first: brokers that do not run start before ZooKeeper takes TLS, and go without it."""
-    members = [_settings(files, name) for name in _running(observed, Role.ZOOKEEPER)]
+    members = [settings_of(files, name) for name in _running(observed, Role.ZOOKEEPER)]
     if all(map(_takes_both, members)):
         return cluster
     starting = {node.name for node in observed.of_role(Role.BROKER) if not node.needs_stop}
@@ -172,7 +168,7 @@ def _takes_both(settings: Mapping[str, str]) -> bool:
     return "secureClientPort" in settings or settings.get(CLIENT_PORT) == ON
 
 
-def _settings(files: Files, node: str) -> Mapping[str, str]:
+def settings_of(files: Files, node: str) -> Mapping[str, str]:
     """The properties that a node has; none if its file is missing or damaged."""
     name = MAIN_FILES[Role.parse(node)[0]]
     main = next((file for file in files.get(node, ()) if file.name == name), None)

@@ -1,64 +1,42 @@
-"""Which changes of listeners a running cluster can undergo. Pure.
+"""By which listeners this program gets in at all brokers while their listeners change. Pure.
 
-Its nodes are replaced one at a time. Meanwhile, brokers have to understand each other, and this program has to get in
-at all of them over the same listener: over another one, a broker tells only of those that have it too.
+Nodes are replaced one at a time, and it has to get in at all of them over the same listener: over another one, a broker
+tells only of those that have it too.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from provision.cluster.model import Cluster, Role
-from provision.plan.actions import Action, Kind, Verb
-from provision.plan.changes import NodeChange
-from provision.plan.observed import DOCKER, ObservedEnvironment
-from provision.security.listening import HOST, HostListener, Security, base_of, security_in
-from provision.security.profiles import PLAIN_TEXT, PROFILES
+from provision.cluster.model import Cluster, RenderedFile, Role
+from provision.plan.closing import settings_of
+from provision.plan.observed import ObservedEnvironment
+from provision.security.acls import AUTHORIZER
+from provision.security.profiles import Profile
 
-_AUTHORIZER = "authorizer.class.name"
-
-
-def other_security(
-    cluster: Cluster, observed: ObservedEnvironment, changes: Mapping[str, NodeChange]
-) -> Iterator[Action]:
-    """The refusal of a change that nodes would not understand each other over, or not be understood themselves."""
-    before, after = security_in(observed.about.security if observed.about else ""), cluster.listening
-    if before == after or not any(node.needs_stop for node in observed.nodes):
-        return
-    if before.is_uniform and after.is_uniform:  # it goes in phases: `provision.plan.securing`
-        return
-    if why := _between(before, after, cluster.runtime) or _from_here(cluster, before, observed, changes):
-        hint = f"`provision stop {cluster.name}` first: then they all start with the new one; or undo the change"
-        cause = f"security {before.name} → {after.name}: {why}"
-        yield Action(Verb.REFUSE, Kind.SOFTWARE, cluster.software, cause, hint)
+Ways = Mapping[str, Profile]
 
 
-def _between(before: Security, after: Security, runtime: str) -> str:
-    if (before.internal, before.controllers) != (after.internal, after.controllers):
-        return "its nodes would not understand each other meanwhile"
-    if runtime != DOCKER and before.apart != after.apart:
-        return "its brokers would look for each other at a listener that not all of them have meanwhile"
-    return ""
+def ways_through(cluster: Cluster, observed: ObservedEnvironment, files: Mapping[str, Sequence[RenderedFile]]) -> Ways:
+    """The listeners for this machine, by name, that all brokers have now, and will have; none if they do not suffice.
+
+    If nodes ask who may do what, now or then, one of them has to know who is there.
+    """
+    brokers = [node for node in observed.of_role(Role.BROKER) if node.needs_stop]
+    has = [{one.name: one.security for one in node.ways} for node in brokers]
+    found = {name: of for name, of in ways_of(cluster).items() if all(one.get(name) == of.name for one in has)}
+    asked = any(AUTHORIZER[0] in settings_of(files, node.name) for node in brokers) or asks(cluster)
+    return found if knows_enough(found.values(), asked=asked) else {}
 
 
-def _from_here(
-    cluster: Cluster, before: Security, observed: ObservedEnvironment, changes: Mapping[str, NodeChange]
-) -> str:
-    """Why no listener leads to all brokers meanwhile; empty if one does."""
-    common = {cluster.listening.named(name): profile.name for name, profile in cluster.listening.host}
-    names = ", ".join(f"{base_of(name)} ({profile})" for name, profile in common.items())
-    if any(node.is_between for node in observed.nodes):
-        return f"it is still going to {before.name}, which `provision up` with the file as it was ends"
-    for node in observed.of_role(Role.BROKER):
-        there = node.listeners or (HostListener(HOST, PLAIN_TEXT, node.endpoint or ""),)
-        has = {one.name: one.security for one in there}
-        common = {name: profile for name, profile in common.items() if has.get(name) == profile}
-    if not common:
-        return f"no listener for this machine stays as it is: {names} would all be new or other ones"
-    if _asks_for_permission(cluster, changes) and not any(PROFILES[one].knows_users for one in common.values()):
-        left = ", ".join(map(base_of, common))
-        return f"nodes ask who may do what, and no listener stays that knows who is there: {left}"
-    return ""
+def ways_of(cluster: Cluster) -> Ways:
+    """The listeners for this machine by their names in Kafka, with their profiles."""
+    return {cluster.listening.named(name): profile for name, profile in cluster.listening.host}
 
 
-def _asks_for_permission(cluster: Cluster, changes: Mapping[str, NodeChange]) -> bool:
-    given_up = any(one.key == _AUTHORIZER for change in changes.values() for one in change.differences)
-    return given_up or any(_AUTHORIZER in node.properties for node in cluster.brokers)
+def asks(cluster: Cluster) -> bool:
+    """Whether its nodes ask who may do what."""
+    return any(AUTHORIZER[0] in node.properties for node in cluster.brokers)
+
+
+def knows_enough(ways: Iterable[Profile], *, asked: bool) -> bool:
+    """Whether one of these is a way in for this program, by which it may do what it has to."""
+    return any(profile.knows_users or not asked for profile in ways)

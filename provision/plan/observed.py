@@ -10,7 +10,7 @@ from provision.cluster.model import RenderedFile, Role, StorageKind, node_with_i
 from provision.plan.about import About
 from provision.plan.engines import ObservedEngine, Place
 from provision.plan.stored import StoredData
-from provision.security.listening import HOST, SECOND, HostListener, base_of, lease_name
+from provision.security.listening import HOST, HostListener, lease_name, second_lease
 from provision.security.profiles import PLAIN_TEXT
 
 DOCKER = "docker"
@@ -71,28 +71,20 @@ class ObservedNode:
         return found or ((self.endpoint,) if self.endpoint else ())
 
     @property
-    def open_ways(self) -> Mapping[str, str]:
-        """The addresses of its listeners for this machine, by their security profile."""
-        found = {listener.security: listener.endpoint for listener in self.listeners}
-        return found or ({PLAIN_TEXT: self.endpoint} if self.endpoint else {})
+    def ways(self) -> tuple[HostListener, ...]:
+        """A broker's listeners for clients on this machine; none if it has no port here."""
+        return self.listeners or ((HostListener(HOST, PLAIN_TEXT, self.endpoint),) if self.endpoint else ())
 
     @property
-    def is_between(self) -> bool:
-        """Whether it is open in two ways, on the way from one security to another."""
-        return [base_of(listener.name) for listener in self.listeners].count(HOST) > 1
+    def open_ways(self) -> Mapping[str, str]:
+        """Their addresses, by their security profile."""
+        return {listener.security: listener.endpoint for listener in self.ways}
 
     @property
     def host_ports(self) -> dict[str, int]:
         """Its ports of this machine, by the names under which they are leased."""
-        if not self.endpoint:
-            return {}
-        ports = {lease_name(self.name, self._leased_as(listener)): listener.port for listener in self.listeners}
-        return ports or {lease_name(self.name, HOST): int(self.endpoint.rpartition(":")[2])}
-
-    def _leased_as(self, listener: HostListener) -> str:
-        if self.is_between:
-            return HOST if listener.endpoint == self.endpoint else SECOND
-        return base_of(listener.name)
+        ways = self.ways if self.endpoint else ()
+        return {(second_lease if one.temporary else lease_name)(self.name, one.known_as): one.port for one in ways}
 
     @property
     def number(self) -> int:

@@ -61,6 +61,7 @@ def _is_of_security(change: Difference) -> bool:
         "sasl.",
         "config.providers",
         "controller.quorum.voters",
+        "host_port",
         "temporary_port",
         *_OF_ENSEMBLE,
     )

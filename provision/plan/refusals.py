@@ -7,7 +7,6 @@ from provision.cluster.model import Cluster, Role, StorageKind
 from provision.plan.actions import Action, Kind, Verb
 from provision.plan.changes import NodeChange
 from provision.plan.ensembles import members_in, voters_left_behind
-from provision.plan.listeners import other_security
 from provision.plan.listing import listed
 from provision.plan.observed import NodeDetails, NodeState, ObservedEnvironment, ObservedNode
 from provision.plan.stored import StoredData, strangers
@@ -21,8 +20,7 @@ def refuse(
 ) -> tuple[Action, ...]:
     """Every refusal; a changed ensemble is not reported as a lost one too."""
     return (
-        tuple(other_security(cluster, observed, changes))
-        or tuple(_refusals(cluster, observed, changes))
+        tuple(_refusals(cluster, observed, changes))
         or tuple(_over_kept_data(cluster, observed))
         or tuple(_quorum_of_newcomers(cluster, observed))
         or tuple(_lost_ensemble(cluster, observed, details))

@@ -1,4 +1,4 @@
-"""The stages of another `security` while nodes are running. Pure.
+"""The stages of another `security`, or other listeners, while nodes are running. Pure.
 
 Source: Kafka documentation, "Incorporating Security Features in a Running Cluster". Nodes that are secured differently
 do not understand each other, so each listener is open in both ways meanwhile, and nodes restart one at a time in three
@@ -9,48 +9,27 @@ phases:
 3. `close`: each node closes the old ones, which no node uses by then.
 
 Clients get in the old way until the third phase, at the addresses that they know, and in the new way from the end of
-the first one on. Listeners that are secured differently have different names, so that nodes find the same one at each
-other even while its port changes in the third phase. What the nodes' files say decides which phases are left.
+the first one on. Nodes' own listeners that are secured differently have different names, so that nodes find the same
+one at each other even while its port changes in the third phase. A listener that the file names is the same one however
+it is secured, and changes in the third phase. What the nodes' files say decides which phases are left.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from provision.cluster.layout import beside
-from provision.cluster.model import MAIN_FILES, Cluster, Node, RenderedFile, Role
-from provision.cluster.properties import read
+from provision.cluster.model import Cluster, Listener, Node, RenderedFile, Role
 from provision.cluster.secured import with_kept
-from provision.plan.actions import Action, Kind, Verb
-from provision.plan.closing import is_running_open, takes_part, unified, without_tls_yet
-from provision.plan.listing import listed
+from provision.plan.closing import is_open_for, is_running_open, settings_of, unified, without_tls_yet
+from provision.plan.former import BETWEEN, OF_CONTROLLERS, Files, differing, first_of, listeners_in
+from provision.plan.listeners import ways_through
 from provision.plan.observed import ObservedEnvironment, ObservedNode
-from provision.plan.phases import Phase, Stage
+from provision.plan.phases import Stage
 from provision.security.acls import AUTHORIZER, SUPER_USERS
 from provision.security.ensemble import DECIDED_OF_BROKERS
-from provision.security.listening import HOST, SECOND, Security, lease_name, security_in
-from provision.security.profiles import PROFILES
+from provision.security.listening import base_of, second_lease
 
 OPEN_PHASE, MOVE_PHASE, CLOSE_PHASE = "open", "move", "close"
-Files = Mapping[str, Sequence[RenderedFile]]
-
-
-def before_change(observed: ObservedEnvironment, wanted: Security) -> tuple[str, ...]:
-    """The profiles other than the wanted one by which running brokers let clients in.
-
-    There are none if listeners differ: that is for `provision.plan.listeners`.
-    """
-    brokers = [node for node in observed.of_role(Role.BROKER) if node.needs_stop]
-    noted = security_in(observed.about.security if observed.about else "")
-    named = any(listener.known_as != HOST for node in brokers for listener in node.listeners)
-    if named or not (wanted.is_uniform and noted.is_uniform):
-        return ()
-    found = {name for node in brokers for name in node.open_ways if name in PROFILES}
-    return tuple(sorted(found - {wanted.name}))
-
-
-def second_port(broker: str) -> str:
-    """The name of the port of this machine that a broker needs beside its own."""
-    return lease_name(broker, SECOND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +42,8 @@ class Resecuring:
         observed: what the runtime has.
         files: the present files of its nodes.
         kept: the secret files of `before`, without those of users who are no longer in the file.
-        ports: the second ones of the brokers, by their names.
+        ports: those of this machine, by the names under which they are leased.
+        mixed: the profiles between which it is still going, if that is another change.
     """
 
     cluster: Cluster
@@ -72,31 +52,37 @@ class Resecuring:
     files: Files = field(repr=False)
     kept: Sequence[RenderedFile] = field(repr=False)
     ports: Mapping[str, int]
+    mixed: tuple[str, ...] = ()
 
     def stages(self) -> tuple[Stage, ...]:
-        """What is left to do, the desired cluster being the last; only that if there is a single node."""
+        """What is left to do, the desired cluster being the last; only that if nobody is in need of the others.
+
+        So it is if there is a single node, and if all nodes use the same listeners between them as before, and the same
+        one leads to all of them.
+        """
         alive = {node.name for node in self.observed.nodes if node.needs_stop}
         wanted = [node for node in self.cluster.nodes if node.name in alive]
         there = [node for node in self.observed.nodes if node.role != Role.ZOOKEEPER]
         last = Stage(self.cluster)
-        if len(there) < 2 or all(self._uses(node) for node in wanted):  # noqa: PLR2004 nobody else to understand
+        same = all(map(self._talks, wanted)) and ways_through(self.cluster, self.observed, self.files)
+        if len(there) < 2 or same:  # noqa: PLR2004 nobody else to understand
             return (last,)
-        was, now = self.before.security, self.cluster.security
-        told = f"{now} between nodes"
-        moved = Stage(self._both(moved=True), MOVE_PHASE, f"every node listens with {now} then", told)
+        was, now = self.change
+        between = self.cluster.listening.internal.name
+        moved = Stage(
+            self._both(moved=True), MOVE_PHASE, f"every node listens with {now} then", f"{between} between nodes"
+        )
         last = Stage(self.cluster, CLOSE_PHASE, f"no node uses {was} then", f"{was} closed")
         if all(self._opens(node) for node in wanted):
             return replace(moved, cause=""), last
         return Stage(self._both(moved=False), OPEN_PHASE, told=f"{now} opened beside {was}"), moved, last
 
-    def refusals(self, phases: Sequence[Phase]) -> tuple[Action, ...]:
-        """Why it is not done while nodes are running; empty if it can be."""
-        causes = tuple(self._hindrances(phases)) if len(phases) > 1 else ()
-        change = f"security {self.before.security} → {self.cluster.security}"
-        return tuple(
-            Action(Verb.REFUSE, Kind.SOFTWARE, self.cluster.software, f"{change}: {cause}", hint)
-            for cause, hint in causes[:1]
-        )
+    @property
+    def change(self) -> tuple[str, str]:
+        """What it was, and what it will be."""
+        was, now = self.before.listening, self.cluster.listening
+        kraft = bool(self.cluster.voters)
+        return differing(was, now, kraft=kraft), differing(now, was, kraft=kraft)
 
     def with_secrets(self, stage: Stage, secret: tuple[RenderedFile, ...]) -> tuple[RenderedFile, ...]:
         """The secret files of a stage: in all but the last, also what the old listeners need."""
@@ -105,41 +91,30 @@ class Resecuring:
         there = [file for files in self.files.values() for file in files if file.secret]
         return with_kept(with_kept(secret, there), self.kept)
 
+    def settings_of(self, node: Node | ObservedNode) -> Mapping[str, str]:
+        """The properties that a node has; none if it is missing."""
+        return settings_of(self.files, node.name)
+
     # -- where each node stands ---------------------------------------------------------------------------------------
 
-    @property
-    def _alive(self) -> list[ObservedNode]:
-        return [node for node in self.observed.nodes if node.role != Role.ZOOKEEPER and node.needs_stop]
-
     def _opens(self, node: Node) -> bool:
-        if not takes_part(self.cluster, node.role, self._has(node), used=False):
+        has = self.settings_of(node)
+        if not is_open_for(self.cluster, node.role, has):
             return False
-        return node.role is Role.ZOOKEEPER or {listener.name for listener in node.listeners} <= set(
-            self._listeners_of(node)
-        )
+        return node.role is Role.ZOOKEEPER or {one.name for one in node.listeners} <= set(listeners_in(has))
 
-    def _uses(self, node: Node) -> bool:
-        has = self._has(node)
-        if node.role is Role.ZOOKEEPER or not takes_part(self.cluster, node.role, has, used=True):
-            return takes_part(self.cluster, node.role, has, used=True)
-        between = node.role is Role.CONTROLLER or has.get("inter.broker.listener.name") == node.listeners[0].name
-        controllers = [one.name for one in self.cluster.controller_listeners]
-        known = [name.strip() for name in has.get("controller.listener.names", "").split(",")]
-        return self._opens(node) and between and known[:1] == (controllers or [""])
-
-    def _listeners_of(self, node: Node) -> list[str]:
-        return [one.partition("://")[0].strip() for one in self._has(node).get("listeners", "").split(",")]
-
-    def _has(self, node: Node | ObservedNode) -> Mapping[str, str]:
-        """The properties that a node has; none if it is missing."""
-        name = MAIN_FILES[Role(node.role)]
-        main = next((file for file in self.files.get(node.name, ()) if file.name == name), None)
-        return (read(main.text) if main else None) or {}
+    def _talks(self, node: Node) -> bool:
+        """Whether it talks to its peers by the listeners by which all are to talk then."""
+        if node.role is Role.ZOOKEEPER:
+            return True
+        has, controllers = self.settings_of(node), self.cluster.controller_listeners
+        between = node.role is Role.CONTROLLER or has.get(BETWEEN) == node.listeners[0].name
+        return between and first_of(has.get(OF_CONTROLLERS, "")) == (controllers[0].name if controllers else "")
 
     def _like(self, node: Node) -> Mapping[str, str]:
         """The properties that a node has, or, if it is missing, those of another one of its role."""
-        others = (self._has(other) for other in self.cluster.of_role(node.role))
-        return self._has(node) or next(filter(None, others), {})
+        others = (self.settings_of(other) for other in self.cluster.of_role(node.role))
+        return self.settings_of(node) or next(filter(None, others), {})
 
     # -- both at the same time ----------------------------------------------------------------------------------------
 
@@ -161,62 +136,65 @@ class Resecuring:
         return unified(self.before, encrypted=not moved) if self.before.closes_ensemble else self.cluster
 
     def _open_both(self, node: Node, was: Node, *, moved: bool) -> Node:
-        """A node with the listeners of both, those that it uses first. Those that came later have other ports."""
-        names = {one.name for one in was.listeners} & {one.name for one in node.listeners}
-        there = self.observed.node(node.name)
-        is_later = there is None or there.open_ways.get(self.cluster.security) != there.endpoint
-        port = self.ports.get(second_port(node.name))
-        new = [beside(one, port) if is_later and one.name not in names else one for one in node.listeners]
-        others = [one for one in was.listeners if one.name not in names]
-        old = others if is_later else [beside(one, port) for one in others]
-        has = self._like(node)
-        prefixes = tuple(f"listener.name.{one.name.lower()}." for one in old)
-        kept = {key: value for key, value in has.items() if key.startswith(prefixes)}
-        properties = {**was.properties, **kept, **node.properties}
+        """A node with the listeners of both, those that it uses first."""
+        old, new = ({one.name: one for one in side.listeners} for side in (was, node))
+        used = node if moved else was
+        first = [used.listeners[0].name, *(one.name for one in used.controller_listeners[:1])]
+        listeners = self._placed(node, [*old.values(), *(one for name, one in new.items() if name not in old)])
+        listeners.sort(key=lambda one: first.index(one.name) if one.name in first else len(first))
+        leaving = (name for name, one in old.items() if not _is_same(one, new.get(name)))
+        prefixes = tuple(f"listener.name.{name.lower()}." for name in leaving)
+        kept = {key: value for key, value in self._like(node).items() if key.startswith(prefixes)}
+        wanted = {key: value for key, value in node.properties.items() if not key.startswith(prefixes)}
+        properties = {**was.properties, **kept, **wanted}
         if moved and not self.cluster.closes_ensemble:  # all of ZooKeeper's nodes take connections without TLS then
             properties = {key: value for key, value in properties.items() if not key.startswith(DECIDED_OF_BROKERS)}
         properties = {key: value for key, value in properties.items() if key not in AUTHORIZER} | self._permissions(
             node
         )
-        listeners = (*new, *old) if moved else (*old, *new)
-        return replace(node, listeners=listeners, properties=dict(sorted(properties.items())))
+        return replace(node, listeners=tuple(listeners), properties=dict(sorted(properties.items())))
+
+    def _placed(self, node: Node, listeners: Sequence[Listener]) -> list[Listener]:
+        """Listeners where they are meanwhile: what is open stays where it is, and others keep out of its way."""
+        there = self.observed.node(node.name)
+        here = {one.name: one.port for one in there.ways} if there else {}
+        opened = listeners_in(self.settings_of(node))
+        inside, outside = set(opened.values()), set(here.values())
+        placed = []
+        for one in listeners:
+            if one.name in opened:
+                found = _at(one, opened[one.name], here.get(one.name))
+            elif one.listen_port in inside or one.host_port in outside:
+                meets = one.listen_port == one.host_port or one.host_port in outside
+                second = self.ports.get(second_lease(node.name, base_of(one.name)))
+                found = beside(one, second if meets else None)
+            else:
+                found = one
+            placed.append(found)
+            inside.add(found.listen_port)
+            outside |= {found.host_port} if found.host_port else set()
+        return placed
 
     def _permissions(self, node: Node) -> dict[str, str]:
         """Permissions are asked for only if they were before and will be: else not all nodes can say who they are."""
         wanted = {key: node.properties[key] for key in AUTHORIZER if key in node.properties}
-        has = [self._has(one) for one in self.cluster.nodes if one.role is not Role.ZOOKEEPER]
+        has = [self.settings_of(one) for one in self.cluster.nodes if one.role is not Role.ZOOKEEPER]
         if not wanted or not all(AUTHORIZER[0] in one for one in has if one):
             return {}
         supers = [wanted.get(SUPER_USERS, ""), self._like(node).get(SUPER_USERS, "")]
         names = dict.fromkeys(name for text in supers for name in text.split(";") if name)
         return wanted | {SUPER_USERS: ";".join(names)}
 
-    # -- what cannot be done ------------------------------------------------------------------------------------------
 
-    def _hindrances(self, phases: Sequence[Phase]) -> Iterator[tuple[str, str]]:
-        """Each reason with what to do instead."""
-        name, undo = self.cluster.name, "or undo the change"
-        stop = f"`provision stop {name}` first: then all nodes start with the new one; {undo}"
-        wanted = {node.name for node in self.cluster.nodes if node.role is not Role.ZOOKEEPER}
-        there = {node.name for node in self.observed.nodes if node.role != Role.ZOOKEEPER}
-        if others := before_change(self.observed, self.cluster.listening)[1:]:
-            change = " and ".join((self.before.security, *others))
-            yield f"it is still going between {change}", f"`provision up` with one of these first; {undo}"
-        if leaving := sorted(there - wanted):
-            yield f"{listed(leaving)} would leave at the same time", f"one change after the other; {undo}"
-        if any(node.version and node.version != str(self.cluster.version) for node in self._alive):
-            yield "kafka.version changes at the same time", f"one change after the other; {undo}"
-        if any(not self._has(node) for node in self._alive):
-            yield "the files of its nodes cannot be read, so it is not known how they are secured", stop
-        if closed := next(self._not_opened(phases[0]), ""):
-            why = f"{closed} would not open the listeners of both meanwhile, because of your own template"
-            yield why, f"have it open all `listeners`, and use the first one of brokers between them; or {stop}"
+def _is_same(one: Listener, other: Listener | None) -> bool:
+    """Whether both are secured in the same way; of controllers' ones, the name tells it."""
+    return other is not None and (one.is_controller or one.security == other.security)
 
-    def _not_opened(self, phase: Phase) -> Iterator[str]:
-        """The nodes whose files, as rendered, lack a listener."""
-        for node in phase.nodes:
-            if node.role is not Role.ZOOKEEPER:
-                main = next(f for f in phase.files if f.node == node.name and f.name == MAIN_FILES[node.role])
-                opened = (read(main.text) or {}).get("listeners", "")
-                if not all(f"{listener.name}://" in opened for listener in node.listeners):
-                    yield node.name
+
+def _at(listener: Listener, listen_port: int, host_port: int | None) -> Listener:
+    """A listener where it is open now, which need not be where it will be."""
+    if (listen_port, host_port) == (listener.listen_port, listener.host_port):
+        return listener
+    port = host_port or listen_port
+    moved = port != listener.port
+    return replace(listener, listen_port=listen_port, port=port, host_port=host_port, temporary=moved)

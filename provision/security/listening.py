@@ -9,11 +9,10 @@ from provision.security.profiles import CONTROLLER, PLAIN, PLAIN_TEXT, PROFILES,
 
 HOST, INTERNAL = "HOST", "INTERNAL"
 """The listener for clients on this machine, unless the file names others; and that between brokers."""
-SECOND = "SECOND"
-"""What the port is leased for that a broker needs beside its own, on the way from one security to another."""
+_SECOND = "/second"
 _OWN = (HOST, INTERNAL, CONTROLLER)
 _ORDER = tuple(PROFILES)
-_LISTENER = re.compile(r"([A-Z][A-Z0-9_-]*) ([a-z-]+) (\S+)")
+_LISTENER = re.compile(r"([A-Z][A-Z0-9_-]*) ([a-z-]+) (\S+)( meanwhile)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +153,15 @@ def strictest(profiles: Iterable[Profile]) -> Profile:
 
 @dataclass(frozen=True, slots=True)
 class HostListener:
-    """A listener of a node for clients on this machine: its name in Kafka, its profile's, and its `host:port`."""
+    """A listener of a node for clients on this machine: its name in Kafka, its profile's, and its `host:port`.
+
+    It is `temporary` if it is there only while the listeners of running nodes change, or elsewhere meanwhile.
+    """
 
     name: str
     security: str
     endpoint: str
+    temporary: bool = False
 
     @property
     def port(self) -> int:
@@ -171,7 +174,7 @@ class HostListener:
         return base_of(self.name)
 
     def __str__(self) -> str:
-        return f"{self.name} {self.security} {self.endpoint}"
+        return f"{self.name} {self.security} {self.endpoint}{' meanwhile' if self.temporary else ''}"
 
 
 def written(listeners: Iterable[HostListener]) -> str:
@@ -182,7 +185,8 @@ def written(listeners: Iterable[HostListener]) -> str:
 def listeners_in(text: str) -> tuple[HostListener, ...]:
     """What `written` has written; none if it is damaged."""
     found = [_LISTENER.fullmatch(one) for one in text.split(", ")] if text else []
-    known = tuple(HostListener(*one.groups()) for one in found if one and one[2] in PROFILES and is_endpoint(one[3]))
+    good = [one for one in found if one and one[2] in PROFILES and is_endpoint(one[3])]
+    known = tuple(HostListener(one[1], one[2], one[3], temporary=bool(one[4])) for one in good)
     return known if len(known) == len(found) and len({one.name for one in known}) == len(known) else ()
 
 
@@ -206,3 +210,13 @@ def own_way(listeners: Mapping[str, Profile]) -> str:
 def lease_name(node: str, listener: str) -> str:
     """Under which name the port of a node's listener is leased."""
     return node if listener == HOST else f"{node}/{listener}"
+
+
+def second_lease(node: str, listener: str) -> str:
+    """The same of the port that it has beside its own while the listeners of running nodes change."""
+    return f"{lease_name(node, listener)}{_SECOND}"
+
+
+def is_second(lease: str) -> bool:
+    """Whether it is one of these, of which none is needed once a change has ended."""
+    return lease.endswith(_SECOND)

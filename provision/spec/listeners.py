@@ -107,6 +107,21 @@ def security_of(spec: "EnvironmentSpec") -> Security:
     return Security(host, internal, _first(by_listener.get(CONTROLLER)) or internal)
 
 
+def secured_as(spec: "EnvironmentSpec", security: Security) -> "EnvironmentSpec":
+    """The same file with other listeners, whose ports nodes have already."""
+    from provision.spec.checks import mode_of
+
+    nodes = {INTERNAL: security.internal.name}
+    if mode_of(spec) == KRAFT:
+        nodes[CONTROLLER] = security.controllers.name
+    own = {name: ListenerSpec(port="auto", security=profile.name) for name, profile in security.host}
+    alone = security.names == (HOST,)
+    by_listener = {HOST: own[HOST].security, **nodes} if alone else nodes
+    brokers = spec.brokers.model_copy(update={"port": "auto"}) if spec.listeners else spec.brokers
+    changed = {"security": by_listener, "listeners": {} if alone else own, "brokers": brokers}
+    return spec.model_copy(update=changed)
+
+
 def _first(*names: str | None) -> Profile | None:
     return next((PROFILES[name] for name in names if name), None)
 

@@ -1,7 +1,7 @@
 """Another `security` while nodes are running: in phases, with both ways open, from wherever it was cut off."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from provision.plan.actions import Action, NodeTarget, Plan, Verb
 from provision.plan.observed import NodeState, ObservedNode
 from provision.plan.securing import CLOSE_PHASE, MOVE_PHASE, OPEN_PHASE
 from provision.security.profiles import PROFILES
+from provision.spec.listeners import security_of
 from tests.security.test_ensemble import understood
 from tests.security.test_environments import NAME, Closed
 
@@ -67,11 +68,20 @@ class Changing(Closed):
                 self.kept.append(self.store.names)
 
         self.runtime.on_verb = on_verb
+        self.runtime.endpoint_of = lambda node: None if node.role is Role.ZOOKEEPER else node.endpoint  # type: ignore[method-assign]
 
     def like(self, shape: str, security: str, **values: Any) -> Environment:  # noqa: ANN401
         """An environment of this shape, secured so, with a user where there can be one."""
         users = {"users": [{"name": "app"}]} if PROFILES[security].knows_users else {}
         return self.of(security, **(SHAPES[shape] | users | values))
+
+    def by_listener(self, shape: str, file: Mapping[str, Any]) -> Environment:
+        """An environment of this shape with that part of a file."""
+        users = {"users": [{"name": "app"}]} if {"sasl-tls", "mtls", "sasl-plain"} & {*_profiles(file)} else {}
+        values = {"security": "plaintext"} | SHAPES[shape] | users | file
+        if "listeners" in file:
+            values["brokers"] = {"nodes": values.get("brokers", {}).get("nodes", 2)}
+        return self.of(**values)
 
     def main_file(self, node: ObservedNode) -> dict[str, str]:
         """What it was started with."""
@@ -115,6 +125,12 @@ class Changing(Closed):
         finally:
             self.left = -1
         return False
+
+
+def _profiles(file: Mapping[str, Any]) -> Iterator[str]:
+    said = file.get("security", {})
+    yield from [said] if isinstance(said, str) else said.values()
+    yield from (one["security"] for one in file.get("listeners", {}).values() if "security" in one)
 
 
 def _listeners(file: dict[str, str]) -> dict[str, str]:
@@ -166,7 +182,7 @@ def test_every_change_goes_in_phases_with_both_ways_open(
     assert changing.seen[-1] == [frozenset([after])] * len(endpoints)
     assert not environment.plan().plan.changes
     leases = changing.runtimes.home.ports.held(NAME)
-    assert not [name for name in leases if name.endswith("SECOND")]
+    assert not [name for name in leases if name.endswith("/second")]
 
 
 @every_shape
@@ -436,14 +452,99 @@ def test_what_runs_with_the_old_security_is_not_given_another_authority(changing
         changing.like("combined", "tls").plan()
 
 
-def test_other_listeners_wait_until_the_change_has_ended(changing: Changing) -> None:
+PLAIN, SECURE = {"security": "plaintext"}, {"security": "sasl-tls"}
+BY_LISTENER: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "one more, which nodes use": (
+        {"listeners": {"plain": PLAIN}},
+        {"listeners": {"plain": PLAIN, "secure": SECURE}, "security": {"INTERNAL": "sasl-tls"}},
+    ),
+    "others": ({}, {"listeners": {"plain": PLAIN, "secure": SECURE}, "security": {"INTERNAL": "sasl-tls"}}),
+    "no longer several": ({"listeners": {"plain": PLAIN, "secure": SECURE}, "security": {"INTERNAL": "tls"}}, {}),
+    "that of clients": ({}, {"security": {"HOST": "sasl-tls", "INTERNAL": "plaintext"}}),
+    "that of nodes": ({}, {"security": {"HOST": "plaintext", "INTERNAL": "mtls"}}),
+    "first nodes, then clients": ({"security": {"HOST": "plaintext", "INTERNAL": "tls"}}, {"security": "tls"}),
+    "one of several": (
+        {"listeners": {"a": PLAIN, "b": PLAIN}, "security": {"INTERNAL": "tls"}},
+        {"listeners": {"a": PLAIN, "b": SECURE}, "security": {"INTERNAL": "mtls"}},
+    ),
+    "names": ({"listeners": {"a": PLAIN, "b": PLAIN}}, {"listeners": {"c": PLAIN}}),
+}
+RUNTIMES = ("fake", "process")
+OF_CONTROLLERS = "that of controllers"
+BY_LISTENER_IN_KRAFT = BY_LISTENER | {
+    OF_CONTROLLERS: (
+        {"security": {"HOST": "tls", "INTERNAL": "mtls", "CONTROLLER": "plaintext"}},
+        {"security": {"HOST": "tls", "INTERNAL": "mtls", "CONTROLLER": "sasl-plain"}},
+    )
+}
+BY_TURNS = [
+    pytest.param(name, shape, kind, marks=[] if (number + turn) % 5 == 0 else [pytest.mark.soak])
+    for number, name in enumerate(BY_LISTENER_IN_KRAFT)
+    for turn, (shape, kind) in enumerate(itertools.product(("zookeeper", "combined", "dedicated"), RUNTIMES))
+    if shape != "zookeeper" or name in BY_LISTENER
+]
+
+
+@pytest.mark.parametrize(("change", "shape", "kind"), BY_TURNS)
+def test_listeners_change_in_phases_and_those_that_stay_are_not_interrupted(
+    changing: Changing, change: str, shape: str, kind: str
+) -> None:
+    changing.runtime.kind = kind  # type: ignore[misc]
+    before, after = (changing.by_listener(shape, file) for file in BY_LISTENER_IN_KRAFT[change])
+    changing.up(before)
+    listeners = {node.name: set(node.ways) for node in changing.runtime.observe(NAME).of_role(Role.BROKER)}
+    old = changing.store.names
+    plan = after.plan().plan
+    phases = list(dict.fromkeys(action.phase for action in rolled(plan)))
+    assert phases in ([*PHASES], [OPEN_PHASE, CLOSE_PHASE])
+    changing.kept.clear()
+    changing.up(after)
+    assert all(old <= names for names in changing.kept)
+    assert not after.plan().plan.changes
+    wanted = {name: profile.name for name, profile in security_of(after.source.load()).host}
+    for node in changing.runtime.observe(NAME).of_role(Role.BROKER):
+        assert {one.known_as: one.security for one in node.ways} == wanted
+        assert not any(one.temporary for one in node.ways)
+        staying = {one for one in listeners[node.name] if (one.known_as, one.security) in wanted.items()}
+        assert staying <= set(node.ways)
+        for action in rolled(plan):  # until the last phase, clients get in as before
+            if action.name == node.name and action.phase != CLOSE_PHASE:
+                assert isinstance(action.subject, NodeTarget)
+                open_then = {replace(one, temporary=False) for one in action.subject.node.host_listeners}
+                assert listeners[node.name] <= open_then
+    assert not [name for name in changing.runtimes.home.ports.held(NAME) if name.endswith("/second")]
+
+
+@pytest.mark.parametrize("change", ["one more, which nodes use", "others", "that of clients", "no longer several"])
+@pytest.mark.parametrize("every", [11, pytest.param(1, marks=pytest.mark.soak)])
+def test_wherever_a_change_of_listeners_is_killed_the_next_up_goes_on_or_back(
+    tmp_path: Path, change: str, every: int
+) -> None:
+    kinds = itertools.cycle(itertools.product(("combined", "zookeeper"), RUNTIMES))
+    for step, file in ((step, file) for step in itertools.count(2, every) for file in BY_LISTENER[change]):
+        shape, kind = next(kinds)
+        with pytest.MonkeyPatch.context() as patched:
+            changing = Changing(tmp_path / f"{step}-{BY_LISTENER[change].index(file)}")
+            changing.runtime.kind = kind  # type: ignore[misc]
+            changing.kafka.speak(patched)
+            changing.up(changing.by_listener(shape, BY_LISTENER[change][0]))
+            if not changing.is_killed(changing.by_listener(shape, BY_LISTENER[change][1]), step):
+                break
+            environment = changing.by_listener(shape, file)
+            changing.up(environment)
+            assert not environment.plan().plan.changes
+            assert not [name for name in changing.runtimes.home.ports.held(NAME) if name.endswith("/second")]
+    assert step > 12
+
+
+def test_other_listeners_can_come_while_a_change_goes_on(changing: Changing) -> None:
     changing.up(changing.like("combined", "plaintext"))
     assert changing.is_killed(changing.like("combined", "sasl-tls"), 8)
-    more = {"brokers": {"nodes": 3}, "listeners": {"host": {"port": "auto"}, "other": {}}}
-    with pytest.raises(Refused) as caught:
-        changing.like("combined", "sasl-tls", **more).up(SOON)
-    assert "still going" in caught.value.why
-    changing.up(changing.like("combined", "sasl-tls"))
+    more = changing.like(
+        "combined", "sasl-tls", brokers={"nodes": 3}, listeners={"host": {"port": "auto"}, "other": {}}
+    )
+    changing.up(more)
+    assert not more.plan().plan.changes
 
 
 def test_clients_are_told_the_new_way_once_all_brokers_have_it(changing: Changing) -> None:
