@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -39,11 +40,16 @@ def cases() -> Iterator[Any]:
 
 @dataclass
 class Writer:
-    """Writes one record after the other, and asks how to get in whenever it does not get in any more."""
+    """Writes one record after the other, and asks how to get in whenever it does not get in any more.
+
+    `clients` counts the producers that it took, and `longest_s` is the longest time from one record to the next.
+    """
 
     provision: Provision
+    delivery_s: int = 8
     acknowledged: list[bytes] = field(default_factory=list)
-    refused: int = 0
+    clients: int = 0
+    longest_s: float = 0.0
     last_offsets: dict[int, int] = field(default_factory=dict)
     _ends: threading.Event = field(default_factory=threading.Event)
 
@@ -68,25 +74,29 @@ class Writer:
         assert not thread.is_alive()
 
     def _write(self) -> None:
-        number = 0
+        number, last_s = 0, time.monotonic()
         while not self._ends.is_set():
             options = self.options()
             if not options:
                 self._ends.wait(1)
                 continue
+            self.clients += 1
             with suppress(KafkaError), self._producer(options) as producer:
                 while not self._ends.is_set():
                     value = f"record {number}".encode()
                     number += 1
-                    told = producer.send(TOPIC, value, partition=number % PARTITIONS).get(timeout=10)
+                    sent = producer.send(TOPIC, value, partition=number % PARTITIONS)
+                    told = sent.get(timeout=self.delivery_s + 2)
                     self.acknowledged.append(value)
+                    now_s = time.monotonic()
+                    self.longest_s, last_s = max(self.longest_s, now_s - last_s), now_s
                     self.last_offsets[told.partition] = told.offset
                     self._ends.wait(PAUSE_S)
-            self.refused += 1
 
     @contextmanager
     def _producer(self, options: Mapping[str, Any]) -> Iterator[KafkaProducer]:
-        limits = {"request_timeout_ms": 5000, "delivery_timeout_ms": 8000, "max_block_ms": 8000}
+        delivery_ms = 1000 * self.delivery_s
+        limits = {"request_timeout_ms": 5000, "delivery_timeout_ms": delivery_ms, "max_block_ms": delivery_ms}
         producer = KafkaProducer(**options, acks="all", linger_ms=0, **limits)
         try:
             yield producer
@@ -110,17 +120,17 @@ class Writer:
             consumer.close()
 
 
-def described(directory: Path, shape: str, security: str) -> str:
+def described(directory: Path, shape: str, security: str, **values: Any) -> str:  # noqa: ANN401 as the file takes them
     """The file of a cluster of three brokers with a topic that survives the loss of one."""
     config = {"min.insync.replicas": 2}
     topic = {"name": TOPIC, "partitions": PARTITIONS, "replication_factor": 3, "config": config}
     sections = {
-        "brokers": {"nodes": 3, "port": "auto"},
+        "brokers": {"nodes": 3} | ({} if "listeners" in values else {"port": "auto"}),
         "security": security,
         "users": [] if security == "plaintext" else USERS,
         "topics": [topic],
     }
-    return write_environment(directory, NAME, json.dumps(sections | SHAPES[shape]))
+    return write_environment(directory, NAME, json.dumps(sections | SHAPES[shape] | values))
 
 
 @pytest.mark.parametrize(("runtime", "version", "shape", "security"), cases())
@@ -148,7 +158,46 @@ def test_no_acknowledged_record_is_lost_on_the_way_there_and_back(
                 )
                 assert len(writer.acknowledged) > before + ENOUGH
                 assert writer.options()["bootstrap_servers"] == servers
+            began_s = time.monotonic()
+            provision.ok("restart", NAME, "--rolling")
+            assert writer.longest_s < time.monotonic() - began_s
         assert writer.lost() == set()
+    finally:
+        provision.ok("down", NAME)
+    assert provision.traces(NAME) == []
+
+
+@pytest.mark.parametrize(
+    ("runtime", "version", "shape"),
+    [
+        pytest.param("process", "4.3.0", "combined", marks=[pytest.mark.process, pytest.mark.matrix]),
+        pytest.param("process", "2.8.2", "zookeeper", marks=[pytest.mark.process, pytest.mark.soak]),
+        pytest.param("docker", DEFAULT_VERSION, "dedicated", marks=[pytest.mark.engine, pytest.mark.soak]),
+    ],
+)
+def test_a_client_of_a_listener_that_stays_notices_nothing_of_others(
+    tmp_path: Path, runtime: str, version: str, shape: str
+) -> None:
+    """Nodes go over to another one between them, and clients that are known get a listener of their own."""
+    if runtime == "process":
+        java(version)
+    provision = Provision(tmp_path / "home", runtime=runtime, version=version)
+    plain = {"plain": {"security": "plaintext"}}
+    before = {"listeners": plain, "users": []}
+    after = {"listeners": plain | {"secure": {"security": "sasl-tls"}}, "security": {"INTERNAL": "sasl-tls"}}
+    provision.ok("up", described(tmp_path, shape, "plaintext", **before))
+    try:
+        writer = Writer(provision, delivery_s=60)
+        with writer.writing():
+            for file in (after | {"users": USERS}, before):
+                count = len(writer.acknowledged)
+                environment = described(tmp_path, shape, "plaintext", **file)
+                told = provision.ok_err("up", environment, "--yes", "--timeout", "200s")
+                assert "broker-1" in told
+                assert "nothing to change" in provision.ok_err("plan", environment) + provision.ok("plan", environment)
+                assert len(writer.acknowledged) > count + ENOUGH
+        assert writer.lost() == set()
+        assert writer.clients == 1
     finally:
         provision.ok("down", NAME)
     assert provision.traces(NAME) == []

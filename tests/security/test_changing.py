@@ -78,7 +78,7 @@ class Changing(Closed):
     def by_listener(self, shape: str, file: Mapping[str, Any]) -> Environment:
         """An environment of this shape with that part of a file."""
         users = {"users": [{"name": "app"}]} if {"sasl-tls", "mtls", "sasl-plain"} & {*_profiles(file)} else {}
-        values = {"security": "plaintext"} | SHAPES[shape] | users | file
+        values: dict[str, Any] = {"security": "plaintext", **SHAPES[shape], **users, **file}
         if "listeners" in file:
             values["brokers"] = {"nodes": values.get("brokers", {}).get("nodes", 2)}
         return self.of(**values)
