@@ -41,11 +41,14 @@ from provision.plan.nodes import plan_nodes
 from provision.plan.refusals import leaving
 from provision.plan.saved import SavedPlan
 from provision.preparing import Prepared, prepare
+from provision.resources.kind import Work
 from provision.resources.rounds import (
     Agree,
     Known,
     accept_all,
+    apply_resources,
     converge,
+    target_of,
 )
 from provision.resources.topics import DELETE_TOPICS
 from provision.runtime import Runtimes
@@ -291,10 +294,13 @@ def _bring_up(
     _keep_secrets(prepared)
     work = NodeWork(cluster, runtime, Roller(runtime, cluster.name, len(cluster.zookeepers), patience, tell), tell)
     known = Known(prepared.plan, prepared.observed, prepared.inside if prepared.holds else None)
-    apply_nodes(first_wave, work)
     leavers = leaving(cluster, prepared.observed)
     nodes = [*(node.name for node in cluster.nodes), *(node.name for node in leavers)]
     wait = Wait(runtime, cluster.name, nodes, patience, tell, began=began)
+    if prepared.inside and (ahead := prepared.plan_until(options.until).ahead):
+        target = target_of(cluster, prepared.observed, home)
+        apply_resources(ahead, prepared.inside, Work(target, patience, wait.check_exits, tell), earlier=False)
+    apply_nodes(first_wave, work)
     if not prepared.holds or options.until < Level.TOPICS:
         assessment = wait.until(min(options.until, Level.BROKERS), cluster.topics)
     changed = bool(first_wave)

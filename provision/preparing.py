@@ -46,6 +46,7 @@ from provision.resources.registry import Resources, desired_resources
 from provision.resources.rounds import (
     Inside,
     fingerprint,
+    in_order,
     left_alone,
     plan_resources,
 )
@@ -270,7 +271,7 @@ def _prepare(  # noqa: PLR0913 all that is known of it
     if not plan.refusals:  # a refused plan has no second wave, and brokers without their ensemble would not answer
         then = observed.without(leftovers(cluster, observed))
         second_wave, inside = plan_resources(cluster, desired, then, home)
-        plan = Plan(cluster.name, (*first_wave, *second_wave))
+        plan = Plan(cluster.name, in_order(first_wave, second_wave, observed))
     for text in left_alone(desired, inside):
         tell(Notice(text))
     tell(StageDone("plan", "with what the brokers have" if inside else ""))

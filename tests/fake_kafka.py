@@ -15,7 +15,7 @@ from typing import Any, cast
 import pytest
 
 from provision.cluster.model import Node, Role
-from provision.cluster.properties import parse
+from provision.cluster.properties import parse, read
 from provision.common.records import NewRecord
 from provision.events import Listener, Progress, silent
 from provision.kafka.access import Access, Credentials
@@ -36,6 +36,7 @@ from provision.resources.topics import DELETE_TOPICS
 from provision.runtime.base import JavaCommand
 from provision.runtime.fake import FakeRuntime
 from provision.security.acls import Acl
+from provision.security.profiles import PLAIN, SECRETS, quoted
 
 # With their defaults. `num.network.threads` is not among them: tests want a setting that is never dynamic.
 THREAD_POOLS = {
@@ -386,6 +387,10 @@ class FakeKafka:
     def lets_in(self, access: Access, broker: int, who: Credentials) -> bool:
         """Instead of `lets_in`."""
         assert (broker, access.brokers[broker]) in self.ways
+        if who.mechanism == PLAIN:
+            files = self.runtime.read_files(self.name, f"broker-{broker}")
+            (has,) = [read(file.text) or {} for file in files if file.name == SECRETS]
+            return has.get(f"password.{who.username}") == quoted(who.password)
         return self.users.get(who.username, {}).get(who.mechanism, (0, None))[1] == who.password
 
     def speak(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from provision.errors import KafkaRefused
+from provision.errors import KafkaRefused, Unavailable
 from provision.kafka.access import Access, Credentials
-from provision.kafka.connection import REQUEST_TIMEOUT_S, ask, ask_any
+from provision.kafka.connection import REQUEST_TIMEOUT_S, NotAnswering, ask, ask_any
 from provision.security.profiles import SCRAM, SCRAM_256, SCRAM_512
 
 # Brokers from 2.7 on support it, in KRaft mode those from 3.5 on.
@@ -109,6 +109,20 @@ def lets_in(access: Access, broker: int, who: Credentials) -> bool:
     except KafkaRefused:
         return False
     return True
+
+
+def is_let_in(access: Access, who: Credentials) -> bool:
+    """Whether the first broker that answers lets a user in.
+
+    Raises:
+        Unavailable: none of them answers.
+    """
+    for broker in access.brokers:
+        try:
+            return lets_in(access, broker, who)
+        except NotAnswering:
+            continue
+    raise Unavailable("reading users: no broker answers")
 
 
 def _upsertion(make: Any, change: ScramChange) -> Any:  # noqa: ANN401 the library's classes

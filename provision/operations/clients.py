@@ -176,7 +176,7 @@ def _as_user(
         raise _not_known(observed.name, user, users, known)
     if profile.mechanism:
         password = secrets.password(file_of(user))
-        return replace(access, credentials=Credentials(_mechanism(observed, profile, user), user, password))
+        return replace(access, credentials=_credentials(observed, profile, user, password))
     return replace(access, certificate=str(secrets.path(f"{file_of(user)}.pem")))
 
 
@@ -190,22 +190,25 @@ def _not_known(environment: str, user: str, users: Sequence[str], known: Mapping
     return UsageError(what, hint=hint)
 
 
-def _mechanism(observed: ObservedEnvironment, profile: Profile, user: str) -> str:
+def _credentials(observed: ObservedEnvironment, profile: Profile, user: str, password: str) -> Credentials:
     """By which mechanism a user gets in: one of SCRAM's if the cluster keeps the user, else PLAIN where that is taken.
 
     Raises:
         UsageError: neither is the case.
         Unavailable: no broker answers.
     """
-    from provision.kafka.scram import describe_scram
+    from provision.kafka.scram import describe_scram, is_let_in
 
+    by_plain = Credentials(PLAIN, user, password) if PLAIN in profile.users_by else None
     kept = profile.scram and keeps_users(version_of(observed.version), observed.mode)
-    mechanisms = describe_scram(access_to(observed)).get(user, {}) if kept else {}
-    if not mechanisms and PLAIN in profile.users_by:
-        return PLAIN
-    if not mechanisms:
-        raise UsageError(f"the cluster does not know the user {user}", hint="`provision up` makes the file's users")
-    return max(mechanisms)
+    if by_plain and not kept:
+        return by_plain
+    access = access_to(observed)
+    if mechanisms := describe_scram(access).get(user, {}):
+        return Credentials(max(mechanisms), user, password)
+    if by_plain and is_let_in(access, by_plain):  # else somebody has removed it from the cluster, or `up` has not ended
+        return by_plain
+    raise UsageError(f"the cluster does not know the user {user}", hint="`provision up` makes the file's users")
 
 
 def _with_stores(environment: str, access: Access, form: str, user: str, file: Path) -> ClientConfig:

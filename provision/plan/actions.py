@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import takewhile
 from typing import Any, Protocol, runtime_checkable
 
 from provision.cluster.model import Node, RenderedFile
@@ -230,6 +231,12 @@ class Plan:
         waits = Verb.REMOVE
         first = (Leftover, Lost)
         return tuple(one for one in self.of_kinds(Kind) if one.verb is not waits or isinstance(one.subject, first))
+
+    @property
+    def ahead(self) -> tuple[Action, ...]:
+        """The resources that come before the first node; none if no node changes."""
+        nodes = frozenset(Kind)
+        return tuple(takewhile(lambda one: one.kind not in nodes, self.actions)) if self.first_wave else ()
 
     def of_kinds(self, kinds: Iterable[str]) -> tuple[Action, ...]:
         """The actions of these kinds, in order."""

@@ -74,12 +74,14 @@ class Kind(ABC, Generic[Desired, Observed]):
     """A kind of resource inside Kafka.
 
     `name` is the kind of its actions, as in `topic orders`; `performs` lists all kinds of actions that it performs.
-    `section` is its key in the environment file, and its plural in messages.
+    `section` is its key in the environment file, and its plural in messages. Actions with the verbs `ahead` come before
+    nodes change, if the brokers that run can carry them out.
     """
 
     name: ClassVar[str]
     section: ClassVar[str]
     performs: ClassVar[frozenset[str]]
+    ahead: ClassVar[frozenset[Verb]] = frozenset()
 
     @abstractmethod
     def desired(self, spec: EnvironmentSpec, brokers: int | None = None) -> Desired | None:

@@ -19,7 +19,7 @@ from provision.home.place import Home
 from provision.kafka.levels import Level
 from provision.observe.exits import check_beside, told_by_exits
 from provision.observe.inside import agreed
-from provision.observe.reach import access_to
+from provision.observe.reach import access_to, known_listeners
 from provision.observe.waiting import Wait
 from provision.plan.actions import Action, Kind, Plan, Verb
 from provision.plan.observed import NodeState, ObservedBroker, ObservedCluster, ObservedEnvironment
@@ -153,6 +153,18 @@ def plan_resources(
     if any(one.verb is Verb.REFUSE for one in actions):
         return actions, inside
     return (*actions, *plan_removals(cluster, observed)), inside
+
+
+def in_order(nodes: Sequence[Action], resources: Sequence[Action], observed: ObservedEnvironment) -> tuple[Action, ...]:
+    """The actions on nodes and resources: nodes first, but for what whoever is let in now would miss meanwhile.
+
+    So a user who changes from PLAIN, of which the nodes' files are about, to SCRAM always gets in by one of them. The
+    brokers that run have to let users with SCRAM in: by that it is seen whether they know one.
+    """
+    first: tuple[Action, ...] = ()
+    if nodes and any(profile.scram for profile in known_listeners(observed).values()):
+        first = tuple(one for kind in KINDS for one in resources if one.kind == kind.name and one.verb in kind.ahead)
+    return (*first, *nodes, *(one for one in resources if one not in first))
 
 
 def target_of(cluster: Cluster, observed: ObservedEnvironment, home: Home) -> Target:

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from provision.errors import NotReady, Unavailable
+from provision.errors import NotReady
 from provision.events import Listener
 from provision.kafka.access import Access, Credentials
 from provision.kafka.connection import NotAnswering
-from provision.kafka.scram import Scram, ScramChange, alter_scram, describe_scram, lets_in, scram_of
+from provision.kafka.scram import Scram, ScramChange, alter_scram, describe_scram, is_let_in, lets_in, scram_of
 from provision.plan.actions import Action, Verb
 from provision.plan.differences import Difference
 from provision.plan.keeping import is_kept
@@ -64,6 +64,7 @@ class Users(Kind[DesiredUsers, ObservedUsers]):
     name: ClassVar[str] = "user"
     section: ClassVar[str] = "users"
     performs: ClassVar[frozenset[str]] = frozenset({name})
+    ahead: ClassVar[frozenset[Verb]] = frozenset({Verb.CREATE})  # the nodes' files may lose whom the cluster gets
 
     def desired(self, spec: EnvironmentSpec, brokers: int | None = None) -> DesiredUsers | None:  # noqa: ARG002
         """The users in the file; None unless the cluster may keep some."""
@@ -82,7 +83,7 @@ class Users(Kind[DesiredUsers, ObservedUsers]):
         """All users of the cluster; those of the file are let in, or not."""
         found = describe_scram(target.access)
         named = [user for user, (mechanism, _) in desired.users.items() if mechanism in found.get(user, ())]
-        refused = (user for user in named if not _is_let_in(target, desired.login(user)))
+        refused = (user for user in named if not is_let_in(target.access, desired.login(user)))
         return ObservedUsers(found, frozenset(refused))
 
     def plan(
@@ -169,20 +170,6 @@ def with_passwords(desired: Mapping[str, Any], passwords: Mapping[str, str]) -> 
     """The desired resources by kind, where users have these passwords."""
     users = desired.get(Users.name)
     return {**desired, **({Users.name: replace(users, passwords=passwords)} if users else {})}
-
-
-def _is_let_in(target: Target, who: Credentials) -> bool:
-    """Whether the first broker that answers lets a user in.
-
-    Raises:
-        Unavailable: none of them answers.
-    """
-    for broker in target.access.brokers:
-        try:
-            return lets_in(target.access, broker, who)
-        except NotAnswering:
-            continue
-    raise Unavailable(f"reading users: no broker of {target.name} answers")
 
 
 def _planned(change: ScramChange, there: Scram | None, *, refused: bool) -> Iterator[Action]:

@@ -9,13 +9,16 @@ import pytest
 from provision.cluster.layout import container_layout
 from provision.cluster.resolve import resolve_without_ports
 from provision.environment import Environment
-from provision.errors import InvalidEnvironment, NotReady, PartlyApplied, Refused
+from provision.errors import InvalidEnvironment, NotReady, PartlyApplied, Refused, UsageError
 from provision.events import Notice
+from provision.kafka.access import Credentials
+from provision.observe.reach import access_to
 from provision.pipeline import UpOptions
 from provision.plan.actions import Plan
 from provision.resources.registry import KINDS
 from provision.resources.users import Users
 from provision.security.acls import Acl
+from provision.security.profiles import PLAIN
 from provision.spec.loader import load_values
 from provision.spec.model import PRUNED
 from tests.fake_kafka import Partition, Topic
@@ -192,9 +195,50 @@ def test_who_changes_from_scram_to_plain_is_let_in_in_the_new_way_alone(living: 
     assert [str(one) for one in action.changes] == ["SCRAM-SHA-256 8192 → unset"]
     assert living.settles()[-1] == "configure user ops"
     assert living.kafka.users == {}
-    done = living.settles(users=[OPS])
+
+
+def test_who_changes_from_plain_to_scram_gets_in_at_every_broker_all_the_time(living: Living) -> None:
+    living.settles(security="sasl-tls", users=[{"name": "ops"}, APP])
+    living.want(users=[OPS, APP])
+    who = [Credentials(mechanism, "ops", made(living, "ops")) for mechanism in (PLAIN, OPS["mechanism"])]
+    let_in: list[list[str]] = []
+    following = living.runtime.on_verb
+
+    def on_verb(verb: str, subject: str) -> None:
+        following(verb, subject)
+        if verb == "stop_node":
+            access = access_to(living.runtime.observe("living"))
+            let_in.extend(
+                [one.mechanism for one in who if living.kafka.lets_in(access, broker, one)] for broker in access.brokers
+            )
+
+    living.runtime.on_verb = on_verb
+    done = living.settles()
+    assert done[0] == "create user ops"
+    assert {step.partition(" ")[0] for step in done[1:]} <= ROLLING
+    assert all("SCRAM-SHA-256" in found for found in let_in)
+    assert [PLAIN, "SCRAM-SHA-256"] in let_in
+    assert ["SCRAM-SHA-256"] in let_in
+
+
+def test_users_come_last_where_brokers_let_nobody_in_by_scram_before(living: Living) -> None:
+    living.settles(security="tls", users=[])
+    done = living.settles(security="sasl-tls", users=[OPS])
     assert done[-1] == "create user ops"
-    assert {step.partition(" ")[0] for step in done[:-1]} <= ROLLING
+
+
+def test_who_was_removed_from_the_cluster_by_hand_is_not_told_to_use_plain(living: Living) -> None:
+    living.settles(security="sasl-tls", users=[OPS, APP])
+    environment = Environment(living.path, runtimes=living.runtimes)
+    assert "SCRAM-SHA-256" in environment.client_config("properties", "ops").text
+    assert "sasl.mechanism=PLAIN" in environment.client_config("properties", "app").text
+    del living.kafka.users["ops"]
+    with pytest.raises(UsageError) as caught:
+        environment.client_config("properties", "ops")
+    assert caught.value.what == "the cluster does not know the user ops"
+    assert caught.value.hint == "`provision up` makes the file's users"
+    assert living.settles() == ["create user ops"]
+    assert "SCRAM-SHA-256" in environment.client_config("properties", "ops").text
 
 
 def test_users_with_plain_are_planned_in_the_order_of_the_file() -> None:
