@@ -120,7 +120,7 @@ class Writer:
             consumer.close()
 
 
-def described(directory: Path, shape: str, security: str, **values: Any) -> str:  # noqa: ANN401 as the file takes them
+def described(directory: Path, shape: str, security: str | Mapping[str, str], **values: Any) -> str:  # noqa: ANN401 as the file takes them
     """The file of a cluster of three brokers with a topic that survives the loss of one."""
     config = {"min.insync.replicas": 2}
     topic = {"name": TOPIC, "partitions": PARTITIONS, "replication_factor": 3, "config": config}
@@ -182,16 +182,18 @@ def test_a_client_of_a_listener_that_stays_notices_nothing_of_others(
     if runtime == "process":
         java(version)
     provision = Provision(tmp_path / "home", runtime=runtime, version=version)
-    plain = {"plain": {"security": "plaintext"}}
-    before = {"listeners": plain, "users": []}
-    after = {"listeners": plain | {"secure": {"security": "sasl-tls"}}, "security": {"INTERNAL": "sasl-tls"}}
-    provision.ok("up", described(tmp_path, shape, "plaintext", **before))
+    plain, secure = {"plain": {"security": "plaintext"}}, {"secure": {"security": "sasl-tls"}}
+
+    def file(internal: str, listeners: Mapping[str, Any]) -> str:
+        security = internal if internal == "plaintext" else {"INTERNAL": internal}
+        return described(tmp_path, shape, security, listeners=listeners)
+
+    provision.ok("up", file("plaintext", plain))
     try:
         writer = Writer(provision, delivery_s=60)
         with writer.writing():
-            for file in (after | {"users": USERS}, before):
-                count = len(writer.acknowledged)
-                environment = described(tmp_path, shape, "plaintext", **file)
+            for internal, listeners in (("sasl-tls", plain | secure), ("plaintext", plain)):
+                count, environment = len(writer.acknowledged), file(internal, listeners)
                 told = provision.ok_err("up", environment, "--yes", "--timeout", "200s")
                 assert "broker-1" in told
                 assert "nothing to change" in provision.ok_err("plan", environment) + provision.ok("plan", environment)
