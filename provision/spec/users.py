@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from provision.catalogue.versions import FIRST_WITH_SCRAM_IN_KRAFT, KafkaVersion, keeps_users
 from provision.security.acls import ANONYMOUS
@@ -91,6 +91,13 @@ class UserSpec(Section):
     """What the user may do, such as `read topic orders`. With this key, whatever is not allowed is refused."""
     super: Annotated[bool, BeforeValidator(_flag)] = False
     """Whether the user may do everything, whatever others may do."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mapping(cls, value: object) -> object:
+        if not isinstance(value, dict | UserSpec):
+            raise ValueError("must be a mapping, as in {name: app}")  # noqa: TRY004 pydantic's protocol
+        return value
 
 
 def users(spec: "EnvironmentSpec") -> Iterator["Finding"]:
