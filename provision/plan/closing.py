@@ -85,13 +85,17 @@ def _stages_of_opening(cluster: Cluster, observed: ObservedEnvironment, files: F
     return (Stage(cluster),) if len(left) == 1 else (replace(left[0], cause=""), *left[1:])
 
 
-def is_open_for(cluster: Cluster, role: str, settings: Mapping[str, str]) -> bool:
-    """Whether a node takes part in the way in which ZooKeeper is to be open; others may be left as well."""
-    if not cluster.zookeepers:
+def takes_part(cluster: Cluster, role: str, settings: Mapping[str, str], *, used: bool) -> bool:
+    """Whether a node is open in the way in which ZooKeeper is to be, or also uses that way."""
+    closes, members = cluster.closes_ensemble, len(cluster.zookeepers)
+    if not members:
         return True
     if role == Role.BROKER:
-        return settings.get(TLS_OF_BROKERS) == ON or not cluster.closes_ensemble
-    return _takes_both(settings) if cluster.closes_ensemble else "clientPort" in settings
+        has_tls = settings.get(TLS_OF_BROKERS) == ON
+        return has_tls if closes else not (used and has_tls)
+    opened = _takes_both(settings) if closes else "clientPort" in settings
+    moved = members == 1 or (settings.get(QUORUM_TLS) == ON) is closes
+    return opened and (moved or not used)
 
 
 def _still_closed(cluster: Cluster, files: Files, name: str, cause: str = "") -> Stage:

@@ -59,7 +59,8 @@ def former(observed: ObservedEnvironment, files: Files, wanted: Security) -> For
     voted = [name for name in voting if name != wanted.named(CONTROLLER)]
     if not (others or between or voted):
         return None
-    host = {base_of(name): PROFILES[profile] for name, profile in (others or here)} or dict(wanted.host)
+    stay = [] if any(base_of(name) != INTERNAL for name in given_up) else _on_all(observed, wanted)
+    host = {base_of(name): PROFILES[profile] for name, profile in ([*others, *stay] or here)} or dict(wanted.host)
     own = between[0] if between else wanted.internal if internal else next(iter(host.values()))
     controllers = _of_controllers((voted or voting or [own.named(CONTROLLER)])[0], own)
     return Former(Security(tuple(host.items()), own, controllers), _mixed(others, between))
@@ -78,13 +79,16 @@ def first_of(names: str) -> str:
 
 
 def differing(one: Security, other: Security, *, kraft: bool) -> str:
-    """What one of two is, in a few words: the profile of all listeners, or of those that the other one has not."""
+    """What one of two is, in a few words: the profile of all listeners, or of those that the other one has not.
+
+    Empty if the other one has all of them.
+    """
     if one.is_uniform and other.is_uniform:
         return one.name
     nodes = [(INTERNAL, one.internal), *([(CONTROLLER, one.controllers)] if kraft else [])]
     has = {*other.host, (INTERNAL, other.internal), (CONTROLLER, other.controllers)}
     found = [pair for pair in (*one.host, *nodes) if pair not in has]
-    return " ".join(f"{name}={profile.name}" for name, profile in found) or "nothing"
+    return " ".join(f"{name}={profile.name}" for name, profile in found)
 
 
 def _for_this_machine(observed: ObservedEnvironment) -> list[tuple[str, str]]:
@@ -96,6 +100,15 @@ def _for_this_machine(observed: ObservedEnvironment) -> list[tuple[str, str]]:
 def _others(here: Collection[tuple[str, str]], wanted: Security) -> list[tuple[str, str]]:
     staying = {(wanted.named(name), profile.name) for name, profile in wanted.host}
     return [one for one in here if one not in staying]
+
+
+def _on_all(observed: ObservedEnvironment, wanted: Security) -> list[tuple[str, str]]:
+    """The wanted listeners that all running brokers have already: they were there before, or are as good as that."""
+    brokers = [
+        {(one.name, one.security) for one in node.ways} for node in observed.of_role(Role.BROKER) if node.needs_stop
+    ]
+    named = [(wanted.named(name), profile.name) for name, profile in wanted.host]
+    return [one for one in named if all(one in has for has in brokers)]
 
 
 def _profile_of(name: str, here: Collection[tuple[str, str]]) -> Profile | None:

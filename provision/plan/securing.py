@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from provision.cluster.layout import beside
 from provision.cluster.model import Cluster, Listener, Node, RenderedFile, Role
 from provision.cluster.secured import with_kept
-from provision.plan.closing import is_open_for, is_running_open, settings_of, unified, without_tls_yet
+from provision.plan.closing import is_running_open, settings_of, takes_part, unified, without_tls_yet
 from provision.plan.former import BETWEEN, OF_CONTROLLERS, Files, differing, first_of, listeners_in
 from provision.plan.listeners import ways_through
 from provision.plan.observed import ObservedEnvironment, ObservedNode
@@ -57,8 +57,8 @@ class Resecuring:
     def stages(self) -> tuple[Stage, ...]:
         """What is left to do, the desired cluster being the last; only that if nobody is in need of the others.
 
-        So it is if there is a single node, and if all nodes use the same listeners between them as before, and the same
-        one leads to all of them.
+        So it is if there is a single node, and if all nodes talk to each other as before, and the same listener leads
+        to all of them.
         """
         alive = {node.name for node in self.observed.nodes if node.needs_stop}
         wanted = [node for node in self.cluster.nodes if node.name in alive]
@@ -67,15 +67,15 @@ class Resecuring:
         same = all(map(self._talks, wanted)) and ways_through(self.cluster, self.observed, self.files)
         if len(there) < 2 or same:  # noqa: PLR2004 nobody else to understand
             return (last,)
-        was, now = self.change
-        between = self.cluster.listening.internal.name
-        moved = Stage(
-            self._both(moved=True), MOVE_PHASE, f"every node listens with {now} then", f"{between} between nodes"
-        )
+        (was, now), between = self.change, f"{self.cluster.listening.internal.name} between nodes"
+        opened, ready = f"{now} opened beside {was}", f"every node listens with {now} then"
+        if not now:  # only ZooKeeper needs the phases
+            opened, ready = "ZooKeeper opened without TLS", "all ZooKeeper nodes take connections without TLS then"
+        moved = Stage(self._both(moved=True), MOVE_PHASE, ready, between)
         last = Stage(self.cluster, CLOSE_PHASE, f"no node uses {was} then", f"{was} closed")
         if all(self._opens(node) for node in wanted):
             return replace(moved, cause=""), last
-        return Stage(self._both(moved=False), OPEN_PHASE, told=f"{now} opened beside {was}"), moved, last
+        return Stage(self._both(moved=False), OPEN_PHASE, told=opened), moved, last
 
     @property
     def change(self) -> tuple[str, str]:
@@ -99,15 +99,15 @@ class Resecuring:
 
     def _opens(self, node: Node) -> bool:
         has = self.settings_of(node)
-        if not is_open_for(self.cluster, node.role, has):
+        if not takes_part(self.cluster, node.role, has, used=False):
             return False
         return node.role is Role.ZOOKEEPER or {one.name for one in node.listeners} <= set(listeners_in(has))
 
     def _talks(self, node: Node) -> bool:
-        """Whether it talks to its peers by the listeners by which all are to talk then."""
-        if node.role is Role.ZOOKEEPER:
-            return True
+        """Whether it talks to the others as all are to talk then: by their listeners, and to ZooKeeper."""
         has, controllers = self.settings_of(node), self.cluster.controller_listeners
+        if node.role is Role.ZOOKEEPER or not takes_part(self.cluster, node.role, has, used=True):
+            return takes_part(self.cluster, node.role, has, used=True)
         between = node.role is Role.CONTROLLER or has.get(BETWEEN) == node.listeners[0].name
         return between and first_of(has.get(OF_CONTROLLERS, "")) == (controllers[0].name if controllers else "")
 
@@ -141,7 +141,8 @@ class Resecuring:
         used = node if moved else was
         first = [used.listeners[0].name, *(one.name for one in used.controller_listeners[:1])]
         listeners = self._placed(node, [*old.values(), *(one for name, one in new.items() if name not in old)])
-        listeners.sort(key=lambda one: first.index(one.name) if one.name in first else len(first))
+        order = [*first, *listeners_in(self.settings_of(node))]
+        listeners.sort(key=lambda one: order.index(one.name) if one.name in order else len(order))
         leaving = (name for name, one in old.items() if not _is_same(one, new.get(name)))
         prefixes = tuple(f"listener.name.{name.lower()}." for name in leaving)
         kept = {key: value for key, value in self._like(node).items() if key.startswith(prefixes)}
