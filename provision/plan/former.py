@@ -60,7 +60,7 @@ def former(observed: ObservedEnvironment, files: Files, wanted: Security) -> For
     if not (others or between or voted):
         return None
     stay = [] if any(base_of(name) != INTERNAL for name in given_up) else _on_all(observed, wanted)
-    host = {base_of(name): PROFILES[profile] for name, profile in ([*others, *stay] or here)} or dict(wanted.host)
+    host = {base_of(name): PROFILES[profile] for name, profile in ([*stay, *others] or here)} or dict(wanted.host)
     own = between[0] if between else wanted.internal if internal else next(iter(host.values()))
     controllers = _of_controllers((voted or voting or [own.named(CONTROLLER)])[0], own)
     return Former(Security(tuple(host.items()), own, controllers), _mixed(others, between))

@@ -159,7 +159,7 @@ class Resecuring:
         """Listeners where they are meanwhile: what is open stays where it is, and others keep out of its way."""
         there = self.observed.node(node.name)
         here = {one.name: one.port for one in there.ways} if there else {}
-        opened = listeners_in(self.settings_of(node))
+        opened = listeners_in(self.settings_of(node)) if there else {}  # the files may be all that is left of it
         inside, outside = set(opened.values()), set(here.values())
         placed = []
         for one in listeners:
