@@ -410,10 +410,11 @@ def test_secrets_that_are_neither_given_back_nor_kept_keep_the_security_as_it_is
 ) -> None:
     changing.up(changing.like("dedicated", "sasl-tls"))
     give_no_secrets_back(changing, monkeypatch)
-    with pytest.raises(Refused, match="cannot be changed while it runs") as caught:
-        changing.like("dedicated", "plaintext").plan()  # without the user whose password the nodes have
-    assert "a swarm does not give them back" in caught.value.why
-    assert "broker-1" in caught.value.why
+    (refusal,) = changing.like("dedicated", "plaintext").plan().plan.actions  # without the user whom the nodes know
+    assert refusal.verb is Verb.REFUSE
+    assert "a swarm does not give them back" in refusal.cause
+    assert "broker-1" in refusal.cause
+    assert "undo what else has changed" in refusal.detail
 
 
 PERMITTED = {"users": [{"name": "app", "allow": ["read topic orders"]}, {"name": "root", "super": True}]}
