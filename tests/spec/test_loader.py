@@ -42,7 +42,7 @@ def test_a_file_of_one_key_has_every_default(file: Path) -> None:
         "name": "orders",
         "bootstrap_servers": None,
         "runtime": "auto",
-        "swarm": {"engines": {}, "addresses": {}, "encrypted": True, "publish": "host"},
+        "swarm": {"engines": {}, "addresses": {}, "drain": [], "encrypted": True, "publish": "host"},
         "kafka": {"version": "3.9.1", "mode": None, "image": None, "distribution": None},
         "zookeeper": {"nodes": 1, "image": None, "port": None, "heap": "64m", "java": JAVA, "properties": {}},
         "controllers": {"nodes": 0, "heap": "128m", "java": JAVA, "properties": {}},
