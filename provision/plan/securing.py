@@ -166,7 +166,7 @@ class Resecuring:
             if one.name in opened:
                 found = _at(one, opened[one.name], here.get(one.name))
             elif one.listen_port in inside or one.host_port in outside:
-                meets = one.listen_port == one.host_port or one.host_port in outside
+                meets = one.host_port in {None, one.listen_port, *outside}  # its port is, or is one, of this machine
                 second = self.ports.get(second_lease(node.name, base_of(one.name)))
                 found = beside(one, second if meets else None)
             else:

@@ -93,6 +93,8 @@ class Changing(Closed):
         observed = self.runtime.observe(NAME)
         nodes = [node for node in observed.nodes if node.state is NodeState.RUNNING and node.role != Role.ZOOKEEPER]
         files = {node.name: self.main_file(node) for node in nodes}
+        for file in files.values():  # as Kafka demands it
+            assert len(set(_listeners(file).values())) == len(_listeners(file))
         for one, other in itertools.permutations(files, 2):
             listeners, protocols = _listeners(files[other]), _protocols(files[other])
             used = [files[one]["inter.broker.listener.name"]] if "broker" in one and "broker" in other else []
