@@ -105,9 +105,11 @@ def about_of(  # noqa: PLR0913 all that it is to know
     """What an environment is to know of itself after `up`.
 
     It keeps its maker and its owner until another file takes its place, or another owner is named; but not a process
-    that has ended, with which it would go at once. It keeps its home only on the machine where that is.
+    that has ended, with which it would go at once. It keeps its home only on the machine where that is. Over data that a
+    `down` has kept, it begins anew: its `ttl` may have passed long ago.
     """
     before = about_it(observed)
+    goes_on = bool(observed.nodes)
     new = About(
         file=_path(source),
         host=host_name(),
@@ -115,14 +117,15 @@ def about_of(  # noqa: PLR0913 all that it is to know
         user=_user_name(),
         owner=maker.owner,
         owner_process=maker.process,
-        created_s=(None if observed.is_absent else observed.created_s) or time.time(),
+        created_s=(observed.created_s if goes_on else None) or time.time(),
         ttl_s=ttl_s,
         security="" if security == PLAIN_TEXT else security,
         secrets=secrets,
     )
     if before is None:
         return new
-    kept: dict[str, object] = {"created_s": before.created_s, "changes": before.changes}
+    kept: dict[str, object] = {"changes": before.changes}
+    kept |= {"created_s": before.created_s} if goes_on else {}
     if not take_over:
         kept |= {} if maker.owner else {"owner": before.owner}
         kept |= {} if maker.process or _has_ended(before.owner_process) else {"owner_process": before.owner_process}

@@ -9,12 +9,13 @@ import pytest
 
 from provision import Environment
 from provision.cli.run import run
+from provision.cluster.model import Role
 from provision.common.process_identity import ProcessIdentity, host_name
 from provision.errors import Refused, UsageError
 from provision.events import Event, Notice
 from provision.operations.whose import Maker, about_of, require_same_file
 from provision.plan.about import About
-from provision.plan.observed import ObservedEnvironment
+from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.spec.source import Source
 from tests.cli.world import FILE, NAME, settle
 from tests.holders import dead, elsewhere, living, reused
@@ -137,7 +138,17 @@ def test_an_environment_keeps_its_maker_until_another_file_or_owner_takes_its_pl
 
 
 def _there(known: About | None) -> ObservedEnvironment:
-    return ObservedEnvironment("orders", "fake", network=True, about=known, created_s=None if known else 5.0)
+    nodes = (ObservedNode("broker-1", Role.BROKER, NodeState.RUNNING, "a"),) if known else ()
+    return ObservedEnvironment("orders", "fake", network=True, nodes=nodes, about=known, created_s=5.0)
+
+
+def test_over_data_that_were_kept_it_begins_anew_and_is_not_past_its_ttl_at_once(files: tuple[Path, Path]) -> None:
+    known = about(files[0], changes=())
+    kept = ObservedEnvironment("orders", "fake", storages=frozenset({"broker-1"}), about=known, created_s=1.0)
+    before_s = time.time()
+    again = about_of(Source(files[0]), Maker(Path("/first")), kept, 60)
+    assert again.created_s >= before_s
+    assert again.file == known.file
 
 
 def test_an_owner_that_has_ended_is_not_kept_by_who_uses_the_environment_again(files: tuple[Path, Path]) -> None:

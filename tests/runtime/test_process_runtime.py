@@ -136,6 +136,20 @@ def test_the_note_says_what_the_file_says_now(home: Home) -> None:
     assert not environment_directory(home, NAME).exists()
 
 
+def test_what_is_made_over_kept_data_is_new(home: Home) -> None:
+    runtime = _created(home, ttl="1s")
+    first_s = runtime.observe(NAME).created_s
+    for node in runtime.observe(NAME).nodes:
+        runtime.remove_node(NAME, node.name)
+    assert runtime.observe(NAME).storages
+    _created(home, ttl="1s")
+    again_s = runtime.observe(NAME).created_s
+    assert first_s is not None
+    assert again_s is not None
+    assert again_s > first_s
+    down(runtime, NAME, home)
+
+
 def test_an_ensemble_in_memory_knows_its_ids_after_a_reboot(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = _created(home, storage="memory")
     myid = runtime._places.data(NAME, "zookeeper-1", "memory") / "myid"  # noqa: SLF001 what a reboot would empty

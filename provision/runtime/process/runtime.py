@@ -197,6 +197,7 @@ class ProcessRuntime(Runtime):
         """Write `environment.json` if it is not there, or says something else."""
         home = self._places.environment(cluster.name)
         before = read_environment(home)
+        goes_on = any(observing.is_there(home / node) for node in self._places.storages(cluster.name))
         libs = cluster.nodes[0].java_args[cluster.nodes[0].java_args.index("-cp") + 1]
         note = EnvironmentNote(
             software=cluster.software,
@@ -204,7 +205,7 @@ class ProcessRuntime(Runtime):
             version=str(cluster.version),
             mode=cluster.mode,
             storage=cluster.storage.directory or str(cluster.storage.kind),
-            created_s=before.created_s if before else time.time(),
+            created_s=before.created_s if before and goes_on else time.time(),
             ttl_s=cluster.ttl_s,
             cluster_id=cluster.cluster_id,
         )
