@@ -105,8 +105,8 @@ def about_of(  # noqa: PLR0913 all that it is to know
     """What an environment is to know of itself after `up`.
 
     It keeps its maker and its owner until another file takes its place, or another owner is named; but not a process
-    that has ended, with which it would go at once. It keeps its home only on the machine where that is. Over data that a
-    `down` has kept, it begins anew: its `ttl` may have passed long ago.
+    that has ended, with which it would go at once. It keeps its home only on the machine where that is. Over kept data,
+    it begins anew: its `ttl` may have passed long ago.
     """
     before = about_it(observed)
     goes_on = bool(observed.nodes)
