@@ -101,7 +101,7 @@ def _selected(env: str | None) -> "Environment":
 
 
 def _files() -> Iterable[str]:
-    from provision.cli.finding import files
+    from provision.operations.finding import files
 
     return [file.stem for file in files()]
 

@@ -30,8 +30,8 @@ def select(
         UsageError: it is left out and there is not exactly one file, it is a path and there is no such file, or it is a
             name that several files have.
     """
-    from provision.cli.finding import available, file_of, only_file
     from provision.environment import Environment
+    from provision.operations.finding import file_of, nothing_described, only_file
 
     chosen = os.environ.get("PROVISION_ENV") or None if env is None else env
     file = only_file() if chosen is None else file_of(chosen)
@@ -44,7 +44,7 @@ def select(
     except UsageError as error:
         if file is not None:
             raise
-        raise UsageError(f"{chosen!r} is neither an environment's name nor a file", why=available()) from error
+        raise nothing_described(chosen or "") from error
     found.user, found.listener = user, listener
     return found
 
@@ -59,18 +59,16 @@ def select_described(
     """
     environment = select(env, overrides, tell, take_over=take_over)
     if environment.file is None:
-        from provision.cli.finding import available
+        from provision.operations.finding import nothing_described
 
-        why = available()
-        hint = "`provision init` writes one"
-        raise UsageError(f"there is no environment file for {environment.name!r}", why=why, hint=hint)
+        raise nothing_described(environment.name)
     return environment
 
 
 def names_environment(word: str) -> bool:
     """Whether a word that may also be something else names an environment: by a file, or one that is there."""
-    from provision.cli.finding import file_of, looks_like_path
     from provision.environment import Environment
+    from provision.operations.finding import file_of, looks_like_path
 
     if looks_like_path(word) or file_of(word):
         return True

@@ -43,8 +43,8 @@ def init(
 
     On a terminal it asks for what no option says.
     """
-    from provision.cli.finding import DIRECTORY
     from provision.cli.starter import Start, Template, starter
+    from provision.operations.finding import DIRECTORY
     from provision.spec.names import NAME_IN_WORDS, is_environment_name, network_of_engine
 
     if not is_environment_name(name):
@@ -96,8 +96,8 @@ def validate(
     strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
 ) -> None:
     """Check environment files, and show all problems at once."""
-    from provision.cli.finding import without_locks
     from provision.events import Event, Warned
+    from provision.operations.finding import without_locks
 
     problems: list[Problem] = []
 

@@ -179,7 +179,7 @@ def down(
             raise UsageError(f"{'--all' if everything else '--engine'} goes without names")
         found = agreed(everything=everything, engine=engine, yes=yes)
     else:
-        from provision.cli.finding import without_locks
+        from provision.operations.finding import without_locks
 
         found = [(select(env, take_over=take_over), None) for env in (without_locks(envs) if envs else [None])]
     _remove_each(found, wait_s, keep_data=keep_data, delete_data=delete_data, force=force)

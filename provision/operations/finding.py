@@ -10,6 +10,7 @@ from provision.spec.names import is_environment_name
 from provision.spec.naming import SUFFIXES, name_in, what_is
 
 DIRECTORY = Path("environments")
+HERE = Path()
 
 
 def only_file() -> Path:
@@ -29,20 +30,22 @@ def looks_like_path(chosen: str) -> bool:
     return os.sep in chosen or chosen.endswith(SUFFIXES)
 
 
-def file_of(chosen: str) -> Path | None:
+def file_of(chosen: str, root: Path = HERE) -> Path | None:
     """The file of a path, of a file's stem, or of the name that a file sets; None if a name has none.
+
+    Paths and names are looked for from `root`, and shown as from there.
 
     Raises:
         UsageError: a path leads to something else than a file, or several files have the name.
     """
     if not chosen:
         return None
-    if looks_like_path(chosen) or (not is_environment_name(chosen) and Path(chosen).is_file()):
-        return _required(chosen)
-    fitting = {file: name for file in files() if chosen in (file.stem, name := _name_in(file))}
+    if looks_like_path(chosen) or (not is_environment_name(chosen) and (root / chosen).is_file()):
+        return _required(root / chosen, root)
+    fitting = {file: name for file in files(root) if chosen in (file.stem, name := _name_in(file))}
     if len(fitting) > 1:
         why = "\n".join(
-            f"{_shown(file)} describes {name or 'an environment without a valid name'}"
+            f"{_shown(file, root)} describes {name or 'an environment without a valid name'}"
             for file, name in fitting.items()
         )
         raise UsageError(
@@ -51,18 +54,38 @@ def file_of(chosen: str) -> Path | None:
     return next(iter(fitting), None)
 
 
-def _required(chosen: str) -> Path:
-    file = Path(chosen)
+def described_file(chosen: str, root: Path = HERE) -> Path:
+    """The file of a path, a stem or a name, as `file_of`.
+
+    Raises:
+        UsageError: there is none, as well.
+    """
+    file = file_of(chosen, root)
+    if file is None:
+        raise nothing_described(chosen, root)
+    return file
+
+
+def nothing_described(chosen: str, root: Path = HERE) -> UsageError:
+    """The error for what has no file."""
+    if is_environment_name(chosen):
+        hint = "`provision init` writes one"
+        return UsageError(f"there is no environment file for {chosen!r}", why=available(root), hint=hint)
+    return UsageError(f"{chosen!r} is neither an environment's name nor a file", why=available(root))
+
+
+def _required(file: Path, root: Path) -> Path:
+    shown, there = _shown(file, root), available(root)
     match what_is(file):
         case "not there":
-            raise UsageError(f"there is no file {_shown(file)}", why=available())
+            raise UsageError(f"there is no file {shown}", why=there)
         case what if what:
-            raise UsageError(f"{_shown(file)} is {what}, not an environment file", why=available())
+            raise UsageError(f"{shown} is {what}, not an environment file", why=there)
     if is_lock_file(file):
-        raise UsageError(f"{chosen} is a lock, not an environment", why=available(), hint="name the environment")
+        raise UsageError(f"{shown} is a lock, not an environment", why=there, hint="name the environment")
     if is_left_behind(file):
         what = "an editor's backup or lock, not an environment"
-        raise UsageError(f"{_shown(file)} is {what}", why=available(), hint="name the file that was edited")
+        raise UsageError(f"{shown} is {what}", why=there, hint="name the file that was edited")
     return file
 
 
@@ -79,10 +102,10 @@ def without_locks(envs: list[str]) -> list[str]:
     return [env for env in envs if not (is_lock_file(Path(env)) or is_left_behind(Path(env)))] or envs
 
 
-def _entries() -> list[Path]:
+def _entries(root: Path) -> list[Path]:
     """Everything in the directory with the name of an environment file, but nothing hidden, no locks, no backups."""
     try:
-        inside = sorted(DIRECTORY.iterdir())
+        inside = sorted((root / DIRECTORY).iterdir())
     except OSError:
         return []
     return [
@@ -92,20 +115,20 @@ def _entries() -> list[Path]:
     ]
 
 
-def files() -> list[Path]:
+def files(root: Path = HERE) -> list[Path]:
     """The environment files in `environments/`, sorted."""
-    return [entry for entry in _entries() if not what_is(entry)]
+    return [entry for entry in _entries(root) if not what_is(entry)]
 
 
-def available() -> str:
+def available(root: Path = HERE) -> str:
     """What there is instead, for an error."""
-    found = [_shown(file) for file in files()]
+    found = [_shown(file, root) for file in files(root)]
     text = f"there is {', '.join(found)}" if found else f"there is no file in {DIRECTORY}{os.sep}"
-    others = [f"{_shown(entry)} is {what}" for entry in _entries() if (what := what_is(entry))]
+    others = [f"{_shown(entry, root)} is {what}" for entry in _entries(root) if (what := what_is(entry))]
     return "; ".join([text, *others])
 
 
-def _shown(file: Path) -> str:
-    """The path as it is, or quoted if it has characters that would break the message."""
-    text = str(file)
+def _shown(file: Path, root: Path) -> str:
+    """The path from `root`, or quoted if it has characters that would break the message."""
+    text = str(file.relative_to(root) if file.is_relative_to(root) else file)
     return text if text.isprintable() else repr(text)
