@@ -459,6 +459,20 @@ def test_data_cannot_be_kept_and_deleted(living: Shop) -> None:
     assert living.states == before
 
 
+def test_nodes_are_killed_all_or_by_name_and_the_history_tells_of_it(living: Shop) -> None:
+    environment = living.of()
+    assert environment.kill(["broker-2"]) == 1
+    assert environment.kill(["broker-2"]) == 0
+    assert living.states["broker-2"] is NodeState.EXITED
+    living.looks_away()
+    assert environment.kill() == len(living.states) - 1
+    assert set(living.states.values()) == {NodeState.EXITED}
+    told = [(run.holder.command, run.holder.options) for run in environment.history()[-2:]]
+    assert told == [("kill", "broker-2"), ("kill", "")]  # what changes nothing is not kept
+    with pytest.raises(UsageError, match="broker-9"):
+        environment.kill(["broker-9"])
+
+
 def test_nodes_are_stopped_and_started_all_or_by_name(living: Shop) -> None:
     environment = living.of()
     assert environment.stop(["broker-2"]) == 1

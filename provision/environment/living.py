@@ -91,6 +91,13 @@ class Living(InsideKafka):
         with self._changed("stop", options=nodes) as tell:
             return stop(self.runtime, self.name, nodes, tell)
 
+    def kill(self, nodes: Sequence[str] = ()) -> int:
+        """Kill the named nodes, or all, at once (SIGKILL), whatever is lost. Returns how many were running."""
+        from provision.operations.life import kill
+
+        with self._changed("kill", options=nodes) as tell:
+            return kill(self.runtime, self.name, nodes, tell)
+
     def start(self, nodes: Sequence[str] = (), *, timeout_s: float = WAIT_S) -> Assessment:
         """Start the named nodes, or all, and wait until they are ready."""
         from provision.operations.life import start

@@ -28,7 +28,7 @@ from provision.plan.refusals import lost_members
 from provision.plan.stored import common_cluster_id, strangers
 from provision.runtime.base import Runtime
 
-STOP = "stop"
+STOP, KILL = "stop", "kill"
 _ROLLING_ORDER = (Role.ZOOKEEPER, Role.CONTROLLER, Role.BROKER)
 
 
@@ -43,6 +43,13 @@ def stop(runtime: Runtime, name: str, nodes: Sequence[str] = (), tell: Listener 
     if lost := _only_in_memory(observed, chosen):
         _refuse_to_lose_memory(observed, lost)
     stop_all(runtime, name, chosen, tell)
+    return len(chosen)
+
+
+def kill(runtime: Runtime, name: str, nodes: Sequence[str] = (), tell: Listener = silent) -> int:
+    """Kill the named nodes, or all, as a crash would end them. Returns how many were not stopped."""
+    chosen = [node.name for node in _chosen(require(runtime, name), nodes) if node.needs_stop]
+    each(tell, KILL, chosen, lambda node: runtime.kill_node(name, node))
     return len(chosen)
 
 

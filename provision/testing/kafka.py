@@ -249,8 +249,7 @@ class Kafka:
         __tracebackhide__ = True
         chosen = self._alone_with(nodes)
         with self._taking_down(chosen):
-            for node in chosen:
-                self.environment.runtime.kill_node(self.environment.name, node)
+            self.environment.kill(chosen)
 
     def start(self, *nodes: str) -> None:
         """Start nodes that were stopped or killed, by default all that are, and wait until they are ready."""
