@@ -8,8 +8,7 @@ from pathlib import Path
 from provision import ProvisionError
 from provision.testing.kafka import Kafka
 
-_TIME = re.compile(r"\[?(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)")
-_EARLIER_S = 1.0
+_TIME = re.compile(r"\[?(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:[,.](\d{3}))?")
 
 
 def sections(kafka: Kafka, test: str, began: float, directory: Path | None, *, tail: int) -> list[tuple[str, str]]:
@@ -60,11 +59,13 @@ def _logs(kafka: Kafka, began: float, tail: int) -> str:
     nodes = [node.name for node in environment.observe().nodes]
     # Containers log in UTC, processes of this machine in its own time.
     zone = UTC if environment.runtime.kind == "docker" else None
-    since = datetime.fromtimestamp(began - _EARLIER_S, tz=zone).strftime("%Y-%m-%d %H:%M:%S")
+    since = datetime.fromtimestamp(began, tz=zone).strftime("%Y-%m-%d %H:%M:%S %f")
     lines, now = [], False
     for node, line in environment.logs(nodes, tail=tail):
         match = _TIME.match(line)
-        now = " ".join(match.groups()) >= since if match else now
+        if match:
+            time = " ".join(filter(None, match.groups()))
+            now = time >= since[: len(time)]  # as exactly as the line tells it
         if now:
             lines.append(f"{node}  {line}")
     return "\n".join(lines) or "nothing was logged during the test"

@@ -1,6 +1,7 @@
 """What a failed test's report says of the cluster: whatever goes wrong meanwhile, the test's own failure stays."""
 
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -64,6 +65,28 @@ def test_what_cannot_be_told_of_the_cluster_is_said_instead(
     said = told(tmp_path / "logs", **{question: error})
     assert said.keys() == {"Kafka"}
     assert reason in said["Kafka"]
+
+
+BEGAN = datetime(2026, 3, 1, 12, 0, 5, 400_000, tzinfo=UTC).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("lines", "shown"),
+    [
+        (["[2026-03-01 12:00:05,399] before"], []),
+        (["[2026-03-01 12:00:04,999] before", "[2026-03-01 12:00:05,400] since"], [1]),
+        (["[2026-03-01 12:00:05,399] before", "\tat its.trace", "[2026-03-01 12:00:05,401] since", "\tat a"], [2, 3]),
+        (["2026-03-01 12:00:05 without a fraction", "2026-03-01 12:00:04 before"], [0]),
+        (["[2026-03-01T12:00:05.399+0000] before", "[2026-03-01T12:00:05.400+0000] since"], [1]),
+        (["no time"], []),
+    ],
+)
+def test_only_what_was_logged_since_the_test_began_is_told(lines: list[str], shown: list[int]) -> None:
+    cluster = kafka()
+    cluster.environment.logs = lambda nodes, tail: [(nodes[0], line) for line in lines][:tail]
+    said = dict(sections(cluster, "test_it", BEGAN, None, tail=9))["Kafka: logs"]
+    expected = "\n".join(f"broker-1  {lines[number]}" for number in shown)
+    assert said == (expected or "nothing was logged during the test")
 
 
 def test_files_that_cannot_be_written_are_told_beside_the_rest(tmp_path: Path) -> None:
