@@ -170,7 +170,9 @@ def kafka(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str,
 def _running(
     request: pytest.FixtureRequest, values: Mapping[str, Any], item: pytest.Item | None = None
 ) -> "tuple[Wanted, Environment]":
-    """What is wanted, and that environment, which runs; if it cannot be started, that is told once, and the run ends.
+    """What is wanted, and that environment, which runs.
+
+    If it cannot be started, that is told once, and the run ends. A mark that is wrong is the test's own failure.
 
     Args:
         request: of the fixture.
@@ -180,18 +182,24 @@ def _running(
     from provision import ProvisionError
     from provision.testing.pool import AlreadyFailed
 
-    asked: Mapping[str, Any] = {}
+    asked = _asked_rightly(item) if item else {}
+    said = ", ".join(f"{key}={asked[key]!r}" for key in _OVERRIDES if key in asked)
+    asking = f"the mark kafka({said}) of {item.nodeid} asks for that" if said and item else ""
+    wrong = None
     try:
-        asked = _asked(item) if item else {}
         wanted = _wanted(request.config, values, asked)
-        return wanted, _pool_of(request.config).environment(wanted)
+        wrong = wanted.wrong_overrides
+        if wrong is None:
+            return wanted, _pool_of(request.config).environment(wanted)
     except ProvisionError as failure:
         error = failure
-        said = ", ".join(f"{key}={asked[key]!r}" for key in _OVERRIDES if key in asked)
-        if said and item and not isinstance(failure, AlreadyFailed):
-            error.add(f"the mark kafka({said}) of {item.nodeid} asks for that")
+        if not isinstance(failure, AlreadyFailed):
+            error.add(asking)
     except OSError as failure:  # of the home, or of the file
         error = ProvisionError(str(failure))
+    if wrong:
+        wrong.add(asking)
+        pytest.fail(_as_told(wrong), pytrace=False)
     reason = _end(request.session, error)
     if isinstance(error, AlreadyFailed):
         pytest.skip(reason)
@@ -213,6 +221,17 @@ def _unstarted(error: Any, reason: str) -> BaseException:  # noqa: ANN401 as abo
 def _as_told(error: Any) -> str:  # noqa: ANN401 a ProvisionError, which is not loaded yet
     why = "".join(f"\n  {line}" for line in error.why.splitlines())
     return f"error: {error.what}{why}" + (f"\nhint: {error.hint}" if error.hint else "")
+
+
+def _asked_rightly(item: pytest.Item) -> dict[str, Any]:
+    """What `_asked` returns; the test fails if a mark of it is wrong, and no other does."""
+    from provision import UsageError
+
+    try:
+        return _asked(item)
+    except UsageError as error:
+        told = _as_told(error)
+    pytest.fail(told, pytrace=False)
 
 
 def _asked(item: pytest.Item) -> dict[str, Any]:
@@ -248,13 +267,11 @@ def _wanted(config: pytest.Config, values: Mapping[str, Any], asked: Mapping[str
     overrides = tuple(f"{_OVERRIDES[key]}={asked[key]}" for key in _OVERRIDES if asked.get(key) is not None)
     if values and not config.getoption("kafka_environment"):
         return Wanted(values=values, overrides=overrides)
-    return Wanted(file=_file(config, named) if named else None, overrides=overrides)
+    if not named:
+        return Wanted(overrides=overrides)
+    from provision.operations.finding import described_file
 
-
-def _file(config: pytest.Config, named: str) -> Path:
-    file = config.rootpath / named
-    in_environments = config.rootpath / "environments" / f"{named}.yaml"
-    return in_environments if not file.is_file() and in_environments.is_file() else file
+    return Wanted(described_file(named, config.rootpath), overrides=overrides)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -265,17 +282,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         return
     from provision import UsageError
 
-    try:
-        changed = [key for key, value in _asked(item).items() if key in _OVERRIDES and value is not None]
-    except UsageError as error:
-        wrong = error
-    else:
-        if changed:
-            told = f"the mark kafka({changed[0]}=…) cannot change kafka_environment, which is the same in all tests"
-            hint = "take the fixture kafka instead; its kafka.environment follows the mark"
-            pytest.fail(_as_told(UsageError(told, hint=hint)), pytrace=False)
-        return
-    raise _unstarted(wrong, _end(item.session, wrong))
+    changed = [key for key, value in _asked_rightly(item).items() if key in _OVERRIDES and value is not None]
+    if changed:
+        told = f"the mark kafka({changed[0]}=…) cannot change kafka_environment, which is the same in all tests"
+        hint = "take the fixture kafka instead; its kafka.environment follows the mark"
+        pytest.fail(_as_told(UsageError(told, hint=hint)), pytrace=False)
 
 
 # -- failures, and the end --------------------------------------------------------------------------------------------

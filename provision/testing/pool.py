@@ -9,7 +9,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,21 @@ class Wanted:
             content = self.file.read_bytes().hex() if self.file and self.file.is_file() else ""
             said += [str(self.file), content, dict(self.values), self.overrides]
         return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()[:8]
+
+    @property
+    def wrong_overrides(self) -> ProvisionError | None:
+        """What is wrong with the overrides; None if nothing is, or if it would not be valid without them either."""
+        if not self.overrides:
+            return None
+        try:
+            self.named("any").source.load()
+        except ProvisionError as error:
+            try:
+                replace(self, overrides=()).named("any").source.load()
+            except ProvisionError:
+                return None
+            return error
+        return None
 
     @property
     def origin(self) -> str:

@@ -11,18 +11,7 @@ from tests.testing.test_plugin import Project, counts, project  # noqa: F401 the
 
 SIX = "".join(f"def test_{number}(kafka):\n    pass\n" for number in range(6))
 VALUES = "import pytest\n@pytest.fixture(scope='session')\ndef kafka_environment_values():\n    return {}\n"
-MARKED = "import pytest\npytestmark = pytest.mark.{}\n" + SIX
 WRONG: dict[str, tuple[dict[str, str], str]] = {
-    "an unknown key": (
-        {"test_it__py": MARKED.format("kafka(verison='4.1.0')")},
-        "the mark kafka does not take verison",
-    ),
-    "a value without a key": ({"test_it__py": MARKED.format("kafka(3)")}, "the mark kafka does not take 3"),
-    "no truth": ({"test_it__py": MARKED.format("kafka(check='no')")}, "takes True or False as check, not 'no'"),
-    "only the environment": (
-        {"test_it__py": MARKED.replace("(kafka)", "(kafka_environment)").format("kafka(3)")},
-        "the mark kafka does not take 3",
-    ),
     "a list": ({"conftest__py": VALUES.format(["kafka"])}, "kafka_environment_values returns the keys of"),
     "a text": ({"conftest__py": VALUES.format("'kafka.yaml'")}, "an environment file, not str"),
     "other keys": ({"conftest__py": VALUES.format({1: 2})}, "a mapping with other keys than text"),
@@ -31,7 +20,7 @@ WRONG: dict[str, tuple[dict[str, str], str]] = {
 
 
 def _marks(what: str, workers: tuple[str, ...]) -> tuple[pytest.MarkDecorator, ...]:
-    return () if what == "an unknown key" else (pytest.mark.soak,) if workers else (pytest.mark.matrix,)
+    return () if what == "a list" else (pytest.mark.soak,) if workers else (pytest.mark.matrix,)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +41,66 @@ def test_what_is_said_wrongly_is_told_once_and_ends_the_run(
     assert "Traceback" not in out
     assert counts(out)["error"] == 1
     assert project.is_clean
+
+
+WRONG_MARKS = {
+    "kafka(verison='4.1.0')": "the mark kafka does not take verison",
+    "kafka(3)": "the mark kafka does not take 3",
+    "kafka(check='no')": "takes True or False as check, not 'no'",
+    "kafka(brokers=-1)": "the mark kafka(brokers=-1) of test_it.py::test_3 asks for that",
+    "kafka(brokers='x')": "the mark kafka(brokers='x') of test_it.py::test_4 asks for that",
+    "kafka(version='abc')": "the mark kafka(version='abc') of test_it.py::test_5 asks for that",
+    "kafka(mode='paxos')": "the mark kafka(mode='paxos') of test_it.py::test_6 asks for that",
+    "kafka(version='4.1.0', mode='zookeeper')": "asks for that",
+}
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "workers"])
+@pytest.mark.parametrize("fixture", ["kafka", "kafka_environment"])
+def test_a_wrong_mark_fails_its_test_and_no_other(
+    project: Project,  # noqa: F811
+    fixture: str,
+    workers: tuple[str, ...],
+) -> None:
+    wrong = "".join(
+        f"@pytest.mark.{mark}\ndef test_{number}({fixture}):\n    pass\n\n" for number, mark in enumerate(WRONG_MARKS)
+    )
+    project.write(test_it__py=f"import pytest\n\n{wrong}def test_other():\n    pass\n")
+    code, out = project.run("--strict-markers", *workers, **NO_ENGINE)
+    assert (code, counts(out)) == (1, {"passed": 1, "error": len(WRONG_MARKS)}), out
+    assert "Traceback" not in out
+    assert out.count("\nerror: ") == len(WRONG_MARKS)
+    for told in WRONG_MARKS.values() if fixture == "kafka" else list(WRONG_MARKS.values())[:3]:
+        assert told in out
+    assert project.is_clean
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ("nope", "there is no environment file for 'nope'"),
+        ("nope.yaml", "there is no file nope.yaml"),
+        (".", "'.' is neither an environment's name nor a file"),
+        ("./", ". is a directory, not an environment file"),
+        ("environments", "there is no environment file for 'environments'"),
+    ],
+)
+@pytest.mark.parametrize("where", ["option", "configuration"])
+def test_a_file_that_is_not_there_is_told_with_those_that_are(
+    project: Project,  # noqa: F811
+    where: str,
+    named: str,
+    told: str,
+) -> None:
+    (project.directory / "environments").mkdir()
+    (project.directory / "environments" / "shop.yaml").write_text("name: shop\n")
+    project.write(test_it__py=SIX)
+    if where == "configuration":
+        project.write(pytest__ini=f"[pytest]\nkafka_environment = {named}\n")
+    code, out = project.run(*([f"--kafka-environment={named}"] if where == "option" else []), **NO_ENGINE)
+    assert code != 0
+    assert f"error: {told}\n  there is environments/shop.yaml\n" in out
+    assert counts(out)["error"] == 1
 
 
 NEVER = """

@@ -166,14 +166,6 @@ def test_a_port_that_is_taken_is_told_once(project: Project, workers: tuple[str,
         told_once(project, f"port {port} on 127.0.0.1 is taken", *workers)
 
 
-def test_a_mark_with_a_wrong_value_is_told(project: Project) -> None:
-    project.write(test_it__py="import pytest\n@pytest.mark.kafka(brokers='x')\ndef test_it(kafka):\n    pass\n")
-    code, out = project.run("--strict-markers")
-    assert code != 0
-    assert "the mark kafka(brokers='x') of test_it.py::test_it asks for that" in out
-    assert "Traceback" not in out
-
-
 @pytest.mark.parametrize(
     ("option", "told"),
     [
