@@ -558,6 +558,28 @@ def test_waiting_ends_when_it_is_ready_when_time_is_up_or_when_a_node_has_exited
     assert (failed.value.node, failed.value.log) == ("broker-3", ("it was too much",))
 
 
+@pytest.mark.parametrize(
+    ("code", "log", "what", "why"),
+    [
+        (143, [], "broker-3 is stopped", ""),
+        (0, ["it says nothing of it"], "broker-3 exited with code 0", "it ended by itself and without an error"),
+        (0, [], "broker-3 exited with code 0", "it ended by itself and without an error"),
+        (1, ["it was too much"], "broker-3 exited with code 1", ""),
+    ],
+)
+def test_a_node_is_told_as_stopped_only_if_it_was_asked_to_stop(
+    living: Shop, code: int, log: list[str], what: str, why: str
+) -> None:
+    environment = living.of()
+    living.runtime.exit_node(NAME, "broker-3", code, log)
+    with pytest.raises(NodeFailed) as failed:
+        environment.wait(timeout_s=60.0)
+    assert failed.value.what == what
+    assert failed.value.why.startswith(why)
+    assert bool(failed.value.why) is bool(why)
+    assert failed.value.log == tuple(log)
+
+
 def test_logs_are_given_line_by_line_and_tools_write_to_the_streams_that_are_given(living: Shop) -> None:
     environment = living.of()
     living.runtime.exit_node(NAME, "broker-1", 1, ["one", "two", "three"])

@@ -18,10 +18,10 @@ from provision.observe.exits import check_beside
 from provision.observe.health import Condition, explained, health_of, with_halted
 from provision.observe.reach import access_to
 from provision.observe.readiness import Assessment, assess
-from provision.plan.observed import NodeState, ObservedEnvironment
+from provision.plan.observed import WAS_ASKED_TO_STOP, NodeState, ObservedEnvironment
 from provision.runtime.base import Runtime
 
-_STOPPED = (0, 143)  # 143: a JVM that was asked to stop by SIGTERM
+_BY_ITSELF = "it ended by itself and without an error: something in its JVM, such as a Java agent, has ended it"
 # A killed broker can register again once its ZooKeeper session has expired: 18 s by default.
 _RESTART_PAUSE_S = 3.0
 
@@ -159,13 +159,13 @@ class Wait:
                 if failure and failure.transient and self.restarts:
                     self._start_again(node.name, failure.reason)
                     continue
-                if node.exit_code in _STOPPED:
+                if node.exit_code == WAS_ASKED_TO_STOP:
                     hint = f"`provision start {self.environment} {node.name}`"
                     raise NodeFailed(f"{node.name} is stopped", node=node.name, hint=hint)
                 error = NodeFailed(
                     f"{node.name} exited" + (f" with code {node.exit_code}" if node.exit_code is not None else ""),
                     node=node.name,
-                    why=failure.reason if failure else "",
+                    why=failure.reason if failure else _BY_ITSELF if node.exit_code == 0 else "",
                     hint=failure.hint if failure else f"its whole log: `provision logs {self.environment} {node.name}`",
                     log=telling(log),
                 )

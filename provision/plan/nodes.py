@@ -39,7 +39,14 @@ from provision.plan.differences import Difference, same_setting
 from provision.plan.engines import Departures
 from provision.plan.ensembles import joining, stands_alone, storage_steps
 from provision.plan.listing import placed
-from provision.plan.observed import LOST_IN_MEMORY, NodeDetails, NodeState, ObservedEnvironment, ObservedNode
+from provision.plan.observed import (
+    LOST_IN_MEMORY,
+    WAS_ASKED_TO_STOP,
+    NodeDetails,
+    NodeState,
+    ObservedEnvironment,
+    ObservedNode,
+)
 from provision.plan.phases import Phase
 from provision.plan.refusals import leaving, leftovers, refuse
 from provision.plan.throttle import RATES
@@ -401,7 +408,7 @@ def _cause_to_start(there: ObservedNode | None) -> str:
         case NodeState.CREATED:
             return "never started"
         case NodeState.EXITED:
-            return f"exited with {there.exit_code}" if there.exit_code not in (0, 143, None) else "stopped"
+            return f"exited with {there.exit_code}" if there.exit_code not in (WAS_ASKED_TO_STOP, None) else "stopped"
         case NodeState.PAUSED:
             return "paused"
         case NodeState.RESTARTING:

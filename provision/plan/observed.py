@@ -17,6 +17,10 @@ DOCKER = "docker"
 LOST_IN_MEMORY = "it starts empty: what it had in memory is gone"
 
 
+WAS_ASKED_TO_STOP = 143
+"""The exit code of a JVM that SIGTERM has ended; one that ends by itself has another, even without an error."""
+
+
 class NodeState(StrEnum):
     """The state of a node.
 

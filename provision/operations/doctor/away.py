@@ -9,14 +9,13 @@ from datetime import UTC, datetime
 from provision.cluster.model import Role
 from provision.operations.doctor.facts import Facts, NodeFacts, known
 from provision.operations.doctor.findings import Repair, starting
-from provision.plan.observed import NodeState, ObservedNode, ObservedPartition
+from provision.plan.observed import WAS_ASKED_TO_STOP, NodeState, ObservedNode, ObservedPartition
 from provision.plan.throttle import FOLLOWERS, LEADERS, RATES
 from provision.spec.units import size_text
 
 RETURNING_S = 45.0
 """How long a node that has just been started may take until all its replicas are in sync."""
 _GOING_DOWN_S = 30.0
-_STOPPED = (0, 143)  # 143: a JVM that was asked to stop by SIGTERM
 _SHUTS_DOWN = re.compile(r"[Ss]hutting down|shut down completed")
 _TIME = re.compile(r"\[?(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)")
 _LAST_LINES = 200
@@ -67,7 +66,7 @@ def absence(facts: Facts, broker: int, lacking: Iterable[tuple[str, ObservedPart
 def was_stopped(node: ObservedNode, about: NodeFacts) -> bool:
     """Whether a node that has exited was asked to; its exit code is not always known."""
     if node.exit_code is not None:
-        return node.exit_code in _STOPPED
+        return node.exit_code == WAS_ASKED_TO_STOP
     log = known(about.log) or ()
     # ZooKeeper writes nothing when it is stopped.
     return node.role == Role.ZOOKEEPER or any(_SHUTS_DOWN.search(line) for line in log[-_LAST_LINES:])
