@@ -191,7 +191,8 @@ def _json_lines(stream: BinaryIO, key: str | None, partitions: int) -> Iterator[
 
 
 def _parsed(line: bytes) -> Any:  # noqa: ANN401 any JSON
-    return json.loads(line, parse_int=_whole, parse_float=_decimal, parse_constant=_constant)
+    # of bytes, the library would guess the encoding
+    return json.loads(line.decode(), parse_int=_whole, parse_float=_decimal, parse_constant=_constant)
 
 
 def _whole(text: str) -> int:

@@ -117,6 +117,9 @@ def test_lines_are_records(form: Format, key: str | None, text: str | bytes, rec
         ("csv", None, "key,value\n1,a\n2\n", 3, "there are 2 columns, and 1 values here"),
         ("csv", None, 'key,value\n1,"a\n', 2, "unexpected end of data"),
         ("csv", None, "key,value,partition\n1,a,-1\n", 2, 'the partition must be from 0 to 2, not "-1"'),
+        ("jsonl", None, b"\xff\xfe\x00", 1, "this is not UTF-8 text"),
+        ("jsonl", None, '{"value": "a"}\n'.encode("utf-16"), 1, "this is not UTF-8 text"),
+        ("jsonl", None, '{"value": "a"}\n'.encode("utf-16-le"), 1, "this is not JSON"),
         ("csv", None, b"key,value\n1,\xff\n", 1, "this is not UTF-8 text"),
     ],
 )
