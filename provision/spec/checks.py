@@ -28,7 +28,7 @@ from provision.spec.reserved import RESERVED_BROKER, of_brokers, of_zookeeper
 from provision.spec.swarm import swarm
 from provision.spec.units import parse_size_bytes
 from provision.spec.users import users
-from provision.spec.yaml_text import Path, Positions
+from provision.spec.yaml_text import Path, Positions, dotted
 
 # What a JVM needs in addition to its heap: metaspace, code cache, thread stacks, direct buffers.
 JVM_OVERHEAD_BYTES = 128 * 1024**2
@@ -344,7 +344,7 @@ def ports(spec: EnvironmentSpec) -> Iterator[Finding]:
                 (here, mine), (there, theirs) = ((key, span), (other, taken))
                 if key == unset:
                     (here, mine), (there, theirs) = (there, theirs), (here, mine)
-                other_one, one = (".".join(map(str, path)).removesuffix(".port") for path in (there, here))
+                other_one, one = (dotted(path).removesuffix(".port") for path in (there, here))
                 message = f"port {shared[0]} is also a port of {other_one} ({_span(theirs)}); {one} takes {_span(mine)}"
                 yield Finding(here, message, "move one of the two apart")
         spans[key] = span

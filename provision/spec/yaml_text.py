@@ -134,18 +134,18 @@ def _shown(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]} … {text[-_SHOWN // 2 :]}"
 
 
-# Elsewhere a number is the key of a mapping.
-_LIST = re.compile(
-    r"^(topics|quotas|users|acls)$|^brokers\.racks$|^topics\[\d+\]\.replicas(\[\d+\])?$|^(users|acls)\[\d+\]\.allow$"
-)
+_LISTS = "acls agents allow bootstrap_servers drain files keep options quotas racks replicas topics users"
+LISTS = frozenset(_LISTS.split())
+"""The keys whose values are lists; elsewhere a number is the key of a mapping."""
 
 
 def dotted(path: Path) -> str:
     """`("topics", 0, "name")` as `topics[0].name`, as far as no part can be a secret in the wrong place."""
-    text = ""
+    text, key = "", ""
     for part in shown_parts(path):
-        text += f"[{part}]" if isinstance(part, int) and _LIST.search(text) else f".{part}"
+        text += f"[{part}]" if isinstance(part, int) and key in LISTS else f".{part}"
         text = text.removeprefix(".")
+        key = key if isinstance(part, int) else part
     return text
 
 

@@ -11,7 +11,7 @@ from provision.environment import Environment
 from provision.errors import InvalidEnvironment
 from provision.software.pins import is_lock_file
 from provision.spec.schema import schema, schema_text
-from provision.spec.yaml_text import parse
+from provision.spec.yaml_text import LISTS, dotted, parse
 from tests.docs.reading import REFERENCE, ROOT, blocks
 from tests.docs.test_docs import KEYS
 
@@ -52,6 +52,17 @@ def test_it_is_a_schema_with_every_key_and_a_description_of_each() -> None:
         assert len(about["description"]) > 8, key
         assert about["description"].endswith((".", "too.")), key
     assert json.loads(schema_text()) == schema()
+
+
+def is_list(about: Any) -> bool:  # noqa: ANN401 a part of the schema
+    if reference := about.get("$ref"):
+        return is_list(schema()["$defs"][reference.rpartition("/")[2]])
+    return "array" in about.get("type", ()) or any(map(is_list, about.get("anyOf", ())))
+
+
+def test_places_in_every_list_are_shown_as_such() -> None:
+    assert {key for key, about in described(schema()) if is_list(about)} <= LISTS
+    assert {dotted((key, 0)) for key in LISTS} == {f"{key}[0]" for key in LISTS}
 
 
 @pytest.mark.parametrize("text", VALID)
