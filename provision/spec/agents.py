@@ -10,6 +10,7 @@ from provision.catalogue.versions import KRAFT, OLDEST, KafkaVersion
 from provision.common.whole_files import unreadable
 from provision.spec.java import AgentSpec, JavaSpec
 from provision.spec.listeners import security_of
+from provision.spec.places import where
 from provision.spec.swarm import SWARM
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ LARGEST = 32 * 1024**2
 _MANIFEST = "META-INF/MANIFEST.MF"
 ADDRESS, PORT = "address", "port"
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-_ELSEWHERE = "a relative path starts at the directory of the file"
 
 
 def java_of(spec: "EnvironmentSpec") -> Mapping[str, tuple[JavaSpec, int]]:
@@ -123,7 +123,8 @@ def agent_files(spec: "EnvironmentSpec", base_directory: Path) -> Iterator["Find
                 *(((*at, "files", number), file) for number, file in enumerate(agent.files)),
             ):
                 if why := _fault(base_directory / file) or (path[-1] == "jar" and _no_agent(base_directory / file)):
-                    yield Finding(path, f"{base_directory / file} {why}", _ELSEWHERE)
+                    hint = "name another file" if (base_directory / file).exists() else where(file)
+                    yield Finding(path, f"{base_directory / file} {why}", hint)
 
 
 def _fault(file: Path) -> str:

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 from provision.common.whole_files import read_named
 from provision.security.given import CERTIFICATE, KEY, BadAuthority, given_authority
 from provision.spec.listeners import security_of
+from provision.spec.places import where
 from provision.spec.secret_files import others_can_read, path_of_secret
 from provision.spec.section import Section
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 LARGEST = 1024 * 1024
 """The largest file of a key or of certificates that is read, in bytes."""
-_ELSEWHERE = "name a file that can be read; a relative path starts at the directory of the environment file"
-_AT_HOME = "write the whole path: ~ does not stand for your home directory here"
 # No message of these shows a value: it may be a key that is in the wrong place.
 
 
@@ -66,7 +65,7 @@ def _authority(authority: AuthoritySpec, base_directory: Path) -> Iterator["Find
             contents[name] = read_named(place, LARGEST)
         except OSError as error:
             why = (error.strerror or str(error)).lower()
-            hint = _AT_HOME if file.startswith("~") else _ELSEWHERE
+            hint = "name a file that can be read" if place.exists() else where(file)
             yield Finding(("certificates", "authority", name), f"{place} cannot be read: {why}", hint)
     if len(contents) < len(named):
         return

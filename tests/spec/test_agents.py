@@ -42,7 +42,7 @@ def test_files_are_found_beside_the_environment_file_whatever_the_working_direct
     ],
     ids=["missing", "directory", "dangling", "circular"],
 )
-@pytest.mark.parametrize(("name", "key"), [("agent.jar", "jar"), ("rules.yaml", "files.0")])
+@pytest.mark.parametrize(("name", "key"), [("agent.jar", "jar"), ("rules.yaml", "files[0]")])
 def test_a_file_that_cannot_be_given_to_nodes_is_told_at_its_key(
     tmp_path: Path, name: str, key: str, made: Callable[[Path], object], reason: str
 ) -> None:
@@ -52,7 +52,7 @@ def test_a_file_that_cannot_be_given_to_nodes_is_told_at_its_key(
         (tmp_path / "rules.yaml").write_text("", encoding="utf-8")
     made(tmp_path / name)
     (problem,) = problems(tmp_path, AGENT)
-    assert (problem.line, problem.path) == (1, f"brokers.java.agents.0.{key}")
+    assert (problem.line, problem.path) == (1, f"brokers.java.agents[0].{key}")
     assert f"{tmp_path / name} {reason}" in problem.message
 
 
@@ -109,7 +109,7 @@ def test_what_java_would_not_take_as_an_agent_is_told(
     (tmp_path / "rules.yaml").write_text("", encoding="utf-8")
     made(tmp_path / "agent.jar")
     (problem,) = problems(tmp_path, AGENT)
-    assert (problem.path, problem.message) == ("brokers.java.agents.0.jar", f"{tmp_path / 'agent.jar'} {reason}")
+    assert (problem.path, problem.message) == ("brokers.java.agents[0].jar", f"{tmp_path / 'agent.jar'} {reason}")
 
 
 ALIKE = """
@@ -136,25 +136,25 @@ def test_names_ports_and_what_stands_for_something_have_to_fit_together(tmp_path
         (6, "brokers.java.jmx_port", "3 nodes from port 65534 on go beyond 65535", "start lower"),
         (
             9,
-            "brokers.java.agents.0.options",
+            "brokers.java.agents[0].options",
             "{nobody} stands for nothing",
             "known: {agent.jar}, {rules.yaml}, {address}, {port}",
         ),
         (
             10,
-            "brokers.java.agents.0.port",
-            "port 9092 is also a port of brokers (9092 to 9094); brokers.java.agents.0 takes 9090 to 9092",
+            "brokers.java.agents[0].port",
+            "port 9092 is also a port of brokers (9092 to 9094); brokers.java.agents[0] takes 9090 to 9092",
             "move one of the two apart",
         ),
         (
             12,
-            "brokers.java.agents.1.jar",
+            "brokers.java.agents[1].jar",
             "agent.jar is the name of another file of these agents",
             "give it another name",
         ),
         (
             13,
-            "brokers.java.agents.1.options",
+            "brokers.java.agents[1].options",
             "{port} stands for nothing: the agent has no port",
             "give it the key `port`",
         ),
