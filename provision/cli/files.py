@@ -14,7 +14,7 @@ from provision.cli.layout import columns_of
 from provision.cli.options import Env, Envs, Frozen, GiveUp, Output, Set, TakeOver
 from provision.cli.output import Format, painted, print_value, say, tell_warnings, write_line
 from provision.common.counts import counted
-from provision.common.whole_files import write_whole
+from provision.common.whole_files import told_as_unwritable, write_whole
 from provision.errors import InvalidEnvironment, Problem, Refused, Unavailable, UsageError
 from provision.spec.limits import MAX_BROKERS
 
@@ -149,10 +149,8 @@ def render(
     files = select_described(env, overrides, tell_warnings).render(secrets=secrets)
     left_out = [f"{file.node}/{file.name}" for file in files if file.secret and not secrets]
     written = [file for file in files if secrets or not file.secret]
-    try:
+    with told_as_unwritable(out):
         write_below(out, written)
-    except OSError as error:
-        raise UsageError(f"cannot write below {out}", why=error.strerror or str(error)) from error
     say(f"wrote {counted('file', len(written))} below {out}")
     if left_out:
         say(f"left out, because they are secret: {', '.join(left_out)}")

@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 
 from provision.cluster.model import Role
 from provision.common.process_identity import host_name
-from provision.common.whole_files import require_writable, write_output
+from provision.common.whole_files import require_writable, told_as_unwritable, write_output
 from provision.errors import NodeFailed, NotReady, ProvisionError, UsageError
 from provision.events import ActionFailed, Event, LevelReached, Listener, NodeReady, NodeWaiting, Notice, silent
 from provision.kafka.levels import Level
@@ -38,10 +38,8 @@ def reported(file: Path | None, environment: "Environment") -> Iterator[None]:
         return
     if environment.is_described_by(file):
         raise UsageError(f"{file} is the environment's own file")
-    try:
+    with told_as_unwritable(file):
         require_writable(file)
-    except OSError as error:
-        raise UsageError(f"{file} cannot be written", why=error.strerror or str(error)) from error
     report = _Report(environment)
     listener, environment.on_event = environment.on_event, report.beside(environment.on_event)
     try:

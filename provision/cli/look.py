@@ -17,7 +17,7 @@ from provision.cli.progress import progress
 from provision.cli.streams import Purpose, write_as
 from provision.cli.words import env_and_nodes
 from provision.common.counts import counted
-from provision.common.whole_files import is_stream, write_output
+from provision.common.whole_files import is_stream, told_as_unwritable, write_output
 from provision.errors import InvalidEnvironment, ProvisionError, UsageError
 
 if TYPE_CHECKING:
@@ -217,7 +217,8 @@ def logs(
 
 
 def _write_bundle(environment: "Environment", file: Path, tail: int | None) -> None:
-    lacking = environment.bundle(file, tail=tail)
+    with told_as_unwritable(file):
+        lacking = environment.bundle(file, tail=tail)
     say(f"wrote {file}; passwords and keys in it are hidden")
     for what in lacking:
         say(f"not in it: {what}")
@@ -309,10 +310,8 @@ def client_config(
             hint="--out FILE writes it into a file that only you can read; --show-secrets shows it",
         )
     if out:
-        try:
+        with told_as_unwritable(out):
             write_output(out, config.text, 0o600)
-        except OSError as error:
-            raise ProvisionError(f"cannot write {out}", why=error.strerror or str(error)) from error
         for file in (*config.files, out):
             say(f"wrote {file}")
         _tell_of_mounts(config.mounts)

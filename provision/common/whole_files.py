@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from provision.errors import UsageError
+
 MAX_BYTES = 16 * 1024**2
 """The largest file that is read: far more than any that is written."""
 _STREAMS = re.compile(r"/dev/(std(in|out|err)|fd/)|/proc/")
@@ -108,6 +110,20 @@ def require_writable(file: Path) -> None:
             pass
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(file)) from error
+
+
+@contextmanager
+def told_as_unwritable(place: Path) -> Iterator[None]:
+    """Tell in one way, whatever is written, that a place which the user has named takes nothing.
+
+    Raises:
+        UsageError: the block has raised an `OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        hint = "name another place, or see to its permissions and to the space there"
+        raise UsageError(f"cannot write {place}", why=error.strerror or str(error), hint=hint) from error
 
 
 def is_private(path: Path) -> bool:

@@ -105,7 +105,7 @@ def export(observed: ObservedEnvironment, directory: Path, user: str = "", form:
     Raises:
         UsageError: it has no certificates, the user has none, or there is no such format.
         Refused: in their place is a link, or a store that was not written so.
-        ProvisionError: the files cannot be written.
+        UsageError: the files cannot be written.
     """
     if form not in (PEM, PKCS12):
         raise UsageError(f"there is no format {form!r}", hint=f"known: {PEM}, {PKCS12}")

@@ -61,7 +61,7 @@ def client_config(
         UsageError: there is no such form, user or listener, a user must be named, or that client reads no stores.
         Unavailable: no broker is running, or its secrets are not on this machine.
         Refused: in the place of a store is one that was not written so, or a link.
-        ProvisionError: the stores cannot be written.
+        UsageError: the stores cannot be written.
     """
     if form not in FORMS:
         raise UsageError(f"there is no format {form!r}", hint=f"known: {', '.join(FORMS)}")

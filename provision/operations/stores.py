@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from provision.common.whole_files import is_private, read_whole, write_whole
-from provision.errors import ProvisionError, Refused, Unavailable
+from provision.common.whole_files import is_private, read_whole, told_as_unwritable, write_whole
+from provision.errors import Refused, Unavailable
 from provision.security.material import USERS, parted
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Stores:
         """Write them, each with its password in a file beside it; returns the paths of all files.
 
         Raises:
-            ProvisionError: they cannot be written.
+            UsageError: they cannot be written.
         """
         stores = (self.trusted, self.own) if self.own else (self.trusted,)
         return [path for store in stores for path in write_below(store.path.parent, store.files)]
@@ -88,16 +88,14 @@ def write_below(directory: Path, files: Mapping[str, bytes]) -> list[Path]:
 
     Raises:
         Refused: there is a link in the place of one.
-        ProvisionError: they cannot be written.
+        UsageError: they cannot be written.
     """
     for file in files:
         _require_no_link(directory / file)
-    try:
+    with told_as_unwritable(directory):
         directory.mkdir(parents=True, exist_ok=True)
         for file, content in files.items():
             write_whole(directory / file, content, _MODE)
-    except OSError as error:
-        raise ProvisionError(f"cannot write to {directory}", why=error.strerror or str(error)) from error
     return [directory / file for file in files]
 
 
@@ -121,7 +119,7 @@ def _kept_password(store: Path) -> bytes:
     beside = _password_file(store)
     for path in (beside, store):
         _require_no_link(path)
-    try:
+    with told_as_unwritable(store):
         word = _line(read_whole(beside, _LONGEST_PASSWORD)) if beside.exists() else b""
         private = bool(word) and is_private(beside)
         if store.exists():
@@ -129,8 +127,6 @@ def _kept_password(store: Path) -> bytes:
         elif beside.exists() and not private:
             why = "it is empty, is not in one line of ASCII, or others can read it"
             raise Refused(f"{beside} has no password for a store", why=why, hint=f"remove it, or `chmod 600 {beside}`")
-    except OSError as error:
-        raise ProvisionError(f"cannot write {store}", why=error.strerror or str(error)) from error
     return word if private else b""
 
 

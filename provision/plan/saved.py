@@ -12,8 +12,8 @@ from pydantic import ConfigDict
 from provision.cluster.model import RenderedFile
 from provision.common.notes import DamagedNote, Note, parse_note
 from provision.common.printable import printable
-from provision.common.whole_files import write_output
-from provision.errors import ProvisionError, Refused, UsageError
+from provision.common.whole_files import told_as_unwritable, write_output
+from provision.errors import Refused, UsageError
 from provision.plan.actions import Plan
 from provision.plan.observed import ObservedEnvironment
 
@@ -61,15 +61,13 @@ class SavedPlan:
 
         Raises:
             Refused: there is a file that is no plan.
-            ProvisionError: the file cannot be written.
+            UsageError: the file cannot be written.
         """
         if _is_something_else(file):
             raise Refused(f"{file} is not a saved plan, and is left as it is", hint="name another file, or remove it")
         content = {"provision_plan": _FORMAT, **asdict(self)}
-        try:
+        with told_as_unwritable(file):
             write_output(file, json.dumps(content, indent=2) + "\n")
-        except OSError as error:
-            raise ProvisionError(f"cannot write {file}", why=error.strerror or str(error)) from error
 
     @classmethod
     def read(cls, file: Path) -> "SavedPlan":
@@ -121,10 +119,8 @@ class SavedPlan:
 
 def _is_something_else(file: Path) -> bool:
     """Whether a file has a content, and it is not a plan's, of whichever version."""
-    try:
+    with told_as_unwritable(file):
         return file.is_file() and b"provision_plan" not in (_beginning(file) or b"provision_plan")
-    except OSError as error:
-        raise ProvisionError(f"cannot write {file}", why=error.strerror or str(error)) from error
 
 
 def _beginning(file: Path) -> bytes:

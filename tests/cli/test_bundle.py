@@ -170,8 +170,8 @@ def test_there_is_a_whole_archive_or_none(
     runtime: SpokenRuntime, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("file").touch()
-    assert run(["logs", "--bundle", "file/below.tar.gz"]) == 1
-    assert "error: file" in capsys.readouterr().err
+    assert run(["logs", "--bundle", "file/below.tar.gz"]) == 64
+    assert "error: cannot write file" in capsys.readouterr().err
     assert run(["logs", "--bundle", "new/directory/of.tar.gz"]) == 0
     OUT.write_text("before")
 
@@ -179,7 +179,7 @@ def test_there_is_a_whole_archive_or_none(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("tarfile.TarFile.addfile", full)
-    assert run(["logs", "--bundle", str(OUT)]) == 1
+    assert run(["logs", "--bundle", str(OUT)]) == 64
     assert "No space left on device" in capsys.readouterr().err
     assert OUT.read_text() == "before"
     assert [file.name for file in Path().glob("*.new")] == []

@@ -180,7 +180,7 @@ def test_a_file_that_cannot_be_written_is_told_before_anything_is_done(
     Path("file").touch()
     world[0].on_verb = lambda verb, _subject: pytest.fail(verb)
     assert run([command[0], "--junit", place, *command[1:]]) == 64
-    assert capsys.readouterr().err.startswith(f"error: {place} cannot be written\n")
+    assert capsys.readouterr().err.startswith(f"error: cannot write {place}\n")
     assert not Path("ran").exists()
 
 
