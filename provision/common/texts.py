@@ -2,6 +2,9 @@
 
 import unicodedata
 
+ANOTHER_BEGINS = "Another JVM begins (provision)"
+"""What a node's log has between the lines of two of its JVMs, if the first of them could write any."""
+
 
 def is_text(text: str) -> bool:
     """Whether it consists of whole characters: Python reads bytes that are no UTF-8 as halves of characters."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cache
 
+from provision.common.texts import ANOTHER_BEGINS
 from provision.kafka.causes import CAUSES, CONSEQUENCES, OUT_OF_MEMORY, Failure
 
 LOG_LINES = 3000
@@ -42,8 +43,8 @@ _FRAME = ("\tat ", "\t... ")
 # A record's further lines: values that it lists, or a stack trace, which one that is no problem does not have.
 _CONTINUED = re.compile(r"\s|Caused by: |Suppressed: ")
 _EXCEPTION = re.compile(r"[\w.$]+(?:Exception|Error|Fault)\b(?::|$)")
-# The first line of a run of Kafka, and of ZooKeeper.
-_BEGINS = re.compile(r"Log4jController\W+MBean|Reading configuration from: ")
+# The first line of a run of Kafka, and of ZooKeeper, or what comes before a JVM that may not get so far.
+_BEGINS = re.compile(rf"Log4jController\W+MBean|Reading configuration from: |{re.escape(ANOTHER_BEGINS)}")
 _JVM_WARNS = re.compile(r"^.{0,60}\bwarning\b|^SLF4J", re.IGNORECASE)
 
 
@@ -101,7 +102,7 @@ def _records(log: Iterable[str]) -> list[_Record]:
     for line in log:
         if _BEGINS.search(line):
             found = []
-        if line.startswith(_FRAME) or not line.strip():
+        if line.startswith(_FRAME) or not line.strip() or line.endswith(ANOTHER_BEGINS):
             continue
         level, logged = _level_of(line)
         last = found[-1] if found else None

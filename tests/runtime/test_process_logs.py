@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from provision.kafka.failures import explain
+from provision.kafka.failures import explain, telling
 from provision.runtime.process import logs
 
 TAKEN = "ERROR: transport error 202: bind failed: Address already in use"
@@ -22,6 +22,27 @@ def test_a_jvms_last_words_come_before_the_log_of_the_next_run(tmp_path: Path) -
     assert explain(list(logs.lines(node, None))) is None
     logs.fresh_console(node)  # nothing was written: what the one before said is kept
     assert TAKEN in list(logs.lines(node, None))
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        f"{BEGINS}\n[now] ERROR of the run before (kafka.Kafka)\n[now] INFO shut down completed (kafka.Kafka)\n",
+        f"{BEGINS}\n[now] INFO shut down completed (kafka.Kafka)\n",
+        "[now] INFO the rest of a log whose beginning was rotated away\n",
+        "",
+    ],
+)
+def test_a_jvm_that_dies_before_it_logs_is_not_told_with_the_lines_of_the_one_before(
+    tmp_path: Path, before: str
+) -> None:
+    node = tmp_path / "broker-1"
+    (node / "log").mkdir(parents=True)
+    logs.fresh_console(node).write_text("OpenJDK 64-Bit Server VM warning: of the one before\n")
+    (node / "log" / "broker-1.log").write_text(before)
+    logs.fresh_console(node).write_text(f"{TAKEN}\n")
+    assert telling(list(logs.lines(node, None))) == [TAKEN]
+    assert all(line in list(logs.lines(node, None)) for line in before.splitlines())  # they are kept all the same
 
 
 @pytest.mark.parametrize("name", ["console.log", "console.log.1", "broker-1.log", "broker-1.log.1", ""])

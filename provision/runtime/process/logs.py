@@ -3,14 +3,17 @@
 import os
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from provision.common.texts import ANOTHER_BEGINS
 from provision.runtime.process import processes
 
 CONSOLE = "console.log"
 _OLDER = f"{CONSOLE}.1"
 _FOLLOW_PAUSE_S = 0.2
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 
 def lines(directory: Path, tail: int | None) -> Iterator[str]:
@@ -32,17 +35,25 @@ def _text(file: Path) -> str:
 
 
 def _opened(file: Path) -> BinaryIO:
-    return open(file, "rb", opener=lambda path, flags: os.open(path, flags | getattr(os, "O_NOFOLLOW", 0)))
+    return open(file, "rb", opener=lambda path, flags: os.open(path, flags | _NO_LINK))
 
 
 def fresh_console(directory: Path) -> Path:
     """The file for the output of the next JVM: what the one before has written must not pass for its."""
+    _say_that_another_begins(directory / "log" / f"{directory.name}.log")
     console = directory / "log" / CONSOLE
     if console.is_symlink():
         console.unlink()
     if console.exists() and console.stat().st_size:
         console.replace(console.with_name(_OLDER))
     return console
+
+
+def _say_that_another_begins(log: Path) -> None:
+    """In the log of the JVM before: one that dies early writes nothing there, and that one's lines are none of its."""
+    if _is_log(log):
+        with open(log, "a", encoding="utf-8", opener=lambda path, flags: os.open(path, flags | _NO_LINK)) as stream:
+            stream.write(f"[{datetime.now():%Y-%m-%d %H:%M:%S},000] INFO {ANOTHER_BEGINS}\n")  # noqa: DTZ005 as Kafka
 
 
 def follow(directory: Path) -> Iterator[str]:
