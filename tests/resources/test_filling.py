@@ -206,7 +206,7 @@ def test_one_far_below_is_found_by_the_plan(living: Living, monkeypatch: pytest.
         ("seed.json", "does not say what format it has"),
         ({"file": "seed.jsonl", "format": "xml"}, "must be 'jsonl', 'text' or 'csv'"),
         (".", "does not say what format it has"),
-        ({"file": ".", "format": "text"}, "cannot be read: is a directory"),
+        ({"file": ".", "format": "text"}, "is not a file"),
         ({"file": "seed.jsonl", "key": "nothing"}, "there is no field 'nothing' for the key"),
         ({"key": "id"}, "this key is required"),
         (7, "must be a mapping"),

@@ -260,7 +260,8 @@ def test_what_can_be_made_again_is(closed: Closed, security: str) -> None:
             closed.store.path(name).unlink()
     about = closed.runtime.abouts()[NAME]
     closed.of(security).up()
-    assert closed.runtime.abouts()[NAME] == about
+    again = closed.runtime.abouts()[NAME]
+    assert again.model_copy(update={"changes": about.changes}) == about  # it only remembers one more change
     assert is_let_in(closed)
 
 
