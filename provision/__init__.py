@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from provision.kafka.levels import Level
+    from provision.operations.finding import described_file
     from provision.pipeline import UpOptions, UpResult
 
 __version__ = "0.1.0"
@@ -55,6 +56,7 @@ _PUBLIC = {
     "Record": "provision.common.records",
     "UpOptions": "provision.pipeline",
     "UpResult": "provision.pipeline",
+    "described_file": "provision.operations.finding",
     **dict.fromkeys(_ERRORS, "provision.errors"),
 }
 
@@ -79,6 +81,7 @@ __all__ = [
     "UpResult",
     "UsageError",
     "__version__",
+    "described_file",
 ]
 
 

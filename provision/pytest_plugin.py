@@ -269,7 +269,7 @@ def _wanted(config: pytest.Config, values: Mapping[str, Any], asked: Mapping[str
         return Wanted(values=values, overrides=overrides)
     if not named:
         return Wanted(overrides=overrides)
-    from provision.operations.finding import described_file
+    from provision import described_file
 
     return Wanted(described_file(named, config.rootpath), overrides=overrides)
 

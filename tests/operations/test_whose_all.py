@@ -98,6 +98,7 @@ METHODS: dict[str, Callable[[Environment], Any]] = {
     "plan": Environment.plan,
     "down": Environment.down,
     "stop": Environment.stop,
+    "kill": Environment.kill,
     "start": Environment.start,
     "restart": Environment.restart,
     "tool": lambda environment: environment.tool("kafka-topics", ["--list"], _streams()),
