@@ -150,7 +150,8 @@ def test_inputs(kafka, tmp_path):
     refused("made with partitions=2", kafka.topic, "orders", partitions=3)
     refused("`records` is for a new one", kafka.topic, "orders", records=["a"])
     assert kafka.topic("orders", partitions=2) is kafka.topic("orders") is orders
-    for count, told in ((0, "at least 1, not 0"), (-5, "at least 1, not -5"), ("3", "a whole number, not the text '3'")):
+    wrong = {0: "at least 1, not 0", -5: "at least 1, not -5", "3": "a whole number, not the text '3'"}
+    for count, told in wrong.items():
         refused(f"partitions: must be {told}", kafka.topic, "other", partitions=count)
     refused("a topic's name is a text", kafka.topic, 5)
     refused("a topic's name is a text", kafka.topic, "__x")
