@@ -83,7 +83,7 @@ def several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeRuntime:
     )
     home = str(tmp_path / "home")
     abouts = {
-        "mine": About(home=home, file="/work/mine.yaml", **OURS),
+        "mine": About(home=home, file="/here/mine.yaml", **OURS),
         "job": About(home=home, owner="job-7", **OURS),
         "of-another-home": About(home="/elsewhere", **OURS),
         "of-another-machine": About(home=home, **{**OURS, "host": "far-away"}),
@@ -146,7 +146,7 @@ def _of_another_home(several: FakeRuntime, known: About) -> None:
 
 
 def _of_another_file(several: FakeRuntime, known: About) -> None:
-    several.write_about("mine", known.model_copy(update={"file": "/work/another.yaml"}))
+    several.write_about("mine", known.model_copy(update={"file": "/here/another.yaml"}))
 
 
 def _used_again(several: FakeRuntime, known: About) -> None:
