@@ -56,11 +56,11 @@ def _hindrances(securing: Resecuring, phases: Sequence[Phase], stop: str) -> Ite
 
 
 def _taken_by_others(securing: Resecuring) -> Iterator[str]:
-    """Ports of listeners that come, which another broker has until its last phase."""
-    has = {one.port: (node.name, one) for node in securing.observed.nodes for one in node.ways}
+    """Ports of listeners that come, which another broker at the same address has until its last phase."""
+    has = {one.endpoint: (node.name, one) for node in securing.observed.nodes for one in node.ways}
     for node in securing.cluster.brokers:
         for one in node.host_listeners:
-            owner, there = has.get(one.port, (node.name, one))
+            owner, there = has.get(one.endpoint, (node.name, one))
             if owner != node.name:
                 yield (
                     f"{node.name} would listen at port {one.port} ({one.known_as}), which {owner} has until "
