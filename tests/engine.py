@@ -218,6 +218,19 @@ class Provision:
         return found
 
 
+def reapers(provision: Provision) -> list[psutil.Process]:
+    """The reapers of that home."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            ours = "--owned" in process.cmdline() and process.environ().get("PROVISION_HOME") == str(provision.home)
+        except psutil.Error:
+            continue
+        if ours:
+            found.append(process)
+    return found
+
+
 def write_environment(directory: Path, name: str, text: str) -> str:
     """Write an environment file and return its path, to be given as `ENV`."""
     file = directory / f"{name}.yaml"

@@ -76,9 +76,9 @@ UNREADABLE = b"\0"
 """The content that stands for a file that is there but cannot be read, or is none. No text has it."""
 
 LAUNCH_FILE = "launch.json"
+"""The file that records how a node is started, next to its configuration."""
 AGENT_PREFIX = "agent-"
 """How the names of files begin that are those of Java agents."""
-"""The file that records how a node is started, next to its configuration."""
 
 
 class StorageKind(StrEnum):

@@ -103,9 +103,8 @@ def export(observed: ObservedEnvironment, directory: Path, user: str = "", form:
         The files that were written; only this user can read those with a key or a password.
 
     Raises:
-        UsageError: it has no certificates, the user has none, or there is no such format.
+        UsageError: it has no certificates, the user has none, there is no such format, or the files cannot be written.
         Refused: in their place is a link, or a store that was not written so.
-        UsageError: the files cannot be written.
     """
     if form not in (PEM, PKCS12):
         raise UsageError(f"there is no format {form!r}", hint=f"known: {PEM}, {PKCS12}")

@@ -58,10 +58,10 @@ def client_config(
         stores: for a Java client, the file beside which PKCS #12 stores are written, to which the form then refers.
 
     Raises:
-        UsageError: there is no such form, user or listener, a user must be named, or that client reads no stores.
+        UsageError: there is no such form, user or listener, a user must be named, that client reads no stores, or they
+            cannot be written.
         Unavailable: no broker is running, or its secrets are not on this machine.
         Refused: in the place of a store is one that was not written so, or a link.
-        UsageError: the stores cannot be written.
     """
     if form not in FORMS:
         raise UsageError(f"there is no format {form!r}", hint=f"known: {', '.join(FORMS)}")

@@ -87,16 +87,21 @@ def _names(java: JavaSpec, place: "KeyPath") -> Iterator["Finding"]:
     from provision.spec.checks import Finding
 
     seen: set[str] = set()
+    for path, file in _named(java, place):
+        name = file.rpartition("/")[2]
+        if name in seen:
+            yield Finding(path, f"{name} is the name of another file of these agents", "give it another name")
+        if name in (ADDRESS, PORT):
+            yield Finding(path, f"{{{name}}} already stands for something else", "give the file another name")
+        seen.add(name)
+
+
+def _named(java: JavaSpec, place: "KeyPath") -> Iterator[tuple["KeyPath", str]]:
+    """Every file of the agents as written, with its key."""
     for index, agent in enumerate(java.agents):
-        keyed = [((*place, "agents", index, "jar"), agent.jar)]
-        keyed += [((*place, "agents", index, "files", number), file) for number, file in enumerate(agent.files)]
-        for path, file in keyed:
-            name = file.rpartition("/")[2]
-            if name in seen:
-                yield Finding(path, f"{name} is the name of another file of these agents", "give it another name")
-            if name in (ADDRESS, PORT):
-                yield Finding(path, f"{{{name}}} already stands for something else", "give the file another name")
-            seen.add(name)
+        yield (*place, "agents", index, "jar"), agent.jar
+        for number, file in enumerate(agent.files):
+            yield (*place, "agents", index, "files", number), file
 
 
 def _placeholders(agent: AgentSpec, path: "KeyPath") -> Iterator["Finding"]:
@@ -116,15 +121,10 @@ def agent_files(spec: "EnvironmentSpec", base_directory: Path) -> Iterator["Find
     from provision.spec.checks import Finding
 
     for section, (java, _) in java_of(spec).items():
-        for index, agent in enumerate(java.agents):
-            at: KeyPath = (section, "java", "agents", index)
-            for path, file in (
-                ((*at, "jar"), agent.jar),
-                *(((*at, "files", number), file) for number, file in enumerate(agent.files)),
-            ):
-                if why := _fault(base_directory / file) or (path[-1] == "jar" and _no_agent(base_directory / file)):
-                    hint = "name another file" if (base_directory / file).exists() else where(file)
-                    yield Finding(path, f"{base_directory / file} {why}", hint)
+        for path, file in _named(java, (section, "java")):
+            whole = base_directory / file
+            if why := _fault(whole) or (path[-1] == "jar" and _no_agent(whole)):
+                yield Finding(path, f"{whole} {why}", "name another file" if whole.exists() else where(file))
 
 
 def _fault(file: Path) -> str:

@@ -35,8 +35,12 @@ _ENDING = (
 """Options after which Java prints something, and most after which it exits."""
 
 
+def _is_one_line(text: str) -> bool:
+    return not any(character in text for character in "\n\r\0")
+
+
 def _option(text: str) -> str:
-    if not text.startswith("-") or text == "-" or any(character in text for character in "\n\r\0"):
+    if not text.startswith("-") or text == "-" or not _is_one_line(text):
         raise ValueError(
             f"{text!r} is not an option of Java: one begins with a hyphen, and has its value after = or : in one text"
         )
@@ -63,7 +67,7 @@ def _file(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    if any(character in text for character in "\n\r\0"):
+    if not _is_one_line(text):
         raise ValueError("the options of an agent are one line")
     return text
 

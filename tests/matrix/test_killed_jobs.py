@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.engine import (
@@ -22,6 +21,7 @@ from tests.engine import (
     engine,
     image,
     java,
+    reapers,
     wait_for_line,
     wait_until,
     write_environment,
@@ -89,19 +89,6 @@ def names(provision: Provision) -> list[str]:
     """The environments of that home."""
     listed = json.loads(provision.ok("list", "-o", "json"))
     return [one["name"] for one in listed if one["home"] == str(provision.home)]
-
-
-def reapers(provision: Provision) -> list[psutil.Process]:
-    """The reapers of that home."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            ours = "--owned" in process.cmdline() and process.environ().get("PROVISION_HOME") == str(provision.home)
-        except psutil.Error:
-            continue
-        if ours:
-            found.append(process)
-    return found
 
 
 @contextmanager

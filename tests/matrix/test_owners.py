@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.engine import (
@@ -17,6 +16,7 @@ from tests.engine import (
     Provision,
     engine,
     java,
+    reapers,
     wait_for_line,
     wait_until,
     write_environment,
@@ -46,19 +46,6 @@ def provision(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Provis
         command.ok("down", name)
         assert command.traces(name) == []
     assert not reapers(command)
-
-
-def reapers(provision: Provision) -> list[psutil.Process]:
-    """The reapers of that home."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            ours = "--owned" in process.cmdline() and process.environ().get("PROVISION_HOME") == str(provision.home)
-        except psutil.Error:
-            continue
-        if ours:
-            found.append(process)
-    return found
 
 
 def _traces(provision: Provision, name: str) -> list[str]:
