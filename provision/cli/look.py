@@ -14,7 +14,7 @@ from provision.cli.groups import LOOK
 from provision.cli.options import At, Env, Junit, Nodes, Output, Timeout, Until, level, seconds
 from provision.cli.output import Format, age, print_error, print_table, print_value, say, styled, write_line
 from provision.cli.progress import progress
-from provision.cli.streams import Purpose, write_as
+from provision.cli.streams import Purpose, leaving_with_reader, write_as
 from provision.cli.words import env_and_nodes
 from provision.common.counts import counted
 from provision.common.whole_files import is_stream, told_as_unwritable, write_output
@@ -210,10 +210,11 @@ def logs(
     write_as(Purpose.STREAM)
     chosen = list(dict.fromkeys(wanted)) or known
     prefixes = _prefixes(chosen) if len(wanted) != 1 else {}
-    for node, line in environment.logs(chosen, tail=tail, follow=follow):
-        write_line(f"{prefixes.get(node, '')}{line}")
-        if follow:
-            sys.stdout.flush()
+    with leaving_with_reader():
+        for node, line in environment.logs(chosen, tail=tail, follow=follow):
+            write_line(f"{prefixes.get(node, '')}{line}")
+            if follow:
+                sys.stdout.flush()
 
 
 def _write_bundle(environment: "Environment", file: Path, tail: int | None) -> None:

@@ -16,7 +16,7 @@ from provision.cli.groups import TOPICS
 from provision.cli.options import At, Env, TakeOver, User, seconds
 from provision.cli.output import is_terminal, say, tell_notices
 from provision.cli.progress import progress
-from provision.cli.streams import Purpose, write_as
+from provision.cli.streams import Purpose, leaving_with_reader, write_as
 from provision.cli.words import env_and_one, env_and_tool
 from provision.common.counts import counted
 from provision.common.records import Codec, Headers, Isolation, NewRecord
@@ -196,13 +196,14 @@ def consume(
         isolation_level=isolation_level,
         to_end=to_end,
     )
-    for record in records:
-        if output is Shape.JSON:
-            out.write(json_line(record))
-        else:
-            key = b"" if key_separator is None else (record.key or b"") + key_separator.encode()
-            out.write(key + (record.value or b"") + b"\n")
-        out.flush()
+    with leaving_with_reader():
+        for record in records:
+            if output is Shape.JSON:
+                out.write(json_line(record))
+            else:
+                key = b"" if key_separator is None else (record.key or b"") + key_separator.encode()
+                out.write(key + (record.value or b"") + b"\n")
+            out.flush()
 
 
 def tool(

@@ -8,9 +8,17 @@ failure. Standard error only tells of the work: what it cannot take is dropped w
 import codecs
 import io
 import os
+import select
+import stat
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from typing import Any
+
+from provision.common.interrupts import interrupt_main
+from provision.errors import Interrupted
 
 _READABLE = "provision.readable"
 _INSTEAD = {"→": "->", "↻": "o", "▸": ">", "↓": "v", "✗": "x", "✓": "v", "…": "...", "×": "x", "’": "'", "–": "-"}
@@ -50,8 +58,6 @@ class _Outlet(io.FileIO):
 
     def _wait(self) -> None:
         """Until the reader of a pipe in non-blocking mode has taken something."""
-        import select
-
         select.select([], [self], [])
 
 
@@ -97,6 +103,48 @@ def write_as(purpose: Purpose) -> None:
     """Say what standard output is for in this run; it is for `Purpose.VALUES` unless somebody says otherwise."""
     if outlet := _outlet():
         outlet.purpose = purpose
+
+
+@contextmanager
+def leaving_with_reader() -> Iterator[None]:
+    """End the block when the reader of standard output has left, also while there is nothing to write.
+
+    What waits for the next record or line would learn of it only with that line, which may never come.
+
+    Raises:
+        OutputLost: the reader has left.
+    """
+    outlet = _outlet()
+    if outlet is None or not _is_pipe(outlet.fileno()) or not hasattr(select, "poll"):  # Windows has none
+        yield
+        return
+    departure = select.poll()
+    departure.register(outlet, 0)  # an error and a hang-up are told in any case
+    block_runs = left = False
+
+    def watch() -> None:
+        nonlocal left
+        departure.poll()
+        left = True
+        interrupt_main(lambda: block_runs)
+
+    try:
+        block_runs = True
+        threading.Thread(target=watch, name="reader", daemon=True).start()
+        try:
+            yield
+        finally:
+            block_runs = False
+    except (KeyboardInterrupt, Interrupted):
+        if not left:
+            raise
+        outlet.lost = BrokenPipeError()
+        raise OutputLost from None
+
+
+def _is_pipe(descriptor: int) -> bool:
+    mode = os.fstat(descriptor).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
 def lost() -> tuple[Purpose, OSError] | None:

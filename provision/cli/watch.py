@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from provision.cli.layout import columns_of, table_lines
 from provision.cli.output import Format, as_yaml, is_terminal, write_line
-from provision.cli.streams import Purpose, write_as
+from provision.cli.streams import Purpose, leaving_with_reader, write_as
 from provision.common.patience import Patience
 from provision.errors import Interrupted, ProvisionError
 
@@ -34,12 +34,13 @@ def watch(look: Look, every_s: float, output: Format) -> None:
     write_as(Purpose.STREAM)
     looks = _looks(look, every_s)
     try:
-        if output is not Format.TABLE:
-            _print_values(looks, output)
-        elif is_terminal(sys.stdout):
-            _redraw(looks)
-        else:
-            _print_changes(looks)
+        with leaving_with_reader():
+            if output is not Format.TABLE:
+                _print_values(looks, output)
+            elif is_terminal(sys.stdout):
+                _redraw(looks)
+            else:
+                _print_changes(looks)
     except KeyboardInterrupt:
         raise Interrupted("") from None
 

@@ -21,13 +21,15 @@ _SIGNALS = tuple(
     for name in ("SIGINT", "SIGTERM", "SIGHUP")
     if hasattr(signal, name)  # Windows has no SIGHUP
 )
-# A signal that interrupts a wait and raises only what was dropped, and when it is sent after another one.
+# A signal that interrupts a wait and raises only an interrupt that is due, and when it is sent after another one.
 _NUDGE = getattr(signal, "SIGURG", None)
 _NUDGES_S = (0.05, 0.5)
 # What a signal does inside shielded blocks, the innermost last. Signals are delivered only to the main thread.
 _shelters: list[Callable[[], None]] = []
 # What is to be said if the program ends at once, the innermost last.
 _ways_on: list[Callable[[], str]] = []
+# What interrupts the main thread from another one; there is one where `keep_awake` was called.
+_interrupters: list[Callable[[Callable[[], bool]], None]] = []
 
 
 def handle_signals(end: Callable[[str], None]) -> None:
@@ -67,7 +69,7 @@ def keep_awake() -> None:
     """
     if _NUDGE is None:  # Windows
         return
-    nudge, main, dropped = _NUDGE, threading.get_ident(), threading.Event()
+    nudge, main, due = _NUDGE, threading.get_ident(), list[Callable[[], bool]]()
     reader, writer = os.pipe()  # open as long as the program runs
     os.set_blocking(writer, False)
 
@@ -80,25 +82,40 @@ def keep_awake() -> None:
                 signal.pthread_kill(main, nudge)
 
     def on_nudge(_number: int, _frame: FrameType | None) -> None:
-        if dropped.is_set():
-            dropped.clear()
+        asked = [due.pop() for _ in range(len(due))]
+        if any(wanted() for wanted in asked):
             _interrupt()
 
-    _note_dropped(dropped, writer)
+    def interrupt(wanted: Callable[[], bool]) -> None:
+        due.append(wanted)
+        os.write(writer, bytes([signal.SIGINT]))
+
+    _interrupters.append(interrupt)
+    _repeat_dropped(lambda: interrupt(lambda: True))
     signal.signal(nudge, on_nudge)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     threading.Thread(target=watch, name="signals", daemon=True).start()
 
 
-def _note_dropped(dropped: threading.Event, writer: int) -> None:
-    """Note each interrupt that Python drops, and have the main thread nudged for it, as for a signal."""
+def interrupt_main(wanted: Callable[[], bool]) -> None:
+    """Interrupt the main thread as Ctrl-C does, a moment later, from another thread.
+
+    Has no effect where `keep_awake` was not called.
+
+    Args:
+        wanted: whether it still is, asked in the main thread at that moment.
+    """
+    for interrupt in _interrupters:
+        interrupt(wanted)
+
+
+def _repeat_dropped(interrupt: Callable[[], None]) -> None:
+    """Interrupt again for each interrupt that Python drops: in the callback of a weak reference, or in a `__del__`."""
     tell = sys.unraisablehook
 
     def on_unraisable(ignored: "sys.UnraisableHookArgs") -> None:
-        # Python drops what is raised in a weak reference's callback or a `__del__`, so it is raised again in a moment.
         if issubclass(ignored.exc_type, KeyboardInterrupt):
-            dropped.set()
-            os.write(writer, bytes([signal.SIGINT]))
+            interrupt()
         else:
             tell(ignored)
 

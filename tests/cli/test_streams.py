@@ -1,7 +1,9 @@
 """Every command with standard streams in every state: the work is done, and the exit code is the work's."""
 
+import io
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -130,3 +132,69 @@ def test_what_shows_something_fails_if_nobody_can_have_it(tmp_path: Path, words:
     done = subprocess.run(["/bin/bash", "-c", script], cwd=tmp_path, env=env, capture_output=True, check=False)
     assert done.returncode == 1
     assert done.stderr == b"error: standard output cannot be written: No space left on device\n"
+
+
+WAITING = """
+import sys, threading
+from provision.cli import streams
+streams.open_all()
+from provision.cli.run import run
+from provision.cli import run as running
+from provision.common.interrupts import keep_awake
+keep_awake()
+
+def command(*_):
+    streams.write_as(streams.Purpose.STREAM)
+    with streams.leaving_with_reader():
+        print("ready", flush=True)
+        {waits}
+    return 7
+
+running.called = lambda arguments: lambda **_: command()
+unheeded = threading.Timer(20, __import__("os")._exit, [3])
+unheeded.daemon = True
+unheeded.start()
+sys.exit(run(["status"]))
+"""
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+@pytest.mark.parametrize(
+    "waits",
+    [
+        "threading.Event().wait(25)",
+        "[threading.Event().wait(0.01) for _ in range(2500)]",
+        "streams.select.select([], [], [], 25)",
+    ],
+)
+def test_what_waits_with_nothing_to_write_ends_when_its_reader_has_left(waits: str, kind: str) -> None:
+    ours, its = _channel(kind)
+    program = [sys.executable, "-c", WAITING.format(waits=waits)]
+    with its, subprocess.Popen(program, stdout=its.fileno(), stderr=subprocess.PIPE, cwd=ROOT) as process:
+        its.close()  # the program alone has it then
+        with ours:
+            assert os.read(ours.fileno(), 10) == b"ready\n"
+        assert process.stderr is not None
+        assert (process.stderr.read(), process.wait(30)) == (b"", 0)
+
+
+@pytest.mark.parametrize("waits", ["pass", "streams.sys.stdout.write('more')", "threading.Event().wait(0.05)"])
+def test_a_reader_who_leaves_at_the_end_changes_no_exit_code(waits: str) -> None:
+    """Whichever comes first: the block's end, or the news that the reader has left."""
+    program = [sys.executable, "-c", WAITING.format(waits=waits)]
+    for _ in range(4):
+        with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            assert process.stdout.readline() == b"ready\n"
+            process.stdout.close()
+            assert process.stderr.read() == b""
+            assert process.wait(30) in (0, 7)
+
+
+def _channel(kind: str) -> tuple[io.FileIO, io.FileIO] | tuple[socket.socket, socket.socket]:
+    """The reader's end, and the writer's."""
+    if kind == "socket":
+        return socket.socketpair()
+    ours, its = os.pipe()
+    return io.FileIO(ours), io.FileIO(its, "w")

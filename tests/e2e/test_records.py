@@ -213,16 +213,43 @@ def test_who_leaves_in_the_middle_of_a_topic_ends(provision: Provision, running:
     environment.create_topic("left")
     environment.produce("left", [NewRecord(str(number).encode()) for number in range(2000)])
     for _ in range(4):
-        reading = provision.start("consume", running, "left", "--from-beginning")
-        assert reading.stdout is not None
-        assert reading.stdout.readline() == "0\n"
-        reading.stdout.close()
-        assert reading.wait(60) == 0
-        assert reading.stderr is not None
-        assert reading.stderr.read() == ""
-        reading.stderr.close()
+        _read_and_leave(provision.start("consume", running, "left", "--from-beginning"), lines=1)
         script = [sys.executable, "-c", LEAVES, running, str(provision.home)]
         assert subprocess.run(script, capture_output=True, text=True, timeout=60, check=True).stdout == "0\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["consume", "records", "seen-as-lines", "--from-beginning"],
+        ["consume", "records", "seen-as-json", "--from-beginning", "-o", "json"],
+        ["logs", "records", "broker-1", "--follow", "--tail", "3"],
+        ["status", "records", "--watch"],
+        ["status", "records", "--watch", "-o", "json"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.usefixtures("running")
+def test_who_leaves_while_nothing_comes_ends_the_command(provision: Provision, line: list[str]) -> None:
+    if line[0] == "consume":
+        provision.ok("topics", "create", "records", line[2])
+        provision.ok("produce", "records", line[2], stdin="1\n2\n3\n")
+    _read_and_leave(provision.start(*line), lines=1 if line[0] == "status" else 3)
+
+
+def _read_and_leave(process: "subprocess.Popen[str]", lines: int) -> None:
+    """Read so many lines of a command that has more to say, or is waiting for more; it ends well and without a word."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        assert all(process.stdout.readline() for _ in range(lines))
+        process.stdout.close()
+        assert (process.wait(60), process.stderr.read()) == (0, "")
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
 
 
 # -- files of records -------------------------------------------------------------------------------------------------
