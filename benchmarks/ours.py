@@ -26,10 +26,11 @@ from provision.home.place import Home
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """The program with a home in `directory`, and a cache that all measurements share."""
+    """The program with a home in `directory`, and a cache that all measurements share; `prefix` is what starts it."""
 
     directory: Path
     cache: Path
+    prefix: Sequence[str] = ()
 
     @property
     def home(self) -> Path:
@@ -49,7 +50,7 @@ class Program:
     def command(self, *arguments: str) -> list[str]:
         """The whole command."""
         alone = ["--no-warm"] if arguments[0] == "up" else []  # nothing is to go on in the background meanwhile
-        return [sys.executable, "-m", "provision", *arguments, *alone]
+        return [*self.prefix, sys.executable, "-m", "provision", *arguments, *alone]
 
     def __call__(self, *arguments: str, timeout_s: float = 300) -> tuple[float, str]:
         """Run it; returns the seconds that it took, and its standard output."""
@@ -135,12 +136,15 @@ def life(cache: Path, shape: Shape) -> Contestant:
 
 
 @contextlib.contextmanager
-def running(directory: Path, cache: Path, shape: Shape) -> Iterator[tuple[Program, str]]:
-    """A cluster of that shape; gives the program and its file, and removes the cluster afterwards."""
+def running(directory: Path, cache: Path, shape: Shape, *, prefix: Sequence[str] = ()) -> Iterator[tuple[Program, str]]:
+    """A cluster of that shape; gives the program and its file, and removes the cluster afterwards.
+
+    `prefix` starts the command that starts the nodes, and no other one.
+    """
     program = Program(directory, cache)
     file = written(directory, unique(), shape.text())
     try:
-        program("up", file)
+        Program(directory, cache, prefix)("up", file)
         yield program, file
     finally:
         program("down", file)

@@ -18,6 +18,7 @@ from benchmarks.compose import composed
 from benchmarks.measuring import OURS, Aim, CannotRun, Contestant, Contestants, Row, python, run
 from benchmarks.ours import Program, life, running, unique, warm
 from benchmarks.peers import Peers, our_test
+from benchmarks.profiles import profiles
 from benchmarks.records import records
 from benchmarks.scale import many_partitions
 from benchmarks.shapes import ONE, ONE_KRAFT, THREE, THREE_KRAFT, Shape, written
@@ -83,6 +84,7 @@ def rows(means: Means) -> list[Row]:
         Row("commands", "Commands that reach no cluster", _commands, (Aim("help", 0.15), Aim("validate", 0.30))),
         Row("records", "1,000,000 records of 512 bytes, written with acks=all to 6 partitions of 1 broker",
             partial(records, means.cache, PERF_TEST), (Aim("time", 1.5, PERF_TEST),), most=3),
+        profiles(means.cache),
         Row("one-docker", f"Docker, 1 KRaft broker, {one}", partial(_one_docker, means),
             (Aim("ready", 0.5, TESTCONTAINERS),)),
         Row("one-test", "One test with one broker, as processes with ZooKeeper",

@@ -22,12 +22,15 @@ class Shape:
     replication_factor: int = 3
     kraft: bool = False
     archives: bool = True
+    profile: str = ""
     runtime: str = "process"
     image: str = ""
 
     def text(self, *, more_topics: int = 0, ports: tuple[int, int] | None = None, prefix: str = "more") -> str:
         """The environment file; `ports` are those of ZooKeeper and of the first broker, else free ones are leased."""
-        java: dict[str, Any] = {} if self.archives else {"java": {"options": [NO_ARCHIVE]}}
+        settings: dict[str, Any] = {"profile": self.profile} if self.profile else {}
+        settings |= {} if self.archives else {"options": [NO_ARCHIVE]}
+        java = {"java": settings} if settings else {}
         ensemble, broker = ports or ("auto", "auto")
         names = [*(f"t{number}" for number in range(self.topics)), *(f"{prefix}{n}" for n in range(more_topics))]
         values: dict[str, Any] = {
