@@ -270,8 +270,9 @@ def beside(listener: Listener, second: int | None) -> Listener:
         at_host = second if listener.host_port else None
         return replace(listener, listen_port=second, port=second, host_port=at_host, temporary=True)
     listen = listener.listen_port + _BESIDE
-    if listener.host_port is None:
-        return replace(listener, listen_port=listen, port=listen, temporary=True)
+    if listener.host_port is None or listener.inside:  # it is advertised where it listens
+        at_host = listen if listener.host_port else None
+        return replace(listener, listen_port=listen, port=listen, host_port=at_host, temporary=True)
     port = second or listener.host_port
     return replace(listener, listen_port=listen, port=port, host_port=port, temporary=second is not None)
 

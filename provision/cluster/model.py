@@ -103,8 +103,9 @@ class Listener:
 
     `bind` is the address the node listens on (`0.0.0.0` in a container), `host` and `port` are advertised to clients,
     `listen_port` is the node's own port. `host_address` and `host_port` are its address for this machine, which cannot
-    reach it without a `host_port`. `security` is the name of its profile. It is `temporary` if it is only there while
-    an environment goes from one profile to another.
+    reach it without a `host_port`. Where nothing is published, and this machine's clients come into the network of the
+    nodes, it is `inside`: that address is the node's own. `security` is the name of its profile. It is `temporary` if
+    it is only there while an environment goes from one profile to another.
     """
 
     name: str
@@ -114,6 +115,7 @@ class Listener:
     port: int
     host_port: int | None = None
     host_address: str = ""
+    inside: bool = False
     protocol: str = "PLAINTEXT"
     security: str = PLAIN_TEXT
     temporary: bool = False

@@ -1,9 +1,11 @@
 """Whether engines open ports for brokers, and where clients find them otherwise."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from provision.cluster.layout import beside
 from provision.cluster.model import Cluster, Role
 from provision.cluster.resolve import resolve
 from provision.observe.reach import access_to
@@ -50,6 +52,24 @@ def test_a_broker_is_advertised_where_clients_reach_it(
         assert f"{listener.host}:{listener.port}" == listener.endpoint
         told = services.node_service(cluster, node, IMAGE, "hash", node.engine)["endpoint_spec"]["Ports"]
         assert [(port["TargetPort"], port["PublishedPort"]) for port in told] == published
+
+
+@pytest.mark.parametrize("second", [None, 29196])
+@pytest.mark.parametrize("publish", ["host", "none"])
+def test_a_listener_beside_another_one_is_advertised_where_it_listens_or_is_published(
+    publish: str, second: int | None
+) -> None:
+    cluster = resolved(publish, "sasl-tls")
+    for node in cluster.brokers:
+        moved = replace(node, listeners=tuple(beside(one, second) for one in node.listeners))
+        asked = services.node_service(cluster, moved, IMAGE, "hash", node.engine)["endpoint_spec"]["Ports"]
+        published = {port["TargetPort"]: port["PublishedPort"] for port in asked}
+        assert len(published) == (publish == "host")
+        for one, before in zip(moved.listeners, node.listeners, strict=True):
+            assert one.port == published.get(one.listen_port, one.listen_port)
+            assert one.host_port in {None, one.port}
+            assert one.is_controller or one.listen_port not in {each.listen_port for each in node.listeners}
+            assert (one.host, one.host_port is None) == (before.host, before.host_port is None)
 
 
 def _service(node: str, ports: list[Any] | None, *, has_endpoint: bool = True) -> dict[str, Any]:

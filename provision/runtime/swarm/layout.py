@@ -66,7 +66,7 @@ class SwarmLayout(ContainerLayout):
         if self.published:
             return self._outside(node, listeners)
         return tuple(
-            replace(one, host=host, port=one.listen_port, host_address=host, host_port=one.listen_port)
+            replace(one, host=host, port=one.listen_port, host_address=host, host_port=one.listen_port, inside=True)
             if one.host_port is not None
             else one
             for one in listeners
