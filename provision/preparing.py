@@ -19,7 +19,7 @@ from provision.events import Listener, Notice, StageDone, silent
 from provision.home.place import Home
 from provision.kafka.levels import Level
 from provision.observe.cluster_id import cluster_id_for
-from provision.observe.ensemble import files_of_change
+from provision.observe.ensemble import files_of_change, issued_before
 from provision.observe.nodes import observe_details, observe_nodes
 from provision.observe.survivors import survivors_of
 from provision.operations.files import require_nodes
@@ -293,7 +293,9 @@ def _refused_departures(
 
 
 def _closing(cluster: Cluster, observed: ObservedEnvironment, runtime: Runtime) -> tuple[Stage, ...]:
-    return stages_of_closing(cluster, observed, files_of_change(cluster, observed, runtime))
+    files = files_of_change(cluster, observed, runtime)
+    issued = issued_before(cluster, observed) if files and not cluster.closes_ensemble else ()
+    return stages_of_closing(cluster, observed, files, issued)
 
 
 def _phases(

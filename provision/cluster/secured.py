@@ -8,7 +8,7 @@ from provision.cluster.model import Cluster, Node, RenderedFile, Role
 from provision.security import ensemble
 from provision.security.certificates import Subject
 from provision.security.listening import Security
-from provision.security.material import USERS, Material
+from provision.security.material import AUTHORITY, USERS, Material
 from provision.security.profiles import ITSELF, SCRAM, SECRETS, TRUSTSTORE, quoted
 
 _LOCAL = ("localhost", "127.0.0.1")
@@ -35,10 +35,13 @@ def subjects(cluster: Cluster) -> Mapping[str, Subject]:
 
 def ensemble_subjects(cluster: Cluster) -> Mapping[str, Subject]:
     """Whom ZooKeeper lets in, by the names of their files: its nodes, the brokers and this program, all as the same."""
-    if not cluster.closes_ensemble:
-        return {}
+    return nodes_of_ensemble(cluster) | {ITSELF: Subject(ITSELF)} if cluster.closes_ensemble else {}
+
+
+def nodes_of_ensemble(cluster: Cluster) -> dict[str, Subject]:
+    """ZooKeeper's nodes and the brokers, as it would let them in."""
     members = {node.name: Subject(ITSELF, _names(cluster, node)) for node in cluster.zookeepers}
-    return members | {name: Subject(ITSELF) for name in (*(node.name for node in cluster.brokers), ITSELF)}
+    return members | {node.name: Subject(ITSELF) for node in cluster.brokers}
 
 
 def with_passwords(cluster: Cluster) -> tuple[str, ...]:
@@ -62,9 +65,22 @@ def secret_files(cluster: Cluster, material: Material) -> tuple[RenderedFile, ..
     made = {node.name: {SECRETS: _secrets(cluster, node, material)} for node in _secured(cluster)}
     if trusted := material.authority_of_nodes:
         made = {node: {**files, TRUSTSTORE: trusted} if material.of(node) else files for node, files in made.items()}
-    for name in (name for name in ensemble_subjects(cluster) if name != ITSELF):
-        own = material.files[f"{ensemble.PREFIX}{name}.pem"]
-        made[name] = made.get(name, {}) | {ensemble.KEYSTORE: own, ensemble.TRUSTSTORE: material.ensemble_authority}
+    for name in nodes_of_ensemble(cluster) if cluster.closes_ensemble else ():
+        made[name] = made.get(name, {}) | _for_ensemble(name, material.files)
+    return _as_files(made)
+
+
+def ensemble_files(cluster: Cluster, certificates: Mapping[str, bytes]) -> tuple[RenderedFile, ...]:
+    """The files by which ZooKeeper's nodes and the brokers get in, also if it is to be open; none if there are none."""
+    return _as_files({name: _for_ensemble(name, certificates) for name in nodes_of_ensemble(cluster) if certificates})
+
+
+def _for_ensemble(node: str, certificates: Mapping[str, bytes]) -> dict[str, bytes]:
+    own, trusted = (certificates[f"{ensemble.PREFIX}{file}"] for file in (f"{node}.pem", AUTHORITY))
+    return {ensemble.KEYSTORE: own, ensemble.TRUSTSTORE: trusted}
+
+
+def _as_files(made: Mapping[str, Mapping[str, bytes]]) -> tuple[RenderedFile, ...]:
     return tuple(
         RenderedFile(node, name, content, secret=True)
         for node, files in made.items()

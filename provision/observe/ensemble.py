@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from provision.catalogue.versions import ZOOKEEPER
 from provision.cluster.model import Cluster, RenderedFile, Role
+from provision.cluster.secured import ensemble_files, nodes_of_ensemble
 from provision.errors import Unavailable
 from provision.home.secrets import known_secrets
 from provision.kafka.zookeeper import Keys
@@ -11,7 +12,7 @@ from provision.observe.reach import security_of_nodes
 from provision.plan.observed import ObservedEnvironment
 from provision.runtime.base import Runtime
 from provision.security.ensemble import KEYSTORE, PREFIX, TRUSTSTORE, closes
-from provision.security.material import AUTHORITY
+from provision.security.material import AUTHORITY, ensemble_certificates
 from provision.security.profiles import ITSELF
 
 Files = tuple[RenderedFile, ...]
@@ -66,9 +67,15 @@ def files_of_change(cluster: Cluster, observed: ObservedEnvironment, runtime: Ru
     from provision.plan.closing import is_running_open
 
     members = read(Role.ZOOKEEPER)
-    all_run = len(members) == len(observed.of_role(Role.ZOOKEEPER))
+    all_run = all(node.name in members for node in cluster.zookeepers)
     files = members if all_run and not is_running_open(observed, members) else members | read(Role.BROKER)
     return files if is_running_open(observed, files) else {}
+
+
+def issued_before(cluster: Cluster, observed: ObservedEnvironment) -> tuple[RenderedFile, ...]:
+    """The files by which nodes of one that is to be open get in while it is still closed."""
+    store = known_secrets(observed.name, observed.about)
+    return ensemble_files(cluster, ensemble_certificates(store, nodes_of_ensemble(cluster))) if store else ()
 
 
 def _has_keys(observed: ObservedEnvironment) -> bool:

@@ -8,7 +8,8 @@ client port (`client.portUnification`). Nodes restart one at a time, ZooKeeper's
 3. `close`: its ports take nothing but TLS, with a certificate.
 
 What the nodes' files say decides which phases are left. One that runs closed and is to be open goes the same way back:
-its ports take both, then nobody uses TLS any more, then nothing has it.
+its ports take both, then nobody uses TLS any more, then nothing has it. Nodes that do not run are started as the others
+are in the first phase that is left, so that they understand all who run.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,16 +45,19 @@ def is_running_open(observed: ObservedEnvironment, files: Files) -> bool:
     return not all(map(_is_closed, members)) or any(one and one.get(TLS_OF_BROKERS) != ON for one in brokers)
 
 
-def stages_of_closing(cluster: Cluster, observed: ObservedEnvironment, files: Files) -> tuple[Stage, ...]:
+def stages_of_closing(
+    cluster: Cluster, observed: ObservedEnvironment, files: Files, issued: Sequence[RenderedFile] = ()
+) -> tuple[Stage, ...]:
     """What is left to do, `cluster` being the last stage, the only one if ZooKeeper does not run, or runs closed.
 
     Args:
         cluster: the desired cluster.
         observed: what the runtime has.
         files: the present files of its ZooKeeper nodes and brokers.
+        issued: if ZooKeeper is to be open, the keys and certificates with which any of these gets in while it is not.
     """
     if not cluster.closes_ensemble:
-        return _stages_of_opening(cluster, observed, files)
+        return _stages_of_opening(cluster, observed, files, issued)
     if not is_running_open(observed, files):
         return (Stage(cluster),)
     members = [settings_of(files, name) for name in _running(observed, Role.ZOOKEEPER)]
@@ -70,18 +74,19 @@ def stages_of_closing(cluster: Cluster, observed: ObservedEnvironment, files: Fi
     return (Stage(cluster),) if len(left) == 1 else tuple(left)
 
 
-def _stages_of_opening(cluster: Cluster, observed: ObservedEnvironment, files: Files) -> tuple[Stage, ...]:
+def _stages_of_opening(
+    cluster: Cluster, observed: ObservedEnvironment, files: Files, issued: Sequence[RenderedFile]
+) -> tuple[Stage, ...]:
     members = [settings_of(files, name) for name in _running(observed, Role.ZOOKEEPER)]
     brokers = [settings_of(files, name) for name in _running(observed, Role.BROKER)]
     opened = all("clientPort" in one for one in members if one)
     moved = all(one.get(QUORUM_TLS) != ON for one in members) and all(one.get(TLS_OF_BROKERS) != ON for one in brokers)
     left = [Stage(cluster, CLOSE_PHASE, "nobody connects to ZooKeeper with TLS any more then")]
     if not (opened and moved):
-        left.insert(
-            0, _still_closed(cluster, files, MOVE_PHASE, "all ZooKeeper nodes take connections without TLS then")
-        )
+        ready = "all ZooKeeper nodes take connections without TLS then"
+        left.insert(0, _still_closed(cluster, files, issued, MOVE_PHASE, ready))
     if not opened:
-        left.insert(0, _still_closed(cluster, files, OPEN_PHASE))
+        left.insert(0, _still_closed(cluster, files, issued, OPEN_PHASE))
     return (Stage(cluster),) if len(left) == 1 else (replace(left[0], cause=""), *left[1:])
 
 
@@ -98,17 +103,13 @@ def takes_part(cluster: Cluster, role: str, settings: Mapping[str, str], *, used
     return opened and (moved or not used)
 
 
-def _still_closed(cluster: Cluster, files: Files, name: str, cause: str = "") -> Stage:
+def _still_closed(cluster: Cluster, files: Files, issued: Sequence[RenderedFile], name: str, cause: str = "") -> Stage:
     """A stage in which ZooKeeper's ports still take TLS; at first, brokers and its nodes use it."""
     used = name == OPEN_PHASE
     roles = (Role.ZOOKEEPER, Role.BROKER) if used else (Role.ZOOKEEPER,)
-    kept = {
-        (file.node, file.name): file
-        for node in cluster.nodes
-        if node.role in roles
-        for file in files.get(node.name, ())
-        if file.name in (KEYSTORE, TRUSTSTORE)
-    }
+    parts = {node.name for node in cluster.nodes if node.role in roles}
+    there = [file for node in parts for file in files.get(node, ()) if file.name in (KEYSTORE, TRUSTSTORE)]
+    kept = {(file.node, file.name): file for file in (*issued, *there) if file.node in parts}
     nodes = []
     for node in cluster.nodes:
         own = {}

@@ -96,6 +96,8 @@ def plan_nodes(
     graph.start(cluster.controllers)
     # Existing nodes must be running before any node may go down; new ones join the ensemble in its final form.
     known = [node for node in cluster.brokers if observed.node(node.name)]
+    if not known and cluster.controllers:  # nobody else could tell which controller may go down
+        known = list(cluster.brokers)
     graph.start(known)
     graph.start_leaving()
     graph.join_network(cut_off=False)

@@ -58,11 +58,12 @@ class Resecuring:
         """What is left to do, the desired cluster being the last; only that if nobody is in need of the others.
 
         So it is if there is a single node, and if all nodes talk to each other as before, and the same listener leads
-        to all of them.
+        to all of them. Those that are missing count as well: they are started first, and have to find the others.
         """
         alive = {node.name for node in self.observed.nodes if node.needs_stop}
         wanted = [node for node in self.cluster.nodes if node.name in alive]
-        there = [node for node in self.observed.nodes if node.role != Role.ZOOKEEPER]
+        there = {node.name for node in self.observed.nodes if node.role != Role.ZOOKEEPER}
+        there |= {node.name for node in self.cluster.nodes if node.role is not Role.ZOOKEEPER}
         last = Stage(self.cluster)
         same = all(map(self._talks, wanted)) and ways_through(self.cluster, self.observed, self.files)
         if len(there) < 2 or same:  # noqa: PLR2004 nobody else to understand
@@ -156,10 +157,14 @@ class Resecuring:
         return replace(node, listeners=tuple(listeners), properties=dict(sorted(properties.items())))
 
     def _placed(self, node: Node, listeners: Sequence[Listener]) -> list[Listener]:
-        """Listeners where they are meanwhile: what is open stays where it is, and others keep out of its way."""
-        there = self.observed.node(node.name)
-        here = {one.name: one.port for one in there.ways} if there else {}
-        opened = listeners_in(self.settings_of(node)) if there else {}  # the files may be all that is left of it
+        """Listeners where they are meanwhile: what is open stays where it is, and others keep out of its way.
+
+        One that is not among them has no place: the node was down when the others went over to another one.
+        """
+        there, names = self.observed.node(node.name), {one.name for one in listeners}
+        here = {one.name: one.port for one in there.ways if one.name in names} if there else {}
+        files = self.settings_of(node) if there else {}  # they may be all that is left of it
+        opened = {name: port for name, port in listeners_in(files).items() if name in names}
         inside, outside = set(opened.values()), set(here.values())
         placed = []
         for one in listeners:

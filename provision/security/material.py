@@ -327,6 +327,16 @@ def material(  # noqa: PLR0913 what is kept, who needs what, and what is to chan
     return Material(store, files, given.pair.certificate + given.issuers if given and subjects else b"")
 
 
+def ensemble_certificates(store: SecretStore, subjects: Mapping[str, Subject]) -> Mapping[str, bytes]:
+    """What these need to get in at ZooKeeper, as files by name: of the authority that is kept; none if none is.
+
+    Raises:
+        Unavailable: it is damaged.
+    """
+    authority = Authority.kept(store, PREFIX)
+    return _certificates(store, authority, subjects, PREFIX) if authority else {}
+
+
 def _to_rotate(
     kept: Mapping[str, Authority], step: Rotation, given: GivenAuthority | None, environment: str
 ) -> Mapping[str, Authority]:
