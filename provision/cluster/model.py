@@ -261,12 +261,11 @@ class AuthorityFiles:
 class SwarmOptions:
     """What an environment asks of its swarm: whether its network is encrypted, and where the API of engines answers.
 
-    `published` is whether engines open the ports of its brokers, `drained` names those that are to be without nodes.
+    `drained` names the engines that are to be without nodes.
     """
 
     encrypted: bool = True
     reached: Mapping[str, str] = field(default_factory=dict)
-    published: bool = True
     drained: frozenset[str] = frozenset()
 
 

@@ -205,6 +205,7 @@ def _launch_file(cluster: Cluster, node: Node) -> RenderedFile:
         "memory_bytes": node.memory_bytes,
         "host_port": next((one.host_port for one in node.listeners if one.host_port and not one.temporary), None),
         **({"temporary_port": temporary[0]} if temporary else {}),
+        **({"published": False} if any(one.inside for one in node.listeners) else {}),
         "storage": cluster.storage.directory or cluster.storage.kind,
     }
     if {one.known_as for one in node.host_listeners} - {HOST}:  # what is published besides, and a node's mark tells

@@ -114,7 +114,7 @@ def resolve(spec: EnvironmentSpec, layout: Layout, ports: Mapping[str, int], bas
 
 
 def _swarm(spec: SwarmSpec) -> SwarmOptions:
-    return SwarmOptions(spec.encrypted, spec.engines, published=spec.publishes, drained=frozenset(spec.drain))
+    return SwarmOptions(spec.encrypted, spec.engines, frozenset(spec.drain))
 
 
 def resolve_without_ports(spec: EnvironmentSpec, layout: Layout, base_directory: str = "/") -> Cluster:

@@ -38,6 +38,9 @@ def _hindrances(securing: Resecuring, phases: Sequence[Phase], stop: str) -> Ite
         yield f"{listed(leaving)} would leave at the same time", one_by_one
     if any(node.version and node.version != version for node in alive):
         yield "kafka.version changes at the same time", one_by_one
+    inside = {node.name for node in securing.cluster.brokers if any(one.inside for one in node.listeners)}
+    if any(node.published is (node.name in inside) for node in alive if node.endpoint):
+        yield "swarm.publish changes at the same time, and old listeners would be opened otherwise too", one_by_one
     if any(not securing.settings_of(node) for node in alive):
         yield "the files of its nodes cannot be read, so it is not known how they are secured", stop
     if unknown := [node for node, of_node in securing.files.items() if any(file.digest for file in of_node)]:

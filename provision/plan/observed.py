@@ -42,7 +42,7 @@ class ObservedNode:
     """A node that the runtime has. `endpoint` is the `host:port` at which this machine reaches it, if any.
 
     `listeners` are a broker's for clients on this machine, unless it has only HOST, and is not secured; `endpoint` is
-    then that of the first one that stays.
+    then that of the first one that stays. They are `published` unless only its network leads to them.
 
     `version` is the Kafka release it was created with, `software` the image or the jars; empty if its mark is damaged.
     `software_id` is the id of its image; empty for a process, which reads its jars when it starts. `astray` says how a
@@ -65,6 +65,7 @@ class ObservedNode:
     cut_off: bool = False
     up_s: float | None = field(default=None, compare=False)
     listeners: tuple[HostListener, ...] = ()
+    published: bool = True
     engine: str = ""
     waits_for: str = ""
 
@@ -87,7 +88,7 @@ class ObservedNode:
     @property
     def host_ports(self) -> dict[str, int]:
         """Its ports of this machine, by the names under which they are leased."""
-        ways = self.ways if self.endpoint else ()
+        ways = self.ways if self.endpoint and self.published else ()
         return {(second_lease if one.temporary else lease_name)(self.name, one.known_as): one.port for one in ways}
 
     @property

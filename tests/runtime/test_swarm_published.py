@@ -101,3 +101,15 @@ def test_the_way_to_brokers_goes_through_the_proxy_of_their_environment() -> Non
     assert (access.proxy, access.brokers) == (observed.proxy, {1: "fleet-broker-1:19092"})
     assert access.to({}).proxy == access.without(2).proxy == observed.proxy
     assert "socks5h" not in f"{access}{observed}{access.librdkafka_options()}{access.client_options()}"
+
+
+@pytest.mark.parametrize(("ports", "published"), [(None, {}), ([{"PublishedPort": 9092}], {"broker-1": 9092})])
+def test_a_port_in_the_network_alone_is_none_of_this_machine(
+    ports: list[Any] | None, published: dict[str, int]
+) -> None:
+    service = _service("broker-1", ports)
+    host = "fleet-broker-1:19092" if ports is None else "10.0.0.1:9092"
+    service["Spec"]["Labels"] |= {spec.ROLE: "broker", spec.HASH: "", spec.ENDPOINT: host}
+    service["Spec"]["Mode"] = {"Replicated": {"Replicas": 1}}
+    (node,) = Seen([service], [], {}, [], []).environment("fleet", (), frozenset()).nodes
+    assert (node.endpoint, node.host_ports) == (host, published)

@@ -16,7 +16,7 @@ from provision.errors import Refused, UsageError
 from provision.home.secrets import WHERE
 from provision.observe.reach import access_to
 from provision.plan.actions import Action, NodeTarget, Plan, Verb
-from provision.plan.observed import NodeState, ObservedNode
+from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.plan.securing import CLOSE_PHASE, MOVE_PHASE, OPEN_PHASE
 from provision.security.profiles import PROFILES
 from provision.spec.listeners import security_of
@@ -417,6 +417,63 @@ def test_secrets_that_are_neither_given_back_nor_kept_keep_the_security_as_it_is
     assert "a swarm does not give them back" in refusal.cause
     assert "broker-1" in refusal.cause
     assert "undo what else has changed" in refusal.detail
+
+
+def on_a_swarm(changing: Changing, monkeypatch: pytest.MonkeyPatch, publish: str) -> dict[str, Any]:
+    """Let brokers be on a swarm whose engines publish their ports or do not; returns what the file says of it."""
+    changing.runtime.kind = "swarm"  # type: ignore[misc]
+    changing.runtimes.answers = {**changing.runtimes.answers, "swarm": changing.runtime}
+    observe = changing.runtime.observe
+
+    def observed(*asked: Any) -> ObservedEnvironment:  # noqa: ANN401
+        there = observe(*asked)
+        return replace(there, nodes=tuple(replace(node, published=publish == "host") for node in there.nodes))
+
+    monkeypatch.setattr(changing.runtime, "observe", observed)
+    return {"runtime": "swarm", "swarm": {"publish": publish}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("plaintext", "sasl-tls"), ("mtls", "sasl-tls"), ("sasl-tls", "plaintext"), ("tls", "mtls")]
+)
+@pytest.mark.parametrize("shape", ["combined", "dedicated"])
+def test_in_a_network_without_published_ports_each_listener_is_reached_where_it_listens(
+    changing: Changing, monkeypatch: pytest.MonkeyPatch, shape: str, before: str, after: str
+) -> None:
+    swarm = on_a_swarm(changing, monkeypatch, "none")
+    changing.up(changing.like(shape, before, **swarm))
+    following, ways = changing.runtime.on_verb, []
+
+    def on_verb(verb: str, subject: str) -> None:
+        following(verb, subject)
+        for node in changing.runtime.observe(NAME).of_role(Role.BROKER):
+            listens = _listeners(changing.main_file(node))
+            ways.append(len(node.ways))
+            for way in node.ways:
+                assert way.endpoint == f"{NAME}-{node.name}:{listens[way.name]}"
+
+    changing.runtime.on_verb = on_verb
+    changing.up(changing.like(shape, after, **swarm))
+    assert max(ways) == 2
+    assert not changing.like(shape, after, **swarm).plan().plan.changes
+
+
+@pytest.mark.parametrize(("before", "after"), [("none", "host"), ("host", "none")])
+def test_whether_ports_are_published_changes_one_broker_at_a_time_but_not_together_with_the_security(
+    changing: Changing, monkeypatch: pytest.MonkeyPatch, before: str, after: str
+) -> None:
+    """Else the old listeners, which are open until the end, would be published too."""
+    changing.up(changing.like("dedicated", "mtls", **on_a_swarm(changing, monkeypatch, before)))
+    swarm = {"runtime": "swarm", "swarm": {"publish": after}}
+    (refusal,) = changing.like("dedicated", "sasl-tls", **swarm).plan().plan.actions
+    assert refusal.verb is Verb.REFUSE
+    assert "swarm.publish changes at the same time" in refusal.cause
+    assert "one change after the other" in refusal.detail
+    plan = changing.like("dedicated", "mtls", **swarm).plan().plan
+    assert {(action.name, action.verb) for action in plan.actions} == {
+        ("broker-1", Verb.RECREATE),
+        ("broker-2", Verb.RECREATE),
+    }
 
 
 PERMITTED = {"users": [{"name": "app", "allow": ["read topic orders"]}, {"name": "root", "super": True}]}

@@ -103,6 +103,7 @@ class Seen:
             state,
             exit_code=services.exit_code_of(service, task) if state is NodeState.EXITED else None,
             software_id=labels.get(IMAGE_ID, ""),
+            published=services.is_published(service),
             engine=engine.name if engine else "",
             waits_for=(engine.trouble if engine else _GONE) if state is NodeState.EXITED else "",
         )

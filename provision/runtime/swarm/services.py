@@ -76,7 +76,7 @@ def node_service(cluster: Cluster, node: Node, image: Image, config_hash: str, e
             "PublishedPort": listener.host_port,
         }
         for listener in node.listeners
-        if listener.host_port and (cluster.swarm is None or cluster.swarm.published)
+        if listener.host_port and not listener.inside
     ]
     endpoint = EndpointSpec(mode="dnsrr")
     endpoint["Ports"] = ports
