@@ -1,10 +1,36 @@
 """Choose the engine of each new node. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
-from provision.cluster.model import Node
+from provision.cluster.model import Cluster, Node
+from provision.errors import Unavailable
+from provision.plan.engines import departures
 from provision.runtime.swarm.engines import Engine
+from provision.runtime.swarm.layout import Location, SwarmLayout
+from provision.runtime.swarm.seen import Seen
+
+
+def located(layout: SwarmLayout, cluster: Cluster, seen: Seen, give_up: Collection[str]) -> SwarmLayout:
+    """The layout with the engine of each node: its own, or one that is chosen if it has none yet, or leaves it.
+
+    Raises:
+        Unavailable: no engine takes new nodes.
+    """
+    engines, observed = seen.engines, seen.environment(cluster.name, (), frozenset())
+    leave = departures(observed, give_up, layout.drained).names
+    there = {record.node: record.engine for record in seen.records(cluster.name) if record.node not in leave}
+    left = {*give_up, *layout.drained, *(observed.places[node].engine for node in leave)}
+    chosen = placed(cluster.nodes, (engine for engine in engines.values() if engine.name not in left), there)
+    if homeless := [node.name for node in cluster.nodes if node.name not in chosen]:
+        why = "; ".join(filter(None, (engine.trouble for engine in engines.values())))
+        raise Unavailable(f"no engine of the swarm takes {homeless[0]}", why=why, hint="`docker node ls` shows them")
+    locations = {
+        node: Location(engine, engines[engine].host(layout.addresses))
+        for node, engine in chosen.items()
+        if engine in engines
+    }
+    return layout.at(locations)
 
 
 def placed(nodes: Iterable[Node], engines: Iterable[Engine], there: Mapping[str, str]) -> dict[str, str]:

@@ -1,54 +1,35 @@
 """The runtime interface for a Docker Swarm. Each verb is a few calls; decisions are made elsewhere."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
-from typing import Any
-
-from docker.errors import APIError
 
 from provision.cluster.identity import Identities
 from provision.cluster.layout import Layout
 from provision.cluster.model import Cluster, Node, RenderedFile
 from provision.common.patience import Patience
-from provision.errors import ProvisionError, Refused, Unavailable
+from provision.errors import Unavailable
 from provision.events import Listener, silent
 from provision.home.holders import Holder
 from provision.plan.about import About
-from provision.plan.engines import departures
 from provision.plan.observed import ObservedEnvironment
 from provision.plan.stored import StoredData
 from provision.runtime.base import Hold, JavaCommand, Remnant, Runtime, Streams
 from provision.runtime.docker import abouts, ending, health, images, locks, tools
 from provision.runtime.docker import containers as spec
-from provision.runtime.docker.client import connect, lines_in, swarm_of, translated
+from provision.runtime.docker.client import lines_in, translated
 from provision.runtime.health import Asker, Machine, Probe, Reached, Surroundings, Vitals
-from provision.runtime.swarm import jobs, remnants, removing, running, services, storage
-from provision.runtime.swarm.calls import labelled, task_log
-from provision.runtime.swarm.engines import READY, Engine, engines_in
-from provision.runtime.swarm.layout import CONFIG_DIR, Location, SwarmLayout
-from provision.runtime.swarm.notes import ConfigVolumes
-from provision.runtime.swarm.placement import placed
-from provision.runtime.swarm.reach import Reach, container_of
-from provision.runtime.swarm.records import (
-    BEGUN,
-    ENGINE,
-    ENGINE_NAME,
-    GIVEN_UP,
-    IMAGE_ID,
-    PREPARED,
-    REACHED,
-    Record,
-    Records,
-)
+from provision.runtime.swarm import beside, making, remnants, removing, running, services, storage
+from provision.runtime.swarm.calls import task_log
+from provision.runtime.swarm.engines import READY, engines_in
+from provision.runtime.swarm.layout import CONFIG_DIR, SwarmLayout
+from provision.runtime.swarm.manager import Manager
+from provision.runtime.swarm.placement import located
+from provision.runtime.swarm.reach import container_of
+from provision.runtime.swarm.records import ENGINE, GIVEN_UP
 from provision.runtime.swarm.relay import Relay
 from provision.runtime.swarm.seen import Seen
-from provision.runtime.swarm.services import Image
 from provision.spec.names import is_environment_name
 from provision.spec.swarm import SWARM
-
-_ENCRYPTED = {"encrypted": ""}
-_TOOL_MEMORY_BYTES = 256 * 1024**2
 
 
 class SwarmRuntime(Runtime):
@@ -57,38 +38,23 @@ class SwarmRuntime(Runtime):
     kind = SWARM
 
     def __init__(self) -> None:
-        self._client = connect()
-        self._api = self._client.api
-        with translated("asking the engine for its swarm"):
-            told = swarm_of(self._api)
-        if not told.get("ControlAvailable"):
-            self._client.close()
-            state = str(told.get("LocalNodeState") or "inactive")
-            why = "it is a worker of a swarm" if state == "active" else f"its swarm is {state}"
-            hint = "let DOCKER_HOST or the Docker context name a manager; `docker swarm init` makes one"
-            raise Unavailable("the Docker engine is no manager of a swarm", why=why, hint=hint)
-        self._swarm = str((told.get("Cluster") or {}).get("ID") or "")
-        self._reach = Reach(self._api, str(told.get("NodeID", "")))
-        self._records = Records(self._api)
-        self._notes: Any = ConfigVolumes(self._api)
+        self._manager = Manager()
+        self._api = self._manager.api
+        self._records = self._manager.records
         self._relays: dict[str, Relay] = {}
 
     def close(self) -> None:
         """Close the connections to engines, and to what is only in networks."""
         for relay in self._relays.values():
             relay.close()
-        self._reach.close()
-        self._client.close()
+        self._manager.close()
 
     # -- observe ------------------------------------------------------------------------------------------------------
 
     @property
     def place(self) -> str:
         """Its kind and the swarm's id, which is the same whichever manager is asked."""
-        if not self._swarm:
-            with translated("asking for the swarm"):
-                self._swarm = str(self._api.inspect_swarm()["ID"])
-        return f"{self.kind} {self._swarm}"
+        return f"{self.kind} {self._manager.swarm}"
 
     def environments(self) -> tuple[str, ...]:
         """List them by the labels of services, networks and records."""
@@ -99,7 +65,7 @@ class SwarmRuntime(Runtime):
         """Observe with one list call each for services, tasks, engines, networks and configs."""
         with translated(f"looking at {name}"):
             seen = Seen.by(self._api)
-        observed = seen.environment(name, wanted, self._paused(name, seen))
+        observed = seen.environment(name, wanted, self._manager.paused(name, seen))
         return replace(observed, proxy=self._relay(observed)) if seen.is_hidden(name) else observed
 
     def _relay(self, observed: ObservedEnvironment) -> str:
@@ -109,24 +75,9 @@ class SwarmRuntime(Runtime):
             self._relays[name] = Relay(self._api, name, observed.software, self._tool_labels(name))
         return self._relays[name].url
 
-    def _paused(self, name: str, seen: Seen) -> frozenset[str]:
-        """The nodes whose engines, as far as they are reached, tell that they are paused: no manager knows it."""
-        ready = {
-            one.engine: one.reached
-            for one in seen.records(name)
-            if one.engine in seen.engines and seen.engines[one.engine].state == READY
-        }
-        found: set[str] = set()
-        for engine, address in ready.items():
-            api = self._reach.api_of(engine, address)
-            wanted = {"label": [f"{services.OWNER}={name}", spec.NODE], "status": ["paused"]}
-            with suppress(ProvisionError), translated(f"looking at {name}"):  # one that has just gone tells nothing
-                found |= {one["Labels"][spec.NODE] for one in (api.containers(filters=wanted) if api else ())}
-        return frozenset(found)
-
     def abouts(self) -> Mapping[str, About]:
         """Read them from notes in the swarm."""
-        return abouts.known(self._notes)
+        return abouts.known(self._manager.notes)
 
     def remnants(self) -> tuple[Remnant, ...]:
         """Jobs, and locks."""
@@ -142,18 +93,18 @@ class SwarmRuntime(Runtime):
         """Look into the volume by a job on its engine; None while that is away."""
         with translated(f"reading the storage of {node}"):
             record = self._records.of(name, node)
-            if record is None or not self._engine(record.engine).is_usable:
+            if record is None or not self._manager.engine(record.engine).is_usable:
                 return None
             if not record.prepared:
                 return StoredData(node, f"volume {record.volume} on {record.engine_name}", files=())
-            image = self._image(record.labels.get(spec.SOFTWARE, ""))
+            image = self._manager.image(record.labels.get(spec.SOFTWARE, ""))
             return storage.look(self._api, self._records, name, record, image)
 
     def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         """Read those of its newest run, from whichever engine it is on."""
         with translated(f"reading the log of {node}"):
-            task = running.newest_task(self._api, self._required(name, node))
-            engine = self._engine(self._record(name, node).engine)
+            task = running.newest_task(self._api, self._manager.required(name, node))
+            engine = self._manager.engine(self._manager.record(name, node).engine)
             if engine.state != READY:
                 raise Unavailable(f"the log of {node} is on its engine", why=engine.trouble)
             if task and container_of(task):
@@ -161,11 +112,11 @@ class SwarmRuntime(Runtime):
 
     def hold(self, name: str, holder: Holder, force: Patience | None = None, tell: Listener = silent) -> Hold:
         """Claim it in the swarm, which other homes and machines may use too."""
-        return locks.hold(self._notes, name, holder, force, tell)
+        return locks.hold(self._manager.notes, name, holder, force, tell)
 
     def holder(self, name: str) -> Holder | None:
         """The command that has claimed it, of whichever home or machine."""
-        return locks.held_by(self._notes, name)
+        return locks.held_by(self._manager.notes, name)
 
     # -- examine ------------------------------------------------------------------------------------------------------
 
@@ -184,8 +135,8 @@ class SwarmRuntime(Runtime):
     def vitals(self, name: str, node: str) -> Vitals:
         """Look into its container, if its engine is reached; else nothing is known."""
         with translated(f"examining {node}"):
-            task = running.newest_task(self._api, self._required(name, node))
-            engine = self._engine_api(self._record(name, node))
+            task = running.newest_task(self._api, self._manager.required(name, node))
+            engine = self._manager.api_of(self._manager.record(name, node))
             return health.of_node(engine, container_of(task)) if engine and container_of(task) else Vitals()
 
     def ask(self, environment: ObservedEnvironment, asker: Asker, probes: Sequence[Probe]) -> Reached | None:
@@ -202,23 +153,7 @@ class SwarmRuntime(Runtime):
         if not isinstance(layout, SwarmLayout):
             return layout
         with translated("choosing engines"):
-            seen = Seen.by(self._api)
-        engines, observed = seen.engines, seen.environment(cluster.name, (), frozenset())
-        leave = departures(observed, give_up, layout.drained).names
-        there = {record.node: record.engine for record in seen.records(cluster.name) if record.node not in leave}
-        left = {*give_up, *layout.drained, *(observed.places[node].engine for node in leave)}
-        chosen = placed(cluster.nodes, (engine for engine in engines.values() if engine.name not in left), there)
-        if homeless := [node.name for node in cluster.nodes if node.name not in chosen]:
-            why = "; ".join(filter(None, (engine.trouble for engine in engines.values())))
-            raise Unavailable(
-                f"no engine of the swarm takes {homeless[0]}", why=why, hint="`docker node ls` shows them"
-            )
-        locations = {
-            node: Location(engine, engines[engine].host(layout.addresses))
-            for node, engine in chosen.items()
-            if engine in engines
-        }
-        return layout.at(locations)
+            return located(layout, cluster, Seen.by(self._api), give_up)
 
     def missing_software(self, cluster: Cluster) -> tuple[str, ...]:
         """The images that the manager does not have."""
@@ -232,94 +167,49 @@ class SwarmRuntime(Runtime):
         """The identities of the images on the manager."""
         return images.identities(self._api, cluster)
 
-    def _image(self, software: str) -> Image:
-        """An image as every engine knows it: by its digest, else by its id, for which no registry is asked.
-
-        Raises:
-            Unavailable: the manager does not have it.
-        """
-        details = images.inspect(self._api, software)
-        if details is None:
-            raise Unavailable(f"the image {software} is not there", hint=f"`docker pull {software}`")
-        identity = images.identity_of(software, details)
-        volumes = tuple(details["Config"].get("Volumes") or ())
-        return Image(identity.digest or identity.checksum, identity.checksum, volumes)
-
     def write_about(self, name: str, about: About) -> None:
         """Write it as a note in the swarm."""
-        abouts.write(self._notes, name, about)
+        abouts.write(self._manager.notes, name, about)
 
     def create_network(self, cluster: Cluster) -> None:
         """Create an overlay network named like the environment, to which containers of any engine can be attached."""
-        labels = spec.environment_labels(cluster)
-        labels[services.OWNER] = labels.pop(spec.ENVIRONMENT)
-        options = _ENCRYPTED if cluster.swarm is None or cluster.swarm.encrypted else {}
         with translated(f"creating the network {cluster.name}"):
-            if not self._api.networks(filters=labelled(f"{services.OWNER}={cluster.name}")):
-                self._api.create_network(
-                    cluster.name, driver="overlay", scope="swarm", attachable=True, options=options, labels=labels
-                )
+            making.network(self._manager, cluster)
 
     def create_storage(self, cluster: Cluster, node: Node) -> None:
         """Note the engine that the node's volume is on. The engine makes the volume when it is first used."""
-        engine = self._engine(node.engine)
-        reached = cluster.swarm.reached.get(engine.name, "") if cluster.swarm else ""
-        labels = spec.node_labels(cluster, node) | {ENGINE: engine.id, ENGINE_NAME: engine.name, REACHED: reached}
         with translated(f"noting the volume of {node.name}"):
-            self._records.create(cluster.name, node.name, labels)
+            making.record(self._manager, cluster, node)
 
     # -- nodes --------------------------------------------------------------------------------------------------------
 
     def create_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile], config_hash: str) -> None:
         """Prepare the volume, store the files in the swarm, and create the service."""
         with translated(f"creating {node.name}"):
-            if self._service(cluster.name, node.name) is not None:
-                return
-            image = self._image(node.software)
-            if self._records.of(cluster.name, node.name) is None:
-                self.create_storage(cluster, node)
-            record = self._record(cluster.name, node.name)
-            self._require_up(record)
-            if not record.prepared:
-                self._records.mark(record, {BEGUN: "true"})
-                left = [one for one in self._records.left_of(cluster.name) if one.is_at(record)]
-                storage.prepare(self._api, cluster.name, record, image, spec.user_of(cluster, node), empty=bool(left))
-                self._records.mark(record, {PREPARED: "true"})
-                for one in left:
-                    self._records.remove(one)
-            self._records.put(record, cluster.name, files)
-            options = services.node_service(cluster, node, image, config_hash, record.engine)
-            options["labels"] |= {ENGINE: record.engine, IMAGE_ID: image.id}
-            try:
-                self._api.create_service(**options)
-            except APIError as error:
-                if "name conflicts" in str(error.explanation):
-                    hint = f"`docker service rm {options['name']}` removes it, if nobody needs it"
-                    raise Refused(f"the service {options['name']} was not made by provision", hint=hint) from error
-                raise
+            making.service(self._manager, cluster, node, files, config_hash)
 
     def format_storage(self, name: str, node: str, cluster_id: str) -> None:
         """Run the release's own tool in a job on the node's engine."""
         with translated(f"formatting the storage of {node}"):
-            service, record = self._required(name, node), self._record(name, node)
+            service, record = self._manager.required(name, node), self._manager.record(name, node)
             software = service["Spec"]["Labels"][spec.SOFTWARE]
             account = service["Spec"]["TaskTemplate"]["ContainerSpec"]["User"]
-            what = storage.Formatting(name, record, self._image(software), software, account, cluster_id)
+            what = storage.Formatting(name, record, self._manager.image(software), software, account, cluster_id)
             storage.run_format(self._api, self._records, what)
 
     def update_files(self, name: str, node: str, files: Sequence[RenderedFile]) -> None:
         """Store them in the swarm; the running task keeps those that it has."""
         with translated(f"writing the configuration of {node}"):
-            self._required(name, node)
-            self._records.put(self._record(name, node), name, files)
+            self._manager.required(name, node)
+            self._records.put(self._manager.record(name, node), name, files)
 
     def start_node(self, name: str, node: str) -> None:
         """Give its service a new task, or let the container of the present one go on if it is paused."""
-        service, record = self._required(name, node), self._record(name, node)
+        service, record = self._manager.required(name, node), self._manager.record(name, node)
         with translated(f"starting {node}"):
-            self._require_up(record)
+            self._manager.require_up(record)
             task = running.newest_task(self._api, service)
-            if services.task_state(task) == services.RUNNING and (engine := self._engine_api(record)):
+            if services.task_state(task) == services.RUNNING and (engine := self._manager.api_of(record)):
                 if engine.inspect_container(container_of(task))["State"]["Paused"]:
                     engine.unpause(container_of(task))
                 return
@@ -332,9 +222,9 @@ class SwarmRuntime(Runtime):
 
     def pause_node(self, name: str, node: str) -> None:
         """Have its engine pause it."""
-        service, record = self._required(name, node), self._record(name, node)
+        service, record = self._manager.required(name, node), self._manager.record(name, node)
         with translated(f"pausing {node}"):
-            engine, task = self._engine_api(record), running.newest_task(self._api, service)
+            engine, task = self._manager.api_of(record), running.newest_task(self._api, service)
             if engine is None:
                 hint = f"name the address of {record.engine_name} in swarm.engines"
                 raise Unavailable(
@@ -349,10 +239,10 @@ class SwarmRuntime(Runtime):
 
     def _end(self, name: str, node: str, finish: running.Finish) -> None:
         with translated(f"stopping {node}"):
-            if service := self._service(name, node):
-                record = self._record(name, node)
-                away = self._engine(record.engine).state != READY
-                engine = None if away else self._engine_api(record)
+            if service := self._manager.service(name, node):
+                record = self._manager.record(name, node)
+                away = self._manager.engine(record.engine).state != READY
+                engine = None if away else self._manager.api_of(record)
                 running.end(self._api, engine, service, node, finish, away=away)
 
     # -- remove -------------------------------------------------------------------------------------------------------
@@ -361,15 +251,15 @@ class SwarmRuntime(Runtime):
         """End it, and remove its service."""
         self.kill_node(name, node)
         with translated(f"removing {node}"):
-            if service := self._service(name, node):
-                away = self._engine(service["Spec"]["Labels"].get(ENGINE, "")).state != READY
+            if service := self._manager.service(name, node):
+                away = self._manager.engine(service["Spec"]["Labels"].get(ENGINE, "")).state != READY
                 running.remove(self._api, service, node, away=away)
 
     def remove_storage(self, name: str, node: str, *, delete_data: bool) -> None:  # noqa: ARG002 they are in volumes only
         """Have its engine remove the volume."""
         with translated(f"removing the volume {spec.name_of(name, node)}"):
             if record := self._records.of(name, node):
-                removing.volume(self._api, self._records, name, record, self._engine_api(record))
+                removing.volume(self._api, self._records, name, record, self._manager.api_of(record))
 
     def give_up(self, name: str, nodes: Sequence[str]) -> None:
         """Note it in the records of their volumes: of those on one engine, the first one tells it of all."""
@@ -383,8 +273,8 @@ class SwarmRuntime(Runtime):
         self.remove_node(name, node)
         with translated(f"giving up the volume {spec.name_of(name, node)}"):
             if record := self._records.of(name, node):
-                is_up = self._engine(record.engine).state == READY
-                engine = self._engine_api(record) if is_up else None
+                is_up = self._manager.engine(record.engine).state == READY
+                engine = self._manager.api_of(record) if is_up else None
                 removing.abandoned(self._api, self._records, name, record, engine)
 
     def remove_network(self, name: str) -> None:
@@ -393,31 +283,14 @@ class SwarmRuntime(Runtime):
             removing.rest(self._api, self._records, name)
             if not self._records.all_of(name):
                 known = {engine.id for engine in engines_in(self._api.nodes())}
-                removing.left(self._records, name, known, self._engine_api)
+                removing.left(self._records, name, known, self._manager.api_of)
 
     # -- run ----------------------------------------------------------------------------------------------------------
 
     def run_in_node(self, name: str, node: str, command: JavaCommand) -> tuple[int, str]:
         """Run it in a job on the node's engine, in its network and with its files."""
         with translated(f"running {command.main_class} beside {node}"):
-            service, record = self._required(name, node), self._record(name, node)
-            told = service["Spec"]["TaskTemplate"]["ContainerSpec"]
-            software = service["Spec"]["Labels"][spec.SOFTWARE]
-            configs, hidden = record.references(told["User"])
-            code, output = jobs.run(
-                self._api,
-                name,
-                self._image(software),
-                record.engine,
-                tools.java_command(software, command, heap="32m", own=CONFIG_DIR),
-                what=f"what asks {node}",
-                user=told["User"],
-                memory_bytes=_TOOL_MEMORY_BYTES,
-                configs=configs,
-                secrets=hidden,
-                network=name,
-            )
-            return code, output.decode(errors="replace")
+            return beside.run(self._manager, name, node, command)
 
     def run_tool(self, environment: ObservedEnvironment, command: JavaCommand, streams: Streams) -> int:
         """Run it in a container of the manager that is attached to the environment's network."""
@@ -427,43 +300,9 @@ class SwarmRuntime(Runtime):
 
     def inside_address(self, name: str, node: str) -> str:
         """Read it from the service's labels."""
-        service = self._service(name, node)
+        service = self._manager.service(name, node)
         return str(service["Spec"]["Labels"].get(spec.INSIDE, "")) if service else ""
-
-    # -- finding ------------------------------------------------------------------------------------------------------
 
     @staticmethod
     def _tool_labels(name: str) -> dict[str, str]:
         return {services.OWNER: name, spec.ROLE: spec.TOOL_ROLE, **spec.process_label()}
-
-    def _service(self, name: str, node: str) -> Mapping[str, Any] | None:
-        wanted = labelled(f"{spec.ENVIRONMENT}={name}", f"{spec.NODE}={node}")
-        with translated(f"looking for {node}"):
-            return next(iter(self._api.services(filters=wanted)), None)
-
-    def _required(self, name: str, node: str) -> Mapping[str, Any]:
-        service = self._service(name, node)
-        if service is None:
-            raise ProvisionError(f"{name} has no node {node}", hint=f"`provision status {name}` lists them")
-        return service
-
-    def _record(self, name: str, node: str) -> Record:
-        record = self._records.of(name, node)
-        if record is None:
-            raise ProvisionError(f"nothing tells on which engine the volume of {node} is", hint="`provision up` again")
-        return record
-
-    def _engine(self, identity: str) -> Engine:
-        """The engine with that id; one that is down if the swarm knows it no more."""
-        with translated("looking at engines"):
-            found = {engine.id: engine for engine in engines_in(self._api.nodes())}
-        return found.get(identity) or Engine(identity, identity, "", state="gone")
-
-    def _require_up(self, record: Record) -> None:
-        if trouble := self._engine(record.engine).trouble:
-            raise Unavailable(
-                f"{record.node} waits for its engine", why=trouble, hint="`docker node ls` shows its state"
-            )
-
-    def _engine_api(self, record: Record) -> Any:  # noqa: ANN401 the SDK's client has no types
-        return self._reach.api_of(record.engine, record.reached)
