@@ -30,7 +30,7 @@ from provision.operations.storage import require_storage_apart
 from provision.operations.whose import about_it, require_same_file
 from provision.plan.actions import Action, Impact, Plan
 from provision.plan.closing import one_after_the_other, stages_of_closing
-from provision.plan.departing import refuse_departures, require_known
+from provision.plan.departing import refuse_departures, require_known, unknown_engines
 from provision.plan.engines import NOBODY, Departures, departures
 from provision.plan.former import Former, former, needs_a_look
 from provision.plan.hindrances import refusals as refusals_of_change
@@ -153,6 +153,8 @@ def prepare(  # noqa: PLR0913 what it is, and how it is taken
     before = runtime.observe(spec.name)
     require_same_file(spec.name, about_it(before), source, take_over=take_over, tell=tell)
     require_known(before, give_up)
+    for text in unknown_engines(before, spec.swarm.named):
+        tell(Notice(text))
     if lease:
         before = finish_removal(runtime, before, runtimes.home, tell)
     unleased = resolve_without_ports(spec, layout, source.base_directory)

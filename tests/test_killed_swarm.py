@@ -16,6 +16,7 @@ from provision.cluster.layout import Layout
 from provision.cluster.model import Cluster, Node, Role
 from provision.environment import Environment
 from provision.errors import Refused
+from provision.events import Notice
 from provision.kafka.access import Access
 from provision.kafka.quorum import Quorum
 from provision.pipeline import UpOptions
@@ -306,3 +307,10 @@ def test_while_nodes_leave_their_engine_there_are_never_fewer_replicas_in_sync_t
     assert min(fewest) == 2
     assert fleet.left == {"beta"}
     assert sorted(fleet.runtime.at.values()).count("beta") == 0
+
+
+def test_a_mistyped_engine_is_told_by_the_plan_which_drains_none(fleet: Fleet) -> None:
+    fleet.want(swarm={"drain": ["betta"], "addresses": {"alpha": "10.0.0.1"}}).told.clear()
+    assert fleet.environment.plan().plan.actions == ()
+    notices = [one.text for one in fleet.told if isinstance(one, Notice) and "betta" in one.text]
+    assert notices == ["swarm.drain: the swarm has no engine betta (it has alpha, beta, gamma)"]

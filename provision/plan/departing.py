@@ -1,6 +1,6 @@
 """Whether nodes may leave their engines, and what is refused. Pure."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from provision.cluster.model import Cluster
 from provision.errors import UsageError
@@ -11,6 +11,15 @@ from provision.plan.phases import Phase
 
 _BACK = "bring its engine back; or, once others have all that it had, `provision up` again"
 _REPLICATE = "raise the replication factor, or delete the topic, before the engine is drained"
+
+
+def unknown_engines(observed: ObservedEnvironment, named: Mapping[str, Collection[str]]) -> Iterator[str]:
+    """Which of the engines that keys of the file name, by the key, are none of the swarm, in a sentence each."""
+    known = {engine.name for engine in observed.engines}
+    for key, names in named.items():
+        for name in names:
+            if known and name not in known:
+                yield f"{key}: the swarm has no engine {name} (it has {', '.join(sorted(known))})"
 
 
 def require_known(observed: ObservedEnvironment, give_up: Collection[str]) -> None:

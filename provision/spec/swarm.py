@@ -1,7 +1,7 @@
 """The section of an environment file for nodes on the engines of a Docker Swarm."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, WithJsonSchema
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 SWARM = "swarm"
 ENGINE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 HOST_PATTERN = r"^([A-Za-z0-9][A-Za-z0-9.-]{0,252}|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*)$"
-REACHED_PATTERN = r"^(unix:///|tcp://)\S+$"
+REACHED_PATTERN = r"^(unix:///\S+|tcp://([A-Za-z0-9][A-Za-z0-9.-]{0,252}|\[[0-9A-Fa-f:.]+\]):[1-9][0-9]{0,4})$"
+_LAST_PORT = 65535
 CLOSED = ("sasl-tls", "mtls")
 """The profiles whose listeners may be published: connections are encrypted, and clients say who they are."""
 
@@ -35,7 +36,10 @@ def _host(text: str) -> str:
 
 
 def _reached(text: str) -> str:
-    if not re.fullmatch(REACHED_PATTERN, text):
+    if "@" in text:
+        raise ValueError("the address of an engine has no user and no password: certificates let in (DOCKER_CERT_PATH)")
+    found = re.fullmatch(REACHED_PATTERN, text)
+    if not found or (found[2] and int(text.rpartition(":")[2]) > _LAST_PORT):
         raise ValueError(f"{text!r} is not the address of an engine: write it as tcp://HOST:PORT or unix:///PATH")
     return text
 
@@ -60,6 +64,11 @@ class SwarmSpec(Section):
     """Whether brokers have ports on their engines (`host`), or are reached only in the overlay network (`none`)."""
 
     @property
+    def named(self) -> Mapping[str, Collection[str]]:
+        """The engines that its keys name, by the key."""
+        return {"swarm.engines": self.engines, "swarm.addresses": self.addresses, "swarm.drain": self.drain}
+
+    @property
     def publishes(self) -> bool:
         """Whether brokers have ports on their engines."""
         return self.publish == "host"
@@ -82,6 +91,7 @@ def swarm(spec: "EnvironmentSpec") -> Iterator["Finding"]:
     if spec.storage != "volume":
         message = "on a swarm, data are kept in volumes of the engines"
         yield Finding(("storage",), message, "write `storage: volume`, or leave it out")
+    yield from _with_one_address(spec.swarm)
     if not spec.swarm.publishes:
         return
     for name, profile in security_of(spec).host:
@@ -91,3 +101,14 @@ def swarm(spec: "EnvironmentSpec") -> Iterator["Finding"]:
             path = ("listeners", name, "security") if name in spec.listeners else ("security",)
             hint = f"write `security: {CLOSED[0]}` or `{CLOSED[1]}`, or `swarm: {{publish: none}}`"
             yield Finding(path, message, hint)
+
+
+def _with_one_address(section: SwarmSpec) -> Iterator["Finding"]:
+    """Engines whose API would answer at the address of another one's."""
+    from provision.spec.checks import Finding
+
+    by_address: dict[str, str] = {}
+    for engine, address in section.engines.items():
+        if (other := by_address.setdefault(address, engine)) != engine:
+            hint = "write that of its own, or leave it out"
+            yield Finding(("swarm", "engines", engine), f"{address} is the address of {other} already", hint)

@@ -8,7 +8,7 @@ import pytest
 from provision.cluster.model import Cluster, SwarmOptions
 from provision.errors import UsageError
 from provision.plan.actions import Kind, Plan, Verb
-from provision.plan.departing import refuse_departures, require_known
+from provision.plan.departing import refuse_departures, require_known, unknown_engines
 from provision.plan.engines import NOBODY, Departures, ObservedEngine, Place, Survivors, departures, objections
 from provision.plan.nodes import plan_nodes
 from provision.plan.observed import (
@@ -289,3 +289,11 @@ def test_nodes_of_an_engine_that_is_only_away_are_left_as_they_are() -> None:
     engines = {"alpha": "", "beta": "engine beta is down", "gamma": "engine gamma is down"}
     plan = planned(spread(fleet(), engines), ("gamma",))
     assert {one.name for one in plan.actions} == {"controller-3", "broker-3"}
+
+
+def test_an_engine_that_the_file_names_and_the_swarm_does_not_have_is_told() -> None:
+    observed = spread(fleet(), READY)
+    named = {"swarm.drain": ["alpha", "betta"], "swarm.engines": {"gamma": "tcp://g:1"}}
+    said = [*unknown_engines(observed, named)]
+    assert said == ["swarm.drain: the swarm has no engine betta (it has alpha, beta, gamma)"]
+    assert not [*unknown_engines(ObservedEnvironment("orders", "docker"), {"swarm.drain": ["betta"]})]
