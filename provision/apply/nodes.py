@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from provision.apply.leaving import STOP_PATIENCE_S, Leaver
 from provision.apply.moving import Mover
 from provision.apply.rolling import Roller, Step
-from provision.cluster.fingerprint import config_hash
-from provision.cluster.model import Cluster
+from provision.cluster.fingerprint import config_hash, with_fingerprint
+from provision.cluster.model import Cluster, Node, RenderedFile
 from provision.common.patience import Patience
 from provision.errors import ProvisionError
 from provision.events import Listener
@@ -63,6 +63,7 @@ class NodeWork:
             case Verb.CREATE, Kind.STORAGE, NodeTarget(node):
                 runtime.create_storage(cluster, node)
             case Verb.CREATE, Kind.NODE, NodeTarget(node, files):
+                files = with_fingerprint(node.name, files)
                 runtime.create_node(cluster, node, files, config_hash(node.name, files))
             case Verb.FORMAT, _, NodeTarget(node):
                 runtime.format_storage(cluster.name, node.name, cluster.cluster_id)
@@ -84,7 +85,9 @@ class NodeWork:
         cluster, runtime = self.cluster, self.runtime
         match action.verb, action.subject:
             case Verb.RECREATE, NodeTarget(node, files, runs=False):
-                runtime.replace_node(cluster, node, files, config_hash(node.name, files))
+                self._write(node, files)
+            case Verb.CONFIGURE, NodeTarget(node, files):
+                runtime.update_files(cluster.name, node.name, with_fingerprint(node.name, files))
             case ((Verb.RECREATE | Verb.RESTART), NodeTarget(node) as target):
                 self.roller.step(node.name, action.verb, lambda step: self._replace(target, step))
             case Verb.JOIN, Rejoining(cut_off=True):
@@ -123,19 +126,24 @@ class NodeWork:
         step("stopping")
         self.runtime.stop_node(self.cluster.name, node.name, STOP_PATIENCE_S)
         step("changing its configuration")
-        self.runtime.replace_node(self.cluster, node, files, config_hash(node.name, files))
+        self._write(node, files)
         step("starting")
         self.runtime.start_node(self.cluster.name, node.name)
+
+    def _write(self, node: Node, files: tuple[RenderedFile, ...]) -> None:
+        files = with_fingerprint(node.name, files)
+        self.runtime.replace_node(self.cluster, node, files, config_hash(node.name, files))
 
     def _configure(self, node: str, settings: BrokerSettings) -> None:
         from provision.kafka.admin import connected
 
-        with connected(access_to(self.runtime.observe(self.cluster.name))) as admin:
-            if reason := admin.brokers.configure(settings):
-                raise ProvisionError(f"{node} does not take its settings", why=reason)
+        if settings.values or settings.reset:
+            with connected(access_to(self.runtime.observe(self.cluster.name))) as admin:
+                if reason := admin.brokers.configure(settings):
+                    raise ProvisionError(f"{node} does not take its settings", why=reason)
         if any(key.endswith(".threads") for key in (*settings.values, *settings.reset)):
             # A request handler that is being removed polls its queue every 300 ms, and may take the shutdown request
             # meant for another one; a broker stopped at that moment would never exit. So this is not cut short.
             threading.Event().wait(_HANDLERS_GO_S)
         if settings.files:
-            self.runtime.update_files(self.cluster.name, node, settings.files)
+            self.runtime.update_files(self.cluster.name, node, with_fingerprint(node, settings.files))

@@ -66,7 +66,7 @@ def status(
     """Show how ready an environment is, its nodes and its topics."""
     from provision.cli.history import tell_if_killed
     from provision.operations.certificates import ends_soon
-    from provision.operations.status import status_dict
+    from provision.operations.status import files_told, status_dict
     from provision.operations.whose import other_origin
 
     if every and not watching:
@@ -87,6 +87,8 @@ def status(
         say(f"{environment.name} was made from {origin}, and not from {environment.file}")
     if ends := ends_soon(assessment.observed):
         say(f"{environment.name}: {ends}")
+    if told := files_told(assessment):
+        say(f"{environment.name}: {told}")
     shown = status_dict(assessment)
     if output is not Format.TABLE:
         print_value(shown, output)

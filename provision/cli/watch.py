@@ -116,9 +116,13 @@ def _rows(found: "Assessment") -> Rows:
     from provision.cli.look import node_rows
 
     return [
-        (str(name), str(state), str(endpoint or "-"), found.missing.get(str(name), ""))
-        for name, state, endpoint in node_rows(found)
+        (str(name), str(state), str(endpoint or "-"), _remark(found, str(name))) for name, state, endpoint in node_rows(found)
     ]
+
+
+def _remark(found: "Assessment", node: str) -> str:
+    remarks = (found.missing.get(node, ""), "its files were edited" if found.edited.get(node) else "")
+    return "; ".join(filter(None, remarks))
 
 
 def _redraw(looks: Iterator["Assessment | ProvisionError"]) -> None:

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provision.cluster.fingerprint import config_hash
 from provision.cluster.model import Cluster, RenderedFile, Role, StorageKind
 from provision.errors import Unavailable
 from provision.kafka.readiness import ask_brokers
@@ -68,13 +67,8 @@ def observe_details(
         observed: what the runtime has.
         runtime: where the nodes run.
     """
-    # A broker's fingerprint dates from its creation; settings changed since are only in its files.
-    read = [
-        there.name
-        for node in cluster.nodes
-        if (there := observed.node(node.name))
-        and (node.role is Role.BROKER or there.config_hash != config_hash(node.name, tuple(files)))
-    ]
+    # A fingerprint that the runtime has dates from a node's creation: what was changed or edited since, only files tell.
+    read = [node.name for node in cluster.nodes if observed.node(node.name)]
     with ThreadPoolExecutor(max_workers=_READERS) as pool:
         old = dict(zip(read, pool.map(partial(runtime.read_files, cluster.name), read), strict=True))
     changes = {name: differences(old[name], [file for file in files if file.node == name]) for name in read}

@@ -28,7 +28,8 @@ _LACKS = {None: "it is not part of a quorum yet", SILENT: "it runs, and what ask
 class Assessment:
     """The readiness of an environment, and what the next level lacks: node name to reason.
 
-    `health` is what each node is like, if that was asked.
+    `health` is what each node is like, and `edited` whether its files are other than `up` has written them (None if
+    they could not be read), if that was asked.
     """
 
     observed: ObservedEnvironment
@@ -36,6 +37,7 @@ class Assessment:
     missing: Mapping[str, str] = field(default_factory=dict)
     cluster: ObservedCluster | None = None
     health: Mapping[str, Health] = field(default_factory=dict)
+    edited: Mapping[str, bool | None] = field(default_factory=dict)
 
 
 def assess(

@@ -5,23 +5,27 @@ environment file, if given, adds what is declared and may be missing.
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+from provision.cluster.fingerprint import is_edited
 from provision.cluster.model import Role, Topic
 from provision.common.patience import Patience
-from provision.errors import UsageError
+from provision.errors import ProvisionError, UsageError
 from provision.events import Listener
+from provision.kafka.failures import LOG_LINES, explain
 from provision.kafka.levels import Level
 from provision.observe.health import explained, health_of, with_halted
 from provision.observe.reach import known_listeners
 from provision.observe.readiness import Assessment, assess
 from provision.observe.waiting import Wait
-from provision.plan.observed import ObservedEnvironment
+from provision.plan.observed import WAS_ASKED_TO_STOP, NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime.base import Runtime
 from provision.security.listening import base_of
 
 GONE = "gone"
+_READERS = 8
 
 
 def require(runtime: Runtime, name: str) -> ObservedEnvironment:
@@ -52,9 +56,49 @@ def require_nodes(runtime: Runtime, name: str) -> ObservedEnvironment:
 def status(runtime: Runtime, name: str, topics: Sequence[Topic] | None = None) -> Assessment:
     """How ready the environment is; `topics` are the declared ones, None for whichever exist."""
     observed = with_halted(require(runtime, name), runtime)
-    assessment = assess(runtime, observed, topics, nodes=_all_nodes(observed), ask_inside=True)
-    health = health_of(observed)
-    return replace(assessment, health=health, missing=explained(assessment.missing, health))
+    with ThreadPoolExecutor(max_workers=_READERS) as pool:  # it takes no longer than the answers of the brokers
+        edited = {node.name: pool.submit(_is_edited, runtime, name, node.name) for node in observed.nodes}
+        exits = {node.name: pool.submit(_why_exited, runtime, name, node) for node in observed.nodes if _failed(node)}
+        assessment = assess(runtime, observed, topics, nodes=_all_nodes(observed), ask_inside=True)
+        health = health_of(observed)
+    for node, why in exits.items():
+        if reason := why.result():
+            health[node] = replace(health[node], detail=f"{health[node].detail}: {reason}")
+    return replace(
+        assessment,
+        health=health,
+        missing=explained(assessment.missing, health),
+        edited={node: found.result() for node, found in edited.items()},
+    )
+
+
+def _is_edited(runtime: Runtime, name: str, node: str) -> bool | None:
+    try:
+        return is_edited(node, runtime.read_files(name, node))
+    except ProvisionError:  # it has just been removed, or its engine went away: the rest of the status tells that
+        return None
+
+
+def _failed(node: ObservedNode) -> bool:
+    return node.state is NodeState.EXITED and node.exit_code != WAS_ASKED_TO_STOP
+
+
+def _why_exited(runtime: Runtime, name: str, node: ObservedNode) -> str:
+    """The reason that its log tells; empty if that is none that is known."""
+    try:
+        log = list(runtime.log_lines(name, node.name, tail=LOG_LINES))
+    except ProvisionError:  # as above
+        return ""
+    failure = explain(log, out_of_memory=node.out_of_memory)
+    return failure.reason if failure else ""
+
+
+def files_told(assessment: Assessment) -> str:
+    """That nodes have other files than `up` has written, as far as that was asked; empty if none has."""
+    nodes = [node for node, edited in assessment.edited.items() if edited]
+    name = assessment.observed.name
+    mend = f"`provision doctor {name}` says what was edited, and `provision up {name}` writes them again"
+    return f"the files of {', '.join(nodes)} are not as `up` has written them: {mend}" if nodes else ""
 
 
 def _all_nodes(observed: ObservedEnvironment) -> list[str]:
@@ -117,7 +161,7 @@ def _health(assessment: Assessment, node: str) -> dict[str, Any]:
     if health is None:
         return {}
     answer_ms = None if health.answer_s is None else round(health.answer_s * 1000)
-    return {"condition": str(health.condition), "answer_ms": answer_ms}
+    return {"condition": str(health.condition), "answer_ms": answer_ms, "edited": assessment.edited.get(node)}
 
 
 def wait_for(

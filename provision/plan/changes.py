@@ -7,11 +7,16 @@ The classes, from the mildest; the first that suffices is used:
 3. `restart`: any other property changes. The node restarts with the new file and keeps its data.
 4. `recreate`: something outside its files changes: the image, JVM options, memory, host ports. Its data are kept.
 5. `refuse`: a change that would leave its data behind.
+
+What somebody has edited in a node's files is undone: by a restart or a new node, for the node may have read it by now;
+where it makes no difference, or a restart would lose data, the files are only written again, which is a `configure`
+without differences.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from provision.cluster.fingerprint import config_hash, is_edited, written_hash
 from provision.cluster.model import LAUNCH_FILE, MAIN_FILES, Cluster, RenderedFile, Role, StorageKind
 from provision.cluster.properties import read
 from provision.plan.actions import Verb
@@ -22,6 +27,7 @@ BROKER_FILE = MAIN_FILES[Role.BROKER]
 NEVER_DYNAMIC = frozenset({"listeners", "advertised.listeners", "listener.security.protocol.map"})
 """Advertised addresses: never changed while clients and other brokers use them."""
 _VOTERS = "controller.quorum.voters"
+_EDITED = "its files were edited"
 _UNREADABLE = "its files cannot be read, so it is not known what changed"
 _IN_MEMORY = "it would lose its data, which are in memory (storage: memory)"
 _FOLLOWS_FROM_SOFTWARE = frozenset({"kafka", "software", "arguments", "java"})
@@ -35,6 +41,11 @@ class NodeChange:
     cause: str
     differences: tuple[Difference, ...] = ()
     hint: str = ""
+
+    @property
+    def only_writes(self) -> bool:
+        """Whether the files are written again and the node, running or not, is left alone."""
+        return self.verb is Verb.CONFIGURE and not self.differences
 
 
 def change_of(
@@ -54,8 +65,11 @@ def change_of(
         dynamic: keys whose new value the running broker accepts without a restart.
     """
     changed = differences(before, after)
+    edited = is_edited(there.name, before)
     if before and not changed:
-        return None
+        return NodeChange(Verb.CONFIGURE, f"{_EDITED}, which changes no setting") if edited else None
+    if edited and written_hash(before) == config_hash(there.name, after):
+        return _undoing(cluster, there, changed, dynamic)
     cause = _cause(cluster, there, changed) if before else _UNREADABLE
     changed_before = [d for d in changed if d.before is not None]  # a file that did not exist yet has no old values
     if moved := next((d for d in changed_before if d.file == LAUNCH_FILE and d.key == "storage"), None):
@@ -71,6 +85,16 @@ def change_of(
     if cluster.storage.kind is StorageKind.MEMORY and verb is not Verb.CONFIGURE and has_run:
         hint = "undo the change, or `provision down` and `up` again"
         return NodeChange(Verb.REFUSE, f"{cause}; {_IN_MEMORY}", changed, hint)
+    return NodeChange(verb, cause, changed)
+
+
+def _undoing(
+    cluster: Cluster, there: ObservedNode, changed: tuple[Difference, ...], dynamic: Collection[str]
+) -> NodeChange:
+    """The change of a node whose files say something else than what was written, which is what they are to say."""
+    cause, verb = f"{_EDITED}: {'; '.join(map(str, changed))}", _verb(there, changed, dynamic)
+    if cluster.storage.kind is StorageKind.MEMORY and verb is not Verb.CONFIGURE:
+        return NodeChange(Verb.CONFIGURE, cause)  # a restart would lose its data
     return NodeChange(verb, cause, changed)
 
 

@@ -90,6 +90,7 @@ def plan_nodes(
     graph.abandon(leaving_engines)
     graph.prepare(missing_software, moves=bool(leaving_engines.moving))
     graph.add_nodes()
+    graph.write_again()
     graph.format_storages()
     graph.join_network(cut_off=True)
     graph.start(cluster.zookeepers)
@@ -294,26 +295,39 @@ class _Graph:
             there, change = self._observed.node(node.name), self._changes.get(node.name)
             if there is None or there.state is not NodeState.RUNNING:
                 continue
-            changed = change.differences if change and change.verb is Verb.CONFIGURE else ()
+            stays = change if change and change.verb is Verb.CONFIGURE else None
+            changed = stays.differences if stays else ()
             own = _own(self._files, node.name)
             drifted = _drift(own, details.settings.get(node.name, {}), {d.key for d in changed})
-            if change and not changed:  # it is restarted: no setting may override its new file
+            if change and not stays:  # it is restarted: no setting may override its new file
                 drifted = tuple(replace(d, after=None) for d in drifted)
-            if not (changed or drifted):
+            if not (stays or drifted):
                 continue
             settings = BrokerSettings(
                 broker=node.id,
                 values={d.key: str(d.after) for d in (*changed, *drifted) if d.after is not None},
                 reset=tuple(d.key for d in drifted if d.after is None),
-                files=own if changed else (),
+                files=own if stays else (),
             )
-            causes = [change.cause] if change and changed else []
+            causes = [stays.cause] if stays else []
             if drifted:
                 causes.append(f"set on the running broker: {'; '.join(map(str, drifted))}")
             action = Action(Verb.CONFIGURE, Kind.NODE, node.name, "; ".join(causes), after=self._careful)
             settled.append(_with_changes(action, (*changed, *drifted), settings))
         self.actions += settled
         self._careful = (*self._careful, *(action.key for action in settled))
+
+    def write_again(self) -> None:
+        """Write the files of nodes that run and have only to be undone what somebody edited.
+
+        For a running broker, `configure` does it.
+        """
+        for node in self._cluster.nodes:
+            there, change = self._observed.node(node.name), self._changes.get(node.name)
+            configured = there and there.role == Role.BROKER and there.state is NodeState.RUNNING
+            if there and there.is_alive and not configured and change and change.only_writes:
+                target = NodeTarget(node, _own(self._files, node.name))
+                self.actions.append(Action(change.verb, Kind.NODE, node.name, change.cause, subject=target))
 
     def roll_ensemble(self, members: Sequence[Node], *, alone: bool) -> None:
         """Restart the members that change and add new ones; a member that stands alone has to know the others first."""

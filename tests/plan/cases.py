@@ -152,6 +152,31 @@ def drifts() -> Cases:
     }
 
 
+def edits() -> Cases:
+    """Somebody has edited the files of nodes."""
+    eight = cluster_of(brokers=brokers_with({"num.io.threads": 8}))
+    there = dataclasses.replace(running(eight), controller=1)
+    dynamic = dataclasses.replace(there, dynamic=frozenset({"num.io.threads"}))
+    threads, no_text = ("num.io.threads=8", "num.io.threads=80"), ("broker.id=", "# caf\xe9\nbroker.id=")
+    in_memory = cluster_of(storage="memory", brokers=brokers_with({"num.io.threads": 8}))
+    drifting = dataclasses.replace(dynamic, settings={"broker-2": {"background.threads": "3"}})
+    return {
+        "edited-ensemble": (eight, there.edited("zookeeper-1", "tickTime=", "tickTime=1")),
+        "edited-property": (eight, there.edited("broker-2", *threads)),
+        "edited-property-that-is-dynamic": (eight, dynamic.edited("broker-2", *threads)),
+        "edited-property-of-a-stopped-broker": (eight, there.but(EXITED, "broker-2").edited("broker-2", *threads)),
+        "edited-property-in-memory": (in_memory, running(in_memory).edited("broker-2", *threads)),
+        "edited-launch-file": (eight, there.edited("zookeeper-1", "-Xmx64m", "-Xmx96m", "launch.json")),
+        "edited-to-no-text": (eight, there.edited("broker-2", *no_text).edited("zookeeper-1", "tickTime", "#\xe9\ntickTime")),
+        "edited-to-no-text-while-all-were-stopped": (eight, there.but(EXITED).edited("broker-2", *no_text)),
+        "edited-to-no-text-and-drifted": (eight, drifting.edited("broker-2", *no_text)),
+        "edited-and-property-changed": (
+            cluster_of(brokers=brokers_with({"num.io.threads": 16})),
+            dynamic.edited("broker-2", *threads),
+        ),
+    }
+
+
 def ensembles() -> Cases:
     """The ensemble grows, or nobody can tell whether it does."""
     standalone = dataclasses.replace(running(CLUSTER), controller=3)

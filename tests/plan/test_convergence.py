@@ -11,10 +11,10 @@ from provision.cluster.model import Cluster
 from provision.plan.actions import Verb
 from provision.plan.differences import differences
 from tests.examples import examples
-from tests.plan.cases import additions, changes, drifts, ensembles, upgrades
+from tests.plan.cases import additions, changes, drifts, edits, ensembles, upgrades
 from tests.plan.world import EXITED, NOTHING, RUNNING, World, brokers_with, cluster_of, done, files_of, plan, printed
 
-CASES = additions() | changes() | drifts() | ensembles() | upgrades()
+CASES = additions() | changes() | drifts() | edits() | ensembles() | upgrades()
 UNSEEN = {"drift-on-a-stopped-broker"}
 """What is set on a broker is asked only while it runs."""
 

@@ -262,6 +262,14 @@ def test_a_changed_quorum_is_told_with_both_values() -> None:
     assert action.as_dict()["class"] == "refused"
 
 
+def test_voters_that_somebody_edited_are_put_back() -> None:
+    there = running(DEDICATED).edited("controller-2", "1003@", "1004@")
+    (action,) = plan(DEDICATED, there)
+    assert (action.verb, action.name) == (Verb.RESTART, "controller-2")
+    assert action.cause.startswith("its files were edited: controller.quorum.voters ")
+    assert plan(DEDICATED, there.after(DEDICATED, action)) == ()
+
+
 FIRST = {
     "combined": COMBINED,
     "dedicated": DEDICATED,

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from provision.cluster.model import Role
-from provision.plan.actions import Action, Kind, Leftover, NodeTarget, Plan, Verb
+from provision.plan.actions import Action, BrokerSettings, Kind, Leftover, NodeTarget, Plan, Verb
 from tests.golden import Golden
-from tests.plan.cases import CLUSTER, additions, changes, drifts, ensembles, refusals, upgrades
+from tests.plan.cases import CLUSTER, additions, changes, drifts, edits, ensembles, refusals, upgrades
 from tests.plan.world import NOTHING, World, cluster_of, files_of, plan, printed
 
 GOLDEN = Path(__file__).parent / "golden" / "nodes"
-DONE = additions() | changes() | drifts() | ensembles() | upgrades()
+DONE = additions() | changes() | drifts() | edits() | ensembles() | upgrades()
 REFUSED = refusals()
 PLANS = {name: plan(*case) for name, case in (DONE | REFUSED).items()}
 NOTHING_TO_DO = {
@@ -106,7 +106,7 @@ def test_settings_are_changed_when_all_brokers_run_and_before_any_goes_down(name
     earlier = before(PLANS[name])
     brokers = of_role(PLANS[name], Role.BROKER)
     starts = {action.key for action in brokers if action.verb is Verb.START}
-    settings = {action.key for action in brokers if action.verb is Verb.CONFIGURE}
+    settings = {action.key for action in brokers if isinstance(action.subject, BrokerSettings)}
     for action in brokers:
         if action.key in settings:
             assert starts <= earlier[action.key]

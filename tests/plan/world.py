@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from provision.catalogue.versions import KRAFT
-from provision.cluster.fingerprint import config_hash
+from provision.cluster.fingerprint import config_hash, with_fingerprint
 from provision.cluster.layout import container_layout
-from provision.cluster.model import Cluster, Node, RenderedFile, Role
+from provision.cluster.model import MAIN_FILES, Cluster, Node, RenderedFile, Role
 from provision.cluster.render import render
 from provision.cluster.resolve import resolve
 from provision.plan.actions import Action, BrokerSettings, Kind, Leftover, NodeTarget, Verb
@@ -156,14 +156,28 @@ class World:
                 return self._made(cluster, node, files, RUNNING if runs else CREATED)
             case Verb.CONFIGURE, _, BrokerSettings() as settings:
                 kept = {k: v for k, v in self.settings.get(action.name, {}).items() if k not in settings.reset}
-                files_now = {action.name: settings.files} if settings.files else {}
+                files_now = {action.name: with_fingerprint(action.name, settings.files)} if settings.files else {}
                 return dataclasses.replace(
                     self,
                     settings={**self.settings, action.name: {**kept, **settings.values}},
                     files={**self.files, **files_now},
                 )
+            case Verb.CONFIGURE, _, NodeTarget(node, files):
+                return dataclasses.replace(self, files={**self.files, node.name: with_fingerprint(node.name, files)})
             case _:
                 raise AssertionError(action)
+
+    def edited(self, node: str, before: str, after: str, name: str = "") -> "World":
+        """With the files of a node edited by hand; the one of that name, or that with the settings of its role."""
+        name = name or MAIN_FILES[Role.parse(node)[0]]
+        assert before in "".join(file.text for file in self.files[node] if file.name == name)
+        files = tuple(
+            dataclasses.replace(file, content=file.content.replace(before.encode(), after.encode("latin-1"), 1))
+            if file.name == name
+            else file
+            for file in self.files[node]
+        )
+        return dataclasses.replace(self, files={**self.files, node: files})
 
     def _made(self, cluster: Cluster, node: Node, files: Files, state: NodeState) -> "World":
         made = ObservedNode(
@@ -178,7 +192,7 @@ class World:
         return dataclasses.replace(
             self,
             nodes={**self.nodes, node.name: made},
-            files={**self.files, node.name: files},
+            files={**self.files, node.name: with_fingerprint(node.name, files)},
             storages=self.storages | {node.name},
         )
 
@@ -218,14 +232,9 @@ def plan(cluster: Cluster, world: World) -> tuple[Action, ...]:
     observed = world.observed
     stages = stages_of(cluster, observed)
     phases = [Phase(rendered(stage.cluster), stage.name, stage.cause) for stage in stages]
-    changed = [
-        node.name
-        for node in observed.nodes
-        if node.role == "broker" or node.config_hash != config_hash(node.name, phases[0].files)
-    ]
     brokers = [node.name for node in observed.of_role("broker") if node.state is RUNNING]
     details = NodeDetails(
-        files={name: world.files.get(name, ()) for name in changed},
+        files={node.name: world.files.get(node.name, ()) for node in observed.nodes},
         dynamic=dict.fromkeys(brokers, world.dynamic),
         settings={name: world.settings[name] for name in brokers if name in world.settings},
         controller=world.controller,

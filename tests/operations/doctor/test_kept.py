@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from provision.catalogue.versions import KRAFT, ZOOKEEPER
-from provision.cluster.fingerprint import config_hash
+from provision.cluster.fingerprint import with_fingerprint
 from provision.cluster.model import LAUNCH_FILE, MAIN_FILES, UNREADABLE, RenderedFile, Role
 from provision.kafka.quorum import Quorum
 from provision.kafka.readiness import BrokerAnswers
 from provision.operations.doctor.checks import findings
-from provision.operations.doctor.facts import Damage, Facts, Inside, known
+from provision.operations.doctor.facts import Damage, Facts, Inside, NodeFacts, known
 from provision.plan.observed import NodeState, ObservedCluster, ObservedNode
 from provision.plan.stored import StoredData
 from provision.runtime.health import Surroundings, Vitals
@@ -211,32 +211,30 @@ def test_files_that_are_not_what_they_should_be(name: str, content: bytes, ident
 
 
 def _edited(of: Facts, written: bytes, now: bytes, wanted: bytes | None = None) -> Facts:
-    """A broker whose files were written as one thing and are another, which the file may want to be a third."""
+    """A broker whose file was written as one thing and is another, which the file may want to be a third."""
     was = RenderedFile("broker-1", "server.properties", written)
-    observed = known(of.observed)
-    assert observed
-    there = (replace(of.there[0], config_hash=config_hash("broker-1", (was,))),)
+    (fingerprint,) = with_fingerprint("broker-1", (was,))[1:]
     rendered = replace(was, content=written if wanted is None else wanted)
-    of = replace(of, observed=replace(observed, nodes=there), rendered=(rendered,))
-    return having(of, "broker-1", now)
+    about = NodeFacts("broker-1", files=(replace(was, content=now), fingerprint))
+    return replace(of, rendered=(rendered,), nodes={"broker-1": about})
 
 
 def test_files_that_were_edited() -> None:
-    around = Surroundings(configured={"broker-1": "/there"})
-    of = facts(node("broker-1"), surroundings=around, inside=Inside(settings={1: {}}))
+    of = facts(node("broker-1"), surroundings=Surroundings(configured={"broker-1": "/there"}))
     told = found(_edited(of, b"a=1\nb=1\n", b"a=1\nb=2\n"))["file-edited"]
     assert told.evidence == ("b 1 → 2",)
     assert told.file == "/there/server.properties:2"
+    comment = found(_edited(of, b"a=1\n", b"a=1\n# another\n"))["file-edited"]
+    assert comment.evidence == ("their fingerprint is another one",)
+    assert set(found(_edited(of, b"a=1\n", b"a=2\na=1\n"))) == {"file-damaged"}
     assert found(_edited(of, b"a=1\n", b"a=1\n")) == {}
     assert found(_edited(of, b"a=1\n", b"a=1\n", wanted=b"a=3\n")) == {}  # a change that `up` has still to make
 
 
-def test_what_a_running_broker_took_over_was_not_edited() -> None:
-    of = facts(node("broker-1"), inside=Inside(settings={1: {"num.io.threads": "6"}}))
-    before, now = b"num.io.threads=3\n", b"num.io.threads=6\n"
-    assert found(_edited(facts(node("broker-1")), before, now)) == {}  # it does not tell what it took over
-    assert found(_edited(of, before, now, wanted=now)) == {}
-    assert found(_edited(of, before, now)) == {}  # the file was changed back, and `up` has still to follow
+@pytest.mark.parametrize("state", [RUNNING, EXITED])
+def test_what_a_broker_was_given_while_it_ran_was_not_edited(state: NodeState) -> None:
+    given = _edited(facts(node("broker-1", state)), b"num.io.threads=6\n", b"num.io.threads=6\n", wanted=b"num.io.threads=3\n")
+    assert "file-edited" not in found(given)
 
 
 def test_notes_that_are_damaged() -> None:

@@ -1,21 +1,17 @@
 """What somebody or something did to the files of nodes: edited, damaged, and notes that cannot be read."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from provision.cluster.fingerprint import config_hash
-from provision.cluster.model import LAUNCH_FILE, UNREADABLE, RenderedFile, Role
+from provision.cluster.fingerprint import is_edited
+from provision.cluster.model import LAUNCH_FILE, UNREADABLE, RenderedFile
 from provision.cluster.properties import parse
 from provision.operations.doctor.away import first_few
 from provision.operations.doctor.facts import Facts, NodeFacts, known
 from provision.operations.doctor.findings import Finding, Severity
 from provision.operations.doctor.places import place_of_file, place_of_setting
 from provision.operations.doctor.registry import check
-from provision.plan.differences import Difference, differences, same_setting
-from provision.plan.observed import NodeState, ObservedNode
-
-# What a broker that does not run has taken over cannot be asked.
-_OR_UNDONE = ", or the environment file no longer has what was changed without a restart"
+from provision.plan.differences import Difference, differences
 
 
 @check("file-not-text", "file-damaged")
@@ -63,49 +59,27 @@ def _shown_line(file: RenderedFile, line: int) -> tuple[str, ...]:
 
 @check("file-edited")
 def edited(facts: Facts) -> Iterator[Finding]:
-    """Configuration files that differ from what `up` has written, by what they say."""
-    rendered = known(facts.rendered)
+    """Configuration files that are not as they were written, and can be read."""
+    rendered = known(facts.rendered) or ()
     for node in facts.there:
         about = facts.nodes.get(node.name)
         files = known(about.files) if about else None
-        if not about or not files or not node.config_hash or any(map(_damage, files)):
-            continue
-        if config_hash(node.name, files) == node.config_hash:
-            continue
-        wanted = tuple(file for file in rendered or () if file.node == node.name)
-        changed = differences(wanted, files) if wanted else ()
-        # A setting that a running broker took over is in its file, without another fingerprint of the node.
-        unexplained = [one for one in changed if not _was_taken_over(facts, node, one)]
-        if _is_unknown(facts, node):
-            continue
-        if unexplained if wanted else node.role != Role.BROKER:
-            yield _edited(facts, node, about, unexplained)
+        if about and files and is_edited(node.name, files) and not any(map(_damage, files)):
+            wanted = {file.name: file for file in rendered if file.node == node.name}
+            yield _edited(facts, about, differences(wanted.values(), [one for one in files if one.name in wanted]))
 
 
-def _is_unknown(facts: Facts, node: ObservedNode) -> bool:
-    """Whether a broker runs and does not tell what it took over."""
-    tells = node.number in (known(facts.inside.settings) or {})
-    return node.role == Role.BROKER and node.state is NodeState.RUNNING and not tells
-
-
-def _was_taken_over(facts: Facts, node: ObservedNode, change: Difference) -> bool:
-    set_on_broker = (known(facts.inside.settings) or {}).get(node.number, {}) if node.role == Role.BROKER else {}
-    after = change.after if isinstance(change.after, str) else None
-    return change.key in set_on_broker and same_setting(set_on_broker[change.key], after)
-
-
-def _edited(facts: Facts, node: ObservedNode, about: NodeFacts, changed: list[Difference]) -> Finding:
+def _edited(facts: Facts, about: NodeFacts, changed: Sequence[Difference]) -> Finding:
     places = (place_of_setting(facts, about, one.key) or place_of_file(facts, about.name, one.file) for one in changed)
     return Finding(
         "file-edited",
-        f"the files of {node.name} are not as `up` has written them",
-        evidence=first_few(map(str, changed)) or (f"their fingerprint is not {node.config_hash}",),
-        cause="they were edited by hand"
-        + _OR_UNDONE * (node.state is not NodeState.RUNNING and node.role == Role.BROKER),
+        f"the files of {about.name} are not as `up` has written them",
+        evidence=first_few(map(str, changed)) or ("their fingerprint is another one",),
+        cause="they were edited by hand, or a command was killed while it wrote them",
         file=next(places, ""),
         fix=f"provision up {facts.name}, which writes them again; what shall stay belongs into the environment file",
         severity=Severity.WARNING,
-        node=node.name,
+        node=about.name,
     )
 
 
