@@ -31,7 +31,7 @@ def node_rows(assessment: "Assessment") -> Iterator[tuple[object, ...]]:
     """A row for each node: name, state (of a running one, how it answers, if it was asked), endpoint."""
     from provision.operations.status import node_states
 
-    for name, _, state, endpoint in node_states(assessment.observed):
+    for name, _, state, endpoint in node_states(assessment):
         health = assessment.health.get(name)
         yield (name, health.condition if health else state, endpoint)
 

@@ -116,7 +116,8 @@ def _rows(found: "Assessment") -> Rows:
     from provision.cli.look import node_rows
 
     return [
-        (str(name), str(state), str(endpoint or "-"), _remark(found, str(name))) for name, state, endpoint in node_rows(found)
+        (str(name), str(state), str(endpoint or "-"), _remark(found, str(name)))
+        for name, state, endpoint in node_rows(found)
     ]
 
 

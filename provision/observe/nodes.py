@@ -67,7 +67,7 @@ def observe_details(
         observed: what the runtime has.
         runtime: where the nodes run.
     """
-    # A fingerprint that the runtime has dates from a node's creation: what was changed or edited since, only files tell.
+    # The runtime's fingerprints date from the nodes' creation: what was changed or edited since, only files tell.
     read = [node.name for node in cluster.nodes if observed.node(node.name)]
     with ThreadPoolExecutor(max_workers=_READERS) as pool:
         old = dict(zip(read, pool.map(partial(runtime.read_files, cluster.name), read), strict=True))

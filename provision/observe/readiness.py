@@ -29,7 +29,7 @@ class Assessment:
     """The readiness of an environment, and what the next level lacks: node name to reason.
 
     `health` is what each node is like, and `edited` whether its files are other than `up` has written them (None if
-    they could not be read), if that was asked.
+    they could not be read), if that was asked. `lost` are nodes of which nothing is left, and whom others remember.
     """
 
     observed: ObservedEnvironment
@@ -38,6 +38,7 @@ class Assessment:
     cluster: ObservedCluster | None = None
     health: Mapping[str, Health] = field(default_factory=dict)
     edited: Mapping[str, bool | None] = field(default_factory=dict)
+    lost: tuple[str, ...] = ()
 
 
 def assess(

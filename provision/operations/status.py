@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from provision.cluster.fingerprint import is_edited
-from provision.cluster.model import Role, Topic
+from provision.cluster.model import RenderedFile, Role, Topic
 from provision.common.patience import Patience
 from provision.errors import ProvisionError, UsageError
 from provision.events import Listener
@@ -19,6 +19,7 @@ from provision.kafka.levels import Level
 from provision.observe.health import explained, health_of, with_halted
 from provision.observe.reach import known_listeners
 from provision.observe.readiness import Assessment, assess
+from provision.observe.remembered import remembered, settings_in
 from provision.observe.waiting import Wait
 from provision.plan.observed import WAS_ASKED_TO_STOP, NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime.base import Runtime
@@ -57,24 +58,29 @@ def status(runtime: Runtime, name: str, topics: Sequence[Topic] | None = None) -
     """How ready the environment is; `topics` are the declared ones, None for whichever exist."""
     observed = with_halted(require(runtime, name), runtime)
     with ThreadPoolExecutor(max_workers=_READERS) as pool:  # it takes no longer than the answers of the brokers
-        edited = {node.name: pool.submit(_is_edited, runtime, name, node.name) for node in observed.nodes}
+        files = {node.name: pool.submit(_files_of, runtime, name, node.name) for node in observed.nodes}
         exits = {node.name: pool.submit(_why_exited, runtime, name, node) for node in observed.nodes if _failed(node)}
         assessment = assess(runtime, observed, topics, nodes=_all_nodes(observed), ask_inside=True)
         health = health_of(observed)
     for node, why in exits.items():
         if reason := why.result():
             health[node] = replace(health[node], detail=f"{health[node].detail}: {reason}")
+    read = {node: found.result() for node, found in files.items()}
+    lost = remembered(observed, assessment.cluster, {node: settings_in(own or ()) for node, own in read.items()})
+    missing = {**assessment.missing, **{node: f"it is not there: {who}" for node, who in lost.items()}}
     return replace(
         assessment,
+        level=Level.NONE if lost else assessment.level,
         health=health,
-        missing=explained(assessment.missing, health),
-        edited={node: found.result() for node, found in edited.items()},
+        missing=explained(missing, health),
+        edited={node: None if own is None else is_edited(node, own) for node, own in read.items()},
+        lost=tuple(sorted(lost)),
     )
 
 
-def _is_edited(runtime: Runtime, name: str, node: str) -> bool | None:
+def _files_of(runtime: Runtime, name: str, node: str) -> tuple[RenderedFile, ...] | None:
     try:
-        return is_edited(node, runtime.read_files(name, node))
+        return runtime.read_files(name, node)
     except ProvisionError:  # it has just been removed, or its engine went away: the rest of the status tells that
         return None
 
@@ -106,11 +112,13 @@ def _all_nodes(observed: ObservedEnvironment) -> list[str]:
     return [*(node.name for node in observed.nodes), *observed.gone]
 
 
-def node_states(observed: ObservedEnvironment) -> Iterator[tuple[str, Role, str, str | None]]:
-    """The name, role, state and endpoint of each node; `gone` is the state of those of which only data are left."""
+def node_states(assessment: Assessment) -> Iterator[tuple[str, Role, str, str | None]]:
+    """The name, role, state and endpoint of each node; `gone` is the state of those of which at most data are left."""
+    observed = assessment.observed
+    gone = (*observed.gone, *assessment.lost)
     for role in Role:
         rows = [(node.number, node.name, str(node.state), node.endpoint) for node in observed.of_role(role)]
-        rows += [(Role.parse(name)[1], name, GONE, None) for name in observed.gone if Role.parse(name)[0] is role]
+        rows += [(Role.parse(name)[1], name, GONE, None) for name in gone if Role.parse(name)[0] is role]
         for _, name, state, endpoint in sorted(rows):
             yield name, role, state, endpoint
 
@@ -134,7 +142,7 @@ def status_dict(assessment: Assessment) -> dict[str, Any]:
             {"name": name, "role": role, "state": state, "endpoint": endpoint}
             | _engine(observed, name)
             | _health(assessment, name)
-            for name, role, state, endpoint in node_states(observed)
+            for name, role, state, endpoint in node_states(assessment)
         ],
         "topics": [
             {

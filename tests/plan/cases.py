@@ -167,7 +167,10 @@ def edits() -> Cases:
         "edited-property-of-a-stopped-broker": (eight, there.but(EXITED, "broker-2").edited("broker-2", *threads)),
         "edited-property-in-memory": (in_memory, running(in_memory).edited("broker-2", *threads)),
         "edited-launch-file": (eight, there.edited("zookeeper-1", "-Xmx64m", "-Xmx96m", "launch.json")),
-        "edited-to-no-text": (eight, there.edited("broker-2", *no_text).edited("zookeeper-1", "tickTime", "#\xe9\ntickTime")),
+        "edited-to-no-text": (
+            eight,
+            there.edited("broker-2", *no_text).edited("zookeeper-1", "tickTime", "#\xe9\ntickTime"),
+        ),
         "edited-to-no-text-while-all-were-stopped": (eight, there.but(EXITED).edited("broker-2", *no_text)),
         "edited-to-no-text-and-drifted": (eight, drifting.edited("broker-2", *no_text)),
         "edited-and-property-changed": (

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from provision.cluster.model import Cluster, RenderedFile, Role
-from provision.cluster.properties import read
 from provision.errors import Problem
 from provision.home.holders import Holder
 from provision.kafka.causes import Failure
@@ -14,6 +13,7 @@ from provision.kafka.failures import explain
 from provision.kafka.quorum import Quorum
 from provision.kafka.readiness import BrokerAnswers
 from provision.observe.readiness import Assessment
+from provision.observe.remembered import settings_in
 from provision.operations.certificates import Certificate
 from provision.operations.doctor.reachability import Reach
 from provision.plan.observed import Move, NodeState, ObservedCluster, ObservedEnvironment, ObservedNode, ObservedTopic
@@ -64,8 +64,7 @@ class NodeFacts:
     @property
     def settings(self) -> Mapping[str, str]:
         """The settings in its properties file; empty if that could not be read."""
-        found = (read(file.text) or {} for file in known(self.files) or () if file.name.endswith(".properties"))
-        return {key: value for settings in found for key, value in settings.items()}
+        return settings_in(known(self.files) or ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -233,7 +233,9 @@ def test_files_that_were_edited() -> None:
 
 @pytest.mark.parametrize("state", [RUNNING, EXITED])
 def test_what_a_broker_was_given_while_it_ran_was_not_edited(state: NodeState) -> None:
-    given = _edited(facts(node("broker-1", state)), b"num.io.threads=6\n", b"num.io.threads=6\n", wanted=b"num.io.threads=3\n")
+    given = _edited(
+        facts(node("broker-1", state)), b"num.io.threads=6\n", b"num.io.threads=6\n", wanted=b"num.io.threads=3\n"
+    )
     assert "file-edited" not in found(given)
 
 

@@ -1,18 +1,15 @@
 """Where nodes are and what they need to exist: images, ports, volumes, networks, addresses."""
 
-import re
 from collections.abc import Iterator
 
-from provision.cluster.model import Role, is_node_name, node_with_id
+from provision.cluster.model import Role
+from provision.observe.remembered import remembered
 from provision.operations.doctor.away import passing
 from provision.operations.doctor.facts import Facts, known
 from provision.operations.doctor.findings import Finding, Severity
 from provision.operations.doctor.reachability import Reach
 from provision.operations.doctor.registry import check
 from provision.plan.observed import NodeState
-
-_MEMBER = re.compile(r"server\.(\d+)")
-_VOTERS = "controller.quorum.voters"
 
 
 @check("image-missing", "wrong-architecture")
@@ -68,7 +65,9 @@ def lost(facts: Facts) -> Iterator[Finding]:
             fix=f"provision up {facts.name}",
             node=name,
         )
-    for name, who in sorted(_remembered(facts).items()):
+    settings = {name: one.settings for name, one in facts.nodes.items()}
+    others = remembered(observed, facts.inside.cluster, settings) if observed else {}
+    for name, who in sorted(others.items()):
         yield Finding(
             "volume-lost",
             f"{name} is gone with its data",
@@ -86,31 +85,6 @@ def lost(facts: Facts) -> Iterator[Finding]:
             fix=f"provision down {facts.name} --keep-data ends it; provision up makes it again",
             node=node.name,
         )
-
-
-def _remembered(facts: Facts) -> dict[str, str]:
-    """Nodes that are not there, and by what the others remember them."""
-    observed = known(facts.observed)
-    if observed is None or not observed.nodes:
-        return {}
-    told: dict[str, str] = {}
-    for topic in facts.inside.cluster.topics if facts.inside.cluster else ():
-        for partition in topic.partitions:
-            for broker in partition.replicas:
-                told.setdefault(Role.BROKER.node(broker), f"{topic.name}-{partition.number} has a replica there")
-    for name, one in facts.nodes.items():
-        for key, value in one.settings.items():
-            if match := _MEMBER.fullmatch(key):
-                told.setdefault(Role.ZOOKEEPER.node(int(match[1])), f"{name} has it as a member of its ensemble")
-            for voter in value.split(",") if key == _VOTERS else ():
-                told.setdefault(_voter(voter), f"{name} has it as a voter of its quorum")
-    there = {node.name for node in observed.nodes} | observed.kept
-    return {name: who for name, who in told.items() if is_node_name(name) and name not in there}
-
-
-def _voter(text: str) -> str:
-    identity = text.partition("@")[0].strip()
-    return node_with_id(int(identity)) if identity.isdecimal() else ""
 
 
 @check("foreign-container")
