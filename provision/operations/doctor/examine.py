@@ -15,6 +15,7 @@ from provision.operations.doctor.facts import Facts, known
 from provision.operations.doctor.findings import Finding, Hands, Repair
 from provision.operations.doctor.gather import gather
 from provision.operations.doctor.reachability import Reach
+from provision.plan.observed import ObservedEnvironment
 from provision.runtime import IN_ENGINES, Runtimes
 from provision.runtime.base import Runtime
 from provision.spec.source import Source
@@ -78,20 +79,49 @@ class Diagnosis:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One look at an environment: what was gathered, where it is, and what the checks find in it."""
+
+    facts: Facts
+    runtime: Runtime | None
+    found: tuple[Finding, ...]
+
+    @property
+    def suspected(self) -> frozenset[tuple[str, str]]:
+        """What may be over in a moment."""
+        return frozenset(_subject(one) for one in self.found if one.id in MOMENTARY)
+
+    @property
+    def diagnosis(self) -> Diagnosis:
+        """What it comes to."""
+        rows = known(self.facts.reachability) or ()
+        return Diagnosis(self.facts.name, self.found, rows, bool(self.facts.there))
+
+
 def examine(source: Source, runtimes: Runtimes) -> tuple[Diagnosis, Runtime | None]:
     """Examine an environment, and return with it the runtime that has it.
 
     Raises:
         UsageError: there is neither a file nor an environment of that name.
     """
+    look = _confirmed(_look(source, runtimes), source, runtimes)
+    return look.diagnosis, look.runtime
+
+
+def _look(source: Source, runtimes: Runtimes) -> _Look:
     facts, runtime = gather(source, runtimes)
     _require_something(facts, runtime, runtimes)
-    found = _findings(facts)
-    if suspected := {_subject(one) for one in found if one.id in MOMENTARY}:
-        facts, runtime = gather(source, runtimes)
-        found = tuple(one for one in _findings(facts) if one.id not in MOMENTARY or _subject(one) in suspected)
-    rows = known(facts.reachability) or ()
-    return Diagnosis(facts.name, found, rows, bool(facts.there)), runtime
+    return _Look(facts, runtime, _findings(facts))
+
+
+def _confirmed(look: _Look, source: Source, runtimes: Runtimes) -> _Look:
+    """The look, or a second one, without what only one of them has found and may be over in a moment."""
+    if not look.suspected:
+        return look
+    facts, runtime = gather(source, runtimes)
+    found = (one for one in _findings(facts) if one.id not in MOMENTARY or _subject(one) in look.suspected)
+    return _Look(facts, runtime, tuple(found))
 
 
 def _findings(facts: Facts) -> tuple[Finding, ...]:
@@ -125,8 +155,9 @@ def mend(
 ) -> tuple[Diagnosis, Sequence[str]]:
     """Examine, carry out the safe repairs that are agreed to, and examine again.
 
-    Another command may have changed the environment while the user was asked, or while it was waited for: what is no
-    longer found once nobody else can change it is not repaired.
+    Another command may have changed the environment while the user was asked, or while it was waited for: then it is
+    looked at again once nobody else can change it, and what is no longer found is not repaired. So it is with what may
+    be over in a moment.
 
     Args:
         source: the file, or the name.
@@ -143,17 +174,20 @@ def mend(
         UsageError: as `examine`.
         ProvisionError: a repair failed.
     """
-    diagnosis, runtime = examine(source, runtimes)
-    possible = _repairs(diagnosis.findings)
+    look = _look(source, runtimes)
+    possible, runtime = _repairs(look.found), look.runtime
     if not possible or runtime is None:
-        return diagnosis, ()
+        return _confirmed(look, source, runtimes).diagnosis, ()
     allowed()
     chosen = {repair for repair in possible if choose(repair)}
     if not chosen:
-        return diagnosis, ()
+        return _confirmed(look, source, runtimes).diagnosis, ()
     with changing as tell:
-        hands = Hands(runtime, diagnosis.environment, runtimes.home, tell)
-        needed = [repair for repair in _repairs(findings(gather(source, runtimes)[0])) if repair in chosen]
+        hands = Hands(runtime, look.facts.name, runtimes.home, tell)
+        certain = chosen.issubset(_repairs(one for one in look.found if one.id not in MOMENTARY))
+        holds = certain and not _has_changed(look.facts, runtime)
+        found = look.found if holds else findings(gather(source, runtimes)[0])
+        needed = [repair for repair in _repairs(found) if repair in chosen]
         for repair in needed:
             with action(tell, repair.verb, repair.subject):
                 repair.act(hands)
@@ -161,6 +195,17 @@ def mend(
             tell(Notice(f"not done, because it is no longer needed: {repair}"))
         _await_ready(hands)
     return examine(source, runtimes)[0], list(map(str, needed))
+
+
+def _has_changed(facts: Facts, runtime: Runtime) -> bool:
+    """Whether its nodes, or what it knows of its changes, are other than they were when the facts were gathered."""
+    before, now = known(facts.observed), runtime.observe(facts.name)
+    return before is None or _standing(before) != _standing(now)
+
+
+def _standing(observed: ObservedEnvironment) -> tuple[object, ...]:
+    nodes = tuple((node.name, node.state, node.config_hash, node.astray) for node in observed.nodes)
+    return nodes, observed.gone, observed.network, observed.about
 
 
 def _repairs(found: Iterable[Finding]) -> Sequence[Repair]:

@@ -156,6 +156,28 @@ def test_what_somebody_else_has_mended_or_removed_while_the_user_was_asked_is_le
     assert [run.holder.command for run in environment.history()] == ["up"]
 
 
+@pytest.mark.parametrize(("between", "times"), [("nothing", 2), ("another is paused", 3)])
+def test_a_repair_takes_a_look_before_and_one_after_unless_something_changed_meanwhile(
+    make: Make, runtime: SpokenRuntime, monkeypatch: pytest.MonkeyPatch, between: str, times: int
+) -> None:
+    import provision.operations.doctor.examine as examination
+
+    make("home").up(RUNNING)
+    runtime.pause_node(NAME, "broker-2")
+    gathered: list[object] = []
+    gather = examination.gather
+    monkeypatch.setattr(examination, "gather", lambda *of: (gathered.append(of), gather(*of))[1])
+
+    def agree(repair: Repair) -> bool:
+        if between != "nothing":
+            runtime.pause_node(NAME, "broker-1")
+        return repair.subject == "broker-2"
+
+    found = make("home").mend(agree).findings
+    assert [(one.id, one.node) for one in found] == [("paused-node", "broker-1")] * (between != "nothing")
+    assert len(gathered) == times
+
+
 def test_what_is_left_out_while_a_change_goes_on_are_findings_that_exist() -> None:
     assert {identity for entry in (*CHECKS, *LAST) for identity in entry.ids} >= OF_CHANGES
 
