@@ -125,12 +125,12 @@ class Looking(Described):
         """
         from provision.home.journals import Journal, with_others
 
+        about = killed = None
         try:
-            about = self.runtime.about(self.name)
+            about, killed = self.runtime.about(self.name), self.runtime.killed_holder(self.name)
         except ProvisionError as error:
             self._tell(Notice(f"changes from other homes are not known: {error.what}"))
-            about = None
-        return with_others(Journal(self.home.directory, self.name).runs(), about)
+        return with_others(Journal(self.home.directory, self.name).runs(), about, killed)
 
     @property
     def trainer(self) -> Trainer | None:

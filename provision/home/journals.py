@@ -248,8 +248,14 @@ def outcome_of(error: BaseException | None) -> tuple[str, int]:
     return FAILED, code
 
 
-def with_others(runs: Iterable[Run], about: About | None) -> tuple[Run, ...]:
-    """The runs of a home, and those that the environment itself knows of others, by their beginning."""
+def with_others(runs: Iterable[Run], about: About | None, killed: Holder | None) -> tuple[Run, ...]:
+    """The runs of a home, and those that the environment itself knows of others, by their beginning.
+
+    Args:
+        runs: those of the home.
+        about: what the environment knows of itself.
+        killed: the command that has left its claim on the environment behind.
+    """
     found = {run.id: run for run in runs}
     for change in about.changes if about else ():
         holder = Holder(
@@ -261,6 +267,8 @@ def with_others(runs: Iterable[Run], about: About | None) -> tuple[Run, ...]:
         )
         other = Run(holder, (), change.seconds, change.outcome, change.exit_code, is_of_this_home=False)
         found.setdefault(change.run, other)
+    if killed:
+        found.setdefault(killed.token, Run(killed, is_of_this_home=False))
     return tuple(sorted(found.values(), key=lambda run: run.holder.since))
 
 

@@ -7,7 +7,7 @@ written from the events, from the first action on: a command that changes nothin
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
 from provision.common.interrupts import leaving, shielded
@@ -126,6 +126,7 @@ class _Held(Change):
         self._journal: Journal | None = Journal(home.directory, name)
         self._journaling = threading.Lock()
         self._last: Run | None = None
+        self._killed: Holder | None = None
         self._begun = self._rolled_back = False
 
     # -- take and give up ---------------------------------------------------------------------------------------------
@@ -166,11 +167,23 @@ class _Held(Change):
 
         self._runtimes.append(runtime)
         try:
+            killed = runtime.killed_holder(self._name)
             self._wait(take_over if self._force else claim)
         except (Busy, Refused, Unavailable):
             raise
         except ProvisionError as error:  # there is no room for a lock: then nobody else gets one either
             self._tell_unlocked(error.why or error.what)
+        else:
+            if killed:
+                self._note_killed(runtime, killed)
+
+    def _note_killed(self, runtime: Runtime, killed: Holder) -> None:
+        """Let the environment know of a killed command, which could not tell it; it may be one of another home."""
+        if not (self._last and self._last.id == killed.token):
+            self._last = Run(killed)
+            self._listener(Notice(f"{told_as_killed(self._last)}; going on from there"))
+        self._killed = killed
+        self._add_to_environment([runtime], killed, KILLED)
 
     def _tell_unlocked(self, reason: str) -> None:
         self._listener(Notice(f"other commands are not kept off {self._name}, as it cannot be locked: {reason}"))
@@ -268,19 +281,29 @@ class _Held(Change):
         """Let the environment, if it is there, know of the change too: other homes have journals of their own."""
         if error is not None and not self.is_held:
             return
-        outcome, code = outcome_of(error)
-        of = self._holder
+        if self._killed:  # its environment may not have been there before
+            self._add_to_environment(self._runtimes, self._killed, KILLED)
+        self._add_to_environment(self._runtimes, self._holder, *outcome_of(error), round(taken_s, 3))
+
+    def _add_to_environment(
+        self,
+        runtimes: Sequence[Runtime],
+        of: Holder,
+        outcome: str,
+        exit_code: int | None = None,
+        seconds: float | None = None,
+    ) -> None:
         change = EnvironmentChange(
             run=of.token,
             command=of.command,
             user=of.user,
             process=of.process,
             began_s=of.since,
-            seconds=round(taken_s, 3),
+            seconds=seconds,
             outcome=outcome,
-            exit_code=code,
+            exit_code=exit_code,
         )
-        for runtime in self._runtimes:
+        for runtime in runtimes:
             with suppress(ProvisionError):  # it may be the reason of the failure; the journal has it
                 if about := runtime.about(self._name):
                     runtime.write_about(self._name, about.with_change(change))

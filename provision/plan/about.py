@@ -14,16 +14,19 @@ _CHANGES = 10
 
 
 class Change(Note):
-    """A command that has changed an environment: its `run` tells it from others, `began_s` is Unix time."""
+    """A command that has changed an environment: its `run` tells it from others, `began_s` is Unix time.
+
+    Of one that was killed, neither `seconds` nor `exit_code` is known.
+    """
 
     run: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
     command: Shown
     user: Shown
     process: ProcessIdentity
     began_s: Seconds
-    seconds: Seconds
+    seconds: Seconds | None = None
     outcome: Shown
-    exit_code: Annotated[int, Field(ge=0, le=255)]
+    exit_code: Annotated[int, Field(ge=0, le=255)] | None = None
 
 
 class About(Note):
@@ -60,7 +63,9 @@ class About(Note):
             return None
 
     def with_change(self, change: Change) -> Self:
-        """The same after one more change; the oldest ones are forgotten."""
+        """The same after one more change; the oldest ones are forgotten, and none is noted twice."""
+        if any(known.run == change.run for known in self.changes):
+            return self
         return self.model_copy(update={"changes": (*self.changes, change)[-_CHANGES:]})
 
     @property

@@ -247,6 +247,10 @@ class Runtime(ABC):
         """The command that has claimed an environment; None without one, or if it has ended."""
         return None
 
+    def killed_holder(self, name: str) -> "Holder | None":  # noqa: ARG002 no other home
+        """The command that has claimed an environment and ended without giving it up, until another one claims it."""
+        return None
+
     # -- examine ------------------------------------------------------------------------------------------------------
 
     @abstractmethod

@@ -202,6 +202,11 @@ class FakeRuntime(Runtime):
         now = self._holders.get(name)
         return None if now is None or now.process.is_over else now
 
+    def killed_holder(self, name: str) -> Holder | None:
+        """Who holds it and has ended."""
+        now = self._holders.get(name)
+        return now if now and now.process.is_over else None
+
     # -- examine ------------------------------------------------------------------------------------------------------
 
     def machine(self) -> Machine:

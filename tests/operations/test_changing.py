@@ -273,6 +273,28 @@ def test_what_a_killed_command_held_is_free_and_told(make: Make, fake: FakeRunti
     assert [run.state for run in make().history()] == ["killed", "done"]
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_killed_command_of_another_home_is_told_and_stays_in_the_history(
+    make: Make, fake: FakeRuntime, *, is_there: bool
+) -> None:
+    told: list[Event] = []
+    if is_there:
+        make("another").up(RUNNING)
+    fake.hold("faked", killed := dead("up"))
+    assert [(run.state, run.is_of_this_home) for run in make().history()][-1:] == [("killed", False)]
+    next_one = make(on_event=told.append)
+    next_one.stop() if is_there else next_one.up(RUNNING)
+    assert [event.text for event in told if isinstance(event, Notice)][:1] == [
+        f"the last change was killed: {killed}; going on from there"
+    ]
+    for home in ("home", "another"):
+        assert [run.state for run in make(home).history()][-2:] == ["killed", "done"]
+    told.clear()
+    make(on_event=told.append).stop()
+    assert not [event for event in told if isinstance(event, Notice) and "killed" in event.text]
+    assert [run.id for run in make().history()].count(killed.token) == 1
+
+
 def test_a_success_after_what_was_killed_is_noted_even_if_nothing_was_left_to_do(make: Make) -> None:
     make().up(RUNNING)
     Journal(make().home.directory, "faked").begin(dead("up"))

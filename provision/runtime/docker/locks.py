@@ -72,6 +72,12 @@ def held_by(api: APIClient, environment: str) -> Holder | None:
     return None if there is None or _is_dead(api, there) else _holder_in(there)
 
 
+def left_by(api: APIClient, environment: str) -> Holder | None:
+    """Who has left the lock of an environment when the command ended; None if nobody has."""
+    there = notes.read(api, environment, LOCK)
+    return _holder_in(there) if there and _is_dead(api, there) else None
+
+
 def sweep(api: APIClient, environment: str) -> None:
     """Remove what killed commands have left of locks; the lock that is held stays, and what belongs to it."""
     there = notes.all_of(api, environment)

@@ -181,6 +181,10 @@ class DockerRuntime(Runtime):
         """The command that has claimed it, of whichever home or machine."""
         return locks.held_by(self._api, name)
 
+    def killed_holder(self, name: str) -> Holder | None:
+        """The command whose lock is left, of whichever home or machine."""
+        return locks.left_by(self._api, name)
+
     # -- examine ------------------------------------------------------------------------------------------------------
 
     def machine(self) -> Machine:

@@ -118,6 +118,10 @@ class SwarmRuntime(Runtime):
         """The command that has claimed it, of whichever home or machine."""
         return locks.held_by(self._manager.notes, name)
 
+    def killed_holder(self, name: str) -> Holder | None:
+        """The command whose lock is left, of whichever home or machine."""
+        return locks.left_by(self._notes, name)
+
     # -- examine ------------------------------------------------------------------------------------------------------
 
     def machine(self) -> Machine:
