@@ -693,9 +693,11 @@ def test_an_environment_is_held_by_one_command_at_a_time(runtime: Runtime, hold:
 def test_what_a_dead_command_held_is_free(
     runtime: Runtime, hold: Callable[..., Hold], gone: Callable[[], Holder]
 ) -> None:
-    hold(gone())
+    hold(left := gone())
     assert runtime.holder(NAME) is None
+    assert runtime.killed_holder(NAME) == (None if runtime.kind == "process" else left)
     hold(living("down")).require_held()
+    assert runtime.killed_holder(NAME) is None
 
 
 def test_a_living_command_that_does_not_end_loses_what_it_held(runtime: Runtime, hold: Callable[..., Hold]) -> None:
