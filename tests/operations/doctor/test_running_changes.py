@@ -15,11 +15,15 @@ from provision.events import Notice
 from provision.home.locks import HomeLock
 from provision.kafka.levels import Level
 from provision.operations.doctor.examine import OF_CHANGES
+from provision.operations.doctor.facts import Facts
 from provision.operations.doctor.findings import Repair
 from provision.operations.doctor.registry import CHECKS, LAST
 from provision.pipeline import UpOptions
 from provision.plan.observed import NodeState
+from provision.runtime import Runtimes
+from provision.runtime.base import Runtime
 from provision.runtime.fake import FakeRuntime
+from provision.spec.source import Source
 from tests.fake_kafka import FakeKafka, SpokenRuntime
 from tests.holders import dead, living
 from tests.runtimes import FakeRuntimes
@@ -164,9 +168,14 @@ def test_a_repair_takes_a_look_before_and_one_after_unless_something_changed_mea
 
     make("home").up(RUNNING)
     runtime.pause_node(NAME, "broker-2")
-    gathered: list[object] = []
+    gathered: list[Source] = []
     gather = examination.gather
-    monkeypatch.setattr(examination, "gather", lambda *of: (gathered.append(of), gather(*of))[1])
+
+    def counted(source: Source, runtimes: Runtimes) -> tuple[Facts, Runtime | None]:
+        gathered.append(source)
+        return gather(source, runtimes)
+
+    monkeypatch.setattr(examination, "gather", counted)
 
     def agree(repair: Repair) -> bool:
         if between != "nothing":
