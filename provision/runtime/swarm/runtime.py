@@ -120,7 +120,7 @@ class SwarmRuntime(Runtime):
 
     def killed_holder(self, name: str) -> Holder | None:
         """The command whose lock is left, of whichever home or machine."""
-        return locks.left_by(self._notes, name)
+        return locks.left_by(self._manager.notes, name)
 
     # -- examine ------------------------------------------------------------------------------------------------------
 

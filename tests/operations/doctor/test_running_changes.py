@@ -14,9 +14,11 @@ from provision.errors import Busy, UsageError
 from provision.events import Notice
 from provision.home.locks import HomeLock
 from provision.kafka.levels import Level
+from provision.operations.doctor import examine as examination
 from provision.operations.doctor.examine import OF_CHANGES
 from provision.operations.doctor.facts import Facts
 from provision.operations.doctor.findings import Repair
+from provision.operations.doctor.gather import gather
 from provision.operations.doctor.registry import CHECKS, LAST
 from provision.pipeline import UpOptions
 from provision.plan.observed import NodeState
@@ -164,12 +166,9 @@ def test_what_somebody_else_has_mended_or_removed_while_the_user_was_asked_is_le
 def test_a_repair_takes_a_look_before_and_one_after_unless_something_changed_meanwhile(
     make: Make, runtime: SpokenRuntime, monkeypatch: pytest.MonkeyPatch, between: str, times: int
 ) -> None:
-    import provision.operations.doctor.examine as examination
-
     make("home").up(RUNNING)
     runtime.pause_node(NAME, "broker-2")
     gathered: list[Source] = []
-    gather = examination.gather
 
     def counted(source: Source, runtimes: Runtimes) -> tuple[Facts, Runtime | None]:
         gathered.append(source)
