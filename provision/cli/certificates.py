@@ -76,7 +76,7 @@ def rotate(
                 require_consent(shown, yes=yes)
 
         step = Rotation.FINISH if finish else Rotation.BEGIN
-        environment.up(UpOptions(timeout_s=seconds(timeout), rotation=step), agree=agree)
+        environment.up(UpOptions(timeout_s=seconds("--timeout", timeout), rotation=step), agree=agree)
     say(_said(environment.name, {one.kind for one in environment.certificates()}))
 
 

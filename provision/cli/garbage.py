@@ -54,8 +54,8 @@ def gc(
     from provision.environment import Environment
 
     _require_sense(watch=watch, every=every, owned=owned, dry_run=dry_run)
-    older_than_s = seconds(older_than) if older_than else 0.0
-    every_s = seconds(every) if every else None
+    older_than_s = seconds("--older-than", older_than) if older_than else 0.0
+    every_s = seconds("--every", every) if every else None
     told = _telling_changes() if watch else tell_notices
     with Environment.collector(older_than_s=older_than_s, jobs_ended=jobs_ended or (), on_event=told) as collector:
         if watch:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from provision.environment import Environment
+    from provision.events import Event, Listener
     from provision.pipeline import UpResult
     from provision.plan.observed import ObservedEnvironment
 
@@ -94,7 +95,7 @@ def up(
         environment.lock_timeout_s = lock_seconds(lock_timeout)
         saved = SavedPlan.read(plan) if plan else None
         options = UpOptions(
-            timeout_s=seconds(timeout),
+            timeout_s=seconds("--timeout", timeout),
             until=level(until),
             retain=retain,
             saved=saved,
@@ -181,7 +182,9 @@ def down(
     else:
         from provision.operations.finding import without_locks
 
-        found = [(select(env, take_over=take_over), None) for env in (without_locks(envs) if envs else [None])]
+        found = [
+            (select(env, take_over=take_over), None) for env in (dict.fromkeys(without_locks(envs)) if envs else [None])
+        ]
     _remove_each(found, wait_s, keep_data=keep_data, delete_data=delete_data, force=force)
     if caches:
         _remove_caches()
@@ -197,10 +200,11 @@ def _remove_each(
 ) -> None:
     """Remove environments, as they were seen; if one cannot be removed, the others are, too."""
     failed: list[ProvisionError] = []
+    tell = _Once()
     for environment, seen in found:
         environment.lock_timeout_s = wait_s
         try:
-            _remove(environment, seen, keep_data=keep_data, delete_data=delete_data, force=force)
+            _remove(environment, seen, tell, keep_data=keep_data, delete_data=delete_data, force=force)
         except Interrupted:
             raise
         except ProvisionError as error:
@@ -230,19 +234,38 @@ def _remove_caches() -> None:
 def _remove(
     environment: "Environment",
     seen: "ObservedEnvironment | None",
+    told: "Listener",
     *,
     keep_data: bool,
     delete_data: bool,
     force: bool,
 ) -> None:
-    environment.on_event = tell_notices
+    environment.on_event = told
     _ = environment.runtime  # the notice of an unreachable engine comes before the work
     began = time.monotonic()
     with progress() as tell:
         environment.on_event = tell
         removed = environment.down(keep_data=keep_data, delete_data=delete_data, force=force, seen=seen)
     taken_s, name = time.monotonic() - began, environment.name
-    say(f"{name} is removed ({taken_s:.1f} s)" if removed else f"{name}: there is nothing to remove")
+    if not removed:
+        say(f"{name}: there is nothing to remove")
+    elif keep_data and not environment.runtime.observe(name).is_absent:
+        way_on = f"`provision up {name}` goes on with them, `provision down {name} --delete-data` removes them"
+        say(f"the nodes of {name} are removed ({taken_s:.1f} s), its data are kept: {way_on}")
+    else:
+        say(f"{name} is removed ({taken_s:.1f} s)")
+
+
+class _Once:
+    """Tells each notice once, such as that of an engine that does not answer, whichever environment it comes from."""
+
+    def __init__(self) -> None:
+        self._told: set[Event] = set()
+
+    def __call__(self, event: "Event") -> None:
+        if event not in self._told:
+            self._told.add(event)
+            tell_notices(event)
 
 
 def stop(env: Env = None, nodes: Nodes = None, take_over: TakeOver = False, lock_timeout: LockTimeout = None) -> None:
@@ -271,7 +294,7 @@ def start(
 ) -> None:
     """Start stopped nodes and wait until they are ready."""
     env, names = env_and_nodes(env, nodes)
-    timeout_s, wait_s = seconds(timeout), lock_seconds(lock_timeout)
+    timeout_s, wait_s = seconds("--timeout", timeout), lock_seconds(lock_timeout)
     with progress() as tell:
         environment = select(env, tell=tell, take_over=take_over)
         environment.lock_timeout_s = wait_s
@@ -292,7 +315,7 @@ def restart(
 ) -> None:
     """Restart nodes: all at once, or one at a time (--rolling)."""
     env, names = env_and_nodes(env, nodes)
-    timeout_s, wait_s = seconds(timeout), lock_seconds(lock_timeout)  # before anything is stopped
+    timeout_s, wait_s = seconds("--timeout", timeout), lock_seconds(lock_timeout)  # before anything is stopped
     with progress() as tell:
         environment = select(env, tell=tell, take_over=take_over)
         environment.lock_timeout_s = wait_s
@@ -301,7 +324,8 @@ def restart(
             done = f": {counted('node', len(restarted))} restarted, one at a time; every replica is in sync"
         else:
             with environment.changing("restart", names):
-                tell(Notice(_stopped(environment.name, environment.stop(names))))
+                if stopped := environment.stop(names):
+                    tell(Notice(_stopped(environment.name, stopped)))
                 done = f" is ready ({environment.start(names, timeout_s=timeout_s).level})"
     say(f"{environment.name}{done}")
 

@@ -71,7 +71,7 @@ def status(
 
     if every and not watching:
         raise UsageError("--every goes with --watch")
-    every_s = seconds(every or "2s")
+    every_s = seconds("--every", every or "2s")
     environment = select(env)
     tell_if_killed(environment.name, environment.history())
     tell_if_trained(environment)
@@ -175,7 +175,7 @@ def wait(env: Env = None, until: Until = "topics", timeout: Timeout = "120s", ju
     """Wait until an environment has reached a readiness level."""
     from provision.cli.junit import reported
 
-    wanted, timeout_s = level(until), seconds(timeout)
+    wanted, timeout_s = level(until), seconds("--timeout", timeout)
     with progress() as tell, reported(junit, environment := select(env, tell=tell)):
         environment.wait(wanted, declared_topics(environment), timeout_s=timeout_s)
     say(f"{environment.name} has reached the level {wanted}")
@@ -198,6 +198,8 @@ def logs(
     ] = None,
 ) -> None:
     """Show what nodes logged, in the order of time."""
+    from provision.operations.status import require_nodes
+
     env, wanted = env_and_nodes(env, nodes)
     environment = select(env)
     if bundle is not None:
@@ -205,7 +207,7 @@ def logs(
             raise UsageError(f"--bundle has all nodes: it goes without {'--follow' if follow else 'NODE'}")
         _write_bundle(environment, bundle, tail)
         return
-    observed = environment.observe()
+    observed = require_nodes(environment.runtime, environment.name)
     known = [known.name for known in observed.nodes]
     if unknown := [node for node in wanted if node not in known]:
         raise UsageError(f"{observed.name} has no node {unknown[0]}", hint=f"it has {', '.join(known) or 'none'}")
@@ -239,8 +241,10 @@ def _prefixes(nodes: Sequence[str]) -> dict[str, str]:
 
 def endpoints(env: Env = None, output: Output = Format.TABLE) -> None:
     """Show where each node is reached, from here and from inside."""
+    from provision.operations.status import require_nodes
+
     environment = select(env)
-    nodes = environment.observe().nodes
+    nodes = require_nodes(environment.runtime, environment.name).nodes
     rows = [(node.name, node.endpoint, environment.inside_address(node.name), node.listeners) for node in nodes]
     if output is not Format.TABLE:
         print_value([_reached(*row) for row in rows], output)
@@ -315,7 +319,7 @@ def client_config(
     if out:
         with told_as_unwritable(out):
             write_output(out, config.text, 0o600)
-        for file in (*config.files, out):
+        for file in (*config.files, out.absolute() if config.files else out):
             say(f"wrote {file}")
         _tell_of_mounts(config.mounts)
         return

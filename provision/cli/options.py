@@ -114,7 +114,7 @@ def kafka_version(text: str) -> KafkaVersion:
     return version
 
 
-def seconds(duration: str) -> float:
+def seconds(option: str, duration: str) -> float:
     """The value of a duration option.
 
     Raises:
@@ -123,7 +123,7 @@ def seconds(duration: str) -> float:
     try:
         return parse_duration_s(duration)
     except ValueError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(f"{option}: {error}") from error
 
 
 def lock_seconds(duration: str | None) -> float:
@@ -132,7 +132,7 @@ def lock_seconds(duration: str | None) -> float:
     Raises:
         UsageError: it is not a duration.
     """
-    return 0.0 if duration is None else seconds(duration)
+    return 0.0 if duration is None else seconds("--lock-timeout", duration)
 
 
 def level(name: str) -> Level:

@@ -183,7 +183,7 @@ def consume(
     """Write a topic's records to standard output, one a line."""
     if to_end and not from_beginning:
         raise UsageError("--to-end goes with --from-beginning", why="without it, reading starts at the end")
-    idle_s = seconds(idle) if idle else None
+    idle_s = seconds("--timeout", idle) if idle else None
     env, name = env_and_one(env, topic, "TOPIC")
     write_as(Purpose.STREAM)
     out = sys.stdout.buffer

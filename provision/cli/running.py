@@ -106,7 +106,7 @@ def run(
     wait_s = lock_seconds(lock_timeout)
     write_as(Purpose.STREAM)  # standard output is the command's
     options = UpOptions(
-        timeout_s=seconds(timeout), frozen=frozen, owner=owner_job, owner_pid=None if keep else os.getpid()
+        timeout_s=seconds("--timeout", timeout), frozen=frozen, owner=owner_job, owner_pid=None if keep else os.getpid()
     )
     with progress(only_when_acting=True) as tell:
         environment = select(env, overrides, tell, take_over=take_over, user=user, listener=listener)

@@ -71,7 +71,9 @@ def warm(
     Starts a small throwaway Kafka. The archives (AppCDS) are kept in the cache, or in Docker in volumes.
     """
     with progress() as tell:
-        warmed = select_described(env, overrides, tell).warm(timeout_s=seconds(timeout), when_idle=when_idle)
+        warmed = select_described(env, overrides, tell).warm(
+            timeout_s=seconds("--timeout", timeout), when_idle=when_idle
+        )
     write_as(Purpose.REPORT)
     if output is not Format.TABLE:
         print_value([{**asdict(one.archive), "made": one.made} for one in warmed], output)

@@ -149,7 +149,7 @@ def apply(
             with tell.paused():
                 require_consent(plan, yes=yes)
 
-        plan = environment.apply_resources(chosen, timeout_s=seconds(timeout), agree=agree)
+        plan = environment.apply_resources(chosen, timeout_s=seconds("--timeout", timeout), agree=agree)
     write_as(Purpose.REPORT)
     if output is not Format.TABLE:
         print_value(plan.as_dict(), output)

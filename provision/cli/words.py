@@ -9,7 +9,7 @@
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from provision.errors import UsageError
 
@@ -38,8 +38,8 @@ def env_and_one(env: str | None, word: str | None, called: str) -> tuple[str | N
 def env_and_nodes(env: str | None, nodes: Sequence[str] | None) -> Words:
     """`[ENV] [NODE...]`."""
     if env is not None and _NODE.fullmatch(env):
-        return None, [env, *(nodes or ())]
-    return env, list(nodes or ())
+        return None, _once([env, *(nodes or ())])
+    return env, _once(nodes or ())
 
 
 def env_and_topics(
@@ -54,8 +54,13 @@ def env_and_topics(
     if len(given) < at_least:
         raise UsageError("missing TOPIC")
     if len(given) > at_least and is_env(given[0]):
-        return given[0], given[1:]
-    return None, given
+        return given[0], _once(given[1:])
+    return None, _once(given)
+
+
+def _once(names: Iterable[str]) -> list[str]:
+    """Each name once: what is named twice is meant once."""
+    return list(dict.fromkeys(names))
 
 
 def env_and_tool(env: str | None, name: str | None, arguments: Sequence[str] | None, tools: frozenset[str]) -> Words:

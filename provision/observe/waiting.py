@@ -14,11 +14,11 @@ from provision.events import LevelReached, Listener, NodeReady, NodeWaiting, Sti
 from provision.kafka.failures import LOG_LINES, explain, telling
 from provision.kafka.levels import Level
 from provision.kafka.readiness import ask_brokers, missing_for_agreement, missing_for_brokers
-from provision.observe.exits import check_beside
+from provision.observe.exits import check_beside, was_stopped
 from provision.observe.health import Condition, explained, health_of, with_halted
 from provision.observe.reach import access_to
 from provision.observe.readiness import Assessment, assess
-from provision.plan.observed import WAS_ASKED_TO_STOP, NodeState, ObservedEnvironment
+from provision.plan.observed import NodeState, ObservedEnvironment
 from provision.runtime.base import Runtime
 
 _BY_ITSELF = "it ended by itself and without an error: something in its JVM, such as a Java agent, has ended it"
@@ -159,7 +159,7 @@ class Wait:
                 if failure and failure.transient and self.restarts:
                     self._start_again(node.name, failure.reason)
                     continue
-                if node.exit_code == WAS_ASKED_TO_STOP:
+                if was_stopped(node, log):
                     hint = f"`provision start {self.environment} {node.name}`"
                     raise NodeFailed(f"{node.name} is stopped", node=node.name, hint=hint)
                 error = NodeFailed(

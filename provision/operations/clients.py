@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from provision.catalogue.versions import keeps_users, version_of
-from provision.cluster.model import Cluster
+from provision.cluster.model import Cluster, Role
 from provision.cluster.secured import file_of
-from provision.errors import ProvisionError, UsageError
+from provision.errors import Unavailable, UsageError
 from provision.home.secrets import known_secrets
 from provision.kafka.access import Access, Credentials
 from provision.observe.reach import access_to, known_listeners, secured, security_of_nodes
@@ -80,6 +80,19 @@ def client_config(
     return ClientConfig(text, secret=access.credentials is not None or "PRIVATE KEY" in text, mounts=mounts)
 
 
+def require_brokers(observed: ObservedEnvironment, access: Access) -> Access:
+    """Access to brokers of which one at least may answer.
+
+    Raises:
+        Unavailable: there is none.
+    """
+    if access.brokers:
+        return access
+    why = "\n".join(f"{Role.BROKER.node(broker)}: {reason}" for broker, reason in access.down.items())
+    hint = f"`provision status {observed.name}` shows its nodes"
+    raise Unavailable(f"no broker of {observed.name} can be reached", why=why, hint=hint)
+
+
 def access_for(observed: ObservedEnvironment, user: str = "", listener: str = "") -> Access:
     """How a user gets in, or, if none is named, this program; raises as `client_config`."""
     if user:
@@ -98,11 +111,7 @@ def access_as(observed: ObservedEnvironment, user: str, listener: str = "") -> A
         name = _first_that_fits(known, user)
     profile = security.internal if name == INTERNAL else known.get(name, security.internal)
     access = access_inside(observed) if name == INTERNAL else access_to(observed, name)
-    if not access.brokers:
-        why = "\n".join(f"broker-{broker}: {reason}" for broker, reason in access.down.items())
-        raise ProvisionError(
-            f"no broker of {observed.name} can be used", why=why, hint=f"`provision status {observed.name}`"
-        )
+    require_brokers(observed, access)
     if not profile.knows_users:
         if user:
             raise _nobody_says(profile, name if len(known) > 1 or name == INTERNAL else "")

@@ -207,4 +207,4 @@ def _chosen(observed: ObservedEnvironment, names: Sequence[str]) -> list[Observe
         raise UsageError(
             f"{observed.name} has no node {', '.join(unknown)}", hint=f"it has {', '.join(known) or 'none'}"
         )
-    return [known[name] for name in names] if names else list(observed.nodes)
+    return [known[name] for name in dict.fromkeys(names or known)]

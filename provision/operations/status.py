@@ -50,7 +50,7 @@ def require_nodes(runtime: Runtime, name: str) -> ObservedEnvironment:
     """
     observed = require(runtime, name)
     if not observed.nodes:
-        raise UsageError(f"{name} has no nodes, only kept data", hint="`provision up` creates them")
+        raise UsageError(f"{name} has no nodes, only kept data", hint=f"`provision up {name}` creates them")
     return observed
 
 

@@ -20,10 +20,10 @@ from provision.kafka.readiness import BrokerAnswers, ask_brokers, missing_for_br
 from provision.observe.exits import check_beside, told_by_exits
 from provision.observe.inside import agreed
 from provision.observe.waiting import Wait
-from provision.operations.clients import access_for
+from provision.operations.clients import access_for, require_brokers
 from provision.operations.new_topic import NewTopic
 from provision.operations.refusals import require_done
-from provision.operations.status import require
+from provision.operations.status import require_nodes
 from provision.plan.actions import Action, Plan, Verb
 from provision.plan.observed import ObservedCluster, ObservedTopic
 from provision.plan.placement import Placement
@@ -76,7 +76,7 @@ class KafkaCluster:
         """
         answers = ask_brokers(self.access, timeout_s=_ANSWER_S)
         if answers.best is None:
-            raise _silent(self.name, answers)
+            raise _silent(self, answers)
         return answers.best
 
     def target(self, home: Home, throttle_bytes_per_s: int | None = None) -> Target:
@@ -90,11 +90,12 @@ def cluster_of(runtime: Runtime, name: str, user: str = "", listener: str = "") 
     """The cluster of an environment, for provision itself, or for a user, over that listener.
 
     Raises:
-        UsageError: there is none of that name, or no such user.
+        UsageError: there is none of that name, it has only kept data, or there is no such user.
+        Unavailable: no broker of it can be reached.
     """
-    observed = require(runtime, name)
+    observed = require_nodes(runtime, name)
     wait = Wait(runtime, name, [node.name for node in observed.nodes], Patience(0.0), silent, restarts=False)
-    access = access_for(observed, user, listener)
+    access = require_brokers(observed, access_for(observed, user, listener))
     return KafkaCluster(name, access, wait.check_exits)
 
 
@@ -118,13 +119,13 @@ def cluster_at(name: str, bootstrap_servers: str) -> KafkaCluster:
     raise Unavailable(f"no broker of {name} answers", why=_lines(reasons), hint=_ADDRESS_HINT)
 
 
-def _silent(name: str, answers: BrokerAnswers) -> Unavailable:
+def _silent(cluster: KafkaCluster, answers: BrokerAnswers) -> Unavailable:
     """The brokers that do not answer, or do not know each other."""
-    missing, look = missing_for_brokers(answers), f"`provision status {name}` shows what is missing"
+    name, missing = cluster.name, missing_for_brokers(answers)
+    hint = _ADDRESS_HINT if cluster.external else f"`provision status {name}` shows what is missing"
     if answers.clusters and not answers.silent:
-        return Unavailable(f"the brokers of {name} do not know each other yet", why=_lines(missing), hint=look)
+        return Unavailable(f"the brokers of {name} do not know each other yet", why=_lines(missing), hint=hint)
     which = "not every broker" if answers.clusters else "no broker"
-    hint = look if answers.clusters else _ADDRESS_HINT
     return Unavailable(f"{which} of {name} answers", why=_lines(missing), hint=hint)
 
 
@@ -203,6 +204,7 @@ def delete_topics(cluster: KafkaCluster, names: Sequence[str], tell: Listener = 
     """
     from provision.kafka.admin import connected
 
+    names = list(dict.fromkeys(names))
     if internal := [topic for topic in names if topic.startswith("__")]:
         raise Refused(f"{', '.join(internal)} belongs to Kafka itself", why="without it groups lose their offsets")
     topics_without_settings(cluster, names)
@@ -246,7 +248,7 @@ def plan_for(cluster: KafkaCluster, desired: Resources, home: Home) -> tuple[Pla
         Unavailable: not every broker answers.
     """
     if agreed(cluster.access, topics=False) is None:
-        raise _silent(cluster.name, ask_brokers(cluster.access, _ANSWER_S))
+        raise _silent(cluster, ask_brokers(cluster.access, _ANSWER_S))
     actions, inside = plan_against(desired, _target(cluster, desired, home))
     return Plan(cluster.name, actions), inside
 

@@ -92,7 +92,7 @@ def port_taken(doing: str, address: str, port: int) -> PortTaken:
         f"{doing}: port {port} on {address} is taken",
         port=port,
         why="another program or container uses it",
-        hint=f"stop it (`ss -tanp 'sport = :{port}'` shows it), or use another port (for listeners: `auto`)",
+        hint=f"stop it (`ss -tanp 'sport = :{port}'` shows it), or use another port: `auto` takes a free one",
     )
 
 

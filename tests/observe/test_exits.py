@@ -1,0 +1,29 @@
+"""Whether a node that has exited was asked to, or failed."""
+
+import pytest
+
+from provision.observe.exits import was_stopped
+from provision.plan.observed import NodeState, ObservedNode
+
+SIGTERM = "[2026-01-01 10:00:00,000] INFO Terminating process due to signal SIGTERM (org.apache.kafka.common.utils.L)"
+REFUSED = "org.apache.kafka.common.errors.InvalidConfigurationException: Unknown topic config name: foo"
+FATAL = "[2026-01-01 10:00:00,000] ERROR [KafkaServer id=1] Fatal error during startup. Prepare to shutdown (kafka.s)"
+SHUT_DOWN = "[2026-01-01 10:00:01,000] INFO [KafkaServer id=1] shut down completed (kafka.server.KafkaServer)"
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "log", "stopped"),
+    [
+        (143, [], True),
+        (143, [FATAL, SHUT_DOWN], True),
+        (1, [SIGTERM, SHUT_DOWN], False),
+        (0, [SIGTERM, SHUT_DOWN], False),
+        (None, [REFUSED, SIGTERM, SHUT_DOWN], True),
+        (None, [FATAL, SHUT_DOWN], False),
+        (None, [SIGTERM, *["[…] INFO another run"] * 300, FATAL], False),
+        (None, [], False),
+    ],
+)
+def test_what_was_asked_to_stop(exit_code: int | None, log: list[str], *, stopped: bool) -> None:
+    node = ObservedNode("broker-1", "broker", NodeState.EXITED, "", exit_code=exit_code)
+    assert was_stopped(node, log) == stopped
