@@ -125,14 +125,14 @@ def freeze(ill: Patient) -> None:
     engine().api.kill(f"{ill.name}-broker-2", "SIGSTOP")
 
 
-def edit(ill: Patient, before: bytes, after: bytes) -> None:
-    name, container = "server.properties", f"{ill.name}-broker-2"
+def edit(ill: Patient, before: bytes, after: bytes, node: str = "broker-2", name: str = "server.properties") -> None:
+    container = f"{ill.name}-{node}"
     if ill.provision.runtime == "docker":
         content = read(container, CONFIG, name)
         assert before in content
         write(container, CONFIG, name, content.replace(before, after, 1))
         return
-    file = ill.directory / "broker-2" / "config" / name
+    file = ill.directory / node / "config" / name
     assert before in file.read_bytes()
     file.write_bytes(file.read_bytes().replace(before, after, 1))
 
@@ -143,6 +143,10 @@ def set_another_value(ill: Patient) -> None:
 
 def write_latin_1(ill: Patient) -> None:
     edit(ill, b"broker.id=2", b"# caf\xe9\nbroker.id=2")
+
+
+def set_another_time(ill: Patient) -> None:
+    edit(ill, b"tickTime=", b"tickTime=1", "zookeeper-2", "zookeeper.properties")
 
 
 def remove_with_data(ill: Patient) -> None:
@@ -177,11 +181,14 @@ MISHAPS = {
     ),
     "a node is stopped by a signal": Mishap(pause, "paused-node", r"broker-2 +paused"),
     "a JVM is stopped by a signal": Mishap(freeze, "frozen-node", r"broker-2 +(paused|frozen)", "docker"),
-    "a file is edited": Mishap(set_another_value, "file-edited", r": ready "),
-    "a file is no text": Mishap(write_latin_1, "file-not-text", r": ready "),
-    "a node is removed with its data": Mishap(remove_with_data, "volume-lost", r"not ready", "docker"),
+    "a file is edited": Mishap(set_another_value, "file-edited", r"files of broker-2 are not as `up` has written them"),
+    "a file is no text": Mishap(write_latin_1, "file-not-text", r"files of broker-2 are not as `up` has written them"),
+    "a file of the ensemble is edited": Mishap(
+        set_another_time, "file-edited", r"files of zookeeper-2 are not as `up`"
+    ),
+    "a node is removed with its data": Mishap(remove_with_data, "volume-lost", r"broker-2 +gone", "docker"),
     "the network is removed": Mishap(remove_the_network, "network-lost", r"not ready", "docker"),
-    "a directory is removed": Mishap(remove_its_directory, "volume-lost", r"not ready", "process"),
+    "a directory is removed": Mishap(remove_its_directory, "volume-lost", r"broker-2 +gone", "process"),
 }
 
 
@@ -203,6 +210,21 @@ def test_a_home_that_is_removed_takes_nothing_with_it_from_an_engine(cluster: Pa
     shutil.rmtree(cluster.provision.home)
     has_all(cluster)
     assert "nothing to change" in cluster.provision.ok_err("up", cluster.env)
+
+
+def test_a_home_that_is_removed_under_processes_is_told_with_what_to_do(tmp_path: Path, runtime: str) -> None:
+    if runtime != "process":
+        pytest.skip("an engine keeps what it has")
+    ill = patient(tmp_path, runtime, "mishaps-home", "kraft")
+    with up(ill):
+        shutil.rmtree(ill.provision.home)
+        assert re.search(r"broker-1 +lost", looked_at(ill, "directory-lost"))
+        refused = ill.provision("up", ill.env)
+        assert refused.code == 4, refused
+        assert "its directory is gone" in refused.err
+        assert "provision down" in refused.err
+        ill.provision.ok("down", ill.env)
+        assert json.loads(ill.provision.ok("up", ill.env, "-o", "json"))["ready"]
 
 
 # -- a broker alone, with a disk of its own ---------------------------------------------------------------------------
