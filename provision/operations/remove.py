@@ -65,7 +65,7 @@ def remove_environment(
         f"{Kind.STORAGE} {node}": partial(runtime.remove_storage, name, node, delete_data=delete_data)
         for node in storages
     }
-    if storages and not earlier.storages:
+    if storages and not earlier.storages and (delete_data or not _in_directory(now)):
         with suppress(ProvisionError):  # it matters only if this is killed, and a full disk is to be made free
             _note_whether_removing(runtime, now, removing=True)
     attempt(lambda: each(tell, Verb.REMOVE, delete, lambda storage: delete[storage]()))
@@ -92,7 +92,7 @@ def finish_removal(
     if not observed.is_half_removed:
         return observed
     tell(Notice(f"the removal of {observed.name} was cut off while data were deleted; it is finished first"))
-    down(runtime, observed.name, home, tell=tell)
+    down(runtime, observed.name, home, delete_data=_in_directory(observed), tell=tell)
     return runtime.observe(observed.name)
 
 
@@ -124,6 +124,7 @@ def down(  # noqa: PLR0913 what it is, and how it goes
         _note_whether_removing(runtime, observed, removing=False)
     data_stay = keep_data or (_in_directory(observed) and not delete_data)
     if data_stay:
+        _tell_if_half(observed, tell)
         stop_all(runtime, name, [node for node in observed.nodes if node.needs_stop], tell)
 
     def forget(*, removed: bool) -> None:
@@ -147,6 +148,13 @@ def down(  # noqa: PLR0913 what it is, and how it goes
     for thing in observed.foreign:
         tell(Notice(f"the {thing} was not made by provision; if nobody needs it, {_removal_of(thing)} removes it"))
     return removed
+
+
+def _tell_if_half(observed: ObservedEnvironment, tell: Listener) -> None:
+    """Say that what is to be kept is half of the data only."""
+    if observed.is_half_removed:
+        what = f"what is left of the data of {observed.name} is no whole cluster: some of them are deleted already"
+        tell(Notice(f"{what}; `provision down {observed.name} --delete-data` removes the rest"))
 
 
 def _was_removed(name: str, runtime: Runtime, home: Home, others: bool | None) -> bool:

@@ -16,6 +16,7 @@ from provision import Environment
 from provision.errors import UsageError
 from provision.home.holders import Holder
 from provision.home.ports import Situation
+from provision.operations.remove import finish_removal
 from provision.operations.whose import Maker, about_of, note_about
 from provision.plan.actions import Verb
 from provision.runtime.process import processes
@@ -126,3 +127,33 @@ def test_whenever_it_is_killed_the_next_down_leaves_nothing(
         assert later.home.ports.of(NAME) == {}, at
         assert list(data.rglob("*")) == [], at
     assert at > len(CHANGES)
+
+
+@pytest.mark.parametrize("storage", ["volume", "memory", "directory"])
+def test_whenever_it_is_killed_the_next_up_never_finds_half_of_the_data(
+    tmp_path: Path, patched: pytest.MonkeyPatch, storage: str
+) -> None:
+    finished = 0
+    for at in itertools.count(step=1 if storage == "directory" else 3):
+        place = tmp_path / str(at)
+        home, data = place / "home", place / "data"
+        data.mkdir(parents=True)
+        patched.chdir(place)
+        made = _create({"brokers": {"port": "auto"}, "storage": str(data) if storage == "directory" else storage}, home)
+        whole = _of_nodes(made)
+        if not _kill(patched, home, at, partial(made.down, delete_data=True)):
+            break
+        later = Environment.named(NAME, home=home)
+        observed = later.runtime.observe(NAME)
+        if observed.is_half_removed:
+            finish_removal(later.runtime, observed, later.home)
+            finished += 1
+        assert _of_nodes(later) in (whole, set()), at
+    assert finished
+
+
+def _of_nodes(environment: Environment) -> set[str]:
+    """What brokers and ZooKeepers have written, wherever it is."""
+    home = environment.home.directory
+    places = (home.parent, memory_root(environment.home))
+    return {str(file) for place in places for file in place.rglob("recovery-point-offset-checkpoint")}
