@@ -8,6 +8,7 @@
     ├── KafkaRefused         1    Kafka rejected a request: no permission, a policy, an invalid value
     ├── PartlyApplied        3    some actions failed, the others were done
     ├── PortTaken            1    a port of this machine is used by something else
+    ├── StorageLost          1    what a node keeps is gone from under it
     ├── NodeFailed           1    a node exited: what its log says, and the reason if it is known
     ├── Busy                75    another command is changing the environment, or has taken it over: names that one
     ├── NotReady           124    not ready in time: names what is missing
@@ -89,6 +90,10 @@ class PortTaken(ProvisionError):
     def __init__(self, what: str, *, port: int, why: str = "", hint: str = "") -> None:
         super().__init__(what, why=why, hint=hint)
         self.port = port
+
+
+class StorageLost(ProvisionError):
+    """Somebody has removed what a node keeps, and not the node; `why` is what the system says of it."""
 
 
 class NodeFailed(ProvisionError):

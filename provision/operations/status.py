@@ -6,13 +6,13 @@ environment file, if given, adds what is declared and may be missing.
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from provision.cluster.fingerprint import is_edited
 from provision.cluster.model import RenderedFile, Role, Topic
 from provision.common.patience import Patience
-from provision.errors import ProvisionError, UsageError
+from provision.errors import ProvisionError, StorageLost, UsageError
 from provision.events import Listener
 from provision.kafka.failures import LOG_LINES, explain
 from provision.kafka.levels import Level
@@ -58,31 +58,43 @@ def status(runtime: Runtime, name: str, topics: Sequence[Topic] | None = None) -
     """How ready the environment is; `topics` are the declared ones, None for whichever exist."""
     observed = with_halted(require(runtime, name), runtime)
     with ThreadPoolExecutor(max_workers=_READERS) as pool:  # it takes no longer than the answers of the brokers
-        files = {node.name: pool.submit(_files_of, runtime, name, node.name) for node in observed.nodes}
+        files = {node.name: pool.submit(_read, runtime, name, node.name) for node in observed.nodes}
         exits = {node.name: pool.submit(_why_exited, runtime, name, node) for node in observed.nodes if _failed(node)}
         assessment = assess(runtime, observed, topics, nodes=_all_nodes(observed), ask_inside=True)
         health = health_of(observed)
-    for node, why in exits.items():
-        if reason := why.result():
-            health[node] = replace(health[node], detail=f"{health[node].detail}: {reason}")
     read = {node: found.result() for node, found in files.items()}
-    lost = remembered(observed, assessment.cluster, {node: settings_in(own or ()) for node, own in read.items()})
-    missing = {**assessment.missing, **{node: f"it is not there: {who}" for node, who in lost.items()}}
+    reasons = {node: found.result() for node, found in exits.items()} | {
+        n: one.lost for n, one in read.items() if one.lost
+    }
+    for node, reason in reasons.items():
+        health[node] = replace(health[node], detail=": ".join(filter(None, (health[node].detail, reason))))
+    gone = remembered(observed, assessment.cluster, {node: settings_in(one.files or ()) for node, one in read.items()})
+    missing = {**assessment.missing, **{node: f"it is not there: {who}" for node, who in gone.items()}}
     return replace(
         assessment,
-        level=Level.NONE if lost else assessment.level,
+        level=Level.NONE if gone else assessment.level,
         health=health,
         missing=explained(missing, health),
-        edited={node: None if own is None else is_edited(node, own) for node, own in read.items()},
-        lost=tuple(sorted(lost)),
+        edited={node: None if one.files is None else is_edited(node, one.files) for node, one in read.items()},
+        lost=tuple(sorted(gone)),
     )
 
 
-def _files_of(runtime: Runtime, name: str, node: str) -> tuple[RenderedFile, ...] | None:
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """The files of a node, None if they could not be read; `lost` is what became of them, if that is known."""
+
+    files: tuple[RenderedFile, ...] | None = None
+    lost: str = ""
+
+
+def _read(runtime: Runtime, name: str, node: str) -> _Read:
     try:
-        return runtime.read_files(name, node)
+        return _Read(runtime.read_files(name, node))
+    except StorageLost as error:
+        return _Read(lost=error.what)
     except ProvisionError:  # it has just been removed, or its engine went away: the rest of the status tells that
-        return None
+        return _Read()
 
 
 def _failed(node: ObservedNode) -> bool:

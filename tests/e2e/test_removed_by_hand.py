@@ -102,6 +102,10 @@ def test_the_commands_tell_what_is_there_and_down_leaves_nothing(
     assert {node["name"]: node["state"] for node in shown["nodes"]} == dict(zip(NODES, states, strict=False))
     if then == "up brings it back":
         if what == "a volume under a stopped container":  # nobody but its user may decide that
+            assert "has lost its directory" in provision.ok("status", env)
+            found = json.loads(provision("doctor", env, "-o", "json").out)["findings"]
+            (lost,) = [one for one in found if one["id"] == "volume-lost"]
+            assert f"docker rm {CONTAINERS[0]}" in lost["fix"]
             told = provision("up", env, "--until", "process")
             assert told.code == 1
             assert "has lost its directory" in told.err

@@ -9,7 +9,7 @@ import pytest
 
 from provision.cli.run import run
 from provision.cluster.model import RenderedFile
-from provision.errors import NotReady, Unavailable
+from provision.errors import NotReady, StorageLost, Unavailable
 from provision.kafka.levels import Level
 from provision.operations.status import status, status_dict
 from provision.runtime.fake import FakeRuntime
@@ -109,6 +109,22 @@ def test_files_that_cannot_be_read_are_not_told_as_edited(tmp_path: Path, monkey
 
     monkeypatch.setattr(runtime, "read_files", read_files)
     assert status(runtime, NAME).edited == {**dict.fromkeys(NODES, False), "broker-3": None}
+
+
+def test_a_node_whose_storage_is_gone_from_under_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime, _ = settle(tmp_path, monkeypatch)
+    runtime.stop_node(NAME, "broker-3", 1)
+    read = runtime.read_files
+
+    def read_files(name: str, node: str) -> tuple[RenderedFile, ...]:
+        if node == "broker-3":
+            raise StorageLost("the volume has lost its directory")
+        return read(name, node)
+
+    monkeypatch.setattr(runtime, "read_files", read_files)
+    found = status(runtime, NAME)
+    assert found.missing["broker-3"] == "it has exited: the volume has lost its directory"
+    assert found.edited["broker-3"] is None
 
 
 def test_a_node_of_which_nothing_is_left_is_told_by_those_that_remember_it(

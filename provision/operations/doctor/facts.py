@@ -26,9 +26,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Unasked:
-    """A fact that could not be asked: `why` is one sentence."""
+    """A fact that could not be asked: `why` is one sentence, `mend` what is to be done if that is known."""
 
     why: str
+    mend: str = ""
 
 
 _SECTIONS = {Role.ZOOKEEPER: "zookeeper", Role.CONTROLLER: "controllers", Role.BROKER: "brokers"}

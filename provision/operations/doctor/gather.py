@@ -15,7 +15,7 @@ from provision.catalogue.versions import KRAFT
 from provision.cluster.model import Cluster, Role
 from provision.cluster.resolve import fixed_ports
 from provision.common.patience import Patience
-from provision.errors import InvalidEnvironment, ProvisionError, Unavailable
+from provision.errors import InvalidEnvironment, ProvisionError, StorageLost, Unavailable
 from provision.home.holders import Holder
 from provision.home.place import Home
 from provision.home.ports import PortState, port_state
@@ -65,7 +65,8 @@ def side_by_side(asks: Mapping[str, Callable[[], Any]], limit_s: float = STEP_S)
         try:
             answers[name] = ask()
         except ProvisionError as error:
-            answers[name] = Unasked(": ".join(filter(None, (error.what, error.why.replace("\n", "; ")))))
+            why = ": ".join(filter(None, (error.what, error.why.replace("\n", "; "))))
+            answers[name] = Unasked(why, error.hint if isinstance(error, StorageLost) else "")
         except Exception as error:  # noqa: BLE001 whatever a broken thing answers, the other facts are told with it
             answers[name] = Unasked(f"{type(error).__name__}: {error}")
 

@@ -155,7 +155,11 @@ class DockerRuntime(Runtime):
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
         """Read them from the node's volume through its container, running or not; none if the directory is gone."""
         with translated(f"reading the configuration of {node}"):
-            return stored.files_of(self._api, self._required(name, node), node)
+            try:
+                return stored.files_of(self._api, self._required(name, node), node)
+            except APIError as error:
+                stored.require_directory(error, name, node)
+                raise
 
     def read_storage(self, name: str, node: str) -> StoredData | None:
         """Read it from the node's volume, through a temporary container if the node has none."""

@@ -12,7 +12,7 @@ from docker.errors import APIError, NotFound
 
 from provision.cluster.layout import NODE_HOME
 from provision.cluster.model import Cluster, Node, RenderedFile, Role
-from provision.errors import ProvisionError, Unavailable
+from provision.errors import StorageLost, Unavailable
 from provision.plan.stored import (
     CHUNK,
     META_FILE,
@@ -41,7 +41,7 @@ def read(api: Any, container: str, name: str, node: str) -> StoredData | None:  
         node: the node.
 
     Raises:
-        ProvisionError: somebody has removed the volume's directory.
+        StorageLost: somebody has removed the volume's directory.
     """
     try:
         if in_directory := _directory_of(api, name, node):
@@ -55,10 +55,19 @@ def read(api: Any, container: str, name: str, node: str) -> StoredData | None:  
     except (NotFound, tarfile.TarError):  # it is gone, or just being written to
         return None
     except APIError as error:
-        if "mount source" not in str(error.explanation):
-            raise
+        require_directory(error, name, node)
+        raise
+
+
+def require_directory(error: APIError, name: str, node: str) -> None:
+    """Tell an error of the engine from that of a volume whose directory is gone.
+
+    Raises:
+        StorageLost: it is.
+    """
+    if "mount source" in str(error.explanation):
         volume = spec.name_of(name, node)
-        raise ProvisionError(
+        raise StorageLost(
             f"the volume {volume} has lost its directory on the engine's machine, and its data with it",
             why=str(error.explanation),
             hint=f"`docker rm {volume}` and `docker volume rm {volume}`; then `provision up` creates both anew",

@@ -12,7 +12,7 @@ from provision.cluster.model import LAUNCH_FILE, MAIN_FILES, UNREADABLE, Rendere
 from provision.kafka.quorum import Quorum
 from provision.kafka.readiness import BrokerAnswers
 from provision.operations.doctor.checks import findings
-from provision.operations.doctor.facts import Damage, Facts, Inside, NodeFacts, known
+from provision.operations.doctor.facts import Damage, Facts, Inside, NodeFacts, Unasked, known
 from provision.plan.observed import NodeState, ObservedCluster, ObservedNode
 from provision.plan.stored import StoredData
 from provision.runtime.health import Surroundings, Vitals
@@ -217,6 +217,14 @@ def _edited(of: Facts, written: bytes, now: bytes, wanted: bytes | None = None) 
     rendered = replace(was, content=written if wanted is None else wanted)
     about = NodeFacts("broker-1", files=(replace(was, content=now), fingerprint))
     return replace(of, rendered=(rendered,), nodes={"broker-1": about})
+
+
+def test_a_node_whose_storage_is_gone_from_under_it() -> None:
+    lost = Unasked("the volume shop-broker-1 has lost its directory", "`docker rm` and `docker volume rm` it")
+    told = found(replace(facts(node("broker-1", EXITED)), nodes={"broker-1": NodeFacts("broker-1", stored=lost)}))
+    assert told["volume-lost"].title == "broker-1 has lost its data"
+    assert told["volume-lost"].evidence == (lost.why,)
+    assert told["volume-lost"].fix == lost.mend
 
 
 def test_files_that_were_edited() -> None:

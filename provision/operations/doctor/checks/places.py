@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from provision.cluster.model import Role
 from provision.observe.remembered import remembered
 from provision.operations.doctor.away import passing
-from provision.operations.doctor.facts import Facts, known
+from provision.operations.doctor.facts import Facts, Unasked, known
 from provision.operations.doctor.findings import Finding, Severity
 from provision.operations.doctor.reachability import Reach
 from provision.operations.doctor.registry import check
@@ -76,6 +76,16 @@ def lost(facts: Facts) -> Iterator[Finding]:
             fix=f"provision up {facts.name} makes it again or says what of it is lost for good",
             node=name,
         )
+    for node, about in facts.each:
+        if isinstance(about.stored, Unasked) and about.stored.mend:
+            yield Finding(
+                "volume-lost",
+                f"{node.name} has lost its data",
+                evidence=(about.stored.why,),
+                cause="the directory of its volume was removed behind provision's back",
+                fix=about.stored.mend,
+                node=node.name,
+            )
     for node, _ in facts.in_state(NodeState.LOST):
         yield Finding(
             "directory-lost",
