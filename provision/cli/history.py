@@ -103,7 +103,7 @@ def _time(at_s: float) -> str:
 def tell_if_killed(name: str, runs: "tuple[Run, ...]") -> None:
     """Say if the last change was killed, and which command goes on."""
     from provision.home.journals import KILLED, RUNNING
-    from provision.operations.changing import told_as_killed, way_on
+    from provision.operations.changes import told_as_killed, way_on
 
     for last in runs[-1:]:
         if last.state == KILLED:

@@ -29,6 +29,7 @@ from provision.home.holders import Holder
 from provision.home.journals import KILLED, Journal, Run, outcome_of
 from provision.home.locks import HomeLock
 from provision.home.place import Home
+from provision.operations.changes import told_as_killed, way_on
 from provision.plan.about import Change as EnvironmentChange
 from provision.runtime.base import Hold, Runtime
 
@@ -318,29 +319,3 @@ class _Held(Change):
             file, self._journal = self._journal.file, None
             reason = error.why if isinstance(error, Unavailable) else error.strerror or error
             self._listener(Notice(f"no history is kept: {file} cannot be written: {reason}"))
-
-
-def changed_by(home: Home, name: str, runtime: Runtime | None) -> Holder | None:
-    """The command that is changing an environment now, as far as this home and the runtime tell; None if none is."""
-    ours = HomeLock(home.directory, name).holder()
-    if ours and ours.process.is_over is False:
-        return ours
-    return runtime.holder(name) if runtime else None
-
-
-def told_as_killed(run: Run) -> str:
-    """What is said about a run that was killed."""
-    return f"the last change was killed: {run.holder}"
-
-
-def way_on(holder: Holder, name: str) -> str:
-    """Which commands go on after one that was interrupted or killed, with the options that it had."""
-    verb = holder.command
-    again = f"`provision {' '.join(filter(None, [verb, name, holder.options]))}`"
-    if verb == "down":
-        return f"{again} removes what is left"
-    if verb.startswith("topics"):
-        return f"`provision topics list {name}` shows what is there"
-    if verb == "gc":
-        return "`provision gc` removes what is left"
-    return f"{again} continues, `provision down {name}` removes it"

@@ -26,7 +26,7 @@ from provision.observe.leaders import ensemble_modes
 from provision.observe.reach import access_to
 from provision.observe.readiness import assess
 from provision.operations.certificates import Certificate, certificates
-from provision.operations.changing import changed_by
+from provision.operations.changes import changed_by
 from provision.operations.doctor.facts import Arrival, Damage, Facts, Inside, NodeFacts, Unasked, known
 from provision.operations.doctor.moving import arrivals
 from provision.operations.doctor.reachability import Reach, advertised, asked_from_here, matrix
