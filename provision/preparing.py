@@ -244,7 +244,7 @@ def _prepare(  # noqa: PLR0913 all that is known of it
     going = departures(observed, give_up, cluster.swarm.drained if cluster.swarm else ())
     for trouble, names in sorted(observed.waiting.items()):
         if staying := [name for name in names if name not in going.lost]:
-            tell(Notice(f"{trouble}: {listed(staying)} is left as it is"))
+            tell(Notice(f"{trouble}: nothing is done with {listed(staying)}"))
     if cluster.mode == KRAFT:
         cluster = replace(cluster, cluster_id=cluster_id_for(cluster, observed))
     made = material_of(cluster, observed, home, runtime, rotation)

@@ -346,6 +346,8 @@ def _reachability(
         Asker.ELSEWHERE: partial(runtime.ask, observed, Asker.ELSEWHERE, probes),
     }
     found = side_by_side(cast("Mapping[str, Callable[[], Any]]", asks), STEP_S / 2)
-    own_network = observed.network and runtime.kind == "docker"
+    own_network = observed.network and runtime.kind in ("docker", SWARM)
+    there = observed.nodes if runtime.kind == SWARM else ()
+    names = {runtime.inside_address(observed.name, node.name).rpartition(":")[0] for node in there}
     places = {asker: known(found[asker]) for asker in asks if own_network or asker is Asker.HOST}
-    return matrix(addresses, places, own_network=own_network)
+    return matrix(addresses, places, own_network=own_network, names=names)

@@ -1,7 +1,7 @@
 """Every advertised address, asked from this machine, from the environment's network, and from another network."""
 
 import socket
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -119,32 +119,48 @@ def _has(listeners: Iterable[tuple[str, str, str]], address: str | None) -> bool
     return any(one == address for _, _, one in listeners)
 
 
-def expected(address: str, asker: Asker, *, own_network: bool) -> bool:
-    """Whether an address should answer there: the loopback address on this machine, others in the nodes' network.
+def expected(address: str, asker: Asker, *, own_network: bool, names: Collection[str] = ()) -> bool:
+    """Whether an address should answer there: published ones on this machine, others in the nodes' network.
 
-    `own_network` is whether the nodes have a network of their own, so that their names are known only there.
+    Args:
+        address: the address.
+        asker: where it is asked.
+        own_network: whether the nodes have a network of their own, so that their names are known only there.
+        names: those names, if ports are published elsewhere than on the loopback address.
     """
-    is_loopback = address.rpartition(":")[0].strip("[]") in _LOOPBACKS
     if not own_network:
         return asker is not Asker.ELSEWHERE
-    return is_loopback if asker is Asker.HOST else not is_loopback and asker is Asker.NETWORK
+    return asker is (Asker.NETWORK if _is_inside(address, names) else Asker.HOST)
+
+
+def _is_inside(address: str, names: Collection[str]) -> bool:
+    host = address.rpartition(":")[0].strip("[]")
+    return host in names if names else host not in _LOOPBACKS
 
 
 def matrix(
-    addresses: Sequence[Advertised], answers: Mapping[Asker, Reached | None], *, own_network: bool
+    addresses: Sequence[Advertised],
+    answers: Mapping[Asker, Reached | None],
+    *,
+    own_network: bool,
+    names: Collection[str] = (),
 ) -> tuple[Reach, ...]:
-    """The rows: each address from each place; `answers` is None for a place from where nothing could be asked."""
+    """The rows: each address from each place; `answers` is None for a place from where nothing could be asked.
+
+    A port of another machine may answer in containers too, or not: that says nothing. The rest is as for `expected`.
+    """
     return tuple(
         Reach(
             one.node,
             one.listener,
             one.address,
             asker,
-            expected(one.address, asker, own_network=own_network),
+            expected(one.address, asker, own_network=own_network, names=names),
             None if reached is None else reached.get(one.address),
         )
         for one in addresses
         for asker, reached in answers.items()
+        if not names or asker is Asker.HOST or _is_inside(one.address, names)
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from docker.errors import NotFound
 
 from provision.common.patience import Patience
-from provision.errors import ProvisionError, Unavailable
+from provision.errors import PortTaken, ProvisionError, Unavailable
 from provision.runtime.docker.client import refusal
 from provision.runtime.swarm import services
 from provision.runtime.swarm.calls import updated
@@ -23,6 +23,7 @@ _WAITS_S = 5.0
 _END_S = services.GRACE_S + 30.0
 _FORGET_S = 10.0
 _POLL_S = 0.05
+_PORT_IN_USE = "host-mode port already in use"
 
 
 def newest_task(api: Any, service: Service) -> Mapping[str, Any] | None:  # noqa: ANN401 the SDK's client has no types
@@ -65,7 +66,7 @@ def start(api: Any, service: Service, record: Record, account: str) -> None:  # 
                 _require_started(node, task)
                 return
             if patience.waited_s > _WAITS_S and (why := services.waits(task)):
-                raise _no_engine(node, record, why)
+                raise _no_engine(api, service, record, why)
         if not patience.pause(_POLL_S):
             state = services.task_state(task) or "not scheduled"
             raise Unavailable(f"{node} was not started", why=f"after {_START_S:g} s its task is {state}")
@@ -79,9 +80,28 @@ def _require_started(node: str, task: Mapping[str, Any]) -> None:
         raise error
 
 
-def _no_engine(node: str, record: Record, why: str) -> ProvisionError:
-    return Unavailable(
-        f"{node} waits for engine {record.engine_name}", why=why, hint="`docker node ls` shows its state"
+def _no_engine(api: Any, service: Service, record: Record, why: str) -> ProvisionError:  # noqa: ANN401 as above
+    if _PORT_IN_USE in why:
+        return _taken(api, service, record)
+    hint = "`docker node ls` shows its state"
+    return Unavailable(f"{record.node} waits for engine {record.engine_name}", why=why, hint=hint)
+
+
+def _taken(api: Any, service: Service, record: Record) -> PortTaken:  # noqa: ANN401 as above
+    """Which of its ports another service has, as far as a manager knows."""
+    own = services.published_ports(service)
+    others = {
+        port: one["Spec"]["Name"]
+        for one in api.services()
+        if one["ID"] != service["ID"]
+        for port in services.published_ports(one)
+    }
+    port = next((port for port in own if port in others), own[0])
+    return PortTaken(
+        f"starting {record.node}: port {port} of engine {record.engine_name} is taken",
+        port=port,
+        why=f"the service {others[port]} has it" if port in others else "another service of the swarm has it",
+        hint="choose another port (`brokers.port`), or remove that service",
     )
 
 

@@ -179,7 +179,13 @@ def state_of(service: Mapping[str, Any], task: Mapping[str, Any] | None, *, engi
 
 def is_published(service: Mapping[str, Any]) -> bool:
     """Whether its engine opens ports for it."""
-    return bool((service["Spec"].get("EndpointSpec") or {}).get("Ports"))
+    return bool(published_ports(service))
+
+
+def published_ports(service: Mapping[str, Any]) -> tuple[int, ...]:
+    """The ports that its engine opens for it."""
+    ports = (service["Spec"].get("EndpointSpec") or {}).get("Ports") or ()
+    return tuple(int(port["PublishedPort"]) for port in ports if port.get("PublishedPort"))
 
 
 def replicas_of(service: Mapping[str, Any]) -> int:

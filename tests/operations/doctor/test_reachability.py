@@ -25,6 +25,24 @@ def test_where_an_address_of_a_container_should_answer(address: str, where: set[
     assert {asker for asker in Asker if expected(address, asker, own_network=True)} == where
 
 
+@pytest.mark.parametrize(
+    ("address", "where"),
+    [
+        ("10.1.2.3:9092", {Asker.HOST}),
+        ("kafka-1.example:9092", {Asker.HOST}),
+        ("127.0.0.1:9092", {Asker.HOST}),
+        ("shop-broker-1:9092", {Asker.NETWORK}),
+    ],
+)
+def test_where_an_address_on_a_swarm_should_answer(address: str, where: set[Asker]) -> None:
+    names = {"shop-broker-1", "shop-broker-2"}
+    assert {asker for asker in Asker if expected(address, asker, own_network=True, names=names)} == where
+    answers = {asker: {address: "" if asker in where else "no"} for asker in Asker}
+    rows = matrix([Advertised("broker-1", "HOST", address)], answers, own_network=True, names=names)
+    assert {row.asker for row in rows} == ({Asker.HOST} if where == {Asker.HOST} else {*Asker})
+    assert not [row for row in rows if row.differs]
+
+
 def test_the_addresses_of_a_broker_are_those_of_its_file_and_what_was_set_since() -> None:
     written = {"advertised.listeners": "INTERNAL://shop-broker-1:9092,HOST://127.0.0.1:9093"}
     broker = node("broker-1", endpoint="127.0.0.1:9093")
