@@ -161,14 +161,16 @@ class Lab:
             for process in processes:
                 process.send_signal(signal.SIGCONT)
 
-    def traces(self, environment: str) -> list[str]:
-        """What is left of an environment in the swarm, and on its engines."""
+    def traces(self, environment: str, but: Host | None = None) -> list[str]:
+        """What is left of an environment in the swarm, and on its engines, except for one that is away."""
         api = self.hosts[0].client.api
         things = [("service", one["Spec"]["Name"]) for one in api.services()]
         things += [("config", f"{one['Spec']['Name']} {one['Spec']['Labels']}") for one in api.configs()]
         things += [("secret", one["Spec"]["Name"]) for one in api.secrets()]
         things += [("network", one["Name"]) for one in api.networks()]
         for host in self.hosts:
+            if host is but:
+                continue
             own = host.client.api
             things += [(f"volume on {host.name}", one["Name"]) for one in own.volumes()["Volumes"] or ()]
             things += [(f"container on {host.name}", one["Names"][0]) for one in own.containers(all=True)]

@@ -7,8 +7,6 @@ import os
 import tarfile
 from base64 import b64decode
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -18,83 +16,44 @@ from confluent_kafka import Consumer, Producer
 from provision.kafka.access import Access
 from provision.kafka.connection import NotAnswering
 from provision.kafka.metadata import observe_cluster
-from tests.engine import Provision, image, wait_until
+from tests.engine import image, wait_until
+from tests.matrix.fleet import NAME, Fleet
 from tests.swarm import MANAGEMENT_PORTS, Host, Lab
 
 pytestmark = [pytest.mark.engine, pytest.mark.matrix, pytest.mark.row("swarm")]
 
-NAME = "guarded"
-FILE = "environments/swarm.yaml"
-CLIENT = "client.properties"
-# As that file says, but small, on test engines, and without IPsec, which a kernel may lack.
-SMALL = ["brokers.heap=256m", "brokers.memory=1g", "swarm.encrypted=false", f"name={NAME}"]
+CLIENT, TOPIC = "client.properties", "clients"
 
 
-@dataclass(frozen=True)
-class Guarded:
-    """The cluster, and how it was made."""
-
-    lab: Lab
-    provision: Provision
-    arguments: list[str]
-    told: str
-
-    @property
-    def secrets(self) -> list[str]:
-        """Every password, and a line of each private key, that it has."""
-        store = self.provision.home / "secrets" / NAME
-        texts = {file: file.read_text() for file in store.iterdir()}
-        passwords = [text for file, text in texts.items() if file.suffix == ".password"]
-        return [*passwords, *(text.splitlines()[1] for text in texts.values() if "PRIVATE KEY" in text)]
-
-
-@pytest.fixture(scope="module")
-def guarded(swarm: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    first = swarm.hosts[0]
-    home = tmp_path_factory.mktemp("guarded") / "home"
-    provision = Provision(home, "swarm", environment={"DOCKER_HOST": first.docker_host}, own_image=False)
-    reached = [f"swarm.engines.{host.name}={host.docker_host}" for host in swarm.hosts]
-    sets = [word for one in (*SMALL, *reached, f"kafka.image={image()}") for word in ("--set", one)]
-    arguments = [str(Path(FILE).absolute()), *sets]
-    yield Guarded(swarm, provision, arguments, provision.ok_err("up", *arguments, "--timeout", "240s"))
-    provision("down", NAME)
-    assert wait_until(lambda: not swarm.traces(NAME)), swarm.traces(NAME)
-
-
-def test_the_file_of_the_documents_comes_up_on_three_engines_and_its_second_plan_is_empty(guarded: Guarded) -> None:
-    assert f"{NAME} is ready (topics)" in guarded.told
-    again = guarded.provision("plan", *guarded.arguments, "--detailed-exitcode")
-    assert (again.code, again.out) == (0, f"{NAME}: nothing to change\n"), again.err
-
-
-def test_a_client_outside_and_one_in_a_container_on_any_engine_exchange_records(guarded: Guarded) -> None:
-    provision = guarded.provision
+def test_a_client_outside_and_one_in_a_container_on_any_engine_exchange_records(fleet: Fleet) -> None:
+    provision = fleet.provision
+    provision.ok("topics", "create", NAME, TOPIC, "--partitions", "3", "--replication-factor", "3")
     outside = json.loads(provision.ok("client-config", NAME, "--user", "app", "--format", "librdkafka"))
     assert outside["security.protocol"] == "SASL_SSL"
     producer = Producer({**outside, "acks": "all"})
-    producer.produce("orders", b"from outside")
+    producer.produce(TOPIC, b"from outside")
     assert producer.flush(60) == 0
     config = provision.ok("client-config", NAME, "--user", "app", "--format", "properties", "--inside")
-    for host in guarded.lab.hosts:
+    for host in fleet.lab.hosts:
         assert f"{NAME}-broker-1:9092" in config
         _run_client(host, config, "kafka.tools.ConsoleProducer", "--producer.config", stdin=f"from {host.name}\n")
     tool = "org.apache.kafka.tools.consumer.ConsoleConsumer"
     more = ("--from-beginning", "--max-messages", "4", "--timeout-ms", "60000")
-    read = _run_client(guarded.lab.hosts[1], config, tool, "--consumer.config", *more)
-    assert {"from outside", *(f"from {host.name}" for host in guarded.lab.hosts)} <= set(read.splitlines())
+    read = _run_client(fleet.lab.hosts[1], config, tool, "--consumer.config", *more)
+    assert {"from outside", *(f"from {host.name}" for host in fleet.lab.hosts)} <= set(read.splitlines())
     assert "from engine-c" in _read(outside, 4)
 
 
-def test_its_secrets_are_in_nothing_that_is_listed_shown_or_written(guarded: Guarded) -> None:
-    secrets = guarded.secrets
+def test_its_secrets_are_in_nothing_that_is_listed_shown_or_written(fleet: Fleet) -> None:
+    secrets = _secrets(fleet)
     assert len(secrets) >= 3
     commands = [
         *(["logs", NAME], ["status", NAME, "-o", "json"], ["history", NAME, "-o", "json"], ["env", NAME]),
-        *(["plan", *guarded.arguments, "-o", "json"], ["doctor", NAME, "-o", "json"], ["certs", "show", NAME]),
+        *(["plan", *fleet.file, "-o", "json"], ["doctor", NAME, "-o", "json"], ["certs", "show", NAME]),
     ]
-    told = [guarded.provision(*command) for command in commands]
-    shown = [guarded.told, *(text for one in told for text in (one.out, one.err))]
-    shown += map(str, _listed(guarded.lab))
+    told = [fleet.provision(*command) for command in commands]
+    shown = [fleet.told, *(text for one in told for text in (one.out, one.err))]
+    shown += map(str, _listed(fleet.lab))
     for process in psutil.process_iter():
         if process.pid != os.getpid():
             with contextlib.suppress(psutil.Error):
@@ -104,19 +63,27 @@ def test_its_secrets_are_in_nothing_that_is_listed_shown_or_written(guarded: Gua
     assert not [secret[:6] for secret in secrets for text in shown if secret in text]
 
 
-def test_nothing_plain_listens_beyond_the_overlay(guarded: Guarded) -> None:
-    for number, host in enumerate(guarded.lab.hosts):
+def test_nothing_plain_listens_beyond_the_overlay(fleet: Fleet) -> None:
+    for number, host in enumerate(fleet.lab.hosts):
         published = 9092 + number
         assert host.listening == MANAGEMENT_PORTS | {published}
         with pytest.raises(NotAnswering, match=r"closes the connection|TLS"):
             observe_cluster(Access({1: f"{host.address}:{published}"}), 1, 10.0)
-        stranger = Access({1: f"{host.address}:{published}"}, "SSL", ca=_authority(guarded))
+        stranger = Access({1: f"{host.address}:{published}"}, "SSL", ca=_authority(fleet))
         with pytest.raises(NotAnswering, match="asks for a password"):
             observe_cluster(stranger, 1, 10.0)
 
 
-def _authority(guarded: Guarded) -> str:
-    (found,) = (guarded.provision.home / "secrets" / NAME).glob("ca.pem")
+def _secrets(fleet: Fleet) -> list[str]:
+    """Every password, and a line of each private key, that it has."""
+    store = fleet.home / "secrets" / NAME
+    texts = {file: file.read_text() for file in store.iterdir()}
+    passwords = [text for file, text in texts.items() if file.suffix == ".password"]
+    return [*passwords, *(text.splitlines()[1] for text in texts.values() if "PRIVATE KEY" in text)]
+
+
+def _authority(fleet: Fleet) -> str:
+    (found,) = (fleet.home / "secrets" / NAME).glob("ca.pem")
     return str(found)
 
 
@@ -124,7 +91,7 @@ def _run_client(host: Host, config: str, tool: str, option: str, *more: str, std
     """Run one of Kafka's clients in a container of its own in the overlay; returns what it writes."""
     api = host.client.api
     server = config.splitlines()[0].partition("=")[2]
-    arguments = ["--bootstrap-server", server, "--topic", "orders", option, f"/tmp/{CLIENT}", *more]
+    arguments = ["--bootstrap-server", server, "--topic", TOPIC, option, f"/tmp/{CLIENT}", *more]
     java = " ".join(["exec java -Xmx128m -cp '/opt/kafka/libs/*'", tool, *arguments])
     feed = f"printf %s '{stdin}' | ({java})" if stdin else java
     made = api.create_container(
@@ -151,7 +118,7 @@ def _tar(config: str) -> bytes:
 
 def _read(settings: dict[str, str], count: int) -> set[str]:
     consumer = Consumer({**settings, "group.id": f"test-{os.getpid()}", "auto.offset.reset": "earliest"})
-    consumer.subscribe(["orders"])
+    consumer.subscribe([TOPIC])
     seen: set[str] = set()
 
     def all_are_read() -> bool:
