@@ -76,6 +76,7 @@ def test_a_fourth_engine_gets_its_share_and_one_that_is_drained_gives_its_nodes_
             assert fleet.goes_on(written)
         found = fleet.engines()
         assert (len(found), set(found.values())) == (7, {"engine-a", "engine-c", "engine-d"})
+        del fleet.wanted["rebalance"]  # it would also move what Kafka has just made for the reader
         fleet.require_nothing_to_do()
         volumes = {f"{NAME}-{node}" for node, engine in found.items() if engine == "engine-d"}
         fourth.stop(kill=True)
