@@ -213,10 +213,16 @@ def _ends(cluster: Cluster, authority: bytes, mends: str) -> str:
 
 
 def _password(user: User) -> str | None:
-    """The password that the file tells of; None if it tells of none."""
+    """The password that the file tells of; None if it tells of none.
+
+    What leads to nothing is not shown: it may be the password itself (`provision.spec.shown`).
+    """
+    if user.variable and user.variable not in os.environ:
+        what = f"the environment variable that the file names for the password of {user.name} is not set"
+        raise UsageError(what, hint="export it, or leave `password` out: then one is made")
     if user.variable:
-        found, where = os.environ.get(user.variable, ""), f"the environment variable {user.variable}"
-        hint = f"export {user.variable}, or leave `password` out: then one is made"
+        found, where = os.environ[user.variable], f"the environment variable {user.variable}"
+        hint = "set it to one, or leave `password` out: then one is made"
     elif user.file:
         found, where, hint = _first_line(user), user.file, "write it into the file's first line"
     else:
@@ -234,5 +240,6 @@ def _first_line(user: User) -> str:
         content = read_named(Path(user.file), _LONGEST_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not valid UTF-8"
-        raise UsageError(f"the password of {user.name} cannot be read from {user.file}", why=why) from error
+        where = user.file if Path(user.file).exists() else "the file that is named for it"
+        raise UsageError(f"the password of {user.name} cannot be read from {where}", why=why) from error
     return content.partition("\n")[0].removesuffix("\r")

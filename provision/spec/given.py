@@ -1,6 +1,7 @@
 """Values that a program gives instead of a file: those that no file could hold are refused before they are used."""
 
 from provision.common.texts import is_text
+from provision.spec.shown import may_be_secret
 from provision.spec.yaml_text import MAX_DEPTH, Path
 
 MAX_DIGITS = 100
@@ -13,7 +14,8 @@ def unfit(value: object, path: Path = ()) -> tuple[Path, str] | None:
         case _ if len(path) > MAX_DEPTH:
             return path[:1], f"values are nested more than {MAX_DEPTH} deep; does a value contain itself?"
         case str() if not is_text(value):
-            return path, f"{value!r} is not text: it has half a character"
+            what = "this" if may_be_secret(path) else repr(value)
+            return path, f"{what} is not text: it has half a character"
         case int() if abs(value) >= 10**MAX_DIGITS:
             return path, f"a whole number has at most {MAX_DIGITS} digits"
         case dict():

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, PlainValidator, TypeAdapter, WithJsonSchema, model_validator
 
 from provision.catalogue.versions import KRAFT
 from provision.security.listening import HOST, INTERNAL, Security, base_of, strictest
@@ -45,11 +45,12 @@ def _by_listener(value: object) -> object:
         raise ValueError(f"{_ONE_OF}, or a mapping of listeners to them")  # noqa: TRY004 pydantic's protocol
     if not value:
         raise ValueError("the mapping has no listener")
-    for listener, profile in value.items():
-        if not isinstance(listener, str):
-            raise ValueError("a listener's name is text")  # noqa: TRY004 pydantic's protocol
-        if not isinstance(profile, str) or profile not in PROFILES:
-            raise ValueError(f"{listener}: {_ONE_OF}")
+    return _PROFILES.validate_python(value)
+
+
+def _listener(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("a listener's name is text")  # noqa: TRY004 pydantic's protocol
     return value
 
 
@@ -60,6 +61,7 @@ def _mapping(value: object) -> object:
     return value
 
 
+_PROFILES = TypeAdapter(dict[Annotated[str, PlainValidator(_listener)], Annotated[str, PlainValidator(_profile)]])
 _PROFILE_SCHEMA: dict[str, Any] = {"enum": list(PROFILES)}
 _BY_LISTENER_SCHEMA: dict[str, Any] = {
     "anyOf": [_PROFILE_SCHEMA, {"type": "object", "minProperties": 1, "additionalProperties": _PROFILE_SCHEMA}]
@@ -181,7 +183,7 @@ def _named_in_security(
     for key in given:
         path, name = ("security", key), _BETWEEN_NODES.get(key.upper(), key.upper())
         if name in seen:
-            yield Finding(path, f"{seen[name]} is the same listener", "remove one of the two", at_key=True)
+            yield Finding(path, "the same listener is there already", "remove one of the two", at_key=True)
         elif name == CONTROLLER and mode_of(spec) != KRAFT:
             yield Finding(path, "there are no controllers in zookeeper mode", "remove it", at_key=True)
         elif name not in (HOST, INTERNAL, CONTROLLER, *there):

@@ -23,8 +23,9 @@ from provision.spec.model import IN_WORDS, EnvironmentSpec, TopicSpec, kind_of
 from provision.spec.naming import read_start
 from provision.spec.overrides import apply_overrides
 from provision.spec.paths import paths, record_files
+from provision.spec.shown import may_be_secret, public_names
 from provision.spec.users import password_files
-from provision.spec.yaml_text import MAX_BYTES, Path, Positions, is_of_secrets, parse
+from provision.spec.yaml_text import MAX_BYTES, Path, Positions, parse
 
 # A mistyped section can hide the problems below it; leaving out what is wrong, three times, shows the rest as well.
 _ROUNDS = 3
@@ -96,6 +97,7 @@ def load_topic(values: Mapping[str, Any]) -> TopicSpec:
 def _checked(
     data: dict[Any, Any], source: Positions, problems: list[Problem], tell: Listener, base_directory: FilePath
 ) -> EnvironmentSpec:
+    source.names = public_names(data)
     spec, form_problems, unreadable = _validate(data, source)
     problems += form_problems
     if spec is not None:
@@ -229,6 +231,7 @@ def _leave_out(data: dict[Any, Any], path: Path) -> None:
 def _describe(detail: ErrorDetails, path: Path, source: Positions, *, suggest: bool) -> Problem:
     kind, context, given = detail["type"], detail.get("ctx", {}), detail["input"]
     at_key = detail["loc"][-1:] == ("[key]",)
+    is_hidden = may_be_secret(path)
     hint = _hint(kind, given, path, at_key=at_key)
     match kind:
         case "extra_forbidden" | "invalid_key":
@@ -238,9 +241,9 @@ def _describe(detail: ErrorDetails, path: Path, source: Positions, *, suggest: b
         case "value_error":
             message = str(context["error"])
         case "literal_error":
-            message = f"must be {context['expected']}, not {kind_of(given)}"
+            message = f"must be {context['expected']}{'' if is_hidden else f', not {kind_of(given)}'}"
         case "string_pattern_mismatch":
-            what = "this" if is_of_secrets(path) else repr(given)
+            what = "this" if is_hidden else repr(given)
             message = f"{what} cannot be {IN_WORDS[context['pattern']]}"
             if path == ("name",) and source.has_lines and path not in source.keys and path not in source.overridden:
                 hint = "it is the file's name: rename the file, or set `name:` in it"
@@ -252,8 +255,7 @@ def _describe(detail: ErrorDetails, path: Path, source: Positions, *, suggest: b
             bound = "at least" if kind == "greater_than_equal" else "at most"
             message = f"must be {bound} {context.get('ge', context.get('le'))}, not {given}"
         case _:
-            is_single = isinstance(given, str | int | float)
-            said = "a single value" if is_single and is_of_secrets(path) else kind_of(given)
+            said = "a single value" if is_hidden and isinstance(given, str | int | float) else kind_of(given)
             message = f"must be {_EXPECTED[kind]}, not {said}" if kind in _EXPECTED else detail["msg"]
     return source.problem(path, message, hint, at_key=at_key)
 
@@ -283,7 +285,7 @@ def _hint(kind: str, given: object, path: Path, *, at_key: bool) -> str:
     if kind == "string_type" and isinstance(given, int | float):
         if path[-1] in _UNITS:
             return f"write its unit too, as in {_UNITS[path[-1]]}"
-        return f'quote it: "{kind_of(given).removeprefix("the number ")}"'
+        return "quote it" if may_be_secret(path) else f'quote it: "{kind_of(given).removeprefix("the number ")}"'
     if isinstance(given, str) and given.isdecimal() and (kind == "int_type" or path[-1] == "port"):
         if len(given) > _LONGEST_NUMBER:
             return "it is too large"

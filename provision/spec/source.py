@@ -14,7 +14,7 @@ from provision.spec.loader import load, load_values
 from provision.spec.model import EnvironmentSpec
 from provision.spec.names import require_environment_name
 from provision.spec.naming import name_in, said_name
-from provision.spec.overrides import apply_overrides
+from provision.spec.overrides import apply_overrides, without_value
 from provision.spec.yaml_text import Path as KeyPath
 from provision.spec.yaml_text import Positions, parse
 
@@ -115,7 +115,7 @@ class Source:
     @property
     def overridden(self) -> tuple[str, ...]:
         """The options that were given for it beside the file, without the values, which may be secrets."""
-        return tuple(f"--set {text.partition('=')[0]}=…" for text in self.overrides)
+        return tuple(f"--set {without_value(text)}" for text in self.overrides)
 
     def _written_name(self) -> str:
         data: dict[Any, Any] = {"name": name_in(self.file)} if self.file else dict(self.values or {})

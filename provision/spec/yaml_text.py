@@ -13,6 +13,7 @@ from typing import Any, Self, cast
 import yaml
 
 from provision.errors import Problem
+from provision.spec.shown import may_be_secret, shown_parts
 
 MAX_BYTES = 1024 * 1024
 MAX_VALUES = 100_000
@@ -96,7 +97,7 @@ class Decimal(float):
 class Positions:
     """The position of each key and value of a file, by its path (`("brokers", "nodes")`).
 
-    Values from a program have no lines.
+    Values from a program have no lines. `names` are those that are public (`provision.spec.shown`).
     """
 
     file: str
@@ -104,13 +105,18 @@ class Positions:
     values: dict[Path, tuple[int, int]] = field(default_factory=dict)
     overridden: dict[Path, str] = field(default_factory=dict)
     has_lines: bool = True
+    names: frozenset[str] = frozenset()
 
     def problem(
         self, path: Path, message: str, hint: str = "", *, at_key: bool = False, warning: bool = False
     ) -> Problem:
         """A problem at the position of `path`, or of the nearest key above it that the file has."""
         file, line, column = self._place(path, at_key=at_key)
-        return Problem(file, line, column, _shown(dotted(path)), _shown(message), hint, warning)
+        return Problem(file, line, column, self.shown(path), _shown(message), hint, warning)
+
+    def shown(self, path: Path) -> str:
+        """A path as messages show it."""
+        return _shown(dotted(shown_parts(path, names=self.names, keys=self.keys)))
 
     def _place(self, path: Path, *, at_key: bool) -> tuple[str, int, int]:
         for end in range(len(path), -1, -1):
@@ -140,35 +146,17 @@ LISTS = frozenset(_LISTS.split())
 
 
 def dotted(path: Path) -> str:
-    """`("topics", 0, "name")` as `topics[0].name`, as far as no part can be a secret in the wrong place."""
+    """`("topics", 0, "name")` as `topics[0].name`."""
     text, key = "", ""
-    for part in shown_parts(path):
+    for part in path:
         text += f"[{part}]" if isinstance(part, int) and key in LISTS else f".{part}"
         text = text.removeprefix(".")
         key = key if isinstance(part, int) else part
     return text
 
 
-_KEYS_OF_SECRETS = {"password": ("env", "file"), "authority": ("key", "certificate")}
-"""What may stand below a key that tells of a secret: in YAML's braces, a secret itself becomes a key as well."""
-
-
-def shown_parts(path: Path) -> Path:
-    """The parts of a path up to one that may be a secret in the wrong place, which is `…`."""
-    for index, part in enumerate(path[:-1]):
-        known = _KEYS_OF_SECRETS.get(str(part)) if is_of_secrets(path) else None
-        if known and path[index + 1] not in known:
-            return (*path[: index + 1], "…")
-    return path
-
-
-def is_of_secrets(path: Path) -> bool:
-    """Whether something in a file is in one of the sections that tell where secrets are."""
-    return path[:1] in (("users",), ("certificates",))
-
-
-def parse_scalar(text: str) -> Any:  # noqa: ANN401 any YAML value
-    """The value of one YAML fragment under the same rules, as `--set` takes it.
+def parse_scalar(text: str, path: Path = ()) -> Any:  # noqa: ANN401 any YAML value
+    """The value of one YAML fragment under the same rules, as `--set` takes it for that path.
 
     Raises:
         ValueError: the text is not YAML, or uses tags or duplicate keys.
@@ -176,7 +164,7 @@ def parse_scalar(text: str) -> Any:  # noqa: ANN401 any YAML value
     builder = _Builder(Positions("--set"))
     try:
         node = _compose(text)
-        value = builder.build(node, (), 0) if node else None
+        value = builder.build(node, path, 0) if node else None
     except yaml.YAMLError as error:
         raise ValueError(_yaml_reason(error)) from error
     except _TooMuch as error:
@@ -247,9 +235,14 @@ def _yaml_reason(error: yaml.YAMLError) -> str:
     if not isinstance(error, yaml.MarkedYAMLError):
         return str(error)
     context, mark = error.context or "", error.context_mark
+    # The parser that is not built in C also says how what it has not found is called, which may be a secret.
+    problem = _CALLED.sub(r"\1", error.problem or "")
     if context and mark and error.problem_mark and mark.line != error.problem_mark.line:
         context += f" that begins in line {mark.line + 1}"
-    return ", ".join(part for part in (context, error.problem) if part)
+    return ", ".join(part for part in (context, problem) if part)
+
+
+_CALLED = re.compile(r"\b(alias|anchor|handle) '.*'")
 
 
 class _TooMuch(Exception):
@@ -301,7 +294,7 @@ class _Builder:
     def _scalar(self, node: yaml.Node, path: Path) -> Any:  # noqa: ANN401 any YAML scalar
         match node.tag:
             case tag if tag in _FORMS and not _FORMS[tag].match(node.value):
-                what = "this" if is_of_secrets(path) else repr(node.value)
+                what = "this" if may_be_secret(path) else repr(node.value)
                 self._problem(node, path, f"{what} is not what its tag {_short(tag)} says", "remove the tag")
                 return node.value
             case "tag:yaml.org,2002:str" | "tag:yaml.org,2002:merge":
@@ -354,9 +347,9 @@ class _Builder:
             raise _TooMuch(f"{_TOO_DEEP}; does an alias contain itself?", node)
 
     def _refuse_tag(self, node: yaml.Node, path: Path) -> None:
-        what = "a tag (!)" if is_of_secrets(path) else f"the tag {_short(node.tag)}"
+        what = "a tag (!)" if may_be_secret(path) else f"the tag {_short(node.tag)}"
         message = f"{what} is not allowed in an environment file"
         self._problem(node, path, message, "write a plain value")
 
     def _problem(self, node: yaml.Node, path: Path, message: str, hint: str = "") -> None:
-        self.problems.append(Problem(self.source.file, *_place(node), _shown(dotted(path)), _shown(message), hint))
+        self.problems.append(Problem(self.source.file, *_place(node), self.source.shown(path), _shown(message), hint))

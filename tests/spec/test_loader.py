@@ -417,7 +417,7 @@ ONE_MISTAKE = {
     "certificates: {authority: {key: ca.key}}\nsecurity: tls\n": ["certificates.authority.certificate"],
     "certificates: {}\nsecurity: tls\n": ["certificates.authority"],
     "quotas: [1]\n": ["quotas[0]"],
-    "listeners: {plain: 9092}\n": ["listeners.plain"],
+    "listeners: {plain: 9092}\n": ["listeners.…"],
 }
 
 
