@@ -84,7 +84,7 @@ def produce(
     with _input(file) as stream, _told(live=file is not None) as tell:
         count = select(env, tell=tell, take_over=take_over, user=user, listener=listener).produce(
             name,
-            _records(stream, file, _format_of(file, form), key, added),
+            _records(stream, file, _format_of(file, form), key, added, largest_bytes),
             max_bytes=largest_bytes,
             compression=compression,
             rate=rate,
@@ -138,11 +138,11 @@ def _told(*, live: bool) -> Iterator["Listener"]:
         yield tell_notices
 
 
-def _records(
-    stream: BinaryIO, source: str | None, form: Format, key: str | None, added: Headers
+def _records(  # noqa: PLR0913 where they are, and how they are read
+    stream: BinaryIO, source: str | None, form: Format, key: str | None, added: Headers, largest_bytes: int
 ) -> Iterator[NewRecord]:
     try:
-        for record in read_records(stream, form, key):
+        for record in read_records(stream, form, key, largest_bytes=largest_bytes):
             yield replace(record, headers=(*record.headers, *added)) if added else record
     except BadRecord as error:
         place = f"{source}, line {error.line}" if source else f"line {error.line}"

@@ -135,7 +135,8 @@ class InsideKafka(Changing):
 
         self._require_own()
         there = topics_without_settings(cluster := self.cluster(), [topic])
-        new = new_records(records, next(len(one.partitions) for one in there if one.name == topic))
+        partitions = next(len(one.partitions) for one in there if one.name == topic)
+        new = new_records(records, partitions, max_bytes)
 
         def told(acknowledged: int) -> None:
             self._tell(Progress(f"records written to {topic}", acknowledged, 0))

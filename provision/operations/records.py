@@ -12,30 +12,33 @@ Pair = tuple[bytes | None, bytes | None]
 _PAIR = 2
 
 
-def new_records(given: Path | Iterable[NewRecord | Pair], partitions: int) -> Iterator[NewRecord]:
+def new_records(
+    given: Path | Iterable[NewRecord | Pair], partitions: int, largest_bytes: int | None = None
+) -> Iterator[NewRecord]:
     """The records of a file or of a program, one after the other as they are read.
 
     Args:
         given: the path of a file, or records and pairs of key and value.
         partitions: of the topic to which they go.
+        largest_bytes: the size of the largest record that is of use.
 
     Raises:
         UsageError: it is neither, there is no such file, or one of them is no record; says which.
     """
     if isinstance(given, Path):
-        return _of_file(given, partitions)
+        return _of_file(given, partitions, largest_bytes)
     if isinstance(given, str | bytes | NewRecord) or not isinstance(given, Iterable):
         hint = "a list of them, also of a single one; or a pathlib.Path for a file"
         raise UsageError(f"{type(given).__name__} is not several records", hint=hint)
     return _of_program(given)
 
 
-def _of_file(file: Path, partitions: int) -> Iterator[NewRecord]:
+def _of_file(file: Path, partitions: int, largest_bytes: int | None) -> Iterator[NewRecord]:
     form = format_of(str(file))
     if form is None:
         raise UsageError(f"{file}: its format is not known", hint=f"a name that ends in {SUFFIXES}")
     try:
-        yield from RecordFile(str(file), form, "key" if form == "csv" else None).records(partitions)
+        yield from RecordFile(str(file), form, "key" if form == "csv" else None).records(partitions, largest_bytes)
     except BadRecord as error:
         raise UsageError(f"{file}:{error.line}: {error}", hint=error.hint) from error
     except OSError as error:

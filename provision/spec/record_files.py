@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, get_args
+from typing import Any, BinaryIO, Literal, TextIO, get_args
 
 from provision.common.records import NewRecord
 from provision.spec.record_json import as_bytes, content_in, exact, headers_in
+from provision.spec.units import size_text
 
 Format = Literal["jsonl", "text", "csv"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -45,6 +46,7 @@ _NO_TIME_MS = -1  # of a record without a time, as Kafka says it
 _SHOWN = 40
 _LONGEST_NUMBER, _LONGEST_WHOLE = 20, 4000
 _LONGEST_LINE = 1024**3
+_ROOM_BYTES, _ESCAPED = 1024**2, 8
 Make = Callable[[bytes, Any], NewRecord]
 """Makes a record of a line, and of that as JSON."""
 
@@ -78,15 +80,15 @@ class RecordFile:
         """The file's name without its directory."""
         return Path(self.path).name
 
-    def records(self, partitions: int) -> Iterator[NewRecord]:
-        """The records in order, which go to a topic with so many partitions.
+    def records(self, partitions: int, largest_bytes: int | None = None) -> Iterator[NewRecord]:
+        """The records in order, which go to a topic with so many partitions, none of them larger than that.
 
         Raises:
             BadRecord: a line is none.
             OSError: the file cannot be read.
         """
         with open(self.path, "rb") as stream:  # noqa: PTH123 the path is a text
-            yield from read_records(stream, self.format, self.key, partitions)
+            yield from read_records(stream, self.format, self.key, partitions, largest_bytes)
 
     def check(self, partitions: int, most: int) -> None:
         """Read the first records, but not more than `most`; raises as `records`."""
@@ -110,7 +112,11 @@ def format_of(file: str) -> Format | None:
 
 
 def read_records(
-    stream: BinaryIO, form: Format, key: str | None = None, partitions: int = _PARTITIONS
+    stream: BinaryIO,
+    form: Format,
+    key: str | None = None,
+    partitions: int = _PARTITIONS,
+    largest_bytes: int | None = None,
 ) -> Iterator[NewRecord]:
     """The records of a stream, in order.
 
@@ -119,39 +125,57 @@ def read_records(
         form: one of `FORMATS`.
         key: see the top of this module.
         partitions: of the topic to which they go; a record for another one is wrong.
+        largest_bytes: the size of the largest record that is of use: no more of a line is read than one can have.
 
     Raises:
         BadRecord: a line is none.
     """
+    longest = _longest(largest_bytes)
     match form:
         case "text":
-            return _text(stream, key)
+            return _text(stream, key, longest)
         case "jsonl":
-            return _json_lines(stream, key, partitions)
+            return _json_lines(stream, key, partitions, longest)
         case "csv":
-            return _table(stream, key, partitions)
+            return _table(stream, key, partitions, longest)
 
 
-def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+def _longest(largest_bytes: int | None) -> int:
+    """How long what stands for a record may be, in bytes.
+
+    In JSON a byte is escaped by six (`\\u0000`), and may be there in base64 as well; numbers, names and spaces have room
+    beside it.
+    """
+    return _LONGEST_LINE if largest_bytes is None else min(_LONGEST_LINE, _ESCAPED * largest_bytes + _ROOM_BYTES)
+
+
+def _lines(stream: BinaryIO, longest: int) -> Iterator[tuple[int, bytes]]:
     """The lines of a stream, with their numbers; one without end is not waited for.
 
     Raises:
         BadRecord: a line is longer than any record may be.
     """
     number = 1
-    while line := stream.readline(_LONGEST_LINE + 1):
-        if len(line) > _LONGEST_LINE:
-            raise BadRecord(number, f"it is longer than {_LONGEST_LINE // 1024**2} MiB", "each line is one record")
+    while line := stream.readline(longest + 1):
+        if len(line) > longest:
+            raise _too_long(number, longest)
         yield number, line
         number += 1
+
+
+def _too_long(line: int, longest: int) -> BadRecord:
+    hint = "each line is one record"
+    if longest < _LONGEST_LINE:
+        hint += "; for larger ones, --max-record-size"
+    return BadRecord(line, f"it is longer than {size_text(longest)}", hint)
 
 
 # -- plain text -------------------------------------------------------------------------------------------------------
 
 
-def _text(stream: BinaryIO, separator: str | None) -> Iterator[NewRecord]:
+def _text(stream: BinaryIO, separator: str | None, longest: int) -> Iterator[NewRecord]:
     between = separator.encode() if separator is not None else None
-    for number, line in _lines(stream):
+    for number, line in _lines(stream, longest):
         content = line.removesuffix(b"\n").removesuffix(b"\r")
         if between is None:
             yield NewRecord(content)
@@ -165,9 +189,9 @@ def _text(stream: BinaryIO, separator: str | None) -> Iterator[NewRecord]:
 # -- JSON lines -------------------------------------------------------------------------------------------------------
 
 
-def _json_lines(stream: BinaryIO, key: str | None, partitions: int) -> Iterator[NewRecord]:
+def _json_lines(stream: BinaryIO, key: str | None, partitions: int, longest: int) -> Iterator[NewRecord]:
     make = _described_for(partitions) if key is None else _keyed_by(key)
-    for number, line in _lines(stream):
+    for number, line in _lines(stream, longest):
         content = line.strip()
         if number == 1:
             content = content.removeprefix(b"\xef\xbb\xbf")
@@ -292,19 +316,45 @@ def _cut(text: str) -> str:
 # -- CSV --------------------------------------------------------------------------------------------------------------
 
 
-def _table(stream: BinaryIO, key: str | None, partitions: int) -> Iterator[NewRecord]:
+def _table(stream: BinaryIO, key: str | None, partitions: int, longest: int) -> Iterator[NewRecord]:
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
-    rows = csv.reader(text, strict=True)
+    # What a field may have is bounded by that of its row; the library's own bound is the same for the whole process.
+    csv.field_size_limit(max(csv.field_size_limit(), longest))
+    lines = _LinesOfRow(text, longest)
+    rows = csv.reader(lines, strict=True)
     try:
         columns = _columns(next(rows, None), key or "key")
-        for row in filter(None, rows):
-            yield _of_row(columns, row, key or "key", partitions)
+        lines.end_row()
+        for row in rows:
+            lines.end_row()
+            if row:
+                yield _of_row(columns, row, key or "key", partitions)
     except (csv.Error, _Wrong) as error:
         raise BadRecord(max(rows.line_num, 1), str(error)) from error
     except UnicodeDecodeError as error:
         raise BadRecord(rows.line_num + 1, "this is not UTF-8 text, here or a little later") from error
     finally:
         text.detach()  # the stream is its opener's
+
+
+class _LinesOfRow:
+    """The lines of a text, of which a row has at most so many characters."""
+
+    def __init__(self, text: TextIO, longest: int) -> None:
+        self._text, self._longest = text, longest
+        self._number = self._taken = 0
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self._text.readline(self._longest + 1 - self._taken):
+            self._number += 1
+            self._taken += len(line)
+            if self._taken > self._longest:
+                raise _too_long(self._number, self._longest)
+            yield line
+
+    def end_row(self) -> None:
+        """What follows is another row's."""
+        self._taken = 0
 
 
 def _columns(row: list[str] | None, key: str) -> list[str]:

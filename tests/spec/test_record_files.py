@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -254,12 +255,79 @@ def test_the_digest_is_that_of_the_content_and_of_how_it_is_read(tmp_path: Path)
     assert RecordFile(str(one), "text").digest() != RecordFile(str(two), "text").digest()
 
 
+class Endless(io.RawIOBase):
+    """What never ends: the same bytes after others; it counts how many were read."""
+
+    def __init__(self, first: bytes, again: bytes) -> None:
+        self._first, self._again, self.read_bytes = first, again, 0
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 what can be written to
+        """Fill a buffer."""
+        some = self._first or self._again * max(1, len(buffer) // len(self._again))
+        count = min(len(buffer), len(some))
+        buffer[:count] = some[:count]
+        self._first = self._first[count:]
+        self.read_bytes += count
+        return count
+
+
+@pytest.mark.parametrize(
+    ("form", "first", "again"),
+    [
+        ("text", b"", b"y"),
+        ("jsonl", b"", b"y"),
+        ("jsonl", b'{"value": "', b"y"),
+        ("csv", b"", b"y"),
+        ("csv", b"key,value\n", b"y"),
+        ("csv", b"key,value\n", b","),
+        ("csv", b'key,value\n1,"', b"y\n"),
+        ("csv", b"key,value\n", b'"a\n",'),
+    ],
+)
+@pytest.mark.parametrize("largest_bytes", [1024, 1024**2])
+def test_of_what_never_ends_no_more_is_read_than_a_record_can_have(
+    form: Format, first: bytes, again: bytes, largest_bytes: int
+) -> None:
+    endless = Endless(first, again)
+    with pytest.raises(BadRecord, match="longer than") as caught, io.BufferedReader(endless) as stream:
+        list(record_files.read_records(stream, form, largest_bytes=largest_bytes))
+    assert caught.value.line >= 1 + first.count(b"\n")
+    assert "--max-record-size" in caught.value.hint
+    assert endless.read_bytes <= 8 * largest_bytes + 2 * 1024**2
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        Record("t", 0, 0, b"\x00" * 1000, b"\x01" * 99_000),
+        Record("t", 0, 0, None, b"\xff" * 100_000),
+        Record("t", 0, 0, None, None, tuple((f"h{number}", b"\xfe" * 90) for number in range(1000))),
+        Record("t", 0, 0, None, "\U0001f600".encode() * 25_000),
+    ],
+)
+def test_the_largest_record_fits_however_it_is_written(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record_files, "_ROOM_BYTES", 8192)
+    (read,) = record_files.read_records(io.BytesIO(json_line(record)), "jsonl", largest_bytes=100_000)
+    assert (read.key, read.value, read.headers) == (record.key, record.value, record.headers)
+
+
+def test_a_field_of_a_table_may_be_as_large_as_a_record() -> None:
+    table = f"key,value\n1,{'x' * 1_000_000}\n2,y\n"
+    first, second = record_files.read_records(io.BytesIO(table.encode()), "csv", largest_bytes=1024**2)
+    assert (len(first.value or b""), second.value) == (1_000_000, b"y")
+
+
 @pytest.mark.parametrize("form", ["text", "jsonl"])
 def test_a_line_without_end_is_not_waited_for(form: Format, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record_files, "_LONGEST_LINE", 1024**2)
-    with open("/dev/zero", "rb") as endless, pytest.raises(BadRecord, match="longer than 1 MiB") as caught:  # noqa: PTH123
+    with open("/dev/zero", "rb") as endless, pytest.raises(BadRecord, match=r"longer than 1\.0 MiB") as caught:  # noqa: PTH123
         list(record_files.read_records(endless, form))
     assert caught.value.line == 1
+    assert "--max" not in caught.value.hint
 
 
 def test_a_line_may_be_as_long_as_the_longest(monkeypatch: pytest.MonkeyPatch) -> None:
