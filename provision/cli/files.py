@@ -14,6 +14,7 @@ from provision.cli.layout import columns_of
 from provision.cli.options import Env, Envs, Frozen, GiveUp, Output, Set, TakeOver
 from provision.cli.output import Format, painted, print_value, say, tell_warnings, write_line
 from provision.common.counts import counted
+from provision.common.texts import shown_name, too_long
 from provision.common.whole_files import told_as_unwritable, write_whole
 from provision.errors import InvalidEnvironment, Problem, Refused, Unavailable, UsageError
 from provision.spec.limits import MAX_BROKERS
@@ -45,10 +46,11 @@ def init(
     """
     from provision.cli.starter import Start, Template, starter
     from provision.operations.finding import DIRECTORY
-    from provision.spec.names import NAME_IN_WORDS, is_environment_name, network_of_engine
+    from provision.spec.names import LONGEST_NAME, NAME_IN_WORDS, is_environment_name, network_of_engine
 
     if not is_environment_name(name):
-        raise UsageError(f"{name!r} cannot be an environment's name", hint=NAME_IN_WORDS)
+        what = too_long(name, LONGEST_NAME) or "cannot be an environment's name"
+        raise UsageError(f"{shown_name(name)} {what}", hint=NAME_IN_WORDS)
     if why := network_of_engine(name):
         raise UsageError(why, hint="give it another name")
     if template is not None and template not in list(Template):

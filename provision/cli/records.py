@@ -138,7 +138,7 @@ def _told(*, live: bool) -> Iterator["Listener"]:
         yield tell_notices
 
 
-def _records(  # noqa: PLR0913 where they are, and how they are read
+def _records(
     stream: BinaryIO, source: str | None, form: Format, key: str | None, added: Headers, largest_bytes: int
 ) -> Iterator[NewRecord]:
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 from provision.errors import UsageError
 from provision.software.pins import is_lock_file
 from provision.spec.foreign import is_left_behind
-from provision.spec.names import is_environment_name
+from provision.spec.names import is_environment_name, no_name
 from provision.spec.naming import SUFFIXES, name_in, what_is
 
 DIRECTORY = Path("environments")
@@ -40,7 +40,7 @@ def file_of(chosen: str, root: Path = HERE) -> Path | None:
     """
     if not chosen:
         return None
-    if looks_like_path(chosen) or (not is_environment_name(chosen) and (root / chosen).is_file()):
+    if looks_like_path(chosen) or (not is_environment_name(chosen) and _is_file(root / chosen)):
         return _required(root / chosen, root)
     fitting = {file: name for file in files(root) if chosen in (file.stem, name := _name_in(file))}
     if len(fitting) > 1:
@@ -52,6 +52,13 @@ def file_of(chosen: str, root: Path = HERE) -> Path | None:
             f"{chosen!r} can mean {len(fitting)} files", why=why, hint="give the path of the file that you mean"
         )
     return next(iter(fitting), None)
+
+
+def _is_file(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError:  # no file can be called like that
+        return False
 
 
 def described_file(chosen: str, root: Path = HERE) -> Path:
@@ -71,7 +78,7 @@ def nothing_described(chosen: str, root: Path = HERE) -> UsageError:
     if is_environment_name(chosen):
         hint = "`provision init` writes one"
         return UsageError(f"there is no environment file for {chosen!r}", why=available(root), hint=hint)
-    return UsageError(f"{chosen!r} is neither an environment's name nor a file", why=available(root))
+    return UsageError(no_name(chosen), why=available(root))
 
 
 def _required(file: Path, root: Path) -> Path:

@@ -10,6 +10,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from provision.common.texts import shown_name, too_long
 from provision.errors import InvalidEnvironment, Problem
 from provision.events import Listener, Notice, Warned, silent
 from provision.spec.agents import agent_files, java_of, with_whole_paths
@@ -19,7 +20,7 @@ from provision.spec.checks import RULES, RuleReads, check, topic_names
 from provision.spec.foreign import foreign, foreign_key_hint
 from provision.spec.given import unfit
 from provision.spec.lint import RULES as VERSION_RULES
-from provision.spec.model import IN_WORDS, EnvironmentSpec, TopicSpec, kind_of
+from provision.spec.model import IN_WORDS, LONGEST, EnvironmentSpec, TopicSpec, kind_of
 from provision.spec.naming import read_start
 from provision.spec.overrides import apply_overrides
 from provision.spec.paths import paths, record_files
@@ -243,8 +244,9 @@ def _describe(detail: ErrorDetails, path: Path, source: Positions, *, suggest: b
         case "literal_error":
             message = f"must be {context['expected']}{'' if is_hidden else f', not {kind_of(given)}'}"
         case "string_pattern_mismatch":
-            what = "this" if is_hidden else repr(given)
-            message = f"{what} cannot be {IN_WORDS[context['pattern']]}"
+            what, pattern = "this" if is_hidden else shown_name(given), context["pattern"]
+            long = too_long(given, LONGEST.get(pattern, len(given)))
+            message = f"{what} {long}" if long else f"{what} cannot be {IN_WORDS[pattern]}"
             if path == ("name",) and source.has_lines and path not in source.keys and path not in source.overridden:
                 hint = "it is the file's name: rename the file, or set `name:` in it"
         case "too_short":

@@ -18,7 +18,7 @@ from provision.spec.certificates import CertificatesSpec
 from provision.spec.java import JavaSpec
 from provision.spec.limits import MAX_BROKERS, MAX_PARTITIONS
 from provision.spec.listeners import LISTENER_IN_WORDS, LISTENER_PATTERN, Listeners, SecurityByListener
-from provision.spec.names import NAME_IN_WORDS, NAME_PATTERN
+from provision.spec.names import LONGEST_NAME, NAME_IN_WORDS, NAME_PATTERN
 from provision.spec.ports import LAST_PORT, PORT, is_port
 from provision.spec.quotas import QuotaSpec
 from provision.spec.record_files import Format
@@ -43,6 +43,8 @@ IN_WORDS = {
     TOPIC_PATTERN: "a topic's name: 1 to 249 letters, digits, dots, hyphens and underscores",
 }
 """What each pattern requires, as worded in errors."""
+LONGEST = {NAME_PATTERN: LONGEST_NAME, RACK_PATTERN: 64, USER_PATTERN: 64, LISTENER_PATTERN: 32, TOPIC_PATTERN: 249}
+"""How many characters a text may have that matches it."""
 
 
 _SHOWN = 80

@@ -2,9 +2,11 @@
 
 import re
 
+from provision.common.texts import shown_name, too_long
 from provision.errors import UsageError
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{1,39}$"
+LONGEST_NAME = 40
 NAME_IN_WORDS = "2 to 40 lower-case letters, digits and hyphens, beginning with a letter or digit"
 
 # A network cannot have these names: the engine has one of its own, or the name is a way to have none.
@@ -23,6 +25,12 @@ def is_environment_name(text: str) -> bool:
     return re.fullmatch(NAME_PATTERN.removesuffix("$"), text) is not None
 
 
+def no_name(text: str) -> str:
+    """What to say of a text that names neither an environment nor a file."""
+    long = too_long(text, LONGEST_NAME)
+    return f"{shown_name(text)} is neither an environment's name nor a file{long and f': it {long}'}"
+
+
 def require_environment_name(text: str) -> str:
     """The text if it is a valid name: it becomes part of paths, where `..` would lead anywhere.
 
@@ -30,5 +38,5 @@ def require_environment_name(text: str) -> str:
         UsageError: it is not a valid name.
     """
     if not is_environment_name(text):
-        raise UsageError(f"{text!r} is neither an environment's name nor a file", hint=f"a name is {NAME_IN_WORDS}")
+        raise UsageError(no_name(text), hint=f"a name is {NAME_IN_WORDS}")
     return text

@@ -143,8 +143,7 @@ def read_records(
 def _longest(largest_bytes: int | None) -> int:
     """How long what stands for a record may be, in bytes.
 
-    In JSON a byte is escaped by six (`\\u0000`), and may be there in base64 as well; numbers, names and spaces have room
-    beside it.
+    JSON may write a byte with six, and have it in base64 as well; numbers, names and spaces have room beside it.
     """
     return _LONGEST_LINE if largest_bytes is None else min(_LONGEST_LINE, _ESCAPED * largest_bytes + _ROOM_BYTES)
 
