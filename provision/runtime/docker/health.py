@@ -69,7 +69,7 @@ def machine(api: Any) -> Machine:  # noqa: ANN401 the SDK's client has no types
     before = time.time()
     told = api.info()
     now = (before + time.time()) / 2
-    at = _time_s(told.get("SystemTime", ""))
+    at = time_s(told.get("SystemTime", ""))
     return Machine(
         name=f"the Docker engine at {chosen_engine()}",
         version=str(told.get("ServerVersion", "")),
@@ -84,7 +84,7 @@ def machine(api: Any) -> Machine:  # noqa: ANN401 the SDK's client has no types
 
 def _started_s(api: Any) -> float | None:  # noqa: ANN401 see above
     with suppress(APIError):  # an engine may be run without it
-        return _time_s(api.inspect_network(DEFAULT_NETWORK).get("Created", ""))
+        return time_s(api.inspect_network(DEFAULT_NETWORK).get("Created", ""))
     return None
 
 
@@ -129,7 +129,7 @@ def of_node(api: Any, container: str) -> Vitals:  # noqa: ANN401 see above
     """What a node uses, and how its last run ended."""
     told = api.inspect_container(container)
     state, host = told["State"], told["HostConfig"]
-    ended_s = None if state["Running"] else _time_s(state.get("FinishedAt", ""))
+    ended_s = None if state["Running"] else time_s(state.get("FinishedAt", ""))
     seen: dict[str, Any] = {}
     if state["Running"] and not state["Paused"]:
         code, output = execution.run(api, container, ["sh", "-c", _LOOK, "look", *_LOOKED_AT])
@@ -142,7 +142,7 @@ def of_node(api: Any, container: str) -> Vitals:  # noqa: ANN401 see above
         open_files=Usage(seen.get("files"), seen.get("limit")),
         threads=Usage(seen.get("threads"), host.get("PidsLimit") or None),
         spaces=tuple(seen.get("spaces", ())),
-        started_s=_time_s(state.get("StartedAt", "")),
+        started_s=time_s(state.get("StartedAt", "")),
         ended_s=ended_s,
         error=state.get("Error", ""),
     )
@@ -220,7 +220,7 @@ def reached(probes: Sequence[Probe], output: str) -> Reached:
     return answers
 
 
-def _time_s(text: str) -> float | None:
+def time_s(text: str) -> float | None:
     """A time of the engine's API (RFC 3339) as Unix time; None for none, and for the year 1, which means never."""
     with suppress(ValueError):
         at = datetime.fromisoformat(text)

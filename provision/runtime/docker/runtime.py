@@ -37,10 +37,11 @@ from provision.runtime.docker import (
 )
 from provision.runtime.docker import containers as spec
 from provision.runtime.docker.archives import DockerArchives
-from provision.runtime.docker.client import connect, engine_identity, lines_in, still_used, swarm_of, translated
+from provision.runtime.docker.client import connect, engine_identity, still_used, swarm_of, translated
 from provision.runtime.docker.images import inspect, volumes_of
 from provision.runtime.docker.labels import checked
 from provision.runtime.docker.layouts import require_layout
+from provision.runtime.docker.logs import log_of
 from provision.runtime.health import Asker, Machine, Probe, Reached, Surroundings, Vitals
 from provision.spec.names import is_environment_name
 
@@ -173,9 +174,7 @@ class DockerRuntime(Runtime):
             container = self._ours(name, node)
             if container is None:
                 raise ProvisionError(f"{name} has no node {node}")
-            count: Any = "all" if tail is None else tail
-            chunks = self._api.logs(container["Id"], stream=True, follow=follow, tail=count)
-            yield from lines_in(chunks)
+            yield from log_of(self._api, container["Id"], tail, follow=follow)
 
     def hold(self, name: str, holder: Holder, force: Patience | None = None, tell: Listener = silent) -> Hold:
         """Claim it in the engine, which other homes and machines may use too."""
