@@ -234,6 +234,12 @@ def test_what_it_is_shows_in_words(tmp_path: Path) -> None:
         pytest.param({"brokers": {"nodes": 3}}, "without a file needs a name", id="values without a name"),
         pytest.param({"name": NAME, "home": "one", "runtimes": Runtimes(Home.at(Path("other")))}, "home", id="homes"),
         pytest.param({"name": NAME, "overrides": "brokers.nodes=3"}, "overrides", id="overrides in one text"),
+        pytest.param({"name": NAME, "overrides": 3}, "overrides", id="a number of overrides"),
+        pytest.param({"name": NAME, "overrides": [3]}, "overrides", id="overrides that are no texts"),
+        pytest.param({"file": 3}, "a path, not the number 3", id="a number of a file"),
+        pytest.param({"file": b"shop.yaml"}, "a path, not bytes", id="bytes of a path"),
+        pytest.param({"file": ["shop.yaml"]}, "a path, not a list", id="several files"),
+        pytest.param({"name": NAME, "home": 3}, "a home is a directory's path", id="a number of a home"),
     ],
 )
 def test_arguments_that_do_not_go_together_are_refused_at_once(arguments: Values, told: str) -> None:

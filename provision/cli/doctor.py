@@ -49,6 +49,8 @@ def doctor(
         raise UsageError("--yes goes with --fix")
     if lock_timeout and not fix:
         raise UsageError("--lock-timeout goes with --fix: whoever only looks waits for nobody")
+    if take_over and not fix:
+        raise UsageError("--take-over goes with --fix: whoever only looks takes nothing over")
     wait_s = lock_seconds(lock_timeout)
     if env is None:
         if fix:

@@ -53,7 +53,9 @@ def gc(
     """
     from provision.environment import Environment
 
-    _require_sense(watch=watch, every=every, owned=owned, dry_run=dry_run)
+    _require_sense(watch=watch, every=every, owned=owned, dry_run=dry_run, shaped=output is not Format.TABLE)
+    if owned and (older_than or jobs_ended):
+        raise UsageError(f"{'--older-than' if older_than else '--job-ended'} goes without --owned")
     older_than_s = seconds("--older-than", older_than) if older_than else 0.0
     every_s = seconds("--every", every) if every else None
     told = _telling_changes() if watch else tell_notices
@@ -64,11 +66,13 @@ def gc(
             _collect(collector, output, dry_run=dry_run, yes=yes)
 
 
-def _require_sense(*, watch: bool, every: str | None, owned: bool, dry_run: bool) -> None:
+def _require_sense(*, watch: bool, every: str | None, owned: bool, dry_run: bool, shaped: bool) -> None:
     if not watch and (every or owned):
         raise UsageError(f"{'--every' if every else '--owned'} goes with --watch")
     if watch and dry_run:
         raise UsageError("--watch and --dry-run contradict each other")
+    if watch and shaped:
+        raise UsageError("--output goes without --watch, which tells what it removes as it does")
 
 
 def _collect(collector: "Collector", output: Format, *, dry_run: bool, yes: bool) -> None:

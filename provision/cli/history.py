@@ -32,6 +32,8 @@ def history(
     The history is kept in the home, and stays after `down`. The last changes from other homes are told by the
     environment, as long as it is there.
     """
+    if count is not None and run is not None:
+        raise UsageError("--count goes without --run, which shows one")
     environment = select(env)
     runs = environment.history()
     if run is not None:

@@ -178,6 +178,8 @@ def down(
 
         if envs:
             raise UsageError(f"{'--all' if everything else '--engine'} goes without names")
+        if take_over:
+            raise UsageError(f"--take-over goes with names: {'--all' if everything else '--engine'} asks of no file")
         found = agreed(everything=everything, engine=engine, yes=yes)
     else:
         from provision.operations.finding import without_locks

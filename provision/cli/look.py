@@ -12,7 +12,17 @@ import typer
 from provision.cli.environment import select
 from provision.cli.groups import LOOK
 from provision.cli.options import At, Env, Junit, Nodes, Output, Timeout, Until, level, seconds
-from provision.cli.output import Format, age, print_error, print_table, print_value, say, styled, write_line
+from provision.cli.output import (
+    Format,
+    age,
+    print_error,
+    print_table,
+    print_value,
+    say,
+    styled,
+    tell_notices,
+    write_line,
+)
 from provision.cli.progress import progress
 from provision.cli.streams import Purpose, leaving_with_reader, write_as
 from provision.cli.words import env_and_nodes
@@ -120,7 +130,7 @@ def list_environments(output: Output = Format.TABLE) -> None:
 
     found = []
     failed: list[ProvisionError] = []
-    for environment in Environment.all():
+    for environment in Environment.all(on_event=tell_notices):
         try:
             observed = environment.runtime.observe(environment.name)
         except ProvisionError as error:  # the others are listed all the same

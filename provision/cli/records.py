@@ -183,6 +183,8 @@ def consume(
     """Write a topic's records to standard output, one a line."""
     if to_end and not from_beginning:
         raise UsageError("--to-end goes with --from-beginning", why="without it, reading starts at the end")
+    if key_separator is not None and output is Shape.JSON:
+        raise UsageError("--key-separator goes without --output json", why="a record as JSON has its key in a field")
     idle_s = seconds("--timeout", idle) if idle else None
     env, name = env_and_one(env, topic, "TOPIC")
     write_as(Purpose.STREAM)

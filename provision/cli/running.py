@@ -110,7 +110,7 @@ def run(
     )
     with progress(only_when_acting=True) as tell:
         environment = select(env, overrides, tell, take_over=take_over, user=user, listener=listener)
-        if environment.file is None and environment.runtime.observe(environment.name).is_absent:
+        if environment.file is None and (overrides or environment.runtime.observe(environment.name).is_absent):
             select_described(env, overrides, tell)  # raises, and tells which files there are
         environment.lock_timeout_s = wait_s
 

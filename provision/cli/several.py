@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from provision.cli.consent import require_agreement
-from provision.cli.output import say
+from provision.cli.output import say, tell_notices
 from provision.common.counts import counted
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ def agreed(*, everything: bool, engine: bool, yes: bool) -> "list[tuple[Environm
     With each is what was seen of it, and so what was agreed to: by the time that it is removed, it may be another one.
 
     Raises:
+        Unavailable: those of the engine are meant, and none answers.
         Refused: the user does not agree, or there is no terminal to ask.
     """
     from provision.environment import Environment
@@ -24,7 +25,7 @@ def agreed(*, everything: bool, engine: bool, yes: bool) -> "list[tuple[Environm
 
     found: list[tuple[Environment, ObservedEnvironment]] = []
     others: list[str] = []
-    for environment in Environment.all():
+    for environment in Environment.all(on_event=tell_notices, need_engine=engine):
         observed = environment.runtime.observe(environment.name)
         is_ours = everything and is_of(observed, environment.home.directory, named_owner())
         if is_ours or (engine and observed.runtime != "process"):

@@ -33,7 +33,7 @@ class Start:
 _ABOUT = {
     Template.QUICKSTART: "A Kafka cluster for development.",
     Template.THREE_BROKERS: "Replicated topics that survive the loss of any one broker.",
-    Template.CI: "A Kafka cluster for tests in CI: data in memory, free ports.",
+    Template.CI: "A Kafka cluster for tests in CI: free ports, and data that need not outlive a stop.",
 }
 _HEAD = """\
 # yaml-language-server: $schema={schema}
@@ -76,8 +76,8 @@ _IN_SYNC = """\
 """
 _FIXED_PORT = "9092 # broker 1 on 127.0.0.1, broker 2 the next, ...; or auto"
 _FREE_PORT = "auto # free ports; `provision env {name}` tells them"
-_KEPT = "volume # kept until `provision down`; memory: faster, gone when stopped; or a directory"
-_IN_MEMORY = "memory # gone when the nodes stop; volume: kept until `provision down`; or a directory"
+_KEPT = "volume # kept until `provision down`; memory: faster, may be gone when a broker stops; or a directory"
+_IN_MEMORY = "memory # may be gone when a broker stops; volume: kept until `provision down`; or a directory"
 _REPLICAS = 3
 
 

@@ -83,12 +83,25 @@ class Environment(Entered):
 
     @classmethod
     def all(
-        cls, *, on_event: Listener = silent, home: Place = None, runtimes: Runtimes | None = None
+        cls,
+        *,
+        on_event: Listener = silent,
+        home: Place = None,
+        runtimes: Runtimes | None = None,
+        need_engine: bool = False,
     ) -> tuple[Self, ...]:
-        """Every environment that is running or has kept data; those of an engine that does not answer are left out."""
+        """Every environment that is running or has kept data; those of an engine that does not answer are left out.
+
+        A notice tells of such an engine.
+
+        Raises:
+            Unavailable: no engine answers, and one is needed (`need_engine`).
+        """
         looking = runtimes or runtimes_at(home)
+        if need_engine:
+            looking.of_kind("docker")
         found = []
-        for kind, runtime in looking.answering().items():
+        for kind, runtime in looking.answering(on_event).items():
             for name in filter(is_environment_name, runtime.environments()):
                 environment = cls.named(name, on_event=on_event, home=home, runtimes=runtimes)
                 environment._kind = kind  # noqa: SLF001 both runtimes may have one of that name

@@ -9,7 +9,7 @@ from pathlib import Path
 import platformdirs
 
 from provision.common.own_directories import is_own, require_no_trap
-from provision.errors import Unavailable
+from provision.errors import Unavailable, UsageError
 from provision.home.cluster_notes import ClusterNotes
 from provision.home.ports import PortLeases
 from provision.home.seeds import SeedNotes
@@ -31,9 +31,15 @@ class Home:
 
     @classmethod
     def of(cls, place: "Home | Path | str | None") -> "Home":
-        """A home as it is, in a directory, or, with None, the user's own."""
+        """A home as it is, in a directory, or, with None, the user's own.
+
+        Raises:
+            UsageError: it is something else.
+        """
         if isinstance(place, Home):
             return place
+        if place is not None and not isinstance(place, str | os.PathLike):
+            raise UsageError(f"a home is a directory's path, not a Python object of the type {type(place).__name__}")
         return cls.of_user() if place is None else cls.at(Path(place).absolute())
 
     @classmethod

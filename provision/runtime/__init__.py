@@ -91,13 +91,13 @@ class Runtimes:
         Raises:
             Unavailable: no engine answers, and the home knows that the environment is in one.
         """
+        return self._where_it_is(name, lambda no: self._tell_of_engine(no, tell))
 
-        def on_no_engine(no: Unavailable) -> None:
-            if no.what != self._told_of_engine:
-                self._told_of_engine = no.what
-                tell(Notice(f"{no.what}: looking at plain processes only"))
-
-        return self._where_it_is(name, on_no_engine)
+    def _tell_of_engine(self, no: Unavailable, tell: Listener) -> None:
+        """Tell, once, that no engine answers."""
+        if no.what != self._told_of_engine:
+            self._told_of_engine = no.what
+            tell(Notice(f"{no.what}: looking at plain processes only"))
 
     def _where_it_is(self, name: str, on_no_engine: Callable[[Unavailable], None]) -> Runtime:
         """The runtime that has an environment; if none has it, Docker, or plain processes if no engine answers."""
@@ -164,14 +164,15 @@ class Runtimes:
                 return None
         return names
 
-    def answering(self) -> dict[str, Runtime]:
-        """Every runtime that answers now, by its kind."""
+    def answering(self, tell: Listener = silent) -> dict[str, Runtime]:
+        """Every runtime that answers now, by its kind; it is told, once, if Docker could not be asked."""
         runtimes = {}
         for kind in self.kinds:
             try:
                 runtimes[kind] = self.of_kind(kind)
-            except Unavailable:
-                continue
+            except Unavailable as reason:
+                if kind == "docker":
+                    self._tell_of_engine(reason, tell)
         return runtimes
 
     def connected(self) -> tuple[Runtime, ...]:

@@ -368,7 +368,7 @@ class EnvironmentSpec(Section):
     acls: Acls = []
     """Who may do what. With this key, or `allow` or `super` of a user, whatever is not allowed is refused."""
     storage: Annotated[str, AfterValidator(_path)] = "volume"
-    """Where data is kept: `volume` until `down`, `memory` until the nodes stop, or a directory."""
+    """Where data is kept: `volume`, `memory` (in Docker with ZooKeeper only until a broker stops), or a directory."""
     templates: Annotated[str, AfterValidator(_path)] | None = None
     """A directory of configuration templates of your own, which take precedence over the shipped ones."""
     vars: dict[str, Any] = {}

@@ -1,9 +1,10 @@
 """The description of an environment: a file, or values from a program."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from provision.common.texts import is_text
 from provision.errors import InvalidEnvironment, UsageError
 from provision.events import Event, Listener, silent
 from provision.spec.loader import load, load_values
-from provision.spec.model import EnvironmentSpec
+from provision.spec.model import EnvironmentSpec, kind_of
 from provision.spec.names import require_environment_name
 from provision.spec.naming import name_in, said_name
 from provision.spec.overrides import apply_overrides, without_value
@@ -38,12 +39,16 @@ class Source:
         Raises:
             UsageError: there is neither a file nor a name, or both a file and values; or `overrides` is one text.
         """
+        if file is not None and not isinstance(file, str | PathLike):
+            raise UsageError(f"an environment's file is a path, not {kind_of(file)}")
         if file is not None and values:
             raise UsageError("an environment is described by a file or by values, not both")
         if file is None and not isinstance(values.get("name"), str):
             raise UsageError("an environment without a file needs a name")
         if isinstance(overrides, str):
             raise UsageError("overrides are a list of KEY=VALUE texts, not one text")
+        if not isinstance(overrides, Iterable) or not all(isinstance(text, str) for text in overrides):
+            raise UsageError("overrides are a list of KEY=VALUE texts")
         if file is not None and not Path(file).name.isprintable():  # it would break every message about the file
             name = Path(file).name
             raise UsageError(f"the file name {name!r} has a line break or another control character", hint="rename it")

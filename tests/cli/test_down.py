@@ -18,7 +18,7 @@ from provision.runtime.fake import FakeRuntime
 from provision.spec.loader import load
 from tests.fake_engine import FakeEngine
 from tests.runtime.test_refusals import used
-from tests.runtimes import FakeRuntimes
+from tests.runtimes import Answers, FakeRuntimes
 
 NONE = Unavailable("no Docker engine answers")
 
@@ -193,6 +193,32 @@ def test_what_is_another_one_since_it_was_listed_is_left_and_so_is_what_has_come
     assert ("mine" in several.environments()) is bool(why)
     assert "newcomer" in several.environments()
     assert ("job" in several.environments()) is (option == "--all")
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (["down", "--engine"], Unavailable.exit_code),
+        (["down", "--engine", "--yes"], Unavailable.exit_code),
+        (["down", "--all", "--engine", "--yes"], Unavailable.exit_code),
+        (["down", "--all", "--yes"], 0),
+        (["list"], 0),
+        (["list", "-o", "json"], 0),
+        (["gc", "--dry-run"], 0),
+    ],
+)
+def test_an_engine_that_does_not_answer_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], line: list[str], code: int
+) -> None:
+    monkeypatch.setenv("PROVISION_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    answers: Answers = {"docker": NONE, "process": FakeRuntime()}
+    monkeypatch.setattr(provision.environment.described, "Runtimes", lambda home: FakeRuntimes(home.directory, answers))
+    assert run(line) == code
+    told = capsys.readouterr().err
+    assert told.count("no Docker engine answers") == 1
+    assert ("looking at plain processes only" in told) is (code == 0)
+    assert ("there is nothing to remove" in told) is (line == ["down", "--all", "--yes"])
 
 
 @pytest.mark.parametrize("option", ["--all", "--engine"])

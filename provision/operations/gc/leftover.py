@@ -69,7 +69,7 @@ class Situation:
     @cached_property
     def answering(self) -> tuple[Runtime, ...]:
         """The runtimes that can be asked."""
-        return tuple(dict.fromkeys(self.runtimes.answering().values()))
+        return tuple(dict.fromkeys(self.runtimes.answering(self.tell).values()))
 
     @cached_property
     def environments(self) -> tuple[Found, ...]:
