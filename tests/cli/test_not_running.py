@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from provision.cli.run import run
-from tests.cli.world import COMMANDS, NAME, SpokenRuntime, line_of, settle
+from tests.cli.test_help import COMMANDS
+from tests.cli.world import NAME, line_of, settle
+from tests.fake_kafka import SpokenRuntime
 
 NEED_BROKERS = [
     ["consume", NAME, "orders"],
