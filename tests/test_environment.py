@@ -704,7 +704,8 @@ def test_what_a_cluster_has_is_adopted_as_values_that_describe_it(living: Shop) 
 
 def test_what_no_file_may_say_is_told_when_it_is_adopted(living: Shop) -> None:
     environment = living.of()
-    environment.create_topic("clicks", replication_factor=1, config={"min.insync.replicas": "2"})
+    environment.create_topic("clicks", replication_factor=1)
+    living.kafka.topics["clicks"].config["min.insync.replicas"] = "2"
     living.kafka.topics["orders"].partitions[1].replicas = (1, 2)
     clicks, orders = environment.adopt(replicas=True)["topics"]
     assert clicks == {"name": "clicks", "partitions": 1, "replicas": [[1]], "config": {"min.insync.replicas": "2"}}

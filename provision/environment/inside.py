@@ -58,14 +58,15 @@ class InsideKafka(Changing):
         brokers if there are fewer.
 
         Raises:
-            UsageError: no topic can be like that: the rules are those of a file's `topics`.
-            Refused: it exists already, or there are fewer brokers than replicas.
+            UsageError: no topic of this cluster can be like that: the rules are those of a file's `topics`.
+            Refused: it exists already, or fewer brokers answer than it is to have replicas.
             KafkaRefused: Kafka refused it.
         """
-        from provision.operations.new_topic import NewTopic
+        from provision.operations.new_topic import ELSEWHERE, NewTopic, sections_of
         from provision.operations.topics import create_topic
 
-        new = NewTopic.of(name, partitions, replication_factor, config)
+        there = ELSEWHERE if self.external_servers else sections_of(self.runtime.observe(self.name))
+        new = NewTopic.of(name, partitions, replication_factor, config, cluster=there)
         with self._changed_inside("topics create") as tell:
             create_topic(self.cluster(), new, tell)
 

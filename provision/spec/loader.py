@@ -16,7 +16,7 @@ from provision.events import Listener, Notice, Warned, silent
 from provision.spec.agents import agent_files, java_of, with_whole_paths
 from provision.spec.assumptions import assumptions
 from provision.spec.certificates import own_certificates
-from provision.spec.checks import RULES, RuleReads, check, topic_names
+from provision.spec.checks import RULES, RuleReads, check
 from provision.spec.foreign import foreign, foreign_key_hint
 from provision.spec.given import unfit
 from provision.spec.lint import RULES as VERSION_RULES
@@ -77,19 +77,24 @@ def load_values(values: Mapping[str, Any], overrides: tuple[str, ...] = (), tell
     return _checked(data, source, [], tell, FilePath.cwd())
 
 
-def load_topic(values: Mapping[str, Any]) -> TopicSpec:
-    """Check a topic that is in no file, as far as the rules for `topics` need to know nothing else.
+def load_topic(values: Mapping[str, Any], cluster: Mapping[str, Any]) -> TopicSpec:
+    """Check a topic that is in no file by the rules for `topics`.
+
+    Args:
+        values: the topic, in the form of an environment file.
+        cluster: the sections of such a file that say for which cluster it is; what is wrong with them is not told.
 
     Raises:
         InvalidEnvironment: it is not valid; lists every problem with its key below `topics[0]`.
     """
     source = Positions("the topic", has_lines=False)
-    data = {"name": "topics", "topics": [dict(values)]}
+    data = {"name": "topics", **cluster, "topics": [dict(values)]}
     if found := unfit(data):
         raise InvalidEnvironment([source.problem(*found)], "the topic")
     spec, problems, unreadable = _validate(data, source)
     if spec is not None:
-        problems += check(spec, source, [(topic_names, ())], unreadable)
+        problems += check(spec, source, (*RULES, *VERSION_RULES), unreadable)
+    problems = [problem for problem in problems if problem.path.startswith("topics[") and not problem.warning]
     if problems or spec is None:
         raise InvalidEnvironment(problems, "the topic")
     return spec.topics[0]

@@ -36,7 +36,7 @@ def kafka(world: FakeKafka) -> Iterator[FakeKafka]:
 def told_of_file(topic: dict[str, Any]) -> str:
     """What a file with that topic is told, without the place."""
     with pytest.raises(InvalidEnvironment) as raised:
-        load_values({"name": "xx", "topics": [topic]})
+        load_values({"name": "xx", "brokers": {"nodes": 3}, "topics": [topic]})
     (problem,) = raised.value.problems
     return f"{problem.path.removeprefix('topics[0].')}: {problem.message}"
 
@@ -51,6 +51,20 @@ def told_of_file(topic: dict[str, Any]) -> str:
         ),
         *(("replication_factor", count, f"--replication-factor={count}") for count in (0, -1, "2", 1.5, True)),
         *(("config", {key: value}, f"--config={key}={value}") for key, value in (("a b", "1"), ("é", "1"))),
+        *(
+            ("config", {key: value}, f"--config={key}={value}")
+            for key, value in (
+                ("foo", "bar"),
+                ("retention.sm", "1"),
+                ("log.retention.ms", "1"),
+                ("retention.ms", "abc"),
+                ("retention.ms", "-2"),
+                ("cleanup.policy", "never"),
+                ("min.insync.replicas", "4"),
+                ("min.insync.replicas", "x"),
+            )
+        ),
+        ("replication_factor", 100, "--replication-factor=100"),
         ("config", {"retention.ms": "1\n2"}, "--config=retention.ms=1\n2"),
         ("config", {"retention.ms": None}, None),
         ("config", ["retention.ms=1"], None),
@@ -90,7 +104,7 @@ def test_values_mean_what_they_mean_in_a_file(kafka: FakeKafka) -> None:
     ("arguments", "refused", "code", "told"),
     [
         (["create", NAME, "a_b"], ["a_b"], 1, "topic a_b cannot be created"),
-        (["create", NAME, "a", "--config", "foo=bar"], ["a"], 1, "topic a cannot be created"),
+        (["create", NAME, "a", "--config", "retention.ms=1"], ["a"], 1, "topic a cannot be created"),
         (["delete", NAME, "a.b"], ["a.b"], 1, "topic a.b cannot be deleted"),
         (["delete", NAME, "a.b", "a.b"], ["a.b"], 1, "topic a.b cannot be deleted"),
         (["delete", NAME, "a.b", "c"], ["a.b", "c"], 1, "no topic could be deleted"),
