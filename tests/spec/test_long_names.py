@@ -8,7 +8,7 @@ import pytest
 from provision.cli.run import run
 from provision.common.texts import LONGEST_SHOWN, shown_name
 from provision.errors import InvalidEnvironment, UsageError
-from provision.operations.new_topic import NewTopic
+from provision.operations.new_topic import ELSEWHERE, NewTopic
 from provision.spec.loader import load_values
 from provision.spec.model import IN_WORDS, LONGEST
 from provision.spec.names import require_environment_name
@@ -52,7 +52,7 @@ def test_so_it_is_on_the_command_line(
 
 def test_so_it_is_for_a_topic_that_is_in_no_file() -> None:
     with pytest.raises(UsageError) as caught:
-        NewTopic.of(LONG)
+        NewTopic.of(LONG, cluster=ELSEWHERE)
     assert "has 300 characters; at most 249" in str(caught.value.why)
     assert "a" * (LONGEST_SHOWN + 1) not in f"{caught.value.what} {caught.value.why}"
 
