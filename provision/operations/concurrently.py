@@ -7,6 +7,7 @@ from provision.errors import ProvisionError
 from provision.events import Listener, action
 
 _WORKERS = 16
+_BETWEEN = "; "
 
 
 def each(tell: Listener, verb: str, names: Iterable[str], act: Callable[[str], None]) -> None:
@@ -22,13 +23,17 @@ def each(tell: Listener, verb: str, names: Iterable[str], act: Callable[[str], N
 
 
 def raise_all(errors: Sequence[BaseException]) -> None:
-    """Raise the first error, if there is one, with what the others say."""
+    """Raise the first error, if there is one, with what the others say: a cause and a part of a hint are said once."""
     if not errors:
         return
     first, *others = errors
     for other in others:
-        if isinstance(first, ProvisionError):
-            first.add(f"and {other}", other.why if isinstance(other, ProvisionError) else "")
-        else:
+        if not isinstance(first, ProvisionError):
             first.add_note(f"and {other}")
+        elif isinstance(other, ProvisionError):
+            first.add(f"and {other}", *(line for line in other.why.split("\n") if line not in first.why.split("\n")))
+            hints = (*first.hint.split(_BETWEEN), *other.hint.split(_BETWEEN))
+            first.hint = _BETWEEN.join(dict.fromkeys(filter(None, hints)))
+        else:
+            first.add(f"and {other}")
     raise first
