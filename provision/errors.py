@@ -173,6 +173,7 @@ class InvalidEnvironment(ProvisionError):
 
     def __init__(self, problems: Sequence[Problem], subject: str = "the environment file") -> None:
         self.problems = tuple(sorted(problems))
+        self.subject = subject
         count = len(self.problems)
         super().__init__(
             f"{subject} is not valid: {count} problem{'s' if count != 1 else ''}",

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from provision.cli.output import tell_notices
 from provision.errors import UsageError
+from provision.events import Notice
 from provision.spec.names import is_environment_name
 
 if TYPE_CHECKING:
@@ -20,15 +21,17 @@ def select(
     take_over: bool = False,
     user: str = "",
     listener: str = "",
+    by_file: bool = False,
 ) -> "Environment":
     """Find the environment of `ENV`; `overrides` are the `--set` texts, `tell` receives the events.
 
     With `take_over`, it may have been made from another file. `user` is whom it gets into the cluster as,
-    `listener` where.
+    `listener` where. A file that is found stands for what it names, even if something else runs under the name of the
+    file, if its description is what counts (`by_file`).
 
     Raises:
         UsageError: it is left out and there is not exactly one file, it is a path and there is no such file, or it is a
-            name that several files have.
+            name that several files have, or both an environment and the file of another one.
     """
     from provision.environment import Environment
     from provision.operations.finding import file_of, nothing_described, only_file
@@ -45,8 +48,40 @@ def select(
         if file is not None:
             raise
         raise nothing_described(chosen or "") from error
+    if file is not None and chosen and not by_file:
+        found = _of_typed_name(chosen, found, tell) or found
     found.user, found.listener = user, listener
     return found
+
+
+def _of_typed_name(chosen: str, described: "Environment", tell: "Listener") -> "Environment | None":
+    """What is there under the name that was typed, if the file that is called so names another one; None otherwise.
+
+    Raises:
+        UsageError: it was made from another file, or what the file names is there as well.
+    """
+    from provision.environment import Environment
+    from provision.operations.whose import about_it, other_origin
+
+    name = described.name if described.has_valid_name else ""
+    if name == chosen or described.external_servers or not is_environment_name(chosen):
+        return None
+    typed = Environment.named(chosen, on_event=tell)
+    observed = typed.runtime.observe(chosen)
+    if observed.is_absent:
+        return None
+    about = about_it(observed)
+    names = f"{described.file} names {name or 'none that is valid'}"
+    if about is None or other_origin(about, described.source) or (name and _is_there(described)):
+        origin = f", made from {about.origin}" if about else ""
+        hint = f"the path {described.file} means {name}; for {chosen}, rename the file, or use another directory"
+        raise UsageError(f"{chosen!r} can mean 2 environments", why=f"{chosen} is there{origin}\n{names}", hint=hint)
+    tell(Notice(f"{chosen} is there, and {names}: {chosen} is meant"))
+    return typed
+
+
+def _is_there(environment: "Environment") -> bool:
+    return not environment.runtime.observe(environment.name).is_absent
 
 
 def select_described(
@@ -57,7 +92,7 @@ def select_described(
     Raises:
         UsageError: there is none, or only an environment of that name.
     """
-    environment = select(env, overrides, tell, take_over=take_over)
+    environment = select(env, overrides, tell, take_over=take_over, by_file=True)
     if environment.file is None:
         from provision.operations.finding import nothing_described
 

@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 from provision.cluster.model import Role
 from provision.common.process_identity import host_name
 from provision.common.whole_files import require_writable, told_as_unwritable, write_output
-from provision.errors import NodeFailed, NotReady, ProvisionError, UsageError
+from provision.errors import InvalidEnvironment, NodeFailed, NotReady, ProvisionError, UsageError
 from provision.events import ActionFailed, Event, LevelReached, Listener, NodeReady, NodeWaiting, Notice, silent
 from provision.kafka.levels import Level
 
@@ -156,7 +156,7 @@ class _Report:
 def _name_of(environment: "Environment") -> str:
     try:
         return environment.name
-    except UsageError:
+    except (InvalidEnvironment, UsageError):
         return environment.file.stem if environment.file else ""
 
 

@@ -48,6 +48,7 @@ def node_rows(assessment: "Assessment") -> Iterator[tuple[object, ...]]:
 
 def declared_topics(environment: "Environment") -> "Sequence[Topic] | None":
     """The topics of the file, or None if only the name is known."""
+    _ = environment.name  # without one, there is nothing to look at
     try:
         return environment.declared_topics()
     except InvalidEnvironment as error:

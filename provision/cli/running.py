@@ -109,7 +109,7 @@ def run(
         timeout_s=seconds("--timeout", timeout), frozen=frozen, owner=owner_job, owner_pid=None if keep else os.getpid()
     )
     with progress(only_when_acting=True) as tell:
-        environment = select(env, overrides, tell, take_over=take_over, user=user, listener=listener)
+        environment = select(env, overrides, tell, take_over=take_over, user=user, listener=listener, by_file=True)
         if environment.file is None and (overrides or environment.runtime.observe(environment.name).is_absent):
             select_described(env, overrides, tell)  # raises, and tells which files there are
         environment.lock_timeout_s = wait_s

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provision.common.offloading import stopping_here
-from provision.errors import Interrupted, UsageError
+from provision.errors import Interrupted, InvalidEnvironment, UsageError
 from provision.events import Event, Listener, of_environment, silent
 from provision.home.place import Home
 from provision.runtime import Runtimes
@@ -90,9 +90,19 @@ class Described:
         """Its name. A file that is no longer valid still has one, so that its cluster can be removed.
 
         Raises:
-            UsageError: no environment can have the name that the file gives.
+            InvalidEnvironment: no environment can have the name that the file gives; says where.
+            UsageError: it is no environment file.
         """
         return self._source.name
+
+    @property
+    def has_valid_name(self) -> bool:
+        """Whether an environment can have its name.
+
+        Raises:
+            UsageError: it is no environment file.
+        """
+        return self._source.has_valid_name
 
     @property
     def external_servers(self) -> str | None:
@@ -115,7 +125,7 @@ class Described:
         self._require_wanted()
         try:
             name = self.name
-        except UsageError:  # `validate` and `plan` raise it with its place
+        except (InvalidEnvironment, UsageError):  # `validate` and `plan` raise it with its place
             name = ""
         of_environment(name, self.on_event)(event)
 

@@ -125,12 +125,12 @@ class Looking(Described):
         """
         from provision.home.journals import Journal, with_others
 
-        about = killed = None
+        name, about, killed = self.name, None, None
         try:
-            about, killed = self.runtime.about(self.name), self.runtime.killed_holder(self.name)
+            about, killed = self.runtime.about(name), self.runtime.killed_holder(name)
         except ProvisionError as error:
             self._tell(Notice(f"changes from other homes are not known: {error.what}"))
-        return with_others(Journal(self.home.directory, self.name).runs(), about, killed)
+        return with_others(Journal(self.home.directory, name).runs(), about, killed)
 
     @property
     def trainer(self) -> Trainer | None:

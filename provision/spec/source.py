@@ -13,7 +13,7 @@ from provision.errors import InvalidEnvironment, UsageError
 from provision.events import Event, Listener, silent
 from provision.spec.loader import load, load_values
 from provision.spec.model import EnvironmentSpec, kind_of
-from provision.spec.names import require_environment_name
+from provision.spec.names import is_environment_name
 from provision.spec.naming import name_in, said_name
 from provision.spec.overrides import apply_overrides, without_value
 from provision.spec.yaml_text import Path as KeyPath
@@ -105,10 +105,23 @@ class Source:
         """The name it sets, even if the rest is invalid; without one, the file's.
 
         Raises:
-            UsageError: the name is not valid, or the file is no environment file.
+            InvalidEnvironment: the name is not valid; says where it is, or what keeps it from being read.
+            UsageError: the file is no environment file.
         """
         found, _ = self._found
-        return require_environment_name(self._written_name()) if isinstance(found, Exception) else found.name
+        if not isinstance(found, InvalidEnvironment):
+            return found.name
+        name = self._written_name()
+        if not is_environment_name(name):
+            of_name = [problem for problem in found.problems if problem.path == "name"]
+            raise InvalidEnvironment(of_name, found.subject) if of_name else found
+        return name
+
+    @property
+    def has_valid_name(self) -> bool:
+        """Whether the name it sets, or without one the file's, can be an environment's; raises UsageError as `name`."""
+        found, _ = self._found
+        return not isinstance(found, InvalidEnvironment) or is_environment_name(self._written_name())
 
     @property
     def says_name(self) -> bool:

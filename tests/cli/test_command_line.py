@@ -125,8 +125,8 @@ def test_a_name_in_an_invalid_file_leads_nowhere_else(folder: Path, capsys: pyte
     victim = folder / "victim"
     (victim / "broker-1").mkdir(parents=True)
     (folder / "bad.yaml").write_text(f"name: {victim}\nbrokers: {{nodes: none}}\n")
-    assert run(["down", "bad.yaml"]) == 64
-    assert "neither an environment's name nor a file" in capsys.readouterr().err
+    assert run(["down", "bad.yaml"]) == 65
+    assert "bad.yaml:1:7: name: " in capsys.readouterr().err
     assert (victim / "broker-1").is_dir()
 
 

@@ -7,11 +7,16 @@ from typing import NoReturn
 
 import pytest
 
+import provision.environment
 from provision.cli.run import run
 from provision.common.texts import is_text
 from provision.environment import Environment
 from provision.errors import Unavailable, UsageError
 from provision.home.place import Home
+from provision.runtime.fake import FakeRuntime
+from tests.cli.test_help import COMMANDS
+from tests.cli.world import LEAVES, NAME, line_of
+from tests.runtimes import FakeRuntimes
 
 Err = Callable[[], str]
 
@@ -189,10 +194,78 @@ def test_a_damaged_file_stands_for_the_environment_that_it_names_and_for_no_othe
     folder: Path, err: Err, text: str
 ) -> None:
     (folder / "dev.yaml").write_text(text)
-    assert run(["down", "environments/dev.yaml"]) in (0, 64)
+    assert run(["down", "environments/dev.yaml"]) in (0, 65)
     told = err()
     assert "dev: " not in told
-    assert "orders: there is nothing to remove" in told or "is neither an environment's name" in told
+    assert "orders: there is nothing to remove" in told or "environments/dev.yaml:1:" in told
+
+
+_OF_FILES = [line_of(path) for path in LEAVES if any(one.metavar == "ENV" for one in COMMANDS[path].params)]
+
+
+@pytest.mark.parametrize("chosen", ["b", "environments/b.yaml"])
+@pytest.mark.parametrize("line", _OF_FILES, ids=lambda line: " ".join(line[:2]))
+def test_a_name_that_no_environment_can_have_is_told_once_with_its_place_by_every_command(
+    folder: Path, err: Err, line: list[str], chosen: str
+) -> None:
+    (folder / "b.yaml").write_text("name: b\n")
+    assert run([chosen if word == NAME else word for word in line]) == 65
+    told = err()
+    assert told.startswith("error: the environment file is not valid: 1 problem\n  environments/b.yaml:1:7: name: 'b'")
+    assert told.count("\n") == 2
+
+
+# -- a file that names another environment than the one that it has made ----------------------------------------------
+
+
+@pytest.fixture
+def renamed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> FakeRuntime:
+    """An environment `sec` that is up, and a file `sec.yaml` that has named it, and names `sec2` now."""
+    runtime = FakeRuntime()
+    monkeypatch.setattr(provision.environment.described, "Runtimes", lambda home: FakeRuntimes(home.directory, runtime))
+    (folder / "sec.yaml").write_text("name: sec\nbrokers: {port: auto}\n")
+    assert run(["up", "sec", "--until", "process"]) == 0
+    (folder / "sec.yaml").write_text("name: sec2\nbrokers: {port: auto}\n")
+    return runtime
+
+
+_OF_RUNNING = [["stop"], ["logs"], ["endpoints"], ["env"], ["history"], ["down"]]
+
+
+@pytest.mark.parametrize("command", _OF_RUNNING, ids=" ".join)
+@pytest.mark.parametrize("name", ["sec2", "S"])
+def test_what_is_there_under_the_name_that_was_typed_is_meant_and_told(
+    folder: Path, renamed: FakeRuntime, capsys: pytest.CaptureFixture[str], command: list[str], name: str
+) -> None:
+    (folder / "sec.yaml").write_text(f"name: {name}\n")
+    capsys.readouterr()
+    assert run([*command, "sec"]) == 0
+    told = capsys.readouterr().err
+    said = "sec2" if name == "sec2" else "none that is valid"
+    assert f"sec is there, and environments/sec.yaml names {said}: sec is meant" in told
+    assert "nothing to remove" not in told
+    assert (renamed.observe("sec").is_absent) is (command == ["down"])
+
+
+@pytest.mark.parametrize("command", _OF_RUNNING, ids=" ".join)
+@pytest.mark.parametrize("case", ["both are there", "it is of another file"])
+def test_a_name_that_can_mean_two_environments_means_none(
+    folder: Path, renamed: FakeRuntime, capsys: pytest.CaptureFixture[str], command: list[str], case: str
+) -> None:
+    if case == "both are there":
+        assert run(["up", "sec", "--until", "process"]) == 0
+        assert not renamed.observe("sec2").is_absent
+    else:
+        about = renamed.about("sec")
+        assert about is not None
+        renamed.write_about("sec", about.model_copy(update={"file": "/elsewhere/sec.yaml"}))
+    capsys.readouterr()
+    assert run([*command, "sec"]) == 64
+    told = capsys.readouterr().err
+    assert "'sec' can mean 2 environments" in told
+    assert "environments/sec.yaml names sec2" in told
+    assert not renamed.observe("sec").is_absent
+    assert run(["history", "environments/sec.yaml"]) == 0
 
 
 # -- what is no environment file --------------------------------------------------------------------------------------
