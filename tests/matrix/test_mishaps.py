@@ -212,6 +212,24 @@ def test_a_home_that_is_removed_takes_nothing_with_it_from_an_engine(cluster: Pa
     assert "nothing to change" in cluster.provision.ok_err("up", cluster.env)
 
 
+def test_a_home_that_is_removed_under_processes_is_told_with_what_to_do(tmp_path: Path, runtime: str) -> None:
+    if runtime != "process":
+        pytest.skip("an engine keeps what it has")
+    ill = patient(tmp_path, runtime, "mishaps-home", "kraft")
+    with up(ill):
+        broker = ill.process("broker-1")
+        broker.suspend()  # else it ends by itself, once it sees that its directory is gone
+        shutil.rmtree(ill.provision.home)
+        assert re.search(r"broker-1 +lost", looked_at(ill, "directory-lost"))
+        refused = ill.provision("up", ill.env)
+        assert refused.code == 4, refused
+        assert "its directory is gone" in refused.err
+        assert "provision down" in refused.err
+        ill.provision.ok("down", ill.env)
+        assert not ill.runs("broker-1")
+        assert json.loads(ill.provision.ok("up", ill.env, "-o", "json"))["ready"]
+
+
 # -- a broker alone, with a disk of its own ---------------------------------------------------------------------------
 
 
