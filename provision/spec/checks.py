@@ -8,7 +8,7 @@ import posixpath
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from provision.catalogue.images import is_known, is_of_line, kafka_line_of, layout_of
@@ -76,10 +76,42 @@ def check(
     problems = (
         source.problem(finding.path, finding.message, finding.hint, at_key=finding.at_key, warning=finding.warning)
         for rule, reads in rules
-        if not any(_touches(path, read) for read in reads for path in touched.get(read[:1], ()))
-        for finding in rule(spec)
+        if (aside := _set_aside(touched, reads)) is not None
+        for finding in rule(_without(spec, aside) if aside else spec)
+        if not aside or _is_of_another_item(finding, aside)
     )
     return list(dict.fromkeys(problems))  # a wrong default is reported once, for however many topics
+
+
+def _set_aside(touched: Mapping[Path, Sequence[Path]], reads: Sequence[Path]) -> frozenset[Path] | None:
+    """The items of one list that a rule can do without, because it looks at each (`ANY`); None if it cannot look."""
+    items: set[Path] = set()
+    hit = ((path, one) for one in reads for path in touched.get(one[:1], ()))
+    for path, read in hit:
+        if not _touches(path, read):
+            continue
+        if read[1:2] != (ANY,) or not isinstance(path[1:2] and path[1], int):
+            return None
+        items.add(path[:2])
+    return frozenset(items) if len({section for section, _ in items}) <= 1 else None
+
+
+def _without(spec: EnvironmentSpec, items: frozenset[Path]) -> EnvironmentSpec:
+    """The spec with items in the place of those that say nothing, so that the others keep their positions."""
+    ((section, _), *_) = items
+    found = list(getattr(spec, str(section)))
+    for index in (index for _, index in items if isinstance(index, int) and index < len(found)):
+        kind = type(found[index])
+        needed = kind.model_fields["name"].is_required() if "name" in kind.model_fields else False
+        found[index] = kind.model_validate({"name": f"unreadable-{index}"} if needed else {})
+    return spec.model_copy(update={str(section): found})
+
+
+def _is_of_another_item(finding: Finding, items: frozenset[Path]) -> bool:
+    """Whether a finding is of an item of the same list that could be read: all else may follow from those that not."""
+    return (
+        finding.path[:2] not in items and any(finding.path[:1] == path[:1] for path in items) and len(finding.path) > 1
+    )
 
 
 def _touches(unreadable: Path, read: Path) -> bool:
@@ -378,7 +410,7 @@ def storage(spec: EnvironmentSpec) -> Iterator[Finding]:
 
 
 RULES: tuple[RuleReads, ...] = (
-    (reached, (("bootstrap_servers",),)),
+    (reached, ()),
     (name, (("name",),)),
     (version, (("kafka", "version"), ("kafka", "mode"))),
     (mode_sections, (("kafka", "version"), ("kafka", "mode"))),
