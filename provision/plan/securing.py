@@ -162,6 +162,8 @@ class Resecuring:
         One that is not among them has no place: the node was down when the others went over to another one.
         """
         there, names = self.observed.node(node.name), {one.name for one in listeners}
+        if there and not there.needs_stop:  # nothing of it is open
+            there = None
         here = {one.name: one.port for one in there.ways if one.name in names} if there else {}
         files = self.settings_of(node) if there else {}  # they may be all that is left of it
         opened = {name: port for name, port in listeners_in(files).items() if name in names}

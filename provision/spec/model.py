@@ -167,6 +167,13 @@ def _kept(value: object) -> object:
     return value
 
 
+def _heap(text: str) -> str:
+    if parse_size_bytes(text) < parse_size_bytes(_LEAST_HEAP):
+        raise ValueError(f"with {text} no node starts: a heap has at least {_LEAST_HEAP}")
+    return text
+
+
+_LEAST_HEAP = "8m"  # a single ZooKeeper node starts with it; brokers need several times as much
 # How the JSON Schema describes what validators check.
 _TEXT_OR_TEXTS = {"type": ["string", "array"], "items": {"type": "string"}, "minItems": 1}
 _SCALAR = {"type": ["string", "number", "boolean"]}
@@ -177,6 +184,7 @@ _SIZE = {"type": "string", "pattern": r"^[0-9]+[kmg]$"}
 Addresses = Annotated[str, BeforeValidator(addresses_in), WithJsonSchema(_TEXT_OR_TEXTS)]
 Duration = Annotated[str, AfterValidator(lambda text: (parse_duration_s(text), text)[1]), WithJsonSchema(_DURATION)]
 Size = Annotated[str, AfterValidator(lambda text: (parse_size_bytes(text), text)[1]), WithJsonSchema(_SIZE)]
+Heap = Annotated[str, AfterValidator(_heap), WithJsonSchema(_SIZE)]
 HostPort = Annotated[int | Literal["auto"], PlainValidator(_port), WithJsonSchema(PORT)]
 OptionalPort = Annotated[
     int | Literal["auto"] | None,
@@ -230,7 +238,7 @@ class ZooKeeperSpec(Section):
     """Docker only: the image of the ensemble. Default: that of the brokers."""
     port: OptionalPort = None
     """Host port of node 1 on 127.0.0.1; node 2 gets the next one, and so on. `auto` leases free ports."""
-    heap: Size = "64m"
+    heap: Heap = "64m"
     """`-Xms` and `-Xmx` of each node."""
     java: JavaSpec = JavaSpec()
     """How the JVM of each node is started."""
@@ -252,7 +260,7 @@ class ControllersSpec(Section):
 
     nodes: Annotated[int, AfterValidator(_quorum), WithJsonSchema({"enum": [0, 1, 3, 5, 7]})] = 0
     """The number of dedicated controllers. With 0, brokers are controllers too."""
-    heap: Size = "128m"
+    heap: Heap = "128m"
     """`-Xms` and `-Xmx` of each controller."""
     java: JavaSpec = JavaSpec()
     """How the JVM of each node is started."""
@@ -265,7 +273,7 @@ class BrokerOverride(Section):
 
     rack: Rack | None = None
     """The broker's rack."""
-    heap: Size | None = None
+    heap: Heap | None = None
     """`-Xms` and `-Xmx` of the broker."""
     properties: Properties = {}
     """Additional keys for the broker's `server.properties`; they win over `brokers.properties`."""
@@ -280,7 +288,7 @@ class BrokersSpec(Section):
     """Host port of broker 1 on 127.0.0.1; broker 2 gets the next one, and so on. `auto` leases free ports."""
     racks: list[Rack] = []
     """Racks, assigned to the brokers in turn."""
-    heap: Size = "256m"
+    heap: Heap = "256m"
     """`-Xms` and `-Xmx` of each broker."""
     memory: Size = "1g"
     """The memory limit of each broker's container, at least 128 MiB more than the heap."""
