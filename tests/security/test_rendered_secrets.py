@@ -68,7 +68,9 @@ def test_a_password_of_the_users_own_is_no_reason_to_tell_of_others(
     assert (read(files["broker-1", "secrets.properties"].text) or {})["password.app"] == "second"
     assert _told(closed) == []
     monkeypatch.delenv("APP_PASSWORD")
-    with pytest.raises(UsageError, match="the environment variable that the file names for the password of app is not set"):
+    with pytest.raises(
+        UsageError, match="the environment variable that the file names for the password of app is not set"
+    ):
         environment.render(secrets=True)
 
 
