@@ -74,7 +74,8 @@ def _of_typed_name(chosen: str, described: "Environment", tell: "Listener") -> "
     names = f"{described.file} names {name or 'none that is valid'}"
     if about is None or other_origin(about, described.source) or (name and _is_there(described)):
         origin = f", made from {about.origin}" if about else ""
-        hint = f"the path {described.file} means {name}; for {chosen}, rename the file, or use another directory"
+        path = f"the path {described.file} means {name}; " if name else ""
+        hint = f"{path}for {chosen}, rename the file, or use another directory"
         raise UsageError(f"{chosen!r} can mean 2 environments", why=f"{chosen} is there{origin}\n{names}", hint=hint)
     tell(Notice(f"{chosen} is there, and {names}: {chosen} is meant"))
     return typed

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 
-from provision.cluster.model import RenderedFile
+from provision.cluster.model import UNREADABLE, RenderedFile
 
 FINGERPRINT_FILE = "fingerprint"
 
@@ -20,18 +20,33 @@ def config_hash(node: str, files: Sequence[RenderedFile]) -> str:
 
 
 def with_fingerprint(node: str, files: Sequence[RenderedFile]) -> tuple[RenderedFile, ...]:
-    """The files of a node as they are written: with their fingerprint."""
-    return (*files, RenderedFile(node, FINGERPRINT_FILE, f"{config_hash(node, files)}\n".encode()))
+    """The files of a node as they are written: with their fingerprint, and the names of those that it is of."""
+    names = sorted(file.name for file in files if file.node == node)
+    noted = "".join(f"{line}\n" for line in (config_hash(node, files), *names))
+    return (*files, RenderedFile(node, FINGERPRINT_FILE, noted.encode()))
 
 
 def written_hash(files: Iterable[RenderedFile]) -> str:
     """The fingerprint that the files of a node, as read back, had when they were written; empty if it is not noted."""
-    return next((file.text.strip() for file in files if file.name == FINGERPRINT_FILE), "")
+    return _noted(files)[0]
 
 
-def is_edited(node: str, files: Sequence[RenderedFile]) -> bool:
-    """Whether the files of a node, as read back, are other than when they were written, as far as that is noted."""
-    return written_hash(files) not in ("", config_hash(node, files))
+def is_edited(node: str, files: Sequence[RenderedFile]) -> bool | None:
+    """Whether the files of a node, as read back, are other than when they were written, as far as that is noted.
+
+    None if one of them cannot be read. What lies beside them is not looked at: no runtime removes a file that a node
+    had before, such as a certificate of its time with TLS.
+    """
+    written, names = _noted(files)
+    own = [file for file in files if file.name in names]
+    if any(file.content == UNREADABLE for file in own):
+        return None
+    return written not in ("", config_hash(node, own))
+
+
+def _noted(files: Iterable[RenderedFile]) -> tuple[str, frozenset[str]]:
+    lines = next((file.text.splitlines() for file in files if file.name == FINGERPRINT_FILE), [])
+    return (lines[0], frozenset(lines[1:])) if len(lines) > 1 else ("", frozenset())
 
 
 def _content(file: RenderedFile) -> str | list[str]:

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from provision.errors import UsageError
 
-MAX_BYTES = 16 * 1024**2
+MAX_BYTES = 32 * 1024**2
 """The largest file that is read: far more than any that is written."""
 _STREAMS = re.compile(r"/dev/(std(in|out|err)|fd/)|/proc/")
 _DRAFT = re.compile(r".+\.([1-9][0-9]{0,8})-[0-9]+\.new")

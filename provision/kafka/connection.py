@@ -96,7 +96,7 @@ def _opened(client: Any, access: Access, **options: object) -> Any:  # noqa: ANN
 
     if not access.brokers:
         why = "\n".join(f"{Role.BROKER.node(broker)}: {reason}" for broker, reason in access.down.items())
-        raise Unavailable("no broker can be reached", why=why)
+        raise Unavailable("no broker can be reached", why=why, hint="`provision status` shows the nodes")
     doing = f"connecting to {access.bootstrap_servers}"
     symptoms = _symptoms(access, doing)
     access = _answering(access)

@@ -96,6 +96,16 @@ def telling(log: Sequence[str]) -> list[str]:
     return chosen
 
 
+def last_run(log: Iterable[str]) -> list[str]:
+    """The lines of a log since the node has last begun to run."""
+    found: list[str] = []
+    for line in log:
+        if _BEGINS.search(line):
+            found = []
+        found.append(line)
+    return found
+
+
 def _records(log: Iterable[str]) -> list[_Record]:
     """The records of the last run, oldest first."""
     found: list[_Record] = []

@@ -73,7 +73,11 @@ def files_of_change(cluster: Cluster, observed: ObservedEnvironment, runtime: Ru
 
 
 def issued_before(cluster: Cluster, observed: ObservedEnvironment) -> tuple[RenderedFile, ...]:
-    """The files by which nodes of one that is to be open get in while it is still closed."""
+    """The files by which nodes of one that is to be open get in while it is still closed.
+
+    Raises:
+        Unavailable: the authority that is kept is damaged.
+    """
     store = known_secrets(observed.name, observed.about)
     return ensemble_files(cluster, ensemble_certificates(store, nodes_of_ensemble(cluster))) if store else ()
 

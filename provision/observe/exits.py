@@ -5,11 +5,11 @@ from contextlib import contextmanager
 
 from provision.common.patience import Patience
 from provision.errors import NodeFailed, Unavailable
+from provision.kafka.failures import last_run
 from provision.plan.observed import WAS_ASKED_TO_STOP, ObservedNode
 
 # Kafka writes it when SIGTERM comes; ZooKeeper writes nothing then.
 _ASKED_TO_STOP = "Terminating process due to signal"
-_LAST_LINES = 200
 # A JVM that is dying closes its connections a moment before it has exited.
 _EXITS_S, _PAUSE_S = 3.0, 0.2
 
@@ -18,7 +18,7 @@ def was_stopped(node: ObservedNode, log: Sequence[str]) -> bool:
     """Whether a node that has exited was asked to, by its exit code, or by its log where that is not known."""
     if node.exit_code is not None:
         return node.exit_code == WAS_ASKED_TO_STOP
-    return any(_ASKED_TO_STOP in line for line in log[-_LAST_LINES:])
+    return any(_ASKED_TO_STOP in line for line in last_run(log))
 
 
 @contextmanager

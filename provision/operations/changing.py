@@ -167,8 +167,8 @@ class _Held(Change):
                 self._holds[runtime.kind] = runtime.hold(self._name, holder, Patience(FORCE_S), self._listener)
 
         self._runtimes.append(runtime)
+        killed = self._killed_before(runtime)
         try:
-            killed = runtime.killed_holder(self._name)
             self._wait(take_over if self._force else claim)
         except (Busy, Refused, Unavailable):
             raise
@@ -177,6 +177,13 @@ class _Held(Change):
         else:
             if killed:
                 self._note_killed(runtime, killed)
+
+    def _killed_before(self, runtime: Runtime) -> Holder | None:
+        """Whose lock was left there; None also if that cannot be known, since it is only told."""
+        try:
+            return runtime.killed_holder(self._name)
+        except ProvisionError:
+            return None
 
     def _note_killed(self, runtime: Runtime, killed: Holder) -> None:
         """Let the environment know of a killed command, which could not tell it; it may be one of another home."""

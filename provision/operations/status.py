@@ -16,12 +16,13 @@ from provision.errors import ProvisionError, StorageLost, UsageError
 from provision.events import Listener
 from provision.kafka.failures import LOG_LINES, explain
 from provision.kafka.levels import Level
+from provision.observe.exits import was_stopped
 from provision.observe.health import explained, health_of, with_halted
 from provision.observe.reach import known_listeners
 from provision.observe.readiness import Assessment, assess
 from provision.observe.remembered import remembered, settings_in
 from provision.observe.waiting import Wait
-from provision.plan.observed import WAS_ASKED_TO_STOP, NodeState, ObservedEnvironment, ObservedNode
+from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime.base import Runtime
 from provision.security.listening import base_of
 
@@ -57,9 +58,10 @@ def require_nodes(runtime: Runtime, name: str) -> ObservedEnvironment:
 def status(runtime: Runtime, name: str, topics: Sequence[Topic] | None = None) -> Assessment:
     """How ready the environment is; `topics` are the declared ones, None for whichever exist."""
     observed = with_halted(require(runtime, name), runtime)
-    with ThreadPoolExecutor(max_workers=_READERS) as pool:  # it takes no longer than the answers of the brokers
+    with ThreadPoolExecutor(max_workers=_READERS) as pool:  # while the brokers answer
         files = {node.name: pool.submit(_read, runtime, name, node.name) for node in observed.nodes}
-        exits = {node.name: pool.submit(_why_exited, runtime, name, node) for node in observed.nodes if _failed(node)}
+        exited = [node for node in observed.nodes if node.state is NodeState.EXITED]
+        exits = {node.name: pool.submit(_why_exited, runtime, name, node) for node in exited}
         assessment = assess(runtime, observed, topics, nodes=_all_nodes(observed), ask_inside=True)
         health = health_of(observed)
     read = {node: found.result() for node, found in files.items()}
@@ -97,17 +99,13 @@ def _read(runtime: Runtime, name: str, node: str) -> _Read:
         return _Read()
 
 
-def _failed(node: ObservedNode) -> bool:
-    return node.state is NodeState.EXITED and node.exit_code != WAS_ASKED_TO_STOP
-
-
 def _why_exited(runtime: Runtime, name: str, node: ObservedNode) -> str:
-    """The reason that its log tells; empty if that is none that is known."""
+    """The reason that its log tells; empty if that is none that is known, or it was asked to stop."""
     try:
         log = list(runtime.log_lines(name, node.name, tail=LOG_LINES))
     except ProvisionError:  # as above
         return ""
-    failure = explain(log, out_of_memory=node.out_of_memory)
+    failure = None if was_stopped(node, log) else explain(log, out_of_memory=node.out_of_memory)
     return failure.reason if failure else ""
 
 

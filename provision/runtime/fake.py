@@ -328,7 +328,7 @@ class FakeRuntime(Runtime):
         self.on_verb("kill_node", node)
         self.exit_node(name, node, 137)
 
-    def exit_node(self, name: str, node: str, exit_code: int, log: Sequence[str] = ()) -> None:
+    def exit_node(self, name: str, node: str, exit_code: int | None, log: Sequence[str] = ()) -> None:
         """Let a running node exit by itself."""
         if node in self._nodes(name) and self._nodes(name)[node].needs_stop:
             self._environments[name].logs.setdefault(node, []).extend(log)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from zipfile import BadZipFile, ZipFile
 
 from provision.catalogue.versions import KRAFT, OLDEST, KafkaVersion
-from provision.common.whole_files import unreadable
+from provision.common.whole_files import MAX_BYTES, unreadable
 from provision.spec.java import AgentSpec, JavaSpec
 from provision.spec.listeners import security_of
 from provision.spec.places import where
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from provision.spec.model import EnvironmentSpec
     from provision.spec.yaml_text import Path as KeyPath
 
-LARGEST = 32 * 1024**2
+LARGEST = MAX_BYTES
 """The largest file of an agent, in bytes: every node gets a copy, which is read back to see whether it is the same."""
 _MANIFEST = "META-INF/MANIFEST.MF"
 ADDRESS, PORT = "address", "port"

@@ -2,6 +2,7 @@
 
 import pytest
 
+from provision.common.texts import ANOTHER_BEGINS
 from provision.observe.exits import was_stopped
 from provision.plan.observed import NodeState, ObservedNode
 
@@ -20,7 +21,9 @@ SHUT_DOWN = "[2026-01-01 10:00:01,000] INFO [KafkaServer id=1] shut down complet
         (0, [SIGTERM, SHUT_DOWN], False),
         (None, [REFUSED, SIGTERM, SHUT_DOWN], True),
         (None, [FATAL, SHUT_DOWN], False),
-        (None, [SIGTERM, *["[…] INFO another run"] * 300, FATAL], False),
+        (None, [SIGTERM, SHUT_DOWN, ANOTHER_BEGINS, FATAL], False),
+        (None, [SIGTERM, SHUT_DOWN, "INFO Registered kafka:type=kafka.Log4jController MBean (kafka.u)", FATAL], False),
+        (None, [FATAL, ANOTHER_BEGINS, *["INFO a line"] * 500, SIGTERM, *["INFO a line"] * 500, SHUT_DOWN], True),
         (None, [], False),
     ],
 )

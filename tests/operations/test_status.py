@@ -156,3 +156,12 @@ def test_why_a_node_has_exited_is_told(tmp_path: Path, monkeypatch: pytest.Monke
     missing = status(runtime, NAME).missing
     assert missing["broker-1"] == "it has exited: its disk is full"
     assert missing["broker-2"] == "it has exited"
+
+
+def test_what_was_asked_to_stop_has_no_other_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime, _ = settle(tmp_path, monkeypatch)
+    full, asked = "ERROR java.io.IOException: No space left on device", "INFO Terminating process due to signal SIGTERM"
+    runtime.exit_node(
+        NAME, "broker-1", None, [f"[2026-01-01 10:00:0{n},000] {one}" for n, one in enumerate((full, asked))]
+    )
+    assert status(runtime, NAME).missing["broker-1"] == "it has exited"

@@ -41,7 +41,10 @@ class Manager:
         return list(self.listed)
 
     def tasks(self, filters: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        """One that no engine takes, once it is wanted."""
+        """One that no engine takes, once it is wanted; and on an engine, one for each service but those elsewhere."""
+        if "node" in filters:
+            assert filters["node"] == RECORD.engine
+            return [{"ServiceID": one["ID"]} for one in self.listed if "elsewhere" not in one["Spec"]["Name"]]
         task = {"ID": "t", "ServiceID": filters["service"], "Status": {"State": "pending", "Err": self.error}}
         return [task] if self.is_wanted else []
 
@@ -60,6 +63,8 @@ class Manager:
     [
         ([service("fleet-broker-1", 9092)], 9092, "the service fleet-broker-1 has it"),
         ([service("web", 80), service("fleet-broker-2", 9193)], 9193, "the service fleet-broker-2 has it"),
+        ([service("web", 9193), service("elsewhere", 9193)], 9193, "the service web has it"),
+        ([service("elsewhere", 9092)], 9092, "another service of the swarm has it"),
         ([], 9092, "another service of the swarm has it"),
     ],
 )

@@ -185,7 +185,8 @@ def mend(
     with changing as tell:
         hands = Hands(runtime, look.facts.name, runtimes.home, tell)
         certain = chosen.issubset(_repairs(one for one in look.found if one.id not in MOMENTARY))
-        holds = certain and not _has_changed(look.facts, runtime)
+        visible = not any(repair.in_kafka for repair in chosen)
+        holds = certain and visible and not _has_changed(look.facts, runtime)
         found = look.found if holds else findings(gather(source, runtimes)[0])
         needed = [repair for repair in _repairs(found) if repair in chosen]
         for repair in needed:

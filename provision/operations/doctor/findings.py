@@ -33,11 +33,13 @@ class Repair:
     """A safe repair: it loses no data, and takes nothing down that works.
 
     `verb` and `subject` say what it does, as in `start broker-1`; repairs that say the same are done once.
+    With `in_kafka`, it acts on what only the brokers know, which anybody may have changed meanwhile.
     """
 
     verb: str
     subject: str
     act: Callable[[Hands], None] = field(compare=False)
+    in_kafka: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         return f"{self.verb} {self.subject}"

@@ -31,7 +31,7 @@ def electing(partitions: Iterable[tuple[str, int]]) -> Repair:
         while _led_by_others(access, wanted) and patience.pause(_PAUSE_S):
             pass
 
-    return Repair("elect", "preferred leaders", act)
+    return Repair("elect", "preferred leaders", act, in_kafka=True)
 
 
 def _led_by_others(access: Access, wanted: Mapping[str, Collection[int]]) -> bool:
@@ -70,4 +70,4 @@ def unthrottling(found: Mapping[Resource, Collection[str]]) -> Repair:
             why = "\n".join(f"{kind} {name}: {reason}" for (kind, name), reason in failed.items())
             raise PartlyApplied("the throttle could not be removed", why=why)
 
-    return Repair("remove", "the replication throttle", act)
+    return Repair("remove", "the replication throttle", act, in_kafka=True)

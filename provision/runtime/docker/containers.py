@@ -55,7 +55,7 @@ STATES: Mapping[str, NodeState | None] = {
 
 _PROCESSES = 1024
 _DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644
-_LARGEST_ARCHIVE = 64 * 1024**2
+_LARGEST_ARCHIVE = 4 * MAX_BYTES  # of a node with several agents
 _DEPTH = 2  # of a file in an archive of a directory: `config/server.properties`
 
 

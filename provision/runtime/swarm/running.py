@@ -90,13 +90,15 @@ def _no_engine(api: Any, service: Service, record: Record, why: str) -> Provisio
 def _taken(api: Any, service: Service, record: Record) -> PortTaken:  # noqa: ANN401 as above
     """Which of its ports another service has, as far as a manager knows."""
     own = services.published_ports(service)
+    tasks = api.tasks(filters={"node": record.engine, "desired-state": "running"})  # a port is one of an engine
+    there = {task["ServiceID"] for task in tasks} - {service["ID"]}
     others = {
         port: one["Spec"]["Name"]
         for one in api.services()
-        if one["ID"] != service["ID"]
+        if one["ID"] in there
         for port in services.published_ports(one)
     }
-    port = next((port for port in own if port in others), own[0])
+    port = next((port for port in own if port in others), next(iter(own), 0))
     return PortTaken(
         f"starting {record.node}: port {port} of engine {record.engine_name} is taken",
         port=port,
