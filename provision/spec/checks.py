@@ -76,21 +76,25 @@ def check(
     problems = (
         source.problem(finding.path, finding.message, finding.hint, at_key=finding.at_key, warning=finding.warning)
         for rule, reads in rules
-        if (aside := _set_aside(touched, reads)) is not None
+        if (aside := _set_aside(spec, touched, reads)) is not None
         for finding in rule(_without(spec, aside) if aside else spec)
         if not aside or _is_of_another_item(finding, aside)
     )
     return list(dict.fromkeys(problems))  # a wrong default is reported once, for however many topics
 
 
-def _set_aside(touched: Mapping[Path, Sequence[Path]], reads: Sequence[Path]) -> frozenset[Path] | None:
+def _set_aside(
+    spec: EnvironmentSpec, touched: Mapping[Path, Sequence[Path]], reads: Sequence[Path]
+) -> frozenset[Path] | None:
     """The items of one list that a rule can do without, because it looks at each (`ANY`); None if it cannot look."""
     items: set[Path] = set()
     hit = ((path, one) for one in reads for path in touched.get(one[:1], ()))
     for path, read in hit:
         if not _touches(path, read):
             continue
-        if read[1:2] != (ANY,) or not isinstance(path[1:2] and path[1], int):
+        # A mapping may have a number as a key, too.
+        is_item = isinstance(path[1:2] and path[1], int) and isinstance(getattr(spec, str(path[0])), Sequence)
+        if read[1:2] != (ANY,) or not is_item:
             return None
         items.add(path[:2])
     return frozenset(items) if len({section for section, _ in items}) <= 1 else None

@@ -70,6 +70,8 @@ PLACES = [place for section in SECTIONS for place in _places(FILE[section], (sec
 
 def is_public(place: Place, how: str) -> bool:
     """Whether what stands there is the name of a user or of a listener, which the whole cluster is to know."""
+    if place == ("listeners",):
+        return how in (KEY, "")  # all of them stand below it then, as if it were one with them as keys
     if how == KEY:
         return len(place) == 2 and place[0] == "listeners"
     return how == VALUE and place[0] == "users" and place[2:] == ("name",)

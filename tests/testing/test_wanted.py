@@ -15,7 +15,7 @@ import pytest
 from provision.catalogue.versions import DEFAULT_VERSION
 from provision.common.records import NewRecord
 from provision.environment import Environment
-from provision.errors import UsageError
+from provision.errors import InvalidEnvironment, UsageError
 from provision.kafka.access import Access, Credentials
 from provision.testing import Kafka, Wanted
 from provision.testing.clients import config_of
@@ -135,7 +135,7 @@ def test_other_processes_have_the_same_key() -> None:
 def test_a_name_that_no_environment_can_have_is_told_and_never_used() -> None:
     wanted = Wanted(values={"name": "Bad Name", **DEFAULT})
     assert wanted.stem == "tests"
-    with pytest.raises(UsageError, match="Bad Name"):
+    with pytest.raises(InvalidEnvironment, match="Bad Name"):
         wanted.named("tests-1")
 
 
