@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from provision.cluster.model import UNREADABLE, is_node_name
 from provision.common.endpoints import is_endpoint
+from provision.common.whole_files import MAX_BYTES
 from provision.plan.observed import ObservedEnvironment
 from provision.runtime import directories
 from provision.runtime.docker import containers as spec
@@ -191,7 +192,7 @@ def test_a_file_in_a_directory_does_not_stand_for_another() -> None:
 
 
 def test_a_huge_file_is_not_read() -> None:
-    huge = ("config/launch.json", b"\n" * (17 * 1024**2), tarfile.REGTYPE)
+    huge = ("config/launch.json", b"\n" * (MAX_BYTES + 1), tarfile.REGTYPE)
     assert read(archive(DIRECTORY, huge, FILE))["launch.json"] == UNREADABLE
 
 
