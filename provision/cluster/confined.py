@@ -90,7 +90,6 @@ def main(seconds: float) -> None:
     _limit_memory()
     from provision.cluster.render import render_here
 
-    faulthandler.dump_traceback_later(seconds, exit=True)
     files: tuple[RenderedFile, ...] = ()
     problems: list[Problem] = []
     try:
@@ -98,6 +97,7 @@ def main(seconds: float) -> None:
     except Exception as error:  # noqa: BLE001 what a program's own values raise may be anything
         problems = [_unfit(error)]
     else:
+        faulthandler.dump_traceback_later(seconds, exit=True)  # the time is that of the templates, not of the start
         try:
             files = render_here(cluster, _tell_lines)
         except InvalidEnvironment as error:
