@@ -223,7 +223,7 @@ def logs(
     if unknown := [node for node in wanted if node not in known]:
         raise UsageError(f"{observed.name} has no node {unknown[0]}", hint=f"it has {', '.join(known) or 'none'}")
     write_as(Purpose.STREAM)
-    chosen = list(dict.fromkeys(wanted)) or known
+    chosen = wanted or known
     prefixes = _prefixes(chosen) if len(wanted) != 1 else {}
     with leaving_with_reader():
         for node, line in environment.logs(chosen, tail=tail, follow=follow):

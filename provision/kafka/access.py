@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from provision.cluster.model import Role
+
 PLAINTEXT = "PLAINTEXT"
 _LIBRDKAFKA = {
     "security_protocol": "security.protocol",
@@ -64,6 +66,11 @@ class Access:
     def size(self) -> int:
         """The number of brokers, whether they run or not."""
         return len(self.brokers) + len(self.down)
+
+    @property
+    def why_down(self) -> str:
+        """Why each of the brokers that are known not to run does not, a line each."""
+        return "\n".join(f"{Role.BROKER.node(broker)}: {reason}" for broker, reason in self.down.items())
 
     @property
     def bootstrap_servers(self) -> str:

@@ -95,8 +95,8 @@ def _opened(client: Any, access: Access, **options: object) -> Any:  # noqa: ANN
     from provision.kafka.translation import translated
 
     if not access.brokers:
-        why = "\n".join(f"{Role.BROKER.node(broker)}: {reason}" for broker, reason in access.down.items())
-        raise Unavailable("no broker can be reached", why=why, hint="`provision status` shows the nodes")
+        hint = "`provision status` shows the nodes"
+        raise Unavailable("no broker can be reached", why=access.why_down, hint=hint)
     doing = f"connecting to {access.bootstrap_servers}"
     symptoms = _symptoms(access, doing)
     access = _answering(access)

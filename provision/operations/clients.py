@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from provision.catalogue.versions import keeps_users, version_of
-from provision.cluster.model import Cluster, Role
+from provision.cluster.model import Cluster
 from provision.cluster.secured import file_of
 from provision.errors import Unavailable, UsageError
 from provision.home.secrets import known_secrets
@@ -88,9 +88,8 @@ def require_brokers(observed: ObservedEnvironment, access: Access) -> Access:
     """
     if access.brokers:
         return access
-    why = "\n".join(f"{Role.BROKER.node(broker)}: {reason}" for broker, reason in access.down.items())
     hint = f"`provision status {observed.name}` shows its nodes"
-    raise Unavailable(f"no broker of {observed.name} can be reached", why=why, hint=hint)
+    raise Unavailable(f"no broker of {observed.name} can be reached", why=access.why_down, hint=hint)
 
 
 def access_for(observed: ObservedEnvironment, user: str = "", listener: str = "") -> Access:
