@@ -9,11 +9,14 @@ and waits until the environment reaches the requested level.
 Most callers use `provision.environment.Environment`, which calls these stages.
 """
 
+import dataclasses
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from provision.apply.nodes import NodeWork
 from provision.apply.rolling import Roller
@@ -152,7 +155,7 @@ def up(
         return result
     name = prepared.cluster.name  # what works is not removed because the last check of it fails
     with telling_where_it_stands(lambda: f"{name} is up and has reached topics; `provision down {name}` removes it"):
-        return replace(result, assessment=wait.roundtrip(result.assessment))
+        return dataclasses.replace(result, assessment=wait.roundtrip(result.assessment))
 
 
 def _settled(prepared: Prepared, source: Source, maker: Maker, options: UpOptions) -> tuple[Prepared, About]:
@@ -171,7 +174,8 @@ def _settled(prepared: Prepared, source: Source, maker: Maker, options: UpOption
         take_over=options.take_over,
     )
     if material.files:
-        prepared = replace(prepared, material=replace(material, store=brought(material.store, Path(about.home))))
+        store = brought(material.store, Path(about.home))
+        prepared = replace(prepared, material=dataclasses.replace(material, store=store))
     return prepared, about
 
 

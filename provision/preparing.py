@@ -6,8 +6,10 @@
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from provision.catalogue.versions import KRAFT
 from provision.cluster.identity import Identities
@@ -62,8 +64,7 @@ from provision.spec.model import EnvironmentSpec
 from provision.spec.source import Source
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(Struct, frozen=True):
     """All that is known before anything is changed."""
 
     cluster: Cluster
@@ -192,8 +193,7 @@ def prepare(  # noqa: PLR0913 what it is, and how it is taken
     return replace(prepared, leased=leased, temporary=unneeded)
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
+class _Change(Struct, frozen=True):
     """A change of the security of running nodes: the cluster secured as it was, all ports by name, what is there."""
 
     before: Cluster

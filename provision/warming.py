@@ -10,8 +10,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from provision.catalogue.versions import ZOOKEEPER
 from provision.cluster.model import Cluster, Node, Role
@@ -54,8 +55,7 @@ _GIVE_UP_S = 600.0
 _TTL = "1h"
 
 
-@dataclass(frozen=True, slots=True)
-class Warmed:
+class Warmed(Struct, frozen=True):
     """An archive, and whether it was made now."""
 
     archive: Archive
@@ -211,8 +211,7 @@ def _held(home: Home, name: str) -> Iterator[None]:
         lock.release()
 
 
-@dataclass(frozen=True, slots=True)
-class _Training:
+class _Training(Struct, frozen=True):
     """One throwaway environment for some of a cluster's nodes."""
 
     cluster: Cluster
@@ -274,8 +273,7 @@ class _Training:
         return values
 
 
-@dataclass(frozen=True, slots=True)
-class _Steps:
+class _Steps(Struct, frozen=True):
     """Tells what a training does; of what its environment tells, only downloads matter."""
 
     resources: Sequence[str]

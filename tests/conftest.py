@@ -42,9 +42,10 @@ def pytest_configure() -> None:
     Who runs the tests in the background, or with `nohup`, has them ignore Ctrl-C or the end of the terminal, and a
     process inherits that. One that is handled is heeded by whoever is started: so the tests handle it and do nothing.
 
-    Nor have Java programs that they start options of whoever runs the tests.
+    Nor have Java programs that they start options of whoever runs the tests; and commands keep the bytecode of this
+    checkout, as installed ones have theirs: without it, each of them compiles all that it imports.
     """
-    for name in ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS"):
+    for name in ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "PYTHONDONTWRITEBYTECODE"):
         os.environ.pop(name, None)
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
@@ -37,6 +37,7 @@ from provision.runtime.base import JavaCommand
 from provision.runtime.fake import FakeRuntime
 from provision.security.acls import Acl
 from provision.security.profiles import PLAIN, SECRETS, quoted
+from tests.values import replace
 
 # With their defaults. `num.network.threads` is not among them: tests want a setting that is never dynamic.
 THREAD_POOLS = {

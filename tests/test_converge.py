@@ -2,7 +2,6 @@
 
 import signal
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -46,6 +45,7 @@ from provision.spec.source import Source
 from tests.fake_kafka import OFFSETS, FakeKafka, Partition, SpokenRuntime
 from tests.fake_kafka import Topic as KeptTopic
 from tests.runtimes import FakeRuntimes
+from tests.values import replace
 
 PATIENT = UpOptions(timeout_s=60.0)
 

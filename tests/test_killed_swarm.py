@@ -27,6 +27,7 @@ from tests.fake_kafka import FakeKafka, Partition, SpokenRuntime, Topic
 from tests.runtimes import FakeRuntimes
 from tests.test_converge import brokers, topic
 from tests.test_killed import NAME, World, down, up
+from tests.values import replace
 
 GONE = "engine beta is down"
 
@@ -47,11 +48,11 @@ class EnginesRuntime(SpokenRuntime):
         engines = tuple(ObservedEngine(one, why != GONE, why) for one, why in self.engines.items())
         places = {node: Place(self.at[node], f"{name}-{node}", node in self.given_up) for node in observed.storages}
         nodes = tuple(
-            dataclasses.replace(node, state=NodeState.EXITED, waits_for=why) if why else node
+            replace(node, state=NodeState.EXITED, waits_for=why) if why else node
             for node in observed.nodes
             for why in [self.engines[self.at[node.name]]]
         )
-        return dataclasses.replace(observed, engines=engines, places=places, nodes=nodes)
+        return replace(observed, engines=engines, places=places, nodes=nodes)
 
     def located(self, layout: Layout, cluster: Cluster, give_up: Collection[str] = ()) -> Layout:
         """Only which engines get no node is of interest."""

@@ -1,7 +1,7 @@
 """The pipeline on the fake runtime: whatever fails, at whatever moment, a first `up` leaves nothing."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from provision.plan.observed import NodeState
 from provision.runtime.fake import FakeRuntime
 from provision.spec.source import Source
 from tests.runtimes import FakeRuntimes
+from tests.values import replace
 
 FILE = "name: faked\nbrokers: {nodes: 2, port: auto}\nzookeeper: {nodes: 3}\ntopics: [{name: t}]\n"
 

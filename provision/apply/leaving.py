@@ -9,7 +9,8 @@ A broker whose data would go with its process is not stopped but frozen for that
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from provision.cluster.model import Role
 from provision.common.patience import Patience
@@ -36,8 +37,7 @@ class StillHolds(Refused):
         super().__init__(f"{node} is not removed", why=why, hint="`provision up` again moves what it holds")
 
 
-@dataclass(frozen=True, slots=True)
-class Leaver:
+class Leaver(Struct, frozen=True):
     """A broker's node to remove, or the storage that is left of one.
 
     Each wait may use the full `patience`. `check` raises `NodeFailed` if another node has exited, which no wait would

@@ -6,7 +6,8 @@ made. So a node that runs is stopped first, and whatever does not run is judged 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from provision.apply.leaving import STOP_PATIENCE_S
 from provision.catalogue.versions import KRAFT
@@ -22,8 +23,7 @@ from provision.runtime.base import Runtime
 _PAUSE_S = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Mover:
+class Mover(Struct, frozen=True):
     """Takes nodes off their engines; each wait may use the full `patience`."""
 
     cluster: Cluster

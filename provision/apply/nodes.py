@@ -1,7 +1,9 @@
 """Carry out actions on nodes, each through one verb of the runtime or one request to Kafka."""
 
 import threading
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from provision.apply.leaving import STOP_PATIENCE_S, Leaver
 from provision.apply.moving import Mover
@@ -30,8 +32,7 @@ from provision.runtime.base import Runtime
 _HANDLERS_GO_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class NodeWork:
+class NodeWork(Struct, frozen=True):
     """What is needed to carry out actions on nodes; `roller` restarts running ones."""
 
     cluster: Cluster

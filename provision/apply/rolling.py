@@ -13,7 +13,8 @@ that does not come back ends the roll: the nodes after it are not touched.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from provision.catalogue.versions import KRAFT
 from provision.cluster.model import Role
@@ -38,8 +39,7 @@ Step = Callable[[str], None]
 """Called with each step on a node, for example `stopping`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Roller:
+class Roller(Struct, frozen=True):
     """Takes nodes of one environment down, one at a time.
 
     `members` is the intended size of its ensemble. Each wait may use the full `patience`.

@@ -6,15 +6,16 @@ Interoperability". The program starts Java itself and uses only Java and the jar
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from provision.catalogue.versions import KafkaVersion
 
 _LEADING_NUMBERS = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """The parts of an image's name; `tag` and `digest` (`sha256:…`) are empty if it has none."""
 
     repository: str
@@ -30,8 +31,7 @@ class Reference:
         return cls(f"{directory}{slash}{last}", tag, digest)
 
 
-@dataclass(frozen=True, slots=True)
-class ImageLayout:
+class ImageLayout(Struct, frozen=True):
     """Where an image has what a node needs.
 
     `libs` are its directories of jars, the first of which must exist; a relative one is below the image's working

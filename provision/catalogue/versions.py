@@ -5,14 +5,14 @@ ZooKeeper.
 """
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _VERSION = re.compile(r"(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})")
 _LINE = re.compile(r"(?:0|[1-9][0-9]{0,3})(?:\.(?:0|[1-9][0-9]{0,3}))?")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class KafkaVersion:
+class KafkaVersion(Struct, frozen=True, order=True):
     """A Kafka release, for example 3.9.1; ordered as releases are."""
 
     major: int
@@ -53,8 +53,7 @@ def _log4j2(version: str) -> tuple[str, ...]:
     return tuple(f"org.apache.logging.log4j:{name}:{version}!" for name in ("log4j-slf4j-impl", "log4j-core"))
 
 
-@dataclass(frozen=True, slots=True)
-class LoggingFile:
+class LoggingFile(Struct, frozen=True):
     """How a logging library is configured: the file's name, and the system property for its path."""
 
     name: str
@@ -65,8 +64,7 @@ LOG4J = LoggingFile("log4j.properties", "log4j.configuration")
 LOG4J2 = LoggingFile("log4j2.properties", "log4j2.configurationFile")
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(Struct, frozen=True):
     """What a Kafka release line needs. The entry applies from version `first` up to the next entry's."""
 
     first: KafkaVersion

@@ -4,11 +4,12 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree as ET
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from provision.cluster.model import Role
 from provision.common.process_identity import host_name
@@ -20,7 +21,7 @@ from provision.kafka.levels import Level
 if TYPE_CHECKING:
     from provision.environment import Environment
 
-_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NO_XML = "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 _WHOLE = "environment"
 
 
@@ -166,8 +167,7 @@ def _naming(topic: str, missing: Mapping[str, str]) -> dict[str, str]:
     return {node: reason for node, reason in missing.items() if named.search(reason)}
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
+class _Case(Struct, frozen=True):
     """A test case: it has passed unless it has a `failure` or was `skipped`."""
 
     group: str
@@ -199,6 +199,8 @@ def _xml(name: str, cases: Sequence[_Case], began: float) -> bytes:
         "skipped": str(sum(bool(case.skipped) for case in cases)),
         "time": f"{time.time() - began:.3f}",
     }
+    from xml.etree import ElementTree as ET  # few commands write a report
+
     root = ET.Element("testsuites", {"name": "provision", **counts})
     stamp = datetime.fromtimestamp(began, tz=UTC).isoformat(timespec="seconds").removesuffix("+00:00")
     suite = ET.SubElement(root, "testsuite", {"name": name, **counts, "timestamp": stamp, "hostname": host_name()})
@@ -223,4 +225,4 @@ def _xml(name: str, cases: Sequence[_Case], began: float) -> bytes:
 
 def _clean(text: str) -> str:
     """Without the characters that XML cannot have, such as the escapes of a colored log."""
-    return _NO_XML.sub("\N{REPLACEMENT CHARACTER}", text)
+    return re.sub(_NO_XML, "\N{REPLACEMENT CHARACTER}", text)

@@ -1,9 +1,9 @@
 """Commands for software: fetch, lock, warm."""
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec import to_builtins
 
 from provision.cli.environment import select_described
 from provision.cli.groups import SOFTWARE
@@ -76,7 +76,7 @@ def warm(
         )
     write_as(Purpose.REPORT)
     if output is not Format.TABLE:
-        print_value([{**asdict(one.archive), "made": one.made} for one in warmed], output)
+        print_value([{**to_builtins(one.archive), "made": one.made} for one in warmed], output)
         return
     rows = [
         (

@@ -1,7 +1,8 @@
 """The files that `provision init` writes: small, commented, and valid without changes (tested)."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from provision.catalogue.versions import DEFAULT_VERSION
 from provision.spec.schema import FILE_NAME
@@ -16,8 +17,7 @@ class Template(StrEnum):
     CI = "ci"
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(Struct, frozen=True):
     """The choices of `init`; `brokers` None means as many as the template has."""
 
     template: Template = Template.QUICKSTART

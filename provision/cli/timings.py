@@ -4,7 +4,8 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+
+from msgspec import Struct, to_builtins
 
 from provision.cli.layout import columns_of, table_lines
 from provision.events import (
@@ -24,8 +25,7 @@ _MADE = ("network", "storage", "software")
 _HEADERS = ("PHASE", "WHAT", "BEGAN", "SECONDS", "WAITED FOR")
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """A stretch of time: what was done, or waited for, from `began_s` on, which counts from the program's start."""
 
     phase: str
@@ -86,7 +86,7 @@ class Timings:
 
     def as_dicts(self) -> list[Mapping[str, object]]:
         """As `up -o json` shows them."""
-        return [asdict(span) for span in self.spans]
+        return [to_builtins(span) for span in self.spans]
 
     def beside(self, listener: Listener) -> Listener:
         """A listener that measures, and passes each event on."""

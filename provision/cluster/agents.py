@@ -1,8 +1,9 @@
 """What Java agents and JMX ports are for one node: options of its JVM, ports that it opens, and files that it gets."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from provision.cluster.layout import Layout
 from provision.cluster.model import AGENT_PREFIX, Cluster, Listener, RenderedFile
@@ -13,8 +14,7 @@ from provision.spec.java import AgentSpec, JavaSpec
 JMX = "JMX"
 
 
-@dataclass(frozen=True, slots=True)
-class Agents:
+class Agents(Struct, frozen=True):
     """The options, ports and files (absolute paths on this machine) of one node."""
 
     options: tuple[str, ...] = ()

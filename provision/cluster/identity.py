@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _CLUSTER_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{21}")
 
@@ -12,8 +13,7 @@ def is_cluster_id(text: str) -> bool:
     return _CLUSTER_ID.fullmatch(text) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """The identity of an image or a jar.
 
     `checksum` is `sha256:` and 64 hexadecimal digits: an image's id, or the hash of a jar's bytes. `digest` is an

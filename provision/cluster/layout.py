@@ -1,8 +1,10 @@
 """The layout of a runtime: the part of `resolve` that differs between containers and local processes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from provision.catalogue.images import default_image, layout_of
 from provision.catalogue.versions import KRAFT, ZOOKEEPER, KafkaVersion
@@ -32,8 +34,7 @@ _VOTING_BROKERS = 3
 Ports = Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Software:
+class Software(Struct, frozen=True):
     """What a node runs: an image or the jars of a version, by `name`; the JVM's command, and the jars.
 
     `logs_itself` is whether it has its own logging configuration, for a logging library other than Kafka's.
@@ -89,8 +90,7 @@ class Layout(Protocol):
         """A port that a node's JVM opens for this machine, such as that of JMX."""
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerLayout:
+class ContainerLayout(Struct, frozen=True):
     """One container per node: own addresses and equal ports inside, one published port outside.
 
     The node's volume has both `config` and `data`, because files can be copied into a volume before the container first
@@ -161,8 +161,7 @@ class ContainerLayout:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class LocalLayout:
+class LocalLayout(Struct, frozen=True):
     """One process per node, all on this machine's loopback interface, so that every port is a port of this machine.
 
     `directory` is the environment's, `data_root` the root of the data. Paths have forward slashes on every system: Java

@@ -3,11 +3,13 @@
 Nothing here depends on YAML, pydantic, Docker or Kafka's client. `resolve` creates these values; nothing changes them.
 """
 
+import dataclasses
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from provision.catalogue.versions import KafkaVersion
 from provision.security import ensemble
@@ -89,16 +91,14 @@ class StorageKind(StrEnum):
     DIRECTORY = "directory"
 
 
-@dataclass(frozen=True, slots=True)
-class Storage:
+class Storage(Struct, frozen=True):
     """Where data are stored; `directory` is an absolute path on this machine for `DIRECTORY`, else empty."""
 
     kind: StorageKind
     directory: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
+class Listener(Struct, frozen=True):
     """A port a node listens on, and how it is reached.
 
     `bind` is the address the node listens on (`0.0.0.0` in a container), `host` and `port` are advertised to clients,
@@ -131,8 +131,7 @@ class Listener:
         return f"{self.host_address}:{self.host_port}" if self.host_port else None
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """One JVM of the cluster.
 
     Directories are as the node sees them; without a `log_file` it logs to standard output. `java_args` is the whole
@@ -204,8 +203,7 @@ class Node:
         return () if [(one.name, one.security) for one in found] == [(HOST, PLAIN_TEXT)] else found
 
 
-@dataclass(frozen=True, slots=True)
-class Topic:
+class Topic(Struct, frozen=True):
     """A declared topic with every default filled in; `config` is sorted by key.
 
     `replicas` are the broker ids of each partition if the file declares them. `grow_compacted` is the consent to add
@@ -222,8 +220,7 @@ class Topic:
     records: RecordFile | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TopicPolicy:
+class TopicPolicy(Struct, frozen=True):
     """What applies to all topics.
 
     `prune` deletes those that the file does not name and that fit no pattern of `keep`, `rebalance` distributes
@@ -236,8 +233,7 @@ class TopicPolicy:
     keep: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(Struct, frozen=True):
     """A user of the cluster, and where the password comes from: a variable, or a file's absolute path, or neither.
 
     `mechanism` is by which the user says the password, or proves to know it, where listeners let both in.
@@ -249,16 +245,14 @@ class User:
     file: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AuthorityFiles:
+class AuthorityFiles(Struct, frozen=True):
     """The files of the user's own authority: the absolute paths of its key and of its certificate."""
 
     key: str
     certificate: str
 
 
-@dataclass(frozen=True, slots=True)
-class SwarmOptions:
+class SwarmOptions(Struct, frozen=True):
     """What an environment asks of its swarm: whether its network is encrypted, and where the API of engines answers.
 
     `drained` names the engines that are to be without nodes.
@@ -269,8 +263,7 @@ class SwarmOptions:
     drained: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
+class Cluster(Struct, frozen=True):
     """One environment, resolved for one runtime. `software` names its Kafka: an image, or the jars of a version.
 
     `cluster_id` is the id with which a KRaft cluster's storages are formatted; empty until it is chosen, and in
@@ -345,7 +338,7 @@ class Cluster:
         return ",".join(node.endpoint for node in self.brokers if node.endpoint)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class RenderedFile:
     """A configuration file of one node: its name in the node's configuration directory, and its whole content.
 
@@ -355,7 +348,7 @@ class RenderedFile:
 
     node: str
     name: str
-    content: bytes = field(repr=False)
+    content: bytes = dataclasses.field(repr=False)
     secret: bool = False
     digest: str = ""
 

@@ -2,9 +2,10 @@
 
 import posixpath
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
+
+from msgspec.structs import replace
 
 from provision.catalogue.versions import KRAFT, ZOOKEEPER, KafkaVersion, release_of
 from provision.cluster.agents import Agents, agents_of

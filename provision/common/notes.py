@@ -34,7 +34,8 @@ Seconds = Annotated[float, Field(ge=0, le=LATEST_S)]
 class Note(BaseModel):
     """The content of a note: its known keys, with exactly these types."""
 
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True, allow_inf_nan=False)
+    # Those that a command does not read are never built.
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True, allow_inf_nan=False, defer_build=True)
 
 
 class DamagedNote(Exception):

@@ -6,8 +6,9 @@ What counts is what this process may use: its processors, and the limits of its 
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 _LOWEST = 19  # of `nice`
 _CONTROL_GROUPS = Path("/sys/fs/cgroup")
@@ -15,8 +16,7 @@ _OWN_GROUP = Path("/proc/self/cgroup")
 _V1 = ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us", "memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")
 
 
-@dataclass(frozen=True, slots=True)
-class Spare:
+class Spare(Struct, frozen=True):
     """How many processors this process may use, in parts of one too, and how many bytes of memory are free for it."""
 
     processors: float

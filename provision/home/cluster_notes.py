@@ -8,9 +8,10 @@ import json
 import re
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
+
+from msgspec import Struct
 
 from provision.common.notes import DamagedNote, Note, read_note
 from provision.common.own_directories import is_own, make_own
@@ -22,8 +23,7 @@ _CLUSTER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 N = TypeVar("N", bound=Note)
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterNotes:
+class ClusterNotes(Struct, frozen=True):
     """The notes of one environment, or of one external cluster's file, in a directory."""
 
     directory: Path

@@ -8,11 +8,13 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from msgspec import Struct
+from msgspec.structs import replace
+from pydantic import Field
 
 from provision.common.notes import DamagedNote, Note, Seconds, parse_note
 from provision.common.own_directories import is_own, make_own
@@ -40,8 +42,6 @@ Text = Annotated[str, Field(max_length=_LONGEST + 1)]
 class _Line(Note):
     """A line: `what` says which of the other keys it has."""
 
-    model_config = ConfigDict(defer_build=True)  # most commands only write
-
     run: Annotated[str, Field(max_length=32)]
     at: Seconds
     what: Literal["begun", "action begun", "action ended", "ended"]
@@ -55,8 +55,7 @@ class _Line(Note):
     rolled_back: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Act:
+class Act(Struct, frozen=True):
     """An action of a run; `seconds` is None if it has not ended, `error` empty if it did not fail."""
 
     resource: str
@@ -66,8 +65,7 @@ class Act:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """A command that changed an environment, or tried to; `seconds` and `exit_code` are None if it has not ended.
 
     `rolled_back` is whether it has removed what it had made. The actions of one that is not `is_of_this_home` are not

@@ -3,10 +3,10 @@
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
+from msgspec import Struct
 
 from provision.common.own_directories import is_own, require_no_trap
 from provision.errors import Unavailable, UsageError
@@ -19,8 +19,7 @@ from provision.home.usable import require_path
 from provision.security.store import SecretStore
 
 
-@dataclass(frozen=True, slots=True)
-class Home:
+class Home(Struct, frozen=True):
     """Two directories of this machine, which need not exist yet.
 
     `directory` keeps leases, notes, and the environments that run as processes; `cache` keeps Kafka's jars.

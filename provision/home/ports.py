@@ -18,11 +18,11 @@ import sys
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
 from typing import Annotated, Any
 
+from msgspec import Struct, field
 from pydantic import BeforeValidator
 
 from provision.cluster.layout import LOOPBACK
@@ -70,8 +70,7 @@ def _not_known(_place: str) -> None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(Struct, frozen=True):
     """What else matters for the choice of ports.
 
     `place` is where the environment will be (`Runtime.place`). `present` are its existing nodes, which may be listening

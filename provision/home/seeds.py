@@ -7,7 +7,6 @@ How far it came is not noted: the end offsets of the topic say it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import ClassVar
 
 from provision.common.notes import Note
@@ -25,8 +24,7 @@ class _Noted(Note):
     topics: dict[str, Seeding]
 
 
-@dataclass(frozen=True, slots=True)
-class SeedNotes(ClusterNotes):
+class SeedNotes(ClusterNotes, frozen=True):
     """The topics of one environment's clusters, or of those of one external cluster's file."""
 
     form: ClassVar[type[Note]] = _Noted

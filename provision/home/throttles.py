@@ -6,7 +6,6 @@ home/external-throttles/NAME/ID.json    for a cluster at a file's `bootstrap_ser
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
@@ -43,8 +42,7 @@ class _Noted(Note):
     before: list[_Replaced]
 
 
-@dataclass(frozen=True, slots=True)
-class ThrottleNote(ClusterNotes):
+class ThrottleNote(ClusterNotes, frozen=True):
     """The replaced settings of one environment's clusters, or of those of one external cluster's file."""
 
     form: ClassVar[type[Note]] = _Noted

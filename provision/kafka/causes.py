@@ -4,11 +4,10 @@ To add one, write an entry into `CAUSES`: a regular expression, whose group `wha
 `Failure`. In a record of the log the first entry that fits is the reason, so special ones come before general ones.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """A known reason, with a stable id. `transient` means that starting the node again a little later solves it.
 
     `keys` are the keys of the environment file that can cause it, as `brokers.heap`.

@@ -7,9 +7,11 @@ before the consequences by which they are usually followed.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cache
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from provision.common.texts import ANOTHER_BEGINS
 from provision.kafka.causes import CAUSES, CONSEQUENCES, OUT_OF_MEMORY, Failure
@@ -48,8 +50,7 @@ _BEGINS = re.compile(rf"Log4jController\W+MBean|Reading configuration from: |{re
 _JVM_WARNS = re.compile(r"^.{0,60}\bwarning\b|^SLF4J", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class _Record:
+class _Record(Struct, frozen=True):
     """A log record: its lines without the frames of stack traces, and whether a logger wrote it or the JVM."""
 
     lines: tuple[str, ...]

@@ -1,11 +1,11 @@
 """Consumer groups: which there are, who is in them, how far they are, and their removal."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import provision.kafka.library  # noqa: F401 the library first
 from kafka.structs import TopicPartition
+from msgspec import Struct
 
 from provision.common.patience import Patience
 from provision.kafka.insisting import patiently
@@ -20,8 +20,7 @@ Place = tuple[str, int]
 """A topic and the number of a partition."""
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True):
     """A consumer group: `state` is Kafka's word (`Stable`, `Empty`, …), `members` the client ids of its consumers."""
 
     name: str

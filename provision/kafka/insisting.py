@@ -6,7 +6,7 @@ with an error although nothing is wrong with the change. All changes that come t
 
 import itertools
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from kafka.errors import (
     UnknownError,
     UnknownTopicOrPartitionError,
 )
+from msgspec import Struct
 
 from provision.common.patience import Patience, Pauses
 from provision.errors import Unavailable
@@ -37,8 +38,7 @@ Item = TypeVar("Item", bound=Hashable)
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """Why Kafka did not make one of several changes: its error code, and its message if it has one."""
 
     code: int

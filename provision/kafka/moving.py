@@ -13,7 +13,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from provision.common.counts import counted, plural
 from provision.common.patience import Patience
@@ -33,8 +34,7 @@ Partition = tuple[str, int]
 """A topic's name and a partition's number."""
 
 
-@dataclass(frozen=True, slots=True)
-class Watch:
+class Watch(Struct, frozen=True):
     """How to wait for a reassignment.
 
     The wait ends when there was no progress for as long as `patience` allows, or when `check` raises because waiting

@@ -1,15 +1,15 @@
 """How promptly nodes answer: each is asked something that costs it nothing, on its own, for a bounded time."""
 
 import time
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from provision.kafka.access import Access
 from provision.kafka.connection import NotAnswering, NotServing, ask
 from provision.kafka.zookeeper import SERVER_STATUS, Keys, connected
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """Seconds until the answer, None if none came in time; `served` is whether the connection was at least served."""
 
     seconds: float | None

@@ -2,8 +2,9 @@
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from provision.kafka.access import Access
 from provision.kafka.connection import NotAnswering, ask, ask_side_by_side
@@ -16,8 +17,7 @@ CAUGHT_UP_MS = 2000
 PARKED_FETCH_MS = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Quorum:
+class Quorum(Struct, frozen=True):
     """The active controller's id, and when each voter last fetched and was last caught up, by that controller's clock.
 
     Times are in milliseconds, -1 for never.

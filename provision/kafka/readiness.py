@@ -14,8 +14,9 @@ Levels, each including those before it:
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from provision.cluster.model import Role, Topic
 from provision.errors import UsageError
@@ -27,8 +28,7 @@ from provision.plan.observed import ObservedCluster, ObservedTopic
 STARTING = "it is starting: it serves no connection yet"
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerAnswers:
+class BrokerAnswers(Struct, frozen=True):
     """The brokers' answers by id: `clusters` of those that answered, `silent` with the reason for each other one.
 
     `unserved` are the silent ones to which a connection is not even served.

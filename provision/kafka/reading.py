@@ -2,12 +2,12 @@
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import provision.kafka.library  # noqa: F401 the library first
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
+from msgspec import Struct
 
 from provision.common.patience import Patience
 from provision.common.records import Isolation, Record
@@ -28,8 +28,7 @@ _FAILOVER_S = 60.0
 _RETRY_PAUSE_S = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class ReadOptions:
+class ReadOptions(Struct, frozen=True):
     """What of a topic is read, and until when.
 
     Attributes:

@@ -8,7 +8,7 @@ broker is asked itself.
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import provision.kafka.library  # noqa: F401 the library first
@@ -18,6 +18,7 @@ from kafka.protocol.admin.topics import CreateTopicsRequest, DeleteTopicsRequest
 from kafka.protocol.consumer.fetch import FetchRequest
 from kafka.protocol.producer import ProduceRequest
 from kafka.record import MemoryRecords, MemoryRecordsBuilder
+from msgspec.structs import replace
 
 from provision.cluster.model import Role
 from provision.common.interrupts import shielded

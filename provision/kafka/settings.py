@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
 import provision.kafka.library  # noqa: F401 the library first
 from kafka.errors import UnknownTopicOrPartitionError, for_code
 from kafka.protocol.admin.configs import DescribeConfigsRequest
+from msgspec import Struct
 
 from provision.errors import KafkaRefused, ProvisionError, Unavailable
 from provision.kafka.access import Access
@@ -33,8 +33,7 @@ class ResourceType(IntEnum):
     BROKER = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+class Resource(Struct, frozen=True):
     """What has settings; `configs` are the keys that are asked for, None for all."""
 
     resource_type: ResourceType

@@ -1,11 +1,11 @@
 """Topics: create, grow, configure, delete, and read their settings."""
 
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import provision.kafka.library  # noqa: F401 the library first
 from kafka.errors import KafkaError, KafkaTimeoutError, RequestTimedOutError
+from msgspec import Struct, structs
 
 from provision.common.counts import plural
 from provision.events import Listener, Progress, silent
@@ -31,8 +31,7 @@ def _nothing() -> None:
     """Check nothing."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Created:
+class Created(Struct, frozen=True):
     """The outcome of a creation: the topics that already existed, and the failures with Kafka's reasons."""
 
     existing: frozenset[str]
@@ -140,7 +139,7 @@ class TopicAdmin:
     def with_settings(self, topics: Sequence[ObservedTopic]) -> tuple[ObservedTopic, ...]:
         """The topics with the settings of each."""
         found = self._settings.describe("topic", [topic.name for topic in topics])
-        return tuple(dataclasses.replace(topic, config=_set_on_topic(found.get(topic.name, {}))) for topic in topics)
+        return tuple(structs.replace(topic, config=_set_on_topic(found.get(topic.name, {}))) for topic in topics)
 
     def minimum_in_sync(self, names: Sequence[str]) -> dict[str, int]:
         """The effective `min.insync.replicas` of each topic, wherever it is set."""

@@ -4,7 +4,8 @@ import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from provision.common.patience import Patience
 from provision.kafka.tls import context_of
@@ -17,8 +18,7 @@ SERVER_STATUS = STATUS_WORD
 _MODE = re.compile(r"^Mode: (\w+)$", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
+class Keys(Struct, frozen=True):
     """What lets us in where ZooKeeper is closed: PEM files of its authorities, and of our key with its certificate."""
 
     authorities: str

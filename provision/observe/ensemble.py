@@ -1,6 +1,6 @@
 """How the ZooKeeper nodes of an environment are reached: closed ones only with a certificate of their authority's."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from provision.catalogue.versions import ZOOKEEPER
 from provision.cluster.model import Cluster, RenderedFile, Role
@@ -18,8 +18,7 @@ from provision.security.profiles import ITSELF
 Files = tuple[RenderedFile, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(Struct, frozen=True):
     """Whether ZooKeeper is closed, and what lets us in then; None if that is not on this machine.
 
     There may be keys although it is open: it was closed before, and some of its nodes may still be.

@@ -7,9 +7,11 @@ here; of them only the runtime's state is known.
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from functools import partial
+
+from msgspec import Struct
 
 from provision.cluster.model import Role
 from provision.kafka.promptness import Reply, ask_broker, ask_zookeeper
@@ -36,8 +38,7 @@ class Condition(StrEnum):
     STARTING = "starting"
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(Struct, frozen=True):
     """A node's condition or state, seconds until its answer (None without one), and what there is to tell of it."""
 
     condition: str

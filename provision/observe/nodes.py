@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from provision.cluster.model import Cluster, RenderedFile, Role, StorageKind
 from provision.errors import Unavailable
 from provision.kafka.readiness import ask_brokers
@@ -75,7 +77,7 @@ def observe_details(
     asked = _ask_brokers(observed, changes)
     ensemble_changes = any(Role.parse(name)[0] is Role.ZOOKEEPER and changes[name] for name in read)
     leader = ensemble_leader(runtime, observed) if ensemble_changes else ""
-    return dataclasses.replace(asked, files=old, ensemble_leader=leader)
+    return structs.replace(asked, files=old, ensemble_leader=leader)
 
 
 def _ask_brokers(observed: ObservedEnvironment, changes: Mapping[str, Sequence[Difference]]) -> NodeDetails:

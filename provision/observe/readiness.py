@@ -1,7 +1,9 @@
 """How ready an environment is, from the answers of the runtime and of Kafka."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from provision.catalogue.versions import KRAFT
 from provision.cluster.model import Role, Topic
@@ -24,8 +26,7 @@ _LACKS = {None: "it is not part of a quorum yet", SILENT: "it runs, and what ask
 """What members lack that are in none of the modes of an ensemble."""
 
 
-@dataclass(frozen=True, slots=True)
-class Assessment:
+class Assessment(Struct, frozen=True):
     """The readiness of an environment, and what the next level lacks: node name to reason.
 
     `health` is what each node is like, and `edited` whether its files are other than `up` has written them (None if

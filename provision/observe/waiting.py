@@ -5,7 +5,9 @@ Waits poll with pauses, stop at once when a node has exited, and never report re
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from provision.cluster.model import Role, Topic
 from provision.common.patience import Patience, Pauses

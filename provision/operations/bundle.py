@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from msgspec import Struct
+
 from provision.cluster.model import RenderedFile
 from provision.common.whole_files import writing_output
 from provision.errors import ProvisionError, UsageError
@@ -35,8 +37,7 @@ _MODE = 0o600
 _IN_MEMORY_BYTES = 8 * 1024**2
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
+class Contents(Struct, frozen=True):
     """Where what is to be in the archive comes from; `plan` and `render` are None if there is only a name.
 
     `version` is that of this program. `plan` also gives the files that the nodes would have, where they run; `render`

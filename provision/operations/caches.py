@@ -1,14 +1,14 @@
 """Remove what is kept only to be faster: archives of classes, and Kafka's jars."""
 
 from contextlib import suppress
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from provision.operations.remove import end_all_training
 from provision.runtime import Runtimes, jars
 
 
-@dataclass(frozen=True, slots=True)
-class RemovedCaches:
+class RemovedCaches(Struct, frozen=True):
     """How many archives were removed, and the Kafka versions whose jars were."""
 
     archives: int

@@ -1,9 +1,10 @@
 """The certificates of an environment: what they say, and copies for clients."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from provision.cluster.secured import file_of
 from provision.common.counts import counted
@@ -33,8 +34,7 @@ _ORDER = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Certificate:
+class Certificate(Struct, frozen=True):
     """A certificate that is kept: whose it is, and what it says."""
 
     kind: str

@@ -1,8 +1,9 @@
 """A topic to create by hand."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from provision.catalogue.images import default_image
 from provision.catalogue.versions import version_of
@@ -15,8 +16,7 @@ ELSEWHERE: Mapping[str, Any] = {"bootstrap_servers": "elsewhere:9092"}
 """The sections of a cluster of which neither the version nor the brokers are known."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewTopic:
+class NewTopic(Struct, frozen=True):
     """What it has; `replication_factor` None means 3, or the number of brokers if fewer."""
 
     name: str

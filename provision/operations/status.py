@@ -6,8 +6,10 @@ environment file, if given, adds what is declared and may be missing.
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from provision.cluster.fingerprint import is_edited
 from provision.cluster.model import RenderedFile, Role, Topic
@@ -82,8 +84,7 @@ def status(runtime: Runtime, name: str, topics: Sequence[Topic] | None = None) -
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
+class _Read(Struct, frozen=True):
     """The files of a node, None if they could not be read; `lost` is what became of them, if that is known."""
 
     files: tuple[RenderedFile, ...] | None = None

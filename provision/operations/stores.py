@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+
 from provision.common.whole_files import is_private, read_whole, told_as_unwritable, write_whole
 from provision.errors import Refused, Unavailable
 from provision.security.material import USERS, parted
@@ -37,8 +39,7 @@ class Store:
         return {_password_file(self.path).name: self.password.encode(), self.path.name: self.content}
 
 
-@dataclass(frozen=True, slots=True)
-class Stores:
+class Stores(Struct, frozen=True):
     """Whom a Java client trusts, and, where it has one, its own key and certificate; in memory until written."""
 
     trusted: Store

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from provision.catalogue.versions import (
     TOOL_ADDRESSES,
@@ -36,8 +37,7 @@ _PROPERTY = re.compile(r"(?:bootstrap\.(?:servers|controllers)|zookeeper\.connec
 _OF_ENSEMBLE = re.compile(r"zookeeper\.connect\s*[=:]")
 
 
-@dataclass(frozen=True, slots=True)
-class _Way:
+class _Way(Struct, frozen=True):
     """How a tool gets in: by default at `servers`; `inside` has what other addresses are called where it runs.
 
     `own` are those of running nodes: where one has stopped, anybody may listen by now, who would be told a password.

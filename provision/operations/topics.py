@@ -4,8 +4,10 @@ The cluster is an environment's, or any that answers at an address.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from provision.apply.walk import require_no_refusal
 from provision.cluster.model import Role, Topic
@@ -56,8 +58,7 @@ def _nothing() -> None:
     """Check nothing: of another's cluster only the brokers' answers are known."""
 
 
-@dataclass(frozen=True, slots=True)
-class KafkaCluster:
+class KafkaCluster(Struct, frozen=True):
     """A reachable cluster: a name for it, and its addresses.
 
     `check` raises `NodeFailed` if a node has exited; `external` is whether it is no environment's.

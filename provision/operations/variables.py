@@ -3,11 +3,11 @@
 import json
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Addresses:
+class Addresses(Struct, frozen=True):
     """The name of an environment, and where clients on this machine find its cluster; empty where they cannot."""
 
     name: str

@@ -5,8 +5,9 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from provision.common.process_identity import ProcessIdentity, host_name
 from provision.errors import ProvisionError, Refused, UsageError
@@ -19,8 +20,7 @@ from provision.spec.source import Source
 from provision.spec.units import duration_text
 
 
-@dataclass(frozen=True, slots=True)
-class Maker:
+class Maker(Struct, frozen=True):
     """For whom an environment is made.
 
     `home` is the home directory it belongs to, `owner` the person or CI job that is named (empty: none), and `process`

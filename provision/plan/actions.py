@@ -1,10 +1,11 @@
 """A plan: an ordered graph of actions, each with its cause."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from itertools import takewhile
 from typing import Any, Protocol, runtime_checkable
+
+from msgspec import Struct
 
 from provision.cluster.model import Node, RenderedFile
 from provision.plan.differences import Difference
@@ -74,8 +75,7 @@ class Kind(StrEnum):
     FOREIGN = "foreign"
 
 
-@dataclass(frozen=True, slots=True)
-class NodeTarget:
+class NodeTarget(Struct, frozen=True):
     """A node with its new files. A running one is replaced only while its cluster can do without it."""
 
     node: Node
@@ -83,44 +83,38 @@ class NodeTarget:
     runs: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Rejoining:
+class Rejoining(Struct, frozen=True):
     """A running node to connect to its network; one that is `cut_off` serves nobody, so nothing is waited for."""
 
     cut_off: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Removal:
+class Removal(Struct, frozen=True):
     """A broker to remove once it is empty; `registered` if the cluster would otherwise keep its registration."""
 
     broker: int
     registered: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Leftover:
+class Leftover(Struct, frozen=True):
     """What an interrupted `up` left of a node that was never used: to remove with its storage, before all else."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(Struct, frozen=True):
     """A storage that its engine takes along, with those of `going`; `given_up` if the engine is gone for good."""
 
     going: tuple[str, ...]
     given_up: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Moving:
+class Moving(Struct, frozen=True):
     """A running node that gets an empty storage on another engine, with its files there."""
 
     node: Node
     files: tuple[RenderedFile, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerSettings:
+class BrokerSettings(Struct, frozen=True):
     """Settings of a running broker: those to set, those to remove, and the matching files for its next start."""
 
     broker: int
@@ -137,8 +131,7 @@ class Shown(Protocol):
         """The details by key."""
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(Struct, frozen=True):
     """One change, and why.
 
     `kind` determines who performs it: one of `Kind`, or a kind of resource. `cause` is the difference between the file
@@ -203,8 +196,7 @@ class Action:
         return shown
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """The actions in an executable order; those that do not depend on each other may run concurrently."""
 
     environment: str

@@ -14,7 +14,8 @@ without differences.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from provision.cluster.fingerprint import config_hash, is_edited, written_hash
 from provision.cluster.model import LAUNCH_FILE, MAIN_FILES, Cluster, RenderedFile, Role, StorageKind
@@ -33,8 +34,7 @@ _IN_MEMORY = "it would lose its data, which are in memory (storage: memory)"
 _FOLLOWS_FROM_SOFTWARE = frozenset({"kafka", "software", "arguments", "java"})
 
 
-@dataclass(frozen=True, slots=True)
-class NodeChange:
+class NodeChange(Struct, frozen=True):
     """What must be done to a node, why, and which settings change; a refused change has a hint."""
 
     verb: Verb

@@ -13,7 +13,8 @@ are in the first phase that is left, so that they understand all who run.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from provision.cluster.model import MAIN_FILES, Cluster, Node, RenderedFile, Role
 from provision.cluster.properties import read

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import PurePosixPath
+
+from msgspec import Struct
 
 from provision.cluster.model import RenderedFile
 from provision.cluster.properties import read
@@ -13,8 +14,7 @@ Value = str | tuple[str, ...]
 _HIDDEN = "(hidden)"
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """A changed setting; None is unset. Without a `key`, the file changed as a whole.
 
     The values of a `secret` one are never shown.

@@ -1,7 +1,8 @@
 """The replicas of all partitions as planned so far, and what each staying broker has of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from provision.plan.observed import ObservedBroker, ObservedPartition
 from provision.plan.ranking import Ranking, racks_of
@@ -12,8 +13,7 @@ Rank = tuple[int, float, int]
 """How readily a broker gives a partition, the lowest first: what it costs, its place in its topic, its index."""
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(Struct, frozen=True):
     """A partition and its wanted replicas. `place` is its position within its topic, from 0 to 1."""
 
     topic: str

@@ -9,8 +9,9 @@ A node leaves its engine in one of two ways, in both with an empty storage elsew
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from provision.cluster.model import Role
 from provision.common.counts import counted
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
 _SHOWN = 3
 
 
-@dataclass(frozen=True, slots=True)
-class ObservedEngine:
+class ObservedEngine(Struct, frozen=True):
     """An engine, by the name that its users know. `is_ready` is whether it answers, `trouble` why it runs no nodes."""
 
     name: str
@@ -31,8 +31,7 @@ class ObservedEngine:
     trouble: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a node's data are: a volume of an engine. It is `given_up` from when that has begun until it is done."""
 
     engine: str
@@ -40,8 +39,7 @@ class Place:
     given_up: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Departures:
+class Departures(Struct, frozen=True):
     """The nodes that leave their engines, each with the cause: those that are lost, and those that move.
 
     `given_up` is whether an engine of the lost ones is gone for good, which has to be noted before anything is done.
@@ -57,8 +55,7 @@ class Departures:
         return frozenset({*self.lost, *self.moving})
 
 
-@dataclass(frozen=True, slots=True)
-class Survivors:
+class Survivors(Struct, frozen=True):
     """What those that answer tell: the cluster, None if no broker does, and the voters that have caught up.
 
     `caught_up` is None if nobody can tell.

@@ -5,7 +5,8 @@ have those that only nodes use. What an earlier command noted says only where it
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from provision.cluster.model import RenderedFile, Role
 from provision.plan.closing import settings_of
@@ -17,8 +18,7 @@ BETWEEN, OF_CONTROLLERS = "inter.broker.listener.name", "controller.listener.nam
 Files = Mapping[str, Sequence[RenderedFile]]
 
 
-@dataclass(frozen=True, slots=True)
-class Former:
+class Former(Struct, frozen=True):
     """What running nodes have, beside what is wanted, as far as it is another one.
 
     `mixed` are profiles of one listener, if there are several: then an earlier change has not ended.

@@ -1,7 +1,8 @@
 """The actions of the first wave, each after those it depends on; `provision.plan.nodes` has their order. Pure."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from provision.catalogue.versions import KRAFT
 from provision.cluster.model import Cluster, Node, RenderedFile, Role

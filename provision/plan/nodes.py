@@ -16,8 +16,9 @@ cannot talk to those that do not know it. Another `security` takes three (`provi
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
 from itertools import pairwise
+
+from msgspec.structs import replace
 
 from provision.cluster.fingerprint import config_hash
 from provision.cluster.model import Cluster, Node

@@ -1,9 +1,12 @@
 """The observed state, as reported by the runtime and Kafka. Desired values never have these types."""
 
+import dataclasses
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from provision.catalogue.versions import ZOOKEEPER
 from provision.cluster.model import RenderedFile, Role, StorageKind, node_with_id
@@ -37,7 +40,7 @@ class NodeState(StrEnum):
     LOST = "lost"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class ObservedNode:
     """A node that the runtime has. `endpoint` is the `host:port` at which this machine reaches it, if any.
 
@@ -63,7 +66,7 @@ class ObservedNode:
     software_id: str = ""
     astray: str = ""
     cut_off: bool = False
-    up_s: float | None = field(default=None, compare=False)
+    up_s: float | None = dataclasses.field(default=None, compare=False)
     listeners: tuple[HostListener, ...] = ()
     published: bool = True
     engine: str = ""
@@ -107,7 +110,7 @@ class ObservedNode:
         return self.is_alive or self.state is NodeState.RESTARTING
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class ObservedEnvironment:
     """What a runtime has of one environment.
 
@@ -135,16 +138,16 @@ class ObservedEnvironment:
     incomplete: bool = False
     storages: frozenset[str] = frozenset()
     orphaned_data: frozenset[str] = frozenset()
-    stored: Mapping[str, StoredData] = field(default_factory=dict)
+    stored: Mapping[str, StoredData] = dataclasses.field(default_factory=dict)
     nodes: tuple[ObservedNode, ...] = ()
     foreign: tuple[str, ...] = ()
-    in_the_way: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    in_the_way: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
     created_s: float | None = None
     ttl_s: float | None = None
     about: About | None = None
-    proxy: str = field(default="", repr=False)
+    proxy: str = dataclasses.field(default="", repr=False)
     engines: tuple[ObservedEngine, ...] = ()
-    places: Mapping[str, Place] = field(default_factory=dict)
+    places: Mapping[str, Place] = dataclasses.field(default_factory=dict)
 
     def node(self, name: str) -> ObservedNode | None:
         """The node of that name, if it exists."""
@@ -200,7 +203,7 @@ class ObservedEnvironment:
         """The environment as it is once those nodes and storages are gone."""
         nodes = tuple(node for node in self.nodes if node.name not in names)
         stored = {name: data for name, data in self.stored.items() if name not in names}
-        return replace(self, nodes=nodes, storages=self.storages - frozenset(names), stored=stored)
+        return dataclasses.replace(self, nodes=nodes, storages=self.storages - frozenset(names), stored=stored)
 
     @property
     def is_absent(self) -> bool:
@@ -241,8 +244,7 @@ class ObservedEnvironment:
         return ",".join(node.endpoint for node in self.of_role(Role.ZOOKEEPER) if node.endpoint)
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(Struct, frozen=True):
     """An ongoing reassignment: all replicas, the new ones first, those being added, and those being removed."""
 
     replicas: tuple[int, ...]
@@ -250,8 +252,7 @@ class Move:
     removing: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ObservedPartition:
+class ObservedPartition(Struct, frozen=True):
     """A partition: broker ids; `leader` is -1 while there is none; the first replica is the preferred leader.
 
     During a reassignment `replicas` is the union of the old and the new ones, the new ones first, and `removing` those
@@ -300,8 +301,7 @@ class ObservedPartition:
         return self.leader < 0 or not set(self.settled) <= set(self.in_sync)
 
 
-@dataclass(frozen=True, slots=True)
-class Unfilled:
+class Unfilled(Struct, frozen=True):
     """A topic whose filling was interrupted: what it was to be filled with, and how many records came in.
 
     `digest` is that of the file and of how it is read, `written` counts by partition.
@@ -312,8 +312,7 @@ class Unfilled:
     written: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ObservedTopic:
+class ObservedTopic(Struct, frozen=True):
     """A topic of the cluster; `config` holds only what is set on the topic itself."""
 
     name: str
@@ -332,8 +331,7 @@ class ObservedTopic:
         return sum(partition.under_replicated for partition in self.partitions)
 
 
-@dataclass(frozen=True, slots=True)
-class ObservedBroker:
+class ObservedBroker(Struct, frozen=True):
     """A registered broker; `address` is its advertised `host:port`."""
 
     id: int
@@ -341,8 +339,7 @@ class ObservedBroker:
     address: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ObservedCluster:
+class ObservedCluster(Struct, frozen=True):
     """The whole cluster as one broker reports it. `controller` is -1 while there is none."""
 
     cluster_id: str
@@ -370,8 +367,7 @@ class ObservedCluster:
         return replace(self, topics=tuple(one(topic) if topic.name in moving else topic for topic in self.topics))
 
 
-@dataclass(frozen=True, slots=True)
-class NodeDetails:
+class NodeDetails(Struct, frozen=True):
     """What the environment's nodes report about themselves, needed to classify changes; empty for missing nodes.
 
     `files` are, by name, those of the nodes that may have changed; `dynamic` the changed keys that a running broker

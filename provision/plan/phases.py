@@ -1,7 +1,8 @@
 """A change in several phases: the intermediate states, in order, if a change cannot be made in one step."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from provision.cluster.model import Cluster, Node, RenderedFile
 from provision.plan.differences import Difference
@@ -12,8 +13,7 @@ from provision.security.profiles import SECRETS, TRUSTSTORE
 _OF_ENSEMBLE = (*ensemble.DECIDED_OF_MEMBERS, *ensemble.DECIDED_OF_BROKERS, "clientPort", "secureClientPort", "4lw.")
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(Struct, frozen=True):
     """The environment at the end of a phase.
 
     The only stage of a plan has no name. The `cause` of a later one is why it can begin after the one before. `told` is
@@ -28,8 +28,7 @@ class Stage:
     kept: tuple[RenderedFile, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Phase:
+class Phase(Struct, frozen=True):
     """A stage with its rendered files. Nodes go from the files of one phase to those of the next, one at a time.
 
     `nodes` are the nodes as they are in it; empty if they are the same in all phases.

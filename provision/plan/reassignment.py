@@ -31,8 +31,9 @@ step lowers a sum (of unused racks, of squared counts), so it ends; given its ow
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
+
+from msgspec import Struct
 
 from provision.plan.draft import Case, Draft, Row
 from provision.plan.evening import even_out
@@ -40,8 +41,7 @@ from provision.plan.goods import Leaderships, Replicas
 from provision.plan.observed import ObservedBroker, ObservedTopic
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(Struct, frozen=True):
     """What a topic's partitions should have; None keeps the replication factor of each partition."""
 
     replication_factor: int | None = None

@@ -3,10 +3,10 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from msgspec import Struct, to_builtins
 from pydantic import ConfigDict
 
 from provision.cluster.model import RenderedFile
@@ -42,8 +42,7 @@ class _File(Note):
     plan: _Actions
 
 
-@dataclass(frozen=True, slots=True)
-class SavedPlan:
+class SavedPlan(Struct, frozen=True):
     """What `plan --out` writes."""
 
     environment: str
@@ -65,7 +64,7 @@ class SavedPlan:
         """
         if _is_something_else(file):
             raise Refused(f"{file} is not a saved plan, and is left as it is", hint="name another file, or remove it")
-        content = {"provision_plan": _FORMAT, **asdict(self)}
+        content = {"provision_plan": _FORMAT, **to_builtins(self)}
         with told_as_unwritable(file):
             write_output(file, json.dumps(content, indent=2) + "\n")
 

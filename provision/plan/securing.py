@@ -15,7 +15,9 @@ it is secured, and changes in the third phase. What the nodes' files say decides
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from provision.cluster.layout import beside
 from provision.cluster.model import Cluster, Listener, Node, RenderedFile, Role

@@ -1,7 +1,8 @@
 """The settings of running brokers: what changes without a restart, and what somebody has set beside the file. Pure."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from provision.cluster.model import Node, RenderedFile
 from provision.cluster.properties import parse

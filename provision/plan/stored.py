@@ -4,7 +4,8 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from provision.catalogue.versions import KRAFT, ZOOKEEPER, KafkaVersion
 from provision.cluster.identity import is_cluster_id
@@ -22,8 +23,7 @@ _NOTED, _LONGEST_NOTE = b'{"version":"1","id":"', 64
 _CLUSTER_NOTE = re.compile(_NOTED + rb'([A-Za-z0-9_-]{22})"')
 
 
-@dataclass(frozen=True, slots=True)
-class StoredData:
+class StoredData(Struct, frozen=True):
     """The content of one node's storage.
 
     `place` is where it is, as users know it. `meta` is Kafka's `meta.properties`, which `kafka-storage format` writes,

@@ -1,8 +1,9 @@
 """The changes of a topic: the subjects of its actions."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from provision.cluster.model import Topic
 from provision.spec.record_files import RecordFile
@@ -11,16 +12,14 @@ TOPIC, THROTTLE = "topic", "throttle"
 """The kinds of the actions."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlacedTopic:
+class PlacedTopic(Struct, frozen=True):
     """A topic with its replicas: `assignment[partition]` is the broker ids, the preferred leader first."""
 
     topic: Topic
     assignment: tuple[tuple[int, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Filling:
+class Filling(Struct, frozen=True):
     """The records to write to a topic with so many partitions, and how many there are."""
 
     file: RecordFile
@@ -32,24 +31,21 @@ class Filling:
         return {"file": self.file.path, "records": self.records}
 
 
-@dataclass(frozen=True, slots=True)
-class Growth:
+class Growth(Struct, frozen=True):
     """More partitions: the total `count`, and the replicas of the new ones, in the order of their numbers."""
 
     count: int
     assignment: tuple[tuple[int, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TopicSettings:
+class TopicSettings(Struct, frozen=True):
     """Settings of a topic: those to set and those to remove."""
 
     values: Mapping[str, str]
     reset: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Reassignment:
+class Reassignment(Struct, frozen=True):
     """New replicas by partition. `bytes_to_move` is an estimate from the sizes on disk."""
 
     replicas: Mapping[int, tuple[int, ...]]

@@ -4,8 +4,9 @@ Source: Kafka documentation, "Upgrading": first the new software with the old in
 protocol, once every broker runs the new software.
 """
 
-import dataclasses
 import sys
+
+from msgspec import structs
 
 from provision.catalogue.versions import ZOOKEEPER, KafkaVersion
 from provision.cluster.model import Cluster, Node, Role
@@ -29,7 +30,7 @@ def stages_of(cluster: Cluster, observed: ObservedEnvironment) -> tuple[Stage, .
     newer = (cluster.version.major, cluster.version.minor) > (oldest.major, oldest.minor)
     if not newer or cluster.mode != ZOOKEEPER or _is_spoken_by_all(cluster, oldest):
         return (Stage(cluster),)
-    still_speaking = dataclasses.replace(cluster, nodes=tuple(_speaking(node, oldest) for node in cluster.nodes))
+    still_speaking = structs.replace(cluster, nodes=tuple(_speaking(node, oldest) for node in cluster.nodes))
     return (
         Stage(still_speaking, SOFTWARE_PHASE),
         Stage(cluster, PROTOCOL_PHASE, f"every broker runs {cluster.version} then"),
@@ -52,4 +53,4 @@ def _speaking(node: Node, release: KafkaVersion) -> Node:
     if node.role is not Role.BROKER:
         return node
     properties = {**node.properties, PROTOCOL: f"{release.major}.{release.minor}"}
-    return dataclasses.replace(node, properties=dict(sorted(properties.items())))
+    return structs.replace(node, properties=dict(sorted(properties.items())))

@@ -6,9 +6,9 @@ the file; where it says nothing of them, they are not even observed.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from msgspec import Struct
 from pydantic import ValidationError
 
 from provision.errors import NotReady
@@ -30,8 +30,7 @@ _PAUSE_S = 0.2
 _SHOWN = 3
 
 
-@dataclass(frozen=True, slots=True)
-class DesiredAcls:
+class DesiredAcls(Struct, frozen=True):
     """The desired ACLs in the order of the file; whether others are removed, unless they fit a pattern of `keep`.
 
     In a cluster of `others`, provision is no super user: what lets it in may be one of the ACLs.

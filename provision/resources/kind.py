@@ -6,8 +6,9 @@ module in this package with a subclass of `Kind`, a line in `provision.resources
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from msgspec import Struct, field
 
 from provision.common.patience import Patience
 from provision.events import Listener
@@ -25,8 +26,7 @@ Desired = TypeVar("Desired")
 Observed = TypeVar("Observed")
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """The cluster that resources are planned for and applied to.
 
     `name` is used in messages. `leaving` are the ids of brokers that must be emptied, `joining` are brokers that will
@@ -45,8 +45,7 @@ class Target:
     broker_properties: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(Struct, frozen=True):
     """What is needed to apply changes to resources.
 
     `check` raises if a node has exited; each wait may use the full `patience`.
@@ -58,8 +57,7 @@ class Work:
     tell: Listener
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """The outcome of a batch of actions with the same verb, by resource name.
 
     `failed` has Kafka's reasons. `existed` are resources to create that already existed: somebody else has created them

@@ -6,9 +6,9 @@ An entity that the file names gets exactly the limits in the file. Other entitie
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from msgspec import Struct
 from pydantic import ValidationError
 
 from provision.common.patience import Pauses
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 _TYPES = {"user": "user", "client_id": "client-id", "ip": "ip"}
 
 
-@dataclass(frozen=True, slots=True)
-class DesiredQuotas:
+class DesiredQuotas(Struct, frozen=True):
     """The desired limits of each entity, and whether others are removed, unless they fit a pattern of `keep`."""
 
     limits: Mapping[Entity, Limits]
@@ -40,8 +39,7 @@ class DesiredQuotas:
     keep: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class QuotaChange:
+class QuotaChange(Struct, frozen=True):
     """A change of an entity's limits: those to set, and those to remove."""
 
     entity: Entity

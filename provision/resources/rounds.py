@@ -5,9 +5,11 @@ once the nodes are running, to apply it. A round observes, plans and applies; an
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from provision.apply.leaving import StillHolds
 from provision.apply.nodes import NodeWork
@@ -42,8 +44,7 @@ def accept_all(_plan: Plan) -> None:
     """Accept every plan: for callers that have decided beforehand."""
 
 
-@dataclass(frozen=True, slots=True)
-class Inside:
+class Inside(Struct, frozen=True):
     """What the brokers of a cluster report when all of them answer.
 
     `cluster` has the brokers, including those that will join, without topics; `observed` has what exists of each kind,
@@ -54,8 +55,7 @@ class Inside:
     observed: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """A plan that was shown, and the observation it was made from; that is None if it may not hold any more."""
 
     plan: Plan

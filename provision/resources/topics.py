@@ -3,10 +3,10 @@
 The throttle of a reassignment belongs to them: what an interrupted one left behind is removed after the topics.
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from msgspec import Struct, field, structs, to_builtins
 
 from provision.cluster.model import Topic, TopicPolicy
 from provision.cluster.resolve import resolve_topic_policy, resolve_topics
@@ -30,16 +30,14 @@ _ANSWER_S = 5.0
 DELETE_TOPICS = "delete.topic.enable"
 
 
-@dataclass(frozen=True, slots=True)
-class DesiredTopics:
+class DesiredTopics(Struct, frozen=True):
     """The desired topics, and the policy for all of them."""
 
     topics: tuple[Topic, ...]
     policy: TopicPolicy
 
 
-@dataclass(frozen=True, slots=True)
-class ObservedTopics:
+class ObservedTopics(Struct, frozen=True):
     """The topics of a cluster; the desired ones with their settings.
 
     `deletable` is the brokers' `delete.topic.enable`; `throttled` are the topics of an interrupted reassignment that
@@ -82,7 +80,7 @@ class Topics(Kind[DesiredTopics, ObservedTopics]):
         first = cluster.brokers[0].id
         (entries,) = admin.brokers.settings([first]).values()
         return ObservedTopics(
-            dataclasses.replace(cluster, topics=topics),
+            structs.replace(cluster, topics=topics),
             deletable=DELETE_TOPICS not in entries or entries[DELETE_TOPICS]["value"] == "true",
             throttled=target.throttle.topics(cluster.cluster_id),
             unfilled=unfilled(admin, cluster, target.seeds),
@@ -95,7 +93,7 @@ class Topics(Kind[DesiredTopics, ObservedTopics]):
         said = target.broker_properties.get(DELETE_TOPICS)  # as it will be when this plan is carried out
         return plan_topics(
             desired.topics,
-            dataclasses.replace(observed.cluster, brokers=cluster.brokers),
+            structs.replace(observed.cluster, brokers=cluster.brokers),
             policy=desired.policy,
             leaving=target.leaving,
             throttled=observed.throttled,
@@ -111,13 +109,13 @@ class Topics(Kind[DesiredTopics, ObservedTopics]):
         sizes = admin.partitions.sizes([broker.id for broker in cluster.brokers])
 
         def sized(topic: ObservedTopic, partition: ObservedPartition) -> ObservedPartition:
-            return dataclasses.replace(partition, held_bytes=sizes.get((topic.name, partition.number), {}))
+            return structs.replace(partition, held_bytes=sizes.get((topic.name, partition.number), {}))
 
         topics = tuple(
-            dataclasses.replace(topic, partitions=tuple(sized(topic, partition) for partition in topic.partitions))
+            structs.replace(topic, partitions=tuple(sized(topic, partition) for partition in topic.partitions))
             for topic in cluster.topics
         )
-        return dataclasses.replace(observed, cluster=dataclasses.replace(cluster, topics=topics))
+        return structs.replace(observed, cluster=structs.replace(cluster, topics=topics))
 
     def perform(
         self, admin: "Admin", verb: Verb, actions: Sequence[Action], observed: ObservedTopics, work: Work
@@ -148,8 +146,8 @@ class Topics(Kind[DesiredTopics, ObservedTopics]):
         """Topics without leaders, in-sync replicas and sizes."""
         cluster = observed.cluster if observed else self.empty_state().cluster
         return {
-            "topics": [dataclasses.asdict(topic) for topic in desired.topics],
-            "policy": dataclasses.asdict(desired.policy),
+            "topics": [to_builtins(topic) for topic in desired.topics],
+            "policy": to_builtins(desired.policy),
             "brokers": [(broker.id, broker.rack) for broker in cluster.brokers],
             "there": [
                 (topic.name, dict(topic.config), [(p.number, p.replicas, p.removing) for p in topic.partitions])

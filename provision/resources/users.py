@@ -6,8 +6,11 @@ removed with `prune`. Users with PLAIN are in the nodes' files; the cluster keep
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from provision.errors import NotReady
 from provision.events import Listener
@@ -50,8 +53,7 @@ class DesiredUsers:
         return Credentials(self.users[user][0], user, self.passwords.get(user, ""))
 
 
-@dataclass(frozen=True, slots=True)
-class ObservedUsers:
+class ObservedUsers(Struct, frozen=True):
     """All users, and those of the file whose password is another one than in the cluster."""
 
     users: Mapping[str, Scram]

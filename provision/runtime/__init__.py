@@ -3,8 +3,9 @@
 import importlib
 import threading
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from typing import cast
+
+from msgspec import Struct
 
 from provision.cluster.layout import Layout
 from provision.errors import ProvisionError, Refused, Unavailable, UsageError
@@ -16,8 +17,7 @@ from provision.spec.model import EnvironmentSpec
 from provision.spec.swarm import SWARM
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Struct, frozen=True):
     """A registry entry: how to create the adapter, and its layout, which needs no connection."""
 
     adapter: str

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from msgspec import Struct
+
 from provision.catalogue.versions import ZOOKEEPER
 from provision.cluster.model import Cluster, Node, Role
 
@@ -41,8 +43,7 @@ _IN_PLACE = ("-XX:+UnlockDiagnosticVMOptions", "-XX:ArchiveRelocationMode=0")
 _ABOUT_ARCHIVES = ("-Xshare", "-XX:SharedArchiveFile", "-XX:DumpLoadedClassList", "-XX:ArchiveClassesAtExit", "-XX:AOT")
 
 
-@dataclass(frozen=True, slots=True)
-class Archive:
+class Archive(Struct, frozen=True):
     """An archive that is there: its kind, what runs with it, the Java, its size in bytes, and where it is."""
 
     kind: str

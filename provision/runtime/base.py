@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
+from msgspec import Struct
+
 from provision.cluster.identity import Identities
 from provision.cluster.layout import Layout
 from provision.cluster.model import MAIN_FILES, Cluster, Node, RenderedFile, Role
@@ -34,8 +36,7 @@ _WITH_FILE = re.compile(rf"{re.escape(DIRECTORY)}/(\S+)")
 _JAVA_VERSION = re.compile(r'version "(?:1\.)?(\d+)')
 
 
-@dataclass(frozen=True, slots=True)
-class Streams:
+class Streams(Struct, frozen=True):
     """The three standard streams of a tool."""
 
     stdin: BinaryIO | None

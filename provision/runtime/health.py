@@ -4,12 +4,12 @@ Whatever is not known, or has no limit, is None.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True, slots=True)
-class Space:
+
+class Space(Struct, frozen=True):
     """A file system: `place` is a directory in it, as users know it."""
 
     place: str
@@ -18,8 +18,7 @@ class Space:
     writable: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Struct, frozen=True):
     """How much of something is used, and the limit."""
 
     used: int | None = None
@@ -30,8 +29,7 @@ class Usage:
         return self.used is not None and self.limit is not None and self.used >= share * self.limit
 
 
-@dataclass(frozen=True, slots=True)
-class Vitals:
+class Vitals(Struct, frozen=True):
     """What a node uses, and how its last run ended.
 
     `stopped` is whether a signal (SIGSTOP) has stopped its process, though its runtime may call it running. `started_s`
@@ -49,8 +47,7 @@ class Vitals:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """What is around an environment's nodes.
 
     `strangers` are containers of other environments in its network, as `orders-broker-1 (environment orders)`.
@@ -67,8 +64,7 @@ class Surroundings:
     damaged: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(Struct, frozen=True):
     """Where nodes run: this machine, or that of an engine.
 
     `name` is what is asked, `version` its version, `architecture` that of its processors as images have it (`amd64`).
@@ -95,8 +91,7 @@ class Asker(StrEnum):
     ELSEWHERE = "another network"
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(Struct, frozen=True):
     """What is sent to an address, `host:port`; whoever serves it answers with at least one byte."""
 
     address: str

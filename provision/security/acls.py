@@ -8,7 +8,8 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from provision.security.listening import Security
 from provision.security.profiles import ITSELF
@@ -54,8 +55,7 @@ _AUTHORIZERS = {
 }
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Acl:
+class Acl(Struct, frozen=True, order=True):
     """One of Kafka's ACLs: an operation that a principal may or may not do to a resource, from a host.
 
     A `prefixed` name stands for all that begin with it, the name `*` for all; so does the host `*`.

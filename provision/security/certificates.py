@@ -10,6 +10,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 if TYPE_CHECKING:
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -31,8 +33,7 @@ class Pair:
     certificate: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """Whom a certificate is for: a common name, and, of a server, the names and addresses by which it is reached."""
 
     common_name: str
@@ -161,8 +162,7 @@ def is_good(pair: Pair, authority: Pair, subject: Subject, now: dt.datetime | No
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(Struct, frozen=True):
     """What a certificate says: for whom it is, who issued it, and from when until when it is valid (UTC)."""
 
     subject: str

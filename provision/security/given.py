@@ -6,9 +6,10 @@ issue for TLS.
 """
 
 import datetime as dt
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from provision.security.certificates import Pair
 
@@ -33,8 +34,7 @@ class BadAuthority(ValueError):
         self.file, self.reason, self.hint = file, reason, hint
 
 
-@dataclass(frozen=True, slots=True)
-class GivenAuthority:
+class GivenAuthority(Struct, frozen=True):
     """A key with its certificate, and, if it is none that is signed by itself, the certificates above it, up to one."""
 
     pair: Pair

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from provision.common.endpoints import is_endpoint
 from provision.security.profiles import CONTROLLER, PLAIN, PLAIN_TEXT, PROFILES, Profile, is_controller
@@ -15,8 +16,7 @@ _ORDER = tuple(PROFILES)
 _LISTENER = re.compile(r"([A-Z][A-Z0-9_-]*) ([a-z-]+) (\S+)( meanwhile)?")
 
 
-@dataclass(frozen=True, slots=True)
-class Security:
+class Security(Struct, frozen=True):
     """The profile of each listener.
 
     `host` has those for clients on this machine, by their names in Kafka, in the order of the file; `internal` is that
@@ -151,8 +151,7 @@ def strictest(profiles: Iterable[Profile]) -> Profile:
     return max(profiles, key=lambda one: (one.encrypted, one.knows_users, _ORDER.index(one.name)))
 
 
-@dataclass(frozen=True, slots=True)
-class HostListener:
+class HostListener(Struct, frozen=True):
     """A listener of a node for clients on this machine: its name in Kafka, its profile's, and its `host:port`.
 
     It is `temporary` if it is there only while the listeners of running nodes change, or elsewhere meanwhile.

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from msgspec import Struct
+
 from provision.errors import Refused, Unavailable, UsageError
 from provision.security.certificates import (
     SOON_DAYS,
@@ -40,8 +42,7 @@ class Rotation(StrEnum):
     FINISH = "finish"
 
 
-@dataclass(frozen=True, slots=True)
-class Authority:
+class Authority(Struct, frozen=True):
     """Who issues certificates; during a rotation, these come with `chain`, and the `old` authority is trusted too.
 
     One of the user's own may have `issuers`, up to one that is signed by itself. All of it is kept in one file: the

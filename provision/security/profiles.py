@@ -1,8 +1,9 @@
 """What a security profile means: the protocol of each listener, and what a node is told of it. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from provision.security.listening import Security
@@ -26,8 +27,7 @@ _PLAIN_MODULE = "org.apache.kafka.common.security.plain.PlainLoginModule"
 _SCRAM_MODULE = "org.apache.kafka.common.security.scram.ScramLoginModule"
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(Struct, frozen=True):
     """How a listener is secured: whether connections are encrypted, and how clients say who they are.
 
     They show a certificate, or a password by a SASL `mechanism`, or nothing. The mechanism is that of nodes and of this
@@ -106,8 +106,7 @@ PROFILES = {
 """All profiles, by name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """A node as far as security goes: its listeners by name, its directory of files, and whether it uses KRaft.
 
     `keeps_users` is whether its version of Kafka keeps users in the cluster.

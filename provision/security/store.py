@@ -13,8 +13,9 @@ home/secrets/NAME/USER.password   the password of a user; users other than this 
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from provision.common.own_directories import is_own, make_own, remove_tree
 from provision.common.whole_files import read_whole, write_whole
@@ -26,8 +27,7 @@ _LARGEST = 1024 * 1024
 _KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(.*?)-----END", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class SecretStore:
+class SecretStore(Struct, frozen=True):
     """The directory of one environment's secrets below a home."""
 
     directory: Path

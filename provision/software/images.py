@@ -7,9 +7,10 @@ are not built again.
 import posixpath
 import re
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from msgspec import Struct
 
 from provision.catalogue.images import BUILT, Reference, is_known, kafka_line_of, layout_of
 from provision.catalogue.versions import OLDEST, KafkaVersion, release_of
@@ -31,8 +32,7 @@ _SHOWN_OUTPUT = 1000
 # -- build ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Built:
+class Built(Struct, frozen=True):
     """The result of `build`: the image's name and Kafka version, its base, and whether it is new."""
 
     name: str
@@ -171,8 +171,7 @@ def _version_in_tag(name: str) -> str:
 # -- load -------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True):
     """A loaded image: its name, its Kafka version if one is found, and why it cannot be used."""
 
     name: str

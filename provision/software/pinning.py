@@ -1,7 +1,8 @@
 """`provision lock`: record the software of an environment file by content, next to it, for `up --frozen`."""
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from provision.cluster.identity import Identities
 from provision.cluster.model import Cluster
@@ -19,8 +20,7 @@ from provision.spec.source import Source
 from provision.spec.swarm import SWARM
 
 
-@dataclass(frozen=True, slots=True)
-class Pinned:
+class Pinned(Struct, frozen=True):
     """The recorded pins, their file, and whether it has changed."""
 
     file: Path

@@ -4,8 +4,9 @@ Pins identify by content what may run: images by id and repository digest, jars 
 these come from, nor anything about the machine. Their file is called a lock, as in other tools.
 """
 
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from provision.cluster.identity import Identities, Identity
 from provision.cluster.model import Cluster
@@ -14,8 +15,7 @@ from provision.common.printable import printable
 _SUFFIXES = (".lock.yaml", ".lock.yml")
 
 
-@dataclass(frozen=True, slots=True)
-class Pins:
+class Pins(Struct, frozen=True):
     """The software an environment may run; `images` or `jars` are empty if they were not recorded."""
 
     version: str
@@ -28,8 +28,7 @@ class Pins:
         return self.images if images_of(cluster) else self.jars
 
 
-@dataclass(frozen=True, slots=True)
-class Deviation:
+class Deviation(Struct, frozen=True):
     """One deviation from the pins; None: not pinned, or not present."""
 
     what: str

@@ -9,7 +9,8 @@ import re
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from provision.catalogue.images import is_known, is_of_line, kafka_line_of, layout_of
 from provision.catalogue.versions import KRAFT, OLDEST, RELEASES, ZOOKEEPER, KafkaVersion, release_of, unsupported
@@ -38,8 +39,7 @@ FIRST_TO_CAP = KafkaVersion(3, 7, 0)
 _LAST_WITH_ENSEMBLE, _NO_ENSEMBLE = "3.9", 4  # Kafka's last release line with ZooKeeper, its first major one without
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """A problem without its position: `path` is the offending key."""
 
     path: Path

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from provision.spec.model import EnvironmentSpec
 
@@ -16,8 +17,7 @@ _PROPERTIES_HINT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Foreign:
+class Foreign(Struct, frozen=True):
     """What a file is, with its article, and what to do about it."""
 
     what: str

@@ -15,11 +15,12 @@ import io
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TextIO, get_args
+
+from msgspec import Struct
 
 from provision.common.records import NewRecord
 from provision.spec.record_json import as_bytes, content_in, exact, headers_in
@@ -67,8 +68,7 @@ class _NoNumber(ValueError):
     """A number that cannot be one in JSON that others read."""
 
 
-@dataclass(frozen=True, slots=True)
-class RecordFile:
+class RecordFile(Struct, frozen=True):
     """A file of records: its path, its format, and what `key` means in that."""
 
     path: str

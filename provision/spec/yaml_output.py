@@ -14,7 +14,7 @@ import yaml
 from provision.spec.yaml_text import means_no_text
 
 # PyYAML would write these as they are, or as a line break, which readers do not all take for the same.
-_ESCAPED = re.compile("[^\\x20-\\x7e\\xa1-\\u2027\\u202a-\\ud7ff\\ue000-\\ufefe\\uff00-\\ufffd\\U00010000-\\U0010ffff]")
+_ESCAPED = "[^\\x20-\\x7e\\xa1-\\u2027\\u202a-\\ud7ff\\ue000-\\ufefe\\uff00-\\ufffd\\U00010000-\\U0010ffff]"
 
 
 class _Dumper(yaml.SafeDumper):
@@ -24,7 +24,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
-    style = '"' if _ESCAPED.search(text) else "'" if means_no_text(text) else None
+    style = '"' if re.search(_ESCAPED, text) else "'" if means_no_text(text) else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style=style)
 
 

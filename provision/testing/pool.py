@@ -9,9 +9,11 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from provision import Environment, Level, ProvisionError
 from provision.common.notes import read_note
@@ -30,8 +32,7 @@ DEFAULT = {"kafka": {"mode": "kraft"}, "brokers": {"nodes": 1, "port": "auto"}, 
 """What is started if nothing is asked for: one broker, which keeps its data in memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """An environment as tests ask for it: a file or values, and `path.to.key=value` overrides for it."""
 
     file: Path | None = None

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from provision.common.patience import Patience
 from provision.errors import Unavailable
 from tests.cli.world import NAME, settle
 from tests.fake_kafka import SpokenRuntime
+from tests.values import replace
 
 NODES = ["zookeeper-1", "broker-1", "broker-2", "broker-3"]
 Step = Callable[[], object]

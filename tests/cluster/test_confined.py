@@ -5,7 +5,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -18,6 +17,7 @@ from provision.cluster.render import render, render_here
 from provision.cluster.resolve import resolve_without_ports
 from provision.errors import InvalidEnvironment
 from provision.spec.model import EnvironmentSpec
+from tests.values import replace
 
 Own = Callable[..., Cluster]
 

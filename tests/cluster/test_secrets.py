@@ -7,7 +7,7 @@ import shutil
 import stat
 import tarfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -40,6 +40,7 @@ from provision.runtime.process.runtime import ProcessRuntime
 from provision.spec.model import EnvironmentSpec
 from tests.fake_kafka import FakeKafka, SpokenRuntime
 from tests.runtimes import FakeRuntimes
+from tests.values import replace
 
 NAME = "vault"
 WORD, OTHER_WORD = "xyzzy-0pen-s3same", "plugh-cl0se-s3same"

@@ -1,6 +1,5 @@
 """One suite for every runtime: what the port promises, shown on each adapter."""
 
-import dataclasses
 import io
 import os
 import re
@@ -35,6 +34,7 @@ from provision.runtime.fake import FakeRuntime
 from provision.spec.loader import load
 from tests.engine import DEFAULT_VERSION, engine, image, java, wait_until
 from tests.holders import dead, living, reused
+from tests.values import replace
 
 pytestmark = pytest.mark.row("apart")
 
@@ -117,7 +117,7 @@ def _resolved(runtime: Runtime, request: pytest.FixtureRequest, tmp_path: Path, 
         return made
     hosts = request.getfixturevalue("swarm").hosts
     reached = {host.name: host.docker_host for host in hosts}
-    return dataclasses.replace(made, swarm=SwarmOptions(encrypted=False, reached=reached))
+    return replace(made, swarm=SwarmOptions(encrypted=False, reached=reached))
 
 
 def _ports(runtime: Runtime, *names: str) -> dict[str, int]:
@@ -131,7 +131,7 @@ def _ports(runtime: Runtime, *names: str) -> dict[str, int]:
 @pytest.fixture
 def kraft(runtime: Runtime, request: pytest.FixtureRequest, tmp_path: Path) -> Cluster:
     """A dedicated controller and a broker; the cluster's id is chosen."""
-    return dataclasses.replace(_resolved(runtime, request, tmp_path, KRAFT_FILE), cluster_id=CLUSTER_ID)
+    return replace(_resolved(runtime, request, tmp_path, KRAFT_FILE), cluster_id=CLUSTER_ID)
 
 
 @pytest.fixture
@@ -270,8 +270,8 @@ def test_software_is_identified_by_its_content(
 
 def test_software_that_is_not_there_has_no_identity(runtime: Runtime, cluster: Cluster, tmp_path: Path) -> None:
     name = str(tmp_path / "nowhere") if runtime.kind == "process" else f"{cluster.software}-nowhere"
-    nodes = tuple(dataclasses.replace(node, software=name) for node in cluster.nodes)
-    assert runtime.identify_software(dataclasses.replace(cluster, software=name, nodes=nodes)) == {}
+    nodes = tuple(replace(node, software=name) for node in cluster.nodes)
+    assert runtime.identify_software(replace(cluster, software=name, nodes=nodes)) == {}
 
 
 def test_files_are_updated_for_the_next_start_and_the_node_runs_on(
@@ -299,12 +299,10 @@ def test_a_node_that_was_replaced_has_its_new_files_and_mark_and_its_storage(
         runtime.replace_node(cluster, zookeeper, changed, config_hash("zookeeper-1", changed))
         assert _files(runtime, "zookeeper-1") == {file.name: file.text for file in changed}
         marked = tuple(
-            dataclasses.replace(node, config_hash=config_hash(node.name, changed))
-            if node.name == "zookeeper-1"
-            else node
+            replace(node, config_hash=config_hash(node.name, changed)) if node.name == "zookeeper-1" else node
             for node in before.nodes
         )
-        assert runtime.observe(NAME) == dataclasses.replace(before, nodes=marked)
+        assert runtime.observe(NAME) == replace(before, nodes=marked)
     assert _files(runtime, "broker-1") == {file.name: file.text for file in files if file.node == "broker-1"}
 
 
@@ -327,7 +325,7 @@ def test_a_node_that_was_replaced_for_another_version_knows_it(
     runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...]
 ) -> None:
     _create(runtime, cluster, files)
-    newer = dataclasses.replace(cluster, version=KafkaVersion(3, 9, 2))
+    newer = replace(cluster, version=KafkaVersion(3, 9, 2))
     (zookeeper,) = cluster.zookeepers
     own = _changed(files, "zookeeper-1", "")
     runtime.replace_node(newer, zookeeper, own, config_hash("zookeeper-1", own))
@@ -371,7 +369,7 @@ def test_nodes_that_were_recreated_later_leave_an_environment_as_old_as_it_is(
 def _changed(files: tuple[RenderedFile, ...], node: str, comment: str) -> tuple[RenderedFile, ...]:
     """The node's files with a comment that means nothing."""
     return tuple(
-        dataclasses.replace(file, content=file.content + comment.encode() * file.name.endswith(".properties"))
+        replace(file, content=file.content + comment.encode() * file.name.endswith(".properties"))
         for file in files
         if file.node == node
     )
@@ -551,8 +549,7 @@ def test_a_storage_that_cannot_be_formatted_is_an_error_with_what_the_tool_said(
         pytest.skip("it formats nothing")
     (controller,) = kraft.controllers
     broken = tuple(
-        dataclasses.replace(file, content=file.content.replace(b"node.id=1001", b"node.id=none"))
-        for file in render(kraft)
+        replace(file, content=file.content.replace(b"node.id=1001", b"node.id=none")) for file in render(kraft)
     )
     _create(runtime, kraft, broken)
     with pytest.raises(ProvisionError, match="the storage of controller-1 could not be formatted") as caught:

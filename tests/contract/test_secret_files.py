@@ -1,6 +1,5 @@
 """What every runtime promises of secret files: their node can read them, nobody else, and they are known as secret."""
 
-import dataclasses
 import io
 import os
 import stat
@@ -21,6 +20,7 @@ from provision.plan.observed import NodeState
 from provision.runtime.base import SECRET_MODE, Runtime
 from tests.contract import test_runtime as contract
 from tests.engine import engine, wait_until
+from tests.values import replace
 
 pytestmark = pytest.mark.row("apart")
 
@@ -35,7 +35,7 @@ def files_of(cluster: Cluster, word: str = "xyzzy") -> Files:
     """The files of all nodes: the main file of each is secret, and each has one more."""
     mains = set(MAIN_FILES.values())
     beside = [RenderedFile(node.name, CREDENTIALS, f"word={word}\n".encode(), secret=True) for node in cluster.nodes]
-    return (*(dataclasses.replace(file, secret=file.name in mains) for file in render(cluster)), *beside)
+    return (*(replace(file, secret=file.name in mains) for file in render(cluster)), *beside)
 
 
 def own(files: Files, node: Node) -> list[RenderedFile]:
@@ -122,8 +122,8 @@ def test_a_secret_file_can_be_written_over_while_its_node_runs_and_while_it_does
 @pytest.mark.parametrize("secret", [True, False], ids=["from now on", "no longer"])
 def test_a_file_can_become_secret_and_cease_to_be(runtime: Runtime, cluster: Cluster, *, secret: bool) -> None:
     (zookeeper,) = cluster.zookeepers
-    before = tuple(dataclasses.replace(file, secret=not secret) for file in files_of(cluster))
-    after = tuple(dataclasses.replace(file, secret=secret) for file in before)
+    before = tuple(replace(file, secret=not secret) for file in files_of(cluster))
+    after = tuple(replace(file, secret=secret) for file in before)
     create(runtime, cluster, before)
     require_private(runtime, zookeeper, own(before, zookeeper))
     runtime.update_files(contract.NAME, zookeeper.name, own(after, zookeeper))
@@ -165,9 +165,7 @@ def test_what_a_failure_says_of_a_secret_file_has_nothing_of_it(runtime: Runtime
         pytest.skip("it formats nothing")
     (controller,) = kraft.controllers
     broken = tuple(
-        dataclasses.replace(
-            file, content=file.content.replace(b"node.id=1001", b"node.id=none\nssl.key.password=xyzzy")
-        )
+        replace(file, content=file.content.replace(b"node.id=1001", b"node.id=none\nssl.key.password=xyzzy"))
         for file in files_of(kraft)
     )
     create(runtime, kraft, broken)

@@ -1,6 +1,5 @@
 """The documents against the code: what can be written and asked is documented, and what is documented exists."""
 
-import dataclasses
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -10,6 +9,7 @@ from typing import Any, Union, get_args, get_origin
 
 import pytest
 import typer
+from msgspec import structs
 from pydantic import BaseModel
 
 from provision.catalogue.versions import DEFAULT_VERSION, OLDEST, RELEASES, release_of
@@ -353,7 +353,7 @@ def test_what_templates_may_use_is_there(tmp_path: Path) -> None:
 def test_every_attribute_that_templates_may_use_is_named(name: str, kinds: tuple[type, ...]) -> None:
     row = rows(reference("## Template variables"))[name]
     for kind in kinds:
-        for field in dataclasses.fields(kind):
+        for field in structs.fields(kind):
             assert f"`{field.name}`" in row
 
 

@@ -1,6 +1,5 @@
 """Nodes of a swarm that leave their engines while records are written: given up, drained; and a fourth engine."""
 
-import dataclasses
 import re
 
 import pytest
@@ -15,6 +14,7 @@ from tests.engine import wait_until
 from tests.matrix import test_swarm
 from tests.matrix.fleet import NAME, Fleet
 from tests.swarm import Host, Lab, joined
+from tests.values import replace
 
 pytestmark = [pytest.mark.engine, pytest.mark.matrix, pytest.mark.row("swarm")]
 
@@ -88,7 +88,7 @@ def test_a_node_that_comes_back_to_a_volume_that_it_has_left_behind_finds_it_emp
     runtime: Runtime, kraft: Cluster
 ) -> None:
     """The engine of the broker is not the one that is asked, which therefore cannot remove the volume."""
-    unreached = dataclasses.replace(kraft, swarm=SwarmOptions(encrypted=False))
+    unreached = replace(kraft, swarm=SwarmOptions(encrypted=False))
     name, (broker,), files = kraft.name, kraft.brokers, render(kraft)
     own = [file for file in files if file.node == broker.name]
     runtime.create_network(unreached)

@@ -1,6 +1,5 @@
 """The id of a KRaft cluster whose data are kept: theirs, and never a new one beside them."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from provision.observe.cluster_id import cluster_id_for
 from provision.plan.observed import ObservedEnvironment
 from provision.runtime import directories
 from tests.plan.world import cluster_of
+from tests.values import replace
 
 ID = "fwAAAAAAAAAAAAAAAAAAAA"
 ABSENT = ObservedEnvironment("orders", "docker")

@@ -5,7 +5,6 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from tests.cli.world import NAME, settle
 from tests.kafka.scripted import ScriptedBroker, listening
 from tests.refusing import refusing
+from tests.values import replace
 
 Place = Callable[[ExitStack], str]
 OLD, YOUNG = 3600.0, 1.0

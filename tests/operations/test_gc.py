@@ -1,6 +1,5 @@
 """What is left over is found by its kind, and nothing else is; what is in use again is left alone."""
 
-import dataclasses
 import json
 import os
 import subprocess
@@ -39,6 +38,7 @@ from provision.runtime.fake import FakeRuntime
 from provision.spec.loader import load
 from provision.spec.source import Source
 from tests.runtimes import FakeRuntimes
+from tests.values import replace
 
 NONE = Unavailable("nothing of that kind")
 NAME = "orders"
@@ -693,4 +693,4 @@ def test_the_reaper_tries_again_what_is_being_changed(world: World, ended: Proce
 
 def test_leftovers_are_compared_by_what_they_are() -> None:
     one = Leftover("note", "x", "why", lambda _tell: True)
-    assert one == dataclasses.replace(one, remove=lambda _tell: False, since_s=5)
+    assert one == replace(one, remove=lambda _tell: False, since_s=5)

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from provision.kafka.levels import Level
 from provision.operations.status import status, status_dict
 from provision.runtime.fake import FakeRuntime
 from tests.cli.world import NAME, settle
+from tests.values import replace
 
 NODES = ["zookeeper-1", "broker-1", "broker-2", "broker-3"]
 

@@ -1,7 +1,5 @@
 """Every kind of state in which an environment can be found, each with what it must become."""
 
-import dataclasses
-
 from provision.cluster.model import Cluster
 from tests.plan.world import (
     CREATED,
@@ -16,6 +14,7 @@ from tests.plan.world import (
     left,
     running,
 )
+from tests.values import replace
 
 Cases = dict[str, tuple[Cluster, World]]
 """By name: what must be, and what is there."""
@@ -40,17 +39,17 @@ def additions() -> Cases:
     in_memory = cluster_of(storage="memory")
     return {
         "everything-new": (CLUSTER, NOTHING),
-        "everything-new-and-image-missing": (CLUSTER, dataclasses.replace(NOTHING, software=False)),
+        "everything-new-and-image-missing": (CLUSTER, replace(NOTHING, software=False)),
         "second-run": (CLUSTER, there),
-        "second-run-and-image-missing": (CLUSTER, dataclasses.replace(there, software=False)),
+        "second-run-and-image-missing": (CLUSTER, replace(there, software=False)),
         "ensemble-new-without-host-ports": (ENSEMBLE, NOTHING),
         "half-created": (CLUSTER, there.without("broker-2", "broker-3")),
         "network-and-storages-only": (CLUSTER, World(network=True, storages=there.storages)),
-        "network-lost": (CLUSTER, dataclasses.replace(there, network=False).but(EXITED)),
-        "network-lost-under-running-nodes": (ENSEMBLE, dataclasses.replace(running(ENSEMBLE).astray(), network=False)),
+        "network-lost": (CLUSTER, replace(there, network=False).but(EXITED)),
+        "network-lost-under-running-nodes": (ENSEMBLE, replace(running(ENSEMBLE).astray(), network=False)),
         "network-lost-and-some-nodes-down": (
             CLUSTER,
-            dataclasses.replace(there.astray("broker-1", "broker-3").but(EXITED, "zookeeper-1"), network=False),
+            replace(there.astray("broker-1", "broker-3").but(EXITED, "zookeeper-1"), network=False),
         ),
         "one-node-cut-off": (CLUSTER, there.astray("broker-2")),
         "one-node-at-another-address-while-a-broker-is-stopped": (
@@ -88,8 +87,8 @@ def changes() -> Cases:
     """Something that runs gets another file, or another container."""
     eight, sixteen = (cluster_of(brokers=brokers_with({"num.io.threads": threads})) for threads in (8, 16))
     both = cluster_of(brokers=brokers_with({"num.io.threads": 16, "background.threads": 9}))
-    there = dataclasses.replace(running(eight), controller=2)
-    taken = dataclasses.replace(there, dynamic=frozenset({"num.io.threads"}))
+    there = replace(running(eight), controller=2)
+    taken = replace(there, dynamic=frozenset({"num.io.threads"}))
     one = brokers_with(overrides={2: {"properties": {"log.retention.ms": 1}}})
     two, three = (cluster_of(brokers=brokers_with(FACTORS, nodes)) for nodes in (2, 3))
     stopped = there.but(EXITED, "broker-1").but(CREATED, "broker-3")
@@ -101,12 +100,12 @@ def changes() -> Cases:
         "property-of-one-broker-changed": (cluster_of(brokers=one), running(CLUSTER)),
         "property-changed-while-brokers-are-stopped": (sixteen, stopped),
         "dynamic-property-changed-while-a-broker-is-stopped": (sixteen, taken.but(EXITED, "broker-1")),
-        "property-changed-and-network-lost": (sixteen, dataclasses.replace(there, network=False)),
+        "property-changed-and-network-lost": (sixteen, replace(there, network=False)),
         "heap-changed": (cluster_of(brokers=brokers_with(heap="300m")), running(CLUSTER)),
         "port-changed": (cluster_of(brokers=brokers_with(port=9192)), running(CLUSTER)),
         "image-changed-and-missing": (
             cluster_of(kafka={"image": "mine/kafka:1"}),
-            dataclasses.replace(running(CLUSTER), software=False),
+            replace(running(CLUSTER), software=False),
         ),
         "image-heap-and-port-changed": (
             cluster_of(zookeeper={"port": 2191, "heap": "96m"}, brokers={"nodes": 3}, kafka={"version": "3.9.1"}),
@@ -118,7 +117,7 @@ def changes() -> Cases:
         "broker-left-out-of-the-file-and-stopped": (two, running(three).but(EXITED, "broker-3", exit_code=1)),
         "broker-left-out-of-the-file-and-all-stopped-and-network-lost": (
             two,
-            dataclasses.replace(running(three), network=False).but(EXITED),
+            replace(running(three), network=False).but(EXITED),
         ),
         "two-brokers-left-out-of-the-file": (cluster_of(brokers=brokers_with(nodes=1)), running(CLUSTER)),
     }
@@ -128,7 +127,7 @@ def drifts() -> Cases:
     """Something is set on a running broker outside its file."""
     eight, sixteen = (cluster_of(brokers=brokers_with({"num.io.threads": threads})) for threads in (8, 16))
     both = cluster_of(brokers=brokers_with({"num.io.threads": 16, "background.threads": 9}))
-    there = dataclasses.replace(
+    there = replace(
         running(eight),
         controller=1,
         dynamic=frozenset({"num.io.threads"}),
@@ -146,20 +145,20 @@ def drifts() -> Cases:
         "drift-on-a-stopped-broker": (eight, there.but(EXITED, "broker-1")),
         "drift-of-what-the-file-says-in-other-words": (
             eight,
-            dataclasses.replace(running(eight), settings={"broker-1": {"num.io.threads": " 08"}}),
+            replace(running(eight), settings={"broker-1": {"num.io.threads": " 08"}}),
         ),
-        "throttles-of-a-reassignment": (eight, dataclasses.replace(running(eight), settings={"broker-2": throttled})),
+        "throttles-of-a-reassignment": (eight, replace(running(eight), settings={"broker-2": throttled})),
     }
 
 
 def edits() -> Cases:
     """Somebody has edited the files of nodes."""
     eight = cluster_of(brokers=brokers_with({"num.io.threads": 8}))
-    there = dataclasses.replace(running(eight), controller=1)
-    dynamic = dataclasses.replace(there, dynamic=frozenset({"num.io.threads"}))
+    there = replace(running(eight), controller=1)
+    dynamic = replace(there, dynamic=frozenset({"num.io.threads"}))
     threads, no_text = ("num.io.threads=8", "num.io.threads=80"), ("broker.id=", "# caf\xe9\nbroker.id=")
     in_memory = cluster_of(storage="memory", brokers=brokers_with({"num.io.threads": 8}))
-    drifting = dataclasses.replace(dynamic, settings={"broker-2": {"background.threads": "3"}})
+    drifting = replace(dynamic, settings={"broker-2": {"background.threads": "3"}})
     return {
         "edited-ensemble": (eight, there.edited("zookeeper-1", "tickTime=", "tickTime=1")),
         "edited-property": (eight, there.edited("broker-2", *threads)),
@@ -182,9 +181,9 @@ def edits() -> Cases:
 
 def ensembles() -> Cases:
     """The ensemble grows, or nobody can tell whether it does."""
-    standalone = dataclasses.replace(running(CLUSTER), controller=3)
+    standalone = replace(running(CLUSTER), controller=3)
     grown = cluster_of(zookeeper={"nodes": 3, "port": 2181})
-    three = dataclasses.replace(running(ENSEMBLE), ensemble_leader="zookeeper-2", controller=1)
+    three = replace(running(ENSEMBLE), ensemble_leader="zookeeper-2", controller=1)
     interrupted = standalone.having(grown, "zookeeper-1").having(grown, "zookeeper-2", "zookeeper-3", state=CREATED)
     later = three.having(LARGE_ENSEMBLE, "zookeeper-1", "zookeeper-3", "zookeeper-4").having(
         LARGE_ENSEMBLE, "zookeeper-5", state=CREATED
@@ -219,15 +218,15 @@ def ensembles() -> Cases:
 
 def upgrades() -> Cases:
     """Another version of Kafka."""
-    old = dataclasses.replace(running(OLD), controller=1)
+    old = replace(running(OLD), controller=1)
     spoken = {"inter.broker.protocol.version": "3.8"}
     interim = cluster_of(kafka={"version": "3.9.1"}, brokers=brokers_with(spoken))
     first = old.having(PATCHED, "zookeeper-1")
     added = cluster_of(kafka={"version": "3.9.1"}, brokers=brokers_with(FACTORS, 3))
     before = cluster_of(kafka={"version": "3.8.1"}, brokers=brokers_with(FACTORS, 2))
     return {
-        "upgrade": (PATCHED, dataclasses.replace(old, software=False)),
-        "upgrade-to-a-patch-release": (PATCHED, dataclasses.replace(running(NEW), controller=2)),
+        "upgrade": (PATCHED, replace(old, software=False)),
+        "upgrade-to-a-patch-release": (PATCHED, replace(running(NEW), controller=2)),
         "upgrade-interrupted-in-the-first-step": (PATCHED, first.having(interim, "broker-2")),
         "upgrade-interrupted-between-the-steps": (PATCHED, first.having(interim, "broker-1", "broker-2", "broker-3")),
         "upgrade-interrupted-in-the-second-step": (
@@ -248,9 +247,9 @@ def refusals() -> Cases:
     in_memory = cluster_of(storage="memory")
     threads = brokers_with({"num.io.threads": 16})
     foreign = ("container orders-broker-1", "network orders", "volume orders-broker-2")
-    kraft = dataclasses.replace(CLUSTER, mode="kraft")
+    kraft = replace(CLUSTER, mode="kraft")
     return {
-        "names-taken-by-others": (CLUSTER, dataclasses.replace(NOTHING, foreign=foreign)),
+        "names-taken-by-others": (CLUSTER, replace(NOTHING, foreign=foreign)),
         "ensemble-lost": (CLUSTER, there.without("zookeeper-1")),
         "ensemble-of-three-lost-two": (ENSEMBLE, three.without("zookeeper-1", "zookeeper-3")),
         "ensemble-of-three-lost-all": (ENSEMBLE, three.without("zookeeper-1", "zookeeper-2", "zookeeper-3")),
@@ -274,16 +273,15 @@ def refusals() -> Cases:
 
 
 def _marked_otherwise(world: World) -> World:
-    nodes = {name: dataclasses.replace(node, config_hash="0123") for name, node in world.nodes.items()}
-    return dataclasses.replace(world, nodes=nodes)
+    nodes = {name: replace(node, config_hash="0123") for name, node in world.nodes.items()}
+    return replace(world, nodes=nodes)
 
 
 def _with_damaged_launch_files(world: World) -> World:
     files = {
         name: tuple(
-            dataclasses.replace(file, content=b"{") if file.name == "launch.json" else file
-            for file in files_of(CLUSTER, name)
+            replace(file, content=b"{") if file.name == "launch.json" else file for file in files_of(CLUSTER, name)
         )
         for name in world.nodes
     }
-    return dataclasses.replace(world, files=files)
+    return replace(world, files=files)

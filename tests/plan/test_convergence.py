@@ -13,6 +13,7 @@ from provision.plan.differences import differences
 from tests.examples import examples
 from tests.plan.cases import additions, changes, drifts, edits, ensembles, upgrades
 from tests.plan.world import EXITED, NOTHING, RUNNING, World, brokers_with, cluster_of, done, files_of, plan, printed
+from tests.values import replace
 
 CASES = additions() | changes() | drifts() | edits() | ensembles() | upgrades()
 UNSEEN = {"drift-on-a-stopped-broker"}
@@ -97,7 +98,7 @@ def test_any_sequence_of_files_and_interruptions_ends_as_the_last_file_says(step
     world = NOTHING
     for step in steps:
         takes = frozenset({"num.io.threads", "background.threads"} if step.dynamic else ())
-        world = dataclasses.replace(world, dynamic=takes)
+        world = replace(world, dynamic=takes)
         actions = plan(step.cluster, world)
         if any(action.verb is Verb.REFUSE for action in actions):
             assert all(action.verb is Verb.REFUSE for action in actions)

@@ -1,6 +1,5 @@
 """Which nodes leave their engines, and what keeps them from it."""
 
-import dataclasses
 from collections.abc import Collection, Mapping
 
 import pytest
@@ -22,6 +21,7 @@ from provision.plan.observed import (
 )
 from provision.plan.phases import Phase
 from tests.plan.world import cluster_of, printed, rendered, running
+from tests.values import replace
 
 VOTERS = (1001, 1002, 1003)
 READY = {"alpha": "", "beta": "", "gamma": ""}
@@ -44,11 +44,11 @@ def spread(cluster: Cluster, engines: Mapping[str, str], *, given_up: Collection
     }
     there = tuple(ObservedEngine(name, not why or "drained" in why, why) for name, why in engines.items())
     nodes = tuple(
-        dataclasses.replace(node, state=NodeState.EXITED, waits_for=why) if why else node
+        replace(node, state=NodeState.EXITED, waits_for=why) if why else node
         for node in observed.nodes
         for why in [engines[places[node.name].engine]]
     )
-    return dataclasses.replace(observed, nodes=nodes, places=places, engines=there, runtime="swarm")
+    return replace(observed, nodes=nodes, places=places, engines=there, runtime="swarm")
 
 
 def told(
@@ -103,7 +103,7 @@ def test_what_docker_has_drained_already_is_lost_there_if_the_file_drains_it_too
 
 def test_a_volume_without_its_node_is_lost_on_an_engine_that_the_file_drains() -> None:
     observed = spread(fleet(), READY)
-    gone = dataclasses.replace(observed, nodes=tuple(one for one in observed.nodes if one.name != "broker-2"))
+    gone = replace(observed, nodes=tuple(one for one in observed.nodes if one.name != "broker-2"))
     found = departures(gone, (), {"beta"})
     assert (list(found.lost), list(found.moving)) == (["broker-2"], ["controller-2"])
 
@@ -226,8 +226,8 @@ def test_nodes_leave_neither_with_a_change_in_steps_nor_with_the_cluster() -> No
 @pytest.mark.parametrize("state", [NodeState.CREATED, NodeState.EXITED])
 def test_what_never_ran_has_nothing_that_others_would_lack(state: NodeState) -> None:
     observed = spread(fleet(), {**READY, "gamma": "engine gamma is down"})
-    nodes = tuple(dataclasses.replace(one, state=state if one.waits_for else one.state) for one in observed.nodes)
-    found = refused(dataclasses.replace(observed, nodes=nodes), "gamma", survivors=NOBODY)
+    nodes = tuple(replace(one, state=state if one.waits_for else one.state) for one in observed.nodes)
+    found = refused(replace(observed, nodes=nodes), "gamma", survivors=NOBODY)
     assert ("refuse" in found) == (state is NodeState.EXITED)
 
 
@@ -238,12 +238,12 @@ def test_an_engine_has_to_be_known_by_that_name() -> None:
     with pytest.raises(UsageError, match="there is no engine to give up"):
         require_known(running(fleet()).observed, ("beta",))
     require_known(running(fleet()).observed, ())
-    left = dataclasses.replace(spread(fleet(), READY), engines=(ObservedEngine("alpha", is_ready=True),))
+    left = replace(spread(fleet(), READY), engines=(ObservedEngine("alpha", is_ready=True),))
     require_known(left, ("gamma",))  # it has left the swarm, but not the environment's mind
 
 
 def planned(observed: ObservedEnvironment, give_up: Collection[str] = (), drained: Collection[str] = ()) -> Plan:
-    cluster = dataclasses.replace(fleet(), swarm=SwarmOptions(drained=frozenset(drained)))
+    cluster = replace(fleet(), swarm=SwarmOptions(drained=frozenset(drained)))
     actions = plan_nodes(
         cluster,
         [Phase(rendered(cluster))],

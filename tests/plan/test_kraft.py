@@ -1,6 +1,5 @@
 """The first wave in KRaft mode: storages are formatted, controllers go before brokers, the quorum stays as it is."""
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -26,6 +25,7 @@ from tests.plan.world import (
     printed,
     running,
 )
+from tests.values import replace
 
 GOLDEN = Path(__file__).parent / "golden" / "kraft"
 
@@ -62,13 +62,13 @@ def changes() -> Cases:
     both = cluster_of(kafka={"version": "4.3.0"}, controllers=controllers, brokers=heap)
     only_controllers = cluster_of(kafka={"version": "4.3.0"}, controllers=controllers)
     return {
-        "heap-of-all-changed": (both, dataclasses.replace(running(DEDICATED), controller=1002)),
-        "heap-of-controllers-changed": (only_controllers, dataclasses.replace(running(DEDICATED), controller=1001)),
+        "heap-of-all-changed": (both, replace(running(DEDICATED), controller=1002)),
+        "heap-of-controllers-changed": (only_controllers, replace(running(DEDICATED), controller=1001)),
         "heap-of-voting-brokers-changed": (
             kraft(brokers=heap),
-            dataclasses.replace(running(COMBINED), controller=2),
+            replace(running(COMBINED), controller=2),
         ),
-        "upgrade": (DEDICATED, dataclasses.replace(running(kraft("4.2.0", controllers=3)), controller=1003)),
+        "upgrade": (DEDICATED, replace(running(kraft("4.2.0", controllers=3)), controller=1003)),
         "property-changed-while-controllers-are-stopped": (
             both,
             running(DEDICATED).but(EXITED, "controller-1"),
@@ -291,7 +291,7 @@ def test_a_first_up_that_is_cut_off_anywhere_is_gone_on_with(cluster: Cluster) -
                 needed |= {*actions[key].after}
         world = NOTHING.after(cluster, *(one for key, one in actions.items() if key in needed))
         empty = {name: StoredData(name, f"/data/{name}", {}, False, ()) for name in world.storages - world.nodes.keys()}
-        world = dataclasses.replace(world, stored=empty)
+        world = replace(world, stored=empty)
         assert [one for one in plan(cluster, world) if one.verb is Verb.REFUSE] == []
         assert plan(cluster, done(cluster, world)) == ()
     world = NOTHING

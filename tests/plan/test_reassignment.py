@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from random import Random
 
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from provision.plan.observed import ObservedBroker, ObservedPartition, ObservedTopic
 from provision.plan.reassignment import Wish, targets
+from tests.values import replace
 
 Row = tuple[int, ...]
 Rows = tuple[Row, ...]

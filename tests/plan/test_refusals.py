@@ -1,7 +1,5 @@
 """What the file asks for and a living environment cannot become: told node by node, with what to do instead."""
 
-import dataclasses
-
 import pytest
 
 from provision.plan.actions import Kind, Verb
@@ -19,6 +17,7 @@ from tests.plan.world import (
     printed,
     running,
 )
+from tests.values import replace
 
 CASES = refusals()
 
@@ -40,8 +39,8 @@ def test_each_thing_is_refused_once(name: str) -> None:
 @pytest.mark.parametrize("name", ["zookeeper-1", "broker-1"])
 def test_a_node_without_its_files_is_refused_and_nothing_else_is_planned(name: str) -> None:
     world = running(CLUSTER)
-    there = dataclasses.replace(world.nodes[name], state=NodeState.LOST, config_hash="", endpoint=None)
-    (action,) = plan(CLUSTER, dataclasses.replace(world, nodes={**world.nodes, name: there}))
+    there = replace(world.nodes[name], state=NodeState.LOST, config_hash="", endpoint=None)
+    (action,) = plan(CLUSTER, replace(world, nodes={**world.nodes, name: there}))
     assert (action.verb, action.name) == (Verb.REFUSE, name)
     assert "its directory is gone" in action.cause
     assert "--keep-data" in action.detail
@@ -93,17 +92,17 @@ def test_a_node_that_is_newer_than_the_file_is_refused_once_and_for_its_version(
 
 
 def test_versions_are_compared_as_releases_and_not_as_texts() -> None:
-    nodes = {name: dataclasses.replace(node, version="3.10.0") for name, node in running(PATCHED).nodes.items()}
-    world = dataclasses.replace(running(PATCHED), nodes=nodes)
+    nodes = {name: replace(node, version="3.10.0") for name, node in running(PATCHED).nodes.items()}
+    world = replace(running(PATCHED), nodes=nodes)
     assert {action.verb for action in plan(PATCHED, world)} == {Verb.REFUSE}
 
 
 def test_a_mode_that_is_not_known_is_no_other_mode() -> None:
-    assert plan(CLUSTER, dataclasses.replace(running(CLUSTER), mode="")) == ()
+    assert plan(CLUSTER, replace(running(CLUSTER), mode="")) == ()
 
 
 def test_foreign_things_are_told_beside_everything_else() -> None:
-    world = dataclasses.replace(running(ENSEMBLE), foreign=("volume orders-broker-9",))
+    world = replace(running(ENSEMBLE), foreign=("volume orders-broker-9",))
     assert [action.resource for action in plan(CLUSTER, world)] == [
         "volume orders-broker-9",
         "zookeeper-2",
@@ -115,8 +114,8 @@ def test_a_broker_may_leave_when_its_version_is_that_of_the_file_or_not_known() 
     smaller = cluster_of(brokers=brokers_with(nodes=2))
     for version in ("3.9.1", ""):
         nodes = dict(running(CLUSTER).nodes)
-        nodes["broker-3"] = dataclasses.replace(nodes["broker-3"], version=version)
-        actions = plan(smaller, dataclasses.replace(running(CLUSTER), nodes=nodes))
+        nodes["broker-3"] = replace(nodes["broker-3"], version=version)
+        actions = plan(smaller, replace(running(CLUSTER), nodes=nodes))
         assert not any(action.name == "broker-3" or action.verb is Verb.REFUSE for action in actions)
 
 

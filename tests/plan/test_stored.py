@@ -1,6 +1,5 @@
 """Kept data are protected like running ones, and a storage without data is not taken for one with data."""
 
-import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -23,6 +22,7 @@ from tests.plan.world import (
     running,
     stored_by,
 )
+from tests.values import replace
 
 OTHER_ID = "fwAAAAAAAAAAAAAAAAAAAQ"
 OLD, NEW = (cluster_of(kafka={"version": version}) for version in ("3.8.1", "3.9.1"))
@@ -32,7 +32,7 @@ ONE, THREE = (cluster_of(zookeeper={"nodes": nodes, "port": 2181}) for nodes in 
 def kraft(version: str = "3.9.1", controllers: int = 3, **sections: object) -> Cluster:
     kafka = {"version": version, "mode": "kraft"}
     spec = cluster_of(zookeeper={}, kafka=kafka, controllers={"nodes": controllers}, **sections)
-    return dataclasses.replace(spec, cluster_id=CLUSTER_ID)
+    return replace(spec, cluster_id=CLUSTER_ID)
 
 
 def names(cluster: Cluster) -> list[str]:
@@ -90,8 +90,8 @@ def test_what_a_running_environment_refuses_is_refused_over_its_kept_data(
 def test_storages_that_were_never_used_forbid_nothing_but_a_smaller_ensemble(name: str) -> None:
     before, after = FORBIDDEN[name]
     unused = kept(before).storing(before, *names(before), used=False)
-    meta_only = {key: dataclasses.replace(data, meta={}) for key, data in unused.stored.items()}
-    assert not refused(after, dataclasses.replace(unused, stored=meta_only))
+    meta_only = {key: replace(data, meta={}) for key, data in unused.stored.items()}
+    assert not refused(after, replace(unused, stored=meta_only))
 
 
 def test_newer_releases_and_larger_ensembles_are_welcome_over_kept_data() -> None:
@@ -168,7 +168,7 @@ def test_kept_storages_of_a_broker_that_never_started_keep_nobody_from_leaving(w
 def test_what_else_forbids_the_data_is_told_first() -> None:
     """`up --set brokers.nodes=3` would not help."""
     for before, after in ((NEW, OLD), (kraft(), NEW)):
-        fewer = dataclasses.replace(after, nodes=tuple(node for node in after.nodes if node.name != "broker-3"))
+        fewer = replace(after, nodes=tuple(node for node in after.nodes if node.name != "broker-3"))
         assert all("brokers.nodes" not in action.detail for action in refused(fewer, with_data(kept(before), before)))
 
 
@@ -177,8 +177,8 @@ def test_what_else_forbids_the_data_is_told_first() -> None:
 
 def emptied(world: World, *nodes: str) -> World:
     """The world with the data of those nodes wiped."""
-    empty = {name: dataclasses.replace(world.stored[name], meta={}, written=False) for name in nodes}
-    return dataclasses.replace(world, stored={**world.stored, **empty})
+    empty = {name: replace(world.stored[name], meta={}, written=False) for name in nodes}
+    return replace(world, stored={**world.stored, **empty})
 
 
 CONTROLLERS = ["controller-1", "controller-2", "controller-3"]
@@ -224,7 +224,7 @@ def test_an_ensemble_whose_data_are_lost_is_not_begun_anew(name: str) -> None:
 
 def with_cluster_id(world: World, cluster: Cluster, *nodes: str) -> World:
     stored = {node: stored_by(cluster, node, cluster_id=OTHER_ID) for node in nodes}
-    return dataclasses.replace(world, stored={**world.stored, **stored})
+    return replace(world, stored={**world.stored, **stored})
 
 
 @pytest.mark.parametrize("cluster", [ONE, kraft()], ids=["zookeeper", "kraft"])
@@ -247,8 +247,8 @@ def test_where_no_cluster_has_the_majority_all_are_named() -> None:
 def noting(world: World, cluster: Cluster, *identities: str) -> World:
     """With an ensemble that has noted those clusters."""
     members = {node.name: world.stored[node.name] for node in cluster.zookeepers}
-    noted = {name: dataclasses.replace(data, ensemble_of=frozenset(identities)) for name, data in members.items()}
-    return dataclasses.replace(world, stored={**world.stored, **noted})
+    noted = {name: replace(data, ensemble_of=frozenset(identities)) for name, data in members.items()}
+    return replace(world, stored={**world.stored, **noted})
 
 
 @pytest.mark.parametrize("brokers", [1, 2, 3])
@@ -273,10 +273,10 @@ def test_swapped_data_are_named() -> None:
     world = with_data(kept(ONE), ONE)
     one, two = (stored_by(ONE, node) for node in ("broker-1", "broker-2"))
     swapped = {
-        "broker-1": dataclasses.replace(one, meta=two.meta),
-        "broker-2": dataclasses.replace(two, meta=one.meta),
+        "broker-1": replace(one, meta=two.meta),
+        "broker-2": replace(two, meta=one.meta),
     }
-    refusals = refused(ONE, dataclasses.replace(world, stored={**world.stored, **swapped}))
+    refusals = refused(ONE, replace(world, stored={**world.stored, **swapped}))
     assert [(action.name, "node 2" in action.cause, "node 1" in action.cause) for action in refusals] == [
         ("broker-1", True, False),
         ("broker-2", False, True),
@@ -292,7 +292,7 @@ def growth(state: str) -> tuple[Cluster, Cluster, World]:
     world = with_data(running(three), three)
     match state:
         case "storage only":
-            world = dataclasses.replace(world, storages=world.storages | {"broker-4"})
+            world = replace(world, storages=world.storages | {"broker-4"})
         case "created" | "formatted":
             world = world.having(four, "broker-4", state=CREATED)
         case "started without being formatted":
@@ -345,7 +345,7 @@ def test_a_broker_that_may_have_replicas_is_not_a_leftover() -> None:
 
 def test_what_a_stopped_node_had_in_memory_is_not_there_and_proves_nothing() -> None:
     three, two = (cluster_of(storage="memory", brokers=brokers_with(nodes=nodes)) for nodes in (3, 2))
-    stopped = dataclasses.replace(running(three).but(EXITED, "broker-3"), storage="memory")
+    stopped = replace(running(three).but(EXITED, "broker-3"), storage="memory")
     world = emptied(with_data(stopped, three), "broker-3")
     assert all(action.verb is not Verb.REMOVE for action in plan(two, world))
 
@@ -394,7 +394,7 @@ def test_a_damaged_meta_file_tells_nothing(content: bytes) -> None:
     "content", [b"", b"\xff", b"[]", b"{", b"1", b'{"kafka": 3}', b'{"kafka": "three", "storage": []}', b"[" * 9999]
 )
 def test_damaged_files_tell_nothing(content: bytes) -> None:
-    files = tuple(dataclasses.replace(file, content=content) for file in stored_by(kraft(), "broker-1").files)
+    files = tuple(replace(file, content=content) for file in stored_by(kraft(), "broker-1").files)
     data = StoredData("broker-1", "", files=files)
     assert (data.version, data.storage, data.voters, data.mode) == (None, "", frozenset(), "")
     assert StoredData("zookeeper-1", "").members == 0

@@ -1,6 +1,5 @@
 """The second wave: what is made, changed, moved and deleted inside Kafka, in which order, and what is refused."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from provision.plan.observed import ObservedBroker, ObservedCluster, ObservedPar
 from provision.plan.topic_changes import THROTTLE, TOPIC, Growth, PlacedTopic, Reassignment, TopicSettings
 from provision.plan.topics import UNTHROTTLED_BYTES_PER_S, plan_topics
 from tests.golden import Golden
+from tests.values import replace
 
 GOLDEN = Path(__file__).parent / "golden" / "topics"
 MIB = 1024**2
@@ -265,7 +265,7 @@ def test_without_rebalance_it_is_never_the_cause(
 ) -> None:
     partitions = topic_there("t", *rows).partitions
     moving = [
-        dataclasses.replace(p, replicas=(*p.replicas, new), adding=(new,)) if new not in p.replicas else p
+        replace(p, replicas=(*p.replicas, new), adding=(new,)) if new not in p.replicas else p
         for p, new in zip(partitions, added, strict=False)
     ]
     old = ObservedTopic("t", (*moving, *partitions[len(moving) :]))
@@ -386,7 +386,7 @@ def test_replicas_that_only_go_cost_nothing() -> None:
 
 def test_every_topic_leaves_brokers_that_go() -> None:
     cluster = there(ORDERS_THERE, topic_there("mine", (3, 1)), topic_there("__offsets", (3,), (2,), internal=True))
-    topic = dataclasses.replace(ORDERS, replication_factor=2)
+    topic = replace(ORDERS, replication_factor=2)
     actions = planned([topic], cluster, leaving=[3])
     assert moved(actions) == {"__offsets": {0: (1,)}, "mine": {0: (1, 2)}, "orders": {0: (1, 2), 1: (2, 1)}}
     causes = {action.name: action.cause for action in actions}
@@ -455,19 +455,19 @@ def cases() -> dict[str, tuple[Action, ...]]:
     )
     policy = TopicPolicy(prune=True, throttle_bytes_per_s=10 * MIB)
     under_way = Topic("under-way", 1, 1, {})
-    two = dataclasses.replace(ORDERS, replication_factor=2)
+    two = replace(ORDERS, replication_factor=2)
     return {
         "everything-at-once": planned(
             [ORDERS, PAYMENTS, compacted, fewer, under_way], everything, policy, throttled=["under-way"]
         ),
         "a-broker-leaves": planned([two], there(ORDERS_THERE, customers), leaving=[3]),
         "a-broker-leaves-and-has-to-be-left-some-room": planned(
-            [two, dataclasses.replace(compacted, partitions=1, replication_factor=2)],
+            [two, replace(compacted, partitions=1, replication_factor=2)],
             there(ORDERS_THERE, customers, topic_there("__consumer_offsets", (1, 2, 3), internal=True, size=5 * MIB)),
             leaving=[3],
         ),
         "everything-refused": planned(
-            [Topic("orders", 1, 2, {}), dataclasses.replace(compacted, grow_compacted=False)],
+            [Topic("orders", 1, 2, {}), replace(compacted, grow_compacted=False)],
             there(ORDERS_THERE, customers, topic_there("old", (1, 2, 3))),
             PRUNE,
             leaving=[2],

@@ -1,7 +1,5 @@
 """The two phases of a new version: when they are needed, and what the first one is."""
 
-import dataclasses
-
 import pytest
 
 from provision.cluster.model import Cluster, Role
@@ -10,6 +8,7 @@ from provision.plan.observed import ObservedEnvironment
 from provision.plan.upgrade import PROTOCOL, PROTOCOL_PHASE, SOFTWARE_PHASE, stages_of
 from tests.plan.cases import NEW, OLD, PATCHED
 from tests.plan.world import EXITED, NOTHING, World, brokers_with, cluster_of, plan, running
+from tests.values import replace
 
 
 def interim(cluster: Cluster, world: World) -> set[str | None]:
@@ -58,7 +57,7 @@ def test_the_file_may_say_the_protocol_itself_if_all_speak_it(brokers: dict[str,
 
 
 def test_a_broker_whose_version_is_not_known_holds_nothing_up() -> None:
-    nodes = {name: dataclasses.replace(node, version="") for name, node in running(OLD).nodes.items()}
+    nodes = {name: replace(node, version="") for name, node in running(OLD).nodes.items()}
     assert len(stages_of(PATCHED, ObservedEnvironment("orders", "docker", nodes=tuple(nodes.values())))) == 1
 
 
@@ -66,10 +65,10 @@ def test_the_first_step_changes_only_what_brokers_speak() -> None:
     first, last = stages_of(PATCHED, running(OLD).observed)
     assert (first.name, last.name, last.cluster) == (SOFTWARE_PHASE, PROTOCOL_PHASE, PATCHED)
     step = first.cluster
-    assert dataclasses.replace(step, nodes=()) == dataclasses.replace(PATCHED, nodes=())
+    assert replace(step, nodes=()) == replace(PATCHED, nodes=())
     for node, wanted in zip(step.nodes, PATCHED.nodes, strict=True):
         added = {PROTOCOL: "3.8"} if node.role is Role.BROKER else {}
-        assert node == dataclasses.replace(wanted, properties={**wanted.properties, **added})
+        assert node == replace(wanted, properties={**wanted.properties, **added})
         assert list(node.properties) == sorted(node.properties)
 
 

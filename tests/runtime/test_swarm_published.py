@@ -1,6 +1,5 @@
 """Whether engines open ports for brokers, and where clients find them otherwise."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from provision.runtime.swarm import services
 from provision.runtime.swarm.layout import Location, swarm_layout
 from provision.runtime.swarm.seen import Seen
 from provision.spec.model import EnvironmentSpec
+from tests.values import replace
 
 LOCATIONS = {f"broker-{number}": Location(f"e{number}", f"10.0.0.{number}") for number in (1, 2)}
 IMAGE = services.Image("sha256:1", "sha256:1")

@@ -1,6 +1,5 @@
 """An environment as one manager of a swarm tells of it, with engines that are there, away or drained."""
 
-import dataclasses
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from provision.runtime.swarm.engines import Engine
 from provision.runtime.swarm.notes import NAME, as_volume
 from provision.runtime.swarm.records import ENGINE, ENGINE_NAME, GIVEN_UP, RECORD
 from provision.runtime.swarm.seen import Seen
+from tests.values import replace
 
 ENGINES = {
     "a": Engine("a", "alpha", "10.0.0.1"),
@@ -115,7 +115,7 @@ def test_places_say_where_the_data_of_nodes_are_and_engines_whether_they_answer(
     label = {RECORD: "fleet-broker-2", spec.NODE: "broker-2", ENGINE: "b", ENGINE_NAME: "beta", GIVEN_UP: "true"}
     gone = {RECORD: "fleet-broker-5", spec.NODE: "broker-5", ENGINE: "gone", ENGINE_NAME: "epsilon"}
     configs = [*seen.configs, config("r2", **label), config("r5", **gone)]
-    observed = dataclasses.replace(seen, configs=configs).environment("fleet", (), frozenset())
+    observed = replace(seen, configs=configs).environment("fleet", (), frozenset())
     assert observed.places == {
         "broker-1": Place("alpha", "fleet-broker-1"),
         "broker-2": Place("beta", "fleet-broker-2", given_up=True),

@@ -4,7 +4,6 @@ import datetime as dt
 import socket
 import ssl
 import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 
 from provision.security.certificates import Pair, Subject, is_good, issue, make_authority, shown
 from provision.security.material import parted
+from tests.values import replace
 
 AUTHORITY, STRANGER = make_authority("orders"), make_authority("orders")
 SERVER = Subject("provision", ("127.0.0.1", "localhost", "orders-broker-1"))

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from provision.security.profiles import PROFILES
 from provision.spec.listeners import security_of
 from tests.security.test_ensemble import understood
 from tests.security.test_environments import NAME, Closed
+from tests.values import replace
 
 SOON = UpOptions(timeout_s=60.0)
 PHASES = (OPEN_PHASE, MOVE_PHASE, CLOSE_PHASE)

@@ -1,6 +1,5 @@
 """A secured environment from `up` to `down`, with fakes in place of an engine and of Kafka."""
 
-import dataclasses
 import json
 import os
 import re
@@ -33,6 +32,7 @@ from provision.security.material import parted
 from provision.security.store import SecretStore
 from tests.fake_kafka import FakeKafka, SpokenRuntime
 from tests.runtimes import FakeRuntimes
+from tests.values import replace
 
 NAME = "closed"
 KRAFT: dict[str, Any] = {"kafka": {"mode": "kraft"}, "controllers": {"nodes": 1}}
@@ -107,7 +107,7 @@ def test_its_nodes_have_certificates_for_their_names_and_a_second_plan_is_empty(
         values = read(files["secrets.properties"].decode())
         assert values is not None
         names = sorted({"127.0.0.1", "localhost", f"{NAME}-{node}"})
-        pair = dataclasses.replace(authority, key=values["key"].encode(), certificate=values["certificate"].encode())
+        pair = replace(authority, key=values["key"].encode(), certificate=values["certificate"].encode())
         assert is_good(pair, authority, Subject("provision", tuple(names)))
     assert not environment.plan().plan.first_wave
     assert not environment.up(RUNNING).changed

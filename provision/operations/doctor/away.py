@@ -3,8 +3,9 @@
 import re
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec import Struct
 
 from provision.cluster.model import Role
 from provision.operations.doctor.facts import Facts, NodeFacts, known
@@ -22,8 +23,7 @@ _LAST_LINES = 200
 _SHOWN = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Absence:
+class Absence(Struct, frozen=True):
     """Why a broker is away, what brings it back, and the repairs if those are safe.
 
     `is_passing` is whether it needs nothing but a moment: it has just been started, or is going down.

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from provision.common.patience import Patience
 from provision.errors import NodeFailed, NotReady, UsageError
@@ -61,8 +62,7 @@ Choose = Callable[[Repair], bool]
 """Whether the user agrees to a repair."""
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
+class Diagnosis(Struct, frozen=True):
     """What an environment has, and whether it exists at all: `is_up` is whether there are nodes."""
 
     environment: str
@@ -79,8 +79,7 @@ class Diagnosis:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
+class _Look(Struct, frozen=True):
     """One look at an environment: what was gathered, where it is, and what the checks find in it."""
 
     facts: Facts

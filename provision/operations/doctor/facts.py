@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TypeVar
+
+from msgspec import Struct, field
 
 from provision.cluster.model import Cluster, RenderedFile, Role
 from provision.errors import Problem
@@ -24,8 +25,7 @@ from provision.spec.source import Source
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Unasked:
+class Unasked(Struct, frozen=True):
     """A fact that could not be asked: `why` is one sentence, `mend` what is to be done if that is known."""
 
     why: str
@@ -48,8 +48,7 @@ def _mentions(text: str, name: str) -> bool:
     return re.search(rf"(?<![\w.]){re.escape(name.strip())}(?![\w.])", text) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class NodeFacts:
+class NodeFacts(Struct, frozen=True):
     """One node, as far as it could be asked.
 
     `log` are its last lines (`kafka.failures.LOG_LINES`), oldest first, and `files` its configuration. `stored` is what
@@ -68,16 +67,14 @@ class NodeFacts:
         return settings_in(known(self.files) or ())
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(Struct, frozen=True):
     """What the new replicas of a partition lack, and what they gained while they were watched for a few seconds."""
 
     lacking_bytes: int
     gained_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Inside:
+class Inside(Struct, frozen=True):
     """What lives inside Kafka.
 
     `answers` is what each broker reports within two seconds, and `slow` the reason why those that were silent then did
@@ -104,16 +101,14 @@ class Inside:
         return answers.best if answers else None
 
 
-@dataclass(frozen=True, slots=True)
-class Damage:
+class Damage(Struct, frozen=True):
     """Why a note cannot be read, and what to do about it."""
 
     why: str
     fix: str
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """All that is known about one environment.
 
     `source` describes it, if that is more than its name; `cluster` is what it means, None if it is not valid

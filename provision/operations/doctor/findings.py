@@ -6,6 +6,8 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
+from msgspec import Struct
+
 from provision.events import Listener
 from provision.home.place import Home
 from provision.runtime.base import Runtime
@@ -18,8 +20,7 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
-@dataclass(frozen=True, slots=True)
-class Hands:
+class Hands(Struct, frozen=True):
     """What a repair may use."""
 
     runtime: Runtime
@@ -45,8 +46,7 @@ class Repair:
         return f"{self.verb} {self.subject}"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """Something that is wrong.
 
     Args:

@@ -4,12 +4,15 @@ Whatever is broken, this comes to an end and raises nothing but what the user di
 `Unasked`, with the reason.
 """
 
+import dataclasses
 import importlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from provision.catalogue.versions import KRAFT
 from provision.cluster.model import Cluster, Role
@@ -80,8 +83,7 @@ def side_by_side(asks: Mapping[str, Callable[[], Any]], limit_s: float = STEP_S)
     return {name: answers.get(name, late) for name in asks}
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """The runtime that has an environment, or would have it, and what it has; `engine` is why Docker is not asked."""
 
     runtime: Runtime | None
@@ -211,7 +213,9 @@ def _with_nodes(facts: Facts, runtime: Runtime, observed: ObservedEnvironment) -
     later = side_by_side(_second_look(runtime, observed, nodes, inside))
     return replace(
         facts,
-        observed=replace(observed, stored={one: data for one, each in nodes.items() if (data := known(each.stored))}),
+        observed=dataclasses.replace(
+            observed, stored={one: data for one, each in nodes.items() if (data := known(each.stored))}
+        ),
         machine=found["machine"],
         assessment=found["assessment"],
         certificates=found["certificates"],

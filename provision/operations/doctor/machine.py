@@ -5,11 +5,11 @@ To add a check, write a function that takes `MachineFacts` and yields findings, 
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
+from msgspec import Struct
 
 from provision.catalogue.versions import DEFAULT_VERSION, release_of
 from provision.home.place import Home
@@ -32,8 +32,7 @@ _UNLIMITED = 2**60
 _FITTING = release_of(DEFAULT_VERSION).java
 
 
-@dataclass(frozen=True, slots=True)
-class MachineFacts:
+class MachineFacts(Struct, frozen=True):
     """What is known about this machine.
 
     `java` are the Java commands that would be tried, in that order. `ports` are the usual ports that are taken, each
@@ -66,8 +65,7 @@ class MachineFacts:
         return "", "no Docker engine can be used, and there is no Java that fits"
 
 
-@dataclass(frozen=True, slots=True)
-class MachineDiagnosis:
+class MachineDiagnosis(Struct, frozen=True):
     """What was found about this machine."""
 
     facts: MachineFacts

@@ -4,9 +4,10 @@ import socket
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
+
+from msgspec import Struct
 
 from provision.cluster.layout import LOOPBACK
 from provision.cluster.model import Role
@@ -25,8 +26,7 @@ _LOOPBACKS = (LOOPBACK, "localhost", "::1")
 _MOST = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
+class Reach(Struct, frozen=True):
     """Whether an address answers from somewhere, and whether it should.
 
     `listener` is its name in Kafka; empty for ZooKeeper. `why` is why it does not answer; empty if it does, None if it
@@ -63,8 +63,7 @@ class Reach:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Advertised:
+class Advertised(Struct, frozen=True):
     """An address that a node advertises to clients or other nodes."""
 
     node: str

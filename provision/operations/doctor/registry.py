@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from provision.operations.doctor.facts import Facts
 from provision.operations.doctor.findings import Finding, Severity
@@ -11,8 +13,7 @@ Look = Callable[[Facts], Iterator[Finding]]
 _ID = re.compile(r"[a-z]+(-[a-z]+)*")
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """An entry: the ids of the failures that it names, and the function that finds them."""
 
     ids: tuple[str, ...]

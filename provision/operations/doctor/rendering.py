@@ -1,7 +1,8 @@
 """What the environment file means for what is there: the files that nodes would get, and data kept in its directory."""
 
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from provision.cluster.model import Cluster, RenderedFile, StorageKind
 from provision.cluster.resolve import fixed_ports, resolve

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from provision.errors import Busy, ProvisionError
 from provision.events import Listener, Notice, silent
 from provision.operations.gc.kinds import KINDS
@@ -10,8 +12,7 @@ from provision.operations.gc.leftover import Kind, Leftover, Situation, Storages
 from provision.runtime import Runtimes
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What became of a leftover: whether it is removed, or why it is not (`error`; empty if it was in use again)."""
 
     leftover: Leftover

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from msgspec import Struct
+
 from provision.common.own_directories import is_own
 from provision.errors import ProvisionError, Refused
 from provision.events import Listener, Notice, silent
@@ -39,8 +41,7 @@ Storages = tuple[str, str, float | None, frozenset[str]]
 """Those of an environment: the runtime's kind, its name, when it was made, and the names of the nodes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """An environment, and where it is."""
 
     runtime: Runtime
@@ -114,8 +115,7 @@ def entries_of(directory: Path, below: Path) -> list[Path]:
         return []
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Struct, frozen=True):
     """A kind of leftover: what finds it, and for how long it is left alone, because it may just be in the making."""
 
     name: str

@@ -9,13 +9,14 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import docker
 from docker.errors import APIError, NotFound
 from docker.types import Mount
+from msgspec import Struct
+from msgspec.structs import replace
 
 from provision.cluster.layout import NODE_HOME
 from provision.cluster.model import Cluster, Node
@@ -44,8 +45,7 @@ _MEMORY_BYTES = 1024**3
 _CLASS_PATH = re.compile(r"^\s*java\.class\.path = (?P<first>.*)\n(?P<rest>(?: {8,}.*\n)*)", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
+class _Kept(Struct, frozen=True):
     """A volume with an archive, as its labels describe it."""
 
     volume: str

@@ -7,11 +7,11 @@ import stat
 import tarfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from docker.types import LogConfig, Mount
+from msgspec import Struct
 
 from provision.catalogue.images import layout_of
 from provision.catalogue.versions import KRAFT, KafkaVersion, version_of
@@ -218,8 +218,7 @@ def archive_of_data(contents: Mapping[str, bytes], user: str) -> bytes:
     return _tar([_Entry(name, content) for name, content in contents.items()], user)
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(Struct, frozen=True):
     """An entry of a tar file: a file, or a directory if there is no content."""
 
     path: str

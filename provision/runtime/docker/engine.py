@@ -9,7 +9,6 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from docker.constants import DEFAULT_NPIPE, IS_WINDOWS_PLATFORM
 from docker.tls import TLSConfig
+from msgspec import Struct
 
 from provision.common.whole_files import read_whole
 from provision.errors import Unavailable
@@ -31,8 +31,7 @@ _PORT, _TLS_PORT = 2375, 2376
 _HOST_NAME = re.compile(r"[\w.\-:%]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Engine:
+class Engine(Struct, frozen=True):
     """An engine's address, as `unix://PATH`, `npipe://PATH` or `tcp://HOST:PORT`, and how its connection is encrypted.
 
     `named_by` is what names it, for messages: a variable or a file; empty for the default address.

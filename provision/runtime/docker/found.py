@@ -1,9 +1,10 @@
 """What the engine lists, separated into an environment's own things and those that conflict with it."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any
+
+from msgspec import Struct
 
 from provision.catalogue.versions import KRAFT
 from provision.cluster.model import Role, is_node_name
@@ -17,8 +18,7 @@ Thing = Mapping[str, Any]
 """A container, network or volume, as the engine lists it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Things:
+class Things(Struct, frozen=True):
     """Everything that one engine has."""
 
     containers: Sequence[Thing]

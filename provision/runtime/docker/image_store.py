@@ -5,13 +5,13 @@ import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import PurePosixPath
 from typing import IO, Any, BinaryIO, cast
 
 from docker.errors import APIError, NotFound
 from docker.utils import match_tag
+from msgspec import Struct
 
 from provision.catalogue.images import APACHE_KAFKA
 from provision.catalogue.versions import version_of
@@ -42,8 +42,7 @@ _LOADED = re.compile(r"Loaded image(?: ID)?: (\S+)")
 _SHORT_ID = 19  # `sha256:` and twelve digits, as docker shows it
 
 
-@dataclass(frozen=True, slots=True)
-class Details:
+class Details(Struct, frozen=True):
     """An image's labels, environment variables, working directory, and the paths of its declared volumes."""
 
     id: str
@@ -66,8 +65,7 @@ class Details:
         return ":".join(dict.fromkeys(directories))
 
 
-@dataclass(frozen=True, slots=True)
-class StoredImage:
+class StoredImage(Struct, frozen=True):
     """An image in the engine's list under one name: size in bytes, Unix time of its creation.
 
     `version` is the Kafka version by the labels of the image or of its containers, else empty. `built` is whether
@@ -83,8 +81,7 @@ class StoredImage:
     environments: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(Struct, frozen=True):
     """An image without a name: its id, and the ids of the builder's steps, the image's own last."""
 
     id: str

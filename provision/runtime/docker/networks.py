@@ -13,13 +13,13 @@ import random
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any
 
 from docker import APIClient
 from docker.errors import APIError, NotFound
 from docker.types import IPAMConfig, IPAMPool, NetworkingConfig
+from msgspec import Struct
 
 from provision.cluster.model import Role
 from provision.errors import ProvisionError
@@ -166,8 +166,7 @@ def membership(api: APIClient, name: str, node: str) -> NetworkingConfig:
     return NetworkingConfig({name: endpoint})  # type: ignore[arg-type] # its types know one endpoint without a name
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """How a running node is `astray`, not where others look for it (empty: it is); `cut_off` if it is nowhere."""
 
     astray: str = ""

@@ -9,12 +9,12 @@ A note is neither a storage, nor does it mean that the environment exists.
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from docker import APIClient
 from docker.errors import NotFound
+from msgspec import Struct
 
 from provision.common.notes import LATEST_S
 from provision.errors import Refused
@@ -24,8 +24,7 @@ from provision.runtime.docker.client import translated
 _TEXT = f"{spec.NOTE}."
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """What the engine has: `kind` names it within its environment, `texts` is what it says.
 
     `made_s` is when it was made (Unix time by the engine's clock, in whole seconds); 0 if the engine does not tell.

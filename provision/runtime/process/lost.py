@@ -1,9 +1,10 @@
 """What an environment's nodes tell of it when its own note, `environment.json`, is missing or damaged."""
 
 import time
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+
+from msgspec import Struct
 
 from provision.catalogue.versions import KRAFT, ZOOKEEPER, KafkaVersion
 from provision.cluster.model import LAUNCH_FILE, Role
@@ -16,8 +17,7 @@ class _Launch(Note):
     storage: Storage
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
+class Description(Struct, frozen=True):
     """What is known of an environment; empty where it is not. `unidentified` is why data have no `cluster_id`."""
 
     software: str = ""

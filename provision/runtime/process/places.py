@@ -6,9 +6,10 @@ That concerns the home, which others may be able to write to, and shared memory,
 import os
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+from msgspec import Struct
 
 from provision.cluster.model import StorageKind, is_node_name
 from provision.common.own_directories import is_own, make_own, remove_tree, reopen, require_own
@@ -22,8 +23,7 @@ from provision.runtime.process.notes import ABOUT_FILE, ENVIRONMENT_FILE
 from provision.spec.names import is_environment_name
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(Struct, frozen=True):
     """The directories of one home.
 
     All methods raise `Refused` for a directory in the home that is a link, another user's, or writable for others. What

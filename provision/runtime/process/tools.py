@@ -4,9 +4,10 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+from msgspec import Struct
 
 from provision.errors import Unavailable
 from provision.runtime.base import JavaCommand, Streams
@@ -18,8 +19,7 @@ _CLIENT_FILE = "client.properties"
 _TIMEOUT_S = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(Struct, frozen=True):
     """What a command is started with: its last arguments, its JVM's options, and the descriptors that it inherits."""
 
     arguments: tuple[str, ...]

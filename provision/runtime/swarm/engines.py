@@ -1,8 +1,9 @@
 """The engines of a swarm, as its managers know them. Pure: makes no calls."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 READY, ACTIVE = "ready", "active"
 RACK_LABEL, ADDRESS_LABEL = "provision.rack", "provision.address"
@@ -11,8 +12,7 @@ _STATES = {"unknown": "does not answer", "down": "is down", "disconnected": "is 
 _UNSET = ("", "0.0.0.0", "127.0.0.1")  # noqa: S104 what a leader may call itself
 
 
-@dataclass(frozen=True, slots=True)
-class Engine:
+class Engine(Struct, frozen=True):
     """An engine of the swarm.
 
     `address` is that at which the swarm's others know it. `state` is `ready` while it answers them, else `down` or

@@ -1,7 +1,9 @@
 """Where a swarm's nodes have things: as in other containers, but for their files, and the engine that each is on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from provision.cluster.layout import NODE_HOME, ContainerLayout, Ports, container_layout
 from provision.cluster.model import Listener
@@ -14,16 +16,14 @@ UNKNOWN_HOST = "engine.invalid"
 CONFIG_DIR = "/etc/provision"
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(Struct, frozen=True):
     """Where a node is: the id of its engine, and the host at which clients reach that."""
 
     engine: str
     host: str
 
 
-@dataclass(frozen=True, slots=True)
-class SwarmLayout(ContainerLayout):
+class SwarmLayout(ContainerLayout, frozen=True):
     """As with one engine, except that ports are the engines' own, and that the swarm puts files in their place.
 
     It mounts each config and secret where it is needed, so they have a directory of their own. Temporary files are in

@@ -9,12 +9,12 @@ import json
 from base64 import b64decode
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import Any
 
 from docker.errors import APIError, NotFound
 from docker.types import ConfigReference, SecretReference
+from msgspec import Struct, to_builtins
 
 from provision.cluster.model import RenderedFile
 from provision.runtime.base import SECRET_MODE
@@ -37,8 +37,7 @@ _PLAIN_MODE = 0o444
 _CONFIGS, _SECRETS = "configs", "secrets"
 
 
-@dataclass(frozen=True, slots=True)
-class FileRef:
+class FileRef(Struct, frozen=True):
     """A file of a node: the config or secret that has its content, by name and id, and the content's SHA-256."""
 
     name: str
@@ -48,8 +47,7 @@ class FileRef:
     secret: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """A record as the swarm has it; `reached` is where its engine's API answers, if the user's file told it."""
 
     id: str
@@ -164,7 +162,7 @@ class Records:
     def put(self, record: Record, environment: str, files: Sequence[RenderedFile]) -> None:
         """Let the node's files be these; what it had before is removed, unless it runs with it."""
         refs = [self._stored(environment, record.node, file) for file in files]
-        self.mark(record, {FILES: json.dumps([asdict(ref) for ref in refs])})
+        self.mark(record, {FILES: json.dumps([to_builtins(ref) for ref in refs])})
         self.sweep(environment, record.node, {ref.id for ref in refs})
 
     def put_for_job(self, environment: str, node: str, contents: Mapping[str, str | bytes]) -> list[FileRef]:

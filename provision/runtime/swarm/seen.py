@@ -1,9 +1,11 @@
 """What a manager knows, read at once: services with their tasks, engines, networks, and what is noted in configs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
+
+from msgspec import Struct
 
 from provision.plan.engines import ObservedEngine, Place
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
@@ -20,8 +22,7 @@ Thing = Mapping[str, Any]
 _GONE = "its engine has left the swarm"
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """The answers of one manager to a few lists."""
 
     services: Sequence[Thing]

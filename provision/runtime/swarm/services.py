@@ -1,7 +1,6 @@
 """The services of a swarm, one for each node: their specification, and what their tasks say of the node. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from docker.types import (
@@ -18,6 +17,7 @@ from docker.types import (
     ServiceMode,
     TaskTemplate,
 )
+from msgspec import Struct
 
 from provision.cluster.layout import NODE_HOME
 from provision.cluster.model import Cluster, Node
@@ -41,8 +41,7 @@ _REFUSED = ("rejected", "orphaned")
 _RAN = "task: non-zero exit"
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(Struct, frozen=True):
     """An image: what every engine knows it by, its id on the manager, and the anonymous volumes that it declares."""
 
     reference: str

@@ -3,10 +3,10 @@
 from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from docker.types import ConfigReference
+from msgspec import Struct
 
 from provision.catalogue.images import layout_of
 from provision.catalogue.versions import core_jar
@@ -87,8 +87,7 @@ def prepare(
         raise ProvisionError(f"the volume of {record.node} could not be prepared", why=_text(output))
 
 
-@dataclass(frozen=True, slots=True)
-class Formatting:
+class Formatting(Struct, frozen=True):
     """What is formatted: the storage of a record, with an image, which is called `software`."""
 
     environment: str

@@ -5,7 +5,8 @@ leader replicas.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from provision.catalogue.versions import KRAFT, KafkaVersion
 from provision.spec.checks import FIRST_TO_CAP, Finding, RuleReads, mode_of
@@ -112,8 +113,7 @@ def starts(spec: EnvironmentSpec) -> Iterator[Finding]:
             yield Finding(place, f"{message}: {_NO_START}", "raise the one, or lower the other")
 
 
-@dataclass(frozen=True, slots=True)
-class _Internal:
+class _Internal(Struct, frozen=True):
     """One of Kafka's own topics: the keys of its replicas and in-sync replicas, and what fails without it."""
 
     factor: str

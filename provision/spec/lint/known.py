@@ -6,10 +6,11 @@ A key is recorded for spans of lines; within a span its type, bounds and default
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from provision.catalogue.versions import KafkaVersion
 
@@ -21,8 +22,7 @@ _DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[fF
 _Data = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """The definition of a key's values.
 
     `type` is one of Kafka's own (`int`, `long`, `list`, …). `low` and `high` are inclusive bounds; `also` is a value

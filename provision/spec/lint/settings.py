@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from msgspec import Struct
+
 from provision.catalogue.versions import KafkaVersion, unsupported
 from provision.spec.checks import mode_of
 from provision.spec.defaults import internal_topic_settings
@@ -27,8 +29,7 @@ def is_reference(value: str) -> bool:
     return "${" in value
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """A mapping of properties: its path, whose keys they are, and its values."""
 
     path: Path

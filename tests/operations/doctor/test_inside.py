@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from provision.plan.observed import (
 )
 from provision.runtime.health import Vitals
 from tests.operations.doctor.world import described, facts, found, node
+from tests.values import replace
 
 EXITED = NodeState.EXITED
 NOW = {name: Vitals(started_s=time.time() + 1e6) for name in ("broker-1", "broker-2", "broker-3")}

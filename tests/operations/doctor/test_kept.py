@@ -1,7 +1,6 @@
 """Quorums, data, files and notes: each named with its evidence and its place, and nothing said of what is well."""
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from provision.plan.stored import StoredData
 from provision.runtime.health import Surroundings, Vitals
 from tests.operations.doctor.world import described, facts, found, node
 from tests.plan.world import cluster_of
+from tests.values import replace
 
 EXITED, RUNNING = NodeState.EXITED, NodeState.RUNNING
 OURS, OTHER = "AAAAAAAAAAAAAAAAAAAAAA", "BBBBBBBBBBBBBBBBBBBBBB"

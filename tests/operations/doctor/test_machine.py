@@ -1,6 +1,5 @@
 """What is wrong with a machine, and what would be chosen there."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ from provision.operations.doctor.facts import Unasked
 from provision.operations.doctor.machine import CHECKS, MachineFacts
 from provision.runtime.health import Machine, Space
 from provision.runtime.process.java import Java
+from tests.values import replace
 
 GIB = 1024**3
 JAVA = Java("/usr/bin/java", 17, "PATH")

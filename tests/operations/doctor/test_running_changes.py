@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +28,7 @@ from provision.spec.source import Source
 from tests.fake_kafka import FakeKafka, SpokenRuntime
 from tests.holders import dead, living
 from tests.runtimes import FakeRuntimes
+from tests.values import replace
 
 NAME = "shop"
 FILE = f"name: {NAME}\nbrokers: {{nodes: 2, port: auto}}\n"
