@@ -11,8 +11,10 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from benchmarks.machine import ROOT
 from benchmarks.measuring import OURS, Aim, Contestants, Row, run

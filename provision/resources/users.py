@@ -6,11 +6,10 @@ removed with `prune`. Users with PLAIN are in the nodes' files; the cluster keep
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from provision.errors import NotReady
 from provision.events import Listener
