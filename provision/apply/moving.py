@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from provision.apply.leaving import STOP_PATIENCE_S
 from provision.catalogue.versions import KRAFT
-from provision.cluster.fingerprint import config_hash, with_fingerprint
+from provision.cluster.fingerprint import with_fingerprint
 from provision.cluster.model import Cluster
 from provision.common.patience import Patience
 from provision.errors import ProvisionError, Refused
@@ -58,8 +58,7 @@ class Mover(Struct, frozen=True):
             raise
         runtime.abandon(cluster.name, node.name)
         runtime.create_storage(cluster, node)
-        files = with_fingerprint(node.name, moving.files)
-        runtime.create_node(cluster, node, files, config_hash(node.name, files))
+        runtime.create_node(cluster, node, with_fingerprint(node.name, moving.files))
         if cluster.mode == KRAFT:
             runtime.format_storage(cluster.name, node.name, cluster.cluster_id)
         runtime.start_node(cluster.name, node.name)

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from provision.apply.leaving import STOP_PATIENCE_S, Leaver
 from provision.apply.moving import Mover
 from provision.apply.rolling import Roller, Step
-from provision.cluster.fingerprint import config_hash, with_fingerprint
+from provision.cluster.fingerprint import with_fingerprint
 from provision.cluster.model import Cluster, Node, RenderedFile
 from provision.common.patience import Patience
 from provision.errors import ProvisionError
@@ -64,8 +64,7 @@ class NodeWork(Struct, frozen=True):
             case Verb.CREATE, Kind.STORAGE, NodeTarget(node):
                 runtime.create_storage(cluster, node)
             case Verb.CREATE, Kind.NODE, NodeTarget(node, files):
-                files = with_fingerprint(node.name, files)
-                runtime.create_node(cluster, node, files, config_hash(node.name, files))
+                runtime.create_node(cluster, node, with_fingerprint(node.name, files))
             case Verb.FORMAT, _, NodeTarget(node):
                 runtime.format_storage(cluster.name, node.name, cluster.cluster_id)
             case Verb.START, _, NodeTarget(node, runs=True):
@@ -132,8 +131,7 @@ class NodeWork(Struct, frozen=True):
         self.runtime.start_node(self.cluster.name, node.name)
 
     def _write(self, node: Node, files: tuple[RenderedFile, ...]) -> None:
-        files = with_fingerprint(node.name, files)
-        self.runtime.replace_node(self.cluster, node, files, config_hash(node.name, files))
+        self.runtime.replace_node(self.cluster, node, with_fingerprint(node.name, files))
 
     def _configure(self, node: str, settings: BrokerSettings) -> None:
         from provision.kafka.admin import connected

@@ -2,6 +2,9 @@
 
 It is noted in two places: with the node, when that is created, and in a file beside the others whenever they are
 written, because a running broker may be given other ones. So an edit shows without asking the broker what it was given.
+
+Files are written one after the other. So that this is not taken for an edit, neither meanwhile nor after a kill, the
+file with the fingerprint is emptied before the first, and written last.
 """
 
 import hashlib
@@ -26,6 +29,18 @@ def with_fingerprint(node: str, files: Sequence[RenderedFile]) -> tuple[Rendered
     return (*files, RenderedFile(node, FINGERPRINT_FILE, noted.encode()))
 
 
+def in_order(files: Sequence[RenderedFile]) -> tuple[RenderedFile, ...]:
+    """The files of a node, with their fingerprint, in the order in which they are written one after the other."""
+    noted = [file for file in files if file.name == FINGERPRINT_FILE]
+    emptied = [RenderedFile(file.node, file.name, b"") for file in noted]
+    return (*emptied, *(file for file in files if file.name != FINGERPRINT_FILE), *noted)
+
+
+def are_incomplete(files: Iterable[RenderedFile]) -> bool:
+    """Whether files, as read back, are just being written, or whatever wrote them was killed."""
+    return any(file.name == FINGERPRINT_FILE for file in files) and not written_hash(files)
+
+
 def written_hash(files: Iterable[RenderedFile]) -> str:
     """The fingerprint that the files of a node, as read back, had when they were written; empty if it is not noted."""
     return _noted(files)[0]
@@ -34,9 +49,11 @@ def written_hash(files: Iterable[RenderedFile]) -> str:
 def is_edited(node: str, files: Sequence[RenderedFile]) -> bool | None:
     """Whether the files of a node, as read back, are other than when they were written, as far as that is noted.
 
-    None if one of them cannot be read. What lies beside them is not looked at: no runtime removes a file that a node
-    had before, such as a certificate of its time with TLS.
+    None if one of them cannot be read, or they are incomplete. What lies beside them is not looked at: no runtime
+    removes a file that a node had before, such as a certificate of its time with TLS.
     """
+    if are_incomplete(files):
+        return None
     written, names = _noted(files)
     own = [file for file in files if file.name in names]
     if any(file.content == UNREADABLE for file in own):

@@ -1,24 +1,36 @@
-"""Errors that a node's exit explains better than what its clients saw of it."""
+"""Why nodes have exited, and errors that this explains better than what clients saw of a node."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from provision.cluster.model import Role
 from provision.common.patience import Patience
 from provision.errors import NodeFailed, Unavailable
-from provision.kafka.failures import last_run
+from provision.kafka.causes import Failure
+from provision.kafka.failures import explain, last_run
 from provision.plan.observed import WAS_ASKED_TO_STOP, ObservedNode
 
-# Kafka writes it when SIGTERM comes; ZooKeeper writes nothing then.
+# Kafka writes it when SIGTERM comes.
 _ASKED_TO_STOP = "Terminating process due to signal"
 # A JVM that is dying closes its connections a moment before it has exited.
 _EXITS_S, _PAUSE_S = 3.0, 0.2
 
 
 def was_stopped(node: ObservedNode, log: Sequence[str]) -> bool:
-    """Whether a node that has exited was asked to, by its exit code, or by its log where that is not known."""
+    """Whether a node that has exited was asked to, by its exit code, or by its log where that is not known.
+
+    ZooKeeper writes nothing when it is asked: if its log tells no other reason, this was it.
+    """
     if node.exit_code is not None:
         return node.exit_code == WAS_ASKED_TO_STOP
+    if node.role == Role.ZOOKEEPER:
+        return explain(log) is None
     return any(_ASKED_TO_STOP in line for line in last_run(log))
+
+
+def failure_of(node: ObservedNode, log: Sequence[str]) -> Failure | None:
+    """Why a node that has exited failed; None if its log tells no reason that is known, or it was asked to stop."""
+    return None if was_stopped(node, log) else explain(log, out_of_memory=node.out_of_memory)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from msgspec import structs
 from provision.cluster.model import Cluster, RenderedFile, Role, StorageKind
 from provision.errors import Unavailable
 from provision.kafka.readiness import ask_brokers
+from provision.observe.files import files_of
 from provision.observe.health import with_halted
 from provision.observe.leaders import active_controller, ensemble_leader
 from provision.observe.reach import access_to
@@ -72,7 +73,7 @@ def observe_details(
     # The runtime's fingerprints date from the nodes' creation: what was changed or edited since, only files tell.
     read = [node.name for node in cluster.nodes if observed.node(node.name)]
     with ThreadPoolExecutor(max_workers=_READERS) as pool:
-        old = dict(zip(read, pool.map(partial(runtime.read_files, cluster.name), read), strict=True))
+        old = dict(zip(read, pool.map(partial(files_of, runtime, cluster.name), read), strict=True))
     changes = {name: differences(old[name], [file for file in files if file.node == name]) for name in read}
     asked = _ask_brokers(observed, changes)
     ensemble_changes = any(Role.parse(name)[0] is Role.ZOOKEEPER and changes[name] for name in read)

@@ -16,7 +16,7 @@ from provision.events import LevelReached, Listener, NodeReady, NodeWaiting, Sti
 from provision.kafka.failures import LOG_LINES, explain, telling
 from provision.kafka.levels import Level
 from provision.kafka.readiness import ask_brokers, missing_for_agreement, missing_for_brokers
-from provision.observe.exits import check_beside, was_stopped
+from provision.observe.exits import check_beside, failure_of, was_stopped
 from provision.observe.health import Condition, explained, health_of, with_halted
 from provision.observe.reach import access_to
 from provision.observe.readiness import Assessment, assess
@@ -157,7 +157,7 @@ class Wait:
                 raise NodeFailed(what, node=node.name, why=node.waits_for, hint=hint)
             if node.state is NodeState.EXITED and node.name in self.nodes:
                 log = list(self.runtime.log_lines(self.environment, node.name, tail=LOG_LINES))
-                failure = explain(log, out_of_memory=node.out_of_memory)
+                failure = failure_of(node, log)
                 if failure and failure.transient and self.restarts:
                     self._start_again(node.name, failure.reason)
                     continue

@@ -16,9 +16,10 @@ from provision.cluster.model import RenderedFile, Role, Topic
 from provision.common.patience import Patience
 from provision.errors import ProvisionError, StorageLost, UsageError
 from provision.events import Listener
-from provision.kafka.failures import LOG_LINES, explain
+from provision.kafka.failures import LOG_LINES
 from provision.kafka.levels import Level
-from provision.observe.exits import was_stopped
+from provision.observe.exits import failure_of
+from provision.observe.files import files_of
 from provision.observe.health import explained, health_of, with_halted
 from provision.observe.reach import known_listeners
 from provision.observe.readiness import Assessment, assess
@@ -93,7 +94,7 @@ class _Read(Struct, frozen=True):
 
 def _read(runtime: Runtime, name: str, node: str) -> _Read:
     try:
-        return _Read(runtime.read_files(name, node))
+        return _Read(files_of(runtime, name, node))
     except StorageLost as error:
         return _Read(lost=error.what)
     except ProvisionError:  # it has just been removed, or its engine went away: the rest of the status tells that
@@ -106,7 +107,7 @@ def _why_exited(runtime: Runtime, name: str, node: ObservedNode) -> str:
         log = list(runtime.log_lines(name, node.name, tail=LOG_LINES))
     except ProvisionError:  # as above
         return ""
-    failure = None if was_stopped(node, log) else explain(log, out_of_memory=node.out_of_memory)
+    failure = failure_of(node, log)
     return failure.reason if failure else ""
 
 

@@ -17,7 +17,7 @@ from collections.abc import Collection, Sequence
 
 from msgspec import Struct
 
-from provision.cluster.fingerprint import config_hash, is_edited, written_hash
+from provision.cluster.fingerprint import are_incomplete, config_hash, is_edited, written_hash
 from provision.cluster.model import LAUNCH_FILE, MAIN_FILES, Cluster, RenderedFile, Role, StorageKind
 from provision.cluster.properties import read
 from provision.plan.actions import Verb
@@ -29,6 +29,7 @@ NEVER_DYNAMIC = frozenset({"listeners", "advertised.listeners", "listener.securi
 """Advertised addresses: never changed while clients and other brokers use them."""
 _VOTERS = "controller.quorum.voters"
 _EDITED = "its files were edited"
+_CUT_OFF = "its files were not written to the end"
 _UNREADABLE = "its files cannot be read, so it is not known what changed"
 _IN_MEMORY = "it would lose its data, which are in memory (storage: memory)"
 _FOLLOWS_FROM_SOFTWARE = frozenset({"kafka", "software", "arguments", "java"})
@@ -67,7 +68,8 @@ def change_of(
     changed = differences(before, after)
     edited = is_edited(there.name, before)
     if before and not changed:
-        return NodeChange(Verb.CONFIGURE, f"{_EDITED}, which changes no setting") if edited else None
+        cause = f"{_EDITED}, which changes no setting" if edited else _CUT_OFF if are_incomplete(before) else ""
+        return NodeChange(Verb.CONFIGURE, cause) if cause else None
     if edited and written_hash(before) == config_hash(there.name, after):
         return _undoing(cluster, there, changed, dynamic)
     cause = _cause(cluster, there, changed) if before else _UNREADABLE

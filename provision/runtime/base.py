@@ -315,13 +315,13 @@ class Runtime(ABC):
     # -- nodes --------------------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def create_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile], config_hash: str) -> None:
-        """Create the node with its files in place, without starting it."""
+    def create_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile]) -> None:
+        """Create the node with its files in place, which have their fingerprint, without starting it."""
 
-    def replace_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile], config_hash: str) -> None:
+    def replace_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile]) -> None:
         """Replace a stopped node by one with other files; its storage is kept."""
         self.remove_node(cluster.name, node.name)
-        self.create_node(cluster, node, files, config_hash)
+        self.create_node(cluster, node, files)
 
     @abstractmethod
     def format_storage(self, name: str, node: str, cluster_id: str) -> None:

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from provision.cluster.fingerprint import written_hash
 from provision.cluster.identity import Identities, Identity
 from provision.cluster.model import Cluster, Node, RenderedFile
 from provision.common.patience import Patience
@@ -277,7 +278,7 @@ class FakeRuntime(Runtime):
 
     # -- nodes --------------------------------------------------------------------------------------------------------
 
-    def create_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile], config_hash: str) -> None:
+    def create_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile]) -> None:
         """Keep the node with its files."""
         self.on_verb("create_node", node.name)
         kept = self._environment(cluster)
@@ -286,7 +287,7 @@ class FakeRuntime(Runtime):
                 node.name,
                 node.role,
                 NodeState.CREATED,
-                config_hash,
+                written_hash(files),
                 endpoint=self.endpoint_of(node),
                 version=str(cluster.version),
                 software=cluster.software,

@@ -55,7 +55,7 @@ def runtime() -> Iterator[Describing]:
     made = Describing()
     with listening(DescribeQuorumRequest, made.describe) as made.broker:
         for node in cluster.nodes:
-            made.create_node(cluster, node, files_of(cluster, node.name), "hash")
+            made.create_node(cluster, node, files_of(cluster, node.name))
             made.start_node("orders", node.name)
         yield made
 

@@ -2,7 +2,14 @@
 
 import pytest
 
-from provision.cluster.fingerprint import FINGERPRINT_FILE, is_edited, with_fingerprint, written_hash
+from provision.cluster.fingerprint import (
+    FINGERPRINT_FILE,
+    are_incomplete,
+    in_order,
+    is_edited,
+    with_fingerprint,
+    written_hash,
+)
 from provision.cluster.model import UNREADABLE, RenderedFile
 
 NODE = "broker-1"
@@ -30,8 +37,9 @@ WRITTEN = with_fingerprint(NODE, (SETTINGS, LAUNCH))
         (WRITTEN[1:], True),
         ((file("server.properties", UNREADABLE), *WRITTEN[1:]), None),
         ((SETTINGS, LAUNCH), False),  # it is not noted
-        ((SETTINGS, LAUNCH, file(FINGERPRINT_FILE, b"")), False),
-        ((SETTINGS, LAUNCH, file(FINGERPRINT_FILE, UNREADABLE)), False),
+        ((SETTINGS, LAUNCH, file(FINGERPRINT_FILE, b"")), None),  # they are just being written
+        ((SETTINGS, LAUNCH, file(FINGERPRINT_FILE, b"0123")), None),
+        ((SETTINGS, LAUNCH, file(FINGERPRINT_FILE, UNREADABLE)), None),
         ((), False),
     ],
 )
@@ -45,3 +53,20 @@ def test_fewer_files_than_before_are_no_edit() -> None:
     there = {one.name: one for one in (*with_agent, *WRITTEN)}
     assert is_edited(NODE, tuple(there.values())) is False
     assert written_hash(there.values()) == written_hash(WRITTEN) != written_hash(with_agent)
+
+
+OTHER = with_fingerprint(NODE, (file("server.properties", b"a=2\n"), file("launch.json", b"{1}"), file("ca.pem", b"c")))
+
+
+@pytest.mark.parametrize(("before", "after"), [(WRITTEN, OTHER), (OTHER, WRITTEN), (WRITTEN, WRITTEN), ((), OTHER)])
+def test_files_that_are_half_written_look_neither_edited_nor_complete(
+    before: tuple[RenderedFile, ...], after: tuple[RenderedFile, ...]
+) -> None:
+    there = {one.name: one for one in before}
+    *begin, last = in_order((*reversed(after),))
+    for one in begin:
+        there[one.name] = one
+        assert (is_edited(NODE, (*there.values(),)), are_incomplete(there.values())) == (None, True)
+    there[last.name] = last
+    assert (is_edited(NODE, (*there.values(),)), are_incomplete(there.values())) == (False, False)
+    assert all(there[one.name] == one for one in after)

@@ -4,16 +4,18 @@ import io
 import os
 import re
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
 from provision.catalogue.versions import KafkaVersion
-from provision.cluster.fingerprint import config_hash
+from provision.cluster.fingerprint import FINGERPRINT_FILE, config_hash, is_edited, with_fingerprint
 from provision.cluster.model import Cluster, Node, RenderedFile, SwarmOptions
 from provision.cluster.properties import parse
 from provision.cluster.render import render
@@ -25,6 +27,7 @@ from provision.events import silent
 from provision.home.holders import Holder
 from provision.home.place import Home
 from provision.home.ports import port_is_free
+from provision.observe.files import files_of
 from provision.operations.remove import down
 from provision.plan.about import About, Change
 from provision.plan.observed import NodeState
@@ -136,7 +139,10 @@ def kraft(runtime: Runtime, request: pytest.FixtureRequest, tmp_path: Path) -> C
 
 @pytest.fixture
 def files(cluster: Cluster) -> tuple[RenderedFile, ...]:
-    return render(cluster)
+    """The files of all nodes, with their fingerprints."""
+    rendered = render(cluster)
+    own = ([file for file in rendered if file.node == node.name] for node in cluster.nodes)
+    return tuple(file for some in own for file in with_fingerprint(some[0].node, some))
 
 
 def _create(runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...]) -> None:
@@ -146,7 +152,7 @@ def _create(runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...])
     for node in cluster.nodes:
         runtime.create_storage(cluster, node)
         own = [file for file in files if file.node == node.name]
-        runtime.create_node(cluster, node, own, config_hash(node.name, files))
+        runtime.create_node(cluster, node, own)
 
 
 def test_nothing_is_observed_where_nothing_was_made(runtime: Runtime) -> None:
@@ -200,7 +206,7 @@ def test_a_storage_that_somebody_removes_before_its_node_is_created_does_not_com
     broker = cluster.brokers[0]
     runtime.create_storage(cluster, broker)
     runtime.remove_storage(NAME, broker.name, delete_data=True)
-    runtime.create_node(cluster, broker, [file for file in files if file.node == broker.name], "hash")
+    runtime.create_node(cluster, broker, [file for file in files if file.node == broker.name])
     runtime.remove_node(NAME, broker.name)
     for storage in runtime.observe(NAME).storages:
         runtime.remove_storage(NAME, storage, delete_data=True)
@@ -288,6 +294,31 @@ def test_files_are_updated_for_the_next_start_and_the_node_runs_on(
     assert runtime.observe(NAME) == before
 
 
+def test_files_that_are_just_being_written_do_not_look_edited(
+    runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...]
+) -> None:
+    _create(runtime, cluster, files)
+    (zookeeper,) = cluster.zookeepers
+    seen, ended = set[bool | None](), threading.Event()
+
+    def look() -> None:
+        while not ended.is_set():
+            with suppress(ProvisionError):  # it is just being replaced
+                seen.add(is_edited("zookeeper-1", files_of(runtime, NAME, "zookeeper-1")))
+
+    with ThreadPoolExecutor() as pool:
+        looking = pool.submit(look)
+        try:
+            for number in range(20):
+                runtime.update_files(NAME, "zookeeper-1", _changed(files, "zookeeper-1", f"# {number}\n"))
+                runtime.replace_node(cluster, zookeeper, _changed(files, "zookeeper-1", f"# again {number}\n"))
+        finally:
+            ended.set()
+        looking.result()
+    assert True not in seen
+    assert is_edited("zookeeper-1", runtime.read_files(NAME, "zookeeper-1")) is False
+
+
 def test_a_node_that_was_replaced_has_its_new_files_and_mark_and_its_storage(
     runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...]
 ) -> None:
@@ -296,7 +327,7 @@ def test_a_node_that_was_replaced_has_its_new_files_and_mark_and_its_storage(
     (zookeeper,) = cluster.zookeepers
     for comment in ("# one\n", "# two\n", "# two\n"):  # changed, and again: writing the same twice is harmless
         changed = _changed(files, "zookeeper-1", comment)
-        runtime.replace_node(cluster, zookeeper, changed, config_hash("zookeeper-1", changed))
+        runtime.replace_node(cluster, zookeeper, changed)
         assert _files(runtime, "zookeeper-1") == {file.name: file.text for file in changed}
         marked = tuple(
             replace(node, config_hash=config_hash(node.name, changed)) if node.name == "zookeeper-1" else node
@@ -314,7 +345,7 @@ def test_a_node_that_has_run_is_replaced_and_starts_again(
     runtime.start_node(NAME, "zookeeper-1")
     runtime.stop_node(NAME, "zookeeper-1", patience_s=30)
     changed = _changed(files, "zookeeper-1", "# another\n")
-    runtime.replace_node(cluster, zookeeper, changed, config_hash("zookeeper-1", changed))
+    runtime.replace_node(cluster, zookeeper, changed)
     assert _state(runtime, "zookeeper-1") in (NodeState.CREATED, NodeState.EXITED)
     runtime.start_node(NAME, "zookeeper-1")
     assert _state(runtime, "zookeeper-1") is NodeState.RUNNING
@@ -328,7 +359,7 @@ def test_a_node_that_was_replaced_for_another_version_knows_it(
     newer = replace(cluster, version=KafkaVersion(3, 9, 2))
     (zookeeper,) = cluster.zookeepers
     own = _changed(files, "zookeeper-1", "")
-    runtime.replace_node(newer, zookeeper, own, config_hash("zookeeper-1", own))
+    runtime.replace_node(newer, zookeeper, own)
     assert {node.name: node.version for node in runtime.observe(NAME).nodes} == {
         "broker-1": "3.9.1",
         "zookeeper-1": "3.9.2",
@@ -343,7 +374,7 @@ def test_a_node_that_is_not_there_is_made_when_it_is_replaced(
     before = runtime.observe(NAME)
     runtime.remove_node(NAME, "zookeeper-1")
     own = _changed(files, "zookeeper-1", "")
-    runtime.replace_node(cluster, zookeeper, own, config_hash("zookeeper-1", own))
+    runtime.replace_node(cluster, zookeeper, own)
     assert runtime.observe(NAME) == before
     assert _files(runtime, "zookeeper-1") == {file.name: file.text for file in own}
 
@@ -362,17 +393,18 @@ def test_nodes_that_were_recreated_later_leave_an_environment_as_old_as_it_is(
         clock.setattr(time, "time", lambda: an_hour_later_s)
         for node in cluster.nodes:
             own = _changed(files, node.name, "# later\n")
-            runtime.replace_node(cluster, node, own, config_hash(node.name, own))
+            runtime.replace_node(cluster, node, own)
     assert runtime.observe(NAME).created_s == created_s
 
 
 def _changed(files: tuple[RenderedFile, ...], node: str, comment: str) -> tuple[RenderedFile, ...]:
     """The node's files with a comment that means nothing."""
-    return tuple(
+    own = [file for file in files if file.node == node and file.name != FINGERPRINT_FILE]
+    changed = (
         replace(file, content=file.content + comment.encode() * file.name.endswith(".properties"))
-        for file in files
-        if file.node == node
+        for file in own
     )
+    return with_fingerprint(node, tuple(changed))
 
 
 def _files(runtime: Runtime, node: str) -> dict[str, str]:

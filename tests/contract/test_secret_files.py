@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from provision.cluster.fingerprint import config_hash
+from provision.cluster.fingerprint import with_fingerprint
 from provision.cluster.model import MAIN_FILES, Cluster, Node, RenderedFile
 from provision.cluster.render import render
 from provision.errors import ProvisionError
@@ -39,7 +39,9 @@ def files_of(cluster: Cluster, word: str = "xyzzy") -> Files:
 
 
 def own(files: Files, node: Node) -> list[RenderedFile]:
-    return sorted((file for file in files if file.node == node.name), key=lambda file: file.name)
+    """The files of a node, with their fingerprint."""
+    of_node = [file for file in files if file.node == node.name]
+    return sorted(with_fingerprint(node.name, of_node), key=lambda file: file.name)
 
 
 def require_read_back(runtime: Runtime, node: Node, files: Sequence[RenderedFile]) -> None:
@@ -60,7 +62,7 @@ def create(runtime: Runtime, cluster: Cluster, files: Files) -> None:
     runtime.create_network(cluster)
     for node in cluster.nodes:
         runtime.create_storage(cluster, node)
-        runtime.create_node(cluster, node, own(files, node), config_hash(node.name, files))
+        runtime.create_node(cluster, node, own(files, node))
 
 
 def require_private(runtime: Runtime, node: Node, files: Sequence[RenderedFile]) -> None:
@@ -114,7 +116,7 @@ def test_a_secret_file_can_be_written_over_while_its_node_runs_and_while_it_does
         require_read_back(runtime, zookeeper, own(change, zookeeper))
         require_private(runtime, zookeeper, own(change, zookeeper))
     runtime.stop_node(contract.NAME, zookeeper.name, patience_s=30)
-    runtime.replace_node(cluster, zookeeper, own(later, zookeeper), config_hash(zookeeper.name, later))
+    runtime.replace_node(cluster, zookeeper, own(later, zookeeper))
     require_read_back(runtime, zookeeper, own(later, zookeeper))
     require_private(runtime, zookeeper, own(later, zookeeper))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from provision.cluster.fingerprint import config_hash
+from provision.cluster.fingerprint import with_fingerprint
 from provision.common.patience import Patience
 from provision.errors import Interrupted, NotReady, PartlyApplied, ProvisionError, Unavailable
 from provision.events import Event, Progress
@@ -59,7 +59,7 @@ def moves(tmp_path: Path) -> Moves:
     kafka = FakeKafka(runtime, "orders")
     for node in cluster.nodes:
         files = files_of(cluster, node.name)
-        runtime.create_node(cluster, node, files, config_hash(node.name, files))
+        runtime.create_node(cluster, node, with_fingerprint(node.name, files))
         runtime.start_node("orders", node.name)
     kafka.topics = {
         "t": Topic([Partition((1, 2)), Partition((1, 2)), Partition((3,))], {"a": "1"}),

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from provision.cluster.fingerprint import config_hash
+from provision.cluster.fingerprint import with_fingerprint
 from provision.cluster.model import Cluster, SwarmOptions
 from provision.cluster.render import render
 from provision.errors import PartlyApplied
@@ -94,7 +94,7 @@ def test_a_node_that_comes_back_to_a_volume_that_it_has_left_behind_finds_it_emp
     runtime.create_network(unreached)
     for _ in range(2):
         runtime.create_storage(unreached, broker)
-        runtime.create_node(unreached, broker, own, config_hash(broker.name, files))
+        runtime.create_node(unreached, broker, with_fingerprint(broker.name, own))
         data = runtime.read_storage(name, broker.name)
         assert data is not None
         assert (data.cluster_id, data.written) == ("", False)
@@ -109,6 +109,6 @@ def test_a_node_that_comes_back_to_a_volume_that_it_has_left_behind_finds_it_emp
         runtime.remove_network(name)
     runtime.create_network(kraft)
     runtime.create_storage(kraft, broker)  # whose engine is reached now
-    runtime.create_node(kraft, broker, own, config_hash(broker.name, files))
+    runtime.create_node(kraft, broker, with_fingerprint(broker.name, own))
     runtime.abandon(name, broker.name)
     runtime.remove_network(name)

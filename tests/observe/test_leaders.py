@@ -30,7 +30,7 @@ class Speechless(FakeRuntime):
 def test_a_member_in_which_nothing_runs_is_an_error_and_no_member_to_wait_for(code: int, output: str) -> None:
     runtime, cluster = Speechless(), cluster_of(zookeeper={"nodes": 3})
     for node in cluster.zookeepers:
-        runtime.create_node(cluster, node, files_of(cluster, node.name), "hash")
+        runtime.create_node(cluster, node, files_of(cluster, node.name))
         runtime.start_node("orders", node.name)
     assert ensemble_modes(runtime, runtime.observe("orders"))["zookeeper-1"] is None  # just not yet
     runtime.answer = code, output

@@ -123,7 +123,7 @@ def runtime() -> Published:
     runtime = Published()
     runtime.create_network(cluster)
     for node in cluster.nodes:
-        runtime.create_node(cluster, node, (), "")
+        runtime.create_node(cluster, node, ())
     return runtime
 
 

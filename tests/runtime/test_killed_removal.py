@@ -54,7 +54,7 @@ def _create(values: dict[str, Any], home: Path) -> Environment:
     runtime.create_network(cluster)
     for node in cluster.nodes:
         runtime.create_storage(cluster, node)
-        runtime.create_node(cluster, node, [file for file in prepared.files if file.node == node.name], "0123")
+        runtime.create_node(cluster, node, [file for file in prepared.files if file.node == node.name])
         for place in home.parent.rglob(f"{node.name}/data"):
             (place / "recovery-point-offset-checkpoint").write_text("0\n1\norders 0 7\n")
     return environment

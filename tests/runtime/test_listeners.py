@@ -65,7 +65,7 @@ def created(directory: Path, **values: object) -> ProcessRuntime:
     runtime.create_network(cluster)
     for node in cluster.nodes:
         runtime.create_storage(cluster, node)
-        runtime.create_node(cluster, node, [file for file in render(cluster) if file.node == node.name], "hash")
+        runtime.create_node(cluster, node, [file for file in render(cluster) if file.node == node.name])
     return runtime
 
 

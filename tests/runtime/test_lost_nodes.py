@@ -50,7 +50,7 @@ def running(home: Home) -> Iterator[dict[str, psutil.Process]]:
     found = {}
     for node in cluster.nodes:
         runtime.create_storage(cluster, node)
-        runtime.create_node(cluster, node, [file for file in files if file.node == node.name], "hash")
+        runtime.create_node(cluster, node, [file for file in files if file.node == node.name])
         directory = environment_directory(home, NAME) / node.name
         processes.start([*RUNS, processes.mark(directory)], directory, directory / "log" / "console.log")
         process = processes.find(directory)

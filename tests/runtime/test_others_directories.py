@@ -59,7 +59,7 @@ def _create(runtime: ProcessRuntime, cluster: Cluster) -> None:
     (node,) = cluster.brokers
     files = [file for file in render(cluster) if file.node == NODE]
     runtime.create_storage(cluster, node)
-    runtime.create_node(cluster, node, files, "hash")
+    runtime.create_node(cluster, node, files)
 
 
 def _link(level: Path, victim: Path) -> None:

@@ -37,7 +37,7 @@ def _created(home: Home, **sections: object) -> ProcessRuntime:
     runtime.create_network(cluster)
     for node in cluster.nodes:
         runtime.create_storage(cluster, node)
-        runtime.create_node(cluster, node, [file for file in files if file.node == node.name], "hash")
+        runtime.create_node(cluster, node, [file for file in files if file.node == node.name])
     return runtime
 
 

@@ -101,7 +101,7 @@ def _create(made: Made) -> None:
     runtime.create_network(cluster)
     for node in cluster.nodes:
         runtime.create_storage(cluster, node)
-        runtime.create_node(cluster, node, [file for file in prepared.files if file.node == node.name], "0123")
+        runtime.create_node(cluster, node, [file for file in prepared.files if file.node == node.name])
         (made.directory / node.name / "process.json").write_text(json.dumps({"pid": 2**22 + 1, "created": 1.5}))
         if made.mode == "kraft":
             meta = f"node.id={node.id}\nversion=1\ncluster.id={cluster.cluster_id}\n"
@@ -300,7 +300,7 @@ def test_a_node_with_a_damaged_note_is_made_again_and_not_started(made: Made, ch
     (action,) = (one for one in prepared.plan.actions if one.name == "broker-1" and one.verb is Verb.RECREATE)
     assert "files cannot be read" in action.cause
     own = [one for one in prepared.files if one.node == "broker-1"]
-    prepared.runtime.replace_node(prepared.cluster, prepared.cluster.brokers[0], own, "0123")
+    prepared.runtime.replace_node(prepared.cluster, prepared.cluster.brokers[0], own)
     assert not any(one.verb is Verb.RECREATE for one in made.environment.plan().plan.actions)
 
 

@@ -224,7 +224,7 @@ def _made(home: Home) -> None:
     for node in cluster.nodes:
         if node.name == "broker-1":
             runtime.create_storage(cluster, node)
-            runtime.create_node(cluster, node, [file for file in render(cluster) if file.node == node.name], "hash")
+            runtime.create_node(cluster, node, [file for file in render(cluster) if file.node == node.name])
 
 
 @pytest.mark.parametrize("into", [_env, _data], ids=["home", "memory"])

@@ -10,7 +10,7 @@ from msgspec import Struct
 from provision.cluster.model import Role
 from provision.operations.doctor.facts import Facts, NodeFacts, known
 from provision.operations.doctor.findings import Repair, starting
-from provision.plan.observed import WAS_ASKED_TO_STOP, NodeState, ObservedNode, ObservedPartition
+from provision.plan.observed import NodeState, ObservedNode, ObservedPartition
 from provision.plan.throttle import FOLLOWERS, LEADERS, RATES
 from provision.spec.units import size_text
 
@@ -60,16 +60,7 @@ def absence(facts: Facts, broker: int, lacking: Iterable[tuple[str, ObservedPart
         case NodeState.LOST:
             return Absence(name, f"{name} runs, but its directory is gone", f"provision down {facts.name} --keep-data")
         case NodeState.EXITED | NodeState.RESTARTING:
-            return _of_exited(facts, node, about, start)
-
-
-def was_stopped(node: ObservedNode, about: NodeFacts) -> bool:
-    """Whether a node that has exited was asked to; its exit code is not always known."""
-    if node.exit_code is not None:
-        return node.exit_code == WAS_ASKED_TO_STOP
-    log = known(about.log) or ()
-    # ZooKeeper writes nothing when it is stopped.
-    return node.role == Role.ZOOKEEPER or any(_SHUTS_DOWN.search(line) for line in log[-_LAST_LINES:])
+            return _of_exited(facts, node, start)
 
 
 def is_passing(facts: Facts, node: ObservedNode, about: NodeFacts) -> bool:
@@ -97,15 +88,15 @@ def nothing_runs(facts: Facts) -> bool:
 
 def is_stopped_as_a_whole(facts: Facts) -> bool:
     """Whether every node was asked to stop: that is no failure."""
-    ended = list(facts.in_state(NodeState.EXITED))
-    return len(ended) == len(facts.there) and all(was_stopped(node, about) for node, about in ended)
+    ended = [node for node, _ in facts.in_state(NodeState.EXITED)]
+    return len(ended) == len(facts.there) and all(facts.was_stopped(node) for node in ended)
 
 
-def _of_exited(facts: Facts, node: ObservedNode, about: NodeFacts, start: str) -> Absence:
+def _of_exited(facts: Facts, node: ObservedNode, start: str) -> Absence:
     name = node.name
     if failure := facts.failure_of(node):
         return Absence(name, f"{name} has exited: {failure.reason}", failure.hint or start)
-    if was_stopped(node, about):
+    if facts.was_stopped(node):
         return Absence(name, f"{name} is stopped", start, starting(name))
     code = "" if node.exit_code is None else f" with code {node.exit_code}"
     return Absence(name, f"{name} has exited{code}", start, starting(name))

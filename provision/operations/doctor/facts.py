@@ -1,7 +1,7 @@
 """What is known about an environment, gathered once. Checks read it and ask nothing by themselves."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from msgspec import Struct, field
@@ -13,6 +13,7 @@ from provision.kafka.causes import Failure
 from provision.kafka.failures import explain
 from provision.kafka.quorum import Quorum
 from provision.kafka.readiness import BrokerAnswers
+from provision.observe.exits import failure_of, was_stopped
 from provision.observe.readiness import Assessment
 from provision.observe.remembered import settings_in
 from provision.operations.certificates import Certificate
@@ -215,5 +216,14 @@ class Facts(Struct, frozen=True):
 
     def failure_of(self, node: ObservedNode) -> Failure | None:
         """Why a node exited, or cannot work, as its log tells; None if it says nothing known."""
-        facts = self.nodes.get(node.name)
-        return explain(known(facts.log) or (), out_of_memory=node.out_of_memory) if facts else None
+        log = self.log_of(node.name)
+        return failure_of(node, log) if node.state in (NodeState.EXITED, NodeState.RESTARTING) else explain(log)
+
+    def was_stopped(self, node: ObservedNode) -> bool:
+        """Whether a node that has exited was asked to."""
+        return was_stopped(node, self.log_of(node.name))
+
+    def log_of(self, node: str) -> Sequence[str]:
+        """The last lines of a node's log, as far as they could be read."""
+        facts = self.nodes.get(node)
+        return known(facts.log) or () if facts else ()

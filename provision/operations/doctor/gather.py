@@ -25,6 +25,7 @@ from provision.home.ports import PortState, port_state
 from provision.kafka.failures import LOG_LINES
 from provision.kafka.quorum import ask_for_quorum
 from provision.kafka.readiness import BrokerAnswers, ask_brokers
+from provision.observe.files import files_of
 from provision.observe.leaders import ensemble_modes
 from provision.observe.reach import access_to
 from provision.observe.readiness import assess
@@ -190,7 +191,7 @@ def _with_nodes(facts: Facts, runtime: Runtime, observed: ObservedEnvironment) -
         "surroundings": partial(runtime.surroundings, name),
         "certificates": partial(_certificates, observed),
         **{f"log {one}": partial(_log, runtime, name, one) for one in there},
-        **{f"files {one}": partial(runtime.read_files, name, one) for one in there},
+        **{f"files {one}": partial(files_of, runtime, name, one) for one in there},
         **{f"vitals {one}": partial(runtime.vitals, name, one) for one in there},
         **{f"stored {one}": partial(runtime.read_storage, name, one) for one in down if one in observed.kept},
         "assessment": partial(assess, runtime, observed, None, nodes=names, ask_inside=True),

@@ -7,6 +7,7 @@ from typing import Any
 
 from docker.errors import APIError, ImageNotFound, NotFound
 
+from provision.cluster.fingerprint import in_order, written_hash
 from provision.cluster.identity import Identities
 from provision.cluster.layout import NODE_HOME
 from provision.cluster.model import Cluster, Node, RenderedFile, StorageKind
@@ -258,13 +259,13 @@ class DockerRuntime(Runtime):
 
     # -- nodes --------------------------------------------------------------------------------------------------------
 
-    def create_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile], config_hash: str) -> None:
+    def create_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile]) -> None:
         """Create the container and fill its volume."""
         with translated(f"creating {node.name}"):
             if self._ours(cluster.name, node.name) is not None:
                 return
             self._remove_drafts(cluster.name, node.name)
-            container, host = spec.node_options(cluster, node, config_hash, self._image_volumes(node.software))
+            container, host = spec.node_options(cluster, node, written_hash(files), self._image_volumes(node.software))
             try:
                 # Renamed once its files are in place: a partial container, left by a killed command, is not a node.
                 labels = container["labels"] | networks.subnet_label(self._api, cluster.name)
@@ -304,7 +305,7 @@ class DockerRuntime(Runtime):
         with translated(f"writing the configuration of {node}"):
             container = self._required(name, node)
             account = str(self._api.inspect_container(container)["Config"]["User"])
-            self._api.put_archive(container, NODE_HOME, spec.archive_of_files(files, account))
+            self._api.put_archive(container, NODE_HOME, spec.archive_of_files(in_order(files), account))
 
     def start_node(self, name: str, node: str) -> None:
         """Start the container, for which the engine now reserves its host port, or let it go on."""

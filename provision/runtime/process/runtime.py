@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.catalogue.versions import KafkaVersion
+from provision.cluster.fingerprint import in_order, written_hash
 from provision.cluster.identity import Identities
 from provision.cluster.layout import LOOPBACK
 from provision.cluster.model import Cluster, Node, RenderedFile, Role, StorageKind
@@ -223,14 +224,14 @@ class ProcessRuntime(Runtime):
 
     # -- nodes --------------------------------------------------------------------------------------------------------
 
-    def create_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile], config_hash: str) -> None:
+    def create_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile]) -> None:
         """Write the node's configuration."""
         directory = self._places.environment(cluster.name) / node.name
         if not observing.is_there(directory):
             self.create_storage(cluster, node)  # a killed command may have left it incomplete
-            self.replace_node(cluster, node, files, config_hash)
+            self.replace_node(cluster, node, files)
 
-    def replace_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile], config_hash: str) -> None:
+    def replace_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile]) -> None:
         """Write the node's new configuration; its log is kept too."""
         self._note(cluster)
         directory = self._places.environment(cluster.name) / node.name
@@ -254,7 +255,7 @@ class ProcessRuntime(Runtime):
             self.update_files(cluster.name, node.name, files)
             if node.role is Role.ZOOKEEPER:
                 write_whole(Path(node.data_dir) / "myid", f"{node.id}\n")
-            note.model_copy(update={"config_hash": config_hash}).write(directory)
+            note.model_copy(update={"config_hash": written_hash(files)}).write(directory)
         if cluster.storage.kind is StorageKind.DIRECTORY:
             directories.keep_files(Path(cluster.storage.directory), node.name, files)
 
@@ -273,7 +274,7 @@ class ProcessRuntime(Runtime):
         directory = self._places.environment(name) / node / "config"
         with files_of(directory):
             self._places.make(name, node, "config")
-            for file in files:
+            for file in in_order(files):
                 write_whole(directory / file.name, file.content, mode=SECRET_MODE if file.secret else None)
 
     def start_node(self, name: str, node: str) -> None:

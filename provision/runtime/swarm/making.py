@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from docker.errors import APIError
 
+from provision.cluster.fingerprint import written_hash
 from provision.cluster.model import Cluster, Node, RenderedFile
 from provision.errors import Refused
 from provision.runtime.docker import containers as spec
@@ -35,7 +36,7 @@ def record(manager: Manager, cluster: Cluster, node: Node) -> None:
     manager.records.create(cluster.name, node.name, labels)
 
 
-def service(manager: Manager, cluster: Cluster, node: Node, files: Sequence[RenderedFile], config_hash: str) -> None:
+def service(manager: Manager, cluster: Cluster, node: Node, files: Sequence[RenderedFile]) -> None:
     """Prepare the volume, store the files in the swarm, and create the service, unless that is there.
 
     Raises:
@@ -51,7 +52,7 @@ def service(manager: Manager, cluster: Cluster, node: Node, files: Sequence[Rend
     if not known.prepared:
         _prepare(manager, cluster, node, known, image)
     manager.records.put(known, cluster.name, files)
-    options = services.node_service(cluster, node, image, config_hash, known.engine)
+    options = services.node_service(cluster, node, image, written_hash(files), known.engine)
     options["labels"] |= {ENGINE: known.engine, IMAGE_ID: image.id}
     try:
         manager.api.create_service(**options)

@@ -187,10 +187,10 @@ class SwarmRuntime(Runtime):
 
     # -- nodes --------------------------------------------------------------------------------------------------------
 
-    def create_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile], config_hash: str) -> None:
+    def create_node(self, cluster: Cluster, node: Node, files: Sequence[RenderedFile]) -> None:
         """Prepare the volume, store the files in the swarm, and create the service."""
         with translated(f"creating {node.name}"):
-            making.service(self._manager, cluster, node, files, config_hash)
+            making.service(self._manager, cluster, node, files)
 
     def format_storage(self, name: str, node: str, cluster_id: str) -> None:
         """Run the release's own tool in a job on the node's engine."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from provision.kafka.causes import Failure, failure_ids
 from provision.kafka.failures import explain, lines_of, telling
-from provision.operations.doctor.away import is_stopped_as_a_whole, was_stopped
+from provision.operations.doctor.away import is_stopped_as_a_whole
 from provision.operations.doctor.checks.engine import ended_with_engine
 from provision.operations.doctor.facts import Facts, NodeFacts, known
 from provision.operations.doctor.findings import Finding, Severity, starting
@@ -15,9 +15,9 @@ _KILLED = 137
 _SHOWING, _EVIDENCE = 2, 4
 
 
-def _is_meant(facts: Facts, node: ObservedNode, known_of: NodeFacts) -> bool:
+def _is_meant(facts: Facts, node: ObservedNode) -> bool:
     """Whether it was stopped with everything else."""
-    return was_stopped(node, known_of) and is_stopped_as_a_whole(facts)
+    return facts.was_stopped(node) and is_stopped_as_a_whole(facts)
 
 
 @check("wrong-architecture", "port-taken")
@@ -46,7 +46,7 @@ def exited(facts: Facts) -> Iterator[Finding]:
         failure = facts.failure_of(node)
         if failure:
             yield _of_failure(facts, node, known_of, failure)
-        elif node.name not in by_engine and not _is_meant(facts, node, known_of):
+        elif node.name not in by_engine and not _is_meant(facts, node):
             yield _without_reason(facts, node, known_of)
 
 
@@ -68,7 +68,7 @@ def _of_failure(facts: Facts, node: ObservedNode, known_of: NodeFacts, failure: 
 def _without_reason(facts: Facts, node: ObservedNode, known_of: NodeFacts) -> Finding:
     log = known(known_of.log) or ()
     fix = f"provision start {facts.name} {node.name}"
-    if was_stopped(node, known_of):
+    if facts.was_stopped(node):
         return Finding(
             "node-stopped",
             f"{node.name} is stopped",
