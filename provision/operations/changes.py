@@ -1,9 +1,15 @@
-"""What is said about changes of an environment: who makes one now, and how to go on after one that did not end."""
+"""What is noted and said about changes of an environment: who makes one now, and how to go on after a killed one."""
 
+from collections.abc import Iterable
+from contextlib import suppress
+
+from provision.errors import ProvisionError
+from provision.events import Listener
 from provision.home.holders import Holder
-from provision.home.journals import Run
+from provision.home.journals import KILLED, Run
 from provision.home.locks import HomeLock
 from provision.home.place import Home
+from provision.plan.about import Change
 from provision.runtime.base import Runtime
 
 
@@ -31,3 +37,44 @@ def way_on(holder: Holder, name: str) -> str:
     if verb == "gc":
         return "`provision gc` removes what is left"
     return f"{again} continues, `provision down {name}` removes it"
+
+
+def note_with_environment(
+    runtimes: Iterable[Runtime],
+    name: str,
+    of: Holder,
+    outcome: str,
+    exit_code: int | None = None,
+    seconds: float | None = None,
+) -> None:
+    """Let an environment, where it is there, know of a command: other homes have journals of their own."""
+    change = Change(
+        run=of.token,
+        command=of.command,
+        user=of.user,
+        process=of.process,
+        began_s=of.since,
+        seconds=seconds,
+        outcome=outcome,
+        exit_code=exit_code,
+    )
+    for runtime in runtimes:
+        with suppress(ProvisionError):  # it may be the reason of a failure; the journal has it
+            if about := runtime.about(name):
+                runtime.write_about(name, about.with_change(change))
+
+
+def give_up_killed(runtime: Runtime, name: str, tell: Listener) -> bool:
+    """Give up the claim of a killed command, whichever home it was of; its environment knows of it from then on.
+
+    Raises:
+        Busy: another command has claimed it meanwhile.
+    """
+    killed = runtime.killed_holder(name)
+    held = runtime.hold(name, Holder.of("gc"), tell=tell)
+    try:
+        if killed:
+            note_with_environment([runtime], name, killed, KILLED)
+    finally:
+        held.release()
+    return True

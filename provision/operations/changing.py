@@ -7,8 +7,8 @@ written from the events, from the first action on: a command that changes nothin
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 from provision.common.interrupts import leaving, shielded
 from provision.common.patience import Patience
@@ -29,8 +29,7 @@ from provision.home.holders import Holder
 from provision.home.journals import KILLED, Journal, Run, outcome_of
 from provision.home.locks import HomeLock
 from provision.home.place import Home
-from provision.operations.changes import told_as_killed, way_on
-from provision.plan.about import Change as EnvironmentChange
+from provision.operations.changes import note_with_environment, told_as_killed, way_on
 from provision.runtime.base import Hold, Runtime
 
 FORCE_S = 30.0
@@ -129,6 +128,7 @@ class _Held(Change):
         self._last: Run | None = None
         self._killed: Holder | None = None
         self._begun = self._rolled_back = False
+        self._unlocked: list[str] = []
 
     # -- take and give up ---------------------------------------------------------------------------------------------
 
@@ -144,9 +144,9 @@ class _Held(Change):
             else:
                 self._wait(self._lock.take)
         except OSError as error:
-            self._tell_unlocked(f"{self._lock.file}: {error.strerror or error}")
-        except Unavailable as error:  # a command that needs the home says so itself
-            self._tell_unlocked(f"{error.what}: {error.why}")
+            self._unlocked.append(f"{self._lock.file}: {error.strerror or error}")
+        except Unavailable as error:
+            self._unlocked.append(f"{error.what}: {error.why}")
         if self._journal and not self._journal.ended_well:
             self._last = self._journal.last()
         if self._last and self._last.state == KILLED:
@@ -173,7 +173,7 @@ class _Held(Change):
         except (Busy, Refused, Unavailable):
             raise
         except ProvisionError as error:  # there is no room for a lock: then nobody else gets one either
-            self._tell_unlocked(error.why or error.what)
+            self._unlocked.append(error.why or error.what)
         else:
             if killed:
                 self._note_killed(runtime, killed)
@@ -191,10 +191,7 @@ class _Held(Change):
             self._last = Run(killed)
             self._listener(Notice(f"{told_as_killed(self._last)}; going on from there"))
         self._killed = killed
-        self._add_to_environment([runtime], killed, KILLED)
-
-    def _tell_unlocked(self, reason: str) -> None:
-        self._listener(Notice(f"other commands are not kept off {self._name}, as it cannot be locked: {reason}"))
+        note_with_environment([runtime], self._name, killed, KILLED)
 
     def _wait(self, take: Callable[[Holder], None]) -> None:
         told = False
@@ -272,6 +269,9 @@ class _Held(Change):
     def _begin(self) -> None:
         if not self._begun:
             self._begun = True
+            for reason in self._unlocked:  # not before: a command that needs what cannot be used says so itself
+                text = f"other commands are not kept off {self._name}, as it cannot be locked: {reason}"
+                self._listener(Notice(text))
             self._write(lambda journal: journal.begin(self._holder))
 
     def end(self, error: BaseException | None) -> None:
@@ -290,31 +290,8 @@ class _Held(Change):
         if error is not None and not self.is_held:
             return
         if self._killed:  # its environment may not have been there before
-            self._add_to_environment(self._runtimes, self._killed, KILLED)
-        self._add_to_environment(self._runtimes, self._holder, *outcome_of(error), round(taken_s, 3))
-
-    def _add_to_environment(
-        self,
-        runtimes: Sequence[Runtime],
-        of: Holder,
-        outcome: str,
-        exit_code: int | None = None,
-        seconds: float | None = None,
-    ) -> None:
-        change = EnvironmentChange(
-            run=of.token,
-            command=of.command,
-            user=of.user,
-            process=of.process,
-            began_s=of.since,
-            seconds=seconds,
-            outcome=outcome,
-            exit_code=exit_code,
-        )
-        for runtime in runtimes:
-            with suppress(ProvisionError):  # it may be the reason of the failure; the journal has it
-                if about := runtime.about(self._name):
-                    runtime.write_about(self._name, about.with_change(change))
+            note_with_environment(self._runtimes, self._name, self._killed, KILLED)
+        note_with_environment(self._runtimes, self._name, self._holder, *outcome_of(error), round(taken_s, 3))
 
     def _write(self, write: Callable[[Journal], None]) -> None:
         """Write to the journal; if that is not possible, the work goes on without one."""

@@ -180,7 +180,7 @@ def end_training(runtime: Runtime, name: str, home: Home) -> bool:
             if alone:  # else somebody has begun to train meanwhile
                 down(runtime, by_means_of, home)
     for remnant in runtime.remnants() if ended else ():
-        if remnant.what == TOOL_CONTAINER:
+        if remnant.what == TOOL_CONTAINER and remnant.remove:
             remnant.remove()
     return bool(ended)
 

@@ -134,13 +134,14 @@ class Remnant:
     """What a killed command has left in a runtime beside environments.
 
     `what` it is and its `name` are for the user, `why` it counts as left. `made_s` is Unix time, None if that is not
-    known. `remove` removes it, and returns whether it was still left over then.
+    known. `remove` removes it, and returns whether it was still left over then; None for the lock of an environment,
+    which `hold` takes over.
     """
 
     what: str
     name: str
     why: str
-    remove: Callable[[], bool] = field(compare=False, repr=False)
+    remove: Callable[[], bool] | None = field(compare=False, repr=False)
     made_s: float | None = None
 
 

@@ -161,8 +161,10 @@ class FakeRuntime(Runtime):
         return dict(self._abouts)
 
     def remnants(self) -> tuple[Remnant, ...]:
-        """Those that a test has set."""
-        return tuple(self.left.values())
+        """Those that a test has set, and locks whose commands have ended."""
+        killed = [name for name in self._holders if self.killed_holder(name)]
+        locks = (Remnant("engine lock", name, "the command that held it has ended", None) for name in killed)
+        return (*self.left.values(), *locks)
 
     def sizes(self) -> Mapping[str, int]:
         """A byte for each storage."""

@@ -401,8 +401,7 @@ def _changed(files: tuple[RenderedFile, ...], node: str, comment: str) -> tuple[
     """The node's files with a comment that means nothing."""
     own = [file for file in files if file.node == node and file.name != FINGERPRINT_FILE]
     changed = (
-        replace(file, content=file.content + comment.encode() * file.name.endswith(".properties"))
-        for file in own
+        replace(file, content=file.content + comment.encode() * file.name.endswith(".properties")) for file in own
     )
     return with_fingerprint(node, tuple(changed))
 

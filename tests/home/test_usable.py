@@ -66,10 +66,12 @@ def test_a_home_that_cannot_be_used(
     for line in need_none:
         code, said = run(line), capsys.readouterr()
         assert (line, code, "error:" in said.err) == (line, 0, False), said
+        assert "cannot be" not in said.err
     for line in (*(() if BAD[variable] else NEED_ITS_PATH), *NEED_IT):
         code, said = run(line), capsys.readouterr()
         assert (line, code) == (line, 69), said
         assert "cannot be used\n" in said.err
+        assert said.err.count("cannot be used") == 1
         assert "PROVISION_HOME names another directory for what is kept, PROVISION_CACHE another one" in said.err
     assert not (folder / "~").exists()
 

@@ -204,6 +204,22 @@ def test_it_is_named_and_up_brings_all_back(cluster: Patient, what: str) -> None
     has_all(cluster)
 
 
+def test_files_that_a_rolling_change_writes_are_not_told_as_edited(cluster: Patient) -> None:
+    """One change with restarts, and one that brokers take while they run."""
+    seen = 0
+    for change in ("queued.max.requests=600", "log.retention.ms=600000"):
+        with cluster.provision.start("up", cluster.env, "--yes", "--set", f"brokers.properties.{change}") as running:
+            while running.poll() is None:
+                nodes = json.loads(cluster.provision.ok("status", cluster.env, "-o", "json"))["nodes"]
+                assert [node["name"] for node in nodes if node["edited"]] == []
+                seen += 1
+            out, err = running.communicate()
+        assert running.returncode == 0, f"{out}{err}"
+    assert seen > 1
+    assert json.loads(cluster.provision.ok("up", cluster.env, "--yes", "-o", "json"))["ready"]
+    has_all(cluster)
+
+
 def test_a_home_that_is_removed_takes_nothing_with_it_from_an_engine(cluster: Patient) -> None:
     if cluster.provision.runtime != "docker":
         pytest.skip("processes live in it")

@@ -17,10 +17,11 @@ from provision import pipeline
 from provision.cli.run import run
 from provision.cluster.resolve import resolve_without_ports
 from provision.common.process_identity import ProcessIdentity
+from provision.environment import Environment
 from provision.errors import PartlyApplied, ProvisionError, Refused, Unavailable, UsageError
 from provision.events import Event, Notice
 from provision.home.holders import Holder
-from provision.home.journals import Journal
+from provision.home.journals import KILLED, Journal
 from provision.home.locks import HomeLock
 from provision.home.runs import KEPT, directory_of, make_directory
 from provision.home.trainers import Trainer, throwaway, training
@@ -147,9 +148,13 @@ def _remnant(world: World) -> None:
     world.runtime.left[NAME] = Remnant("tool container", NAME, "its command has ended", remove, 1.0)
 
 
+def _runtime_lock(world: World) -> None:
+    world.runtime.hold(NAME, Holder.of("restart").model_copy(update={"process": world.ended}))
+
+
 def _lock(world: World) -> None:
     file = world.home / "locks" / NAME
-    file.parent.mkdir(parents=True, mode=0o700)
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     file.write_text(Holder.of("up").model_copy(update={"process": world.ended}).model_dump_json())
 
 
@@ -246,6 +251,7 @@ LEFT: dict[str, tuple[str, Callable[[World], None]]] = {
     "what was killed when it trained archives": ("killed training", _killed_training),
     "a tool's container": ("tool container", _remnant),
     "the lock of a killed command": ("lock", _lock),
+    "the lock of a killed command of another home": ("engine lock", _runtime_lock),
     "a lock that says nothing": ("lock", _empty_lock),
     "a lock that was to take the place of one": ("lock", _lock_that_was_to_take_a_place),
     "an archive that nothing fits": ("archive", _archive),
@@ -275,6 +281,35 @@ def test_each_kind_is_found_told_and_removed(world: World, kind: str, leave: Cal
     assert not world.runtime.abouts()
     assert not [path for path in world.directory.rglob("*.new") if path.exists()]
     assert not world.runtimes.home.ports.held(NAME)
+
+
+@pytest.mark.parametrize("leave", [_runtime_lock, _lock], ids=["in the engine", "in the home"])
+def test_the_history_knows_of_a_killed_command_whose_lock_was_removed(
+    world: World, leave: Callable[[World], None]
+) -> None:
+    """As if another command had taken the lock over; and `status` goes on telling of it."""
+    world.up()
+    leave(world)
+    if leave is _lock:
+        Journal(world.home, NAME).begin(Holder.model_validate_json((world.home / "locks" / NAME).read_text()))
+    environment = Environment.named(NAME, runtimes=world.runtimes)
+    before = [(one.id, one.holder.command, one.state) for one in environment.history()]
+    assert before[-1][2] == KILLED
+    (found,) = world.collector().find()
+    assert world.collector().remove([found])[0].removed
+    assert [(one.id, one.holder.command, one.state) for one in environment.history()] == before
+    assert world.collector().find() == ()
+    assert not world.runtime.holder(NAME)
+
+
+def test_the_lock_of_a_command_that_has_come_meanwhile_stays(world: World) -> None:
+    _runtime_lock(world)
+    (found,) = world.collector().find()
+    alive = Holder.of("down")
+    world.runtime.hold(NAME, alive)
+    (outcome,) = world.collector().remove([found])
+    assert (outcome.removed, outcome.error) == (False, None)
+    assert world.runtime.holder(NAME) == alive
 
 
 def test_what_a_killed_training_was_made_with_is_left_over_unless_somebody_trains(world: World) -> None:
@@ -309,7 +344,7 @@ def _elsewhere(world: World) -> None:
 
 def _held(world: World) -> None:
     file = world.home / "locks" / NAME
-    file.parent.mkdir(parents=True, mode=0o700)
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     file.write_text(Holder.of("up").model_dump_json())
 
 

@@ -178,7 +178,8 @@ def test_gc_removes_no_lock_of_a_command_that_lives(api: Any, monkeypatch: pytes
     monkeypatch.setattr(locks, "_SILENT_S", 20.0)
     beats = threading.Timer(0.1, notes.make, (api, "orders", f"beat.{far.token}.2", {}))
     beats.start()
-    assert not locks.remove_abandoned(api, found)
+    with pytest.raises(Busy):
+        locks.hold(api, found.environment, living("gc"))
     beats.join()
     assert "orders.lock" in api.there
 
@@ -244,7 +245,7 @@ def test_heartbeats_and_requests_without_a_lock_are_abandoned_after_a_minute(api
     assert locks.abandoned(api) == ()
     api.now_s += 2
     assert {note.kind for note in locks.abandoned(api)} == set(kinds)
-    assert all(locks.remove_abandoned(api, note) for note in locks.abandoned(api))
+    assert all(locks.remove_rest(api, note) for note in locks.abandoned(api))
     assert set(api.there) == {"orders.lock", f"orders.beat.{holder.token}.1", "orders.about"}
 
 

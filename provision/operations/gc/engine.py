@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from provision.events import Listener
+from provision.operations.changes import give_up_killed
 from provision.operations.gc.leftover import Leftover, Situation
 from provision.runtime.archives import Left
-from provision.runtime.base import Remnant
+from provision.runtime.base import Remnant, Runtime
 
 
 def remnants(situation: Situation) -> Iterator[Leftover]:
@@ -13,8 +14,8 @@ def remnants(situation: Situation) -> Iterator[Leftover]:
     for runtime in situation.answering:
         for remnant in runtime.remnants():
 
-            def remove(_tell: Listener, remnant: Remnant = remnant) -> bool:
-                return remnant.remove()
+            def remove(tell: Listener, runtime: Runtime = runtime, remnant: Remnant = remnant) -> bool:
+                return remnant.remove() if remnant.remove else give_up_killed(runtime, remnant.name, tell)
 
             yield Leftover(remnant.what, remnant.name, remnant.why, remove, remnant.made_s)
 

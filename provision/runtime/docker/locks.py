@@ -102,10 +102,8 @@ def abandoned(api: APIClient) -> tuple[notes.Note, ...]:
     return tuple(note for note in every if is_left(note))
 
 
-def remove_abandoned(api: APIClient, note: notes.Note) -> bool:
-    """Remove that, a lock with what belongs to it; False if another command is just doing so."""
-    if note.kind == LOCK:
-        return _is_silent(api, note) and _remove_dead(api, note, Holder.of("gc"))
+def remove_rest(api: APIClient, note: notes.Note) -> bool:
+    """Remove what is left of a lock that is gone."""
     notes.remove_same(api, note)
     return True
 

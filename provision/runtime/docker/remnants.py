@@ -55,7 +55,7 @@ def _remove(api: APIClient, container: str) -> bool:
 def _locks(api: APIClient) -> Iterator[Remnant]:
     for note in locks.abandoned(api):
         why = "the command that held it has ended"
-        remove = partial(locks.remove_abandoned, api, note)
+        remove = None if note.kind == locks.LOCK else partial(locks.remove_rest, api, note)
         yield Remnant("engine lock", note.environment, why, remove, note.made_s or None)
 
 

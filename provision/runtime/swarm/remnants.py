@@ -44,5 +44,5 @@ def _remove(api: Any, service: str) -> bool:  # noqa: ANN401 as above
 def _locks(notes: Any) -> Iterator[Remnant]:  # noqa: ANN401 as above
     for note in locks.abandoned(notes):
         why = "the command that held it has ended"
-        remove = partial(locks.remove_abandoned, notes, note)
+        remove = None if note.kind == locks.LOCK else partial(locks.remove_rest, notes, note)
         yield Remnant("swarm lock", note.environment, why, remove, note.made_s or None)

@@ -66,7 +66,7 @@ LACKING = topic(((1, 2, 3), (1, 2)), ((3, 1, 2), (1, 2)))
         (node("broker-3", EXITED, exit_code=143), "", Vitals(), "broker-3 is stopped"),
         (
             node("broker-3", EXITED),
-            "[2020-01-01 10:00:00,000] INFO shut down completed",
+            "[2020-01-01 10:00:00,000] INFO Terminating process due to signal SIGTERM",
             Vitals(),
             "broker-3 is stopped",
         ),

@@ -147,7 +147,11 @@ def test_what_the_log_says_of_it_is_one_finding() -> None:
     log = "[2026-01-01 10:00:00,000] ERROR no (kafka.Kafka$)\nkafka.common.InconsistentClusterIdException: it differs"
     of = brokers((OURS, "1"), (OURS, "2"), (OTHER, "3"))
     of = replace(of, nodes={**of.nodes, "broker-3": replace(of.nodes["broker-3"], log=tuple(log.splitlines()))})
-    told = found(of)["cluster-id-mismatch"]
+    ended = tuple(replace(one, exit_code=1) if one.name == "broker-3" else one for one in of.there)
+    there = known(of.observed)
+    assert there
+    of = replace(of, observed=replace(there, nodes=ended))
+    (told,) = (one for one in findings(of) if one.id == "cluster-id-mismatch")
     assert OTHER in told.evidence[0]
     assert any("InconsistentClusterId" in line for line in told.evidence)
 

@@ -37,7 +37,11 @@ def test_a_broker_that_goes_down_is_not_told(at: datetime, text: str, *, told: b
 @pytest.mark.parametrize("at", [LATER, EARLIER])
 def test_a_broker_that_was_stopped_is_told_at_once(at: datetime) -> None:
     stopped = node("broker-3", NodeState.EXITED)  # of a process, the exit code is not known
-    of = facts(*three(stopped), logs={"broker-3": logged(at, "shut down completed")}, inside=inside(LACKING))
+    of = facts(
+        *three(stopped),
+        logs={"broker-3": logged(at, "Terminating process due to signal SIGTERM")},
+        inside=inside(LACKING),
+    )
     assert {"node-stopped", "under-replicated"} <= found(of).keys()
 
 
