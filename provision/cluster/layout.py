@@ -11,7 +11,7 @@ from provision.catalogue.versions import KRAFT, ZOOKEEPER, KafkaVersion
 from provision.cluster.model import Listener, Role
 from provision.security.listening import INTERNAL, Security, lease_name
 from provision.security.profiles import CONTROLLER
-from provision.spec.checks import mode_of
+from provision.spec.defaults import mode_of
 from provision.spec.listeners import broker_ports, security_of
 from provision.spec.model import EnvironmentSpec
 

@@ -30,8 +30,8 @@ from provision.security.acls import authorizer
 from provision.security.listening import HOST, Security, lease_name
 from provision.security.profiles import Place, beside, settings
 from provision.spec.acls import asks_for_permission, super_users
-from provision.spec.checks import JVM_OVERHEAD_BYTES, mode_of, partitions_of, replication_factor_of
-from provision.spec.defaults import internal_topic_settings
+from provision.spec.checks import JVM_OVERHEAD_BYTES
+from provision.spec.defaults import internal_topic_settings, mode_of, partitions_of, replication_factor_of
 from provision.spec.java import JavaSpec
 from provision.spec.listeners import broker_ports, security_of
 from provision.spec.model import BrokerOverride, EnvironmentSpec

@@ -14,7 +14,7 @@ from provision.runtime.base import Runtime
 from provision.software.frozen import bring_software, how_to_record, require_none, require_pins
 from provision.software.pins import Pins, deviations, head_deviations, images_of, lock_file_of, settled
 from provision.software.pins_file import read, text_of, write
-from provision.spec.checks import mode_of
+from provision.spec.defaults import mode_of
 from provision.spec.model import EnvironmentSpec
 from provision.spec.source import Source
 from provision.spec.swarm import SWARM

@@ -28,11 +28,12 @@ from provision.security.acls import (
 )
 from provision.security.listening import Security
 from provision.security.profiles import ITSELF, PROFILES
+from provision.spec.defaults import mode_of
 from provision.spec.listeners import security_of
+from provision.spec.rules import Finding
 from provision.spec.section import Section
 
 if TYPE_CHECKING:
-    from provision.spec.checks import Finding
     from provision.spec.model import EnvironmentSpec
 
 LITERAL, PREFIXED, ALLOW, DENY = "literal", "prefixed", "allow", "deny"
@@ -177,10 +178,8 @@ def super_users(spec: "EnvironmentSpec") -> tuple[str, ...]:
     return tuple(user.name for user in spec.users if user.super)
 
 
-def acls(spec: "EnvironmentSpec") -> Iterator["Finding"]:
+def acls(spec: "EnvironmentSpec") -> Iterator[Finding]:
     """Each entry is complete and has an effect, and nobody is locked out who must not be."""
-    from provision.spec.checks import Finding
-
     security = security_of(spec)
     if "acls" in spec.model_fields_set and not spec.bootstrap_servers and not security.knows_users:
         knowing = ", ".join(one.name for one in PROFILES.values() if one.knows_users)
@@ -197,10 +196,8 @@ def acls(spec: "EnvironmentSpec") -> Iterator["Finding"]:
             yield Finding(("users", index, "allow"), message, "remove it", at_key=True, warning=True)
 
 
-def _known_everywhere(spec: "EnvironmentSpec", security: Security) -> Iterator["Finding"]:
+def _known_everywhere(spec: "EnvironmentSpec", security: Security) -> Iterator[Finding]:
     """With an authorizer, nodes and this program have to be known wherever they get in."""
-    from provision.spec.checks import Finding, mode_of
-
     knowing = ", ".join(one.name for one in PROFILES.values() if one.knows_users)
     who = {
         "INTERNAL, where brokers get in": security.internal.knows_users,
@@ -212,9 +209,7 @@ def _known_everywhere(spec: "EnvironmentSpec", security: Security) -> Iterator["
         yield Finding(("security",), message, f"use one of {knowing}", at_key=True)
 
 
-def _of_entry(spec: "EnvironmentSpec", index: int, entry: AclSpec) -> Iterator["Finding"]:
-    from provision.spec.checks import Finding
-
+def _of_entry(spec: "EnvironmentSpec", index: int, entry: AclSpec) -> Iterator[Finding]:
     path, given = ("acls", index), entry.model_fields_set
     who = [key for key in ("user", "principal") if key in given]
     if not who:
@@ -237,10 +232,8 @@ def _of_entry(spec: "EnvironmentSpec", index: int, entry: AclSpec) -> Iterator["
     yield from _without_effect(spec, index, entry)
 
 
-def _without_effect(spec: "EnvironmentSpec", index: int, entry: AclSpec) -> Iterator["Finding"]:
+def _without_effect(spec: "EnvironmentSpec", index: int, entry: AclSpec) -> Iterator[Finding]:
     """It does not lock out whoever must not be, and is not from where nobody comes."""
-    from provision.spec.checks import Finding
-
     path = ("acls", index)
     if not spec.bootstrap_servers:
         yield from _reached_from(spec, index, entry.host)
@@ -253,9 +246,7 @@ def _without_effect(spec: "EnvironmentSpec", index: int, entry: AclSpec) -> Iter
         yield Finding((*path, "permission"), message, "remove the entry, or super", at_key=True)
 
 
-def _known_user(spec: "EnvironmentSpec", index: int, user: str) -> Iterator["Finding"]:
-    from provision.spec.checks import Finding
-
+def _known_user(spec: "EnvironmentSpec", index: int, user: str) -> Iterator[Finding]:
     path = ("acls", index, "user")
     names = [one.name for one in spec.users]
     if user == ITSELF:
@@ -266,10 +257,8 @@ def _known_user(spec: "EnvironmentSpec", index: int, user: str) -> Iterator["Fin
         yield Finding(path, "there is no user of that name", hint)
 
 
-def _known_principal(spec: "EnvironmentSpec", index: int, principal: str) -> Iterator["Finding"]:
+def _known_principal(spec: "EnvironmentSpec", index: int, principal: str) -> Iterator[Finding]:
     """That clients can have it: Kafka compares principals to the letter, and one that nobody has denies nothing."""
-    from provision.spec.checks import Finding
-
     path, (kind, _, name) = ("acls", index, "principal"), principal.partition(":")
     security = security_of(spec)
     names = [*(one.name for one in spec.users), *([ANONYMOUS] if security.knows_strangers else [])]
@@ -283,10 +272,8 @@ def _known_principal(spec: "EnvironmentSpec", index: int, principal: str) -> Ite
         yield Finding(path, message, hint, warning=True)
 
 
-def _reached_from(spec: "EnvironmentSpec", index: int, host: str) -> Iterator["Finding"]:
+def _reached_from(spec: "EnvironmentSpec", index: int, host: str) -> Iterator[Finding]:
     """That clients of this machine can come from that address: in Docker they come through the engine's network."""
-    from provision.spec.checks import Finding
-
     if host == ANY or (host == _HERE if spec.runtime == "process" else not ipaddress.ip_address(host).is_loopback):
         return
     message = f"all clients come from {_HERE}, and the entry has no effect on them"
@@ -299,11 +286,7 @@ def _reached_from(spec: "EnvironmentSpec", index: int, host: str) -> Iterator["F
     yield Finding(("acls", index, "host"), message, hint, warning=True)
 
 
-def _long_form(
-    spec: "EnvironmentSpec", index: int, entry: AclSpec, operation: str, resource: str
-) -> Iterator["Finding"]:
-    from provision.spec.checks import Finding
-
+def _long_form(spec: "EnvironmentSpec", index: int, entry: AclSpec, operation: str, resource: str) -> Iterator[Finding]:
     path = ("acls", index)
     try:
         require_supported(operation, resource)

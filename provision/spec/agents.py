@@ -8,13 +8,14 @@ from zipfile import BadZipFile, ZipFile
 
 from provision.catalogue.versions import KRAFT, OLDEST, KafkaVersion
 from provision.common.whole_files import MAX_BYTES, unreadable
+from provision.spec.defaults import mode_of
 from provision.spec.java import AgentSpec, JavaSpec
 from provision.spec.listeners import security_of
 from provision.spec.places import where
+from provision.spec.rules import Finding
 from provision.spec.swarm import SWARM
 
 if TYPE_CHECKING:
-    from provision.spec.checks import Finding
     from provision.spec.model import EnvironmentSpec
     from provision.spec.yaml_text import Path as KeyPath
 
@@ -27,8 +28,6 @@ PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 def java_of(spec: "EnvironmentSpec") -> Mapping[str, tuple[JavaSpec, int]]:
     """The key `java` of each section that has nodes, and their number."""
-    from provision.spec.checks import mode_of
-
     has_quorum = KafkaVersion.parse(spec.kafka.version) >= OLDEST and mode_of(spec) == KRAFT
     other = ("controllers", spec.controllers) if has_quorum else ("zookeeper", spec.zookeeper)
     sections = (other, ("brokers", spec.brokers))
@@ -64,10 +63,8 @@ def java_ports(spec: "EnvironmentSpec") -> Iterator[tuple["KeyPath", int, int]]:
             yield (section, "java", "jmx_port"), java.jmx_port, nodes
 
 
-def agents(spec: "EnvironmentSpec") -> Iterator["Finding"]:
+def agents(spec: "EnvironmentSpec") -> Iterator[Finding]:
     """Files have different names, options name what there is, and no port lets in whom `security` keeps out."""
-    from provision.spec.checks import Finding
-
     for section, (java, _) in java_of(spec).items():
         place: KeyPath = (section, "java")
         yield from _names(java, place)
@@ -83,9 +80,7 @@ def agents(spec: "EnvironmentSpec") -> Iterator["Finding"]:
                 yield Finding((*place, key), message, "use an image with the agent, and `java.options`", at_key=True)
 
 
-def _names(java: JavaSpec, place: "KeyPath") -> Iterator["Finding"]:
-    from provision.spec.checks import Finding
-
+def _names(java: JavaSpec, place: "KeyPath") -> Iterator[Finding]:
     seen: set[str] = set()
     for path, file in _named(java, place):
         name = file.rpartition("/")[2]
@@ -104,9 +99,7 @@ def _named(java: JavaSpec, place: "KeyPath") -> Iterator[tuple["KeyPath", str]]:
             yield (*place, "agents", index, "files", number), file
 
 
-def _placeholders(agent: AgentSpec, path: "KeyPath") -> Iterator["Finding"]:
-    from provision.spec.checks import Finding
-
+def _placeholders(agent: AgentSpec, path: "KeyPath") -> Iterator[Finding]:
     known = [*files_of(agent), *((ADDRESS, PORT) if agent.port is not None else ())]
     for name in dict.fromkeys(PLACEHOLDER.findall(agent.options or "")):
         if name in (ADDRESS, PORT) and agent.port is None:
@@ -116,10 +109,8 @@ def _placeholders(agent: AgentSpec, path: "KeyPath") -> Iterator["Finding"]:
             yield Finding(path, f"{{{name}}} stands for nothing", hint)
 
 
-def agent_files(spec: "EnvironmentSpec", base_directory: Path) -> Iterator["Finding"]:
+def agent_files(spec: "EnvironmentSpec", base_directory: Path) -> Iterator[Finding]:
     """The files of agents are there, can be read, and are not too large; relative paths are below `base_directory`."""
-    from provision.spec.checks import Finding
-
     for section, (java, _) in java_of(spec).items():
         for path, file in _named(java, (section, "java")):
             whole = base_directory / file

@@ -10,11 +10,11 @@ from provision.common.whole_files import read_named
 from provision.security.given import CERTIFICATE, KEY, BadAuthority, given_authority
 from provision.spec.listeners import security_of
 from provision.spec.places import where
+from provision.spec.rules import Finding
 from provision.spec.secret_files import others_can_read, path_of_secret
 from provision.spec.section import Section
 
 if TYPE_CHECKING:
-    from provision.spec.checks import Finding
     from provision.spec.model import EnvironmentSpec
 
 LARGEST = 1024 * 1024
@@ -41,10 +41,8 @@ class CertificatesSpec(Section):
     """The authority that issues the certificates of nodes and users. Default: `up` makes one."""
 
 
-def own_certificates(spec: "EnvironmentSpec", base_directory: Path) -> Iterator["Finding"]:
+def own_certificates(spec: "EnvironmentSpec", base_directory: Path) -> Iterator[Finding]:
     """Whether TLS needs the user's certificates, and what is wrong with the files; paths begin at `base_directory`."""
-    from provision.spec.checks import Finding
-
     if spec.certificates is None or spec.bootstrap_servers:  # that these do not go together is said elsewhere
         return
     security = security_of(spec)
@@ -54,9 +52,7 @@ def own_certificates(spec: "EnvironmentSpec", base_directory: Path) -> Iterator[
     yield from _authority(spec.certificates.authority, base_directory)
 
 
-def _authority(authority: AuthoritySpec, base_directory: Path) -> Iterator["Finding"]:
-    from provision.spec.checks import Finding
-
+def _authority(authority: AuthoritySpec, base_directory: Path) -> Iterator[Finding]:
     named = {KEY: authority.key, CERTIFICATE: authority.certificate}
     contents: dict[str, bytes] = {}
     for name, file in named.items():

@@ -1,139 +1,32 @@
-"""Consistency checks of an environment file: one small function per rule.
-
-A rule yields problems of a well-formed spec. It declares the keys it reads, so that it is skipped if one of them could
-not be read at all: one mistake gives one message.
-"""
+"""The rules of an environment file: one small function each, here or beside the section that it is about."""
 
 import posixpath
-import re
-import sys
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-
-from msgspec import Struct
+from collections.abc import Iterator
 
 from provision.catalogue.images import is_known, is_of_line, kafka_line_of, layout_of
 from provision.catalogue.versions import KRAFT, OLDEST, RELEASES, ZOOKEEPER, KafkaVersion, release_of, unsupported
-from provision.common.counts import counted
-from provision.errors import Problem
 from provision.security.ensemble import closes
 from provision.spec.acls import acls
 from provision.spec.agents import agents, java_ports
 from provision.spec.decided import decided_properties
+from provision.spec.defaults import mode_of
 from provision.spec.listeners import host_ports, listeners, security_of
 from provision.spec.model import EnvironmentSpec
 from provision.spec.names import network_of_engine
 from provision.spec.ports import LAST_PORT
 from provision.spec.quotas import quotas
 from provision.spec.reserved import RESERVED_BROKER, of_brokers, of_zookeeper
+from provision.spec.rules import ANY, Finding, RuleReads
 from provision.spec.swarm import swarm
+from provision.spec.topics import replicas, replication, topic_names
 from provision.spec.units import parse_size_bytes
 from provision.spec.users import users
-from provision.spec.yaml_text import Path, Positions, dotted
+from provision.spec.yaml_text import Path, dotted
 
 # What a JVM needs in addition to its heap: metaspace, code cache, thread stacks, direct buffers.
 JVM_OVERHEAD_BYTES = 128 * 1024**2
 _AGREE = "make the two agree"
-# From this version on, no more in-sync replicas are required than a partition has (KAFKA-15583); before, writes failed.
-FIRST_TO_CAP = KafkaVersion(3, 7, 0)
 _LAST_WITH_ENSEMBLE, _NO_ENSEMBLE = "3.9", 4  # Kafka's last release line with ZooKeeper, its first major one without
-
-
-class Finding(Struct, frozen=True):
-    """A problem without its position: `path` is the offending key."""
-
-    path: Path
-    message: str
-    hint: str = ""
-    at_key: bool = False
-    warning: bool = False
-
-
-_WHOLE_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
-ANY = "*"
-Rule = Callable[[EnvironmentSpec], Iterator[Finding]]
-RuleReads = tuple[Rule, tuple[Path, ...]]
-"""A rule, and the keys it reads."""
-
-
-def check(
-    spec: EnvironmentSpec,
-    source: Positions,
-    rules: Sequence[RuleReads],
-    unreadable: frozenset[Path] = frozenset(),
-) -> list[Problem]:
-    """Every finding of every rule, in the order of the rules.
-
-    Args:
-        spec: a well-formed spec.
-        source: gives the positions.
-        rules: the rules to apply.
-        unreadable: paths whose values were replaced by defaults because their form is wrong.
-    """
-    touched: dict[Path, list[Path]] = defaultdict(list)  # by section: a file may have many wrong keys
-    for path in unreadable:
-        touched[path[:1]].append(path)
-    problems = (
-        source.problem(finding.path, finding.message, finding.hint, at_key=finding.at_key, warning=finding.warning)
-        for rule, reads in rules
-        if (aside := _set_aside(spec, touched, reads)) is not None
-        for finding in rule(_without(spec, aside) if aside else spec)
-        if not aside or _is_of_another_item(finding, aside)
-    )
-    return list(dict.fromkeys(problems))  # a wrong default is reported once, for however many topics
-
-
-def _set_aside(
-    spec: EnvironmentSpec, touched: Mapping[Path, Sequence[Path]], reads: Sequence[Path]
-) -> frozenset[Path] | None:
-    """The items of one list that a rule can do without, because it looks at each (`ANY`); None if it cannot look."""
-    items: set[Path] = set()
-    hit = ((path, one) for one in reads for path in touched.get(one[:1], ()))
-    for path, read in hit:
-        if not _touches(path, read):
-            continue
-        # A mapping may have a number as a key, too.
-        is_item = isinstance(path[1:2] and path[1], int) and isinstance(getattr(spec, str(path[0])), Sequence)
-        if read[1:2] != (ANY,) or not is_item:
-            return None
-        items.add(path[:2])
-    return frozenset(items) if len({section for section, _ in items}) <= 1 else None
-
-
-def _without(spec: EnvironmentSpec, items: frozenset[Path]) -> EnvironmentSpec:
-    """The spec with items in the place of those that say nothing, so that the others keep their positions."""
-    ((section, _), *_) = items
-    found = list(getattr(spec, str(section)))
-    for index in (index for _, index in items if isinstance(index, int) and index < len(found)):
-        kind = type(found[index])
-        needed = kind.model_fields["name"].is_required() if "name" in kind.model_fields else False
-        found[index] = kind.model_validate({"name": f"unreadable-{index}"} if needed else {})
-    return spec.model_copy(update={str(section): found})
-
-
-def _is_of_another_item(finding: Finding, items: frozenset[Path]) -> bool:
-    """Whether a finding is of an item of the same list that could be read: all else may follow from those that not."""
-    return (
-        finding.path[:2] not in items and any(finding.path[:1] == path[:1] for path in items) and len(finding.path) > 1
-    )
-
-
-def _touches(unreadable: Path, read: Path) -> bool:
-    return all(one in (other, ANY) or other == ANY for one, other in zip(read, unreadable, strict=False))
-
-
-def replication_factor_of(spec: EnvironmentSpec, topic_index: int, brokers: int | None = None) -> int:
-    """The topic's factor: its own, that of its replicas, the file's default, else 3 or `brokers` if fewer."""
-    topic = spec.topics[topic_index]
-    named = len(topic.replicas[0]) if topic.replicas else None
-    default = spec.topic_defaults.replication_factor
-    return topic.replication_factor or named or default or min(3, brokers or spec.brokers.nodes)
-
-
-def partitions_of(spec: EnvironmentSpec, topic_index: int) -> int:
-    """The topic's partitions: its own number, that of its replicas, else the file's default."""
-    topic = spec.topics[topic_index]
-    return topic.partitions or (len(topic.replicas) if topic.replicas else spec.topic_defaults.partitions)
 
 
 def name(spec: EnvironmentSpec) -> Iterator[Finding]:
@@ -154,11 +47,6 @@ def version(spec: EnvironmentSpec) -> Iterator[Finding]:
         older = f"remove it, or use Kafka {_LAST_WITH_ENSEMBLE}"
         hint = older if spec.kafka.mode == ZOOKEEPER else f"use {first} or later"
         yield Finding(("kafka", "mode"), f"Kafka {wanted} has no {spec.kafka.mode} mode", hint)
-
-
-def mode_of(spec: EnvironmentSpec) -> str:
-    """The mode in the file, else the default mode of its version."""
-    return spec.kafka.mode or release_of(KafkaVersion.parse(spec.kafka.version)).modes[0]
 
 
 def mode_sections(spec: EnvironmentSpec) -> Iterator[Finding]:
@@ -210,30 +98,6 @@ def images(spec: EnvironmentSpec) -> Iterator[Finding]:
         yield Finding(("zookeeper", "image"), message, "use an older one")
 
 
-def replication(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """No more replicas than brokers, and no more in-sync replicas required than there are replicas."""
-    brokers = _known_brokers(spec)
-    default = spec.topic_defaults.replication_factor
-    hint = "lower it, or raise brokers.nodes"
-    if default is not None and default > brokers:
-        path: Path = ("topic_defaults", "replication_factor")
-        yield Finding(path, f"{default} replicas need {default} brokers; brokers.nodes is {brokers}", hint)
-    for index, topic in enumerate(spec.topics):
-        factor = replication_factor_of(spec, index)
-        if topic.replication_factor is not None and factor > brokers:
-            path = ("topics", index, "replication_factor")
-            yield Finding(path, f"{factor} replicas need {factor} brokers; brokers.nodes is {brokers}", hint)
-        elif factor <= brokers and (
-            spec.bootstrap_servers is None or topic.replication_factor or topic.replicas or default
-        ):
-            yield from _minimum_in_sync(spec, index, factor)
-
-
-def _known_brokers(spec: EnvironmentSpec) -> int:
-    """The number of brokers; unknown for an external cluster until it answers."""
-    return sys.maxsize if spec.bootstrap_servers else spec.brokers.nodes
-
-
 _OF_NODES = (
     "runtime",
     "swarm",
@@ -259,71 +123,6 @@ def reached(spec: EnvironmentSpec) -> Iterator[Finding]:
         if spec.bootstrap_servers and key in spec.model_fields_set:
             message = "the cluster behind bootstrap_servers is run by others: this file has only its topics"
             yield Finding((key,), message, "remove it, or remove bootstrap_servers", at_key=True)
-
-
-def _minimum_in_sync(spec: EnvironmentSpec, index: int, factor: int) -> Iterator[Finding]:
-    key = "min.insync.replicas"
-    topic = spec.topics[index]
-    own = key in topic.config
-    path: Path = ("topics", index, "config", key) if own else ("topic_defaults", "config", key)
-    text = topic.config.get(key, spec.topic_defaults.config.get(key, "1"))
-    if not _WHOLE_NUMBER.fullmatch(text):
-        yield Finding(path, f"must be a whole number from 1 on, not {text!r}", "2 is common with 3 replicas")
-    elif int(text) > factor:
-        message = f"{text} in-sync replicas are demanded of topic {topic.name!r}, which has {factor}"
-        known = None if spec.bootstrap_servers else KafkaVersion.parse(spec.kafka.version)
-        if known is None:
-            why = f"up to Kafka 3.6 every write with acks=all fails, from 3.7 on only {factor} are demanded"
-        elif known < FIRST_TO_CAP:
-            why = "every write with acks=all would fail"
-        else:
-            why = f"Kafka {known} demands only {factor}"
-        yield Finding(path, f"{message}: {why}", "lower it, or raise replication_factor")
-
-
-def replicas(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """Declared replicas cover every partition, equally many, on existing brokers, each broker once."""
-    for index, topic in enumerate(spec.topics):
-        if topic.replicas is None:
-            continue
-        path: Path = ("topics", index, "replicas")
-        factor = replication_factor_of(spec, index)
-        if len(topic.replicas) != partitions_of(spec, index):
-            described, there = (counted("partition", n) for n in (len(topic.replicas), partitions_of(spec, index)))
-            message = f"there are replicas for {described}, and {there}"
-            yield Finding(path, message, "name the replicas of every partition, or leave `replicas` out")
-        for number, brokers in enumerate(topic.replicas):
-            place: Path = (*path, number)
-            if len(brokers) != factor:
-                message = f"partition {number} has {counted('replica', len(brokers))}, the others {factor}"
-                yield Finding(place, message, "name equally many")
-            if len(set(brokers)) != len(brokers):
-                yield Finding(place, f"a broker holds one replica of partition {number} at most", "name each once")
-            if not spec.bootstrap_servers and (unknown := set(brokers) - set(range(1, spec.brokers.nodes + 1))):
-                message = f"there is no broker {min(unknown)}: brokers.nodes is {spec.brokers.nodes}"
-                yield Finding(place, message, "name brokers that exist")
-
-
-def topic_names(spec: EnvironmentSpec) -> Iterator[Finding]:
-    """Names Kafka accepts, each once, none colliding in metric names (`a.b` and `a_b`), none internal."""
-    seen: dict[str, str] = {}
-    for index, topic in enumerate(spec.topics):
-        path: Path = ("topics", index, "name")
-        folded = topic.name.replace(".", "_")
-        if topic.name in (".", ".."):
-            yield Finding(
-                path, f"{topic.name!r} cannot be a topic's name: it means a directory", "give it another name"
-            )
-        elif topic.name.startswith("__"):
-            yield Finding(path, f"{topic.name!r} is a name for Kafka's own internal topics", "drop the underscores")
-        elif seen.get(folded) == topic.name:
-            yield Finding(path, f"topic {topic.name!r} is already in the list", "remove one of the two")
-        elif folded in seen:
-            message = (
-                f"{topic.name!r} collides with {seen[folded]!r}: Kafka treats '.' and '_' as the same in metric names"
-            )
-            yield Finding(path, message, "rename one of the two")
-        seen.setdefault(folded, topic.name)
 
 
 def reserved_properties(spec: EnvironmentSpec) -> Iterator[Finding]:

@@ -8,9 +8,9 @@ from provision.security.listening import Security
 from provision.security.profiles import PROVIDER, PROVIDER_CLASS, PROVIDER_FILE
 from provision.spec.acls import asks_for_permission
 from provision.spec.listeners import security_of
+from provision.spec.rules import Finding
 
 if TYPE_CHECKING:
-    from provision.spec.checks import Finding
     from provision.spec.model import EnvironmentSpec
 
 # Whoever sets one of these decides who is a super user, or what the name is that permissions are for.
@@ -54,10 +54,8 @@ _OUTDATED = re.compile(r"\b(?:SSL(?:v[0-9.]+)?|TLSv1(?:\.1)?)(?![\w.])")
 _VERSIONS = ("ssl.enabled.protocols", "ssl.protocol")
 
 
-def decided_properties(spec: "EnvironmentSpec") -> Iterator["Finding"]:
+def decided_properties(spec: "EnvironmentSpec") -> Iterator[Finding]:
     """No property decides in place of the keys for security: nodes would be open, or provision and they locked out."""
-    from provision.spec.checks import Finding
-
     if spec.bootstrap_servers:
         return
     places: list[tuple[tuple[str | int, ...], dict[str, str]]] = [

@@ -8,15 +8,15 @@ from pydantic import BeforeValidator, Field, PlainValidator, TypeAdapter, WithJs
 from provision.catalogue.versions import KRAFT
 from provision.security.listening import HOST, INTERNAL, Security, base_of, strictest
 from provision.security.profiles import CONTROLLER, PLAIN_TEXT, PROFILES, Profile
+from provision.spec.defaults import mode_of
+from provision.spec.names import LISTENER_PATTERN
 from provision.spec.ports import LAST_PORT, PORT, is_port
+from provision.spec.rules import Finding
 from provision.spec.section import Section
 
 if TYPE_CHECKING:
-    from provision.spec.checks import Finding
     from provision.spec.model import EnvironmentSpec
 
-LISTENER_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]{0,31}$"
-LISTENER_IN_WORDS = "a listener's name: 1 to 32 letters, digits, hyphens and underscores, the first one a letter"
 MOST_LISTENERS = 16
 _BETWEEN_NODES = {INTERNAL: INTERNAL, CONTROLLER: CONTROLLER, f"{CONTROLLER}S": CONTROLLER}
 _ONE_OF = f"must be one of {', '.join(PROFILES)}"
@@ -111,8 +111,6 @@ def security_of(spec: "EnvironmentSpec") -> Security:
 
 def secured_as(spec: "EnvironmentSpec", security: Security) -> "EnvironmentSpec":
     """The same file with other listeners, whose ports nodes have already."""
-    from provision.spec.checks import mode_of
-
     nodes = {INTERNAL: security.internal.name}
     if mode_of(spec) == KRAFT:
         nodes[CONTROLLER] = security.controllers.name
@@ -144,10 +142,8 @@ def broker_ports(spec: "EnvironmentSpec") -> dict[str, int | str]:
     return {path[1].upper() if len(path) > 1 else HOST: port for path, port in host_ports(spec)}
 
 
-def listeners(spec: "EnvironmentSpec") -> Iterator["Finding"]:
+def listeners(spec: "EnvironmentSpec") -> Iterator[Finding]:
     """Each listener has a name of its own, and all parts of the file speak of the same ones."""
-    from provision.spec.checks import Finding
-
     if "listeners" in spec.model_fields_set and not spec.listeners:
         yield Finding(("listeners",), "there is no listener in it", "name one, or remove the key", at_key=True)
     if len(spec.listeners) > MOST_LISTENERS:
@@ -176,9 +172,7 @@ def listeners(spec: "EnvironmentSpec") -> Iterator["Finding"]:
 
 def _named_in_security(
     spec: "EnvironmentSpec", given: Mapping[str, str], there: Mapping[str, str]
-) -> Iterator["Finding"]:
-    from provision.spec.checks import Finding, mode_of
-
+) -> Iterator[Finding]:
     seen: dict[str, str] = {}
     for key in given:
         path, name = ("security", key), _BETWEEN_NODES.get(key.upper(), key.upper())
@@ -196,9 +190,7 @@ def _named_in_security(
         seen.setdefault(name, key)
 
 
-def _users_of_internal(spec: "EnvironmentSpec") -> Iterator["Finding"]:
-    from provision.spec.checks import Finding
-
+def _users_of_internal(spec: "EnvironmentSpec") -> Iterator[Finding]:
     security = security_of(spec)
     if security.internal.only_scram and not security.scram:
         message = "users of sasl-scram are looked after over a listener for this machine, and none of those has it"

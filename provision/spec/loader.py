@@ -16,7 +16,7 @@ from provision.events import Listener, Notice, Warned, silent
 from provision.spec.agents import agent_files, java_of, with_whole_paths
 from provision.spec.assumptions import assumptions
 from provision.spec.certificates import own_certificates
-from provision.spec.checks import RULES, RuleReads, check
+from provision.spec.checks import RULES
 from provision.spec.foreign import foreign, foreign_key_hint
 from provision.spec.given import unfit
 from provision.spec.lint import RULES as VERSION_RULES
@@ -24,6 +24,7 @@ from provision.spec.model import IN_WORDS, LONGEST, EnvironmentSpec, TopicSpec, 
 from provision.spec.naming import read_start
 from provision.spec.overrides import apply_overrides
 from provision.spec.paths import paths, record_files
+from provision.spec.rules import RuleReads, check
 from provision.spec.shown import may_be_secret, public_names
 from provision.spec.users import password_files
 from provision.spec.yaml_text import MAX_BYTES, Path, Positions, parse

@@ -17,15 +17,23 @@ from provision.spec.acls import Acls
 from provision.spec.certificates import CertificatesSpec
 from provision.spec.java import JavaSpec
 from provision.spec.limits import MAX_BROKERS, MAX_PARTITIONS
-from provision.spec.listeners import LISTENER_IN_WORDS, LISTENER_PATTERN, Listeners, SecurityByListener
-from provision.spec.names import LONGEST_NAME, NAME_IN_WORDS, NAME_PATTERN
+from provision.spec.listeners import Listeners, SecurityByListener
+from provision.spec.names import (
+    LISTENER_IN_WORDS,
+    LISTENER_PATTERN,
+    LONGEST_NAME,
+    NAME_IN_WORDS,
+    NAME_PATTERN,
+    USER_IN_WORDS,
+    USER_PATTERN,
+)
 from provision.spec.ports import LAST_PORT, PORT, is_port
 from provision.spec.quotas import QuotaSpec
 from provision.spec.record_files import Format
 from provision.spec.section import Section
 from provision.spec.swarm import SwarmSpec
 from provision.spec.units import parse_duration_s, parse_size_bytes
-from provision.spec.users import USER_PATTERN, UserSpec
+from provision.spec.users import UserSpec
 from provision.spec.yaml_text import Decimal
 
 PRUNED = ("topic", "user", "acl", "quota")
@@ -38,7 +46,7 @@ IN_WORDS = {
     NAME_PATTERN: f"an environment's name: {NAME_IN_WORDS}",
     IMAGE_PATTERN: "an image: write one like apache/kafka:3.9.1, or one with a digest",
     RACK_PATTERN: "a rack: 1 to 64 letters, digits, dots, hyphens and underscores, the first one a letter or digit",
-    USER_PATTERN: "a user's name: 1 to 64 letters, digits, dots, hyphens, underscores, the first one a letter or digit",
+    USER_PATTERN: USER_IN_WORDS,
     LISTENER_PATTERN: LISTENER_IN_WORDS,
     TOPIC_PATTERN: "a topic's name: 1 to 249 letters, digits, dots, hyphens and underscores",
 }

@@ -1,4 +1,4 @@
-"""Names of environments. They become part of paths, container names and labels."""
+"""What names look like. Those of environments become part of paths, container names and labels."""
 
 import re
 
@@ -8,6 +8,10 @@ from provision.errors import UsageError
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{1,39}$"
 LONGEST_NAME = 40
 NAME_IN_WORDS = "2 to 40 lower-case letters, digits and hyphens, beginning with a letter or digit"
+LISTENER_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]{0,31}$"
+LISTENER_IN_WORDS = "a listener's name: 1 to 32 letters, digits, hyphens and underscores, the first one a letter"
+USER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+USER_IN_WORDS = "a user's name: 1 to 64 letters, digits, dots, hyphens, underscores, the first one a letter or digit"
 
 # A network cannot have these names: the engine has one of its own, or the name is a way to have none.
 _NETWORKS_OF_ENGINES = frozenset({"bridge", "container", "default", "host", "ingress", "nat", "none", "podman"})

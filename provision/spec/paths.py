@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from provision.common.whole_files import unreadable
-from provision.spec.checks import Finding, partitions_of
+from provision.spec.defaults import partitions_of
 from provision.spec.model import EnvironmentSpec, RecordsSpec
 from provision.spec.places import AT_HOME, FROM_FILE, is_at_home
 from provision.spec.record_files import FORMATS, SUFFIXES, BadRecord, RecordFile, format_of
+from provision.spec.rules import Finding
 
 _SHOWN = 40  # characters of a name that is too long
 _CHECKED_RECORDS = 10_000

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field
 
+from provision.spec.rules import Finding
 from provision.spec.section import Section
 
 if TYPE_CHECKING:
-    from provision.spec.checks import Finding
     from provision.spec.model import EnvironmentSpec
 
 DEFAULT = "default"
@@ -78,10 +78,8 @@ class QuotaSpec(Section):
         return {key: float(value) for key in keys if (value := getattr(self, key)) is not None}
 
 
-def quotas(spec: "EnvironmentSpec") -> Iterator["Finding"]:
+def quotas(spec: "EnvironmentSpec") -> Iterator[Finding]:
     """Each quota has an entity and limits that Kafka applies to it, and no entity occurs twice."""
-    from provision.spec.checks import Finding
-
     seen: list[tuple[tuple[str, str], ...]] = []
     for index, quota in enumerate(spec.quotas):
         path = ("quotas", index)

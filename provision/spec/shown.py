@@ -18,8 +18,7 @@ from typing import Any
 
 from provision.security.listening import HOST, INTERNAL
 from provision.security.profiles import CONTROLLER
-from provision.spec.listeners import LISTENER_PATTERN
-from provision.spec.users import USER_PATTERN
+from provision.spec.names import LISTENER_PATTERN, USER_PATTERN
 
 Path = tuple[str | int, ...]
 HIDDEN = "…"

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AfterValidator, WithJsonSchema
 
 from provision.catalogue.versions import KRAFT
+from provision.spec.defaults import mode_of
 from provision.spec.listeners import security_of
+from provision.spec.rules import Finding
 from provision.spec.section import Section
 
 if TYPE_CHECKING:
-    from provision.spec.checks import Finding
     from provision.spec.model import EnvironmentSpec
 
 SWARM = "swarm"
@@ -74,10 +75,8 @@ class SwarmSpec(Section):
         return self.publish == "host"
 
 
-def swarm(spec: "EnvironmentSpec") -> Iterator["Finding"]:
+def swarm(spec: "EnvironmentSpec") -> Iterator[Finding]:
     """The section belongs to its runtime, which opens no port to everybody on the network."""
-    from provision.spec.checks import Finding, mode_of
-
     if spec.bootstrap_servers:
         return
     if spec.runtime != SWARM:
@@ -103,10 +102,8 @@ def swarm(spec: "EnvironmentSpec") -> Iterator["Finding"]:
             yield Finding(path, message, hint)
 
 
-def _with_one_address(section: SwarmSpec) -> Iterator["Finding"]:
+def _with_one_address(section: SwarmSpec) -> Iterator[Finding]:
     """Engines whose API would answer at the address of another one's."""
-    from provision.spec.checks import Finding
-
     by_address: dict[str, str] = {}
     for engine, address in section.engines.items():
         if (other := by_address.setdefault(address, engine)) != engine:

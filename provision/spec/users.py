@@ -12,15 +12,16 @@ from provision.security.acls import ANONYMOUS
 from provision.security.listening import Security
 from provision.security.profiles import ITSELF, PLAIN, PROFILES, SCRAM, SCRAM_512
 from provision.spec.acls import Grants
+from provision.spec.defaults import mode_of
 from provision.spec.listeners import security_of
+from provision.spec.names import USER_PATTERN
+from provision.spec.rules import Finding
 from provision.spec.secret_files import others_can_read, path_of_secret
 from provision.spec.section import Section
 
 if TYPE_CHECKING:
-    from provision.spec.checks import Finding
     from provision.spec.model import EnvironmentSpec
 
-USER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 FEWEST_ITERATIONS, MOST_ITERATIONS = 4096, 16384
 """How often a password may be hashed, as Kafka has it (`ScramMechanism`, `ScramControlManager`)."""
 MECHANISMS = (PLAIN, *SCRAM)
@@ -100,10 +101,8 @@ class UserSpec(Section):
         return value
 
 
-def users(spec: "EnvironmentSpec") -> Iterator["Finding"]:
+def users(spec: "EnvironmentSpec") -> Iterator[Finding]:
     """Users are told apart, each once, and none is taken for the program itself."""
-    from provision.spec.checks import Finding
-
     security = security_of(spec)
     if spec.users and not security.knows_users:
         knowing = ", ".join(one.name for one in PROFILES.values() if one.knows_users)
@@ -153,8 +152,6 @@ def _too_old(spec: "EnvironmentSpec") -> str:
 
 def may_keep_users(spec: "EnvironmentSpec") -> bool:
     """Whether that version of Kafka keeps users in the cluster, in its mode."""
-    from provision.spec.checks import mode_of
-
     return keeps_users(KafkaVersion.parse(spec.kafka.version), mode_of(spec))
 
 
@@ -163,10 +160,8 @@ def mechanism_of(user: UserSpec, security: Security) -> str:
     return user.mechanism or (SCRAM_512 if security.only_scram else PLAIN)
 
 
-def password_files(spec: "EnvironmentSpec", base_directory: Path) -> Iterator["Finding"]:
+def password_files(spec: "EnvironmentSpec", base_directory: Path) -> Iterator[Finding]:
     """Which files with passwords others can read; whether they can be used is seen when they are needed."""
-    from provision.spec.checks import Finding
-
     for index, user in enumerate(spec.users):
         file = base_directory / user.password.file if user.password and user.password.file else None
         place = ("users", index, "password", "file")
@@ -176,10 +171,8 @@ def password_files(spec: "EnvironmentSpec", base_directory: Path) -> Iterator["F
             yield Finding(place, f"others can read {file}", f"`chmod 600 {file}`", warning=True)
 
 
-def _alike(users: Sequence[UserSpec]) -> Iterator["Finding"]:
+def _alike(users: Sequence[UserSpec]) -> Iterator[Finding]:
     """Names that are there twice, or would be on a disk that does not tell capital letters apart: each has files."""
-    from provision.spec.checks import Finding
-
     seen: dict[str, UserSpec] = {}
     for index, user in enumerate(users):
         other = seen.setdefault(user.name.casefold(), user)

@@ -12,13 +12,13 @@ from provision.environment import Environment
 from provision.errors import InvalidEnvironment, Problem
 from provision.events import Event, Warned
 from provision.spec.checks import RULES as CHECKS
-from provision.spec.checks import check
 from provision.spec.lint import RULES
 from provision.spec.lint.keys import _distance, _nearest, _plain
 from provision.spec.lint.known import BROKER, TOPIC, keys, names
 from provision.spec.lint.known import lines as release_lines
 from provision.spec.loader import load_values
 from provision.spec.model import EnvironmentSpec
+from provision.spec.rules import check
 from provision.spec.yaml_text import Positions as Places
 from tests.golden import Golden
 

@@ -5,7 +5,7 @@
 data but the package's own.
 """
 
-from provision.spec.checks import RuleReads
 from provision.spec.lint import brokers, ensemble, keys, topics, versions
+from provision.spec.rules import RuleReads
 
 RULES: tuple[RuleReads, ...] = (*versions.RULES, *keys.RULES, *brokers.RULES, *topics.RULES, *ensemble.RULES)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from provision.catalogue.versions import KRAFT, KafkaVersion
-from provision.spec.checks import FIRST_TO_CAP, Finding, RuleReads, mode_of
+from provision.spec.defaults import mode_of
 from provision.spec.lint.known import BROKER, TOPIC, facts, line_of
 from provision.spec.lint.settings import (
     FLUSHED_ONE_BY_ONE,
@@ -20,6 +20,8 @@ from provision.spec.lint.settings import (
     version_of,
 )
 from provision.spec.model import EnvironmentSpec
+from provision.spec.rules import Finding, RuleReads
+from provision.spec.topics import FIRST_TO_CAP
 from provision.spec.yaml_text import Path
 
 MEBIBYTE = 1024**2

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from provision.catalogue.images import zookeeper_line_of
 from provision.catalogue.versions import ZOOKEEPER, release_of
 from provision.security.ensemble import FIRST_LINE, closes
-from provision.spec.checks import Finding, RuleReads, mode_of
+from provision.spec.defaults import mode_of
 from provision.spec.lint.known import Facts, whole_number
 from provision.spec.lint.settings import brokers, version_of
 from provision.spec.listeners import security_of
 from provision.spec.model import EnvironmentSpec
+from provision.spec.rules import Finding, RuleReads
 
 SESSION = "zookeeper.session.timeout.ms"
 DEFAULT_TICK_MS = 2000

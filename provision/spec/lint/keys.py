@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 
 from provision.catalogue.versions import KRAFT, KafkaVersion
-from provision.spec.checks import Finding, RuleReads, mode_of
+from provision.spec.defaults import mode_of
 from provision.spec.lint.known import (
     BROKER,
     TOPIC,
@@ -27,6 +27,7 @@ from provision.spec.lint.settings import Place, is_reference, places, version_of
 from provision.spec.lint.successors import INSTEAD
 from provision.spec.model import EnvironmentSpec
 from provision.spec.reserved import RESERVED_BROKER
+from provision.spec.rules import Finding, RuleReads
 
 # Read by broker plugins, or by parts of Kafka with their own prefix, and in no definition.
 _BEYOND = (

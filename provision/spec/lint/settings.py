@@ -7,8 +7,7 @@ from functools import cached_property
 from msgspec import Struct
 
 from provision.catalogue.versions import KafkaVersion, unsupported
-from provision.spec.checks import mode_of
-from provision.spec.defaults import internal_topic_settings
+from provision.spec.defaults import internal_topic_settings, mode_of
 from provision.spec.lint.known import BROKER, TOPIC, facts, line_of, whole_number
 from provision.spec.model import EnvironmentSpec
 from provision.spec.yaml_text import Path

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 
-from provision.spec.checks import ANY, FIRST_TO_CAP, Finding, RuleReads, replication_factor_of
+from provision.spec.defaults import replication_factor_of
 from provision.spec.lint.known import BROKER, TOPIC, whole_number
 from provision.spec.lint.settings import FLUSHED_ONE_BY_ONE, UNCLEAN_ELECTION, Place, places, version_of
 from provision.spec.model import EnvironmentSpec
+from provision.spec.rules import ANY, Finding, RuleReads
+from provision.spec.topics import FIRST_TO_CAP
 from provision.spec.yaml_text import Path
 
 MIN_INSYNC = "min.insync.replicas"

@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterator
 
 from provision.catalogue.versions import KRAFT, KafkaVersion
-from provision.spec.checks import Finding, RuleReads, mode_of
+from provision.spec.defaults import mode_of
 from provision.spec.lint.known import facts, is_beyond, line_name, line_of
 from provision.spec.lint.settings import is_reference, places, version_of
 from provision.spec.model import EnvironmentSpec
+from provision.spec.rules import Finding, RuleReads
 
 PROTOCOL = "inter.broker.protocol.version"
 _FORMATS = ("log.message.format.version", "message.format.version")
