@@ -72,10 +72,13 @@ def _of_typed_name(chosen: str, described: "Environment", tell: "Listener") -> "
         return None
     about = about_it(observed)
     names = f"{described.file} names {name or 'none that is valid'}"
-    if about is None or other_origin(about, described.source) or (name and _is_there(described)):
+    is_other = about is None or bool(other_origin(about, described.source))
+    if (is_other and not described.take_over) or (name and _is_there(described)):
         origin = f", made from {about.origin}" if about else ""
         path = f"the path {described.file} means {name}; " if name else ""
         hint = f"{path}for {chosen}, rename the file, or use another directory"
+        if not (name and _is_there(described)):
+            hint += "; commands that change it also take --take-over"
         raise UsageError(f"{chosen!r} can mean 2 environments", why=f"{chosen} is there{origin}\n{names}", hint=hint)
     tell(Notice(f"{chosen} is there, and {names}: {chosen} is meant"))
     return typed

@@ -251,6 +251,8 @@ def _remove(
     taken_s, name = time.monotonic() - began, environment.name
     if not removed:
         say(f"{name}: there is nothing to remove")
+        for other in environment.others_of_file():
+            say(f"{other}, made from {environment.file}, is there: `provision down {other}` removes it")
     elif keep_data and not environment.runtime.observe(name).is_absent:
         way_on = f"`provision up {name}` goes on with them, `provision down {name} --delete-data` removes them"
         say(f"the nodes of {name} are removed ({taken_s:.1f} s), its data are kept: {way_on}")

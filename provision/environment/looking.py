@@ -118,6 +118,13 @@ class Looking(Described):
 
         return wait_for(self.runtime, self.name, until, topics, Patience(timeout_s), self._tell)
 
+    def others_of_file(self) -> tuple[str, ...]:
+        """Environments of other names that were made from its file: under a name that it had, or with `--set`."""
+        from provision.operations.whose import made_from
+
+        found = made_from(self._source, self._runtimes.connected()) if self.file else ()
+        return tuple(name for name in found if name != self.name)
+
     def history(self) -> tuple[Run, ...]:
         """Which commands have changed it, the oldest first; those of this home outlive the environment.
 

@@ -67,7 +67,7 @@ def remove_environment(
     }
     if storages and not earlier.storages and (delete_data or not _in_directory(now)):
         with suppress(ProvisionError):  # it matters only if this is killed, and a full disk is to be made free
-            _note_whether_removing(runtime, now, removing=True)
+            _note_whether_removing(runtime, now, removing=True, directory=_in_directory(now))
     attempt(lambda: each(tell, Verb.REMOVE, delete, lambda storage: delete[storage]()))
     if not earlier.network:  # even if none is listed: a killed command may have left a partial one
         attempt(lambda: runtime.remove_network(name))
@@ -76,10 +76,13 @@ def remove_environment(
     return len(nodes) + len(storages) + ((network and not stays) or now.incomplete)
 
 
-def _note_whether_removing(runtime: Runtime, observed: ObservedEnvironment, *, removing: bool) -> None:
+def _note_whether_removing(
+    runtime: Runtime, observed: ObservedEnvironment, *, removing: bool, directory: bool = False
+) -> None:
     about = observed.about
-    if about and about.removing != removing:
-        runtime.write_about(observed.name, about.model_copy(update={"removing": removing}))
+    if about and (about.removing, about.removing_directory) != (removing, directory):
+        noted = about.model_copy(update={"removing": removing, "removing_directory": directory})
+        runtime.write_about(observed.name, noted)
 
 
 def finish_removal(
@@ -92,7 +95,8 @@ def finish_removal(
     if not observed.is_half_removed:
         return observed
     tell(Notice(f"the removal of {observed.name} was cut off while data were deleted; it is finished first"))
-    down(runtime, observed.name, home, delete_data=_in_directory(observed), tell=tell)
+    in_directory = _in_directory(observed) and observed.about is not None and observed.about.removing_directory
+    down(runtime, observed.name, home, delete_data=in_directory, tell=tell)
     return runtime.observe(observed.name)
 
 

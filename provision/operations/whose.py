@@ -92,6 +92,16 @@ def other_origin(about: About | None, source: Source) -> str:
     return "" if about is None or source.only_name or _is_same(about, source) else about.origin
 
 
+def made_from(source: Source, runtimes: Iterable[Runtime]) -> tuple[str, ...]:
+    """The environments that are there and were made from this file, whatever it calls them."""
+    found = set[str]()
+    for runtime in runtimes:
+        with suppress(ProvisionError):  # it is only told
+            there = {name for name, about in runtime.abouts().items() if _is_same(about, source)}
+            found |= there.intersection(runtime.environments()) if there else there
+    return tuple(sorted(found))
+
+
 def about_of(  # noqa: PLR0913 all that it is to know
     source: Source,
     maker: Maker,

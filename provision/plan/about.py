@@ -36,8 +36,9 @@ class About(Note):
     the home directory it belongs to, `user` who made it. `owner` is the person or CI job it was made for, if one was
     named, and `owner_process` the process with whose end it is to go. `created_s` is Unix time, `ttl_s` how long it is
     wanted after that. `removing` is whether its data are being deleted: if that is cut off, what is left of
-    them is no whole cluster any more. `security` is the profile of its
-    listeners; empty for none. `secrets` is the identity of the secrets that are its own, or were; no secret itself.
+    them is no whole cluster any more; `removing_directory` is whether those in a user's directory are among
+    them. `security` is the profile of its listeners; empty for none. `secrets` is the identity of the secrets that
+    are its own, or were; no secret itself.
     `changes` are the last ones, from whichever home.
     """
 
@@ -52,6 +53,7 @@ class About(Note):
     created_s: Seconds
     ttl_s: Seconds | None = None
     removing: bool = False
+    removing_directory: bool = False
     changes: tuple[Change, ...] = ()
 
     @classmethod

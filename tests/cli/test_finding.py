@@ -268,6 +268,50 @@ def test_a_name_that_can_mean_two_environments_means_none(
     assert run(["history", "environments/sec.yaml"]) == 0
 
 
+@pytest.mark.parametrize("command", _OF_RUNNING, ids=" ".join)
+@pytest.mark.parametrize("about", ["of another file", "unknown"])
+def test_who_takes_over_means_what_is_there_under_the_name_that_was_typed(
+    folder: Path, renamed: FakeRuntime, capsys: pytest.CaptureFixture[str], command: list[str], about: str
+) -> None:
+    known = renamed.about("sec")
+    assert known is not None
+    if about == "unknown":
+        renamed._abouts.pop("sec")  # noqa: SLF001
+    else:
+        renamed.write_about("sec", known.model_copy(update={"file": "/elsewhere/sec.yaml"}))
+    takes = ["--take-over"] if command[0] in ("stop", "down") else []
+    capsys.readouterr()
+    assert run([*command, "sec", *takes]) == (0 if takes else 64)
+    told = capsys.readouterr().err
+    assert ("sec is there, and environments/sec.yaml names sec2: sec is meant" in told) is bool(takes)
+    assert ("--take-over" in told) is not bool(takes)
+    assert renamed.observe("sec").is_absent is (command == ["down"])
+    assert run(["up", "environments/sec.yaml", "--until", "process"]) == 0
+    assert run([*command, "sec", *takes]) == 64 or command == ["down"]
+
+
+@pytest.mark.parametrize("others", [1, 2])
+def test_a_path_whose_file_has_another_name_now_removes_nothing_else_and_tells_what_is_there(
+    folder: Path, renamed: FakeRuntime, capsys: pytest.CaptureFixture[str], others: int
+) -> None:
+    if others == 2:
+        assert run(["up", "environments/sec.yaml", "--set", "name=sec3", "--until", "process"]) == 0
+    (folder / "other.yaml").write_text("name: other\nbrokers: {port: auto}\n")
+    assert run(["up", "other", "--until", "process"]) == 0
+    capsys.readouterr()
+    assert run(["down", "environments/sec.yaml"]) == 0
+    told = capsys.readouterr().err
+    assert "sec2: there is nothing to remove" in told
+    for name in ("sec", "sec3")[:others]:
+        assert f"{name}, made from environments/sec.yaml, is there: `provision down {name}` removes it" in told
+    assert "other, made" not in told
+    assert not renamed.observe("sec").is_absent
+    assert run(["down", "sec"]) == 0
+    capsys.readouterr()
+    assert run(["down", "environments/sec.yaml"]) == 0
+    assert "sec, made" not in capsys.readouterr().err
+
+
 # -- what is no environment file --------------------------------------------------------------------------------------
 
 COMPOSE = "name: shop\nservices:\n  kafka:\n    image: apache/kafka\nvolumes: {}\n"

@@ -25,6 +25,7 @@ from provision.runtime.process.java import Java
 from provision.runtime.process.layout import memory_root
 from tests.engine import NO_ENGINE
 from tests.holders import reused
+from tests.values import replace
 
 NAME = "removed"
 CHANGES = ("unlink", "rmdir", "rename", "replace", "mkdir")
@@ -150,6 +151,31 @@ def test_whenever_it_is_killed_the_next_up_never_finds_half_of_the_data(
             finished += 1
         assert _of_nodes(later) in (whole, set()), at
     assert finished
+
+
+def test_data_in_a_directory_stay_unless_it_is_noted_that_they_are_to_go(
+    tmp_path: Path, patched: pytest.MonkeyPatch
+) -> None:
+    """A `down` of an earlier state noted that it removed storages even if their data were to stay in the directory."""
+    for at in itertools.count():
+        place = tmp_path / str(at)
+        home, data = place / "home", place / "data"
+        data.mkdir(parents=True)
+        patched.chdir(place)
+        made = _create({"brokers": {"port": "auto"}, "storage": str(data)}, home)
+        whole = _of_nodes(made)
+        assert _kill(patched, home, at, partial(made.down, delete_data=False))
+        later = Environment.named(NAME, home=home)
+        observed = later.runtime.observe(NAME)
+        assert not observed.is_half_removed
+        if observed.about and not observed.nodes and observed.storages:
+            break
+    assert observed.about
+    observed = replace(observed, about=observed.about.model_copy(update={"removing": True}))
+    assert observed.is_half_removed
+    assert finish_removal(later.runtime, observed, later.home).is_absent
+    assert _of_nodes(later) == whole
+    assert whole
 
 
 def _of_nodes(environment: Environment) -> set[str]:
