@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainValidator, TypeAdapter, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator, TypeAdapter, WithJsonSchema, model_validator
 
 from provision.catalogue.versions import KRAFT
 from provision.security.listening import HOST, INTERNAL, Security, base_of, strictest
@@ -61,7 +61,10 @@ def _mapping(value: object) -> object:
     return value
 
 
-_PROFILES = TypeAdapter(dict[Annotated[str, PlainValidator(_listener)], Annotated[str, PlainValidator(_profile)]])
+_PROFILES = TypeAdapter(
+    dict[Annotated[str, PlainValidator(_listener)], Annotated[str, PlainValidator(_profile)]],
+    config=ConfigDict(defer_build=True),  # few files have such a mapping
+)
 _PROFILE_SCHEMA: dict[str, Any] = {"enum": list(PROFILES)}
 _BY_LISTENER_SCHEMA: dict[str, Any] = {
     "anyOf": [_PROFILE_SCHEMA, {"type": "object", "minProperties": 1, "additionalProperties": _PROFILE_SCHEMA}]
