@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from provision.common.notes import DamagedNote, read_note
+from provision.common.notes import DamagedNote, parse_note, read_note
 from provision.common.own_directories import make_own
 from provision.common.patience import Patience
 from provision.errors import Unavailable
@@ -67,6 +67,8 @@ class HomeLock:
     def take_over(self, holder: Holder, patience: Patience) -> bool:
         """Take the lock also from a command that holds it, which then ends before its next action; wait for that.
 
+        One that is frozen may go on long after this one has given the lock up. So that is noted in its own file too.
+
         Returns:
             Whether the other one has ended; also if there was none.
 
@@ -82,6 +84,7 @@ class HomeLock:
             _write(self._held, holder)
             self._holder = holder
             draft.replace(self.file)
+            _write(before, holder)
         try:
             while not (ended := _locked(before)) and patience.pause(_PAUSE_S):
                 pass
@@ -97,6 +100,9 @@ class HomeLock:
         """
         if self._held is None or self._is_there(self._held):
             return
+        taken_by = _noted_in(self._held)
+        if taken_by and taken_by != self._holder:
+            raise taken_over(self._environment, taken_by)
         if self.file.exists() or not self._is_made_again():
             raise taken_over(self._environment, self.holder())
 
@@ -196,6 +202,14 @@ def _locked(opened: int) -> bool:
 
 def _write(opened: int, holder: Holder) -> None:
     """Say who holds it. A full disk does not matter: what counts is the lock."""
+    said = holder.model_dump_json().encode()
     with suppress(OSError):
-        os.ftruncate(opened, 0)
-        os.pwrite(opened, holder.model_dump_json().encode(), 0)
+        os.pwrite(opened, said, 0)
+        os.ftruncate(opened, len(said))
+
+
+def _noted_in(opened: int) -> Holder | None:
+    """Who holds it according to an open file; None if that cannot be read."""
+    with suppress(DamagedNote, OSError):
+        return parse_note(os.pread(opened, _LARGEST, 0), Holder)
+    return None

@@ -134,6 +134,40 @@ def test_who_does_not_end_is_not_waited_for_for_ever(tmp_path: Path) -> None:
     assert files(tmp_path) == []
 
 
+@pytest.mark.parametrize("after", ["given up", "taken again", "taken and given up", "taken over again and given up"])
+def test_who_was_frozen_while_it_lost_its_lock_does_not_take_it_again(tmp_path: Path, after: str) -> None:
+    """Whatever others have done meanwhile: what is there now is theirs."""
+    mine, theirs, next_one = (HomeLock(tmp_path, "orders") for _ in range(3))
+    mine.take(Holder.of("up"))
+    theirs.take_over(Holder.of("down"), Patience(0))
+    if after == "taken over again and given up":
+        next_one.take_over(Holder.of("down"), Patience(0))
+    theirs.release()
+    if after.startswith("taken and") or after == "taken again":
+        next_one.take(Holder.of("up"))
+    if after != "taken again":
+        next_one.release()
+    for _ in range(2):
+        with pytest.raises(Busy, match="orders was taken over by `provision"):
+            mine.require_held()
+    mine.release()
+    assert files(tmp_path) == (["locks/orders"] if after == "taken again" else [])
+
+
+def test_a_lock_that_was_only_removed_is_taken_again_also_after_a_holder_with_more_to_say(tmp_path: Path) -> None:
+    """What another one, which was killed, has left in the file does not make it theirs."""
+    lock = HomeLock(tmp_path, "orders")
+    lock.file.parent.mkdir(mode=0o700)
+    lock.file.write_text(Holder.of("restart", "--rolling broker-1 broker-2").model_dump_json())
+    lock.take(Holder.of("up"))
+    lock.file.unlink()
+    lock.require_held()
+    lock.file.unlink()
+    lock.require_held()
+    lock.release()
+    assert files(tmp_path) == []
+
+
 def test_a_lock_that_nobody_holds_is_taken_over_at_once(tmp_path: Path) -> None:
     lock = HomeLock(tmp_path, "orders")
     assert lock.take_over(Holder.of("down"), Patience(0)) is True

@@ -11,6 +11,7 @@ import pytest
 from provision.common.patience import Patience
 from provision.errors import Busy
 from provision.home.holders import Holder
+from provision.operations.changing import FORCE_S
 from provision.runtime.docker import locks, notes
 from tests.fake_volumes import FakeVolumes
 from tests.holders import dead, elsewhere, living, reused
@@ -313,15 +314,17 @@ def test_what_is_lost_stays_lost_and_is_seen_at_once_where_that_is_wanted(
         hold.require_held()
 
 
+@pytest.mark.parametrize("away_s", [locks.DEAD_S + 1, FORCE_S], ids=["dead to others", "forced while it was frozen"])
 def test_one_that_was_cut_off_for_long_does_not_take_its_lock_again(
     api: Any,  # noqa: ANN401
     monkeypatch: pytest.MonkeyPatch,
+    away_s: float,
 ) -> None:
     hold = locks.hold(api, "orders", living())
-    later_s = locks._awake_or_not_s() + locks.DEAD_S + 1  # noqa: SLF001 it counts what a machine sleeps, too
+    later_s = locks._awake_or_not_s() + away_s  # noqa: SLF001 it counts what a machine sleeps, too
     monkeypatch.setattr(locks, "_awake_or_not_s", lambda: later_s)
     hold.require_held()  # nobody else has wanted it
-    later_s += locks.DEAD_S + 1
+    later_s += away_s
     api.there.clear()
     with pytest.raises(Busy, match="orders was taken over"):
         hold.require_held()

@@ -27,6 +27,8 @@ from provision.runtime.docker.client import translated
 
 LOCK, BEAT = "lock", "beat"
 BEAT_S, DEAD_S = 15.0, 60.0
+_UNSEEN_S = 25.0
+"""Who has not seen its lock for longer may have lost it meanwhile: who takes it by force waits longer than that."""
 _SILENT_S = 20.0
 """A command that lives has made another heartbeat by then."""
 _HOLDER = "holder"
@@ -136,8 +138,9 @@ class _EngineHold(Hold):
         if asked := there.get(_request(self._holder.token)):
             raise taken_over(self._environment, _holder_in(asked))
         # Somebody may have removed all unused volumes by hand: then it is made again, unless another is quicker.
-        # One that was cut off, or slept, for so long was dead to others, who have made theirs and given it up again.
-        if LOCK not in there and _awake_or_not_s() - self._seen_s > DEAD_S:
+        # One that was cut off, slept or was frozen for so long may be dead to others, who have made theirs and given it
+        # up again.
+        if LOCK not in there and _awake_or_not_s() - self._seen_s > _UNSEEN_S:
             raise taken_over(self._environment, None)
         lock = there.get(LOCK) or notes.make(self._api, self._environment, LOCK, _said(self._holder))
         if (other := _holder_in(lock)) != self._holder:
