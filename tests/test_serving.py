@@ -45,11 +45,13 @@ def by_wait(living: Living) -> None:
 
 def by_apply(living: Living) -> None:
     desired = desired_resources(living.want(topics=[topic()]).source.load(silent), 3)
-    apply_for(cluster_of(living.runtime, "living"), desired, living.home, patience=Patience(0.4))
+    apply_for(
+        cluster_of(living.runtime, living.runtime.observe("living")), desired, living.home, patience=Patience(0.4)
+    )
 
 
 def by_hand(living: Living) -> None:
-    create_topic(cluster_of(living.runtime, "living"), NewTopic("t", 3, 3, {}))
+    create_topic(cluster_of(living.runtime, living.runtime.observe("living")), NewTopic("t", 3, 3, {}))
 
 
 WAYS = pytest.mark.parametrize("way", [by_up, by_wait, by_apply, by_hand])

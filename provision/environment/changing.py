@@ -48,6 +48,8 @@ class Changing(Looking):
                 yield change
             finally:
                 self._change = None
+                if self._seen:
+                    self._seen.observed = None
 
     @contextmanager
     def _changed(self, command: str, *, options: Sequence[str] = (), force: bool = False) -> Iterator[Listener]:
@@ -84,15 +86,15 @@ class Changing(Looking):
     def _require_own(self) -> None:
         """Refuse to change the inside of the environment of another file, where that needs no lock.
 
-        A cluster that others run has no file.
+        A cluster that others run has no file. Of one that is used `as_client`, it was asked before.
         """
-        if not self.external_servers and self._change is None:
+        if not self.external_servers and self._change is None and not self._is_client:
             self._require_same_file()
 
     @contextmanager
     def _changed_inside(self, command: str) -> Iterator[Listener]:
-        """Change what is inside Kafka; a cluster that others run has no lock."""
-        if self.external_servers:
+        """Change what is inside Kafka; a cluster that others run has no lock, and a client takes none."""
+        if self.external_servers or self._is_client:
             yield self._tell
         else:
             with self._changed(command) as tell:

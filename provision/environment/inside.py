@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from copy import copy
+from typing import TYPE_CHECKING, Any, Self
 
 from provision.common.patience import Patience
 from provision.common.records import ISOLATIONS, Codec, Isolation, NewRecord
 from provision.environment.changing import Changing
-from provision.environment.looking import WAIT_S
+from provision.environment.looking import WAIT_S, Seen
 from provision.errors import UsageError
 from provision.events import Progress
 
@@ -24,6 +25,23 @@ if TYPE_CHECKING:
 
 class InsideKafka(Changing):
     """The part of `Environment` that asks and changes the cluster itself, whoever runs its nodes."""
+
+    def as_client(self) -> Self:
+        """The same environment, for work inside its Kafka as any other client does it.
+
+        Its nodes are looked at once, and again after they were changed through this object or the returned one; whose
+        it is is asked now. Topics are created and deleted side by side with other commands, without the environment's
+        lock, and without a note in its history. It is closed with the environment itself.
+
+        Raises:
+            Refused: the environment was made from another file.
+        """
+        self._require_own()
+        self._seen = self._seen or Seen()
+        self._seen.observed = None
+        client = copy(self)
+        client._is_client = True  # noqa: SLF001 of the same class
+        return client
 
     def topics(
         self, names: Sequence[str] = (), *, internal: bool = False, settings: bool = True
@@ -65,7 +83,7 @@ class InsideKafka(Changing):
         from provision.operations.new_topic import ELSEWHERE, NewTopic, sections_of
         from provision.operations.topics import create_topic
 
-        there = ELSEWHERE if self.external_servers else sections_of(self.runtime.observe(self.name))
+        there = ELSEWHERE if self.external_servers else sections_of(self.observe())
         new = NewTopic.of(name, partitions, replication_factor, config, cluster=there)
         with self._changed_inside("topics create") as tell:
             create_topic(self.cluster(), new, tell)

@@ -30,8 +30,18 @@ WAIT_S = 120.0
 """The default time limit of each wait."""
 
 
+class Seen:
+    """What was seen of an environment that is used `as_client`, until its nodes are changed from here."""
+
+    observed: ObservedEnvironment | None = None
+
+
 class Looking(Described):
     """The part of `Environment` that looks at it and changes nothing."""
+
+    _is_client = False
+    _seen: Seen | None = None
+    """Of one that is used `as_client`, and of what it was made from."""
 
     def observe(self) -> ObservedEnvironment:
         """What its runtime has of the environment.
@@ -41,7 +51,11 @@ class Looking(Described):
         """
         from provision.operations.status import require
 
-        return require(self.runtime, self.name)
+        if not (self._is_client and self._seen):
+            return require(self.runtime, self.name)
+        observed = self._seen.observed or require(self.runtime, self.name)
+        self._seen.observed = observed
+        return observed
 
     @property
     def bootstrap_servers(self) -> str:
@@ -262,4 +276,4 @@ class Looking(Described):
         self._require_own_listeners(user, listener)
         if address := self.external_servers:
             return cluster_at(self.name, address)
-        return cluster_of(self.runtime, self.name, user, listener)
+        return cluster_of(self.runtime, self.observe(), user, listener)

@@ -1,9 +1,9 @@
 """The library's admin client, opened only when something of it is needed.
 
 To open it takes a tenth of a second or more: it loads the library's clients, connects, and asks for versions and
-metadata. What nearly every command asks is asked of the brokers directly, several at a time, and takes milliseconds:
-settings, reassignments, and the creation of topics. Whatever is not answered plainly goes to the client, which retries
-and knows how to go on.
+metadata. What nearly every command asks, or every test, is asked of the brokers directly, several at a time, and takes
+milliseconds: settings, reassignments, the creation and deletion of topics, and consumer groups. Whatever is not
+answered plainly goes to the client, which retries and knows how to go on.
 """
 
 import importlib
@@ -15,12 +15,13 @@ from typing import Any
 import provision.kafka.library  # noqa: F401 the library first
 from kafka.errors import RequestTimedOutError
 from kafka.protocol.admin.configs import DescribeConfigsRequest
-from kafka.protocol.admin.topics import CreateTopicsRequest, ListPartitionReassignmentsRequest
+from kafka.protocol.admin.topics import CreateTopicsRequest, DeleteTopicsRequest, ListPartitionReassignmentsRequest
 from kafka.protocol.metadata import MetadataRequest
 from kafka.structs import TopicPartition
 
 from provision.kafka.access import Access
 from provision.kafka.connection import NotAnswering, NotServing, admin_client, ask, ask_side_by_side
+from provision.kafka.coordinators import Coordinators
 
 BROKER = 4
 """The type of a resource that only the broker itself describes."""
@@ -35,8 +36,8 @@ _SOURCES = {
     7: "DYNAMIC_CLIENT_METRICS_CONFIG",
     8: "DYNAMIC_GROUP_CONFIG",
 }
-# Brokers from 2.4 on support them, and 4.x still does.
-_METADATA_VERSION, _DESCRIBE_VERSION, _LIST_VERSION, _CREATE_VERSION = 9, 1, 0, 5
+# Brokers from 2.7 on support them, and 4.x still does.
+_METADATA_VERSION, _DESCRIBE_VERSION, _LIST_VERSION, _CREATE_VERSION, _DELETE_VERSION = 9, 1, 0, 5, 5
 _NOT_CONTROLLER = 41
 _CONTROLLER_S = 5.0
 _MARGIN_S = 2.0  # for the controller's own answer that the time is over
@@ -52,6 +53,7 @@ class OnDemand:
 
     def __init__(self, access: Access, timeout_s: float) -> None:
         self._access, self._timeout_s = access, timeout_s
+        self._coordinators = Coordinators(access, timeout_s)
         self._opened: Any = None
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 the library's methods
@@ -102,6 +104,26 @@ class OnDemand:
                 found.setdefault(_TYPES[result.resource_type], {})[result.resource_name] = entries
         return found
 
+    # -- consumer groups ----------------------------------------------------------------------------------------------
+
+    def list_groups(self) -> list[dict[str, Any]]:
+        """Like the client's own: all groups."""
+        listed = self._coordinators.list_groups()
+        found: list[dict[str, Any]] = self._client.list_groups() if listed is None else listed
+        return found
+
+    def describe_groups(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Like the client's own, of groups that were listed before."""
+        described = self._coordinators.describe_groups(names)
+        found: dict[str, dict[str, Any]] = self._client.describe_groups(names) if described is None else described
+        return found
+
+    def delete_groups(self, names: Sequence[str]) -> dict[str, str]:
+        """Like the client's own, for groups that were listed before."""
+        deleted = self._coordinators.delete_groups(names)
+        found: dict[str, str] = self._client.delete_groups(names) if deleted is None else deleted
+        return found
+
     # -- what the controller does -------------------------------------------------------------------------------------
 
     def list_partition_reassignments(self) -> dict[TopicPartition, dict[str, list[int]]]:
@@ -148,12 +170,16 @@ class OnDemand:
         if answer is None or any(topic.error_code == _NOT_CONTROLLER for topic in answer.topics):
             made: dict[str, Any] = self._client.create_topics(topics, timeout_ms=timeout_ms, raise_errors=raise_errors)
             return made
-        return {
-            "topics": [
-                {"name": topic.name, "error_code": topic.error_code, "error_message": topic.error_message}
-                for topic in answer.topics
-            ]
-        }
+        return {"topics": [_told(topic) for topic in answer.topics]}
+
+    def delete_topics(self, names: Sequence[str], *, timeout_ms: int, raise_errors: bool) -> dict[str, Any]:
+        """Like the client's own; each answer has its error."""
+        request = DeleteTopicsRequest(topic_names=list(names), timeout_ms=timeout_ms, version=_DELETE_VERSION)
+        answer = self._ask_controller(request, lasting=True)
+        if answer is None or any(topic.error_code == _NOT_CONTROLLER for topic in answer.responses):
+            gone: dict[str, Any] = self._client.delete_topics(names, timeout_ms=timeout_ms, raise_errors=raise_errors)
+            return gone
+        return {"topics": [_told(topic) for topic in answer.responses]}
 
     def _ask_controller(self, request: Any, *, lasting: bool = False) -> Any | None:  # noqa: ANN401 the library's classes
         """Ask the broker that the brokers name as the controller; None if it is not known, or does not answer.
@@ -180,6 +206,10 @@ class OnDemand:
             if lasting:
                 raise RequestTimedOutError(str(reason)) from reason
             return None
+
+
+def _told(topic: Any) -> dict[str, Any]:  # noqa: ANN401 the library's class
+    return {"name": topic.name, "error_code": topic.error_code, "error_message": topic.error_message}
 
 
 def _described(resources: Sequence[Any], *, synonyms: bool) -> Any:  # noqa: ANN401 the library's class

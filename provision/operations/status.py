@@ -52,8 +52,17 @@ def require_nodes(runtime: Runtime, name: str) -> ObservedEnvironment:
     Raises:
         UsageError: there is none, or it has only kept data.
     """
-    observed = require(runtime, name)
+    return with_nodes(require(runtime, name))
+
+
+def with_nodes(observed: ObservedEnvironment) -> ObservedEnvironment:
+    """An environment that has been seen, if it has nodes.
+
+    Raises:
+        UsageError: it has only kept data.
+    """
     if not observed.nodes:
+        name = observed.name
         raise UsageError(f"{name} has no nodes, only kept data", hint=f"`provision up {name}` creates them")
     return observed
 

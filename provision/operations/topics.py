@@ -25,9 +25,9 @@ from provision.observe.waiting import Wait
 from provision.operations.clients import access_for, require_brokers
 from provision.operations.new_topic import NewTopic
 from provision.operations.refusals import require_done
-from provision.operations.status import require_nodes
+from provision.operations.status import with_nodes
 from provision.plan.actions import Action, Plan, Verb
-from provision.plan.observed import ObservedCluster, ObservedTopic
+from provision.plan.observed import ObservedCluster, ObservedEnvironment, ObservedTopic
 from provision.plan.placement import Placement
 from provision.plan.topic_changes import TOPIC, PlacedTopic
 from provision.resources.kind import Target, Work
@@ -51,6 +51,8 @@ from provision.spec.model import EnvironmentSpec
 _ANSWER_S = 5.0
 # How long it may take until every broker knows a topic created by hand.
 _CREATED_S = 30.0
+# How often to look for nodes that have exited, while topics are not ready yet.
+_LOOK_S = 0.3
 _ADDRESS_HINT = "do they run, and is the address right?"
 
 
@@ -87,15 +89,15 @@ class KafkaCluster(Struct, frozen=True):
         return Target(self.name, self.access, throttle, seeds, throttle_bytes_per_s)
 
 
-def cluster_of(runtime: Runtime, name: str, user: str = "", listener: str = "") -> KafkaCluster:
+def cluster_of(runtime: Runtime, observed: ObservedEnvironment, user: str = "", listener: str = "") -> KafkaCluster:
     """The cluster of an environment, for provision itself, or for a user, over that listener.
 
     Raises:
-        UsageError: there is none of that name, it has only kept data, or there is no such user.
+        UsageError: it has only kept data, or there is no such user.
         Unavailable: no broker of it can be reached.
     """
-    observed = require_nodes(runtime, name)
-    wait = Wait(runtime, name, [node.name for node in observed.nodes], Patience(0.0), silent, restarts=False)
+    name, nodes = observed.name, with_nodes(observed).nodes
+    wait = Wait(runtime, name, [node.name for node in nodes], Patience(0.0), silent, restarts=False)
     access = require_brokers(observed, access_for(observed, user, listener))
     return KafkaCluster(name, access, wait.check_exits)
 
@@ -295,9 +297,11 @@ def _target(cluster: KafkaCluster, desired: Resources, home: Home) -> Target:
 
 def _wait_for(cluster: KafkaCluster, wanted: Sequence[Topic], patience: Patience) -> None:
     """Wait until the topics are ready on every broker."""
-    patience, pauses = patience.renewed("waiting for topics"), Pauses()
+    patience, pauses, unlooked = patience.renewed("waiting for topics"), Pauses(), Patience(_LOOK_S)
     while missing := _missing(cluster.access, wanted):
-        check_beside(cluster.check, _lines(missing).splitlines())
+        if unlooked.is_over or patience.is_over:
+            check_beside(cluster.check, _lines(missing).splitlines())
+            unlooked = unlooked.renewed()
         if not patience.pause(pauses.next_s()):
             raise NotReady(f"the topics of {cluster.name} are not ready after {patience.given}", why=_lines(missing))
 

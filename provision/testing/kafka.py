@@ -43,7 +43,7 @@ class Kafka:
     """
 
     def __init__(self, environment: Environment, use: Use, *, alone: bool = False) -> None:
-        self.environment = environment
+        self.environment, self._client = environment, environment.as_client()
         self._use, self._alone = use, alone
         self._token = f"t{secrets.token_hex(5)}"
         self._topics: dict[str, TestTopic] = {}
@@ -51,7 +51,7 @@ class Kafka:
         self._making = threading.Lock()
         self._groups: set[str] = set()
         self._stopped: set[str] = set()
-        self.bootstrap_servers = environment.bootstrap_servers
+        self.bootstrap_servers = self._client.bootstrap_servers
         self._before = self._names() if alone else (frozenset[str](), frozenset[str]())
         self._connections = Connections(self._ports())
 
@@ -74,7 +74,7 @@ class Kafka:
         """
         if client not in CLIENTS:
             raise UsageError(f"there is no client configuration for {client!r}", hint=f"known: {', '.join(CLIENTS)}")
-        return {**config_of(self.environment.cluster(user, listener).access, client), **options}
+        return {**config_of(self._client.cluster(user, listener).access, client), **options}
 
     def topic(
         self,
@@ -114,14 +114,12 @@ class Kafka:
             if made := self._topics.get(name):
                 self._require_same(name, asked, content)
                 return made
-            made = TestTopic(self.environment, self.unique(name))
+            made = TestTopic(self._client, self.unique(name))
             count = 1 if partitions is None else partitions
-            self.environment.create_topic(
-                made.name, partitions=count, replication_factor=replication_factor, config=config
-            )
+            self._client.create_topic(made.name, partitions=count, replication_factor=replication_factor, config=config)
             self._topics[name], self._asked[name] = made, asked | {"partitions": count}
             if content:
-                self.environment.produce(made.name, content)
+                self._client.produce(made.name, content)
             return made
 
     def _require_same(self, name: str, asked: Mapping[str, object], content: object) -> None:
@@ -169,7 +167,7 @@ class Kafka:
         """How many records the group has to read yet: of one topic, or of all topics of this test."""
         __tracebackhide__ = True
         topics = [str(topic)] if topic is not None else [made.name for made in self._topics.values()]
-        return sum(self.environment.lag(group, topics).values())
+        return sum(self._client.lag(group, topics).values())
 
     # -- the same in async tests: the event loop goes on meanwhile ----------------------------------------------------
 
@@ -184,7 +182,7 @@ class Kafka:
     ) -> TestTopic:
         """As `topic`, without blocking the event loop."""
         __tracebackhide__ = True
-        return await self.environment.in_thread(
+        return await self._client.in_thread(
             self.topic,
             name,
             partitions=partitions,
@@ -223,10 +221,10 @@ class Kafka:
     async def alag(self, group: str, topic: TestTopic | str | None = None) -> int:
         """As `lag`, without blocking the event loop."""
         __tracebackhide__ = True
-        return await self.environment.in_thread(self.lag, group, topic)
+        return await self._client.in_thread(self.lag, group, topic)
 
     def _named(self, topic: TestTopic | str) -> TestTopic:
-        return topic if isinstance(topic, TestTopic) else TestTopic(self.environment, topic)
+        return topic if isinstance(topic, TestTopic) else TestTopic(self._client, topic)
 
     # -- failures -----------------------------------------------------------------------------------------------------
 
@@ -337,20 +335,20 @@ class Kafka:
         return self._alone and name not in before and not name.startswith("__") and not _TOKEN.search(name)
 
     def _names(self) -> Names:
-        topics = frozenset(topic.name for topic in self.environment.topics(settings=False))
-        return topics, frozenset(group.name for group in self.environment.groups())
+        topics = frozenset(topic.name for topic in self._client.topics(settings=False))
+        return topics, frozenset(group.name for group in self._client.groups())
 
     def _members(self, groups: Sequence[str]) -> list[str]:
         """Consumers that are still in a group; one that was just closed leaves it within a moment."""
         patience, pauses = Patience(_CLOSE_S), Pauses()
-        while busy := [group for group in self.environment.groups(groups) if group.members] if groups else []:
+        while busy := [group for group in self._client.groups(groups) if group.members] if groups else []:
             if not patience.pause(pauses.next_s()):
                 break
         return [f"consumer {', '.join(group.members)} in group {group.name}: close it" for group in busy]
 
     def _ports(self) -> frozenset[int]:
         """The ports of the brokers' listeners for this machine."""
-        brokers = () if self.environment.external_servers else self.environment.observe().of_role("broker")
+        brokers = () if self._client.external_servers else self._client.observe().of_role("broker")
         addresses = [address for broker in brokers for address in broker.endpoints]
         return frozenset(int(one.rpartition(":")[2]) for one in addresses or self.bootstrap_servers.split(","))
 
@@ -363,14 +361,14 @@ class Kafka:
         several: list[ProvisionError] = []
         with _noted(several):
             if gone:
-                self.environment.delete_topics(gone)
+                self._client.delete_topics(gone)
         for name in gone if several else ():
             with _noted(failed):
                 if name in self._names()[0]:
-                    self.environment.delete_topics([name])
+                    self._client.delete_topics([name])
         theirs = self._groups | foreign_groups
         with suppress(ProvisionError):  # one with members is told as left behind, and goes with the environment
-            self.environment.delete_groups(sorted(name for name in groups if name in theirs or self._token in name))
+            self._client.delete_groups(sorted(name for name in groups if name in theirs or self._token in name))
         if failed:
             raise failed[0]
 

@@ -9,6 +9,8 @@ from kafka.errors import RequestTimedOutError
 from kafka.protocol.admin import (
     CreateTopicsRequest,
     CreateTopicsResponse,
+    DeleteTopicsRequest,
+    DeleteTopicsResponse,
     DescribeConfigsRequest,
     DescribeConfigsResponse,
     ListPartitionReassignmentsRequest,
@@ -213,6 +215,64 @@ def test_a_creation_that_takes_too_long_is_one_that_timed_out(
     with pytest.raises(RequestTimedOutError, match="in time"):
         _create(OnDemand(ACCESS, 1.0))
     assert library.asked == []
+
+
+def _deleted(**errors: int) -> DeleteTopicsResponse:
+    of = DeleteTopicsResponse.DeletableTopicResult
+    topics = [of(name=name, error_code=code, error_message="no" if code else None) for name, code in errors.items()]
+    return DeleteTopicsResponse(throttle_time_ms=0, responses=topics)
+
+
+def _delete(client: OnDemand) -> object:
+    return client.delete_topics(["a", "b"], timeout_ms=1000, raise_errors=False)
+
+
+def test_topics_are_deleted_by_the_controller(monkeypatch: pytest.MonkeyPatch, library: Library) -> None:
+    found = brokers(monkeypatch, {DeleteTopicsRequest: _deleted(a=0, b=73)})
+    assert _delete(OnDemand(ACCESS, 1.0)) == {
+        "topics": [
+            {"name": "a", "error_code": 0, "error_message": None},
+            {"name": "b", "error_code": 73, "error_message": "no"},
+        ]
+    }
+    ((broker, request),) = found.of(DeleteTopicsRequest)
+    assert (broker, request.topic_names) == (2, ["a", "b"])
+    assert library.asked == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "controller"), [(_deleted(a=41, b=41), 2), (_deleted(a=0), -1), (NotServing("reset"), 2)]
+)
+def test_a_deletion_that_the_controller_does_not_do_is_left_to_the_library(
+    monkeypatch: pytest.MonkeyPatch, library: Library, answer: object, controller: int
+) -> None:
+    brokers(monkeypatch, {DeleteTopicsRequest: answer}, controller)
+    assert _delete(OnDemand(ACCESS, 1.0)) == "the library's delete_topics"
+    assert library.asked == ["delete_topics"]
+
+
+class Groups:
+    """Coordinators in their place, which answer so."""
+
+    def __init__(self, answer: object) -> None:
+        self.list_groups = lambda: answer
+        self.describe_groups = self.delete_groups = lambda _names: answer
+
+
+@pytest.mark.parametrize("answer", [[], {}, None])
+def test_groups_are_left_to_the_library_where_the_brokers_have_no_answer(
+    monkeypatch: pytest.MonkeyPatch, library: Library, answer: object
+) -> None:
+    monkeypatch.setattr(on_demand, "Coordinators", lambda *_: Groups(answer))
+    client = OnDemand(ACCESS, 1.0)
+    told = [client.list_groups(), client.describe_groups(["a"]), client.delete_groups(["a"])]
+    methods = ["list_groups", "describe_groups", "delete_groups"]
+    if answer is None:
+        assert told == [f"the library's {name}" for name in methods]
+        assert library.asked == methods
+    else:
+        assert told == [answer] * 3
+        assert library.asked == []
 
 
 @pytest.mark.parametrize("answer", [_reassignments(41), NotAnswering("no"), NotServing("no")])

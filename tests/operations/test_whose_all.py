@@ -102,6 +102,7 @@ METHODS: dict[str, Callable[[Environment], Any]] = {
     "start": Environment.start,
     "restart": Environment.restart,
     "tool": lambda environment: environment.tool("kafka-topics", ["--list"], _streams()),
+    "as_client": Environment.as_client,
     "create_topic": lambda environment: environment.create_topic("more"),
     "delete_topics": lambda environment: environment.delete_topics(["orders"]),
     "apply_resources": Environment.apply_resources,

@@ -204,14 +204,15 @@ def test_each_client_is_told_what_it_takes(client: str, access: Access, expected
 def test_an_unknown_client_is_told_and_options_are_added(monkeypatch: pytest.MonkeyPatch) -> None:
     kafka = Kafka.__new__(Kafka)
     cluster = SimpleNamespace(access=Access.at("127.0.0.1:9092"))
-    kafka.environment = Environment(name="shop")
+    environment = Environment(name="shop")
+    monkeypatch.setattr(kafka, "_client", environment, raising=False)
     asked: list[tuple[str, str]] = []
 
     def cluster_as(user: str, listener: str) -> object:
         asked.append((user, listener))
         return cluster
 
-    monkeypatch.setattr(kafka.environment, "cluster", cluster_as)
+    monkeypatch.setattr(environment, "cluster", cluster_as)
     config = kafka.client_config("librdkafka", acks="all")
     assert config == {"bootstrap.servers": "127.0.0.1:9092", "acks": "all"}
     kafka.client_config(user="ada", listener="secure")
