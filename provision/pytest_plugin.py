@@ -23,13 +23,12 @@ _MARK = (
     "kafka(version=None, mode=None, brokers=None, check=True): which cluster the `kafka` fixture gives the test, and "
     "whether what the test leaves behind fails it."
 )
-_OVERRIDES = {"version": "kafka.version", "mode": "kafka.mode", "brokers": "brokers.nodes"}
-"""What a mark changes of the environment."""
 _FIXTURES = frozenset({"kafka", "kafka_environment"})
 _TAIL = 200
 _pool = pytest.StashKey["Pool"]()
 _used = pytest.StashKey["Kafka"]()
 _began = pytest.StashKey[float]()
+_coming = pytest.StashKey[tuple[object, list[dict[str, Any]]]]()
 _UNSTARTED = "provision_unstarted"
 
 
@@ -155,7 +154,7 @@ def kafka(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str,
         pytest.fail(told, pytrace=False)
     request.node.stash[_used], request.node.stash[_began] = given, time.time()
     yield given
-    check = _asked(request.node).get("check", True)
+    check = _asked_rightly(request.node).get("check", True)
     told = ""
     try:
         given.close(check=check and request.config.getini("kafka_check"))
@@ -180,17 +179,21 @@ def _running(
         item: the test whose marks count.
     """
     from provision import ProvisionError
+    from provision.testing.marks import overridden
     from provision.testing.pool import AlreadyFailed
 
-    asked = _asked_rightly(item) if item else {}
-    said = ", ".join(f"{key}={asked[key]!r}" for key in _OVERRIDES if key in asked)
+    asked = overridden(_asked_rightly(item)) if item else {}
+    said = ", ".join(f"{key}={value!r}" for key, value in asked.items())
     asking = f"the mark kafka({said}) of {item.nodeid} asks for that" if said and item else ""
     wrong = None
     try:
         wanted = _wanted(request.config, values, asked)
         wrong = wanted.wrong_overrides
         if wrong is None:
-            return wanted, _pool_of(request.config).environment(wanted)
+            running = _pool_of(request.config).environment(wanted)
+            if item:
+                _start_ahead(item, values)
+            return wanted, running
     except ProvisionError as failure:
         error = failure
         if not isinstance(failure, AlreadyFailed):
@@ -204,6 +207,28 @@ def _running(
     if isinstance(error, AlreadyFailed):
         pytest.skip(reason)
     raise _unstarted(error, reason)
+
+
+def _start_ahead(item: pytest.Item, values: Mapping[str, Any]) -> None:
+    """Have the next environment started that tests after this one ask for, one at a time.
+
+    Args:
+        item: the test that is about to run.
+        values: what describes its environment, unless a file does.
+    """
+    from provision.testing.marks import asked_later, described_by
+
+    config = item.config
+    if _is_worker(config) or config.getoption("kafka_keep"):
+        return
+    if _coming not in config.stash:
+        config.stash[_coming] = described_by(item), asked_later(item, _FIXTURES)
+    by, coming = config.stash[_coming]
+    pool = _pool_of(config)
+    while coming and by == described_by(item) and not pool.is_starting_ahead:
+        wanted = _wanted(config, values, coming.pop(0))
+        if wanted.wrong_overrides is None:
+            pool.start_ahead(wanted)
 
 
 def _end(session: pytest.Session, error: Any) -> str:  # noqa: ANN401 a ProvisionError, which is not loaded yet
@@ -224,47 +249,28 @@ def _as_told(error: Any) -> str:  # noqa: ANN401 a ProvisionError, which is not 
 
 
 def _asked_rightly(item: pytest.Item) -> dict[str, Any]:
-    """What `_asked` returns; the test fails if a mark of it is wrong, and no other does."""
+    """What the marks of a test say; it fails if one of them is wrong, and no other test does."""
     from provision import UsageError
+    from provision.testing.marks import asked
 
     try:
-        return _asked(item)
+        return asked(item)
     except UsageError as error:
         told = _as_told(error)
     pytest.fail(told, pytrace=False)
 
 
-def _asked(item: pytest.Item) -> dict[str, Any]:
-    """What the marks of a test say, those of its class and module too: of each key, the one that is nearest to it.
-
-    Raises:
-        UsageError: one of them says what no mark can.
-    """
-    asked: dict[str, Any] = {}
-    for mark in reversed(list(item.iter_markers("kafka"))):
-        unknown = [*sorted(mark.kwargs.keys() - {*_OVERRIDES, "check"}), *map(repr, mark.args)]
-        wrong = f"does not take {', '.join(unknown)}" if unknown else ""
-        if not isinstance(mark.kwargs.get("check", True), bool):
-            wrong = f"takes True or False as check, not {mark.kwargs['check']!r}"
-        if wrong:
-            from provision import UsageError
-
-            hint = f"it takes {', '.join(_OVERRIDES)}, check"
-            raise UsageError(f"the mark kafka {wrong}", why=f"it is a mark of {item.nodeid}", hint=hint)
-        asked |= mark.kwargs
-    return asked
-
-
 def _wanted(config: pytest.Config, values: Mapping[str, Any], asked: Mapping[str, Any]) -> "Wanted":
     from provision import UsageError
     from provision.testing import Wanted
+    from provision.testing.marks import OVERRIDES
 
     if not isinstance(values, Mapping) or not all(isinstance(key, str) for key in values):
         shown = type(values).__name__ if not isinstance(values, Mapping) else "a mapping with other keys than text"
         hint = 'for example {"brokers": {"nodes": 3, "port": "auto"}}'
         raise UsageError(f"kafka_environment_values returns the keys of an environment file, not {shown}", hint=hint)
     named = config.getoption("kafka_environment") or config.getini("kafka_environment")
-    overrides = tuple(f"{_OVERRIDES[key]}={asked[key]}" for key in _OVERRIDES if asked.get(key) is not None)
+    overrides = tuple(f"{OVERRIDES[key]}={value}" for key, value in asked.items())
     if values and not config.getoption("kafka_environment"):
         return Wanted(values=values, overrides=overrides)
     if not named:
@@ -281,9 +287,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if "kafka_environment" not in names or item.get_closest_marker("kafka") is None:
         return
     from provision import UsageError
+    from provision.testing.marks import overridden
 
-    changed = [key for key, value in _asked_rightly(item).items() if key in _OVERRIDES and value is not None]
-    if changed:
+    if changed := list(overridden(_asked_rightly(item))):
         told = f"the mark kafka({changed[0]}=…) cannot change kafka_environment, which is the same in all tests"
         hint = "take the fixture kafka instead; its kafka.environment follows the mark"
         pytest.fail(_as_told(UsageError(told, hint=hint)), pytrace=False)

@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import math
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from itertools import islice
@@ -317,15 +318,11 @@ def _cut(text: str) -> str:
 
 def _table(stream: BinaryIO, key: str | None, partitions: int, longest: int) -> Iterator[NewRecord]:
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
-    # What a field may have is bounded by that of its row; the library's own bound is the same for the whole process.
-    csv.field_size_limit(max(csv.field_size_limit(), longest))
     lines = _LinesOfRow(text, longest)
     rows = csv.reader(lines, strict=True)
     try:
-        columns = _columns(next(rows, None), key or "key")
-        lines.end_row()
-        for row in rows:
-            lines.end_row()
+        columns = _columns(lines.row(rows), key or "key")
+        while (row := lines.row(rows)) is not None:
             if row:
                 yield _of_row(columns, row, key or "key", partitions)
     except (csv.Error, _Wrong) as error:
@@ -337,11 +334,28 @@ def _table(stream: BinaryIO, key: str | None, partitions: int, longest: int) -> 
 
 
 class _LinesOfRow:
-    """The lines of a text, of which a row has at most so many characters."""
+    """The lines of a text, of which a row has at most so many characters.
+
+    Its fields are bounded by that, too. The library's own bound for a field is the same for the whole process, so it is
+    another one only while a line is parsed that goes beyond it, which nothing interrupts, and not while one is read.
+    """
+
+    _parsing = threading.Lock()
 
     def __init__(self, text: TextIO, longest: int) -> None:
         self._text, self._longest = text, longest
         self._number = self._taken = 0
+        self._is_raised = False
+        with self._parsing:
+            self._bound = csv.field_size_limit()
+
+    def row(self, rows: Iterator[list[str]]) -> list[str] | None:
+        """The next row that the library makes of these lines; None if there is none."""
+        self._taken = 0
+        try:
+            return next(rows, None)
+        finally:
+            self._restore()
 
     def __iter__(self) -> Iterator[str]:
         while line := self._text.readline(self._longest + 1 - self._taken):
@@ -349,11 +363,21 @@ class _LinesOfRow:
             self._taken += len(line)
             if self._taken > self._longest:
                 raise _too_long(self._number, self._longest)
+            if self._taken > self._bound:
+                self._raise()
             yield line
+            self._restore()
 
-    def end_row(self) -> None:
-        """What follows is another row's."""
-        self._taken = 0
+    def _raise(self) -> None:
+        self._parsing.acquire()
+        self._is_raised = True
+        csv.field_size_limit(self._longest)
+
+    def _restore(self) -> None:
+        if self._is_raised:
+            csv.field_size_limit(self._bound)
+            self._is_raised = False
+            self._parsing.release()
 
 
 def _columns(row: list[str] | None, key: str) -> list[str]:

@@ -8,9 +8,10 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -21,12 +22,14 @@ from provision.common.whole_files import write_whole
 from provision.home.place import Home
 from provision.home.runs import KEPT, directory_of, make_directory
 from provision.testing import kept
+from provision.testing.ahead import Ahead
 from provision.testing.use import Use
 
 START_S = 300.0
 """How long a process waits for another one to start an environment, longer than the start itself may take."""
 _UP_S = 180.0
 _STEM = 16
+_SIDE_BY_SIDE = 4
 
 DEFAULT = {"kafka": {"mode": "kraft"}, "brokers": {"nodes": 1, "port": "auto"}, "storage": "memory"}
 """What is started if nothing is asked for: one broker, which keeps its data in memory."""
@@ -38,6 +41,17 @@ class Wanted(Struct, frozen=True):
     file: Path | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
     overrides: tuple[str, ...] = ()
+
+    @classmethod
+    def described(cls, said: Mapping[str, Any]) -> Self:
+        """As `description` said it."""
+        return cls(Path(said["file"]) if said["file"] else None, said["values"], tuple(said["overrides"]))
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """It for another process of the run, as plain data if its values are."""
+        file = str(self.file.absolute()) if self.file else ""
+        return {"file": file, "values": dict(self.values), "overrides": list(self.overrides)}
 
     @property
     def key(self) -> str:
@@ -114,6 +128,7 @@ class Pool:
         self._place = KEPT if keep else run
         self._directory = directory_of(self._home.directory, self._place)
         self._open: dict[str, Environment] = {}
+        self._ahead = Ahead(self._home.directory, run, controller)
 
     def environment(self, wanted: Wanted) -> Environment:
         """The running environment; the first process that asks for it starts it, the others wait.
@@ -127,6 +142,19 @@ class Pool:
                 self._open[key] = self._started(wanted, key)
         return self._open[key]
 
+    def start_ahead(self, wanted: Wanted) -> bool:
+        """Have an environment started meanwhile that a later test needs; returns whether that is begun.
+
+        Only the process that controls the run does this, and not for environments that are kept.
+        """
+        key = wanted.key
+        return key not in self._open and self._ahead.begin(key, wanted.description)
+
+    @property
+    def is_starting_ahead(self) -> bool:
+        """Whether one is being started so."""
+        return self._ahead.is_busy
+
     def use(self, wanted: Wanted) -> Use:
         """The use of that environment by one test; it waits while another test has it to itself."""
         return Use(self._directory / f"{wanted.key}.use")
@@ -135,7 +163,8 @@ class Pool:
         note = self._directory / f"{key}.json"
         known = read_note(note, dict[str, str]) or {}
         if "what" in known:
-            raise AlreadyFailed(known["what"], why=known["why"], hint=known["hint"])
+            failure_of = ProvisionError if self._ahead.is_untold(key) else AlreadyFailed
+            raise failure_of(known["what"], why=known["why"], hint=known["hint"])
         name = known.get("name") or "-".join([wanted.stem, key, *([] if self._keep else [self._run])])
         said = {"name": name, "origin": wanted.origin}
         try:
@@ -212,21 +241,27 @@ class Pool:
         Raises:
             ProvisionError: one could not be removed; the others are.
         """
+        self._ahead.end()
         self.close()
         if self._keep:
             kept.end(self._directory, self._run)
             return
-        failed: list[ProvisionError] = []
-        for name in self.names:
-            with Environment.named(name) as environment:
-                environment.lock_timeout_s = START_S
-                try:
-                    environment.down()
-                except ProvisionError as error:
-                    failed.append(error)
+        with ThreadPoolExecutor(_SIDE_BY_SIDE) as threads:
+            failed = [error for error in threads.map(_removed, self.names) if error]
         shutil.rmtree(self._directory, ignore_errors=True)
         if failed:
             raise failed[0]
+
+
+def _removed(name: str) -> ProvisionError | None:
+    """Remove an environment; returns why that was not possible."""
+    with Environment.named(name) as environment:
+        environment.lock_timeout_s = START_S
+        try:
+            environment.down()
+        except ProvisionError as error:
+            return error
+    return None
 
 
 class AlreadyFailed(ProvisionError):

@@ -1,7 +1,10 @@
 """Files of records: what each line means, in every format, and what is wrong with one that means nothing."""
 
+import csv
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -359,3 +362,46 @@ def test_nor_one_with_a_password(device: str, tmp_path: Path) -> None:
         load(file)
     (problem,) = caught.value.problems
     assert (problem.line, problem.message) == (2, f"{device} is not a file")
+
+
+LARGE = csv.field_size_limit() + 1
+"""More than the library lets a field have."""
+
+
+def _table_of(rows: int, field: str = '"' + "x" * LARGE + '"') -> bytes:
+    return b"key,value\n" + b"".join(f"{number},{field}\n".encode() for number in range(rows))
+
+
+@pytest.mark.parametrize(
+    ("content", "fails"),
+    [(_table_of(3), False), (_table_of(2) + b"1\n", True), (_table_of(2) + b"1,\xff\n", True), (b"", True)],
+    ids=["read", "a wrong row", "no text", "empty"],
+)
+def test_the_library_has_the_same_bound_as_before_for_everybody_else(content: bytes, *, fails: bool) -> None:
+    before = csv.field_size_limit()
+    read = record_files.read_records(io.BytesIO(content), "csv", largest_bytes=1024**2)
+    with pytest.raises(BadRecord) if fails else nullcontext():
+        for record in read:
+            assert len(record.value or b"") == LARGE
+            assert csv.field_size_limit() == before
+    assert csv.field_size_limit() == before
+    with pytest.raises(csv.Error, match="field larger than field limit"):
+        list(csv.reader(["x" * LARGE]))
+
+
+def test_one_that_is_left_in_the_middle_keeps_nobody_else_from_reading() -> None:
+    left = record_files.read_records(io.BytesIO(_table_of(3)), "csv", largest_bytes=1024**2)
+    assert next(left).key == b"0"
+    assert len(list(record_files.read_records(io.BytesIO(_table_of(3)), "csv", largest_bytes=1024**2))) == 3
+    assert [record.key for record in left] == [b"1", b"2"]
+
+
+def test_tables_are_read_side_by_side() -> None:
+    def read(_number: int) -> list[int]:
+        content = io.BytesIO(_table_of(20, '"' + f"{'y' * LARGE}\n" * 3 + '"'))
+        return [len(record.value or b"") for record in record_files.read_records(content, "csv", largest_bytes=1024**2)]
+
+    before = csv.field_size_limit()
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(read, range(8))) == [[3 * LARGE + 3] * 20] * 8
+    assert csv.field_size_limit() == before

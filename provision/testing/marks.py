@@ -1,0 +1,76 @@
+"""Which clusters tests ask for: what their marks say, and what describes the rest."""
+
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provision import UsageError
+
+OVERRIDES = {"version": "kafka.version", "mode": "kafka.mode", "brokers": "brokers.nodes"}
+"""What a mark changes of the environment."""
+VALUES = "kafka_environment_values"
+"""The fixture that describes it."""
+
+
+def asked(item: pytest.Item) -> dict[str, Any]:
+    """What the marks of a test say, those of its class and module too: of each key, the one that is nearest to it.
+
+    Raises:
+        UsageError: one of them says what no mark can.
+    """
+    found: dict[str, Any] = {}
+    for mark in reversed(list(item.iter_markers("kafka"))):
+        unknown = [*sorted(mark.kwargs.keys() - {*OVERRIDES, "check"}), *map(repr, mark.args)]
+        wrong = f"does not take {', '.join(unknown)}" if unknown else ""
+        if not isinstance(mark.kwargs.get("check", True), bool):
+            wrong = f"takes True or False as check, not {mark.kwargs['check']!r}"
+        if wrong:
+            hint = f"it takes {', '.join(OVERRIDES)}, check"
+            raise UsageError(f"the mark kafka {wrong}", why=f"it is a mark of {item.nodeid}", hint=hint)
+        found |= mark.kwargs
+    return found
+
+
+def overridden(said: dict[str, Any]) -> dict[str, Any]:
+    """What of it changes the environment."""
+    return {key: said[key] for key in OVERRIDES if said.get(key) is not None}
+
+
+def described_by(item: pytest.Item) -> object:
+    """What gives a test the values of its environment: its class, its module, or the directory of a `conftest.py`.
+
+    None stands for whatever gives them to all that have none of their own.
+    """
+    for holder in (getattr(item, "cls", None), getattr(item, "module", None)):
+        if hasattr(holder, VALUES):
+            return holder
+    modules = [one for one in item.config.pluginmanager.get_plugins() if hasattr(one, VALUES)]
+    directories = [Path(file).parent for one in modules if (file := getattr(one, "__file__", None))]
+    above = [directory for directory in directories if item.path.is_relative_to(directory)]
+    return max(above, key=lambda directory: len(directory.parts), default=None)
+
+
+def asked_later(item: pytest.Item, fixtures: AbstractSet[str]) -> list[dict[str, Any]]:
+    """The environments that the tests after this one ask for, each once, in the order of the tests.
+
+    Left out are tests that may be skipped, that fail because of a wrong mark, or whose values another fixture gives.
+
+    Args:
+        item: the test.
+        fixtures: who takes one of these asks for an environment.
+    """
+    found: list[dict[str, Any]] = []
+    items, by = item.session.items, described_by(item)
+    for other in items[items.index(item) + 1 :]:
+        asks = fixtures & set(getattr(other, "fixturenames", ())) and described_by(other) == by
+        if not asks or other.get_closest_marker("skip") or other.get_closest_marker("skipif"):
+            continue
+        try:
+            said = overridden(asked(other))
+        except UsageError:  # it is told when the turn of that test comes
+            continue
+        if said not in found:
+            found.append(said)
+    return found
