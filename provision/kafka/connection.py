@@ -338,5 +338,7 @@ def ask_side_by_side(questions: Mapping[int, Callable[[], Answer]]) -> dict[int,
     if not questions:
         return {}
     importlib.import_module("provision.kafka.library")
+    if len(questions) == 1:  # no thread is started for it
+        return {broker: asked(question) for broker, question in questions.items()}
     with ThreadPoolExecutor(max_workers=len(questions)) as pool:
         return dict(zip(questions, pool.map(asked, questions.values()), strict=True))

@@ -10,6 +10,7 @@ import socket
 import socketserver
 import ssl
 import struct
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -578,5 +579,14 @@ def test_side_by_side_silence_is_an_answer_and_a_refusal_is_not(unused: int) -> 
         assert isinstance(answers[2], NotAnswering)
         refused = replace(good, credentials=wrong)
         with pytest.raises(KafkaRefused, match="Kafka does not let alice in"):
+            ask_side_by_side({1: partial(answered, refused)})
+        with pytest.raises(KafkaRefused, match="Kafka does not let alice in"):
             ask_side_by_side({1: partial(answered, refused), 2: partial(answered, silent)})
+        (alone,) = ask_side_by_side({2: partial(answered, silent)}).values()
+        assert isinstance(alone, NotAnswering)
     assert ask_side_by_side({}) == {}
+
+
+def test_for_a_single_question_no_thread_is_started() -> None:
+    assert ask_side_by_side({1: threading.get_ident}) == {1: threading.get_ident()}
+    assert threading.get_ident() not in ask_side_by_side({1: threading.get_ident, 2: threading.get_ident}).values()
