@@ -154,6 +154,7 @@ def kafka(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str,
         pytest.fail(told, pytrace=False)
     request.node.stash[_used], request.node.stash[_began] = given, time.time()
     yield given
+    del request.node.stash[_used]  # whoever runs the test again may find no cluster
     check = _asked_rightly(request.node).get("check", True)
     told = ""
     try:
@@ -308,7 +309,7 @@ def pytest_runtest_makereport(
     report = yield
     if call.excinfo and (reason := getattr(call.excinfo.value, _UNSTARTED, None)):
         setattr(report, _UNSTARTED, reason)
-    if report.failed and report.when == "call" and _used in item.stash:
+    if report.failed and report.when != "teardown" and _used in item.stash:  # a fixture may have failed after `kafka`
         from provision.testing.reporting import sections
 
         directory = item.config.getoption("kafka_logs")

@@ -224,6 +224,14 @@ def test_may_leave_a_client(kafka):
 def test_fails(kafka):
     kafka.topic("t", records=["only"]).consume(2, timeout=10)
 
+@pytest.fixture
+def service(kafka):
+    kafka.topic("t")
+    raise RuntimeError("the service does not start")
+
+def test_needs_the_service(service):
+    pass
+
 def test_groups(kafka):
     topic = kafka.topic("t", records=["x", "y"])
     group = kafka.group()
@@ -266,15 +274,18 @@ def test_what_a_test_leaves_behind_fails_it_and_what_fails_is_explained(project:
     project.write(test_it__py=BEHAVIOUR)
     code, out = project.run("--kafka-logs", "logs", "-rA")
     assert code == 1
-    assert counts(out) == {"failed": 1, "passed": 10, "error": 3}
+    assert counts(out) == {"failed": 1, "passed": 10, "error": 4}
     assert re.search(r"ERROR test_it.py::test_leaves_a_topic", out)
     assert "topic stray, which was not made by `kafka.topic`" in out
     assert re.search(r"1 open connection to 127\.0\.0\.1:\d+: close the client", out)
     assert re.search(r"consumer kafka-python-\S+ in group group-t[0-9a-f]+: close it", out)
     assert "has 1 record (b'only'), not 2 after 10 s" in out
     assert "broker-1: running" in out
-    written = {file.name for file in (project.directory / "logs").rglob("*.txt")}
-    assert written == {"status.txt", "logs.txt"}
+    written = {
+        str(file.relative_to(project.directory / "logs")) for file in (project.directory / "logs").rglob("*.txt")
+    }
+    failed = ("test_it.py-test_fails", "test_it.py-test_needs_the_service")
+    assert written == {f"{test}/{name}.txt" for test in failed for name in ("status", "logs")}
     (bundle,) = (project.directory / "logs").glob("*.tar.gz")
     with tarfile.open(bundle) as archive:
         (log,) = [name for name in archive.getnames() if name.endswith("/logs/broker-1.log")]
