@@ -138,7 +138,7 @@ ONLY_LOOK = {
     *("addresses", "bootstrap_servers", "client_config", "client_variables", "inside_address", "require_way_in"),
     *("observe", "status", "wait", "history", "trainer", "examine", "log_lines", "logs", "bundle", "warm"),
     *("certificates", "export_certificates", "cluster", "topics", "adopt", "plan_resources"),
-    *("consume", "groups", "lag", "has_read_all"),
+    *("consume", "groups", "lag", "has_read_all", "others_of_file"),
 }
 
 
