@@ -2,11 +2,13 @@
 
 import socket
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from provision.common.values import replace
 
 NO_ARCHIVE = "-Xshare:auto"
 """The JVM's own default. A node whose options say something about archives gets none of ours."""

@@ -14,12 +14,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from benchmarks.machine import ROOT
 from benchmarks.measuring import OURS, Aim, Contestants, Row, run
 from provision.cli.plans import plan_lines
 from provision.cluster.model import Topic, TopicPolicy
+from provision.common.values import replace
 from provision.plan.actions import Plan
 from provision.plan.observed import ObservedBroker, ObservedCluster, ObservedPartition, ObservedTopic
 from provision.plan.placement import Placement

@@ -9,14 +9,11 @@ and waits until the environment reaches the requested level.
 Most callers use `provision.environment.Environment`, which calls these stages.
 """
 
-import dataclasses
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-
-from msgspec.structs import replace
 
 from provision.apply.nodes import NodeWork
 from provision.apply.rolling import Roller
@@ -24,6 +21,7 @@ from provision.apply.walk import apply_nodes, require_no_refusal
 from provision.cluster.model import Cluster
 from provision.common.interrupts import shielded, telling_where_it_stands
 from provision.common.patience import Patience
+from provision.common.values import replace
 from provision.errors import NodeFailed, PortTaken, ProvisionError, UsageError
 from provision.events import Listener, Notice, Planned, silent, until_it_fails
 from provision.home.place import Home
@@ -155,7 +153,7 @@ def up(
         return result
     name = prepared.cluster.name  # what works is not removed because the last check of it fails
     with telling_where_it_stands(lambda: f"{name} is up and has reached topics; `provision down {name}` removes it"):
-        return dataclasses.replace(result, assessment=wait.roundtrip(result.assessment))
+        return replace(result, assessment=wait.roundtrip(result.assessment))
 
 
 def _settled(prepared: Prepared, source: Source, maker: Maker, options: UpOptions) -> tuple[Prepared, About]:
@@ -175,7 +173,7 @@ def _settled(prepared: Prepared, source: Source, maker: Maker, options: UpOption
     )
     if material.files:
         store = brought(material.store, Path(about.home))
-        prepared = replace(prepared, material=dataclasses.replace(material, store=store))
+        prepared = replace(prepared, material=replace(material, store=store))
     return prepared, about
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from provision.catalogue.versions import KRAFT
 from provision.cluster.identity import Identities
@@ -17,6 +16,7 @@ from provision.cluster.layout import Layout
 from provision.cluster.model import Cluster, RenderedFile, Role
 from provision.cluster.resolve import fixed_ports, resolve, resolve_without_ports
 from provision.cluster.secured import kept_in_the_cluster, secret_files, with_contents, with_kept
+from provision.common.values import replace
 from provision.events import Listener, Notice, StageDone, silent
 from provision.home.place import Home
 from provision.kafka.levels import Level

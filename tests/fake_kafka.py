@@ -17,6 +17,7 @@ import pytest
 from provision.cluster.model import Node, Role
 from provision.cluster.properties import parse, read
 from provision.common.records import NewRecord
+from provision.common.values import replace
 from provision.events import Listener, Progress, silent
 from provision.kafka.access import Access, Credentials
 from provision.kafka.availability import blockers
@@ -37,7 +38,6 @@ from provision.runtime.base import JavaCommand
 from provision.runtime.fake import FakeRuntime
 from provision.security.acls import Acl
 from provision.security.profiles import PLAIN, SECRETS, quoted
-from tests.values import replace
 
 # With their defaults. `num.network.threads` is not among them: tests want a setting that is never dynamic.
 THREAD_POOLS = {

@@ -14,6 +14,7 @@ from provision.apply.rolling import Roller
 from provision.cluster.model import Topic, TopicPolicy
 from provision.common.interrupts import handle_signals
 from provision.common.patience import Patience
+from provision.common.values import replace
 from provision.errors import (
     Interrupted,
     KafkaRefused,
@@ -45,7 +46,6 @@ from provision.spec.source import Source
 from tests.fake_kafka import OFFSETS, FakeKafka, Partition, SpokenRuntime
 from tests.fake_kafka import Topic as KeptTopic
 from tests.runtimes import FakeRuntimes
-from tests.values import replace
 
 PATIENT = UpOptions(timeout_s=60.0)
 

@@ -14,6 +14,7 @@ import pytest
 
 from provision.cluster.layout import Layout
 from provision.cluster.model import Cluster, Node, Role
+from provision.common.values import replace
 from provision.environment import Environment
 from provision.errors import Refused
 from provision.events import Notice
@@ -27,7 +28,6 @@ from tests.fake_kafka import FakeKafka, Partition, SpokenRuntime, Topic
 from tests.runtimes import FakeRuntimes
 from tests.test_converge import brokers, topic
 from tests.test_killed import NAME, World, down, up
-from tests.values import replace
 
 GONE = "engine beta is down"
 

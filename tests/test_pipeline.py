@@ -8,6 +8,7 @@ import pytest
 
 from provision import pipeline, preparing
 from provision.cluster.model import Cluster
+from provision.common.values import replace
 from provision.errors import Interrupted, InvalidEnvironment, NodeFailed, ProvisionError, Refused, Unavailable
 from provision.events import ActionDone, Event, Listener, silent
 from provision.home.place import Home
@@ -18,7 +19,6 @@ from provision.plan.observed import NodeState
 from provision.runtime.fake import FakeRuntime
 from provision.spec.source import Source
 from tests.runtimes import FakeRuntimes
-from tests.values import replace
 
 FILE = "name: faked\nbrokers: {nodes: 2, port: auto}\nzookeeper: {nodes: 3}\ntopics: [{name: t}]\n"
 

@@ -16,6 +16,7 @@ from provision.cluster.model import Role
 from provision.cluster.resolve import resolve_without_ports
 from provision.common import spare
 from provision.common.process_identity import ProcessIdentity
+from provision.common.values import replace
 from provision.environment import Environment
 from provision.errors import Interrupted, ProvisionError, UsageError
 from provision.events import ActionDone, Event, Listener, Notice
@@ -30,7 +31,6 @@ from provision.spec.source import Source
 from provision.warming import Warmed, warm, warm_when_idle
 from tests.fake_kafka import FakeKafka, SpokenRuntime
 from tests.runtimes import FakeRuntimes
-from tests.values import replace
 
 
 class World:

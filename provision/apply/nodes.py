@@ -3,7 +3,6 @@
 import threading
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from provision.apply.leaving import STOP_PATIENCE_S, Leaver
 from provision.apply.moving import Mover
@@ -11,6 +10,7 @@ from provision.apply.rolling import Roller, Step
 from provision.cluster.fingerprint import with_fingerprint
 from provision.cluster.model import Cluster, Node, RenderedFile
 from provision.common.patience import Patience
+from provision.common.values import replace
 from provision.errors import ProvisionError
 from provision.events import Listener
 from provision.observe.reach import access_to

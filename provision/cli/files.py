@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from msgspec.structs import replace
 
 from provision.cli.environment import select_described
 from provision.cli.groups import FILES
@@ -15,6 +14,7 @@ from provision.cli.options import Env, Envs, Frozen, GiveUp, Output, Set, TakeOv
 from provision.cli.output import Format, painted, print_value, say, tell_warnings, write_line
 from provision.common.counts import counted
 from provision.common.texts import shown_name, too_long
+from provision.common.values import replace
 from provision.common.whole_files import told_as_unwritable, write_whole
 from provision.errors import InvalidEnvironment, Problem, Refused, Unavailable, UsageError
 from provision.spec.limits import MAX_BROKERS

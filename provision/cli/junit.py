@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from provision.cluster.model import Role
 from provision.common.process_identity import host_name
+from provision.common.values import replace
 from provision.common.whole_files import require_writable, told_as_unwritable, write_output
 from provision.errors import InvalidEnvironment, NodeFailed, NotReady, ProvisionError, UsageError
 from provision.events import ActionFailed, Event, LevelReached, Listener, NodeReady, NodeWaiting, Notice, silent

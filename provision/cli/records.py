@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
@@ -20,6 +19,7 @@ from provision.cli.streams import Purpose, leaving_with_reader, write_as
 from provision.cli.words import env_and_one, env_and_tool
 from provision.common.counts import counted
 from provision.common.records import Codec, Headers, Isolation, NewRecord
+from provision.common.values import replace
 from provision.errors import ProvisionError, UsageError
 from provision.spec.record_files import BadRecord, Format, format_of, read_records
 from provision.spec.record_json import json_line

@@ -4,7 +4,6 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,6 +33,7 @@ from provision.cli.streams import Purpose, write_as
 from provision.common.counts import counted
 from provision.common.interrupts import shielded
 from provision.common.patience import Patience
+from provision.common.values import replace
 from provision.errors import Busy, ProvisionError, UsageError
 
 if TYPE_CHECKING:

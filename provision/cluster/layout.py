@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from provision.catalogue.images import default_image, layout_of
 from provision.catalogue.versions import KRAFT, ZOOKEEPER, KafkaVersion
 from provision.cluster.model import Listener, Role
+from provision.common.values import replace
 from provision.security.listening import INTERNAL, Security, lease_name
 from provision.security.profiles import CONTROLLER
 from provision.spec.defaults import mode_of

@@ -5,8 +5,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from msgspec.structs import replace
-
 from provision.catalogue.versions import KRAFT, ZOOKEEPER, KafkaVersion, release_of
 from provision.cluster.agents import Agents, agents_of
 from provision.cluster.layout import CLIENT, Layout, controller_name, voter_names
@@ -25,6 +23,7 @@ from provision.cluster.model import (
     User,
 )
 from provision.common.jmx import bound_here
+from provision.common.values import replace
 from provision.security import ensemble
 from provision.security.acls import authorizer
 from provision.security.listening import HOST, Security, lease_name

@@ -1,10 +1,10 @@
 """How security shows in a resolved cluster: who needs what, and the files that nodes have of it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from provision.cluster import properties
 from provision.cluster.model import Cluster, Node, RenderedFile, Role
+from provision.common.values import replace
 from provision.security import ensemble
 from provision.security.certificates import Subject
 from provision.security.listening import Security

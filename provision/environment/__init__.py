@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from provision.common.values import replace
 from provision.environment.described import Place, runtimes_at
 from provision.environment.entered import Entered
 from provision.events import Listener, silent

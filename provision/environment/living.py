@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from provision.common.patience import Patience
+from provision.common.values import replace
 from provision.environment.inside import InsideKafka
 from provision.environment.looking import WAIT_S
 from provision.events import silent

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from msgspec import Struct
-from msgspec.structs import replace
 from pydantic import Field
 
 from provision.common.notes import DamagedNote, Note, Seconds, parse_note
 from provision.common.own_directories import is_own, make_own
 from provision.common.printable import printable
+from provision.common.values import replace
 from provision.common.whole_files import read_whole, write_whole
 from provision.errors import ProvisionError
 from provision.events import ActionDone, ActionFailed, ActionSkipped, ActionStarted, Event

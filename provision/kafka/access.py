@@ -1,10 +1,11 @@
 """How a cluster is reached: the addresses of its brokers, and the credentials."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from provision.cluster.model import Role
+from provision.common.values import replace
 
 PLAINTEXT = "PLAINTEXT"
 _LIBRDKAFKA = {

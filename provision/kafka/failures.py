@@ -11,9 +11,9 @@ from enum import IntEnum
 from functools import cache
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from provision.common.texts import ANOTHER_BEGINS
+from provision.common.values import replace
 from provision.kafka.causes import CAUSES, CONSEQUENCES, OUT_OF_MEMORY, Failure
 
 LOG_LINES = 3000

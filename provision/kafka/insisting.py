@@ -6,7 +6,6 @@ with an error although nothing is wrong with the change. All changes that come t
 
 import itertools
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -21,6 +20,7 @@ from kafka.errors import (
 from msgspec import Struct
 
 from provision.common.patience import Patience, Pauses
+from provision.common.values import replace
 from provision.errors import Unavailable
 from provision.kafka.access import Access
 from provision.kafka.connection import ask_any

@@ -18,11 +18,11 @@ from kafka.protocol.admin.topics import CreateTopicsRequest, DeleteTopicsRequest
 from kafka.protocol.consumer.fetch import FetchRequest
 from kafka.protocol.producer import ProduceRequest
 from kafka.record import MemoryRecords, MemoryRecordsBuilder
-from msgspec.structs import replace
 
 from provision.cluster.model import Role
 from provision.common.interrupts import shielded
 from provision.common.patience import Patience
+from provision.common.values import replace
 from provision.errors import Interrupted, NotReady, ProvisionError, UsageError
 from provision.kafka.access import Access
 from provision.kafka.brokers import DELETE_TOPICS

@@ -3,9 +3,10 @@
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
+from provision.common.values import replace
 from provision.errors import KafkaRefused, Unavailable
 from provision.kafka.access import Access, Credentials
 from provision.kafka.connection import REQUEST_TIMEOUT_S, NotAnswering, ask, ask_any

@@ -5,9 +5,10 @@ from typing import Any, TypeVar
 
 import provision.kafka.library  # noqa: F401 the library first
 from kafka.errors import KafkaError, KafkaTimeoutError, RequestTimedOutError
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from provision.common.counts import plural
+from provision.common.values import replace
 from provision.events import Listener, Progress, silent
 from provision.kafka.insisting import Refusal, insist, refusals
 from provision.kafka.settings import SettingsAdmin
@@ -139,7 +140,7 @@ class TopicAdmin:
     def with_settings(self, topics: Sequence[ObservedTopic]) -> tuple[ObservedTopic, ...]:
         """The topics with the settings of each."""
         found = self._settings.describe("topic", [topic.name for topic in topics])
-        return tuple(structs.replace(topic, config=_set_on_topic(found.get(topic.name, {}))) for topic in topics)
+        return tuple(replace(topic, config=_set_on_topic(found.get(topic.name, {}))) for topic in topics)
 
     def minimum_in_sync(self, names: Sequence[str]) -> dict[str, int]:
         """The effective `min.insync.replicas` of each topic, wherever it is set."""

@@ -7,13 +7,13 @@ here; of them only the runtime's state is known.
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 
 from msgspec import Struct
 
 from provision.cluster.model import Role
+from provision.common.values import replace
 from provision.kafka.promptness import Reply, ask_broker, ask_zookeeper
 from provision.kafka.readiness import STARTING, BrokerAnswers
 from provision.observe.ensemble import way_to

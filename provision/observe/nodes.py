@@ -1,15 +1,13 @@
 """The nodes of an environment, and what they report about themselves: observed before anything is planned."""
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec import structs
-
 from provision.cluster.model import Cluster, RenderedFile, Role, StorageKind
+from provision.common.values import replace
 from provision.errors import Unavailable
 from provision.kafka.readiness import ask_brokers
 from provision.observe.files import files_of
@@ -36,9 +34,9 @@ def observe_nodes(cluster: Cluster, runtime: Runtime) -> ObservedEnvironment:
     storage = Path(cluster.storage.directory)
     left = nodes_with_data(storage, cluster.name)
     blocked = {**observed.in_the_way, **dict(_in_the_way(cluster))}
-    observed = with_stored(dataclasses.replace(observed, orphaned_data=left, in_the_way=blocked), runtime)
+    observed = with_stored(replace(observed, orphaned_data=left, in_the_way=blocked), runtime)
     orphans = [stored_in(data_of(storage, n), n, kept_files(storage, n)) for n in left - observed.storages]
-    return dataclasses.replace(observed, stored={**observed.stored, **{data.node: data for data in orphans if data}})
+    return replace(observed, stored={**observed.stored, **{data.node: data for data in orphans if data}})
 
 
 def _in_the_way(cluster: Cluster) -> Iterator[tuple[str, tuple[str, str]]]:
@@ -56,7 +54,7 @@ def with_stored(observed: ObservedEnvironment, runtime: Runtime) -> ObservedEnvi
         return observed
     with ThreadPoolExecutor(max_workers=_READERS) as pool:
         read = pool.map(partial(runtime.read_storage, observed.name), sorted(observed.storages))
-        return dataclasses.replace(observed, stored={data.node: data for data in read if data})
+        return replace(observed, stored={data.node: data for data in read if data})
 
 
 def observe_details(
@@ -78,7 +76,7 @@ def observe_details(
     asked = _ask_brokers(observed, changes)
     ensemble_changes = any(Role.parse(name)[0] is Role.ZOOKEEPER and changes[name] for name in read)
     leader = ensemble_leader(runtime, observed) if ensemble_changes else ""
-    return structs.replace(asked, files=old, ensemble_leader=leader)
+    return replace(asked, files=old, ensemble_leader=leader)
 
 
 def _ask_brokers(observed: ObservedEnvironment, changes: Mapping[str, Sequence[Difference]]) -> NodeDetails:

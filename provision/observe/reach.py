@@ -1,9 +1,9 @@
 """How the cluster of an environment is reached from this machine."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from provision.cluster.model import Role
+from provision.common.values import replace
 from provision.home.secrets import known_secrets
 from provision.kafka.access import Access, Credentials
 from provision.plan.listing import listed

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, field
-from msgspec.structs import replace
 
 from provision.catalogue.versions import KRAFT
 from provision.cluster.model import Role, Topic
+from provision.common.values import replace
 from provision.errors import Unavailable
 from provision.kafka.leaders import missing_for_topics
 from provision.kafka.levels import Level

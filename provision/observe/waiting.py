@@ -7,10 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from msgspec.structs import replace
-
 from provision.cluster.model import Role, Topic
 from provision.common.patience import Patience, Pauses
+from provision.common.values import replace
 from provision.errors import NodeFailed, NotReady
 from provision.events import LevelReached, Listener, NodeReady, NodeWaiting, StillWaiting
 from provision.kafka.failures import LOG_LINES, explain, telling

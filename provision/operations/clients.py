@@ -1,12 +1,13 @@
 """What a client needs to get in, in the form in which each kind of client reads it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from provision.catalogue.versions import keeps_users, version_of
 from provision.cluster.model import Cluster
 from provision.cluster.secured import file_of
+from provision.common.values import replace
 from provision.errors import Unavailable, UsageError
 from provision.home.secrets import known_secrets
 from provision.kafka.access import Access, Credentials

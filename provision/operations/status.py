@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from provision.cluster.fingerprint import is_edited
 from provision.cluster.model import RenderedFile, Role, Topic
 from provision.common.patience import Patience
+from provision.common.values import replace
 from provision.errors import ProvisionError, StorageLost, UsageError
 from provision.events import Listener
 from provision.kafka.failures import LOG_LINES

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from provision.apply.walk import require_no_refusal
 from provision.cluster.model import Role, Topic
 from provision.common.patience import Patience, Pauses
+from provision.common.values import replace
 from provision.errors import InvalidEnvironment, KafkaRefused, NotReady, Refused, Unavailable, UsageError
 from provision.events import Listener, Notice, Planned, action, silent
 from provision.home.place import Home

@@ -14,10 +14,9 @@ are in the first phase that is left, so that they understand all who run.
 
 from collections.abc import Mapping, Sequence
 
-from msgspec.structs import replace
-
 from provision.cluster.model import MAIN_FILES, Cluster, Node, RenderedFile, Role
 from provision.cluster.properties import read
+from provision.common.values import replace
 from provision.plan.actions import Action, Kind, Verb
 from provision.plan.observed import ObservedEnvironment
 from provision.plan.phases import Stage

@@ -2,10 +2,9 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from msgspec.structs import replace
-
 from provision.catalogue.versions import KRAFT
 from provision.cluster.model import Cluster, Node, RenderedFile, Role
+from provision.common.values import replace
 from provision.plan.actions import (
     Action,
     Kind,

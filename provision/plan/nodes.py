@@ -18,10 +18,9 @@ cannot talk to those that do not know it. Another `security` takes three (`provi
 from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 
-from msgspec.structs import replace
-
 from provision.cluster.fingerprint import config_hash
 from provision.cluster.model import Cluster, Node
+from provision.common.values import replace
 from provision.plan.actions import Action, Kind
 from provision.plan.changes import NodeChange, change_of
 from provision.plan.engines import Departures

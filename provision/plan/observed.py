@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping
 from enum import StrEnum
 
 from msgspec import Struct, field
-from msgspec.structs import replace
 
 from provision.catalogue.versions import ZOOKEEPER
 from provision.cluster.model import RenderedFile, Role, StorageKind, node_with_id
+from provision.common.values import replace
 from provision.plan.about import About
 from provision.plan.engines import ObservedEngine, Place
 from provision.plan.stored import StoredData
@@ -203,7 +203,7 @@ class ObservedEnvironment:
         """The environment as it is once those nodes and storages are gone."""
         nodes = tuple(node for node in self.nodes if node.name not in names)
         stored = {name: data for name, data in self.stored.items() if name not in names}
-        return dataclasses.replace(self, nodes=nodes, storages=self.storages - frozenset(names), stored=stored)
+        return replace(self, nodes=nodes, storages=self.storages - frozenset(names), stored=stored)
 
     @property
     def is_absent(self) -> bool:

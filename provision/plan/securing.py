@@ -17,11 +17,10 @@ it is secured, and changes in the third phase. What the nodes' files say decides
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from msgspec.structs import replace
-
 from provision.cluster.layout import beside
 from provision.cluster.model import Cluster, Listener, Node, RenderedFile, Role
 from provision.cluster.secured import with_kept
+from provision.common.values import replace
 from provision.plan.closing import is_running_open, settings_of, takes_part, unified, without_tls_yet
 from provision.plan.former import BETWEEN, OF_CONTROLLERS, Files, differing, first_of, listeners_in
 from provision.plan.listeners import ways_through

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 
-from msgspec.structs import replace
-
 from provision.cluster.model import Node, RenderedFile
 from provision.cluster.properties import parse
+from provision.common.values import replace
 from provision.plan.actions import Action, BrokerSettings, Kind, Verb
 from provision.plan.changes import BROKER_FILE, NodeChange
 from provision.plan.differences import Difference, same_setting

@@ -18,10 +18,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from types import MappingProxyType
 
-from msgspec import structs
-
 from provision.cluster.model import Role, Topic, TopicPolicy
 from provision.common.counts import counted
+from provision.common.values import replace
 from provision.plan.actions import Action, Kind, Verb
 from provision.plan.copying import Traffic, copies, total_bytes
 from provision.plan.differences import Difference, same_setting
@@ -69,7 +68,7 @@ def plan_topics(  # noqa: PLR0913 what is known of the topics
     pruned = list(_prune(topics, there, policy))
     doomed = {action.name for action in pruned}
     undeletable = [_undeletable(action) for action in pruned if not deletable]
-    there = structs.replace(there, topics=tuple(topic for topic in there.topics if topic.name not in doomed))
+    there = replace(there, topics=tuple(topic for topic in there.topics if topic.name not in doomed))
     staying = [broker for broker in there.brokers if broker.id not in leaving]
     existing = {topic.name: topic for topic in there.topics}
     pairs = [(topic, existing[topic.name]) for topic in topics if topic.name in existing]
@@ -151,7 +150,7 @@ def _most_replicas(topic: ObservedTopic) -> int:
 
 def _undeletable(action: Action) -> Action:
     cause = "it is not in the file, and the brokers have delete.topic.enable=false"
-    return structs.replace(action, verb=Verb.REFUSE, cause=cause, detail="declare it, or take `prune` out")
+    return replace(action, verb=Verb.REFUSE, cause=cause, detail="declare it, or take `prune` out")
 
 
 def _are(brokers: int) -> str:
@@ -247,9 +246,9 @@ def _replicas_now(topic: ObservedTopic) -> int:
 def _with_replicas(topic: ObservedTopic, replicas: Mapping[int, tuple[int, ...]]) -> ObservedTopic:
     """The topic with its new replicas."""
     partitions = tuple(
-        structs.replace(p, replicas=replicas.get(p.number, p.target), adding=(), removing=()) for p in topic.partitions
+        replace(p, replicas=replicas.get(p.number, p.target), adding=(), removing=()) for p in topic.partitions
     )
-    return structs.replace(topic, partitions=partitions)
+    return replace(topic, partitions=partitions)
 
 
 def _reassign(

@@ -6,10 +6,9 @@ protocol, once every broker runs the new software.
 
 import sys
 
-from msgspec import structs
-
 from provision.catalogue.versions import ZOOKEEPER, KafkaVersion
 from provision.cluster.model import Cluster, Node, Role
+from provision.common.values import replace
 from provision.plan.observed import ObservedEnvironment
 from provision.plan.phases import Stage
 
@@ -30,7 +29,7 @@ def stages_of(cluster: Cluster, observed: ObservedEnvironment) -> tuple[Stage, .
     newer = (cluster.version.major, cluster.version.minor) > (oldest.major, oldest.minor)
     if not newer or cluster.mode != ZOOKEEPER or _is_spoken_by_all(cluster, oldest):
         return (Stage(cluster),)
-    still_speaking = structs.replace(cluster, nodes=tuple(_speaking(node, oldest) for node in cluster.nodes))
+    still_speaking = replace(cluster, nodes=tuple(_speaking(node, oldest) for node in cluster.nodes))
     return (
         Stage(still_speaking, SOFTWARE_PHASE),
         Stage(cluster, PROTOCOL_PHASE, f"every broker runs {cluster.version} then"),
@@ -53,4 +52,4 @@ def _speaking(node: Node, release: KafkaVersion) -> Node:
     if node.role is not Role.BROKER:
         return node
     properties = {**node.properties, PROTOCOL: f"{release.major}.{release.minor}"}
-    return structs.replace(node, properties=dict(sorted(properties.items())))
+    return replace(node, properties=dict(sorted(properties.items())))

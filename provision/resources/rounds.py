@@ -9,12 +9,12 @@ from itertools import groupby
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from provision.apply.leaving import StillHolds
 from provision.apply.nodes import NodeWork
 from provision.apply.walk import apply_nodes, require_no_refusal
 from provision.cluster.model import Cluster, Role
+from provision.common.values import replace
 from provision.errors import KafkaRefused, NotReady, PartlyApplied, ProvisionError, Unavailable
 from provision.events import Ending, Notice, Planned, action
 from provision.home.place import Home

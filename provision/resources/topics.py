@@ -6,10 +6,11 @@ The throttle of a reassignment belongs to them: what an interrupted one left beh
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from msgspec import Struct, field, structs, to_builtins
+from msgspec import Struct, field, to_builtins
 
 from provision.cluster.model import Topic, TopicPolicy
 from provision.cluster.resolve import resolve_topic_policy, resolve_topics
+from provision.common.values import replace
 from provision.errors import Unavailable
 from provision.events import Listener, Notice
 from provision.kafka.readiness import ask_brokers
@@ -80,7 +81,7 @@ class Topics(Kind[DesiredTopics, ObservedTopics]):
         first = cluster.brokers[0].id
         (entries,) = admin.brokers.settings([first]).values()
         return ObservedTopics(
-            structs.replace(cluster, topics=topics),
+            replace(cluster, topics=topics),
             deletable=DELETE_TOPICS not in entries or entries[DELETE_TOPICS]["value"] == "true",
             throttled=target.throttle.topics(cluster.cluster_id),
             unfilled=unfilled(admin, cluster, target.seeds),
@@ -93,7 +94,7 @@ class Topics(Kind[DesiredTopics, ObservedTopics]):
         said = target.broker_properties.get(DELETE_TOPICS)  # as it will be when this plan is carried out
         return plan_topics(
             desired.topics,
-            structs.replace(observed.cluster, brokers=cluster.brokers),
+            replace(observed.cluster, brokers=cluster.brokers),
             policy=desired.policy,
             leaving=target.leaving,
             throttled=observed.throttled,
@@ -109,13 +110,13 @@ class Topics(Kind[DesiredTopics, ObservedTopics]):
         sizes = admin.partitions.sizes([broker.id for broker in cluster.brokers])
 
         def sized(topic: ObservedTopic, partition: ObservedPartition) -> ObservedPartition:
-            return structs.replace(partition, held_bytes=sizes.get((topic.name, partition.number), {}))
+            return replace(partition, held_bytes=sizes.get((topic.name, partition.number), {}))
 
         topics = tuple(
-            structs.replace(topic, partitions=tuple(sized(topic, partition) for partition in topic.partitions))
+            replace(topic, partitions=tuple(sized(topic, partition) for partition in topic.partitions))
             for topic in cluster.topics
         )
-        return structs.replace(observed, cluster=structs.replace(cluster, topics=topics))
+        return replace(observed, cluster=replace(cluster, topics=topics))
 
     def perform(
         self, admin: "Admin", verb: Verb, actions: Sequence[Action], observed: ObservedTopics, work: Work

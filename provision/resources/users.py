@@ -6,11 +6,12 @@ removed with `prune`. Users with PLAIN are in the nodes' files; the cluster keep
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import Struct
 
+from provision.common.values import replace
 from provision.errors import NotReady
 from provision.events import Listener
 from provision.kafka.access import Access, Credentials

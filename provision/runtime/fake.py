@@ -1,6 +1,5 @@
 """A runtime in memory, for tests: it keeps what a real one would keep, and can be made to fail at any verb."""
 
-import dataclasses
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from provision.cluster.fingerprint import written_hash
 from provision.cluster.identity import Identities, Identity
 from provision.cluster.model import Cluster, Node, RenderedFile
 from provision.common.patience import Patience
+from provision.common.values import replace
 from provision.errors import ProvisionError
 from provision.events import Fetching, Listener, silent
 from provision.home.holders import Holder, busy, taken_over
@@ -344,14 +344,14 @@ class FakeRuntime(Runtime):
         kept = self._nodes(name)
         for node in nodes or tuple(kept):
             if kept[node].state is NodeState.RUNNING:
-                kept[node] = dataclasses.replace(kept[node], astray=f"it is not in the network {name}", cut_off=True)
+                kept[node] = replace(kept[node], astray=f"it is not in the network {name}", cut_off=True)
 
     def join_network(self, name: str, node: str) -> None:
         """Where it belongs again."""
         self.on_verb("join_network", node)
         if not self._environments[name].network:
             raise ProvisionError(f"the network {name} is gone")
-        self._nodes(name)[node] = dataclasses.replace(self._nodes(name)[node], astray="", cut_off=False)
+        self._nodes(name)[node] = replace(self._nodes(name)[node], astray="", cut_off=False)
 
     def _nodes(self, name: str) -> dict[str, ObservedNode]:
         kept = self._environments.get(name)
@@ -359,7 +359,7 @@ class FakeRuntime(Runtime):
 
     def _change(self, name: str, node: str, state: NodeState, exit_code: int | None) -> None:
         nodes = self._nodes(name)
-        nodes[node] = dataclasses.replace(nodes[node], state=state, exit_code=exit_code, astray="", cut_off=False)
+        nodes[node] = replace(nodes[node], state=state, exit_code=exit_code, astray="", cut_off=False)
 
     # -- remove -------------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,6 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +20,7 @@ from provision.catalogue.versions import RELOCATED, KafkaVersion, coordinates, v
 from provision.cluster.identity import Identities, Identity
 from provision.common.notes import DamagedNote, Note, read_note
 from provision.common.own_directories import remove_tree, require_trusted
+from provision.common.values import replace
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Fetching, Listener, Notice
 from provision.home.usable import HINT, made

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from provision.cluster.identity import Identity
 from provision.common.printable import printable
+from provision.common.values import replace
 from provision.common.whole_files import write_whole
 from provision.errors import InvalidEnvironment, Problem, ProvisionError, UsageError
 from provision.software.pins import Pins

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from msgspec import Struct, field
-from msgspec.structs import replace
 
 from provision import Environment, Level, ProvisionError
 from provision.common.notes import read_note
+from provision.common.values import replace
 from provision.common.whole_files import write_whole
 from provision.home.place import Home
 from provision.home.runs import KEPT, directory_of, make_directory

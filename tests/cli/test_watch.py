@@ -16,10 +16,10 @@ import pytest
 from provision.cli import watch as watching
 from provision.cli.run import run
 from provision.common.patience import Patience
+from provision.common.values import replace
 from provision.errors import Unavailable
 from tests.cli.world import NAME, settle
 from tests.fake_kafka import SpokenRuntime
-from tests.values import replace
 
 NODES = ["zookeeper-1", "broker-1", "broker-2", "broker-3"]
 Step = Callable[[], object]

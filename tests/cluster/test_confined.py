@@ -15,9 +15,9 @@ from provision.cluster.layout import container_layout
 from provision.cluster.model import Cluster
 from provision.cluster.render import render, render_here
 from provision.cluster.resolve import resolve_without_ports
+from provision.common.values import replace
 from provision.errors import InvalidEnvironment
 from provision.spec.model import EnvironmentSpec
-from tests.values import replace
 
 Own = Callable[..., Cluster]
 

@@ -24,6 +24,7 @@ from provision.cluster.layout import container_layout
 from provision.cluster.model import Cluster, RenderedFile, Role
 from provision.cluster.render import render
 from provision.cluster.resolve import resolve
+from provision.common.values import replace
 from provision.errors import ProvisionError
 from provision.events import Event, Planned
 from provision.home.place import Home
@@ -40,7 +41,6 @@ from provision.runtime.process.runtime import ProcessRuntime
 from provision.spec.model import EnvironmentSpec
 from tests.fake_kafka import FakeKafka, SpokenRuntime
 from tests.runtimes import FakeRuntimes
-from tests.values import replace
 
 NAME = "vault"
 WORD, OTHER_WORD = "xyzzy-0pen-s3same", "plugh-cl0se-s3same"

@@ -22,6 +22,7 @@ from provision.cluster.render import render
 from provision.cluster.resolve import resolve, resolve_without_ports
 from provision.common.patience import Patience
 from provision.common.process_identity import ProcessIdentity
+from provision.common.values import replace
 from provision.errors import Busy, ProvisionError
 from provision.events import silent
 from provision.home.holders import Holder
@@ -37,7 +38,6 @@ from provision.runtime.fake import FakeRuntime
 from provision.spec.loader import load
 from tests.engine import DEFAULT_VERSION, engine, image, java, wait_until
 from tests.holders import dead, living, reused
-from tests.values import replace
 
 pytestmark = pytest.mark.row("apart")
 

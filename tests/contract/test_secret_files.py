@@ -13,6 +13,7 @@ import pytest
 from provision.cluster.fingerprint import with_fingerprint
 from provision.cluster.model import MAIN_FILES, Cluster, Node, RenderedFile
 from provision.cluster.render import render
+from provision.common.values import replace
 from provision.errors import ProvisionError
 from provision.events import silent
 from provision.kafka.zookeeper import mode, server_status
@@ -20,7 +21,6 @@ from provision.plan.observed import NodeState
 from provision.runtime.base import SECRET_MODE, Runtime
 from tests.contract import test_runtime as contract
 from tests.engine import engine, wait_until
-from tests.values import replace
 
 pytestmark = pytest.mark.row("apart")
 

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from provision.common.values import replace
 from tests.engine import Provision, write_environment
 
 NAME = "converge"

@@ -12,13 +12,13 @@ import socket
 import subprocess
 import tarfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from provision.common.values import replace
 from tests.engine import SHORT_SESSION, Provision, engine, image, wait_until, write_environment
 from tests.matrix.doctoring import OF_BUSY_MACHINE
 

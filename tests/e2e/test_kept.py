@@ -3,11 +3,11 @@
 import json
 import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from provision.common.values import replace
 from tests.engine import SMALL, Provision, wait_for_line, write_environment
 
 pytestmark = pytest.mark.group(docker="soak", process="matrix")

@@ -1,12 +1,12 @@
 """What is special about KRaft: who has left is no longer registered, and leaders are ready when they serve."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from kafka.protocol.admin import DescribeClusterRequest
 
+from provision.common.values import replace
 from provision.kafka.access import Access
 from provision.kafka.connection import ask
 from provision.kafka.leaders import missing_for_leaders

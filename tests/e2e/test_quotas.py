@@ -3,13 +3,13 @@
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from provision.common.values import replace
 from tests.engine import SHORT_SESSION, Provision, java, write_environment
 
 NAME = "quotas"

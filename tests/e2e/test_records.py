@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -17,6 +16,7 @@ from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartitio
 
 from provision import Environment
 from provision.common.records import Codec, Isolation, NewRecord
+from provision.common.values import replace
 from provision.errors import Interrupted, KafkaRefused, ProvisionError, UsageError
 from provision.kafka import writing
 from provision.kafka.partitioning import partition_of

@@ -7,7 +7,7 @@ itself uses.
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import yaml
 from provision.cluster.model import Topic
 from provision.common.patience import Patience
 from provision.common.records import NewRecord
+from provision.common.values import replace
 from provision.errors import KafkaRefused, ProvisionError, Unavailable, UsageError
 from provision.home.ports import port_is_free
 from provision.kafka import connection

@@ -13,7 +13,6 @@ import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,6 +30,7 @@ from kafka.protocol.sasl import (
     SaslHandshakeResponse,
 )
 
+from provision.common.values import replace
 from provision.errors import KafkaRefused, ProvisionError, Unavailable
 from provision.kafka import connection
 from provision.kafka.access import Access, Credentials

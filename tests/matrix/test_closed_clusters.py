@@ -14,7 +14,7 @@ import tarfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from kafka import KafkaConsumer, KafkaProducer
 
 from provision.catalogue.versions import KafkaVersion, release_of
 from provision.cluster.properties import parse
+from provision.common.values import replace
 from provision.errors import KafkaRefused
 from provision.home.place import Home
 from provision.kafka.access import Access, Credentials

@@ -6,11 +6,11 @@ The tests follow one another on one broker, which the last one starts again.
 import socket
 import zipfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from provision.common.values import replace
 from tests.engine import DEFAULT_VERSION
 from tests.matrix.doctoring import Patient, healthy, rewritten
 

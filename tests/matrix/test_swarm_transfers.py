@@ -7,6 +7,7 @@ import pytest
 from provision.cluster.fingerprint import with_fingerprint
 from provision.cluster.model import Cluster, SwarmOptions
 from provision.cluster.render import render
+from provision.common.values import replace
 from provision.errors import PartlyApplied
 from provision.runtime.base import Runtime
 from tests.contract import test_runtime as contract
@@ -14,7 +15,6 @@ from tests.engine import wait_until
 from tests.matrix import test_swarm
 from tests.matrix.fleet import NAME, Fleet
 from tests.swarm import Host, Lab, joined
-from tests.values import replace
 
 pytestmark = [pytest.mark.engine, pytest.mark.matrix, pytest.mark.row("swarm")]
 

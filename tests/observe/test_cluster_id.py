@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from provision.common.values import replace
 from provision.errors import Refused
 from provision.observe.cluster_id import cluster_id_for
 from provision.plan.observed import ObservedEnvironment
 from provision.runtime import directories
 from tests.plan.world import cluster_of
-from tests.values import replace
 
 ID = "fwAAAAAAAAAAAAAAAAAAAA"
 ABSENT = ObservedEnvironment("orders", "docker")

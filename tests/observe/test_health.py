@@ -13,6 +13,7 @@ import pytest
 from kafka.protocol.metadata import ApiVersionsRequest, ApiVersionsResponse
 
 from provision.cli.run import run
+from provision.common.values import replace
 from provision.kafka.access import Access
 from provision.kafka.promptness import Reply, ask_broker
 from provision.kafka.readiness import BrokerAnswers
@@ -22,7 +23,6 @@ from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from tests.cli.world import NAME, settle
 from tests.kafka.scripted import ScriptedBroker, listening
 from tests.refusing import refusing
-from tests.values import replace
 
 Place = Callable[[ExitStack], str]
 OLD, YOUNG = 3600.0, 1.0

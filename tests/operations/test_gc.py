@@ -17,6 +17,7 @@ from provision import pipeline
 from provision.cli.run import run
 from provision.cluster.resolve import resolve_without_ports
 from provision.common.process_identity import ProcessIdentity
+from provision.common.values import replace
 from provision.environment import Environment
 from provision.errors import PartlyApplied, ProvisionError, Refused, Unavailable, UsageError
 from provision.events import Event, Notice
@@ -39,7 +40,6 @@ from provision.runtime.fake import FakeRuntime
 from provision.spec.loader import load
 from provision.spec.source import Source
 from tests.runtimes import FakeRuntimes
-from tests.values import replace
 
 NONE = Unavailable("nothing of that kind")
 NAME = "orders"

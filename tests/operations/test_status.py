@@ -8,12 +8,12 @@ import pytest
 
 from provision.cli.run import run
 from provision.cluster.model import RenderedFile
+from provision.common.values import replace
 from provision.errors import NotReady, StorageLost, Unavailable
 from provision.kafka.levels import Level
 from provision.operations.status import status, status_dict
 from provision.runtime.fake import FakeRuntime
 from tests.cli.world import NAME, settle
-from tests.values import replace
 
 NODES = ["zookeeper-1", "broker-1", "broker-2", "broker-3"]
 

@@ -1,6 +1,7 @@
 """Every kind of state in which an environment can be found, each with what it must become."""
 
 from provision.cluster.model import Cluster
+from provision.common.values import replace
 from tests.plan.world import (
     CREATED,
     EXITED,
@@ -14,7 +15,6 @@ from tests.plan.world import (
     left,
     running,
 )
-from tests.values import replace
 
 Cases = dict[str, tuple[Cluster, World]]
 """By name: what must be, and what is there."""

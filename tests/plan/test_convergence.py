@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provision.cluster.model import Cluster
+from provision.common.values import replace
 from provision.plan.actions import Verb
 from provision.plan.differences import differences
 from tests.examples import examples
 from tests.plan.cases import additions, changes, drifts, edits, ensembles, upgrades
 from tests.plan.world import EXITED, NOTHING, RUNNING, World, brokers_with, cluster_of, done, files_of, plan, printed
-from tests.values import replace
 
 CASES = additions() | changes() | drifts() | edits() | ensembles() | upgrades()
 UNSEEN = {"drift-on-a-stopped-broker"}

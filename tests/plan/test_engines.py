@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 import pytest
 
 from provision.cluster.model import Cluster, SwarmOptions
+from provision.common.values import replace
 from provision.errors import UsageError
 from provision.plan.actions import Kind, Plan, Verb
 from provision.plan.departing import refuse_departures, require_known, unknown_engines
@@ -21,7 +22,6 @@ from provision.plan.observed import (
 )
 from provision.plan.phases import Phase
 from tests.plan.world import cluster_of, printed, rendered, running
-from tests.values import replace
 
 VOTERS = (1001, 1002, 1003)
 READY = {"alpha": "", "beta": "", "gamma": ""}

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from provision.cluster.model import Cluster, Role
+from provision.common.values import replace
 from provision.plan.actions import Action, Kind, NodeTarget, Verb
 from provision.plan.observed import NodeDetails
 from provision.plan.stored import StoredData
@@ -25,7 +26,6 @@ from tests.plan.world import (
     printed,
     running,
 )
-from tests.values import replace
 
 GOLDEN = Path(__file__).parent / "golden" / "kraft"
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from provision.common.values import replace
 from provision.plan.observed import ObservedBroker, ObservedPartition, ObservedTopic
 from provision.plan.reassignment import Wish, targets
-from tests.values import replace
 
 Row = tuple[int, ...]
 Rows = tuple[Row, ...]

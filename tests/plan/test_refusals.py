@@ -2,6 +2,7 @@
 
 import pytest
 
+from provision.common.values import replace
 from provision.plan.actions import Kind, Verb
 from provision.plan.observed import NodeState
 from tests.plan.cases import CLUSTER, ENSEMBLE, LARGE_ENSEMBLE, OLD, PATCHED, refusals
@@ -17,7 +18,6 @@ from tests.plan.world import (
     printed,
     running,
 )
-from tests.values import replace
 
 CASES = refusals()
 

@@ -1,10 +1,10 @@
 """The last wave: brokers that the file no longer has go one after the other, when they are empty."""
 
+from provision.common.values import replace
 from provision.plan.actions import Plan, Removal
 from provision.plan.removal import plan_removals
 from tests.plan.cases import CLUSTER, ENSEMBLE
 from tests.plan.world import EXITED, brokers_with, cluster_of, running
-from tests.values import replace
 
 
 def test_nobody_goes_while_the_file_has_all() -> None:

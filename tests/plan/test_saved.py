@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provision.cluster.model import RenderedFile, Topic, TopicPolicy
+from provision.common.values import replace
 from provision.errors import ProvisionError, Refused, UsageError
 from provision.plan.actions import Action, Kind, Plan, Verb
 from provision.plan.observed import (
@@ -26,7 +27,6 @@ from provision.plan.topics import plan_topics
 from provision.resources.rounds import Inside, fingerprint
 from provision.resources.topics import DesiredTopics, ObservedTopics, Topics
 from tests.mutations import mutated
-from tests.values import replace
 
 RESTART = Action(Verb.RESTART, Kind.NODE, "broker-1", "config changed: a 1 → 2")
 CREATE = Action(Verb.CREATE, "topic", "orders", "not there")
@@ -56,21 +56,21 @@ class Made:
     def with_node(self, **changes: object) -> "Made":
         """With its node otherwise."""
         (node,) = self.observed.nodes
-        node = replace(node, **changes)
+        node = replace(node, **changes)  # type: ignore[arg-type]
         return replace(self, observed=replace(self.observed, nodes=(node,)))
 
     def with_partition(self, **changes: object) -> "Made":
         """With its topic's partition otherwise."""
         assert self.there
         (topic,) = self.there.topics
-        partition = replace(topic.partitions[0], **changes)
+        partition = replace(topic.partitions[0], **changes)  # type: ignore[arg-type]
         topic = replace(topic, partitions=(partition,))
         return replace(self, there=replace(self.there, topics=(topic,)))
 
     def with_cluster(self, **changes: object) -> "Made":
         """With something else that Kafka says."""
         assert self.there
-        return replace(self, there=replace(self.there, **changes))
+        return replace(self, there=replace(self.there, **changes))  # type: ignore[arg-type]
 
 
 NODE = ObservedNode("broker-1", "broker", NodeState.RUNNING, "0123", "127.0.0.1:9092", version="3.9.1")

@@ -6,6 +6,7 @@ import pytest
 
 from provision.catalogue.versions import KafkaVersion
 from provision.cluster.model import Cluster
+from provision.common.values import replace
 from provision.plan.actions import Action, Kind, Verb
 from provision.plan.stored import StoredData, common_cluster_id, is_used, meta_in, shows_use
 from tests.plan.world import (
@@ -22,7 +23,6 @@ from tests.plan.world import (
     running,
     stored_by,
 )
-from tests.values import replace
 
 OTHER_ID = "fwAAAAAAAAAAAAAAAAAAAQ"
 OLD, NEW = (cluster_of(kafka={"version": version}) for version in ("3.8.1", "3.9.1"))

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provision.cluster.model import Topic, TopicPolicy
+from provision.common.values import replace
 from provision.plan.actions import Action, Plan, Verb
 from provision.plan.observed import ObservedBroker, ObservedCluster, ObservedPartition, ObservedTopic
 from provision.plan.topic_changes import THROTTLE, TOPIC, Growth, PlacedTopic, Reassignment, TopicSettings
 from provision.plan.topics import UNTHROTTLED_BYTES_PER_S, plan_topics
 from tests.golden import Golden
-from tests.values import replace
 
 GOLDEN = Path(__file__).parent / "golden" / "topics"
 MIB = 1024**2

@@ -3,12 +3,12 @@
 import pytest
 
 from provision.cluster.model import Cluster, Role
+from provision.common.values import replace
 from provision.plan.actions import NodeTarget, Verb
 from provision.plan.observed import ObservedEnvironment
 from provision.plan.upgrade import PROTOCOL, PROTOCOL_PHASE, SOFTWARE_PHASE, stages_of
 from tests.plan.cases import NEW, OLD, PATCHED
 from tests.plan.world import EXITED, NOTHING, World, brokers_with, cluster_of, plan, running
-from tests.values import replace
 
 
 def interim(cluster: Cluster, world: World) -> set[str | None]:

@@ -1,6 +1,5 @@
 """An environment as it can be found, and what the actions of a first wave make of it: for the planner's tests."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +9,7 @@ from provision.cluster.layout import container_layout
 from provision.cluster.model import MAIN_FILES, Cluster, Node, RenderedFile, Role
 from provision.cluster.render import render
 from provision.cluster.resolve import resolve
+from provision.common.values import replace
 from provision.plan.actions import Action, BrokerSettings, Kind, Leftover, NodeTarget, Verb
 from provision.plan.nodes import plan_nodes
 from provision.plan.observed import NodeDetails, NodeState, ObservedEnvironment, ObservedNode
@@ -87,24 +87,18 @@ class World:
     def but(self, state: NodeState, *names: str, exit_code: int | None = 143) -> "World":
         """With nodes in another state; without names all of them."""
         code = exit_code if state is EXITED else None
-        changed = {
-            name: dataclasses.replace(self.nodes[name], state=state, exit_code=code) for name in names or self.nodes
-        }
-        return dataclasses.replace(self, nodes={**self.nodes, **changed})
+        changed = {name: replace(self.nodes[name], state=state, exit_code=code) for name in names or self.nodes}
+        return replace(self, nodes={**self.nodes, **changed})
 
     def astray(self, *names: str, how: str = "it is not in the network orders", cut_off: bool = True) -> "World":
         """With running nodes that are not where they belong; without names all of them."""
-        lost = {
-            name: dataclasses.replace(self.nodes[name], astray=how, cut_off=cut_off) for name in names or self.nodes
-        }
-        return dataclasses.replace(self, nodes={**self.nodes, **lost})
+        lost = {name: replace(self.nodes[name], astray=how, cut_off=cut_off) for name in names or self.nodes}
+        return replace(self, nodes={**self.nodes, **lost})
 
     def without(self, *names: str, keep_storage: bool = False) -> "World":
         """With nodes gone."""
         kept = {name: node for name, node in self.nodes.items() if name not in names}
-        return dataclasses.replace(
-            self, nodes=kept, storages=self.storages if keep_storage else self.storages - set(names)
-        )
+        return replace(self, nodes=kept, storages=self.storages if keep_storage else self.storages - set(names))
 
     def having(self, cluster: Cluster, *names: str, state: NodeState = RUNNING) -> "World":
         """With those nodes as `cluster` has them."""
@@ -116,7 +110,7 @@ class World:
     def storing(self, cluster: Cluster, *names: str, used: bool = True) -> "World":
         """With what those nodes of `cluster` have stored, and what they were last used with."""
         stored = {name: stored_by(cluster, name, used=used) for name in names}
-        return dataclasses.replace(self, stored={**self.stored, **stored})
+        return replace(self, stored={**self.stored, **stored})
 
     def after(self, cluster: Cluster, *actions: Action) -> "World":
         """What actions towards `cluster` make of it, as the runtimes and Kafka do."""
@@ -128,11 +122,11 @@ class World:
     def _after(self, cluster: Cluster, action: Action) -> "World":
         match action.verb, action.kind, action.subject:
             case Verb.FETCH, _, _:
-                return dataclasses.replace(self, software=True)
+                return replace(self, software=True)
             case Verb.CREATE, Kind.NETWORK, _:
-                return dataclasses.replace(self, network=True, mode=cluster.mode)
+                return replace(self, network=True, mode=cluster.mode)
             case Verb.CREATE, Kind.STORAGE, _:
-                return dataclasses.replace(self, storages=self.storages | {action.name})
+                return replace(self, storages=self.storages | {action.name})
             case Verb.CREATE, _, NodeTarget(node, files):
                 return self._made(cluster, node, files, CREATED)
             case Verb.FORMAT, _, NodeTarget():
@@ -145,25 +139,25 @@ class World:
         match action.verb, action.kind, action.subject:
             case Verb.REMOVE, _, Leftover():
                 stored = {name: data for name, data in self.stored.items() if name != action.name}
-                return dataclasses.replace(self.without(action.name), stored=stored)
+                return replace(self.without(action.name), stored=stored)
             case Verb.START, _, _:
                 return self.but(RUNNING, action.name)
             case Verb.JOIN, _, _:
                 assert self.network
-                joined = dataclasses.replace(self.nodes[action.name], astray="", cut_off=False)
-                return dataclasses.replace(self, nodes={**self.nodes, action.name: joined})
+                joined = replace(self.nodes[action.name], astray="", cut_off=False)
+                return replace(self, nodes={**self.nodes, action.name: joined})
             case ((Verb.RECREATE | Verb.RESTART), _, NodeTarget(node, files, runs)):
                 return self._made(cluster, node, files, RUNNING if runs else CREATED)
             case Verb.CONFIGURE, _, BrokerSettings() as settings:
                 kept = {k: v for k, v in self.settings.get(action.name, {}).items() if k not in settings.reset}
                 files_now = {action.name: with_fingerprint(action.name, settings.files)} if settings.files else {}
-                return dataclasses.replace(
+                return replace(
                     self,
                     settings={**self.settings, action.name: {**kept, **settings.values}},
                     files={**self.files, **files_now},
                 )
             case Verb.CONFIGURE, _, NodeTarget(node, files):
-                return dataclasses.replace(self, files={**self.files, node.name: with_fingerprint(node.name, files)})
+                return replace(self, files={**self.files, node.name: with_fingerprint(node.name, files)})
             case _:
                 raise AssertionError(action)
 
@@ -172,12 +166,12 @@ class World:
         name = name or MAIN_FILES[Role.parse(node)[0]]
         assert before in "".join(file.text for file in self.files[node] if file.name == name)
         files = tuple(
-            dataclasses.replace(file, content=file.content.replace(before.encode(), after.encode("latin-1"), 1))
+            replace(file, content=file.content.replace(before.encode(), after.encode("latin-1"), 1))
             if file.name == name
             else file
             for file in self.files[node]
         )
-        return dataclasses.replace(self, files={**self.files, node: files})
+        return replace(self, files={**self.files, node: files})
 
     def _made(self, cluster: Cluster, node: Node, files: Files, state: NodeState) -> "World":
         made = ObservedNode(
@@ -189,7 +183,7 @@ class World:
             exit_code=143 if state is EXITED else None,
             version=str(cluster.version),
         )
-        return dataclasses.replace(
+        return replace(
             self,
             nodes={**self.nodes, node.name: made},
             files={**self.files, node.name: with_fingerprint(node.name, files)},

@@ -3,12 +3,12 @@
 import io
 import os
 import tarfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from provision.catalogue.versions import KafkaVersion
+from provision.common.values import replace
 from provision.runtime.docker.image_recipe import BASE, Recipe
 
 

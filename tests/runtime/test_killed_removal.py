@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from provision import Environment
+from provision.common.values import replace
 from provision.errors import UsageError
 from provision.home.holders import Holder
 from provision.home.ports import Situation
@@ -25,7 +26,6 @@ from provision.runtime.process.java import Java
 from provision.runtime.process.layout import memory_root
 from tests.engine import NO_ENGINE
 from tests.holders import reused
-from tests.values import replace
 
 NAME = "removed"
 CHANGES = ("unlink", "rmdir", "rename", "replace", "mkdir")

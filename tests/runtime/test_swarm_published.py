@@ -7,6 +7,7 @@ import pytest
 from provision.cluster.layout import beside
 from provision.cluster.model import Cluster, Role
 from provision.cluster.resolve import resolve
+from provision.common.values import replace
 from provision.observe.reach import access_to
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime.docker import containers as spec
@@ -14,7 +15,6 @@ from provision.runtime.swarm import services
 from provision.runtime.swarm.layout import Location, swarm_layout
 from provision.runtime.swarm.seen import Seen
 from provision.spec.model import EnvironmentSpec
-from tests.values import replace
 
 LOCATIONS = {f"broker-{number}": Location(f"e{number}", f"10.0.0.{number}") for number in (1, 2)}
 IMAGE = services.Image("sha256:1", "sha256:1")

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from provision.common.values import replace
 from provision.observe.reach import why_not_running
 from provision.plan.engines import Place
 from provision.plan.observed import NodeState, ObservedNode
@@ -13,7 +14,6 @@ from provision.runtime.swarm.engines import Engine
 from provision.runtime.swarm.notes import NAME, as_volume
 from provision.runtime.swarm.records import ENGINE, ENGINE_NAME, GIVEN_UP, RECORD
 from provision.runtime.swarm.seen import Seen
-from tests.values import replace
 
 ENGINES = {
     "a": Engine("a", "alpha", "10.0.0.1"),

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from provision.common.values import replace
 from provision.security.certificates import Pair, Subject, is_good, issue, make_authority, shown
 from provision.security.material import parted
-from tests.values import replace
 
 AUTHORITY, STRANGER = make_authority("orders"), make_authority("orders")
 SERVER = Subject("provision", ("127.0.0.1", "localhost", "orders-broker-1"))

@@ -11,6 +11,7 @@ from provision import Environment, UpOptions
 from provision.cli.plans import plan_lines
 from provision.cluster.model import MAIN_FILES, RenderedFile, Role
 from provision.cluster.properties import parse
+from provision.common.values import replace
 from provision.errors import Refused, UsageError
 from provision.home.secrets import WHERE
 from provision.observe.reach import access_to
@@ -21,7 +22,6 @@ from provision.security.profiles import PROFILES
 from provision.spec.listeners import security_of
 from tests.security.test_ensemble import understood
 from tests.security.test_environments import NAME, Closed
-from tests.values import replace
 
 SOON = UpOptions(timeout_s=60.0)
 PHASES = (OPEN_PHASE, MOVE_PHASE, CLOSE_PHASE)

@@ -15,6 +15,7 @@ import provision.operations.topics  # noqa: F401
 from provision import Environment, Level, UpOptions
 from provision.catalogue.versions import KafkaVersion, config_option
 from provision.cluster.properties import read
+from provision.common.values import replace
 from provision.errors import ProvisionError, Refused, UsageError
 from provision.events import ActionDone, Event, Notice
 from provision.home.secrets import Where, note_where
@@ -32,7 +33,6 @@ from provision.security.material import parted
 from provision.security.store import SecretStore
 from tests.fake_kafka import FakeKafka, SpokenRuntime
 from tests.runtimes import FakeRuntimes
-from tests.values import replace
 
 NAME = "closed"
 KRAFT: dict[str, Any] = {"kafka": {"mode": "kraft"}, "controllers": {"nodes": 1}}

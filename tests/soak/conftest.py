@@ -4,9 +4,10 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from provision.common.values import replace
 from tests.e2e.conftest import nothing_is_left, provision
 from tests.engine import DEFAULT_VERSION, Provision, write_environment
 from tests.soak.command import Command

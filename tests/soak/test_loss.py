@@ -5,12 +5,13 @@ import logging
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 import pytest
 
+from provision.common.values import replace
 from provision.errors import Interrupted
 from provision.kafka.access import Access
 from provision.kafka.admin import connected

@@ -1,13 +1,14 @@
 """`lock` and `up --frozen` on the fake runtime: what differs is refused by name, and nothing is made."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from provision import pipeline, preparing
 from provision.cluster.identity import Identity
+from provision.common.values import replace
 from provision.errors import InvalidEnvironment, Refused, Unavailable, UsageError
 from provision.events import Event, Listener, Notice, silent
 from provision.kafka.levels import Level

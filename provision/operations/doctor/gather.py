@@ -4,7 +4,6 @@ Whatever is broken, this comes to an end and raises nothing but what the user di
 `Unasked`, with the reason.
 """
 
-import dataclasses
 import importlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -12,12 +11,12 @@ from functools import partial
 from typing import Any, TypeVar, cast
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from provision.catalogue.versions import KRAFT
 from provision.cluster.model import Cluster, Role
 from provision.cluster.resolve import fixed_ports
 from provision.common.patience import Patience
+from provision.common.values import replace
 from provision.errors import InvalidEnvironment, ProvisionError, StorageLost, Unavailable
 from provision.home.holders import Holder
 from provision.home.place import Home
@@ -214,9 +213,7 @@ def _with_nodes(facts: Facts, runtime: Runtime, observed: ObservedEnvironment) -
     later = side_by_side(_second_look(runtime, observed, nodes, inside))
     return replace(
         facts,
-        observed=dataclasses.replace(
-            observed, stored={one: data for one, each in nodes.items() if (data := known(each.stored))}
-        ),
+        observed=replace(observed, stored={one: data for one, each in nodes.items() if (data := known(each.stored))}),
         machine=found["machine"],
         assessment=found["assessment"],
         certificates=found["certificates"],

@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from msgspec import Struct
-from msgspec.structs import replace
 
+from provision.common.values import replace
 from provision.operations.doctor.facts import Facts
 from provision.operations.doctor.findings import Finding, Severity
 

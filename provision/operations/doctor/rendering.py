@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from provision.cluster.model import Cluster, RenderedFile, StorageKind
 from provision.cluster.resolve import fixed_ports, resolve
+from provision.common.values import replace
 from provision.operations.doctor.facts import NodeFacts
 from provision.operations.ports import ports_in_use
 from provision.plan.observed import ObservedEnvironment

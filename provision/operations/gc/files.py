@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
 from provision.common.own_directories import remove_tree
+from provision.common.values import replace
 from provision.common.whole_files import left_drafts
 from provision.errors import Busy, ProvisionError
 from provision.events import Listener

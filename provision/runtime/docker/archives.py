@@ -16,10 +16,10 @@ import docker
 from docker.errors import APIError, NotFound
 from docker.types import Mount
 from msgspec import Struct
-from msgspec.structs import replace
 
 from provision.cluster.layout import NODE_HOME
 from provision.cluster.model import Cluster, Node
+from provision.common.values import replace
 from provision.errors import ProvisionError, Unavailable
 from provision.runtime import archives
 from provision.runtime.archives import Archive, Archives, Left

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from msgspec import Struct, field
-from msgspec.structs import replace
 
 from provision.cluster.layout import NODE_HOME, ContainerLayout, Ports, container_layout
 from provision.cluster.model import Listener
+from provision.common.values import replace
 from provision.security.listening import Security
 from provision.spec.model import EnvironmentSpec
 from provision.spec.swarm import SWARM

@@ -1,12 +1,12 @@
 """The runtime interface for a Docker Swarm. Each verb is a few calls; decisions are made elsewhere."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from provision.cluster.identity import Identities
 from provision.cluster.layout import Layout
 from provision.cluster.model import Cluster, Node, RenderedFile
 from provision.common.patience import Patience
+from provision.common.values import replace
 from provision.errors import Unavailable
 from provision.events import Listener, silent
 from provision.home.holders import Holder

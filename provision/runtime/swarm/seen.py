@@ -1,12 +1,12 @@
 """What a manager knows, read at once: services with their tasks, engines, networks, and what is noted in configs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from msgspec import Struct
 
+from provision.common.values import replace
 from provision.plan.engines import ObservedEngine, Place
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime.docker import containers as spec

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from provision.cluster.model import RenderedFile
+from provision.common.values import replace
 from provision.kafka.readiness import BrokerAnswers
 from provision.operations.doctor.facts import Arrival, Facts, Inside, known
 from provision.plan.observed import (
@@ -21,7 +22,6 @@ from provision.plan.observed import (
 )
 from provision.runtime.health import Vitals
 from tests.operations.doctor.world import described, facts, found, node
-from tests.values import replace
 
 EXITED = NodeState.EXITED
 NOW = {name: Vitals(started_s=time.time() + 1e6) for name in ("broker-1", "broker-2", "broker-3")}

@@ -8,6 +8,7 @@ import pytest
 from provision.catalogue.versions import KRAFT, ZOOKEEPER
 from provision.cluster.fingerprint import with_fingerprint
 from provision.cluster.model import LAUNCH_FILE, MAIN_FILES, UNREADABLE, RenderedFile, Role
+from provision.common.values import replace
 from provision.kafka.quorum import Quorum
 from provision.kafka.readiness import BrokerAnswers
 from provision.operations.doctor.checks import findings
@@ -17,7 +18,6 @@ from provision.plan.stored import StoredData
 from provision.runtime.health import Surroundings, Vitals
 from tests.operations.doctor.world import described, facts, found, node
 from tests.plan.world import cluster_of
-from tests.values import replace
 
 EXITED, RUNNING = NodeState.EXITED, NodeState.RUNNING
 OURS, OTHER = "AAAAAAAAAAAAAAAAAAAAAA", "BBBBBBBBBBBBBBBBBBBBBB"

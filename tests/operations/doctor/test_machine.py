@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from provision.common.values import replace
 from provision.operations.doctor.facts import Unasked
 from provision.operations.doctor.machine import CHECKS, MachineFacts
 from provision.runtime.health import Machine, Space
 from provision.runtime.process.java import Java
-from tests.values import replace
 
 GIB = 1024**3
 JAVA = Java("/usr/bin/java", 17, "PATH")

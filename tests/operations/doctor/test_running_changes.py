@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from provision.common.values import replace
 from provision.environment import Environment
 from provision.errors import Busy, UsageError
 from provision.events import Notice
@@ -28,7 +29,6 @@ from provision.spec.source import Source
 from tests.fake_kafka import FakeKafka, SpokenRuntime
 from tests.holders import dead, living
 from tests.runtimes import FakeRuntimes
-from tests.values import replace
 
 NAME = "shop"
 FILE = f"name: {NAME}\nbrokers: {{nodes: 2, port: auto}}\n"
