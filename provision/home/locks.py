@@ -150,7 +150,7 @@ class HomeLock:
         if over is not None:
             return not over
         try:
-            opened = os.open(self.file, os.O_RDONLY | os.O_NOFOLLOW)
+            opened = os.open(self.file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:  # there is none, or something else, which nobody can have locked
             return False
         try:

@@ -235,7 +235,8 @@ class PortLeases:
         except Timeout as error:
             raise ProvisionError("another command holds the port leases", why=f"{self._file}.lock") from error
         except OSError as error:
-            raise unusable(self._file.parent, error.strerror or str(error)) from error
+            what = f"{error.filename}: " if error.filename else ""
+            raise unusable(self._file.parent, f"{what}{error.strerror or error}") from error
 
     def _read(self) -> _Leases:
         if not os.access(self._file.parent, os.X_OK):  # where this user cannot look there are no leases of theirs

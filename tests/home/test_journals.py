@@ -1,6 +1,8 @@
 """The journal: what was begun and how it ended, also after a kill; bounded, and read whatever has become of it."""
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -141,3 +143,14 @@ def test_each_line_is_json_by_itself(journal: Journal) -> None:
     run(journal)
     lines = [json.loads(line) for line in journal.file.read_text().splitlines()]
     assert [line["what"] for line in lines] == ["begun", "action begun", "action ended", "ended"]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda file: file.symlink_to("/etc/passwd")])
+def test_what_is_no_file_is_neither_waited_for_nor_followed(journal: Journal, make: Callable[[Path], object]) -> None:
+    journal.file.parent.mkdir(mode=0o700)
+    make(journal.file)
+    for _ in range(2):
+        with pytest.raises(OSError, match=r"orders\.jsonl"):
+            journal.begin(Holder.of("up"))
+    assert journal.runs() == ()
+    assert journal.last() is None

@@ -193,3 +193,17 @@ def test_a_link_in_the_place_of_a_lock_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="orders"):
         HomeLock(tmp_path, "orders").take(Holder.of("up"))
     assert not os.path.lexists(tmp_path / "victim")
+
+
+def test_a_pipe_in_the_place_of_a_lock_is_not_waited_for(tmp_path: Path) -> None:
+    lock = HomeLock(tmp_path, "orders")
+    lock.file.parent.mkdir(mode=0o700)
+    os.mkfifo(lock.file)
+    assert not lock.is_held
+    lock.take(Holder.of("up"))
+    assert HomeLock(tmp_path, "orders").is_held
+    with pytest.raises(Busy):
+        HomeLock(tmp_path, "orders").take(Holder.of("up"))
+    lock.require_held()
+    lock.release()
+    assert files(tmp_path) == []

@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -112,6 +113,14 @@ def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ProvisionError, match="cannot be used"):
         PortLeases(tmp_path / "file" / "home", _always_free).lease("one", ["broker-1"], {})
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda file: file.symlink_to("/nowhere")], ids=["directory", "link"])
+def test_a_lock_of_the_leases_that_is_no_file_is_named(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "ports.json.lock")
+    with pytest.raises(ProvisionError, match="cannot be used") as raised:
+        PortLeases(tmp_path, _always_free).lease("one", ["broker-1"], {})
+    assert str(tmp_path / "ports.json.lock") in raised.value.why
 
 
 def test_a_port_with_a_listener_is_not_free() -> None:
