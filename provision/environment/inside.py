@@ -83,9 +83,9 @@ class InsideKafka(Changing):
         from provision.operations.new_topic import ELSEWHERE, NewTopic, sections_of
         from provision.operations.topics import create_topic
 
-        there = ELSEWHERE if self.external_servers else sections_of(self.observe())
-        new = NewTopic.of(name, partitions, replication_factor, config, cluster=there)
         with self._changed_inside("topics create") as tell:
+            there = ELSEWHERE if self.external_servers else sections_of(self.observe())
+            new = NewTopic.of(name, partitions, replication_factor, config, cluster=there)
             create_topic(self.cluster(), new, tell)
 
     def delete_topics(self, names: Sequence[str]) -> None:
