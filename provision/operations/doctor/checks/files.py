@@ -75,7 +75,7 @@ def _edited(facts: Facts, about: NodeFacts, changed: Sequence[Difference]) -> Fi
         "file-edited",
         f"the files of {about.name} are not as `up` has written them",
         evidence=first_few(map(str, changed)) or ("their fingerprint is another one",),
-        cause="they were edited by hand, or a command was killed while it wrote them",
+        cause="they were edited by hand, or damaged",
         file=next(places, ""),
         fix=f"provision up {facts.name}, which writes them again; what shall stay belongs into the environment file",
         severity=Severity.WARNING,
