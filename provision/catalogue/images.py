@@ -8,9 +8,9 @@ import re
 from collections.abc import Mapping
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from provision.catalogue.versions import KafkaVersion
-from provision.common.values import replace
 
 _LEADING_NUMBERS = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 
