@@ -1,5 +1,6 @@
 """Why nodes have exited, and errors that this explains better than what clients saw of a node."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -12,6 +13,11 @@ from provision.plan.observed import WAS_ASKED_TO_STOP, ObservedNode
 
 # Kafka writes it when SIGTERM comes.
 _ASKED_TO_STOP = "Terminating process due to signal"
+# ZooKeeper, or its JVM, writes one of them when it ends by itself. Errors alone mean nothing: a leader logs each follower
+# that goes.
+_ENDED_BY_ITSELF = re.compile(
+    r"exiting abnormally|Exiting JVM with code|Severe unrecoverable error|fatal error has been detected by the Java Runtime"
+)
 # A JVM that is dying closes its connections a moment before it has exited.
 _EXITS_S, _PAUSE_S = 3.0, 0.2
 
@@ -19,13 +25,19 @@ _EXITS_S, _PAUSE_S = 3.0, 0.2
 def was_stopped(node: ObservedNode, log: Sequence[str]) -> bool:
     """Whether a node that has exited was asked to, by its exit code, or by its log where that is not known.
 
-    ZooKeeper writes nothing when it is asked: if its log tells no other reason, this was it.
+    ZooKeeper writes nothing when it is asked: if its log tells no other reason, and not that it ended by itself, this
+    was it.
     """
     if node.exit_code is not None:
         return node.exit_code == WAS_ASKED_TO_STOP
     if node.role == Role.ZOOKEEPER:
-        return explain(log) is None
+        return explain(log) is None and not has_ended_by_itself(node, log)
     return any(_ASKED_TO_STOP in line for line in last_run(log))
+
+
+def has_ended_by_itself(node: ObservedNode, log: Sequence[str]) -> bool:
+    """Whether a ZooKeeper says in its log that it ends, for whatever reason: nothing from outside has ended it."""
+    return node.role == Role.ZOOKEEPER and any(_ENDED_BY_ITSELF.search(line) for line in last_run(log))
 
 
 def failure_of(node: ObservedNode, log: Sequence[str]) -> Failure | None:

@@ -19,6 +19,23 @@ DISK = FULL.splitlines()
 REASON = getattr(explain(DISK), "reason", "")
 STOPPED, KILLED, EXITED, FAILED = "node-stopped", "node-killed", "node-exited", "disk-full"
 
+ABNORMAL = [
+    "[2026-01-01 10:00:00,000] ERROR Unexpected exception, exiting abnormally (org.apache.zookeeper.server.Main)",
+    "java.lang.IllegalStateException: something nobody has heard of",
+    "[2026-01-01 10:00:00,100] ERROR Exiting JVM with code 1 (org.apache.zookeeper.util.ServiceUtils)",
+]
+BY_ITSELF = [
+    ABNORMAL,
+    ABNORMAL[:2],
+    ["[2026-01-01 10:00:00,100] INFO Exiting JVM with code 0 (org.apache.zookeeper.util.ServiceUtils)"],
+    ["[2026-01-01 10:00:00,000] ERROR Severe unrecoverable error, from thread : SyncThread:0 (o.a.z.s.Critical)"],
+    ["# A fatal error has been detected by the Java Runtime Environment:"],
+]
+FOLLOWER_GONE = [
+    "[2026-01-01 10:00:00,000] ERROR Unexpected exception in LearnerHandler:  (org.apache.zookeeper.server.quorum.L)",
+    "java.io.EOFException",
+]
+
 ENDS = [
     ("broker-1", 143, [], STOPPED),
     ("broker-1", 143, [*DISK, SHUTS_DOWN, SHUT_DOWN], STOPPED),
@@ -38,6 +55,11 @@ ENDS = [
     ("zookeeper-1", None, [], STOPPED),
     ("zookeeper-1", None, DISK, FAILED),
     ("zookeeper-1", None, [*DISK, ANOTHER_BEGINS, "[2026-01-01 10:00:02,000] INFO a line"], STOPPED),
+    *(("zookeeper-1", None, log, EXITED) for log in BY_ITSELF),
+    ("zookeeper-1", 1, ABNORMAL, EXITED),
+    ("zookeeper-1", 143, ABNORMAL, STOPPED),
+    ("zookeeper-1", None, [*ABNORMAL, ANOTHER_BEGINS, "[2026-01-01 10:00:02,000] INFO a line"], STOPPED),
+    ("zookeeper-1", None, FOLLOWER_GONE, STOPPED),  # a leader that was stopped after the others
 ]
 
 
@@ -56,6 +78,7 @@ def test_it_is_told_in_one_way(
         environment.wait(Level.BROKERS, timeout_s=1)
     assert (f"{node} is stopped" in str(raised.value)) is (ended == STOPPED)
     assert (REASON in raised.value.why) is (ended == FAILED)
+    assert (raised.value.log == ()) is (ended == STOPPED)
 
 
 _ALL = {STOPPED, KILLED, EXITED, FAILED}

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from provision.kafka.causes import Failure, failure_ids
 from provision.kafka.failures import explain, lines_of, telling
+from provision.observe.exits import has_ended_by_itself
 from provision.operations.doctor.away import is_stopped_as_a_whole
 from provision.operations.doctor.checks.engine import ended_with_engine
 from provision.operations.doctor.facts import Facts, NodeFacts, known
@@ -79,7 +80,7 @@ def _without_reason(facts: Facts, node: ObservedNode, known_of: NodeFacts) -> Fi
             repairs=starting(node.name),
             node=node.name,
         )
-    if node.exit_code in (None, _KILLED):
+    if node.exit_code == _KILLED or (node.exit_code is None and not has_ended_by_itself(node, log)):
         return Finding(
             "node-killed",
             f"{node.name} was killed",
@@ -91,7 +92,7 @@ def _without_reason(facts: Facts, node: ObservedNode, known_of: NodeFacts) -> Fi
         )
     return Finding(
         "node-exited",
-        f"{node.name} exited with code {node.exit_code}",
+        f"{node.name} exited" + (f" with code {node.exit_code}" if node.exit_code is not None else ""),
         evidence=_evidence(node, telling(log)),
         cause="its log tells no reason that is known",
         fix=f"provision logs {facts.name} {node.name} shows its whole log; then {fix}",
