@@ -4,7 +4,7 @@ It is noted in two places: with the node, when that is created, and in a file be
 written, because a running broker may be given other ones. So an edit shows without asking the broker what it was given.
 
 Files are written one after the other. So that this is not taken for an edit, neither meanwhile nor after a kill, the
-file with the fingerprint is emptied before the first, and written last.
+file with the fingerprint is written before the first, then only with what is being written, and again as the last.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from provision.cluster.model import UNREADABLE, RenderedFile
 
 FINGERPRINT_FILE = "fingerprint"
+_WRITING = "writing "
 
 
 def config_hash(node: str, files: Sequence[RenderedFile]) -> str:
@@ -32,13 +33,19 @@ def with_fingerprint(node: str, files: Sequence[RenderedFile]) -> tuple[Rendered
 def in_order(files: Sequence[RenderedFile]) -> tuple[RenderedFile, ...]:
     """The files of a node, with their fingerprint, in the order in which they are written one after the other."""
     noted = [file for file in files if file.name == FINGERPRINT_FILE]
-    emptied = [RenderedFile(file.node, file.name, b"") for file in noted]
-    return (*emptied, *(file for file in files if file.name != FINGERPRINT_FILE), *noted)
+    begun = [RenderedFile(file.node, file.name, f"{_WRITING}{written_hash([file])}\n".encode()) for file in noted]
+    return (*begun, *(file for file in files if file.name != FINGERPRINT_FILE), *noted)
 
 
 def are_incomplete(files: Iterable[RenderedFile]) -> bool:
     """Whether files, as read back, are just being written, or whatever wrote them was killed."""
     return any(file.name == FINGERPRINT_FILE for file in files) and not written_hash(files)
+
+
+def begun_hash(files: Iterable[RenderedFile]) -> str:
+    """The fingerprint that the files of a node are getting, or were to get; empty if they are whole."""
+    noted = next((file.text for file in files if file.name == FINGERPRINT_FILE), "")
+    return noted.removeprefix(_WRITING).strip() if noted.startswith(_WRITING) else ""
 
 
 def written_hash(files: Iterable[RenderedFile]) -> str:

@@ -10,14 +10,14 @@ The classes, from the mildest; the first that suffices is used:
 
 What somebody has edited in a node's files is undone: by a restart or a new node, for the node may have read it by now;
 where it makes no difference, or a restart would lose data, the files are only written again, which is a `configure`
-without differences.
+without differences. So is a writing of files that was cut off.
 """
 
 from collections.abc import Collection, Sequence
 
 from msgspec import Struct
 
-from provision.cluster.fingerprint import are_incomplete, config_hash, is_edited, written_hash
+from provision.cluster.fingerprint import are_incomplete, begun_hash, config_hash, is_edited, written_hash
 from provision.cluster.model import LAUNCH_FILE, MAIN_FILES, Cluster, RenderedFile, Role, StorageKind
 from provision.cluster.properties import read
 from provision.plan.actions import Verb
@@ -65,13 +65,15 @@ def change_of(
         after: its new files.
         dynamic: keys whose new value the running broker accepts without a restart.
     """
-    changed = differences(before, after)
+    changed, wanted = differences(before, after), config_hash(there.name, after)
     edited = is_edited(there.name, before)
     if before and not changed:
         cause = f"{_EDITED}, which changes no setting" if edited else _CUT_OFF if are_incomplete(before) else ""
         return NodeChange(Verb.CONFIGURE, cause) if cause else None
-    if edited and written_hash(before) == config_hash(there.name, after):
-        return _undoing(cluster, there, changed, dynamic)
+    if edited and written_hash(before) == wanted:
+        return _writing_again(cluster, there, _EDITED, changed, dynamic)
+    if begun_hash(before) == wanted:
+        return _writing_again(cluster, there, _CUT_OFF, changed, dynamic)
     cause = _cause(cluster, there, changed) if before else _UNREADABLE
     changed_before = [d for d in changed if d.before is not None]  # a file that did not exist yet has no old values
     if moved := next((d for d in changed_before if d.file == LAUNCH_FILE and d.key == "storage"), None):
@@ -90,12 +92,13 @@ def change_of(
     return NodeChange(verb, cause, changed)
 
 
-def _undoing(
-    cluster: Cluster, there: ObservedNode, changed: tuple[Difference, ...], dynamic: Collection[str]
+def _writing_again(
+    cluster: Cluster, there: ObservedNode, why: str, changed: tuple[Difference, ...], dynamic: Collection[str]
 ) -> NodeChange:
-    """The change of a node whose files say something else than what was written, which is what they are to say."""
-    cause, verb = f"{_EDITED}: {'; '.join(map(str, changed))}", _verb(there, changed, dynamic)
-    if cluster.storage.kind is StorageKind.MEMORY and verb is not Verb.CONFIGURE:
+    """The change of a node whose files are to say what was written, or was to be, and say something else."""
+    cause, verb = f"{why}: {'; '.join(map(str, changed))}", _verb(there, changed, dynamic)
+    has_run = there.state is not NodeState.CREATED
+    if cluster.storage.kind is StorageKind.MEMORY and verb is not Verb.CONFIGURE and has_run:
         return NodeChange(Verb.CONFIGURE, cause)  # a restart would lose its data
     return NodeChange(verb, cause, changed)
 

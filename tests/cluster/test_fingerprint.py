@@ -5,6 +5,7 @@ import pytest
 from provision.cluster.fingerprint import (
     FINGERPRINT_FILE,
     are_incomplete,
+    begun_hash,
     in_order,
     is_edited,
     with_fingerprint,
@@ -67,6 +68,8 @@ def test_files_that_are_half_written_look_neither_edited_nor_complete(
     for one in begin:
         there[one.name] = one
         assert (is_edited(NODE, (*there.values(),)), are_incomplete(there.values())) == (None, True)
+        assert begun_hash(there.values()) == written_hash(after)
     there[last.name] = last
     assert (is_edited(NODE, (*there.values(),)), are_incomplete(there.values())) == (False, False)
+    assert begun_hash(there.values()) == ""
     assert all(there[one.name] == one for one in after)

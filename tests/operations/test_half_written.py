@@ -5,15 +5,18 @@ others are only seen.
 """
 
 import itertools
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from provision.cli.run import run
 from provision.cluster.fingerprint import in_order, is_edited
-from provision.cluster.model import Cluster, Node, RenderedFile
+from provision.cluster.model import MAIN_FILES, Cluster, Node, RenderedFile, Role
 from provision.environment import Environment
+from provision.errors import ProvisionError
 from provision.observe.files import files_of
 from provision.operations.status import files_told
 from provision.runtime.fake import FakeRuntime
@@ -25,6 +28,8 @@ CHANGES = [
     "brokers.heap=300m",
 ]
 """One that a running broker takes, one with a restart, and one that makes the node anew."""
+BROKER_FILE = MAIN_FILES[Role.BROKER]
+_EDIT = b"auto.create.topics.enable=true\n"
 BROKERS = ["broker-1", "broker-2", "broker-3"]
 
 
@@ -48,12 +53,15 @@ def piece_by_piece(runtime: FakeRuntime, between: Callable[[], None], monkeypatc
     monkeypatch.setattr(runtime, "replace_node", replace_node)
 
 
-def told() -> list[bool | None]:
-    """What is known of the brokers' files; nothing says that they were edited."""
+def told(*, writing: bool = False) -> list[bool | None]:
+    """What is known of the brokers' files; nothing says that they were edited, and half written is what is left so."""
     environment = Environment.named(NAME)
     assessment = environment.status()
     assert not files_told(assessment)
-    assert "file-edited" not in {finding.id for finding in environment.examine().findings}
+    findings = environment.examine().findings
+    assert "file-edited" not in {finding.id for finding in findings}
+    half_written = [finding.node for finding in findings if finding.id == "file-half-written"]
+    assert half_written == [one for one in BROKERS if assessment.edited[one] is None and not writing]
     return [assessment.edited[broker] for broker in BROKERS]
 
 
@@ -64,7 +72,7 @@ def test_files_that_are_just_being_written_are_not_told_as_edited(
     runtime, _ = settle(tmp_path, monkeypatch)
     assert run(["up", "--yes"]) == 0
     seen = []
-    piece_by_piece(runtime, lambda: seen.append(told()), monkeypatch)
+    piece_by_piece(runtime, lambda: seen.append(told(writing=True)), monkeypatch)
     assert run(["up", "--yes", "--set", change]) == 0
     assert len(seen) >= len(BROKERS) * 3
     assert {one for row in seen for one in row} == {False, None}
@@ -93,6 +101,39 @@ def test_what_a_killed_command_has_half_written_is_not_told_as_edited_and_up_end
     assert run(["up", "--yes", "--set", change]) == 0
     assert told() == [False] * len(BROKERS)
     assert run(["plan", "--set", change, "--detailed-exitcode"]) == 0
+
+
+@pytest.mark.parametrize("storage", ["volume", "memory"])
+@pytest.mark.parametrize("cut", range(1, 6))
+def test_an_undoing_that_was_killed_is_still_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], storage: str, cut: int
+) -> None:
+    """With data in memory, no other change of that setting would be made."""
+    runtime, _ = settle(tmp_path, monkeypatch)
+    given = ["--yes", "--set", f"storage={storage}"]
+    assert run(["down", NAME, "--yes"]) == 0
+    assert run(["up", *given]) == 0
+    written = runtime.read_files(NAME, "broker-1")
+    edited = [replace(one, content=one.content + _EDIT) if one.name == BROKER_FILE else one for one in written]
+    runtime.update_files(NAME, "broker-1", edited)
+    numbered = itertools.count(1)
+
+    def kill() -> None:
+        if next(numbered) >= cut:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        piece_by_piece(runtime, kill, patch)
+        with pytest.raises(Killed):
+            run(["up", *given])
+    capsys.readouterr()
+    whole = {one.name: one for one in runtime.read_files(NAME, "broker-1")}[BROKER_FILE] in written
+    assert run(["plan", *given[1:]]) == 0
+    cause = r"files were not written to the end" + ("" if whole else r": auto\.create\.topics\.enable ")
+    assert (re.search(cause, capsys.readouterr().out) is not None) is (None in told())
+    assert run(["up", *given]) == 0
+    assert sorted(runtime.read_files(NAME, "broker-1"), key=str) == sorted(written, key=str)
+    assert told() == [False] * len(BROKERS)
 
 
 def test_comments_that_were_half_written_are_written_to_the_end(
@@ -129,4 +170,29 @@ def test_files_that_are_read_in_the_middle_of_being_written_are_read_again(
         assert is_edited("broker-1", files_of(runtime, NAME, "broker-1")) is (first == second)
     changing = itertools.cycle(torn)
     monkeypatch.setattr(runtime, "read_files", lambda _name, _node: next(changing))
-    assert files_of(runtime, NAME, "broker-1") == ()
+    with pytest.raises(ProvisionError, match="the files of broker-1 are not known: they change while they are read"):
+        files_of(runtime, NAME, "broker-1")
+
+
+def test_files_that_change_all_the_time_are_told_as_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runtime, _ = settle(tmp_path, monkeypatch)
+    written = {node: runtime.read_files(NAME, node) for node in ("zookeeper-1", *BROKERS)}
+    numbered = itertools.count()
+
+    def read_files(_name: str, node: str) -> tuple[RenderedFile, ...]:
+        return tuple(
+            replace(one, content=one.content + b"# %d\n" % next(numbered)) if one.name == BROKER_FILE else one
+            for one in written[node]
+        )
+
+    monkeypatch.setattr(runtime, "read_files", read_files)
+    environment = Environment.named(NAME)
+    assert [environment.status().edited[broker] for broker in BROKERS] == [None] * len(BROKERS)
+    found = environment.examine().findings
+    assert "not-examined" in {finding.id for finding in found}
+    assert not {"file-edited", "file-half-written"} & {finding.id for finding in found}
+    capsys.readouterr()
+    assert run(["plan"]) == 1
+    assert "the files of broker-1 are not known: they change while they are read" in capsys.readouterr().err

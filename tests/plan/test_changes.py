@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from provision.cluster.fingerprint import in_order, with_fingerprint
 from provision.cluster.layout import container_layout
 from provision.cluster.model import Cluster, RenderedFile
 from provision.cluster.resolve import resolve
@@ -182,3 +183,32 @@ def test_a_node_whose_version_is_not_known_is_told_by_what_changes() -> None:
     found = change_of(cluster_of(version="3.9.1"), node_of(version=""), files_of(), files_of(THREADS_TO_8))
     assert found
     assert found.cause == "config changed: num.io.threads 4 → 8"
+
+
+@pytest.mark.parametrize("storage", ["volume", "memory"])
+@pytest.mark.parametrize("dynamic", [(), (THREADS,)])
+@pytest.mark.parametrize(
+    ("state", "is_written", "verb", "in_memory"),
+    [
+        (RUNNING, True, Verb.RESTART, Verb.CONFIGURE),
+        (EXITED, True, Verb.RECREATE, Verb.CONFIGURE),
+        (CREATED, True, Verb.RECREATE, Verb.RECREATE),
+        (RUNNING, False, Verb.RESTART, Verb.REFUSE),
+        (EXITED, False, Verb.RECREATE, Verb.REFUSE),
+        (CREATED, False, Verb.RECREATE, Verb.RECREATE),
+    ],
+    ids=str,
+)
+def test_files_that_were_half_written_are_written_to_the_end(
+    storage: str, dynamic: tuple[str, ...], state: NodeState, *, is_written: bool, verb: Verb, in_memory: Verb
+) -> None:
+    """Where they were not to get just these, it is a change like any other."""
+    after = files_of(THREADS_TO_8)
+    begun, *_ = in_order(with_fingerprint("broker-1", after if is_written else files_of(BEFORE | {RETENTION: "9"})))
+    found = change_of(cluster_of(storage), node_of(state), [begun, *files_of()], after, dynamic)
+    assert found
+    if state is RUNNING and dynamic:
+        verb = in_memory = Verb.CONFIGURE
+        assert not found.only_writes  # the broker may not have been given it
+    assert found.verb is (in_memory if storage == "memory" else verb)
+    assert ("its files were not written to the end: num.io.threads 4 → 8" in found.cause) is is_written

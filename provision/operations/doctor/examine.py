@@ -42,6 +42,7 @@ OF_CHANGES = MOMENTARY | {
     "change-interrupted",
     "dynamic-setting",
     "file-edited",
+    "file-half-written",
     "leaders-not-preferred",
     "network-lost",
     "node-exists",

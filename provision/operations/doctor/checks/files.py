@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 
-from provision.cluster.fingerprint import is_edited
+from provision.cluster.fingerprint import are_incomplete, is_edited
 from provision.cluster.model import LAUNCH_FILE, UNREADABLE, RenderedFile
 from provision.cluster.properties import parse
 from provision.operations.doctor.away import first_few
@@ -60,13 +60,36 @@ def _shown_line(file: RenderedFile, line: int) -> tuple[str, ...]:
 @check("file-edited")
 def edited(facts: Facts) -> Iterator[Finding]:
     """Configuration files that are not as they were written, and can be read."""
-    rendered = known(facts.rendered) or ()
     for node in facts.there:
         about = facts.nodes.get(node.name)
         files = known(about.files) if about else None
         if about and files and is_edited(node.name, files) and not any(map(_damage, files)):
-            wanted = {file.name: file for file in rendered if file.node == node.name}
-            yield _edited(facts, about, differences(wanted.values(), [one for one in files if one.name in wanted]))
+            yield _edited(facts, about, _differences(facts, node.name, files))
+
+
+@check("file-half-written")
+def half_written(facts: Facts) -> Iterator[Finding]:
+    """Configuration files of which some are those before a change, and others those after it."""
+    for node in facts.there:
+        about = facts.nodes.get(node.name)
+        files = (known(about.files) if about else None) or ()
+        if are_incomplete(files) and not any(map(_damage, files)):
+            changed = _differences(facts, node.name, files)
+            yield Finding(
+                "file-half-written",
+                f"the files of {node.name} were not written to the end",
+                evidence=first_few(map(str, changed)) or ("their fingerprint was not written",),
+                cause="a command was killed while it wrote them; the node reads them as they are when it starts again",
+                fix=f"provision up {facts.name}, which writes them to the end",
+                severity=Severity.WARNING,
+                node=node.name,
+            )
+
+
+def _differences(facts: Facts, node: str, files: Sequence[RenderedFile]) -> tuple[Difference, ...]:
+    """What the files of a node say otherwise than the environment file."""
+    wanted = {file.name: file for file in known(facts.rendered) or () if file.node == node}
+    return differences(wanted.values(), [one for one in files if one.name in wanted])
 
 
 def _edited(facts: Facts, about: NodeFacts, changed: Sequence[Difference]) -> Finding:
