@@ -13,8 +13,8 @@ from provision.plan.observed import WAS_ASKED_TO_STOP, ObservedNode
 
 # Kafka writes it when SIGTERM comes.
 _ASKED_TO_STOP = "Terminating process due to signal"
-# ZooKeeper, or its JVM, writes one of them when it ends by itself. Errors alone mean nothing: a leader logs one for each
-# follower that goes.
+# ZooKeeper, or its JVM, writes one of them when it ends by itself. Errors alone mean nothing: a leader logs one for
+# each follower that goes.
 _ENDED_BY_ITSELF = re.compile(
     r"exiting abnormally|Exiting JVM with code|Severe unrecoverable error|fatal error has been detected by the Java"
 )

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-from provision.cluster.model import StorageKind
 from provision.errors import PartlyApplied, ProvisionError, Unavailable, UsageError
 from provision.events import Listener, Notice, silent
 from provision.home.place import Home
@@ -44,7 +43,7 @@ def remove_environment(
     now = runtime.observe(name)
     earlier = before or ObservedEnvironment(name, runtime.kind)
     nodes = [node.name for node in now.nodes if earlier.node(node.name) is None]
-    may_hold = earlier.kept and not _in_directory(now)
+    may_hold = earlier.kept and not now.is_in_directory
     used = {node.name for node in now.nodes if node.state is not NodeState.CREATED} if may_hold else set[str]()
     storages = [] if keep_data else sorted(now.storages - earlier.storages - used)
     network = now.network and not earlier.network
@@ -65,9 +64,9 @@ def remove_environment(
         f"{Kind.STORAGE} {node}": partial(runtime.remove_storage, name, node, delete_data=delete_data)
         for node in storages
     }
-    if storages and not earlier.storages and (delete_data or not _in_directory(now)):
+    if storages and not earlier.storages and (delete_data or not now.is_in_directory):
         with suppress(ProvisionError):  # it matters only if this is killed, and a full disk is to be made free
-            _note_whether_removing(runtime, now, removing=True, directory=_in_directory(now))
+            _note_whether_removing(runtime, now, removing=True, directory=now.is_in_directory)
     attempt(lambda: each(tell, Verb.REMOVE, delete, lambda storage: delete[storage]()))
     if not earlier.network:  # even if none is listed: a killed command may have left a partial one
         attempt(lambda: runtime.remove_network(name))
@@ -95,8 +94,7 @@ def finish_removal(
     if not observed.is_half_removed:
         return observed
     tell(Notice(f"the removal of {observed.name} was cut off while data were deleted; it is finished first"))
-    in_directory = _in_directory(observed) and observed.about is not None and observed.about.removing_directory
-    down(runtime, observed.name, home, delete_data=in_directory, tell=tell)
+    down(runtime, observed.name, home, delete_data=observed.is_in_directory, tell=tell)
     return runtime.observe(observed.name)
 
 
@@ -126,7 +124,7 @@ def down(  # noqa: PLR0913 what it is, and how it goes
     observed = runtime.observe(name)
     if keep_data:
         _note_whether_removing(runtime, observed, removing=False)
-    data_stay = keep_data or (_in_directory(observed) and not delete_data)
+    data_stay = keep_data or (observed.is_in_directory and not delete_data)
     if data_stay:
         _tell_if_half(observed, tell)
         stop_all(runtime, name, [node for node in observed.nodes if node.needs_stop], tell)
@@ -210,8 +208,3 @@ def _removal_of(thing: str) -> str:
     """The command that removes a thing that provision did not create, for its user to decide."""
     what, _, name = thing.partition(" ")
     return f"`docker {'rm -f' if what == 'container' else f'{what} rm'} {name}`"
-
-
-def _in_directory(observed: ObservedEnvironment) -> bool:
-    """Whether the data are in the user's directory, where they stay when a storage is removed."""
-    return observed.storage not in ("", *(kind.value for kind in StorageKind))

@@ -211,9 +211,19 @@ class ObservedEnvironment:
         return not (self.network or self.incomplete or self.storages or self.nodes)
 
     @property
+    def is_in_directory(self) -> bool:
+        """Whether its data are in the user's directory, where they stay when a storage is removed."""
+        return self.storage not in ("", *(kind.value for kind in StorageKind))
+
+    @property
     def is_half_removed(self) -> bool:
-        """Whether its nodes are gone and some of their data too: what removed them was killed."""
-        return bool(self.about and self.about.removing and not self.nodes and self.storages)
+        """Whether its nodes are gone and some of their data too: what removed them was killed.
+
+        Data in the user's directory only if they were to go: with a storage alone, nothing of them goes.
+        """
+        if self.about is None or self.nodes or not self.storages:
+            return False
+        return self.about.removing_directory if self.is_in_directory else self.about.removing
 
     @property
     def expires_s(self) -> float | None:

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from provision import Environment
-from provision.common.values import replace
 from provision.errors import UsageError
+from provision.events import Event, Notice
 from provision.home.holders import Holder
 from provision.home.ports import Situation
 from provision.operations.remove import finish_removal
@@ -171,9 +171,19 @@ def test_data_in_a_directory_stay_unless_it_is_noted_that_they_are_to_go(
         if observed.about and not observed.nodes and observed.storages:
             break
     assert observed.about
-    observed = replace(observed, about=observed.about.model_copy(update={"removing": True}))
-    assert observed.is_half_removed
-    assert finish_removal(later.runtime, observed, later.home).is_absent
+    later.runtime.write_about(NAME, observed.about.model_copy(update={"removing": True}))
+    observed = later.runtime.observe(NAME)
+    assert not observed.is_half_removed
+    told: list[Event] = []
+    assert finish_removal(later.runtime, observed, later.home, told.append) == observed
+    assert told == []
+    values: dict[str, Any] = {"brokers": {"port": "auto"}, "storage": str(data)}
+    planned = Environment(home=home, name=NAME, runtime="process", **values).plan().plan
+    created = {action.resource for action in planned.actions if action.verb is Verb.CREATE}
+    assert not {f"storage {node}" for node in observed.storages} & created
+    later.on_event = told.append
+    later.down(delete_data=False)
+    assert not any("deleted" in event.text for event in told if isinstance(event, Notice))
     assert _of_nodes(later) == whole
     assert whole
 
