@@ -73,19 +73,16 @@ def _of_typed_name(chosen: str, described: "Environment", tell: "Listener") -> "
     about = about_it(observed)
     names = f"{described.file} names {name or 'none that is valid'}"
     is_other = about is None or bool(other_origin(about, described.source))
-    if (is_other and not described.take_over) or (name and _is_there(described)):
+    are_two = bool(name) and not described.runtime.observe(name).is_absent
+    if (is_other and not described.take_over) or are_two:
         origin = f", made from {about.origin}" if about else ""
         path = f"the path {described.file} means {name}; " if name else ""
         hint = f"{path}for {chosen}, rename the file, or use another directory"
-        if not (name and _is_there(described)):
+        if not are_two:
             hint += "; commands that change it also take --take-over"
         raise UsageError(f"{chosen!r} can mean 2 environments", why=f"{chosen} is there{origin}\n{names}", hint=hint)
     tell(Notice(f"{chosen} is there, and {names}: {chosen} is meant"))
     return typed
-
-
-def _is_there(environment: "Environment") -> bool:
-    return not environment.runtime.observe(environment.name).is_absent
 
 
 def select_described(

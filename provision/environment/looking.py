@@ -136,7 +136,7 @@ class Looking(Described):
         """Environments of other names that were made from its file: under a name that it had, or with `--set`."""
         from provision.operations.whose import made_from
 
-        found = made_from(self._source, self._runtimes.connected()) if self.file else ()
+        found = made_from(self._source, self._runtimes.answering().values()) if self.file else ()
         return tuple(name for name in found if name != self.name)
 
     def history(self) -> tuple[Run, ...]:

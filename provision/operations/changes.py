@@ -10,7 +10,7 @@ from provision.home.journals import KILLED, Run
 from provision.home.locks import HomeLock
 from provision.home.place import Home
 from provision.plan.about import Change
-from provision.runtime.base import Runtime
+from provision.runtime.base import Remnant, Runtime
 
 
 def changed_by(home: Home, name: str, runtime: Runtime | None) -> Holder | None:
@@ -64,15 +64,23 @@ def note_with_environment(
                 runtime.write_about(name, about.with_change(change))
 
 
-def give_up_killed(runtime: Runtime, name: str, tell: Listener) -> bool:
+def give_up_killed(runtime: Runtime, lock: Remnant, tell: Listener) -> bool:
     """Give up the claim of a killed command, whichever home it was of; its environment knows of it from then on.
+
+    Returns whether that claim was still there.
 
     Raises:
         Busy: another command has claimed it meanwhile.
     """
-    killed = runtime.killed_holder(name)
+    name = lock.name
+    before, killed = runtime.about(name), runtime.killed_holder(name)
+    if killed is None and lock not in runtime.remnants():  # one that cannot be read is there all the same
+        return False
     held = runtime.hold(name, Holder.of("gc"), tell=tell)
     try:
+        # Whoever has taken it over meanwhile, and given it up again, has noted that, and may have changed more since.
+        if runtime.about(name) != before:
+            return False
         if killed:
             note_with_environment([runtime], name, killed, KILLED)
     finally:

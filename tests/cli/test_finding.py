@@ -13,6 +13,7 @@ from provision.common.texts import is_text
 from provision.environment import Environment
 from provision.errors import Unavailable, UsageError
 from provision.home.place import Home
+from provision.plan.observed import ObservedEnvironment
 from provision.runtime.fake import FakeRuntime
 from tests.cli.test_help import COMMANDS
 from tests.cli.world import LEAVES, NAME, line_of
@@ -250,7 +251,11 @@ def test_what_is_there_under_the_name_that_was_typed_is_meant_and_told(
 @pytest.mark.parametrize("command", _OF_RUNNING, ids=" ".join)
 @pytest.mark.parametrize("case", ["both are there", "it is of another file"])
 def test_a_name_that_can_mean_two_environments_means_none(
-    folder: Path, renamed: FakeRuntime, capsys: pytest.CaptureFixture[str], command: list[str], case: str
+    renamed: FakeRuntime,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: list[str],
+    case: str,
 ) -> None:
     if case == "both are there":
         assert run(["up", "sec", "--until", "process"]) == 0
@@ -260,7 +265,15 @@ def test_a_name_that_can_mean_two_environments_means_none(
         assert about is not None
         renamed.write_about("sec", about.model_copy(update={"file": "/elsewhere/sec.yaml"}))
     capsys.readouterr()
+    asked, observe = list[str](), renamed.observe
+
+    def looked(name: str) -> ObservedEnvironment:
+        asked.append(name)
+        return observe(name)
+
+    monkeypatch.setattr(renamed, "observe", looked)
     assert run([*command, "sec"]) == 64
+    assert asked == ["sec", "sec2"]  # each costs a request
     told = capsys.readouterr().err
     assert "'sec' can mean 2 environments" in told
     assert "environments/sec.yaml names sec2" in told
@@ -310,6 +323,20 @@ def test_a_path_whose_file_has_another_name_now_removes_nothing_else_and_tells_w
     capsys.readouterr()
     assert run(["down", "environments/sec.yaml"]) == 0
     assert "sec, made" not in capsys.readouterr().err
+
+
+def test_what_another_runtime_has_of_a_file_is_told_too(
+    folder: Path, renamed: FakeRuntime, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As if the file had said another `runtime` then: this one has asked nothing of it."""
+    now = FakeRuntime()
+    there = {"docker": now, "process": renamed}
+    monkeypatch.setattr(provision.environment.described, "Runtimes", lambda home: FakeRuntimes(home.directory, there))
+    monkeypatch.setattr(FakeRuntimes, "connected", lambda _runtimes: (now,))
+    capsys.readouterr()
+    assert Environment(folder / "sec.yaml").others_of_file() == ("sec",)
+    assert run(["down", "environments/sec.yaml"]) == 0
+    assert "sec, made from environments/sec.yaml, is there: `provision down sec` removes it" in capsys.readouterr().err
 
 
 # -- what is no environment file --------------------------------------------------------------------------------------

@@ -316,6 +316,7 @@ def test_files_that_are_just_being_written_do_not_look_edited(
             ended.set()
         looking.result()
     assert True not in seen
+    assert False in seen  # it has looked, and not only in between
     assert is_edited("zookeeper-1", runtime.read_files(NAME, "zookeeper-1")) is False
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -32,10 +33,10 @@ from provision.operations.gc.kinds import KINDS
 from provision.operations.gc.leftover import Leftover
 from provision.operations.gc.reaper import Reaper
 from provision.pipeline import UpOptions
-from provision.plan.about import About
+from provision.plan.about import About, Change
 from provision.plan.stored import StoredData
 from provision.runtime.archives import Left
-from provision.runtime.base import Remnant
+from provision.runtime.base import Hold, Remnant
 from provision.runtime.fake import FakeRuntime
 from provision.spec.loader import load
 from provision.spec.source import Source
@@ -310,6 +311,51 @@ def test_the_lock_of_a_command_that_has_come_meanwhile_stays(world: World) -> No
     (outcome,) = world.collector().remove([found])
     assert (outcome.removed, outcome.error) == (False, None)
     assert world.runtime.holder(NAME) == alive
+
+
+def _taken_over(world: World, *, changed: bool) -> None:
+    """By a command that has ended since; it has noted the killed one, if it knew of an environment."""
+    held = world.runtime.hold(NAME, Holder.of("up"))
+    about = world.runtime.about(NAME)
+    if changed and about:
+        later = Change(
+            run="0123456789ab", command="up", user="me", process=ProcessIdentity.of(), began_s=1.0, outcome="done"
+        )
+        world.runtime.write_about(NAME, about.with_change(later))
+    held.release()
+
+
+@pytest.mark.parametrize("meanwhile", ["nothing", "it was taken over", "it is just taken over", "it cannot be read"])
+def test_what_became_of_a_lock_meanwhile_is_told_as_it_is(
+    world: World, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    world.up()
+    _runtime_lock(world)
+    (found,) = world.collector().find()
+    before = world.runtime.about(NAME)
+    if meanwhile == "it was taken over":
+        _taken_over(world, changed=False)
+    elif meanwhile == "it cannot be read":
+        monkeypatch.setattr(world.runtime, "killed_holder", lambda _name: None)
+        left = Remnant("engine lock", NAME, "the command that held it has ended", None)
+        monkeypatch.setattr(world.runtime, "remnants", lambda: (left,))
+    elif meanwhile == "it is just taken over":
+        hold = world.runtime.hold
+
+        def later(*arguments: Any, **options: Any) -> Hold:  # noqa: ANN401 whatever it takes
+            monkeypatch.setattr(world.runtime, "hold", hold)
+            _taken_over(world, changed=True)
+            return hold(*arguments, **options)
+
+        monkeypatch.setattr(world.runtime, "hold", later)
+    (outcome,) = world.collector().remove([found])
+    assert (outcome.removed, outcome.error) == (meanwhile in ("nothing", "it cannot be read"), None)
+    assert world.runtime.holder(NAME) is None
+    about = world.runtime.about(NAME)
+    assert before
+    assert about
+    new = [change.outcome for change in about.changes[len(before.changes) :]]
+    assert new == {"nothing": [KILLED], "it is just taken over": ["done"]}.get(meanwhile, [])
 
 
 def test_what_a_killed_training_was_made_with_is_left_over_unless_somebody_trains(world: World) -> None:

@@ -15,7 +15,7 @@ def remnants(situation: Situation) -> Iterator[Leftover]:
         for remnant in runtime.remnants():
 
             def remove(tell: Listener, runtime: Runtime = runtime, remnant: Remnant = remnant) -> bool:
-                return remnant.remove() if remnant.remove else give_up_killed(runtime, remnant.name, tell)
+                return remnant.remove() if remnant.remove else give_up_killed(runtime, remnant, tell)
 
             yield Leftover(remnant.what, remnant.name, remnant.why, remove, remnant.made_s)
 

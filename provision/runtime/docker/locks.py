@@ -105,9 +105,8 @@ def abandoned(api: APIClient) -> tuple[notes.Note, ...]:
 
 
 def remove_rest(api: APIClient, note: notes.Note) -> bool:
-    """Remove what is left of a lock that is gone."""
-    notes.remove_same(api, note)
-    return True
+    """Remove what is left of a lock that is gone; returns whether it was still there."""
+    return notes.remove_same(api, note)
 
 
 class _EngineHold(Hold):

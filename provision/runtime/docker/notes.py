@@ -78,12 +78,14 @@ def remove(api: APIClient, environment: str, kind: str) -> None:
             api.remove_volume(volume)
 
 
-def remove_same(api: APIClient, note: Note) -> None:
-    """Remove a note, unless another one has been made in its place."""
+def remove_same(api: APIClient, note: Note) -> bool:
+    """Remove a note, unless another one has been made in its place; returns whether it was there."""
     now = read(api, note.environment, note.kind)
     if now and now.texts == note.texts:
         with translated(f"removing the volume {name_of(note.environment, note.kind)}"), suppress(NotFound):
             api.remove_volume(name_of(note.environment, note.kind))
+            return True
+    return False
 
 
 def all_of(api: APIClient, environment: str = "") -> tuple[Note, ...]:
