@@ -72,6 +72,8 @@ def test_it_is_told_in_one_way(
     environment = Environment.named(NAME)
     named = [one for one in environment.examine().findings if one.node == node and one.id in _ALL]
     assert [one.id for one in named] == [ended]
+    is_untold = ended == STOPPED and node == "zookeeper-1" and exit_code is None
+    assert ("or killed: a ZooKeeper's log does not tell which" in named[0].cause) is is_untold
     status = environment.status()
     assert (REASON in status.health[node].detail) is (REASON in named[0].title) is (ended == FAILED)
     with pytest.raises(NodeFailed) as raised:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from provision.cluster.model import Role
 from provision.kafka.causes import Failure, failure_ids
 from provision.kafka.failures import explain, lines_of, telling
 from provision.observe.exits import has_ended_by_itself
@@ -70,11 +71,13 @@ def _without_reason(facts: Facts, node: ObservedNode, known_of: NodeFacts) -> Fi
     log = known(known_of.log) or ()
     fix = f"provision start {facts.name} {node.name}"
     if facts.was_stopped(node):
+        untold = node.role == Role.ZOOKEEPER and node.exit_code is None
         return Finding(
             "node-stopped",
             f"{node.name} is stopped",
             evidence=_evidence(node, log[-1:]),
-            cause="it was asked to stop, by `provision stop` or by SIGTERM",
+            cause="it was asked to stop, by `provision stop` or by SIGTERM"
+            + (", or killed: a ZooKeeper's log does not tell which" if untold else ""),
             fix=fix,
             severity=Severity.WARNING,
             repairs=starting(node.name),
