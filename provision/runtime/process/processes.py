@@ -40,6 +40,13 @@ class _Process(Note):
     created: Seconds
 
 
+if sys.platform == "win32":
+    _FLAGS = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
+    OUT_OF_REACH: Mapping[str, Any] = {"creationflags": _FLAGS}
+else:
+    OUT_OF_REACH: Mapping[str, Any] = {"start_new_session": True}
+"""Options of a process that Ctrl-C in this terminal does not reach."""
+
 # Children of this command: their exit codes are available only to their parent.
 _children: dict[int, subprocess.Popen[bytes]] = {}
 
@@ -61,9 +68,6 @@ def start(command: Sequence[str], directory: Path, output: Path, variables: Mapp
         ProvisionError: the program cannot be started.
     """
     forget(directory)
-    options: dict[str, Any] = {"start_new_session": True}  # Ctrl-C in this terminal must not reach it
-    if sys.platform == "win32":
-        options = {"creationflags": subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP}
     try:
         with output.open("ab") as log:
             child = subprocess.Popen(  # noqa: S603 the command is ours
@@ -73,7 +77,7 @@ def start(command: Sequence[str], directory: Path, output: Path, variables: Mapp
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                **options,
+                **OUT_OF_REACH,
             )
     except OSError as error:
         raise ProvisionError(f"cannot start {command[0]}", why=error.strerror or str(error)) from error
