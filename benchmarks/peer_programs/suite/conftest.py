@@ -12,7 +12,7 @@ import pytest
 from adapted import Kafka, free_port
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, UnknownTopicOrPartitionError
 from orders import Service, Topics
 from testcontainers.core.network import Network
 
@@ -90,8 +90,7 @@ def replicated(cluster):
     yield servers, name
     for broker in cluster:
         broker.get_wrapped_container().start()
-    until(lambda: known_brokers(admin) == len(cluster))
-    admin.delete_topics([name])
+    until(lambda: known_brokers(admin) == len(cluster) and deleted(admin, name))
     admin.close()
 
 
@@ -100,6 +99,16 @@ def known_brokers(admin):
         return len(admin.describe_cluster()["brokers"])
     except KafkaError:  # the broker that was asked is just starting
         return 0
+
+
+def deleted(admin, name):
+    try:
+        admin.delete_topics([name])
+    except UnknownTopicOrPartitionError:  # it was, and the answer was lost
+        return True
+    except KafkaError:
+        return False
+    return True
 
 
 def unique(name):
