@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from provision import ProvisionError
+from provision.common.sessions import OUT_OF_REACH
 
 _PACKAGES = str(Path(__file__).parents[2])
 _END_S = 60.0
@@ -63,8 +64,6 @@ class Ahead:
         return True
 
     def _started(self) -> subprocess.Popen[str]:
-        from provision.runtime.process.processes import OUT_OF_REACH  # few test runs start anything ahead
-
         path = os.pathsep.join(filter(None, (_PACKAGES, os.environ.get("PYTHONPATH", ""))))
         return subprocess.Popen(  # noqa: S603 a program of ours
             [sys.executable, "-P", "-c", f"import {__name__} as ahead; ahead.main()"],

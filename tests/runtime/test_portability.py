@@ -68,7 +68,7 @@ def test_calls_of_one_system_stand_in_one_module() -> None:
         "provision/cli/child.py": {"killpg"},
         "provision/home/locks.py": {"fcntl"},
         "provision/testing/use.py": {"fcntl"},
-        "provision/runtime/process/processes.py": {"start_new_session"},
+        "provision/common/sessions.py": {"start_new_session"},
     }
 
 

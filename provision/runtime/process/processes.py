@@ -12,13 +12,14 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import psutil
 from pydantic import Field
 
 from provision.common.notes import DamagedNote, Note, Seconds, read_note
 from provision.common.patience import Patience, Pauses
+from provision.common.sessions import OUT_OF_REACH
 from provision.common.whole_files import write_whole
 from provision.errors import ProvisionError
 
@@ -39,13 +40,6 @@ class _Process(Note):
     pid: Annotated[int, Field(ge=1, lt=2**31)]
     created: Seconds
 
-
-if sys.platform == "win32":
-    _FLAGS = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
-    OUT_OF_REACH: Mapping[str, Any] = {"creationflags": _FLAGS}
-else:
-    OUT_OF_REACH: Mapping[str, Any] = {"start_new_session": True}
-"""Options of a process that Ctrl-C in this terminal does not reach."""
 
 # Children of this command: their exit codes are available only to their parent.
 _children: dict[int, subprocess.Popen[bytes]] = {}
@@ -101,7 +95,7 @@ def start_apart(command: Sequence[str], variables: Mapping[str, str]) -> int:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
+            **OUT_OF_REACH,
             check=True,
         )
     except (OSError, subprocess.CalledProcessError) as error:
