@@ -3,13 +3,13 @@
 Whatever is not answered plainly has no answer here; the library's client, which is asked then, retries.
 """
 
-import importlib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import provision.kafka.library  # noqa: F401 the library first
+from kafka.errors import for_code
 from kafka.protocol.admin.groups import DeleteGroupsRequest, DescribeGroupsRequest, ListGroupsRequest
 
 from provision.kafka.access import Access
@@ -56,7 +56,6 @@ class Coordinators:
 
     def delete_groups(self, names: Sequence[str]) -> dict[str, str] | None:
         """Delete the named groups; returns `OK` or an error's name for each, as the library's client does."""
-        errors = importlib.import_module("kafka.errors")
 
         def request(own: list[str]) -> Any:  # noqa: ANN401 the library's class
             return DeleteGroupsRequest(groups_names=own, version=_DELETE_VERSION)
@@ -66,8 +65,7 @@ class Coordinators:
         if answers is None or any(result.error_code in _PASSING for result in results):
             return None
         return {
-            result.group_id: errors.for_code(result.error_code).__name__ if result.error_code else "OK"
-            for result in results
+            result.group_id: for_code(result.error_code).__name__ if result.error_code else "OK" for result in results
         }
 
     def _asked_of_coordinators(
