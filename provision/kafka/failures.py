@@ -51,11 +51,20 @@ _JVM_WARNS = re.compile(r"^.{0,60}\bwarning\b|^SLF4J", re.IGNORECASE)
 
 
 class _Record(Struct, frozen=True):
-    """A log record: its lines without the frames of stack traces, and whether a logger wrote it or the JVM."""
+    """A log record: its lines without the frames of stack traces, and whether a logger wrote it or the JVM.
+
+    `thrown_at` are the first frames, which tell exceptions apart that have no message.
+    """
 
     lines: tuple[str, ...]
     level: _Level
     logged: bool
+    thrown_at: tuple[str, ...] = ()
+
+    @property
+    def telling(self) -> tuple[str, ...]:
+        """All of it that can be the mark of a reason."""
+        return (*self.lines, *self.thrown_at)
 
 
 def explain(log: Sequence[str], *, out_of_memory: bool = False) -> Failure | None:
@@ -68,7 +77,7 @@ def explain(log: Sequence[str], *, out_of_memory: bool = False) -> Failure | Non
     if out_of_memory:
         return OUT_OF_MEMORY
     records = [record for record in reversed(_records(log)) if record.level is not _Level.OTHER]
-    texts = ["\n".join(record.lines) for record in sorted(records, key=lambda record: record.level)]
+    texts = ["\n".join(record.telling) for record in sorted(records, key=lambda record: record.level)]
     found = (known for patterns in _patterns() for text in texts for known in _known(text, patterns))
     return next(found, None)
 
@@ -83,7 +92,7 @@ def _known(text: str, patterns: Patterns) -> Iterator[Failure]:
 def lines_of(log: Sequence[str], failure: Failure) -> list[str]:
     """The lines of the last run that show a reason which `explain` has given."""
     patterns = [pattern for known in _patterns() for pattern, one in known if one.id == failure.id]
-    lines = [line for record in _records(log) for line in record.lines]
+    lines = [line for record in _records(log) for line in record.telling]
     return [line for line in lines if any(pattern.search(line) for pattern in patterns)]
 
 
@@ -110,10 +119,17 @@ def last_run(log: Iterable[str]) -> list[str]:
 def _records(log: Iterable[str]) -> list[_Record]:
     """The records of the last run, oldest first."""
     found: list[_Record] = []
+    before = ""
     for line in log:
         if _BEGINS.search(line):
             found = []
-        if line.startswith(_FRAME) or not line.strip() or line.endswith(ANOTHER_BEGINS):
+        if line.startswith(_FRAME):
+            if found and not before.startswith(_FRAME):
+                found[-1] = replace(found[-1], thrown_at=(*found[-1].thrown_at, line.strip()))
+            before = line
+            continue
+        before = line
+        if not line.strip() or line.endswith(ANOTHER_BEGINS):
             continue
         level, logged = _level_of(line)
         last = found[-1] if found else None

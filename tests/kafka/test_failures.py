@@ -35,10 +35,33 @@ def test_a_known_line_is_explained(line: str, reason: str) -> None:
     assert failure.hint
 
 
-def test_only_a_session_that_has_not_ended_passes_by_itself() -> None:
-    transient = explain(["KeeperErrorCode = NodeExists"])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["KeeperErrorCode = NodeExists"],
+        [
+            'java.lang.NullPointerException: Cannot invoke "org.apache.zookeeper.data.Stat.getEphemeralOwner()" because'
+            ' the return value of "kafka.zookeeper.GetDataResponse.stat()" is null',
+            "\tat kafka.zk.KafkaZkClient$CheckedEphemeral.getAfterNodeExists(KafkaZkClient.scala:2023)",
+        ],
+        [  # without helpful messages, as Java 11
+            "java.lang.NullPointerException",
+            "\tat kafka.zk.KafkaZkClient$CheckedEphemeral.getAfterNodeExists(KafkaZkClient.scala:1872)",
+            "\tat kafka.zk.KafkaZkClient$CheckedEphemeral.create(KafkaZkClient.scala:1849)",
+        ],
+    ],
+)
+def test_what_a_former_self_causes_passes_by_itself(lines: list[str]) -> None:
+    log = [logged("ERROR", "Fatal error during KafkaServer startup. Prepare to shutdown"), *lines, *SHUTDOWN]
+    transient = explain(log)
     assert transient is not None
+    assert transient.id == "node-exists"
     assert transient.transient
+    assert lines_of(log, transient)
+    assert not any(line.strip().startswith("at ") for line in telling(log))
+
+
+def test_no_other_reason_passes_by_itself() -> None:
     permanent = explain(["java.lang.OutOfMemoryError"])
     assert permanent is not None
     assert not permanent.transient
