@@ -23,6 +23,7 @@ from provision.home.place import Home
 from provision.home.runs import KEPT, directory_of, make_directory
 from provision.testing import kept
 from provision.testing.ahead import Ahead
+from provision.testing.failover import prompt_failover
 from provision.testing.use import Use
 
 START_S = 300.0
@@ -93,13 +94,17 @@ class Wanted(Struct, frozen=True):
         Raises:
             UsageError: it is given a name that no environment can have.
         """
+        with closing(self._under(name)) as described:
+            return self._under(name, prompt_failover(described))
+
+    def _under(self, name: str, further: tuple[str, ...] = ()) -> Environment:
         if self.file:
-            return Environment(self.file, overrides=(*self.overrides, f"name={name}"))
+            return Environment(self.file, overrides=(*self.overrides, *further, f"name={name}"))
         values = self.values or DEFAULT
         if "name" in values:
             with closing(Environment(**values)) as described:
                 _ = described.name  # raises
-        return Environment(**{**values, "name": name}, overrides=self.overrides)
+        return Environment(**{**values, "name": name}, overrides=(*self.overrides, *further))
 
     @property
     def stem(self) -> str:
