@@ -1,6 +1,6 @@
 """The nodes of an environment, and what they report about themselves: observed before anything is planned."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -49,11 +49,27 @@ def _in_the_way(cluster: Cluster) -> Iterator[tuple[str, tuple[str, str]]]:
 
 def with_stored(observed: ObservedEnvironment, runtime: Runtime) -> ObservedEnvironment:
     """The environment with what its storages contain, unless every node that has one is running."""
-    running = {node.name for node in observed.nodes if node.state is NodeState.RUNNING}
-    if observed.kept <= running:
+    if observed.kept <= _running(observed):
         return observed
+    return _with_stored_of(observed, runtime, observed.storages)
+
+
+def with_stored_of_stopped(observed: ObservedEnvironment, runtime: Runtime) -> ObservedEnvironment:
+    """The same without those of running nodes, where the others and the quorum's members are known without them."""
+    if observed.cluster_id:  # with ZooKeeper, the ensemble's data say it
+        read = _with_stored_of(observed, runtime, observed.storages - _running(observed))
+        if any(data.voters for data in read.stored.values()):
+            return read
+    return with_stored(observed, runtime)
+
+
+def _running(observed: ObservedEnvironment) -> frozenset[str]:
+    return frozenset(node.name for node in observed.nodes if node.state is NodeState.RUNNING)
+
+
+def _with_stored_of(observed: ObservedEnvironment, runtime: Runtime, nodes: Collection[str]) -> ObservedEnvironment:
     with ThreadPoolExecutor(max_workers=_READERS) as pool:
-        read = pool.map(partial(runtime.read_storage, observed.name), sorted(observed.storages))
+        read = pool.map(partial(runtime.read_storage, observed.name), sorted(nodes))
         return replace(observed, stored={data.node: data for data in read if data})
 
 

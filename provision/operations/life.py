@@ -15,7 +15,7 @@ from provision.kafka.levels import Level
 from provision.kafka.readiness import ask_brokers
 from provision.observe.health import with_halted
 from provision.observe.leaders import active_controller, ensemble_leader
-from provision.observe.nodes import with_stored
+from provision.observe.nodes import with_stored_of_stopped
 from provision.observe.reach import access_to
 from provision.observe.readiness import Assessment
 from provision.observe.waiting import Wait
@@ -89,7 +89,7 @@ def start(runtime: Runtime, name: str, nodes: Sequence[str], patience: Patience,
         Refused: members of an ensemble never ran, and started together they could begin an empty history; or a storage
             has lost its data, or has those of another cluster or node.
     """
-    observed = with_stored(with_halted(require(runtime, name), runtime), runtime)
+    observed = with_stored_of_stopped(with_halted(require(runtime, name), runtime), runtime)
     wanted = _chosen(observed, nodes)
     _refuse_newcomers(observed, wanted)
     _refuse_lost(observed, wanted)

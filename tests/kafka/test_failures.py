@@ -35,13 +35,15 @@ def test_a_known_line_is_explained(line: str, reason: str) -> None:
     assert failure.hint
 
 
+OWNER, STAT = '"org.apache.zookeeper.data.Stat.getEphemeralOwner()"', '"kafka.zookeeper.GetDataResponse.stat()"'
+
+
 @pytest.mark.parametrize(
     "lines",
     [
         ["KeeperErrorCode = NodeExists"],
         [
-            'java.lang.NullPointerException: Cannot invoke "org.apache.zookeeper.data.Stat.getEphemeralOwner()" because'
-            ' the return value of "kafka.zookeeper.GetDataResponse.stat()" is null',
+            f"java.lang.NullPointerException: Cannot invoke {OWNER} because the return value of {STAT} is null",
             "\tat kafka.zk.KafkaZkClient$CheckedEphemeral.getAfterNodeExists(KafkaZkClient.scala:2023)",
         ],
         [  # without helpful messages, as Java 11
