@@ -22,6 +22,7 @@ class Storages:
         self.lost, self.read = lost, list[str]()
 
     def read_storage(self, _name: str, node: str) -> StoredData:
+        """What is in it, noting that it was asked for."""
         self.read.append(node)
         if node in self.lost:
             return StoredData(node, node, {}, written=False)
