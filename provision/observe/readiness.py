@@ -1,6 +1,6 @@
 """How ready an environment is, from the answers of the runtime and of Kafka."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from msgspec import Struct, field
 
@@ -81,6 +81,13 @@ def assess(
     if missing and ignore_moves:
         missing = missing_for_topics(_with_moves(observed, answers), access, topics)
     return Assessment(observed, Level.BROKERS if missing else Level.TOPICS, missing, answers.best)
+
+
+def with_members(assessment: Assessment, runtime: Runtime, members: Collection[str]) -> Assessment:
+    """The same if these members of the ensemble are part of it; brokers do without single ones, and answer anyway."""
+    modes = ensemble_modes(runtime, assessment.observed) if members else {}
+    missing = {name: _LACKS[state] for name, state in modes.items() if name in members and state in _LACKS}
+    return replace(assessment, level=Level.PROCESS, missing=missing) if missing else assessment
 
 
 def _with_moves(observed: ObservedEnvironment, answers: BrokerAnswers) -> BrokerAnswers:

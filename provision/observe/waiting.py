@@ -4,7 +4,7 @@ Waits poll with pauses, stop at once when a node has exited, and never report re
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from provision.cluster.model import Role, Topic
@@ -18,7 +18,7 @@ from provision.kafka.readiness import ask_brokers, missing_for_agreement, missin
 from provision.observe.exits import check_beside, failure_of, was_stopped
 from provision.observe.health import Condition, explained, health_of, with_halted
 from provision.observe.reach import access_to
-from provision.observe.readiness import Assessment, assess
+from provision.observe.readiness import Assessment, assess, with_members
 from provision.plan.observed import NodeState, ObservedEnvironment
 from provision.runtime.base import Runtime
 
@@ -50,8 +50,8 @@ class Wait:
     _ready: set[str] = field(default_factory=set)
     _restarted: dict[str, Patience] = field(default_factory=dict)
 
-    def until(self, level: Level, topics: Sequence[Topic] | None) -> Assessment:
-        """Poll until the environment has reached `level`.
+    def until(self, level: Level, topics: Sequence[Topic] | None, members: Collection[str] = ()) -> Assessment:
+        """Poll until the environment has reached `level`, and these members of the ensemble are part of it.
 
         Raises:
             NodeFailed: a node exited; has the errors in its log, and the reason if it is known.
@@ -68,6 +68,8 @@ class Wait:
                 ask_inside=level is Level.QUORUM,
                 ignore_moves=self.ignore_moves,
             )
+            if assessment.level >= level:
+                assessment = with_members(assessment, self.runtime, members)
             self._report(assessment, level)
             return assessment
 

@@ -105,7 +105,10 @@ def start(runtime: Runtime, name: str, nodes: Sequence[str], patience: Patience,
     has_broker = any(node.role == Role.BROKER for node in observed.nodes if node.name in running)
     all_run = len(running) == len(observed.nodes)
     level = Level.TOPICS if all_run else Level.BROKERS if has_broker else Level.PROCESS
-    return Wait(runtime, name, running, patience, tell).until(level, None)
+    members = [node for node in chosen if Role.parse(node)[0] is Role.ZOOKEEPER]
+    if len(members) < len(chosen) and len(observed.of_role(Role.ZOOKEEPER)) == 1:
+        members = []  # the brokers that are started with it cannot register without it
+    return Wait(runtime, name, running, patience, tell).until(level, None, members)
 
 
 def _refuse_newcomers(observed: ObservedEnvironment, nodes: Sequence[ObservedNode]) -> None:

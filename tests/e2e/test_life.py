@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from provision.kafka.zookeeper import mode, server_status
 from tests.engine import SMALL, Provision, engine, write_environment
 
 pytestmark = pytest.mark.row("apart")
@@ -35,6 +36,17 @@ def test_up_and_down_again_and_again_leave_nothing(provision: Provision, tmp_pat
         provision.ok("up", env, "--until", level)
         provision.ok("down", env)
         assert provision.traces("again") == []
+
+
+@pytest.mark.group(docker="matrix")
+def test_a_member_of_the_ensemble_serves_when_it_has_been_started(provision: Provision, tmp_path: Path) -> None:
+    env = write_environment(tmp_path, "serving", SMALL)
+    nodes = json.loads(provision.ok("up", env, "-o", "json"))["nodes"]
+    (address,) = (node["endpoint"] for node in nodes if node["name"] == "zookeeper-1")
+    provision.ok("stop", env, "zookeeper-1")
+    provision.ok("start", env, "zookeeper-1")
+    assert mode(server_status(address)) == "standalone"
+    provision.ok("down", env)
 
 
 def test_down_where_nothing_is_says_so(provision: Provision, tmp_path: Path) -> None:

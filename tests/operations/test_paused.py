@@ -1,6 +1,7 @@
 """Nodes that are paused keep their place: they are told as such, resumed, and stopped like those that run."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,6 +34,24 @@ def test_a_paused_broker_is_resumed_by_up_and_by_start(living: Living) -> None:
     living.runtime.pause_node("living", "zookeeper-1")
     life.start(living.runtime, "living", [], Patience(5.0))
     assert living.runtime.observe("living") == before
+
+
+def test_a_member_of_the_ensemble_is_started_when_it_serves(living: Living, monkeypatch: pytest.MonkeyPatch) -> None:
+    living.up()
+    answer, silences = living.runtime.run_in_node, iter(range(1000))
+
+    def not_yet(*asked: Any) -> tuple[int, str]:  # noqa: ANN401 as it is asked
+        return (0, "") if next(silences, None) is not None else answer(*asked)
+
+    monkeypatch.setattr(living.runtime, "run_in_node", not_yet)
+    living.runtime.pause_node("living", "zookeeper-1")  # the brokers go on answering
+    with pytest.raises(NotReady) as caught:
+        life.start(living.runtime, "living", ["zookeeper-1"], Patience(0.3))
+    assert "zookeeper-1: it is not part of a quorum yet" in caught.value.why
+    silences = iter(range(2))
+    living.runtime.pause_node("living", "zookeeper-1")
+    assert life.start(living.runtime, "living", ["zookeeper-1"], Patience(5.0)).level is Level.TOPICS
+    assert next(silences, None) is None
 
 
 def test_a_paused_broker_counts_as_one_to_stop(living: Living) -> None:
