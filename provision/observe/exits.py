@@ -25,13 +25,10 @@ _EXITS_S, _PAUSE_S = 3.0, 0.2
 def was_stopped(node: ObservedNode, log: Sequence[str]) -> bool:
     """Whether a node that has exited was asked to, by its exit code, or by its log where that is not known.
 
-    ZooKeeper writes nothing when it is asked: if its log tells no other reason, and not that it ended by itself, this
-    was it.
+    Whoever stops a node from here notes its exit code. A broker also writes it when others ask; ZooKeeper does not.
     """
     if node.exit_code is not None:
         return node.exit_code == WAS_ASKED_TO_STOP
-    if node.role == Role.ZOOKEEPER:
-        return explain(log) is None and not has_ended_by_itself(node, log)
     return any(_ASKED_TO_STOP in line for line in last_run(log))
 
 

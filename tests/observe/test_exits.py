@@ -30,3 +30,11 @@ SHUT_DOWN = "[2026-01-01 10:00:01,000] INFO [KafkaServer id=1] shut down complet
 def test_what_was_asked_to_stop(exit_code: int | None, log: list[str], *, stopped: bool) -> None:
     node = ObservedNode("broker-1", "broker", NodeState.EXITED, "", exit_code=exit_code)
     assert was_stopped(node, log) == stopped
+
+
+@pytest.mark.parametrize(("exit_code", "stopped"), [(143, True), (137, False), (1, False), (None, False)])
+def test_of_an_ensemble_only_the_exit_code_tells(exit_code: int | None, *, stopped: bool) -> None:
+    node = ObservedNode("zookeeper-1", "zookeeper", NodeState.EXITED, "", exit_code=exit_code)
+    assert (
+        was_stopped(node, ["[2026-01-01 10:00:00,000] INFO binding to port (org.apache.zookeeper.server)"]) == stopped
+    )

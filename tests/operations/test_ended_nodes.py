@@ -52,14 +52,15 @@ ENDS = [
     ("broker-1", None, [*DISK, ANOTHER_BEGINS, SIGTERM, SHUT_DOWN], STOPPED),
     ("zookeeper-1", 143, DISK, STOPPED),
     ("zookeeper-1", 137, [], KILLED),
-    ("zookeeper-1", None, [], STOPPED),
+    ("zookeeper-1", None, [], KILLED),  # whoever stops it from here notes it
     ("zookeeper-1", None, DISK, FAILED),
-    ("zookeeper-1", None, [*DISK, ANOTHER_BEGINS, "[2026-01-01 10:00:02,000] INFO a line"], STOPPED),
+    ("zookeeper-1", None, [*DISK, ANOTHER_BEGINS, "[2026-01-01 10:00:02,000] INFO a line"], KILLED),
     *(("zookeeper-1", None, log, EXITED) for log in BY_ITSELF),
     ("zookeeper-1", 1, ABNORMAL, EXITED),
     ("zookeeper-1", 143, ABNORMAL, STOPPED),
-    ("zookeeper-1", None, [*ABNORMAL, ANOTHER_BEGINS, "[2026-01-01 10:00:02,000] INFO a line"], STOPPED),
-    ("zookeeper-1", None, FOLLOWER_GONE, STOPPED),  # a leader that was stopped after the others
+    ("zookeeper-1", None, [*ABNORMAL, ANOTHER_BEGINS, "[2026-01-01 10:00:02,000] INFO a line"], KILLED),
+    ("zookeeper-1", None, FOLLOWER_GONE, KILLED),
+    ("zookeeper-1", 143, FOLLOWER_GONE, STOPPED),  # a leader that was stopped after the others
 ]
 
 
@@ -72,8 +73,8 @@ def test_it_is_told_in_one_way(
     environment = Environment.named(NAME)
     named = [one for one in environment.examine().findings if one.node == node and one.id in _ALL]
     assert [one.id for one in named] == [ended]
-    is_untold = ended == STOPPED and node == "zookeeper-1" and exit_code is None
-    assert ("or killed: a ZooKeeper's log does not tell which" in named[0].cause) is is_untold
+    is_untold = ended == KILLED and node == "zookeeper-1" and exit_code is None
+    assert ("a signal ended it, and not `provision stop`" in named[0].cause) is is_untold
     status = environment.status()
     assert (REASON in status.health[node].detail) is (REASON in named[0].title) is (ended == FAILED)
     with pytest.raises(NodeFailed) as raised:

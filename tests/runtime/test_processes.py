@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -123,7 +123,7 @@ print(server.getsockname()[1], flush=True)
 while True:
     signal.pause()
 """
-# It stops what it did not start: it is no parent, and is told no exit code.
+# It stops what it did not start: it is no parent, and is told no exit code. It is known then that it was stopped.
 ANOTHER_COMMAND = """
 import sys
 from pathlib import Path
@@ -132,8 +132,39 @@ from provision.runtime.process import processes
 directory = Path(sys.argv[1])
 processes.stop(directory, patience_s=20)
 assert processes.find(directory) is None
-assert processes.exit_code(directory) is None
+assert processes.exit_code(directory) == 143
 """
+EXIT_CODE = """
+import sys
+from pathlib import Path
+from provision.runtime.process import processes
+
+print(processes.exit_code(Path(sys.argv[1])))
+"""
+
+
+def _end_from_outside(node: Path) -> None:
+    process = processes.find(node)
+    assert process
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        (lambda node: processes.stop(node, 20), "143"),
+        (processes.kill, "137"),
+        (_end_from_outside, "None"),
+    ],
+)
+def test_a_later_command_knows_how_it_was_ended_from_here(node: Path, end: Callable[[Path], None], code: str) -> None:
+    for end_it, expected in ((end, code), (_end_from_outside, "None")):  # a new start makes it unknown again
+        _start(node)
+        end_it(node)
+        assert processes.exit_code(node) is not None  # its parent is told anyway
+        told = subprocess.run([sys.executable, "-c", EXIT_CODE, node], check=True, capture_output=True, text=True)
+        assert told.stdout.strip() == expected
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it is there that a process without its first thread is a zombie")

@@ -6,6 +6,7 @@ process with the same id is never mistaken for it. The mark alone suffices: the 
 """
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -35,10 +36,11 @@ _EXEC_S, _EXEC_PAUSE_S = 0.2, 0.01
 
 
 class _Process(Note):
-    """`process.json`: a process, by its id and when it was started."""
+    """`process.json`: a process, by its id and when it was started, and how it ended if it was ended from here."""
 
     pid: Annotated[int, Field(ge=1, lt=2**31)]
     created: Seconds
+    exit_code: Annotated[int, Field(ge=0, lt=256)] | None = None
 
 
 # Children of this command: their exit codes are available only to their parent.
@@ -189,14 +191,15 @@ def find(directory: Path, running: Mapping[str, psutil.Process] | None = None) -
 
 
 def exit_code(directory: Path) -> int | None:
-    """The exit code of the node's last process, 128 + N for signal N; None if this command was not its parent.
+    """The exit code of the node's last process, 128 + N for signal N.
 
+    Only its parent is told it: other commands know what a `stop` or `kill` of any of them has noted, else it is None.
     The process has already ended, but the system may need another moment to provide its exit code.
     """
     note = _noted(directory)
     child = _children.get(note.pid) if note else None
     try:
-        code = child.wait(_REAP_S) if child else None
+        code = child.wait(_REAP_S) if child else note.exit_code if note else None
     except subprocess.TimeoutExpired:
         return None
     return 128 - code if code is not None and code < 0 else code
@@ -264,7 +267,9 @@ def stop(directory: Path, patience_s: float) -> None:
             process.terminate()
             if is_paused(process):  # it notices SIGTERM only then
                 process.resume()
-            if not _await_exit(process, patience_s):
+            if _await_exit(process, patience_s):
+                _note_end(directory, signal.SIGTERM)
+            else:
                 kill(directory)
 
 
@@ -272,6 +277,14 @@ def kill(directory: Path) -> None:
     """Kill the node's process and wait until it is gone."""
     if process := find(directory):
         _kill(process)
+        _note_end(directory, signal.SIGKILL)
+
+
+def _note_end(directory: Path, by: signal.Signals) -> None:
+    """Note for later commands how the process has ended; without space they do not know."""
+    if note := _noted(directory):
+        with suppress(OSError):
+            write_whole(directory / _NOTE, note.model_copy(update={"exit_code": 128 + by}).model_dump_json())
 
 
 def kill_tools(environment: Path) -> None:

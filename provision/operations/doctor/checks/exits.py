@@ -71,24 +71,26 @@ def _without_reason(facts: Facts, node: ObservedNode, known_of: NodeFacts) -> Fi
     log = known(known_of.log) or ()
     fix = f"provision start {facts.name} {node.name}"
     if facts.was_stopped(node):
-        untold = node.role == Role.ZOOKEEPER and node.exit_code is None
         return Finding(
             "node-stopped",
             f"{node.name} is stopped",
             evidence=_evidence(node, log[-1:]),
-            cause="it was asked to stop, by `provision stop` or by SIGTERM"
-            + (", or killed: a ZooKeeper's log does not tell which" if untold else ""),
+            cause="it was asked to stop, by `provision stop` or by SIGTERM",
             fix=fix,
             severity=Severity.WARNING,
             repairs=starting(node.name),
             node=node.name,
         )
     if node.exit_code == _KILLED or (node.exit_code is None and not has_ended_by_itself(node, log)):
+        by_whom = "somebody sent it, or the system was out of memory"
+        untold = node.role == Role.ZOOKEEPER and node.exit_code is None  # it writes nothing when it is asked to stop
         return Finding(
             "node-killed",
             f"{node.name} was killed",
             evidence=_evidence(node, log[-1:]),
-            cause="SIGKILL ended it in the middle of its work: somebody sent it, or the system was out of memory",
+            cause=f"a signal ended it, and not `provision stop`: {by_whom}"
+            if untold
+            else f"SIGKILL ended it in the middle of its work: {by_whom}",
             fix=f"{fix}; if it happens again, give the machine more memory or the nodes less (`heap`)",
             repairs=starting(node.name),
             node=node.name,
