@@ -108,9 +108,13 @@ class NodeFailed(ProvisionError):
 
 
 class Busy(ProvisionError):
-    """Another command is changing the environment, or has taken it over from this one; `what` names it."""
+    """Another command is changing the environment, or has taken it over from this one; `what` names it.
+
+    `command` is its verb, empty if that is not known.
+    """
 
     exit_code = 75
+    command = ""
 
 
 class NotReady(ProvisionError):

@@ -49,10 +49,12 @@ class Holder(Note):
 
 def busy(environment: str, holder: Holder | None) -> Busy:
     """The error for an environment that another command is changing."""
-    return Busy(
+    error = Busy(
         f"{environment} is being changed by {holder or 'another command'}",
         hint=f"wait for it (`--lock-timeout 5m`), or end it and remove all: `provision down {environment} --force`",
     )
+    error.command = holder.command if holder else ""
+    return error
 
 
 def taken_over(environment: str, holder: Holder | None) -> Busy:

@@ -34,6 +34,8 @@ from provision.runtime.base import Hold, Runtime
 
 FORCE_S = 30.0
 """How long a command has to end if its lock is taken over; what it is doing is finished in that time."""
+COLLECTS_S = 3.0
+"""How long `gc` is waited for in any case, which holds for a moment what killed commands have left."""
 _PAUSE_S = 0.2
 _BETWEEN_ACTIONS = (ActionStarted, ActionStep, Fetching, NodeWaiting, Progress, StillWaiting)
 """The events at which a command that has lost its lock stops: something is about to begin, or it only waits."""
@@ -194,18 +196,19 @@ class _Held(Change):
         note_with_environment([runtime], self._name, killed, KILLED)
 
     def _wait(self, take: Callable[[Holder], None]) -> None:
-        told = False
+        told, for_gc = False, Patience(COLLECTS_S)
         while True:
             try:
                 take(self._holder)
             except Busy as reason:
-                if self._patience.is_over:
+                patience = for_gc if reason.command == "gc" and self._patience.is_over else self._patience
+                if patience.is_over:
                     raise
                 self.has_waited = True
                 if not told:
                     self._listener(Notice(f"{reason.what}; waiting for it"))
                     told = True
-                self._patience.pause(_PAUSE_S)
+                patience.pause(_PAUSE_S)
             else:
                 return
 

@@ -18,6 +18,7 @@ from provision.home.holders import Holder
 from provision.home.journals import Journal
 from provision.home.locks import HomeLock
 from provision.kafka.levels import Level
+from provision.operations import changing as change_of_one
 from provision.pipeline import UpOptions, UpResult
 from provision.runtime.base import Hold
 from provision.runtime.fake import FakeRuntime
@@ -135,6 +136,38 @@ def test_another_environment_is_not_kept_off(make: Make, fake: FakeRuntime, tmp_
         other = Environment(name="other", runtimes=FakeRuntimes(tmp_path / "home", fake))
         other.up(RUNNING)
         assert other.down() == 5
+
+
+@pytest.mark.parametrize("where", ["home", "runtime"])
+def test_what_gc_looks_at_is_waited_for_a_moment(
+    make: Make, fake: FakeRuntime, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, where: str
+) -> None:
+    told: list[str] = []
+    waits = threading.Event()
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Notice):
+            told.append(event.text)
+            waits.set()
+
+    lock, collecting = HomeLock(tmp_path / "home", "faked"), Holder.of("gc")
+    held = fake.hold("faked", collecting) if where == "runtime" else None
+    if held is None:
+        lock.take(collecting)
+    release = held.release if held else lock.release
+    with ThreadPoolExecutor(1) as pool:
+        up = pool.submit(make(on_event=tell).up, RUNNING)
+        assert waits.wait(LONG_S)
+        assert told[0].startswith("faked is being changed by `provision gc` (")
+        release()
+        up.result(LONG_S)
+    monkeypatch.setattr(change_of_one, "COLLECTS_S", 0.1)
+    held = fake.hold("faked", collecting) if where == "runtime" else None
+    if held is None:
+        lock.take(collecting)
+    with pytest.raises(Busy, match="by `provision gc`"):  # it removes more than a lock
+        make().down()
+    (held.release if held else lock.release)()
 
 
 @pytest.mark.parametrize("home", ["home", "another"])
