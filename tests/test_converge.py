@@ -153,7 +153,7 @@ def test_what_a_broker_takes_while_it_runs_restarts_nobody_and_is_in_its_file(li
     assert list(living.kafka.set_on_brokers.values()) == [{"num.io.threads": "7"}] * 3
     files = {file.name: file.text for file in living.runtime.read_files("living", "broker-2")}
     assert "num.io.threads=7\n" in files["server.properties"]
-    assert set(files) == {"fingerprint", "launch.json", "log4j.properties", "server.properties"}
+    assert set(files) == {"fingerprint", "java.security", "launch.json", "log4j.properties", "server.properties"}
 
 
 def test_what_a_broker_does_not_take_is_rolled_out_with_the_controller_last(living: Living) -> None:

@@ -31,7 +31,7 @@ from jinja2.nodes import EvalContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from provision.catalogue.versions import KRAFT, release_of
-from provision.cluster import confined, properties
+from provision.cluster import confined, name_cache, properties
 from provision.cluster.agents import agent_files
 from provision.cluster.layout import CLIENT, ELECTION, QUORUM
 from provision.cluster.model import LAUNCH_FILE, MAIN_FILES, Cluster, Node, RenderedFile, Role
@@ -68,7 +68,7 @@ def render_here(cluster: Cluster, tell: Callable[[str, str], None] | None = None
     files: list[RenderedFile] = []
     problems: dict[str, Problem] = {}
     for node in cluster.nodes:
-        files.append(_launch_file(cluster, node))
+        files += [_launch_file(cluster, node), *name_cache.files_of(node)]
         logging = () if node.logs_itself else (release_of(cluster.version).logging_file.name,)
         for name in (MAIN_FILES[node.role], *logging):
             try:

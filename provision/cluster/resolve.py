@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from provision.catalogue.versions import KRAFT, ZOOKEEPER, KafkaVersion, release_of
+from provision.cluster import name_cache
 from provision.cluster.agents import Agents, agents_of
 from provision.cluster.layout import CLIENT, Layout, controller_name, voter_names
 from provision.cluster.model import (
@@ -329,7 +330,8 @@ def _java_args(
         f"-Dorg.xerial.snappy.tempdir={temp_dir}",
         *([] if software.logs_itself else [f"-D{logging.property}={file_url(f'{config_dir}/{logging.name}')}"]),
         *agents.options,
-        *(bound_here(java.options) if layout.runtime == "process" else ()),
+        # Containers find each other by names; processes by addresses.
+        *(bound_here(java.options) if layout.runtime == "process" else (name_cache.option(config_dir),)),
         *java.options,
         "-cp",
         software.class_path,

@@ -144,9 +144,11 @@ def test_the_order_of_keys_in_the_file_does_not_change_the_bytes() -> None:
 def test_every_node_has_its_settings_its_logging_and_its_launch_file() -> None:
     assert [(file.node, file.name) for file in render(cluster_of())] == [
         ("zookeeper-1", "launch.json"),
+        ("zookeeper-1", "java.security"),
         ("zookeeper-1", "zookeeper.properties"),
         ("zookeeper-1", "log4j.properties"),
         ("broker-1", "launch.json"),
+        ("broker-1", "java.security"),
         ("broker-1", "server.properties"),
         ("broker-1", "log4j.properties"),
     ]

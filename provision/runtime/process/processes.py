@@ -6,7 +6,6 @@ process with the same id is never mistaken for it. The mark alone suffices: the 
 """
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ MARK, TOOL_MARK = "-Dprovision.node=", "-Dprovision.tool="
 _NOTE = "process.json"
 _PROCESSES = Path("/proc")
 _DELETED = " (deleted)"
+_TERMINATED, _KILLED = 128 + 15, 128 + 9  # as shells tell it
 _KILL_PATIENCE_S = 10.0
 _REAP_S = 1.0
 _STOPPED_S = 2.0
@@ -268,7 +268,7 @@ def stop(directory: Path, patience_s: float) -> None:
             if is_paused(process):  # it notices SIGTERM only then
                 process.resume()
             if _await_exit(process, patience_s):
-                _note_end(directory, signal.SIGTERM)
+                _note_end(directory, _TERMINATED)
             else:
                 kill(directory)
 
@@ -277,14 +277,14 @@ def kill(directory: Path) -> None:
     """Kill the node's process and wait until it is gone."""
     if process := find(directory):
         _kill(process)
-        _note_end(directory, signal.SIGKILL)
+        _note_end(directory, _KILLED)
 
 
-def _note_end(directory: Path, by: signal.Signals) -> None:
+def _note_end(directory: Path, exit_code: int) -> None:
     """Note for later commands how the process has ended; without space they do not know."""
     if note := _noted(directory):
         with suppress(OSError):
-            write_whole(directory / _NOTE, note.model_copy(update={"exit_code": 128 + by}).model_dump_json())
+            write_whole(directory / _NOTE, note.model_copy(update={"exit_code": exit_code}).model_dump_json())
 
 
 def kill_tools(environment: Path) -> None:
