@@ -6,7 +6,7 @@ that lose packets; on one machine a few seconds are enough.
 
 from provision import Environment, ProvisionError
 
-_KRAFT = {"broker.session.timeout.ms": 4_000, "broker.heartbeat.interval.ms": 1_000}
+_KRAFT = {"broker.session.timeout.ms": 4_000, "broker.heartbeat.interval.ms": 500}
 # Kafka's default up to 2.4. ZooKeeper grants 4 to 40 s, unless one of the keys below says otherwise.
 _ZOOKEEPER = {"zookeeper.session.timeout.ms": 6_000}
 _GRANTED = ("tickTime", "minSessionTimeout", "maxSessionTimeout")

@@ -10,7 +10,7 @@ from provision.testing.failover import prompt_failover
 from provision.testing.pool import Wanted
 
 SESSION, BEAT, OLD = "broker.session.timeout.ms", "broker.heartbeat.interval.ms", "zookeeper.session.timeout.ms"
-SHORT = {SESSION: "4000", BEAT: "1000"}
+SHORT = {SESSION: "4000", BEAT: "500"}
 KRAFT: dict[str, Any] = {"kafka": {"mode": "kraft"}, "brokers": {"nodes": 3, "port": "auto"}}
 OF_ZOOKEEPER: dict[str, Any] = {"kafka": {"version": "3.9.1", "mode": "zookeeper"}, "brokers": {"port": "auto"}}
 
