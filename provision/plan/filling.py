@@ -36,7 +36,8 @@ def not_to_be_continued(topic: Topic, unfilled: Mapping[str, Unfilled]) -> Itera
     if topic.records is None:
         return
     if begun.partitions != topic.partitions:
-        cause = f"its filling was interrupted, and it had {begun.partitions} partitions then, not {topic.partitions}"
+        before = f"{begun.partitions} {plural('partition', begun.partitions)}"
+        cause = f"its filling was interrupted, and it had {before} then, not {topic.partitions}"
     elif begun.digest != digest_of(topic.records):
         cause = f"its filling was interrupted, and {topic.records.name} has changed since"
     else:

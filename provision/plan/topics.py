@@ -138,7 +138,7 @@ def _without_room(
     for old in there.topics:
         held = _most_replicas(old)
         if leaving and old.name not in declared and not old.internal and held > len(staying):
-            cause = f"it has {held} replicas, and without {names} there {_are(len(staying))}"
+            cause = f"it has {counted('replica', held)}, and without {names} there {_are(len(staying))}"
             hint = f"declare {old.name} in the file with a smaller replication_factor, or keep the brokers"
             yield Action(Verb.REFUSE, TOPIC, old.name, cause, hint)
 

@@ -7,6 +7,7 @@ end offsets of an interrupted topic say which records it has.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from provision.common.counts import plural
 from provision.common.patience import Patience, Pauses
 from provision.common.records import NewRecord
 from provision.errors import ProvisionError, Unavailable
@@ -123,7 +124,9 @@ def remaining(records: Iterable[NewRecord], partitions: int, written: Sequence[i
                 continue
         yield record
     if to_skip:
-        raise ProvisionError(f"it has {to_skip:,} records more than its file: somebody else has written to it, too")
+        raise ProvisionError(
+            f"it has {to_skip:,} {plural('record', to_skip)} more than its file: somebody else has written to it, too"
+        )
 
 
 def _ends(admin: "Admin", cluster: ObservedCluster, name: str) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from provision import ProvisionError
+from provision.common.counts import counted
 from provision.testing.kafka import Kafka
 
 _TIME = re.compile(r"\[?(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:[,.](\d{3}))?")
@@ -50,7 +51,7 @@ def _status(kafka: Kafka) -> str:
     lines += [f"  {what}: {why}" for what, why in assessment.missing.items()]
     for topic in environment.topics(settings=False):
         behind = f", {topic.under_replicated} under-replicated" if topic.under_replicated else ""
-        lines.append(f"  topic {topic.name}: {len(topic.partitions)} partitions{behind}")
+        lines.append(f"  topic {topic.name}: {counted('partition', len(topic.partitions))}{behind}")
     return "\n".join(lines)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from provision import Environment, Record, UsageError
+from provision.common.counts import counted
 from provision.common.patience import Patience
 from provision.common.records import Isolation
 from provision.testing.content import Content, new_records
@@ -99,7 +100,9 @@ class TestTopic:
         while not self._environment.has_read_all(group, [self.name]):
             if not patience.pause(_PAUSE_S):
                 left = self.lag(group)
-                raise AssertionError(f"{group} has {left} records of {self.name} to read after {patience.given}")
+                raise AssertionError(
+                    f"{group} has {counted('record', left)} of {self.name} to read after {patience.given}"
+                )
 
     # -- the same in async tests: the event loop goes on meanwhile ----------------------------------------------------
 
@@ -142,6 +145,6 @@ class TestTopic:
 def _listed(records: list[Record]) -> str:
     if not records:
         return "no records"
-    count = "1 record" if len(records) == 1 else f"{len(records)} records"
+    count = counted("record", len(records))
     shown = ", ".join(repr(record.value) for record in records[:_SHOWN])
     return f"{count} ({shown}{', …' if len(records) > _SHOWN else ''})"

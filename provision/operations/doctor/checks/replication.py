@@ -1,9 +1,10 @@
 """Partitions that lack replicas, leaders or room to write, and reassignments that do not end: with their cause."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 
 from provision.cluster.model import Role
+from provision.common.counts import counted
 from provision.operations.doctor.away import Absence, absence, first_few, numbers, throttle_of
 from provision.operations.doctor.facts import Arrival, Facts, NodeFacts, known
 from provision.operations.doctor.findings import Finding, Repair, Severity
@@ -54,9 +55,10 @@ def under_replicated(facts: Facts) -> Iterator[Finding]:
     for broker, partitions in sorted(lacking.items()):
         why = absence(facts, broker, partitions)
         if not why.is_passing:
+            of_them = f"{len(partitions)} of the {counted('partition', total[broker])} on {why.broker}"
             yield Finding(
                 "under-replicated",
-                f"{len(partitions)} of the {total[broker]} partitions on {why.broker} are not in sync there",
+                f"{of_them} {_are(partitions)} not in sync there",
                 evidence=first_few(map(_shown, partitions)),
                 cause=why.why,
                 fix=why.fix,
@@ -86,6 +88,10 @@ def no_leader(facts: Facts) -> Iterator[Finding]:
         reasons = [absence(facts, broker, partitions) for broker in brokers]
         if not any(reason.is_passing for reason in reasons):
             yield _without_leader(partitions, reasons)
+
+
+def _are(things: Sized) -> str:
+    return "is" if len(things) == 1 else "are"
 
 
 def _without_leader(partitions: Lacking, reasons: Sequence[Absence]) -> Finding:
@@ -126,7 +132,7 @@ def minimum_not_met(facts: Facts) -> Iterator[Finding]:
         lower = f"set {_MINIMUM} of {name} to at most {fewest}"
         yield Finding(
             "min-isr-not-met",
-            f"nobody can write with acks=all to {len(partitions)} partitions of {name}",
+            f"nobody can write with acks=all to {counted('partition', len(partitions))} of {name}",
             evidence=(f"{_MINIMUM}={minimum}", *first_few(_shown((name, p)) for p in partitions)),
             cause=too_high or "; ".join(reason.why for reason in reasons),
             file=_place_of_minimum(facts, name),
@@ -171,7 +177,7 @@ def leaders_not_preferred(facts: Facts) -> Iterator[Finding]:
     if elsewhere:
         yield Finding(
             "leaders-not-preferred",
-            f"{len(elsewhere)} partitions are not led by their preferred replica",
+            f"{counted('partition', len(elsewhere))} {_are(elsewhere)} not led by the preferred replica",
             evidence=first_few(
                 f"{name}-{number}: leader {p.leader}, preferred {p.replicas[0]}"
                 for (name, number), p in elsewhere.items()
@@ -212,7 +218,7 @@ def reassignment_hangs(facts: Facts) -> Iterator[Finding]:
         if not why.is_passing:
             yield Finding(
                 "reassignment-hangs",
-                f"the reassignment of {len(partitions)} partitions to {why.broker} does not come to an end",
+                f"the reassignment of {counted('partition', len(partitions))} to {why.broker} does not come to an end",
                 evidence=first_few(_moving(at, arrivals[at[0], at[1].number]) for at in partitions),
                 cause=why.why,
                 fix=why.fix,
