@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 CLIENT_ID = "provision"
 REQUEST_TIMEOUT_S = 30.0
 """How long a client waits for a response, and for a first broker to connect to."""
+RECONNECT_MS = 1000
+"""The longest pause before a client tries again to reach a broker. Only then does it ask others who leads instead.
+
+The libraries' own, 10 and 30 s, double with each attempt: longer than the cluster needs to have another leader.
+"""
 _LOOK_S = 2.0
 _CREATES_NOTHING = {"allow_auto_create_topics": False}
 _CHUNK = 64 * 1024
@@ -102,7 +107,9 @@ def _opened(client: Any, access: Access, **options: object) -> Any:  # noqa: ANN
     access = _answering(access)
     try:
         with translated(doing):
-            return client(**access.client_options(), **proxied(access), **options)
+            return client(
+                **access.client_options(), **proxied(access), **options, reconnect_backoff_max_ms=RECONNECT_MS
+            )
     except Unavailable as error:
         error.add(*symptoms)
         raise

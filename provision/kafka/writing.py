@@ -20,7 +20,7 @@ from provision.common.patience import Patience
 from provision.common.records import Codec, NewRecord
 from provision.errors import KafkaRefused, ProvisionError, Unavailable, UsageError
 from provision.kafka.access import Access
-from provision.kafka.connection import ask_any
+from provision.kafka.connection import RECONNECT_MS, ask_any
 from provision.kafka.readiness import is_gone, no_topic
 from provision.kafka.translation import as_provision_error
 from provision.spec.units import size_text
@@ -121,6 +121,7 @@ def _options(access: Access, limits: "_Limits", largest_bytes: int, compression:
         "message.max.bytes": message_bytes,
         "partitioner": "murmur2_random",  # as in Kafka's own clients
         "queue.buffering.max.kbytes": max(_QUEUE_KIB, 2 * message_bytes // 1024),
+        "reconnect.backoff.max.ms": RECONNECT_MS,
         "request.timeout.ms": int(_REQUEST_S * 1000),
         "logger": _log,
     }

@@ -32,6 +32,15 @@ def was_stopped(node: ObservedNode, log: Sequence[str]) -> bool:
     return any(_ASKED_TO_STOP in line for line in last_run(log))
 
 
+def may_have_been_stopped(node: ObservedNode, log: Sequence[str]) -> bool:
+    """The same, and whether nobody knows: a ZooKeeper was ended from outside, and it is not noted how.
+
+    So it is after SIGKILL, but also after the machine was shut down.
+    """
+    untold = node.role == Role.ZOOKEEPER and node.exit_code is None
+    return was_stopped(node, log) or (untold and explain(log) is None and not has_ended_by_itself(node, log))
+
+
 def has_ended_by_itself(node: ObservedNode, log: Sequence[str]) -> bool:
     """Whether a ZooKeeper says in its log that it ends, for whatever reason: nothing from outside has ended it."""
     return node.role == Role.ZOOKEEPER and any(_ENDED_BY_ITSELF.search(line) for line in last_run(log))

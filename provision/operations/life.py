@@ -105,10 +105,19 @@ def start(runtime: Runtime, name: str, nodes: Sequence[str], patience: Patience,
     has_broker = any(node.role == Role.BROKER for node in observed.nodes if node.name in running)
     all_run = len(running) == len(observed.nodes)
     level = Level.TOPICS if all_run else Level.BROKERS if has_broker else Level.PROCESS
-    members = [node for node in chosen if Role.parse(node)[0] is Role.ZOOKEEPER]
-    if len(members) < len(chosen) and len(observed.of_role(Role.ZOOKEEPER)) == 1:
-        members = []  # the brokers that are started with it cannot register without it
+    members = _members_to_serve(observed, chosen, running) if has_broker else []
     return Wait(runtime, name, running, patience, tell).until(level, None, members)
+
+
+def _members_to_serve(observed: ObservedEnvironment, chosen: Sequence[str], running: Sequence[str]) -> list[str]:
+    """The started members of the ensemble that are to serve, where brokers that answer do not show that they do."""
+    ensemble = {node.name for node in observed.of_role(Role.ZOOKEEPER)}
+    started = [node for node in chosen if node in ensemble]
+    if len(ensemble.intersection(running)) <= len(ensemble) // 2:  # none can serve before others are started
+        return []
+    if len(ensemble) == 1 and len(started) < len(chosen):  # brokers that are started with it cannot register without it
+        return []
+    return started
 
 
 def _refuse_newcomers(observed: ObservedEnvironment, nodes: Sequence[ObservedNode]) -> None:

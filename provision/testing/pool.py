@@ -23,7 +23,7 @@ from provision.home.place import Home
 from provision.home.runs import KEPT, directory_of, make_directory
 from provision.testing import kept
 from provision.testing.ahead import Ahead
-from provision.testing.failover import prompt_failover
+from provision.testing.defaults import overrides_of
 from provision.testing.use import Use
 
 START_S = 300.0
@@ -95,7 +95,7 @@ class Wanted(Struct, frozen=True):
             UsageError: it is given a name that no environment can have.
         """
         with closing(self._under(name)) as described:
-            return self._under(name, prompt_failover(described))
+            return self._under(name, overrides_of(described))
 
     def _under(self, name: str, further: tuple[str, ...] = ()) -> Environment:
         if self.file:

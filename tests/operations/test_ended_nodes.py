@@ -74,7 +74,8 @@ def test_it_is_told_in_one_way(
     named = [one for one in environment.examine().findings if one.node == node and one.id in _ALL]
     assert [one.id for one in named] == [ended]
     is_untold = ended == KILLED and node == "zookeeper-1" and exit_code is None
-    assert ("a signal ended it, and not `provision stop`" in named[0].cause) is is_untold
+    assert ("of which ZooKeeper writes nothing" in named[0].cause) is is_untold
+    assert ("was stopped or killed" in named[0].title) is is_untold
     status = environment.status()
     assert (REASON in status.health[node].detail) is (REASON in named[0].title) is (ended == FAILED)
     with pytest.raises(NodeFailed) as raised:

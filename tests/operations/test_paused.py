@@ -14,7 +14,7 @@ from provision.operations import life
 from provision.operations.remove import down
 from provision.operations.status import status, status_dict, wait_for
 from provision.plan.actions import Verb
-from provision.plan.observed import NodeState
+from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from tests.test_converge import Living, brokers, living_in
 
 
@@ -52,6 +52,29 @@ def test_a_member_of_the_ensemble_is_started_when_it_serves(living: Living, monk
     living.runtime.pause_node("living", "zookeeper-1")
     assert life.start(living.runtime, "living", ["zookeeper-1"], Patience(5.0)).level is Level.TOPICS
     assert next(silences, None) is None
+
+
+@pytest.mark.parametrize(
+    ("members", "chosen", "running", "asked"),
+    [
+        (3, ["zookeeper-1"], ["zookeeper-1"], []),  # others have to be started before it can serve
+        (3, ["zookeeper-1"], ["zookeeper-1", "zookeeper-3"], ["zookeeper-1"]),
+        (3, ["zookeeper-1", "broker-1"], ["zookeeper-1", "zookeeper-3", "broker-1"], ["zookeeper-1"]),
+        (1, ["zookeeper-1"], ["zookeeper-1", "broker-1"], ["zookeeper-1"]),
+        (1, ["zookeeper-1", "broker-1"], ["zookeeper-1", "broker-1"], []),  # that the broker is back shows it
+        (3, ["broker-1"], ["zookeeper-1", "zookeeper-2", "broker-1"], []),
+    ],
+)
+def test_members_are_asked_whether_they_serve_if_they_can_and_nothing_else_shows_it(
+    members: int, chosen: list[str], running: list[str], asked: list[str]
+) -> None:
+    ensemble = [f"zookeeper-{number}" for number in range(1, members + 1)]
+    states = {True: NodeState.RUNNING, False: NodeState.EXITED}
+    nodes = [
+        ObservedNode(name, name.partition("-")[0], states[name in running], "") for name in [*ensemble, "broker-1"]
+    ]
+    observed = ObservedEnvironment("living", "fake", nodes=tuple(nodes))
+    assert life._members_to_serve(observed, chosen, running) == asked  # noqa: SLF001 it is the rule
 
 
 def test_a_paused_broker_counts_as_one_to_stop(living: Living) -> None:

@@ -1,5 +1,6 @@
 """A process is ours by its mark; neither a reused id nor a lost note leads to another."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -101,6 +102,21 @@ def test_one_that_does_not_heed_sigterm_is_killed(node: Path) -> None:
     processes.stop(node, patience_s=0.5)
     assert processes.find(node) is None
     assert processes.exit_code(node) == 128 + 9
+
+
+def test_how_the_last_one_ended_is_not_told_of_the_next(node: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _start(node)
+    processes.stop(node, 20)
+    processes.exit_code(node)
+
+    def no_space(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(processes, "write_whole", no_space)
+    found = _start(node)  # by its mark
+    found.kill()
+    found.wait()
+    assert processes.exit_code(node) is None
 
 
 LINGERS = """

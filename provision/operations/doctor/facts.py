@@ -13,7 +13,7 @@ from provision.kafka.causes import Failure
 from provision.kafka.failures import explain
 from provision.kafka.quorum import Quorum
 from provision.kafka.readiness import BrokerAnswers
-from provision.observe.exits import failure_of, was_stopped
+from provision.observe.exits import failure_of, may_have_been_stopped, was_stopped
 from provision.observe.readiness import Assessment
 from provision.observe.remembered import settings_in
 from provision.operations.certificates import Certificate
@@ -222,6 +222,10 @@ class Facts(Struct, frozen=True):
     def was_stopped(self, node: ObservedNode) -> bool:
         """Whether a node that has exited was asked to."""
         return was_stopped(node, self.log_of(node.name))
+
+    def may_have_been_stopped(self, node: ObservedNode) -> bool:
+        """Whether a node that has exited was asked to, or may have been."""
+        return may_have_been_stopped(node, self.log_of(node.name))
 
     def log_of(self, node: str) -> Sequence[str]:
         """The last lines of a node's log, as far as they could be read."""

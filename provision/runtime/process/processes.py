@@ -66,6 +66,7 @@ def start(command: Sequence[str], directory: Path, output: Path, variables: Mapp
     forget(directory)
     try:
         with output.open("ab") as log:
+            (directory / _NOTE).unlink(missing_ok=True)  # how the last one ended says nothing about this one
             child = subprocess.Popen(  # noqa: S603 the command is ours
                 command,
                 cwd=directory,
@@ -267,22 +268,21 @@ def stop(directory: Path, patience_s: float) -> None:
             process.terminate()
             if is_paused(process):  # it notices SIGTERM only then
                 process.resume()
-            if _await_exit(process, patience_s):
-                _note_end(directory, _TERMINATED)
-            else:
-                kill(directory)
+            if not _await_exit(process, patience_s):
+                _kill(process)
+            _note_end(directory, process, _TERMINATED)  # it was asked to, however it ended
 
 
 def kill(directory: Path) -> None:
     """Kill the node's process and wait until it is gone."""
-    if process := find(directory):
-        _kill(process)
-        _note_end(directory, _KILLED)
+    if (process := find(directory)) and _kill(process):
+        _note_end(directory, process, _KILLED)
 
 
-def _note_end(directory: Path, exit_code: int) -> None:
+def _note_end(directory: Path, process: psutil.Process, exit_code: int) -> None:
     """Note for later commands how the process has ended; without space they do not know."""
-    if note := _noted(directory):
+    note = _noted(directory)
+    if note and (note.pid, note.created) == (process.pid, process.create_time()):
         with suppress(OSError):
             write_whole(directory / _NOTE, note.model_copy(update={"exit_code": exit_code}).model_dump_json())
 
@@ -294,11 +294,15 @@ def kill_tools(environment: Path) -> None:
             _kill(process)
 
 
-def _kill(process: psutil.Process) -> None:
+def _kill(process: psutil.Process) -> bool:
+    """Kill it, and wait until it is gone; returns False if it had ended before."""
+    is_killed = False
     with _signalled(process):
         process.kill()
+        is_killed = True
         if not _await_exit(process, _KILL_PATIENCE_S):
             raise ProvisionError(f"process {process.pid} does not end, not even by SIGKILL")
+    return is_killed
 
 
 @contextmanager

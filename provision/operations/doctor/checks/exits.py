@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-from provision.cluster.model import Role
 from provision.kafka.causes import Failure, failure_ids
 from provision.kafka.failures import explain, lines_of, telling
 from provision.observe.exits import has_ended_by_itself
@@ -19,7 +18,7 @@ _SHOWING, _EVIDENCE = 2, 4
 
 def _is_meant(facts: Facts, node: ObservedNode) -> bool:
     """Whether it was stopped with everything else."""
-    return facts.was_stopped(node) and is_stopped_as_a_whole(facts)
+    return facts.may_have_been_stopped(node) and is_stopped_as_a_whole(facts)
 
 
 @check("wrong-architecture", "port-taken")
@@ -82,15 +81,15 @@ def _without_reason(facts: Facts, node: ObservedNode, known_of: NodeFacts) -> Fi
             node=node.name,
         )
     if node.exit_code == _KILLED or (node.exit_code is None and not has_ended_by_itself(node, log)):
-        by_whom = "somebody sent it, or the system was out of memory"
-        untold = node.role == Role.ZOOKEEPER and node.exit_code is None  # it writes nothing when it is asked to stop
+        untold = node.exit_code is None and facts.may_have_been_stopped(node)
         return Finding(
             "node-killed",
-            f"{node.name} was killed",
+            f"{node.name} was {'stopped or ' if untold else ''}killed",
             evidence=_evidence(node, log[-1:]),
-            cause=f"a signal ended it, and not `provision stop`: {by_whom}"
+            cause="a signal ended it, of which ZooKeeper writes nothing: SIGKILL, or SIGTERM from somebody else than"
+            " `provision stop`"
             if untold
-            else f"SIGKILL ended it in the middle of its work: {by_whom}",
+            else "SIGKILL ended it in the middle of its work: somebody sent it, or the system was out of memory",
             fix=f"{fix}; if it happens again, give the machine more memory or the nodes less (`heap`)",
             repairs=starting(node.name),
             node=node.name,

@@ -1,0 +1,90 @@
+"""What clusters of tests have instead of Kafka's defaults: short leases and small internal topics, unless told."""
+
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provision.cluster.render import shipped_templates
+from provision.environment import Environment
+from provision.testing.defaults import overrides_of
+from provision.testing.pool import DEFAULT, Wanted
+
+SESSION, BEAT, OLD = "broker.session.timeout.ms", "broker.heartbeat.interval.ms", "zookeeper.session.timeout.ms"
+OFFSETS, TRANSACTIONS = "offsets.topic.num.partitions", "transaction.state.log.num.partitions"
+LEASES, FEW = {SESSION: "4000", BEAT: "500"}, {OFFSETS: "5", TRANSACTIONS: "5"}
+KRAFT: dict[str, Any] = {"kafka": {"mode": "kraft"}, "brokers": {"nodes": 3, "port": "auto"}}
+OF_ZOOKEEPER: dict[str, Any] = {"kafka": {"version": "3.9.1", "mode": "zookeeper"}, "brokers": {"port": "auto"}}
+SWARM = KRAFT | {"runtime": "swarm", "swarm": {"publish": "none"}}
+
+
+def said(environment: Environment) -> list[Mapping[str, str]]:
+    """What each node says about these settings, if anything."""
+    with closing(environment):
+        nodes = environment.validate().nodes
+    asked = (SESSION, BEAT, OLD, OFFSETS, TRANSACTIONS)
+    found = [{key: node.properties[key] for key in asked if key in node.properties} for node in nodes]
+    return [one for one in found if one]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, [LEASES | FEW]),
+        (KRAFT, [LEASES | FEW] * 3),
+        (KRAFT | {"kafka": {"mode": "kraft", "version": "4.3.0"}}, [LEASES | FEW] * 3),
+        (KRAFT | {"controllers": {"nodes": 3}}, [LEASES] * 3 + [LEASES | FEW] * 3),
+        (OF_ZOOKEEPER, [{OLD: "6000"} | FEW]),
+        (OF_ZOOKEEPER | {"kafka": {"version": "2.8.2"}}, [{OLD: "6000"} | FEW]),
+    ],
+)
+def test_they_are_set(values: dict[str, Any], expected: list[dict[str, str]]) -> None:
+    assert said(Wanted(values=values).named("of-tests")) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "left"),
+    [
+        (KRAFT | {"brokers": {"port": "auto", "properties": {SESSION: 9000}}}, FEW),
+        (KRAFT | {"brokers": {"port": "auto", "properties": {BEAT: 3000}}}, FEW),
+        (KRAFT | {"brokers": {"port": "auto", "overrides": {1: {"properties": {BEAT: 3000}}}}}, FEW),
+        (KRAFT | {"controllers": {"nodes": 1, "properties": {SESSION: 9000}}}, FEW),
+        (KRAFT | {"brokers": {"port": "auto", "properties": {OFFSETS: 50}}}, LEASES | {TRANSACTIONS: "5"}),
+        (OF_ZOOKEEPER | {"brokers": {"port": "auto", "properties": {OLD: 18000}}}, FEW),
+        (OF_ZOOKEEPER | {"zookeeper": {"properties": {"tickTime": 4000}}}, FEW),
+        (OF_ZOOKEEPER | {"zookeeper": {"properties": {"minSessionTimeout": 9000}}}, FEW),
+        (SWARM, FEW),
+        ({"bootstrap_servers": "127.0.0.1:9092"}, {}),
+        (KRAFT | {"brokers": {"nodes": "many"}}, {}),
+    ],
+)
+def test_what_the_description_says_stays(values: dict[str, Any], left: dict[str, str]) -> None:
+    with closing(Environment(name="of-tests", **values)) as described:
+        wanted = overrides_of(described)
+    assert set(wanted) == {f"brokers.properties.{key}={value}" for key, value in left.items()}
+
+
+def test_overrides_of_the_description_stay() -> None:
+    wanted = Wanted(values=DEFAULT, overrides=(f"brokers.properties.{SESSION}=12000",))
+    assert said(wanted.named("of-tests")) == [{SESSION: "12000"} | FEW]
+
+
+def test_templates_may_say_anything(tmp_path: Path) -> None:
+    template = (shipped_templates() / "server.kraft.properties.j2").read_text()
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "server.kraft.properties.j2").write_text(f"{SESSION}=12000\n{template}")
+    file = tmp_path / "kafka.yaml"
+    file.write_text("kafka: {mode: kraft}\nbrokers: {port: auto}\ntemplates: templates\n")
+    with closing(Wanted(file).named("of-tests")) as environment:
+        (text,) = [one.text for one in environment.render() if one.name == "server.properties"]
+    assert text.startswith(f"{SESSION}=12000\n")
+
+
+def test_a_file_says_it_too(tmp_path: Path) -> None:
+    file = tmp_path / "kafka.yaml"
+    file.write_text(f"kafka: {{mode: kraft}}\nbrokers: {{port: auto, properties: {{{SESSION}: 12000}}}}\n")
+    assert said(Wanted(file).named("of-tests")) == [{SESSION: "12000"} | FEW]
+    with closing(Wanted(tmp_path / "missing.yaml").named("of-tests")) as environment:
+        assert not any(SESSION in text for text in environment.source.overridden)
