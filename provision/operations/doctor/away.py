@@ -89,8 +89,9 @@ def nothing_runs(facts: Facts) -> bool:
 def is_stopped_as_a_whole(facts: Facts) -> bool:
     """Whether every node was asked to stop, as far as is known: that is no failure."""
     ended = [node for node, _ in facts.in_state(NodeState.EXITED)]
-    asked = any(map(facts.was_stopped, ended)) and all(map(facts.may_have_been_stopped, ended))
-    return asked and len(ended) == len(facts.there)
+    if len(ended) < len(facts.there) or not all(map(facts.may_have_been_stopped, ended)):
+        return False
+    return not ended or any(map(facts.was_stopped, ended))
 
 
 def _of_exited(facts: Facts, node: ObservedNode, start: str) -> Absence:

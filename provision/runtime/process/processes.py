@@ -66,7 +66,8 @@ def start(command: Sequence[str], directory: Path, output: Path, variables: Mapp
     forget(directory)
     try:
         with output.open("ab") as log:
-            (directory / _NOTE).unlink(missing_ok=True)  # how the last one ended says nothing about this one
+            with suppress(OSError):  # how the last one ended says nothing about this one
+                (directory / _NOTE).unlink(missing_ok=True)
             child = subprocess.Popen(  # noqa: S603 the command is ours
                 command,
                 cwd=directory,
