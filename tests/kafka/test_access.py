@@ -154,7 +154,7 @@ def test_options_of_the_library_are_handed_on(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr("kafka.KafkaConsumer", opens)
     connection.consumer(Access(SERVERS), request_timeout_ms=7)
-    own = {"allow_auto_create_topics": False}
+    own = {"allow_auto_create_topics": False, "reconnect_backoff_max_ms": connection.RECONNECT_MS}
     assert opened == [{**Access(SERVERS).client_options(), **own, "request_timeout_ms": 7}]
 
 
