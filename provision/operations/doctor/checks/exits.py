@@ -86,8 +86,8 @@ def _without_reason(facts: Facts, node: ObservedNode, known_of: NodeFacts) -> Fi
             "node-killed",
             f"{node.name} was {'stopped or ' if untold else ''}killed",
             evidence=_evidence(node, log[-1:]),
-            cause="a signal ended it, of which ZooKeeper writes nothing: SIGKILL, or a SIGTERM that `provision stop` did"
-            " not send"
+            cause="a signal ended it, of which ZooKeeper writes nothing: SIGKILL, or a SIGTERM"
+            " that `provision stop` did not send"
             if untold
             else "SIGKILL ended it in the middle of its work: somebody sent it, or the system was out of memory",
             fix=f"{fix}; if it happens again, give the machine more memory or the nodes less (`heap`)",
