@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from provision.cluster.model import Topic
-from provision.common.counts import plural
+from provision.common.counts import counted, plural
 from provision.errors import InvalidEnvironment, Problem
 from provision.plan.actions import Action, Verb
 from provision.plan.observed import Unfilled
@@ -22,7 +22,7 @@ def fillings(topics: Sequence[Topic], existing: Collection[str], unfilled: Mappi
     for topic in topics:
         if topic.records is None or (topic.name in existing and topic.name not in unfilled):
             continue
-        filling = Filling(topic.records, topic.partitions, counted(topic.records, topic.partitions))
+        filling = Filling(topic.records, topic.partitions, records_in(topic.records, topic.partitions))
         detail = f"{filling.records:,} {plural('record', filling.records)} from {topic.records.name}"
         cause = "new"
         if begun := unfilled.get(topic.name) if topic.name in existing else None:
@@ -36,7 +36,7 @@ def not_to_be_continued(topic: Topic, unfilled: Mapping[str, Unfilled]) -> Itera
     if topic.records is None:
         return
     if begun.partitions != topic.partitions:
-        before = f"{begun.partitions} {plural('partition', begun.partitions)}"
+        before = counted("partition", begun.partitions)
         cause = f"its filling was interrupted, and it had {before} then, not {topic.partitions}"
     elif begun.digest != digest_of(topic.records):
         cause = f"its filling was interrupted, and {topic.records.name} has changed since"
@@ -45,7 +45,7 @@ def not_to_be_continued(topic: Topic, unfilled: Mapping[str, Unfilled]) -> Itera
     yield Action(Verb.REFUSE, TOPIC, topic.name, cause, _ANEW)
 
 
-def counted(file: RecordFile, partitions: int) -> int:
+def records_in(file: RecordFile, partitions: int) -> int:
     """How many records a file has; all of them are read.
 
     Raises:

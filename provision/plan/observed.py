@@ -22,6 +22,8 @@ LOST_IN_MEMORY = "it starts empty: what it had in memory is gone"
 
 WAS_ASKED_TO_STOP = 143
 """The exit code of a JVM that SIGTERM has ended; one that ends by itself has another, even without an error."""
+WAS_KILLED = 137
+"""The exit code of whatever SIGKILL has ended."""
 
 
 class NodeState(StrEnum):

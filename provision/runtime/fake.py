@@ -13,7 +13,7 @@ from provision.errors import ProvisionError
 from provision.events import Fetching, Listener, silent
 from provision.home.holders import Holder, busy, taken_over
 from provision.plan.about import About
-from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
+from provision.plan.observed import WAS_KILLED, NodeState, ObservedEnvironment, ObservedNode
 from provision.plan.stored import StoredData
 from provision.runtime.archives import Archive, Archives, Left, kind_of
 from provision.runtime.base import Hold, JavaCommand, Remnant, Runtime, Streams
@@ -329,7 +329,7 @@ class FakeRuntime(Runtime):
     def kill_node(self, name: str, node: str) -> None:
         """Mark it as exited, as by SIGKILL."""
         self.on_verb("kill_node", node)
-        self.exit_node(name, node, 137)
+        self.exit_node(name, node, WAS_KILLED)
 
     def exit_node(self, name: str, node: str, exit_code: int | None, log: Sequence[str] = ()) -> None:
         """Let a running node exit by itself."""

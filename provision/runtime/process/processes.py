@@ -22,12 +22,12 @@ from provision.common.patience import Patience, Pauses
 from provision.common.sessions import OUT_OF_REACH
 from provision.common.whole_files import write_whole
 from provision.errors import ProvisionError
+from provision.plan.observed import WAS_ASKED_TO_STOP, WAS_KILLED
 
 MARK, TOOL_MARK = "-Dprovision.node=", "-Dprovision.tool="
 _NOTE = "process.json"
 _PROCESSES = Path("/proc")
 _DELETED = " (deleted)"
-_TERMINATED, _KILLED = 128 + 15, 128 + 9  # as shells tell it
 _KILL_PATIENCE_S = 10.0
 _REAP_S = 1.0
 _STOPPED_S = 2.0
@@ -271,13 +271,13 @@ def stop(directory: Path, patience_s: float) -> None:
                 process.resume()
             if not _await_exit(process, patience_s):
                 _kill(process)
-            _note_end(directory, process, _TERMINATED)  # it was asked to, however it ended
+            _note_end(directory, process, WAS_ASKED_TO_STOP)  # it was asked to, however it ended
 
 
 def kill(directory: Path) -> None:
     """Kill the node's process and wait until it is gone."""
     if (process := find(directory)) and _kill(process):
-        _note_end(directory, process, _KILLED)
+        _note_end(directory, process, WAS_KILLED)
 
 
 def _note_end(directory: Path, process: psutil.Process, exit_code: int) -> None:

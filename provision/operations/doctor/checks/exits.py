@@ -10,9 +10,8 @@ from provision.operations.doctor.checks.engine import ended_with_engine
 from provision.operations.doctor.facts import Facts, NodeFacts, known
 from provision.operations.doctor.findings import Finding, Severity, starting
 from provision.operations.doctor.registry import check
-from provision.plan.observed import NodeState, ObservedNode
+from provision.plan.observed import WAS_KILLED, NodeState, ObservedNode
 
-_KILLED = 137
 _SHOWING, _EVIDENCE = 2, 4
 
 
@@ -80,7 +79,7 @@ def _without_reason(facts: Facts, node: ObservedNode, known_of: NodeFacts) -> Fi
             repairs=starting(node.name),
             node=node.name,
         )
-    if node.exit_code == _KILLED or (node.exit_code is None and not has_ended_by_itself(node, log)):
+    if node.exit_code == WAS_KILLED or (node.exit_code is None and not has_ended_by_itself(node, log)):
         untold = node.exit_code is None and facts.may_have_been_stopped(node)
         return Finding(
             "node-killed",
