@@ -6,6 +6,7 @@ takes, creates topics that it is asked to write to, and counts nothing.
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ _QUEUE_KIB = 128 * 1024
 _ACKNOWLEDGE_S, _REQUEST_S, _CLOSE_S = 30.0, 25.0, 5.0
 # How often to look whether the topic is still there, while nothing is acknowledged.
 _LOOK_S, _POLL_S, _TELL_S = 2.0, 0.1, 0.25
+_ASK_S = 0.25  # librdkafka asks once a second which broker leads now
 _POLL_EVERY = 500
 _TOPIC_RESOURCE, _DESCRIBE_VERSION, _PRODUCER_ID_VERSION = 2, 1, 1
 _LIMITS = ("max.message.bytes", "segment.bytes")
@@ -225,16 +227,24 @@ class _Writer:
         self._raise()
 
     def _wait(self) -> None:
-        """Until something is acknowledged; a topic that is deleted meanwhile is noticed."""
-        before, patience, unlooked = self.acknowledged, Patience(_ACKNOWLEDGE_S + _CLOSE_S), Patience(_LOOK_S)
+        """Until something is acknowledged; other leaders, and a topic that is deleted meanwhile, are noticed."""
+        before, patience = self.acknowledged, Patience(_ACKNOWLEDGE_S + _CLOSE_S)
+        unasked, unlooked = Patience(_ASK_S), Patience(_LOOK_S)
         while self.acknowledged == before and self._pending:
             self._producer.poll(_POLL_S)
             self._raise()
+            if unasked.is_over:
+                self._ask_who_leads()
+                unasked = unasked.renewed()
             if unlooked.is_over:
                 self._require_topic()
                 unlooked = unlooked.renewed()
             if patience.is_over:
                 raise self._unacknowledged(self.acknowledged + 1, KafkaTimeoutError("nothing is acknowledged"))
+
+    def _ask_who_leads(self) -> None:
+        with suppress(self._refused):  # nobody has answered in time; it is asked again
+            self._producer.list_topics(self._topic, timeout=_ASK_S)
 
     def finish(self, told: Callable[[int], None]) -> None:
         """Wait until every record is acknowledged."""

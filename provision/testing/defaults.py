@@ -2,21 +2,39 @@
 
 A test that kills a broker waits until the cluster takes it for dead, and until it may come back. Both times are the
 lease of its registration: by default 9 s in KRaft mode and 18 s with ZooKeeper, which suits networks that lose packets.
-On one machine a few seconds are enough.
+On one machine a few seconds are enough. If it was the active controller, the others have to notice that first, and to
+agree on one of them: two that ask for votes at the same time, as two survivors usually do, try again after that time.
+
+Brokers that go on talk to the address of one that has gone: to the active controller, for example, when they need ids
+for producers. A container's address goes with the container, so nothing refuses the connection, and Kafka's limit for
+that is 10 s.
+
+Followers of the metadata learn that a change holds with the next one, or after half a second.
 
 The first consumer group and the first transaction wait for a topic of 50 partitions, with three replicas each, which is
 made for them. It cannot be made smaller later, but these clusters do not get old.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from provision import Environment, ProvisionError
 
-_KRAFT = {"broker.session.timeout.ms": 4_000, "broker.heartbeat.interval.ms": 500}
+_Settings = Mapping[str, int]
+
+# None of those that depend on each other is set if the description has one of them.
+_LEASES: _Settings = {"broker.session.timeout.ms": 3_000, "broker.heartbeat.interval.ms": 500}
+_ELECTIONS: _Settings = {
+    "controller.quorum.fetch.timeout.ms": 1_000,
+    "controller.quorum.election.timeout.ms": 300,
+    "controller.quorum.election.backoff.max.ms": 300,
+}
+_METADATA: _Settings = {"metadata.max.idle.interval.ms": 100}
+_CONNECTIONS: _Settings = {"socket.connection.setup.timeout.ms": 1_000, "socket.connection.setup.timeout.max.ms": 1_000}
 # Kafka's default up to 2.4. ZooKeeper grants 4 to 40 s, unless one of the keys below says otherwise.
-_ZOOKEEPER = {"zookeeper.session.timeout.ms": 6_000}
+_ZOOKEEPER: _Settings = {"zookeeper.session.timeout.ms": 6_000}
 _GRANTED = {"tickTime", "minSessionTimeout", "maxSessionTimeout"}
-_FEW = {"offsets.topic.num.partitions": 5, "transaction.state.log.num.partitions": 5}
+_OFFSETS: _Settings = {"offsets.topic.num.partitions": 5}
+_TRANSACTIONS: _Settings = {"transaction.state.log.num.partitions": 5}
 _SEVERAL_MACHINES = "swarm"
 
 
@@ -33,19 +51,23 @@ def overrides_of(environment: Environment) -> tuple[str, ...]:
         return ()
     if cluster.templates:
         return ()
-    brokers = set(spec.brokers.properties).union(*(one.properties for one in spec.brokers.overrides.values()))
-    found = _written("brokers", {key: value for key, value in _FEW.items() if key not in brokers})
-    if cluster.runtime == _SEVERAL_MACHINES:
-        return found
-    if cluster.zookeepers:
-        if brokers & _ZOOKEEPER.keys() or _GRANTED & spec.zookeeper.properties.keys():
-            return found
-        return (*found, *_written("brokers", _ZOOKEEPER))
-    if (brokers | spec.controllers.properties.keys()) & _KRAFT.keys():
-        return found
-    sections = ("brokers", "controllers") if spec.controllers.nodes else ("brokers",)
-    return (*found, *(said for section in sections for said in _written(section, _KRAFT)))
+    said = set(spec.brokers.properties).union(*(one.properties for one in spec.brokers.overrides.values()))
+    said |= spec.controllers.properties.keys()
+    if _GRANTED & spec.zookeeper.properties.keys():
+        said |= _ZOOKEEPER.keys()
+    of_brokers, of_all = [_OFFSETS, _TRANSACTIONS], list[_Settings]()
+    if cluster.runtime != _SEVERAL_MACHINES:
+        of_brokers += [_ZOOKEEPER] if cluster.zookeepers else []
+        of_all += [] if cluster.zookeepers else [_LEASES]
+        of_all += [_CONNECTIONS] if len(cluster.nodes) - len(cluster.zookeepers) > 1 else []
+        of_all += [_ELECTIONS, _METADATA] if len(cluster.voters) > 1 else []
+    found = list(_written("brokers", [*of_brokers, *of_all], said))
+    if spec.controllers.nodes:
+        found += _written("controllers", of_all, said)
+    return tuple(found)
 
 
-def _written(section: str, properties: Mapping[str, int]) -> tuple[str, ...]:
-    return tuple(f"{section}.properties.{key}={value}" for key, value in properties.items())
+def _written(section: str, fitting: Iterable[_Settings], said: set[str]) -> Iterator[str]:
+    for one in fitting:
+        if not one.keys() & said:
+            yield from (f"{section}.properties.{key}={value}" for key, value in one.items())
