@@ -16,6 +16,7 @@ SESSION, BEAT, OLD = "broker.session.timeout.ms", "broker.heartbeat.interval.ms"
 OFFSETS, TRANSACTIONS = "offsets.topic.num.partitions", "transaction.state.log.num.partitions"
 IDLE = "metadata.max.idle.interval.ms"
 LEASES, FEW = {SESSION: "3000", BEAT: "500"}, {OFFSETS: "5", TRANSACTIONS: "5"}
+OF_SEVERAL = FEW | {"replica.fetch.wait.max.ms": "100"}
 SETUP = {"socket.connection.setup.timeout.ms": "1000", "socket.connection.setup.timeout.max.ms": "1000"}
 ELECTION = "controller.quorum.election.timeout.ms"
 ELECTIONS = {
@@ -35,7 +36,7 @@ def said(environment: Environment) -> list[Mapping[str, str]]:
     """What each node says about these settings, if anything."""
     with closing(environment):
         nodes = environment.validate().nodes
-    asked = (*SEVERAL, OLD, *FEW)
+    asked = (*SEVERAL, OLD, *OF_SEVERAL)
     found = [{key: node.properties[key] for key in asked if key in node.properties} for node in nodes]
     return [one for one in found if one]
 
@@ -44,13 +45,13 @@ def said(environment: Environment) -> list[Mapping[str, str]]:
     ("values", "expected"),
     [
         ({}, [LEASES | FEW]),
-        (KRAFT, [SEVERAL | FEW] * 3),
-        (KRAFT | {"kafka": {"mode": "kraft", "version": "3.3.2"}}, [SEVERAL | FEW] * 3),
-        (KRAFT | {"kafka": {"mode": "kraft", "version": "4.3.0"}}, [SEVERAL | FEW] * 3),
-        (KRAFT | {"controllers": {"nodes": 3}}, [SEVERAL] * 3 + [SEVERAL | FEW] * 3),
-        (KRAFT | {"controllers": {"nodes": 1}}, [LEASES | SETUP] + [LEASES | SETUP | FEW] * 3),
+        (KRAFT, [SEVERAL | OF_SEVERAL] * 3),
+        (KRAFT | {"kafka": {"mode": "kraft", "version": "3.3.2"}}, [SEVERAL | OF_SEVERAL] * 3),
+        (KRAFT | {"kafka": {"mode": "kraft", "version": "4.3.0"}}, [SEVERAL | OF_SEVERAL] * 3),
+        (KRAFT | {"controllers": {"nodes": 3}}, [SEVERAL] * 3 + [SEVERAL | OF_SEVERAL] * 3),
+        (KRAFT | {"controllers": {"nodes": 1}}, [LEASES | SETUP] + [LEASES | SETUP | OF_SEVERAL] * 3),
         (OF_ZOOKEEPER, [{OLD: "6000"} | FEW]),
-        (OF_ZOOKEEPER | {"brokers": THREE}, [{OLD: "6000"} | SETUP | FEW] * 3),
+        (OF_ZOOKEEPER | {"brokers": THREE}, [{OLD: "6000"} | SETUP | OF_SEVERAL] * 3),
         (OF_ZOOKEEPER | {"kafka": {"version": "2.8.2"}}, [{OLD: "6000"} | FEW]),
     ],
 )
@@ -62,15 +63,15 @@ def test_they_are_set(values: dict[str, Any], expected: list[dict[str, str]]) ->
     ("values", "left"),
     [
         (KRAFT | {"brokers": {"port": "auto", "properties": {SESSION: 9000}}}, FEW),
-        (KRAFT | {"brokers": THREE | {"properties": {SESSION: 9000}}}, ALL_BUT_LEASES | FEW),
-        (KRAFT | {"brokers": THREE | {"properties": {IDLE: 0}}}, LEASES | SETUP | ELECTIONS | FEW),
+        (KRAFT | {"brokers": THREE | {"properties": {SESSION: 9000}}}, ALL_BUT_LEASES | OF_SEVERAL),
+        (KRAFT | {"brokers": THREE | {"properties": {IDLE: 0}}}, LEASES | SETUP | ELECTIONS | OF_SEVERAL),
         (
             KRAFT | {"brokers": THREE | {"overrides": {2: {"properties": {ELECTION: 900}}}}},
-            LEASES | SETUP | {IDLE: "100"} | FEW,
+            LEASES | SETUP | {IDLE: "100"} | OF_SEVERAL,
         ),
         (KRAFT | {"brokers": {"port": "auto", "properties": {BEAT: 3000}}}, FEW),
         (KRAFT | {"brokers": {"port": "auto", "overrides": {1: {"properties": {BEAT: 3000}}}}}, FEW),
-        (KRAFT | {"controllers": {"nodes": 1, "properties": {SESSION: 9000}}}, SETUP | FEW),
+        (KRAFT | {"controllers": {"nodes": 1, "properties": {SESSION: 9000}}}, SETUP | OF_SEVERAL),
         (KRAFT | {"brokers": {"port": "auto", "properties": {OFFSETS: 50}}}, LEASES | {TRANSACTIONS: "5"}),
         (OF_ZOOKEEPER | {"brokers": {"port": "auto", "properties": {OLD: 18000}}}, FEW),
         (OF_ZOOKEEPER | {"zookeeper": {"properties": {"tickTime": 4000}}}, FEW),
