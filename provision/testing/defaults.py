@@ -29,7 +29,7 @@ _ELECTIONS: _Settings = {
     "controller.quorum.election.timeout.ms": 300,
     "controller.quorum.election.backoff.max.ms": 300,
 }
-_METADATA: _Settings = {"metadata.max.idle.interval.ms": 100}
+_METADATA: _Settings = {"metadata.max.idle.interval.ms": 200}
 _REPLICAS: _Settings = {"replica.fetch.wait.max.ms": 100}
 _CONNECTIONS: _Settings = {"socket.connection.setup.timeout.ms": 1_000, "socket.connection.setup.timeout.max.ms": 1_000}
 # Kafka's default up to 2.4. ZooKeeper grants 4 to 40 s, unless one of the keys below says otherwise.

@@ -24,7 +24,7 @@ ELECTIONS = {
     ELECTION: "300",
     "controller.quorum.election.backoff.max.ms": "300",
 }
-ALL_BUT_LEASES = SETUP | ELECTIONS | {IDLE: "100"}
+ALL_BUT_LEASES = SETUP | ELECTIONS | {IDLE: "200"}
 SEVERAL = LEASES | ALL_BUT_LEASES
 THREE: dict[str, Any] = {"nodes": 3, "port": "auto"}
 KRAFT: dict[str, Any] = {"kafka": {"mode": "kraft"}, "brokers": THREE}
@@ -67,7 +67,7 @@ def test_they_are_set(values: dict[str, Any], expected: list[dict[str, str]]) ->
         (KRAFT | {"brokers": THREE | {"properties": {IDLE: 0}}}, LEASES | SETUP | ELECTIONS | OF_SEVERAL),
         (
             KRAFT | {"brokers": THREE | {"overrides": {2: {"properties": {ELECTION: 900}}}}},
-            LEASES | SETUP | {IDLE: "100"} | OF_SEVERAL,
+            LEASES | SETUP | {IDLE: "200"} | OF_SEVERAL,
         ),
         (KRAFT | {"brokers": {"port": "auto", "properties": {BEAT: 3000}}}, FEW),
         (KRAFT | {"brokers": {"port": "auto", "overrides": {1: {"properties": {BEAT: 3000}}}}}, FEW),
