@@ -24,7 +24,7 @@ class _Library:
     """
 
     def __init__(self, answers: list[Exception | None]) -> None:
-        self.answers = [None] * _BEFORE_WRITING + answers
+        self.answers = [*[None] * _BEFORE_WRITING, *answers]
         self._unacknowledged: list[Callable[[None, None], None]] = []
 
     def list_topics(self, topic: str, timeout: float) -> object:
