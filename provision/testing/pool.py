@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -36,7 +37,7 @@ DEFAULT = {"kafka": {"mode": "kraft"}, "brokers": {"nodes": 1, "port": "auto"}, 
 """What is started if nothing is asked for: one broker, which keeps its data in memory."""
 
 
-class Wanted(Struct, frozen=True):
+class Wanted(Struct, frozen=True, dict=True):
     """An environment as tests ask for it: a file or values, and `path.to.key=value` overrides for it."""
 
     file: Path | None = None
@@ -54,11 +55,11 @@ class Wanted(Struct, frozen=True):
         file = str(self.file.absolute()) if self.file else ""
         return {"file": file, "values": dict(self.values), "overrides": list(self.overrides)}
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The same text for the same environment, however it is described: by what it means, whatever its name is.
 
-        What is not valid has a text of its own; starting it will tell.
+        It is found out once for each test. What is not valid has a text of its own; starting it will tell.
         """
         said: list[object] = [str(self.file.absolute().parent) if self.file else ""]  # paths in the file are below it
         try:
