@@ -19,11 +19,7 @@ LEASES, FEW = {SESSION: "3000", BEAT: "500"}, {OFFSETS: "5", TRANSACTIONS: "5"}
 OF_SEVERAL = FEW | {"replica.fetch.wait.max.ms": "100"}
 SETUP = {"socket.connection.setup.timeout.ms": "1000", "socket.connection.setup.timeout.max.ms": "1000"}
 ELECTION = "controller.quorum.election.timeout.ms"
-ELECTIONS = {
-    "controller.quorum.fetch.timeout.ms": "1000",
-    ELECTION: "300",
-    "controller.quorum.election.backoff.max.ms": "300",
-}
+ELECTIONS = {ELECTION: "500", "controller.quorum.election.backoff.max.ms": "500"}
 ALL_BUT_LEASES = SETUP | ELECTIONS | {IDLE: "200"}
 SEVERAL = LEASES | ALL_BUT_LEASES
 THREE: dict[str, Any] = {"nodes": 3, "port": "auto"}
