@@ -28,6 +28,7 @@ _TAIL = 200
 _pool = pytest.StashKey["Pool"]()
 _used = pytest.StashKey["Kafka"]()
 _began = pytest.StashKey[float]()
+_tells = pytest.StashKey[bool]()
 _coming = pytest.StashKey[tuple[object, list[dict[str, Any]]]]()
 _UNSTARTED = "provision_unstarted"
 
@@ -83,10 +84,10 @@ class _Workers:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Why there is no cluster is told once. Workers that have no home cannot agree on which of them tells it."""
         reason = getattr(report, _UNSTARTED, None)
-        if reason in self._told:
+        if reason in self._told and report.failed:
             path, line, _ = report.location
             report.outcome, report.longrepr = "skipped", (path, line or 0, f"Skipped: {reason}")
-        elif reason:
+        elif report.failed and reason:  # and is not run again: then only the last report is shown as a failure
             self._told.add(reason)
 
 
@@ -141,10 +142,12 @@ def kafka(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str,
     from provision.testing import Kafka
 
     wanted, environment = _running(request, kafka_environment_values, request.node)
-    use = _pool_of(request.config).use(wanted)
+    pool, config = _pool_of(request.config), request.config
+    use = pool.use(wanted)
     given = None
     try:
-        given = Kafka(environment, use, alone=not _is_worker(request.config))
+        alone = not _is_worker(config) and pool.has_alone(wanted)
+        given = Kafka(environment, use, alone=alone, spare=config.getoption("kafka_keep"))
     except ProvisionError as error:  # the cluster is ill, perhaps by another test: that is no reason to end the run
         told = _as_told(error)
     finally:
@@ -180,7 +183,7 @@ def _running(
         item: the test whose marks count.
     """
     from provision import ProvisionError
-    from provision.testing.marks import overridden
+    from provision.testing.marks import given_by, overridden
     from provision.testing.pool import AlreadyFailed
 
     asked = overridden(_asked_rightly(item)) if item else {}
@@ -188,7 +191,7 @@ def _running(
     asking = f"the mark kafka({said}) of {item.nodeid} asks for that" if said and item else ""
     wrong = None
     try:
-        wanted = _wanted(request.config, values, asked)
+        wanted = _wanted(request.config, values, asked, given_by(request.session.items, item))
         wrong = wanted.wrong_overrides
         if wrong is None:
             running = _pool_of(request.config).environment(wanted)
@@ -205,8 +208,9 @@ def _running(
         wrong.add(asking)
         pytest.fail(_as_told(wrong), pytrace=False)
     reason = _end(request.session, error)
-    if isinstance(error, AlreadyFailed):
+    if isinstance(error, AlreadyFailed) and not request.node.stash.get(_tells, False):
         pytest.skip(reason)
+    request.node.stash[_tells] = True  # also if it is run again
     raise _unstarted(error, reason)
 
 
@@ -261,7 +265,7 @@ def _asked_rightly(item: pytest.Item) -> dict[str, Any]:
     pytest.fail(told, pytrace=False)
 
 
-def _wanted(config: pytest.Config, values: Mapping[str, Any], asked: Mapping[str, Any]) -> "Wanted":
+def _wanted(config: pytest.Config, values: Mapping[str, Any], asked: Mapping[str, Any], by: str = "") -> "Wanted":
     from provision import UsageError
     from provision.testing import Wanted
     from provision.testing.marks import OVERRIDES
@@ -273,7 +277,7 @@ def _wanted(config: pytest.Config, values: Mapping[str, Any], asked: Mapping[str
     named = config.getoption("kafka_environment") or config.getini("kafka_environment")
     overrides = tuple(f"{OVERRIDES[key]}={value}" for key, value in asked.items())
     if values and not config.getoption("kafka_environment"):
-        return Wanted(values=values, overrides=overrides)
+        return Wanted(values=values, overrides=overrides, given_by=by)
     if not named:
         return Wanted(overrides=overrides)
     from provision import described_file

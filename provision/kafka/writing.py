@@ -38,6 +38,7 @@ _QUEUE_KIB = 128 * 1024
 _ACKNOWLEDGE_S, _REQUEST_S, _CLOSE_S = 30.0, 25.0, 5.0
 # How often to look whether the topic is still there, while nothing is acknowledged.
 _LOOK_S, _POLL_S, _TELL_S = 2.0, 0.1, 0.25
+_PROPAGATION_MS = 3_600_000  # the most that it can be
 _ASK_S = 0.25  # librdkafka asks once a second which broker leads now
 _POLL_EVERY = 500
 _TOPIC_RESOURCE, _DESCRIBE_VERSION, _PRODUCER_ID_VERSION = 2, 1, 1
@@ -125,6 +126,8 @@ def _options(access: Access, limits: "_Limits", largest_bytes: int, compression:
         "queue.buffering.max.kbytes": max(_QUEUE_KIB, 2 * message_bytes // 1024),
         "reconnect.backoff.max.ms": RECONNECT_MS,
         "request.timeout.ms": int(_REQUEST_S * 1000),
+        # A broker that has just come back may not know the topic yet. Whether it is gone is asked of all of them.
+        "topic.metadata.propagation.max.ms": _PROPAGATION_MS,
         "logger": _log,
     }
 

@@ -40,17 +40,20 @@ class Kafka:
         environment: is running.
         use: how the test shares it with others.
         alone: whether no other test runs meanwhile, so that whatever is new is this test's.
+        spare: whether others than tests may use it too, so that what has no name of this test's is not removed.
     """
 
-    def __init__(self, environment: Environment, use: Use, *, alone: bool = False) -> None:
+    def __init__(self, environment: Environment, use: Use, *, alone: bool = False, spare: bool = False) -> None:
         self.environment, self._client = environment, environment.as_client()
-        self._use, self._alone = use, alone
+        self._use, self._alone, self._spare = use, alone, spare
         self._token = f"t{secrets.token_hex(5)}"
         self._topics: dict[str, TestTopic] = {}
         self._asked: dict[str, dict[str, object]] = {}
         self._making = threading.Lock()
         self._groups: set[str] = set()
+        self._begun: set[str] = set()
         self._stopped: set[str] = set()
+        self._start_what_is_down()
         self.bootstrap_servers = self._client.bootstrap_servers
         self._before = self._names() if alone else (frozenset[str](), frozenset[str]())
         self._connections = Connections(self._ports())
@@ -115,6 +118,7 @@ class Kafka:
                 self._require_same(name, asked, content)
                 return made
             made = TestTopic(self._client, self.unique(name))
+            self._begun.add(made.name)  # Kafka may have it, although the creation fails or is interrupted
             count = 1 if partitions is None else partitions
             self._client.create_topic(made.name, partitions=count, replication_factor=replication_factor, config=config)
             self._topics[name], self._asked[name] = made, asked | {"partitions": count}
@@ -255,7 +259,19 @@ class Kafka:
         chosen = nodes or sorted(self._stopped)
         if chosen:
             self.environment.start(chosen)
-            self._stopped -= set(chosen)
+            self._note_stopped(self._stopped - set(chosen))
+
+    def _start_what_is_down(self) -> None:
+        """Start what a test has left down whose process has died, or that could not start it."""
+        if self._use.down:
+            self._use.alone()
+            if down := self._use.down:  # unless another test has done that meanwhile
+                self.environment.start(sorted(down))
+                self._use.note_down(())
+
+    def _note_stopped(self, nodes: set[str]) -> None:
+        self._stopped = nodes
+        self._use.note_down(nodes)
 
     def _alone_with(self, nodes: Sequence[str]) -> tuple[str, ...]:
         """Have the environment alone; returns the named nodes, or all."""
@@ -270,12 +286,12 @@ class Kafka:
     def _taking_down(self, nodes: Sequence[str]) -> Iterator[None]:
         """Remember which are to be started again: those that ran, as soon as one of them may not any more."""
         __tracebackhide__ = True
-        self._stopped |= set(nodes)
+        self._note_stopped(self._stopped | set(nodes))
         try:
             yield
         except ProvisionError:
             running = {node.name for node in self.environment.observe().nodes if node.state == "running"}
-            self._stopped -= running
+            self._note_stopped(self._stopped - running)
             raise
 
     # -- the end ------------------------------------------------------------------------------------------------------
@@ -302,7 +318,7 @@ class Kafka:
                     foreign = self._foreign()
                     left = self._left(*foreign)
             with _noted(failed):
-                self._remove(*foreign)
+                self._remove(*((frozenset(), frozenset()) if self._spare else foreign))
         finally:
             self._use.release()
         if left:
@@ -315,9 +331,8 @@ class Kafka:
     def _foreign(self) -> Names:
         """The topics and groups of the test that it did not get from here."""
         topics, groups = self._names()
-        made = {topic.name for topic in self._topics.values()}
         return (
-            frozenset(name for name in topics - made if self._is_own(name, self._before[0])),
+            frozenset(name for name in topics - self._begun if self._is_own(name, self._before[0])),
             frozenset(name for name in groups - self._groups if self._is_own(name, self._before[1])),
         )
 

@@ -5,7 +5,7 @@ process that controls the run.
 """
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from provision import Environment, ProvisionError
@@ -20,15 +20,31 @@ def use(directory: Path, key: str, run: str, controller: int) -> None:
     write_whole(directory / f"{key}.{run}.used", ProcessIdentity.of(controller).model_dump_json())
 
 
-def used(directory: Path, run: str) -> list[str]:
-    """The keys of those that a run has used."""
-    return sorted(mark.name.partition(".")[0] for mark in directory.glob(f"*.{run}.used"))
+def names(directory: Path, run: str) -> tuple[str, ...]:
+    """The names of those that a run has used; what could not be started is left out."""
+    keys = sorted(mark.name.partition(".")[0] for mark in directory.glob(f"*.{run}.used"))
+    notes = (read_note(directory / f"{key}.json", dict[str, str]) for key in keys)
+    return tuple(known["name"] for known in notes if known and "starting" not in known)
+
+
+def is_used(directory: Path, key: str, beside: str = "") -> bool:
+    """Whether a run uses it that has not ended, other than the run named."""
+    for mark in directory.glob(f"{key}.*.used"):
+        with suppress(DamagedNote):
+            controller = read_note(mark, ProcessIdentity)
+            if controller and not controller.is_over and mark.name != f"{key}.{beside}.used":
+                return True
+    return False
 
 
 def replace(directory: Path, key: str, origin: str) -> None:
     """Remove what was made from an earlier content of the same description, unless another run uses it."""
-    for other, known in _notes(directory):
-        if other != key and known.get("origin") == origin and not _is_used(directory, other):
+    for other in _keys(directory):
+        if other == key:
+            continue
+        with _settled(directory, other) as known:
+            if not known or known.get("origin") != origin or is_used(directory, other):
+                continue
             with suppress(ProvisionError):  # the next run tries it again
                 with Environment.named(known["name"]) as earlier:
                     if not earlier.runtime.observe(earlier.name).is_absent:
@@ -40,30 +56,32 @@ def end(directory: Path, run: str) -> None:
     """Forget the marks of a run, and those environments that are gone."""
     for mark in directory.glob(f"*.{run}.used"):
         mark.unlink(missing_ok=True)
-    for key, known in _notes(directory):
-        with suppress(ProvisionError):  # its runtime does not answer, so that is not known
-            with Environment.named(known["name"]) as environment:
-                is_gone = environment.runtime.observe(environment.name).is_absent
-            if is_gone and "starting" not in known:
-                _forget(directory, key)
+    for key in _keys(directory):
+        with _settled(directory, key) as known:
+            if not known or "starting" in known or is_used(directory, key):
+                continue
+            with suppress(ProvisionError):  # its runtime does not answer, so that is not known
+                with Environment.named(known["name"]) as environment:
+                    is_gone = environment.runtime.observe(environment.name).is_absent
+                if is_gone:
+                    _forget(directory, key)
 
 
-def _notes(directory: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    for note in sorted(directory.glob("*.json")):
-        with suppress(DamagedNote):
-            known = read_note(note, dict[str, str])
-            if known and "name" in known:
-                yield note.stem, known
+def _keys(directory: Path) -> list[str]:
+    return sorted(note.stem for note in directory.glob("*.json"))
 
 
-def _is_used(directory: Path, key: str) -> bool:
-    """Whether a run uses it that has not ended."""
-    for mark in directory.glob(f"{key}.*.used"):
-        with suppress(DamagedNote):
-            controller = read_note(mark, ProcessIdentity)
-            if controller and not controller.is_over:
-                return True
-    return False
+@contextmanager
+def _settled(directory: Path, key: str) -> Iterator[dict[str, str] | None]:
+    """What is noted of one, which nobody starts or looks for meanwhile; None if somebody does."""
+    from filelock import FileLock, Timeout
+
+    with ExitStack() as held:
+        known = None
+        with suppress(Timeout, DamagedNote):
+            held.enter_context(FileLock(directory / f"{key}.lock", timeout=0))
+            known = read_note(directory / f"{key}.json", dict[str, str])
+        yield known if known and "name" in known else None
 
 
 def _forget(directory: Path, key: str) -> None:

@@ -1,5 +1,6 @@
 """Which clusters tests ask for: what their marks say, and what describes the rest."""
 
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,14 @@ def described_by(item: pytest.Item) -> object:
     directories = [Path(file).parent for one in modules if (file := getattr(one, "__file__", None))]
     above = [directory for directory in directories if item.path.is_relative_to(directory)]
     return max(above, key=lambda directory: len(directory.parts), default=None)
+
+
+def given_by(items: Sequence[pytest.Item], item: pytest.Item | None) -> str:
+    """The same as text, and where there is no test, as for `kafka_environment`, that of the first one."""
+    found: Any = described_by(item or items[0])
+    if isinstance(found, type):
+        return f"{found.__module__}.{found.__qualname__}"
+    return str(getattr(found, "__name__", found) or "")
 
 
 def asked_later(item: pytest.Item, fixtures: AbstractSet[str]) -> list[dict[str, Any]]:

@@ -38,11 +38,15 @@ DEFAULT = {"kafka": {"mode": "kraft"}, "brokers": {"nodes": 1, "port": "auto"}, 
 
 
 class Wanted(Struct, frozen=True, dict=True):
-    """An environment as tests ask for it: a file or values, and `path.to.key=value` overrides for it."""
+    """An environment as tests ask for it: a file or values, and `path.to.key=value` overrides for it.
+
+    `given_by` names who gives the values: a `conftest.py`'s directory, a module or a class.
+    """
 
     file: Path | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
     overrides: tuple[str, ...] = ()
+    given_by: str = ""
 
     @classmethod
     def described(cls, said: Mapping[str, Any]) -> Self:
@@ -87,7 +91,8 @@ class Wanted(Struct, frozen=True, dict=True):
     @property
     def origin(self) -> str:
         """Where it is described, whatever is written there now."""
-        return json.dumps([str(self.file.absolute() if self.file else Path.cwd()), bool(self.values), self.overrides])
+        place = str(self.file.absolute() if self.file else Path.cwd())
+        return json.dumps([place, bool(self.values), self.given_by, self.overrides])
 
     def named(self, name: str) -> Environment:
         """The environment, under that name.
@@ -173,13 +178,16 @@ class Pool:
             raise failure_of(known["what"], why=known["why"], hint=known["hint"])
         name = known.get("name") or "-".join([wanted.stem, key, *([] if self._keep else [self._run])])
         said = {"name": name, "origin": wanted.origin}
+        if self._keep:
+            kept.use(self._directory, key, self._run, self._controller)
         try:
             environment = wanted.named(name)
             environment.lock_timeout_s = START_S  # the tests of other processes create topics in it, too
-            if not known or "starting" in known or not self._is_ready(environment):
-                # Until it is ready the note says so: whoever finds it like that goes on where another one was killed.
-                write_whole(note, json.dumps(said | {"starting": "yes"}))
-                self._up(environment)
+            with self._as_it_is(key):
+                if not known or "starting" in known or not self._is_ready(environment):
+                    # Until it is ready the note says so: whoever finds it like that goes on where another was killed.
+                    write_whole(note, json.dumps(said | {"starting": "yes"}))
+                    self._up(environment)
         except ProvisionError as error:
             failure = {"what": error.what, "why": error.why, "hint": error.hint}
             if not self._keep:
@@ -187,9 +195,18 @@ class Pool:
             raise
         write_whole(note, json.dumps(said))
         if self._keep:
-            kept.use(self._directory, key, self._run, self._controller)
             kept.replace(self._directory, key, wanted.origin)
         return environment
+
+    @contextmanager
+    def _as_it_is(self, key: str) -> Iterator[None]:
+        """Have no test take nodes of a kept one down meanwhile, so that a broker it has killed is not started again."""
+        use = Use(self._directory / f"{key}.use") if self._keep else None
+        try:
+            yield
+        finally:
+            if use:
+                use.release()
 
     def _up(self, environment: Environment) -> None:
         from provision import UpOptions  # loads all that starts clusters; where one runs already, no test waits for it
@@ -218,10 +235,13 @@ class Pool:
     def names(self) -> tuple[str, ...]:
         """The names of the run's environments, whichever process started or used them."""
         if self._keep:
-            notes = [self._directory / f"{key}.json" for key in kept.used(self._directory, self._run)]
-        else:
-            notes = sorted(self._directory.glob("*.json")) if self._directory.is_dir() else []
+            return kept.names(self._directory, self._run)
+        notes = sorted(self._directory.glob("*.json")) if self._directory.is_dir() else []
         return tuple(known["name"] for note in notes if (known := read_note(note, dict[str, str])))
+
+    def has_alone(self, wanted: Wanted) -> bool:
+        """Whether no other test run uses that environment, as far as it is known."""
+        return not (self._keep and kept.is_used(self._directory, wanted.key, beside=self._run))
 
     def close(self) -> None:
         """Close the connections. The environments are not touched."""

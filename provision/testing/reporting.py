@@ -59,7 +59,7 @@ def _logs(kafka: Kafka, began: float, tail: int) -> str:
     environment = kafka.environment
     nodes = [node.name for node in environment.observe().nodes]
     # Containers log in UTC, processes of this machine in its own time.
-    zone = UTC if environment.runtime.kind == "docker" else None
+    zone = None if environment.runtime.kind == "process" else UTC
     since = datetime.fromtimestamp(began, tz=zone).strftime("%Y-%m-%d %H:%M:%S %f")
     lines, now = [], False
     for node, line in environment.logs(nodes, tail=tail):

@@ -2,12 +2,14 @@
 
 import os
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from provision import Environment, Level, ProvisionError, Unavailable
 from provision.home import runs
@@ -17,16 +19,21 @@ from provision.testing.pool import AlreadyFailed
 WANTED = Wanted(values={"runtime": "process"})
 
 
+def with_brokers(count: int, given_by: str) -> Wanted:
+    return Wanted(values={**WANTED.values, "brokers": {"nodes": count}}, given_by=given_by)
+
+
 class World:
     """Environments that come up and go without any node."""
 
     def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.home, self.up, self.ups, self.downs = home, set[str](), list[str](), list[str]()
         self.fails: BaseException | None = None
+        self.level = Level.TOPICS
         monkeypatch.setenv("PROVISION_HOME", str(home))
         monkeypatch.setattr(Environment, "up", lambda environment, *_, **__: self._start(environment.name))
         monkeypatch.setattr(Environment, "down", lambda environment, *_, **__: self._remove(environment.name))
-        monkeypatch.setattr(Environment, "status", lambda _environment: SimpleNamespace(level=Level.TOPICS))
+        monkeypatch.setattr(Environment, "status", lambda _environment: SimpleNamespace(level=self.level))
         looking = SimpleNamespace(observe=lambda name: SimpleNamespace(is_absent=name not in self.up, nodes=()))
         monkeypatch.setattr(Environment, "runtime", looking)
 
@@ -136,6 +143,56 @@ def test_one_that_another_run_uses_stays_until_that_has_ended(world: World, tmp_
     pool.remove()
     world.run("c", Wanted(file), keep=True)
     assert world.up == {after}
+
+
+def test_values_of_different_modules_do_not_take_the_place_of_each_other(world: World) -> None:
+    one, other = with_brokers(1, "module"), with_brokers(2, "other")
+    names = [*world.run("first", one, keep=True), *world.run("second", other, keep=True)]
+    assert world.run("third", one, other, keep=True) == names
+    assert (world.ups, world.downs) == (names, [])
+    world.run("fourth", with_brokers(3, "other"), keep=True)
+    assert world.downs == [names[1]]
+
+
+def test_a_kept_one_is_not_looked_at_while_a_test_has_it_alone(world: World) -> None:
+    (name,) = world.run("first", WANTED, keep=True)
+    pool = Pool("second", os.getpid(), keep=True)
+    pool.environment(WANTED)
+    use = pool.use(WANTED)
+    use.alone()
+    world.up.clear()  # as one whose broker was killed
+    world.level = Level.NONE
+    thread = threading.Thread(target=Pool("third", os.getpid(), keep=True).environment, args=[WANTED])
+    thread.start()
+    thread.join(0.5)
+    assert world.ups == [name]
+    world.level = Level.TOPICS
+    use.release()
+    thread.join(30)
+    assert world.ups == [name]
+    assert [pool.has_alone(WANTED), Pool("third", os.getpid()).has_alone(WANTED)] == [False, True]
+
+
+def test_one_that_could_not_be_started_is_not_told_as_kept(world: World) -> None:
+    world.fails = Unavailable("no engine")
+    pool = Pool("run", os.getpid(), keep=True)
+    with pytest.raises(Unavailable):
+        pool.environment(WANTED)
+    assert pool.names == ()
+    pool.remove()
+
+
+def test_one_that_another_run_looks_for_is_not_forgotten(world: World, tmp_path: Path) -> None:
+    (name,) = world.run("first", WANTED, keep=True)
+    world.up.clear()
+    lock = next(file for file in world.notes if file.name == f"{WANTED.key}.json").with_suffix(".lock")
+    before = world.notes
+    with FileLock(lock):
+        Pool("second", os.getpid(), keep=True).remove()
+        assert set(before) <= set(world.notes)
+    Pool("third", os.getpid(), keep=True).remove()
+    assert not [file for file in world.notes if WANTED.key in file.name]
+    assert world.ups == [name]
 
 
 def test_one_of_a_run_that_was_killed_does_not_stay(world: World, tmp_path: Path) -> None:

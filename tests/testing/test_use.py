@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,49 @@ def test_two_that_want_it_alone_get_it_in_turn(tmp_path: Path) -> None:
     for thread in threads:
         thread.join(30)
     assert sorted(got) == [0, 1, 2, 3]
+
+
+def test_who_comes_later_does_not_get_ahead_of_one_that_wants_it_alone(tmp_path: Path) -> None:
+    first, wanting = Use(tmp_path / "use"), Use(tmp_path / "use")
+    got: list[str] = []
+
+    def alone() -> None:
+        wanting.alone()
+        got.append("alone")
+        time.sleep(0.2)
+        wanting.release()
+
+    def come() -> None:
+        late = Use(tmp_path / "use")
+        got.append("late")
+        late.release()
+
+    threads = [threading.Thread(target=alone), *(threading.Thread(target=come) for _ in range(3))]
+    threads[0].start()
+    time.sleep(0.3)  # until it waits
+    for thread in threads[1:]:
+        thread.start()
+    time.sleep(0.3)
+    assert got == []
+    first.release()
+    for thread in threads:
+        thread.join(30)
+    assert got == ["alone", *["late"] * 3]
+
+
+def test_what_a_dead_process_has_taken_down_is_known(tmp_path: Path) -> None:
+    program = (
+        "import os, sys, pathlib\nfrom provision.testing.use import Use\n"
+        "use = Use(pathlib.Path(sys.argv[1]))\nuse.alone()\nuse.note_down({'broker-1'})\n"
+        "use.note_down({'broker-2', 'broker-3'})\nos._exit(1)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program, tmp_path / "use"], check=False).returncode == 1
+    use = Use(tmp_path / "use")
+    assert use.down == {"broker-2", "broker-3"}
+    use.alone()
+    use.note_down(())
+    use.release()
+    assert Use(tmp_path / "use").down == set()
 
 
 def test_a_dead_process_does_not_keep_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
