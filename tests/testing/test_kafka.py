@@ -1,0 +1,137 @@
+"""What a test takes down and leaves behind, with a cluster that only says what it was asked for."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from provision import Unavailable
+from provision.testing import Kafka
+from provision.testing.kafka import Leftovers
+from provision.testing.use import Use
+
+FOREIGN = "of-somebody"
+
+
+class _Cluster:
+    """An environment, and its own client."""
+
+    external_servers, bootstrap_servers = "", "127.0.0.1:1"
+
+    def __init__(self) -> None:
+        self.there: dict[str, str] = {f"broker-{number}": "running" for number in (1, 2, 3)}
+        self.names: set[str] = set()
+        self.started: list[list[str]] = []
+        self.fails: Exception | None = None
+
+    def as_client(self) -> "_Cluster":
+        return self
+
+    def observe(self) -> SimpleNamespace:
+        nodes = [SimpleNamespace(name=name, state=state) for name, state in self.there.items()]
+        return SimpleNamespace(nodes=nodes, of_role=lambda _role: [])
+
+    def kill(self, nodes: Sequence[str]) -> None:
+        self.there |= dict.fromkeys(nodes, "stopped")
+
+    def start(self, nodes: Sequence[str]) -> None:
+        if self.fails:
+            raise self.fails
+        self.started.append(list(nodes))
+        self.there |= dict.fromkeys(nodes, "running")
+
+    def topics(self, *, settings: bool) -> list[SimpleNamespace]:
+        assert not settings
+        return [SimpleNamespace(name=name) for name in sorted(self.names)]
+
+    def groups(self, _names: Sequence[str] = ()) -> list[SimpleNamespace]:
+        return []
+
+    def create_topic(self, name: str, **_properties: object) -> None:
+        self.names.add(name)
+        if self.fails:
+            raise self.fails
+
+    def delete_topics(self, names: Sequence[str]) -> None:
+        self.names -= set(names)
+
+    def delete_groups(self, names: Sequence[str]) -> None:
+        assert not names
+
+
+@pytest.fixture
+def cluster() -> _Cluster:
+    return _Cluster()
+
+
+def given(cluster: _Cluster, file: Path, **options: bool) -> Kafka:
+    return Kafka(cluster, Use(file), **options)  # type: ignore[arg-type]
+
+
+def test_what_a_test_takes_down_is_noted_until_it_runs_again(cluster: _Cluster, tmp_path: Path) -> None:
+    file = tmp_path / "use"
+    kafka = given(cluster, file)
+    kafka.kill("broker-3")
+    kafka.kill("broker-1")
+    assert file.read_text().split() == ["broker-1", "broker-3"]
+    kafka.start("broker-3")
+    assert file.read_text().split() == ["broker-1"]
+    kafka.close()
+    assert file.read_text() == ""
+    assert cluster.started == [["broker-3"], ["broker-1"]]
+
+
+def test_the_next_test_starts_what_a_dead_one_has_taken_down(cluster: _Cluster, tmp_path: Path) -> None:
+    file = tmp_path / "use"
+    use = Use(file)
+    Kafka(cluster, use).kill("broker-1", "broker-2")  # type: ignore[arg-type]
+    use.release()  # as the kernel does
+    cluster.fails, use = Unavailable("the engine does not answer"), Use(file)
+    with pytest.raises(Unavailable):
+        Kafka(cluster, use)  # type: ignore[arg-type]
+    use.release()
+    cluster.fails = None
+    assert file.read_text().split() == ["broker-1", "broker-2"]
+    kafka = given(cluster, file)
+    assert cluster.started == [["broker-1", "broker-2"]]
+    kafka.close()
+    given(cluster, file).close()
+    assert cluster.started == [["broker-1", "broker-2"]]
+
+
+@pytest.mark.parametrize(
+    ("options", "is_told", "stays"),
+    [
+        ({"alone": True}, True, False),
+        ({"alone": True, "spare": True}, True, True),
+        ({"spare": True}, False, True),
+        ({}, False, True),
+    ],
+)
+def test_what_others_may_have_made_is_not_deleted(
+    cluster: _Cluster, tmp_path: Path, options: dict[str, bool], is_told: bool, stays: bool
+) -> None:
+    kafka = given(cluster, tmp_path / "use", **options)
+    kafka.topic("orders")
+    cluster.names |= {FOREIGN, kafka.unique("own")}
+    with pytest.raises(Leftovers) as raised:
+        kafka.close()
+    assert (FOREIGN in str(raised.value)) == is_told
+    assert kafka.unique("own") in str(raised.value)
+    assert "orders" not in str(raised.value)
+    assert cluster.names == ({FOREIGN} if stays else set())
+
+
+@pytest.mark.parametrize("error", [TimeoutError("cancelled"), Unavailable("no broker knows it yet")])
+def test_a_topic_whose_creation_was_interrupted_is_no_leftover(
+    cluster: _Cluster, tmp_path: Path, error: Exception
+) -> None:
+    kafka = given(cluster, tmp_path / "use", alone=True)
+    cluster.fails = error
+    with pytest.raises(type(error)):
+        kafka.topic("orders")
+    cluster.fails = None
+    assert cluster.names
+    kafka.close()
+    assert cluster.names == set()
