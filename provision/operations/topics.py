@@ -76,9 +76,11 @@ class KafkaCluster(Struct, frozen=True):
 
         Raises:
             Unavailable: none answers.
+            NodeFailed: none answers, and a node has exited since it was looked at.
         """
         answers = ask_brokers(self.access, timeout_s=_ANSWER_S)
         if answers.best is None:
+            self.check()
             raise _silent(self, answers)
         return answers.best
 
