@@ -83,11 +83,12 @@ class _Workers:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Why there is no cluster is told once. Workers that have no home cannot agree on which of them tells it."""
-        reason = getattr(report, _UNSTARTED, None)
-        if reason in self._told and report.failed:
+        # What the report of a test says that is run again is not shown.
+        reason = getattr(report, _UNSTARTED, None) if report.failed else None
+        if reason in self._told:
             path, line, _ = report.location
             report.outcome, report.longrepr = "skipped", (path, line or 0, f"Skipped: {reason}")
-        elif report.failed and reason:  # and is not run again: then only the last report is shown as a failure
+        elif reason:
             self._told.add(reason)
 
 

@@ -5,9 +5,9 @@ lease of its registration: by default 9 s in KRaft mode and 18 s with ZooKeeper,
 On one machine a few seconds are enough. If it was the active controller, the others have to notice that first, and to
 agree on one of them: two that ask for votes at the same time, as two survivors usually do, try again after that time.
 
-Brokers that go on talk to the address of one that has gone: to the active controller, for example, when they need ids
-for producers. A container's address goes with the container, so nothing refuses the connection, and Kafka's limit for
-that is 10 s.
+The other brokers still connect to a broker that has gone: if it was the active controller, for example, when they need
+ids for producers. A container's address goes with the container, so nothing refuses the connection, and they wait for
+10 s.
 
 Followers of the metadata learn that a change holds with the next one, or after half a second. A replica that has come
 back is in sync when it asks for more, which it does half a second after the last record.

@@ -9,7 +9,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -183,7 +183,9 @@ class Pool:
         try:
             environment = wanted.named(name)
             environment.lock_timeout_s = START_S  # the tests of other processes create topics in it, too
-            with self._as_it_is(key):
+            with ExitStack() as held:
+                if self._keep:  # a broker that a test of another process has killed is not started again before it ends
+                    held.callback(self.use(wanted).release)
                 if not known or "starting" in known or not self._is_ready(environment):
                     # Until it is ready the note says so: whoever finds it like that goes on where another was killed.
                     write_whole(note, json.dumps(said | {"starting": "yes"}))
@@ -197,16 +199,6 @@ class Pool:
         if self._keep:
             kept.replace(self._directory, key, wanted.origin)
         return environment
-
-    @contextmanager
-    def _as_it_is(self, key: str) -> Iterator[None]:
-        """Have no test take nodes of a kept one down meanwhile, so that a broker it has killed is not started again."""
-        use = Use(self._directory / f"{key}.use") if self._keep else None
-        try:
-            yield
-        finally:
-            if use:
-                use.release()
 
     def _up(self, environment: Environment) -> None:
         from provision import UpOptions  # loads all that starts clusters; where one runs already, no test waits for it
