@@ -6,6 +6,7 @@ costs time; the rest of the program is loaded by the first test that asks for a 
 
 import os
 import secrets
+import sys
 import time
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
@@ -139,7 +140,7 @@ def kafka_environment(request: pytest.FixtureRequest, kafka_environment_values: 
 @pytest.fixture
 def kafka(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str, Any]) -> Iterator["Kafka"]:
     """A running cluster with topics and groups of this test alone, which are removed after it."""
-    from provision import ProvisionError
+    from provision import Interrupted, ProvisionError
     from provision.testing import Kafka
 
     wanted, environment = _running(request, kafka_environment_values, request.node)
@@ -149,6 +150,8 @@ def kafka(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str,
     try:
         alone = not _is_worker(config) and pool.has_alone(wanted)
         given = Kafka(environment, use, alone=alone, spare=config.getoption("kafka_keep"))
+    except Interrupted:
+        raise
     except ProvisionError as error:  # the cluster is ill, perhaps by another test: that is no reason to end the run
         told = _as_told(error)
     finally:
@@ -165,6 +168,8 @@ def kafka(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str,
         given.close(check=check and request.config.getini("kafka_check"))
     except AssertionError as error:
         told = "\n".join([str(error), *getattr(error, "__notes__", ())])
+    except Interrupted:
+        raise
     except ProvisionError as error:
         told = _as_told(error)
     if told:
@@ -183,7 +188,7 @@ def _running(
         values: what describes the environment, unless a file does.
         item: the test whose marks count.
     """
-    from provision import ProvisionError
+    from provision import Interrupted, ProvisionError
     from provision.testing.marks import given_by, overridden
     from provision.testing.pool import AlreadyFailed
 
@@ -199,6 +204,8 @@ def _running(
             if item:
                 _start_ahead(item, values)
             return wanted, running
+    except Interrupted:
+        raise
     except ProvisionError as failure:
         error = failure
         if not isinstance(failure, AlreadyFailed):
@@ -304,7 +311,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 # -- failures, and the end --------------------------------------------------------------------------------------------
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -312,6 +319,8 @@ def pytest_runtest_makereport(
     if call.excinfo and _FIXTURES.intersection(getattr(item, "fixturenames", ())):
         call.excinfo = _without_ours(item, call.excinfo)
     report = yield
+    if call.excinfo and _is_interrupt(call.excinfo.value):
+        raise KeyboardInterrupt from call.excinfo.value  # as if the program had not said how far it got
     if call.excinfo and (reason := getattr(call.excinfo.value, _UNSTARTED, None)):
         setattr(report, _UNSTARTED, reason)
     if report.failed and report.when != "teardown" and _used in item.stash:  # a fixture may have failed after `kafka`
@@ -321,6 +330,14 @@ def pytest_runtest_makereport(
         place = Path(directory) if directory else None
         report.sections += sections(item.stash[_used], item.nodeid, item.stash[_began], place, tail=_TAIL)
     return report
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    if "provision" not in sys.modules:
+        return False
+    from provision import Interrupted
+
+    return isinstance(error, Interrupted)
 
 
 def _without_ours(

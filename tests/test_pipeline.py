@@ -1,5 +1,7 @@
 """The pipeline on the fake runtime: whatever fails, at whatever moment, a first `up` leaves nothing."""
 
+import _thread
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +12,7 @@ from provision import pipeline, preparing
 from provision.cluster.model import Cluster
 from provision.common.values import replace
 from provision.errors import Interrupted, InvalidEnvironment, NodeFailed, ProvisionError, Refused, Unavailable
-from provision.events import ActionDone, Event, Listener, silent
+from provision.events import ActionDone, Event, Fetching, Listener, silent
 from provision.home.place import Home
 from provision.kafka.levels import Level
 from provision.operations import remove
@@ -104,6 +106,24 @@ def test_whichever_verb_fails_nothing_is_left(source: Held, fake: FakeRuntime, f
         assert fake.observe("faked").is_absent, place
         fake.software.clear()
     assert "faked" not in (source.home / "ports.json").read_text()
+
+
+def test_an_interrupt_ends_a_download(source: Held, fake: FakeRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = 1_000_000
+    told: list[int] = []
+
+    def fetch_software(_cluster: Cluster, software: str, tell: Listener, _digest: str = "") -> None:
+        _thread.interrupt_main()
+        for step in range(steps):
+            tell(Fetching(software, step, steps))
+            told.append(step)
+            threading.Event().wait(0.001)
+
+    monkeypatch.setattr(fake, "fetch_software", fetch_software)
+    with pytest.raises(Interrupted):
+        up(source, RUNNING)
+    assert len(told) < steps
+    assert fake.observe("faked").is_absent
 
 
 def test_retain_keeps_what_was_made(source: Held, fake: FakeRuntime) -> None:

@@ -12,7 +12,7 @@ from provision.cluster.model import Cluster, Node, RenderedFile
 from provision.common.patience import Patience
 from provision.common.values import replace
 from provision.errors import ProvisionError
-from provision.events import Listener
+from provision.events import Event, Listener
 from provision.observe.reach import access_to
 from provision.observe.waiting import Wait
 from provision.plan.actions import (
@@ -53,12 +53,21 @@ class NodeWork(Struct, frozen=True):
         """End every wait."""
         self.patience.cancelled.set()
 
+    def _tell_unless_cancelled(self, event: Event) -> None:
+        """Tell of an event; what takes minutes, such as a download, ends with the waits.
+
+        Raises:
+            Interrupted: they are cancelled.
+        """
+        self.patience.check()
+        self.tell(event)
+
     def perform(self, action: Action) -> None:
         """Carry out one action."""
         cluster, runtime = self.cluster, self.runtime
         match action.verb, action.kind, action.subject:
             case Verb.FETCH, _, _:
-                runtime.fetch_software(cluster, action.name, self.tell)
+                runtime.fetch_software(cluster, action.name, self._tell_unless_cancelled)
             case Verb.CREATE, Kind.NETWORK, _:
                 runtime.create_network(cluster)
             case Verb.CREATE, Kind.STORAGE, NodeTarget(node):

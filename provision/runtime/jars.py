@@ -10,7 +10,7 @@ import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +20,7 @@ from provision.catalogue.versions import RELOCATED, KafkaVersion, coordinates, v
 from provision.cluster.identity import Identities, Identity
 from provision.common.notes import DamagedNote, Note, read_note
 from provision.common.own_directories import remove_tree, require_trusted
+from provision.common.patience import Patience
 from provision.common.values import replace
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Fetching, Listener, Notice
@@ -39,6 +40,7 @@ _MANIFEST = "manifest.json"
 _Manifest = dict[Annotated[str, Field(pattern=r"^[^/\\]+$")], _Jar]
 _TRIES = 3
 _LOCK_TIMEOUT_S = 900
+_TELL_EVERY_S = 1.0
 _DOWNLOADS = 8
 _DESCRIPTIONS = "POMs"
 _OF_VERSION = (".lock", ".new", ".maven")
@@ -95,12 +97,12 @@ def fetch(version: KafkaVersion, directory: Path, tell: Listener) -> Path:
         Refused: somebody else may have put something there.
         Unavailable: they are not there and cannot be fetched.
     """
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
     try:
         made(directory.parent)
         require_trusted(directory, below=directory.parent.parent)
-        with FileLock(f"{directory}.lock", timeout=_LOCK_TIMEOUT_S):
+        with _alone(version, directory, tell):
             if not is_whole(directory):
                 if directory.exists():
                     tell(Notice(f"the cached jars of Kafka {version} are damaged: fetching them again"))
@@ -112,6 +114,33 @@ def fetch(version: KafkaVersion, directory: Path, tell: Listener) -> Path:
         hint = HINT if isinstance(error, PermissionError) else ""
         raise Unavailable(what, why=error.strerror or str(error), hint=hint) from error
     return directory
+
+
+@contextmanager
+def _alone(version: KafkaVersion, directory: Path, tell: Listener) -> Iterator[None]:
+    """Have the version alone; while another command has it, `tell` hears so, and may end the wait.
+
+    Raises:
+        Timeout: the other command does not end.
+    """
+    from filelock import FileLock, Timeout
+
+    what, lock, patience = f"Kafka {version}", FileLock(f"{directory}.lock"), Patience(_LOCK_TIMEOUT_S)
+    is_told = False
+    while not lock.is_locked:
+        try:
+            lock.acquire(timeout=_TELL_EVERY_S)
+        except Timeout:
+            if patience.is_over:
+                raise
+            if not is_told:
+                tell(Notice(f"another command is fetching {what}: waiting for it"))
+            is_told = True
+            tell(Fetching(what, 0, 0, _DESCRIPTIONS))
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def remove_all(directory: Path) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from msgspec import Struct, field
 
-from provision import Environment, Level, ProvisionError
+from provision import Environment, Interrupted, Level, ProvisionError
 from provision.common.notes import read_note
 from provision.common.values import replace
 from provision.common.whole_files import write_whole
@@ -190,6 +190,8 @@ class Pool:
                     # Until it is ready the note says so: whoever finds it like that goes on where another was killed.
                     write_whole(note, json.dumps(said | {"starting": "yes"}))
                     self._up(environment)
+        except Interrupted:
+            raise
         except ProvisionError as error:
             failure = {"what": error.what, "why": error.why, "hint": error.hint}
             if not self._keep:

@@ -8,7 +8,7 @@ import pytest
 from docker.errors import NotFound
 
 from provision.cluster.identity import Identity
-from provision.errors import Unavailable
+from provision.errors import Interrupted, Unavailable
 from provision.events import Event, Fetching
 from provision.runtime.docker.images import identity_of, pull, tag
 
@@ -84,6 +84,14 @@ def test_an_image_that_cannot_be_had_is_named_with_the_reason(engine: _Engine) -
     assert caught.value.what == "the image apache/kafka:9.9.9 is not on this engine and cannot be pulled"
     assert "manifest unknown" in caught.value.why
     assert "docker load" in caught.value.hint
+
+
+def test_who_hears_of_it_may_end_it() -> None:
+    def tell(_event: Event) -> None:
+        raise Interrupted("enough")
+
+    with pytest.raises(Interrupted, match="enough"):
+        pull(cast(docker.APIClient, _Engine([{"status": "Pulling"}] * 2)), "apache/kafka:3.9.1", tell)
 
 
 ID, A, B = (f"sha256:{digit * 64}" for digit in "0ab")

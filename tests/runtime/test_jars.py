@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 import requests
+from filelock import FileLock
 
 from provision.catalogue.versions import KafkaVersion, coordinates
-from provision.errors import ProvisionError, Unavailable
+from provision.errors import Interrupted, ProvisionError, Unavailable
 from provision.events import Event, Fetching, Listener, Notice, silent
 from provision.home.place import Home
 from provision.runtime import jars
@@ -107,6 +108,43 @@ def test_a_version_is_fetched_once_and_then_works_offline(
     assert is_whole(directory)
     _offline(monkeypatch)
     assert fetch(VERSION, silent) == directory
+
+
+def _held_by_another(directory: Path) -> FileLock:
+    directory.parent.mkdir(parents=True, mode=0o700)
+    lock = FileLock(f"{directory}.lock")
+    lock.acquire()
+    return lock
+
+
+def test_while_another_command_fetches_that_is_told_once(
+    maven: list[_Artifact], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jars, "_TELL_EVERY_S", 0.01)
+    other, events = _held_by_another(directory_of(VERSION)), list[Event]()
+
+    def tell(event: Event) -> None:
+        events.append(event)
+        if len(events) == 5:
+            other.release()
+
+    assert is_whole(fetch(VERSION, tell))
+    assert [event.text for event in events if isinstance(event, Notice)] == [
+        "another command is fetching Kafka 3.9.1: waiting for it"
+    ]
+
+
+def test_an_interrupt_ends_the_wait_for_another_command(
+    maven: list[_Artifact], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jars, "_TELL_EVERY_S", 0.01)
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Fetching):
+            raise Interrupted("enough")
+
+    with _held_by_another(directory_of(VERSION)), pytest.raises(Interrupted, match="enough"):
+        fetch(VERSION, tell)
 
 
 def test_the_fingerprint_is_of_names_and_contents_alone(maven: list[_Artifact]) -> None:

@@ -97,6 +97,51 @@ def test_it_costs_nothing_until_it_is_used() -> None:
     assert told.stdout == "[]\n"
 
 
+INTERRUPTED = """
+import unittest
+import pytest
+from provision import Interrupted
+
+def interrupted():
+    raise Interrupted("interrupted", why="said by the program")
+
+@pytest.fixture
+def setup():
+    interrupted()
+
+@pytest.fixture
+def teardown():
+    yield
+    interrupted()
+
+def test_setup(setup):
+    pass
+
+def test_call():
+    interrupted()
+
+def test_teardown(teardown):
+    pass
+
+class TestOfUnittest(unittest.TestCase):
+    def test_case(self):
+        interrupted()
+
+def test_later():
+    pass
+"""
+
+
+@pytest.mark.parametrize("test", ["test_setup", "test_call", "test_teardown", "test_case"])
+def test_an_interrupt_ends_the_run_as_ctrl_c_does(project: Project, test: str) -> None:
+    project.write(test_it__py=INTERRUPTED)
+    code, out = project.run("-k", f"{test} or test_later", "-W", "default")
+    assert code == pytest.ExitCode.INTERRUPTED
+    assert "! KeyboardInterrupt !" in out
+    assert "warning" not in out
+    assert "failed" not in out
+
+
 def test_a_run_that_asks_for_no_cluster_starts_none(project: Project) -> None:
     project.write(test_it__py="def test_nothing():\n    pass\n")
     code, out = project.run()

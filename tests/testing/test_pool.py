@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from provision import Environment, Level, ProvisionError, Unavailable
+from provision import Environment, Interrupted, Level, ProvisionError, Unavailable
 from provision.home import runs
 from provision.testing import Pool, Wanted
 from provision.testing.pool import AlreadyFailed
@@ -67,7 +67,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     return World(tmp_path / "home", monkeypatch)
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("a mistake"), SystemExit(1)])
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), Interrupted("interrupted"), RuntimeError("a mistake"), SystemExit(1)]
+)
 def test_a_start_that_ended_in_the_middle_is_gone_on_with(world: World, error: BaseException) -> None:
     world.fails = error
     with pytest.raises(type(error)):

@@ -9,7 +9,7 @@ from docker.errors import ImageNotFound
 from provision.catalogue.images import Reference
 from provision.cluster.identity import Identities, Identity
 from provision.cluster.model import Cluster
-from provision.errors import ProvisionError, Unavailable
+from provision.errors import Interrupted, ProvisionError, Unavailable
 from provision.events import Fetching, Listener
 from provision.runtime.docker.client import translated
 
@@ -88,6 +88,8 @@ def pull(api: docker.APIClient, image: str, tell: Listener, hint: str = _HINT) -
                 elif step.get("status") in ("Download complete", "Pull complete") and layer in total:
                     done[layer] = total[layer]
                 tell(Fetching(image, sum(done.values()), sum(total.values())))
+    except Interrupted:  # raised by `tell`
+        raise
     except ProvisionError as error:
         what = f"the image {image} is not on this engine and cannot be pulled"
         raise Unavailable(what, why=error.why, hint=hint) from error
