@@ -11,8 +11,8 @@ import pytest
 import provision.operations.topics
 import provision.pipeline  # noqa: F401 loaded before the Kafka in memory takes its place
 from provision.common.process_identity import ProcessIdentity
-from provision.environment import Environment
-from provision.errors import InvalidEnvironment, Refused, UsageError
+from provision.environment import Environment, entered
+from provision.errors import Busy, InvalidEnvironment, Refused, UsageError
 from provision.events import ActionDone, Event, LevelReached
 from provision.operations.gc import reaper
 from tests.fake_kafka import FakeKafka, SpokenRuntime
@@ -67,6 +67,87 @@ def test_it_is_gone_after_an_error_in_the_block_which_stays_the_error(place: Pla
         place.goes()
         raise ZeroDivisionError
     assert place.is_empty
+
+
+def test_it_is_gone_after_the_outermost_of_several_blocks(place: Place) -> None:
+    with place.environment() as shop:
+        with shop as same, same:
+            assert shop.bootstrap_servers
+        with pytest.raises(UsageError), shop:
+            shop.stop("broker-9")
+        assert [topic.name for topic in shop.topics()] == ["orders"]
+        place.goes()
+    assert place.is_empty
+    with shop:
+        place.goes()
+    assert place.is_empty
+
+
+class Holder:
+    """Another command that is changing the environment, until it is told to end."""
+
+    def __init__(self, shop: Environment) -> None:
+        self._shop, self._holds, self._ends = shop, threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._hold, daemon=True)
+
+    def _hold(self) -> None:
+        with self._shop.changing("topics create"):
+            self._holds.set()
+            self._ends.wait(60)
+
+    def begins(self) -> None:
+        """Return when it is changing it."""
+        self._thread.start()
+        assert self._holds.wait(60)
+
+    def ends(self) -> None:
+        """Return when it has ended."""
+        self._ends.set()
+        self._thread.join()
+
+
+def test_another_command_is_waited_for_on_the_way_out(place: Place) -> None:
+    holder = Holder(place.environment())
+    with place.environment() as shop:
+        place.goes()
+        holder.begins()
+        threading.Timer(0.3, holder.ends).start()
+    assert place.is_empty
+    assert shop.lock_timeout_s == 0
+
+
+@pytest.mark.parametrize("way", ["with", "async with"])
+def test_what_keeps_it_from_going_does_not_hide_the_error_of_the_block(
+    place: Place, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setattr(entered, "_REMOVE_S", 0.0)
+    holder, shop = Holder(place.environment()), place.environment()
+
+    async def in_async_block() -> None:
+        async with shop:
+            holder.begins()
+            raise ZeroDivisionError
+
+    def in_block() -> None:
+        with shop:
+            holder.begins()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        asyncio.run(in_async_block()) if way == "async with" else in_block()
+    holder.ends()
+    assert any("shop could not be removed: shop is being changed" in note for note in caught.value.__notes__)
+    assert not place.is_empty
+
+
+def test_what_keeps_it_from_going_is_told_where_the_block_has_no_error(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entered, "_REMOVE_S", 0.0)
+    holder = Holder(place.environment())
+    with pytest.raises(Busy, match="shop is being changed"), place.environment():
+        holder.begins()
+    holder.ends()
 
 
 def test_one_that_was_there_before_stays(place: Place) -> None:

@@ -72,6 +72,12 @@ def written(directory: Path, values: Mapping[str, Any], name: str = NAME) -> Pat
     return file
 
 
+def vars_of(kind: type) -> Iterator[tuple[str, object]]:
+    """The public members of a class and of those that it is made on."""
+    for one in kind.__mro__:
+        yield from ((name, member) for name, member in vars(one).items() if not name.startswith("_"))
+
+
 def all_handlers() -> dict[int, object]:
     """What each signal does in this process."""
     return {number: signal.getsignal(number) for number in signal.valid_signals()}
@@ -126,6 +132,70 @@ def living(shop: Shop) -> Shop:
     shop.of().up()
     shop.told.clear()
     return shop
+
+
+NAMED: dict[str, Callable[[Environment, Any], object]] = {
+    "stop": lambda shop, names: shop.stop(names),
+    "kill": lambda shop, names: shop.kill(names),
+    "start": lambda shop, names: shop.start(names),
+    "restart": lambda shop, names: shop.restart(names),
+    "logs": lambda shop, names: list(shop.logs(names)),
+    "topics": lambda shop, names: shop.topics(names),
+    "delete_topics": lambda shop, names: shop.delete_topics(names),
+    "plan_resources": lambda shop, names: shop.plan_resources(names),
+    "apply_resources": lambda shop, names: shop.apply_resources(names),
+    "groups": lambda shop, names: shop.groups(names),
+    "lag": lambda shop, names: shop.lag("group", names),
+    "has_read_all": lambda shop, names: shop.has_read_all("group", names),
+    "delete_groups": lambda shop, names: shop.delete_groups(names),
+    "plan": lambda shop, names: shop.plan(give_up=names),
+    "tool": lambda shop, names: shop.tool("kafka-topics", names, Streams(io.BytesIO(), io.BytesIO(), io.BytesIO())),
+    "changing": lambda shop, names: shop.changing("mine", names).__enter__(),
+}
+
+
+def test_every_method_that_takes_several_texts_is_among_these() -> None:
+    takes = {
+        name
+        for name, method in vars_of(Environment)
+        if any("Texts" in str(kind) for kind in getattr(method, "__annotations__", {}).values())
+    }
+    assert takes - {"collector"} == set(NAMED)
+
+
+@pytest.mark.parametrize("do", NAMED)
+def test_several_texts_are_not_anything_else(living: Shop, do: str) -> None:
+    with pytest.raises(UsageError, match="are a text, or a list of texts, not 5"):
+        NAMED[do](living.of(), 5)
+
+
+def test_one_text_is_one_name(living: Shop) -> None:
+    living.looks_away()
+    shop = living.of()
+    for name in ("ab", "a", "b"):
+        shop.create_topic(name)
+    assert [topic.name for topic in shop.topics("ab")] == ["ab"]
+    shop.delete_topics("ab")
+    assert {"a", "b"} <= {topic.name for topic in shop.topics()}
+    assert shop.kill("broker-1") == 1
+    assert [name for name, state in living.states.items() if state != NodeState.RUNNING] == ["broker-1"]
+    assert shop.start("broker-1").level >= Level.BROKERS
+    with pytest.raises(UsageError, match="has no node broker-9"):
+        shop.stop("broker-9")
+
+
+@pytest.mark.parametrize("limit", ["3", -1, 1.5, True])
+def test_a_limit_is_a_whole_number(living: Shop, limit: Any) -> None:  # noqa: ANN401 what is wrong
+    with pytest.raises(UsageError, match="a limit is a whole number of records, not"):
+        living.of().consume("orders", limit=limit)
+
+
+@pytest.mark.parametrize("until", ["topics", 3, None])
+def test_a_level_is_no_text_and_no_number(living: Shop, until: Any) -> None:  # noqa: ANN401 what is wrong
+    for wait in (lambda: living.of().wait(until), lambda: living.of().up(UpOptions(until=until))):
+        with pytest.raises(UsageError, match="there are NONE, PROCESS, QUORUM") as caught:
+            wait()
+        assert "one of provision.Level, not" in str(caught.value)
 
 
 # -- what it is made of -----------------------------------------------------------------------------------------------

@@ -9,11 +9,12 @@ Each module has a part of the class, and each part is made on the one before: `d
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from provision.common.several import Texts, several
 from provision.common.values import replace
 from provision.environment.described import Place, runtimes_at
 from provision.environment.entered import Entered
@@ -116,7 +117,7 @@ class Environment(Entered):
         cls,
         *,
         older_than_s: float = 0.0,
-        jobs_ended: Sequence[str] = (),
+        jobs_ended: Texts = (),
         on_event: Listener = silent,
         home: Place = None,
         runtimes: Runtimes | None = None,
@@ -129,7 +130,7 @@ class Environment(Entered):
 
         looking = runtimes or runtimes_at(home)
         try:
-            yield Collector(looking, older_than_s, frozenset(jobs_ended), on_event)
+            yield Collector(looking, older_than_s, frozenset(several(jobs_ended, "owners of jobs")), on_event)
         finally:
             if runtimes is None:
                 looking.close()

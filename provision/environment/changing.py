@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from provision.common.several import Texts, several
 from provision.environment.looking import Looking
 from provision.events import Listener
 
@@ -20,7 +21,7 @@ class Changing(Looking):
     _change: Change | None = None
 
     @contextmanager
-    def changing(self, command: str, options: Sequence[str] = ()) -> Iterator[None]:
+    def changing(self, command: str, options: Texts = ()) -> Iterator[None]:
         """Let the changes inside the block be one: nobody else comes between, and they are one run of the history.
 
         Args:
@@ -30,7 +31,7 @@ class Changing(Looking):
         Raises:
             Busy: another command is changing it.
         """
-        with self._changed(command, options=options):
+        with self._changed(command, options=several(options, "options")):
             yield
 
     @contextmanager

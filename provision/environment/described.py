@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provision.common.offloading import stopping_here
+from provision.common.several import Texts, several
 from provision.errors import Interrupted, InvalidEnvironment, UsageError
 from provision.events import Event, Listener, of_environment, silent
 from provision.home.place import Home
@@ -168,7 +169,7 @@ class Described:
 
         return render(self.source, self._runtimes, self._tell, secrets=secrets)
 
-    def plan(self, *, frozen: bool = False, give_up: Collection[str] = ()) -> Prepared:
+    def plan(self, *, frozen: bool = False, give_up: Texts = ()) -> Prepared:
         """What `up` would do, and why; changes nothing.
 
         `frozen` enforces the lock next to the file. `give_up` names engines of a swarm that are gone for good.
@@ -180,6 +181,6 @@ class Described:
             self._runtimes,
             frozen=frozen,
             take_over=self.take_over,
-            give_up=give_up,
+            give_up=several(give_up, "names of engines"),
             tell=self._tell,
         )

@@ -7,11 +7,11 @@ import queue
 import threading
 from collections.abc import Callable, Generator
 from functools import partial
-from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Self, TypeVar
 
 from provision.common.offloading import Work, awaited, watched
 from provision.environment.living import Living
-from provision.errors import Refused
+from provision.errors import ProvisionError, Refused
 from provision.events import Event
 
 if TYPE_CHECKING:
@@ -20,13 +20,21 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_REMOVE_S = 60.0
+"""How long whoever leaves a block waits for another command that is changing the environment."""
+
+
+class Creation(NamedTuple):
+    """When an environment was made; one of the same name that was made at another time is another one."""
+
+    at_s: float | None
+
 
 class Entered(Living):
     """The part of `Environment` that is a context manager, sync and async."""
 
-    _brought_up = False
-    _created_s: float | None = None
-    """When the environment was made here; one that was made at another time is somebody else's."""
+    _entered: tuple[Creation | None, ...] = ()
+    """For each block that has been entered and not left: what was made on the way in, if anything was."""
 
     def __enter__(self) -> Self:
         """The environment, up and ready; leaving the block removes it, unless it was there before.
@@ -37,32 +45,50 @@ class Entered(Living):
         """
         from provision.pipeline import UpOptions
 
-        if self._is_described():
-            try:
+        made: Creation | None = None
+        try:
+            if self._is_described():
                 with self.changing("up"):  # nobody comes between the look and the change
                     absent = self._is_absent()
                     self.up(UpOptions(owner_pid=os.getpid() if absent else None), agree=_only_additions)
-                    about = self.runtime.about(self.name)
-                self._brought_up, self._created_s = absent, about.created_s if about else None
-            except BaseException:
+                    made = self._creation() if absent else None
+        except BaseException:
+            if not self._entered:
                 self.close()
-                raise
+            raise
+        self._entered += (made,)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        *outer, made = self._entered
+        self._entered = tuple(outer)
         try:
-            if self._brought_up:
-                with self.changing("down"):
-                    if self._is_what_was_made():
-                        self.down()
+            if made:
+                self._remove(made)
+        except ProvisionError as failure:
+            if error is None:
+                raise
+            error.add_note(f"{self.name} could not be removed: {failure}")
         finally:
-            self._brought_up = False
-            self.close()
+            if not self._entered:
+                self.close()
 
-    def _is_what_was_made(self) -> bool:
-        """Whether it is still there, and not one that somebody else has made since, under the same name."""
-        observed = self.runtime.observe(self.name)
-        return not observed.is_absent and (observed.about.created_s if observed.about else None) == self._created_s
+    def _remove(self, made: Creation) -> None:
+        """Remove it, if it is still what was made, and not one that somebody else has made since, under the same name.
+
+        Another command that is changing it is waited for: nobody would remove it later.
+        """
+        said, self.lock_timeout_s = self.lock_timeout_s, max(self.lock_timeout_s, _REMOVE_S)
+        try:
+            with self.changing("down"):
+                if not self._is_absent() and self._creation() == made:
+                    self.down()
+        finally:
+            self.lock_timeout_s = said
+
+    def _creation(self) -> Creation:
+        about = self.runtime.about(self.name)
+        return Creation(about.created_s if about else None)
 
     def _is_described(self) -> bool:
         if self._source.only_name:
@@ -79,12 +105,12 @@ class Entered(Living):
         finally:
             self._stopping.clear()
 
-    async def __aexit__(self, *_: object) -> None:
-        await awaited(Work(self._leave, lambda: None))
+    async def __aexit__(self, *raised: object) -> None:
+        await awaited(Work(partial(self._leave, *raised), lambda: None))
 
-    def _leave(self) -> None:
+    def _leave(self, *raised: Any) -> None:  # noqa: ANN401
         self._stopping.clear()
-        self.__exit__()
+        self.__exit__(*(raised or (None, None, None)))
 
     async def in_thread(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a method, such as `environment.restart`, in a thread, while the event loop goes on.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from typing import TYPE_CHECKING, Any, Self
 
 from provision.common.patience import Patience
 from provision.common.records import ISOLATIONS, Codec, Isolation, NewRecord
+from provision.common.several import Texts, several
 from provision.environment.changing import Changing
 from provision.environment.looking import WAIT_S, Seen
 from provision.errors import UsageError
@@ -43,16 +44,14 @@ class InsideKafka(Changing):
         client._is_client = True  # noqa: SLF001 of the same class
         return client
 
-    def topics(
-        self, names: Sequence[str] = (), *, internal: bool = False, settings: bool = True
-    ) -> tuple[ObservedTopic, ...]:
+    def topics(self, names: Texts = (), *, internal: bool = False, settings: bool = True) -> tuple[ObservedTopic, ...]:
         """Topics, with their `settings` unless they are not wanted: all, or the named ones.
 
         `internal` includes Kafka's own.
         """
         from provision.operations.topics import topics
 
-        return topics(self.cluster(), names, internal=internal, settings=settings)
+        return topics(self.cluster(), several(names, "names of topics"), internal=internal, settings=settings)
 
     def adopt(self, *, replicas: bool = False) -> dict[str, Any]:
         """Its cluster as sections of an environment file; `replicas` lists the brokers of each partition."""
@@ -88,7 +87,7 @@ class InsideKafka(Changing):
             new = NewTopic.of(name, partitions, replication_factor, config, cluster=there)
             create_topic(self.cluster(), new, tell)
 
-    def delete_topics(self, names: Sequence[str]) -> None:
+    def delete_topics(self, names: Texts) -> None:
         """Delete topics with all their records; never Kafka's own.
 
         Raises:
@@ -98,19 +97,18 @@ class InsideKafka(Changing):
         """
         from provision.operations.topics import delete_topics
 
+        chosen = several(names, "names of topics")
         with self._changed_inside("topics delete") as tell:
-            delete_topics(self.cluster(), names, tell)
+            delete_topics(self.cluster(), chosen, tell)
 
-    def plan_resources(self, names: Sequence[str] = ()) -> Plan:
+    def plan_resources(self, names: Texts = ()) -> Plan:
         """What `apply_resources` would do; changes nothing."""
         from provision.operations.topics import desired_of, plan_for
 
-        spec, cluster = self.source.load(self._tell), self.cluster()
-        return plan_for(cluster, desired_of(spec, cluster, names), self.home)[0]
+        chosen, spec, cluster = several(names, "names of topics"), self.source.load(self._tell), self.cluster()
+        return plan_for(cluster, desired_of(spec, cluster, chosen), self.home)[0]
 
-    def apply_resources(
-        self, names: Sequence[str] = (), *, timeout_s: float = WAIT_S, agree: Agree | None = None
-    ) -> Plan:
+    def apply_resources(self, names: Texts = (), *, timeout_s: float = WAIT_S, agree: Agree | None = None) -> Plan:
         """Update topics, ACLs and quotas to match the file, or only the named topics; nodes are left alone.
 
         Returns what was done.
@@ -118,10 +116,10 @@ class InsideKafka(Changing):
         from provision.operations.topics import apply_for, desired_of
         from provision.resources.rounds import accept_all
 
-        spec = self.source.load(self._tell)
+        chosen, spec = several(names, "names of topics"), self.source.load(self._tell)
         with self._changed_inside("topics apply") as tell:
             cluster = self.cluster()
-            desired, patience = desired_of(spec, cluster, names), Patience(timeout_s)
+            desired, patience = desired_of(spec, cluster, chosen), Patience(timeout_s)
             return apply_for(cluster, desired, self.home, patience=patience, tell=tell, agree=agree or accept_all)
 
     def produce(
@@ -188,30 +186,32 @@ class InsideKafka(Changing):
         open one.
 
         Raises:
-            UsageError: there is no such isolation level; or no such topic, once the first record is asked for.
+            UsageError: there is no such isolation level or limit; or no such topic, once the first record is asked for.
         """
         from provision.kafka.reading import ReadOptions, consume
 
         if isolation_level not in ISOLATIONS:
             raise UsageError(f"an isolation level is {' or '.join(ISOLATIONS)}, not {isolation_level!r}")
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
+            raise UsageError(f"a limit is a whole number of records, not {limit!r}")
         options = ReadOptions(from_beginning, limit, idle_s, isolation_level, to_end)
         cluster = self.cluster()
         return consume(cluster.access, topic, options, self._require_wanted, cluster=cluster.name)
 
-    def groups(self, names: Sequence[str] = ()) -> tuple[Group, ...]:
+    def groups(self, names: Texts = ()) -> tuple[Group, ...]:
         """Consumer groups with their members: all, or the named ones; one that does not exist is `Dead`."""
         from provision.operations.groups import groups
 
-        return groups(self.cluster(), names)
+        return groups(self.cluster(), several(names, "names of groups"))
 
-    def lag(self, group: str, topics: Sequence[str]) -> dict[tuple[str, int], int]:
+    def lag(self, group: str, topics: Texts) -> dict[tuple[str, int], int]:
         """How many records of these topics the group has not committed yet, by topic and partition."""
         from provision.operations.groups import lag
 
         self._require_wanted()
-        return lag(self.cluster(), group, topics)
+        return lag(self.cluster(), group, several(topics, "names of topics"))
 
-    def has_read_all(self, group: str, topics: Sequence[str]) -> bool:
+    def has_read_all(self, group: str, topics: Texts) -> bool:
         """Whether the group has committed all records of these topics, but for those of aborted transactions.
 
         Its lag need not be 0 then: what ends a transaction has an offset, too.
@@ -219,9 +219,9 @@ class InsideKafka(Changing):
         from provision.operations.groups import has_read_all
 
         self._require_wanted()
-        return has_read_all(self.cluster(), group, topics)
+        return has_read_all(self.cluster(), group, several(topics, "names of topics"))
 
-    def delete_groups(self, names: Sequence[str]) -> None:
+    def delete_groups(self, names: Texts) -> None:
         """Delete consumer groups with their offsets; those that do not exist are ignored.
 
         Raises:
@@ -231,5 +231,6 @@ class InsideKafka(Changing):
         """
         from provision.operations.groups import delete_groups
 
+        chosen = several(names, "names of groups")
         self._require_own()
-        delete_groups(self.cluster(), names)
+        delete_groups(self.cluster(), chosen)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from provision.common.patience import Patience
+from provision.common.several import Texts, several
 from provision.common.values import replace
 from provision.environment.inside import InsideKafka
 from provision.environment.looking import WAIT_S
 from provision.events import silent
+from provision.kafka.levels import required
 
 if TYPE_CHECKING:
     from provision.observe.readiness import Assessment
@@ -44,6 +45,7 @@ class Living(InsideKafka):
         from provision.resources.rounds import accept_all
 
         chosen, agree = options or pipeline.UpOptions(), agree or accept_all
+        required(chosen.until)
         require_nodes(self.source.require_valid(self._tell))  # what is wrong with the file comes before the lock
         chosen = replace(chosen, take_over=chosen.take_over or self.take_over)
         owned = chosen.owner_pid is not None or chosen.owner or named_owner()
@@ -84,36 +86,40 @@ class Living(InsideKafka):
                 require_same(seen, self.runtime.observe(self.name))
             return down(self.runtime, self.name, self.home, **data, tell=tell, elsewhere=self._runtimes.elsewhere)
 
-    def stop(self, nodes: Sequence[str] = ()) -> int:
+    def stop(self, nodes: Texts = ()) -> int:
         """Stop the named nodes, or all, cleanly; their data are kept. Returns how many were running."""
         from provision.operations.life import stop
 
-        with self._changed("stop", options=nodes) as tell:
-            return stop(self.runtime, self.name, nodes, tell)
+        chosen = several(nodes, "names of nodes")
+        with self._changed("stop", options=chosen) as tell:
+            return stop(self.runtime, self.name, chosen, tell)
 
-    def kill(self, nodes: Sequence[str] = ()) -> int:
+    def kill(self, nodes: Texts = ()) -> int:
         """Kill the named nodes, or all, at once (SIGKILL), whatever is lost. Returns how many were running."""
         from provision.operations.life import kill
 
-        with self._changed("kill", options=nodes) as tell:
-            return kill(self.runtime, self.name, nodes, tell)
+        chosen = several(nodes, "names of nodes")
+        with self._changed("kill", options=chosen) as tell:
+            return kill(self.runtime, self.name, chosen, tell)
 
-    def start(self, nodes: Sequence[str] = (), *, timeout_s: float = WAIT_S) -> Assessment:
+    def start(self, nodes: Texts = (), *, timeout_s: float = WAIT_S) -> Assessment:
         """Start the named nodes, or all, and wait until they are ready."""
         from provision.operations.life import start
 
-        with self._changed("start", options=nodes) as tell:
-            return start(self.runtime, self.name, nodes, Patience(timeout_s), tell)
+        chosen = several(nodes, "names of nodes")
+        with self._changed("start", options=chosen) as tell:
+            return start(self.runtime, self.name, chosen, Patience(timeout_s), tell)
 
-    def restart(self, nodes: Sequence[str] = (), *, timeout_s: float = WAIT_S) -> tuple[str, ...]:
+    def restart(self, nodes: Texts = (), *, timeout_s: float = WAIT_S) -> tuple[str, ...]:
         """Restart the named nodes, or all, one at a time, each only while the cluster can do without it.
 
         Returns their names, in that order.
         """
         from provision.operations.life import restart_rolling
 
-        with self._changed("restart", options=["--rolling", *nodes]) as tell:
-            return restart_rolling(self.runtime, self.name, nodes, Patience(timeout_s), tell)
+        chosen = several(nodes, "names of nodes")
+        with self._changed("restart", options=["--rolling", *chosen]) as tell:
+            return restart_rolling(self.runtime, self.name, chosen, Patience(timeout_s), tell)
 
     def mend(self, choose: Choose) -> Diagnosis:
         """Carry out the safe repairs that `choose` accepts, and examine it again.
@@ -130,7 +136,7 @@ class Living(InsideKafka):
         changing = self._changed("doctor --fix")
         return mend(self._source, self._runtimes, allowed=allowed, choose=choose, changing=changing)[0]
 
-    def tool(self, name: str, arguments: Sequence[str], streams: Streams) -> int:
+    def tool(self, name: str, arguments: Texts, streams: Streams) -> int:
         """Run one of Kafka's own tools inside the environment; returns its exit code.
 
         Raises:
@@ -139,8 +145,9 @@ class Living(InsideKafka):
         """
         from provision.operations.tools import run_tool
 
+        chosen = several(arguments, "arguments")
         self._require_own()
-        return run_tool(self.runtime, self.name, name, arguments, streams, user=self.user, listener=self.listener)
+        return run_tool(self.runtime, self.name, name, chosen, streams, user=self.user, listener=self.listener)
 
     def warm(self, *, timeout_s: float = WAIT_S, when_idle: bool = False) -> tuple[Warmed, ...]:
         """Train the archives with which its nodes start faster, where they are missing; the environment is left alone.

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.common.patience import Patience
+from provision.common.several import Texts, several
 from provision.environment.described import Described
 from provision.errors import InvalidEnvironment, ProvisionError, UsageError
 from provision.events import Notice, silent
-from provision.kafka.levels import Level
+from provision.kafka.levels import Level, required
 
 if TYPE_CHECKING:
     from provision.cluster.model import Topic
@@ -125,12 +126,13 @@ class Looking(Described):
         """Wait until it reaches a readiness level.
 
         Raises:
+            UsageError: `until` is no level.
             NotReady: the time limit has passed; `why` names what is missing.
             NodeFailed: a node has exited.
         """
         from provision.operations.status import wait_for
 
-        return wait_for(self.runtime, self.name, until, topics, Patience(timeout_s), self._tell)
+        return wait_for(self.runtime, self.name, required(until), topics, Patience(timeout_s), self._tell)
 
     def others_of_file(self) -> tuple[str, ...]:
         """Environments of other names that were made from its file: under a name that it had, or with `--set`."""
@@ -172,11 +174,12 @@ class Looking(Described):
         """A node's log: all of it or its last `tail` lines; `follow` continues until the node exits."""
         return self.runtime.log_lines(self.name, node, tail=tail, follow=follow)
 
-    def logs(self, nodes: Sequence[str], *, tail: int | None = None, follow: bool = False) -> Iterator[tuple[str, str]]:
+    def logs(self, nodes: Texts, *, tail: int | None = None, follow: bool = False) -> Iterator[tuple[str, str]]:
         """The logs of several nodes in the order of time, as (node, line); arguments as for `log_lines`."""
         from provision.operations import logs
 
-        return (logs.followed if follow else logs.merged)(nodes, partial(self.log_lines, tail=tail, follow=follow))
+        chosen = several(nodes, "names of nodes")
+        return (logs.followed if follow else logs.merged)(chosen, partial(self.log_lines, tail=tail, follow=follow))
 
     def bundle(self, file: str | Path, *, tail: int | None = None) -> tuple[str, ...]:
         """Write all that tells of the environment's state into one archive, without secrets; also if it is broken.

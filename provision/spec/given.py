@@ -1,5 +1,10 @@
 """Values that a program gives instead of a file: those that no file could hold are refused before they are used."""
 
+import copy
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
 from provision.common.texts import is_text
 from provision.spec.shown import may_be_secret
 from provision.spec.yaml_text import MAX_DEPTH, Path
@@ -26,3 +31,20 @@ def unfit(value: object, path: Path = ()) -> tuple[Path, str] | None:
         case list() | tuple():
             return next((found for i, below in enumerate(value) if (found := unfit(below, (*path, i)))), None)
     return None
+
+
+def copied(value: Any, depth: int = 0) -> Any:  # noqa: ANN401 whatever a program gives
+    """A copy in the kinds that a file has: tuples are lists, and the paths of `pathlib` are text.
+
+    What no file can have is as it is, or a copy of that, so that `unfit` and the schema tell.
+    """
+    match value:
+        case _ if depth > MAX_DEPTH:
+            return value
+        case Mapping():
+            return {key: copied(below, depth + 1) for key, below in value.items()}
+        case list() | tuple():
+            return [copied(below, depth + 1) for below in value]
+        case PurePath():
+            return str(value)
+    return copy.deepcopy(value)

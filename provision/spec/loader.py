@@ -1,6 +1,5 @@
 """An environment file to an `EnvironmentSpec`, or every problem in it at once."""
 
-import copy
 import difflib
 import os
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from provision.spec.assumptions import assumptions
 from provision.spec.certificates import own_certificates
 from provision.spec.checks import RULES
 from provision.spec.foreign import foreign, foreign_key_hint
-from provision.spec.given import unfit
+from provision.spec.given import copied, unfit
 from provision.spec.lint import RULES as VERSION_RULES
 from provision.spec.model import IN_WORDS, LONGEST, EnvironmentSpec, TopicSpec, kind_of
 from provision.spec.naming import read_start
@@ -73,7 +72,7 @@ def load_values(values: Mapping[str, Any], overrides: tuple[str, ...] = (), tell
     source = Positions("the given values", has_lines=False)
     if found := unfit(dict(values)):
         raise InvalidEnvironment([source.problem(*found)], "the environment")
-    data = copy.deepcopy(dict(values))
+    data = copied(values)
     apply_overrides(data, source, overrides)
     return _checked(data, source, [], tell, FilePath.cwd())
 

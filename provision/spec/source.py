@@ -1,6 +1,5 @@
 """The description of an environment: a file, or values from a program."""
 
-import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +10,7 @@ from typing import Any
 from provision.common.texts import is_text
 from provision.errors import InvalidEnvironment, UsageError
 from provision.events import Event, Listener, silent
+from provision.spec.given import copied
 from provision.spec.loader import load, load_values
 from provision.spec.model import EnvironmentSpec, kind_of
 from provision.spec.names import is_environment_name
@@ -144,7 +144,7 @@ class Source:
 
     def _written(self, overrides: Sequence[str]) -> tuple[dict[Any, Any], Positions]:
         """The unchecked data with overrides, and their positions."""
-        data: Any = copy.deepcopy(dict(self.values or {}))
+        data: Any = copied(self.values or {})
         positions = Positions(str(self), has_lines=False)
         if self.file is not None:
             data, positions, _ = parse(self.file.read_text(errors="replace"), str(self.file))

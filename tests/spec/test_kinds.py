@@ -36,8 +36,24 @@ def test_each_kind_has_its_words(value: Any, called: str) -> None:  # noqa: ANN4
     assert kind_of(value) == called
 
 
-@pytest.mark.parametrize(("value", "called"), [((1, 2), "a list"), ({1}, "a set"), (Path("x"), "the path 'x'")])
+@pytest.mark.parametrize(("value", "called"), [((1, 2), "a list"), ({1}, "a set"), (Path("x"), "the text 'x'")])
 def test_a_program_is_told_what_it_gave(value: object, called: str) -> None:
     with pytest.raises(InvalidEnvironment) as raised:
         Environment(name="orders", brokers={"nodes": value}).validate()
     assert f"not {called}" in raised.value.why
+
+
+def test_a_tuple_is_a_list_and_a_path_is_its_text() -> None:
+    topics = ({"name": "orders", "config": {"cleanup.policy": "compact"}}, {"name": "totals"})
+    given = Environment(name="shop", storage=Path("/data"), topics=topics)
+    written = Environment(name="shop", storage="/data", topics=list(topics))
+    assert given.validate() == written.validate()
+
+
+def test_values_that_contain_themselves_are_refused() -> None:
+    values: dict[str, Any] = {"nodes": 1}
+    values["more"] = (values,)
+    shop = Environment(name="shop", brokers=values)
+    assert shop.name == "shop"
+    with pytest.raises(InvalidEnvironment, match="does a value contain itself"):
+        shop.validate()
