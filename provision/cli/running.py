@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -168,7 +169,7 @@ def _brought_up(environment: "Environment", options: "UpOptions", agree: "Agree"
     """
     if environment.file is None or environment.external_servers:
         _variables(environment)  # it is there, and lets the command in
-        return _left
+        return _left if environment.external_servers else _started(environment, options.timeout_s)
     environment.source.require_valid(environment.on_event)
     if environment.user or environment.listener:
         environment.require_way_in()
@@ -188,6 +189,15 @@ def _brought_up(environment: "Environment", options: "UpOptions", agree: "Agree"
                 why="it is removed when that process ends, which may be in the middle of the command",
                 hint="--lock-timeout waits for its end; --set name=OTHER makes an environment of its own",
             )
+
+
+def _started(environment: "Environment", timeout_s: float) -> Ending:
+    """Start the nodes that do not run, of an environment without a file; returns what is to become of it."""
+    resting = [node.name for node in environment.observe().nodes if not node.is_alive]
+    if not resting:
+        return _left
+    environment.start(resting, timeout_s=timeout_s)
+    return partial(_stopped, nodes=resting)
 
 
 def _other_owner(before: "ObservedEnvironment") -> object:
@@ -242,8 +252,8 @@ def _kept(environment: "Environment") -> str:
     return f"{name} is kept; `provision down {name}` removes it"
 
 
-def _stopped(environment: "Environment") -> str:
-    stopped = environment.stop()
+def _stopped(environment: "Environment", nodes: Sequence[str] = ()) -> str:
+    stopped = environment.stop(nodes)
     return f"{environment.name}: {counted('node', stopped)} stopped again, as before"
 
 

@@ -14,6 +14,7 @@ from provision.cli.run import run
 from provision.common.process_identity import ProcessIdentity
 from provision.errors import ProvisionError
 from provision.plan.about import About
+from provision.plan.observed import NodeState
 from tests.cli.program import ROOT
 from tests.cli.world import NAME, settle
 from tests.fake_kafka import SpokenRuntime
@@ -138,6 +139,28 @@ def test_what_has_no_file_here_is_left_as_it_is(
     assert run(["run", NAME, "--", *command()]) == 0
     assert "left running" in capsys.readouterr().err
     assert told()[0]["KAFKA_BOOTSTRAP_SERVERS"]
+
+
+@pytest.mark.parametrize("stopped", [["broker-2"], []], ids=["one", "all"])
+def test_what_is_stopped_and_has_no_file_here_is_started_and_stopped_again(
+    running: SpokenRuntime,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    stopped: list[str],
+) -> None:
+    assert run(["stop", NAME, *stopped]) == 0
+    before = {node.name: node.state for node in running.observe(NAME).nodes}
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    verbs: list[tuple[str, str]] = []
+    running.on_verb = lambda verb, subject: verbs.append((verb, subject))
+    assert run(["run", NAME, "--", *command()]) == 0
+    assert told()[0]["KAFKA_BOOTSTRAP_SERVERS"].count(",") == 2
+    resting = {name for name, state in before.items() if state != NodeState.RUNNING}
+    assert {subject for verb, subject in verbs if verb == "start_node"} == resting
+    assert {node.name: node.state for node in running.observe(NAME).nodes} == before
+    assert "stopped again, as before" in capsys.readouterr().err
 
 
 def test_an_external_cluster_is_used_as_it_is(runtime: SpokenRuntime) -> None:
