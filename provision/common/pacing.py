@@ -1,8 +1,11 @@
 """Hand things on at a steady rate."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
+
+from provision.errors import UsageError
 
 _WORTH_S = 0.005
 T = TypeVar("T")
@@ -15,7 +18,19 @@ def paced(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[T]:
-    """The same things, at most so many a second on average, counted from the first."""
+    """The same things, at most so many a second on average, counted from the first.
+
+    Raises:
+        UsageError: the rate is none.
+    """
+    if isinstance(per_s, bool) or not isinstance(per_s, int | float) or not 0 < per_s < math.inf:
+        raise UsageError(f"a rate is a number of records a second, more than 0, not {per_s!r}")
+    return _paced(things, per_s, sleep, clock)
+
+
+def _paced(
+    things: Iterable[T], per_s: float, sleep: Callable[[float], None], clock: Callable[[], float]
+) -> Iterator[T]:
     began = clock()
     for number, thing in enumerate(things):
         early_s = number / per_s - (clock() - began)

@@ -12,13 +12,17 @@ Isolation = Literal["read_uncommitted", "read_committed"]
 """Whether records of transactions that are open or were aborted are read, too; the names are Kafka's."""
 ISOLATIONS: tuple[Isolation, ...] = get_args(Isolation)
 
+LAST_PARTITION = 2**31 - 1
+FIRST_MS, LAST_MS = 1, 2**63 - 1
+"""The times that a record can be given: 0 is none for librdkafka, which writes the present time then."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewRecord:
     """A record to be written.
 
     `key` and `value` may be None: a record without a key, and a tombstone. Without a `partition` the key decides, or
-    chance. `timestamp_ms` is in milliseconds since 1970; the default is now.
+    chance. `timestamp_ms` is in milliseconds since 1970, from 1 on; the default is now.
     """
 
     value: bytes | None

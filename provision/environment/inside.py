@@ -161,7 +161,7 @@ class InsideKafka(Changing):
         return writing.produce(
             cluster.access,
             topic,
-            paced(new, rate) if rate else new,
+            new if rate is None else paced(new, rate),
             cluster=cluster.name,
             largest_bytes=max_bytes,
             compression=compression,

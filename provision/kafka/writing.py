@@ -79,7 +79,7 @@ def produce(  # noqa: PLR0913 how it is written, and what is told of it
         UsageError: there is no such topic.
         Unavailable: no broker answers.
         ProvisionError, Interrupted: a record was not acknowledged, or `records` raised it; has the number of records
-            that were.
+            that were. What else `records` raises has it, too, as a note.
     """
     if largest_bytes is not None and not 0 < largest_bytes <= _MOST_BYTES:
         raise UsageError(f"the limit for a record must be at most {size_text(_MOST_BYTES)}, and more than nothing")
@@ -101,8 +101,10 @@ def produce(  # noqa: PLR0913 how it is written, and what is told of it
                     told(writer.acknowledged)
                     unsaid = unsaid.renewed()
             writer.finish(told)
-        except (ProvisionError, KeyboardInterrupt):
+        except BaseException as error:
             writer.count()
+            if not isinstance(error, ProvisionError | KeyboardInterrupt):
+                error.add_note(writer.standing())
             raise
         finally:
             writer.close()

@@ -15,6 +15,7 @@ import io
 import json
 import math
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from itertools import islice
@@ -23,7 +24,7 @@ from typing import Any, BinaryIO, Literal, TextIO, get_args
 
 from msgspec import Struct
 
-from provision.common.records import NewRecord
+from provision.common.records import FIRST_MS, LAST_MS, LAST_PARTITION, NewRecord
 from provision.spec.record_json import as_bytes, content_in, exact, headers_in
 from provision.spec.units import size_text
 
@@ -42,7 +43,8 @@ _FIELDS = frozenset({"key", "value", "headers", "partition", "timestamp"})
 _IN_BASE64 = frozenset(map(exact, ("key", "value", "headers")))
 _WHERE_IT_WAS = frozenset({"topic", "offset"})
 """What `consume` writes, too, and what does not matter to whoever writes it again."""
-_PARTITIONS, _LAST_MS = 2**31, 2**63 - 1
+_PARTITIONS = LAST_PARTITION + 1
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _PARTS = ("value", "partition", "timestamp")
 _NO_TIME_MS = -1  # of a record without a time, as Kafka says it
 _SHOWN = 40
@@ -67,6 +69,10 @@ class _Wrong(ValueError):
 
 class _NoNumber(ValueError):
     """A number that cannot be one in JSON that others read."""
+
+
+class _Twice(ValueError):
+    """A name that an object has more than once."""
 
 
 class RecordFile(Struct, frozen=True):
@@ -150,7 +156,7 @@ def _longest(largest_bytes: int | None) -> int:
 
 
 def _lines(stream: BinaryIO, longest: int) -> Iterator[tuple[int, bytes]]:
-    """The lines of a stream, with their numbers; one without end is not waited for.
+    """The lines of a stream, with their numbers, without a byte order mark; one without end is not waited for.
 
     Raises:
         BadRecord: a line is longer than any record may be.
@@ -159,7 +165,10 @@ def _lines(stream: BinaryIO, longest: int) -> Iterator[tuple[int, bytes]]:
     while line := stream.readline(longest + 1):
         if len(line) > longest:
             raise _too_long(number, longest)
-        yield number, line
+        if number == 1:
+            line = line.removeprefix(_BYTE_ORDER_MARK)
+        if line:
+            yield number, line
         number += 1
 
 
@@ -191,14 +200,13 @@ def _text(stream: BinaryIO, separator: str | None, longest: int) -> Iterator[New
 
 def _json_lines(stream: BinaryIO, key: str | None, partitions: int, longest: int) -> Iterator[NewRecord]:
     make = _described_for(partitions) if key is None else _keyed_by(key)
+    decoder = _decoder(key)
     for number, line in _lines(stream, longest):
         content = line.strip()
-        if number == 1:
-            content = content.removeprefix(b"\xef\xbb\xbf")
         if not content:
             continue
         try:
-            yield make(content, _parsed(content))
+            yield make(content, decoder.decode(content.decode()))
         except json.JSONDecodeError as error:
             raise BadRecord(number, f"this is not JSON: {error.msg} (column {error.colno})", _ONE_A_LINE) from error
         except UnicodeDecodeError as error:
@@ -210,13 +218,24 @@ def _json_lines(stream: BinaryIO, key: str | None, partitions: int, longest: int
             raise BadRecord(number, "it is nested too deeply") from error
         except _NoNumber as error:
             raise BadRecord(number, str(error)) from error
+        except _Twice as error:
+            raise BadRecord(number, str(error), _ONCE) from error
         except _Wrong as error:
             raise BadRecord(number, str(error), _AS_IN) from error
 
 
-def _parsed(line: bytes) -> Any:  # noqa: ANN401 any JSON
-    # of bytes, the library would guess the encoding
-    return json.loads(line.decode(), parse_int=_whole, parse_float=_decimal, parse_constant=_constant)
+def _decoder(key: str | None) -> json.JSONDecoder:
+    """What reads a line: no object in it may have a name twice, or only not the key's, if the line is the value."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            for name, times in Counter(name for name, _ in pairs).items():
+                if times > 1 and key in (None, name):
+                    raise _Twice(f"{_shown(name)} is there {'twice' if times == 2 else f'{times} times'}")  # noqa: PLR2004
+        return found
+
+    return json.JSONDecoder(object_pairs_hook=once, parse_int=_whole, parse_float=_decimal, parse_constant=_constant)
 
 
 def _whole(text: str) -> int:
@@ -237,6 +256,7 @@ def _constant(name: str) -> float:
 
 
 _ONE_A_LINE = "each line is one JSON object"
+_ONCE = "name it once; headers of the same name are a list of pairs"
 _AS_IN = 'a line is like {"key": "1", "value": "a"}'
 
 
@@ -293,7 +313,7 @@ def _timestamp(given: Any) -> int:  # noqa: ANN401 any JSON
             time = None
         if time and time.tzinfo:
             given = round(time.timestamp() * 1000)
-    if isinstance(given, bool) or not isinstance(given, int) or not 0 < given <= _LAST_MS:
+    if isinstance(given, bool) or not isinstance(given, int) or not FIRST_MS <= given <= LAST_MS:
         raise _Wrong(
             f"a timestamp is in milliseconds since 1970, or like 2026-01-31T12:00:00Z, after 1970; not {_shown(given)}"
         )
@@ -404,7 +424,7 @@ def _of_row(columns: list[str], values: list[str], key: str, partitions: int) ->
         keyed,
         tuple((name, text.encode()) for name, text in row.items() if name not in (key, *_PARTS)),
         _partition(_number(partition), partitions) if partition else None,
-        _timestamp(_number(timestamp)) if timestamp else None,
+        _timestamp(_number(timestamp)) if timestamp not in (None, "", str(_NO_TIME_MS)) else None,
     )
 
 

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from provision import NewRecord
-from provision.common.records import Headers
+from provision.common.records import FIRST_MS, LAST_MS, LAST_PARTITION, Headers
 
 Content = bytes | str | Mapping[str, Any] | NewRecord
 """A record as a test writes it down."""
 _KNOWN = ("key", "value", "headers", "partition", "timestamp", "timestamp_ms")
-_LAST_PARTITION, _LAST_MS = 2**31 - 1, 2**63 - 1
 _PAIR = 2
 _SHOWN = 40
 
@@ -57,8 +56,8 @@ def new_record(content: Content, place: str = "record") -> NewRecord:
         _bytes(parts["value"], f"{place}: value"),
         _bytes(parts.get("key"), f"{place}: key"),
         _headers(parts.get("headers"), f"{place}: headers"),
-        _number(parts.get("partition"), 0, _LAST_PARTITION, f"{place}: partition is a whole number from 0"),
-        _number(parts.get(time), 1, _LAST_MS, f"{place}: {time} is in milliseconds since 1970"),
+        _number(parts.get("partition"), 0, LAST_PARTITION, f"{place}: partition is a whole number from 0"),
+        _number(parts.get(time), FIRST_MS, LAST_MS, f"{place}: {time} is in milliseconds since 1970"),
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 from provision.cli.run import run
 from provision.common.pacing import paced
 from provision.common.records import CODECS, NewRecord
+from provision.errors import UsageError
 from provision.kafka.access import Access
 from tests.cli.world import settle
 
@@ -76,6 +77,12 @@ def test_what_is_wrong_is_told(
     Path("in.jsonl").write_text('{"value": "a"}\n{\n')
     assert run(["produce", "orders", *options]) == code
     assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("rate", [0, 0.0, -1, float("nan"), float("inf"), True, "5", None])
+def test_a_rate_that_is_none_is_told_at_once(rate: Any) -> None:  # noqa: ANN401 anything
+    with pytest.raises(UsageError, match="a rate is a number of records a second, more than 0, not"):
+        paced([1], rate)
 
 
 def test_a_rate_is_kept_on_average() -> None:

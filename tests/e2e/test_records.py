@@ -348,6 +348,15 @@ def test_whatever_ends_it_what_was_acknowledged_is_told(provision: Provision, ru
         assert isinstance(raised.value, ProvisionError)
         assert raised.value.why == "3 records were acknowledged"
     assert len(list(environment.consume("counted", limit=6, idle_s=30.0))) == 6
+    for other in (ValueError("mine"), SystemExit(1)):
+        with pytest.raises(type(other)) as others:
+            environment.produce("counted", then(other))
+        assert others.value is other
+        assert other.__notes__ == ["3 records were acknowledged"]
+    with pytest.raises(UsageError, match=r"records\[1\]: partition") as usage:
+        environment.produce("counted", [NewRecord(b"fine"), NewRecord(b"wrong", partition=-1)])
+    assert usage.value.why == "1 record was acknowledged"
+    assert len(list(environment.consume("counted", to_end=True))) == 13
 
 
 # -- sizes ------------------------------------------------------------------------------------------------------------

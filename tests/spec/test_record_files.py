@@ -51,6 +51,11 @@ def read(text: str | bytes, form: Format, key: str | None = None, partitions: in
             NewRecord(b"a", timestamp_ms=1767225600000),
         ]),
         ("jsonl", None, '\ufeff{"value": "a"}', [NewRecord(b"a")]),
+        ("jsonl", None, "\ufeff", []),
+        ("text", None, "\ufeffa\n\ufeffb\n", [NewRecord(b"a"), NewRecord("\ufeffb".encode())]),
+        ("text", None, "\ufeff\n", [NewRecord(b"")]),
+        ("text", None, "\ufeff", []),
+        ("text", ":", "\ufeff1:a\n", [NewRecord(b"a", b"1")]),
         ("jsonl", "id", '{"id": 7, "name": "x"}\n', [NewRecord(b'{"id": 7, "name": "x"}', b"7")]),
         ("csv", None, "key,value\n1,a\n\n,b\n", [NewRecord(b"a", b"1"), NewRecord(b"b")]),
         ("csv", None, 'value,key\r\n"a\nb",1\r\n', [NewRecord(b"a\nb", b"1")]),
@@ -65,6 +70,10 @@ def read(text: str | bytes, form: Format, key: str | None = None, partitions: in
         ),
         ("csv", "id", "id,name\n1,x\n", [NewRecord(b'{"id":"1","name":"x"}', b"1")]),
         ("csv", "id", "\ufeffid,value\n1,x\n", [NewRecord(b"x", b"1")]),
+        ("csv", None, "key,value,timestamp\n1,a,-1\n2,b,1\n", [
+            NewRecord(b"a", b"1"), NewRecord(b"b", b"2", timestamp_ms=1),
+        ]),
+        ("jsonl", "id", '{"id": 1, "a": 2, "a": 3}', [NewRecord(b'{"id": 1, "a": 2, "a": 3}', b"1")]),
     ],
 )  # fmt: skip
 def test_lines_are_records(form: Format, key: str | None, text: str | bytes, records: list[NewRecord]) -> None:
@@ -83,6 +92,13 @@ def test_lines_are_records(form: Format, key: str | None, text: str | bytes, rec
         ("jsonl", None, '{"value": 1, "partition": true}\n', 1, "the partition must be from 0 to 2, not true"),
         ("jsonl", None, '{"value": 1, "timestamp": "yesterday"}\n', 1, "a timestamp is in milliseconds since 1970"),
         ("jsonl", None, '{"value": 1, "timestamp": 0}\n', 1, "after 1970; not 0"),
+        ("jsonl", None, '{"value": 1, "timestamp": -2}\n', 1, "after 1970; not -2"),
+        ("csv", None, "key,value,timestamp\n1,a,0\n", 2, "after 1970; not 0"),
+        ("csv", None, "key,value,timestamp\n1,a,-2\n", 2, 'after 1970; not "-2"'),
+        ("jsonl", None, '{"value": 1}\n{"value": 1, "value": 2}\n', 2, '"value" is there twice'),
+        ("jsonl", None, '{"value": {"a": [{"b": 1, "b": 1, "b": 2}]}}\n', 1, '"b" is there 3 times'),
+        ("jsonl", None, '{"value": 1, "headers": {"h": "1", "h": "2"}}\n', 1, '"h" is there twice'),
+        ("jsonl", "id", '{"id": 1, "id": 1}\n', 1, '"id" is there twice'),
         ("jsonl", None, '{"value": 1, "headers": "x"}\n', 1, "headers are an object, or a list of pairs, not a text"),
         *(
             ("jsonl", None, text, 1, r"\ud800 is half of a character")
