@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from provision.cluster.model import Role
 from provision.common.process_identity import host_name
+from provision.common.secret_texts import without_secrets
 from provision.common.values import replace
 from provision.common.whole_files import require_writable, told_as_unwritable, write_output
 from provision.errors import InvalidEnvironment, NodeFailed, NotReady, ProvisionError, UsageError
@@ -136,7 +137,7 @@ class _Report:
         if node in self._failed:
             return replace(case, failure=self._failed[node])
         if error and node not in self._ready and str(Level.BROKERS) not in self._levels:
-            return replace(case, skipped=f"not reached: {error}")
+            return replace(case, skipped=f"not reached: {_summary(error)}")
         return case
 
     def _of_topic(self, topic: str, error: BaseException | None, reasons: Mapping[str, str]) -> "_Case":
@@ -148,7 +149,7 @@ class _Report:
             return case
         if reasons:
             return replace(case, failure="\n".join(f"{node}: {reason}" for node, reason in reasons.items()))
-        return replace(case, skipped=f"not reached: {error}" if error else "it was not asked for")
+        return replace(case, skipped=f"not reached: {_summary(error)}" if error else "it was not asked for")
 
     def _seconds(self, at_s: float | None) -> float:
         return 0.0 if at_s is None else max(at_s - self._began, 0.0)
@@ -184,6 +185,10 @@ def _told(error: BaseException) -> str:
     if not isinstance(error, ProvisionError):
         return "interrupted" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
     return "\n".join(filter(None, (error.what, error.why, error.hint and f"hint: {error.hint}")))
+
+
+def _summary(error: BaseException) -> str:
+    return _told(error).partition("\n")[0]
 
 
 def _log_of(error: BaseException | None) -> Sequence[str]:
@@ -224,5 +229,5 @@ def _xml(name: str, cases: Sequence[_Case], began: float) -> bytes:
 
 
 def _clean(text: str) -> str:
-    """Without the characters that XML cannot have, such as the escapes of a colored log."""
-    return re.sub(_NO_XML, "\N{REPLACEMENT CHARACTER}", text)
+    """Without secrets, and without the characters that XML cannot have, such as the escapes of a colored log."""
+    return re.sub(_NO_XML, "\N{REPLACEMENT CHARACTER}", without_secrets(text))

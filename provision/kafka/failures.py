@@ -12,6 +12,7 @@ from functools import cache
 
 from msgspec import Struct
 
+from provision.common.secret_texts import without_secrets
 from provision.common.texts import ANOTHER_BEGINS
 from provision.common.values import replace
 from provision.kafka.causes import CAUSES, CONSEQUENCES, OUT_OF_MEMORY, Failure
@@ -93,7 +94,7 @@ def lines_of(log: Sequence[str], failure: Failure) -> list[str]:
     """The lines of the last run that show a reason which `explain` has given."""
     patterns = [pattern for known in _patterns() for pattern, one in known if one.id == failure.id]
     lines = [line for record in _records(log) for line in record.telling]
-    return [line for line in lines if any(pattern.search(line) for pattern in patterns)]
+    return [without_secrets(line) for line in lines if any(pattern.search(line) for pattern in patterns)]
 
 
 def telling(log: Sequence[str]) -> list[str]:
@@ -103,7 +104,7 @@ def telling(log: Sequence[str]) -> list[str]:
     for level in _Level:
         lines = [line for record in records if record.level is level for line in record.lines]
         chosen += lines[max(len(lines) - (_SHOWN_LINES - len(chosen)), 0) :]
-    return chosen
+    return [*map(without_secrets, chosen)]
 
 
 def last_run(log: Iterable[str]) -> list[str]:

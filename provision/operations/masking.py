@@ -11,25 +11,9 @@ from typing import Any
 
 from provision.cluster.model import LAUNCH_FILE, UNREADABLE, RenderedFile
 from provision.cluster.properties import escape_value
+from provision.common.secret_texts import HIDDEN, is_secret_name, is_secret_setting, without_keys, without_secrets
 from provision.security.profiles import quoted
 
-HIDDEN = "(hidden)"
-_WORDS = (
-    "passw(?:or)?d|passphrase|secret|credential|token|jaas|keystore[._]?key|private[._-]?key|(?:api|access)[._-]?key"
-    "|user_[a-z0-9]"
-)
-_NAME = re.compile(_WORDS, re.IGNORECASE)
-# After the name: `name=value`, `name: value`, `"name": "value"`, `--name value`, and `name old → new` of a plan.
-_SET = re.compile(
-    rf"""((?:{_WORDS})[\w.-]*(?:["']?[ \t]*(?:=>|[=:])[ \t]*|[ \t]+(?=\S+[ ]→[ ])))
-    (?![ \t]|null\b|none\b|\[hidden\]|\(hidden\))
-    ("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[^\n]+)""",
-    re.IGNORECASE | re.VERBOSE,
-)
-_OPTION = re.compile(rf"(--[\w-]*(?:{_WORDS})[\w-]*[ \t]+)(\S+)", re.IGNORECASE)
-_PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
-_ADDRESS = re.compile(r"(://[^\s/:@]*:)[^\s/@]+(?=@)")
-_PASSWORD = re.compile("passw|passphrase|secret", re.IGNORECASE)  # `delegation.token.expiry.time.ms` has a plain number
 _QUOTED = re.compile(r"""["']((?:[^"'\\\n]|\\.)+)["']""")
 _SHORTEST = 4  # a shorter value would hide what is not secret all over a log
 _DISTINCT = 16  # a longer one is part of nothing else
@@ -52,7 +36,7 @@ class Mask:
         """Remember the values in files that are secret by their names."""
         for file in files:
             for key, value in _settings(_text_of(file)):
-                if _NAME.search(key) and (_PASSWORD.search(key) or not value.isdigit()):
+                if is_secret_setting(key, value):
                     self._values |= {value, *_QUOTED.findall(value)} - {"true", "false"}
         self._compile()
 
@@ -68,31 +52,31 @@ class Mask:
             return "(it cannot be read)\n"
         if file.is_of_agent:
             return f"(a file of a Java agent, SHA-256 {file.identity})\n"
-        text = _PEM.sub(HIDDEN, _text_of(file))
+        text = _text_of(file)
         if file.name == LAUNCH_FILE and (launch := _launch(text)) is not None:
             return f"{json.dumps(self.value(launch), indent=2)}\n"
-        return "".join(f"{self._line(line)}\n" for line in _logical(text))
+        return "".join(f"{self._line(line)}\n" for line in _logical(without_keys(text)))
 
     def _line(self, line: str) -> str:
         """A line of a properties file, with those that continue it."""
         (key, value), *_ = [*_settings(line), ("", "")]
-        if value and _NAME.search(key):
+        if value and is_secret_name(key):
             return f"{key}={HIDDEN}"
         return self.text(line)
 
     def text(self, text: str) -> str:
         """Any text: lines of a log, or a message."""
-        text = _ADDRESS.sub(rf"\1{HIDDEN}", _PEM.sub(HIDDEN, text))
-        text = _OPTION.sub(rf"\1{HIDDEN}", _SET.sub(rf"\1{HIDDEN}", text))
+        text = without_secrets(text)
         return self._known.sub(HIDDEN, text) if self._known else text
 
     def value(self, value: Any) -> Any:  # noqa: ANN401 whatever JSON has
         """A value of JSON: the values of names that say it, those of a change of such a setting, and texts in it."""
         if isinstance(value, Mapping):
-            secret = _NAME.search(str(value.get("key", "")))
+            secret = is_secret_name(str(value.get("key", "")))
             return {
                 name: HIDDEN
-                if inner not in (None, "", "unset") and (_NAME.search(str(name)) or (secret and name in ("old", "new")))
+                if inner not in (None, "", "unset")
+                and (is_secret_name(str(name)) or (secret and name in ("old", "new")))
                 else self.value(inner)
                 for name, inner in value.items()
             }

@@ -9,15 +9,15 @@ from msgspec import Struct
 from provision.cluster.model import RenderedFile
 from provision.cluster.properties import read
 from provision.common.printable import printable
+from provision.common.secret_texts import HIDDEN, is_secret_setting, without_secrets
 
 Value = str | tuple[str, ...]
-_HIDDEN = "(hidden)"
 
 
 class Difference(Struct, frozen=True):
     """A changed setting; None is unset. Without a `key`, the file changed as a whole.
 
-    The values of a `secret` one are never shown.
+    The values of a `secret` one are never shown, nor what is secret by its name or by how it looks.
     """
 
     key: str
@@ -29,12 +29,17 @@ class Difference(Struct, frozen=True):
     @property
     def old(self) -> str:
         """The old value as text; for a list only the removed items."""
-        return _HIDDEN if self.secret and self.before is not None else _shown(self.before, self.after)
+        return self._text(self.before, self.after)
 
     @property
     def new(self) -> str:
         """The new value as text; for a list only the added items."""
-        return _HIDDEN if self.secret and self.after is not None else _shown(self.after, self.before)
+        return self._text(self.after, self.before)
+
+    def _text(self, value: Value | None, other: Value | None) -> str:
+        if isinstance(value, str) and is_secret_setting(self.key, value):
+            return HIDDEN
+        return HIDDEN if self.secret and value is not None else _shown(value, other)
 
     def __str__(self) -> str:
         return f"{printable(self.key)} {self.old} → {self.new}" if self.key else f"{self.file} changed"
@@ -92,9 +97,9 @@ def _shown(value: Value | None, other: Value | None) -> str:
     if value is None:
         return "unset"
     if isinstance(value, str):
-        return printable(value)
+        return printable(without_secrets(value))
     own = [item for item in value if not isinstance(other, tuple) or item not in other]
-    return printable(" ".join(own or value))
+    return printable(" ".join(map(without_secrets, own or value)))
 
 
 def _values(name: str, content: str) -> Mapping[str, Value] | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from provision import ProvisionError
 from provision.common.counts import counted
+from provision.common.secret_texts import without_secrets
 from provision.testing.kafka import Kafka
 
 _TIME = re.compile(r"\[?(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:[,.](\d{3}))?")
@@ -68,5 +69,5 @@ def _logs(kafka: Kafka, began: float, tail: int) -> str:
             time = " ".join(filter(None, match.groups()))
             now = time >= since[: len(time)]  # as exactly as the line tells it
         if now:
-            lines.append(f"{node}  {line}")
+            lines.append(f"{node}  {without_secrets(line)}")
     return "\n".join(lines) or "nothing was logged during the test"

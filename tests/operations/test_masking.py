@@ -11,7 +11,8 @@ from provision.cluster.model import UNREADABLE, RenderedFile
 from provision.cluster.properties import escape_value
 from provision.cluster.render import render
 from provision.cluster.resolve import resolve
-from provision.operations.masking import HIDDEN, Mask
+from provision.common.secret_texts import HIDDEN
+from provision.operations.masking import Mask
 from provision.security.profiles import quoted
 from provision.spec.model import EnvironmentSpec
 
@@ -32,6 +33,12 @@ KEYS = [
     "basic.auth.credentials",
     "remote.log.passphrase",
     "DB_PASSWORD",
+    "DB_PWD",
+    "my.pwd",
+    "keystore.pass",
+    "PASS",
+    "passcode",
+    "my.auth.basic.auth.user.info",
 ]
 
 

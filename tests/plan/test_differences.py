@@ -49,6 +49,37 @@ def test_a_difference_knows_its_key_its_values_and_its_file() -> None:
     assert [(d.old, d.new) for d in (changed, came, went)] == [("1", "2"), ("unset", ""), ("3", "unset")]
 
 
+WORD = "xyzzy-0pen"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told_as"),
+    [
+        (
+            "ssl.truststore.password={}1\n",
+            "ssl.truststore.password={}2\n",
+            "ssl.truststore.password (hidden) → (hidden)",
+        ),
+        ("", "my.plugin.password={}\n", "my.plugin.password unset → (hidden)"),
+        ("x.token={}\n", "", "x.token (hidden) → unset"),
+        ('sasl.jaas.config=x password="{}";\n', "", "sasl.jaas.config (hidden) → unset"),
+        ("my.url=https://me:{}@host\n", "", "my.url https://me:(hidden)@host → unset"),
+        ("my.header=Bearer {}.abc\n", "my.header=none\n", "my.header Bearer (hidden) → none"),
+    ],
+)
+def test_that_a_secret_setting_changes_is_told_and_not_what_it_is(before: str, after: str, told_as: str) -> None:
+    changes = told(files(server_properties=before.format(WORD)), files(server_properties=after.format(WORD)))
+    assert changes == [told_as]
+
+
+def test_a_secret_argument_of_a_node_is_not_told() -> None:
+    before = json.dumps({"java_args": ["-Xmx1g", f"-Dmy.password={WORD}1", "-Da=1"]})
+    after = json.dumps({"java_args": ["-Xmx1g", f"-Dmy.password={WORD}2", "-Da=2"]})
+    assert told(files(launch_json=before), files(launch_json=after)) == [
+        "java_args -Dmy.password=(hidden) -Da=1 → -Dmy.password=(hidden) -Da=2"
+    ]
+
+
 def test_files_come_in_the_order_of_their_names() -> None:
     before = files(b_properties="x=1", a_properties="y=1")
     after = files(a_properties="y=2", b_properties="x=2")
