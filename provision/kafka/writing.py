@@ -11,19 +11,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import provision.kafka.library  # noqa: F401 the library first
-from kafka.errors import ClusterAuthorizationFailedError, KafkaTimeoutError, SaslAuthenticationFailedError, for_code
-from kafka.protocol.admin.configs import DescribeConfigsRequest
+from kafka.errors import ClusterAuthorizationFailedError, KafkaTimeoutError, for_code
 from kafka.protocol.producer import InitProducerIdRequest
 
 from provision.common.counts import counted
 from provision.common.interrupts import telling_where_it_stands
 from provision.common.patience import Patience
 from provision.common.records import Codec, NewRecord
-from provision.errors import KafkaRefused, ProvisionError, Unavailable, UsageError
+from provision.errors import ProvisionError, UsageError
 from provision.kafka.access import Access
 from provision.kafka.connection import RECONNECT_MS, ask_any
 from provision.kafka.readiness import is_gone, no_topic
-from provision.kafka.translation import as_provision_error
+from provision.kafka.unwritten import Sent, Settings, settings_of, unacknowledged, unwritten
 from provision.spec.units import size_text
 
 if TYPE_CHECKING:
@@ -41,11 +40,7 @@ _LOOK_S, _POLL_S, _TELL_S = 2.0, 0.1, 0.25
 _PROPAGATION_MS = 3_600_000  # the most that it can be
 _ASK_S = 0.25  # librdkafka asks once a second which broker leads now
 _POLL_EVERY = 500
-_TOPIC_RESOURCE, _DESCRIBE_VERSION, _PRODUCER_ID_VERSION = 2, 1, 1
-_LIMITS = ("max.message.bytes", "segment.bytes")
-_TOO_LARGE = {10: "max.message.bytes", 18: "segment.bytes"}
-"""Kafka's errors for records that are too large, with the setting that says so."""
-_SOURCES = {1: "set on the topic", 5: "Kafka's default"}
+_PRODUCER_ID_VERSION = 1
 _LOCAL_TIMEOUTS = frozenset({"_MSG_TIMED_OUT", "_TIMED_OUT", "_TRANSPORT", "_ALL_BROKERS_DOWN", "_RESOLVE"})
 # librdkafka would write to standard error; what matters comes back with the records.
 _log = logging.getLogger("provision.kafka.librdkafka")
@@ -84,7 +79,7 @@ def produce(  # noqa: PLR0913 how it is written, and what is told of it
     if largest_bytes is not None and not 0 < largest_bytes <= _MOST_BYTES:
         raise UsageError(f"the limit for a record must be at most {size_text(_MOST_BYTES)}, and more than nothing")
     with telling_where_it_stands(lambda: _acknowledged(0)):
-        limits, exactly_once = _limits_of(access, topic), _may_write_exactly_once(access)
+        limits, exactly_once = settings_of(access, topic), _may_write_exactly_once(access)
     if largest_bytes is None:
         largest_bytes = min(_MOST_BYTES, int(limits.get("max.message.bytes", (str(_MIB), ""))[0]) + _MIB)
     unsaid = Patience(_TELL_S)
@@ -111,7 +106,7 @@ def produce(  # noqa: PLR0913 how it is written, and what is told of it
     return writer.acknowledged
 
 
-def _options(access: Access, limits: "_Limits", largest_bytes: int, compression: Codec) -> dict[str, Any]:
+def _options(access: Access, limits: Settings, largest_bytes: int, compression: Codec) -> dict[str, Any]:
     """The configuration of librdkafka."""
     smallest = min((int(value) for value, _ in limits.values()), default=_BATCH_BYTES)
     message_bytes = max(_LEAST_BYTES, largest_bytes) + _OVERHEAD_BYTES
@@ -157,7 +152,7 @@ class _Writer:
         self._refused = KafkaException
         self._access, self._topic, self._largest_bytes = access, topic, largest_bytes
         self._producer = _producer(access, options)
-        self._failed: ProvisionError | None = None
+        self._failed: list[tuple[Sent, KafkaError]] = []
         self._lost = 0
         self.sent = self.acknowledged = 0
 
@@ -200,27 +195,27 @@ class _Writer:
             others["partition"] = record.partition
         if record.timestamp_ms is not None:
             others["timestamp"] = record.timestamp_ms
-        number = self.sent + 1
-        ended = partial(self._ended, number, size_bytes)
+        sent = Sent(self.sent + 1, size_bytes, key is not None, record.timestamp_ms)
+        ended = partial(self._ended, sent)
         while True:
             try:
                 self._producer.produce(self._topic, value, key, on_delivery=ended, **others)
             except BufferError:  # as many are on their way as may be
                 self._wait()
             except self._refused as refused:
-                raise self._failure(number, size_bytes, refused.args[0]) from refused
+                raise unwritten(self._access, self._topic, [(sent, refused.args[0])]) from refused
             else:
                 break
-        self.sent = number
+        self.sent = sent.number
 
-    def _ended(self, number: int, size_bytes: int, error: "KafkaError | None", _message: "Message") -> None:
+    def _ended(self, sent: Sent, error: "KafkaError | None", _message: "Message") -> None:
         """What librdkafka calls for each record, when it is served."""
         if error is None:
             self.acknowledged += 1
         else:
             if not _may_be_written(error):
                 self._lost += 1
-            self._failed = self._failed or self._failure(number, size_bytes, error)
+            self._failed.append((sent, error))
 
     def serve(self) -> None:
         """Take note of what has been acknowledged.
@@ -245,7 +240,8 @@ class _Writer:
                 self._require_topic()
                 unlooked = unlooked.renewed()
             if patience.is_over:
-                raise self._unacknowledged(self.acknowledged + 1, KafkaTimeoutError("nothing is acknowledged"))
+                nothing = KafkaTimeoutError("nothing is acknowledged")
+                raise unacknowledged(self.acknowledged + 1, self._topic, nothing)
 
     def _ask_who_leads(self) -> None:
         with suppress(self._refused):  # nobody has answered in time; it is asked again
@@ -270,7 +266,7 @@ class _Writer:
     def _raise(self) -> None:
         if self._failed:
             self._require_topic()
-            raise self._failed
+            raise unwritten(self._access, self._topic, self._failed)
 
     def _require_topic(self) -> None:
         if is_gone(self._access, self._topic):
@@ -283,30 +279,9 @@ class _Writer:
             hint=f"raise it: --max-record-size {_roomy(size_bytes)}",
         )
 
-    def _failure(self, number: int, size_bytes: int, error: "KafkaError") -> ProvisionError:
-        if key := _TOO_LARGE.get(error.code()):
-            what = f"{self._topic} does not take record {number}, which is too large: {size_text(size_bytes)}"
-            return KafkaRefused(what, why=_limit(self._access, self._topic, key), hint=f"raise {key} of the topic")
-        if error.name() == "_UNKNOWN_PARTITION":
-            return ProvisionError(f"{self._topic} does not have the partition of record {number}")
-        return self._unacknowledged(number, _as_of_the_library(error))
-
-    def _unacknowledged(self, number: int, error: Exception) -> ProvisionError:
-        return as_provision_error(f"writing record {number} to {self._topic}", error)
-
 
 def _may_be_written(error: "KafkaError") -> bool:
     return error.name() in _LOCAL_TIMEOUTS or (error.code() > 0 and for_code(error.code()).retriable)
-
-
-def _as_of_the_library(error: "KafkaError") -> Exception:
-    """The same error of kafka-python, which has the same numbers for what brokers say."""
-    if error.code() > 0:
-        found: Exception = for_code(error.code())(error.str())
-        return found
-    if error.name() in ("_AUTHENTICATION", "_SSL"):
-        return SaslAuthenticationFailedError(error.str())
-    return KafkaTimeoutError(error.str())
 
 
 def _may_write_exactly_once(access: Access) -> dict[str, object]:
@@ -321,43 +296,6 @@ def _may_write_exactly_once(access: Access) -> dict[str, object]:
     answer = ask_any(access, request, "asking for a producer's id")
     denied = answer.error_code == ClusterAuthorizationFailedError.errno
     return {"max.in.flight": 1} if denied else {"enable.idempotence": True}
-
-
-# -- the topic's limits -----------------------------------------------------------------------------------------------
-
-_Limits = dict[str, tuple[str, str]]
-"""Settings by their names, with their values and where they are set."""
-
-
-def _limits_of(access: Access, topic: str) -> _Limits:
-    """How large batches and records of a topic may be; nothing without the permission to read it.
-
-    Raises:
-        Unavailable: no broker answers.
-        KafkaRefused: the credentials are not accepted.
-    """
-    of = DescribeConfigsRequest.DescribeConfigsResource
-
-    def request() -> Any:  # noqa: ANN401 the library's classes
-        asked = of(resource_type=_TOPIC_RESOURCE, resource_name=topic, configuration_keys=list(_LIMITS))
-        return DescribeConfigsRequest(resources=[asked], version=_DESCRIBE_VERSION)
-
-    answer = ask_any(access, request, f"reading the settings of {topic}")
-    return {
-        entry.name: (entry.value, _SOURCES.get(entry.config_source, "set on the brokers for all topics"))
-        for result in answer.results
-        for entry in result.configs or ()
-        if entry.value
-    }
-
-
-def _limit(access: Access, topic: str, key: str) -> str:
-    """The topic's limit for a record, and where it is set."""
-    try:
-        value, where = _limits_of(access, topic)[key]
-    except (Unavailable, KeyError):  # without permission to read it
-        return f"it is more than its {key}"
-    return f"its {key} is {value} ({where})"
 
 
 def _roomy(size_bytes: int) -> str:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 
 from provision.errors import Interrupted, NodeFailed, NotReady, PartlyApplied, ProvisionError
+from provision.resources.rounds import REST_IS_DONE
 
 # A clause of a hint that sends the reader to an environment which is no longer there.
 _LOOK = re.compile(r"`provision (?:logs|status|start|restart|wait|topics|tool|endpoints)\b")
@@ -28,7 +29,8 @@ def undone(error: BaseException, undo: Callable[[], None], environment: str) -> 
 def _as_reported(error: BaseException) -> BaseException:
     """Nothing is partly applied once all is removed."""
     if isinstance(error, PartlyApplied):
-        return ProvisionError(error.what, why=error.why, hint=error.hint)
+        hint = _joined(*(clause for clause in _CLAUSES.split(error.hint) if clause != REST_IS_DONE))
+        return ProvisionError(error.what, why=error.why, hint=hint)
     return error
 
 

@@ -9,6 +9,7 @@ from provision.plan.actions import Action, Verb
 from provision.plan.observed import Unfilled
 from provision.plan.topic_changes import TOPIC, Filling
 from provision.spec.record_files import BadRecord, RecordFile
+from provision.spec.topic_takes import Takes
 
 _ANEW = "`provision topics delete` deletes it, and then it is created and filled anew"
 
@@ -22,7 +23,8 @@ def fillings(topics: Sequence[Topic], existing: Collection[str], unfilled: Mappi
     for topic in topics:
         if topic.records is None or (topic.name in existing and topic.name not in unfilled):
             continue
-        filling = Filling(topic.records, topic.partitions, records_in(topic.records, topic.partitions))
+        records = records_in(topic.records, Takes.of(topic.partitions, topic.config))
+        filling = Filling(topic.records, topic.partitions, records)
         detail = f"{filling.records:,} {plural('record', filling.records)} from {topic.records.name}"
         cause = "new"
         if begun := unfilled.get(topic.name) if topic.name in existing else None:
@@ -31,28 +33,29 @@ def fillings(topics: Sequence[Topic], existing: Collection[str], unfilled: Mappi
 
 
 def not_to_be_continued(topic: Topic, unfilled: Mapping[str, Unfilled]) -> Iterator[Action]:
-    """The refusal to go on filling a topic with something else than before."""
+    """The refusal to go on filling a topic with something else than before; one without records is begun anew."""
     begun = unfilled[topic.name]
     if topic.records is None:
         return
+    so_far = f"its filling was interrupted after {counted('record', sum(begun.written))}"
     if begun.partitions != topic.partitions:
         before = counted("partition", begun.partitions)
-        cause = f"its filling was interrupted, and it had {before} then, not {topic.partitions}"
-    elif begun.digest != digest_of(topic.records):
-        cause = f"its filling was interrupted, and {topic.records.name} has changed since"
+        cause = f"{so_far}, and it had {before} then, not {topic.partitions}"
+    elif any(begun.written) and begun.digest != digest_of(topic.records):
+        cause = f"{so_far}, and {topic.records.name} is another file than then, or has changed since"
     else:
         return
     yield Action(Verb.REFUSE, TOPIC, topic.name, cause, _ANEW)
 
 
-def records_in(file: RecordFile, partitions: int) -> int:
+def records_in(file: RecordFile, takes: Takes) -> int:
     """How many records a file has; all of them are read.
 
     Raises:
-        InvalidEnvironment: one of them is none, or the file cannot be read.
+        InvalidEnvironment: one of them is none, or not taken by the topic, or the file cannot be read.
     """
     try:
-        return file.count(partitions)
+        return file.count(takes)
     except BadRecord as error:
         raise invalid(file, error) from error
     except OSError as error:

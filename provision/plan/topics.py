@@ -2,8 +2,8 @@
 
 In this order, each step for all topics together:
 
-1. new topics, with an explicit placement, and then the records of those that have a file of them;
-2. settings;
+1. new topics, with an explicit placement;
+2. settings, and then the records of topics that have a file of them;
 3. reassignments: another replication factor, declared replicas, leaving brokers, rebalancing. A topic that gets more
    replicas gets its settings afterwards: `min.insync.replicas` of 2 with one replica would block its producers;
 4. more partitions: after the reassignment, because Kafka adds none to a topic that is being reassigned, and with the
@@ -91,8 +91,8 @@ def plan_topics(  # noqa: PLR0913 what is known of the topics
     reassigned = _reassign(topics, there, moves, leaving, policy)
     return (
         *created,
-        *fillings(topics, existing, unfilled),
         *(action for action in settings if action.name not in gains),
+        *fillings(topics, existing, unfilled),
         *reassigned,
         *(action for action in settings if action.name in gains),
         *grown,

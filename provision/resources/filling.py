@@ -20,6 +20,7 @@ from provision.resources.kind import Outcome, Work
 from provision.spec.record_files import BadRecord
 
 _KNOWN_S = 30.0
+_PARTLY = "a topic that has some of its records needs `provision topics delete` before another file"
 
 if TYPE_CHECKING:
     from provision.kafka.admin import Admin
@@ -57,13 +58,17 @@ def create(admin: "Admin", cluster: ObservedCluster, placed: Sequence[PlacedTopi
 
 def fill(admin: "Admin", cluster: ObservedCluster, fillings: Mapping[str, Filling], work: Work) -> Outcome:
     """Write the records that topics do not have yet; those that somebody else has created meanwhile are left alone."""
-    noted = work.target.seeds.read(cluster.cluster_id)
+    seeds = work.target.seeds
+    noted = seeds.read(cluster.cluster_id)
     failed: dict[str, str] = {}
     for name, filling in fillings.items():
         if name not in noted:
             continue
         new = cluster.topic(name) is None
         written = (0,) * filling.partitions if new else admin.partitions.end_offsets(name, filling.partitions)
+        if not new and not any(written):  # it may be another file than when it was created
+            anew = Seeding(partitions=filling.partitions, digest=digest_of(filling.file))
+            seeds.begin(cluster.cluster_id, {name: anew})
         try:
             _fill(name, filling, written, work)
         except Unavailable:
@@ -71,8 +76,9 @@ def fill(admin: "Admin", cluster: ObservedCluster, fillings: Mapping[str, Fillin
         except ProvisionError as error:
             failed[name] = "; ".join(filter(None, (error.what, *error.why.splitlines())))
         else:
-            work.target.seeds.end(cluster.cluster_id, name)
-    return Outcome(failed, frozenset(fillings.keys() - noted.keys()))
+            seeds.end(cluster.cluster_id, name)
+    hint = _PARTLY if failed else ""
+    return Outcome(failed, frozenset(fillings.keys() - noted.keys()), hint)
 
 
 def _fill(name: str, filling: Filling, written: Sequence[int], work: Work) -> None:
@@ -87,10 +93,15 @@ def _fill(name: str, filling: Filling, written: Sequence[int], work: Work) -> No
     patience, pauses = Patience(_KNOWN_S), Pauses()
     while is_gone(work.target.access, name) and patience.pause(pauses.next_s()):  # no broker knows the new topic yet
         work.check()
+    records = remaining(_read(filling), filling.partitions, written)
+    writing.produce(work.target.access, name, records, cluster=work.target.name, largest_bytes=None, told=told)
+
+
+def _read(filling: Filling) -> Iterator[NewRecord]:
+    """All records, with errors of ours: those before are written, and the error says how many."""
     try:
-        records = remaining(filling.file.records(filling.partitions), filling.partitions, written)
-        writing.produce(work.target.access, name, records, cluster=work.target.name, largest_bytes=None, told=told)
-    except BadRecord as error:
+        yield from filling.file.records(filling.partitions)
+    except BadRecord as error:  # since the plan was made
         raise invalid(filling.file, error) from error
     except OSError as error:
         raise unreadable(filling.file, error) from error

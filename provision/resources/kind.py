@@ -61,11 +61,13 @@ class Outcome(Struct, frozen=True):
     """The outcome of a batch of actions with the same verb, by resource name.
 
     `failed` has Kafka's reasons. `existed` are resources to create that already existed: somebody else has created them
-    since the plan, or a broker did not know them yet; another round compares them.
+    since the plan, or a broker did not know them yet; another round compares them. `hint` is what else to know before
+    the file is corrected.
     """
 
     failed: Mapping[str, str] = field(default_factory=dict)
     existed: frozenset[str] = frozenset()
+    hint: str = ""
 
 
 class Kind(ABC, Generic[Desired, Observed]):

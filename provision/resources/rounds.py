@@ -34,6 +34,8 @@ from provision.resources.registry import KINDS, RESOURCE_KINDS, Resources, perfo
 ROUNDS = 3
 _TOLD_BY_NAME = 20
 _EXISTED = "existed already"
+REST_IS_DONE = "the rest is done"
+"""The end of the hint of what is partly applied."""
 
 Agree = Callable[[Plan], None]
 Key = tuple[str, str]
@@ -195,6 +197,7 @@ def apply_resources(actions: Sequence[Action], inside: Inside, work: Work, *, ea
     """
     existed: set[Key] = set()
     failed: dict[Key, str] = {}
+    hints = ["correct them in the file and apply it again"]
     if not actions:
         return frozenset()
     from provision.kafka.admin import connected
@@ -208,6 +211,7 @@ def apply_resources(actions: Sequence[Action], inside: Inside, work: Work, *, ea
                     with action(work.tell, verb, *_told(batch, kind.section)) as ending:
                         outcome = kind.perform(admin, verb, batch, inside.observed[kind.name], work)
                         _end(ending, batch, kind.section, outcome)
+                    hints += filter(None, [outcome.hint])
                     failed |= {_key(one): outcome.failed[one.name] for one in batch if one.name in outcome.failed}
                     existed |= {_key(one) for one in batch if one.name in outcome.existed}
                     earlier |= any(one.name not in {*outcome.failed, *outcome.existed} for one in batch)
@@ -217,10 +221,9 @@ def apply_resources(actions: Sequence[Action], inside: Inside, work: Work, *, ea
     if failed:
         check_beside(work.check, _reasons(failed))
         what, why = _failed_of(failed, {_key(one) for one in actions}), "\n".join(_reasons(failed))
-        hint = "correct them in the file and apply it again"
         if earlier:
-            raise PartlyApplied(f"{what} could not be applied", why=why, hint=f"{hint}; the rest is done")
-        raise KafkaRefused(f"{what} could not be applied", why=why, hint=hint)
+            raise PartlyApplied(f"{what} could not be applied", why=why, hint="; ".join([*hints, REST_IS_DONE]))
+        raise KafkaRefused(f"{what} could not be applied", why=why, hint="; ".join(hints))
     return frozenset(existed)
 
 

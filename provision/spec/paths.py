@@ -10,6 +10,7 @@ from provision.spec.model import EnvironmentSpec, RecordsSpec
 from provision.spec.places import AT_HOME, FROM_FILE, is_at_home
 from provision.spec.record_files import FORMATS, SUFFIXES, BadRecord, RecordFile, format_of
 from provision.spec.rules import Finding
+from provision.spec.topic_takes import Takes
 
 _SHOWN = 40  # characters of a name that is too long
 _CHECKED_RECORDS = 10_000
@@ -108,7 +109,8 @@ def _content(spec: EnvironmentSpec, index: int, file: RecordFile, written: str) 
         yield Finding(path, f"{file.path} {why}", "name a file that can be read")
         return
     try:
-        file.check(partitions_of(spec, index), _CHECKED_RECORDS)
+        config = spec.topic_defaults.config | spec.topics[index].config
+        file.check(Takes.of(partitions_of(spec, index), config), _CHECKED_RECORDS)
     except BadRecord as error:
         yield Finding(path, f"{file.path}, line {error.line}: {error}", error.hint)
     except OSError as error:

@@ -26,6 +26,7 @@ from msgspec import Struct
 
 from provision.common.records import FIRST_MS, LAST_MS, LAST_PARTITION, NewRecord
 from provision.spec.record_json import as_bytes, content_in, exact, headers_in
+from provision.spec.topic_takes import Takes
 from provision.spec.units import size_text
 
 Format = Literal["jsonl", "text", "csv"]
@@ -97,14 +98,21 @@ class RecordFile(Struct, frozen=True):
         with open(self.path, "rb") as stream:  # noqa: PTH123 the path is a text
             yield from read_records(stream, self.format, self.key, partitions, largest_bytes)
 
-    def check(self, partitions: int, most: int) -> None:
-        """Read the first records, but not more than `most`; raises as `records`."""
-        for _ in islice(self.records(partitions), most):
+    def check(self, takes: Takes, most: int) -> None:
+        """Read the first records, but not more than `most`; raises as `records`, and for one that is not taken."""
+        for _ in islice(self._taken(takes), most):
             pass
 
-    def count(self, partitions: int) -> int:
-        """How many records there are; all of them are read. Raises as `records`."""
-        return sum(1 for _ in self.records(partitions))
+    def count(self, takes: Takes) -> int:
+        """How many records there are; all of them are read. Raises as `check`."""
+        return sum(1 for _ in self._taken(takes))
+
+    def _taken(self, takes: Takes) -> Iterator[NewRecord]:
+        with open(self.path, "rb") as stream:  # noqa: PTH123
+            for line, record in _numbered(stream, self.format, self.key, takes.partitions, _LONGEST_LINE):
+                if refusal := takes.refusal(record):
+                    raise BadRecord(line, *refusal)
+                yield record
 
     def digest(self) -> str:
         """A hash of the content and of how it is read."""
@@ -137,7 +145,14 @@ def read_records(
     Raises:
         BadRecord: a line is none.
     """
-    longest = _longest(largest_bytes)
+    return (record for _, record in _numbered(stream, form, key, partitions, _longest(largest_bytes)))
+
+
+_Numbered = Iterator[tuple[int, NewRecord]]
+"""Records with their lines."""
+
+
+def _numbered(stream: BinaryIO, form: Format, key: str | None, partitions: int, longest: int) -> _Numbered:
     match form:
         case "text":
             return _text(stream, key, longest)
@@ -182,23 +197,23 @@ def _too_long(line: int, longest: int) -> BadRecord:
 # -- plain text -------------------------------------------------------------------------------------------------------
 
 
-def _text(stream: BinaryIO, separator: str | None, longest: int) -> Iterator[NewRecord]:
+def _text(stream: BinaryIO, separator: str | None, longest: int) -> _Numbered:
     between = separator.encode() if separator is not None else None
     for number, line in _lines(stream, longest):
         content = line.removesuffix(b"\n").removesuffix(b"\r")
         if between is None:
-            yield NewRecord(content)
+            yield number, NewRecord(content)
             continue
         key, found, value = content.partition(between)
         if not found:
             raise BadRecord(number, f"there is no {separator!r} between a key and a value", "every line needs a key")
-        yield NewRecord(value, key)
+        yield number, NewRecord(value, key)
 
 
 # -- JSON lines -------------------------------------------------------------------------------------------------------
 
 
-def _json_lines(stream: BinaryIO, key: str | None, partitions: int, longest: int) -> Iterator[NewRecord]:
+def _json_lines(stream: BinaryIO, key: str | None, partitions: int, longest: int) -> _Numbered:
     make = _described_for(partitions) if key is None else _keyed_by(key)
     decoder = _decoder(key)
     for number, line in _lines(stream, longest):
@@ -206,7 +221,7 @@ def _json_lines(stream: BinaryIO, key: str | None, partitions: int, longest: int
         if not content:
             continue
         try:
-            yield make(content, decoder.decode(content.decode()))
+            record = make(content, decoder.decode(content.decode()))
         except json.JSONDecodeError as error:
             raise BadRecord(number, f"this is not JSON: {error.msg} (column {error.colno})", _ONE_A_LINE) from error
         except UnicodeDecodeError as error:
@@ -222,6 +237,7 @@ def _json_lines(stream: BinaryIO, key: str | None, partitions: int, longest: int
             raise BadRecord(number, str(error), _ONCE) from error
         except _Wrong as error:
             raise BadRecord(number, str(error), _AS_IN) from error
+        yield number, record
 
 
 def _decoder(key: str | None) -> json.JSONDecoder:
@@ -336,7 +352,7 @@ def _cut(text: str) -> str:
 # -- CSV --------------------------------------------------------------------------------------------------------------
 
 
-def _table(stream: BinaryIO, key: str | None, partitions: int, longest: int) -> Iterator[NewRecord]:
+def _table(stream: BinaryIO, key: str | None, partitions: int, longest: int) -> _Numbered:
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
     lines = _LinesOfRow(text, longest)
     rows = csv.reader(lines, strict=True)
@@ -344,7 +360,7 @@ def _table(stream: BinaryIO, key: str | None, partitions: int, longest: int) -> 
         columns = _columns(lines.row(rows), key or "key")
         while (row := lines.row(rows)) is not None:
             if row:
-                yield _of_row(columns, row, key or "key", partitions)
+                yield rows.line_num, _of_row(columns, row, key or "key", partitions)
     except (csv.Error, _Wrong) as error:
         raise BadRecord(max(rows.line_num, 1), str(error)) from error
     except UnicodeDecodeError as error:

@@ -98,7 +98,7 @@ def test_whatever_the_records_end_with_those_before_are_written_and_counted(
 
 def _use(library: _Library, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writing, "_producer", lambda *_: library)
-    monkeypatch.setattr(writing, "_limits_of", lambda *_: {})
+    monkeypatch.setattr(writing, "settings_of", lambda *_: {})
     monkeypatch.setattr(writing, "_may_write_exactly_once", lambda *_: {})
     monkeypatch.setattr(writing, "_ASK_S", 0.01)
     monkeypatch.setattr(writing, "_POLL_S", 0.001)

@@ -8,7 +8,7 @@ import pytest
 
 from provision.common.records import NewRecord
 from provision.environment import Environment
-from provision.errors import InvalidEnvironment, KafkaRefused, ProvisionError, Refused
+from provision.errors import InvalidEnvironment, KafkaRefused, PartlyApplied, ProvisionError, Refused
 from provision.events import Progress
 from provision.kafka.partitioning import partition_of
 from tests.fake_kafka import Partition
@@ -120,6 +120,150 @@ def test_one_that_is_interrupted_again_and_again_is_full_in_the_end(living: Livi
     assert len(values(living)) == 49
     living.settles()
     assert values(living) == VALUES
+
+
+@pytest.mark.parametrize("named", ["the same", "another"])
+def test_one_without_records_yet_is_begun_anew_with_what_the_file_says_now(living: Living, named: str) -> None:
+    living.settles()
+    interrupted(living, 0, topics=[seeded()])
+    name = "seed.jsonl" if named == "the same" else "corrected.jsonl"
+    write(living.path.parent / name, LINES[:20])
+    interrupted(living, 5, topics=[seeded(records=name)])
+    assert len(values(living)) == 5
+    assert living.settles() == ["fill topic orders"]  # it is continued with the file that it was begun with
+    assert values(living) == sorted(f"v{number}".encode() for number in range(20))
+    assert living.settles() == []
+
+
+def test_what_the_file_says_of_its_settings_now_holds_before_it_is_filled(living: Living) -> None:
+    living.settles()
+    interrupted(living, 0, topics=[seeded() | {"config": {"retention.ms": "5"}}])
+    assert living.settles(topics=[seeded()]) == ["configure topic orders", "fill topic orders"]
+    assert values(living) == VALUES
+
+
+def test_a_filling_that_fails_says_how_far_it_came_and_what_to_do(living: Living) -> None:
+    living.settles()
+
+    def on_call(what: str, about: object) -> None:
+        if what == "produce" and about == ("orders", b"v2"):
+            raise KafkaRefused("orders does not take record 3", why="a policy")
+
+    living.kafka.on_call = on_call
+    living.want(topics=[seeded(), topic("other")])
+    with pytest.raises(PartlyApplied) as told:
+        living.up()
+    assert told.value.why == "topic orders: orders does not take record 3; a policy"
+    assert told.value.hint == (
+        "correct them in the file and apply it again; a topic that has some of its records needs `provision topics "
+        "delete` before another file; the rest is done"
+    )
+    living.kafka.on_call = lambda _what, _about: None
+    write(living.path.parent / "seed.jsonl", LINES[:20])
+    with pytest.raises(Refused) as refused:
+        living.up()
+    assert "interrupted after 2 records, and seed.jsonl is another file than then, or has changed" in refused.value.why
+
+
+def test_a_first_up_whose_filling_fails_has_nothing_done_and_nothing_to_delete(living: Living) -> None:
+    def on_call(what: str, _about: object) -> None:
+        if what == "produce":
+            living.kafka.topics.clear()  # they go with their brokers
+            raise KafkaRefused("orders does not take record 1")
+
+    living.kafka.on_call = on_call
+    living.want(topics=[seeded()])
+    with pytest.raises(ProvisionError) as told:
+        living.up()
+    assert living.runtime.observe("living").is_absent
+    assert told.value.hint.startswith("correct them in the file and apply it again; `provision up --retain`")
+    assert "the rest is done" not in told.value.hint
+    assert "topics delete" not in told.value.hint
+
+
+def test_a_file_that_changes_between_the_plan_and_the_filling_is_told_with_its_line(living: Living) -> None:
+    living.settles()
+
+    def on_call(what: str, about: object) -> None:
+        if what == "create" and about == ["orders"]:
+            write(living.path.parent / "seed.jsonl", [*LINES[:2], {"key": "no value"}])
+
+    living.kafka.on_call = on_call
+    living.want(topics=[seeded()])
+    with pytest.raises(PartlyApplied) as told:
+        living.up()
+    assert "seed.jsonl:3:1: a record needs a value" in told.value.why
+    assert len(values(living)) == 2
+
+
+KEYLESS = "a record of a compacted topic needs a key"
+
+
+@pytest.fixture(params=[1, 10])
+def checked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many records are looked at when the environment file is loaded."""
+    monkeypatch.setattr("provision.spec.paths._CHECKED_RECORDS", request.param)
+    return int(request.param)
+
+
+@pytest.mark.parametrize(
+    ("config", "line", "told"),
+    [
+        ({"cleanup.policy": "compact"}, {"value": "a"}, KEYLESS),
+        ({"cleanup.policy": "compact,delete"}, {"value": "a"}, KEYLESS),
+        ({"cleanup.policy": "delete, compact"}, {"value": "a"}, KEYLESS),
+        (
+            {"max.message.bytes": "1000"},
+            {"value": "a" * 1001},
+            "it is larger than the topic takes: 1001 B, and its max",
+        ),
+        ({"max.message.bytes": "1000"}, {"value": "a" * 900, "key": "k" * 101}, "its max.message.bytes is 1000 B"),
+    ],
+)
+def test_a_record_that_the_topic_cannot_take_is_found_before_anything_starts(
+    living: Living, config: dict[str, str], line: dict[str, str], told: str, checked: int
+) -> None:
+    write(living.path.parent / "seed.jsonl", [{"key": "1", "value": "a"}, line])
+    for sections in ({"topics": [seeded() | {"config": config}]}, {"topic_defaults": {"config": config}}):
+        living.want(**{"topics": [seeded()]} | sections)
+        with pytest.raises(InvalidEnvironment) as invalid:
+            living.up()
+        (problem,) = invalid.value.problems
+        assert told in problem.message
+        assert "seed.jsonl:2:1: " in str(problem) if checked == 1 else "seed.jsonl, line 2: " in problem.message
+        assert problem.hint
+    assert living.runtime.observe("living").is_absent
+
+
+@pytest.mark.parametrize(
+    ("config", "line"),
+    [
+        ({"cleanup.policy": "compact"}, {"key": "", "value": "a"}),
+        ({"cleanup.policy": "delete"}, {"value": "a"}),
+        ({"max.message.bytes": "1000"}, {"value": "a" * 1000}),
+    ],
+)
+def test_a_record_that_the_topic_may_take_is_left_to_kafka(
+    living: Living, config: dict[str, str], line: dict[str, str]
+) -> None:
+    write(living.path.parent / "seed.jsonl", [line])
+    living.settles(topics=[seeded() | {"config": config}])
+    assert values(living) == [line["value"].encode()]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line"),
+    [
+        ("a.txt", "a\n", 1),
+        ("a.csv", "key,value\n1,a\n\n,b\n", 4),
+        ("a.jsonl", '{"key": "1", "value": 1}\n\n{"value": 2}', 3),
+    ],
+)
+def test_a_record_without_a_key_is_found_in_every_format(living: Living, name: str, text: str, line: int) -> None:
+    (living.path.parent / name).write_text(text)
+    living.want(topics=[seeded(records=name) | {"config": {"cleanup.policy": "compact"}}])
+    with pytest.raises(InvalidEnvironment, match=f"{name}, line {line}: {KEYLESS}"):
+        living.plan()
 
 
 @pytest.mark.parametrize("change", ["the file", "the partitions"])
