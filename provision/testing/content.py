@@ -66,8 +66,17 @@ def _bytes(given: Any, place: str) -> bytes | None:  # noqa: ANN401 anything
     if given is None or isinstance(given, bytes):
         return given
     if isinstance(given, str):
-        return given.encode()
+        return _encoded(given, place)
     raise TypeError(f"{place} is text, bytes or None, not {_shown(given)}")
+
+
+def _encoded(text: str, place: str) -> bytes:
+    __tracebackhide__ = True
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        half = ascii(text[error.start])[1:-1]
+        raise ValueError(f"{place} has {half}, which is half of a character: UTF-8 cannot write it") from error
 
 
 def _headers(given: Any, place: str) -> Headers:  # noqa: ANN401 anything
@@ -80,6 +89,7 @@ def _headers(given: Any, place: str) -> Headers:  # noqa: ANN401 anything
     for name, _ in pairs:
         if not isinstance(name, str):
             raise TypeError(f"{place}: a name is text, not {_shown(name)}")
+        _encoded(name, f"{place}: a name")
     return tuple((name, _bytes(value, f"{place}: {name}")) for name, value in pairs)
 
 

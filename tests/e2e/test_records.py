@@ -40,6 +40,8 @@ HOSTILE = {
 }
 """What may be set on brokers for their topics, and must not matter to the topic of a round trip."""
 
+TIME_LIMIT = "message.timestamp.before.max.ms"
+
 pytestmark = pytest.mark.group(docker="matrix")
 
 
@@ -291,6 +293,23 @@ def test_empty_keys_tombstones_and_partitions_that_are_not_there(provision: Prov
     with pytest.raises(ProvisionError, match="odd does not have the partition of record 2") as wrong:
         environment.produce("odd", [NewRecord(b"fine"), NewRecord(b"lost", partition=2)])
     assert "1 record was acknowledged" in wrong.value.why
+
+
+def test_a_record_that_a_topic_does_not_take_is_named_with_the_reason(provision: Provision, running: str) -> None:
+    environment = Environment.named(running, home=provision.home)
+    environment.create_topic("by-key", config={"cleanup.policy": "compact"})
+    environment.create_topic("timely", config={"message.timestamp.type": "CreateTime", TIME_LIMIT: "3600000"})
+    keyless = [NewRecord(b"a", b"1"), NewRecord(b"b"), NewRecord(b"c", b"3")]
+    old = [NewRecord(b"a"), NewRecord(b"b"), NewRecord(b"c", timestamp_ms=1)]
+    for topic, records, what, why in (
+        ("by-key", keyless, "by-key does not take record 2, which has no key", "cleanup.policy is compact"),
+        ("timely", old, "timely does not take record 3, whose time is 1970-01-01T00:00:00Z", f"its {TIME_LIMIT} is"),
+    ):
+        with pytest.raises(KafkaRefused) as refused:
+            environment.produce(topic, records)
+        assert refused.value.what == what
+        assert why in refused.value.why
+        assert "acknowledged" in refused.value.why
 
 
 # -- topics that are not there ----------------------------------------------------------------------------------------

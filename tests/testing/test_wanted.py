@@ -64,7 +64,13 @@ def test_a_record_is_written_down_in_many_ways(content: Any, record: NewRecord) 
         ({"value": "a", "partition": -1}, ": partition is a whole number from 0, not -1"),
         ({"value": "a", "timestamp": "now"}, ": timestamp is in milliseconds since 1970, not str 'now'"),
         ({"value": "a", "timestamp_ms": -1}, ": timestamp_ms is in milliseconds since 1970, not -1"),
+        ({"value": "a", "timestamp": 0}, ": timestamp is in milliseconds since 1970, not 0"),
+        (NewRecord(b"a", timestamp_ms=-7), ": timestamp_ms is in milliseconds since 1970, not -7"),
         ({"value": "a", "timestamp": 5, "timestamp_ms": 5}, "has both timestamp and timestamp_ms"),
+        ("a\ud800", r": value has \ud800, which is half of a character"),
+        ({"value": "a", "key": "\udc80"}, r": key has \udc80, which is half of a character"),
+        ({"value": "a", "headers": {"h": "\ud800"}}, r": headers: h has \ud800, which is half of a character"),
+        ({"value": "a", "headers": {"\ud800": "h"}}, r": headers: a name has \ud800, which is half of a character"),
     ],
 )
 def test_what_is_no_record_is_told_with_its_place(content: Any, told: str) -> None:  # noqa: ANN401 anything
