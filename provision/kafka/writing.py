@@ -17,7 +17,7 @@ from kafka.protocol.producer import InitProducerIdRequest
 from provision.common.counts import counted
 from provision.common.interrupts import telling_where_it_stands
 from provision.common.patience import Patience
-from provision.common.records import Codec, NewRecord
+from provision.common.records import CODECS, Codec, NewRecord
 from provision.errors import ProvisionError, UsageError
 from provision.kafka.access import Access
 from provision.kafka.connection import RECONNECT_MS, ask_any
@@ -71,13 +71,12 @@ def produce(  # noqa: PLR0913 how it is written, and what is told of it
         told: called with the number of acknowledged records, from time to time.
 
     Raises:
-        UsageError: there is no such topic.
+        UsageError: there is no such topic or codec, or the limit is none.
         Unavailable: no broker answers.
         ProvisionError, Interrupted: a record was not acknowledged, or `records` raised it; has the number of records
             that were. What else `records` raises has it, too, as a note.
     """
-    if largest_bytes is not None and not 0 < largest_bytes <= _MOST_BYTES:
-        raise UsageError(f"the limit for a record must be at most {size_text(_MOST_BYTES)}, and more than nothing")
+    _require_possible(largest_bytes, compression)
     with telling_where_it_stands(lambda: _acknowledged(0)):
         limits, exactly_once = settings_of(access, topic), _may_write_exactly_once(access)
     if largest_bytes is None:
@@ -104,6 +103,16 @@ def produce(  # noqa: PLR0913 how it is written, and what is told of it
         finally:
             writer.close()
     return writer.acknowledged
+
+
+def _require_possible(largest_bytes: Any, compression: Any) -> None:  # noqa: ANN401 what programs give
+    if largest_bytes is not None:
+        if isinstance(largest_bytes, bool) or not isinstance(largest_bytes, int):
+            raise UsageError(f"the limit for a record is a whole number of bytes, not {largest_bytes!r}")
+        if not 0 < largest_bytes <= _MOST_BYTES:
+            raise UsageError(f"the limit for a record must be at most {size_text(_MOST_BYTES)}, and more than nothing")
+    if compression not in CODECS:
+        raise UsageError(f"a codec is {', '.join(CODECS[:-1])} or {CODECS[-1]}, not {compression!r}")
 
 
 def _options(access: Access, limits: Settings, largest_bytes: int, compression: Codec) -> dict[str, Any]:

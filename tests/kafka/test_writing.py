@@ -3,11 +3,12 @@
 import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from provision.common.records import NewRecord
-from provision.errors import Interrupted, ProvisionError
+from provision.errors import Interrupted, ProvisionError, UsageError
 from provision.kafka import writing
 from provision.kafka.access import Access
 
@@ -94,6 +95,24 @@ def test_whatever_the_records_end_with_those_before_are_written_and_counted(
     assert library.written == count
     told = f"{count} {'record was' if count == 1 else 'records were'} acknowledged"
     assert getattr(raised.value, "__notes__", []) == [told]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"compression": "foo"}, "a codec is none, gzip, snappy, lz4 or zstd, not 'foo'"),
+        ({"compression": None}, "lz4 or zstd, not None"),
+        ({"compression": []}, r"lz4 or zstd, not \[\]"),
+        ({"largest_bytes": "1m"}, "a whole number of bytes, not '1m'"),
+        ({"largest_bytes": 1.5}, "a whole number of bytes, not 1.5"),
+        ({"largest_bytes": True}, "a whole number of bytes, not True"),
+        ({"largest_bytes": 0}, "at most 900.0 MiB, and more than nothing"),
+        ({"largest_bytes": 2**31}, "at most 900.0 MiB, and more than nothing"),
+    ],
+)
+def test_options_that_cannot_be_are_told_before_anything_is_asked(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        writing.produce(ACCESS, "orders", [], cluster="one", **options)
 
 
 def _use(library: _Library, monkeypatch: pytest.MonkeyPatch) -> None:
