@@ -138,7 +138,7 @@ def list_environments(output: Output = Format.TABLE) -> None:
             failed.append(error)
             continue
         running = sum(node.is_alive and node.state is not NodeState.PAUSED for node in observed.nodes)
-        age_s = None if observed.created_s is None else int(time.time() - observed.created_s)
+        age_s = None if observed.created_s is None else max(int(time.time() - observed.created_s), 0)
         found.append(
             {
                 "name": observed.name,

@@ -2,8 +2,8 @@
 
 import math
 import threading
-import time
 
+from provision.common.clocks import running_s
 from provision.errors import Interrupted, UsageError
 
 
@@ -55,12 +55,12 @@ class Patience:
         self.timeout_s = timeout_s
         self.cancelled = cancelled or threading.Event()
         self.doing = doing
-        self._began = time.monotonic()
+        self._began = running_s()
 
     @property
     def waited_s(self) -> float:
         """Seconds since it began."""
-        return time.monotonic() - self._began
+        return running_s() - self._began
 
     @property
     def left_s(self) -> float:

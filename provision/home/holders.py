@@ -8,6 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import Field
 
+from provision.common.clocks import now_s
 from provision.common.notes import Note, Seconds
 from provision.common.printable import printable
 from provision.common.process_identity import ProcessIdentity
@@ -36,7 +37,7 @@ class Holder(Note):
             command=command,
             user=_user(),
             process=ProcessIdentity.of(),
-            since=time.time(),
+            since=now_s(),
             options=options if len(options) <= _LONGEST_NAME else "…",
         )
 

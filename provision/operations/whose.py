@@ -2,13 +2,13 @@
 
 import getpass
 import os
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
 
+from provision.common.clocks import now_s
 from provision.common.process_identity import ProcessIdentity, host_name
 from provision.errors import ProvisionError, Refused, UsageError
 from provision.events import Listener, Notice
@@ -127,7 +127,7 @@ def about_of(  # noqa: PLR0913 all that it is to know
         user=_user_name(),
         owner=maker.owner,
         owner_process=maker.process,
-        created_s=(observed.created_s if goes_on else None) or time.time(),
+        created_s=(observed.created_s if goes_on else None) or now_s(),
         ttl_s=ttl_s,
         security="" if security == PLAIN_TEXT else security,
         secrets=secrets,
@@ -165,11 +165,11 @@ def note_about(runtime: Runtime, observed: ObservedEnvironment, about: About, te
 
 def tell_expired(runtimes: Iterable[Runtime], tell: Listener) -> None:
     """A notice of the environments that are past their `ttl`, if there are any."""
-    now_s = time.time()
+    at_s = now_s()
     over = set[str]()
     for runtime in runtimes:
         with suppress(ProvisionError):  # it does not keep this environment's own runtime from its work
-            over |= {name for name, about in runtime.abouts().items() if (about.expires_s or now_s) < now_s}
+            over |= {name for name, about in runtime.abouts().items() if (about.expires_s or at_s) < at_s}
     if over:
         tell(Notice(f"past their ttl: {', '.join(sorted(over))}; `provision gc` removes them"))
 

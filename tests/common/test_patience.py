@@ -2,7 +2,6 @@
 
 import math
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import cast
@@ -11,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from provision.common import patience as patience_module
 from provision.common.patience import Patience
 from provision.errors import Interrupted, UsageError
 
@@ -41,7 +41,7 @@ class Clock(threading.Event):
 def made_time(ends_at_s: float = math.inf) -> Iterator[Clock]:
     clock = Clock(ends_at_s)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(time, "monotonic", lambda: clock.now_s)
+        patched.setattr(patience_module, "running_s", lambda: clock.now_s)
         yield clock
 
 

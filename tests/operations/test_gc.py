@@ -134,6 +134,13 @@ def _ownerless(world: World) -> None:
     world.change(owner_process=world.ended)
 
 
+def _ownerless_from_the_future(world: World) -> None:
+    """A test that has moved its clock ahead makes such ones."""
+    world.up()
+    world.change(owner_process=world.ended)
+    world.age(-1_000_000)
+
+
 def _ownerless_note(world: World) -> None:
     world.runtime.write_about(NAME, About(created_s=time.time(), owner_process=world.ended))
 
@@ -245,6 +252,7 @@ def _killed_training(world: World) -> None:
 LEFT: dict[str, tuple[str, Callable[[World], None]]] = {
     "past its ttl": ("expired", _expired),
     "the owner has ended": ("owner ended", _ownerless),
+    "the owner has ended, and its clock was ahead": ("owner ended", _ownerless_from_the_future),
     "the owner has ended before anything was made": ("owner ended", _ownerless_note),
     "a network and storages that were never used": ("half-made", World.half_made),
     "only a note": ("note", _note),

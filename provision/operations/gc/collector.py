@@ -11,6 +11,9 @@ from provision.operations.gc.kinds import KINDS
 from provision.operations.gc.leftover import Kind, Leftover, Situation, Storages
 from provision.runtime import Runtimes
 
+_AHEAD_S = 3600.0
+"""What is younger than nothing by more was made by a wrong clock, such as that of a test: it is as old as can be."""
+
 
 class Outcome(Struct, frozen=True):
     """What became of a leftover: whether it is removed, or why it is not (`error`; empty if it was in use again)."""
@@ -47,7 +50,7 @@ class Collector:
             try:
                 for leftover in kind.find(situation):
                     age_s = None if leftover.since_s is None else situation.now_s - leftover.since_s
-                    if age_s is None or age_s >= max(kind.grace_s, self.older_than_s):
+                    if age_s is None or age_s < -_AHEAD_S or age_s >= max(kind.grace_s, self.older_than_s):
                         key = (
                             ("environment", leftover.environment)
                             if leftover.environment

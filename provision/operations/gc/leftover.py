@@ -1,6 +1,5 @@
 """The types of what is left over."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from provision.common.clocks import now_s
 from provision.common.own_directories import is_own
 from provision.errors import ProvisionError, Refused
 from provision.events import Listener, Notice, silent
@@ -63,7 +63,7 @@ class Situation:
 
     runtimes: Runtimes
     jobs_ended: frozenset[str] = frozenset()
-    now_s: float = field(default_factory=time.time)
+    now_s: float = field(default_factory=now_s)
     tell: Listener = silent
     with_data: set[Storages] = field(default_factory=set)
 

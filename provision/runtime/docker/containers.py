@@ -17,6 +17,7 @@ from provision.catalogue.images import layout_of
 from provision.catalogue.versions import KRAFT, KafkaVersion, version_of
 from provision.cluster.layout import NODE_HOME
 from provision.cluster.model import UNREADABLE, Cluster, Node, RenderedFile, Role, StorageKind
+from provision.common.clocks import now_s
 from provision.common.process_identity import ProcessIdentity
 from provision.common.whole_files import MAX_BYTES
 from provision.plan.observed import NodeState
@@ -72,7 +73,7 @@ def environment_labels(cluster: Cluster) -> dict[str, str]:
         VERSION: str(cluster.version),
         MODE: cluster.mode,
         STORAGE: cluster.storage.directory or cluster.storage.kind,
-        CREATED: str(int(time.time())),
+        CREATED: str(int(now_s())),
     }
     if cluster.cluster_id:
         labels[CLUSTER_ID] = cluster.cluster_id

@@ -1,6 +1,5 @@
 """What an environment's nodes tell of it when its own note, `environment.json`, is missing or damaged."""
 
-import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from msgspec import Struct
 
 from provision.catalogue.versions import KRAFT, ZOOKEEPER, KafkaVersion
 from provision.cluster.model import LAUNCH_FILE, Role
+from provision.common.clocks import now_s
 from provision.common.notes import Note
 from provision.runtime.directories import cluster_id_of, has_files
 from provision.runtime.process.notes import NODE_FILE, EnvironmentNote, NodeNote, Storage, known
@@ -38,7 +38,7 @@ class Description(Struct, frozen=True):
             version=self.version,
             mode=self.mode,
             storage=self.storage,
-            created_s=time.time(),
+            created_s=now_s(),
             cluster_id=self.cluster_id,
         )
 

@@ -7,7 +7,6 @@ environments/NAME/NODE/process.json    its process, by id and start time
 environments/NAME/NODE/{config,data,log,tmp}
 """
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ from provision.cluster.fingerprint import in_order, written_hash
 from provision.cluster.identity import Identities
 from provision.cluster.layout import LOOPBACK
 from provision.cluster.model import Cluster, Node, RenderedFile, Role, StorageKind
+from provision.common.clocks import now_s
 from provision.common.own_directories import is_own, remove_tree
 from provision.common.whole_files import write_whole
 from provision.errors import PartlyApplied, ProvisionError, Unavailable
@@ -206,7 +206,7 @@ class ProcessRuntime(Runtime):
             version=str(cluster.version),
             mode=cluster.mode,
             storage=cluster.storage.directory or str(cluster.storage.kind),
-            created_s=before.created_s if before and goes_on else time.time(),
+            created_s=before.created_s if before and goes_on else now_s(),
             ttl_s=cluster.ttl_s,
             cluster_id=cluster.cluster_id,
         )

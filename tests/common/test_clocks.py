@@ -1,0 +1,33 @@
+"""Tests of an application replace the clocks of the module `time`; what runs beside them is not misled."""
+
+import time
+
+import pytest
+
+from provision.common import clocks
+from provision.common.patience import Patience
+
+
+@pytest.fixture
+def frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clocks of `time`, as libraries for tests freeze them."""
+    for name in ("time", "monotonic", "perf_counter"):
+        monkeypatch.setattr(time, name, lambda: 1e5)
+
+
+@pytest.mark.usefixtures("frozen")
+def test_they_go_on() -> None:
+    before = clocks.running_s()
+    assert clocks.now_s() > 1.7e9
+    while clocks.running_s() == before:
+        pass
+    assert clocks.running_s() > before
+
+
+@pytest.mark.usefixtures("frozen")
+def test_a_wait_ends_all_the_same() -> None:
+    patience, looks = Patience(0.05), 1
+    while patience.pause(0.01):
+        looks += 1
+        assert looks < 1000
+    assert patience.is_over
