@@ -106,6 +106,7 @@ GITHUB = {
     "github.repository": "someone/service",
     "github.run_id": "17",
     "github.run_attempt": "1",
+    "strategy.job-index": "0",
     "runner.os": "Linux",
     "runner.arch": "X64",
 }

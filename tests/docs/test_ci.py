@@ -55,6 +55,44 @@ def test_no_input_of_the_action_is_a_part_of_a_script() -> None:
         assert "${{" not in step.get("run", "")
 
 
+def _start(place: Path, index: str, *, up: str) -> "subprocess.CompletedProcess[str]":
+    """Run the action's script as that job of a matrix, with a program that does only what `up` says."""
+    (place / "bin").mkdir(exist_ok=True)
+    program = place / "bin" / "provision"
+    program.write_text(f'#!/bin/sh\ncase "$1" in up) {up};; env) echo KAFKA_BOOTSTRAP_SERVERS=h:1;; esac\n')
+    program.chmod(0o755)
+    step = yaml.safe_load(ACTION.read_text())["runs"]["steps"][-1]
+    given = {name: index if "strategy.job-index" in str(value) else "" for name, value in step["env"].items()}
+    of_github = {"REPOSITORY": "a/b", "RUN_ID": "1", "RUN_ATTEMPT": "1", "JOB": "tests"}
+    variables = {**given, **{f"GITHUB_{name}": value for name, value in of_github.items()}}
+    files = {name: str(place / name) for name in ("GITHUB_ENV", "GITHUB_OUTPUT")}
+    path = f"{place / 'bin'}:{Path(sys.executable).parent}:/usr/bin:/bin"
+    return subprocess.run(
+        ["/bin/bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
+        env={"PATH": path, **variables, **files},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_jobs_of_a_matrix_have_owners_of_their_own(tmp_path: Path) -> None:
+    for index in ("0", "1"):
+        done = _start(tmp_path, index, up="""echo '{"name": "ci"}'""")
+        assert done.returncode == 0, done.stderr
+    lines = (tmp_path / "GITHUB_ENV").read_text().splitlines()
+    owners = [line for line in lines if line.startswith("PROVISION_OWNER=")]
+    assert owners == [f"PROVISION_OWNER=a/b/1/1/tests-{index}" for index in (0, 1)]
+    assert "name=ci\nbootstrap-servers=h:1\n" in (tmp_path / "GITHUB_OUTPUT").read_text()
+
+
+def test_an_action_whose_cluster_does_not_start_leaves_its_owner_and_says_only_why(tmp_path: Path) -> None:
+    done = _start(tmp_path, "0", up="echo 'error: no memory' >&2; exit 3")
+    assert (done.returncode, done.stderr) == (3, "error: no memory\n")
+    assert (tmp_path / "GITHUB_ENV").read_text() == "PROVISION_OWNER=a/b/1/1/tests-0\n"
+
+
 def test_every_input_of_the_action_is_used_and_told() -> None:
     action = yaml.safe_load(ACTION.read_text())
     text = ACTION.read_text()

@@ -156,7 +156,7 @@ def test_the_action_for_the_rest_of_the_job(runner: Runner) -> None:
     }
     run_github_job(runner, job)
     assert not runner.failed, runner.output
-    assert '"owner": "someone/service/17/1/job"' in runner.output
+    assert '"owner": "someone/service/17/1/job-0"' in runner.output
     assert '"name": "ci-renamed"' in runner.output
 
 
