@@ -82,6 +82,8 @@ class _Bundle:
         runtime = self._had("the runtime", contents.runtime)
         observed = self._had("its nodes", lambda: runtime.observe(contents.name)) if runtime else None
         nodes = [node.name for node in observed.nodes] if observed else []
+        if observed and not nodes:
+            self.missing.append("files and logs: there are no nodes; a first start that fails removes those it made")
         files = {node: self._files_of(runtime, node) for node in nodes if runtime}
         plan, rendered, lacking = self._planned()
         self.mask.know(self._had("its secrets", lambda: _secrets(observed)) or () if observed else ())

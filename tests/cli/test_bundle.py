@@ -148,6 +148,7 @@ def test_what_was_removed_still_has_its_history(runtime: SpokenRuntime) -> None:
     assert run(["logs", NAME, "--bundle", str(OUT)]) == 0
     found = contents()
     assert [one["command"] for one in told("history.json", found)] == ["up", "down"]
+    assert [line for line in found["missing.txt"].splitlines() if line.startswith("files and logs: there are no nodes")]
     assert told("plan.json", found)["changes"]
     assert found["rendered/broker-1/server.properties"]
 
