@@ -7,7 +7,6 @@ costs time; the rest of the program is loaded by the first test that asks for a 
 import os
 import secrets
 import sys
-import time
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +26,8 @@ _MARK = (
 _FIXTURES = frozenset({"kafka", "kafka_environment"})
 _TAIL = 200
 _pool = pytest.StashKey["Pool"]()
-_used = pytest.StashKey["Kafka"]()
+_seen = pytest.StashKey["Environment"]()
+"""What a test uses, or all of them."""
 _began = pytest.StashKey[float]()
 _tells = pytest.StashKey[bool]()
 _coming = pytest.StashKey[tuple[object, list[dict[str, Any]]]]()
@@ -134,7 +134,9 @@ def kafka_environment_values() -> Mapping[str, Any]:
 @pytest.fixture(scope="session")
 def kafka_environment(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str, Any]) -> "Environment":
     """The running environment of the test run, shared by all tests and workers."""
-    return _running(request, kafka_environment_values)[1]
+    running = _running(request, kafka_environment_values)[1]
+    request.config.stash[_seen] = running
+    return running
 
 
 @pytest.fixture
@@ -142,9 +144,11 @@ def kafka(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str,
     """A running cluster with topics and groups of this test alone, which are removed after it."""
     from provision import Interrupted, ProvisionError
     from provision.testing import Kafka
+    from provision.testing.marks import is_beside_wider_fixtures
 
     wanted, environment = _running(request, kafka_environment_values, request.node)
     pool, config = _pool_of(request.config), request.config
+    request.node.stash[_seen] = environment
     use = pool.use(wanted)
     given = None
     try:
@@ -159,13 +163,13 @@ def kafka(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str,
             use.release()
     if given is None:
         pytest.fail(told, pytrace=False)
-    request.node.stash[_used], request.node.stash[_began] = given, time.time()
     yield given
-    del request.node.stash[_used]  # whoever runs the test again may find no cluster
+    del request.node.stash[_seen]  # what it has left behind is told without the state of the cluster
     check = _asked_rightly(request.node).get("check", True)
     told = ""
     try:
-        given.close(check=check and request.config.getini("kafka_check"))
+        beside = is_beside_wider_fixtures(request.node, request.fixturenames)
+        given.close(check=check and request.config.getini("kafka_check"), beside=beside)
     except AssertionError as error:
         told = "\n".join([str(error), *getattr(error, "__notes__", ())])
     except Interrupted:
@@ -295,13 +299,25 @@ def _wanted(config: pytest.Config, values: Mapping[str, Any], asked: Mapping[str
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """`kafka_environment` is the same in all tests, so a mark cannot change it for one."""
+    """`kafka_environment` is the same in all tests, so nothing can change it for one."""
     names = getattr(item, "fixturenames", ())
-    if "kafka_environment" not in names or item.get_closest_marker("kafka") is None:
+    if not _FIXTURES.intersection(names):
+        return
+    from provision.common.clocks import now_s
+
+    item.stash[_began] = now_s()
+    if _seen in item.stash:  # it is run again, and may find no cluster
+        del item.stash[_seen]
+    if "kafka_environment" not in names:
         return
     from provision import UsageError
-    from provision.testing.marks import overridden
+    from provision.testing.marks import described_otherwise, is_beside_wider_fixtures, overridden
 
+    is_beside_wider_fixtures(item, names)  # is known from then on, whether this test takes `kafka` or not
+    if other := described_otherwise(item):
+        told = f"kafka_environment is the same in all tests, and {other}"
+        hint = "take the fixture kafka instead, whose kafka.environment is the test's own; or run these tests alone"
+        pytest.fail(_as_told(UsageError(told, hint=hint)), pytrace=False)
     if changed := list(overridden(_asked_rightly(item))):
         told = f"the mark kafka({changed[0]}=…) cannot change kafka_environment, which is the same in all tests"
         hint = "take the fixture kafka instead; its kafka.environment follows the mark"
@@ -323,13 +339,19 @@ def pytest_runtest_makereport(
         raise KeyboardInterrupt from call.excinfo.value  # as if the program had not said how far it got
     if call.excinfo and (reason := getattr(call.excinfo.value, _UNSTARTED, None)):
         setattr(report, _UNSTARTED, reason)
-    if report.failed and report.when != "teardown" and _used in item.stash:  # a fixture may have failed after `kafka`
+    if report.failed and (environment := _environment_of(item)):
         from provision.testing.reporting import sections
 
         directory = item.config.getoption("kafka_logs")
         place = Path(directory) if directory else None
-        report.sections += sections(item.stash[_used], item.nodeid, item.stash[_began], place, tail=_TAIL)
+        report.sections += sections(environment, item.nodeid, item.stash.get(_began, call.start), place, tail=_TAIL)
     return report
+
+
+def _environment_of(item: pytest.Item) -> "Environment | None":
+    """The environment that a test uses, if it runs."""
+    shared = "kafka_environment" in getattr(item, "fixturenames", ())
+    return item.stash.get(_seen, None) or (item.config.stash.get(_seen, None) if shared else None)
 
 
 def _is_interrupt(error: BaseException) -> bool:

@@ -1,5 +1,6 @@
 """The cluster as one test sees it: names of its own, and nothing left behind."""
 
+import hashlib
 import re
 import secrets
 import threading
@@ -19,6 +20,7 @@ from provision.testing.use import Use
 
 _TOKEN = re.compile(r"-t[0-9a-f]{10}(?:-|$)")
 _CLOSE_S = 3.0
+_DIGITS = 8
 _LONGEST = 200  # of a topic's 249 characters, before the token and what applications append
 
 
@@ -131,7 +133,7 @@ class Kafka:
         __tracebackhide__ = True
         before = self._asked[name]
         for what, value in asked.items():
-            if value is not None and value != before[what]:
+            if value is not None and _as_said(value) != _as_said(before[what]):
                 why = f"it was made with {what}={before[what]!r}, and is asked for with {value!r}"
                 raise UsageError(f"the test has a topic {name} already", why=why, hint="use another name")
         if content:
@@ -146,7 +148,12 @@ class Kafka:
 
     def unique(self, name: str) -> str:
         """A name that begins with this one and is the test's alone, for whatever else an application names."""
-        return f"{name[:_LONGEST]}-{self._token}"
+        if not isinstance(name, str):
+            raise UsageError(f"a name is a text, not {name!r}")
+        if len(name) > _LONGEST:  # two that begin alike are not to become one
+            digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:_DIGITS]
+            name = f"{name[: _LONGEST - _DIGITS - 1]}-{digest}"
+        return f"{name}-{self._token}"
 
     def produce(self, topic: TestTopic | str, records: Path | Iterable[Content]) -> int:
         """Write records to a topic of any name; see `TestTopic.produce`."""
@@ -256,7 +263,7 @@ class Kafka:
     def start(self, *nodes: str) -> None:
         """Start nodes that were stopped or killed, by default all that are, and wait until they are ready."""
         __tracebackhide__ = True
-        chosen = nodes or sorted(self._stopped)
+        chosen = self._known(nodes) or tuple(sorted(self._stopped))
         if chosen:
             self.environment.start(chosen)
             self._note_stopped(self._stopped - set(chosen))
@@ -276,11 +283,17 @@ class Kafka:
     def _alone_with(self, nodes: Sequence[str]) -> tuple[str, ...]:
         """Have the environment alone; returns the named nodes, or all."""
         __tracebackhide__ = True
-        there = [node.name for node in self.environment.observe().nodes]
-        if unknown := [str(node) for node in nodes if node not in there]:
-            raise UsageError(f"there is no node {', '.join(unknown)}", hint=f"there are {', '.join(there)}")
+        chosen = self._known(nodes) or tuple(node.name for node in self.environment.observe().nodes)
         self._use.alone()
-        return tuple(nodes or there)
+        return chosen
+
+    def _known(self, nodes: Sequence[str]) -> tuple[str, ...]:
+        """The nodes that are named, each of which there is."""
+        __tracebackhide__ = True
+        there = [node.name for node in self.environment.observe().nodes] if nodes else []
+        if unknown := [node if isinstance(node, str) and node else repr(node) for node in nodes if node not in there]:
+            raise UsageError(f"there is no node {', '.join(unknown)}", hint=f"there are {', '.join(there)}")
+        return tuple(nodes)
 
     @contextmanager
     def _taking_down(self, nodes: Sequence[str]) -> Iterator[None]:
@@ -296,11 +309,13 @@ class Kafka:
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
-    def close(self, *, check: bool = True) -> None:
+    def close(self, *, check: bool = True, beside: bool = False) -> None:
         """Start what was stopped, and remove the test's topics and groups.
 
         Args:
             check: whether what the test has left behind is an error.
+            beside: whether what outlives the test uses the cluster too, so that only what has a name of the test's is
+                its own.
 
         Raises:
             Leftovers: topics that it did not get from `topic`, consumers that are not closed, open connections.
@@ -313,10 +328,11 @@ class Kafka:
         try:
             with _noted(failed):
                 self.start()
+            self._alone = self._alone and not beside
             with _noted(failed):
+                foreign = self._foreign()
                 if check:
-                    foreign = self._foreign()
-                    left = self._left(*foreign)
+                    left = self._left(*foreign, connections=not beside)
             with _noted(failed):
                 self._remove(*((frozenset(), frozenset()) if self._spare else foreign))
         finally:
@@ -336,11 +352,11 @@ class Kafka:
             frozenset(name for name in groups - self._groups if self._is_own(name, self._before[1])),
         )
 
-    def _left(self, topics: Iterable[str], groups: Iterable[str]) -> list[str]:
+    def _left(self, topics: Iterable[str], groups: Iterable[str], *, connections: bool) -> list[str]:
         return [
             *(f"topic {name}, which was not made by `kafka.topic`" for name in sorted(topics)),
             *self._members(sorted({*groups, *self._groups})),
-            *self._connections.left(_CLOSE_S),
+            *(self._connections.left(_CLOSE_S) if connections else ()),
         ]
 
     def _is_own(self, name: str, before: frozenset[str]) -> bool:
@@ -386,6 +402,11 @@ class Kafka:
             self._client.delete_groups(sorted(name for name in groups if name in theirs or self._token in name))
         if failed:
             raise failed[0]
+
+
+def _as_said(value: object) -> object:
+    """As Kafka takes it: settings are texts."""
+    return {key: str(one) for key, one in value.items()} if isinstance(value, Mapping) else value
 
 
 @contextmanager

@@ -13,7 +13,7 @@ WAIT_S = 30.0
 """How long a test waits for records, unless it says otherwise."""
 COMMITTED: Isolation = "read_committed"
 _PAUSE_S = 0.05
-_SHOWN = 5
+_SHOWN, _LONGEST_SHOWN = 5, 80
 
 
 class TestTopic:
@@ -142,9 +142,13 @@ class TestTopic:
         await self._environment.in_thread(self.wait_until_read, group, timeout)
 
 
+def _cut(value: bytes | None) -> str:
+    return repr(value) if value is None or len(value) <= _LONGEST_SHOWN else f"{value[:_LONGEST_SHOWN]!r}…"
+
+
 def _listed(records: list[Record]) -> str:
     if not records:
         return "no records"
     count = counted("record", len(records))
-    shown = ", ".join(repr(record.value) for record in records[:_SHOWN])
+    shown = ", ".join(_cut(record.value) for record in records[:_SHOWN])
     return f"{count} ({shown}{', …' if len(records) > _SHOWN else ''})"

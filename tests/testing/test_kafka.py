@@ -6,9 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from provision import Unavailable
+from provision import Record, Unavailable, UsageError
 from provision.testing import Kafka
 from provision.testing.kafka import Leftovers
+from provision.testing.topic import _listed
 from provision.testing.use import Use
 
 FOREIGN = "of-somebody"
@@ -121,6 +122,71 @@ def test_what_others_may_have_made_is_not_deleted(
     assert kafka.unique("own") in str(raised.value)
     assert "orders" not in str(raised.value)
     assert cluster.names == ({FOREIGN} if stays else set())
+
+
+@pytest.mark.parametrize(
+    ("ending", "is_told", "stays"),
+    [
+        ({"check": False}, False, False),
+        ({"beside": True}, False, True),
+        ({"check": False, "beside": True}, False, True),
+    ],
+)
+def test_what_is_not_told_is_deleted_all_the_same_unless_a_wider_fixture_may_have_made_it(
+    cluster: _Cluster, tmp_path: Path, ending: dict[str, bool], is_told: bool, stays: bool
+) -> None:
+    kafka = given(cluster, tmp_path / "use", alone=True)
+    kafka.topic("orders")
+    cluster.names.add(FOREIGN)
+    kafka.close(**ending)
+    assert cluster.names == ({FOREIGN} if stays else set())
+
+
+def test_names_that_begin_alike_stay_apart(cluster: _Cluster, tmp_path: Path) -> None:
+    kafka = given(cluster, tmp_path / "use")
+    given_names = ["a" * length + end for length in (0, 191, 199, 230, 5000) for end in ("", "1", "2")]
+    names = {kafka.unique(name) for name in given_names}
+    assert len(names) == len(set(given_names))
+    assert max(map(len, names)) <= 249 - 30  # room for what applications append
+    assert kafka.unique("orders").startswith("orders-t")
+    kafka.close()
+
+
+@pytest.mark.parametrize("name", [None, 5, b"orders"])
+def test_a_name_is_a_text(cluster: _Cluster, tmp_path: Path, name: object) -> None:
+    kafka = given(cluster, tmp_path / "use")
+    for ask in (kafka.unique, kafka.group, kafka.topic):
+        with pytest.raises(UsageError, match="not"):
+            ask(name)  # type: ignore[arg-type]
+    kafka.close()
+
+
+@pytest.mark.parametrize(("node", "shown"), [(1, "1"), ("", "''"), ("broker-9", "broker-9"), (None, "None")])
+def test_a_node_that_is_none_is_told(cluster: _Cluster, tmp_path: Path, node: object, shown: str) -> None:
+    kafka = given(cluster, tmp_path / "use")
+    for do in (kafka.stop, kafka.kill, kafka.start):
+        with pytest.raises(UsageError, match=f"there is no node {shown}"):
+            do(node)  # type: ignore[arg-type]
+    kafka.close()
+
+
+def test_the_same_settings_are_the_same_topic(cluster: _Cluster, tmp_path: Path) -> None:
+    kafka = given(cluster, tmp_path / "use")
+    made = kafka.topic("orders", config={"retention.ms": "1000"})
+    assert kafka.topic("orders", config={"retention.ms": 1000}) is made  # type: ignore[dict-item]
+    with pytest.raises(UsageError, match="has a topic orders already"):
+        kafka.topic("orders", config={"retention.ms": "1001"})
+    kafka.close()
+
+
+def test_large_records_are_shown_cut() -> None:
+    records = [
+        Record("orders", 0, offset, None, value, (), 1) for offset, value in enumerate([b"x" * 900_000, None, b"short"])
+    ]
+    shown = _listed(records)
+    assert len(shown) < 200
+    assert "b'short'" in shown
+    assert "None" in shown
 
 
 @pytest.mark.parametrize("error", [TimeoutError("cancelled"), Unavailable("no broker knows it yet")])

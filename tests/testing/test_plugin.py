@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from provision import Environment
+from tests.engine import NO_ENGINE
 
 ROOT = Path(__file__).parents[2]
 INSTALLED = any(point.value == "provision.pytest_plugin" for point in entry_points(group="pytest11"))
@@ -95,6 +96,125 @@ def test_it_costs_nothing_until_it_is_used() -> None:
     )
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     assert told.stdout == "[]\n"
+
+
+OTHERWISE = {
+    "test_0.py": "import pytest\n@pytest.mark.skip\ndef test_first(kafka_environment):\n    pass\n",
+    "test_1.py": """
+import pytest
+
+def test_alike(kafka_environment):
+    pass
+
+class TestOther:
+    @pytest.fixture(scope="session")
+    def kafka_environment_values(self):
+        return {"name": "other"}
+
+    def test_class(self, kafka_environment):
+        pass
+""",
+    "z/conftest.py": """
+import pytest
+
+@pytest.fixture(scope="session")
+def kafka_environment_values():
+    return {"name": "other"}
+""",
+    "z/test_2.py": "def test_directory(kafka_environment):\n    pass\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("files", "test", "told"),
+    [
+        (
+            ["test_0.py", "test_1.py"],
+            "test_class",
+            "TestOther describes another cluster than the first of these has, test_0",
+        ),
+        (["test_0.py", "z/test_2.py"], "test_directory", "z describes another cluster than the first of these has"),
+    ],
+)
+def test_kafka_environment_is_described_once(project: Project, files: list[str], test: str, told: str) -> None:
+    (project.directory / "z").mkdir()
+    for name, content in OTHERWISE.items():
+        (project.directory / name).write_text(content)
+    code, out = project.run(*files, "-k", f"test_first or {test}", **NO_ENGINE)
+    assert code == 1
+    assert "1 error" in out.splitlines()[-1], out
+    assert told in out
+    assert "take the fixture kafka instead" in out
+
+
+WIDER = """
+import pytest
+from provision.testing.marks import is_beside_wider_fixtures
+
+@pytest.fixture(scope="session")
+def kafka_environment():
+    return object()
+
+@pytest.fixture(scope="module")
+def app(kafka_environment):
+    return object()
+
+@pytest.fixture(scope="module")
+def above(app):
+    return object()
+
+@pytest.fixture(scope="module")
+def other():
+    return object()
+
+@pytest.fixture
+def narrow(kafka_environment):
+    return object()
+
+@pytest.mark.parametrize("fixture, is_beside", [
+    ("other", False), ("narrow", False), ("kafka_environment", False), ("request", False), ("above", True),
+])
+def test_asked_for(request, fixture, is_beside):
+    assert not is_beside_wider_fixtures(request.node, request.fixturenames)
+    request.getfixturevalue(fixture)
+    assert is_beside_wider_fixtures(request.node, request.fixturenames) == is_beside
+
+def test_after_it(request):
+    assert is_beside_wider_fixtures(request.node, request.fixturenames)
+"""
+LATER = (
+    WIDER.partition("@pytest.mark.parametrize")[0]
+    + """
+def test_before(request):
+    assert not is_beside_wider_fixtures(request.node, request.fixturenames)
+
+class TestIt:
+    @pytest.fixture(scope="class")
+    def of_class(self, kafka_environment):
+        return object()
+
+    def test_named(self, request, narrow, of_class):
+        assert is_beside_wider_fixtures(request.node, request.fixturenames)
+
+    def test_in_its_scope(self, request):
+        assert is_beside_wider_fixtures(request.node, request.fixturenames)
+
+def test_outside(request):
+    assert not is_beside_wider_fixtures(request.node, request.fixturenames)
+
+def test_of_module(above):
+    pass
+
+def test_after(request):
+    assert is_beside_wider_fixtures(request.node, request.fixturenames)
+"""
+)
+
+
+def test_fixtures_that_outlive_the_test_and_use_the_cluster_are_known(project: Project) -> None:
+    project.write(test_a__py=WIDER, test_b__py=LATER)
+    code, out = project.run()
+    assert (code, counts(out)) == (0, {"passed": 12}), out
 
 
 INTERRUPTED = """
@@ -311,6 +431,55 @@ def test_sees_nothing_of_the_others(kafka):
     names = [topic.name for topic in kafka.environment.topics(settings=False)]
     assert [name for name in names if name != "stray"] == []
 """
+
+
+OF_A_MODULE = """
+import pytest
+from kafka import KafkaConsumer, KafkaProducer
+
+@pytest.fixture(scope="module")
+def producer(kafka_environment):
+    made = KafkaProducer(bootstrap_servers=kafka_environment.bootstrap_servers)
+    yield made
+    made.close()
+
+@pytest.fixture(scope="module")
+def consumer(kafka_environment):
+    kafka_environment.create_topic("of-module")
+    made = KafkaConsumer("of-module", bootstrap_servers=kafka_environment.bootstrap_servers, group_id="of-module")
+    yield made
+    made.close()
+
+def test_writes(kafka, producer):
+    producer.send(kafka.topic("t").name, b"x").get(10)
+
+def test_stops(kafka, producer):
+    topic = kafka.topic("t")
+    kafka.stop("broker-1")
+    kafka.start()
+    producer.send(topic.name, b"x").get(20)
+
+@pytest.mark.parametrize("time", [1, 2])
+def test_reads(kafka, request, time):
+    request.getfixturevalue("consumer").poll(500)
+    assert "of-module" in [topic.name for topic in kafka.environment.topics()]
+
+def test_fails_with_its_broker_down(kafka):
+    kafka.stop("broker-1")
+    assert False
+"""
+
+
+@pytest.mark.process
+@pytest.mark.matrix
+def test_clients_of_a_module_are_its_own_and_a_broker_that_is_down_is_told_with_its_log(project: Project) -> None:
+    project.write(test_it__py=OF_A_MODULE)
+    code, out = project.run("--kafka-logs", "logs")
+    assert (code, counts(out)) == (1, {"failed": 1, "passed": 4}), out
+    place = project.directory / "logs" / "test_it.py-test_fails_with_its_broker_down"
+    assert "broker-1: exited" in (place / "status.txt").read_text()
+    assert "broker-1  [" in (place / "logs.txt").read_text()
+    assert project.is_clean
 
 
 @pytest.mark.process

@@ -11,6 +11,7 @@ import pytest
 from provision.errors import Unavailable
 from provision.testing.reporting import sections
 
+TOPIC = SimpleNamespace(name="orders", under_replicated=0, partitions=[1])
 UNTELLABLE = "half a character: \ud800"
 
 
@@ -25,15 +26,15 @@ def kafka(**broken: BaseException) -> Any:  # noqa: ANN401 stands for a Kafka
     node = SimpleNamespace(name="broker-1", state="running")
     observed = SimpleNamespace(nodes=[node])
     assessment = SimpleNamespace(level="topics", observed=observed, missing={})
-    environment = SimpleNamespace(
+    return SimpleNamespace(
         name="shop",
         runtime=SimpleNamespace(kind="docker"),
         status=lambda: answer("status", assessment),
-        topics=lambda settings: answer("topics", [] if not settings else None),
+        topics=lambda settings: answer("topics", [] if settings else [TOPIC]),
         observe=lambda: answer("observe", observed),
         logs=lambda nodes, tail: answer("logs", [(nodes[0], f"[2999-01-01 00:00:00] {UNTELLABLE}")][:tail]),
+        bootstrap_servers="127.0.0.1:9092",
     )
-    return SimpleNamespace(environment=environment, bootstrap_servers="127.0.0.1:9092")
 
 
 def told(directory: Path | None, **broken: BaseException) -> dict[str, str]:
@@ -63,8 +64,16 @@ def test_what_cannot_be_told_of_the_cluster_is_said_instead(
     tmp_path: Path, question: str, error: Exception, reason: str
 ) -> None:
     said = told(tmp_path / "logs", **{question: error})
-    assert said.keys() == {"Kafka"}
-    assert reason in said["Kafka"]
+    where, other = ("status", "logs") if question in ("status", "topics") else ("logs", "status")
+    assert reason in said[f"Kafka: {where}"]
+    assert reason not in said[f"Kafka: {other}"]
+    beside = {"status": "topic orders", "topics": "broker-1: running"}.get(question, "")
+    assert beside in said[f"Kafka: {where}"]
+    for title in ("status", "logs"):
+        written = tmp_path / "logs" / "test_a.py-test_b-c-d" / f"{title}.txt"
+        assert (
+            written.read_text(errors="replace").strip() == said[f"Kafka: {title}"].replace("\ud800", "\\ud800").strip()
+        )
 
 
 BEGAN = datetime(2026, 3, 1, 12, 0, 5, 400_000, tzinfo=UTC).timestamp()
@@ -83,7 +92,7 @@ BEGAN = datetime(2026, 3, 1, 12, 0, 5, 400_000, tzinfo=UTC).timestamp()
 )
 def test_only_what_was_logged_since_the_test_began_is_told(lines: list[str], shown: list[int]) -> None:
     cluster = kafka()
-    cluster.environment.logs = lambda nodes, tail: [(nodes[0], line) for line in lines][:tail]
+    cluster.logs = lambda nodes, tail: [(nodes[0], line) for line in lines][:tail]
     said = dict(sections(cluster, "test_it", BEGAN, None, tail=9))["Kafka: logs"]
     expected = "\n".join(f"broker-1  {lines[number]}" for number in shown)
     assert said == (expected or "nothing was logged during the test")
