@@ -31,6 +31,8 @@ _seen = pytest.StashKey["Environment"]()
 _began = pytest.StashKey[float]()
 _tells = pytest.StashKey[bool]()
 _coming = pytest.StashKey[tuple[object, list[dict[str, Any]]]]()
+_outliving = pytest.StashKey[set[pytest.FixtureDef[Any]]]()
+"""The fixtures of a wider scope than a test that exist, and may have clients and topics of the environment."""
 _UNSTARTED = "provision_unstarted"
 
 
@@ -51,6 +53,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """The mark is known, also with `--strict-markers`; options that cannot be used are refused before any test runs."""
     config.addinivalue_line("markers", _MARK)
+    config.stash[_outliving] = set()
     for option in ("--kafka-environment", "--kafka-logs"):
         if config.getoption(option.removeprefix("--").replace("-", "_")) == "":
             raise pytest.UsageError(f"{option} is empty; perhaps it is a variable that is not set")
@@ -144,7 +147,6 @@ def kafka(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str,
     """A running cluster with topics and groups of this test alone, which are removed after it."""
     from provision import Interrupted, ProvisionError
     from provision.testing import Kafka
-    from provision.testing.marks import is_beside_wider_fixtures
 
     wanted, environment = _running(request, kafka_environment_values, request.node)
     pool, config = _pool_of(request.config), request.config
@@ -168,8 +170,8 @@ def kafka(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str,
     check = _asked_rightly(request.node).get("check", True)
     told = ""
     try:
-        beside = is_beside_wider_fixtures(request.node, request.fixturenames)
-        given.close(check=check and request.config.getini("kafka_check"), beside=beside)
+        beside = bool(config.stash[_outliving])
+        given.close(check=check and config.getini("kafka_check"), beside=beside)
     except AssertionError as error:
         told = "\n".join([str(error), *getattr(error, "__notes__", ())])
     except Interrupted:
@@ -178,6 +180,16 @@ def kafka(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str,
         told = _as_told(error)
     if told:
         pytest.fail(told, pytrace=False)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
+    """Fixtures of modules, for example, that are built on `kafka_environment` may keep things that outlive a test."""
+    outliving = request.config.stash[_outliving]
+    sources = {"kafka_environment", *(known.argname for known in outliving)}
+    if fixturedef.scope != "function" and sources.intersection(fixturedef.argnames):
+        outliving.add(fixturedef)
+        fixturedef.addfinalizer(lambda: outliving.discard(fixturedef))
 
 
 def _running(
@@ -311,9 +323,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if "kafka_environment" not in names:
         return
     from provision import UsageError
-    from provision.testing.marks import described_otherwise, is_beside_wider_fixtures, overridden
+    from provision.testing.marks import described_otherwise, overridden
 
-    is_beside_wider_fixtures(item, names)  # is known from then on, whether this test takes `kafka` or not
     if other := described_otherwise(item):
         told = f"kafka_environment is the same in all tests, and {other}"
         hint = "take the fixture kafka instead, whose kafka.environment is the test's own; or run these tests alone"

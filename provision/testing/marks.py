@@ -11,13 +11,6 @@ from provision import UsageError
 
 OVERRIDES = {"version": "kafka.version", "mode": "kafka.mode", "brokers": "brokers.nodes"}
 """What a mark changes of the environment."""
-_SCOPES: dict[str, Any] = {
-    "class": pytest.Class,
-    "module": pytest.Module,
-    "package": pytest.Package,
-    "session": pytest.Session,
-}
-_beside = pytest.StashKey[bool]()
 VALUES = "kafka_environment_values"
 """The fixture that describes it."""
 
@@ -92,37 +85,21 @@ def asked_later(item: pytest.Item, fixtures: AbstractSet[str]) -> list[dict[str,
     return found
 
 
+def _takes_ours(item: pytest.Item) -> bool:
+    """Whether a test takes `kafka_environment`, and not one of its own that overrides it."""
+    name, manager = "kafka_environment", item.config.pluginmanager.get_plugin("funcmanage")
+    if manager is None or name not in getattr(item, "fixturenames", ()):
+        return False
+    found: Sequence[Any] = manager.getfixturedefs(name, item) or ()
+    return any(fixture.func.__module__ == "provision.pytest_plugin" for fixture in found[-1:])
+
+
 def described_otherwise(item: pytest.Item) -> str:
     """Why `kafka_environment` is not what describes the cluster of a test; empty if it is."""
-    takes = [one for one in item.session.items if "kafka_environment" in getattr(one, "fixturenames", ())]
-    if not takes or described_by(item) == described_by(takes[0]):
+    takes = [one for one in item.session.items if _takes_ours(one)]
+    if item not in takes or described_by(item) == described_by(takes[0]):
         return ""
     mine, first = given_by([item], item), takes[0].nodeid
     if mine:
         return f"{mine} describes another cluster than the first of these has, {first}"
     return f"the first of these, {first}, has the one that {given_by(takes, takes[0])} describes"
-
-
-def is_beside_wider_fixtures(item: pytest.Item, names: Sequence[str]) -> bool:
-    """Whether fixtures that outlive a test, such as those of its module, use the cluster, and may keep things in it.
-
-    They do so from the first test that takes one of them on, until the end of their scope.
-
-    Args:
-        item: the test.
-        names: of its fixtures, as far as it has asked for them.
-    """
-    manager = item.config.pluginmanager.get_plugin("funcmanage")
-    found = {name: manager.getfixturedefs(name, item) for name in names} if manager else {}
-    fixtures = {name: defined[-1] for name, defined in found.items() if defined}
-
-    def uses(name: str, above: frozenset[str] = frozenset()) -> bool:
-        if name == "kafka_environment":
-            return True
-        below = fixtures[name].argnames if name in fixtures else ()
-        return any(uses(other, above | {name}) for other in below if other not in above)
-
-    for name, fixture in fixtures.items():
-        if fixture.scope != "function" and name != "kafka_environment" and uses(name):
-            (item.getparent(_SCOPES[fixture.scope]) or item.session).stash[_beside] = True
-    return any(node.stash.get(_beside, False) for node in item.listchain())

@@ -149,21 +149,17 @@ def test_kafka_environment_is_described_once(project: Project, files: list[str],
 
 WIDER = """
 import pytest
-from provision.testing.marks import is_beside_wider_fixtures
+from provision.pytest_plugin import _outliving
 
 @pytest.fixture(scope="session")
 def kafka_environment():
     return object()
 
 @pytest.fixture(scope="module")
-def app(kafka_environment):
+def of_module(kafka_environment):
     return object()
 
-@pytest.fixture(scope="module")
-def above(app):
-    return object()
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def other():
     return object()
 
@@ -171,42 +167,46 @@ def other():
 def narrow(kafka_environment):
     return object()
 
-@pytest.mark.parametrize("fixture, is_beside", [
-    ("other", False), ("narrow", False), ("kafka_environment", False), ("request", False), ("above", True),
-])
-def test_asked_for(request, fixture, is_beside):
-    assert not is_beside_wider_fixtures(request.node, request.fixturenames)
-    request.getfixturevalue(fixture)
-    assert is_beside_wider_fixtures(request.node, request.fixturenames) == is_beside
+@pytest.fixture
+def outliving(request):
+    return lambda: sorted(known.argname for known in request.config.stash[_outliving])
 
-def test_after_it(request):
-    assert is_beside_wider_fixtures(request.node, request.fixturenames)
-"""
-LATER = (
-    WIDER.partition("@pytest.mark.parametrize")[0]
-    + """
-def test_before(request):
-    assert not is_beside_wider_fixtures(request.node, request.fixturenames)
+@pytest.mark.parametrize("fixture", ["other", "narrow", "kafka_environment", "request"])
+def test_others(request, fixture, outliving):
+    request.getfixturevalue(fixture)
+    assert outliving() == []
 
 class TestIt:
     @pytest.fixture(scope="class")
     def of_class(self, kafka_environment):
         return object()
 
-    def test_named(self, request, narrow, of_class):
-        assert is_beside_wider_fixtures(request.node, request.fixturenames)
+    def test_named(self, narrow, of_class, outliving):
+        assert outliving() == ["of_class"]
 
-    def test_in_its_scope(self, request):
-        assert is_beside_wider_fixtures(request.node, request.fixturenames)
+    def test_in_its_scope(self, outliving):
+        assert outliving() == ["of_class"]
 
-def test_outside(request):
-    assert not is_beside_wider_fixtures(request.node, request.fixturenames)
+def test_outside(outliving):
+    assert outliving() == []
 
-def test_of_module(above):
-    pass
+class TestAbove:
+    @pytest.fixture(scope="class")
+    def above(self, of_module):
+        return object()
 
-def test_after(request):
-    assert is_beside_wider_fixtures(request.node, request.fixturenames)
+    def test_asked_for(self, request, outliving):
+        request.getfixturevalue("above")
+        assert outliving() == ["above", "of_module"]
+
+def test_later(outliving):
+    assert outliving() == ["of_module"]
+"""
+LATER = (
+    WIDER.partition("@pytest.mark.parametrize")[0]
+    + """
+def test_of_another_module(outliving):
+    assert outliving() == []
 """
 )
 
@@ -214,7 +214,29 @@ def test_after(request):
 def test_fixtures_that_outlive_the_test_and_use_the_cluster_are_known(project: Project) -> None:
     project.write(test_a__py=WIDER, test_b__py=LATER)
     code, out = project.run()
-    assert (code, counts(out)) == (0, {"passed": 12}), out
+    assert (code, counts(out)) == (0, {"passed": 10}), out
+
+
+OWN = """
+import pytest
+
+@pytest.fixture(scope="session")
+def kafka_environment_values():
+    return {"name": "other"}
+
+@pytest.fixture(scope="session")
+def kafka_environment():
+    return "own"
+
+def test_it(kafka_environment):
+    assert kafka_environment == "own"
+"""
+
+
+def test_who_overrides_kafka_environment_itself_is_not_refused(project: Project) -> None:
+    project.write(test_0__py=OTHERWISE["test_0.py"], test_1__py=OWN)
+    code, out = project.run(**NO_ENGINE)
+    assert (code, counts(out)) == (0, {"skipped": 1, "passed": 1}), out
 
 
 INTERRUPTED = """
