@@ -10,7 +10,7 @@ Most callers use `provision.environment.Environment`, which calls these stages.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -57,6 +57,9 @@ from provision.security.material import Rotation
 from provision.spec.source import Source
 
 
+def _nothing() -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class UpOptions:
     """How `up` proceeds.
@@ -67,7 +70,7 @@ class UpOptions:
     another file. `owner` is the person or CI job it is for (empty: what `PROVISION_OWNER` names), `owner_pid` the
     process with whose end it goes. `rotation` is a step to another authority of its certificates. `give_up` names
     engines that are gone for good. `warm` lets missing archives be trained in the background afterwards, if that can
-    slow nobody's work.
+    slow nobody's work. `before_undoing` is called before what a failed first `up` created is removed.
     """
 
     timeout_s: float = 120.0
@@ -81,6 +84,7 @@ class UpOptions:
     rotation: Rotation | None = None
     give_up: tuple[str, ...] = ()
     warm: bool = False
+    before_undoing: Callable[[], None] = _nothing
 
 
 DEFAULTS = UpOptions()
@@ -191,6 +195,7 @@ def _given_up(
     if options.retain:
         change.tell(Notice(f"{name} is kept as it is; `provision down {name}` removes it"))
         return error
+    options.before_undoing()
     change.roll_back()
     return undone(error, lambda: _roll_back(prepared, home, change.tell), name)
 

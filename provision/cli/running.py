@@ -83,7 +83,7 @@ def run(
         typer.Option(
             "--bundle",
             metavar="FILE",
-            help="If the command fails, first write what `logs --bundle` writes.",
+            help="If the start or the command fails, first write what `logs --bundle` writes.",
         ),
     ] = None,
     frozen: Frozen = False,
@@ -114,6 +114,8 @@ def run(
         if environment.file is None and (overrides or environment.runtime.observe(environment.name).is_absent):
             select_described(env, overrides, tell)  # raises, and tells which files there are
         environment.lock_timeout_s = wait_s
+        if bundle:
+            options = replace(options, before_undoing=partial(_bundled, environment, bundle, "the start"))
 
         def agree(shown: Any) -> None:  # noqa: ANN401 a Plan, which is not loaded yet
             from provision.cli.plans import require_consent
@@ -129,7 +131,7 @@ def run(
         say(f"{environment.name} is ready; running {words[0]}")
         code = run_child(words, variables)
         if code and bundle:
-            _bundled(environment, bundle)
+            _bundled(environment, bundle, "the command")
     finally:
         code = _ended(environment, _kept if keep else ending, code)
     raise typer.Exit(code)
@@ -233,14 +235,14 @@ def _ended(environment: "Environment", ending: Ending, code: int) -> int:
     return code
 
 
-def _bundled(environment: "Environment", file: Path) -> None:
-    """Write an archive of what the failed command leaves; whatever becomes of that, the command's failure counts."""
+def _bundled(environment: "Environment", file: Path, failed: str) -> None:
+    """Write an archive of the state after what has failed; whatever becomes of that, the first failure counts."""
     try:
         environment.bundle(file)
     except (ProvisionError, OSError) as error:
         say(f"{file} is not written: {getattr(error, 'strerror', None) or error}")
     else:
-        say(f"wrote {file}, as the command has failed")
+        say(f"wrote {file}, as {failed} has failed")
 
 
 def _left(environment: "Environment") -> str:

@@ -47,7 +47,13 @@ class Living(InsideKafka):
         chosen, agree = options or pipeline.UpOptions(), agree or accept_all
         required(chosen.until)
         require_nodes(self.source.require_valid(self._tell))  # what is wrong with the file comes before the lock
-        chosen = replace(chosen, take_over=chosen.take_over or self.take_over)
+        before_undoing = chosen.before_undoing
+
+        def undoing() -> None:
+            self._kind = None  # it is where it was made, and not where it was looked for before
+            before_undoing()
+
+        chosen = replace(chosen, take_over=chosen.take_over or self.take_over, before_undoing=undoing)
         owned = chosen.owner_pid is not None or chosen.owner or named_owner()
         with self._changing("up", options=self._source.overridden) as change:
             try:

@@ -357,6 +357,27 @@ def test_what_cannot_be_removed_is_told_and_the_commands_code_counts(
     assert run(["down", NAME]) == 0
 
 
+def test_a_start_that_fails_leaves_an_archive_of_its_nodes(
+    runtime: SpokenRuntime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(verb: str, subject: str) -> None:
+        if (verb, subject) == ("start_node", "broker-2"):
+            raise ProvisionError("it is broken")
+
+    runtime.on_verb = fail
+    file = Path("reports", "kafka.tar.gz")
+    assert run(["run", NAME, "--bundle", str(file), "--", *command()]) == 1
+    err = capsys.readouterr().err
+    assert f"wrote {file}, as the start has failed" in err
+    assert "it is broken" in err
+    with tarfile.open(file) as archive:
+        names = archive.getnames()
+    assert [name for name in names if name.endswith("files/broker-1/server.properties")]
+    runtime.on_verb = lambda _verb, _subject: None
+    assert runtime.observe(NAME).is_absent
+    assert not Path("told.json").exists()
+
+
 @pytest.mark.parametrize("code", [0, 3])
 def test_a_command_that_fails_leaves_an_archive_of_its_cluster(runtime: SpokenRuntime, code: int) -> None:
     file = Path("reports", "kafka.tar.gz")

@@ -1,9 +1,11 @@
 """Why a broker exits, made for real: limits, full disks, taken ports, missing classes, a crash of the JVM."""
 
+import io
 import shutil
 import signal
 import socket
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,6 +49,17 @@ def reason(provision: Provision, arguments: list[str]) -> str:
     assert "broker-1 exited" in result.err
     assert "\tat " not in result.err
     return result.err
+
+
+def test_a_start_that_fails_leaves_its_logs_to_whoever_wants_a_bundle(tmp_path: Path) -> None:
+    with fails(tmp_path, "nodes-bundled", "brokers.heap=8m") as (provision, arguments):
+        file = tmp_path / "reports" / "kafka.tar.gz"
+        result = provision("run", *arguments, "--bundle", str(file), "--", "true")
+        assert (result.code, f"wrote {file}, as the start has failed" in result.err) == (1, True), result.err
+        with tarfile.open(file) as archive:
+            (log,) = [name for name in archive.getnames() if name.endswith("/logs/broker-1.log")]
+            assert b"OutOfMemoryError" in (archive.extractfile(log) or io.BytesIO()).read()
+            assert [name for name in archive.getnames() if name.endswith("/files/broker-1/server.properties")]
 
 
 @pytest.fixture
