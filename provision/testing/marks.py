@@ -96,10 +96,11 @@ def _takes_ours(item: pytest.Item) -> bool:
 
 def described_otherwise(item: pytest.Item) -> str:
     """Why `kafka_environment` is not what describes the cluster of a test; empty if it is."""
-    takes = [one for one in item.session.items if _takes_ours(one)]
-    if item not in takes or described_by(item) == described_by(takes[0]):
+    if not _takes_ours(item):
         return ""
-    mine, first = given_by([item], item), takes[0].nodeid
-    if mine:
-        return f"{mine} describes another cluster than the first of these has, {first}"
-    return f"the first of these, {first}, has the one that {given_by(takes, takes[0])} describes"
+    first = next((one for one in item.session.items if _takes_ours(one)), item)
+    if described_by(item) == described_by(first):
+        return ""
+    if mine := given_by([item], item):
+        return f"{mine} describes another cluster than the first of these has, {first.nodeid}"
+    return f"the first of these, {first.nodeid}, has the one that {given_by([first], first)} describes"
