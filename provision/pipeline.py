@@ -22,7 +22,7 @@ from provision.cluster.model import Cluster
 from provision.common.interrupts import shielded, telling_where_it_stands
 from provision.common.patience import Patience
 from provision.common.values import replace
-from provision.errors import NodeFailed, PortTaken, ProvisionError, UsageError
+from provision.errors import Interrupted, NodeFailed, PortTaken, ProvisionError, UsageError
 from provision.events import Listener, Notice, Planned, silent, until_it_fails
 from provision.home.place import Home
 from provision.home.secrets import Where, brought, forget_at, note_where, secrets_of
@@ -70,7 +70,8 @@ class UpOptions:
     another file. `owner` is the person or CI job it is for (empty: what `PROVISION_OWNER` names), `owner_pid` the
     process with whose end it goes. `rotation` is a step to another authority of its certificates. `give_up` names
     engines that are gone for good. `warm` lets missing archives be trained in the background afterwards, if that can
-    slow nobody's work. `before_undoing` is called before what a failed first `up` created is removed.
+    slow nobody's work. `before_undoing` is called before what a failed first `up` created is removed, unless it was
+    interrupted.
     """
 
     timeout_s: float = 120.0
@@ -195,7 +196,8 @@ def _given_up(
     if options.retain:
         change.tell(Notice(f"{name} is kept as it is; `provision down {name}` removes it"))
         return error
-    options.before_undoing()
+    if not isinstance(error, KeyboardInterrupt | Interrupted):
+        options.before_undoing()
     change.roll_back()
     return undone(error, lambda: _roll_back(prepared, home, change.tell), name)
 

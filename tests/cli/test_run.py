@@ -378,6 +378,18 @@ def test_a_start_that_fails_leaves_an_archive_of_its_nodes(
     assert not Path("told.json").exists()
 
 
+def test_a_start_that_is_interrupted_leaves_no_archive(runtime: SpokenRuntime) -> None:
+    def interrupt(verb: str, subject: str) -> None:
+        if (verb, subject) == ("start_node", "broker-2"):
+            raise KeyboardInterrupt
+
+    runtime.on_verb = interrupt
+    assert run(["run", NAME, "--bundle", "kafka.tar.gz", "--", *command()]) == 130
+    assert not Path("kafka.tar.gz").exists()
+    runtime.on_verb = lambda _verb, _subject: None
+    assert runtime.observe(NAME).is_absent
+
+
 @pytest.mark.parametrize("code", [0, 3])
 def test_a_command_that_fails_leaves_an_archive_of_its_cluster(runtime: SpokenRuntime, code: int) -> None:
     file = Path("reports", "kafka.tar.gz")
