@@ -185,9 +185,11 @@ def kafka(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str,
 @pytest.hookimpl(tryfirst=True)
 def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
     """Fixtures of modules, for example, that are built on `kafka_environment` may keep things that outlive a test."""
+    if fixturedef.scope == "function":  # as most are
+        return
     outliving = request.config.stash[_outliving]
     sources = {"kafka_environment", *(known.argname for known in outliving)}
-    if fixturedef.scope != "function" and sources.intersection(fixturedef.argnames):
+    if sources.intersection(fixturedef.argnames):
         outliving.add(fixturedef)
         fixturedef.addfinalizer(lambda: outliving.discard(fixturedef))
 

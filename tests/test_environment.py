@@ -184,6 +184,12 @@ def test_one_text_is_one_name(living: Shop) -> None:
         shop.stop("broker-9")
 
 
+@pytest.mark.parametrize("ask", ["lag", "has_read_all"])
+def test_a_groups_name_is_a_text(living: Shop, ask: str) -> None:
+    with pytest.raises(UsageError, match="a group's name is a text, not 5"):
+        getattr(living.of(), ask)(5, "orders")
+
+
 @pytest.mark.parametrize("limit", ["3", -1, 1.5, True])
 def test_a_limit_is_a_whole_number(living: Shop, limit: Any) -> None:  # noqa: ANN401 what is wrong
     with pytest.raises(UsageError, match="a limit is a whole number of records, not"):

@@ -209,8 +209,6 @@ class InsideKafka(Changing):
         from provision.operations.groups import lag
 
         self._require_wanted()
-        if not isinstance(group, str):
-            raise UsageError(f"a group's name is a text, not {group!r}")
         return lag(self.cluster(), group, several(topics, "names of topics"))
 
     def has_read_all(self, group: str, topics: Texts) -> bool:
