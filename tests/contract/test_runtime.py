@@ -320,6 +320,42 @@ def test_files_that_are_just_being_written_do_not_look_edited(
     assert is_edited("zookeeper-1", runtime.read_files(NAME, "zookeeper-1")) is False
 
 
+@pytest.mark.parametrize("storage", ["volume", "directory"])
+def test_what_is_stored_outlives_the_replacement_of_its_node_while_others_read_it(
+    runtime: Runtime, request: pytest.FixtureRequest, tmp_path: Path, storage: str
+) -> None:
+    """An engine before Docker 24 deletes what is in the volumes of a container that is removed while it is copied."""
+    if runtime.kind in ("fake", "swarm"):
+        pytest.skip("it stores nothing, or copies nothing")
+    text = KRAFT_FILE + (f"storage: {tmp_path / 'data'}\n" if storage == "directory" else "")
+    kraft = replace(_resolved(runtime, request, tmp_path, text), cluster_id=CLUSTER_ID)
+    rendered, (controller,), ended = render(kraft), kraft.controllers, threading.Event()
+    files = with_fingerprint(controller.name, [file for file in rendered if file.node == controller.name])
+    _create(runtime, kraft, rendered)
+    runtime.format_storage(NAME, controller.name, CLUSTER_ID)
+
+    def look() -> int:
+        looks = 0
+        while not ended.is_set():
+            with suppress(ProvisionError):  # it is just being replaced
+                runtime.read_files(NAME, controller.name)
+                runtime.read_storage(NAME, controller.name)
+                looks += 1
+        return looks
+
+    with ThreadPoolExecutor() as pool:
+        looking = [pool.submit(look) for _ in range(4)]
+        try:
+            for _ in range(15):
+                runtime.replace_node(kraft, controller, files)
+        finally:
+            ended.set()
+        assert sum(one.result() for one in looking) > 0
+    data = runtime.read_storage(NAME, controller.name)
+    assert data is not None
+    assert (data.cluster_id, data.node_id) == (CLUSTER_ID, str(controller.id))
+
+
 def test_a_node_that_was_replaced_has_its_new_files_and_mark_and_its_storage(
     runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...]
 ) -> None:

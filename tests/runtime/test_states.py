@@ -102,6 +102,25 @@ def test_what_somebody_is_removing_is_waited_for(tmp_path: Path, monkeypatch: py
     assert not left
 
 
+def test_what_somebody_is_copying_from_is_removed_once_that_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, copying = FakeEngine({}), ["a", "b"]
+    why = 'container c1: driver "overlay2" failed to remove root filesystem: unlinkat /x: read-only file system'
+
+    def answer(method: str, url: str) -> tuple[int, Any]:
+        if method == "DELETE":
+            return (500, {"message": why}) if copying and copying.pop() else (204, None)
+        if "/containers/c1" in url:
+            return 200, details("dead")
+        return 200, [container("exited")] if "containers/json" in url else {"ApiVersion": "1.41", "Volumes": []}
+
+    monkeypatch.setattr(engine, "answer", answer)
+    with docker(tmp_path, monkeypatch, engine) as runtime:
+        runtime.remove_node("odd", "broker-1")
+    assert not copying
+
+
 def test_a_refused_removal_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = {
         "GET /containers/json": (200, [container("dead")]),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,11 +38,13 @@ class Engine(FakeVolumes):
     """An engine that refuses to remove a volume that a container has mounted."""
 
     base_url = "http+docker://"
+    api_version = "1.41"
 
     def __init__(self) -> None:
         super().__init__()
         self.create_volume(VOLUME, {spec.ENVIRONMENT: NAME, spec.NODE: NODE, spec.ROLE: "broker"})
         self.users: dict[str, Labels] = {}
+        self.mounts: list[dict[str, Any]] = []
         self.listings = 0
         self.on_listing: Callable[[int], None] = lambda _number: None
         self.broken: APIError | None = None
@@ -76,9 +79,15 @@ class Engine(FakeVolumes):
         """As given."""
         return options
 
-    def create_container(self, labels: Mapping[str, str], **_: Any) -> dict[str, str]:  # noqa: ANN401
+    def create_container(
+        self,
+        labels: Mapping[str, str],
+        host_config: Mapping[str, Any],
+        **_: Any,  # noqa: ANN401
+    ) -> dict[str, str]:
         """A user of the volume."""
         self.users["reads"] = dict(labels)
+        self.mounts = host_config["mounts"]
         return {"Id": "reads"}
 
     def get_archive(self, container: str, path: str, **_: Any) -> Any:  # noqa: ANN401
@@ -192,6 +201,23 @@ def test_a_reader_that_is_removed_says_that_it_cannot_tell(engine: Engine, confl
 
     engine.remove_container = remove_container  # type: ignore[method-assign]
     assert stored.read(engine, "", NAME, NODE) is None  # and not: its storage is empty
+
+
+@pytest.mark.parametrize(
+    ("version", "directly"), [("1.41", False), ("1.42", False), ("1.43", True), ("1.44", True), ("1.100", True)]
+)
+@pytest.mark.parametrize("has_directory", [False, True], ids=["volume", "directory"])
+def test_a_node_that_may_be_removed_is_read_directly_only_by_an_engine_that_deletes_nothing_then(
+    engine: Engine, tmp_path: Path, version: str, directly: bool, has_directory: bool
+) -> None:
+    engine.api_version = version
+    if has_directory:
+        (tmp_path / NODE / "data").mkdir(parents=True)
+        engine.there[VOLUME]["Labels"][spec.STORAGE] = str(tmp_path)
+    with stored.safe(engine, "the node's", NAME, NODE) as container:
+        assert container == ("the node's" if directly else "reads")
+    assert len(engine.mounts) == (0 if directly else 1 + has_directory)
+    assert all(mount["ReadOnly"] for mount in engine.mounts)
 
 
 def test_what_reads_a_storage_can_be_told_from_what_writes(engine: Engine) -> None:

@@ -184,12 +184,21 @@ def user_of(cluster: Cluster, node: Node) -> str:
     return f"{account}:{account}"
 
 
-def volume_mount(environment: str, node: str, labels: Mapping[str, str]) -> Mount:
+def volume_mount(environment: str, node: str, labels: Mapping[str, str], *, read_only: bool = False) -> Mount:
     """The node's volume, where each of its containers has it.
 
     `labels` are those that it gets if it is not there: the engine creates it then by itself.
     """
-    return Mount(NODE_HOME, name_of(environment, node), type="volume", no_copy=True, labels=dict(labels))
+    volume = name_of(environment, node)
+    return Mount(NODE_HOME, volume, type="volume", no_copy=True, labels=dict(labels), read_only=read_only)
+
+
+def mounts_to_read(environment: str, node: str, labels: Mapping[str, str], directory: Path | None) -> list[Mount]:
+    """The node's volume, and what is there of its data in the user's directory, which nobody can write to."""
+    mounts = [volume_mount(environment, node, labels, read_only=True)]
+    if directory and (data := directory / node / "data").is_dir():
+        mounts.append(Mount(f"{NODE_HOME}/data", str(data), type="bind", read_only=True))
+    return mounts
 
 
 def _mounts(cluster: Cluster, node: Node) -> list[Mount]:

@@ -15,6 +15,9 @@ from provision.runtime.docker import execution
 from provision.runtime.docker.client import translated
 
 _BEING_REMOVED = "removing"
+_STILL_MOUNTED = "failed to remove root filesystem"
+_MOMENT_S = 2.0
+"""For a container from which somebody is just copying; before Docker 24, that hinders the removal."""
 _POLL_S = 0.1
 _LOOKERS = 16
 _SIGNAL_AGAIN_S = 3.0
@@ -77,17 +80,20 @@ def kill(api: APIClient, container: str, node: str) -> None:
 
 
 def remove(api: APIClient, container: str, what: str) -> None:
-    """Remove a container by force, with its anonymous volumes; one that somebody is removing is waited for."""
+    """Remove a container by force, with its anonymous volumes; what hinders the engine for a while is waited for."""
+    patience, moment = Patience(_KILL_PATIENCE_S), Patience(_MOMENT_S)
     with translated(f"removing {what}"), suppress(NotFound):
-        try:
-            api.remove_container(container, force=True, v=True)
-        except APIError as error:
-            if error.status_code != HTTPStatus.CONFLICT:
-                raise
-            patience = Patience(_KILL_PATIENCE_S)
-            while _status(api, container) == _BEING_REMOVED and patience.pause(_POLL_S):
-                pass
-            api.remove_container(container, force=True, v=True)
+        while True:
+            try:
+                api.remove_container(container, force=True, v=True)
+            except APIError as error:
+                if error.status_code != HTTPStatus.CONFLICT and _STILL_MOUNTED not in str(error.explanation):
+                    raise
+                being_removed = _status(api, container) == _BEING_REMOVED
+                if not (patience if being_removed else moment).pause(_POLL_S):
+                    raise
+            else:
+                return
 
 
 def _status(api: APIClient, container: str) -> str:

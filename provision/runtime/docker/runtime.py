@@ -158,7 +158,8 @@ class DockerRuntime(Runtime):
         """Read them from the node's volume through its container, running or not; none if the directory is gone."""
         with translated(f"reading the configuration of {node}"):
             try:
-                return stored.files_of(self._api, self._required(name, node), node)
+                with stored.safe(self._api, self._required(name, node), name, node) as container:
+                    return stored.files_of(self._api, container, node)
             except APIError as error:
                 stored.require_directory(error, name, node)
                 raise

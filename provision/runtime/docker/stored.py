@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from docker.errors import APIError, NotFound
+from docker.utils import version_gte
 
 from provision.cluster.layout import NODE_HOME
 from provision.cluster.model import Cluster, Node, RenderedFile, Role
@@ -29,6 +30,8 @@ from provision.runtime.docker.labels import checked
 
 _DATA = f"{NODE_HOME}/data"
 _LARGEST = 64 * 1024
+_COPIES_APART = "1.43"
+"""The API of Docker 24, the first that mounts a container's volumes in a place of their own to copy from them."""
 
 
 def read(api: Any, container: str, name: str, node: str) -> StoredData | None:  # noqa: ANN401 the SDK's client has no types
@@ -48,10 +51,8 @@ def read(api: Any, container: str, name: str, node: str) -> StoredData | None:  
             data, files = directories.data_of(in_directory, node), directories.kept_files(in_directory, node)
             if found_there := directories.stored_in(data, node, files):
                 return found_there
-        if container:
-            return stored_in(api, container, name, node)
-        with reader(api, name, node) as temporary:
-            return stored_in(api, temporary, name, node)
+        with safe(api, container, name, node) as read_from:
+            return stored_in(api, read_from, name, node)
     except (NotFound, tarfile.TarError):  # it is gone, or just being written to
         return None
     except APIError as error:
@@ -94,22 +95,41 @@ def create_directory(api: Any, cluster: Cluster, node: Node) -> None:  # noqa: A
 
 
 @contextmanager
-def reader(api: Any, name: str, node: str) -> Iterator[str]:  # noqa: ANN401 as above
-    """A container with the node's volume, not started; any image will do, for nothing of it runs.
+def safe(api: Any, container: str, name: str, node: str) -> Iterator[str]:  # noqa: ANN401 as above
+    """The container to read a node's volume through: the node's, if there is one from which that is safe.
 
+    To copy from a container, an engine before Docker 24 mounts its volumes below the very directory that it deletes if
+    somebody removes the container meanwhile, and then deletes what is in them. So there, a reader is asked.
+
+    Raises:
+        NotFound: as `reader`.
+    """
+    if container and version_gte(api.api_version, _COPIES_APART):
+        yield container
+    else:
+        with reader(api, name, node) as temporary:
+            yield temporary
+
+
+@contextmanager
+def reader(api: Any, name: str, node: str) -> Iterator[str]:  # noqa: ANN401 as above
+    """A container that is not started, with what the node has stored; any image will do, for nothing of it runs.
+
+    What it reads is mounted read-only, so that nothing of it can be deleted with the container (see `safe`).
     A command that removes the volume removes the container too: what was read may be incomplete then.
 
     Raises:
         NotFound: the volume is gone, or the engine has no image; or the container is gone at the end.
     """
-    api.inspect_volume(spec.name_of(name, node))  # else the engine would create it
+    directory = _directory_of(api, name, node)  # that fails without a volume, which the engine would create
     images = api.images(quiet=True)
     if not images:
         raise NotFound("the engine has no image")
     labels = {spec.ENVIRONMENT: name, spec.ROLE: spec.TOOL_ROLE}
     described = labels | {spec.READER: "true"} | spec.process_label()
     container = {"image": images[0], "entrypoint": ["true"], "command": [], "labels": described}
-    host = {"mounts": [spec.volume_mount(name, node, labels)], "network_mode": "none", "read_only": True}
+    mounts = spec.mounts_to_read(name, node, labels, directory)
+    host = {"mounts": mounts, "network_mode": "none", "read_only": True}
     identity = api.create_container(**container, host_config=api.create_host_config(**host))["Id"]
     try:
         yield identity
