@@ -192,8 +192,44 @@ def test_a_groups_name_is_a_text(living: Shop, ask: str) -> None:
 
 @pytest.mark.parametrize("limit", ["3", -1, 1.5, True])
 def test_a_limit_is_a_whole_number(living: Shop, limit: Any) -> None:  # noqa: ANN401 what is wrong
-    with pytest.raises(UsageError, match="a limit is a whole number of records, not"):
+    with pytest.raises(UsageError, match="a limit of records is a whole number from 0, not"):
         living.of().consume("orders", limit=limit)
+
+
+Asked = Callable[[Environment, Any], object]
+TEXTS: dict[str, Asked] = {
+    "produce": lambda shop, given: shop.produce(given, [(None, b"one")]),
+    "consume": lambda shop, given: shop.consume(given),
+    "create_topic": lambda shop, given: shop.create_topic(given),
+    "lag": lambda shop, given: shop.lag(given, "orders"),
+    "tool": lambda shop, given: shop.tool(given, [], Streams(None, io.BytesIO(), io.BytesIO())),
+    "bundle": lambda shop, given: shop.bundle(given),
+    "named": lambda _, given: Environment.named(given),
+    "user": lambda shop, given: shop.cluster(given),
+    "listener": lambda shop, given: shop.cluster("", given),
+    "up": lambda shop, given: shop.up(given),
+}
+NUMBERS: dict[str, Asked] = {
+    "tail": lambda shop, given: shop.logs("broker-1", tail=given),
+    "limit": lambda shop, given: shop.consume("orders", limit=given),
+    "idle_s": lambda shop, given: shop.consume("orders", idle_s=given),
+    "idle_s to_end": lambda shop, given: shop.consume("orders", to_end=True, idle_s=given),
+    "timeout_s": lambda shop, given: shop.wait(timeout_s=given),
+}
+
+
+@pytest.mark.parametrize("given", [5, b"orders", ["orders"], {"orders": 1}], ids=repr)
+@pytest.mark.parametrize("what", TEXTS)
+def test_what_is_no_text_is_refused_where_it_is_given(living: Shop, what: str, given: Any) -> None:  # noqa: ANN401
+    with pytest.raises(ProvisionError, match=r"(?i)\b(text|path|name|UpOptions)\b"):
+        TEXTS[what](living.of(), given)
+
+
+@pytest.mark.parametrize("given", ["5", b"5", [5], True, float("nan")], ids=repr)
+@pytest.mark.parametrize("what", NUMBERS)
+def test_what_is_no_number_is_refused_where_it_is_given(living: Shop, what: str, given: Any) -> None:  # noqa: ANN401
+    with pytest.raises(UsageError, match=r"(?i)number"):
+        NUMBERS[what](living.of(), given)
 
 
 @pytest.mark.parametrize("until", ["topics", 3, None])

@@ -30,6 +30,16 @@ class Pauses:
         self._next_s = self._first_s
 
 
+def require_seconds(timeout_s: object) -> None:
+    """Refuse a timeout, which a program may have given, that is no number.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float) or math.isnan(timeout_s):
+        raise UsageError(f"a timeout is a number of seconds, not {timeout_s!r}")
+
+
 class Patience:
     """One wait, which begins when this object is created.
 
@@ -46,12 +56,11 @@ class Patience:
         doing: names the wait in the error if it is cancelled.
 
     Raises:
-        UsageError: the timeout, which a program may have given, is no number.
+        UsageError: the timeout is no number.
     """
 
     def __init__(self, timeout_s: float, cancelled: threading.Event | None = None, doing: str = "the wait") -> None:
-        if isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float) or math.isnan(timeout_s):
-            raise UsageError(f"a timeout is a number of seconds, not {timeout_s!r}")
+        require_seconds(timeout_s)
         self.timeout_s = timeout_s
         self.cancelled = cancelled or threading.Event()
         self.doing = doing

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from provision.common.several import Texts, several
+from provision.common.arguments import Texts, several
 from provision.environment.looking import Looking
 from provision.events import Listener
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from provision.common.arguments import Texts, several
 from provision.common.offloading import stopping_here
-from provision.common.several import Texts, several
 from provision.errors import Interrupted, InvalidEnvironment, UsageError
 from provision.events import Event, Listener, of_environment, silent
 from provision.home.place import Home

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from typing import TYPE_CHECKING, Any, Self
 
-from provision.common.patience import Patience
+from provision.common.arguments import Texts, one, several, whole
+from provision.common.patience import Patience, require_seconds
 from provision.common.records import ISOLATIONS, Codec, Isolation, NewRecord
-from provision.common.several import Texts, several
 from provision.environment.changing import Changing
 from provision.environment.looking import WAIT_S, Seen
 from provision.errors import UsageError
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from provision.plan.actions import Plan
     from provision.plan.observed import ObservedTopic
     from provision.resources.rounds import Agree
+
+
+_TOPIC = "the name of a topic"
 
 
 class InsideKafka(Changing):
@@ -151,7 +154,7 @@ class InsideKafka(Changing):
         from provision.operations.topics import topics_without_settings
 
         self._require_own()
-        there = topics_without_settings(cluster := self.cluster(), [topic])
+        there = topics_without_settings(cluster := self.cluster(), [one(topic, _TOPIC)])
         partitions = next(len(one.partitions) for one in there if one.name == topic)
         new = new_records(records, partitions, max_bytes)
 
@@ -192,8 +195,11 @@ class InsideKafka(Changing):
 
         if isolation_level not in ISOLATIONS:
             raise UsageError(f"an isolation level is {' or '.join(ISOLATIONS)}, not {isolation_level!r}")
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
-            raise UsageError(f"a limit is a whole number of records, not {limit!r}")
+        one(topic, _TOPIC)
+        if limit is not None:
+            whole(limit, "a limit of records")
+        if idle_s is not None:
+            require_seconds(idle_s)
         options = ReadOptions(from_beginning, limit, idle_s, isolation_level, to_end)
         cluster = self.cluster()
         return consume(cluster.access, topic, options, self._require_wanted, cluster=cluster.name)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from provision.common.arguments import Texts, one, several
 from provision.common.patience import Patience
-from provision.common.several import Texts, several
 from provision.common.values import replace
 from provision.environment.inside import InsideKafka
 from provision.environment.looking import WAIT_S
+from provision.errors import UsageError
 from provision.events import silent
 from provision.kafka.levels import required
 
@@ -44,7 +45,9 @@ class Living(InsideKafka):
         from provision.operations.whose import named_owner
         from provision.resources.rounds import accept_all
 
-        chosen, agree = options or pipeline.UpOptions(), agree or accept_all
+        chosen, agree = pipeline.UpOptions() if options is None else options, agree or accept_all
+        if not isinstance(chosen, pipeline.UpOptions):
+            raise UsageError(f"the options of up are UpOptions, not {options!r}")
         required(chosen.until)
         require_nodes(self.source.require_valid(self._tell))  # what is wrong with the file comes before the lock
         before_undoing = chosen.before_undoing
@@ -151,6 +154,7 @@ class Living(InsideKafka):
         """
         from provision.operations.tools import run_tool
 
+        one(name, "a tool")
         chosen = several(arguments, "arguments")
         self._require_own()
         return run_tool(self.runtime, self.name, name, chosen, streams, user=self.user, listener=self.listener)

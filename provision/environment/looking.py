@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from provision.common.arguments import Texts, one, path, several, whole
 from provision.common.patience import Patience
-from provision.common.several import Texts, several
 from provision.environment.described import Described
 from provision.errors import InvalidEnvironment, ProvisionError, UsageError
 from provision.events import Notice, silent
@@ -98,7 +98,7 @@ class Looking(Described):
     def _require_own_listeners(self, user: str, listener: str) -> None:
         if self.external_servers and (user or listener):
             what = "a cluster that others run has no users and listeners of this file"
-            raise UsageError(what, hint="leave --user and --listener out")
+            raise UsageError(what, hint="leave the user and the listener out")
 
     def require_way_in(self) -> None:
         """Refuse, before anything is started, a `user` or `listener` that it will not have.
@@ -179,6 +179,8 @@ class Looking(Described):
         from provision.operations import logs
 
         chosen = several(nodes, "names of nodes")
+        if tail is not None:
+            whole(tail, "a number of lines")
         return (logs.followed if follow else logs.merged)(chosen, partial(self.log_lines, tail=tail, follow=follow))
 
     def bundle(self, file: str | Path, *, tail: int | None = None) -> tuple[str, ...]:
@@ -198,8 +200,9 @@ class Looking(Described):
         from provision import __version__
         from provision.operations.bundle import Contents, write_bundle
 
-        if self.is_described_by(file):
-            raise UsageError(f"{file} is the environment's own file")
+        archive = path(file, "an archive")
+        if self.is_described_by(archive):
+            raise UsageError(f"{archive} is the environment's own file")
         if self._source.only_name and self.runtime.observe(self.name).is_absent and not self.history():
             self.observe()  # raises
         quiet, self.on_event = self.on_event, silent  # what is wrong is in the archive
@@ -213,7 +216,7 @@ class Looking(Described):
                 render=None if self._source.only_name else self.render,
                 history=self.history,
             )
-            return write_bundle(Path(file), contents, tail)
+            return write_bundle(archive, contents, tail)
         finally:
             self.on_event = quiet
 
@@ -275,7 +278,7 @@ class Looking(Described):
         """
         from provision.operations.topics import cluster_at, cluster_of
 
-        user, listener = user or self.user, listener or self.listener
+        user, listener = one(user or self.user, "a user"), one(listener or self.listener, "a listener")
         self._require_own_listeners(user, listener)
         if address := self.external_servers:
             return cluster_at(self.name, address)

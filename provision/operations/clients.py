@@ -126,7 +126,7 @@ def _first_that_fits(known: Mapping[str, Profile], user: str) -> str:
 
 def _nobody_says(profile: Profile, listener: str) -> UsageError:
     where = f" at its listener {base_of(listener)}" if listener else ""
-    return UsageError(f"with security: {profile.name}{where} nobody says who they are", hint="leave --user out")
+    return UsageError(f"with security: {profile.name}{where} nobody says who they are", hint="leave the user out")
 
 
 def require_way_in(cluster: Cluster, user: str, listener: str) -> None:

@@ -130,7 +130,7 @@ def _keys(observed: ObservedEnvironment, user: str) -> dict[str, bytes]:
     """What lets a tool in where ZooKeeper is closed."""
     keys = secrets_for_tools(observed)
     if keys and user:
-        hint = "leave --user out: provision gets in by itself"
+        hint = "leave the user out: provision gets in by itself"
         raise UsageError("ZooKeeper is closed to users, and lets in only its nodes and the brokers", hint=hint)
     return keys
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from provision import Environment, Record, UsageError
+from provision import Environment, Record
+from provision.common.arguments import whole
 from provision.common.counts import counted
 from provision.common.patience import Patience
 from provision.common.records import Isolation
@@ -55,8 +56,7 @@ class TestTopic:
             AssertionError: there are fewer after `timeout` seconds; shows those that there are.
         """
         __tracebackhide__ = True
-        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-            raise UsageError(f"a number of records is a whole number from 0, not {count!r}")
+        whole(count, "a number of records")
         read: list[Record] = []
         if not count:
             return read

@@ -277,7 +277,7 @@ def test_an_external_cluster_has_no_users_and_listeners(
 ) -> None:
     Path("far.yaml").write_text("name: far\nbootstrap_servers: kafka.example:9092\n")
     assert run(["run", "far.yaml", *options, "--", *command()]) == 64
-    assert "leave --user and --listener out" in capsys.readouterr().err
+    assert "leave the user and the listener out" in capsys.readouterr().err
     assert not Path("told.json").exists()
 
 

@@ -346,7 +346,7 @@ def test_a_client_is_told_of_the_listener_that_it_names_or_that_fits(doors: Door
         ({"listener": "other"}, "doors has no listener other", "it has PLAIN, ENCRYPTED, SECURE"),
         ({"listener": "internal"}, "doors has no listener internal", "use --inside"),
         ({"listener": "secure"}, "wants to know who its clients are", "--user app; or --listener PLAIN or ENCRYPTED"),
-        ({"listener": "plain", "user": "app"}, "at its listener PLAIN nobody says who they are", "leave --user out"),
+        ({"listener": "plain", "user": "app"}, "at its listener PLAIN nobody says who they are", "leave the user out"),
         ({"listener": "plain", "inside": True}, "plain is a listener for clients on this machine", "INTERNAL"),
         ({"listener": "secure", "user": "nobody"}, "doors has no user nobody", "--user app"),
     ],

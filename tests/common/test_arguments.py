@@ -2,7 +2,7 @@
 
 import pytest
 
-from provision.common.several import Texts, several
+from provision.common.arguments import Texts, several
 from provision.errors import UsageError
 
 
