@@ -8,6 +8,7 @@ import os
 import secrets
 import sys
 from collections.abc import Generator, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,7 +17,8 @@ import pytest
 
 if TYPE_CHECKING:
     from provision import Environment
-    from provision.testing import Kafka, Pool, Wanted
+    from provision.testing import Kafka
+    from provision.testing.choice import Choice
 
 _RUN = "provision_run"
 _MARK = (
@@ -25,15 +27,14 @@ _MARK = (
 )
 _FIXTURES = frozenset({"kafka", "kafka_environment"})
 _TAIL = 200
-_pool = pytest.StashKey["Pool"]()
+_choice = pytest.StashKey["Choice"]()
 _seen = pytest.StashKey["Environment"]()
 """What a test uses, or all of them."""
 _began = pytest.StashKey[float]()
-_tells = pytest.StashKey[bool]()
-_coming = pytest.StashKey[tuple[object, list[dict[str, Any]]]]()
 _outliving = pytest.StashKey[set[pytest.FixtureDef[Any]]]()
 """The fixtures of a wider scope than a test that exist, and may have clients and topics of the environment."""
 _UNSTARTED = "provision_unstarted"
+"""As `provision.testing.choice.UNSTARTED`, which is loaded only where a test asks for an environment."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -79,10 +80,25 @@ class _Workers:
     def __init__(self, run: "Run") -> None:
         self._run = run
         self._told = set[str]()
+        self._at_work = 0
+        self._one_used = False
+
+    @property
+    def may_have_started(self) -> bool:
+        """Whether one of them has asked for an environment, as far as they could say that."""
+        return self._one_used or self._at_work > 0
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:  # noqa: ANN401 a class of xdist
         node.workerinput[_RUN] = tuple(self._run)
+        self._at_work += 1
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:  # noqa: ANN401 a class of xdist
+        """A worker that has crashed says nothing."""
+        self._at_work -= 1
+        said = getattr(node, "workeroutput", None) or {}
+        self._one_used = self._one_used or said.get(_RUN, True)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -102,11 +118,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
     if not _is_worker(config):
         run = Run(secrets.token_hex(4), os.getpid())
-        config.stash[_run_key] = run
-        config.pluginmanager.register(_Workers(run), "provision-workers")
+        config.stash[_run_key], config.stash[_workers] = run, _Workers(run)
+        config.pluginmanager.register(config.stash[_workers], "provision-workers")
 
 
 _run_key = pytest.StashKey[Run]()
+_workers = pytest.StashKey[_Workers]()
 
 
 def _is_worker(config: pytest.Config) -> bool:
@@ -117,12 +134,15 @@ def _run_of(config: pytest.Config) -> Run:
     return Run(*config.workerinput[_RUN]) if _is_worker(config) else config.stash[_run_key]  # type: ignore[attr-defined]
 
 
-def _pool_of(config: pytest.Config) -> "Pool":
-    if _pool not in config.stash:
+def _choice_of(config: pytest.Config) -> "Choice":
+    if _choice not in config.stash:
         from provision.testing import Pool
+        from provision.testing.choice import Choice
 
-        config.stash[_pool] = Pool(*_run_of(config), keep=config.getoption("kafka_keep"))
-    return config.stash[_pool]
+        keep = config.getoption("kafka_keep")
+        pool = partial(Pool, *_run_of(config), keep=keep)
+        config.stash[_choice] = Choice(config, pool, ahead=not keep and not _is_worker(config))
+    return config.stash[_choice]
 
 
 # -- fixtures ---------------------------------------------------------------------------------------------------------
@@ -137,7 +157,7 @@ def kafka_environment_values() -> Mapping[str, Any]:
 @pytest.fixture(scope="session")
 def kafka_environment(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str, Any]) -> "Environment":
     """The running environment of the test run, shared by all tests and workers."""
-    running = _running(request, kafka_environment_values)[1]
+    running = _choice_of(request.config).running(request, kafka_environment_values)[1]
     request.config.stash[_seen] = running
     return running
 
@@ -147,9 +167,11 @@ def kafka(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str,
     """A running cluster with topics and groups of this test alone, which are removed after it."""
     from provision import Interrupted, ProvisionError
     from provision.testing import Kafka
+    from provision.testing.choice import as_told, asked_rightly
 
-    wanted, environment = _running(request, kafka_environment_values, request.node)
-    pool, config = _pool_of(request.config), request.config
+    config, choice = request.config, _choice_of(request.config)
+    wanted, environment = choice.running(request, kafka_environment_values, request.node)
+    pool = choice.pool
     request.node.stash[_seen] = environment
     use = pool.use(wanted)
     given = None
@@ -159,7 +181,7 @@ def kafka(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str,
     except Interrupted:
         raise
     except ProvisionError as error:  # the cluster is ill, perhaps by another test: that is no reason to end the run
-        told = _as_told(error)
+        told = as_told(error)
     finally:
         if given is None:
             use.release()
@@ -167,7 +189,7 @@ def kafka(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str,
         pytest.fail(told, pytrace=False)
     yield given
     del request.node.stash[_seen]  # what it has left behind is told without the state of the cluster
-    check = _asked_rightly(request.node).get("check", True)
+    check = asked_rightly(request.node).get("check", True)
     told = ""
     try:
         beside = bool(config.stash[_outliving])
@@ -177,7 +199,7 @@ def kafka(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str,
     except Interrupted:
         raise
     except ProvisionError as error:
-        told = _as_told(error)
+        told = as_told(error)
     if told:
         pytest.fail(told, pytrace=False)
 
@@ -194,123 +216,6 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.Fix
         fixturedef.addfinalizer(lambda: outliving.discard(fixturedef))
 
 
-def _running(
-    request: pytest.FixtureRequest, values: Mapping[str, Any], item: pytest.Item | None = None
-) -> "tuple[Wanted, Environment]":
-    """What is wanted, and that environment, which runs.
-
-    If it cannot be started, that is told once, and the run ends. A mark that is wrong is the test's own failure.
-
-    Args:
-        request: of the fixture.
-        values: what describes the environment, unless a file does.
-        item: the test whose marks count.
-    """
-    from provision import Interrupted, ProvisionError
-    from provision.testing.marks import given_by, overridden
-    from provision.testing.pool import AlreadyFailed
-
-    asked = overridden(_asked_rightly(item)) if item else {}
-    said = ", ".join(f"{key}={value!r}" for key, value in asked.items())
-    asking = f"the mark kafka({said}) of {item.nodeid} asks for that" if said and item else ""
-    wrong = None
-    try:
-        wanted = _wanted(request.config, values, asked, given_by(request.session.items, item))
-        wrong = wanted.wrong_overrides
-        if wrong is None:
-            running = _pool_of(request.config).environment(wanted)
-            if item:
-                _start_ahead(item, values)
-            return wanted, running
-    except Interrupted:
-        raise
-    except ProvisionError as failure:
-        error = failure
-        if not isinstance(failure, AlreadyFailed):
-            error.add(asking)
-    except OSError as failure:  # of the home, or of the file
-        error = ProvisionError(str(failure))
-    if wrong:
-        wrong.add(asking)
-        pytest.fail(_as_told(wrong), pytrace=False)
-    reason = _end(request.session, error)
-    if isinstance(error, AlreadyFailed) and not request.node.stash.get(_tells, False):
-        pytest.skip(reason)
-    request.node.stash[_tells] = True  # also if it is run again
-    raise _unstarted(error, reason)
-
-
-def _start_ahead(item: pytest.Item, values: Mapping[str, Any]) -> None:
-    """Have the next environment started that tests after this one ask for, one at a time.
-
-    Args:
-        item: the test that is about to run.
-        values: what describes its environment, unless a file does.
-    """
-    from provision.testing.marks import asked_later, described_by
-
-    config = item.config
-    if _is_worker(config) or config.getoption("kafka_keep"):
-        return
-    if _coming not in config.stash:
-        config.stash[_coming] = described_by(item), asked_later(item, _FIXTURES)
-    by, coming = config.stash[_coming]
-    pool = _pool_of(config)
-    while coming and by == described_by(item) and not pool.is_starting_ahead:
-        wanted = _wanted(config, values, coming.pop(0))
-        if wanted.wrong_overrides is None:
-            pool.start_ahead(wanted)
-
-
-def _end(session: pytest.Session, error: Any) -> str:  # noqa: ANN401 a ProvisionError, which is not loaded yet
-    """End the run, because there is no environment; returns the reason."""
-    session.shouldfail = reason = f"no Kafka environment: {error.what}"
-    return reason
-
-
-def _unstarted(error: Any, reason: str) -> BaseException:  # noqa: ANN401 as above
-    failed = pytest.fail.Exception(_as_told(error), pytrace=False)
-    setattr(failed, _UNSTARTED, reason)
-    return failed
-
-
-def _as_told(error: Any) -> str:  # noqa: ANN401 a ProvisionError, which is not loaded yet
-    why = "".join(f"\n  {line}" for line in error.why.splitlines())
-    return f"error: {error.what}{why}" + (f"\nhint: {error.hint}" if error.hint else "")
-
-
-def _asked_rightly(item: pytest.Item) -> dict[str, Any]:
-    """What the marks of a test say; it fails if one of them is wrong, and no other test does."""
-    from provision import UsageError
-    from provision.testing.marks import asked
-
-    try:
-        return asked(item)
-    except UsageError as error:
-        told = _as_told(error)
-    pytest.fail(told, pytrace=False)
-
-
-def _wanted(config: pytest.Config, values: Mapping[str, Any], asked: Mapping[str, Any], by: str = "") -> "Wanted":
-    from provision import UsageError
-    from provision.testing import Wanted
-    from provision.testing.marks import OVERRIDES
-
-    if not isinstance(values, Mapping) or not all(isinstance(key, str) for key in values):
-        shown = type(values).__name__ if not isinstance(values, Mapping) else "a mapping with other keys than text"
-        hint = 'for example {"brokers": {"nodes": 3, "port": "auto"}}'
-        raise UsageError(f"kafka_environment_values returns the keys of an environment file, not {shown}", hint=hint)
-    named = config.getoption("kafka_environment") or config.getini("kafka_environment")
-    overrides = tuple(f"{OVERRIDES[key]}={value}" for key, value in asked.items())
-    if values and not config.getoption("kafka_environment"):
-        return Wanted(values=values, overrides=overrides, given_by=by)
-    if not named:
-        return Wanted(overrides=overrides)
-    from provision import described_file
-
-    return Wanted(described_file(named, config.rootpath), overrides=overrides)
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """`kafka_environment` is the same in all tests, so nothing can change it for one."""
@@ -322,19 +227,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     item.stash[_began] = now_s()
     if _seen in item.stash:  # it is run again, and may find no cluster
         del item.stash[_seen]
-    if "kafka_environment" not in names:
-        return
-    from provision import UsageError
-    from provision.testing.marks import described_otherwise, overridden
+    if "kafka_environment" in names:
+        from provision.testing.choice import require_as_it_is
 
-    if other := described_otherwise(item):
-        told = f"kafka_environment is the same in all tests, and {other}"
-        hint = "take the fixture kafka instead, whose kafka.environment is the test's own; or run these tests alone"
-        pytest.fail(_as_told(UsageError(told, hint=hint)), pytrace=False)
-    if changed := list(overridden(_asked_rightly(item))):
-        told = f"the mark kafka({changed[0]}=…) cannot change kafka_environment, which is the same in all tests"
-        hint = "take the fixture kafka instead; its kafka.environment follows the mark"
-        pytest.fail(_as_told(UsageError(told, hint=hint)), pytrace=False)
+        require_as_it_is(item)
 
 
 # -- failures, and the end --------------------------------------------------------------------------------------------
@@ -405,15 +301,21 @@ def _entries(traceback: TracebackType | None) -> Iterator[TracebackType]:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """The controlling process removes what the run has started, once all workers have ended."""
     config = session.config
+    made = config.stash[_choice].made if _choice in config.stash else None
     if _is_worker(config):
-        if _pool in config.stash:
-            config.stash[_pool].close()
+        config.workeroutput[_RUN] = made is not None  # type: ignore[attr-defined]
+        if made:
+            made.close()
         return
-    if _pool not in config.stash and not _has_workers(config):
+    if made is None and not config.stash[_workers].may_have_started:
         return
     from provision import ProvisionError
+    from provision.testing.choice import as_told
 
-    pool = _pool_of(config)
+    try:
+        pool = _choice_of(config).pool
+    except ProvisionError:  # without a home nothing was started, and a test that asked for it has told that
+        return
     names = pool.names
     if (directory := config.getoption("kafka_logs")) and session.testsfailed:
         try:
@@ -423,14 +325,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     try:
         pool.remove()
     except ProvisionError as error:
-        _say(config, _as_told(error))
+        _say(config, as_told(error))
     if config.getoption("kafka_keep"):
         for name in names:
             _say(config, f"{name} is kept: `provision status {name}` shows it, `provision down {name}` removes it")
-
-
-def _has_workers(config: pytest.Config) -> bool:
-    return bool(getattr(config.option, "numprocesses", None) or getattr(config.option, "tx", None))
 
 
 def _say(config: pytest.Config, text: str) -> None:

@@ -57,8 +57,9 @@ def test_without_the_memory_it_is_left_to_the_test(world: World) -> None:  # noq
 def test_a_failure_is_told_by_who_asks_first(world: World, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     world.fails = Unavailable("no engine", why="none", hint="start one")
     pool = Pool("run", os.getpid())
-    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: _Ended())
-    assert pool.start_ahead(WANTED)
+    with monkeypatch.context() as patched:  # what is loaded later has the real one
+        patched.setattr(subprocess, "Popen", lambda *_, **__: _Ended())
+        assert pool.start_ahead(WANTED)
     assert not ahead.start(said(WANTED), lambda: MUCH)
     with pytest.raises(ProvisionError, match="no engine") as told:
         pool.environment(WANTED)

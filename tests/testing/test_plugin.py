@@ -98,6 +98,23 @@ def test_it_costs_nothing_until_it_is_used() -> None:
     assert told.stdout == "[]\n"
 
 
+LOADED = """
+import sys
+
+def pytest_unconfigure(config):
+    print("loaded:", sorted(name for name in sys.modules if name.startswith("provision.")))
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2"), ("-n", "2", "--maxfail=1")], ids=" ".join)
+def test_a_run_that_asks_for_no_cluster_loads_nothing(project: Project, workers: tuple[str, ...]) -> None:
+    project.write(conftest__py=LOADED, test_it__py="def test_one():\n    pass\ndef test_two():\n    pass\n")
+    code, out = project.run("-s", *workers)
+    assert code == 0
+    assert "loaded: ['provision.pytest_plugin']" in out
+    assert not project.home.exists()
+
+
 OTHERWISE = {
     "test_0.py": "import pytest\n@pytest.mark.skip\ndef test_first(kafka_environment):\n    pass\n",
     "test_1.py": """
@@ -341,6 +358,16 @@ def test_what_is_wrong_is_told_once(project: Project, what: str, workers: tuple[
     else:
         project.write(kafka__yaml=file)
     told_once(project, told, *workers, **variables)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to others")
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "workers"])
+def test_a_home_that_cannot_be_used_is_told_once(project: Project, tmp_path: Path, workers: tuple[str, ...]) -> None:
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all").chmod(0o1777)
+    (tmp_path / "all" / "trap").mkdir()
+    os.chown(tmp_path / "all" / "trap", 65534, 65534)
+    told_once(project, "trap belongs to another user", *workers, PROVISION_HOME=str(tmp_path / "all" / "trap" / "home"))
 
 
 @pytest.mark.process

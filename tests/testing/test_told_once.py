@@ -4,7 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from provision.pytest_plugin import _UNSTARTED, Run, _Workers
+from provision.pytest_plugin import _FIXTURES, _RUN, _UNSTARTED, Run, _Workers
+from provision.testing import choice
 
 
 @pytest.mark.parametrize(
@@ -27,3 +28,28 @@ def test_the_first_failure_tells_it(outcomes: list[str], told: list[str]) -> Non
         setattr(report, _UNSTARTED, "no engine")
         workers.pytest_runtest_logreport(report)  # type: ignore[arg-type]
     assert [report.outcome for report in reports] == told
+
+
+def test_what_is_loaded_at_once_and_what_is_loaded_later_mean_the_same() -> None:
+    assert (_FIXTURES, _UNSTARTED) == (choice.FIXTURES, choice.UNSTARTED)
+
+
+@pytest.mark.parametrize(
+    ("began", "ended", "may"),
+    [
+        (0, [], False),
+        (2, [False, False], False),
+        (2, [False, True], True),
+        (2, [False, None], True),  # it crashed
+        (2, [False], True),  # the run ended before it said anything
+        (3, [False, False, False], False),
+    ],
+)
+def test_what_no_worker_has_asked_for_is_not_looked_for(began: int, ended: list[bool | None], may: bool) -> None:
+    workers = _Workers(Run("run", 1))
+    for _ in range(began):
+        workers.pytest_configure_node(SimpleNamespace(workerinput={}))
+    for said in ended:
+        node = SimpleNamespace() if said is None else SimpleNamespace(workeroutput={_RUN: said})
+        workers.pytest_testnodedown(node)
+    assert workers.may_have_started is may

@@ -1,0 +1,156 @@
+"""Which environment each test gets, and what is told if it is wrong or cannot be started."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from provision import Environment, Interrupted, ProvisionError, UsageError, described_file
+from provision.testing.marks import (
+    OVERRIDES,
+    asked,
+    asked_later,
+    described_by,
+    described_otherwise,
+    given_by,
+    overridden,
+)
+from provision.testing.pool import AlreadyFailed, Pool, Wanted
+
+FIXTURES = frozenset({"kafka", "kafka_environment"})
+"""Who takes one of them asks for an environment."""
+UNSTARTED = "provision_unstarted"
+"""The attribute of a failure, and of its report, that says why there is no environment."""
+_tells = pytest.StashKey[bool]()
+
+
+class Choice:
+    """What gives the tests of one process their environments.
+
+    Args:
+        config: of the test run.
+        make_pool: makes what the environments come from, once one is asked for.
+        ahead: whether those that later tests ask for are started while earlier ones run.
+    """
+
+    def __init__(self, config: pytest.Config, make_pool: Callable[[], Pool], *, ahead: bool) -> None:
+        self.made: Pool | None = None
+        self._config, self._make_pool, self._ahead = config, make_pool, ahead
+        self._coming: tuple[object, list[dict[str, Any]]] | None = None
+
+    @property
+    def pool(self) -> Pool:
+        """What the environments come from.
+
+        Raises:
+            ProvisionError: there is no home for it.
+        """
+        if self.made is None:
+            self.made = self._make_pool()
+        return self.made
+
+    def running(
+        self, request: pytest.FixtureRequest, values: Mapping[str, Any], item: pytest.Item | None = None
+    ) -> tuple[Wanted, Environment]:
+        """What is wanted, and that environment, which runs.
+
+        If it cannot be started, that is told once, and the run ends. A mark that is wrong is the test's own failure.
+
+        Args:
+            request: of the fixture.
+            values: what describes the environment, unless a file does.
+            item: the test whose marks count.
+        """
+        said = overridden(asked_rightly(item)) if item else {}
+        shown = ", ".join(f"{key}={value!r}" for key, value in said.items())
+        asking = f"the mark kafka({shown}) of {item.nodeid} asks for that" if shown and item else ""
+        wrong = None
+        try:
+            wanted = self._wanted(values, said, given_by(request.session.items, item))
+            wrong = wanted.wrong_overrides
+            if wrong is None:
+                environment = self.pool.environment(wanted)
+                if item:
+                    self._start_ahead(item, values)
+                return wanted, environment
+        except Interrupted:
+            raise
+        except ProvisionError as failure:
+            error = failure
+            if not isinstance(failure, AlreadyFailed):
+                error.add(asking)
+        except OSError as failure:  # of the home, or of the file
+            error = ProvisionError(str(failure))
+        if wrong:
+            wrong.add(asking)
+            pytest.fail(as_told(wrong), pytrace=False)
+        request.session.shouldfail = reason = f"no Kafka environment: {error.what}"
+        if isinstance(error, AlreadyFailed) and not request.node.stash.get(_tells, False):
+            pytest.skip(reason)
+        request.node.stash[_tells] = True  # also if it is run again
+        raise _unstarted(error, reason)
+
+    def _start_ahead(self, item: pytest.Item, values: Mapping[str, Any]) -> None:
+        """Have the next environment started that tests after this one ask for, one at a time.
+
+        Args:
+            item: the test that is about to run.
+            values: what describes its environment, unless a file does.
+        """
+        if not self._ahead:
+            return
+        if self._coming is None:
+            self._coming = described_by(item), asked_later(item, FIXTURES)
+        by, coming = self._coming
+        while coming and by == described_by(item) and not self.pool.is_starting_ahead:
+            wanted = self._wanted(values, coming.pop(0))
+            if wanted.wrong_overrides is None:
+                self.pool.start_ahead(wanted)
+
+    def _wanted(self, values: Mapping[str, Any], said: Mapping[str, Any], by: str = "") -> Wanted:
+        if not isinstance(values, Mapping) or not all(isinstance(key, str) for key in values):
+            shown = type(values).__name__ if not isinstance(values, Mapping) else "a mapping with other keys than text"
+            hint = 'for example {"brokers": {"nodes": 3, "port": "auto"}}'
+            raise UsageError(
+                f"kafka_environment_values returns the keys of an environment file, not {shown}", hint=hint
+            )
+        option = self._config.getoption("kafka_environment")
+        named = option or self._config.getini("kafka_environment")
+        overrides = tuple(f"{OVERRIDES[key]}={value}" for key, value in said.items())
+        if values and not option:
+            return Wanted(values=values, overrides=overrides, given_by=by)
+        file = described_file(named, self._config.rootpath) if named else None
+        return Wanted(file, overrides=overrides)
+
+
+def require_as_it_is(item: pytest.Item) -> None:
+    """Fail a test that takes `kafka_environment`, the same in all tests, and asks for another one."""
+    if other := described_otherwise(item):
+        told = f"kafka_environment is the same in all tests, and {other}"
+        hint = "take the fixture kafka instead, whose kafka.environment is the test's own; or run these tests alone"
+        pytest.fail(as_told(UsageError(told, hint=hint)), pytrace=False)
+    if changed := list(overridden(asked_rightly(item))):
+        told = f"the mark kafka({changed[0]}=…) cannot change kafka_environment, which is the same in all tests"
+        hint = "take the fixture kafka instead; its kafka.environment follows the mark"
+        pytest.fail(as_told(UsageError(told, hint=hint)), pytrace=False)
+
+
+def asked_rightly(item: pytest.Item) -> dict[str, Any]:
+    """What the marks of a test say; it fails if one of them is wrong, and no other test does."""
+    try:
+        return asked(item)
+    except UsageError as error:
+        told = as_told(error)
+    pytest.fail(told, pytrace=False)
+
+
+def as_told(error: ProvisionError) -> str:
+    """An error as the command line shows it."""
+    why = "".join(f"\n  {line}" for line in error.why.splitlines())
+    return f"error: {error.what}{why}" + (f"\nhint: {error.hint}" if error.hint else "")
+
+
+def _unstarted(error: ProvisionError, reason: str) -> BaseException:
+    failed = pytest.fail.Exception(as_told(error), pytrace=False)
+    setattr(failed, UNSTARTED, reason)
+    return failed
