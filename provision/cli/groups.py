@@ -14,6 +14,10 @@ FILES = "Environment files"
 SOFTWARE = "Software"
 
 
+class WrongLine(UsageError):
+    """The command line is wrong by itself: no command has begun."""
+
+
 class Commands(TyperGroup):
     """Commands none of whose words may be empty: that is a variable which is not set, and never what was meant."""
 
@@ -31,7 +35,7 @@ def _require_words(command: Any, words: Sequence[str]) -> None:  # noqa: ANN401 
         option, equals, value = word.partition("=")
         if (equals and not value and option in options) or not word:
             what = option or (before if before in options else "an argument")
-            raise UsageError(f"{what} is empty", why="perhaps it is a variable that is not set")
+            raise WrongLine(f"{what} is empty", why="perhaps it is a variable that is not set")
 
 
 class GroupedCommands(Commands):

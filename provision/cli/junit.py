@@ -1,5 +1,7 @@
 """Readiness as JUnit XML, which CI systems show: a test case for each node and each topic of an environment."""
 
+import itertools
+import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,8 +16,8 @@ from provision.cluster.model import Role
 from provision.common.process_identity import host_name
 from provision.common.secret_texts import without_secrets
 from provision.common.values import replace
-from provision.common.whole_files import require_writable, told_as_unwritable, write_output
-from provision.errors import InvalidEnvironment, NodeFailed, NotReady, ProvisionError, UsageError
+from provision.common.whole_files import holds_something_else, require_writable, told_as_unwritable, write_output
+from provision.errors import InvalidEnvironment, NodeFailed, NotReady, ProvisionError, Refused, UsageError
 from provision.events import ActionFailed, Event, LevelReached, Listener, NodeReady, NodeWaiting, Notice, silent
 from provision.kafka.levels import Level
 
@@ -24,59 +26,98 @@ if TYPE_CHECKING:
 
 _NO_XML = "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 _WHOLE = "environment"
+_UNKNOWN = "provision"
+"""The name of an environment that is not known."""
+_OPTION = "--junit"
 
 
 @contextmanager
-def reported(file: Path | None, environment: "Environment") -> Iterator[None]:
-    """Write what becomes of an environment's readiness inside the block to a file, however it ends.
+def reported(file: Path | None, env: str | None) -> Iterator["Report"]:
+    """Write what becomes of the readiness of an environment inside the block to a file, however it ends.
 
-    That it cannot be written any more when the work is done is told, and changes nothing of how the work ends.
+    The block tells the report which environment it is about; until then it is called what the user called it, `env`.
+    That the file cannot be written any more when the work is done is told, and changes nothing of how the work ends.
 
     Raises:
+        Refused: there is a file that is no report; the block is not entered.
         UsageError: there cannot be such a file; the block is not entered.
     """
+    report = Report(env or os.environ.get("PROVISION_ENV", ""))
     if file is None:
-        yield
+        yield report
         return
-    if environment.is_described_by(file):
-        raise UsageError(f"{file} is the environment's own file")
     with told_as_unwritable(file):
         require_writable(file)
-    report = _Report(environment)
-    listener, environment.on_event = environment.on_event, report.beside(environment.on_event)
+        _require_no_other(file)
     try:
-        yield
+        yield report
     except BaseException as error:
         if (told := _written(file, report.as_xml(error))) and isinstance(error, ProvisionError):
             error.add(f"and {told}")
         raise
-    finally:
-        environment.on_event = listener
     if told := _written(file, report.as_xml(None)):
-        listener(Notice(told))
+        report.listener(Notice(told))
+
+
+def report_wrong_line(error: ProvisionError, words: Sequence[str]) -> None:
+    """Write why no command has begun to the file that `--junit` names among the words of a command line, if it does."""
+    file = _file_in(words)
+    if file and (told := _written(file, Report("").as_xml(error))):
+        error.add(f"and {told}")
+
+
+def _file_in(words: Sequence[str]) -> Path | None:
+    ours = itertools.takewhile(lambda word: word != "--", words)
+    for word, following in itertools.pairwise((*ours, "")):
+        option, _, value = word.partition("=")
+        if option == _OPTION and (found := value or following):
+            return Path(found)
+    return None
+
+
+def _require_no_other(file: Path) -> None:
+    """Check that nothing but an earlier report would be lost, such as an environment file that is not known yet.
+
+    Raises:
+        OSError: it cannot be read.
+        Refused: it is something else.
+    """
+    if holds_something_else(file, b"<?xml"):
+        raise Refused(f"{file} is not a report, and is left as it is", hint="name another file, or remove it")
 
 
 def _written(file: Path, content: bytes) -> str:
     """Write the file; returns why that failed, empty if it did not."""
     try:
+        _require_no_other(file)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_output(file, content)
     except OSError as error:
         return f"{file} cannot be written: {error.strerror or error}"
+    except Refused as error:
+        return error.what
     return ""
 
 
-class _Report:
-    """What events tell of the readiness of an environment."""
+class Report:
+    """What events tell of the readiness of an environment; `called` is what the user called it."""
 
-    def __init__(self, environment: "Environment") -> None:
-        self._environment = environment
+    def __init__(self, called: str) -> None:
+        self._called = called
+        self._environment: Environment | None = None
+        self.listener: Listener = silent
         self._began = time.time()
         self._ready: dict[str, float] = {}
         self._failed: dict[str, str] = {}
         self._levels: dict[str, float] = {}
 
-    def beside(self, other: Listener) -> Listener:
+    def about(self, environment: "Environment") -> "Environment":
+        """The environment that the report is about, whose events it notes from now on."""
+        self._environment, self.listener = environment, environment.on_event
+        environment.on_event = self._beside(environment.on_event)
+        return environment
+
+    def _beside(self, other: Listener) -> Listener:
         """A listener that notes events, and passes them on to the other one."""
 
         def listen(event: Event) -> None:
@@ -112,7 +153,8 @@ class _Report:
 
     def _named(self) -> tuple[str, list[str], list[str]]:
         """The environment, its nodes and its topics: those of its file, else those that are there."""
-        environment = self._environment
+        if (environment := self._environment) is None:
+            return Path(self._called).stem or _UNKNOWN, [], []
         listener, environment.on_event = environment.on_event, silent  # its warnings were told
         try:
             if environment.file is None:

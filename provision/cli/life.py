@@ -32,6 +32,7 @@ from provision.cli.progress import progress
 from provision.cli.streams import Purpose, write_as
 from provision.cli.words import env_and_nodes
 from provision.common.counts import counted
+from provision.common.values import replace
 from provision.errors import Interrupted, ProvisionError, UsageError
 from provision.events import Notice
 
@@ -78,11 +79,16 @@ def up(
         bool, typer.Option("--timings", help="Show where the time went, by phase, level and node.")
     ] = False,
     junit: Junit = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option("--bundle", metavar="FILE", help="If it fails, write what `logs --bundle` writes."),
+    ] = None,
 ) -> None:
     """Create the environment, or change it to what the file says.
 
     Waits until it is ready. Asks before it restarts a running node or deletes something.
     """
+    from provision.cli.bundling import start_bundled
     from provision.cli.junit import reported
     from provision.cli.plans import require_consent
     from provision.cli.timings import timed
@@ -90,8 +96,13 @@ def up(
     from provision.plan.actions import Plan
     from provision.plan.saved import SavedPlan
 
-    with timed(wanted=timings) as measured, progress(only_when_acting=True) as tell:
-        environment = select_described(env, overrides, measured.beside(tell) if measured else tell, take_over=take_over)
+    with (
+        timed(wanted=timings) as measured,
+        progress(only_when_acting=True) as tell,
+        reported(junit, env) as report,
+    ):
+        told = measured.beside(tell) if measured else tell
+        environment = report.about(select_described(env, overrides, told, take_over=take_over))
         environment.lock_timeout_s = lock_seconds(lock_timeout)
         saved = SavedPlan.read(plan) if plan else None
         options = UpOptions(
@@ -115,8 +126,8 @@ def up(
             with tell.paused():
                 require_consent(shown, yes=yes)
 
-        with reported(junit, environment):
-            result = environment.up(options, agree=agree)
+        with start_bundled(environment, bundle) as keep:
+            result = environment.up(replace(options, before_undoing=keep), agree=agree)
     _show(result, output, {"phases": measured.as_dicts()} if measured else {})
 
 

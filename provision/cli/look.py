@@ -186,8 +186,9 @@ def wait(env: Env = None, until: Until = "topics", timeout: Timeout = "120s", ju
     """Wait until an environment has reached a readiness level."""
     from provision.cli.junit import reported
 
-    wanted, timeout_s = level(until), seconds("--timeout", timeout)
-    with progress() as tell, reported(junit, environment := select(env, tell=tell)):
+    with progress() as tell, reported(junit, env) as report:
+        wanted, timeout_s = level(until), seconds("--timeout", timeout)
+        environment = report.about(select(env, tell=tell))
         environment.wait(wanted, declared_topics(environment), timeout_s=timeout_s)
     say(f"{environment.name} has reached the level {wanted}")
 

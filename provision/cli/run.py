@@ -10,12 +10,13 @@ import typer
 
 from provision.cli import completion
 from provision.cli.app import called, path_of
+from provision.cli.groups import WrongLine
 from provision.cli.output import print_error, say, write_line
 from provision.cli.streams import OutputLost, Purpose
 from provision.cli.streams import lost as lost_output
 from provision.common.interrupts import handle_signals
 from provision.common.texts import is_text
-from provision.errors import Interrupted, ProvisionError, UsageError
+from provision.errors import Interrupted, ProvisionError
 
 # What typer raises for a wrong command line. Newer releases carry their own copy of click, older ones use click itself:
 # this is ClickException of the one in use, the parent of UsageError, the parent of BadParameter.
@@ -35,6 +36,11 @@ def run(arguments: Sequence[str]) -> int:
 def _run(arguments: Sequence[str]) -> int:
     try:
         result = _called(arguments)
+    except WrongLine as error:
+        from provision.cli.junit import report_wrong_line
+
+        report_wrong_line(error, arguments)
+        return _failed(error)
     except ProvisionError as error:
         return _failed(error)
     except (KeyboardInterrupt, typer.Abort):
@@ -57,7 +63,7 @@ def _called(arguments: Sequence[str]) -> int:
     """Have typer call the command; the exit code.
 
     Raises:
-        UsageError: the command line is wrong.
+        WrongLine: the command line is wrong.
         Exception: whatever the command raises.
     """
     try:
@@ -112,11 +118,11 @@ def _require_text(arguments: Sequence[str]) -> None:
     """Refuse bytes that are no text: neither Kafka, Java nor Docker takes a name with them, and they cannot be printed.
 
     Raises:
-        UsageError: an argument, or `PROVISION_ENV`, has some.
+        WrongLine: an argument, or `PROVISION_ENV`, has some.
     """
     for argument in (*arguments, os.environ.get("PROVISION_ENV", "")):
         if not is_text(argument):
-            raise UsageError(f"{argument!r} is not UTF-8 text", hint="rename it, or write it in UTF-8")
+            raise WrongLine(f"{argument!r} is not UTF-8 text", hint="rename it, or write it in UTF-8")
 
 
 def _failed(error: ProvisionError) -> int:
@@ -124,6 +130,6 @@ def _failed(error: ProvisionError) -> int:
     return error.exit_code
 
 
-def _wrong_usage(error: Any, arguments: Sequence[str]) -> UsageError:  # noqa: ANN401 see above
+def _wrong_usage(error: Any, arguments: Sequence[str]) -> WrongLine:  # noqa: ANN401 see above
     text = error.format_message().rstrip(".").replace("Value error, ", "")  # of what typer makes of a Literal
-    return UsageError(text, hint=f"`{path_of(arguments)} --help`")
+    return WrongLine(text, hint=f"`{path_of(arguments)} --help`")

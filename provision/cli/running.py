@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from provision.cli.environment import select, select_described
-from provision.cli.groups import ENVIRONMENT
+from provision.cli.groups import ENVIRONMENT, WrongLine
 from provision.cli.options import (
     At,
     Env,
@@ -63,7 +63,7 @@ class _CommandAfterDashes(TyperCommand):
                     if place < len(args)
                     else "missing -- before COMMAND"
                 )
-                raise UsageError(what, hint="provision run ENV -- COMMAND...")
+                raise WrongLine(what, hint="provision run ENV -- COMMAND...")
             ctx.params["command"] = args[place + 1 :]
         return rest
 
@@ -99,23 +99,21 @@ def run(
     and exits with the command's exit code. An environment that was running already is left running. With --user or
     --listener, the variables also tell how to get in.
     """
+    from provision.cli.bundling import start_bundled, write_bundle
     from provision.cli.child import run_child
     from provision.cli.junit import reported
     from provision.pipeline import UpOptions
 
-    words = _runnable(command or [])
-    wait_s = lock_seconds(lock_timeout)
     write_as(Purpose.STREAM)  # standard output is the command's
-    options = UpOptions(
-        timeout_s=seconds("--timeout", timeout), frozen=frozen, owner=owner_job, owner_pid=None if keep else os.getpid()
-    )
-    with progress(only_when_acting=True) as tell:
-        environment = select(env, overrides, tell, take_over=take_over, user=user, listener=listener, by_file=True)
+    with progress(only_when_acting=True) as tell, reported(junit, env) as report:
+        words = _runnable(command or [])
+        wait_s, timeout_s = lock_seconds(lock_timeout), seconds("--timeout", timeout)
+        environment = report.about(
+            select(env, overrides, tell, take_over=take_over, user=user, listener=listener, by_file=True)
+        )
         if environment.file is None and (overrides or environment.runtime.observe(environment.name).is_absent):
             select_described(env, overrides, tell)  # raises, and tells which files there are
         environment.lock_timeout_s = wait_s
-        if bundle:
-            options = replace(options, before_undoing=partial(_bundled, environment, bundle, "the start"))
 
         def agree(shown: Any) -> None:  # noqa: ANN401 a Plan, which is not loaded yet
             from provision.cli.plans import require_consent
@@ -123,7 +121,14 @@ def run(
             with tell.paused():
                 require_consent(shown, yes=yes)
 
-        with reported(junit, environment):
+        with start_bundled(environment, bundle) as keep_bundle:
+            options = UpOptions(
+                timeout_s=timeout_s,
+                frozen=frozen,
+                owner=owner_job,
+                owner_pid=None if keep else os.getpid(),
+                before_undoing=keep_bundle,
+            )
             ending = _brought_up(environment, options, agree, Patience(wait_s))
     code = 0
     try:
@@ -131,7 +136,7 @@ def run(
         say(f"{environment.name} is ready; running {words[0]}")
         code = run_child(words, variables)
         if code and bundle:
-            _bundled(environment, bundle, "the command")
+            write_bundle(environment, bundle, "the command")
     finally:
         code = _ended(environment, _kept if keep else ending, code)
     raise typer.Exit(code)
@@ -233,16 +238,6 @@ def _ended(environment: "Environment", ending: Ending, code: int) -> int:
         return code or error.exit_code
     say(said)
     return code
-
-
-def _bundled(environment: "Environment", file: Path, failed: str) -> None:
-    """Write an archive of the state after what has failed; whatever becomes of that, the first failure counts."""
-    try:
-        environment.bundle(file)
-    except (ProvisionError, OSError) as error:
-        say(f"{file} is not written: {getattr(error, 'strerror', None) or error}")
-    else:
-        say(f"wrote {file}, as {failed} has failed")
 
 
 def _left(environment: "Environment") -> str:

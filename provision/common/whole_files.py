@@ -18,6 +18,7 @@ from provision.errors import UsageError
 
 MAX_BYTES = 32 * 1024**2
 """The largest file that is read: far more than any that is written."""
+_BEGINNING_BYTES = 200
 _STREAMS = re.compile(r"/dev/(std(in|out|err)|fd/)|/proc/")
 _DRAFT = re.compile(r".+\.([1-9][0-9]{0,8})-[0-9]+\.new")
 _ONLY_FILES: int = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -110,6 +111,18 @@ def require_writable(file: Path) -> None:
             pass
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(file)) from error
+
+
+def holds_something_else(file: Path, mark: bytes) -> bool:
+    """Whether a file has a content, and `mark` is nowhere in its beginning: writing it anew would lose what it is.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if is_stream(file) or not file.is_file():
+        return False
+    with file.open("rb") as stream:
+        return mark not in (stream.read(_BEGINNING_BYTES) or mark)
 
 
 @contextmanager

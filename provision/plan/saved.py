@@ -12,7 +12,7 @@ from pydantic import ConfigDict
 from provision.cluster.model import RenderedFile
 from provision.common.notes import DamagedNote, Note, parse_note
 from provision.common.printable import printable
-from provision.common.whole_files import told_as_unwritable, write_output
+from provision.common.whole_files import holds_something_else, told_as_unwritable, write_output
 from provision.errors import Refused, UsageError
 from provision.plan.actions import Plan
 from provision.plan.observed import ObservedEnvironment
@@ -62,10 +62,11 @@ class SavedPlan(Struct, frozen=True):
             Refused: there is a file that is no plan.
             UsageError: the file cannot be written.
         """
-        if _is_something_else(file):
-            raise Refused(f"{file} is not a saved plan, and is left as it is", hint="name another file, or remove it")
         content = {"provision_plan": _FORMAT, **to_builtins(self)}
         with told_as_unwritable(file):
+            if holds_something_else(file, b"provision_plan"):
+                hint = "name another file, or remove it"
+                raise Refused(f"{file} is not a saved plan, and is left as it is", hint=hint)
             write_output(file, json.dumps(content, indent=2) + "\n")
 
     @classmethod
@@ -114,17 +115,6 @@ class SavedPlan(Struct, frozen=True):
         if unknown:
             why = "\n".join(f"{action.resource} {action.verb}: {action.cause}" for action in unknown)
             raise Refused("the plan does not include everything that must be done now", why=why, hint="make a new plan")
-
-
-def _is_something_else(file: Path) -> bool:
-    """Whether a file has a content, and it is not a plan's, of whichever version."""
-    with told_as_unwritable(file):
-        return file.is_file() and b"provision_plan" not in (_beginning(file) or b"provision_plan")
-
-
-def _beginning(file: Path) -> bytes:
-    with file.open("rb") as stream:
-        return stream.read(200)
 
 
 def saved(

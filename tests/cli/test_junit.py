@@ -12,8 +12,11 @@ import pytest
 
 from provision.cli.run import run
 from provision.errors import NodeFailed, NotReady, ProvisionError, Unavailable
+from provision.home.holders import Holder
+from provision.home.locks import HomeLock
 from tests.cli.world import NAME, settle
 from tests.fake_kafka import FakeKafka, SpokenRuntime
+from tests.runtimes import FakeRuntimes
 
 FILE = Path("out", "readiness.xml")
 LINES = [[command, "--junit", str(FILE), *rest] for command, *rest in (["up"], ["wait"], ["run", "--", "true"])]
@@ -29,16 +32,16 @@ class Suite:
     texts: dict[str, str]
 
 
-def read(file: Path = FILE) -> Suite:
+def read(file: Path = FILE, called: str = NAME) -> Suite:
     root = ET.parse(file).getroot()  # noqa: S314 we wrote it
     assert root.tag == "testsuites"
     (suite,) = root
-    assert suite.attrib["name"] == NAME
+    assert suite.attrib["name"] == called
     cases, texts = {}, {}
     for case in suite:
         assert case.tag == "testcase"
         assert float(case.attrib["time"]) >= 0
-        group = case.attrib["classname"].removeprefix(f"{NAME}.")
+        group = case.attrib["classname"].removeprefix(f"{called}.")
         name = f"{group} {case.attrib['name']}"
         cases[name] = case[0].tag if len(case) else "passed"
         texts[name] = "\n".join((element.attrib["message"] + "\n" + (element.text or "")) for element in case)
@@ -166,6 +169,132 @@ def test_an_invalid_file_is_an_error_of_the_environment(world: tuple[SpokenRunti
     found = read()
     assert found.cases == {"environment environment": "error"}
     assert f"{NAME}.yaml:2:18: brokers.nodes" in found.texts["environment environment"]
+
+
+@dataclass(frozen=True)
+class Early:
+    """What ends commands before there is a cluster to tell of: their words, the exit code, and what they say."""
+
+    words: str
+    code: int
+    said: str
+    commands: str = "up wait run"
+    called: str = NAME
+    after: str = "true"
+
+
+EARLY = [
+    Early("nowhere", 64, "nowhere", called="nowhere"),
+    Early("some/where.yaml", 64, "there is no file some/where.yaml", called="where"),
+    Early("x/y", 64, "there is no file x/y", called="y"),
+    Early("twice", 64, "'twice' can mean 2 files", called="twice"),
+    Early("", 64, "which environment?", called="provision"),
+    Early("broken.yaml", 65, "broken.yaml:1:18: brokers.nodes", "up run", called="broken"),
+    Early("torn.yaml", 65, "torn.yaml:2:1: this is not YAML", "up run", called="torn"),
+    Early("shop --set brokers.nodes=many", 65, "--set brokers.nodes=many: brokers.nodes", "up run"),
+    Early("shop --set nonsense", 64, "nonsense", "up run"),
+    Early("shop --timeout soon", 64, "--timeout: ", "up wait run"),
+    Early("shop --lock-timeout soon", 64, "--lock-timeout: ", "up run"),
+    Early("shop --until never", 64, "'never' is not a readiness level", "up wait"),
+    Early("shop --plan no-plan", 64, "cannot read no-plan", "up"),
+    Early("shop --frozen", 4, "lock", "up run"),
+    Early("shop --user nobody", 64, "nobody", "run"),
+    Early("shop --listener NONE", 64, "NONE", "run"),
+    Early("shop", 64, "there is no command 'no-such-program'", "run", after="no-such-program"),
+    Early("shop", 64, "missing -- COMMAND", "run", after=""),
+    # The command line itself is wrong: nobody knows of an environment.
+    Early("shop --retian", 64, "--retian", called="provision"),
+    Early("shop --timeout=", 64, "--timeout is empty", called="provision"),
+    Early("shop --owner-pid 0", 64, "--owner-pid", "up", called="provision"),
+    Early("shop more words", 64, "more", called="provision"),
+]
+CASES = [(early, command) for early in EARLY for command in early.commands.split()]
+
+
+@pytest.mark.parametrize(("early", "command"), CASES, ids=lambda one: getattr(one, "words", one))
+def test_what_ends_a_command_early_is_an_error_of_the_environment(
+    world: tuple[SpokenRuntime, FakeKafka],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    early: Early,
+    command: str,
+) -> None:
+    Path("environments", "other.yaml").write_text("name: twice\n")
+    Path("environments", "twice.yaml").write_text("name: other\n")
+    Path("broken.yaml").write_text("brokers: {nodes: many}\n")
+    Path("torn.yaml").write_text("brokers: {\n")
+    monkeypatch.delenv("PROVISION_ENV", raising=False)
+    capsys.readouterr()
+    rest = ["--", *early.after.split()] if command == "run" else []
+    assert run([command, *early.words.split(), "--junit", str(FILE), *rest]) == early.code
+    found = read(called=early.called)
+    assert [state for state in found.cases.values() if state != "skipped"] == ["error"]
+    told = found.texts["environment environment"]
+    assert early.said in told
+    what = capsys.readouterr().err.partition("error: ")[2].partition("\n")[0]
+    assert what
+    assert what in told
+
+
+@pytest.mark.parametrize("option", [["--junit", str(FILE)], [f"--junit={FILE}"]], ids=" ".join)
+def test_a_line_without_dashes_is_reported(world: tuple[SpokenRuntime, FakeKafka], option: list[str]) -> None:
+    assert run(["run", NAME, "true", *option]) == 64
+    assert "missing -- before COMMAND" in read(called="provision").texts["environment environment"]
+
+
+def test_junit_of_the_command_itself_is_not_ours(world: tuple[SpokenRuntime, FakeKafka]) -> None:
+    assert run(["run", NAME, "--no-such-option", "--", "true", "--junit", str(FILE)]) == 64
+    assert not FILE.exists()
+
+
+@pytest.mark.parametrize("line", LINES, ids=lambda line: line[0])
+def test_that_no_engine_answers_is_reported(world: tuple[SpokenRuntime, FakeKafka], line: list[str]) -> None:
+    def fail(*_: object) -> None:
+        raise Unavailable("no engine answers", hint="start it")
+
+    world[0].on_verb = fail
+    with pytest.MonkeyPatch.context() as patch:
+        for way in ("holding", "choose", "of_kind"):
+            patch.setattr(FakeRuntimes, way, fail)
+        assert run(line) == 69
+    found = read()
+    assert found.cases["environment environment"] == "error"
+    assert "no engine answers" in found.texts["environment environment"]
+
+
+@pytest.mark.parametrize("line", [LINES[0], LINES[2]], ids=lambda line: line[0])
+def test_that_another_command_holds_the_environment_is_reported(
+    world: tuple[SpokenRuntime, FakeKafka], line: list[str]
+) -> None:
+    lock = HomeLock(Path("home").absolute(), NAME)
+    lock.take(Holder.of("stop"))
+    assert run(line) == 75
+    lock.release()
+    assert "is being changed by `provision stop`" in read().texts["environment environment"]
+
+
+@pytest.mark.parametrize("words", ["shop", "shop --timeout soon", "shop --retian", "nowhere"])
+@pytest.mark.parametrize("command", ["up", "wait", "run"])
+@pytest.mark.parametrize("file", ["environments/shop.yaml", "notes.txt"])
+def test_only_an_earlier_report_is_written_over(
+    world: tuple[SpokenRuntime, FakeKafka],
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    words: str,
+    file: str,
+) -> None:
+    Path("notes.txt").write_text("of mine\n")
+    before = Path(file).read_text()
+    rest = ["--", "true"] if command == "run" else []
+    assert run([command, *words.split(), "--junit", file, *rest]) in (4, 64)
+    assert f"{file} is not a report, and is left as it is" in capsys.readouterr().err
+    assert Path(file).read_text() == before
+
+
+def test_an_earlier_report_is_written_over(world: tuple[SpokenRuntime, FakeKafka]) -> None:
+    for words, code in (("--timeout soon", 64), ("--until never", 64), ("--yes", 0)):
+        assert run(["up", "--junit", str(FILE), *words.split()]) == code
+    assert read().counts["errors"] == "0"
 
 
 COMMANDS = [["up"], ["wait"], ["run", "--", "touch", "ran"]]

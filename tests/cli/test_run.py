@@ -357,18 +357,25 @@ def test_what_cannot_be_removed_is_told_and_the_commands_code_counts(
     assert run(["down", NAME]) == 0
 
 
-def test_a_start_that_fails_leaves_an_archive_of_its_nodes(
-    runtime: SpokenRuntime, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def fail(verb: str, subject: str) -> None:
-        if (verb, subject) == ("start_node", "broker-2"):
-            raise ProvisionError("it is broken")
+def fail(verb: str, subject: str) -> None:
+    if (verb, subject) == ("start_node", "broker-2"):
+        raise ProvisionError("it is broken")
 
+
+BUNDLE = Path("reports", "kafka.tar.gz")
+STARTS = [["up", NAME, "--bundle", str(BUNDLE)], ["run", NAME, "--bundle", str(BUNDLE), "--", *command()]]
+each_start = pytest.mark.parametrize("line", STARTS, ids=lambda line: line[0])
+
+
+@each_start
+def test_a_start_that_fails_leaves_an_archive_of_its_nodes(
+    runtime: SpokenRuntime, capsys: pytest.CaptureFixture[str], line: list[str]
+) -> None:
     runtime.on_verb = fail
-    file = Path("reports", "kafka.tar.gz")
-    assert run(["run", NAME, "--bundle", str(file), "--", *command()]) == 1
+    file = BUNDLE
+    assert run(line) == 1
     err = capsys.readouterr().err
-    assert f"wrote {file}, as the start has failed" in err
+    assert err.count(f"wrote {file}, as the start has failed") == 1
     assert "it is broken" in err
     with tarfile.open(file) as archive:
         names = archive.getnames()
@@ -378,14 +385,48 @@ def test_a_start_that_fails_leaves_an_archive_of_its_nodes(
     assert not Path("told.json").exists()
 
 
-def test_a_start_that_is_interrupted_leaves_no_archive(runtime: SpokenRuntime) -> None:
+@each_start
+@pytest.mark.parametrize("stopped", [["broker-2"], []], ids=["one of its nodes", "all of them"])
+def test_so_does_one_that_undoes_nothing(
+    running: SpokenRuntime, capsys: pytest.CaptureFixture[str], line: list[str], stopped: list[str]
+) -> None:
+    assert run(["stop", NAME, *stopped]) == 0
+    running.on_verb = fail
+    assert run(line) == 1
+    assert capsys.readouterr().err.count(f"wrote {BUNDLE}, as the start has failed") == 1
+    assert BUNDLE.is_file()
+    assert running.observe(NAME).nodes
+
+
+def test_and_one_whose_nodes_are_retained(runtime: SpokenRuntime) -> None:
+    runtime.on_verb = fail
+    assert run([*STARTS[0], "--retain"]) == 1
+    assert BUNDLE.is_file()
+    assert runtime.observe(NAME).nodes
+
+
+@each_start
+def test_where_there_is_nothing_there_is_no_archive(runtime: SpokenRuntime, line: list[str]) -> None:
+    assert run([line[0], "--set", "brokers.nodes=many", *line[1:]]) == 65
+    assert runtime.observe(NAME).is_absent
+    assert not BUNDLE.exists()
+
+
+def test_a_start_that_succeeds_leaves_no_archive(runtime: SpokenRuntime) -> None:
+    assert run(STARTS[0]) == 0
+    assert runtime.observe(NAME).nodes
+    assert not BUNDLE.exists()
+
+
+@each_start
+def test_a_start_that_is_interrupted_leaves_no_archive(runtime: SpokenRuntime, line: list[str]) -> None:
     def interrupt(verb: str, subject: str) -> None:
         if (verb, subject) == ("start_node", "broker-2"):
             raise KeyboardInterrupt
 
     runtime.on_verb = interrupt
-    assert run(["run", NAME, "--bundle", "kafka.tar.gz", "--", *command()]) == 130
-    assert not Path("kafka.tar.gz").exists()
+    assert run(line) == 130
+    assert not BUNDLE.exists()
     runtime.on_verb = lambda _verb, _subject: None
     assert runtime.observe(NAME).is_absent
 

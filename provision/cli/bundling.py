@@ -1,0 +1,52 @@
+"""`--bundle` of commands that bring an environment up: what tells why that has failed is kept."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from provision.cli.output import say
+from provision.errors import Interrupted, ProvisionError
+
+if TYPE_CHECKING:
+    from provision.environment import Environment
+
+
+@contextmanager
+def start_bundled(environment: "Environment", file: Path | None) -> Iterator[Callable[[], None]]:
+    """Write an archive of the environment, if there is any, when the start inside the block fails.
+
+    The block gets what is to be called before what it has created is removed; then that has written the archive.
+    """
+    written = file is None
+
+    def write() -> None:
+        nonlocal written
+        if file and not written:
+            written = True
+            write_bundle(environment, file, "the start")
+
+    try:
+        yield write
+    except Interrupted:
+        raise
+    except ProvisionError:
+        if not written and _is_there(environment):
+            write()
+        raise
+
+
+def write_bundle(environment: "Environment", file: Path, failed: str) -> None:
+    """Write an archive of the state after what has failed; whatever becomes of that, the first failure counts."""
+    try:
+        environment.bundle(file)
+    except (ProvisionError, OSError) as error:
+        say(f"{file} is not written: {getattr(error, 'strerror', None) or error}")
+    else:
+        say(f"wrote {file}, as {failed} has failed")
+
+
+def _is_there(environment: "Environment") -> bool:
+    with suppress(ProvisionError):  # the first failure tells more
+        return not environment.runtime.observe(environment.name).is_absent
+    return False
