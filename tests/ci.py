@@ -33,7 +33,8 @@ _PROGRAMS = {
 class Runner:
     """A machine that runs jobs: with a checkout, a home of its own, and what `pip` would install.
 
-    `steps` are the names of the steps that were run, `failed` those that failed, `said` what they wrote.
+    `steps` are the names of the steps that were run, `failed` those that failed, `said` what they wrote,
+    `kept` the directories that `actions/cache` keeps, by their keys.
     """
 
     place: Path
@@ -41,6 +42,7 @@ class Runner:
     steps: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
+    kept: dict[str, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         (self.place / "bin").mkdir()
@@ -72,8 +74,10 @@ class Runner:
             **self.variables,
         }
 
-    def script(self, name: str, shell: list[str], script: str, variables: Mapping[str, str]) -> bool:
-        """Run a script in a file; whether it succeeded."""
+    def script(
+        self, name: str, shell: list[str], script: str, variables: Mapping[str, str], *, may_fail: bool = False
+    ) -> bool:
+        """Run a script in a file; whether it succeeded. One that `may_fail` is not noted as failed."""
         file = self.place / "script"
         file.write_text(script)
         ended = subprocess.run(
@@ -89,7 +93,7 @@ class Runner:
         )
         self.steps.append(name)
         self.said.append(f"-- {name} ({ended.returncode})\n{ended.stdout}")
-        if ended.returncode:
+        if ended.returncode and not may_fail:
             self.failed.append(name)
         return ended.returncode == 0
 
@@ -101,7 +105,7 @@ class Runner:
 
 # -- GitHub -----------------------------------------------------------------------------------------------------------
 
-_BASH = ["bash", "--noprofile", "--norc", "-eo", "pipefail"]
+_SHELLS = {"bash": ["bash", "--noprofile", "--norc", "-eo", "pipefail"], "python": ["python"]}
 GITHUB = {
     "github.repository": "someone/service",
     "github.run_id": "17",
@@ -129,7 +133,7 @@ class _Scope:
             return "0a1b2c"
         if name := expression.removeprefix("env.") if expression.startswith("env.") else "":
             return self.variables[name]
-        return self.names[expression]
+        return self.names.get(expression, "") if expression.startswith("steps.") else self.names[expression]
 
     def holds(self, condition: str | None, *, failed: bool) -> bool:
         """Whether a step is run."""
@@ -137,13 +141,16 @@ class _Scope:
             return not failed
         if condition in ("always()", "failure()"):
             return condition == "always()" or failed
+        if condition.startswith("failure() && "):
+            return failed and bool(self.names.get(condition.removeprefix("failure() && ")))
         name, _, value = condition.partition(" == ")
         return not failed and self.names[name] == value.strip("'")
 
 
 def run_github_job(runner: Runner, job: Mapping[str, Any], matrix: Mapping[str, str] | None = None) -> None:
     """Run the steps of a job of a workflow."""
-    names = {**GITHUB, **{f"matrix.{name}": value for name, value in (matrix or {}).items()}}
+    of_matrix = {f"matrix.{name}": value for name, value in (matrix or {}).items()}
+    names = {**GITHUB, "github.workspace": str(runner.checkout), **of_matrix}
     scope = _Scope(runner, names, {})
     scope.variables |= {name: scope.filled(value) for name, value in job.get("env", {}).items()} | runner.variables
     for step in job["steps"]:
@@ -156,15 +163,30 @@ def _run_step(scope: _Scope, step: Mapping[str, Any]) -> None:
         return
     used = step.get("uses", "")
     if used.startswith("actions/"):
+        _of_github(scope, step)
         return
     if used:
         assert used.partition("@")[0].endswith("/provision")
-        _run_action(scope, {name: scope.filled(value) for name, value in step.get("with", {}).items()})
+        _run_action(
+            scope, step.get("id", ""), {name: scope.filled(value) for name, value in step.get("with", {}).items()}
+        )
         return
     with _files(scope, step.get("id", "")) as places:
         own = {name: scope.filled(value) for name, value in step.get("env", {}).items()}
         variables = {**scope.variables, **_defaults(scope.names), **places, **own}
-        runner.script(step.get("name", step["run"]), _BASH, scope.filled(step["run"]), variables)
+        script, shell = scope.filled(step["run"]), _SHELLS[step.get("shell", "bash")]
+        name, may_fail = step.get("name", step["run"]), step.get("continue-on-error", False)
+        runner.script(name, shell, script, variables, may_fail=may_fail)
+
+
+def _of_github(scope: _Scope, step: Mapping[str, Any]) -> None:
+    """What the actions of others leave for later steps, and what is to be kept."""
+    given = {name: scope.filled(value) for name, value in step.get("with", {}).items()}
+    match step["uses"].partition("@")[0]:
+        case "actions/cache":
+            scope.runner.kept[given["key"]] = scope.runner.checkout / given["path"]
+        case "actions/setup-java":
+            scope.names[f"steps.{step['id']}.outputs.version"] = f"{given['java-version']}.0.8+9"
 
 
 def _defaults(names: Mapping[str, str]) -> dict[str, str]:
@@ -190,7 +212,7 @@ def _pairs(file: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines)
 
 
-def _run_action(scope: _Scope, given: Mapping[str, str]) -> None:
+def _run_action(scope: _Scope, called: str, given: Mapping[str, str]) -> None:
     action = yaml.safe_load(ACTION.read_text())
     assert given.keys() <= action["inputs"].keys()
     inputs = {name: given.get(name, one.get("default", "")) for name, one in action["inputs"].items()}
@@ -200,7 +222,8 @@ def _run_action(scope: _Scope, given: Mapping[str, str]) -> None:
     for step in action["runs"]["steps"]:
         _run_step(inner, step)
     if not inputs["run"]:
-        scope.names |= {f"outputs.{name}": inner.filled(one["value"]) for name, one in action["outputs"].items()}
+        for name, one in action["outputs"].items():
+            scope.names[f"steps.{called}.outputs.{name}"] = inner.filled(one["value"])
 
 
 # -- GitLab -----------------------------------------------------------------------------------------------------------

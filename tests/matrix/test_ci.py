@@ -1,5 +1,6 @@
 """The CI examples and the action, their scripts run with real clusters."""
 
+import io
 import json
 import tarfile
 from collections.abc import Iterator
@@ -78,16 +79,21 @@ mostly_green, mostly_red = _fails("green"), _fails("red")
 @pytest.mark.matrix
 @pytest.mark.process
 def test_github_pytest(runner: Runner) -> None:
+    cache = jars(runner, DEFAULT_VERSION)
     run_github_job(runner, JOBS["pytest"])
     assert not runner.failed, runner.output
+    assert [*runner.kept.values()] == [cache]
     assert outcomes(runner.checkout / "reports" / "tests.xml") == ["passed"] * 15
 
 
 @pytest.mark.process
 @mostly_red
 def test_github_command(runner: Runner, fails: str) -> None:
-    runner.variables |= {"FAILS": fails, "PROVISION_CACHE": str(jars(runner, "4.1.0"))}
+    cache = jars(runner, "4.1.0")
+    runner.variables["FAILS"] = fails
     run_github_job(runner, JOBS["command"], {"kafka": "4.1.0"})
+    assert runner.kept == {"provision-warm-Linux-X64-21.0.8+9-4.1.0-0a1b2c": cache}
+    assert [*(cache / "archives").glob("*.jsa")], runner.output
     assert runner.failed == (["Test"] if fails else []), runner.output
     assert WORD in runner.output
     reports = runner.checkout / "reports"
@@ -132,14 +138,73 @@ def test_github_a_cluster_that_does_not_come_up(runner: Runner) -> None:
     assert outcomes(runner.checkout / "reports" / "readiness.xml") == ["error"]
 
 
+INVALID = FILE.replace("storage: memory", "storage: memory\nno_such_key: 1")
+
+
+@pytest.mark.matrix
+@pytest.mark.process
+@pytest.mark.parametrize("job", ["command", "steps", "action", "gitlab command", "gitlab steps"])
+def test_a_file_that_is_not_valid_is_told_in_the_report(runner: Runner, job: str) -> None:
+    (runner.checkout / "environments" / "ci.yaml").write_text(INVALID)
+    match job.split():
+        case ["gitlab", name]:
+            run_gitlab_job(runner, GITLAB, name, {"KAFKA": "4.1.0"})
+        case ["action"]:
+            given = {"version": "4.1.0", "warm": "true", "run": "make test"}
+            run_github_job(runner, {"steps": [{"uses": "OWNER/provision@main", "with": given}]})
+            assert "::warning::" in runner.output
+        case _:
+            run_github_job(runner, JOBS[job], {"kafka": "4.1.0"})
+    assert runner.failed, runner.output
+    report = runner.checkout / "reports" / "readiness.xml"
+    assert outcomes(report) == ["error"]
+    assert "ci.yaml:5:1: no_such_key" in report.read_text()
+
+
 @pytest.mark.process
 @mostly_green
 def test_the_action_with_a_command(runner: Runner, fails: str) -> None:
-    runner.variables["FAILS"] = fails
+    cache = jars(runner, "4.1.0")
+    runner.variables |= {"FAILS": fails, "PROVISION_CACHE": str(cache)}
     run_github_job(runner, JOBS["action"])
     assert runner.failed == (["Start the cluster"] if fails else []), runner.output
     assert WORD in runner.output
     assert (runner.checkout / "reports" / "kafka.tar.gz").exists() == bool(fails)
+    assert [*runner.kept.values()] == [cache]
+
+
+def steps_of_page(given: dict[str, str]) -> dict[str, Any]:
+    """The job for several steps as the reference has it, with further inputs of the action."""
+    page = (ROOT / "docs" / "reference" / "ci.md").read_text()
+    steps: list[dict[str, Any]] = yaml.safe_load(page.partition("### A cluster for several steps")[2].split("```")[1])
+    steps[0]["with"] |= given
+    return {"steps": steps}
+
+
+@pytest.mark.matrix
+@pytest.mark.process
+def test_the_action_keeps_what_a_start_that_fails_leaves(runner: Runner) -> None:
+    run_github_job(runner, steps_of_page({"runtime": "process", "set": "brokers.heap=8m"}))
+    assert runner.failed == ["Start the cluster"], runner.output
+    assert runner.steps[-2:] == ["Start the cluster", "Remove Kafka"]
+    assert logs_of(runner, "broker-1").count("OutOfMemoryError")
+    assert "failure" in outcomes(runner.checkout / "reports" / "readiness.xml")
+
+
+@pytest.mark.matrix
+@pytest.mark.process
+def test_a_step_after_the_action_that_fails_has_its_archive(runner: Runner) -> None:
+    runner.variables["FAILS"] = "yes"
+    run_github_job(runner, steps_of_page({"runtime": "process", "set": "name=ci-renamed"}))
+    assert runner.failed == ["make test"], runner.output
+    assert runner.steps[-2:] == ["Keep the cluster's logs and state", "Remove Kafka"]
+    assert "started" in logs_of(runner, "broker-1", "ci-renamed")
+
+
+def logs_of(runner: Runner, node: str, name: str = "ci-example") -> str:
+    """The log of a node in the archive of the job."""
+    with tarfile.open(runner.checkout / "reports" / "kafka.tar.gz") as archive:
+        return (archive.extractfile(f"{name}/logs/{node}.log") or io.BytesIO()).read().decode()
 
 
 @pytest.mark.soak
