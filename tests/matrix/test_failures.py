@@ -9,6 +9,7 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import psutil
 import pytest
@@ -51,15 +52,42 @@ def reason(provision: Provision, arguments: list[str]) -> str:
     return result.err
 
 
-def test_a_start_that_fails_leaves_its_logs_to_whoever_wants_a_bundle(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("command", "rest"), [("run", ["--", "true"]), ("up", [])])
+def test_a_start_that_fails_leaves_its_logs_to_whoever_wants_a_bundle(
+    tmp_path: Path, command: str, rest: list[str]
+) -> None:
     with fails(tmp_path, "nodes-bundled", "brokers.heap=8m") as (provision, arguments):
         file = tmp_path / "reports" / "kafka.tar.gz"
-        result = provision("run", *arguments, "--bundle", str(file), "--", "true")
+        result = provision(command, *arguments, "--bundle", str(file), *rest)
         assert (result.code, f"wrote {file}, as the start has failed" in result.err) == (1, True), result.err
         with tarfile.open(file) as archive:
             (log,) = [name for name in archive.getnames() if name.endswith("/logs/broker-1.log")]
             assert b"OutOfMemoryError" in (archive.extractfile(log) or io.BytesIO()).read()
             assert [name for name in archive.getnames() if name.endswith("/files/broker-1/server.properties")]
+
+
+MISSING = {
+    "no Java": ({"JAVA_HOME": "", "PATH": ""}, "runtime=process", 69, "needs Java"),
+    "no engine": ({"DOCKER_HOST": "unix:///nowhere/docker.sock"}, "runtime=docker", 69, "/nowhere/docker.sock"),
+    "a taken port": ({}, "brokers.port={taken}", 1, "{taken}"),
+}
+
+
+@pytest.mark.parametrize(("command", "rest"), [("run", ["--", "/bin/true"]), ("up", [])])
+@pytest.mark.parametrize("missing", MISSING)
+def test_what_is_missing_outside_is_told_in_the_report(
+    tmp_path: Path, taken: int, missing: str, command: str, rest: list[str]
+) -> None:
+    variables, setting, code, said = MISSING[missing]
+    report, env = tmp_path / "readiness.xml", write_environment(tmp_path, "nodes-reported", FILE)
+    provision = Provision(tmp_path / "home", "process", environment=variables, as_written=True)
+    words = ["--set", "runtime=process", "--set", setting.format(taken=taken), "--junit", str(report), *rest]
+    result = provision(command, env, *words)
+    provision.ok("down", env)
+    assert result.code == code, result.err
+    told = [element.text or "" for case in ET.parse(report).iter("testcase") for element in case]  # noqa: S314 our own
+    assert any(said.format(taken=taken) in text for text in told), told
+    assert provision.traces("nodes-reported") == []
 
 
 @pytest.fixture
