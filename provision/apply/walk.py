@@ -6,6 +6,7 @@ from graphlib import TopologicalSorter
 
 from provision.apply.nodes import NodeWork
 from provision.common.interrupts import shielded, telling_where_it_stands
+from provision.common.offloading import require_wanted
 from provision.errors import Refused
 from provision.events import Listener, Notice, action
 from provision.plan.actions import Action, Impact, Plan
@@ -13,6 +14,8 @@ from provision.plan.listing import listed
 
 # Enough for every node of a typical cluster at once, few enough not to overload the engine.
 _WORKERS = 16
+_LOOK_S = 0.2
+"""How soon it is noticed that this is not wanted any more; Ctrl-C is noticed at once."""
 
 
 def require_no_refusal(plan: Plan) -> None:
@@ -62,9 +65,10 @@ def _walk(
     try:
         while order.is_active():
             running |= {pool.submit(perform, actions[key]): key for key in order.get_ready()}
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            for future in wait(running, _LOOK_S, FIRST_COMPLETED).done:
                 order.done(running.pop(future))
                 future.result()
+            require_wanted()
     except KeyboardInterrupt:
         cancel()
         tell(patience)

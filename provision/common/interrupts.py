@@ -2,7 +2,8 @@
 
 Blocks that must not be interrupted are shielded from the first one. Only a program calls `handle_signals` and
 `keep_awake`; a library never changes the signal handlers of its process. Without these calls, shielding has no effect:
-Ctrl-C raises `KeyboardInterrupt` there as everywhere.
+Ctrl-C raises `KeyboardInterrupt` there as everywhere. Work in a thread of its own that is to end early
+(`provision.common.offloading`) is shielded from that in any case.
 """
 
 import os
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from provision.common.offloading import sheltered
 from provision.errors import Interrupted, ProvisionError
 
 _SIGNALS = tuple(
@@ -134,14 +136,15 @@ def leaving(way_on: Callable[[], str]) -> Iterator[None]:
 
 @contextmanager
 def shielded(on_interrupt: Callable[[], None] = lambda: None) -> Iterator[threading.Event]:
-    """Run the block to its end despite signals; the yielded event is set if one came.
+    """Run the block to its end despite signals; the yielded event is set, at the end at the latest, if one came.
 
     Args:
         on_interrupt: called for each signal, to ask the user for patience.
     """
     came = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield came
+        with sheltered(came):
+            yield came
         return
 
     def note() -> None:

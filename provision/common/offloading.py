@@ -1,12 +1,20 @@
-"""Work in a thread of its own: awaited while an event loop goes on, or watched as it goes. It can be stopped early."""
+"""Work in a thread of its own: awaited while an event loop goes on, or watched as it goes. It can be stopped early.
+
+Only its own thread learns of that, as only the main thread learns of Ctrl-C: threads that it has started finish what
+they have begun, or are told by it.
+"""
 
 from __future__ import annotations
 
+import contextvars
 import queue
 import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from provision.errors import Interrupted
 
 if TYPE_CHECKING:
     import asyncio
@@ -14,21 +22,63 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 E = TypeVar("E")
 
-
 _here = threading.local()
 
 
-def stopping_here() -> threading.Event | None:
-    """What is set when the work of this thread is to end early; None in a thread that is nobody's work."""
-    return getattr(_here, "stopping", None)
+def _work_here() -> Work[Any] | None:
+    """The work whose own thread this is."""
+    return getattr(_here, "work", None)
+
+
+def require_wanted() -> None:
+    """Raise if the work of this thread is to end early. Once: what has to be done then is done to its end.
+
+    Raises:
+        Interrupted: it is, and this is no `sheltered` block.
+    """
+    work = _work_here()
+    if work and work.heeds_stop():
+        raise Interrupted("interrupted")
+
+
+def pause(pause_s: float) -> None:
+    """Sleep; work that is to end early is woken.
+
+    Raises:
+        Interrupted: as `require_wanted`.
+    """
+    work = _work_here()
+    if work:
+        work.sleep(pause_s)
+        require_wanted()
+    else:
+        time.sleep(pause_s)
+
+
+@contextmanager
+def sheltered(came: threading.Event) -> Generator[None]:
+    """Run the block to its end although the work of this thread is to end early; `came` is set if it is."""
+    work = _work_here()
+    if work is None:
+        yield
+        return
+    work.shelters += 1
+    try:
+        yield
+    finally:
+        work.shelters -= 1
+        if work.heeds_stop():
+            came.set()
 
 
 class Work(Generic[T]):
-    """A call in a thread of its own. `stop` is called when it is to end early: for the threads that it has started."""
+    """A call in a thread of its own, with the context variables of whoever creates it."""
 
-    def __init__(self, call: Callable[[], T], stop: Callable[[], None]) -> None:
-        self._call, self._stop = call, stop
+    def __init__(self, call: Callable[[], T]) -> None:
+        self._call, self._context = call, contextvars.copy_context()
         self._stopping = threading.Event()
+        self.shelters = 0
+        """How many blocks its thread is in that are not to be interrupted."""
         self._result: list[T] = []
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="provision")
@@ -40,9 +90,9 @@ class Work(Generic[T]):
         self._thread.start()
 
     def _run(self) -> None:
-        _here.stopping = self._stopping
+        _here.work = self
         try:
-            self._result.append(self._call())
+            self._result.append(self._context.run(self._call))
         except BaseException as error:  # noqa: BLE001 it is raised where the result is asked for
             self._error = error
         self._done()
@@ -51,8 +101,21 @@ class Work(Generic[T]):
         """Have it end early, and wait until it has."""
         if self._thread.is_alive():
             self._stopping.set()
-            self._stop()
         self._thread.join()
+
+    def heeds_stop(self) -> bool:
+        """Whether it is to end early now; says so once. Only for its own thread."""
+        heeds = self._stopping.is_set() and not self.shelters
+        if heeds:
+            self._stopping.clear()
+        return heeds
+
+    def sleep(self, pause_s: float) -> None:
+        """Sleep, at most until it is to end early. Only for its own thread."""
+        if self.shelters:
+            time.sleep(pause_s)
+        else:
+            self._stopping.wait(pause_s)
 
     def result(self) -> T:
         """What the call returned, or the error that it raised; waits for the end."""

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from provision.common.offloading import pause
 from provision.errors import UsageError
 
 _WORTH_S = 0.005
@@ -15,7 +16,7 @@ def paced(
     things: Iterable[T],
     per_s: float,
     *,
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Callable[[float], None] = pause,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[T]:
     """The same things, at most so many a second on average, counted from the first.

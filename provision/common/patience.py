@@ -4,6 +4,7 @@ import math
 import threading
 
 from provision.common.clocks import running_s
+from provision.common.offloading import require_wanted
 from provision.errors import Interrupted, UsageError
 
 
@@ -104,8 +105,9 @@ class Patience:
         """Raise if the wait is cancelled.
 
         Raises:
-            Interrupted: the wait is cancelled.
+            Interrupted: the wait is cancelled, or the work of this thread is to end early.
         """
+        require_wanted()
         if self.cancelled.is_set():
             raise Interrupted(f"{self.doing} was cancelled")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from provision.common.arguments import Texts, several
@@ -15,8 +16,12 @@ if TYPE_CHECKING:
     from provision.plan.about import About
 
 
+_mine: ContextVar[tuple[Change, ...]] = ContextVar("provision_changes", default=())
+"""The changes that this thread, task, or work of theirs in a thread of its own, is in the middle of."""
+
+
 class Changing(Looking):
-    """The part of `Environment` that keeps others from changing it at the same time."""
+    """The part of `Environment` that keeps others from changing it at the same time, other threads among them."""
 
     _change: Change | None = None
 
@@ -29,26 +34,33 @@ class Changing(Looking):
             options: what has to be said again to go on with it, if it is interrupted.
 
         Raises:
-            Busy: another command is changing it.
+            Busy: another command or thread is changing it.
         """
         with self._changed(command, options=several(options, "options")):
             yield
+
+    @property
+    def _step_of(self) -> Change | None:
+        """The larger change of which a change is a step that begins here."""
+        return self._change if self._change in _mine.get() else None
 
     @contextmanager
     def _changing(self, command: str, *, options: Sequence[str] = (), force: bool = False) -> Iterator[Change]:
         """Change the environment with the lock of the home; `up` chooses the runtime only then."""
         from provision.operations.changing import changing
 
-        if self._change:  # one step of a larger change
-            yield self._change
+        if larger := self._step_of:
+            yield larger
             return
         wait_s, name, said = self.lock_timeout_s, self.name, " ".join(options)
         with changing(self.home, name, command, options=said, tell=self._tell, timeout_s=wait_s, force=force) as change:
             self._change = change
+            _mine.set((*_mine.get(), change))
             try:
                 yield change
             finally:
                 self._change = None
+                _mine.set(tuple(one for one in _mine.get() if one is not change))
                 if self._seen:
                     self._seen.observed = None
 
@@ -58,7 +70,7 @@ class Changing(Looking):
 
         First, because a lock may be taken over: a file that has nothing to do with it must not end anybody's command.
         """
-        is_step = self._change is not None  # of a larger change
+        is_step = self._step_of is not None
         seen = None if is_step else self._require_same_file()
         with self._changing(command, options=options, force=force) as change:
             is_new = seen is None and not self._source.only_name
@@ -89,7 +101,7 @@ class Changing(Looking):
 
         A cluster that others run has no file. Of one that is used `as_client`, it was asked before.
         """
-        if not self.external_servers and self._change is None and not self._is_client:
+        if not self.external_servers and self._step_of is None and not self._is_client:
             self._require_same_file()
 
     @contextmanager

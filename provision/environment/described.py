@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provision.common.arguments import Texts, several
-from provision.common.offloading import stopping_here
-from provision.errors import Interrupted, InvalidEnvironment, UsageError
+from provision.common.offloading import require_wanted
+from provision.errors import InvalidEnvironment, UsageError
 from provision.events import Event, Listener, of_environment, silent
 from provision.home.place import Home
 from provision.runtime import Runtimes
@@ -47,9 +47,10 @@ class Described:
     ) -> None:
         if home is not None and runtimes is not None:
             raise UsageError("runtimes have a home of their own: give either runtimes or a home, not both")
-        self._stopping = threading.Event()
         self._source = Source.of(file, overrides, values)
         self.on_event = on_event
+        self._watchers: tuple[Listener, ...] = ()
+        self._in_turn = threading.RLock()
         self.take_over = take_over
         self.lock_timeout_s = lock_timeout_s
         self.user = self.listener = ""
@@ -123,25 +124,20 @@ class Described:
         return self._runtimes.home
 
     def _tell(self, event: Event) -> None:
-        self._require_wanted()
+        require_wanted()
         try:
             name = self.name
         except (InvalidEnvironment, UsageError):  # `validate` and `plan` raise it with its place
             name = ""
-        of_environment(name, self.on_event)(event)
+        of_environment(name, self._hear)(event)
 
-    def _stop(self) -> None:
-        self._stopping.set()
-
-    def _require_wanted(self) -> None:
-        """Raise if the work of this thread, or that for which it works, is to end early.
-
-        It raises once: what has to be done then is done to its end.
-        """
-        stopping = stopping_here() or self._stopping
-        if stopping.is_set():
-            stopping.clear()
-            raise Interrupted("interrupted")
+    def _hear(self, event: Event) -> None:
+        if not self._watchers:
+            self.on_event(event)
+            return
+        with self._in_turn:  # several threads have events, and all are to see them in the same order
+            for watcher in (*self._watchers, self.on_event):
+                watcher(event)
 
     def validate(self) -> Cluster:
         """Resolve the file without asking any engine.

@@ -9,9 +9,10 @@ from collections.abc import Callable, Generator
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Self, TypeVar
 
+from provision.common.interrupts import shielded
 from provision.common.offloading import Work, awaited, watched
 from provision.environment.living import Living
-from provision.errors import ProvisionError, Refused
+from provision.errors import ProvisionError, Refused, UsageError
 from provision.events import Event
 
 if TYPE_CHECKING:
@@ -25,9 +26,10 @@ _REMOVE_S = 60.0
 
 
 class Creation(NamedTuple):
-    """When an environment was made; one of the same name that was made at another time is another one."""
+    """When and by which process an environment was made; one of the same name made at another time is another one."""
 
     at_s: float | None
+    by: int
 
 
 class Entered(Living):
@@ -35,6 +37,8 @@ class Entered(Living):
 
     _entered: tuple[Creation | None, ...] = ()
     """For each block that has been entered and not left: what was made on the way in, if anything was."""
+    _entering = threading.Lock()
+    """While `_entered` is changed; one for all objects, since it is held for a moment only."""
 
     def __enter__(self) -> Self:
         """The environment, up and ready; leaving the block removes it, unless it was there before.
@@ -56,14 +60,18 @@ class Entered(Living):
             if not self._entered:
                 self.close()
             raise
-        self._entered += (made,)
+        with self._entering:
+            self._entered += (made,)
         return self
 
     def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
-        *outer, made = self._entered
-        self._entered = tuple(outer)
+        with self._entering:
+            if not self._entered:
+                raise UsageError(f"{self.name} is left, but was not entered", hint="use it in `with`")
+            *outer, made = self._entered
+            self._entered = tuple(outer)
         try:
-            if made:
+            if made and made.by == os.getpid():  # a forked process leaves the block, too
                 self._remove(made)
         except ProvisionError as failure:
             if error is None:
@@ -88,7 +96,7 @@ class Entered(Living):
 
     def _creation(self) -> Creation:
         about = self.runtime.about(self.name)
-        return Creation(about.created_s if about else None)
+        return Creation(about.created_s if about else None, os.getpid())
 
     def _is_described(self) -> bool:
         if self._source.only_name:
@@ -100,17 +108,14 @@ class Entered(Living):
 
     async def __aenter__(self) -> Self:
         """As `with`, while the event loop goes on; a cancelled task leaves nothing behind."""
-        try:
-            return await awaited(Work(self.__enter__, self._stop), self._leave)
-        finally:
-            self._stopping.clear()
+        return await awaited(Work(self.__enter__), partial(self.__exit__, None, None, None))
 
     async def __aexit__(self, *raised: object) -> None:
-        await awaited(Work(partial(self._leave, *raised), lambda: None))
+        await awaited(Work(partial(self._leave, *raised)))
 
     def _leave(self, *raised: Any) -> None:  # noqa: ANN401
-        self._stopping.clear()
-        self.__exit__(*(raised or (None, None, None)))
+        with shielded():  # a task that is cancelled now has it removed all the same
+            self.__exit__(*raised)
 
     async def in_thread(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a method, such as `environment.restart`, in a thread, while the event loop goes on.
@@ -118,10 +123,7 @@ class Entered(Living):
         A cancelled task ends it as Ctrl-C does: a first `up` is rolled back, another change stops where it is. The
         task ends when that is done.
         """
-        try:
-            return await awaited(Work(partial(method, *args, **kwargs), self._stop))
-        finally:
-            self._stopping.clear()
+        return await awaited(Work(partial(method, *args, **kwargs)))
 
     def events_of(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Generator[Event, None, T]:
         """Call a method in a thread, and iterate over its events as they come; an error is raised at the end.
@@ -129,19 +131,17 @@ class Entered(Living):
         Whoever leaves the iteration early ends it as Ctrl-C does. The listener is told as well.
         """
         events = queue.SimpleQueue[Event | None]()
-        listener, in_turn = self.on_event, threading.RLock()
 
-        def on_event(event: Event) -> None:
-            with in_turn:  # several threads have events, and both are to see them in the same order
-                events.put(event)
-                listener(event)
+        def watcher(event: Event) -> None:
+            events.put(event)
 
-        self.on_event = on_event
+        with self._in_turn:
+            self._watchers += (watcher,)
         try:
-            return (yield from watched(Work(partial(method, *args, **kwargs), self._stop), events))
+            return (yield from watched(Work(partial(method, *args, **kwargs)), events))
         finally:
-            self.on_event = listener
-            self._stopping.clear()
+            with self._in_turn:
+                self._watchers = tuple(other for other in self._watchers if other is not watcher)
 
 
 def _only_additions(plan: Plan) -> None:

@@ -7,6 +7,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any, Self
 
 from provision.common.arguments import Texts, one, several, whole
+from provision.common.offloading import require_wanted
 from provision.common.patience import Patience, require_seconds
 from provision.common.records import ISOLATIONS, Codec, Isolation, NewRecord
 from provision.environment.changing import Changing
@@ -202,7 +203,7 @@ class InsideKafka(Changing):
             require_seconds(idle_s)
         options = ReadOptions(from_beginning, limit, idle_s, isolation_level, to_end)
         cluster = self.cluster()
-        return consume(cluster.access, topic, options, self._require_wanted, cluster=cluster.name)
+        return consume(cluster.access, topic, options, require_wanted, cluster=cluster.name)
 
     def groups(self, names: Texts = ()) -> tuple[Group, ...]:
         """Consumer groups with their members: all, or the named ones; one that does not exist is `Dead`."""
@@ -214,7 +215,7 @@ class InsideKafka(Changing):
         """How many records of these topics the group has not committed yet, by topic and partition."""
         from provision.operations.groups import lag
 
-        self._require_wanted()
+        require_wanted()
         return lag(self.cluster(), group, several(topics, "names of topics"))
 
     def has_read_all(self, group: str, topics: Texts) -> bool:
@@ -224,7 +225,7 @@ class InsideKafka(Changing):
         """
         from provision.operations.groups import has_read_all
 
-        self._require_wanted()
+        require_wanted()
         return has_read_all(self.cluster(), group, several(topics, "names of topics"))
 
     def delete_groups(self, names: Texts) -> None:
