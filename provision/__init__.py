@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from provision.kafka.levels import Level
     from provision.operations.finding import described_file
     from provision.pipeline import UpOptions, UpResult
+    from provision.runtime.base import Streams
 
 __version__ = "0.1.0"
 
@@ -54,6 +55,7 @@ _PUBLIC = {
     "Level": "provision.kafka.levels",
     "NewRecord": "provision.common.records",
     "Record": "provision.common.records",
+    "Streams": "provision.runtime.base",
     "UpOptions": "provision.pipeline",
     "UpResult": "provision.pipeline",
     "described_file": "provision.operations.finding",
@@ -76,6 +78,7 @@ __all__ = [
     "ProvisionError",
     "Record",
     "Refused",
+    "Streams",
     "Unavailable",
     "UpOptions",
     "UpResult",

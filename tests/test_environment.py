@@ -203,6 +203,7 @@ TEXTS: dict[str, Asked] = {
     "create_topic": lambda shop, given: shop.create_topic(given),
     "lag": lambda shop, given: shop.lag(given, "orders"),
     "tool": lambda shop, given: shop.tool(given, [], Streams(None, io.BytesIO(), io.BytesIO())),
+    "streams": lambda shop, given: shop.tool("kafka-topics", "--list", given),
     "bundle": lambda shop, given: shop.bundle(given),
     "named": lambda _, given: Environment.named(given),
     "user": lambda shop, given: shop.cluster(given),
@@ -211,6 +212,7 @@ TEXTS: dict[str, Asked] = {
 }
 NUMBERS: dict[str, Asked] = {
     "tail": lambda shop, given: shop.logs("broker-1", tail=given),
+    "tail of one": lambda shop, given: shop.log_lines("broker-1", tail=given),
     "limit": lambda shop, given: shop.consume("orders", limit=given),
     "idle_s": lambda shop, given: shop.consume("orders", idle_s=given),
     "idle_s to_end": lambda shop, given: shop.consume("orders", to_end=True, idle_s=given),
@@ -221,7 +223,7 @@ NUMBERS: dict[str, Asked] = {
 @pytest.mark.parametrize("given", [5, b"orders", ["orders"], {"orders": 1}], ids=repr)
 @pytest.mark.parametrize("what", TEXTS)
 def test_what_is_no_text_is_refused_where_it_is_given(living: Shop, what: str, given: Any) -> None:  # noqa: ANN401
-    with pytest.raises(ProvisionError, match=r"(?i)\b(text|path|name|UpOptions)\b"):
+    with pytest.raises(ProvisionError, match=r"(?i)\b(text|path|name|UpOptions|Streams)\b"):
         TEXTS[what](living.of(), given)
 
 
@@ -230,6 +232,29 @@ def test_what_is_no_text_is_refused_where_it_is_given(living: Shop, what: str, g
 def test_what_is_no_number_is_refused_where_it_is_given(living: Shop, what: str, given: Any) -> None:  # noqa: ANN401
     with pytest.raises(UsageError, match=r"(?i)number"):
         NUMBERS[what](living.of(), given)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda shop, node: shop.logs(node),
+        lambda shop, node: shop.logs(["broker-1", node], follow=True),
+        lambda shop, node: shop.log_lines(node),
+        lambda shop, node: shop.inside_address(node),
+        lambda shop, node: shop.start(node),
+    ],
+)
+def test_a_node_that_does_not_exist_is_refused_where_it_is_named(living: Shop, ask: Asked) -> None:
+    with pytest.raises(UsageError, match="shop has no node broker-9") as caught:
+        ask(living.of(), "broker-9")
+    assert caught.value.hint == "it has broker-1, broker-2, broker-3, zookeeper-1"
+
+
+@pytest.mark.parametrize("tail", [-1, -100])
+def test_a_log_has_no_negative_number_of_lines(living: Shop, tail: int) -> None:
+    for ask in (living.of().logs, living.of().log_lines):
+        with pytest.raises(UsageError, match="a number of lines is a whole number from 0"):
+            ask("broker-1", tail=tail)
 
 
 @pytest.mark.parametrize("until", ["topics", 3, None])

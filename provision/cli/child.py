@@ -1,10 +1,12 @@
 """A command of the user's that runs while the program waits: it gets the signals, and says how it ended."""
 
+import errno
 import os
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from shutil import which
 from types import FrameType
 
 from provision.errors import ProvisionError
@@ -27,10 +29,19 @@ def run_child(command: Sequence[str], variables: Mapping[str, str]) -> int:
         try:
             child = subprocess.Popen(command, env=variables, process_group=0 if apart else None)  # noqa: S603 the user's
         except OSError as error:
-            raise ProvisionError(f"{command[0]} does not start: {error.strerror or error}") from error
+            what = f"{command[0]} does not start: {error.strerror or error}"
+            raise ProvisionError(what, hint=_hint(command[0], error)) from error
         pass_on_to(child)
         code = child.wait()
     return code if code >= 0 else _OF_SIGNALS - code
+
+
+def _hint(program: str, error: OSError) -> str:
+    if error.errno == errno.ENOEXEC:
+        return f"begin it with a line such as `#!/bin/sh`, or name what runs it: `sh {program}`"
+    if error.errno == errno.ENOENT and which(program):
+        return "it is there; so what its first line names to run it is not"
+    return ""
 
 
 def _has_terminal() -> bool:

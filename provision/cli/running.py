@@ -240,12 +240,20 @@ def _ended(environment: "Environment", ending: Ending, code: int) -> int:
     return code
 
 
+def _is_gone(environment: "Environment") -> bool:
+    return environment.runtime.observe(environment.name).is_absent
+
+
 def _left(environment: "Environment") -> str:
+    if not environment.external_servers and _is_gone(environment):
+        return f"{environment.name} was running already; the command has removed it"
     return f"{environment.name} was running already, and is left running"
 
 
 def _kept(environment: "Environment") -> str:
     name = environment.name
+    if _is_gone(environment):
+        return f"{name} is not kept; the command has removed it"
     return f"{name} is kept; `provision down {name}` removes it"
 
 

@@ -146,15 +146,18 @@ class Living(InsideKafka):
         return mend(self._source, self._runtimes, allowed=allowed, choose=choose, changing=changing)[0]
 
     def tool(self, name: str, arguments: Texts, streams: Streams) -> int:
-        """Run one of Kafka's own tools inside the environment; returns its exit code.
+        """Run one of Kafka's own tools inside the environment, with these streams; returns its exit code.
 
         Raises:
             UsageError: this version of Kafka has no such tool.
             Refused: the environment was made from another file. What a tool does is known to nobody but the tool.
         """
         from provision.operations.tools import run_tool
+        from provision.runtime.base import Streams
 
         one(name, "a tool")
+        if not isinstance(streams, Streams):
+            raise UsageError(f"the streams of a tool are Streams, not {streams!r}")
         chosen = several(arguments, "arguments")
         self._require_own()
         return run_tool(self.runtime, self.name, name, chosen, streams, user=self.user, listener=self.listener)

@@ -172,6 +172,7 @@ class Looking(Described):
 
     def log_lines(self, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         """A node's log: all of it or its last `tail` lines; `follow` continues until the node exits."""
+        self._require_logs([node], tail)
         return self.runtime.log_lines(self.name, node, tail=tail, follow=follow)
 
     def logs(self, nodes: Texts, *, tail: int | None = None, follow: bool = False) -> Iterator[tuple[str, str]]:
@@ -179,9 +180,16 @@ class Looking(Described):
         from provision.operations import logs
 
         chosen = several(nodes, "names of nodes")
+        self._require_logs(chosen, tail)
+        lines = partial(self.runtime.log_lines, self.name, tail=tail, follow=follow)
+        return (logs.followed if follow else logs.merged)(chosen, lines)
+
+    def _require_logs(self, nodes: Sequence[str], tail: int | None) -> None:
+        from provision.operations.status import require_known
+
         if tail is not None:
             whole(tail, "a number of lines")
-        return (logs.followed if follow else logs.merged)(chosen, partial(self.log_lines, tail=tail, follow=follow))
+        require_known(self.observe(), nodes)
 
     def bundle(self, file: str | Path, *, tail: int | None = None) -> tuple[str, ...]:
         """Write all that tells of the environment's state into one archive, without secrets; also if it is broken.
@@ -228,7 +236,14 @@ class Looking(Described):
             return None
 
     def inside_address(self, node: str) -> str:
-        """The `host:port` of a node for tools inside the environment's network."""
+        """The `host:port` of a node for tools inside the environment's network.
+
+        Raises:
+            UsageError: it has no such node.
+        """
+        from provision.operations.status import require_known
+
+        require_known(self.observe(), [node])
         return self.runtime.inside_address(self.name, node)
 
     def client_config(

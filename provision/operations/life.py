@@ -20,7 +20,7 @@ from provision.observe.reach import access_to
 from provision.observe.readiness import Assessment
 from provision.observe.waiting import Wait
 from provision.operations.concurrently import each
-from provision.operations.status import require, require_nodes
+from provision.operations.status import require, require_known, require_nodes
 from provision.plan.actions import Verb
 from provision.plan.listing import listed
 from provision.plan.observed import LOST_IN_MEMORY, NodeState, ObservedEnvironment, ObservedNode
@@ -214,9 +214,6 @@ def _restart(runtime: Runtime, name: str, node: str, step: Step) -> None:
 
 
 def _chosen(observed: ObservedEnvironment, names: Sequence[str]) -> list[ObservedNode]:
+    require_known(observed, names)
     known = {node.name: node for node in observed.nodes}
-    if unknown := [name for name in names if name not in known]:
-        raise UsageError(
-            f"{observed.name} has no node {', '.join(unknown)}", hint=f"it has {', '.join(known) or 'none'}"
-        )
     return [known[name] for name in dict.fromkeys(names or known)]

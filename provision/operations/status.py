@@ -4,7 +4,7 @@ All of this needs only the environment's name, because everything necessary is r
 environment file, if given, adds what is declared and may be missing.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -53,6 +53,18 @@ def require_nodes(runtime: Runtime, name: str) -> ObservedEnvironment:
         UsageError: there is none, or it has only kept data.
     """
     return with_nodes(require(runtime, name))
+
+
+def require_known(observed: ObservedEnvironment, nodes: Iterable[str]) -> None:
+    """Check that it has these nodes.
+
+    Raises:
+        UsageError: it has not; names those that it has.
+    """
+    known = [node.name for node in observed.nodes]
+    if unknown := [name for name in nodes if name not in known]:
+        what = f"{observed.name} has no node {', '.join(unknown)}"
+        raise UsageError(what, hint=f"it has {', '.join(known) or 'none'}")
 
 
 def with_nodes(observed: ObservedEnvironment) -> ObservedEnvironment:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from provision.cli.child import run_child
 from provision.cli.run import run
 from provision.common.process_identity import ProcessIdentity
 from provision.errors import ProvisionError
@@ -307,6 +308,47 @@ def test_it_is_kept_if_that_is_wanted(runtime: SpokenRuntime, capsys: pytest.Cap
     assert all(node.is_alive for node in runtime.observe(NAME).nodes)
 
 
+@pytest.mark.parametrize(
+    ("is_up", "options", "said"),
+    [
+        (True, [], f"{NAME} was running already; the command has removed it"),
+        (True, ["--keep"], f"{NAME} is not kept; the command has removed it"),
+        (False, ["--keep"], f"{NAME} is not kept; the command has removed it"),
+    ],
+)
+def test_what_the_command_has_removed_is_told_as_that(
+    running: SpokenRuntime,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    is_up: bool,
+    options: list[str],
+    said: str,
+) -> None:
+    running.on_verb = lambda _verb, _subject: None
+    if not is_up:
+        assert run(["down", NAME]) == 0
+    monkeypatch.setattr("provision.cli.child.run_child", lambda *_: run(["down", NAME]))
+    assert run(["run", NAME, *options, "--", *command()]) == 0
+    assert said in capsys.readouterr().err
+    assert running.observe(NAME).is_absent
+
+
+@pytest.mark.parametrize(
+    ("content", "hint"),
+    [
+        ("#!/nowhere/shell\n", "what its first line names to run it is not"),
+        ("echo one\n", "begin it with a line such as `#!/bin/sh`"),
+    ],
+)
+def test_a_script_that_cannot_be_run_is_told_with_a_way_on(tmp_path: Path, content: str, hint: str) -> None:
+    script = tmp_path / "script"
+    script.write_text(content)
+    script.chmod(0o755)
+    with pytest.raises(ProvisionError, match="script does not start") as caught:
+        run_child([str(script)], os.environ)
+    assert hint in caught.value.hint
+
+
 def test_it_goes_with_this_process_while_the_command_runs(
     runtime: SpokenRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -459,6 +501,7 @@ PROGRAM = """
 import os, sys
 from pathlib import Path
 import pytest
+from provision.cli.child import run_child
 from provision.cli.run import run
 from tests.cli.world import NAME, settle
 sys.stdout = open(os.devnull, "w")
