@@ -187,7 +187,10 @@ def kafka(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str,
             use.release()
     if given is None:
         pytest.fail(told, pytrace=False)
+    own = os.getpid()
     yield given
+    if os.getpid() != own:  # of a process that the test has forked
+        return
     del request.node.stash[_seen]  # what it has left behind is told without the state of the cluster
     check = asked_rightly(request.node).get("check", True)
     told = ""
@@ -308,6 +311,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
             made.close()
         return
     if made is None and not config.stash[_workers].may_have_started:
+        return
+    if os.getpid() != _run_of(config).controller:  # a test has forked it
         return
     from provision import ProvisionError
     from provision.testing.choice import as_told

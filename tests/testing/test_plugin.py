@@ -605,6 +605,34 @@ def test_leaves_a_client(kafka, listener):
 """
 
 
+FORKS = """
+import os
+import pytest
+
+def test_forks(kafka):
+    orders = kafka.topic("orders")
+    orders.produce(["a"])
+    child = os.fork()
+    if child == 0:
+        pytest.exit("the child leaves")
+    os.waitpid(child, 0)
+    assert [record.value for record in orders.consume(1)] == [b"a"]
+
+def test_goes_on(kafka):
+    kafka.topic("again").produce(["b"])
+"""
+
+
+@pytest.mark.process
+@pytest.mark.matrix
+def test_a_process_that_a_test_forks_takes_nothing_with_it(project: Project) -> None:
+    project.write(test_it__py=FORKS)
+    code, out = project.run()
+    assert (code, counts(out)) == (0, {"passed": 2}), out
+    assert "the child leaves" in out
+    assert project.is_clean
+
+
 @pytest.mark.process
 @pytest.mark.matrix
 def test_a_secured_cluster_has_its_users_and_listeners(project: Project) -> None:
