@@ -7,7 +7,9 @@ costs time; the rest of the program is loaded by the first test that asks for a 
 import os
 import secrets
 import sys
+import threading
 from collections.abc import Generator, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -77,8 +79,8 @@ class Run(NamedTuple):
 class _Workers:
     """What the process that controls a run does for its workers."""
 
-    def __init__(self, run: "Run") -> None:
-        self._run = run
+    def __init__(self, run: "Run", config: pytest.Config) -> None:
+        self._run, self._config = run, config
         self._told = set[str]()
         self._at_work = 0
         self._one_used = False
@@ -98,7 +100,16 @@ class _Workers:
         """A worker that has crashed says nothing."""
         self._at_work -= 1
         said = getattr(node, "workeroutput", None) or {}
-        self._one_used = self._one_used or said.get(_RUN, True)
+        if said.get(_RUN, True) and not self._one_used:
+            self._one_used = True
+            threading.Thread(target=self._prepare_removal, daemon=True).start()
+
+    def _prepare_removal(self) -> None:
+        """Load what removes the clusters, while the others run their last tests."""
+        from provision import ProvisionError
+
+        with suppress(ProvisionError):  # the removal tells it
+            _choice_of(self._config).pool.prepare_removal()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -118,7 +129,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
     if not _is_worker(config):
         run = Run(secrets.token_hex(4), os.getpid())
-        config.stash[_run_key], config.stash[_workers] = run, _Workers(run)
+        config.stash[_run_key], config.stash[_workers] = run, _Workers(run, config)
         config.pluginmanager.register(config.stash[_workers], "provision-workers")
 
 
@@ -310,10 +321,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         if made:
             made.close()
         return
-    if made is None and not config.stash[_workers].may_have_started:
-        return
-    if os.getpid() != _run_of(config).controller:  # a test has forked it
-        return
+    is_forked = os.getpid() != _run_of(config).controller  # by a test
+    if not is_forked and (made or config.stash[_workers].may_have_started):
+        _remove_all(config, failed=session.testsfailed > 0)
+
+
+def _remove_all(config: pytest.Config, *, failed: bool) -> None:
     from provision import ProvisionError
     from provision.testing.choice import as_told
 
@@ -322,7 +335,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     except ProvisionError:  # without a home nothing was started, and a test that asked for it has told that
         return
     names = pool.names
-    if (directory := config.getoption("kafka_logs")) and session.testsfailed:
+    if (directory := config.getoption("kafka_logs")) and failed:
         try:
             pool.bundle(Path(directory))
         except (ProvisionError, OSError) as error:

@@ -9,7 +9,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -252,6 +252,12 @@ class Pool:
             with Environment.named(name) as environment:
                 if environment.runtime.observe(name).nodes:
                     environment.bundle(directory / f"{name}.tar.gz")
+
+    def prepare_removal(self) -> None:
+        """Look at the run's environments, so that all that is needed for that is loaded; nothing is changed."""
+        for name in () if self._keep else self.names:
+            with suppress(ProvisionError), Environment.named(name) as environment:
+                environment.observe()
 
     def remove(self) -> None:
         """Remove the run's environments, unless they are kept: of those, notes about what is gone.
