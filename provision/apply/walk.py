@@ -5,7 +5,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from graphlib import TopologicalSorter
 
 from provision.apply.nodes import NodeWork
-from provision.common.interrupts import shielded, telling_where_it_stands
+from provision.common.interrupts import end_if, shielded, telling_where_it_stands
 from provision.common.offloading import require_wanted
 from provision.errors import Refused
 from provision.events import Listener, Notice, action
@@ -80,5 +80,4 @@ def _walk(
         # Only the end of the program cuts this short: actions still running during a rollback could undo it.
         with shielded(lambda: tell(patience)) as interrupted:
             pool.shutdown(wait=True, cancel_futures=True)
-    if interrupted.is_set():  # just as the last action ended
-        raise KeyboardInterrupt
+    end_if(interrupted)  # just as the last action ended

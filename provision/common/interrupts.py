@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from provision.common.offloading import sheltered
+from provision.common.offloading import heed, sheltered
 from provision.errors import Interrupted, ProvisionError
 
 _SIGNALS = tuple(
@@ -156,6 +156,17 @@ def shielded(on_interrupt: Callable[[], None] = lambda: None) -> Iterator[thread
         yield came
     finally:
         _shelters.remove(note)
+
+
+def end_if(came: threading.Event) -> None:
+    """End the work if something came in a shielded block, as it would have without the block.
+
+    Raises:
+        KeyboardInterrupt: it did.
+    """
+    if came.is_set():
+        heed()
+        raise KeyboardInterrupt
 
 
 @contextmanager

@@ -23,6 +23,8 @@ T = TypeVar("T")
 E = TypeVar("E")
 
 _here = threading.local()
+_LOOK_S = 0.2
+"""How soon work that waits for other work learns that it is to end."""
 
 
 def _work_here() -> Work[Any] | None:
@@ -37,8 +39,14 @@ def require_wanted() -> None:
         Interrupted: it is, and this is no `sheltered` block.
     """
     work = _work_here()
-    if work and work.heeds_stop():
+    if work and not work.shelters and work.heed():
         raise Interrupted("interrupted")
+
+
+def heed() -> None:
+    """Take note that the work of this thread ends early, if it is to do so; nothing more is raised for that."""
+    if work := _work_here():
+        work.heed()
 
 
 def pause(pause_s: float) -> None:
@@ -57,7 +65,10 @@ def pause(pause_s: float) -> None:
 
 @contextmanager
 def sheltered(came: threading.Event) -> Generator[None]:
-    """Run the block to its end although the work of this thread is to end early; `came` is set if it is."""
+    """Run the block to its end although the work of this thread is to end early; `came` is set if it is.
+
+    Whoever ends the work for that calls `heed`; else it is raised where it is heeded next.
+    """
     work = _work_here()
     if work is None:
         yield
@@ -67,7 +78,7 @@ def sheltered(came: threading.Event) -> Generator[None]:
         yield
     finally:
         work.shelters -= 1
-        if work.heeds_stop():
+        if work.is_to_end:
             came.set()
 
 
@@ -97,18 +108,27 @@ class Work(Generic[T]):
             self._error = error
         self._done()
 
-    def stop(self) -> None:
-        """Have it end early, and wait until it has."""
+    def ask_to_end(self) -> None:
+        """Have it end early."""
         if self._thread.is_alive():
             self._stopping.set()
-        self._thread.join()
 
-    def heeds_stop(self) -> bool:
-        """Whether it is to end early now; says so once. Only for its own thread."""
-        heeds = self._stopping.is_set() and not self.shelters
-        if heeds:
-            self._stopping.clear()
-        return heeds
+    def stop(self) -> None:
+        """Have it end early, and wait until it has. Its own thread, which may be collecting garbage, cannot wait."""
+        self.ask_to_end()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+    @property
+    def is_to_end(self) -> bool:
+        """Whether it is to end early, and that has not been heeded."""
+        return self._stopping.is_set()
+
+    def heed(self) -> bool:
+        """Whether it is to end early; says so once. Only for its own thread."""
+        is_to_end = self.is_to_end
+        self._stopping.clear()
+        return is_to_end
 
     def sleep(self, pause_s: float) -> None:
         """Sleep, at most until it is to end early. Only for its own thread."""
@@ -116,6 +136,11 @@ class Work(Generic[T]):
             time.sleep(pause_s)
         else:
             self._stopping.wait(pause_s)
+
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether it has ended without an error."""
+        return bool(self._result)
 
     def result(self) -> T:
         """What the call returned, or the error that it raised; waits for the end."""
@@ -125,7 +150,7 @@ class Work(Generic[T]):
         return self._result[0]
 
 
-async def awaited(work: Work[T], undo: Callable[[], None] = lambda: None) -> T:
+async def awaited(work: Work[T], undo: Callable[[], None] | None = None) -> T:
     """The result of work, while the event loop goes on; asyncio's, or with anyio also trio's.
 
     A task that is cancelled meanwhile ends only when the work has ended, early; if it came to its end all the same,
@@ -134,9 +159,27 @@ async def awaited(work: Work[T], undo: Callable[[], None] = lambda: None) -> T:
     import asyncio  # which every command would wait for at its start
 
     try:
-        loop = asyncio.get_running_loop()
+        asyncio.get_running_loop()
     except RuntimeError:
         return await _awaited_by_trio(work, undo)
+    ended = _begun(work)
+    try:
+        await asyncio.shield(ended)
+    except asyncio.CancelledError:
+        work.ask_to_end()
+        await _settled(ended)
+        if undo and work.has_succeeded:
+            await _settled(_begun(undoing := Work(undo)))
+            undoing.result()
+        raise
+    return work.result()
+
+
+def _begun(work: Work[Any]) -> asyncio.Future[None]:
+    """Begin; what the event loop learns of its end by."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()
 
     def end() -> None:
@@ -144,12 +187,7 @@ async def awaited(work: Work[T], undo: Callable[[], None] = lambda: None) -> T:
             ended.set_result(None)
 
     work.start(lambda: loop.call_soon_threadsafe(end))
-    try:
-        await asyncio.shield(ended)
-    except asyncio.CancelledError:
-        await _settled(loop.run_in_executor(None, _stopped, work, undo))
-        raise
-    return work.result()
+    return ended
 
 
 async def _settled(ending: asyncio.Future[None]) -> None:
@@ -161,31 +199,30 @@ async def _settled(ending: asyncio.Future[None]) -> None:
             await asyncio.shield(ending)
         except asyncio.CancelledError:
             continue
-    ending.result()
 
 
-async def _awaited_by_trio(work: Work[T], undo: Callable[[], None]) -> T:
+async def _awaited_by_trio(work: Work[T], undo: Callable[[], None] | None) -> T:
     import trio
 
-    ended = trio.Event()
     token = trio.lowlevel.current_trio_token()
-    work.start(lambda: token.run_sync_soon(ended.set))
+
+    def begun(some: Work[Any]) -> trio.Event:
+        ended = trio.Event()
+        some.start(lambda: token.run_sync_soon(ended.set))
+        return ended
+
+    ended = begun(work)
     try:
         await ended.wait()
     except trio.Cancelled:
         with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(_stopped, work, undo)
+            work.ask_to_end()
+            await ended.wait()
+            if undo and work.has_succeeded:
+                await begun(undoing := Work(undo)).wait()
+                undoing.result()
         raise
     return work.result()
-
-
-def _stopped(work: Work[T], undo: Callable[[], None]) -> None:
-    work.stop()
-    try:
-        work.result()
-    except BaseException:  # noqa: BLE001 the cancellation is what is raised
-        return
-    undo()
 
 
 @contextmanager
@@ -203,6 +240,12 @@ def watched(work: Work[T], events: queue.SimpleQueue[E | None]) -> Generator[E, 
     """
     work.start(lambda: events.put(None))
     with _ended(work):
-        while (event := events.get()) is not None:
+        while True:
+            try:
+                event = events.get(timeout=_LOOK_S)
+            except queue.Empty:
+                require_wanted()  # this thread may be that of other work, which is to end
+                continue
+            if event is None:
+                return work.result()
             yield event
-        return work.result()

@@ -11,7 +11,7 @@ from binascii import Error
 HIDDEN = "(hidden)"
 _NAMES = (
     r"passw(?:or)?d|passphrase|passcode|passkey|pwd|secret"
-    r"|(?:(?<![a-z])pass|(?:key|store|db|user|admin|root)pass|(?-i:(?<=[a-z])Pass))(?![a-z])|credential|token|jaas"
+    r"|(?:(?<![a-z])pass|(?:key|store|db|user|admin|root)pass|(?-i:(?<=[a-z])(?<!first)(?<!second)(?<!last)(?<!By)(?<!by)Pass))(?![a-z])|credential|token|jaas"
     r"|keystore[._]?key|private[._-]?key|(?:api|access)[._-]?key|user_[a-z0-9]|user[._-]?info|authorization"
 )
 _NAME = re.compile(_NAMES, re.IGNORECASE)
@@ -23,7 +23,7 @@ _SET = re.compile(
     ("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[^\n]+)""",
     re.IGNORECASE | re.VERBOSE,
 )
-_OPTION = re.compile(rf"((?<!\S)--?[\w-]*(?:{_NAMES})[\w-]*[ \t]+)(\S+)", re.IGNORECASE)
+_OPTION = re.compile(rf"((?:--|(?<!\S)-)[\w-]*(?:{_NAMES})[\w-]*[ \t]+)(\S+)", re.IGNORECASE)
 _PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
 _ADDRESS = re.compile(r"(://[^\s/:@]*:)[^\s/@]+(?=@)")
 _SIGNED = re.compile(r"([?&](?:[\w-]*sig(?:nature)?|code|key)=)[^&\s\"']+", re.IGNORECASE)

@@ -7,7 +7,7 @@ from provision.apply.leaving import STOP_PATIENCE_S
 from provision.apply.rolling import Roller, Step
 from provision.catalogue.versions import KRAFT
 from provision.cluster.model import Role, StorageKind, node_with_id
-from provision.common.interrupts import shielded, telling_where_it_stands
+from provision.common.interrupts import end_if, shielded, telling_where_it_stands
 from provision.common.patience import Patience
 from provision.errors import Refused, UsageError
 from provision.events import Listener, Notice, action, silent
@@ -209,8 +209,7 @@ def _restart(runtime: Runtime, name: str, node: str, step: Step) -> None:
         runtime.stop_node(name, node, STOP_PATIENCE_S)
         step("starting")
         runtime.start_node(name, node)
-    if interrupted.is_set():
-        raise KeyboardInterrupt
+    end_if(interrupted)
 
 
 def _chosen(observed: ObservedEnvironment, names: Sequence[str]) -> list[ObservedNode]:

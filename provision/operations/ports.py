@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from provision.cluster.model import Cluster
-from provision.common.interrupts import shielded
+from provision.common.interrupts import end_if, shielded
 from provision.errors import NodeFailed, PortTaken
 from provision.events import Listener, Notice
 from provision.home.ports import Situation
@@ -56,5 +56,4 @@ def back_to(before: ObservedEnvironment, runtime: Runtime, tell: Listener, *, de
             stop_all(runtime, before.name, [n for n in now.nodes if n.needs_stop and n.name not in alive], tell)
         else:
             remove_environment(runtime, before.name, before=before, delete_data=delete_data)
-    if interrupted.is_set():
-        raise KeyboardInterrupt
+    end_if(interrupted)

@@ -1,6 +1,9 @@
 """Work in a thread of its own: only that thread learns that it is to end early, once, and where it may."""
 
+import asyncio
 import contextvars
+import gc
+import queue
 import threading
 import time
 from collections.abc import Callable
@@ -8,8 +11,8 @@ from collections.abc import Callable
 import pytest
 
 from provision.common import offloading
-from provision.common.interrupts import shielded
-from provision.common.offloading import Work, require_wanted
+from provision.common.interrupts import end_if, shielded
+from provision.common.offloading import Work, awaited, require_wanted, watched
 from provision.common.pacing import paced
 from provision.common.patience import Patience
 from provision.errors import Interrupted
@@ -82,7 +85,8 @@ def test_threads_that_it_has_started_finish_what_they_do() -> None:
         stopped.work.result()
 
 
-def test_a_shielded_block_runs_to_its_end_and_knows_then() -> None:
+@pytest.mark.parametrize("ends_itself", [False, True])
+def test_a_shielded_block_runs_to_its_end_and_knows_then(ends_itself: bool) -> None:
     seen: list[object] = []
 
     def call(stopped: Stopped) -> None:
@@ -94,15 +98,31 @@ def test_a_shielded_block_runs_to_its_end_and_knows_then() -> None:
             require_wanted()
             seen.append("outer")
         seen.extend((inner.is_set(), outer.is_set()))
-        require_wanted()  # whoever shields it ends it
+        if ends_itself:
+            with pytest.raises(KeyboardInterrupt):
+                end_if(outer)
+            require_wanted()
+        else:
+            with pytest.raises(Interrupted):  # a stop that nobody has heeded is not lost
+                require_wanted()
+        require_wanted()
+        seen.append("ended")
 
-    Stopped(call).stop()
-    assert seen == ["inner", "outer", False, True]
+    stopped = Stopped(call)
+    stopped.stop()
+    stopped.work.result()
+    assert seen == ["inner", "outer", True, True, "ended"]
+
+
+def _endless() -> None:
+    while True:
+        offloading.pause(LONG_S)
 
 
 WAITS: dict[str, Callable[[], object]] = {
     "a pause": lambda: offloading.pause(LONG_S),
     "a wait": lambda: [None for _ in iter(lambda: Patience(LONG_S).pause(0.01), False)],
+    "other work": lambda: next(watched(Work(_endless), queue.SimpleQueue[None]())),
     "a rate": lambda: list(paced(range(3), 1 / LONG_S)),
 }
 
@@ -132,3 +152,52 @@ def test_it_has_the_context_of_who_creates_it() -> None:
     name.set("eve")
     work.start(lambda: None)
     assert work.result() == "ada"
+
+
+def test_a_cancelled_task_does_not_wait_for_threads_that_others_keep_busy() -> None:
+    others, begun = threading.Event(), threading.Event()
+
+    def call() -> None:
+        begun.set()
+        _endless()
+
+    async def use() -> None:
+        loop = asyncio.get_running_loop()
+        busy = [loop.run_in_executor(None, others.wait, LONG_S) for _ in range(64)]
+        tasks = [asyncio.create_task(awaited(Work(call))) for _ in range(3)]
+        while not begun.is_set():  # noqa: ASYNC110 it is set in another thread
+            await asyncio.sleep(0.001)
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(one, asyncio.CancelledError) for one in ended)
+        assert not others.is_set()
+        others.set()
+        await asyncio.gather(*busy)
+
+    asyncio.run(use())
+
+
+def test_an_iteration_may_be_collected_in_the_thread_of_its_work(recwarn: pytest.WarningsRecorder) -> None:
+    ended = threading.Event()
+    events = queue.SimpleQueue[str | None]()
+
+    class Holder:
+        """What is in a cycle with the iteration."""
+
+    def call() -> None:
+        events.put("begun")
+        while not collected.is_set():
+            gc.collect()
+        ended.set()
+
+    collected = threading.Event()
+    holder = Holder()
+    iteration = watched(Work(call), events)
+    holder.itself, holder.iteration = holder, iteration  # type: ignore[attr-defined]
+    assert next(iteration) == "begun"
+    del holder, iteration
+    time.sleep(0.05)
+    collected.set()
+    assert ended.wait(LONG_S)
+    assert not [one for one in recwarn if "join" in str(one.message)]

@@ -28,6 +28,10 @@ LOGIN = base64.b64encode(b"me:0pen-sesame").decode()
         (f"--db-password {WORD} --user me", f"--db-password {HIDDEN} --user me"),
         (f"keytool -storepass {WORD} -keypass {WORD} -v", f"keytool -storepass {HIDDEN} -keypass {HIDDEN} -v"),
         (f"-password {WORD}", f"-password {HIDDEN}"),
+        *(
+            (f"{before}--password {WORD}", f"{before}--password {HIDDEN}")
+            for before in ("", " ", "'", "`", "(", "=", "['", 'KAFKA_OPTS="')
+        ),
         (f"dbPass={WORD}", f"dbPass={HIDDEN}"),
         (f"DB_USERPASS={WORD}", f"DB_USERPASS={HIDDEN}"),
         (f'{{"keyPass": "{WORD}", "n": 1}}', f'{{"keyPass": {HIDDEN}, "n": 1}}'),
@@ -45,6 +49,7 @@ def test_what_looks_secret_is_hidden(text: str, shown: str) -> None:
         "INFO Basic authentication is used",
         "bypass=true compass: 3",
         "byPassed=3 doPassive=1",
+        "firstPass: done in 3 ms, secondPass = true, lastPass=4",
         "the option needs no-password sign-in",
         "topics - password is no setting of these",
         "Bearer authentication",

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from provision.catalogue.images import APACHE_KAFKA
 from provision.catalogue.versions import version_of
-from provision.common.interrupts import shielded
+from provision.common.interrupts import end_if, shielded
 from provision.errors import ProvisionError, Unavailable
 from provision.events import Fetching, Listener
 from provision.runtime.docker import images
@@ -145,8 +145,7 @@ class ImageStore:
                 draft, failure = _followed(answers, recipe.base_id)
         if interrupted.is_set() or failure:
             self.discard(draft)
-        if interrupted.is_set():
-            raise KeyboardInterrupt
+        end_if(interrupted)
         if failure:
             raise ProvisionError(f"{what} could not be built", why=failure)
         return draft
