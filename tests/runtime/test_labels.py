@@ -45,6 +45,8 @@ ODD = [value for value in ODD_VALUES if isinstance(value, str)]
 class Engine:
     """The calls by which the runtime looks."""
 
+    api_version = "1.43"
+
     def __init__(
         self, container: Mapping[str, str] | None, network: Mapping[str, str], volume: Mapping[str, str]
     ) -> None:

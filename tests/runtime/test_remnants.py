@@ -49,8 +49,13 @@ def test_the_container_of_a_tool_is_left_over_once_its_command_has_ended(
     with docker(tmp_path, monkeypatch, engine) as runtime:
         found = runtime.remnants()
         assert [(one.what, one.name) for one in found] == ([("tool container", "tool")] if left else [])
+        engine.answers |= {
+            "GET /volumes": (200, {"Volumes": [{"Name": "orders-broker-1"}]}),  # as asked for: those of readers
+            "DELETE /volumes/orders-broker-1": (204, b""),
+        }
         assert all(one.remove and one.remove() for one in found)
-    assert any(asked.startswith("DELETE /containers/t1") for asked in engine.asked) is left
+    for thing in ("/containers/t1", "/volumes/orders-broker-1"):
+        assert any(asked.startswith(f"DELETE {thing}") for asked in engine.asked) is left
 
 
 class Engine(FakeVolumes):

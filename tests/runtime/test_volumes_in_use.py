@@ -9,10 +9,14 @@ import pytest
 import requests
 from docker.errors import APIError, NotFound
 
+from provision.cluster.layout import container_layout
+from provision.cluster.model import Cluster
+from provision.cluster.resolve import resolve_without_ports
 from provision.common.process_identity import ProcessIdentity
-from provision.errors import PartlyApplied
+from provision.errors import PartlyApplied, Refused
 from provision.runtime.docker import containers as spec
 from provision.runtime.docker import stored, volumes
+from provision.spec.loader import load_values
 from tests.fake_volumes import FakeVolumes
 
 NAME, NODE, VOLUME = "orders", "broker-1", "orders-broker-1"
@@ -47,6 +51,7 @@ class Engine(FakeVolumes):
         self.mounts: list[dict[str, Any]] = []
         self.listings = 0
         self.on_listing: Callable[[int], None] = lambda _number: None
+        self.on_creation: Callable[[], object] = lambda: None
         self.broken: APIError | None = None
 
     def containers(self, **_: Any) -> list[dict[str, Any]]:  # noqa: ANN401
@@ -85,9 +90,13 @@ class Engine(FakeVolumes):
         host_config: Mapping[str, Any],
         **_: Any,  # noqa: ANN401
     ) -> dict[str, str]:
-        """A user of the volume."""
+        """A user of the volume, which is created if it is not there."""
+        self.on_creation()
         self.users["reads"] = dict(labels)
         self.mounts = host_config["mounts"]
+        for mount in self.mounts:
+            if mount["Type"] == "volume":
+                self.create_volume(mount["Source"], mount["VolumeOptions"]["Labels"])
         return {"Id": "reads"}
 
     def get_archive(self, container: str, path: str, **_: Any) -> Any:  # noqa: ANN401
@@ -225,3 +234,60 @@ def test_what_reads_a_storage_can_be_told_from_what_writes(engine: Engine) -> No
         volumes.remove(engine, NAME, NODE, patience_s=60)
         engine.users["reads"] = {}
     assert engine.there == {}
+
+
+def cluster() -> Cluster:
+    described = load_values({"name": NAME}, (), lambda _: None)
+    return resolve_without_ports(described, container_layout(described))
+
+
+@pytest.mark.parametrize("reads", [True, False], ids=["while it is read", "after its reader was killed"])
+def test_a_volume_that_the_engine_created_for_a_reader_becomes_no_storage(engine: Engine, reads: bool) -> None:
+    node = cluster().brokers[0]
+    engine.on_creation = engine.there.clear  # somebody's `down`
+    context = stored.reader(engine, NAME, NODE)
+    context.__enter__()
+    assert engine.there[VOLUME]["Labels"][spec.ROLE] == spec.TOOL_ROLE
+    engine.users = engine.users if reads else {}
+    volumes.create(engine, cluster(), node)  # somebody's `up`
+    kept = engine.there[VOLUME]["Labels"]
+    assert kept.keys() == spec.node_labels(cluster(), node).keys()
+    assert (kept[spec.NODE], kept[spec.ROLE], engine.users) == (NODE, "broker", {})
+    with pytest.raises(NotFound):  # what it has read is nothing
+        context.__exit__(None, None, None)
+    stored.remove_strays(engine, NAME)
+    assert engine.there[VOLUME]["Labels"] == kept
+
+
+def test_a_storage_that_is_there_is_created_no_second_time(engine: Engine) -> None:
+    before = dict(engine.there[VOLUME])
+    volumes.create(engine, cluster(), cluster().brokers[0])
+    stored.remove_strays(engine, NAME)
+    assert engine.there == {VOLUME: before}
+
+
+def test_what_takes_the_place_of_a_storage_again_and_again_ends_the_attempts(engine: Engine) -> None:
+    stray = {spec.ENVIRONMENT: NAME, spec.ROLE: spec.TOOL_ROLE}
+    engine.create_volume = lambda name, **_: engine.there.setdefault(name, {"Name": name, "Labels": stray})  # type: ignore[method-assign]
+    engine.there.clear()
+    with pytest.raises(Refused, match="again and again"):
+        volumes.create(engine, cluster(), cluster().brokers[0])
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        None,
+        {"theirs": "1"},
+        {spec.ENVIRONMENT: "another", spec.NODE: NODE},
+        {spec.ENVIRONMENT: "another", spec.ROLE: spec.TOOL_ROLE},
+        {spec.ENVIRONMENT: NAME, spec.NODE: "broker-2"},
+        {spec.ENVIRONMENT: NAME},
+    ],
+)
+def test_the_volume_of_something_else_is_neither_taken_nor_removed(engine: Engine, labels: Labels | None) -> None:
+    engine.there = {VOLUME: {"Name": VOLUME, "Labels": labels}}
+    with pytest.raises(Refused, match=f"the volume {VOLUME} is not of this environment"):
+        volumes.create(engine, cluster(), cluster().brokers[0])
+    stored.remove_strays(engine, NAME)
+    assert engine.there[VOLUME]["Labels"] == labels

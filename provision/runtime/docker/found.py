@@ -47,7 +47,9 @@ def environment(
     """
     ours = [thing for thing in things.containers if belongs(thing, name)]
     our_networks = [thing for thing in things.networks if belongs(thing, name)]
-    our_volumes = [thing for thing in things.volumes if belongs(thing, name) and not is_note(thing)]
+    our_volumes = [
+        thing for thing in things.volumes if belongs(thing, name) and not (is_note(thing) or is_stray(thing, name))
+    ]
     every = (*ours, *our_networks, *our_volumes)
     # A tool's container belongs to the environment but does not describe it, though it may have its image's version
     # label; and during a rolling update, the newest version of any node is the environment's.
@@ -130,6 +132,17 @@ def is_node(container: Thing) -> bool:
 def belongs(thing: Thing, name: str) -> bool:
     """Whether it has the environment's mark."""
     return (thing.get("Labels") or {}).get(spec.ENVIRONMENT) == name
+
+
+def is_storage(volume: Thing, name: str, node: str) -> bool:
+    """Whether it was created to be the node's storage."""
+    labels = volume.get("Labels") or {}
+    return belongs(volume, name) and labels.get(spec.NODE) == node and not is_stray(volume, name)
+
+
+def is_stray(volume: Thing, name: str) -> bool:
+    """Whether the engine created it for what was to read a storage of the environment that had just been removed."""
+    return belongs(volume, name) and volume["Labels"].get(spec.ROLE) == spec.TOOL_ROLE
 
 
 def names_of(container: Thing) -> list[str]:

@@ -12,7 +12,7 @@ from provision.common.notes import DamagedNote, parse_note
 from provision.common.process_identity import ProcessIdentity
 from provision.runtime.base import TOOL_CONTAINER, Remnant
 from provision.runtime.docker import containers as spec
-from provision.runtime.docker import ending, locks, notes
+from provision.runtime.docker import ending, locks, notes, stored
 from provision.runtime.docker.client import translated
 
 _UNTOLD_S = 3600.0
@@ -31,7 +31,7 @@ def _containers(api: APIClient) -> Iterator[Remnant]:
         why = _why_left(container)
         if why and container["Names"]:
             name = container["Names"][0].removeprefix("/")
-            remove = partial(_remove, api, container["Id"])
+            remove = partial(_remove, api, container["Id"], container["Labels"].get(spec.ENVIRONMENT, ""))
             yield Remnant(TOOL_CONTAINER, name, why, remove, float(container.get("Created") or 0) or None)
 
 
@@ -47,8 +47,11 @@ def _why_left(container: Mapping[str, Any]) -> str:
     return "it is stopped, and nobody knows its command" if stopped and is_old else ""
 
 
-def _remove(api: APIClient, container: str) -> bool:
+def _remove(api: APIClient, container: str, environment: str) -> bool:
     ending.remove(api, container, "a tool")
+    if environment:
+        with translated("removing what was created for it"):
+            stored.remove_strays(api, environment)
     return True
 
 

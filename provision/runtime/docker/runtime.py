@@ -12,7 +12,7 @@ from provision.cluster.identity import Identities
 from provision.cluster.layout import NODE_HOME
 from provision.cluster.model import Cluster, Node, RenderedFile, StorageKind
 from provision.common.patience import Patience
-from provision.errors import ProvisionError, Refused, Unavailable
+from provision.errors import ProvisionError, Unavailable
 from provision.events import Listener, silent
 from provision.home.holders import Holder
 from provision.plan.about import About
@@ -249,12 +249,8 @@ class DockerRuntime(Runtime):
 
     def create_storage(self, cluster: Cluster, node: Node) -> None:
         """Create a volume, and the user's directory if the file names one."""
-        volume = spec.name_of(cluster.name, node.name)
-        with translated(f"creating the volume {volume}"):
-            # If a volume of that name exists, the engine returns it, whoever created it.
-            created = self._api.create_volume(volume, labels=spec.node_labels(cluster, node))
-        if not found.belongs(created, cluster.name):
-            raise Refused(f"the volume {volume} is not of this environment", hint="remove or rename it")
+        with translated(f"creating the volume {spec.name_of(cluster.name, node.name)}"):
+            volumes.create(self._api, cluster, node)
         if cluster.storage.kind is StorageKind.DIRECTORY:
             stored.create_directory(self._api, cluster, node)
 
@@ -266,6 +262,7 @@ class DockerRuntime(Runtime):
             if self._ours(cluster.name, node.name) is not None:
                 return
             self._remove_drafts(cluster.name, node.name)
+            volumes.create(self._api, cluster, node)  # else the engine would take whatever has its name
             container, host = spec.node_options(cluster, node, written_hash(files), self._image_volumes(node.software))
             try:
                 # Renamed once its files are in place: a partial container, left by a killed command, is not a node.

@@ -145,7 +145,10 @@ def reader(api: Any, name: str, node: str) -> Iterator[str]:  # noqa: ANN401 as 
 
 
 def remove_strays(api: Any, name: str) -> None:  # noqa: ANN401 as above
-    """Remove the volumes that the engine created for a reader, because somebody removed the node's at that moment."""
+    """Remove the volumes that the engine created for a reader, because somebody removed the node's at that moment.
+
+    They were never a node's: see `volumes.create`.
+    """
     label = [f"{spec.ENVIRONMENT}={name}", f"{spec.ROLE}={spec.TOOL_ROLE}"]
     for volume in api.volumes(filters={"label": label})["Volumes"] or ():
         with suppress(APIError):  # another reader uses it, and removes it in its turn

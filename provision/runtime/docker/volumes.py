@@ -1,4 +1,4 @@
-"""Remove a node's volume, also while a container of provision's own has it mounted."""
+"""Create and remove a node's volume, also while a container of provision's own has it mounted."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -7,10 +7,11 @@ from typing import Any
 
 from docker.errors import APIError, NotFound
 
+from provision.cluster.model import Cluster, Node
 from provision.common.notes import DamagedNote, parse_note
 from provision.common.patience import Patience
 from provision.common.process_identity import ProcessIdentity
-from provision.errors import PartlyApplied
+from provision.errors import PartlyApplied, Refused
 from provision.runtime.docker import containers as spec
 from provision.runtime.docker import ending, found
 from provision.runtime.docker.client import still_used
@@ -20,10 +21,34 @@ _PATIENCE_S = 60.0
 _UNSEEN_S = 1.0
 """For a container that is just going, of which the engine does not tell any more."""
 _POLL_S = 0.1
+_CREATIONS = 5
+
+
+def create(api: Any, cluster: Cluster, node: Node) -> None:  # noqa: ANN401 the SDK's client has no types
+    """Create it, unless it is there; a stray in its place is removed first.
+
+    An engine creates a volume that is missing together with a container that has it mounted. So if somebody removes the
+    node's just before something reads it, a stray takes its place. That is removed with what reads it, and has to be no
+    node's.
+
+    Raises:
+        Refused: a volume of that name was made for something else.
+        PartlyApplied: a stray is used by others.
+    """
+    volume = spec.name_of(cluster.name, node.name)
+    for _ in range(_CREATIONS):
+        # If a volume of that name exists, the engine returns it, whoever created it.
+        there = api.create_volume(volume, labels=spec.node_labels(cluster, node))
+        if found.is_storage(there, cluster.name, node.name):
+            return
+        if not found.is_stray(there, cluster.name):
+            raise Refused(f"the volume {volume} is not of this environment", hint="remove or rename it")
+        remove(api, cluster.name, node.name)
+    raise Refused(f"the volume {volume} is taken by what reads it, again and again", hint="try it again")
 
 
 def remove(
-    api: Any,  # noqa: ANN401 the SDK's client has no types
+    api: Any,  # noqa: ANN401 as above
     name: str,
     node: str,
     first: Callable[[Mapping[str, Any]], None] | None = None,
