@@ -9,6 +9,7 @@
     ├── PartlyApplied        3    some actions failed, the others were done
     ├── PortTaken            1    a port of this machine is used by something else
     ├── StorageLost          1    what a node keeps is gone from under it
+    ├── NodeGone             1    a node is not there any more: another command is just changing the environment
     ├── NodeFailed           1    a node exited: what its log says, and the reason if it is known
     ├── Busy                75    another command is changing the environment, or has taken it over: names that one
     ├── NotReady           124    not ready in time: names what is missing
@@ -94,6 +95,17 @@ class PortTaken(ProvisionError):
 
 class StorageLost(ProvisionError):
     """Somebody has removed what a node keeps, and not the node; `why` is what the system says of it."""
+
+
+class NodeGone(ProvisionError):
+    """An environment has no such node, usually because another command has just removed or replaced it."""
+
+    def __init__(self, environment: str, node: str) -> None:
+        super().__init__(
+            f"{environment} has no node {node}",
+            hint=f"`provision status {environment}` lists them; if another command is changing it, try again",
+        )
+        self.node = node
 
 
 class NodeFailed(ProvisionError):

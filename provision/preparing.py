@@ -16,7 +16,9 @@ from provision.cluster.layout import Layout
 from provision.cluster.model import Cluster, RenderedFile, Role
 from provision.cluster.resolve import fixed_ports, resolve, resolve_without_ports
 from provision.cluster.secured import kept_in_the_cluster, secret_files, with_contents, with_kept
+from provision.common.patience import Patience
 from provision.common.values import replace
+from provision.errors import NodeGone
 from provision.events import Listener, Notice, StageDone, silent
 from provision.home.place import Home
 from provision.kafka.levels import Level
@@ -62,6 +64,8 @@ from provision.software.frozen import require_pinned_nodes, require_pins_match
 from provision.spec.listeners import secured_as, security_of
 from provision.spec.model import EnvironmentSpec
 from provision.spec.source import Source
+
+_CHANGING_S, _PAUSE_S = 5.0, 0.3
 
 
 class Prepared(Struct, frozen=True):
@@ -137,6 +141,9 @@ def prepare(  # noqa: PLR0913 what it is, and how it is taken
     claims the environment in its runtime before anything of it is looked at. `take_over` also uses an environment that
     was made from another file. `taken` are automatic ports that others must replace. `rotation` is a step to another
     authority of its certificates.
+
+    Raises:
+        NodeGone: another command has removed nodes while they were looked at, again and again for seconds.
     """
     spec = source.load(tell)
     tell(StageDone("load"))
@@ -150,6 +157,48 @@ def prepare(  # noqa: PLR0913 what it is, and how it is taken
             tell(Notice("kafka.image is not used by plain processes"))
     tell(StageDone("choose", runtime.kind))
     layout = runtimes.layout(runtime.kind, spec, source.base_directory)
+    patience = Patience(_CHANGING_S)
+    while True:
+        try:
+            return _observed_and_planned(
+                source,
+                spec,
+                runtimes,
+                runtime,
+                layout,
+                tell,
+                lease=lease,
+                frozen=frozen,
+                taken=taken,
+                take_over=take_over,
+                rotation=rotation,
+                give_up=give_up,
+            )
+        except NodeGone:  # another command is replacing or removing nodes
+            if not patience.pause(_PAUSE_S):
+                raise
+
+
+def _observed_and_planned(  # noqa: PLR0913 as `prepare`
+    source: Source,
+    spec: EnvironmentSpec,
+    runtimes: Runtimes,
+    runtime: Runtime,
+    layout: Layout,
+    tell: Listener,
+    *,
+    lease: bool,
+    frozen: bool,
+    taken: frozenset[int],
+    take_over: bool,
+    rotation: Rotation | None,
+    give_up: Collection[str],
+) -> Prepared:
+    """The stages from the first look at what there is.
+
+    Raises:
+        NodeGone: a node was removed while it was looked at.
+    """
     leases = runtimes.home.ports
     before = runtime.observe(spec.name)
     require_same_file(spec.name, about_it(before), source, take_over=take_over, tell=tell)

@@ -53,9 +53,9 @@ PATIENT = UpOptions(timeout_s=60.0)
 class Living:
     """An environment whose file is changed again and again."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, runtime: SpokenRuntime | None = None) -> None:
         self.path = directory / "living.yaml"
-        self.runtime = SpokenRuntime()
+        self.runtime = runtime or SpokenRuntime()
         self.runtimes = FakeRuntimes(directory / "home", self.runtime)
         self.home = self.runtimes.home
         self.kafka = FakeKafka(self.runtime, "living")
@@ -120,8 +120,8 @@ def living(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Living:
     return living_in(tmp_path, monkeypatch)
 
 
-def living_in(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Living:
-    found = Living(directory)
+def living_in(directory: Path, monkeypatch: pytest.MonkeyPatch, runtime: SpokenRuntime | None = None) -> Living:
+    found = Living(directory, runtime)
     found.kafka.speak(monkeypatch)
     return found
 

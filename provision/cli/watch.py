@@ -10,7 +10,7 @@ from provision.cli.layout import columns_of, table_lines
 from provision.cli.output import Format, as_yaml, is_terminal, write_line
 from provision.cli.streams import Purpose, leaving_with_reader, write_as
 from provision.common.patience import Patience
-from provision.errors import Interrupted, ProvisionError
+from provision.errors import Interrupted, NodeGone, ProvisionError
 
 if TYPE_CHECKING:
     from provision.observe.readiness import Assessment
@@ -24,7 +24,7 @@ def watch(look: Look, every_s: float, output: Format) -> None:
     """Look again and again until Ctrl-C.
 
     Args:
-        look: assesses the environment; what it raises the first time ends it.
+        look: assesses the environment; what it raises the first time ends it, unless the environment is just changing.
         every_s: seconds between two looks.
         output: JSON has a line for each change, YAML a document.
 
@@ -47,7 +47,11 @@ def watch(look: Look, every_s: float, output: Format) -> None:
 
 def _looks(look: Look, every_s: float) -> Iterator["Assessment | ProvisionError"]:
     """What there is, for ever: an engine that stops answering, or an environment that goes, may come back."""
-    found: Assessment | ProvisionError = look()
+    found: Assessment | ProvisionError
+    try:
+        found = look()
+    except NodeGone as error:  # others mean that there is nothing to watch
+        found = error
     while True:
         yield found
         Patience(every_s).pause(every_s)

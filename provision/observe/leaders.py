@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from provision.catalogue.versions import KRAFT
 from provision.cluster.model import Role
-from provision.errors import ProvisionError
+from provision.errors import NodeGone, ProvisionError
 from provision.kafka.quorum import ask_for_quorum
 from provision.kafka.zookeeper import FOUR_LETTER_WORD_MAIN, SERVER_STATUS, mode, server_status
 from provision.observe.ensemble import Way, way_to
@@ -60,9 +60,12 @@ def _status_of(runtime: Runtime, environment: str, node: ObservedNode, way: Way)
     # By the node's own certificate, which is there anyway.
     closed = JavaCommand(FOUR_LETTER_WORD_MAIN, (*plain.arguments, "true"), jvm=of_tool(DIRECTORY))
     first, then = (closed, plain) if way.closed else (plain, closed if way.keys else None)
-    code, output = runtime.run_in_node(environment, node.name, first)
-    if then and code not in (0, NOT_ENDED):  # it is being closed, or opened
-        code, output = runtime.run_in_node(environment, node.name, then)
+    try:
+        code, output = runtime.run_in_node(environment, node.name, first)
+        if then and code not in (0, NOT_ENDED):  # it is being closed, or opened
+            code, output = runtime.run_in_node(environment, node.name, then)
+    except NodeGone:  # another command is replacing it: it answers as little as one that has just started
+        return ""
     if code == NOT_ENDED:
         return None
     if code in _CANNOT_RUN or _NO_MAIN_CLASS in output:  # waiting would not help

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from provision.cluster.model import Role, Topic
 from provision.common.patience import Patience, Pauses
 from provision.common.values import replace
-from provision.errors import NodeFailed, NotReady
+from provision.errors import NodeFailed, NodeGone, NotReady
 from provision.events import LevelReached, Listener, NodeReady, NodeWaiting, StillWaiting
 from provision.kafka.failures import LOG_LINES, explain, telling
 from provision.kafka.levels import Level
@@ -157,7 +157,9 @@ class Wait:
                 hint = "`docker node ls` shows engines; if one is gone for good, `provision up --give-up ENGINE`"
                 raise NodeFailed(what, node=node.name, why=node.waits_for, hint=hint)
             if node.state is NodeState.EXITED and node.name in self.nodes:
-                log = list(self.runtime.log_lines(self.environment, node.name, tail=LOG_LINES))
+                log = self._log_of(node.name)
+                if log is None:
+                    continue
                 failure = failure_of(node, log)
                 if failure and failure.transient and self.restarts:
                     self._start_again(node.name, failure.reason)
@@ -175,6 +177,13 @@ class Wait:
                 error.port_taken = failure is not None and failure.port_taken
                 raise error
 
+    def _log_of(self, node: str) -> list[str] | None:
+        """The last lines of a node's log; None if it has gone since it was seen, which the next look tells."""
+        try:
+            return list(self.runtime.log_lines(self.environment, node, tail=LOG_LINES))
+        except NodeGone:
+            return None
+
     def _start_again(self, node: str, reason: str) -> None:
         self.tell(NodeWaiting(node, reason))
         if node not in self._restarted or self._restarted[node].is_over:
@@ -189,7 +198,7 @@ class Wait:
         name, *_ = missing
         there = assessment.observed.node(name)
         reads = there and not there.waits_for
-        log = list(self.runtime.log_lines(self.environment, name, tail=LOG_LINES)) if reads else []
+        log = (self._log_of(name) if reads else None) or []
         known = explain(log)
         otherwise = "raise --timeout, or look at `provision logs`"
         if frozen:

@@ -213,7 +213,11 @@ class Runtime(ABC):
 
     @abstractmethod
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
-        """The configuration files that the node was created with, or that its kept storage was last used with."""
+        """The configuration files that the node was created with, or that its kept storage was last used with.
+
+        Raises:
+            NodeGone: there is neither.
+        """
 
     @abstractmethod
     def read_storage(self, name: str, node: str) -> StoredData | None:
@@ -221,7 +225,11 @@ class Runtime(ABC):
 
     @abstractmethod
     def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
-        """The node's log without line ends: all of it or its last `tail` lines; `follow` continues until it exits."""
+        """The node's log without line ends: all of it or its last `tail` lines; `follow` continues until it exits.
+
+        Raises:
+            NodeGone: there is no such node, or it is removed meanwhile.
+        """
 
     # -- claim --------------------------------------------------------------------------------------------------------
 
@@ -385,7 +393,11 @@ class Runtime(ABC):
     def run_in_node(self, name: str, node: str, command: JavaCommand) -> tuple[int, str]:
         """Run a main class in the network context of a running node; returns exit code and output.
 
-        The code is `NOT_ENDED`, and the output says so, if it does not end within seconds.
+        The code is `NOT_ENDED`, and the output says so, if it does not end within seconds; it is that of a command that
+        was killed if the node ends meanwhile, or has just ended.
+
+        Raises:
+            NodeGone: there is no such node, or it is removed meanwhile.
         """
 
     @abstractmethod

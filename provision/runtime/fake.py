@@ -9,7 +9,7 @@ from provision.cluster.identity import Identities, Identity
 from provision.cluster.model import Cluster, Node, RenderedFile
 from provision.common.patience import Patience
 from provision.common.values import replace
-from provision.errors import ProvisionError
+from provision.errors import NodeGone, ProvisionError
 from provision.events import Fetching, Listener, silent
 from provision.home.holders import Holder, busy, taken_over
 from provision.plan.about import About
@@ -172,18 +172,23 @@ class FakeRuntime(Runtime):
 
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
         """The files as given."""
-        return self._environments[name].files[node]
+        kept = self._environments.get(name)
+        if kept is None or node not in kept.files:
+            raise NodeGone(name, node)
+        return kept.files[node]
 
     def read_storage(self, name: str, node: str) -> StoredData | None:
         """What formatting and a first start leave."""
-        kept = self._environments[name]
+        kept = self._environments.get(name)
+        if kept is None:
+            return None
         meta = {"cluster.id": kept.formatted[node]} if node in kept.formatted else {}
         return StoredData(node, f"the memory of {node}", meta, node in kept.used, kept.files.get(node, ()))
 
     def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:  # noqa: ARG002
         """The log given to `exit_node`."""
         if node not in self._nodes(name):
-            raise ProvisionError(f"{name} has no node {node}")
+            raise NodeGone(name, node)
         lines = self._environments[name].logs.get(node, [])
         yield from lines if tail is None else lines[len(lines) - min(tail, len(lines)) :]
 
@@ -312,7 +317,7 @@ class FakeRuntime(Runtime):
         """Mark it as running."""
         self.on_verb("start_node", node)
         if node not in self._nodes(name):
-            raise ProvisionError(f"{name} has no node {node}")
+            raise NodeGone(name, node)
         self._change(name, node, NodeState.RUNNING, None)
         self._environments[name].used.add(node)
 
@@ -387,8 +392,10 @@ class FakeRuntime(Runtime):
 
     # -- run ----------------------------------------------------------------------------------------------------------
 
-    def run_in_node(self, name: str, node: str, command: JavaCommand) -> tuple[int, str]:  # noqa: ARG002
+    def run_in_node(self, name: str, node: str, command: JavaCommand) -> tuple[int, str]:
         """Return the command line as the output."""
+        if node not in self._nodes(name):
+            raise NodeGone(name, node)
         return 0, f"{command.main_class} {' '.join(command.arguments)}"
 
     def run_tool(self, environment: ObservedEnvironment, command: JavaCommand, streams: Streams) -> int:  # noqa: ARG002

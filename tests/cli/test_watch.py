@@ -8,16 +8,19 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from provision.cli import watch as watching
 from provision.cli.run import run
+from provision.cluster.model import Topic
 from provision.common.patience import Patience
 from provision.common.values import replace
-from provision.errors import Unavailable
+from provision.environment import Environment
+from provision.errors import NodeGone, Unavailable
+from provision.observe.readiness import Assessment
 from tests.cli.world import NAME, settle
 from tests.fake_kafka import SpokenRuntime
 
@@ -96,6 +99,20 @@ def test_elsewhere_than_on_a_terminal_each_change_is_a_line(runtime: SpokenRunti
         "broker-3: gone: it is not there (was exited)",
     ]
     assert err == ""
+
+
+def test_a_change_during_the_first_look_does_not_end_it(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    look, changing = Environment.status, [NodeGone(NAME, "broker-1")]
+
+    def status(environment: Environment, topics: Sequence[Topic] | None) -> Assessment:
+        if changing:
+            raise changing.pop()
+        return look(environment, topics)
+
+    monkeypatch.setattr(Environment, "status", status)
+    changes = _changes(watched(_nothing)[0])
+    assert changes[0] == f"environment: {NAME} has no node broker-1"
+    assert [line.partition(":")[0] for line in changes[1:]] == ["environment", *NODES]
 
 
 def test_as_json_each_change_is_a_line_that_says_all(runtime: SpokenRuntime, watched: Watched) -> None:

@@ -23,7 +23,7 @@ from provision.cluster.resolve import resolve, resolve_without_ports
 from provision.common.patience import Patience
 from provision.common.process_identity import ProcessIdentity
 from provision.common.values import replace
-from provision.errors import Busy, ProvisionError
+from provision.errors import Busy, NodeGone, ProvisionError
 from provision.events import silent
 from provision.home.holders import Holder
 from provision.home.place import Home
@@ -197,6 +197,28 @@ def test_what_an_environment_knows_of_itself_is_no_trace_of_it_and_goes_with_the
     assert runtime.observe(NAME).is_absent
 
 
+@pytest.mark.parametrize("before", ["nothing", "its network", "its data"])
+def test_of_a_node_that_is_gone_nothing_is_told_but_that(
+    runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...], before: str
+) -> None:
+    broker = cluster.brokers[0].name
+    if before == "its network":
+        runtime.create_network(cluster)
+    if before == "its data":
+        _create(runtime, cluster, files)
+        runtime.remove_node(NAME, broker)
+    asks: list[Callable[[], object]] = [
+        lambda: list(runtime.log_lines(NAME, broker)),
+        lambda: runtime.run_in_node(NAME, broker, JavaCommand("Main", ())),
+        lambda: runtime.start_node(NAME, broker),
+    ]
+    if before != "its data":  # which some runtimes tell the files of
+        asks.append(lambda: runtime.read_files(NAME, broker))
+    for ask in asks:
+        with pytest.raises(NodeGone, match=f"{NAME} has no node {broker}"):
+            ask()
+
+
 def test_a_storage_that_somebody_removes_before_its_node_is_created_does_not_come_back_as_nobodys(
     runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...]
 ) -> None:
@@ -303,7 +325,7 @@ def test_files_that_are_just_being_written_do_not_look_edited(
 
     def look() -> None:
         while not ended.is_set():
-            with suppress(ProvisionError):  # it is just being replaced
+            with suppress(NodeGone):  # it is just being replaced
                 seen.add(is_edited("zookeeper-1", files_of(runtime, NAME, "zookeeper-1")))
 
     with ThreadPoolExecutor() as pool:

@@ -1,13 +1,13 @@
 """What is run in a container, or asked of one, that never answers: it is given up within seconds, and told."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from provision.cli.run import run
-from provision.errors import ProvisionError, Unavailable
+from provision.errors import NodeGone, ProvisionError, Unavailable
 from provision.observe.leaders import SILENT, ensemble_modes
 from provision.runtime.base import NOT_ENDED, JavaCommand
 from provision.runtime.docker import ending, execution
@@ -44,8 +44,8 @@ class Engine(FakeEngine):
             for node in (MEMBER, BROKER)
         ]
         details = {
-            "Config": {"Image": "apache/kafka:3.9.1", "Labels": MEMBER},
-            "State": {"Running": True, "Paused": False, "StartedAt": "", "FinishedAt": ""},
+            "Config": {"Image": "apache/kafka:3.9.1", "Labels": MEMBER, "Tty": False},
+            "State": {"Status": "running", "Running": True, "Paused": False, "StartedAt": "", "FinishedAt": ""},
             "HostConfig": {},
         }
         super().__init__(
@@ -145,6 +145,77 @@ def test_a_command_that_ends_is_told_with_its_code_and_output(
     engine.answers["GET /exec/e/json"] = (200, {"ExitCode": 137})  # killed for want of memory, and at once
     runtime = connected(engine)
     assert runtime.run_in_node(NAME, "zookeeper-1", JavaCommand("Main", ())) == (137, "")
+
+
+ASKED: dict[str, Callable[[DockerRuntime], object]] = {
+    "run_in_node": lambda runtime: runtime.run_in_node(NAME, "zookeeper-1", JavaCommand("Main", ())),
+    "vitals": lambda runtime: runtime.vitals(NAME, "zookeeper-1"),
+    "read_files": lambda runtime: runtime.read_files(NAME, "zookeeper-1"),
+    "log_lines": lambda runtime: list(runtime.log_lines(NAME, "zookeeper-1")),
+}
+REFUSED = {"message": "Container zookeeper-1 is not running"}
+
+
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("status", ["", "removing", "dead"])
+@pytest.mark.parametrize("code", [404, 409, 500])
+def test_a_node_that_is_removed_while_it_is_asked_is_gone(
+    connected: Callable[[Engine], DockerRuntime], asked: str, status: str, code: int
+) -> None:
+    engine = Engine()
+    for what in ("POST /containers/zookeeper-1/exec", "GET /containers/zookeeper-1/logs", "GET /images/json"):
+        engine.answers[what] = (code, REFUSED)
+    engine.answers["GET /volumes/odd-zookeeper-1"] = (code, REFUSED)
+    details = engine.answers["GET /containers/zookeeper-1/json"][1]
+    engine.answers["GET /containers/zookeeper-1/json"] = (
+        (200, {**details, "State": {**details["State"], "Status": status}}) if status else (404, REFUSED)
+    )
+    runtime = connected(engine)
+    with pytest.raises(NodeGone, match="odd has no node zookeeper-1") as caught:
+        ASKED[asked](runtime)
+    assert "try again" in caught.value.hint
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_what_an_engine_refuses_of_a_node_that_is_there_is_told(
+    connected: Callable[[Engine], DockerRuntime], asked: str
+) -> None:
+    engine = Engine()
+    for what in (
+        "POST /containers/zookeeper-1/exec",
+        "GET /containers/zookeeper-1/logs",
+        "GET /volumes/odd-zookeeper-1",
+    ):
+        engine.answers[what] = (500, {"message": "the disk is full"})
+    runtime = connected(engine)
+    with pytest.raises(ProvisionError, match="the Docker engine refused") as caught:
+        ASKED[asked](runtime)
+    assert not isinstance(caught.value, NodeGone)
+    assert "the disk is full" in caught.value.why
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"POST /containers/zookeeper-1/exec": (409, REFUSED)},
+        {"POST /exec/e/start": (409, REFUSED)},
+        {"POST /exec/e/start": (500, {"message": "cannot exec in a stopped container"})},
+        {"GET /exec/e/json": (200, {"ExitCode": 126})},
+    ],
+    ids=["before it begins", "when it begins", "when it begins, as later engines say it", "as its output"],
+)
+def test_a_node_that_ends_while_it_is_asked_says_nothing(
+    connected: Callable[[Engine], DockerRuntime], answers: Mapping[str, Answer]
+) -> None:
+    engine = Engine()
+    engine.answers |= answers
+    details = engine.answers["GET /containers/zookeeper-1/json"][1]
+    ended = {**details, "State": {**details["State"], "Running": False, "Status": "exited"}}
+    engine.answers["GET /containers/zookeeper-1/json"] = (200, ended)
+    runtime = connected(engine)
+    code, _ = runtime.run_in_node(NAME, "zookeeper-1", JavaCommand("Main", ()))
+    assert code == 137
+    assert ensemble_modes(runtime, runtime.observe(NAME)) == {"zookeeper-1": None}
 
 
 def test_what_a_question_raises_is_raised_where_it_is_asked() -> None:

@@ -15,6 +15,7 @@ from provision.runtime.docker import execution
 from provision.runtime.docker.client import translated
 
 _BEING_REMOVED = "removing"
+_GOING = (_BEING_REMOVED, "dead")
 _STILL_MOUNTED = "failed to remove root filesystem"
 _MOMENT_S = 2.0
 """For a container from which somebody is just copying; before Docker 24, that hinders the removal."""
@@ -94,6 +95,14 @@ def remove(api: APIClient, container: str, what: str) -> None:
                     raise
             else:
                 return
+
+
+def is_going(api: APIClient, container: str) -> bool:
+    """Whether somebody has removed a container, or is just removing it."""
+    try:
+        return _status(api, container) in _GOING
+    except NotFound:
+        return True
 
 
 def _status(api: APIClient, container: str) -> str:

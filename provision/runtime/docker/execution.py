@@ -9,6 +9,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from docker.errors import APIError
+
+from provision.plan.observed import WAS_KILLED
 from provision.runtime.base import NOT_ENDED
 
 LIMIT_S = 8
@@ -18,13 +21,18 @@ ASKS = "asks a container"
 """The name of the threads that wait for answers."""
 # A command that does not end would stay in the container for ever. Not every image has `timeout`.
 _LIMITED = 'limit=$1; shift; command -v timeout >/dev/null && exec timeout -s KILL "$limit" "$@"; exec "$@"'
+_CANNOT_RUN = 126
+_KILLED = (WAS_KILLED, "what it was to run in has ended")
 _ENDED_BY_SIGNAL = 128  # what shells, and `timeout`, add to the number of the signal
 
 T = TypeVar("T")
 
 
 def run(api: Any, container: str, command: Sequence[str]) -> tuple[int, str]:  # noqa: ANN401 the SDK's client has no types
-    """Run a command in a container; returns its exit code and output, `NOT_ENDED` if it does not end in time."""
+    """Run a command in a container; returns its exit code and output, `NOT_ENDED` if it does not end in time.
+
+    One that ends meanwhile kills the command with it; it is the same for one that has just ended.
+    """
 
     def ask() -> tuple[int, str]:
         words = ["sh", "-c", _LIMITED, "limited", str(LIMIT_S), *command]
@@ -33,9 +41,20 @@ def run(api: Any, container: str, command: Sequence[str]) -> tuple[int, str]:  #
         return api.exec_inspect(execution["Id"])["ExitCode"], output.decode(errors="replace")
 
     late, began = (NOT_ENDED, f"it has not ended within {LIMIT_S} s"), time.monotonic()
-    code, output = within(LIMIT_S + _MARGIN_S, ask, late)
+    try:
+        code, output = within(LIMIT_S + _MARGIN_S, ask, late)
+    except APIError:
+        if _runs(api, container):
+            raise
+        return _KILLED
+    if code == _CANNOT_RUN and not _runs(api, container):
+        return _KILLED
     is_late = code > _ENDED_BY_SIGNAL and time.monotonic() - began >= LIMIT_S
     return late if is_late else (code, output)
+
+
+def _runs(api: Any, container: str) -> bool:  # noqa: ANN401 as above
+    return bool(api.inspect_container(container)["State"]["Running"])
 
 
 def within(limit_s: float, ask: Callable[[], T], late: T) -> T:

@@ -1,6 +1,7 @@
 """The runtime interface for a Docker engine. Each verb is one or two calls; decisions are made elsewhere."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from provision.cluster.identity import Identities
 from provision.cluster.layout import NODE_HOME
 from provision.cluster.model import Cluster, Node, RenderedFile, StorageKind
 from provision.common.patience import Patience
-from provision.errors import ProvisionError, Unavailable
+from provision.errors import NodeGone, Unavailable
 from provision.events import Listener, silent
 from provision.home.holders import Holder
 from provision.plan.about import About
@@ -109,10 +110,10 @@ class DockerRuntime(Runtime):
             all_containers = self._containers()
             all_networks = list(map(checked, self._api.networks()))
             volumes = list(map(checked, self._api.volumes()["Volumes"] or ()))
-        node_of = partial(self._node, networks.among(all_networks, name))
+        node_of = partial(self._observed, networks.among(all_networks, name))
         return found.environment(self.kind, name, wanted, found.Things(all_containers, all_networks, volumes), node_of)
 
-    def _node(self, network: Mapping[str, Any] | None, container: Mapping[str, Any]) -> ObservedNode:
+    def _observed(self, network: Mapping[str, Any] | None, container: Mapping[str, Any]) -> ObservedNode:
         labels, state = container["Labels"], spec.STATES.get(container["State"])
         exit_code, out_of_memory = None, False
         if state in (NodeState.EXITED, NodeState.RESTARTING, None):
@@ -158,7 +159,7 @@ class DockerRuntime(Runtime):
         """Read them from the node's volume through its container, running or not; none if the directory is gone."""
         with translated(f"reading the configuration of {node}"):
             try:
-                with stored.safe(self._api, self._required(name, node), name, node) as container:
+                with self._node(name, node) as own, stored.safe(self._api, own, name, node) as container:
                     return stored.files_of(self._api, container, node)
             except APIError as error:
                 stored.require_directory(error, name, node)
@@ -172,11 +173,8 @@ class DockerRuntime(Runtime):
 
     def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         """Read them from the engine's log of the container, standard output and standard error together."""
-        with translated(f"reading the log of {node}"):
-            container = self._ours(name, node)
-            if container is None:
-                raise ProvisionError(f"{name} has no node {node}")
-            yield from log_of(self._api, container["Id"], tail, follow=follow)
+        with translated(f"reading the log of {node}"), self._node(name, node) as container:
+            yield from log_of(self._api, container, tail, follow=follow)
 
     def hold(self, name: str, holder: Holder, force: Patience | None = None, tell: Listener = silent) -> Hold:
         """Claim it in the engine, which other homes and machines may use too."""
@@ -204,8 +202,8 @@ class DockerRuntime(Runtime):
 
     def vitals(self, name: str, node: str) -> Vitals:
         """Inspect its container, and look into it with `exec` while it runs."""
-        with translated(f"examining {node}"):
-            return health.of_node(self._api, self._required(name, node))
+        with translated(f"examining {node}"), self._node(name, node) as container:
+            return health.of_node(self._api, container)
 
     def ask(self, environment: ObservedEnvironment, asker: Asker, probes: Sequence[Probe]) -> Reached | None:
         """Ask in a separate container, in the environment's network or in the engine's default one."""
@@ -386,8 +384,7 @@ class DockerRuntime(Runtime):
 
     def run_in_node(self, name: str, node: str, command: JavaCommand) -> tuple[int, str]:
         """Run it with `exec` in the node's container, within its limits and with the Java and jars of its own image."""
-        container = self._required(name, node)
-        with translated(f"running {command.main_class} in {node}"):
+        with translated(f"running {command.main_class} in {node}"), self._node(name, node) as container:
             image = self._api.inspect_container(container)["Config"]["Image"]
             return execution.run(
                 self._api, container, tools.java_command(image, command, heap="32m", own=f"{NODE_HOME}/config")
@@ -427,5 +424,20 @@ class DockerRuntime(Runtime):
     def _required(self, name: str, node: str) -> str:
         container = self._ours(name, node)
         if container is None:
-            raise ProvisionError(f"{name} has no node {node}", hint=f"`provision status {name}` lists them")
+            raise NodeGone(name, node)
         return str(container["Id"])
+
+    @contextmanager
+    def _node(self, name: str, node: str) -> Iterator[str]:
+        """The container of a node that is asked something while another command may be changing the environment.
+
+        Raises:
+            NodeGone: there is none, or it has been removed meanwhile.
+        """
+        container = self._required(name, node)
+        try:
+            yield container
+        except APIError as error:
+            if ending.is_going(self._api, container):
+                raise NodeGone(name, node) from error
+            raise

@@ -20,7 +20,7 @@ from provision.cluster.model import Cluster, Node, RenderedFile, Role, StorageKi
 from provision.common.clocks import now_s
 from provision.common.own_directories import is_own, remove_tree
 from provision.common.whole_files import write_whole
-from provision.errors import PartlyApplied, ProvisionError, Unavailable
+from provision.errors import NodeGone, PartlyApplied, ProvisionError, Unavailable
 from provision.events import Listener
 from provision.home.place import Home
 from provision.home.ports import PortState, port_becomes_free, port_state
@@ -109,12 +109,15 @@ class ProcessRuntime(Runtime):
 
     def read_files(self, name: str, node: str) -> tuple[RenderedFile, ...]:
         """Read them from the node's directory; none of a node whose note is damaged, so that it is created again."""
-        return observing.files_of_node(self._places.environment(name) / node)
+        directory = self._places.environment(name) / node
+        if not directory.is_dir() and node not in processes.marked(directory.parent):
+            raise NodeGone(name, node)
+        return observing.files_of_node(directory)
 
     def read_storage(self, name: str, node: str) -> StoredData | None:
         """Read it from the data directory."""
         data = self._places.data(name, node, self._storage_of(name))
-        return directories.stored_in(data, node, self.read_files(name, node))
+        return directories.stored_in(data, node, observing.files_of_node(self._places.environment(name) / node))
 
     def _storage_of(self, name: str) -> str:
         """The kind or directory of the environment's storage, from its note, or else from its nodes'."""
@@ -406,5 +409,5 @@ class ProcessRuntime(Runtime):
     def _required(self, name: str, node: str) -> Path:
         directory = self._places.environment(name) / node
         if not observing.is_there(directory):
-            raise ProvisionError(f"{name} has no node {node}", hint=f"`provision status {name}` lists them")
+            raise NodeGone(name, node)
         return directory

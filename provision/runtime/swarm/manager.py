@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from provision.errors import ProvisionError, Unavailable
+from provision.errors import NodeGone, ProvisionError, Unavailable
 from provision.runtime.docker import containers as spec
 from provision.runtime.docker import images
 from provision.runtime.docker.client import connect, swarm_of, translated
@@ -104,11 +104,11 @@ class Manager:
         """The service of a node.
 
         Raises:
-            ProvisionError: there is none.
+            NodeGone: there is none.
         """
         service = self.service(name, node)
         if service is None:
-            raise ProvisionError(f"{name} has no node {node}", hint=f"`provision status {name}` lists them")
+            raise NodeGone(name, node)
         return service
 
     def record(self, name: str, node: str) -> Record:

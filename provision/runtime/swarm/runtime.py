@@ -87,6 +87,8 @@ class SwarmRuntime(Runtime):
         """Read configs back; of secrets, which nobody can read, only what identifies them."""
         with translated(f"reading the configuration of {node}"):
             record = self._records.of(name, node)
+            if record is None:
+                self._manager.required(name, node)
             return self._records.read(record) if record else ()
 
     def read_storage(self, name: str, node: str) -> StoredData | None:
