@@ -23,6 +23,7 @@ NAME, NODE, VOLUME = "orders", "broker-1", "orders-broker-1"
 LIVES = ProcessIdentity.of()
 ENDED = LIVES.model_copy(update={"started": "1"})
 ELSEWHERE = LIVES.model_copy(update={"host": "far-away"})
+OWN = "the node's"
 Labels = dict[str, str]
 
 
@@ -52,6 +53,8 @@ class Engine(FakeVolumes):
         self.listings = 0
         self.on_listing: Callable[[int], None] = lambda _number: None
         self.on_creation: Callable[[], object] = lambda: None
+        self.on_reading: Callable[[], object] = lambda: None
+        self.status = "created"
         self.broken: APIError | None = None
 
     def containers(self, **_: Any) -> list[dict[str, Any]]:  # noqa: ANN401
@@ -99,8 +102,15 @@ class Engine(FakeVolumes):
                 self.create_volume(mount["Source"], mount["VolumeOptions"]["Labels"])
         return {"Id": "reads"}
 
+    def inspect_container(self, identity: str) -> dict[str, Any]:
+        """Its state, if it is there; nobody removes the node's own unless a test says so."""
+        if identity not in self.users and identity != OWN:
+            raise NotFound(f"No such container: {identity}")
+        return {"State": {"Status": self.status}}
+
     def get_archive(self, container: str, path: str, **_: Any) -> Any:  # noqa: ANN401
         """Nothing of it is there."""
+        self.on_reading()
         raise NotFound(f"{container} has no {path}")
 
 
@@ -223,10 +233,89 @@ def test_a_node_that_may_be_removed_is_read_directly_only_by_an_engine_that_dele
     if has_directory:
         (tmp_path / NODE / "data").mkdir(parents=True)
         engine.there[VOLUME]["Labels"][spec.STORAGE] = str(tmp_path)
-    with stored.safe(engine, "the node's", NAME, NODE) as container:
-        assert container == ("the node's" if directly else "reads")
+    with stored.safe(engine, OWN, NAME, NODE) as container:
+        assert container == (OWN if directly else "reads")
     assert len(engine.mounts) == (0 if directly else 1 + has_directory)
     assert all(mount["ReadOnly"] for mount in engine.mounts)
+
+
+ERRORS = {
+    "as Docker 20 says it": refused(HTTPStatus.INTERNAL_SERVER_ERROR, "driver overlay2: inconsistent paths"),
+    "a conflict": refused(HTTPStatus.CONFLICT, "container is marked for removal"),
+    "something else": refused(HTTPStatus.BAD_REQUEST, "what is this"),
+}
+
+
+@pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS)
+@pytest.mark.parametrize("version", ["1.41", "1.43"], ids=["through a reader", "directly"])
+@pytest.mark.parametrize("then", ["gone", "removing", "dead", "there"])
+def test_what_an_engine_says_while_somebody_removes_what_reads_tells_nothing(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, version: str, then: str, error: APIError
+) -> None:
+    def inspect_container(identity: str) -> dict[str, Any]:
+        if then == "gone":
+            raise NotFound(identity)
+        return {"State": {"Status": "created" if then == "there" else then}}
+
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(engine, "inspect_container", inspect_container)
+    engine.api_version, engine.on_reading = version, fail
+    if then == "there":
+        with pytest.raises(APIError) as caught:
+            stored.read(engine, OWN, NAME, NODE)
+        assert caught.value is error
+    else:
+        assert stored.read(engine, OWN, NAME, NODE) is None
+    assert engine.users == {}
+
+
+def test_a_node_that_is_removed_while_it_is_read_directly_does_not_look_empty(engine: Engine) -> None:
+    engine.api_version = "1.43"
+    assert stored.read(engine, OWN, NAME, NODE) is not None
+    engine.on_reading = lambda: setattr(engine, "status", "removing")
+    assert stored.read(engine, OWN, NAME, NODE) is None
+
+
+def test_a_volume_that_is_removed_before_it_is_mounted_does_not_look_empty(engine: Engine) -> None:
+    engine.on_creation = engine.there.clear
+    assert stored.read(engine, "", NAME, NODE) is None
+    assert (engine.there, engine.users) == ({}, {})
+
+
+@pytest.mark.parametrize("goes", ["the volume", "the directory", "nothing"])
+def test_what_goes_before_it_is_mounted_cannot_be_read(engine: Engine, tmp_path: Path, goes: str) -> None:
+    data = tmp_path / NODE / "data"
+    data.mkdir(parents=True)
+    engine.there[VOLUME]["Labels"][spec.STORAGE] = str(tmp_path)
+    error = refused(HTTPStatus.BAD_REQUEST, f"bind source path does not exist: {data}")
+
+    def refuse() -> None:
+        if goes == "the volume":
+            engine.there.clear()
+        if goes == "the directory":
+            data.rmdir()
+        raise error
+
+    engine.on_creation = refuse
+    with pytest.raises(APIError) as caught, stored.reader(engine, NAME, NODE):
+        pass
+    if goes == "nothing":
+        assert caught.value is error
+    else:
+        assert isinstance(caught.value, NotFound)
+    assert engine.users == {}
+
+
+def test_an_interrupt_while_a_storage_is_read_is_not_lost_with_the_reader(engine: Engine) -> None:
+    def interrupt() -> None:
+        engine.users.clear()
+        raise KeyboardInterrupt
+
+    engine.on_reading = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        stored.read(engine, "", NAME, NODE)
 
 
 def test_what_reads_a_storage_can_be_told_from_what_writes(engine: Engine) -> None:

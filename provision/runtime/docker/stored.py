@@ -26,6 +26,7 @@ from provision.plan.stored import (
 )
 from provision.runtime import directories
 from provision.runtime.docker import containers as spec
+from provision.runtime.docker import ending
 from provision.runtime.docker.labels import checked
 
 _DATA = f"{NODE_HOME}/data"
@@ -102,13 +103,31 @@ def safe(api: Any, container: str, name: str, node: str) -> Iterator[str]:  # no
     somebody removes the container meanwhile, and then deletes what is in them. So there, a reader is asked.
 
     Raises:
-        NotFound: as `reader`.
+        NotFound: as `reader`; or the node's own container is gone at the end.
     """
     if container and version_gte(api.api_version, _COPIES_APART):
-        yield container
+        with _told_if_gone(api, container):
+            yield container
+        if ending.is_going(api, container):
+            raise NotFound("another command has removed what was read")
     else:
         with reader(api, name, node) as temporary:
             yield temporary
+
+
+@contextmanager
+def _told_if_gone(api: Any, container: str) -> Iterator[None]:  # noqa: ANN401 as above
+    """Whatever an engine says while somebody removes the container from which is read: it cannot be read.
+
+    Raises:
+        NotFound: that is why there was an error.
+    """
+    try:
+        yield
+    except APIError as error:
+        if ending.is_going(api, container):
+            raise NotFound("another command is removing what reads the storage") from error
+        raise
 
 
 @contextmanager
@@ -119,7 +138,24 @@ def reader(api: Any, name: str, node: str) -> Iterator[str]:  # noqa: ANN401 as 
     A command that removes the volume removes the container too: what was read may be incomplete then.
 
     Raises:
-        NotFound: the volume is gone, or the engine has no image; or the container is gone at the end.
+        NotFound: the volume is gone, or the engine has no image; or the container or the volume is gone at the end.
+    """
+    identity = _created(api, name, node)
+    try:
+        with _told_if_gone(api, identity):
+            yield identity
+    except BaseException:
+        with suppress(APIError):
+            _end(api, identity, name, node)
+        raise
+    _end(api, identity, name, node)
+
+
+def _created(api: Any, name: str, node: str) -> str:  # noqa: ANN401 as above
+    """The container that reads.
+
+    Raises:
+        NotFound: there is nothing to read, or no image; or what was to be read has gone before it was mounted.
     """
     directory = _directory_of(api, name, node)  # that fails without a volume, which the engine would create
     images = api.images(quiet=True)
@@ -130,29 +166,43 @@ def reader(api: Any, name: str, node: str) -> Iterator[str]:  # noqa: ANN401 as 
     container = {"image": images[0], "entrypoint": ["true"], "command": [], "labels": described}
     mounts = spec.mounts_to_read(name, node, labels, directory)
     host = {"mounts": mounts, "network_mode": "none", "read_only": True}
-    identity = api.create_container(**container, host_config=api.create_host_config(**host))["Id"]
     try:
-        yield identity
+        return str(api.create_container(**container, host_config=api.create_host_config(**host))["Id"])
+    except APIError as error:
+        if spec.mounts_to_read(name, node, labels, _directory_of(api, name, node)) != mounts:
+            raise NotFound("the storage has just been removed") from error
+        raise
+
+
+def _end(api: Any, reader: str, name: str, node: str) -> None:  # noqa: ANN401 as above
+    """Remove what reads, and what the engine may have created for it.
+
+    Raises:
+        NotFound: somebody has removed it, or the volume before it was mounted: what was read is not the node's.
+    """
+    try:
+        api.remove_container(reader, force=True, v=True)
+    except APIError as error:
+        if error.status_code != HTTPStatus.CONFLICT:
+            raise
+        raise NotFound("another command is removing what reads the storage") from error
     finally:
-        try:
-            api.remove_container(identity, force=True, v=True)
-        except APIError as error:
-            if error.status_code != HTTPStatus.CONFLICT:
-                raise
-            raise NotFound("another command is removing what reads the storage") from error
-        finally:
-            remove_strays(api, name)
+        strays = remove_strays(api, name)
+    if spec.name_of(name, node) in strays:
+        raise NotFound("the storage was removed before it could be read")
 
 
-def remove_strays(api: Any, name: str) -> None:  # noqa: ANN401 as above
+def remove_strays(api: Any, name: str) -> tuple[str, ...]:  # noqa: ANN401 as above
     """Remove the volumes that the engine created for a reader, because somebody removed the node's at that moment.
 
-    They were never a node's: see `volumes.create`.
+    They were never a node's: see `volumes.create`. Returns their names, also of those that are still used.
     """
     label = [f"{spec.ENVIRONMENT}={name}", f"{spec.ROLE}={spec.TOOL_ROLE}"]
-    for volume in api.volumes(filters={"label": label})["Volumes"] or ():
+    strays = tuple(volume["Name"] for volume in api.volumes(filters={"label": label})["Volumes"] or ())
+    for stray in strays:
         with suppress(APIError):  # another reader uses it, and removes it in its turn
-            api.remove_volume(volume["Name"])
+            api.remove_volume(stray)
+    return strays
 
 
 def files_of(api: Any, container: str, node: str) -> tuple[RenderedFile, ...]:  # noqa: ANN401 as above
