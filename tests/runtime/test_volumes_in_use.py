@@ -1,5 +1,7 @@
 """A volume is removed also while containers of provision's own have it mounted, and never under one that writes."""
 
+import threading
+import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -152,6 +154,45 @@ def test_a_reader_that_begins_again_and_again_gives_way_each_time(engine: Engine
     engine.remove_container = remove_container  # type: ignore[method-assign]
     volumes.remove(engine, NAME, NODE, patience_s=60)
     assert engine.there == {}
+
+
+def test_readers_of_which_the_engine_tells_only_now_and_then_are_no_failure(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(volumes, "_UNSEEN_S", 0.25)
+    began, refuse = time.monotonic(), refused(HTTPStatus.CONFLICT, "volume is in use")
+
+    def come_and_go(number: int) -> None:
+        engine.users = {"reader": tool(LIVES, reads=True)} if number % 2 else {}
+        engine.broken = refuse if time.monotonic() - began < 0.6 else None
+
+    engine.on_listing = come_and_go
+    engine.broken = refuse
+    volumes.remove(engine, NAME, NODE, patience_s=60)
+    assert engine.there == {}
+
+
+def test_a_removal_that_is_refused_and_has_no_user_fails_soon(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(volumes, "_UNSEEN_S", 0.1)
+    engine.broken = refused(HTTPStatus.CONFLICT, "volume is in use")
+    with pytest.raises(APIError, match="volume is in use"):
+        volumes.remove(engine, NAME, NODE, patience_s=60)
+
+
+def test_all_readers_go_at_once_and_the_volume_at_once_after_them(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(volumes, "_POLL_S", 60.0)  # which nobody waits for
+    engine.users = {f"reader-{number}": tool(LIVES, reads=True) for number in range(5)}
+    together, remove_container = threading.Barrier(5), engine.remove_container
+
+    def remove(identity: str, **options: Any) -> None:  # noqa: ANN401
+        together.wait(30)
+        remove_container(identity, **options)
+
+    engine.remove_container = remove  # type: ignore[method-assign]
+    volumes.remove(engine, NAME, NODE, patience_s=60)
+    assert (engine.there, engine.users) == ({}, {})
 
 
 @pytest.mark.parametrize("process", [LIVES, ELSEWHERE, None], ids=["here", "on another machine", "unknown"])

@@ -1,6 +1,7 @@
 """Create and remove a node's volume, also while a container of provision's own has it mounted."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -21,6 +22,7 @@ _PATIENCE_S = 60.0
 _UNSEEN_S = 1.0
 """For a container that is just going, of which the engine does not tell any more."""
 _POLL_S = 0.1
+_AT_ONCE = 8
 _CREATIONS = 5
 
 
@@ -66,51 +68,63 @@ def remove(
         PartlyApplied: others use it, or such a command does not end.
     """
     volume, patience, unseen = spec.name_of(name, node), Patience(patience_s), Patience(_UNSEEN_S)
-    while True:
-        try:
-            details: Mapping[str, Any] = api.inspect_volume(volume)
-            if not found.belongs(details, name):
-                return
+    while error := _refusal(api, name, volume, first):
+        users = _users_of(api, name, volume, error)
+        if users:
+            unseen = Patience(_UNSEEN_S)
+        elif error.status_code != HTTPStatus.CONFLICT or unseen.is_over:
+            raise error
+        at_work = _made_way(api, users)
+        # At once where only readers were in the way, before others begin.
+        if patience.pause(_POLL_S if at_work or not users else 0):
+            continue
+        if not at_work:
+            raise error
+        raise PartlyApplied(
+            f"the volume {volume} is left",
+            why=f"another command still uses it: {', '.join(at_work)}",
+            hint=f"`provision down {name}` again once that has ended",
+        ) from error
+
+
+def _refusal(api: Any, name: str, volume: str, first: Callable[[Mapping[str, Any]], None] | None) -> APIError | None:  # noqa: ANN401 as above
+    """Why the engine does not remove it; None once it is not there, or is none of this environment."""
+    try:
+        details: Mapping[str, Any] = api.inspect_volume(volume)
+        if found.belongs(details, name):
             if first and not api.containers(all=True, filters={"volume": volume}):
                 first(details)
             api.remove_volume(volume)
-        except NotFound:
-            return
-        except APIError as error:
-            at_work = _made_way(api, name, volume, error, unseen)
-            if patience.pause(_POLL_S):
-                continue
-            if not at_work:
-                raise
-            raise PartlyApplied(
-                f"the volume {volume} is left",
-                why=f"another command still uses it: {', '.join(at_work)}",
-                hint=f"`provision down {name}` again once that has ended",
-            ) from error
-        else:
-            return
+    except NotFound:
+        return None
+    except APIError as error:
+        return error
+    return None
 
 
-def _made_way(api: Any, name: str, volume: str, error: APIError, unseen: Patience) -> list[str]:  # noqa: ANN401 as above
-    """Remove what only reads the volume, or is left over; returns the commands that are at work with it.
+def _users_of(api: Any, name: str, volume: str, error: APIError) -> list[Mapping[str, Any]]:  # noqa: ANN401 as above
+    """The containers of provision's own that use the volume; `error` is what the engine said of its removal.
 
     Raises:
         PartlyApplied: containers of others use it.
-        APIError: the error, if it has another reason.
     """
     users = [user for user in api.containers(all=True, filters={"volume": volume}) if user["Names"]]
-    ours = [user for user in users if _is_tool_of(user, name)]
-    if others := [found.names_of(user)[0] for user in users if user not in ours]:
+    if others := [found.names_of(user)[0] for user in users if not _is_tool_of(user, name)]:
         raise still_used(f"the volume {volume}", others, name, "docker rm -f") from error
-    if not ours and (error.status_code != HTTPStatus.CONFLICT or unseen.is_over):
-        raise error
-    at_work = []
-    for user in ours:
+    return users
+
+
+def _made_way(api: Any, users: Sequence[Mapping[str, Any]]) -> list[str]:  # noqa: ANN401 as above
+    """Remove those that only read, or are left over, all at once; returns the commands that are at work."""
+    going, at_work = [], []
+    for user in users:
         process = _process_of(user)
         if spec.READER in user["Labels"] or (process and process.is_over):
-            ending.remove(api, user["Id"], "what was reading a storage")
+            going.append(user["Id"])
         else:
             at_work.append(str(process or found.names_of(user)[0]))
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+        list(pool.map(lambda user: ending.remove(api, user, "what was reading a storage"), going))
     return at_work
 
 
