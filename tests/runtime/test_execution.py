@@ -165,7 +165,7 @@ def test_a_node_that_is_removed_while_it_is_asked_is_gone(
     engine = Engine()
     for what in ("POST /containers/zookeeper-1/exec", "GET /containers/zookeeper-1/logs", "GET /images/json"):
         engine.answers[what] = (code, REFUSED)
-    engine.answers["GET /volumes/odd-zookeeper-1"] = (code, REFUSED)
+    engine.answers["GET /volumes"] = (code, REFUSED)
     details = engine.answers["GET /containers/zookeeper-1/json"][1]
     engine.answers["GET /containers/zookeeper-1/json"] = (
         (200, {**details, "State": {**details["State"], "Status": status}}) if status else (404, REFUSED)
@@ -184,7 +184,7 @@ def test_what_an_engine_refuses_of_a_node_that_is_there_is_told(
     for what in (
         "POST /containers/zookeeper-1/exec",
         "GET /containers/zookeeper-1/logs",
-        "GET /volumes/odd-zookeeper-1",
+        "GET /volumes",
     ):
         engine.answers[what] = (500, {"message": "the disk is full"})
     runtime = connected(engine)

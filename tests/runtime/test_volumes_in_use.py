@@ -16,8 +16,10 @@ from provision.cluster.model import Cluster
 from provision.cluster.resolve import resolve_without_ports
 from provision.common.process_identity import ProcessIdentity
 from provision.errors import PartlyApplied, Refused
+from provision.home.holders import Holder
+from provision.plan.about import About
+from provision.runtime.docker import abouts, locks, notes, stored, volumes
 from provision.runtime.docker import containers as spec
-from provision.runtime.docker import stored, volumes
 from provision.spec.loader import load_values
 from tests.fake_volumes import FakeVolumes
 
@@ -357,6 +359,32 @@ def test_an_interrupt_while_a_storage_is_read_is_not_lost_with_the_reader(engine
     engine.on_reading = interrupt
     with pytest.raises(KeyboardInterrupt):
         stored.read(engine, "", NAME, NODE)
+
+
+HOLDERS: dict[str, tuple[ProcessIdentity | None, bool]] = {
+    "nobody": (None, True),
+    "this command": (LIVES, True),
+    "a command that was killed": (ENDED, True),
+    "another command": (ELSEWHERE, False),
+}
+
+
+@pytest.mark.parametrize("removing", [True, False])
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_while_another_command_removes_the_storages_nobody_begins_to_read_them(
+    engine: Engine, holder: str, removing: bool
+) -> None:
+    api: Any = engine
+    process, may_read = HOLDERS[holder]
+    abouts.write(api, NAME, About(created_s=1, removing=removing))
+    abouts.write(api, "another", About(created_s=1, removing=True))
+    if process:
+        held = Holder.of("down").model_copy(update={"process": process})
+        notes.make(api, NAME, locks.LOCK, {"holder": held.model_dump_json()})
+    created: list[str] = []
+    engine.on_creation = lambda: created.append("reads")
+    found = stored.read(engine, "", NAME, NODE)
+    assert (found is not None, bool(created)) == (may_read or not removing,) * 2
 
 
 def test_what_reads_a_storage_can_be_told_from_what_writes(engine: Engine) -> None:

@@ -12,12 +12,14 @@ does, and looks again before. A living holder finds that note, stops before its 
 
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 
 from docker import APIClient
 
 from provision.common.notes import DamagedNote, parse_note
 from provision.common.patience import Patience
+from provision.common.process_identity import ProcessIdentity
 from provision.errors import Busy, ProvisionError
 from provision.events import Listener, Notice, silent
 from provision.home.holders import Holder, busy, taken_over
@@ -78,6 +80,15 @@ def left_by(api: APIClient, environment: str) -> Holder | None:
     """Who has left the lock of an environment when the command ended; None if nobody has."""
     there = notes.read(api, environment, LOCK)
     return _holder_in(there) if there and _is_dead(api, there) else None
+
+
+def is_held_elsewhere(found: Iterable[notes.Note]) -> bool:
+    """Whether another process holds the lock among the notes of an environment, and has not certainly ended."""
+    mine = ProcessIdentity.of()
+    return any(
+        note.kind == LOCK and not _is_over(note) and not ((holder := _holder_in(note)) and holder.process == mine)
+        for note in found
+    )
 
 
 def sweep(api: APIClient, environment: str) -> None:

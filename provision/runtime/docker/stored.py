@@ -25,8 +25,8 @@ from provision.plan.stored import (
     shows_use,
 )
 from provision.runtime import directories
+from provision.runtime.docker import abouts, ending, found, locks, notes
 from provision.runtime.docker import containers as spec
-from provision.runtime.docker import ending
 from provision.runtime.docker.labels import checked
 
 _DATA = f"{NODE_HOME}/data"
@@ -77,8 +77,20 @@ def require_directory(error: APIError, name: str, node: str) -> None:
 
 
 def _directory_of(api: Any, name: str, node: str) -> Path | None:  # noqa: ANN401 as above
-    """The user's directory with the node's data, according to its volume."""
-    storage = checked(api.inspect_volume(spec.name_of(name, node)))["Labels"].get(spec.STORAGE, "")
+    """The user's directory with the node's data, according to its volume; None if they are in the volume itself.
+
+    Raises:
+        NotFound: there is no volume; or another command is removing those of the environment, which a reader would
+            only hinder.
+    """
+    listed = api.volumes(filters={"label": [f"{spec.ENVIRONMENT}={name}"]})["Volumes"] or ()
+    volume = next((one for one in listed if one["Name"] == spec.name_of(name, node)), None)
+    if volume is None or not found.is_storage(volume, name, node):
+        raise NotFound(f"there is no storage of {node}")
+    about = abouts.among(listed, name)
+    if about and about.removing and locks.is_held_elsewhere(notes.among(listed)):
+        raise NotFound(f"another command is removing the storages of {name}")
+    storage = checked(volume)["Labels"].get(spec.STORAGE, "")
     return Path(storage) if Path(storage).is_absolute() else None
 
 
