@@ -43,7 +43,7 @@ class Engine:
 
     def __init__(self, *volumes: Mapping[str, Any], images: Mapping[str, str] | None = None) -> None:
         self.all_volumes = volumes
-        self.images = {"apache/kafka:3.9.1": "sha256:one"} if images is None else images
+        self.known_images = {"apache/kafka:3.9.1": "sha256:one"} if images is None else images
         self.created: list[tuple[dict[str, Any], dict[str, Any]]] = []
         self.removed: list[str] = []
 
@@ -54,9 +54,9 @@ class Engine:
 
     def inspect_image(self, name: str) -> dict[str, Any]:
         """Its id."""
-        if name not in self.images:
+        if name not in self.known_images:
             raise ImageNotFound(name)
-        return {"Id": self.images[name]}
+        return {"Id": self.known_images[name]}
 
     def create(self, container: dict[str, Any], host: dict[str, Any]) -> str:
         """Remember a container."""
@@ -181,9 +181,33 @@ def test_a_node_with_its_own_word_on_archives_gets_none_of_ours() -> None:
 class Started(Engine):
     """An engine with the containers of an environment, and what their JVMs have written about archives."""
 
-    def __init__(self, logs: Mapping[str, str | None]) -> None:
+    def __init__(self, logs: Mapping[str, str | None], api_version: str) -> None:
         super().__init__()
-        self.logs = logs
+        self.logs, self.api_version = logs, api_version
+        self.read_from: set[str] = set()
+
+    def volumes(self, filters: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of the nodes; none that was created for a reader."""
+        if len(filters["label"]) > 1:
+            return {"Volumes": None}
+        own = {containers.ENVIRONMENT: "dev"}
+        return {"Volumes": [{"Name": f"dev-{node}", "Labels": own | {containers.NODE: node}} for node in self.logs]}
+
+    def images(self, **_: object) -> list[str]:
+        """One."""
+        return ["sha256:1"]
+
+    def create_host_config(self, **options: object) -> dict[str, object]:
+        """As given."""
+        return options
+
+    def create_container(self, host_config: Mapping[str, Any], **_: object) -> dict[str, str]:
+        """What reads a node's volume."""
+        return {"Id": f"reads {host_config['mounts'][0]['Source']}"}
+
+    def inspect_container(self, _identity: str) -> dict[str, Any]:
+        """It stays."""
+        return {"State": {"Status": "running"}}
 
     def containers(self, **_: object) -> list[dict[str, Any]]:
         """One for each log; those without one have no archive."""
@@ -199,7 +223,8 @@ class Started(Engine):
 
     def get_archive(self, identity: str, path: str) -> tuple[Iterator[bytes], dict[str, Any]]:
         """The log, if there is one."""
-        log = self.logs[identity]
+        self.read_from.add(identity.partition(" ")[0])
+        log = self.logs[identity.removeprefix("reads dev-")]
         assert path.endswith("/log/cds.log")
         if not log:
             raise NotFound(path)
@@ -211,15 +236,18 @@ class Started(Engine):
         return iter([buffer.getvalue()]), {"size": len(log)}
 
 
-def test_a_jvm_that_did_not_take_its_archive_is_told_of_in_its_own_words() -> None:
+@pytest.mark.parametrize("api_version", ["1.41", "1.43"])
+def test_a_jvm_that_did_not_take_its_archive_is_told_of_in_its_own_words(api_version: str) -> None:
     logs = {
         "broker-1": "[0.01s][info][cds] UseSharedSpaces: Checksum verification failed.\n",
         "broker-2": "[0.01s][info][cds] Mapped static region #0 at base 0x0\n",
         "broker-3": "",
         "zookeeper-1": None,
     }
-    found = DockerArchives(Started(logs)).unused("dev")  # type: ignore[arg-type]
-    assert found == {"broker-1": "Checksum verification failed."}
+    engine = Started(logs, api_version)
+    assert DockerArchives(engine).unused("dev") == {"broker-1": "Checksum verification failed."}  # type: ignore[arg-type]
+    directly = {"broker-1", "broker-2", "broker-3"}
+    assert engine.read_from == (directly if api_version == "1.43" else {"reads"})  # see `stored.safe`
 
 
 class Making(Engine):

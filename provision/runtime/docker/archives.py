@@ -8,6 +8,7 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
@@ -41,6 +42,7 @@ _HOME, _NAME = "/var/lib/provision-archive", "archive.jsa"
 _PLACE = f"{_HOME}/{_NAME}"
 _LOGS = f"{NODE_HOME}/log"
 _TIMEOUT_S = 600
+_READERS = 8
 _MEMORY_BYTES = 1024**3
 _CLASS_PATH = re.compile(r"^\s*java\.class\.path = (?P<first>.*)\n(?P<rest>(?: {8,}.*\n)*)", re.MULTILINE)
 
@@ -128,17 +130,21 @@ class DockerArchives(Archives):
 
     def unused(self, name: str) -> dict[str, str]:
         """Read it from what the JVMs have written to the volumes of their nodes."""
-        found: dict[str, str] = {}
         with translated(f"looking at the archives of {name}"):
-            for container in self._api.containers(all=True, filters={"label": f"{spec.ENVIRONMENT}={name}"}):
-                if any(mount.get("Destination") == _HOME for mount in container.get("Mounts") or ()):
-                    why = archives.why_unused(self._log(container["Id"]))
-                    found |= {container["Labels"].get(spec.NODE, ""): why} if why else {}
-        return found
+            ours = self._api.containers(all=True, filters={"label": [f"{spec.ENVIRONMENT}={name}", spec.NODE]})
+            with_one = {
+                container["Labels"][spec.NODE]: container["Id"]
+                for container in ours
+                if any(mount.get("Destination") == _HOME for mount in container.get("Mounts") or ())
+            }
+            with ThreadPoolExecutor(max_workers=_READERS) as pool:
+                logs = pool.map(lambda node: self._log(with_one[node], name, node), with_one)
+                whys = {node: archives.why_unused(log) for node, log in zip(with_one, logs, strict=True)}
+        return {node: why for node, why in whys.items() if why}
 
-    def _log(self, container: str) -> str:
-        with suppress(NotFound):
-            stream, _ = self._api.get_archive(container, f"{_LOGS}/{archives.CDS_LOG}")
+    def _log(self, container: str, name: str, node: str) -> str:
+        with suppress(NotFound), stored.safe(self._api, container, name, node) as read_from:
+            stream, _ = self._api.get_archive(read_from, f"{_LOGS}/{archives.CDS_LOG}")
             return stored.first_file(stream, archives.LARGEST_LOG).decode(errors="replace")
         return ""
 
