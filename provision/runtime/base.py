@@ -227,6 +227,8 @@ class Runtime(ABC):
     def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         """The node's log without line ends: all of it or its last `tail` lines; `follow` continues until it exits.
 
+        Where the runtime tells who changes the environment, a node that is just being replaced or restarted goes on.
+
         Raises:
             NodeGone: there is no such node, or it is removed meanwhile.
         """

@@ -660,6 +660,38 @@ def test_a_node_that_is_not_there_cannot_be_started(runtime: Runtime) -> None:
         list(runtime.log_lines(NAME, "broker-7"))
 
 
+@pytest.mark.parametrize("how", ["replaced", "restarted"])
+def test_a_log_that_is_followed_goes_on_with_a_node_that_a_command_replaces(
+    runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...], hold: Callable[..., Hold], how: str
+) -> None:
+    if runtime.kind != "docker":
+        pytest.skip("it does not tell who changes an environment, or has no processes")
+    _create(runtime, cluster, files)
+    (node,) = cluster.zookeepers
+    own = [file for file in files if file.node == node.name]
+    runtime.start_node(NAME, node.name)
+    lines: list[str] = []
+
+    def has_begun(times: int) -> bool:
+        return wait_until(lambda: sum("binding to port" in line for line in lines) == times)
+
+    with ThreadPoolExecutor() as pool:
+        following = pool.submit(lambda: lines.extend(runtime.log_lines(NAME, node.name, follow=True)))
+        try:
+            assert has_begun(1)
+            held = hold(living("up"))
+            runtime.stop_node(NAME, node.name, 30)
+            if how == "replaced":
+                runtime.replace_node(cluster, node, own)
+            runtime.start_node(NAME, node.name)
+            assert has_begun(2)
+            held.release()
+        finally:
+            runtime.kill_node(NAME, node.name)
+        following.result(30)
+    assert sum("binding to port" in line for line in lines) == 2
+
+
 def test_a_tool_writes_to_the_callers_streams(
     runtime: Runtime, cluster: Cluster, files: tuple[RenderedFile, ...]
 ) -> None:

@@ -43,7 +43,7 @@ from provision.runtime.docker.client import connect, engine_identity, still_used
 from provision.runtime.docker.images import inspect, volumes_of
 from provision.runtime.docker.labels import checked
 from provision.runtime.docker.layouts import require_layout
-from provision.runtime.docker.logs import log_of
+from provision.runtime.docker.logs import followed, log_of
 from provision.runtime.health import Asker, Machine, Probe, Reached, Surroundings, Vitals
 from provision.spec.names import is_environment_name
 
@@ -173,8 +173,25 @@ class DockerRuntime(Runtime):
 
     def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         """Read them from the engine's log of the container, standard output and standard error together."""
-        with translated(f"reading the log of {node}"), self._node(name, node) as container:
-            yield from log_of(self._api, container, tail, follow=follow)
+        with translated(f"reading the log of {node}"):
+            if follow:
+                yield from self._followed(name, node, tail)
+            else:
+                with self._node(name, node) as container:
+                    yield from log_of(self._api, container, tail, follow=False)
+
+    def _followed(self, name: str, node: str, tail: int | None) -> Iterator[str]:
+        def find() -> str | None:
+            container = self._ours(name, node)
+            return str(container["Id"]) if container else None
+
+        def is_changing() -> bool:
+            return self.holder(name) is not None
+
+        container = find()
+        if container is None and not is_changing():
+            raise NodeGone(name, node)
+        yield from followed(self._api, container, tail, find, is_changing)
 
     def hold(self, name: str, holder: Holder, force: Patience | None = None, tell: Listener = silent) -> Hold:
         """Claim it in the engine, which other homes and machines may use too."""
