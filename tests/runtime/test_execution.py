@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from provision.cli.run import run
+from provision.common.patience import Patience
 from provision.errors import NodeGone, ProvisionError, Unavailable
 from provision.observe.leaders import SILENT, ensemble_modes
 from provision.runtime.base import NOT_ENDED, JavaCommand
@@ -76,6 +77,7 @@ class Engine(FakeEngine):
 def connected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Engine], DockerRuntime]]:
     monkeypatch.setattr(execution, "LIMIT_S", 0.2)
     monkeypatch.setattr(execution, "_MARGIN_S", 0.1)
+    monkeypatch.setattr(execution, "_NOTICED_S", 0.02)
     monkeypatch.setattr(ending, "_ANSWER_S", 0.2)
     monkeypatch.setenv("PROVISION_HOME", str(tmp_path / "home"))
     open_engines: list[tuple[Engine, object, DockerRuntime]] = []
@@ -204,14 +206,26 @@ def test_what_an_engine_refuses_of_a_node_that_is_there_is_told(
     ],
     ids=["before it begins", "when it begins", "when it begins, as later engines say it", "as its output"],
 )
+@pytest.mark.parametrize("late", [False, True], ids=["noticed", "noticed later"])
 def test_a_node_that_ends_while_it_is_asked_says_nothing(
-    connected: Callable[[Engine], DockerRuntime], answers: Mapping[str, Answer]
+    connected: Callable[[Engine], DockerRuntime],
+    monkeypatch: pytest.MonkeyPatch,
+    answers: Mapping[str, Answer],
+    late: bool,
 ) -> None:
     engine = Engine()
     engine.answers |= answers
     details = engine.answers["GET /containers/zookeeper-1/json"][1]
-    ended = {**details, "State": {**details["State"], "Running": False, "Status": "exited"}}
-    engine.answers["GET /containers/zookeeper-1/json"] = (200, ended)
+
+    def end(*_: object) -> bool:
+        ended = {**details, "State": {**details["State"], "Running": False, "Status": "exited"}}
+        engine.answers["GET /containers/zookeeper-1/json"] = (200, ended)
+        return True
+
+    if late:
+        monkeypatch.setattr(Patience, "pause", end)
+    else:
+        end()
     runtime = connected(engine)
     code, _ = runtime.run_in_node(NAME, "zookeeper-1", JavaCommand("Main", ()))
     assert code == 137

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from docker.errors import APIError
 
+from provision.common.patience import Patience
 from provision.plan.observed import WAS_KILLED
 from provision.runtime.base import NOT_ENDED
 
@@ -21,7 +22,8 @@ ASKS = "asks a container"
 """The name of the threads that wait for answers."""
 # A command that does not end would stay in the container for ever. Not every image has `timeout`.
 _LIMITED = 'limit=$1; shift; command -v timeout >/dev/null && exec timeout -s KILL "$limit" "$@"; exec "$@"'
-_CANNOT_RUN = 126
+_CANNOT_RUN = (126, 127)
+_NOTICED_S, _POLL_S = 1.0, 0.1
 _KILLED = (WAS_KILLED, "what it was to run in has ended")
 _ENDED_BY_SIGNAL = 128  # what shells, and `timeout`, add to the number of the signal
 
@@ -44,17 +46,22 @@ def run(api: Any, container: str, command: Sequence[str]) -> tuple[int, str]:  #
     try:
         code, output = within(LIMIT_S + _MARGIN_S, ask, late)
     except APIError:
-        if _runs(api, container):
+        if not _ends(api, container):
             raise
         return _KILLED
-    if code == _CANNOT_RUN and not _runs(api, container):
+    if code in _CANNOT_RUN and _ends(api, container):
         return _KILLED
     is_late = code > _ENDED_BY_SIGNAL and time.monotonic() - began >= LIMIT_S
     return late if is_late else (code, output)
 
 
-def _runs(api: Any, container: str) -> bool:  # noqa: ANN401 as above
-    return bool(api.inspect_container(container)["State"]["Running"])
+def _ends(api: Any, container: str) -> bool:  # noqa: ANN401 as above
+    """Whether a container in which nothing could be run has ended; the engine may notice that only in a moment."""
+    patience = Patience(_NOTICED_S)
+    while api.inspect_container(container)["State"]["Running"]:
+        if not patience.pause(_POLL_S):
+            return False
+    return True
 
 
 def within(limit_s: float, ask: Callable[[], T], late: T) -> T:
