@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -187,6 +188,57 @@ def test_whoever_watches_hears_to_its_own_end(living: Shop, later: bool) -> None
     shop.create_topic("new")
     assert len(heard) > before
     assert shop.on_event == heard.append
+
+
+def test_only_the_events_of_the_method_itself_are_heard(living: Shop) -> None:
+    shop = living.of()
+    restarted, quiet = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        quiet.set()
+        assert restarted.wait(LONG_S)
+
+    with ThreadPoolExecutor() as pool:
+        watching = pool.submit(lambda: list(shop.events_of(wait)))
+        assert quiet.wait(LONG_S)
+        events = list(shop.events_of(shop.restart))
+        restarted.set()
+        assert watching.result() == []
+    assert any(isinstance(event, ActionStep) for event in events)
+
+
+def test_an_archive_is_made_without_a_word_and_others_are_heard(living: Shop, tmp_path: Path) -> None:
+    shop = living.of()
+    heard: list[Event] = []
+    shop.on_event = heard.append
+    assert list(shop.events_of(shop.bundle, tmp_path / "one.tar.gz")) == []
+    assert heard == []
+    shop.create_topic("new")
+    assert heard
+
+
+def test_work_in_work_ends_with_it(shop: Shop) -> None:
+    env, begun, heard = shop.of(), threading.Event(), list[Event]()
+
+    def hear() -> None:
+        for event in env.events_of(env.up):
+            heard.append(event)
+            begun.set()
+
+    def takes_its_time(_verb: str, _subject: str) -> None:
+        begun.wait(0.2)
+
+    async def use() -> None:
+        shop.runtime.on_verb = takes_its_time
+        task = asyncio.create_task(env.in_thread(hear))
+        assert await asyncio.to_thread(begun.wait, LONG_S)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(use())
+    assert heard
+    assert not shop.states
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forked processes")

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.cli.output import say
-from provision.errors import Interrupted, ProvisionError
+from provision.common.whole_files import holds_something_else, told_as_unwritable
+from provision.errors import Interrupted, ProvisionError, Refused
 
 if TYPE_CHECKING:
     from provision.environment import Environment
+
+_GZIP = b"\x1f\x8b"
 
 
 @contextmanager
@@ -17,7 +20,15 @@ def start_bundled(environment: "Environment", file: Path | None) -> Iterator[Cal
     """Write an archive of the environment, if there is any, when the start inside the block fails.
 
     The block gets what is to be called before what it has created is removed; then that has written the archive.
+
+    Raises:
+        OSError: there is a file that cannot be read; the block is not entered.
+        Refused: there is a file that is no archive; the block is not entered.
     """
+    if file:
+        with told_as_unwritable(file):
+            if holds_something_else(file, _GZIP):
+                raise Refused(f"{file} is no archive, and is left as it is", hint="name another file, or remove it")
     written = file is None
 
     def write() -> None:

@@ -28,7 +28,7 @@ _NO_XML = "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 _WHOLE = "environment"
 _UNKNOWN = "provision"
 """The name of an environment that is not known."""
-_OPTION = "--junit"
+_OPTION, _COMMANDS = "--junit", ("up", "wait", "run")
 
 
 @contextmanager
@@ -67,6 +67,8 @@ def report_wrong_line(error: ProvisionError, words: Sequence[str]) -> None:
 
 
 def _file_in(words: Sequence[str]) -> Path | None:
+    if not words or words[0] not in _COMMANDS:
+        return None
     ours = itertools.takewhile(lambda word: word != "--", words)
     for word, following in itertools.pairwise((*ours, "")):
         option, _, value = word.partition("=")

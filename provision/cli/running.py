@@ -251,6 +251,8 @@ def _left(environment: "Environment") -> str:
 
 
 def _kept(environment: "Environment") -> str:
+    if environment.external_servers:
+        return _left(environment)
     name = environment.name
     if _is_gone(environment):
         return f"{name} is not kept; the command has removed it"

@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Generator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -82,12 +83,54 @@ def sheltered(came: threading.Event) -> Generator[None]:
             came.set()
 
 
+def next_of(things: queue.SimpleQueue[E]) -> E:
+    """The next thing of a queue, which is waited for.
+
+    Raises:
+        Interrupted: as `require_wanted`.
+    """
+    while True:
+        try:
+            return things.get(timeout=_LOOK_S)
+        except queue.Empty:
+            require_wanted()
+
+
+def result_of(future: Future[E]) -> E:
+    """The result of what another thread does, which is waited for.
+
+    Raises:
+        Interrupted: as `require_wanted`.
+    """
+    while not wait([future], _LOOK_S).done:
+        require_wanted()
+    return future.result()
+
+
+@contextmanager
+def ended_by(end: Callable[[], None]) -> Generator[None]:
+    """In the block, `end` is called from another thread if the work of this one is to end early."""
+    work = _work_here()
+    if work is None:
+        yield
+        return
+    work.ends.append(end)
+    try:
+        if work.is_to_end:
+            end()
+        yield
+    finally:
+        work.ends.remove(end)
+
+
 class Work(Generic[T]):
     """A call in a thread of its own, with the context variables of whoever creates it."""
 
     def __init__(self, call: Callable[[], T]) -> None:
         self._call, self._context = call, contextvars.copy_context()
         self._stopping = threading.Event()
+        self.ends: list[Callable[[], None]] = []
+        """What is called when it is to end early."""
         self.shelters = 0
         """How many blocks its thread is in that are not to be interrupted."""
         self._result: list[T] = []
@@ -112,6 +155,8 @@ class Work(Generic[T]):
         """Have it end early."""
         if self._thread.is_alive():
             self._stopping.set()
+            for end in tuple(self.ends):
+                end()
 
     def stop(self) -> None:
         """Have it end early, and wait until it has. Its own thread, which may be collecting garbage, cannot wait."""
@@ -240,12 +285,6 @@ def watched(work: Work[T], events: queue.SimpleQueue[E | None]) -> Generator[E, 
     """
     work.start(lambda: events.put(None))
     with _ended(work):
-        while True:
-            try:
-                event = events.get(timeout=_LOOK_S)
-            except queue.Empty:
-                require_wanted()  # this thread may be that of other work, which is to end
-                continue
-            if event is None:
-                return work.result()
+        while (event := next_of(events)) is not None:
             yield event
+        return work.result()

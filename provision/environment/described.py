@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,12 @@ def runtimes_at(home: Place) -> Runtimes:
     return Runtimes(Home.of(home))
 
 
+_watching: ContextVar[tuple[tuple[object, Listener], ...]] = ContextVar("provision_watchers", default=())
+"""Who hears the events of which environment, of work that begins in this thread or task."""
+_quiet: ContextVar[tuple[object, ...]] = ContextVar("provision_quiet", default=())
+"""The environments of whose work that begins in this thread or task nobody hears."""
+
+
 class Described:
     """The part of `Environment` that needs no cluster: what describes it, and what that means."""
 
@@ -49,7 +57,6 @@ class Described:
             raise UsageError("runtimes have a home of their own: give either runtimes or a home, not both")
         self._source = Source.of(file, overrides, values)
         self.on_event = on_event
-        self._watchers: tuple[Listener, ...] = ()
         self._in_turn = threading.RLock()
         self.take_over = take_over
         self.lock_timeout_s = lock_timeout_s
@@ -123,21 +130,46 @@ class Described:
         """The directories of this machine for what belongs to no runtime."""
         return self._runtimes.home
 
-    def _tell(self, event: Event) -> None:
-        require_wanted()
-        try:
-            name = self.name
-        except (InvalidEnvironment, UsageError):  # `validate` and `plan` raise it with its place
-            name = ""
-        of_environment(name, self._hear)(event)
+    @property
+    def _tell(self) -> Listener:
+        """What the events of work that begins here are told to, whichever thread has them."""
+        watchers = tuple(watcher for environment, watcher in _watching.get() if environment is self)
+        is_quiet = self in _quiet.get()
 
-    def _hear(self, event: Event) -> None:
-        if not self._watchers:
-            self.on_event(event)
-            return
-        with self._in_turn:  # several threads have events, and all are to see them in the same order
-            for watcher in (*self._watchers, self.on_event):
-                watcher(event)
+        def hear(event: Event) -> None:
+            with self._in_turn if watchers else nullcontext():  # all hear the events of several threads in one order
+                for listener in (*watchers, self.on_event):
+                    listener(event)
+
+        def tell(event: Event) -> None:
+            require_wanted()
+            try:
+                name = self.name
+            except (InvalidEnvironment, UsageError):  # `validate` and `plan` raise it with its place
+                name = ""
+            if not is_quiet:
+                of_environment(name, hear)(event)
+
+        return tell
+
+    @contextmanager
+    def _watched(self, watcher: Listener) -> Iterator[None]:
+        """Have a listener hear the events of work that begins in the block, too."""
+        mine = (self, watcher)
+        _watching.set((*_watching.get(), mine))
+        try:
+            yield
+        finally:
+            _watching.set(tuple(one for one in _watching.get() if one is not mine))
+
+    @contextmanager
+    def _silenced(self) -> Iterator[None]:
+        """Have nobody hear the events of work that begins in the block."""
+        _quiet.set((*_quiet.get(), self))
+        try:
+            yield
+        finally:
+            _quiet.set(tuple(one for one in _quiet.get() if one is not self))
 
     def validate(self) -> Cluster:
         """Resolve the file without asking any engine.

@@ -132,16 +132,9 @@ class Entered(Living):
         """
         events = queue.SimpleQueue[Event | None]()
 
-        def watcher(event: Event) -> None:
-            events.put(event)
-
-        with self._in_turn:
-            self._watchers += (watcher,)
-        try:
-            return (yield from watched(Work(partial(method, *args, **kwargs)), events))
-        finally:
-            with self._in_turn:
-                self._watchers = tuple(other for other in self._watchers if other is not watcher)
+        with self._watched(events.put):  # while the work takes over the context
+            work = Work(partial(method, *args, **kwargs))
+        return (yield from watched(work, events))
 
 
 def _only_additions(plan: Plan) -> None:

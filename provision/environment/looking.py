@@ -11,7 +11,7 @@ from provision.common.arguments import Texts, one, path, several, whole
 from provision.common.patience import Patience
 from provision.environment.described import Described
 from provision.errors import InvalidEnvironment, ProvisionError, UsageError
-from provision.events import Notice, silent
+from provision.events import Notice
 from provision.kafka.levels import Level, required
 
 if TYPE_CHECKING:
@@ -172,7 +172,12 @@ class Looking(Described):
 
     def log_lines(self, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         """A node's log: all of it or its last `tail` lines; `follow` continues until the node exits."""
+        from provision.operations import logs
+
         self._require_logs([node], tail)
+        if follow:
+            read = partial(self.runtime.log_lines, self.name, tail=tail, follow=True)
+            return (line for _, line in logs.followed([node], read))
         return self.runtime.log_lines(self.name, node, tail=tail, follow=follow)
 
     def logs(self, nodes: Texts, *, tail: int | None = None, follow: bool = False) -> Iterator[tuple[str, str]]:
@@ -213,8 +218,7 @@ class Looking(Described):
             raise UsageError(f"{archive} is the environment's own file")
         if self._source.only_name and self.runtime.observe(self.name).is_absent and not self.history():
             self.observe()  # raises
-        quiet, self.on_event = self.on_event, silent  # what is wrong is in the archive
-        try:
+        with self._silenced():  # what is wrong is in the archive
             contents = Contents(
                 name=self.name,
                 version=__version__,
@@ -225,8 +229,6 @@ class Looking(Described):
                 history=self.history,
             )
             return write_bundle(archive, contents, tail)
-        finally:
-            self.on_event = quiet
 
     def _valid_topics(self) -> Sequence[Topic] | None:
         """The topics of the file; None if there is none, or it is not valid."""

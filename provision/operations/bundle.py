@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from provision.cluster.model import RenderedFile
 from provision.common.whole_files import writing_output
-from provision.errors import ProvisionError, UsageError
+from provision.errors import Interrupted, ProvisionError, UsageError
 from provision.home.journals import Run
 from provision.home.secrets import known_secrets
 from provision.observe.readiness import Assessment
@@ -107,6 +107,8 @@ class _Bundle:
             if self.contents.plan is None:
                 raise UsageError("there is only a name: without the environment's file, there is no plan")
             return *self.contents.plan(), None
+        except Interrupted:
+            raise
         except (ProvisionError, OSError) as error:
             rendered = self._had("rendered", self.contents.render) if self.contents.render else None
             return None, rendered or (), error
@@ -115,6 +117,8 @@ class _Bundle:
         """The answer; None if there is none, which is noted with the reason."""
         try:
             return ask()
+        except Interrupted:
+            raise
         except (ProvisionError, OSError) as error:
             self._note(what, error)
             return None
@@ -131,6 +135,8 @@ class _Bundle:
         name = f"{name}.json"
         try:
             shown = ask()
+        except Interrupted:
+            raise
         except (ProvisionError, OSError) as error:
             self._note(name, error)
             known = {"why": error.why, "hint": error.hint} if isinstance(error, ProvisionError) else {}
@@ -143,6 +149,8 @@ class _Bundle:
             try:
                 for line in runtime.log_lines(self.contents.name, node, tail=tail):
                     spool.write(f"{self.mask.text(line)}\n".encode(errors="replace"))
+            except Interrupted:
+                raise
             except (ProvisionError, OSError) as error:  # what was read until then is there
                 self._note(f"logs/{node}.log", error)
             size = spool.tell()

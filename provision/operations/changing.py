@@ -234,7 +234,8 @@ class _Held(Change):
     @property
     def is_held(self) -> bool:
         try:
-            self._require_held(at_once=True)
+            with shielded():
+                self._require_held(at_once=True)
         except ProvisionError:  # where that cannot be found out, nothing is removed
             return False
         return True

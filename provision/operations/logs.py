@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 
+from provision.common.offloading import next_of
+
 LogLine = tuple[str, str]
 """A node's name, and a line of its log."""
 Read = Callable[[str], Iterator[str]]
@@ -60,7 +62,7 @@ def followed(nodes: Sequence[str], read: Read) -> Iterator[LogLine]:
 
 def _together(arrived: "queue.SimpleQueue[_Arrival]") -> Iterator["_Arrival"]:
     """What arrives until nothing does for a moment; at least one thing, and not for long."""
-    yield arrived.get()
+    yield next_of(arrived)
     end = time.monotonic() + _LONGEST_S
     with suppress(queue.Empty):
         while time.monotonic() < end:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from provision.common.counts import plural
 from provision.common.patience import Patience, Pauses
 from provision.common.records import NewRecord
-from provision.errors import ProvisionError, Unavailable
+from provision.errors import Interrupted, ProvisionError, Unavailable
 from provision.events import Progress
 from provision.home.seeds import Seeding, SeedNotes
 from provision.plan.filling import digest_of, invalid, unreadable
@@ -71,7 +71,7 @@ def fill(admin: "Admin", cluster: ObservedCluster, fillings: Mapping[str, Fillin
             seeds.begin(cluster.cluster_id, {name: anew})
         try:
             _fill(name, filling, written, work)
-        except Unavailable:
+        except (Unavailable, Interrupted):
             raise
         except ProvisionError as error:
             failed[name] = "; ".join(filter(None, (error.what, *error.why.splitlines())))

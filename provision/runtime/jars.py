@@ -19,6 +19,7 @@ from pydantic import Field
 from provision.catalogue.versions import RELOCATED, KafkaVersion, coordinates, version_of
 from provision.cluster.identity import Identities, Identity
 from provision.common.notes import DamagedNote, Note, read_note
+from provision.common.offloading import result_of
 from provision.common.own_directories import remove_tree, require_trusted
 from provision.common.patience import Patience
 from provision.common.values import replace
@@ -225,7 +226,12 @@ def _download(version: KafkaVersion, repository: Path, tell: Listener) -> Sequen
         artifacts = [one for one in found if one.artifactId not in RELOCATED]
         tell(Fetching(what, 0, len(artifacts), "jars"))
         with ThreadPoolExecutor(max_workers=_DOWNLOADS) as pool:
-            return list(pool.map(bring, artifacts))
+            bringing = [pool.submit(bring, artifact) for artifact in artifacts]
+            try:
+                return [result_of(one) for one in bringing]
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)  # those that have not begun
+                raise
     except (requests.RequestException, ET.ParseError, RuntimeError, ValueError) as error:
         raise Unavailable(
             f"the jars of Kafka {version} are not in the cache and cannot be fetched",

@@ -486,6 +486,27 @@ def test_a_command_that_fails_leaves_an_archive_of_its_cluster(runtime: SpokenRu
     assert runtime.observe(NAME).is_absent
 
 
+@each_start
+def test_a_file_that_is_no_archive_is_not_overwritten(
+    runtime: SpokenRuntime, capsys: pytest.CaptureFixture[str], line: list[str]
+) -> None:
+    BUNDLE.parent.mkdir(exist_ok=True)
+    BUNDLE.write_text("notes")
+    assert run(line) == 4
+    assert "is no archive, and is left as it is" in capsys.readouterr().err
+    assert BUNDLE.read_text() == "notes"
+    assert runtime.observe(NAME).is_absent
+
+
+def test_an_external_cluster_is_never_said_to_be_removed(
+    runtime: SpokenRuntime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("far.yaml").write_text("name: far\nbootstrap_servers: kafka.example:9092\n")
+    for options in ([], ["--keep"]):
+        assert run(["run", "far.yaml", *options, "--", *command()]) == 0
+        assert "far was running already, and is left running" in capsys.readouterr().err
+
+
 def test_an_archive_that_cannot_be_written_changes_nothing(
     runtime: SpokenRuntime, capsys: pytest.CaptureFixture[str]
 ) -> None:

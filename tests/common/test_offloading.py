@@ -4,9 +4,11 @@ import asyncio
 import contextvars
 import gc
 import queue
+import subprocess
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 
 import pytest
 
@@ -119,9 +121,18 @@ def _endless() -> None:
         offloading.pause(LONG_S)
 
 
+def _ended_by(process: "subprocess.Popen[bytes]") -> None:
+    with process, offloading.ended_by(process.kill):
+        process.wait()
+    require_wanted()
+
+
 WAITS: dict[str, Callable[[], object]] = {
     "a pause": lambda: offloading.pause(LONG_S),
     "a wait": lambda: [None for _ in iter(lambda: Patience(LONG_S).pause(0.01), False)],
+    "a thread": lambda: offloading.result_of(Future()),
+    "a queue": lambda: offloading.next_of(queue.SimpleQueue[None]()),
+    "a process": lambda: _ended_by(subprocess.Popen(["/bin/sleep", str(LONG_S)])),
     "other work": lambda: next(watched(Work(_endless), queue.SimpleQueue[None]())),
     "a rate": lambda: list(paced(range(3), 1 / LONG_S)),
 }

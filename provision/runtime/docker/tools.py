@@ -7,6 +7,7 @@ import socket
 import tarfile
 import threading
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, BinaryIO
 
 import docker
@@ -14,6 +15,7 @@ from docker.utils.socket import frames_iter
 
 from provision.catalogue.images import layout_of
 from provision.cluster.layout import NODE_HOME
+from provision.common.offloading import ended_by, require_wanted
 from provision.runtime import tool_logging
 from provision.runtime.base import SECRET_MODE, JavaCommand, Streams
 from provision.runtime.docker import ending
@@ -120,10 +122,12 @@ def run_attached(api: docker.APIClient, identity: str, streams: Streams) -> int:
         if streams.stdin is not None:
             # A daemon: it may be blocked reading the terminal when the container exits.
             threading.Thread(target=_feed, args=(streams.stdin, connection, ended), daemon=True).start()
-        for stream, data in frames_iter(attached, tty=False):
-            out = streams.stderr if stream == _STDERR else streams.stdout
-            out.write(data)
-            out.flush()
+        with ended_by(partial(connection.shutdown, socket.SHUT_RDWR)):
+            for stream, data in frames_iter(attached, tty=False):
+                out = streams.stderr if stream == _STDERR else streams.stdout
+                out.write(data)
+                out.flush()
+        require_wanted()
         return int(api.wait(identity)["StatusCode"])
     finally:
         ended.set()

@@ -1,12 +1,12 @@
 """The log of a node that is a process."""
 
 import os
-import threading
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from provision.common.offloading import pause
 from provision.common.texts import ANOTHER_BEGINS
 from provision.runtime.process import processes
 
@@ -60,7 +60,7 @@ def follow(directory: Path) -> Iterator[str]:
     """New lines until the process ends; a rotated file is reopened."""
     log = directory / "log" / f"{directory.name}.log"
     position = log.stat().st_size if _is_log(log) else 0
-    rest, never = b"", threading.Event()
+    rest = b""
     while True:
         alive = processes.find(directory) is not None
         if _is_log(log):
@@ -73,4 +73,4 @@ def follow(directory: Path) -> Iterator[str]:
             yield from (line.decode(errors="replace") for line in whole)
         if not alive:
             return
-        never.wait(_FOLLOW_PAUSE_S)
+        pause(_FOLLOW_PAUSE_S)

@@ -9,6 +9,7 @@ from typing import IO
 
 from msgspec import Struct
 
+from provision.common.offloading import ended_by, require_wanted
 from provision.errors import Unavailable
 from provision.runtime.base import JavaCommand, Streams
 from provision.runtime.process.notes import files_of
@@ -71,10 +72,12 @@ def run(command: Sequence[str], descriptors: Sequence[int], streams: Streams, va
         pass_fds=descriptors,
     ) as tool:
         try:
-            written, complained = tool.communicate()
+            with ended_by(tool.kill):
+                written, complained = tool.communicate()
         except BaseException:
             tool.kill()
             raise
+    require_wanted()
     streams.stdout.write(written or b"")
     streams.stderr.write(complained or b"")
     return 128 - tool.returncode if tool.returncode < 0 else tool.returncode
