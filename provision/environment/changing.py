@@ -50,7 +50,8 @@ class Changing(Looking):
         from provision.operations.changing import changing
 
         if larger := self._step_of:
-            yield larger
+            with self._joining():
+                yield larger
             return
         wait_s, name, said = self.lock_timeout_s, self.name, " ".join(options)
         with changing(self.home, name, command, options=said, tell=self._tell, timeout_s=wait_s, force=force) as change:

@@ -57,6 +57,7 @@ class Described:
             raise UsageError("runtimes have a home of their own: give either runtimes or a home, not both")
         self._source = Source.of(file, overrides, values)
         self.on_event = on_event
+        self._joined: tuple[Listener, ...] = ()
         self._in_turn = threading.RLock()
         self.take_over = take_over
         self.lock_timeout_s = lock_timeout_s
@@ -133,12 +134,13 @@ class Described:
     @property
     def _tell(self) -> Listener:
         """What the events of work that begins here are told to, whichever thread has them."""
-        watchers = tuple(watcher for environment, watcher in _watching.get() if environment is self)
+        watchers = self._watchers
         is_quiet = self in _quiet.get()
 
         def hear(event: Event) -> None:
-            with self._in_turn if watchers else nullcontext():  # all hear the events of several threads in one order
-                for listener in (*watchers, self.on_event):
+            all_watchers = tuple(dict.fromkeys((*watchers, *self._joined)))
+            with self._in_turn if all_watchers else nullcontext():  # several threads have events; the order is one
+                for listener in (*all_watchers, self.on_event):
                     listener(event)
 
         def tell(event: Event) -> None:
@@ -151,6 +153,23 @@ class Described:
                 of_environment(name, hear)(event)
 
         return tell
+
+    @property
+    def _watchers(self) -> tuple[Listener, ...]:
+        """Who hears the events of work that begins here."""
+        return tuple(watcher for environment, watcher in _watching.get() if environment is self)
+
+    @contextmanager
+    def _joining(self) -> Iterator[None]:
+        """Have those who hear what begins here hear a change that has begun before, too."""
+        mine = self._watchers
+        with self._in_turn:
+            self._joined += mine
+        try:
+            yield
+        finally:
+            with self._in_turn:
+                self._joined = tuple(one for one in self._joined if one not in mine)
 
     @contextmanager
     def _watched(self, watcher: Listener) -> Iterator[None]:

@@ -7,6 +7,7 @@ import socket
 import tarfile
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, BinaryIO
 
@@ -122,7 +123,7 @@ def run_attached(api: docker.APIClient, identity: str, streams: Streams) -> int:
         if streams.stdin is not None:
             # A daemon: it may be blocked reading the terminal when the container exits.
             threading.Thread(target=_feed, args=(streams.stdin, connection, ended), daemon=True).start()
-        with ended_by(partial(connection.shutdown, socket.SHUT_RDWR)):
+        with ended_by(partial(_hang_up, connection)):
             for stream, data in frames_iter(attached, tty=False):
                 out = streams.stderr if stream == _STDERR else streams.stdout
                 out.write(data)
@@ -133,6 +134,11 @@ def run_attached(api: docker.APIClient, identity: str, streams: Streams) -> int:
         ended.set()
         connection.close()
         attached.close()
+
+
+def _hang_up(connection: Any) -> None:  # noqa: ANN401 differs by transport
+    with suppress(OSError):  # the container has just ended
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _feed(stdin: BinaryIO, connection: Any, ended: threading.Event) -> None:  # noqa: ANN401 differs by transport
