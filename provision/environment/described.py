@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from contextvars import ContextVar
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provision.common.arguments import Texts, several
-from provision.common.offloading import require_wanted
+from provision.environment.heard import Heard
 from provision.errors import InvalidEnvironment, UsageError
-from provision.events import Event, Listener, of_environment, silent
+from provision.events import Listener, silent
 from provision.home.place import Home
 from provision.runtime import Runtimes
 from provision.spec.source import Source
@@ -32,13 +29,7 @@ def runtimes_at(home: Place) -> Runtimes:
     return Runtimes(Home.of(home))
 
 
-_watching: ContextVar[tuple[tuple[object, Listener], ...]] = ContextVar("provision_watchers", default=())
-"""Who hears the events of which environment, of work that begins in this thread or task."""
-_quiet: ContextVar[tuple[object, ...]] = ContextVar("provision_quiet", default=())
-"""The environments of whose work that begins in this thread or task nobody hears."""
-
-
-class Described:
+class Described(Heard):
     """The part of `Environment` that needs no cluster: what describes it, and what that means."""
 
     def __init__(  # noqa: PLR0913 what it is, and with what it works
@@ -56,9 +47,7 @@ class Described:
         if home is not None and runtimes is not None:
             raise UsageError("runtimes have a home of their own: give either runtimes or a home, not both")
         self._source = Source.of(file, overrides, values)
-        self.on_event = on_event
-        self._joined: tuple[Listener, ...] = ()
-        self._in_turn = threading.RLock()
+        super().__init__(on_event)
         self.take_over = take_over
         self.lock_timeout_s = lock_timeout_s
         self.user = self.listener = ""
@@ -132,63 +121,11 @@ class Described:
         return self._runtimes.home
 
     @property
-    def _tell(self) -> Listener:
-        """What the events of work that begins here are told to, whichever thread has them."""
-        watchers = self._watchers
-        is_quiet = self in _quiet.get()
-
-        def hear(event: Event) -> None:
-            all_watchers = tuple(dict.fromkeys((*watchers, *self._joined)))
-            with self._in_turn if all_watchers else nullcontext():  # several threads have events; the order is one
-                for listener in (*all_watchers, self.on_event):
-                    listener(event)
-
-        def tell(event: Event) -> None:
-            require_wanted()
-            try:
-                name = self.name
-            except (InvalidEnvironment, UsageError):  # `validate` and `plan` raise it with its place
-                name = ""
-            if not is_quiet:
-                of_environment(name, hear)(event)
-
-        return tell
-
-    @property
-    def _watchers(self) -> tuple[Listener, ...]:
-        """Who hears the events of work that begins here."""
-        return tuple(watcher for environment, watcher in _watching.get() if environment is self)
-
-    @contextmanager
-    def _joining(self) -> Iterator[None]:
-        """Have those who hear what begins here hear a change that has begun before, too."""
-        mine = self._watchers
-        with self._in_turn:
-            self._joined += mine
+    def _told_name(self) -> str:
         try:
-            yield
-        finally:
-            with self._in_turn:
-                self._joined = tuple(one for one in self._joined if one not in mine)
-
-    @contextmanager
-    def _watched(self, watcher: Listener) -> Iterator[None]:
-        """Have a listener hear the events of work that begins in the block, too."""
-        mine = (self, watcher)
-        _watching.set((*_watching.get(), mine))
-        try:
-            yield
-        finally:
-            _watching.set(tuple(one for one in _watching.get() if one is not mine))
-
-    @contextmanager
-    def _silenced(self) -> Iterator[None]:
-        """Have nobody hear the events of work that begins in the block."""
-        _quiet.set((*_quiet.get(), self))
-        try:
-            yield
-        finally:
-            _quiet.set(tuple(one for one in _quiet.get() if one is not self))
+            return self.name
+        except (InvalidEnvironment, UsageError):  # `validate` and `plan` raise it with its place
+            return ""
 
     def validate(self) -> Cluster:
         """Resolve the file without asking any engine.
