@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
+import anyio
 import pytest
 
 from provision.common import offloading
@@ -212,3 +213,23 @@ def test_an_iteration_may_be_collected_in_the_thread_of_its_work(recwarn: pytest
     collected.set()
     assert ended.wait(LONG_S)
     assert not [one for one in recwarn if "join" in str(one.message)]
+
+
+async def _cancelled_after(seconds: float, call: Callable[[], object], undo: Callable[[], None] | None) -> None:
+    with anyio.move_on_after(seconds) as scope:
+        await awaited(Work(call), undo)
+    assert scope.cancelled_caught
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+def test_a_cancelled_task_ends_its_work_and_undoes_what_came_to_its_end_all_the_same(loop: str) -> None:
+    undone: list[str] = []
+
+    async def use() -> None:
+        assert await awaited(Work(lambda: "result"), lambda: undone.append("wrongly")) == "result"
+        await _cancelled_after(0.1, _endless, lambda: undone.append("wrongly"))
+        await _cancelled_after(0.1, lambda: time.sleep(0.3), lambda: undone.append("rightly"))
+        await _cancelled_after(0.1, lambda: time.sleep(0.3), None)
+
+    anyio.run(use, backend=loop)
+    assert undone == ["rightly"]
