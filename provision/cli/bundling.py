@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.cli.output import say
-from provision.common.whole_files import holds_something_else, told_as_unwritable
-from provision.errors import Interrupted, ProvisionError, Refused
+from provision.common.whole_files import require_no_other, told_as_unwritable
+from provision.errors import Interrupted, ProvisionError
 
 if TYPE_CHECKING:
     from provision.environment import Environment
@@ -27,8 +27,7 @@ def start_bundled(environment: "Environment", file: Path | None) -> Iterator[Cal
     """
     if file:
         with told_as_unwritable(file):
-            if holds_something_else(file, _GZIP):
-                raise Refused(f"{file} is no archive, and is left as it is", hint="name another file, or remove it")
+            require_no_other(file, _GZIP, "no archive")
     written = file is None
 
     def write() -> None:

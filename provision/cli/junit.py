@@ -16,7 +16,7 @@ from provision.cluster.model import Role
 from provision.common.process_identity import host_name
 from provision.common.secret_texts import without_secrets
 from provision.common.values import replace
-from provision.common.whole_files import holds_something_else, require_writable, told_as_unwritable, write_output
+from provision.common.whole_files import require_no_other, require_writable, told_as_unwritable, write_output
 from provision.errors import InvalidEnvironment, NodeFailed, NotReady, ProvisionError, Refused, UsageError
 from provision.events import ActionFailed, Event, LevelReached, Listener, NodeReady, NodeWaiting, Notice, silent
 from provision.kafka.levels import Level
@@ -28,6 +28,8 @@ _NO_XML = "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 _WHOLE = "environment"
 _UNKNOWN = "provision"
 """The name of an environment that is not known."""
+_REPORT = (b"<?xml", "not a report")
+"""What a report begins with, and what a file is that does not, such as the environment file by mistake."""
 _OPTION, _COMMANDS = "--junit", ("up", "wait", "run")
 
 
@@ -48,7 +50,7 @@ def reported(file: Path | None, env: str | None) -> Iterator["Report"]:
         return
     with told_as_unwritable(file):
         require_writable(file)
-        _require_no_other(file)
+        require_no_other(file, *_REPORT)
     try:
         yield report
     except BaseException as error:
@@ -77,21 +79,10 @@ def _file_in(words: Sequence[str]) -> Path | None:
     return None
 
 
-def _require_no_other(file: Path) -> None:
-    """Check that nothing but an earlier report would be lost, such as an environment file that is not known yet.
-
-    Raises:
-        OSError: it cannot be read.
-        Refused: it is something else.
-    """
-    if holds_something_else(file, b"<?xml"):
-        raise Refused(f"{file} is not a report, and is left as it is", hint="name another file, or remove it")
-
-
 def _written(file: Path, content: bytes) -> str:
     """Write the file; returns why that failed, empty if it did not."""
     try:
-        _require_no_other(file)
+        require_no_other(file, *_REPORT)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_output(file, content)
     except OSError as error:

@@ -210,7 +210,7 @@ def logs(
     ] = None,
 ) -> None:
     """Show what nodes logged, in the order of time."""
-    from provision.operations.status import require_nodes
+    from provision.operations.status import require_known, require_nodes
 
     env, wanted = env_and_nodes(env, nodes)
     environment = select(env)
@@ -220,11 +220,9 @@ def logs(
         _write_bundle(environment, bundle, tail)
         return
     observed = require_nodes(environment.runtime, environment.name)
-    known = [known.name for known in observed.nodes]
-    if unknown := [node for node in wanted if node not in known]:
-        raise UsageError(f"{observed.name} has no node {unknown[0]}", hint=f"it has {', '.join(known) or 'none'}")
+    require_known(observed, wanted)
     write_as(Purpose.STREAM)
-    chosen = wanted or known
+    chosen = wanted or [node.name for node in observed.nodes]
     prefixes = _prefixes(chosen) if len(wanted) != 1 else {}
     with leaving_with_reader():
         for node, line in environment.logs(chosen, tail=tail, follow=follow):

@@ -25,7 +25,7 @@ def several(given: Texts, what: str) -> tuple[str, ...]:
     return texts
 
 
-def one(given: object, what: str) -> str:
+def one_text(given: object, what: str) -> str:
     """The text that is given.
 
     Raises:

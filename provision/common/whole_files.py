@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from provision.errors import UsageError
+from provision.errors import Refused, UsageError
 
 MAX_BYTES = 32 * 1024**2
 """The largest file that is read: far more than any that is written."""
@@ -113,16 +113,24 @@ def require_writable(file: Path) -> None:
         raise OSError(error.errno, error.strerror, str(file)) from error
 
 
-def holds_something_else(file: Path, mark: bytes) -> bool:
-    """Whether a file has a content, and `mark` is nowhere in its beginning: writing it anew would lose what it is.
+def require_no_other(file: Path, mark: bytes, otherwise: str) -> None:
+    """Refuse to write a file anew that has a content in whose beginning `mark` is nowhere: that would be lost.
+
+    Args:
+        file: where something is to be written.
+        mark: what all that may be overwritten has in its beginning.
+        otherwise: what a file without it is, for the error: `not a report`.
 
     Raises:
         OSError: it cannot be read.
+        Refused: it is something else.
     """
     if is_stream(file) or not file.is_file():
-        return False
+        return
     with file.open("rb") as stream:
-        return mark not in (stream.read(_BEGINNING_BYTES) or mark)
+        beginning = stream.read(_BEGINNING_BYTES)
+    if beginning and mark not in beginning:
+        raise Refused(f"{file} is {otherwise}, and is left as it is", hint="name another file, or remove it")
 
 
 @contextmanager

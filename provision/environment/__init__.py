@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from provision.common.arguments import Texts, one, several
+from provision.common.arguments import Texts, one_text, several
 from provision.common.values import replace
 from provision.environment.described import Place, runtimes_at
 from provision.environment.entered import Entered
@@ -73,7 +73,7 @@ class Environment(Entered):
             UsageError: the name is not valid.
         """
         found = cls(
-            name=require_environment_name(one(name, "a name")),
+            name=require_environment_name(one_text(name, "a name")),
             on_event=on_event,
             lock_timeout_s=lock_timeout_s,
             home=home,

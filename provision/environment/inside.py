@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from typing import TYPE_CHECKING, Any, Self
 
-from provision.common.arguments import Texts, one, several, whole
+from provision.common.arguments import Texts, one_text, several, whole
 from provision.common.offloading import require_wanted
 from provision.common.patience import Patience, require_seconds
 from provision.common.records import ISOLATIONS, Codec, Isolation, NewRecord
@@ -155,7 +155,7 @@ class InsideKafka(Changing):
         from provision.operations.topics import topics_without_settings
 
         self._require_own()
-        there = topics_without_settings(cluster := self.cluster(), [one(topic, _TOPIC)])
+        there = topics_without_settings(cluster := self.cluster(), [one_text(topic, _TOPIC)])
         partitions = next(len(one.partitions) for one in there if one.name == topic)
         new = new_records(records, partitions, max_bytes)
 
@@ -196,7 +196,7 @@ class InsideKafka(Changing):
 
         if isolation_level not in ISOLATIONS:
             raise UsageError(f"an isolation level is {' or '.join(ISOLATIONS)}, not {isolation_level!r}")
-        one(topic, _TOPIC)
+        one_text(topic, _TOPIC)
         if limit is not None:
             whole(limit, "a limit of records")
         if idle_s is not None:

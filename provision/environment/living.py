@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from provision.common.arguments import Texts, one, several
+from provision.common.arguments import Texts, one_text, several
 from provision.common.patience import Patience
 from provision.common.values import replace
 from provision.environment.inside import InsideKafka
@@ -155,7 +155,7 @@ class Living(InsideKafka):
         from provision.operations.tools import run_tool
         from provision.runtime.base import Streams
 
-        one(name, "a tool")
+        one_text(name, "a tool")
         if not isinstance(streams, Streams):
             raise UsageError(f"the streams of a tool are Streams, not {streams!r}")
         chosen = several(arguments, "arguments")

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provision.common.arguments import Texts, one, path, several, whole
+from provision.common.arguments import Texts, one_text, path, several, whole
 from provision.common.patience import Patience
 from provision.environment.described import Described
 from provision.errors import InvalidEnvironment, ProvisionError, UsageError
@@ -295,7 +295,7 @@ class Looking(Described):
         """
         from provision.operations.topics import cluster_at, cluster_of
 
-        user, listener = one(user or self.user, "a user"), one(listener or self.listener, "a listener")
+        user, listener = one_text(user or self.user, "a user"), one_text(listener or self.listener, "a listener")
         self._require_own_listeners(user, listener)
         if address := self.external_servers:
             return cluster_at(self.name, address)

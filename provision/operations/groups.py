@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from provision.errors import UsageError
+from provision.common.arguments import one_text
 from provision.kafka.groups import Group, Place
 from provision.operations.refusals import require_done
 from provision.operations.topics import KafkaCluster, topics_without_settings
@@ -52,8 +52,7 @@ def _standing(cluster: KafkaCluster, group: str, names: Sequence[str]) -> dict[P
     """The offset that the group goes on with, and how many there are from that on, by topic and partition."""
     from provision.kafka.admin import connected
 
-    if not isinstance(group, str):  # a program may give anything
-        raise UsageError(f"a group's name is a text, not {group!r}")
+    one_text(group, "a group's name")
     chosen = [topic for topic in topics_without_settings(cluster, names) if topic.name in names]
     places = [(topic.name, partition.number) for topic in chosen for partition in topic.partitions]
     with connected(cluster.access) as admin:

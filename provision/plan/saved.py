@@ -12,7 +12,7 @@ from pydantic import ConfigDict
 from provision.cluster.model import RenderedFile
 from provision.common.notes import DamagedNote, Note, parse_note
 from provision.common.printable import printable
-from provision.common.whole_files import holds_something_else, told_as_unwritable, write_output
+from provision.common.whole_files import require_no_other, told_as_unwritable, write_output
 from provision.errors import Refused, UsageError
 from provision.plan.actions import Plan
 from provision.plan.observed import ObservedEnvironment
@@ -64,9 +64,7 @@ class SavedPlan(Struct, frozen=True):
         """
         content = {"provision_plan": _FORMAT, **to_builtins(self)}
         with told_as_unwritable(file):
-            if holds_something_else(file, b"provision_plan"):
-                hint = "name another file, or remove it"
-                raise Refused(f"{file} is not a saved plan, and is left as it is", hint=hint)
+            require_no_other(file, b"provision_plan", "not a saved plan")
             write_output(file, json.dumps(content, indent=2) + "\n")
 
     @classmethod
