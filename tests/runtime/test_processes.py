@@ -58,6 +58,25 @@ def test_a_process_without_a_note_is_found_by_its_mark(node: Path) -> None:
     assert json.loads((node / "process.json").read_text())["pid"] == process.pid
 
 
+@pytest.mark.parametrize("is_noted", [True, False], ids=["noted", "unnoted"])
+def test_a_process_is_found_at_the_moment_of_an_exec(tmp_path: Path, is_noted: bool) -> None:
+    """It has no command line then. One that does nothing but exec shows that moment to every tenth search."""
+    node, again = tmp_path / "broker-1", tmp_path / "again"
+    node.mkdir()
+    again.write_text('#!/bin/sh\nexec "$0" "$@"\n')
+    again.chmod(0o755)
+    processes.start([str(again), processes.mark(node)], node, node / "console.log")
+    try:
+        for _ in range(200):
+            if not is_noted:
+                (node / "process.json").unlink(missing_ok=True)
+            assert processes.find(node) is not None
+            assert "broker-1" in processes.marked(tmp_path)
+            assert node in dict(processes.all_marked())
+    finally:
+        processes.kill(node)
+
+
 @pytest.mark.parametrize("damaged", ["", "{", "[]", '{"pid": "x", "created": 1}', '{"pid": 1}'])
 def test_a_damaged_note_is_mended_by_a_search(node: Path, damaged: str) -> None:
     process = _start(node)

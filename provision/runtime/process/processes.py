@@ -163,13 +163,26 @@ def _candidates(text: str) -> Iterator[psutil.Process]:
     Linux tells command lines by the file, which takes a tenth of the time that psutil needs to look at each process.
     """
     if sys.platform != "linux":
-        yield from psutil.process_iter()
+        for process in psutil.process_iter():
+            if any(text in one for one in _command_line(process)):
+                yield process
         return
-    wanted = os.fsencode(text)
+    wanted, in_exec = os.fsencode(text), list[psutil.Process]()
     for entry in _PROCESSES.iterdir():
         with suppress(OSError, psutil.NoSuchProcess):  # it has ended meanwhile, or is hidden from this user
-            if entry.name.isdigit() and wanted in (entry / "cmdline").read_bytes():
+            if not entry.name.isdigit():
+                continue
+            if wanted in (line := (entry / "cmdline").read_bytes()):
                 yield psutil.Process(int(entry.name))
+            elif not line and _has_memory(entry):
+                in_exec.append(psutil.Process(int(entry.name)))
+    patience = Patience(_EXEC_S)
+    yield from (one for one in in_exec if any(text in argument for argument in _command_line(one, patience)))
+
+
+def _has_memory(entry: Path) -> bool:
+    """Whether a process of `/proc` has memory of its own; kernel threads and zombies have none."""
+    return not (entry / "statm").read_text().startswith("0 ")
 
 
 def find(directory: Path, running: Mapping[str, psutil.Process] | None = None) -> psutil.Process | None:
@@ -181,7 +194,7 @@ def find(directory: Path, running: Mapping[str, psutil.Process] | None = None) -
     try:
         note = _noted(directory)
         process = psutil.Process(note.pid) if note else None
-        if note and process and process.create_time() == note.created and _is_of(_after_exec(process), directory):
+        if note and process and process.create_time() == note.created and _is_of(process, directory):
             return process
     except psutil.Error:
         pass  # it has ended, so another command may have started one since
@@ -340,12 +353,20 @@ def _is_over(process: psutil.Process) -> bool:
         return True
 
 
-def _after_exec(process: psutil.Process) -> psutil.Process:
-    """The same process, once it has a command line: during an exec (Java's launcher does two) it has none."""
-    patience = Patience(_EXEC_S)
-    while not process.cmdline() and process.status() != psutil.STATUS_ZOMBIE and patience.pause(_EXEC_PAUSE_S):
-        pass
-    return process
+def _command_line(process: psutil.Process, patience: Patience | None = None) -> Sequence[str]:
+    """The arguments of a process; nothing if it has ended, or is somebody else's.
+
+    A process has none for the moment of an exec (the one that starts it; Java's launcher does two more), so they are
+    waited for, at most for that patience.
+    """
+    patience = patience or Patience(_EXEC_S)
+    try:
+        while not (arguments := process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE:
+            if not patience.pause(_EXEC_PAUSE_S):
+                break
+    except psutil.Error:
+        return ()
+    return arguments
 
 
 def _is_of(process: psutil.Process, directory: Path) -> bool:
@@ -354,8 +375,8 @@ def _is_of(process: psutil.Process, directory: Path) -> bool:
 
 def _arguments(process: psutil.Process) -> Sequence[str]:
     """The command line of a process that has a mark; nothing if it has ended, or is not this user's."""
+    arguments = _command_line(process)
     try:
-        arguments = process.cmdline()
         if any(one.startswith((MARK, TOOL_MARK)) for one in arguments) and _is_ours(process):
             return arguments
     except psutil.Error:  # gone, or somebody else's
