@@ -10,7 +10,9 @@ ids for producers. A container's address goes with the container, so nothing ref
 10 s.
 
 Followers of the metadata learn that a change holds with the next one, or after half a second. A replica that has come
-back is in sync when it asks for more, which it does half a second after the last record.
+back is in sync when it asks for more, which it does half a second after the last record. Replicas of a new topic, or of
+one with a new leader, mostly ask a leader that has not heard yet that it is one. They try again after a second, and
+records that all of them have to acknowledge wait for that long.
 
 The first consumer group and the first transaction wait for a topic of 50 partitions, with three replicas each, which is
 made for them. It cannot be made smaller later, but these clusters do not get old.
@@ -32,6 +34,7 @@ _ELECTIONS: _Settings = {
 }
 _METADATA: _Settings = {"metadata.max.idle.interval.ms": 200}
 _REPLICAS: _Settings = {"replica.fetch.wait.max.ms": 100}
+_FOLLOWERS: _Settings = {"replica.fetch.backoff.ms": 100}
 _CONNECTIONS: _Settings = {"socket.connection.setup.timeout.ms": 1_000, "socket.connection.setup.timeout.max.ms": 1_000}
 # Kafka's default up to 2.4. ZooKeeper grants 4 to 40 s, unless one of the keys below says otherwise.
 _ZOOKEEPER: _Settings = {"zookeeper.session.timeout.ms": 6_000}
@@ -61,7 +64,7 @@ def overrides_of(environment: Environment) -> tuple[str, ...]:
     of_brokers, of_all = [_OFFSETS, _TRANSACTIONS], list[_Settings]()
     if cluster.runtime != _SEVERAL_MACHINES:
         of_brokers += [_ZOOKEEPER] if cluster.zookeepers else []
-        of_brokers += [_REPLICAS] if len(cluster.brokers) > 1 else []
+        of_brokers += [_REPLICAS, _FOLLOWERS] if len(cluster.brokers) > 1 else []
         of_all += [] if cluster.zookeepers else [_LEASES]
         of_all += [_CONNECTIONS] if len(cluster.nodes) - len(cluster.zookeepers) > 1 else []
         of_all += [_ELECTIONS, _METADATA] if len(cluster.voters) > 1 else []

@@ -16,7 +16,8 @@ SESSION, BEAT, OLD = "broker.session.timeout.ms", "broker.heartbeat.interval.ms"
 OFFSETS, TRANSACTIONS = "offsets.topic.num.partitions", "transaction.state.log.num.partitions"
 IDLE = "metadata.max.idle.interval.ms"
 LEASES, FEW = {SESSION: "3000", BEAT: "500"}, {OFFSETS: "5", TRANSACTIONS: "5"}
-OF_SEVERAL = FEW | {"replica.fetch.wait.max.ms": "100"}
+FETCH_WAIT, FETCH_BACKOFF = "replica.fetch.wait.max.ms", "replica.fetch.backoff.ms"
+OF_SEVERAL = FEW | {FETCH_WAIT: "100", FETCH_BACKOFF: "100"}
 SETUP = {"socket.connection.setup.timeout.ms": "1000", "socket.connection.setup.timeout.max.ms": "1000"}
 ELECTION = "controller.quorum.election.timeout.ms"
 ELECTIONS = {ELECTION: "500", "controller.quorum.election.backoff.max.ms": "500"}
@@ -61,6 +62,8 @@ def test_they_are_set(values: dict[str, Any], expected: list[dict[str, str]]) ->
         (KRAFT | {"brokers": {"port": "auto", "properties": {SESSION: 9000}}}, FEW),
         (KRAFT | {"brokers": THREE | {"properties": {SESSION: 9000}}}, ALL_BUT_LEASES | OF_SEVERAL),
         (KRAFT | {"brokers": THREE | {"properties": {IDLE: 0}}}, LEASES | SETUP | ELECTIONS | OF_SEVERAL),
+        (KRAFT | {"brokers": THREE | {"properties": {FETCH_WAIT: 500}}}, SEVERAL | FEW | {FETCH_BACKOFF: "100"}),
+        (KRAFT | {"brokers": THREE | {"properties": {FETCH_BACKOFF: 500}}}, SEVERAL | FEW | {FETCH_WAIT: "100"}),
         (
             KRAFT | {"brokers": THREE | {"overrides": {2: {"properties": {ELECTION: 900}}}}},
             LEASES | SETUP | {IDLE: "200"} | OF_SEVERAL,
