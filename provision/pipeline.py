@@ -12,7 +12,6 @@ Most callers use `provision.environment.Environment`, which calls these stages.
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 from provision.apply.nodes import NodeWork
@@ -41,7 +40,7 @@ from provision.plan.actions import Action, Plan, Verb
 from provision.plan.nodes import plan_nodes
 from provision.plan.refusals import leaving
 from provision.plan.saved import SavedPlan
-from provision.preparing import Prepared, prepare
+from provision.preparing import PlanOptions, Prepared, prepare
 from provision.resources.kind import Work
 from provision.resources.rounds import (
     Agree,
@@ -87,6 +86,17 @@ class UpOptions:
     warm: bool = False
     before_undoing: Callable[[], None] = _nothing
 
+    @property
+    def planning(self) -> PlanOptions:
+        """How the plan is made that it carries out."""
+        return PlanOptions(
+            lease=True,
+            frozen=self.frozen,
+            take_over=self.take_over,
+            rotation=self.rotation,
+            give_up=self.give_up,
+        )
+
 
 DEFAULTS = UpOptions()
 
@@ -128,7 +138,7 @@ def up(
     maker = Maker.of(runtimes.home.directory, options.owner, options.owner_pid)
     change = change or Change(tell)
     tell = change.tell
-    prepared = _preparing(source, runtimes, options)(tell=tell, hold=change.hold)
+    prepared = prepare(source, runtimes, options.planning, tell=tell, hold=change.hold)
     try:
         _decide(prepared, options, tell, agree)
     except BaseException:  # nothing is created or changed yet
@@ -231,20 +241,6 @@ def _forget_former(prepared: Prepared, home: Home) -> None:
         material.forget_others()
 
 
-def _preparing(source: Source, runtimes: Runtimes, options: UpOptions) -> "partial[Prepared]":
-    """`prepare`, with all that the options say."""
-    return partial(
-        prepare,
-        source,
-        runtimes,
-        lease=True,
-        frozen=options.frozen,
-        take_over=options.take_over,
-        rotation=options.rotation,
-        give_up=options.give_up,
-    )
-
-
 def _with_other_ports(
     source: Source,
     runtimes: Runtimes,
@@ -269,7 +265,7 @@ def _with_other_ports(
     except ProvisionError as failure:
         error.add(f"and it could not begin again: {failure}", failure.why)
         raise error from failure
-    return _preparing(source, runtimes, options)(taken=frozenset(taken.values()))
+    return prepare(source, runtimes, replace(options.planning, taken=frozenset(taken.values())))
 
 
 def _decide(prepared: Prepared, options: UpOptions, tell: Listener, agree: Agree) -> None:

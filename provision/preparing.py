@@ -68,6 +68,26 @@ from provision.spec.source import Source
 _CHANGING_S, _PAUSE_S = 5.0, 0.3
 
 
+class PlanOptions(Struct, frozen=True):
+    """How a file is taken to its plan."""
+
+    lease: bool = False
+    """Record automatic ports, and fetch missing locked software, which `up` wants and `plan` does not."""
+    frozen: bool = False
+    """Only if the software is what the lock records."""
+    taken: frozenset[int] = frozenset()
+    """Automatic ports that others must replace."""
+    take_over: bool = False
+    """Use also an environment that was made from another file."""
+    rotation: Rotation | None = None
+    """A step to another authority of its certificates."""
+    give_up: tuple[str, ...] = ()
+    """Engines that are gone for good."""
+
+
+DEFAULTS = PlanOptions()
+
+
 class Prepared(Struct, frozen=True):
     """All that is known before anything is changed."""
 
@@ -122,25 +142,15 @@ class Prepared(Struct, frozen=True):
         return saved(self.plan, self.files, self.observed, cluster_id, resources, self.material.given)
 
 
-def prepare(  # noqa: PLR0913 what it is, and how it is taken
+def prepare(
     source: Source,
     runtimes: Runtimes,
+    options: PlanOptions = DEFAULTS,
     *,
-    lease: bool = False,
-    frozen: bool = False,
-    taken: frozenset[int] = frozenset(),
-    take_over: bool = False,
-    rotation: Rotation | None = None,
-    give_up: Collection[str] = (),
     tell: Listener = silent,
     hold: Callable[[Runtime], None] = lambda _runtime: None,
 ) -> Prepared:
-    """Take a file to its plan; with `frozen`, only if the software is what the lock records.
-
-    `lease` records automatic ports and fetches missing locked software, which `up` wants and `plan` does not. `hold`
-    claims the environment in its runtime before anything of it is looked at. `take_over` also uses an environment that
-    was made from another file. `taken` are automatic ports that others must replace. `rotation` is a step to another
-    authority of its certificates.
+    """Take a file to its plan. `hold` claims the environment in its runtime before anything of it is looked at.
 
     Raises:
         NodeGone: another command has removed nodes while they were looked at, again and again for seconds.
@@ -160,39 +170,21 @@ def prepare(  # noqa: PLR0913 what it is, and how it is taken
     patience = Patience(_CHANGING_S)
     while True:
         try:
-            return _observed_and_planned(
-                source,
-                spec,
-                runtimes,
-                runtime,
-                layout,
-                tell,
-                lease=lease,
-                frozen=frozen,
-                taken=taken,
-                take_over=take_over,
-                rotation=rotation,
-                give_up=give_up,
-            )
+            return _observed_and_planned(source, spec, runtimes, runtime, layout, options=options, tell=tell)
         except NodeGone:  # another command is replacing or removing nodes
             if not patience.pause(_PAUSE_S):
                 raise
 
 
-def _observed_and_planned(  # noqa: PLR0913 as `prepare`
+def _observed_and_planned(  # noqa: PLR0913 all that is known of it
     source: Source,
     spec: EnvironmentSpec,
     runtimes: Runtimes,
     runtime: Runtime,
     layout: Layout,
-    tell: Listener,
     *,
-    lease: bool,
-    frozen: bool,
-    taken: frozenset[int],
-    take_over: bool,
-    rotation: Rotation | None,
-    give_up: Collection[str],
+    options: PlanOptions,
+    tell: Listener,
 ) -> Prepared:
     """The stages from the first look at what there is.
 
@@ -201,24 +193,26 @@ def _observed_and_planned(  # noqa: PLR0913 as `prepare`
     """
     leases = runtimes.home.ports
     before = runtime.observe(spec.name)
-    require_same_file(spec.name, about_it(before), source, take_over=take_over, tell=tell)
-    require_known(before, give_up)
+    require_same_file(spec.name, about_it(before), source, take_over=options.take_over, tell=tell)
+    require_known(before, options.give_up)
     for text in unknown_engines(before, spec.swarm.named):
         tell(Notice(text))
-    if lease:
+    if options.lease:
         before = finish_removal(runtime, before, runtimes.home, tell)
     unleased = resolve_without_ports(spec, layout, source.base_directory)
-    layout = runtime.located(layout, unleased, give_up)
-    pinned = require_pins_match(source.required_file, unleased, runtime, tell, bring=lease) if frozen else {}
-    assign = leases.lease if lease else leases.propose
-    in_use = {**fixed_ports(spec), **ports_in_use(before, taken)}
+    layout = runtime.located(layout, unleased, options.give_up)
+    pinned = (
+        require_pins_match(source.required_file, unleased, runtime, tell, bring=options.lease) if options.frozen else {}
+    )
+    assign = leases.lease if options.lease else leases.propose
+    in_use = {**fixed_ports(spec), **ports_in_use(before, options.taken)}
     there = _former(spec, before, runtime)
     other = secured_as(spec, there.security) if there else None
     leased_before, names = leases.held(spec.name), layout.leased_ports(spec)
     meanwhile = _ports_meanwhile(spec, other, layout) if other else frozenset[str]()
-    choice = situation(runtimes, runtime, before, taken, lease=lease and bool(names or meanwhile))
+    choice = situation(runtimes, runtime, before, options.taken, lease=options.lease and bool(names or meanwhile))
     ports = assign(spec.name, (*names, *sorted(meanwhile)), in_use, choice)
-    leased = frozenset(ports.keys() - leased_before) if lease else frozenset[str]()
+    leased = frozenset(ports.keys() - leased_before) if options.lease else frozenset[str]()
     try:
         cluster = resolve(spec, layout, ports, source.base_directory)
         tell(StageDone("resolve"))
@@ -228,9 +222,8 @@ def _observed_and_planned(  # noqa: PLR0913 as `prepare`
             runtime,
             runtimes.home,
             pinned,
-            tell,
-            rotation=rotation,
-            give_up=give_up,
+            options=options,
+            tell=tell,
             change=_Change(resolve(other, layout, ports, source.base_directory), ports, there)
             if there and other
             else None,
@@ -279,10 +272,9 @@ def _prepare(  # noqa: PLR0913 all that is known of it
     runtime: Runtime,
     home: Home,
     pinned: Identities,
-    tell: Listener,
     *,
-    rotation: Rotation | None,
-    give_up: Collection[str],
+    options: PlanOptions,
+    tell: Listener,
     change: _Change | None,
 ) -> Prepared:
     """Take the resolved cluster to its plan."""
@@ -290,13 +282,13 @@ def _prepare(  # noqa: PLR0913 all that is known of it
     if observed.is_half_removed:  # `up` removes what is left of it first
         observed = ObservedEnvironment(cluster.name, runtime.kind, about=observed.about)
     tell(StageDone("observe", "nodes"))
-    going = departures(observed, give_up, cluster.swarm.drained if cluster.swarm else ())
+    going = departures(observed, options.give_up, cluster.swarm.drained if cluster.swarm else ())
     for trouble, names in sorted(observed.waiting.items()):
         if staying := [name for name in names if name not in going.lost]:
             tell(Notice(f"{trouble}: nothing is done with {listed(staying)}"))
     if cluster.mode == KRAFT:
         cluster = replace(cluster, cluster_id=cluster_id_for(cluster, observed))
-    made = material_of(cluster, observed, home, runtime, rotation)
+    made = material_of(cluster, observed, home, runtime, options.rotation)
     secret = secret_files(cluster, made)
     securing = _securing(cluster, change, observed, runtime, home, secret) if change else None
     upgrade, closing = stages_of(cluster, observed), _closing(cluster, observed, runtime)
@@ -304,9 +296,9 @@ def _prepare(  # noqa: PLR0913 all that is known of it
     stages = next((found for found in (changing, closing) if len(found) > 1), upgrade)
     if stages is not changing:
         securing = None
-    if rotation is Rotation.FINISH:
+    if options.rotation is Rotation.FINISH:
         require_rotated(cluster, observed, material_of(cluster, observed, home, runtime), runtime)
-    for text in warnings_of(cluster, made, rotation):
+    for text in warnings_of(cluster, made, options.rotation):
         tell(Notice(text))
     desired = with_passwords(desired, kept_in_the_cluster(cluster, made))
     phases = _phases(stages, secret, securing)
@@ -314,7 +306,7 @@ def _prepare(  # noqa: PLR0913 all that is known of it
     missing, details = runtime.missing_software(cluster), observe_details(cluster, phases[0].files, observed, runtime)
     tell(StageDone("observe", "files and brokers"))
     refusals = refusals_of_change(securing, phases) if securing else one_after_the_other(cluster, upgrade, closing)
-    refusals = refusals or _refused_departures(cluster, phases, observed, going, give_up)
+    refusals = refusals or _refused_departures(cluster, phases, observed, going, options.give_up)
     first_wave = refusals or plan_nodes(
         cluster, phases, observed, missing_software=missing, details=details, leaving_engines=going
     )

@@ -160,11 +160,7 @@ class Described(Heard):
         """
         from provision import preparing
 
-        return preparing.prepare(
-            self.source,
-            self._runtimes,
-            frozen=frozen,
-            take_over=self.take_over,
-            give_up=several(give_up, "names of engines"),
-            tell=self._tell,
+        options = preparing.PlanOptions(
+            frozen=frozen, take_over=self.take_over, give_up=several(give_up, "names of engines")
         )
+        return preparing.prepare(self.source, self._runtimes, options, tell=self._tell)

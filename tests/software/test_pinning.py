@@ -89,7 +89,7 @@ def up(held: Held, options: UpOptions) -> UpResult:
 
 
 def prepare(held: Held, *, frozen: bool) -> Prepared:
-    return preparing.prepare(*held.described, frozen=frozen)
+    return preparing.prepare(*held.described, preparing.PlanOptions(frozen=frozen))
 
 
 def _refused(source: Held, fake: FakeRuntime, options: UpOptions = FROZEN) -> Refused:
