@@ -32,6 +32,8 @@ DIRECTORY = "{directory}"
 """What stands in the options of a command's JVM for a directory that only the runtime knows."""
 SECRET_MODE = 0o400
 """The permissions of a secret file, on every runtime: read-only, which later identifies it as secret."""
+COMES_BACK_S = 10.0
+"""How long a log that is followed waits for a node that a command may be about to start again."""
 _WITH_FILE = re.compile(rf"{re.escape(DIRECTORY)}/(\S+)")
 _JAVA_VERSION = re.compile(r'version "(?:1\.)?(\d+)')
 
@@ -227,7 +229,8 @@ class Runtime(ABC):
     def log_lines(self, name: str, node: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         """The node's log without line ends: all of it or its last `tail` lines; `follow` continues until it exits.
 
-        Where the runtime tells who changes the environment, a node that is just being replaced or restarted goes on.
+        If a command is just replacing or restarting it, that is not its end. On a swarm only the present run is
+        followed, whose end Docker 20.10 does not tell.
 
         Raises:
             NodeGone: there is no such node, or it is removed meanwhile.

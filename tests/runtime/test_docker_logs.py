@@ -167,7 +167,7 @@ def test_a_log_that_is_followed_goes_on_with_what_takes_the_place_of_its_node(
 
 
 def test_a_node_that_does_not_come_back_is_not_waited_for_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "_COMES_BACK_S", 0.05)
+    monkeypatch.setattr(logs, "COMES_BACK_S", 0.05)
     monkeypatch.setattr(logs, "_PAUSE_S", 0.01)
     engine: Any = Replacing(("", 0, True))
     assert list(followed(engine, None, None, engine.find, engine.is_changing)) == []

@@ -9,12 +9,13 @@ from docker.errors import APIError, NotFound
 
 from provision.common.patience import Patience
 from provision.common.texts import ANOTHER_BEGINS
+from provision.runtime.base import COMES_BACK_S
 from provision.runtime.docker import ending
 from provision.runtime.docker.client import lines_in
 from provision.runtime.docker.health import time_s
 
 _MARGIN_S = 0.02  # the engine notes that a container runs a moment after its first process has begun
-_COMES_BACK_S, _PAUSE_S = 10.0, 0.2
+_PAUSE_S = 0.2
 
 
 def log_of(api: docker.APIClient, container: str, tail: int | None, *, follow: bool) -> Iterator[str]:
@@ -79,7 +80,7 @@ def _next_run(
     is_changing: Callable[[], bool],
 ) -> tuple[str, float] | None:
     """The run after the last one; None if it does not begin soon."""
-    patience = Patience(_COMES_BACK_S)
+    patience = Patience(COMES_BACK_S)
     while True:
         changing = is_changing()  # before the look: what it has started by its end is seen
         container = find()

@@ -1,13 +1,15 @@
 """The log of a node that is a process."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from provision.common.offloading import pause
+from provision.common.patience import Patience
 from provision.common.texts import ANOTHER_BEGINS
+from provision.runtime.base import COMES_BACK_S
 from provision.runtime.process import processes
 
 CONSOLE = "console.log"
@@ -56,12 +58,18 @@ def _say_that_another_begins(log: Path) -> None:
             stream.write(f"[{datetime.now():%Y-%m-%d %H:%M:%S},000] INFO {ANOTHER_BEGINS}\n")  # noqa: DTZ005 as Kafka
 
 
-def follow(directory: Path) -> Iterator[str]:
-    """New lines until the process ends; a rotated file is reopened."""
+def follow(directory: Path, is_changing: Callable[[], bool]) -> Iterator[str]:
+    """New lines until the process has ended and no other takes its place soon; a rotated file is reopened.
+
+    Args:
+        directory: the node's.
+        is_changing: whether a command is changing the environment, which may be replacing or restarting the node.
+    """
     log = directory / "log" / f"{directory.name}.log"
     position = log.stat().st_size if _is_log(log) else 0
-    rest = b""
+    rest, patience = b"", Patience(COMES_BACK_S)
     while True:
+        changing = is_changing()  # before the look: what it has started by its end is seen
         alive = processes.find(directory) is not None
         if _is_log(log):
             size = log.stat().st_size
@@ -71,6 +79,8 @@ def follow(directory: Path) -> Iterator[str]:
                 position = stream.tell()
             *whole, rest = (rest + chunk).split(b"\n")
             yield from (line.decode(errors="replace") for line in whole)
-        if not alive:
+        if alive:
+            patience = Patience(COMES_BACK_S)
+        elif not changing or patience.is_over:
             return
         pause(_FOLLOW_PAUSE_S)

@@ -22,6 +22,7 @@ from provision.common.own_directories import is_own, remove_tree
 from provision.common.whole_files import write_whole
 from provision.errors import NodeGone, PartlyApplied, ProvisionError, Unavailable
 from provision.events import Listener
+from provision.home.locks import HomeLock
 from provision.home.place import Home
 from provision.home.ports import PortState, port_becomes_free, port_state
 from provision.plan.about import About
@@ -130,7 +131,7 @@ class ProcessRuntime(Runtime):
         with files_of(directory):
             yield from logs.lines(directory, tail)
             if follow:
-                yield from logs.follow(directory)
+                yield from logs.follow(directory, lambda: HomeLock(self._home.directory, name).is_held)
 
     # -- examine ------------------------------------------------------------------------------------------------------
 
