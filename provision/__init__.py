@@ -9,8 +9,6 @@ reported as the events in `provision.events`.
 
 TYPE_CHECKING = False  # as in typing, which costs the command line more time than everything else here
 if TYPE_CHECKING:
-    from typing import Any
-
     from provision.common.records import NewRecord, Record
     from provision.environment import Environment
     from provision.errors import (
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
         Problem,
         ProvisionError,
         Refused,
+        StorageLost,
         Unavailable,
         UsageError,
     )
@@ -49,6 +48,7 @@ _ERRORS = (
     "Problem",
     "ProvisionError",
     "Refused",
+    "StorageLost",
     "Unavailable",
     "UsageError",
 )
@@ -81,6 +81,7 @@ __all__ = [
     "ProvisionError",
     "Record",
     "Refused",
+    "StorageLost",
     "Streams",
     "Unavailable",
     "UpOptions",
@@ -91,10 +92,16 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> "Any":  # noqa: ANN401 any public name
-    """Import public names on first use, so that the command line does not wait for all of them."""
-    if name not in _PUBLIC:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:  # else a misspelt name would be one, of any type
 
-    return getattr(import_module(_PUBLIC[name]), name)
+    def __getattr__(name: str) -> object:
+        """Import public names on first use, so that the command line does not wait for all of them."""
+        if name not in _PUBLIC:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        return getattr(import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -307,7 +307,7 @@ def _bring_up(
         apply_resources(ahead, prepared.inside, Work(target, patience, wait.check_exits, tell), earlier=False)
     apply_nodes(first_wave, work)
     if not prepared.holds or options.until < Level.TOPICS:
-        assessment = wait.until(min(options.until, Level.BROKERS), cluster.topics)
+        assessment = wait.until(min(options.until, Level.BROKERS), cluster.topic_names)
     changed = bool(first_wave)
     if first_wave and (settings := _settings_left(prepared)):
         late = Plan(cluster.name, settings)
@@ -316,7 +316,7 @@ def _bring_up(
         apply_nodes(settings, work)
     if options.until >= Level.TOPICS:
         changed |= converge(known, prepared.desired, work, wait, home, agree)
-        assessment = wait.until(Level.TOPICS, cluster.topics)
+        assessment = wait.until(Level.TOPICS, cluster.topic_names)
     cold = bool(first_wave) and tell_of_archives(runtime, cluster, tell)
     return UpResult(assessment, changed, wait.timings, cold), wait
 

@@ -681,9 +681,13 @@ def test_the_status_says_what_is_lacking(living: Shop) -> None:
     environment = living.of()
     assert environment.status(environment.declared_topics()).missing == {}
     assert environment.status(environment.declared_topics()).level is Level.TOPICS
-    lacking = environment.status([Topic("payments", 1, 1, {})])
-    assert lacking.level is Level.BROKERS
-    assert {reason for reason in lacking.missing.values() if "payments" in reason}
+    for topics in ([Topic("payments", 1, 1, {})], "payments", ["payments"], ("orders", "payments")):
+        lacking = environment.status(topics)
+        assert lacking.level is Level.BROKERS
+        assert {reason for reason in lacking.missing.values() if "payments" in reason}
+    for wrong in (1, [None], [b"payments"]):
+        with pytest.raises(UsageError, match="names of topics"):
+            environment.status(wrong)  # type: ignore[arg-type]
     living.runtime.exit_node(NAME, "broker-3", 1)
     assert environment.status().missing.keys() == {"broker-3"}
 
@@ -693,7 +697,7 @@ def test_waiting_ends_when_it_is_ready_when_time_is_up_or_when_a_node_has_exited
     assert environment.wait(topics=environment.declared_topics()).level is Level.TOPICS
     assert environment.wait(Level.BROKERS).level >= Level.BROKERS
     with pytest.raises(NotReady, match="shop did not reach topics within 0 s") as late:
-        environment.wait(topics=[Topic("payments", 1, 1, {})], timeout_s=0.0)
+        environment.wait(topics="payments", timeout_s=0.0)
     assert "payments" in late.value.why
     living.runtime.exit_node(NAME, "broker-3", 1, ["it was too much"])
     with pytest.raises(NodeFailed, match="broker-3 exited with code 1") as failed:

@@ -313,6 +313,11 @@ class Cluster(Struct, frozen=True):
         return tuple(node for node in self.nodes if node.votes)
 
     @property
+    def topic_names(self) -> tuple[str, ...]:
+        """The names of its topics."""
+        return tuple(topic.name for topic in self.topics)
+
+    @property
     def all_software(self) -> tuple[str, ...]:
         """All software of its nodes, each name once."""
         return tuple(dict.fromkeys(node.software for node in self.nodes))

@@ -71,7 +71,7 @@ class InsideKafka(Changing):
         *,
         partitions: int | None = None,
         replication_factor: int | None = None,
-        config: Mapping[str, str] | None = None,
+        config: Mapping[str, str | float | bool] | None = None,
     ) -> None:
         """Create a topic that is not in the file, and wait until every broker knows it.
 

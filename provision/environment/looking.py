@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,8 @@ from provision.kafka.levels import Level, required
 
 if TYPE_CHECKING:
     from provision.cluster.model import Topic
+
+    Topics = Texts | Iterable[Topic] | None
     from provision.home.journals import Run
     from provision.home.trainers import Trainer
     from provision.observe.readiness import Assessment
@@ -29,6 +31,17 @@ if TYPE_CHECKING:
 
 WAIT_S = 120.0
 """The default time limit of each wait."""
+
+
+def _names_of(topics: Topics) -> tuple[str, ...] | None:
+    """The names of topics, of which each is given by its name or as declared."""
+    from provision.cluster.model import Topic
+
+    if topics is None:
+        return None
+    if not isinstance(topics, str) and isinstance(topics, Iterable):
+        topics = [one.name if isinstance(one, Topic) else one for one in topics]
+    return several(topics, "names of topics")
 
 
 class Seen:
@@ -114,16 +127,14 @@ class Looking(Described):
         if not self._source.only_name and not self.external_servers:
             require_way_in(validate(self._source, self._runtimes), self.user, self.listener)
 
-    def status(self, topics: Sequence[Topic] | None = None) -> Assessment:
-        """How ready it is; `topics` are those that must exist, None for whichever do."""
+    def status(self, topics: Topics = None) -> Assessment:
+        """How ready it is; `topics` are those that must exist, by their names or as declared; None for whichever do."""
         from provision.operations.status import status
 
-        return status(self.runtime, self.name, topics)
+        return status(self.runtime, self.name, _names_of(topics))
 
-    def wait(
-        self, until: Level = Level.TOPICS, topics: Sequence[Topic] | None = None, *, timeout_s: float = WAIT_S
-    ) -> Assessment:
-        """Wait until it reaches a readiness level.
+    def wait(self, until: Level = Level.TOPICS, topics: Topics = None, *, timeout_s: float = WAIT_S) -> Assessment:
+        """Wait until it reaches a readiness level; `topics` as for `status`.
 
         Raises:
             UsageError: `until` is no level.
@@ -132,7 +143,7 @@ class Looking(Described):
         """
         from provision.operations.status import wait_for
 
-        return wait_for(self.runtime, self.name, required(until), topics, Patience(timeout_s), self._tell)
+        return wait_for(self.runtime, self.name, required(until), _names_of(topics), Patience(timeout_s), self._tell)
 
     def others_of_file(self) -> tuple[str, ...]:
         """Environments of other names that were made from its file: under a name that it had, or with `--set`."""

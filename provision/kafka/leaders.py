@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from functools import partial
 
-from provision.cluster.model import Role, Topic
+from provision.cluster.model import Role
 from provision.kafka.access import Access
 from provision.kafka.connection import NotAnswering, ask, ask_side_by_side
 from provision.kafka.readiness import BrokerAnswers, first_of, missing_in_metadata
@@ -26,18 +26,18 @@ _TIMEOUT_S = 5.0
 Partition = tuple[str, int]
 
 
-def missing_for_topics(answers: BrokerAnswers, access: Access, topics: Sequence[Topic] | None) -> dict[str, str]:
+def missing_for_topics(answers: BrokerAnswers, access: Access, topics: Collection[str] | None) -> dict[str, str]:
     """What the level `topics` lacks, in either mode: node name to reason; empty when it holds.
 
     Args:
         answers: what the brokers report.
         access: how the leaders are reached, which are asked once there is nothing missing in what is reported.
-        topics: the topics that must be ready; None for whichever exist.
+        topics: the names of those that must be ready; None for whichever exist.
     """
     missing = missing_in_metadata(answers, topics)
     if missing or answers.best is None:
         return missing
-    return missing_for_leaders(answers.best, access, None if topics is None else {topic.name for topic in topics})
+    return missing_for_leaders(answers.best, access, topics)
 
 
 def missing_for_leaders(cluster: ObservedCluster, access: Access, topics: Collection[str] | None) -> dict[str, str]:

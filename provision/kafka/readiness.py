@@ -13,12 +13,12 @@ Levels, each including those before it:
 """
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 from msgspec import Struct
 
-from provision.cluster.model import Role, Topic
+from provision.cluster.model import Role
 from provision.errors import UsageError
 from provision.kafka.access import Access
 from provision.kafka.connection import NotAnswering, NotServing, ask_side_by_side
@@ -110,12 +110,12 @@ def _partitions_of(cluster: ObservedCluster) -> frozenset[tuple[str, int]]:
     return frozenset((topic.name, partition.number) for topic in cluster.topics for partition in topic.partitions)
 
 
-def missing_in_metadata(answers: BrokerAnswers, topics: Sequence[Topic] | None) -> dict[str, str]:
-    """What the brokers do not report of topics, as `missing_for_brokers`; `topics` None means whichever exist."""
+def missing_in_metadata(answers: BrokerAnswers, topics: Collection[str] | None) -> dict[str, str]:
+    """What the brokers do not report of topics of these names, as `missing_for_brokers`; None means whichever exist."""
     missing: dict[str, str] = {}
     for broker, cluster in sorted(answers.clusters.items()):
         known = {topic.name: topic for topic in cluster.topics}
-        names = known if topics is None else [topic.name for topic in topics]
+        names = known if topics is None else topics
         reasons = [reason for name in names if (reason := _missing_of_topic(name, known.get(name)))]
         if reasons:
             missing[Role.BROKER.node(broker)] = first_of(reasons)

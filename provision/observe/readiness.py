@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from msgspec import Struct, field
 
 from provision.catalogue.versions import KRAFT
-from provision.cluster.model import Role, Topic
+from provision.cluster.model import Role
 from provision.common.values import replace
 from provision.errors import Unavailable
 from provision.kafka.leaders import missing_for_topics
@@ -45,7 +45,7 @@ class Assessment(Struct, frozen=True):
 def assess(
     runtime: Runtime,
     observed: ObservedEnvironment,
-    topics: Sequence[Topic] | None,
+    topics: Collection[str] | None,
     *,
     nodes: Sequence[str] | None = None,
     ask_inside: bool = False,
@@ -56,7 +56,7 @@ def assess(
     Args:
         runtime: where the nodes run.
         observed: what the runtime has.
-        topics: those that must exist; None for whichever do.
+        topics: the names of those that must exist; None for whichever do.
         nodes: the nodes that must run; None for whichever exist.
         ask_inside: ask ZooKeeper nodes without a published port too, from inside, which starts a JVM for each.
         ignore_moves: replicas that a reassignment is adding need not be in sync yet.

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
-from provision.cluster.model import Role, Topic
+from provision.cluster.model import Role
 from provision.common.patience import Patience, Pauses
 from provision.common.values import replace
 from provision.errors import NodeFailed, NodeGone, NotReady
@@ -50,7 +50,7 @@ class Wait:
     _ready: set[str] = field(default_factory=set)
     _restarted: dict[str, Patience] = field(default_factory=dict)
 
-    def until(self, level: Level, topics: Sequence[Topic] | None, members: Collection[str] = ()) -> Assessment:
+    def until(self, level: Level, topics: Collection[str] | None, members: Collection[str] = ()) -> Assessment:
         """Poll until the environment has reached `level`, and these members of the ensemble are part of it.
 
         Raises:

@@ -30,7 +30,7 @@ class NewTopic(Struct, frozen=True):
         name: str,
         partitions: int | None = None,
         replication_factor: int | None = None,
-        config: Mapping[str, Any] | None = None,
+        config: Mapping[str, str | float | bool] | None = None,
         *,
         cluster: Mapping[str, Any],
     ) -> "NewTopic":

@@ -4,14 +4,14 @@ All of this needs only the environment's name, because everything necessary is r
 environment file, if given, adds what is declared and may be missing.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from msgspec import Struct
 
 from provision.cluster.fingerprint import is_edited
-from provision.cluster.model import RenderedFile, Role, Topic
+from provision.cluster.model import RenderedFile, Role
 from provision.common.patience import Patience
 from provision.common.values import replace
 from provision.errors import ProvisionError, StorageLost, UsageError
@@ -79,8 +79,8 @@ def with_nodes(observed: ObservedEnvironment) -> ObservedEnvironment:
     return observed
 
 
-def status(runtime: Runtime, name: str, topics: Sequence[Topic] | None = None) -> Assessment:
-    """How ready the environment is; `topics` are the declared ones, None for whichever exist."""
+def status(runtime: Runtime, name: str, topics: Collection[str] | None = None) -> Assessment:
+    """How ready the environment is; `topics` are the names of the declared ones, None for whichever exist."""
     observed = with_halted(require(runtime, name), runtime)
     with ThreadPoolExecutor(max_workers=_READERS) as pool:  # while the brokers answer
         files = {node.name: pool.submit(_read, runtime, name, node.name) for node in observed.nodes}
@@ -206,7 +206,7 @@ def _health(assessment: Assessment, node: str) -> dict[str, Any]:
 
 
 def wait_for(
-    runtime: Runtime, name: str, level: Level, topics: Sequence[Topic] | None, patience: Patience, tell: Listener
+    runtime: Runtime, name: str, level: Level, topics: Collection[str] | None, patience: Patience, tell: Listener
 ) -> Assessment:
     """Wait until the environment has reached `level`."""
     nodes = _all_nodes(require_nodes(runtime, name))

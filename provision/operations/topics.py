@@ -3,7 +3,7 @@
 The cluster is an environment's, or any that answers at an address.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -195,7 +195,7 @@ def create_topic(cluster: KafkaCluster, new: NewTopic, tell: Listener = silent) 
         with told_by_exits(cluster.check), connected(cluster.access) as admin:
             created = admin.topics.create([PlacedTopic(topic, assignment)], check=cluster.check)
         require_done(TOPIC, "created", [new.name], created.failures)
-        _wait_for(cluster, [topic], Patience(_CREATED_S))
+        _wait_for(cluster, [topic.name], Patience(_CREATED_S))
 
 
 def delete_topics(cluster: KafkaCluster, names: Sequence[str], tell: Listener = silent) -> None:
@@ -287,7 +287,7 @@ def apply_for(
         work = Work(_target(cluster, desired, home), patience, cluster.check, tell)
         existed = apply_resources(plan.actions, inside, work, earlier=bool(done))
         done |= {one.key: one for one in new_actions(plan.actions, existed)}
-        _wait_for(cluster, desired[TOPIC].topics, patience)
+        _wait_for(cluster, [topic.name for topic in desired[TOPIC].topics], patience)
         if not again(desired, plan.actions, existed):
             break
     return Plan(cluster.name, tuple(done.values()))
@@ -297,7 +297,7 @@ def _target(cluster: KafkaCluster, desired: Resources, home: Home) -> Target:
     return cluster.target(home, desired[TOPIC].policy.throttle_bytes_per_s)
 
 
-def _wait_for(cluster: KafkaCluster, wanted: Sequence[Topic], patience: Patience) -> None:
+def _wait_for(cluster: KafkaCluster, wanted: Collection[str], patience: Patience) -> None:
     """Wait until the topics are ready on every broker."""
     patience, pauses, unlooked = patience.renewed("waiting for topics"), Pauses(), Patience(_LOOK_S)
     while missing := _missing(cluster.access, wanted):
@@ -308,7 +308,7 @@ def _wait_for(cluster: KafkaCluster, wanted: Sequence[Topic], patience: Patience
             raise NotReady(f"the topics of {cluster.name} are not ready after {patience.given}", why=_lines(missing))
 
 
-def _missing(access: Access, topics: Sequence[Topic]) -> dict[str, str]:
+def _missing(access: Access, topics: Collection[str]) -> dict[str, str]:
     answers = ask_brokers(access, _ANSWER_S)
     silent_ones = {Role.BROKER.node(broker): reason for broker, reason in answers.silent.items()}
     return silent_ones or missing_for_topics(answers, access, topics)

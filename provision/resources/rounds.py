@@ -316,7 +316,7 @@ def converge(known: Known, desired: Resources, work: NodeWork, wait: Wait, home:
             continue
         if not again(desired, actions, existed):
             return changed
-        wait.until(Level.TOPICS, cluster.topics)
+        wait.until(Level.TOPICS, cluster.topic_names)
     if inside is None:
         hint = "run `provision up` again to continue"
         raise NotReady(f"the brokers of {cluster.name} do not report their state", hint=hint)

@@ -15,11 +15,13 @@ import pytest
 
 import provision
 import provision.environment
-from provision import Environment, UpOptions, UpResult, events
+import provision.errors
+from provision import Environment, ProvisionError, UpOptions, UpResult, events
 from tests.docs.reading import REFERENCE, ROOT, blocks, codes, rows, section
 from tests.engine import DEFAULT_VERSION, NO_ENGINE, Provision, java
 
 PAGE = REFERENCE / "python.md"
+EXIT_CODES = REFERENCE / "exit-codes-and-json.md"
 BLOCKS = blocks(PAGE.read_text(encoding="utf-8"), "python")
 SESSIONS = [block for block in BLOCKS if block.startswith(">>>")]
 SCRIPT, FIXTURE, ASYNC_SCRIPT, EVENTS_SCRIPT = (block for block in BLOCKS if not block.startswith(">>>"))
@@ -173,6 +175,29 @@ def test_every_field_that_is_named_with_an_event_is_one_of_it() -> None:
         (fields,) = re.findall(r"\(([^()]*`[^()]*)\)", row) or [""]
         known = {field.name for field in dataclasses.fields(getattr(events, name))}
         assert {code for code in codes(fields) if code.isidentifier()} <= known
+
+
+def test_every_error_is_public_and_in_the_table_of_exit_codes() -> None:
+    table = [line for line in section(EXIT_CODES, "## Exit codes").splitlines() if line.startswith("|")]
+    told = codes(" ".join(line.split(" | ")[-1] for line in table))
+    errors = [one for one in vars(provision.errors).values() if isinstance(one, type)]
+    public = {one.__name__ for one in errors if issubclass(one, ProvisionError)}
+    assert public <= set(provision.__all__)
+    assert set(told) == public
+
+
+def test_public_names_can_be_completed() -> None:
+    assert set(provision.__all__) <= set(dir(provision))
+
+
+def test_a_misspelt_public_name_is_found_by_a_type_checker(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text("from provision import Environment, Enviroment\nreveal_type(Environment)\n")
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), str(program)]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)
+    assert 'has no attribute "Enviroment"' in said.stdout, said.stdout + said.stderr
+    assert said.stdout.count(": error:") == 1
+    assert "Environment" in said.stdout.partition("Revealed type")[2]
 
 
 def test_every_public_name_is_there_and_told() -> None:
