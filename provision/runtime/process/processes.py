@@ -162,9 +162,10 @@ def _candidates(text: str) -> Iterator[psutil.Process]:
 
     Linux tells command lines by the file, which takes a tenth of the time that psutil needs to look at each process.
     """
+    patience = Patience(_EXEC_S)
     if sys.platform != "linux":
         for process in psutil.process_iter():
-            if any(text in one for one in _command_line(process)):
+            if any(text in argument for argument in _command_line(process, patience)):
                 yield process
         return
     wanted, in_exec = os.fsencode(text), list[psutil.Process]()
@@ -176,7 +177,6 @@ def _candidates(text: str) -> Iterator[psutil.Process]:
                 yield psutil.Process(int(entry.name))
             elif not line and _has_memory(entry):
                 in_exec.append(psutil.Process(int(entry.name)))
-    patience = Patience(_EXEC_S)
     yield from (one for one in in_exec if any(text in argument for argument in _command_line(one, patience)))
 
 
