@@ -145,9 +145,9 @@ class InsideKafka(Changing):
             rate: at most so many records a second.
 
         Raises:
-            UsageError: there is no such topic or file, or what is given, or a line of it, is no record.
+            UsageError: there is no such topic or file, or what is given is no record.
             Refused: the environment was made from another file.
-            ProvisionError: not all were acknowledged; says how many were.
+            ProvisionError: a line of the file is no record, or not all were acknowledged; says how many were.
         """
         from provision.common.pacing import paced
         from provision.kafka import writing

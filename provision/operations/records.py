@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from provision.common.records import FIRST_MS, LAST_MS, LAST_PARTITION, NewRecord
-from provision.errors import UsageError
+from provision.errors import ProvisionError, UsageError
 from provision.spec.record_files import SUFFIXES, BadRecord, RecordFile, format_of
 
 Pair = tuple[bytes | None, bytes | None]
@@ -26,7 +26,8 @@ def new_records(
         largest_bytes: the size of the largest record that is of use.
 
     Raises:
-        UsageError: it is neither, there is no such file, or one of them is no record; says which.
+        UsageError: it is neither, there is no such file, or something in the list is no record; says which.
+        ProvisionError: a line of the file is no record.
     """
     if isinstance(given, Path):
         return _of_file(given, partitions, largest_bytes)
@@ -42,8 +43,8 @@ def _of_file(file: Path, partitions: int, largest_bytes: int | None) -> Iterator
         raise UsageError(f"{file}: its format is not known", hint=f"a name that ends in {SUFFIXES}")
     try:
         yield from RecordFile(str(file), form, "key" if form == "csv" else None).records(partitions, largest_bytes)
-    except BadRecord as error:
-        raise UsageError(f"{file}:{error.line}: {error}", hint=error.hint) from error
+    except BadRecord as error:  # some before it may be written
+        raise ProvisionError(f"{file}:{error.line}: {error}", hint=error.hint) from error
     except OSError as error:
         raise UsageError(f"{file} cannot be read", why=error.strerror or str(error)) from error
 

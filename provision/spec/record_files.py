@@ -3,7 +3,8 @@
 - `jsonl`: a line is an object with `value`, and optionally `key`, `headers`, `partition` and `timestamp`, or what
   `record_json` makes of a record; or, if `key`
   names a field, it is the value itself.
-- `text`: a line is a value; if there is a `key`, it is the text between the key and the value.
+- `text`: a line, which ends with LF or CRLF, is a value; if there is a `key`, it is the text between the key and the
+  value.
 - `csv`: the first line names the columns, and one of them has the keys: `key`, or what `key` names. Columns `value`,
   `partition` and `timestamp` are what they say, all others are headers. Without a column `value`, the value is a JSON
   object of all columns.
@@ -22,10 +23,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TextIO, get_args
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from provision.common.records import FIRST_MS, LAST_MS, LAST_PARTITION, NewRecord
-from provision.spec.record_json import as_bytes, content_in, exact, headers_in
+from provision.spec.record_json import as_bytes, as_json, content_in, exact, headers_in
 from provision.spec.topic_takes import Takes
 from provision.spec.units import size_text
 
@@ -50,6 +51,8 @@ _PARTS = ("value", "partition", "timestamp")
 _NO_TIME_MS = -1  # of a record without a time, as Kafka says it
 _SHOWN = 40
 _LONGEST_NUMBER, _LONGEST_WHOLE = 20, 4000
+_MINUS_ZERO = Raw(b"-0")
+"""The only whole number in JSON that Python would write otherwise."""
 _LONGEST_LINE = 1024**3
 _ROOM_BYTES, _ESCAPED = 1024**2, 8
 Make = Callable[[bytes, Any], NewRecord]
@@ -200,7 +203,7 @@ def _too_long(line: int, longest: int) -> BadRecord:
 def _text(stream: BinaryIO, separator: str | None, longest: int) -> _Numbered:
     between = separator.encode() if separator is not None else None
     for number, line in _lines(stream, longest):
-        content = line.removesuffix(b"\n").removesuffix(b"\r")
+        content = line[:-1].removesuffix(b"\r") if line.endswith(b"\n") else line
         if between is None:
             yield number, NewRecord(content)
             continue
@@ -254,20 +257,20 @@ def _decoder(key: str | None) -> json.JSONDecoder:
     return json.JSONDecoder(object_pairs_hook=once, parse_int=_whole, parse_float=_decimal, parse_constant=_constant)
 
 
-def _whole(text: str) -> int:
+def _whole(text: str) -> int | Raw:
     if len(text) > _LONGEST_WHOLE:
         raise _NoNumber(f"a number has {len(text)} digits; the most is {_LONGEST_WHOLE}")
-    return int(text)
+    return _MINUS_ZERO if text == "-0" else int(text)
 
 
-def _decimal(text: str) -> float:
-    """A number that is written again as a number: in JSON there is no infinity."""
-    if math.isinf(number := float(text)):
+def _decimal(text: str) -> Raw:
+    """A number as it is written, with digits that a float would not keep; but none that others read as infinity."""
+    if math.isinf(float(text)):
         raise _NoNumber(f"{_cut(text)} is too large a number")
-    return number
+    return Raw(text.encode())
 
 
-def _constant(name: str) -> float:
+def _constant(name: str) -> Raw:
     raise _NoNumber(f"{name} is no number in JSON; write null, or a text")
 
 
@@ -342,7 +345,7 @@ def _kind(value: Any) -> str:  # noqa: ANN401 any JSON
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401 any JSON
-    return _cut(json.dumps(value, ensure_ascii=False))
+    return _cut(as_json(value).decode())
 
 
 def _cut(text: str) -> str:

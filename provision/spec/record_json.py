@@ -11,6 +11,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from provision.common.records import Headers, Record
 
 _PAIR = 2
@@ -86,7 +88,12 @@ def as_bytes(value: Any) -> bytes | None:  # noqa: ANN401 any JSON
     """Text as it is, null as nothing, anything else as JSON."""
     if isinstance(value, str):
         return value.encode()
-    return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return None if value is None else as_json(value)
+
+
+def as_json(value: Any) -> bytes:  # noqa: ANN401 any JSON, numbers also as `Raw`
+    """A value as JSON without spaces, with numbers as they were written."""
+    return msgspec.json.encode(value)
 
 
 def _decoded(value: Any, field: str) -> bytes | None:  # noqa: ANN401 any JSON

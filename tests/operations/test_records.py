@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provision.common.records import NewRecord
-from provision.errors import UsageError
+from provision.errors import ProvisionError, UsageError
 from provision.operations.records import new_records
 
 
@@ -108,5 +108,6 @@ def test_a_record_of_what_its_fields_may_be_stays_as_it_is(record: NewRecord) ->
 
 def test_a_line_that_is_none_is_told_with_its_place(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"value": "a"}\n{"value": "a", "partition": 7}\n')
-    with pytest.raises(UsageError, match=r"a\.jsonl:2: the partition must be from 0 to 1, not 7"):
+    with pytest.raises(ProvisionError, match=r"a\.jsonl:2: the partition must be from 0 to 1, not 7") as raised:
         list(new_records(tmp_path / "a.jsonl", 2))
+    assert raised.value.exit_code == 1  # as of the command: records before it may be written

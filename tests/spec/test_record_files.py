@@ -31,6 +31,9 @@ def read(text: str | bytes, form: Format, key: str | None = None, partitions: in
         ("text", None, "a\nb\r\n\nlast", [NewRecord(b"a"), NewRecord(b"b"), NewRecord(b""), NewRecord(b"last")]),
         ("text", ":", "1:a\n2:b:c\n:d\n", [NewRecord(b"a", b"1"), NewRecord(b"b:c", b"2"), NewRecord(b"d", b"")]),
         ("text", None, b"\xff\x00\n", [NewRecord(b"\xff\x00")]),
+        ("text", None, "bin\x01\r\nlast\r", [NewRecord(b"bin\x01"), NewRecord(b"last\r")]),
+        ("text", None, "\ra\rb\r\r\n\r\n\r", [NewRecord(b"\ra\rb\r"), NewRecord(b""), NewRecord(b"\r")]),
+        ("text", ":", "1:a\r\n2:b\r", [NewRecord(b"a", b"1"), NewRecord(b"b\r", b"2")]),
         ("text", None, "", []),
         ("jsonl", None, '{"value": "a"}\n\n  {"key": "1", "value": null}\n', [NewRecord(b"a"), NewRecord(None, b"1")]),
         (
@@ -68,6 +71,8 @@ def read(text: str | bytes, form: Format, key: str | None = None, partitions: in
                 NewRecord(b"b", b"2", (("trace", b"u"),)),
             ],
         ),
+        ("csv", None, 'key,value\r1,"a\rb\r\n"\r2,c\r', [NewRecord(b"a\rb\r\n", b"1"), NewRecord(b"c", b"2")]),
+        ("jsonl", None, '{"value": "a"}\r\n{"value":\r"b\\r"}\r', [NewRecord(b"a"), NewRecord(b"b\r")]),
         ("csv", "id", "id,name\n1,x\n", [NewRecord(b'{"id":"1","name":"x"}', b"1")]),
         ("csv", "id", "\ufeffid,value\n1,x\n", [NewRecord(b"x", b"1")]),
         ("csv", None, "key,value,timestamp\n1,a,-1\n2,b,1\n", [
@@ -180,6 +185,48 @@ def test_a_number_that_is_none_in_json_is_named(key: str | None, line: str, numb
     with pytest.raises(BadRecord) as raised:
         read(f'{{"{key or "value"}": 1}}\n{line % number}', "jsonl", key)
     assert (str(raised.value), raised.value.line) == (told, 2)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "3.00000000000000000001",
+        "1.10",
+        "1e3",
+        "1E+03",
+        "-0",
+        "-0.0",
+        "0",
+        "1e-400",
+        str(2**64 + 1),
+        f"-{10**30}",
+        "0.1",
+    ],
+)
+def test_a_number_stays_as_it_is_written(number: str) -> None:
+    line = '{"key": %s, "value": {"a": [%s, true]}, "headers": {"h": %s}}'.replace("%s", number)
+    written = number.encode()
+    content = b'{"a":[%s,true]}' % written
+    assert read(line, "jsonl") == [NewRecord(content, written, (("h", written),))]
+    assert read(line, "jsonl", "key") == [NewRecord(line.encode(), written)]
+    assert read(line, "jsonl", "value") == [NewRecord(line.encode(), content)]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('{"value": 1, "partition": 1.0}', "the partition must be from 0 to 2, not 1.0"),
+        ('{"value": 1, "partition": -0}', "the partition must be from 0 to 2, not -0"),
+        ('{"value": 1, "partition": [1.10]}', "the partition must be from 0 to 2, not [1.10]"),
+        ('{"value": 1, "timestamp": 1e3}', "after 1970; not 1e3"),
+        ('{"value": 1, "headers": 1.5}', "headers are an object, or a list of pairs, not a number"),
+        ("1.5", "a record is an object, not a number"),
+    ],
+)
+def test_a_number_in_a_wrong_place_is_named_as_it_is_written(line: str, told: str) -> None:
+    with pytest.raises(BadRecord) as raised:
+        read(line, "jsonl")
+    assert told in str(raised.value)
 
 
 @given(st.binary(max_size=200), st.sampled_from(FORMATS), st.sampled_from([None, ":", "key"]))
