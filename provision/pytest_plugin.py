@@ -60,6 +60,12 @@ def pytest_configure(config: pytest.Config) -> None:
     for option in ("--kafka-environment", "--kafka-logs"):
         if config.getoption(option.removeprefix("--").replace("-", "_")) == "":
             raise pytest.UsageError(f"{option} is empty; perhaps it is a variable that is not set")
+    try:
+        if not isinstance(file := config.getini("kafka_environment"), str):
+            raise pytest.UsageError(f"kafka_environment is the name or the path of one file, not {file!r}")
+        config.getini("kafka_check")
+    except (ValueError, TypeError) as error:  # as pytest says it of a type; from 9 on, of any
+        raise pytest.UsageError(f"kafka_check: {error}") from error
     if (directory := config.getoption("kafka_logs")) and not _is_worker(config):
         from provision.common.whole_files import require_writable
 
@@ -176,46 +182,46 @@ def kafka_environment(request: pytest.FixtureRequest, kafka_environment_values: 
 @pytest.fixture
 def kafka(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str, Any]) -> Iterator["Kafka"]:
     """A running cluster with topics and groups of this test alone, which are removed after it."""
-    from provision import Interrupted, ProvisionError
+    from provision import Interrupted, ProvisionError, UsageError
     from provision.testing import Kafka
-    from provision.testing.choice import as_told, asked_rightly
+    from provision.testing.choice import as_told
+    from provision.testing.marks import asked
 
     config, choice = request.config, _choice_of(request.config)
     wanted, environment = choice.running(request, kafka_environment_values, request.node)
     pool = choice.pool
     request.node.stash[_seen] = environment
-    use = pool.use(wanted)
-    given = None
-    try:
-        alone = not _is_worker(config) and pool.has_alone(wanted)
-        given = Kafka(environment, use, alone=alone, spare=config.getoption("kafka_keep"))
-    except Interrupted:
-        raise
-    except ProvisionError as error:  # the cluster is ill, perhaps by another test: that is no reason to end the run
-        told = as_told(error)
-    finally:
-        if given is None:
-            use.release()
-    if given is None:
-        pytest.fail(told, pytrace=False)
     own = os.getpid()
-    yield given
-    if os.getpid() != own:  # of a process that the test has forked
-        return
-    del request.node.stash[_seen]  # what it has left behind is told without the state of the cluster
-    check = asked_rightly(request.node).get("check", True)
-    told = ""
-    try:
-        beside = bool(config.stash[_outliving])
-        given.close(check=check and config.getini("kafka_check"), beside=beside)
-    except AssertionError as error:
-        told = "\n".join([str(error), *getattr(error, "__notes__", ())])
-    except Interrupted:
-        raise
-    except ProvisionError as error:
-        told = as_told(error)
+    with pool.use(wanted) as use:  # released also if it is interrupted, by Ctrl-C or by a timeout
+        given, told = None, list[str]()
+        try:
+            alone = not _is_worker(config) and pool.has_alone(wanted)
+            given = Kafka(environment, use, alone=alone, spare=config.getoption("kafka_keep"))
+        except Interrupted:
+            raise
+        except ProvisionError as error:  # the cluster is ill, perhaps by another test: that is no reason to end the run
+            told = [as_told(error)]
+        if given is None:
+            pytest.fail("\n".join(told), pytrace=False)
+        yield given
+        if os.getpid() != own:  # of a process that the test has forked
+            return
+        del request.node.stash[_seen]  # what it has left behind is told without the state of the cluster
+        told = []
+        try:
+            check = asked(request.node).get("check", True)
+        except UsageError as error:  # of a mark that it got meanwhile
+            check, told = True, [as_told(error)]
+        try:
+            given.close(check=check and config.getini("kafka_check"), beside=bool(config.stash[_outliving]))
+        except AssertionError as error:
+            told.append("\n".join([str(error), *getattr(error, "__notes__", ())]))
+        except Interrupted:
+            raise
+        except ProvisionError as error:
+            told.append(as_told(error))
     if told:
-        pytest.fail(told, pytrace=False)
+        pytest.fail("\n".join(told), pytrace=False)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -292,7 +298,7 @@ def _without_ours(
     from provision import ProvisionError
 
     error = raised.value
-    if not isinstance(error, ProvisionError) or item.config.getoption("fulltrace"):
+    if not isinstance(error, ProvisionError) or item.config.getoption("fulltrace", default=False):
         return raised
     ours = f"{Path(__file__).parent}{os.sep}"
     theirs = [
@@ -352,4 +358,6 @@ def _remove_all(config: pytest.Config, *, failed: bool) -> None:
 def _say(config: pytest.Config, text: str) -> None:
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter:
-        reporter.write_line(f"\n{text}" if not text.startswith("\n") else text)
+        reporter.write_line(f"\n{text}")
+    else:  # -p no:terminal
+        sys.stderr.write(f"{text}\n")

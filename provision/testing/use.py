@@ -4,6 +4,7 @@ import fcntl
 import os
 from collections.abc import Collection
 from pathlib import Path
+from typing import Self
 
 from provision import NotReady
 from provision.common.patience import Patience
@@ -44,6 +45,12 @@ class Use:
             fcntl.flock(self._file, fcntl.LOCK_UN)
             self._enter(fcntl.LOCK_EX)
             self._is_alone = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.release()
 
     def release(self) -> None:
         """End the use."""

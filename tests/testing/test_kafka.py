@@ -24,7 +24,7 @@ class _Cluster:
         self.there: dict[str, str] = {f"broker-{number}": "running" for number in (1, 2, 3)}
         self.names: set[str] = set()
         self.started: list[list[str]] = []
-        self.fails: Exception | None = None
+        self.fails: BaseException | None = None
 
     def as_client(self) -> "_Cluster":
         return self
@@ -99,6 +99,24 @@ def test_the_next_test_starts_what_a_dead_one_has_taken_down(cluster: _Cluster, 
     kafka.close()
     given(cluster, file).close()
     assert cluster.started == [["broker-1", "broker-2"]]
+
+
+@pytest.mark.parametrize(
+    "error", [AssertionError("late"), OSError("late"), pytest.fail.Exception("timeout"), KeyboardInterrupt("late")]
+)
+def test_an_end_that_fails_leaves_nothing_held_and_what_is_down_to_the_next_test(
+    cluster: _Cluster, tmp_path: Path, error: BaseException
+) -> None:
+    file = tmp_path / "use"
+    kafka = given(cluster, file)
+    kafka.kill("broker-1")
+    cluster.fails = error
+    with pytest.raises(type(error)):
+        kafka.close()
+    cluster.fails = None
+    later = given(cluster, file)
+    assert cluster.started == [["broker-1"]]
+    later.close()
 
 
 @pytest.mark.parametrize(

@@ -254,3 +254,43 @@ def test_marks_of_a_test_and_of_its_class_add_up(project: Project) -> None:  # n
     code, out = project.run(**NO_ENGINE)
     assert (code, counts(out)) == (0, {"passed": 1}), out
     assert project.is_clean
+
+
+ENDS = """
+import pytest
+
+@pytest.fixture
+def late(request):
+    return lambda **said: request.applymarker(pytest.mark.kafka(**said))
+
+@pytest.mark.parametrize("said", [{"verison": "4.1.0"}, {"check": 5}])
+def test_a_mark_that_comes_late(kafka, late, said):
+    late(**said)
+    kafka.stop("broker-1")
+
+def test_another_fixture_fails(kafka, request):
+    kafka.stop("broker-1")
+    request.addfinalizer(lambda: 1 / 0)
+
+@pytest.mark.parametrize("error", [AssertionError("x"), OSError("x"), pytest.fail.Exception("timeout")])
+def test_its_own_end_fails(monkeypatch, kafka, error):
+    def start(*_):
+        raise error
+
+    kafka.stop("broker-1")
+    monkeypatch.setattr(kafka.environment, "start", start)
+
+def test_after_them(kafka):
+    assert kafka.topic("t", records=["a"]).consume(1)
+"""
+
+
+@pytest.mark.process
+@pytest.mark.matrix
+def test_an_end_that_fails_disturbs_no_other_test(project: Project) -> None:  # noqa: F811
+    project.write(test_it__py=ENDS)
+    code, out = project.run("-p", "no:randomly", **NO_ENGINE)
+    assert (code, counts(out)) == (1, {"passed": 7, "error": 6}), out
+    assert "the mark kafka does not take verison" in out
+    assert "takes True or False as check, not 5" in out
+    assert project.is_clean

@@ -400,6 +400,49 @@ def test_options_that_cannot_be_used_are_refused_before_any_test(
     assert not (project.directory / "ran").exists()
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("kafka_check", '"maybe"', "kafka_check: invalid truth value 'maybe'"),
+        ("kafka_check", '["true"]', "kafka_check: "),
+        ("kafka_environment", '["a", "b"]', "kafka_environment is the name or the path of one file, not ['a', 'b']"),
+    ],
+)
+def test_keys_that_cannot_be_used_are_refused_before_any_test(
+    project: Project, key: str, value: str, told: str
+) -> None:
+    (project.directory / "pytest.ini").unlink()
+    project.write(pyproject__toml=f"[tool.pytest.ini_options]\n{key} = {value}\n")
+    project.write(test_it__py="def test_it():\n    open('ran', 'w').close()\n")
+    code, out = project.run()
+    assert code == pytest.ExitCode.USAGE_ERROR
+    assert f"ERROR: {told}" in out
+    assert not (project.directory / "ran").exists()
+
+
+PLAIN = """
+import pytest
+from provision import UsageError
+
+@pytest.fixture(scope="session")
+def kafka_environment():
+    return object()
+
+def test_fails(kafka_environment):
+    raise UsageError("no")
+
+def test_goes_on():
+    open("ran", "w").close()
+"""
+
+
+def test_pytest_without_its_terminal_plugin(project: Project) -> None:
+    project.write(test_it__py=PLAIN)
+    code, out = project.run("-p", "no:terminal")
+    assert (code, out) == (1, "")
+    assert (project.directory / "ran").exists()
+
+
 # -- with a cluster ---------------------------------------------------------------------------------------------------
 
 BEHAVIOUR = """

@@ -20,6 +20,17 @@ def test_many_use_it_together(tmp_path: Path) -> None:
         one.release()
 
 
+def test_who_is_interrupted_does_not_keep_it(tmp_path: Path) -> None:
+    def interrupted() -> None:
+        with Use(tmp_path / "use") as one:
+            one.alone()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    Use(tmp_path / "use").release()
+
+
 def test_one_that_wants_it_alone_waits_for_the_others(tmp_path: Path) -> None:
     one, other = Use(tmp_path / "use"), Use(tmp_path / "use")
     alone = threading.Event()
