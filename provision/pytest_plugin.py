@@ -9,7 +9,7 @@ import secrets
 import sys
 import threading
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -284,8 +284,11 @@ def _environment_of(item: pytest.Item) -> "Environment | None":
 
 
 def _is_interrupt(error: BaseException) -> bool:
-    if "provision" not in sys.modules:
-        return False
+    """Whether it is Ctrl-C, or what the program makes of it; also among errors of several fixtures."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(map(_is_interrupt, error.exceptions))
+    if isinstance(error, KeyboardInterrupt) or "provision" not in sys.modules:
+        return isinstance(error, KeyboardInterrupt)
     from provision import Interrupted
 
     return isinstance(error, Interrupted)
@@ -317,9 +320,31 @@ def _entries(traceback: TracebackType | None) -> Iterator[TracebackType]:
         traceback = traceback.tb_next
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """The controlling process removes what the run has started, once all workers have ended."""
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
+    """The controlling process removes what the run has started, once all workers have ended.
+
+    An interrupt here ends the run as it would anywhere else, but pytest tells afterwards what became of the tests.
+    """
+    try:
+        with _heeding_interrupts(session, "fixtures were not torn down"):
+            yield
+    finally:
+        _finish(session)
+
+
+@contextmanager
+def _heeding_interrupts(session: pytest.Session, left: str) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        if not _is_interrupt(error):
+            raise
+        session.exitstatus = pytest.ExitCode.INTERRUPTED
+        _say(session.config, f"interrupted: {left}")
+
+
+def _finish(session: pytest.Session) -> None:
     config = session.config
     made = config.stash[_choice].made if _choice in config.stash else None
     if _is_worker(config):
@@ -329,30 +354,36 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     is_forked = os.getpid() != _run_of(config).controller  # by a test
     if not is_forked and (made or config.stash[_workers].may_have_started):
-        _remove_all(config, failed=session.testsfailed > 0)
+        _remove_all(session)
 
 
-def _remove_all(config: pytest.Config, *, failed: bool) -> None:
+def _remove_all(session: pytest.Session) -> None:
     from provision import ProvisionError
     from provision.testing.choice import as_told
 
+    config, keep = session.config, session.config.getoption("kafka_keep")
     try:
         pool = _choice_of(config).pool
     except ProvisionError:  # without a home nothing was started, and a test that asked for it has told that
         return
     names = pool.names
-    if (directory := config.getoption("kafka_logs")) and failed:
+    left = f"what is left of {', '.join(names)} is removed within seconds, or by `provision gc`"
+    with _heeding_interrupts(session, "the clusters are kept" if keep else left):
+        if (directory := config.getoption("kafka_logs")) and session.testsfailed:
+            try:
+                pool.bundle(Path(directory))
+            except (ProvisionError, OSError) as error:
+                if _is_interrupt(error):
+                    raise
+                _say(config, f"{directory} does not have all of the clusters' state: {error}")
         try:
-            pool.bundle(Path(directory))
-        except (ProvisionError, OSError) as error:
-            _say(config, f"{directory} does not have all of the clusters' state: {error}")
-    try:
-        pool.remove()
-    except ProvisionError as error:
-        _say(config, as_told(error))
-    if config.getoption("kafka_keep"):
-        for name in names:
-            _say(config, f"{name} is kept: `provision status {name}` shows it, `provision down {name}` removes it")
+            pool.remove()
+        except ProvisionError as error:
+            if _is_interrupt(error):
+                raise
+            _say(config, as_told(error))
+    for name in names if keep else ():
+        _say(config, f"{name} is kept: `provision status {name}` shows it, `provision down {name}` removes it")
 
 
 def _say(config: pytest.Config, text: str) -> None:

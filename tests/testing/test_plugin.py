@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from provision import Environment
-from tests.engine import NO_ENGINE
+from tests.engine import NO_ENGINE, wait_until
 
 ROOT = Path(__file__).parents[2]
 INSTALLED = any(point.value == "provision.pytest_plugin" for point in entry_points(group="pytest11"))
@@ -299,6 +299,40 @@ def test_an_interrupt_ends_the_run_as_ctrl_c_does(project: Project, test: str) -
     assert "! KeyboardInterrupt !" in out
     assert "warning" not in out
     assert "failed" not in out
+
+
+AT_THE_END = """
+import pytest
+from provision import Interrupted
+
+@pytest.fixture(scope="session")
+def first():
+    yield
+    {how}
+
+@pytest.fixture(scope="session")
+def second():
+    yield
+    {how}
+
+def test_fails():
+    assert False
+
+def test_is_interrupted(first, second):
+    raise KeyboardInterrupt
+"""
+
+
+@pytest.mark.parametrize("how", ["raise KeyboardInterrupt", "raise Interrupted('interrupted')"])
+@pytest.mark.parametrize("shown", [True, False])
+def test_an_interrupt_at_the_end_ends_the_run_with_its_summary(project: Project, how: str, shown: bool) -> None:
+    project.write(test_it__py=AT_THE_END.format(how=how))
+    code, out = project.run(*([] if shown else ["-p", "no:terminal"]))
+    assert code == pytest.ExitCode.INTERRUPTED
+    assert "interrupted: fixtures were not torn down" in out
+    assert "Traceback" not in out
+    if shown:
+        assert counts(out)["failed"] == 1
 
 
 def test_a_run_that_asks_for_no_cluster_starts_none(project: Project) -> None:
@@ -684,6 +718,38 @@ def test_a_secured_cluster_has_its_users_and_listeners(project: Project) -> None
     assert (code, counts(out)) == (1, {"passed": 7, "error": 2}), out
     assert len(re.findall(r"ERROR test_it.py::test_leaves_a_client\[(?:first|second)\]", out)) == 2
     assert project.is_clean
+
+
+REMOVAL = """
+import os, signal
+from provision.testing import Pool
+
+def interrupted(call):
+    def interrupt(*args):
+        os.kill(os.getpid(), signal.SIGINT)
+        return call(*args)
+
+    return interrupt
+
+Pool.{call} = interrupted(Pool.{call})
+"""
+
+
+@pytest.mark.process
+@pytest.mark.matrix
+@pytest.mark.parametrize(("call", "kept"), [("remove", False), ("bundle", False), ("remove", True)])
+def test_a_removal_that_is_interrupted_says_what_is_left(project: Project, call: str, kept: bool) -> None:
+    project.write(conftest__py=REMOVAL.format(call=call), test_it__py="def test_it(kafka):\n    assert False\n")
+    code, out = project.run("--kafka-logs=logs", *(["--kafka-keep"] if kept else []), **NO_ENGINE)
+    assert (code, counts(out)["failed"]) == (pytest.ExitCode.INTERRUPTED, 1), out
+    assert "Traceback" not in out
+    if kept:
+        assert "interrupted: the clusters are kept" in out
+        (name,) = re.findall(r"(\S+) is kept", out)
+        Environment.named(name, home=project.home).down()
+    else:
+        assert re.search("interrupted: what is left of kafka-\\S+ is removed within seconds, or by `provision gc`", out)
+    assert wait_until(lambda: not project.nodes, 60)
 
 
 ASYNC = """
