@@ -40,7 +40,8 @@ class TestTopic:
 
         Raises:
             TypeError, ValueError: one of them is no record; says which, and what of it is wrong. None is written.
-            UsageError: there is no such file, or a line of it is no record.
+            UsageError: there is no such file.
+            ProvisionError: a line of it is no record; those before it may be written.
         """
         __tracebackhide__ = True
         return self._environment.produce(self.name, new_records(records))
