@@ -49,6 +49,8 @@ THREAD_POOLS = {
 DYNAMIC = frozenset({*THREAD_POOLS, "log.retention.ms", "min.insync.replicas"})
 DYNAMIC_RATES = frozenset({"leader.replication.throttled.rate", "follower.replication.throttled.rate"})
 OFFSETS = "__consumer_offsets"
+INTERNAL = frozenset({OFFSETS, "__transaction_state", "__news"})
+"""Topics that it calls internal, if they are there."""
 Row = tuple[int, ...]
 At = tuple[str, int]
 Entries = dict[str, dict[str, Any]]
@@ -216,7 +218,7 @@ class FakeKafka:
                 ObservedTopic(
                     name,
                     tuple(self._observed(number, p, up) for number, p in enumerate(topic.partitions)),
-                    internal=name == OFFSETS,
+                    internal=name in INTERNAL,
                 )
                 for name, topic in sorted(self.topics.items())
                 if name not in self.hidden
@@ -594,7 +596,7 @@ class FakeTopics:
         self.kafka.note("delete", list(names))
         failures = {name: reason for name in names if (reason := self.kafka.refusals.get(name))}
         for name in set(names) - failures.keys():
-            assert not name.startswith("__")
+            assert name not in INTERNAL
             del self.kafka.topics[name]
         return failures
 

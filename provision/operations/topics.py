@@ -53,6 +53,14 @@ _ANSWER_S = 5.0
 _CREATED_S = 30.0
 # How often to look for nodes that have exited, while topics are not ready yet.
 _LOOK_S = 0.3
+# Kafka's own topics. Not all of them does it call internal: not those that only tiered storage or the controllers use.
+_OF_KAFKA = {
+    "__consumer_offsets": "groups lose their offsets",
+    "__transaction_state": "nobody knows which transactions are open",
+    "__share_group_state": "share groups lose what they have acknowledged",
+    "__remote_log_metadata": "nobody knows which records are in remote storage",
+    "__cluster_metadata": "the controllers know nothing of the cluster",
+}
 _ADDRESS_HINT = "do they run, and is the address right?"
 
 
@@ -202,7 +210,7 @@ def delete_topics(cluster: KafkaCluster, names: Sequence[str], tell: Listener = 
     """Delete topics by name, never Kafka's own.
 
     Raises:
-        Refused: one of them is internal; none is deleted.
+        Refused: one of them is Kafka's own; none is deleted.
         UsageError: one does not exist; none is deleted.
         KafkaRefused: Kafka refused all of them.
         PartlyApplied: Kafka refused some.
@@ -210,9 +218,11 @@ def delete_topics(cluster: KafkaCluster, names: Sequence[str], tell: Listener = 
     from provision.kafka.admin import connected
 
     names = list(dict.fromkeys(names))
-    if internal := [topic for topic in names if topic.startswith("__")]:
-        raise Refused(f"{', '.join(internal)} belongs to Kafka itself", why="without it groups lose their offsets")
-    topics_without_settings(cluster, names)
+    chosen = [topic for topic in topics_without_settings(cluster, names) if topic.name in names]
+    if own := [topic.name for topic in chosen if topic.internal or topic.name in _OF_KAFKA]:
+        why = (f"without {name}, {_OF_KAFKA.get(name, 'Kafka cannot do its work')}" for name in own)
+        what = f"{', '.join(own)} {'belong' if own[1:] else 'belongs'} to Kafka itself"
+        raise Refused(what, why="\n".join(why))
     with action(tell, Verb.DELETE, *(f"{TOPIC} {name}" for name in names)):
         with connected(cluster.access) as admin:
             failures = admin.topics.delete(names)
