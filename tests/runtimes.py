@@ -6,7 +6,7 @@ from pathlib import Path
 from provision.cluster.layout import Layout
 from provision.errors import Unavailable
 from provision.events import Listener, silent
-from provision.home.place import Home
+from provision.home.place import Home, Place
 from provision.runtime import Runtimes
 from provision.runtime.base import Runtime
 from provision.runtime.fake import FakeRuntime
@@ -19,13 +19,14 @@ class FakeRuntimes(Runtimes):
     """One fake runtime for every environment, which has things where containers have them.
 
     Args:
-        home: the home's directory.
+        home: the home, as for `Runtimes`; of one, only its directory.
         answers: by kind what answers; one runtime stands for every kind.
-        cache: the cache; the home's own without it.
+        cache: the cache; by default in the home's directory.
     """
 
-    def __init__(self, home: Path, answers: FakeRuntime | Answers, cache: Path | None = None) -> None:
-        super().__init__(Home.at(home, cache or home / "cache"))
+    def __init__(self, home: Place, answers: FakeRuntime | Answers, cache: Path | None = None) -> None:
+        directory = Home.of(home).directory
+        super().__init__(Home.at(directory, cache or directory / "cache"))
         self.answers: Answers = {"docker": answers, "process": answers} if isinstance(answers, FakeRuntime) else answers
 
     def layout(self, kind: str, spec: EnvironmentSpec, base_directory: str) -> Layout:

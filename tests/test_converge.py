@@ -2,6 +2,7 @@
 
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,7 +30,7 @@ from provision.events import ActionDone, Event, Notice, Planned, silent
 from provision.kafka.access import Access
 from provision.kafka.levels import Level
 from provision.operations import life
-from provision.operations.life import restart_rolling
+from provision.operations.life import restart_rolling, start
 from provision.operations.remove import down
 from provision.operations.status import status, wait_for
 from provision.operations.topics import KafkaCluster, apply_for
@@ -171,6 +172,17 @@ def test_a_rolling_restart_takes_the_active_controller_last(living: Living) -> N
         "broker-3",
         "broker-1",
     )
+
+
+@pytest.mark.parametrize("again", [start, restart_rolling])
+def test_what_has_no_nodes_any_more_is_not_started_again_without_a_word(
+    living: Living, again: Callable[..., object]
+) -> None:
+    living.settles()
+    for node in living.runtime.observe("living").nodes:
+        living.runtime.remove_node("living", node.name)
+    with pytest.raises(UsageError, match="living has no nodes"):
+        again(living.runtime, "living", (), Patience(5.0))
 
 
 def test_an_interrupt_ends_a_rolling_restart_when_the_node_at_hand_runs_again(

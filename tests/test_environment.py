@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, nullcontext
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import yaml
 
 # The fake Kafka takes the place of what is loaded; an environment loads its operations only when they are used.
 import provision.operations.topics  # noqa: F401
-from provision import Environment, Level, UpOptions
+from provision import Environment, Level, UpOptions, described_file
 from provision.cluster.model import Topic
 from provision.errors import (
     Interrupted,
@@ -48,7 +48,8 @@ from provision.runtime import Runtimes
 from provision.runtime.base import Streams
 from provision.runtime.fake import FakeRuntime
 from tests.engine import wait_until
-from tests.fake_kafka import FakeKafka, SpokenRuntime
+from tests.fake_kafka import FakeKafka, Partition, SpokenRuntime
+from tests.fake_kafka import Topic as FakeTopic
 from tests.runtimes import FakeRuntimes
 
 NAME = "shop"
@@ -149,7 +150,7 @@ NAMED: dict[str, Callable[[Environment, Any], object]] = {
     "has_read_all": lambda shop, names: shop.has_read_all("group", names),
     "delete_groups": lambda shop, names: shop.delete_groups(names),
     "plan": lambda shop, names: shop.plan(give_up=names),
-    "tool": lambda shop, names: shop.tool("kafka-topics", names, Streams(io.BytesIO(), io.BytesIO(), io.BytesIO())),
+    "tool": lambda shop, names: shop.tool("kafka-topics", names, Streams(None, io.BytesIO(), io.BytesIO())),
     "changing": lambda shop, names: shop.changing("mine", names).__enter__(),
 }
 
@@ -205,6 +206,11 @@ TEXTS: dict[str, Asked] = {
     "tool": lambda shop, given: shop.tool(given, [], Streams(None, io.BytesIO(), io.BytesIO())),
     "streams": lambda shop, given: shop.tool("kafka-topics", "--list", given),
     "bundle": lambda shop, given: shop.bundle(given),
+    "export_certificates": lambda shop, given: shop.export_certificates(given),
+    "stores": lambda shop, given: shop.client_config("properties", stores=given),
+    "is_described_by": lambda shop, given: shop.is_described_by(given),
+    "described_file": lambda _, given: described_file(given),
+    "root": lambda _, given: described_file("ci", given),
     "named": lambda _, given: Environment.named(given),
     "user": lambda shop, given: shop.cluster(given),
     "listener": lambda shop, given: shop.cluster("", given),
@@ -225,6 +231,17 @@ NUMBERS: dict[str, Asked] = {
 def test_what_is_no_text_is_refused_where_it_is_given(living: Shop, what: str, given: Any) -> None:  # noqa: ANN401
     with pytest.raises(ProvisionError, match=r"(?i)\b(text|path|name|UpOptions|Streams)\b"):
         TEXTS[what](living.of(), given)
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_file_is_found_by_a_text_or_a_path(tmp_path: Path, kind: Callable[[str], Any]) -> None:
+    file = tmp_path / "environments" / "ci.yaml"
+    file.parent.mkdir()
+    file.write_text("name: shop\n")
+    for chosen in ("ci", "shop", "environments/ci.yaml", str(file)):
+        assert described_file(kind(chosen), kind(str(tmp_path))) == file
+    with pytest.raises(UsageError, match="there is no file nowhere"):
+        described_file(kind("nowhere.yaml"), kind(str(tmp_path)))
 
 
 @pytest.mark.parametrize("given", ["5", b"5", [5], True, float("nan")], ids=repr)
@@ -248,6 +265,44 @@ def test_a_node_that_does_not_exist_is_refused_where_it_is_named(living: Shop, a
     with pytest.raises(UsageError, match="shop has no node broker-9") as caught:
         ask(living.of(), "broker-9")
     assert caught.value.hint == "it has broker-1, broker-2, broker-3, zookeeper-1"
+
+
+class Texts(io.StringIO):
+    """Texts that go to a file of the system."""
+
+    def fileno(self) -> int:
+        """As sys.stdout has one."""
+        return 1
+
+
+def _closed() -> io.BytesIO:
+    stream = io.BytesIO()
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize(
+    ("streams", "told"),
+    [
+        ((None, None, None), "stdout of a tool is an open file of bytes, not None"),
+        ((None, Texts(), io.BytesIO()), "stdout of a tool is an open file of bytes, not"),
+        ((None, io.BytesIO(), Texts()), "stderr of a tool is an open file of bytes, not"),
+        ((None, io.BytesIO(), "err"), "stderr of a tool is an open file of bytes, not 'err'"),
+        ((None, _closed(), io.BytesIO()), "stdout of a tool is an open file of bytes, not"),
+        ((io.BytesIO(b"records"), io.BytesIO(), io.BytesIO()), "stdin of a tool is an open file of the system, not"),
+        ((5, io.BytesIO(), io.BytesIO()), "stdin of a tool is an open file of the system, not 5"),
+    ],
+)
+def test_streams_that_a_tool_cannot_use_are_refused_before_it_runs(
+    living: Shop, streams: tuple[Any, Any, Any], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[object] = []
+    monkeypatch.setattr(FakeRuntime, "run_tool", lambda *given: ran.append(given))
+    with pytest.raises(UsageError, match=told) as caught:
+        living.of().tool("kafka-topics", "--list", Streams(*streams))
+    assert "sys.std" in caught.value.hint
+    assert ".buffer" in caught.value.hint
+    assert not ran
 
 
 @pytest.mark.parametrize("tail", [-1, -100])
@@ -376,12 +431,45 @@ def test_what_it_is_shows_in_words(tmp_path: Path) -> None:
         pytest.param({"file": 3}, "a path, not the number 3", id="a number of a file"),
         pytest.param({"file": b"shop.yaml"}, "a path, not bytes", id="bytes of a path"),
         pytest.param({"file": ["shop.yaml"]}, "a path, not a list", id="several files"),
-        pytest.param({"name": NAME, "home": 3}, "a home is a directory's path", id="a number of a home"),
+        pytest.param({"name": NAME, "home": 3}, "a home is a path, not 3", id="a number of a home"),
+        pytest.param({"name": NAME, "home": ""}, "a home is a path, not ''", id="no home"),
+        pytest.param({"name": NAME, "runtimes": "abc"}, "provision.runtime.Runtimes, not 'abc'", id="no runtimes"),
+        pytest.param({"name": NAME, "runtimes": Path()}, "provision.runtime.Runtimes, not", id="a path of runtimes"),
     ],
 )
 def test_arguments_that_do_not_go_together_are_refused_at_once(arguments: Values, told: str) -> None:
     with pytest.raises(UsageError, match=told):
         Environment(**arguments)
+
+
+@pytest.mark.parametrize("place", [str, Path, Home.at], ids=["text", "Path", "Home"])
+def test_shared_connections_are_made_of_what_a_home_is_given_as(tmp_path: Path, place: Callable[[Path], Any]) -> None:
+    runtimes = Runtimes(place(tmp_path / "home"))
+    assert runtimes.home.directory == Environment(name=NAME, home=tmp_path / "home").home.directory
+    assert Environment(name=NAME, runtimes=runtimes).home is runtimes.home
+
+
+def test_shared_connections_are_those_of_the_user_without_a_home_and_of_nothing_else() -> None:
+    assert Runtimes().home == Home.of_user()
+    with pytest.raises(UsageError, match="a home is a path, not 3"):
+        Runtimes(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        Environment.all,
+        lambda **given: Environment.named(NAME, **given),
+        Environment.examine_machine,
+        lambda **given: Environment.collector(**given).__enter__(),
+    ],
+    ids=["all", "named", "examine_machine", "collector"],
+)
+def test_whatever_takes_connections_checks_them(ask: Callable[..., object], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"runtimes are provision\.runtime\.Runtimes, not 'abc'"):
+        ask(runtimes="abc")
+    with pytest.raises(UsageError, match="either runtimes or a home, not both"):
+        ask(runtimes=Runtimes(tmp_path / "other"), home=tmp_path / "one")
 
 
 def test_two_homes_are_refused_for_a_name_too(tmp_path: Path) -> None:
@@ -746,10 +834,10 @@ def test_a_bundle_makes_its_directory_and_names_itself_if_it_cannot_be_written(l
     environment.bundle(file)
     assert [entry.name for entry in file.parent.iterdir()] == [file.name]
     for wrong in (file / "in-a-file.tar.gz", file.parent):
-        with pytest.raises(OSError, match=r"\w") as told:
+        with pytest.raises(UsageError, match="cannot write ") as told:
             environment.bundle(wrong)
-        assert told.value.filename == str(wrong)
-        assert ".new" not in str(told.value)
+        assert told.value.what == f"cannot write {wrong}"
+        assert told.value.why in ("Not a directory", "Is a directory")
     assert [entry.name for entry in file.parent.parent.rglob("*.new")] == []
 
 
@@ -782,6 +870,35 @@ def test_topics_that_are_not_there_or_kafkas_own_are_not_deleted(living: Shop) -
         environment.delete_topics(["orders", "__consumer_offsets"])
     assert [topic.name for topic in environment.topics()] == ["orders"]
     assert [topic.name for topic in environment.topics(internal=True)] == ["__consumer_offsets", "orders"]
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("__consumer_offsets", "without __consumer_offsets, groups lose their offsets"),
+        ("__transaction_state", "without __transaction_state, nobody knows which transactions are open"),
+        ("__share_group_state", "without __share_group_state, share groups lose what they have acknowledged"),
+        ("__remote_log_metadata", "without __remote_log_metadata, nobody knows which records are in remote storage"),
+        ("__news", "without __news, Kafka cannot do its work"),
+        ("__nope", ""),
+        ("_schemas", ""),
+    ],
+)
+def test_only_topics_that_are_kafkas_own_are_not_deleted_each_for_its_reason(living: Shop, name: str, why: str) -> None:
+    living.kafka.topics[name] = FakeTopic([Partition((1, 2, 3))])
+    with pytest.raises(Refused, match=f"{name} belongs to Kafka itself") if why else nullcontext() as caught:
+        living.of().delete_topics(["orders", name])
+    if caught:
+        assert caught.value.why == why
+    assert set(living.kafka.topics) == ({"orders", name} if why else set())
+
+
+def test_several_that_are_kafkas_own_are_all_named(living: Shop) -> None:
+    both = "__consumer_offsets", "__transaction_state"
+    living.kafka.topics |= {name: FakeTopic([Partition((1, 2, 3))]) for name in both}
+    with pytest.raises(Refused, match=f"{', '.join(both)} belong to Kafka itself") as caught:
+        living.of().delete_topics(both)
+    assert len(caught.value.why.splitlines()) == 2
 
 
 MORE = [*VALUES["topics"], {"name": "clicks", "partitions": 2}, {"name": "views"}]

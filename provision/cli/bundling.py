@@ -50,8 +50,8 @@ def write_bundle(environment: "Environment", file: Path, failed: str) -> None:
     """Write an archive of the state after what has failed; whatever becomes of that, the first failure counts."""
     try:
         environment.bundle(file)
-    except (ProvisionError, OSError) as error:
-        say(f"{file} is not written: {getattr(error, 'strerror', None) or error}")
+    except ProvisionError as error:
+        say(f"{file} is not written: {error.why or error}")
     else:
         say(f"wrote {file}, as {failed} has failed")
 

@@ -143,8 +143,11 @@ def told_as_unwritable(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        why = error.strerror or str(error)
+        if isinstance(error, FileExistsError):  # `mkdir` says it of a file in the place of a directory
+            why = os.strerror(errno.ENOTDIR)
         hint = "name another place, or see to its permissions and to the space there"
-        raise UsageError(f"cannot write {place}", why=error.strerror or str(error), hint=hint) from error
+        raise UsageError(f"cannot write {place}", why=why, hint=hint) from error
 
 
 def is_private(path: Path) -> bool:

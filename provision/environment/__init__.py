@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from provision.common.arguments import Texts, one_text, several
 from provision.common.values import replace
-from provision.environment.described import Place, runtimes_at
+from provision.environment.described import runtimes_of
 from provision.environment.entered import Entered
 from provision.events import Listener, silent
+from provision.home.place import Place
 from provision.spec.names import is_environment_name, require_environment_name
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class Environment(Entered):
         Raises:
             Unavailable: no engine answers, and one is needed (`need_engine`).
         """
-        looking = runtimes or runtimes_at(home)
+        looking = runtimes_of(home, runtimes)
         if need_engine:
             looking.of_kind("docker")
         found = []
@@ -128,7 +129,7 @@ class Environment(Entered):
         """
         from provision.operations.gc.collector import Collector
 
-        looking = runtimes or runtimes_at(home)
+        looking = runtimes_of(home, runtimes)
         try:
             yield Collector(looking, older_than_s, frozenset(several(jobs_ended, "owners of jobs")), on_event)
         finally:
@@ -140,7 +141,7 @@ class Environment(Entered):
         """Whether environments can run on this machine, as what, and what is wrong with it; changes nothing."""
         from provision.operations.doctor.machine import examine_machine
 
-        looking = runtimes or runtimes_at(home)
+        looking = runtimes_of(home, runtimes)
         try:
             return examine_machine(looking)
         finally:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from provision.common.arguments import Texts, several
+from provision.common.arguments import Texts, path, several
 from provision.environment.heard import Heard
 from provision.errors import InvalidEnvironment, UsageError
 from provision.events import Listener, silent
-from provision.home.place import Home
+from provision.home.place import Home, Place
 from provision.runtime import Runtimes
 from provision.spec.source import Source
 
@@ -20,13 +20,19 @@ if TYPE_CHECKING:
     from provision.runtime.base import Runtime
 
 
-Place = Home | str | Path | None
-"""A home, its directory, or None for the user's own."""
+def runtimes_of(home: Place, runtimes: Runtimes | None) -> Runtimes:
+    """The connections that are given, or others to where environments of that home run, made when they are needed.
 
-
-def runtimes_at(home: Place) -> Runtimes:
-    """Connections to where environments of that home run, made when they are needed."""
-    return Runtimes(Home.of(home))
+    Raises:
+        UsageError: both are given, or something else is.
+    """
+    if runtimes is None:
+        return Runtimes(home)
+    if not isinstance(runtimes, Runtimes):
+        raise UsageError(f"runtimes are provision.runtime.Runtimes, not {runtimes!r}")
+    if home is not None:
+        raise UsageError("runtimes have a home of their own: give either runtimes or a home, not both")
+    return runtimes
 
 
 class Described(Heard):
@@ -44,8 +50,7 @@ class Described(Heard):
         take_over: bool = False,
         **values: Any,  # noqa: ANN401 whatever the schema takes; it is checked
     ) -> None:
-        if home is not None and runtimes is not None:
-            raise UsageError("runtimes have a home of their own: give either runtimes or a home, not both")
+        self._runtimes = runtimes_of(home, runtimes)
         self._source = Source.of(file, overrides, values)
         super().__init__(on_event)
         self.take_over = take_over
@@ -53,7 +58,6 @@ class Described(Heard):
         self.user = self.listener = ""
         self._own_runtimes = runtimes is None
         self._kind: str | None = None
-        self._runtimes = runtimes or runtimes_at(home)
 
     def close(self) -> None:
         """Close the connections. The cluster is not touched."""
@@ -70,8 +74,9 @@ class Described(Heard):
 
     def is_described_by(self, file: str | Path) -> bool:
         """Whether that is the environment file."""
+        other = path(file, "an environment's file")
         try:
-            return self.file is not None and self.file.samefile(file)
+            return self.file is not None and self.file.samefile(other)
         except OSError:
             return False
 

@@ -149,7 +149,7 @@ class Living(InsideKafka):
         """Run one of Kafka's own tools inside the environment, with these streams; returns its exit code.
 
         Raises:
-            UsageError: this version of Kafka has no such tool.
+            UsageError: this version of Kafka has no such tool, or one of the streams cannot be used.
             Refused: the environment was made from another file. What a tool does is known to nobody but the tool.
         """
         from provision.operations.tools import run_tool
@@ -160,6 +160,7 @@ class Living(InsideKafka):
             raise UsageError(f"the streams of a tool are Streams, not {streams!r}")
         chosen = several(arguments, "arguments")
         self._require_own()
+        streams.require_usable()
         return run_tool(self.runtime, self.name, name, chosen, streams, user=self.user, listener=self.listener)
 
     def warm(self, *, timeout_s: float = WAIT_S, when_idle: bool = False) -> tuple[Warmed, ...]:

@@ -218,8 +218,8 @@ class Looking(Described):
             What could not be had, each with the reason; the archive says it, too.
 
         Raises:
-            UsageError: there is neither a file nor an environment of that name, or the archive would replace the file.
-            OSError: the archive cannot be written; then there is none.
+            UsageError: there is neither a file nor an environment of that name, or the archive cannot be written (then
+                there is none) or would replace the file.
         """
         from provision import __version__
         from provision.operations.bundle import Contents, write_bundle
@@ -260,7 +260,7 @@ class Looking(Described):
         return self.runtime.inside_address(self.name, node)
 
     def client_config(
-        self, form: str, user: str = "", *, inside: bool = False, listener: str = "", stores: Path | None = None
+        self, form: str, user: str = "", *, inside: bool = False, listener: str = "", stores: str | Path | None = None
     ) -> ClientConfig:
         """What a client needs to get in, in the form in which it reads it; `inside` the environment's network or here.
 
@@ -275,7 +275,8 @@ class Looking(Described):
 
         observed = require_nodes(self.runtime, self.name)
         brokers = {node.number: self.inside_address(node.name) for node in observed.of_role("broker")}
-        return client_config(observed, form, user, brokers if inside else None, listener=listener, stores=stores)
+        beside = None if stores is None else path(stores, "the file of the stores")
+        return client_config(observed, form, user, brokers if inside else None, listener=listener, stores=beside)
 
     def certificates(self) -> list[Certificate]:
         """Its certificates: whose they are, and when they end; none without TLS."""
@@ -284,7 +285,7 @@ class Looking(Described):
 
         return certificates(require_nodes(self.runtime, self.name))
 
-    def export_certificates(self, directory: Path, user: str = "", form: str = "pem") -> list[Path]:
+    def export_certificates(self, directory: str | Path, user: str = "", form: str = "pem") -> list[Path]:
         """Write its authority's certificate, and a user's key and certificate; returns the files.
 
         Args:
@@ -295,7 +296,8 @@ class Looking(Described):
         from provision.operations.certificates import export
         from provision.operations.status import require_nodes
 
-        return export(require_nodes(self.runtime, self.name), directory, user, form)
+        place = path(directory, "a directory")
+        return export(require_nodes(self.runtime, self.name), place, user, form)
 
     def cluster(self, user: str = "", listener: str = "") -> KafkaCluster:
         """Its cluster, or the external one at its file's `bootstrap_servers`.

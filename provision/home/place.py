@@ -8,8 +8,9 @@ from pathlib import Path
 import platformdirs
 from msgspec import Struct
 
+from provision.common.arguments import path
 from provision.common.own_directories import is_own, require_no_trap
-from provision.errors import Unavailable, UsageError
+from provision.errors import Unavailable
 from provision.home.cluster_notes import ClusterNotes
 from provision.home.ports import PortLeases
 from provision.home.seeds import SeedNotes
@@ -29,7 +30,7 @@ class Home(Struct, frozen=True):
     cache: Path
 
     @classmethod
-    def of(cls, place: "Home | Path | str | None") -> "Home":
+    def of(cls, place: "Place") -> "Home":
         """A home as it is, in a directory, or, with None, the user's own.
 
         Raises:
@@ -37,9 +38,7 @@ class Home(Struct, frozen=True):
         """
         if isinstance(place, Home):
             return place
-        if place is not None and not isinstance(place, str | os.PathLike):
-            raise UsageError(f"a home is a directory's path, not a Python object of the type {type(place).__name__}")
-        return cls.of_user() if place is None else cls.at(Path(place).absolute())
+        return cls.of_user() if place is None else cls.at(path(place, "a home").absolute())
 
     @classmethod
     def of_user(cls) -> "Home":
@@ -128,6 +127,10 @@ class Home(Struct, frozen=True):
     def jars(self, version: object) -> Path:
         """The jars of a Kafka version."""
         return self.cache / "kafka" / str(version)
+
+
+Place = Home | str | Path | None
+"""A home, its directory, or None for the user's own."""
 
 
 def _of_platform(place: Callable[..., Path]) -> Path:

@@ -19,7 +19,7 @@ from typing import IO, Any, TypeVar
 from msgspec import Struct
 
 from provision.cluster.model import RenderedFile
-from provision.common.whole_files import writing_output
+from provision.common.whole_files import told_as_unwritable, writing_output
 from provision.errors import Interrupted, ProvisionError, UsageError
 from provision.home.journals import Run
 from provision.home.secrets import known_secrets
@@ -57,14 +57,12 @@ def write_bundle(file: Path, contents: Contents, tail: int | None) -> tuple[str,
     """Write the archive, whole or not at all, and make its directory; returns what could not be had, with the reasons.
 
     Raises:
-        OSError: it cannot be written.
+        UsageError: it cannot be written.
     """
-    try:
+    with told_as_unwritable(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         with writing_output(file, _MODE) as stream, tarfile.open(fileobj=stream, mode="w:gz") as archive:
             return _Bundle(contents, archive).fill(tail)
-    except OSError as error:  # perhaps of a directory above it
-        raise OSError(error.errno, error.strerror or str(error), str(file)) from error
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from provision.common.arguments import path
 from provision.errors import UsageError
 from provision.software.pins import is_lock_file
 from provision.spec.foreign import is_left_behind
@@ -61,15 +62,17 @@ def _is_file(file: Path) -> bool:
         return False
 
 
-def described_file(chosen: str, root: Path = HERE) -> Path:
+def described_file(chosen: str | Path, root: str | Path = HERE) -> Path:
     """The file of a path, a stem or a name, as `file_of`.
 
     Raises:
-        UsageError: there is none, as well.
+        UsageError: there is none, as well, or something else is given.
     """
-    file = file_of(chosen, root)
+    there = path(root, "a directory")
+    text = chosen if isinstance(chosen, str) else str(path(chosen, "an environment's file"))
+    file = file_of(text, there)
     if file is None:
-        raise nothing_described(chosen, root)
+        raise nothing_described(text, there)
     return file
 
 

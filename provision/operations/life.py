@@ -172,7 +172,7 @@ def restart_rolling(
         Refused: data are in memory and would be lost.
         NotReady, NodeFailed: the cluster cannot do without one, or it did not come back; names those not restarted.
     """
-    observed = require(runtime, name)
+    observed = require_nodes(runtime, name)
     chosen = _chosen(observed, nodes)
     _refuse_lost(observed, chosen)
     if any(observed.dies_with_its_data(node.name) for node in chosen):

@@ -66,7 +66,8 @@ def run_tool(  # noqa: PLR0913 what runs, and how it gets in
     that are valid inside, and commands from a how-to work unchanged.
 
     Raises:
-        UsageError: this version of Kafka has no such tool, or there is no such user, or listener where it runs.
+        UsageError: this version of Kafka has no such tool, the environment has no ZooKeeper for it, or there is no such
+            user, or listener where it runs.
     """
     observed = require_nodes(runtime, name)
     version = version_of(observed.version)
@@ -85,6 +86,9 @@ def run_tool(  # noqa: PLR0913 what runs, and how it gets in
         asked = tuple(one for one in asked if one in way.own) or asked  # none: the tool itself says that nobody answers
     translated = tuple(as_seen_inside(argument, way.inside) for argument in arguments)
     address = filled_in_address(address_option(tool, version), translated, ",".join(asked))
+    if address and not asked and role is Role.ZOOKEEPER:
+        hint = f"give {tool} the address of another one, such as 127.0.0.1:2181"
+        raise UsageError(f"{name} has no ZooKeeper", why="its brokers use KRaft", hint=hint)
     option, properties, keys = "", b"", dict[str, bytes]()
     if way.own.issuperset(told_addresses(tool, (*address, *translated))):
         option, properties = filled_in_config(way.access, config_option(tool, version), arguments)

@@ -10,7 +10,7 @@ from msgspec import Struct
 from provision.cluster.layout import Layout
 from provision.errors import ProvisionError, Refused, Unavailable, UsageError
 from provision.events import Listener, Notice, silent
-from provision.home.place import Home
+from provision.home.place import Home, Place
 from provision.home.secrets import Where
 from provision.runtime.base import Runtime
 from provision.spec.model import EnvironmentSpec
@@ -35,10 +35,17 @@ _WHERE = {"docker": "in Docker", "process": "as plain processes", SWARM: "on a s
 
 
 class Runtimes:
-    """The runtimes of one home. Each is connected on first use, until `close`."""
+    """The runtimes of one home. Each is connected on first use, until `close`.
 
-    def __init__(self, home: Home) -> None:
-        self.home = home
+    Args:
+        home: a home, its directory, or None for the user's own.
+
+    Raises:
+        UsageError: `home` is something else.
+    """
+
+    def __init__(self, home: Place = None) -> None:
+        self.home = Home.of(home)
         self._connected: dict[str, Runtime] = {}
         self._connecting = threading.Lock()
         self._told_of_engine = ""

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, ClassVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from msgspec import Struct
 
@@ -17,7 +17,7 @@ from provision.cluster.identity import Identities
 from provision.cluster.layout import Layout
 from provision.cluster.model import MAIN_FILES, Cluster, Node, RenderedFile, Role
 from provision.common.patience import Patience
-from provision.errors import PortTaken, ProvisionError
+from provision.errors import PortTaken, ProvisionError, UsageError
 from provision.events import Listener, silent
 from provision.plan.about import About
 from provision.plan.observed import ObservedEnvironment
@@ -39,11 +39,40 @@ _JAVA_VERSION = re.compile(r'version "(?:1\.)?(\d+)')
 
 
 class Streams(Struct, frozen=True):
-    """The three standard streams of a tool."""
+    """The three standard streams of a tool, all of bytes; `stdin` is a file of the system, or None for none."""
 
     stdin: BinaryIO | None
     stdout: BinaryIO
     stderr: BinaryIO
+
+    def require_usable(self) -> None:
+        """Check, without reading or writing anything, that a tool can use them.
+
+        Raises:
+            UsageError: one of them is of texts, closed, or something else.
+        """
+        for name, stream in (("stdout", self.stdout), ("stderr", self.stderr)):
+            if not _takes_bytes(stream):
+                hint = f"for example sys.{name}.buffer, and not sys.{name}; or an io.BytesIO"
+                raise UsageError(f"{name} of a tool is an open file of bytes, not {stream!r}", hint=hint)
+        if self.stdin is not None and not _has_descriptor(self.stdin):
+            hint = "for example sys.stdin.buffer, or None; an io.BytesIO can only be written to"
+            raise UsageError(f"stdin of a tool is an open file of the system, not {self.stdin!r}", hint=hint)
+
+
+def _takes_bytes(stream: Any) -> bool:  # noqa: ANN401 what programs give
+    try:
+        stream.write(b"")
+    except (AttributeError, TypeError, ValueError):  # it cannot, it is of texts, or closed
+        return False
+    return hasattr(stream, "flush")
+
+
+def _has_descriptor(stream: Any) -> bool:  # noqa: ANN401 what programs give
+    try:
+        return isinstance(stream.fileno(), int)
+    except (AttributeError, ValueError):  # it is no file, or one in memory, or closed
+        return False
 
 
 @dataclass(frozen=True, slots=True)

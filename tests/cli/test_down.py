@@ -79,7 +79,7 @@ def several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeRuntime:
     monkeypatch.setattr(
         provision.environment.described,
         "Runtimes",
-        lambda home: FakeRuntimes(home.directory, {"docker": runtime, "process": NONE}),
+        lambda home: FakeRuntimes(home, {"docker": runtime, "process": NONE}),
     )
     home = str(tmp_path / "home")
     abouts = {
@@ -213,7 +213,7 @@ def test_an_engine_that_does_not_answer_is_told(
     monkeypatch.setenv("PROVISION_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     answers: Answers = {"docker": NONE, "process": FakeRuntime()}
-    monkeypatch.setattr(provision.environment.described, "Runtimes", lambda home: FakeRuntimes(home.directory, answers))
+    monkeypatch.setattr(provision.environment.described, "Runtimes", lambda home: FakeRuntimes(home, answers))
     assert run(line) == code
     told = capsys.readouterr().err
     assert told.count("no Docker engine answers") == 1

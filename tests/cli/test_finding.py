@@ -223,7 +223,7 @@ def test_a_name_that_no_environment_can_have_is_told_once_with_its_place_by_ever
 def renamed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> FakeRuntime:
     """An environment `sec` that is up, and a file `sec.yaml` that has named it, and names `sec2` now."""
     runtime = FakeRuntime()
-    monkeypatch.setattr(provision.environment.described, "Runtimes", lambda home: FakeRuntimes(home.directory, runtime))
+    monkeypatch.setattr(provision.environment.described, "Runtimes", lambda home: FakeRuntimes(home, runtime))
     (folder / "sec.yaml").write_text("name: sec\nbrokers: {port: auto}\n")
     assert run(["up", "sec", "--until", "process"]) == 0
     (folder / "sec.yaml").write_text("name: sec2\nbrokers: {port: auto}\n")
@@ -331,7 +331,7 @@ def test_what_another_runtime_has_of_a_file_is_told_too(
     """As if the file had said another `runtime` then: this one has asked nothing of it."""
     now = FakeRuntime()
     there = {"docker": now, "process": renamed}
-    monkeypatch.setattr(provision.environment.described, "Runtimes", lambda home: FakeRuntimes(home.directory, there))
+    monkeypatch.setattr(provision.environment.described, "Runtimes", lambda home: FakeRuntimes(home, there))
     monkeypatch.setattr(FakeRuntimes, "connected", lambda _runtimes: (now,))
     capsys.readouterr()
     assert Environment(folder / "sec.yaml").others_of_file() == ("sec",)

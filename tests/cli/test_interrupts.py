@@ -191,7 +191,7 @@ def on_verb(now, subject):
         os.write(1, b".")
         threading.Event().wait(holds)
 runtime.on_verb = on_verb
-provision.environment.described.Runtimes = lambda home: FakeRuntimes(home.directory, runtime)
+provision.environment.described.Runtimes = lambda home: FakeRuntimes(home, runtime)
 Path("shop.yaml").write_text("name: shop\\nbrokers: {port: auto}\\n")
 code = run(["up", "shop.yaml", "--until", "process"])
 os.write(1, b"" if runtime.observe("shop").is_absent else b"left")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from provision import Environment
 from provision.cli.run import run
 from provision.common.whole_files import told_as_unwritable, write_output
 from provision.errors import UsageError
@@ -49,16 +50,27 @@ def test_it_is_told_in_one_way(command: str, capsys: pytest.CaptureFixture[str])
 WRITERS: dict[str, Callable[[Path], object]] = {
     "a plan": MADE.saved.write,
     "certificates": lambda place: write_below(place, {"ca.pem": b""}),
+    "an archive": lambda place: Environment.named("shop").bundle(place),
 }
 
 
+@pytest.mark.usefixtures("runtime")
+@pytest.mark.parametrize("below", ["file/below", "file/below/it"])
 @pytest.mark.parametrize("what", WRITERS)
-def test_so_it_is_in_programs(what: str, tmp_path: Path) -> None:
+def test_so_it_is_in_programs(what: str, below: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot write") as told:
-        WRITERS[what](tmp_path / "file" / "below")
+        WRITERS[what](tmp_path / below)
     assert told.value.why == "Not a directory"
     assert told.value.hint
+
+
+@pytest.mark.parametrize("what", ["certificates"])
+def test_a_file_in_the_place_of_a_directory_is_told_as_one(what: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot write") as told:
+        WRITERS[what](tmp_path / "file")
+    assert told.value.why == "Not a directory"
 
 
 def test_what_can_be_written_is(tmp_path: Path) -> None:

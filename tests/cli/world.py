@@ -97,7 +97,7 @@ def settle(directory: Path, patch: pytest.MonkeyPatch) -> tuple[SpokenRuntime, F
     for kind in KINDS:
         runtime.archives.keep(kind)
     kafka = FakeKafka(runtime, NAME)
-    patch.setattr(provision.environment.described, "Runtimes", lambda home: FakeRuntimes(home.directory, runtime))
+    patch.setattr(provision.environment.described, "Runtimes", lambda home: FakeRuntimes(home, runtime))
     kafka.speak(patch)
     patch.setattr(provision.operations.doctor.machine, "gather_machine", lambda _: MACHINE)
     for module, name, instead in _INSTEAD:

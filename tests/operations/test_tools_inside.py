@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping
+from contextlib import nullcontext
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from provision.cluster.layout import container_layout
 from provision.cluster.model import Node, Role
 from provision.cluster.resolve import resolve
+from provision.errors import UsageError
 from provision.operations.tools import as_seen_inside, run_tool
 from provision.runtime.base import Streams
 from provision.runtime.fake import FakeRuntime
@@ -114,17 +116,20 @@ class Published(FakeRuntime):
         return node.endpoint
 
 
-@pytest.fixture
-def runtime() -> Published:
-    spec = EnvironmentSpec.model_validate(
-        {"name": "orders", "zookeeper": {"port": 2181}, "brokers": {"nodes": 2, "port": 9092}}
-    )
+def published(**sections: object) -> Published:
+    """An environment with two brokers."""
+    spec = EnvironmentSpec.model_validate({"name": "orders", "brokers": {"nodes": 2, "port": 9092}, **sections})
     cluster = resolve(spec, container_layout(spec), {}, "/environments")
     runtime = Published()
     runtime.create_network(cluster)
     for node in cluster.nodes:
         runtime.create_node(cluster, node, ())
     return runtime
+
+
+@pytest.fixture
+def runtime() -> Published:
+    return published(zookeeper={"port": 2181})
 
 
 BROKERS = "orders-broker-1:9092,orders-broker-2:9092"
@@ -152,3 +157,21 @@ def test_a_tool_is_started_with_addresses_that_hold_inside(
     assert run_tool(runtime, "orders", tool, arguments, Streams(None, out, io.BytesIO())) == 0
     _, _, said = out.getvalue().decode().strip().partition(" ")
     assert said == started_with
+
+
+@pytest.mark.parametrize(
+    ("arguments", "started_with"),
+    [
+        (["ls", "/"], None),
+        ([], None),
+        (["--help"], "-server --help"),
+        (["others:2181", "ls", "/"], "-server others:2181 ls /"),
+    ],
+)
+def test_a_tool_of_zookeeper_is_refused_where_there_is_none_unless_it_is_told_another(
+    arguments: list[str], started_with: str | None
+) -> None:
+    runtime, out = published(kafka={"mode": "kraft"}), io.BytesIO()
+    with pytest.raises(UsageError, match="orders has no ZooKeeper") if started_with is None else nullcontext():
+        run_tool(runtime, "orders", "zookeeper-shell", arguments, Streams(None, out, io.BytesIO()))
+    assert out.getvalue().decode().strip().partition(" ")[2] == (started_with or "")

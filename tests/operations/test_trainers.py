@@ -333,7 +333,7 @@ def test_it_is_told_where_a_user_looks(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     monkeypatch.setenv("PROVISION_HOME", str(world.home.directory))
-    monkeypatch.setattr(provision.environment.described, "Runtimes", lambda _home: world.runtimes)
+    monkeypatch.setattr(provision.environment.described, "runtimes_of", lambda *_: world.runtimes)
     world.up(UpOptions(until=Level.PROCESS))
     run([command, NAME])
     assert "in the background" not in capsys.readouterr().err

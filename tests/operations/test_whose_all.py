@@ -1,6 +1,7 @@
 """Everything that can change an environment asks whose it is: each command, and each method of `Environment`."""
 
 import io
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,9 +55,14 @@ def test_what_only_looks_is_known_to_be_a_command() -> None:
 
 @pytest.mark.parametrize("command", CHANGING.values(), ids=CHANGING)
 def test_each_command_refuses_the_file_of_another_checkout(
-    tmp_path: Path, other: tuple[SpokenRuntime, Path], capsys: pytest.CaptureFixture[str], command: list[str]
+    tmp_path: Path,
+    other: tuple[SpokenRuntime, Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: list[str],
 ) -> None:
     runtime, file = other
+    monkeypatch.setattr("sys.stdin", sys.__stdin__)  # a file of the system, which pytest's own is not
     before, verbs = runtime.observe(NAME), list[str]()
     runtime.on_verb = lambda verb, _subject: verbs.append(verb)
     assert run(command) == Refused.exit_code
@@ -71,7 +77,7 @@ def test_each_command_refuses_the_file_of_another_checkout(
 
 
 def _streams() -> Streams:
-    return Streams(io.BytesIO(), io.BytesIO(), io.BytesIO())
+    return Streams(None, io.BytesIO(), io.BytesIO())
 
 
 def _enter(environment: Environment) -> None:

@@ -106,9 +106,7 @@ def file(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("DOCKER_HOST", NO_ENGINE["DOCKER_HOST"])
     if request.param == "docker":
         runtime = FakeRuntime()
-        monkeypatch.setattr(
-            provision.environment.described, "Runtimes", lambda home: FakeRuntimes(home.directory, runtime)
-        )
+        monkeypatch.setattr(provision.environment.described, "Runtimes", lambda home: FakeRuntimes(home, runtime))
     file = tmp_path / f"{NAME}.yaml"
     file.write_text(f"runtime: {request.param}\nbrokers: {{nodes: 1, port: auto}}\nstorage: ./storage\n")
     return file

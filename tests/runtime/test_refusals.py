@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from provision.errors import PartlyApplied, ProvisionError
+from provision.errors import PartlyApplied, ProvisionError, StorageLost
 from provision.home.place import Home
 from provision.operations.remove import down
 from provision.runtime import Runtimes
+from provision.runtime.docker.client import refusal
 from tests.fake_engine import Answer, FakeEngine
 from tests.runtime.test_states import container, details
 
@@ -125,3 +126,13 @@ def test_what_the_engine_keeps_for_another_reason_is_its_refusal(
         with pytest.raises(ProvisionError, match="the Docker engine refused"):
             down(runtimes.of_kind("docker"), "odd", runtimes.home)
         runtimes.close()
+
+
+@pytest.mark.parametrize("before", ["", 'invalid mount config for type "bind": '])
+def test_a_directory_that_is_gone_from_under_a_container_is_told_with_what_mends_it(before: str) -> None:
+    gone = "/data/of shop/broker-1/data"
+    error = refusal("starting broker-1", f"{before}bind source path does not exist: {gone}")
+    assert isinstance(error, StorageLost)
+    assert error.what == f"starting broker-1: the directory {gone} is gone, and the node's data with it"
+    assert "put it back" in error.hint
+    assert "provision down" in error.hint

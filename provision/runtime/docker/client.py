@@ -13,7 +13,7 @@ from docker.constants import MINIMUM_DOCKER_API_VERSION
 from docker.errors import APIError, DockerException
 from requests.utils import get_environ_proxies
 
-from provision.errors import PartlyApplied, ProvisionError, Unavailable
+from provision.errors import PartlyApplied, ProvisionError, StorageLost, Unavailable
 from provision.runtime.base import port_forbidden, port_taken
 from provision.runtime.docker.engine import Engine, chosen_engine
 
@@ -105,6 +105,7 @@ def _unreachable(error: Exception, engine: Engine) -> Unavailable:
 _PORT = re.compile(
     r"(?:Bind for|listen tcp4?|bind host port(?: for)?) (?P<address>\S*?):(?P<port>\d+)(?P<reason>.*)", re.DOTALL
 )
+_NO_SOURCE = re.compile(r"bind source path does not exist: (.+)")
 _LEADERLESS = "swarm does not have a leader"
 _TAKEN = re.compile(r"already (?:in use|allocated)|Only one usage of each socket address")
 _FORBIDDEN = re.compile(r"permission denied|forbidden by its access permissions")
@@ -168,6 +169,10 @@ def refusal(doing: str, explanation: str) -> ProvisionError:
             return port_taken(doing, port["address"], int(port["port"]))
         if _FORBIDDEN.search(port["reason"]):
             return port_forbidden(doing, port["address"], port["port"])
+    if gone := _NO_SOURCE.search(text):
+        what = f"{doing}: the directory {gone[1]} is gone, and the node's data with it"
+        hint = "put it back as it was; or `provision down ENV`, then `provision up ENV`, makes the environment anew"
+        return StorageLost(what, why=text, hint=hint)
     return ProvisionError(f"{doing}: the Docker engine refused", why=text)
 
 
