@@ -8,7 +8,8 @@ import os
 import secrets
 import sys
 import threading
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -32,6 +33,8 @@ _TAIL = 200
 _choice = pytest.StashKey["Choice"]()
 _seen = pytest.StashKey["Environment"]()
 """What a test uses, or all of them."""
+_item = pytest.StashKey[pytest.Item]()
+"""The test that runs."""
 _began = pytest.StashKey[float]()
 _outliving = pytest.StashKey[set[pytest.FixtureDef[Any]]]()
 """The fixtures of a wider scope than a test that exist, and may have clients and topics of the environment."""
@@ -227,30 +230,74 @@ def kafka(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str,
 @pytest.hookimpl(tryfirst=True)
 def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
     """Fixtures of modules, for example, that are built on `kafka_environment` may keep things that outlive a test."""
+    config = request.config
     if fixturedef.scope == "function":  # as most are
+        if (item := config.stash.get(_item, None)) and item.get_closest_marker("kafka"):
+            _tell_what_it_asks_for(request, lambda name: _require_as_it_is(config, {name}))
         return
-    outliving = request.config.stash[_outliving]
-    sources = {"kafka_environment", *(known.argname for known in outliving)}
-    if sources.intersection(fixturedef.argnames):
-        outliving.add(fixturedef)
-        fixturedef.addfinalizer(lambda: outliving.discard(fixturedef))
+    if fixturedef.func.__module__ == __name__ and fixturedef.argname == "kafka_environment":
+        _choice_of(config).shared = request.getfixturevalue("kafka_environment_values")
+        _require_as_it_is(config, {fixturedef.argname})  # before it is started for a test that cannot have it
+    outliving = config.stash[_outliving]
+
+    def built_on(name: str) -> None:
+        if name in _sources(config) and fixturedef not in outliving:
+            outliving.add(fixturedef)
+            fixturedef.addfinalizer(lambda: outliving.discard(fixturedef))
+
+    for name in fixturedef.argnames:
+        built_on(name)
+    _tell_what_it_asks_for(request, built_on)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
+def _sources(config: pytest.Config) -> set[str]:
+    """The fixtures that give `kafka_environment`, or are built on it."""
+    return {"kafka_environment", *(known.argname for known in config.stash[_outliving])}
+
+
+def _tell_what_it_asks_for(request: pytest.FixtureRequest, tell: Callable[[str], None]) -> None:
+    """Call that with the name of each fixture that is asked for by `request.getfixturevalue`: no hook tells of it."""
+    ask = request.getfixturevalue
+
+    def asked_for(argname: str) -> Any:  # noqa: ANN401 of any fixture
+        __tracebackhide__ = True
+        value = ask(argname)
+        tell(argname)
+        return value
+
+    request.getfixturevalue = asked_for  # type: ignore[method-assign]
+
+
+def _require_as_it_is(config: pytest.Config, names: AbstractSet[str]) -> None:
+    """Fail the test if it has `kafka_environment` by one of these fixtures, and its marks ask for another one."""
+    __tracebackhide__ = True
+    item = config.stash.get(_item, None)
+    if item and _choice in config.stash and names & _sources(config):
+        config.stash[_choice].require_shared(item)
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     """`kafka_environment` is the same in all tests, so nothing can change it for one."""
-    names = getattr(item, "fixturenames", ())
-    if not _FIXTURES.intersection(names):
-        return
-    from provision.common.clocks import now_s
-
-    item.stash[_began] = now_s()
+    config, names = item.config, set(getattr(item, "fixturenames", ()))
+    config.stash[_item] = item
     if _seen in item.stash:  # it is run again, and may find no cluster
         del item.stash[_seen]
-    if "kafka_environment" in names:
-        from provision.testing.choice import require_as_it_is
+    if names & _FIXTURES:
+        from provision.common.clocks import now_s
 
-        require_as_it_is(item)
+        item.stash[_began] = now_s()
+    if "kafka_environment" in names:
+        from provision.testing.choice import require_described_alike
+
+        require_described_alike(item)
+    yield
+    if not item.get_closest_marker("kafka"):
+        return
+    _require_as_it_is(config, names)
+    request = getattr(item, "funcargs", {}).get("request")
+    if request is not None:
+        _tell_what_it_asks_for(request, lambda name: _require_as_it_is(config, {name}))
 
 
 # -- failures, and the end --------------------------------------------------------------------------------------------

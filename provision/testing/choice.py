@@ -1,6 +1,7 @@
 """Which environment each test gets, and what is told if it is wrong or cannot be started."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from provision.testing.marks import (
     described_by,
     described_otherwise,
     given_by,
+    has_ours,
     overridden,
 )
 from provision.testing.pool import AlreadyFailed, Pool, Wanted
@@ -31,10 +33,15 @@ class Choice:
         config: of the test run.
         make_pool: makes what the environments come from, once one is asked for.
         ahead: whether those that later tests ask for are started while earlier ones run.
+
+    Attributes:
+        made: what the environments come from, once one was asked for.
+        shared: the values of `kafka_environment`, once it was.
     """
 
     def __init__(self, config: pytest.Config, make_pool: Callable[[], Pool], *, ahead: bool) -> None:
         self.made: Pool | None = None
+        self.shared: Mapping[str, Any] | None = None
         self._config, self._make_pool, self._ahead = config, make_pool, ahead
         self._coming: tuple[object, list[dict[str, Any]]] | None = None
 
@@ -90,6 +97,22 @@ class Choice:
         request.node.stash[_tells] = True  # also if it is run again
         raise _unstarted(error, reason)
 
+    def require_shared(self, item: pytest.Item) -> None:
+        """Fail a test that has `kafka_environment`, the same in all tests, if its marks make another one of it."""
+        __tracebackhide__ = True
+        if self.shared is None or not has_ours(item):
+            return
+        said = asked_rightly(item)
+        with suppress(ProvisionError, OSError):  # starting it tells that
+            shared = self._wanted(self.shared, {}).key
+            changed = [
+                key for key, value in overridden(said).items() if self._wanted(self.shared, {key: value}).key != shared
+            ]
+            if changed:
+                told = f"the mark kafka({changed[0]}=…) cannot change kafka_environment, which is the same in all tests"
+                hint = "take the fixture kafka instead; its kafka.environment follows the mark"
+                pytest.fail(as_told(UsageError(told, hint=hint)), pytrace=False)
+
     def _start_ahead(self, item: pytest.Item, values: Mapping[str, Any]) -> None:
         """Have the next environment started that tests after this one ask for, one at a time.
 
@@ -123,16 +146,13 @@ class Choice:
         return Wanted(file, overrides=overrides)
 
 
-def require_as_it_is(item: pytest.Item) -> None:
-    """Fail a test that takes `kafka_environment`, the same in all tests, and asks for another one."""
+def require_described_alike(item: pytest.Item) -> None:
+    """Fail a test that takes `kafka_environment`, the same in all tests, if another one is described for it."""
     if other := described_otherwise(item):
         told = f"kafka_environment is the same in all tests, and {other}"
         hint = "take the fixture kafka instead, whose kafka.environment is the test's own; or run these tests alone"
         pytest.fail(as_told(UsageError(told, hint=hint)), pytrace=False)
-    if changed := list(overridden(asked_rightly(item))):
-        told = f"the mark kafka({changed[0]}=…) cannot change kafka_environment, which is the same in all tests"
-        hint = "take the fixture kafka instead; its kafka.environment follows the mark"
-        pytest.fail(as_told(UsageError(told, hint=hint)), pytrace=False)
+    asked_rightly(item)
 
 
 def asked_rightly(item: pytest.Item) -> dict[str, Any]:

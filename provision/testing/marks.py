@@ -85,13 +85,15 @@ def asked_later(item: pytest.Item, fixtures: AbstractSet[str]) -> list[dict[str,
     return found
 
 
-def _takes_ours(item: pytest.Item) -> bool:
-    """Whether a test takes `kafka_environment`, and not one of its own that overrides it."""
-    name, manager = "kafka_environment", item.config.pluginmanager.get_plugin("funcmanage")
-    if manager is None or name not in getattr(item, "fixturenames", ()):
-        return False
-    found: Sequence[Any] = manager.getfixturedefs(name, item) or ()
+def has_ours(item: pytest.Item) -> bool:
+    """Whether `kafka_environment` is ours in a test, and not one of its own that overrides it."""
+    manager = item.config.pluginmanager.get_plugin("funcmanage")
+    found: Sequence[Any] = (manager and manager.getfixturedefs("kafka_environment", item)) or ()
     return any(fixture.func.__module__ == "provision.pytest_plugin" for fixture in found[-1:])
+
+
+def _takes_ours(item: pytest.Item) -> bool:
+    return "kafka_environment" in getattr(item, "fixturenames", ()) and has_ours(item)
 
 
 def described_otherwise(item: pytest.Item) -> str:

@@ -127,6 +127,64 @@ def test_a_mark_cannot_change_what_all_tests_share(project: Project) -> None:  #
 
 # -- with a cluster ---------------------------------------------------------------------------------------------------
 
+SHARED = """
+import pytest
+
+@pytest.fixture
+def two(request):
+    request.applymarker(pytest.mark.kafka(brokers=2))
+
+@pytest.fixture
+def lazy(request):
+    return request.getfixturevalue("kafka_environment")
+
+@pytest.fixture(scope="session")
+def wide(request):
+    return request.getfixturevalue("kafka_environment")
+
+def test_apply(two, kafka_environment):
+    pass
+
+def test_apply_and_ask(two, request):
+    request.getfixturevalue("kafka_environment")
+
+class TestTwo:
+    pytestmark = pytest.mark.kafka(brokers=2)
+
+    def test_lazy(self, lazy):
+        pass
+
+    def test_wide(self, wide):
+        pass
+
+    @pytest.mark.parametrize("name", ["kafka_environment", "lazy", "wide"])
+    def test_ask(self, request, name):
+        request.getfixturevalue(name)
+
+    @pytest.mark.kafka(brokers=1, mode="kraft")
+    @pytest.mark.parametrize("name", ["kafka_environment", "lazy", "wide"])
+    def test_the_same(self, kafka_environment, lazy, wide, request, name):
+        assert request.getfixturevalue(name) is kafka_environment
+
+@pytest.mark.parametrize("time", [1, 2])
+def test_what_a_wide_one_makes_is_its_own(kafka, request, time):
+    topics = request.getfixturevalue("wide")
+    if time == 1:
+        topics.create_topic("wide")
+    assert [topic.name for topic in topics.topics()] == ["wide"]
+"""
+
+
+@pytest.mark.process
+@pytest.mark.matrix
+def test_what_all_tests_share_cannot_be_changed_however_it_is_asked_for(project: Project) -> None:  # noqa: F811
+    project.write(test_it__py=SHARED)
+    code, out = project.run("-p", "no:randomly", **NO_ENGINE)
+    assert (code, counts(out)) == (1, {"passed": 5, "failed": 4, "error": 3}), out
+    assert out.count("\nerror: the mark kafka(brokers=…) cannot change kafka_environment") == 7
+    assert project.is_clean
+
+
 TESTS = """
 import time
 from concurrent.futures import ThreadPoolExecutor

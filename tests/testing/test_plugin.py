@@ -207,6 +207,34 @@ class TestIt:
 def test_outside(outliving):
     assert outliving() == []
 
+class TestLazy:
+    @pytest.fixture(scope="class")
+    def at_once(self, request):
+        return request.getfixturevalue("kafka_environment")
+
+    @pytest.fixture(scope="class")
+    def later(self, request):
+        return lambda: request.getfixturevalue("kafka_environment")
+
+    @pytest.fixture(scope="class")
+    def above(self, request):
+        return request.getfixturevalue("later")
+
+    def test_not_yet(self, later, outliving):
+        assert outliving() == []
+
+    def test_at_once(self, at_once, outliving):
+        assert outliving() == ["at_once"]
+
+    def test_later(self, later, outliving):
+        assert later() and outliving() == ["at_once", "later"]
+
+    def test_above(self, above, outliving):
+        assert above() and outliving() == ["above", "at_once", "later"]
+
+def test_after_them(outliving):
+    assert outliving() == []
+
 class TestAbove:
     @pytest.fixture(scope="class")
     def above(self, of_module):
@@ -231,7 +259,7 @@ def test_of_another_module(outliving):
 def test_fixtures_that_outlive_the_test_and_use_the_cluster_are_known(project: Project) -> None:
     project.write(test_a__py=WIDER, test_b__py=LATER)
     code, out = project.run()
-    assert (code, counts(out)) == (0, {"passed": 10}), out
+    assert (code, counts(out)) == (0, {"passed": 15}), out
 
 
 OWN = """
