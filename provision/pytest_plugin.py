@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from provision.testing import Kafka
     from provision.testing.choice import Choice
 
-_RUN = "provision_run"
+_RUN, _GIVEN_IN = "provision_run", "provision_given_in"
 _MARK = (
     "kafka(version=None, mode=None, brokers=None, check=True): which cluster the `kafka` fixture gives the test, and "
     "whether what the test leaves behind fails it."
@@ -45,14 +45,19 @@ _UNSTARTED = "provision_unstarted"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The options, and the keys of the configuration file."""
     group = parser.getgroup("kafka", "clusters by provision")
-    group.addoption("--kafka-environment", metavar="FILE", help="The environment file; overrides `kafka_environment`.")
+    group.addoption(
+        "--kafka-environment",
+        metavar="FILE",
+        help="The environment file: its path from the current directory, or its name, as in `kafka_environment`, which "
+        "this overrides.",
+    )
     group.addoption(
         "--kafka-keep", action="store_true", help="Leave the clusters running; the next run with this option uses them."
     )
     group.addoption(
         "--kafka-logs", metavar="DIR", help="Write the logs of nodes around failed tests to this directory."
     )
-    parser.addini("kafka_environment", "The environment file, from the root directory.", default="")
+    parser.addini("kafka_environment", "The environment file: its path from the root, or its name.", default="")
     parser.addini("kafka_check", "Fail tests that leave topics, groups or connections.", type="bool", default=True)
 
 
@@ -73,7 +78,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from provision.common.whole_files import require_writable
 
         try:
-            require_writable(Path(directory, "any"))
+            require_writable(_given_in(config) / directory / "any")
         except OSError as error:
             raise pytest.UsageError(f"--kafka-logs {directory}: it cannot be written to: {error.strerror}") from error
 
@@ -102,6 +107,7 @@ class _Workers:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:  # noqa: ANN401 a class of xdist
         node.workerinput[_RUN] = tuple(self._run)
+        node.workerinput[_GIVEN_IN] = str(_given_in(self._config))
         self._at_work += 1
 
     @pytest.hookimpl(optionalhook=True)
@@ -154,6 +160,13 @@ def _run_of(config: pytest.Config) -> Run:
     return Run(*config.workerinput[_RUN]) if _is_worker(config) else config.stash[_run_key]  # type: ignore[attr-defined]
 
 
+def _given_in(config: pytest.Config) -> Path:
+    """The directory in which pytest was called, from which paths of its command line are."""
+    if _is_worker(config):
+        return Path(config.workerinput[_GIVEN_IN])  # type: ignore[attr-defined]
+    return config.invocation_params.dir
+
+
 def _choice_of(config: pytest.Config) -> "Choice":
     if _choice not in config.stash:
         from provision.testing import Pool
@@ -161,7 +174,7 @@ def _choice_of(config: pytest.Config) -> "Choice":
 
         keep = config.getoption("kafka_keep")
         pool = partial(Pool, *_run_of(config), keep=keep)
-        config.stash[_choice] = Choice(config, pool, ahead=not keep and not _is_worker(config))
+        config.stash[_choice] = Choice(config, pool, _given_in(config), ahead=not keep and not _is_worker(config))
     return config.stash[_choice]
 
 
@@ -319,7 +332,7 @@ def pytest_runtest_makereport(
         from provision.testing.reporting import sections
 
         directory = item.config.getoption("kafka_logs")
-        place = Path(directory) if directory else None
+        place = _given_in(item.config) / directory if directory else None
         report.sections += sections(environment, item.nodeid, item.stash.get(_began, call.start), place, tail=_TAIL)
     return report
 
@@ -418,7 +431,7 @@ def _remove_all(session: pytest.Session) -> None:
     with _heeding_interrupts(session, "the clusters are kept" if keep else left):
         if (directory := config.getoption("kafka_logs")) and session.testsfailed:
             try:
-                pool.bundle(Path(directory))
+                pool.bundle(_given_in(config) / directory)
             except (ProvisionError, OSError) as error:
                 if _is_interrupt(error):
                     raise

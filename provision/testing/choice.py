@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from provision import Environment, Interrupted, ProvisionError, UsageError, described_file
+from provision.operations.finding import looks_like_path
+from provision.spec.names import is_environment_name
 from provision.testing.marks import (
     OVERRIDES,
     asked,
@@ -32,6 +35,7 @@ class Choice:
     Args:
         config: of the test run.
         make_pool: makes what the environments come from, once one is asked for.
+        given_in: from where the paths of pytest's command line are.
         ahead: whether those that later tests ask for are started while earlier ones run.
 
     Attributes:
@@ -39,10 +43,10 @@ class Choice:
         shared: the values of `kafka_environment`, once it was.
     """
 
-    def __init__(self, config: pytest.Config, make_pool: Callable[[], Pool], *, ahead: bool) -> None:
+    def __init__(self, config: pytest.Config, make_pool: Callable[[], Pool], given_in: Path, *, ahead: bool) -> None:
         self.made: Pool | None = None
         self.shared: Mapping[str, Any] | None = None
-        self._config, self._make_pool, self._ahead = config, make_pool, ahead
+        self._config, self._make_pool, self._given_in, self._ahead = config, make_pool, given_in, ahead
         self._coming: tuple[object, list[dict[str, Any]]] | None = None
 
     @property
@@ -70,8 +74,8 @@ class Choice:
         """
         said = overridden(asked_rightly(item)) if item else {}
         shown = ", ".join(f"{key}={value!r}" for key, value in said.items())
-        asking = f"the mark kafka({shown}) of {item.nodeid} asks for that" if shown and item else ""
-        wrong = None
+        asking = f"the mark kafka({shown}) of {item.nodeid} asks for " if shown and item else ""
+        wrong = wanted = None
         try:
             wanted = self._wanted(values, said, given_by(request.session.items, item))
             wrong = wanted.wrong_overrides
@@ -84,12 +88,12 @@ class Choice:
             raise
         except ProvisionError as failure:
             error = failure
-            if not isinstance(failure, AlreadyFailed):
-                error.add(asking)
+            if asking and wanted and _is_valid(wanted) and not isinstance(failure, AlreadyFailed):
+                error.add(f"{asking}this cluster")
         except OSError as failure:  # of the home, or of the file
             error = ProvisionError(str(failure))
         if wrong:
-            wrong.add(asking)
+            wrong.add(f"{asking}that")
             pytest.fail(as_told(wrong), pytrace=False)
         request.session.shouldfail = reason = f"no Kafka environment: {error.what}"
         if isinstance(error, AlreadyFailed) and not request.node.stash.get(_tells, False):
@@ -142,8 +146,9 @@ class Choice:
         overrides = tuple(f"{OVERRIDES[key]}={value}" for key, value in said.items())
         if values and not option:
             return Wanted(values=values, overrides=overrides, given_by=by)
-        file = described_file(named, self._config.rootpath) if named else None
-        return Wanted(file, overrides=overrides)
+        is_given_here = option and (looks_like_path(option) or not is_environment_name(option))
+        root = self._given_in if is_given_here else self._config.rootpath
+        return Wanted(described_file(named, root) if named else None, overrides=overrides)
 
 
 def require_described_alike(item: pytest.Item) -> None:
@@ -168,6 +173,15 @@ def as_told(error: ProvisionError) -> str:
     """An error as the command line shows it."""
     why = "".join(f"\n  {line}" for line in error.why.splitlines())
     return f"error: {error.what}{why}" + (f"\nhint: {error.hint}" if error.hint else "")
+
+
+def _is_valid(wanted: Wanted) -> bool:
+    """Whether what describes it is, so that it is the cluster itself that cannot be had."""
+    try:
+        wanted.named("any").source.load()
+    except ProvisionError:
+        return False
+    return True
 
 
 def _unstarted(error: ProvisionError, reason: str) -> BaseException:

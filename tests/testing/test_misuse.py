@@ -103,6 +103,68 @@ def test_a_file_that_is_not_there_is_told_with_those_that_are(
     assert counts(out)["error"] == 1
 
 
+MARKED = "import pytest\n@pytest.mark.kafka(brokers=2)\ndef test_it(kafka):\n    pass\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "option", "asks"),
+    [
+        ("runtime: docker\n", [], True),
+        ("runtime: docker\nkafka: {mode: paxos}\n", [], False),
+        ("runtime: docker\ntemplates: ./nowhere\n", [], False),
+        ("runtime: docker\n", ["--kafka-environment=nope.yaml"], False),
+        ("runtime: docker\n", ["--kafka-environment=nope"], False),
+    ],
+)
+def test_a_mark_is_named_where_its_cluster_cannot_be_had(
+    project: Project,  # noqa: F811
+    file: str,
+    option: list[str],
+    asks: bool,
+) -> None:
+    project.write(test_it__py=MARKED, kafka__yaml=file)
+    code, out = project.run(*option, **NO_ENGINE)
+    assert code != 0
+    assert out.count("\nerror: ") == 1
+    assert ("the mark kafka(brokers=2) of test_it.py::test_it asks for this cluster" in out) == asks
+    assert ("asks for" in out) == asks
+
+
+ELSEWHERE = "import os\ndef pytest_runtest_setup():\n    os.chdir('/')\n"
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "workers"])
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        (["--kafka-environment=kafka.yaml"], "kafka.yaml:1:18: brokers.nodes: .*'in sub'"),
+        (["--kafka-environment=./kafka.yaml"], "kafka.yaml:1:18: brokers.nodes: .*'in sub'"),
+        (["--kafka-environment=../kafka.yaml"], "kafka.yaml:1:18: brokers.nodes: .*'in root'"),
+        (["--kafka-environment=Kafka"], "Kafka:1:18: brokers.nodes: .*'no suffix'"),
+        (["--kafka-environment=named"], "environments/named.yaml:1:18: brokers.nodes: .*'by name'"),
+        ([], "kafka.yaml:1:18: brokers.nodes: .*'in root'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_path_of_the_command_line_is_from_where_it_was_given(
+    project: Project,  # noqa: F811
+    option: list[str],
+    told: str,
+    workers: tuple[str, ...],
+) -> None:
+    sub = project.directory / "sub"
+    for directory in (sub, project.directory / "environments"):
+        directory.mkdir()
+    files = {"kafka.yaml": "in root", "sub/kafka.yaml": "in sub", "sub/Kafka": "no suffix"}
+    for name, said in {**files, "environments/named.yaml": "by name"}.items():
+        (project.directory / name).write_text(f"brokers: {{nodes: {said}}}\n")
+    (sub / "conftest.py").write_text(ELSEWHERE)
+    (sub / "test_it.py").write_text("def test_it(kafka_environment):\n    pass\n")
+    code, out = Project(sub, project.home).run(*option, *workers, **NO_ENGINE)
+    assert code != 0
+    assert re.search(told, out), out
+
+
 NEVER = """
 import pytest
 
