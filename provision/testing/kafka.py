@@ -87,7 +87,7 @@ class Kafka:
         *,
         partitions: int | None = None,
         replication_factor: int | None = None,
-        config: Mapping[str, str] | None = None,
+        config: Mapping[str, str | float | bool] | None = None,
         records: Path | Iterable[Content] = (),
     ) -> TestTopic:
         """A new topic, whose real name begins with `name` and is this test's alone; it is deleted after the test.
@@ -98,7 +98,7 @@ class Kafka:
             name: what the test calls it; asked for again, it is the same topic.
             partitions: how many; the default is 1.
             replication_factor: the default is 3, or the number of brokers if there are fewer.
-            config: settings by Kafka's names.
+            config: settings by Kafka's names, as texts, numbers or truth values.
             records: written to it at once; see `TestTopic.produce`.
 
         Raises:
@@ -123,7 +123,7 @@ class Kafka:
             self._begun.add(made.name)  # Kafka may have it, although the creation fails or is interrupted
             count = 1 if partitions is None else partitions
             self._client.create_topic(made.name, partitions=count, replication_factor=replication_factor, config=config)
-            self._topics[name], self._asked[name] = made, asked | {"partitions": count}
+            self._topics[name], self._asked[name] = made, asked | {"partitions": count, "config": config or {}}
             if content:
                 self._client.produce(made.name, content)
             return made
@@ -132,6 +132,9 @@ class Kafka:
         """Raise if a topic that there is would have to be another one."""
         __tracebackhide__ = True
         before = self._asked[name]
+        if asked["replication_factor"] is not None and before["replication_factor"] is None:  # Kafka knows the default
+            (there,) = self._client.topics([self._topics[name].name], settings=False)
+            before["replication_factor"] = there.replication_factor
         for what, value in asked.items():
             if value is not None and _as_said(value) != _as_said(before[what]):
                 why = f"it was made with {what}={before[what]!r}, and is asked for with {value!r}"
@@ -188,7 +191,7 @@ class Kafka:
         *,
         partitions: int | None = None,
         replication_factor: int | None = None,
-        config: Mapping[str, str] | None = None,
+        config: Mapping[str, str | float | bool] | None = None,
         records: Path | Iterable[Content] = (),
     ) -> TestTopic:
         """As `topic`, without blocking the event loop."""
@@ -406,7 +409,11 @@ class Kafka:
 
 def _as_said(value: object) -> object:
     """As Kafka takes it: settings are texts."""
-    return {key: str(one) for key, one in value.items()} if isinstance(value, Mapping) else value
+    return {key: _text(one) for key, one in value.items()} if isinstance(value, Mapping) else value
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -42,9 +43,9 @@ class _Cluster:
         self.started.append(list(nodes))
         self.there |= dict.fromkeys(nodes, "running")
 
-    def topics(self, *, settings: bool) -> list[SimpleNamespace]:
+    def topics(self, names: Sequence[str] = (), *, settings: bool) -> list[SimpleNamespace]:
         assert not settings
-        return [SimpleNamespace(name=name) for name in sorted(self.names)]
+        return [SimpleNamespace(name=name, replication_factor=3) for name in sorted(names or self.names)]
 
     def groups(self, _names: Sequence[str] = ()) -> list[SimpleNamespace]:
         return []
@@ -188,12 +189,35 @@ def test_a_node_that_is_none_is_told(cluster: _Cluster, tmp_path: Path, node: ob
     kafka.close()
 
 
-def test_the_same_settings_are_the_same_topic(cluster: _Cluster, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("first", "second", "is_same"),
+    [
+        ({"config": {"retention.ms": "1000"}}, {"config": {"retention.ms": 1000}}, True),
+        ({"config": {"preallocate": True}}, {"config": {"preallocate": "true"}}, True),
+        ({"config": {"min.cleanable.dirty.ratio": 0.5}}, {"config": {"min.cleanable.dirty.ratio": "0.5"}}, True),
+        ({}, {"config": {}}, True),
+        ({"config": {}}, {}, True),
+        ({}, {"replication_factor": 3}, True),
+        ({}, {"partitions": 1}, True),
+        ({"partitions": 2, "replication_factor": 2, "config": {"a": "b"}}, {}, True),
+        ({"config": {"retention.ms": "1000"}}, {"config": {"retention.ms": 1001}}, False),
+        ({"config": {"retention.ms": "1000"}}, {"config": {}}, False),
+        ({}, {"config": {"preallocate": False}}, False),
+        ({}, {"replication_factor": 2}, False),
+        ({}, {"partitions": 2}, False),
+    ],
+)
+def test_the_same_settings_are_the_same_topic(
+    cluster: _Cluster, tmp_path: Path, first: dict[str, Any], second: dict[str, Any], is_same: bool
+) -> None:
     kafka = given(cluster, tmp_path / "use")
-    made = kafka.topic("orders", config={"retention.ms": "1000"})
-    assert kafka.topic("orders", config={"retention.ms": 1000}) is made  # type: ignore[dict-item]
-    with pytest.raises(UsageError, match="has a topic orders already"):
-        kafka.topic("orders", config={"retention.ms": "1001"})
+    made = kafka.topic("orders", **first)
+    if is_same:
+        assert kafka.topic("orders", **second) is made
+    else:
+        with pytest.raises(UsageError, match="has a topic orders already") as raised:
+            kafka.topic("orders", **second)
+        assert "None" not in raised.value.why
     kafka.close()
 
 
